@@ -1,0 +1,31 @@
+# Everything a person needs: `make demo` and `make test` work on a fresh clone with Python 3.11, make and pip.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint labs bench report-screenshot clean
+
+demo: $(READY)  ## fit the bundled digits in a minute and write the report
+	$(BIN)/luthier fit digits --run runs/demo --replace
+
+test: $(READY) lint  ## lint, types, doctests, the whole suite, the README's commands, the examples
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not labs"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+labs: $(READY)  ## the long experiments
+	$(BIN)/python -m pytest -m labs
+
+bench: $(READY)  ## speed and quality tables, side by side with peers
+	$(BIN)/python -m benchmarks
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache

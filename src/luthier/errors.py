@@ -1,0 +1,76 @@
+"""Errors that say what was expected, what came, and what to try.
+
+A user's mistake ends as one of these, never as a traceback: the command line prints the
+message and leaves with the error's exit code (2 for bad input or usage, 1 for work that failed).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LuthierError(Exception):
+    """Work that could not be done.
+
+    `problem` says what went wrong in a sentence; `expected`, `received` and `remedy` complete it.
+
+    >>> print(LuthierError("the table has no rows", expected="at least 3 rows", remedy="check the file"))
+    the table has no rows
+      expected: at least 3 rows
+      try: check the file
+    """
+
+    exit_code = 1
+
+    def __init__(self, problem: str, *, expected: str = "", received: str = "", remedy: str = "") -> None:
+        self.problem, self.expected, self.received, self.remedy = problem, expected, received, remedy
+        lines = [problem]
+        lines += [
+            f"  {title}: {text}"
+            for title, text in (("expected", expected), ("received", received), ("try", remedy))
+            if text
+        ]
+        super().__init__("\n".join(lines))
+
+
+class InputError(LuthierError):
+    """What the user gave cannot be used: a file, a column, an option, a frame."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """One or more settings are wrong; all of them are listed at once."""
+
+    def __init__(self, mistakes: Iterable[str], *, remedy: str = "") -> None:
+        self.mistakes = tuple(mistakes)
+        count = len(self.mistakes)
+        head = "a setting is wrong" if count == 1 else f"{count} settings are wrong"
+        super().__init__(
+            "\n".join([head + ":", *(f"  - {mistake}" for mistake in self.mistakes)]), remedy=remedy
+        )
+
+
+class SealError(LuthierError):
+    """Something other than the final judgement tried to read the sealed test set."""
+
+
+class MissingExtraError(LuthierError):
+    """An optional library is needed for what was asked."""
+
+    exit_code = 2
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A "did you mean" clause for a name that is not among the known ones; empty when nothing is near.
+
+    >>> nearest("prize", ["price", "size", "colour"])
+    "did you mean 'price'?"
+    >>> nearest("zzz", ["price"])
+    ''
+    """
+    names = list(known)
+    lowered = {candidate.lower(): candidate for candidate in names}
+    found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    return f"did you mean '{lowered[found[0]]}'?" if found else ""

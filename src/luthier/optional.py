@@ -1,0 +1,26 @@
+"""Optional libraries: missing ones fail at use, with the name of the extra that brings them."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from luthier.errors import MissingExtraError
+
+
+def require(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import `module`, or say which extra brings it.
+
+    >>> require("no_such_library", extra="vision", purpose="reading pictures")
+    Traceback (most recent call last):
+    ...
+    luthier.errors.MissingExtraError: reading pictures needs the library 'no_such_library'
+      try: pip install 'luthier[vision]'
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        library = module.partition(".")[0]
+        raise MissingExtraError(
+            f"{purpose} needs the library '{library}'", remedy=f"pip install 'luthier[{extra}]'"
+        ) from error

@@ -1,0 +1,106 @@
+"""Writing files so that a kill at any moment leaves the last good state.
+
+Whole files go to a temporary name, are flushed and renamed; a log is appended and synced. A full
+disk or a forbidden folder becomes an error that says so, and what was there before stays.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import InputError, LuthierError
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to write `path` into an error for people."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise LuthierError(
+                f"the disk is full: '{path}' could not be written",
+                remedy="free some space and continue with --resume; what was saved before is intact",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise InputError(
+                f"'{path}' cannot be written",
+                received=(error.strerror or str(error)).lower(),
+                remedy="choose another folder, or change its permissions",
+            ) from error
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`: the old file or the new one is there, never half of either."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, content: str) -> None:
+    """`write_bytes` for UTF-8 text."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_text` for plain JSON values; numbers that are not finite become null."""
+    write_text(path, json_text(value, indent=2) + "\n")
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line and sync it to the disk before returning."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """JSON that every reader accepts: infinities and NaN become null, arrays and tensors become lists.
+
+    >>> json_text({"loss": float("nan"), "steps": (1, 2)})
+    '{"loss": null, "steps": [1, 2]}'
+    """
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict) or hasattr(value, "items"):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "to_json"):
+        return _plain(value.to_json())
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def sha256(content: bytes) -> str:
+    """The hexadecimal SHA-256 checksum of `content`."""
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,104 @@
+"""Imports run down the house: a package imports only from those above it, and never in a circle."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import luthier
+
+SOURCE = Path(luthier.__file__).parent
+FOUNDATION = ("errors", "records", "shapes", "seeds", "optional", "storage")
+ROOMS = (
+    *("data", "nets", "objective", "optimise", "population", "search", "diagnose", "assess"),
+    *("saved", "recipe", "report", "runs", "classic", "labs", "studio", "cli"),
+)
+ORDER = {room: depth for depth, room in enumerate([*[""] * 1, *ROOMS])}
+LIMIT = 400
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in SOURCE.rglob("*.py"):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+def imports(path: Path, module: str) -> set[str]:
+    """The luthier modules that a file imports, as dotted names inside the package; also lazy ones."""
+    known = modules()
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("luthier")}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join(["luthier", *[part for part in above if part], *([base] if base else [])])
+            if base.split(".")[0] == "luthier":
+                found |= {
+                    f"{base}.{alias.name}"
+                    if f"{base}.{alias.name}".removeprefix("luthier.") in known
+                    else base
+                    for alias in node.names
+                }
+    return {name.removeprefix("luthier").removeprefix(".") for name in found}
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[0]
+
+
+def test_every_module_lives_in_a_known_room() -> None:
+    assert {room_of(module) for module in modules()} - {"", *FOUNDATION, *ROOMS, "__main__"} == set()
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_imports_run_down_the_house(module: str) -> None:
+    path, room = modules()[module], room_of(module)
+    for imported in imports(path, module):
+        other = room_of(imported)
+        if room in ("", "__main__") or other in ("", room):  # the front door names what it offers
+            continue
+        if room in FOUNDATION:
+            assert other in FOUNDATION, f"{module} is foundation and imports {imported}"
+        elif other not in FOUNDATION:
+            assert ORDER[other] < ORDER[room], f"{module} imports {imported}, which lies below it"
+
+
+def test_no_import_cycles() -> None:
+    graph = {
+        module: {name for name in imports(path, module) if name != module}
+        for module, path in modules().items()
+    }
+    for (
+        module,
+        path,
+    ) in modules().items():  # importing a.b runs a/__init__ first; a package may import its parts
+        if path.name == "__init__.py":
+            graph[module] = {
+                name for name in graph[module] if module == "" or not name.startswith(f"{module}.")
+            }
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join([*trail, module])
+        if module in done or module not in graph:
+            return
+        for name in sorted(graph[module]):
+            visit(name, (*trail, module))
+        done.add(module)
+
+    for module in sorted(graph):
+        visit(module, ())
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_files_stay_small(module: str) -> None:
+    lines = modules()[module].read_text().count("\n")
+    assert lines <= LIMIT, f"{module} has {lines} lines: is it one concept?"
