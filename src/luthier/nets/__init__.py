@@ -1,0 +1,20 @@
+"""Networks: a frozen spec, and the module it describes."""
+
+from __future__ import annotations
+
+from luthier.nets.activations import ACTIVATIONS, Activation
+from luthier.nets.dense import NORM_EPSILON, NORM_MEMORY, DenseNet, build
+from luthier.nets.initialise import INITIALISERS, initial_parameters
+from luthier.nets.spec import DenseSpec
+
+__all__ = [
+    "ACTIVATIONS",
+    "INITIALISERS",
+    "NORM_EPSILON",
+    "NORM_MEMORY",
+    "Activation",
+    "DenseNet",
+    "DenseSpec",
+    "build",
+    "initial_parameters",
+]

@@ -1,0 +1,91 @@
+"""The dense network as an ordinary module: what a member of a stack is when it stands alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from luthier.nets.activations import ACTIVATIONS
+from luthier.nets.initialise import initial_parameters
+from luthier.nets.spec import DenseSpec
+
+NORM_EPSILON = 1e-5  # inside the root
+NORM_MEMORY = 0.9  # share of the old moving average that is kept
+
+
+class _Values(nn.Module):
+    """Named parameters and buffers of one layer; the arithmetic is in the network's forward."""
+
+    def __init__(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> None:
+        super().__init__()
+        for name, value in parameters.items():
+            self.register_parameter(name, nn.Parameter(value))
+        for name, value in buffers.items():
+            self.register_buffer(name, value)
+
+
+class DenseNet(nn.Module):
+    """Numbers [B, F] and codes [B, K] to logits [B, C].
+
+    In training mode batch norm uses the batch's statistics and moves its averages; in evaluation
+    mode it uses the averages, so a batch of one works.
+    """
+
+    def __init__(self, spec: DenseSpec, parameters: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.spec = spec
+        buffers = {
+            name: torch.zeros(shape) if name.endswith("mean") else torch.ones(shape)
+            for name, shape in spec.buffer_shapes().items()
+        }
+        for group in ("embeddings", "layers", "norms"):
+            setattr(self, group, nn.ModuleList(_modules(group, parameters, buffers)))
+
+    def forward(self, features: Tensor, codes: Tensor | None = None) -> Tensor:
+        """Logits [B, C]."""
+        parts = [features]
+        for k, table in enumerate(self.embeddings):
+            assert codes is not None
+            parts.append(table.weight[codes[:, k]])
+        a = torch.cat(parts, 1) if len(parts) > 1 else features
+        activation = ACTIVATIONS[self.spec.activation]
+        for i, layer in enumerate(self.layers):
+            z = a @ layer.weight.T
+            if i == len(self.spec.hidden):
+                return z + layer.bias
+            z = self._normalised(i, z) if self.spec.batch_norm else z + layer.bias
+            a = activation.f(z)
+        raise AssertionError("unreachable: the last layer returns")
+
+    def _normalised(self, i: int, z: Tensor) -> Tensor:
+        norm = self.norms[i]
+        if self.training:
+            mean, variance = z.mean(0), z.var(0, correction=0)
+            with torch.no_grad():
+                norm.mean.lerp_(mean, 1 - NORM_MEMORY)
+                norm.variance.lerp_(variance, 1 - NORM_MEMORY)
+        else:
+            mean, variance = norm.mean, norm.variance
+        return (z - mean) * torch.rsqrt(variance + NORM_EPSILON) * norm.scale + norm.shift
+
+
+def _modules(group: str, parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> list[_Values]:
+    def of(values: dict[str, Tensor], place: int) -> dict[str, Tensor]:
+        prefix = f"{group}.{place}."
+        return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+
+    count = 1 + max((int(name.split(".")[1]) for name in parameters if name.startswith(f"{group}.")), default=-1)
+    return [_Values(of(parameters, i), of(buffers, i)) for i in range(count)]
+
+
+def build(spec: DenseSpec, *, seed: int) -> DenseNet:
+    """A fresh network; the same spec and seed give the same weights.
+
+    >>> net = build(DenseSpec(inputs=4, hidden=(8,), outputs=3), seed=0)
+    >>> net(torch.zeros(2, 4)).shape
+    torch.Size([2, 3])
+    """
+    values = initial_parameters(
+        spec.shapes(), initialiser=spec.initialiser, gain=ACTIVATIONS[spec.activation].gain, seed=seed
+    )
+    return DenseNet(spec, {name: value.float() for name, value in values.items()})

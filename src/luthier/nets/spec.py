@@ -1,0 +1,86 @@
+"""A dense network as plain, frozen, serialisable data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+from luthier.errors import ConfigError, nearest
+from luthier.nets.activations import ACTIVATIONS
+from luthier.nets.initialise import INITIALISERS
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DenseSpec:
+    """A fully connected network: numbers [B, F] and category codes [B, K] in, logits [B, C] out.
+
+    `embeddings` holds (levels, width) of each of the K code columns; `hidden` the units of each
+    hidden layer (none gives a linear model). Batch norm sits before the activation, and a layer
+    that has it has no bias.
+
+    >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
+    23860
+    """
+
+    inputs: int
+    hidden: tuple[int, ...]
+    outputs: int
+    activation: str = "relu"
+    batch_norm: bool = False
+    embeddings: tuple[tuple[int, int], ...] = ()
+    initialiser: str = "he"
+
+    def __post_init__(self) -> None:
+        mistakes = []
+        if self.inputs < 0 or self.outputs < 1 or any(units < 1 for units in self.hidden):
+            mistakes.append(f"sizes must be positive: inputs {self.inputs}, hidden {self.hidden}, outputs {self.outputs}")
+        if self.inputs + self.embedding_width < 1:
+            mistakes.append("a network needs at least one input")
+        for name, known in ((self.activation, ACTIVATIONS), (self.initialiser, INITIALISERS)):
+            if name not in known:
+                mistakes.append(f"'{name}' is not one of {', '.join(known)}; {nearest(name, known)}".rstrip("; "))
+        if mistakes:
+            raise ConfigError(mistakes)
+
+    @property
+    def embedding_width(self) -> int:
+        """Width of all embeddings side by side."""
+        return sum(width for _, width in self.embeddings)
+
+    def shapes(self) -> dict[str, Shape]:
+        """Name and shape of every parameter, in the order in which they lie in memory."""
+        shapes: dict[str, Shape] = {}
+        for k, (levels, width) in enumerate(self.embeddings):
+            shapes[f"embeddings.{k}.weight"] = (levels, width)
+        sizes = (self.inputs + self.embedding_width, *self.hidden, self.outputs)
+        for i, (fan_in, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            shapes[f"layers.{i}.weight"] = (units, fan_in)
+            if self.batch_norm and i < len(self.hidden):
+                shapes[f"norms.{i}.scale"] = (units,)
+                shapes[f"norms.{i}.shift"] = (units,)
+            else:
+                shapes[f"layers.{i}.bias"] = (units,)
+        return shapes
+
+    def buffer_shapes(self) -> dict[str, Shape]:
+        """Name and shape of every buffer: batch norm's moving averages."""
+        layers = range(len(self.hidden)) if self.batch_norm else ()
+        return {f"norms.{i}.{name}": (self.hidden[i],) for i in layers for name in ("mean", "variance")}
+
+    def parameter_count(self) -> int:
+        """Number of learnable numbers."""
+        return sum(prod(shape) for shape in self.shapes().values())
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> DenseSpec:
+        """The spec that `to_json` gave."""
+        embeddings = tuple((int(levels), int(width)) for levels, width in value["embeddings"])
+        return cls(**{**value, "hidden": tuple(value["hidden"]), "embeddings": embeddings})

@@ -1,0 +1,8 @@
+"""How parameters move: update rules, schedules, clipping."""
+
+from __future__ import annotations
+
+from luthier.optimise.rules import RULES, Rule, clip_by_norm
+from luthier.optimise.schedules import Schedule
+
+__all__ = ["RULES", "Rule", "Schedule", "clip_by_norm"]

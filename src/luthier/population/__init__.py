@@ -1,0 +1,34 @@
+"""The engine: many networks of one architecture, trained together in one program."""
+
+from __future__ import annotations
+
+from luthier.optimise import Schedule
+from luthier.population.history import History
+from luthier.population.member import Member
+from luthier.population.range_test import RangeTest, confirm, range_test, suggest
+from luthier.population.settings import Checkpointer, Evaluation, Part, Settings, Snapshot, never
+from luthier.population.stack import Batch, Stack
+from luthier.population.timing import step_time
+from luthier.population.train import Outcome, Population, train
+
+__all__ = [
+    "Batch",
+    "Checkpointer",
+    "Evaluation",
+    "History",
+    "Member",
+    "Outcome",
+    "Part",
+    "Population",
+    "RangeTest",
+    "Schedule",
+    "Settings",
+    "Snapshot",
+    "Stack",
+    "confirm",
+    "never",
+    "range_test",
+    "step_time",
+    "suggest",
+    "train",
+]

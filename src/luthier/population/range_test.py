@@ -1,0 +1,196 @@
+"""The learning-rate range test: several seeds in one stack, all rules shown, the pick confirmed.
+
+S steps, K seeds. The rate rises exponentially over mini-batches; the loss is smoothed by a debiased
+moving average; rules read the smoothed curve over the logarithm of the rate (S4-09, S4-10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from luthier.nets import DenseSpec
+from luthier.population.member import Member
+from luthier.population.settings import Part, Settings
+from luthier.population.train import Population, _Batches, _cast
+
+SMOOTHING = 0.9  # a tenth of 100 steps of memory; the average is debiased
+DIVERGED = 4.0  # times the best smoothed loss
+WIDENED = 100.0
+MOST_WIDENINGS = 2
+FACTORS = (0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """The curves and what the rules make of them.
+
+    `rates` [S]; `losses`, `low`, `high` [S] are the median and the band over seeds, None where a
+    curve had diverged. `rules` holds each rule's median suggestion, `pick` the one that is used:
+    a tenth of the rate at the minimum.
+    """
+
+    rule: str
+    rates: list[float]
+    losses: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    rules: dict[str, float]
+    band: dict[str, tuple[float, float]]
+    pick: float
+    widened: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The test as plain JSON values."""
+        return asdict(self)
+
+
+def range_test(
+    spec: DenseSpec,
+    training: Part,
+    settings: Settings,
+    *,
+    seeds: Sequence[int],
+    steps: int = 100,
+    low: float = 1e-6,
+    high: float = 10.0,
+) -> RangeTest:
+    """Raise the rate from `low` to `high` over `steps` steps, one network for each seed, stacked.
+
+    The range is widened when no loss ever fell or none diverged. The networks are the test's own, so
+    nothing outside it is changed.
+    """
+    widened = False
+    for attempt in range(1 + MOST_WIDENINGS):
+        rates = np.geomspace(low, high, steps)
+        curves = np.stack([smooth(curve) for curve in _ramp(spec, training, settings, seeds, rates)])
+        fell = bool((np.nanmin(curves, 1) < 0.98 * curves[:, 0]).any())
+        diverged = bool(np.isnan(curves[:, -1]).any())
+        if (fell and diverged) or attempt == MOST_WIDENINGS:
+            break
+        high, low, widened = (high if diverged else high * WIDENED), (low if fell else low / WIDENED), True
+    suggestions = [suggest(rates, curve) for curve in curves]
+    rules = {name: [found[name] for found in suggestions] for name in suggestions[0]}
+    medians = {name: float(np.median(values)) for name, values in rules.items()}
+    median, lower, upper = _band(curves)
+    return RangeTest(
+        rule=settings.rule,
+        rates=[float(rate) for rate in rates],
+        losses=median,
+        low=lower,
+        high=upper,
+        rules=medians,
+        band={name: (float(min(values)), float(max(values))) for name, values in rules.items()},
+        pick=medians["minimum / 10"],
+        widened=widened,
+    )
+
+
+def _ramp(
+    spec: DenseSpec, training: Part, settings: Settings, seeds: Sequence[int], rates: np.ndarray
+) -> np.ndarray:
+    """Raw training losses [K, S] while the rate rises."""
+    members = [Member(spec=spec, seed=seed, learning_rate=1.0) for seed in seeds]
+    schedule = np.repeat(rates[:, None], len(members), 1)
+    return _losses(members, training, settings, schedule)
+
+
+def _losses(members: Sequence[Member], training: Part, settings: Settings, rates: np.ndarray) -> np.ndarray:
+    """Training losses [K, S] under given rates [S, K]."""
+    part = _cast(training, settings.dtype)
+    assert part is not None
+    population = Population(members, settings, len(training))
+    batches = _Batches(part, settings.batch_size, settings.batch_seed)
+    losses = np.full((len(members), len(rates)), np.nan)
+    for step, row in enumerate(rates):
+        rate = torch.tensor(row, dtype=settings.dtype).unsqueeze(1)
+        losses[:, step] = population.step(batches.at(step), step + 1, rate).double().numpy()
+        if not np.isfinite(losses[:, step]).any():
+            break
+    return losses
+
+
+def smooth(curve: np.ndarray, memory: float = SMOOTHING) -> np.ndarray:
+    """The debiased moving average of a curve [S], NaN from where it diverged on.
+
+    Diverged means not finite, or more than four times the best average so far.
+
+    >>> smooth(np.array([1.0, 1.0, 1.0])).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    found = np.full(len(curve), np.nan)
+    average, best = 0.0, np.inf
+    for step, loss in enumerate(curve):
+        average = memory * average + (1 - memory) * loss
+        value = average / (1 - memory ** (step + 1))
+        if not np.isfinite(value) or value > DIVERGED * best:
+            break
+        best = min(best, value)
+        found[step] = value
+    return found
+
+
+def suggest(rates: np.ndarray, curve: np.ndarray) -> dict[str, float]:
+    """What each rule suggests for one smoothed curve [S] over rates [S]."""
+    known = int(np.isfinite(curve).sum())
+    lowest = int(np.nanargmin(curve)) if known else 0
+    rates_log = np.log(rates)
+    steepest = lowest
+    if lowest >= 2:
+        slope = np.gradient(curve[: lowest + 1], rates_log[: lowest + 1])
+        steepest = int(np.argmin(slope))
+    start, end = _longest_fall(curve[: max(known, 1)])
+    valley = start + round((end - start) / 2)
+    return {
+        "minimum / 10": float(rates[lowest] / 10),
+        "steepest": float(rates[steepest]),
+        "valley": float(rates[valley]),
+    }
+
+
+def _longest_fall(curve: np.ndarray) -> tuple[int, int]:
+    """Start and end of the longest stretch in which the curve falls without a break."""
+    best, start = (0, 0), 0
+    for place, (before, after) in enumerate(pairwise(curve), start=1):
+        if not after < before:
+            start = place
+        if place - start > best[1] - best[0]:
+            best = (start, place)
+    return best
+
+
+def _band(curves: np.ndarray) -> tuple[list[float | None], list[float | None], list[float | None]]:
+    """Median, lowest and highest over seeds at each rate, where at least half of them had not diverged."""
+    columns = []
+    for values in curves.T:
+        finite = values[np.isfinite(values)]
+        enough = len(finite) * 2 >= len(values) and len(finite) > 0
+        columns.append([float(x) for x in (np.median(finite), finite.min(), finite.max())] if enough else [None] * 3)
+    median, low, high = zip(*columns, strict=True)
+    return list(median), list(low), list(high)
+
+
+def confirm(
+    pick: float, spec: DenseSpec, training: Part, settings: Settings, *, seeds: Sequence[int], steps: int
+) -> list[dict[str, float | None]]:
+    """Short runs at half, one and two times the pick, all seeds of all factors in one stack.
+
+    Each entry has the factor, the rate and the median over seeds of the mean loss of the last fifth
+    of the run (None where most seeds diverged).
+    """
+    members = [
+        Member(spec=spec, seed=seed, learning_rate=pick * factor) for factor in FACTORS for seed in seeds
+    ]
+    rates = np.repeat(np.array([[member.learning_rate for member in members]]), steps, 0)
+    losses = _losses(members, training, settings, rates).reshape(len(FACTORS), len(seeds), steps)
+    tail = losses[:, :, -max(1, steps // 5) :].mean(2)
+    found: list[dict[str, float | None]] = []
+    for factor, values in zip(FACTORS, tail, strict=True):
+        median = float(np.median(np.where(np.isfinite(values), values, np.inf)))
+        found.append({"factor": factor, "rate": pick * factor, "loss": median if np.isfinite(median) else None})
+    return found

@@ -1,0 +1,109 @@
+"""What a population shares: its data, rule, batches and length; and what may be asked of the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from luthier.errors import ConfigError, nearest
+from luthier.objective import LOSSES
+from luthier.optimise import RULES
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows to train or to evaluate on: features [N, F], codes [N, K], targets [N], weights [N] or None."""
+
+    features: Tensor
+    codes: Tensor
+    targets: Tensor
+    weights: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a population is trained.
+
+    `rungs` are (step, members kept): there the members with the worse best validation loss so far
+    are cut away. `patience` counts evaluations without an improvement by more than `tolerance`
+    (0: never stop early). `batch_seed` orders the batches, the same for all members.
+    """
+
+    loss: str
+    rule: str
+    batch_size: int
+    steps: int
+    evaluate_every: int
+    patience: int = 0
+    tolerance: float = 0.0
+    rungs: tuple[tuple[int, int], ...] = ()
+    batch_seed: int = 0
+    dtype: torch.dtype = torch.float32
+
+    def __post_init__(self) -> None:
+        mistakes = [
+            f"{name} must be at least 1, not {value}"
+            for name, value in (
+                ("batch_size", self.batch_size),
+                ("steps", self.steps),
+                ("evaluate_every", self.evaluate_every),
+            )
+            if value < 1
+        ]
+        for name, known in ((self.loss, LOSSES), (self.rule, RULES)):
+            if name not in known:
+                mistakes.append(f"'{name}' is not one of {', '.join(known)}; {nearest(name, known)}".rstrip("; "))
+        if mistakes:
+            raise ConfigError(mistakes)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The exact state of training between two steps: tensors by name, and plain JSON facts."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Checkpointer(Protocol):
+    """Where the loop keeps its state; it asks before every step whether saving is due."""
+
+    def load(self) -> Snapshot | None:
+        """The state to go on from, or None."""
+        ...
+
+    def due(self) -> bool:
+        """Whether to save now."""
+        ...
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Keep this state in place of the last one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The best member's figures at an evaluation, for whoever watches."""
+
+    step: int
+    epoch: float
+    members: int
+    train_loss: float
+    validation_loss: float
+    best_validation_loss: float
+    learning_rate: float
+
+
+Stop = Callable[[int], bool]
+
+
+def never(step: int) -> bool:
+    """Train to the planned end."""
+    return False

@@ -1,0 +1,196 @@
+"""Networks of one architecture, stacked: parameters, forward pass and hand-written backward.
+
+M members, B batch, F features, K code columns, H hidden units, C outputs, D width of all embeddings,
+P parameters of one member. All parameters of the stack lie in one tensor [M, P], gradients in
+another of the same layout, and the named tensors below are views into them; so an update rule is a
+few large operations, and cutting members away is slicing rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from math import prod
+
+import torch
+from torch import Tensor
+
+from luthier.nets import ACTIVATIONS, NORM_EPSILON, NORM_MEMORY, DenseSpec, initial_parameters
+
+Masks = list[Tensor | None]
+
+
+@dataclass
+class Batch:
+    """Rows that the whole stack sees: features [B, F], codes [B, K], targets [B], weights [B] or None."""
+
+    features: Tensor
+    codes: Tensor
+    targets: Tensor
+    weights: Tensor | None = None
+
+
+def views(flat: Tensor, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Named views [M, ...] into the rows of a flat tensor [M, P]."""
+    ends = list(accumulate((prod(shape) for shape in shapes.values()), initial=0))
+    return {
+        name: flat[:, start:end].view(flat.shape[0], *shape)
+        for (name, shape), start, end in zip(shapes.items(), ends, ends[1:], strict=False)
+    }
+
+
+def weight_mask(spec: DenseSpec, dtype: torch.dtype) -> Tensor:
+    """1 where a penalty applies [P]: weights and embeddings; 0 for biases, scales and shifts."""
+    parts = [
+        torch.full((prod(shape),), float(name.endswith(".weight")), dtype=dtype)
+        for name, shape in spec.shapes().items()
+    ]
+    return torch.cat(parts)
+
+
+def fresh_parameters(spec: DenseSpec, seeds: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Initial parameters [M, P], each member's from its own seed."""
+    rows = []
+    for seed in seeds:
+        values = initial_parameters(
+            spec.shapes(), initialiser=spec.initialiser, gain=ACTIVATIONS[spec.activation].gain, seed=seed
+        )
+        rows.append(torch.cat([value.flatten() for value in values.values()]).to(dtype))
+    return torch.stack(rows)
+
+
+def fresh_buffers(spec: DenseSpec, members: int, dtype: torch.dtype) -> Tensor:
+    """Batch norm's moving averages [M, Q] before training: means 0, variances 1."""
+    parts = [
+        torch.full((members, prod(shape)), float(name.endswith("variance")), dtype=dtype)
+        for name, shape in spec.buffer_shapes().items()
+    ]
+    return torch.cat(parts, 1) if parts else torch.zeros(members, 0, dtype=dtype)
+
+
+class Stack:
+    """The arithmetic of M stacked networks over their flat parameters [M, P] and buffers [M, Q]."""
+
+    def __init__(self, spec: DenseSpec, parameters: Tensor, buffers: Tensor) -> None:
+        self.spec = spec
+        self.parameters, self.buffers = parameters, buffers
+        self.gradients = torch.zeros_like(parameters)
+        self._p = views(parameters, spec.shapes())
+        self._g = views(self.gradients, spec.shapes())
+        self._b = views(buffers, spec.buffer_shapes())
+        self._activation = ACTIVATIONS[spec.activation]
+
+    def __len__(self) -> int:
+        return self.parameters.shape[0]
+
+    def logits(self, features: Tensor, codes: Tensor) -> Tensor:
+        """Outputs [M, B, C] in evaluation mode: moving averages, no dropout."""
+        A: Tensor | None = None
+        for i in range(len(self.spec.hidden)):
+            Z = self._affine(i, A, features, codes)
+            if self.spec.batch_norm:
+                mean, variance = self._b[f"norms.{i}.mean"], self._b[f"norms.{i}.variance"]
+                Zn = (Z - mean.unsqueeze(1)) * torch.rsqrt(variance + NORM_EPSILON).unsqueeze(1)
+                Z = Zn * self._p[f"norms.{i}.scale"].unsqueeze(1) + self._p[f"norms.{i}.shift"].unsqueeze(1)
+            A = self._activation.f(Z)
+        return self._affine(len(self.spec.hidden), A, features, codes)
+
+    def forward(self, batch: Batch, masks: Masks) -> tuple[Tensor, list[dict[str, Tensor]]]:
+        """Logits [M, B, C] in training mode, and per hidden layer what the backward pass needs."""
+        A: Tensor | None = None
+        kept: list[dict[str, Tensor]] = []
+        for i in range(len(self.spec.hidden)):
+            Z = self._affine(i, A, batch.features, batch.codes)
+            cache: dict[str, Tensor] = {}
+            if self.spec.batch_norm:
+                Z = self._normalise(i, Z, cache)
+            A = self._activation.f(Z)
+            cache["Z"], cache["A"] = Z, A
+            mask = masks[i]
+            if mask is not None:
+                A = A * mask
+            cache["out"] = A
+            kept.append(cache)
+        return self._affine(len(self.spec.hidden), A, batch.features, batch.codes), kept
+
+    def backward(self, batch: Batch, dZ: Tensor, kept: list[dict[str, Tensor]], masks: Masks) -> None:
+        """Fill the gradients from the derivative by the logits, dZ [M, B, C].
+
+        The four equations of backpropagation (S1-15 to S1-18) for the whole stack.
+        """
+        for i in range(len(self.spec.hidden), -1, -1):
+            below = kept[i - 1]["out"] if i else None
+            self._affine_gradients(i, below, batch, dZ)
+            if below is None:
+                return
+            dA = torch.bmm(dZ, self._p[f"layers.{i}.weight"])
+            cache, mask = kept[i - 1], masks[i - 1]
+            if mask is not None:
+                dA.mul_(mask)
+            dZ = dA.mul_(self._activation.derivative(cache["Z"], cache["A"]))
+            if self.spec.batch_norm:
+                dZ = self._normalise_backward(i - 1, dZ, cache)
+
+    def _affine(self, i: int, A: Tensor | None, features: Tensor, codes: Tensor) -> Tensor:
+        """Layer i's Z [M, B, units] from the activations below, or from the inputs for the first."""
+        W, bias = self._p[f"layers.{i}.weight"], self._p.get(f"layers.{i}.bias")
+        if A is not None:
+            if bias is None:
+                return torch.bmm(A, W.mT)
+            return torch.baddbmm(bias.unsqueeze(1), A, W.mT)
+        M, units, F = len(self), W.shape[1], self.spec.inputs
+        # Members share the numeric inputs, so their product is one wide one: [B, F] by [F, M units].
+        wide = features @ W[:, :, :F].flatten(0, 1).T
+        Z = wide.view(-1, M, units).transpose(0, 1)
+        if self.spec.embeddings:
+            Z = torch.baddbmm(Z, self._embedded(codes), W[:, :, F:].mT)
+        return Z if bias is None else Z + bias.unsqueeze(1)
+
+    def _embedded(self, codes: Tensor) -> Tensor:
+        """Embeddings of a batch's codes, side by side [M, B, D]."""
+        columns = [
+            self._p[f"embeddings.{k}.weight"].index_select(1, codes[:, k]) for k in range(len(self.spec.embeddings))
+        ]
+        return torch.cat(columns, 2)
+
+    def _affine_gradients(self, i: int, below: Tensor | None, batch: Batch, dZ: Tensor) -> None:
+        gW, gb = self._g[f"layers.{i}.weight"], self._g.get(f"layers.{i}.bias")
+        if gb is not None:
+            torch.sum(dZ, 1, out=gb)
+        if below is not None:
+            torch.bmm(dZ.mT, below, out=gW)
+            return
+        M, F = len(self), self.spec.inputs
+        wide = dZ.transpose(0, 1).reshape(dZ.shape[1], -1)  # [B, M units]
+        gW[:, :, :F] = (wide.T @ batch.features).view(M, -1, F)
+        if self.spec.embeddings:
+            gW[:, :, F:] = torch.bmm(dZ.mT, self._embedded(batch.codes))
+            dE = torch.bmm(dZ, self._p[f"layers.{i}.weight"][:, :, F:])
+            start = 0
+            for k, (_, width) in enumerate(self.spec.embeddings):
+                table = self._g[f"embeddings.{k}.weight"].zero_()
+                table.index_add_(1, batch.codes[:, k], dE[:, :, start : start + width])
+                start += width
+
+    def _normalise(self, i: int, Z: Tensor, cache: dict[str, Tensor]) -> Tensor:
+        """Batch norm over the batch (S0-11), 1/N variance; the moving averages follow."""
+        mean = Z.mean(1, keepdim=True)
+        centred = Z - mean
+        variance = centred.square().mean(1, keepdim=True)
+        inverse = torch.rsqrt(variance + NORM_EPSILON)
+        normal = centred * inverse
+        self._b[f"norms.{i}.mean"].lerp_(mean.squeeze(1), 1 - NORM_MEMORY)
+        self._b[f"norms.{i}.variance"].lerp_(variance.squeeze(1), 1 - NORM_MEMORY)
+        cache["normal"], cache["inverse"] = normal, inverse
+        scale, shift = self._p[f"norms.{i}.scale"], self._p[f"norms.{i}.shift"]
+        return torch.addcmul(shift.unsqueeze(1), normal, scale.unsqueeze(1))
+
+    def _normalise_backward(self, i: int, dZ: Tensor, cache: dict[str, Tensor]) -> Tensor:
+        """Derivative by the input of batch norm (S0-17, gathered into one expression)."""
+        normal, inverse = cache["normal"], cache["inverse"]
+        torch.sum(dZ * normal, 1, out=self._g[f"norms.{i}.scale"])
+        torch.sum(dZ, 1, out=self._g[f"norms.{i}.shift"])
+        dN = dZ * self._p[f"norms.{i}.scale"].unsqueeze(1)
+        centred = dN - dN.mean(1, keepdim=True) - normal * (dN * normal).mean(1, keepdim=True)
+        return centred.mul_(inverse)
