@@ -1,0 +1,31 @@
+"""From a source to tensors: read, infer, split, encode, preprocess."""
+
+from __future__ import annotations
+
+from luthier.data.checks import check_table
+from luthier.data.columns import Column, infer_columns
+from luthier.data.dataset import Dataset
+from luthier.data.encode import TableEncoder
+from luthier.data.preprocess import Preprocess
+from luthier.data.sources import BUNDLED, Source, read_batches, read_source
+from luthier.data.split import Splits, split_rows
+from luthier.data.task import Task, decode_classes, encode_target, infer_task
+
+__all__ = [
+    "BUNDLED",
+    "Column",
+    "Dataset",
+    "Preprocess",
+    "Source",
+    "Splits",
+    "TableEncoder",
+    "Task",
+    "check_table",
+    "decode_classes",
+    "encode_target",
+    "infer_columns",
+    "infer_task",
+    "read_batches",
+    "read_source",
+    "split_rows",
+]

@@ -1,0 +1,165 @@
+"""What a column is: inferred from its values, said with its reason, overridden by the user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import polars as pl
+
+from luthier.errors import ConfigError, nearest
+
+Kind = Literal["number", "boolean", "category", "date", "text", "identifier", "constant"]
+KINDS: tuple[str, ...] = get_args(Kind)
+USED = ("number", "boolean", "category", "date")
+TRUE, FALSE = ("true", "yes", "t", "y", "on", "1"), ("false", "no", "f", "n", "off", "0")
+FEW_NUMBERS = 12  # integers with no more distinct values than this might be codes: it is said
+MOST_LEVELS = 200
+DATE_FORMATS = (
+    "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d",
+    "%d.%m.%Y", "%d.%m.%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's kind, whether the network sees it, and why."""
+
+    name: str
+    kind: Kind
+    used: bool
+    reason: str
+    date_format: str = ""
+
+    def sentence(self) -> str:
+        """The inference, and how to override it."""
+        what = self.kind if self.used else f"{self.kind}, dropped"
+        return f"`{self.name}`: {what}, because {self.reason}; override with --column {self.name}=KIND"
+
+    def to_json(self) -> dict[str, Any]:
+        """The column as plain JSON values."""
+        return asdict(self)
+
+
+def infer_columns(frame: pl.DataFrame, *, target: str, overrides: Mapping[str, str]) -> tuple[Column, ...]:
+    """The kind of every column but the target. ConfigError lists all wrong overrides at once.
+
+    >>> table = pl.DataFrame({"cut": ["fair", "good", "fair", "good"], "price": [1, 2, 3, 4]})
+    >>> infer_columns(table, target="price", overrides={})[0].kind
+    'boolean'
+    """
+    names = [name for name in frame.columns if name != target]
+    mistakes = [
+        f"--column {name}={kind}: there is no column '{name}'; {nearest(name, names)}".rstrip("; ")
+        for name, kind in overrides.items()
+        if name not in names
+    ]
+    mistakes += [
+        f"--column {name}={kind}: '{kind}' is not one of {', '.join(KINDS)}; {nearest(kind, KINDS)}".rstrip("; ")
+        for name, kind in overrides.items()
+        if kind not in KINDS
+    ]
+    if mistakes:
+        raise ConfigError(mistakes)
+    return tuple(
+        _overridden(frame[name], overrides[name]) if name in overrides else _inferred(frame[name]) for name in names
+    )
+
+
+def _overridden(series: pl.Series, kind: str) -> Column:
+    found = _date_format(series) if kind == "date" else ""
+    if kind == "date" and not found and not series.dtype.is_temporal():
+        raise ConfigError([f"--column {series.name}=date: its values are in none of the formats {DATE_FORMATS}"])
+    if kind == "number" and series.dtype == pl.String:
+        bad = series.filter(series.cast(pl.Float64, strict=False).is_null() & series.is_not_null())
+        if len(bad):
+            raise ConfigError([f"--column {series.name}=number: {len(bad)} values are text, such as '{bad[0]}'"])
+    return Column(series.name, kind, kind in USED, "you said so", found or "")  # type: ignore[arg-type]
+
+
+def _inferred(series: pl.Series) -> Column:
+    name, known = series.name, series.drop_nulls()
+    distinct = known.n_unique()
+    if distinct == 0:
+        return Column(name, "constant", False, "it is empty")
+    if distinct == 1:
+        value = str(known[0])[:30]
+        if series.null_count():
+            return Column(name, "category", True, f"it is either '{value}' or missing")
+        return Column(name, "constant", False, f"every row has '{value}'")
+    if series.dtype == pl.Boolean:
+        return Column(name, "boolean", True, "its values are true and false")
+    if series.dtype.is_temporal():
+        return Column(name, "date", True, "its values are dates; expanded into year, month, weekday and so on")
+    if series.dtype.is_numeric():
+        return _numeric(series, known, distinct)
+    return _textual(series, known.cast(pl.String), distinct)
+
+
+def _numeric(series: pl.Series, known: pl.Series, distinct: int) -> Column:
+    name, rows = series.name, len(known)
+    if set(known.unique().to_list()) == {0, 1}:
+        return Column(name, "boolean", True, "its values are 0 and 1")
+    if series.dtype.is_integer():
+        ordered = known.sort()
+        span = int(ordered[-1]) - int(ordered[0])
+        if distinct == rows and rows > 20 and span < 1.1 * rows and _named_like_an_identifier(name):
+            return Column(name, "identifier", False, "every row has its own whole number")
+        if distinct == rows and rows > 20 and bool((ordered.diff().drop_nulls() == 1).all()) and _in_order(known):
+            return Column(name, "identifier", False, "it counts the rows")
+        if distinct == rows and rows > 20 and _named_like_an_identifier(name):
+            return Column(name, "identifier", False, "every row has its own whole number")
+        if distinct <= FEW_NUMBERS:
+            return Column(
+                name, "number", True, f"its values are {distinct} whole numbers; if they are codes, make it a category"
+            )
+    return Column(name, "number", True, f"its values are numbers, {distinct} distinct ones")
+
+
+def _in_order(known: pl.Series) -> bool:
+    steps = known.diff().drop_nulls()
+    return bool((steps == 1).all())
+
+
+def _named_like_an_identifier(name: str) -> bool:
+    parts = name.lower().replace("-", "_").replace(" ", "_").split("_")
+    return "id" in parts or "uuid" in parts or "key" in parts or name.lower().endswith("id") or "index" in parts
+
+
+def _textual(series: pl.Series, known: pl.Series, distinct: int) -> Column:
+    name, rows = series.name, len(known)
+    lowered = set(known.unique().str.to_lowercase().to_list())
+    if distinct == 2:
+        words = " and ".join(f"'{value}'" for value in sorted(known.unique().to_list()))
+        return Column(name, "boolean", True, f"its values are {words}")
+    if lowered <= {*TRUE, *FALSE} and len(lowered) == 2:
+        return Column(name, "boolean", True, "its values are spellings of yes and no")
+    found = _date_format(series)
+    if found:
+        return Column(name, "date", True, f"its values are dates like '{known[0]}'; expanded into parts", found)
+    words = float(known.str.count_matches(r"\S+").mean() or 0.0)  # type: ignore[arg-type]
+    numbers = int(known.cast(pl.Float64, strict=False).is_not_null().sum())
+    mixed = f"; {numbers} of {rows} values are numbers, the rest text" if numbers else ""
+    if distinct <= max(20, min(MOST_LEVELS, rows // 5)) and distinct < 0.9 * rows:
+        return Column(name, "category", True, f"it is text with few distinct values, {distinct} levels{mixed}")
+    if words >= 4:
+        return Column(name, "text", False, f"it is free text, {words:.0f} words a row; networks for text come later")
+    if distinct > 0.9 * rows:
+        return Column(name, "identifier", False, f"almost every row has its own text, {distinct} in {rows} rows{mixed}")
+    if distinct <= rows // 2:
+        return Column(name, "category", True, f"it is text that repeats, {distinct} levels; the rare ones share a code")
+    return Column(name, "identifier", False, f"its {distinct} values hardly repeat in {rows} rows{mixed}")
+
+
+def _date_format(series: pl.Series) -> str:
+    if series.dtype != pl.String:
+        return ""
+    known = series.drop_nulls()
+    sample = known.head(200)
+    for pattern in DATE_FORMATS:
+        if sample.str.to_datetime(pattern, strict=False).null_count() == 0 and len(sample):
+            parsed = known.str.to_datetime(pattern, strict=False)
+            if parsed.null_count() == 0:
+                return pattern
+    return ""

@@ -1,0 +1,131 @@
+"""Numbers on their way into the network: imputed, flagged, scaled. Fitted on training rows only.
+
+B rows, F numbers, F' features. It is a module, so it runs where the network runs and is saved with
+it; all that it learnt lies in buffers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+METHODS = ("standardise", "quantile", "piecewise")
+KNOTS = 256  # of the quantile transform
+BINS = 16  # of the piecewise-linear encoding
+FAR = 5.2  # normal scores are kept within, as scikit-learn does (quantile of 1 - 1e-7)
+
+
+class Preprocess(nn.Module):
+    """Numbers [B, F] with NaN for missing to features [B, F'].
+
+    Missing values take the training median; a column that had missing values in training gets an
+    indicator beside it. Then, by `method`: `standardise` (mean 0, variance 1 over the training
+    rows), `quantile` (normal scores of the training distribution), or `piecewise` (the position
+    within quantile bins, Gorishniy and others 2022, with the standardised value beside it).
+    """
+
+    def __init__(self, method: str, columns: int, flagged: int, knots: int) -> None:
+        super().__init__()
+        self.method, self.columns, self.flagged, self.knots = method, columns, flagged, knots
+        self.register_buffer("median", torch.zeros(columns))
+        self.register_buffer("mean", torch.zeros(columns))
+        self.register_buffer("scale", torch.ones(columns))
+        self.register_buffer("flags", torch.zeros(flagged, dtype=torch.int64))
+        self.register_buffer("edges", torch.zeros(columns, knots))
+        self.register_buffer("distinct", torch.zeros(columns, knots, dtype=torch.bool))
+        self.median: Tensor
+        self.mean: Tensor
+        self.scale: Tensor
+        self.flags: Tensor
+        self.edges: Tensor
+        self.distinct: Tensor
+
+    @classmethod
+    def fit(cls, numbers: Tensor, method: str = "standardise") -> Preprocess:
+        """Learn from training numbers [N, F].
+
+        >>> fitted = Preprocess.fit(torch.tensor([[0.0], [2.0]]))
+        >>> fitted(torch.tensor([[2.0]]))
+        tensor([[1.]])
+        """
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {METHODS}, not {method!r}")
+        columns = numbers.shape[1]
+        missing = numbers.isnan()
+        flags = torch.nonzero(missing.any(0)).flatten()
+        knots = 0 if method == "standardise" else (KNOTS if method == "quantile" else BINS + 1)
+        made = cls(method, columns, len(flags), knots)
+        made.flags.copy_(flags)
+        for f in range(columns):
+            known = numbers[~missing[:, f], f].double()
+            if len(known) == 0:
+                continue
+            made.median[f] = known.median()
+            filled = torch.where(missing[:, f], made.median[f].double(), numbers[:, f].double())
+            made.mean[f] = filled.mean()
+            deviation = filled.std(correction=0)
+            # A column whose spread is rounding error is constant: leave it at zero instead of blowing it up.
+            made.scale[f] = deviation if deviation > 1e-7 * filled.abs().max().clamp_min(1e-30) else 1.0
+            if knots:
+                made.edges[f] = _quantiles(known, knots)
+                made.distinct[f, 1:] = made.edges[f, 1:] > made.edges[f, :-1]
+        return made
+
+    @property
+    def width(self) -> int:
+        """F': the number of features."""
+        return self.columns * (1 + (self.knots - 1 if self.method == "piecewise" else 0)) + self.flagged
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Features [B, F'] of numbers [B, F]."""
+        missing = numbers.isnan()
+        filled = torch.where(missing, self.median, numbers)
+        parts = [missing[:, self.flags].to(filled.dtype)] if self.flagged else []
+        if self.method == "quantile":
+            parts.insert(0, self._normal_scores(filled))
+        else:
+            parts.insert(0, ((filled - self.mean) / self.scale).clamp(-10, 10))
+            if self.method == "piecewise":
+                parts.insert(1, self._piecewise(filled).flatten(1))
+        return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
+
+    def _normal_scores(self, filled: Tensor) -> Tensor:
+        """Rank in the training distribution, averaged over ties, through the normal quantile function."""
+        values = filled.T.contiguous()
+        left = torch.searchsorted(self.edges, values)
+        right = torch.searchsorted(self.edges, values, right=True)
+        last = self.knots - 1
+        low, high = (left - 1).clamp(0, last), left.clamp(0, last)
+        a, b = self.edges.gather(1, low), self.edges.gather(1, high)
+        share = torch.where(b > a, (values - a) / (b - a), torch.zeros_like(values)).clamp(0, 1)
+        between = (low + share) / last
+        tied = 0.5 * (left + right - 1).to(values.dtype) / last  # the value is itself one or more knots
+        rank = torch.where(right > left, tied, between)
+        return torch.special.ndtri(rank.double()).clamp(-FAR, FAR).to(filled.dtype).T
+
+    def _piecewise(self, filled: Tensor) -> Tensor:
+        """How far each value has come through each bin [B, F, bins]: 1 below it, 0 above, between within."""
+        start, end = self.edges[:, :-1], self.edges[:, 1:]
+        length = torch.where(end > start, end - start, torch.ones_like(start))
+        come = ((filled.unsqueeze(2) - start) / length).clamp(0, 1)
+        return come * self.distinct[:, 1:]
+
+    def config(self) -> dict[str, Any]:
+        """What `from_config` needs besides the state dict."""
+        return {"method": self.method, "columns": self.columns, "flagged": self.flagged, "knots": self.knots}
+
+    @classmethod
+    def from_config(cls, value: Mapping[str, Any]) -> Preprocess:
+        """An unfitted module of the same shape, for `load_state_dict`."""
+        return cls(str(value["method"]), int(value["columns"]), int(value["flagged"]), int(value["knots"]))
+
+
+def _quantiles(known: Tensor, knots: int) -> Tensor:
+    ordered = known.sort().values
+    places = torch.linspace(0, len(ordered) - 1, knots, dtype=torch.float64)
+    low = places.floor().long()
+    high = places.ceil().long()
+    return (ordered[low] + (ordered[high] - ordered[low]) * (places - low)).float()

@@ -1,0 +1,97 @@
+"""Training, validation and test rows: seeded, shuffled, stratified, copies kept together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from luthier.data.task import Task
+from luthier.errors import InputError
+from luthier.seeds import numpy_generator
+
+COARSE = 0.3  # above this share of repeated rows a repetition is the table's nature, not a copy
+STRATA = 10  # quantiles of a regression's target
+FEWEST = 10
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Row numbers of each part, sorted, disjoint and complete; `notes` say what was special."""
+
+    training: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+def split_rows(
+    frame: pl.DataFrame, *, task: Task, seed: int, test: float = 0.2, validation: float = 0.2
+) -> Splits:
+    """Split the rows of a table whose target has no missing values.
+
+    Rows that are the same in every column but the target stay on one side, unless the table is
+    coarse and most rows repeat anyway.
+    """
+    if frame.height < FEWEST:
+        raise InputError(
+            f"the table has {frame.height} rows with a target",
+            expected=f"at least {FEWEST}, so that each part gets some",
+            remedy="add rows",
+        )
+    groups, notes = _groups(frame.drop(task.target))
+    strata = _strata(frame[task.target], task)
+    if task.classes:
+        notes += _rare_classes(strata, task)
+    rng = numpy_generator(seed, "split")
+    part = np.zeros(frame.height, dtype=np.int8)
+    first = np.unique(groups, return_index=True)[1]  # one row stands for its copies
+    for stratum in np.unique(strata):
+        rows = first[strata[first] == stratum]
+        rows = rng.permutation(rows)
+        n = len(rows)
+        tested, validated = _count(n, test, rng), _count(n, validation, rng)
+        part[rows[:tested]] = 2
+        part[rows[tested : tested + validated]] = 1
+    chosen = dict(zip(groups[first].tolist(), part[first].tolist(), strict=True))
+    part = np.array([chosen[group] for group in groups.tolist()], dtype=np.int8)
+    parts = [np.flatnonzero(part == i) for i in (0, 1, 2)]
+    if min(len(rows) for rows in parts) == 0:
+        raise InputError("the table is too small to be split into three parts", received=f"{frame.height} rows")
+    return Splits(*parts, notes=tuple(notes))
+
+
+def _count(rows: int, share: float, rng: np.random.Generator) -> int:
+    """Rows of a part; the fraction is drawn, so that small strata are fair on average."""
+    if rows < 3:
+        return 0
+    exact = rows * share
+    return max(1, int(exact + (rng.random() < exact - int(exact))))
+
+
+def _groups(features: pl.DataFrame) -> tuple[np.ndarray, list[str]]:
+    """A number for each distinct row of features [N], and what to say about copies."""
+    hashes = features.hash_rows(seed=0).to_numpy()
+    _, groups, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    repeated = int(counts[counts > 1].sum())
+    rows = features.height
+    if repeated == 0:
+        return groups, []
+    if repeated > COARSE * rows:
+        note = f"{repeated} of {rows} rows repeat another's inputs, so coarse is the table and copies may lie on two sides"
+        return np.arange(rows), [note]
+    return groups, [f"{repeated} rows are copies of others and stay on one side"]
+
+
+def _strata(target: pl.Series, task: Task) -> np.ndarray:
+    if task.classes:
+        return target.cast(pl.String).rank("dense").to_numpy().astype(int)
+    ranks = target.rank("ordinal").to_numpy()
+    return (ranks - 1) * min(STRATA, max(1, len(ranks) // 10)) // len(ranks)
+
+
+def _rare_classes(strata: np.ndarray, task: Task) -> list[str]:
+    _, counts = np.unique(strata, return_counts=True)
+    rare = int((counts < 3).sum())
+    return [f"{rare} classes have fewer than three rows and stay in the training part"] if rare else []
