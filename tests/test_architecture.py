@@ -42,9 +42,7 @@ def imports(path: Path, module: str) -> set[str]:
                 base = ".".join(["luthier", *[part for part in above if part], *([base] if base else [])])
             if base.split(".")[0] == "luthier":
                 found |= {
-                    f"{base}.{alias.name}"
-                    if f"{base}.{alias.name}".removeprefix("luthier.") in known
-                    else base
+                    f"{base}.{alias.name}" if f"{base}.{alias.name}".removeprefix("luthier.") in known else base
                     for alias in node.names
                 }
     return {name.removeprefix("luthier").removeprefix(".") for name in found}
@@ -72,18 +70,13 @@ def test_imports_run_down_the_house(module: str) -> None:
 
 
 def test_no_import_cycles() -> None:
-    graph = {
-        module: {name for name in imports(path, module) if name != module}
-        for module, path in modules().items()
-    }
+    graph = {module: {name for name in imports(path, module) if name != module} for module, path in modules().items()}
     for (
         module,
         path,
     ) in modules().items():  # importing a.b runs a/__init__ first; a package may import its parts
         if path.name == "__init__.py":
-            graph[module] = {
-                name for name in graph[module] if module == "" or not name.startswith(f"{module}.")
-            }
+            graph[module] = {name for name in graph[module] if module == "" or not name.startswith(f"{module}.")}
     done: set[str] = set()
 
     def visit(module: str, trail: tuple[str, ...]) -> None:

@@ -1,5 +1,39 @@
-"""Luthier: a systematic trainer of neural networks."""
+"""Luthier: a systematic trainer of neural networks.
+
+The public names load on first use, so that importing the package costs nothing.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from luthier.errors import LuthierError
+    from luthier.runs import Result, fit, load, resume
+    from luthier.runs import check_run as check
+    from luthier.saved import Model
+
+_PUBLIC = {
+    "LuthierError": ("luthier.errors", "LuthierError"),
+    "Model": ("luthier.saved", "Model"),
+    "Result": ("luthier.runs", "Result"),
+    "check": ("luthier.runs", "check_run"),
+    "fit": ("luthier.runs", "fit"),
+    "load": ("luthier.runs", "load"),
+    "resume": ("luthier.runs", "resume"),
+}
+__all__ = ["LuthierError", "Model", "Result", "__version__", "check", "fit", "load", "resume"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'luthier' has no attribute '{name}'")
+    module, attribute = _PUBLIC[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

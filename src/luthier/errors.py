@@ -47,9 +47,7 @@ class ConfigError(InputError):
         self.mistakes = tuple(mistakes)
         count = len(self.mistakes)
         head = "a setting is wrong" if count == 1 else f"{count} settings are wrong"
-        super().__init__(
-            "\n".join([head + ":", *(f"  - {mistake}" for mistake in self.mistakes)]), remedy=remedy
-        )
+        super().__init__("\n".join([head + ":", *(f"  - {mistake}" for mistake in self.mistakes)]), remedy=remedy)
 
 
 class SealError(LuthierError):

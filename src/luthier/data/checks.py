@@ -27,7 +27,7 @@ def check_table(frame: pl.DataFrame, columns: Sequence[Column], task: Task) -> l
                 Finding(
                     code="class-imbalance",
                     severity="note",
-                    sentence=f"the rarest class '{rarest}' has {share:.1%} of the rows, so accuracy alone says little",
+                    sentence=f"the rarest class '{rarest}' has {share:.1%} of the rows: accuracy alone says little",
                     evidence={"class": str(rarest), "share": round(share, 4)},
                     remedy="read the scores of each class in the report",
                 )

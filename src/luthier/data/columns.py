@@ -112,7 +112,10 @@ def _numeric(series: pl.Series, known: pl.Series, distinct: int) -> Column:
             return Column(name, "identifier", False, "every row has its own whole number")
         if distinct <= FEW_NUMBERS:
             return Column(
-                name, "number", True, f"its values are {distinct} whole numbers; if they are codes, make it a category"
+                name,
+                "number",
+                True,
+                f"its values are {distinct} whole numbers; if they are codes, make it a category",
             )
     return Column(name, "number", True, f"its values are numbers, {distinct} distinct ones")
 
@@ -138,13 +141,13 @@ def _textual(series: pl.Series, known: pl.Series, distinct: int) -> Column:
     found = _date_format(series)
     if found:
         return Column(name, "date", True, f"its values are dates like '{known[0]}'; expanded into parts", found)
-    words = float(known.str.count_matches(r"\S+").mean() or 0.0)  # type: ignore[arg-type]
+    count = float(known.str.count_matches(r"\S+").mean() or 0.0)  # type: ignore[arg-type]
     numbers = int(known.cast(pl.Float64, strict=False).is_not_null().sum())
     mixed = f"; {numbers} of {rows} values are numbers, the rest text" if numbers else ""
     if distinct <= max(20, min(MOST_LEVELS, rows // 5)) and distinct < 0.9 * rows:
         return Column(name, "category", True, f"it is text with few distinct values, {distinct} levels{mixed}")
-    if words >= 4:
-        return Column(name, "text", False, f"it is free text, {words:.0f} words a row; networks for text come later")
+    if count >= 4:
+        return Column(name, "text", False, f"it is free text, {count:.0f} words a row; networks for text come later")
     if distinct > 0.9 * rows:
         return Column(name, "identifier", False, f"almost every row has its own text, {distinct} in {rows} rows{mixed}")
     if distinct <= rows // 2:

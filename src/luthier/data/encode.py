@@ -125,7 +125,10 @@ class TableEncoder:
         levels = self.vocabularies[series.name]
         text = _as_text(series)
         mapped = text.replace_strict(
-            list(levels), list(range(FIRST_LEVEL, FIRST_LEVEL + len(levels))), default=UNKNOWN, return_dtype=pl.Int64
+            list(levels),
+            list(range(FIRST_LEVEL, FIRST_LEVEL + len(levels))),
+            default=UNKNOWN,
+            return_dtype=pl.Int64,
         )
         return np.where(text.is_null().to_numpy(), MISSING, mapped.fill_null(UNKNOWN).to_numpy()).astype(np.int64)
 

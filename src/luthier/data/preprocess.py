@@ -103,14 +103,15 @@ class Preprocess(nn.Module):
         share = torch.where(b > a, (values - a) / (b - a), torch.zeros_like(values)).clamp(0, 1)
         between = (low + share) / last
         tied = 0.5 * (left + right - 1).to(values.dtype) / last  # the value is itself one or more knots
-        rank = torch.where(right > left, tied, between)
-        return torch.special.ndtri(rank.double()).clamp(-FAR, FAR).to(filled.dtype).T
+        rank: Tensor = torch.where(right > left, tied, between)
+        scores: Tensor = torch.special.ndtri(rank.double()).clamp(-FAR, FAR)
+        return scores.to(filled.dtype).T
 
     def _piecewise(self, filled: Tensor) -> Tensor:
         """How far each value has come through each bin [B, F, bins]: 1 below it, 0 above, between within."""
         start, end = self.edges[:, :-1], self.edges[:, 1:]
         length = torch.where(end > start, end - start, torch.ones_like(start))
-        come = ((filled.unsqueeze(2) - start) / length).clamp(0, 1)
+        come: Tensor = ((filled.unsqueeze(2) - start) / length).clamp(0, 1)
         return come * self.distinct[:, 1:]
 
     def config(self) -> dict[str, Any]:

@@ -68,7 +68,9 @@ def _checked(found: Source, target: str | None) -> Source:
     frame = found.frame
     if frame.width == 0 or frame.height == 0:
         raise InputError(
-            f"'{found.name}' has no rows", expected="a header and at least a few rows", received=f"{frame.width} columns"
+            f"'{found.name}' has no rows",
+            expected="a header and at least a few rows",
+            received=f"{frame.width} columns",
         )
     wanted = target if target is not None else found.target
     if wanted is not None and wanted not in frame.columns:
@@ -109,7 +111,9 @@ def _bundled(name: str) -> Source:
     }[name]
     bunch = loader()
     labels = getattr(bunch, "target_names", None)
-    y = bunch.target if name in ("diabetes", "digits") else np.array([str(labels[i]) for i in bunch.target])
+    y = bunch.target
+    if labels is not None and name not in ("diabetes", "digits"):
+        y = np.array([str(labels[i]) for i in bunch.target])
     target = {"digits": "digit", "iris": "species", "wine": "cultivar"}.get(name, "diagnosis")
     target = "progression" if name == "diabetes" else target
     columns = {str(column): bunch.data[:, i] for i, column in enumerate(bunch.feature_names)}

@@ -26,9 +26,7 @@ class Splits:
     notes: tuple[str, ...] = ()
 
 
-def split_rows(
-    frame: pl.DataFrame, *, task: Task, seed: int, test: float = 0.2, validation: float = 0.2
-) -> Splits:
+def split_rows(frame: pl.DataFrame, *, task: Task, seed: int, test: float = 0.2, validation: float = 0.2) -> Splits:
     """Split the rows of a table whose target has no missing values.
 
     Rows that are the same in every column but the target stay on one side, unless the table is
@@ -59,7 +57,7 @@ def split_rows(
     parts = [np.flatnonzero(part == i) for i in (0, 1, 2)]
     if min(len(rows) for rows in parts) == 0:
         raise InputError("the table is too small to be split into three parts", received=f"{frame.height} rows")
-    return Splits(*parts, notes=tuple(notes))
+    return Splits(parts[0], parts[1], parts[2], tuple(notes))
 
 
 def _count(rows: int, share: float, rng: np.random.Generator) -> int:
@@ -79,7 +77,7 @@ def _groups(features: pl.DataFrame) -> tuple[np.ndarray, list[str]]:
     if repeated == 0:
         return groups, []
     if repeated > COARSE * rows:
-        note = f"{repeated} of {rows} rows repeat another's inputs, so coarse is the table and copies may lie on two sides"
+        note = f"{repeated} of {rows} rows repeat another's inputs, so the table is coarse: copies lie on all sides"
         return np.arange(rows), [note]
     return groups, [f"{repeated} rows are copies of others and stay on one side"]
 

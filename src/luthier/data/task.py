@@ -50,7 +50,9 @@ def infer_task(series: pl.Series, *, override: str | None = None) -> Task:
     """
     name = series.name
     if override is not None and override not in KINDS:
-        raise ConfigError([f"--task {override}: not one of {', '.join(KINDS)}; {nearest(override, KINDS)}".rstrip("; ")])
+        raise ConfigError(
+            [f"--task {override}: not one of {', '.join(KINDS)}; {nearest(override, KINDS)}".rstrip("; ")]
+        )
     known = series.drop_nulls()
     if known.dtype.is_float():
         known = known.drop_nans()

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 
 class Activation(NamedTuple):
-    """A differentiable function of each unit; `gain` is the standard deviation factor He-like initialisers use."""
+    """A function of each unit and its derivative; `gain` scales the first weights of He's initialiser."""
 
     f: Callable[[Tensor], Tensor]
     derivative: Callable[[Tensor, Tensor], Tensor]  # (z, a) -> f'(z)
@@ -22,8 +22,10 @@ class Activation(NamedTuple):
 
 
 def _gelu_derivative(z: Tensor, a: Tensor) -> Tensor:
-    cdf = 0.5 * (1 + torch.erf(z * 0.5**0.5))
-    return cdf + z * torch.exp(-0.5 * z * z) * (0.5 / torch.pi) ** 0.5
+    cdf: Tensor = 0.5 * (1 + torch.erf(z * 0.5**0.5))
+    density = (0.5 / torch.pi) ** 0.5
+    slope: Tensor = cdf + z * torch.exp(-0.5 * z * z) * density
+    return slope
 
 
 ACTIVATIONS: dict[str, Activation] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -38,8 +40,10 @@ class DenseNet(nn.Module):
             name: torch.zeros(shape) if name.endswith("mean") else torch.ones(shape)
             for name, shape in spec.buffer_shapes().items()
         }
-        for group in ("embeddings", "layers", "norms"):
-            setattr(self, group, nn.ModuleList(_modules(group, parameters, buffers)))
+        # Any: a ModuleList does not know the parameters that its modules were given by name.
+        self.embeddings: Any = nn.ModuleList(_modules("embeddings", parameters, buffers))
+        self.layers: Any = nn.ModuleList(_modules("layers", parameters, buffers))
+        self.norms: Any = nn.ModuleList(_modules("norms", parameters, buffers))
 
     def forward(self, features: Tensor, codes: Tensor | None = None) -> Tensor:
         """Logits [B, C]."""
@@ -49,13 +53,12 @@ class DenseNet(nn.Module):
             parts.append(table.weight[codes[:, k]])
         a = torch.cat(parts, 1) if len(parts) > 1 else features
         activation = ACTIVATIONS[self.spec.activation]
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self.layers[:-1]):
             z = a @ layer.weight.T
-            if i == len(self.spec.hidden):
-                return z + layer.bias
             z = self._normalised(i, z) if self.spec.batch_norm else z + layer.bias
             a = activation.f(z)
-        raise AssertionError("unreachable: the last layer returns")
+        last = self.layers[-1]
+        return torch.addmm(last.bias, a, last.weight.T)
 
     def _normalised(self, i: int, z: Tensor) -> Tensor:
         norm = self.norms[i]
@@ -66,7 +69,7 @@ class DenseNet(nn.Module):
                 norm.variance.lerp_(variance, 1 - NORM_MEMORY)
         else:
             mean, variance = norm.mean, norm.variance
-        return (z - mean) * torch.rsqrt(variance + NORM_EPSILON) * norm.scale + norm.shift
+        return torch.addcmul(norm.shift, (z - mean) * torch.rsqrt(variance + NORM_EPSILON), norm.scale)
 
 
 def _modules(group: str, parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> list[_Values]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -37,7 +38,9 @@ class DenseSpec:
     def __post_init__(self) -> None:
         mistakes = []
         if self.inputs < 0 or self.outputs < 1 or any(units < 1 for units in self.hidden):
-            mistakes.append(f"sizes must be positive: inputs {self.inputs}, hidden {self.hidden}, outputs {self.outputs}")
+            mistakes.append(
+                f"sizes must be positive: inputs {self.inputs}, hidden {self.hidden}, outputs {self.outputs}"
+            )
         if self.inputs + self.embedding_width < 1:
             mistakes.append("a network needs at least one input")
         for name, known in ((self.activation, ACTIVATIONS), (self.initialiser, INITIALISERS)):
@@ -57,7 +60,7 @@ class DenseSpec:
         for k, (levels, width) in enumerate(self.embeddings):
             shapes[f"embeddings.{k}.weight"] = (levels, width)
         sizes = (self.inputs + self.embedding_width, *self.hidden, self.outputs)
-        for i, (fan_in, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for i, (fan_in, units) in enumerate(pairwise(sizes)):
             shapes[f"layers.{i}.weight"] = (units, fan_in)
             if self.batch_norm and i < len(self.hidden):
                 shapes[f"norms.{i}.scale"] = (units,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any
 
@@ -24,7 +24,7 @@ class Member:
     spec: DenseSpec
     seed: int
     learning_rate: float
-    schedule: Schedule = Schedule()
+    schedule: Schedule = field(default_factory=Schedule)
     momentum: float = 0.9
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8

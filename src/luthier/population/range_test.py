@@ -91,9 +91,7 @@ def range_test(
     )
 
 
-def _ramp(
-    spec: DenseSpec, training: Part, settings: Settings, seeds: Sequence[int], rates: np.ndarray
-) -> np.ndarray:
+def _ramp(spec: DenseSpec, training: Part, settings: Settings, seeds: Sequence[int], rates: np.ndarray) -> np.ndarray:
     """Raw training losses [K, S] while the rate rises."""
     members = [Member(spec=spec, seed=seed, learning_rate=1.0) for seed in seeds]
     schedule = np.repeat(rates[:, None], len(members), 1)
@@ -183,9 +181,7 @@ def confirm(
     Each entry has the factor, the rate and the median over seeds of the mean loss of the last fifth
     of the run (None where most seeds diverged).
     """
-    members = [
-        Member(spec=spec, seed=seed, learning_rate=pick * factor) for factor in FACTORS for seed in seeds
-    ]
+    members = [Member(spec=spec, seed=seed, learning_rate=pick * factor) for factor in FACTORS for seed in seeds]
     rates = np.repeat(np.array([[member.learning_rate for member in members]]), steps, 0)
     losses = _losses(members, training, settings, rates).reshape(len(FACTORS), len(seeds), steps)
     tail = losses[:, :, -max(1, steps // 5) :].mean(2)

@@ -62,7 +62,10 @@ class Outcome:
         """The kept weights and buffers of one member, under the names of its module."""
         spec = self.members[member].spec
         rows = slice(member, member + 1)
-        named = {**views(self.parameters[rows], spec.shapes()), **views(self.buffers[rows], spec.buffer_shapes())}
+        named = {
+            **views(self.parameters[rows], spec.shapes()),
+            **views(self.buffers[rows], spec.buffer_shapes()),
+        }
         return {name: value[0].clone() for name, value in named.items()}
 
     def module(self, member: int) -> DenseNet:
@@ -238,7 +241,11 @@ class _Run:
     """The loop's bookkeeping: who is alive, what was best, what was measured."""
 
     def __init__(self, members: Sequence[Member], training: Part, validation: Part | None, settings: Settings) -> None:
-        self.members, self.settings, self.validation = tuple(members), settings, _cast(validation, settings.dtype)
+        self.members, self.settings, self.validation = (
+            tuple(members),
+            settings,
+            _cast(validation, settings.dtype),
+        )
         cast = _cast(training, settings.dtype)
         assert cast is not None
         self.population = Population(members, settings, len(training))

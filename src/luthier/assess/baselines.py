@@ -1,0 +1,101 @@
+"""Baselines beside the network, fitted in a child process that is stopped at its slot."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from luthier.assess.baseline_process import NAMES
+from luthier.data import Dataset, Task
+
+POLL_SECONDS = 0.02
+
+
+class BaselineRun:
+    """Baselines being fitted beside the training, one thread of their own.
+
+    The test rows reach the process only through `predict_test`, when they have been opened.
+    """
+
+    def __init__(self, training: Dataset, validation: Dataset, task: Task, sizes: tuple[int, ...]) -> None:
+        self.task = task
+        self.names = NAMES["regression" if task.kind == "regression" else "classification"]
+        self.folder = Path(tempfile.mkdtemp(prefix="luthier-baselines-"))
+        facts = {"kind": task.kind, "classes": len(task.classes), "log_scale": task.log_scale, "sizes": sizes}
+        (self.folder / "task.json").write_text(json.dumps(facts))
+        self._write("training", training)
+        self._write("validation", validation)
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+        }
+        with (self.folder / "errors.txt").open("wb") as errors:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "luthier.assess.baseline_process", str(self.folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is the parent's to handle
+            )
+
+    def _write(self, name: str, part: Dataset) -> None:
+        arrays = {"numbers": part.numbers.numpy(), "codes": part.codes.numpy()}
+        if part.targets is not None:
+            arrays["targets"] = part.targets.numpy()
+        np.savez(self.folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+
+    def wait(self, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
+        """Validation predictions by baseline, of those that were ready before `give_up` said so."""
+        return self._gather("validation", give_up)
+
+    def predict_test(self, test: Dataset, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
+        """Predictions for the opened test rows by baseline."""
+        self._write("test", Dataset(test.numbers, test.codes))
+        if self._child.stdin is not None and self._child.poll() is None:
+            try:
+                self._child.stdin.write(b"test\n")
+                self._child.stdin.flush()
+            except BrokenPipeError:
+                return {}
+        return self._gather("test", give_up)
+
+    def _gather(self, part: str, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
+        paths = {name: self.folder / f"{name}.{part}.npz" for name in self.names}
+        while not all(path.exists() for path in paths.values()):
+            if give_up() or self._child.poll() is not None:
+                break
+            time.sleep(POLL_SECONDS)
+        found = {}
+        for name, path in paths.items():
+            if path.exists():
+                with np.load(path, allow_pickle=False) as arrays:
+                    found[name] = arrays["prediction"]
+        return found
+
+    def failed(self) -> str:
+        """The last line of what a crashed child said; empty while it is well."""
+        if self._child.poll() in (None, 0):
+            return ""
+        lines = (self.folder / "errors.txt").read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"exit code {self._child.returncode}"
+
+    def close(self) -> None:
+        """End the process and remove its files."""
+        if self._child.poll() is None:
+            self._child.kill()
+        self._child.wait()
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,132 @@
+"""Scores of predictions, each with an interval over rows.
+
+A prediction is class probabilities [N, C], or values [N] on the target's own scale. Intervals are
+95 %: Wilson's for accuracy, otherwise from a seeded bootstrap over rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from luthier.records import Measure
+from luthier.seeds import numpy_generator
+
+RESAMPLES = 1000
+PRIMARY = {"regression": "rmse", "binary": "accuracy", "multiclass": "accuracy"}
+TINY = 1e-12
+
+
+class Metric(NamedTuple):
+    """`value(y, prediction, counts)` scores each resample; counts [R, N] say how often a row is in it."""
+
+    value: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+    larger_is_better: bool
+    kinds: tuple[str, ...]
+
+
+def _mean(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return np.asarray(counts @ rows / counts.sum(1))
+
+
+def _accuracy(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return _mean((p.argmax(1) == y).astype(float), counts)
+
+
+def _log_loss(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return _mean(-np.log(np.clip(p[np.arange(len(y)), y], TINY, None)), counts)
+
+
+def _auc(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve: the chance that a positive row scores above a negative one, ties half."""
+    _, rank = np.unique(p[:, 1], return_inverse=True)
+    positive = np.zeros((rank.max() + 1, len(counts)))
+    negative = np.zeros_like(positive)
+    np.add.at(positive, rank[y == 1], counts.T[y == 1])
+    np.add.at(negative, rank[y == 0], counts.T[y == 0])
+    below = np.cumsum(negative, 0) - negative
+    wins = (positive * (below + 0.5 * negative)).sum(0)
+    return np.asarray(wins / np.maximum(positive.sum(0) * negative.sum(0), TINY))
+
+
+def _rmse(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return np.asarray(np.sqrt(_mean((p - y) ** 2, counts)))
+
+
+def _mae(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return _mean(np.abs(p - y), counts)
+
+
+def _r2(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    spread = _mean(y**2, counts) - _mean(y, counts) ** 2
+    return np.asarray(1 - _mean((p - y) ** 2, counts) / np.maximum(spread, TINY))
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric(_accuracy, True, ("binary", "multiclass")),
+    "log loss": Metric(_log_loss, False, ("binary", "multiclass")),
+    "auc": Metric(_auc, True, ("binary",)),
+    "rmse": Metric(_rmse, False, ("regression",)),
+    "mae": Metric(_mae, False, ("regression",)),
+    "r2": Metric(_r2, True, ("regression",)),
+}
+
+
+def measure(metric: str, y: np.ndarray, prediction: np.ndarray, *, seed: int = 0) -> Measure:
+    """A score with its 95 % interval.
+
+    >>> measure("accuracy", np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]])).value
+    1.0
+    """
+    rows = len(y)
+    value = float(METRICS[metric].value(y, prediction, np.ones((1, rows)))[0])
+    if metric == "accuracy":
+        low, high = wilson(value, rows)
+    else:
+        resampled = METRICS[metric].value(y, prediction, _resamples(rows, seed))
+        low, high = (float(x) for x in np.quantile(resampled, (0.025, 0.975)))
+    return Measure(metric, value, low, high, rows)
+
+
+def wilson(share: float, rows: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share, which holds near 0 and 1 too.
+
+    >>> [round(x, 4) for x in wilson(1.0, 100)]
+    [0.963, 1.0]
+    """
+    z = float(stats.norm.ppf(0.975))
+    centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
+    half = z * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows)) / (1 + z * z / rows)
+    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+
+
+def paired_difference(metric: str, y: np.ndarray, one: np.ndarray, other: np.ndarray, *, seed: int = 0) -> Measure:
+    """How much better `one` is than `other`, on the same rows: positive is better for every metric.
+
+    The interval resamples rows for both together, so what they share cancels.
+    """
+    sign = 1.0 if METRICS[metric].larger_is_better else -1.0
+
+    def difference(counts: np.ndarray) -> np.ndarray:
+        value = METRICS[metric].value
+        return np.asarray(sign * (value(y, one, counts) - value(y, other, counts)))
+
+    rows = len(y)
+    low, high = (float(x) for x in np.quantile(difference(_resamples(rows, seed)), (0.025, 0.975)))
+    return Measure(f"{metric} gained", float(difference(np.ones((1, rows)))[0]), low, high, rows)
+
+
+def within_noise(difference: Measure) -> bool:
+    """Whether the interval of a difference contains zero."""
+    return difference.low is None or difference.high is None or difference.low <= 0 <= difference.high
+
+
+def _resamples(rows: int, seed: int) -> np.ndarray:
+    """How often each row is drawn in each resample, [R, N]; fewer resamples of very many rows."""
+    rng = numpy_generator(seed, "bootstrap")
+    resamples = max(200, min(RESAMPLES, 20_000_000 // max(1, rows)))
+    drawn = [np.bincount(rng.integers(rows, size=rows), minlength=rows) for _ in range(resamples)]
+    return np.asarray(drawn, dtype=np.float32 if rows > 20_000 else np.float64)

@@ -1,0 +1,49 @@
+"""The sealed test set. This is the only module that can open it, and it writes down that it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from luthier.data import Dataset
+from luthier.errors import SealError
+
+
+class SealedTest:
+    """Rows nobody may look at before the deliverable is frozen. Only their number is known."""
+
+    __slots__ = ("__opened", "__rows")
+
+    def __init__(self, rows: Dataset) -> None:
+        self.__rows = rows
+        self.__opened = False
+
+    def __len__(self) -> int:
+        return len(self.__rows)
+
+    def __repr__(self) -> str:
+        return f"SealedTest({len(self)} rows)"
+
+    def __reduce__(self) -> str:
+        raise SealError("the sealed test set cannot be copied or stored")
+
+    def _open(self, token: object) -> Dataset:
+        if token is not _TOKEN:
+            raise SealError("the test set is sealed", remedy="luthier.assess.open_test, once, at the end")
+        if self.__opened:
+            raise SealError(
+                "the test set was opened before",
+                expected="one opening in a run",
+                remedy="collect fresh rows and judge them with `luthier check`",
+            )
+        self.__opened = True
+        return self.__rows
+
+
+_TOKEN = object()
+
+
+def open_test(sealed: SealedTest, log: Callable[[str, dict[str, Any]], object], *, purpose: str) -> Dataset:
+    """Open the test set: first the line in the ledger, then the rows. SealError the second time."""
+    log("opening", {"step": 5, "purpose": purpose, "rows": len(sealed)})
+    return sealed._open(_TOKEN)

@@ -1,0 +1,53 @@
+"""The command line: one file per subcommand, parser, worked example and handler together."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+import typer
+
+import luthier
+from luthier.cli import check, fit, predict, report, show
+from luthier.errors import LuthierError
+
+app = typer.Typer(
+    name="luthier",
+    help="Build, tune and check neural networks, every question answered by an experiment.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (fit, predict, check, report, show):
+    command.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"luthier {luthier.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line; exit codes: 0 done, 1 the work failed, 2 bad usage or bad input."""
+    try:
+        app(args=arguments)  # leaves with sys.exit, also for wrong usage
+    except LuthierError as error:
+        _complain(str(error), error.exit_code)
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+def _complain(text: str, code: int) -> NoReturn:
+    typer.echo(f"luthier: {text}", err=True)
+    sys.exit(code)

@@ -1,0 +1,30 @@
+"""`luthier check`: step 6, a model against data from the real world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_EPILOG = """\b
+Example:
+  luthier check runs/houses this-month.csv
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command("check", epilog=_EPILOG)(check)
+
+
+def check(
+    run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
+    source: Annotated[str, typer.Argument(help="New rows: a CSV or Parquet file, or '-'.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Compare new rows with the training rows, and score the model where labels came along."""
+    from luthier.runs import check_run
+    from luthier.runs.screen import print_check
+
+    print_check(check_run(run, source), json=json)

@@ -1,0 +1,107 @@
+"""`luthier fit`: from a table to a tested network, the evidence and a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from luthier.errors import ConfigError, InputError
+
+_EPILOG = """\b
+Examples:
+  luthier fit digits
+  luthier fit houses.csv --target price --budget 10m
+  luthier fit houses.csv --target price --column zip=category --seed 1
+  luthier fit --resume runs/houses
+  luthier fit --config runs/houses/recipe.toml
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command("fit", epilog=_EPILOG)(fit)
+
+
+def fit(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A CSV or Parquet file, '-' for CSV on standard input, or a bundled set: digits, iris, wine, "
+            "breast-cancer, diabetes.",
+            show_default=False,
+        ),
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict.", show_default=False)] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="60s, 10m, 2h or 5000steps. Default: 60s for bundled data, else 5m.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The one seed from which all randomness follows.")] = 0,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=KIND: number, boolean, category, date, text, identifier or constant. May be repeated."),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="regression, binary or multiclass, instead of the inferred one.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/NAME.", show_default=False)] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite the run that lies in that folder.")] = False,
+    config: Annotated[Path | None, typer.Option(help="A run's recipe.toml: repeat that run exactly.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="A run that was stopped: continue it.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what the budget would be spent on, and stop.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for machines.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show a table of epochs.")] = False,
+    open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser at the end.")] = False,
+) -> None:
+    """Walk the six steps on a table and hand back a tested network, the evidence and a report."""
+    from luthier.runs import Result
+    from luthier.runs import fit as fit_now
+    from luthier.runs import resume as resume_now
+    from luthier.runs.screen import choose_screen
+
+    given = {"SOURCE": source, "--config": config, "--resume": resume}
+    if sum(value is not None for value in given.values()) != 1:
+        named = [name for name, value in given.items() if value is not None]
+        raise InputError(
+            "it is not clear what to fit",
+            expected="one of SOURCE, --config or --resume",
+            received=" and ".join(named) or "none of them",
+            remedy="luthier fit digits",
+        )
+    screen = choose_screen(json=json, verbose=verbose)
+    result: Result | None
+    if resume is not None:
+        result = resume_now(resume, screen=screen)
+    else:
+        result = fit_now(
+            source if source is not None else config,
+            target=target,
+            budget=budget,
+            seed=seed,
+            columns=parse_columns(column or []),
+            task=task,
+            run=run,
+            replace=replace,
+            repeat=config is not None,
+            plan_only=plan,
+            screen=screen,
+        )
+    if open_report and result is not None:
+        typer.launch(str(result.report()))
+
+
+def parse_columns(texts: list[str]) -> dict[str, str]:
+    """`NAME=KIND` options as a mapping; all malformed ones are reported at once.
+
+    >>> parse_columns(["cut=text", "a=b=number"])
+    {'cut': 'text', 'a=b': 'number'}
+    """
+    wrong = [text for text in texts if not text.rpartition("=")[0]]
+    if wrong:
+        raise ConfigError([f"--column {text}: expected NAME=KIND" for text in wrong])
+    return {text.rpartition("=")[0]: text.rpartition("=")[2] for text in texts}

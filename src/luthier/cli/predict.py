@@ -1,0 +1,39 @@
+"""`luthier predict`: a run's model on new rows, streaming."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_EPILOG = """\b
+Examples:
+  luthier predict runs/houses new.csv -o predicted.csv
+  cat new.csv | luthier predict runs/houses - > predicted.csv
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command("predict", epilog=_EPILOG)(predict)
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a model.luthier file.")],
+    source: Annotated[str, typer.Argument(help="A CSV or Parquet file with the columns of training, or '-'.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="A .csv or .parquet file. Default: CSV on standard output."),
+    ] = None,
+    impute_missing_columns: Annotated[
+        bool,
+        typer.Option("--impute-missing-columns", help="Treat a column that is not there as missing in every row."),
+    ] = False,
+) -> None:
+    """Append the prediction (and the classes' probabilities) to every row of a table."""
+    from luthier.runs import predict_file
+
+    rows = predict_file(run, source, output, impute_missing_columns=impute_missing_columns)
+    if output is not None:
+        typer.echo(f"{rows} rows predicted, written to {output}", err=True)

@@ -1,0 +1,27 @@
+"""`luthier report`: write a run's report again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command("report", epilog="Example: luthier report runs/houses --open")(report)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    open_report: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Write the report of a run, one HTML file that opens offline."""
+    from luthier.recipe import open_run
+    from luthier.report import write_report
+
+    path = write_report(open_run(run).path)
+    typer.echo(str(path))
+    if open_report:
+        typer.launch(str(path))

@@ -1,0 +1,22 @@
+"""`luthier show`: a run's ledger and scores in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command("show", epilog="Example: luthier show runs/houses")(show)
+
+
+def show(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
+    """Print every decision of a run with its reason, and the scores."""
+    from luthier.recipe import open_run
+    from luthier.report import summary_lines
+
+    for line in summary_lines(open_run(run).path):
+        typer.echo(line)

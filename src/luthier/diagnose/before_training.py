@@ -1,0 +1,116 @@
+"""Checks that cost a second and save an afternoon: run them before any long training.
+
+Each returns a dictionary with `passed`, a `sentence`, the `evidence` and a `remedy`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luthier.nets import DenseSpec
+from luthier.objective import LOSSES, mean_gradient, mean_loss
+from luthier.population import Batch, Member, Part, Settings, Stack, train
+from luthier.population.stack import fresh_buffers, fresh_parameters
+
+START_TOLERANCE = 0.25  # relative; a small output layer keeps the first loss within a few per cent
+OVERFITTED = 0.05  # of the loss at the start
+BATCH_ROWS = 32
+CHECKED_ROWS = 8
+CHECKED_PARAMETERS = 40
+GRADIENT_TOLERANCE = 1e-5  # float64, central differences of step 1e-5: rounding and curvature stay below it
+
+
+def expected_loss(spec: DenseSpec, loss: str) -> float:
+    """The loss of a network that knows nothing: ln C, ln 2, or the variance of a standardised target (1)."""
+    return {"softmax": math.log(max(2, spec.outputs)), "binary": math.log(2), "mse": 1.0}[loss]
+
+
+def loss_at_start(spec: DenseSpec, part: Part, loss: str, *, seeds: Sequence[int]) -> dict[str, Any]:
+    """Compare fresh networks' mean loss with what knowing nothing costs."""
+    stack = _fresh(spec, seeds, torch.float32)
+    rows = slice(0, 4096)
+    Z = stack.logits(part.features[rows], part.codes[rows])
+    losses = mean_loss(LOSSES[loss].rows(Z, part.targets[rows]), None)
+    mean, expected = float(losses.mean()), expected_loss(spec, loss)
+    return {
+        "passed": abs(mean - expected) <= START_TOLERANCE * expected,
+        "sentence": f"fresh networks start at a loss of {mean:.3f}; knowing nothing costs {expected:.3f}",
+        "evidence": {"loss": mean, "spread": float(losses.std()), "seeds": len(seeds), "expected": expected},
+        "remedy": "look at the scale of the inputs and of the first weights",
+    }
+
+
+def overfit_batch(spec: DenseSpec, part: Part, loss: str, *, seed: int, steps: int) -> dict[str, Any]:
+    """Train on one small batch of distinct rows; a network that cannot learn it by heart has a fault."""
+    batch = _distinct_rows(part, BATCH_ROWS)
+    members = [Member(spec=spec, seed=seed, learning_rate=rate, label=f"rate {rate:g}") for rate in (1e-3, 3e-3, 1e-2)]
+    settings = Settings(loss=loss, rule="adam", batch_size=len(batch), steps=steps, evaluate_every=max(1, steps // 20))
+    outcome = train(members, batch, None, settings)
+    curve = outcome.history.to_frame()
+    start = expected_loss(spec, loss)
+    last = float(curve.filter(curve["step"] == curve["step"].max())["train_loss"].min() or math.nan)  # type: ignore[arg-type]
+    return {
+        "passed": last <= OVERFITTED * start,
+        "sentence": f"{len(batch)} rows are learnt by heart to a loss of {last:.4f} in {steps} steps",
+        "evidence": {"loss": last, "start": start, "rows": len(batch), "threshold": OVERFITTED * start},
+        "remedy": "check that targets belong to their rows, and that the network is wide enough",
+    }
+
+
+def _distinct_rows(part: Part, rows: int) -> Part:
+    """The first rows whose inputs differ from each other: equal inputs with unequal targets cannot be learnt."""
+    head = torch.cat([part.features[: 50 * rows], part.codes[: 50 * rows].to(part.features.dtype)], 1)
+    _, first = np.unique(head.numpy(), axis=0, return_index=True)
+    index = torch.from_numpy(np.sort(first)[:rows])
+    return Part(part.features[index], part.codes[index], part.targets[index])
+
+
+def check_gradients(spec: DenseSpec, part: Part, loss: str, *, seed: int) -> dict[str, Any]:
+    """Hand-written backpropagation against central finite differences, in float64, on a slice of rows."""
+    rows = slice(0, CHECKED_ROWS)
+    features = part.features[rows].double()
+    targets = part.targets[rows] if part.targets.dtype == torch.int64 else part.targets[rows].double()
+    batch = Batch(features, part.codes[rows], targets)
+    stack = _fresh(spec, [seed], torch.float64)
+    masks: list[Tensor | None] = [None] * len(spec.hidden)
+    Z, kept = stack.forward(batch, masks)
+    stack.backward(batch, mean_gradient(LOSSES[loss].residual(Z, targets), None), kept, masks)
+    places = torch.randperm(stack.parameters.shape[1], generator=torch.Generator().manual_seed(seed % 2**31))
+    worst = max(
+        _relative_error(stack, batch, loss, int(place), float(stack.gradients[0, place]))
+        for place in places[:CHECKED_PARAMETERS]
+    )
+    return {
+        "passed": worst <= GRADIENT_TOLERANCE,
+        "sentence": f"the largest relative error over {min(CHECKED_PARAMETERS, len(places))} weights is {worst:.1e}",
+        "evidence": {"worst": worst, "threshold": GRADIENT_TOLERANCE, "rows": CHECKED_ROWS},
+        "remedy": "this is a fault of the program: please report it",
+    }
+
+
+def _relative_error(stack: Stack, batch: Batch, loss: str, place: int, gradient: float, step: float = 1e-5) -> float:
+    masks: list[Tensor | None] = [None] * len(stack.spec.hidden)
+
+    def value() -> float:
+        Z, _ = stack.forward(batch, masks)
+        return float(mean_loss(LOSSES[loss].rows(Z, batch.targets), None))
+
+    weight = stack.parameters[0, place].item()
+    stack.parameters[0, place] = weight + step
+    above = value()
+    stack.parameters[0, place] = weight - step
+    below = value()
+    stack.parameters[0, place] = weight
+    numeric = (above - below) / (2 * step)
+    # Below 1e-4 the difference of two losses near 1 is rounding, so errors are relative to at least that.
+    return abs(numeric - gradient) / max(abs(numeric), abs(gradient), 1e-4)
+
+
+def _fresh(spec: DenseSpec, seeds: Sequence[int], dtype: torch.dtype) -> Stack:
+    return Stack(spec, fresh_parameters(spec, seeds, dtype), fresh_buffers(spec, len(seeds), dtype))

@@ -1,0 +1,42 @@
+"""The recipe: six steps, each answered by an experiment, within a budget, resumable."""
+
+from __future__ import annotations
+
+from luthier.recipe.budget import Budget, Clock, Spending, WallClock
+from luthier.recipe.config import Asked, Cut, Script, read_script, script_from, write_script
+from luthier.recipe.ledger import Ledger, Record, read_ledger
+from luthier.recipe.plan import Plan
+from luthier.recipe.prepare import Read, default_name, read_and_infer
+from luthier.recipe.run_folder import RunFolder, create_run, open_run
+from luthier.recipe.runner import Walk
+from luthier.recipe.steps.judge import Verdict, columns_of
+from luthier.recipe.steps.plan_budget import in_words as plan_in_words
+from luthier.recipe.work import Interrupted
+
+__all__ = [
+    "Asked",
+    "Budget",
+    "Clock",
+    "Cut",
+    "Interrupted",
+    "Ledger",
+    "Plan",
+    "Read",
+    "Record",
+    "RunFolder",
+    "Script",
+    "Spending",
+    "Verdict",
+    "Walk",
+    "WallClock",
+    "columns_of",
+    "create_run",
+    "default_name",
+    "open_run",
+    "plan_in_words",
+    "read_and_infer",
+    "read_ledger",
+    "read_script",
+    "script_from",
+    "write_script",
+]

@@ -1,0 +1,107 @@
+"""What was asked of a run, and what makes it repeatable: `recipe.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from luthier import storage
+from luthier.errors import ConfigError, InputError, nearest
+from luthier.recipe.ledger import Record
+from luthier.recipe.plan import Plan
+
+
+class Asked(BaseModel):
+    """What was asked for. `source` is a path or a bundled name, empty where the data came without one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    target: str | None = None
+    budget: str = ""
+    seed: int = 0
+    task: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+
+
+class Cut(BaseModel):
+    """A piece of work that the clock or the user ended before its plan did."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    work: str
+    step: int = Field(ge=0)
+    reason: str
+
+
+class Script(BaseModel):
+    """A run as it was: following it gives the same numbers again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    asked: Asked
+    plan: Plan | None = None
+    cuts: tuple[Cut, ...] = ()
+
+    def cut(self, work: str) -> Cut | None:
+        """Where a piece of work was cut, or None."""
+        return next((cut for cut in self.cuts if cut.work == work), None)
+
+    def to_toml(self) -> str:
+        """The script as commented TOML."""
+        head = "# `luthier fit --config recipe.toml` repeats this run exactly.\n"
+        return head + tomli_w.dumps(_without_none(self.model_dump(mode="json")))
+
+
+def read_script(path: Path) -> Script:
+    """Read `recipe.toml`; every mistake in it is reported at once."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"there is no file '{path}'", expected="a recipe.toml that a run wrote") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise InputError(f"'{path}' is not a TOML file", received=str(error)) from None
+    try:
+        return Script.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(_mistakes(error), remedy=f"correct '{path}'") from None
+
+
+def write_script(path: Path, script: Script) -> None:
+    """Replace `recipe.toml`."""
+    storage.write_text(path, script.to_toml())
+
+
+def script_from(asked: Asked, records: Iterable[Record]) -> Script:
+    """What the ledger of an interrupted run has decided already."""
+    plan, cuts = None, []
+    for record in records:
+        if record["kind"] == "plan":
+            plan = Plan.model_validate(record["plan"])
+        elif record["kind"] == "cut":
+            cuts.append(Cut(work=record["work"], step=record["step"], reason=record["reason"]))
+    return Script(asked=asked, plan=plan, cuts=tuple(cuts))
+
+
+def _mistakes(error: ValidationError) -> list[str]:
+    known = [*Script.model_fields, *Asked.model_fields, *Plan.model_fields, *Cut.model_fields]
+    lines = []
+    for item in error.errors():
+        place = ".".join(str(part) for part in item["loc"])
+        hint = nearest(str(item["loc"][-1]), known) if item["type"] == "extra_forbidden" else ""
+        text = "there is no such setting" if item["type"] == "extra_forbidden" else item["msg"].lower()
+        lines.append(f"{place}: {text}" + (f"; {hint}" if hint else ""))
+    return lines
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value

@@ -1,0 +1,108 @@
+"""The ledger: every decision with its evidence, every finding, every cut, every reading of the test set.
+
+One JSON object a line, appended and synced. A resumed run walks the recipe again from the start
+with everything expensive recalled: the records it makes on the way are compared with those that
+are already there, and only new ones are written. So a resumed run cannot quietly differ from
+the run it continues.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from luthier import storage
+from luthier.errors import InputError
+from luthier.records import Decision, Finding
+
+Record = dict[str, Any]
+
+
+class Ledger:
+    """The growing record of a run.
+
+    `listen` is called with every record, old or new, in order. `recorded` are the records of an
+    earlier sitting.
+    """
+
+    def __init__(
+        self, path: Path, *, listen: Callable[[Record], None] | None = None, recorded: Iterable[Record] = ()
+    ) -> None:
+        self.path, self._listen = path, listen
+        self.records: list[Record] = []
+        self._recorded = list(recorded)
+
+    @classmethod
+    def resume(cls, path: Path, *, listen: Callable[[Record], None] | None = None) -> Ledger:
+        """Continue the ledger at `path`; a line that a kill cut short is dropped from the file."""
+        records, good = _read(path)
+        if path.exists() and path.stat().st_size != good:
+            storage.write_bytes(path, path.read_bytes()[:good])
+        return cls(path, listen=listen, recorded=records)
+
+    def add(self, kind: str, content: Mapping[str, Any]) -> Record:
+        """Append a record, or check it against the recorded one at this place."""
+        record: Record = json.loads(storage.json_text({"kind": kind, **content}))
+        place = len(self.records)
+        if place < len(self._recorded):
+            expected = self._recorded[place]
+            if expected != record:
+                raise InputError(
+                    f"the run in '{self.path.parent}' cannot be continued: it would not repeat itself",
+                    expected=f"line {place + 1} of its ledger to say {_short(expected)}",
+                    received=_short(record),
+                    remedy="the data, the machine or the installed versions changed; start a new run",
+                )
+        else:
+            storage.append_line(self.path, storage.json_text(record))
+        self.records.append(record)
+        if self._listen is not None:
+            self._listen(record)
+        return record
+
+    def decide(self, decision: Decision) -> Decision:
+        """Append a decision."""
+        self.add("decision", decision.to_json())
+        return decision
+
+    def find(self, finding: Finding, *, step: int) -> Finding:
+        """Append a finding of a step."""
+        self.add("finding", {"step": step, **finding.to_json()})
+        return finding
+
+
+def read_ledger(path: Path) -> list[Record]:
+    """All whole records of the ledger at `path`; a line cut short by a kill is left out."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[list[Record], int]:
+    """The whole records, and how many bytes of the file they fill."""
+    if not path.exists():
+        return [], 0
+    records: list[Record] = []
+    good = 0
+    content = path.read_bytes()
+    for line in content.splitlines(keepends=True):
+        try:
+            record: Any = json.loads(line) if line.endswith(b"\n") else None
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            record = None
+        if not isinstance(record, dict) or "kind" not in record:
+            if good + len(line) < len(content):
+                raise InputError(
+                    f"the ledger '{path}' is damaged at line {len(records) + 1}",
+                    expected="one JSON object a line",
+                    remedy="restore the file from a backup, or start a new run",
+                )
+            break
+        records.append(record)
+        good += len(line)
+    return records, good
+
+
+def _short(record: Record) -> str:
+    text = storage.json_text(record)
+    return text if len(text) <= 160 else text[:157] + "..."

@@ -1,0 +1,180 @@
+"""Before step 1: read the source, infer its columns and the task, split the rows, seal the test part.
+
+Everything here is quick and follows from the source and the seed, so a resumed run does it again
+instead of storing it, and the ledger checks that it came out the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from luthier import storage
+from luthier.assess import SealedTest
+from luthier.data import (
+    Column,
+    Dataset,
+    Source,
+    Splits,
+    TableEncoder,
+    Task,
+    check_table,
+    encode_target,
+    infer_columns,
+    infer_task,
+    read_source,
+    split_rows,
+)
+from luthier.errors import InputError
+from luthier.recipe.ledger import Ledger
+from luthier.recipe.run_folder import RunFolder
+from luthier.records import Decision
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data of a run: two open parts, one sealed."""
+
+    source: Source
+    columns: tuple[Column, ...]
+    task: Task
+    encoder: TableEncoder
+    training: Dataset
+    validation: Dataset
+    training_frame: pl.DataFrame
+    sealed: SealedTest
+
+
+@dataclass(frozen=True)
+class Read:
+    """A source that was read and understood, with its usable rows; nothing is split yet."""
+
+    source: Source
+    frame: pl.DataFrame
+    dropped_rows: int
+    task: Task
+    columns: tuple[Column, ...]
+
+
+def read_and_infer(source: Any, *, target: str | None, task: str | None, columns: Mapping[str, str]) -> Read:
+    """Read a source and infer what its columns and its target are. InputError for what cannot be used."""
+    found = read_source(source, target=target)
+    name = target or found.target
+    if name is None:
+        raise InputError(
+            "the column to predict is not known",
+            expected="the name of one column",
+            received="no --target",
+            remedy=f"--target {found.frame.columns[-1]} (the columns are {_listed(found.frame.columns)})",
+        )
+    inferred = infer_task(found.frame[name], override=task)
+    frame = found.frame.filter(usable_rows(found.frame[name]))
+    return Read(
+        source=found,
+        frame=frame,
+        dropped_rows=found.frame.height - frame.height,
+        task=inferred,
+        columns=infer_columns(frame, target=name, overrides=columns),
+    )
+
+
+def usable_rows(target: pl.Series) -> pl.Series:
+    """Which rows have a target: not null, and not NaN."""
+    known = target.is_not_null()
+    return known & target.is_not_nan().fill_null(False) if target.dtype.is_float() else known
+
+
+def prepare(read: Read, seed: int, folder: RunFolder, ledger: Ledger) -> Prepared:
+    """Split, encode and seal, and write what was inferred into the ledger."""
+    _say_what_was_inferred(read, ledger)
+    splits = split_rows(read.frame, task=read.task, seed=seed)
+    _store(splits, read.frame.height, folder)
+    parts = {name: read.frame[getattr(splits, name)] for name in ("training", "validation", "test")}
+    encoder = TableEncoder.fit(parts["training"], read.columns)
+    datasets = {name: _dataset(frame, encoder, read.task) for name, frame in parts.items()}
+    ledger.decide(
+        Decision(
+            step=0,
+            topic="split",
+            chosen=f"{len(datasets['training'])} training, {len(datasets['validation'])} validation, "
+            f"{len(datasets['test'])} sealed test rows",
+            reason="60, 20 and 20 % of the rows, shuffled with the run's seed"
+            + (", the classes in equal shares" if read.task.classes else ", the target's range in equal shares")
+            + "".join(f"; {note}" for note in splits.notes),
+            evidence={"seed": seed},
+            override="--seed",
+        )
+    )
+    for finding in check_table(parts["training"], read.columns, read.task):
+        ledger.find(finding, step=0)
+    return Prepared(
+        source=read.source,
+        columns=read.columns,
+        task=read.task,
+        encoder=encoder,
+        training=datasets["training"],
+        validation=datasets["validation"],
+        training_frame=parts["training"],
+        sealed=SealedTest(datasets["test"]),
+    )
+
+
+def _say_what_was_inferred(read: Read, ledger: Ledger) -> None:
+    for note in read.source.notes:
+        ledger.add("note", {"step": 0, "sentence": note})
+    if read.dropped_rows:
+        ledger.add(
+            "note",
+            {
+                "step": 0,
+                "sentence": f"{read.dropped_rows} rows without a value of `{read.task.target}` left out",
+            },
+        )
+    for column in read.columns:
+        ledger.decide(
+            Decision(
+                step=0,
+                topic=f"column `{column.name}`",
+                chosen=column.kind if column.used else f"{column.kind}, dropped",
+                reason=column.reason,
+                override=f"--column '{column.name}=KIND'" if " " in column.name else f"--column {column.name}=KIND",
+            )
+        )
+    if not any(column.used for column in read.columns):
+        raise InputError(
+            "no column is left to predict from",
+            received="; ".join(column.sentence() for column in read.columns) or "a table with the target alone",
+            remedy="add columns, or keep a dropped one with --column NAME=category",
+        )
+    scale = "; it is positive and skewed, so its logarithm is modelled" if read.task.log_scale else ""
+    ledger.decide(
+        Decision(0, "task", read.task.kind, f"{read.task.reason}{scale}", override="--task"),
+    )
+
+
+def _dataset(frame: pl.DataFrame, encoder: TableEncoder, task: Task) -> Dataset:
+    numbers, codes = encoder.encode(frame)
+    return Dataset(numbers=numbers, codes=codes, targets=encode_target(frame[task.target], task))
+
+
+def _store(splits: Splits, rows: int, folder: RunFolder) -> None:
+    part = np.full(rows, "training", dtype=object)
+    part[splits.validation], part[splits.test] = "validation", "test"
+    table = pl.DataFrame({"row": np.arange(rows), "part": part.astype(str)})
+    with storage.explained(folder.splits):
+        table.write_parquet(folder.splits)
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def default_name(source: Any, found: Source) -> str:
+    """The name of a run's folder: the file's or the bundled set's."""
+    return Path(found.name).stem if isinstance(source, (str, Path)) and str(source) != "-" else "table"

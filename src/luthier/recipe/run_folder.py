@@ -1,0 +1,182 @@
+"""The folder of a run: what lies where, and that it is really ours."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy
+import polars
+import torch
+
+import luthier
+from luthier import storage
+from luthier.errors import InputError
+
+FORMAT = 1
+_MARK = "luthier run"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and small files of one run."""
+
+    path: Path
+
+    @property
+    def ledger(self) -> Path:
+        """Every decision, finding, cut and opening of the test set, one JSON object a line."""
+        return self.path / "ledger.jsonl"
+
+    @property
+    def recipe(self) -> Path:
+        """What was asked, the plan and the cuts; `luthier fit --config` repeats it."""
+        return self.path / "recipe.toml"
+
+    @property
+    def scores(self) -> Path:
+        """The final judgement as numbers."""
+        return self.path / "scores.json"
+
+    @property
+    def bundle(self) -> Path:
+        """The model."""
+        return self.path / "model.luthier"
+
+    @property
+    def report(self) -> Path:
+        """The report, one offline HTML file."""
+        return self.path / "report.html"
+
+    @property
+    def splits(self) -> Path:
+        """Which row belongs to which part."""
+        return self.path / "splits.parquet"
+
+    @property
+    def source(self) -> Path:
+        """A copy of data that came without a path (standard input, frames, arrays)."""
+        return self.path / "source.parquet"
+
+    @property
+    def drift(self) -> Path:
+        """The last check against new data."""
+        return self.path / "drift.json"
+
+    @property
+    def history(self) -> Path:
+        """Learning curves, one Parquet file a population."""
+        return self.path / "history"
+
+    @property
+    def checkpoint(self) -> Path:
+        """What an interrupted run needs to go on."""
+        return self.path / "checkpoint"
+
+    def facts(self) -> dict[str, Any]:
+        """The contents of run.json."""
+        try:
+            facts = json.loads((self.path / "run.json").read_text())
+        except FileNotFoundError:
+            raise InputError(
+                f"'{self.path}' is not a run of Luthier",
+                expected="a folder that `luthier fit` wrote, with a run.json inside",
+                received="a folder without run.json" if self.path.is_dir() else "nothing at that path",
+                remedy="list your runs with `ls runs`",
+            ) from None
+        except (json.JSONDecodeError, UnicodeDecodeError, NotADirectoryError):
+            facts = {}
+        if not isinstance(facts, dict) or facts.get("mark") != _MARK:
+            raise InputError(
+                f"'{self.path}' belongs to another program",
+                expected="a run.json that `luthier fit` wrote",
+                received="a run.json with other contents",
+                remedy="choose another folder with --run",
+            )
+        if facts.get("format", 0) > FORMAT:
+            raise InputError(
+                f"'{self.path}' was written by a newer Luthier",
+                expected=f"format {FORMAT} or older",
+                received=f"format {facts['format']}",
+                remedy="pip install --upgrade luthier",
+            )
+        return facts
+
+    def write_facts(self, facts: Mapping[str, Any]) -> None:
+        """Replace run.json."""
+        storage.write_json(self.path / "run.json", {"mark": _MARK, "format": FORMAT, **facts})
+
+    def update_facts(self, **changes: Any) -> None:
+        """Change some entries of run.json."""
+        self.write_facts({**self.facts(), **changes})
+
+
+def open_run(path: Path | str) -> RunFolder:
+    """An existing run; InputError where there is none."""
+    run = RunFolder(Path(path))
+    run.facts()
+    return run
+
+
+def create_run(wanted: Path | str | None, name: str, *, replace: bool = False) -> RunFolder:
+    """A new, empty run folder: the wanted one, or the first free `runs/NAME`, `runs/NAME-2`, ..."""
+    if wanted is None:
+        parent, number = Path("runs"), 1
+        while (path := parent / (name if number == 1 else f"{name}-{number}")).exists():
+            number += 1
+    else:
+        path = Path(wanted)
+        _clear(path, replace)
+    with storage.explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".writable"
+        probe.touch()
+        probe.unlink()
+    return RunFolder(path)
+
+
+def _clear(path: Path, replace: bool) -> None:
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not path.is_dir():
+        raise InputError(f"'{path}' is a file, not a folder", remedy="choose another folder with --run")
+    if not (path / "run.json").exists():
+        raise InputError(
+            f"'{path}' is not empty and not a run of Luthier",
+            received=f"a folder with {sum(1 for _ in path.iterdir())} other entries",
+            remedy="choose another folder with --run",
+        )
+    RunFolder(path).facts()
+    if not replace:
+        raise InputError(
+            f"'{path}' already holds a run",
+            remedy=f"continue it with --resume {path}, overwrite it with --replace, or choose another folder",
+        )
+    with storage.explained(path):
+        shutil.rmtree(path)
+
+
+def machine_facts(threads: int) -> dict[str, Any]:
+    """What the numbers of a run depend on besides its plan and seed."""
+    return {
+        "versions": {
+            "luthier": luthier.__version__,
+            "python": sys.version.split()[0],
+            "torch": torch.__version__,
+            "numpy": numpy.__version__,
+            "polars": polars.__version__,
+        },
+        "machine": {"processor": platform.machine(), "system": platform.system(), "threads": threads},
+    }
+
+
+def timestamp() -> str:
+    """Now, in ISO form."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,136 @@
+"""The walk: the six steps in order, from a source to a judged model.
+
+There is one path, whether the run is new, resumed after a kill, or repeated from `recipe.toml`:
+what was decided or computed before is recalled where it is needed (see docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.errors import InputError
+from luthier.recipe.budget import Spending
+from luthier.recipe.config import Asked, Script, write_script
+from luthier.recipe.ledger import Ledger
+from luthier.recipe.memory import Memory
+from luthier.recipe.plan import Plan
+from luthier.recipe.prepare import Read, prepare
+from luthier.recipe.run_folder import RunFolder, machine_facts, timestamp
+from luthier.recipe.steps.architecture import choose_architecture
+from luthier.recipe.steps.baselines import running_baselines
+from luthier.recipe.steps.before_training import check_before_training
+from luthier.recipe.steps.fit_training import find_rates, fit_training
+from luthier.recipe.steps.fit_validation import fit_validation
+from luthier.recipe.steps.inputs import choose_inputs
+from luthier.recipe.steps.judge import Verdict, judge
+from luthier.recipe.steps.loss import choose_loss
+from luthier.recipe.steps.plan_budget import THREADS, plan_budget
+from luthier.recipe.work import Interrupted, Work
+
+Listen = Callable[[dict[str, Any]], None]
+Tell = Callable[..., None]
+
+
+@dataclass
+class Walk:
+    """A run about to be walked."""
+
+    asked: Asked
+    read: Read
+    folder: RunFolder
+    script: Script
+    spending: Spending
+    resumed: bool
+    listen: Listen
+    tell: Tell
+    interrupted: Interrupted
+
+    def start(self) -> Work:
+        """Open ledger and memory, write what was asked, prepare the data."""
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        opened = Ledger.resume if self.resumed else Ledger
+        ledger = opened(self.folder.ledger, listen=self.listen)
+        memory = Memory(self.folder.checkpoint, self.spending.spent)
+        self.spending.before = memory.spent_before() if self.resumed else 0.0
+        if not self.resumed:
+            self.folder.write_facts(self._facts())
+        write_script(self.folder.recipe, self.script)
+        work = Work(
+            folder=self.folder,
+            ledger=ledger,
+            memory=memory,
+            script=self.script,
+            spending=self.spending,
+            interrupted=self.interrupted,
+            data=prepare(self.read, self.asked.seed, self.folder, ledger),
+            seed=self.asked.seed,
+            tell=self.tell,
+        )
+        if work.data.task.kind == "regression":
+            targets = work.data.training.targets
+            assert targets is not None
+            work.target_mean, work.target_std = float(targets.mean()), float(targets.std(correction=0))
+            if work.target_std == 0:
+                raise InputError(
+                    f"every training row has the same `{work.data.task.target}`",
+                    expected="a target that varies",
+                    received=f"{targets[0].item():g} in all {len(targets)} training rows",
+                )
+        return work
+
+    def _facts(self) -> dict[str, Any]:
+        source, task = self.read.source, self.read.task
+        return {
+            "name": self.folder.path.name,
+            "created": timestamp(),
+            "source": {
+                "name": source.name,
+                "origin": source.origin,
+                "fingerprint": source.fingerprint,
+                "rows": self.read.frame.height,
+                "columns": len(self.read.columns),
+            },
+            "target": task.target,
+            "task": {"kind": task.kind, "classes": list(task.classes), "log_scale": task.log_scale},
+            "asked": self.asked.model_dump(mode="json"),
+            "budget": {"seconds": self.spending.budget.seconds, "steps": self.spending.budget.steps},
+            "seed": self.asked.seed,
+            **machine_facts(THREADS),
+            "repeats": self.script.plan is not None,
+            "status": "running",
+        }
+
+    def plan(self) -> Plan:
+        """Only the plan, written nowhere but in the ledger."""
+        return plan_budget(self.start())
+
+    def run(self) -> Verdict:
+        """All six steps (the sixth needs new data: `luthier check`)."""
+        work = self.start()
+        with running_baselines(work) as baselines:
+            work.planned = plan_budget(work)
+            self.script = self.script.model_copy(update={"plan": work.planned})
+            write_script(self.folder.recipe, self.script)
+            self.tell("begin", steps=planned_steps(work.planned))
+            choose_loss(work)
+            choose_architecture(work, work.planned.widths[0])
+            method = choose_inputs(work)
+            check_before_training(work, method)
+            rates = find_rates(work, method)
+            setting = fit_training(work, method, rates)
+            baselines.collect()
+            setting = fit_validation(work, setting)
+            return judge(work, setting, baselines)
+
+
+def planned_steps(plan: Plan) -> int:
+    """All steps that the populations of a plan take."""
+    stages = {
+        "inputs": plan.inputs,
+        "fit training": plan.fit_training,
+        "fit validation": plan.fit_validation,
+        "seeds": plan.final,
+    }
+    return sum(plan.populations(name) * stage.steps for name, stage in stages.items())

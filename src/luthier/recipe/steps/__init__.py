@@ -1,0 +1,1 @@
+"""The six steps of the recipe, each a function that leaves its decisions in the ledger."""

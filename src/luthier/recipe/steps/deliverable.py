@@ -1,0 +1,133 @@
+"""What could be delivered: one network, the mean of five seeds, or an ensemble of the best members.
+
+All are compared on the validation part alone. N validation rows, C outputs, P components.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luthier.recipe.work import Trained, Work
+from luthier.saved import activate
+from luthier.seeds import numpy_generator
+
+FOLDS = 5  # the greedy choice is judged on validation rows that it was not made on
+ROUNDS = 25
+CANDIDATES = 24
+
+
+@dataclass(frozen=True)
+class Component:
+    """A trained member that may become a part of the deliverable, with its weight in the average."""
+
+    trained: Trained
+    member: int
+    weight: float = 1.0
+
+    @property
+    def label(self) -> str:
+        """Where it comes from."""
+        return f"{self.trained.name} / {self.trained.members[self.member].label}"
+
+
+def row_losses(outputs: Tensor, targets: Tensor, kind: str) -> Tensor:
+    """Loss of each row [N] for averaged outputs [..., N, C]: negative log probability, or squared error."""
+    if kind == "regression":
+        return (outputs[..., 0] - targets.double()) ** 2
+    index = targets.long().expand(outputs.shape[:-1]).unsqueeze(-1)
+    return -outputs.gather(-1, index).squeeze(-1).clamp_min(1e-12).log()
+
+
+def greedy_weights(outputs: Tensor, targets: Tensor, kind: str, rounds: int = ROUNDS) -> np.ndarray:
+    """Weights [P] of a greedy ensemble with replacement (Caruana and others, 2004).
+
+    Each round adds the component that lowers the mean loss of the running average most.
+    """
+    counts = np.zeros(outputs.shape[0])
+    total = torch.zeros_like(outputs[0])
+    for done in range(rounds):
+        tried = (total + outputs) / (done + 1)
+        best = int(row_losses(tried, targets, kind).mean(-1).argmin())
+        counts[best] += 1
+        total = total + outputs[best]
+    return np.asarray(counts / counts.sum())
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is delivered: components with weights that sum to one, and how the options compared."""
+
+    name: str
+    components: tuple[Component, ...]
+    losses: dict[str, float]  # mean validation loss of each option, the greedy one cross-fitted
+    gain: np.ndarray  # per validation row: loss of the single network minus that of the choice
+
+
+def choose_deliverable(work: Work, seeds: Trained | None, method: str) -> Choice:
+    """The option with the lowest validation loss; more networks only where they gain."""
+    targets, kind = work.prepared(method)[2].targets, work.data.task.kind
+    options: dict[str, tuple[list[Component], Tensor]] = {}
+    everyone = _best_members(work, method)
+    family = [Component(seeds, i) for i in seeds.usable()] if seeds is not None else everyone[:1]
+    options["one network"] = (family[:1], row_losses(_averaged(family[:1], kind), targets, kind))
+    if len(family) > 1:
+        options[f"mean of {len(family)} seeds"] = (family, row_losses(_averaged(family, kind), targets, kind))
+    if len(everyone) > 1:
+        components, losses = _greedy(everyone, targets, kind, work.seed)
+        options["ensemble of the best members"] = (components, losses)
+    means = {name: float(losses.mean()) for name, (_, losses) in options.items()}
+    name = min(means, key=lambda option: means[option])
+    gain = options["one network"][1] - options[name][1]
+    return Choice(name, tuple(_normalised(options[name][0])), means, gain.numpy())
+
+
+def _best_members(work: Work, method: str) -> list[Component]:
+    """Members behind the same preprocessing whose weights were kept, best first."""
+    found = [
+        Component(trained, i)
+        for trained in work.trained
+        if trained.method == method
+        for i in trained.usable()
+        if i in trained.weights
+    ]
+    found.sort(key=lambda component: float(component.trained.validation_loss[component.member]))
+    return found[:CANDIDATES]
+
+
+def _outputs(components: Sequence[Component], kind: str) -> Tensor:
+    return activate(torch.stack([component.trained.logits[component.member] for component in components]), kind)
+
+
+def _averaged(components: Sequence[Component], kind: str) -> Tensor:
+    weights = torch.tensor([component.weight for component in components], dtype=torch.float64)
+    return torch.einsum("p,pnc->nc", weights / weights.sum(), _outputs(components, kind))
+
+
+def _greedy(components: list[Component], targets: Tensor, kind: str, seed: int) -> tuple[list[Component], Tensor]:
+    """The greedy ensemble on all validation rows, and its row losses on folds it was not chosen on."""
+    outputs = _outputs(components, kind)
+    rows = numpy_generator(seed, "ensemble folds").permutation(outputs.shape[1])
+    losses = torch.empty(outputs.shape[1], dtype=torch.float64)
+    for fold in np.array_split(rows, min(FOLDS, len(rows))):
+        held_out = torch.as_tensor(np.sort(fold))
+        rest = torch.as_tensor(np.sort(np.setdiff1d(rows, fold)))
+        weights = torch.as_tensor(greedy_weights(outputs[:, rest], targets[rest], kind))
+        mixed = torch.einsum("p,pnc->nc", weights, outputs[:, held_out])
+        losses[held_out] = row_losses(mixed, targets[held_out], kind)
+    weights_all = greedy_weights(outputs, targets, kind)
+    chosen = [
+        Component(component.trained, component.member, float(weight))
+        for component, weight in zip(components, weights_all, strict=True)
+        if weight > 0
+    ]
+    return chosen, losses
+
+
+def _normalised(components: list[Component]) -> list[Component]:
+    total = sum(component.weight for component in components)
+    return [Component(c.trained, c.member, c.weight / total) for c in components]

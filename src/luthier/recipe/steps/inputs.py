@@ -1,0 +1,68 @@
+"""Step 2, first half: how numbers enter the network, decided by validation (S4-28 to S4-30)."""
+
+from __future__ import annotations
+
+from luthier.population import Member, Schedule
+from luthier.recipe.evidence import by_setting, in_words, interval, summary
+from luthier.recipe.work import Trained, Work
+from luthier.records import Decision, Option
+from luthier.seeds import derive
+
+RATES = (1e-3, 3e-3, 1e-2)  # around Adam's usual 3e-3; the range test comes when the inputs are known
+SEEDS = 2
+WORDS = {
+    "standardise": "standardised numbers",
+    "quantile": "numbers mapped to normal scores by their quantiles",
+    "piecewise": "numbers coded piecewise linearly in quantile bins",
+}
+
+
+def choose_inputs(work: Work) -> str:
+    """Train the first architecture behind every way of preprocessing; the best by validation stays."""
+    if work.data.training.numbers.shape[1] == 0:
+        work.ledger.decide(Decision(2, "inputs", "categories alone", "the table has no numeric columns"))
+        return "standardise"
+    measured = {method: _measure(work, method) for method in work.plan.methods}
+    losses = {method: values for method, values in measured.items() if values}
+    if not losses:
+        work.ledger.decide(Decision(2, "inputs", WORDS["standardise"], "the time was up before they were compared"))
+        return "standardise"
+    best = min(losses, key=lambda method: sum(losses[method]) / len(losses[method]))
+    reason = "its validation loss is the lowest"
+    if best != "standardise" and "standardise" in losses:
+        gain = interval([a - b for a, b in zip(losses["standardise"], losses[best], strict=True)])
+        reason += f" (gain over standardising {in_words(gain)})"
+    work.ledger.decide(
+        Decision(
+            step=2,
+            topic="inputs",
+            chosen=WORDS[best],
+            reason=reason,
+            options=tuple(Option(WORDS[method], summary(values)) for method, values in losses.items()),
+            evidence={"measured": "validation loss, the best of three rates for each seed", "rates": RATES},
+        )
+    )
+    return best
+
+
+def _measure(work: Work, method: str) -> list[float]:
+    """The best validation loss over the rates, for each seed."""
+    spec = work.spec(method, (work.plan.widths[0],))
+    members = [
+        Member(
+            spec=spec,
+            seed=derive(work.seed, "member", k),
+            learning_rate=rate,
+            schedule=Schedule("cosine"),
+            label=f"{method}, rate {rate:g}, seed {k}",
+        )
+        for rate in RATES
+        for k in range(SEEDS)
+    ]
+    trained = work.train(f"inputs-{method}", "inputs", work.plan.inputs, method, "adam", members)
+    return [] if trained is None else _best_of_rates(trained)
+
+
+def _best_of_rates(trained: Trained) -> list[float]:
+    groups = by_setting(list(trained.validation_loss), [member.seed for member in trained.members])
+    return [min(loss for loss in losses if loss == loss) for losses in groups.values() if any(x == x for x in losses)]

@@ -1,0 +1,195 @@
+"""Step 5: five seeds, one frozen deliverable, one look at the sealed test set (S4-45, S4-47)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from luthier import storage
+from luthier.assess import Profile, fit_temperature, half_width, open_test, reliability
+from luthier.data import Dataset
+from luthier.recipe.evidence import in_words, interval, summary
+from luthier.recipe.plan import FINAL_SEEDS
+from luthier.recipe.steps.baselines import Baselines
+from luthier.recipe.steps.deliverable import Choice, Component, choose_deliverable
+from luthier.recipe.steps.fit_training import Setting, schedule_named
+from luthier.recipe.steps.scores import Predictions, next_step, scores_of
+from luthier.recipe.work import Trained, Work
+from luthier.records import Decision, Option
+from luthier.saved import Model
+from luthier.seeds import derive
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The delivered model and its scores."""
+
+    model: Model
+    scores: dict[str, Any]
+
+
+def judge(work: Work, setting: Setting, baselines: Baselines) -> Verdict:
+    """Retrain, choose and calibrate on validation alone, freeze, then open the test set once."""
+    seeds = _five_seeds(work, setting)
+    choice = choose_deliverable(work, seeds, setting.method)
+    model = _calibrated(work, choice, setting.method)
+    _explain(work, seeds, choice, model)
+    model.save(work.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
+    test = open_test(work.data.sealed, work.ledger.add, purpose="to judge the frozen deliverable, once")
+    singles = _singles(work, seeds, choice, model)
+    scores = scores_of(
+        work,
+        deliverable=Predictions(_predict(model, work.data.validation), _predict(model, test)),
+        seeds=[
+            (label, Predictions(_predict(one, work.data.validation), _predict(one, test))) for label, one in singles
+        ],
+        baselines={
+            name: Predictions(baselines.validation[name], found) for name, found in baselines.test(test).items()
+        },
+        test=test,
+    )
+    scores["calibration"] = _calibration(model, test)
+    scores["next_step"] = next_step(work, scores)
+    work.ledger.add(
+        "judgement",
+        {
+            "step": 5,
+            "headline": scores["headline"],
+            "sentence": scores["sentence"],
+            "next_step": scores["next_step"],
+        },
+    )
+    storage.write_json(work.folder.scores, scores)
+    model = replace(model, metrics={"headline": scores["headline"], "metrics": scores["metrics"]})
+    model.save(work.folder.bundle)
+    work.folder.update_facts(next_step=scores["next_step"])
+    return Verdict(model, scores)
+
+
+def _five_seeds(work: Work, setting: Setting) -> Trained | None:
+    """The winner again from five seeds of its own, to the planned end."""
+    members = [
+        replace(
+            setting.member,
+            seed=derive(work.seed, "final", k),
+            schedule=schedule_named(setting.member.schedule.kind, work.plan.final.steps),
+            label=f"seed {k}",
+        )
+        for k in range(FINAL_SEEDS)
+    ]
+    return work.train("seeds", "seeds", work.plan.final, setting.method, setting.rule, members)
+
+
+def _calibrated(work: Work, choice: Choice, method: str) -> Model:
+    """The deliverable as a model; temperature, smearing and interval come from the validation part."""
+    task, validation = work.data.task, work.data.validation
+    model = Model(
+        task=task,
+        encoder=work.data.encoder,
+        preprocess=work.prepared(method)[0],
+        nets=tuple(component.trained.net(component.member) for component in choice.components),
+        weights=tuple(component.weight for component in choice.components),
+        target_mean=work.target_mean,
+        target_std=work.target_std,
+    )
+    averaged = model.averaged(validation.numbers, validation.codes)
+    assert validation.targets is not None
+    targets = validation.targets.numpy()
+    if task.kind == "regression":
+        residuals = targets - (averaged[:, 0] * work.target_std + work.target_mean)
+        smear = float(np.exp(residuals).mean()) if task.log_scale else 1.0
+        model = replace(model, smear=smear, half_width=half_width(residuals))
+    else:
+        model = replace(model, temperature=fit_temperature(averaged, targets))
+    return replace(model, profile=_profile(work, model))
+
+
+def _profile(work: Work, model: Model) -> Profile:
+    """What training rows and the model's predictions for them looked like."""
+    training = work.data.training
+    numbers, codes, sizes = columns_of(model, training.numbers, training.codes)
+    return Profile.of(numbers, codes, sizes)
+
+
+def columns_of(
+    model: Model, numbers: Tensor, codes: Tensor
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, int]]:
+    """Columns by name, the prediction among them: numbers, codes, and how many codes each has."""
+    encoder = model.encoder
+    by_name = {name: numbers[:, i].numpy().astype(float) for i, name in enumerate(encoder.number_names)}
+    coded = {name: codes[:, k].numpy() for k, name in enumerate(encoder.category_names)}
+    sizes = dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
+    if model.task.kind == "regression":
+        by_name["(prediction)"] = model.values(numbers, codes)
+    else:
+        coded["(prediction)"] = model.probabilities(numbers, codes).argmax(1)
+        sizes["(prediction)"] = len(model.task.classes)
+    return by_name, coded, sizes
+
+
+def _explain(work: Work, seeds: Trained | None, choice: Choice, model: Model) -> None:
+    if seeds is not None:
+        losses = [float(loss) for loss in seeds.validation_loss]
+        work.ledger.decide(
+            Decision(
+                step=5,
+                topic="five seeds of the winner",
+                chosen=f"validation loss {np.nanmean(losses):.4f}",
+                reason="one training is luck; five show the spread",
+                evidence={**summary(losses), "values": losses},
+            )
+        )
+    gain = interval(choice.gain)
+    reason = "it has the lowest validation loss"
+    if choice.name != "one network":
+        reason += f"; gain over one network, row by row: {in_words(gain)}"
+    work.ledger.decide(
+        Decision(
+            step=5,
+            topic="deliverable",
+            chosen=f"{choice.name} ({len(choice.components)} network{'s' if len(choice.components) > 1 else ''})",
+            reason=reason,
+            options=tuple(Option(name, {"validation loss": loss}) for name, loss in choice.losses.items()),
+            evidence={"components": [[c.label, round(c.weight, 4)] for c in choice.components]},
+        )
+    )
+    if work.data.task.kind == "regression":
+        chosen = f"90 % interval of ± {model.half_width:.3g} on the modelled scale"
+        calibration = "split-conformal on the validation rows"
+    else:
+        chosen = f"temperature {model.temperature:.3f}"
+        calibration = "it lowers the validation log loss of the probabilities most"
+    work.ledger.decide(Decision(5, "calibration", chosen, calibration))
+
+
+def _singles(work: Work, seeds: Trained | None, choice: Choice, model: Model) -> list[tuple[str, Model]]:
+    """Each seed as a model of its own; without them the deliverable's first network."""
+    components = (
+        [Component(seeds, i) for i in seeds.usable() if i in seeds.weights] if seeds else list(choice.components[:1])
+    )
+    components.sort(key=lambda component: component.member)
+    return [
+        (c.trained.members[c.member].label, replace(model, nets=(c.trained.net(c.member),), weights=(1.0,)))
+        for c in components
+    ]
+
+
+def _predict(model: Model, part: Dataset) -> np.ndarray:
+    if model.task.kind == "regression":
+        return model.values(part.numbers, part.codes)
+    return model.probabilities(part.numbers, part.codes)
+
+
+def _calibration(model: Model, test: Dataset) -> dict[str, Any]:
+    assert test.targets is not None
+    targets = test.targets.numpy()
+    if model.task.kind == "regression":
+        modelled = model.averaged(test.numbers, test.codes)[:, 0] * model.target_std + model.target_mean
+        covered = float((np.abs(targets - modelled) <= model.half_width).mean())
+        return {"coverage": covered, "nominal": 0.9, "half_width": model.half_width}
+    after = reliability(model.probabilities(test.numbers, test.codes), targets)
+    before = reliability(model.averaged(test.numbers, test.codes), targets)
+    return {**after, "before": before["ece"], "temperature": model.temperature}

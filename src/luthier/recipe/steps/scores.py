@@ -1,0 +1,170 @@
+"""The final numbers: the deliverable, the seeds and the baselines on the test part, with intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from luthier.assess import METRICS, PRIMARY, measure, paired_difference, within_noise
+from luthier.data import Dataset
+from luthier.recipe.steps.baselines import own_scale
+from luthier.recipe.work import Work
+from luthier.records import Measure
+
+MOST_POINTS = 2000  # of the predicted-against-true figure
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One model's predictions for the validation and the test part."""
+
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def scores_of(
+    work: Work,
+    *,
+    deliverable: Predictions,
+    seeds: list[tuple[str, Predictions]],
+    baselines: dict[str, Predictions],
+    test: Dataset,
+) -> dict[str, Any]:
+    """Everything that the report and the terminal show of the judgement, as plain values."""
+    kind, seed = work.data.task.kind, work.seed
+    metric = PRIMARY[kind]
+    y_validation, y = own_scale(work, work.data.validation), own_scale(work, test)
+    headline = measure(metric, y, deliverable.test, seed=seed)
+    validation = measure(metric, y_validation, deliverable.validation, seed=seed)
+    names = [name for name, known in METRICS.items() if kind in known.kinds]
+    rows = [_baseline_row(name, found, metric, y, y_validation, deliverable, seed) for name, found in baselines.items()]
+    family = [
+        {
+            "seed": label,
+            "value": measure(metric, y, found.test, seed=seed).value,
+            "validation": measure(metric, y_validation, found.validation, seed=seed).value,
+        }
+        for label, found in seeds
+    ]
+    return {
+        "metric": metric,
+        "headline": {**headline.to_json(), "validation": validation.to_json()},
+        "difference_to_validation": _difference(headline, validation).to_json(),
+        "metrics": [measure(name, y, deliverable.test, seed=seed).to_json() for name in names],
+        "seeds": family,
+        "baselines": rows,
+        "sentence": _sentence(headline, rows),
+        "confusion": _confusion(y, deliverable.test, work) if work.data.task.classes else None,
+        "predicted": _points(y, deliverable.test) if kind == "regression" else None,
+        "range_tests": _range_tests(work),
+        "trials": _trials(work),
+    }
+
+
+def _baseline_row(
+    name: str,
+    found: Predictions,
+    metric: str,
+    y: np.ndarray,
+    y_validation: np.ndarray,
+    deliverable: Predictions,
+    seed: int,
+) -> dict[str, Any]:
+    gained = paired_difference(metric, y, deliverable.test, found.test, seed=seed)
+    verdict = "within noise" if within_noise(gained) else ("better" if gained.value > 0 else "worse")
+    return {
+        "name": name,
+        "test": measure(metric, y, found.test, seed=seed).to_json(),
+        "validation": measure(metric, y_validation, found.validation, seed=seed).to_json(),
+        "difference": gained.to_json(),
+        "verdict": verdict,
+        "note": "",
+    }
+
+
+def _difference(test: Measure, validation: Measure) -> Measure:
+    """Test minus validation, its interval from both parts' own (they share no rows)."""
+    value = test.value - validation.value
+
+    def half(one: Measure) -> float:
+        return ((one.high or one.value) - (one.low or one.value)) / 2
+
+    width = float(np.hypot(half(test), half(validation)))
+    return Measure(f"{test.name}, test minus validation", value, value - width, value + width, test.n)
+
+
+def _sentence(headline: Measure, baselines: list[dict[str, Any]]) -> str:
+    said = f"{headline} on the sealed test set"
+    worse = [row["name"] for row in baselines if row["verdict"] == "worse"]
+    same = [row["name"] for row in baselines if row["verdict"] == "within noise"]
+    if worse:
+        return f"{said}; {' and '.join(worse)} did better"
+    if same:
+        return f"{said}; no better than {' and '.join(same)} beyond the noise"
+    return f"{said}; better than every baseline" if baselines else said
+
+
+def _confusion(y: np.ndarray, probabilities: np.ndarray, work: Work) -> dict[str, Any]:
+    labels = work.data.task.classes
+    matrix = np.zeros((len(labels), len(labels)), dtype=int)
+    np.add.at(matrix, (y, probabilities.argmax(1)), 1)
+    return {"labels": list(labels), "matrix": matrix.tolist()}
+
+
+def _points(y: np.ndarray, predicted: np.ndarray) -> dict[str, list[float]]:
+    places = np.unique(np.linspace(0, len(y) - 1, min(MOST_POINTS, len(y))).astype(int))
+    return {"true": y[places].astype(float).tolist(), "predicted": predicted[places].tolist()}
+
+
+def _range_tests(work: Work) -> list[dict[str, Any]]:
+    paths = [work.memory.folder / f"range-{rule}.json" for rule in work.plan.rules]
+    return [work.memory.json(path.stem, dict) for path in paths if path.exists()]
+
+
+def _trials(work: Work) -> list[dict[str, Any]]:
+    """One row for each member trained, for the scatter and the tables."""
+    rows = len(work.data.training)
+    return [
+        {
+            "stage": trained.stage,
+            "population": trained.name,
+            "label": member.label,
+            "rule": trained.rule,
+            "schedule": member.schedule.kind,
+            "learning_rate": member.learning_rate,
+            "width": member.spec.hidden[0] if member.spec.hidden else 0,
+            "depth": len(member.spec.hidden),
+            "dropout": list(member.drop_rates),
+            "l2": member.l2 / rows,
+            "batch_norm": member.spec.batch_norm,
+            "seed": member.seed,
+            "train_loss": float(trained.train_loss[i]),
+            "validation_loss": float(trained.validation_loss[i]),
+            "validation_score": float(trained.validation_score[i]),
+            "status": trained.statuses[i],
+        }
+        for trained in work.trained
+        for i, member in enumerate(trained.members)
+    ]
+
+
+def next_step(work: Work, scores: dict[str, Any]) -> str:
+    """The one thing worth doing next, by what the run showed."""
+    worse = [row["name"] for row in scores["baselines"] if row["verdict"] == "worse"]
+    if any(record["kind"] == "cut" for record in work.ledger.records):
+        return "the time was up before the plan was done: give it more with --budget"
+    final = [trained for trained in work.trained if trained.stage == "seeds"]
+    if final and float(np.median(final[0].best_step)) >= 0.95 * final[0].steps_done:
+        return "the networks were still improving at the end: give them more time with --budget"
+    difference = scores["difference_to_validation"]
+    if worse:
+        return f"use {worse[0]} for this table, or collect more rows: networks gain most from them"
+    best = final[0] if final else work.trained[-1]
+    i = best.usable()[0]
+    if best.train_loss[i] < 0.5 * best.validation_loss[i]:
+        return "the gap between training and validation is large: more rows would help most"
+    if difference["low"] > 0 or difference["high"] < 0:
+        return "test and validation differ by more than chance: check how the rows were collected"
+    return f"check it on rows from its real use: luthier check {work.folder.path} NEW.csv"

@@ -1,0 +1,288 @@
+"""The workbench: what every step of the recipe works with, and how it trains a population.
+
+M members, N rows, C outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from luthier import storage
+from luthier.data import Preprocess
+from luthier.nets import DenseNet, DenseSpec, build
+from luthier.population import Evaluation, Member, Part, Settings, train
+from luthier.recipe.budget import Spending
+from luthier.recipe.config import Cut, Script
+from luthier.recipe.ledger import Ledger
+from luthier.recipe.memory import Memory
+from luthier.recipe.plan import SHARES, Plan, Stage
+from luthier.recipe.prepare import Prepared
+from luthier.recipe.run_folder import RunFolder
+
+KEPT = 8  # weights kept of each population: the best by validation loss
+LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A population after training: per member its best state and how it got there.
+
+    `logits` [M, N, C] are the best weights' outputs on the validation part; `weights` holds the
+    state of the best members, by index.
+    """
+
+    name: str
+    stage: str
+    method: str
+    rule: str
+    members: tuple[Member, ...]
+    statuses: tuple[str, ...]
+    train_loss: np.ndarray
+    validation_loss: np.ndarray
+    validation_score: np.ndarray
+    best_step: np.ndarray
+    steps_done: int
+    logits: Tensor
+    weights: dict[int, dict[str, Tensor]]
+
+    @property
+    def spec(self) -> DenseSpec:
+        """The architecture that all members share."""
+        return self.members[0].spec
+
+    def usable(self) -> list[int]:
+        """Members with a finite validation loss, best first."""
+        order = np.argsort(self.validation_loss, kind="stable")
+        return [int(i) for i in order if np.isfinite(self.validation_loss[i])]
+
+    def net(self, member: int) -> DenseNet:
+        """A member as an ordinary module, with its best weights."""
+        net = build(self.spec, seed=self.members[member].seed)
+        net.load_state_dict(self.weights[member])
+        return net.eval()
+
+
+class Interrupted:
+    """A flag that Ctrl-C raises; training asks it before every step."""
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    def __bool__(self) -> bool:
+        return self.raised
+
+
+@dataclass
+class Work:
+    """Everything a step needs. `tell(event, **facts)` speaks to the screen and never changes a number."""
+
+    folder: RunFolder
+    ledger: Ledger
+    memory: Memory
+    script: Script
+    spending: Spending
+    interrupted: Interrupted
+    data: Prepared
+    seed: int
+    tell: Callable[..., None]
+    target_mean: float = 0.0
+    target_std: float = 1.0
+    parts: dict[str, tuple[Preprocess, Part, Part]] = field(default_factory=dict)
+    trained: list[Trained] = field(default_factory=list)
+    planned: Plan | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """The plan; made before anything is trained."""
+        assert self.planned is not None
+        return self.planned
+
+    @property
+    def repeating(self) -> bool:
+        """Whether a recorded script is followed instead of the clock."""
+        return self.script.plan is not None
+
+    @property
+    def loss(self) -> str:
+        """The engine's name of the loss."""
+        return LOSSES[self.data.task.kind]
+
+    @property
+    def outputs(self) -> int:
+        """C: logits of a network."""
+        return len(self.data.task.classes) if self.data.task.kind == "multiclass" else 1
+
+    def prepared(self, method: str) -> tuple[Preprocess, Part, Part]:
+        """Preprocessing fitted on the training rows, and both parts through it."""
+        if method not in self.parts:
+            fitted = Preprocess.fit(self.data.training.numbers, method)
+            training, validation = (self._part(fitted, part) for part in (self.data.training, self.data.validation))
+            self.parts[method] = (fitted, training, validation)
+        return self.parts[method]
+
+    def _part(self, fitted: Preprocess, dataset: Any) -> Part:
+        targets = dataset.targets
+        if self.data.task.kind == "regression":
+            targets = (targets - self.target_mean) / self.target_std
+        return Part(features=fitted(dataset.numbers), codes=dataset.codes, targets=targets)
+
+    def spec(self, method: str, hidden: tuple[int, ...], *, batch_norm: bool = False) -> DenseSpec:
+        """A dense network for this task behind one way of preprocessing."""
+        _, training, _ = self.prepared(method)
+        sizes = self.data.encoder.category_sizes
+        return DenseSpec(
+            inputs=training.features.shape[1],
+            hidden=hidden,
+            outputs=self.outputs,
+            batch_norm=batch_norm,
+            embeddings=tuple((levels, embedding_width(levels)) for levels in sizes),
+        )
+
+    def deadline(self, stage: str) -> float:
+        """Seconds from the start after which a stage must end: its successors keep half of their shares."""
+        if self.spending.budget.seconds is None:
+            return float("inf")
+        names = list(SHARES)
+        later = sum(SHARES[name] for name in names[names.index(stage) + 1 :])
+        trainable = self.spending.budget.seconds - self.plan.finish_seconds
+        return trainable * (1 - later / 2)
+
+    def stopper(self, work: str, stage: str) -> Callable[[int], bool]:
+        """The question asked before every step: a recorded cut decides, otherwise the clock and the user."""
+        cut = self.script.cut(work)
+        if cut is not None:
+            return lambda step: step >= cut.step
+        deadline = self.deadline(stage)
+        return lambda step: bool(self.interrupted) or self.spending.spent() > deadline
+
+    def record_cut(self, work: str, step: int) -> None:
+        """Write a cut into the ledger, with the recorded reason when it is a repetition."""
+        known = self.script.cut(work)
+        reason = known.reason if known else ("interrupted by the user" if self.interrupted else "the time was up")
+        self.ledger.add("cut", Cut(work=work, step=step, reason=reason).model_dump())
+
+    def train(
+        self, name: str, stage: str, planned: Stage, method: str, rule: str, members: Sequence[Member]
+    ) -> Trained | None:
+        """Train a population, or recall it; None when it was cut before its first evaluation."""
+        recalled = self.memory.recall(name)
+        if recalled is None:
+            recalled = self._train(name, stage, planned, method, rule, members)
+        tensors, facts = recalled
+        if facts["cut"] is not None:
+            self.record_cut(name, facts["cut"])
+        if not tensors:
+            return None
+        for finding in facts["findings"]:
+            self.ledger.add("finding", finding)
+        trained = _unpack(name, stage, method, rule, members, tensors, facts)
+        if not trained.usable():
+            return None
+        self.trained.append(trained)
+        return trained
+
+    def _train(
+        self, name: str, stage: str, planned: Stage, method: str, rule: str, members: Sequence[Member]
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        _, training, validation = self.prepared(method)
+        stop = self.stopper(name, stage)
+        if stop(0):
+            return {}, {"cut": 0}
+        every = self.plan.evaluate_every(planned.steps)
+        settings = Settings(
+            loss=self.loss,
+            rule=rule,
+            batch_size=self.plan.batch_size,
+            steps=planned.steps,
+            evaluate_every=every,
+            patience=max(10, (planned.steps // every) // 3),
+            tolerance=1e-4,
+            rungs=self.plan.rungs(planned, len(members)),
+            batch_seed=self.seed,
+        )
+        self.tell("population", name=name, stage=stage, members=len(members), steps=planned.steps)
+
+        def evaluated(evaluation: Evaluation) -> None:
+            self.tell("evaluation", name=name, stage=stage, evaluation=evaluation, steps=planned.steps)
+
+        outcome = train(
+            list(members),
+            training,
+            validation,
+            settings,
+            stop=stop,
+            on_evaluation=evaluated,
+            checkpoint=self.memory.under_way(name),
+        )
+        buffer = BytesIO()
+        outcome.history.to_frame().write_parquet(buffer)
+        storage.write_bytes(self.folder.history / f"{name}.parquet", buffer.getvalue())
+        tensors, facts = _pack(outcome, validation)
+        self.memory.keep(name, tensors, facts)
+        return tensors, facts
+
+
+def embedding_width(levels: int) -> int:
+    """Width of a category's embedding: grows slowly with its levels, fastai's rule of thumb.
+
+    >>> embedding_width(2), embedding_width(50), embedding_width(10_000)
+    (2, 14, 50)
+    """
+    return int(min(50, max(2, round(1.6 * levels**0.56))))
+
+
+def _pack(outcome: Any, validation: Part) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    losses = np.asarray(outcome.best_validation_loss, dtype=float)
+    kept = [int(i) for i in np.argsort(losses, kind="stable")[:KEPT] if np.isfinite(losses[i])]
+    tensors = {f"{i}/{name}": tensor for i in kept for name, tensor in outcome.state_dict(i).items()}
+    tensors["logits"] = outcome.logits(validation.features, validation.codes)
+    facts = {
+        "statuses": list(outcome.status),
+        "train_loss": [float(x) for x in outcome.best_train_loss],
+        "validation_loss": [float(x) for x in losses],
+        "validation_score": [float(x) for x in outcome.best_validation_score],
+        "best_step": [int(x) for x in outcome.best_step],
+        "steps_done": outcome.steps_done,
+        "cut": outcome.steps_done if "cut" in outcome.status else None,
+        "findings": [{"step": 3, **finding.to_json()} for finding in outcome.findings],
+    }
+    return tensors, facts
+
+
+def _unpack(
+    name: str,
+    stage: str,
+    method: str,
+    rule: str,
+    members: Sequence[Member],
+    tensors: dict[str, Tensor],
+    facts: dict[str, Any],
+) -> Trained:
+    weights: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        member, _, parameter = key.partition("/")
+        if parameter:
+            weights.setdefault(int(member), {})[parameter] = tensor
+    numbers = {
+        key: np.array([np.nan if value is None else value for value in facts[key]], dtype=float)
+        for key in ("train_loss", "validation_loss", "validation_score")
+    }
+    return Trained(
+        name=name,
+        stage=stage,
+        method=method,
+        rule=rule,
+        members=tuple(members),
+        statuses=tuple(facts["statuses"]),
+        best_step=np.array(facts["best_step"]),
+        steps_done=facts["steps_done"],
+        logits=tensors["logits"],
+        weights=weights,
+        **numbers,
+    )

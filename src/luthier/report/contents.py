@@ -1,0 +1,57 @@
+"""What a run's folder says, read once, with missing pieces as empty values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from luthier.recipe import Record, open_run, read_ledger
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The files of a run; `scores` and `drift` are empty where the run did not get that far."""
+
+    path: Path
+    facts: dict[str, Any]
+    records: list[Record]
+    scores: dict[str, Any]
+    drift: dict[str, Any]
+    histories: dict[str, pl.DataFrame]
+
+    def decisions(self, step: int) -> list[Record]:
+        """The decisions of a step."""
+        return [r for r in self.records if r["kind"] == "decision" and r["step"] == step]
+
+    def findings(self) -> list[Record]:
+        """All findings."""
+        return [record for record in self.records if record["kind"] == "finding"]
+
+    @property
+    def headline(self) -> str:
+        """The verdict as a sentence."""
+        if not self.scores:
+            return "This run has not been judged yet."
+        sentence = str(self.scores["sentence"])
+        return sentence[0].upper() + sentence[1:] + "."
+
+
+def read_contents(path: Path) -> Contents:
+    """Read a run's folder."""
+    folder = open_run(path)
+    return Contents(
+        path=path,
+        facts=folder.facts(),
+        records=read_ledger(folder.ledger),
+        scores=_json(folder.scores),
+        drift=_json(folder.drift),
+        histories={file.stem: pl.read_parquet(file) for file in sorted(folder.history.glob("*.parquet"))},
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.exists() else {}

@@ -1,0 +1,198 @@
+"""The report's figures: one function gives the numbers, another draws them.
+
+Colours are Okabe and Ito's, which stay apart for colour-blind readers; backgrounds are transparent,
+and the page's script recolours text and grid for light and dark.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+import polars as pl
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#888888"
+RULE_COLOURS = {"adam": BLUE, "sgd": ORANGE}
+RULE_NAMES = {"adam": "Adam", "sgd": "SGD with momentum"}
+MARKS = {"constant": "circle", "cosine": "diamond", "restarts": "x"}
+MANY_LABELS = 12
+
+
+class Curves(NamedTuple):
+    """Learning curves of the best member: steps, losses, and the step whose weights were kept."""
+
+    steps: list[int]
+    training: list[float]
+    validation: list[float]
+    best_step: int
+
+
+def learning_curves(history: pl.DataFrame) -> Curves:
+    """The curves of the member with the lowest validation loss in a population's history."""
+    known = history.filter(pl.col("validation_loss").is_finite())
+    best = known.sort("validation_loss", "step").row(0, named=True)
+    rows = known.filter(pl.col("member") == best["member"]).sort("step")
+    return Curves(rows["step"].to_list(), rows["train_loss"].to_list(), rows["validation_loss"].to_list(), best["step"])
+
+
+def draw_curves(curves: Curves) -> go.Figure:
+    """Training and validation loss against the step, the kept weights marked."""
+    figure = _figure("step", "loss")
+    figure.add_scatter(x=curves.steps, y=curves.training, name="training", line={"color": BLUE})
+    figure.add_scatter(x=curves.steps, y=curves.validation, name="validation", line={"color": ORANGE})
+    best = curves.validation[curves.steps.index(curves.best_step)]
+    mark = {"color": ORANGE, "size": 11, "symbol": "circle-open", "line": {"width": 2}}
+    figure.add_scatter(x=[curves.best_step], y=[best], name="weights kept", mode="markers", marker=mark)
+    return figure.update_yaxes(type="log")
+
+
+def draw_range(test: dict[str, Any]) -> go.Figure:
+    """The range test: median loss with its band over seeds, the rules' suggestions, the rate used."""
+    figure = _figure("learning rate", "loss, smoothed").update_xaxes(type="log")
+    known = [i for i, loss in enumerate(test["losses"]) if loss is not None]
+    rates = [test["rates"][i] for i in known]
+    low, high = ([test[key][i] for i in known] for key in ("low", "high"))
+    figure.add_scatter(
+        x=rates + rates[::-1],
+        y=high + low[::-1],
+        fill="toself",
+        mode="none",
+        fillcolor="rgba(0,114,178,0.2)",
+        name="all seeds",
+    )
+    figure.add_scatter(x=rates, y=[test["losses"][i] for i in known], name="median", line={"color": BLUE})
+    for name, rate in test["rules"].items():
+        nearest = min(known, key=lambda i: abs(test["rates"][i] / rate - 1))
+        figure.add_scatter(
+            x=[rate], y=[test["losses"][nearest]], name=name, mode="markers", marker={"size": 10, "color": GREY}
+        )
+    figure.add_vline(x=test["confirmed_rate"], line={"color": ORANGE, "dash": "dash"}, annotation_text="used")
+    return figure
+
+
+def draw_trials(trials: list[dict[str, Any]]) -> go.Figure:
+    """Every member trained: rate against validation loss, coloured by optimiser, shaped by schedule."""
+    figure = _figure("learning rate", "best validation loss").update_xaxes(type="log").update_yaxes(type="log")
+    for rule in dict.fromkeys(trial["rule"] for trial in trials):
+        rows = [trial for trial in trials if trial["rule"] == rule and trial["validation_loss"] is not None]
+        figure.add_scatter(
+            x=[row["learning_rate"] for row in rows],
+            y=[row["validation_loss"] for row in rows],
+            mode="markers",
+            name=RULE_NAMES.get(rule, rule),
+            marker={
+                "color": RULE_COLOURS.get(rule, GREEN),
+                "symbol": [MARKS.get(row["schedule"], "circle") for row in rows],
+                "size": 8,
+                "opacity": 0.75,
+            },
+            text=[f"{row['population']}<br>{row['label']}<br>{row['status']}" for row in rows],
+            hovertemplate="%{text}<br>rate %{x:.3g}, loss %{y:.4g}<extra></extra>",
+        )
+    return figure
+
+
+def draw_confusion(confusion: dict[str, Any]) -> go.Figure:
+    """Rows are true classes, columns predicted ones; colour is the share of the row."""
+    matrix, labels = confusion["matrix"], [str(label)[:24] for label in confusion["labels"]]
+    shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
+    few = len(labels) <= MANY_LABELS
+    figure = _figure("predicted", "true")
+    figure.add_heatmap(
+        z=shares,
+        x=labels,
+        y=labels,
+        zmin=0,
+        zmax=1,
+        colorscale=[[0, "rgba(0,114,178,0.03)"], [1, "rgba(0,114,178,1)"]],
+        text=[[str(count) if count else "" for count in row] for row in matrix],
+        texttemplate="%{text}" if few else None,
+        hovertemplate="true %{y}, predicted %{x}: %{z:.1%}<extra></extra>",
+        showscale=False,
+    )
+    figure.update_xaxes(type="category").update_yaxes(type="category", autorange="reversed")
+    return figure.update_layout(height=420 if few else 620)
+
+
+def draw_predicted(points: dict[str, list[float]]) -> go.Figure:
+    """Predicted against true values of the test part, with the line of perfect predictions."""
+    figure = _figure("true", "predicted")
+    ends = [min(points["true"] + points["predicted"]), max(points["true"] + points["predicted"])]
+    figure.add_scatter(x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dot"}, name="perfect")
+    marker = {"color": BLUE, "size": 5, "opacity": 0.4}
+    figure.add_scatter(x=points["true"], y=points["predicted"], mode="markers", marker=marker, name="test rows")
+    return figure
+
+
+def draw_calibration(calibration: dict[str, Any]) -> go.Figure:
+    """Accuracy within bins of confidence; the size of a mark is the number of rows."""
+    figure = _figure("confidence", "accuracy")
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, name="perfect")
+    bins = calibration["bins"]
+    most = max(row["count"] for row in bins)
+    figure.add_scatter(
+        x=[row["confidence"] for row in bins],
+        y=[row["accuracy"] for row in bins],
+        mode="lines+markers",
+        name="test rows",
+        line={"color": BLUE},
+        marker={"size": [8 + 22 * (row["count"] / most) ** 0.5 for row in bins]},
+        text=[f"{row['count']} rows" for row in bins],
+        hovertemplate="confidence %{x:.2f}, accuracy %{y:.2f}, %{text}<extra></extra>",
+    )
+    return figure.update_xaxes(range=[0, 1.02]).update_yaxes(range=[0, 1.05])
+
+
+def draw_baselines(scores: dict[str, Any]) -> go.Figure:
+    """The network beside the baselines on the test part, with intervals."""
+    rows = [("the network", scores["headline"], BLUE)]
+    rows += [(row["name"], row["test"], GREY) for row in scores["baselines"]]
+    figure = _figure(scores["metric"], "")
+    for name, measure, colour in reversed(rows):
+        figure.add_scatter(
+            x=[measure["value"]],
+            y=[name],
+            mode="markers",
+            marker={"size": 11, "color": colour},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [measure["high"] - measure["value"]],
+                "arrayminus": [measure["value"] - measure["low"]],
+                "color": colour,
+            },
+            showlegend=False,
+            hovertemplate="%{y}: %{x:.4g}<extra></extra>",
+        )
+    return figure.update_layout(height=90 + 45 * len(rows))
+
+
+def draw_drift(rows: list[dict[str, Any]], most: int = 20) -> go.Figure:
+    """Distance of each column from training, the threshold beside it; the farthest columns."""
+    shown = sorted(rows, key=lambda row: row["value"] / row["threshold"])[-most:]
+    names = [f"{row['column'][:28]} · {row['statistic'].split(',')[0]}" for row in shown]
+    figure = _figure("distance from training", "")
+    colours = [ORANGE if row["drifted"] else BLUE for row in shown]
+    figure.add_bar(
+        x=[row["value"] for row in shown], y=names, orientation="h", marker={"color": colours}, showlegend=False
+    )
+    mark = {"symbol": "line-ns-open", "size": 16, "color": GREY}
+    figure.add_scatter(x=[row["threshold"] for row in shown], y=names, mode="markers", marker=mark, name="threshold")
+    return figure.update_layout(height=120 + 26 * len(shown))
+
+
+def _figure(x: str, y: str) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        height=360,
+        margin={"l": 60, "r": 16, "t": 16, "b": 48},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 13},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        hovermode="closest",
+    )
+    figure.update_xaxes(title_text=x, gridcolor="rgba(136,136,136,0.25)", zeroline=False, automargin=True)
+    figure.update_yaxes(title_text=y, gridcolor="rgba(136,136,136,0.25)", zeroline=False, automargin=True)
+    return figure

@@ -1,0 +1,248 @@
+"""One run as one HTML file that opens offline: the verdict first, then how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from luthier import storage
+from luthier.recipe import RunFolder
+from luthier.report import figures
+from luthier.report.contents import Contents, read_contents
+from luthier.report.terminal import STEPS, WORDS, number
+
+_STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+_SCRIPT = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
+_CONFIG = {"displayModeBar": False, "responsive": True}
+
+
+def write_report(run: Path) -> Path:
+    """Write `report.html` into a run's folder and return its path."""
+    path = RunFolder(Path(run)).report
+    storage.write_text(path, build_report(Path(run)))
+    return path
+
+
+def build_report(run: Path) -> str:
+    """The whole page as text. A run that is not finished gets a page of what there is."""
+    contents = read_contents(run)
+    body = "\n".join(
+        [
+            *_verdict(contents),
+            *_judgement(contents),
+            *(line for step in range(len(STEPS)) for line in _step(contents, step)),
+            *_real_world(contents),
+            *_facts(contents),
+        ]
+    )
+    title = escape(f"{contents.facts['name']} · Luthier")
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
+        f"<style>{_STYLE}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
+    )
+
+
+def _verdict(run: Contents) -> Iterator[str]:
+    source, facts = run.facts["source"], run.facts
+    yield f"<header><p class=eyebrow>{escape(source['name'])} → {escape(facts['target'])}</p>"
+    yield f"<h1>{escape(run.headline)}</h1>"
+    if facts["status"] == "cut":
+        yield "<p class=warning>The run was stopped before its plan was done; this is the best it had.</p>"
+    if run.scores:
+        yield f"<p class=next><strong>Next:</strong> {escape(run.scores['next_step'])}.</p>"
+    yield "</header>"
+    serious = [record for record in run.findings() if record["severity"] != "note"]
+    if serious:
+        yield "<ul class=findings>"
+        yield from (f"<li>{escape(r['sentence'])}. <em>Try:</em> {escape(r['remedy'])}.</li>" for r in serious)
+        yield "</ul>"
+
+
+def _judgement(run: Contents) -> Iterator[str]:
+    scores = run.scores
+    if not scores:
+        return
+    yield "<section><h2>The judgement</h2>"
+    yield "<p>Measured once, on rows that nothing before had seen. Intervals are 95 %.</p>"
+    yield from _table(
+        ("on the test part", "score", "95 % interval"),
+        [(m["name"], f"{m['value']:.4g}", f"{m['low']:.4g} to {m['high']:.4g}") for m in scores["metrics"]],
+    )
+    difference = scores["difference_to_validation"]
+    yield (
+        f"<p>On the validation part the {escape(scores['metric'])} is "
+        f"{escape(number(scores['headline']['validation']))}; test minus validation is {escape(number(difference))}."
+        f"{_seeds(scores)}</p>"
+    )
+    if scores["baselines"]:
+        yield "<h3>Beside the baselines</h3>"
+        yield from _plot("baselines", figures.draw_baselines(scores))
+        yield from _table(
+            ("baseline", f"{scores['metric']}, test", "gain of the network", "the network is"),
+            [
+                (row["name"], number(row["test"]), number(row["difference"]), WORDS[row["verdict"]])
+                for row in scores["baselines"]
+            ],
+        )
+    if scores["confusion"]:
+        yield "<h3>Which classes are confused</h3>"
+        yield from _plot("confusion", figures.draw_confusion(scores["confusion"]))
+    if scores["predicted"]:
+        yield "<h3>Predicted against true</h3>"
+        yield from _plot("predicted", figures.draw_predicted(scores["predicted"]))
+    yield from _calibration(scores["calibration"])
+    yield "</section>"
+
+
+def _seeds(scores: dict[str, Any]) -> str:
+    values = [row["value"] for row in scores["seeds"]]
+    if not values:
+        return ""
+    mean = sum(values) / len(values)
+    return f" Single networks from {len(values)} seeds reach {mean:.4g}, from {min(values):.4g} to {max(values):.4g}."
+
+
+def _calibration(calibration: dict[str, Any]) -> Iterator[str]:
+    if "bins" in calibration:
+        yield "<h3>Do probabilities mean what they say?</h3>"
+        yield (
+            f"<p>Expected calibration error {calibration['ece']:.3f} after tempering, "
+            f"{calibration['before']:.3f} before. Larger marks are more rows.</p>"
+        )
+        yield from _plot("calibration", figures.draw_calibration(calibration))
+    else:
+        yield (
+            f"<p>The {calibration['nominal']:.0%} intervals hold {calibration['coverage']:.1%} of the test rows.</p>"
+        )
+
+
+def _step(run: Contents, step: int) -> Iterator[str]:
+    decisions = run.decisions(step)
+    if not decisions:
+        return
+    title = f"Step {step}: {STEPS[step]}" if step else "Before step 1: the data"
+    yield f"<section><h2>{escape(title)}</h2>"
+    columns = [record for record in decisions if record["topic"].startswith("column ")]
+    if columns:
+        yield f"<details><summary>{len(columns)} columns: what each is, and why</summary>"
+        yield from _table(
+            ("column", "taken as", "because"),
+            [(r["topic"].removeprefix("column "), r["chosen"], r["reason"]) for r in columns],
+        )
+        yield "</details>"
+    yield "<dl>"
+    for record in decisions:
+        if record not in columns:
+            yield f"<dt>{escape(record['topic'])}</dt><dd><strong>{escape(record['chosen'])}</strong>, because "
+            yield f"{escape(record['reason'])}.{_options(record)}</dd>"
+    yield "</dl>"
+    notes = [r for r in run.findings() if r.get("step") == step and r["severity"] == "note"]
+    if notes:
+        yield f"<details><summary>{len(notes)} notes</summary><ul>"
+        yield from (f"<li>{escape(record['sentence'])}</li>" for record in notes)
+        yield "</ul></details>"
+    yield from _step_figures(run, step)
+    yield "</section>"
+
+
+def _options(record: dict[str, Any]) -> str:
+    options = [option for option in record["options"] if option["evidence"]]
+    if not options:
+        return ""
+    names = list(dict.fromkeys(key for option in options for key in option["evidence"]))
+    rows = [
+        (
+            option["name"] + (" ✓" if option["name"] == record["chosen"] else ""),
+            *(_cell(option["evidence"].get(name)) for name in names),
+        )
+        for option in options
+    ]
+    measured = record["evidence"].get("measured", "")
+    caption = f"<p class=small>{escape(measured)}</p>" if measured else ""
+    return f"<details><summary>evidence</summary>{''.join(_table(('option', *names), rows))}{caption}</details>"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict) and "gain" in value:
+        if value["gain"] is None:
+            return "–"
+        half = "" if value["half_width"] is None else f" ± {value['half_width']:.4f}"
+        return f"{value['gain']:+.4f}{half}" + (" ✓" if value["clear"] else "")
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "–" if value is None else str(value)
+
+
+def _step_figures(run: Contents, step: int) -> Iterator[str]:
+    if step == 3:
+        for test in run.scores.get("range_tests", []):
+            yield f"<h3>Range test, {escape(figures.RULE_NAMES[test['rule']])}</h3>"
+            yield from _plot(f"range-{test['rule']}", figures.draw_range(test))
+    stage = {3: "fit training", 4: "fit validation"}.get(step)
+    trials = [trial for trial in run.scores.get("trials", []) if trial["stage"] == stage]
+    if trials:
+        yield f"<h3>All {len(trials)} networks of this step</h3>"
+        yield "<p class=small>Circles: constant rate; diamonds: cosine; crosses: restarts.</p>"
+        yield from _plot(f"trials-{step}", figures.draw_trials(trials))
+    prefix = {3: "train-", 4: "validate-", 5: "seeds"}.get(step)
+    histories = {name: h for name, h in run.histories.items() if prefix and name.startswith(prefix) and h.height}
+    if histories:
+        name, history = min(histories.items(), key=lambda item: item[1]["validation_loss"].min() or float("inf"))
+        yield f"<h3>Learning curves of the best network: {escape(name)}</h3>"
+        yield from _plot(f"curves-{step}", figures.draw_curves(figures.learning_curves(history)))
+
+
+def _real_world(run: Contents) -> Iterator[str]:
+    if not run.drift:
+        return
+    drift = run.drift
+    yield "<section><h2>Step 6: the real world</h2>"
+    yield f"<p>{drift['rows']} rows of {escape(drift['source'])}: {escape(drift['verdict'])}.</p>"
+    if drift["score"]:
+        yield f"<p>{escape(drift['score']['name'])} on them: {escape(number(drift['score']))}.</p>"
+    yield from _plot("drift", figures.draw_drift(drift["columns"]))
+    yield "</section>"
+
+
+def _facts(run: Contents) -> Iterator[str]:
+    facts, openings = run.facts, [r for r in run.records if r["kind"] == "opening"]
+    asked = facts["asked"]
+    rows: list[tuple[str, ...]] = [
+        ("data", f"{facts['source']['origin']}, {facts['source']['rows']} rows, {facts['source']['columns']} columns"),
+        ("fingerprint", facts["source"]["fingerprint"][:16]),
+        ("budget", f"{asked['budget']}, used {facts.get('elapsed_s', '–')} s"),
+        ("seed", str(facts["seed"])),
+        ("openings of the test set", str(len(openings))),
+        ("versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
+        ("machine", ", ".join(f"{name} {value}" for name, value in facts["machine"].items())),
+        ("repeat exactly", f"luthier fit --config {run.path / 'recipe.toml'}"),
+    ]
+    yield "<section><h2>The run</h2>"
+    yield from _table(("", ""), rows)
+    yield from (f"<p class=small>{escape(r['sentence'])}</p>" for r in run.records if r["kind"] == "plan")
+    cuts = [record for record in run.records if record["kind"] == "cut"]
+    yield from (f"<p class=small>Cut: {escape(r['work'])} at {r['step']}, {escape(r['reason'])}.</p>" for r in cuts)
+    yield "</section>"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    yield "<div class=scroll><table>"
+    if any(head):
+        yield "<thead><tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr></thead>"
+    yield "<tbody>"
+    yield from ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    yield "</tbody></table></div>"
+
+
+def _plot(name: str, figure: go.Figure) -> Iterator[str]:
+    """A figure as data for the page's script; `</` cannot end the script early."""
+    content = figure.to_json().replace("</", "<\\/").replace("<!--", "<\\!--")
+    yield f'<figure id="figure-{name}" data-config="{escape(storage.json_text(_CONFIG))}">'
+    yield f'<script type="application/json">{content}</script></figure>'

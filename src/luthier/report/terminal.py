@@ -1,0 +1,85 @@
+"""A run in the terminal and in a notebook's cell."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from luthier.report.contents import Contents, read_contents
+
+STEPS = (
+    "data",
+    "loss",
+    "inputs and architecture",
+    "fit the training set",
+    "fit the validation set",
+    "judgement",
+)
+
+
+def summary_lines(path: Path) -> list[str]:
+    """The end of a run in a few lines: score, interval, seeds, baselines, what to do next."""
+    run = read_contents(Path(path))
+    lines = ["", run.headline]
+    scores = run.scores
+    if scores:
+        validation = scores["headline"]["validation"]
+        lines.append(f"  validation     {number(validation)}")
+        if scores["seeds"]:
+            values = [row["value"] for row in scores["seeds"]]
+            lines.append(
+                f"  single seeds   {sum(values) / len(values):.4g} mean of {len(values)}, "
+                f"{min(values):.4g} to {max(values):.4g}"
+            )
+        lines += [
+            f"  {row['name']:<24} {number(row['test'])}   the network is {WORDS[row['verdict']]}: "
+            f"{row['difference']['value']:+.4g} [{row['difference']['low']:+.4g}, {row['difference']['high']:+.4g}]"
+            for row in scores["baselines"]
+        ]
+    lines.append(f"  report         {run.path / 'report.html'}")
+    if scores:
+        lines.append(f"  next           {scores['next_step']}")
+    return lines
+
+
+WORDS = {"better": "better", "worse": "worse", "within noise": "no different beyond the noise"}
+
+
+def ledger_lines(path: Path) -> list[str]:
+    """Every decision of a run with its reason, step by step."""
+    run = read_contents(Path(path))
+    lines = [
+        f"{run.facts['name']}: {run.facts['source']['name']}, target `{run.facts['target']}`, {run.facts['status']}"
+    ]
+    for step, title in enumerate(STEPS):
+        lines += ["", f"Step {step}: {title}" if step else "Before step 1: the data"]
+        lines += [f"  {r['topic']}: {r['chosen']}, because {r['reason']}" for r in run.decisions(step)]
+        lines += [f"  {r['severity']}: {r['sentence']}" for r in run.findings() if r.get("step") == step]
+    openings = [record for record in run.records if record["kind"] == "opening"]
+    lines += ["", f"The sealed test set was opened {len(openings)} time{'' if len(openings) == 1 else 's'}."]
+    return [*lines, *summary_lines(path)]
+
+
+def number(measure: dict[str, Any]) -> str:
+    """A measure with its interval."""
+    if measure.get("low") is None:
+        return f"{measure['value']:.4g}"
+    return f"{measure['value']:.4g} [{measure['low']:.4g}, {measure['high']:.4g}]"
+
+
+def notebook_card(path: Path) -> str:
+    """A small card for a notebook's cell: the verdict, the baselines, the next step."""
+    run: Contents = read_contents(Path(path))
+    rows = "".join(
+        f"<tr><td>{escape(row['name'])}</td><td style='text-align:right'>{escape(number(row['test']))}</td>"
+        f"<td>{escape(row['verdict'])}</td></tr>"
+        for row in run.scores.get("baselines", [])
+    )
+    table = f"<table><tr><th>baseline</th><th>test</th><th>the network is</th></tr>{rows}</table>" if rows else ""
+    following = f"<p>Next: {escape(run.scores['next_step'])}</p>" if run.scores else ""
+    return (
+        "<div style='border:1px solid #8888;border-radius:6px;padding:.8em 1.2em;max-width:44em'>"
+        f"<strong>{escape(run.headline)}</strong>{table}{following}"
+        f"<p><small>{escape(str(run.path))}</small></p></div>"
+    )

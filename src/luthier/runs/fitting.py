@@ -1,0 +1,212 @@
+"""`luthier.fit`: the main job, from a source to a finished run."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from luthier import storage
+from luthier.data import BUNDLED
+from luthier.errors import InputError, LuthierError
+from luthier.recipe import (
+    Asked,
+    Budget,
+    Clock,
+    Interrupted,
+    RunFolder,
+    Script,
+    Spending,
+    Walk,
+    WallClock,
+    create_run,
+    default_name,
+    open_run,
+    plan_in_words,
+    read_and_infer,
+    read_ledger,
+    read_script,
+    script_from,
+)
+from luthier.report import summary_lines, write_report
+from luthier.runs.result import Result
+from luthier.runs.screen import Screen, choose_screen
+
+
+def fit(
+    source: Any,
+    *,
+    target: str | None = None,
+    budget: str | Budget | None = None,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    task: str | None = None,
+    run: str | Path | None = None,
+    replace: bool = False,
+    repeat: bool = False,
+    plan_only: bool = False,
+    screen: Screen | None = None,
+    clock: Clock | None = None,
+) -> Result | None:
+    """Walk the six steps on a table and return the finished run.
+
+    `source` is a path (CSV, Parquet), a bundled name (`digits`, `iris`, `wine`, `breast-cancer`,
+    `diabetes`), a pandas, Polars or Arrow frame, or arrays `(X, y)`. `budget` is `"60s"`, `"10m"`,
+    `"2h"` or `"5000steps"` (default 60 s for a bundled set, 5 min otherwise). `columns` overrides
+    inferred kinds. With `repeat=True`, `source` is the `recipe.toml` of a run to repeat exactly.
+    `plan_only=True` prints the plan and returns None.
+
+    Raises InputError for anything in the request that cannot be used.
+    """
+    clock = clock or WallClock()
+    since = clock.now()
+    screen = screen if screen is not None else choose_screen()
+    script = read_script(Path(source)) if repeat else None
+    if script is not None:
+        asked = script.asked
+        source, limit = _stored_source(asked, Path(source).parent), Budget()
+    else:
+        limit = Budget.parse(budget) if budget is not None else default_budget(source)
+        asked = Asked(
+            source=_name_of(source),
+            target=target,
+            budget=str(limit),
+            seed=seed,
+            task=task,
+            columns=dict(columns or {}),
+        )
+    read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
+    folder = create_run(run, default_name(source, read.source), replace=replace)
+    if not asked.source:
+        _keep_source(folder, read.source.frame)
+        asked = asked.model_copy(update={"source": "", "target": read.task.target})
+    walk = Walk(
+        asked=asked,
+        read=read,
+        folder=folder,
+        script=script.model_copy(update={"asked": asked}) if script else Script(asked=asked),
+        spending=Spending(limit, clock, since=since),
+        resumed=False,
+        listen=screen.record,
+        tell=screen.event,
+        interrupted=Interrupted(),
+    )
+    if plan_only:
+        _plan_only(walk, screen)
+        return None
+    return _finish(walk, screen)
+
+
+def resume(run: str | Path, *, screen: Screen | None = None, clock: Clock | None = None) -> Result:
+    """Continue a run that was stopped, along its recorded plan; a finished run is handed back as it is."""
+    clock = clock or WallClock()
+    since = clock.now()
+    screen = screen if screen is not None else choose_screen()
+    folder = open_run(run)
+    facts = folder.facts()
+    if facts["status"] == "done":
+        screen.event("done", result=_outcome(folder), lines=["This run is finished.", *summary_lines(folder.path)])
+        return Result(folder)
+    asked = Asked.model_validate(facts["asked"])
+    repeated = read_script(folder.recipe) if folder.recipe.exists() else None
+    script = script_from(asked, read_ledger(folder.ledger))
+    if repeated is not None and repeated.plan is not None and facts.get("repeats"):
+        script, limit = repeated, Budget()
+    else:
+        limit = Budget(**facts["budget"])
+    source = _stored_source(asked, folder.path)
+    read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
+    if read.source.fingerprint != facts["source"]["fingerprint"]:
+        raise InputError(
+            f"'{asked.source}' has changed since the run began",
+            expected=f"fingerprint {facts['source']['fingerprint'][:12]}",
+            received=f"fingerprint {read.source.fingerprint[:12]}",
+            remedy="restore the file, or start a new run",
+        )
+    walk = Walk(
+        asked=asked,
+        read=read,
+        folder=folder,
+        script=script,
+        spending=Spending(limit, clock, since=since),
+        resumed=True,
+        listen=screen.record,
+        tell=screen.event,
+        interrupted=Interrupted(),
+    )
+    return _finish(walk, screen)
+
+
+def default_budget(source: Any) -> Budget:
+    """A minute for a bundled set, five minutes for anything else."""
+    return Budget(seconds=60.0 if isinstance(source, str) and source in BUNDLED else 300.0)
+
+
+def _finish(walk: Walk, screen: Screen) -> Result:
+    try:
+        with stopped_by_ctrl_c(walk.interrupted):
+            walk.run()
+        walk.folder.update_facts(
+            status="cut" if walk.interrupted else "done", elapsed_s=round(walk.spending.spent(), 2)
+        )
+        write_report(walk.folder.path)
+    finally:
+        screen.close()
+    screen.event("done", result=_outcome(walk.folder), lines=summary_lines(walk.folder.path))
+    return Result(walk.folder)
+
+
+def _plan_only(walk: Walk, screen: Screen) -> None:
+    try:
+        plan = walk.plan()
+    finally:
+        screen.close()
+    screen.event("planned", result={"plan": plan.model_dump(mode="json")}, lines=[plan_in_words(plan)])
+
+
+def _outcome(folder: RunFolder) -> dict[str, Any]:
+    return {"run": str(folder.path), "scores": Result(folder).scores, "report": str(folder.report)}
+
+
+@contextmanager
+def stopped_by_ctrl_c(interrupted: Interrupted) -> Iterator[None]:
+    """The first Ctrl-C ends training at the next step and delivers the best so far; the second aborts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def first(signum: int, frame: object) -> None:
+        interrupted.raised = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _name_of(source: Any) -> str:
+    """The absolute path or bundled name; empty for data that came without one."""
+    if not isinstance(source, (str, Path)) or str(source) == "-":
+        return ""
+    return str(source) if str(source) in BUNDLED else str(Path(source).resolve())
+
+
+def _keep_source(folder: RunFolder, frame: pl.DataFrame) -> None:
+    with storage.explained(folder.source):
+        frame.write_parquet(folder.source)
+
+
+def _stored_source(asked: Asked, folder: Path) -> str:
+    if asked.source:
+        return asked.source
+    copy = RunFolder(folder).source
+    if not copy.exists():
+        raise LuthierError(f"the copy of the data, '{copy}', is gone", remedy="start a new run")
+    return str(copy)

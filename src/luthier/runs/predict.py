@@ -1,0 +1,91 @@
+"""`luthier predict`: append predictions to the rows of a file, in batches that fit in memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import polars as pl
+
+from luthier import storage
+from luthier.data import read_batches
+from luthier.errors import InputError
+from luthier.recipe import open_run
+from luthier.saved import Model
+
+ROWS = 65_536  # rows of a batch
+
+
+def load(path: str | Path) -> Model:
+    """The model of a run's folder, or of a `model.luthier` file."""
+    path = Path(path)
+    return Model.load(open_run(path).bundle if path.is_dir() else path)
+
+
+def predict_file(
+    run: str | Path,
+    source: str,
+    output: Path | None = None,
+    *,
+    impute_missing_columns: bool = False,
+    rows: int = ROWS,
+) -> int:
+    """Write every row of `source` with its prediction appended, as CSV; returns how many rows.
+
+    A classification also gets a probability for each class, a regression a 90 % interval. The
+    output appears under its name only when it is whole.
+    """
+    if output is not None and output.suffix.lower() not in ("", ".csv", ".txt"):
+        raise InputError(f"'{output}' cannot be written", expected="a name that ends in .csv", received=output.suffix)
+    model = load(run)
+    written = 0
+    with _destination(output) as file:
+        for batch in read_batches(source, rows):
+            columns = predictions(model, batch, impute_missing_columns=impute_missing_columns)
+            batch.hstack(columns).write_csv(file, include_header=written == 0)
+            written += batch.height
+    return written
+
+
+def predictions(model: Model, frame: pl.DataFrame, *, impute_missing_columns: bool) -> list[pl.Series]:
+    """The columns that are appended to a frame, under names that it does not use yet."""
+    numbers, codes = model.encode(frame, impute_missing_columns=impute_missing_columns)
+    columns = [model.predict_encoded(numbers, codes).alias("prediction")]
+    if model.task.kind == "regression":
+        low, high = model.interval_encoded(numbers, codes)
+        columns += [low.alias("prediction_low"), high.alias("prediction_high")]
+    else:
+        table = model.proba_encoded(numbers, codes)
+        columns += [table[name].alias(f"probability_{name}") for name in table.columns]
+    return [column.alias(_free_name(column.name, frame.columns)) for column in columns]
+
+
+def _free_name(name: str, taken: Iterable[str]) -> str:
+    names = set(taken)
+    while name in names:
+        name = f"{name}_luthier"
+    return name
+
+
+@contextmanager
+def _destination(output: Path | None) -> Iterator[IO[bytes]]:
+    if output is None:
+        yield sys.stdout.buffer
+        return
+    with storage.explained(output):
+        if not output.parent.is_dir():
+            raise InputError(f"there is no folder '{output.parent}' to write into")
+        descriptor, temporary = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+            Path(temporary).chmod(0o644)
+            os.replace(temporary, output)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,94 @@
+"""What a fit hands back: the model, the evidence, and where both lie on disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from luthier import storage
+from luthier.data import read_source
+from luthier.errors import LuthierError
+from luthier.recipe import Record, RunFolder, read_ledger
+from luthier.report import notebook_card, summary_lines, write_report
+from luthier.saved import Model
+
+
+class Result:
+    """A finished run.
+
+    Everything is read from the run's folder, so `Result(folder)` opens an old run as well as
+    `luthier.fit` returns a new one.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.folder.path
+
+    @cached_property
+    def model(self) -> Model:
+        """The delivered model, read from `model.luthier`."""
+        return Model.load(self.folder.bundle)
+
+    @cached_property
+    def scores(self) -> dict[str, Any]:
+        """The final judgement: headline with interval, five seeds, baselines with paired differences."""
+        if not self.folder.scores.exists():
+            raise LuthierError(
+                f"the run '{self.path}' has no scores yet",
+                remedy=f"finish it: luthier fit --resume {self.path}",
+            )
+        scores: dict[str, Any] = json.loads(self.folder.scores.read_text())
+        return scores
+
+    @property
+    def ledger(self) -> list[Record]:
+        """Every decision, finding, cut and opening of the test set, in order."""
+        return read_ledger(self.folder.ledger)
+
+    @cached_property
+    def history(self) -> pl.DataFrame:
+        """Learning curves of all members of all populations, one row an evaluation."""
+        parts = [
+            pl.read_parquet(path).with_columns(pl.lit(path.stem).alias("population"))
+            for path in sorted(self.folder.history.glob("*.parquet"))
+        ]
+        return pl.concat(parts) if parts else pl.DataFrame()
+
+    def predict(self, rows: Any) -> pl.Series:
+        """Predictions for new rows (a frame, arrays' X, or a path), in the target's own type."""
+        return self.model.predict(self._frame(rows))
+
+    def predict_proba(self, rows: Any) -> pl.DataFrame:
+        """Probabilities for new rows, one column a class. LuthierError for a regression."""
+        return self.model.predict_proba(self._frame(rows))
+
+    def report(self) -> Path:
+        """Write the report anew and return its path."""
+        return write_report(self.path)
+
+    def save(self, path: str | Path) -> Path:
+        """Copy the model to `path`, a single file that `luthier.load` reads."""
+        target = Path(path)
+        with storage.explained(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.folder.bundle, target)
+        return target
+
+    @staticmethod
+    def _frame(rows: Any) -> pl.DataFrame:
+        return read_source(rows).frame
+
+    def __repr__(self) -> str:
+        return "\n".join(summary_lines(self.path)[:12])
+
+    def _repr_html_(self) -> str:
+        return notebook_card(self.path)

@@ -1,0 +1,214 @@
+"""What a person (or a machine) sees while a run goes on.
+
+The recipe speaks through two calls: `record` for what enters the ledger, `event` for progress. A
+screen only shows; it never changes a number.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from luthier import storage
+from luthier.recipe import Record
+
+MANY_COLUMNS = 16
+STEPS = {
+    0: "Before step 1: the data",
+    1: "Step 1: the loss",
+    2: "Step 2: inputs and a first architecture",
+    3: "Step 3: fit the training set",
+    4: "Step 4: fit the validation set",
+    5: "Step 5: judge once, on the sealed test set",
+}
+
+
+class Screen(Protocol):
+    """Where a run speaks."""
+
+    def record(self, record: Record) -> None:
+        """A line that entered the ledger."""
+
+    def event(self, name: str, /, **facts: Any) -> None:
+        """Progress: `begin`, `population`, `evaluation`, `range`, `done`."""
+
+    def close(self) -> None:
+        """The run ended, well or not."""
+
+
+class SilentScreen:
+    """Shows nothing."""
+
+    def record(self, record: Record) -> None:
+        """Nothing."""
+
+    def event(self, name: str, /, **facts: Any) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class JsonScreen(SilentScreen):
+    """One JSON object a line on standard output: every ledger record, then the result."""
+
+    def record(self, record: Record) -> None:
+        """The record as it stands in the ledger."""
+        print(storage.json_text(record), flush=True)
+
+    def event(self, name: str, /, **facts: Any) -> None:
+        """Only the result and the plan that was asked for are for machines."""
+        if name in ("done", "planned"):
+            print(
+                storage.json_text({"kind": "result" if name == "done" else "planned", **facts["result"]}),
+                flush=True,
+            )
+
+
+class TextScreen:
+    """Sentences for a person; with a terminal, a progress bar below them."""
+
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+        self._console, self._verbose = console, verbose
+        self._step = -1
+        self._columns: list[Record] = []
+        self._bar = _Bar(console) if console.is_terminal else None
+        self._best = float("inf")
+
+    def record(self, record: Record) -> None:
+        """A decision, finding, note, cut or opening as a sentence."""
+        if record["kind"] == "decision" and record["topic"].startswith("column "):
+            self._columns.append(record)
+            return
+        self._flush_columns()
+        sentence = _sentence(record)
+        if sentence:
+            self._heading(record.get("step"))
+            self._say(f"  {sentence}")
+
+    def event(self, name: str, /, **facts: Any) -> None:
+        """Progress and, when asked for, the table of epochs."""
+        if self._bar is not None:
+            self._bar.event(name, facts)
+        if name == "population" and self._verbose:
+            self._best = float("inf")
+            self._say(f"    {facts['name']}: {facts['members']} members, {facts['steps']} steps each")
+            self._say("      step    epoch   training  validation      rate  members")
+        elif name == "evaluation" and self._verbose:
+            self._say(self._row(facts["evaluation"]))
+        elif name in ("done", "planned"):
+            self._flush_columns()
+            self.close()
+            for line in facts["lines"]:
+                self._say(line)
+
+    def close(self) -> None:
+        """Take the progress bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _row(self, evaluation: Any) -> str:
+        loss = evaluation.best_validation_loss
+        mark = "*" if loss < self._best else " "
+        self._best = min(self._best, loss)
+        return (
+            f"    {evaluation.step:>6} {evaluation.epoch:>8.1f} {evaluation.train_loss:>10.4f} "
+            f"{evaluation.validation_loss:>10.4f}{mark} {evaluation.learning_rate:>9.2g} {evaluation.members:>8}"
+        )
+
+    def _heading(self, step: int | None) -> None:
+        if step is not None and step > self._step:
+            self._step = step
+            self._say("")
+            self._console.print(STEPS.get(step, f"Step {step}"), style="bold", highlight=False)
+
+    def _flush_columns(self) -> None:
+        if not self._columns:
+            return
+        self._heading(0)
+        columns, self._columns = self._columns, []
+        many = len(columns) > MANY_COLUMNS
+        for record in columns:
+            if not many or record["chosen"].endswith("dropped"):
+                self._say(f"  {_column_sentence(record)}")
+        if many:
+            kept = Counter(record["chosen"] for record in columns if not record["chosen"].endswith("dropped"))
+            kinds = ", ".join(f"{count} {kind}" for kind, count in kept.most_common())
+            self._say(f"  columns: {kinds}; each one's reason is in the report, override with --column NAME=KIND")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class _Bar:
+    """The progress bar: planned steps done, and the time that the rest will take."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("reading the data", total=None)
+        self._finished = 0
+        self._current = 0
+        self._progress.start()
+
+    def event(self, name: str, facts: dict[str, Any]) -> None:
+        if name == "begin":
+            self._progress.update(self._task, total=facts["steps"], description="training")
+        elif name == "range":
+            self._progress.update(self._task, description="range test")
+        elif name == "population":
+            self._finished, self._current = self._finished + self._current, facts["steps"]
+            self._progress.update(self._task, description=facts["stage"], completed=self._finished)
+        elif name == "evaluation":
+            self._progress.update(self._task, completed=self._finished + facts["evaluation"].step)
+
+    def stop(self) -> None:
+        self._progress.stop()
+
+
+def choose_screen(*, json: bool = False, verbose: bool = False) -> Screen:
+    """The screen for standard output: JSON when asked for, otherwise text, with a bar in a terminal."""
+    if json:
+        return JsonScreen()
+    return TextScreen(Console(file=sys.stdout), verbose=verbose)
+
+
+def print_check(result: dict[str, Any], *, json: bool) -> None:
+    """The outcome of `luthier check`."""
+    if json:
+        print(storage.json_text(result))
+        return
+    for line in result["lines"]:
+        print(line)
+
+
+def _sentence(record: Record) -> str:
+    kind = record["kind"]
+    if kind == "decision":
+        override = f"; override with {record['override']}" if record["override"] else ""
+        return f"{record['topic']}: {record['chosen']}, because {record['reason']}{override}"
+    if kind == "finding":
+        remedy = f" Try: {record['remedy']}." if record["remedy"] else ""
+        return f"{record['severity']}: {record['sentence']}.{remedy}"
+    if kind == "cut":
+        return f"cut: {record['work']} at step {record['step']}, because {record['reason']}"
+    if kind == "opening":
+        return f"the sealed test set is opened: {record['purpose']}"
+    return str(record.get("sentence", ""))
+
+
+def _column_sentence(record: Record) -> str:
+    name = record["topic"].removeprefix("column ")
+    return f"{name}: {record['chosen']}, because {record['reason']}; override with {record['override']}"

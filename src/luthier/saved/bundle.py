@@ -1,0 +1,124 @@
+"""`model.luthier`: a model as one zip of JSON and safetensors. Reading it runs no code.
+
+`manifest.json` names the format version and the SHA-256 of every other entry; nothing else may be
+in the zip, sizes are bounded before anything is unpacked, and checksums are compared before
+anything is used.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+import luthier
+from luthier import storage
+from luthier.errors import InputError
+
+FORMAT = 1
+ENTRIES = ("model.json", "encoder.json", "profile.json", "metrics.json", "weights.safetensors")
+LARGEST = {"weights.safetensors": 8 << 30, "manifest.json": 1 << 20}
+LARGEST_JSON = 256 << 20
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The contents of a model file: plain JSON values, and weights by name."""
+
+    model: dict[str, Any]
+    encoder: dict[str, Any]
+    profile: dict[str, Any]
+    metrics: dict[str, Any]
+    weights: dict[str, Tensor]
+
+
+def write_bundle(path: Path, bundle: Bundle) -> None:
+    """Write a bundle whole, or leave what was there."""
+    entries = {
+        f"{name}.json": storage.json_text(getattr(bundle, name)).encode()
+        for name in ("model", "encoder", "profile", "metrics")
+    }
+    entries["weights.safetensors"] = save_tensors({k: v.contiguous() for k, v in bundle.weights.items()})
+    manifest = {
+        "format": FORMAT,
+        "luthier": luthier.__version__,
+        "checksums": {name: storage.sha256(content) for name, content in entries.items()},
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in {"manifest.json": storage.json_text(manifest).encode(), **entries}.items():
+            archive.writestr(zipfile.ZipInfo(name), content)  # a fixed date: the same model, the same bytes
+    storage.write_bytes(path, buffer.getvalue())
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read and verify a bundle. InputError for anything that is not exactly what was saved."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            contents = _contents(archive, path)
+    except FileNotFoundError:
+        raise InputError(
+            f"there is no model at '{path}'",
+            expected="a model.luthier file, or a finished run's folder",
+            remedy="finish the run with `luthier fit --resume`",
+        ) from None
+    except IsADirectoryError:
+        raise InputError(f"'{path}' is a folder", expected="a model.luthier file") from None
+    except (
+        zipfile.BadZipFile,
+        EOFError,
+        OSError,
+        RuntimeError,
+        NotImplementedError,
+        UnicodeDecodeError,
+    ) as error:
+        raise InputError(
+            f"'{path}' is not a whole model file",
+            received=str(error),
+            remedy="copy it again from where it was saved",
+        ) from None
+    try:
+        values = {name: json.loads(contents[f"{name}.json"]) for name in ("model", "encoder", "profile", "metrics")}
+        return Bundle(**values, weights=load_tensors(contents["weights.safetensors"]))
+    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+        raise InputError(f"'{path}' cannot be read", received=str(error)) from None
+
+
+def _contents(archive: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
+    names = [info.filename for info in archive.infolist()]
+    if sorted(names) != sorted(("manifest.json", *ENTRIES)):
+        raise InputError(
+            f"'{path}' is not a model of Luthier",
+            expected=f"the entries manifest.json, {', '.join(ENTRIES)}",
+            received=", ".join(name[:40] for name in names[:10]) or "an empty archive",
+        )
+    for info in archive.infolist():
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size > LARGEST.get(info.filename, LARGEST_JSON):
+            raise InputError(f"'{path}' has an entry that is packed or too large", received=info.filename)
+    manifest = json.loads(archive.read("manifest.json"))
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise InputError(
+            f"'{path}' has a format that this version cannot read",
+            expected=f"format {FORMAT}",
+            received=f"format {manifest.get('format') if isinstance(manifest, dict) else '?'}",
+            remedy="pip install --upgrade luthier",
+        )
+    contents = {name: archive.read(name) for name in ENTRIES}
+    checksums = manifest.get("checksums")
+    for name, content in contents.items():
+        if not isinstance(checksums, dict) or checksums.get(name) != storage.sha256(content):
+            raise InputError(
+                f"'{path}' was changed after it was saved: {name}",
+                expected="the checksum in its manifest",
+                received="another one",
+                remedy="copy it again from where it was saved",
+            )
+    return contents

@@ -1,0 +1,179 @@
+"""The delivered model: raw columns in, predictions in the target's own type out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from luthier.assess import Profile, tempered
+from luthier.data import Preprocess, TableEncoder, Task, decode_classes
+from luthier.errors import InputError, LuthierError
+from luthier.nets import DenseNet, DenseSpec, build
+from luthier.saved.bundle import Bundle, read_bundle, write_bundle
+
+ROWS = 8192  # rows through the networks at once
+
+
+@dataclass(frozen=True)
+class Model:
+    """Encoder, preprocessing and one or more networks whose outputs are averaged with `weights`.
+
+    Classes: probabilities are averaged, then tempered. Values: averaged on the modelled scale, then
+    brought back; on a log scale they are multiplied by `smear`, so that the mean is met and not the
+    median (Duan, 1983). `half_width` is the 90 % conformal half width on the modelled scale.
+    """
+
+    task: Task
+    encoder: TableEncoder
+    preprocess: Preprocess
+    nets: tuple[DenseNet, ...]
+    weights: tuple[float, ...]
+    temperature: float = 1.0
+    target_mean: float = 0.0
+    target_std: float = 1.0
+    smear: float = 1.0
+    half_width: float = 0.0
+    profile: Profile | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def predict(self, frame: pl.DataFrame) -> pl.Series:
+        """Classes, or values, for the rows of a table."""
+        return self.predict_encoded(*self.encode(frame))
+
+    def predict_proba(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Probabilities for the rows of a table, one column a class."""
+        return self.proba_encoded(*self.encode(frame))
+
+    def predict_interval(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """A 90 % interval for each row of a table, columns `low` and `high`; for regressions."""
+        low, high = self.interval_encoded(*self.encode(frame))
+        return pl.DataFrame({"low": low, "high": high})
+
+    def encode(self, frame: pl.DataFrame, *, impute_missing_columns: bool = False) -> tuple[Tensor, Tensor]:
+        """Numbers [N, F] and codes [N, K] of a table's rows."""
+        return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns)
+
+    def predict_encoded(self, numbers: Tensor, codes: Tensor) -> pl.Series:
+        """`predict` for encoded rows."""
+        if self.task.kind == "regression":
+            return pl.Series(self.task.target, self.values(numbers, codes))
+        return decode_classes(torch.from_numpy(self.probabilities(numbers, codes).argmax(1)), self.task)
+
+    def proba_encoded(self, numbers: Tensor, codes: Tensor) -> pl.DataFrame:
+        """`predict_proba` for encoded rows."""
+        probabilities = self.probabilities(numbers, codes)
+        return pl.DataFrame({label: probabilities[:, c] for c, label in enumerate(self.task.classes)})
+
+    def interval_encoded(self, numbers: Tensor, codes: Tensor) -> tuple[pl.Series, pl.Series]:
+        """`predict_interval` for encoded rows."""
+        if self.task.kind != "regression":
+            raise LuthierError("intervals are for regressions", remedy="use predict_proba")
+        middle = self.averaged(numbers, codes)[:, 0] * self.target_std + self.target_mean
+        ends = [middle - self.half_width, middle + self.half_width]
+        low, high = (np.exp(end) if self.task.log_scale else end for end in ends)
+        return pl.Series("low", low), pl.Series("high", high)
+
+    def probabilities(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
+        """Class probabilities [N, C]."""
+        if self.task.kind == "regression":
+            raise LuthierError("a regression has no probabilities", remedy="use predict or predict_interval")
+        return tempered(self.averaged(numbers, codes), self.temperature)
+
+    def values(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
+        """Predicted values [N] on the target's own scale."""
+        return self.to_own_scale(self.averaged(numbers, codes)[:, 0])
+
+    def to_own_scale(self, modelled: np.ndarray) -> np.ndarray:
+        """Standardised values back to the target's own scale."""
+        values = modelled * self.target_std + self.target_mean
+        return np.asarray(np.exp(values) * self.smear if self.task.log_scale else values)
+
+    def averaged(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
+        """The weighted mean output in float64: probabilities [N, C] not yet tempered, or values [N, 1]."""
+        blocks = list(self._blocks(numbers, codes))
+        return np.concatenate(blocks) if blocks else np.zeros((0, max(1, len(self.task.classes))))
+
+    @torch.no_grad()
+    def _blocks(self, numbers: Tensor, codes: Tensor) -> Iterator[np.ndarray]:
+        for start in range(0, len(numbers), ROWS):
+            rows = slice(start, start + ROWS)
+            features = self.preprocess(numbers[rows])
+            parts = [
+                weight * activate(net(features, codes[rows]), self.task.kind)
+                for net, weight in zip(self.nets, self.weights, strict=True)
+            ]
+            yield torch.stack(parts).sum(0).numpy()
+
+    def save(self, path: Path) -> None:
+        """Write the model as one file."""
+        weights = {f"preprocess.{name}": value for name, value in self.preprocess.state_dict().items()}
+        for i, net in enumerate(self.nets):
+            weights |= {f"nets.{i}.{name}": value for name, value in net.state_dict().items()}
+        model = {
+            "task": self.task.to_json(),
+            "preprocess": self.preprocess.config(),
+            "specs": [net.spec.to_json() for net in self.nets],
+            "weights": list(self.weights),
+            "temperature": self.temperature,
+            "target_mean": self.target_mean,
+            "target_std": self.target_std,
+            "smear": self.smear,
+            "half_width": self.half_width,
+        }
+        profile = {} if self.profile is None else self.profile.to_json()
+        write_bundle(path, Bundle(model, self.encoder.to_json(), profile, dict(self.metrics), weights))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Model:
+        """Read a model file. InputError when it is damaged or not a model."""
+        bundle = read_bundle(Path(path))
+        try:
+            return cls._from(bundle)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"'{path}' does not describe a model", received=str(error).splitlines()[0]) from error
+
+    @classmethod
+    def _from(cls, bundle: Bundle) -> Model:
+        facts = bundle.model
+        preprocess = Preprocess.from_config(facts["preprocess"])
+        preprocess.load_state_dict(_named(bundle.weights, "preprocess."))
+        nets = []
+        for i, value in enumerate(facts["specs"]):
+            net = build(DenseSpec.from_json(value), seed=0)
+            net.load_state_dict(_named(bundle.weights, f"nets.{i}."))
+            nets.append(net.eval())
+        scalars = ("temperature", "target_mean", "target_std", "smear", "half_width")
+        return cls(
+            task=Task.from_json(facts["task"]),
+            encoder=TableEncoder.from_json(bundle.encoder),
+            preprocess=preprocess,
+            nets=tuple(nets),
+            weights=tuple(float(weight) for weight in facts["weights"]),
+            profile=Profile.from_json(bundle.profile) if bundle.profile else None,
+            metrics=bundle.metrics,
+            **{name: float(facts[name]) for name in scalars},
+        )
+
+
+def activate(logits: Tensor, kind: str) -> Tensor:
+    """Logits [..., C] as what is averaged, in float64: class probabilities, or the value of a regression.
+
+    A binary network's one logit becomes two probabilities.
+    """
+    if kind == "multiclass":
+        return torch.softmax(logits.double(), -1)
+    if kind == "binary":
+        p = torch.sigmoid(logits.double())
+        return torch.cat([1 - p, p], -1)
+    return logits.double()
+
+
+def _named(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
