@@ -12,8 +12,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from luthier.errors import LuthierError
-    from luthier.runs import Result, fit, load, resume
+    from luthier.runs import Result, load, resume
     from luthier.runs import check_run as check
+    from luthier.runs.fitting import fit
     from luthier.saved import Model
 
 _PUBLIC = {

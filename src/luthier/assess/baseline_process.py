@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,22 +25,18 @@ def main(folder: Path) -> None:
     """Fit, answer for the validation rows, then for the test rows when told to."""
     task = json.loads((folder / "task.json").read_text())
     training, validation = _load(folder / "training.npz"), _load(folder / "validation.npz")
-    fitted = {}
     regression = task["kind"] == "regression"
+    fitted = {}
     for name in NAMES["regression" if regression else "classification"]:
-        model = _model(name, training, task["sizes"], regression)
-        inputs = np.concatenate([training["numbers"], training["codes"]], 1)
-        model.fit(inputs, training["targets"])
-        smear = 1.0
-        if task["log_scale"]:  # Duan's factor: the mean of exp is not exp of the mean
-            smear = float(np.exp(training["targets"] - model.predict(inputs)).mean())
-        fitted[name] = (model, smear)
-        _answer(folder / f"{name}.validation.npz", model, smear, validation, task)
+        scales = (True, False) if task["log_scale"] else (False,)
+        candidates = [_fitted(name, training, task, log) for log in scales]
+        fitted[name] = min(candidates, key=lambda one: _error(one, validation, task)) if regression else candidates[0]
+        _answer(folder / f"{name}.validation.npz", fitted[name], validation, task)
     print("ready", flush=True)
     for _ in sys.stdin:
         test = _load(folder / "test.npz")
-        for name, (model, smear) in fitted.items():
-            _answer(folder / f"{name}.test.npz", model, smear, test, task)
+        for name, baseline in fitted.items():
+            _answer(folder / f"{name}.test.npz", baseline, test, task)
         print("tested", flush=True)
 
 
@@ -49,14 +45,47 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def _answer(path: Path, model: Any, smear: float, part: dict[str, np.ndarray], task: dict[str, Any]) -> None:
-    inputs = np.concatenate([part["numbers"], part["codes"]], 1)
+class _Baseline(NamedTuple):
+    """A fitted model; on the log scale its predictions are brought back by `smear`."""
+
+    model: Any
+    log: bool
+    smear: float
+
+
+def _fitted(name: str, training: dict[str, np.ndarray], task: dict[str, Any], log: bool) -> _Baseline:
+    """A baseline fitted on the training rows, a regression's targets on the log scale or on their own."""
+    model = _model(name, training, task["sizes"], task["kind"] == "regression")
+    targets = training["targets"]
+    if task["log_scale"] and not log:
+        targets = np.exp(targets.astype(float))
+    inputs = _inputs(training)
+    model.fit(inputs, targets)
+    # Duan's factor: the mean of exp is not exp of the mean.
+    smear = float(np.exp(targets - model.predict(inputs)).mean()) if log else 1.0
+    return _Baseline(model, log, smear)
+
+
+def _inputs(part: dict[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate([part["numbers"], part["codes"]], 1)
+
+
+def _values(baseline: _Baseline, part: dict[str, np.ndarray]) -> np.ndarray:
+    found = baseline.model.predict(_inputs(part))
+    return np.asarray(np.exp(found) * baseline.smear if baseline.log else found)
+
+
+def _error(baseline: _Baseline, part: dict[str, np.ndarray], task: dict[str, Any]) -> float:
+    targets = np.exp(part["targets"].astype(float)) if task["log_scale"] else part["targets"]
+    return float(((_values(baseline, part) - targets) ** 2).mean())
+
+
+def _answer(path: Path, baseline: _Baseline, part: dict[str, np.ndarray], task: dict[str, Any]) -> None:
     if task["kind"] == "regression":
-        found = model.predict(inputs)
-        found = np.exp(found) * smear if task["log_scale"] else found
+        found = _values(baseline, part)
     else:
-        found = np.zeros((len(inputs), task["classes"]))
-        found[:, model.classes_.astype(int)] = model.predict_proba(inputs)
+        found = np.zeros((len(part["numbers"]), task["classes"]))
+        found[:, baseline.model.classes_.astype(int)] = baseline.model.predict_proba(_inputs(part))
     temporary = path.with_suffix(".part")
     with temporary.open("wb") as file:
         np.savez(file, prediction=found)

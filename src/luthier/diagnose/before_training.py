@@ -17,6 +17,7 @@ from luthier.nets import DenseSpec
 from luthier.objective import LOSSES, mean_gradient, mean_loss
 from luthier.population import Batch, Member, Part, Settings, Stack, train
 from luthier.population.stack import fresh_buffers, fresh_parameters
+from luthier.seeds import torch_generator
 
 START_TOLERANCE = 0.25  # relative; a small output layer keeps the first loss within a few per cent
 OVERFITTED = 0.05  # of the loss at the start
@@ -34,7 +35,7 @@ def expected_loss(spec: DenseSpec, loss: str) -> float:
 def loss_at_start(spec: DenseSpec, part: Part, loss: str, *, seeds: Sequence[int]) -> dict[str, Any]:
     """Compare fresh networks' mean loss with what knowing nothing costs."""
     stack = _fresh(spec, seeds, torch.float32)
-    rows = slice(0, 4096)
+    rows = _shuffled(len(part))[:4096]
     Z = stack.logits(part.features[rows], part.codes[rows])
     losses = mean_loss(LOSSES[loss].rows(Z, part.targets[rows]), None)
     mean, expected = float(losses.mean()), expected_loss(spec, loss)
@@ -65,15 +66,21 @@ def overfit_batch(spec: DenseSpec, part: Part, loss: str, *, seed: int, steps: i
 
 def _distinct_rows(part: Part, rows: int) -> Part:
     """The first rows whose inputs differ from each other: equal inputs with unequal targets cannot be learnt."""
-    head = torch.cat([part.features[: 50 * rows], part.codes[: 50 * rows].to(part.features.dtype)], 1)
-    _, first = np.unique(head.numpy(), axis=0, return_index=True)
-    index = torch.from_numpy(np.sort(first)[:rows])
+    some = _shuffled(len(part))[: 50 * rows]
+    inputs = torch.cat([part.features[some], part.codes[some].to(part.features.dtype)], 1)
+    _, first = np.unique(inputs.numpy(), axis=0, return_index=True)
+    index = some[np.sort(first)[:rows]]
     return Part(part.features[index], part.codes[index], part.targets[index])
+
+
+def _shuffled(rows: int) -> Tensor:
+    """Row numbers in a fixed random order: the first rows of a sorted table are no fair sample."""
+    return torch.randperm(rows, generator=torch_generator(0, "rows to look at"))
 
 
 def check_gradients(spec: DenseSpec, part: Part, loss: str, *, seed: int) -> dict[str, Any]:
     """Hand-written backpropagation against central finite differences, in float64, on a slice of rows."""
-    rows = slice(0, CHECKED_ROWS)
+    rows = _shuffled(len(part))[:CHECKED_ROWS]
     features = part.features[rows].double()
     targets = part.targets[rows] if part.targets.dtype == torch.int64 else part.targets[rows].double()
     batch = Batch(features, part.codes[rows], targets)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from luthier.optimise import Schedule
 from luthier.population.history import History
 from luthier.population.member import Member
+from luthier.population.outcome import Outcome
+from luthier.population.population import Population
 from luthier.population.range_test import RangeTest, confirm, range_test, suggest
 from luthier.population.settings import Checkpointer, Evaluation, Part, Settings, Snapshot, never
 from luthier.population.stack import Batch, Stack
 from luthier.population.timing import step_time
-from luthier.population.train import Outcome, Population, train
+from luthier.population.train import train
 
 __all__ = [
     "Batch",

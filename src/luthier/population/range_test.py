@@ -16,8 +16,8 @@ import torch
 
 from luthier.nets import DenseSpec
 from luthier.population.member import Member
+from luthier.population.population import Batches, Population, cast
 from luthier.population.settings import Part, Settings
-from luthier.population.train import Population, _Batches, _cast
 
 SMOOTHING = 0.9  # a tenth of 100 steps of memory; the average is debiased
 DIVERGED = 4.0  # times the best smoothed loss
@@ -65,11 +65,13 @@ def range_test(
     The range is widened when no loss ever fell or none diverged. The networks are the test's own, so
     nothing outside it is changed.
     """
-    widened = False
+    widened, decades = False, np.log(high / low)
     for attempt in range(1 + MOST_WIDENINGS):
-        rates = np.geomspace(low, high, steps)
+        # As many steps a decade in a wider range.
+        rates = np.geomspace(low, high, round(steps * np.log(high / low) / decades))
         curves = np.stack([smooth(curve) for curve in _ramp(spec, training, settings, seeds, rates)])
-        fell = bool((np.nanmin(curves, 1) < 0.98 * curves[:, 0]).any())
+        start = np.nanmedian(curves[:, : max(1, len(rates) // 10)], 1)
+        fell = bool((np.nanmin(curves, 1) < 0.9 * start).any())
         diverged = bool(np.isnan(curves[:, -1]).any())
         if (fell and diverged) or attempt == MOST_WIDENINGS:
             break
@@ -100,10 +102,9 @@ def _ramp(spec: DenseSpec, training: Part, settings: Settings, seeds: Sequence[i
 
 def _losses(members: Sequence[Member], training: Part, settings: Settings, rates: np.ndarray) -> np.ndarray:
     """Training losses [K, S] under given rates [S, K]."""
-    part = _cast(training, settings.dtype)
-    assert part is not None
+    part = cast(training, settings.dtype)
     population = Population(members, settings, len(training))
-    batches = _Batches(part, settings.batch_size, settings.batch_seed)
+    batches = Batches(part, settings.batch_size, settings.batch_seed)
     losses = np.full((len(members), len(rates)), np.nan)
     for step, row in enumerate(rates):
         rate = torch.tensor(row, dtype=settings.dtype).unsqueeze(1)

@@ -180,8 +180,8 @@ class Stack:
         variance = centred.square().mean(1, keepdim=True)
         inverse = torch.rsqrt(variance + NORM_EPSILON)
         normal = centred * inverse
-        self._b[f"norms.{i}.mean"].lerp_(mean.squeeze(1), 1 - NORM_MEMORY)
-        self._b[f"norms.{i}.variance"].lerp_(variance.squeeze(1), 1 - NORM_MEMORY)
+        self._b[f"norms.{i}.mean"].lerp_(mean.detach().squeeze(1), 1 - NORM_MEMORY)
+        self._b[f"norms.{i}.variance"].lerp_(variance.detach().squeeze(1), 1 - NORM_MEMORY)
         cache["normal"], cache["inverse"] = normal, inverse
         scale, shift = self._p[f"norms.{i}.scale"], self._p[f"norms.{i}.shift"]
         return torch.addcmul(shift.unsqueeze(1), normal, scale.unsqueeze(1))

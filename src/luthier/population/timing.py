@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from statistics import median
 
 from luthier.population.member import Member
+from luthier.population.outcome import evaluate
+from luthier.population.population import Batches, Population, cast
 from luthier.population.settings import Part, Settings
 from luthier.population.stack import Stack
-from luthier.population.train import Population, _Batches, _cast, evaluate
 
 WARM_UP, TIMED = 2, 6
 
@@ -19,10 +20,8 @@ def step_time(
 ) -> tuple[float, float]:
     """Median seconds of a training step of all members together, and seconds of one evaluation."""
     settings = Settings(loss=loss, rule=rule, batch_size=batch_size, steps=WARM_UP + TIMED, evaluate_every=1)
-    part, held_out = _cast(training, settings.dtype), _cast(validation, settings.dtype)
-    assert part is not None
-    assert held_out is not None
-    population, batches = Population(members, settings, len(part)), _Batches(part, batch_size, 0)
+    part, held_out = cast(training, settings.dtype), cast(validation, settings.dtype)
+    population, batches = Population(members, settings, len(part)), Batches(part, batch_size, 0)
     batches.at(0)
     taken = []
     for step in range(WARM_UP + TIMED):

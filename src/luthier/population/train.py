@@ -8,199 +8,20 @@ rows of the stack.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from luthier.nets import DenseNet, build
-from luthier.objective import LOSSES, mean_gradient, mean_loss, score_rows
-from luthier.optimise import RULES, clip_by_norm
+from luthier.objective import LOSSES, mean_loss, score_rows
 from luthier.population.history import History
 from luthier.population.member import Member
+from luthier.population.outcome import Outcome, evaluate
+from luthier.population.population import Batches, Population, cast
 from luthier.population.settings import Checkpointer, Evaluation, Part, Settings, Snapshot, Stop, never
-from luthier.population.stack import (
-    Batch,
-    Masks,
-    Stack,
-    fresh_buffers,
-    fresh_parameters,
-    views,
-    weight_mask,
-)
 from luthier.records import Finding
-from luthier.seeds import torch_generator
 
-EVALUATED_AT_ONCE = 2**23  # numbers of one layer's activations held while evaluating
 FINISHED, EARLY, CUT, RUNG = "finished", "early stopped", "cut", "cut at rung"
-
-
-@dataclass
-class Outcome:
-    """What came of a population, by the members' original order.
-
-    `best_*` belong to the weights with the lowest validation loss, which are the ones kept; without
-    a validation part they are the last. `status` is "finished", "early stopped", "cut at rung",
-    "cut" or "retired: ...".
-    """
-
-    members: tuple[Member, ...]
-    history: History
-    steps_done: int
-    status: list[str]
-    findings: list[Finding]
-    best_validation_loss: np.ndarray
-    best_validation_score: np.ndarray
-    best_train_loss: np.ndarray
-    best_step: np.ndarray
-    parameters: Tensor
-    buffers: Tensor
-
-    def state_dict(self, member: int) -> dict[str, Tensor]:
-        """The kept weights and buffers of one member, under the names of its module."""
-        spec = self.members[member].spec
-        rows = slice(member, member + 1)
-        named = {
-            **views(self.parameters[rows], spec.shapes()),
-            **views(self.buffers[rows], spec.buffer_shapes()),
-        }
-        return {name: value[0].clone() for name, value in named.items()}
-
-    def module(self, member: int) -> DenseNet:
-        """One member, cut out as an ordinary module in evaluation mode."""
-        net = build(self.members[member].spec, seed=self.members[member].seed).to(self.parameters.dtype)
-        net.load_state_dict(self.state_dict(member))
-        return net.eval()
-
-    def logits(self, features: Tensor, codes: Tensor) -> Tensor:
-        """Outputs of all members' kept weights [M, N, C]."""
-        return evaluate(Stack(self.members[0].spec, self.parameters, self.buffers), features, codes)
-
-
-def evaluate(stack: Stack, features: Tensor, codes: Tensor) -> Tensor:
-    """Outputs [M, N, C] in evaluation mode, in blocks of rows so that memory stays bounded."""
-    widest = max((*stack.spec.hidden, stack.spec.inputs + stack.spec.embedding_width, stack.spec.outputs))
-    block = max(1, EVALUATED_AT_ONCE // (len(stack) * widest))
-    rows = range(0, len(features), block)
-    return torch.cat([stack.logits(features[i : i + block], codes[i : i + block]) for i in rows], 1)
-
-
-class Population:
-    """The state of training: what a step reads and changes, for the members still alive."""
-
-    def __init__(self, members: Sequence[Member], settings: Settings, rows: int) -> None:
-        spec = members[0].spec
-        if any(member.spec != spec for member in members):
-            raise ValueError("members of a population share one spec; make a population for each architecture")
-        self.settings, self.rows = settings, rows
-        self.members = list(members)
-        self.rule = RULES[settings.rule]
-        dtype = settings.dtype
-        self._use(
-            Stack(
-                spec,
-                fresh_parameters(spec, [member.seed for member in members], dtype),
-                fresh_buffers(spec, len(members), dtype),
-            )
-        )
-        self.rule_state = self.rule.init(self.stack.parameters)
-        self.generators = [torch_generator(member.seed, "masks") for member in members]
-        self._set_hyper()
-
-    def _use(self, stack: Stack) -> None:
-        self.stack = stack
-
-    def _set_hyper(self) -> None:
-        dtype, total = self.settings.dtype, self.settings.steps
-        members = self.members
-
-        def column(values: list[float]) -> Tensor:
-            return torch.tensor(values, dtype=dtype).unsqueeze(1)
-
-        self.hyper = {
-            "momentum": column([member.momentum for member in members]),
-            "beta1": column([member.betas[0] for member in members]),
-            "beta2": column([member.betas[1] for member in members]),
-            "epsilon": column([member.epsilon for member in members]),
-        }
-        self.rates = torch.tensor(
-            [[m.learning_rate * m.schedule.factor(step, total) for m in members] for step in range(total)],
-            dtype=dtype,
-        ).unsqueeze(2)  # [S, M, 1]
-        self._l2 = self._decay = self._clip = None
-        mask = weight_mask(self.stack.spec, dtype)
-        if any(member.l2 for member in members):
-            self._l2 = column([member.l2 / self.rows for member in members]) * mask
-        if any(member.weight_decay for member in members):
-            self._decay = column([member.weight_decay for member in members]) * mask
-        if any(member.clip_norm != float("inf") for member in members):
-            self._clip = column([member.clip_norm for member in members])
-
-    def step(self, batch: Batch, number: int, rates: Tensor) -> Tensor:
-        """One update of every member with its own rate [M, 1]; returns the losses [M] before it.
-
-        `number` counts from 1.
-        """
-        stack, loss = self.stack, LOSSES[self.settings.loss]
-        masks = self._masks(len(batch.targets))
-        Z, kept = stack.forward(batch, masks)
-        losses = mean_loss(loss.rows(Z, batch.targets), batch.weights)
-        stack.backward(batch, mean_gradient(loss.residual(Z, batch.targets), batch.weights), kept, masks)
-        if self._l2 is not None:
-            stack.gradients.addcmul_(self._l2, stack.parameters)
-        if self._clip is not None:
-            clip_by_norm(stack.gradients, self._clip)
-        if self._decay is not None:
-            stack.parameters.addcmul_(stack.parameters, self._decay * rates, value=-1)
-        self.rule.update(stack.parameters, stack.gradients, self.rule_state, {**self.hyper, "rate": rates}, number)
-        return losses
-
-    def _masks(self, rows: int) -> Masks:
-        """Dropout masks [M, B, H] of each layer, drawn by each member's own generator, already inverted."""
-        masks: Masks = []
-        for i, units in enumerate(self.stack.spec.hidden):
-            drops = [member.drop_rates[i] for member in self.members]
-            if not any(drops):
-                masks.append(None)
-                continue
-            mask = torch.ones(len(self.members), rows, units, dtype=self.settings.dtype)
-            for m, p in enumerate(drops):
-                if p:
-                    mask[m].bernoulli_(1 - p, generator=self.generators[m]).mul_(1 / (1 - p))
-            masks.append(mask)
-        return masks
-
-    def keep(self, places: Sequence[int]) -> None:
-        """Slice the stack down to the members at these places."""
-        index = torch.tensor(places)
-        self.members = [self.members[i] for i in places]
-        self.generators = [self.generators[i] for i in places]
-        self._use(Stack(self.stack.spec, self.stack.parameters[index], self.stack.buffers[index]))
-        self.rule_state = {name: value[index] for name, value in self.rule_state.items()}
-        self._set_hyper()
-
-
-class _Batches:
-    """Batches in an order that follows from the seed and the step alone, so any step can be resumed."""
-
-    def __init__(self, part: Part, size: int, seed: int) -> None:
-        self.part, self.size, self.seed = part, min(size, len(part)), seed
-        self.epoch_steps = -(-len(part) // self.size)
-        self._epoch = -1
-
-    def at(self, step: int) -> Batch:
-        """The batch of a step, counted from 0."""
-        epoch, place = divmod(step, self.epoch_steps)
-        if epoch != self._epoch:
-            order = torch.randperm(len(self.part), generator=torch_generator(self.seed, "order", epoch))
-            p = self.part
-            weights = None if p.weights is None else p.weights[order]
-            self._shuffled = Part(p.features[order], p.codes[order], p.targets[order], weights)
-            self._epoch = epoch
-        rows, p = slice(place * self.size, (place + 1) * self.size), self._shuffled
-        return Batch(p.features[rows], p.codes[rows], p.targets[rows], None if p.weights is None else p.weights[rows])
 
 
 def train(
@@ -244,12 +65,10 @@ class _Run:
         self.members, self.settings, self.validation = (
             tuple(members),
             settings,
-            _cast(validation, settings.dtype),
+            validation and cast(validation, settings.dtype),
         )
-        cast = _cast(training, settings.dtype)
-        assert cast is not None
         self.population = Population(members, settings, len(training))
-        self.batches = _Batches(cast, settings.batch_size, settings.batch_seed)
+        self.batches = Batches(cast(training, settings.dtype), settings.batch_size, settings.batch_seed)
         count = len(members)
         self.alive = list(range(count))
         self.done = self.since = 0
@@ -378,9 +197,9 @@ class _Run:
         facts: dict[str, Any] = {
             "done": self.done,
             "since": self.since,
-            "alive": self.alive,
-            "status": self.status,
-            "history": self.history.rows,
+            "alive": list(self.alive),
+            "status": list(self.status),
+            "history": list(self.history.rows),
             "findings": [finding.to_json() for finding in self.findings],
         }
         return Snapshot({name: value.clone() for name, value in tensors.items()}, facts)
@@ -396,7 +215,7 @@ class _Run:
             for name, value in self.population.rule_state.items():
                 value.copy_(tensors[f"rule.{name}"])
             for generator, state in zip(self.population.generators, tensors["generators"], strict=True):
-                generator.set_state(state)
+                generator.set_state(state.clone())  # a row of a larger tensor is not enough for it
         self.done, self.since, self.status = facts["done"], facts["since"], list(facts["status"])
         self.losses = tensors["losses"].clone()
         self.best, self.reference = tensors["best"].numpy().copy(), tensors["reference"].numpy().copy()
@@ -420,11 +239,3 @@ class _Run:
             parameters=self.parameters,
             buffers=self.buffers,
         )
-
-
-def _cast(part: Part | None, dtype: torch.dtype) -> Part | None:
-    if part is None:
-        return None
-    targets = part.targets if part.targets.dtype == torch.int64 else part.targets.to(dtype)
-    weights = None if part.weights is None else part.weights.to(dtype)
-    return Part(part.features.to(dtype), part.codes, targets, weights)

@@ -1,0 +1,244 @@
+"""The engine against autograd, torch.optim and itself in other company."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from luthier.nets import DenseSpec
+from luthier.objective import LOSSES, mean_gradient
+from luthier.population import Batch, Member, Part, Schedule, Settings, Snapshot, Stack, train
+from luthier.population.stack import fresh_buffers, fresh_parameters, views
+from luthier.seeds import torch_generator
+
+ROWS, NUMBERS, LEVELS, CLASSES = 70, 5, 4, 3
+
+
+def data(loss: str, rows: int = ROWS) -> Part:
+    g = torch_generator(0, "data", loss)
+    X = torch.randn(rows, NUMBERS, generator=g, dtype=torch.float64)
+    codes = torch.randint(0, LEVELS, (rows, 2), generator=g)
+    score = X @ torch.randn(NUMBERS, CLASSES, generator=g, dtype=torch.float64) + codes[:, :1]
+    targets = {"softmax": score.argmax(1), "binary": (score[:, 0] > 0).long(), "mse": score[:, 0]}[loss]
+    return Part(X, codes, targets)
+
+
+def spec(loss: str = "softmax", **changes: object) -> DenseSpec:
+    outputs = CLASSES if loss == "softmax" else 1
+    base = DenseSpec(NUMBERS, (7, 6), outputs, embeddings=((LEVELS, 2), (LEVELS, 3)))
+    return replace(base, **changes)
+
+
+OPTIONS = {
+    "plain": {},
+    "batch norm": {"spec": {"batch_norm": True}},
+    "linear": {"spec": {"hidden": ()}},
+    "tanh": {"spec": {"activation": "tanh"}},
+    "sigmoid": {"spec": {"activation": "sigmoid"}},
+    "gelu": {"spec": {"activation": "gelu"}},
+    "no categories": {"spec": {"embeddings": ()}},
+    "dropout": {"member": {"dropout": (0.2, 0.5)}},
+    "l2": {"member": {"l2": 0.7}},
+    "weight decay": {"member": {"weight_decay": 0.01}},
+    "clip": {"member": {"clip_norm": 0.1}},
+    "cosine": {"member": {"schedule": Schedule("cosine", warmup=3)}},
+    "restarts": {"member": {"schedule": Schedule("restarts", period=5, multiplier=2.0)}},
+    "batch norm and dropout": {"spec": {"batch_norm": True}, "member": {"dropout": (0.3, 0.3)}},
+}
+
+
+def members(option: str, loss: str = "softmax", count: int = 4) -> list[Member]:
+    chosen = OPTIONS[option]
+    shape = spec(loss, **chosen.get("spec", {}))
+    rates = [0.003 * (1 + k) for k in range(count)]
+    return [Member(shape, seed=k, learning_rate=r, **chosen.get("member", {})) for k, r in enumerate(rates)]
+
+
+def settings(loss: str = "softmax", **changes: object) -> Settings:
+    base = Settings(loss, "adam", batch_size=16, steps=23, evaluate_every=4, dtype=torch.float64)
+    return replace(base, **changes)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "binary", "mse"])
+@pytest.mark.parametrize("option", ["plain", "batch norm", "linear", "tanh", "sigmoid", "gelu", "no categories"])
+def test_hand_written_backward_equals_autograd(option: str, loss: str) -> None:
+    stack_members, part = members(option, loss), data(loss)
+    shape = stack_members[0].spec
+    stack = Stack(shape, fresh_parameters(shape, range(4), torch.float64), fresh_buffers(shape, 4, torch.float64))
+    weights = torch.rand(ROWS, generator=torch_generator(1), dtype=torch.float64)
+    batch = Batch(part.features, part.codes, part.targets, weights)
+    masks = [None] * len(shape.hidden)
+    Z, kept = stack.forward(batch, masks)
+    stack.backward(batch, mean_gradient(LOSSES[loss].residual(Z, batch.targets), weights), kept, masks)
+
+    flat = stack.parameters.clone().requires_grad_()
+    other = Stack(shape, flat, fresh_buffers(shape, 4, torch.float64))
+    other._p = views(flat, shape.shapes())
+    Z2, _ = other.forward(batch, masks)
+    oracle = {
+        "softmax": lambda z: F.cross_entropy(z, part.targets, reduction="none"),
+        "binary": lambda z: F.binary_cross_entropy_with_logits(z[:, 0], part.targets.double(), reduction="none"),
+        "mse": lambda z: F.mse_loss(z[:, 0], part.targets, reduction="none"),
+    }[loss]
+    sum((oracle(z) * weights / weights.sum()).sum() for z in Z2).backward()
+    torch.testing.assert_close(stack.gradients, flat.grad, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_rules_equal_torch_optim_over_200_steps(rule: str) -> None:
+    part, shape = data("softmax"), spec()
+    stack_members = [
+        Member(shape, seed=k, learning_rate=0.002 * (k + 1), momentum=0.5 + 0.1 * k, betas=(0.8 + 0.05 * k, 0.99))
+        for k in range(3)
+    ]
+    outcome = train(stack_members, part, None, settings(rule=rule, batch_size=ROWS, steps=200, evaluate_every=200))
+    for k, member in enumerate(stack_members):
+        flat = fresh_parameters(shape, [member.seed], torch.float64).requires_grad_()
+        stack = Stack(shape, flat.detach(), fresh_buffers(shape, 1, torch.float64))
+        optimiser = (
+            torch.optim.SGD([flat], lr=member.learning_rate, momentum=member.momentum)
+            if rule == "sgd"
+            else torch.optim.Adam([flat], lr=member.learning_rate, betas=member.betas, eps=member.epsilon)
+        )
+        for step in range(200):
+            order = torch.randperm(ROWS, generator=torch_generator(0, "order", step))
+            stack._p = views(flat, shape.shapes())
+            Z, _ = stack.forward(Batch(part.features[order], part.codes[order], part.targets[order]), [None, None])
+            optimiser.zero_grad()
+            F.cross_entropy(Z[0], part.targets[order]).backward()
+            optimiser.step()
+        # Two orders of summation, 200 steps apart: far below a hyper-parameter's effect, above rounding.
+        torch.testing.assert_close(outcome.parameters[k], flat.detach()[0], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_member_does_not_depend_on_its_company(option: str, rule: str) -> None:
+    part, everyone, chosen = data("softmax"), members(option), settings(rule=rule)
+    together = train(everyone, part, part, chosen)
+    permuted = train(everyone[::-1], part, part, chosen)
+    for k, member in enumerate(everyone):
+        alone = train([member], part, part, chosen)
+        for other, place in ((alone, 0), (permuted, len(everyone) - 1 - k)):
+            torch.testing.assert_close(together.parameters[k], other.parameters[place], rtol=1e-9, atol=1e-9)
+            assert together.best_step[k] == other.best_step[place]
+            curves = [
+                o.history.to_frame().filter(member=i)["train_loss"].to_numpy()
+                for o, i in ((together, k), (other, place))
+            ]
+            np.testing.assert_allclose(*curves, rtol=1e-9)
+
+
+def test_halving_changes_no_survivor() -> None:
+    part, everyone = data("softmax"), members("dropout", count=6)
+    whole = train(everyone, part, part, settings(steps=40))
+    halved = train(everyone, part, part, settings(steps=40, rungs=((12, 3), (24, 1))))
+    survivors = [k for k, status in enumerate(halved.status) if status == "finished"]
+    assert len(survivors) == 1
+    assert sorted(set(halved.status)) == ["cut at rung", "finished"]
+    torch.testing.assert_close(halved.parameters[survivors], whole.parameters[survivors], rtol=1e-9, atol=1e-9)
+
+
+def test_nan_in_one_member_changes_no_other() -> None:
+    part, everyone = data("mse"), members("plain", "mse")
+    bad = [*everyone[:1], replace(everyone[1], learning_rate=1e200), *everyone[2:]]
+    healthy = train(everyone, part, part, settings("mse", rule="sgd"))
+    found = train(bad, part, part, settings("mse", rule="sgd"))
+    assert found.status[1].startswith("retired")
+    assert [finding.code for finding in found.findings] == ["diverged"]
+    for k in (0, 2, 3):
+        torch.testing.assert_close(found.parameters[k], healthy.parameters[k], rtol=1e-9, atol=1e-9)
+
+
+class Kept:
+    """A checkpointer that saves after every step and can be told to forget the later ones."""
+
+    def __init__(self, start: Snapshot | None = None) -> None:
+        self.start, self.saved = start, []
+
+    def load(self) -> Snapshot | None:
+        return self.start
+
+    def due(self) -> bool:
+        return True
+
+    def save(self, snapshot: Snapshot) -> None:
+        self.saved.append(snapshot)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+@pytest.mark.parametrize("step", [1, 5, 11, 17, 22])
+def test_resume_from_any_step_is_bit_exact(step: int, rule: str) -> None:
+    part, everyone = data("softmax"), members("batch norm and dropout")
+    chosen = settings(rule=rule, rungs=((10, 2),), dtype=torch.float32)
+    recorder = Kept()
+    whole = train(everyone, part, part, chosen, checkpoint=recorder)
+    resumed = train(everyone, part, part, chosen, checkpoint=Kept(recorder.saved[step - 1]))
+    assert torch.equal(resumed.parameters, whole.parameters)
+    assert torch.equal(resumed.buffers, whole.buffers)
+    assert resumed.history.rows == whole.history.rows
+    assert resumed.status == whole.status
+
+
+def test_best_weights_are_kept_and_cut_out_as_a_module() -> None:
+    part = data("softmax")
+    outcome = train(members("batch norm"), part, part, settings(steps=60, dtype=torch.float32))
+    logits = outcome.logits(part.features.float(), part.codes)
+    for k in range(4):
+        rows = outcome.history.to_frame().filter(member=k)
+        assert outcome.best_validation_loss[k] == rows["validation_loss"].min()
+        found = F.cross_entropy(logits[k].double(), part.targets).item()
+        assert found == pytest.approx(outcome.best_validation_loss[k], rel=1e-5)  # float32
+        torch.testing.assert_close(
+            outcome.module(k)(part.features.float(), part.codes), logits[k], rtol=1e-5, atol=1e-5
+        )
+
+
+def test_early_stopping_waits_for_its_patience_and_its_tolerance() -> None:
+    part = data("softmax")
+    still = [Member(spec(), seed=0, learning_rate=0.0), Member(spec(), seed=1, learning_rate=0.01)]
+    outcome = train(still, part, part, settings(steps=80, patience=3, tolerance=1e-6))
+    assert outcome.status == ["early stopped", "finished"]
+    # The first evaluation sets the reference; three more without improvement end it.
+    assert outcome.history.to_frame().filter(member=0).height == 4
+
+
+def test_a_cut_leaves_the_best_so_far() -> None:
+    part = data("softmax")
+    outcome = train(members("plain"), part, part, settings(), stop=lambda step: step >= 9)
+    assert outcome.steps_done == 9
+    assert outcome.status == ["cut"] * 4
+    assert (outcome.best_step == 8).all()
+
+
+def test_a_short_last_batch_counts_over_its_own_length() -> None:
+    part = data("mse", rows=5)
+    one = Member(spec("mse"), seed=0, learning_rate=0.1, momentum=0.0)
+    outcome = train([one], part, None, settings("mse", rule="sgd", batch_size=4, steps=2, evaluate_every=2))
+    flat = fresh_parameters(one.spec, [0], torch.float64).requires_grad_()
+    order = torch.randperm(5, generator=torch_generator(0, "order", 0))
+    for rows in (order[:4], order[4:]):
+        stack = Stack(one.spec, flat.detach(), fresh_buffers(one.spec, 1, torch.float64))
+        stack._p = views(flat, one.spec.shapes())
+        Z, _ = stack.forward(Batch(part.features[rows], part.codes[rows], part.targets[rows]), [None, None])
+        (gradient,) = torch.autograd.grad(F.mse_loss(Z[0, :, 0], part.targets[rows]), flat)
+        flat = (flat - 0.1 * gradient).detach().requires_grad_()
+    torch.testing.assert_close(outcome.parameters, flat.detach(), rtol=1e-10, atol=1e-12)
+
+
+def test_dropout_keeps_the_expected_share_and_scale() -> None:
+    from luthier.population import Population
+
+    shape = replace(spec(), hidden=(400,))
+    population = Population(
+        [Member(shape, seed=k, learning_rate=0.1, dropout=(0.25,)) for k in range(2)], settings(), 9
+    )
+    (mask,) = population._masks(500)
+    assert mask is not None
+    assert set(mask.unique().tolist()) == {0.0, 1 / 0.75}
+    # 200,000 draws a member: the standard error of the share is 0.001.
+    assert ((mask > 0).double().mean((1, 2)) - 0.75).abs().max() < 0.005
