@@ -30,7 +30,7 @@ def explained(path: Path) -> Iterator[None]:
                 f"the disk is full: '{path}' could not be written",
                 remedy="free some space and continue with --resume; what was saved before is intact",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
             raise InputError(
                 f"'{path}' cannot be written",
                 received=(error.strerror or str(error)).lower(),

@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 def show(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
     """Print every decision of a run with its reason, and the scores."""
     from luthier.recipe import open_run
-    from luthier.report import summary_lines
+    from luthier.report import ledger_lines
 
-    for line in summary_lines(open_run(run).path):
+    for line in ledger_lines(open_run(run).path):
         typer.echo(line)

@@ -12,7 +12,7 @@ from typing import Any
 
 from luthier.errors import InputError
 from luthier.recipe.budget import Spending
-from luthier.recipe.config import Asked, Script, write_script
+from luthier.recipe.config import Asked, Script, script_from, write_script
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memory import Memory
 from luthier.recipe.plan import Plan
@@ -122,7 +122,9 @@ class Walk:
             setting = fit_training(work, method, rates)
             baselines.collect()
             setting = fit_validation(work, setting)
-            return judge(work, setting, baselines)
+            verdict = judge(work, setting, baselines)
+        write_script(self.folder.recipe, script_from(self.asked, work.ledger.records))  # now with its cuts
+        return verdict
 
 
 def planned_steps(plan: Plan) -> int:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from luthier.report.page import build_report, write_report
-from luthier.report.terminal import notebook_card, summary_lines
+from luthier.report.terminal import ledger_lines, notebook_card, summary_lines
 
-__all__ = ["build_report", "notebook_card", "summary_lines", "write_report"]
+__all__ = ["build_report", "ledger_lines", "notebook_card", "summary_lines", "write_report"]

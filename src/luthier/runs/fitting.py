@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -81,6 +83,8 @@ def fit(
             columns=dict(columns or {}),
         )
     read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
+    if plan_only:
+        run, replace = Path(tempfile.mkdtemp(prefix="luthier-plan-")), False
     folder = create_run(run, default_name(source, read.source), replace=replace)
     if not asked.source:
         _keep_source(folder, read.source.frame)
@@ -150,7 +154,12 @@ def default_budget(source: Any) -> Budget:
 def _finish(walk: Walk, screen: Screen) -> Result:
     try:
         with stopped_by_ctrl_c(walk.interrupted):
-            walk.run()
+            try:
+                walk.run()
+            except InputError:
+                if not walk.resumed and not walk.folder.checkpoint.exists():
+                    shutil.rmtree(walk.folder.path)  # nothing was trained: leave no empty run behind
+                raise
         walk.folder.update_facts(
             status="cut" if walk.interrupted else "done", elapsed_s=round(walk.spending.spent(), 2)
         )
@@ -162,11 +171,15 @@ def _finish(walk: Walk, screen: Screen) -> Result:
 
 
 def _plan_only(walk: Walk, screen: Screen) -> None:
+    """Print the plan as a recipe that `--config` runs; nothing is left behind."""
+    walk.listen = lambda record: None
     try:
         plan = walk.plan()
     finally:
         screen.close()
-    screen.event("planned", result={"plan": plan.model_dump(mode="json")}, lines=[plan_in_words(plan)])
+        shutil.rmtree(walk.folder.path)
+    recipe = walk.script.model_copy(update={"plan": plan}).to_toml()
+    screen.event("planned", result={"plan": plan.model_dump(mode="json")}, lines=[f"# {plan_in_words(plan)}", recipe])
 
 
 def _outcome(folder: RunFolder) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Speed and quality, measured. Run with `make bench`."""

@@ -1,0 +1,110 @@
+"""Every kind of unusable input ends in a message that says what was expected and what came."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from luthier.data import infer_columns, infer_task, read_source, split_rows
+from luthier.errors import InputError
+
+
+def message(call: object, *arguments: object, **options: object) -> str:
+    with pytest.raises(InputError) as caught:
+        call(*arguments, **options)  # type: ignore[operator]
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_a_missing_file_offers_the_nearest_name(tmp_path: Path) -> None:
+    (tmp_path / "houses.csv").write_text("a,b\n1,2\n")
+    assert "did you mean 'houses.csv'?" in message(read_source, tmp_path / "house.csv")
+    assert "did you mean 'digits'?" in message(read_source, "digit")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"a,b\n", "has no rows"),
+        (b"a,b,a\n1,2,3\n", "more than once: a"),
+        (b"a,b\n1,2\n3\n4,5\n", "line 3 of 'x.csv' has 1 cells"),
+        (b"a,b\n1,2\n3,4,5\n", "line 3 of 'x.csv' has 3 cells"),
+        (bytes(range(256)) * 20, "not a text file"),
+        (b"PAR1 and then nothing of use", "not a whole Parquet file"),
+        (b"a,b\n1,inf\n2,3\n", "infinite values, the first in row 1"),
+    ],
+)
+def test_files_that_are_no_tables(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(content)
+    assert said in message(read_source, path)
+
+
+def test_a_parquet_file_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pl.DataFrame({"a": list(range(1000))}).write_parquet(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "not a whole Parquet file" in message(read_source, path)
+
+
+def test_a_column_of_lists() -> None:
+    assert "column 'a' holds list" in message(read_source, pl.DataFrame({"a": [[1], [2]], "b": [1, 2]}))
+
+
+def test_an_unknown_target_offers_the_nearest_name() -> None:
+    frame = pl.DataFrame({"price": [1.0, 2.0], "size": [1.0, 2.0]})
+    assert "did you mean 'price'?" in message(read_source, frame, target="prize")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [([None, None], "every value of the target `y` is missing"), ([1, 1, 1], "has one value only")],
+)
+def test_targets_that_teach_nothing(values: list[object], said: str) -> None:
+    assert said in message(infer_task, pl.Series("y", values, dtype=pl.Int64))
+
+
+def test_two_rows_are_too_few() -> None:
+    frame = pl.DataFrame({"x": [1.0, 2.0], "y": ["a", "b"]})
+    assert "2 rows" in message(split_rows, frame, task=infer_task(frame["y"]), seed=0)
+
+
+def test_all_wrong_overrides_are_told_at_once() -> None:
+    frame = pl.DataFrame({"cut": ["a", "b"], "y": [1, 2]})
+    said = message(infer_columns, frame, target="y", overrides={"cutt": "text", "cut": "numbr"})
+    assert "did you mean 'cut'?" in said
+    assert "did you mean 'number'?" in said
+
+
+def test_arrays_that_do_not_fit() -> None:
+    assert "X of shape (3, 2), y of shape (4,)" in message(read_source, (np.zeros((3, 2)), np.zeros(4)))
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Standard:
+        buffer = io.BytesIO(b"a;b\n1,5;x\n2,5;y\n")
+
+    monkeypatch.setattr(sys, "stdin", Standard)
+    found = read_source("-")
+    assert found.frame["a"].to_list() == [1.5, 2.5]
+    assert any("decimal commas" in note for note in found.notes)
+
+
+def test_latin_1_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("stadt\tn\nKöln\t1\nMünchen\t2\n".encode("latin-1"))
+    found = read_source(path)
+    assert found.frame["stadt"].to_list() == ["Köln", "München"]
+    assert any("Latin-1" in note for note in found.notes)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("\ufeffa,b\n1,2\n".encode())
+    assert read_source(path).frame.columns == ["a", "b"]
