@@ -18,6 +18,7 @@ from luthier.errors import InputError, LuthierError
 from luthier.nets import DenseNet, DenseSpec, build
 from luthier.saved.bundle import Bundle, read_bundle, write_bundle
 
+FAR = 1e30  # stands for no bound in JSON
 ROWS = 8192  # rows through the networks at once
 
 
@@ -28,6 +29,8 @@ class Model:
     Classes: probabilities are averaged, then tempered. Values: averaged on the modelled scale, then
     brought back; on a log scale they are multiplied by `smear`, so that the mean is met and not the
     median (Duan, 1983). `half_width` is the 90 % conformal half width on the modelled scale.
+    Standardised values are kept between `lowest` and `highest`, a little beyond what training rows had:
+    one row far outside the training range must not be predicted at e to the tenth of anything seen.
     """
 
     task: Task
@@ -40,6 +43,8 @@ class Model:
     target_std: float = 1.0
     smear: float = 1.0
     half_width: float = 0.0
+    lowest: float = -np.inf
+    highest: float = np.inf
     profile: Profile | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
@@ -109,7 +114,8 @@ class Model:
                 weight * activate(net(features, codes[rows]), self.task.kind)
                 for net, weight in zip(self.nets, self.weights, strict=True)
             ]
-            yield torch.stack(parts).sum(0).numpy()
+            mean = torch.stack(parts).sum(0).numpy()
+            yield mean if self.task.classes else mean.clip(self.lowest, self.highest)
 
     def save(self, path: Path) -> None:
         """Write the model as one file."""
@@ -126,6 +132,8 @@ class Model:
             "target_std": self.target_std,
             "smear": self.smear,
             "half_width": self.half_width,
+            "lowest": max(self.lowest, -FAR),
+            "highest": min(self.highest, FAR),
         }
         profile = {} if self.profile is None else self.profile.to_json()
         write_bundle(path, Bundle(model, self.encoder.to_json(), profile, dict(self.metrics), weights))
@@ -149,7 +157,7 @@ class Model:
             net = build(DenseSpec.from_json(value), seed=0)
             net.load_state_dict(_named(bundle.weights, f"nets.{i}."))
             nets.append(net.eval())
-        scalars = ("temperature", "target_mean", "target_std", "smear", "half_width")
+        scalars = ("temperature", "target_mean", "target_std", "smear", "half_width", "lowest", "highest")
         return cls(
             task=Task.from_json(facts["task"]),
             encoder=TableEncoder.from_json(bundle.encoder),

@@ -90,6 +90,7 @@ def _calibrated(work: Work, choice: Choice, method: str) -> Model:
         task=task,
         encoder=work.data.encoder,
         preprocess=work.prepared(method)[0],
+        **_bounds(work),
         nets=tuple(component.trained.net(component.member) for component in choice.components),
         weights=tuple(component.weight for component in choice.components),
         target_mean=work.target_mean,
@@ -105,6 +106,16 @@ def _calibrated(work: Work, choice: Choice, method: str) -> Model:
     else:
         model = replace(model, temperature=fit_temperature(averaged, targets))
     return replace(model, profile=_profile(work, model))
+
+
+def _bounds(work: Work) -> dict[str, float]:
+    """The range of standardised training targets, a twentieth wider at both ends."""
+    targets = work.data.training.targets
+    if targets is None or work.data.task.classes:
+        return {}
+    standardised = (targets.double() - work.target_mean) / work.target_std
+    low, high = float(standardised.min()), float(standardised.max())
+    return {"lowest": low - 0.05 * (high - low), "highest": high + 0.05 * (high - low)}
 
 
 def _profile(work: Work, model: Model) -> Profile:
