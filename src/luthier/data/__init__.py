@@ -8,7 +8,7 @@ from luthier.data.dataset import Dataset
 from luthier.data.encode import TableEncoder
 from luthier.data.preprocess import Preprocess
 from luthier.data.sources import BUNDLED, Source, read_batches, read_source
-from luthier.data.split import Splits, split_rows
+from luthier.data.split import Splits, require_rows, split_rows
 from luthier.data.task import Task, decode_classes, encode_target, infer_task
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "infer_task",
     "read_batches",
     "read_source",
+    "require_rows",
     "split_rows",
 ]

@@ -32,12 +32,7 @@ def split_rows(frame: pl.DataFrame, *, task: Task, seed: int, test: float = 0.2,
     Rows that are the same in every column but the target stay on one side, unless the table is
     coarse and most rows repeat anyway.
     """
-    if frame.height < FEWEST:
-        raise InputError(
-            f"the table has {frame.height} rows with a target",
-            expected=f"at least {FEWEST}, so that each part gets some",
-            remedy="add rows",
-        )
+    require_rows(frame)
     groups, notes = _groups(frame.drop(task.target))
     strata = _strata(frame[task.target], task)
     if task.classes:
@@ -58,6 +53,16 @@ def split_rows(frame: pl.DataFrame, *, task: Task, seed: int, test: float = 0.2,
     if min(len(rows) for rows in parts) == 0:
         raise InputError("the table is too small to be split into three parts", received=f"{frame.height} rows")
     return Splits(parts[0], parts[1], parts[2], tuple(notes))
+
+
+def require_rows(frame: pl.DataFrame) -> None:
+    """InputError for a table with too few rows to be split into three parts."""
+    if frame.height < FEWEST:
+        raise InputError(
+            f"the table has {frame.height} rows with a target",
+            expected=f"at least {FEWEST}, so that each part gets some",
+            remedy="add rows",
+        )
 
 
 def _count(rows: int, share: float, rng: np.random.Generator) -> int:

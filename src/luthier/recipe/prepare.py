@@ -28,6 +28,7 @@ from luthier.data import (
     infer_columns,
     infer_task,
     read_source,
+    require_rows,
     split_rows,
 )
 from luthier.errors import InputError
@@ -74,6 +75,7 @@ def read_and_infer(source: Any, *, target: str | None, task: str | None, columns
         )
     inferred = infer_task(found.frame[name], override=task)
     frame = found.frame.filter(usable_rows(found.frame[name]))
+    require_rows(frame)
     return Read(
         source=found,
         frame=frame,

@@ -86,11 +86,13 @@ def _five_seeds(work: Work, setting: Setting) -> Trained | None:
 def _calibrated(work: Work, choice: Choice, method: str) -> Model:
     """The deliverable as a model; temperature, smearing and interval come from the validation part."""
     task, validation = work.data.task, work.data.validation
+    lowest, highest = _bounds(work)
     model = Model(
         task=task,
         encoder=work.data.encoder,
         preprocess=work.prepared(method)[0],
-        **_bounds(work),
+        lowest=lowest,
+        highest=highest,
         nets=tuple(component.trained.net(component.member) for component in choice.components),
         weights=tuple(component.weight for component in choice.components),
         target_mean=work.target_mean,
@@ -108,14 +110,14 @@ def _calibrated(work: Work, choice: Choice, method: str) -> Model:
     return replace(model, profile=_profile(work, model))
 
 
-def _bounds(work: Work) -> dict[str, float]:
+def _bounds(work: Work) -> tuple[float, float]:
     """The range of standardised training targets, a twentieth wider at both ends."""
     targets = work.data.training.targets
     if targets is None or work.data.task.classes:
-        return {}
+        return -np.inf, np.inf
     standardised = (targets.double() - work.target_mean) / work.target_std
     low, high = float(standardised.min()), float(standardised.max())
-    return {"lowest": low - 0.05 * (high - low), "highest": high + 0.05 * (high - low)}
+    return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
 def _profile(work: Work, model: Model) -> Profile:
