@@ -22,7 +22,8 @@ class Preprocess(nn.Module):
     """Numbers [B, F] with NaN for missing to features [B, F'].
 
     Missing values take the training median; a column that had missing values in training gets an
-    indicator beside it. Then, by `method`: `standardise` (mean 0, variance 1 over the training
+    indicator beside it. Values outside the training range are held at its edge: what lies beyond was
+    never learnt. Then, by `method`: `standardise` (mean 0, variance 1 over the training
     rows), `quantile` (normal scores of the training distribution), or `piecewise` (the position
     within quantile bins, Gorishniy and others 2022, with the standardised value beside it).
     """
@@ -31,12 +32,16 @@ class Preprocess(nn.Module):
         super().__init__()
         self.method, self.columns, self.flagged, self.knots = method, columns, flagged, knots
         self.register_buffer("median", torch.zeros(columns))
+        self.register_buffer("lowest", torch.full((columns,), -torch.inf))
+        self.register_buffer("highest", torch.full((columns,), torch.inf))
         self.register_buffer("mean", torch.zeros(columns))
         self.register_buffer("scale", torch.ones(columns))
         self.register_buffer("flags", torch.zeros(flagged, dtype=torch.int64))
         self.register_buffer("edges", torch.zeros(columns, knots))
         self.register_buffer("distinct", torch.zeros(columns, knots, dtype=torch.bool))
         self.median: Tensor
+        self.lowest: Tensor
+        self.highest: Tensor
         self.mean: Tensor
         self.scale: Tensor
         self.flags: Tensor
@@ -64,6 +69,7 @@ class Preprocess(nn.Module):
             if len(known) == 0:
                 continue
             made.median[f] = known.median()
+            made.lowest[f], made.highest[f] = known.min(), known.max()
             filled = torch.where(missing[:, f], made.median[f].double(), numbers[:, f].double())
             made.mean[f] = filled.mean()
             deviation = filled.std(correction=0)
@@ -82,7 +88,7 @@ class Preprocess(nn.Module):
     def forward(self, numbers: Tensor) -> Tensor:
         """Features [B, F'] of numbers [B, F]."""
         missing = numbers.isnan()
-        filled = torch.where(missing, self.median, numbers)
+        filled = torch.where(missing, self.median, numbers).clamp(self.lowest, self.highest)
         parts = [missing[:, self.flags].to(filled.dtype)] if self.flagged else []
         if self.method == "quantile":
             parts.insert(0, self._normal_scores(filled))

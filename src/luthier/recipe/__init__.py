@@ -5,7 +5,7 @@ from __future__ import annotations
 from luthier.recipe.budget import Budget, Clock, Spending, WallClock
 from luthier.recipe.config import Asked, Cut, Script, read_script, script_from, write_script
 from luthier.recipe.ledger import Ledger, Record, read_ledger
-from luthier.recipe.plan import Plan
+from luthier.recipe.plan import Plan, Plans
 from luthier.recipe.prepare import Read, default_name, read_and_infer
 from luthier.recipe.run_folder import RunFolder, create_run, open_run
 from luthier.recipe.runner import Walk
@@ -21,6 +21,7 @@ __all__ = [
     "Interrupted",
     "Ledger",
     "Plan",
+    "Plans",
     "Read",
     "Record",
     "RunFolder",

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from luthier import storage
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.ledger import Record
-from luthier.recipe.plan import Plan
+from luthier.recipe.plan import Plan, Plans, Stage
 
 
 class Asked(BaseModel):
@@ -45,7 +45,7 @@ class Script(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     asked: Asked
-    plan: Plan | None = None
+    plan: Plans | None = None
     cuts: tuple[Cut, ...] = ()
 
     def cut(self, work: str) -> Cut | None:
@@ -82,14 +82,14 @@ def script_from(asked: Asked, records: Iterable[Record]) -> Script:
     plan, cuts = None, []
     for record in records:
         if record["kind"] == "plan":
-            plan = Plan.model_validate(record["plan"])
+            plan = Plans.model_validate(record["plan"])
         elif record["kind"] == "cut":
             cuts.append(Cut(work=record["work"], step=record["step"], reason=record["reason"]))
     return Script(asked=asked, plan=plan, cuts=tuple(cuts))
 
 
 def _mistakes(error: ValidationError) -> list[str]:
-    known = [*Script.model_fields, *Asked.model_fields, *Plan.model_fields, *Cut.model_fields]
+    known = [*Script.model_fields, *Asked.model_fields, *Plan.model_fields, *Stage.model_fields, *Cut.model_fields]
     lines = []
     for item in error.errors():
         place = ".".join(str(part) for part in item["loc"])

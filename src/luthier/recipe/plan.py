@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +22,7 @@ Method = Literal["standardise", "quantile", "piecewise"]
 SHARES = {"inputs": 0.10, "range": 0.06, "fit training": 0.28, "fit validation": 0.34, "seeds": 0.22}
 FINAL_SEEDS = 5
 ENOUGH_STEPS = 1500  # below this a comparison of settings says more about the length than about them
+ENOUGH_EPOCHS = 15
 MOST_EPOCHS, MOST_STEPS = 60, 4000
 
 
@@ -36,11 +37,10 @@ class Stage(BaseModel):
 
 
 class Plan(BaseModel):
-    """The whole run, before any of it is trained."""
+    """The whole run, before any of it is trained, for one width of inputs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    level: int = Field(ge=0, le=3)
     batch_size: int = Field(ge=1)
     epoch_steps: int = Field(ge=1)
     threads: int = Field(ge=1)
@@ -62,6 +62,21 @@ class Plan(BaseModel):
     fit_validation: Stage
     final: Stage
     finish_seconds: float = 0.0
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """The stages by name, in order."""
+        return {
+            "inputs": self.inputs,
+            "fit training": self.fit_training,
+            "fit validation": self.fit_validation,
+            "seeds": self.final,
+        }
+
+    @property
+    def total_steps(self) -> int:
+        """All steps that the populations take."""
+        return sum(self.populations(name) * stage.steps for name, stage in self.stages.items())
 
     def members(self, stage: str) -> int:
         """Members of each population of a stage."""
@@ -93,41 +108,74 @@ class Plan(BaseModel):
         return tuple((step, kept) for step, kept in cuts if step > 0)
 
 
+class Plans(BaseModel):
+    """What is followed when inputs stay few, and when they are coded piecewise and become many.
+
+    Which of the two it is, the run finds out by validation; both are fixed before it starts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    narrow: Plan
+    wide: Plan
+
+    def for_method(self, method: str) -> Plan:
+        """The plan behind one way of preprocessing."""
+        return self.wide if method == "piecewise" else self.narrow
+
+
 # From rich to lean: what is compared when time is plenty, and what is left when it is not.
-_LEVELS: dict[int, dict[str, object]] = {
-    3: {
+_TRAINING_LEVELS: tuple[dict[str, Any], ...] = (
+    {
         "rate_factors": (0.3, 1.0, 3.0),
         "schedules": ("constant", "cosine", "restarts"),
         "seeds": 2,
         "depths": (1, 2, 3),
-        "dropouts": ("none", "last 0.25", "last 0.5", "all 0.25", "all 0.5"),
-        "penalties": (0.0, 1e-5, 1e-4, 1e-3),
+        "width_count": 2,
     },
-    2: {
+    {
         "rate_factors": (0.3, 1.0, 3.0),
         "schedules": ("constant", "cosine", "restarts"),
         "seeds": 1,
         "depths": (1, 2),
-        "dropouts": ("none", "last 0.25", "last 0.5", "all 0.25", "all 0.5"),
-        "penalties": (0.0, 1e-4, 1e-3),
+        "width_count": 2,
     },
-    1: {
+    {
         "rate_factors": (0.5, 1.0),
         "schedules": ("constant", "cosine", "restarts"),
         "seeds": 1,
         "depths": (1, 2),
+        "width_count": 1,
+    },
+    {"rate_factors": (0.5, 1.0), "schedules": ("cosine",), "seeds": 1, "depths": (1,), "width_count": 1},
+)
+_ALL_DROPOUTS = ("none", "last 0.25", "last 0.5", "all 0.25", "all 0.5")
+_VALIDATION_LEVELS: tuple[dict[str, Any], ...] = (
+    {
+        "dropouts": _ALL_DROPOUTS,
+        "penalties": (0.0, 1e-5, 1e-4, 1e-3),
+        "width_factors": (1.0, 0.5, 2.0),
+        "batch_norms": (False, True),
+    },
+    {
+        "dropouts": _ALL_DROPOUTS,
+        "penalties": (0.0, 1e-4, 1e-3),
+        "width_factors": (1.0, 0.5),
+        "batch_norms": (False, True),
+    },
+    {
         "dropouts": ("none", "last 0.25", "all 0.25"),
         "penalties": (0.0, 1e-4),
+        "width_factors": (1.0,),
+        "batch_norms": (False, True),
     },
-    0: {
-        "rate_factors": (1.0,),
-        "schedules": ("cosine",),
-        "seeds": 1,
-        "depths": (1,),
+    {
         "dropouts": ("none", "last 0.25"),
         "penalties": (0.0, 1e-4),
+        "width_factors": (1.0,),
+        "batch_norms": (False,),
     },
-}
+)
 
 
 @dataclass(frozen=True)
@@ -155,102 +203,97 @@ class Problem:
         """The longest training that is planned."""
         return max(MOST_STEPS, MOST_EPOCHS * self.epoch_steps)
 
+    @property
+    def enough_steps(self) -> int:
+        """Steps below which a leaner comparison is better than a shorter one."""
+        return max(ENOUGH_STEPS, min(ENOUGH_EPOCHS * self.epoch_steps, 4 * ENOUGH_STEPS))
 
-Cost = Callable[[int, int, int], float]  # (members, width, depth) -> seconds a step, evaluations included
+
+# (members, width, depth) -> seconds a step, evaluations included
+Cost = Callable[[int, int, int], float]
 
 
-def make_plan(
-    problem: Problem,
-    *,
-    seconds: float | None,
-    steps: int | None,
-    cost: Cost,
-    finish_seconds: float,
-    threads: int,
-) -> Plan:
-    """The richest plan that leaves every stage enough steps.
+@dataclass(frozen=True)
+class Means:
+    """What there is to spend: seconds left for training, or steps to share out (exactly one is set)."""
 
-    `seconds` is the time left for training, or `steps` the steps to share out; `cost` tells what
-    a step takes. The leanest plan is taken when none leaves enough.
-    """
-    for level in (3, 2, 1, 0):
-        plan = _at_level(level, problem, seconds, steps, cost, finish_seconds, threads)
-        stages = (plan.inputs.steps * 3, plan.fit_training.steps, plan.fit_validation.steps, plan.final.steps)
-        if min(stages) >= min(ENOUGH_STEPS, problem.most_steps):
+    seconds: float | None
+    steps: int | None
+    finish_seconds: float = 0.0
+    threads: int = 1
+
+    def share(self, stage: str) -> float:
+        """A stage's part, in seconds or in steps."""
+        return (self.seconds if self.seconds is not None else float(self.steps or 0)) * SHARES[stage]
+
+
+def make_plans(problem: Problem, means: Means, narrow: Cost, wide: Cost) -> Plans:
+    """The richest plans that leave every stage enough steps, for few and for many inputs."""
+
+    def either(members: int, width: int, depth: int) -> float:  # two ways of preprocessing are narrow, one is wide
+        return (2 * narrow(members, width, depth) + wide(members, width, depth)) / 3
+
+    return Plans(narrow=_plan(problem, means, narrow, either), wide=_plan(problem, means, wide, either))
+
+
+def _plan(problem: Problem, means: Means, cost: Cost, either: Cost) -> Plan:
+    plan = _leanest(problem, means)
+    plan = _with_length(plan, "inputs", problem, means, either)
+    for level in _TRAINING_LEVELS:
+        options = {name: value for name, value in level.items() if name != "width_count"}
+        widths = tuple(problem.width * factor for factor in (1, 2)[: level["width_count"]])
+        plan = _with_length(plan.model_copy(update={**options, "widths": widths}), "fit training", problem, means, cost)
+        if plan.fit_training.steps >= problem.enough_steps:
             break
-    return plan
+    for level in _VALIDATION_LEVELS:
+        plan = _with_length(plan.model_copy(update=level), "fit validation", problem, means, cost)
+        if plan.fit_validation.steps >= problem.enough_steps:
+            break
+    return _with_length(plan, "seeds", problem, means, cost)
 
 
-def _at_level(
-    level: int,
-    problem: Problem,
-    seconds: float | None,
-    steps: int | None,
-    cost: Cost,
-    finish_seconds: float,
-    threads: int,
-) -> Plan:
-    lean = level == 0
-    widths = (problem.width,) if lean else (problem.width, 2 * problem.width)
-    draft = Plan(
-        level=level,
+def _leanest(problem: Problem, means: Means) -> Plan:
+    first = {name: value for name, value in _TRAINING_LEVELS[-1].items() if name != "width_count"}
+    return Plan(
         batch_size=problem.batch_size,
         epoch_steps=problem.epoch_steps,
-        threads=threads,
+        threads=means.threads,
         methods=("standardise", "quantile", "piecewise"),
         rules=("sgd", "adam"),
-        widths=widths,
+        widths=(problem.width,),
         range_seeds=5,
-        range_steps=60 if lean else 100,
-        width_factors={0: (1.0,), 1: (1.0,), 2: (1.0, 0.5), 3: (1.0, 0.5, 2.0)}[level],
-        batch_norms=(False,) if lean else (False, True),
+        range_steps=100,
         inputs=Stage(steps=1),
         fit_training=Stage(steps=1, halving=True),
         fit_validation=Stage(steps=1, halving=True),
         final=Stage(steps=1),
-        finish_seconds=finish_seconds,
-        **_LEVELS[level],  # type: ignore[arg-type]
+        finish_seconds=means.finish_seconds,
+        **first,
+        **_VALIDATION_LEVELS[-1],
     )
-    names = {
-        "inputs": "inputs",
-        "fit training": "fit_training",
-        "fit validation": "fit_validation",
-        "seeds": "final",
-    }
-    lengths = {
-        field: _length(draft, stage, problem, seconds, steps, cost, getattr(draft, field).halving)
-        for stage, field in names.items()
-    }
-    return draft.model_copy(update=lengths)
 
 
-def _length(
-    plan: Plan,
-    stage: str,
-    problem: Problem,
-    seconds: float | None,
-    steps: int | None,
-    cost: Cost,
-    halving: bool,
-) -> Stage:
-    """How many steps each population of a stage can take from the stage's share."""
+_FIELDS = {"inputs": "inputs", "fit training": "fit_training", "fit validation": "fit_validation", "seeds": "final"}
+# Halving at two fifths and two thirds leaves 40 % + 27 % / 2 + 33 % / 4 of the members' steps.
+_LEFT_BY_HALVING = 0.62
+
+
+def _with_length(plan: Plan, stage: str, problem: Problem, means: Means, cost: Cost) -> Plan:
+    """The plan with as many steps for each population of a stage as the stage's share allows."""
+    halving, members = plan.stages[stage].halving, plan.members(stage)
+    if means.seconds is None:
+        steps = means.share(stage) / plan.populations(stage)
+    else:
+        one_step = sum(cost(members, width, depth) for width, depth in _shapes(plan, stage))
+        steps = means.share(stage) / max(one_step * (_LEFT_BY_HALVING if halving and members >= 4 else 1.0), 1e-9)
     most = problem.most_steps // 4 if stage == "inputs" else problem.most_steps
-    if seconds is None:
-        share = (steps or 0) * SHARES[stage] / plan.populations(stage)
-        return Stage(steps=max(1, min(most, int(share))), halving=halving)
-    share = seconds * SHARES[stage]
-    one_step = sum(cost(plan.members(stage), width, depth) for width, depth in _shapes(plan, stage))
-    # Halving at two fifths and two thirds leaves 40 % + 27 %/2 + 33 %/4 of the members' steps.
-    kept = 0.62 if halving and plan.members(stage) >= 4 else 1.0
-    return Stage(
-        steps=max(1, min(most, int(share / max(one_step * kept, 1e-9)))),
-        seconds=round(share, 3),
-        halving=halving,
-    )
+    seconds = None if means.seconds is None else round(means.share(stage), 3)
+    length = Stage(steps=max(1, min(most, int(steps))), seconds=seconds, halving=halving)
+    return plan.model_copy(update={_FIELDS[stage]: length})
 
 
 def _shapes(plan: Plan, stage: str) -> Sequence[tuple[int, int]]:
-    """The (width, depth) of each population of a stage; unknown ones are taken at their largest."""
+    """The (width, depth) of each population of a stage; what is not known yet is taken at its largest."""
     widest, deepest = max(plan.widths), max(plan.depths)
     if stage == "inputs":
         return [(plan.widths[0], 1)] * len(plan.methods)
@@ -258,4 +301,4 @@ def _shapes(plan: Plan, stage: str) -> Sequence[tuple[int, int]]:
         return [(width, depth) for _ in plan.rules for width in plan.widths for depth in plan.depths]
     if stage == "fit validation":
         return [(int(widest * factor), deepest) for factor in plan.width_factors for _ in plan.batch_norms]
-    return [(int(widest * max(plan.width_factors)), deepest)]
+    return [(widest, deepest)]

@@ -15,7 +15,7 @@ from luthier.recipe.budget import Spending
 from luthier.recipe.config import Asked, Script, script_from, write_script
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memory import Memory
-from luthier.recipe.plan import Plan
+from luthier.recipe.plan import Plans
 from luthier.recipe.prepare import Read, prepare
 from luthier.recipe.run_folder import RunFolder, machine_facts, timestamp
 from luthier.recipe.steps.architecture import choose_architecture
@@ -102,7 +102,7 @@ class Walk:
             "status": "running",
         }
 
-    def plan(self) -> Plan:
+    def plan(self) -> Plans:
         """Only the plan, written nowhere but in the ledger."""
         return plan_budget(self.start())
 
@@ -110,13 +110,16 @@ class Walk:
         """All six steps (the sixth needs new data: `luthier check`)."""
         work = self.start()
         with running_baselines(work) as baselines:
-            work.planned = plan_budget(work)
-            self.script = self.script.model_copy(update={"plan": work.planned})
+            plans = plan_budget(work)
+            self.script = self.script.model_copy(update={"plan": plans})
             write_script(self.folder.recipe, self.script)
-            self.tell("begin", steps=planned_steps(work.planned))
+            work.planned = plans.narrow
+            self.tell("begin", steps=work.planned.total_steps)
             choose_loss(work)
             choose_architecture(work, work.planned.widths[0])
             method = choose_inputs(work)
+            work.planned = plans.for_method(method)
+            self.tell("begin", steps=work.planned.total_steps)
             check_before_training(work, method)
             rates = find_rates(work, method)
             setting = fit_training(work, method, rates)
@@ -125,14 +128,3 @@ class Walk:
             verdict = judge(work, setting, baselines)
         write_script(self.folder.recipe, script_from(self.asked, work.ledger.records))  # now with its cuts
         return verdict
-
-
-def planned_steps(plan: Plan) -> int:
-    """All steps that the populations of a plan take."""
-    stages = {
-        "inputs": plan.inputs,
-        "fit training": plan.fit_training,
-        "fit validation": plan.fit_validation,
-        "seeds": plan.final,
-    }
-    return sum(plan.populations(name) * stage.steps for name, stage in stages.items())

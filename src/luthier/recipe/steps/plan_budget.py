@@ -3,60 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
 from luthier.population import Member, step_time
 from luthier.recipe.budget import Budget
-from luthier.recipe.plan import Cost, Plan, Problem, make_plan
+from luthier.recipe.plan import Cost, Means, Plan, Plans, Problem, make_plans
 from luthier.recipe.steps.architecture import first_width, input_count
 from luthier.recipe.work import Work
 from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002
 TIMED_MEMBERS = 8
+TIMING_SHARE = 0.1  # of the budget, reading the data included
 WIDEST_INPUTS = "piecewise"  # the way of preprocessing with the most features: the plan must hold for it
 
 
-def plan_budget(work: Work, *, timer: Callable[..., tuple[float, float]] = step_time) -> Plan:
-    """The recorded plan of an earlier sitting or of `recipe.toml`, otherwise a new one from a timing."""
+def plan_budget(work: Work, *, timer: Callable[..., tuple[float, float]] = step_time) -> Plans:
+    """The recorded plans of an earlier sitting or of `recipe.toml`, otherwise new ones from a timing."""
     torch.set_num_threads(THREADS)
     width = first_width(
         len(work.data.training),
         input_count(work.data.encoder, work.data.training.numbers.shape[1]),
         work.outputs,
     )
-    plan = work.script.plan or _new_plan(work, Problem(rows=len(work.data.training), width=width), timer)
-    torch.set_num_threads(plan.threads)
-    work.ledger.add("plan", {"step": 0, "plan": plan.model_dump(mode="json"), "sentence": in_words(plan)})
-    return plan
+    plans = work.script.plan or _new_plans(work, Problem(rows=len(work.data.training), width=width), timer)
+    torch.set_num_threads(plans.narrow.threads)
+    work.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
+    return plans
 
 
-def in_words(plan: Plan) -> str:
-    """The plan as a sentence."""
-    stages = {
-        "inputs": plan.inputs,
-        "fit training": plan.fit_training,
-        "fit validation": plan.fit_validation,
-        "seeds": plan.final,
-    }
-    parts = [
-        f"{name} {plan.populations(name)} × {plan.members(name)} networks, {stage.steps} steps"
-        for name, stage in stages.items()
-    ]
-    return f"plan: batches of {plan.batch_size}; " + "; ".join(parts)
+def in_words(plans: Plans) -> str:
+    """The plans as a sentence."""
+    narrow, wide = (_stages_in_words(plan) for plan in (plans.narrow, plans.wide))
+    inputs = _stage_in_words(plans.narrow, "inputs")
+    either = narrow if narrow == wide else f"{narrow} (or, if numbers are coded piecewise, {wide})"
+    return f"plan: batches of {plans.narrow.batch_size}; {inputs}; {either}"
 
 
-def _new_plan(work: Work, problem: Problem, timer: Callable[..., tuple[float, float]]) -> Plan:
+def _stages_in_words(plan: Plan) -> str:
+    return "; ".join(_stage_in_words(plan, name) for name in plan.stages if name != "inputs")
+
+
+def _stage_in_words(plan: Plan, name: str) -> str:
+    return f"{name} {plan.populations(name)} × {plan.members(name)} networks, {plan.stages[name].steps} steps"
+
+
+def _new_plans(work: Work, problem: Problem, timer: Callable[..., tuple[float, float]]) -> Plans:
     budget: Budget = work.spending.budget
-    finish = finish_seconds(budget.seconds)
-    cost = _measured_cost(work, problem, timer)
     if budget.seconds is None:
-        return make_plan(problem, seconds=None, steps=budget.steps, cost=cost, finish_seconds=0.0, threads=THREADS)
-    # A first timing of the first architecture keeps the whole timing inside a small budget.
+        return make_plans(problem, Means(None, budget.steps, threads=THREADS), _no_cost, _no_cost)
+    finish = finish_seconds(budget.seconds)
+    narrow = _measured_cost(work, problem, "standardise", timer)
+    wide = _measured_cost(work, problem, WIDEST_INPUTS, timer) if work.data.training.numbers.shape[1] else narrow
     left = max(0.1, work.spending.left() - finish)
-    return make_plan(problem, seconds=left, steps=None, cost=cost, finish_seconds=finish, threads=THREADS)
+    return make_plans(problem, Means(left, None, finish, THREADS), narrow, wide)
+
+
+def _no_cost(members: int, width: int, depth: int) -> float:
+    return 0.0
 
 
 def finish_seconds(seconds: float | None) -> float:
@@ -64,18 +69,21 @@ def finish_seconds(seconds: float | None) -> float:
     return 0.0 if seconds is None else min(3.0 + 0.02 * seconds, 0.3 * seconds)
 
 
-def _measured_cost(work: Work, problem: Problem, timer: Callable[..., tuple[float, float]]) -> Cost:
+def _measured_cost(work: Work, problem: Problem, method: str, timer: Callable[..., tuple[float, float]]) -> Cost:
     """Seconds a step, its share of an evaluation included, for any number of members of a shape."""
     measured: dict[tuple[int, int], float] = {}
-    method = WIDEST_INPUTS if work.data.training.numbers.shape[1] else "standardise"
+    budget = work.spending.budget.seconds or 0.0
 
     def cost(members: int, width: int, depth: int) -> float:
-        if (width, depth) not in measured:
+        known = (width, depth) in measured
+        if not known and measured and work.spending.spent() > TIMING_SHARE * budget:
+            # A small budget must not go into timing: a larger shape costs at most as its products do.
+            (w, d), seconds = max(measured.items())
+            measured[width, depth] = seconds * max(1.0, width / w) ** 2 * max(1.0, (depth + 1) / (d + 1))
+        elif not known:
             _, training, validation = work.prepared(method)
             spec = work.spec(method, (width,) * depth)
-            stack: list[Any] = [
-                Member(spec=spec, seed=derive(work.seed, "timing", k), learning_rate=1e-3) for k in range(TIMED_MEMBERS)
-            ]
+            stack = [Member(spec, derive(work.seed, "timing", k), learning_rate=1e-3) for k in range(TIMED_MEMBERS)]
             step, evaluation = timer(
                 stack, training, validation, loss=work.loss, rule="adam", batch_size=problem.batch_size
             )

@@ -1,0 +1,168 @@
+"""Metrics against scikit-learn, intervals by simulation, the seal, drift without false alarms."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as oracle
+
+import luthier
+from luthier.assess import (
+    Profile,
+    SealedTest,
+    drift,
+    fit_temperature,
+    half_width,
+    measure,
+    open_test,
+    paired_difference,
+    reliability,
+    tempered,
+    within_noise,
+)
+from luthier.data import Dataset
+from luthier.errors import SealError
+
+rng = np.random.default_rng(0)
+Y = rng.integers(0, 2, 300)
+P = np.stack([1 - Y, Y], 1) * 0.2 + rng.dirichlet([1, 1], 300)
+P = P / P.sum(1, keepdims=True)
+V, W = rng.normal(size=300), rng.normal(size=300)
+
+
+@pytest.mark.parametrize(
+    ("name", "y", "prediction", "expected"),
+    [
+        ("accuracy", Y, P, oracle.accuracy_score(Y, P.argmax(1))),
+        ("log loss", Y, P, oracle.log_loss(Y, P)),
+        ("auc", Y, P, oracle.roc_auc_score(Y, P[:, 1])),
+        ("auc", Y, P.round(1), oracle.roc_auc_score(Y, P.round(1)[:, 1])),  # ties
+        ("rmse", V, W, oracle.root_mean_squared_error(V, W)),
+        ("mae", V, W, oracle.mean_absolute_error(V, W)),
+        ("r2", V, W, oracle.r2_score(V, W)),
+    ],
+)
+def test_metrics_equal_scikit_learn(name: str, y: np.ndarray, prediction: np.ndarray, expected: float) -> None:
+    found = measure(name, y, prediction)
+    assert found.value == pytest.approx(expected, rel=1e-12)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < found.value < found.high
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "rmse"])
+def test_intervals_cover_the_truth_as_often_as_they_say(metric: str) -> None:
+    draws, covered = np.random.default_rng(1), 0
+    for seed in range(200):
+        if metric == "accuracy":
+            right = draws.random(150) < 0.9
+            truth, found = 0.9, measure("accuracy", np.zeros(150, int), np.stack([right, ~right], 1) * 1.0, seed=seed)
+        else:
+            error = draws.normal(size=150)
+            truth, found = 1.0, measure("rmse", error, np.zeros(150), seed=seed)
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= truth <= found.high
+    # 95 % of 200 is 190; three standard errors are 9.2.
+    assert 180 <= covered <= 200
+
+
+def test_paired_differences_see_what_unpaired_intervals_hide() -> None:
+    y = rng.normal(size=400) * 10
+    one = y + rng.normal(size=400)
+    other = y + (one - y) * 1.05
+    found = paired_difference("rmse", y, one, other)
+    assert found.value > 0
+    assert not within_noise(found)
+    assert within_noise(paired_difference("rmse", y, one, y + rng.normal(size=400)))
+
+
+def test_temperature_recovers_the_one_that_was_applied() -> None:
+    g = np.random.default_rng(2)
+    logits = g.normal(size=(20_000, 3)) * 2
+    true = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    y = (true.cumsum(1) > g.random((20_000, 1))).argmax(1)
+    overconfident = tempered(true, 0.5)
+    assert fit_temperature(overconfident, y) == pytest.approx(2.0, rel=0.05)
+    assert reliability(tempered(overconfident, 2.0), y)["ece"] < reliability(overconfident, y)["ece"]
+
+
+def test_conformal_intervals_cover() -> None:
+    g = np.random.default_rng(3)
+    covered = [np.abs(g.normal(size=2000)) <= half_width(g.normal(size=100)) for _ in range(100)]
+    assert np.mean(covered) == pytest.approx(0.9, abs=0.015)
+
+
+def sealed() -> SealedTest:
+    return SealedTest(Dataset(torch.zeros(3, 1), torch.zeros(3, 0, dtype=torch.long), torch.ones(3)))
+
+
+def test_the_opening_is_written_before_the_rows_are_seen() -> None:
+    box, log = sealed(), []
+
+    def failing(kind: str, content: dict[str, object]) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        open_test(box, failing, purpose="x")
+    assert len(open_test(box, lambda kind, content: log.append((kind, content)), purpose="x")) == 3
+    assert log[0][0] == "opening"
+    with pytest.raises(SealError, match="opened before"):
+        open_test(box, lambda kind, content: None, purpose="again")
+
+
+def test_the_seal_cannot_be_walked_around() -> None:
+    box = sealed()
+    with pytest.raises(SealError):
+        box._open(object())
+    for escape in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(SealError):
+            escape(box)
+    assert "3 rows" in repr(box)
+
+
+def test_one_module_opens_the_seal_and_one_step_asks_for_it() -> None:
+    source = Path(luthier.__file__).parent
+    touching, asking = set(), set()
+    for path in source.rglob("*.py"):
+        names = {n.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)}
+        called = {
+            n.func.id
+            for n in ast.walk(ast.parse(path.read_text()))
+            if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        }
+        if {"_open", "_SealedTest__rows"} & names:
+            touching.add(path.name)
+        if "open_test" in called:
+            asking.add(path.name)
+    assert touching == {"seal.py"}
+    assert asking == {"judge.py"}
+
+
+def columns(rows: int, seed: int, shift: float = 0.0) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    g = np.random.default_rng(seed)
+    numbers = {f"n{i}": g.normal(shift if i == 0 else 0, 1, rows) for i in range(8)}
+    numbers["n7"][g.random(rows) < 0.1] = np.nan
+    return numbers, {"c": g.integers(0, 6, rows)}
+
+
+@pytest.mark.parametrize("rows", [30, 100, 1000])
+def test_drift_raises_no_false_alarm(rows: int) -> None:
+    numbers, codes = columns(2000, 0)
+    profile = Profile.of(numbers, codes, {"c": 6})
+    alarms = sum(any(row.drifted for row in drift(profile, *columns(rows, seed))) for seed in range(1, 201))
+    # The level is 1 % for all columns together; three standard errors above it in 200 samples are 6.
+    assert alarms <= 6
+
+
+def test_drift_sees_a_shift_and_names_the_column() -> None:
+    numbers, codes = columns(2000, 0)
+    profile = Profile.from_json(Profile.of(numbers, codes, {"c": 6}).to_json())
+    drifted = [row.column for row in drift(profile, *columns(500, 1, shift=1.0)) if row.drifted]
+    assert drifted == ["n0"]

@@ -1,0 +1,70 @@
+"""Plans: within the budget by their own costs, richer with more time, the same after TOML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luthier.errors import InputError
+from luthier.recipe import Asked, Budget, Script, read_script, write_script
+from luthier.recipe.plan import SHARES, Means, Problem, _shapes, make_plans
+
+
+def cost(members: int, width: int, depth: int) -> float:
+    return 1e-6 * members * width * depth
+
+
+@given(st.integers(20, 200_000), st.integers(32, 128), st.floats(1, 7200))
+def test_a_plan_fits_its_seconds(rows: int, width: int, seconds: float) -> None:
+    plans = make_plans(Problem(rows, width), Means(seconds, None), cost, lambda m, w, d: 3 * cost(m, w, d))
+    for plan, factor in ((plans.narrow, 1), (plans.wide, 3)):
+        for name in ("fit training", "fit validation", "seeds"):
+            stage, members = plan.stages[name], plan.members(name)
+            steps = sum(cost(members, w, d) for w, d in _shapes(plan, name)) * factor * stage.steps
+            if stage.halving and members >= 4:
+                steps *= 0.62
+            one = steps / stage.steps
+            assert steps <= seconds * SHARES[name] + one  # never less than one step
+
+
+def test_more_time_compares_more() -> None:
+    sizes = []
+    for seconds in (1, 30, 600, 7200):
+        plan = make_plans(Problem(5000, 64), Means(float(seconds), None), cost, cost).narrow
+        sizes.append(sum(plan.populations(name) * plan.members(name) for name in plan.stages))
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > sizes[0]
+
+
+def test_steps_are_shared_out() -> None:
+    plan = make_plans(Problem(1000, 64), Means(None, 5000), cost, cost).narrow
+    assert 0.6 * 5000 <= plan.total_steps <= 5000
+
+
+def test_rungs_keep_half_then_a_quarter() -> None:
+    plan = make_plans(Problem(1000, 64), Means(None, 100_000), cost, cost).narrow
+    stage = plan.fit_training
+    assert plan.rungs(stage, 18) == ((stage.steps * 2 // 5, 9), (stage.steps * 2 // 3, 5))
+    assert plan.rungs(plan.final, 5) == ()
+
+
+def test_a_script_survives_toml(tmp_path: Path) -> None:
+    plans = make_plans(Problem(1000, 64), Means(60.0, None), cost, cost)
+    script = Script(asked=Asked(source="x.csv", target="ü", columns={"a b": "text"}), plan=plans)
+    write_script(tmp_path / "recipe.toml", script)
+    assert read_script(tmp_path / "recipe.toml") == script
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("60s", 60), ("1.5m", 90), ("2h", 7200)])
+def test_budgets(text: str, seconds: float) -> None:
+    assert Budget.parse(text).seconds == seconds
+    assert Budget.parse(str(Budget.parse(text))) == Budget.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "0s", "0.5steps", "-1m", "5", "5 parsecs"])
+def test_budgets_that_are_none(text: str) -> None:
+    with pytest.raises(InputError):
+        Budget.parse(text)

@@ -1,0 +1,80 @@
+"""Model files: the same predictions after reading, and nothing but what was saved is read."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import luthier
+from luthier.errors import InputError
+from luthier.runs.screen import SilentScreen
+from luthier.saved import Model
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
+    g = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {"x": g.normal(size=120), "c": g.choice(["a", "b", "c"], 120), "y": g.choice(["no", "yes"], 120)}
+    )
+    run = tmp_path_factory.mktemp("bundle") / "run"
+    found = luthier.fit(frame, target="y", budget="60steps", run=run, screen=SilentScreen())
+    assert found is not None
+    return found
+
+
+FRAME = pl.DataFrame({"x": [0.1, None, 3.0], "c": ["a", "never seen", None]})
+
+
+def test_a_model_predicts_the_same_after_reading(result: luthier.Result, tmp_path: Path) -> None:
+    path = result.save(tmp_path / "m.luthier")
+    first, again = Model.load(path), luthier.load(path)
+    assert first.predict_proba(FRAME).equals(again.predict_proba(FRAME))
+    again.save(tmp_path / "twice.luthier")
+    assert (tmp_path / "twice.luthier").read_bytes() == path.read_bytes()
+
+
+def rewritten(path: Path, change: object) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(buffer, "w") as copy:
+        change(copy, {info.filename: whole.read(info) for info in whole.infolist()})  # type: ignore[operator]
+    return buffer.getvalue()
+
+
+def _all(copy: zipfile.ZipFile, entries: dict[str, bytes], **options: int) -> None:
+    for name, content in entries.items():
+        copy.writestr(name, content, **options)
+
+
+ATTACKS = {
+    "an extra entry": (lambda z, e: _all(z, {**e, "extra.py": b"print()"}), "not a model of Luthier"),
+    "a path outside": (lambda z, e: _all(z, {**e, "../../x": b""}), "not a model of Luthier"),
+    "an entry short": (lambda z, e: _all(z, {k: v for k, v in e.items() if k != "model.json"}), "not a model"),
+    "a newer format": (
+        lambda z, e: _all(z, {**e, "manifest.json": e["manifest.json"].replace(b'"format": 1', b'"format": 9')}),
+        "format that this version cannot read",
+    ),
+    "packed entries": (lambda z, e: _all(z, e, compress_type=zipfile.ZIP_DEFLATED), "packed or too large"),
+    "no checksums": (lambda z, e: _all(z, {**e, "manifest.json": b'{"format": 1}'}), "was changed after"),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_what_was_not_saved_is_not_read(result: luthier.Result, tmp_path: Path, name: str) -> None:
+    change, said = ATTACKS[name]
+    (tmp_path / "bad.luthier").write_bytes(rewritten(result.folder.bundle, change))
+    with pytest.raises(InputError, match=said):
+        Model.load(tmp_path / "bad.luthier")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
+def test_a_file_cut_short(result: luthier.Result, tmp_path: Path, keep: float) -> None:
+    content = result.folder.bundle.read_bytes()
+    (tmp_path / "short.luthier").write_bytes(content[: int(keep if keep > 1 else keep * len(content))])
+    with pytest.raises(InputError, match="not a whole model file"):
+        Model.load(tmp_path / "short.luthier")
