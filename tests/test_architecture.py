@@ -15,7 +15,7 @@ ROOMS = (
     *("data", "nets", "objective", "optimise", "population", "search", "diagnose", "assess"),
     *("saved", "recipe", "report", "runs", "classic", "labs", "studio", "cli"),
 )
-ORDER = {room: depth for depth, room in enumerate([*[""] * 1, *ROOMS])}
+ORDER = {room: depth for depth, room in enumerate(ROOMS)}
 LIMIT = 400
 
 
@@ -71,10 +71,7 @@ def test_imports_run_down_the_house(module: str) -> None:
 
 def test_no_import_cycles() -> None:
     graph = {module: {name for name in imports(path, module) if name != module} for module, path in modules().items()}
-    for (
-        module,
-        path,
-    ) in modules().items():  # importing a.b runs a/__init__ first; a package may import its parts
+    for module, path in modules().items():  # importing a.b runs a/__init__ first; a package may import its parts
         if path.name == "__init__.py":
             graph[module] = {name for name in graph[module] if module == "" or not name.startswith(f"{module}.")}
     done: set[str] = set()

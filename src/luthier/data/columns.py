@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -16,6 +17,7 @@ USED = ("number", "boolean", "category", "date")
 TRUE, FALSE = ("true", "yes", "t", "y", "on", "1"), ("false", "no", "f", "n", "off", "0")
 FEW_NUMBERS = 12  # integers with no more distinct values than this might be codes: it is said
 MOST_LEVELS = 200
+_OTHERWISE = {"number": "category", "category": "text"}  # the likeliest other kind; of the rest it is category
 DATE_FORMATS = (
     "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d",
     "%d.%m.%Y", "%d.%m.%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y",
@@ -32,10 +34,20 @@ class Column:
     reason: str
     date_format: str = ""
 
+    @property
+    def override(self) -> str:
+        """The option that takes the column as its likeliest other kind, quoted for a shell.
+
+        >>> Column("cut", "category", True, "few distinct values").override
+        '--column cut=text'
+        """
+        other = _OTHERWISE.get(self.kind, "category")
+        return "--column " + shlex.quote(f"{self.name}={other}")
+
     def sentence(self) -> str:
         """The inference, and how to override it."""
         what = self.kind if self.used else f"{self.kind}, dropped"
-        return f"`{self.name}`: {what}, because {self.reason}; override with --column {self.name}=KIND"
+        return f"`{self.name}`: {what}, because {self.reason}; override with {self.override}"
 
     def to_json(self) -> dict[str, Any]:
         """The column as plain JSON values."""

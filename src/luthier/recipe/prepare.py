@@ -144,7 +144,7 @@ def _say_what_was_inferred(read: Read, ledger: Ledger) -> None:
                 topic=f"column `{column.name}`",
                 chosen=column.kind if column.used else f"{column.kind}, dropped",
                 reason=column.reason,
-                override=f"--column '{column.name}=KIND'" if " " in column.name else f"--column {column.name}=KIND",
+                override=column.override,
             )
         )
     if not any(column.used for column in read.columns):

@@ -11,6 +11,7 @@ import numpy as np
 
 from luthier.population import Member, Schedule, Settings, confirm, range_test
 from luthier.recipe.evidence import by_setting, summary
+from luthier.recipe.plan import Stage
 from luthier.recipe.work import Trained, Work
 from luthier.records import Decision, Finding, Option
 from luthier.seeds import derive
@@ -85,20 +86,39 @@ def _range_test(work: Work, method: str, rule: str) -> dict[str, Any]:
 
 
 def fit_training(work: Work, method: str, rates: dict[str, float]) -> Setting:
-    """Populations over optimiser, width and depth, whose members differ in rate and schedule."""
+    """Populations over optimiser, width and depth, whose members differ in rate and schedule.
+
+    When none of them fits the training set, one more is tried that is wider, deeper and longer
+    (S4-21): step 4 has nothing to work on before the training set is fitted.
+    """
     plan = work.plan
     for rule in plan.rules:
         for depth in plan.depths:
             for width in plan.widths:
-                members = _members(work, method, (width,) * depth, rates[rule])
-                name = f"train-{rule}-{width}x{depth}"
-                work.train(name, "fit training", plan.fit_training, method, rule, members)
-    populations = [trained for trained in work.trained if trained.stage == "fit training"]
-    return _choose(work, populations) if populations else fallback(work, method, rates)
+                _train(work, method, rule, (width,) * depth, rates[rule], plan.fit_training)
+    populations = _populations(work)
+    if not populations:
+        return fallback(work, method, rates)
+    if not _is_fitted(populations) and plan.fit_training.seconds is not None:
+        best = min(populations, key=lambda trained: float(np.nanmin(trained.train_loss)))
+        larger = (2 * max(plan.widths),) * (max(plan.depths) + 1)
+        longer = plan.fit_training.model_copy(update={"steps": 2 * plan.fit_training.steps})
+        _train(work, method, best.rule, larger, rates[best.rule], longer)
+        populations = _populations(work)
+    return _choose(work, populations)
 
 
-def _members(work: Work, method: str, hidden: tuple[int, ...], rate: float) -> list[Member]:
-    spec, steps = work.spec(method, hidden), work.plan.fit_training.steps
+def _train(work: Work, method: str, rule: str, hidden: tuple[int, ...], rate: float, stage: Stage) -> None:
+    members = _members(work, method, hidden, rate, stage.steps)
+    work.train(f"train-{rule}-{hidden[0]}x{len(hidden)}", "fit training", stage, method, rule, members)
+
+
+def _populations(work: Work) -> list[Trained]:
+    return [trained for trained in work.trained if trained.stage == "fit training"]
+
+
+def _members(work: Work, method: str, hidden: tuple[int, ...], rate: float, steps: int) -> list[Member]:
+    spec = work.spec(method, hidden)
     return [
         Member(
             spec=spec,
@@ -122,34 +142,46 @@ def schedule_named(name: str, steps: int) -> Schedule:
 
 def fallback(work: Work, method: str, rates: dict[str, float]) -> Setting:
     """The setting to go on with when the time was up before anything was trained."""
-    rule = "adam"
-    member = _members(work, method, (work.plan.widths[0],), rates.get(rule, DEFAULT_RATES[rule]))[0]
+    rule, steps = "adam", work.plan.fit_training.steps
+    member = _members(work, method, (work.plan.widths[0],), rates.get(rule, DEFAULT_RATES[rule]), steps)[0]
     return Setting(method, rule, member, float("nan"), float("nan"))
 
 
 def _choose(work: Work, populations: list[Trained]) -> Setting:
     """Among the settings that fit the training set, the one with the lowest validation loss."""
-    best_by_population = {trained.name: trained.usable()[0] for trained in populations}
-    lowest_training = min(float(np.nanmin(trained.train_loss)) for trained in populations)
-    best = min(populations, key=lambda trained: trained.validation_loss[best_by_population[trained.name]])
-    index = best_by_population[best.name]
-    validation_loss = float(best.validation_loss[index])
-    _gate(work, lowest_training, validation_loss)
+    best = min(populations, key=lambda trained: trained.validation_loss[trained.usable()[0]])
+    index = best.usable()[0]
+    _gate(work, populations)
     _explain(work, populations, best, index)
-    return Setting(best.method, best.rule, best.members[index], validation_loss, float(best.train_loss[index]))
+    return Setting(
+        best.method,
+        best.rule,
+        best.members[index],
+        float(best.validation_loss[index]),
+        float(best.train_loss[index]),
+    )
 
 
-def _gate(work: Work, lowest_training: float, validation_loss: float) -> None:
-    """The training set counts as fitted when some member beats, on it, the best loss on validation.
+def _lowest_losses(populations: list[Trained]) -> tuple[float, float]:
+    """The lowest training loss, and the lowest validation loss, of all members."""
+    training = min(float(np.nanmin(trained.train_loss)) for trained in populations)
+    return training, min(float(np.nanmin(trained.validation_loss)) for trained in populations)
+
+
+def _is_fitted(populations: list[Trained]) -> bool:
+    """Whether some member beats, on the training rows, the best loss on the validation rows.
 
     Then the power to fit is there and the gap to validation is what is left to close; a network
     that cannot do better on rows it has seen than on new ones lacks capacity, time or signal.
     """
-    fitted = lowest_training <= validation_loss
-    evidence = {
-        "lowest_training_loss": round(lowest_training, 5),
-        "best_validation_loss": round(validation_loss, 5),
-    }
+    training, validation = _lowest_losses(populations)
+    return training <= validation
+
+
+def _gate(work: Work, populations: list[Trained]) -> None:
+    fitted = _is_fitted(populations)
+    training, validation = _lowest_losses(populations)
+    evidence = {"lowest_training_loss": round(training, 5), "best_validation_loss": round(validation, 5)}
     work.ledger.decide(
         Decision(
             step=3,
