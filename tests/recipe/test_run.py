@@ -50,6 +50,15 @@ def test_the_run_folder_is_complete(iris: luthier.Result) -> None:
     assert iris.history.height > 0
 
 
+def test_every_network_is_a_trial_of_the_study(iris: luthier.Result) -> None:
+    optuna = pytest.importorskip("optuna")
+    study = optuna.load_study(study_name=iris.path.name, storage=f"sqlite:///{iris.path / 'study.db'}")
+    trials = iris.scores["trials"]
+    assert [trial.user_attrs["label"] for trial in study.trials] == [trial["label"] for trial in trials]
+    assert study.best_value == min(trial["validation_loss"] for trial in trials if trial["status"] != "cut at rung")
+    assert all(trial.intermediate_values for trial in study.trials)
+
+
 def test_every_step_left_decisions(iris: luthier.Result) -> None:
     steps = {record["step"] for record in iris.ledger if record["kind"] == "decision"}
     assert steps == {0, 1, 2, 3, 4, 5}

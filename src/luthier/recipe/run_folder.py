@@ -76,6 +76,11 @@ class RunFolder:
         return self.path / "history"
 
     @property
+    def study(self) -> Path:
+        """Every network as a trial of an Optuna study."""
+        return self.path / "study.db"
+
+    @property
     def checkpoint(self) -> Path:
         """What an interrupted run needs to go on."""
         return self.path / "checkpoint"

@@ -38,6 +38,7 @@ from luthier.recipe import (
 from luthier.report import summary_lines, write_report
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
+from luthier.runs.study import write_study
 
 
 def fit(
@@ -164,6 +165,7 @@ def _finish(walk: Walk, screen: Screen) -> Result:
             status="cut" if walk.interrupted else "done", elapsed_s=round(walk.spending.spent(), 2)
         )
         write_report(walk.folder.path)
+        write_study(walk.folder)
     finally:
         screen.close()
     screen.event("done", result=_outcome(walk.folder), lines=summary_lines(walk.folder.path))

@@ -130,6 +130,8 @@ def _trials(work: Work) -> list[dict[str, Any]]:
         {
             "stage": trained.stage,
             "population": trained.name,
+            "member": i,
+            "inputs": trained.method,
             "label": member.label,
             "rule": trained.rule,
             "schedule": member.schedule.kind,

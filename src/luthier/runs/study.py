@@ -1,0 +1,91 @@
+"""Every network of a run as a trial of an Optuna study, so that `optuna-dashboard` reads it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from luthier import storage
+from luthier.recipe import RunFolder
+from luthier.report import Contents, read_contents
+
+MOST_POINTS = 20  # of each trial's learning curve; the whole curve lies in history/
+_PARAMETERS = ("rule", "schedule", "learning_rate", "width", "depth", "batch_norm", "l2", "inputs")
+
+
+def write_study(folder: RunFolder) -> Path | None:
+    """Write `study.db` into a judged run's folder; None where Optuna (extra `search`) is not installed.
+
+    The objective is the validation loss. A trial that lost at a rung is pruned, one whose loss was
+    not finite has failed; population, label, seed and status are attributes of the trial.
+    """
+    if importlib.util.find_spec("optuna") is None:
+        return None
+    with storage.explained(folder.study), tempfile.TemporaryDirectory(dir=folder.path, prefix=".study.") as scratch:
+        path = Path(scratch) / "study.db"
+        _write(path, read_contents(folder.path))
+        os.replace(path, folder.study)
+    return folder.study
+
+
+def _write(path: Path, run: Contents) -> None:
+    import optuna
+    from sqlalchemy import event
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    store = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    # The file is new and gets its name only when it is whole: nothing is gained by syncing each row.
+    event.listen(store.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
+    store.engine.dispose()
+    study = optuna.create_study(study_name=run.facts["name"], storage=store, direction="minimize")
+    study.add_trials([_trial(run, trial) for trial in run.scores["trials"]])
+    store.remove_session()
+    store.engine.dispose()
+
+
+def _trial(run: Contents, trial: dict[str, Any]) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+    from optuna.trial import TrialState, create_trial
+
+    parameters = {name: trial[name] for name in _PARAMETERS}
+    dropout = {f"dropout_{layer}": rate for layer, rate in enumerate(trial["dropout"], start=1)}
+    unit, positive = FloatDistribution(0.0, 1.0), FloatDistribution(1e-30, 1e30, log=True)
+    choices: dict[str, list[bool | int | float | str | None]] = {
+        "rule": ["sgd", "adam"],
+        "schedule": ["constant", "cosine", "restarts"],
+        "batch_norm": [False, True],
+        "inputs": ["standardise", "quantile", "piecewise"],
+    }
+    distributions = {
+        "learning_rate": positive,
+        "l2": unit,
+        "width": IntDistribution(0, 1_000_000),
+        "depth": IntDistribution(0, 1_000),
+        **{name: CategoricalDistribution(values) for name, values in choices.items()},
+        **dict.fromkeys(dropout, unit),
+    }
+    curve = _curve(run, trial)
+    loss = trial["validation_loss"]
+    state = TrialState.FAIL if loss is None else TrialState.COMPLETE
+    if trial["status"] == "cut at rung" and curve:
+        state = TrialState.PRUNED
+    return create_trial(
+        state=state,
+        value=loss,
+        params={**parameters, **dropout},
+        distributions=distributions,
+        user_attrs={name: trial[name] for name in ("population", "label", "stage", "seed", "status")},
+        intermediate_values=curve,
+    )
+
+
+def _curve(run: Contents, trial: dict[str, Any]) -> dict[int, float]:
+    history = run.histories.get(trial["population"])
+    if history is None:
+        return {}
+    rows = history.filter(history["member"] == trial["member"]).drop_nulls("validation_loss")
+    thinned = rows[:: max(1, -(-rows.height // MOST_POINTS))]
+    return dict(zip(thinned["step"].to_list(), thinned["validation_loss"].to_list(), strict=True))
