@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,8 +18,9 @@ import pytest
 
 import luthier
 from luthier.data import read_source
-from luthier.errors import InputError
+from luthier.errors import InputError, LuthierError
 from luthier.recipe import read_ledger
+from luthier.runs import predict_file
 from luthier.runs.screen import SilentScreen
 
 BUDGET = "400steps"
@@ -101,6 +104,40 @@ def test_a_killed_run_resumes_to_the_same_numbers(iris: luthier.Result, tmp_path
         file.write('{"kind": "decis')
     luthier.resume(run, screen=SilentScreen())
     assert numbers(run) == numbers(iris.path)
+
+
+@pytest.mark.parametrize("writes", [5, 30, 60])
+def test_a_full_disk_is_said_and_the_run_can_go_on(
+    iris: luthier.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    done = 0
+    really = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        nonlocal done
+        done += 1
+        if done > writes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        really(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("luthier.storage.os.fsync", fsync)
+        with pytest.raises(LuthierError, match="the disk is full"):
+            fit("iris", tmp_path / "full")
+    luthier.resume(tmp_path / "full", screen=SilentScreen())
+    assert numbers(tmp_path / "full") == numbers(iris.path)
+
+
+def test_a_file_is_predicted_in_pieces(iris: luthier.Result, tmp_path: Path) -> None:
+    table = tmp_path / "iris.csv"
+    read_source("iris").frame.write_csv(table)
+    for rows, name in ((7, "pieces.csv"), (1000, "whole.csv")):
+        assert predict_file(iris.path, str(table), tmp_path / name, rows=rows) == 150
+    pieces, whole = pl.read_csv(tmp_path / "pieces.csv"), pl.read_csv(tmp_path / "whole.csv")
+    assert pieces.select(pl.exclude("^probability_.*$")).equals(whole.select(pl.exclude("^probability_.*$")))
+    # float32: the products round differently in batches of another size
+    probabilities = [frame.select("^probability_.*$").to_numpy() for frame in (pieces, whole)]
+    np.testing.assert_allclose(*probabilities, atol=1e-6)
 
 
 def test_a_finished_run_is_handed_back(iris: luthier.Result) -> None:

@@ -15,6 +15,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#888888"
 RULE_COLOURS = {"adam": BLUE, "sgd": ORANGE}
 RULE_NAMES = {"adam": "Adam", "sgd": "SGD with momentum"}
 MARKS = {"constant": "circle", "cosine": "diamond", "restarts": "x"}
+RANGE_MARKS = {"minimum / 10": "circle", "steepest": "diamond", "valley": "triangle-up"}
 MANY_LABELS = 12
 
 
@@ -64,7 +65,11 @@ def draw_range(test: dict[str, Any]) -> go.Figure:
     for name, rate in test["rules"].items():
         nearest = min(known, key=lambda i: abs(test["rates"][i] / rate - 1))
         figure.add_scatter(
-            x=[rate], y=[test["losses"][nearest]], name=name, mode="markers", marker={"size": 10, "color": GREY}
+            x=[rate],
+            y=[test["losses"][nearest]],
+            name=name,
+            mode="markers",
+            marker={"size": 11, "color": GREY, "symbol": RANGE_MARKS.get(name, "circle")},
         )
     figure.add_vline(x=test["confirmed_rate"], line={"color": ORANGE, "dash": "dash"}, annotation_text="used")
     return figure
@@ -105,13 +110,35 @@ def draw_confusion(confusion: dict[str, Any]) -> go.Figure:
         zmin=0,
         zmax=1,
         colorscale=[[0, "rgba(0,114,178,0.03)"], [1, "rgba(0,114,178,1)"]],
-        text=[[str(count) if count else "" for count in row] for row in matrix],
-        texttemplate="%{text}" if few else None,
         hovertemplate="true %{y}, predicted %{x}: %{z:.1%}<extra></extra>",
         showscale=False,
     )
+    if few:
+        _write_counts(figure, confusion["matrix"], labels, shares, dark=True)
+        _write_counts(figure, confusion["matrix"], labels, shares, dark=False)
     figure.update_xaxes(type="category").update_yaxes(type="category", autorange="reversed")
     return figure.update_layout(height=420 if few else 620)
+
+
+def _write_counts(
+    figure: go.Figure, matrix: list[list[int]], labels: list[str], shares: list[list[float]], *, dark: bool
+) -> None:
+    """Counts on dark cells in white; those on pale cells take the colour of the page's text."""
+    cells = [
+        (labels[true], labels[predicted], count)
+        for true, row in enumerate(matrix)
+        for predicted, count in enumerate(row)
+        if count and (shares[true][predicted] > 0.5) == dark
+    ]
+    figure.add_scatter(
+        x=[predicted for _, predicted, _ in cells],
+        y=[true for true, _, _ in cells],
+        text=[str(count) for _, _, count in cells],
+        mode="text",
+        textfont={"color": "white"} if dark else None,
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
 def draw_predicted(points: dict[str, list[float]]) -> go.Figure:
@@ -133,14 +160,13 @@ def draw_calibration(calibration: dict[str, Any]) -> go.Figure:
     figure.add_scatter(
         x=[row["confidence"] for row in bins],
         y=[row["accuracy"] for row in bins],
-        mode="lines+markers",
+        mode="markers",
         name="test rows",
-        line={"color": BLUE},
-        marker={"size": [8 + 22 * (row["count"] / most) ** 0.5 for row in bins]},
+        marker={"color": BLUE, "size": [6 + 22 * (row["count"] / most) ** 0.5 for row in bins]},
         text=[f"{row['count']} rows" for row in bins],
         hovertemplate="confidence %{x:.2f}, accuracy %{y:.2f}, %{text}<extra></extra>",
     )
-    return figure.update_xaxes(range=[0, 1.02]).update_yaxes(range=[0, 1.05])
+    return figure.update_xaxes(range=[-0.03, 1.04]).update_yaxes(range=[-0.06, 1.08])
 
 
 def draw_baselines(scores: dict[str, Any]) -> go.Figure:

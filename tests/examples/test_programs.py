@@ -1,0 +1,61 @@
+"""The examples and the README's Python run as they are printed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(path: Path, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def test_the_readmes_python_runs(tmp_path: Path) -> None:
+    program = "\n".join(blocks("python"))
+    assert "import luthier" in program
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readmes_commands_run(tmp_path: Path) -> None:
+    """Every `luthier` line of the README, on a small table under the names that it uses."""
+    import polars as pl
+
+    from luthier.data import read_source
+
+    frame = read_source("diabetes").frame
+    frame = frame.rename({"progression": "price"}) if "progression" in frame.columns else frame
+    if "price" not in frame.columns:
+        frame = frame.rename({frame.columns[-1]: "price"})
+    frame.write_csv(tmp_path / "houses.csv")
+    frame.drop("price").write_csv(tmp_path / "new.csv")
+    frame.with_columns(pl.col("price") * 1.1).write_csv(tmp_path / "this-month.csv")
+    lines = [line.partition("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    commands = [shlex.split(line) for line in lines if line.startswith("luthier ")]
+    assert len(commands) >= 8
+    for number, command in enumerate(commands):
+        words = command[1:]
+        if words[0] == "fit" and "--target" in words:
+            words = [word for word in words if word not in ("--budget", "60s")]
+            words += ["--budget", "60steps", *(["--run", "again"] if number else [])]
+        if "--config" in words:
+            words += ["--run", "repeated"]
+        words = [word for word in words if word != "--open"]  # no browser to open in a test
+        done = subprocess.run([sys.executable, "-m", "luthier", *words], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, f"{words}: {done.stderr}"
+    assert (tmp_path / "out.csv").exists()
