@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from luthier.nets import DenseSpec
 from luthier.objective import LOSSES, mean_gradient
+from luthier.optimise import RULES
 from luthier.population import Batch, Member, Part, Schedule, Settings, Snapshot, Stack, train
 from luthier.population.stack import fresh_buffers, fresh_parameters, views
 from luthier.seeds import torch_generator
@@ -44,7 +45,11 @@ OPTIONS = {
     "dropout": {"member": {"dropout": (0.2, 0.5)}},
     "l2": {"member": {"l2": 0.7}},
     "weight decay": {"member": {"weight_decay": 0.01}},
+    "l1": {"member": {"l1": 0.7}},
     "clip": {"member": {"clip_norm": 0.1}},
+    "clip by value": {"member": {"clip_value": 0.02}},
+    "plateau": {"member": {"schedule": Schedule("plateau", decay=0.5, period=1)}},
+    "one cycle": {"member": {"schedule": Schedule("one-cycle")}},
     "cosine": {"member": {"schedule": Schedule("cosine", warmup=3)}},
     "restarts": {"member": {"schedule": Schedule("restarts", period=5, multiplier=2.0)}},
     "batch norm and dropout": {"spec": {"batch_norm": True}, "member": {"dropout": (0.3, 0.3)}},
@@ -102,7 +107,7 @@ def test_rules_equal_torch_optim_over_200_steps(rule: str) -> None:
         optimiser = (
             torch.optim.SGD([flat], lr=member.learning_rate, momentum=member.momentum)
             if rule == "sgd"
-            else torch.optim.Adam([flat], lr=member.learning_rate, betas=member.betas, eps=member.epsilon)
+            else torch.optim.Adam([flat], lr=member.learning_rate, betas=member.betas, eps=1e-8)
         )
         for step in range(200):
             order = torch.randperm(ROWS, generator=torch_generator(0, "order", step))
@@ -115,8 +120,10 @@ def test_rules_equal_torch_optim_over_200_steps(rule: str) -> None:
         torch.testing.assert_close(outcome.parameters[k], flat.detach()[0], rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("rule", ["sgd", "adam"])
-@pytest.mark.parametrize("option", OPTIONS)
+PAIRS = [(option, rule) for option in OPTIONS for rule in RULES if option == "plain" or rule in ("sgd", "adam")]
+
+
+@pytest.mark.parametrize(("option", "rule"), PAIRS)
 def test_a_member_does_not_depend_on_its_company(option: str, rule: str) -> None:
     part, everyone, chosen = data("softmax"), members(option), settings(rule=rule)
     together = train(everyone, part, part, chosen)
@@ -170,8 +177,7 @@ class Kept:
         self.saved.append(snapshot)
 
 
-@pytest.mark.parametrize("rule", ["sgd", "adam"])
-@pytest.mark.parametrize("step", [1, 5, 11, 17, 22])
+@pytest.mark.parametrize(("step", "rule"), [(11, rule) for rule in RULES] + [(s, "adam") for s in (1, 5, 17, 22)])
 def test_resume_from_any_step_is_bit_exact(step: int, rule: str) -> None:
     part, everyone = data("softmax"), members("batch norm and dropout")
     chosen = settings(rule=rule, rungs=((10, 2),), dtype=torch.float32)
@@ -205,6 +211,39 @@ def test_early_stopping_waits_for_its_patience_and_its_tolerance() -> None:
     assert outcome.status == ["early stopped", "finished"]
     # The first evaluation sets the reference; three more without improvement end it.
     assert outcome.history.to_frame().filter(member=0).height == 4
+
+
+def test_a_rate_falls_when_its_member_stalls_and_only_then() -> None:
+    """As `torch.optim.lr_scheduler.ReduceLROnPlateau` with the same losses."""
+    part = data("softmax")
+    schedule = Schedule("plateau", decay=0.5, period=3)
+    both = [Member(spec(), seed=k, learning_rate=rate, schedule=schedule) for k, rate in enumerate((0.0, 1.0))]
+    found = train(both, part, part, settings(steps=120)).history.to_frame()
+    assert found.filter(member=0)["learning_rate"].unique().to_list() == [0.0]
+    rows = found.filter(member=1)
+    optimiser = torch.optim.SGD([torch.zeros(1)], 1.0)
+    oracle = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=2, threshold=0.0)
+    for loss, rate in zip(rows["validation_loss"], rows["learning_rate"], strict=True):
+        assert rate == optimiser.param_groups[0]["lr"]
+        oracle.step(loss)
+    assert optimiser.param_groups[0]["lr"] < 1
+
+
+def test_l1_pulls_weights_towards_zero_and_leaves_biases() -> None:
+    part = data("mse")
+    free = Member(spec("mse", hidden=(), embeddings=()), seed=0, learning_rate=0.002)
+    bound = replace(free, l1=float(ROWS))
+    outcome = train([free, bound], part, None, settings("mse", rule="sgd", steps=3000, batch_size=ROWS))
+    sizes = [outcome.state_dict(k)["layers.0.weight"].abs().sum().item() for k in range(2)]
+    assert sizes[1] < 0.7 * sizes[0]
+    # The optimum of a penalised least-squares fit: |gradient of the loss| = lambda / n on weights, 0 on the bias.
+    state = outcome.state_dict(1)
+    W, b = state["layers.0.weight"][0], state["layers.0.bias"][0]
+    residual = part.features @ W + b - part.targets
+    assert (2 * residual.mean()).abs() < 1e-2
+    active = W.abs() > 0.05
+    gradient = 2 * (residual.unsqueeze(1) * part.features).mean(0)
+    torch.testing.assert_close(gradient[active], -W[active].sign(), atol=0.05, rtol=0)
 
 
 def test_a_cut_leaves_the_best_so_far() -> None:

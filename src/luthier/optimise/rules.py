@@ -2,7 +2,10 @@
 
 P parameters, G gradients [M, P]; every hyper-parameter is [M, 1]. A rule is a pair: `init` makes its
 state, `update` changes parameters and state in place (the state's tensors are buffers that live as
-long as the training). Step numbers start at 1.
+long as the training). Step numbers start at 1: at 0 the bias correction would divide by zero (S2-24).
+
+With the same numbers each rule takes the steps of its `torch.optim` counterpart; the defaults of
+`epsilon` and `smoothing` are PyTorch's too. The documents' epsilon, 1e-7, is a member's option.
 """
 
 from __future__ import annotations
@@ -15,47 +18,162 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 Hyper = Mapping[str, Tensor]
+# From this many parameters on, one pass over memory for each member beats many passes over the stack.
+FUSED_FROM = 4096
+NADAM_DECAY = 0.004  # how fast NAdam's momentum warms up (Dozat, 2016)
 
 
 class Rule(NamedTuple):
-    """How parameters follow their gradients."""
+    """How parameters follow their gradients; `epsilon` and `smoothing` are used where a member names none."""
 
     init: Callable[[Tensor], State]
     update: Callable[[Tensor, Tensor, State, Hyper, int], None]
+    epsilon: float = 1e-8
+    smoothing: float = 0.99
 
 
-def _sgd_init(P: Tensor) -> State:
-    return {"velocity": torch.zeros_like(P)}
+def _state(*names: str) -> Callable[[Tensor], State]:
+    return lambda P: {name: torch.zeros_like(P) for name in names}
 
 
-def _sgd_update(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+def _sgd(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
     """v = momentum v + g; w -= rate v (S2-15 with its sign mended)."""
     velocity = state["velocity"]
     velocity.mul_(hyper["momentum"]).add_(G)
     P.addcmul_(velocity, hyper["rate"], value=-1)
 
 
-def _adam_init(P: Tensor) -> State:
-    return {"mean": torch.zeros_like(P), "square": torch.zeros_like(P), "scratch": torch.empty_like(P)}
+def _nesterov(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+    """v = momentum v + g; w -= rate (g + momentum v) (S2-18, its velocity divided by the rate)."""
+    velocity = state["velocity"]
+    velocity.mul_(hyper["momentum"]).add_(G)
+    P.addcmul_(torch.addcmul(G, velocity, hyper["momentum"]), hyper["rate"], value=-1)
 
 
-def _adam_update(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+def _nesterov_velocity(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+    """old = v; v = momentum v - rate g; w += (1 + momentum) v - momentum old (S2-17).
+
+    The rate is inside the velocity, so a schedule acts on what is still to come; at a constant rate
+    the steps are those of `nesterov`.
+    """
+    velocity, momentum = state["velocity"], hyper["momentum"]
+    P.addcmul_(velocity, momentum, value=-1)
+    velocity.mul_(momentum).addcmul_(G, hyper["rate"], value=-1)
+    P.addcmul_(velocity, 1 + momentum)
+
+
+def _adagrad(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+    """s += g^2; w -= rate g / (sqrt(s) + epsilon) (S2-20, with the root)."""
+    square = state["square"].addcmul_(G, G)
+    P.addcdiv_(G * hyper["rate"], square.sqrt().add_(hyper["epsilon"]), value=-1)
+
+
+def _rmsprop(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+    """s = smoothing s + (1 - smoothing) g^2; w -= rate g / (sqrt(s) + epsilon) (S2-21)."""
+    square = _follow_square(state["square"], G, hyper["smoothing"])
+    P.addcdiv_(G * hyper["rate"], square.sqrt().add_(hyper["epsilon"]), value=-1)
+
+
+def _adam(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
     """Moments with bias correction, epsilon outside the root (S2-24)."""
-    mean, square, scratch = state["mean"], state["square"], state["scratch"]
+    if P.shape[1] >= FUSED_FROM and P.device.type == "cpu":
+        _adam_fused(P, G, state, hyper, step)
+        return
     beta1, beta2 = hyper["beta1"], hyper["beta2"]
-    mean.lerp_(G, (1 - beta1).expand_as(G))
-    torch.mul(G, G, out=scratch)
-    square.lerp_(scratch, (1 - beta2).expand_as(G))
-    torch.sqrt(square, out=scratch)
-    scratch.mul_((1 - beta2**step).rsqrt()).add_(hyper["epsilon"])
-    torch.div(mean, scratch, out=scratch)
-    P.addcmul_(scratch, hyper["rate"] / (1 - beta1**step), value=-1)
+    mean = state["mean"].lerp_(G, (1 - beta1).expand_as(G))
+    square = _follow_square(state["square"], G, beta2)
+    divisor = square.sqrt().mul_((1 - beta2**step).rsqrt()).add_(hyper["epsilon"])
+    P.addcmul_(mean / divisor, hyper["rate"] / (1 - beta1**step), value=-1)
 
 
-RULES: dict[str, Rule] = {"sgd": Rule(_sgd_init, _sgd_update), "adam": Rule(_adam_init, _adam_update)}
+def _adam_fused(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+    """The same in one pass over each member's memory, with the kernel of `torch.optim.Adam(fused=True)`."""
+    number = torch.tensor(float(step))
+    names = ("rate", "beta1", "beta2", "epsilon")
+    columns = zip(*(hyper[name].flatten().tolist() for name in names), strict=True)
+    for m, (rate, beta1, beta2, epsilon) in enumerate(columns):
+        torch._fused_adam_(
+            [P[m]],
+            [G[m]],
+            [state["mean"][m]],
+            [state["square"][m]],
+            [],
+            [number],
+            lr=rate,
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=0.0,
+            eps=epsilon,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+def _adam_uncorrected(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+    """Moments as they are: the first steps are larger than the rate (S2-23)."""
+    mean = state["mean"].lerp_(G, (1 - hyper["beta1"]).expand_as(G))
+    square = _follow_square(state["square"], G, hyper["beta2"])
+    P.addcdiv_(mean * hyper["rate"], square.sqrt().add_(hyper["epsilon"]), value=-1)
+
+
+def _adadelta(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+    """Steps in the parameters' own units: rms of past steps over rms of gradients (Zeiler, 2012)."""
+    epsilon, smoothing = hyper["epsilon"], hyper["smoothing"]
+    square = _follow_square(state["square"], G, smoothing)
+    change = (state["change"] + epsilon).sqrt_().div_((square + epsilon).sqrt_()).mul_(G)
+    _follow_square(state["change"], change, smoothing)
+    P.addcmul_(change, hyper["rate"], value=-1)
+
+
+def _adamax(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+    """Adam with the largest recent gradient in place of the second moment (Kingma and Ba, 2015)."""
+    mean = state["mean"].lerp_(G, (1 - hyper["beta1"]).expand_as(G))
+    largest = state["largest"].mul_(hyper["beta2"])
+    torch.maximum(largest, G.abs().add_(hyper["epsilon"]), out=largest)
+    P.addcdiv_(mean * (hyper["rate"] / (1 - hyper["beta1"] ** step)), largest, value=-1)
+
+
+def _nadam(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+    """Adam that looks ahead along its momentum, which warms up (Dozat, 2016)."""
+    beta1, beta2, rate = hyper["beta1"], hyper["beta2"], hyper["rate"]
+    now, following = (beta1 * (1 - 0.5 * 0.96 ** (t * NADAM_DECAY)) for t in (step, step + 1))
+    product = state["product"].mul_(now)
+    mean = state["mean"].lerp_(G, (1 - beta1).expand_as(G))
+    square = _follow_square(state["square"], G, beta2)
+    divisor = square.div(1 - beta2**step).sqrt_().add_(hyper["epsilon"])
+    P.addcdiv_(G * (rate * (1 - now) / (1 - product)), divisor, value=-1)
+    P.addcdiv_(mean * (rate * following / (1 - product * following)), divisor, value=-1)
+
+
+def _nadam_state(P: Tensor) -> State:
+    return {**_state("mean", "square")(P), "product": torch.ones_like(P[:, :1])}
+
+
+def _follow_square(average: Tensor, values: Tensor, memory: Tensor) -> Tensor:
+    """Move an average of squares [M, P] in place: memory times the old, the rest from the new values."""
+    return average.mul_(memory).addcmul_(values * (1 - memory), values)
+
+
+RULES: dict[str, Rule] = {
+    "sgd": Rule(_state("velocity"), _sgd),
+    "nesterov": Rule(_state("velocity"), _nesterov),
+    "nesterov-velocity": Rule(_state("velocity"), _nesterov_velocity),
+    "adagrad": Rule(_state("square"), _adagrad, epsilon=1e-10),
+    "rmsprop": Rule(_state("square"), _rmsprop, smoothing=0.99),
+    "adam": Rule(_state("mean", "square"), _adam),
+    "adam-uncorrected": Rule(_state("mean", "square"), _adam_uncorrected),
+    "adadelta": Rule(_state("square", "change"), _adadelta, epsilon=1e-6, smoothing=0.9),
+    "adamax": Rule(_state("mean", "largest"), _adamax),
+    "nadam": Rule(_nadam_state, _nadam),
+}
 
 
 def clip_by_norm(G: Tensor, limit: Tensor) -> None:
     """Scale each member's gradient [M, P] in place so that its norm is at most its `limit` [M, 1] (S4-41)."""
     norms = torch.linalg.vector_norm(G, dim=1, keepdim=True)
     G.mul_((limit / norms.clamp_min(torch.finfo(G.dtype).tiny)).clamp_max(1.0))
+
+
+def clip_by_value(G: Tensor, limit: Tensor) -> None:
+    """Cut each entry of a member's gradient [M, P] in place to its member's `limit` [M, 1] (S4-41)."""
+    torch.minimum(torch.maximum(G, -limit, out=G), limit, out=G)

@@ -5,42 +5,88 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
+
+from luthier.errors import ConfigError, nearest
+
+KINDS = ("constant", "cosine", "restarts", "exponential", "staircase", "inverse", "linear", "one-cycle", "plateau")
+# One cycle (Smith, 2018), with PyTorch's defaults: start at 1/25, rise for 30 %, end 10,000 times lower.
+ONE_CYCLE_START, ONE_CYCLE_RISE, ONE_CYCLE_FALL = 1 / 25, 0.3, 1e4
 
 
 @dataclass(frozen=True)
 class Schedule:
     """What a member's base rate is multiplied with at each step.
 
-    `constant`; `cosine` from 1 to 0 over the training (S4-16); `restarts`: cosine cycles of `period`
-    steps, each `multiplier` times as long as the one before, the rate back at its base at the start
-    of each (S4-17). `warmup` steps rise linearly to 1 first.
+    With k for `decay`, T for `period` and t the step:
+
+    - `constant`: 1;
+    - `cosine`: from 1 to 0 over the training (S4-16);
+    - `restarts`: cosine cycles of T steps, each `multiplier` times as long as the one before, the
+      rate back at its base at the start of each (S4-17);
+    - `exponential`: k^(t/T) (S4-13); `staircase`: k^floor(t/T) (S4-14); `inverse`: 1 / (1 + k t/T) (S0-39);
+    - `linear`: from 1 to 0 over the training;
+    - `one-cycle`: from 1/25 up to 1 and down to nearly nothing, along cosines;
+    - `plateau`: times k after T evaluations without a lower validation loss, each member by its own (S4-15).
+
+    `warmup` steps rise linearly to 1 first.
 
     >>> [round(Schedule("cosine").factor(t, 10), 3) for t in range(0, 11, 5)]
     [1.0, 0.5, 0.0]
     >>> Schedule("restarts", period=4).factor(4, 8)
     1.0
+    >>> Schedule("staircase", decay=0.5, period=10).factor(25, 100)
+    0.25
     """
 
-    kind: Literal["constant", "cosine", "restarts"] = "constant"
+    kind: str = "constant"
     warmup: int = 0
-    period: int = 0
+    period: int = 1
     multiplier: float = 1.0
+    decay: float = 0.1
+
+    def __post_init__(self) -> None:
+        mistakes = []
+        if self.kind not in KINDS:
+            hint = nearest(self.kind, KINDS)
+            mistakes.append(f"schedule '{self.kind}' is not one of {', '.join(KINDS)}; {hint}".rstrip("; "))
+        if self.period < 1 or self.warmup < 0 or self.multiplier <= 0 or self.decay <= 0:
+            mistakes.append(
+                "a schedule's period is at least 1, its warm-up at least 0, its multiplier and decay above 0; got "
+                f"period {self.period}, warmup {self.warmup}, multiplier {self.multiplier:g}, decay {self.decay:g}"
+            )
+        if mistakes:
+            raise ConfigError(mistakes)
 
     def factor(self, step: int, total: int) -> float:
-        """The multiplier at `step` (from 0) of a training of `total` steps."""
+        """The multiplier at `step` (from 0) of a training of `total` steps; 1 for a plateau not yet met."""
         if step < self.warmup:
             return (step + 1) / self.warmup
-        step, total = step - self.warmup, max(1, total - self.warmup)
-        if self.kind == "constant":
-            return 1.0
-        if self.kind == "cosine":
-            return _half_cosine(step / total)
-        length = max(1.0, float(self.period))
-        while step >= length:
-            step -= round(length)
+        t, total = step - self.warmup, max(1, total - self.warmup)
+        match self.kind:
+            case "cosine":
+                return _half_cosine(t / total)
+            case "linear":
+                return max(0.0, 1 - t / total)
+            case "exponential":
+                return float(self.decay ** (t / self.period))
+            case "staircase":
+                return float(self.decay ** (t // self.period))
+            case "inverse":
+                return 1 / (1 + self.decay * t / self.period)
+            case "one-cycle":
+                return _one_cycle(t, total)
+            case "restarts":
+                return self._restarted(t)
+            case _:
+                return 1.0
+
+    def _restarted(self, t: int) -> float:
+        length = float(self.period)
+        while t >= length:
+            t -= round(length)
             length = max(1.0, length * self.multiplier)
-        return _half_cosine(step / length)
+        return _half_cosine(t / length)
 
     def to_json(self) -> dict[str, Any]:
         """The schedule as plain JSON values."""
@@ -54,3 +100,11 @@ class Schedule:
 
 def _half_cosine(share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+
+def _one_cycle(t: int, total: int) -> float:
+    top = ONE_CYCLE_RISE * total - 1
+    if t <= top:
+        return 1 + (ONE_CYCLE_START - 1) * _half_cosine(t / top)
+    end = ONE_CYCLE_START / ONE_CYCLE_FALL
+    return end + (1 - end) * _half_cosine((t - top) / max(1.0, total - 1 - top))

@@ -15,10 +15,12 @@ from luthier.optimise import Schedule
 class Member:
     """One network to be trained.
 
-    `dropout` is the probability to drop, one for each hidden layer (none: no dropout). `l2` is the
-    documents' lambda: the penalty is lambda / (2 n) times the sum of squared weights, n training
-    rows, biases left out (S1-86). `weight_decay` is decoupled: each step also shrinks the weights
-    by rate times decay.
+    `dropout` is the probability to drop, one for each hidden layer (none: no dropout). `l2` and `l1`
+    are the documents' lambda, n training rows: the penalty is lambda / (2 n) times the sum of squared
+    weights (S1-86), or lambda / n times the sum of their sizes, with sgn(0) = 0 (S1-94); biases are
+    left out. `weight_decay` is decoupled: each step also shrinks the weights by rate times decay
+    (with Adam that is AdamW). `epsilon` and `smoothing` (RMSProp's and Adadelta's memory) are the
+    rule's own where they are None. A gradient is cut by value first, then by norm.
     """
 
     spec: DenseSpec
@@ -27,11 +29,14 @@ class Member:
     schedule: Schedule = field(default_factory=Schedule)
     momentum: float = 0.9
     betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = 1e-8
+    epsilon: float | None = None
+    smoothing: float | None = None
     l2: float = 0.0
+    l1: float = 0.0
     weight_decay: float = 0.0
     dropout: tuple[float, ...] = ()
     clip_norm: float = inf
+    clip_value: float = inf
     label: str = ""
 
     @property
@@ -41,13 +46,12 @@ class Member:
 
     def to_json(self) -> dict[str, Any]:
         """The member as plain JSON values; an infinite clip becomes None."""
-        value = asdict(self)
-        return {**value, "clip_norm": None if self.clip_norm == inf else self.clip_norm}
+        return {name: None if value == inf else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Member:
         """The member that `to_json` gave."""
-        clip = value["clip_norm"]
+        clips = {name: inf if value[name] is None else value[name] for name in ("clip_norm", "clip_value")}
         return cls(
             **{
                 **value,
@@ -55,6 +59,6 @@ class Member:
                 "schedule": Schedule.from_json(value["schedule"]),
                 "betas": tuple(value["betas"]),
                 "dropout": tuple(value["dropout"]),
-                "clip_norm": inf if clip is None else clip,
+                **clips,
             }
         )

@@ -6,12 +6,13 @@ M members alive, B batch, S steps, P parameters.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 import torch
 from torch import Tensor
 
 from luthier.objective import LOSSES, mean_gradient, mean_loss
-from luthier.optimise import RULES, clip_by_norm
+from luthier.optimise import RULES, clip_by_norm, clip_by_value
 from luthier.population.member import Member
 from luthier.population.settings import Part, Settings
 from luthier.population.stack import Batch, Masks, Stack, fresh_buffers, fresh_parameters, weight_mask
@@ -54,20 +55,25 @@ class Population:
             "momentum": column([member.momentum for member in members]),
             "beta1": column([member.betas[0] for member in members]),
             "beta2": column([member.betas[1] for member in members]),
-            "epsilon": column([member.epsilon for member in members]),
+            "epsilon": column([_or(member.epsilon, self.rule.epsilon) for member in members]),
+            "smoothing": column([_or(member.smoothing, self.rule.smoothing) for member in members]),
         }
         self.rates = torch.tensor(
             [[m.learning_rate * m.schedule.factor(step, total) for m in members] for step in range(total)],
             dtype=dtype,
         ).unsqueeze(2)  # [S, M, 1]
-        self._l2 = self._decay = self._clip = None
         mask = weight_mask(self.stack.spec, dtype)
+        self._l2 = self._l1 = self._decay = self._clip_norm = self._clip_value = None
         if any(member.l2 for member in members):
             self._l2 = column([member.l2 / self.rows for member in members]) * mask
+        if any(member.l1 for member in members):
+            self._l1 = column([member.l1 / self.rows for member in members]) * mask
         if any(member.weight_decay for member in members):
             self._decay = column([member.weight_decay for member in members]) * mask
-        if any(member.clip_norm != float("inf") for member in members):
-            self._clip = column([member.clip_norm for member in members])
+        if any(member.clip_norm != inf for member in members):
+            self._clip_norm = column([member.clip_norm for member in members])
+        if any(member.clip_value != inf for member in members):
+            self._clip_value = column([member.clip_value for member in members])
 
     def step(self, batch: Batch, number: int, rates: Tensor) -> Tensor:
         """One update of every member with its own rate [M, 1]; returns the losses [M] before it.
@@ -81,8 +87,12 @@ class Population:
         stack.backward(batch, mean_gradient(loss.residual(Z, batch.targets), batch.weights), kept, masks)
         if self._l2 is not None:
             stack.gradients.addcmul_(self._l2, stack.parameters)
-        if self._clip is not None:
-            clip_by_norm(stack.gradients, self._clip)
+        if self._l1 is not None:
+            stack.gradients.addcmul_(self._l1, stack.parameters.sign())
+        if self._clip_value is not None:
+            clip_by_value(stack.gradients, self._clip_value)
+        if self._clip_norm is not None:
+            clip_by_norm(stack.gradients, self._clip_norm)
         if self._decay is not None:
             stack.parameters.addcmul_(stack.parameters, self._decay * rates, value=-1)
         self.rule.update(stack.parameters, stack.gradients, self.rule_state, {**self.hyper, "rate": rates}, number)
@@ -111,6 +121,10 @@ class Population:
         self._use(Stack(self.stack.spec, self.stack.parameters[index], self.stack.buffers[index]))
         self.rule_state = {name: value[index] for name, value in self.rule_state.items()}
         self._set_hyper()
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
 
 
 class Batches:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from luthier.objective import LOSSES, mean_loss, score_rows
 from luthier.population.history import History
@@ -48,7 +49,7 @@ def train(
             run.retire(range(len(run.alive)), CUT)
             break
         batch = run.batches.at(run.done)
-        run.losses += run.population.step(batch, run.done + 1, run.population.rates[run.done])
+        run.losses += run.population.step(batch, run.done + 1, run.rates())
         run.done += 1
         if run.done % settings.evaluate_every == 0 or run.done == settings.steps:
             run.evaluate(on_evaluation)
@@ -80,20 +81,30 @@ class _Run:
         self.best[0], self.best[3] = np.inf, 0
         self.reference = np.full(count, np.inf)  # the loss that early stopping must improve on
         self.waited = np.zeros(count, dtype=int)
+        self.lowest, self.stalled = np.full(count, np.inf), np.zeros(count, dtype=int)  # of "plateau" schedules
+        self.drops = np.ones(count)
         self.parameters = self.population.stack.parameters.clone()
         self.buffers = self.population.stack.buffers.clone()
+
+    def rates(self) -> Tensor:
+        """The rates [M, 1] of the next step."""
+        rates = self.population.rates[min(self.done, self.settings.steps - 1)]
+        if (self.drops == 1).all():
+            return rates
+        return rates * torch.from_numpy(self.drops[self.alive]).to(rates.dtype).unsqueeze(1)
 
     def evaluate(self, watch: Callable[[Evaluation], None] | None) -> None:
         """Measure all members alive, keep what is best, and let go of who diverged, stalled or lost."""
         train_loss = (self.losses / max(1, self.done - self.since)).double().numpy()
         self.losses, self.since = torch.zeros(len(self.alive), dtype=self.settings.dtype), self.done
         loss, score = self._validate(train_loss)
-        rates = self.population.rates[self.done - 1, :, 0].tolist()
+        rates = (self.population.rates[self.done - 1, :, 0].double().numpy() * self.drops[self.alive]).tolist()
         epoch = self.done / self.batches.epoch_steps
         for place, i in enumerate(self.alive):
             row = (self.members[i].label, self.done, epoch, rates[place])
             self.history.append(i, *row, float(train_loss[place]), float(loss[place]), float(score[place]))
         self._keep_best(loss, score, train_loss)
+        self._drop_rates(loss)
         if watch is not None and np.isfinite(loss).any():
             top = int(np.nanargmin(loss))
             watch(
@@ -130,6 +141,19 @@ class _Run:
             target = torch.from_numpy(alive[better])
             self.parameters[target] = self.population.stack.parameters[source]
             self.buffers[target] = self.population.stack.buffers[source]
+
+    def _drop_rates(self, loss: np.ndarray) -> None:
+        """Multiply the rate of a member whose loss has not fallen for its schedule's period of evaluations."""
+        for place, i in enumerate(self.alive):
+            schedule = self.members[i].schedule
+            if schedule.kind != "plateau":
+                continue
+            lower = loss[place] < self.lowest[i]
+            self.lowest[i] = loss[place] if lower else self.lowest[i]
+            self.stalled[i] = 0 if lower else self.stalled[i] + 1
+            if self.stalled[i] == schedule.period:
+                self.drops[i] *= schedule.decay
+                self.stalled[i] = 0
 
     def _let_go(self, finite: np.ndarray) -> None:
         alive = np.array(self.alive)
@@ -189,6 +213,9 @@ class _Run:
             "best": torch.from_numpy(self.best),
             "reference": torch.from_numpy(self.reference),
             "waited": torch.from_numpy(self.waited),
+            "lowest": torch.from_numpy(self.lowest),
+            "stalled": torch.from_numpy(self.stalled),
+            "drops": torch.from_numpy(self.drops),
             "best_parameters": self.parameters,
             "best_buffers": self.buffers,
             "generators": torch.stack([generator.get_state() for generator in population.generators]),
@@ -220,6 +247,9 @@ class _Run:
         self.losses = tensors["losses"].clone()
         self.best, self.reference = tensors["best"].numpy().copy(), tensors["reference"].numpy().copy()
         self.waited = tensors["waited"].numpy().copy()
+        self.lowest, self.stalled, self.drops = (
+            tensors[name].numpy().copy() for name in ("lowest", "stalled", "drops")
+        )
         self.parameters, self.buffers = tensors["best_parameters"].clone(), tensors["best_buffers"].clone()
         self.history = History([list(row) for row in facts["history"]])
         self.findings = [Finding(**finding) for finding in facts["findings"]]

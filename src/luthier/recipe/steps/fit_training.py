@@ -137,7 +137,7 @@ def schedule_named(name: str, steps: int) -> Schedule:
     """The planned form of a schedule: three restarts in a training, each half as long again (S4-17)."""
     if name == "restarts":
         return Schedule("restarts", period=max(1, round(steps / 4.75)), multiplier=1.5)
-    return Schedule(name)  # type: ignore[arg-type]
+    return Schedule(name)
 
 
 def fallback(work: Work, method: str, rates: dict[str, float]) -> Setting:
