@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from luthier.nets.activations import ACTIVATIONS, Activation
+from luthier.nets.activations import ACTIVATIONS, Activation, add_activation
 from luthier.nets.dense import NORM_EPSILON, NORM_MEMORY, DenseNet, build
-from luthier.nets.initialise import INITIALISERS, initial_parameters
+from luthier.nets.initialise import INITIALISERS
 from luthier.nets.spec import DenseSpec
 
 __all__ = [
@@ -15,6 +15,6 @@ __all__ = [
     "Activation",
     "DenseNet",
     "DenseSpec",
+    "add_activation",
     "build",
-    "initial_parameters",
 ]

@@ -12,6 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from luthier.errors import ConfigError
+
+LEAK = 0.01  # slope of the leaky ReLU below zero
+
 
 class Activation(NamedTuple):
     """A function of each unit and its derivative; `gain` scales the first weights of He's initialiser."""
@@ -30,8 +34,45 @@ def _gelu_derivative(z: Tensor, a: Tensor) -> Tensor:
 
 ACTIVATIONS: dict[str, Activation] = {
     "relu": Activation(torch.relu, lambda z, a: (a > 0).to(a.dtype), 2.0**0.5),
+    "leaky relu": Activation(
+        lambda z: F.leaky_relu(z, LEAK),
+        lambda z, a: (z > 0).to(a.dtype).mul_(1 - LEAK).add_(LEAK),
+        (2.0 / (1 + LEAK**2)) ** 0.5,
+    ),
     "tanh": Activation(torch.tanh, lambda z, a: 1 - a * a, 1.0),
     "sigmoid": Activation(torch.sigmoid, lambda z, a: a * (1 - a), 1.0),
     "gelu": Activation(F.gelu, _gelu_derivative, 2.0**0.5),
     "identity": Activation(lambda z: z, lambda z, a: torch.ones_like(a), 1.0),
 }
+BUILT_IN = frozenset(ACTIVATIONS)
+
+
+def add_activation(
+    name: str,
+    f: Callable[[Tensor], Tensor],
+    derivative: Callable[[Tensor, Tensor], Tensor] | None = None,
+    *,
+    gain: float = 1.0,
+) -> None:
+    """Make a function of your own known as an activation, for specs to name (S1-24).
+
+    `f` acts on each entry of a tensor by itself. `derivative` takes (z, a = f(z)) and gives f'(z);
+    without it autograd differentiates `f`. A model that names it opens only where it was added.
+
+    >>> add_activation("softsign", lambda z: z / (1 + z.abs()))
+    >>> ACTIVATIONS["softsign"].derivative(torch.tensor([1.0]), torch.tensor([0.5]))
+    tensor([0.2500])
+    """
+    if name in BUILT_IN:
+        raise ConfigError([f"'{name}' is a built-in activation; choose another name for your own"])
+    ACTIVATIONS[name] = Activation(f, derivative or _by_autograd(f), gain)
+
+
+def _by_autograd(f: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    def derivative(z: Tensor, a: Tensor) -> Tensor:
+        with torch.enable_grad():
+            inputs = z.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(f(inputs).sum(), inputs)
+        return slope
+
+    return derivative

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from luthier.nets.activations import ACTIVATIONS
-from luthier.nets.initialise import initial_parameters
 from luthier.nets.spec import DenseSpec
 
 NORM_EPSILON = 1e-5  # inside the root
@@ -52,11 +51,10 @@ class DenseNet(nn.Module):
             assert codes is not None
             parts.append(table.weight[codes[:, k]])
         a = torch.cat(parts, 1) if len(parts) > 1 else features
-        activation = ACTIVATIONS[self.spec.activation]
-        for i, layer in enumerate(self.layers[:-1]):
+        for i, (layer, name) in enumerate(zip(self.layers[:-1], self.spec.activations, strict=True)):
             z = a @ layer.weight.T
             z = self._normalised(i, z) if self.spec.batch_norm else z + layer.bias
-            a = activation.f(z)
+            a = ACTIVATIONS[name].f(z)
         last = self.layers[-1]
         return torch.addmm(last.bias, a, last.weight.T)
 
@@ -88,7 +86,4 @@ def build(spec: DenseSpec, *, seed: int) -> DenseNet:
     >>> net(torch.zeros(2, 4)).shape
     torch.Size([2, 3])
     """
-    values = initial_parameters(
-        spec.shapes(), initialiser=spec.initialiser, gain=ACTIVATIONS[spec.activation].gain, seed=seed
-    )
-    return DenseNet(spec, {name: value.float() for name, value in values.items()})
+    return DenseNet(spec, {name: value.float() for name, value in spec.fresh_parameters(seed).items()})

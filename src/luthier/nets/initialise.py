@@ -2,44 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from luthier.seeds import torch_generator
 
-# fan_in and the activation's gain -> standard deviation of a weight
-INITIALISERS: dict[str, Callable[[int, float], float]] = {
-    "he": lambda fan_in, gain: gain * fan_in**-0.5,
-    "xavier": lambda fan_in, gain: fan_in**-0.5,
-    "large": lambda fan_in, gain: 1.0,
-    "zeros": lambda fan_in, gain: 0.0,
+
+class Fan(NamedTuple):
+    """What an initialiser may scale by: units below and above, the activation's gain, the spec's deviation."""
+
+    into: int
+    out: int
+    gain: float
+    deviation: float
+
+
+def _normal(deviation: Callable[[Fan], float]) -> Callable[[Fan, Generator], Tensor]:
+    def draw(fan: Fan, generator: Generator) -> Tensor:
+        noise = torch.randn((fan.out, fan.into), dtype=torch.float64, generator=generator)
+        return noise * deviation(fan)
+
+    return draw
+
+
+def _orthogonal(fan: Fan, generator: Generator) -> Tensor:
+    """Rows (or columns, where there are fewer) of length `gain`, at right angles (Saxe and others, 2014)."""
+    tall = torch.randn((max(fan.out, fan.into), min(fan.out, fan.into)), dtype=torch.float64, generator=generator)
+    Q, R = torch.linalg.qr(tall)
+    Q = Q.mul_(fan.gain * R.diagonal().sign())
+    return Q if fan.out >= fan.into else Q.T
+
+
+# (fan, generator) -> weights [out, in] in float64
+INITIALISERS: dict[str, Callable[[Fan, Generator], Tensor]] = {
+    "he": _normal(lambda fan: fan.gain * fan.into**-0.5),
+    "xavier": _normal(lambda fan: fan.into**-0.5),  # as the documents have it (S1-107, S2-04)
+    "glorot": _normal(lambda fan: (2 / (fan.into + fan.out)) ** 0.5),  # as Glorot and Bengio have it
+    "normal": _normal(lambda fan: fan.deviation),
+    "large": _normal(lambda fan: 1.0),
+    "orthogonal": _orthogonal,
+    "zeros": lambda fan, generator: torch.zeros(fan.out, fan.into, dtype=torch.float64),
 }
 # The output layer starts small, so that the first predictions are near uniform (or near the mean)
 # and the loss at the start is near its expected value.
 OUTPUT_GAIN = 0.1
+_SMALL_OUTPUT = (
+    "he",
+    "xavier",
+    "glorot",
+    "orthogonal",
+)  # the others are the documents' own and stay as they print them
 
 
 def initial_parameters(
-    shapes: Mapping[str, tuple[int, ...]], *, initialiser: str, gain: float, seed: int
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    initialiser: str,
+    gains: Sequence[float],
+    seed: int,
+    deviation: float = 0.01,
 ) -> dict[str, Tensor]:
-    """Fresh parameters by name, in float64: weights normal, biases and shifts zero, scales one.
+    """Fresh parameters by name, in float64; the same seed gives the same ones again.
 
-    He: standard deviation sqrt(2 / fan_in) for ReLU (S4-37). Embeddings are normal with standard
-    deviation 1 / sqrt(width).
+    Weights follow the initialiser with the gain of their layer; scales are one, shifts zero. Biases
+    are zero but for `large`, which draws them like its weights (S1-107). Embeddings are normal with
+    standard deviation 1 / sqrt(width).
     """
     last = [name for name in shapes if name.startswith("layers.") and name.endswith(".weight")][-1]
     found = {}
     for name, shape in shapes.items():
-        if name.endswith((".bias", ".shift")):
-            found[name] = torch.zeros(shape, dtype=torch.float64)
-        elif name.endswith(".scale"):
-            found[name] = torch.ones(shape, dtype=torch.float64)
+        generator = torch_generator(seed, "weights", name)
+        if name.startswith("layers.") and name.endswith(".weight"):
+            gain = gains[int(name.split(".")[1])]
+            values = INITIALISERS[initialiser](Fan(shape[1], shape[0], gain, deviation), generator)
+            found[name] = values * OUTPUT_GAIN if name == last and initialiser in _SMALL_OUTPUT else values
+        elif name.endswith(".weight"):
+            found[name] = torch.randn(shape, dtype=torch.float64, generator=generator) * shape[-1] ** -0.5
+        elif name.endswith(".bias") and initialiser == "large":
+            found[name] = torch.randn(shape, dtype=torch.float64, generator=generator)
         else:
-            deviation = INITIALISERS[initialiser](shape[-1], gain) if name.startswith("layers.") else shape[-1] ** -0.5
-            if name == last and initialiser in ("he", "xavier"):
-                deviation *= OUTPUT_GAIN
-            noise = torch.randn(shape, dtype=torch.float64, generator=torch_generator(seed, "weights", name))
-            found[name] = noise * deviation
+            found[name] = torch.full(shape, float(name.endswith(".scale")), dtype=torch.float64)
     return found

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from math import prod
 from typing import Any
 
+from torch import Tensor
+
 from luthier.errors import ConfigError, nearest
 from luthier.nets.activations import ACTIVATIONS
-from luthier.nets.initialise import INITIALISERS
+from luthier.nets.initialise import INITIALISERS, initial_parameters
 
 Shape = tuple[int, ...]
 
@@ -20,7 +22,8 @@ class DenseSpec:
     """A fully connected network: numbers [B, F] and category codes [B, K] in, logits [B, C] out.
 
     `embeddings` holds (levels, width) of each of the K code columns; `hidden` the units of each
-    hidden layer (none gives a linear model). Batch norm sits before the activation, and a layer
+    hidden layer (none gives a linear model), `activation` its function: one name for all, or one for
+    each. `deviation` is what the initialiser "normal" scales by. Batch norm sits before the activation, and a layer
     that has it has no bias.
 
     >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
@@ -30,10 +33,11 @@ class DenseSpec:
     inputs: int
     hidden: tuple[int, ...]
     outputs: int
-    activation: str = "relu"
+    activation: str | tuple[str, ...] = "relu"
     batch_norm: bool = False
     embeddings: tuple[tuple[int, int], ...] = ()
     initialiser: str = "he"
+    deviation: float = 0.01
 
     def __post_init__(self) -> None:
         mistakes = []
@@ -43,11 +47,32 @@ class DenseSpec:
             )
         if self.inputs + self.embedding_width < 1:
             mistakes.append("a network needs at least one input")
-        for name, known in ((self.activation, ACTIVATIONS), (self.initialiser, INITIALISERS)):
+        if not isinstance(self.activation, str) and len(self.activation) != len(self.hidden):
+            mistakes.append(f"{len(self.activation)} activations for {len(self.hidden)} hidden layers")
+        named = (self.activation,) if isinstance(self.activation, str) else self.activation
+        choices: list[tuple[str, Collection[str]]] = [(name, ACTIVATIONS) for name in named]
+        for name, known in (*choices, (self.initialiser, INITIALISERS)):
             if name not in known:
                 mistakes.append(f"'{name}' is not one of {', '.join(known)}; {nearest(name, known)}".rstrip("; "))
         if mistakes:
             raise ConfigError(mistakes)
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The activation of each hidden layer."""
+        return (self.activation,) * len(self.hidden) if isinstance(self.activation, str) else self.activation
+
+    @property
+    def gains(self) -> tuple[float, ...]:
+        """What scales the first weights of each layer; the output layer takes the gain below it."""
+        gains = [ACTIVATIONS[name].gain for name in self.activations] or [1.0]
+        return (*gains[: len(self.hidden)], gains[-1])
+
+    def fresh_parameters(self, seed: int) -> dict[str, Tensor]:
+        """Initial parameters by name, in float64."""
+        return initial_parameters(
+            self.shapes(), initialiser=self.initialiser, gains=self.gains, seed=seed, deviation=self.deviation
+        )
 
     @property
     def embedding_width(self) -> int:
@@ -86,4 +111,6 @@ class DenseSpec:
     def from_json(cls, value: Mapping[str, Any]) -> DenseSpec:
         """The spec that `to_json` gave."""
         embeddings = tuple((int(levels), int(width)) for levels, width in value["embeddings"])
-        return cls(**{**value, "hidden": tuple(value["hidden"]), "embeddings": embeddings})
+        activation = value["activation"]
+        activation = activation if isinstance(activation, str) else tuple(activation)
+        return cls(**{**value, "hidden": tuple(value["hidden"]), "embeddings": embeddings, "activation": activation})

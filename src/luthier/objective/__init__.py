@@ -2,6 +2,28 @@
 
 from __future__ import annotations
 
-from luthier.objective.losses import LOSSES, Loss, mean_gradient, mean_loss, score_rows
+from luthier.objective.losses import (
+    LOSSES,
+    Loss,
+    class_weights,
+    custom_loss,
+    focal,
+    label_smoothing,
+    loss_named,
+    mean_gradient,
+    mean_loss,
+    one_hot,
+)
 
-__all__ = ["LOSSES", "Loss", "mean_gradient", "mean_loss", "score_rows"]
+__all__ = [
+    "LOSSES",
+    "Loss",
+    "class_weights",
+    "custom_loss",
+    "focal",
+    "label_smoothing",
+    "loss_named",
+    "mean_gradient",
+    "mean_loss",
+    "one_hot",
+]

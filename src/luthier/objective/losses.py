@@ -1,51 +1,214 @@
 """Losses of a whole stack: one value per member, and the gradient by hand.
 
-Z logits [M, B, C]; targets [B] (class numbers, 0/1, or values); weights [B] or None. A loss is the
-(weighted) mean over the batch's own rows, so a short last batch counts over its own length.
+Z logits [M, B, C]; targets [B] (class numbers, 0/1, or values) or [B, C] (0/1 of each output);
+weights [B] or None. A loss is the (weighted) mean over the batch's own rows, so a short last batch
+counts over its own length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from luthier.errors import InputError
+
+HUBER_WIDTH = 1.0  # where the Huber loss turns from square to line
+
 
 class Loss(NamedTuple):
-    """`rows` gives each row's loss [M, B]; `gradient` the derivative of the mean by Z [M, B, C]."""
+    """What is minimised for each row, its derivative, and the score that people watch beside it.
+
+    `rows` gives [M, B]; `residual` the derivative of a row's loss by its logits, [M, B, C]; `score`
+    [M, B], averaged over rows, and then rooted where `rooted` says so.
+    """
 
     rows: Callable[[Tensor, Tensor], Tensor]
-    residual: Callable[[Tensor, Tensor], Tensor]  # derivative of a row's loss by its logits, [M, B, C]
+    residual: Callable[[Tensor, Tensor], Tensor]
+    score: Callable[[Tensor, Tensor], Tensor]
+    rooted: bool = False
+
+
+def one_hot(targets: Tensor, classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Class numbers [B] from 0 as rows [B, C] with a single 1 (S0-33).
+
+    >>> one_hot(torch.tensor([2]), 4)
+    tensor([[0., 0., 1., 0.]])
+    """
+    if targets.numel() and not (int(targets.min()) >= 0 and int(targets.max()) < classes):
+        raise InputError(
+            "a label is not a class",
+            expected=f"whole numbers from 0 to {classes - 1}",
+            received=f"labels from {int(targets.min())} to {int(targets.max())}",
+            remedy="number the classes from 0",
+        )
+    return F.one_hot(targets.long(), classes).to(dtype)
+
+
+def class_weights(targets: Tensor, classes: int) -> Tensor:
+    """A weight for each row [N] such that every class that occurs counts the same.
+
+    >>> class_weights(torch.tensor([0, 0, 0, 1]), 2)
+    tensor([0.6667, 0.6667, 0.6667, 2.0000])
+    """
+    counts = torch.bincount(targets, minlength=classes)
+    weights = len(targets) / (classes * counts.clamp_min(1)).to(torch.get_default_dtype())
+    return weights[targets]
+
+
+def _indicators(Z: Tensor, targets: Tensor) -> Tensor:
+    """Targets as 0/1 for each output, [B, C]: as they are, or from class numbers, or from 0/1 for one output."""
+    if targets.ndim == 2:
+        return targets.to(Z.dtype)
+    return targets.to(Z.dtype).unsqueeze(-1) if Z.shape[-1] == 1 else one_hot(targets, Z.shape[-1], Z.dtype)
+
+
+def _index(Z: Tensor, targets: Tensor) -> Tensor:
+    return targets.expand(Z.shape[0], -1).unsqueeze(-1)
+
+
+def _values(Z: Tensor, targets: Tensor) -> Tensor:
+    return (targets if targets.ndim == 2 else targets.unsqueeze(-1)).to(Z.dtype)
 
 
 def _softmax_rows(Z: Tensor, targets: Tensor) -> Tensor:
-    index = targets.expand(Z.shape[0], -1).unsqueeze(-1)
-    return torch.logsumexp(Z, -1) - Z.gather(-1, index).squeeze(-1)
+    return torch.logsumexp(Z, -1) - Z.gather(-1, _index(Z, targets)).squeeze(-1)
 
 
 def _softmax_residual(Z: Tensor, targets: Tensor) -> Tensor:
-    A = torch.softmax(Z, -1)  # a - y, with y one-hot (S1-71)
-    index = targets.expand(Z.shape[0], -1).unsqueeze(-1)
+    A, index = torch.softmax(Z, -1), _index(Z, targets)  # a - y, with y one-hot (S1-71)
     return A.scatter_add_(-1, index, torch.full_like(index, -1, dtype=A.dtype))
 
 
-def _binary_rows(Z: Tensor, targets: Tensor) -> Tensor:
-    z = Z[..., 0]
-    return F.softplus(z) - z * targets.to(z.dtype)
+def _smoothed(Z: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    return one_hot(targets, Z.shape[-1], Z.dtype) * (1 - smoothing) + smoothing / Z.shape[-1]
 
 
-def _mse_rows(Z: Tensor, targets: Tensor) -> Tensor:
-    return (Z[..., 0] - targets.to(Z.dtype)) ** 2
+def _smoothed_rows(Z: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    return -(torch.log_softmax(Z, -1) * _smoothed(Z, targets, smoothing)).sum(-1)
+
+
+def _smoothed_residual(Z: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    return torch.softmax(Z, -1) - _smoothed(Z, targets, smoothing)
+
+
+def label_smoothing(smoothing: float = 0.1) -> Loss:
+    """Softmax cross-entropy whose targets share `smoothing` among all classes (Szegedy and others, 2016)."""
+    return Loss(
+        partial(_smoothed_rows, smoothing=smoothing), partial(_smoothed_residual, smoothing=smoothing), _right_class
+    )
+
+
+def _focal_rows(Z: Tensor, targets: Tensor, gamma: float) -> Tensor:
+    logs = torch.log_softmax(Z, -1).gather(-1, _index(Z, targets)).squeeze(-1)
+    return -((1 - logs.exp()) ** gamma) * logs
+
+
+def _focal_residual(Z: Tensor, targets: Tensor, gamma: float) -> Tensor:
+    logs = torch.log_softmax(Z, -1).gather(-1, _index(Z, targets))
+    p = logs.exp()
+    # d/dlog p of -(1 - p)^gamma log p, times d log p / dZ = y - a
+    slope = gamma * (1 - p) ** (gamma - 1) * p * logs - (1 - p) ** gamma
+    return -slope * _softmax_residual(Z, targets)
+
+
+def focal(gamma: float = 2.0) -> Loss:
+    """Softmax cross-entropy that counts a row the less, the surer it is right (Lin and others, 2017).
+
+    `gamma` is at least 1; at 0 the loss would be cross-entropy itself.
+    """
+    if gamma < 1:
+        raise InputError("the focal loss cannot be built", expected="gamma of at least 1", received=f"gamma {gamma:g}")
+    return Loss(partial(_focal_rows, gamma=gamma), partial(_focal_residual, gamma=gamma), _right_class)
+
+
+def custom_loss(
+    rows: Callable[[Tensor, Tensor], Tensor], score: Callable[[Tensor, Tensor], Tensor] | None = None
+) -> Loss:
+    """A loss of your own from its rows (Z [M, B, C], targets) -> [M, B]; autograd gives the derivative.
+
+    >>> cubic = custom_loss(lambda Z, targets: (Z[..., 0] - targets).abs() ** 3)
+    >>> cubic.residual(torch.tensor([[[3.0]]]), torch.tensor([1.0]))
+    tensor([[[12.]]])
+    """
+
+    def residual(Z: Tensor, targets: Tensor) -> Tensor:
+        with torch.enable_grad():
+            logits = Z.detach().requires_grad_()
+            (found,) = torch.autograd.grad(rows(logits, targets).sum(), logits)
+        return found
+
+    return Loss(rows, residual, score or rows)
+
+
+def _sigmoid_rows(Z: Tensor, targets: Tensor) -> Tensor:
+    return (F.softplus(Z) - Z * _indicators(Z, targets)).sum(-1)
+
+
+def _quadratic_rows(Z: Tensor, targets: Tensor) -> Tensor:
+    return 0.5 * (torch.sigmoid(Z) - _indicators(Z, targets)).square().sum(-1)
+
+
+def _quadratic_residual(Z: Tensor, targets: Tensor) -> Tensor:
+    A = torch.sigmoid(Z)
+    return (A - _indicators(Z, targets)) * A * (1 - A)
+
+
+def _squared_rows(Z: Tensor, targets: Tensor) -> Tensor:
+    return (Z - _values(Z, targets)).square().mean(-1)
+
+
+def _squared_residual(Z: Tensor, targets: Tensor) -> Tensor:
+    return (Z - _values(Z, targets)) * (2 / Z.shape[-1])
+
+
+def _absolute_rows(Z: Tensor, targets: Tensor) -> Tensor:
+    return (Z - _values(Z, targets)).abs().mean(-1)
+
+
+def _absolute_residual(Z: Tensor, targets: Tensor) -> Tensor:
+    return (Z - _values(Z, targets)).sign() / Z.shape[-1]
+
+
+def _huber_rows(Z: Tensor, targets: Tensor) -> Tensor:
+    wanted = _values(Z, targets).expand_as(Z)
+    return F.huber_loss(Z, wanted, reduction="none", delta=HUBER_WIDTH).mean(-1)
+
+
+def _huber_residual(Z: Tensor, targets: Tensor) -> Tensor:
+    return (Z - _values(Z, targets)).clamp(-HUBER_WIDTH, HUBER_WIDTH) / Z.shape[-1]
+
+
+def _right_class(Z: Tensor, targets: Tensor) -> Tensor:
+    return (Z.argmax(-1) == targets).to(Z.dtype)
+
+
+def _right_side(Z: Tensor, targets: Tensor) -> Tensor:
+    """For one output or several of 0/1: right where every output is on its side; for class numbers, the largest."""
+    if targets.ndim == 1 and Z.shape[-1] > 1:
+        return _right_class(Z, targets)
+    return ((Z > 0) == (_indicators(Z, targets) > 0.5)).all(-1).to(Z.dtype)
 
 
 LOSSES: dict[str, Loss] = {
-    "softmax": Loss(_softmax_rows, _softmax_residual),
-    "binary": Loss(_binary_rows, lambda Z, targets: torch.sigmoid(Z) - targets.to(Z.dtype).unsqueeze(-1)),
-    "mse": Loss(_mse_rows, lambda Z, targets: 2 * (Z - targets.to(Z.dtype).unsqueeze(-1))),
+    "softmax": Loss(_softmax_rows, _softmax_residual, _right_class),
+    "smoothed softmax": label_smoothing(0.1),
+    "focal": focal(2.0),
+    "binary": Loss(_sigmoid_rows, lambda Z, targets: torch.sigmoid(Z) - _indicators(Z, targets), _right_side),
+    "quadratic": Loss(_quadratic_rows, _quadratic_residual, _right_side),  # on sigmoid outputs, with its 1/2 (S1-06)
+    "mse": Loss(_squared_rows, _squared_residual, _squared_rows, rooted=True),
+    "mae": Loss(_absolute_rows, _absolute_residual, _absolute_rows),
+    "huber": Loss(_huber_rows, _huber_residual, _squared_rows, rooted=True),
 }
+
+
+def loss_named(loss: str | Loss) -> Loss:
+    """The loss of that name, or the loss itself."""
+    return LOSSES[loss] if isinstance(loss, str) else loss
 
 
 def mean_loss(rows: Tensor, weights: Tensor | None) -> Tensor:
@@ -58,12 +221,3 @@ def mean_gradient(residual: Tensor, weights: Tensor | None) -> Tensor:
     if weights is None:
         return residual.mul_(1 / residual.shape[1])
     return residual.mul_((weights / weights.sum()).to(residual.dtype).unsqueeze(-1))
-
-
-def score_rows(Z: Tensor, targets: Tensor, loss: str) -> Tensor:
-    """What a score averages over rows [M, B]: 1 for a right class, or the squared error of a regression."""
-    if loss == "softmax":
-        return (Z.argmax(-1) == targets).to(Z.dtype)
-    if loss == "binary":
-        return ((Z[..., 0] > 0) == (targets > 0.5)).to(Z.dtype)
-    return _mse_rows(Z, targets)

@@ -11,7 +11,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from luthier.objective import LOSSES, mean_gradient, mean_loss
+from luthier.objective import loss_named, mean_gradient, mean_loss
 from luthier.optimise import RULES, clip_by_norm, clip_by_value
 from luthier.population.member import Member
 from luthier.population.settings import Part, Settings
@@ -80,7 +80,7 @@ class Population:
 
         `number` counts from 1.
         """
-        stack, loss = self.stack, LOSSES[self.settings.loss]
+        stack, loss = self.stack, loss_named(self.settings.loss)
         masks = self._masks(len(batch.targets))
         Z, kept = stack.forward(batch, masks)
         losses = mean_loss(loss.rows(Z, batch.targets), batch.weights)

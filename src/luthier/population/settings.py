@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from luthier.errors import ConfigError, nearest
-from luthier.objective import LOSSES
+from luthier.objective import LOSSES, Loss
 from luthier.optimise import RULES
 
 
@@ -29,14 +29,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a population is trained.
+    """How a population is trained. `loss` is one of LOSSES, or a Loss of your own.
 
     `rungs` are (step, members kept): there the members with the worse best validation loss so far
     are cut away. `patience` counts evaluations without an improvement by more than `tolerance`
     (0: never stop early). `batch_seed` orders the batches, the same for all members.
     """
 
-    loss: str
+    loss: str | Loss
     rule: str
     batch_size: int
     steps: int
@@ -58,7 +58,7 @@ class Settings:
             if value < 1
         ]
         for name, known in ((self.loss, LOSSES), (self.rule, RULES)):
-            if name not in known:
+            if isinstance(name, str) and name not in known:
                 mistakes.append(f"'{name}' is not one of {', '.join(known)}; {nearest(name, known)}".rstrip("; "))
         if mistakes:
             raise ConfigError(mistakes)

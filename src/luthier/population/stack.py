@@ -16,7 +16,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from luthier.nets import ACTIVATIONS, NORM_EPSILON, NORM_MEMORY, DenseSpec, initial_parameters
+from luthier.nets import ACTIVATIONS, NORM_EPSILON, NORM_MEMORY, DenseSpec
 
 Masks = list[Tensor | None]
 
@@ -53,9 +53,7 @@ def fresh_parameters(spec: DenseSpec, seeds: Sequence[int], dtype: torch.dtype) 
     """Initial parameters [M, P], each member's from its own seed."""
     rows = []
     for seed in seeds:
-        values = initial_parameters(
-            spec.shapes(), initialiser=spec.initialiser, gain=ACTIVATIONS[spec.activation].gain, seed=seed
-        )
+        values = spec.fresh_parameters(seed)
         rows.append(torch.cat([value.flatten() for value in values.values()]).to(dtype))
     return torch.stack(rows)
 
@@ -79,7 +77,7 @@ class Stack:
         self._p = views(parameters, spec.shapes())
         self._g = views(self.gradients, spec.shapes())
         self._b = views(buffers, spec.buffer_shapes())
-        self._activation = ACTIVATIONS[spec.activation]
+        self._activations = [ACTIVATIONS[name] for name in spec.activations]
 
     def __len__(self) -> int:
         return self.parameters.shape[0]
@@ -93,7 +91,7 @@ class Stack:
                 mean, variance = self._b[f"norms.{i}.mean"], self._b[f"norms.{i}.variance"]
                 Zn = (Z - mean.unsqueeze(1)) * torch.rsqrt(variance + NORM_EPSILON).unsqueeze(1)
                 Z = Zn * self._p[f"norms.{i}.scale"].unsqueeze(1) + self._p[f"norms.{i}.shift"].unsqueeze(1)
-            A = self._activation.f(Z)
+            A = self._activations[i].f(Z)
         return self._affine(len(self.spec.hidden), A, features, codes)
 
     def forward(self, batch: Batch, masks: Masks) -> tuple[Tensor, list[dict[str, Tensor]]]:
@@ -105,7 +103,7 @@ class Stack:
             cache: dict[str, Tensor] = {}
             if self.spec.batch_norm:
                 Z = self._normalise(i, Z, cache)
-            A = self._activation.f(Z)
+            A = self._activations[i].f(Z)
             cache["Z"], cache["A"] = Z, A
             mask = masks[i]
             if mask is not None:
@@ -128,7 +126,7 @@ class Stack:
             cache, mask = kept[i - 1], masks[i - 1]
             if mask is not None:
                 dA.mul_(mask)
-            dZ = dA.mul_(self._activation.derivative(cache["Z"], cache["A"]))
+            dZ = dA.mul_(self._activations[i - 1].derivative(cache["Z"], cache["A"]))
             if self.spec.batch_norm:
                 dZ = self._normalise_backward(i - 1, dZ, cache)
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.objective import LOSSES, mean_loss, score_rows
+from luthier.objective import loss_named, mean_loss
 from luthier.population.history import History
 from luthier.population.member import Member
 from luthier.population.outcome import Outcome, evaluate
@@ -125,9 +125,10 @@ class _Run:
         if part is None:
             return train_loss, np.full(len(self.alive), np.nan)
         Z = evaluate(self.population.stack, part.features, part.codes)
-        losses = mean_loss(LOSSES[self.settings.loss].rows(Z, part.targets), part.weights)
-        scores = mean_loss(score_rows(Z, part.targets, self.settings.loss), part.weights).double().numpy()
-        return losses.double().numpy(), np.sqrt(scores) if self.settings.loss == "mse" else scores
+        loss = loss_named(self.settings.loss)
+        losses = mean_loss(loss.rows(Z, part.targets), part.weights)
+        scores = mean_loss(loss.score(Z, part.targets), part.weights).double().numpy()
+        return losses.double().numpy(), np.sqrt(scores) if loss.rooted else scores
 
     def _keep_best(self, loss: np.ndarray, score: np.ndarray, train_loss: np.ndarray) -> None:
         alive = np.array(self.alive)

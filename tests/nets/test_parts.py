@@ -1,0 +1,114 @@
+"""Activations against autograd, initialisers against their moments, specs against what they promise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from luthier.errors import ConfigError
+from luthier.nets import ACTIVATIONS, INITIALISERS, DenseSpec, add_activation, build
+from luthier.population import Member, Part, Settings, train
+
+TORCH = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": F.relu,
+    "leaky relu": F.leaky_relu,
+    "gelu": F.gelu,
+    "identity": lambda z: z,
+}
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_an_activation_and_its_derivative(name: str) -> None:
+    z = torch.linspace(-4, 4, 162, dtype=torch.float64, requires_grad=True)
+    a = TORCH[name](z)
+    torch.testing.assert_close(ACTIVATIONS[name].f(z), a, rtol=1e-12, atol=1e-15)
+    (slope,) = torch.autograd.grad(a.sum(), z)
+    torch.testing.assert_close(ACTIVATIONS[name].derivative(z.detach(), a.detach()), slope, rtol=1e-12, atol=1e-15)
+
+
+def part(rows: int = 40) -> Part:
+    X = torch.randn(rows, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return Part(X, torch.zeros(rows, 0, dtype=torch.int64), X[:, 0] * X[:, 1])
+
+
+@pytest.fixture
+def softsign() -> str:
+    if "test softsign" not in ACTIVATIONS:
+        add_activation("test softsign", lambda z: z / (1 + z.abs()))
+    return "test softsign"
+
+
+def test_a_function_of_the_users_trains_in_the_stack(softsign: str) -> None:
+    """One for each layer; autograd through the module built alone gives the same first step."""
+    spec = DenseSpec(3, (6, 5), 1, activation=("tanh", softsign))
+    data, rate = part(), 0.1
+    settings = Settings("mse", "sgd", 40, 1, 1, dtype=torch.float64)
+    outcome = train([Member(spec, seed=s, learning_rate=rate, momentum=0.0) for s in range(2)], data, None, settings)
+    for k in range(2):
+        net = build(spec, seed=k).double()
+        net.load_state_dict({name: value for name, value in spec.fresh_parameters(k).items()})
+        loss = F.mse_loss(net(data.features)[:, 0], data.targets)
+        loss.backward()
+        for name, parameter in net.named_parameters():
+            stepped = parameter.detach() - rate * parameter.grad
+            torch.testing.assert_close(outcome.state_dict(k)[name], stepped, rtol=1e-10, atol=1e-12)
+
+
+def test_built_in_activations_cannot_be_replaced() -> None:
+    with pytest.raises(ConfigError, match="built-in"):
+        add_activation("relu", torch.tanh)
+
+
+FANS = {  # standard deviation of a hidden weight [300, 200] behind ReLU
+    "he": (2 / 200) ** 0.5,
+    "xavier": 200**-0.5,
+    "glorot": (2 / 500) ** 0.5,
+    "normal": 0.02,
+    "large": 1.0,
+    "zeros": 0.0,
+    "orthogonal": 2**0.5 * 300**-0.5,  # columns of length sqrt(2), spread over 300 rows
+}
+
+
+@pytest.mark.parametrize("name", INITIALISERS)
+def test_an_initialisers_moments(name: str) -> None:
+    spec = DenseSpec(200, (300,), 10, initialiser=name, deviation=0.02)
+    W = spec.fresh_parameters(0)["layers.0.weight"]
+    # 60,000 draws: a mean within 5 standard errors, a deviation within 5 of its own (0.3 %).
+    assert W.std().item() == pytest.approx(FANS[name], rel=0.015)
+    assert abs(W.mean().item()) <= 5 * FANS[name] / 60_000**0.5
+    biases = spec.fresh_parameters(0)["layers.0.bias"]
+    assert (biases.std() > 0.8) if name == "large" else (biases == 0).all()
+
+
+def test_orthogonal_is_orthogonal() -> None:
+    for shape in ((40, 20), (20, 40)):
+        spec = DenseSpec(shape[1], (shape[0],), 2, initialiser="orthogonal", activation="tanh")
+        W = spec.fresh_parameters(3)["layers.0.weight"]
+        product = W.T @ W if shape[0] >= shape[1] else W @ W.T
+        torch.testing.assert_close(product, torch.eye(20, dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", INITIALISERS)
+def test_starting_again_gives_the_same_weights(name: str) -> None:
+    spec = DenseSpec(5, (4,), 2, initialiser=name, embeddings=((3, 2),))
+    first, again, other = (spec.fresh_parameters(seed) for seed in (1, 1, 2))
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)  # embeddings differ even for zeros
+
+
+def test_a_spec_survives_json() -> None:
+    spec = DenseSpec(5, (4, 3), 2, activation=("tanh", "leaky relu"), initialiser="normal", deviation=0.5)
+    assert DenseSpec.from_json(spec.to_json()) == spec
+
+
+def test_a_wrong_spec_is_refused_with_all_its_mistakes() -> None:
+    with pytest.raises(ConfigError) as caught:
+        DenseSpec(0, (4,), 2, activation=("tanh", "rellu"), initialiser="hee")
+    said = str(caught.value)
+    assert "2 activations for 1 hidden layers" in said
+    assert "did you mean 'relu'?" in said
+    assert "did you mean 'he'?" in said
