@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from luthier.errors import LuthierError
+    from luthier.population import find_lr
     from luthier.runs import Result, load, resume
     from luthier.runs import check_run as check
     from luthier.runs.fitting import fit
@@ -22,11 +23,12 @@ _PUBLIC = {
     "Model": ("luthier.saved", "Model"),
     "Result": ("luthier.runs", "Result"),
     "check": ("luthier.runs", "check_run"),
+    "find_lr": ("luthier.population", "find_lr"),
     "fit": ("luthier.runs", "fit"),
     "load": ("luthier.runs", "load"),
     "resume": ("luthier.runs", "resume"),
 }
-__all__ = ["LuthierError", "Model", "Result", "__version__", "check", "fit", "load", "resume"]
+__all__ = ["LuthierError", "Model", "Result", "__version__", "check", "find_lr", "fit", "load", "resume"]
 
 
 def __getattr__(name: str) -> Any:

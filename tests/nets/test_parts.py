@@ -49,7 +49,7 @@ def test_a_function_of_the_users_trains_in_the_stack(softsign: str) -> None:
     outcome = train([Member(spec, seed=s, learning_rate=rate, momentum=0.0) for s in range(2)], data, None, settings)
     for k in range(2):
         net = build(spec, seed=k).double()
-        net.load_state_dict({name: value for name, value in spec.fresh_parameters(k).items()})
+        net.load_state_dict(spec.fresh_parameters(k))
         loss = F.mse_loss(net(data.features)[:, 0], data.targets)
         loss.backward()
         for name, parameter in net.named_parameters():

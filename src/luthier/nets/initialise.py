@@ -22,8 +22,7 @@ class Fan(NamedTuple):
 
 def _normal(deviation: Callable[[Fan], float]) -> Callable[[Fan, Generator], Tensor]:
     def draw(fan: Fan, generator: Generator) -> Tensor:
-        noise = torch.randn((fan.out, fan.into), dtype=torch.float64, generator=generator)
-        return noise * deviation(fan)
+        return torch.randn((fan.out, fan.into), dtype=torch.float64, generator=generator).mul_(deviation(fan))
 
     return draw
 
@@ -32,8 +31,8 @@ def _orthogonal(fan: Fan, generator: Generator) -> Tensor:
     """Rows (or columns, where there are fewer) of length `gain`, at right angles (Saxe and others, 2014)."""
     tall = torch.randn((max(fan.out, fan.into), min(fan.out, fan.into)), dtype=torch.float64, generator=generator)
     Q, R = torch.linalg.qr(tall)
-    Q = Q.mul_(fan.gain * R.diagonal().sign())
-    return Q if fan.out >= fan.into else Q.T
+    columns: Tensor = Q * (fan.gain * R.diagonal().sign())
+    return columns if fan.out >= fan.into else columns.T
 
 
 # (fan, generator) -> weights [out, in] in float64
@@ -49,12 +48,8 @@ INITIALISERS: dict[str, Callable[[Fan, Generator], Tensor]] = {
 # The output layer starts small, so that the first predictions are near uniform (or near the mean)
 # and the loss at the start is near its expected value.
 OUTPUT_GAIN = 0.1
-_SMALL_OUTPUT = (
-    "he",
-    "xavier",
-    "glorot",
-    "orthogonal",
-)  # the others are the documents' own and stay as they print them
+# The other initialisers are the documents' own and stay as they print them.
+_SMALL_OUTPUT = ("he", "xavier", "glorot", "orthogonal")  # the documents leave the others as they are
 
 
 def initial_parameters(

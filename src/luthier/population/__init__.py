@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from luthier.optimise import Schedule
+from luthier.population.find_lr import find_lr
 from luthier.population.history import History
 from luthier.population.member import Member
 from luthier.population.outcome import Outcome
@@ -28,6 +29,7 @@ __all__ = [
     "Snapshot",
     "Stack",
     "confirm",
+    "find_lr",
     "never",
     "range_test",
     "step_time",

@@ -6,8 +6,8 @@ moving average; rules read the smoothed curve over the logarithm of the rate (S4
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -32,7 +32,7 @@ class RangeTest:
 
     `rates` [S]; `losses`, `low`, `high` [S] are the median and the band over seeds, None where a
     curve had diverged. `rules` holds each rule's median suggestion, `pick` the one that is used:
-    a tenth of the rate at the minimum.
+    a tenth of the rate at the minimum. `trials` are the short runs that confirm it.
     """
 
     rule: str
@@ -44,6 +44,20 @@ class RangeTest:
     band: dict[str, tuple[float, float]]
     pick: float
     widened: bool
+    trials: tuple[dict[str, float | None], ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """The rate to use: the pick, or the multiple of it that did best in the confirming runs."""
+        losses = {trial["rate"]: trial["loss"] for trial in self.trials if trial["loss"] is not None}
+        best = min(losses, key=lambda rate: losses[rate]) if losses else None
+        if best is not None:
+            return best
+        return self.pick if not self.trials else self.pick * min(FACTORS)
+
+    def confirmed(self, trials: list[dict[str, float | None]]) -> RangeTest:
+        """The same test together with short runs near its pick."""
+        return replace(self, trials=tuple(trials))
 
     def to_json(self) -> dict[str, Any]:
         """The test as plain JSON values."""
@@ -65,11 +79,24 @@ def range_test(
     The range is widened when no loss ever fell or none diverged. The networks are the test's own, so
     nothing outside it is changed.
     """
+    return ramp_until_it_tells(
+        lambda rates: _ramp(spec, training, settings, seeds, rates),
+        name=settings.rule,
+        steps=steps,
+        low=low,
+        high=high,
+    )
+
+
+def ramp_until_it_tells(
+    ramp: Callable[[np.ndarray], np.ndarray], *, name: str, steps: int, low: float, high: float
+) -> RangeTest:
+    """The range test over any `ramp`, which gives raw losses [K, S] for rising rates [S]."""
     widened, decades = False, np.log(high / low)
     for attempt in range(1 + MOST_WIDENINGS):
         # As many steps a decade in a wider range.
         rates = np.geomspace(low, high, round(steps * np.log(high / low) / decades))
-        curves = np.stack([smooth(curve) for curve in _ramp(spec, training, settings, seeds, rates)])
+        curves = np.stack([smooth(curve) for curve in ramp(rates)])
         start = np.nanmedian(curves[:, : max(1, len(rates) // 10)], 1)
         fell = bool((np.nanmin(curves, 1) < 0.9 * start).any())
         diverged = bool(np.isnan(curves[:, -1]).any())
@@ -77,17 +104,17 @@ def range_test(
             break
         high, low, widened = (high if diverged else high * WIDENED), (low if fell else low / WIDENED), True
     suggestions = [suggest(rates, curve) for curve in curves]
-    rules = {name: [found[name] for found in suggestions] for name in suggestions[0]}
-    medians = {name: float(np.median(values)) for name, values in rules.items()}
-    median, lower, upper = _band(curves)
+    rules = {rule: [found[rule] for found in suggestions] for rule in suggestions[0]}
+    medians = {rule: float(np.median(values)) for rule, values in rules.items()}
+    median, lower, upper = band_over_seeds(curves)
     return RangeTest(
-        rule=settings.rule,
+        rule=name,
         rates=[float(rate) for rate in rates],
         losses=median,
         low=lower,
         high=upper,
         rules=medians,
-        band={name: (float(min(values)), float(max(values))) for name, values in rules.items()},
+        band={rule: (float(min(values)), float(max(values))) for rule, values in rules.items()},
         pick=medians["minimum / 10"],
         widened=widened,
     )
@@ -163,7 +190,7 @@ def _longest_fall(curve: np.ndarray) -> tuple[int, int]:
     return best
 
 
-def _band(curves: np.ndarray) -> tuple[list[float | None], list[float | None], list[float | None]]:
+def band_over_seeds(curves: np.ndarray) -> tuple[list[float | None], list[float | None], list[float | None]]:
     """Median, lowest and highest over seeds at each rate, where at least half of them had not diverged."""
     columns = []
     for values in curves.T:
