@@ -24,13 +24,21 @@ class Loss(NamedTuple):
     """What is minimised for each row, its derivative, and the score that people watch beside it.
 
     `rows` gives [M, B]; `residual` the derivative of a row's loss by its logits, [M, B, C]; `score`
-    [M, B], averaged over rows, and then rooted where `rooted` says so.
+    [M, B], averaged over rows, and then rooted where `rooted` says so. `together` gives rows and
+    residual at once where they share their work.
     """
 
     rows: Callable[[Tensor, Tensor], Tensor]
     residual: Callable[[Tensor, Tensor], Tensor]
     score: Callable[[Tensor, Tensor], Tensor]
     rooted: bool = False
+    together: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+
+    def rows_and_residual(self, Z: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """What a training step needs."""
+        if self.together is not None:
+            return self.together(Z, targets)
+        return self.rows(Z, targets), self.residual(Z, targets)
 
 
 def one_hot(targets: Tensor, classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -80,8 +88,14 @@ def _softmax_rows(Z: Tensor, targets: Tensor) -> Tensor:
 
 
 def _softmax_residual(Z: Tensor, targets: Tensor) -> Tensor:
-    A, index = torch.softmax(Z, -1), _index(Z, targets)  # a - y, with y one-hot (S1-71)
-    return A.scatter_add_(-1, index, torch.full_like(index, -1, dtype=A.dtype))
+    # a - y, with y one-hot (S1-71)
+    return torch.softmax(Z, -1).scatter_(-1, _index(Z, targets), -1.0, reduce="add")
+
+
+def _softmax_together(Z: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    logs, index = torch.log_softmax(Z, -1), _index(Z, targets)
+    rows = logs.gather(-1, index).squeeze(-1).neg_()
+    return rows, logs.exp_().scatter_(-1, index, -1.0, reduce="add")
 
 
 def _smoothed(Z: Tensor, targets: Tensor, smoothing: float) -> Tensor:
@@ -195,7 +209,7 @@ def _right_side(Z: Tensor, targets: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, Loss] = {
-    "softmax": Loss(_softmax_rows, _softmax_residual, _right_class),
+    "softmax": Loss(_softmax_rows, _softmax_residual, _right_class, together=_softmax_together),
     "smoothed softmax": label_smoothing(0.1),
     "focal": focal(2.0),
     "binary": Loss(_sigmoid_rows, lambda Z, targets: torch.sigmoid(Z) - _indicators(Z, targets), _right_side),

@@ -39,14 +39,14 @@ def _state(*names: str) -> Callable[[Tensor], State]:
 def _sgd(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
     """v = momentum v + g; w -= rate v (S2-15 with its sign mended)."""
     velocity = state["velocity"]
-    velocity.mul_(hyper["momentum"]).add_(G)
+    torch.addcmul(G, velocity, hyper["momentum"], out=velocity)
     P.addcmul_(velocity, hyper["rate"], value=-1)
 
 
 def _nesterov(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
     """v = momentum v + g; w -= rate (g + momentum v) (S2-18, its velocity divided by the rate)."""
     velocity = state["velocity"]
-    velocity.mul_(hyper["momentum"]).add_(G)
+    torch.addcmul(G, velocity, hyper["momentum"], out=velocity)
     P.addcmul_(torch.addcmul(G, velocity, hyper["momentum"]), hyper["rate"], value=-1)
 
 

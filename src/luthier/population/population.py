@@ -62,6 +62,7 @@ class Population:
             [[m.learning_rate * m.schedule.factor(step, total) for m in members] for step in range(total)],
             dtype=dtype,
         ).unsqueeze(2)  # [S, M, 1]
+        self._drops = any(any(member.drop_rates) for member in members)
         mask = weight_mask(self.stack.spec, dtype)
         self._l2 = self._l1 = self._decay = self._clip_norm = self._clip_value = None
         if any(member.l2 for member in members):
@@ -83,8 +84,9 @@ class Population:
         stack, loss = self.stack, loss_named(self.settings.loss)
         masks = self._masks(len(batch.targets))
         Z, kept = stack.forward(batch, masks)
-        losses = mean_loss(loss.rows(Z, batch.targets), batch.weights)
-        stack.backward(batch, mean_gradient(loss.residual(Z, batch.targets), batch.weights), kept, masks)
+        rows, residual = loss.rows_and_residual(Z, batch.targets)
+        losses = mean_loss(rows, batch.weights)
+        stack.backward(batch, mean_gradient(residual, batch.weights), kept, masks)
         if self._l2 is not None:
             stack.gradients.addcmul_(self._l2, stack.parameters)
         if self._l1 is not None:
@@ -101,6 +103,8 @@ class Population:
     def _masks(self, rows: int) -> Masks:
         """Dropout masks [M, B, H] of each layer, drawn by each member's own generator, already inverted."""
         masks: Masks = []
+        if not self._drops:
+            return [None] * len(self.stack.spec.hidden)
         for i, units in enumerate(self.stack.spec.hidden):
             drops = [member.drop_rates[i] for member in self.members]
             if not any(drops):
@@ -141,11 +145,12 @@ class Batches:
         if epoch != self._epoch:
             order = torch.randperm(len(self.part), generator=torch_generator(self.seed, "order", epoch))
             p = self.part
-            weights = None if p.weights is None else p.weights[order]
-            self._shuffled = Part(p.features[order], p.codes[order], p.targets[order], weights)
+            whole = [t for t in (p.features, p.codes, p.targets, p.weights) if t is not None]
+            # Shuffled once an epoch and then cut: a slice costs less than gathering each batch's rows.
+            pieces = [torch.split(tensor[order], self.size) for tensor in whole]
+            self._batches = [Batch(*piece) for piece in zip(*pieces, strict=True)]
             self._epoch = epoch
-        rows, p = slice(place * self.size, (place + 1) * self.size), self._shuffled
-        return Batch(p.features[rows], p.codes[rows], p.targets[rows], None if p.weights is None else p.weights[rows])
+        return self._batches[place]
 
 
 def cast(part: Part, dtype: torch.dtype) -> Part:

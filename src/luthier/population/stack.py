@@ -137,13 +137,15 @@ class Stack:
             if bias is None:
                 return torch.bmm(A, W.mT)
             return torch.baddbmm(bias.unsqueeze(1), A, W.mT)
-        M, units, F = len(self), W.shape[1], self.spec.inputs
-        # Members share the numeric inputs, so their product is one wide one: [B, F] by [F, M units].
-        wide = features @ W[:, :, :F].flatten(0, 1).T
-        Z = wide.view(-1, M, units).transpose(0, 1)
-        if self.spec.embeddings:
-            Z = torch.baddbmm(Z, self._embedded(codes), W[:, :, F:].mT)
-        return Z if bias is None else Z + bias.unsqueeze(1)
+        # Members share the inputs: one product each from the same memory. A single wide product would
+        # have to copy the weights together first, which costs more than it saves.
+        F, X = self.spec.inputs, features.expand(len(self), -1, -1)
+        if not self.spec.embeddings:
+            return torch.bmm(X, W.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), X, W.mT)
+        Z = torch.bmm(self._embedded(codes), W[:, :, F:].mT)
+        if bias is not None:
+            Z += bias.unsqueeze(1)
+        return Z.baddbmm_(X, W[:, :, :F].mT)
 
     def _embedded(self, codes: Tensor) -> Tensor:
         """Embeddings of a batch's codes, side by side [M, B, D]."""
@@ -159,9 +161,8 @@ class Stack:
         if below is not None:
             torch.bmm(dZ.mT, below, out=gW)
             return
-        M, F = len(self), self.spec.inputs
-        wide = dZ.transpose(0, 1).reshape(dZ.shape[1], -1)  # [B, M units]
-        gW[:, :, :F] = (wide.T @ batch.features).view(M, -1, F)
+        F, X = self.spec.inputs, batch.features.expand(len(self), -1, -1)
+        torch.bmm(dZ.mT, X, out=gW[:, :, :F])
         if self.spec.embeddings:
             gW[:, :, F:] = torch.bmm(dZ.mT, self._embedded(batch.codes))
             dE = torch.bmm(dZ, self._p[f"layers.{i}.weight"][:, :, F:])

@@ -82,14 +82,14 @@ class _Run:
         self.reference = np.full(count, np.inf)  # the loss that early stopping must improve on
         self.waited = np.zeros(count, dtype=int)
         self.lowest, self.stalled = np.full(count, np.inf), np.zeros(count, dtype=int)  # of "plateau" schedules
-        self.drops = np.ones(count)
+        self.drops, self.dropped = np.ones(count), False
         self.parameters = self.population.stack.parameters.clone()
         self.buffers = self.population.stack.buffers.clone()
 
     def rates(self) -> Tensor:
         """The rates [M, 1] of the next step."""
         rates = self.population.rates[min(self.done, self.settings.steps - 1)]
-        if (self.drops == 1).all():
+        if not self.dropped:
             return rates
         return rates * torch.from_numpy(self.drops[self.alive]).to(rates.dtype).unsqueeze(1)
 
@@ -154,6 +154,7 @@ class _Run:
             self.stalled[i] = 0 if lower else self.stalled[i] + 1
             if self.stalled[i] == schedule.period:
                 self.drops[i] *= schedule.decay
+                self.dropped = True
                 self.stalled[i] = 0
 
     def _let_go(self, finite: np.ndarray) -> None:
@@ -251,6 +252,7 @@ class _Run:
         self.lowest, self.stalled, self.drops = (
             tensors[name].numpy().copy() for name in ("lowest", "stalled", "drops")
         )
+        self.dropped = bool((self.drops != 1).any())
         self.parameters, self.buffers = tensors["best_parameters"].clone(), tensors["best_buffers"].clone()
         self.history = History([list(row) for row in facts["history"]])
         self.findings = [Finding(**finding) for finding in facts["findings"]]
