@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint labs bench report-screenshot clean
+.PHONY: demo test lint labs bench bench-quick report-screenshot clean
 
 demo: $(READY)  ## fit the bundled digits in a minute and write the report
 	$(BIN)/luthier fit digits --run runs/demo --replace
@@ -21,6 +21,9 @@ labs: $(READY)  ## the long experiments
 
 bench: $(READY)  ## speed and quality tables, side by side with peers
 	$(BIN)/python -m benchmarks
+
+bench-quick: $(READY)  ## the engine's speed table in short turns
+	$(BIN)/python -m benchmarks --quick
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

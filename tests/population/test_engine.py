@@ -13,7 +13,7 @@ from luthier.nets import DenseSpec
 from luthier.objective import LOSSES, mean_gradient
 from luthier.optimise import RULES
 from luthier.population import Batch, Member, Part, Schedule, Settings, Snapshot, Stack, train
-from luthier.population.stack import fresh_buffers, fresh_parameters, views
+from luthier.population.stack import fresh_buffers, fresh_parameters
 from luthier.seeds import torch_generator
 
 ROWS, NUMBERS, LEVELS, CLASSES = 70, 5, 4, 3
@@ -82,7 +82,6 @@ def test_hand_written_backward_equals_autograd(option: str, loss: str) -> None:
 
     flat = stack.parameters.clone().requires_grad_()
     other = Stack(shape, flat, fresh_buffers(shape, 4, torch.float64))
-    other._p = views(flat, shape.shapes())
     Z2, _ = other.forward(batch, masks)
     oracle = {
         "softmax": lambda z: F.cross_entropy(z, part.targets, reduction="none"),
@@ -103,7 +102,6 @@ def test_rules_equal_torch_optim_over_200_steps(rule: str) -> None:
     outcome = train(stack_members, part, None, settings(rule=rule, batch_size=ROWS, steps=200, evaluate_every=200))
     for k, member in enumerate(stack_members):
         flat = fresh_parameters(shape, [member.seed], torch.float64).requires_grad_()
-        stack = Stack(shape, flat.detach(), fresh_buffers(shape, 1, torch.float64))
         optimiser = (
             torch.optim.SGD([flat], lr=member.learning_rate, momentum=member.momentum)
             if rule == "sgd"
@@ -111,7 +109,7 @@ def test_rules_equal_torch_optim_over_200_steps(rule: str) -> None:
         )
         for step in range(200):
             order = torch.randperm(ROWS, generator=torch_generator(0, "order", step))
-            stack._p = views(flat, shape.shapes())
+            stack = Stack(shape, flat, fresh_buffers(shape, 1, torch.float64))
             Z, _ = stack.forward(Batch(part.features[order], part.codes[order], part.targets[order]), [None, None])
             optimiser.zero_grad()
             F.cross_entropy(Z[0], part.targets[order]).backward()
@@ -261,8 +259,7 @@ def test_a_short_last_batch_counts_over_its_own_length() -> None:
     flat = fresh_parameters(one.spec, [0], torch.float64).requires_grad_()
     order = torch.randperm(5, generator=torch_generator(0, "order", 0))
     for rows in (order[:4], order[4:]):
-        stack = Stack(one.spec, flat.detach(), fresh_buffers(one.spec, 1, torch.float64))
-        stack._p = views(flat, one.spec.shapes())
+        stack = Stack(one.spec, flat, fresh_buffers(one.spec, 1, torch.float64))
         Z, _ = stack.forward(Batch(part.features[rows], part.codes[rows], part.targets[rows]), [None, None])
         (gradient,) = torch.autograd.grad(F.mse_loss(Z[0, :, 0], part.targets[rows]), flat)
         flat = (flat - 0.1 * gradient).detach().requires_grad_()

@@ -18,6 +18,8 @@ from luthier.population.settings import Part, Settings
 from luthier.population.stack import Batch, Masks, Stack, fresh_buffers, fresh_parameters, weight_mask
 from luthier.seeds import torch_generator
 
+GATHERED_BYTES = 1 << 20  # of rows that are shuffled together
+
 
 class Population:
     """The state of training: what a step reads and changes, for the members still alive."""
@@ -132,24 +134,33 @@ def _or(value: float | None, default: float) -> float:
 
 
 class Batches:
-    """Batches in an order that follows from the seed and the step alone, so any step can be resumed."""
+    """Batches in an order that follows from the seed and the step alone, so any step can be resumed.
+
+    Rows are gathered a few batches at a time, a piece that stays in the processor's cache, and then
+    cut: gathering each batch by itself costs more calls, gathering a whole epoch costs memory traffic.
+    """
 
     def __init__(self, part: Part, size: int, seed: int) -> None:
-        self.part, self.size, self.seed = part, min(size, len(part)), seed
+        self.size, self.seed = min(size, len(part)), seed
         self.epoch_steps = -(-len(part) // self.size)
-        self._epoch = -1
+        self._rows = len(part)
+        self._whole = [t for t in (part.features, part.codes, part.targets, part.weights) if t is not None]
+        row_bytes = sum(t[:1].numel() * t.element_size() for t in self._whole)
+        self._together = max(1, GATHERED_BYTES // max(1, row_bytes * self.size))  # batches of a piece
+        self._epoch, self._piece = -1, -1
 
     def at(self, step: int) -> Batch:
         """The batch of a step, counted from 0."""
         epoch, place = divmod(step, self.epoch_steps)
+        piece, place = divmod(place, self._together)
         if epoch != self._epoch:
-            order = torch.randperm(len(self.part), generator=torch_generator(self.seed, "order", epoch))
-            p = self.part
-            whole = [t for t in (p.features, p.codes, p.targets, p.weights) if t is not None]
-            # Shuffled once an epoch and then cut: a slice costs less than gathering each batch's rows.
-            pieces = [torch.split(tensor[order], self.size) for tensor in whole]
-            self._batches = [Batch(*piece) for piece in zip(*pieces, strict=True)]
-            self._epoch = epoch
+            self._order = torch.randperm(self._rows, generator=torch_generator(self.seed, "order", epoch))
+            self._epoch, self._piece = epoch, -1
+        if piece != self._piece:
+            rows = self._order[piece * self._together * self.size : (piece + 1) * self._together * self.size]
+            cuts = [torch.split(tensor[rows], self.size) for tensor in self._whole]
+            self._batches = [Batch(*cut) for cut in zip(*cuts, strict=True)]
+            self._piece = piece
         return self._batches[place]
 
 

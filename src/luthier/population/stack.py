@@ -78,6 +78,15 @@ class Stack:
         self._g = views(self.gradients, spec.shapes())
         self._b = views(buffers, spec.buffer_shapes())
         self._activations = [ACTIVATIONS[name] for name in spec.activations]
+        # What every step asks for, made once: in a small network making a view costs as much as using it.
+        layers = range(len(spec.hidden) + 1)
+        self._W = [self._p[f"layers.{i}.weight"] for i in layers]
+        self._WT = [W.mT for W in self._W]
+        biases = [self._p.get(f"layers.{i}.bias") for i in layers]
+        self._bias = [None if bias is None else bias.unsqueeze(1) for bias in biases]
+        self._gW = [self._g[f"layers.{i}.weight"] for i in layers]
+        self._gb = [self._g.get(f"layers.{i}.bias") for i in layers]
+        self._gX = self._gW[0][:, :, : spec.inputs]
 
     def __len__(self) -> int:
         return self.parameters.shape[0]
@@ -122,30 +131,28 @@ class Stack:
             self._affine_gradients(i, below, batch, dZ)
             if below is None:
                 return
-            dA = torch.bmm(dZ, self._p[f"layers.{i}.weight"])
+            dA = torch.bmm(dZ, self._W[i])
             cache, mask = kept[i - 1], masks[i - 1]
             if mask is not None:
                 dA.mul_(mask)
-            dZ = dA.mul_(self._activations[i - 1].derivative(cache["Z"], cache["A"]))
+            dZ = self._activations[i - 1].through(dA, cache["Z"], cache["A"])
             if self.spec.batch_norm:
                 dZ = self._normalise_backward(i - 1, dZ, cache)
 
     def _affine(self, i: int, A: Tensor | None, features: Tensor, codes: Tensor) -> Tensor:
         """Layer i's Z [M, B, units] from the activations below, or from the inputs for the first."""
-        W, bias = self._p[f"layers.{i}.weight"], self._p.get(f"layers.{i}.bias")
+        WT, bias = self._WT[i], self._bias[i]
         if A is not None:
-            if bias is None:
-                return torch.bmm(A, W.mT)
-            return torch.baddbmm(bias.unsqueeze(1), A, W.mT)
+            return torch.bmm(A, WT) if bias is None else torch.baddbmm(bias, A, WT)
         # Members share the inputs: one product each from the same memory. A single wide product would
         # have to copy the weights together first, which costs more than it saves.
         F, X = self.spec.inputs, features.expand(len(self), -1, -1)
         if not self.spec.embeddings:
-            return torch.bmm(X, W.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), X, W.mT)
-        Z = torch.bmm(self._embedded(codes), W[:, :, F:].mT)
+            return torch.bmm(X, WT) if bias is None else torch.baddbmm(bias, X, WT)
+        Z = torch.bmm(self._embedded(codes), WT[:, F:])
         if bias is not None:
-            Z += bias.unsqueeze(1)
-        return Z.baddbmm_(X, W[:, :, :F].mT)
+            Z += bias
+        return Z.baddbmm_(X, WT[:, :F])
 
     def _embedded(self, codes: Tensor) -> Tensor:
         """Embeddings of a batch's codes, side by side [M, B, D]."""
@@ -155,14 +162,14 @@ class Stack:
         return torch.cat(columns, 2)
 
     def _affine_gradients(self, i: int, below: Tensor | None, batch: Batch, dZ: Tensor) -> None:
-        gW, gb = self._g[f"layers.{i}.weight"], self._g.get(f"layers.{i}.bias")
+        gW, gb = self._gW[i], self._gb[i]
         if gb is not None:
             torch.sum(dZ, 1, out=gb)
         if below is not None:
             torch.bmm(dZ.mT, below, out=gW)
             return
         F, X = self.spec.inputs, batch.features.expand(len(self), -1, -1)
-        torch.bmm(dZ.mT, X, out=gW[:, :, :F])
+        torch.bmm(dZ.mT, X, out=self._gX)
         if self.spec.embeddings:
             gW[:, :, F:] = torch.bmm(dZ.mT, self._embedded(batch.codes))
             dE = torch.bmm(dZ, self._p[f"layers.{i}.weight"][:, :, F:])
