@@ -70,7 +70,10 @@ def ours(work: Work, members: int) -> Callable[[int], float]:
     """Seconds a step and member: the public `train`, with its history and best weights."""
     X, y = data(work)
     part = Part(X, torch.zeros(len(X), 0, dtype=torch.int64), y)
-    stack = [Member(work.spec, seed=k, learning_rate=1e-3) for k in range(members)]
+    stack = [
+        Member(work.spec, seed=k, learning_rate=1e-3, momentum=0.0 if work.rule == "sgd" else 0.9)
+        for k in range(members)
+    ]
     check = Part(X[:500], part.codes[:500], y[:500])
 
     def run(steps: int) -> float:
@@ -89,7 +92,7 @@ def _module(work: Work) -> tuple[nn.Module, torch.optim.Optimizer]:
     module = nn.Sequential(*layers, nn.Linear(sizes[-1], work.spec.outputs))
     if work.rule == "adam":
         return module, torch.optim.Adam(module.parameters(), 1e-3)
-    return module, torch.optim.SGD(module.parameters(), 1e-3, momentum=0.9)
+    return module, torch.optim.SGD(module.parameters(), 1e-3)
 
 
 def hand_written(work: Work) -> Callable[[int], float]:

@@ -12,23 +12,42 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from luthier.errors import LuthierError
-    from luthier.population import find_lr
+    from luthier.nets import DenseSpec
+    from luthier.optimise import Schedule
+    from luthier.population.find_lr import find_lr
+    from luthier.population.networks import train_networks as train
     from luthier.runs import Result, load, resume
     from luthier.runs import check_run as check
     from luthier.runs.fitting import fit
     from luthier.saved import Model
 
 _PUBLIC = {
+    "DenseSpec": ("luthier.nets", "DenseSpec"),
     "LuthierError": ("luthier.errors", "LuthierError"),
     "Model": ("luthier.saved", "Model"),
     "Result": ("luthier.runs", "Result"),
+    "Schedule": ("luthier.optimise", "Schedule"),
     "check": ("luthier.runs", "check_run"),
     "find_lr": ("luthier.population", "find_lr"),
     "fit": ("luthier.runs", "fit"),
     "load": ("luthier.runs", "load"),
     "resume": ("luthier.runs", "resume"),
+    "train": ("luthier.population", "train_networks"),
 }
-__all__ = ["LuthierError", "Model", "Result", "__version__", "check", "find_lr", "fit", "load", "resume"]
+__all__ = [
+    "DenseSpec",
+    "LuthierError",
+    "Model",
+    "Result",
+    "Schedule",
+    "__version__",
+    "check",
+    "find_lr",
+    "fit",
+    "load",
+    "resume",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from luthier.nets import DenseSpec
+from luthier.nets import DenseSpec, build
 from luthier.objective import LOSSES, mean_gradient
 from luthier.optimise import RULES
 from luthier.population import Batch, Member, Part, Schedule, Settings, Snapshot, Stack, train
-from luthier.population.stack import fresh_buffers, fresh_parameters
+from luthier.population.stack import fresh_buffers, fresh_parameters, views, with_ones
 from luthier.seeds import torch_generator
 
 ROWS, NUMBERS, LEVELS, CLASSES = 70, 5, 4, 3
@@ -52,6 +52,22 @@ OPTIONS = {
     "one cycle": {"member": {"schedule": Schedule("one-cycle")}},
     "cosine": {"member": {"schedule": Schedule("cosine", warmup=3)}},
     "restarts": {"member": {"schedule": Schedule("restarts", period=5, multiplier=2.0)}},
+    "layer norm": {"spec": {"layer_norm": True}},
+    "residual": {"spec": {"hidden": (6, 6, 6), "residual": True}},
+    "residual and norm": {"spec": {"hidden": (7, 6, 6), "residual": True, "batch_norm": True, "activation": "tanh"}},
+    "residual and dropout": {
+        "spec": {"hidden": (6, 6), "residual": True, "activation": "tanh"},
+        "member": {"dropout": (0.2, 0.5)},
+    },
+    "wide first layer": {"spec": {"hidden": (9,), "embeddings": ()}},
+    "wide first layer, plain descent": {
+        "spec": {"hidden": (9,), "embeddings": ()},
+        "member": {"momentum": 0.0, "l2": 0.7, "weight_decay": 0.01},
+    },
+    "penalised biases": {"member": {"l2": 0.7, "l1": 0.1, "penalise_biases": True}},
+    "rates by depth": {"member": {"layer_rates": (0.1, 0.5, 1.0)}},
+    "frozen layers": {"member": {"frozen_until": (10, 0, 5), "weight_decay": 0.1}},
+    "averaged weights": {"member": {"average": 0.9}},
     "batch norm and dropout": {"spec": {"batch_norm": True}, "member": {"dropout": (0.3, 0.3)}},
 }
 
@@ -68,21 +84,42 @@ def settings(loss: str = "softmax", **changes: object) -> Settings:
     return replace(base, **changes)
 
 
+def by_autograd(shape: DenseSpec, row: torch.Tensor, part: Part, rows: torch.Tensor | slice) -> torch.Tensor:
+    """Logits [B, C] of one member's row of parameters, from the ordinary module in training mode."""
+    named = {name: value[0] for name, value in views(shape, row.unsqueeze(0)).items()}
+    net = build(shape, seed=0).to(row.dtype).train()
+    return torch.func.functional_call(net, named, (part.features[rows], part.codes[rows]))
+
+
 @pytest.mark.parametrize("loss", ["softmax", "binary", "mse"])
-@pytest.mark.parametrize("option", ["plain", "batch norm", "linear", "tanh", "sigmoid", "gelu", "no categories"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "plain",
+        "layer norm",
+        "residual",
+        "residual and norm",
+        "batch norm",
+        "linear",
+        "tanh",
+        "sigmoid",
+        "gelu",
+        "no categories",
+    ],
+)
 def test_hand_written_backward_equals_autograd(option: str, loss: str) -> None:
     stack_members, part = members(option, loss), data(loss)
     shape = stack_members[0].spec
     stack = Stack(shape, fresh_parameters(shape, range(4), torch.float64), fresh_buffers(shape, 4, torch.float64))
     weights = torch.rand(ROWS, generator=torch_generator(1), dtype=torch.float64)
-    batch = Batch(part.features, part.codes, part.targets, weights)
+    batch = Batch(with_ones(shape, part.features), part.codes, part.targets, weights)
     masks = [None] * len(shape.hidden)
-    Z, kept = stack.forward(batch, masks)
-    stack.backward(batch, mean_gradient(LOSSES[loss].residual(Z, batch.targets), weights), kept, masks)
+    Z = stack.forward(batch, masks)
+    stack.backward(batch, mean_gradient(LOSSES[loss].residual(Z, batch.targets), weights), masks)
 
     flat = stack.parameters.clone().requires_grad_()
-    other = Stack(shape, flat, fresh_buffers(shape, 4, torch.float64))
-    Z2, _ = other.forward(batch, masks)
+    Z2 = [by_autograd(shape, row, part, slice(None)) for row in flat]
+    torch.testing.assert_close(Z, torch.stack(Z2), rtol=1e-9, atol=1e-12)
     oracle = {
         "softmax": lambda z: F.cross_entropy(z, part.targets, reduction="none"),
         "binary": lambda z: F.binary_cross_entropy_with_logits(z[:, 0], part.targets.double(), reduction="none"),
@@ -109,10 +146,8 @@ def test_rules_equal_torch_optim_over_200_steps(rule: str) -> None:
         )
         for step in range(200):
             order = torch.randperm(ROWS, generator=torch_generator(0, "order", step))
-            stack = Stack(shape, flat, fresh_buffers(shape, 1, torch.float64))
-            Z, _ = stack.forward(Batch(part.features[order], part.codes[order], part.targets[order]), [None, None])
             optimiser.zero_grad()
-            F.cross_entropy(Z[0], part.targets[order]).backward()
+            F.cross_entropy(by_autograd(shape, flat[0], part, order), part.targets[order]).backward()
             optimiser.step()
         # Two orders of summation, 200 steps apart: far below a hyper-parameter's effect, above rounding.
         torch.testing.assert_close(outcome.parameters[k], flat.detach()[0], rtol=1e-10, atol=1e-12)
@@ -259,9 +294,8 @@ def test_a_short_last_batch_counts_over_its_own_length() -> None:
     flat = fresh_parameters(one.spec, [0], torch.float64).requires_grad_()
     order = torch.randperm(5, generator=torch_generator(0, "order", 0))
     for rows in (order[:4], order[4:]):
-        stack = Stack(one.spec, flat, fresh_buffers(one.spec, 1, torch.float64))
-        Z, _ = stack.forward(Batch(part.features[rows], part.codes[rows], part.targets[rows]), [None, None])
-        (gradient,) = torch.autograd.grad(F.mse_loss(Z[0, :, 0], part.targets[rows]), flat)
+        Z = by_autograd(one.spec, flat[0], part, rows)
+        (gradient,) = torch.autograd.grad(F.mse_loss(Z[:, 0], part.targets[rows]), flat)
         flat = (flat - 0.1 * gradient).detach().requires_grad_()
     torch.testing.assert_close(outcome.parameters, flat.detach(), rtol=1e-10, atol=1e-12)
 
@@ -273,7 +307,7 @@ def test_dropout_keeps_the_expected_share_and_scale() -> None:
     population = Population(
         [Member(shape, seed=k, learning_rate=0.1, dropout=(0.25,)) for k in range(2)], settings(), 9
     )
-    (mask,) = population._masks(500)
+    (mask,) = population.blocks[0]._masks(500)
     assert mask is not None
     assert set(mask.unique().tolist()) == {0.0, 1 / 0.75}
     # 200,000 draws a member: the standard error of the share is 0.001.

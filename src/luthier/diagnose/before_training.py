@@ -16,7 +16,7 @@ from torch import Tensor
 from luthier.nets import DenseSpec
 from luthier.objective import LOSSES, mean_gradient, mean_loss
 from luthier.population import Batch, Member, Part, Settings, Stack, train
-from luthier.population.stack import fresh_buffers, fresh_parameters
+from luthier.population.stack import fresh_buffers, fresh_parameters, with_ones
 from luthier.seeds import torch_generator
 
 START_TOLERANCE = 0.25  # relative; a small output layer keeps the first loss within a few per cent
@@ -36,7 +36,7 @@ def loss_at_start(spec: DenseSpec, part: Part, loss: str, *, seeds: Sequence[int
     """Compare fresh networks' mean loss with what knowing nothing costs."""
     stack = _fresh(spec, seeds, torch.float32)
     rows = _shuffled(len(part))[:4096]
-    Z = stack.logits(part.features[rows], part.codes[rows])
+    Z = stack.logits(with_ones(spec, part.features[rows]), part.codes[rows])
     losses = mean_loss(LOSSES[loss].rows(Z, part.targets[rows]), None)
     mean, expected = float(losses.mean()), expected_loss(spec, loss)
     return {
@@ -83,12 +83,12 @@ def check_gradients(spec: DenseSpec, part: Part, loss: str, *, seed: int) -> dic
     rows = _shuffled(len(part))[:CHECKED_ROWS]
     features = part.features[rows].double()
     targets = part.targets[rows] if part.targets.dtype == torch.int64 else part.targets[rows].double()
-    batch = Batch(features, part.codes[rows], targets)
+    batch = Batch(with_ones(spec, features), part.codes[rows], targets)
     stack = _fresh(spec, [seed], torch.float64)
     masks: list[Tensor | None] = [None] * len(spec.hidden)
-    Z, kept = stack.forward(batch, masks)
-    stack.backward(batch, mean_gradient(LOSSES[loss].residual(Z, targets), None), kept, masks)
-    places = torch.randperm(stack.parameters.shape[1], generator=torch.Generator().manual_seed(seed % 2**31))
+    Z = stack.forward(batch, masks)
+    stack.backward(batch, mean_gradient(LOSSES[loss].residual(Z, targets), None), masks)
+    places = torch.randperm(spec.parameter_count(), generator=torch.Generator().manual_seed(seed % 2**31))
     worst = max(
         _relative_error(stack, batch, loss, int(place), float(stack.gradients[0, place]))
         for place in places[:CHECKED_PARAMETERS]
@@ -105,7 +105,7 @@ def _relative_error(stack: Stack, batch: Batch, loss: str, place: int, gradient:
     masks: list[Tensor | None] = [None] * len(stack.spec.hidden)
 
     def value() -> float:
-        Z, _ = stack.forward(batch, masks)
+        Z = stack.forward(batch, masks)
         return float(mean_loss(LOSSES[loss].rows(Z, batch.targets), None))
 
     weight = stack.parameters[0, place].item()

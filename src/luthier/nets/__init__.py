@@ -5,6 +5,7 @@ from __future__ import annotations
 from luthier.nets.activations import ACTIVATIONS, Activation, add_activation
 from luthier.nets.dense import NORM_EPSILON, NORM_MEMORY, DenseNet, build
 from luthier.nets.initialise import INITIALISERS
+from luthier.nets.sequential import Chain, chain
 from luthier.nets.spec import DenseSpec
 
 __all__ = [
@@ -13,8 +14,10 @@ __all__ = [
     "NORM_EPSILON",
     "NORM_MEMORY",
     "Activation",
+    "Chain",
     "DenseNet",
     "DenseSpec",
     "add_activation",
     "build",
+    "chain",
 ]

@@ -24,6 +24,14 @@ class Activation(NamedTuple):
     derivative: Callable[[Tensor, Tensor], Tensor]  # (z, a) -> f'(z)
     gain: float
     backward: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None  # (dA, z, a) -> dA f'(z), in one operation
+    write: Callable[[Tensor, Tensor], object] | None = None  # (z, out), in one operation
+
+    def into(self, z: Tensor, out: Tensor) -> None:
+        """Write f(z) into `out`."""
+        if self.write is None:
+            out.copy_(self.f(z))
+        else:
+            self.write(z, out)
 
     def through(self, dA: Tensor, z: Tensor, a: Tensor) -> Tensor:
         """The derivative by z from the derivative by a; `dA` may be overwritten."""
@@ -52,15 +60,27 @@ def _sigmoid_backward(dA: Tensor, z: Tensor, a: Tensor) -> Tensor:
     return found
 
 
+def _relu_into(z: Tensor, out: Tensor) -> None:
+    torch.clamp_min(z, 0, out=out)
+
+
+def _tanh_into(z: Tensor, out: Tensor) -> None:
+    torch.tanh(z, out=out)
+
+
+def _sigmoid_into(z: Tensor, out: Tensor) -> None:
+    torch.sigmoid(z, out=out)
+
+
 ACTIVATIONS: dict[str, Activation] = {
-    "relu": Activation(torch.relu, lambda z, a: (a > 0).to(a.dtype), 2.0**0.5, _relu_backward),
+    "relu": Activation(torch.relu, lambda z, a: (a > 0).to(a.dtype), 2.0**0.5, _relu_backward, _relu_into),
     "leaky relu": Activation(
         lambda z: F.leaky_relu(z, LEAK),
         lambda z, a: (z > 0).to(a.dtype).mul_(1 - LEAK).add_(LEAK),
         (2.0 / (1 + LEAK**2)) ** 0.5,
     ),
-    "tanh": Activation(torch.tanh, lambda z, a: 1 - a * a, 1.0, _tanh_backward),
-    "sigmoid": Activation(torch.sigmoid, lambda z, a: a * (1 - a), 1.0, _sigmoid_backward),
+    "tanh": Activation(torch.tanh, lambda z, a: 1 - a * a, 1.0, _tanh_backward, _tanh_into),
+    "sigmoid": Activation(torch.sigmoid, lambda z, a: a * (1 - a), 1.0, _sigmoid_backward, _sigmoid_into),
     "gelu": Activation(F.gelu, _gelu_derivative, 2.0**0.5),
     "identity": Activation(lambda z: z, lambda z, a: torch.ones_like(a), 1.0),
 }

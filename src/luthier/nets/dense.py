@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from luthier.averages import follow
 from luthier.nets.activations import ACTIVATIONS
 from luthier.nets.spec import DenseSpec
 
@@ -46,25 +48,27 @@ class DenseNet(nn.Module):
 
     def forward(self, features: Tensor, codes: Tensor | None = None) -> Tensor:
         """Logits [B, C]."""
-        parts = [features]
+        parts = []
         for k, table in enumerate(self.embeddings):
             assert codes is not None
             parts.append(table.weight[codes[:, k]])
-        a = torch.cat(parts, 1) if len(parts) > 1 else features
+        a = torch.cat([*parts, features], 1) if parts else features
         for i, (layer, name) in enumerate(zip(self.layers[:-1], self.spec.activations, strict=True)):
             z = a @ layer.weight.T
-            z = self._normalised(i, z) if self.spec.batch_norm else z + layer.bias
-            a = ACTIVATIONS[name].f(z)
+            z = self._normalised(i, z) if self.spec.normalised else z + layer.bias
+            a = ACTIVATIONS[name].f(z) + a if self.spec.skips(i) else ACTIVATIONS[name].f(z)
         last = self.layers[-1]
         return torch.addmm(last.bias, a, last.weight.T)
 
     def _normalised(self, i: int, z: Tensor) -> Tensor:
         norm = self.norms[i]
+        if self.spec.layer_norm:
+            return F.layer_norm(z, z.shape[1:], norm.scale, norm.shift, NORM_EPSILON)
         if self.training:
             mean, variance = z.mean(0), z.var(0, correction=0)
             with torch.no_grad():
-                norm.mean.lerp_(mean, 1 - NORM_MEMORY)
-                norm.variance.lerp_(variance, 1 - NORM_MEMORY)
+                follow(norm.mean, mean, NORM_MEMORY)
+                follow(norm.variance, variance, NORM_MEMORY)
         else:
             mean, variance = norm.mean, norm.variance
         return torch.addcmul(norm.shift, (z - mean) * torch.rsqrt(variance + NORM_EPSILON), norm.scale)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -23,8 +22,9 @@ class DenseSpec:
 
     `embeddings` holds (levels, width) of each of the K code columns; `hidden` the units of each
     hidden layer (none gives a linear model), `activation` its function: one name for all, or one for
-    each. `deviation` is what the initialiser "normal" scales by. Batch norm sits before the activation, and a layer
-    that has it has no bias.
+    each. `deviation` is what the initialiser "normal" scales by. Batch norm (over the batch) or layer
+    norm (over a row's units) sits before the activation, and a layer that has it has no bias. With
+    `residual` a hidden layer as wide as the one below adds that one's output to its own.
 
     >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
     23860
@@ -35,6 +35,8 @@ class DenseSpec:
     outputs: int
     activation: str | tuple[str, ...] = "relu"
     batch_norm: bool = False
+    layer_norm: bool = False
+    residual: bool = False
     embeddings: tuple[tuple[int, int], ...] = ()
     initialiser: str = "he"
     deviation: float = 0.01
@@ -47,6 +49,8 @@ class DenseSpec:
             )
         if self.inputs + self.embedding_width < 1:
             mistakes.append("a network needs at least one input")
+        if self.batch_norm and self.layer_norm:
+            mistakes.append("a layer has batch norm or layer norm, not both")
         if not isinstance(self.activation, str) and len(self.activation) != len(self.hidden):
             mistakes.append(f"{len(self.activation)} activations for {len(self.hidden)} hidden layers")
         named = (self.activation,) if isinstance(self.activation, str) else self.activation
@@ -75,23 +79,48 @@ class DenseSpec:
         )
 
     @property
+    def layers(self) -> int:
+        """Hidden layers and the output's."""
+        return len(self.hidden) + 1
+
+    @property
     def embedding_width(self) -> int:
         """Width of all embeddings side by side."""
         return sum(width for _, width in self.embeddings)
 
+    @property
+    def normalised(self) -> bool:
+        """Whether hidden layers have a norm, and so no bias."""
+        return self.batch_norm or self.layer_norm
+
+    def biased(self, layer: int) -> bool:
+        """Whether a layer (the output's is the last) has a bias."""
+        return not self.normalised or layer == len(self.hidden)
+
+    def fan_in(self, layer: int) -> int:
+        """How many values a layer's weights multiply; the first takes embeddings, then numbers."""
+        return self.hidden[layer - 1] if layer else self.inputs + self.embedding_width
+
+    def columns(self, layer: int) -> int:
+        """Columns of a layer's matrix: a bias is the weight of an input that is always one."""
+        return self.fan_in(layer) + self.biased(layer)
+
+    def skips(self, layer: int) -> bool:
+        """Whether a hidden layer adds the output of the one below to its own."""
+        return self.residual and layer > 0 and self.hidden[layer] == self.hidden[layer - 1]
+
     def shapes(self) -> dict[str, Shape]:
-        """Name and shape of every parameter, in the order in which they lie in memory."""
+        """Name and shape of every parameter."""
         shapes: dict[str, Shape] = {}
         for k, (levels, width) in enumerate(self.embeddings):
             shapes[f"embeddings.{k}.weight"] = (levels, width)
-        sizes = (self.inputs + self.embedding_width, *self.hidden, self.outputs)
-        for i, (fan_in, units) in enumerate(pairwise(sizes)):
-            shapes[f"layers.{i}.weight"] = (units, fan_in)
-            if self.batch_norm and i < len(self.hidden):
+        for i, units in enumerate((*self.hidden, self.outputs)):
+            shapes[f"layers.{i}.weight"] = (units, self.fan_in(i))
+            if self.biased(i):
+                shapes[f"layers.{i}.bias"] = (units,)
+            else:
                 shapes[f"norms.{i}.scale"] = (units,)
                 shapes[f"norms.{i}.shift"] = (units,)
-            else:
-                shapes[f"layers.{i}.bias"] = (units,)
         return shapes
 
     def buffer_shapes(self) -> dict[str, Shape]:

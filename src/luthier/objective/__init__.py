@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from luthier.objective.losses import (
     LOSSES,
+    Criterion,
     Loss,
     class_weights,
     custom_loss,
@@ -14,10 +15,14 @@ from luthier.objective.losses import (
     mean_loss,
     one_hot,
 )
+from luthier.objective.metrics import METRICS, Metric
 
 __all__ = [
     "LOSSES",
+    "METRICS",
+    "Criterion",
     "Loss",
+    "Metric",
     "class_weights",
     "custom_loss",
     "focal",

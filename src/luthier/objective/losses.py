@@ -1,6 +1,6 @@
 """Losses of a whole stack: one value per member, and the gradient by hand.
 
-Z logits [M, B, C]; targets [B] (class numbers, 0/1, or values) or [B, C] (0/1 of each output);
+Z logits [M, B, C]; targets [B] (class numbers, 0/1, or values) or [B, C] (0/1, a share or a value for each output);
 weights [B] or None. A loss is the (weighted) mean over the batch's own rows, so a short last batch
 counts over its own length.
 """
@@ -8,6 +8,7 @@ counts over its own length.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -24,21 +25,38 @@ class Loss(NamedTuple):
     """What is minimised for each row, its derivative, and the score that people watch beside it.
 
     `rows` gives [M, B]; `residual` the derivative of a row's loss by its logits, [M, B, C]; `score`
-    [M, B], averaged over rows, and then rooted where `rooted` says so. `together` gives rows and
-    residual at once where they share their work.
+    [M, B], averaged over rows, and then rooted where `rooted` says so. `prepare` (targets, outputs,
+    type) turns many batches' targets at once into what the residual takes fastest.
     """
 
     rows: Callable[[Tensor, Tensor], Tensor]
     residual: Callable[[Tensor, Tensor], Tensor]
     score: Callable[[Tensor, Tensor], Tensor]
     rooted: bool = False
-    together: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    prepare: Callable[[Tensor, int, torch.dtype], Tensor] | None = None
 
-    def rows_and_residual(self, Z: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """What a training step needs."""
-        if self.together is not None:
-            return self.together(Z, targets)
-        return self.rows(Z, targets), self.residual(Z, targets)
+    def mean(self, Z: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The (weighted) mean over rows for each member [M]."""
+        return mean_loss(self.rows(Z, targets), weights)
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A loss as PyTorch has it, (outputs, targets) -> one number, such as `nn.CrossEntropyLoss()`.
+
+    It knows no single rows, so it takes no weights of rows, and the score beside it is the loss itself.
+
+    >>> Criterion(F.cross_entropy).mean(torch.zeros(2, 5, 4), torch.zeros(5, dtype=torch.int64))
+    tensor([1.3863, 1.3863])
+    """
+
+    function: Callable[[Tensor, Tensor], Tensor]
+
+    def mean(self, Z: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Its value for each member [M]."""
+        if weights is not None:
+            raise InputError("a loss of your own takes no weights", remedy="use a loss by name, or custom_loss(rows)")
+        return torch.stack([self.function(outputs, targets) for outputs in Z])
 
 
 def one_hot(targets: Tensor, classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -84,18 +102,20 @@ def _values(Z: Tensor, targets: Tensor) -> Tensor:
 
 
 def _softmax_rows(Z: Tensor, targets: Tensor) -> Tensor:
+    if targets.ndim == 2:  # a share for each class
+        return -(torch.log_softmax(Z, -1) * targets).sum(-1)
     return torch.logsumexp(Z, -1) - Z.gather(-1, _index(Z, targets)).squeeze(-1)
 
 
 def _softmax_residual(Z: Tensor, targets: Tensor) -> Tensor:
     # a - y, with y one-hot (S1-71)
+    if targets.ndim == 2:
+        return torch.softmax(Z, -1).sub_(targets)
     return torch.softmax(Z, -1).scatter_(-1, _index(Z, targets), -1.0, reduce="add")
 
 
-def _softmax_together(Z: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    logs, index = torch.log_softmax(Z, -1), _index(Z, targets)
-    rows = logs.gather(-1, index).squeeze(-1).neg_()
-    return rows, logs.exp_().scatter_(-1, index, -1.0, reduce="add")
+def _shares(targets: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
+    return targets if targets.ndim == 2 else one_hot(targets, classes, dtype)
 
 
 def _smoothed(Z: Tensor, targets: Tensor, smoothing: float) -> Tensor:
@@ -198,6 +218,7 @@ def _huber_residual(Z: Tensor, targets: Tensor) -> Tensor:
 
 
 def _right_class(Z: Tensor, targets: Tensor) -> Tensor:
+    targets = targets.argmax(-1) if targets.ndim == 2 else targets
     return (Z.argmax(-1) == targets).to(Z.dtype)
 
 
@@ -209,7 +230,7 @@ def _right_side(Z: Tensor, targets: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, Loss] = {
-    "softmax": Loss(_softmax_rows, _softmax_residual, _right_class, together=_softmax_together),
+    "softmax": Loss(_softmax_rows, _softmax_residual, _right_class, prepare=_shares),
     "smoothed softmax": label_smoothing(0.1),
     "focal": focal(2.0),
     "binary": Loss(_sigmoid_rows, lambda Z, targets: torch.sigmoid(Z) - _indicators(Z, targets), _right_side),
@@ -220,18 +241,23 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def loss_named(loss: str | Loss) -> Loss:
+def loss_named(loss: str | Loss | Criterion) -> Loss | Criterion:
     """The loss of that name, or the loss itself."""
     return LOSSES[loss] if isinstance(loss, str) else loss
 
 
 def mean_loss(rows: Tensor, weights: Tensor | None) -> Tensor:
-    """Losses of rows [M, B] to the (weighted) mean of each member [M]."""
-    return rows.mean(-1) if weights is None else rows @ (weights / weights.sum()).to(rows.dtype)
-
-
-def mean_gradient(residual: Tensor, weights: Tensor | None) -> Tensor:
-    """Derivatives of rows [M, B, C] to those of the (weighted) mean."""
+    """Losses of rows [..., B] to their mean [...], weighted by [B] or, for several batches, by [K, B]."""
     if weights is None:
-        return residual.mul_(1 / residual.shape[1])
-    return residual.mul_((weights / weights.sum()).to(residual.dtype).unsqueeze(-1))
+        return rows.mean(-1)
+    return (rows * (weights / weights.sum(-1, keepdim=True)).to(rows.dtype)).sum(-1)
+
+
+def mean_gradient(residual: Tensor, weights: Tensor | None, total: float | None = None) -> Tensor:
+    """Derivatives of rows [M, B, C] to those of the (weighted) mean; `residual` may be overwritten.
+
+    `total` is the number of rows, or the sum of weights, that the mean is over, where that is more than the batch.
+    """
+    if weights is None:
+        return residual.mul_(1 / (total or residual.shape[1]))
+    return residual.mul_((weights / (total or weights.sum())).to(residual.dtype).unsqueeze(-1))

@@ -1,8 +1,9 @@
 """Update rules on a flat stack of parameters.
 
-P parameters, G gradients [M, P]; every hyper-parameter is [M, 1]. A rule is a pair: `init` makes its
-state, `update` changes parameters and state in place (the state's tensors are buffers that live as
-long as the training). Step numbers start at 1: at 0 the bias correction would divide by zero (S2-24).
+P parameters, G gradients [M, P]; every hyper-parameter is [M, 1], the rate also [M, P]. A rule is
+a pair: `init` makes its state, `update` changes parameters and state in place (the state's tensors
+are buffers that live as long as the training). Step numbers start at 1: at 0 the bias correction
+would divide by zero (S2-24).
 
 With the same numbers each rule takes the steps of its `torch.optim` counterpart; the defaults of
 `epsilon` and `smoothing` are PyTorch's too. The documents' epsilon, 1e-7, is a member's option.
@@ -16,8 +17,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from luthier.averages import follow, follow_square
+
 State = dict[str, Tensor]
 Hyper = Mapping[str, Tensor]
+Count = int | Tensor  # the step's number, or each number's own [M, P]
 # From this many parameters on, one pass over memory for each member beats many passes over the stack.
 FUSED_FROM = 4096
 NADAM_DECAY = 0.004  # how fast NAdam's momentum warms up (Dozat, 2016)
@@ -27,7 +31,7 @@ class Rule(NamedTuple):
     """How parameters follow their gradients; `epsilon` and `smoothing` are used where a member names none."""
 
     init: Callable[[Tensor], State]
-    update: Callable[[Tensor, Tensor, State, Hyper, int], None]
+    update: Callable[[Tensor, Tensor, State, Hyper, Count], None]
     epsilon: float = 1e-8
     smoothing: float = 0.99
 
@@ -36,21 +40,21 @@ def _state(*names: str) -> Callable[[Tensor], State]:
     return lambda P: {name: torch.zeros_like(P) for name in names}
 
 
-def _sgd(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+def _sgd(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
     """v = momentum v + g; w -= rate v (S2-15 with its sign mended)."""
     velocity = state["velocity"]
     torch.addcmul(G, velocity, hyper["momentum"], out=velocity)
     P.addcmul_(velocity, hyper["rate"], value=-1)
 
 
-def _nesterov(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+def _nesterov(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
     """v = momentum v + g; w -= rate (g + momentum v) (S2-18, its velocity divided by the rate)."""
     velocity = state["velocity"]
     torch.addcmul(G, velocity, hyper["momentum"], out=velocity)
     P.addcmul_(torch.addcmul(G, velocity, hyper["momentum"]), hyper["rate"], value=-1)
 
 
-def _nesterov_velocity(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+def _nesterov_velocity(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
     """old = v; v = momentum v - rate g; w += (1 + momentum) v - momentum old (S2-17).
 
     The rate is inside the velocity, so a schedule acts on what is still to come; at a constant rate
@@ -62,26 +66,26 @@ def _nesterov_velocity(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: i
     P.addcmul_(velocity, 1 + momentum)
 
 
-def _adagrad(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+def _adagrad(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
     """s += g^2; w -= rate g / (sqrt(s) + epsilon) (S2-20, with the root)."""
     square = state["square"].addcmul_(G, G)
     P.addcdiv_(G * hyper["rate"], square.sqrt().add_(hyper["epsilon"]), value=-1)
 
 
-def _rmsprop(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+def _rmsprop(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
     """s = smoothing s + (1 - smoothing) g^2; w -= rate g / (sqrt(s) + epsilon) (S2-21)."""
-    square = _follow_square(state["square"], G, hyper["smoothing"])
+    square = follow_square(state["square"], G, hyper["smoothing"])
     P.addcdiv_(G * hyper["rate"], square.sqrt().add_(hyper["epsilon"]), value=-1)
 
 
-def _adam(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+def _adam(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
     """Moments with bias correction, epsilon outside the root (S2-24)."""
-    if P.shape[1] >= FUSED_FROM and P.device.type == "cpu":
+    if isinstance(step, int) and hyper["rate"].shape[1] == 1 and P.shape[1] >= FUSED_FROM and P.device.type == "cpu":
         _adam_fused(P, G, state, hyper, step)
         return
     beta1, beta2 = hyper["beta1"], hyper["beta2"]
-    mean = state["mean"].lerp_(G, (1 - beta1).expand_as(G))
-    square = _follow_square(state["square"], G, beta2)
+    mean = follow(state["mean"], G, beta1)
+    square = follow_square(state["square"], G, beta2)
     divisor = square.sqrt().mul_((1 - beta2**step).rsqrt()).add_(hyper["epsilon"])
     P.addcmul_(mean / divisor, hyper["rate"] / (1 - beta1**step), value=-1)
 
@@ -109,49 +113,44 @@ def _adam_fused(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> 
         )
 
 
-def _adam_uncorrected(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+def _adam_uncorrected(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
     """Moments as they are: the first steps are larger than the rate (S2-23)."""
-    mean = state["mean"].lerp_(G, (1 - hyper["beta1"]).expand_as(G))
-    square = _follow_square(state["square"], G, hyper["beta2"])
+    mean = follow(state["mean"], G, hyper["beta1"])
+    square = follow_square(state["square"], G, hyper["beta2"])
     P.addcdiv_(mean * hyper["rate"], square.sqrt().add_(hyper["epsilon"]), value=-1)
 
 
-def _adadelta(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+def _adadelta(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
     """Steps in the parameters' own units: rms of past steps over rms of gradients (Zeiler, 2012)."""
     epsilon, smoothing = hyper["epsilon"], hyper["smoothing"]
-    square = _follow_square(state["square"], G, smoothing)
+    square = follow_square(state["square"], G, smoothing)
     change = (state["change"] + epsilon).sqrt_().div_((square + epsilon).sqrt_()).mul_(G)
-    _follow_square(state["change"], change, smoothing)
+    follow_square(state["change"], change, smoothing)
     P.addcmul_(change, hyper["rate"], value=-1)
 
 
-def _adamax(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+def _adamax(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
     """Adam with the largest recent gradient in place of the second moment (Kingma and Ba, 2015)."""
-    mean = state["mean"].lerp_(G, (1 - hyper["beta1"]).expand_as(G))
+    mean = follow(state["mean"], G, hyper["beta1"])
     largest = state["largest"].mul_(hyper["beta2"])
     torch.maximum(largest, G.abs().add_(hyper["epsilon"]), out=largest)
     P.addcdiv_(mean * (hyper["rate"] / (1 - hyper["beta1"] ** step)), largest, value=-1)
 
 
-def _nadam(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+def _nadam(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
     """Adam that looks ahead along its momentum, which warms up (Dozat, 2016)."""
     beta1, beta2, rate = hyper["beta1"], hyper["beta2"], hyper["rate"]
     now, following = (beta1 * (1 - 0.5 * 0.96 ** (t * NADAM_DECAY)) for t in (step, step + 1))
     product = state["product"].mul_(now)
-    mean = state["mean"].lerp_(G, (1 - beta1).expand_as(G))
-    square = _follow_square(state["square"], G, beta2)
+    mean = follow(state["mean"], G, beta1)
+    square = follow_square(state["square"], G, beta2)
     divisor = square.div(1 - beta2**step).sqrt_().add_(hyper["epsilon"])
     P.addcdiv_(G * (rate * (1 - now) / (1 - product)), divisor, value=-1)
     P.addcdiv_(mean * (rate * following / (1 - product * following)), divisor, value=-1)
 
 
 def _nadam_state(P: Tensor) -> State:
-    return {**_state("mean", "square")(P), "product": torch.ones_like(P[:, :1])}
-
-
-def _follow_square(average: Tensor, values: Tensor, memory: Tensor) -> Tensor:
-    """Move an average of squares [M, P] in place: memory times the old, the rest from the new values."""
-    return average.mul_(memory).addcmul_(values * (1 - memory), values)
+    return {**_state("mean", "square")(P), "product": torch.ones_like(P)}
 
 
 RULES: dict[str, Rule] = {

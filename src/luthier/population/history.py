@@ -24,10 +24,12 @@ class History:
     """Rows of (member, label, step, epoch, learning_rate, train_loss, validation_loss, validation_score).
 
     `train_loss` is the mean over the steps since the last evaluation, in training mode and without
-    penalties; the validation figures are those of the weights at that step.
+    penalties; the validation figures are those of the weights at that step. A column for each of
+    `metrics` follows.
     """
 
     rows: list[list[Any]] = field(default_factory=list)
+    metrics: tuple[str, ...] = ()
 
     def append(self, *row: Any) -> None:
         """Add one member's figures of one evaluation, in the order of the columns."""
@@ -35,4 +37,5 @@ class History:
 
     def to_frame(self) -> pl.DataFrame:
         """All rows as a table."""
-        return pl.DataFrame(self.rows, schema=SCHEMA, orient="row")
+        schema = SCHEMA | dict.fromkeys(self.metrics, pl.Float64)
+        return pl.DataFrame(self.rows, schema=schema, orient="row")

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any
 
+from luthier.errors import ConfigError
 from luthier.nets import DenseSpec
 from luthier.optimise import Schedule
+from luthier.population.modules import ModuleSpec
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,17 @@ class Member:
     `dropout` is the probability to drop, one for each hidden layer (none: no dropout). `l2` and `l1`
     are the documents' lambda, n training rows: the penalty is lambda / (2 n) times the sum of squared
     weights (S1-86), or lambda / n times the sum of their sizes, with sgn(0) = 0 (S1-94); biases are
-    left out. `weight_decay` is decoupled: each step also shrinks the weights by rate times decay
-    (with Adam that is AdamW). `epsilon` and `smoothing` (RMSProp's and Adadelta's memory) are the
+    left out unless `penalise_biases`. `weight_decay` is decoupled: each step also shrinks the weights
+    by rate times decay (with Adam that is AdamW). `epsilon` and `smoothing` (RMSProp's and Adadelta's memory) are the
     rule's own where they are None. A gradient is cut by value first, then by norm.
+
+    Layers may differ, first to last, the output's included: `layer_rates` multiply the rate of each,
+    and a layer stays as it is until the step in `frozen_until` is done (gradual unfreezing); a number
+    above all steps freezes it for good. With `average` above 0 what is evaluated and kept are moving
+    averages of the weights with that memory (0.999 remembers about a thousand steps).
     """
 
-    spec: DenseSpec
+    spec: DenseSpec | ModuleSpec
     seed: int
     learning_rate: float
     schedule: Schedule = field(default_factory=Schedule)
@@ -34,15 +41,41 @@ class Member:
     l2: float = 0.0
     l1: float = 0.0
     weight_decay: float = 0.0
+    penalise_biases: bool = False
+    layer_rates: tuple[float, ...] = ()
+    frozen_until: tuple[int, ...] = ()
+    average: float = 0.0
     dropout: tuple[float, ...] = ()
     clip_norm: float = inf
     clip_value: float = inf
     label: str = ""
 
+    def __post_init__(self) -> None:
+        layers = self.spec.layers
+        mistakes = [
+            f"{name} has {len(value)} entries; the network has {wanted} {what}"
+            for name, value, wanted, what in (
+                ("dropout", self.dropout, len(self.spec.hidden), "hidden layers"),
+                ("layer_rates", self.layer_rates, layers, "layers"),
+                ("frozen_until", self.frozen_until, layers, "layers"),
+            )
+            if value and len(value) != wanted
+        ]
+        shares = {"average": self.average, **{f"dropout of layer {i}": p for i, p in enumerate(self.dropout)}}
+        mistakes += [f"{name} is at least 0 and below 1, not {p}" for name, p in shares.items() if not 0 <= p < 1]
+        if mistakes:
+            raise ConfigError(mistakes)
+
     @property
     def drop_rates(self) -> tuple[float, ...]:
         """The probability to drop of each hidden layer."""
         return self.dropout or (0.0,) * len(self.spec.hidden)
+
+    @property
+    def dense(self) -> DenseSpec:
+        """The spec of a member of a dense population."""
+        assert isinstance(self.spec, DenseSpec)
+        return self.spec
 
     def to_json(self) -> dict[str, Any]:
         """The member as plain JSON values; an infinite clip becomes None."""
@@ -58,7 +91,7 @@ class Member:
                 "spec": DenseSpec.from_json(value["spec"]),
                 "schedule": Schedule.from_json(value["schedule"]),
                 "betas": tuple(value["betas"]),
-                "dropout": tuple(value["dropout"]),
+                **{name: tuple(value[name]) for name in ("dropout", "layer_rates", "frozen_until")},
                 **clips,
             }
         )

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from luthier.nets import DenseNet, build
+from luthier.population.architecture import architecture
 from luthier.population.history import History
 from luthier.population.member import Member
-from luthier.population.stack import Stack, views
+from luthier.population.settings import Part
 from luthier.records import Finding
-
-EVALUATED_AT_ONCE = 2**23  # numbers of one layer's activations held while evaluating
 
 
 @dataclass
@@ -38,30 +36,32 @@ class Outcome:
     parameters: Tensor
     buffers: Tensor
 
-    def state_dict(self, member: int) -> dict[str, Tensor]:
-        """The kept weights and buffers of one member, under the names of its module."""
-        spec = self.members[member].spec
-        rows = slice(member, member + 1)
-        named = {
-            **views(self.parameters[rows], spec.shapes()),
-            **views(self.buffers[rows], spec.buffer_shapes()),
-        }
-        return {name: value[0].clone() for name, value in named.items()}
+    @property
+    def best(self) -> int:
+        """The member with the lowest validation loss; without a validation part, the lowest training loss."""
+        losses = self.best_validation_loss
+        return int(np.nanargmin(losses)) if np.isfinite(losses).any() else 0
 
-    def module(self, member: int) -> DenseNet:
-        """One member, cut out as an ordinary module in evaluation mode."""
-        net = build(self.members[member].spec, seed=self.members[member].seed).to(self.parameters.dtype)
-        net.load_state_dict(self.state_dict(member))
-        return net.eval()
+    @property
+    def layout(self) -> str:
+        """How the members were computed: stacked, vmapped or looped."""
+        return architecture(self.members[0].spec).layout
 
-    def logits(self, features: Tensor, codes: Tensor) -> Tensor:
+    def state_dict(self, member: int | None = None) -> dict[str, Tensor]:
+        """The kept weights and buffers of one member (the best), under the names of its module."""
+        place = self.best if member is None else member
+        rows = slice(place, place + 1)
+        return dict(
+            architecture(self.members[place].spec).state_dict(self.parameters[rows], self.buffers[rows]),
+        )
+
+    def module(self, member: int | None = None) -> nn.Module:
+        """One member (the best), cut out as an ordinary module in evaluation mode."""
+        place = self.best if member is None else member
+        return architecture(self.members[place].spec).module(self.state_dict(place))
+
+    def logits(self, features: Tensor, codes: Tensor | None = None) -> Tensor:
         """Outputs of all members' kept weights [M, N, C]."""
-        return evaluate(Stack(self.members[0].spec, self.parameters, self.buffers), features, codes)
-
-
-def evaluate(stack: Stack, features: Tensor, codes: Tensor) -> Tensor:
-    """Outputs [M, N, C] in evaluation mode, in blocks of rows so that memory stays bounded."""
-    widest = max((*stack.spec.hidden, stack.spec.inputs + stack.spec.embedding_width, stack.spec.outputs))
-    block = max(1, EVALUATED_AT_ONCE // (len(stack) * widest))
-    rows = range(0, len(features), block)
-    return torch.cat([stack.logits(features[i : i + block], codes[i : i + block]) for i in rows], 1)
+        kind = architecture(self.members[0].spec)
+        codes = torch.zeros(len(features), 0, dtype=torch.int64) if codes is None else codes
+        return kind.evaluate(self.parameters, self.buffers, kind.prepared(Part(features, codes, codes)))

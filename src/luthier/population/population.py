@@ -1,7 +1,4 @@
-"""The state of training and its step, and the batches that feed it.
-
-M members alive, B batch, S steps, P parameters.
-"""
+"""The state of training and its step. M members alive, B batch, S steps, P numbers of one member's row."""
 
 from __future__ import annotations
 
@@ -11,46 +8,141 @@ from math import inf
 import torch
 from torch import Tensor
 
-from luthier.objective import loss_named, mean_gradient, mean_loss
-from luthier.optimise import RULES, clip_by_norm, clip_by_value
+from luthier.averages import follow
+from luthier.errors import InputError
+from luthier.nets import DenseSpec
+from luthier.objective import Criterion, loss_named, mean_gradient
+from luthier.optimise import RULES, State, clip_by_norm, clip_by_value
+from luthier.population.architecture import architecture
+from luthier.population.batches import Batch, Batches, cast
 from luthier.population.member import Member
+from luthier.population.rates import Rates
 from luthier.population.settings import Part, Settings
-from luthier.population.stack import Batch, Masks, Stack, fresh_buffers, fresh_parameters, weight_mask
+from luthier.population.stack import Masks, Stack
+from luthier.population.tally import Tally
 from luthier.seeds import torch_generator
-
-GATHERED_BYTES = 1 << 20  # of rows that are shuffled together
 
 
 class Population:
     """The state of training: what a step reads and changes, for the members still alive."""
 
     def __init__(self, members: Sequence[Member], settings: Settings, rows: int) -> None:
-        spec = members[0].spec
-        if any(member.spec != spec for member in members):
+        self.kind = architecture(members[0].spec)
+        self.spec = self.kind.spec
+        if any(member.spec != members[0].spec for member in members):
             raise ValueError("members of a population share one spec; make a population for each architecture")
         self.settings, self.rows = settings, rows
         self.members = list(members)
-        self.rule = RULES[settings.rule]
+        self.rule, self.loss = RULES[settings.rule], loss_named(settings.loss)
         dtype = settings.dtype
-        self._use(
-            Stack(
-                spec,
-                fresh_parameters(spec, [member.seed for member in members], dtype),
-                fresh_buffers(spec, len(members), dtype),
-            )
-        )
-        self.rule_state = self.rule.init(self.stack.parameters)
+        self.parameters, self.buffers = self.kind.fresh([member.seed for member in members], dtype)
+        self.rule_state = self.rule.init(self.parameters)
+        if any(member.average for member in members):
+            self.rule_state["average"] = self.parameters.clone()
         self.generators = [torch_generator(member.seed, "masks") for member in members]
-        self._set_hyper()
+        self._divide(torch.zeros(0, len(members), dtype=dtype))
 
-    def _use(self, stack: Stack) -> None:
-        self.stack = stack
+    def _divide(self, losses: Tensor) -> None:
+        """Cut the members into blocks that fit the cache, over views of the same state."""
+        self.rates = Rates(self.members, self.settings)
+        size = min(self.kind.block_members(self.settings), len(self.members))
+        count = -(-len(self.members) // size)
+        size = -(-len(self.members) // count)  # as even as can be
+        gradients = torch.zeros_like(self.parameters[:size])
+        self.blocks = [
+            _Block(self, slice(start, start + size), gradients, losses) for start in range(0, len(self.members), size)
+        ]
 
-    def _set_hyper(self) -> None:
-        dtype, total = self.settings.dtype, self.settings.steps
-        members = self.members
+    def step(self, batches: Sequence[Batch], number: int, rates: Tensor) -> None:
+        """One update of every member with its own rate [M, 1], from the mean gradient over all `batches`.
 
-        def column(values: list[float]) -> Tensor:
+        `number` counts from 1.
+        """
+        for block in self.blocks:
+            block.step(batches, number, rates)
+
+    def losses(self) -> Tensor:
+        """Training losses [S, M] of the batches since `restart_losses`, each before its update."""
+        return torch.cat([block.tally.losses() for block in self.blocks], 1)
+
+    def restart_losses(self, losses: Tensor | None = None) -> None:
+        """Forget the losses so far, or take these [S, M] for them."""
+        losses = self.parameters.new_zeros(0, len(self.members)) if losses is None else losses
+        for block in self.blocks:
+            block.tally.restart(losses[:, block.places])
+
+    @property
+    def weights(self) -> Tensor:
+        """What is evaluated and kept [M, P]: the parameters, or their moving average where members ask for it."""
+        return self.rule_state.get("average", self.parameters)
+
+    def prepared(self, part: Part) -> Part:
+        """A part as this population's networks take it."""
+        return self.kind.prepared(cast(part, self.settings.dtype))
+
+    def batches(self, training: Part) -> Batches:
+        """The batches that its settings ask for."""
+        prepare, spec = getattr(self.loss, "prepare", None), self.spec
+
+        def wanted(targets: Tensor) -> Tensor | None:
+            if prepare is None or not isinstance(spec, DenseSpec):
+                return None
+            found: Tensor = prepare(targets, spec.outputs, self.settings.dtype)
+            return found
+
+        return Batches(
+            cast(training, self.settings.dtype),
+            self.settings.batch_size,
+            self.settings.batch_seed,
+            prepare=wanted,
+            only_first=self.settings.only_first_batch,
+            ones=self.kind.ones,
+        )
+
+    def outputs(self, part: Part) -> Tensor:
+        """Outputs [M, N, C] in evaluation mode for a prepared part."""
+        return self.kind.evaluate(self.weights, self.buffers, part)
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Slice the population down to the members at these places; their losses are forgotten."""
+        index = torch.tensor(places)
+        self.members = [self.members[i] for i in places]
+        self.generators = [self.generators[i] for i in places]
+        self.parameters, self.buffers = self.parameters[index], self.buffers[index]
+        self.rule_state = {name: value[index] for name, value in self.rule_state.items()}
+        self._divide(torch.zeros(0, len(places), dtype=self.settings.dtype))
+
+
+class _Block:
+    """Members that step together: views of the population's state, and their hyper-parameters as columns."""
+
+    def __init__(self, population: Population, places: slice, gradients: Tensor, losses: Tensor) -> None:
+        settings, spec = population.settings, population.spec
+        self.kind = population.kind
+        self.places, self.members = places, population.members[places]
+        self.rule, self.loss, self.dtype = population.rule, population.loss, settings.dtype
+        self.generators = population.generators[places]
+        self.state: State = {name: value[places] for name, value in population.rule_state.items()}
+        rows = (population.parameters[places], population.buffers[places], gradients[: len(self.members)])
+        self.stack = population.kind.stack(*rows, settings)
+        self.tally = Tally(self.loss, losses[:, places])
+        if isinstance(self.stack, Stack):
+            if isinstance(self.loss, Criterion):
+                raise InputError(
+                    "dense stacks learn from a Loss", remedy="custom_loss(rows) makes one of your function"
+                )
+            self._slope_of = self.loss.residual
+        self._no_masks: Masks = [None] * len(spec.hidden)
+        self._drops = any(any(member.drop_rates) for member in self.members)
+        self._rates_of_all: Tensor | None = None
+        self._rates = self._slopes = losses
+        self._slopes_for = 0  # rows of the batch that they are for
+        self._set_hyper(population.rows)
+
+    def _set_hyper(self, rows: int) -> None:
+        members, spec, dtype = self.members, self.stack.spec, self.dtype
+
+        def column(values: Sequence[float]) -> Tensor:
             return torch.tensor(values, dtype=dtype).unsqueeze(1)
 
         self.hyper = {
@@ -60,112 +152,131 @@ class Population:
             "epsilon": column([_or(member.epsilon, self.rule.epsilon) for member in members]),
             "smoothing": column([_or(member.smoothing, self.rule.smoothing) for member in members]),
         }
-        self.rates = torch.tensor(
-            [[m.learning_rate * m.schedule.factor(step, total) for m in members] for step in range(total)],
-            dtype=dtype,
-        ).unsqueeze(2)  # [S, M, 1]
-        self._drops = any(any(member.drop_rates) for member in members)
-        mask = weight_mask(self.stack.spec, dtype)
-        self._l2 = self._l1 = self._decay = self._clip_norm = self._clip_value = None
-        if any(member.l2 for member in members):
-            self._l2 = column([member.l2 / self.rows for member in members]) * mask
-        if any(member.l1 for member in members):
-            self._l1 = column([member.l1 / self.rows for member in members]) * mask
-        if any(member.weight_decay for member in members):
-            self._decay = column([member.weight_decay for member in members]) * mask
+        masks = [self.kind.weight_mask(dtype, biases=biases) for biases in (False, True)]
+
+        def penalty(values: list[float]) -> Tensor | None:
+            if not any(values):
+                return None
+            return torch.stack([value * masks[m.penalise_biases] for value, m in zip(values, members, strict=True)])
+
+        self._l2 = penalty([member.l2 / rows for member in members])
+        self._l1 = penalty([member.l1 / rows for member in members])
+        self._decay = penalty([member.weight_decay for member in members])
+        self._average = column([m.average for m in members]) if any(m.average for m in members) else None
+        self._clip_norm = self._clip_value = None
         if any(member.clip_norm != inf for member in members):
             self._clip_norm = column([member.clip_norm for member in members])
         if any(member.clip_value != inf for member in members):
             self._clip_value = column([member.clip_value for member in members])
+        self._factors = self._frozen = None
+        groups = self.kind.group_of()  # [P]
+        if any(member.layer_rates for member in members):
+            every = [member.layer_rates or (1.0,) * spec.layers for member in members]
+            self._factors = torch.tensor(every, dtype=dtype)[:, groups]
+        if any(any(member.frozen_until) for member in members):
+            every = [member.frozen_until or (0,) * spec.layers for member in members]
+            self._frozen = torch.tensor(every)[:, groups]
+        plain = self.rule is RULES["sgd"] and not any(member.momentum for member in members)
+        extras = (self._l1, self._clip_norm, self._clip_value, self._factors, self._frozen)
+        # What plain descent needs of a gradient is to be subtracted once: it is never stored.
+        simple = isinstance(spec, DenseSpec) and not (spec.normalised or spec.embeddings)
+        self._descends = simple and plain and all(extra is None for extra in extras)
+        self._shrink = self._l2 if self._decay is None else self._decay + (0 if self._l2 is None else self._l2)
 
-    def step(self, batch: Batch, number: int, rates: Tensor) -> Tensor:
-        """One update of every member with its own rate [M, 1]; returns the losses [M] before it.
+    def step(self, batches: Sequence[Batch], number: int, rates: Tensor) -> None:
+        """One update; see Population.step."""
+        if rates is not self._rates_of_all:
+            self._rates_of_all, self._rates, self._slopes_for = rates, rates[self.places], 0
+        if self._descends and len(batches) == 1 and isinstance(self.stack, Stack):
+            self._descend(self.stack, batches[0])
+        else:
+            self._gradients(batches)
+            self._update(number, self._rates)
+        if self._average is not None:
+            # As long as there were few steps the average is of those: it starts at the first weights.
+            follow(self.state["average"], self.stack.parameters, self._average.clamp_max(number / (number + 9)))
 
-        `number` counts from 1.
-        """
-        stack, loss = self.stack, loss_named(self.settings.loss)
-        masks = self._masks(len(batch.targets))
-        Z, kept = stack.forward(batch, masks)
-        rows, residual = loss.rows_and_residual(Z, batch.targets)
-        losses = mean_loss(rows, batch.weights)
-        stack.backward(batch, mean_gradient(residual, batch.weights), kept, masks)
+    def _descend(self, stack: Stack, batch: Batch) -> None:
+        count, (residual, masks) = len(batch.targets), self._residual(stack, batch)
+        if batch.weights is None:
+            if self._slopes_for != count:
+                self._slopes_for, self._slopes = count, (self._rates / count).unsqueeze(2)
+            residual.mul_(self._slopes)
+        else:
+            residual = mean_gradient(residual, batch.weights).mul_(self._rates.unsqueeze(2))
+        shrink = None if self._shrink is None else self._shrink * self._rates * stack.parameters
+        stack.descend(batch, residual, masks, shrink)
+
+    def _gradients(self, batches: Sequence[Batch]) -> None:
+        """Fill the gradients [M, P] of the mean loss over all batches."""
+        stack = self.stack
+        total = sum(_weight(batch) for batch in batches) if len(batches) > 1 else None
+        summed: Tensor | None = None
+        for place, batch in enumerate(batches):
+            if isinstance(stack, Stack):
+                self._backpropagate(stack, batch, total)
+            else:
+                self.tally.put(stack.learn(batch, self.loss, self.generators))
+                if total is not None:
+                    stack.gradients.mul_(_weight(batch) / total)
+            if total is not None:
+                summed = stack.gradients.clone() if summed is None else summed.add_(stack.gradients)
+                if place == len(batches) - 1:
+                    stack.gradients.copy_(summed)
+
+    def _backpropagate(self, stack: Stack, batch: Batch, total: float | None) -> None:
+        residual, masks = self._residual(stack, batch)
+        stack.backward(batch, mean_gradient(residual, batch.weights, total), masks)
+
+    def _residual(self, stack: Stack, batch: Batch) -> tuple[Tensor, Masks]:
+        """The derivative of each row's loss by the logits [M, B, C], and the masks they came with."""
+        masks = self._masks(len(batch.targets)) if self._drops else self._no_masks
+        Z = stack.forward(batch, masks)
+        self.tally.add(Z, batch)
+        residual = self._slope_of(Z, batch.targets if batch.wanted is None else batch.wanted)
+        return residual, masks
+
+    def _update(self, number: int, rates: Tensor) -> None:
+        P, G = self.stack.parameters, self.stack.gradients
+        count: int | Tensor = number
         if self._l2 is not None:
-            stack.gradients.addcmul_(self._l2, stack.parameters)
+            G.addcmul_(self._l2, P)
         if self._l1 is not None:
-            stack.gradients.addcmul_(self._l1, stack.parameters.sign())
+            G.addcmul_(self._l1, P.sign())
+        if self._frozen is not None and bool((self._frozen >= number).any()):
+            G.mul_(self._frozen < number)
+            rates = rates * (self._frozen < number)
         if self._clip_value is not None:
-            clip_by_value(stack.gradients, self._clip_value)
+            clip_by_value(G, self._clip_value)
         if self._clip_norm is not None:
-            clip_by_norm(stack.gradients, self._clip_norm)
+            clip_by_norm(G, self._clip_norm)
+        if self._factors is not None:
+            rates = rates * self._factors
         if self._decay is not None:
-            stack.parameters.addcmul_(stack.parameters, self._decay * rates, value=-1)
-        self.rule.update(stack.parameters, stack.gradients, self.rule_state, {**self.hyper, "rate": rates}, number)
-        return losses
+            P.addcmul_(P, self._decay * rates, value=-1)
+        if self._frozen is not None:
+            count = (number - self._frozen).clamp_min(1)  # each group's own steps
+        self.rule.update(P, G, self.state, {**self.hyper, "rate": rates}, count)
 
     def _masks(self, rows: int) -> Masks:
         """Dropout masks [M, B, H] of each layer, drawn by each member's own generator, already inverted."""
-        masks: Masks = []
-        if not self._drops:
-            return [None] * len(self.stack.spec.hidden)
+        masks: list[Tensor | None] = []
         for i, units in enumerate(self.stack.spec.hidden):
             drops = [member.drop_rates[i] for member in self.members]
             if not any(drops):
                 masks.append(None)
                 continue
-            mask = torch.ones(len(self.members), rows, units, dtype=self.settings.dtype)
+            mask = torch.ones(len(self.members), rows, units, dtype=self.dtype)
             for m, p in enumerate(drops):
                 if p:
                     mask[m].bernoulli_(1 - p, generator=self.generators[m]).mul_(1 / (1 - p))
             masks.append(mask)
         return masks
 
-    def keep(self, places: Sequence[int]) -> None:
-        """Slice the stack down to the members at these places."""
-        index = torch.tensor(places)
-        self.members = [self.members[i] for i in places]
-        self.generators = [self.generators[i] for i in places]
-        self._use(Stack(self.stack.spec, self.stack.parameters[index], self.stack.buffers[index]))
-        self.rule_state = {name: value[index] for name, value in self.rule_state.items()}
-        self._set_hyper()
+
+def _weight(batch: Batch) -> float:
+    return float(len(batch.targets) if batch.weights is None else batch.weights.sum())
 
 
 def _or(value: float | None, default: float) -> float:
     return default if value is None else value
-
-
-class Batches:
-    """Batches in an order that follows from the seed and the step alone, so any step can be resumed.
-
-    Rows are gathered a few batches at a time, a piece that stays in the processor's cache, and then
-    cut: gathering each batch by itself costs more calls, gathering a whole epoch costs memory traffic.
-    """
-
-    def __init__(self, part: Part, size: int, seed: int) -> None:
-        self.size, self.seed = min(size, len(part)), seed
-        self.epoch_steps = -(-len(part) // self.size)
-        self._rows = len(part)
-        self._whole = [t for t in (part.features, part.codes, part.targets, part.weights) if t is not None]
-        row_bytes = sum(t[:1].numel() * t.element_size() for t in self._whole)
-        self._together = max(1, GATHERED_BYTES // max(1, row_bytes * self.size))  # batches of a piece
-        self._epoch, self._piece = -1, -1
-
-    def at(self, step: int) -> Batch:
-        """The batch of a step, counted from 0."""
-        epoch, place = divmod(step, self.epoch_steps)
-        piece, place = divmod(place, self._together)
-        if epoch != self._epoch:
-            self._order = torch.randperm(self._rows, generator=torch_generator(self.seed, "order", epoch))
-            self._epoch, self._piece = epoch, -1
-        if piece != self._piece:
-            rows = self._order[piece * self._together * self.size : (piece + 1) * self._together * self.size]
-            cuts = [torch.split(tensor[rows], self.size) for tensor in self._whole]
-            self._batches = [Batch(*cut) for cut in zip(*cuts, strict=True)]
-            self._piece = piece
-        return self._batches[place]
-
-
-def cast(part: Part, dtype: torch.dtype) -> Part:
-    """A part in the numbers' type that a population trains in; class numbers stay whole."""
-    targets = part.targets if part.targets.dtype == torch.int64 else part.targets.to(dtype)
-    weights = None if part.weights is None else part.weights.to(dtype)
-    return Part(part.features.to(dtype), part.codes, targets, weights)

@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from luthier.averages import debias
 from luthier.nets import DenseSpec
 from luthier.population.member import Member
-from luthier.population.population import Batches, Population, cast
+from luthier.population.population import Population
 from luthier.population.settings import Part, Settings
 
 SMOOTHING = 0.9  # a tenth of 100 steps of memory; the average is debiased
 DIVERGED = 4.0  # times the best smoothed loss
 WIDENED = 100.0
 MOST_WIDENINGS = 2
+LOOKED_EVERY = 10  # steps between looks whether every network has diverged
 FACTORS = (0.5, 1.0, 2.0)
 
 
@@ -129,16 +131,16 @@ def _ramp(spec: DenseSpec, training: Part, settings: Settings, seeds: Sequence[i
 
 def _losses(members: Sequence[Member], training: Part, settings: Settings, rates: np.ndarray) -> np.ndarray:
     """Training losses [K, S] under given rates [S, K]."""
-    part = cast(training, settings.dtype)
     population = Population(members, settings, len(training))
-    batches = Batches(part, settings.batch_size, settings.batch_seed)
-    losses = np.full((len(members), len(rates)), np.nan)
+    batches = population.batches(training)
     for step, row in enumerate(rates):
-        rate = torch.tensor(row, dtype=settings.dtype).unsqueeze(1)
-        losses[:, step] = population.step(batches.at(step), step + 1, rate).double().numpy()
-        if not np.isfinite(losses[:, step]).any():
+        population.step([batches.at(step)], step + 1, torch.tensor(row, dtype=settings.dtype).unsqueeze(1))
+        if step % LOOKED_EVERY == 0 and not population.losses()[-1].isfinite().any():
             break
-    return losses
+    found = np.full((len(members), len(rates)), np.nan)
+    losses = population.losses().T.double().numpy()
+    found[:, : losses.shape[1]] = losses
+    return found
 
 
 def smooth(curve: np.ndarray, memory: float = SMOOTHING) -> np.ndarray:
@@ -153,7 +155,7 @@ def smooth(curve: np.ndarray, memory: float = SMOOTHING) -> np.ndarray:
     average, best = 0.0, np.inf
     for step, loss in enumerate(curve):
         average = memory * average + (1 - memory) * loss
-        value = average / (1 - memory ** (step + 1))
+        value = debias(average, memory, step + 1)
         if not np.isfinite(value) or value > DIVERGED * best:
             break
         best = min(best, value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from luthier.errors import ConfigError, nearest
-from luthier.objective import LOSSES, Loss
+from luthier.objective import LOSSES, METRICS, Criterion, Loss
 from luthier.optimise import RULES
 
 
@@ -29,14 +29,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a population is trained. `loss` is one of LOSSES, or a Loss of your own.
+    """How a population is trained. `loss` is one of LOSSES, or a Loss of your own (a module also takes a Criterion).
 
     `rungs` are (step, members kept): there the members with the worse best validation loss so far
     are cut away. `patience` counts evaluations without an improvement by more than `tolerance`
-    (0: never stop early). `batch_seed` orders the batches, the same for all members.
+    (0: never stop early). `batch_seed` orders the batches, the same for all members. A step averages the
+    gradients of `accumulate` batches. `only_first_batch` trains on one batch alone, to see whether it
+    can be learnt by heart. With `mixed_precision` matrix products run in bfloat16, all else in `dtype`.
+    `metrics` are measured on the validation part at each evaluation, beside loss and score.
     """
 
-    loss: str | Loss
+    loss: str | Loss | Criterion
     rule: str
     batch_size: int
     steps: int
@@ -46,6 +49,10 @@ class Settings:
     rungs: tuple[tuple[int, int], ...] = ()
     batch_seed: int = 0
     dtype: torch.dtype = torch.float32
+    accumulate: int = 1
+    only_first_batch: bool = False
+    mixed_precision: bool = False
+    metrics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         mistakes = [
@@ -54,10 +61,16 @@ class Settings:
                 ("batch_size", self.batch_size),
                 ("steps", self.steps),
                 ("evaluate_every", self.evaluate_every),
+                ("accumulate", self.accumulate),
             )
             if value < 1
         ]
-        for name, known in ((self.loss, LOSSES), (self.rule, RULES)):
+        choices: list[tuple[object, Collection[str]]] = [
+            (self.loss, LOSSES),
+            (self.rule, RULES),
+            *((name, METRICS) for name in self.metrics),
+        ]
+        for name, known in choices:
             if isinstance(name, str) and name not in known:
                 mistakes.append(f"'{name}' is not one of {', '.join(known)}; {nearest(name, known)}".rstrip("; "))
         if mistakes:

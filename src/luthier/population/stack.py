@@ -1,158 +1,303 @@
 """Networks of one architecture, stacked: parameters, forward pass and hand-written backward.
 
-M members, B batch, F features, K code columns, H hidden units, C outputs, D width of all embeddings,
-P parameters of one member. All parameters of the stack lie in one tensor [M, P], gradients in
-another of the same layout, and the named tensors below are views into them; so an update rule is a
-few large operations, and cutting members away is slicing rows.
+M members, B batch, F features, K code columns, D width of all embeddings, H hidden units, C outputs,
+P numbers of one member's row. All parameters of the stack lie in one tensor [M, P], gradients in
+another of the same layout, and the named tensors are views into them; so an update rule is a few
+large operations, and cutting members away is slicing rows.
+
+A bias is the weight of an input that is always one: a layer's weights and bias are one matrix
+[units, inputs + 1], and the inputs carry a last column of ones. The first layer's matrix lies at the
+start of the row, and the row's length is a multiple of its columns; so where the first layer makes
+up most of a network, the whole [M, P] is one matrix that multiplies the inputs, which members share,
+in one wide product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 
 import torch
 from torch import Tensor
 
+from luthier.averages import follow
 from luthier.nets import ACTIVATIONS, NORM_EPSILON, NORM_MEMORY, DenseSpec
+from luthier.population.batches import Batch
+from luthier.population.products import product, stays_small, take_product
+from luthier.population.settings import Part
 
-Masks = list[Tensor | None]
-
-
-@dataclass
-class Batch:
-    """Rows that the whole stack sees: features [B, F], codes [B, K], targets [B], weights [B] or None."""
-
-    features: Tensor
-    codes: Tensor
-    targets: Tensor
-    weights: Tensor | None = None
+Masks = Sequence[Tensor | None]
+Product = Callable[[Tensor, Tensor], Tensor]
+EVALUATED_AT_ONCE = 1 << 20  # numbers of one layer's activations held while evaluating
+EVALUATED_MEMBERS = 32
+EVEN_ROWS = 8  # matrix products like their sizes to be multiples of this
+WIDE_WASTE = 1.1  # how many rows a wide product may have for each row of the first layer
 
 
-def views(flat: Tensor, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+def row_length(spec: DenseSpec) -> int:
+    """Numbers in one member's row of parameters: all of them, filled up to whole rows of the first layer."""
+    columns, first = spec.columns(0), (*spec.hidden, spec.outputs)[0]
+    rows = -(-spec.parameter_count() // columns)
+    even = -(-rows // EVEN_ROWS) * EVEN_ROWS
+    return columns * (even if even <= WIDE_WASTE * first else rows)
+
+
+def views(spec: DenseSpec, flat: Tensor) -> dict[str, Tensor]:
     """Named views [M, ...] into the rows of a flat tensor [M, P]."""
-    ends = list(accumulate((prod(shape) for shape in shapes.values()), initial=0))
-    return {
-        name: flat[:, start:end].view(flat.shape[0], *shape)
-        for (name, shape), start, end in zip(shapes.items(), ends, ends[1:], strict=False)
-    }
+    found: dict[str, Tensor] = {}
+    members, start = len(flat), 0
+    for i, matrix in enumerate(matrices(spec, flat)):
+        inputs = spec.fan_in(i)
+        found[f"layers.{i}.weight"] = matrix[:, :, :inputs]
+        if spec.biased(i):
+            found[f"layers.{i}.bias"] = matrix[:, :, inputs]
+        start += prod(matrix.shape[1:])
+    for name, shape in spec.shapes().items():
+        if name not in found:
+            found[name] = flat[:, start : start + prod(shape)].view(members, *shape)
+            start += prod(shape)
+    return {name: found[name] for name in spec.shapes()}
 
 
-def weight_mask(spec: DenseSpec, dtype: torch.dtype) -> Tensor:
-    """1 where a penalty applies [P]: weights and embeddings; 0 for biases, scales and shifts."""
-    parts = [
-        torch.full((prod(shape),), float(name.endswith(".weight")), dtype=dtype)
-        for name, shape in spec.shapes().items()
-    ]
-    return torch.cat(parts)
+def matrices(spec: DenseSpec, flat: Tensor) -> list[Tensor]:
+    """Each layer's weights and bias as one view [M, units, inputs + 1] (without bias [M, units, inputs])."""
+    found, start = [], 0
+    for i, units in enumerate((*spec.hidden, spec.outputs)):
+        columns = spec.columns(i)
+        found.append(flat[:, start : start + units * columns].view(len(flat), units, columns))
+        start += units * columns
+    return found
+
+
+def buffer_views(spec: DenseSpec, flat: Tensor) -> dict[str, Tensor]:
+    """Named views [M, H] into the rows of a flat tensor of buffers [M, Q]."""
+    found, start = {}, 0
+    for name, shape in spec.buffer_shapes().items():
+        found[name] = flat[:, start : start + prod(shape)].view(len(flat), *shape)
+        start += prod(shape)
+    return found
+
+
+def weight_mask(spec: DenseSpec, dtype: torch.dtype, *, biases: bool = False) -> Tensor:
+    """1 where a penalty applies [P]: weights and embeddings, with `biases` those too; 0 for scales and shifts."""
+    mask = torch.zeros(1, row_length(spec), dtype=dtype)
+    for name, view in views(spec, mask).items():
+        view.fill_(float(name.endswith(".weight") or (biases and name.endswith(".bias"))))
+    return mask[0]
+
+
+def group_of(spec: DenseSpec) -> Tensor:
+    """Which layer each number of a row [P] belongs to, by depth; embeddings belong to the first."""
+    flat = torch.zeros(1, row_length(spec), dtype=torch.int64)
+    for name, view in views(spec, flat).items():
+        view.fill_(0 if name.startswith("embeddings.") else int(name.split(".")[1]))
+    return flat[0]
 
 
 def fresh_parameters(spec: DenseSpec, seeds: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Initial parameters [M, P], each member's from its own seed."""
-    rows = []
-    for seed in seeds:
-        values = spec.fresh_parameters(seed)
-        rows.append(torch.cat([value.flatten() for value in values.values()]).to(dtype))
-    return torch.stack(rows)
+    flat = torch.zeros(len(seeds), row_length(spec), dtype=dtype)
+    named = views(spec, flat)
+    for m, seed in enumerate(seeds):
+        for name, value in spec.fresh_parameters(seed).items():
+            named[name][m] = value
+    return flat
 
 
 def fresh_buffers(spec: DenseSpec, members: int, dtype: torch.dtype) -> Tensor:
     """Batch norm's moving averages [M, Q] before training: means 0, variances 1."""
-    parts = [
-        torch.full((members, prod(shape)), float(name.endswith("variance")), dtype=dtype)
-        for name, shape in spec.buffer_shapes().items()
-    ]
-    return torch.cat(parts, 1) if parts else torch.zeros(members, 0, dtype=dtype)
+    flat = torch.zeros(members, sum(prod(shape) for shape in spec.buffer_shapes().values()), dtype=dtype)
+    for name, view in buffer_views(spec, flat).items():
+        view.fill_(float(name.endswith("variance")))
+    return flat
+
+
+def with_ones(spec: DenseSpec, features: Tensor) -> Tensor:
+    """Features [N, F] as a stack takes them: with a last column of ones where the first layer has a bias."""
+    if not spec.biased(0):
+        return features
+    return torch.cat([features, features.new_ones(len(features), 1)], 1)
+
+
+def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
+    """Outputs [M, N, C] in evaluation mode, in blocks of members and rows so that memory stays bounded."""
+    widest = max((*spec.hidden, spec.columns(0), spec.outputs))
+    found = parameters.new_empty(len(parameters), len(part), spec.outputs)
+    for first in range(0, len(parameters), EVALUATED_MEMBERS):
+        members = slice(first, first + EVALUATED_MEMBERS)
+        stack = Stack(spec, parameters[members], buffers[members], parameters[members])
+        block = max(1, EVALUATED_AT_ONCE // (len(stack) * widest))
+        for row in range(0, len(part), block):
+            rows = slice(row, row + block)
+            found[members, rows] = stack.logits(part.features[rows], part.codes[rows])
+    return found
 
 
 class Stack:
-    """The arithmetic of M stacked networks over their flat parameters [M, P] and buffers [M, Q]."""
+    """The arithmetic of M stacked networks over their flat parameters [M, P] and buffers [M, Q].
 
-    def __init__(self, spec: DenseSpec, parameters: Tensor, buffers: Tensor) -> None:
-        self.spec = spec
+    `gradients` [M, P] may be shared with others who use it in turns. `low` multiplies in bfloat16.
+    """
+
+    def __init__(
+        self,
+        spec: DenseSpec,
+        parameters: Tensor,
+        buffers: Tensor,
+        gradients: Tensor | None = None,
+        *,
+        low: bool = False,
+    ) -> None:
+        self.spec, self.low = spec, low
         self.parameters, self.buffers = parameters, buffers
-        self.gradients = torch.zeros_like(parameters)
-        self._p = views(parameters, spec.shapes())
-        self._g = views(self.gradients, spec.shapes())
-        self._b = views(buffers, spec.buffer_shapes())
+        self.gradients = torch.zeros_like(parameters) if gradients is None else gradients
+        self._p, self._g = views(spec, parameters), views(spec, self.gradients)
+        self._b = buffer_views(spec, buffers)
         self._activations = [ACTIVATIONS[name] for name in spec.activations]
         # What every step asks for, made once: in a small network making a view costs as much as using it.
-        layers = range(len(spec.hidden) + 1)
-        self._W = [self._p[f"layers.{i}.weight"] for i in layers]
+        self._W, self._G = matrices(spec, parameters), matrices(spec, self.gradients)
         self._WT = [W.mT for W in self._W]
-        biases = [self._p.get(f"layers.{i}.bias") for i in layers]
-        self._bias = [None if bias is None else bias.unsqueeze(1) for bias in biases]
-        self._gW = [self._g[f"layers.{i}.weight"] for i in layers]
-        self._gb = [self._g.get(f"layers.{i}.bias") for i in layers]
-        self._gX = self._gW[0][:, :, : spec.inputs]
+        self._D, columns = spec.embedding_width, spec.columns(0)
+        self._Win = [W[:, :, : spec.fan_in(i)] for i, W in enumerate(self._W)]
+        rows, self._first = parameters.shape[1] // columns, self._W[0].shape[1]
+        if len(parameters) == 1:  # no row of the next member follows: as few as make an even number
+            rows = min(rows, -(-self._first // EVEN_ROWS) * EVEN_ROWS)
+        self._rows = 0  # of a member in the wide product; 0: each member has a product of its own
+        if not spec.embeddings and rows <= WIDE_WASTE * self._first and parameters.is_contiguous():
+            self._rows = rows
+            self._wide = parameters[:, : rows * columns].view(1, -1, columns)
+            self._wide_T, self._wide_G = self._wide.mT, self.gradients[:, : rows * columns].view(1, -1, columns)
+        self._members, self._spaces = len(parameters), dict[int, _Space]()
 
     def __len__(self) -> int:
-        return self.parameters.shape[0]
+        return self._members
 
-    def logits(self, features: Tensor, codes: Tensor) -> Tensor:
+    def logits(self, inputs: Tensor, codes: Tensor) -> Tensor:
         """Outputs [M, B, C] in evaluation mode: moving averages, no dropout."""
         A: Tensor | None = None
         for i in range(len(self.spec.hidden)):
-            Z = self._affine(i, A, features, codes)
+            Z = self._affine(i, A, inputs, codes, self._product)
             if self.spec.batch_norm:
                 mean, variance = self._b[f"norms.{i}.mean"], self._b[f"norms.{i}.variance"]
-                Zn = (Z - mean.unsqueeze(1)) * torch.rsqrt(variance + NORM_EPSILON).unsqueeze(1)
-                Z = Zn * self._p[f"norms.{i}.scale"].unsqueeze(1) + self._p[f"norms.{i}.shift"].unsqueeze(1)
-            A = self._activations[i].f(Z)
-        return self._affine(len(self.spec.hidden), A, features, codes)
+                Z = (Z - mean.unsqueeze(1)) * torch.rsqrt(variance + NORM_EPSILON).unsqueeze(1)
+                Z = self._scaled(i, Z)
+            elif self.spec.layer_norm:
+                Z = self._scaled(i, _standardised(Z, 2)[0])
+            below, A = A, Z.new_empty(*Z.shape[:2], self.spec.columns(i + 1))
+            inner = A[:, :, : Z.shape[2]]
+            self._activations[i].into(Z, inner)
+            if self.spec.skips(i):
+                assert below is not None
+                inner += below[:, :, : Z.shape[2]]
+            A[:, :, Z.shape[2] :] = 1
+        return self._affine(len(self.spec.hidden), A, inputs, codes, self._product)
 
-    def forward(self, batch: Batch, masks: Masks) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Logits [M, B, C] in training mode, and per hidden layer what the backward pass needs."""
-        A: Tensor | None = None
-        kept: list[dict[str, Tensor]] = []
-        for i in range(len(self.spec.hidden)):
-            Z = self._affine(i, A, batch.features, batch.codes)
-            cache: dict[str, Tensor] = {}
-            if self.spec.batch_norm:
-                Z = self._normalise(i, Z, cache)
-            A = self._activations[i].f(Z)
-            cache["Z"], cache["A"] = Z, A
-            mask = masks[i]
-            if mask is not None:
-                A = A * mask
-            cache["out"] = A
-            kept.append(cache)
-        return self._affine(len(self.spec.hidden), A, batch.features, batch.codes), kept
+    def forward(self, batch: Batch, masks: Masks) -> Tensor:
+        """Logits [M, B, C] in training mode; what the backward pass needs is kept."""
+        space = self._space(len(batch.inputs))
+        below: Tensor | None = None
+        last, plain = len(space.layers), not self.spec.normalised and not self.spec.residual
+        for i, layer in enumerate(space.layers):
+            Z = self._affine(i, below, batch.inputs, batch.codes, space.times)
+            if self.spec.normalised:
+                Z = self._normalise(i, Z, layer)
+            layer.Z, mask = Z, masks[i]
+            if mask is None and (plain or not self.spec.skips(i)):
+                self._activations[i].into(Z, layer.out)
+                layer.A = layer.out
+            else:
+                layer.A = self._activations[i].f(Z)
+                torch.mul(layer.A, 1 if mask is None else mask, out=layer.out)
+                if self.spec.skips(i):
+                    layer.out.add_(space.layers[i - 1].out)
+            below = layer.whole
+        return self._affine(last, below, batch.inputs, batch.codes, space.times)
 
-    def backward(self, batch: Batch, dZ: Tensor, kept: list[dict[str, Tensor]], masks: Masks) -> None:
+    def backward(self, batch: Batch, dZ: Tensor, masks: Masks) -> None:
         """Fill the gradients from the derivative by the logits, dZ [M, B, C].
 
         The four equations of backpropagation (S1-15 to S1-18) for the whole stack.
         """
-        for i in range(len(self.spec.hidden), -1, -1):
-            below = kept[i - 1]["out"] if i else None
-            self._affine_gradients(i, below, batch, dZ)
-            if below is None:
-                return
-            dA = torch.bmm(dZ, self._W[i])
-            cache, mask = kept[i - 1], masks[i - 1]
+        space = self._space(len(batch.inputs))
+        for i, error in self._errors(space, dZ, masks):
+            if i:
+                product(error.mT, space.layers[i - 1].whole, out=self._G[i], low=self.low)
+            else:
+                self._first_gradient(space, batch, error)
+        for i, layer in enumerate(space.layers if self.spec.normalised else ()):
+            self._g[f"norms.{i}.scale"].copy_(layer.scale_gradient)
+            self._g[f"norms.{i}.shift"].copy_(layer.shift_gradient)
+
+    def descend(self, batch: Batch, dZ: Tensor, masks: Masks, shrink: Tensor | None = None) -> None:
+        """Subtract the gradients from the parameters without storing them, after subtracting `shrink` [M, P].
+
+        `dZ` carries the rates: every equation is linear in it. For networks without norms and embeddings.
+        """
+        space = self._space(len(batch.inputs))
+        errors = self._errors(space, dZ, masks)
+        if shrink is not None:
+            self.parameters.sub_(shrink)
+        for i, error in errors:
+            if i:
+                space.take(self._WT[i], space.layers[i - 1].whole_T, error)
+            elif self._rows:
+                space.take(self._wide, space.stacked(error, self._rows), batch.inputs.unsqueeze(0))
+            else:
+                space.take(self._W[0], error.mT, batch.inputs.expand(self._members, -1, -1))
+
+    def _errors(self, space: _Space, dZ: Tensor, masks: Masks) -> list[tuple[int, Tensor]]:
+        """Each layer's derivative by its Z [M, B, units], first layer first."""
+        last = len(self.spec.hidden)
+        found, passed = [(last, dZ)], None
+        for i in range(last - 1, -1, -1):
+            layer, mask = space.layers[i], masks[i]
+            dA = space.times(dZ, self._Win[i + 1])
+            if passed is not None:
+                dA = dA + passed
+            passed = dA.clone() if self.spec.skips(i) else None
             if mask is not None:
                 dA.mul_(mask)
-            dZ = self._activations[i - 1].through(dA, cache["Z"], cache["A"])
-            if self.spec.batch_norm:
-                dZ = self._normalise_backward(i - 1, dZ, cache)
+            dZ = self._activations[i].through(dA, layer.Z, layer.A)
+            if self.spec.normalised:
+                dZ = self._normalise_backward(i, dZ, layer)
+            found.append((i, dZ))
+        return found[::-1]
 
-    def _affine(self, i: int, A: Tensor | None, features: Tensor, codes: Tensor) -> Tensor:
+    def _affine(self, i: int, A: Tensor | None, inputs: Tensor, codes: Tensor, times: Product) -> Tensor:
         """Layer i's Z [M, B, units] from the activations below, or from the inputs for the first."""
-        WT, bias = self._WT[i], self._bias[i]
         if A is not None:
-            return torch.bmm(A, WT) if bias is None else torch.baddbmm(bias, A, WT)
-        # Members share the inputs: one product each from the same memory. A single wide product would
-        # have to copy the weights together first, which costs more than it saves.
-        F, X = self.spec.inputs, features.expand(len(self), -1, -1)
-        if not self.spec.embeddings:
-            return torch.bmm(X, WT) if bias is None else torch.baddbmm(bias, X, WT)
-        Z = torch.bmm(self._embedded(codes), WT[:, F:])
-        if bias is not None:
-            Z += bias
-        return Z.baddbmm_(X, WT[:, :F])
+            return times(A, self._WT[i])
+        if self._rows:  # members share the inputs: one wide product
+            Z = times(inputs.unsqueeze(0), self._wide_T)
+            if self._members == 1:
+                return Z if self._rows == self._first else Z[:, :, : self._first]
+            return Z.view(len(inputs), self._members, self._rows)[:, :, : self._first].transpose(0, 1)
+        X = inputs.expand(self._members, -1, -1)
+        if not self._D:
+            return times(X, self._WT[0])
+        Z = times(X, self._WT[0][:, self._D :])
+        return Z.add_(times(self._embedded(codes), self._WT[0][:, : self._D]))
+
+    def _product(self, a: Tensor, b: Tensor) -> Tensor:
+        return product(a, b, low=self.low)
+
+    def _first_gradient(self, space: _Space, batch: Batch, dZ: Tensor) -> None:
+        if self._rows:  # the rows after the first layer's get zeros here, and their own gradients later
+            product(space.stacked(dZ, self._rows), batch.inputs.unsqueeze(0), out=self._wide_G, low=self.low)
+            return
+        X, G, D = batch.inputs.expand(len(self), -1, -1), self._G[0], self._D
+        if not D:
+            product(dZ.mT, X, out=G, low=self.low)
+            return
+        G[:, :, D:] = product(dZ.mT, X, low=self.low)
+        G[:, :, :D] = product(dZ.mT, self._embedded(batch.codes), low=self.low)
+        dE = product(dZ, self._W[0][:, :, :D], low=self.low)
+        start = 0
+        for k, (_, width) in enumerate(self.spec.embeddings):
+            table = self._g[f"embeddings.{k}.weight"].zero_()
+            table.index_add_(1, batch.codes[:, k], dE[:, :, start : start + width])
+            start += width
 
     def _embedded(self, codes: Tensor) -> Tensor:
         """Embeddings of a batch's codes, side by side [M, B, D]."""
@@ -161,42 +306,76 @@ class Stack:
         ]
         return torch.cat(columns, 2)
 
-    def _affine_gradients(self, i: int, below: Tensor | None, batch: Batch, dZ: Tensor) -> None:
-        gW, gb = self._gW[i], self._gb[i]
-        if gb is not None:
-            torch.sum(dZ, 1, out=gb)
-        if below is not None:
-            torch.bmm(dZ.mT, below, out=gW)
-            return
-        F, X = self.spec.inputs, batch.features.expand(len(self), -1, -1)
-        torch.bmm(dZ.mT, X, out=self._gX)
-        if self.spec.embeddings:
-            gW[:, :, F:] = torch.bmm(dZ.mT, self._embedded(batch.codes))
-            dE = torch.bmm(dZ, self._p[f"layers.{i}.weight"][:, :, F:])
-            start = 0
-            for k, (_, width) in enumerate(self.spec.embeddings):
-                table = self._g[f"embeddings.{k}.weight"].zero_()
-                table.index_add_(1, batch.codes[:, k], dE[:, :, start : start + width])
-                start += width
-
-    def _normalise(self, i: int, Z: Tensor, cache: dict[str, Tensor]) -> Tensor:
-        """Batch norm over the batch (S0-11), 1/N variance; the moving averages follow."""
-        mean = Z.mean(1, keepdim=True)
-        centred = Z - mean
-        variance = centred.square().mean(1, keepdim=True)
-        inverse = torch.rsqrt(variance + NORM_EPSILON)
-        normal = centred * inverse
-        self._b[f"norms.{i}.mean"].lerp_(mean.detach().squeeze(1), 1 - NORM_MEMORY)
-        self._b[f"norms.{i}.variance"].lerp_(variance.detach().squeeze(1), 1 - NORM_MEMORY)
-        cache["normal"], cache["inverse"] = normal, inverse
+    def _scaled(self, i: int, normal: Tensor) -> Tensor:
         scale, shift = self._p[f"norms.{i}.scale"], self._p[f"norms.{i}.shift"]
         return torch.addcmul(shift.unsqueeze(1), normal, scale.unsqueeze(1))
 
-    def _normalise_backward(self, i: int, dZ: Tensor, cache: dict[str, Tensor]) -> Tensor:
-        """Derivative by the input of batch norm (S0-17, gathered into one expression)."""
-        normal, inverse = cache["normal"], cache["inverse"]
-        torch.sum(dZ * normal, 1, out=self._g[f"norms.{i}.scale"])
-        torch.sum(dZ, 1, out=self._g[f"norms.{i}.shift"])
+    def _normalise(self, i: int, Z: Tensor, layer: _Layer) -> Tensor:
+        """Batch norm over the batch (S0-11), 1/N variance, whose moving averages follow; or layer norm over units."""
+        layer.normal, layer.inverse, mean, variance = _standardised(Z, 1 if self.spec.batch_norm else 2)
+        if self.spec.batch_norm:
+            follow(self._b[f"norms.{i}.mean"], mean.detach().squeeze(1), NORM_MEMORY)
+            follow(self._b[f"norms.{i}.variance"], variance.detach().squeeze(1), NORM_MEMORY)
+        return self._scaled(i, layer.normal)
+
+    def _normalise_backward(self, i: int, dZ: Tensor, layer: _Layer) -> Tensor:
+        """Derivative by the input of the norm (S0-17, gathered into one expression)."""
+        normal, over = layer.normal, 1 if self.spec.batch_norm else 2
+        layer.scale_gradient, layer.shift_gradient = torch.sum(dZ * normal, 1), torch.sum(dZ, 1)
         dN = dZ * self._p[f"norms.{i}.scale"].unsqueeze(1)
-        centred = dN - dN.mean(1, keepdim=True) - normal * (dN * normal).mean(1, keepdim=True)
-        return centred.mul_(inverse)
+        centred = dN - dN.mean(over, keepdim=True) - normal * (dN * normal).mean(over, keepdim=True)
+        return centred.mul_(layer.inverse)
+
+    def _space(self, rows: int) -> _Space:
+        if rows not in self._spaces:
+            self._spaces[rows] = _Space(self, rows)
+        return self._spaces[rows]
+
+
+class _Layer:
+    """What one hidden layer keeps from the forward pass: Z, A = f(Z), and `out` as the layer above sees it."""
+
+    Z: Tensor
+    A: Tensor
+    normal: Tensor
+    inverse: Tensor
+    scale_gradient: Tensor
+    shift_gradient: Tensor
+
+    def __init__(self, whole: Tensor, units: int) -> None:
+        self.whole, self.whole_T, self.out = whole, whole.mT, whole[:, :, :units]  # with and without the column of ones
+
+
+class _Space:
+    """Buffers for batches of one size."""
+
+    def __init__(self, stack: Stack, rows: int) -> None:
+        spec, P = stack.spec, stack.parameters
+        self.layers = [
+            _Layer(P.new_ones(len(stack), rows, spec.columns(i + 1)), units) for i, units in enumerate(spec.hidden)
+        ]
+        self._left: Tensor | None = None
+        self.times: Product = stack._product
+        self.take: Callable[[Tensor, Tensor, Tensor], object] = partial(take_product, low=stack.low)
+        largest = max(W[0].numel() for W in (stack._wide if stack._rows else stack._W[0], *stack._W))
+        if not stack.low and stays_small(rows, largest):  # spares the small networks the question at each product
+            self.times, self.take = torch.bmm, partial(torch.Tensor.baddbmm_, alpha=-1)
+
+    def stacked(self, dZ: Tensor, rows: int) -> Tensor:
+        """The first layer's dZ [M, B, units] as the left side of a wide product [1, M rows, B], zeros between."""
+        if len(dZ) == 1 and rows == dZ.shape[2]:
+            return dZ.mT
+        if self._left is None:
+            left = dZ.new_zeros(len(dZ), rows, dZ.shape[1])
+            self._left, self._into = left.view(1, -1, dZ.shape[1]), left[:, : dZ.shape[2]].mT
+        self._into.copy_(dZ)
+        return self._left
+
+
+def _standardised(Z: Tensor, over: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(normal, 1/deviation, mean, variance) of Z [M, B, H] over one of its axes."""
+    mean = Z.mean(over, keepdim=True)
+    centred = Z - mean
+    variance = centred.square().mean(over, keepdim=True)
+    inverse = torch.rsqrt(variance + NORM_EPSILON)
+    return centred * inverse, inverse, mean, variance

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from statistics import median
 
 from luthier.population.member import Member
-from luthier.population.outcome import evaluate
-from luthier.population.population import Batches, Population, cast
+from luthier.population.population import Population
 from luthier.population.settings import Part, Settings
-from luthier.population.stack import Stack
 
 WARM_UP, TIMED = 2, 6
 
@@ -20,15 +18,13 @@ def step_time(
 ) -> tuple[float, float]:
     """Median seconds of a training step of all members together, and seconds of one evaluation."""
     settings = Settings(loss=loss, rule=rule, batch_size=batch_size, steps=WARM_UP + TIMED, evaluate_every=1)
-    part, held_out = cast(training, settings.dtype), cast(validation, settings.dtype)
-    population, batches = Population(members, settings, len(part)), Batches(part, batch_size, 0)
-    batches.at(0)
+    population = Population(members, settings, len(training))
+    held_out, batch, rates = population.prepared(validation), population.batches(training).at(0), population.rates.at(0)
     taken = []
     for step in range(WARM_UP + TIMED):
         began = time.perf_counter()
-        population.step(batches.at(0), step + 1, population.rates[step])
+        population.step([batch], step + 1, rates)
         taken.append(time.perf_counter() - began)
     began = time.perf_counter()
-    stack: Stack = population.stack
-    evaluate(stack, held_out.features, held_out.codes)
+    population.outputs(held_out)
     return median(taken[WARM_UP:]), time.perf_counter() - began

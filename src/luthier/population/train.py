@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.objective import loss_named, mean_loss
+from luthier.objective import METRICS, Criterion, loss_named, mean_loss
 from luthier.population.history import History
 from luthier.population.member import Member
-from luthier.population.outcome import Outcome, evaluate
-from luthier.population.population import Batches, Population, cast
+from luthier.population.outcome import Outcome
+from luthier.population.population import Population
 from luthier.population.settings import Checkpointer, Evaluation, Part, Settings, Snapshot, Stop, never
 from luthier.records import Finding
 
@@ -48,9 +48,7 @@ def train(
         if stop(run.done):
             run.retire(range(len(run.alive)), CUT)
             break
-        batch = run.batches.at(run.done)
-        run.losses += run.population.step(batch, run.done + 1, run.rates())
-        run.done += 1
+        run.step()
         if run.done % settings.evaluate_every == 0 or run.done == settings.steps:
             run.evaluate(on_evaluation)
         if checkpoint is not None and checkpoint.due():
@@ -63,18 +61,14 @@ class _Run:
     """The loop's bookkeeping: who is alive, what was best, what was measured."""
 
     def __init__(self, members: Sequence[Member], training: Part, validation: Part | None, settings: Settings) -> None:
-        self.members, self.settings, self.validation = (
-            tuple(members),
-            settings,
-            validation and cast(validation, settings.dtype),
-        )
-        self.population = Population(members, settings, len(training))
-        self.batches = Batches(cast(training, settings.dtype), settings.batch_size, settings.batch_seed)
+        self.members, self.settings = tuple(members), settings
+        self.population = population = Population(members, settings, len(training))
+        self.validation = None if validation is None else population.prepared(validation)
+        self.batches = population.batches(training)
         count = len(members)
         self.alive = list(range(count))
-        self.done = self.since = 0
-        self.losses = torch.zeros(count, dtype=settings.dtype)
-        self.history = History()
+        self.done = 0
+        self.history = History(metrics=settings.metrics)
         self.findings: list[Finding] = []
         self.status = [""] * count
         self.best = np.full((4, count), np.nan)  # validation loss, score, training loss, step
@@ -83,26 +77,33 @@ class _Run:
         self.waited = np.zeros(count, dtype=int)
         self.lowest, self.stalled = np.full(count, np.inf), np.zeros(count, dtype=int)  # of "plateau" schedules
         self.drops, self.dropped = np.ones(count), False
-        self.parameters = self.population.stack.parameters.clone()
-        self.buffers = self.population.stack.buffers.clone()
+        self.parameters, self.buffers = population.weights.clone(), population.buffers.clone()
+
+    def step(self) -> None:
+        """One update of every member."""
+        first, count = self.done * self.settings.accumulate, self.settings.accumulate
+        batches = [self.batches.at(first + place) for place in range(count)]
+        self.population.step(batches, self.done + 1, self.rates())
+        self.done += 1
 
     def rates(self) -> Tensor:
         """The rates [M, 1] of the next step."""
-        rates = self.population.rates[min(self.done, self.settings.steps - 1)]
+        rates = self.population.rates.at(self.done)
         if not self.dropped:
             return rates
         return rates * torch.from_numpy(self.drops[self.alive]).to(rates.dtype).unsqueeze(1)
 
     def evaluate(self, watch: Callable[[Evaluation], None] | None) -> None:
         """Measure all members alive, keep what is best, and let go of who diverged, stalled or lost."""
-        train_loss = (self.losses / max(1, self.done - self.since)).double().numpy()
-        self.losses, self.since = torch.zeros(len(self.alive), dtype=self.settings.dtype), self.done
-        loss, score = self._validate(train_loss)
-        rates = (self.population.rates[self.done - 1, :, 0].double().numpy() * self.drops[self.alive]).tolist()
-        epoch = self.done / self.batches.epoch_steps
+        train_loss = self.population.losses().double().mean(0).numpy()
+        self.population.restart_losses()
+        loss, score, metrics = self._validate(train_loss)
+        rates = (self.population.rates.at(self.done - 1)[:, 0].double().numpy() * self.drops[self.alive]).tolist()
+        epoch = self.done * self.settings.accumulate / self.batches.epoch_steps
         for place, i in enumerate(self.alive):
             row = (self.members[i].label, self.done, epoch, rates[place])
-            self.history.append(i, *row, float(train_loss[place]), float(loss[place]), float(score[place]))
+            figures = (train_loss[place], loss[place], score[place], *(values[place] for values in metrics))
+            self.history.append(i, *row, *(float(figure) for figure in figures))
         self._keep_best(loss, score, train_loss)
         self._drop_rates(loss)
         if watch is not None and np.isfinite(loss).any():
@@ -120,15 +121,20 @@ class _Run:
             )
         self._let_go(np.isfinite(loss) & np.isfinite(train_loss))
 
-    def _validate(self, train_loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        part = self.validation
+    def _validate(self, train_loss: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        """Loss, score and each metric of the settings on the validation part, [M] each."""
+        part, names = self.validation, self.settings.metrics
         if part is None:
-            return train_loss, np.full(len(self.alive), np.nan)
-        Z = evaluate(self.population.stack, part.features, part.codes)
+            nothing = np.full(len(self.alive), np.nan)
+            return train_loss, nothing, [nothing for _ in names]
+        Z = self.population.outputs(part)
         loss = loss_named(self.settings.loss)
-        losses = mean_loss(loss.rows(Z, part.targets), part.weights)
+        losses = loss.mean(Z, part.targets, part.weights).double().numpy()
+        metrics = [METRICS[name](Z, part.targets, part.weights).double().numpy() for name in names]
+        if isinstance(loss, Criterion):
+            return losses, losses, metrics
         scores = mean_loss(loss.score(Z, part.targets), part.weights).double().numpy()
-        return losses.double().numpy(), np.sqrt(scores) if loss.rooted else scores
+        return losses, np.sqrt(scores) if loss.rooted else scores, metrics
 
     def _keep_best(self, loss: np.ndarray, score: np.ndarray, train_loss: np.ndarray) -> None:
         alive = np.array(self.alive)
@@ -140,8 +146,8 @@ class _Run:
             self.best[:, alive[better]] = np.stack([loss, score, train_loss, np.full(len(loss), self.done)])[:, better]
             source = torch.from_numpy(np.flatnonzero(better))
             target = torch.from_numpy(alive[better])
-            self.parameters[target] = self.population.stack.parameters[source]
-            self.buffers[target] = self.population.stack.buffers[source]
+            self.parameters[target] = self.population.weights[source]
+            self.buffers[target] = self.population.buffers[source]
 
     def _drop_rates(self, loss: np.ndarray) -> None:
         """Multiply the rate of a member whose loss has not fallen for its schedule's period of evaluations."""
@@ -203,15 +209,14 @@ class _Run:
         self.alive = [self.alive[place] for place in places]
         if places:
             self.population.keep(places)
-            self.losses = self.losses[torch.tensor(places)]
 
     def snapshot(self) -> Snapshot:
         """Everything that the next step depends on."""
         population = self.population
         tensors = {
-            "parameters": population.stack.parameters,
-            "buffers": population.stack.buffers,
-            "losses": self.losses,
+            "parameters": population.parameters,
+            "buffers": population.buffers,
+            "losses": population.losses(),
             "best": torch.from_numpy(self.best),
             "reference": torch.from_numpy(self.reference),
             "waited": torch.from_numpy(self.waited),
@@ -225,7 +230,6 @@ class _Run:
         }
         facts: dict[str, Any] = {
             "done": self.done,
-            "since": self.since,
             "alive": list(self.alive),
             "status": list(self.status),
             "history": list(self.history.rows),
@@ -239,14 +243,14 @@ class _Run:
         self.alive = [int(i) for i in facts["alive"]]
         if self.alive:
             self.population.keep(self.alive)
-            self.population.stack.parameters.copy_(tensors["parameters"])
-            self.population.stack.buffers.copy_(tensors["buffers"])
+            self.population.parameters.copy_(tensors["parameters"])
+            self.population.buffers.copy_(tensors["buffers"])
+            self.population.restart_losses(tensors["losses"].clone())
             for name, value in self.population.rule_state.items():
                 value.copy_(tensors[f"rule.{name}"])
             for generator, state in zip(self.population.generators, tensors["generators"], strict=True):
                 generator.set_state(state.clone())  # a row of a larger tensor is not enough for it
-        self.done, self.since, self.status = facts["done"], facts["since"], list(facts["status"])
-        self.losses = tensors["losses"].clone()
+        self.done, self.status = facts["done"], list(facts["status"])
         self.best, self.reference = tensors["best"].numpy().copy(), tensors["reference"].numpy().copy()
         self.waited = tensors["waited"].numpy().copy()
         self.lowest, self.stalled, self.drops = (
@@ -254,7 +258,7 @@ class _Run:
         )
         self.dropped = bool((self.drops != 1).any())
         self.parameters, self.buffers = tensors["best_parameters"].clone(), tensors["best_buffers"].clone()
-        self.history = History([list(row) for row in facts["history"]])
+        self.history = History([list(row) for row in facts["history"]], self.settings.metrics)
         self.findings = [Finding(**finding) for finding in facts["findings"]]
 
     def outcome(self) -> Outcome:

@@ -54,7 +54,7 @@ class Trained:
     @property
     def spec(self) -> DenseSpec:
         """The architecture that all members share."""
-        return self.members[0].spec
+        return self.members[0].dense
 
     def usable(self) -> list[int]:
         """Members with a finite validation loss, best first."""

@@ -100,8 +100,8 @@ def _explain(work: Work, start: Setting, populations: list[Trained], winner: Mem
             _penalty_words(0.0, 1),
         ),
         "batch norm": (
-            ["on" if m.spec.batch_norm else "off" for m, _ in rows],
-            "on" if winner.spec.batch_norm else "off",
+            ["on" if m.dense.batch_norm else "off" for m, _ in rows],
+            "on" if winner.dense.batch_norm else "off",
             "off",
         ),
         "width": (

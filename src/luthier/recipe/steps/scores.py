@@ -140,7 +140,7 @@ def _trials(work: Work) -> list[dict[str, Any]]:
             "depth": len(member.spec.hidden),
             "dropout": list(member.drop_rates),
             "l2": member.l2 / rows,
-            "batch_norm": member.spec.batch_norm,
+            "batch_norm": member.dense.batch_norm,
             "seed": member.seed,
             "train_loss": float(trained.train_loss[i]),
             "validation_loss": float(trained.validation_loss[i]),

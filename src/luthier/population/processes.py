@@ -1,0 +1,114 @@
+"""A population shared out among processes of one thread each.
+
+What a member gets does not depend on its company, so the parts together are the whole.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from dataclasses import replace
+from multiprocessing.connection import Connection
+
+import numpy as np
+import torch
+
+from luthier.errors import InputError, LuthierError
+from luthier.population.history import History
+from luthier.population.member import Member
+from luthier.population.outcome import Outcome
+from luthier.population.settings import Part, Settings
+from luthier.population.train import train
+
+
+def train_in_processes(
+    members: Sequence[Member], training: Part, validation: Part | None, settings: Settings, processes: int
+) -> Outcome:
+    """As `train`, with the members dealt to so many processes, which see the data where it lies."""
+    if settings.rungs:
+        raise InputError("members in several processes cannot be compared at rungs", remedy="train in one process")
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise InputError("this system has no fork, which processes= needs", remedy="leave processes out")
+    context = multiprocessing.get_context("fork")  # the data and a module of the user's need no copy then
+    count = min(processes, len(members))
+    shares = [list(range(first, len(members), count)) for first in range(count)]
+    workers = []
+    for share in shares:
+        ours, theirs = context.Pipe(duplex=False)
+        mine = [members[k] for k in share]
+        worker = context.Process(target=_work, args=(theirs, mine, training, validation, settings), daemon=True)
+        worker.start()
+        theirs.close()
+        workers.append((worker, ours))
+    try:
+        outcomes = [_received(worker, pipe) for worker, pipe in workers]
+    finally:
+        for worker, _ in workers:
+            worker.terminate()
+            worker.join()
+    return _together(members, shares, outcomes)
+
+
+def _work(
+    pipe: Connection, members: Sequence[Member], training: Part, validation: Part | None, settings: Settings
+) -> None:
+    torch.set_num_threads(1)
+    try:
+        outcome = train(members, training, validation, settings)
+    except LuthierError as error:
+        pipe.send(error)
+        return
+    outcome.members = ()  # a module of the user's may not travel; the parent has it
+    arrays = {"parameters": outcome.parameters.numpy(), "buffers": outcome.buffers.numpy()}
+    outcome.parameters = outcome.buffers = torch.zeros(0)
+    pipe.send((outcome, arrays))
+
+
+def _received(worker: multiprocessing.process.BaseProcess, pipe: Connection) -> Outcome:
+    try:
+        found = pipe.recv()
+    except EOFError:
+        worker.join()
+        raise LuthierError(
+            "a training process ended before its networks were done",
+            received=f"exit code {worker.exitcode}",
+            remedy="memory is the usual reason: fewer processes or networks at once",
+        ) from None
+    if isinstance(found, LuthierError):
+        raise found
+    outcome, arrays = found
+    outcome.parameters, outcome.buffers = (torch.from_numpy(arrays[name]) for name in ("parameters", "buffers"))
+    assert isinstance(outcome, Outcome)
+    return outcome
+
+
+def _together(members: Sequence[Member], shares: list[list[int]], outcomes: list[Outcome]) -> Outcome:
+    order = np.argsort([k for share in shares for k in share])
+
+    def rows(values: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(values)[order]
+
+    history = History(metrics=outcomes[0].history.metrics)
+    for share, outcome in zip(shares, outcomes, strict=True):
+        history.rows += [[share[row[0]], *row[1:]] for row in outcome.history.rows]
+    history.rows.sort(key=lambda row: (row[2], row[0]))
+    findings = [
+        replace(finding, evidence={**finding.evidence, "member": share[finding.evidence["member"]]})
+        if "member" in finding.evidence
+        else finding
+        for share, outcome in zip(shares, outcomes, strict=True)
+        for finding in outcome.findings
+    ]
+    return Outcome(
+        members=tuple(members),
+        history=history,
+        steps_done=max(outcome.steps_done for outcome in outcomes),
+        status=rows([np.array(outcome.status, dtype=object) for outcome in outcomes]).tolist(),
+        findings=findings,
+        best_validation_loss=rows([outcome.best_validation_loss for outcome in outcomes]),
+        best_validation_score=rows([outcome.best_validation_score for outcome in outcomes]),
+        best_train_loss=rows([outcome.best_train_loss for outcome in outcomes]),
+        best_step=rows([outcome.best_step for outcome in outcomes]),
+        parameters=torch.cat([outcome.parameters for outcome in outcomes])[torch.from_numpy(order)],
+        buffers=torch.cat([outcome.buffers for outcome in outcomes])[torch.from_numpy(order)],
+    )

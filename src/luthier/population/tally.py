@@ -1,0 +1,61 @@
+"""The training losses of the steps since they were last asked for. M members, K batches, B rows of one, C outputs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from luthier.objective import Criterion, Loss, mean_loss
+from luthier.population.batches import Batch
+
+HELD = 1 << 18  # numbers of logits that wait to be turned into losses together
+
+
+class Tally:
+    """Keeps each step's logits and turns many steps' into losses at once.
+
+    The gradient does not need the loss, so a step need not wait for it: for small networks that
+    saves a fifth of the time.
+    """
+
+    def __init__(self, loss: Loss | Criterion, losses: Tensor) -> None:
+        self._loss, self._losses = loss, [losses]  # [K, M] each
+        self._logits: list[Tensor] = []
+        self._batches: list[Batch] = []
+        self._held = 0
+
+    def add(self, logits: Tensor, batch: Batch) -> None:
+        """A batch's logits [M, B, C]."""
+        if self._logits and logits.shape != self._logits[0].shape:
+            self._settle()
+        self._logits.append(logits)
+        self._batches.append(batch)
+        self._held += logits.numel()
+        if self._held > HELD:
+            self._settle()
+
+    def put(self, losses: Tensor) -> None:
+        """A batch's mean losses [M], where they are known."""
+        self._losses.append(losses.unsqueeze(0))
+
+    def losses(self) -> Tensor:
+        """Mean losses [K, M] of all batches so far, each before its update."""
+        self._settle()
+        self._losses = [torch.cat(self._losses)]
+        return self._losses[0]
+
+    def restart(self, losses: Tensor) -> None:
+        """Begin anew with these losses [K, M]."""
+        self._logits, self._batches, self._held, self._losses = [], [], 0, [losses]
+
+    def _settle(self) -> None:
+        if not self._logits:
+            return
+        Z = torch.stack(self._logits, 1)
+        members, steps, rows, outputs = Z.shape
+        targets = torch.cat([batch.targets for batch in self._batches])
+        assert isinstance(self._loss, Loss)
+        found = self._loss.rows(Z.view(members, steps * rows, outputs), targets).view(members, steps, rows)
+        weights = [batch.weights for batch in self._batches if batch.weights is not None]
+        self._losses.append(mean_loss(found, torch.stack(weights) if weights else None).T)
+        self._logits, self._batches, self._held = [], [], 0

@@ -1,0 +1,259 @@
+"""Any module: the layouts against each other, against a plain PyTorch loop, and in other company."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import luthier
+from luthier.errors import InputError, LuthierError
+from luthier.objective import custom_loss
+from luthier.optimise import RULES
+from luthier.population import Outcome, Schedule
+from luthier.population.networks import loss_for
+from luthier.seeds import torch_generator
+
+g = torch_generator(0, "modules")
+IMAGES, LABELS = torch.randn(150, 1, 6, 6, generator=g, dtype=torch.float64), torch.randint(0, 3, (150,), generator=g)
+IMAGES += LABELS[:, None, None, None] * 0.5
+TABLE, VALUES = torch.randn(150, 5, generator=g), torch.randn(150, generator=g)
+LAYOUTS = ("vmapped", "looped")
+
+
+def convnet() -> nn.Module:
+    layers = nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout2d(0.2), nn.Flatten()
+    return nn.Sequential(*layers, nn.Dropout(0.3), nn.Linear(64, 3)).double()
+
+
+def dense() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells, self.out = nn.LSTM(6, 5, batch_first=True), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.cells(x[:, 0])[0][:, -1])
+
+
+class Drawing(nn.Module):
+    """Draws random numbers by itself, outside of any dropout layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(36, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(F.dropout(x.flatten(1), 0.3, self.training))
+
+
+def train(network: Callable[[], nn.Module] | nn.Module, **options: object) -> Outcome:
+    chosen = {"seeds": 3, "steps": 12, "batch_size": 32, "learning_rate": 0.01, "evaluate_every": 4, **options}
+    return luthier.train(network, (IMAGES.clone(), LABELS), validation=(IMAGES[:60], LABELS[:60]), **chosen)
+
+
+def same(one: Outcome, other: Outcome) -> None:
+    """Every member's weights agree to rounding, whatever the layouts."""
+    for m in range(len(one.members)):
+        torch.testing.assert_close(one.state_dict(m), other.state_dict(m), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_vmapped_equals_looped(rule: str) -> None:
+    options = {"rule": rule, "l2": [0.0, 0.5], "clip_norm": [1.0, 0.1], "layer_rates": [(), (0.5, 1.0, 1.0)]}
+    one, other = (train(convnet, layout=layout, **options) for layout in LAYOUTS)
+    assert (one.layout, other.layout) == LAYOUTS
+    torch.testing.assert_close(one.parameters, other.parameters, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(one.best_validation_loss, other.best_validation_loss, rtol=1e-8)
+    for name, value in one.state_dict(1).items():
+        torch.testing.assert_close(value, other.state_dict(1)[name], rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("layout", ["vmapped", "looped", "stacked"])
+def test_a_member_does_not_depend_on_its_company(layout: str) -> None:
+    network = dense if layout == "stacked" else convnet
+    together = train(network, layout=layout, seeds=[3, 1, 2])
+    alone = train(network, layout=layout, seeds=[1])
+    shared = train(network, layout=layout, seeds=[2, 3, 1], processes=2)
+    for other, place in ((alone, 0), (shared, 2)):
+        torch.testing.assert_close(together.parameters[1], other.parameters[place], rtol=1e-9, atol=1e-9)
+        curves = [o.history.to_frame().filter(member=m)["train_loss"] for o, m in ((together, 1), (other, place))]
+        np.testing.assert_allclose(*(curve.to_numpy() for curve in curves), rtol=1e-9)
+    assert shared.status == ["finished"] * 3
+
+
+@pytest.mark.parametrize("network", [convnet, Recurrent, Drawing])
+def test_looped_members_do_not_depend_on_their_company(network: Callable[[], nn.Module]) -> None:
+    build = lambda: network().double()  # noqa: E731
+    together, alone = train(build, layout="looped", seeds=[3, 1]), train(build, layout="looped", seeds=[1])
+    torch.testing.assert_close(together.parameters[1], alone.parameters[0], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("layout", ["vmapped", "looped", "stacked"])
+def test_training_equals_a_plain_loop(layout: str) -> None:
+    module = dense()
+    found = train(module, layout=layout, seeds=1, weight_decay=0.01)
+    copy = dense()
+    copy.load_state_dict(module.state_dict())
+    decayed = [p for p in copy.parameters() if p.ndim > 1]
+    plain = [p for p in copy.parameters() if p.ndim == 1]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=0.01)
+    orders = [torch.randperm(150, generator=torch_generator(0, "order", epoch)) for epoch in range(3)]
+    batches = [rows for order in orders for rows in order.split(32)][:12]
+    for rows in batches:
+        optimiser.zero_grad()
+        F.cross_entropy(copy(IMAGES[rows]), LABELS[rows]).backward()
+        optimiser.step()
+    last = train(module, layout=layout, seeds=1, weight_decay=0.01, evaluate_every=12)
+    for name, value in copy.state_dict().items():
+        torch.testing.assert_close(last.state_dict(0)[name], value, rtol=1e-9, atol=1e-11)
+    assert type(found.module()) is nn.Sequential
+    assert found.best_step[0] in (4, 8, 12)
+
+
+def test_the_module_given_stays_as_it_was() -> None:
+    module = convnet()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    state = torch.random.get_rng_state()
+    train(module)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    assert module.training
+    assert all(p.grad is None for p in module.parameters())
+
+
+def test_frozen_parameters_do_not_move_even_under_decay() -> None:
+    module = convnet()
+    module[0].weight.requires_grad_(False)
+    for layout in LAYOUTS:
+        found = train(module, layout=layout, weight_decay=0.1)
+        assert torch.equal(found.module(0)[0].weight, module[0].weight)
+        assert not torch.equal(found.module(0)[-1].weight, module[-1].weight)
+
+
+def test_modules_that_vmap_cannot_run_are_looped_and_it_is_said() -> None:
+    for network, reason in ((Recurrent, "vmap cannot run it"), (Drawing, "draws random numbers")):
+        found = train(lambda network=network: network().double())
+        assert found.layout == "looped"
+        assert reason in found.findings[0].sentence
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_resume_is_exact(layout: str, tmp_path: object) -> None:
+    from luthier.population import FileCheckpoint, Member, ModuleSpec, Part, Settings
+    from luthier.population import train as loop
+
+    spec = ModuleSpec(convnet, layout=layout)
+    members = [Member(spec, seed=k, learning_rate=0.01) for k in range(2)]
+    part = Part(IMAGES, torch.zeros(150, 0, dtype=torch.int64), LABELS)
+    settings = Settings("softmax", "adam", 32, 12, 5, dtype=torch.float64)
+    whole = loop(members, part, part, settings)
+    saved = FileCheckpoint(tmp_path / "state", seconds=0.0)
+    loop(members, part, part, settings, checkpoint=saved, stop=lambda step: step >= 7)
+    resumed = loop(members, part, part, settings, checkpoint=saved)
+    assert torch.equal(whole.parameters, resumed.parameters)
+    assert torch.equal(whole.buffers, resumed.buffers)
+    assert whole.history.rows == resumed.history.rows
+
+
+def test_accumulated_batches_equal_a_large_one() -> None:
+    for network, layout in ((dense, "stacked"), (dense, "vmapped"), (dense, "looped")):
+        small = train(network, layout=layout, batch_size=10, accumulate=5, steps=6)
+        large = train(network, layout=layout, batch_size=50, steps=6)
+        same(small, large)
+
+
+def test_one_batch_is_learnt_by_heart() -> None:
+    found = train(dense, only_first_batch=True, steps=300, batch_size=16, learning_rate=0.02)
+    assert found.history.to_frame()["train_loss"].tail(1).item() < 0.05
+
+
+def test_mixed_precision_learns_nearly_the_same() -> None:
+    for network, layout in ((dense, "stacked"), (convnet, "vmapped"), (convnet, "looped")):
+        build = lambda network=network: network().float()  # noqa: E731
+        exact, low = (
+            luthier.train(build, (IMAGES.float(), LABELS), layout=layout, steps=20, mixed_precision=mixed, seeds=2)
+            for mixed in (False, True)
+        )
+        assert not torch.equal(exact.parameters, low.parameters)
+        assert low.parameters.dtype == torch.float32
+        difference = (exact.parameters - low.parameters).norm() / exact.parameters.norm()
+        assert difference < 0.05
+
+
+def test_losses_of_ones_own() -> None:
+    assert loss_for(LABELS, nn.CrossEntropyLoss()) == "softmax"
+    assert loss_for(VALUES, F.mse_loss) == "mse"
+    smoothed = nn.CrossEntropyLoss(label_smoothing=0.1)
+    by_hand = train(dense, loss=smoothed, layout="vmapped")
+    by_name = train(dense, loss="smoothed softmax")
+    same(by_hand, by_name)
+    cubed = custom_loss(lambda Z, targets: (Z[..., 0] - targets).abs() ** 3)
+    table = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 1))
+    for loss in (cubed, lambda outputs, targets: ((outputs[:, 0] - targets).abs() ** 3).mean()):
+        found = luthier.train(table, (TABLE, VALUES), loss=loss, steps=50, rule="sgd", momentum=0.0, learning_rate=0.01)
+        assert found.best_train_loss[0] < 4
+
+
+def test_metrics_and_lists_of_settings_go_into_the_history() -> None:
+    found = train(dense, learning_rate=[0.001, 0.01], momentum=[0.5, 0.9], metrics=("accuracy", "auc", "r2")[:1])
+    assert len(found.members) == 6
+    assert [m.learning_rate for m in found.members[::3]] == [0.001, 0.01]
+    last = found.history.to_frame().filter(member=5).tail(1)
+    truth = (found.module(5)(IMAGES[:60]).argmax(1) == LABELS[:60]).double().mean().item()
+    if found.best_step[5] == 12:
+        assert last["accuracy"].item() == pytest.approx(truth)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": [0.1, 0.2], "momentum": [0.1, 0.2, 0.3]}, "one length"),
+        ({"learnin_rate": 0.1}, "did you mean 'learning_rate'"),
+        ({"loss": "softmx"}, "did you mean 'softmax'"),
+        ({"rule": "adm"}, "did you mean 'adam'"),
+        ({"metrics": ("acuracy",)}, "did you mean 'accuracy'"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"layout": "wide"}, "no layout"),
+        ({"layer_rates": (1.0,)}, "layer_rates has 1 entries; the network has 2 layers"),
+        ({"seeds": 0}, "no network to train"),
+        ({"average": 1.5}, "average is at least 0 and below 1"),
+    ],
+)
+def test_wrong_settings_are_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(LuthierError, match=message):
+        train(dense, **change)
+
+
+@pytest.mark.parametrize(
+    ("network", "data", "message"),
+    [
+        (dense, (IMAGES, LABELS[:7]), "do(es)? not fit together"),
+        (dense, (IMAGES[:0], LABELS[:0]), "at least one"),
+        (dense, (IMAGES * torch.nan, LABELS), "NaN or infinity in 150 of 150 rows"),
+        (dense, (IMAGES[:, :, :5], LABELS), "36 numbers, the network's inputs"),
+        (convnet, (TABLE.double(), LABELS), "does not run on the data"),
+        (dense, 3, "is not understood"),
+        (lambda: nn.Flatten(), (IMAGES, LABELS), "nothing to learn"),
+    ],
+)
+def test_wrong_data_and_modules_are_named(network: Callable[[], nn.Module], data: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        luthier.train(network, data, steps=2)
+
+
+def test_a_loader_and_arrays_give_what_tensors_give() -> None:
+    table = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 1))
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(TABLE, VALUES), batch_size=40)
+    sources = ((TABLE, VALUES), (TABLE.numpy(), VALUES.numpy()), loader)
+    found = [luthier.train(table, source, steps=5, schedule=Schedule("cosine")) for source in sources]
+    assert torch.equal(found[0].parameters, found[1].parameters)
+    assert torch.equal(found[0].parameters, found[2].parameters)
