@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from luthier.errors import LuthierError
-    from luthier.nets import DenseSpec
+    from luthier.nets import DenseSpec, summary
     from luthier.optimise import Schedule
     from luthier.population.find_lr import find_lr
     from luthier.population.networks import train_networks as train
@@ -31,6 +31,7 @@ _PUBLIC = {
     "find_lr": ("luthier.population", "find_lr"),
     "fit": ("luthier.runs", "fit"),
     "load": ("luthier.runs", "load"),
+    "summary": ("luthier.nets", "summary"),
     "resume": ("luthier.runs", "resume"),
     "train": ("luthier.population", "train_networks"),
 }
@@ -46,6 +47,7 @@ __all__ = [
     "fit",
     "load",
     "resume",
+    "summary",
     "train",
 ]
 

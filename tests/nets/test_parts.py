@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from luthier.errors import ConfigError
-from luthier.nets import ACTIVATIONS, INITIALISERS, DenseSpec, add_activation, build
+from luthier.nets import ACTIVATIONS, INITIALISERS, DenseSpec, add_activation, build, chain, summary
 from luthier.population import Member, Part, Settings, train
 
 TORCH = {
@@ -112,3 +113,89 @@ def test_a_wrong_spec_is_refused_with_all_its_mistakes() -> None:
     assert "2 activations for 1 hidden layers" in said
     assert "did you mean 'relu'?" in said
     assert "did you mean 'he'?" in said
+
+
+def test_a_single_neuron_has_a_function_of_its_own() -> None:
+    """Only the derivative at that neuron changes (S1-24): the stack's gradients against the module's."""
+    spec = DenseSpec(3, (6, 5), 1, activation="sigmoid", neurons=((0, 2, "identity"), (1, 4, "relu"), (0, 5, "tanh")))
+    assert DenseSpec.from_json(spec.to_json()) == spec
+    data = part()
+    settings = Settings("mse", "sgd", 40, 1, 1, dtype=torch.float64)
+    outcome = train([Member(spec, seed=0, learning_rate=0.1, momentum=0.0)], data, None, settings)
+    net = build(spec, seed=0).double()
+    net.load_state_dict(spec.fresh_parameters(0))
+    z = data.features @ net.layers[0].weight.T + net.layers[0].bias
+    a = torch.sigmoid(z)
+    torch.testing.assert_close(
+        torch.cat([a[:, :2], z[:, 2:3], a[:, 3:5], z[:, 5:].tanh()], 1), spec.functions[0].f(z), rtol=1e-12, atol=0
+    )
+    F.mse_loss(net(data.features)[:, 0], data.targets).backward()
+    for name, parameter in net.named_parameters():
+        stepped = parameter.detach() - 0.1 * parameter.grad
+        torch.testing.assert_close(outcome.state_dict(0)[name], stepped, rtol=1e-10, atol=1e-12)
+    with pytest.raises(ConfigError, match="no neuron 6 in hidden layer 0"):
+        DenseSpec(3, (6,), 1, neurons=((0, 6, "tanh"),))
+
+
+def test_layer_norm_needs_no_batch_and_excludes_batch_norm() -> None:
+    net = build(DenseSpec(4, (8, 8), 2, layer_norm=True, residual=True), seed=0)
+    X = torch.randn(5, 4)
+    torch.testing.assert_close(net(X)[:1], net(X[:1]))
+    with pytest.raises(ConfigError, match="not both"):
+        DenseSpec(4, (8,), 2, layer_norm=True, batch_norm=True)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.GELU(), nn.Dropout(0.5), nn.Linear(5, 4), nn.Linear(4, 2)),
+        nn.Sequential(nn.Linear(12, 3)),
+        nn.Sequential(nn.Linear(12, 5), nn.LeakyReLU(), nn.Linear(5, 2)),
+    ],
+)
+def test_a_chain_of_layers_is_recognised(module: nn.Module) -> None:
+    found = chain(module)
+    assert found is not None
+    net = build(found.spec, seed=0)
+    net.load_state_dict({ours: module.state_dict()[theirs] for ours, theirs in found.names.items()})
+    X = torch.randn(7, 12)
+    torch.testing.assert_close(net.eval()(X), module.eval()(X))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Linear(3, 2),
+        nn.Sequential(nn.Linear(3, 2), nn.ReLU()),
+        nn.Sequential(nn.Linear(3, 2, bias=False)),
+        nn.Sequential(nn.ReLU(), nn.Linear(3, 2)),
+        nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)),
+        nn.Sequential(nn.Linear(3, 4), nn.LeakyReLU(0.3), nn.Linear(4, 2)),
+        nn.Sequential(nn.Dropout(0.1), nn.Linear(3, 4)),
+    ],
+)
+def test_other_modules_are_not(module: nn.Module) -> None:
+    assert chain(module) is None
+
+
+def test_summaries_count_what_is_learnt_and_draw_it() -> None:
+    spec = DenseSpec(5, (7, 7), 3, embeddings=((4, 2),), batch_norm=True, residual=True)
+    assert summary(spec).parameters == spec.parameter_count()
+    assert "plus its input" in str(summary(spec))
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
+    module[0].weight.requires_grad_(False)
+    found = summary(module, torch.zeros(2, 1, 6, 6))
+    assert (found.parameters, found.frozen) == (4 + 8 + 64 * 3 + 3, 36)
+    assert [row.shape for row in found.rows] == [(4, 4, 4), (4, 4, 4), (4, 4, 4), (64,), (3,)]
+    assert str(found).splitlines()[-1] == "207 parameters, 36 kept as they are"
+    assert module.training
+    assert summary(module).rows[0].shape is None
+
+
+def test_a_deferred_spec_reads_its_sizes_off_the_data() -> None:
+    import luthier
+
+    X, y = torch.randn(50, 2, 3), torch.arange(50) % 4
+    assert luthier.train(DenseSpec.deferred((5,), activation="tanh"), (X, y), steps=2).members[0].spec == DenseSpec(
+        6, (5,), 4, activation="tanh"
+    )

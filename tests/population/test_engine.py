@@ -312,3 +312,105 @@ def test_dropout_keeps_the_expected_share_and_scale() -> None:
     assert set(mask.unique().tolist()) == {0.0, 1 / 0.75}
     # 200,000 draws a member: the standard error of the share is 0.001.
     assert ((mask > 0).double().mean((1, 2)) - 0.75).abs().max() < 0.005
+
+
+SHAPES = ("linear", "plain", "batch norm", "layer norm", "residual and norm", "no categories", "wide first layer")
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_dense_networks_never_need_autograd(loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every layer and rule takes the stacked path; losses over pairs ask autograd for their own slope alone."""
+    import luthier
+
+    def refused(*args: object, **kwargs: object) -> None:
+        raise AssertionError("autograd was used")
+
+    if loss not in ("contrastive", "triplet"):
+        monkeypatch.setattr(torch.autograd, "grad", refused)
+    monkeypatch.setattr(torch.Tensor, "backward", refused)
+    part = data("softmax")
+    targets = part.features[:, 0] if loss in ("mse", "mae", "huber") else part.targets
+    for option in SHAPES:
+        for rule in RULES:
+            shape = replace(members(option)[0].spec, outputs=1 if targets.is_floating_point() else CLASSES)
+            rows = Part(part.features, part.codes, targets)
+            found = luthier.train(shape, rows, validation=rows, loss=loss, rule=rule, steps=3, seeds=2, l2=0.1)
+            assert found.layout == "stacked"
+            assert np.isfinite(found.best_validation_loss).all()
+
+
+@pytest.mark.parametrize("layout", ["stacked", "looped"])
+def test_rates_by_depth_and_frozen_layers_equal_parameter_groups(layout: str) -> None:
+    """`torch.optim` with a group for each layer, one of which is added when it is unfrozen."""
+    import luthier
+
+    part, rates, unfrozen = data("softmax"), (0.1, 0.5, 1.0), 4
+    names = ("0", "2", "4")
+    net = torch.nn.Sequential(
+        *(torch.nn.Linear(NUMBERS, 7), torch.nn.Tanh(), torch.nn.Linear(7, 6)),
+        *(torch.nn.Tanh(), torch.nn.Linear(6, CLASSES)),
+    ).double()
+    for rule, kind in (("adam", torch.optim.Adam), ("sgd", lambda g: torch.optim.SGD(g, momentum=0.9))):
+        start = {name: value.clone() for name, value in net.state_dict().items()}
+        found = luthier.train(
+            net,
+            (part.features, part.targets),
+            rule=rule,
+            learning_rate=0.02,
+            layer_rates=rates,
+            frozen_until=(unfrozen, 0, 0),
+            steps=10,
+            batch_size=ROWS,
+            layout=layout,
+        )
+        layers = {name: getattr(net, name) for name in names}
+        groups = [{"params": list(layers[n].parameters()), "lr": 0.02 * r} for n, r in zip(names, rates, strict=True)]
+        optimiser = kind(groups[1:])
+        for step in range(10):
+            if step == unfrozen:
+                optimiser.add_param_group(groups[0])
+            order = torch.randperm(ROWS, generator=torch_generator(0, "order", step))
+            net.zero_grad()
+            F.cross_entropy(net(part.features[order]), part.targets[order]).backward()
+            optimiser.step()
+        for name, value in found.state_dict(0).items():
+            torch.testing.assert_close(value, net.state_dict()[name], rtol=1e-9, atol=1e-11)
+        net.load_state_dict(start)
+
+
+def test_averaged_weights_are_the_average_of_every_step() -> None:
+    part, one = data("softmax"), replace(members("plain")[0], average=0.5)
+    plain = replace(one, average=0.0)
+    steps = [train([plain], part, None, settings(steps=n, evaluate_every=n)).parameters for n in range(1, 8)]
+    average = fresh_parameters(one.spec, [one.seed], torch.float64)
+    for number, weights in enumerate(steps, start=1):
+        memory = min(0.5, number / (number + 9))
+        average = memory * average + (1 - memory) * weights
+    # A schedule that knows the length would differ; this one is constant.
+    found = train([one], part, None, settings(steps=7, evaluate_every=7)).parameters
+    torch.testing.assert_close(found, average, rtol=1e-9, atol=1e-12)
+
+
+def test_biases_are_penalised_where_asked() -> None:
+    part = data("mse")
+    base = Member(spec("mse", hidden=(), embeddings=()), seed=0, learning_rate=0.05, momentum=0.0, l2=ROWS * 100.0)
+    both = [base, replace(base, penalise_biases=True)]
+    shifted = Part(part.features, part.codes, part.targets + 3)
+    rates = [replace(member, learning_rate=0.005) for member in both]
+    outcome = train(rates, shifted, None, settings("mse", rule="sgd", steps=2000, batch_size=ROWS))
+    free, bound = (outcome.state_dict(k)["layers.0.bias"].item() for k in range(2))
+    assert free > 2.5
+    assert abs(bound) < 0.1
+
+
+def test_moving_averages_remember_as_long_as_they_should() -> None:
+    """A step reaches 1 - 1/e after about 1 / (1 - memory) values (S0-23)."""
+    from luthier.averages import debias, follow
+
+    for memory in (0.9, 0.99):
+        average = torch.zeros(1, dtype=torch.float64)
+        count = round(1 / (1 - memory))
+        for _ in range(count):
+            follow(average, torch.ones(1, dtype=torch.float64), memory)
+        assert average.item() == pytest.approx(1 - np.exp(-1), abs=0.02)
+        assert debias(average.item(), memory, count) == pytest.approx(1.0)

@@ -6,7 +6,8 @@ from luthier.nets.activations import ACTIVATIONS, Activation, add_activation
 from luthier.nets.dense import NORM_EPSILON, NORM_MEMORY, DenseNet, build
 from luthier.nets.initialise import INITIALISERS
 from luthier.nets.sequential import Chain, chain
-from luthier.nets.spec import DenseSpec
+from luthier.nets.spec import DeferredSpec, DenseSpec
+from luthier.nets.summary import Summary, summary
 
 __all__ = [
     "ACTIVATIONS",
@@ -15,9 +16,12 @@ __all__ = [
     "NORM_MEMORY",
     "Activation",
     "Chain",
+    "DeferredSpec",
     "DenseNet",
     "DenseSpec",
+    "Summary",
     "add_activation",
     "build",
     "chain",
+    "summary",
 ]

@@ -5,7 +5,7 @@ The derivative is given the pre-activation z and the activation a = f(z), whiche
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -106,6 +106,27 @@ def add_activation(
     if name in BUILT_IN:
         raise ConfigError([f"'{name}' is a built-in activation; choose another name for your own"])
     ACTIVATIONS[name] = Activation(f, derivative or _by_autograd(f), gain)
+
+
+def mixed(base: Activation, units: Mapping[int, Activation]) -> Activation:
+    """An activation whose numbered units have functions of their own (S1-24).
+
+    >>> layer = mixed(ACTIVATIONS["sigmoid"], {1: ACTIVATIONS["identity"]})
+    >>> layer.f(torch.tensor([0.0, 3.0]))
+    tensor([0.5000, 3.0000])
+    """
+
+    def f(z: Tensor) -> Tensor:
+        columns = {unit: own.f(z[..., unit]) for unit, own in units.items()}
+        return torch.stack([columns.get(unit, column) for unit, column in enumerate(base.f(z).unbind(-1))], -1)
+
+    def derivative(z: Tensor, a: Tensor) -> Tensor:
+        slopes = base.derivative(z, a).clone()
+        for unit, own in units.items():
+            slopes[..., unit] = own.derivative(z[..., unit], a[..., unit])
+        return slopes
+
+    return Activation(f, derivative, base.gain)
 
 
 def _by_autograd(f: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:

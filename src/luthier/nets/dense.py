@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.averages import follow
-from luthier.nets.activations import ACTIVATIONS
 from luthier.nets.spec import DenseSpec
 
 NORM_EPSILON = 1e-5  # inside the root
@@ -53,10 +52,10 @@ class DenseNet(nn.Module):
             assert codes is not None
             parts.append(table.weight[codes[:, k]])
         a = torch.cat([*parts, features], 1) if parts else features
-        for i, (layer, name) in enumerate(zip(self.layers[:-1], self.spec.activations, strict=True)):
+        for i, (layer, activation) in enumerate(zip(self.layers[:-1], self.spec.functions, strict=True)):
             z = a @ layer.weight.T
             z = self._normalised(i, z) if self.spec.normalised else z + layer.bias
-            a = ACTIVATIONS[name].f(z) + a if self.spec.skips(i) else ACTIVATIONS[name].f(z)
+            a = activation.f(z) + a if self.spec.skips(i) else activation.f(z)
         last = self.layers[-1]
         return torch.addmm(last.bias, a, last.weight.T)
 

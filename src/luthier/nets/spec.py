@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from luthier.errors import ConfigError, nearest
-from luthier.nets.activations import ACTIVATIONS
+from luthier.nets.activations import ACTIVATIONS, Activation, mixed
 from luthier.nets.initialise import INITIALISERS, initial_parameters
 
 Shape = tuple[int, ...]
@@ -24,7 +24,8 @@ class DenseSpec:
     hidden layer (none gives a linear model), `activation` its function: one name for all, or one for
     each. `deviation` is what the initialiser "normal" scales by. Batch norm (over the batch) or layer
     norm (over a row's units) sits before the activation, and a layer that has it has no bias. With
-    `residual` a hidden layer as wide as the one below adds that one's output to its own.
+    `residual` a hidden layer as wide as the one below adds that one's output to its own. `neurons` are
+    (hidden layer, unit, activation) of single neurons that differ from their layer (S1-24).
 
     >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
     23860
@@ -40,6 +41,7 @@ class DenseSpec:
     embeddings: tuple[tuple[int, int], ...] = ()
     initialiser: str = "he"
     deviation: float = 0.01
+    neurons: tuple[tuple[int, int, str], ...] = ()
 
     def __post_init__(self) -> None:
         mistakes = []
@@ -54,6 +56,10 @@ class DenseSpec:
         if not isinstance(self.activation, str) and len(self.activation) != len(self.hidden):
             mistakes.append(f"{len(self.activation)} activations for {len(self.hidden)} hidden layers")
         named = (self.activation,) if isinstance(self.activation, str) else self.activation
+        named = (*named, *(name for _, _, name in self.neurons))
+        for layer, unit, _ in self.neurons:
+            if not (0 <= layer < len(self.hidden) and 0 <= unit < self.hidden[layer]):
+                mistakes.append(f"there is no neuron {unit} in hidden layer {layer} of {self.hidden}")
         choices: list[tuple[str, Collection[str]]] = [(name, ACTIVATIONS) for name in named]
         for name, known in (*choices, (self.initialiser, INITIALISERS)):
             if name not in known:
@@ -65,6 +71,15 @@ class DenseSpec:
     def activations(self) -> tuple[str, ...]:
         """The activation of each hidden layer."""
         return (self.activation,) * len(self.hidden) if isinstance(self.activation, str) else self.activation
+
+    @property
+    def functions(self) -> tuple[Activation, ...]:
+        """The activation of each hidden layer with its derivative, single neurons' own ones included."""
+        found = []
+        for i, name in enumerate(self.activations):
+            own = {unit: ACTIVATIONS[other] for layer, unit, other in self.neurons if layer == i}
+            found.append(mixed(ACTIVATIONS[name], own) if own else ACTIVATIONS[name])
+        return tuple(found)
 
     @property
     def gains(self) -> tuple[float, ...]:
@@ -139,7 +154,31 @@ class DenseSpec:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> DenseSpec:
         """The spec that `to_json` gave."""
+        neurons = tuple((int(layer), int(unit), str(name)) for layer, unit, name in value.get("neurons", ()))
         embeddings = tuple((int(levels), int(width)) for levels, width in value["embeddings"])
         activation = value["activation"]
         activation = activation if isinstance(activation, str) else tuple(activation)
-        return cls(**{**value, "hidden": tuple(value["hidden"]), "embeddings": embeddings, "activation": activation})
+        own = {"hidden": tuple(value["hidden"]), "embeddings": embeddings, "activation": activation, "neurons": neurons}
+        return cls(**{**value, **own})
+
+    @classmethod
+    def deferred(cls, hidden: tuple[int, ...], *, outputs: int | None = None, **options: Any) -> DeferredSpec:
+        """A spec whose inputs (and outputs, unless they are given) are read off the data at training.
+
+        >>> DenseSpec.deferred((30,)).known(inputs=784, outputs=10).parameter_count()
+        23860
+        """
+        return DeferredSpec(hidden, outputs, options)
+
+
+@dataclass(frozen=True)
+class DeferredSpec:
+    """A dense network that waits for its data: hidden layers, and options of DenseSpec."""
+
+    hidden: tuple[int, ...]
+    outputs: int | None
+    options: Mapping[str, Any]
+
+    def known(self, *, inputs: int, outputs: int) -> DenseSpec:
+        """The spec for data with so many columns and classes (or values)."""
+        return DenseSpec(inputs, self.hidden, self.outputs or outputs, **self.options)

@@ -7,6 +7,7 @@ from luthier.objective.losses import (
     Criterion,
     Loss,
     class_weights,
+    contrastive,
     custom_loss,
     focal,
     label_smoothing,
@@ -14,6 +15,7 @@ from luthier.objective.losses import (
     mean_gradient,
     mean_loss,
     one_hot,
+    triplet,
 )
 from luthier.objective.metrics import METRICS, Metric
 
@@ -24,6 +26,7 @@ __all__ = [
     "Loss",
     "Metric",
     "class_weights",
+    "contrastive",
     "custom_loss",
     "focal",
     "label_smoothing",
@@ -31,4 +34,5 @@ __all__ = [
     "mean_gradient",
     "mean_loss",
     "one_hot",
+    "triplet",
 ]

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from luthier.errors import InputError
 
+COUPLED_ROWS = 256  # that are compared with each other at once outside of training
 HUBER_WIDTH = 1.0  # where the Huber loss turns from square to line
 
 
@@ -26,7 +27,8 @@ class Loss(NamedTuple):
 
     `rows` gives [M, B]; `residual` the derivative of a row's loss by its logits, [M, B, C]; `score`
     [M, B], averaged over rows, and then rooted where `rooted` says so. `prepare` (targets, outputs,
-    type) turns many batches' targets at once into what the residual takes fastest.
+    type) turns many batches' targets at once into what the residual takes fastest. `couples` says
+    that a row's loss depends on the other rows of its batch.
     """
 
     rows: Callable[[Tensor, Tensor], Tensor]
@@ -34,10 +36,19 @@ class Loss(NamedTuple):
     score: Callable[[Tensor, Tensor], Tensor]
     rooted: bool = False
     prepare: Callable[[Tensor, int, torch.dtype], Tensor] | None = None
+    couples: bool = False
 
     def mean(self, Z: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """The (weighted) mean over rows for each member [M]."""
-        return mean_loss(self.rows(Z, targets), weights)
+        return mean_loss(self.by_row(Z, targets), weights)
+
+    def by_row(self, Z: Tensor, targets: Tensor, of: Callable[[Tensor, Tensor], Tensor] | None = None) -> Tensor:
+        """`rows` (or another function like it) of many rows [M, N]; coupled ones a few hundred at a time."""
+        of = of or self.rows
+        if not self.couples:
+            return of(Z, targets)
+        pieces = zip(torch.split(Z, COUPLED_ROWS, 1), torch.split(targets, COUPLED_ROWS), strict=True)
+        return torch.cat([of(z, t) for z, t in pieces], 1)
 
 
 @dataclass(frozen=True)
@@ -179,6 +190,67 @@ def custom_loss(
     return Loss(rows, residual, score or rows)
 
 
+def _negative_log_rows(Z: Tensor, targets: Tensor) -> Tensor:
+    return -Z.gather(-1, _index(Z, targets)).squeeze(-1)
+
+
+def _negative_log_residual(Z: Tensor, targets: Tensor) -> Tensor:
+    return -one_hot(targets, Z.shape[-1], Z.dtype).expand_as(Z)
+
+
+def _distances(Z: Tensor) -> Tensor:
+    """Distances between the rows' outputs [M, B, B]; at a distance of 0 the derivative is 0."""
+    squares = (Z.unsqueeze(2) - Z.unsqueeze(1)).square().sum(-1)
+    near = squares == 0
+    return torch.where(near, 0.0, torch.where(near, 1.0, squares).sqrt())
+
+
+def _pairs(Z: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Which pairs [B, B] have one class, and which are pairs of two rows."""
+    others = ~torch.eye(len(targets), dtype=torch.bool, device=Z.device)
+    return (targets.unsqueeze(1) == targets.unsqueeze(0)) & others, others
+
+
+def _contrastive_rows(Z: Tensor, targets: Tensor, margin: float) -> Tensor:
+    D, (same, others) = _distances(Z), _pairs(Z, targets)
+    pairs = torch.where(same, D.square(), (margin - D).clamp_min(0).square()) * others
+    return 0.5 * pairs.sum(-1) / max(1, len(targets) - 1)
+
+
+def _triplet_rows(Z: Tensor, targets: Tensor, margin: float) -> Tensor:
+    D, (same, others) = _distances(Z), _pairs(Z, targets)
+    different = others & ~same
+    farthest = torch.where(same, D, 0.0).amax(-1)
+    nearest = torch.where(different, D, torch.inf).amin(-1)
+    known = same.any(-1) & different.any(-1)  # a row without a partner or an opponent says nothing
+    return torch.where(known, margin + farthest - torch.where(known, nearest, 0.0), 0.0).clamp_min(0)
+
+
+def _nearest_agrees(Z: Tensor, targets: Tensor) -> Tensor:
+    """Whether the nearest other row is of a row's own class."""
+    D = torch.where(_pairs(Z, targets)[1], _distances(Z), torch.inf)
+    return (targets[D.argmin(-1)] == targets).to(Z.dtype)
+
+
+def contrastive(margin: float = 1.0) -> Loss:
+    """Rows of a class together, others at least `margin` apart, over all pairs of a batch (Hadsell and others, 2006).
+
+    A pair costs d^2 / 2, or max(0, margin - d)^2 / 2 with two classes, d the distance of their outputs
+    (S4-04). The score is how often the nearest other row is of the same class.
+    """
+    loss = custom_loss(partial(_contrastive_rows, margin=margin), _nearest_agrees)
+    return loss._replace(couples=True)
+
+
+def triplet(margin: float = 1.0) -> Loss:
+    """Each row nearer to its farthest fellow than to its nearest stranger by `margin` (Hermans and others, 2017).
+
+    A row costs max(0, margin + farthest - nearest) within its batch (S4-04).
+    """
+    loss = custom_loss(partial(_triplet_rows, margin=margin), _nearest_agrees)
+    return loss._replace(couples=True)
+
+
 def _sigmoid_rows(Z: Tensor, targets: Tensor) -> Tensor:
     return (F.softplus(Z) - Z * _indicators(Z, targets)).sum(-1)
 
@@ -235,6 +307,9 @@ LOSSES: dict[str, Loss] = {
     "focal": focal(2.0),
     "binary": Loss(_sigmoid_rows, lambda Z, targets: torch.sigmoid(Z) - _indicators(Z, targets), _right_side),
     "quadratic": Loss(_quadratic_rows, _quadratic_residual, _right_side),  # on sigmoid outputs, with its 1/2 (S1-06)
+    "negative log-likelihood": Loss(_negative_log_rows, _negative_log_residual, _right_class),  # of log-probabilities
+    "contrastive": contrastive(),
+    "triplet": triplet(),
     "mse": Loss(_squared_rows, _squared_residual, _squared_rows, rooted=True),
     "mae": Loss(_absolute_rows, _absolute_residual, _absolute_rows),
     "huber": Loss(_huber_rows, _huber_residual, _squared_rows, rooted=True),

@@ -81,6 +81,14 @@ class Schedule:
             case _:
                 return 1.0
 
+    def curve(self, total: int, learning_rate: float = 1.0) -> list[float]:
+        """The rate at every step of a training of `total` steps, before it is run (a plateau is not foreseen).
+
+        >>> Schedule("staircase", decay=0.1, period=2).curve(4, learning_rate=1.0)
+        [1.0, 1.0, 0.1, 0.1]
+        """
+        return [learning_rate * self.factor(step, total) for step in range(total)]
+
     def _restarted(self, t: int) -> float:
         length = float(self.period)
         while t >= length:

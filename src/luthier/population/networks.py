@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.errors import ConfigError, InputError, nearest
-from luthier.nets import DenseSpec
+from luthier.nets import DeferredSpec, DenseSpec
 from luthier.objective import LOSSES, Criterion, Loss
 from luthier.optimise import Schedule
 from luthier.population.batches import cast
@@ -27,7 +27,7 @@ from luthier.population.settings import Evaluation, Part, Settings
 from luthier.population.train import train
 from luthier.records import Finding
 
-Network = nn.Module | Callable[[], nn.Module] | DenseSpec
+Network = nn.Module | Callable[[], nn.Module] | DenseSpec | DeferredSpec
 AnyLoss = str | Loss | Criterion | Callable[[Any, Any], Tensor]
 _MEMBER = {field.name for field in fields(Member)} - {"spec", "seed", "learning_rate", "schedule", "label"}
 
@@ -61,8 +61,8 @@ def train_networks(
     """Train one network, or many that differ in seeds and hyper-parameters, and keep each one's best weights.
 
     `network` is a module, whose present weights every network starts from and which stays as it is;
-    or a function that builds one, called for each seed; or a DenseSpec. `data` and `validation` are
-    (X [N, ...], y [N] or [N, C]) or (X, y, weights [N]) of tensors or arrays, or batches of them such
+    or a function that builds one, called for each seed; or a DenseSpec, also a deferred one. `data` and
+    `validation` are (X [N, ...], y [N] or [N, C]) or (X, y, weights [N]) of tensors or arrays, or batches of them such
     as a DataLoader, which are read into memory once. Without `loss`, whole-number targets get softmax
     cross-entropy and others the mean squared error; a name of LOSSES, a Loss or any function
     (outputs, targets) -> number serves too.
@@ -97,7 +97,7 @@ def train_networks(
     batch = min(batch_size, len(part)) if batch_size > 0 else batch_size
     epoch = 1 if only_first_batch else max(1, -(-len(part) // max(1, batch * accumulate)))
     length = steps if steps is not None else max(1, round(epochs * epoch))
-    spec: DenseSpec | ModuleSpec = network if isinstance(network, DenseSpec) else ModuleSpec(network)
+    spec = _spec(network, part)
     settings = Settings(
         loss=chosen,
         rule=rule,
@@ -131,6 +131,17 @@ def train_networks(
         outcome = train(members, *flat, settings, checkpoint=kept, on_evaluation=on_evaluation)
     outcome.findings[:0] = findings
     return outcome
+
+
+def _spec(network: Network, part: Part) -> DenseSpec | ModuleSpec:
+    if isinstance(network, DeferredSpec):
+        targets = part.targets
+        if targets.ndim == 2:
+            outputs = targets.shape[1]
+        else:
+            outputs = 1 if targets.is_floating_point() else int(targets.max()) + 1
+        return network.known(inputs=part.features.flatten(1).shape[1], outputs=outputs)
+    return network if isinstance(network, DenseSpec) else ModuleSpec(network)
 
 
 def _settings(choices: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -255,6 +266,7 @@ _PLAIN: dict[Any, str] = {
     nn.MSELoss: "mse",
     nn.L1Loss: "mae",
     nn.HuberLoss: "huber",
+    nn.NLLLoss: "negative log-likelihood",
     F.cross_entropy: "softmax",
     F.mse_loss: "mse",
     F.l1_loss: "mae",

@@ -82,6 +82,11 @@ class Population:
 
     def batches(self, training: Part) -> Batches:
         """The batches that its settings ask for."""
+        if training.weights is not None and getattr(self.loss, "couples", False):
+            raise InputError(
+                "a loss over pairs of rows takes no weights of rows",
+                remedy="leave the weights out, or draw rows by them",
+            )
         prepare, spec = getattr(self.loss, "prepare", None), self.spec
 
         def wanted(targets: Tensor) -> Tensor | None:

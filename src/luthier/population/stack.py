@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from luthier.averages import follow
-from luthier.nets import ACTIVATIONS, NORM_EPSILON, NORM_MEMORY, DenseSpec
+from luthier.nets import NORM_EPSILON, NORM_MEMORY, DenseSpec
 from luthier.population.batches import Batch
 from luthier.population.products import product, stays_small, take_product
 from luthier.population.settings import Part
@@ -154,7 +154,7 @@ class Stack:
         self.gradients = torch.zeros_like(parameters) if gradients is None else gradients
         self._p, self._g = views(spec, parameters), views(spec, self.gradients)
         self._b = buffer_views(spec, buffers)
-        self._activations = [ACTIVATIONS[name] for name in spec.activations]
+        self._activations = spec.functions
         # What every step asks for, made once: in a small network making a view costs as much as using it.
         self._W, self._G = matrices(spec, parameters), matrices(spec, self.gradients)
         self._WT = [W.mT for W in self._W]

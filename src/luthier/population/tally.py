@@ -31,7 +31,7 @@ class Tally:
         self._logits.append(logits)
         self._batches.append(batch)
         self._held += logits.numel()
-        if self._held > HELD:
+        if self._held > HELD or (isinstance(self._loss, Loss) and self._loss.couples):
             self._settle()
 
     def put(self, losses: Tensor) -> None:

@@ -133,7 +133,7 @@ class _Run:
         metrics = [METRICS[name](Z, part.targets, part.weights).double().numpy() for name in names]
         if isinstance(loss, Criterion):
             return losses, losses, metrics
-        scores = mean_loss(loss.score(Z, part.targets), part.weights).double().numpy()
+        scores = mean_loss(loss.by_row(Z, part.targets, loss.score), part.weights).double().numpy()
         return losses, np.sqrt(scores) if loss.rooted else scores, metrics
 
     def _keep_best(self, loss: np.ndarray, score: np.ndarray, train_loss: np.ndarray) -> None:

@@ -47,6 +47,22 @@ def draw_curves(curves: Curves) -> go.Figure:
     return figure.update_yaxes(type="log")
 
 
+def draw_schedules(curves: dict[str, list[float]]) -> go.Figure:
+    """Learning rates by step, a line for each schedule, as `Schedule.curve` gives them before training.
+
+    >>> from luthier.optimise import Schedule
+    >>> figure = draw_schedules({"restarts": Schedule("restarts", period=10, multiplier=2.0).curve(70, 0.1)})
+    >>> figure.data[0].name, len(figure.data[0].y)
+    ('restarts', 70)
+    """
+    figure = _figure("step", "learning rate")
+    colours = (BLUE, ORANGE, GREEN, GREY)
+    for place, (name, rates) in enumerate(curves.items()):
+        line = {"color": colours[place % len(colours)]}
+        figure.add_scatter(x=list(range(len(rates))), y=rates, name=name, mode="lines", line=line)
+    return figure
+
+
 def draw_range(test: dict[str, Any]) -> go.Figure:
     """The range test: median loss with its band over seeds, the rules' suggestions, the rate used."""
     figure = _figure("learning rate", "loss, smoothed").update_xaxes(type="log")
