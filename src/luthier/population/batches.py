@@ -11,7 +11,7 @@ from torch import Tensor
 from luthier.population.settings import Part
 from luthier.seeds import torch_generator
 
-GATHERED_BYTES = 1 << 20  # of rows that are shuffled together
+GATHERED_BYTES = 1 << 22  # of rows that are shuffled together
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Batches:
     Rows are gathered a few batches at a time, into a piece of memory that stays in the processor's cache, and then
     cut: gathering each batch by itself costs more calls, gathering a whole epoch costs memory traffic.
     With `only_first` every batch is the first one; with `ones` inputs [B, F] get a last column of ones.
-    A batch is good until the next is asked for: pieces share their memory.
+    A batch is good until one of another piece is asked for: pieces share their memory.
     """
 
     def __init__(
@@ -68,6 +68,13 @@ class Batches:
         if epoch != self._epoch or piece != self._piece:
             self._gather(epoch, piece)
         return self._batches[place]
+
+    def left(self, step: int) -> int:
+        """How many batches from this step on, itself included, can be held at the same time."""
+        if self._only_first:
+            return 1 << 30
+        place = step % self.epoch_steps
+        return min(self._together - place % self._together, self.epoch_steps - place)
 
     def _gather(self, epoch: int, piece: int) -> None:
         if epoch != self._epoch:

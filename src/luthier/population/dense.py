@@ -23,7 +23,7 @@ from luthier.population.stack import (
     with_ones,
 )
 
-BLOCK_BYTES = 1 << 22  # of parameters and activations that are stepped together: more would fall out of the cache
+BLOCK_BYTES = 1 << 21  # of parameters and activations that are stepped together: more would fall out of the cache
 BLOCK_MEMBERS = 64
 
 

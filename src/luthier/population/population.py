@@ -22,6 +22,8 @@ from luthier.population.stack import Masks, Stack
 from luthier.population.tally import Tally
 from luthier.seeds import torch_generator
 
+STRETCHED = 2048  # networks' steps between looks at the clock, where blocks take turns
+
 
 class Population:
     """The state of training: what a step reads and changes, for the members still alive."""
@@ -58,8 +60,18 @@ class Population:
 
         `number` counts from 1.
         """
+        self.stretch([batches], number, [rates])
+
+    def stretch(self, batches: Sequence[Sequence[Batch]], number: int, rates: Sequence[Tensor]) -> None:
+        """Several updates, the first of them the `number`-th; a block makes them all while the cache holds it."""
         for block in self.blocks:
-            block.step(batches, number, rates)
+            for place, (some, rate) in enumerate(zip(batches, rates, strict=True)):
+                block.step(some, number + place, rate)
+
+    @property
+    def stretch_length(self) -> int:
+        """How many steps are made at a time: one where all members are one block, else a few thousand networks'."""
+        return 1 if len(self.blocks) == 1 else max(1, STRETCHED // len(self.members))
 
     def losses(self) -> Tensor:
         """Training losses [S, M] of the batches since `restart_losses`, each before its update."""

@@ -6,14 +6,17 @@ What a member gets does not depend on its company, so the parts together are the
 from __future__ import annotations
 
 import multiprocessing
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from luthier.errors import InputError, LuthierError
+from luthier.population.checkpoint import FileCheckpoint
 from luthier.population.history import History
 from luthier.population.member import Member
 from luthier.population.outcome import Outcome
@@ -22,9 +25,18 @@ from luthier.population.train import train
 
 
 def train_in_processes(
-    members: Sequence[Member], training: Part, validation: Part | None, settings: Settings, processes: int
+    members: Sequence[Member],
+    training: Part,
+    validation: Part | None,
+    settings: Settings,
+    processes: int,
+    *,
+    checkpoint: Path | None = None,
 ) -> Outcome:
-    """As `train`, with the members dealt to so many processes, which see the data where it lies."""
+    """As `train`, with the members dealt to so many processes, which see the data where it lies.
+
+    With a `checkpoint` each process keeps a file of its own: its name, and the process's number.
+    """
     if settings.rungs:
         raise InputError("members in several processes cannot be compared at rungs", remedy="train in one process")
     if "fork" not in multiprocessing.get_all_start_methods():
@@ -33,11 +45,15 @@ def train_in_processes(
     count = min(processes, len(members))
     shares = [list(range(first, len(members), count)) for first in range(count)]
     workers = []
-    for share in shares:
+    for place, share in enumerate(shares):
+        kept = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}.{place}")
         ours, theirs = context.Pipe(duplex=False)
         mine = [members[k] for k in share]
-        worker = context.Process(target=_work, args=(theirs, mine, training, validation, settings), daemon=True)
-        worker.start()
+        worker = context.Process(target=_work, args=(theirs, mine, training, validation, settings, kept), daemon=True)
+        with warnings.catch_warnings():
+            # Threads of other libraries do not live on in a fork; ours works with one thread and needs none of them.
+            warnings.filterwarnings("ignore", message=".*fork.*")
+            worker.start()
         theirs.close()
         workers.append((worker, ours))
     try:
@@ -50,11 +66,17 @@ def train_in_processes(
 
 
 def _work(
-    pipe: Connection, members: Sequence[Member], training: Part, validation: Part | None, settings: Settings
+    pipe: Connection,
+    members: Sequence[Member],
+    training: Part,
+    validation: Part | None,
+    settings: Settings,
+    checkpoint: Path | None,
 ) -> None:
     torch.set_num_threads(1)
     try:
-        outcome = train(members, training, validation, settings)
+        kept = None if checkpoint is None else FileCheckpoint(checkpoint)
+        outcome = train(members, training, validation, settings, checkpoint=kept)
     except LuthierError as error:
         pipe.send(error)
         return

@@ -37,7 +37,8 @@ def train(
 ) -> Outcome:
     """Train members together and keep each one's best weights.
 
-    `stop` is asked before every step with the steps done, and ends training there. With a
+    `stop` is asked with the steps done, and ends training there: before every step, or before every few
+    where the members are so many that blocks of them take turns (see Population.stretch). With a
     `checkpoint`, training goes on from its saved state bit for bit.
     """
     torch.set_flush_denormal(True)  # moments of dead inputs go denormal and cost a fifth of the time
@@ -80,15 +81,18 @@ class _Run:
         self.parameters, self.buffers = population.weights.clone(), population.buffers.clone()
 
     def step(self) -> None:
-        """One update of every member."""
-        first, count = self.done * self.settings.accumulate, self.settings.accumulate
-        batches = [self.batches.at(first + place) for place in range(count)]
-        self.population.step(batches, self.done + 1, self.rates())
-        self.done += 1
+        """One update of every member, or several where blocks of members take turns."""
+        every, each = self.settings.evaluate_every, self.settings.accumulate
+        wanted = min(self.population.stretch_length, every - self.done % every, self.settings.steps - self.done)
+        count = max(1, min(wanted, self.batches.left(self.done * each) // each))
+        steps = range(self.done, self.done + count)
+        batches = [[self.batches.at(step * each + place) for place in range(each)] for step in steps]
+        self.population.stretch(batches, self.done + 1, [self.rates(step) for step in steps])
+        self.done += count
 
-    def rates(self) -> Tensor:
-        """The rates [M, 1] of the next step."""
-        rates = self.population.rates.at(self.done)
+    def rates(self, step: int) -> Tensor:
+        """The rates [M, 1] of a step."""
+        rates = self.population.rates.at(step)
         if not self.dropped:
             return rates
         return rates * torch.from_numpy(self.drops[self.alive]).to(rates.dtype).unsqueeze(1)
