@@ -1,13 +1,14 @@
-"""`make bench`: every benchmark, one after another; `make bench-quick`: the engine alone, in short turns."""
+"""`make bench`: every benchmark, one after another; `make bench-quick`: the engine alone, in two minutes."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import engine, tables
+from benchmarks import engine, members, tables
 
 if __name__ == "__main__":
     quick = "--quick" in sys.argv
     engine.main(quick=quick)
     if not quick:
+        members.main()
         tables.main()
