@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,7 +149,7 @@ def test_modules_that_vmap_cannot_run_are_looped_and_it_is_said() -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_resume_is_exact(layout: str, tmp_path: object) -> None:
+def test_resume_is_exact(layout: str, tmp_path: Path) -> None:
     from luthier.population import FileCheckpoint, Member, ModuleSpec, Part, Settings
     from luthier.population import train as loop
 
@@ -257,3 +259,46 @@ def test_a_loader_and_arrays_give_what_tensors_give() -> None:
     found = [luthier.train(table, source, steps=5, schedule=Schedule("cosine")) for source in sources]
     assert torch.equal(found[0].parameters, found[1].parameters)
     assert torch.equal(found[0].parameters, found[2].parameters)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_history_of_every_step_is_kept_and_written(processes: int, tmp_path: Path) -> None:
+    import polars as pl
+
+    found = train(dense, every_step=True, history=tmp_path / "curves.parquet", processes=processes, steps=10)
+    curves, steps = (pl.read_parquet(tmp_path / name) for name in ("curves.parquet", "curves.steps.parquet"))
+    assert curves.equals(found.history.to_frame())
+    assert steps.height == 10 * 3
+    for row in curves.iter_rows(named=True):
+        start = (row["step"] - 1) // 4 * 4
+        some = steps.filter(pl.col("member") == row["member"], pl.col("step").is_between(start + 1, row["step"]))
+        assert some["train_loss"].mean() == pytest.approx(row["train_loss"], rel=1e-12)
+
+
+def test_processes_go_on_from_their_checkpoints(tmp_path: Path) -> None:
+    """A second call finds both processes done, and hands back the same."""
+    whole, again = (train(dense, processes=2, checkpoint=tmp_path / "state") for _ in range(2))
+    assert torch.equal(whole.parameters, again.parameters)
+    assert whole.history.rows == again.history.rows
+
+
+@pytest.mark.parametrize("layout", ["vmapped", "looped", "stacked"])
+def test_dropping_members_changes_no_survivor(layout: str) -> None:
+    from luthier.population import Member, ModuleSpec, Part, Settings
+    from luthier.population import train as loop
+
+    spec = ModuleSpec(dense if layout == "stacked" else convnet, layout=layout)
+    features = IMAGES.flatten(1) if layout == "stacked" else IMAGES
+    part = Part(features, torch.zeros(150, 0, dtype=torch.int64), LABELS)
+    members = [Member(spec, seed=k, learning_rate=0.01 * 3.0**-k) for k in range(5)]
+    settings = Settings("softmax", "adam", 32, 20, 4, dtype=torch.float64)
+    whole = loop(members, part, part, settings)
+    halved = loop(members, part, part, replace(settings, rungs=((8, 3), (12, 1))))
+    (survivor,) = [m for m, status in enumerate(halved.status) if status == "finished"]
+    torch.testing.assert_close(halved.parameters[survivor], whole.parameters[survivor], rtol=1e-9, atol=1e-9)
+    broken = [*members[:2], replace(members[2], learning_rate=1e308), *members[3:]]
+    found = loop(broken, part, part, replace(settings, rule="sgd"))
+    healthy = loop(members, part, part, replace(settings, rule="sgd"))
+    assert found.status[2].startswith("retired")
+    for m in (0, 1, 3, 4):
+        torch.testing.assert_close(found.parameters[m], healthy.parameters[m], rtol=1e-9, atol=1e-9)

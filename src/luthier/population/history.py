@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+
+from luthier import storage
 
 SCHEMA: dict[str, Any] = {
     "member": pl.Int64,
@@ -25,11 +30,13 @@ class History:
 
     `train_loss` is the mean over the steps since the last evaluation, in training mode and without
     penalties; the validation figures are those of the weights at that step. A column for each of
-    `metrics` follows.
+    `metrics` follows. `steps` holds the training losses [K, M] of every step, where they were asked for;
+    NaN for members that had left.
     """
 
     rows: list[list[Any]] = field(default_factory=list)
     metrics: tuple[str, ...] = ()
+    steps: list[np.ndarray] = field(default_factory=list)
 
     def append(self, *row: Any) -> None:
         """Add one member's figures of one evaluation, in the order of the columns."""
@@ -39,3 +46,21 @@ class History:
         """All rows as a table."""
         schema = SCHEMA | dict.fromkeys(self.metrics, pl.Float64)
         return pl.DataFrame(self.rows, schema=schema, orient="row")
+
+    def step_losses(self) -> pl.DataFrame:
+        """The training loss of every step and member, where `every_step` was asked for."""
+        losses = np.concatenate(self.steps) if self.steps else np.zeros((0, 0))
+        step, member = np.meshgrid(*(np.arange(n) for n in losses.shape), indexing="ij")
+        frame = pl.DataFrame({"member": member.ravel(), "step": step.ravel() + 1, "train_loss": losses.ravel()})
+        return frame.filter(pl.col("train_loss").is_not_nan())
+
+    def write(self, path: str | Path) -> None:
+        """Keep the rows as a Parquet file, whole or not at all; those of every step go beside it, to NAME.steps."""
+        place = Path(path)
+        frames = {place: self.to_frame()}
+        if self.steps:
+            frames[place.with_name(f"{place.stem}.steps{place.suffix}")] = self.step_losses()
+        for target, frame in frames.items():
+            content = BytesIO()
+            frame.write_parquet(content)
+            storage.write_bytes(target, content.getvalue())

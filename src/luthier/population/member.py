@@ -91,7 +91,7 @@ class Member:
                 "spec": DenseSpec.from_json(value["spec"]),
                 "schedule": Schedule.from_json(value["schedule"]),
                 "betas": tuple(value["betas"]),
-                **{name: tuple(value[name]) for name in ("dropout", "layer_rates", "frozen_until")},
+                **{name: tuple(value.get(name, ())) for name in ("dropout", "layer_rates", "frozen_until")},
                 **clips,
             }
         )

@@ -55,6 +55,8 @@ def train_networks(
     layout: str | None = None,
     processes: int = 1,
     checkpoint: str | Path | None = None,
+    history: str | Path | None = None,
+    every_step: bool = False,
     on_evaluation: Callable[[Evaluation], None] | None = None,
     **hyper: Any,
 ) -> Outcome:
@@ -75,7 +77,8 @@ def train_networks(
     measured, and `patience` counts those without an improvement. Chains of dense layers train
     `stacked`; other modules `vmapped` or `looped`, whichever a few timed steps show to be faster;
     `layout` overrides. `processes` share the networks out, one thread each. With a `checkpoint` file
-    training goes on where an earlier call was interrupted, bit for bit.
+    training goes on where an earlier call was interrupted, bit for bit. `history` names a Parquet file for
+    the learning curves, with `every_step` also those of single steps.
 
     Raises InputError for data, modules and settings that do not fit, all mistakes of the settings at once.
 
@@ -110,6 +113,7 @@ def train_networks(
         accumulate=accumulate,
         mixed_precision=mixed_precision,
         only_first_batch=only_first_batch,
+        every_step=every_step,
         dtype=torch.float32 if isinstance(spec, DenseSpec) else spec.dtype,
     )
     several = _settings({"learning_rate": learning_rate, "schedule": schedule, **hyper})
@@ -129,6 +133,8 @@ def train_networks(
         kept = None if path is None else FileCheckpoint(path)
         outcome = train(members, *flat, settings, checkpoint=kept, on_evaluation=on_evaluation)
     outcome.findings[:0] = findings
+    if history is not None:
+        outcome.history.write(history)
     return outcome
 
 

@@ -55,23 +55,22 @@ class Population:
             _Block(self, slice(start, start + size), gradients, losses) for start in range(0, len(self.members), size)
         ]
 
+        # How many steps are made at a time: one where all members are one block.
+        self.stretch_length = 1 if len(self.blocks) == 1 else max(1, STRETCHED // len(self.members))
+
     def step(self, batches: Sequence[Batch], number: int, rates: Tensor) -> None:
         """One update of every member with its own rate [M, 1], from the mean gradient over all `batches`.
 
         `number` counts from 1.
         """
-        self.stretch([batches], number, [rates])
+        for block in self.blocks:
+            block.step(batches, number, rates)
 
     def stretch(self, batches: Sequence[Sequence[Batch]], number: int, rates: Sequence[Tensor]) -> None:
         """Several updates, the first of them the `number`-th; a block makes them all while the cache holds it."""
         for block in self.blocks:
             for place, (some, rate) in enumerate(zip(batches, rates, strict=True)):
                 block.step(some, number + place, rate)
-
-    @property
-    def stretch_length(self) -> int:
-        """How many steps are made at a time: one where all members are one block, else a few thousand networks'."""
-        return 1 if len(self.blocks) == 1 else max(1, STRETCHED // len(self.members))
 
     def losses(self) -> Tensor:
         """Training losses [S, M] of the batches since `restart_losses`, each before its update."""
@@ -214,7 +213,7 @@ class _Block:
             follow(self.state["average"], self.stack.parameters, self._average.clamp_max(number / (number + 9)))
 
     def _descend(self, stack: Stack, batch: Batch) -> None:
-        count, (residual, masks) = len(batch.targets), self._residual(stack, batch)
+        count, (residual, masks) = batch.targets.shape[0], self._residual(stack, batch)
         if batch.weights is None:
             if self._slopes_for != count:
                 self._slopes_for, self._slopes = count, (self._rates / count).unsqueeze(2)

@@ -111,6 +111,11 @@ def _together(members: Sequence[Member], shares: list[list[int]], outcomes: list
         return np.concatenate(values)[order]
 
     history = History(metrics=outcomes[0].history.metrics)
+    if outcomes[0].history.steps:
+        pieces = [np.concatenate(outcome.history.steps) for outcome in outcomes]
+        longest = max(len(piece) for piece in pieces)
+        filled = [np.pad(piece, ((0, longest - len(piece)), (0, 0)), constant_values=np.nan) for piece in pieces]
+        history.steps = [np.concatenate(filled, 1)[:, order]]
     for share, outcome in zip(shares, outcomes, strict=True):
         history.rows += [[share[row[0]], *row[1:]] for row in outcome.history.rows]
     history.rows.sort(key=lambda row: (row[2], row[0]))

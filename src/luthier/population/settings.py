@@ -36,7 +36,8 @@ class Settings:
     (0: never stop early). `batch_seed` orders the batches, the same for all members. A step averages the
     gradients of `accumulate` batches. `only_first_batch` trains on one batch alone, to see whether it
     can be learnt by heart. With `mixed_precision` matrix products run in bfloat16, all else in `dtype`.
-    `metrics` are measured on the validation part at each evaluation, beside loss and score.
+    `metrics` are measured on the validation part at each evaluation, beside loss and score. `every_step`
+    keeps the training loss of every step too.
     """
 
     loss: str | Loss | Criterion
@@ -53,6 +54,7 @@ class Settings:
     only_first_batch: bool = False
     mixed_precision: bool = False
     metrics: tuple[str, ...] = ()
+    every_step: bool = False
 
     def __post_init__(self) -> None:
         mistakes = [

@@ -195,7 +195,7 @@ class Stack:
 
     def forward(self, batch: Batch, masks: Masks) -> Tensor:
         """Logits [M, B, C] in training mode; what the backward pass needs is kept."""
-        space = self._space(len(batch.inputs))
+        space = self._space(batch.inputs.shape[0])
         below: Tensor | None = None
         last, plain = len(space.layers), not self.spec.normalised and not self.spec.residual
         for i, layer in enumerate(space.layers):
@@ -219,7 +219,7 @@ class Stack:
 
         The four equations of backpropagation (S1-15 to S1-18) for the whole stack.
         """
-        space = self._space(len(batch.inputs))
+        space = self._space(batch.inputs.shape[0])
         for i, error in self._errors(space, dZ, masks):
             if i:
                 product(error.mT, space.layers[i - 1].whole, out=self._G[i], low=self.low)
@@ -234,14 +234,14 @@ class Stack:
 
         `dZ` carries the rates: every equation is linear in it. For networks without norms and embeddings.
         """
-        space = self._space(len(batch.inputs))
+        space = self._space(batch.inputs.shape[0])
         errors = self._errors(space, dZ, masks)
         if shrink is not None:
             self.parameters.sub_(shrink)
         for i, error in errors:
             if i:
                 space.take(self._WT[i], space.layers[i - 1].whole_T, error)
-            elif self._rows:
+            elif self._rows and self._members > 1:
                 space.take(self._wide, space.stacked(error, self._rows), batch.inputs.unsqueeze(0))
             else:
                 space.take(self._W[0], error.mT, batch.inputs.expand(self._members, -1, -1))
@@ -272,7 +272,7 @@ class Stack:
             Z = times(inputs.unsqueeze(0), self._wide_T)
             if self._members == 1:
                 return Z if self._rows == self._first else Z[:, :, : self._first]
-            return Z.view(len(inputs), self._members, self._rows)[:, :, : self._first].transpose(0, 1)
+            return Z.view(inputs.shape[0], self._members, self._rows)[:, :, : self._first].transpose(0, 1)
         X = inputs.expand(self._members, -1, -1)
         if not self._D:
             return times(X, self._WT[0])
@@ -283,7 +283,9 @@ class Stack:
         return product(a, b, low=self.low)
 
     def _first_gradient(self, space: _Space, batch: Batch, dZ: Tensor) -> None:
-        if self._rows:  # the rows after the first layer's get zeros here, and their own gradients later
+        if (
+            self._rows and self._members > 1
+        ):  # the rows after the first layer's get zeros here, and their own gradients later
             product(space.stacked(dZ, self._rows), batch.inputs.unsqueeze(0), out=self._wide_G, low=self.low)
             return
         X, G, D = batch.inputs.expand(len(self), -1, -1), self._G[0], self._D
@@ -363,8 +365,6 @@ class _Space:
 
     def stacked(self, dZ: Tensor, rows: int) -> Tensor:
         """The first layer's dZ [M, B, units] as the left side of a wide product [1, M rows, B], zeros between."""
-        if len(dZ) == 1 and rows == dZ.shape[2]:
-            return dZ.mT
         if self._left is None:
             left = dZ.new_zeros(len(dZ), rows, dZ.shape[1])
             self._left, self._into = left.view(1, -1, dZ.shape[1]), left[:, : dZ.shape[2]].mT

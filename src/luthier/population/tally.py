@@ -22,15 +22,17 @@ class Tally:
         self._loss, self._losses = loss, [losses]  # [K, M] each
         self._logits: list[Tensor] = []
         self._batches: list[Batch] = []
-        self._held = 0
+        self._held = self._rows = self._each = 0
 
     def add(self, logits: Tensor, batch: Batch) -> None:
         """A batch's logits [M, B, C]."""
-        if self._logits and logits.shape != self._logits[0].shape:
+        rows = logits.shape[1]
+        if rows != self._rows:
             self._settle()
+            self._rows, self._each = rows, logits.numel()
         self._logits.append(logits)
         self._batches.append(batch)
-        self._held += logits.numel()
+        self._held += self._each
         if self._held > HELD or (isinstance(self._loss, Loss) and self._loss.couples):
             self._settle()
 

@@ -83,11 +83,17 @@ class _Run:
     def step(self) -> None:
         """One update of every member, or several where blocks of members take turns."""
         every, each = self.settings.evaluate_every, self.settings.accumulate
+        if self.population.stretch_length == 1:
+            first = self.done * each
+            batches = [self.batches.at(first + place) for place in range(each)]
+            self.population.step(batches, self.done + 1, self.rates(self.done))
+            self.done += 1
+            return
         wanted = min(self.population.stretch_length, every - self.done % every, self.settings.steps - self.done)
         count = max(1, min(wanted, self.batches.left(self.done * each) // each))
         steps = range(self.done, self.done + count)
-        batches = [[self.batches.at(step * each + place) for place in range(each)] for step in steps]
-        self.population.stretch(batches, self.done + 1, [self.rates(step) for step in steps])
+        several = [[self.batches.at(step * each + place) for place in range(each)] for step in steps]
+        self.population.stretch(several, self.done + 1, [self.rates(step) for step in steps])
         self.done += count
 
     def rates(self, step: int) -> Tensor:
@@ -99,7 +105,13 @@ class _Run:
 
     def evaluate(self, watch: Callable[[Evaluation], None] | None) -> None:
         """Measure all members alive, keep what is best, and let go of who diverged, stalled or lost."""
-        train_loss = self.population.losses().double().mean(0).numpy()
+        losses = self.population.losses().double()
+        train_loss = losses.mean(0).numpy()
+        if self.settings.every_step:
+            each = self.settings.accumulate
+            rows = np.full((len(losses) // each, len(self.members)), np.nan)
+            rows[:, self.alive] = losses.view(-1, each, len(self.alive)).mean(1).numpy()
+            self.history.steps.append(rows)
         self.population.restart_losses()
         loss, score, metrics = self._validate(train_loss)
         rates = (self.population.rates.at(self.done - 1)[:, 0].double().numpy() * self.drops[self.alive]).tolist()
@@ -230,6 +242,7 @@ class _Run:
             "best_parameters": self.parameters,
             "best_buffers": self.buffers,
             "generators": torch.stack([generator.get_state() for generator in population.generators]),
+            "step_losses": torch.from_numpy(np.concatenate([np.zeros((0, len(self.members))), *self.history.steps])),
             **{f"rule.{name}": value for name, value in population.rule_state.items()},
         }
         facts: dict[str, Any] = {
@@ -262,7 +275,8 @@ class _Run:
         )
         self.dropped = bool((self.drops != 1).any())
         self.parameters, self.buffers = tensors["best_parameters"].clone(), tensors["best_buffers"].clone()
-        self.history = History([list(row) for row in facts["history"]], self.settings.metrics)
+        steps = [tensors["step_losses"].numpy().copy()] if self.settings.every_step else []
+        self.history = History([list(row) for row in facts["history"]], self.settings.metrics, steps)
         self.findings = [Finding(**finding) for finding in facts["findings"]]
 
     def outcome(self) -> Outcome:

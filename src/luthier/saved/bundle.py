@@ -23,7 +23,7 @@ import luthier
 from luthier import storage
 from luthier.errors import InputError
 
-FORMAT = 1
+FORMAT = 2  # since 2 a dense network takes its embeddings before its numbers
 ENTRIES = ("model.json", "encoder.json", "profile.json", "metrics.json", "weights.safetensors")
 LARGEST = {"weights.safetensors": 8 << 30, "manifest.json": 1 << 20}
 LARGEST_JSON = 256 << 20
