@@ -16,7 +16,8 @@ import luthier
 from luthier.errors import InputError, LuthierError
 from luthier.objective import custom_loss
 from luthier.optimise import RULES
-from luthier.population import Outcome, Schedule
+from luthier.population import Evaluation, Outcome, Schedule
+from luthier.population.checkpoint import FileCheckpoint
 from luthier.population.networks import loss_for
 from luthier.seeds import torch_generator
 
@@ -228,6 +229,11 @@ def test_metrics_and_lists_of_settings_go_into_the_history() -> None:
         ({"layer_rates": (1.0,)}, "layer_rates has 1 entries; the network has 2 layers"),
         ({"seeds": 0}, "no network to train"),
         ({"average": 1.5}, "average is at least 0 and below 1"),
+        ({"learning_rate": "fast"}, "learning_rate is a number of at least 0, not 'fast'"),
+        ({"learning_rate": [0.1, -1.0]}, "not -1.0"),
+        ({"betas": 0.9}, "betas are two numbers"),
+        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"processes": 2, "on_evaluation": print}, "cannot call on_evaluation"),
     ],
 )
 def test_wrong_settings_are_named(change: dict[str, object], message: str) -> None:
@@ -244,6 +250,9 @@ def test_wrong_settings_are_named(change: dict[str, object], message: str) -> No
         (dense, (IMAGES[:, :, :5], LABELS), "36 numbers, the network's inputs"),
         (convnet, (TABLE.double(), LABELS), "does not run on the data"),
         (dense, 3, "is not understood"),
+        (dense, (IMAGES, LABELS + 1), "labels from 1 to 3"),
+        (convnet, (IMAGES, LABELS + 1), "does not run on the data"),
+        (convnet, (IMAGES, LABELS - 1), "does not run on the data"),
         (lambda: nn.Flatten(), (IMAGES, LABELS), "nothing to learn"),
     ],
 )
@@ -302,3 +311,33 @@ def test_dropping_members_changes_no_survivor(layout: str) -> None:
     assert found.status[2].startswith("retired")
     for m in (0, 1, 3, 4):
         torch.testing.assert_close(found.parameters[m], healthy.parameters[m], rtol=1e-9, atol=1e-9)
+
+
+@pytest.fixture
+def saved_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FileCheckpoint, "due", lambda self: True)
+
+
+@pytest.mark.usefixtures("saved_always")
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    train(convnet, checkpoint=tmp_path / "state", layout="looped")
+    with pytest.raises(InputError, match="belongs to another training"):
+        train(convnet, checkpoint=tmp_path / "state", layout="looped", learning_rate=0.02)
+    (tmp_path / "state").write_bytes(b"no checkpoint")
+    with pytest.raises(LuthierError, match="damaged"):
+        train(convnet, checkpoint=tmp_path / "state")
+
+
+@pytest.mark.usefixtures("saved_always")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_interrupted_training_keeps_its_layout(tmp_path: Path, layout: str) -> None:
+    def interrupt(evaluation: Evaluation) -> None:
+        if evaluation.step == 8:
+            raise KeyboardInterrupt
+
+    whole = train(convnet, layout=layout)
+    with pytest.raises(KeyboardInterrupt):
+        train(convnet, checkpoint=tmp_path / "state", layout=layout, on_evaluation=interrupt)
+    resumed = train(convnet, checkpoint=tmp_path / "state")
+    assert resumed.layout == layout
+    assert torch.equal(whole.parameters, resumed.parameters)

@@ -76,14 +76,19 @@ def one_hot(targets: Tensor, classes: int, dtype: torch.dtype = torch.float32) -
     >>> one_hot(torch.tensor([2]), 4)
     tensor([[0., 0., 1., 0.]])
     """
+    check_classes(targets, classes)
+    return F.one_hot(targets.long(), classes).to(dtype)
+
+
+def check_classes(targets: Tensor, classes: int) -> None:
+    """Raise InputError unless all of `targets` are whole numbers from 0 to `classes` - 1."""
     if targets.numel() and not (int(targets.min()) >= 0 and int(targets.max()) < classes):
         raise InputError(
             "a label is not a class",
             expected=f"whole numbers from 0 to {classes - 1}",
             received=f"labels from {int(targets.min())} to {int(targets.max())}",
-            remedy="number the classes from 0",
+            remedy="number the classes from 0, and give the network an output for each",
         )
-    return F.one_hot(targets.long(), classes).to(dtype)
 
 
 def class_weights(targets: Tensor, classes: int) -> Tensor:

@@ -30,7 +30,10 @@ def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
     Raises InputError where the module does not run on the data at all.
     """
     few = replace(settings, mixed_precision=False)
-    batch = Batch(part.features[:TRIED_ROWS], part.codes[:TRIED_ROWS], part.targets[:TRIED_ROWS])
+    rows = torch.arange(min(TRIED_ROWS, len(part)))
+    if part.targets.ndim == 1:  # a label that is no class is found now, not in the middle of an epoch
+        rows = torch.cat([rows, part.targets.argmin().view(1), part.targets.argmax().view(1)])
+    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows])
     before = torch.random.get_rng_state()
     try:
         looped = _gradients(spec, "looped", few, batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from luthier.population.settings import Evaluation, Part, Settings
 from luthier.population.train import train
 from luthier.records import Finding
 
+_NUMBERS = ("learning_rate", "momentum", "l2", "l1", "weight_decay", "average")
 Network = nn.Module | Callable[[], nn.Module] | DenseSpec | DeferredSpec
 AnyLoss = str | Loss | Criterion | Callable[[Any, Any], Tensor]
 _MEMBER = {field.name for field in fields(Member)} - {"spec", "seed", "learning_rate", "schedule", "label"}
@@ -64,9 +66,9 @@ def train_networks(
 
     `network` is a module, whose present weights every network starts from and which stays as it is;
     or a function that builds one, called for each seed; or a DenseSpec, also a deferred one. `data` and
-    `validation` are (X [N, ...], y [N] or [N, C]) or (X, y, weights [N]) of tensors or arrays, or batches of them such
-    as a DataLoader, which are read into memory once. Without `loss`, whole-number targets get softmax
-    cross-entropy and others the mean squared error; a name of LOSSES, a Loss or any function
+    `validation` are (X [N, ...], y [N] or [N, C]) or (X, y, weights [N]) of tensors or arrays, or batches
+    of them such as a DataLoader, which are read into memory once. Without `loss`, whole-number targets
+    get softmax cross-entropy and others the mean squared error; a name of LOSSES, a Loss or any function
     (outputs, targets) -> number serves too.
 
     A list of `learning_rate`, `schedule` or of any hyper-parameter of `Member` (momentum, betas, l2,
@@ -77,8 +79,9 @@ def train_networks(
     measured, and `patience` counts those without an improvement. Chains of dense layers train
     `stacked`; other modules `vmapped` or `looped`, whichever a few timed steps show to be faster;
     `layout` overrides. `processes` share the networks out, one thread each. With a `checkpoint` file
-    training goes on where an earlier call was interrupted, bit for bit. `history` names a Parquet file for
-    the learning curves, with `every_step` also those of single steps.
+    training goes on where an earlier call with the same arguments was interrupted, bit for bit. `history`
+    names a Parquet file for the learning curves, with `every_step` also those of single steps.
+    `on_evaluation` is called after every measurement (in one process).
 
     Raises InputError for data, modules and settings that do not fit, all mistakes of the settings at once.
 
@@ -119,14 +122,17 @@ def train_networks(
     several = _settings({"learning_rate": learning_rate, "schedule": schedule, **hyper})
     wanted = range(seeds) if isinstance(seeds, int) else seeds
     part, findings = cast(part, settings.dtype), list[Finding]()
+    path = None if checkpoint is None else Path(checkpoint)
+    if processes > 1 and on_evaluation is not None:
+        raise InputError("processes cannot call on_evaluation", remedy="leave out one of the two")
     if isinstance(spec, ModuleSpec):
         asked = "looped" if isinstance(chosen, Criterion) and layout is None and spec.chain is not None else layout
+        asked = asked or _layout_of(path, processes)
         spec, findings = choose(spec, len(several) * len(wanted), part, settings, asked)
     flat = _flattened(spec, part), None if held_out is None else _flattened(spec, held_out)
     members = [_member(spec, seed, setting) for setting in several for seed in wanted]
     if not members:
         raise InputError("there is no network to train", expected="at least one seed", received="none")
-    path = None if checkpoint is None else Path(checkpoint)
     if processes > 1 and len(members) > 1:
         outcome = train_in_processes(members, *flat, settings, processes, checkpoint=path)
     else:
@@ -136,6 +142,14 @@ def train_networks(
     if history is not None:
         outcome.history.write(history)
     return outcome
+
+
+def _layout_of(checkpoint: Path | None, processes: int) -> str | None:
+    """The layout that an interrupted training was in: another would round otherwise."""
+    if checkpoint is None:
+        return None
+    saved = FileCheckpoint(checkpoint if processes == 1 else checkpoint.with_name(f"{checkpoint.name}.0")).load()
+    return None if saved is None else str(saved.facts["layout"])
 
 
 def _spec(network: Network, part: Part) -> DenseSpec | ModuleSpec:
@@ -159,6 +173,12 @@ def _settings(choices: Mapping[str, Any]) -> list[dict[str, Any]]:
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
         mistakes.append(f"lists go together and have one length, not {lengths}")
+    for name, value in choices.items():
+        for one in lists.get(name, [value]):
+            if name in _NUMBERS and not (isinstance(one, int | float) and math.isfinite(one) and one >= 0):
+                mistakes.append(f"{name} is a number of at least 0, not {one!r}")
+            if name == "betas" and not (isinstance(one, tuple | list) and len(one) == 2):
+                mistakes.append(f"betas are two numbers, not {one!r}")
     if mistakes:
         raise ConfigError(mistakes)
     count = max(lengths.values(), default=1)

@@ -11,7 +11,7 @@ from torch import Tensor
 from luthier.averages import follow
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
-from luthier.objective import Criterion, loss_named, mean_gradient
+from luthier.objective import Criterion, check_classes, loss_named, mean_gradient
 from luthier.optimise import RULES, State, clip_by_norm, clip_by_value
 from luthier.population.architecture import architecture
 from luthier.population.batches import Batch, Batches, cast
@@ -99,6 +99,9 @@ class Population:
                 remedy="leave the weights out, or draw rows by them",
             )
         prepare, spec = getattr(self.loss, "prepare", None), self.spec
+        classes = training.targets.ndim == 1 and not training.targets.is_floating_point()
+        if classes and isinstance(spec, DenseSpec) and spec.outputs > 1 and not getattr(self.loss, "couples", False):
+            check_classes(training.targets, spec.outputs)
 
         def wanted(targets: Tensor) -> Tensor | None:
             if prepare is None or not isinstance(spec, DenseSpec):

@@ -7,13 +7,17 @@ rows of the stack.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.errors import InputError
+from luthier.nets import DenseSpec
 from luthier.objective import METRICS, Criterion, loss_named, mean_loss
 from luthier.population.history import History
 from luthier.population.member import Member
@@ -58,11 +62,21 @@ def train(
     return run.outcome()
 
 
+def _plan(members: Sequence[Member], settings: Settings, rows: int) -> str:
+    """A short name of what is trained and how; a module or a function of the user's own counts by its type."""
+    loss = settings.loss if isinstance(settings.loss, str) else type(settings.loss).__name__
+    names = [field.name for field in fields(Member) if field.name != "spec"]
+    known = [replace(settings, loss="softmax"), loss, rows, *([getattr(m, name) for name in names] for m in members)]
+    specs = {str(m.spec) if isinstance(m.spec, DenseSpec) else str(m.spec.shapes) for m in members}
+    return hashlib.blake2b(repr([known, sorted(specs)]).encode(), digest_size=6).hexdigest()
+
+
 class _Run:
     """The loop's bookkeeping: who is alive, what was best, what was measured."""
 
     def __init__(self, members: Sequence[Member], training: Part, validation: Part | None, settings: Settings) -> None:
         self.members, self.settings = tuple(members), settings
+        self.plan = _plan(members, settings, len(training))
         self.population = population = Population(members, settings, len(training))
         self.validation = None if validation is None else population.prepared(validation)
         self.batches = population.batches(training)
@@ -247,6 +261,8 @@ class _Run:
         }
         facts: dict[str, Any] = {
             "done": self.done,
+            "layout": population.kind.layout,
+            "plan": self.plan,
             "alive": list(self.alive),
             "status": list(self.status),
             "history": list(self.history.rows),
@@ -257,6 +273,13 @@ class _Run:
     def restore(self, saved: Snapshot) -> None:
         """Go on from a snapshot."""
         tensors, facts = saved.tensors, saved.facts
+        if facts.get("plan") != self.plan:
+            raise InputError(
+                "the checkpoint belongs to another training",
+                expected=f"networks, settings and rows as now ({self.plan})",
+                received=f"those of {facts.get('plan')}",
+                remedy="delete it, or name another file",
+            )
         self.alive = [int(i) for i in facts["alive"]]
         if self.alive:
             self.population.keep(self.alive)
