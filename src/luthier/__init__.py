@@ -16,17 +16,23 @@ if TYPE_CHECKING:
     from luthier.optimise import Schedule
     from luthier.population.find_lr import find_lr
     from luthier.population.networks import train_networks as train
-    from luthier.runs import Result, load, resume
+    from luthier.runs import Result, Study, load, resume, tune, tune_table
     from luthier.runs import check_run as check
     from luthier.runs.fitting import fit
     from luthier.saved import Model
+    from luthier.search import Choice, Number, Scale, Space
 
 _PUBLIC = {
+    "Choice": ("luthier.search", "Choice"),
     "DenseSpec": ("luthier.nets", "DenseSpec"),
     "LuthierError": ("luthier.errors", "LuthierError"),
     "Model": ("luthier.saved", "Model"),
+    "Number": ("luthier.search", "Number"),
     "Result": ("luthier.runs", "Result"),
+    "Scale": ("luthier.search", "Scale"),
     "Schedule": ("luthier.optimise", "Schedule"),
+    "Space": ("luthier.search", "Space"),
+    "Study": ("luthier.runs", "Study"),
     "check": ("luthier.runs", "check_run"),
     "find_lr": ("luthier.population", "find_lr"),
     "fit": ("luthier.runs", "fit"),
@@ -34,13 +40,20 @@ _PUBLIC = {
     "summary": ("luthier.nets", "summary"),
     "resume": ("luthier.runs", "resume"),
     "train": ("luthier.population", "train_networks"),
+    "tune": ("luthier.runs", "tune"),
+    "tune_table": ("luthier.runs", "tune_table"),
 }
 __all__ = [
+    "Choice",
     "DenseSpec",
     "LuthierError",
     "Model",
+    "Number",
     "Result",
+    "Scale",
     "Schedule",
+    "Space",
+    "Study",
     "__version__",
     "check",
     "find_lr",
@@ -49,6 +62,8 @@ __all__ = [
     "resume",
     "summary",
     "train",
+    "tune",
+    "tune_table",
 ]
 
 

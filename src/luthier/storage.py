@@ -39,8 +39,11 @@ def explained(path: Path) -> Iterator[None]:
         raise
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`: the old file or the new one is there, never half of either."""
+def write_bytes(path: Path, content: bytes, *, synced: bool = True) -> None:
+    """Replace `path` by `content`: the old file or the new one is there, never half of either.
+
+    What is not `synced` survives a killed program but perhaps not a power cut.
+    """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -48,7 +51,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                if synced:
+                    os.fsync(file.fileno())
             Path(temporary).chmod(0o644)
             os.replace(temporary, path)
         except BaseException:
@@ -82,20 +86,21 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     >>> json_text({"loss": float("nan"), "steps": (1, 2)})
     '{"loss": null, "steps": [1, 2]}'
     """
-    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON's own types."""
     if isinstance(value, dict) or hasattr(value, "items"):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "to_json"):
-        return _plain(value.to_json())
+        return plain(value.to_json())
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else None
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, Path):
         return str(value)
     return value

@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 import luthier
-from luthier.cli import check, fit, predict, report, show
+from luthier.cli import check, fit, predict, report, show, tune
 from luthier.errors import LuthierError
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (fit, predict, check, report, show):
+for command in (fit, tune, predict, check, report, show):
     command.register(app)
 
 

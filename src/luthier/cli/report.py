@@ -17,11 +17,13 @@ def report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     open_report: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Write the report of a run, one HTML file that opens offline."""
+    """Write the report of a run or a search, one HTML file that opens offline."""
     from luthier.recipe import open_run
-    from luthier.report import write_report
+    from luthier.report import write_report, write_search_report
 
-    path = write_report(open_run(run).path)
+    folder = open_run(run)
+    write = write_search_report if folder.facts().get("kind") == "search" else write_report
+    path = write(folder.path)
     typer.echo(str(path))
     if open_report:
         typer.launch(str(path))

@@ -14,9 +14,11 @@ def register(app: typer.Typer) -> None:
 
 
 def show(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
-    """Print every decision of a run with its reason, and the scores."""
+    """Print every decision of a run with its reason, and the scores; of a search, what it found."""
     from luthier.recipe import open_run
-    from luthier.report import ledger_lines
+    from luthier.report import ledger_lines, read_search, search_lines
 
-    for line in ledger_lines(open_run(run).path):
+    folder = open_run(run)
+    searched = folder.facts().get("kind") == "search"
+    for line in search_lines(read_search(folder.path)) if searched else ledger_lines(folder.path):
         typer.echo(line)

@@ -22,7 +22,10 @@ def _nothing() -> None:
 
 
 class FileCheckpoint:
-    """The training loop's state in one file, saved anew every so many `seconds` of `now`."""
+    """The training loop's state in one file, saved anew every so many `seconds` of `now`.
+
+    Unless it is `synced`, a power cut may lose the file, but never leave half of it.
+    """
 
     def __init__(
         self,
@@ -31,8 +34,9 @@ class FileCheckpoint:
         seconds: float = 10.0,
         now: Callable[[], float] = time.monotonic,
         saved: Callable[[], None] = _nothing,
+        synced: bool = True,
     ) -> None:
-        self._path, self._now, self._seconds, self._saved = path, now, seconds, saved
+        self._path, self._now, self._seconds, self._saved, self._synced = path, now, seconds, saved, synced
         self._last = now()
 
     def load(self) -> Snapshot | None:
@@ -46,15 +50,15 @@ class FileCheckpoint:
 
     def save(self, snapshot: Snapshot) -> None:
         """Replace the saved state."""
-        write_tensors(self._path, snapshot.tensors, snapshot.facts)
+        write_tensors(self._path, snapshot.tensors, snapshot.facts, synced=self._synced)
         self._saved()
         self._last = self._now()
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, synced: bool = True) -> None:
     """Replace a file by these tensors and plain facts."""
     content = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
-    storage.write_bytes(path, save(content, metadata={"facts": json.dumps(facts)}))
+    storage.write_bytes(path, save(content, metadata={"facts": json.dumps(facts)}), synced=synced)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -71,15 +71,9 @@ def _draws(spec: ModuleSpec, batch: Batch) -> bool:
 
 
 def _stack(spec: ModuleSpec, layout: str, members: int, settings: Settings) -> ModuleStack:
-    kind = Modules(_in(spec, layout))
+    kind = Modules(spec.laid_out(layout))
     parameters, buffers = kind.fresh(range(members), settings.dtype)
     return kind.stack(parameters, buffers, torch.zeros_like(parameters), settings)
-
-
-def _in(spec: ModuleSpec, layout: str) -> ModuleSpec:
-    found = ModuleSpec(spec.start, layout=layout)
-    found.draws = spec.draws
-    return found
 
 
 def _gradients(spec: ModuleSpec, layout: str, settings: Settings, batch: Batch) -> torch.Tensor:
@@ -111,7 +105,7 @@ def choose(
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"'{layout}' is no layout", expected=", ".join(LAYOUTS))
     if spec.chain is not None and layout in (None, "stacked"):
-        return _in(spec, "stacked"), []
+        return spec.laid_out("stacked"), []
     if layout == "stacked":
         raise InputError(
             "the module cannot be stacked",
@@ -121,12 +115,12 @@ def choose(
         )
     reason = examine(spec, part, settings)
     if reason is not None and (layout == "vmapped" or (layout is None and count > 1)):
-        return _in(spec, "looped"), [_looped(reason)]
+        return spec.laid_out("looped"), [_looped(reason)]
     if layout is not None or count == 1:
-        return _in(spec, layout or "looped"), []
+        return spec.laid_out(layout or "looped"), []
     timed = {name: seconds(spec, name, min(count, TIMED_MEMBERS), part, settings) for name in ("vmapped", "looped")}
     faster = min(timed, key=lambda name: timed[name])
-    return _in(spec, faster), [
+    return spec.laid_out(faster), [
         Finding(
             code="layout",
             severity="note",

@@ -35,13 +35,20 @@ class ModuleSpec:
     `start` is a module whose present weights every member begins with, or a function without
     arguments that builds one: it is called once for each member, after PyTorch's generator was seeded
     with the member's seed. The layout `looped` trains one member after another; `vmapped` all in one
-    program, by `torch.func.vmap`; `stacked` is the dense path, for chains of dense layers.
+    program, by `torch.func.vmap`; `stacked` is the dense path, for chains of dense layers. `variants` are
+    functions of single members, by seed, whose modules have the same shapes but other dropout or first weights.
     """
 
     draws = True  # whether the module draws random numbers by itself; `layouts.examine` finds out
 
-    def __init__(self, start: nn.Module | Callable[[], nn.Module], *, layout: str = "looped") -> None:
-        self.start, self.layout = start, layout
+    def __init__(
+        self,
+        start: nn.Module | Callable[[], nn.Module],
+        *,
+        layout: str = "looped",
+        variants: Mapping[int, Callable[[], nn.Module]] | None = None,
+    ) -> None:
+        self.start, self.layout, self.variants = start, layout, variants or {}
         self.module = self.built(0)
         self.chain = chain(self._started(0))
         trainable = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
@@ -63,6 +70,8 @@ class ModuleSpec:
         self.shapes = {name: tuple(p.shape) for name, p in trainable.items()}
         fixed = {name: p for name, p in self.module.named_parameters() if name not in trainable}
         self.fixed = {name: (tuple(t.shape), t.dtype) for name, t in (*fixed.items(), *self.module.named_buffers())}
+        layers = self.module.named_modules()
+        self.dropouts = [f"{name}.p" for name, layer in layers if isinstance(layer, OwnDropout)]
 
     def built(self, seed: int) -> nn.Module:
         """A fresh module for a member, its dropout layers drawing from the member's own generator."""
@@ -85,7 +94,13 @@ class ModuleSpec:
             return copy.deepcopy(self.start)
         with torch.random.fork_rng():
             torch.manual_seed(derive(seed, "module"))
-            return self.start()
+            return self.variants.get(seed, self.start)()
+
+    def laid_out(self, layout: str) -> ModuleSpec:
+        """The same spec in another layout."""
+        found = ModuleSpec(self.start, layout=layout, variants=self.variants)
+        found.draws = self.draws
+        return found
 
     @property
     def hidden(self) -> tuple[int, ...]:
@@ -109,28 +124,33 @@ class ModuleSpec:
 class OwnDropout(nn.Module):
     """Inverted dropout by a generator of its own, or by a mask from outside.
 
-    `spread` trailing axes share one draw (0: each entry has its own, 2: whole channels of pictures).
+    `spread` trailing axes share one draw (0: each entry has its own, 2: whole channels of pictures). The
+    probability is a buffer, so that members of one population can differ in it.
     """
 
     def __init__(self, p: float, *, spread: int) -> None:
         super().__init__()
-        self.p, self.spread = p, spread
+        self.p: Tensor
+        self.register_buffer("p", torch.tensor(p, dtype=torch.float64))
+        self.spread = spread
         self.generator: torch.Generator | None = None
         self.mask: Tensor | None = None
         self.shape: torch.Size | None = None  # of the last input
 
     def forward(self, x: Tensor) -> Tensor:
         """x with a share of about p of its entries set to 0, the others divided by 1 - p."""
-        if not self.training or self.p == 0:
+        if not self.training:
             return x
         self.shape = x.shape
-        return x * (self.drawn(x) if self.mask is None else self.mask)
+        return x * (self.drawn(x, float(self.p)) if self.mask is None else self.mask)
 
-    def drawn(self, like: Tensor) -> Tensor:
+    def drawn(self, like: Tensor, p: float) -> Tensor:
         """A mask for an input."""
         shape = (*like.shape[: like.ndim - self.spread], *[1] * self.spread)
-        mask = torch.empty(shape, dtype=like.dtype).bernoulli_(1 - self.p, generator=self.generator)
-        return mask.mul_(1 / max(1 - self.p, 1e-12))
+        if p == 0:
+            return torch.ones(shape, dtype=like.dtype)
+        mask = torch.empty(shape, dtype=like.dtype).bernoulli_(1 - p, generator=self.generator)
+        return mask.mul_(1 / max(1 - p, 1e-12))
 
 
 _DROPOUTS: dict[type[nn.Module], int] = {nn.Dropout: 0, nn.Dropout1d: 1, nn.Dropout2d: 2, nn.Dropout3d: 3}
@@ -205,7 +225,11 @@ class Modules:
     def state_dict(self, parameters: Tensor, buffers: Tensor) -> Mapping[str, Tensor]:
         """Named weights and buffers of one member from its rows [1, P] and [1, Q]."""
         named = {**parameter_views(self.spec, parameters), **fixed_views(self.spec, buffers)}
-        return {name: value[0].clone(memory_format=torch.contiguous_format) for name, value in named.items()}
+        return {
+            name: value[0].clone(memory_format=torch.contiguous_format)
+            for name, value in named.items()
+            if name not in self.spec.dropouts
+        }
 
     def module(self, state: Mapping[str, Tensor]) -> nn.Module:
         """A module of the user's own class with this state, in evaluation mode."""
@@ -262,8 +286,8 @@ class LoopedStack(ModuleStack):
         self.gradients.zero_()
         found, inputs = [], _laid_out(batch.inputs)
         for module, generator in zip(self._modules, generators, strict=True):
-            for layer in own_dropouts(module):
-                layer.generator = generator
+            for layer in own_dropouts(module):  # what draws by itself too, draws everything from one stream
+                layer.generator = None if self.spec.draws else generator
             drawing = _drawing_from(generator) if self.spec.draws else nullcontext()
             with drawing, torch.enable_grad(), self._computing():
                 value = mean_of(loss, as_rows(module(inputs)).unsqueeze(0), batch)[0]
@@ -320,12 +344,14 @@ class VmappedStack(ModuleStack):
             with torch.no_grad():
                 probe(inputs)
             self._shapes[key] = [layer.shape or torch.Size() for layer in own_dropouts(probe)]
+        shares = [self._fixed[name].tolist() for name in self.spec.dropouts]
+        likes = [torch.empty(shape, dtype=self.parameters.dtype) for shape in self._shapes[key]]
         rows = []
-        for generator in generators:
+        for m, generator in enumerate(generators):
             for layer in layers:
                 layer.generator = generator
-            likes = (torch.empty(shape, dtype=self.parameters.dtype) for shape in self._shapes[key])
-            rows.append([layer.drawn(like) for layer, like in zip(layers, likes, strict=True)])
+            triples = zip(layers, likes, shares, strict=True)
+            rows.append([layer.drawn(like, p[m]) for layer, like, p in triples])
         return [torch.stack(masks) for masks in zip(*rows, strict=True)]
 
 

@@ -8,7 +8,7 @@ rows of the stack.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from luthier.population.population import Population
 from luthier.population.settings import Checkpointer, Evaluation, Part, Settings, Snapshot, Stop, never
 from luthier.records import Finding
 
-FINISHED, EARLY, CUT, RUNG = "finished", "early stopped", "cut", "cut at rung"
+FINISHED, EARLY, CUT, RUNG, PAUSED = "finished", "early stopped", "cut", "cut at rung", "paused"
 
 
 def train(
@@ -38,17 +38,25 @@ def train(
     stop: Stop = never,
     on_evaluation: Callable[[Evaluation], None] | None = None,
     checkpoint: Checkpointer | None = None,
+    pause_at: int | None = None,
+    survivors: Collection[int] | None = None,
 ) -> Outcome:
     """Train members together and keep each one's best weights.
 
     `stop` is asked with the steps done, and ends training there: before every step, or before every few
     where the members are so many that blocks of them take turns (see Population.stretch). With a
-    `checkpoint`, training goes on from its saved state bit for bit.
+    `checkpoint`, training goes on from its saved state bit for bit. It may also pause at the first
+    evaluation from `pause_at` steps on, to be compared with other populations: the state is saved, and a
+    later call goes on with the `survivors` alone, the others' status being that they were cut at a rung.
     """
     torch.set_flush_denormal(True)  # moments of dead inputs go denormal and cost a fifth of the time
     run = _Run(members, training, validation, settings)
     if checkpoint is not None and (saved := checkpoint.load()) is not None:
         run.restore(saved)
+    if survivors is not None:
+        run.leave([place for place, i in enumerate(run.alive) if i not in survivors], RUNG)
+    if pause_at is not None and run.done >= pause_at and run.done % settings.evaluate_every == 0:
+        run.retire(range(len(run.alive)), PAUSED)  # it waited there when it was interrupted
     while run.alive and run.done < settings.steps:
         if stop(run.done):
             run.retire(range(len(run.alive)), CUT)
@@ -56,6 +64,11 @@ def train(
         run.step()
         if run.done % settings.evaluate_every == 0 or run.done == settings.steps:
             run.evaluate(on_evaluation)
+            if pause_at is not None and pause_at <= run.done < settings.steps:
+                if checkpoint is not None:
+                    checkpoint.save(run.snapshot())
+                run.retire(range(len(run.alive)), PAUSED)
+                break
         if checkpoint is not None and checkpoint.due():
             checkpoint.save(run.snapshot())
     run.retire(range(len(run.alive)), FINISHED)
@@ -210,6 +223,12 @@ class _Run:
             self.retire([place for place, name in status.items() if name == text], text, slice_now=False)
         if status:
             self._slice([place for place in range(len(alive)) if place not in status])
+
+    def leave(self, places: Sequence[int], status: str) -> None:
+        """Take members out of the stack."""
+        self.retire(places, status, slice_now=False)
+        if places:
+            self._slice([place for place in range(len(self.alive)) if place not in set(places)])
 
     def _passed(self, rung: int) -> bool:
         """Whether this is the first evaluation at or after a rung."""

@@ -7,11 +7,12 @@ from luthier.recipe.config import Asked, Cut, Script, read_script, script_from, 
 from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.plan import Plan, Plans
 from luthier.recipe.prepare import Read, default_name, read_and_infer
-from luthier.recipe.run_folder import RunFolder, create_run, open_run
+from luthier.recipe.run_folder import RunFolder, create_run, machine_facts, open_run, timestamp
 from luthier.recipe.runner import Walk
-from luthier.recipe.steps.judge import Verdict, columns_of
+from luthier.recipe.steps.architecture import first_width, input_count
+from luthier.recipe.steps.judge import Verdict, as_model, columns_of
 from luthier.recipe.steps.plan_budget import in_words as plan_in_words
-from luthier.recipe.work import Interrupted
+from luthier.recipe.work import Interrupted, Work
 
 __all__ = [
     "Asked",
@@ -30,14 +31,20 @@ __all__ = [
     "Verdict",
     "Walk",
     "WallClock",
+    "Work",
+    "as_model",
     "columns_of",
     "create_run",
     "default_name",
+    "first_width",
+    "input_count",
+    "machine_facts",
     "open_run",
     "plan_in_words",
     "read_and_infer",
     "read_ledger",
     "read_script",
     "script_from",
+    "timestamp",
     "write_script",
 ]

@@ -7,7 +7,7 @@ what was decided or computed before is recalled where it is needed (see docs/dec
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from luthier.errors import InputError
@@ -35,7 +35,7 @@ Tell = Callable[..., None]
 
 @dataclass
 class Walk:
-    """A run about to be walked."""
+    """A run about to be walked. `facts` go into its run.json beside those of every run."""
 
     asked: Asked
     read: Read
@@ -46,6 +46,7 @@ class Walk:
     listen: Listen
     tell: Tell
     interrupted: Interrupted
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def start(self) -> Work:
         """Open ledger and memory, write what was asked, prepare the data."""
@@ -56,7 +57,6 @@ class Walk:
         self.spending.before = memory.spent_before() if self.resumed else 0.0
         if not self.resumed:
             self.folder.write_facts(self._facts())
-        write_script(self.folder.recipe, self.script)
         work = Work(
             folder=self.folder,
             ledger=ledger,
@@ -100,6 +100,7 @@ class Walk:
             **machine_facts(THREADS),
             "repeats": self.script.plan is not None,
             "status": "running",
+            **self.facts,
         }
 
     def plan(self) -> Plans:
@@ -109,6 +110,7 @@ class Walk:
     def run(self) -> Verdict:
         """All six steps (the sixth needs new data: `luthier check`)."""
         work = self.start()
+        write_script(self.folder.recipe, self.script)
         with running_baselines(work) as baselines:
             plans = plan_budget(work)
             self.script = self.script.model_copy(update={"plan": plans})

@@ -38,7 +38,7 @@ def learning_curves(history: pl.DataFrame) -> Curves:
 
 def draw_curves(curves: Curves) -> go.Figure:
     """Training and validation loss against the step, the kept weights marked."""
-    figure = _figure("step", "loss")
+    figure = empty_figure("step", "loss")
     figure.add_scatter(x=curves.steps, y=curves.training, name="training", line={"color": BLUE})
     figure.add_scatter(x=curves.steps, y=curves.validation, name="validation", line={"color": ORANGE})
     best = curves.validation[curves.steps.index(curves.best_step)]
@@ -55,7 +55,7 @@ def draw_schedules(curves: dict[str, list[float]]) -> go.Figure:
     >>> figure.data[0].name, len(figure.data[0].y)
     ('restarts', 70)
     """
-    figure = _figure("step", "learning rate")
+    figure = empty_figure("step", "learning rate")
     colours = (BLUE, ORANGE, GREEN, GREY)
     for place, (name, rates) in enumerate(curves.items()):
         line = {"color": colours[place % len(colours)]}
@@ -65,7 +65,7 @@ def draw_schedules(curves: dict[str, list[float]]) -> go.Figure:
 
 def draw_range(test: dict[str, Any]) -> go.Figure:
     """The range test: median loss with its band over seeds, the rules' suggestions, the rate used."""
-    figure = _figure("learning rate", "loss, smoothed").update_xaxes(type="log")
+    figure = empty_figure("learning rate", "loss, smoothed").update_xaxes(type="log")
     known = [i for i, loss in enumerate(test["losses"]) if loss is not None]
     rates = [test["rates"][i] for i in known]
     low, high = ([test[key][i] for i in known] for key in ("low", "high"))
@@ -93,7 +93,7 @@ def draw_range(test: dict[str, Any]) -> go.Figure:
 
 def draw_trials(trials: list[dict[str, Any]]) -> go.Figure:
     """Every member trained: rate against validation loss, coloured by optimiser, shaped by schedule."""
-    figure = _figure("learning rate", "best validation loss").update_xaxes(type="log").update_yaxes(type="log")
+    figure = empty_figure("learning rate", "best validation loss").update_xaxes(type="log").update_yaxes(type="log")
     for rule in dict.fromkeys(trial["rule"] for trial in trials):
         rows = [trial for trial in trials if trial["rule"] == rule and trial["validation_loss"] is not None]
         figure.add_scatter(
@@ -118,7 +118,7 @@ def draw_confusion(confusion: dict[str, Any]) -> go.Figure:
     matrix, labels = confusion["matrix"], [str(label)[:24] for label in confusion["labels"]]
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
     few = len(labels) <= MANY_LABELS
-    figure = _figure("predicted", "true")
+    figure = empty_figure("predicted", "true")
     figure.add_heatmap(
         z=shares,
         x=labels,
@@ -159,7 +159,7 @@ def _write_counts(
 
 def draw_predicted(points: dict[str, list[float]]) -> go.Figure:
     """Predicted against true values of the test part, with the line of perfect predictions."""
-    figure = _figure("true", "predicted")
+    figure = empty_figure("true", "predicted")
     ends = [min(points["true"] + points["predicted"]), max(points["true"] + points["predicted"])]
     figure.add_scatter(x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dot"}, name="perfect")
     marker = {"color": BLUE, "size": 5, "opacity": 0.4}
@@ -169,7 +169,7 @@ def draw_predicted(points: dict[str, list[float]]) -> go.Figure:
 
 def draw_calibration(calibration: dict[str, Any]) -> go.Figure:
     """Accuracy within bins of confidence; the size of a mark is the number of rows."""
-    figure = _figure("confidence", "accuracy")
+    figure = empty_figure("confidence", "accuracy")
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, name="perfect")
     bins = calibration["bins"]
     most = max(row["count"] for row in bins)
@@ -189,7 +189,7 @@ def draw_baselines(scores: dict[str, Any]) -> go.Figure:
     """The network beside the baselines on the test part, with intervals."""
     rows = [("the network", scores["headline"], BLUE)]
     rows += [(row["name"], row["test"], GREY) for row in scores["baselines"]]
-    figure = _figure(scores["metric"], "")
+    figure = empty_figure(scores["metric"], "")
     for name, measure, colour in reversed(rows):
         figure.add_scatter(
             x=[measure["value"]],
@@ -213,7 +213,7 @@ def draw_drift(rows: list[dict[str, Any]], most: int = 20) -> go.Figure:
     """Distance of each column from training, the threshold beside it; the farthest columns."""
     shown = sorted(rows, key=lambda row: row["value"] / row["threshold"])[-most:]
     names = [f"{row['column'][:28]} · {row['statistic'].split(',')[0]}" for row in shown]
-    figure = _figure("distance from training", "")
+    figure = empty_figure("distance from training", "")
     colours = [ORANGE if row["drifted"] else BLUE for row in shown]
     figure.add_bar(
         x=[row["value"] for row in shown], y=names, orientation="h", marker={"color": colours}, showlegend=False
@@ -223,7 +223,8 @@ def draw_drift(rows: list[dict[str, Any]], most: int = 20) -> go.Figure:
     return figure.update_layout(height=120 + 26 * len(shown))
 
 
-def _figure(x: str, y: str) -> go.Figure:
+def empty_figure(x: str, y: str) -> go.Figure:
+    """A figure with titled axes and nothing in it yet."""
     figure = go.Figure()
     figure.update_layout(
         template="none",

@@ -7,18 +7,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
-
 from luthier import storage
 from luthier.recipe import RunFolder
 from luthier.report import figures
 from luthier.report.contents import Contents, read_contents
+from luthier.report.html import plot, table, whole_page
 from luthier.report.terminal import STEPS, WORDS, number
-
-_STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-_SCRIPT = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
-_CONFIG = {"displayModeBar": False, "responsive": True}
 
 
 def write_report(run: Path) -> Path:
@@ -40,13 +34,7 @@ def build_report(run: Path) -> str:
             *_facts(contents),
         ]
     )
-    title = escape(f"{contents.facts['name']} · Luthier")
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
-        f"<style>{_STYLE}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
-    )
+    return whole_page(f"{contents.facts['name']} · Luthier", body)
 
 
 def _verdict(run: Contents) -> Iterator[str]:
@@ -71,7 +59,7 @@ def _judgement(run: Contents) -> Iterator[str]:
         return
     yield "<section><h2>The judgement</h2>"
     yield "<p>Measured once, on rows that nothing before had seen. Intervals are 95 %.</p>"
-    yield from _table(
+    yield from table(
         ("on the test part", "score", "95 % interval"),
         [(m["name"], f"{m['value']:.4g}", f"{m['low']:.4g} to {m['high']:.4g}") for m in scores["metrics"]],
     )
@@ -83,8 +71,8 @@ def _judgement(run: Contents) -> Iterator[str]:
     )
     if scores["baselines"]:
         yield "<h3>Beside the baselines</h3>"
-        yield from _plot("baselines", figures.draw_baselines(scores))
-        yield from _table(
+        yield from plot("baselines", figures.draw_baselines(scores))
+        yield from table(
             ("baseline", f"{scores['metric']}, test", "gain of the network", "the network is"),
             [
                 (row["name"], number(row["test"]), number(row["difference"]), WORDS[row["verdict"]])
@@ -93,10 +81,10 @@ def _judgement(run: Contents) -> Iterator[str]:
         )
     if scores["confusion"]:
         yield "<h3>Which classes are confused</h3>"
-        yield from _plot("confusion", figures.draw_confusion(scores["confusion"]))
+        yield from plot("confusion", figures.draw_confusion(scores["confusion"]))
     if scores["predicted"]:
         yield "<h3>Predicted against true</h3>"
-        yield from _plot("predicted", figures.draw_predicted(scores["predicted"]))
+        yield from plot("predicted", figures.draw_predicted(scores["predicted"]))
     yield from _calibration(scores["calibration"])
     yield "</section>"
 
@@ -116,7 +104,7 @@ def _calibration(calibration: dict[str, Any]) -> Iterator[str]:
             f"<p>Expected calibration error {calibration['ece']:.3f} after tempering, "
             f"{calibration['before']:.3f} before. Larger marks are more rows.</p>"
         )
-        yield from _plot("calibration", figures.draw_calibration(calibration))
+        yield from plot("calibration", figures.draw_calibration(calibration))
     else:
         yield (
             f"<p>The {calibration['nominal']:.0%} intervals hold {calibration['coverage']:.1%} of the test rows.</p>"
@@ -132,7 +120,7 @@ def _step(run: Contents, step: int) -> Iterator[str]:
     columns = [record for record in decisions if record["topic"].startswith("column ")]
     if columns:
         yield f"<details><summary>{len(columns)} columns: what each is, and why</summary>"
-        yield from _table(
+        yield from table(
             ("column", "taken as", "because"),
             [(r["topic"].removeprefix("column "), r["chosen"], r["reason"]) for r in columns],
         )
@@ -166,7 +154,7 @@ def _options(record: dict[str, Any]) -> str:
     ]
     measured = record["evidence"].get("measured", "")
     caption = f"<p class=small>{escape(measured)}</p>" if measured else ""
-    return f"<details><summary>evidence</summary>{''.join(_table(('option', *names), rows))}{caption}</details>"
+    return f"<details><summary>evidence</summary>{''.join(table(('option', *names), rows))}{caption}</details>"
 
 
 def _cell(value: Any) -> str:
@@ -184,19 +172,19 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
     if step == 3:
         for test in run.scores.get("range_tests", []):
             yield f"<h3>Range test, {escape(figures.RULE_NAMES[test['rule']])}</h3>"
-            yield from _plot(f"range-{test['rule']}", figures.draw_range(test))
+            yield from plot(f"range-{test['rule']}", figures.draw_range(test))
     stage = {3: "fit training", 4: "fit validation"}.get(step)
     trials = [trial for trial in run.scores.get("trials", []) if trial["stage"] == stage]
     if trials:
         yield f"<h3>All {len(trials)} networks of this step</h3>"
         yield "<p class=small>Circles: constant rate; diamonds: cosine; crosses: restarts.</p>"
-        yield from _plot(f"trials-{step}", figures.draw_trials(trials))
+        yield from plot(f"trials-{step}", figures.draw_trials(trials))
     prefix = {3: "train-", 4: "validate-", 5: "seeds"}.get(step)
     histories = {name: h for name, h in run.histories.items() if prefix and name.startswith(prefix) and h.height}
     if histories:
         name, history = min(histories.items(), key=lambda item: item[1]["validation_loss"].min() or float("inf"))
         yield f"<h3>Learning curves of the best network: {escape(name)}</h3>"
-        yield from _plot(f"curves-{step}", figures.draw_curves(figures.learning_curves(history)))
+        yield from plot(f"curves-{step}", figures.draw_curves(figures.learning_curves(history)))
 
 
 def _real_world(run: Contents) -> Iterator[str]:
@@ -207,7 +195,7 @@ def _real_world(run: Contents) -> Iterator[str]:
     yield f"<p>{drift['rows']} rows of {escape(drift['source'])}: {escape(drift['verdict'])}.</p>"
     if drift["score"]:
         yield f"<p>{escape(drift['score']['name'])} on them: {escape(number(drift['score']))}.</p>"
-    yield from _plot("drift", figures.draw_drift(drift["columns"]))
+    yield from plot("drift", figures.draw_drift(drift["columns"]))
     yield "</section>"
 
 
@@ -225,24 +213,8 @@ def _facts(run: Contents) -> Iterator[str]:
         ("repeat exactly", f"luthier fit --config {run.path / 'recipe.toml'}"),
     ]
     yield "<section><h2>The run</h2>"
-    yield from _table(("", ""), rows)
+    yield from table(("", ""), rows)
     yield from (f"<p class=small>{escape(r['sentence'])}</p>" for r in run.records if r["kind"] == "plan")
     cuts = [record for record in run.records if record["kind"] == "cut"]
     yield from (f"<p class=small>Cut: {escape(r['work'])} at {r['step']}, {escape(r['reason'])}.</p>" for r in cuts)
     yield "</section>"
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
-    yield "<div class=scroll><table>"
-    if any(head):
-        yield "<thead><tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr></thead>"
-    yield "<tbody>"
-    yield from ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    yield "</tbody></table></div>"
-
-
-def _plot(name: str, figure: go.Figure) -> Iterator[str]:
-    """A figure as data for the page's script; `</` cannot end the script early."""
-    content = figure.to_json().replace("</", "<\\/").replace("<!--", "<\\!--")
-    yield f'<figure id="figure-{name}" data-config="{escape(storage.json_text(_CONFIG))}">'
-    yield f'<script type="application/json">{content}</script></figure>'

@@ -43,6 +43,33 @@ def summary_lines(path: Path) -> list[str]:
     return lines
 
 
+def search_lines(found: dict[str, Any]) -> list[str]:
+    """A search's result in a few lines."""
+    lines = ["", f"{found['trials']} trials, {found['cut']} of them cut early"]
+    best, measured, gain = found["best"], found["measured"], found["gain"]
+    if best is None:
+        return [*lines, "  no trial has a finite loss yet"]
+    lines.append(f"  best       {setting_in_words(best['values'])}")
+    if measured is None:
+        lines.append(f"  value      validation loss {best['value']:.4g} (one seed, the luckiest of all trials)")
+    else:
+        lines.append(
+            f"  measured   validation loss {measured['mean']:.4g} ± {measured['spread']:.2g}, "
+            f"score {found['score']:.4g}, over {len(measured['seeds'])} fresh seeds"
+        )
+    if gain is not None:
+        verdict = "clear" if gain["clear"] else "inside the noise"
+        interval = f"{gain['mean']:+.4g} [{gain['low']:+.4g}, {gain['high']:+.4g}]"
+        lines.append(f"  gain       {interval} over the default setting, paired: {verdict}")
+    serious = [finding for finding in found["findings"] if finding["severity"] != "note"]
+    return lines + [f"  {finding['severity']:<10} {finding['sentence']}" for finding in serious]
+
+
+def setting_in_words(values: dict[str, Any]) -> str:
+    """A setting on one line."""
+    return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
+
+
 WORDS = {"better": "better", "worse": "worse", "within noise": "no different beyond the noise"}
 
 

@@ -76,7 +76,7 @@ def fit(
     else:
         limit = Budget.parse(budget) if budget is not None else default_budget(source)
         asked = Asked(
-            source=_name_of(source),
+            source=name_of(source),
             target=target,
             budget=str(limit),
             seed=seed,
@@ -88,7 +88,7 @@ def fit(
         run, replace = Path(tempfile.mkdtemp(prefix="luthier-plan-")), False
     folder = create_run(run, default_name(source, read.source), replace=replace)
     if not asked.source:
-        _keep_source(folder, read.source.frame)
+        keep_source(folder, read.source.frame)
         asked = asked.model_copy(update={"source": "", "target": read.task.target})
     walk = Walk(
         asked=asked,
@@ -114,6 +114,8 @@ def resume(run: str | Path, *, screen: Screen | None = None, clock: Clock | None
     screen = screen if screen is not None else choose_screen()
     folder = open_run(run)
     facts = folder.facts()
+    if facts.get("kind") == "search":
+        raise InputError(f"'{run}' is a search, not a fit", remedy=f"luthier tune --resume {run}")
     if facts["status"] == "done":
         screen.event("done", result=_outcome(folder), lines=["This run is finished.", *summary_lines(folder.path)])
         return Result(folder)
@@ -206,14 +208,15 @@ def stopped_by_ctrl_c(interrupted: Interrupted) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _name_of(source: Any) -> str:
-    """The absolute path or bundled name; empty for data that came without one."""
+def name_of(source: Any) -> str:
+    """A source's absolute path or bundled name; empty for data that came without one."""
     if not isinstance(source, (str, Path)) or str(source) == "-":
         return ""
     return str(source) if str(source) in BUNDLED else str(Path(source).resolve())
 
 
-def _keep_source(folder: RunFolder, frame: pl.DataFrame) -> None:
+def keep_source(folder: RunFolder, frame: pl.DataFrame) -> None:
+    """Copy data that came without a path into the run's folder."""
     with storage.explained(folder.source):
         frame.write_parquet(folder.source)
 

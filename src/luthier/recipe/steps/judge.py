@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from luthier import storage
 from luthier.assess import Profile, fit_temperature, half_width, open_test, reliability
 from luthier.data import Dataset
+from luthier.nets import DenseNet
 from luthier.recipe.evidence import in_words, interval, summary
 from luthier.recipe.plan import FINAL_SEEDS
 from luthier.recipe.steps.baselines import Baselines
@@ -35,7 +37,8 @@ def judge(work: Work, setting: Setting, baselines: Baselines) -> Verdict:
     """Retrain, choose and calibrate on validation alone, freeze, then open the test set once."""
     seeds = _five_seeds(work, setting)
     choice = choose_deliverable(work, seeds, setting.method)
-    model = _calibrated(work, choice, setting.method)
+    nets = [component.trained.net(component.member) for component in choice.components]
+    model = as_model(work, nets, [component.weight for component in choice.components], setting.method)
     _explain(work, seeds, choice, model)
     model.save(work.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     test = open_test(work.data.sealed, work.ledger.add, purpose="to judge the frozen deliverable, once")
@@ -83,8 +86,8 @@ def _five_seeds(work: Work, setting: Setting) -> Trained | None:
     return work.train("seeds", "seeds", work.plan.final, setting.method, setting.rule, members)
 
 
-def _calibrated(work: Work, choice: Choice, method: str) -> Model:
-    """The deliverable as a model; temperature, smearing and interval come from the validation part."""
+def as_model(work: Work, nets: Sequence[DenseNet], weights: Sequence[float], method: str) -> Model:
+    """Networks as a model for raw rows; temperature, smearing and interval come from the validation part."""
     task, validation = work.data.task, work.data.validation
     lowest, highest = _bounds(work)
     model = Model(
@@ -93,8 +96,8 @@ def _calibrated(work: Work, choice: Choice, method: str) -> Model:
         preprocess=work.prepared(method)[0],
         lowest=lowest,
         highest=highest,
-        nets=tuple(component.trained.net(component.member) for component in choice.components),
-        weights=tuple(component.weight for component in choice.components),
+        nets=tuple(nets),
+        weights=tuple(weights),
         target_mean=work.target_mean,
         target_std=work.target_std,
     )

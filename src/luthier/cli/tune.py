@@ -1,0 +1,131 @@
+"""`luthier tune`: search hyper-parameters on a table, systematically."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from luthier.cli.fit import parse_columns
+from luthier.errors import InputError
+
+_EPILOG = """\b
+Examples:
+  luthier tune digits --trials 64
+  luthier tune houses.csv --target price --budget 10m --sampler tpe
+  luthier tune runs/houses --trials 100 --halving hyperband
+  luthier tune houses.csv --target price --space space.toml
+  luthier tune houses.csv --target price --storage postgresql://me@host/studies
+  luthier tune --resume runs/houses-tuned
+  luthier tune --list
+
+A space in TOML: one table for each hyper-parameter, options as a list, one value to hold it fixed.
+  batch_size = 64
+  rule = ["sgd", "adam"]
+  learning_rate = { low = 1e-4, high = 1.0, scale = "log" }
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command("tune", epilog=_EPILOG)(tune)
+
+
+def tune(
+    source: Annotated[
+        str | None,
+        typer.Argument(help="A table, as for `luthier fit`, or the folder of a finished run.", show_default=False),
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict.", show_default=False)] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Settings to try. Default: 64, or what the budget pays for.", show_default=False)
+    ] = None,
+    budget: Annotated[str | None, typer.Option(help="60s, 10m or 2h.", show_default=False)] = None,
+    sampler: Annotated[str, typer.Option(help="random, grid, sobol, coarse-to-fine, tpe or gp.")] = "random",
+    halving: Annotated[str, typer.Option(help="successive or hyperband: cut losers early.", show_default=False)] = "",
+    space: Annotated[Path | None, typer.Option(help="A TOML file: what to search.", show_default=False)] = None,
+    flat: Annotated[bool, typer.Option("--flat", help="Search everything at once instead of tier by tier.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of a trial. Default: by the rows.")] = None,
+    confirm: Annotated[int, typer.Option(help="Seeds behind the reported figures; 0: do not refit.")] = 5,
+    on: Annotated[str, typer.Option(help="local, ray, or the address of a Ray cluster.")] = "local",
+    workers: Annotated[int | None, typer.Option(help="Processes. Default: one a core.", show_default=False)] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Write the study live to this storage of Optuna's.", show_default=False)
+    ] = None,
+    study: Annotated[str | None, typer.Option(help="Its name there. Default: the run's.", show_default=False)] = None,
+    seed: Annotated[int, typer.Option(help="The one seed from which all randomness follows.")] = 0,
+    column: Annotated[list[str] | None, typer.Option(help="NAME=KIND, as for `luthier fit`.")] = None,
+    task: Annotated[str | None, typer.Option(help="regression, binary or multiclass.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default=False)] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite the run that lies in that folder.")] = False,
+    resume: Annotated[Path | None, typer.Option(help="A search that was stopped: continue it.")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Print every hyper-parameter: tier, range, reason.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for machines.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every trial.")] = False,
+    open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser at the end.")] = False,
+) -> None:
+    """Search hyper-parameters in their order of importance, many networks at once, and measure what is best."""
+    if listed:
+        _list(json=json)
+        return
+    if (source is None) == (resume is None):
+        raise InputError(
+            "it is not clear what to tune",
+            expected="one of SOURCE or --resume",
+            received="neither" if source is None else "both",
+            remedy="luthier tune digits --trials 64",
+        )
+    from luthier.runs import resume_search, tune_table
+    from luthier.runs.search_screen import choose_search_screen
+
+    screen = choose_search_screen(json=json, verbose=verbose)
+    if resume is not None:
+        found = resume_search(resume, screen=screen)
+    else:
+        found = tune_table(
+            source,
+            target=target,
+            trials=trials,
+            budget=budget,
+            sampler=sampler,
+            halving=halving,
+            space=space,
+            tiers=not flat,
+            epochs=epochs,
+            confirm=confirm,
+            on=on,
+            workers=workers,
+            storage=storage,
+            study=study,
+            seed=seed,
+            columns=parse_columns(column or []),
+            task=task,
+            run=run,
+            replace_run=replace,
+            screen=screen,
+        )
+    if open_report and found.folder is not None:
+        typer.launch(str(found.folder / "report.html"))
+
+
+def _list(*, json: bool) -> None:
+    """Every hyper-parameter of the registry, in the order in which they are worth tuning."""
+    from luthier.search import REGISTRY, TIERS
+    from luthier.storage import json_text
+
+    if json:
+        for hyper in REGISTRY.values():
+            rest = {"tier": hyper.tier, "reason": hyper.reason, "source": hyper.source}
+            typer.echo(json_text({"name": hyper.name, **hyper.usual.to_json(), **rest}))
+        return
+    for tier, title in TIERS.items():
+        typer.echo(f"\nTier {tier}: {title}")
+        for hyper in (hyper for hyper in REGISTRY.values() if hyper.tier == tier):
+            facts: dict[str, Any] = hyper.usual.to_json()
+            where, scale = ", ".join(map(str, facts.get("options", ()))), "choice"
+            if not where:
+                where = f"{facts['low']:g} to {facts['high']:g}"
+                scale = facts["scale"] + (", whole" if facts["integer"] else "")
+            typer.echo(f"  {hyper.name}: {where} ({scale}), default {facts['default']}")
+            typer.echo(f"      {hyper.reason}" + (f" ({hyper.source})" if hyper.source else ""))

@@ -1,0 +1,43 @@
+"""The pieces of a page: its frame, tables, figures as data for the page's script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from luthier import storage
+
+_STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+_SCRIPT = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
+_CONFIG = {"displayModeBar": False, "responsive": True}
+
+
+def whole_page(title: str, body: str) -> str:
+    """A page that opens offline: style, figures' library and script inside."""
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
+        f"<style>{_STYLE}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
+    )
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """A table that scrolls where the page is narrow."""
+    yield "<div class=scroll><table>"
+    if any(head):
+        yield "<thead><tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr></thead>"
+    yield "<tbody>"
+    yield from ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    yield "</tbody></table></div>"
+
+
+def plot(name: str, figure: go.Figure) -> Iterator[str]:
+    """A figure as data for the page's script; `</` cannot end the script early."""
+    content = figure.to_json().replace("</", "<\\/").replace("<!--", "<\\!--")
+    yield f'<figure id="figure-{name}" data-config="{escape(storage.json_text(_CONFIG))}">'
+    yield f'<script type="application/json">{content}</script></figure>'

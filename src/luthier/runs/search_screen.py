@@ -1,0 +1,109 @@
+"""What a person (or a machine) sees while a search goes on."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+
+from luthier import storage
+from luthier.report.terminal import setting_in_words
+from luthier.runs.screen import SilentScreen, TextScreen
+from luthier.search import Share, Trial
+
+
+class SearchScreen(SilentScreen):
+    """Where a search speaks; this one is silent."""
+
+    def journal(self, record: dict[str, Any]) -> None:
+        """A record that entered the journal."""
+
+
+class JsonSearch(SearchScreen):
+    """One JSON object a line: ledger and journal records, then the result."""
+
+    def record(self, record: dict[str, Any]) -> None:
+        """A ledger record."""
+        print(storage.json_text(record), flush=True)
+
+    def journal(self, record: dict[str, Any]) -> None:
+        """A journal record."""
+        print(storage.json_text(record), flush=True)
+
+    def event(self, name: str, /, **facts: Any) -> None:
+        """Only the result is for machines."""
+        if name == "done":
+            print(storage.json_text({"kind": "result", **facts["result"]}), flush=True)
+
+
+class TextSearch(SearchScreen):
+    """Sentences for a person: stages, each better trial beside the best so far, sensitivities, findings."""
+
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+        self._console, self._verbose = console, verbose
+        self._text = TextScreen(console)
+        self._best: Trial | None = None
+        self._default: dict[str, Any] = {}
+
+    def record(self, record: dict[str, Any]) -> None:
+        """A ledger record: what was inferred about the data."""
+        self._text.record(record)
+
+    def event(self, name: str, /, **facts: Any) -> None:
+        """Progress."""
+        match name:
+            case "stage":
+                self._text.close()
+                self._say("")
+                self._console.print(facts["title"], style="bold", highlight=False, soft_wrap=True)
+            case "note":
+                self._say(f"  {facts['sentence']}")
+            case "trained":
+                self._trained(facts["trials"])
+            case "sensitivity":
+                self._sensitivity(facts["table"])
+            case "done":
+                for line in facts["lines"]:
+                    self._say(line)
+            case "finding" if facts["finding"].severity == "note":
+                self._say(f"  note: {facts['finding'].sentence}")
+
+    def close(self) -> None:
+        """Take the progress bar away."""
+        self._text.close()
+
+    def _trained(self, trials: list[Trial]) -> None:
+        if not self._default:
+            self._default = next((trial.values for trial in trials if trial.number == 0), {})
+        better = None
+        for trial in trials:
+            improved = trial.known and trial.status == "complete" and trial.stage not in ("length", "refit", "final")
+            if improved and (self._best is None or trial.value < self._best.value):
+                self._best = better = trial
+            if self._verbose:
+                self._say(
+                    f"  Trial {trial.number} finished with value {trial.value:.4g} ({trial.status}). {self._so_far()}"
+                )
+        if better is not None and not self._verbose:
+            changed = {name: value for name, value in better.values.items() if self._default.get(name) != value}
+            setting = setting_in_words(changed) or "the default setting"
+            self._say(f"  Trial {better.number} finished with value {better.value:.4g}: {setting}. {self._so_far()}")
+
+    def _so_far(self) -> str:
+        if self._best is None:
+            return "No best so far."
+        return f"Best is trial {self._best.number} with value {self._best.value:.4g}."
+
+    def _sensitivity(self, table: list[Share]) -> None:
+        if table:
+            parts = (f"{s.name} {s.share:.0%} [{s.low:.0%}, {s.high:.0%}]" for s in table)
+            self._say(f"  share of the variance: {'; '.join(parts)}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def choose_search_screen(*, json: bool = False, verbose: bool = False) -> SearchScreen:
+    """The screen for standard output."""
+    return JsonSearch() if json else TextSearch(Console(file=sys.stdout), verbose=verbose)

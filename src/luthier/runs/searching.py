@@ -1,0 +1,159 @@
+"""What every search goes through: workers, journal, mirror, interruption, and what is kept of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from luthier import storage
+from luthier.errors import ConfigError
+from luthier.recipe import Budget, Interrupted, RunFolder
+from luthier.report import write_search_report
+from luthier.runs.fitting import stopped_by_ctrl_c
+from luthier.runs.search_screen import SearchScreen
+from luthier.runs.study_result import Study
+from luthier.search import Effort, Journal, Networks, Search, Space, Trial, executor_for
+
+MIRROR_EVERY = 30.0  # seconds between two copies into study.db, or fifty times what one takes
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where trials train, and where the study is shared."""
+
+    on: str
+    workers: int | None
+    storage: str | None
+    study: str
+
+
+def run_search(
+    networks: Networks, space: Space, effort: Effort, folder: RunFolder | None, place: Place, screen: SearchScreen
+) -> Study:
+    """Run a search, keep it in its folder, and hand it back."""
+    store = None
+    if place.storage is not None:
+        from luthier.search.optuna_studies import SharedStudy
+
+        store = SharedStudy(place.storage, place.study, space, folder.path.name if folder else "")
+    interrupted = Interrupted()
+    with _scratch(folder) as scratch, stopped_by_ctrl_c(interrupted):
+        journal = Journal(None if folder is None else folder.path / "journal.jsonl", screen.journal)
+        mirror = _Mirror(folder, place.study, space)
+
+        def tell(name: str, /, **facts: Any) -> None:
+            screen.event(name, **facts)
+            if name == "round":
+                mirror.now_and_then(facts["trials"])
+
+        executor = executor_for(place.on, networks, scratch, place.workers)
+        try:
+            outcome = Search(
+                networks,
+                space,
+                effort,
+                executor,
+                journal,
+                store=store,
+                tell=tell,
+                interrupted=lambda: bool(interrupted),
+            ).run()
+        finally:
+            executor.close()
+            screen.close()
+    study = Study(outcome, networks, None if folder is None else folder.path)
+    if folder is not None:
+        _keep(study, folder, mirror)
+    screen.event("done", result=outcome.to_json(), lines=[*study.lines(), *_closing(study)])
+    return study
+
+
+def _keep(study: Study, folder: RunFolder, mirror: _Mirror) -> None:
+    outcome = study.outcome
+    content = BytesIO()
+    outcome.frame().write_parquet(content)
+    storage.write_bytes(folder.path / "trials.parquet", content.getvalue())
+    for trial in outcome.searched[:1]:
+        study.sensitivity() if trial.done else None
+    storage.write_json(folder.path / "search.json", outcome.to_json())
+    mirror.write(outcome.trials)
+    folder.update_facts(status="done" if outcome.complete else "cut")
+    if outcome.complete:
+        shutil.rmtree(folder.checkpoint, ignore_errors=True)
+    write_search_report(folder.path)
+
+
+def _closing(study: Study) -> list[str]:
+    if study.folder is None:
+        return []
+    lines = [f"  report     {study.folder / 'report.html'}"]
+    if not study.outcome.complete:
+        lines.append(f"  go on      luthier tune --resume {study.folder}")
+    return lines
+
+
+class _Mirror:
+    """Keeps `study.db` in step with the trials, as often as its cost allows; nothing without Optuna."""
+
+    def __init__(self, folder: RunFolder | None, name: str, space: Space) -> None:
+        self._on = folder is not None and importlib.util.find_spec("optuna") is not None
+        self._folder, self._name, self._space = folder, name, space
+        self._next = time.monotonic() + MIRROR_EVERY
+
+    def now_and_then(self, trials: list[Trial]) -> None:
+        """Write, if it is time."""
+        if time.monotonic() >= self._next:
+            began = time.monotonic()
+            self.write(trials)
+            self._next = time.monotonic() + max(MIRROR_EVERY, 50 * (time.monotonic() - began))
+
+    def write(self, trials: list[Trial]) -> None:
+        """Write all trials."""
+        if self._on and self._folder is not None:
+            from luthier.search.optuna_studies import mirror
+
+            mirror(self._folder.study, self._name, self._space, trials)
+
+
+@contextmanager
+def _scratch(folder: RunFolder | None) -> Iterator[Path]:
+    """Where populations wait between rungs and go on after a kill."""
+    if folder is not None:
+        folder.checkpoint.mkdir(parents=True, exist_ok=True)
+        yield folder.checkpoint
+        return
+    with tempfile.TemporaryDirectory(prefix="luthier-") as path:
+        yield Path(path)
+
+
+def effort_for(
+    trials: int | None,
+    budget: str | None,
+    sampler: str,
+    halving: str,
+    tiers: bool,
+    epochs: int,
+    confirm: int,
+    seed: int,
+) -> Effort:
+    limit = None if budget is None else Budget.parse(budget)
+    if limit is not None and limit.seconds is None:
+        raise ConfigError(["the budget of a search is a time, such as 10m"], remedy="--trials bounds it by number")
+    return Effort(
+        trials=trials,
+        seconds=None if limit is None else limit.seconds,
+        sampler=sampler,
+        tiers=tiers,
+        halving=halving,
+        epochs=epochs,
+        seed=seed,
+        confirm=confirm,
+    )

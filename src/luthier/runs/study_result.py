@@ -1,0 +1,86 @@
+"""A search's result: the best setting with its measured loss, every trial, the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from torch import nn
+
+from luthier.errors import InputError
+from luthier.records import Finding
+from luthier.report import search_lines
+from luthier.search import Networks, Outcome
+from luthier.search.statistics import Paired
+
+
+@dataclass
+class Study:
+    """A finished (or interrupted) search.
+
+    `best` is the best setting by refits; `value` and `spread` are mean and standard deviation of its
+    validation loss over fresh seeds, not the luckiest trial's. `gain` is the paired difference to the
+    default setting.
+    """
+
+    outcome: Outcome
+    networks: Networks
+    folder: Path | None = None
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The best setting."""
+        return {} if self.outcome.best is None else dict(self.outcome.best.values)
+
+    @property
+    def value(self) -> float:
+        """Mean validation loss of the best setting over fresh seeds; without refits, its trial's."""
+        final = [trial.value for trial in self.outcome.final]
+        best = float("nan") if self.outcome.best is None else self.outcome.best.value
+        return float(np.mean(final)) if final else best
+
+    @property
+    def score(self) -> float:
+        """As `value`, for the score: accuracy, or the root mean squared error."""
+        final = [trial.score for trial in self.outcome.final]
+        best = float("nan") if self.outcome.best is None else self.outcome.best.score
+        return float(np.mean(final)) if final else best
+
+    @property
+    def gain(self) -> Paired | None:
+        """Validation loss of the default minus that of the best, paired over seeds, with its 95 % interval."""
+        return self.outcome.gain
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What is to be said about the search."""
+        return self.outcome.findings
+
+    @property
+    def trials(self) -> pl.DataFrame:
+        """Every trial, refits included, in the order of asking."""
+        return self.outcome.frame()
+
+    def sensitivity(self) -> pl.DataFrame:
+        """The share of the trials' variance that each hyper-parameter explains, with its interval, by stage."""
+        stages = list(dict.fromkeys(trial.stage for trial in self.outcome.searched))
+        rows = [{"stage": stage, **vars(share)} for stage in stages for share in self.outcome.table_of(stage)]
+        return pl.DataFrame(rows)
+
+    def module(self) -> nn.Module:
+        """The best setting's network: of the seeds it was measured with, the one with the lowest loss."""
+        states, final = self.outcome.states, self.outcome.final
+        if not states or not final:
+            raise InputError("no network was kept", remedy="search with confirm of at least 1")
+        place = int(np.nanargmin([trial.value for trial in final]))
+        return self.networks.module(final[place].values, final[place].seed, states[place])
+
+    def lines(self) -> list[str]:
+        """The result in a few lines."""
+        return search_lines(self.outcome.to_json())
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())

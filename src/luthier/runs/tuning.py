@@ -1,0 +1,164 @@
+"""`luthier.tune`: search the hyper-parameters of a network of one's own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from luthier.errors import InputError
+from luthier.nets import DenseSpec
+from luthier.nets.spec import DeferredSpec
+from luthier.population import Part, part_of
+from luthier.population.networks import AnyLoss, loss_for
+from luthier.recipe import RunFolder, create_run, machine_facts, open_run, timestamp
+from luthier.runs.search_screen import SearchScreen
+from luthier.runs.searching import Place, effort_for, run_search
+from luthier.runs.study_result import Study
+from luthier.search import REGISTRY, BuiltNetworks, DenseNetworks, Effort, Networks, Space, space_from
+from luthier.seeds import numpy_generator
+from luthier.storage import plain
+
+HELD_OUT = 0.2  # of the rows, where no validation part is given
+Build = Callable[[Mapping[str, Any]], nn.Module] | DenseSpec | DeferredSpec
+
+
+def tune(
+    build: Build,
+    data: Any,
+    space: Mapping[str, Any] | str | Path | Space,
+    *,
+    trials: int | None = None,
+    budget: str | None = None,
+    validation: Any = None,
+    loss: AnyLoss | None = None,
+    epochs: int = 10,
+    sampler: str = "random",
+    halving: str = "",
+    tiers: bool = True,
+    confirm: int = 5,
+    seed: int = 0,
+    run: str | Path | None = None,
+    on: str = "local",
+    workers: int | None = None,
+    storage: str | None = None,
+    study: str | None = None,
+    screen: SearchScreen | None = None,
+) -> Study:
+    """Search the hyper-parameters of your own network.
+
+    `build(h)` returns an `nn.Module` for a setting `h`, which it reads like a dictionary; a DenseSpec
+    serves too. `data` is (X [N, ...], y) or (X, y, weights), or batches of them; without `validation` a
+    fifth of its rows is held out. `space` maps names to ranges (a pair), options (a list), Number, Choice
+    or one fixed value, or is a TOML file; the engine takes `learning_rate`, `rule`, `momentum`,
+    `batch_size`, `schedule`, `weight_decay` and the rest of `luthier tune --list` by itself, everything
+    else is for `build`. Modules of equal shapes train together.
+
+    `trials` or `budget` ("10m") bounds the search. Its first trial is the default setting. With `tiers`
+    the hyper-parameters are searched in their order of importance; `sampler` is random, grid, sobol,
+    coarse-to-fine, tpe or gp; `halving` is successive or hyperband. The best few are refitted, and what
+    is reported is the mean over `confirm` fresh seeds. With `run` everything is kept in that folder, and
+    the same call goes on where it was interrupted. `storage` writes the study live to a storage of
+    Optuna's under the name `study`, which other processes may share. `on="ray"` trains on a Ray cluster.
+
+    Raises InputError for data, spaces and modules that do not fit.
+
+    >>> X = torch.randn(120, 4)
+    >>> found = tune(
+    ...     lambda h: nn.Sequential(nn.Linear(4, h["units"]), nn.ReLU(), nn.Linear(h["units"], 2)),
+    ...     (X, (X[:, 0] > 0).long()), {"learning_rate": (1e-3, 1e-1), "units": [4, 8]},
+    ...     trials=6, epochs=2, confirm=2, workers=1,
+    ... )
+    >>> sorted(found.best), len(found.outcome.searched)
+    (['learning_rate', 'units'], 6)
+    """
+    training, held_out = _parts(part_of(data), None if validation is None else part_of(validation, "validation"), seed)
+    chosen = loss_for(training.targets, loss)
+    networks: Networks
+    if isinstance(build, DenseSpec | DeferredSpec):
+        networks = DenseNetworks(_flat(training), _flat(held_out), chosen, _known(build, training), seed=seed)
+        searched = space_from(space, taken=REGISTRY)
+    else:
+        dtype = training.features.dtype if training.features.is_floating_point() else torch.float32
+        networks = BuiltNetworks(training, held_out, chosen, build, seed=seed, dtype=dtype)
+        searched = space_from(space)
+        networks.check(searched)
+    effort = effort_for(trials, budget, sampler, halving, tiers, epochs, confirm, seed)
+    folder = None if run is None else _folder(Path(run), searched, effort, {"data": _fingerprint(training, held_out)})
+    name = study or (folder.path.name if folder else "luthier")
+    place = Place(on, workers, storage, name)
+    return run_search(networks, searched, effort, folder, place, screen or SearchScreen())
+
+
+def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, Any]) -> RunFolder:
+    """The folder of a search on data in memory: a new one, or that of the same search, interrupted."""
+    wanted = {"space": space.to_json(), "effort": asdict(effort), **asked}
+    if (path / "run.json").exists():
+        folder = open_run(path)
+        found = folder.facts().get("search")
+        if found != plain(wanted):
+            different = [name for name in wanted if found is None or found.get(name) != plain(wanted)[name]]
+            raise InputError(
+                f"'{path}' holds another search",
+                expected="the same data, space and settings as before, to go on with it",
+                received="another " + " and another ".join(different),
+                remedy="name another folder, or delete that one",
+            )
+        return folder
+    folder = create_run(path, path.name)
+    source = {"name": "arrays", "fingerprint": asked["data"], "origin": "memory"}
+    folder.write_facts(
+        {
+            "kind": "search",
+            "name": path.name,
+            "created": timestamp(),
+            "source": source,
+            "target": "",
+            "search": wanted,
+            "seed": effort.seed,
+            **machine_facts(1),
+            "status": "running",
+        }
+    )
+    return folder
+
+
+def _parts(training: Part, validation: Part | None, seed: int) -> tuple[Part, Part]:
+    if validation is not None:
+        return training, validation
+    count = len(training)
+    if count < 5:
+        raise InputError("there are too few rows to hold some out", expected="at least 5", received=str(count))
+    order = torch.from_numpy(numpy_generator(seed, "held out").permutation(count))
+    held, rest = order[: max(1, round(HELD_OUT * count))], order[max(1, round(HELD_OUT * count)) :]
+
+    def rows(index: torch.Tensor) -> Part:
+        weights = None if training.weights is None else training.weights[index]
+        return Part(training.features[index], training.codes[index], training.targets[index], weights)
+
+    return rows(rest.sort().values), rows(held.sort().values)
+
+
+def _flat(part: Part) -> Part:
+    return replace(part, features=part.features.flatten(1).float())
+
+
+def _known(spec: DenseSpec | DeferredSpec, training: Part) -> DenseSpec:
+    if isinstance(spec, DenseSpec):
+        return spec
+    targets = training.targets
+    outputs = targets.shape[1] if targets.ndim == 2 else 1 if targets.is_floating_point() else int(targets.max()) + 1
+    return spec.known(inputs=training.features.flatten(1).shape[1], outputs=outputs)
+
+
+def _fingerprint(*parts: Part) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        for tensor in (part.features, part.targets):
+            digest.update(tensor.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()

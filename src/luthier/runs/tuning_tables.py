@@ -1,0 +1,221 @@
+"""`luthier.tune_table` and `luthier tune`: search the hyper-parameters of dense networks on a table."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import InputError
+from luthier.nets import DenseNet
+from luthier.recipe import (
+    Asked,
+    Budget,
+    Interrupted,
+    RunFolder,
+    Script,
+    Spending,
+    Walk,
+    WallClock,
+    Work,
+    as_model,
+    create_run,
+    default_name,
+    first_width,
+    input_count,
+    open_run,
+    read_and_infer,
+)
+from luthier.recipe.prepare import Read
+from luthier.runs.fitting import keep_source, name_of
+from luthier.runs.result import Result
+from luthier.runs.search_screen import SearchScreen
+from luthier.runs.searching import Place, effort_for, run_search
+from luthier.runs.study_result import Study
+from luthier.search import REGISTRY, Choice, DenseNetworks, Effort, Number, Space, space_from
+
+TABLE_SPACE = (
+    *("learning_rate", "rule", "momentum", "width", "batch_size", "depth", "schedule", "weight_decay"),
+    *("dropout", "batch_norm", "beta1", "beta2", "epsilon"),
+)
+DEFAULT_TRIALS = 64
+
+
+def tune_table(
+    source: Any,
+    *,
+    target: str | None = None,
+    space: Mapping[str, Any] | str | Path | Space | None = None,
+    trials: int | None = None,
+    budget: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    task: str | None = None,
+    epochs: int | None = None,
+    sampler: str = "random",
+    halving: str = "",
+    tiers: bool = True,
+    confirm: int = 5,
+    seed: int = 0,
+    run: str | Path | None = None,
+    replace_run: bool = False,
+    on: str = "local",
+    workers: int | None = None,
+    storage: str | None = None,
+    study: str | None = None,
+    screen: SearchScreen | None = None,
+) -> Study:
+    """Search the hyper-parameters of dense networks on a table, or on the table of a finished run.
+
+    `source`, `target`, `columns` and `task` are as for `luthier.fit`; the folder of a run takes its table,
+    its split and the delivered setting as the default. The test part stays sealed. Everything else is as
+    for `luthier.tune`; without `space` the usual ranges of the registry are searched. The best network is
+    kept in the run's folder as `model.luthier`.
+    """
+    screen = screen or SearchScreen()
+    base: dict[str, Any] = {}
+    if isinstance(source, str | Path) and (Path(source) / "run.json").exists():
+        base = _base_of(open_run(source))
+        source, target, columns = base["source"], base["target"], base["columns"]
+        task, seed = base["task"], base["seed"]
+    if trials is None and budget is None:
+        trials = DEFAULT_TRIALS
+    effort = effort_for(trials, budget, sampler, halving, tiers, epochs or 1, confirm, seed)
+    if space is not None:
+        space = space_from(space, taken=REGISTRY)
+    read = read_and_infer(source, target=target, task=task, columns=columns or {})
+    folder = create_run(run, f"{default_name(source, read.source)}-tuned", replace=replace_run)
+    asked = Asked(
+        source=name_of(source),
+        target=read.task.target,
+        budget=budget or "",
+        seed=seed,
+        task=task,
+        columns=dict(columns or {}),
+    )
+    if not asked.source:
+        keep_source(folder, read.source.frame)
+    options = {
+        "on": on,
+        "workers": workers,
+        "storage": storage,
+        "study": study,
+        "epochs": epochs,
+        "inputs": base.get("inputs", "standardise"),
+        "defaults": base.get("defaults", {}),
+    }
+    try:
+        return _tune_table(asked, read, folder, space, effort, options, screen, resumed=False)
+    except InputError:
+        if not (folder.path / "journal.jsonl").exists():
+            shutil.rmtree(folder.path)  # nothing was trained: leave no empty run behind
+        raise
+
+
+def resume_search(run: str | Path, *, screen: SearchScreen | None = None) -> Study:
+    """Go on with a search on a table that was stopped: the same trials, the same numbers."""
+    folder = open_run(run)
+    facts = folder.facts()
+    if facts.get("kind") != "search" or "options" not in facts:
+        raise InputError(f"'{run}' is no search on a table", remedy="luthier tune SOURCE begins one")
+    asked = Asked.model_validate(facts["asked"])
+    source = asked.source or str(folder.source)
+    read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
+    if read.source.fingerprint != facts["source"]["fingerprint"]:
+        raise InputError(f"'{source}' has changed since the search began", remedy="restore the file, or start anew")
+    effort = Effort(**facts["search"]["effort"])
+    space = _stored_space(facts["search"]["space"])
+    return _tune_table(asked, read, folder, space, effort, facts["options"], screen or SearchScreen(), resumed=True)
+
+
+def _tune_table(
+    asked: Asked,
+    read: Read,
+    folder: RunFolder,
+    space: Space | None,
+    effort: Effort,
+    options: dict[str, Any],
+    screen: SearchScreen,
+    *,
+    resumed: bool,
+) -> Study:
+    walk = Walk(
+        asked=asked,
+        read=read,
+        folder=folder,
+        script=Script(asked=asked),
+        spending=Spending(Budget(seconds=effort.seconds), WallClock()),
+        resumed=resumed,
+        listen=screen.record,
+        tell=lambda name, /, **facts: None,
+        interrupted=Interrupted(),
+        facts={"kind": "search", "options": options},
+    )
+    work = walk.start()
+    _, training, validation = work.prepared(options["inputs"])
+    width = first_width(len(training), input_count(work.data.encoder, training.features.shape[1]), work.outputs)
+    width = min((16, 32, 64, 128, 256), key=lambda units: abs(units - width))
+    networks = DenseNetworks(training, validation, work.loss, work.spec(options["inputs"], (width,)), seed=asked.seed)
+    if not resumed:
+        space = space or _usual(width, options["defaults"])
+        effort = replace(effort, epochs=options["epochs"] or _epochs(len(training)))
+    assert space is not None
+    folder.update_facts(search={"space": space.to_json(), "effort": asdict(effort)})
+    place = Place(options["on"], options["workers"], options["storage"], options["study"] or folder.path.name)
+    study = run_search(networks, space, effort, folder, place, screen)
+    if study.outcome.states:
+        _deliver(study, work, options["inputs"])
+    return study
+
+
+def _deliver(study: Study, work: Work, method: str) -> None:
+    """The best network as the run's model."""
+    net = study.module()
+    assert isinstance(net, DenseNet)
+    model = as_model(work, [net], [1.0], method)
+    measured = {"validation loss": study.value, "setting": study.best}
+    replace(model, metrics=measured).save(work.folder.bundle)
+
+
+def _usual(width: int, defaults: Mapping[str, Any]) -> Space:
+    """The usual space of a table, its default at the first architecture's width or at a run's setting."""
+    described: dict[str, Any] = {}
+    for name in TABLE_SPACE:
+        usual, wanted = REGISTRY[name].usual, {"width": width, **defaults}.get(name)
+        if wanted is not None and isinstance(usual, Choice):
+            usual = replace(usual, options=tuple(dict.fromkeys([*usual.options, wanted])), default=wanted)
+        elif isinstance(usual, Number) and wanted is not None and usual.low <= wanted <= usual.high:
+            usual = replace(usual, default=wanted)
+        described[name] = usual
+    return space_from(described)
+
+
+def _base_of(folder: RunFolder) -> dict[str, Any]:
+    """The data and the best setting of a finished run."""
+    facts = folder.facts()
+    asked = Asked.model_validate(facts["asked"])
+    trials = [t for t in Result(folder).scores.get("trials", []) if t["validation_loss"] is not None]
+    best = min(trials, key=lambda trial: float(trial["validation_loss"]), default=None)
+    defaults = {}
+    if best is not None:
+        names = ("learning_rate", "rule", "width", "depth", "batch_norm", "schedule")
+        defaults = {name: best[name] for name in names} | {"dropout": max(best["dropout"], default=0.0)}
+    return {
+        "source": asked.source or str(folder.source),
+        "target": asked.target,
+        "columns": asked.columns,
+        "task": asked.task,
+        "seed": asked.seed,
+        "inputs": best["inputs"] if best else "standardise",
+        "defaults": defaults,
+    }
+
+
+def _epochs(rows: int) -> int:
+    """Epochs of a trial where none are asked for: about 1,500 steps of 64 rows, between 10 and 60."""
+    return max(10, min(60, round(1500 * 64 / rows)))
+
+
+def _stored_space(value: Mapping[str, Any]) -> Space:
+    return space_from({**{name: dict(d) for name, d in value["dimensions"].items()}, **value["fixed"]})

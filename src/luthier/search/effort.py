@@ -1,0 +1,62 @@
+"""What a search may spend, and how it goes about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from luthier.errors import ConfigError
+from luthier.search.samplers import SAMPLERS, sampler_named
+from luthier.search.stages import brackets
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a search may spend, and how it goes about it.
+
+    `trials` and `seconds` bound it, whichever is reached first. `together` trials are proposed at a time
+    (0: 32, or 8 to 16 for samplers that learn from what they are told), and populations hold at most
+    `chunk` of them. `confirm` is the number of seeds behind the reported figures; 0 leaves refitting out.
+    """
+
+    trials: int | None = None
+    seconds: float | None = None
+    sampler: str = "random"
+    tiers: bool = True
+    halving: str = ""
+    epochs: int = 10
+    seed: int = 0
+    confirm: int = 5
+    together: int = 0
+    chunk: int = 16
+
+    def __post_init__(self) -> None:
+        mistakes = [
+            f"{name} must be at least {least}, not {value}"
+            for name, value, least in (
+                ("trials", self.trials, 1),
+                ("epochs", self.epochs, 1),
+                ("confirm", self.confirm, 0),
+                ("together", self.together, 0),
+                ("chunk", self.chunk, 1),
+            )
+            if value is not None and value < least
+        ]
+        if self.seconds is not None and not self.seconds > 0:
+            mistakes.append(f"the budget must be above 0 seconds, not {self.seconds:g}")
+        if self.trials is None and self.seconds is None:
+            mistakes.append("name a number of trials or a budget of time")
+        if self.halving and self.sampler == "grid":
+            mistakes.append("a grid is gone through whole: choose another sampler for halving")
+        if self.sampler not in SAMPLERS:
+            sampler_named(self.sampler)
+        brackets(self.halving, 1)
+        if mistakes:
+            raise ConfigError(mistakes)
+
+    @property
+    def at_once(self) -> int:
+        """How many trials are proposed at a time."""
+        if self.together:
+            return self.together
+        learns = self.sampler in ("tpe", "gp", "coarse-to-fine") and not self.halving
+        return (16 if (self.trials or 0) > 100 else 8) if learns else 32

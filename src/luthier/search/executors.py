@@ -1,0 +1,167 @@
+"""Where populations train: in this process, in worker processes, or on a Ray cluster.
+
+A job's result follows from the job alone, so it is the same wherever it was trained.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from luthier.errors import InputError, LuthierError
+from luthier.search.networks import Job, Networks, Trained
+
+Stop = Callable[[], bool]
+ATTEMPTS = 3  # a job whose worker died is given to another one
+
+
+class Executor(Protocol):
+    """Trains jobs. `workers` is how many at once."""
+
+    workers: int
+
+    def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, Trained]]:
+        """Jobs with their results, as they come.
+
+        Training ends at `until` (of `time.monotonic`). Jobs that are interrupted give no result: their
+        checkpoints wait.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let the workers go."""
+        ...
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def train_job(networks: Networks, job: Job, folder: Path | None, until: float, interrupted: Stop) -> Trained:
+    """Train a job here and now; with a folder, from its checkpoint."""
+    began = time.perf_counter()
+    checkpoint = None if folder is None else folder / f"{job.name}.state"
+    trained = networks.train(job, checkpoint, lambda: interrupted() or time.monotonic() > until)
+    if checkpoint is not None and job.pause_at is None and not interrupted():
+        checkpoint.unlink(missing_ok=True)
+    trained.seconds = time.perf_counter() - began
+    return trained
+
+
+class Here:
+    """One job after another in this process."""
+
+    workers = 1
+
+    def __init__(self, networks: Networks, folder: Path | None) -> None:
+        self.networks, self.folder = networks, folder
+
+    def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, Trained]]:
+        """Jobs with their results, in order."""
+        for job in jobs:
+            trained = train_job(self.networks, job, self.folder, until, interrupted)
+            if interrupted():
+                return
+            yield job, trained
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+class Processes:
+    """Jobs in forked processes of one thread each, which see the data where it lies."""
+
+    def __init__(self, networks: Networks, folder: Path | None, workers: int) -> None:
+        if "fork" not in multiprocessing.get_all_start_methods():
+            raise InputError("this system has no fork, which several workers need", remedy="workers=1")
+        self.networks, self.folder, self.workers = networks, folder, workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, Trained]]:
+        """Jobs with their results, as they come. A job whose worker died is given to another one."""
+        for attempt in range(1, ATTEMPTS + 1):
+            done: set[str] = set()
+            try:
+                for job, trained in self._submitted(jobs, until, interrupted):
+                    done.add(job.name)
+                    yield job, trained
+                return
+            except BrokenProcessPool as error:
+                self.close()
+                jobs = [job for job in jobs if job.name not in done]
+                if attempt == ATTEMPTS:
+                    raise LuthierError(
+                        f"a worker process ended before its networks were done, {ATTEMPTS} times",
+                        received=f"population {jobs[0].name}",
+                        remedy="memory is the usual reason: fewer workers, or smaller networks",
+                    ) from error
+
+    def _submitted(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, Trained]]:
+        if self._pool is None:
+            context = multiprocessing.get_context("fork")
+            given = (self.networks, self.folder)
+            self._pool = ProcessPoolExecutor(self.workers, context, initializer=_begin, initargs=given)
+        with warnings.catch_warnings():
+            # Threads of other libraries do not live on in a fork; ours works with one thread and needs none of them.
+            warnings.filterwarnings("ignore", message=".*fork.*")
+            futures: dict[Future[Trained], Job] = {self._pool.submit(_work, job, until): job for job in jobs}
+        waiting = set(futures)
+        while waiting:
+            ended, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            for future in ended:
+                yield futures[future], future.result()
+            if interrupted():
+                for future in waiting:
+                    future.cancel()
+                self._interrupt()
+                return
+
+    def _interrupt(self) -> None:
+        """Stop the workers now: the jobs under way go on from their checkpoints another time."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def close(self) -> None:
+        """Let the workers go."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+_inherited: dict[str, Any] = {}
+
+
+def _begin(networks: Networks, folder: Path | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    torch.set_num_threads(1)
+    _inherited.update(networks=networks, folder=folder)
+
+
+def _work(job: Job, until: float) -> Trained:
+    return train_job(_inherited["networks"], job, _inherited["folder"], until, lambda: False)
+
+
+def executor_for(on: str, networks: Networks, folder: Path | None, workers: int | None) -> Executor:
+    """`local`, `ray` (a cluster that is started here, or the one that is running), or a cluster's address."""
+    if on == "local":
+        count = cores() if workers is None else workers
+        return Here(networks, folder) if count == 1 else Processes(networks, folder, count)
+    if on == "ray" or on.startswith("ray://") or ":" in on:
+        from luthier.search.cluster import Cluster
+
+        return Cluster(networks, folder, None if on == "ray" else on, workers)
+    raise InputError(f"'{on}' is no place to train", expected="local, ray, or the address of a Ray cluster")

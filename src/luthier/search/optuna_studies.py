@@ -1,0 +1,271 @@
+"""Our studies as Optuna's: a copy in a file of its own, or written live to a storage that others share.
+
+`optuna-dashboard` reads both. Parameters go under their own names and values, curves as intermediate
+values, seeds, stages and reasons as attributes; a trial that was cut at a rung is pruned.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sqlite3
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from luthier import storage
+from luthier.errors import InputError, LuthierError
+from luthier.optional import require
+from luthier.search.space import Choice, Space, Values
+from luthier.search.trials import COMPLETE, PRUNED, Trial
+
+_SPACE, _RUNNER = "luthier space", "luthier run"
+_SCHEMA = 12  # of Optuna's tables, which are filled directly: its own calls take milliseconds a trial
+
+
+def distributions(space: Space) -> dict[str, Any]:
+    """Optuna's distribution of every dimension, in the hyper-parameter's own values."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    found: dict[str, Any] = {}
+    for name, dimension in space.dimensions.items():
+        if isinstance(dimension, Choice):
+            found[name] = CategoricalDistribution(dimension.options)
+        else:
+            log = dimension.on.name == "log"
+            if dimension.integer:
+                found[name] = IntDistribution(int(dimension.low), int(dimension.high), log=log)
+            else:
+                found[name] = FloatDistribution(dimension.low, dimension.high, log=log)
+    return found
+
+
+def frozen(trial: Trial, space: Space, known: dict[str, Any], runner: str = "") -> Any:
+    """A trial as Optuna's; one that is not done is running."""
+    import optuna
+
+    values = {name: value for name, value in trial.values.items() if name in known}
+    inside = {
+        name: value for name, value in values.items() if known[name]._contains(known[name].to_internal_repr(value))
+    }
+    outside = {name: value for name, value in values.items() if name not in inside}
+    return optuna.trial.create_trial(
+        state=_state(trial),
+        value=trial.value if trial.known and trial.status in (COMPLETE, PRUNED) else None,
+        params=inside,
+        distributions={name: known[name] for name in inside},
+        user_attrs=_attributes(trial, runner) | outside,
+        intermediate_values={step: loss for step, loss in trial.curve if math.isfinite(loss)},
+    )
+
+
+def _holds(distribution: Any, value: Any) -> bool:
+    """Whether a value lies in the range; a length found by doubling may lie beyond it."""
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except ValueError:
+        return False
+
+
+def _attributes(trial: Trial, runner: str = "") -> dict[str, Any]:
+    found = {"stage": trial.stage, "seed": str(trial.seed), "reason": trial.reason, "score": trial.score}
+    found |= {_RUNNER: runner} if runner else {}
+    return {name: value for name, value in found.items() if value == value and value != ""}
+
+
+def _state(trial: Trial) -> Any:
+    from optuna.trial import TrialState
+
+    if not trial.done:
+        return TrialState.RUNNING
+    if trial.status == PRUNED:
+        return TrialState.PRUNED
+    return TrialState.COMPLETE if trial.known else TrialState.FAIL
+
+
+def mirror(path: Path, name: str, space: Space, trials: Sequence[Trial]) -> None:
+    """Write all trials into an SQLite file of Optuna's at `path`, whole or not at all."""
+    optuna = require("optuna", extra="search", purpose="study.db")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with storage.explained(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".study.") as scratch:
+        made = Path(scratch) / "study.db"
+        store = optuna.storages.RDBStorage(f"sqlite:///{made}")
+        study = optuna.create_study(study_name=name, storage=store, direction="minimize")
+        study.set_user_attr(_SPACE, space.to_json())
+        known, identifier = distributions(space), study._study_id
+        store.remove_session()
+        store.engine.dispose()
+        if _schema(made) == _SCHEMA:
+            _fill(made, identifier, space, known, trials)
+        else:
+            study.add_trials([frozen(trial, space, known) for trial in trials])
+            store.remove_session()
+            store.engine.dispose()
+        os.replace(made, path)
+
+
+def _schema(path: Path) -> int:
+    with sqlite3.connect(path) as connection:
+        (version,) = connection.execute("SELECT schema_version FROM version_info").fetchone()
+    connection.close()
+    return int(version)
+
+
+def _fill(path: Path, study: int, space: Space, known: dict[str, Any], trials: Sequence[Trial]) -> None:
+    """Fill Optuna's tables in one transaction."""
+    from optuna.distributions import distribution_to_json
+
+    texts = {name: distribution_to_json(distribution) for name, distribution in known.items()}
+    now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ")
+    rows: dict[str, list[tuple[Any, ...]]] = {
+        name: [] for name in ("trials", "params", "values", "curves", "attributes")
+    }
+    for number, trial in enumerate(trials):
+        key, state = number + 1, _state(trial).name
+        rows["trials"].append((key, number, study, state, now, now if trial.done else None))
+        if trial.known and trial.status in (COMPLETE, PRUNED):
+            rows["values"].append((key, 0, trial.value, "FINITE"))
+        attributes = _attributes(trial) | {"number": trial.number}
+        for name, value in trial.values.items():
+            if name in known and _holds(known[name], value):
+                rows["params"].append((key, name, known[name].to_internal_repr(value), texts[name]))
+            elif name in known:
+                attributes[name] = value
+        rows["curves"] += [(key, step, loss, "FINITE") for step, loss in trial.curve if math.isfinite(loss)]
+        rows["attributes"] += [(key, name, json.dumps(value)) for name, value in attributes.items()]
+    connection = sqlite3.connect(path)
+    with connection:
+        for table, columns in _TABLES.items():
+            statement, places = _insert(*columns), rows[table]
+            connection.executemany(statement, places)
+    connection.close()
+
+
+_TABLES = {
+    "trials": ("trials", "trial_id, number, study_id, state, datetime_start, datetime_complete"),
+    "values": ("trial_values", "trial_id, objective, value, value_type"),
+    "params": ("trial_params", "trial_id, param_name, param_value, distribution_json"),
+    "curves": ("trial_intermediate_values", "trial_id, step, intermediate_value, intermediate_value_type"),
+    "attributes": ("trial_user_attributes", "trial_id, key, value_json"),
+}
+
+
+def _insert(table: str, columns: str) -> str:
+    return f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(columns.split(',')))})"
+
+
+class SharedStudy:
+    """A study in any of Optuna's storages, by URL: several processes and machines add to it while they run.
+
+    `runner` names who is running here. Raises InputError for a storage that cannot be reached, and for a
+    study of another space.
+    """
+
+    def __init__(self, url: str, name: str, space: Space, runner: str) -> None:
+        optuna = require("optuna", extra="search", purpose="a shared study")
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._space, self._known, self._runner = space, distributions(space), runner
+        try:
+            self._storage = optuna.storages.get_storage(url)
+            self._study = optuna.create_study(
+                study_name=name, storage=self._storage, direction="minimize", load_if_exists=True
+            )
+            self._agree(name)
+        except (InputError, LuthierError):
+            raise
+        except Exception as error:  # every driver has errors of its own
+            raise InputError(
+                f"the storage '{_without_password(url)}' cannot be reached",
+                expected="a URL of Optuna's, such as sqlite:///studies.db or postgresql://user@host/studies",
+                received=str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__,
+                remedy="check address, name and password, and that the driver is installed (psycopg2 for PostgreSQL)",
+            ) from error
+        self._ids: dict[int, int] = {}
+        self._mine: set[int] = set()
+
+    def _agree(self, name: str) -> None:
+        ours = json.loads(json.dumps(self._space.to_json()))
+        theirs = self._study.user_attrs.get(_SPACE)
+        if theirs is None and not self._study.get_trials(deepcopy=False):
+            self._study.set_user_attr(_SPACE, ours)
+        elif theirs != ours:
+            raise InputError(
+                f"the study '{name}' in that storage searches another space",
+                expected=_in_short(ours),
+                received="a study that luthier did not make" if theirs is None else _in_short(theirs),
+                remedy="give this search another name with --study, or use that study's space",
+            )
+
+    def claim(self, settings: Sequence[Values], stage: str) -> list[int]:
+        """Numbers for new trials, nobody else's; they stand in the storage as running."""
+        numbers = []
+        for values in settings:
+            waiting = frozen(Trial(-1, values, 0, stage), self._space, self._known, self._runner)
+            identifier = self._storage.create_new_trial(self._study._study_id, template_trial=waiting)
+            number = int(self._storage.get_trial(identifier).number)
+            self._ids[number] = identifier
+            self._mine.add(number)
+            numbers.append(number)
+        return numbers
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """What came of trials. One that an earlier sitting told already stays as it is."""
+        for trial in trials:
+            self._mine.add(trial.number)
+            identifier = self._ids.get(trial.number)
+            if identifier is None:
+                identifier = self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, trial.number)
+            if self._storage.get_trial(identifier).state.is_finished():
+                continue
+            for name, value in _attributes(trial, self._runner).items():
+                self._storage.set_trial_user_attr(identifier, name, value)
+            for step, loss in trial.curve:
+                if math.isfinite(loss):
+                    self._storage.set_trial_intermediate_value(identifier, step, loss)
+            values = [trial.value] if trial.known and trial.status in (COMPLETE, PRUNED) else None
+            self._storage.set_trial_state_values(identifier, _state(trial), values)
+
+    def others(self) -> list[Trial]:
+        """Finished trials of other processes."""
+        from optuna.trial import TrialState
+
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        return [
+            self._read(trial)
+            for trial in self._study.get_trials(deepcopy=False, states=states)
+            if trial.number not in self._mine and trial.user_attrs.get("stage") not in ("length", "refit", "final")
+        ]
+
+    def _read(self, trial: Any) -> Trial:
+        outside = {name: trial.user_attrs[name] for name in self._known if name in trial.user_attrs}
+        values = {**self._space.fixed, **trial.params, **outside}
+        return Trial(
+            number=trial.number,
+            values=values,
+            seed=int(trial.user_attrs.get("seed", 0)),
+            stage=str(trial.user_attrs.get("stage", "")),
+            status=PRUNED if trial.state.name == "PRUNED" else COMPLETE,
+            value=trial.value if trial.value is not None else math.inf,
+        )
+
+    def count(self) -> int:
+        """Trials of the search, of all processes."""
+        trials = self._study.get_trials(deepcopy=False)
+        return sum(trial.user_attrs.get("stage") not in ("length", "refit", "final") for trial in trials)
+
+
+def _without_password(url: str) -> str:
+    head, _, tail = url.rpartition("@")
+    if not head or "://" not in head:
+        return url
+    scheme, _, user = head.partition("://")
+    return f"{scheme}://{user.partition(':')[0]}@{tail}"
+
+
+def _in_short(space: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {d['options'] if 'options' in d else (d['low'], d['high'])}" for name, d in space["dimensions"].items()
+    )

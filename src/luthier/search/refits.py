@@ -1,0 +1,143 @@
+"""After a search: how long to train, which of the best few it is, and what that one really gives.
+
+The lowest loss of a search is its luckiest draw. So the best few are trained anew with the same seeds,
+the best by its mean is chosen, and its figures are those of fresh seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from luthier.records import Finding
+from luthier.search.outcome import Outcome
+from luthier.search.sensitivity import contradictions
+from luthier.search.space import Values
+from luthier.search.stages import Bracket
+from luthier.search.statistics import at_edges, convergence, paired, same_within_noise, still_improving
+from luthier.search.training import Training
+from luthier.search.trials import Trial, best_first
+from luthier.seeds import derive
+
+CANDIDATES, CHOOSING_SEEDS, LENGTH_SEEDS = 5, 3, 5
+MOST_DOUBLINGS = 4
+
+
+def refit(
+    outcome: Outcome, training: Training, tell: Callable[..., None], *, late: Callable[[], bool], until: float
+) -> None:
+    """Tune the length where that was asked for, choose among the best few, and measure the best on fresh seeds."""
+    again = _Again(training, until)
+    if "epochs" in outcome.space.dimensions:
+        _tune_length(outcome, again, tell, late)
+    if outcome.effort.confirm:
+        _confirm(outcome, again)
+
+
+@dataclass(frozen=True)
+class _Again:
+    """Trains settings anew."""
+
+    training: Training
+    until: float
+
+    def __call__(self, stage: str, settings: Sequence[Values], seeds: int, *, keep: bool = False) -> list[list[Trial]]:
+        """The trials of each setting, with the same seeds for all; `keep` keeps the weights of the last."""
+        training, first = self.training, len(self.training.trials)
+        wanted = [(values, k) for values in settings for k in range(seeds)]
+        numbers = training.numbers(f"{stage}/{first}", [values for values, _ in wanted], stage)
+        trials = [
+            Trial(number, values, derive(training.effort.seed, stage, k), stage)
+            for number, (values, k) in zip(numbers, wanted, strict=True)
+        ]
+        key = f"{stage}/{first}/trained"
+        ended = training.train(key, trials, Bracket(len(trials)), until=self.until, keep=keep)
+        return [ended[place : place + seeds] for place in range(0, len(ended), seeds)]
+
+
+def _tune_length(outcome: Outcome, again: _Again, tell: Callable[..., None], late: Callable[[], bool]) -> None:
+    """Double the training while the best setting is still improving at its end and gains clearly."""
+    best, most = outcome.best, outcome.space.dimensions["epochs"]
+    assert best is not None
+    values = dict(best.values)
+    (before,) = again("length", [values], LENGTH_SEEDS)
+    for _ in range(MOST_DOUBLINGS):
+        now = int(values["epochs"])
+        longer = min(2 * now, int(most.at(1.0)))
+        if longer <= now or not any(map(still_improving, before)) or late():
+            break
+        (after,) = again("length", [{**values, "epochs": longer}], LENGTH_SEEDS)
+        gain = paired([t.value for t in before], [t.value for t in after])
+        helped = gain.clear and gain.mean > 0
+        sentence = f"{longer} epochs in place of {now}: validation loss {-gain.mean:+.4g}, "
+        sentence += "kept" if helped else "inside the noise, so the shorter training stays"
+        outcome.notes.append(sentence)
+        tell("note", sentence=sentence)
+        if not helped:
+            break
+        values, before = {**values, "epochs": longer}, after
+    outcome.best = replace(best, values=values)
+
+
+def _confirm(outcome: Outcome, again: _Again) -> None:
+    best = outcome.best
+    assert best is not None
+    length = {name: best.values[name] for name in ("epochs",) if name in best.values}
+    candidates = [replace(t, values={**t.values, **length}) for t in best_first(outcome.searched)[:CANDIDATES]]
+    if len(candidates) > 1:
+        fits = again("refit", [candidate.values for candidate in candidates], CHOOSING_SEEDS)
+        for candidate, trials in zip(candidates, fits, strict=True):
+            outcome.refits[candidate.number] = [trial.value for trial in trials]
+        means = {number: float(np.mean(values)) for number, values in outcome.refits.items()}
+        chosen = min(means, key=lambda number: (means[number], number))
+        outcome.best = best = next(candidate for candidate in candidates if candidate.number == chosen)
+    default = {**outcome.space.default(), **length}
+    settings = [default, best.values] if default != best.values else [best.values]
+    measured = again("final", settings, outcome.effort.confirm, keep=True)
+    outcome.final, outcome.states = measured[-1], again.training.states
+    if len(measured) > 1:
+        outcome.final_default = measured[0]
+        outcome.gain = paired(*([trial.value for trial in trials] for trials in measured))
+
+
+def findings(outcome: Outcome, best: Trial) -> list[Finding]:
+    """What is to be said about a search and its best setting."""
+    found = at_edges(outcome.space, best)
+    improving = [trial for trial in outcome.final or [best] if still_improving(trial)]
+    if improving and len(improving) * 2 > len(outcome.final or [best]):
+        found.append(
+            Finding(
+                code="still-improving",
+                severity="warning",
+                sentence="the best setting is still improving at the end of its training",
+                evidence={"best step": improving[0].best_step, "steps": improving[0].steps},
+                remedy="train longer: more epochs, or `epochs` as a dimension, which is tuned last",
+            )
+        )
+    noise = [float(np.std(values, ddof=1)) for values in outcome.refits.values() if np.isfinite(values).all()]
+    found += [f for f in (convergence(outcome.searched, float(np.median(noise)) if noise else 0.0),) if f]
+    if outcome.refits and best.number in outcome.refits:
+        found += [f for f in (same_within_noise(outcome.refits, best.number),) if f]
+    if outcome.final and not outcome.final_default:
+        found.append(
+            Finding(
+                code="default-is-best",
+                severity="note",
+                sentence="no setting that was tried is better than the default",
+                remedy="search a wider space, or with more trials",
+            )
+        )
+    if outcome.gain is not None and not outcome.gain.clear:
+        found.append(
+            Finding(
+                code="gain-is-noise",
+                severity="warning",
+                sentence=f"the gain over the default setting, {outcome.gain}, is inside the noise",
+                evidence=outcome.gain.to_json(),
+                remedy="keep the default, or search a wider space",
+            )
+        )
+    found += contradictions(outcome.tables)
+    return found

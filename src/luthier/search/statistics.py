@@ -1,0 +1,120 @@
+"""What a search may claim: paired differences with intervals, and findings about the search itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from luthier.records import Finding
+from luthier.search.space import Choice, Space
+from luthier.search.trials import COMPLETE, Trial
+
+EDGE = 0.03  # of a range, counted as its edge
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The mean of paired differences with its 95 % interval (Student's t); `clear` when that leaves out 0."""
+
+    mean: float
+    low: float
+    high: float
+    pairs: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4g} [{self.low:+.4g}, {self.high:+.4g}]"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "clear": self.clear}
+
+
+def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
+    """The differences first minus second, seed by seed.
+
+    >>> paired([0.5, 0.6, 0.4], [0.4, 0.5, 0.3]).clear
+    True
+    """
+    from scipy.special import stdtrit
+
+    differences = np.array([a - b for a, b in zip(first, second, strict=True) if math.isfinite(a) and math.isfinite(b)])
+    n = len(differences)
+    if n < 2:
+        return Paired(float(differences.mean()) if n else math.nan, -math.inf, math.inf, n)
+    mean, error = float(differences.mean()), float(differences.std(ddof=1)) / math.sqrt(n)
+    half = float(stdtrit(n - 1, 0.975)) * error
+    return Paired(mean, mean - half, mean + half, n)
+
+
+def at_edges(space: Space, best: Trial) -> list[Finding]:
+    """Dimensions in which the best setting lies at an end of its range, and how to go on."""
+    found = []
+    for name, dimension in space.dimensions.items():
+        if isinstance(dimension, Choice) or name not in best.values:
+            continue
+        share, value = dimension.share(best.values[name]), best.values[name]
+        if EDGE <= share <= 1 - EDGE and not (dimension.integer and value in (dimension.low, dimension.high)):
+            continue
+        side, bound = ("lower", dimension.low) if share < 0.5 else ("upper", dimension.high)
+        if bound in dimension.limits:
+            continue  # there is nothing beyond
+        found.append(
+            Finding(
+                code="best-at-edge",
+                severity="warning",
+                sentence=f"the best {name}, {value:.4g}, lies at the {side} edge of its range, {bound:g}",
+                evidence={"name": name, "value": value, "share": share, "bound": bound},
+                remedy=f"widen the range of {name} {'below' if share < 0.5 else 'above'} {bound:g} and search again",
+                source="S0-04",
+            )
+        )
+    return found
+
+
+def still_improving(trial: Trial) -> bool:
+    """Whether the weights that were kept are those of the last tenth of training."""
+    return bool(trial.curve) and trial.best_step >= 0.9 * trial.steps
+
+
+def convergence(trials: Sequence[Trial], noise: float) -> Finding | None:
+    """Whether the second half of the trials found anything beyond the noise of a seed."""
+    values = [trial.value for trial in trials if trial.status == COMPLETE and math.isfinite(trial.value)]
+    if len(values) < 10 or noise <= 0:
+        return None
+    half = len(values) // 2
+    before, after = min(values[:half]), min(values)
+    converged = before - after <= 2 * noise
+    return Finding(
+        code="converged" if converged else "not-converged",
+        severity="note",
+        sentence=f"the search has {'' if converged else 'not '}converged: its second half improved the best by "
+        f"{before - after:.3g}, {'within' if converged else 'beyond'} twice the noise of a seed ({noise:.2g})",
+        evidence={"before": before, "after": after, "noise": noise},
+        remedy="" if converged else "more trials may find better settings",
+    )
+
+
+def same_within_noise(values: Mapping[int, Sequence[float]], best: int) -> Finding | None:
+    """Whether the best candidate cannot be told from any other by refits with the same seeds."""
+    others = [number for number in values if number != best]
+    gains = {number: paired(values[number], values[best]) for number in others}
+    unclear = [number for number, gain in gains.items() if not gain.clear]
+    if not others or len(unclear) < len(others):
+        return None
+    return Finding(
+        code="top-is-noise",
+        severity="note",
+        sentence=f"the top {len(values)} settings are the same within noise: refitted with "
+        f"{len(values[best])} seeds, none differs clearly from the best",
+        evidence={str(number): gain.to_json() for number, gain in gains.items()},
+        remedy="choose among them by cost or simplicity; more seeds would be needed to tell them apart",
+    )

@@ -1,0 +1,208 @@
+"""The search: ask a sampler, train what it proposes together, tell what came of it, stage by stage."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from luthier.errors import LuthierError
+from luthier.search.effort import Effort
+from luthier.search.executors import Executor
+from luthier.search.journal import Journal
+from luthier.search.networks import Networks
+from luthier.search.outcome import Outcome
+from luthier.search.refits import findings, refit
+from luthier.search.samplers import Request, Unseen, sampler_named
+from luthier.search.sensitivity import Share, sensitivity
+from luthier.search.space import Space, Values
+from luthier.search.stages import RATE, Bracket, Stage, brackets, make_stages, shared_out, title
+from luthier.search.training import StoppedError, Store, Training, nobody
+from luthier.search.trials import Trial, best_of
+from luthier.seeds import derive
+
+MOST_TRIALS = 10_000
+FIRST_ROUND = 16  # trials whose time tells what a budget can pay for
+FOR_REFITS = 0.2  # of the time
+
+
+class Search:
+    """One search, from the default setting to the refitted best. Everything goes through the journal."""
+
+    def __init__(
+        self,
+        networks: Networks,
+        space: Space,
+        effort: Effort,
+        executor: Executor,
+        journal: Journal,
+        *,
+        store: Store | None = None,
+        tell: Callable[..., None] = nobody,
+        interrupted: Callable[[], bool] = lambda: False,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.space, self.effort, self.journal, self.store = space, effort, journal, store
+        self.tell, self.interrupted, self._now = tell, interrupted, now
+        self.training = Training(networks, effort, executor, journal, store, tell, interrupted)
+        self.outcome = Outcome(space, effort, self.training.trials)
+        self._unseen = Unseen(sampler_named(effort.sampler))
+        self._began = now()
+        self._bracket = 0
+
+    def run(self) -> Outcome:
+        """Search, tune the length, refit, and say what was found; where it is interrupted, what there is."""
+        outcome = self.outcome
+        try:
+            self._search()
+            outcome.best = best_of(outcome.searched)
+            if outcome.best is None:
+                raise LuthierError(
+                    f"none of {len(outcome.trials)} trials gave a finite loss",
+                    received=outcome.trials[0].reason if outcome.trials else "no trial",
+                    remedy="lower the learning rates in the space; look for values that are not finite in the data",
+                )
+            refit(outcome, self.training, self.tell, late=self._late, until=self.until(final=True))
+            outcome.complete = True
+        except StoppedError:
+            outcome.best = best_of(outcome.searched)
+        if outcome.best is not None:
+            outcome.findings += findings(outcome, outcome.best)
+        for finding in outcome.findings:
+            self.tell("finding", finding=finding)
+        return outcome
+
+    def _search(self) -> None:
+        """All stages, as far as trials and time reach."""
+        stages, notes = make_stages(self.space, tiers=self.effort.tiers, trials=self.effort.trials)
+        for sentence in notes:
+            self._note(sentence)
+        for place, stage in enumerate(stages):
+            if self._over():
+                break
+            self._stage(stage, stages[place:])
+            if self.effort.tiers and len(stages) > 1:
+                self._sensitivity(stage)
+
+    def _note(self, sentence: str) -> None:
+        self.outcome.notes.append(sentence)
+        self.tell("note", sentence=sentence)
+
+    def _over(self) -> bool:
+        """Whether no further trial is wanted."""
+        used = self.store.count() if self.store is not None else len(self.outcome.searched)
+        enough = self.effort.trials is not None and used >= self.effort.trials
+        return enough or self._late() or self.interrupted()
+
+    def _late(self) -> bool:
+        return self._now() >= self.until(final=False)
+
+    def until(self, *, final: bool) -> float:
+        """When training must end; the search itself leaves some time for refitting."""
+        if self.effort.seconds is None:
+            return math.inf
+        share = 1.0 if final or not self.effort.confirm else 1 - FOR_REFITS
+        return self._began - self.training.recalled + self.effort.seconds * share
+
+    def _stage(self, stage: Stage, rest: Sequence[Stage]) -> None:
+        """Search the dimensions of a stage, the others held at the best so far."""
+        incumbent = best_of(self.outcome.searched)
+        held = self.space.default() if incumbent is None else incumbent.values
+        names = [name for name in stage.dimensions if self.space.open(name, held, stage.dimensions)]
+        if not names or (incumbent is not None and names == [RATE]):
+            return  # what the tier would search does not count beside the best setting
+        space = self.space.holding(names, held)
+        self.tell("stage", title=title(replace(stage, dimensions=tuple(names))))
+        mine = [] if incumbent is None else [incumbent]
+        asked, done, planned = 0, 0, self._planned(stage, rest)
+        while done < planned and not self._over():
+            bracket = self._next_bracket(planned - done)
+            request = Request(space, bracket.trials, asked, planned, self._told(mine), self._seed(stage))
+            key = f"{stage.name}/{asked}"
+            found = self.journal.recall(key) or self.journal.add("asked", key, self._ask(request, stage))
+            trials = [Trial.from_json(trial) for trial in found["trials"]]
+            self._unseen.seen |= {self.space.key(trial.values) for trial in trials}
+            if found["box"]:
+                self.outcome.boxes.append({"stage": stage.name, "box": found["box"]})
+            for sentence in found["notes"]:
+                self._note(sentence)
+            if not trials:
+                self._note(f"every setting of {', '.join(space.dimensions)} has been tried")
+                break
+            mine += self.training.train(key, trials, bracket, until=self.until(final=False))
+            asked, done = asked + found["used"], done + len(trials)
+            if done <= FIRST_ROUND and self.effort.trials is None:
+                planned = self._planned(stage, rest, done)
+
+    def _planned(self, stage: Stage, rest: Sequence[Stage], own: int = 0) -> int:
+        """How many trials a stage gets; with a budget of time alone, what the trials so far took decides."""
+        if self.effort.trials is not None:
+            left = self.effort.trials - len(self.outcome.searched)
+            return shared_out(left, rest)[0]
+        searched = len(self.outcome.searched)
+        if not searched:
+            return FIRST_ROUND
+
+        def affordable() -> int:
+            each = self.training.seconds / searched
+            left = max(0.0, self.until(final=False) - self._now())
+            return own + min(MOST_TRIALS, int(left / max(each, 1e-6) * stage.weight / sum(s.weight for s in rest)))
+
+        return int(self.journal.once("planned", f"{stage.name} after {searched}", affordable))
+
+    def _seed(self, stage: Stage) -> int:
+        return derive(self.effort.seed, "stage", stage.name)
+
+    def _told(self, mine: Sequence[Trial]) -> list[Trial]:
+        """What the sampler hears of: this stage's trials, and other processes' where they share the study."""
+        others = [] if self.store is None else self.store.others()
+        return [*(trial for trial in mine if trial.done), *others]
+
+    def _next_bracket(self, left: int) -> Bracket:
+        """The next bracket in turn, cut down to the trials that are left."""
+        together = self.effort.at_once
+        if self.effort.trials is None and not self.outcome.searched:
+            together = min(together, FIRST_ROUND)
+        turn = brackets(self.effort.halving, together)
+        bracket = turn[self._bracket % len(turn)]
+        self._bracket += 1
+        return replace(bracket, trials=min(bracket.trials, left))
+
+    def _ask(self, request: Request, stage: Stage) -> dict[str, Any]:
+        """New trials from the sampler; the very first trial of a search is the default setting."""
+        settings: list[Values] = []
+        first = not self.outcome.searched
+        if first:
+            settings.append(self.space.default())
+            self._unseen.seen.add(self.space.key(settings[0]))
+        proposal, used = None, 0
+        if request.space.dimensions and request.count > len(settings):
+            proposal, used = self._unseen.ask(replace(request, count=request.count - len(settings)), self.space)
+            settings += proposal.settings
+        numbers = self.training.numbers(f"{stage.name}/{request.asked} numbers", settings, stage.name)
+        trials = [
+            Trial(number, values, derive(self.effort.seed, "trial", number), stage.name)
+            for number, values in zip(numbers, settings, strict=True)
+        ]
+        return {
+            "trials": [trial.to_json() for trial in trials],
+            "used": max(used, 1),
+            "notes": list(proposal.notes) if proposal else [],
+            "box": proposal.box if proposal else {},
+        }
+
+    def _sensitivity(self, stage: Stage) -> None:
+        """What each dimension of a stage explains of its trials."""
+        trials = [trial for trial in self.outcome.trials if trial.stage == stage.name]
+        if not trials:
+            return
+        space = self.space.holding(stage.dimensions, trials[-1].values)
+
+        def table() -> list[dict[str, Any]]:
+            return [vars(share) for share in sensitivity(trials, space, seed=self.effort.seed)]
+
+        found = self.journal.once("sensitivity", stage.name, table)
+        self.outcome.tables[stage.name] = [Share(**share) for share in found]
+        self.tell("sensitivity", stage=stage.name, table=self.outcome.tables[stage.name])

@@ -1,0 +1,190 @@
+"""Trials in populations, from rung to rung: every result goes through the journal and to the store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from luthier.search.effort import Effort
+from luthier.search.executors import Executor
+from luthier.search.journal import Journal
+from luthier.search.networks import Job, Networks
+from luthier.search.space import Values
+from luthier.search.stages import Bracket
+from luthier.search.trials import PRUNED, Trial
+
+
+class Store(Protocol):
+    """A study that others read and add to while it runs."""
+
+    def claim(self, settings: Sequence[Values], stage: str) -> list[int]:
+        """Numbers for new trials, nobody else's."""
+        ...
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """What came of them."""
+        ...
+
+    def others(self) -> list[Trial]:
+        """Finished trials of other processes."""
+        ...
+
+    def count(self) -> int:
+        """Trials of all processes."""
+        ...
+
+
+class StoppedError(Exception):
+    """Somebody interrupted the search; what is on record stays."""
+
+
+def nobody(name: str, /, **facts: Any) -> None:
+    """Nobody is told."""
+
+
+@dataclass
+class Training:
+    """Trains trials and keeps all that were ever asked, in the order of asking."""
+
+    networks: Networks
+    effort: Effort
+    executor: Executor
+    journal: Journal
+    store: Store | None = None
+    tell: Callable[..., None] = nobody
+    interrupted: Callable[[], bool] = lambda: False
+    trials: list[Trial] = field(default_factory=list)
+    states: list[dict[str, np.ndarray]] = field(default_factory=list)  # weights of what was kept last
+    seconds: float = 0.0  # that training took, by the clock
+    recalled: float = 0.0  # of these, in earlier sittings
+    layouts: dict[str, str | None] = field(default_factory=dict)
+
+    def train(
+        self, key: str, trials: list[Trial], bracket: Bracket, *, until: float, keep: bool = False
+    ) -> list[Trial]:
+        """Train trials in populations, cutting losers at the rungs; returns them as they ended.
+
+        With `keep` the weights of the last trial's population are kept in `states`. Raises StoppedError where
+        somebody interrupts.
+        """
+        jobs = self._jobs(key, trials, keep=keep)
+        current = {trial.number: trial for trial in trials}
+        places = {trial.number: len(self.trials) + k for k, trial in enumerate(trials)}
+        self.trials += trials
+        phases: list[tuple[float, float] | None] = [*bracket.rungs, None]
+        for phase, rung in enumerate(phases):
+            alive = [number for number, trial in current.items() if not trial.done]
+            if not alive:
+                break
+            wanted = [
+                replace(
+                    job,
+                    survivors=tuple(t.number for t in job.trials if t.number in set(alive)) if bracket.rungs else (),
+                    pause_at=None if rung is None else rung[0],
+                )
+                for job in jobs
+                if any(trial.number in set(alive) for trial in job.trials)
+            ]
+            for job, trained in self._run(f"{key}/{phase}", wanted, until):
+                current |= {trial.number: trial for trial in trained}
+                for trial in trained:
+                    self.trials[places[trial.number]] = trial
+                self.tell("trained", trials=[t for t in trained if t.done], job=job.name, total=len(self.trials))
+            if rung is not None:
+                for number, trial in self._cut(f"{key}/{phase}", current, alive, rung).items():
+                    current[number] = self.trials[places[number]] = trial
+        ended = [current[trial.number] for trial in trials]
+        if self.store is not None:
+            self.store.tell(ended)
+        self.tell("round", trials=self.trials)
+        return ended
+
+    def numbers(self, key: str, settings: Sequence[Values], stage: str) -> list[int]:
+        """Numbers for new trials: the next ones, or in a shared study what it gives."""
+        store, first = self.store, len(self.trials)
+        if store is None:
+            return list(range(first, first + len(settings)))
+        found = self.journal.once("claimed", key, lambda: store.claim(settings, stage))
+        return [int(number) for number in found]
+
+    def _jobs(self, key: str, trials: Sequence[Trial], *, keep: bool) -> list[Job]:
+        """Populations of at most `chunk` trials each: one architecture, rule, batch size and length."""
+        groups: dict[tuple[str, int], list[Trial]] = {}
+        met: dict[tuple[str, int], int] = {}
+        for trial in trials:
+            text = self.networks.group(trial.values, self.effort.epochs)
+            met[text, trial.seed] = met.get((text, trial.seed), -1) + 1
+            groups.setdefault((text, met[text, trial.seed]), []).append(trial)  # a seed stands once in a population
+        jobs: list[Job] = []
+        for (text, _), group in groups.items():
+            size = len(group) if keep else math.ceil(len(group) / math.ceil(len(group) / self.effort.chunk))
+            for first in range(0, len(group), size):
+                chunk = tuple(group[first : first + size])
+                name = f"{key.replace('/', '-').replace(' ', '-')}-{len(jobs)}"
+                kept = keep and chunk[-1] is trials[-1]
+                jobs.append(Job(name, chunk, self.effort.epochs, layout=self._layout(text, chunk), keep=kept))
+        return jobs
+
+    def _layout(self, group: str, trials: Sequence[Trial]) -> str | None:
+        """The layout of a kind of population, found out once and recorded."""
+        if len(trials) == 1 and group not in self.layouts:
+            return None
+        if group not in self.layouts:
+
+            def chosen() -> dict[str, Any]:
+                layout, findings = self.networks.layout(trials)
+                return {"layout": layout, "sentences": [finding.sentence for finding in findings]}
+
+            self.layouts[group] = self.journal.once("layout", group, chosen)["layout"]
+        return self.layouts[group]
+
+    def _run(self, key: str, jobs: Sequence[Job], until: float) -> Iterator[tuple[Job, list[Trial]]]:
+        """Jobs with what came of them: recalled, or trained and put on record."""
+        open_jobs = []
+        for job in jobs:
+            known = None if job.keep else self.journal.recall(f"{key}/{job.name}")
+            if known is None:
+                open_jobs.append(job)
+            else:
+                self.seconds += known["seconds"] / self.executor.workers
+                self.recalled += known["seconds"] / self.executor.workers
+                yield job, [Trial.from_json(trial) for trial in known["trials"]]
+        # The longest first: the last to end is then a short one.
+        open_jobs.sort(key=lambda job: -len(job.survivors or job.trials))
+        for job, trained in self.executor.run(open_jobs, until, self.interrupted):
+            content = {
+                "trials": [trial.to_json() for trial in trained.trials],
+                "layout": trained.layout,
+                "seconds": round(trained.seconds, 4),
+            }
+            if job.keep:
+                self.states = trained.states
+                self.journal.add("kept", f"{key}/{job.name}", content)
+            else:
+                self.journal.add("trained", f"{key}/{job.name}", content)
+            self.seconds += trained.seconds / self.executor.workers
+            yield job, trained.trials
+        if self.interrupted():
+            raise StoppedError
+
+    def _cut(
+        self, key: str, current: dict[int, Trial], alive: Sequence[int], rung: tuple[float, float]
+    ) -> dict[int, Trial]:
+        """At a rung the trials with the worse validation losses so far end, each with its reason."""
+        standing = [current[number] for number in alive if not current[number].done]
+        standing.sort(key=lambda trial: (trial.value, trial.number))
+        kept = max(1, math.ceil(len(alive) * rung[1]))
+        losers = {
+            trial.number: f"rank {place} of {len(standing)} after {rung[0]:.0%} of the training, validation loss "
+            f"{trial.value:.4g}; the best {kept} went on"
+            for place, trial in enumerate(standing, start=1)
+            if place > kept
+        }
+        found: dict[str, str] = self.journal.once("cut", key, lambda: {str(n): reason for n, reason in losers.items()})
+        return {
+            int(number): replace(current[int(number)], status=PRUNED, reason=reason) for number, reason in found.items()
+        }

@@ -1,0 +1,68 @@
+"""A trial: one setting, trained once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from luthier.search.space import Values
+
+COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
+
+
+@dataclass
+class Trial:
+    """What was asked (`number`, `values`, `seed`, `stage`) and what came of it.
+
+    `value` is the lowest validation loss, infinite where training diverged or was cut before it was
+    measured. `curve` holds (step, validation loss). A pruned trial says in `reason` why it was cut.
+    """
+
+    number: int
+    values: Values
+    seed: int
+    stage: str
+    status: str = ""
+    value: float = math.inf
+    score: float = math.nan
+    train_loss: float = math.nan
+    best_step: int = 0
+    steps: int = 0
+    reason: str = ""
+    curve: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        """Whether it has been trained."""
+        return bool(self.status)
+
+    @property
+    def known(self) -> bool:
+        """Whether it has a finite value."""
+        return math.isfinite(self.value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Trial:
+        """The trial that `to_json` gave; JSON has no infinity and writes null."""
+        numbers = {"value": math.inf, "score": math.nan, "train_loss": math.nan}
+        filled = {name: missing if value[name] is None else value[name] for name, missing in numbers.items()}
+        curve = [(int(step), math.inf if loss is None else float(loss)) for step, loss in value["curve"]]
+        return cls(**{**value, **filled, "curve": curve})
+
+
+def best_of(trials: Iterable[Trial], *, finished: bool = True) -> Trial | None:
+    """The trial with the lowest value; pruned ones do not count unless nothing else is known."""
+    known = [trial for trial in trials if trial.known]
+    whole = [trial for trial in known if trial.status == COMPLETE] if finished else known
+    return min(whole or known, key=lambda trial: (trial.value, trial.number), default=None)
+
+
+def best_first(trials: Sequence[Trial]) -> list[Trial]:
+    """Known trials, whole ones before pruned ones, best first."""
+    return sorted((trial for trial in trials if trial.known), key=lambda t: (t.status != COMPLETE, t.value, t.number))

@@ -1,0 +1,189 @@
+"""One contract for every sampler, and what is particular to each."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from luthier.errors import ConfigError
+from luthier.search import SAMPLERS, Choice, Number, Space, Trial
+from luthier.search.samplers import CoarseToFine, Request, Sampler, Unseen, sampler_named
+from luthier.seeds import derive
+
+SPACE = Space(
+    {
+        "rate": Number(1e-4, 1.0, scale="log"),
+        "beta": Number(0.5, 0.999, scale="window"),
+        "units": Number(1, 40, integer=True),
+        "rule": Choice(("sgd", "adam")),
+        "period": Number(0.1, 0.5, when={"rule": ("sgd",)}),
+    },
+    {"fixed": 3},
+)
+Objective = Callable[[dict[str, Any]], float]
+
+
+def distance(values: dict[str, Any]) -> float:
+    """Lowest at rate 0.02 and beta 0.9."""
+    return (math.log10(values["rate"]) + 1.7) ** 2 + (math.log10(1 - values["beta"]) + 1) ** 2
+
+
+def search(
+    sampler: Sampler, space: Space, objective: Objective, total: int, *, at_once: int = 8, seed: int = 0
+) -> list[Trial]:
+    """What a sampler finds when each proposal is told before the next is asked for."""
+    told: list[Trial] = []
+    asked = 0
+    while len(told) < total:
+        proposal = sampler.ask(Request(space, min(at_once, total - len(told)), asked, total, told, seed))
+        if not proposal.settings:
+            break
+        asked += len(proposal.settings)
+        for values in proposal.settings:
+            told = [*told, Trial(len(told), values, 0, "all", "complete", objective(values))]
+    return told
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_settings_lie_in_the_space(name: str) -> None:
+    for trial in search(sampler_named(name), SPACE, distance, 40):
+        values = trial.values
+        assert 1e-4 <= values["rate"] <= 1.0
+        assert 0.5 <= values["beta"] <= 0.999
+        assert isinstance(values["units"], int)
+        assert 1 <= values["units"] <= 40
+        assert values["fixed"] == 3
+        assert ("period" in values) == (values["rule"] == "sgd")
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_proposal_follows_from_the_request_alone(name: str) -> None:
+    """A sampler that has been asked before proposes what a new one does, so a killed search repeats itself."""
+    old = sampler_named(name)
+    told = search(old, SPACE, distance, 24)
+    request = Request(SPACE, 8, 24, 48, told, 0)
+    assert old.ask(request).settings == sampler_named(name).ask(request).settings
+    assert sampler_named(name).ask(request).settings == sampler_named(name).ask(request).settings
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in ("grid", "gp")])
+def test_another_seed_gives_other_settings(name: str) -> None:
+    one, two = (search(sampler_named(name), SPACE, distance, 8, seed=seed) for seed in (0, 1))
+    assert [t.values for t in one] != [t.values for t in two]
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in ("grid", "gp")])
+def test_no_setting_comes_twice_and_a_small_space_ends(name: str) -> None:
+    space = Space({"rule": Choice(("sgd", "adam")), "units": Number(1, 5, integer=True)})
+    unseen, found = Unseen(sampler_named(name)), []
+    told: list[Trial] = []
+    asked = 0
+    for _ in range(12):
+        proposal, used = unseen.ask(Request(space, 3, asked, 36, told, 0), space)
+        asked += used
+        found += proposal.settings
+        told += [Trial(len(told), v, 0, "", "complete", float(v["units"])) for v in proposal.settings]
+    assert len(found) == len({space.key(values) for values in found}) == 10
+
+
+def test_random_search_tries_25_values_where_a_grid_tries_5() -> None:
+    """S0-03: and where one axis alone matters, random search's best is better in most seeds."""
+    space = Space({"x": Number(0.0, 1.0), "y": Number(0.0, 1.0)})
+    grid = search(sampler_named("grid"), space, lambda v: v["x"], 25)
+    drawn = search(sampler_named("random"), space, lambda v: v["x"], 25)
+    assert [len({t.values[axis] for t in grid}) for axis in "xy"] == [5, 5]
+    assert [len({t.values[axis] for t in drawn}) for axis in "xy"] == [25, 25]
+    wins = 0
+    for seed in range(40):
+        top = np.random.default_rng(seed).random()
+        objective = lambda v, top=top: abs(v["x"] - top)  # noqa: E731
+        best = [
+            min(t.value for t in search(sampler_named(n), space, objective, 25, seed=seed)) for n in ("random", "grid")
+        ]
+        wins += best[0] < best[1]
+    assert wins >= 28
+
+
+def test_coarse_to_fine_nests_its_boxes() -> None:
+    """S0-04: each box lies in the one before unless an edge was widened; the best never gets worse; it is nearer."""
+    space = Space({"rate": SPACE.dimensions["rate"], "beta": SPACE.dimensions["beta"]})
+    sampler = CoarseToFine(generations=4)
+    told = search(sampler, space, distance, 64, at_once=16)
+    boxes = [sampler.box(Request(space, 1, 16 * g, 64, told, 0), g, 16)[0] for g in range(4)]
+    for before, after in itertools.pairwise(boxes):
+        for name in box_names(before):
+            assert after[name][1] - after[name][0] <= 0.85 * (before[name][1] - before[name][0])
+            assert after[name][0] >= before[name][0] - 0.26 * (before[name][1] - before[name][0])
+    inside = [
+        name for name in boxes[0] if boxes[1][name][0] >= boxes[0][name][0] and boxes[1][name][1] <= boxes[0][name][1]
+    ]
+    assert inside == list(boxes[0])
+    best = [min(t.value for t in told[: 16 * (g + 1)]) for g in range(4)]
+    assert best == sorted(best, reverse=True)
+    gains = [
+        min(t.value for t in search(CoarseToFine(), space, distance, 64, at_once=16, seed=seed))
+        < min(t.value for t in search(sampler_named("random"), space, distance, 64, seed=seed))
+        for seed in range(20)
+    ]
+    assert sum(gains) >= 15
+
+
+def box_names(box: dict[str, tuple[float, float]]) -> Sequence[str]:
+    return list(box)
+
+
+def test_a_box_is_widened_over_its_edge_and_says_so() -> None:
+    space = Space({"x": Number(0.0, 1.0)})
+    told = [
+        Trial(k, {"x": x}, 0, "", "complete", value)
+        for k, (x, value) in enumerate([(0.5, 1.0), (0.52, 1.1), (0.54, 1.2), (0.9, 9.0)])
+    ]
+    request = Request(space, 4, 4, 16, told, 0)
+    first, _ = CoarseToFine().box(request, 1, 4)
+    edge = first["x"][1]
+    inside = [
+        Trial(4 + k, {"x": x}, 0, "", "complete", value)
+        for k, (x, value) in enumerate([(edge - 0.001, 0.1), (0.5, 1.0), (0.49, 1.0), (0.48, 1.0)])
+    ]
+    second, notes = CoarseToFine().box(replace(request, asked=8, told=[*told, *inside]), 2, 4)
+    assert second["x"][1] > edge
+    assert "upper edge" in notes[0]
+
+
+def test_a_wrong_scale_is_found_out_in_more_rounds() -> None:
+    """S0-08: an objective whose effect is logarithmic, searched uniformly, is reached later but is reached."""
+
+    def objective(values: dict[str, Any]) -> float:
+        return (math.log10(values["x"]) + 3) ** 2
+
+    logged, plain = (Space({"x": Number(1e-4, 1.0, scale=scale)}) for scale in ("log", "uniform"))
+
+    def reached(space: Space, seed: int) -> int:
+        told = search(CoarseToFine(generations=12), space, objective, 240, at_once=20, seed=seed)
+        return next((k for k, t in enumerate(told) if t.value < 0.05), 240)
+
+    rounds = [(reached(logged, seed), reached(plain, seed)) for seed in range(10)]
+    assert np.mean([a for a, _ in rounds]) < np.mean([b for _, b in rounds])
+    assert sum(b < 240 for _, b in rounds) >= 8
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+def test_optunas_samplers_learn_in_batches(name: str) -> None:
+    space = Space({"rate": SPACE.dimensions["rate"], "beta": SPACE.dimensions["beta"]})
+    wins = 0
+    for seed in range(5):
+        found = search(sampler_named(name), space, distance, 40, at_once=5, seed=derive(seed, "t"))
+        drawn = search(sampler_named("random"), space, distance, 40, seed=derive(seed, "t"))
+        wins += np.mean([t.value for t in found[20:]]) < np.mean([t.value for t in drawn[20:]])
+    assert wins == 5
+
+
+def test_an_unknown_sampler() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'sobol'"):
+        sampler_named("sobl")
