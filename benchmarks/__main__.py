@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import engine, members, tables
+from benchmarks import engine, members, search, tables
 
 if __name__ == "__main__":
     quick = "--quick" in sys.argv
     engine.main(quick=quick)
     if not quick:
         members.main()
+        search.main()
         tables.main()

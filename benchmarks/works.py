@@ -82,13 +82,28 @@ WORKS = (
 @cache
 def pictures() -> Tensor:
     """MNIST's first pictures [N, 784] where LUTHIER_DATA names a folder with it, else noise of their shape."""
-    folder = Path(os.environ.get("LUTHIER_DATA", "")) / "mnist"
-    found = sorted(folder.glob("train-images*"))
-    if not found:
+    raw = _mnist("train-images*")
+    if raw is None:
         return torch.rand(ROWS, 784, generator=torch.Generator().manual_seed(0))
-    raw = found[0].read_bytes()
-    raw = gzip.decompress(raw) if found[0].suffix == ".gz" else raw
     return torch.from_numpy(np.frombuffer(raw, np.uint8, ROWS * 784, 16).copy()).view(ROWS, 784).float() / 255
+
+
+@cache
+def labels() -> Tensor:
+    """Their digits [N]; without the folder, classes that follow from the noise."""
+    raw = _mnist("train-labels*")
+    if raw is None:
+        return pictures()[:, :10].argmax(1)
+    return torch.from_numpy(np.frombuffer(raw, np.uint8, ROWS, 8).copy()).long()
+
+
+def _mnist(pattern: str) -> bytes | None:
+    folder = Path(os.environ.get("LUTHIER_DATA", "")) / "mnist"
+    found = sorted(folder.glob(pattern))
+    if not found:
+        return None
+    raw = found[0].read_bytes()
+    return gzip.decompress(raw) if found[0].suffix == ".gz" else raw
 
 
 @cache

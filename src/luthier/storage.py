@@ -70,14 +70,15 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json_text(value, indent=2) + "\n")
 
 
-def append_line(path: Path, line: str) -> None:
-    """Append one line and sync it to the disk before returning."""
+def append_line(path: Path, line: str, *, synced: bool = True) -> None:
+    """Append one line and sync it (and all before it) to the disk before returning; unsynced, the system has it."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
             file.write(line.encode() + b"\n")
             file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                os.fsync(file.fileno())
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

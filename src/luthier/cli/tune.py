@@ -16,7 +16,7 @@ Examples:
   luthier tune houses.csv --target price --budget 10m --sampler tpe
   luthier tune runs/houses --trials 100 --halving hyperband
   luthier tune houses.csv --target price --space space.toml
-  luthier tune houses.csv --target price --storage postgresql://me@host/studies
+  luthier tune houses.csv --target price --storage postgresql+psycopg://me@host/studies
   luthier tune --resume runs/houses-tuned
   luthier tune --list
 

@@ -20,6 +20,7 @@ from luthier.errors import InputError
 
 COUPLED_ROWS = 256  # that are compared with each other at once outside of training
 HUBER_WIDTH = 1.0  # where the Huber loss turns from square to line
+FEW_CLASSES, MANY_OUTPUTS = 64, 512  # where softmax goes along another axis
 
 
 class Loss(NamedTuple):
@@ -123,11 +124,18 @@ def _softmax_rows(Z: Tensor, targets: Tensor) -> Tensor:
     return torch.logsumexp(Z, -1) - Z.gather(-1, _index(Z, targets)).squeeze(-1)
 
 
+def _softmax(Z: Tensor) -> Tensor:
+    """Softmax over the last axis; over few classes PyTorch is up to ten times faster along another one."""
+    if Z.shape[-1] > FEW_CLASSES or Z.numel() < MANY_OUTPUTS:
+        return torch.softmax(Z, -1)
+    return torch.softmax(Z.transpose(-1, -2).contiguous(), -2).transpose(-1, -2).contiguous()
+
+
 def _softmax_residual(Z: Tensor, targets: Tensor) -> Tensor:
     # a - y, with y one-hot (S1-71)
     if targets.ndim == 2:
-        return torch.softmax(Z, -1).sub_(targets)
-    return torch.softmax(Z, -1).scatter_(-1, _index(Z, targets), -1.0, reduce="add")
+        return _softmax(Z).sub_(targets)
+    return _softmax(Z).scatter_(-1, _index(Z, targets), -1.0, reduce="add")
 
 
 def _shares(targets: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
@@ -143,7 +151,7 @@ def _smoothed_rows(Z: Tensor, targets: Tensor, smoothing: float) -> Tensor:
 
 
 def _smoothed_residual(Z: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    return torch.softmax(Z, -1) - _smoothed(Z, targets, smoothing)
+    return _softmax(Z) - _smoothed(Z, targets, smoothing)
 
 
 def label_smoothing(smoothing: float = 0.1) -> Loss:

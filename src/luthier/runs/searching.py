@@ -21,6 +21,7 @@ from luthier.runs.fitting import stopped_by_ctrl_c
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.study_result import Study
 from luthier.search import Effort, Journal, Networks, Search, Space, Trial, executor_for
+from luthier.search.executors import cores
 
 MIRROR_EVERY = 30.0  # seconds between two copies into study.db, or fifty times what one takes
 
@@ -69,6 +70,8 @@ def run_search(
         finally:
             executor.close()
             screen.close()
+            if store is not None:
+                store.close()
     study = Study(outcome, networks, None if folder is None else folder.path)
     if folder is not None:
         _keep(study, folder, mirror)
@@ -143,6 +146,7 @@ def effort_for(
     epochs: int,
     confirm: int,
     seed: int,
+    workers: int | None,
 ) -> Effort:
     limit = None if budget is None else Budget.parse(budget)
     if limit is not None and limit.seconds is None:
@@ -156,4 +160,5 @@ def effort_for(
         epochs=epochs,
         seed=seed,
         confirm=confirm,
+        spread=workers or cores(),
     )

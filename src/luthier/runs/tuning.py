@@ -46,6 +46,7 @@ def tune(
     run: str | Path | None = None,
     on: str = "local",
     workers: int | None = None,
+    layout: str | None = None,
     storage: str | None = None,
     study: str | None = None,
     screen: SearchScreen | None = None,
@@ -65,6 +66,7 @@ def tune(
     is reported is the mean over `confirm` fresh seeds. With `run` everything is kept in that folder, and
     the same call goes on where it was interrupted. `storage` writes the study live to a storage of
     Optuna's under the name `study`, which other processes may share. `on="ray"` trains on a Ray cluster.
+    `layout` is stacked, vmapped or looped, as for `luthier.train`; without it a few timed steps decide.
 
     Raises InputError for data, spaces and modules that do not fit.
 
@@ -85,10 +87,10 @@ def tune(
         searched = space_from(space, taken=REGISTRY)
     else:
         dtype = training.features.dtype if training.features.is_floating_point() else torch.float32
-        networks = BuiltNetworks(training, held_out, chosen, build, seed=seed, dtype=dtype)
+        networks = BuiltNetworks(training, held_out, chosen, build, wanted_layout=layout, seed=seed, dtype=dtype)
         searched = space_from(space)
         networks.check(searched)
-    effort = effort_for(trials, budget, sampler, halving, tiers, epochs, confirm, seed)
+    effort = effort_for(trials, budget, sampler, halving, tiers, epochs, confirm, seed, workers)
     folder = None if run is None else _folder(Path(run), searched, effort, {"data": _fingerprint(training, held_out)})
     name = study or (folder.path.name if folder else "luthier")
     place = Place(on, workers, storage, name)

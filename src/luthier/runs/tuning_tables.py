@@ -81,7 +81,7 @@ def tune_table(
         task, seed = base["task"], base["seed"]
     if trials is None and budget is None:
         trials = DEFAULT_TRIALS
-    effort = effort_for(trials, budget, sampler, halving, tiers, epochs or 1, confirm, seed)
+    effort = effort_for(trials, budget, sampler, halving, tiers, epochs or 1, confirm, seed, workers)
     if space is not None:
         space = space_from(space, taken=REGISTRY)
     read = read_and_infer(source, target=target, task=task, columns=columns or {})

@@ -52,10 +52,12 @@ class BuiltNetworks(Networks):
         validation: Part,
         loss: str | Loss | Criterion,
         build: Callable[[Mapping[str, Any]], nn.Module],
+        *,
+        wanted_layout: str | None = None,
         **options: Any,
     ) -> None:
         super().__init__(training, validation, loss, **options)
-        self.build = build
+        self.build, self.wanted_layout = build, wanted_layout
         self._architectures: dict[str, str] = {}
 
     def built(self, values: Values) -> tuple[nn.Module, set[str]]:
@@ -101,9 +103,11 @@ class BuiltNetworks(Networks):
         return self._architectures[key]
 
     def layout(self, trials: Sequence[Trial]) -> tuple[str | None, list[Finding]]:
-        """The faster of the layouts that are possible for these modules, timed."""
+        """The layout that was asked for, or the fastest of those that are possible for these modules, timed."""
         job = Job("layout", tuple(trials), 1)
-        spec, findings = choose(self._spec(job, "looped"), len(trials), self.training, self.settings(job), None)
+        spec, findings = choose(
+            self._spec(job, "looped"), len(trials), self.training, self.settings(job), self.wanted_layout
+        )
         return spec.layout, findings
 
     def _spec(self, job: Job, layout: str) -> ModuleSpec:

@@ -27,7 +27,7 @@ class Cluster:
             self._connect(address, workers)
         self.workers = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         self._networks = self._ray.put(networks)
-        self._folder = None if folder is None else folder.resolve()
+        self.folder = None if folder is None else folder.resolve()
         self._task = self._ray.remote(num_cpus=1, max_retries=ATTEMPTS)(_train)
 
     def _connect(self, address: str | None, workers: int | None) -> None:
@@ -47,7 +47,7 @@ class Cluster:
     def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, Trained]]:
         """Jobs with their results, as they come."""
         left = until - time.monotonic()
-        tasks = {self._task.remote(self._networks, job, self._folder, left): job for job in jobs}
+        tasks = {self._task.remote(self._networks, job, self.folder, left): job for job in jobs}
         waiting = list(tasks)
         while waiting:
             ended, waiting = self._ray.wait(waiting, num_returns=1, timeout=0.5)

@@ -14,8 +14,10 @@ class Effort:
     """What a search may spend, and how it goes about it.
 
     `trials` and `seconds` bound it, whichever is reached first. `together` trials are proposed at a time
-    (0: 32, or 8 to 16 for samplers that learn from what they are told), and populations hold at most
-    `chunk` of them. `confirm` is the number of seeds behind the reported figures; 0 leaves refitting out.
+    (0: 32, more in a very long search, or 8 to 16 for samplers that learn from what they are told).
+    Populations hold at most `chunk` of them; those of one architecture are dealt to at least `spread`
+    populations, so that as many workers have something to do. `confirm` is the number of seeds behind the
+    reported figures; 0 leaves refitting out.
     """
 
     trials: int | None = None
@@ -28,6 +30,7 @@ class Effort:
     confirm: int = 5
     together: int = 0
     chunk: int = 16
+    spread: int = 2
 
     def __post_init__(self) -> None:
         mistakes = [
@@ -38,6 +41,7 @@ class Effort:
                 ("confirm", self.confirm, 0),
                 ("together", self.together, 0),
                 ("chunk", self.chunk, 1),
+                ("spread", self.spread, 1),
             )
             if value is not None and value < least
         ]
@@ -59,4 +63,6 @@ class Effort:
         if self.together:
             return self.together
         learns = self.sampler in ("tpe", "gp", "coarse-to-fine") and not self.halving
-        return (16 if (self.trials or 0) > 100 else 8) if learns else 32
+        if learns:
+            return 16 if (self.trials or 0) > 100 else 8
+        return max(32, min(512, (self.trials or 0) // 64))  # between two rounds a worker may wait

@@ -26,9 +26,10 @@ ATTEMPTS = 3  # a job whose worker died is given to another one
 
 
 class Executor(Protocol):
-    """Trains jobs. `workers` is how many at once."""
+    """Trains jobs. `workers` is how many at once; in `folder` lie the states of those under way."""
 
     workers: int
+    folder: Path | None
 
     def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, Trained]]:
         """Jobs with their results, as they come.
@@ -48,19 +49,32 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def state_of(job: Job, folder: Path) -> Path:
+    """Where a job's training waits between rungs, and for another sitting."""
+    return folder / f"{job.name}.state"
+
+
 def train_job(networks: Networks, job: Job, folder: Path | None, until: float, interrupted: Stop) -> Trained:
     """Train a job here and now; with a folder, from its checkpoint."""
     began = time.perf_counter()
-    checkpoint = None if folder is None else folder / f"{job.name}.state"
+    checkpoint = None if folder is None else state_of(job, folder)
     trained = networks.train(job, checkpoint, lambda: interrupted() or time.monotonic() > until)
-    if checkpoint is not None and job.pause_at is None and not interrupted():
-        checkpoint.unlink(missing_ok=True)
     trained.seconds = time.perf_counter() - began
     return trained
 
 
+def one_threaded(networks: Networks, job: Job, folder: Path | None, until: float, interrupted: Stop) -> Trained:
+    """`train_job` with one thread, and afterwards as many as before."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return train_job(networks, job, folder, until, interrupted)
+    finally:
+        torch.set_num_threads(threads)
+
+
 class Here:
-    """One job after another in this process."""
+    """One job after another in this process, in one thread as everywhere: more would round otherwise."""
 
     workers = 1
 
@@ -70,7 +84,7 @@ class Here:
     def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, Trained]]:
         """Jobs with their results, in order."""
         for job in jobs:
-            trained = train_job(self.networks, job, self.folder, until, interrupted)
+            trained = one_threaded(self.networks, job, self.folder, until, interrupted)
             if interrupted():
                 return
             yield job, trained

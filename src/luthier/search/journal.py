@@ -7,6 +7,7 @@ recalled instead of done: the same trials, the same numbers.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from luthier import storage
 from luthier.errors import InputError
 
 Record = dict[str, Any]
+SYNC_EVERY = 1.0  # seconds
 
 
 class Journal:
@@ -24,7 +26,7 @@ class Journal:
         self.path, self._listen = path, listen
         self._known: dict[str, Record] = {}
         self.records: list[Record] = []
-        self.seconds = 0.0
+        self._synced = time.monotonic()
         if path is not None and path.exists():
             records, good = _read(path)
             if path.stat().st_size != good:
@@ -44,14 +46,18 @@ class Journal:
         return None if record is None else record["content"]
 
     def add(self, kind: str, key: str, content: Any) -> Any:
-        """Append a record; returns its content as it will be read back."""
-        text = storage.json_text({"kind": kind, "key": key, "content": content})
+        """Append a record of plain values; returns its content.
+
+        The system has it at once, so that a killed search loses nothing; the disk within a second.
+        """
+        record = {"kind": kind, "key": key, "content": content}
         if self.path is not None:
-            storage.append_line(self.path, text)
-        record = json.loads(text)
+            due = time.monotonic() >= self._synced + SYNC_EVERY
+            storage.append_line(self.path, json.dumps(record, ensure_ascii=False, allow_nan=False), synced=due)
+            self._synced = time.monotonic() if due else self._synced
         self._known[key] = record
         self._hear(record)
-        return record["content"]
+        return content
 
     def once(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
         """The content under a key, computed and appended where it is not known yet."""

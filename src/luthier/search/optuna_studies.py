@@ -11,18 +11,20 @@ import math
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from luthier import storage
-from luthier.errors import InputError, LuthierError
+from luthier.errors import InputError
 from luthier.optional import require
 from luthier.search.space import Choice, Space, Values
 from luthier.search.trials import COMPLETE, PRUNED, Trial
 
 _SPACE, _RUNNER = "luthier space", "luthier run"
+ATTEMPTS = 4  # to reach a storage
 _SCHEMA = 12  # of Optuna's tables, which are filled directly: its own calls take milliseconds a trial
 
 
@@ -96,14 +98,12 @@ def mirror(path: Path, name: str, space: Space, trials: Sequence[Trial]) -> None
         study = optuna.create_study(study_name=name, storage=store, direction="minimize")
         study.set_user_attr(_SPACE, space.to_json())
         known, identifier = distributions(space), study._study_id
-        store.remove_session()
-        store.engine.dispose()
+        close_storage(store)
         if _schema(made) == _SCHEMA:
             _fill(made, identifier, space, known, trials)
         else:
             study.add_trials([frozen(trial, space, known) for trial in trials])
-            store.remove_session()
-            store.engine.dispose()
+            close_storage(store)
         os.replace(made, path)
 
 
@@ -168,23 +168,33 @@ class SharedStudy:
         optuna = require("optuna", extra="search", purpose="a shared study")
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space, self._known, self._runner = space, distributions(space), runner
-        try:
-            self._storage = optuna.storages.get_storage(url)
-            self._study = optuna.create_study(
-                study_name=name, storage=self._storage, direction="minimize", load_if_exists=True
-            )
-            self._agree(name)
-        except (InputError, LuthierError):
-            raise
-        except Exception as error:  # every driver has errors of its own
-            raise InputError(
-                f"the storage '{_without_password(url)}' cannot be reached",
-                expected="a URL of Optuna's, such as sqlite:///studies.db or postgresql://user@host/studies",
-                received=str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__,
-                remedy="check address, name and password, and that the driver is installed (psycopg2 for PostgreSQL)",
-            ) from error
         self._ids: dict[int, int] = {}
         self._mine: set[int] = set()
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._storage = optuna.storages.get_storage(url)
+                self._study = optuna.create_study(
+                    study_name=name, storage=self._storage, direction="minimize", load_if_exists=True
+                )
+                break
+            except Exception as error:  # every driver has errors of its own
+                if attempt == ATTEMPTS:
+                    raise self._unreachable(url, error) from error
+                time.sleep(0.2 * attempt)  # another process may be making the tables at this moment
+        try:
+            self._agree(name)
+        except InputError:
+            self.close()
+            raise
+
+    @staticmethod
+    def _unreachable(url: str, error: Exception) -> InputError:
+        return InputError(
+            f"the storage '{_without_password(url)}' cannot be reached",
+            expected="a URL of Optuna's, such as sqlite:///studies.db or postgresql+psycopg://user@host/studies",
+            received=str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__,
+            remedy="check address, name and password, and that the driver is installed (psycopg for PostgreSQL)",
+        )
 
     def _agree(self, name: str) -> None:
         ours = json.loads(json.dumps(self._space.to_json()))
@@ -251,10 +261,23 @@ class SharedStudy:
             value=trial.value if trial.value is not None else math.inf,
         )
 
+    def close(self) -> None:
+        """Let the connection go."""
+        close_storage(self._storage)
+
     def count(self) -> int:
         """Trials of the search, of all processes."""
         trials = self._study.get_trials(deepcopy=False)
         return sum(trial.user_attrs.get("stage") not in ("length", "refit", "final") for trial in trials)
+
+
+def close_storage(held: Any) -> None:
+    """Let a storage of Optuna's go; its cache stands before the one with the connections."""
+    inner = getattr(held, "_backend", held)
+    for name in ("remove_session", "engine"):
+        found = getattr(inner, name, None)
+        if found is not None:
+            found() if name == "remove_session" else found.dispose()
 
 
 def _without_password(url: str) -> str:

@@ -36,6 +36,8 @@ class Outcome:
     gain: Paired | None = None  # loss of the default minus that of the best
     states: list[dict[str, np.ndarray]] = field(default_factory=list)
     complete: bool = False
+    seconds: float = 0.0  # that the search took
+    trained_seconds: float = 0.0  # of these, training, shared out to the workers
 
     @property
     def searched(self) -> list[Trial]:
@@ -76,6 +78,8 @@ class Outcome:
             "space": self.space.to_json(),
             "effort": asdict(self.effort),
             "complete": self.complete,
+            "seconds": round(self.seconds, 2),
+            "trained_seconds": round(self.trained_seconds, 2),
             "trials": len(self.searched),
             "cut": sum(trial.status == PRUNED for trial in self.searched),
             "best": None if self.best is None else self.best.to_json(),

@@ -50,7 +50,7 @@ class Number:
     def at(self, share: float) -> Value:
         """The value at a share from 0 to 1 of the range."""
         if not self.integer:
-            return self.on.between(self.low, self.high, share)
+            return float(self.on.between(self.low, self.high, share))
         low, high = self._edges()
         whole = math.floor(self.on.between(low, high, share) + 0.5)
         return int(min(max(whole, self.low), self.high))

@@ -50,7 +50,7 @@ class Search:
         self.outcome = Outcome(space, effort, self.training.trials)
         self._unseen = Unseen(sampler_named(effort.sampler))
         self._began = now()
-        self._bracket = 0
+        self._bracket = self._searched = 0  # brackets begun, trials asked for by the search itself
 
     def run(self) -> Outcome:
         """Search, tune the length, refit, and say what was found; where it is interrupted, what there is."""
@@ -59,20 +59,32 @@ class Search:
             self._search()
             outcome.best = best_of(outcome.searched)
             if outcome.best is None:
-                raise LuthierError(
-                    f"none of {len(outcome.trials)} trials gave a finite loss",
-                    received=outcome.trials[0].reason if outcome.trials else "no trial",
-                    remedy="lower the learning rates in the space; look for values that are not finite in the data",
-                )
+                raise self._nothing()
             refit(outcome, self.training, self.tell, late=self._late, until=self.until(final=True))
             outcome.complete = True
         except StoppedError:
             outcome.best = best_of(outcome.searched)
+        outcome.seconds = self._now() - self._began + self.training.recalled
+        outcome.trained_seconds = self.training.seconds
         if outcome.best is not None:
             outcome.findings += findings(outcome, outcome.best)
         for finding in outcome.findings:
             self.tell("finding", finding=finding)
         return outcome
+
+    def _nothing(self) -> LuthierError:
+        trials = self.outcome.trials
+        if self._late():
+            return LuthierError(
+                f"the time was up before any of {len(trials)} trials was measured",
+                received=f"a budget of {self.effort.seconds:g} s",
+                remedy="a larger budget, or fewer epochs of a trial",
+            )
+        return LuthierError(
+            f"none of {len(trials)} trials gave a finite loss",
+            received=trials[0].reason if trials else "no trial",
+            remedy="lower the learning rates in the space; look for values that are not finite in the data",
+        )
 
     def _search(self) -> None:
         """All stages, as far as trials and time reach."""
@@ -92,7 +104,7 @@ class Search:
 
     def _over(self) -> bool:
         """Whether no further trial is wanted."""
-        used = self.store.count() if self.store is not None else len(self.outcome.searched)
+        used = self.store.count() if self.store is not None else self._searched
         enough = self.effort.trials is not None and used >= self.effort.trials
         return enough or self._late() or self.interrupted()
 
@@ -131,6 +143,7 @@ class Search:
             if not trials:
                 self._note(f"every setting of {', '.join(space.dimensions)} has been tried")
                 break
+            self._searched += len(trials)
             mine += self.training.train(key, trials, bracket, until=self.until(final=False))
             asked, done = asked + found["used"], done + len(trials)
             if done <= FIRST_ROUND and self.effort.trials is None:
@@ -139,9 +152,9 @@ class Search:
     def _planned(self, stage: Stage, rest: Sequence[Stage], own: int = 0) -> int:
         """How many trials a stage gets; with a budget of time alone, what the trials so far took decides."""
         if self.effort.trials is not None:
-            left = self.effort.trials - len(self.outcome.searched)
+            left = self.effort.trials - self._searched
             return shared_out(left, rest)[0]
-        searched = len(self.outcome.searched)
+        searched = self._searched
         if not searched:
             return FIRST_ROUND
 
@@ -158,12 +171,12 @@ class Search:
     def _told(self, mine: Sequence[Trial]) -> list[Trial]:
         """What the sampler hears of: this stage's trials, and other processes' where they share the study."""
         others = [] if self.store is None else self.store.others()
-        return [*(trial for trial in mine if trial.done), *others]
+        return [*mine, *others]
 
     def _next_bracket(self, left: int) -> Bracket:
         """The next bracket in turn, cut down to the trials that are left."""
         together = self.effort.at_once
-        if self.effort.trials is None and not self.outcome.searched:
+        if self.effort.trials is None and not self._searched:
             together = min(together, FIRST_ROUND)
         turn = brackets(self.effort.halving, together)
         bracket = turn[self._bracket % len(turn)]
@@ -173,7 +186,7 @@ class Search:
     def _ask(self, request: Request, stage: Stage) -> dict[str, Any]:
         """New trials from the sampler; the very first trial of a search is the default setting."""
         settings: list[Values] = []
-        first = not self.outcome.searched
+        first = not self._searched
         if first:
             settings.append(self.space.default())
             self._unseen.seen.add(self.space.key(settings[0]))

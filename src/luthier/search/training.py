@@ -10,12 +10,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from luthier.search.effort import Effort
-from luthier.search.executors import Executor
+from luthier.search.executors import Executor, state_of
 from luthier.search.journal import Journal
 from luthier.search.networks import Job, Networks
 from luthier.search.space import Values
 from luthier.search.stages import Bracket
 from luthier.search.trials import PRUNED, Trial
+
+FEWEST = 4  # trials that are worth a population of their own for the sake of another worker
 
 
 class Store(Protocol):
@@ -35,6 +37,10 @@ class Store(Protocol):
 
     def count(self) -> int:
         """Trials of all processes."""
+        ...
+
+    def close(self) -> None:
+        """Let the connection go."""
         ...
 
 
@@ -93,15 +99,21 @@ class Training:
                 current |= {trial.number: trial for trial in trained}
                 for trial in trained:
                     self.trials[places[trial.number]] = trial
-                self.tell("trained", trials=[t for t in trained if t.done], job=job.name, total=len(self.trials))
+                self._ended([trial for trial in trained if trial.done], job.name)
             if rung is not None:
-                for number, trial in self._cut(f"{key}/{phase}", current, alive, rung).items():
-                    current[number] = self.trials[places[number]] = trial
-        ended = [current[trial.number] for trial in trials]
-        if self.store is not None:
-            self.store.tell(ended)
+                losers = self._cut(f"{key}/{phase}", current, alive, rung)
+                current |= losers
+                for number, trial in losers.items():
+                    self.trials[places[number]] = trial
+                self._ended(list(losers.values()), "")
         self.tell("round", trials=self.trials)
-        return ended
+        return [current[trial.number] for trial in trials]
+
+    def _ended(self, trials: list[Trial], job: str) -> None:
+        """Tell whoever watches, and who shares the study."""
+        if self.store is not None:
+            self.store.tell(trials)
+        self.tell("trained", trials=trials, job=job)
 
     def numbers(self, key: str, settings: Sequence[Values], stage: str) -> list[int]:
         """Numbers for new trials: the next ones, or in a shared study what it gives."""
@@ -121,7 +133,8 @@ class Training:
             groups.setdefault((text, met[text, trial.seed]), []).append(trial)  # a seed stands once in a population
         jobs: list[Job] = []
         for (text, _), group in groups.items():
-            size = len(group) if keep else math.ceil(len(group) / math.ceil(len(group) / self.effort.chunk))
+            count = max(math.ceil(len(group) / self.effort.chunk), min(self.effort.spread, len(group) // FEWEST))
+            size = len(group) if keep else math.ceil(len(group) / max(1, count))
             for first in range(0, len(group), size):
                 chunk = tuple(group[first : first + size])
                 name = f"{key.replace('/', '-').replace(' ', '-')}-{len(jobs)}"
@@ -166,6 +179,8 @@ class Training:
                 self.journal.add("kept", f"{key}/{job.name}", content)
             else:
                 self.journal.add("trained", f"{key}/{job.name}", content)
+            if job.pause_at is None and self.executor.folder is not None:  # on record, so nothing waits any more
+                state_of(job, self.executor.folder).unlink(missing_ok=True)
             self.seconds += trained.seconds / self.executor.workers
             yield job, trained.trials
         if self.interrupted():

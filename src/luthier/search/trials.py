@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from luthier.search.space import Values
@@ -44,8 +44,9 @@ class Trial:
         return math.isfinite(self.value)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values; what is not finite becomes None."""
+        numbers = {name: _finite(getattr(self, name)) for name in ("value", "score", "train_loss")}
+        return {**vars(self), **numbers, "curve": [(step, _finite(loss)) for step, loss in self.curve]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Trial:
@@ -54,6 +55,10 @@ class Trial:
         filled = {name: missing if value[name] is None else value[name] for name, missing in numbers.items()}
         curve = [(int(step), math.inf if loss is None else float(loss)) for step, loss in value["curve"]]
         return cls(**{**value, **filled, "curve": curve})
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
 def best_of(trials: Iterable[Trial], *, finished: bool = True) -> Trial | None:

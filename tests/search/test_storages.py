@@ -1,0 +1,253 @@
+"""Studies in Optuna's storages: copies, live ones, shared by processes; and a Ray cluster that loses a worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from torch import nn
+
+import luthier
+from luthier.errors import InputError
+from luthier.search import Trial, space_from
+from luthier.search.optuna_studies import SharedStudy, close_storage, mirror
+from luthier.seeds import torch_generator
+
+X = torch.randn(400, 6, generator=torch_generator(0, "storages"))
+Y = (X[:, 0] + 0.5 * X[:, 1] > 0).long()
+SPACE = {"learning_rate": (1e-3, 1.0), "rule": ["sgd", "adam"], "momentum": (0.5, 0.99), "units": [4, 8]}
+
+
+def build(h: dict[str, Any]) -> nn.Module:
+    return nn.Sequential(nn.Linear(6, h["units"]), nn.ReLU(), nn.Linear(h["units"], 2))
+
+
+def tuned(**options: Any) -> luthier.Study:
+    asked = {"trials": 12, "epochs": 9, "confirm": 0, "workers": 1, "tiers": False, **options}
+    return luthier.tune(build, (X, Y), SPACE, **asked)
+
+
+def stored(name: str, url: str) -> list[optuna.trial.FrozenTrial]:
+    """A study's trials read back, its connections closed."""
+    study = optuna.load_study(study_name=name, storage=url)
+    trials = study.trials
+    close_storage(study._storage)
+    return trials
+
+
+def by_number(found: luthier.Study) -> list[tuple[Any, ...]]:
+    return [(t.number, repr(t.values), t.status, t.value, t.curve) for t in found.outcome.trials]
+
+
+def test_study_db_is_the_study(tmp_path: Path) -> None:
+    found = tuned(run=tmp_path / "run", trials=27, halving="successive")
+    trials = stored("run", f"sqlite:///{tmp_path}/run/study.db")
+    assert len(trials) == 27
+    for theirs, ours in zip(trials, found.outcome.trials, strict=True):
+        assert theirs.params == {name: value for name, value in ours.values.items() if name in SPACE}
+        assert theirs.state.name == {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}[ours.status]
+        assert theirs.intermediate_values == dict(ours.curve)
+        assert theirs.user_attrs["seed"] == str(ours.seed)
+        assert theirs.user_attrs.get("reason", "") == ours.reason
+    study = optuna.create_study()
+    study.add_trials(trials)
+    assert optuna.importance.get_param_importances(study)
+
+
+def test_the_quick_copy_is_what_optuna_would_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optuna's tables are filled directly; where it has other tables, by its own calls. Both read back the same."""
+    space = space_from(SPACE)
+    trials = [
+        Trial(0, space.default(), 7, "all", "complete", 0.5, 0.9, curve=[(1, 0.7), (2, 0.5)]),
+        Trial(1, {**space.default(), "learning_rate": 5.0}, 8, "all", "pruned", 0.8, curve=[(1, 0.8)], reason="rank 2"),
+        Trial(2, space.default(), 9, "all", "failed", curve=[(1, float("inf"))]),
+    ]
+    mirror(tmp_path / "quick.db", "x", space, trials)
+    monkeypatch.setattr("luthier.search.optuna_studies._SCHEMA", -1)
+    mirror(tmp_path / "slow.db", "x", space, trials)
+    quick, slow = (stored("x", f"sqlite:///{tmp_path}/{name}.db") for name in ("quick", "slow"))
+    for one, other in zip(quick, slow, strict=True):
+        assert (one.state, one.values, one.params) == (other.state, other.values, other.params)
+        assert (one.intermediate_values, one.distributions) == (other.intermediate_values, other.distributions)
+        assert {k: v for k, v in one.user_attrs.items() if k != "number"} == other.user_attrs
+    assert quick[1].user_attrs["learning_rate"] == 5.0  # outside of its range: kept beside the parameters
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pytest.importorskip("psycopg")
+    homes = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not homes:
+        pytest.skip("needs Debian's postgresql")
+    folder = tmp_path_factory.mktemp("postgres")
+    user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+    if user:
+        for path in (folder, *folder.parents):
+            if path.is_relative_to("/tmp/pytest-of-root"):
+                path.chmod(0o755)
+        shutil.chown(folder, "postgres")
+    data, port = folder / "data", 40_000 + os.getpid() % 20_000
+    subprocess.run(
+        [*user, homes[-1] / "initdb", "-D", data, "-U", "me", "-A", "trust"], check=True, capture_output=True
+    )
+    options = f"-p {port} -k {folder} -c fsync=off"
+    start = [*user, homes[-1] / "pg_ctl", "-D", data, "-o", options, "-w", "-l", folder / "log", "start"]
+    subprocess.run(start, check=True, capture_output=True)
+    yield f"postgresql+psycopg://me@127.0.0.1:{port}/postgres"
+    subprocess.run(
+        [*user, homes[-1] / "pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, capture_output=True
+    )
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/live.db" if request.param == "sqlite" else request.getfixturevalue("postgres")
+
+
+def test_a_live_study_has_the_same_trials(url: str) -> None:
+    alone, live = tuned(), tuned(storage=url, study="one")
+    assert by_number(alone) == by_number(live)
+    trials = stored("one", url)
+    assert [t.value for t in trials] == [t.value for t in alone.outcome.trials]
+    assert all(t.state.is_finished() for t in trials)
+
+
+def test_processes_share_a_study(url: str, tmp_path: Path) -> None:
+    """Two processes, one study: as many trials as asked for in all, no number and no setting twice."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import test_storages as here\n"
+        f"here.tuned(storage={url!r}, study='both', trials=24, seed=int(sys.argv[1]))\n"
+    )
+    command = [sys.executable, "-c", program]
+    running = [subprocess.Popen([*command, str(seed)], stderr=subprocess.PIPE) for seed in (1, 2)]
+    said = [process.communicate(timeout=180)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], said
+    trials = stored("both", url)
+    assert 24 <= len(trials) <= 24 + 32  # a round under way is brought to its end
+    assert all(t.state.is_finished() for t in trials)
+    assert len({t.number for t in trials}) == len(trials)
+
+
+def test_a_study_of_another_space(url: str) -> None:
+    SharedStudy(url, "other", space_from(SPACE), "me").close()
+    with pytest.raises(InputError, match="searches another space"):
+        SharedStudy(url, "other", space_from({"learning_rate": (1e-3, 0.1)}), "me")
+    theirs = optuna.create_study(study_name="theirs", storage=url)
+    theirs.ask()
+    close_storage(theirs._storage)
+    with pytest.raises(InputError, match="a study that luthier did not make"):
+        SharedStudy(url, "theirs", space_from(SPACE), "me")
+
+
+@pytest.mark.parametrize(
+    "bad", ["postgresql+psycopg://me:secret@127.0.0.1:1/x", "nonsense", "sqlite:////no/such/folder/x.db"]
+)
+def test_a_storage_out_of_reach(bad: str) -> None:
+    with pytest.raises(InputError, match="cannot be reached") as caught:
+        tuned(storage=bad)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_killed_live_study_goes_on_with_its_trials(tmp_path: Path) -> None:
+    url, run = f"sqlite:///{tmp_path}/live.db", tmp_path / "run"
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import test_storages as here\n"
+        f"here.tuned(storage={url!r}, study='one', trials=200, sampler='tpe', run={str(run)!r})\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program])
+    journal = run / "journal.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and (not journal.exists() or journal.read_bytes().count(b'"trained"') < 3):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = [t for t in stored("one", url) if t.state.is_finished()]
+    assert 0 < len(before) < 200
+    found = tuned(storage=url, study="one", trials=200, sampler="tpe", run=run)
+    after = stored("one", url)
+    assert len(after) == 200
+    assert {t.number: t.value for t in before}.items() <= {t.number: t.value for t in after}.items()
+    assert {t.state.name for t in after} == {"COMPLETE"}
+    assert len(found.outcome.trials) == 200
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    ray = pytest.importorskip("ray")
+    options = {"log_to_driver": False, "include_dashboard": False, "configure_logging": False}
+    here = {"env_vars": {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}}
+    ray.init(num_cpus=2, runtime_env=here, **options)
+    yield ray
+    ray.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_gives_the_same_trials(cluster: Any, tmp_path: Path) -> None:
+    options = {"halving": "successive", "trials": 18, "confirm": 2}
+    here, there = tuned(**options), tuned(on="ray", **options)
+    assert by_number(here) == by_number(there)
+
+
+class Mortal(nn.Module):
+    """Kills its process, once, in the middle of a training."""
+
+    def __init__(self, mark: str, units: int) -> None:
+        super().__init__()
+        self.mark, self.passes = mark, 0
+        self.net = nn.Sequential(nn.Linear(6, units), nn.ReLU(), nn.Linear(units, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
+        if self.mark and self.training and self.passes == 25 and not Path(self.mark).exists():
+            Path(self.mark).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.net(x)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("on", ["ray", "local"])
+def test_a_lost_worker_is_replaced(on: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if on == "ray":
+        request.getfixturevalue("cluster")
+
+    def search(mark: str, **options: Any) -> luthier.Study:
+        return luthier.tune(
+            lambda h: Mortal(mark, h["units"]),
+            (X, Y),
+            {"learning_rate": (1e-3, 0.1), "units": [4, 8]},
+            **{"trials": 6, "epochs": 6, "confirm": 0, "tiers": False, "layout": "looped", **options},
+        )
+
+    mark = tmp_path / "killed"
+    whole = search("", workers=1)
+    found = search(str(mark), on=on, workers=2)
+    assert mark.exists()
+    assert [t.value for t in found.outcome.trials] == [t.value for t in whole.outcome.trials]
+
+
+def test_a_cluster_out_of_reach() -> None:
+    pytest.importorskip("ray")
+    import ray
+
+    if ray.is_initialized():
+        pytest.skip("this process has a cluster")
+    with pytest.raises(InputError, match="cannot be reached"):
+        tuned(on="127.0.0.1:1")
+
+
+def test_search_json_is_plain(tmp_path: Path) -> None:
+    tuned(run=tmp_path / "run", trials=3)
+    assert json.loads((tmp_path / "run" / "search.json").read_text())["trials"] == 3
