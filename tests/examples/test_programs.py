@@ -53,6 +53,8 @@ def test_the_readmes_commands_run(tmp_path: Path) -> None:
         if words[0] == "fit" and "--target" in words:
             words = [word for word in words if word not in ("--budget", "60s")]
             words += ["--budget", "60steps", *(["--run", "again"] if number else [])]
+        if words[0] == "tune":
+            words = ["10s" if word == "10m" else word for word in words]
         if "--config" in words:
             words += ["--run", "repeated"]
         words = [word for word in words if word != "--open"]  # no browser to open in a test

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -251,3 +252,23 @@ def test_a_cluster_out_of_reach() -> None:
 def test_search_json_is_plain(tmp_path: Path) -> None:
     tuned(run=tmp_path / "run", trials=3)
     assert json.loads((tmp_path / "run" / "search.json").read_text())["trials"] == 3
+
+
+def test_the_dashboard_reads_it(tmp_path: Path) -> None:
+    dashboard = pytest.importorskip("optuna_dashboard")
+    found = tuned(run=tmp_path / "run", trials=6)
+    held = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/run/study.db")
+    app, said = dashboard.wsgi(held), {}
+
+    def answer(path: str) -> Any:
+        asked = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "SERVER_NAME": "x", "SERVER_PORT": "80"}
+        asked |= {"wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr, "QUERY_STRING": ""}
+        body = b"".join(app(asked, lambda status, headers, *rest: said.update(status=status)))
+        assert said["status"].startswith("200")
+        return json.loads(body)
+
+    (study,) = answer("/api/studies")["study_summaries"]
+    assert study["study_name"] == "run"
+    trials = answer(f"/api/studies/{study['study_id']}")["trials"]
+    assert [trial["values"][0] for trial in trials] == pytest.approx([t.value for t in found.outcome.trials])
+    close_storage(held)

@@ -12,8 +12,9 @@ import torch
 from luthier.errors import InputError
 from luthier.objective import loss_named
 from luthier.population.batches import Batch
+from luthier.population.dropout import own_dropouts
 from luthier.population.member import Member
-from luthier.population.modules import Modules, ModuleSpec, ModuleStack, own_dropouts
+from luthier.population.modules import Modules, ModuleSpec, ModuleStack
 from luthier.population.settings import Part, Settings
 from luthier.records import Finding
 from luthier.seeds import torch_generator

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from luthier.search.built import BuiltNetworks
+from luthier.search.described import space_from, usual_space
 from luthier.search.effort import Effort
-from luthier.search.executors import Executor, executor_for
+from luthier.search.executors import executor_for
+from luthier.search.jobs import Executor
 from luthier.search.journal import Journal, read_journal
 from luthier.search.networks import DenseNetworks, Networks
 from luthier.search.outcome import Outcome
-from luthier.search.registry import REGISTRY, TIERS, space_from, usual_space
+from luthier.search.registry import REGISTRY, TIERS
 from luthier.search.samplers import SAMPLERS, Sampler
 from luthier.search.scales import SCALES, Scale
 from luthier.search.sensitivity import Share, sensitivity

@@ -13,8 +13,8 @@ from torch import nn
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.objective import Criterion, Loss
 from luthier.population import Member, ModuleSpec, Part
+from luthier.population.dropout import OwnDropout
 from luthier.population.layouts import choose
-from luthier.population.modules import OwnDropout
 from luthier.records import Finding
 from luthier.search.networks import Job, Networks, hyper_parameters
 from luthier.search.registry import REGISTRY

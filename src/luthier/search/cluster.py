@@ -9,7 +9,7 @@ from typing import Any
 
 from luthier.errors import InputError
 from luthier.optional import require
-from luthier.search.executors import ATTEMPTS, Stop, train_job
+from luthier.search.jobs import ATTEMPTS, Stop, train_job
 from luthier.search.networks import Job, Networks, Trained
 
 

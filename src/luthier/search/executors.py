@@ -8,59 +8,23 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from luthier.errors import InputError, LuthierError
+from luthier.search.jobs import ATTEMPTS, Executor, Stop, train_job
 from luthier.search.networks import Job, Networks, Trained
-
-Stop = Callable[[], bool]
-ATTEMPTS = 3  # a job whose worker died is given to another one
-
-
-class Executor(Protocol):
-    """Trains jobs. `workers` is how many at once; in `folder` lie the states of those under way."""
-
-    workers: int
-    folder: Path | None
-
-    def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, Trained]]:
-        """Jobs with their results, as they come.
-
-        Training ends at `until` (of `time.monotonic`). Jobs that are interrupted give no result: their
-        checkpoints wait.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let the workers go."""
-        ...
 
 
 def cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def state_of(job: Job, folder: Path) -> Path:
-    """Where a job's training waits between rungs, and for another sitting."""
-    return folder / f"{job.name}.state"
-
-
-def train_job(networks: Networks, job: Job, folder: Path | None, until: float, interrupted: Stop) -> Trained:
-    """Train a job here and now; with a folder, from its checkpoint."""
-    began = time.perf_counter()
-    checkpoint = None if folder is None else state_of(job, folder)
-    trained = networks.train(job, checkpoint, lambda: interrupted() or time.monotonic() > until)
-    trained.seconds = time.perf_counter() - began
-    return trained
 
 
 def one_threaded(networks: Networks, job: Job, folder: Path | None, until: float, interrupted: Stop) -> Trained:

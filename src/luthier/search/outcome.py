@@ -25,6 +25,7 @@ class Outcome:
     space: Space
     effort: Effort
     trials: list[Trial] = field(default_factory=list)
+    others: list[Trial] = field(default_factory=list)  # of other processes that share the study
     findings: list[Finding] = field(default_factory=list)
     tables: dict[str, list[Share]] = field(default_factory=dict)
     boxes: list[dict[str, Any]] = field(default_factory=list)
@@ -43,6 +44,11 @@ class Outcome:
     def searched(self) -> list[Trial]:
         """The trials of the search itself, without refits."""
         return [trial for trial in self.trials if trial.stage not in AFTERWARDS]
+
+    @property
+    def candidates(self) -> list[Trial]:
+        """What the best is chosen from: this search's trials, and those of who shares the study."""
+        return [*self.searched, *self.others]
 
     def frame(self) -> pl.DataFrame:
         """All trials as a table: a row each, its hyper-parameters under their own names, its curve as two lists."""

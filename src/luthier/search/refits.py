@@ -6,6 +6,7 @@ the best by its mean is chosen, and its figures are those of fresh seeds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,15 +26,21 @@ CANDIDATES, CHOOSING_SEEDS, LENGTH_SEEDS = 5, 3, 5
 MOST_DOUBLINGS = 4
 
 
-def refit(
-    outcome: Outcome, training: Training, tell: Callable[..., None], *, late: Callable[[], bool], until: float
-) -> None:
+@dataclass(frozen=True)
+class Refits:
+    """How many trainings there is time for, and when they must end."""
+
+    count: int = 1_000_000
+    until: float = math.inf
+
+
+def refit(outcome: Outcome, training: Training, tell: Callable[..., None], room: Refits) -> None:
     """Tune the length where that was asked for, choose among the best few, and measure the best on fresh seeds."""
-    again = _Again(training, until)
-    if "epochs" in outcome.space.dimensions:
-        _tune_length(outcome, again, tell, late)
+    again = _Again(training, room.until)
+    if "epochs" in outcome.space.dimensions and room.count >= 2 * LENGTH_SEEDS:
+        _tune_length(outcome, again, tell, room.count / 2)
     if outcome.effort.confirm:
-        _confirm(outcome, again)
+        _confirm(outcome, again, tell, room.count)
 
 
 @dataclass(frozen=True)
@@ -57,16 +64,18 @@ class _Again:
         return [ended[place : place + seeds] for place in range(0, len(ended), seeds)]
 
 
-def _tune_length(outcome: Outcome, again: _Again, tell: Callable[..., None], late: Callable[[], bool]) -> None:
+def _tune_length(outcome: Outcome, again: _Again, tell: Callable[..., None], room: float) -> None:
     """Double the training while the best setting is still improving at its end and gains clearly."""
     best, most = outcome.best, outcome.space.dimensions["epochs"]
     assert best is not None
     values = dict(best.values)
     (before,) = again("length", [values], LENGTH_SEEDS)
+    first, used = int(values["epochs"]), float(LENGTH_SEEDS)
     for _ in range(MOST_DOUBLINGS):
         now = int(values["epochs"])
         longer = min(2 * now, int(most.at(1.0)))
-        if longer <= now or not any(map(still_improving, before)) or late():
+        used += LENGTH_SEEDS * longer / first
+        if longer <= now or not any(map(still_improving, before)) or used > room:
             break
         (after,) = again("length", [{**values, "epochs": longer}], LENGTH_SEEDS)
         gain = paired([t.value for t in before], [t.value for t in after])
@@ -81,11 +90,17 @@ def _tune_length(outcome: Outcome, again: _Again, tell: Callable[..., None], lat
     outcome.best = replace(best, values=values)
 
 
-def _confirm(outcome: Outcome, again: _Again) -> None:
+def _confirm(outcome: Outcome, again: _Again, tell: Callable[..., None], room: int) -> None:
     best = outcome.best
     assert best is not None
+    seeds = min(outcome.effort.confirm, room // 2)
+    few = min(CANDIDATES, (room - 2 * seeds) // CHOOSING_SEEDS)
+    if seeds < min(2, outcome.effort.confirm):
+        outcome.notes.append("there was no time for refits: the best loss is that of its trial, the luckiest draw")
+        tell("note", sentence=outcome.notes[-1])
+        return
     length = {name: best.values[name] for name in ("epochs",) if name in best.values}
-    candidates = [replace(t, values={**t.values, **length}) for t in best_first(outcome.searched)[:CANDIDATES]]
+    candidates = [replace(t, values={**t.values, **length}) for t in best_first(outcome.candidates)[: max(1, few)]]
     if len(candidates) > 1:
         fits = again("refit", [candidate.values for candidate in candidates], CHOOSING_SEEDS)
         for candidate, trials in zip(candidates, fits, strict=True):
@@ -95,7 +110,7 @@ def _confirm(outcome: Outcome, again: _Again) -> None:
         outcome.best = best = next(candidate for candidate in candidates if candidate.number == chosen)
     default = {**outcome.space.default(), **length}
     settings = [default, best.values] if default != best.values else [best.values]
-    measured = again("final", settings, outcome.effort.confirm, keep=True)
+    measured = again("final", settings, seeds, keep=True)
     outcome.final, outcome.states = measured[-1], again.training.states
     if len(measured) > 1:
         outcome.final_default = measured[0]

@@ -7,19 +7,10 @@ train comes last.
 
 from __future__ import annotations
 
-import math
-import tomllib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-from luthier.errors import ConfigError, InputError, nearest
 from luthier.nets import ACTIVATIONS, INITIALISERS
-from luthier.optimise import RULES
-from luthier.optimise.schedules import KINDS
-from luthier.search.scales import Scale
-from luthier.search.space import Choice, Dimension, Number, Space, Value
+from luthier.search.space import Choice, Dimension, Number, Value
 
 TIERS = {
     1: "the learning rate",
@@ -238,22 +229,6 @@ _TABLE = (
     ),
 )
 REGISTRY: dict[str, Hyper] = {hyper.name: hyper for hyper in _TABLE}
-_NAMED: dict[str, Collection[str]] = {
-    "rule": RULES,
-    "schedule": KINDS,
-    "activation": ACTIVATIONS,
-    "initialiser": INITIALISERS,
-}
-_KEYS = {"low", "high", "scale", "integer", "options", "choices", "default", "tier", "when"}
-
-
-_POSITIVE, _SHARE = (0.0, math.inf), (0.0, 1.0)
-_LIMITS: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("learning_rate", "l2", "l1", "weight_decay", "clip_norm", "clip_value", "epsilon"), _POSITIVE),
-    **dict.fromkeys(("momentum", "restart_period", "decay", "warmup", "dropout", "average"), _SHARE),
-    **dict.fromkeys(("beta1", "beta2", "smoothing"), _SHARE),
-    **dict.fromkeys(("depth", "epochs", "width", "batch_size", "restart_multiplier"), (1.0, math.inf)),
-}
 
 
 def tier_of(name: str, dimension: Dimension) -> int:
@@ -261,149 +236,3 @@ def tier_of(name: str, dimension: Dimension) -> int:
     if dimension.tier is not None:
         return dimension.tier
     return REGISTRY[name].tier if name in REGISTRY else 3
-
-
-def usual_space(names: Collection[str]) -> Space:
-    """The usual ranges of these hyper-parameters.
-
-    >>> list(usual_space(["learning_rate", "width"]).dimensions)
-    ['learning_rate', 'width']
-    """
-    return space_from({name: REGISTRY[name].usual for name in names})
-
-
-def space_from(described: Mapping[str, Any] | str | Path | Space, *, taken: Collection[str] | None = None) -> Space:
-    """A space from a mapping or a TOML file, all its mistakes reported at once.
-
-    By name: a Number or a Choice; a pair (low, high), searched on the name's usual scale; a list of
-    options; a table with `low`, `high`, `scale`, `integer`, `default`, `tier`, `when`, or `options`; any
-    other value is held fixed. Without a default of its own a dimension takes the registry's, where that
-    lies in it. `taken` are the names that the networks take (None: any). Conditions
-    that follow from the engine hold too: `momentum` counts where the rule has one.
-
-    >>> space = space_from({"learning_rate": (1e-3, 1.0), "rule": ["sgd", "adam"], "momentum": (0.8, 0.99)})
-    >>> space.dimensions["learning_rate"].on.name, space.dimensions["momentum"].on.name
-    ('log', 'window')
-    """
-    if isinstance(described, Space):
-        return described
-    if isinstance(described, str | Path):
-        described = _read(Path(described))
-    mistakes: list[str] = []
-    dimensions: dict[str, Dimension] = {}
-    fixed: dict[str, Value] = {}
-    for name, value in described.items():
-        if taken is not None and name not in taken:
-            hint = nearest(name, taken) or f"known are {', '.join(sorted(taken))}"
-            mistakes.append(f"'{name}' is no hyper-parameter of these networks; {hint}")
-            continue
-        try:
-            made = _understood(name, value)
-        except ConfigError as error:
-            mistakes += [f"{name}: {mistake}" for mistake in error.mistakes]
-            continue
-        mistakes += [f"{name}: {mistake}" for mistake in _unknown_options(name, made)]
-        if isinstance(made, Number) and name in _LIMITS:
-            made = replace(made, limits=_LIMITS[name])
-        if isinstance(made, Number | Choice):
-            dimensions[name] = made
-        else:
-            fixed[name] = made
-    if mistakes:
-        own = [f"{name}: {mistake}" for name, dimension in dimensions.items() for mistake in dimension.mistakes()]
-        raise ConfigError([*mistakes, *own])
-    return Space({name: _with_conditions(name, d, dimensions, fixed) for name, d in dimensions.items()}, fixed)
-
-
-def _with_conditions(
-    name: str, dimension: Dimension, dimensions: Mapping[str, Dimension], fixed: Mapping[str, Value]
-) -> Dimension:
-    """The engine's own conditions, as far as the space decides them; a rule that is not in it is the default."""
-    usual = REGISTRY[name].usual.when if name in REGISTRY else {}
-    when = dict(dimension.when)
-    for parent, wanted in usual.items():
-        if parent in dimensions or parent in fixed:
-            when.setdefault(parent, wanted)
-        elif REGISTRY[parent].usual.middle() not in wanted:
-            standing = REGISTRY[parent].usual.middle()
-            raise ConfigError(
-                [
-                    f"{name} is never used: it needs {parent} to be one of {', '.join(map(str, wanted))}, "
-                    f"which is {standing!r} unless the space says otherwise"
-                ],
-                remedy=f'{parent} = "{wanted[0]}" beside it',
-            )
-    return replace(dimension, when=when)
-
-
-def _understood(name: str, value: Any) -> Dimension | Value:
-    usual = REGISTRY[name].usual if name in REGISTRY else None
-    if isinstance(value, Number | Choice):
-        return value
-    if isinstance(value, tuple) and len(value) == 2 and not any(isinstance(v, str | bool) for v in value):
-        value = {"low": value[0], "high": value[1]}
-    if isinstance(value, list | tuple):
-        value = {"options": value}
-    if isinstance(value, Mapping):
-        return _with_default(_from_table(value, usual), usual)
-    if not isinstance(value, bool | int | float | str):
-        raise ConfigError(
-            [f"a range, options, a table or one value is expected, not {type(value).__name__}"],
-        )
-    return value
-
-
-def _with_default(made: Dimension, usual: Dimension | None) -> Dimension:
-    """The dimension with the name's usual default, where it has none of its own and that one is in it."""
-    if usual is None or made.default is not None or made.mistakes():
-        return made
-    default = usual.middle()
-    if isinstance(made, Choice):
-        return replace(made, default=default) if default in made.options else made
-    inside = isinstance(default, int | float) and made.low <= default <= made.high
-    return replace(made, default=float(default)) if inside else made
-
-
-def _from_table(table: Mapping[str, Any], usual: Dimension | None) -> Dimension:
-    unknown = [key for key in table if key not in _KEYS]
-    mistakes = [f"'{key}' is not understood; {nearest(key, _KEYS)}".rstrip("; ") for key in unknown]
-    when = table.get("when", {})
-    if not isinstance(when, Mapping):
-        mistakes.append("when is a table of names and values")
-        when = {}
-    conditions = {k: tuple(v) if isinstance(v, list | tuple) else (v,) for k, v in when.items()}
-    common: dict[str, Any] = {"tier": table.get("tier"), "when": conditions, "default": table.get("default")}
-    if common["tier"] is not None and common["tier"] not in TIERS:
-        mistakes.append(f"tier is 1 to {max(TIERS)}, not {common['tier']!r}")
-    options = table.get("options", table.get("choices"))
-    if options is None and not {"low", "high"} <= set(table):
-        mistakes.append("a table has low and high, or options")
-    if mistakes:
-        raise ConfigError(mistakes)
-    if options is not None:
-        if not isinstance(options, list | tuple):
-            raise ConfigError([f"options are a list, not {options!r}"])
-        return Choice(tuple(options), **common)
-    like = usual if isinstance(usual, Number) else None
-    scale: str | Scale = table.get("scale", like.scale if like else "uniform")
-    return Number(
-        table["low"], table["high"], scale, bool(table.get("integer", like.integer if like else False)), **common
-    )
-
-
-def _unknown_options(name: str, made: Dimension | Value) -> list[str]:
-    known = _NAMED.get(name)
-    if known is None or isinstance(made, Number):
-        return []
-    options = made.options if isinstance(made, Choice) else (made,)
-    wrong = [str(option) for option in options if option not in known]
-    return [f"'{option}' is not one of {', '.join(known)}; {nearest(option, known)}".rstrip("; ") for option in wrong]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"there is no file '{path}'", expected="a TOML file with a table for each dimension") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise InputError(f"'{path}' is not a TOML file", received=str(error)) from None

@@ -31,7 +31,7 @@ def make_stages(space: Space, *, tiers: bool, trials: int | None) -> tuple[list[
 
     The learning rate is searched again in every stage: the best one depends on everything else.
 
-    >>> from luthier.search.registry import usual_space
+    >>> from luthier.search import usual_space
     >>> stages, _ = make_stages(usual_space(["learning_rate", "width", "depth"]), tiers=True, trials=60)
     >>> [stage.dimensions for stage in stages]
     [('learning_rate',), ('learning_rate', 'width'), ('learning_rate', 'depth')]

@@ -10,11 +10,11 @@ from typing import Any
 
 from luthier.errors import LuthierError
 from luthier.search.effort import Effort
-from luthier.search.executors import Executor
+from luthier.search.jobs import Executor
 from luthier.search.journal import Journal
 from luthier.search.networks import Networks
 from luthier.search.outcome import Outcome
-from luthier.search.refits import findings, refit
+from luthier.search.refits import Refits, findings, refit
 from luthier.search.samplers import Request, Unseen, sampler_named
 from luthier.search.sensitivity import Share, sensitivity
 from luthier.search.space import Space, Values
@@ -26,6 +26,7 @@ from luthier.seeds import derive
 MOST_TRIALS = 10_000
 FIRST_ROUND = 16  # trials whose time tells what a budget can pay for
 FOR_REFITS = 0.2  # of the time
+BY_TOTAL = ("grid", "coarse-to-fine")  # samplers that share out the planned trials, so the plan must stay
 
 
 class Search:
@@ -57,10 +58,14 @@ class Search:
         outcome = self.outcome
         try:
             self._search()
-            outcome.best = best_of(outcome.searched)
-            if outcome.best is None:
+            outcome.others = [] if self.store is None else self.store.others()
+            outcome.best = best_of(outcome.candidates)
+            if outcome.best is not None:
+                refit(outcome, self.training, self.tell, self._affordable())
+            elif self.store is not None and not outcome.trials:
+                self._note("every trial is with other processes already; nothing is left to do here")
+            else:
                 raise self._nothing()
-            refit(outcome, self.training, self.tell, late=self._late, until=self.until(final=True))
             outcome.complete = True
         except StoppedError:
             outcome.best = best_of(outcome.searched)
@@ -122,9 +127,10 @@ class Search:
         """Search the dimensions of a stage, the others held at the best so far."""
         incumbent = best_of(self.outcome.searched)
         held = self.space.default() if incumbent is None else incumbent.values
-        names = [name for name in stage.dimensions if self.space.open(name, held, stage.dimensions)]
-        if not names or (incumbent is not None and names == [RATE]):
-            return  # what the tier would search does not count beside the best setting
+        names = self._counting(stage, held)
+        if not names:
+            return
+        rest = [stage, *(later for later in rest[1:] if self._counting(later, held))]
         space = self.space.holding(names, held)
         self.tell("stage", title=title(replace(stage, dimensions=tuple(names))))
         mine = [] if incumbent is None else [incumbent]
@@ -146,8 +152,13 @@ class Search:
             self._searched += len(trials)
             mine += self.training.train(key, trials, bracket, until=self.until(final=False))
             asked, done = asked + found["used"], done + len(trials)
-            if done <= FIRST_ROUND and self.effort.trials is None:
+            if self.effort.trials is None and (done <= FIRST_ROUND or self.effort.sampler not in BY_TOTAL):
                 planned = self._planned(stage, rest, done)
+
+    def _counting(self, stage: Stage, held: Values) -> list[str]:
+        """The dimensions of a stage that count beside a setting; none where that would be the rate alone, again."""
+        names = [name for name in stage.dimensions if self.space.open(name, held, stage.dimensions)]
+        return [] if names == [RATE] and self._searched else names
 
     def _planned(self, stage: Stage, rest: Sequence[Stage], own: int = 0) -> int:
         """How many trials a stage gets; with a budget of time alone, what the trials so far took decides."""
@@ -159,11 +170,22 @@ class Search:
             return FIRST_ROUND
 
         def affordable() -> int:
-            each = self.training.seconds / searched
-            left = max(0.0, self.until(final=False) - self._now())
-            return own + min(MOST_TRIALS, int(left / max(each, 1e-6) * stage.weight / sum(s.weight for s in rest)))
+            part = stage.weight / sum(later.weight for later in rest)
+            return own + min(MOST_TRIALS, int(self._in_time(final=False) * part))
 
         return int(self.journal.once("planned", f"{stage.name} after {searched}", affordable))
+
+    def _in_time(self, *, final: bool) -> float:
+        """How many trainings there is time for, as long as those so far."""
+        each = self.training.seconds / max(1, len(self.outcome.trials))
+        return max(0.0, self.until(final=final) - self._now()) / max(each, 1e-6)
+
+    def _affordable(self) -> Refits:
+        """How many refits there is time for, decided once, and when they must end."""
+        if self.effort.seconds is None:
+            return Refits()
+        count = self.journal.once("planned", "refits", lambda: min(MOST_TRIALS, int(self._in_time(final=True))))
+        return Refits(int(count), self.until(final=True))
 
     def _seed(self, stage: Stage) -> int:
         return derive(self.effort.seed, "stage", stage.name)

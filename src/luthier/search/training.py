@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from luthier.search.effort import Effort
-from luthier.search.executors import Executor, state_of
+from luthier.search.jobs import Executor, state_of
 from luthier.search.journal import Journal
 from luthier.search.networks import Job, Networks
 from luthier.search.space import Values
