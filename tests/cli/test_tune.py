@@ -65,6 +65,12 @@ def test_a_run_is_tuned_from_its_own_setting(tmp_path: Path) -> None:
     assert splits[0].equals(splits[1])
 
 
+def children(process: int) -> list[int]:
+    """Processes that another one began, where the system tells."""
+    known = Path(f"/proc/{process}/task/{process}/children")
+    return [int(child) for child in known.read_text().split()] if known.exists() else []
+
+
 @pytest.mark.parametrize("halving", ["", "hyperband"])
 def test_killed_anywhere_it_goes_on_to_the_same_numbers(halving: str, tmp_path: Path) -> None:
     options = ("--trials", 24, "--epochs", 9, "--confirm", 2, "--halving", halving, "--workers", 2)
@@ -79,9 +85,11 @@ def test_killed_anywhere_it_goes_on_to_the_same_numbers(halving: str, tmp_path: 
             if journal.exists() and journal.read_bytes().count(b"\n") >= lines:
                 break
             time.sleep(0.01)
+        workers = children(process.pid)
         process.send_signal(signal.SIGKILL)
         process.wait()
         done = luthier("tune", "--resume", run)
+        assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]  # they ended with their parent
         assert done.returncode == 0, done.stderr
         assert pl.read_parquet(run / "trials.parquet").equals(whole)
 

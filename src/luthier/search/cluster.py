@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from luthier.errors import InputError
 from luthier.optional import require
 from luthier.search.jobs import ATTEMPTS, Stop, train_job
 from luthier.search.networks import Job, Networks, Trained
+
+REACHED_WITHIN = 5.0  # seconds
 
 
 class Cluster:
@@ -36,8 +39,10 @@ class Cluster:
             self._ray.init(num_cpus=workers, **options)
             return
         try:
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=REACHED_WITHIN).close()  # Ray itself waits for minutes
             self._ray.init(address=address, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"the Ray cluster at '{address}' cannot be reached",
                 received=str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
