@@ -208,3 +208,17 @@ def test_embeddings_learn_to_tell_classes_apart(name: str) -> None:
     scores = found.history.to_frame()["validation_score"]
     assert scores.max() > 0.9
     assert scores.max() > scores[0]
+
+
+def test_softmax_over_many_rows_is_the_same() -> None:
+    """Where softmax goes along another axis the residual is still autograd's, for class numbers and for shares."""
+    from luthier.objective.losses import FEW_CLASSES, MANY_OUTPUTS
+
+    generator = torch.Generator().manual_seed(0)
+    for classes in (FEW_CLASSES, FEW_CLASSES + 1, 10):
+        Z = torch.randn(2, MANY_OUTPUTS, classes, generator=generator, dtype=torch.float64, requires_grad=True)
+        numbers = torch.randint(0, classes, (MANY_OUTPUTS,), generator=generator)
+        loss = LOSSES["softmax"]
+        for targets in (numbers, torch.nn.functional.one_hot(numbers, classes).double()):
+            (wanted,) = torch.autograd.grad(loss.by_row(Z, targets, loss.rows).sum(), Z)
+            torch.testing.assert_close(loss.residual(Z.detach(), targets), wanted, rtol=1e-12, atol=1e-12)

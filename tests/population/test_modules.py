@@ -341,3 +341,35 @@ def test_an_interrupted_training_keeps_its_layout(tmp_path: Path, layout: str) -
     resumed = train(convnet, checkpoint=tmp_path / "state")
     assert resumed.layout == layout
     assert torch.equal(whole.parameters, resumed.parameters)
+
+
+class Both(nn.Module):
+    """Has a dropout layer, and draws by itself too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.out = nn.Dropout(0.5), nn.Linear(36, 3)
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        dropped = self.layer(torch.ones_like(x.flatten(1)))
+        self.seen.append(dropped.detach())
+        return self.out(F.dropout(x.flatten(1), 0.3, self.training) * dropped)
+
+
+def test_a_module_that_draws_by_itself_gets_a_new_mask_each_step() -> None:
+    from luthier.objective import loss_named
+    from luthier.population import Batch, ModuleSpec, Settings
+    from luthier.population.modules import LoopedStack, Modules
+
+    spec = ModuleSpec(lambda: Both().double())
+    assert spec.draws
+    settings = Settings("softmax", "sgd", 32, 3, 1, dtype=torch.float64)
+    parameters, buffers = Modules(spec).fresh([0], torch.float64)
+    stack = LoopedStack(spec, parameters, buffers, torch.zeros_like(parameters), settings)
+    generators = [torch_generator(0, "masks")]
+    batch = Batch(IMAGES[:32], torch.zeros(32, 0, dtype=torch.int64), LABELS[:32])
+    for _ in range(2):
+        stack.learn(batch, loss_named("softmax"), generators)
+    first, second = stack._modules[0].seen[-2:]
+    assert not torch.equal(first, second)

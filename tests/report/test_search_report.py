@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +32,9 @@ def test_figures_hold_the_numbers(found: luthier.Study) -> None:
     absent = figures.shares_of(searched, space, "momentum")
     assert [p is None for p in absent] == ["momentum" not in t.values for t in found.outcome.searched]
     at, texts = figures.ticks_of(space, "learning_rate")
-    assert [float(text) for text in texts] == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1], rel=1e-6)
+    assert [float(text) for text in texts] == pytest.approx(
+        [1e-4, 1e-3, 1e-2, 1e-1, 1], rel=1e-3
+    )  # printed with four digits
     assert at == [0, 0.25, 0.5, 0.75, 1]
     nested = figures.nested_boxes(found.outcome.boxes, space)
     assert nested is not None
@@ -44,20 +44,6 @@ def test_figures_hold_the_numbers(found: luthier.Study) -> None:
     assert {trace.name for trace in rungs.data} == {"cut at a rung", "went on to the end"}
     ends = [x for x in rungs.data[0].x if x is not None]
     assert len(ends) == sum(len(t.curve) for t in found.outcome.searched if t.status == "pruned")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("needs Debian's chromium and chromium-driver")
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "hide-scrollbars"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
 
 
 @pytest.mark.browser

@@ -125,7 +125,7 @@ def test_a_live_study_has_the_same_trials(url: str) -> None:
 
 
 def test_processes_share_a_study(url: str, tmp_path: Path) -> None:
-    """Two processes, one study: as many trials as asked for in all, no number and no setting twice."""
+    """Two processes, one study: as many trials as asked for in all, no number twice."""
     program = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import test_storages as here\n"

@@ -153,14 +153,18 @@ def _layout_of(checkpoint: Path | None, processes: int) -> str | None:
 
 
 def _spec(network: Network, part: Part) -> DenseSpec | ModuleSpec:
-    if isinstance(network, DeferredSpec):
-        targets = part.targets
-        if targets.ndim == 2:
-            outputs = targets.shape[1]
-        else:
-            outputs = 1 if targets.is_floating_point() else int(targets.max()) + 1
-        return network.known(inputs=part.features.flatten(1).shape[1], outputs=outputs)
-    return network if isinstance(network, DenseSpec) else ModuleSpec(network)
+    if isinstance(network, DenseSpec | DeferredSpec):
+        return known_spec(network, part)
+    return ModuleSpec(network)
+
+
+def known_spec(spec: DenseSpec | DeferredSpec, part: Part) -> DenseSpec:
+    """The spec for these rows: a deferred one reads its inputs and outputs off them."""
+    if isinstance(spec, DenseSpec):
+        return spec
+    targets = part.targets
+    outputs = targets.shape[1] if targets.ndim == 2 else 1 if targets.is_floating_point() else int(targets.max()) + 1
+    return spec.known(inputs=part.features.flatten(1).shape[1], outputs=outputs)
 
 
 def _settings(choices: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -80,27 +80,7 @@ def read_ledger(path: Path) -> list[Record]:
 
 def _read(path: Path) -> tuple[list[Record], int]:
     """The whole records, and how many bytes of the file they fill."""
-    if not path.exists():
-        return [], 0
-    records: list[Record] = []
-    good = 0
-    content = path.read_bytes()
-    for line in content.splitlines(keepends=True):
-        try:
-            record: Any = json.loads(line) if line.endswith(b"\n") else None
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            record = None
-        if not isinstance(record, dict) or "kind" not in record:
-            if good + len(line) < len(content):
-                raise InputError(
-                    f"the ledger '{path}' is damaged at line {len(records) + 1}",
-                    expected="one JSON object a line",
-                    remedy="restore the file from a backup, or start a new run",
-                )
-            break
-        records.append(record)
-        good += len(line)
-    return records, good
+    return storage.read_records(path, {"kind"}, "ledger")
 
 
 def _short(record: Record) -> str:

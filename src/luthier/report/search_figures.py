@@ -58,7 +58,7 @@ def ticks_of(space: Space, name: str) -> tuple[list[float], list[str]]:
     if isinstance(dimension, Choice):
         return [dimension.share(option) for option in dimension.options], [str(option) for option in dimension.options]
     values = [dimension.at(share) for share in TICKS]
-    return list(TICKS), [f"{value:.3g}" if isinstance(value, float) else str(value) for value in values]
+    return list(TICKS), [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
 
 
 def draw_slice(trials: pl.DataFrame, space: Space, name: str) -> go.Figure:

@@ -16,9 +16,7 @@ from luthier.recipe import RunFolder, open_run
 from luthier.report import search_figures as figures
 from luthier.report.html import plot, table, whole_page
 from luthier.report.terminal import setting_in_words
-from luthier.search import Space, space_from
-
-AFTERWARDS = ("length", "refit", "final")
+from luthier.search import AFTERWARDS, Space, space_from
 
 
 def write_search_report(run: Path) -> Path:
@@ -118,7 +116,8 @@ def _trials(found: dict[str, Any], trials: pl.DataFrame, space: Space) -> Iterat
     yield from plot("progress", figures.draw_progress(figures.progress(searched)))
     if len(space.dimensions) > 1:
         yield "<h3>Parallel coordinates</h3><p class=small>Blue: the best; orange: the worst.</p>"
-        yield from plot("parallel", figures.draw_parallel(searched, space))
+        wide = 80 * (len(space.dimensions) + 1)
+        yield from plot("parallel", figures.draw_parallel(searched, space), least_width=wide)
     if searched.filter(pl.col("reason").str.starts_with("rank")).height:
         yield "<h3>Rungs</h3>"
         yield from plot("rungs", figures.draw_rungs(searched))

@@ -10,7 +10,7 @@ from rich.console import Console
 from luthier import storage
 from luthier.report.terminal import setting_in_words
 from luthier.runs.screen import SilentScreen, TextScreen
-from luthier.search import Share, Trial
+from luthier.search import AFTERWARDS, Share, Trial
 
 
 class SearchScreen(SilentScreen):
@@ -78,7 +78,7 @@ class TextSearch(SearchScreen):
             self._default = next((trial.values for trial in trials if trial.number == 0), {})
         better = None
         for trial in trials:
-            improved = trial.known and trial.status == "complete" and trial.stage not in ("length", "refit", "final")
+            improved = trial.known and trial.status == "complete" and trial.stage not in AFTERWARDS
             if improved and (self._best is None or trial.value < self._best.value):
                 self._best = better = trial
             if self._verbose:

@@ -84,8 +84,7 @@ def _keep(study: Study, folder: RunFolder, mirror: _Mirror) -> None:
     content = BytesIO()
     outcome.frame().write_parquet(content)
     storage.write_bytes(folder.path / "trials.parquet", content.getvalue())
-    for trial in outcome.searched[:1]:
-        study.sensitivity() if trial.done else None
+    study.sensitivity()  # worked out now, for the report
     storage.write_json(folder.path / "search.json", outcome.to_json())
     mirror.write(outcome.trials)
     folder.update_facts(status="done" if outcome.complete else "cut")
@@ -148,6 +147,7 @@ def effort_for(
     seed: int,
     workers: int | None,
 ) -> Effort:
+    """What a search may spend, from what a caller says; InputError for what cannot be meant."""
     limit = None if budget is None else Budget.parse(budget)
     if limit is not None and limit.seconds is None:
         raise ConfigError(["the budget of a search is a time, such as 10m"], remedy="--trials bounds it by number")

@@ -15,7 +15,7 @@ from luthier.errors import InputError
 from luthier.nets import DenseSpec
 from luthier.nets.spec import DeferredSpec
 from luthier.population import Part, part_of
-from luthier.population.networks import AnyLoss, loss_for
+from luthier.population.networks import AnyLoss, known_spec, loss_for
 from luthier.recipe import RunFolder, create_run, machine_facts, open_run, timestamp
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.searching import Place, effort_for, run_search
@@ -83,7 +83,7 @@ def tune(
     chosen = loss_for(training.targets, loss)
     networks: Networks
     if isinstance(build, DenseSpec | DeferredSpec):
-        networks = DenseNetworks(_flat(training), _flat(held_out), chosen, _known(build, training), seed=seed)
+        networks = DenseNetworks(_flat(training), _flat(held_out), chosen, known_spec(build, training), seed=seed)
         searched = space_from(space, taken=REGISTRY)
     else:
         dtype = training.features.dtype if training.features.is_floating_point() else torch.float32
@@ -148,14 +148,6 @@ def _parts(training: Part, validation: Part | None, seed: int) -> tuple[Part, Pa
 
 def _flat(part: Part) -> Part:
     return replace(part, features=part.features.flatten(1).float())
-
-
-def _known(spec: DenseSpec | DeferredSpec, training: Part) -> DenseSpec:
-    if isinstance(spec, DenseSpec):
-        return spec
-    targets = training.targets
-    outputs = targets.shape[1] if targets.ndim == 2 else 1 if targets.is_floating_point() else int(targets.max()) + 1
-    return spec.known(inputs=training.features.flatten(1).shape[1], outputs=outputs)
 
 
 def _fingerprint(*parts: Part) -> str:

@@ -7,7 +7,7 @@ from luthier.search.described import space_from, usual_space
 from luthier.search.effort import Effort
 from luthier.search.executors import executor_for
 from luthier.search.jobs import Executor
-from luthier.search.journal import Journal, read_journal
+from luthier.search.journal import Journal
 from luthier.search.networks import DenseNetworks, Networks
 from luthier.search.outcome import Outcome
 from luthier.search.registry import REGISTRY, TIERS
@@ -17,9 +17,10 @@ from luthier.search.sensitivity import Share, sensitivity
 from luthier.search.space import Choice, Number, Space
 from luthier.search.study import Search
 from luthier.search.training import Store
-from luthier.search.trials import Trial
+from luthier.search.trials import AFTERWARDS, Trial
 
 __all__ = [
+    "AFTERWARDS",
     "REGISTRY",
     "SAMPLERS",
     "SCALES",
@@ -41,7 +42,6 @@ __all__ = [
     "Store",
     "Trial",
     "executor_for",
-    "read_journal",
     "sensitivity",
     "space_from",
     "usual_space",

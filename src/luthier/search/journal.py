@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
-from luthier.errors import InputError
 
 Record = dict[str, Any]
 SYNC_EVERY = 1.0  # seconds
@@ -25,18 +24,12 @@ class Journal:
     def __init__(self, path: Path | None = None, listen: Callable[[Record], None] | None = None) -> None:
         self.path, self._listen = path, listen
         self._known: dict[str, Record] = {}
-        self.records: list[Record] = []
         self._synced = time.monotonic()
         if path is not None and path.exists():
-            records, good = _read(path)
+            records, good = storage.read_records(path, {"kind", "key", "content"}, "journal")
             if path.stat().st_size != good:
                 storage.write_bytes(path, path.read_bytes()[:good])  # a line that a kill cut short
             self._known = {record["key"]: record for record in records}
-
-    @property
-    def begun(self) -> bool:
-        """Whether an earlier sitting left anything."""
-        return bool(self._known)
 
     def recall(self, key: str) -> Any:
         """The content under a key, or None."""
@@ -64,37 +57,6 @@ class Journal:
         found = self.recall(key)
         return self.add(kind, key, compute()) if found is None else found
 
-    def of(self, kind: str) -> list[Any]:
-        """The contents of all records of a kind that this sitting met."""
-        return [record["content"] for record in self.records if record["kind"] == kind]
-
     def _hear(self, record: Record) -> None:
-        self.records.append(record)
         if self._listen is not None:
             self._listen(record)
-
-
-def read_journal(path: Path) -> list[Record]:
-    """All whole records of a journal; a line that a kill cut short is left out."""
-    return _read(path)[0]
-
-
-def _read(path: Path) -> tuple[list[Record], int]:
-    records: list[Record] = []
-    good, content = 0, path.read_bytes()
-    for line in content.splitlines(keepends=True):
-        try:
-            record = json.loads(line) if line.endswith(b"\n") else None
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            record = None
-        if not isinstance(record, dict) or not {"kind", "key", "content"} <= set(record):
-            if good + len(line) < len(content):
-                raise InputError(
-                    f"the journal '{path}' is damaged at line {len(records) + 1}",
-                    expected="one JSON object a line",
-                    remedy="restore the file from a backup; the lines before it are whole",
-                )
-            break
-        records.append(record)
-        good += len(line)
-    return records, good

@@ -21,7 +21,7 @@ from luthier import storage
 from luthier.errors import InputError
 from luthier.optional import require
 from luthier.search.space import Choice, Space, Values
-from luthier.search.trials import COMPLETE, PRUNED, Trial
+from luthier.search.trials import AFTERWARDS, COMPLETE, PRUNED, Trial
 
 _SPACE, _RUNNER = "luthier space", "luthier run"
 ATTEMPTS = 4  # to reach a storage
@@ -246,7 +246,7 @@ class SharedStudy:
         return [
             self._read(trial)
             for trial in self._study.get_trials(deepcopy=False, states=states)
-            if trial.number not in self._mine and trial.user_attrs.get("stage") not in ("length", "refit", "final")
+            if trial.number not in self._mine and trial.user_attrs.get("stage") not in AFTERWARDS
         ]
 
     def _read(self, trial: Any) -> Trial:
@@ -268,7 +268,7 @@ class SharedStudy:
     def count(self) -> int:
         """Trials of the search, of all processes."""
         trials = self._study.get_trials(deepcopy=False)
-        return sum(trial.user_attrs.get("stage") not in ("length", "refit", "final") for trial in trials)
+        return sum(trial.user_attrs.get("stage") not in AFTERWARDS for trial in trials)
 
 
 def close_storage(held: Any) -> None:

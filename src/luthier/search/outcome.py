@@ -13,9 +13,7 @@ from luthier.search.effort import Effort
 from luthier.search.sensitivity import Share, sensitivity
 from luthier.search.space import Space
 from luthier.search.statistics import Paired
-from luthier.search.trials import PRUNED, Trial
-
-AFTERWARDS = ("length", "refit", "final")  # stages that train a setting anew instead of searching
+from luthier.search.trials import AFTERWARDS, PRUNED, Trial
 
 
 @dataclass

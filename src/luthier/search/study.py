@@ -208,10 +208,12 @@ class Search:
     def _ask(self, request: Request, stage: Stage) -> dict[str, Any]:
         """New trials from the sampler; the very first trial of a search is the default setting."""
         settings: list[Values] = []
-        first = not self._searched
-        if first:
-            settings.append(self.space.default())
-            self._unseen.seen.add(self.space.key(settings[0]))
+        others = [] if self.store is None else self.store.others()
+        self._unseen.seen |= {self.space.key(trial.values) for trial in others}
+        default = self.space.default()
+        if not self._searched and self.space.key(default) not in self._unseen.seen:
+            settings.append(default)
+            self._unseen.seen.add(self.space.key(default))
         proposal, used = None, 0
         if request.space.dimensions and request.count > len(settings):
             proposal, used = self._unseen.ask(replace(request, count=request.count - len(settings)), self.space)

@@ -10,6 +10,7 @@ from typing import Any
 from luthier.search.space import Values
 
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
+AFTERWARDS = ("length", "refit", "final")  # stages that train a setting anew instead of searching
 
 
 @dataclass
@@ -61,13 +62,15 @@ def _finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def best_of(trials: Iterable[Trial], *, finished: bool = True) -> Trial | None:
+def best_of(trials: Iterable[Trial]) -> Trial | None:
     """The trial with the lowest value; pruned ones do not count unless nothing else is known."""
-    known = [trial for trial in trials if trial.known]
-    whole = [trial for trial in known if trial.status == COMPLETE] if finished else known
-    return min(whole or known, key=lambda trial: (trial.value, trial.number), default=None)
+    return min((trial for trial in trials if trial.known), key=_rank, default=None)
 
 
 def best_first(trials: Sequence[Trial]) -> list[Trial]:
     """Known trials, whole ones before pruned ones, best first."""
-    return sorted((trial for trial in trials if trial.known), key=lambda t: (t.status != COMPLETE, t.value, t.number))
+    return sorted((trial for trial in trials if trial.known), key=_rank)
+
+
+def _rank(trial: Trial) -> tuple[bool, float, int]:
+    return trial.status != COMPLETE, trial.value, trial.number
