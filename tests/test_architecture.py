@@ -12,7 +12,7 @@ import luthier
 SOURCE = Path(luthier.__file__).parent
 FOUNDATION = ("averages", "errors", "records", "shapes", "seeds", "optional", "storage")
 ROOMS = (
-    *("data", "nets", "objective", "optimise", "population", "search", "diagnose", "assess"),
+    *("data", "nets", "objective", "optimise", "population", "search", "diagnosis", "assess"),
     *("saved", "recipe", "report", "runs", "classic", "labs", "studio", "cli"),
 )
 ORDER = {room: depth for depth, room in enumerate(ROOMS)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from luthier.diagnosis import Diagnosis, Watch, diagnose
     from luthier.errors import LuthierError
     from luthier.nets import DenseSpec, summary
     from luthier.optimise import Schedule
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Choice": ("luthier.search", "Choice"),
     "DenseSpec": ("luthier.nets", "DenseSpec"),
+    "Diagnosis": ("luthier.diagnosis", "Diagnosis"),
     "LuthierError": ("luthier.errors", "LuthierError"),
     "Model": ("luthier.saved", "Model"),
     "Number": ("luthier.search", "Number"),
@@ -33,7 +35,9 @@ _PUBLIC = {
     "Schedule": ("luthier.optimise", "Schedule"),
     "Space": ("luthier.search", "Space"),
     "Study": ("luthier.runs", "Study"),
+    "Watch": ("luthier.diagnosis", "Watch"),
     "check": ("luthier.runs", "check_run"),
+    "diagnose": ("luthier.diagnosis", "diagnose"),
     "find_lr": ("luthier.population", "find_lr"),
     "fit": ("luthier.runs", "fit"),
     "load": ("luthier.runs", "load"),
@@ -46,6 +50,7 @@ _PUBLIC = {
 __all__ = [
     "Choice",
     "DenseSpec",
+    "Diagnosis",
     "LuthierError",
     "Model",
     "Number",
@@ -54,8 +59,10 @@ __all__ = [
     "Schedule",
     "Space",
     "Study",
+    "Watch",
     "__version__",
     "check",
+    "diagnose",
     "find_lr",
     "fit",
     "load",

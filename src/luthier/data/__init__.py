@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from luthier.data.checks import check_table
+from luthier.data.checks import LEAKING, check_table, share_explained
 from luthier.data.columns import Column, infer_columns
 from luthier.data.dataset import Dataset
 from luthier.data.encode import TableEncoder
@@ -13,6 +13,7 @@ from luthier.data.task import Task, decode_classes, encode_target, infer_task
 
 __all__ = [
     "BUNDLED",
+    "LEAKING",
     "Column",
     "Dataset",
     "Preprocess",
@@ -28,5 +29,6 @@ __all__ = [
     "read_batches",
     "read_source",
     "require_rows",
+    "share_explained",
     "split_rows",
 ]

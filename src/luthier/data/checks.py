@@ -10,9 +10,12 @@ import polars as pl
 from luthier.data.columns import Column
 from luthier.data.task import Task
 from luthier.records import Finding
+from luthier.seeds import numpy_generator
 
 IMBALANCED = 0.05  # share of the rarest class below which accuracy says little
 LEAKING = 0.995  # share of the target that one column alone explains
+GROUPS, ROWS_A_GROUP = 20, 20  # of a column's values, and the rows that a group must hold
+MOST_ROWS = 5000  # that are looked at
 
 
 def check_table(frame: pl.DataFrame, columns: Sequence[Column], task: Task) -> list[Finding]:
@@ -50,25 +53,45 @@ def _leak(frame: pl.DataFrame, column: Column, task: Task) -> Finding | None:
 
 
 def _explained(frame: pl.DataFrame, column: Column, task: Task) -> float | None:
-    """Accuracy of the best class, or share of variance, within groups of the column's values.
-
-    Each group must hold many rows, or chance alone would explain the target.
-    """
     series = frame[column.name]
-    if column.kind == "number" and series.dtype.is_numeric() and series.n_unique() > 20:
+    target = frame[task.target]
+    y = target.cast(pl.String).rank("dense").to_numpy() if task.classes else target.cast(pl.Float64).to_numpy()
+    if column.kind == "number" and series.dtype.is_numeric():
         values = series.fill_null(series.median()).to_numpy()
-        groups = np.searchsorted(np.unique(np.quantile(values, np.linspace(0, 1, 21)[1:-1])), values)
     elif column.kind in ("category", "boolean", "number"):
-        groups = series.cast(pl.String).fill_null("").rank("dense").to_numpy()
+        values = series.cast(pl.String).fill_null("").rank("dense").to_numpy()
+        if len(np.unique(values)) * ROWS_A_GROUP > len(values):
+            return None
+        return _within_groups(values, y, classes=bool(task.classes))
     else:
         return None
-    if len(np.unique(groups)) * 20 > len(groups):
+    return share_explained(values, y, classes=bool(task.classes))
+
+
+def share_explained(values: np.ndarray, y: np.ndarray, *, classes: bool) -> float | None:
+    """How much of the target one feature [N] explains by itself: the accuracy of the best class, or the share of
+    variance, within at most twenty groups of its values. None for few rows: chance alone would explain it.
+
+    >>> x = np.arange(200) / 200
+    >>> round(share_explained(x.repeat(3), (x > 0.5).astype(int).repeat(3), classes=True) or 0, 2)
+    1.0
+    """
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    if len(values) < GROUPS * ROWS_A_GROUP:
         return None
-    table = pl.DataFrame({"g": groups, "y": frame[task.target]})
-    if task.classes:
+    few = slice(None) if len(values) <= MOST_ROWS else numpy_generator(0, "rows").permutation(len(values))[:MOST_ROWS]
+    kind = DecisionTreeClassifier if classes else DecisionTreeRegressor
+    column = values[few].reshape(-1, 1)
+    tree = kind(max_leaf_nodes=GROUPS, min_samples_leaf=ROWS_A_GROUP, random_state=0).fit(column, y[few])
+    return float(tree.score(column, y[few]))
+
+
+def _within_groups(groups: np.ndarray, y: np.ndarray, *, classes: bool) -> float | None:
+    table = pl.DataFrame({"g": groups, "y": y})
+    if classes:
         counts = table.group_by("g", "y").len()
         return float(counts.group_by("g").agg(pl.col("len").max())["len"].sum()) / len(table)
-    y = table["y"].cast(pl.Float64)
-    within = table.with_columns(pl.col("y").cast(pl.Float64) - pl.col("y").mean().over("g"))["y"].var(ddof=0)
-    total = y.var(ddof=0)
+    within = table.with_columns(pl.col("y") - pl.col("y").mean().over("g"))["y"].var(ddof=0)
+    total = table["y"].var(ddof=0)
     return 1 - float(within) / float(total) if total else None  # type: ignore[arg-type]

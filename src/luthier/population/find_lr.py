@@ -62,7 +62,7 @@ def find_lr(
         raise InputError("the range test is too short", expected="seeds of at least 1 and steps of at least 10")
     optimiser = optimiser if optimiser is not None else torch.optim.Adam(module.parameters())
     runs = _Runs(module, optimiser, data, loss, batch_size)
-    with _left_alone(data):
+    with left_alone(data):
         found = ramp_until_it_tells(
             lambda rates: np.stack([runs.losses(rates, seed) for seed in range(seeds)]),
             name=type(optimiser).__name__,
@@ -172,7 +172,7 @@ def _to(value: Any, device: torch.device) -> Any:
 
 
 @contextmanager
-def _left_alone(data: Any) -> Iterator[None]:
+def left_alone(data: Any) -> Iterator[None]:
     """Put every generator back afterwards: PyTorch's on all devices, NumPy's, Python's, the loader's own."""
     holders = (data, *(getattr(data, name, None) for name in ("sampler", "batch_sampler", "dataset")))
     generators = _distinct(getattr(holder, "generator", None) for holder in holders)

@@ -214,6 +214,10 @@ class Stack:
             below = layer.whole
         return self._affine(last, below, batch.inputs, batch.codes, space.times)
 
+    def activations(self, rows: int) -> list[Tensor]:
+        """Each hidden layer's activations [M, B, units] of the last training pass over so many rows."""
+        return [layer.A for layer in self._space(rows).layers]
+
     def backward(self, batch: Batch, dZ: Tensor, masks: Masks) -> None:
         """Fill the gradients from the derivative by the logits, dZ [M, B, C].
 

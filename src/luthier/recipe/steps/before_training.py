@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from luthier.diagnose import check_gradients, loss_at_start, overfit_batch
+from luthier.diagnosis import check_gradients, loss_at_start, overfit_batch
 from luthier.recipe.work import Work
 from luthier.records import Decision, Finding
 from luthier.seeds import derive

@@ -1,0 +1,193 @@
+"""Checks of learning curves: against their own noise, which parts of the validation rows tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from luthier.diagnosis.checks.check import Check
+from luthier.diagnosis.trace import Evaluated, Trace, difference
+
+FEWEST = 6  # evaluations below which a curve says nothing
+SURE = 3.0  # standard errors
+RISEN = 0.15  # of the lowest validation loss
+SHARP_GAP = 0.10  # of the rows: the documents' overfitting run has 0.18, their sound one 0.025 (S1-79, S1-84)
+BY_HEART, COSTLY = 0.01, 0.1  # of the validation loss, and of the loss of knowing nothing
+FLAT = 0.01  # of the loss of knowing nothing, over the last third
+HIGH = 0.7  # of the loss of knowing nothing: what a stalled network is stuck at
+USELESS = 0.97
+FALLING = 0.05  # of the loss, over the last fifth
+Found = tuple[str, dict[str, Any]] | None
+
+
+def _known(trace: Trace) -> list[Evaluated]:
+    return [e for e in trace.evaluations if e.validation is not None and np.isfinite(e.validation)]
+
+
+def onsets(trace: Trace) -> dict[str, int | None]:
+    """Where overfitting begins, by both signals (S1-80): the step of the lowest validation loss, and of the
+    best validation score (None for regressions)."""
+    known = _known(trace)
+    scored = [e for e in known if e.validation_score is not None]
+    lowest = min(known, key=lambda e: e.validation or 0.0, default=None)
+    best = max(scored, key=lambda e: e.validation_score or 0.0, default=None)
+    return {"by loss": lowest.step if lowest else None, "by score": best.step if best else None}
+
+
+def _overfitting(trace: Trace) -> Found:
+    known = _known(trace)
+    lowest = trace.best
+    if len(known) < FEWEST or lowest is None:
+        return None
+    last = known[-1]
+    rise, error = difference(last, lowest)
+    fell = last.training < lowest.training
+    if not fell or rise <= SURE * error or rise <= RISEN * abs(lowest.validation or 0.0) or rise <= 0:
+        return None
+    found = onsets(trace)
+    sentence = (
+        f"since step {found['by loss']} the validation loss rose from {lowest.validation:.3g} to {last.validation:.3g} "
+        f"while the training loss fell to {last.training:.3g}"
+    )
+    if found["by score"] is not None:
+        sentence += f"; by the score it begins at step {found['by score']}"
+    evidence = {"rise": rise, "noise": error, "onset by loss": found["by loss"], "onset by score": found["by score"]}
+    return sentence, evidence
+
+
+def _memorising(trace: Trace) -> Found:
+    known = _known(trace)
+    if not known:
+        return None
+    last = known[-1]
+    if last.training_score is None or last.validation_score is None:
+        return _memorised_values(trace, last)
+    gap = last.training_score - last.validation_score
+    noise = (last.validation_score * (1 - last.validation_score) / max(1, last.validation_rows)) ** 0.5
+    if last.training_score < 0.999 or gap - 2 * noise <= SHARP_GAP:
+        return None
+    sentence = (
+        f"every training row is right ({last.training_score:.1%}), of the validation rows {last.validation_score:.1%}"
+    )
+    return sentence, {"training": last.training_score, "validation": last.validation_score, "threshold": SHARP_GAP}
+
+
+def _memorised_values(trace: Trace, last: Evaluated) -> Found:
+    """A regression's rows are known by heart when they cost a hundredth of what new ones do, and new ones cost."""
+    validation, trivial = last.validation or 0.0, trace.trivial or np.inf
+    if last.training > BY_HEART * validation or validation <= COSTLY * trivial:
+        return None
+    sentence = (
+        f"training rows are met almost exactly (loss {last.training:.2g}), validation rows are not ({validation:.2g})"
+    )
+    return sentence, {"training": last.training, "validation": validation, "threshold": BY_HEART}
+
+
+def _late(trace: Trace, share: float) -> list[Evaluated]:
+    known = [e for e in trace.evaluations if np.isfinite(e.training)]
+    since = known[-1].step * (1 - share) if known else 0
+    return [e for e in known if e.step >= since]
+
+
+def _is_flat(trace: Trace) -> bool:
+    """Whether neither curve moved over the last third by more than a hundredth of knowing nothing."""
+    late, scale = _late(trace, 1 / 3), trace.trivial or 0.0
+    if len(trace.evaluations) < FEWEST or len(late) < 3 or not scale:
+        return False
+    training = [e.training for e in late]
+    moved = max(training) - min(training)
+    validation = [e.validation for e in late if e.validation is not None]
+    if validation:
+        moved = max(moved, max(validation) - min(validation))
+    return moved <= FLAT * scale
+
+
+def _plateau(trace: Trace) -> Found:
+    late = _late(trace, 1 / 3)
+    if len(trace.evaluations) < FEWEST or len(late) < 3 or trace.trivial is None:
+        return None
+    middle = [e.training for e in _late(trace, 2 / 3) if e not in late]
+    now, before = float(np.mean([e.training for e in late])), float(np.mean(middle)) if middle else np.inf
+    if now <= HIGH * trace.trivial or before - now > FLAT * trace.trivial:
+        return None
+    sentence = (
+        f"the training loss stands at {now:.3g} since step {late[0].step}; knowing nothing costs {trace.trivial:.3g}"
+    )
+    return sentence, {"loss": now, "before": before, "trivial": trace.trivial, "since": late[0].step}
+
+
+def _both_saturate(trace: Trace) -> Found:
+    late, known = _late(trace, 1 / 3), _known(trace)
+    if not _is_flat(trace) or trace.trivial is None or not known or late[-1].training > HIGH * trace.trivial:
+        return None
+    gap = (known[-1].validation or 0.0) - known[-1].training
+    if gap > 0.5 * abs(known[-1].validation or 0.0):
+        return None
+    sentence = f"both curves are flat since step {late[0].step}, their gap of {gap:.3g} does not grow: not overfitting"
+    return sentence, {"gap": gap, "since": late[0].step}
+
+
+def _still_improving(trace: Trace) -> Found:
+    known, best = _known(trace), trace.best
+    if len(known) < FEWEST or best is None or best is not known[-1]:
+        return None
+    before = next((e for e in reversed(known) if e.step <= 0.8 * best.step), known[0])
+    fell, error = difference(before, best)
+    if fell <= SURE * error or fell <= FALLING * abs(before.validation or 0.0):
+        return None
+    sentence = f"the validation loss still fell from {before.validation:.3g} to {best.validation:.3g} in the last fifth"
+    return sentence, {"fell": fell, "noise": error, "from step": before.step}
+
+
+def _underfitting(trace: Trace) -> Found:
+    late = _late(trace, 1 / 3)
+    if len(trace.evaluations) < FEWEST or trace.trivial is None or not late:
+        return None
+    lowest = min(e.training for e in trace.evaluations)
+    if lowest <= USELESS * trace.trivial:
+        return None
+    sentence = f"the training loss never fell below {lowest:.3g}; knowing nothing costs {trace.trivial:.3g}"
+    return sentence, {"lowest": lowest, "trivial": trace.trivial, "threshold": USELESS}
+
+
+def gap_gate(trace: Trace) -> dict[str, Any] | None:
+    """The gate of step 4 (S4-22): whether validation and training loss differ by more than the noise of both."""
+    best = trace.best
+    if best is None or best.validation is None:
+        return None
+    noise = float(np.hypot(best.noise, _spread(best.training_parts)))
+    gap = best.validation - best.training
+    return {
+        "training": best.training, "validation": best.validation, "gap": gap, "noise": noise,
+        "closed": bool(gap <= 2 * noise),
+    }  # fmt: skip
+
+
+def _spread(parts: tuple[float, ...]) -> float:
+    return float(np.std(parts, ddof=1) / np.sqrt(len(parts))) if len(parts) > 1 else 0.0
+
+
+CURVES = (
+    Check("underfitting", "warning", "the training set is not fitted: no better than knowing nothing",
+          f"training loss above {USELESS:.0%} of knowing nothing", "S4-21, S2-10",
+          "walk step 3: rate, Adam, decay, restarts, then more units and layers", _underfitting),
+    Check("plateau", "warning", "learning stands still while the loss is high",
+          f"a last third under {FLAT:.0%} below the one before, loss above {HIGH:.0%} of knowing nothing",
+          "S1-40, S1-82",
+          "another rate or Adam; look at saturated or dead units", _plateau),
+    Check("overfitting", "warning", "the validation loss rises while the training loss falls",
+          f"a rise of {RISEN:.0%} and of {SURE:g} standard errors over parts of the rows", "S1-78, S1-80, S2-10",
+          "keep the weights of the lowest validation loss; then dropout, L2, more rows (S4-44)", _overfitting),
+    Check("memorising", "warning", "training rows are known by heart",
+          f"99.9 % right, and {SHARP_GAP:.0%} of the rows more than in validation beyond two standard errors; "
+          f"values: {BY_HEART:g} of the validation loss", "S1-79, S1-84",
+          "more rows, augmentation, dropout, L2, or a smaller network", _memorising),
+    Check("still-improving", "note", "training ended too early",
+          f"the lowest loss is the last, {FALLING:.0%} and {SURE:g} standard errors below the last fifth's start",
+          "S1-82", "train longer", _still_improving),
+    Check("both-saturate", "note", "both curves are flat: stop, but this is not overfitting",
+          f"under {FLAT:.0%} of movement in the last third, a gap of at most half the loss",
+          "S1-83", "stop here; more of the same will not help",
+          _both_saturate),
+)  # fmt: skip

@@ -1,0 +1,212 @@
+"""Checks of activations, gradients and updates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from luthier.diagnosis.checks.check import Check
+from luthier.diagnosis.trace import Trace, WeightsSeen
+
+SATURATED = 0.5  # of a layer's values: a tanh layer drawn from N(0, 1) has 0.9 (S2-02), a Xavier one none (S2-04)
+DEAD = (
+    0.5  # of a layer's units; CS231n's notes report 0.4 for rates that are too high, small sound layers reach that too
+)
+DEAD_ROWS = 100  # over so few rows a unit may be silent by chance
+VANISHED = 1e-3  # five sigmoid layers, each passing on at most a quarter
+EXPLODED = 1e3
+JUMP = 100.0  # times the largest gradient of the steps before it
+JUMP_AFTER = 10
+GROWN = 1e3  # of the activations' spread over the layers; N(0, 1) weights give 5e10 in ten layers (S2-02)
+FADED = 1e-3  # N(0, 0.01) weights give 1e-6 in ten layers (S2-01)
+FAST, SLOW = 0.3, 1e-5  # of the weights' length in one step; a thousandth is the rule of thumb (CS231n)
+WRONG_SATURATED = 0.2
+WAITING, LONG_WAIT = 0.2, 1e-3  # of the time, and seconds a step: shorter ones are the loop itself
+Found = tuple[str, dict[str, Any]] | None
+
+
+def _saturated(trace: Trace) -> Found:
+    rows = [row for row in trace.last(trace.layers) if row.saturated is not None]
+    hidden = rows[:-1] if rows and trace.layers[-1] == rows[-1] else rows
+    worst = max(hidden, key=lambda row: row.saturated or 0.0, default=None)
+    if worst is None or (worst.saturated or 0.0) <= SATURATED:
+        return None
+    sentence = f"{worst.saturated:.0%} of the values of `{worst.layer}` lie at the ends of its {worst.kind}"
+    return sentence, {"layer": worst.layer, "share": worst.saturated, "threshold": SATURATED, "step": worst.step}
+
+
+def _saturated_outputs(trace: Trace) -> Found:
+    if trace.wrong_saturated is None or trace.wrong_saturated <= WRONG_SATURATED:
+        return None
+    sentence = (
+        f"{trace.wrong_saturated:.0%} of the outputs are saturated at the wrong end, where the quadratic cost's "
+        "gradient is nearly zero"
+    )
+    return sentence, {"share": trace.wrong_saturated, "threshold": WRONG_SATURATED}
+
+
+def _dead(trace: Trace) -> Found:
+    rows = [row for row in trace.last(trace.layers) if row.dead is not None and row.rows >= DEAD_ROWS / 5]
+    probed = {row.step for row in trace.layers}
+    worst = max(rows, key=lambda row: row.dead or 0.0, default=None)
+    if worst is None or (worst.dead or 0.0) <= DEAD or worst.rows * min(5, len(probed)) < DEAD_ROWS:
+        return None
+    sentence = f"{worst.dead:.0%} of the units of `{worst.layer}` have answered to no row of the last batches"
+    return sentence, {"layer": worst.layer, "share": worst.dead, "threshold": DEAD, "step": worst.step}
+
+
+def _ratio(trace: Trace) -> tuple[float, list[WeightsSeen]] | None:
+    """Median over the probes of the first to the last layer's gradient (root mean squares)."""
+    steps: dict[int, list[WeightsSeen]] = {}
+    for row in trace.weights:
+        steps.setdefault(row.step, []).append(row)
+    ratios = [
+        rows[0].gradient / rows[-1].gradient for rows in steps.values() if len(rows) >= 3 and rows[-1].gradient > 0
+    ]
+    finite = [ratio for ratio in ratios if np.isfinite(ratio)]
+    return (float(np.median(finite)), trace.last(trace.weights)) if finite else None
+
+
+def _vanishing(trace: Trace) -> Found:
+    found = _ratio(trace)
+    if found is None or found[0] >= VANISHED:
+        return None
+    ratio, rows = found
+    sentence = f"the gradient of `{rows[0].layer}` is {ratio:.1e} of that of `{rows[-1].layer}`: it hardly learns"
+    return sentence, {"ratio": ratio, "threshold": VANISHED, "layers": len(rows)}
+
+
+def _exploding(trace: Trace) -> Found:
+    found = _ratio(trace)
+    if found is not None and found[0] > EXPLODED:
+        ratio, rows = found
+        sentence = f"the gradient grows by {ratio:.1e} from `{rows[-1].layer}` back to `{rows[0].layer}`"
+        return sentence, {"ratio": ratio, "threshold": EXPLODED, "layers": len(rows)}
+    norms = np.array([norm for norm in trace.gradient_norms if np.isfinite(norm)])
+    for step in range(JUMP_AFTER, len(norms)):
+        before = norms[step - JUMP_AFTER : step].max()
+        if before > 0 and norms[step] > JUMP * before:
+            sentence = (
+                f"at step {step} the gradient is {norms[step] / before:.0f} times the largest of the steps before"
+            )
+            return sentence, {"step": step, "norm": float(norms[step]), "before": float(before), "threshold": JUMP}
+    return None
+
+
+def _spreads(trace: Trace) -> list[Any]:
+    """The first probe's hidden activations; where there are none, what the layers give."""
+    first = trace.first(trace.layers)
+    hidden = [row for row in first if row.kind.islower() and row.kind != "softmax"]
+    return hidden if len(hidden) >= 3 else []
+
+
+def _growing(trace: Trace) -> Found:
+    rows = _spreads(trace)
+    if not rows or not rows[0].spread > 0 or rows[-1].spread / rows[0].spread <= GROWN:
+        return None
+    sentence = f"activations grow from {rows[0].spread:.2g} in `{rows[0].layer}` to {rows[-1].spread:.2g} in the last"
+    return sentence, {"first": rows[0].spread, "last": rows[-1].spread, "threshold": GROWN, "layers": len(rows)}
+
+
+def _fading(trace: Trace) -> Found:
+    rows = _spreads(trace)
+    if not rows or not rows[0].spread > 0 or rows[-1].spread / rows[0].spread >= FADED:
+        return None
+    sentence = f"activations fade from {rows[0].spread:.2g} in `{rows[0].layer}` to {rows[-1].spread:.2g} in the last"
+    return sentence, {"first": rows[0].spread, "last": rows[-1].spread, "threshold": FADED, "layers": len(rows)}
+
+
+def _not_finite(trace: Trace) -> Found:
+    if trace.birth is None:
+        return None
+    birth = trace.birth
+    evidence = {"step": birth.step, "part": birth.part, "layer": birth.layer, "op": birth.op, "rows": birth.rows}
+    return birth.sentence(), evidence
+
+
+def usual_update(trace: Trace) -> float | None:
+    """Median update of the second half of the probes, as a share of the weights' length."""
+    late = [row.update for row in trace.weights if row.update is not None and row.step >= trace.step // 2]
+    return float(np.median(late)) if late else None
+
+
+def _too_high(trace: Trace) -> Found:
+    update = usual_update(trace)
+    losses = np.array(trace.losses)
+    if len(losses) >= 20 and np.isfinite(losses).all():
+        start, end = losses[:3].mean(), losses[-max(3, len(losses) // 10) :].mean()
+        if end > 1.5 * start and (trace.trivial is None or end > trace.trivial):
+            return f"the loss rose from {start:.3g} to {end:.3g}", {"start": float(start), "end": float(end)}
+    if len(losses) and not np.isfinite(losses[-1]) and trace.birth is not None and trace.birth.part != "input":
+        known = losses[np.isfinite(losses)]
+        if len(known) >= 2 and known[-1] > 2 * known.min() and known[-1] > known[0]:
+            sentence = f"the loss rose from {known.min():.3g} to {known[-1]:.3g} before it was no number any more"
+            return sentence, {"lowest": float(known.min()), "last": float(known[-1])}
+    if update is not None and update > FAST:
+        return f"a step moves the weights by {update:.0%} of their length", {"update": update, "threshold": FAST}
+    return None
+
+
+def _too_low(trace: Trace) -> Found:
+    update = usual_update(trace)
+    losses = np.array(trace.losses)
+    if update is None or update >= SLOW or len(losses) < 20 or not np.isfinite(losses).all():
+        return None
+    fell = 1 - losses[-max(3, len(losses) // 10) :].mean() / max(losses[: max(3, len(losses) // 10)].mean(), 1e-30)
+    if fell > 0.05:
+        return None
+    sentence = f"a step moves the weights by {update:.1e} of their length; the loss fell by {max(fell, 0):.1%}"
+    return sentence, {"update": update, "threshold": SLOW, "fell": float(fell)}
+
+
+def _uncleared(trace: Trace) -> Found:
+    if trace.uncleared < 3 or trace.uncleared < 0.5 * len(trace.losses):
+        return None
+    sentence = f"gradients of earlier updates were still there in {trace.uncleared} of {len(trace.losses)} steps"
+    return sentence, {"steps": trace.uncleared}
+
+
+def _waiting(trace: Trace) -> Found:
+    total = trace.waiting + trace.working
+    long = trace.waiting > LONG_WAIT * len(trace.losses)
+    if len(trace.losses) < 20 or not total or not long or trace.waiting / total <= WAITING:
+        return None
+    share = trace.waiting / total
+    return f"{share:.0%} of the time goes into waiting for the next batch", {"share": share, "threshold": WAITING}
+
+
+LAYERS = (
+    Check("not-finite", "error", "a value is not finite, and where it was born", "any", "S4-40",
+          "look at that layer and those rows; clip the gradient (clip_norm=1), or lower the rate", _not_finite),
+    Check("gradients-not-cleared", "error", "gradients of earlier updates are added up",
+          "in half of the steps", "PyTorch adds gradients up until they are cleared",
+          "call optimiser.zero_grad() before every backward()", _uncleared),
+    Check("rate-too-high", "warning", "the rate is too high: the loss rises, or steps are as long as the weights",
+          f"the end 1.5 times the start, or updates above {FAST:g} of the weights", "S4-10, CS231n",
+          "find a rate with luthier.find_lr; a tenth of this one is a first try", _too_high),
+    Check("rate-too-low", "warning", "the rate is too low: weights hardly move, and the loss hardly falls",
+          f"updates below {SLOW:g} of the weights and a fall below 5 %", "S4-08, CS231n",
+          "find a rate with luthier.find_lr; a hundred times this one is a first try", _too_low),
+    Check("saturated-outputs", "warning", "outputs are saturated at the wrong end under a quadratic cost",
+          f"{WRONG_SATURATED:.0%} of the outputs", "S1-20, S1-41, S1-49",
+          "use cross-entropy: its gradient does not carry the factor that vanishes there", _saturated_outputs),
+    Check("saturated-units", "warning", "hidden units sit at the ends of sigmoid or tanh",
+          f"{SATURATED:.0%} of a layer's values", "S1-20, S2-02",
+          "draw smaller first weights (Xavier), standardise the inputs, or add batch norm", _saturated),
+    Check("dead-relu", "warning", "ReLU units answer to no row", f"{DEAD:.0%} of a layer's units", "S2-08, CS231n",
+          "lower the rate, use He initialisation, or leaky ReLU", _dead),
+    Check("vanishing-gradients", "warning", "the gradient vanishes on its way back",
+          f"first to last layer below {VANISHED:g}", "S4-35, S4-38",
+          "ReLU with He initialisation, batch norm, or skip connections", _vanishing),
+    Check("exploding-gradients", "warning", "the gradient explodes",
+          f"first to last layer above {EXPLODED:g}, or {JUMP:g} times the steps before", "S4-36, S4-41",
+          "clip the gradient's norm, lower the rate, use He initialisation", _exploding),
+    Check("activations-grow", "warning", "fresh activations grow with depth", f"by {GROWN:g}", "S2-02",
+          "first weights of deviation sqrt(2 / inputs) (He)", _growing),
+    Check("activations-fade", "warning", "fresh activations fade with depth", f"to {FADED:g}", "S2-01",
+          "first weights of deviation sqrt(2 / inputs) (He) or 1 / sqrt(inputs) (Xavier)", _fading),
+    Check("data-wait", "warning", "training waits for its data", f"{WAITING:.0%} of the time, and a millisecond a step",
+          "a step that waits a fifth of its time is worth a worker",
+          "load in worker processes, or keep the data in memory as tensors", _waiting),
+)  # fmt: skip

@@ -1,0 +1,67 @@
+"""Checks of how a network is put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from luthier.diagnosis.checks.check import Check
+from luthier.diagnosis.trace import Trace
+
+TINY_BATCH = 8  # below it batch norm's error rises steeply (Wu and He 2018, figure 1)
+DRIFTED = 1.0  # moving standard deviations between a batch's mean and the moving mean, late in training
+Found = tuple[str, dict[str, Any]] | None
+
+
+def _norms(trace: Trace) -> list[str]:
+    return [name for name, kind, _ in trace.order if kind.startswith("BatchNorm")]
+
+
+def _tiny_batches(trace: Trace) -> Found:
+    names = _norms(trace)
+    if not names or not 0 < trace.batch_size < TINY_BATCH:
+        return None
+    sentence = f"batch norm estimates {len(names)} layers' means from batches of {trace.batch_size}"
+    return sentence, {"batch": trace.batch_size, "threshold": TINY_BATCH, "layers": names}
+
+
+def _dropout_before_norm(trace: Trace) -> Found:
+    dropped: str | None = None
+    for name, kind, facts in trace.order:
+        if "Dropout" in kind and facts.get("p", 0.0) > 0:
+            dropped = dropped or name
+        elif kind.startswith("BatchNorm") and dropped is not None:
+            return f"dropout `{dropped}` comes before batch norm `{name}`", {"dropout": dropped, "norm": name}
+    return None
+
+
+def _softmax_twice(trace: Trace) -> Found:
+    if not trace.normalised_outputs or trace.loss != "softmax":
+        return None
+    return "the outputs already sum to one, and the loss applies softmax again", {"loss": trace.loss}
+
+
+def _norm_drift(trace: Trace) -> Found:
+    late = [row for row in trace.norms if row.step >= trace.step // 2 and row.rows >= TINY_BATCH]
+    by_layer: dict[str, list[float]] = {}
+    for row in late:
+        by_layer.setdefault(row.layer, []).append(row.drift)
+    medians = {name: float(np.median(values)) for name, values in by_layer.items() if len(values) >= 3}
+    worst = max(medians, key=lambda name: medians[name], default=None)
+    if worst is None or medians[worst] <= DRIFTED or trace.step < 50:
+        return None
+    sentence = f"batches of `{worst}` lie {medians[worst]:.1f} deviations from its moving mean: it cannot follow"
+    return sentence, {"layer": worst, "drift": medians[worst], "threshold": DRIFTED}
+
+
+STRUCTURE = (
+    Check("batch-norm-tiny-batches", "warning", "batch norm with tiny batches", f"below {TINY_BATCH} rows",
+          "S0-21; Wu and He 2018", "larger batches, or layer or group norm in its place", _tiny_batches),
+    Check("dropout-before-batch-norm", "warning", "dropout before batch norm: variances differ when it is off",
+          "any dropout above 0", "Li and others 2018", "put dropout behind the last batch norm", _dropout_before_norm),
+    Check("softmax-twice", "error", "outputs are probabilities already, and the loss expects logits",
+          "outputs that sum to one", "S1-71", "leave the softmax out of the network", _softmax_twice),
+    Check("batch-norm-drift", "warning", "a batch norm's moving mean is far from the batches",
+          f"{DRIFTED:g} deviations", "S0-22", "shuffle the rows, lower the rate, or shorten the memory", _norm_drift),
+)  # fmt: skip

@@ -1,0 +1,211 @@
+"""Questions that take a training to answer: is there any signal, are labels wrong, does the rate fit?
+
+Networks of a control train together through the engine; the user's module is never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from luthier.diagnosis.trace import Evaluated
+from luthier.nets import DenseSpec
+from luthier.population import Part, find_lr, train_networks
+from luthier.records import Finding
+from luthier.seeds import torch_generator
+
+SEEDS = 3
+SURE = 2.0  # standard errors over validation rows
+FOLDS = 3
+CERTAIN, DOUBTFUL = 0.8, 0.05  # what the network says of another class, and of the label
+SUSPECTS = 0.03  # of the rows
+TOO_FAST, TOO_SLOW = 100.0, 1 / 100  # times the suggested rate
+NEAR = 0.1  # of the rate at which the loss explodes
+USUAL_UPDATE = 1e-3  # of the weights' length in a step: the rule of thumb (CS231n)
+FELL = 0.5  # of the loss: a rate under which it fell so much is not too low
+REFERENCE = DenseSpec.deferred((64,))  # what looks at rows with columns: what is wrong with a module is not theirs
+RATES = (1e-3, 5e-3)
+EPOCHS, FEWEST_STEPS = 15, 200
+
+
+def trivial_loss(targets: Tensor, loss: str) -> float | None:
+    """The loss of knowing nothing but the targets' shares, or their mean; None for other losses.
+
+    >>> round(trivial_loss(torch.tensor([0, 0, 1, 1]), "softmax") or 0, 3)
+    0.693
+    """
+    if loss in ("softmax", "binary") and targets.ndim == 1:
+        shares = torch.bincount(targets.long()).double() / len(targets)
+        shares = shares[shares > 0]
+        return float(-(shares * shares.log()).sum())
+    if loss == "mse":
+        return float(targets.double().var(0, correction=0).mean())
+    return None
+
+
+def some_rows(part: Part, rows: int, seed: int = 0) -> Part:
+    """At most so many rows, drawn at random."""
+    if len(part) <= rows:
+        return part
+    index = torch.randperm(len(part), generator=torch_generator(seed, "rows of a control"))[:rows]
+    weights = None if part.weights is None else part.weights[index]
+    return Part(part.features[index], part.codes[index], part.targets[index], weights)
+
+
+def _trained(network: Any, training: Part, validation: Part, loss: str, batch_size: int) -> Tensor:
+    """Outputs [M, N, C] for the validation rows, each member's weights those of its lowest validation loss."""
+    steps = max(FEWEST_STEPS, EPOCHS * len(training) // batch_size)
+    found = train_networks(
+        network,
+        training,
+        validation=validation,
+        loss=loss,
+        learning_rate=list(RATES),
+        seeds=SEEDS,
+        steps=steps,
+        evaluate_every=max(1, steps // 10),
+        batch_size=batch_size,
+    )
+    best = np.argsort(found.best_validation_loss)[:SEEDS]
+    return found.logits(validation.features, validation.codes)[torch.from_numpy(best)]
+
+
+def _network(module: nn.Module, part: Part) -> Any:
+    return REFERENCE if part.features.ndim == 2 else module
+
+
+def tells_something(evaluations: Sequence[Evaluated], training: Tensor, validation: Tensor, loss: str) -> bool:
+    """Whether a training's lowest validation loss is below that of knowing nothing, beyond the noise of its parts."""
+    best = min(evaluations, key=lambda e: np.inf if e.validation is None else e.validation, default=None)
+    if best is None or len(best.validation_parts) < 5:
+        return False
+    pieces = torch.tensor_split(validation, len(best.validation_parts))
+    gains = [
+        _trivial_on(piece, training, loss) - part for piece, part in zip(pieces, best.validation_parts, strict=True)
+    ]
+    return bool(np.mean(gains) > 3 * np.std(gains, ddof=1) / np.sqrt(len(gains)))
+
+
+def _trivial_on(piece: Tensor, training: Tensor, loss: str) -> float:
+    """The mean loss on some rows of predicting what the training targets have on average."""
+    if loss == "mse":
+        return float((piece.double() - training.double().mean(0)).square().mean())
+    shares = torch.bincount(training.long(), minlength=int(piece.max()) + 1).double().clamp_min(0.5)
+    return float(-(shares / shares.sum()).log()[piece.long()].mean())
+
+
+def signal(
+    module: nn.Module, training: Part, validation: Part, loss: str, *, batch_size: int
+) -> tuple[Finding | None, dict[str, Any]]:
+    """Train on the targets, and on shuffled targets: validation losses must tell the two apart (S4-20).
+
+    Rows with columns are asked by a reference network of 64 units, so that a fault of the module is not theirs.
+    """
+    shuffled = training.targets[torch.randperm(len(training), generator=torch_generator(0, "shuffled targets"))]
+    losses = {}
+    for name, targets in (("real", training.targets), ("shuffled", shuffled)):
+        part = Part(training.features, training.codes, targets)
+        outputs = _trained(_network(module, part), part, validation, loss, batch_size)
+        losses[name] = _row_losses(outputs, validation.targets, loss)
+    gain = losses["shuffled"] - losses["real"]
+    mean, error = float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(gain)))
+    evidence = {"real": float(losses["real"].mean()), "shuffled": float(losses["shuffled"].mean()), "noise": error}
+    if not np.isfinite(mean) or mean > SURE * error:
+        return None, evidence
+    sentence = (
+        f"trained on shuffled targets the network does no worse on validation rows: {evidence['shuffled']:.3g} "
+        f"against {evidence['real']:.3g}"
+    )
+    remedy = "the inputs may not hold the information: look for other columns, or another target"
+    return Finding("no-signal", "warning", sentence, evidence, remedy, "S4-20"), evidence
+
+
+def _row_losses(logits: Tensor, targets: Tensor, loss: str) -> np.ndarray:
+    """Loss of each row, the mean over networks [N]."""
+    if loss == "mse":
+        wanted = targets if targets.ndim == 2 else targets.unsqueeze(-1)
+        return np.asarray((logits.double() - wanted.double()).square().mean((0, 2)))
+    rows = -_log_probabilities(logits, loss).gather(-1, targets.long().expand(len(logits), -1).unsqueeze(-1))
+    return np.asarray(rows.squeeze(-1).mean(0))
+
+
+def _log_probabilities(logits: Tensor, loss: str) -> Tensor:
+    if loss == "binary":
+        logits = torch.cat([torch.zeros_like(logits), logits], -1)
+    return F.log_softmax(logits.double(), -1)
+
+
+def label_noise(module: nn.Module, part: Part, loss: str, *, batch_size: int) -> tuple[Finding | None, list[int]]:
+    """Rows whose label networks that never saw them hold for wrong, with certainty (after Northcutt and others 2021).
+
+    Returns the finding and the suspects' row numbers in `part`, the surest first.
+    """
+    order = torch.randperm(len(part), generator=torch_generator(0, "folds"))
+    doubt = torch.zeros(len(part), dtype=torch.float64)
+    suspected = torch.zeros(len(part), dtype=torch.bool)
+    for fold in torch.tensor_split(order, FOLDS):
+        rest = torch.ones(len(part), dtype=torch.bool)
+        rest[fold] = False
+        kept = Part(part.features[rest], part.codes[rest], part.targets[rest])
+        held_out = Part(part.features[fold], part.codes[fold], part.targets[fold])
+        outputs = _trained(_network(module, part), kept, held_out, loss, batch_size)
+        p = _log_probabilities(outputs, loss).exp().mean(0)
+        given = p.gather(1, held_out.targets.long().unsqueeze(1)).squeeze(1)
+        doubt[fold] = given
+        suspected[fold] = (p.max(1).values >= CERTAIN) & (given <= DOUBTFUL)
+    suspects = [int(i) for i in suspected.nonzero().flatten()[doubt[suspected].argsort()]]
+    share = len(suspects) / len(part)
+    if share < SUSPECTS:
+        return None, suspects
+    sentence = f"{len(suspects)} of {len(part)} labels look wrong to networks that never saw them ({share:.1%})"
+    evidence = {"rows": suspects[:20], "share": share, "threshold": SUSPECTS}
+    remedy = "look at those rows; if they are mislabelled, correct or drop them"
+    return Finding("label-noise", "warning", sentence, evidence, remedy, "S1-98"), suspects
+
+
+def rate_fits(
+    module: nn.Module,
+    data: Any,
+    *,
+    loss: Any,
+    optimiser: torch.optim.Optimizer,
+    batch_size: int,
+    fell: float,
+    update: float,
+) -> tuple[Finding | None, dict[str, Any]]:
+    """The optimiser's rate beside a range test: above where the loss explodes, or far from what it suggests while
+    the loss fell by a share `fell`, and steps moved the weights by a share `update` of their length."""
+    found = find_lr(module, data, loss=loss, optimiser=optimiser, batch_size=batch_size, seeds=1, confirm=False)
+    rate = max(float(group["lr"]) for group in optimiser.param_groups)
+    known = [(r, value) for r, value in zip(found.rates, found.losses, strict=True) if value is not None]
+    exploded = known[-1][0] if known else float("nan")
+    evidence = {"rate": rate, "suggested": found.pick, "explodes at": exploded}
+    if rate > exploded or (rate > TOO_FAST * found.pick and rate > NEAR * exploded):
+        sentence = f"the rate {rate:.2g} is far above what a range test suggests; the loss explodes at {exploded:.2g}"
+        finding = Finding("rate-too-high", "warning", sentence, evidence, f"a rate of {found.pick:.1g}", "S4-09, S4-10")
+        return finding, evidence
+    if rate < TOO_SLOW * found.pick and fell < FELL and update < USUAL_UPDATE:
+        sentence = f"the rate {rate:.2g} is {found.pick / rate:.0f} times below what a range test suggests"
+        finding = Finding("rate-too-low", "warning", sentence, evidence, f"a rate of {found.pick:.1g}", "S4-09, S4-10")
+        return finding, evidence
+    return None, evidence
+
+
+def optimism(best: float, again: Sequence[float], trials: int) -> Finding | None:
+    """Whether the best of many trials was luck: its loss against fresh seeds of the same setting (S4-45)."""
+    known = [value for value in again if np.isfinite(value)]
+    if len(known) < 3 or trials < 2:
+        return None
+    mean, error = float(np.mean(known)), float(np.std(known, ddof=1) / np.sqrt(len(known)))
+    drop = mean - best
+    if drop <= 3 * error or drop <= 0.05 * abs(best):
+        return None
+    sentence = f"the best of {trials} trials had {best:.4g}; five fresh seeds of it have {mean:.4g}: luck was in it"
+    evidence = {"best": best, "again": mean, "noise": error, "trials": trials}
+    remedy = "report the fresh seeds' mean, and search with more validation rows"
+    return Finding("optimism", "note", sentence, evidence, remedy, "S4-45")

@@ -1,0 +1,1 @@
+"""Experiments: a claim, the run that tests it, and what was measured."""
