@@ -72,7 +72,8 @@ class Decision:
     """What a step of the recipe chose, from which options, on what evidence, and why.
 
     `step` is the recipe's step, 0 for what comes before step 1. `override` tells the user how to
-    decide otherwise, empty where that is not possible.
+    decide otherwise, empty where that is not possible. `rule` names how `chosen` follows from options and
+    evidence, so that it can be worked out again.
 
     >>> Decision(1, "loss", "softmax cross-entropy", "the target has 10 classes").sentence()
     'loss: softmax cross-entropy, because the target has 10 classes'
@@ -85,6 +86,7 @@ class Decision:
     options: tuple[Option, ...] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)
     override: str = ""
+    rule: str = ""
 
     def sentence(self) -> str:
         """The decision as one readable sentence."""

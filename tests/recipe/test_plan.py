@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from luthier.errors import InputError
 from luthier.recipe import Asked, Budget, Script, read_script, write_script
-from luthier.recipe.plan import SHARES, Means, Problem, _shapes, make_plans
+from luthier.recipe.plan import SHARES, Means, Problem, Stage, make_plans
 
 
 def cost(members: int, width: int, depth: int) -> float:
@@ -22,10 +22,8 @@ def test_a_plan_fits_its_seconds(rows: int, width: int, seconds: float) -> None:
     plans = make_plans(Problem(rows, width), Means(seconds, None), cost, lambda m, w, d: 3 * cost(m, w, d))
     for plan, factor in ((plans.narrow, 1), (plans.wide, 3)):
         for name in ("fit training", "fit validation", "seeds"):
-            stage, members = plan.stages[name], plan.members(name)
-            steps = sum(cost(members, w, d) for w, d in _shapes(plan, name)) * factor * stage.steps
-            if stage.halving and members >= 4:
-                steps *= 0.62
+            stage = plan.stages[name]
+            steps = sum(cost(*shape) for shape in plan.shapes(name)) * factor * stage.steps
             one = steps / stage.steps
             assert steps <= seconds * SHARES[name] + one  # never less than one step
 
@@ -34,7 +32,7 @@ def test_more_time_compares_more() -> None:
     sizes = []
     for seconds in (1, 30, 600, 7200):
         plan = make_plans(Problem(5000, 64), Means(float(seconds), None), cost, cost).narrow
-        sizes.append(sum(plan.populations(name) * plan.members(name) for name in plan.stages))
+        sizes.append(plan.networks)
     assert sizes == sorted(sizes)
     assert sizes[-1] > sizes[0]
 
@@ -44,11 +42,9 @@ def test_steps_are_shared_out() -> None:
     assert 0.6 * 5000 <= plan.total_steps <= 5000
 
 
-def test_rungs_keep_half_then_a_quarter() -> None:
-    plan = make_plans(Problem(1000, 64), Means(None, 100_000), cost, cost).narrow
-    stage = plan.fit_training
-    assert plan.rungs(stage, 18) == ((stage.steps * 2 // 5, 9), (stage.steps * 2 // 3, 5))
-    assert plan.rungs(plan.final, 5) == ()
+def test_other_batches_get_as_many_epochs() -> None:
+    assert Stage(steps=100).for_batches(64, 32).steps == 50
+    assert Stage(steps=100).for_batches(16, 32).steps == 200
 
 
 def test_a_script_survives_toml(tmp_path: Path) -> None:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from luthier.data.checks import LEAKING, check_table, share_explained
-from luthier.data.columns import Column, infer_columns
+from luthier.data.columns import Column, Facts, column_of, facts_of, infer_columns
 from luthier.data.dataset import Dataset
 from luthier.data.encode import TableEncoder
 from luthier.data.preprocess import Preprocess
 from luthier.data.sources import BUNDLED, Source, read_batches, read_source
 from luthier.data.split import Splits, require_rows, split_rows
-from luthier.data.task import Task, decode_classes, encode_target, infer_task
+from luthier.data.task import TargetFacts, Task, decode_classes, encode_target, infer_task, target_facts, task_of
 
 __all__ = [
     "BUNDLED",
     "LEAKING",
     "Column",
     "Dataset",
+    "Facts",
     "Preprocess",
     "Source",
     "Splits",
     "TableEncoder",
+    "TargetFacts",
     "Task",
     "check_table",
+    "column_of",
     "decode_classes",
     "encode_target",
+    "facts_of",
     "infer_columns",
     "infer_task",
     "read_batches",
@@ -31,4 +35,6 @@ __all__ = [
     "require_rows",
     "share_explained",
     "split_rows",
+    "target_facts",
+    "task_of",
 ]

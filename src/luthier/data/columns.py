@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import polars as pl
@@ -75,7 +75,8 @@ def infer_columns(frame: pl.DataFrame, *, target: str, overrides: Mapping[str, s
     if mistakes:
         raise ConfigError(mistakes)
     return tuple(
-        _overridden(frame[name], overrides[name]) if name in overrides else _inferred(frame[name]) for name in names
+        _overridden(frame[name], overrides[name]) if name in overrides else column_of(facts_of(frame[name]))
+        for name in names
     )
 
 
@@ -90,51 +91,103 @@ def _overridden(series: pl.Series, kind: str) -> Column:
     return Column(series.name, kind, kind in USED, "you said so", found or "")  # type: ignore[arg-type]
 
 
-def _inferred(series: pl.Series) -> Column:
-    name, known = series.name, series.drop_nulls()
+@dataclass(frozen=True)
+class Facts:
+    """What is asked of a column's values before its kind is decided; kept as the evidence for it.
+
+    `stored` is "boolean", "temporal", "integer", "float" or "text". `counts` says that each value is one more
+    than the one above it, `words` how many there are in a row of text on average, `numbers` how many texts
+    are numbers; `values` are those of a text that has two.
+    """
+
+    name: str
+    stored: str
+    rows: int
+    missing: int
+    distinct: int
+    first: str = ""
+    binary: bool = False
+    counts: bool = False
+    yes_or_no: bool = False
+    values: tuple[str, ...] = ()
+    date_format: str = ""
+    words: float = 0.0
+    numbers: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Facts:
+        """The facts that `to_json` gave."""
+        return cls(**{**value, "values": tuple(value["values"])})
+
+
+def facts_of(series: pl.Series) -> Facts:
+    """The facts of a column."""
+    known = series.drop_nulls()
     distinct = known.n_unique()
-    if distinct == 0:
+    facts = Facts(series.name, _stored(series.dtype), len(known), series.null_count(), distinct)
+    if distinct:
+        facts = replace(facts, first=str(known[0])[:30])
+    if distinct < 2 or facts.stored in ("boolean", "temporal"):
+        return facts
+    if facts.stored in ("integer", "float"):
+        counts = facts.stored == "integer" and bool((known.diff().drop_nulls() == 1).all())
+        return replace(facts, binary=distinct == 2 and set(known.unique().to_list()) == {0, 1}, counts=counts)
+    text = known.cast(pl.String)
+    words = sorted(text.unique().to_list()) if distinct < 5 else []
+    return replace(
+        facts,
+        yes_or_no={word.lower() for word in words} <= {*TRUE, *FALSE} and len({word.lower() for word in words}) == 2,
+        values=tuple(words) if distinct == 2 else (),
+        date_format=_date_format(series),
+        words=float(text.str.count_matches(r"\S+").mean() or 0.0),  # type: ignore[arg-type]
+        numbers=int(text.cast(pl.Float64, strict=False).is_not_null().sum()),
+    )
+
+
+def _stored(dtype: pl.DataType) -> str:
+    if dtype == pl.Boolean:
+        return "boolean"
+    if dtype.is_temporal():
+        return "temporal"
+    if dtype.is_numeric():
+        return "integer" if dtype.is_integer() else "float"
+    return "text"
+
+
+def column_of(facts: Facts) -> Column:
+    """The kind that a column's facts call for."""
+    name = facts.name
+    if facts.distinct == 0:
         return Column(name, "constant", False, "it is empty")
-    if distinct == 1:
-        value = str(known[0])[:30]
-        if series.null_count():
-            return Column(name, "category", True, f"it is either '{value}' or missing")
-        return Column(name, "constant", False, f"every row has '{value}'")
-    if series.dtype == pl.Boolean:
+    if facts.distinct == 1:
+        if facts.missing:
+            return Column(name, "category", True, f"it is either '{facts.first}' or missing")
+        return Column(name, "constant", False, f"every row has '{facts.first}'")
+    if facts.stored == "boolean":
         return Column(name, "boolean", True, "its values are true and false")
-    if series.dtype.is_temporal():
+    if facts.stored == "temporal":
         return Column(name, "date", True, "its values are dates; expanded into year, month, weekday and so on")
-    if series.dtype.is_numeric():
-        return _numeric(series, known, distinct)
-    return _textual(series, known.cast(pl.String), distinct)
+    return _textual(facts) if facts.stored == "text" else _numeric(facts)
 
 
-def _numeric(series: pl.Series, known: pl.Series, distinct: int) -> Column:
-    name, rows = series.name, len(known)
-    if set(known.unique().to_list()) == {0, 1}:
+def _numeric(facts: Facts) -> Column:
+    name, distinct = facts.name, facts.distinct
+    if facts.binary:
         return Column(name, "boolean", True, "its values are 0 and 1")
-    if series.dtype.is_integer():
-        ordered = known.sort()
-        span = int(ordered[-1]) - int(ordered[0])
-        if distinct == rows and rows > 20 and span < 1.1 * rows and _named_like_an_identifier(name):
-            return Column(name, "identifier", False, "every row has its own whole number")
-        if distinct == rows and rows > 20 and bool((ordered.diff().drop_nulls() == 1).all()) and _in_order(known):
-            return Column(name, "identifier", False, "it counts the rows")
-        if distinct == rows and rows > 20 and _named_like_an_identifier(name):
-            return Column(name, "identifier", False, "every row has its own whole number")
+    if facts.stored == "integer":
+        if distinct == facts.rows and facts.rows > 20:
+            if facts.counts:
+                return Column(name, "identifier", False, "it counts the rows")
+            if _named_like_an_identifier(name):
+                return Column(name, "identifier", False, "every row has its own whole number")
         if distinct <= FEW_NUMBERS:
-            return Column(
-                name,
-                "number",
-                True,
-                f"its values are {distinct} whole numbers; if they are codes, make it a category",
-            )
+            reason = f"its values are {distinct} whole numbers; if they are codes, make it a category"
+            return Column(name, "number", True, reason)
     return Column(name, "number", True, f"its values are numbers, {distinct} distinct ones")
-
-
-def _in_order(known: pl.Series) -> bool:
-    steps = known.diff().drop_nulls()
-    return bool((steps == 1).all())
 
 
 def _named_like_an_identifier(name: str) -> bool:
@@ -142,24 +195,22 @@ def _named_like_an_identifier(name: str) -> bool:
     return "id" in parts or "uuid" in parts or "key" in parts or name.lower().endswith("id") or "index" in parts
 
 
-def _textual(series: pl.Series, known: pl.Series, distinct: int) -> Column:
-    name, rows = series.name, len(known)
-    lowered = set(known.unique().str.to_lowercase().to_list())
+def _textual(facts: Facts) -> Column:
+    name, rows, distinct = facts.name, facts.rows, facts.distinct
     if distinct == 2:
-        words = " and ".join(f"'{value}'" for value in sorted(known.unique().to_list()))
+        words = " and ".join(f"'{value}'" for value in facts.values)
         return Column(name, "boolean", True, f"its values are {words}")
-    if lowered <= {*TRUE, *FALSE} and len(lowered) == 2:
+    if facts.yes_or_no:
         return Column(name, "boolean", True, "its values are spellings of yes and no")
-    found = _date_format(series)
-    if found:
-        return Column(name, "date", True, f"its values are dates like '{known[0]}'; expanded into parts", found)
-    count = float(known.str.count_matches(r"\S+").mean() or 0.0)  # type: ignore[arg-type]
-    numbers = int(known.cast(pl.Float64, strict=False).is_not_null().sum())
-    mixed = f"; {numbers} of {rows} values are numbers, the rest text" if numbers else ""
+    if facts.date_format:
+        reason = f"its values are dates like '{facts.first}'; expanded into parts"
+        return Column(name, "date", True, reason, facts.date_format)
+    mixed = f"; {facts.numbers} of {rows} values are numbers, the rest text" if facts.numbers else ""
     if distinct <= max(20, min(MOST_LEVELS, rows // 5)) and distinct < 0.9 * rows:
         return Column(name, "category", True, f"it is text with few distinct values, {distinct} levels{mixed}")
-    if count >= 4:
-        return Column(name, "text", False, f"it is free text, {count:.0f} words a row; networks for text come later")
+    if facts.words >= 4:
+        reason = f"it is free text, {facts.words:.0f} words a row; networks for text come later"
+        return Column(name, "text", False, reason)
     if distinct > 0.9 * rows:
         return Column(name, "identifier", False, f"almost every row has its own text, {distinct} in {rows} rows{mixed}")
     if distinct <= rows // 2:

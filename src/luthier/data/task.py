@@ -68,37 +68,72 @@ def infer_task(series: pl.Series, *, override: str | None = None) -> Task:
         )
     if known.dtype.is_temporal():
         raise InputError(f"the target `{name}` is a date", expected="numbers or classes")
-    kind, reason = _kind(known, distinct)
-    if override is not None:
-        kind, reason = override, "you said so"  # type: ignore[assignment]
+    facts = target_facts(known, override)
+    kind, reason = task_of(facts)
     if kind == "regression":
-        return _regression(known, reason)
+        return _regression(known, reason, facts)
     return _classification(known, kind, distinct, reason, override)
 
 
-def _kind(known: pl.Series, distinct: int) -> tuple[TaskKind, str]:
-    if known.dtype.is_float() and not bool((known == known.round(0)).all()):
-        return "regression", f"the target is a number with fractions, {distinct} distinct values"
-    if distinct == 2:
+@dataclass(frozen=True)
+class TargetFacts:
+    """What is asked of a target before its task is decided; kept as the evidence for it. `spread` is the
+    largest less the smallest number, `skew` and `log_skew` the skewness of positive numbers and of their logarithms,
+    `asked` the task that was asked for."""
+
+    numeric: bool
+    fractions: bool
+    distinct: int
+    spread: float = 0.0
+    skew: float | None = None
+    log_skew: float | None = None
+    asked: str | None = None
+
+    @property
+    def log_scale(self) -> bool:
+        """Whether the logarithm is modelled: positive numbers with a long tail that it shortens."""
+        if self.skew is None or self.log_skew is None:
+            return False
+        return self.skew > SKEWED and abs(self.log_skew) < self.skew
+
+
+def target_facts(series: pl.Series, asked: str | None = None) -> TargetFacts:
+    """The facts of a target column."""
+    known = series.drop_nulls()
+    if known.dtype.is_float():
+        known = known.drop_nans()
+    distinct, numeric = known.n_unique(), known.dtype.is_numeric()
+    if not numeric:
+        return TargetFacts(False, False, distinct, asked=asked)
+    values = known.cast(pl.Float64)
+    low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
+    skews = (values.skew(), values.log().skew()) if low > 0 else (None, None)
+    fractions = known.dtype.is_float() and not bool((known == known.round(0)).all())
+    return TargetFacts(True, fractions, distinct, high - low, skews[0], skews[1], asked)
+
+
+def task_of(facts: TargetFacts) -> tuple[TaskKind, str]:
+    """The task that a target's facts call for, and why."""
+    if facts.asked is not None:
+        return facts.asked, "you said so"  # type: ignore[return-value]
+    if facts.fractions:
+        return "regression", f"the target is a number with fractions, {facts.distinct} distinct values"
+    if facts.distinct == 2:
         return "binary", "the target has two distinct values"
-    if known.dtype.is_numeric():
-        if distinct <= MOST_INTEGER_CLASSES and int(known.max()) - int(known.min()) < 2 * distinct:  # type: ignore[arg-type]
-            return "multiclass", f"the target has {distinct} whole numbers close together, taken for classes"
-        return "regression", f"the target is a number, {distinct} distinct values"
-    return "multiclass", f"the target is text with {distinct} classes"
+    if facts.numeric:
+        if facts.distinct <= MOST_INTEGER_CLASSES and facts.spread < 2 * facts.distinct:
+            return "multiclass", f"the target has {facts.distinct} whole numbers close together, taken for classes"
+        return "regression", f"the target is a number, {facts.distinct} distinct values"
+    return "multiclass", f"the target is text with {facts.distinct} classes"
 
 
-def _regression(known: pl.Series, reason: str) -> Task:
+def _regression(known: pl.Series, reason: str, facts: TargetFacts) -> Task:
     if not known.dtype.is_numeric():
         known = known.cast(pl.String).cast(pl.Float64, strict=False)
         if known.null_count():
             raise InputError(f"the target `{known.name}` is text", expected="numbers for a regression")
-    values = known.cast(pl.Float64)
-    log_scale = False
-    if float(values.min()) > 0:  # type: ignore[arg-type]
-        raw, logged = values.skew(), values.log().skew()
-        log_scale = bool(raw is not None and logged is not None and raw > SKEWED and abs(logged) < raw)
-    return Task("regression", known.name, log_scale=log_scale, reason=reason)
+        facts = target_facts(known, facts.asked)
+    return Task("regression", known.name, log_scale=facts.log_scale, reason=reason)
 
 
 def _classification(known: pl.Series, kind: TaskKind, distinct: int, reason: str, override: str | None) -> Task:

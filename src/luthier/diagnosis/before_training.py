@@ -42,7 +42,13 @@ def loss_at_start(spec: DenseSpec, part: Part, loss: str, *, seeds: Sequence[int
     return {
         "passed": abs(mean - expected) <= START_TOLERANCE * expected,
         "sentence": f"fresh networks start at a loss of {mean:.3f}; knowing nothing costs {expected:.3f}",
-        "evidence": {"loss": mean, "spread": float(losses.std()), "seeds": len(seeds), "expected": expected},
+        "evidence": {
+            "loss": mean,
+            "spread": float(losses.std()),
+            "seeds": len(seeds),
+            "expected": expected,
+            "tolerance": START_TOLERANCE,
+        },
         "remedy": "look at the scale of the inputs and of the first weights",
     }
 

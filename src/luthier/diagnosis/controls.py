@@ -20,7 +20,7 @@ from luthier.records import Finding
 from luthier.seeds import torch_generator
 
 SEEDS = 3
-SURE = 2.0  # standard errors over validation rows
+SURE = 1.5  # standard errors over validation rows
 FOLDS = 3
 CERTAIN, DOUBTFUL = 0.8, 0.05  # what the network says of another class, and of the label
 SUSPECTS = 0.03  # of the rows

@@ -78,7 +78,7 @@ def merged(findings: list[Finding]) -> list[Finding]:
         by_code.setdefault(finding.code, finding)
     explained = {
         "not-finite": ("exploding-gradients", "underfitting", "plateau"),
-        "rate-too-high": ("exploding-gradients", "underfitting", "plateau", "dead-relu", "batch-norm-drift"),
+        "rate-too-high": ("underfitting", "plateau", "dead-relu", "batch-norm-drift"),
         "rate-too-low": ("underfitting", "plateau", "still-improving"),
         "no-signal": ("underfitting", "plateau", "overfitting", "memorising", "label-noise"),
         "inputs-not-finite": ("not-finite",),

@@ -242,12 +242,12 @@ def _sorted(case: Case, seed: int) -> Case:
 
 
 def _plateau(case: Case, seed: int) -> Case:
-    module = chain(case.X.shape[1], [32] * 5, case.classes, "sigmoid")
-    return replace(case, module=module, rule="sgd", rate=0.05)
+    module = chain(case.X.shape[1], [32] * 6, case.classes, "sigmoid")
+    return replace(case, module=module, rule="sgd", rate=0.02)
 
 
 def _short(case: Case, seed: int) -> Case:
-    return replace(case, rule="adam", rate=1e-3, options={**case.options, "steps": 80})
+    return replace(case, rule="adam", rate=7e-4, options={**case.options, "steps": 80})
 
 
 def _constant(case: Case, rng: np.random.Generator) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
+from torch import Tensor
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
@@ -30,25 +31,12 @@ def by_setting(losses: Sequence[float], settings: Sequence[Hashable]) -> dict[Ha
     return groups
 
 
-def paired_gain(
-    losses: Sequence[float], levels: Sequence[Hashable], blocks: Sequence[Hashable], reference: Hashable
-) -> Callable[[Hashable], dict[str, Any]]:
-    """The gain of a level over the reference, member against member with all else equal.
-
-    `blocks` names what else a member differs in. Returns a function of the level that gives the
-    mean reduction of the loss, its 95 % half width (Student's t over pairs) and whether it clears it.
-    """
-    table = {(level, block): loss for loss, level, block in zip(losses, levels, blocks, strict=True)}
-
-    def gain(level: Hashable) -> dict[str, Any]:
-        pairs = [
-            table[reference, block] - loss
-            for (other, block), loss in table.items()
-            if other == level and (reference, block) in table
-        ]
-        return interval([pair for pair in pairs if np.isfinite(pair)])
-
-    return gain
+def row_losses(outputs: Tensor, targets: Tensor, kind: str) -> Tensor:
+    """Loss of each row [N] for averaged outputs [..., N, C]: negative log probability, or squared error."""
+    if kind == "regression":
+        return (outputs[..., 0] - targets.double()) ** 2
+    index = targets.long().expand(outputs.shape[:-1]).unsqueeze(-1)
+    return -outputs.gather(-1, index).squeeze(-1).clamp_min(1e-12).log()
 
 
 def interval(differences: Sequence[float] | np.ndarray) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a budget is turned into: populations, members and steps of each stage, decided once.
+"""What a budget is turned into: rungs, networks and steps of each stage, decided once.
 
 The clock is asked once, by timing a few steps. From then on the numbers of a run follow from its
 plan and its seed alone, so the plan is written into the ledger before it is followed, and
@@ -9,21 +9,66 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Rule = Literal["sgd", "adam"]
-ScheduleName = Literal["constant", "cosine", "restarts"]
 Method = Literal["standardise", "quantile", "piecewise"]
 
 # Shares of the time that is left for training. Fitting the validation set is the longest step
-# (S4-22); the five seeds run to the end without halving.
-SHARES = {"inputs": 0.10, "range": 0.06, "fit training": 0.28, "fit validation": 0.34, "seeds": 0.22}
+# (S4-22); the seeds run longest of all.
+SHARES = {"inputs": 0.10, "range": 0.05, "fit training": 0.27, "fit validation": 0.34, "seeds": 0.24}
 FINAL_SEEDS = 5
-ENOUGH_STEPS = 1500  # below this a comparison of settings says more about the length than about them
-ENOUGH_EPOCHS = 15
+ENOUGH_STEPS = 1000  # below this a comparison of settings says more about the length than about them
+ENOUGH_EPOCHS = 10
 MOST_EPOCHS, MOST_STEPS = 60, 4000
+WIDEST = 512
+
+
+class Rung(NamedTuple):
+    """What a remedy costs: networks (before seeds) of each of its populations, with factors of width and depth."""
+
+    name: str
+    shapes: tuple[tuple[int, float, int], ...]  # (options, times the width, layers more)
+
+
+# In the order of the recipe (S4-21, S4-44). What each tries is in the steps.
+TRAINING_RUNGS = (
+    Rung("rate", ((3, 1, 0),)),
+    Rung("Adam", ((3, 1, 0),)),
+    Rung("decay", ((4, 1, 0),)),
+    Rung("restarts", ((2, 1, 0),)),
+    Rung("units", ((1, 2, 0), (1, 4, 0))),
+    Rung("batch size", ((1, 1, 0), (1, 1, 0))),
+    Rung("layers", ((1, 2, 1), (1, 2, 2))),
+    Rung("together", ((1, 2, 1),)),
+)
+VALIDATION_RUNGS = (
+    Rung("start", ((1, 2, 1),)),
+    Rung("dropout, last layer", ((3, 2, 1),)),
+    Rung("dropout, all layers", ((3, 2, 1),)),
+    Rung("L2", ((6, 2, 1),)),
+    Rung("input normalisation", ((1, 2, 1), (1, 2, 1))),
+    Rung("batch norm", ((1, 2, 1), (1, 2, 1))),
+    Rung("clipping", ((2, 2, 1),)),
+    Rung("architecture", ((1, 1, 1), (1, 4, 1), (1, 2, 2))),
+    Rung("together", ((1, 2, 1),)),
+)
+# From rich to lean: what is tried when time is plenty, and what is left when it is not.
+_LEVELS: tuple[tuple[int, tuple[str, ...], tuple[str, ...]], ...] = (
+    (3, tuple(rung.name for rung in TRAINING_RUNGS), tuple(rung.name for rung in VALIDATION_RUNGS)),
+    (
+        2,
+        ("rate", "Adam", "decay", "units", "layers", "together"),
+        ("start", "dropout, last layer", "dropout, all layers", "L2", "batch norm", "architecture", "together"),
+    ),
+    (
+        2,
+        ("rate", "Adam", "decay", "layers", "together"),
+        ("start", "dropout, last layer", "L2", "batch norm", "together"),
+    ),
+    (1, ("rate", "Adam", "decay", "together"), ("start", "dropout, last layer", "L2", "together")),
+)
 
 
 class Stage(BaseModel):
@@ -33,7 +78,10 @@ class Stage(BaseModel):
 
     steps: int = Field(ge=1)
     seconds: float | None = None  # its share of the time, None for a budget of steps
-    halving: bool = False
+
+    def for_batches(self, size: int, planned: int) -> Stage:
+        """The same stage with other batches: as many epochs."""
+        return self.model_copy(update={"steps": max(1, self.steps * planned // size)})
 
 
 class Plan(BaseModel):
@@ -44,19 +92,13 @@ class Plan(BaseModel):
     batch_size: int = Field(ge=1)
     epoch_steps: int = Field(ge=1)
     threads: int = Field(ge=1)
+    width: int = Field(ge=1)
     methods: tuple[Method, ...]
-    rules: tuple[Rule, ...]
-    widths: tuple[int, ...]
-    depths: tuple[int, ...]
-    rate_factors: tuple[float, ...]
-    schedules: tuple[ScheduleName, ...]
     seeds: int = Field(ge=1)
     range_seeds: int = Field(ge=1)
     range_steps: int = Field(ge=1)
-    width_factors: tuple[float, ...]
-    batch_norms: tuple[bool, ...]
-    dropouts: tuple[str, ...]
-    penalties: tuple[float, ...]
+    training_rungs: tuple[str, ...]
+    validation_rungs: tuple[str, ...]
     inputs: Stage
     fit_training: Stage
     fit_validation: Stage
@@ -76,36 +118,32 @@ class Plan(BaseModel):
     @property
     def total_steps(self) -> int:
         """All steps that the populations take."""
-        return sum(self.populations(name) * stage.steps for name, stage in self.stages.items())
+        return sum(len(self.shapes(name)) * stage.steps for name, stage in self.stages.items())
 
-    def members(self, stage: str) -> int:
-        """Members of each population of a stage."""
-        return {
-            "inputs": 6,
-            "fit training": len(self.rate_factors) * len(self.schedules) * self.seeds,
-            "fit validation": len(self.dropouts) * len(self.penalties) * self.seeds,
-            "seeds": FINAL_SEEDS,
-        }[stage]
+    @property
+    def networks(self) -> int:
+        """All networks that are trained."""
+        return sum(members for name in self.stages for members, _, _ in self.shapes(name))
 
-    def populations(self, stage: str) -> int:
-        """How many populations a stage trains."""
-        return {
-            "inputs": len(self.methods),
-            "fit training": len(self.rules) * len(self.widths) * len(self.depths),
-            "fit validation": len(self.width_factors) * len(self.batch_norms),
-            "seeds": 1,
-        }[stage]
+    def shapes(self, stage: str) -> list[tuple[int, int, int]]:
+        """(networks, width, depth) of each population of a stage; what is not known yet is taken at its likeliest."""
+        if stage == "inputs":
+            return [(6, self.width, 1)] * len(self.methods)
+        if stage == "seeds":
+            return [(FINAL_SEEDS, 2 * self.width, 2)]
+        first = stage == "fit training"
+        rungs = TRAINING_RUNGS if first else VALIDATION_RUNGS
+        names = self.training_rungs if first else self.validation_rungs
+        return [
+            (options * self.seeds, min(WIDEST, int(self.width * factor)), 1 + layers)
+            for rung in rungs
+            if rung.name in names
+            for options, factor, layers in rung.shapes
+        ]
 
     def evaluate_every(self, steps: int) -> int:
         """Steps between two evaluations: an epoch, or at least thirty evaluations in a stage."""
         return max(1, min(max(self.epoch_steps, 20), max(1, steps // 30)))
-
-    def rungs(self, stage: Stage, members: int) -> tuple[tuple[int, int], ...]:
-        """Where members are cut: (step, members kept), half at two fifths, a quarter at two thirds."""
-        if not stage.halving or members < 4:
-            return ()
-        cuts = ((stage.steps * 2 // 5, -(-members // 2)), (stage.steps * 2 // 3, -(-members // 4)))
-        return tuple((step, kept) for step, kept in cuts if step > 0)
 
 
 class Plans(BaseModel):
@@ -122,60 +160,6 @@ class Plans(BaseModel):
     def for_method(self, method: str) -> Plan:
         """The plan behind one way of preprocessing."""
         return self.wide if method == "piecewise" else self.narrow
-
-
-# From rich to lean: what is compared when time is plenty, and what is left when it is not.
-_TRAINING_LEVELS: tuple[dict[str, Any], ...] = (
-    {
-        "rate_factors": (0.3, 1.0, 3.0),
-        "schedules": ("constant", "cosine", "restarts"),
-        "seeds": 2,
-        "depths": (1, 2, 3),
-        "width_count": 2,
-    },
-    {
-        "rate_factors": (0.3, 1.0, 3.0),
-        "schedules": ("constant", "cosine", "restarts"),
-        "seeds": 1,
-        "depths": (1, 2),
-        "width_count": 2,
-    },
-    {
-        "rate_factors": (0.5, 1.0),
-        "schedules": ("constant", "cosine", "restarts"),
-        "seeds": 1,
-        "depths": (1, 2),
-        "width_count": 1,
-    },
-    {"rate_factors": (0.5, 1.0), "schedules": ("cosine",), "seeds": 1, "depths": (1,), "width_count": 1},
-)
-_ALL_DROPOUTS = ("none", "last 0.25", "last 0.5", "all 0.25", "all 0.5")
-_VALIDATION_LEVELS: tuple[dict[str, Any], ...] = (
-    {
-        "dropouts": _ALL_DROPOUTS,
-        "penalties": (0.0, 1e-5, 1e-4, 1e-3),
-        "width_factors": (1.0, 0.5, 2.0),
-        "batch_norms": (False, True),
-    },
-    {
-        "dropouts": _ALL_DROPOUTS,
-        "penalties": (0.0, 1e-4, 1e-3),
-        "width_factors": (1.0, 0.5),
-        "batch_norms": (False, True),
-    },
-    {
-        "dropouts": ("none", "last 0.25", "all 0.25"),
-        "penalties": (0.0, 1e-4),
-        "width_factors": (1.0,),
-        "batch_norms": (False, True),
-    },
-    {
-        "dropouts": ("none", "last 0.25"),
-        "penalties": (0.0, 1e-4),
-        "width_factors": (1.0,),
-        "batch_norms": (False,),
-    },
-)
 
 
 @dataclass(frozen=True)
@@ -237,68 +221,44 @@ def make_plans(problem: Problem, means: Means, narrow: Cost, wide: Cost) -> Plan
 
 
 def _plan(problem: Problem, means: Means, cost: Cost, either: Cost) -> Plan:
-    plan = _leanest(problem, means)
-    plan = _with_length(plan, "inputs", problem, means, either)
-    for level in _TRAINING_LEVELS:
-        options = {name: value for name, value in level.items() if name != "width_count"}
-        widths = tuple(problem.width * factor for factor in (1, 2)[: level["width_count"]])
-        plan = _with_length(plan.model_copy(update={**options, "widths": widths}), "fit training", problem, means, cost)
-        if plan.fit_training.steps >= problem.enough_steps:
+    for seeds, training, validation in _LEVELS:
+        plan = Plan(
+            batch_size=problem.batch_size,
+            epoch_steps=problem.epoch_steps,
+            threads=means.threads,
+            width=problem.width,
+            methods=("standardise", "quantile", "piecewise"),
+            seeds=seeds,
+            range_seeds=5,
+            range_steps=100,
+            training_rungs=training,
+            validation_rungs=validation,
+            inputs=Stage(steps=1),
+            fit_training=Stage(steps=1),
+            fit_validation=Stage(steps=1),
+            final=Stage(steps=1),
+            finish_seconds=means.finish_seconds,
+        )
+        lengths = {
+            field: _length(plan, stage, problem, means, either if stage == "inputs" else cost)
+            for stage, field in _FIELDS.items()
+        }
+        plan = plan.model_copy(update=lengths)
+        if min(plan.fit_training.steps, plan.fit_validation.steps) >= problem.enough_steps:
             break
-    for level in _VALIDATION_LEVELS:
-        plan = _with_length(plan.model_copy(update=level), "fit validation", problem, means, cost)
-        if plan.fit_validation.steps >= problem.enough_steps:
-            break
-    return _with_length(plan, "seeds", problem, means, cost)
-
-
-def _leanest(problem: Problem, means: Means) -> Plan:
-    first = {name: value for name, value in _TRAINING_LEVELS[-1].items() if name != "width_count"}
-    return Plan(
-        batch_size=problem.batch_size,
-        epoch_steps=problem.epoch_steps,
-        threads=means.threads,
-        methods=("standardise", "quantile", "piecewise"),
-        rules=("sgd", "adam"),
-        widths=(problem.width,),
-        range_seeds=5,
-        range_steps=100,
-        inputs=Stage(steps=1),
-        fit_training=Stage(steps=1, halving=True),
-        fit_validation=Stage(steps=1, halving=True),
-        final=Stage(steps=1),
-        finish_seconds=means.finish_seconds,
-        **first,
-        **_VALIDATION_LEVELS[-1],
-    )
+    return plan
 
 
 _FIELDS = {"inputs": "inputs", "fit training": "fit_training", "fit validation": "fit_validation", "seeds": "final"}
-# Halving at two fifths and two thirds leaves 40 % + 27 % / 2 + 33 % / 4 of the members' steps.
-_LEFT_BY_HALVING = 0.62
 
 
-def _with_length(plan: Plan, stage: str, problem: Problem, means: Means, cost: Cost) -> Plan:
-    """The plan with as many steps for each population of a stage as the stage's share allows."""
-    halving, members = plan.stages[stage].halving, plan.members(stage)
+def _length(plan: Plan, stage: str, problem: Problem, means: Means, cost: Cost) -> Stage:
+    """As many steps for each population of a stage as the stage's share allows."""
+    shapes: Sequence[tuple[int, int, int]] = plan.shapes(stage)
     if means.seconds is None:
-        steps = means.share(stage) / plan.populations(stage)
+        steps = means.share(stage) / len(shapes)
     else:
-        one_step = sum(cost(members, width, depth) for width, depth in _shapes(plan, stage))
-        steps = means.share(stage) / max(one_step * (_LEFT_BY_HALVING if halving and members >= 4 else 1.0), 1e-9)
+        steps = means.share(stage) / max(sum(cost(*shape) for shape in shapes), 1e-9)
     most = problem.most_steps // 4 if stage == "inputs" else problem.most_steps
     seconds = None if means.seconds is None else round(means.share(stage), 3)
-    length = Stage(steps=max(1, min(most, int(steps))), seconds=seconds, halving=halving)
-    return plan.model_copy(update={_FIELDS[stage]: length})
-
-
-def _shapes(plan: Plan, stage: str) -> Sequence[tuple[int, int]]:
-    """The (width, depth) of each population of a stage; what is not known yet is taken at its largest."""
-    widest, deepest = max(plan.widths), max(plan.depths)
-    if stage == "inputs":
-        return [(plan.widths[0], 1)] * len(plan.methods)
-    if stage == "fit training":
-        return [(width, depth) for _ in plan.rules for width in plan.widths for depth in plan.depths]
-    if stage == "fit validation":
-        return [(int(widest * factor), deepest) for factor in plan.width_factors for _ in plan.batch_norms]
-    return [(widest, deepest)]
+    return Stage(steps=max(1, min(most, int(steps))), seconds=seconds)

@@ -7,7 +7,7 @@ instead of storing it, and the ledger checks that it came out the same.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,16 @@ from luthier.data import (
     Task,
     check_table,
     encode_target,
+    facts_of,
     infer_columns,
     infer_task,
     read_source,
     require_rows,
     split_rows,
+    target_facts,
 )
 from luthier.errors import InputError
+from luthier.recipe.config import Asked
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.run_folder import RunFolder
 from luthier.records import Decision
@@ -91,10 +94,10 @@ def usable_rows(target: pl.Series) -> pl.Series:
     return known & target.is_not_nan().fill_null(False) if target.dtype.is_float() else known
 
 
-def prepare(read: Read, seed: int, folder: RunFolder, ledger: Ledger) -> Prepared:
+def prepare(read: Read, asked: Asked, folder: RunFolder, ledger: Ledger) -> Prepared:
     """Split, encode and seal, and write what was inferred into the ledger."""
-    _say_what_was_inferred(read, ledger)
-    splits = split_rows(read.frame, task=read.task, seed=seed)
+    _say_what_was_inferred(read, asked.columns, asked.task, ledger)
+    splits = split_rows(read.frame, task=read.task, seed=asked.seed)
     _store(splits, read.frame.height, folder)
     parts = {name: read.frame[getattr(splits, name)] for name in ("training", "validation", "test")}
     encoder = TableEncoder.fit(parts["training"], read.columns)
@@ -103,13 +106,13 @@ def prepare(read: Read, seed: int, folder: RunFolder, ledger: Ledger) -> Prepare
         Decision(
             step=0,
             topic="split",
-            chosen=f"{len(datasets['training'])} training, {len(datasets['validation'])} validation, "
-            f"{len(datasets['test'])} sealed test rows",
+            chosen=part_sizes_in_words({name: len(part) for name, part in datasets.items()}),
             reason="60, 20 and 20 % of the rows, shuffled with the run's seed"
             + (", the classes in equal shares" if read.task.classes else ", the target's range in equal shares")
             + "".join(f"; {note}" for note in splits.notes),
-            evidence={"seed": seed},
+            evidence={"seed": asked.seed, **{name: len(part) for name, part in datasets.items()}},
             override="--seed",
+            rule="parts of the split",
         )
     )
     for finding in check_table(parts["training"], read.columns, read.task):
@@ -126,7 +129,7 @@ def prepare(read: Read, seed: int, folder: RunFolder, ledger: Ledger) -> Prepare
     )
 
 
-def _say_what_was_inferred(read: Read, ledger: Ledger) -> None:
+def _say_what_was_inferred(read: Read, overrides: Mapping[str, str], asked: str | None, ledger: Ledger) -> None:
     for note in read.source.notes:
         ledger.add("note", {"step": 0, "sentence": note})
     if read.dropped_rows:
@@ -138,13 +141,16 @@ def _say_what_was_inferred(read: Read, ledger: Ledger) -> None:
             },
         )
     for column in read.columns:
+        overridden = column.name in overrides
         ledger.decide(
             Decision(
                 step=0,
                 topic=f"column `{column.name}`",
                 chosen=column.kind if column.used else f"{column.kind}, dropped",
                 reason=column.reason,
+                evidence={"asked": column.kind} if overridden else facts_of(read.frame[column.name]).to_json(),
                 override=column.override,
+                rule="as asked" if overridden else "kind of column",
             )
         )
     if not any(column.used for column in read.columns):
@@ -154,14 +160,21 @@ def _say_what_was_inferred(read: Read, ledger: Ledger) -> None:
             remedy="add columns, or keep a dropped one with --column NAME=category",
         )
     scale = "; it is positive and skewed, so its logarithm is modelled" if read.task.log_scale else ""
+    evidence = asdict(target_facts(read.frame[read.task.target], asked))
+    reason = f"{read.task.reason}{scale}"
     ledger.decide(
-        Decision(0, "task", read.task.kind, f"{read.task.reason}{scale}", override="--task"),
+        Decision(0, "task", read.task.kind, reason, evidence=evidence, override="--task", rule="task of the target"),
     )
 
 
 def _dataset(frame: pl.DataFrame, encoder: TableEncoder, task: Task) -> Dataset:
     numbers, codes = encoder.encode(frame)
     return Dataset(numbers=numbers, codes=codes, targets=encode_target(frame[task.target], task))
+
+
+def part_sizes_in_words(sizes: Mapping[str, int]) -> str:
+    """How many rows each part has."""
+    return f"{sizes['training']} training, {sizes['validation']} validation, {sizes['test']} sealed test rows"
 
 
 def _store(splits: Splits, rows: int, folder: RunFolder) -> None:

@@ -64,7 +64,7 @@ class Walk:
             script=self.script,
             spending=self.spending,
             interrupted=self.interrupted,
-            data=prepare(self.read, self.asked.seed, self.folder, ledger),
+            data=prepare(self.read, self.asked, self.folder, ledger),
             seed=self.asked.seed,
             tell=self.tell,
         )
@@ -118,15 +118,15 @@ class Walk:
             work.planned = plans.narrow
             self.tell("begin", steps=work.planned.total_steps)
             choose_loss(work)
-            choose_architecture(work, work.planned.widths[0])
+            choose_architecture(work, work.planned.width)
             method = choose_inputs(work)
             work.planned = plans.for_method(method)
             self.tell("begin", steps=work.planned.total_steps)
             check_before_training(work, method)
             rates = find_rates(work, method)
-            setting = fit_training(work, method, rates)
+            setting, hopeful = fit_training(work, method, rates)
             baselines.collect()
-            setting = fit_validation(work, setting)
+            setting = fit_validation(work, setting, hopeful)
             verdict = judge(work, setting, baselines)
         write_script(self.folder.recipe, script_from(self.asked, work.ledger.records))  # now with its cuts
         return verdict

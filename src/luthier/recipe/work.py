@@ -41,6 +41,7 @@ class Trained:
     stage: str
     method: str
     rule: str
+    batch_size: int
     members: tuple[Member, ...]
     statuses: tuple[str, ...]
     train_loss: np.ndarray
@@ -132,7 +133,7 @@ class Work:
             targets = (targets - self.target_mean) / self.target_std
         return Part(features=fitted(dataset.numbers), codes=dataset.codes, targets=targets)
 
-    def spec(self, method: str, hidden: tuple[int, ...], *, batch_norm: bool = False) -> DenseSpec:
+    def spec(self, method: str, hidden: tuple[int, ...], **options: Any) -> DenseSpec:
         """A dense network for this task behind one way of preprocessing."""
         _, training, _ = self.prepared(method)
         sizes = self.data.encoder.category_sizes
@@ -140,8 +141,8 @@ class Work:
             inputs=training.features.shape[1],
             hidden=hidden,
             outputs=self.outputs,
-            batch_norm=batch_norm,
             embeddings=tuple((levels, embedding_width(levels)) for levels in sizes),
+            **options,
         )
 
     def deadline(self, stage: str) -> float:
@@ -168,12 +169,20 @@ class Work:
         self.ledger.add("cut", Cut(work=work, step=step, reason=reason).model_dump())
 
     def train(
-        self, name: str, stage: str, planned: Stage, method: str, rule: str, members: Sequence[Member]
+        self,
+        name: str,
+        stage: str,
+        planned: Stage,
+        method: str,
+        rule: str,
+        members: Sequence[Member],
+        *,
+        batch_size: int | None = None,
     ) -> Trained | None:
         """Train a population, or recall it; None when it was cut before its first evaluation."""
         recalled = self.memory.recall(name)
         if recalled is None:
-            recalled = self._train(name, stage, planned, method, rule, members)
+            recalled = self._train(name, stage, planned, method, rule, members, batch_size or self.plan.batch_size)
         tensors, facts = recalled
         if facts["cut"] is not None:
             self.record_cut(name, facts["cut"])
@@ -181,14 +190,21 @@ class Work:
             return None
         for finding in facts["findings"]:
             self.ledger.add("finding", finding)
-        trained = _unpack(name, stage, method, rule, members, tensors, facts)
+        trained = _unpack(name, stage, method, rule, batch_size or self.plan.batch_size, members, tensors, facts)
         if not trained.usable():
             return None
         self.trained.append(trained)
         return trained
 
     def _train(
-        self, name: str, stage: str, planned: Stage, method: str, rule: str, members: Sequence[Member]
+        self,
+        name: str,
+        stage: str,
+        planned: Stage,
+        method: str,
+        rule: str,
+        members: Sequence[Member],
+        batch_size: int,
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
         _, training, validation = self.prepared(method)
         stop = self.stopper(name, stage)
@@ -198,12 +214,11 @@ class Work:
         settings = Settings(
             loss=self.loss,
             rule=rule,
-            batch_size=self.plan.batch_size,
+            batch_size=batch_size,
             steps=planned.steps,
             evaluate_every=every,
             patience=max(10, (planned.steps // every) // 3),
             tolerance=1e-4,
-            rungs=self.plan.rungs(planned, len(members)),
             batch_seed=self.seed,
         )
         self.tell("population", name=name, stage=stage, members=len(members), steps=planned.steps)
@@ -260,6 +275,7 @@ def _unpack(
     stage: str,
     method: str,
     rule: str,
+    batch_size: int,
     members: Sequence[Member],
     tensors: dict[str, Tensor],
     facts: dict[str, Any],
@@ -278,6 +294,7 @@ def _unpack(
         stage=stage,
         method=method,
         rule=rule,
+        batch_size=batch_size,
         members=tuple(members),
         statuses=tuple(facts["statuses"]),
         best_step=np.array(facts["best_step"]),

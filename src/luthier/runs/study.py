@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
+from luthier.optimise import RULES
+from luthier.optimise.schedules import KINDS
 from luthier.recipe import RunFolder
 from luthier.report import Contents, read_contents
 
 MOST_POINTS = 20  # of each trial's learning curve; the whole curve lies in history/
-_PARAMETERS = ("rule", "schedule", "learning_rate", "width", "depth", "batch_norm", "l2", "inputs")
+_PARAMETERS = (
+    *("rule", "schedule", "learning_rate", "width", "depth", "norm", "l2", "weight_decay", "clip_norm", "batch_size"),
+    "inputs",
+)
 
 
 def write_study(folder: RunFolder) -> Path | None:
@@ -54,14 +59,17 @@ def _trial(run: Contents, trial: dict[str, Any]) -> Any:
     dropout = {f"dropout_{layer}": rate for layer, rate in enumerate(trial["dropout"], start=1)}
     unit, positive = FloatDistribution(0.0, 1.0), FloatDistribution(1e-30, 1e30, log=True)
     choices: dict[str, list[bool | int | float | str | None]] = {
-        "rule": ["sgd", "adam"],
-        "schedule": ["constant", "cosine", "restarts"],
-        "batch_norm": [False, True],
+        "rule": list(RULES),
+        "schedule": list(KINDS),
+        "norm": ["none", "batch", "layer"],
         "inputs": ["standardise", "quantile", "piecewise"],
     }
     distributions = {
         "learning_rate": positive,
         "l2": unit,
+        "weight_decay": unit,
+        "clip_norm": FloatDistribution(0.0, 1e9),
+        "batch_size": IntDistribution(1, 1_000_000),
         "width": IntDistribution(0, 1_000_000),
         "depth": IntDistribution(0, 1_000),
         **{name: CategoricalDistribution(values) for name, values in choices.items()},

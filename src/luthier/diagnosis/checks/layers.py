@@ -13,7 +13,7 @@ SATURATED = 0.5  # of a layer's values: a tanh layer drawn from N(0, 1) has 0.9 
 DEAD = (
     0.5  # of a layer's units; CS231n's notes report 0.4 for rates that are too high, small sound layers reach that too
 )
-DEAD_ROWS = 100  # over so few rows a unit may be silent by chance
+DEAD_ROWS = 80  # over so few rows a unit may be silent by chance
 VANISHED = 1e-3  # five sigmoid layers, each passing on at most a quarter
 EXPLODED = 1e3
 JUMP = 100.0  # times the largest gradient of the steps before it

@@ -42,6 +42,11 @@ def first_width(samples: int, inputs: int, outputs: int) -> int:
     return max(NARROWEST, min(WIDEST, wanted))
 
 
+def architecture_in_words(width: int) -> str:
+    """The first architecture."""
+    return f"one hidden layer of {width} ReLU units, He initialisation"
+
+
 def choose_architecture(work: Work, width: int) -> None:
     """Write both heuristics and the width they lead to."""
     samples, inputs = (
@@ -63,10 +68,11 @@ def choose_architecture(work: Work, width: int) -> None:
         Decision(
             step=2,
             topic="first architecture",
-            chosen=f"one hidden layer of {width} ReLU units, He initialisation",
+            chosen=architecture_in_words(width),
             reason="the wider heuristic, because step 3 must fit the training set and step 4 can shrink it; "
             f"kept between {NARROWEST} and {WIDEST}",
             options=tuple(Option(name, evidence) for name, evidence in offered.items()),
             evidence={"inputs": inputs, "outputs": work.outputs, "training rows": samples},
+            rule="wider heuristic",
         )
     )

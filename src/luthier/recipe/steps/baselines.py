@@ -46,6 +46,7 @@ class Baselines:
                 reason=f"a network must be worth its trouble; {metric} on the validation part"
                 + (f" ({', '.join(missing)} not ready in time)" if missing else ""),
                 options=tuple(Option(name, score.to_json()) for name, score in scores.items()),
+                rule="all that were ready",
             )
         )
 

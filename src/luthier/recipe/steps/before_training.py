@@ -29,6 +29,7 @@ def check_before_training(work: Work, method: str) -> None:
                 chosen="passed" if result["passed"] else "failed",
                 reason=result["sentence"],
                 evidence=result["evidence"],
+                rule=f"check of {key}",
             )
         )
         if not result["passed"]:
@@ -40,7 +41,7 @@ def check_before_training(work: Work, method: str) -> None:
 
 def _measure(work: Work, method: str) -> dict[str, Any]:
     _, training, _ = work.prepared(method)
-    spec = work.spec(method, (work.plan.widths[0],))
+    spec = work.spec(method, (work.plan.width,))
     seeds = [derive(work.seed, "start", k) for k in range(SEEDS)]
     return {
         "start": loss_at_start(spec, training, work.loss, seeds=seeds),

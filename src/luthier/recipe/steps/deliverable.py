@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.recipe.evidence import row_losses
 from luthier.recipe.work import Trained, Work
 from luthier.saved import activate
 from luthier.seeds import numpy_generator
@@ -33,14 +34,6 @@ class Component:
     def label(self) -> str:
         """Where it comes from."""
         return f"{self.trained.name} / {self.trained.members[self.member].label}"
-
-
-def row_losses(outputs: Tensor, targets: Tensor, kind: str) -> Tensor:
-    """Loss of each row [N] for averaged outputs [..., N, C]: negative log probability, or squared error."""
-    if kind == "regression":
-        return (outputs[..., 0] - targets.double()) ** 2
-    index = targets.long().expand(outputs.shape[:-1]).unsqueeze(-1)
-    return -outputs.gather(-1, index).squeeze(-1).clamp_min(1e-12).log()
 
 
 def greedy_weights(outputs: Tensor, targets: Tensor, kind: str, rounds: int = ROUNDS) -> np.ndarray:

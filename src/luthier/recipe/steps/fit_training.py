@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from luthier.nets import DenseSpec
 from luthier.population import Member, Schedule, Settings, confirm, range_test
-from luthier.recipe.evidence import by_setting, summary
-from luthier.recipe.plan import Stage
+from luthier.recipe.ladder import Hopeful, Ladder, Setting
+from luthier.recipe.plan import TRAINING_RUNGS, WIDEST
 from luthier.recipe.work import Trained, Work
 from luthier.records import Decision, Finding, Option
 from luthier.seeds import derive
@@ -20,21 +21,10 @@ DEFAULT_RATES = {"sgd": 0.1, "adam": 3e-3}  # where the time for a range test is
 RULE_WORDS = {"sgd": "SGD with momentum", "adam": "Adam"}
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A member's hyper-parameters together with where it was found."""
-
-    method: str
-    rule: str
-    member: Member
-    validation_loss: float
-    train_loss: float
-
-
 def find_rates(work: Work, method: str) -> dict[str, float]:
     """The learning-rate range test for each optimiser, confirmed by short runs."""
     rates: dict[str, float] = {}
-    for rule in work.plan.rules:
+    for rule in RULE_WORDS:
         name = f"range-{rule}"
         if work.stopper(name, "range")(0):
             work.record_cut(name, 0)
@@ -54,6 +44,7 @@ def find_rates(work: Work, method: str) -> dict[str, float]:
                     "band": found["band"],
                     "seeds": work.plan.range_seeds,
                 },
+                rule="lowest of the short runs",
             )
         )
     return rates
@@ -61,7 +52,7 @@ def find_rates(work: Work, method: str) -> dict[str, float]:
 
 def _range_test(work: Work, method: str, rule: str) -> dict[str, Any]:
     _, training, _ = work.prepared(method)
-    spec, steps = work.spec(method, (work.plan.widths[0],)), work.plan.range_steps
+    spec, steps = work.spec(method, (work.plan.width,)), work.plan.range_steps
     settings = Settings(
         loss=work.loss,
         rule=rule,
@@ -85,81 +76,80 @@ def _range_test(work: Work, method: str, rule: str) -> dict[str, Any]:
     return {**tested.to_json(), "confirmed": confirmed, "confirmed_rate": best["rate"], "reason": reason}
 
 
-def fit_training(work: Work, method: str, rates: dict[str, float]) -> Setting:
-    """Populations over optimiser, width and depth, whose members differ in rate and schedule.
+# Why each rung is there, with the option that it tries first.
+WHY = {
+    "rate": "the learning rate is the most important hyper-parameter, so it is tuned first (S4-08)",
+    "Adam": "the next remedy for a training set that is not fitted is Adam (S4-11)",
+    "decay": "then the rate is made to decay (S4-12 to S4-16)",
+    "restarts": "then it is set back now and then (S4-17)",
+    "units": "then the network gets more units (S4-19)",
+    "batch size": "then other batches, as many epochs of them (S4-19)",
+    "layers": "then more layers, each added to the one below where they are as wide (S4-07, S4-19)",
+}
 
-    When none of them fits the training set, one more is tried that is wider, deeper and longer
-    (S4-21): step 4 has nothing to work on before the training set is fitted.
+
+def fit_training(work: Work, method: str, rates: dict[str, float]) -> tuple[Setting, list[Hopeful]]:
+    """Climb the ladder of step 3 (S4-21): each remedy stays only when it gains more than noise.
+
+    Also returns what gained a little, to be tried together with the remedies of step 4.
     """
-    plan = work.plan
-    for rule in plan.rules:
-        for depth in plan.depths:
-            for width in plan.widths:
-                _train(work, method, rule, (width,) * depth, rates[rule], plan.fit_training)
-    populations = _populations(work)
-    if not populations:
-        return fallback(work, method, rates)
-    if not _is_fitted(populations) and plan.fit_training.seconds is not None:
-        best = min(populations, key=lambda trained: float(np.nanmin(trained.train_loss)))
-        larger = (2 * max(plan.widths),) * (max(plan.depths) + 1)
-        longer = plan.fit_training.model_copy(update={"steps": 2 * plan.fit_training.steps})
-        _train(work, method, best.rule, larger, rates[best.rule], longer)
-        populations = _populations(work)
-    return _choose(work, populations)
+    ladder = Ladder(work, 3, "fit training", "train", work.plan.fit_training)
+    spec = work.spec(method, (work.plan.width,))
+    start = Setting(method, "sgd", work.plan.batch_size, Member(spec, 0, rates["sgd"]), "SGD")
+    for rung in TRAINING_RUNGS:
+        if rung.name == "together":
+            ladder.together()
+        elif rung.name in work.plan.training_rungs:
+            standing = start if ladder.standing is None else ladder.standing.setting
+            ladder.climb(rung.name, WHY[rung.name], list(_options(rung.name, standing, rates, work)))
+    _gate(work)
+    if ladder.standing is None:
+        return fallback(work, method, rates), []
+    return ladder.standing.setting, [] if "together" in ladder.kept else ladder.hopeful
 
 
-def _train(work: Work, method: str, rule: str, hidden: tuple[int, ...], rate: float, stage: Stage) -> None:
-    members = _members(work, method, hidden, rate, stage.steps)
-    work.train(f"train-{rule}-{hidden[0]}x{len(hidden)}", "fit training", stage, method, rule, members)
+def _options(name: str, now: Setting, rates: dict[str, float], work: Work) -> Iterator[Setting]:
+    """What a rung tries, from the setting that stands now."""
+    member = now.member
+    hidden, rate = member.spec.hidden, member.learning_rate
+    if name in ("rate", "Adam"):
+        rule = "sgd" if name == "rate" else "adam"
+        for factor in (0.3, 1.0, 3.0):
+            changed = replace(member, learning_rate=rates[rule] * factor)
+            yield replace(now, rule=rule, member=changed, label=f"{RULE_WORDS[rule]}, rate {changed.learning_rate:.3g}")
+    elif name in ("decay", "restarts"):
+        kinds = ("cosine", "exponential") if name == "decay" else ("restarts",)
+        for kind in kinds:
+            for factor in (1.0, 2.0):
+                changed = replace(member, schedule=Schedule(kind), learning_rate=rate * factor)
+                yield replace(now, member=changed, label=f"{kind}, rate {rate * factor:.3g}")
+    elif name == "units":
+        for factor in (2, 4):
+            widths = tuple(min(WIDEST, units * factor) for units in hidden)
+            yield replace(now, member=replace(member, spec=_like(work, now, widths)), label=shape_words(widths))
+    elif name == "batch size":
+        for size in (now.batch_size // 2, now.batch_size * 2):
+            if 8 <= size <= len(work.data.training):
+                yield replace(now, batch_size=size, label=f"batches of {size}")
+    else:
+        for more in (1, 2):
+            widths = hidden + hidden[-1:] * more
+            yield replace(now, member=replace(member, spec=_like(work, now, widths)), label=shape_words(widths))
 
 
-def _populations(work: Work) -> list[Trained]:
-    return [trained for trained in work.trained if trained.stage == "fit training"]
-
-
-def _members(work: Work, method: str, hidden: tuple[int, ...], rate: float, steps: int) -> list[Member]:
-    spec = work.spec(method, hidden)
-    return [
-        Member(
-            spec=spec,
-            seed=derive(work.seed, "member", k),
-            learning_rate=rate * factor,
-            schedule=schedule_named(name, steps),
-            label=f"{name}, rate {rate * factor:.3g}, seed {k}",
-        )
-        for factor in work.plan.rate_factors
-        for name in work.plan.schedules
-        for k in range(work.plan.seeds)
-    ]
-
-
-def schedule_named(name: str, steps: int) -> Schedule:
-    """The planned form of a schedule: three restarts in a training, each half as long again (S4-17)."""
-    if name == "restarts":
-        return Schedule("restarts", period=max(1, round(steps / 4.75)), multiplier=1.5)
-    return Schedule(name)
+def _like(work: Work, now: Setting, hidden: tuple[int, ...]) -> DenseSpec:
+    """The same network with other hidden layers."""
+    return replace(now.member.dense, hidden=hidden, residual=len(set(hidden)) == 1 and len(hidden) > 1)
 
 
 def fallback(work: Work, method: str, rates: dict[str, float]) -> Setting:
     """The setting to go on with when the time was up before anything was trained."""
-    rule, steps = "adam", work.plan.fit_training.steps
-    member = _members(work, method, (work.plan.widths[0],), rates.get(rule, DEFAULT_RATES[rule]), steps)[0]
-    return Setting(method, rule, member, float("nan"), float("nan"))
+    member = Member(work.spec(method, (work.plan.width,)), 0, rates.get("adam", DEFAULT_RATES["adam"]))
+    return Setting(method, "adam", work.plan.batch_size, replace(member, schedule=Schedule("cosine")), "Adam")
 
 
-def _choose(work: Work, populations: list[Trained]) -> Setting:
-    """Among the settings that fit the training set, the one with the lowest validation loss."""
-    best = min(populations, key=lambda trained: trained.validation_loss[trained.usable()[0]])
-    index = best.usable()[0]
-    _gate(work, populations)
-    _explain(work, populations, best, index)
-    return Setting(
-        best.method,
-        best.rule,
-        best.members[index],
-        float(best.validation_loss[index]),
-        float(best.train_loss[index]),
-    )
+def _populations(work: Work) -> list[Trained]:
+    return [trained for trained in work.trained if trained.stage == "fit training"]
 
 
 def _lowest_losses(populations: list[Trained]) -> tuple[float, float]:
@@ -178,7 +168,10 @@ def _is_fitted(populations: list[Trained]) -> bool:
     return training <= validation
 
 
-def _gate(work: Work, populations: list[Trained]) -> None:
+def _gate(work: Work) -> None:
+    populations = _populations(work)
+    if not populations:
+        return
     fitted = _is_fitted(populations)
     training, validation = _lowest_losses(populations)
     evidence = {"lowest_training_loss": round(training, 5), "best_validation_loss": round(validation, 5)}
@@ -191,6 +184,7 @@ def _gate(work: Work, populations: list[Trained]) -> None:
             if fitted
             else "no network does better on the rows it has seen than on new ones",
             evidence=evidence,
+            rule="training below validation",
         )
     )
     if not fitted:
@@ -204,37 +198,6 @@ def _gate(work: Work, populations: list[Trained]) -> None:
                 source="S4-21",
             ),
             step=3,
-        )
-
-
-def _explain(work: Work, populations: list[Trained], best: Trained, index: int) -> None:
-    winner = best.members[index]
-    rows = [
-        (trained, i, trained.members[i])
-        for trained in populations
-        for i in range(len(trained.members))
-        if np.isfinite(trained.validation_loss[i])
-    ]
-    topics: dict[str, tuple[str, Callable[[Trained, Member], str]]] = {
-        "optimiser": (RULE_WORDS[best.rule], lambda t, m: RULE_WORDS[t.rule]),
-        "architecture": (shape_words(winner.spec.hidden), lambda t, m: shape_words(t.spec.hidden)),
-        "schedule": (winner.schedule.kind, lambda t, m: m.schedule.kind),
-        "learning rate": (f"{winner.learning_rate:.3g}", lambda t, m: f"{m.learning_rate:.3g} ({t.rule})"),
-    }
-    for topic, (chosen, key) in topics.items():
-        groups = by_setting([t.validation_loss[i] for t, i, m in rows], [key(t, m) for t, i, m in rows])
-        work.ledger.decide(
-            Decision(
-                step=3,
-                topic=topic,
-                chosen=chosen,
-                reason="it belongs to the setting with the lowest validation loss among those that train",
-                options=tuple(
-                    Option(str(name), {"best": round(min(losses), 5), **summary(losses), "members": len(losses)})
-                    for name, losses in groups.items()
-                ),
-                evidence={"measured": "validation loss; mean and spread over the members of each option"},
-            )
         )
 
 

@@ -1,167 +1,120 @@
-"""Step 4: fit the validation set. Dropout, L2, batch norm and width as populations (S4-22 to S4-44)."""
+"""Step 4: fit the validation set. The ladder of remedies for the gap (S4-22 to S4-44)."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
+from luthier.recipe.ladder import Hopeful, Ladder, Setting
+from luthier.recipe.plan import VALIDATION_RUNGS, WIDEST
+from luthier.recipe.steps.fit_training import shape_words
+from luthier.recipe.steps.inputs import INPUTS
+from luthier.recipe.work import Work
+from luthier.records import Decision, Finding
 
-from luthier.population import Member
-from luthier.recipe.evidence import by_setting, in_words, paired_gain, summary
-from luthier.recipe.steps.fit_training import Setting, schedule_named, shape_words
-from luthier.recipe.work import Trained, Work
-from luthier.records import Decision, Option
-from luthier.seeds import derive
-
-NO_PENALTY = 0.0
-
-
-def dropout_rates(name: str, layers: int) -> tuple[float, ...]:
-    """The probability to drop of each hidden layer; "last" starts at the last one (S4-24).
-
-    >>> dropout_rates("last 0.25", 3), dropout_rates("all 0.5", 2), dropout_rates("none", 1)
-    ((0.0, 0.0, 0.25), (0.5, 0.5), (0.0,))
-    """
-    if name == "none":
-        return (0.0,) * layers
-    place, probability = name.split()
-    p = float(probability)
-    return (p,) * layers if place == "all" else (0.0,) * (layers - 1) + (p,)
+PROBABILITIES = (0.25, 0.35, 0.5)  # from a quarter towards a half, over several trials (S4-24)
+PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)  # lambda / n, so that they mean the same for every number of rows (S1-91)
+DECAYS = (0.01, 0.1)
+CLIPS = (0.5, 5.0)
+NOISE = 2.0  # standard errors by which training and validation loss may differ
+WHY = {
+    "dropout, last layer": "dropout starts at the last hidden layer with a quarter, raised towards a half (S4-24)",
+    "dropout, all layers": "then it goes into the earlier layers too (S4-24)",
+    "L2": "then large weights are made costly, by L2 or decoupled decay (S4-26, S4-27)",
+    "input normalisation": "then numbers enter in another way (S4-28)",
+    "batch norm": "then hidden values are normalised, over the batch or over the units (S4-31)",
+    "clipping": "then gradients are cut (S4-41); He initialisation is the default (S4-37)",
+    "architecture": "then the architecture is looked at again: fewer units, more, another layer (S4-42, S4-43)",
+}
 
 
-def fit_validation(work: Work, start: Setting) -> Setting:
-    """Close the gap to the validation set, from the setting that fitted the training set."""
-    hidden = start.member.spec.hidden
-    for factor in work.plan.width_factors:
-        for batch_norm in work.plan.batch_norms:
-            widths = tuple(max(1, round(width * factor)) for width in hidden)
-            name = f"validate-{'x'.join(map(str, widths))}{'-bn' if batch_norm else ''}"
-            members = _members(work, start, widths, batch_norm)
-            work.train(name, "fit validation", work.plan.fit_validation, start.method, start.rule, members)
-    populations = [trained for trained in work.trained if trained.stage == "fit validation"]
-    if not populations:
-        work.ledger.decide(
-            Decision(4, "regularisation", "none", "the time was up before any remedy could be tried"),
-        )
+def fit_validation(work: Work, start: Setting, hopeful: Sequence[Hopeful] = ()) -> Setting:
+    """Climb the ladder of step 4 (S4-44) from the setting that fitted the training set."""
+    ladder = Ladder(work, 4, "fit validation", "validate", work.plan.fit_validation, hopeful=list(hopeful))
+    if ladder.begin(start) is None:
+        sentence = "the time was up before any remedy could be tried"
+        work.ledger.decide(Decision(4, "remedies", "none", sentence, rule="nothing to compare"))
         return start
-    return _choose(work, start, populations)
+    for rung in VALIDATION_RUNGS[1:]:
+        if rung.name == "together":
+            ladder.together()
+        elif rung.name in work.plan.validation_rungs and ladder.standing is not None:
+            ladder.climb(rung.name, WHY[rung.name], list(_options(rung.name, ladder.standing.setting, work)))
+    assert ladder.standing is not None
+    _gate(work, ladder)
+    return ladder.standing.setting
 
 
-def _members(work: Work, start: Setting, hidden: tuple[int, ...], batch_norm: bool) -> list[Member]:
-    spec = work.spec(start.method, hidden, batch_norm=batch_norm)
-    layers, rows = len(hidden), len(work.data.training)
-    placements = list(dict.fromkeys((dropout_rates(name, layers), name) for name in work.plan.dropouts))
-    distinct = dict(reversed(placements))  # one layer: "last" and "all" are the same
-    return [
-        replace(
-            start.member,
-            spec=spec,
-            seed=derive(work.seed, "member", k),
-            schedule=schedule_named(start.member.schedule.kind, work.plan.fit_validation.steps),
-            dropout=rates,
-            l2=penalty * rows,  # the documents' lambda is divided by n: the plan holds lambda / n (S1-91)
-            label=f"dropout {name}, λ/n {penalty:g}, seed {k}",
-        )
-        for rates, name in sorted(distinct.items())
-        for penalty in work.plan.penalties
-        for k in range(work.plan.seeds)
-    ]
+def dropout_rates(place: str, probability: float, layers: int) -> tuple[float, ...]:
+    """The probability to drop of each hidden layer; outputs are never dropped (S4-24).
+
+    >>> dropout_rates("last", 0.25, 3), dropout_rates("all", 0.5, 2)
+    ((0.0, 0.0, 0.25), (0.5, 0.5))
+    """
+    return (probability,) * layers if place == "all" else (0.0,) * (layers - 1) + (probability,)
 
 
-def _choose(work: Work, start: Setting, populations: list[Trained]) -> Setting:
-    settings = {
-        (trained.name, index): float(trained.validation_loss[index])
-        for trained in populations
-        for index in trained.usable()[:1]
-    }
-    name, index = min(settings, key=lambda key: settings[key])
-    best = next(trained for trained in populations if trained.name == name)
-    _explain(work, start, populations, best.members[index])
-    return Setting(best.method, best.rule, best.members[index], settings[name, index], float(best.train_loss[index]))
-
-
-def _explain(work: Work, start: Setting, populations: list[Trained], winner: Member) -> None:
-    rows = [
-        (member, loss)
-        for trained in populations
-        for member, loss in zip(trained.members, trained.validation_loss, strict=True)
-    ]
-    losses = [float(loss) for _, loss in rows]
-    factors: dict[str, tuple[list[Hashable], Hashable, Hashable]] = {
-        "dropout": (
-            [_dropout_words(m.dropout) for m, _ in rows],
-            _dropout_words(winner.dropout),
-            _dropout_words((0.0,)),
-        ),
-        "L2": (
-            [_penalty_words(m.l2, len(work.data.training)) for m, _ in rows],
-            _penalty_words(winner.l2, len(work.data.training)),
-            _penalty_words(0.0, 1),
-        ),
-        "batch norm": (
-            ["on" if m.dense.batch_norm else "off" for m, _ in rows],
-            "on" if winner.dense.batch_norm else "off",
-            "off",
-        ),
-        "width": (
-            [shape_words(m.spec.hidden) for m, _ in rows],
-            shape_words(winner.spec.hidden),
-            shape_words(start.member.spec.hidden),
-        ),
-    }
-    for topic, (levels, chosen, reference) in factors.items():
-        others = [other for key, (other, _, _) in factors.items() if key != topic]
-        seeds = [member.seed for member, _ in rows]
-        blocks: list[Hashable] = list(zip(*others, seeds, strict=True))
-        _decide(work, topic, losses, levels, blocks, chosen, reference)
-
-
-def _decide(
-    work: Work,
-    topic: str,
-    losses: list[float],
-    levels: list[Hashable],
-    blocks: list[Hashable],
-    chosen: Hashable,
-    reference: Hashable,
-) -> None:
-    gain = paired_gain(losses, levels, blocks, reference)
-    groups = by_setting(losses, levels)
-    if len(groups) == 1:
-        reason = "the budget left room for this one alone"
-    elif chosen == reference:
-        reason = "no other option gave a lower validation loss together with the rest"
+def _options(name: str, now: Setting, work: Work) -> Iterator[Setting]:
+    member, spec, rows = now.member, now.member.dense, len(work.data.training)
+    layers = len(spec.hidden)
+    if name.startswith("dropout"):
+        place = "last" if "last" in name else "all"
+        for p in PROBABILITIES if place == "last" or layers > 1 else ():
+            changed = replace(member, dropout=dropout_rates(place, p, layers))
+            yield replace(now, member=changed, label=f"dropout {p:g} in the {place} layer{'s' * (place == 'all')}")
+    elif name == "L2":
+        for penalty in PENALTIES:
+            yield replace(now, member=replace(member, l2=penalty * rows), label=f"λ/n = {penalty:.0e}")
+        for decay in DECAYS:
+            yield replace(now, member=replace(member, weight_decay=decay), label=f"decoupled decay {decay:g}")
+    elif name == "input normalisation":
+        for method in work.plan.methods if work.data.training.numbers.shape[1] else ():
+            if method != now.method:
+                inputs = work.prepared(method)[1].features.shape[1]
+                changed = replace(member, spec=replace(spec, inputs=inputs))
+                yield replace(now, method=method, member=changed, label=INPUTS[method])
+    elif name == "batch norm":
+        yield replace(now, member=replace(member, spec=replace(spec, batch_norm=True)), label="batch norm")
+        yield replace(now, member=replace(member, spec=replace(spec, layer_norm=True)), label="layer norm")
+    elif name == "clipping":
+        for norm in CLIPS:
+            yield replace(now, member=replace(member, clip_norm=norm), label=f"gradient norm at most {norm:g}")
     else:
-        reason = f"it belongs to the best setting; alone it gains {in_words(gain(chosen))}"
+        for hidden in _shapes(spec.hidden):
+            place = "all" if sum(p > 0 for p in member.drop_rates) > 1 else "last"
+            dropout = dropout_rates(place, max(member.drop_rates), len(hidden)) if any(member.drop_rates) else ()
+            residual = len(hidden) > 1 and len(set(hidden)) == 1
+            changed = replace(member, dropout=dropout, spec=replace(spec, hidden=hidden, residual=residual))
+            yield replace(now, member=changed, label=shape_words(hidden))
+
+
+def _shapes(hidden: tuple[int, ...]) -> list[tuple[int, ...]]:
+    half, double = (tuple(max(4, min(WIDEST, round(units * factor))) for units in hidden) for factor in (0.5, 2))
+    return [half, double, (*hidden, hidden[-1])]
+
+
+def _gate(work: Work, ladder: Ladder) -> None:
+    """Whether validation and training loss differ by more than noise, and what that says of the architecture."""
+    standing = ladder.standing
+    assert standing is not None
+    rows = standing.rows.mean(0)
+    noise = float(rows.std(ddof=1) / len(rows) ** 0.5)
+    gap = standing.loss - standing.training
+    closed = gap <= NOISE * noise
+    measured = {"training": standing.training, "validation": standing.loss, "noise": noise, "allowed": NOISE}
+    evidence = {name: round(value, 5) for name, value in measured.items()}
     work.ledger.decide(
         Decision(
             step=4,
-            topic=topic,
-            chosen=str(chosen),
-            reason=reason,
-            options=tuple(
-                Option(
-                    str(level),
-                    {
-                        "best": round(float(np.nanmin(values)), 5) if np.isfinite(values).any() else None,
-                        **summary(values),
-                        "members": len(values),
-                        **({} if level == reference else {"gain over " + str(reference): gain(level)}),
-                    },
-                )
-                for level, values in groups.items()
-            ),
-            evidence={"measured": "validation loss; gains are paired, all else equal, with 95 % half widths"},
+            topic="gate: is the gap to the validation set closed?",
+            chosen="yes" if closed else "no",
+            reason=f"validation minus training loss is {gap:.4f}, with a standard error of {noise:.4f} over rows",
+            evidence=evidence,
+            rule="gap within noise",
         )
     )
-
-
-def _dropout_words(rates: tuple[float, ...]) -> str:
-    if not any(rates):
-        return "none"
-    return f"all layers {rates[0]:g}" if rates[0] and len(rates) > 1 else f"last layer {rates[-1]:g}"
-
-
-def _penalty_words(penalty: float, rows: int) -> str:
-    return "none" if not penalty else f"λ/n = {penalty / rows:.0e}"
+    tried = len([name for name in work.plan.validation_rungs if name != "start"])
+    if not closed and not ladder.kept and not ladder.cut and tried >= 3:
+        sentence = f"none of {tried} remedies gained more than noise, and validation stays above training by {gap:.3g}"
+        remedy = "fewer columns, more rows, or quite another architecture"
+        work.ledger.find(Finding("re-examine-architecture", "note", sentence, evidence, remedy, "S4-42"), step=4)

@@ -10,7 +10,7 @@ from luthier.seeds import derive
 
 RATES = (1e-3, 3e-3, 1e-2)  # around Adam's usual 3e-3; the range test comes when the inputs are known
 SEEDS = 2
-WORDS = {
+INPUTS = {
     "standardise": "standardised numbers",
     "quantile": "numbers mapped to normal scores by their quantiles",
     "piecewise": "numbers coded piecewise linearly in quantile bins",
@@ -20,12 +20,14 @@ WORDS = {
 def choose_inputs(work: Work) -> str:
     """Train the first architecture behind every way of preprocessing; the best by validation stays."""
     if work.data.training.numbers.shape[1] == 0:
-        work.ledger.decide(Decision(2, "inputs", "categories alone", "the table has no numeric columns"))
+        reason = "the table has no numeric columns"
+        work.ledger.decide(Decision(2, "inputs", "categories alone", reason, rule="nothing to compare"))
         return "standardise"
     measured = {method: _measure(work, method) for method in work.plan.methods}
     losses = {method: values for method, values in measured.items() if values}
     if not losses:
-        work.ledger.decide(Decision(2, "inputs", WORDS["standardise"], "the time was up before they were compared"))
+        reason = "the time was up before they were compared"
+        work.ledger.decide(Decision(2, "inputs", INPUTS["standardise"], reason, rule="nothing to compare"))
         return "standardise"
     best = min(losses, key=lambda method: sum(losses[method]) / len(losses[method]))
     reason = "its validation loss is the lowest"
@@ -36,10 +38,11 @@ def choose_inputs(work: Work) -> str:
         Decision(
             step=2,
             topic="inputs",
-            chosen=WORDS[best],
+            chosen=INPUTS[best],
             reason=reason,
-            options=tuple(Option(WORDS[method], summary(values)) for method, values in losses.items()),
+            options=tuple(Option(INPUTS[method], summary(values)) for method, values in losses.items()),
             evidence={"measured": "validation loss, the best of three rates for each seed", "rates": RATES},
+            rule="lowest mean",
         )
     )
     return best
@@ -47,7 +50,7 @@ def choose_inputs(work: Work) -> str:
 
 def _measure(work: Work, method: str) -> list[float]:
     """The best validation loss over the rates, for each seed."""
-    spec = work.spec(method, (work.plan.widths[0],))
+    spec = work.spec(method, (work.plan.width,))
     members = [
         Member(
             spec=spec,

@@ -14,10 +14,11 @@ from luthier.assess import Profile, fit_temperature, half_width, open_test, reli
 from luthier.data import Dataset
 from luthier.nets import DenseNet
 from luthier.recipe.evidence import in_words, interval, summary
+from luthier.recipe.ladder import Setting
 from luthier.recipe.plan import FINAL_SEEDS
+from luthier.recipe.schedules import schedule_named
 from luthier.recipe.steps.baselines import Baselines
 from luthier.recipe.steps.deliverable import Choice, Component, choose_deliverable
-from luthier.recipe.steps.fit_training import Setting, schedule_named
 from luthier.recipe.steps.scores import Predictions, next_step, scores_of
 from luthier.recipe.work import Trained, Work
 from luthier.records import Decision, Option
@@ -74,16 +75,18 @@ def judge(work: Work, setting: Setting, baselines: Baselines) -> Verdict:
 
 def _five_seeds(work: Work, setting: Setting) -> Trained | None:
     """The winner again from five seeds of its own, to the planned end."""
+    planned = work.plan.final.for_batches(setting.batch_size, work.plan.batch_size)
     members = [
         replace(
             setting.member,
             seed=derive(work.seed, "final", k),
-            schedule=schedule_named(setting.member.schedule.kind, work.plan.final.steps),
+            schedule=schedule_named(setting.member.schedule.kind, planned.steps),
             label=f"seed {k}",
         )
         for k in range(FINAL_SEEDS)
     ]
-    return work.train("seeds", "seeds", work.plan.final, setting.method, setting.rule, members)
+    batch = setting.batch_size
+    return work.train("seeds", "seeds", planned, setting.method, setting.rule, members, batch_size=batch)
 
 
 def as_model(work: Work, nets: Sequence[DenseNet], weights: Sequence[float], method: str) -> Model:
@@ -153,9 +156,10 @@ def _explain(work: Work, seeds: Trained | None, choice: Choice, model: Model) ->
             Decision(
                 step=5,
                 topic="five seeds of the winner",
-                chosen=f"validation loss {np.nanmean(losses):.4f}",
+                chosen=f"validation loss {summary(losses)['mean']:.4f}",
                 reason="one training is luck; five show the spread",
                 evidence={**summary(losses), "values": losses},
+                rule="mean of the values",
             )
         )
     gain = interval(choice.gain)
@@ -170,15 +174,17 @@ def _explain(work: Work, seeds: Trained | None, choice: Choice, model: Model) ->
             reason=reason,
             options=tuple(Option(name, {"validation loss": loss}) for name, loss in choice.losses.items()),
             evidence={"components": [[c.label, round(c.weight, 4)] for c in choice.components]},
+            rule="lowest validation loss",
         )
     )
     if work.data.task.kind == "regression":
         chosen = f"90 % interval of ± {model.half_width:.3g} on the modelled scale"
-        calibration = "split-conformal on the validation rows"
+        calibration, evidence = "split-conformal on the validation rows", {"half_width": model.half_width}
     else:
         chosen = f"temperature {model.temperature:.3f}"
         calibration = "it lowers the validation log loss of the probabilities most"
-    work.ledger.decide(Decision(5, "calibration", chosen, calibration))
+        evidence = {"temperature": model.temperature}
+    work.ledger.decide(Decision(5, "calibration", chosen, calibration, evidence=evidence, rule="as measured"))
 
 
 def _singles(work: Work, seeds: Trained | None, choice: Choice, model: Model) -> list[tuple[str, Model]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from luthier.recipe.work import Work
 from luthier.records import Decision, Option
 
-_LOSSES = {
+LOSSES = {
     "regression": ("mean squared error", "the target is a number"),
     "binary": ("binary cross-entropy", "the target has two classes"),
     "multiclass": ("softmax cross-entropy", "the target has {classes} classes"),
@@ -15,7 +15,7 @@ _LOSSES = {
 def choose_loss(work: Work) -> None:
     """Decide the loss, and write why."""
     task = work.data.task
-    name, reason = _LOSSES[task.kind]
+    name, reason = LOSSES[task.kind]
     if task.log_scale:
         reason += " whose logarithm is modelled, so errors count in proportion"
     work.ledger.decide(
@@ -24,7 +24,9 @@ def choose_loss(work: Work) -> None:
             topic="loss",
             chosen=name,
             reason=reason.format(classes=len(task.classes)),
-            options=tuple(Option(option) for option, _ in _LOSSES.values()),
+            options=tuple(Option(option) for option, _ in LOSSES.values()),
+            evidence={"task": task.kind},
             override="--task",
+            rule="loss of the task",
         )
     )

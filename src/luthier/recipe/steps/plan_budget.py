@@ -46,7 +46,10 @@ def _stages_in_words(plan: Plan) -> str:
 
 
 def _stage_in_words(plan: Plan, name: str) -> str:
-    return f"{name} {plan.populations(name)} × {plan.members(name)} networks, {plan.stages[name].steps} steps"
+    shapes, stage = plan.shapes(name), plan.stages[name]
+    time = "" if stage.seconds is None else f" ({stage.seconds:.0f} s)"
+    most = max(networks for networks, _, _ in shapes)
+    return f"{name} {len(shapes)} populations of up to {most} networks, {stage.steps} steps{time}"
 
 
 def _new_plans(work: Work, problem: Problem, timer: Callable[..., tuple[float, float]]) -> Plans:

@@ -119,7 +119,7 @@ def _points(y: np.ndarray, predicted: np.ndarray) -> dict[str, list[float]]:
 
 
 def _range_tests(work: Work) -> list[dict[str, Any]]:
-    paths = [work.memory.folder / f"range-{rule}.json" for rule in work.plan.rules]
+    paths = [work.memory.folder / f"range-{rule}.json" for rule in ("sgd", "adam")]
     return [work.memory.json(path.stem, dict) for path in paths if path.exists()]
 
 
@@ -140,7 +140,10 @@ def _trials(work: Work) -> list[dict[str, Any]]:
             "depth": len(member.spec.hidden),
             "dropout": list(member.drop_rates),
             "l2": member.l2 / rows,
-            "batch_norm": member.dense.batch_norm,
+            "norm": "batch" if member.dense.batch_norm else "layer" if member.dense.layer_norm else "none",
+            "weight_decay": member.weight_decay,
+            "clip_norm": min(member.clip_norm, 1e9),  # a billion stands for none
+            "batch_size": trained.batch_size,
             "seed": member.seed,
             "train_loss": float(trained.train_loss[i]),
             "validation_loss": float(trained.validation_loss[i]),

@@ -1,0 +1,238 @@
+"""A ladder of remedies: each is tried over its strengths and seeds, and stays only when it gains more than noise.
+
+S seeds, N validation rows. Networks of a rung share seeds and batches with the setting that they are
+compared with, so losses are compared in pairs, row by row and seed by seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from luthier.population import Member
+from luthier.recipe.evidence import row_losses
+from luthier.recipe.plan import Stage
+from luthier.recipe.schedules import schedule_named
+from luthier.recipe.work import Trained, Work
+from luthier.records import Decision, Option
+from luthier.saved import activate
+from luthier.seeds import derive
+
+AS_IT_WAS = "as it was"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that is chosen about a network but its seed: how numbers enter, the rule, the batch size, the rest."""
+
+    method: str
+    rule: str
+    batch_size: int
+    member: Member
+    label: str = ""
+
+
+Hopeful = tuple[float, Setting, Setting]  # a gain inside the noise, the setting then, and the setting tried
+
+
+@dataclass
+class Standing:
+    """A setting with what was measured for it: validation losses [S, N] and the mean training loss."""
+
+    setting: Setting
+    rows: np.ndarray
+    training: float
+
+    @property
+    def loss(self) -> float:
+        """Mean validation loss over seeds and rows."""
+        return float(self.rows.mean())
+
+
+@dataclass
+class Ladder:
+    """The climb of one step of the recipe, from the setting that stands now."""
+
+    work: Work
+    step: int
+    stage: str
+    prefix: str
+    planned: Stage
+    standing: Standing | None = None
+    kept: list[str] = field(default_factory=list)
+    hopeful: list[Hopeful] = field(default_factory=list)
+    cut: bool = False
+
+    def begin(self, setting: Setting) -> Standing | None:
+        """Measure the setting to start from."""
+        found = self._measure("start", [setting])
+        self.standing = found[0] if found else None
+        return self.standing
+
+    def climb(self, name: str, why: str, options: Sequence[Setting]) -> None:
+        """Try a remedy; without a standing setting the best of its options becomes it."""
+        if self.cut:
+            return
+        options = [option for option in options if self.standing is None or option != self.standing.setting]
+        if not options:
+            return
+        found = self._measure(name, options)
+        if found:
+            self._judge(name, why, found)
+
+    def together(self) -> None:
+        """Try at once what gained a little each: small gains may add up to one that is clear."""
+        if self.standing is None or len(self.hopeful) < 2:
+            return
+        combined = self.standing.setting
+        for _, before, tried in self.hopeful:
+            combined = _changed_alike(combined, before, tried)
+        label = "; ".join(tried.label for _, _, tried in self.hopeful)
+        self.climb("together", "remedies that each gained a little are tried at once", [replace(combined, label=label)])
+
+    def _measure(self, name: str, options: Sequence[Setting]) -> list[Standing]:
+        """Train options that can share a population together, all over the same seeds."""
+        work, seeds = self.work, range(self.work.plan.seeds)
+        groups: dict[Any, list[Setting]] = {}
+        for option in options:
+            groups.setdefault((option.method, option.rule, option.batch_size, option.member.spec), []).append(option)
+        found: list[Standing] = []
+        for number, ((method, rule, batch_size, _), together) in enumerate(groups.items()):
+            planned = self.planned.for_batches(batch_size, work.plan.batch_size)
+            members = [
+                replace(
+                    option.member,
+                    seed=derive(work.seed, "member", k),
+                    schedule=schedule_named(option.member.schedule.kind, planned.steps),
+                    label=f"{option.label or name}, seed {k}",
+                )
+                for option in together
+                for k in seeds
+            ]
+            title = f"{self.prefix}-{name.replace(' ', '-').replace(',', '')}" + (f"-{number}" if number else "")
+            trained = work.train(title, self.stage, planned, method, rule, members, batch_size=batch_size)
+            self.cut |= trained is None or "cut" in trained.statuses
+            if trained is not None and not self.cut:
+                found += _standings(work, trained, together, len(seeds))
+        return found
+
+    def _judge(self, name: str, why: str, found: list[Standing]) -> None:
+        before = self.standing
+        gains = [{} if before is None else paired(before.rows, one.rows, len(found)) for one in found]
+        best = min(range(len(found)), key=lambda i: found[i].loss)
+        kept = before is None or bool(gains[best]["clear"] and gains[best]["gain"] > 0)
+        options = [
+            Option(
+                one.setting.label,
+                {
+                    "loss": round(one.loss, 5),
+                    "spread over seeds": _spread(one.rows),
+                    "training": round(one.training, 5),
+                    **({"gain": gain} if gain else {}),
+                },
+            )
+            for one, gain in zip(found, gains, strict=True)
+        ]
+        if before is not None:
+            options.insert(0, Option(AS_IT_WAS, {"loss": round(before.loss, 5), "training": round(before.training, 5)}))
+        chosen = found[best].setting.label if kept else AS_IT_WAS
+        self.work.ledger.decide(
+            Decision(
+                step=self.step,
+                topic=name,
+                chosen=chosen,
+                reason=_reason(why, gains[best], kept, before is None),
+                options=tuple(options),
+                evidence={"measured": "validation loss, paired over seeds and rows, 95 % half widths", "rung": name},
+                rule="gain clears its interval" if before is not None else "lowest loss",
+            )
+        )
+        if kept:
+            self.kept.append(name)
+            self.standing = found[best]
+        elif before is not None and gains[best]["gain"] > 0 and name != "together":
+            self.hopeful.append((gains[best]["gain"], before.setting, found[best].setting))
+
+
+def _changed_alike(setting: Setting, before: Setting, after: Setting) -> Setting:
+    """A setting with the same changes that lead from `before` to `after`."""
+    old, new = before.member, after.member
+    spec: dict[str, Any] = {
+        one.name: getattr(new.dense, one.name)
+        for one in fields(new.dense)
+        if getattr(new.dense, one.name) != getattr(old.dense, one.name)
+    }
+    member: dict[str, Any] = {
+        one.name: getattr(new, one.name)
+        for one in fields(new)
+        if one.name != "spec" and getattr(new, one.name) != getattr(old, one.name)
+    }
+    if spec.get("batch_norm"):
+        spec["layer_norm"] = False
+    changed = replace(setting.member.dense, **spec)
+    rates = member.pop("dropout", setting.member.dropout)
+    if len(rates) != len(changed.hidden) and rates:  # the place of dropout means the same in a deeper network
+        rates = (max(rates) if sum(p > 0 for p in rates) > 1 else 0.0,) * (len(changed.hidden) - 1) + (max(rates),)
+    whole: dict[str, Any] = {
+        name: getattr(after, name)
+        for name in ("method", "rule", "batch_size")
+        if getattr(after, name) != getattr(before, name)
+    }
+    return replace(setting, **whole, member=replace(setting.member, spec=changed, dropout=rates, **member))
+
+
+def _standings(work: Work, trained: Trained, together: Sequence[Setting], seeds: int) -> list[Standing]:
+    """Options of a population whose every seed came to a finite loss."""
+    targets = work.prepared(trained.method)[2].targets
+    outputs = activate(trained.logits, work.data.task.kind)
+    rows = row_losses(outputs, targets, work.data.task.kind).numpy()
+    found = []
+    for place, option in enumerate(together):
+        these = slice(place * seeds, (place + 1) * seeds)
+        if np.isfinite(trained.validation_loss[these]).all():
+            found.append(Standing(option, rows[these], float(np.mean(trained.train_loss[these]))))
+    return found
+
+
+def paired(reference: np.ndarray, losses: np.ndarray, compared: int = 1) -> dict[str, Any]:
+    """The mean reduction of losses [S, N] over the reference's, with its 95 % half width.
+
+    The interval counts both kinds of luck, that of the rows and that of the seeds; where the best of
+    several is `compared`, it is widened for all of them (Bonferroni).
+
+    >>> paired(np.full((3, 100), 1.0), np.full((3, 100), 0.5))["clear"]
+    True
+    """
+    difference = reference - losses
+    seeds, rows = difference.shape
+    parts = [(difference.mean(0).var(ddof=1) / rows if rows > 1 else np.inf, rows - 1)]
+    if seeds > 1:
+        parts.append((difference.mean(1).var(ddof=1) / seeds, seeds - 1))
+    variance = sum(part for part, _ in parts)
+    # Satterthwaite's degrees of freedom: where seeds differ most there are as few as seeds.
+    freedom = variance**2 / max(sum(part**2 / count for part, count in parts), 1e-300) if variance > 0 else 1.0
+    half = float(stats.t.isf(0.025 / max(1, compared), max(1.0, freedom)) * np.sqrt(variance))
+    mean = float(difference.mean())
+    return {
+        "gain": round(mean, 5),
+        "half_width": round(half, 5),
+        "pairs": seeds * rows,
+        "clear": bool(abs(mean) > half),
+    }
+
+
+def _spread(rows: np.ndarray) -> float | None:
+    return round(float(rows.mean(1).std(ddof=1)), 5) if len(rows) > 1 else None
+
+
+def _reason(why: str, gain: dict[str, Any], kept: bool, first: bool) -> str:
+    if first:
+        return f"{why}; it has the lowest validation loss"
+    size = f"{gain['gain']:+.4f} ± {gain['half_width']:.4f}"
+    if kept:
+        return f"{why}; it gains {size}, clear of the noise"
+    return f"{why}; the best of it gains {size}, " + ("inside the noise" if not gain["clear"] else "a loss")
