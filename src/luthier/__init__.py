@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from luthier.optimise import Schedule
     from luthier.population.find_lr import find_lr
     from luthier.population.networks import train_networks as train
-    from luthier.runs import Result, Study, load, resume, tune, tune_table
+    from luthier.runs import Checkup, Result, Study, doctor, go_back, load, resume, tune, tune_table
     from luthier.runs import check_run as check
+    from luthier.runs import read_test as test
     from luthier.runs.fitting import fit
     from luthier.saved import Model
     from luthier.search import Choice, Number, Scale, Space
 
 _PUBLIC = {
+    "Checkup": ("luthier.runs", "Checkup"),
     "Choice": ("luthier.search", "Choice"),
     "DenseSpec": ("luthier.nets", "DenseSpec"),
     "Diagnosis": ("luthier.diagnosis", "Diagnosis"),
@@ -38,16 +40,20 @@ _PUBLIC = {
     "Watch": ("luthier.diagnosis", "Watch"),
     "check": ("luthier.runs", "check_run"),
     "diagnose": ("luthier.diagnosis", "diagnose"),
+    "doctor": ("luthier.runs", "doctor"),
     "find_lr": ("luthier.population", "find_lr"),
     "fit": ("luthier.runs", "fit"),
+    "go_back": ("luthier.runs", "go_back"),
     "load": ("luthier.runs", "load"),
     "summary": ("luthier.nets", "summary"),
     "resume": ("luthier.runs", "resume"),
+    "test": ("luthier.runs", "read_test"),
     "train": ("luthier.population", "train_networks"),
     "tune": ("luthier.runs", "tune"),
     "tune_table": ("luthier.runs", "tune_table"),
 }
 __all__ = [
+    "Checkup",
     "Choice",
     "DenseSpec",
     "Diagnosis",
@@ -63,11 +69,14 @@ __all__ = [
     "__version__",
     "check",
     "diagnose",
+    "doctor",
     "find_lr",
     "fit",
+    "go_back",
     "load",
     "resume",
     "summary",
+    "test",
     "train",
     "tune",
     "tune_table",

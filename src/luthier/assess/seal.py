@@ -7,6 +7,7 @@ from typing import Any
 
 from luthier.data import Dataset
 from luthier.errors import SealError
+from luthier.records import Finding
 
 
 class SealedTest:
@@ -41,6 +42,15 @@ class SealedTest:
 
 
 _TOKEN = object()
+
+
+def read_before(openings: int) -> Finding | None:
+    """What must be said of numbers from rows that were opened so often; None for a first look."""
+    if openings < 2:
+        return None
+    sentence = f"the test set has been read {openings} times: its numbers are no longer those of a first look"
+    remedy = "judge what is changed from here on with fresh rows: luthier fit --resume RUN --from 4 --new-test FILE"
+    return Finding("test-read-twice", "warning", sentence, {"openings": openings}, remedy, "S1-81, S4-47")
 
 
 def open_test(sealed: SealedTest, log: Callable[[str, dict[str, Any]], object], *, purpose: str) -> Dataset:

@@ -16,6 +16,8 @@ Examples:
   luthier fit houses.csv --target price --column zip=category --seed 1
   luthier fit --resume runs/houses
   luthier fit --config runs/houses/recipe.toml
+  luthier fit houses.csv --target price --until 4, then luthier test runs/houses
+  luthier fit --resume runs/houses --from 4 --new-test new-houses.csv
 """
 
 
@@ -53,17 +55,39 @@ def fit(
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite the run that lies in that folder.")] = False,
     config: Annotated[Path | None, typer.Option(help="A run's recipe.toml: repeat that run exactly.")] = None,
     resume: Annotated[Path | None, typer.Option(help="A run that was stopped: continue it.")] = None,
+    until: Annotated[int, typer.Option(help="End after this step, 1 to 5; the test set is read in the fifth.")] = 5,
+    begin_at: Annotated[
+        int | None,
+        typer.Option(
+            "--from", help="With --resume: a new run that goes on from this step, 2 to 5.", show_default=False
+        ),
+    ] = None,
+    new_test: Annotated[
+        Path | None,
+        typer.Option(help="With --from: fresh rows to judge on, where the run has read its test set."),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="With --from: read the same test rows once more; it is said everywhere.")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print the recipe, with --resume what that run did about it, and stop.")
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Print what the budget would be spent on, and stop.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for machines.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show a table of epochs.")] = False,
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser at the end.")] = False,
 ) -> None:
     """Walk the six steps on a table and hand back a tested network, the evidence and a report."""
-    from luthier.runs import Result
+    from luthier.runs import Result, go_back
     from luthier.runs import fit as fit_now
     from luthier.runs import resume as resume_now
     from luthier.runs.screen import choose_screen
 
+    if explain:
+        print_checklist(resume)
+        return
+    if begin_at is None and (new_test is not None or again):
+        raise InputError("--new-test and --again go with --from", remedy="luthier fit --resume RUN --from 4 ...")
     given = {"SOURCE": source, "--config": config, "--resume": resume}
     if sum(value is not None for value in given.values()) != 1:
         named = [name for name, value in given.items() if value is not None]
@@ -75,8 +99,14 @@ def fit(
         )
     screen = choose_screen(json=json, verbose=verbose)
     result: Result | None
-    if resume is not None:
-        result = resume_now(resume, screen=screen)
+    if resume is not None and begin_at is not None:
+        result = go_back(
+            resume, begin_at, new_test=new_test, again=again, until=until, run=run, replace=replace, screen=screen
+        )
+    elif resume is not None:
+        result = resume_now(resume, until=until, screen=screen)
+    elif begin_at is not None:
+        raise InputError("--from goes on from a run", remedy="luthier fit --resume RUN --from 4")
     else:
         result = fit_now(
             source if source is not None else config,
@@ -89,10 +119,22 @@ def fit(
             replace=replace,
             repeat=config is not None,
             plan_only=plan,
+            until=until,
             screen=screen,
         )
     if open_report and result is not None:
         typer.launch(str(result.report()))
+
+
+def print_checklist(run: Path | None) -> None:
+    """The recipe as a checklist, with what a run did about each item."""
+    from luthier.recipe import checklist, in_lines
+    from luthier.report import read_contents
+
+    contents = None if run is None else read_contents(run)
+    ticked = checklist() if contents is None else checklist(contents.records, drift=contents.drift)
+    for line in in_lines(ticked):
+        typer.echo(line)
 
 
 def parse_columns(texts: list[str]) -> dict[str, str]:

@@ -13,11 +13,20 @@ def register(app: typer.Typer) -> None:
     app.command("show", epilog="Example: luthier show runs/houses")(show)
 
 
-def show(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
+def show(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    explain: Annotated[
+        bool, typer.Option("--explain", help="The recipe's checklist, with the status of each item.")
+    ] = False,
+) -> None:
     """Print every decision of a run with its reason, and the scores; of a search, what it found."""
+    from luthier.cli.fit import print_checklist
     from luthier.recipe import open_run
     from luthier.report import ledger_lines, read_search, search_lines
 
+    if explain:
+        print_checklist(run)
+        return
     folder = open_run(run)
     searched = folder.facts().get("kind") == "search"
     for line in search_lines(read_search(folder.path)) if searched else ledger_lines(folder.path):

@@ -60,6 +60,7 @@ def some_rows(part: Part, rows: int, seed: int = 0) -> Part:
 def _trained(network: Any, training: Part, validation: Part, loss: str, batch_size: int) -> Tensor:
     """Outputs [M, N, C] for the validation rows, each member's weights those of its lowest validation loss."""
     steps = max(FEWEST_STEPS, EPOCHS * len(training) // batch_size)
+    loss = "softmax" if network is REFERENCE and loss == "binary" else loss  # it has an output for each class
     found = train_networks(
         network,
         training,
@@ -130,12 +131,12 @@ def _row_losses(logits: Tensor, targets: Tensor, loss: str) -> np.ndarray:
     if loss == "mse":
         wanted = targets if targets.ndim == 2 else targets.unsqueeze(-1)
         return np.asarray((logits.double() - wanted.double()).square().mean((0, 2)))
-    rows = -_log_probabilities(logits, loss).gather(-1, targets.long().expand(len(logits), -1).unsqueeze(-1))
+    rows = -_log_probabilities(logits).gather(-1, targets.long().expand(len(logits), -1).unsqueeze(-1))
     return np.asarray(rows.squeeze(-1).mean(0))
 
 
-def _log_probabilities(logits: Tensor, loss: str) -> Tensor:
-    if loss == "binary":
+def _log_probabilities(logits: Tensor) -> Tensor:
+    if logits.shape[-1] == 1:
         logits = torch.cat([torch.zeros_like(logits), logits], -1)
     return F.log_softmax(logits.double(), -1)
 
@@ -154,7 +155,7 @@ def label_noise(module: nn.Module, part: Part, loss: str, *, batch_size: int) ->
         kept = Part(part.features[rest], part.codes[rest], part.targets[rest])
         held_out = Part(part.features[fold], part.codes[fold], part.targets[fold])
         outputs = _trained(_network(module, part), kept, held_out, loss, batch_size)
-        p = _log_probabilities(outputs, loss).exp().mean(0)
+        p = _log_probabilities(outputs).exp().mean(0)
         given = p.gather(1, held_out.targets.long().unsqueeze(1)).squeeze(1)
         doubt[fold] = given
         suspected[fold] = (p.max(1).values >= CERTAIN) & (given <= DOUBTFUL)

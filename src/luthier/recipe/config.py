@@ -27,6 +27,9 @@ class Asked(BaseModel):
     seed: int = 0
     task: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
+    previous: str = ""  # the run whose earlier steps are taken over
+    begin_at: int = Field(default=1, ge=1, le=5)  # the first step that is walked anew
+    new_test: str = ""  # rows that are sealed in place of the previous run's test part
 
 
 class Cut(BaseModel):

@@ -6,7 +6,7 @@ compared with, so losses are compared in pairs, row by row and seed by seed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -34,6 +34,15 @@ class Setting:
     batch_size: int
     member: Member
     label: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The setting as plain JSON values."""
+        return {**{one.name: getattr(self, one.name) for one in fields(self)}, "member": self.member.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Setting:
+        """The setting that `to_json` gave."""
+        return cls(**{**value, "member": Member.from_json(value["member"])})
 
 
 Hopeful = tuple[float, Setting, Setting]  # a gain inside the noise, the setting then, and the setting tried

@@ -42,6 +42,13 @@ class Ledger:
             storage.write_bytes(path, path.read_bytes()[:good])
         return cls(path, listen=listen, recorded=records)
 
+    @classmethod
+    def reopen(cls, path: Path) -> Ledger:
+        """The ledger of a finished run, to write more lines after its last."""
+        found = cls(path)
+        found.records = read_ledger(path)
+        return found
+
     def add(self, kind: str, content: Mapping[str, Any]) -> Record:
         """Append a record, or check it against the recorded one at this place."""
         record: Record = json.loads(storage.json_text({"kind": kind, **content}))

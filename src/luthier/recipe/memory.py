@@ -46,6 +46,14 @@ class Memory:
         self._note_time()
         return value
 
+    def has(self, name: str) -> bool:
+        """Whether a JSON value was computed already."""
+        return (self.folder / f"{name}.json").exists()
+
+    def recalled(self, name: str) -> Any:
+        """A value that an earlier run came to, copied here when this one was begun."""
+        return json.loads((self.folder / f"previous-{name}.json").read_text())
+
     def keep(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Keep a finished piece: tensors by name, and plain facts beside them."""
         write_tensors(self.folder / f"{name}.safetensors", tensors, facts)

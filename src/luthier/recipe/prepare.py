@@ -7,7 +7,7 @@ instead of storing it, and the ledger checks that it came out the same.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Prepared:
     training: Dataset
     validation: Dataset
     training_frame: pl.DataFrame
+    validation_frame: pl.DataFrame
     sealed: SealedTest
 
 
@@ -94,38 +95,65 @@ def usable_rows(target: pl.Series) -> pl.Series:
     return known & target.is_not_nan().fill_null(False) if target.dtype.is_float() else known
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The rows of a run in three parts: as a table, and encoded. `notes` say what was special about the split."""
+
+    splits: Splits
+    frames: Mapping[str, pl.DataFrame]
+    encoder: TableEncoder
+    training: Dataset
+    validation: Dataset
+    sealed: SealedTest
+    notes: tuple[str, ...]
+
+
+def parts_of(read: Read, asked: Asked) -> Parts:
+    """Split and encode; the same request gives the same parts. Nothing is written."""
+    splits = split_rows(read.frame, task=read.task, seed=asked.seed)
+    frames = {name: read.frame[getattr(splits, name)] for name in ("training", "validation", "test")}
+    notes = splits.notes
+    if asked.new_test:
+        joined = np.sort(np.concatenate([splits.validation, splits.test]))
+        splits = replace(splits, validation=joined, test=splits.test[:0])
+        frames |= {"validation": read.frame[joined], "test": _new_rows(asked.new_test, read)}
+        notes += (f"the old test rows join the validation part, '{asked.new_test}' is the new test part",)
+    encoder = TableEncoder.fit(frames["training"], read.columns)
+    training, validation, test = (_dataset(frame, encoder, read.task) for frame in frames.values())
+    return Parts(splits, frames, encoder, training, validation, SealedTest(test), notes)
+
+
 def prepare(read: Read, asked: Asked, folder: RunFolder, ledger: Ledger) -> Prepared:
     """Split, encode and seal, and write what was inferred into the ledger."""
     _say_what_was_inferred(read, asked.columns, asked.task, ledger)
-    splits = split_rows(read.frame, task=read.task, seed=asked.seed)
-    _store(splits, read.frame.height, folder)
-    parts = {name: read.frame[getattr(splits, name)] for name in ("training", "validation", "test")}
-    encoder = TableEncoder.fit(parts["training"], read.columns)
-    datasets = {name: _dataset(frame, encoder, read.task) for name, frame in parts.items()}
+    parts = parts_of(read, asked)
+    _store(parts.splits, read.frame.height, folder)
+    sizes = {"training": len(parts.training), "validation": len(parts.validation), "test": len(parts.sealed)}
     ledger.decide(
         Decision(
             step=0,
             topic="split",
-            chosen=part_sizes_in_words({name: len(part) for name, part in datasets.items()}),
+            chosen=part_sizes_in_words(sizes),
             reason="60, 20 and 20 % of the rows, shuffled with the run's seed"
             + (", the classes in equal shares" if read.task.classes else ", the target's range in equal shares")
-            + "".join(f"; {note}" for note in splits.notes),
-            evidence={"seed": asked.seed, **{name: len(part) for name, part in datasets.items()}},
+            + "".join(f"; {note}" for note in parts.notes),
+            evidence={"seed": asked.seed, **sizes},
             override="--seed",
             rule="parts of the split",
         )
     )
-    for finding in check_table(parts["training"], read.columns, read.task):
+    for finding in check_table(parts.frames["training"], read.columns, read.task):
         ledger.find(finding, step=0)
     return Prepared(
         source=read.source,
         columns=read.columns,
         task=read.task,
-        encoder=encoder,
-        training=datasets["training"],
-        validation=datasets["validation"],
-        training_frame=parts["training"],
-        sealed=SealedTest(datasets["test"]),
+        encoder=parts.encoder,
+        training=parts.training,
+        validation=parts.validation,
+        training_frame=parts.frames["training"],
+        validation_frame=parts.frames["validation"],
+        sealed=parts.sealed,
     )
 
 
@@ -165,6 +193,34 @@ def _say_what_was_inferred(read: Read, overrides: Mapping[str, str], asked: str 
     ledger.decide(
         Decision(0, "task", read.task.kind, reason, evidence=evidence, override="--task", rule="task of the target"),
     )
+
+
+def _new_rows(path: str, read: Read) -> pl.DataFrame:
+    """Fresh rows of the same table, with a target, none of which the run has seen."""
+    found = read_source(path, target=read.task.target).frame
+    found = found.filter(usable_rows(found[read.task.target]))
+    missing = [column.name for column in read.columns if column.used and column.name not in found.columns]
+    if missing:
+        raise InputError(
+            f"'{path}' cannot be the new test set: {len(missing)} columns are missing",
+            expected="the columns of training",
+            received=f"no {_listed(missing)}",
+        )
+    names = [name for name in read.frame.columns if name in found.columns]
+    known = set(read.frame.select(names).hash_rows(seed=0).to_list())
+    rows = found.select(names).cast(_types(read.frame, names), strict=False)
+    again = sum(value in known for value in rows.hash_rows(seed=0))
+    if found.height == 0 or again > found.height // 2:
+        raise InputError(
+            f"'{path}' is no fresh test set",
+            expected="new rows with a target",
+            received=f"{found.height} rows with a target, {again} of them known to the run already",
+        )
+    return found.cast(_types(read.frame, names), strict=False)
+
+
+def _types(frame: pl.DataFrame, names: list[str]) -> pl.Schema:
+    return pl.Schema({name: frame.schema[name] for name in names})
 
 
 def _dataset(frame: pl.DataFrame, encoder: TableEncoder, task: Task) -> Dataset:

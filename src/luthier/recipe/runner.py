@@ -13,13 +13,14 @@ from typing import Any
 from luthier.errors import InputError
 from luthier.recipe.budget import Spending
 from luthier.recipe.config import Asked, Script, script_from, write_script
+from luthier.recipe.ladder import Hopeful, Setting
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memory import Memory
 from luthier.recipe.plan import Plans
 from luthier.recipe.prepare import Read, prepare
 from luthier.recipe.run_folder import RunFolder, machine_facts, timestamp
 from luthier.recipe.steps.architecture import choose_architecture
-from luthier.recipe.steps.baselines import running_baselines
+from luthier.recipe.steps.baselines import Baselines, running_baselines
 from luthier.recipe.steps.before_training import check_before_training
 from luthier.recipe.steps.fit_training import find_rates, fit_training
 from luthier.recipe.steps.fit_validation import fit_validation
@@ -27,6 +28,7 @@ from luthier.recipe.steps.inputs import choose_inputs
 from luthier.recipe.steps.judge import Verdict, judge
 from luthier.recipe.steps.loss import choose_loss
 from luthier.recipe.steps.plan_budget import THREADS, plan_budget
+from luthier.recipe.taking_over import take_over
 from luthier.recipe.work import Interrupted, Work
 
 Listen = Callable[[dict[str, Any]], None]
@@ -46,6 +48,7 @@ class Walk:
     listen: Listen
     tell: Tell
     interrupted: Interrupted
+    until: int = 5
     facts: dict[str, Any] = field(default_factory=dict)
 
     def start(self) -> Work:
@@ -107,8 +110,8 @@ class Walk:
         """Only the plan, written nowhere but in the ledger."""
         return plan_budget(self.start())
 
-    def run(self) -> Verdict:
-        """All six steps (the sixth needs new data: `luthier check`)."""
+    def run(self) -> Verdict | None:
+        """The steps up to `until` (the sixth needs new data: `luthier check`); None when it ends before the fifth."""
         work = self.start()
         write_script(self.folder.recipe, self.script)
         with running_baselines(work) as baselines:
@@ -117,16 +120,50 @@ class Walk:
             write_script(self.folder.recipe, self.script)
             work.planned = plans.narrow
             self.tell("begin", steps=work.planned.total_steps)
-            choose_loss(work)
-            choose_architecture(work, work.planned.width)
-            method = choose_inputs(work)
-            work.planned = plans.for_method(method)
-            self.tell("begin", steps=work.planned.total_steps)
-            check_before_training(work, method)
-            rates = find_rates(work, method)
-            setting, hopeful = fit_training(work, method, rates)
-            baselines.collect()
-            setting = fit_validation(work, setting, hopeful)
-            verdict = judge(work, setting, baselines)
+            verdict = self._steps(work, plans, baselines)
         write_script(self.folder.recipe, script_from(self.asked, work.ledger.records))  # now with its cuts
         return verdict
+
+    def _steps(self, work: Work, plans: Plans, baselines: Baselines) -> Verdict | None:
+        begin_at = take_over(work, self.asked)
+        if begin_at <= 1:
+            choose_loss(work)
+        if self.until == 1:
+            return None
+        method = _recalled(work, "method", begin_at <= 2, lambda: self._second(work))
+        work.planned = plans.for_method(method)
+        self.tell("begin", steps=work.planned.total_steps)
+        if begin_at <= 2:
+            check_before_training(work, method)
+        if self.until == 2:
+            return None
+        if begin_at <= 3:
+            fitted, hopeful = fit_training(work, method, find_rates(work, method))
+        else:
+            fitted, hopeful = _settings_of(work.memory.recalled("fitted"))
+        work.memory.json("fitted", lambda: [fitted.to_json(), [[g, a.to_json(), b.to_json()] for g, a, b in hopeful]])
+        baselines.collect()
+        if self.until == 3:
+            return None
+        if begin_at <= 4:
+            closed = fit_validation(work, fitted, hopeful)
+        else:
+            closed = Setting.from_json(work.memory.recalled("closed"))
+        work.memory.json("closed", closed.to_json)
+        return None if self.until == 4 else judge(work, closed, baselines)
+
+    @staticmethod
+    def _second(work: Work) -> str:
+        choose_architecture(work, work.plan.width)
+        return choose_inputs(work)
+
+
+def _recalled(work: Work, name: str, anew: bool, compute: Callable[[], str]) -> str:
+    """What a step came to: worked out, or taken over from the run before."""
+    value = compute() if anew else str(work.memory.recalled(name))
+    return str(work.memory.json(name, lambda: value))
+
+
+def _settings_of(value: Any) -> tuple[Setting, list[Hopeful]]:
+    setting, hopeful = value
+    return Setting.from_json(setting), [(g, Setting.from_json(a), Setting.from_json(b)) for g, a, b in hopeful]

@@ -37,7 +37,13 @@ def summary_lines(path: Path) -> list[str]:
             f"{row['difference']['value']:+.4g} [{row['difference']['low']:+.4g}, {row['difference']['high']:+.4g}]"
             for row in scores["baselines"]
         ]
+    if scores and scores.get("openings", 1) > 1:
+        lines.append(f"  note           the test set was read {scores['openings']} times: no longer a first look")
     lines.append(f"  report         {run.path / 'report.html'}")
+    if not scores:
+        lines.append(
+            f"  next           luthier test {run.path}: walk what is left, and judge it on the sealed test set"
+        )
     if scores:
         lines.append(f"  next           {scores['next_step']}")
     return lines

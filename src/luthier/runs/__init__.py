@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from luthier.runs.check import check_run
-from luthier.runs.fitting import fit, resume
+from luthier.runs.doctoring import Checkup, doctor
+from luthier.runs.fitting import fit, go_back, resume
 from luthier.runs.predict import load, predict_file
 from luthier.runs.result import Result
 from luthier.runs.study_result import Study
+from luthier.runs.testing import read_test
 from luthier.runs.tuning import tune
 from luthier.runs.tuning_tables import resume_search, tune_table
 
 __all__ = [
+    "Checkup",
     "Result",
     "Study",
     "check_run",
+    "doctor",
     "fit",
+    "go_back",
     "load",
     "predict_file",
+    "read_test",
     "resume",
     "resume_search",
     "tune",

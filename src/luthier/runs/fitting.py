@@ -26,9 +26,12 @@ from luthier.recipe import (
     Spending,
     Walk,
     WallClock,
+    check_way_back,
+    copy_memory,
     create_run,
     default_name,
     open_run,
+    openings,
     plan_in_words,
     read_and_infer,
     read_ledger,
@@ -53,6 +56,7 @@ def fit(
     replace: bool = False,
     repeat: bool = False,
     plan_only: bool = False,
+    until: int = 5,
     screen: Screen | None = None,
     clock: Clock | None = None,
 ) -> Result | None:
@@ -62,7 +66,8 @@ def fit(
     `diabetes`), a pandas, Polars or Arrow frame, or arrays `(X, y)`. `budget` is `"60s"`, `"10m"`,
     `"2h"` or `"5000steps"` (default 60 s for a bundled set, 5 min otherwise). `columns` overrides
     inferred kinds. With `repeat=True`, `source` is the `recipe.toml` of a run to repeat exactly.
-    `plan_only=True` prints the plan and returns None.
+    `plan_only=True` prints the plan and returns None. `until` ends the run after a step; the test part is
+    read in the fifth, which `luthier.test` walks later.
 
     Raises InputError for anything in the request that cannot be used.
     """
@@ -100,6 +105,7 @@ def fit(
         listen=screen.record,
         tell=screen.event,
         interrupted=Interrupted(),
+        until=_known_step(until),
     )
     if plan_only:
         _plan_only(walk, screen)
@@ -107,7 +113,7 @@ def fit(
     return _finish(walk, screen)
 
 
-def resume(run: str | Path, *, screen: Screen | None = None, clock: Clock | None = None) -> Result:
+def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clock: Clock | None = None) -> Result:
     """Continue a run that was stopped, along its recorded plan; a finished run is handed back as it is."""
     clock = clock or WallClock()
     since = clock.now()
@@ -145,8 +151,70 @@ def resume(run: str | Path, *, screen: Screen | None = None, clock: Clock | None
         listen=screen.record,
         tell=screen.event,
         interrupted=Interrupted(),
+        until=_known_step(until),
+        facts={"opened_before": facts.get("opened_before", 0)},
     )
     return _finish(walk, screen)
+
+
+def go_back(
+    previous: str | Path,
+    step: int,
+    *,
+    new_test: str | Path | None = None,
+    again: bool = False,
+    until: int = 5,
+    run: str | Path | None = None,
+    replace: bool = False,
+    screen: Screen | None = None,
+    clock: Clock | None = None,
+) -> Result:
+    """Go on from a step of an earlier run, in a new run that takes over what was decided before it.
+
+    Where the earlier run has read its test part, fresh rows are needed to judge what is changed after it:
+    `new_test` is a file of them (the old test rows then join the validation part, S4-46). `again` reads the
+    same rows once more, which is written beside every number. Raises InputError without one of the two.
+    """
+    clock = clock or WallClock()
+    since = clock.now()
+    screen = screen if screen is not None else choose_screen()
+    before = open_run(previous)
+    facts = before.facts()
+    if new_test is not None and again:
+        raise InputError("--new-test and --again exclude each other", remedy="leave out --again: new rows are fresh")
+    check_way_back(before, step, new_test=str(new_test or ""), again=again)
+    asked = Asked.model_validate(facts["asked"]).model_copy(
+        update={
+            "previous": str(before.path.resolve()),
+            "begin_at": step,
+            "new_test": "" if new_test is None else str(Path(new_test).resolve()),
+        }
+    )
+    source = _stored_source(asked, before.path)
+    read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
+    folder = create_run(run, f"{before.path.name}-from-{step}", replace=replace)
+    copy_memory(before, folder)
+    script = script_from(asked, read_ledger(before.ledger)).model_copy(update={"cuts": ()})
+    walk = Walk(
+        asked=asked,
+        read=read,
+        folder=folder,
+        script=script.model_copy(update={"plan": None}),
+        spending=Spending(Budget.parse(asked.budget), clock, since=since),
+        resumed=False,
+        listen=screen.record,
+        tell=screen.event,
+        interrupted=Interrupted(),
+        until=_known_step(until),
+        facts={"opened_before": 0 if new_test is not None else openings(before)},
+    )
+    return _finish(walk, screen)
+
+
+def _known_step(until: int) -> int:
+    if not 1 <= until <= 5:
+        raise InputError(f"--until {until} is no step to end at", expected="1 to 5; the sixth is `luthier check`")
+    return until
 
 
 def default_budget(source: Any) -> Budget:
@@ -158,16 +226,16 @@ def _finish(walk: Walk, screen: Screen) -> Result:
     try:
         with stopped_by_ctrl_c(walk.interrupted):
             try:
-                walk.run()
+                verdict = walk.run()
             except InputError:
                 if not walk.resumed and not walk.folder.checkpoint.exists():
                     shutil.rmtree(walk.folder.path)  # nothing was trained: leave no empty run behind
                 raise
-        walk.folder.update_facts(
-            status="cut" if walk.interrupted else "done", elapsed_s=round(walk.spending.spent(), 2)
-        )
+        status = "cut" if walk.interrupted else "done" if verdict is not None else "stopped"
+        walk.folder.update_facts(status=status, elapsed_s=round(walk.spending.spent(), 2), until=walk.until)
         write_report(walk.folder.path)
-        write_study(walk.folder)
+        if verdict is not None:
+            write_study(walk.folder)
     finally:
         screen.close()
     screen.event("done", result=_outcome(walk.folder), lines=summary_lines(walk.folder.path))
@@ -187,7 +255,8 @@ def _plan_only(walk: Walk, screen: Screen) -> None:
 
 
 def _outcome(folder: RunFolder) -> dict[str, Any]:
-    return {"run": str(folder.path), "scores": Result(folder).scores, "report": str(folder.report)}
+    scores = Result(folder).scores if folder.scores.exists() else None
+    return {"run": str(folder.path), "scores": scores, "report": str(folder.report)}
 
 
 @contextmanager

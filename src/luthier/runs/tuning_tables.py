@@ -199,8 +199,9 @@ def _base_of(folder: RunFolder) -> dict[str, Any]:
     best = min(trials, key=lambda trial: float(trial["validation_loss"]), default=None)
     defaults = {}
     if best is not None:
-        names = ("learning_rate", "rule", "width", "depth", "batch_norm", "schedule")
+        names = ("learning_rate", "rule", "width", "depth", "schedule")
         defaults = {name: best[name] for name in names} | {"dropout": max(best["dropout"], default=0.0)}
+        defaults["batch_norm"] = best["norm"] == "batch"
     return {
         "source": asked.source or str(folder.source),
         "target": asked.target,

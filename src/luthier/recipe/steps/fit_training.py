@@ -26,7 +26,7 @@ def find_rates(work: Work, method: str) -> dict[str, float]:
     rates: dict[str, float] = {}
     for rule in RULE_WORDS:
         name = f"range-{rule}"
-        if work.stopper(name, "range")(0):
+        if not work.memory.has(name) and work.stopper(name, "range")(0):
             work.record_cut(name, 0)
             rates[rule] = DEFAULT_RATES[rule]
             continue

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from luthier import storage
-from luthier.assess import Profile, fit_temperature, half_width, open_test, reliability
+from luthier.assess import Profile, fit_temperature, half_width, open_test, read_before, reliability
 from luthier.data import Dataset
 from luthier.nets import DenseNet
 from luthier.recipe.evidence import in_words, interval, summary
@@ -43,19 +43,24 @@ def judge(work: Work, setting: Setting, baselines: Baselines) -> Verdict:
     _explain(work, seeds, choice, model)
     model.save(work.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     test = open_test(work.data.sealed, work.ledger.add, purpose="to judge the frozen deliverable, once")
-    singles = _singles(work, seeds, choice, model)
+    parts = (work.data.validation, test)
+    singles = {
+        label: Predictions(*(predict_part(one, part) for part in parts))
+        for label, one in _singles(work, seeds, choice, model)
+    }
     scores = scores_of(
         work,
-        deliverable=Predictions(_predict(model, work.data.validation), _predict(model, test)),
-        seeds=[
-            (label, Predictions(_predict(one, work.data.validation), _predict(one, test))) for label, one in singles
-        ],
+        deliverable=Predictions(predict_part(model, work.data.validation), predict_part(model, test)),
+        seeds=list(singles.items()),
         baselines={
             name: Predictions(baselines.validation[name], found) for name, found in baselines.test(test).items()
         },
         test=test,
     )
     scores["calibration"] = _calibration(model, test)
+    scores["openings"] = 1 + int(work.folder.facts().get("opened_before", 0))
+    if (finding := read_before(scores["openings"])) is not None:
+        work.ledger.find(finding, step=5)
     scores["next_step"] = next_step(work, scores)
     work.ledger.add(
         "judgement",
@@ -199,7 +204,8 @@ def _singles(work: Work, seeds: Trained | None, choice: Choice, model: Model) ->
     ]
 
 
-def _predict(model: Model, part: Dataset) -> np.ndarray:
+def predict_part(model: Model, part: Dataset) -> np.ndarray:
+    """A model's probabilities, or values on the target's own scale, for the rows of a part."""
     if model.task.kind == "regression":
         return model.values(part.numbers, part.codes)
     return model.probabilities(part.numbers, part.codes)

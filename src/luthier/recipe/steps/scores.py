@@ -35,7 +35,7 @@ def scores_of(
     """Everything that the report and the terminal show of the judgement, as plain values."""
     kind, seed = work.data.task.kind, work.seed
     metric = PRIMARY[kind]
-    y_validation, y = own_scale(work, work.data.validation), own_scale(work, test)
+    y_validation, y = own_scale(work.data.task, work.data.validation), own_scale(work.data.task, test)
     headline = measure(metric, y, deliverable.test, seed=seed)
     validation = measure(metric, y_validation, deliverable.validation, seed=seed)
     names = [name for name, known in METRICS.items() if kind in known.kinds]

@@ -1,0 +1,33 @@
+"""`luthier test`: the sealed test set of a run, read once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_EPILOG = """\b
+Examples:
+  luthier test runs/houses
+  luthier test runs/houses --again
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command("test", epilog=_EPILOG)(read_test)
+
+
+def read_test(
+    run: Annotated[Path, typer.Argument(help="A run's folder; one that ended before step 5 is judged now.")],
+    again: Annotated[
+        bool, typer.Option("--again", help="Read the test rows a second time; every number says so from then on.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for machines.")] = False,
+) -> None:
+    """Judge a run on its sealed test set, once; afterwards print the stored reading."""
+    from luthier.runs import read_test as read_now
+    from luthier.runs.screen import choose_screen
+
+    read_now(run, again=again, screen=choose_screen(json=json))

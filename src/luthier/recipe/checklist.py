@@ -1,0 +1,114 @@
+"""The recipe as a checklist (S4-50): six steps with their items, and what a run did about each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.recipe.ladder import AS_IT_WAS
+
+STEP_NAMES = {
+    1: "choose the loss",
+    2: "choose a first architecture",
+    3: "fit the training set",
+    4: "fit the validation set",
+    5: "judge once, on the test set",
+    6: "check on data from the real world",
+}
+OPEN, DONE, TRIED, ELSEWHERE = "open", "done", "tried, not kept", "not for tables"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of the recipe: the step, what to do, its row in the documents, and the topics of the decisions on it."""
+
+    step: int
+    what: str
+    source: str
+    topics: tuple[str, ...] = ()
+    tables: bool = True
+
+
+ITEMS = (
+    Item(1, "squares for values, cross-entropy for classes, binary cross-entropy for two", "S4-03", ("loss",)),
+    Item(2, "one hidden layer, its units between inputs and outputs", "S4-05, S4-06", ("first architecture",)),
+    Item(2, "how numbers enter: standardised on training rows alone", "S4-28 to S4-30", ("inputs",)),
+    Item(2, "a proven design for pictures, such as ResNet", "S4-07", tables=False),
+    Item(2, "loss at the start, one batch by heart, gradients checked", "S2-07", ("check: ",)),
+    Item(3, "learning-rate finder", "S4-09, S4-10", ("learning rate for ",)),
+    Item(3, "the rate tuned first", "S4-08", ("rate",)),
+    Item(3, "Adam in place of SGD", "S4-11", ("Adam",)),
+    Item(3, "a decaying rate", "S4-12 to S4-16", ("decay",)),
+    Item(3, "restarts", "S4-17", ("restarts",)),
+    Item(3, "transfer: unfreeze, differential rates", "S4-18", tables=False),
+    Item(3, "hidden units, batch size, hidden layers", "S4-19", ("units", "batch size", "layers")),
+    Item(3, "the training set is fitted", "S4-20, S4-21", ("gate: is the training set fitted?",)),
+    Item(4, "dropout, last layer first", "S4-23 to S4-25", ("dropout, last layer", "dropout, all layers")),
+    Item(4, "weight decay", "S4-26, S4-27", ("L2",)),
+    Item(4, "input normalisation", "S4-28 to S4-30", ("input normalisation",)),
+    Item(4, "batch normalisation", "S4-31", ("batch norm",)),
+    Item(4, "more training rows, or augmentation", "S4-32 to S4-34", ("would more rows help?",)),
+    Item(4, "He initialisation, clipping against exploding gradients", "S4-35 to S4-41", ("clipping",)),
+    Item(4, "LSTM for sequences", "S4-39", tables=False),
+    Item(4, "the architecture looked at again", "S4-42, S4-43", ("architecture",)),
+    Item(4, "the gap to the validation set is closed", "S4-22", ("gate: is the gap to the validation set closed?",)),
+    Item(5, "the test set read once, and compared with validation", "S4-45 to S4-47", ("test set",)),
+    Item(6, "rows from real use: drift, and the score where labels come", "S4-48, S4-49", ("real world",)),
+)
+
+
+@dataclass(frozen=True)
+class Ticked:
+    """An item with what a run did about it."""
+
+    item: Item
+    status: str
+    said: str = ""
+
+
+def checklist(records: Iterable[Mapping[str, Any]] = (), *, drift: Mapping[str, Any] | None = None) -> list[Ticked]:
+    """Every item with its status; without records the recipe as it is before a run.
+
+    >>> [one.status for one in checklist()][:4]
+    ['open', 'open', 'open', 'not for tables']
+    """
+    found = list(records)
+    return [_ticked(item, found, drift or {}) for item in ITEMS]
+
+
+def _ticked(item: Item, records: list[Mapping[str, Any]], drift: Mapping[str, Any]) -> Ticked:
+    if not item.tables:
+        return Ticked(item, ELSEWHERE)
+    if item.step == 6:
+        return Ticked(item, DONE, str(drift["verdict"])) if drift else Ticked(item, OPEN)
+    if item.step == 5:
+        openings = [record for record in records if record["kind"] == "opening"]
+        judged = [record["sentence"] for record in records if record["kind"] == "judgement"]
+        return Ticked(item, DONE, judged[-1]) if openings and judged else Ticked(item, OPEN)
+    decisions = [r for r in records if r["kind"] == "decision" and r["step"] == item.step and _is_on(item, r["topic"])]
+    if not decisions:
+        return Ticked(item, OPEN)
+    if item.topics[0].startswith("gate") and decisions[-1]["chosen"] == "no":
+        return Ticked(item, OPEN, "no")
+    chosen = [f"{r['topic']} {r['chosen']}" if len(item.topics) > 1 else str(r["chosen"]) for r in decisions]
+    kept = [said for said, r in zip(chosen, decisions, strict=True) if r["chosen"] != AS_IT_WAS]
+    return Ticked(item, DONE, "; ".join(kept)) if kept else Ticked(item, TRIED)
+
+
+def _is_on(item: Item, topic: str) -> bool:
+    return any(topic == known or (known.endswith(" ") and topic.startswith(known)) for known in item.topics)
+
+
+def in_lines(ticked: Iterable[Ticked]) -> list[str]:
+    """The checklist as text: [x] done, [-] tried or not for this data, [ ] open."""
+    lines: list[str] = []
+    step = 0
+    for one in ticked:
+        if one.item.step != step:
+            step = one.item.step
+            lines += ["", f"Step {step}: {STEP_NAMES[step]}"]
+        mark = {DONE: "x", OPEN: " "}.get(one.status, "-")
+        tail = f": {one.said}" if one.said else f" ({one.status})" if one.status not in (OPEN, DONE) else ""
+        lines.append(f"  [{mark}] {one.item.what}{tail}")
+    return lines[1:]

@@ -1,0 +1,67 @@
+"""`luthier test`: the sealed test part, read once; the stored reading afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from luthier import storage
+from luthier.assess import METRICS, PRIMARY, measure, open_test, read_before
+from luthier.errors import InputError
+from luthier.recipe import Asked, Ledger, RunFolder, open_run, openings, predict_part, read_and_infer, timestamp
+from luthier.recipe.prepare import parts_of
+from luthier.recipe.steps.baselines import own_scale
+from luthier.report import summary_lines, write_report
+from luthier.runs.fitting import resume
+from luthier.runs.result import Result
+from luthier.runs.screen import Screen, choose_screen
+from luthier.saved import Model
+
+
+def read_test(run: str | Path, *, again: bool = False, screen: Screen | None = None) -> Result:
+    """Judge a run on its sealed test part: walk step 5 where it is still to come, else hand back the stored reading.
+
+    `again` opens the part a second time, over the same frozen model: the ledger has a line for it, and every
+    number shown from then on says how often the rows were read. Raises InputError for a folder that is no run.
+    """
+    screen = screen if screen is not None else choose_screen()
+    folder = open_run(run)
+    if folder.facts().get("kind") == "search":
+        raise InputError(f"'{run}' is a search, not a fit", remedy="fit the setting that it found with `luthier fit`")
+    if not folder.scores.exists():
+        return resume(run, screen=screen)
+    if again:
+        _read_again(folder)
+    lines = [*([] if again else ["", "This was read before; the stored reading:"]), *summary_lines(folder.path)]
+    outcome = {"run": str(folder.path), "scores": Result(folder).scores, "report": str(folder.report)}
+    screen.event("done", result=outcome, lines=lines)
+    return Result(folder)
+
+
+def _read_again(folder: RunFolder) -> None:
+    asked = Asked.model_validate(folder.facts()["asked"])
+    source = asked.source or str(folder.source)
+    read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
+    if read.source.fingerprint != folder.facts()["source"]["fingerprint"]:
+        raise InputError(f"'{source}' has changed since the run began", remedy="restore the file")
+    sealed = parts_of(read, asked).sealed
+    ledger = Ledger.reopen(folder.ledger)
+    model = Model.load(folder.bundle)
+    rows = open_test(sealed, ledger.add, purpose="again: these rows are no longer unseen")
+    kind = model.task.kind
+    y, prediction = own_scale(read.task, rows), predict_part(model, rows)
+    names = [name for name, known in METRICS.items() if kind in known.kinds]
+    reading: dict[str, Any] = {
+        "when": timestamp(),
+        "headline": measure(PRIMARY[kind], y, prediction, seed=asked.seed).to_json(),
+        "metrics": [measure(name, y, prediction, seed=asked.seed).to_json() for name in names],
+    }
+    scores = Result(folder).scores
+    count = openings(folder)
+    scores["readings"] = [*scores.get("readings", []), reading]
+    scores["openings"] = count
+    finding = read_before(count)
+    assert finding is not None
+    ledger.find(finding, step=5)
+    storage.write_json(folder.scores, scores)
+    write_report(folder.path)

@@ -1,0 +1,178 @@
+"""The ways through the recipe: stopped and judged later, read twice and marked, back to a step with fresh rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import luthier
+from luthier.data import read_source
+from luthier.errors import InputError
+from luthier.recipe import checklist, in_lines, open_run
+from luthier.recipe.checklist import ITEMS
+from luthier.runs.screen import SilentScreen
+
+BUDGET = "400steps"
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two thirds of iris, shuffled; the rest are the new rows."""
+    folder = tmp_path_factory.mktemp("tables")
+    frame = read_source("iris").frame.sample(fraction=1.0, shuffle=True, seed=0)
+    frame[:100].write_csv(folder / "old.csv")
+    frame[100:].write_csv(folder / "new.csv")
+    return folder / "old.csv"
+
+
+def fit(table: Path, run: Path, **options: Any) -> luthier.Result:
+    found = luthier.fit(table, target="species", budget=BUDGET, run=run, screen=SilentScreen(), **options)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(table: Path, tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
+    return fit(table, tmp_path_factory.mktemp("runs") / "whole")
+
+
+def without_paths(run: luthier.Result) -> str:
+    return (run.path / "ledger.jsonl").read_text().replace(str(run.path), "RUN")
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(
+    whole: luthier.Result, table: Path, tmp_path: Path, step: int
+) -> None:
+    stopped = fit(table, tmp_path / "run", until=step)
+    assert open_run(stopped.path).facts()["status"] == "stopped"
+    assert not any(record["kind"] == "opening" for record in stopped.ledger)
+    assert max(record["step"] for record in stopped.ledger if record["kind"] == "decision") <= max(step, 1)
+    judged = luthier.test(stopped.path, screen=SilentScreen())
+    assert without_paths(judged) == without_paths(whole)
+    assert judged.scores["headline"] == whole.scores["headline"]
+
+
+def test_the_second_look_is_refused_or_marked(table: Path, tmp_path: Path) -> None:
+    run = fit(table, tmp_path / "run")
+    first = json.loads((run.path / "scores.json").read_text())
+    luthier.test(run.path, screen=SilentScreen())
+    assert json.loads((run.path / "scores.json").read_text()) == first
+    assert sum(record["kind"] == "opening" for record in run.ledger) == 1
+    again = luthier.test(run.path, again=True, screen=SilentScreen())
+    assert again.scores["openings"] == 2
+    assert again.scores["readings"][0]["headline"]["value"] == pytest.approx(first["headline"]["value"])
+    assert sum(record["kind"] == "opening" for record in again.ledger) == 2
+    assert "test-read-twice" in {r["code"] for r in again.ledger if r["kind"] == "finding"}
+    assert "read 2 times" in repr(again)
+    assert "read 2 times" in (run.path / "report.html").read_text()
+
+
+def test_back_to_a_step_needs_fresh_rows(whole: luthier.Result, table: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has been read"):
+        luthier.go_back(whole.path, 4, run=tmp_path / "back", screen=SilentScreen())
+    back = luthier.go_back(
+        whole.path, 4, new_test=table.with_name("new.csv"), run=tmp_path / "back", screen=SilentScreen()
+    )
+    split = next(r for r in back.ledger if r.get("topic") == "split")
+    old = next(r for r in whole.ledger if r.get("topic") == "split")["evidence"]
+    assert split["evidence"]["test"] == 50
+    assert split["evidence"]["validation"] == old["validation"] + old["test"]
+    assert "the old test rows join the validation part" in split["reason"]
+    taken = [r for r in back.ledger if r.get("taken_over")]
+    assert {r["step"] for r in taken} == {1, 2, 3}
+    known = [r for r in whole.ledger if r["kind"] == "decision" and r["step"] == 3]
+    assert [r["chosen"] for r in taken if r["kind"] == "decision" and r["step"] == 3] == [r["chosen"] for r in known]
+    assert back.scores["headline"]["n"] == 50
+    assert open_run(back.path).facts()["opened_before"] == 0
+
+
+def test_back_over_the_same_rows_is_marked(whole: luthier.Result, tmp_path: Path) -> None:
+    back = luthier.go_back(whole.path, 5, again=True, run=tmp_path / "back", screen=SilentScreen())
+    assert back.scores["openings"] == 2
+    assert "test-read-twice" in {r["code"] for r in back.ledger if r["kind"] == "finding"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (lambda frame: frame.drop(frame.columns[0]), "columns are missing"),
+        (lambda frame: frame[:0], "has no rows"),
+        (lambda frame: None, "no fresh test set"),
+    ],
+)
+def test_rows_that_are_not_fresh_are_refused(
+    whole: luthier.Result, table: Path, tmp_path: Path, rows: Any, said: str
+) -> None:
+    frame = rows(pl.read_csv(table.with_name("new.csv")))
+    path = tmp_path / "test.csv"
+    (pl.read_csv(table) if frame is None else frame).write_csv(path)
+    with pytest.raises(InputError, match=said):
+        luthier.go_back(whole.path, 4, new_test=path, run=tmp_path / "back", screen=SilentScreen())
+
+
+@pytest.mark.parametrize("step", [0, 1, 6])
+def test_there_is_no_such_step(whole: luthier.Result, table: Path, tmp_path: Path, step: int) -> None:
+    with pytest.raises(InputError, match="no step"):
+        luthier.go_back(whole.path, step, run=tmp_path / "back", screen=SilentScreen())
+    if step != 1:
+        with pytest.raises(InputError, match="no step"):
+            fit(table, tmp_path / "run", until=step)
+
+
+def test_a_step_that_was_not_reached_is_said(table: Path, tmp_path: Path) -> None:
+    stopped = fit(table, tmp_path / "run", until=2)
+    with pytest.raises(InputError, match="has not come to step 4"):
+        luthier.go_back(stopped.path, 4, run=tmp_path / "back", screen=SilentScreen())
+
+
+def test_the_checklist_says_what_was_done(whole: luthier.Result) -> None:
+    before = [one.status for one in checklist()]
+    assert set(before) == {"open", "not for tables"}
+    assert len(before) == len(ITEMS) >= 24
+    after = checklist(whole.ledger)
+    done = {one.item.what for one in after if one.status in ("done", "tried, not kept")}
+    assert {"weight decay", "learning-rate finder", "the rate tuned first"} <= done
+    lines = in_lines(after)
+    assert sum(line.startswith("Step ") for line in lines) == 6
+    assert any("[ ] rows from real use" in line for line in lines)
+
+
+def test_the_doctor_finds_what_was_planted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = 600
+    x = rng.normal(size=(rows, 3))
+    label = np.where(x[:, 0] + 0.3 * rng.normal(size=rows) > 0, "yes", "no")
+    frame = pl.DataFrame(
+        {"id": np.arange(rows), "a": x[:, 0], "b": x[:, 1], "same": np.ones(rows), "later": label == "yes", "y": label}
+    )
+    found = luthier.doctor(frame, target="y")
+    kinds = {column["name"]: (column["kind"], column["used"]) for column in found.columns}
+    assert kinds["id"] == ("identifier", False)
+    assert kinds["same"] == ("constant", False)
+    assert "leaking-column" in {finding.code for finding in found.findings}
+    assert not found.healthy
+    assert all(passed for _, passed, _ in found.checks)
+
+
+def test_the_doctor_sees_no_signal_and_wrong_labels() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(800, 4))
+    noise = luthier.doctor(
+        pl.DataFrame({**{f"x{i}": x[:, i] for i in range(4)}, "y": rng.choice(["a", "b"], 800)}), target="y"
+    )
+    assert "no-signal" in {finding.code for finding in noise.findings}
+    label = np.where(x[:, 0] + x[:, 1] > 0, "a", "b")
+    wrong = np.flatnonzero((np.abs(x[:, 0] + x[:, 1]) > 1) & (rng.random(800) < 0.1))
+    label[wrong] = np.where(label[wrong] == "a", "b", "a")
+    found = luthier.doctor(pl.DataFrame({**{f"x{i}": x[:, i] for i in range(4)}, "y": label}), target="y")
+    assert "label-noise" in {finding.code for finding in found.findings}
+    hits = set(found.suspects) & set(wrong.tolist())
+    assert len(hits) > 0.8 * len(found.suspects)
+    assert "Rows whose label is worth a look" in str(found)
+    json.dumps(found.to_json(), allow_nan=False)
