@@ -23,6 +23,7 @@ from luthier.data import (
     read_source,
     split_rows,
 )
+from luthier.errors import InputError
 
 ROWS = 60
 MIXED = pl.DataFrame(
@@ -190,3 +191,46 @@ def test_arrow_and_pandas_frames_enter() -> None:
     frame = MIXED.select("size", "cut", "y")
     for other in (frame.to_pandas(), frame.to_arrow()):
         assert read_source(other).frame["size"].to_list() == frame["size"].to_list()
+
+
+def grouped(rows: int = 400) -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    return pl.DataFrame(
+        {
+            "patient": [f"p{i}" for i in rng.integers(0, 60, rows)],
+            "day": [str(dt.date(2023, 1, 1) + dt.timedelta(int(i))) for i in rng.integers(0, 200, rows)],
+            "x": rng.normal(size=rows),
+            "y": rng.choice(["a", "b"], rows),
+        }
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_group_lies_on_two_sides(seed: int) -> None:
+    frame = grouped()
+    splits = split_rows(frame, task=infer_task(frame["y"]), seed=seed, group="patient")
+    parts = [set(frame["patient"][rows].to_list()) for rows in (splits.training, splits.validation, splits.test)]
+    assert not parts[0] & parts[1]
+    assert not parts[0] & parts[2]
+    assert not parts[1] & parts[2]
+    assert len(splits.training) + len(splits.validation) + len(splits.test) == 400
+    assert 40 < len(splits.test) < 120
+    assert 40 < len(splits.validation) < 120
+
+
+def test_no_part_sees_what_came_after_it() -> None:
+    frame = grouped()
+    splits = split_rows(frame, task=infer_task(frame["y"]), seed=0, time="day")
+    days = [frame["day"][rows] for rows in (splits.training, splits.validation, splits.test)]
+    assert days[0].max() < days[1].min()
+    assert days[1].max() < days[2].min()
+    assert 60 <= len(splits.test) <= 100
+
+
+def test_splits_that_cannot_be_are_said() -> None:
+    frame = grouped().with_columns(pl.lit("one").alias("same"), pl.lit(None, dtype=pl.String).alias("never"))
+    task = infer_task(frame["y"])
+    with pytest.raises(InputError, match="different values"):
+        split_rows(frame, task=task, seed=0, group="same")
+    with pytest.raises(InputError, match="without a value"):
+        split_rows(frame, task=task, seed=0, time="never")

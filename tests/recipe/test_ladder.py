@@ -99,7 +99,18 @@ def test_other_evidence_is_another_decision(run: luthier.Result) -> None:
         assert work_out(altered) != decision["chosen"], decision["topic"]
         met.add(rule)
     assert met >= set(CHANGES)
-    assert set(RULES) - set(CHANGES) == {"as asked", "nothing to compare"}  # nothing was weighed there
+    rest = {"as asked", "nothing to compare"}  # nothing was weighed there
+    assert set(RULES) - set(CHANGES) - rest == {"lowest cost", "would gain clear of nothing"}
+
+
+def test_rules_that_not_every_run_needs() -> None:
+    options = [{"name": name, "evidence": {"cost": cost}} for name, cost in (("0.5", 0.4), ("0.2", 0.3))]
+    assert work_out({"rule": "lowest cost", "options": options, "evidence": {}}) == "0.2"
+    options[1]["evidence"]["cost"] = 0.5
+    assert work_out({"rule": "lowest cost", "options": options, "evidence": {}}) == "0.5"
+    for low, answer in ((0.1, "yes"), (0.001, "not clearly")):
+        evidence = {"low": low, "now": 1.0}
+        assert work_out({"rule": "would gain clear of nothing", "options": [], "evidence": evidence}) == answer
 
 
 def test_the_remedies_are_climbed_in_their_order(run: luthier.Result) -> None:

@@ -177,3 +177,54 @@ def test_the_doctor_sees_no_signal_and_wrong_labels() -> None:
     assert len(hits) > 0.9 * len(found.suspects)
     assert "Rows whose label is worth a look" in str(found)
     json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_what_was_asked_for_is_kept_and_followed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(500, 3))
+    frame = pl.DataFrame(
+        {
+            **{f"x{i}": x[:, i] for i in range(3)},
+            "who": rng.integers(0, 50, 500),
+            "y": np.where(x[:, 0] + rng.normal(size=500) > 0.8, "ill", "well"),
+        }
+    )
+    found = luthier.fit(
+        frame,
+        target="y",
+        budget=BUDGET,
+        run=tmp_path / "run",
+        screen=SilentScreen(),
+        group="who",
+        metric="auc",
+        costs="1:4",
+    )
+    assert found is not None
+    assert found.scores["metric"] == "auc"
+    assert found.scores["headline"]["name"] == "auc"
+    assert found.model.threshold != 0.5
+    topics = {record.get("topic"): record for record in found.ledger}
+    assert topics["threshold"]["evidence"]["costs"] == "1:4"
+    assert topics["column `who`"]["chosen"] == "identifier, dropped"
+    assert "whole groups" in topics["split"]["reason"]
+    parts = pl.read_parquet(found.folder.splits).with_columns(frame["who"])
+    assert parts.group_by("who").agg(pl.col("part").n_unique())["part"].max() == 1
+    again = luthier.fit(found.path / "recipe.toml", repeat=True, run=tmp_path / "again", screen=SilentScreen())
+    assert again is not None
+    assert again.scores["headline"] == found.scores["headline"]
+    assert luthier.Model.load(again.folder.bundle).threshold == found.model.threshold
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"group": "whom"}, "no such column to split by"),
+        ({"group": "species"}, "no such column to split by"),
+        ({"metric": "rmse"}, "not one of accuracy"),
+        ({"costs": "1:5"}, "for two classes"),
+        ({"group": "sepal length (cm)", "time": "sepal width (cm)"}, "exclude each other"),
+    ],
+)
+def test_requests_that_cannot_be_meant(table: Path, tmp_path: Path, options: dict[str, str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        fit(table, tmp_path / "run", **options)

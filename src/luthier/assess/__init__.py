@@ -4,26 +4,41 @@ from __future__ import annotations
 
 from luthier.assess.baselines import BaselineRun
 from luthier.assess.calibration import NOMINAL, fit_temperature, half_width, reliability, tempered
+from luthier.assess.conformal import Familiarity, prediction_sets, set_figures, set_threshold
 from luthier.assess.drift import DriftRow, Profile, drift
+from luthier.assess.importance import permutation_importance
+from luthier.assess.learning_curve import fit_power_law, more_rows
 from luthier.assess.metrics import METRICS, PRIMARY, measure, paired_difference, within_noise
 from luthier.assess.seal import SealedTest, open_test, read_before
+from luthier.assess.subgroups import subgroup_scores, worst_cases
+from luthier.assess.thresholds import Costs
 
 __all__ = [
     "METRICS",
     "NOMINAL",
     "PRIMARY",
     "BaselineRun",
+    "Costs",
     "DriftRow",
+    "Familiarity",
     "Profile",
     "SealedTest",
     "drift",
+    "fit_power_law",
     "fit_temperature",
     "half_width",
     "measure",
+    "more_rows",
     "open_test",
     "paired_difference",
+    "permutation_importance",
+    "prediction_sets",
     "read_before",
     "reliability",
+    "set_figures",
+    "set_threshold",
+    "subgroup_scores",
     "tempered",
     "within_noise",
+    "worst_cases",
 ]

@@ -51,6 +51,23 @@ def fit(
     task: Annotated[
         str | None, typer.Option(help="regression, binary or multiclass, instead of the inferred one.")
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="What to report first and deliver by: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae, r2.",
+            show_default=False,
+        ),
+    ] = None,
+    cost: Annotated[
+        str | None,
+        typer.Option(help="Costs of a false positive and a false negative, such as 1:5.", show_default=False),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Rows with one value of this column stay on one side.", show_default=False)
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="Judge on the latest rows by this column.", show_default=False)
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/NAME.", show_default=False)] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite the run that lies in that folder.")] = False,
     config: Annotated[Path | None, typer.Option(help="A run's recipe.toml: repeat that run exactly.")] = None,
@@ -115,6 +132,10 @@ def fit(
             seed=seed,
             columns=parse_columns(column or []),
             task=task,
+            metric=metric,
+            costs=cost,
+            group=group,
+            time=time,
             run=run,
             replace=replace,
             repeat=config is not None,

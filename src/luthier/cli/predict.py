@@ -30,10 +30,16 @@ def predict(
         bool,
         typer.Option("--impute-missing-columns", help="Treat a column that is not there as missing in every row."),
     ] = False,
+    sets: Annotated[
+        bool, typer.Option("--sets", help="Add the classes of which one is right in nine rows of ten.")
+    ] = False,
+    abstain: Annotated[
+        bool, typer.Option("--abstain", help="Predict nothing for rows unlike the training rows, and mark them.")
+    ] = False,
 ) -> None:
     """Append the prediction (and the classes' probabilities) to every row of a table."""
     from luthier.runs import predict_file
 
-    rows = predict_file(run, source, output, impute_missing_columns=impute_missing_columns)
+    rows = predict_file(run, source, output, impute_missing_columns=impute_missing_columns, sets=sets, abstain=abstain)
     if output is not None:
         typer.echo(f"{rows} rows predicted, written to {output}", err=True)

@@ -63,6 +63,20 @@ class TableEncoder:
         """Names of the K code columns."""
         return tuple(column.name for column in self.columns if column.kind == "category")
 
+    def places(self) -> dict[str, tuple[list[int], list[int]]]:
+        """Where each used column lies: the places of its numbers, and of its codes."""
+        found: dict[str, tuple[list[int], list[int]]] = {column.name: ([], []) for column in self.columns}
+        number = code = 0
+        for column in self.columns:
+            if column.kind == "category":
+                found[column.name][1].append(code)
+                code += 1
+            else:
+                width = len(DATE_PARTS) if column.kind == "date" else 1
+                found[column.name][0].extend(range(number, number + width))
+                number += width
+        return found
+
     @property
     def category_sizes(self) -> tuple[int, ...]:
         """Codes of each category column, unknown and missing included."""

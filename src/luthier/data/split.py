@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -26,13 +27,27 @@ class Splits:
     notes: tuple[str, ...] = ()
 
 
-def split_rows(frame: pl.DataFrame, *, task: Task, seed: int, test: float = 0.2, validation: float = 0.2) -> Splits:
+def split_rows(
+    frame: pl.DataFrame,
+    *,
+    task: Task,
+    seed: int,
+    test: float = 0.2,
+    validation: float = 0.2,
+    group: str = "",
+    time: str = "",
+) -> Splits:
     """Split the rows of a table whose target has no missing values.
 
     Rows that are the same in every column but the target stay on one side, unless the table is
-    coarse and most rows repeat anyway.
+    coarse and most rows repeat anyway. With `group`, rows with the same value of that column stay on one
+    side; with `time` the latest rows by that column are the test part, those before them validation.
     """
     require_rows(frame)
+    if time:
+        return _by_time(frame, time, test, validation)
+    if group:
+        return _by_group(frame, group, seed, test, validation)
     groups, notes = _groups(frame.drop(task.target))
     strata = _strata(frame[task.target], task)
     if task.classes:
@@ -53,6 +68,52 @@ def split_rows(frame: pl.DataFrame, *, task: Task, seed: int, test: float = 0.2,
     if min(len(rows) for rows in parts) == 0:
         raise InputError("the table is too small to be split into three parts", received=f"{frame.height} rows")
     return Splits(parts[0], parts[1], parts[2], tuple(notes))
+
+
+def _by_group(frame: pl.DataFrame, group: str, seed: int, test: float, validation: float) -> Splits:
+    """Whole groups, drawn at random until a part has its share of the rows; rows without a group are their own."""
+    labels = frame[group].cast(pl.String).fill_null("")
+    names, groups = np.unique(labels.to_numpy().astype(str), return_inverse=True)
+    if len(names) < 3:
+        raise InputError(
+            f"'{group}' has {len(names)} different values", expected="at least three groups, one for each part"
+        )
+    part = np.zeros(frame.height, dtype=np.int8)
+    wanted = {2: test * frame.height, 1: validation * frame.height}
+    sizes = np.bincount(groups)
+    order = list(numpy_generator(seed, "split", "groups").permutation(len(names)))
+    for number, rows in wanted.items():
+        taken = 0.0
+        while order and len(order) > 3 - number and (taken == 0 or taken + sizes[order[-1]] / 2 < rows):
+            chosen = order.pop()
+            part[groups == chosen] = number
+            taken += sizes[chosen]
+    return _parts(part, frame, (f"{len(names)} groups by `{group}`, each whole on one side",))
+
+
+def _by_time(frame: pl.DataFrame, time: str, test: float, validation: float) -> Splits:
+    """The latest rows are the test part; rows of the same time go together into the later part."""
+    values = frame[time]
+    if values.null_count():
+        raise InputError(
+            f"'{time}' has {values.null_count()} rows without a value", expected="a time for each row",
+            remedy="fill or remove them, or split without --time",
+        )  # fmt: skip
+    ordered = values if values.dtype != pl.String else values.str.to_datetime(strict=False)
+    if ordered.null_count():
+        ordered = values  # no dates that are understood: text such as 2021-05 sorts by itself
+    rank = ordered.rank("min").to_numpy()
+    rows = frame.height
+    part = np.where(rank > rows * (1 - test), 2, np.where(rank > rows * (1 - test - validation), 1, 0)).astype(np.int8)
+    bounds: Any = ordered.filter(pl.Series(part == 2)).min()
+    return _parts(part, frame, (f"by `{time}`: the test part begins at {bounds!s}",))
+
+
+def _parts(part: np.ndarray, frame: pl.DataFrame, notes: tuple[str, ...]) -> Splits:
+    parts = [np.flatnonzero(part == i) for i in (0, 1, 2)]
+    if min(len(rows) for rows in parts) == 0:
+        raise InputError("the table cannot be split so into three parts", received=f"{frame.height} rows")
+    return Splits(parts[0], parts[1], parts[2], notes)
 
 
 def require_rows(frame: pl.DataFrame) -> None:

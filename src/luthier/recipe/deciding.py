@@ -13,6 +13,7 @@ from luthier.recipe.ladder import AS_IT_WAS
 from luthier.recipe.prepare import part_sizes_in_words
 from luthier.recipe.steps.architecture import architecture_in_words, first_width
 from luthier.recipe.steps.loss import LOSSES
+from luthier.recipe.steps.more_rows import more_rows_in_words
 
 Entry = Mapping[str, Any]
 
@@ -35,6 +36,16 @@ def _lowest(key: str) -> Callable[[Entry], str]:
         return str(min(known, key=lambda option: float(option["evidence"][key]))["name"])
 
     return rule
+
+
+def _lowest_last(key: str) -> Callable[[Entry], str]:
+    """The last of the options with the lowest figure."""
+    return lambda d: str(min(reversed(d["options"]), key=lambda option: float(option["evidence"][key]))["name"])
+
+
+def _more_rows(decision: Entry) -> str:
+    evidence = decision["evidence"]
+    return more_rows_in_words(evidence["low"] > 0.01 * evidence["now"])
 
 
 def _gain_clears(decision: Entry) -> str:
@@ -109,6 +120,8 @@ RULES: dict[str, Callable[[Entry], str]] = {
     "check of start": _passed(lambda e: abs(e["loss"] - e["expected"]) <= e["tolerance"] * e["expected"]),
     "check of overfit": _passed(lambda e: e["loss"] <= e["threshold"]),
     "check of gradients": _passed(lambda e: e["worst"] <= e["threshold"]),
+    "lowest cost": _lowest_last("cost"),
+    "would gain clear of nothing": _more_rows,
     "mean of the values": lambda decision: f"validation loss {decision['evidence']['mean']:.4f}",
     "as measured": _measured,
     "all that were ready": _baselines,

@@ -53,6 +53,7 @@ VALIDATION_RUNGS = (
     Rung("clipping", ((2, 2, 1),)),
     Rung("architecture", ((1, 1, 1), (1, 4, 1), (1, 2, 2))),
     Rung("together", ((1, 2, 1),)),
+    Rung("more rows", ((1, 2, 1), (1, 2, 1), (1, 2, 1))),
 )
 # From rich to lean: what is tried when time is plenty, and what is left when it is not.
 _LEVELS: tuple[tuple[int, tuple[str, ...], tuple[str, ...]], ...] = (

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from luthier import storage
-from luthier.assess import SealedTest
+from luthier.assess import METRICS, Costs, SealedTest
 from luthier.data import (
     Column,
     Dataset,
@@ -33,7 +33,7 @@ from luthier.data import (
     split_rows,
     target_facts,
 )
-from luthier.errors import InputError
+from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import Asked
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.run_folder import RunFolder
@@ -52,6 +52,7 @@ class Prepared:
     validation: Dataset
     training_frame: pl.DataFrame
     validation_frame: pl.DataFrame
+    test_rows: np.ndarray  # their numbers in the table; what stands in them is sealed
     sealed: SealedTest
 
 
@@ -64,6 +65,35 @@ class Read:
     dropped_rows: int
     task: Task
     columns: tuple[Column, ...]
+
+
+def read_as_asked(source: Any, asked: Asked) -> Read:
+    """Read a source as a request says; InputError for a group, time, metric or costs that cannot be meant."""
+    read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
+    for option, name in (("--group", asked.group), ("--time", asked.time)):
+        if name and (name not in read.frame.columns or name == read.task.target):
+            raise InputError(
+                f"{option} {name}: there is no such column to split by",
+                expected=f"one of {_listed([c for c in read.frame.columns if c != read.task.target])}",
+                remedy=nearest(name, read.frame.columns) or "check the spelling",
+            )
+    if asked.group and asked.time:
+        raise InputError("--group and --time exclude each other", remedy="choose the one that real use looks like")
+    known = [name for name, metric in METRICS.items() if read.task.kind in metric.kinds]
+    if asked.metric and asked.metric not in known:
+        hint = nearest(asked.metric, known)
+        raise ConfigError([f"--metric {asked.metric}: not one of {', '.join(known)}; {hint}".rstrip("; ")])
+    if asked.costs:
+        Costs.parse(asked.costs)
+        if read.task.kind != "binary":
+            raise InputError("--cost is for two classes", received=f"a {read.task.kind} task")
+    if asked.group:  # who a row belongs to is not what it is like
+        columns = tuple(
+            replace(c, used=False, kind="identifier", reason="it names the groups") if c.name == asked.group else c
+            for c in read.columns
+        )
+        read = replace(read, columns=columns)
+    return read
 
 
 def read_and_infer(source: Any, *, target: str | None, task: str | None, columns: Mapping[str, str]) -> Read:
@@ -110,7 +140,7 @@ class Parts:
 
 def parts_of(read: Read, asked: Asked) -> Parts:
     """Split and encode; the same request gives the same parts. Nothing is written."""
-    splits = split_rows(read.frame, task=read.task, seed=asked.seed)
+    splits = split_rows(read.frame, task=read.task, seed=asked.seed, group=asked.group, time=asked.time)
     frames = {name: read.frame[getattr(splits, name)] for name in ("training", "validation", "test")}
     notes = splits.notes
     if asked.new_test:
@@ -134,9 +164,7 @@ def prepare(read: Read, asked: Asked, folder: RunFolder, ledger: Ledger) -> Prep
             step=0,
             topic="split",
             chosen=part_sizes_in_words(sizes),
-            reason="60, 20 and 20 % of the rows, shuffled with the run's seed"
-            + (", the classes in equal shares" if read.task.classes else ", the target's range in equal shares")
-            + "".join(f"; {note}" for note in parts.notes),
+            reason=_how_split(read, asked) + "".join(f"; {note}" for note in parts.notes),
             evidence={"seed": asked.seed, **sizes},
             override="--seed",
             rule="parts of the split",
@@ -153,6 +181,7 @@ def prepare(read: Read, asked: Asked, folder: RunFolder, ledger: Ledger) -> Prep
         validation=parts.validation,
         training_frame=parts.frames["training"],
         validation_frame=parts.frames["validation"],
+        test_rows=np.arange(len(parts.sealed)) if asked.new_test else parts.splits.test,
         sealed=parts.sealed,
     )
 
@@ -169,7 +198,7 @@ def _say_what_was_inferred(read: Read, overrides: Mapping[str, str], asked: str 
             },
         )
     for column in read.columns:
-        overridden = column.name in overrides
+        overridden = column.name in overrides or column.reason == "it names the groups"
         ledger.decide(
             Decision(
                 step=0,
@@ -193,6 +222,15 @@ def _say_what_was_inferred(read: Read, overrides: Mapping[str, str], asked: str 
     ledger.decide(
         Decision(0, "task", read.task.kind, reason, evidence=evidence, override="--task", rule="task of the target"),
     )
+
+
+def _how_split(read: Read, asked: Asked) -> str:
+    if asked.time:
+        return "60, 20 and 20 % of the rows in their order of time: no part sees what came after it"
+    if asked.group:
+        return "about 60, 20 and 20 % of the rows in whole groups, drawn with the run's seed"
+    shares = "the classes in equal shares" if read.task.classes else "the target's range in equal shares"
+    return f"60, 20 and 20 % of the rows, shuffled with the run's seed, {shares}"
 
 
 def _new_rows(path: str, read: Read) -> pl.DataFrame:

@@ -11,9 +11,11 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from luthier import storage
+from luthier.assess import PRIMARY
 from luthier.data import Preprocess
 from luthier.nets import DenseNet, DenseSpec, build
 from luthier.population import Evaluation, Member, Part, Settings, train
@@ -24,6 +26,7 @@ from luthier.recipe.memory import Memory
 from luthier.recipe.plan import SHARES, Plan, Stage
 from luthier.recipe.prepare import Prepared
 from luthier.recipe.run_folder import RunFolder
+from luthier.seeds import torch_generator
 
 KEPT = 8  # weights kept of each population: the best by validation loss
 LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}
@@ -115,6 +118,11 @@ class Work:
         return LOSSES[self.data.task.kind]
 
     @property
+    def metric(self) -> str:
+        """What is reported first: the metric that was asked for, or the task's usual one."""
+        return self.script.asked.metric or PRIMARY[self.data.task.kind]
+
+    @property
     def outputs(self) -> int:
         """C: logits of a network."""
         return len(self.data.task.classes) if self.data.task.kind == "multiclass" else 1
@@ -178,11 +186,17 @@ class Work:
         members: Sequence[Member],
         *,
         batch_size: int | None = None,
+        rows: int | None = None,
     ) -> Trained | None:
-        """Train a population, or recall it; None when it was cut before its first evaluation."""
+        """Train a population, or recall it; None when it was cut before its first evaluation.
+
+        With `rows` on so many training rows only.
+        """
         recalled = self.memory.recall(name)
         if recalled is None:
-            recalled = self._train(name, stage, planned, method, rule, members, batch_size or self.plan.batch_size)
+            recalled = self._train(
+                name, stage, planned, method, rule, members, batch_size or self.plan.batch_size, rows
+            )
         tensors, facts = recalled
         if facts["cut"] is not None:
             self.record_cut(name, facts["cut"])
@@ -205,8 +219,12 @@ class Work:
         rule: str,
         members: Sequence[Member],
         batch_size: int,
+        rows: int | None,
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
         _, training, validation = self.prepared(method)
+        if rows is not None:  # the first ones of a fixed order, so that a larger part holds the smaller ones
+            order = torch.randperm(len(training), generator=torch_generator(self.seed, "some rows"))[:rows]
+            training = Part(training.features[order], training.codes[order], training.targets[order])
         stop = self.stopper(name, stage)
         if stop(0):
             return {}, {"cut": 0}

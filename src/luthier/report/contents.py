@@ -37,7 +37,8 @@ class Contents:
         if not self.scores:
             return "This run has not been judged yet."
         sentence = str(self.scores["sentence"])
-        return sentence[0].upper() + sentence[1:] + "."
+        first = "AUC" + sentence[3:] if sentence.startswith("auc ") else sentence[0].upper() + sentence[1:]
+        return first + "."
 
 
 def read_contents(path: Path) -> Contents:

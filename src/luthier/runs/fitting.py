@@ -33,7 +33,7 @@ from luthier.recipe import (
     open_run,
     openings,
     plan_in_words,
-    read_and_infer,
+    read_as_asked,
     read_ledger,
     read_script,
     script_from,
@@ -52,6 +52,10 @@ def fit(
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
     task: str | None = None,
+    metric: str | None = None,
+    costs: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
     run: str | Path | None = None,
     replace: bool = False,
     repeat: bool = False,
@@ -65,9 +69,11 @@ def fit(
     `source` is a path (CSV, Parquet), a bundled name (`digits`, `iris`, `wine`, `breast-cancer`,
     `diabetes`), a pandas, Polars or Arrow frame, or arrays `(X, y)`. `budget` is `"60s"`, `"10m"`,
     `"2h"` or `"5000steps"` (default 60 s for a bundled set, 5 min otherwise). `columns` overrides
-    inferred kinds. With `repeat=True`, `source` is the `recipe.toml` of a run to repeat exactly.
-    `plan_only=True` prints the plan and returns None. `until` ends the run after a step; the test part is
-    read in the fifth, which `luthier.test` walks later.
+    inferred kinds. `metric` is what is reported first and delivered by; `costs="1:5"` chooses the threshold of
+    two classes by what a false positive and a false negative cost. Rows with one value of `group` stay on one
+    side of the split; with `time` the latest rows are the test part. With `repeat=True`, `source` is the
+    `recipe.toml` of a run to repeat exactly. `plan_only=True` prints the plan and returns None. `until` ends
+    the run after a step; the test part is read in the fifth, which `luthier.test` walks later.
 
     Raises InputError for anything in the request that cannot be used.
     """
@@ -87,8 +93,12 @@ def fit(
             seed=seed,
             task=task,
             columns=dict(columns or {}),
+            metric=metric or "",
+            costs=costs or "",
+            group=group or "",
+            time=time or "",
         )
-    read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
+    read = read_as_asked(source, asked)
     if plan_only:
         run, replace = Path(tempfile.mkdtemp(prefix="luthier-plan-")), False
     folder = create_run(run, default_name(source, read.source), replace=replace)
@@ -133,7 +143,7 @@ def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clo
     else:
         limit = Budget(**facts["budget"])
     source = _stored_source(asked, folder.path)
-    read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
+    read = read_as_asked(source, asked)
     if read.source.fingerprint != facts["source"]["fingerprint"]:
         raise InputError(
             f"'{asked.source}' has changed since the run began",
@@ -191,7 +201,7 @@ def go_back(
         }
     )
     source = _stored_source(asked, before.path)
-    read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
+    read = read_as_asked(source, asked)
     folder = create_run(run, f"{before.path.name}-from-{step}", replace=replace)
     copy_memory(before, folder)
     script = script_from(asked, read_ledger(before.ledger)).model_copy(update={"cuts": ()})

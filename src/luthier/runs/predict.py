@@ -33,11 +33,15 @@ def predict_file(
     output: Path | None = None,
     *,
     impute_missing_columns: bool = False,
+    sets: bool = False,
+    abstain: bool = False,
     rows: int = ROWS,
 ) -> int:
     """Write every row of `source` with its prediction appended, as CSV; returns how many rows.
 
-    A classification also gets a probability for each class, a regression a 90 % interval. The
+    A classification also gets a probability for each class, a regression a 90 % interval. With `sets` a
+    column names the classes of which one is right in nine rows of ten; with `abstain` rows unlike the
+    training rows get no prediction, and a column says which they are. The
     output appears under its name only when it is whole.
     """
     if output is not None and output.suffix.lower() not in ("", ".csv", ".txt"):
@@ -46,13 +50,17 @@ def predict_file(
     written = 0
     with _destination(output) as file:
         for batch in read_batches(source, rows):
-            columns = predictions(model, batch, impute_missing_columns=impute_missing_columns)
+            columns = predictions(
+                model, batch, impute_missing_columns=impute_missing_columns, sets=sets, abstain=abstain
+            )
             batch.hstack(columns).write_csv(file, include_header=written == 0)
             written += batch.height
     return written
 
 
-def predictions(model: Model, frame: pl.DataFrame, *, impute_missing_columns: bool) -> list[pl.Series]:
+def predictions(
+    model: Model, frame: pl.DataFrame, *, impute_missing_columns: bool, sets: bool = False, abstain: bool = False
+) -> list[pl.Series]:
     """The columns that are appended to a frame, under names that it does not use yet."""
     numbers, codes = model.encode(frame, impute_missing_columns=impute_missing_columns)
     columns = [model.predict_encoded(numbers, codes).alias("prediction")]
@@ -62,6 +70,12 @@ def predictions(model: Model, frame: pl.DataFrame, *, impute_missing_columns: bo
     else:
         table = model.proba_encoded(numbers, codes)
         columns += [table[name].alias(f"probability_{name}") for name in table.columns]
+    if sets and model.task.classes:
+        columns.append(model.set_encoded(numbers, codes).alias("prediction_set"))
+    if abstain:
+        unlike = model.unlike_encoded(numbers, codes)
+        kept = columns[0].to_frame().with_columns(pl.when(unlike).then(None).otherwise(pl.first()).alias("prediction"))
+        columns = [kept["prediction"], *columns[1:], unlike]
     return [column.alias(_free_name(column.name, frame.columns)) for column in columns]
 
 

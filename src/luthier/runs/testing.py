@@ -8,7 +8,7 @@ from typing import Any
 from luthier import storage
 from luthier.assess import METRICS, PRIMARY, measure, open_test, read_before
 from luthier.errors import InputError
-from luthier.recipe import Asked, Ledger, RunFolder, open_run, openings, predict_part, read_and_infer, timestamp
+from luthier.recipe import Asked, Ledger, RunFolder, open_run, openings, predict_part, read_as_asked, timestamp
 from luthier.recipe.prepare import parts_of
 from luthier.recipe.steps.baselines import own_scale
 from luthier.report import summary_lines, write_report
@@ -41,7 +41,7 @@ def read_test(run: str | Path, *, again: bool = False, screen: Screen | None = N
 def _read_again(folder: RunFolder) -> None:
     asked = Asked.model_validate(folder.facts()["asked"])
     source = asked.source or str(folder.source)
-    read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
+    read = read_as_asked(source, asked)
     if read.source.fingerprint != folder.facts()["source"]["fingerprint"]:
         raise InputError(f"'{source}' has changed since the run began", remedy="restore the file")
     sealed = parts_of(read, asked).sealed
@@ -53,7 +53,7 @@ def _read_again(folder: RunFolder) -> None:
     names = [name for name, known in METRICS.items() if kind in known.kinds]
     reading: dict[str, Any] = {
         "when": timestamp(),
-        "headline": measure(PRIMARY[kind], y, prediction, seed=asked.seed).to_json(),
+        "headline": measure(asked.metric or PRIMARY[kind], y, prediction, seed=asked.seed).to_json(),
         "metrics": [measure(name, y, prediction, seed=asked.seed).to_json() for name in names],
     }
     scores = Result(folder).scores

@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.assess import Profile, tempered
+from luthier.assess import Familiarity, Profile, prediction_sets, tempered
 from luthier.data import Preprocess, TableEncoder, Task, decode_classes
 from luthier.errors import InputError, LuthierError
 from luthier.nets import DenseNet, DenseSpec, build
@@ -31,6 +31,8 @@ class Model:
     median (Duan, 1983). `half_width` is the 90 % conformal half width on the modelled scale.
     Standardised values are kept between `lowest` and `highest`, a little beyond what training rows had:
     one row far outside the training range must not be predicted at e to the tenth of anything seen.
+    Of two classes the second is predicted from probability `threshold` on. Classes with at least probability
+    `set_threshold` are in a row's 90 % set; `familiarity` tells rows that are unlike the training rows.
     """
 
     task: Task
@@ -45,6 +47,9 @@ class Model:
     half_width: float = 0.0
     lowest: float = -np.inf
     highest: float = np.inf
+    threshold: float = 0.5
+    set_threshold: float = 0.0
+    familiarity: Familiarity | None = None
     profile: Profile | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
@@ -69,7 +74,38 @@ class Model:
         """`predict` for encoded rows."""
         if self.task.kind == "regression":
             return pl.Series(self.task.target, self.values(numbers, codes))
-        return decode_classes(torch.from_numpy(self.probabilities(numbers, codes).argmax(1)), self.task)
+        return decode_classes(torch.from_numpy(self.classes_of(self.probabilities(numbers, codes))), self.task)
+
+    def classes_of(self, probabilities: np.ndarray) -> np.ndarray:
+        """Class numbers [N] of probabilities [N, C]."""
+        if self.task.kind == "binary":
+            return np.asarray(probabilities[:, 1] >= self.threshold).astype(np.int64)
+        return np.asarray(probabilities.argmax(1))
+
+    def predict_set(self, frame: pl.DataFrame) -> pl.Series:
+        """The classes, as text with `|` between, of which one is the true one in nine rows of ten."""
+        return self.set_encoded(*self.encode(frame))
+
+    def set_encoded(self, numbers: Tensor, codes: Tensor) -> pl.Series:
+        """`predict_set` for encoded rows."""
+        inside = prediction_sets(self.probabilities(numbers, codes), self.set_threshold)
+        return pl.Series("set", ["|".join(np.asarray(self.task.classes)[row]) for row in inside], dtype=pl.String)
+
+    def unlike_training(self, frame: pl.DataFrame) -> pl.Series:
+        """Whether each row lies farther from the training rows than nearly all validation rows did."""
+        return self.unlike_encoded(*self.encode(frame))
+
+    @torch.no_grad()
+    def unlike_encoded(self, numbers: Tensor, codes: Tensor) -> pl.Series:
+        """`unlike_training` for encoded rows; nothing is unlike where the model has no picture of its training."""
+        if self.familiarity is None or not len(numbers):
+            return pl.Series("unlike_training", np.zeros(len(numbers), dtype=bool))
+        return pl.Series("unlike_training", self.familiarity.unlike(self.features(numbers)))
+
+    @torch.no_grad()
+    def features(self, numbers: Tensor) -> np.ndarray:
+        """Numbers [N, F] as the networks see them."""
+        return np.asarray(self.preprocess(numbers).double().numpy())
 
     def proba_encoded(self, numbers: Tensor, codes: Tensor) -> pl.DataFrame:
         """`predict_proba` for encoded rows."""
@@ -134,7 +170,13 @@ class Model:
             "half_width": self.half_width,
             "lowest": max(self.lowest, -FAR),
             "highest": min(self.highest, FAR),
+            "threshold": self.threshold,
+            "set_threshold": self.set_threshold,
         }
+        if self.familiarity is not None:
+            model["familiar_within"] = self.familiarity.limit
+            for name in ("mean", "whitening"):
+                weights[f"familiarity.{name}"] = torch.from_numpy(getattr(self.familiarity, name).copy())
         profile = {} if self.profile is None else self.profile.to_json()
         write_bundle(path, Bundle(model, self.encoder.to_json(), profile, dict(self.metrics), weights))
 
@@ -167,7 +209,16 @@ class Model:
             profile=Profile.from_json(bundle.profile) if bundle.profile else None,
             metrics=bundle.metrics,
             **{name: float(facts[name]) for name in scalars},
+            **{name: float(facts[name]) for name in ("threshold", "set_threshold") if name in facts},
+            familiarity=_familiarity(bundle),
         )
+
+
+def _familiarity(bundle: Bundle) -> Familiarity | None:
+    if "familiar_within" not in bundle.model:
+        return None
+    mean, whitening = (bundle.weights[f"familiarity.{name}"].numpy() for name in ("mean", "whitening"))
+    return Familiarity(mean, whitening, float(bundle.model["familiar_within"]))
 
 
 def activate(logits: Tensor, kind: str) -> Tensor:

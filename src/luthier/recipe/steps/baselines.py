@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from luthier.assess import PRIMARY, BaselineRun, measure
+from luthier.assess import BaselineRun, measure
 from luthier.data import Dataset, Task
 from luthier.recipe.work import Work
 from luthier.records import Decision, Option
@@ -42,7 +42,7 @@ class Baselines:
             work.ledger.add("note", {"step": 1, "sentence": f"the baselines' process failed: {run.failed()}"})
         self.validation = found
         targets = own_scale(work.data.task, work.data.validation)
-        metric = PRIMARY[work.data.task.kind]
+        metric = work.metric
         scores = {name: measure(metric, targets, found[name], seed=work.seed) for name in run.names if name in found}
         work.ledger.decide(
             Decision(

@@ -9,6 +9,7 @@ from luthier.recipe.ladder import Hopeful, Ladder, Setting
 from luthier.recipe.plan import VALIDATION_RUNGS, WIDEST
 from luthier.recipe.steps.fit_training import shape_words
 from luthier.recipe.steps.inputs import INPUTS
+from luthier.recipe.steps.more_rows import ask_for_more_rows
 from luthier.recipe.work import Work
 from luthier.records import Decision, Finding
 
@@ -36,11 +37,15 @@ def fit_validation(work: Work, start: Setting, hopeful: Sequence[Hopeful] = ()) 
         work.ledger.decide(Decision(4, "remedies", "none", sentence, rule="nothing to compare"))
         return start
     for rung in VALIDATION_RUNGS[1:]:
+        if rung.name == "more rows":
+            continue
         if rung.name == "together":
             ladder.together()
         elif rung.name in work.plan.validation_rungs and ladder.standing is not None:
             ladder.climb(rung.name, WHY[rung.name], list(_options(rung.name, ladder.standing.setting, work)))
     assert ladder.standing is not None
+    if "more rows" in work.plan.validation_rungs and not ladder.cut:
+        ask_for_more_rows(work, ladder.standing)
     _gate(work, ladder)
     return ladder.standing.setting
 
@@ -113,7 +118,7 @@ def _gate(work: Work, ladder: Ladder) -> None:
             rule="gap within noise",
         )
     )
-    tried = len([name for name in work.plan.validation_rungs if name != "start"])
+    tried = len([name for name in work.plan.validation_rungs if name not in ("start", "more rows")])
     if not closed and not ladder.kept and not ladder.cut and tried >= 3:
         sentence = f"none of {tried} remedies gained more than noise, and validation stays above training by {gap:.3g}"
         remedy = "fewer columns, more rows, or quite another architecture"

@@ -10,7 +10,18 @@ import numpy as np
 from torch import Tensor
 
 from luthier import storage
-from luthier.assess import Profile, fit_temperature, half_width, open_test, read_before, reliability
+from luthier.assess import (
+    NOMINAL,
+    Costs,
+    Familiarity,
+    Profile,
+    fit_temperature,
+    half_width,
+    open_test,
+    read_before,
+    reliability,
+    set_threshold,
+)
 from luthier.data import Dataset
 from luthier.nets import DenseNet
 from luthier.recipe.evidence import in_words, interval, summary
@@ -18,6 +29,7 @@ from luthier.recipe.ladder import Setting
 from luthier.recipe.plan import FINAL_SEEDS
 from luthier.recipe.schedules import schedule_named
 from luthier.recipe.steps.baselines import Baselines
+from luthier.recipe.steps.closer_look import closer_look
 from luthier.recipe.steps.deliverable import Choice, Component, choose_deliverable
 from luthier.recipe.steps.scores import Predictions, next_step, scores_of
 from luthier.recipe.work import Trained, Work
@@ -58,6 +70,7 @@ def judge(work: Work, setting: Setting, baselines: Baselines) -> Verdict:
         test=test,
     )
     scores["calibration"] = _calibration(model, test)
+    scores |= closer_look(work, model, test)
     scores["openings"] = 1 + int(work.folder.facts().get("opened_before", 0))
     if (finding := read_before(scores["openings"])) is not None:
         work.ledger.find(finding, step=5)
@@ -118,6 +131,14 @@ def as_model(work: Work, nets: Sequence[DenseNet], weights: Sequence[float], met
         model = replace(model, smear=smear, half_width=half_width(residuals))
     else:
         model = replace(model, temperature=fit_temperature(averaged, targets))
+        known = model.probabilities(validation.numbers, validation.codes)
+        model = replace(model, set_threshold=set_threshold(known, targets, NOMINAL))
+        if work.script.asked.costs:
+            model = replace(model, threshold=Costs.parse(work.script.asked.costs).best(known[:, 1], targets)[0])
+    numbers = work.data.training.numbers, validation.numbers
+    if numbers[0].shape[1]:
+        training, held_out = (model.features(some) for some in numbers)
+        model = replace(model, familiarity=Familiarity.fit(training, held_out))
     return replace(model, profile=_profile(work, model))
 
 
@@ -190,6 +211,29 @@ def _explain(work: Work, seeds: Trained | None, choice: Choice, model: Model) ->
         calibration = "it lowers the validation log loss of the probabilities most"
         evidence = {"temperature": model.temperature}
     work.ledger.decide(Decision(5, "calibration", chosen, calibration, evidence=evidence, rule="as measured"))
+    if work.script.asked.costs:
+        _explain_threshold(work, model)
+
+
+def _explain_threshold(work: Work, model: Model) -> None:
+    """The threshold by cost, beside one half and beside what calibrated probabilities ask for."""
+    validation, costs = work.data.validation, Costs.parse(work.script.asked.costs)
+    p = model.probabilities(validation.numbers, validation.codes)[:, 1]
+    assert validation.targets is not None
+    y = validation.targets.numpy()
+    options = {"0.5": 0.5, f"{costs.threshold:.4g}": costs.threshold, f"{model.threshold:.4g}": model.threshold}
+    work.ledger.decide(
+        Decision(
+            step=5,
+            topic="threshold",
+            chosen=f"{model.threshold:.4g}",
+            reason=f"it costs least on the validation rows; with exact probabilities it would be {costs.threshold:.3g}",
+            options=tuple(Option(name, {"cost": costs.of(p, y, at)}) for name, at in options.items()),
+            evidence={"costs": work.script.asked.costs},
+            override="--cost",
+            rule="lowest cost",
+        )
+    )
 
 
 def _singles(work: Work, seeds: Trained | None, choice: Choice, model: Model) -> list[tuple[str, Model]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from luthier.assess import METRICS, PRIMARY, measure, paired_difference, within_noise
+from luthier.assess import METRICS, measure, paired_difference, within_noise
 from luthier.data import Dataset
 from luthier.recipe.steps.baselines import own_scale
 from luthier.recipe.work import Work
@@ -34,7 +34,7 @@ def scores_of(
 ) -> dict[str, Any]:
     """Everything that the report and the terminal show of the judgement, as plain values."""
     kind, seed = work.data.task.kind, work.seed
-    metric = PRIMARY[kind]
+    metric = work.metric
     y_validation, y = own_scale(work.data.task, work.data.validation), own_scale(work.data.task, test)
     headline = measure(metric, y, deliverable.test, seed=seed)
     validation = measure(metric, y_validation, deliverable.validation, seed=seed)
@@ -100,10 +100,14 @@ def _sentence(headline: Measure, baselines: list[dict[str, Any]]) -> str:
     worse = [row["name"] for row in baselines if row["verdict"] == "worse"]
     same = [row["name"] for row in baselines if row["verdict"] == "within noise"]
     if worse:
-        return f"{said}; {' and '.join(worse)} did better"
+        return f"{said}; {_listed(worse)} did better"
     if same:
-        return f"{said}; no better than {' and '.join(same)} beyond the noise"
+        return f"{said}; no better than {_listed(same)} beyond the noise"
     return f"{said}; better than every baseline" if baselines else said
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _confusion(y: np.ndarray, probabilities: np.ndarray, work: Work) -> dict[str, Any]:

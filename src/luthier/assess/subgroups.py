@@ -1,0 +1,69 @@
+"""Scores of parts of the rows: is the model worse for some of them than for the rest?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from luthier.assess.metrics import METRICS
+
+LEVEL = 0.05  # over all groups together (Bonferroni)
+FEWEST = 20
+MOST_LEVELS = 12
+RESAMPLES = 500
+
+
+def row_errors(kind: str, y: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """An error for each row [N]: 1 for a wrong class, the absolute difference for a value."""
+    if kind == "regression":
+        return np.asarray(np.abs(prediction - y))
+    return np.asarray((prediction.argmax(1) != y).astype(float))
+
+
+def subgroup_scores(
+    columns: dict[str, np.ndarray], kind: str, y: np.ndarray, prediction: np.ndarray, metric: str
+) -> list[dict[str, Any]]:
+    """The metric for each value of each column with few values; `worse` where its mean row error clears the rest's.
+
+    `columns` holds labels [N] by column. Errors are compared with those of all other rows (Welch's test), at 5 %
+    divided by the number of groups.
+    """
+    errors = row_errors(kind, y, prediction)
+    found: list[dict[str, Any]] = []
+    for name, labels in columns.items():
+        levels, counts = np.unique(labels, return_counts=True)
+        if not 2 <= len(levels) <= MOST_LEVELS:
+            continue
+        for level, count in zip(levels, counts, strict=True):
+            if count < FEWEST or len(y) - count < FEWEST:
+                continue
+            here = labels == level
+            value = float(METRICS[metric].value(y[here], prediction[here], np.ones((1, int(count))))[0])
+            chance = float(stats.ttest_ind(errors[here], errors[~here], equal_var=False, alternative="greater").pvalue)
+            found.append({"column": name, "value": str(level), "rows": int(count), "score": value, "chance": chance})
+    for row in found:
+        row["worse"] = bool(row["chance"] < LEVEL / len(found))
+    return sorted(found, key=lambda row: row["chance"])
+
+
+def worst_cases(
+    y: np.ndarray, prediction: np.ndarray, kind: str, rows: np.ndarray, most: int = 10
+) -> list[dict[str, Any]]:
+    """The rows with the largest errors: their numbers in the table, the truth and what was predicted."""
+    if kind == "regression":
+        order = np.argsort(-np.abs(prediction - y))[:most]
+        return [{"row": int(rows[i]), "true": float(y[i]), "predicted": float(prediction[i])} for i in order]
+    given = prediction[np.arange(len(y)), y]
+    order = np.argsort(given)[:most]
+    return [
+        {
+            "row": int(rows[i]),
+            "true": int(y[i]),
+            "predicted": int(prediction[i].argmax()),
+            "probability": float(prediction[i].max()),
+        }
+        for i in order
+        if prediction[i].argmax() != y[i]
+    ]

@@ -1,0 +1,72 @@
+"""Beyond the headline: which columns matter, for whom it is worse, which rows are worst, whether sets hold.
+
+Importance is measured on validation rows; the rest on the test rows that step 5 opened.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from luthier.assess import permutation_importance, prediction_sets, set_figures, subgroup_scores, worst_cases
+from luthier.assess.calibration import NOMINAL
+from luthier.data import Dataset
+from luthier.recipe.steps.baselines import own_scale
+from luthier.recipe.work import Work
+from luthier.saved import Model
+
+MOST_COLUMNS = 100
+
+
+def closer_look(work: Work, model: Model, test: Dataset) -> dict[str, Any]:
+    """What the report shows below the headline, as plain values."""
+    task = work.data.task
+    y, predicted = own_scale(task, test), _predict(model, test)
+    labels = _labels(work, test)
+    unlike = model.unlike_encoded(test.numbers, test.codes).to_numpy()
+    found: dict[str, Any] = {
+        "importance": _importance(work, model),
+        "subgroups": subgroup_scores(labels, task.kind, y, predicted, work.metric),
+        "worst": worst_cases(y, predicted, task.kind, work.data.test_rows),
+        "unlike": {"rows": int(unlike.sum()), "share": float(unlike.mean())},
+        "sets": None,
+    }
+    if task.classes:
+        probabilities = model.probabilities(test.numbers, test.codes)
+        found["sets"] = set_figures(probabilities, y, model.set_threshold, NOMINAL)
+        found["sets"]["sizes"] = np.bincount(prediction_sets(probabilities, model.set_threshold).sum(1)).tolist()
+    return found
+
+
+def _predict(model: Model, part: Dataset) -> np.ndarray:
+    predict = model.values if model.task.kind == "regression" else model.probabilities
+    return predict(part.numbers, part.codes)
+
+
+def _importance(work: Work, model: Model) -> list[dict[str, Any]]:
+    groups = model.encoder.places()
+    if len(groups) > MOST_COLUMNS:
+        return []
+    validation, metric = work.data.validation, work.metric
+    y = own_scale(work.data.task, validation)
+    predict = model.values if model.task.kind == "regression" else model.probabilities
+    return permutation_importance(predict, validation.numbers, validation.codes, y, metric, groups, seed=work.seed)
+
+
+def _labels(work: Work, test: Dataset) -> dict[str, np.ndarray]:
+    """Values of the columns with few of them, as text."""
+    encoder = work.data.encoder
+    found: dict[str, np.ndarray] = {}
+    for k, name in enumerate(encoder.category_names):
+        levels = np.array(["(unknown)", "(missing)", *encoder.vocabularies[name]], dtype=object)
+        found[name] = levels[test.codes[:, k].numpy()].astype(str)
+    booleans = {column.name for column in encoder.columns if column.kind == "boolean"}
+    for i, name in enumerate(encoder.number_names):
+        if name in booleans:
+            values = test.numbers[:, i].numpy()
+            one = encoder.truths.get(name, "yes")
+            other = f"not {one}" if name in encoder.truths else "no"
+            words = np.where(np.isnan(values), "(missing)", np.where(values > 0, one, other))
+            found[name] = words.astype(str)
+    return found
