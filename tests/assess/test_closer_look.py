@@ -20,7 +20,9 @@ from luthier.assess import (
     subgroup_scores,
     worst_cases,
 )
+from luthier.assess.populations import holm, stability_index, told_apart
 from luthier.errors import InputError
+from luthier.runs.check import judge_population
 
 
 def classes_of(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -144,3 +146,48 @@ def test_worst_cases_name_their_rows() -> None:
     assert [row["row"] for row in found] == [30, 20]
     values = worst_cases(np.array([1.0, 2.0]), np.array([1.5, 7.0]), "regression", np.array([4, 5]))
     assert [row["row"] for row in values] == [5, 4]
+
+
+def test_holm_is_scipys() -> None:
+    chances = [0.001, 0.02, 0.03, 0.4]
+    ordered = sorted(chances)
+    wanted, largest = [], 0.0
+    for i, p in enumerate(ordered):
+        largest = max(largest, (len(ordered) - i) * p)
+        wanted.append(min(1.0, largest))
+    assert holm(chances) == pytest.approx(wanted)
+
+
+def test_the_stability_index_has_its_usual_sizes() -> None:
+    rng = np.random.default_rng(5)
+    before = rng.normal(size=20_000)
+    assert stability_index(before, rng.normal(size=20_000)) < 0.01
+    assert 0.1 < stability_index(before, rng.normal(0.4, 1, 20_000)) < 0.25
+    assert stability_index(before, rng.normal(1.0, 1, 20_000)) > 0.25
+
+
+def test_trees_tell_what_columns_alone_do_not() -> None:
+    """Each column as before, their correlation turned round: only all columns together show it."""
+    rng = np.random.default_rng(6)
+    a, b = rng.normal(size=(800, 1)), rng.normal(size=(800, 1))
+    before = np.hstack([a, a + 0.3 * rng.normal(size=(800, 1))])
+    now = np.hstack([b, -b + 0.3 * rng.normal(size=(800, 1))])
+    found, same = told_apart(before, now), told_apart(before[:400], before[400:])
+    assert found is not None
+    assert same is not None
+    assert found["low"] > 0.8
+    assert same["low"] <= 0.55
+    assert told_apart(before[:20], now) is None
+
+
+def test_the_verdict_on_new_rows() -> None:
+    columns = [{"column": "a", "drifted": True}, {"column": "b", "drifted": False}]
+    worse, same = ({"value": v, "low": v - 0.02, "high": v + 0.02} for v in (-0.1, 0.0))
+    assert judge_population(columns, None, worse)[0] == "act"
+    assert judge_population(columns, None, same)[0] == "watch"
+    assert judge_population(columns[1:], {"auc": 0.7, "low": 0.65, "high": 0.75}, same)[0] == "watch"
+    assert judge_population(columns[1:], {"auc": 0.95, "low": 0.93, "high": 0.97}, same)[0] == "act"
+    assert judge_population(columns[1:], {"auc": 0.5, "low": 0.45, "high": 0.55}, same) == (
+        "fine",
+        "the new rows look like the training rows",
+    )

@@ -9,6 +9,7 @@ from luthier.assess.drift import DriftRow, Profile, drift
 from luthier.assess.importance import permutation_importance
 from luthier.assess.learning_curve import fit_power_law, more_rows
 from luthier.assess.metrics import METRICS, PRIMARY, measure, paired_difference, within_noise
+from luthier.assess.populations import told_apart
 from luthier.assess.seal import SealedTest, open_test, read_before
 from luthier.assess.subgroups import subgroup_scores, worst_cases
 from luthier.assess.thresholds import Costs
@@ -39,6 +40,7 @@ __all__ = [
     "set_threshold",
     "subgroup_scores",
     "tempered",
+    "told_apart",
     "within_noise",
     "worst_cases",
 ]

@@ -2,23 +2,25 @@
 
 For numbers the two-sample Kolmogorov-Smirnov distance between the new values and a stored sample of
 training values; for categories half the sum of absolute differences of level shares (total
-variation). A column has drifted when its distance is both beyond chance (level 0.01, divided by the
-number of columns) and beyond a size that matters.
+variation), with the chance of the chi-square test. A column has drifted when its distance is both beyond
+chance (0.01 after Holm's correction for all columns) and beyond a size that matters. Beside it stands the
+population stability index.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from luthier.assess.populations import count_test, holm, shares_index, stability_index
+
 LEVEL = 0.01
 MATTERS = 0.1  # a tenth of the rows would have to move for the distributions to agree
 KEPT = 1000  # quantiles kept of a column of numbers
-SHUFFLES = 999
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Profile:
 
 @dataclass(frozen=True)
 class DriftRow:
-    """One column's comparison: `value` is the distance, `threshold` what it had to exceed."""
+    """One column's comparison: `value` is the distance, `threshold` the size from which on it matters, `chance` that of
+    a difference so large between samples of one population (Holm's correction), `index` the stability index."""
 
     column: str
     statistic: str
@@ -64,6 +67,8 @@ class DriftRow:
     threshold: float
     drifted: bool
     sentence: str
+    chance: float = 1.0
+    index: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain JSON values."""
@@ -72,16 +77,22 @@ class DriftRow:
 
 def drift(profile: Profile, numbers: Mapping[str, np.ndarray], codes: Mapping[str, np.ndarray]) -> list[DriftRow]:
     """Compare new columns with the profile."""
-    columns = len(numbers) + len(codes) + len(numbers)  # each number is looked at twice: values, missing
-    level = LEVEL / max(1, columns)
     found = []
     for name, values in numbers.items():
         known = values[~np.isnan(values)]
-        found.append(_missing_row(profile, name, values, level))
+        found.append(_missing_row(profile, name, values))
         if len(known) and profile.numbers[name]:
-            found.append(_number_row(profile, name, known, level))
-    found += [_code_row(profile, name, values, level) for name, values in codes.items()]
-    return [row for row in found if row is not None]
+            found.append(_number_row(profile, name, known))
+    found += [_code_row(profile, name, values) for name, values in codes.items()]
+    rows = [row for row in found if row is not None]
+    corrected = holm([row.chance for row in rows])
+    return [_judged(row, chance) for row, chance in zip(rows, corrected, strict=True)]
+
+
+def _judged(row: DriftRow, chance: float) -> DriftRow:
+    drifted = row.value > MATTERS and chance < LEVEL
+    verdict = "has drifted" if drifted else "looks like training"
+    return replace(row, drifted=drifted, chance=chance, sentence=f"`{row.column}` {verdict}: {row.sentence}")
 
 
 def _quantiles(values: np.ndarray) -> list[float]:
@@ -91,58 +102,38 @@ def _quantiles(values: np.ndarray) -> list[float]:
     return [float(x) for x in np.quantile(known, np.linspace(0, 1, KEPT))]
 
 
-def _number_row(profile: Profile, name: str, known: np.ndarray, level: float) -> DriftRow:
+def _number_row(profile: Profile, name: str, known: np.ndarray) -> DriftRow:
     before = np.asarray(profile.numbers[name])
-    rows = profile.rows * (1 - profile.missing[name])
+    rows = max(1.0, profile.rows * (1 - profile.missing[name]))
     grid = np.concatenate([before, known])
     cdf_before = np.searchsorted(before, grid, side="right") / len(before)
     cdf_now = np.searchsorted(np.sort(known), grid, side="right") / len(known)
     distance = float(np.abs(cdf_before - cdf_now).max())
-    chance = float(stats.kstwobign.isf(level)) * np.sqrt(1 / len(known) + 1 / max(1.0, rows))
-    threshold = max(MATTERS, float(chance) + 1 / len(before))
+    beyond = max(0.0, distance - (1 / len(before) if rows > len(before) else 0.0))  # what quantiles round off
+    chance = float(stats.kstwobign.sf(beyond * np.sqrt(len(known) * rows / (len(known) + rows))))
     median = f"median {np.median(before):.4g} in training, {np.median(known):.4g} now"
-    return _row(name, "Kolmogorov-Smirnov distance", distance, threshold, median)
+    return _row(name, "Kolmogorov-Smirnov distance", distance, chance, stability_index(before, known), median)
 
 
-def _missing_row(profile: Profile, name: str, values: np.ndarray, level: float) -> DriftRow | None:
+def _missing_row(profile: Profile, name: str, values: np.ndarray) -> DriftRow | None:
     before, now = profile.missing[name], float(np.isnan(values).mean())
     if before == now:
         return None
-    share = (before * profile.rows + now * len(values)) / (profile.rows + len(values))
-    error = np.sqrt(share * (1 - share) * (1 / profile.rows + 1 / len(values)))
-    threshold = max(MATTERS, float(stats.norm.isf(level / 2) * error))
-    return _row(
-        name,
-        "share missing, change",
-        abs(now - before),
-        threshold,
-        f"{before:.1%} missing in training, {now:.1%} now",
-    )
+    counts = np.array([before * profile.rows, (1 - before) * profile.rows]), np.array([now, 1 - now]) * len(values)
+    chance = count_test(*counts)[1]
+    index = shares_index(*(count / count.sum() for count in counts))
+    detail = f"{before:.1%} missing in training, {now:.1%} now"
+    return _row(name, "share missing, change", abs(now - before), chance, index, detail)
 
 
-def _code_row(profile: Profile, name: str, values: np.ndarray, level: float) -> DriftRow:
+def _code_row(profile: Profile, name: str, values: np.ndarray) -> DriftRow:
     before = np.asarray(profile.codes[name], dtype=float)
     now = np.bincount(values, minlength=len(before)).astype(float)
-    expected = before / before.sum()
-    distance = 0.5 * float(np.abs(now / now.sum() - expected).sum())
-    # What chance alone gives: both samples drawn from the pooled shares.
-    pooled = (before + now) / (before.sum() + now.sum())
-    rng = np.random.default_rng(0)
-    a = rng.multinomial(len(values), pooled, size=SHUFFLES) / len(values)
-    b = rng.multinomial(profile.rows, pooled, size=SHUFFLES) / profile.rows
-    by_chance = 0.5 * np.abs(a - b).sum(1)
-    threshold = max(MATTERS, float(by_chance.mean() + stats.norm.isf(level) * by_chance.std()))
-    unknown = now[0] / now.sum()
-    return _row(
-        name,
-        "total variation",
-        distance,
-        threshold,
-        f"{unknown:.1%} of the rows have a level that training did not",
-    )
+    shares = before / before.sum(), now / now.sum()
+    distance = 0.5 * float(np.abs(shares[1] - shares[0]).sum())
+    unknown = f"{shares[1][0]:.1%} of the rows have a level that training did not"
+    return _row(name, "total variation", distance, count_test(before, now)[1], shares_index(*shares), unknown)
 
 
-def _row(name: str, statistic: str, value: float, threshold: float, detail: str) -> DriftRow:
-    drifted = value > threshold
-    verdict = "has drifted" if drifted else "looks like training"
-    return DriftRow(name, statistic, round(value, 4), round(threshold, 4), drifted, f"`{name}` {verdict}: {detail}")
+def _row(name: str, statistic: str, value: float, chance: float, index: float, detail: str) -> DriftRow:
+    return DriftRow(name, statistic, round(value, 4), MATTERS, False, detail, chance, round(index, 4))

@@ -12,6 +12,7 @@ from luthier.data import Facts, TargetFacts, column_of, task_of
 from luthier.recipe.ladder import AS_IT_WAS
 from luthier.recipe.prepare import part_sizes_in_words
 from luthier.recipe.steps.architecture import architecture_in_words, first_width
+from luthier.recipe.steps.deliverable import FOLDED
 from luthier.recipe.steps.loss import LOSSES
 from luthier.recipe.steps.more_rows import more_rows_in_words
 
@@ -66,6 +67,14 @@ def _deliverable(decision: Entry) -> str:
     return f"{name} ({count} network{'s' if count > 1 else ''})"
 
 
+def _folded(decision: Entry) -> str:
+    losses = {option["name"]: option["evidence"]["validation loss"] for option in decision["options"]}
+    folded, best = losses.pop(FOLDED), min(losses.values())
+    if folded - best > decision["evidence"]["allowed"]:
+        return _deliverable({**decision, "options": [o for o in decision["options"] if o["name"] != FOLDED]})
+    return f"{FOLDED} ({len(decision['evidence']['components'])} networks)"
+
+
 def _measured(decision: Entry) -> str:
     evidence = decision["evidence"]
     if "temperature" in evidence:
@@ -113,6 +122,7 @@ RULES: dict[str, Callable[[Entry], str]] = {
     "lowest mean": _lowest("mean"),
     "lowest loss": _lowest("loss"),
     "lowest validation loss": _deliverable,
+    "all open rows": _folded,
     "lowest of the short runs": _short_runs,
     "gain clears its interval": _gain_clears,
     "training below validation": _yes(lambda e: e["lowest_training_loss"] <= e["best_validation_loss"]),

@@ -17,8 +17,10 @@ Method = Literal["standardise", "quantile", "piecewise"]
 
 # Shares of the time that is left for training. Fitting the validation set is the longest step
 # (S4-22); the seeds run longest of all.
-SHARES = {"inputs": 0.10, "range": 0.05, "fit training": 0.27, "fit validation": 0.34, "seeds": 0.24}
+SHARES = {"inputs": 0.10, "range": 0.05, "fit training": 0.27, "fit validation": 0.34, "seeds": 0.10, "folds": 0.14}
 FINAL_SEEDS = 5
+FOLDS = 5
+SMALL = 20_000  # rows of training and validation together, up to which every one of them is learnt from in folds
 ENOUGH_STEPS = 1000  # below this a comparison of settings says more about the length than about them
 ENOUGH_EPOCHS = 10
 MOST_EPOCHS, MOST_STEPS = 60, 4000
@@ -104,17 +106,19 @@ class Plan(BaseModel):
     fit_training: Stage
     fit_validation: Stage
     final: Stage
+    folds: Stage | None = None
     finish_seconds: float = 0.0
 
     @property
     def stages(self) -> dict[str, Stage]:
         """The stages by name, in order."""
-        return {
+        found = {
             "inputs": self.inputs,
             "fit training": self.fit_training,
             "fit validation": self.fit_validation,
             "seeds": self.final,
         }
+        return found if self.folds is None else {**found, "folds": self.folds}
 
     @property
     def total_steps(self) -> int:
@@ -132,6 +136,8 @@ class Plan(BaseModel):
             return [(6, self.width, 1)] * len(self.methods)
         if stage == "seeds":
             return [(FINAL_SEEDS, 2 * self.width, 2)]
+        if stage == "folds":
+            return [(2, 2 * self.width, 2)] * FOLDS
         first = stage == "fit training"
         rungs = TRAINING_RUNGS if first else VALIDATION_RUNGS
         names = self.training_rungs if first else self.validation_rungs
@@ -169,6 +175,11 @@ class Problem:
 
     rows: int
     width: int
+
+    @property
+    def is_small(self) -> bool:
+        """Whether training and validation rows together are few enough to be learnt from in folds."""
+        return self.rows * 4 / 3 <= SMALL
 
     @property
     def batch_size(self) -> int:
@@ -238,11 +249,13 @@ def _plan(problem: Problem, means: Means, cost: Cost, either: Cost) -> Plan:
             fit_training=Stage(steps=1),
             fit_validation=Stage(steps=1),
             final=Stage(steps=1),
+            folds=Stage(steps=1) if problem.is_small else None,
             finish_seconds=means.finish_seconds,
         )
         lengths = {
             field: _length(plan, stage, problem, means, either if stage == "inputs" else cost)
             for stage, field in _FIELDS.items()
+            if stage in plan.stages
         }
         plan = plan.model_copy(update=lengths)
         if min(plan.fit_training.steps, plan.fit_validation.steps) >= problem.enough_steps:
@@ -250,16 +263,21 @@ def _plan(problem: Problem, means: Means, cost: Cost, either: Cost) -> Plan:
     return plan
 
 
-_FIELDS = {"inputs": "inputs", "fit training": "fit_training", "fit validation": "fit_validation", "seeds": "final"}
+_FIELDS = {
+    "inputs": "inputs",
+    "fit training": "fit_training",
+    "fit validation": "fit_validation",
+    "seeds": "final",
+    "folds": "folds",
+}
 
 
 def _length(plan: Plan, stage: str, problem: Problem, means: Means, cost: Cost) -> Stage:
     """As many steps for each population of a stage as the stage's share allows."""
     shapes: Sequence[tuple[int, int, int]] = plan.shapes(stage)
-    if means.seconds is None:
-        steps = means.share(stage) / len(shapes)
-    else:
-        steps = means.share(stage) / max(sum(cost(*shape) for shape in shapes), 1e-9)
+    share = means.share(stage) + (means.share("folds") if stage == "seeds" and plan.folds is None else 0.0)
+    one_step = len(shapes) if means.seconds is None else max(sum(cost(*shape) for shape in shapes), 1e-9)
+    steps = share / one_step
     most = problem.most_steps // 4 if stage == "inputs" else problem.most_steps
-    seconds = None if means.seconds is None else round(means.share(stage), 3)
+    seconds = None if means.seconds is None else round(share, 3)
     return Stage(steps=max(1, min(most, int(steps))), seconds=seconds)

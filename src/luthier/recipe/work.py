@@ -11,7 +11,6 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from luthier import storage
@@ -26,7 +25,6 @@ from luthier.recipe.memory import Memory
 from luthier.recipe.plan import SHARES, Plan, Stage
 from luthier.recipe.prepare import Prepared
 from luthier.recipe.run_folder import RunFolder
-from luthier.seeds import torch_generator
 
 KEPT = 8  # weights kept of each population: the best by validation loss
 LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}
@@ -186,16 +184,16 @@ class Work:
         members: Sequence[Member],
         *,
         batch_size: int | None = None,
-        rows: int | None = None,
+        parts: tuple[Part, Part] | None = None,
     ) -> Trained | None:
         """Train a population, or recall it; None when it was cut before its first evaluation.
 
-        With `rows` on so many training rows only.
+        With `parts` on other training and validation rows than the run's.
         """
         recalled = self.memory.recall(name)
         if recalled is None:
             recalled = self._train(
-                name, stage, planned, method, rule, members, batch_size or self.plan.batch_size, rows
+                name, stage, planned, method, rule, members, batch_size or self.plan.batch_size, parts
             )
         tensors, facts = recalled
         if facts["cut"] is not None:
@@ -219,12 +217,9 @@ class Work:
         rule: str,
         members: Sequence[Member],
         batch_size: int,
-        rows: int | None,
+        parts: tuple[Part, Part] | None,
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        _, training, validation = self.prepared(method)
-        if rows is not None:  # the first ones of a fixed order, so that a larger part holds the smaller ones
-            order = torch.randperm(len(training), generator=torch_generator(self.seed, "some rows"))[:rows]
-            training = Part(training.features[order], training.codes[order], training.targets[order])
+        training, validation = parts or self.prepared(method)[1:]
         stop = self.stopper(name, stage)
         if stop(0):
             return {}, {"cut": 0}

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from luthier import storage
-from luthier.assess import PRIMARY, drift, measure
+from luthier.assess import METRICS, PRIMARY, drift, measure, told_apart
 from luthier.data import encode_target, read_source
 from luthier.errors import InputError
-from luthier.recipe import columns_of, open_run
+from luthier.recipe import Asked, RunFolder, columns_of, open_run, read_as_asked
+from luthier.recipe.prepare import parts_of
 from luthier.saved import Model
+
+APART, FAR_APART = 0.6, 0.9  # areas under the curve of trees that tell new rows from training rows
 
 
 def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     """Drift of every column and of the prediction, and the score where the target came along.
 
-    Returns plain values, also written to the run's `drift.json`; `lines` say them in words.
+    Where the run's own data can still be read, boosted trees also try to tell new rows from training rows, all
+    columns at once. Returns plain values, also written to the run's `drift.json`; `lines` say them in words.
     """
     folder = open_run(run)
     model = Model.load(folder.bundle)
@@ -30,26 +36,70 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     rows = drift(model.profile, by_name, coded)
     columns = [row for row in rows if row.column != "(prediction)"]
     prediction = next((row for row in rows if row.column == "(prediction)"), None)
-    score = _score(model, found.frame, numbers, codes)
-    drifted = [row.column for row in columns if row.drifted]
-    verdict = (
-        f"{len(drifted)} of {len({row.column for row in columns})} columns have drifted: {', '.join(drifted)}"
-        if drifted
-        else "the new rows look like the training rows"
-    )
+    stored = json.loads(folder.scores.read_text()) if folder.scores.exists() else {}
+    score = _score(model, found.frame, numbers, codes, stored.get("metric") or PRIMARY[model.task.kind])
+    change = _change(score, stored.get("headline"))
+    apart = _told_apart(folder, model, numbers, codes)
+    level, verdict = judge_population([row.to_json() for row in columns], apart, change)
     result: dict[str, Any] = {
         "source": found.name,
         "rows": found.frame.height,
         "columns": [row.to_json() for row in columns],
         "prediction": prediction.to_json() if prediction else None,
+        "told_apart": apart,
+        "unlike": float(model.unlike_encoded(numbers, codes).to_numpy().mean()),
         "score": score,
+        "change": change,
+        "level": level,
         "verdict": verdict,
     }
     storage.write_json(folder.drift, result)
     return {**result, "lines": _lines(result)}
 
 
-def _score(model: Model, frame: Any, numbers: Any, codes: Any) -> dict[str, Any] | None:
+def judge_population(
+    columns: list[dict[str, Any]], apart: dict[str, Any] | None, change: dict[str, Any] | None
+) -> tuple[str, str]:
+    """ "fine", "watch" or "act", and the verdict in words: a score that fell counts more than any drift.
+
+    >>> judge_population([], None, {"value": -0.1, "low": -0.15, "high": -0.05})[0]
+    'act'
+    """
+    drifted = list(dict.fromkeys(row["column"] for row in columns if row["drifted"]))
+    count = len({row["column"] for row in columns})
+    moved = f"{len(drifted)} of {count} columns have drifted: {', '.join(drifted)}"
+    if change is not None and change["high"] < 0:
+        tail = moved if drifted else "no single column has drifted: look at how the target came about"
+        return "act", f"the score is clearly worse than on the test set; {tail}"
+    if apart is not None and apart["low"] > FAR_APART:
+        return "act", f"new rows are told from training rows almost surely (AUC {apart['auc']:.2f}); {moved}"
+    if drifted:
+        return "watch", moved
+    if apart is not None and apart["low"] > APART:
+        return "watch", f"columns alone look alike, but together they tell new rows from old (AUC {apart['auc']:.2f})"
+    return "fine", "the new rows look like the training rows"
+
+
+def _told_apart(folder: RunFolder, model: Model, numbers: Tensor, codes: Tensor) -> dict[str, Any] | None:
+    """What trees make of training rows and new rows; None where the run's data is gone or has changed."""
+    facts = folder.facts()
+    if facts.get("kind") == "search":
+        return None
+    asked = Asked.model_validate(facts["asked"])
+    source = asked.source or str(folder.source)
+    try:
+        read = read_as_asked(source, asked)
+        if read.source.fingerprint != facts["source"]["fingerprint"]:
+            return None
+        training = parts_of(read, asked).training
+    except InputError:
+        return None
+    pairs = (training.numbers, training.codes), (numbers, codes)
+    before, now = (np.concatenate([n.numpy(), c.numpy()], 1) for n, c in pairs)
+    return told_apart(before, now, seed=asked.seed)
+
+
+def _score(model: Model, frame: Any, numbers: Any, codes: Any, metric: str) -> dict[str, Any] | None:
     task = model.task
     if task.target not in frame.columns or frame[task.target].null_count() == frame.height:
         return None
@@ -58,18 +108,45 @@ def _score(model: Model, frame: Any, numbers: Any, codes: Any) -> dict[str, Any]
     targets = encode_target(frame.filter(known)[task.target], task).numpy()
     if task.kind == "regression":
         values = np.exp(targets.astype(float)) if task.log_scale else targets
-        return measure(PRIMARY[task.kind], values, model.values(numbers[index], codes[index])).to_json()
-    return measure(PRIMARY[task.kind], targets, model.probabilities(numbers[index], codes[index])).to_json()
+        return measure(metric, values, model.values(numbers[index], codes[index])).to_json()
+    return measure(metric, targets, model.probabilities(numbers[index], codes[index])).to_json()
+
+
+def _change(score: dict[str, Any] | None, headline: dict[str, Any] | None) -> dict[str, Any] | None:
+    """New score minus test score, turned so that more is better; both parts' intervals make its own."""
+    if score is None or headline is None:
+        return None
+    sign = 1.0 if METRICS[score["name"]].larger_is_better else -1.0
+    value = sign * (score["value"] - headline["value"])
+    half = float(np.hypot(*((one["high"] - one["low"]) / 2 for one in (score, headline))))
+    return {"value": value, "low": value - half, "high": value + half, "before": headline["value"]}
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
     lines = [f"{result['rows']} rows of {result['source']}: {result['verdict']}"]
-    lines += [f"  {row['sentence']}" for row in result["columns"] if row["drifted"]]
+    lines += [
+        f"  {row['sentence']} (stability index {row['index']:.2f})" for row in result["columns"] if row["drifted"]
+    ]
     if result["prediction"]:
         lines.append(f"  {result['prediction']['sentence']}")
-    score = result["score"]
+    if result["told_apart"]:
+        apart = result["told_apart"]
+        lines.append(
+            f"  trees tell new rows from training rows with an AUC of {apart['auc']:.3f} "
+            f"[{apart['low']:.3f}, {apart['high']:.3f}]; 0.5 is not at all"
+        )
+    if result["unlike"] > 0.02:
+        lines.append(f"  {result['unlike']:.1%} of the rows are unlike the training rows")
+    score, change = result["score"], result["change"]
     if score:
         lines.append(f"  {score['name']} {score['value']:.4g} [{score['low']:.4g}, {score['high']:.4g}] on these rows")
     else:
         lines.append("  no score: the target is not among the columns")
+    if change:
+        word = "worse" if change["high"] < 0 else "better" if change["low"] > 0 else "no different beyond the noise"
+        lines.append(f"  on the test set it was {change['before']:.4g}: now it is {word}")
+    if result["level"] == "act":
+        lines.append(
+            "  try: luthier fit --resume RUN --from 4 --new-test FILE with rows like these, or fit anew with them"
+        )
     return lines

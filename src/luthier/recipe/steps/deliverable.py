@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,9 +18,14 @@ from luthier.recipe.work import Trained, Work
 from luthier.saved import activate
 from luthier.seeds import numpy_generator
 
+if TYPE_CHECKING:
+    from luthier.recipe.steps.folds import Folds
+
 FOLDS = 5  # the greedy choice is judged on validation rows that it was not made on
 ROUNDS = 25
 CANDIDATES = 24
+CLEARLY = 2.0  # standard errors
+FOLDED = "mean over folds of all open rows"
 
 
 @dataclass(frozen=True)
@@ -53,16 +59,27 @@ def greedy_weights(outputs: Tensor, targets: Tensor, kind: str, rounds: int = RO
 
 @dataclass(frozen=True)
 class Choice:
-    """What is delivered: components with weights that sum to one, and how the options compared."""
+    """What is delivered: components with weights that sum to one, and how the options compared.
+
+    `held_out` [N, C] are outputs for rows that the components did not learn from, `targets` [N] theirs: the
+    validation rows come last. None where the validation rows themselves are such rows.
+    """
 
     name: str
     components: tuple[Component, ...]
     losses: dict[str, float]  # mean validation loss of each option, the greedy one cross-fitted
     gain: np.ndarray  # per validation row: loss of the single network minus that of the choice
+    allowed: float = 0.0  # how much worse the mean over folds may look
+    held_out: Tensor | None = None
+    targets: Tensor | None = None
 
 
-def choose_deliverable(work: Work, seeds: Trained | None, method: str) -> Choice:
-    """The option with the lowest validation loss; more networks only where they gain."""
+def choose_deliverable(work: Work, seeds: Trained | None, method: str, folds: Folds | None = None) -> Choice:
+    """The option with the lowest validation loss; more networks only where they gain.
+
+    The mean over folds is judged by single networks' predictions of the rows that they left out, which are
+    worse than the mean's: it is taken unless even those are clearly worse than the best of the others.
+    """
     targets, kind = work.prepared(method)[2].targets, work.data.task.kind
     options: dict[str, tuple[list[Component], Tensor]] = {}
     everyone = _best_members(work, method)
@@ -73,6 +90,17 @@ def choose_deliverable(work: Work, seeds: Trained | None, method: str) -> Choice
     if len(everyone) > 1:
         components, losses = _greedy(everyone, targets, kind, work.seed)
         options["ensemble of the best members"] = (components, losses)
+    if folds is not None:
+        losses = row_losses(folds.outputs[-len(targets) :], targets, kind)
+        best = min((rows for _, rows in options.values()), key=lambda rows: float(rows.mean()))
+        behind = losses - best
+        allowed = CLEARLY * float(behind.std()) / len(behind) ** 0.5
+        if float(behind.mean()) <= allowed:
+            gain = options["one network"][1] - losses
+            means = {name: float(rows.mean()) for name, (_, rows) in options.items()}
+            means[FOLDED] = float(losses.mean())
+            folded = tuple(_normalised(list(folds.components)))
+            return Choice(FOLDED, folded, means, gain.numpy(), allowed, folds.outputs, folds.targets)
     means = {name: float(losses.mean()) for name, (_, losses) in options.items()}
     name = min(means, key=lambda option: means[option])
     gain = options["one network"][1] - options[name][1]
@@ -84,7 +112,7 @@ def _best_members(work: Work, method: str) -> list[Component]:
     found = [
         Component(trained, i)
         for trained in work.trained
-        if trained.method == method
+        if trained.method == method and trained.stage != "folds"  # they were judged by other rows
         for i in trained.usable()
         if i in trained.weights
     ]

@@ -21,6 +21,7 @@ from luthier.assess import (
     read_before,
     reliability,
     set_threshold,
+    tempered,
 )
 from luthier.data import Dataset
 from luthier.nets import DenseNet
@@ -30,7 +31,8 @@ from luthier.recipe.plan import FINAL_SEEDS
 from luthier.recipe.schedules import schedule_named
 from luthier.recipe.steps.baselines import Baselines
 from luthier.recipe.steps.closer_look import closer_look
-from luthier.recipe.steps.deliverable import Choice, Component, choose_deliverable
+from luthier.recipe.steps.deliverable import FOLDED, Choice, Component, choose_deliverable
+from luthier.recipe.steps.folds import train_folds
 from luthier.recipe.steps.scores import Predictions, next_step, scores_of
 from luthier.recipe.work import Trained, Work
 from luthier.records import Decision, Option
@@ -49,9 +51,9 @@ class Verdict:
 def judge(work: Work, setting: Setting, baselines: Baselines) -> Verdict:
     """Retrain, choose and calibrate on validation alone, freeze, then open the test set once."""
     seeds = _five_seeds(work, setting)
-    choice = choose_deliverable(work, seeds, setting.method)
+    choice = choose_deliverable(work, seeds, setting.method, train_folds(work, setting))
     nets = [component.trained.net(component.member) for component in choice.components]
-    model = as_model(work, nets, [component.weight for component in choice.components], setting.method)
+    model = as_model(work, nets, [c.weight for c in choice.components], setting.method, choice.held_out, choice.targets)
     _explain(work, seeds, choice, model)
     model.save(work.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     test = open_test(work.data.sealed, work.ledger.add, purpose="to judge the frozen deliverable, once")
@@ -62,7 +64,7 @@ def judge(work: Work, setting: Setting, baselines: Baselines) -> Verdict:
     }
     scores = scores_of(
         work,
-        deliverable=Predictions(predict_part(model, work.data.validation), predict_part(model, test)),
+        deliverable=Predictions(_on_validation(work, model, choice), predict_part(model, test)),
         seeds=list(singles.items()),
         baselines={
             name: Predictions(baselines.validation[name], found) for name, found in baselines.test(test).items()
@@ -107,8 +109,19 @@ def _five_seeds(work: Work, setting: Setting) -> Trained | None:
     return work.train("seeds", "seeds", planned, setting.method, setting.rule, members, batch_size=batch)
 
 
-def as_model(work: Work, nets: Sequence[DenseNet], weights: Sequence[float], method: str) -> Model:
-    """Networks as a model for raw rows; temperature, smearing and interval come from the validation part."""
+def as_model(
+    work: Work,
+    nets: Sequence[DenseNet],
+    weights: Sequence[float],
+    method: str,
+    held_out: Tensor | None = None,
+    known: Tensor | None = None,
+) -> Model:
+    """Networks as a model for raw rows; temperature, smearing and interval come from rows not learnt from.
+
+    These are the validation rows, unless `held_out` outputs [N, C] and their targets as the networks see them
+    are given.
+    """
     task, validation = work.data.task, work.data.validation
     lowest, highest = _bounds(work)
     model = Model(
@@ -122,23 +135,29 @@ def as_model(work: Work, nets: Sequence[DenseNet], weights: Sequence[float], met
         target_mean=work.target_mean,
         target_std=work.target_std,
     )
-    averaged = model.averaged(validation.numbers, validation.codes)
-    assert validation.targets is not None
-    targets = validation.targets.numpy()
+    if held_out is None or known is None:
+        averaged = model.averaged(validation.numbers, validation.codes)
+        assert validation.targets is not None
+        targets = validation.targets.numpy()
+    else:
+        averaged, targets = held_out.numpy(), known.numpy()
+        if task.kind == "regression":
+            averaged = averaged.clip(lowest, highest)
+            targets = targets * work.target_std + work.target_mean
     if task.kind == "regression":
         residuals = targets - (averaged[:, 0] * work.target_std + work.target_mean)
         smear = float(np.exp(residuals).mean()) if task.log_scale else 1.0
         model = replace(model, smear=smear, half_width=half_width(residuals))
     else:
         model = replace(model, temperature=fit_temperature(averaged, targets))
-        known = model.probabilities(validation.numbers, validation.codes)
-        model = replace(model, set_threshold=set_threshold(known, targets, NOMINAL))
+        p = tempered(averaged, model.temperature)
+        model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL))
         if work.script.asked.costs:
-            model = replace(model, threshold=Costs.parse(work.script.asked.costs).best(known[:, 1], targets)[0])
+            model = replace(model, threshold=Costs.parse(work.script.asked.costs).best(p[:, 1], targets)[0])
     numbers = work.data.training.numbers, validation.numbers
     if numbers[0].shape[1]:
-        training, held_out = (model.features(some) for some in numbers)
-        model = replace(model, familiarity=Familiarity.fit(training, held_out))
+        learnt, others = (model.features(some) for some in numbers)
+        model = replace(model, familiarity=Familiarity.fit(learnt, others))
     return replace(model, profile=_profile(work, model))
 
 
@@ -190,6 +209,10 @@ def _explain(work: Work, seeds: Trained | None, choice: Choice, model: Model) ->
         )
     gain = interval(choice.gain)
     reason = "it has the lowest validation loss"
+    if choice.name == FOLDED:
+        reason = (
+            "it learnt from all open rows, and rows that its networks left out cost no more than the best of the rest"
+        )
     if choice.name != "one network":
         reason += f"; gain over one network, row by row: {in_words(gain)}"
     work.ledger.decide(
@@ -199,8 +222,11 @@ def _explain(work: Work, seeds: Trained | None, choice: Choice, model: Model) ->
             chosen=f"{choice.name} ({len(choice.components)} network{'s' if len(choice.components) > 1 else ''})",
             reason=reason,
             options=tuple(Option(name, {"validation loss": loss}) for name, loss in choice.losses.items()),
-            evidence={"components": [[c.label, round(c.weight, 4)] for c in choice.components]},
-            rule="lowest validation loss",
+            evidence={
+                "components": [[c.label, round(c.weight, 4)] for c in choice.components],
+                "allowed": choice.allowed,
+            },
+            rule="all open rows" if choice.name == FOLDED else "lowest validation loss",
         )
     )
     if work.data.task.kind == "regression":
@@ -212,13 +238,13 @@ def _explain(work: Work, seeds: Trained | None, choice: Choice, model: Model) ->
         evidence = {"temperature": model.temperature}
     work.ledger.decide(Decision(5, "calibration", chosen, calibration, evidence=evidence, rule="as measured"))
     if work.script.asked.costs:
-        _explain_threshold(work, model)
+        _explain_threshold(work, model, choice)
 
 
-def _explain_threshold(work: Work, model: Model) -> None:
+def _explain_threshold(work: Work, model: Model, choice: Choice) -> None:
     """The threshold by cost, beside one half and beside what calibrated probabilities ask for."""
     validation, costs = work.data.validation, Costs.parse(work.script.asked.costs)
-    p = model.probabilities(validation.numbers, validation.codes)[:, 1]
+    p = _on_validation(work, model, choice)[:, 1]
     assert validation.targets is not None
     y = validation.targets.numpy()
     options = {"0.5": 0.5, f"{costs.threshold:.4g}": costs.threshold, f"{model.threshold:.4g}": model.threshold}
@@ -246,6 +272,16 @@ def _singles(work: Work, seeds: Trained | None, choice: Choice, model: Model) ->
         (c.trained.members[c.member].label, replace(model, nets=(c.trained.net(c.member),), weights=(1.0,)))
         for c in components
     ]
+
+
+def _on_validation(work: Work, model: Model, choice: Choice) -> np.ndarray:
+    """What the deliverable says of validation rows; where it learnt from them, what the networks said that had not."""
+    if choice.held_out is None:
+        return predict_part(model, work.data.validation)
+    outputs = choice.held_out[-len(work.data.validation) :].numpy()
+    if model.task.kind == "regression":
+        return model.to_own_scale(outputs[:, 0].clip(model.lowest, model.highest))
+    return tempered(outputs, model.temperature)
 
 
 def predict_part(model: Model, part: Dataset) -> np.ndarray:

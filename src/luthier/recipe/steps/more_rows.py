@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from luthier.assess import more_rows
+from luthier.population import Part
 from luthier.recipe.ladder import Standing
 from luthier.recipe.work import Work
 from luthier.records import Decision, Option
-from luthier.seeds import derive
+from luthier.seeds import derive, torch_generator
 
 SHARES = (1 / 8, 1 / 4, 1 / 2)
 FEWEST = 40
@@ -19,10 +22,17 @@ def more_rows_in_words(helps: bool) -> str:
     return "yes" if helps else "not clearly"
 
 
+def _some(part: Part, rows: int, seed: int) -> Part:
+    """The first rows of a fixed order, so that a larger part holds the smaller ones."""
+    order = torch.randperm(len(part), generator=torch_generator(seed, "some rows"))[:rows]
+    return Part(part.features[order], part.codes[order], part.targets[order])
+
+
 def ask_for_more_rows(work: Work, standing: Standing) -> None:
     """Train the standing setting on parts of the training rows, and follow the losses on to twice as many."""
     setting, rows = standing.setting, len(work.data.training)
     sizes, losses = [], []
+    _, training, validation = work.prepared(setting.method)
     for share in SHARES:
         count = round(share * rows)
         if count < FEWEST:
@@ -39,7 +49,7 @@ def ask_for_more_rows(work: Work, standing: Standing) -> None:
             setting.rule,
             members,
             batch_size=min(setting.batch_size, count),
-            rows=count,
+            parts=(_some(training, count, work.seed), validation),
         )
         if trained is None or "cut" in trained.statuses or len(trained.usable()) < len(members):
             return
