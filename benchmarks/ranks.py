@@ -88,7 +88,8 @@ def _model(name: str, regression: bool, width: int, columns: int, categorical: l
         return HistGradientBoostingRegressor(**options) if regression else HistGradientBoostingClassifier(**options)
     scaled = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
     coded = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    transform = ColumnTransformer([("n", scaled, slice(0, width)), ("c", coded, slice(width, columns))])
+    parts = [("numbers", scaled, slice(0, width)), ("codes", coded, slice(width, columns))]
+    transform = ColumnTransformer([part for part in parts if part[2].start < part[2].stop])
     if name == "linear":
         return make_pipeline(
             transform, RidgeCV(np.logspace(-3, 3, 13)) if regression else LogisticRegression(max_iter=2000)

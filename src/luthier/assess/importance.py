@@ -13,7 +13,7 @@ from luthier.assess.metrics import METRICS
 from luthier.seeds import numpy_generator
 
 REPEATS = 5
-MOST_ROWS = 5000
+MOST_ROWS = 1000
 
 Predict = Callable[[Tensor, Tensor], np.ndarray]
 

@@ -54,6 +54,7 @@ class Script(BaseModel):
     asked: Asked
     plan: Plans | None = None
     cuts: tuple[Cut, ...] = ()
+    repeats: tuple[int, ...] | None = None  # steps of each round of folds; None: by the clock
 
     def cut(self, work: str) -> Cut | None:
         """Where a piece of work was cut, or None."""
@@ -86,13 +87,16 @@ def write_script(path: Path, script: Script) -> None:
 
 def script_from(asked: Asked, records: Iterable[Record]) -> Script:
     """What the ledger of an interrupted run has decided already."""
-    plan, cuts = None, []
+    plan, cuts, repeats, judged = None, [], [], False
     for record in records:
         if record["kind"] == "plan":
             plan = Plans.model_validate(record["plan"])
         elif record["kind"] == "cut":
             cuts.append(Cut(work=record["work"], step=record["step"], reason=record["reason"]))
-    return Script(asked=asked, plan=plan, cuts=tuple(cuts))
+        elif record["kind"] == "repeat":
+            repeats.append(int(record["steps"]))
+        judged |= record["kind"] == "opening"
+    return Script(asked=asked, plan=plan, cuts=tuple(cuts), repeats=tuple(repeats) if judged else None)
 
 
 def _mistakes(error: ValidationError) -> list[str]:

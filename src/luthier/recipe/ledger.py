@@ -49,6 +49,14 @@ class Ledger:
         found.records = read_ledger(path)
         return found
 
+    def of(self, kind: str) -> list[Record]:
+        """Records of a kind so far."""
+        return [record for record in self.records if record["kind"] == kind]
+
+    def recorded(self, kind: str) -> list[Record]:
+        """Records of a kind that an earlier sitting left."""
+        return [record for record in self._recorded if record["kind"] == kind]
+
     def add(self, kind: str, content: Mapping[str, Any]) -> Record:
         """Append a record, or check it against the recorded one at this place."""
         record: Record = json.loads(storage.json_text({"kind": kind, **content}))

@@ -20,7 +20,7 @@ Method = Literal["standardise", "quantile", "piecewise"]
 SHARES = {"inputs": 0.10, "range": 0.05, "fit training": 0.27, "fit validation": 0.34, "seeds": 0.10, "folds": 0.14}
 FINAL_SEEDS = 5
 FOLDS = 5
-SMALL = 20_000  # rows of training and validation together, up to which every one of them is learnt from in folds
+SMALL = 60_000  # rows of training and validation together, up to which every one of them is learnt from in folds
 ENOUGH_STEPS = 1000  # below this a comparison of settings says more about the length than about them
 ENOUGH_EPOCHS = 10
 MOST_EPOCHS, MOST_STEPS = 60, 4000
@@ -107,6 +107,7 @@ class Plan(BaseModel):
     fit_validation: Stage
     final: Stage
     folds: Stage | None = None
+    most_steps: int = MOST_STEPS
     finish_seconds: float = 0.0
 
     @property
@@ -137,7 +138,7 @@ class Plan(BaseModel):
         if stage == "seeds":
             return [(FINAL_SEEDS, 2 * self.width, 2)]
         if stage == "folds":
-            return [(2, 2 * self.width, 2)] * FOLDS
+            return [(1, 2 * self.width, 2)] * FOLDS
         first = stage == "fit training"
         rungs = TRAINING_RUNGS if first else VALIDATION_RUNGS
         names = self.training_rungs if first else self.validation_rungs
@@ -250,6 +251,7 @@ def _plan(problem: Problem, means: Means, cost: Cost, either: Cost) -> Plan:
             fit_validation=Stage(steps=1),
             final=Stage(steps=1),
             folds=Stage(steps=1) if problem.is_small else None,
+            most_steps=problem.most_steps,
             finish_seconds=means.finish_seconds,
         )
         lengths = {

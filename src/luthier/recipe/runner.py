@@ -121,7 +121,7 @@ class Walk:
             work.planned = plans.narrow
             self.tell("begin", steps=work.planned.total_steps)
             verdict = self._steps(work, plans, baselines)
-        write_script(self.folder.recipe, script_from(self.asked, work.ledger.records))  # now with its cuts
+        write_script(self.folder.recipe, script_from(self.asked, work.ledger.records))  # now with cuts and rounds
         return verdict
 
     def _steps(self, work: Work, plans: Plans, baselines: Baselines) -> Verdict | None:

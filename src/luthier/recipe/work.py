@@ -97,6 +97,7 @@ class Work:
     target_std: float = 1.0
     parts: dict[str, tuple[Preprocess, Part, Part]] = field(default_factory=dict)
     trained: list[Trained] = field(default_factory=list)
+    speeds: dict[str, float] = field(default_factory=dict)  # seconds a step of populations that were trained now
     planned: Plan | None = None
 
     @property
@@ -239,6 +240,7 @@ class Work:
         def evaluated(evaluation: Evaluation) -> None:
             self.tell("evaluation", name=name, stage=stage, evaluation=evaluation, steps=planned.steps)
 
+        began = self.spending.clock.now()
         outcome = train(
             list(members),
             training,
@@ -248,6 +250,7 @@ class Work:
             on_evaluation=evaluated,
             checkpoint=self.memory.under_way(name),
         )
+        self.speeds[name] = (self.spending.clock.now() - began) / max(1, outcome.steps_done)
         buffer = BytesIO()
         outcome.history.to_frame().write_parquet(buffer)
         storage.write_bytes(self.folder.history / f"{name}.parquet", buffer.getvalue())

@@ -223,6 +223,78 @@ def draw_drift(rows: list[dict[str, Any]], most: int = 20) -> go.Figure:
     return figure.update_layout(height=120 + 26 * len(shown))
 
 
+class RungRow(NamedTuple):
+    """A remedy of a ladder: the best of what it tried, and what that gained."""
+
+    remedy: str
+    option: str
+    before: float
+    after: float
+    gain: float
+    half_width: float
+    verdict: str
+
+
+def rung_row(decision: dict[str, Any]) -> RungRow | None:
+    """A rung of the ledger as a row; None for the first, which had nothing to be compared with."""
+    before = decision["options"][0]["evidence"]
+    tried = [option for option in decision["options"] if "gain" in option["evidence"]]
+    if not tried:
+        return None
+    best = min(tried, key=lambda option: option["evidence"]["loss"])
+    gain, kept = best["evidence"]["gain"], decision["chosen"] == best["name"]
+    verdict = "kept" if kept else "inside the noise" if not gain["clear"] else "worse"
+    figures = (before["loss"], best["evidence"]["loss"], gain["gain"], gain["half_width"])
+    return RungRow(decision["topic"], best["name"], *figures, verdict)
+
+
+def draw_ladder(rows: list[RungRow]) -> go.Figure:
+    """The gain of each remedy with its interval, first to last; what stayed is filled."""
+    figure = empty_figure("gain in validation loss", "")
+    for row in reversed(rows):
+        colour = GREEN if row.verdict == "kept" else GREY
+        figure.add_scatter(
+            x=[row.gain],
+            y=[row.remedy],
+            mode="markers",
+            marker={"size": 11, "color": colour, "symbol": "circle" if row.verdict == "kept" else "circle-open"},
+            error_x={"type": "data", "array": [row.half_width], "color": colour},
+            showlegend=False,
+            hovertemplate=f"{row.option}: %{{x:.4g}}<extra></extra>",
+        )
+    figure.add_vline(x=0, line={"color": GREY, "dash": "dot"})
+    return figure.update_layout(height=90 + 36 * len(rows))
+
+
+def draw_more_rows(found: dict[str, Any]) -> go.Figure:
+    """Losses of every seed over the number of training rows, the power law through them, twice as many rows."""
+    rows, law = found["rows"], found["law"]
+    figure = empty_figure("training rows", "validation loss").update_xaxes(type="log")
+    for size, values in zip(rows, found["losses"], strict=True):
+        figure.add_scatter(x=[size] * len(values), y=values, mode="markers", marker={"color": BLUE}, showlegend=False)
+    last = rows[-1] * found["factor"]
+    sizes = [rows[0] * (last / rows[0]) ** (i / 40) for i in range(41)]
+    curve = [law["floor"] + law["scale"] * n ** -law["exponent"] for n in sizes]
+    figure.add_scatter(x=sizes, y=curve, mode="lines", name="power law", line={"color": ORANGE})
+    mark = {"color": ORANGE, "size": 11, "symbol": "circle-open", "line": {"width": 2}}
+    return figure.add_scatter(x=[last], y=[curve[-1]], mode="markers", marker=mark, name="with twice as many rows")
+
+
+def draw_importance(rows: list[dict[str, Any]]) -> go.Figure:
+    """How much the metric drops without each column, with the spread over shuffles."""
+    figure = empty_figure("drop when shuffled", "")
+    shown = rows[::-1]
+    figure.add_bar(
+        x=[row["drop"] for row in shown],
+        y=[str(row["column"])[:28] for row in shown],
+        orientation="h",
+        marker={"color": BLUE},
+        error_x={"type": "data", "array": [row["spread"] for row in shown], "color": GREY},
+        showlegend=False,
+    )
+    return figure.update_layout(height=90 + 26 * len(rows))
+
+
 def empty_figure(x: str, y: str) -> go.Figure:
     """A figure with titled axes and nothing in it yet."""
     figure = go.Figure()

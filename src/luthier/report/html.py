@@ -36,14 +36,16 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[st
     yield "</tbody></table></div>"
 
 
-def plot(name: str, figure: go.Figure, *, least_width: int = 0) -> Iterator[str]:
+def plot(name: str, figure: go.Figure, alt: str = "", *, least_width: int = 0) -> Iterator[str]:
     """A figure as data for the page's script; `</` cannot end the script early.
 
-    One that would be unreadable in fewer than `least_width` pixels scrolls where the page is narrow.
+    `alt` says in words what it shows, for readers who do not see it. One that would be unreadable in fewer than
+    `least_width` pixels scrolls where the page is narrow.
     """
     content = figure.to_json().replace("</", "<\\/").replace("<!--", "<\\!--")
     yield "<div class=scroll>" if least_width else ""
     style = f' style="min-width: {least_width}px"' if least_width else ""
-    yield f'<figure id="figure-{name}"{style} data-config="{escape(storage.json_text(_CONFIG))}">'
+    label = f' role="img" aria-label="{escape(alt)}"' if alt else ""
+    yield f'<figure id="figure-{name}"{label}{style} data-config="{escape(storage.json_text(_CONFIG))}">'
     yield f'<script type="application/json">{content}</script></figure>'
     yield "</div>" if least_width else ""

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
-from luthier.recipe import RunFolder
+from luthier.recipe import RunFolder, checklist
 from luthier.report import figures
+from luthier.report.answers import answers
+from luthier.report.closer_look import closer_look
 from luthier.report.contents import Contents, read_contents
 from luthier.report.html import plot, table, whole_page
 from luthier.report.terminal import STEPS, WORDS, number
@@ -28,9 +30,11 @@ def build_report(run: Path) -> str:
     body = "\n".join(
         [
             *_verdict(contents),
+            *_four_questions(contents),
             *_judgement(contents),
             *(line for step in range(len(STEPS)) for line in _step(contents, step)),
             *_real_world(contents),
+            *_checklist(contents),
             *_facts(contents),
         ]
     )
@@ -43,8 +47,6 @@ def _verdict(run: Contents) -> Iterator[str]:
     yield f"<h1>{escape(run.headline)}</h1>"
     if facts["status"] == "cut":
         yield "<p class=warning>The run was stopped before its plan was done; this is the best it had.</p>"
-    if run.scores:
-        yield f"<p class=next><strong>Next:</strong> {escape(run.scores['next_step'])}.</p>"
     yield "</header>"
     serious = [record for record in run.findings() if record["severity"] != "note"]
     if serious:
@@ -53,16 +55,32 @@ def _verdict(run: Contents) -> Iterator[str]:
         yield "</ul>"
 
 
+def _four_questions(run: Contents) -> Iterator[str]:
+    """One screen: is it good, is it better than a simple method, can the number be trusted, what next."""
+    if not run.scores:
+        return
+    yield "<dl class=questions>"
+    for question, answer in answers(run):
+        yield f"<div><dt>{escape(question)}</dt><dd>{escape(answer)}</dd></div>"
+    yield "</dl>"
+
+
 def _judgement(run: Contents) -> Iterator[str]:
     scores = run.scores
     if not scores:
         return
+    often = scores.get("openings", 1)
     yield "<section><h2>The judgement</h2>"
-    yield "<p>Measured once, on rows that nothing before had seen. Intervals are 95 %.</p>"
+    if often == 1:
+        yield "<p>Measured once, on rows that nothing before had seen. Intervals are 95 %.</p>"
+    else:
+        yield f"<p class=warning>These rows were read {often} times: no longer a first look.</p>"
     yield from table(
         ("on the test part", "score", "95 % interval"),
         [(m["name"], f"{m['value']:.4g}", f"{m['low']:.4g} to {m['high']:.4g}") for m in scores["metrics"]],
     )
+    for reading in scores.get("readings", []):
+        yield f"<p class=small>Read again {escape(reading['when'])}: {escape(number(reading['headline']))}.</p>"
     difference = scores["difference_to_validation"]
     yield (
         f"<p>On the validation part the {escape(scores['metric'])} is "
@@ -71,7 +89,7 @@ def _judgement(run: Contents) -> Iterator[str]:
     )
     if scores["baselines"]:
         yield "<h3>Beside the baselines</h3>"
-        yield from plot("baselines", figures.draw_baselines(scores))
+        yield from plot("baselines", figures.draw_baselines(scores), "Test scores of the network and the baselines")
         yield from table(
             ("baseline", f"{scores['metric']}, test", "gain of the network", "the network is"),
             [
@@ -81,11 +99,12 @@ def _judgement(run: Contents) -> Iterator[str]:
         )
     if scores["confusion"]:
         yield "<h3>Which classes are confused</h3>"
-        yield from plot("confusion", figures.draw_confusion(scores["confusion"]))
+        yield from plot("confusion", figures.draw_confusion(scores["confusion"]), "Confusion matrix of the test rows")
     if scores["predicted"]:
         yield "<h3>Predicted against true</h3>"
-        yield from plot("predicted", figures.draw_predicted(scores["predicted"]))
+        yield from plot("predicted", figures.draw_predicted(scores["predicted"]), "Predicted against true values")
     yield from _calibration(scores["calibration"])
+    yield from closer_look(scores)
     yield "</section>"
 
 
@@ -104,7 +123,7 @@ def _calibration(calibration: dict[str, Any]) -> Iterator[str]:
             f"<p>Expected calibration error {calibration['ece']:.3f} after tempering, "
             f"{calibration['before']:.3f} before. Larger marks are more rows.</p>"
         )
-        yield from plot("calibration", figures.draw_calibration(calibration))
+        yield from plot("calibration", figures.draw_calibration(calibration), "Accuracy against stated confidence")
     else:
         yield (
             f"<p>The {calibration['nominal']:.0%} intervals hold {calibration['coverage']:.1%} of the test rows.</p>"
@@ -140,6 +159,43 @@ def _step(run: Contents, step: int) -> Iterator[str]:
     yield "</section>"
 
 
+def _ablation(run: Contents, step: int) -> Iterator[str]:
+    """Each rung as a row: the loss before it, the best of what it tried, its gain, and whether it stayed."""
+    rungs = [r for r in run.decisions(step) if r["evidence"].get("rung") and len(r["options"]) > 1]
+    rows = [row for row in map(figures.rung_row, rungs) if row is not None]
+    if not rows:
+        return
+    yield "<h3>The ladder, one remedy a row</h3>"
+    yield "<p class=small>Validation loss; gains are paired over seeds and rows, with 95 % half widths.</p>"
+    yield from plot(
+        f"ladder-{step}", figures.draw_ladder(rows), f"Gain of each remedy of step {step} with its interval"
+    )
+    cells = [
+        (r.remedy, r.option, f"{r.before:.4g}", f"{r.after:.4g}", f"{r.gain:+.4g} ± {r.half_width:.2g}", r.verdict)
+        for r in rows
+    ]
+    yield from table(("remedy", "best of it", "loss before", "with it", "gain", "kept?"), cells)
+
+
+def _more_rows(run: Contents) -> Iterator[str]:
+    found = next((r for r in run.decisions(4) if r["topic"] == "would more rows help?"), None)
+    if found is not None:
+        yield "<h3>Would more rows help?</h3>"
+        yield from plot("rows", figures.draw_more_rows(found["evidence"]), "Validation loss against training rows")
+
+
+def _checklist(run: Contents) -> Iterator[str]:
+    yield "<section><h2>The recipe, item by item</h2><table class=checklist>"
+    for one in checklist(run.records, drift=run.drift):
+        mark = {"done": "✓", "open": "○"}.get(one.status, "–")
+        said = one.said or ("" if one.status in ("done", "open") else one.status)
+        yield (
+            f"<tr><td>{one.item.step}</td><td>{mark}</td><td>{escape(one.item.what)}</td>"
+            f"<td>{escape(said)}</td><td class=small>{escape(one.item.source)}</td></tr>"
+        )
+    yield "</table></section>"
+
+
 def _options(record: dict[str, Any]) -> str:
     options = [option for option in record["options"] if option["evidence"]]
     if not options:
@@ -171,20 +227,27 @@ def _cell(value: Any) -> str:
 def _step_figures(run: Contents, step: int) -> Iterator[str]:
     if step == 3:
         for test in run.scores.get("range_tests", []):
-            yield f"<h3>Range test, {escape(figures.RULE_NAMES[test['rule']])}</h3>"
-            yield from plot(f"range-{test['rule']}", figures.draw_range(test))
+            name = figures.RULE_NAMES[test["rule"]]
+            yield f"<h3>Range test, {escape(name)}</h3>"
+            yield from plot(f"range-{test['rule']}", figures.draw_range(test), f"Loss against learning rate, {name}")
+    yield from _ablation(run, step)
+    if step == 4:
+        yield from _more_rows(run)
     stage = {3: "fit training", 4: "fit validation"}.get(step)
     trials = [trial for trial in run.scores.get("trials", []) if trial["stage"] == stage]
     if trials:
         yield f"<h3>All {len(trials)} networks of this step</h3>"
         yield "<p class=small>Circles: constant rate; diamonds: cosine; crosses: restarts.</p>"
-        yield from plot(f"trials-{step}", figures.draw_trials(trials))
+        yield from plot(
+            f"trials-{step}", figures.draw_trials(trials), "Every network: training against validation loss"
+        )
     prefix = {3: "train-", 4: "validate-", 5: "seeds"}.get(step)
     histories = {name: h for name, h in run.histories.items() if prefix and name.startswith(prefix) and h.height}
     if histories:
         name, history = min(histories.items(), key=lambda item: item[1]["validation_loss"].min() or float("inf"))
         yield f"<h3>Learning curves of the best network: {escape(name)}</h3>"
-        yield from plot(f"curves-{step}", figures.draw_curves(figures.learning_curves(history)))
+        curves = figures.draw_curves(figures.learning_curves(history))
+        yield from plot(f"curves-{step}", curves, "Training and validation loss against the step")
 
 
 def _real_world(run: Contents) -> Iterator[str]:
@@ -193,9 +256,15 @@ def _real_world(run: Contents) -> Iterator[str]:
     drift = run.drift
     yield "<section><h2>Step 6: the real world</h2>"
     yield f"<p>{drift['rows']} rows of {escape(drift['source'])}: {escape(drift['verdict'])}.</p>"
+    if drift.get("told_apart"):
+        apart = drift["told_apart"]
+        yield (
+            f"<p>Trees tell new rows from training rows with an area under the curve of {apart['auc']:.3f} "
+            f"[{apart['low']:.3f}, {apart['high']:.3f}]; one half is not at all.</p>"
+        )
     if drift["score"]:
         yield f"<p>{escape(drift['score']['name'])} on them: {escape(number(drift['score']))}.</p>"
-    yield from plot("drift", figures.draw_drift(drift["columns"]))
+    yield from plot("drift", figures.draw_drift(drift["columns"]), "Distance of each column from training")
     yield "</section>"
 
 
@@ -207,7 +276,7 @@ def _facts(run: Contents) -> Iterator[str]:
         ("fingerprint", facts["source"]["fingerprint"][:16]),
         ("budget", f"{asked['budget']}, used {facts.get('elapsed_s', '–')} s"),
         ("seed", str(facts["seed"])),
-        ("openings of the test set", str(len(openings))),
+        ("openings of the test set", str(run.scores.get("openings", len(openings)))),
         ("versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
         ("machine", ", ".join(f"{name} {value}" for name, value in facts["machine"].items())),
         ("repeat exactly", f"luthier fit --config {run.path / 'recipe.toml'}"),

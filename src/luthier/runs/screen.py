@@ -87,7 +87,7 @@ class TextScreen:
         self._flush_columns()
         sentence = _sentence(record)
         if sentence:
-            self._heading(record.get("step"))
+            self._heading(None if record["kind"] == "cut" else record.get("step"))
             self._say(f"  {sentence}")
 
     def event(self, name: str, /, **facts: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from luthier.assess import permutation_importance, prediction_sets, set_figures, subgroup_scores, worst_cases
+from luthier.assess import Costs, permutation_importance, prediction_sets, set_figures, subgroup_scores, worst_cases
 from luthier.assess.calibration import NOMINAL
 from luthier.data import Dataset
 from luthier.recipe.steps.baselines import own_scale
@@ -35,8 +35,22 @@ def closer_look(work: Work, model: Model, test: Dataset) -> dict[str, Any]:
     if task.classes:
         probabilities = model.probabilities(test.numbers, test.codes)
         found["sets"] = set_figures(probabilities, y, model.set_threshold, NOMINAL)
+        if model.threshold != 0.5:
+            found["cost"] = _cost(work, model, probabilities[:, 1], y)
         found["sets"]["sizes"] = np.bincount(prediction_sets(probabilities, model.set_threshold).sum(1)).tolist()
     return found
+
+
+def _cost(work: Work, model: Model, p: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """What a row costs at the chosen threshold and at one half, and how rows are sorted at the chosen one."""
+    costs, positive = Costs.parse(work.script.asked.costs), p >= model.threshold
+    return {
+        "threshold": model.threshold,
+        "cost": costs.of(p, y, model.threshold),
+        "at one half": costs.of(p, y, 0.5),
+        "false positives": int((positive & (y == 0)).sum()),
+        "false negatives": int((~positive & (y == 1)).sum()),
+    }
 
 
 def _predict(model: Model, part: Dataset) -> np.ndarray:

@@ -14,12 +14,18 @@ from torch import Tensor
 
 from luthier.population import Part
 from luthier.recipe.ladder import Setting
-from luthier.recipe.plan import FOLDS
+from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.schedules import schedule_named
 from luthier.recipe.steps.deliverable import Component
 from luthier.recipe.work import Work
 from luthier.saved import activate
 from luthier.seeds import derive, numpy_generator
+
+SEEDS = 1
+MOST_ROUNDS = 4
+AS_LONG = 0.8  # of the first round's steps: shorter trainings would pull the mean down
+ALONE = 0.5  # of the time that the five seeds take together, at most
+USED = 0.9  # of the time left, by the speed of the networks before
 
 
 @dataclass(frozen=True)
@@ -32,36 +38,92 @@ class Folds:
 
 
 def train_folds(work: Work, setting: Setting) -> Folds | None:
-    """The setting from two seeds in every fold; None where rows are many, follow time, or the time was up."""
-    stage = work.plan.folds
-    if stage is None or work.script.asked.time:
+    """The setting in folds, over and over while there is time; None where rows are many or follow time.
+
+    How many rounds there is time for, and of how many steps, is asked of the clock once and recorded.
+    """
+    if work.plan.folds is None or work.script.asked.time:
         return None
     _, training, validation = work.prepared(setting.method)
     whole = _joined(training, validation)
-    outputs = torch.zeros(len(whole), work.outputs + (work.data.task.kind == "binary"), dtype=torch.float64)
-    planned = stage.for_batches(setting.batch_size, work.plan.batch_size)
     components: list[Component] = []
-    for number, left_out in enumerate(_folds(work)):
+    total = torch.zeros(len(whole), work.outputs + (work.data.task.kind == "binary"), dtype=torch.float64)
+    for number in range(MOST_ROUNDS):
+        steps = _steps_of_round(work, setting, number)
+        if steps is None:
+            break
+        found = _round(work, setting, whole, number, steps)
+        if found is None:
+            break
+        components += found[0]
+        total += found[1]
+    rounds = len(components) // (FOLDS * SEEDS)
+    return Folds(tuple(components), total / rounds, whole.targets) if rounds else None
+
+
+def _steps_of_round(work: Work, setting: Setting, number: int) -> int | None:
+    """Steps for each network of a round, from the record or from the clock; None when there is to be no more."""
+    assert work.plan.folds is not None
+    planned = work.plan.folds.for_batches(setting.batch_size, work.plan.batch_size).steps
+    recorded = [int(record["steps"]) for record in work.ledger.recorded("repeat")]
+    if number < len(recorded):
+        steps: int | None = recorded[number]
+    elif work.script.repeats is not None:
+        steps = work.script.repeats[number] if number < len(work.script.repeats) else None
+    elif work.spending.budget.seconds is None:
+        steps = planned if number == 0 else None
+    else:
+        steps = _affordable(work, setting, planned, number)
+    if steps is not None:
+        sentence = f"round {number + 1} of {FOLDS} folds, {steps} steps each: there is time for it"
+        work.ledger.add("repeat", {"step": 5, "steps": steps, "sentence": sentence})
+    return steps
+
+
+def _affordable(work: Work, setting: Setting, planned: int, number: int) -> int | None:
+    """As many steps as the time left allows, up to the most; None when that is less than was planned."""
+    left = work.deadline("folds") - work.spending.spent()
+    known = {f"folds-{number - 1}-0": 1.0, "seeds": ALONE}
+    speeds = [share * work.speeds[name] for name, share in known.items() if name in work.speeds]
+    if bool(work.interrupted) or left <= 0:
+        return None
+    most = max(1, work.plan.most_steps * work.plan.batch_size // setting.batch_size)
+    if not speeds:
+        return planned if number == 0 else None
+    steps = min(most, int(left / (FOLDS * speeds[0]) * USED))
+    if number:
+        planned = round(AS_LONG * int(work.ledger.of("repeat")[0]["steps"]))
+    return steps if steps >= min(planned, most) else None
+
+
+def _round(work: Work, setting: Setting, whole: Part, number: int, steps: int) -> tuple[list[Component], Tensor] | None:
+    """A network for each fold, and what they say of the rows that they left out [N, C]."""
+    outputs: Tensor | None = None
+    components: list[Component] = []
+    for fold, left_out in enumerate(_folds(work, number)):
         rest = np.setdiff1d(np.arange(len(whole)), left_out)
         parts = _rows(whole, torch.from_numpy(rest)), _rows(whole, torch.from_numpy(left_out))
         members = [
             replace(
                 setting.member,
-                seed=derive(work.seed, "fold", number, k),
-                schedule=schedule_named(setting.member.schedule.kind, planned.steps),
-                label=f"fold {number}, seed {k}",
+                seed=derive(work.seed, "fold", number, fold, k),
+                schedule=schedule_named(setting.member.schedule.kind, steps),
+                label=f"round {number}, fold {fold}, seed {k}",
             )
-            for k in range(2)
+            for k in range(SEEDS)
         ]
         trained = work.train(
-            f"folds-{number}", "folds", planned, setting.method, setting.rule, members,
+            f"folds-{number}-{fold}", "folds", Stage(steps=steps), setting.method, setting.rule, members,
             batch_size=setting.batch_size, parts=parts,
         )  # fmt: skip
         if trained is None or len(trained.usable()) < len(members):
             return None
         components += [Component(trained, i) for i in range(len(members))]
-        outputs[torch.from_numpy(left_out)] = activate(trained.logits, work.data.task.kind).mean(0)
-    return Folds(tuple(components), outputs, whole.targets)
+        found = activate(trained.logits, work.data.task.kind).mean(0)
+        outputs = found.new_zeros(len(whole), found.shape[1]) if outputs is None else outputs
+        outputs[torch.from_numpy(left_out)] = found
+    assert outputs is not None
+    return components, outputs
 
 
 def _joined(training: Part, validation: Part) -> Part:
@@ -73,7 +135,7 @@ def _rows(part: Part, index: Tensor) -> Part:
     return Part(part.features[index], part.codes[index], part.targets[index])
 
 
-def _folds(work: Work) -> list[np.ndarray]:
+def _folds(work: Work, number: int) -> list[np.ndarray]:
     """Row numbers of each fold, sorted: equal rows and rows of a group stay together."""
     frames = (work.data.training_frame, work.data.validation_frame)
     group, target = work.script.asked.group, work.data.task.target
@@ -82,5 +144,5 @@ def _folds(work: Work) -> list[np.ndarray]:
         for frame in frames
     ]
     _, groups = np.unique(np.concatenate(labels), return_inverse=True)
-    order = numpy_generator(work.seed, "folds").permutation(groups.max() + 1)
+    order = numpy_generator(work.seed, "folds", number).permutation(groups.max() + 1)
     return [np.flatnonzero(np.isin(groups, chosen)) for chosen in np.array_split(order, FOLDS)]

@@ -39,6 +39,8 @@ from luthier.records import Decision, Option
 from luthier.saved import Model
 from luthier.seeds import derive
 
+PROFILED = 10_000  # rows that stand for all training rows when new ones are compared with them
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -173,8 +175,9 @@ def _bounds(work: Work) -> tuple[float, float]:
 
 def _profile(work: Work, model: Model) -> Profile:
     """What training rows and the model's predictions for them looked like."""
+    some = slice(PROFILED) if len(work.data.training) > PROFILED else slice(None)
     training = work.data.training
-    numbers, codes, sizes = columns_of(model, training.numbers, training.codes)
+    numbers, codes, sizes = columns_of(model, training.numbers[some], training.codes[some])
     return Profile.of(numbers, codes, sizes)
 
 

@@ -1,0 +1,83 @@
+"""Below the headline: which columns matter, for whom it is worse, whether sets hold, the worst rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+from luthier.report import figures
+from luthier.report.html import plot, table
+
+SHOWN = 20
+
+
+def closer_look(scores: dict[str, Any]) -> Iterator[str]:
+    """The sections that a judged run has; older runs have none of them."""
+    yield from _sets(scores)
+    yield from _importance(scores)
+    yield from _subgroups(scores)
+    yield from _worst(scores)
+
+
+def _sets(scores: dict[str, Any]) -> Iterator[str]:
+    cost = scores.get("cost")
+    if cost:
+        yield (
+            f"<p>From a probability of {cost['threshold']:.3g} on a row counts as positive: a test row then costs "
+            f"{cost['cost']:.4g}, at one half {cost['at one half']:.4g} ({cost['false positives']} false positives, "
+            f"{cost['false negatives']} false negatives).</p>"
+        )
+    found, unlike = scores.get("sets"), scores.get("unlike")
+    if found:
+        yield (
+            f"<p>Sets of classes that should hold the true one in {found['nominal']:.0%} of the rows hold it in "
+            f"{found['coverage']:.1%}; they have {found['mean size']:.2f} classes on average, and "
+            f"{found['sure']:.0%} of them only one.</p>"
+        )
+    if unlike:
+        yield f"<p>{unlike['rows']} test rows ({unlike['share']:.1%}) are unlike the training rows.</p>"
+
+
+def _importance(scores: dict[str, Any]) -> Iterator[str]:
+    rows = scores.get("importance") or []
+    if rows:
+        yield "<h3>What the score owes to each column</h3>"
+        yield (
+            f"<p class=small>How much worse the {escape(scores['metric'])} gets on validation rows when the column is "
+            "shuffled, with the spread over five shuffles. Columns that others can stand in for look less so.</p>"
+        )
+        yield from plot("importance", figures.draw_importance(rows[:SHOWN]), "Importance of each column")
+
+
+def _subgroups(scores: dict[str, Any]) -> Iterator[str]:
+    rows = scores.get("subgroups") or []
+    if not rows:
+        return
+    worse = [row for row in rows if row["worse"]]
+    yield "<h3>Is it worse for some rows?</h3>"
+    said = ", ".join(f"{row['column']} = {row['value']}" for row in worse)
+    yield f"<p>{f'It is clearly worse for {escape(said)}.' if worse else 'For no group beyond the noise.'}</p>"
+    yield "<details><summary>all groups</summary>"
+    yield from table(
+        ("column", "value", "test rows", scores["metric"], "chance of it", ""),
+        [
+            (r["column"], r["value"], str(r["rows"]), f"{r['score']:.4g}", f"{r['chance']:.2g}", "worse" * r["worse"])
+            for r in rows
+        ],
+    )
+    yield "</details>"
+
+
+def _worst(scores: dict[str, Any]) -> Iterator[str]:
+    rows = scores.get("worst") or []
+    if not rows:
+        return
+    labels = scores["confusion"]["labels"] if scores.get("confusion") else None
+    yield "<h3>The worst test rows</h3><p class=small>Numbered from 0, as in the table.</p>"
+    if labels:
+        cells = [(str(r["row"]), labels[r["true"]], labels[r["predicted"]], f"{r['probability']:.0%}") for r in rows]
+        yield from table(("row", "true", "predicted", "with probability"), cells)
+    else:
+        cells = [(str(r["row"]), f"{r['true']:.5g}", f"{r['predicted']:.5g}", "") for r in rows]
+        yield from table(("row", "true", "predicted", ""), cells)
