@@ -10,7 +10,7 @@ import pytest
 import luthier
 
 SOURCE = Path(luthier.__file__).parent
-FOUNDATION = ("averages", "errors", "records", "shapes", "seeds", "optional", "storage")
+FOUNDATION = ("averages", "errors", "records", "shapes", "seeds", "optional", "storage", "words")
 ROOMS = (
     *("data", "nets", "objective", "optimise", "population", "search", "diagnosis", "assess"),
     *("saved", "recipe", "report", "runs", "classic", "labs", "studio", "cli"),

@@ -147,15 +147,17 @@ def fit(
         typer.launch(str(result.report()))
 
 
-def print_checklist(run: Path | None) -> None:
+def print_checklist(run: Path | None, lang: str = "en") -> None:
     """The recipe as a checklist, with what a run did about each item."""
     from luthier.recipe import checklist, in_lines
     from luthier.report import read_contents
+    from luthier.words import speaking
 
     contents = None if run is None else read_contents(run)
     ticked = checklist() if contents is None else checklist(contents.records, drift=contents.drift)
-    for line in in_lines(ticked):
-        typer.echo(line)
+    with speaking(lang):
+        for line in in_lines(ticked):
+            typer.echo(line)
 
 
 def parse_columns(texts: list[str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    lang: Annotated[str, typer.Option(help="en or zh; decisions' reasons stay as they were written.")] = "en",
     open_report: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
     """Write the report of a run or a search, one HTML file that opens offline."""
@@ -22,8 +23,8 @@ def report(
     from luthier.report import write_report, write_search_report
 
     folder = open_run(run)
-    write = write_search_report if folder.facts().get("kind") == "search" else write_report
-    path = write(folder.path)
+    searched = folder.facts().get("kind") == "search"
+    path = write_search_report(folder.path) if searched else write_report(folder.path, lang)
     typer.echo(str(path))
     if open_report:
         typer.launch(str(path))

@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def show(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    lang: Annotated[str, typer.Option(help="The checklist's language: en or zh.")] = "en",
     explain: Annotated[
         bool, typer.Option("--explain", help="The recipe's checklist, with the status of each item.")
     ] = False,
@@ -25,7 +26,7 @@ def show(
     from luthier.report import ledger_lines, read_search, search_lines
 
     if explain:
-        print_checklist(run)
+        print_checklist(run, lang)
         return
     folder = open_run(run)
     searched = folder.facts().get("kind") == "search"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.recipe.ladder import AS_IT_WAS
+from luthier.words import tr
 
 STEP_NAMES = {
     1: "choose the loss",
@@ -107,8 +108,8 @@ def in_lines(ticked: Iterable[Ticked]) -> list[str]:
     for one in ticked:
         if one.item.step != step:
             step = one.item.step
-            lines += ["", f"Step {step}: {STEP_NAMES[step]}"]
+            lines += ["", tr("Step {step}: {title}", step=step, title=tr(STEP_NAMES[step]))]
         mark = {DONE: "x", OPEN: " "}.get(one.status, "-")
-        tail = f": {one.said}" if one.said else f" ({one.status})" if one.status not in (OPEN, DONE) else ""
-        lines.append(f"  [{mark}] {one.item.what}{tail}")
+        tail = f": {one.said}" if one.said else f" ({tr(one.status)})" if one.status not in (OPEN, DONE) else ""
+        lines.append(f"  [{mark}] {tr(one.item.what)}{tail}")
     return lines[1:]

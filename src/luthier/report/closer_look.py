@@ -8,6 +8,7 @@ from typing import Any
 
 from luthier.report import figures
 from luthier.report.html import plot, table
+from luthier.words import tr
 
 SHOWN = 20
 
@@ -42,7 +43,7 @@ def _sets(scores: dict[str, Any]) -> Iterator[str]:
 def _importance(scores: dict[str, Any]) -> Iterator[str]:
     rows = scores.get("importance") or []
     if rows:
-        yield "<h3>What the score owes to each column</h3>"
+        yield f"<h3>{tr('What the score owes to each column')}</h3>"
         yield (
             f"<p class=small>How much worse the {escape(scores['metric'])} gets on validation rows when the column is "
             "shuffled, with the spread over five shuffles. Columns that others can stand in for look less so.</p>"
@@ -55,10 +56,11 @@ def _subgroups(scores: dict[str, Any]) -> Iterator[str]:
     if not rows:
         return
     worse = [row for row in rows if row["worse"]]
-    yield "<h3>Is it worse for some rows?</h3>"
+    yield f"<h3>{tr('Is it worse for some rows?')}</h3>"
     said = ", ".join(f"{row['column']} = {row['value']}" for row in worse)
-    yield f"<p>{f'It is clearly worse for {escape(said)}.' if worse else 'For no group beyond the noise.'}</p>"
-    yield "<details><summary>all groups</summary>"
+    told = tr("It is clearly worse for {groups}.", groups=said) if worse else tr("For no group beyond the noise.")
+    yield f"<p>{escape(told)}</p>"
+    yield f"<details><summary>{tr('all groups')}</summary>"
     yield from table(
         ("column", "value", "test rows", scores["metric"], "chance of it", ""),
         [
@@ -74,7 +76,7 @@ def _worst(scores: dict[str, Any]) -> Iterator[str]:
     if not rows:
         return
     labels = scores["confusion"]["labels"] if scores.get("confusion") else None
-    yield "<h3>The worst test rows</h3><p class=small>Numbered from 0, as in the table.</p>"
+    yield f"<h3>{tr('The worst test rows')}</h3><p class=small>{tr('Numbered from 0, as in the table.')}</p>"
     if labels:
         cells = [(str(r["row"]), labels[r["true"]], labels[r["predicted"]], f"{r['probability']:.0%}") for r in rows]
         yield from table(("row", "true", "predicted", "with probability"), cells)

@@ -15,12 +15,15 @@ from luthier.report.closer_look import closer_look
 from luthier.report.contents import Contents, read_contents
 from luthier.report.html import plot, table, whole_page
 from luthier.report.terminal import STEPS, WORDS, number
+from luthier.words import speaking, tr
 
 
-def write_report(run: Path) -> Path:
-    """Write `report.html` into a run's folder and return its path."""
+def write_report(run: Path, lang: str = "en") -> Path:
+    """Write `report.html` (in another language `report.zh.html`) into a run's folder and return its path."""
     path = RunFolder(Path(run)).report
-    storage.write_text(path, build_report(Path(run)))
+    path = path if lang == "en" else path.with_suffix(f".{lang}.html")
+    with speaking(lang):
+        storage.write_text(path, build_report(Path(run)))
     return path
 
 
@@ -46,12 +49,12 @@ def _verdict(run: Contents) -> Iterator[str]:
     yield f"<header><p class=eyebrow>{escape(source['name'])} → {escape(facts['target'])}</p>"
     yield f"<h1>{escape(run.headline)}</h1>"
     if facts["status"] == "cut":
-        yield "<p class=warning>The run was stopped before its plan was done; this is the best it had.</p>"
+        yield f"<p class=warning>{tr('The run was stopped before its plan was done; this is the best it had.')}</p>"
     yield "</header>"
     serious = [record for record in run.findings() if record["severity"] != "note"]
     if serious:
         yield "<ul class=findings>"
-        yield from (f"<li>{escape(r['sentence'])}. <em>Try:</em> {escape(r['remedy'])}.</li>" for r in serious)
+        yield from (f"<li>{escape(r['sentence'])}. <em>{tr('Try:')}</em> {escape(r['remedy'])}.</li>" for r in serious)
         yield "</ul>"
 
 
@@ -70,38 +73,45 @@ def _judgement(run: Contents) -> Iterator[str]:
     if not scores:
         return
     often = scores.get("openings", 1)
-    yield "<section><h2>The judgement</h2>"
+    yield f"<section><h2>{tr('The judgement')}</h2>"
     if often == 1:
-        yield "<p>Measured once, on rows that nothing before had seen. Intervals are 95 %.</p>"
+        yield f"<p>{tr('Measured once, on rows that nothing before had seen. Intervals are 95 %.')}</p>"
     else:
-        yield f"<p class=warning>These rows were read {often} times: no longer a first look.</p>"
+        yield f"<p class=warning>{tr('These rows were read {often} times: no longer a first look.', often=often)}</p>"
     yield from table(
-        ("on the test part", "score", "95 % interval"),
+        (tr("on the test part"), tr("score"), tr("95 % interval")),
         [(m["name"], f"{m['value']:.4g}", f"{m['low']:.4g} to {m['high']:.4g}") for m in scores["metrics"]],
     )
     for reading in scores.get("readings", []):
         yield f"<p class=small>Read again {escape(reading['when'])}: {escape(number(reading['headline']))}.</p>"
     difference = scores["difference_to_validation"]
-    yield (
-        f"<p>On the validation part the {escape(scores['metric'])} is "
-        f"{escape(number(scores['headline']['validation']))}; test minus validation is {escape(number(difference))}."
-        f"{_seeds(scores)}</p>"
+    said = tr(
+        "On the validation part the {metric} is {value}; test minus validation is {difference}.",
+        metric=scores["metric"],
+        value=number(scores["headline"]["validation"]),
+        difference=number(difference),
     )
+    yield f"<p>{escape(said)}{_seeds(scores)}</p>"
     if scores["baselines"]:
-        yield "<h3>Beside the baselines</h3>"
+        yield f"<h3>{tr('Beside the baselines')}</h3>"
         yield from plot("baselines", figures.draw_baselines(scores), "Test scores of the network and the baselines")
         yield from table(
-            ("baseline", f"{scores['metric']}, test", "gain of the network", "the network is"),
+            (
+                tr("baseline"),
+                tr("{metric}, test", metric=scores["metric"]),
+                tr("gain of the network"),
+                tr("the network is"),
+            ),
             [
-                (row["name"], number(row["test"]), number(row["difference"]), WORDS[row["verdict"]])
+                (row["name"], number(row["test"]), number(row["difference"]), tr(WORDS[row["verdict"]]))
                 for row in scores["baselines"]
             ],
         )
     if scores["confusion"]:
-        yield "<h3>Which classes are confused</h3>"
+        yield f"<h3>{tr('Which classes are confused')}</h3>"
         yield from plot("confusion", figures.draw_confusion(scores["confusion"]), "Confusion matrix of the test rows")
     if scores["predicted"]:
-        yield "<h3>Predicted against true</h3>"
+        yield f"<h3>{tr('Predicted against true')}</h3>"
         yield from plot("predicted", figures.draw_predicted(scores["predicted"]), "Predicted against true values")
     yield from _calibration(scores["calibration"])
     yield from closer_look(scores)
@@ -118,7 +128,7 @@ def _seeds(scores: dict[str, Any]) -> str:
 
 def _calibration(calibration: dict[str, Any]) -> Iterator[str]:
     if "bins" in calibration:
-        yield "<h3>Do probabilities mean what they say?</h3>"
+        yield f"<h3>{tr('Do probabilities mean what they say?')}</h3>"
         yield (
             f"<p>Expected calibration error {calibration['ece']:.3f} after tempering, "
             f"{calibration['before']:.3f} before. Larger marks are more rows.</p>"
@@ -134,11 +144,11 @@ def _step(run: Contents, step: int) -> Iterator[str]:
     decisions = run.decisions(step)
     if not decisions:
         return
-    title = f"Step {step}: {STEPS[step]}" if step else "Before step 1: the data"
+    title = tr("Step {step}: {title}", step=step, title=tr(STEPS[step])) if step else tr("Before step 1: the data")
     yield f"<section><h2>{escape(title)}</h2>"
     columns = [record for record in decisions if record["topic"].startswith("column ")]
     if columns:
-        yield f"<details><summary>{len(columns)} columns: what each is, and why</summary>"
+        yield f"<details><summary>{tr('{count} columns: what each is, and why', count=len(columns))}</summary>"
         yield from table(
             ("column", "taken as", "because"),
             [(r["topic"].removeprefix("column "), r["chosen"], r["reason"]) for r in columns],
@@ -147,12 +157,12 @@ def _step(run: Contents, step: int) -> Iterator[str]:
     yield "<dl>"
     for record in decisions:
         if record not in columns:
-            yield f"<dt>{escape(record['topic'])}</dt><dd><strong>{escape(record['chosen'])}</strong>, because "
+            yield f"<dt>{escape(record['topic'])}</dt><dd><strong>{escape(record['chosen'])}</strong>{tr(', because ')}"
             yield f"{escape(record['reason'])}.{_options(record)}</dd>"
     yield "</dl>"
     notes = [r for r in run.findings() if r.get("step") == step and r["severity"] == "note"]
     if notes:
-        yield f"<details><summary>{len(notes)} notes</summary><ul>"
+        yield f"<details><summary>{tr('{count} notes', count=len(notes))}</summary><ul>"
         yield from (f"<li>{escape(record['sentence'])}</li>" for record in notes)
         yield "</ul></details>"
     yield from _step_figures(run, step)
@@ -165,8 +175,8 @@ def _ablation(run: Contents, step: int) -> Iterator[str]:
     rows = [row for row in map(figures.rung_row, rungs) if row is not None]
     if not rows:
         return
-    yield "<h3>The ladder, one remedy a row</h3>"
-    yield "<p class=small>Validation loss; gains are paired over seeds and rows, with 95 % half widths.</p>"
+    yield f"<h3>{tr('The ladder, one remedy a row')}</h3>"
+    yield f"<p class=small>{tr('Validation loss; gains are paired over seeds and rows, with 95 % half widths.')}</p>"
     yield from plot(
         f"ladder-{step}", figures.draw_ladder(rows), f"Gain of each remedy of step {step} with its interval"
     )
@@ -174,23 +184,23 @@ def _ablation(run: Contents, step: int) -> Iterator[str]:
         (r.remedy, r.option, f"{r.before:.4g}", f"{r.after:.4g}", f"{r.gain:+.4g} ± {r.half_width:.2g}", r.verdict)
         for r in rows
     ]
-    yield from table(("remedy", "best of it", "loss before", "with it", "gain", "kept?"), cells)
+    yield from table(tuple(map(tr, ("remedy", "best of it", "loss before", "with it", "gain", "kept?"))), cells)
 
 
 def _more_rows(run: Contents) -> Iterator[str]:
     found = next((r for r in run.decisions(4) if r["topic"] == "would more rows help?"), None)
     if found is not None:
-        yield "<h3>Would more rows help?</h3>"
+        yield f"<h3>{tr('Would more rows help?')}</h3>"
         yield from plot("rows", figures.draw_more_rows(found["evidence"]), "Validation loss against training rows")
 
 
 def _checklist(run: Contents) -> Iterator[str]:
-    yield "<section><h2>The recipe, item by item</h2><table class=checklist>"
+    yield f"<section><h2>{tr('The recipe, item by item')}</h2><table class=checklist>"
     for one in checklist(run.records, drift=run.drift):
         mark = {"done": "✓", "open": "○"}.get(one.status, "–")
-        said = one.said or ("" if one.status in ("done", "open") else one.status)
+        said = one.said or ("" if one.status in ("done", "open") else tr(one.status))
         yield (
-            f"<tr><td>{one.item.step}</td><td>{mark}</td><td>{escape(one.item.what)}</td>"
+            f"<tr><td>{one.item.step}</td><td>{mark}</td><td>{escape(tr(one.item.what))}</td>"
             f"<td>{escape(said)}</td><td class=small>{escape(one.item.source)}</td></tr>"
         )
     yield "</table></section>"
@@ -210,7 +220,7 @@ def _options(record: dict[str, Any]) -> str:
     ]
     measured = record["evidence"].get("measured", "")
     caption = f"<p class=small>{escape(measured)}</p>" if measured else ""
-    return f"<details><summary>evidence</summary>{''.join(table(('option', *names), rows))}{caption}</details>"
+    return f"<details><summary>{tr('evidence')}</summary>{''.join(table(('option', *names), rows))}{caption}</details>"
 
 
 def _cell(value: Any) -> str:
@@ -228,16 +238,21 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
     if step == 3:
         for test in run.scores.get("range_tests", []):
             name = figures.RULE_NAMES[test["rule"]]
-            yield f"<h3>Range test, {escape(name)}</h3>"
+            yield f"<h3>{tr('Range test, {rule}', rule=name)}</h3>"
             yield from plot(f"range-{test['rule']}", figures.draw_range(test), f"Loss against learning rate, {name}")
     yield from _ablation(run, step)
+    if step == 5 and (inside := run.scores.get("inside")):
+        yield f"<h3>{tr('Optimisation, six questions')}</h3>"
+        yield from table(
+            ("", f"the best of {inside['networks']} final networks"), [tuple(q) for q in inside["questions"]]
+        )
     if step == 4:
         yield from _more_rows(run)
     stage = {3: "fit training", 4: "fit validation"}.get(step)
     trials = [trial for trial in run.scores.get("trials", []) if trial["stage"] == stage]
     if trials:
-        yield f"<h3>All {len(trials)} networks of this step</h3>"
-        yield "<p class=small>Circles: constant rate; diamonds: cosine; crosses: restarts.</p>"
+        yield f"<h3>{tr('All {count} networks of this step', count=len(trials))}</h3>"
+        yield f"<p class=small>{tr('Circles: constant rate; diamonds: cosine; crosses: restarts.')}</p>"
         yield from plot(
             f"trials-{step}", figures.draw_trials(trials), "Every network: training against validation loss"
         )
@@ -245,7 +260,7 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
     histories = {name: h for name, h in run.histories.items() if prefix and name.startswith(prefix) and h.height}
     if histories:
         name, history = min(histories.items(), key=lambda item: item[1]["validation_loss"].min() or float("inf"))
-        yield f"<h3>Learning curves of the best network: {escape(name)}</h3>"
+        yield f"<h3>{escape(tr('Learning curves of the best network: {name}', name=name))}</h3>"
         curves = figures.draw_curves(figures.learning_curves(history))
         yield from plot(f"curves-{step}", curves, "Training and validation loss against the step")
 
@@ -254,7 +269,7 @@ def _real_world(run: Contents) -> Iterator[str]:
     if not run.drift:
         return
     drift = run.drift
-    yield "<section><h2>Step 6: the real world</h2>"
+    yield f"<section><h2>{tr('Step 6: the real world')}</h2>"
     yield f"<p>{drift['rows']} rows of {escape(drift['source'])}: {escape(drift['verdict'])}.</p>"
     if drift.get("told_apart"):
         apart = drift["told_apart"]
@@ -281,7 +296,7 @@ def _facts(run: Contents) -> Iterator[str]:
         ("machine", ", ".join(f"{name} {value}" for name, value in facts["machine"].items())),
         ("repeat exactly", f"luthier fit --config {run.path / 'recipe.toml'}"),
     ]
-    yield "<section><h2>The run</h2>"
+    yield f"<section><h2>{tr('The run')}</h2>"
     yield from table(("", ""), rows)
     yield from (f"<p class=small>{escape(r['sentence'])}</p>" for r in run.records if r["kind"] == "plan")
     cuts = [record for record in run.records if record["kind"] == "cut"]

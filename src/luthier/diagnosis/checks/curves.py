@@ -61,8 +61,10 @@ def _memorising(trace: Trace) -> Found:
     if not known:
         return None
     last = known[-1]
-    if last.training_score is None or last.validation_score is None:
+    if last.validation_score is None:
         return _memorised_values(trace, last)
+    if last.training_score is None:
+        return None
     gap = last.training_score - last.validation_score
     noise = (last.validation_score * (1 - last.validation_score) / max(1, last.validation_rows)) ** 0.5
     if last.training_score < 0.999 or gap - 2 * noise <= SHARP_GAP:

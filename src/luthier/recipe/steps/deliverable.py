@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,9 +16,6 @@ from luthier.recipe.evidence import row_losses
 from luthier.recipe.work import Trained, Work
 from luthier.saved import activate
 from luthier.seeds import numpy_generator
-
-if TYPE_CHECKING:
-    from luthier.recipe.steps.folds import Folds
 
 FOLDS = 5  # the greedy choice is judged on validation rows that it was not made on
 ROUNDS = 25
@@ -40,6 +36,15 @@ class Component:
     def label(self) -> str:
         """Where it comes from."""
         return f"{self.trained.name} / {self.trained.members[self.member].label}"
+
+
+@dataclass(frozen=True)
+class Folds:
+    """The networks of all folds, and what each said of the rows that it had left out [N, C], validation rows last."""
+
+    components: tuple[Component, ...]
+    outputs: Tensor
+    targets: Tensor
 
 
 def greedy_weights(outputs: Tensor, targets: Tensor, kind: str, rounds: int = ROUNDS) -> np.ndarray:

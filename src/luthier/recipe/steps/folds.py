@@ -6,7 +6,7 @@ and predicts it: these predictions judge and calibrate the mean of all K. N open
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from luthier.population import Part
 from luthier.recipe.ladder import Setting
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.schedules import schedule_named
-from luthier.recipe.steps.deliverable import Component
+from luthier.recipe.steps.deliverable import Component, Folds
 from luthier.recipe.work import Work
 from luthier.saved import activate
 from luthier.seeds import derive, numpy_generator
@@ -26,15 +26,6 @@ MOST_ROUNDS = 4
 AS_LONG = 0.8  # of the first round's steps: shorter trainings would pull the mean down
 ALONE = 0.5  # of the time that the five seeds take together, at most
 USED = 0.9  # of the time left, by the speed of the networks before
-
-
-@dataclass(frozen=True)
-class Folds:
-    """The networks of all folds, and what each said of the rows that it had left out [N, C], validation rows last."""
-
-    components: tuple[Component, ...]
-    outputs: Tensor
-    targets: Tensor
 
 
 def train_folds(work: Work, setting: Setting) -> Folds | None:

@@ -33,6 +33,7 @@ from luthier.recipe.steps.baselines import Baselines
 from luthier.recipe.steps.closer_look import closer_look
 from luthier.recipe.steps.deliverable import FOLDED, Choice, Component, choose_deliverable
 from luthier.recipe.steps.folds import train_folds
+from luthier.recipe.steps.look_inside import look_inside
 from luthier.recipe.steps.scores import Predictions, next_step, scores_of
 from luthier.recipe.work import Trained, Work
 from luthier.records import Decision, Option
@@ -53,6 +54,7 @@ class Verdict:
 def judge(work: Work, setting: Setting, baselines: Baselines) -> Verdict:
     """Retrain, choose and calibrate on validation alone, freeze, then open the test set once."""
     seeds = _five_seeds(work, setting)
+    inside = look_inside(work, seeds)
     choice = choose_deliverable(work, seeds, setting.method, train_folds(work, setting))
     nets = [component.trained.net(component.member) for component in choice.components]
     model = as_model(work, nets, [c.weight for c in choice.components], setting.method, choice.held_out, choice.targets)
@@ -75,6 +77,7 @@ def judge(work: Work, setting: Setting, baselines: Baselines) -> Verdict:
     )
     scores["calibration"] = _calibration(model, test)
     scores |= closer_look(work, model, test)
+    scores["inside"] = inside
     scores["openings"] = 1 + int(work.folder.facts().get("opened_before", 0))
     if (finding := read_before(scores["openings"])) is not None:
         work.ledger.find(finding, step=5)
