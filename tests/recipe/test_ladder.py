@@ -165,6 +165,9 @@ def test_small_changes_are_put_together() -> None:
     deeper = Setting("standardise", "sgd", 32, Member(DenseSpec(8, (16, 16), 2, residual=True), 0, 0.1))
     dropped = Setting("standardise", "sgd", 32, Member(spec, 0, 0.1, dropout=(0.25,)))
     adam = Setting("standardise", "adam", 64, Member(spec, 0, 0.003))
+    faster = Setting("standardise", "sgd", 32, Member(spec, 0, 0.2))
+    twice = _changed_alike(_changed_alike(start, start, adam), start, faster)
+    assert (twice.rule, twice.member.learning_rate) == ("adam", 0.006)  # Adam's rate doubled, not SGD's taken over
     both = start
     for changed in (deeper, dropped, adam):
         both = _changed_alike(both, start, changed)

@@ -180,6 +180,8 @@ def _changed_alike(setting: Setting, before: Setting, after: Setting) -> Setting
         for one in fields(new)
         if one.name != "spec" and getattr(new, one.name) != getattr(old, one.name)
     }
+    if after.rule == before.rule and "learning_rate" in member:  # a rate is a rate of its rule: take the factor over
+        member["learning_rate"] = setting.member.learning_rate * new.learning_rate / old.learning_rate
     if spec.get("batch_norm"):
         spec["layer_norm"] = False
     changed = replace(setting.member.dense, **spec)
