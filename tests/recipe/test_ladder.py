@@ -67,7 +67,6 @@ CHANGES = {
     "loss of the task": _set("task", "regression"),
     "wider heuristic": _set("training rows", 10**6),
     "lowest mean": _raise_first("mean"),
-    "lowest loss": _raise_first("loss"),
     "lowest validation loss": _raise_first("validation loss"),
     "lowest of the short runs": lambda d: [
         run.update(loss=1e9) for run in d["evidence"]["confirmed"] if f"{run['rate']:.3g}" == d["chosen"]
@@ -92,8 +91,6 @@ def test_other_evidence_is_another_decision(run: luthier.Result) -> None:
     met = set()
     for decision in decisions(run):
         rule = decision["rule"]
-        if rule == "lowest loss" and len(decision["options"]) == 1:
-            continue
         if rule not in CHANGES:
             continue
         altered = copy.deepcopy(decision)
@@ -102,7 +99,12 @@ def test_other_evidence_is_another_decision(run: luthier.Result) -> None:
         met.add(rule)
     assert met | {"lowest validation loss"} >= set(CHANGES)
     rest = {"as asked", "nothing to compare"}  # nothing was weighed there
-    assert set(RULES) - set(CHANGES) - rest == {"lowest cost", "would gain clear of nothing", "all open rows"}
+    assert set(RULES) - set(CHANGES) - rest == {
+        "lowest cost",
+        "would gain clear of nothing",
+        "all open rows",
+        "lowest loss",
+    }
 
 
 def test_rules_that_not_every_run_needs() -> None:
@@ -110,6 +112,8 @@ def test_rules_that_not_every_run_needs() -> None:
     assert work_out({"rule": "lowest cost", "options": options, "evidence": {}}) == "0.2"
     options[1]["evidence"]["cost"] = 0.5
     assert work_out({"rule": "lowest cost", "options": options, "evidence": {}}) == "0.5"
+    options = [{"name": name, "evidence": {"loss": loss}} for name, loss in (("slow", 0.4), ("fast", 0.3))]
+    assert work_out({"rule": "lowest loss", "options": options, "evidence": {}}) == "fast"
     name = "mean over folds of all open rows"
     options = [{"name": n, "evidence": {"validation loss": x}} for n, x in (("one network", 0.30), (name, 0.31))]
     for allowed, answer in ((0.02, f"{name} (2 networks)"), (0.005, "one network (2 networks)")):

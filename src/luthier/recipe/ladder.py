@@ -83,13 +83,15 @@ class Ladder:
         return self.standing
 
     def climb(self, name: str, why: str, options: Sequence[Setting]) -> None:
-        """Try a remedy; without a standing setting the best of its options becomes it."""
+        """Try a remedy. Without a standing setting the first of its options becomes it, and the rest must beat it."""
         if self.cut:
             return
         options = [option for option in options if self.standing is None or option != self.standing.setting]
         if not options:
             return
         found = self._measure(name, options)
+        if self.standing is None and len(found) > 1 and found[0].setting == options[0]:
+            self.standing = found.pop(0)
         if found:
             self._judge(name, why, found)
 

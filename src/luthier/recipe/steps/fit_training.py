@@ -114,7 +114,7 @@ def _options(name: str, now: Setting, rates: dict[str, float], work: Work) -> It
     hidden, rate = member.spec.hidden, member.learning_rate
     if name in ("rate", "Adam"):
         rule = "sgd" if name == "rate" else "adam"
-        for factor in (0.3, 1.0, 3.0):
+        for factor in (1.0, 0.3, 3.0):  # what the range test says comes first: the others must beat it
             changed = replace(member, learning_rate=rates[rule] * factor)
             yield replace(now, rule=rule, member=changed, label=f"{RULE_WORDS[rule]}, rate {changed.learning_rate:.3g}")
     elif name in ("decay", "restarts"):
