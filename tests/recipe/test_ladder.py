@@ -98,7 +98,7 @@ def test_other_evidence_is_another_decision(run: luthier.Result) -> None:
         assert work_out(altered) != decision["chosen"], decision["topic"]
         met.add(rule)
     assert met | {"lowest validation loss"} >= set(CHANGES)
-    rest = {"as asked", "nothing to compare"}  # nothing was weighed there
+    rest = {"as asked", "as you said", "nothing to compare"}  # nothing was weighed there
     assert set(RULES) - set(CHANGES) - rest == {
         "lowest cost",
         "would gain clear of nothing",

@@ -228,3 +228,16 @@ def test_what_was_asked_for_is_kept_and_followed(tmp_path: Path) -> None:
 def test_requests_that_cannot_be_meant(table: Path, tmp_path: Path, options: dict[str, str], said: str) -> None:
     with pytest.raises(InputError, match=said):
         fit(table, tmp_path / "run", **options)
+
+
+def test_one_network_is_delivered_when_asked(table: Path, tmp_path: Path) -> None:
+    found = luthier.fit(
+        table, target="species", budget="2000steps", run=tmp_path / "run", screen=SilentScreen(), distil=True
+    )
+    assert found is not None
+    topics = {record.get("topic"): record for record in found.ledger}
+    if "distillation" in topics:  # where one network alone was best there is nothing to distil
+        assert len(found.model.nets) == 1
+        assert found.model.threshold == 0.5
+        assert topics["distillation"]["step"] == 5
+    assert found.scores["headline"]["value"] > 0.8

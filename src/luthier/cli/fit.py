@@ -68,6 +68,9 @@ def fit(
     time: Annotated[
         str | None, typer.Option(help="Judge on the latest rows by this column.", show_default=False)
     ] = None,
+    distil: Annotated[
+        bool, typer.Option("--distil", help="Deliver one network that has learnt what the mean of many says.")
+    ] = False,
     run: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/NAME.", show_default=False)] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite the run that lies in that folder.")] = False,
     config: Annotated[Path | None, typer.Option(help="A run's recipe.toml: repeat that run exactly.")] = None,
@@ -136,6 +139,7 @@ def fit(
             costs=cost,
             group=group,
             time=time,
+            distil=distil,
             run=run,
             replace=replace,
             repeat=config is not None,

@@ -115,6 +115,7 @@ def _first_architecture(decision: Entry) -> str:
 RULES: dict[str, Callable[[Entry], str]] = {
     "kind of column": _column,
     "as asked": _asked_column,
+    "as you said": lambda decision: str(decision["chosen"]),
     "task of the target": lambda decision: task_of(TargetFacts(**decision["evidence"]))[0],
     "parts of the split": lambda decision: part_sizes_in_words(decision["evidence"]),
     "loss of the task": lambda decision: LOSSES[decision["evidence"]["task"]][0],

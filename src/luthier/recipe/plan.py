@@ -25,6 +25,7 @@ ENOUGH_STEPS = 1000  # below this a comparison of settings says more about the l
 ENOUGH_EPOCHS = 10
 MOST_EPOCHS, MOST_STEPS = 60, 4000
 WIDEST = 512
+MOST_CODED = 200  # columns of numbers that are coded one by one
 
 
 class Rung(NamedTuple):
@@ -176,6 +177,12 @@ class Problem:
 
     rows: int
     width: int
+    numbers: int = 0  # columns of numbers
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """How numbers may enter: of very many columns, such as pixels, each is not given sixteen inputs."""
+        return ("standardise",) if self.numbers > MOST_CODED else ("standardise", "quantile", "piecewise")
 
     @property
     def is_small(self) -> bool:
@@ -240,7 +247,7 @@ def _plan(problem: Problem, means: Means, cost: Cost, either: Cost) -> Plan:
             epoch_steps=problem.epoch_steps,
             threads=means.threads,
             width=problem.width,
-            methods=("standardise", "quantile", "piecewise"),
+            methods=problem.methods,
             seeds=seeds,
             range_seeds=5,
             range_steps=100,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
+from luthier.diagnosis import optimism
 from luthier.errors import ConfigError
 from luthier.recipe import Budget, Interrupted, RunFolder
 from luthier.report import write_search_report
@@ -72,6 +73,9 @@ def run_search(
             screen.close()
             if store is not None:
                 store.close()
+    if outcome.best is not None:  # what was the best of many trials is measured again with fresh seeds (S4-45)
+        lucky = optimism(outcome.best.value, [trial.value for trial in outcome.final], len(outcome.searched))
+        outcome.findings += [] if lucky is None else [lucky]
     study = Study(outcome, networks, None if folder is None else folder.path)
     if folder is not None:
         _keep(study, folder, mirror)

@@ -23,6 +23,7 @@ from luthier.seeds import derive, numpy_generator
 
 SEEDS = 1
 MOST_ROUNDS = 4
+LEFT_TO_DISTIL = 0.6  # of the time left goes into the folds, where one network has to learn from them afterwards
 AS_LONG = 0.8  # of the first round's steps: shorter trainings would pull the mean down
 ALONE = 0.5  # of the time that the five seeds take together, at most
 USED = 0.9  # of the time left, by the speed of the networks before
@@ -74,6 +75,7 @@ def _steps_of_round(work: Work, setting: Setting, number: int) -> int | None:
 def _affordable(work: Work, setting: Setting, planned: int, number: int) -> int | None:
     """As many steps as the time left allows, up to the most; None when that is less than was planned."""
     left = work.deadline("folds") - work.spending.spent()
+    left *= LEFT_TO_DISTIL if work.script.asked.distil else 1.0
     known = {f"folds-{number - 1}-0": 1.0, "seeds": ALONE}
     speeds = [share * work.speeds[name] for name, share in known.items() if name in work.speeds]
     if bool(work.interrupted) or left <= 0:

@@ -32,6 +32,7 @@ from luthier.recipe.schedules import schedule_named
 from luthier.recipe.steps.baselines import Baselines
 from luthier.recipe.steps.closer_look import closer_look
 from luthier.recipe.steps.deliverable import FOLDED, Choice, Component, choose_deliverable
+from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.folds import train_folds
 from luthier.recipe.steps.look_inside import look_inside
 from luthier.recipe.steps.scores import Predictions, next_step, scores_of
@@ -56,9 +57,12 @@ def judge(work: Work, setting: Setting, baselines: Baselines) -> Verdict:
     seeds = _five_seeds(work, setting)
     inside = look_inside(work, seeds)
     choice = choose_deliverable(work, seeds, setting.method, train_folds(work, setting))
+    _explain_choice(work, seeds, choice)
+    if work.script.asked.distil:
+        choice = distil(work, setting, choice)
     nets = [component.trained.net(component.member) for component in choice.components]
     model = as_model(work, nets, [c.weight for c in choice.components], setting.method, choice.held_out, choice.targets)
-    _explain(work, seeds, choice, model)
+    _explain_calibration(work, choice, model)
     model.save(work.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     test = open_test(work.data.sealed, work.ledger.add, purpose="to judge the frozen deliverable, once")
     parts = (work.data.validation, test)
@@ -200,7 +204,7 @@ def columns_of(
     return by_name, coded, sizes
 
 
-def _explain(work: Work, seeds: Trained | None, choice: Choice, model: Model) -> None:
+def _explain_choice(work: Work, seeds: Trained | None, choice: Choice) -> None:
     if seeds is not None:
         losses = [float(loss) for loss in seeds.validation_loss]
         work.ledger.decide(
@@ -235,6 +239,9 @@ def _explain(work: Work, seeds: Trained | None, choice: Choice, model: Model) ->
             rule="all open rows" if choice.name == FOLDED else "lowest validation loss",
         )
     )
+
+
+def _explain_calibration(work: Work, choice: Choice, model: Model) -> None:
     if work.data.task.kind == "regression":
         chosen = f"90 % interval of ± {model.half_width:.3g} on the modelled scale"
         calibration, evidence = "split-conformal on the validation rows", {"half_width": model.half_width}

@@ -27,7 +27,8 @@ def plan_budget(work: Work, *, timer: Callable[..., tuple[float, float]] = step_
         input_count(work.data.encoder, work.data.training.numbers.shape[1]),
         work.outputs,
     )
-    plans = work.script.plan or _new_plans(work, Problem(rows=len(work.data.training), width=width), timer)
+    problem = Problem(len(work.data.training), width, work.data.training.numbers.shape[1])
+    plans = work.script.plan or _new_plans(work, problem, timer)
     torch.set_num_threads(plans.narrow.threads)
     work.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
     return plans
@@ -58,7 +59,8 @@ def _new_plans(work: Work, problem: Problem, timer: Callable[..., tuple[float, f
         return make_plans(problem, Means(None, budget.steps, threads=THREADS), _no_cost, _no_cost)
     finish = finish_seconds(budget.seconds)
     narrow = _measured_cost(work, problem, "standardise", timer)
-    wide = _measured_cost(work, problem, WIDEST_INPUTS, timer) if work.data.training.numbers.shape[1] else narrow
+    coded = bool(problem.numbers) and WIDEST_INPUTS in problem.methods
+    wide = _measured_cost(work, problem, WIDEST_INPUTS, timer) if coded else narrow
     left = max(0.1, work.spending.left() - finish)
     return make_plans(problem, Means(left, None, finish, THREADS), narrow, wide)
 

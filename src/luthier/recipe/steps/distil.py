@@ -1,0 +1,87 @@
+"""Step 5, when asked: one network that learns what the delivered mean of many says (Hinton and others 2015).
+
+N rows, C outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from luthier.population import Part
+from luthier.recipe.evidence import row_losses
+from luthier.recipe.ladder import Setting
+from luthier.recipe.plan import FINAL_SEEDS, Stage
+from luthier.recipe.schedules import schedule_named
+from luthier.recipe.steps.deliverable import Choice, Component
+from luthier.recipe.work import Work
+from luthier.records import Decision, Option
+from luthier.saved import activate
+from luthier.seeds import derive
+
+DISTILLED = "one network distilled from them"
+
+
+def distil(work: Work, setting: Setting, choice: Choice) -> Choice:
+    """The best of five networks trained on what the choice says of the training rows; the choice where time is up."""
+    if len(choice.components) < 2:
+        return choice
+    _, training, validation = work.prepared(setting.method)
+    taught = Part(training.features, training.codes, _teaching(work, choice, training))
+    steps = max(work.plan.final.steps, work.plan.folds.steps if work.plan.folds else 0)
+    planned = Stage(steps=steps).for_batches(setting.batch_size, work.plan.batch_size)
+    members = [
+        replace(
+            setting.member,
+            seed=derive(work.seed, "distilled", k),
+            schedule=schedule_named(setting.member.schedule.kind, planned.steps),
+            label=f"distilled, seed {k}",
+        )
+        for k in range(FINAL_SEEDS)
+    ]
+    trained = work.train(
+        "distilled", "folds", planned, setting.method, setting.rule, members,
+        batch_size=setting.batch_size, parts=(taught, validation),
+    )  # fmt: skip
+    if trained is None:
+        return choice
+    best = trained.usable()[0]
+    kind = work.data.task.kind
+    losses = row_losses(activate(trained.logits[best], kind), validation.targets, kind)
+    alone, own = choice.losses["one network"], float(losses.mean())
+    work.ledger.decide(
+        Decision(
+            step=5,
+            topic="distillation",
+            chosen=DISTILLED,
+            reason=f"you asked for one network; its validation loss is {own:.4f}, "
+            f"that of one that learnt from the rows alone {alone:.4f}",
+            options=(
+                Option("one network", {"validation loss": alone}),
+                Option(choice.name, {"validation loss": choice.losses[choice.name]}),
+                Option(DISTILLED, {"validation loss": own}),
+            ),
+            override="--distil",
+            rule="as you said",
+        )
+    )
+    return Choice(
+        DISTILLED, (Component(trained, best),), {**choice.losses, DISTILLED: float(losses.mean())}, choice.gain
+    )
+
+
+@torch.no_grad()
+def _teaching(work: Work, choice: Choice, training: Part) -> Tensor:
+    """What the mean says of the training rows: probabilities [N, C], of two classes [N, 1], or values [N]."""
+    kind = work.data.task.kind
+    total = torch.zeros(len(training), max(2, work.outputs) if work.data.task.classes else 1, dtype=torch.float64)
+    for component in choice.components:
+        net = component.trained.net(component.member)
+        rows = torch.split(torch.arange(len(training)), 8192)
+        outputs = torch.cat([activate(net(training.features[r], training.codes[r]), kind) for r in rows])
+        total += component.weight * outputs
+    if kind == "regression":
+        return total[:, 0].float()
+    return total[:, 1:].float() if kind == "binary" else total.float()
