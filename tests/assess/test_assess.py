@@ -171,3 +171,19 @@ def test_drift_sees_a_shift_and_names_the_column() -> None:
     profile = Profile.from_json(Profile.of(numbers, codes, {"c": 6}).to_json())
     drifted = [row.column for row in drift(profile, *columns(500, 1, shift=1.0)) if row.drifted]
     assert drifted == ["n0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "y", "prediction"),
+    [
+        *((m, Y, P) for m in ("accuracy", "log loss", "auc", "f1", "balanced accuracy")),
+        *((m, V, W) for m in ("rmse", "r2")),
+    ],
+)
+def test_weights_are_as_good_as_copies(name: str, y: np.ndarray, prediction: np.ndarray) -> None:
+    weights = rng.integers(1, 4, len(y))
+    copied = np.repeat(np.arange(len(y)), weights)
+    weighed = measure(name, y, prediction, weights=weights.astype(float))
+    assert weighed.value == pytest.approx(measure(name, y[copied], prediction[copied]).value, rel=1e-9)
+    assert weighed.low is not None
+    assert weighed.low < weighed.value < (weighed.high or 0.0)

@@ -218,9 +218,10 @@ def test_what_was_asked_for_is_kept_and_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"group": "whom"}, "no such column to split by"),
-        ({"group": "species"}, "no such column to split by"),
+        ({"group": "whom"}, "no such column"),
+        ({"group": "species"}, "no such column"),
         ({"metric": "rmse"}, "not one of accuracy"),
+        ({"weight": "nothing"}, "no such column"),
         ({"costs": "1:5"}, "for two classes"),
         ({"group": "sepal length (cm)", "time": "sepal width (cm)"}, "exclude each other"),
     ],
@@ -241,3 +242,29 @@ def test_one_network_is_delivered_when_asked(table: Path, tmp_path: Path) -> Non
         assert found.model.threshold == 0.5
         assert topics["distillation"]["step"] == 5
     assert found.scores["headline"]["value"] > 0.8
+
+
+def weighed(weights: Any) -> pl.DataFrame:
+    """Rows of two classes, the second half with labels turned round."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(600, 3))
+    label = np.where((x[:, 0] > 0) ^ (np.arange(600) % 2 == 1), "a", "b")
+    return pl.DataFrame({**{f"x{i}": x[:, i] for i in range(3)}, "w": weights, "y": label})
+
+
+def test_rows_count_by_their_weights(tmp_path: Path) -> None:
+    """Rows of weight 0 teach nothing and are scored by nobody, also not for the baselines."""
+    frame = weighed(np.where(np.arange(600) % 2 == 1, 0.0, 2.0))
+    found = luthier.fit(frame, target="y", budget=BUDGET, run=tmp_path / "run", screen=SilentScreen(), weight="w")
+    assert found is not None
+    assert found.scores["headline"]["value"] > 0.85
+    linear = next(row for row in found.scores["baselines"] if row["name"] == "logistic regression")
+    assert linear["test"]["value"] > 0.85
+    assert next(r for r in found.ledger if r.get("topic") == "column `w`")["chosen"] == "identifier, dropped"
+    assert "w" not in found.model.encoder.number_names
+
+
+@pytest.mark.parametrize("weights", [np.r_[np.ones(599), -1.0], np.r_[np.ones(599), np.nan], np.zeros(600)])
+def test_weights_that_cannot_be(tmp_path: Path, weights: np.ndarray) -> None:
+    with pytest.raises(InputError, match="cannot weigh the rows"):
+        luthier.fit(weighed(weights), target="y", run=tmp_path / "run", screen=SilentScreen(), weight="w")

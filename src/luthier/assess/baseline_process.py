@@ -65,10 +65,18 @@ def _fitted(name: str, training: dict[str, np.ndarray], task: dict[str, Any], lo
         targets = np.exp(targets.astype(float))
     inputs = _inputs(training)
     few = slice(MOST_ROWS.get(name))
-    model.fit(inputs[few], targets[few])
+    model.fit(inputs[few], targets[few], **_weights(name, model, training, few))
     # Duan's factor: the mean of exp is not exp of the mean.
     smear = float(np.exp(targets - model.predict(inputs)).mean()) if log else 1.0
     return _Baseline(model, log, smear)
+
+
+def _weights(name: str, model: Any, training: dict[str, np.ndarray], few: slice) -> dict[str, np.ndarray]:
+    """The rows' weights as the model's fit takes them; neighbours take none."""
+    if "weights" not in training or name == "nearest neighbours":
+        return {}
+    steps = getattr(model, "steps", None)
+    return {f"{steps[-1][0]}__sample_weight" if steps else "sample_weight": training["weights"][few]}
 
 
 def _inputs(part: dict[str, np.ndarray]) -> np.ndarray:

@@ -54,6 +54,8 @@ class BaselineRun:
         arrays = {"numbers": part.numbers.numpy(), "codes": part.codes.numpy()}
         if part.targets is not None:
             arrays["targets"] = part.targets.numpy()
+        if part.weights is not None:
+            arrays["weights"] = part.weights.numpy()
         np.savez(self.folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
 
     def wait(self, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:

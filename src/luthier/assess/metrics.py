@@ -100,18 +100,21 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def measure(metric: str, y: np.ndarray, prediction: np.ndarray, *, seed: int = 0) -> Measure:
-    """A score with its 95 % interval.
+def measure(
+    metric: str, y: np.ndarray, prediction: np.ndarray, *, seed: int = 0, weights: np.ndarray | None = None
+) -> Measure:
+    """A score with its 95 % interval; with `weights` [N] rows count by them.
 
     >>> measure("accuracy", np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]])).value
     1.0
     """
     rows = len(y)
-    value = float(METRICS[metric].value(y, prediction, np.ones((1, rows)))[0])
-    if metric == "accuracy":
+    w = np.ones(rows) if weights is None else weights / weights.mean()
+    value = float(METRICS[metric].value(y, prediction, w[None])[0])
+    if metric == "accuracy" and weights is None:
         low, high = wilson(value, rows)
     else:
-        resampled = METRICS[metric].value(y, prediction, _resamples(rows, seed))
+        resampled = METRICS[metric].value(y, prediction, _resamples(rows, seed) * w)
         low, high = (float(x) for x in np.quantile(resampled, (0.025, 0.975)))
     return Measure(metric, value, low, high, rows)
 
@@ -128,7 +131,15 @@ def wilson(share: float, rows: int) -> tuple[float, float]:
     return float(max(0.0, centre - half)), float(min(1.0, centre + half))
 
 
-def paired_difference(metric: str, y: np.ndarray, one: np.ndarray, other: np.ndarray, *, seed: int = 0) -> Measure:
+def paired_difference(
+    metric: str,
+    y: np.ndarray,
+    one: np.ndarray,
+    other: np.ndarray,
+    *,
+    seed: int = 0,
+    weights: np.ndarray | None = None,
+) -> Measure:
     """How much better `one` is than `other`, on the same rows: positive is better for every metric.
 
     The interval resamples rows for both together, so what they share cancels.
@@ -140,8 +151,9 @@ def paired_difference(metric: str, y: np.ndarray, one: np.ndarray, other: np.nda
         return np.asarray(sign * (value(y, one, counts) - value(y, other, counts)))
 
     rows = len(y)
-    low, high = (float(x) for x in np.quantile(difference(_resamples(rows, seed)), (0.025, 0.975)))
-    return Measure(f"{metric} gained", float(difference(np.ones((1, rows)))[0]), low, high, rows)
+    w = np.ones(rows) if weights is None else weights / weights.mean()
+    low, high = (float(x) for x in np.quantile(difference(_resamples(rows, seed) * w), (0.025, 0.975)))
+    return Measure(f"{metric} gained", float(difference(w[None])[0]), low, high, rows)
 
 
 def within_noise(difference: Measure) -> bool:

@@ -68,6 +68,9 @@ def fit(
     time: Annotated[
         str | None, typer.Option(help="Judge on the latest rows by this column.", show_default=False)
     ] = None,
+    weight: Annotated[
+        str | None, typer.Option(help="A column of how much each row counts.", show_default=False)
+    ] = None,
     distil: Annotated[
         bool, typer.Option("--distil", help="Deliver one network that has learnt what the mean of many says.")
     ] = False,
@@ -139,6 +142,7 @@ def fit(
             costs=cost,
             group=group,
             time=time,
+            weight=weight,
             distil=distil,
             run=run,
             replace=replace,

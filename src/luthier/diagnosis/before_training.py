@@ -76,7 +76,7 @@ def _distinct_rows(part: Part, rows: int) -> Part:
     inputs = torch.cat([part.features[some], part.codes[some].to(part.features.dtype)], 1)
     _, first = np.unique(inputs.numpy(), axis=0, return_index=True)
     index = some[np.sort(first)[:rows]]
-    return Part(part.features[index], part.codes[index], part.targets[index])
+    return part.rows(index)
 
 
 def _shuffled(rows: int) -> Tensor:

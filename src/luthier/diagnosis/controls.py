@@ -53,8 +53,7 @@ def some_rows(part: Part, rows: int, seed: int = 0) -> Part:
     if len(part) <= rows:
         return part
     index = torch.randperm(len(part), generator=torch_generator(seed, "rows of a control"))[:rows]
-    weights = None if part.weights is None else part.weights[index]
-    return Part(part.features[index], part.codes[index], part.targets[index], weights)
+    return part.rows(index)
 
 
 def _trained(network: Any, training: Part, validation: Part, loss: str, batch_size: int) -> Tensor:
@@ -152,8 +151,7 @@ def label_noise(module: nn.Module, part: Part, loss: str, *, batch_size: int) ->
     for fold in torch.tensor_split(order, FOLDS):
         rest = torch.ones(len(part), dtype=torch.bool)
         rest[fold] = False
-        kept = Part(part.features[rest], part.codes[rest], part.targets[rest])
-        held_out = Part(part.features[fold], part.codes[fold], part.targets[fold])
+        kept, held_out = part.rows(rest), part.rows(fold)
         outputs = _trained(_network(module, part), kept, held_out, loss, batch_size)
         p = _log_probabilities(outputs).exp().mean(0)
         given = p.gather(1, held_out.targets.long().unsqueeze(1)).squeeze(1)

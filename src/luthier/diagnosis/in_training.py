@@ -90,7 +90,7 @@ def _parts(data: Any, validation: Any, seed: int) -> tuple[Part, Part]:
         raise InputError("there are too few rows to hold some out", expected="at least 10", received=str(len(part)))
     order = torch.randperm(len(part), generator=torch_generator(seed, "held out"))
     count = max(2, round(HELD_OUT * len(part)))
-    return _rows(part, order[count:].sort().values), _rows(part, order[:count].sort().values)
+    return part.rows(order[count:].sort().values), part.rows(order[:count].sort().values)
 
 
 def _collected(data: Any) -> Part:
@@ -103,11 +103,6 @@ def _collected(data: Any) -> Part:
                 X, torch.zeros(len(X), 0, dtype=torch.int64), y.squeeze(1) if y.ndim == 2 and y.shape[1] == 1 else y
             )
     return part_of(data)
-
-
-def _rows(part: Part, index: Tensor) -> Part:
-    weights = None if part.weights is None else part.weights[index]
-    return Part(part.features[index], part.codes[index], part.targets[index], weights)
 
 
 def _numeric(part: Part) -> bool:

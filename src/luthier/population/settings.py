@@ -26,6 +26,11 @@ class Part:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def rows(self, index: Tensor) -> Part:
+        """Some of the rows, by number or by a mask."""
+        weights = None if self.weights is None else self.weights[index]
+        return Part(self.features[index], self.codes[index], self.targets[index], weights)
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -31,6 +31,7 @@ class Asked(BaseModel):
     costs: str = ""  # of a false positive and a false negative, such as 1:5
     group: str = ""  # rows with the same value here stay on one side of the split
     time: str = ""  # the test rows are the latest by this column, the validation rows those before them
+    weight: str = ""  # how much each row counts, in training and in every score
     distil: bool = False  # deliver one network that has learnt what the delivered mean says
     previous: str = ""  # the run whose earlier steps are taken over
     begin_at: int = Field(default=1, ge=1, le=5)  # the first step that is walked anew

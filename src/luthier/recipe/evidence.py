@@ -31,8 +31,13 @@ def by_setting(losses: Sequence[float], settings: Sequence[Hashable]) -> dict[Ha
     return groups
 
 
-def row_losses(outputs: Tensor, targets: Tensor, kind: str) -> Tensor:
-    """Loss of each row [N] for averaged outputs [..., N, C]: negative log probability, or squared error."""
+def row_losses(outputs: Tensor, targets: Tensor, kind: str, weights: Tensor | None = None) -> Tensor:
+    """Loss of each row [N] for averaged outputs [..., N, C]: negative log probability, or squared error.
+
+    With weights [N] a row's loss counts by its share, so that the plain mean is the weighted one.
+    """
+    if weights is not None:
+        return row_losses(outputs, targets, kind) * (weights / weights.mean()).double()
     if kind == "regression":
         return (outputs[..., 0] - targets.double()) ** 2
     index = targets.long().expand(outputs.shape[:-1]).unsqueeze(-1)

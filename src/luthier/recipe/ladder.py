@@ -200,9 +200,9 @@ def _changed_alike(setting: Setting, before: Setting, after: Setting) -> Setting
 
 def _standings(work: Work, trained: Trained, together: Sequence[Setting], seeds: int) -> list[Standing]:
     """Options of a population whose every seed came to a finite loss."""
-    targets = work.prepared(trained.method)[2].targets
+    validation = work.prepared(trained.method)[2]
     outputs = activate(trained.logits, work.data.task.kind)
-    rows = row_losses(outputs, targets, work.data.task.kind).numpy()
+    rows = row_losses(outputs, validation.targets, work.data.task.kind, validation.weights).numpy()
     found = []
     for place, option in enumerate(together):
         these = slice(place * seeds, (place + 1) * seeds)

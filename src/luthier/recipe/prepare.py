@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
 from luthier import storage
 from luthier.assess import METRICS, Costs, SealedTest
@@ -38,6 +39,8 @@ from luthier.recipe.config import Asked
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.run_folder import RunFolder
 from luthier.records import Decision
+
+GROUPED, WEIGHED = "it names the groups", "it weighs the rows"
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,10 @@ class Read:
 def read_as_asked(source: Any, asked: Asked) -> Read:
     """Read a source as a request says; InputError for a group, time, metric or costs that cannot be meant."""
     read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
-    for option, name in (("--group", asked.group), ("--time", asked.time)):
+    for option, name in (("--group", asked.group), ("--time", asked.time), ("--weight", asked.weight)):
         if name and (name not in read.frame.columns or name == read.task.target):
             raise InputError(
-                f"{option} {name}: there is no such column to split by",
+                f"{option} {name}: there is no such column",
                 expected=f"one of {_listed([c for c in read.frame.columns if c != read.task.target])}",
                 remedy=nearest(name, read.frame.columns) or "check the spelling",
             )
@@ -87,13 +90,15 @@ def read_as_asked(source: Any, asked: Asked) -> Read:
         Costs.parse(asked.costs)
         if read.task.kind != "binary":
             raise InputError("--cost is for two classes", received=f"a {read.task.kind} task")
-    if asked.group:  # who a row belongs to is not what it is like
-        columns = tuple(
-            replace(c, used=False, kind="identifier", reason="it names the groups") if c.name == asked.group else c
-            for c in read.columns
-        )
-        read = replace(read, columns=columns)
-    return read
+    if asked.weight:
+        _check_weights(read, asked.weight)
+    # Who a row belongs to, or how much it counts, is not what it is like.
+    reasons = {asked.group: GROUPED, asked.weight: WEIGHED}
+    columns = tuple(
+        replace(c, used=False, kind="identifier", reason=reasons[c.name]) if c.name in reasons else c
+        for c in read.columns
+    )
+    return replace(read, columns=columns)
 
 
 def read_and_infer(source: Any, *, target: str | None, task: str | None, columns: Mapping[str, str]) -> Read:
@@ -149,7 +154,7 @@ def parts_of(read: Read, asked: Asked) -> Parts:
         frames |= {"validation": read.frame[joined], "test": _new_rows(asked.new_test, read)}
         notes += (f"the old test rows join the validation part, '{asked.new_test}' is the new test part",)
     encoder = TableEncoder.fit(frames["training"], read.columns)
-    training, validation, test = (_dataset(frame, encoder, read.task) for frame in frames.values())
+    training, validation, test = (_dataset(frame, encoder, read.task, asked.weight) for frame in frames.values())
     return Parts(splits, frames, encoder, training, validation, SealedTest(test), notes)
 
 
@@ -198,7 +203,7 @@ def _say_what_was_inferred(read: Read, overrides: Mapping[str, str], asked: str 
             },
         )
     for column in read.columns:
-        overridden = column.name in overrides or column.reason == "it names the groups"
+        overridden = column.name in overrides or column.reason in (GROUPED, WEIGHED)
         ledger.decide(
             Decision(
                 step=0,
@@ -261,9 +266,23 @@ def _types(frame: pl.DataFrame, names: list[str]) -> pl.Schema:
     return pl.Schema({name: frame.schema[name] for name in names})
 
 
-def _dataset(frame: pl.DataFrame, encoder: TableEncoder, task: Task) -> Dataset:
+def _dataset(frame: pl.DataFrame, encoder: TableEncoder, task: Task, weight: str) -> Dataset:
     numbers, codes = encoder.encode(frame)
-    return Dataset(numbers=numbers, codes=codes, targets=encode_target(frame[task.target], task))
+    weights = torch.tensor(frame[weight].cast(pl.Float64).to_numpy(), dtype=torch.float32) if weight else None
+    return Dataset(numbers, codes, encode_target(frame[task.target], task), weights)
+
+
+def _check_weights(read: Read, name: str) -> None:
+    values = read.frame[name].cast(pl.Float64, strict=False)
+    known = values.is_not_null() & values.is_finite() & (values >= 0)
+    if not bool(known.fill_null(False).all()) or not float(values.sum() or 0.0) > 0:
+        bad = int((~known.fill_null(False)).sum())
+        raise InputError(
+            f"--weight {name}: it cannot weigh the rows",
+            expected="a number of at least 0 in every row, not all of them 0",
+            received=f"{bad} rows with something else" if bad else "zeros alone",
+            remedy="fill or remove those rows",
+        )
 
 
 def part_sizes_in_words(sizes: Mapping[str, int]) -> str:

@@ -138,7 +138,7 @@ class Work:
         targets = dataset.targets
         if self.data.task.kind == "regression":
             targets = (targets - self.target_mean) / self.target_std
-        return Part(features=fitted(dataset.numbers), codes=dataset.codes, targets=targets)
+        return Part(fitted(dataset.numbers), dataset.codes, targets, dataset.weights)
 
     def spec(self, method: str, hidden: tuple[int, ...], **options: Any) -> DenseSpec:
         """A dense network for this task behind one way of preprocessing."""

@@ -163,7 +163,7 @@ def _some(part: Part, rows: int, seed: int) -> tuple[Part, torch.Tensor]:
     index = torch.arange(len(part))
     if len(part) > rows:
         index = torch.randperm(len(part), generator=torch_generator(seed, "rows of a checkup"))[:rows].sort().values
-    return Part(part.features[index], part.codes[index], part.targets[index]), index
+    return part.rows(index), index
 
 
 def _with_codes(part: Part, spec: DenseSpec) -> Part:

@@ -56,6 +56,7 @@ def fit(
     costs: str | None = None,
     group: str | None = None,
     time: str | None = None,
+    weight: str | None = None,
     distil: bool = False,
     run: str | Path | None = None,
     replace: bool = False,
@@ -72,10 +73,10 @@ def fit(
     `"2h"` or `"5000steps"` (default 60 s for a bundled set, 5 min otherwise). `columns` overrides
     inferred kinds. `metric` is what is reported first and delivered by; `costs="1:5"` chooses the threshold of
     two classes by what a false positive and a false negative cost. Rows with one value of `group` stay on one
-    side of the split; with `time` the latest rows are the test part. `distil` delivers one network in place of
-    a mean. With `repeat=True`, `source` is the `recipe.toml` of a run to repeat exactly. `plan_only=True` prints
-    the plan and returns None. `until` ends the run after a step; the test part is read in the fifth, which
-    `luthier.test` walks later.
+    side of the split; with `time` the latest rows are the test part; `weight` is a column of how much rows
+    count, in training and in scores. `distil` delivers one network in place of a mean. With `repeat=True`,
+    `source` is the `recipe.toml` of a run to repeat exactly. `plan_only=True` prints the plan and returns None.
+    `until` ends the run after a step; the test part is read in the fifth, which `luthier.test` walks later.
 
     Raises InputError for anything in the request that cannot be used.
     """
@@ -99,6 +100,7 @@ def fit(
             costs=costs or "",
             group=group or "",
             time=time or "",
+            weight=weight or "",
             distil=distil,
         )
     read = read_as_asked(source, asked)

@@ -50,11 +50,12 @@ def _read_again(folder: RunFolder) -> None:
     rows = open_test(sealed, ledger.add, purpose="again: these rows are no longer unseen")
     kind = model.task.kind
     y, prediction = own_scale(read.task, rows), predict_part(model, rows)
+    weights = None if rows.weights is None else rows.weights.numpy()
     names = [name for name, known in METRICS.items() if kind in known.kinds]
     reading: dict[str, Any] = {
         "when": timestamp(),
-        "headline": measure(asked.metric or PRIMARY[kind], y, prediction, seed=asked.seed).to_json(),
-        "metrics": [measure(name, y, prediction, seed=asked.seed).to_json() for name in names],
+        "headline": measure(asked.metric or PRIMARY[kind], y, prediction, seed=asked.seed, weights=weights).to_json(),
+        "metrics": [measure(name, y, prediction, seed=asked.seed, weights=weights).to_json() for name in names],
     }
     scores = Result(folder).scores
     count = openings(folder)

@@ -139,11 +139,7 @@ def _parts(training: Part, validation: Part | None, seed: int) -> tuple[Part, Pa
     order = torch.from_numpy(numpy_generator(seed, "held out").permutation(count))
     held, rest = order[: max(1, round(HELD_OUT * count))], order[max(1, round(HELD_OUT * count)) :]
 
-    def rows(index: torch.Tensor) -> Part:
-        weights = None if training.weights is None else training.weights[index]
-        return Part(training.features[index], training.codes[index], training.targets[index], weights)
-
-    return rows(rest.sort().values), rows(held.sort().values)
+    return training.rows(rest.sort().values), training.rows(held.sort().values)
 
 
 def _flat(part: Part) -> Part:

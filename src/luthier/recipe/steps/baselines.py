@@ -43,7 +43,12 @@ class Baselines:
         self.validation = found
         targets = own_scale(work.data.task, work.data.validation)
         metric = work.metric
-        scores = {name: measure(metric, targets, found[name], seed=work.seed) for name in run.names if name in found}
+        weights = None if work.data.validation.weights is None else work.data.validation.weights.numpy()
+        scores = {
+            name: measure(metric, targets, found[name], seed=work.seed, weights=weights)
+            for name in run.names
+            if name in found
+        }
         work.ledger.decide(
             Decision(
                 step=1,

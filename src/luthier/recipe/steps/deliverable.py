@@ -85,18 +85,20 @@ def choose_deliverable(work: Work, seeds: Trained | None, method: str, folds: Fo
     The mean over folds is judged by single networks' predictions of the rows that they left out, which are
     worse than the mean's: it is taken unless even those are clearly worse than the best of the others.
     """
-    targets, kind = work.prepared(method)[2].targets, work.data.task.kind
+    validation, kind = work.prepared(method)[2], work.data.task.kind
+    targets, weights = validation.targets, validation.weights
     options: dict[str, tuple[list[Component], Tensor]] = {}
     everyone = _best_members(work, method)
     family = [Component(seeds, i) for i in seeds.usable()] if seeds is not None else everyone[:1]
-    options["one network"] = (family[:1], row_losses(_averaged(family[:1], kind), targets, kind))
+    options["one network"] = (family[:1], row_losses(_averaged(family[:1], kind), targets, kind, weights))
     if len(family) > 1:
-        options[f"mean of {len(family)} seeds"] = (family, row_losses(_averaged(family, kind), targets, kind))
+        options[f"mean of {len(family)} seeds"] = (family, row_losses(_averaged(family, kind), targets, kind, weights))
     if len(everyone) > 1:
         components, losses = _greedy(everyone, targets, kind, work.seed)
+        losses = losses if weights is None else losses * (weights / weights.mean()).double()
         options["ensemble of the best members"] = (components, losses)
     if folds is not None:
-        losses = row_losses(folds.outputs[-len(targets) :], targets, kind)
+        losses = row_losses(folds.outputs[-len(targets) :], targets, kind, weights)
         best = min((rows for _, rows in options.values()), key=lambda rows: float(rows.mean()))
         behind = losses - best
         allowed = CLEARLY * float(behind.std()) / len(behind) ** 0.5

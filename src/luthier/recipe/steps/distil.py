@@ -29,7 +29,7 @@ def distil(work: Work, setting: Setting, choice: Choice) -> Choice:
     if len(choice.components) < 2:
         return choice
     _, training, validation = work.prepared(setting.method)
-    taught = Part(training.features, training.codes, _teaching(work, choice, training))
+    taught = Part(training.features, training.codes, _teaching(work, choice, training), training.weights)
     steps = max(work.plan.final.steps, work.plan.folds.steps if work.plan.folds else 0)
     planned = Stage(steps=steps).for_batches(setting.batch_size, work.plan.batch_size)
     members = [
@@ -49,7 +49,7 @@ def distil(work: Work, setting: Setting, choice: Choice) -> Choice:
         return choice
     best = trained.usable()[0]
     kind = work.data.task.kind
-    losses = row_losses(activate(trained.logits[best], kind), validation.targets, kind)
+    losses = row_losses(activate(trained.logits[best], kind), validation.targets, kind, validation.weights)
     alone, own = choice.losses["one network"], float(losses.mean())
     work.ledger.decide(
         Decision(

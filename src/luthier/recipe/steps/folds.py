@@ -95,7 +95,7 @@ def _round(work: Work, setting: Setting, whole: Part, number: int, steps: int) -
     components: list[Component] = []
     for fold, left_out in enumerate(_folds(work, number)):
         rest = np.setdiff1d(np.arange(len(whole)), left_out)
-        parts = _rows(whole, torch.from_numpy(rest)), _rows(whole, torch.from_numpy(left_out))
+        parts = whole.rows(torch.from_numpy(rest)), whole.rows(torch.from_numpy(left_out))
         members = [
             replace(
                 setting.member,
@@ -121,11 +121,11 @@ def _round(work: Work, setting: Setting, whole: Part, number: int, steps: int) -
 
 def _joined(training: Part, validation: Part) -> Part:
     pairs = [(getattr(training, name), getattr(validation, name)) for name in ("features", "codes", "targets")]
-    return Part(*(torch.cat(pair) for pair in pairs))
-
-
-def _rows(part: Part, index: Tensor) -> Part:
-    return Part(part.features[index], part.codes[index], part.targets[index])
+    weights = None
+    if training.weights is not None and validation.weights is not None:
+        weights = torch.cat([training.weights, validation.weights])
+    features, codes, targets = (torch.cat(pair) for pair in pairs)
+    return Part(features, codes, targets, weights)
 
 
 def _folds(work: Work, number: int) -> list[np.ndarray]:

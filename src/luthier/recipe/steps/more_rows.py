@@ -25,7 +25,7 @@ def more_rows_in_words(helps: bool) -> str:
 def _some(part: Part, rows: int, seed: int) -> Part:
     """The first rows of a fixed order, so that a larger part holds the smaller ones."""
     order = torch.randperm(len(part), generator=torch_generator(seed, "some rows"))[:rows]
-    return Part(part.features[order], part.codes[order], part.targets[order])
+    return part.rows(order)
 
 
 def ask_for_more_rows(work: Work, standing: Standing) -> None:

@@ -36,15 +36,21 @@ def scores_of(
     kind, seed = work.data.task.kind, work.seed
     metric = work.metric
     y_validation, y = own_scale(work.data.task, work.data.validation), own_scale(work.data.task, test)
-    headline = measure(metric, y, deliverable.test, seed=seed)
-    validation = measure(metric, y_validation, deliverable.validation, seed=seed)
+    w_validation, w = (None if part.weights is None else part.weights.numpy() for part in (work.data.validation, test))
+    headline = measure(metric, y, deliverable.test, seed=seed, weights=w)
+    validation = measure(metric, y_validation, deliverable.validation, seed=seed, weights=w_validation)
     names = [name for name, known in METRICS.items() if kind in known.kinds]
-    rows = [_baseline_row(name, found, metric, y, y_validation, deliverable, seed) for name, found in baselines.items()]
+    rows = []
+    for name, found in baselines.items():
+        gained = paired_difference(metric, y, deliverable.test, found.test, seed=seed, weights=w)
+        scored = measure(metric, y, found.test, seed=seed, weights=w)
+        before = measure(metric, y_validation, found.validation, seed=seed, weights=w_validation)
+        rows.append(_baseline_row(name, gained, scored, before))
     family = [
         {
             "seed": label,
-            "value": measure(metric, y, found.test, seed=seed).value,
-            "validation": measure(metric, y_validation, found.validation, seed=seed).value,
+            "value": measure(metric, y, found.test, seed=seed, weights=w).value,
+            "validation": measure(metric, y_validation, found.validation, seed=seed, weights=w_validation).value,
         }
         for label, found in seeds
     ]
@@ -52,7 +58,7 @@ def scores_of(
         "metric": metric,
         "headline": {**headline.to_json(), "validation": validation.to_json()},
         "difference_to_validation": _difference(headline, validation).to_json(),
-        "metrics": [measure(name, y, deliverable.test, seed=seed).to_json() for name in names],
+        "metrics": [measure(name, y, deliverable.test, seed=seed, weights=w).to_json() for name in names],
         "seeds": family,
         "baselines": rows,
         "sentence": _sentence(headline, rows),
@@ -63,21 +69,12 @@ def scores_of(
     }
 
 
-def _baseline_row(
-    name: str,
-    found: Predictions,
-    metric: str,
-    y: np.ndarray,
-    y_validation: np.ndarray,
-    deliverable: Predictions,
-    seed: int,
-) -> dict[str, Any]:
-    gained = paired_difference(metric, y, deliverable.test, found.test, seed=seed)
+def _baseline_row(name: str, gained: Measure, test: Measure, validation: Measure) -> dict[str, Any]:
     verdict = "within noise" if within_noise(gained) else ("better" if gained.value > 0 else "worse")
     return {
         "name": name,
-        "test": measure(metric, y, found.test, seed=seed).to_json(),
-        "validation": measure(metric, y_validation, found.validation, seed=seed).to_json(),
+        "test": test.to_json(),
+        "validation": validation.to_json(),
         "difference": gained.to_json(),
         "verdict": verdict,
         "note": "",
