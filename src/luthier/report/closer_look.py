@@ -46,7 +46,7 @@ def _importance(scores: dict[str, Any]) -> Iterator[str]:
         yield f"<h3>{tr('What the score owes to each column')}</h3>"
         yield (
             f"<p class=small>How much worse the {escape(scores['metric'])} gets on validation rows when the column is "
-            "shuffled, with the spread over five shuffles. Columns that others can stand in for look less so.</p>"
+            "shuffled, with the spread over five shuffles. Columns that others can stand in for look unimportant.</p>"
         )
         yield from plot("importance", figures.draw_importance(rows[:SHOWN]), "Importance of each column")
 

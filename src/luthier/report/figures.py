@@ -14,7 +14,7 @@ import polars as pl
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#888888"
 RULE_COLOURS = {"adam": BLUE, "sgd": ORANGE}
 RULE_NAMES = {"adam": "Adam", "sgd": "SGD with momentum"}
-MARKS = {"constant": "circle", "cosine": "diamond", "restarts": "x"}
+MARKS = {"constant": "circle", "cosine": "diamond", "restarts": "x", "exponential": "square"}
 RANGE_MARKS = {"minimum / 10": "circle", "steepest": "diamond", "valley": "triangle-up"}
 MANY_LABELS = 12
 

@@ -33,8 +33,14 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[st
     if any(head):
         yield "<thead><tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr></thead>"
     yield "<tbody>"
-    yield from ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    yield from ("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
     yield "</tbody></table></div>"
+
+
+def _cell(text: str) -> str:
+    """A cell; figures are not broken over lines."""
+    figures = bool(text) and not set(text) - set("0123456789.+-±–[] ,e%")
+    return f"<td{' class=figures' if figures else ''}>{escape(text)}</td>"
 
 
 def plot(name: str, figure: go.Figure, alt: str = "", *, least_width: int = 0) -> Iterator[str]:

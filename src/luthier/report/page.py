@@ -252,7 +252,8 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
     trials = [trial for trial in run.scores.get("trials", []) if trial["stage"] == stage]
     if trials:
         yield f"<h3>{tr('All {count} networks of this step', count=len(trials))}</h3>"
-        yield f"<p class=small>{tr('Circles: constant rate; diamonds: cosine; crosses: restarts.')}</p>"
+        marks = tr("Circles: constant rate; diamonds: cosine; squares: exponential; crosses: restarts.")
+        yield f"<p class=small>{marks}</p>"
         yield from plot(
             f"trials-{step}", figures.draw_trials(trials), "Every network: training against validation loss"
         )
