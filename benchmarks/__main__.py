@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import engine, members, search, tables
+from benchmarks import diagnosis, engine, members, ranks, search
 
 if __name__ == "__main__":
     quick = "--quick" in sys.argv
@@ -12,4 +12,5 @@ if __name__ == "__main__":
     if not quick:
         members.main()
         search.main()
-        tables.main()
+        ranks.main()
+        diagnosis.main()

@@ -28,13 +28,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import luthier
-from benchmarks.tables import TARGETS
 from luthier.assess import METRICS, measure
 from luthier.data import encode_target, read_source
 from luthier.recipe import Asked, read_as_asked
 from luthier.recipe.prepare import parts_of
 from luthier.runs.screen import SilentScreen
 
+TARGETS = {
+    "diamonds": "price",
+    "ames": "Sale_Price",
+    "churn": "churn",
+    "default": "default",
+    "titanic": "survived",
+    "penguins": "species",
+    "stackoverflow": "Remote",
+}
 SPLITS = 5
 OURS = "Luthier"
 PEERS = ("gradient-boosted trees", "linear", "scikit-learn MLP")

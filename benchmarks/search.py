@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 import luthier
 from benchmarks.engine import RESULTS, machine, write
-from benchmarks.tables import TARGETS as TABLE_TARGETS
+from benchmarks.ranks import TARGETS as TABLE_TARGETS
 from benchmarks.works import labels, pictures
 from luthier.nets import DenseSpec
 from luthier.search import space_from

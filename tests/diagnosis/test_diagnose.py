@@ -126,3 +126,16 @@ def test_a_real_table_with_shuffled_targets() -> None:
         (X, y[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))]),
     )
     assert "no-signal" in {finding.code for finding in found.findings}
+
+
+def test_a_batch_learnt_to_a_loss_of_nothing_has_passed() -> None:
+    """Far apart rows reach a loss of exactly 0, which is the best there is."""
+    from luthier.diagnosis import overfit_batch
+    from luthier.nets import DenseSpec
+    from luthier.population import Part
+
+    y = torch.arange(64) % 2
+    far = Part((200.0 * y - 100).unsqueeze(1) + torch.arange(64).unsqueeze(1) / 64, torch.zeros(64, 0).long(), y)
+    found = overfit_batch(DenseSpec(1, (32,), 2), far, "softmax", seed=0, steps=100)
+    assert found["evidence"]["loss"] == 0
+    assert found["passed"]

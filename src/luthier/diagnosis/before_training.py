@@ -61,7 +61,8 @@ def overfit_batch(spec: DenseSpec, part: Part, loss: str, *, seed: int, steps: i
     outcome = train(members, batch, None, settings)
     curve = outcome.history.to_frame()
     start = expected_loss(spec, loss)
-    last = float(curve.filter(curve["step"] == curve["step"].max())["train_loss"].min() or math.nan)  # type: ignore[arg-type]
+    lowest = curve.filter(curve["step"] == curve["step"].max())["train_loss"].min()
+    last = math.nan if lowest is None else float(lowest)  # type: ignore[arg-type]
     return {
         "passed": last <= OVERFITTED * start,
         "sentence": f"{len(batch)} rows are learnt by heart to a loss of {last:.4f} in {steps} steps",

@@ -6,6 +6,7 @@ a few steps only. Nothing of the user's is changed: not the outputs, not the gra
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
@@ -225,7 +226,7 @@ class Watch:
         trace = self.trace
         value = float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
         trace.losses.append(value)
-        if trace.birth is None and not torch.isfinite(torch.tensor(value)):
+        if trace.birth is None and not math.isfinite(value):
             trace.birth = Birth(trace.step, "loss", "")
         self._see_gradients()
         if self._probing:
@@ -266,9 +267,9 @@ class Watch:
         norms = torch.stack(torch._foreach_norm([gradient for _, gradient in named]))
         total = float(norms.norm())
         self.trace.gradient_norms.append(total)
-        if (self.trace.birth is None and total != total) or total == float("inf"):
+        if self.trace.birth is None and not math.isfinite(total):
             bad = [name for (name, _), norm in zip(named, norms, strict=True) if not bool(norm.isfinite())]
-            if self.trace.birth is None and bad:  # backward goes from the last layer to the first
+            if bad:  # backward goes from the last layer to the first
                 self.trace.birth = Birth(self.trace.step, "gradient", bad[-1].rpartition(".")[0] or bad[-1])
 
     @torch.no_grad()

@@ -60,6 +60,8 @@ def _steps_of_round(work: Work, setting: Setting, number: int) -> int | None:
     recorded = [int(record["steps"]) for record in work.ledger.recorded("repeat")]
     if number < len(recorded):
         steps: int | None = recorded[number]
+    elif any(record["topic"] == "deliverable" for record in work.ledger.recorded("decision")):
+        steps = None  # an earlier sitting had come past the folds
     elif work.script.repeats is not None:
         steps = work.script.repeats[number] if number < len(work.script.repeats) else None
     elif work.spending.budget.seconds is None:
