@@ -171,7 +171,7 @@ def test_piecewise_coding_is_monotone_and_bounded() -> None:
     assert fitted(X).shape[1] == fitted.width
 
 
-@pytest.mark.parametrize("method", ["standardise", "quantile", "piecewise"])
+@pytest.mark.parametrize("method", ["standardise", "quantile", "piecewise", "periodic"])
 def test_missing_values_get_the_median_and_a_flag(method: str) -> None:
     X = numbers()
     X[::3, 0] = float("nan")
@@ -234,3 +234,14 @@ def test_splits_that_cannot_be_are_said() -> None:
         split_rows(frame, task=task, seed=0, group="same")
     with pytest.raises(InputError, match="without a value"):
         split_rows(frame, task=task, seed=0, time="never")
+
+
+def test_periodic_codes_are_sines_and_cosines_of_the_standardised_value() -> None:
+    X = torch.linspace(-3, 5, 50).unsqueeze(1)
+    fitted = Preprocess.fit(X, "periodic")
+    found = fitted(X)
+    assert found.shape == (50, fitted.width) == (50, 17)
+    standard = ((X - X.mean()) / X.std(correction=0))[:, 0]
+    torch.testing.assert_close(found[:, 0], standard)
+    torch.testing.assert_close(found[:, 1], torch.sin(2 * torch.pi * standard / 8), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found[:, 9], torch.cos(2 * torch.pi * standard / 8), atol=1e-5, rtol=1e-5)

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-METHODS = ("standardise", "quantile", "piecewise")
+METHODS = ("standardise", "quantile", "piecewise", "periodic")
 KNOTS = 256  # of the quantile transform
+FREQUENCIES = tuple(2.0**k / 8 for k in range(8))  # of the periodic encoding, per standard deviation
 BINS = 16  # of the piecewise-linear encoding
 FAR = 5.2  # normal scores are kept within, as scikit-learn does (quantile of 1 - 1e-7)
 
@@ -25,7 +26,8 @@ class Preprocess(nn.Module):
     indicator beside it. Values outside the training range are held at its edge: what lies beyond was
     never learnt. Then, by `method`: `standardise` (mean 0, variance 1 over the training
     rows), `quantile` (normal scores of the training distribution), or `piecewise` (the position
-    within quantile bins, Gorishniy and others 2022, with the standardised value beside it).
+    within quantile bins, Gorishniy and others 2022, with the standardised value beside it), or `periodic`
+    (sines and cosines of the standardised value, an octave apart, beside it: what changes fast with a number).
     """
 
     def __init__(self, method: str, columns: int, flagged: int, knots: int) -> None:
@@ -61,7 +63,7 @@ class Preprocess(nn.Module):
         columns = numbers.shape[1]
         missing = numbers.isnan()
         flags = torch.nonzero(missing.any(0)).flatten()
-        knots = 0 if method == "standardise" else (KNOTS if method == "quantile" else BINS + 1)
+        knots = {"quantile": KNOTS, "piecewise": BINS + 1}.get(method, 0)
         made = cls(method, columns, len(flags), knots)
         made.flags.copy_(flags)
         for f in range(columns):
@@ -83,7 +85,8 @@ class Preprocess(nn.Module):
     @property
     def width(self) -> int:
         """F': the number of features."""
-        return self.columns * (1 + (self.knots - 1 if self.method == "piecewise" else 0)) + self.flagged
+        more = {"piecewise": self.knots - 1, "periodic": 2 * len(FREQUENCIES)}.get(self.method, 0)
+        return self.columns * (1 + more) + self.flagged
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Features [B, F'] of numbers [B, F]."""
@@ -96,6 +99,9 @@ class Preprocess(nn.Module):
             parts.insert(0, ((filled - self.mean) / self.scale).clamp(-10, 10))
             if self.method == "piecewise":
                 parts.insert(1, self._piecewise(filled).flatten(1))
+            elif self.method == "periodic":
+                angles = 2 * torch.pi * parts[0].unsqueeze(2) * parts[0].new_tensor(FREQUENCIES)
+                parts.insert(1, torch.cat([angles.sin(), angles.cos()], 2).flatten(1))
         return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
 
     def _normal_scores(self, filled: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Method = Literal["standardise", "quantile", "piecewise"]
+Method = Literal["standardise", "quantile", "piecewise", "periodic"]
 
 # Shares of the time that is left for training. Fitting the validation set is the longest step
 # (S4-22); the seeds run longest of all.
@@ -25,6 +25,7 @@ ENOUGH_STEPS = 1000  # below this a comparison of settings says more about the l
 ENOUGH_EPOCHS = 10
 MOST_EPOCHS, MOST_STEPS = 60, 4000
 WIDEST = 512
+PLENTY = 150.0  # seconds of training
 MOST_CODED = 200  # columns of numbers that are coded one by one
 
 
@@ -156,7 +157,7 @@ class Plan(BaseModel):
 
 
 class Plans(BaseModel):
-    """What is followed when inputs stay few, and when they are coded piecewise and become many.
+    """What is followed when inputs stay few, and when they are coded one by one and become many.
 
     Which of the two it is, the run finds out by validation; both are fixed before it starts.
     """
@@ -168,7 +169,7 @@ class Plans(BaseModel):
 
     def for_method(self, method: str) -> Plan:
         """The plan behind one way of preprocessing."""
-        return self.wide if method == "piecewise" else self.narrow
+        return self.wide if method in ("piecewise", "periodic") else self.narrow
 
 
 @dataclass(frozen=True)
@@ -179,10 +180,15 @@ class Problem:
     width: int
     numbers: int = 0  # columns of numbers
 
-    @property
-    def methods(self) -> tuple[Method, ...]:
-        """How numbers may enter: of very many columns, such as pixels, each is not given sixteen inputs."""
-        return ("standardise",) if self.numbers > MOST_CODED else ("standardise", "quantile", "piecewise")
+    def methods(self, seconds: float | None) -> tuple[Method, ...]:
+        """How numbers may enter: of very many columns, such as pixels, each is not given sixteen inputs.
+
+        Periodic codes gain seldom, and are tried where there is time.
+        """
+        if self.numbers > MOST_CODED:
+            return ("standardise",)
+        plenty = seconds is not None and seconds >= PLENTY
+        return ("standardise", "quantile", "piecewise", *(("periodic",) if plenty else ()))
 
     @property
     def is_small(self) -> bool:
@@ -247,7 +253,7 @@ def _plan(problem: Problem, means: Means, cost: Cost, either: Cost) -> Plan:
             epoch_steps=problem.epoch_steps,
             threads=means.threads,
             width=problem.width,
-            methods=problem.methods,
+            methods=problem.methods(means.seconds),
             seeds=seeds,
             range_seeds=5,
             range_steps=100,

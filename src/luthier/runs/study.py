@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
+from luthier.data.preprocess import METHODS
 from luthier.optimise import RULES
 from luthier.optimise.schedules import KINDS
 from luthier.recipe import RunFolder
@@ -62,7 +63,7 @@ def _trial(run: Contents, trial: dict[str, Any]) -> Any:
         "rule": list(RULES),
         "schedule": list(KINDS),
         "norm": ["none", "batch", "layer"],
-        "inputs": ["standardise", "quantile", "piecewise"],
+        "inputs": list(METHODS),
     }
     distributions = {
         "learning_rate": positive,

@@ -14,6 +14,7 @@ INPUTS = {
     "standardise": "standardised numbers",
     "quantile": "numbers mapped to normal scores by their quantiles",
     "piecewise": "numbers coded piecewise linearly in quantile bins",
+    "periodic": "numbers coded by sines and cosines",
 }
 
 

@@ -38,7 +38,7 @@ def in_words(plans: Plans) -> str:
     """The plans as a sentence."""
     narrow, wide = (_stages_in_words(plan) for plan in (plans.narrow, plans.wide))
     inputs = _stage_in_words(plans.narrow, "inputs")
-    either = narrow if narrow == wide else f"{narrow} (or, if numbers are coded piecewise, {wide})"
+    either = narrow if narrow == wide else f"{narrow} (or, if numbers are coded one by one, {wide})"
     return f"plan: batches of {plans.narrow.batch_size}; {inputs}; {either}"
 
 
@@ -59,7 +59,7 @@ def _new_plans(work: Work, problem: Problem, timer: Callable[..., tuple[float, f
         return make_plans(problem, Means(None, budget.steps, threads=THREADS), _no_cost, _no_cost)
     finish = finish_seconds(budget.seconds)
     narrow = _measured_cost(work, problem, "standardise", timer)
-    coded = bool(problem.numbers) and WIDEST_INPUTS in problem.methods
+    coded = bool(problem.numbers) and WIDEST_INPUTS in problem.methods(None)
     wide = _measured_cost(work, problem, WIDEST_INPUTS, timer) if coded else narrow
     left = max(0.1, work.spending.left() - finish)
     return make_plans(problem, Means(left, None, finish, THREADS), narrow, wide)
