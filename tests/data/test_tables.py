@@ -171,7 +171,7 @@ def test_piecewise_coding_is_monotone_and_bounded() -> None:
     assert fitted(X).shape[1] == fitted.width
 
 
-@pytest.mark.parametrize("method", ["standardise", "quantile", "piecewise", "periodic"])
+@pytest.mark.parametrize("method", ["standardise", "quantile", "piecewise", "periodic", "common"])
 def test_missing_values_get_the_median_and_a_flag(method: str) -> None:
     X = numbers()
     X[::3, 0] = float("nan")
@@ -245,3 +245,12 @@ def test_periodic_codes_are_sines_and_cosines_of_the_standardised_value() -> Non
     torch.testing.assert_close(found[:, 0], standard)
     torch.testing.assert_close(found[:, 1], torch.sin(2 * torch.pi * standard / 8), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found[:, 9], torch.cos(2 * torch.pi * standard / 8), atol=1e-5, rtol=1e-5)
+
+
+def test_one_deviation_for_all_columns() -> None:
+    X = torch.stack([torch.randn(500, generator=torch.Generator().manual_seed(0)), torch.zeros(500)], 1)
+    X[7, 1] = 0.5  # a pixel that is seldom lit
+    found = Preprocess.fit(X, "common")(X)
+    assert float(found.mean(0).abs().max()) < 1e-6
+    assert float(found.var(0, correction=0).mean()) == pytest.approx(1.0, rel=1e-5)
+    assert float(found[7, 1]) < 1  # standardised by itself it would be 10, the clamp

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-METHODS = ("standardise", "quantile", "piecewise", "periodic")
+METHODS = ("standardise", "quantile", "piecewise", "periodic", "common")
 KNOTS = 256  # of the quantile transform
 FREQUENCIES = tuple(2.0**k / 8 for k in range(8))  # of the periodic encoding, per standard deviation
 BINS = 16  # of the piecewise-linear encoding
@@ -27,7 +27,8 @@ class Preprocess(nn.Module):
     never learnt. Then, by `method`: `standardise` (mean 0, variance 1 over the training
     rows), `quantile` (normal scores of the training distribution), or `piecewise` (the position
     within quantile bins, Gorishniy and others 2022, with the standardised value beside it), or `periodic`
-    (sines and cosines of the standardised value, an octave apart, beside it: what changes fast with a number).
+    (sines and cosines of the standardised value, an octave apart, beside it: what changes fast with a number), or
+    `common` (mean 0, all columns divided by one deviation: of pixels a rare one must not count like the rest).
     """
 
     def __init__(self, method: str, columns: int, flagged: int, knots: int) -> None:
@@ -80,6 +81,9 @@ class Preprocess(nn.Module):
             if knots:
                 made.edges[f] = _quantiles(known, knots)
                 made.distinct[f, 1:] = made.edges[f, 1:] > made.edges[f, :-1]
+        if method == "common":
+            spread = torch.where(missing, made.median, numbers).double().var(0, correction=0).mean().sqrt()
+            made.scale.fill_(float(spread) or 1.0)
         return made
 
     @property

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Method = Literal["standardise", "quantile", "piecewise", "periodic"]
+Method = Literal["standardise", "quantile", "piecewise", "periodic", "common"]
 
 # Shares of the time that is left for training. Fitting the validation set is the longest step
 # (S4-22); the seeds run longest of all.
@@ -186,7 +186,7 @@ class Problem:
         Periodic codes gain seldom, and are tried where there is time.
         """
         if self.numbers > MOST_CODED:
-            return ("standardise",)
+            return ("standardise", "common")
         plenty = seconds is not None and seconds >= PLENTY
         return ("standardise", "quantile", "piecewise", *(("periodic",) if plenty else ()))
 

@@ -15,6 +15,7 @@ INPUTS = {
     "quantile": "numbers mapped to normal scores by their quantiles",
     "piecewise": "numbers coded piecewise linearly in quantile bins",
     "periodic": "numbers coded by sines and cosines",
+    "common": "centred numbers, all divided by one deviation",
 }
 
 
@@ -23,10 +24,6 @@ def choose_inputs(work: Work) -> str:
     if work.data.training.numbers.shape[1] == 0:
         reason = "the table has no numeric columns"
         work.ledger.decide(Decision(2, "inputs", "categories alone", reason, rule="nothing to compare"))
-        return "standardise"
-    if len(work.plan.methods) == 1:
-        reason = f"with {work.data.training.numbers.shape[1]} columns each is not coded by itself"
-        work.ledger.decide(Decision(2, "inputs", INPUTS["standardise"], reason, rule="nothing to compare"))
         return "standardise"
     measured = {method: _measure(work, method) for method in work.plan.methods}
     losses = {method: values for method, values in measured.items() if values}
