@@ -65,26 +65,23 @@ def _r2(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.asarray(1 - _mean((p - y) ** 2, counts) / np.maximum(spread, TINY))
 
 
-def _confusion(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """How often each class was taken for each, [R, C, C], rows the truth."""
-    classes = p.shape[1]
-    pair = np.eye(classes * classes)[y * classes + p.argmax(1)]
-    return np.asarray(counts @ pair).reshape(-1, classes, classes)
+def _by_class(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How many rows of each class were right, belong to it, and were taken for it: [R, C] each."""
+    one, taken = np.eye(p.shape[1]), p.argmax(1)
+    return counts @ (one[y] * (taken == y)[:, None]), counts @ one[y], counts @ one[taken]
 
 
 def _balanced_accuracy(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Mean over the classes that are there of the share of their rows that is right."""
-    matrix = _confusion(y, p, counts)
-    there = matrix.sum(2)
-    right = np.einsum("rcc->rc", matrix) / np.maximum(there, TINY)
-    return np.asarray((right * (there > 0)).sum(1) / np.maximum((there > 0).sum(1), 1))
+    right, there, _ = _by_class(y, p, counts)
+    share = right / np.maximum(there, TINY)
+    return np.asarray((share * (there > 0)).sum(1) / np.maximum((there > 0).sum(1), 1))
 
 
 def _f1(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Harmonic mean of precision and recall; of the positive class of two, else the mean over classes."""
-    matrix = _confusion(y, p, counts)
-    right = np.einsum("rcc->rc", matrix)
-    scores = 2 * right / np.maximum(matrix.sum(1) + matrix.sum(2), TINY)
+    right, there, taken = _by_class(y, p, counts)
+    scores = 2 * right / np.maximum(there + taken, TINY)
     return np.asarray(scores[:, 1] if p.shape[1] == 2 else scores.mean(1))
 
 

@@ -54,7 +54,7 @@ def fit(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="What to report first and deliver by: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae, r2.",
+            help="What to report first: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae, r2.",
             show_default=False,
         ),
     ] = None,

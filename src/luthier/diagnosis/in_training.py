@@ -21,7 +21,7 @@ from luthier.diagnosis.diagnosis import Diagnosis, diagnosis_of
 from luthier.diagnosis.trace import Trace
 from luthier.diagnosis.watch import Watch
 from luthier.errors import InputError
-from luthier.objective import Criterion, Loss
+from luthier.objective import Criterion, Loss, loss_named
 from luthier.population import Part, part_of
 from luthier.population.find_lr import left_alone
 from luthier.population.networks import loss_for
@@ -177,8 +177,6 @@ def _measure(chosen: str | Loss | Criterion) -> Callable[[Any, Tensor], Tensor]:
             return F.cross_entropy(outputs, targets.long())
         if chosen == "mse":
             return F.mse_loss(outputs.reshape(targets.shape), targets.to(outputs.dtype))
-        from luthier.objective import loss_named
-
         Z = outputs.unsqueeze(-1) if outputs.ndim == 1 else outputs
         return loss_named(chosen).mean(Z.unsqueeze(0), targets)[0]
 

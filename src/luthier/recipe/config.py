@@ -27,7 +27,7 @@ class Asked(BaseModel):
     seed: int = 0
     task: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
-    metric: str = ""  # what is reported first and what is delivered by; the usual one of the task where empty
+    metric: str = ""  # what is reported first; the usual one of the task where empty
     costs: str = ""  # of a false positive and a false negative, such as 1:5
     group: str = ""  # rows with the same value here stay on one side of the split
     time: str = ""  # the test rows are the latest by this column, the validation rows those before them

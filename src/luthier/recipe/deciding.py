@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from luthier.data import Facts, TargetFacts, column_of, task_of
+from luthier.data.columns import USED
 from luthier.recipe.ladder import AS_IT_WAS
 from luthier.recipe.prepare import part_sizes_in_words
 from luthier.recipe.steps.architecture import architecture_in_words, first_width
@@ -88,8 +89,6 @@ def _column(decision: Entry) -> str:
 
 
 def _asked_column(decision: Entry) -> str:
-    from luthier.data.columns import USED
-
     kind = str(decision["evidence"]["asked"])
     return kind if kind in USED else f"{kind}, dropped"
 

@@ -45,6 +45,15 @@ class Setting:
         return cls(**{**value, "member": Member.from_json(value["member"])})
 
 
+def seeded(setting: Setting, seeds: Sequence[int], steps: int, label: str = "") -> list[Member]:
+    """The setting from several seeds, its schedule laid out over so many steps."""
+    schedule = schedule_named(setting.member.schedule.kind, steps)
+    head = f"{label}, " if label else ""
+    return [
+        replace(setting.member, seed=seed, schedule=schedule, label=f"{head}seed {k}") for k, seed in enumerate(seeds)
+    ]
+
+
 Hopeful = tuple[float, Setting, Setting]  # a gain inside the noise, the setting then, and the setting tried
 
 
@@ -107,7 +116,8 @@ class Ladder:
 
     def _measure(self, name: str, options: Sequence[Setting]) -> list[Standing]:
         """Train options that can share a population together, all over the same seeds."""
-        work, seeds = self.work, range(self.work.plan.seeds)
+        work = self.work
+        seeds = [derive(work.seed, "member", k) for k in range(work.plan.seeds)]
         groups: dict[Any, list[Setting]] = {}
         for option in options:
             groups.setdefault((option.method, option.rule, option.batch_size, option.member.spec), []).append(option)
@@ -115,14 +125,7 @@ class Ladder:
         for number, ((method, rule, batch_size, _), together) in enumerate(groups.items()):
             planned = self.planned.for_batches(batch_size, work.plan.batch_size)
             members = [
-                replace(
-                    option.member,
-                    seed=derive(work.seed, "member", k),
-                    schedule=schedule_named(option.member.schedule.kind, planned.steps),
-                    label=f"{option.label or name}, seed {k}",
-                )
-                for option in together
-                for k in seeds
+                member for option in together for member in seeded(option, seeds, planned.steps, option.label or name)
             ]
             title = f"{self.prefix}-{name.replace(' ', '-').replace(',', '')}" + (f"-{number}" if number else "")
             trained = work.train(title, self.stage, planned, method, rule, members, batch_size=batch_size)

@@ -71,7 +71,7 @@ def fit(
     `source` is a path (CSV, Parquet), a bundled name (`digits`, `iris`, `wine`, `breast-cancer`,
     `diabetes`), a pandas, Polars or Arrow frame, or arrays `(X, y)`. `budget` is `"60s"`, `"10m"`,
     `"2h"` or `"5000steps"` (default 60 s for a bundled set, 5 min otherwise). `columns` overrides
-    inferred kinds. `metric` is what is reported first and delivered by; `costs="1:5"` chooses the threshold of
+    inferred kinds. `metric` is what is reported first; `costs="1:5"` chooses the threshold of
     two classes by what a false positive and a false negative cost. Rows with one value of `group` stay on one
     side of the split; with `time` the latest rows are the test part; `weight` is a column of how much rows
     count, in training and in scores. `distil` delivers one network in place of a mean. With `repeat=True`,

@@ -102,10 +102,11 @@ class Model:
             return pl.Series("unlike_training", np.zeros(len(numbers), dtype=bool))
         return pl.Series("unlike_training", self.familiarity.unlike(self.features(numbers)))
 
-    @torch.no_grad()
     def features(self, numbers: Tensor) -> np.ndarray:
-        """Numbers [N, F] as the networks see them."""
-        return np.asarray(self.preprocess(numbers).double().numpy())
+        """Numbers [N, F] standardised, gaps filled; not held at the training range's edge, as the networks see them."""
+        fitted = self.preprocess
+        filled = torch.where(numbers.isnan(), fitted.median, numbers)
+        return np.asarray(((filled - fitted.mean) / fitted.scale).double().numpy())
 
     def proba_encoded(self, numbers: Tensor, codes: Tensor) -> pl.DataFrame:
         """`predict_proba` for encoded rows."""

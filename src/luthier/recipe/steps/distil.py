@@ -5,16 +5,13 @@ N rows, C outputs.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
 from luthier.population import Part
 from luthier.recipe.evidence import row_losses
-from luthier.recipe.ladder import Setting
+from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import FINAL_SEEDS, Stage
-from luthier.recipe.schedules import schedule_named
 from luthier.recipe.steps.deliverable import Choice, Component
 from luthier.recipe.work import Work
 from luthier.records import Decision, Option
@@ -32,15 +29,8 @@ def distil(work: Work, setting: Setting, choice: Choice) -> Choice:
     taught = Part(training.features, training.codes, _teaching(work, choice, training), training.weights)
     steps = max(work.plan.final.steps, work.plan.folds.steps if work.plan.folds else 0)
     planned = Stage(steps=steps).for_batches(setting.batch_size, work.plan.batch_size)
-    members = [
-        replace(
-            setting.member,
-            seed=derive(work.seed, "distilled", k),
-            schedule=schedule_named(setting.member.schedule.kind, planned.steps),
-            label=f"distilled, seed {k}",
-        )
-        for k in range(FINAL_SEEDS)
-    ]
+    seeds = [derive(work.seed, "distilled", k) for k in range(FINAL_SEEDS)]
+    members = seeded(setting, seeds, planned.steps, "distilled")
     trained = work.train(
         "distilled", "folds", planned, setting.method, setting.rule, members,
         batch_size=setting.batch_size, parts=(taught, validation),

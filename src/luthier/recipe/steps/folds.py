@@ -6,16 +6,13 @@ and predicts it: these predictions judge and calibrate the mean of all K. N open
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from luthier.population import Part
-from luthier.recipe.ladder import Setting
+from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import FOLDS, Stage
-from luthier.recipe.schedules import schedule_named
 from luthier.recipe.steps.deliverable import Component, Folds
 from luthier.recipe.work import Work
 from luthier.saved import activate
@@ -98,15 +95,8 @@ def _round(work: Work, setting: Setting, whole: Part, number: int, steps: int) -
     for fold, left_out in enumerate(_folds(work, number)):
         rest = np.setdiff1d(np.arange(len(whole)), left_out)
         parts = whole.rows(torch.from_numpy(rest)), whole.rows(torch.from_numpy(left_out))
-        members = [
-            replace(
-                setting.member,
-                seed=derive(work.seed, "fold", number, fold, k),
-                schedule=schedule_named(setting.member.schedule.kind, steps),
-                label=f"round {number}, fold {fold}, seed {k}",
-            )
-            for k in range(SEEDS)
-        ]
+        seeds = [derive(work.seed, "fold", number, fold, k) for k in range(SEEDS)]
+        members = seeded(setting, seeds, steps, f"round {number}, fold {fold}")
         trained = work.train(
             f"folds-{number}-{fold}", "folds", Stage(steps=steps), setting.method, setting.rule, members,
             batch_size=setting.batch_size, parts=parts,

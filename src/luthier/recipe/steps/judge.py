@@ -26,9 +26,8 @@ from luthier.assess import (
 from luthier.data import Dataset
 from luthier.nets import DenseNet
 from luthier.recipe.evidence import in_words, interval, summary
-from luthier.recipe.ladder import Setting
+from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import FINAL_SEEDS
-from luthier.recipe.schedules import schedule_named
 from luthier.recipe.steps.baselines import Baselines
 from luthier.recipe.steps.closer_look import closer_look
 from luthier.recipe.steps.deliverable import FOLDED, Choice, Component, choose_deliverable
@@ -105,15 +104,7 @@ def judge(work: Work, setting: Setting, baselines: Baselines) -> Verdict:
 def _five_seeds(work: Work, setting: Setting) -> Trained | None:
     """The winner again from five seeds of its own, to the planned end."""
     planned = work.plan.final.for_batches(setting.batch_size, work.plan.batch_size)
-    members = [
-        replace(
-            setting.member,
-            seed=derive(work.seed, "final", k),
-            schedule=schedule_named(setting.member.schedule.kind, planned.steps),
-            label=f"seed {k}",
-        )
-        for k in range(FINAL_SEEDS)
-    ]
+    members = seeded(setting, [derive(work.seed, "final", k) for k in range(FINAL_SEEDS)], planned.steps)
     batch = setting.batch_size
     return work.train("seeds", "seeds", planned, setting.method, setting.rule, members, batch_size=batch)
 
@@ -242,12 +233,13 @@ def _explain_choice(work: Work, seeds: Trained | None, choice: Choice) -> None:
 
 
 def _explain_calibration(work: Work, choice: Choice, model: Model) -> None:
+    rows = "the validation rows" if choice.held_out is None else "the rows that each fold left out"
     if work.data.task.kind == "regression":
         chosen = f"90 % interval of ± {model.half_width:.3g} on the modelled scale"
-        calibration, evidence = "split-conformal on the validation rows", {"half_width": model.half_width}
+        calibration, evidence = f"split-conformal on {rows}", {"half_width": model.half_width}
     else:
         chosen = f"temperature {model.temperature:.3f}"
-        calibration = "it lowers the validation log loss of the probabilities most"
+        calibration = f"it lowers the log loss of the probabilities most, on {rows}"
         evidence = {"temperature": model.temperature}
     work.ledger.decide(Decision(5, "calibration", chosen, calibration, evidence=evidence, rule="as measured"))
     if work.script.asked.costs:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from luthier.assess import more_rows
 from luthier.population import Part
-from luthier.recipe.ladder import Standing
+from luthier.recipe.ladder import Standing, seeded
 from luthier.recipe.work import Work
 from luthier.records import Decision, Option
 from luthier.seeds import derive, torch_generator
@@ -37,14 +35,13 @@ def ask_for_more_rows(work: Work, standing: Standing) -> None:
         count = round(share * rows)
         if count < FEWEST:
             continue
-        members = [
-            replace(setting.member, seed=derive(work.seed, "member", k), label=f"{count} rows, seed {k}")
-            for k in range(work.plan.seeds)
-        ]
+        planned = work.plan.fit_validation.for_batches(setting.batch_size, work.plan.batch_size)
+        seeds = [derive(work.seed, "member", k) for k in range(work.plan.seeds)]
+        members = seeded(setting, seeds, planned.steps, f"{count} rows")
         trained = work.train(
             f"validate-rows-{count}",
             "fit validation",
-            work.plan.fit_validation.for_batches(setting.batch_size, work.plan.batch_size),
+            planned,
             setting.method,
             setting.rule,
             members,
