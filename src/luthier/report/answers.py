@@ -68,5 +68,5 @@ def _trusted(run: Contents) -> str:
         )
     serious = [r for r in run.findings() if r["severity"] != "note"]
     if serious:
-        return said + " " + tr("It agrees with validation; mind the {count} warnings below.", count=len(serious))
+        return said + " " + tr("It agrees with validation; mind the warnings above ({count}).", count=len(serious))
     return said + " " + tr("It agrees with validation, and no warning stands against it.")
