@@ -7,14 +7,14 @@ compared with, so losses are compared in pairs, row by row and seed by seed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from luthier.population import Member
 from luthier.recipe.evidence import row_losses
+from luthier.recipe.gains import SeedSpread, paired
 from luthier.recipe.plan import Stage
 from luthier.recipe.schedules import schedule_named
 from luthier.recipe.work import Trained, Work
@@ -57,6 +57,26 @@ def seeded(setting: Setting, seeds: Sequence[int], steps: int, label: str = "") 
 Hopeful = tuple[float, Setting, Setting]  # a gain inside the noise, the setting then, and the setting tried
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What step 3 hands to step 4: a setting, what gained a little each, and what was learnt of the seeds' luck."""
+
+    setting: Setting
+    hopeful: Sequence[Hopeful] = ()
+    spread: SeedSpread = field(default_factory=SeedSpread)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        hopeful = [[gain, before.to_json(), tried.to_json()] for gain, before, tried in self.hopeful]
+        return {"setting": self.setting.to_json(), "hopeful": hopeful, "spread": asdict(self.spread)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Fitted:
+        """What `to_json` gave."""
+        hopeful = [(gain, Setting.from_json(a), Setting.from_json(b)) for gain, a, b in value["hopeful"]]
+        return cls(Setting.from_json(value["setting"]), hopeful, SeedSpread(**value["spread"]))
+
+
 @dataclass
 class Standing:
     """A setting with what was measured for it: validation losses [S, N] and the mean training loss."""
@@ -83,6 +103,7 @@ class Ladder:
     standing: Standing | None = None
     kept: list[str] = field(default_factory=list)
     hopeful: list[Hopeful] = field(default_factory=list)
+    spread: SeedSpread = field(default_factory=SeedSpread)
     cut: bool = False
 
     def begin(self, setting: Setting) -> Standing | None:
@@ -136,7 +157,10 @@ class Ladder:
 
     def _judge(self, name: str, why: str, found: list[Standing]) -> None:
         before = self.standing
-        gains = [{} if before is None else paired(before.rows, one.rows, len(found)) for one in found]
+        gains: list[dict[str, Any]] = [{} for _ in found]
+        if before is not None:
+            self.spread.add([before.rows - one.rows for one in found])
+            gains = [paired(before.rows, one.rows, len(found), self.spread) for one in found]
         best = min(range(len(found)), key=lambda i: found[i].loss)
         kept = before is None or bool(gains[best]["clear"] and gains[best]["gain"] > 0)
         options = [
@@ -212,33 +236,6 @@ def _standings(work: Work, trained: Trained, together: Sequence[Setting], seeds:
         if np.isfinite(trained.validation_loss[these]).all():
             found.append(Standing(option, rows[these], float(np.mean(trained.train_loss[these]))))
     return found
-
-
-def paired(reference: np.ndarray, losses: np.ndarray, compared: int = 1) -> dict[str, Any]:
-    """The mean reduction of losses [S, N] over the reference's, with its 95 % half width.
-
-    The interval counts both kinds of luck, that of the rows and that of the seeds; where the best of
-    several is `compared`, it is widened for all of them (Bonferroni).
-
-    >>> paired(np.full((3, 100), 1.0), np.full((3, 100), 0.5))["clear"]
-    True
-    """
-    difference = reference - losses
-    seeds, rows = difference.shape
-    parts = [(difference.mean(0).var(ddof=1) / rows if rows > 1 else np.inf, rows - 1)]
-    if seeds > 1:
-        parts.append((difference.mean(1).var(ddof=1) / seeds, seeds - 1))
-    variance = sum(part for part, _ in parts)
-    # Satterthwaite's degrees of freedom: where seeds differ most there are as few as seeds.
-    freedom = variance**2 / max(sum(part**2 / count for part, count in parts), 1e-300) if variance > 0 else 1.0
-    half = float(stats.t.isf(0.025 / max(1, compared), max(1.0, freedom)) * np.sqrt(variance))
-    mean = float(difference.mean())
-    return {
-        "gain": round(mean, 5),
-        "half_width": round(half, 5),
-        "pairs": seeds * rows,
-        "clear": bool(abs(mean) > half),
-    }
 
 
 def _spread(rows: np.ndarray) -> float | None:

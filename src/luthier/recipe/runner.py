@@ -13,7 +13,7 @@ from typing import Any
 from luthier.errors import InputError
 from luthier.recipe.budget import Spending
 from luthier.recipe.config import Asked, Script, script_from, write_script
-from luthier.recipe.ladder import Hopeful, Setting
+from luthier.recipe.ladder import Fitted, Setting
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memory import Memory
 from luthier.recipe.plan import Plans
@@ -138,17 +138,14 @@ class Walk:
         if self.until == 2:
             return None
         if begin_at <= 3:
-            fitted, hopeful = fit_training(work, method, find_rates(work, method))
+            fitted = fit_training(work, method, find_rates(work, method))
         else:
-            fitted, hopeful = _settings_of(work.memory.recalled("fitted"))
-        work.memory.json("fitted", lambda: [fitted.to_json(), [[g, a.to_json(), b.to_json()] for g, a, b in hopeful]])
+            fitted = Fitted.from_json(work.memory.recalled("fitted"))
+        work.memory.json("fitted", fitted.to_json)
         baselines.collect()
         if self.until == 3:
             return None
-        if begin_at <= 4:
-            closed = fit_validation(work, fitted, hopeful)
-        else:
-            closed = Setting.from_json(work.memory.recalled("closed"))
+        closed = fit_validation(work, fitted) if begin_at <= 4 else Setting.from_json(work.memory.recalled("closed"))
         work.memory.json("closed", closed.to_json)
         return None if self.until == 4 else judge(work, closed, baselines)
 
@@ -162,8 +159,3 @@ def _recalled(work: Work, name: str, anew: bool, compute: Callable[[], str]) -> 
     """What a step came to: worked out, or taken over from the run before."""
     value = compute() if anew else str(work.memory.recalled(name))
     return str(work.memory.json(name, lambda: value))
-
-
-def _settings_of(value: Any) -> tuple[Setting, list[Hopeful]]:
-    setting, hopeful = value
-    return Setting.from_json(setting), [(g, Setting.from_json(a), Setting.from_json(b)) for g, a, b in hopeful]

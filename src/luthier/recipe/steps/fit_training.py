@@ -11,7 +11,7 @@ import numpy as np
 
 from luthier.nets import DenseSpec
 from luthier.population import Member, Schedule, Settings, confirm, range_test
-from luthier.recipe.ladder import Hopeful, Ladder, Setting
+from luthier.recipe.ladder import Fitted, Ladder, Setting
 from luthier.recipe.plan import TRAINING_RUNGS, WIDEST
 from luthier.recipe.work import Trained, Work
 from luthier.records import Decision, Finding, Option
@@ -88,10 +88,10 @@ WHY = {
 }
 
 
-def fit_training(work: Work, method: str, rates: dict[str, float]) -> tuple[Setting, list[Hopeful]]:
+def fit_training(work: Work, method: str, rates: dict[str, float]) -> Fitted:
     """Climb the ladder of step 3 (S4-21): each remedy stays only when it gains more than noise.
 
-    Also returns what gained a little, to be tried together with the remedies of step 4.
+    What gained a little is tried again together with the remedies of step 4.
     """
     ladder = Ladder(work, 3, "fit training", "train", work.plan.fit_training)
     spec = work.spec(method, (work.plan.width,))
@@ -104,8 +104,8 @@ def fit_training(work: Work, method: str, rates: dict[str, float]) -> tuple[Sett
             ladder.climb(rung.name, WHY[rung.name], list(_options(rung.name, standing, rates, work)))
     _gate(work)
     if ladder.standing is None:
-        return fallback(work, method, rates), []
-    return ladder.standing.setting, [] if "together" in ladder.kept else ladder.hopeful
+        return Fitted(fallback(work, method, rates))
+    return Fitted(ladder.standing.setting, () if "together" in ladder.kept else ladder.hopeful, ladder.spread)
 
 
 def _options(name: str, now: Setting, rates: dict[str, float], work: Work) -> Iterator[Setting]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
-from luthier.recipe.ladder import Hopeful, Ladder, Setting
+from luthier.recipe.ladder import Fitted, Ladder, Setting
 from luthier.recipe.plan import VALIDATION_RUNGS, WIDEST
 from luthier.recipe.steps.fit_training import shape_words
 from luthier.recipe.steps.inputs import INPUTS
@@ -29,13 +29,14 @@ WHY = {
 }
 
 
-def fit_validation(work: Work, start: Setting, hopeful: Sequence[Hopeful] = ()) -> Setting:
+def fit_validation(work: Work, fitted: Fitted) -> Setting:
     """Climb the ladder of step 4 (S4-44) from the setting that fitted the training set."""
-    ladder = Ladder(work, 4, "fit validation", "validate", work.plan.fit_validation, hopeful=list(hopeful))
-    if ladder.begin(start) is None:
+    planned, carried = work.plan.fit_validation, list(fitted.hopeful)
+    ladder = Ladder(work, 4, "fit validation", "validate", planned, hopeful=carried, spread=fitted.spread)
+    if ladder.begin(fitted.setting) is None:
         sentence = "the time was up before any remedy could be tried"
         work.ledger.decide(Decision(4, "remedies", "none", sentence, rule="nothing to compare"))
-        return start
+        return fitted.setting
     for rung in VALIDATION_RUNGS[1:]:
         if rung.name == "more rows":
             continue
