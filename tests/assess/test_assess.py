@@ -16,6 +16,8 @@ import luthier
 from luthier.assess import (
     Profile,
     SealedTest,
+    at_threshold,
+    best_threshold,
     drift,
     fit_temperature,
     half_width,
@@ -187,3 +189,17 @@ def test_weights_are_as_good_as_copies(name: str, y: np.ndarray, prediction: np.
     assert weighed.value == pytest.approx(measure(name, y[copied], prediction[copied]).value, rel=1e-9)
     assert weighed.low is not None
     assert weighed.low < weighed.value < (weighed.high or 0.0)
+
+
+def test_the_best_threshold_is_that_of_an_exhaustive_search() -> None:
+    rng = np.random.default_rng(3)
+    y = (rng.random(150) < 0.2).astype(int)
+    p = np.clip(0.25 * y + 0.2 * rng.random(150), 0, 1)
+    both = np.stack([1 - p, p], 1)
+    found = best_threshold("f1", y, both)
+    values = [oracle.f1_score(y, p >= t) for t in np.unique(p)]
+    assert oracle.f1_score(y, p >= found) == pytest.approx(max(values), abs=1e-9)
+    moved = at_threshold(both, found)
+    assert (moved.argmax(1) == (p >= found)).all()
+    assert (np.argsort(moved[:, 1], kind="stable") == np.argsort(p, kind="stable")).all()
+    assert best_threshold("auc", y, both) == 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from luthier.data import read_source
 from luthier.errors import InputError
 from luthier.recipe import checklist, in_lines, open_run
 from luthier.recipe.checklist import ITEMS
+from luthier.recipe.deciding import work_out
 from luthier.runs.screen import SilentScreen
 
 BUDGET = "400steps"
@@ -268,3 +270,29 @@ def test_rows_count_by_their_weights(tmp_path: Path) -> None:
 def test_weights_that_cannot_be(tmp_path: Path, weights: np.ndarray) -> None:
     with pytest.raises(InputError, match="cannot weigh the rows"):
         luthier.fit(weighed(weights), target="y", run=tmp_path / "run", screen=SilentScreen(), weight="w")
+
+
+def test_the_metric_decides_what_is_delivered_and_where_the_line_is(tmp_path: Path) -> None:
+    """With one positive row in eight, F1 asks for a lower line than one half; everybody is judged by such a line."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1600, 3))
+    y = x[:, 0] + x[:, 1] + 1.2 * rng.normal(size=1600) > 2.3
+    frame = pl.DataFrame({**{f"x{i}": x[:, i] for i in range(3)}, "y": np.where(y, "yes", "no")})
+    found = luthier.fit(frame, target="y", metric="f1", budget="4000steps", run=tmp_path / "run", screen=SilentScreen())
+    assert found is not None
+    model = luthier.load(found.folder.path)
+    assert 0.1 < model.threshold < 0.5
+    by_topic = {record["topic"]: record for record in found.ledger if record["kind"] == "decision"}
+    deliverable, threshold = by_topic["deliverable"], by_topic["threshold"]
+    assert deliverable["evidence"]["by"] == "f1"
+    assert all("f1" in option["evidence"] for option in deliverable["options"])
+    assert work_out(deliverable) == deliverable["chosen"]
+    assert work_out(threshold) == threshold["chosen"]
+    turned = copy.deepcopy(deliverable)
+    for option in turned["options"]:
+        option["evidence"]["f1"] *= -1
+        option["evidence"]["f1"] -= 10 * option["name"].startswith("mean over folds")
+    assert len(deliverable["options"]) == 1 or work_out(turned) != work_out(deliverable)
+    matrix = np.array(found.scores["confusion"]["matrix"])
+    f1 = 2 * matrix[1, 1] / (2 * matrix[1, 1] + matrix[0, 1] + matrix[1, 0])
+    assert found.scores["headline"]["value"] == pytest.approx(f1)

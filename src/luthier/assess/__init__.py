@@ -8,11 +8,11 @@ from luthier.assess.conformal import Familiarity, prediction_sets, set_figures, 
 from luthier.assess.drift import DriftRow, Profile, drift
 from luthier.assess.importance import permutation_importance
 from luthier.assess.learning_curve import fit_power_law, more_rows
-from luthier.assess.metrics import METRICS, PRIMARY, measure, paired_difference, within_noise
+from luthier.assess.metrics import METRICS, PRIMARY, measure, paired_difference, score, within_noise
 from luthier.assess.populations import told_apart
 from luthier.assess.seal import SealedTest, open_test, read_before
 from luthier.assess.subgroups import subgroup_scores, worst_cases
-from luthier.assess.thresholds import Costs
+from luthier.assess.thresholds import Costs, at_threshold, best_threshold, seen_by
 
 __all__ = [
     "METRICS",
@@ -24,6 +24,8 @@ __all__ = [
     "Familiarity",
     "Profile",
     "SealedTest",
+    "at_threshold",
+    "best_threshold",
     "drift",
     "fit_power_law",
     "fit_temperature",
@@ -36,6 +38,8 @@ __all__ = [
     "prediction_sets",
     "read_before",
     "reliability",
+    "score",
+    "seen_by",
     "set_figures",
     "set_threshold",
     "subgroup_scores",

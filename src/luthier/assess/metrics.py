@@ -26,6 +26,7 @@ class Metric(NamedTuple):
     value: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
     larger_is_better: bool
     kinds: tuple[str, ...]
+    of_classes: bool = False  # it looks at the classes that are taken, not at their probabilities
 
 
 def _mean(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -86,15 +87,25 @@ def _f1(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric(_accuracy, True, ("binary", "multiclass")),
-    "balanced accuracy": Metric(_balanced_accuracy, True, ("binary", "multiclass")),
-    "f1": Metric(_f1, True, ("binary", "multiclass")),
+    "accuracy": Metric(_accuracy, True, ("binary", "multiclass"), of_classes=True),
+    "balanced accuracy": Metric(_balanced_accuracy, True, ("binary", "multiclass"), of_classes=True),
+    "f1": Metric(_f1, True, ("binary", "multiclass"), of_classes=True),
     "log loss": Metric(_log_loss, False, ("binary", "multiclass")),
     "auc": Metric(_auc, True, ("binary",)),
     "rmse": Metric(_rmse, False, ("regression",)),
     "mae": Metric(_mae, False, ("regression",)),
     "r2": Metric(_r2, True, ("regression",)),
 }
+
+
+def score(metric: str, y: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """A score alone, without its interval.
+
+    >>> score("accuracy", np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]))
+    1.0
+    """
+    counts = np.ones(len(y)) if weights is None else weights / weights.mean()
+    return float(METRICS[metric].value(y, prediction, counts[None])[0])
 
 
 def measure(

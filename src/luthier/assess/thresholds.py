@@ -1,4 +1,4 @@
-"""The probability from which a row counts as positive, by what mistakes cost."""
+"""The probability from which a row counts as positive: by what mistakes cost, or by a metric of classes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from luthier.assess.metrics import METRICS, score
 from luthier.errors import InputError
+
+MOST_TRIED = 200
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,37 @@ class Costs:
         best = middles[costs <= costs.min() + 1e-12]
         threshold = float(best[np.argmin(np.abs(best - self.threshold))])
         return threshold, float(costs.min())
+
+
+def at_threshold(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+    """Probabilities [N, 2] whose order is the same, with `threshold` brought to one half; for metrics of classes.
+
+    >>> at_threshold(np.array([[0.7, 0.3], [0.9, 0.1]]), 0.2).argmax(1).tolist()
+    [1, 0]
+    """
+    positive = probabilities[:, 1]
+    below = 0.5 * positive / max(threshold, 1e-12)
+    above = 1 - 0.5 * (1 - positive) / max(1 - threshold, 1e-12)
+    # At the threshold itself a row is positive: a hair above one half, since argmax gives ties to the first.
+    moved = np.where(positive >= threshold, np.maximum(above, np.nextafter(0.5, 1)), below)
+    return np.stack([1 - moved, moved], 1)
+
+
+def seen_by(metric: str, prediction: np.ndarray, threshold: float) -> np.ndarray:
+    """A prediction as a metric is to see it: a metric of two classes sees those that the threshold gives."""
+    return at_threshold(prediction, threshold) if METRICS[metric].of_classes and threshold != 0.5 else prediction
+
+
+def best_threshold(metric: str, y: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """The threshold with the best metric on these rows, from quantiles of their probabilities [N, 2] and one half.
+
+    Where several do equally well it is the one nearest to one half. 0.5 for metrics that look at no classes.
+    """
+    known = METRICS[metric]
+    if not known.of_classes:
+        return 0.5
+    tried = np.unique(np.append(np.quantile(probabilities[:, 1], np.linspace(0, 1, MOST_TRIED + 1)), 0.5))
+    sign = 1.0 if known.larger_is_better else -1.0
+    values = np.array([sign * score(metric, y, at_threshold(probabilities, t), weights) for t in tried])
+    best = tried[values >= values.max() - 1e-12]
+    return float(best[np.argmin(np.abs(best - 0.5))])

@@ -64,16 +64,20 @@ def _short_runs(decision: Entry) -> str:
 
 
 def _deliverable(decision: Entry) -> str:
-    name, count = _lowest("validation loss")(decision), len(decision["evidence"]["components"])
+    evidence, options = decision["evidence"], decision["options"]
+    pick, by, count = max if evidence["larger is better"] else min, evidence["by"], len(evidence["components"])
+    name = pick(options, key=lambda option: float(option["evidence"][by]))["name"]
     return f"{name} ({count} network{'s' if count > 1 else ''})"
 
 
 def _folded(decision: Entry) -> str:
-    losses = {option["name"]: option["evidence"]["validation loss"] for option in decision["options"]}
-    folded, best = losses.pop(FOLDED), min(losses.values())
-    if folded - best > decision["evidence"]["allowed"]:
+    evidence = decision["evidence"]
+    sign = -1.0 if evidence["larger is better"] else 1.0
+    costs = {option["name"]: sign * option["evidence"][evidence["by"]] for option in decision["options"]}
+    folded, best = costs.pop(FOLDED), min(costs.values())
+    if folded - best > evidence["allowed"]:
         return _deliverable({**decision, "options": [o for o in decision["options"] if o["name"] != FOLDED]})
-    return f"{FOLDED} ({len(decision['evidence']['components'])} networks)"
+    return f"{FOLDED} ({len(evidence['components'])} networks)"
 
 
 def _measured(decision: Entry) -> str:
@@ -121,7 +125,7 @@ RULES: dict[str, Callable[[Entry], str]] = {
     "wider heuristic": _first_architecture,
     "lowest mean": _lowest("mean"),
     "lowest loss": _lowest("loss"),
-    "lowest validation loss": _deliverable,
+    "best of the options": _deliverable,
     "all open rows": _folded,
     "lowest of the short runs": _short_runs,
     "gain clears its interval": _gain_clears,

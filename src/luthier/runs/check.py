@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from luthier import storage
-from luthier.assess import METRICS, PRIMARY, drift, measure, told_apart
+from luthier.assess import METRICS, PRIMARY, drift, measure, seen_by, told_apart
 from luthier.data import encode_target, read_source
 from luthier.errors import InputError
 from luthier.recipe import Asked, RunFolder, columns_of, open_run, read_as_asked
@@ -109,7 +109,8 @@ def _score(model: Model, frame: Any, numbers: Any, codes: Any, metric: str) -> d
     if task.kind == "regression":
         values = np.exp(targets.astype(float)) if task.log_scale else targets
         return measure(metric, values, model.values(numbers[index], codes[index])).to_json()
-    return measure(metric, targets, model.probabilities(numbers[index], codes[index])).to_json()
+    probabilities = seen_by(metric, model.probabilities(numbers[index], codes[index]), model.threshold)
+    return measure(metric, targets, probabilities).to_json()
 
 
 def _change(score: dict[str, Any] | None, headline: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
-from luthier.assess import METRICS, PRIMARY, measure, open_test, read_before
+from luthier.assess import METRICS, PRIMARY, measure, open_test, read_before, seen_by
 from luthier.errors import InputError
 from luthier.recipe import Asked, Ledger, RunFolder, open_run, openings, predict_part, read_as_asked, timestamp
 from luthier.recipe.prepare import parts_of
@@ -52,10 +52,15 @@ def _read_again(folder: RunFolder) -> None:
     y, prediction = own_scale(read.task, rows), predict_part(model, rows)
     weights = None if rows.weights is None else rows.weights.numpy()
     names = [name for name, known in METRICS.items() if kind in known.kinds]
+
+    def measured(name: str) -> dict[str, Any]:
+        seen = seen_by(name, prediction, model.threshold)
+        return measure(name, y, seen, seed=asked.seed, weights=weights).to_json()
+
     reading: dict[str, Any] = {
         "when": timestamp(),
-        "headline": measure(asked.metric or PRIMARY[kind], y, prediction, seed=asked.seed, weights=weights).to_json(),
-        "metrics": [measure(name, y, prediction, seed=asked.seed, weights=weights).to_json() for name in names],
+        "headline": measured(asked.metric or PRIMARY[kind]),
+        "metrics": [measured(name) for name in names],
     }
     scores = Result(folder).scores
     count = openings(folder)

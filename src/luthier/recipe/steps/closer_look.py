@@ -8,8 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from luthier.assess import Costs, permutation_importance, prediction_sets, set_figures, subgroup_scores, worst_cases
+from luthier.assess import (
+    Costs,
+    permutation_importance,
+    prediction_sets,
+    seen_by,
+    set_figures,
+    subgroup_scores,
+    worst_cases,
+)
 from luthier.assess.calibration import NOMINAL
 from luthier.data import Dataset
 from luthier.recipe.steps.baselines import own_scale
@@ -27,7 +36,9 @@ def closer_look(work: Work, model: Model, test: Dataset) -> dict[str, Any]:
     unlike = model.unlike_encoded(test.numbers, test.codes).to_numpy()
     found: dict[str, Any] = {
         "importance": _importance(work, model),
-        "subgroups": subgroup_scores(labels, task.kind, y, predicted, work.metric),
+        "subgroups": subgroup_scores(
+            labels, task.kind, y, seen_by(work.metric, predicted, model.threshold), work.metric
+        ),
         "worst": worst_cases(y, predicted, task.kind, work.data.test_rows),
         "unlike": {"rows": int(unlike.sum()), "share": float(unlike.mean())},
         "sets": None,
@@ -35,7 +46,7 @@ def closer_look(work: Work, model: Model, test: Dataset) -> dict[str, Any]:
     if task.classes:
         probabilities = model.probabilities(test.numbers, test.codes)
         found["sets"] = set_figures(probabilities, y, model.set_threshold, NOMINAL)
-        if model.threshold != 0.5:
+        if work.script.asked.costs and model.threshold != 0.5:
             found["cost"] = _cost(work, model, probabilities[:, 1], y)
         found["sets"]["sizes"] = np.bincount(prediction_sets(probabilities, model.set_threshold).sum(1)).tolist()
     return found
@@ -64,7 +75,12 @@ def _importance(work: Work, model: Model) -> list[dict[str, Any]]:
         return []
     validation, metric = work.data.validation, work.metric
     y = own_scale(work.data.task, validation)
-    predict = model.values if model.task.kind == "regression" else model.probabilities
+
+    def predict(numbers: Tensor, codes: Tensor) -> np.ndarray:
+        if model.task.kind == "regression":
+            return model.values(numbers, codes)
+        return seen_by(metric, model.probabilities(numbers, codes), model.threshold)
+
     return permutation_importance(predict, validation.numbers, validation.codes, y, metric, groups, seed=work.seed)
 
 

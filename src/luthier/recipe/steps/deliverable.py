@@ -6,13 +6,15 @@ All are compared on the validation part alone. N validation rows, C outputs, P c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.assess import METRICS, at_threshold, best_threshold, paired_difference, score
 from luthier.recipe.evidence import row_losses
+from luthier.recipe.steps.baselines import own_scale
 from luthier.recipe.work import Trained, Work
 from luthier.saved import activate
 from luthier.seeds import numpy_generator
@@ -74,44 +76,85 @@ class Choice:
     components: tuple[Component, ...]
     losses: dict[str, float]  # mean validation loss of each option, the greedy one cross-fitted
     gain: np.ndarray  # per validation row: loss of the single network minus that of the choice
+    by: str = ""  # the metric that was asked for, where it decided in place of the loss
+    measured: dict[str, float] = field(default_factory=dict)  # its value for each option
     allowed: float = 0.0  # how much worse the mean over folds may look
     held_out: Tensor | None = None
     targets: Tensor | None = None
 
 
 def choose_deliverable(work: Work, seeds: Trained | None, method: str, folds: Folds | None = None) -> Choice:
-    """The option with the lowest validation loss; more networks only where they gain.
+    """The option with the lowest validation loss, or with the best metric where one was asked for.
 
     The mean over folds is judged by single networks' predictions of the rows that they left out, which are
     worse than the mean's: it is taken unless even those are clearly worse than the best of the others.
     """
     validation, kind = work.prepared(method)[2], work.data.task.kind
     targets, weights = validation.targets, validation.weights
-    options: dict[str, tuple[list[Component], Tensor]] = {}
+    options: dict[str, tuple[list[Component], Tensor]] = {}  # outputs [N, C] of rows not learnt from
     everyone = _best_members(work, method)
     family = [Component(seeds, i) for i in seeds.usable()] if seeds is not None else everyone[:1]
-    options["one network"] = (family[:1], row_losses(_averaged(family[:1], kind), targets, kind, weights))
+    options["one network"] = (family[:1], _averaged(family[:1], kind))
     if len(family) > 1:
-        options[f"mean of {len(family)} seeds"] = (family, row_losses(_averaged(family, kind), targets, kind, weights))
+        options[f"mean of {len(family)} seeds"] = (family, _averaged(family, kind))
     if len(everyone) > 1:
-        components, losses = _greedy(everyone, targets, kind, work.seed)
-        losses = losses if weights is None else losses * (weights / weights.mean()).double()
-        options["ensemble of the best members"] = (components, losses)
+        options["ensemble of the best members"] = _greedy(everyone, targets, kind, work.seed)
     if folds is not None:
-        losses = row_losses(folds.outputs[-len(targets) :], targets, kind, weights)
-        best = min((rows for _, rows in options.values()), key=lambda rows: float(rows.mean()))
-        behind = losses - best
-        allowed = CLEARLY * float(behind.std()) / len(behind) ** 0.5
-        if float(behind.mean()) <= allowed:
-            gain = options["one network"][1] - losses
-            means = {name: float(rows.mean()) for name, (_, rows) in options.items()}
-            means[FOLDED] = float(losses.mean())
-            folded = tuple(_normalised(list(folds.components)))
-            return Choice(FOLDED, folded, means, gain.numpy(), allowed, folds.outputs, folds.targets)
-    means = {name: float(losses.mean()) for name, (_, losses) in options.items()}
-    name = min(means, key=lambda option: means[option])
-    gain = options["one network"][1] - options[name][1]
-    return Choice(name, tuple(_normalised(options[name][0])), means, gain.numpy())
+        options[FOLDED] = (list(folds.components), folds.outputs[-len(targets) :])
+    losses = {name: row_losses(outputs, targets, kind, weights) for name, (_, outputs) in options.items()}
+    means = {name: float(rows.mean()) for name, rows in losses.items()}
+    judged = _Judged(work, {name: outputs.numpy() for name, (_, outputs) in options.items()})
+    measured = judged.values() if judged.metric else {}
+    costs = {name: judged.sign * value for name, value in measured.items()} or means
+    unfolded = {name: cost for name, cost in costs.items() if name != FOLDED}
+    name = min(unfolded, key=lambda option: unfolded[option])
+    allowed = 0.0
+    if folds is not None:
+        behind = losses[FOLDED] - losses[name]
+        spread = judged.spread(FOLDED, name) if measured else float(behind.std()) / len(behind) ** 0.5
+        allowed = CLEARLY * spread
+        if costs[FOLDED] - costs[name] <= allowed:
+            name = FOLDED
+        else:
+            del means[FOLDED]
+            measured.pop(FOLDED, None)
+    gain = (losses["one network"] - losses[name]).numpy()
+    choice = Choice(name, tuple(_normalised(options[name][0])), means, gain, judged.metric, measured)
+    if name == FOLDED and folds is not None:
+        choice = replace(choice, allowed=allowed, held_out=folds.outputs, targets=folds.targets)
+    return choice
+
+
+class _Judged:
+    """Options by the metric that was asked for, on validation rows and the target's own scale."""
+
+    def __init__(self, work: Work, outputs: dict[str, np.ndarray]) -> None:
+        task = work.data.task
+        self.metric, self.seed = work.script.asked.metric, work.seed
+        self.sign = -1.0 if self.metric and METRICS[self.metric].larger_is_better else 1.0
+        self.y, weights = own_scale(task, work.data.validation), work.data.validation.weights
+        self.weights = None if weights is None else weights.numpy()
+        self.predictions = outputs
+        if task.kind == "regression":
+            values = {name: out[:, 0] * work.target_std + work.target_mean for name, out in outputs.items()}
+            self.predictions = {name: np.exp(v) if task.log_scale else v for name, v in values.items()}
+        elif task.kind == "binary" and self.metric:
+            self.predictions = {
+                name: at_threshold(out, best_threshold(self.metric, self.y, out, self.weights))
+                if METRICS[self.metric].of_classes
+                else out
+                for name, out in outputs.items()
+            }
+
+    def values(self) -> dict[str, float]:
+        """The metric of each option."""
+        return {name: score(self.metric, self.y, p, self.weights) for name, p in self.predictions.items()}
+
+    def spread(self, one: str, other: str) -> float:
+        """The standard error over rows of the difference between two options."""
+        pair = (self.predictions[name] for name in (one, other))
+        difference = paired_difference(self.metric, self.y, *pair, seed=self.seed, weights=self.weights)
+        return (float(difference.high or 0.0) - float(difference.low or 0.0)) / (2 * 1.96)
 
 
 def _best_members(work: Work, method: str) -> list[Component]:
@@ -137,23 +180,22 @@ def _averaged(components: Sequence[Component], kind: str) -> Tensor:
 
 
 def _greedy(components: list[Component], targets: Tensor, kind: str, seed: int) -> tuple[list[Component], Tensor]:
-    """The greedy ensemble on all validation rows, and its row losses on folds it was not chosen on."""
+    """The greedy ensemble on all validation rows, and its outputs for them, on folds that it was not chosen on."""
     outputs = _outputs(components, kind)
     rows = numpy_generator(seed, "ensemble folds").permutation(outputs.shape[1])
-    losses = torch.empty(outputs.shape[1], dtype=torch.float64)
+    mixed = torch.empty_like(outputs[0])
     for fold in np.array_split(rows, min(FOLDS, len(rows))):
         held_out = torch.as_tensor(np.sort(fold))
         rest = torch.as_tensor(np.sort(np.setdiff1d(rows, fold)))
         weights = torch.as_tensor(greedy_weights(outputs[:, rest], targets[rest], kind))
-        mixed = torch.einsum("p,pnc->nc", weights, outputs[:, held_out])
-        losses[held_out] = row_losses(mixed, targets[held_out], kind)
+        mixed[held_out] = torch.einsum("p,pnc->nc", weights, outputs[:, held_out])
     weights_all = greedy_weights(outputs, targets, kind)
     chosen = [
         Component(component.trained, component.member, float(weight))
         for component, weight in zip(components, weights_all, strict=True)
         if weight > 0
     ]
-    return chosen, losses
+    return chosen, mixed
 
 
 def _normalised(components: list[Component]) -> list[Component]:

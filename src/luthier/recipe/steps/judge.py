@@ -11,15 +11,19 @@ from torch import Tensor
 
 from luthier import storage
 from luthier.assess import (
+    METRICS,
     NOMINAL,
     Costs,
     Familiarity,
     Profile,
+    at_threshold,
+    best_threshold,
     fit_temperature,
     half_width,
     open_test,
     read_before,
     reliability,
+    score,
     set_threshold,
     tempered,
 )
@@ -28,7 +32,7 @@ from luthier.nets import DenseNet
 from luthier.recipe.evidence import in_words, interval, summary
 from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import FINAL_SEEDS
-from luthier.recipe.steps.baselines import Baselines
+from luthier.recipe.steps.baselines import Baselines, own_scale
 from luthier.recipe.steps.closer_look import closer_look
 from luthier.recipe.steps.deliverable import FOLDED, Choice, Component, choose_deliverable
 from luthier.recipe.steps.distil import distil
@@ -64,14 +68,13 @@ def judge(work: Work, setting: Setting, baselines: Baselines) -> Verdict:
     _explain_calibration(work, choice, model)
     model.save(work.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     test = open_test(work.data.sealed, work.ledger.add, purpose="to judge the frozen deliverable, once")
-    parts = (work.data.validation, test)
     singles = {
-        label: Predictions(*(predict_part(one, part) for part in parts))
+        label: Predictions(predict_part(one, work.data.validation), predict_part(one, test), model.threshold)
         for label, one in _singles(work, seeds, choice, model)
     }
     scores = scores_of(
         work,
-        deliverable=Predictions(_on_validation(work, model, choice), predict_part(model, test)),
+        deliverable=Predictions(_on_validation(work, model, choice), predict_part(model, test), model.threshold),
         seeds=list(singles.items()),
         baselines={
             name: Predictions(baselines.validation[name], found) for name, found in baselines.test(test).items()
@@ -152,8 +155,11 @@ def as_model(
         model = replace(model, temperature=fit_temperature(averaged, targets))
         p = tempered(averaged, model.temperature)
         model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL))
-        if work.script.asked.costs:
-            model = replace(model, threshold=Costs.parse(work.script.asked.costs).best(p[:, 1], targets)[0])
+        asked = work.script.asked
+        if asked.costs:
+            model = replace(model, threshold=Costs.parse(asked.costs).best(p[:, 1], targets)[0])
+        elif asked.metric and task.kind == "binary":
+            model = replace(model, threshold=best_threshold(asked.metric, targets, p))
     numbers = work.data.training.numbers, validation.numbers
     if numbers[0].shape[1]:
         learnt, others = (model.features(some) for some in numbers)
@@ -209,7 +215,7 @@ def _explain_choice(work: Work, seeds: Trained | None, choice: Choice) -> None:
             )
         )
     gain = interval(choice.gain)
-    reason = "it has the lowest validation loss"
+    reason = f"it has the best {choice.by} on the validation rows" if choice.by else "it has the lowest validation loss"
     if choice.name == FOLDED:
         reason = (
             "it learnt from all open rows, and rows that its networks left out cost no more than the best of the rest"
@@ -222,12 +228,18 @@ def _explain_choice(work: Work, seeds: Trained | None, choice: Choice) -> None:
             topic="deliverable",
             chosen=f"{choice.name} ({len(choice.components)} network{'s' if len(choice.components) > 1 else ''})",
             reason=reason,
-            options=tuple(Option(name, {"validation loss": loss}) for name, loss in choice.losses.items()),
+            options=tuple(
+                Option(name, {"validation loss": loss, **({choice.by: choice.measured[name]} if choice.by else {})})
+                for name, loss in choice.losses.items()
+            ),
             evidence={
                 "components": [[c.label, round(c.weight, 4)] for c in choice.components],
                 "allowed": choice.allowed,
+                "by": choice.by or "validation loss",
+                "larger is better": bool(choice.by) and METRICS[choice.by].larger_is_better,
             },
-            rule="all open rows" if choice.name == FOLDED else "lowest validation loss",
+            override="--metric",
+            rule="all open rows" if choice.name == FOLDED else "best of the options",
         )
     )
 
@@ -244,6 +256,8 @@ def _explain_calibration(work: Work, choice: Choice, model: Model) -> None:
     work.ledger.decide(Decision(5, "calibration", chosen, calibration, evidence=evidence, rule="as measured"))
     if work.script.asked.costs:
         _explain_threshold(work, model, choice)
+    elif model.threshold != 0.5:
+        _explain_threshold_by_metric(work, model, choice)
 
 
 def _explain_threshold(work: Work, model: Model, choice: Choice) -> None:
@@ -261,6 +275,28 @@ def _explain_threshold(work: Work, model: Model, choice: Choice) -> None:
             reason=f"it costs least on the validation rows; with exact probabilities it would be {costs.threshold:.3g}",
             options=tuple(Option(name, {"cost": costs.of(p, y, at)}) for name, at in options.items()),
             evidence={"costs": work.script.asked.costs},
+            override="--cost",
+            rule="lowest cost",
+        )
+    )
+
+
+def _explain_threshold_by_metric(work: Work, model: Model, choice: Choice) -> None:
+    metric, p = work.metric, _on_validation(work, model, choice)
+    y, weights = own_scale(work.data.task, work.data.validation), work.data.validation.weights
+    w = None if weights is None else weights.numpy()
+    sign = -1.0 if METRICS[metric].larger_is_better else 1.0
+    work.ledger.decide(
+        Decision(
+            step=5,
+            topic="threshold",
+            chosen=f"{model.threshold:.4g}",
+            reason=f"it has the best {metric} on the rows that calibrate",
+            options=tuple(
+                Option(f"{at:.4g}", {"cost": sign * score(metric, y, at_threshold(p, at), w)})
+                for at in (0.5, model.threshold)
+            ),
+            evidence={"metric": metric, "cost": f"{metric}, smaller is better" if sign > 0 else f"minus {metric}"},
             override="--cost",
             rule="lowest cost",
         )

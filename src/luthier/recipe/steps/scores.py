@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from luthier.assess import METRICS, measure, paired_difference, within_noise
+from luthier.assess import METRICS, Costs, best_threshold, measure, paired_difference, seen_by, within_noise
 from luthier.data import Dataset
 from luthier.recipe.steps.baselines import own_scale
 from luthier.recipe.work import Work
@@ -18,10 +18,16 @@ MOST_POINTS = 2000  # of the predicted-against-true figure
 
 @dataclass(frozen=True)
 class Predictions:
-    """One model's predictions for the validation and the test part."""
+    """One model's predictions for the validation and the test part, and where it draws the line between two classes."""
 
     validation: np.ndarray
     test: np.ndarray
+    threshold: float = 0.5
+
+    def seen_by(self, metric: str) -> Predictions:
+        """The same as a metric is to see them: with its own line at one half."""
+        validation, test = (seen_by(metric, part, self.threshold) for part in (self.validation, self.test))
+        return Predictions(validation, test)
 
 
 def scores_of(
@@ -37,12 +43,15 @@ def scores_of(
     metric = work.metric
     y_validation, y = own_scale(work.data.task, work.data.validation), own_scale(work.data.task, test)
     w_validation, w = (None if part.weights is None else part.weights.numpy() for part in (work.data.validation, test))
-    headline = measure(metric, y, deliverable.test, seed=seed, weights=w)
-    validation = measure(metric, y_validation, deliverable.validation, seed=seed, weights=w_validation)
+    ours = deliverable.seen_by(metric)
+    headline = measure(metric, y, ours.test, seed=seed, weights=w)
+    validation = measure(metric, y_validation, ours.validation, seed=seed, weights=w_validation)
     names = [name for name, known in METRICS.items() if kind in known.kinds]
     rows = []
-    for name, found in baselines.items():
-        gained = paired_difference(metric, y, deliverable.test, found.test, seed=seed, weights=w)
+    for name, predicted in baselines.items():
+        threshold = _threshold(work, y_validation, predicted.validation, w_validation)
+        found = replace(predicted, threshold=threshold).seen_by(metric)
+        gained = paired_difference(metric, y, ours.test, found.test, seed=seed, weights=w)
         scored = measure(metric, y, found.test, seed=seed, weights=w)
         before = measure(metric, y_validation, found.validation, seed=seed, weights=w_validation)
         rows.append(_baseline_row(name, gained, scored, before))
@@ -52,21 +61,29 @@ def scores_of(
             "value": measure(metric, y, found.test, seed=seed, weights=w).value,
             "validation": measure(metric, y_validation, found.validation, seed=seed, weights=w_validation).value,
         }
-        for label, found in seeds
+        for label, found in ((label, predicted.seen_by(metric)) for label, predicted in seeds)
     ]
     return {
         "metric": metric,
         "headline": {**headline.to_json(), "validation": validation.to_json()},
         "difference_to_validation": _difference(headline, validation).to_json(),
-        "metrics": [measure(name, y, deliverable.test, seed=seed, weights=w).to_json() for name in names],
+        "metrics": [measure(name, y, deliverable.seen_by(name).test, seed=seed, weights=w).to_json() for name in names],
         "seeds": family,
         "baselines": rows,
         "sentence": _sentence(headline, rows),
-        "confusion": _confusion(y, deliverable.test, work) if work.data.task.classes else None,
+        "confusion": _confusion(y, deliverable.seen_by("accuracy").test, work) if work.data.task.classes else None,
         "predicted": _points(y, deliverable.test) if kind == "regression" else None,
         "range_tests": _range_tests(work),
         "trials": _trials(work),
     }
+
+
+def _threshold(work: Work, y: np.ndarray, p: np.ndarray, weights: np.ndarray | None) -> float:
+    """Where a baseline draws the line: as the network does, by the same costs or metric on the same rows."""
+    asked = work.script.asked
+    if work.data.task.kind != "binary" or not (asked.costs or asked.metric):
+        return 0.5
+    return Costs.parse(asked.costs).best(p[:, 1], y)[0] if asked.costs else best_threshold(asked.metric, y, p, weights)
 
 
 def _baseline_row(name: str, gained: Measure, test: Measure, validation: Measure) -> dict[str, Any]:
