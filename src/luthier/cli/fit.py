@@ -54,7 +54,7 @@ def fit(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="What to report first: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae, r2.",
+            help="What decides and is reported first: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae, r2.",
             show_default=False,
         ),
     ] = None,
@@ -74,6 +74,10 @@ def fit(
     distil: Annotated[
         bool, typer.Option("--distil", help="Deliver one network that has learnt what the mean of many says.")
     ] = False,
+    warm_start: Annotated[
+        Path | None,
+        typer.Option(help="A finished run: its networks go on learning from these rows.", show_default=False),
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/NAME.", show_default=False)] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite the run that lies in that folder.")] = False,
     config: Annotated[Path | None, typer.Option(help="A run's recipe.toml: repeat that run exactly.")] = None,
@@ -144,6 +148,7 @@ def fit(
             time=time,
             weight=weight,
             distil=distil,
+            warm_start=warm_start,
             run=run,
             replace=replace,
             repeat=config is not None,

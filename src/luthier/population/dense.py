@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from luthier.nets import Chain, DenseSpec, build
 from luthier.population.modules import Modules, ModuleSpec
+from luthier.population.rows import fill
 from luthier.population.settings import Part, Settings
 from luthier.population.stack import (
     Stack,
@@ -39,6 +40,14 @@ class Dense:
     def fresh(self, seeds: Sequence[int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Initial parameters [M, P] and buffers [M, Q]."""
         return fresh_parameters(self.spec, seeds, dtype), fresh_buffers(self.spec, len(seeds), dtype)
+
+    def filled(self, states: Sequence[Mapping[str, Tensor]], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Parameters [M, P] and buffers [M, Q] with these named weights, one state a member."""
+        parameters, buffers = self.fresh([0] * len(states), dtype)
+        named = {**views(self.spec, parameters), **buffer_views(self.spec, buffers)}
+        for m, state in enumerate(states):
+            fill(named, m, state)
+        return parameters, buffers
 
     def weight_mask(self, dtype: torch.dtype, *, biases: bool) -> Tensor:
         """1 where a penalty applies [P]."""
@@ -88,14 +97,16 @@ class Translated(Dense):
 
     def fresh(self, seeds: Sequence[int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """The modules' own initial weights [M, P], and no buffers [M, 0]."""
+        return self.filled([self._own.spec.built(seed).state_dict() for seed in seeds], dtype)
+
+    def filled(self, states: Sequence[Mapping[str, Tensor]], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Parameters [M, P] with these weights under the module's own names, and no buffers [M, 0]."""
         parameters, buffers = super().fresh([], dtype)
-        parameters = parameters.new_zeros(len(seeds), parameters.shape[1])
-        named = views(self.spec, parameters)
-        for m, seed in enumerate(seeds):
-            state = self._own.spec.built(seed).state_dict()
-            for ours, theirs in self.names.items():
-                named[ours][m] = state[theirs]
-        return parameters, buffers.new_zeros(len(seeds), 0)
+        parameters = parameters.new_zeros(len(states), parameters.shape[1])
+        named = {theirs: views(self.spec, parameters)[ours] for ours, theirs in self.names.items()}
+        for m, state in enumerate(states):
+            fill(named, m, state)
+        return parameters, buffers.new_zeros(len(states), 0)
 
     def state_dict(self, parameters: Tensor, buffers: Tensor) -> Mapping[str, Tensor]:
         """Named weights of one member under the module's own names."""

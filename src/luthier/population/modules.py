@@ -23,10 +23,10 @@ from luthier.nets import chain
 from luthier.objective import Criterion, Loss
 from luthier.population.batches import Batch
 from luthier.population.dropout import DROPOUTS, OwnDropout, own_dropouts
+from luthier.population.rows import fill, fixed_views, parameter_views, room
 from luthier.population.settings import Part, Settings
 from luthier.seeds import derive
 
-ALIGNED = 8  # bytes that every buffer starts at a multiple of
 EVALUATED_ROWS = 512
 
 
@@ -132,23 +132,29 @@ class Modules:
 
     def fresh(self, seeds: Sequence[int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Initial parameters [M, P] and the bytes of buffers [M, Q]."""
-        spec = self.spec
-        parameters = torch.zeros(len(seeds), sum(prod(shape) for shape in spec.shapes.values()), dtype=dtype)
-        buffers = torch.zeros(len(seeds), sum(_room(*fixed) for fixed in spec.fixed.values()), dtype=torch.uint8)
-        named, fixed = parameter_views(spec, parameters), fixed_views(spec, buffers)
-        for m, seed in enumerate(seeds):
-            module = spec.built(seed)
+        states = []
+        for seed in seeds:
+            module = self.spec.built(seed)
             found = {name: tensor.detach() for name, tensor in (*module.named_parameters(), *module.named_buffers())}
-            if {name: tuple(found[name].shape) for name in named} != spec.shapes:
+            if {name: tuple(found[name].shape) for name in self.spec.shapes} != self.spec.shapes:
                 raise InputError("the function builds modules of several shapes; a population has one architecture")
-            for name, view in (*named.items(), *fixed.items()):
-                view[m] = found[name]
+            states.append(found)
+        return self.filled(states, dtype)
+
+    def filled(self, states: Sequence[Mapping[str, Tensor]], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Parameters [M, P] and the bytes of buffers [M, Q] with these named weights, one state a member."""
+        spec = self.spec
+        parameters = torch.zeros(len(states), sum(prod(shape) for shape in spec.shapes.values()), dtype=dtype)
+        buffers = torch.zeros(len(states), sum(room(*fixed) for fixed in spec.fixed.values()), dtype=torch.uint8)
+        named = {**parameter_views(spec.shapes, parameters), **fixed_views(spec.fixed, buffers)}
+        for m, state in enumerate(states):
+            fill(named, m, state)
         return parameters, buffers
 
     def weight_mask(self, dtype: torch.dtype, *, biases: bool) -> Tensor:
         """1 where a penalty applies [P]: parameters of two axes or more, with `biases` those named so too."""
         mask = torch.zeros(1, sum(prod(shape) for shape in self.spec.shapes.values()), dtype=dtype)
-        for name, view in parameter_views(self.spec, mask).items():
+        for name, view in parameter_views(self.spec.shapes, mask).items():
             view.fill_(float(view.ndim > 2 or (biases and name.endswith("bias"))))
         return mask[0]
 
@@ -156,7 +162,7 @@ class Modules:
         """Which of the module's children each number belongs to [P]."""
         flat, groups = torch.zeros(1, sum(prod(s) for s in self.spec.shapes.values()), dtype=torch.int64), None
         groups = self.spec._groups()
-        for name, view in parameter_views(self.spec, flat).items():
+        for name, view in parameter_views(self.spec.shapes, flat).items():
             view.fill_(groups.index(name.split(".")[0]))
         return flat[0]
 
@@ -176,7 +182,7 @@ class Modules:
     def evaluate(self, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
         """Outputs [M, N, ...] in evaluation mode."""
         module = copy.deepcopy(self.spec.module).eval()
-        named, fixed = parameter_views(self.spec, parameters), fixed_views(self.spec, buffers)
+        named, fixed = parameter_views(self.spec.shapes, parameters), fixed_views(self.spec.fixed, buffers)
         found = []
         with torch.no_grad():
             for m in range(len(parameters)):
@@ -190,7 +196,7 @@ class Modules:
 
     def state_dict(self, parameters: Tensor, buffers: Tensor) -> Mapping[str, Tensor]:
         """Named weights and buffers of one member from its rows [1, P] and [1, Q]."""
-        named = {**parameter_views(self.spec, parameters), **fixed_views(self.spec, buffers)}
+        named = {**parameter_views(self.spec.shapes, parameters), **fixed_views(self.spec.fixed, buffers)}
         return {
             name: value[0].clone(memory_format=torch.contiguous_format)
             for name, value in named.items()
@@ -215,8 +221,8 @@ class ModuleStack:
     ) -> None:
         self.spec, self.parameters, self.buffers, self.gradients = spec, parameters, buffers, gradients
         self._low = settings.mixed_precision
-        self._named, self._fixed = parameter_views(spec, parameters), fixed_views(spec, buffers)
-        self._gradient_views = parameter_views(spec, gradients)
+        self._named, self._fixed = parameter_views(spec.shapes, parameters), fixed_views(spec.fixed, buffers)
+        self._gradient_views = parameter_views(spec.shapes, gradients)
 
     def __len__(self) -> int:
         return len(self.parameters)
@@ -319,34 +325,6 @@ class VmappedStack(ModuleStack):
             triples = zip(layers, likes, shares, strict=True)
             rows.append([layer.drawn(like, p[m]) for layer, like, p in triples])
         return [torch.stack(masks) for masks in zip(*rows, strict=True)]
-
-
-def parameter_views(spec: ModuleSpec, flat: Tensor) -> dict[str, Tensor]:
-    """Named views [M, ...] into rows [M, P]; filters of pictures lie channels last, which convolutions like."""
-    found, start = {}, 0
-    for name, shape in spec.shapes.items():
-        piece = flat[:, start : start + prod(shape)]
-        start += prod(shape)
-        if len(shape) == 4:
-            out, into, height, width = shape
-            found[name] = piece.view(len(flat), out, height, width, into).permute(0, 1, 4, 2, 3)
-        else:
-            found[name] = piece.view(len(flat), *shape)
-    return found
-
-
-def fixed_views(spec: ModuleSpec, flat: Tensor) -> dict[str, Tensor]:
-    """Named views [M, ...] of what does not learn into rows of bytes [M, Q]."""
-    found, start = {}, 0
-    for name, (shape, dtype) in spec.fixed.items():
-        piece = flat[:, start : start + prod(shape) * dtype.itemsize]
-        found[name] = piece.view(dtype).view(len(flat), *shape)
-        start += _room(shape, dtype)
-    return found
-
-
-def _room(shape: tuple[int, ...], dtype: torch.dtype) -> int:
-    return -(-prod(shape) * dtype.itemsize // ALIGNED) * ALIGNED
 
 
 def as_rows(outputs: Any) -> Tensor:

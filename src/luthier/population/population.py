@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 
 import torch
@@ -28,7 +28,13 @@ STRETCHED = 2048  # networks' steps between looks at the clock, where blocks tak
 class Population:
     """The state of training: what a step reads and changes, for the members still alive."""
 
-    def __init__(self, members: Sequence[Member], settings: Settings, rows: int) -> None:
+    def __init__(
+        self,
+        members: Sequence[Member],
+        settings: Settings,
+        rows: int,
+        initial: Sequence[Mapping[str, Tensor]] | None = None,
+    ) -> None:
         self.kind = architecture(members[0].spec)
         self.spec = self.kind.spec
         if any(member.spec != members[0].spec for member in members):
@@ -37,7 +43,11 @@ class Population:
         self.members = list(members)
         self.rule, self.loss = RULES[settings.rule], loss_named(settings.loss)
         dtype = settings.dtype
-        self.parameters, self.buffers = self.kind.fresh([member.seed for member in members], dtype)
+        self.parameters, self.buffers = (
+            self.kind.fresh([member.seed for member in members], dtype)
+            if initial is None
+            else self.kind.filled(initial, dtype)
+        )
         self.rule_state = self.rule.init(self.parameters)
         if any(member.average for member in members):
             self.rule_state["average"] = self.parameters.clone()

@@ -31,6 +31,15 @@ class Part:
         weights = None if self.weights is None else self.weights[index]
         return Part(self.features[index], self.codes[index], self.targets[index], weights)
 
+    def joined(self, other: Part) -> Part:
+        """These rows and another part's after them; rows without weights count one where the others have some."""
+        weights = None
+        if self.weights is not None or other.weights is not None:
+            weights = torch.cat([torch.ones(len(p)) if p.weights is None else p.weights for p in (self, other)])
+        pairs = [(getattr(self, name), getattr(other, name)) for name in ("features", "codes", "targets")]
+        features, codes, targets = (torch.cat(pair) for pair in pairs)
+        return Part(features, codes, targets, weights)
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -8,7 +8,7 @@ rows of the stack.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -40,9 +40,11 @@ def train(
     checkpoint: Checkpointer | None = None,
     pause_at: int | None = None,
     survivors: Collection[int] | None = None,
+    initial: Sequence[Mapping[str, Tensor]] | None = None,
 ) -> Outcome:
     """Train members together and keep each one's best weights.
 
+    Members start from their seeds' own initialisation, or from the named weights in `initial`, one state for each.
     `stop` is asked with the steps done, and ends training there: before every step, or before every few
     where the members are so many that blocks of them take turns (see Population.stretch). With a
     `checkpoint`, training goes on from its saved state bit for bit. It may also pause at the first
@@ -50,7 +52,7 @@ def train(
     later call goes on with the `survivors` alone, the others' status being that they were cut at a rung.
     """
     torch.set_flush_denormal(True)  # moments of dead inputs go denormal and cost a fifth of the time
-    run = _Run(members, training, validation, settings)
+    run = _Run(members, training, validation, settings, initial)
     if checkpoint is not None and (saved := checkpoint.load()) is not None:
         run.restore(saved)
     if survivors is not None:
@@ -87,10 +89,17 @@ def _plan(members: Sequence[Member], settings: Settings, rows: int) -> str:
 class _Run:
     """The loop's bookkeeping: who is alive, what was best, what was measured."""
 
-    def __init__(self, members: Sequence[Member], training: Part, validation: Part | None, settings: Settings) -> None:
+    def __init__(
+        self,
+        members: Sequence[Member],
+        training: Part,
+        validation: Part | None,
+        settings: Settings,
+        initial: Sequence[Mapping[str, Tensor]] | None,
+    ) -> None:
         self.members, self.settings = tuple(members), settings
         self.plan = _plan(members, settings, len(training))
-        self.population = population = Population(members, settings, len(training))
+        self.population = population = Population(members, settings, len(training), initial)
         self.validation = None if validation is None else population.prepared(validation)
         self.batches = population.batches(training)
         count = len(members)

@@ -35,6 +35,7 @@ class Asked(BaseModel):
     distil: bool = False  # deliver one network that has learnt what the delivered mean says
     previous: str = ""  # the run whose earlier steps are taken over
     begin_at: int = Field(default=1, ge=1, le=5)  # the first step that is walked anew
+    warm_start: str = ""  # the run whose networks go on learning from these rows
     new_test: str = ""  # rows that are sealed in place of the previous run's test part
 
 

@@ -123,7 +123,7 @@ class Ladder:
         if self.standing is None and len(found) > 1 and found[0].setting == options[0]:
             self.standing = found.pop(0)
         if found:
-            self._judge(name, why, found)
+            self.judge(name, why, found)
 
     def together(self) -> None:
         """Try at once what gained a little each: small gains may add up to one that is clear."""
@@ -155,7 +155,8 @@ class Ladder:
                 found += _standings(work, trained, together, len(seeds))
         return found
 
-    def _judge(self, name: str, why: str, found: list[Standing]) -> None:
+    def judge(self, name: str, why: str, found: Sequence[Standing]) -> None:
+        """Compare options with the setting that stands; the best stays when its gain clears the interval."""
         before = self.standing
         gains: list[dict[str, Any]] = [{} for _ in found]
         if before is not None:
@@ -227,15 +228,19 @@ def _changed_alike(setting: Setting, before: Setting, after: Setting) -> Setting
 
 def _standings(work: Work, trained: Trained, together: Sequence[Setting], seeds: int) -> list[Standing]:
     """Options of a population whose every seed came to a finite loss."""
-    validation = work.prepared(trained.method)[2]
-    outputs = activate(trained.logits, work.data.task.kind)
-    rows = row_losses(outputs, validation.targets, work.data.task.kind, validation.weights).numpy()
     found = []
     for place, option in enumerate(together):
         these = slice(place * seeds, (place + 1) * seeds)
         if np.isfinite(trained.validation_loss[these]).all():
-            found.append(Standing(option, rows[these], float(np.mean(trained.train_loss[these]))))
+            found.append(standing_of(work, trained, option, these))
     return found
+
+
+def standing_of(work: Work, trained: Trained, option: Setting, members: slice = slice(None)) -> Standing:
+    """A setting with what some members of a population measured for it."""
+    validation, kind = work.prepared(trained.method)[2], work.data.task.kind
+    rows = row_losses(activate(trained.logits[members], kind), validation.targets, kind, validation.weights)
+    return Standing(option, rows.numpy(), float(np.mean(trained.train_loss[members])))
 
 
 def _spread(rows: np.ndarray) -> float | None:

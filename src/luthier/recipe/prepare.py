@@ -37,8 +37,9 @@ from luthier.data import (
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import Asked
 from luthier.recipe.ledger import Ledger
-from luthier.recipe.run_folder import RunFolder
+from luthier.recipe.run_folder import RunFolder, open_run
 from luthier.records import Decision
+from luthier.saved import Model
 
 GROUPED, WEIGHED = "it names the groups", "it weighs the rows"
 
@@ -72,7 +73,10 @@ class Read:
 
 def read_as_asked(source: Any, asked: Asked) -> Read:
     """Read a source as a request says; InputError for a group, time, metric or costs that cannot be meant."""
-    read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
+    if asked.warm_start:
+        read = read_as_before(source, asked)
+    else:
+        read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
     for option, name in (("--group", asked.group), ("--time", asked.time), ("--weight", asked.weight)):
         if name and (name not in read.frame.columns or name == read.task.target):
             raise InputError(
@@ -124,6 +128,33 @@ def read_and_infer(source: Any, *, target: str | None, task: str | None, columns
     )
 
 
+def read_as_before(source: Any, asked: Asked) -> Read:
+    """Read new rows of a table that a run's model knows: its task and its columns are taken over."""
+    model = model_of(asked.warm_start)
+    if asked.task or asked.columns:
+        raise InputError("--task and --column are settled by the run that is gone on from", remedy="leave them out")
+    name = model.task.target
+    if asked.target not in (None, name):
+        raise InputError(f"--target {asked.target}: the run predicts `{name}`", remedy=f"--target {name}")
+    found = read_source(source, target=name)
+    frame = found.frame.filter(usable_rows(found.frame[name]))
+    require_rows(frame)
+    model.encode(frame.head(0))  # says which columns are missing
+    encode_target(frame[name], model.task)  # and which classes are new
+    reason = f"'{asked.warm_start}' uses it so"
+    columns = tuple(replace(column, reason=reason) for column in model.encoder.columns)
+    task = replace(model.task, reason=f"'{asked.warm_start}' predicts it")
+    return Read(found, frame, found.frame.height - frame.height, task, columns)
+
+
+def model_of(run: str) -> Model:
+    """The model that a finished run delivered. InputError where there is none."""
+    folder = open_run(run)
+    if not folder.bundle.exists():
+        raise InputError(f"'{run}' has delivered no model", remedy=f"finish it first: luthier fit --resume {run}")
+    return Model.load(folder.bundle)
+
+
 def usable_rows(target: pl.Series) -> pl.Series:
     """Which rows have a target: not null, and not NaN."""
     known = target.is_not_null()
@@ -153,14 +184,17 @@ def parts_of(read: Read, asked: Asked) -> Parts:
         splits = replace(splits, validation=joined, test=splits.test[:0])
         frames |= {"validation": read.frame[joined], "test": _new_rows(asked.new_test, read)}
         notes += (f"the old test rows join the validation part, '{asked.new_test}' is the new test part",)
-    encoder = TableEncoder.fit(frames["training"], read.columns)
+    if asked.warm_start:
+        encoder = model_of(asked.warm_start).encoder
+    else:
+        encoder = TableEncoder.fit(frames["training"], read.columns)
     training, validation, test = (_dataset(frame, encoder, read.task, asked.weight) for frame in frames.values())
     return Parts(splits, frames, encoder, training, validation, SealedTest(test), notes)
 
 
 def prepare(read: Read, asked: Asked, folder: RunFolder, ledger: Ledger) -> Prepared:
     """Split, encode and seal, and write what was inferred into the ledger."""
-    _say_what_was_inferred(read, asked.columns, asked.task, ledger)
+    _say_what_was_inferred(read, asked, ledger)
     parts = parts_of(read, asked)
     _store(parts.splits, read.frame.height, folder)
     sizes = {"training": len(parts.training), "validation": len(parts.validation), "test": len(parts.sealed)}
@@ -191,7 +225,8 @@ def prepare(read: Read, asked: Asked, folder: RunFolder, ledger: Ledger) -> Prep
     )
 
 
-def _say_what_was_inferred(read: Read, overrides: Mapping[str, str], asked: str | None, ledger: Ledger) -> None:
+def _say_what_was_inferred(read: Read, asked: Asked, ledger: Ledger) -> None:
+    overrides, warm = asked.columns, bool(asked.warm_start)
     for note in read.source.notes:
         ledger.add("note", {"step": 0, "sentence": note})
     if read.dropped_rows:
@@ -203,7 +238,7 @@ def _say_what_was_inferred(read: Read, overrides: Mapping[str, str], asked: str 
             },
         )
     for column in read.columns:
-        overridden = column.name in overrides or column.reason in (GROUPED, WEIGHED)
+        overridden = warm or column.name in overrides or column.reason in (GROUPED, WEIGHED)
         ledger.decide(
             Decision(
                 step=0,
@@ -222,7 +257,7 @@ def _say_what_was_inferred(read: Read, overrides: Mapping[str, str], asked: str 
             remedy="add columns, or keep a dropped one with --column NAME=category",
         )
     scale = "; it is positive and skewed, so its logarithm is modelled" if read.task.log_scale else ""
-    evidence = asdict(target_facts(read.frame[read.task.target], asked))
+    evidence = asdict(target_facts(read.frame[read.task.target], read.task.kind if warm else asked.task))
     reason = f"{read.task.reason}{scale}"
     ledger.decide(
         Decision(0, "task", read.task.kind, reason, evidence=evidence, override="--task", rule="task of the target"),

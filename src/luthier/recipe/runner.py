@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from luthier.errors import InputError
@@ -28,6 +29,7 @@ from luthier.recipe.steps.inputs import choose_inputs
 from luthier.recipe.steps.judge import Verdict, judge
 from luthier.recipe.steps.loss import choose_loss
 from luthier.recipe.steps.plan_budget import THREADS, plan_budget
+from luthier.recipe.steps.warm_start import Earlier, earlier_run, warm_start
 from luthier.recipe.taking_over import take_over
 from luthier.recipe.work import Interrupted, Work
 
@@ -51,6 +53,11 @@ class Walk:
     until: int = 5
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def earlier(self) -> Earlier | None:
+        """The run that a warm start goes on from."""
+        return earlier_run(self.asked) if self.asked.warm_start else None
+
     def start(self) -> Work:
         """Open ledger and memory, write what was asked, prepare the data."""
         self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -71,10 +78,14 @@ class Walk:
             seed=self.asked.seed,
             tell=self.tell,
         )
+        if self.earlier is not None:
+            work.preprocess[self.earlier.setting.method] = self.earlier.model.preprocess
         if work.data.task.kind == "regression":
             targets = work.data.training.targets
             assert targets is not None
             work.target_mean, work.target_std = float(targets.mean()), float(targets.std(correction=0))
+            if self.earlier is not None:
+                work.target_mean, work.target_std = self.earlier.model.target_mean, self.earlier.model.target_std
             if work.target_std == 0:
                 raise InputError(
                     f"every training row has the same `{work.data.task.target}`",
@@ -125,6 +136,8 @@ class Walk:
         return verdict
 
     def _steps(self, work: Work, plans: Plans, baselines: Baselines) -> Verdict | None:
+        if self.earlier is not None:
+            return self._warm(work, plans, baselines, self.earlier)
         begin_at = take_over(work, self.asked)
         if begin_at <= 1:
             choose_loss(work)
@@ -148,6 +161,16 @@ class Walk:
         closed = fit_validation(work, fitted) if begin_at <= 4 else Setting.from_json(work.memory.recalled("closed"))
         work.memory.json("closed", closed.to_json)
         return None if self.until == 4 else judge(work, closed, baselines)
+
+    def _warm(self, work: Work, plans: Plans, baselines: Baselines, earlier: Earlier) -> Verdict | None:
+        choose_loss(work)
+        if self.until < 4:
+            return None
+        work.planned = plans.for_method(earlier.setting.method)
+        setting, started = warm_start(work, earlier)
+        work.memory.json("closed", setting.to_json)
+        baselines.collect()
+        return None if self.until == 4 else judge(work, setting, baselines, started=started, earlier=earlier)
 
     @staticmethod
     def _second(work: Work) -> str:

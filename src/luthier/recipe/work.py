@@ -5,7 +5,7 @@ M members, N rows, C outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from luthier import storage
 from luthier.assess import PRIMARY
-from luthier.data import Preprocess
+from luthier.data import Dataset, Preprocess
 from luthier.nets import DenseNet, DenseSpec, build
 from luthier.population import Evaluation, Member, Part, Settings, train
 from luthier.recipe.budget import Spending
@@ -95,6 +95,7 @@ class Work:
     tell: Callable[..., None]
     target_mean: float = 0.0
     target_std: float = 1.0
+    preprocess: dict[str, Preprocess] = field(default_factory=dict)  # taken over, by method; else fitted when needed
     parts: dict[str, tuple[Preprocess, Part, Part]] = field(default_factory=dict)
     trained: list[Trained] = field(default_factory=list)
     speeds: dict[str, float] = field(default_factory=dict)  # seconds a step of populations that were trained now
@@ -129,13 +130,15 @@ class Work:
     def prepared(self, method: str) -> tuple[Preprocess, Part, Part]:
         """Preprocessing fitted on the training rows, and both parts through it."""
         if method not in self.parts:
-            fitted = Preprocess.fit(self.data.training.numbers, method)
-            training, validation = (self._part(fitted, part) for part in (self.data.training, self.data.validation))
+            fitted = self.preprocess.get(method) or Preprocess.fit(self.data.training.numbers, method)
+            training, validation = (self.part(fitted, part) for part in (self.data.training, self.data.validation))
             self.parts[method] = (fitted, training, validation)
         return self.parts[method]
 
-    def _part(self, fitted: Preprocess, dataset: Any) -> Part:
+    def part(self, fitted: Preprocess, dataset: Dataset) -> Part:
+        """Rows as the networks of this run see them."""
         targets = dataset.targets
+        assert targets is not None
         if self.data.task.kind == "regression":
             targets = (targets - self.target_mean) / self.target_std
         return Part(fitted(dataset.numbers), dataset.codes, targets, dataset.weights)
@@ -186,15 +189,16 @@ class Work:
         *,
         batch_size: int | None = None,
         parts: tuple[Part, Part] | None = None,
+        initial: Sequence[Mapping[str, Tensor]] | None = None,
     ) -> Trained | None:
         """Train a population, or recall it; None when it was cut before its first evaluation.
 
-        With `parts` on other training and validation rows than the run's.
+        With `parts` on other training and validation rows than the run's; from `initial` weights, one state a member.
         """
         recalled = self.memory.recall(name)
         if recalled is None:
             recalled = self._train(
-                name, stage, planned, method, rule, members, batch_size or self.plan.batch_size, parts
+                name, stage, planned, method, rule, members, batch_size or self.plan.batch_size, parts, initial
             )
         tensors, facts = recalled
         if facts["cut"] is not None:
@@ -219,6 +223,7 @@ class Work:
         members: Sequence[Member],
         batch_size: int,
         parts: tuple[Part, Part] | None,
+        initial: Sequence[Mapping[str, Tensor]] | None,
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
         training, validation = parts or self.prepared(method)[1:]
         stop = self.stopper(name, stage)
@@ -249,6 +254,7 @@ class Work:
             stop=stop,
             on_evaluation=evaluated,
             checkpoint=self.memory.under_way(name),
+            initial=initial,
         )
         self.speeds[name] = (self.spending.clock.now() - began) / max(1, outcome.steps_done)
         buffer = BytesIO()

@@ -15,10 +15,28 @@ SHOWN = 20
 
 def closer_look(scores: dict[str, Any]) -> Iterator[str]:
     """The sections that a judged run has; older runs have none of them."""
+    yield from _forgotten(scores)
     yield from _sets(scores)
     yield from _importance(scores)
     yield from _subgroups(scores)
     yield from _worst(scores)
+
+
+def _forgotten(scores: dict[str, Any]) -> Iterator[str]:
+    change = scores.get("forgotten")
+    if change:
+        size = f"{change['value']:+.4g} [{change['low']:+.4g}, {change['high']:+.4g}]"
+        told = {
+            True: tr("What was learnt before is partly forgotten"),
+            False: tr("What was learnt before is not forgotten beyond the noise"),
+        }[change["high"] < 0]
+        where = tr(
+            "on the {rows} validation rows of the earlier run, {metric} changed by {size} (more is better)",
+            rows=change["n"],
+            metric=scores["metric"],
+            size=size,
+        )
+        yield f"<p>{escape(told)}: {escape(where)}.</p>"
 
 
 def _sets(scores: dict[str, Any]) -> Iterator[str]:

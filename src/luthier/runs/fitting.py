@@ -58,6 +58,7 @@ def fit(
     time: str | None = None,
     weight: str | None = None,
     distil: bool = False,
+    warm_start: str | Path | None = None,
     run: str | Path | None = None,
     replace: bool = False,
     repeat: bool = False,
@@ -71,12 +72,14 @@ def fit(
     `source` is a path (CSV, Parquet), a bundled name (`digits`, `iris`, `wine`, `breast-cancer`,
     `diabetes`), a pandas, Polars or Arrow frame, or arrays `(X, y)`. `budget` is `"60s"`, `"10m"`,
     `"2h"` or `"5000steps"` (default 60 s for a bundled set, 5 min otherwise). `columns` overrides
-    inferred kinds. `metric` is what is reported first; `costs="1:5"` chooses the threshold of
+    inferred kinds. `metric` decides what is delivered and is reported first; `costs="1:5"` chooses the threshold of
     two classes by what a false positive and a false negative cost. Rows with one value of `group` stay on one
     side of the split; with `time` the latest rows are the test part; `weight` is a column of how much rows
-    count, in training and in scores. `distil` delivers one network in place of a mean. With `repeat=True`,
-    `source` is the `recipe.toml` of a run to repeat exactly. `plan_only=True` prints the plan and returns None.
-    `until` ends the run after a step; the test part is read in the fifth, which `luthier.test` walks later.
+    count, in training and in scores. `distil` delivers one network in place of a mean. `warm_start` is a finished
+    run of the same table: its networks go on learning from these rows, and what they forgot is measured.
+    With `repeat=True`, `source` is the `recipe.toml` of a run to repeat exactly. `plan_only=True` prints the plan
+    and returns None. `until` ends the run after a step; the test part is read in the fifth, which `luthier.test`
+    walks later.
 
     Raises InputError for anything in the request that cannot be used.
     """
@@ -102,6 +105,7 @@ def fit(
             time=time or "",
             weight=weight or "",
             distil=distil,
+            warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
         )
     read = read_as_asked(source, asked)
     if plan_only:

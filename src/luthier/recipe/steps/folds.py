@@ -34,7 +34,7 @@ def train_folds(work: Work, setting: Setting) -> Folds | None:
     if work.plan.folds is None or work.script.asked.time:
         return None
     _, training, validation = work.prepared(setting.method)
-    whole = _joined(training, validation)
+    whole = training.joined(validation)
     components: list[Component] = []
     total = torch.zeros(len(whole), work.outputs + (work.data.task.kind == "binary"), dtype=torch.float64)
     for number in range(MOST_ROUNDS):
@@ -109,15 +109,6 @@ def _round(work: Work, setting: Setting, whole: Part, number: int, steps: int) -
         outputs[torch.from_numpy(left_out)] = found
     assert outputs is not None
     return components, outputs
-
-
-def _joined(training: Part, validation: Part) -> Part:
-    pairs = [(getattr(training, name), getattr(validation, name)) for name in ("features", "codes", "targets")]
-    weights = None
-    if training.weights is not None and validation.weights is not None:
-        weights = torch.cat([training.weights, validation.weights])
-    features, codes, targets = (torch.cat(pair) for pair in pairs)
-    return Part(features, codes, targets, weights)
 
 
 def _folds(work: Work, number: int) -> list[np.ndarray]:

@@ -39,6 +39,7 @@ from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.folds import train_folds
 from luthier.recipe.steps.look_inside import look_inside
 from luthier.recipe.steps.scores import Predictions, next_step, scores_of
+from luthier.recipe.steps.warm_start import Earlier, forgotten
 from luthier.recipe.work import Trained, Work
 from luthier.records import Decision, Option
 from luthier.saved import Model
@@ -55,16 +56,34 @@ class Verdict:
     scores: dict[str, Any]
 
 
-def judge(work: Work, setting: Setting, baselines: Baselines) -> Verdict:
-    """Retrain, choose and calibrate on validation alone, freeze, then open the test set once."""
-    seeds = _five_seeds(work, setting)
+def judge(
+    work: Work,
+    setting: Setting,
+    baselines: Baselines,
+    *,
+    started: Trained | None = None,
+    earlier: Earlier | None = None,
+) -> Verdict:
+    """Retrain, choose and calibrate on validation alone, freeze, then open the test set once.
+
+    The networks of a warm start, `started`, are not trained again.
+    """
+    seeds = _five_seeds(work, setting) if started is None else started
     inside = look_inside(work, seeds)
-    choice = choose_deliverable(work, seeds, setting.method, train_folds(work, setting))
-    _explain_choice(work, seeds, choice)
+    choice = choose_deliverable(work, seeds, setting.method, train_folds(work, setting) if started is None else None)
+    _explain_choice(work, seeds if started is None else None, choice)
     if work.script.asked.distil:
         choice = distil(work, setting, choice)
     nets = [component.trained.net(component.member) for component in choice.components]
-    model = as_model(work, nets, [c.weight for c in choice.components], setting.method, choice.held_out, choice.targets)
+    model = as_model(
+        work,
+        nets,
+        [c.weight for c in choice.components],
+        setting.method,
+        choice.held_out,
+        choice.targets,
+        None if earlier is None else earlier.model,
+    )
     _explain_calibration(work, choice, model)
     model.save(work.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     test = open_test(work.data.sealed, work.ledger.add, purpose="to judge the frozen deliverable, once")
@@ -83,6 +102,7 @@ def judge(work: Work, setting: Setting, baselines: Baselines) -> Verdict:
     )
     scores["calibration"] = _calibration(model, test)
     scores |= closer_look(work, model, test)
+    scores["forgotten"] = None if earlier is None else forgotten(work, model, earlier)
     scores["inside"] = inside
     scores["openings"] = 1 + int(work.folder.facts().get("opened_before", 0))
     if (finding := read_before(scores["openings"])) is not None:
@@ -119,14 +139,17 @@ def as_model(
     method: str,
     held_out: Tensor | None = None,
     known: Tensor | None = None,
+    earlier: Model | None = None,
 ) -> Model:
     """Networks as a model for raw rows; temperature, smearing and interval come from rows not learnt from.
 
     These are the validation rows, unless `held_out` outputs [N, C] and their targets as the networks see them
-    are given.
+    are given. What the `earlier` model of a warm start had seen stays within bounds.
     """
     task, validation = work.data.task, work.data.validation
     lowest, highest = _bounds(work)
+    if earlier is not None:
+        lowest, highest = min(lowest, earlier.lowest), max(highest, earlier.highest)
     model = Model(
         task=task,
         encoder=work.data.encoder,

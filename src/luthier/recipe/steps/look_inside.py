@@ -22,7 +22,7 @@ def look_inside(work: Work, seeds: Trained | None) -> dict[str, Any] | None:
 
     Returns the six questions of optimisation with their numbers, and in how many networks each finding was seen.
     """
-    if seeds is None or not seeds.weights:
+    if seeds is None or not seeds.weights or not seeds.steps_done:
         return None
     best = seeds.usable()[0]
     kept = [best, *(i for i in seeds.weights if i != best)]
