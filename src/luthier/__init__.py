@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from luthier.optimise import Schedule
     from luthier.population.find_lr import find_lr
     from luthier.population.networks import train_networks as train
-    from luthier.runs import Checkup, Result, Study, doctor, go_back, load, resume, tune, tune_table
+    from luthier.runs import (
+        Checkup,
+        Result,
+        Several,
+        Study,
+        doctor,
+        fit_several,
+        go_back,
+        load,
+        resume,
+        tune,
+        tune_table,
+    )
     from luthier.runs import check_run as check
     from luthier.runs import read_test as test
     from luthier.runs.fitting import fit
@@ -35,6 +47,7 @@ _PUBLIC = {
     "Result": ("luthier.runs", "Result"),
     "Scale": ("luthier.search", "Scale"),
     "Schedule": ("luthier.optimise", "Schedule"),
+    "Several": ("luthier.runs", "Several"),
     "Space": ("luthier.search", "Space"),
     "Study": ("luthier.runs", "Study"),
     "Watch": ("luthier.diagnosis", "Watch"),
@@ -43,6 +56,7 @@ _PUBLIC = {
     "doctor": ("luthier.runs", "doctor"),
     "find_lr": ("luthier.population", "find_lr"),
     "fit": ("luthier.runs", "fit"),
+    "fit_several": ("luthier.runs", "fit_several"),
     "go_back": ("luthier.runs", "go_back"),
     "load": ("luthier.runs", "load"),
     "summary": ("luthier.nets", "summary"),
@@ -63,6 +77,7 @@ __all__ = [
     "Result",
     "Scale",
     "Schedule",
+    "Several",
     "Space",
     "Study",
     "Watch",
@@ -72,6 +87,7 @@ __all__ = [
     "doctor",
     "find_lr",
     "fit",
+    "fit_several",
     "go_back",
     "load",
     "resume",

@@ -21,6 +21,9 @@ NAMES = {
     ),
 }
 MOST_ROWS = {"nearest neighbours": 50_000, "SVM (RBF)": 8_000}  # both slow down with the rows: the first so many
+MOST_PICTURES = {"logistic regression": 10_000, "gradient-boosted trees": 3_000, "nearest neighbours": 10_000,
+                 "ridge regression": 20_000, "SVM (RBF)": 4_000}  # fmt: skip
+ENOUGH, READY = "enough", "ready"  # files: the parent wants no more of them; the child waits for the test rows
 NEIGHBOURS = 15
 MOST_TREE_LEVELS = 254  # scikit-learn's limit for a categorical feature
 
@@ -32,11 +35,13 @@ def main(folder: Path) -> None:
     regression = task["kind"] == "regression"
     fitted = {}
     for name in NAMES["regression" if regression else "classification"]:
+        if (folder / ENOUGH).exists():
+            break
         scales = (True, False) if task["log_scale"] else (False,)
         candidates = [_fitted(name, training, task, log) for log in scales]
         fitted[name] = min(candidates, key=lambda one: _error(one, validation, task)) if regression else candidates[0]
         _answer(folder / f"{name}.validation.npz", fitted[name], validation, task)
-    print("ready", flush=True)
+    (folder / READY).touch()
     for _ in sys.stdin:
         test = _load(folder / "test.npz")
         for name, baseline in fitted.items():
@@ -64,7 +69,7 @@ def _fitted(name: str, training: dict[str, np.ndarray], task: dict[str, Any], lo
     if task["log_scale"] and not log:
         targets = np.exp(targets.astype(float))
     inputs = _inputs(training)
-    few = slice(MOST_ROWS.get(name))
+    few = slice((MOST_PICTURES if task["pictures"] else MOST_ROWS).get(name))
     model.fit(inputs[few], targets[few], **_weights(name, model, training, few))
     # Duan's factor: the mean of exp is not exp of the mean.
     smear = float(np.exp(targets - model.predict(inputs)).mean()) if log else 1.0

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from luthier.assess.baseline_process import NAMES
-from luthier.data import Dataset, Task
+from luthier.assess.baseline_process import ENOUGH, NAMES, READY
+from luthier.data import Dataset, Task, flat
 
 POLL_SECONDS = 0.02
 
@@ -31,6 +31,7 @@ class BaselineRun:
         self.names = NAMES["regression" if task.kind == "regression" else "classification"]
         self.folder = Path(tempfile.mkdtemp(prefix="luthier-baselines-"))
         facts = {"kind": task.kind, "classes": len(task.classes), "log_scale": task.log_scale, "sizes": sizes}
+        facts["pictures"] = training.numbers.ndim == 4
         (self.folder / "task.json").write_text(json.dumps(facts))
         self._write("training", training)
         self._write("validation", validation)
@@ -51,7 +52,7 @@ class BaselineRun:
             )
 
     def _write(self, name: str, part: Dataset) -> None:
-        arrays = {"numbers": part.numbers.numpy(), "codes": part.codes.numpy()}
+        arrays = {"numbers": flat(part.numbers).numpy(), "codes": part.codes.numpy()}
         if part.targets is not None:
             arrays["targets"] = part.targets.numpy()
         if part.weights is not None:
@@ -61,6 +62,13 @@ class BaselineRun:
     def wait(self, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
         """Validation predictions by baseline, of those that were ready before `give_up` said so."""
         return self._gather("validation", give_up)
+
+    def finish(self, give_up: Callable[[], bool]) -> None:
+        """Wait until all are fitted; once `give_up` says so, only for the one under way: then the cores are free."""
+        while not (self.folder / READY).exists() and self._child.poll() is None:
+            if give_up():
+                (self.folder / ENOUGH).touch()
+            time.sleep(POLL_SECONDS)
 
     def predict_test(self, test: Dataset, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
         """Predictions for the opened test rows by baseline."""
@@ -76,7 +84,8 @@ class BaselineRun:
     def _gather(self, part: str, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
         paths = {name: self.folder / f"{name}.{part}.npz" for name in self.names}
         while not all(path.exists() for path in paths.values()):
-            if give_up() or self._child.poll() is not None:
+            over = part == "validation" and (self.folder / READY).exists()
+            if over or give_up() or self._child.poll() is not None:
                 break
             time.sleep(POLL_SECONDS)
         found = {}

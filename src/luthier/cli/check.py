@@ -24,7 +24,11 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Compare new rows with the training rows, and score the model where labels came along."""
-    from luthier.runs import check_run
+    from luthier.runs import check_run, runs_in
     from luthier.runs.screen import print_check
 
-    print_check(check_run(run, source), json=json)
+    runs = runs_in(run)
+    for target, one in runs.items():
+        if len(runs) > 1 and not json:
+            typer.echo(f"\n{target}:")
+        print_check(check_run(one, source), json=json)

@@ -35,7 +35,10 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    target: Annotated[str | None, typer.Option(help="The column to predict.", show_default=False)] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="The column to predict; given more than once, a run for each.", show_default=False),
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -105,7 +108,7 @@ def fit(
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser at the end.")] = False,
 ) -> None:
     """Walk the six steps on a table and hand back a tested network, the evidence and a report."""
-    from luthier.runs import Result, go_back
+    from luthier.runs import Result, fit_several, go_back, resume_several, runs_in
     from luthier.runs import fit as fit_now
     from luthier.runs import resume as resume_now
     from luthier.runs.screen import choose_screen
@@ -126,6 +129,20 @@ def fit(
         )
     screen = choose_screen(json=json, verbose=verbose)
     result: Result | None
+    targets = target or []
+    if len(targets) > 1 or (resume is not None and len(runs_in(resume)) > 1):
+        if begin_at is not None or config is not None or plan or explain:
+            raise InputError("--from, --config, --plan and --explain are for one target", remedy="name the run of one")
+        if resume is not None:
+            several = resume_several(resume, screen=screen)
+        else:
+            several = fit_several(
+                source, targets, budget=budget, seed=seed, columns=parse_columns(column or []), group=group, time=time,
+                weight=weight, distil=distil, until=until, run=run, replace=replace, screen=screen,
+            )  # fmt: skip
+        if open_report:
+            typer.launch(str(several.report()))
+        return
     if resume is not None and begin_at is not None:
         result = go_back(
             resume, begin_at, new_test=new_test, again=again, until=until, run=run, replace=replace, screen=screen
@@ -137,7 +154,7 @@ def fit(
     else:
         result = fit_now(
             source if source is not None else config,
-            target=target,
+            target=targets[0] if targets else None,
             budget=budget,
             seed=seed,
             columns=parse_columns(column or []),

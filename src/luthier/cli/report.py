@@ -20,11 +20,16 @@ def report(
 ) -> None:
     """Write the report of a run or a search, one HTML file that opens offline."""
     from luthier.recipe import open_run
-    from luthier.report import write_report, write_search_report
+    from luthier.report import write_overview, write_report, write_search_report
+    from luthier.runs import runs_in
 
     folder = open_run(run)
-    searched = folder.facts().get("kind") == "search"
-    path = write_search_report(folder.path) if searched else write_report(folder.path, lang)
+    kind = folder.facts().get("kind")
+    if kind == "several":
+        for one in runs_in(run).values():
+            write_report(one, lang)
+    write = {"search": write_search_report, "several": write_overview}.get(kind or "")
+    path = write(folder.path) if write is not None else write_report(folder.path, lang)
     typer.echo(str(path))
     if open_report:
         typer.launch(str(path))

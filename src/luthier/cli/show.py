@@ -24,11 +24,12 @@ def show(
     from luthier.cli.fit import print_checklist
     from luthier.recipe import open_run
     from luthier.report import ledger_lines, read_search, search_lines
+    from luthier.runs import runs_in
 
-    if explain:
-        print_checklist(run, lang)
-        return
-    folder = open_run(run)
-    searched = folder.facts().get("kind") == "search"
-    for line in search_lines(read_search(folder.path)) if searched else ledger_lines(folder.path):
-        typer.echo(line)
+    for one in runs_in(run).values():
+        if explain:
+            print_checklist(one, lang)
+            continue
+        searched = open_run(one).facts().get("kind") == "search"
+        for line in search_lines(read_search(one)) if searched else ledger_lines(one):
+            typer.echo(line)

@@ -6,6 +6,8 @@ from luthier.data.checks import LEAKING, check_table, share_explained
 from luthier.data.columns import Column, Facts, column_of, facts_of, infer_columns
 from luthier.data.dataset import Dataset
 from luthier.data.encode import TableEncoder
+from luthier.data.encoders import Encoder, Prepare, encoder_from_json, flat, preprocess_from, preprocess_of
+from luthier.data.pictures import PictureEncoder, Pixels
 from luthier.data.preprocess import Preprocess
 from luthier.data.sources import BUNDLED, Source, read_batches, read_source
 from luthier.data.split import Splits, require_rows, split_rows
@@ -16,7 +18,11 @@ __all__ = [
     "LEAKING",
     "Column",
     "Dataset",
+    "Encoder",
     "Facts",
+    "PictureEncoder",
+    "Pixels",
+    "Prepare",
     "Preprocess",
     "Source",
     "Splits",
@@ -27,9 +33,13 @@ __all__ = [
     "column_of",
     "decode_classes",
     "encode_target",
+    "encoder_from_json",
     "facts_of",
+    "flat",
     "infer_columns",
     "infer_task",
+    "preprocess_from",
+    "preprocess_of",
     "read_batches",
     "read_source",
     "require_rows",

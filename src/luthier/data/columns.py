@@ -11,9 +11,9 @@ import polars as pl
 
 from luthier.errors import ConfigError, nearest
 
-Kind = Literal["number", "boolean", "category", "date", "text", "identifier", "constant"]
+Kind = Literal["number", "boolean", "category", "date", "text", "identifier", "constant", "picture"]
 KINDS: tuple[str, ...] = get_args(Kind)
-USED = ("number", "boolean", "category", "date")
+USED = ("number", "boolean", "category", "date", "picture")
 TRUE, FALSE = ("true", "yes", "t", "y", "on", "1"), ("false", "no", "f", "n", "off", "0")
 FEW_NUMBERS = 12  # integers with no more distinct values than this might be codes: it is said
 MOST_LEVELS = 200

@@ -146,6 +146,11 @@ class TableEncoder:
         )
         return np.where(text.is_null().to_numpy(), MISSING, mapped.fill_null(UNKNOWN).to_numpy()).astype(np.int64)
 
+    def described(self, numbers: Tensor, codes: Tensor) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """What drift is looked for in: numbers [N] and codes [N] by the names of their columns."""
+        by_name = {name: numbers[:, i].numpy().astype(float) for i, name in enumerate(self.number_names)}
+        return by_name, {name: codes[:, k].numpy() for k, name in enumerate(self.category_names)}
+
     def to_json(self) -> dict[str, Any]:
         """The encoder as plain JSON values."""
         return {

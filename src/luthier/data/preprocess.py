@@ -130,6 +130,11 @@ class Preprocess(nn.Module):
         come: Tensor = ((filled.unsqueeze(2) - start) / length).clamp(0, 1)
         return come * self.distinct[:, 1:]
 
+    def plain(self, numbers: Tensor) -> Tensor:
+        """Numbers [N, F] standardised, gaps filled; not held at the training range's edge, as the networks see them."""
+        filled = torch.where(numbers.isnan(), self.median, numbers)
+        return (filled - self.mean) / self.scale
+
     def config(self) -> dict[str, Any]:
         """What `from_config` needs besides the state dict."""
         return {"method": self.method, "columns": self.columns, "flagged": self.flagged, "knots": self.knots}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,17 +14,27 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import polars as pl
 
+from luthier.data.csv_text import NULLS, SNIFFED, Dialect, header_of, parse_csv, sniff, typed
+from luthier.data.pictures import (
+    LABEL,
+    PICTURE,
+    cache_folder,
+    column_of_paths,
+    folder_table,
+    idx_table,
+    is_idx,
+)
+from luthier.data.pictures import fingerprint as pictures_fingerprint
 from luthier.errors import InputError, nearest
-from luthier.storage import sha256
+from luthier.storage import sha256, write_bytes
 
 BUNDLED = ("digits", "iris", "wine", "breast-cancer", "diabetes")
-NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?", "#N/A")
-_SNIFFED = 65_536  # bytes looked at for the delimiter and the decimal mark
 
 
 @dataclass(frozen=True)
 class Source:
-    """A table and where it came from. `target` is known for bundled sets and `(X, y)` only."""
+    """A table and where it came from. `target` is known for bundled sets, `(X, y)` and pictures in folders only;
+    `picture` names the column that refers to pictures, where there is one."""
 
     frame: pl.DataFrame
     name: str
@@ -33,15 +42,7 @@ class Source:
     fingerprint: str
     notes: tuple[str, ...] = ()
     target: str | None = None
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How a text file is written."""
-
-    encoding: str
-    separator: str
-    decimal_comma: bool
+    picture: str = ""
 
 
 def read_source(source: Any, *, target: str | None = None) -> Source:
@@ -123,6 +124,8 @@ def _bundled(name: str) -> Source:
 
 def _arrays(X: Any, y: Any) -> Source:
     X, y = np.asarray(X), np.asarray(y)
+    if X.ndim in (3, 4) and y.ndim == 1 and len(X) == len(y):
+        return _picture_arrays(X, y)
     if X.ndim != 2 or y.ndim != 1 or len(X) != len(y):
         raise InputError(
             "the arrays do not fit together",
@@ -131,6 +134,44 @@ def _arrays(X: Any, y: Any) -> Source:
         )
     frame = pl.DataFrame({f"x{i}": X[:, i] for i in range(X.shape[1])} | {"y": y})
     return Source(frame, "arrays", "arrays", fingerprint(frame), target="y")
+
+
+def _picture_arrays(X: np.ndarray, y: np.ndarray) -> Source:
+    """Pictures of bytes, or of numbers between 0 and 1, kept as a file of the cache that rows can refer to."""
+    if X.dtype != np.uint8:
+        low, high = float(X.min(initial=0)), float(X.max(initial=0))
+        if low < 0 or high > (255 if np.issubdtype(X.dtype, np.integer) else 1):
+            raise InputError(
+                "the arrays are no pictures", expected="bytes, or numbers between 0 and 1",
+                received=f"{X.dtype} between {low:g} and {high:g}",
+            )  # fmt: skip
+        X = X.astype(np.uint8) if np.issubdtype(X.dtype, np.integer) else (X * 255).round().astype(np.uint8)
+    content = np.ascontiguousarray(X)
+    checksum = sha256(repr(content.shape).encode() + content.tobytes())
+    path = cache_folder() / f"arrays-{checksum[:24]}.npy"
+    if not path.exists():
+        buffer = io.BytesIO()
+        np.save(buffer, content, allow_pickle=False)
+        write_bytes(path, buffer.getvalue())
+    frame = pl.DataFrame({PICTURE: [f"{path}#{row}" for row in range(len(X))], LABEL: y})
+    return Source(frame, "arrays", "arrays", fingerprint(frame[[LABEL]]) + checksum, target=LABEL, picture=PICTURE)
+
+
+def _pictures(path: Path) -> Source:
+    frame, notes = folder_table(path) if path.is_dir() else (idx_table(path), ())
+    checksum = sha256((pictures_fingerprint(frame[PICTURE].to_list()) + fingerprint(frame)).encode())
+    target = LABEL if LABEL in frame.columns else None
+    return Source(frame, path.name, str(path), checksum, notes, target=target, picture=PICTURE)
+
+
+def _with_pictures(found: Source, folder: Path) -> Source:
+    """A table whose column of paths, if it has one, refers to pictures."""
+    known = column_of_paths(found.frame, folder)
+    if known is None:
+        return found
+    name, frame = known
+    checksum = sha256((found.fingerprint + pictures_fingerprint(frame[name].fill_null("").to_list())).encode())
+    return replace(found, frame=frame, fingerprint=checksum, picture=name)
 
 
 def _frame(source: Any) -> Source:
@@ -146,7 +187,8 @@ def _frame(source: Any) -> Source:
         ) from None
     except Exception as error:  # duplicate names and mixed objects, in each library's own words
         raise InputError("the frame cannot be read", received=str(error).splitlines()[0]) from error
-    return Source(frame, "table", f"{type(source).__module__.split('.')[0]} frame", fingerprint(frame))
+    found = Source(frame, "table", f"{type(source).__module__.split('.')[0]} frame", fingerprint(frame))
+    return _with_pictures(found, Path())
 
 
 def fingerprint(frame: pl.DataFrame) -> str:
@@ -164,16 +206,17 @@ def _file(path: Path) -> Source:
             expected=f"a CSV or Parquet file, or one of {', '.join(BUNDLED)}",
             remedy=near or "check the path",
         )
-    if path.is_dir():
-        raise InputError(f"'{path}' is a folder", expected="a CSV or Parquet file")
+    if path.is_dir() or is_idx(path):
+        return _pictures(path)
     if path.stat().st_size == 0:
         raise InputError(f"'{path}' is empty", expected="a header and at least a few rows", received="0 bytes")
     content = path.read_bytes()
     if path.suffix.lower() in (".parquet", ".pq") or content[:4] == b"PAR1":
-        frame = _parquet(content, path.name)
-        return Source(frame, path.name, str(path), sha256(content))
-    frame, notes = parse_csv(content, path.name)
-    return Source(frame, path.name, str(path), sha256(content), notes)
+        found = Source(_parquet(content, path.name), path.name, str(path), sha256(content))
+    else:
+        frame, notes = parse_csv(content, path.name)
+        found = Source(frame, path.name, str(path), sha256(content), notes)
+    return _with_pictures(found, path.parent)
 
 
 def _parquet(content: bytes, name: str) -> pl.DataFrame:
@@ -195,120 +238,6 @@ def _stdin() -> Source:
     return replace(Source(frame, "standard input", "standard input", sha256(content)), notes=notes)
 
 
-def sniff(content: bytes, name: str) -> tuple[Dialect, tuple[str, ...]]:
-    """Encoding, separator and decimal mark of a text file, and what should be said of them."""
-    if b"\x00" in content[:_SNIFFED]:
-        raise InputError(f"'{name}' is not a text file", expected="CSV or Parquet", received="binary data")
-    notes = []
-    try:
-        content.decode("utf-8-sig")
-        encoding = "utf-8-sig"
-    except UnicodeDecodeError:
-        encoding = "latin-1"
-        notes.append(f"'{name}' is not UTF-8, so it is read as Latin-1")
-    head = content[:_SNIFFED].decode(encoding, errors="replace")
-    control = sum(ord(c) < 32 and c not in "\t\r\n\f" for c in head)
-    if encoding == "latin-1" and control > len(head) // 100:
-        raise InputError(f"'{name}' is not a text file", expected="CSV or Parquet", received="binary data")
-    first = head.splitlines()[0] if head.strip() else ""
-    counts = {mark: first.count(mark) for mark in (",", ";", "\t")}
-    separator = max(counts, key=lambda mark: counts[mark]) if any(counts.values()) else ","
-    decimal_comma = separator != "," and _uses_decimal_commas(head, separator)
-    if separator != ",":
-        notes.append(f"columns of '{name}' are separated by {'tabs' if separator == chr(9) else 'semicolons'}")
-    if decimal_comma:
-        notes.append(f"numbers of '{name}' are written with decimal commas")
-    return Dialect(encoding, separator, decimal_comma), tuple(notes)
-
-
-def _uses_decimal_commas(head: str, separator: str) -> bool:
-    cells = [cell.strip().strip('"') for line in head.splitlines()[1:200] for cell in line.split(separator)]
-    commas = sum(_is_number(cell.replace(",", ".", 1)) and "," in cell for cell in cells)
-    points = sum(_is_number(cell) and "." in cell for cell in cells)
-    return commas > points
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def parse_csv(content: bytes, name: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """A CSV file's table, all columns typed by their whole contents, and notes on how it was read."""
-    dialect, notes = sniff(content, name)
-    text = content.decode(dialect.encoding)
-    header = _header(text, dialect, name)
-    raw = _text_table(text, dialect, name, len(header))
-    return typed(raw.rename(dict(zip(raw.columns, header, strict=True))), dialect), notes
-
-
-def _header(text: str, dialect: Dialect, name: str) -> list[str]:
-    header = next(csv.reader(io.StringIO(text), delimiter=dialect.separator), [])
-    names = [column.strip() or f"column_{i + 1}" for i, column in enumerate(header)]
-    twice = [column for column, count in Counter(names).items() if count > 1]
-    if twice:
-        raise InputError(
-            f"'{name}' has columns of the same name",
-            expected="distinct column names",
-            received=f"more than once: {', '.join(twice)}",
-            remedy="rename or remove them",
-        )
-    return names
-
-
-def _text_table(text: str, dialect: Dialect, name: str, width: int) -> pl.DataFrame:
-    """All cells as text; a row with another number of cells than the header is named by its line."""
-    try:
-        frame = pl.read_csv(
-            io.BytesIO(text.encode()),
-            separator=dialect.separator,
-            infer_schema=False,
-            null_values=list(NULLS),
-            encoding="utf8",
-            truncate_ragged_lines=False,
-        )
-    except pl.exceptions.NoDataError:
-        raise InputError(f"'{name}' is empty", expected="a header and at least a few rows") from None
-    except pl.exceptions.PolarsError as error:
-        _complain_of_ragged_rows(text, dialect, name, width)
-        raise InputError(f"'{name}' cannot be read as CSV", received=str(error).splitlines()[0]) from None
-    if frame.width != width or frame[frame.columns[-1]].null_count():
-        _complain_of_ragged_rows(text, dialect, name, width)
-    return frame
-
-
-def _complain_of_ragged_rows(text: str, dialect: Dialect, name: str, width: int) -> None:
-    reader = csv.reader(io.StringIO(text), delimiter=dialect.separator)
-    for row in reader:
-        if row and len(row) != width:
-            raise InputError(
-                f"line {reader.line_num} of '{name}' has {len(row)} cells",
-                expected=f"{width} cells, as in the header",
-                received=dialect.separator.join(row)[:80],
-                remedy="correct that line; text that holds the separator must be in double quotes",
-            )
-
-
-def typed(frame: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
-    """Text columns that hold nothing but numbers as numbers, the rest stripped of blanks."""
-    return frame.with_columns([_typed(frame[name], dialect) for name in frame.columns])
-
-
-def _typed(column: pl.Series, dialect: Dialect) -> pl.Series:
-    if column.dtype != pl.String:
-        return column
-    column = column.str.strip_chars()
-    marked = column.str.replace(",", ".", literal=True) if dialect.decimal_comma else column
-    for dtype in (pl.Int64, pl.Float64):
-        cast = marked.cast(dtype, strict=False)
-        if cast.null_count() == column.null_count() and cast.null_count() < len(column):
-            return cast
-    return column
-
-
 def read_batches(source: Any, rows: int) -> Iterator[pl.DataFrame]:
     """A table in batches of `rows`, so that a file larger than memory can be walked.
 
@@ -316,15 +245,15 @@ def read_batches(source: Any, rows: int) -> Iterator[pl.DataFrame]:
     read whole.
     """
     path = Path(source) if isinstance(source, (str, Path)) and str(source) not in ("-", *BUNDLED) else None
-    if path is None or not path.exists() or path.is_dir() or path.stat().st_size == 0:
+    if path is None or not path.exists() or path.is_dir() or path.stat().st_size == 0 or is_idx(path):
         yield from read_source(source).frame.iter_slices(rows)
         return
     with path.open("rb") as file:
-        head = file.read(_SNIFFED)
-    if head[:4] == b"PAR1":
-        yield from _parquet_batches(path, rows)
-        return
-    yield from _csv_batches(path, head, rows)
+        head = file.read(SNIFFED)
+    batches = _parquet_batches(path, rows) if head[:4] == b"PAR1" else _csv_batches(path, head, rows)
+    for batch in batches:
+        known = column_of_paths(batch, path.parent)
+        yield batch if known is None else known[1]
 
 
 def _parquet_batches(path: Path, rows: int) -> Iterator[pl.DataFrame]:
@@ -342,7 +271,7 @@ def _csv_batches(path: Path, head: bytes, rows: int) -> Iterator[pl.DataFrame]:
     dialect, _ = sniff(complete, path.name)
     with path.open(encoding=dialect.encoding, newline="") as file:
         reader = csv.reader(file, delimiter=dialect.separator)
-        header = _header(complete.decode(dialect.encoding), dialect, path.name)
+        header = header_of(complete.decode(dialect.encoding), dialect, path.name)
         next(reader, None)
         batch: list[list[str | None]] = []
         found = False

@@ -36,19 +36,21 @@ def split_rows(
     validation: float = 0.2,
     group: str = "",
     time: str = "",
+    copies: np.ndarray | None = None,
 ) -> Splits:
     """Split the rows of a table whose target has no missing values.
 
     Rows that are the same in every column but the target stay on one side, unless the table is
     coarse and most rows repeat anyway. With `group`, rows with the same value of that column stay on one
     side; with `time` the latest rows by that column are the test part, those before them validation.
+    `copies` [N] numbers rows whose inputs are the same, where the table's cells do not tell.
     """
     require_rows(frame)
     if time:
         return _by_time(frame, time, test, validation)
     if group:
         return _by_group(frame, group, seed, test, validation)
-    groups, notes = _groups(frame.drop(task.target))
+    groups, notes = _groups(frame.drop(task.target)) if copies is None else _copied(copies)
     strata = _strata(frame[task.target], task)
     if task.classes:
         notes += _rare_classes(strata, task)
@@ -136,10 +138,13 @@ def _count(rows: int, share: float, rng: np.random.Generator) -> int:
 
 def _groups(features: pl.DataFrame) -> tuple[np.ndarray, list[str]]:
     """A number for each distinct row of features [N], and what to say about copies."""
-    hashes = features.hash_rows(seed=0).to_numpy()
+    return _copied(features.hash_rows(seed=0).to_numpy())
+
+
+def _copied(hashes: np.ndarray) -> tuple[np.ndarray, list[str]]:
     _, groups, counts = np.unique(hashes, return_inverse=True, return_counts=True)
     repeated = int(counts[counts > 1].sum())
-    rows = features.height
+    rows = len(hashes)
     if repeated == 0:
         return groups, []
     if repeated > COARSE * rows:

@@ -6,16 +6,17 @@ Each returns a dictionary with `passed`, a `sentence`, the `evidence` and a `rem
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.nets import DenseSpec
+from luthier.nets import DenseSpec, Spec, build
 from luthier.objective import LOSSES, mean_gradient, mean_loss
 from luthier.population import Batch, Member, Part, Settings, Stack, train
+from luthier.population.architecture import architecture
 from luthier.population.stack import fresh_buffers, fresh_parameters, with_ones
 from luthier.seeds import torch_generator
 
@@ -27,17 +28,16 @@ CHECKED_PARAMETERS = 40
 GRADIENT_TOLERANCE = 1e-5  # float64, central differences of step 1e-5: rounding and curvature stay below it
 
 
-def expected_loss(spec: DenseSpec, loss: str) -> float:
+def expected_loss(spec: Spec, loss: str) -> float:
     """The loss of a network that knows nothing: ln C, ln 2, or the variance of a standardised target (1)."""
     return {"softmax": math.log(max(2, spec.outputs)), "binary": math.log(2), "mse": 1.0}[loss]
 
 
-def loss_at_start(spec: DenseSpec, part: Part, loss: str, *, seeds: Sequence[int]) -> dict[str, Any]:
+def loss_at_start(spec: Spec, part: Part, loss: str, *, seeds: Sequence[int]) -> dict[str, Any]:
     """Compare fresh networks' mean loss with what knowing nothing costs."""
-    stack = _fresh(spec, seeds, torch.float32)
-    rows = _shuffled(len(part))[:4096]
-    Z = stack.logits(with_ones(spec, part.features[rows]), part.codes[rows])
-    losses = mean_loss(LOSSES[loss].rows(Z, part.targets[rows]), None)
+    kind, some = architecture(spec), part.rows(_shuffled(len(part))[:4096])
+    Z = kind.evaluate(*kind.fresh(seeds, torch.float32), kind.prepared(some))
+    losses = mean_loss(LOSSES[loss].rows(Z, some.targets), None)
     mean, expected = float(losses.mean()), expected_loss(spec, loss)
     return {
         "passed": abs(mean - expected) <= START_TOLERANCE * expected,
@@ -53,7 +53,7 @@ def loss_at_start(spec: DenseSpec, part: Part, loss: str, *, seeds: Sequence[int
     }
 
 
-def overfit_batch(spec: DenseSpec, part: Part, loss: str, *, seed: int, steps: int) -> dict[str, Any]:
+def overfit_batch(spec: Spec, part: Part, loss: str, *, seed: int, steps: int) -> dict[str, Any]:
     """Train on one small batch of distinct rows; a network that cannot learn it by heart has a fault."""
     batch = _distinct_rows(part, BATCH_ROWS)
     members = [Member(spec=spec, seed=seed, learning_rate=rate, label=f"rate {rate:g}") for rate in (1e-3, 3e-3, 1e-2)]
@@ -74,7 +74,7 @@ def overfit_batch(spec: DenseSpec, part: Part, loss: str, *, seed: int, steps: i
 def _distinct_rows(part: Part, rows: int) -> Part:
     """The first rows whose inputs differ from each other: equal inputs with unequal targets cannot be learnt."""
     some = _shuffled(len(part))[: 50 * rows]
-    inputs = torch.cat([part.features[some], part.codes[some].to(part.features.dtype)], 1)
+    inputs = torch.cat([part.features[some].flatten(1), part.codes[some].to(part.features.dtype)], 1)
     _, first = np.unique(inputs.numpy(), axis=0, return_index=True)
     index = some[np.sort(first)[:rows]]
     return part.rows(index)
@@ -85,8 +85,10 @@ def _shuffled(rows: int) -> Tensor:
     return torch.randperm(rows, generator=torch_generator(0, "rows to look at"))
 
 
-def check_gradients(spec: DenseSpec, part: Part, loss: str, *, seed: int) -> dict[str, Any]:
-    """Hand-written backpropagation against central finite differences, in float64, on a slice of rows."""
+def check_gradients(spec: Spec, part: Part, loss: str, *, seed: int) -> dict[str, Any]:
+    """Backpropagation against central finite differences, in float64, on a slice of rows."""
+    if not isinstance(spec, DenseSpec):
+        return _said_of_gradients(*_module_gradients(spec, part, loss, seed))
     rows = _shuffled(len(part))[:CHECKED_ROWS]
     features = part.features[rows].double()
     targets = part.targets[rows] if part.targets.dtype == torch.int64 else part.targets[rows].double()
@@ -100,9 +102,13 @@ def check_gradients(spec: DenseSpec, part: Part, loss: str, *, seed: int) -> dic
         _relative_error(stack, batch, loss, int(place), float(stack.gradients[0, place]))
         for place in places[:CHECKED_PARAMETERS]
     )
+    return _said_of_gradients(worst, min(CHECKED_PARAMETERS, len(places)))
+
+
+def _said_of_gradients(worst: float, weights: int) -> dict[str, Any]:
     return {
         "passed": worst <= GRADIENT_TOLERANCE,
-        "sentence": f"the largest relative error over {min(CHECKED_PARAMETERS, len(places))} weights is {worst:.1e}",
+        "sentence": f"the largest relative error over {weights} weights is {worst:.1e}",
         "evidence": {"worst": worst, "threshold": GRADIENT_TOLERANCE, "rows": CHECKED_ROWS},
         "remedy": "this is a fault of the program: please report it",
     }
@@ -128,3 +134,46 @@ def _relative_error(stack: Stack, batch: Batch, loss: str, place: int, gradient:
 
 def _fresh(spec: DenseSpec, seeds: Sequence[int], dtype: torch.dtype) -> Stack:
     return Stack(spec, fresh_parameters(spec, seeds, dtype), fresh_buffers(spec, len(seeds), dtype))
+
+
+def _module_gradients(spec: Spec, part: Part, loss: str, seed: int) -> tuple[float, int]:
+    """The largest relative error of autograd's derivatives of a module, and how many weights were looked at.
+
+    Weights behind which a kink (ReLU, maximum) lies within the step are told by halving it, and left out.
+    """
+    net = build(spec, seed=seed).double().eval()
+    some = part.rows(_shuffled(len(part))[:CHECKED_ROWS])
+    targets = some.targets if some.targets.dtype == torch.int64 else some.targets.double()
+    generator = torch_generator(seed, "weights to look at")
+    with torch.no_grad():
+        for weight in net.parameters():  # away from zero, where an output layer that starts there hides the rest
+            weight.add_(0.05 * torch.randn(weight.shape, generator=generator, dtype=torch.float64))
+
+    def value() -> Tensor:
+        return mean_loss(LOSSES[loss].rows(net(some.features, some.codes).unsqueeze(0), targets), None)
+
+    weights = list(net.parameters())
+    gradients = torch.autograd.grad(value(), weights)
+    worst, looked = 0.0, 0
+    with torch.no_grad():
+        for k in range(CHECKED_PARAMETERS):
+            which = k % len(weights)
+            flat = weights[which].view(-1)
+            place = int(torch.randint(len(flat), (1,), generator=generator))
+            found = [_slope(flat, place, value, step) for step in (1e-5, 5e-6)]
+            if abs(found[0] - found[1]) > GRADIENT_TOLERANCE * max(abs(found[0]), 1e-4):
+                continue
+            gradient = float(gradients[which].reshape(-1)[place])
+            worst = max(worst, abs(found[0] - gradient) / max(abs(found[0]), abs(gradient), 1e-4))
+            looked += 1
+    return worst, looked
+
+
+def _slope(flat: Tensor, place: int, value: Callable[[], Tensor], step: float) -> float:
+    before = flat[place].item()
+    flat[place] = before + step
+    above = float(value())
+    flat[place] = before - step
+    below = float(value())
+    flat[place] = before
+    return (above - below) / (2 * step)

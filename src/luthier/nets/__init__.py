@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from luthier.nets.activations import ACTIVATIONS, Activation, add_activation
-from luthier.nets.dense import NORM_EPSILON, NORM_MEMORY, DenseNet, build
+from luthier.nets.augment import AUGMENTATIONS, Augment
+from luthier.nets.building import Net, Spec, build, spec_from_json
+from luthier.nets.conv import ConvNet, ConvSpec
+from luthier.nets.dense import NORM_EPSILON, NORM_MEMORY, DenseNet
 from luthier.nets.initialise import INITIALISERS
 from luthier.nets.sequential import Chain, chain
 from luthier.nets.spec import DeferredSpec, DenseSpec
@@ -11,17 +14,24 @@ from luthier.nets.summary import Summary, summary
 
 __all__ = [
     "ACTIVATIONS",
+    "AUGMENTATIONS",
     "INITIALISERS",
     "NORM_EPSILON",
     "NORM_MEMORY",
     "Activation",
+    "Augment",
     "Chain",
+    "ConvNet",
+    "ConvSpec",
     "DeferredSpec",
     "DenseNet",
     "DenseSpec",
+    "Net",
+    "Spec",
     "Summary",
     "add_activation",
     "build",
     "chain",
+    "spec_from_json",
     "summary",
 ]

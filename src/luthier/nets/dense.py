@@ -82,10 +82,10 @@ def _modules(group: str, parameters: dict[str, Tensor], buffers: dict[str, Tenso
     return [_Values(of(parameters, i), of(buffers, i)) for i in range(count)]
 
 
-def build(spec: DenseSpec, *, seed: int) -> DenseNet:
+def build_dense(spec: DenseSpec, *, seed: int) -> DenseNet:
     """A fresh network; the same spec and seed give the same weights.
 
-    >>> net = build(DenseSpec(inputs=4, hidden=(8,), outputs=3), seed=0)
+    >>> net = build_dense(DenseSpec(inputs=4, hidden=(8,), outputs=3), seed=0)
     >>> net(torch.zeros(2, 4)).shape
     torch.Size([2, 3])
     """

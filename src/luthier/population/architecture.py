@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from luthier.nets import DenseSpec
+from functools import lru_cache, partial
+
+from luthier.nets import ConvSpec, DenseSpec, Spec, build
 from luthier.population.dense import Dense, Translated
 from luthier.population.modules import Modules, ModuleSpec
 
 
-def architecture(spec: DenseSpec | ModuleSpec) -> Dense | Modules:
+def architecture(spec: Spec | ModuleSpec) -> Dense | Modules:
     """How networks of a spec are laid out, stepped and cut out."""
     if isinstance(spec, DenseSpec):
         return Dense(spec)
+    if isinstance(spec, ConvSpec):
+        return Modules(_modules_of(spec))
     return Translated(spec, spec.chain) if spec.layout == "stacked" and spec.chain is not None else Modules(spec)
+
+
+@lru_cache(maxsize=64)
+def _modules_of(spec: ConvSpec) -> ModuleSpec:
+    """A described network that is no dense one, as modules one after another."""
+    found = ModuleSpec(build(spec, seed=0), built_by=partial(build, spec))
+    found.draws = bool(spec.augment)
+    return found

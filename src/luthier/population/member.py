@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 from luthier.errors import ConfigError
-from luthier.nets import DenseSpec
+from luthier.nets import ConvSpec, DenseSpec, Spec, spec_from_json
 from luthier.optimise import Schedule
 from luthier.population.modules import ModuleSpec
 
@@ -30,7 +30,7 @@ class Member:
     averages of the weights with that memory (0.999 remembers about a thousand steps).
     """
 
-    spec: DenseSpec | ModuleSpec
+    spec: Spec | ModuleSpec
     seed: int
     learning_rate: float
     schedule: Schedule = field(default_factory=Schedule)
@@ -77,9 +77,17 @@ class Member:
         assert isinstance(self.spec, DenseSpec)
         return self.spec
 
+    @property
+    def conv(self) -> ConvSpec:
+        """The spec of a member of a convolutional population."""
+        assert isinstance(self.spec, ConvSpec)
+        return self.spec
+
     def to_json(self) -> dict[str, Any]:
         """The member as plain JSON values; an infinite clip becomes None."""
-        return {name: None if value == inf else value for name, value in asdict(self).items()}
+        assert not isinstance(self.spec, ModuleSpec), "a module of the user's own has no description"
+        plain = {**asdict(self), "spec": self.spec.to_json()}
+        return {name: None if value == inf else value for name, value in plain.items()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Member:
@@ -88,7 +96,7 @@ class Member:
         return cls(
             **{
                 **value,
-                "spec": DenseSpec.from_json(value["spec"]),
+                "spec": spec_from_json(value["spec"]),
                 "schedule": Schedule.from_json(value["schedule"]),
                 "betas": tuple(value["betas"]),
                 **{name: tuple(value.get(name, ())) for name in ("dropout", "layer_rates", "frozen_until")},

@@ -38,6 +38,7 @@ class ModuleSpec:
     with the member's seed. The layout `looped` trains one member after another; `vmapped` all in one
     program, by `torch.func.vmap`; `stacked` is the dense path, for chains of dense layers. `variants` are
     functions of single members, by seed, whose modules have the same shapes but other dropout or first weights.
+    `built_by(seed=...)` builds a member's module in place of `start`.
     """
 
     draws = True  # whether the module draws random numbers by itself; `layouts.examine` finds out
@@ -48,8 +49,9 @@ class ModuleSpec:
         *,
         layout: str = "looped",
         variants: Mapping[int, Callable[[], nn.Module]] | None = None,
+        built_by: Callable[..., nn.Module] | None = None,
     ) -> None:
-        self.start, self.layout, self.variants = start, layout, variants or {}
+        self.start, self.layout, self.variants, self._built_by = start, layout, variants or {}, built_by
         self.module = self.built(0)
         self.chain = chain(self._started(0))
         trainable = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
@@ -91,6 +93,8 @@ class ModuleSpec:
         return module.train()
 
     def _started(self, seed: int) -> nn.Module:
+        if self._built_by is not None:
+            return self._built_by(seed=seed)
         if isinstance(self.start, nn.Module):
             return copy.deepcopy(self.start)
         with torch.random.fork_rng():
@@ -147,8 +151,9 @@ class Modules:
         parameters = torch.zeros(len(states), sum(prod(shape) for shape in spec.shapes.values()), dtype=dtype)
         buffers = torch.zeros(len(states), sum(room(*fixed) for fixed in spec.fixed.values()), dtype=torch.uint8)
         named = {**parameter_views(spec.shapes, parameters), **fixed_views(spec.fixed, buffers)}
+        dropped = {name: dict(spec.module.named_buffers())[name] for name in spec.dropouts}
         for m, state in enumerate(states):
-            fill(named, m, state)
+            fill(named, m, {**dropped, **state})
         return parameters, buffers
 
     def weight_mask(self, dtype: torch.dtype, *, biases: bool) -> Tensor:

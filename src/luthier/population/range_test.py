@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from luthier.averages import debias
-from luthier.nets import DenseSpec
+from luthier.nets import Spec
 from luthier.population.member import Member
 from luthier.population.population import Population
 from luthier.population.settings import Part, Settings
@@ -67,7 +67,7 @@ class RangeTest:
 
 
 def range_test(
-    spec: DenseSpec,
+    spec: Spec,
     training: Part,
     settings: Settings,
     *,
@@ -122,7 +122,7 @@ def ramp_until_it_tells(
     )
 
 
-def _ramp(spec: DenseSpec, training: Part, settings: Settings, seeds: Sequence[int], rates: np.ndarray) -> np.ndarray:
+def _ramp(spec: Spec, training: Part, settings: Settings, seeds: Sequence[int], rates: np.ndarray) -> np.ndarray:
     """Raw training losses [K, S] while the rate rises."""
     members = [Member(spec=spec, seed=seed, learning_rate=1.0) for seed in seeds]
     schedule = np.repeat(rates[:, None], len(members), 1)
@@ -204,7 +204,7 @@ def band_over_seeds(curves: np.ndarray) -> tuple[list[float | None], list[float 
 
 
 def confirm(
-    pick: float, spec: DenseSpec, training: Part, settings: Settings, *, seeds: Sequence[int], steps: int
+    pick: float, spec: Spec, training: Part, settings: Settings, *, seeds: Sequence[int], steps: int
 ) -> list[dict[str, float | None]]:
     """Short runs at half, one and two times the pick, all seeds of all factors in one stack.
 

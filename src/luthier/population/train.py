@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from luthier.errors import InputError
-from luthier.nets import DenseSpec
 from luthier.objective import METRICS, Criterion, loss_named, mean_loss
 from luthier.population.history import History
 from luthier.population.member import Member
+from luthier.population.modules import ModuleSpec
 from luthier.population.outcome import Outcome
 from luthier.population.population import Population
 from luthier.population.settings import Checkpointer, Evaluation, Part, Settings, Snapshot, Stop, never
@@ -82,7 +82,7 @@ def _plan(members: Sequence[Member], settings: Settings, rows: int) -> str:
     loss = settings.loss if isinstance(settings.loss, str) else type(settings.loss).__name__
     names = [field.name for field in fields(Member) if field.name != "spec"]
     known = [replace(settings, loss="softmax"), loss, rows, *([getattr(m, name) for name in names] for m in members)]
-    specs = {str(m.spec) if isinstance(m.spec, DenseSpec) else str(m.spec.shapes) for m in members}
+    specs = {str(m.spec.shapes) if isinstance(m.spec, ModuleSpec) else str(m.spec) for m in members}
     return hashlib.blake2b(repr([known, sorted(specs)]).encode(), digest_size=6).hexdigest()
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 from luthier.data import Facts, TargetFacts, column_of, task_of
 from luthier.data.columns import USED
+from luthier.nets import ConvSpec
 from luthier.recipe.ladder import AS_IT_WAS
 from luthier.recipe.prepare import part_sizes_in_words
 from luthier.recipe.steps.architecture import architecture_in_words, first_width
 from luthier.recipe.steps.deliverable import FOLDED
+from luthier.recipe.steps.for_pictures import channels_for, network_in_words
 from luthier.recipe.steps.loss import LOSSES
 from luthier.recipe.steps.more_rows import more_rows_in_words
 
@@ -115,6 +117,11 @@ def _first_architecture(decision: Entry) -> str:
     return architecture_in_words(width)
 
 
+def _first_network(decision: Entry) -> str:
+    height, width = decision["evidence"]["height"], decision["evidence"]["width"]
+    return network_in_words(ConvSpec((1, height, width), channels_for(height, width), 1))
+
+
 RULES: dict[str, Callable[[Entry], str]] = {
     "kind of column": _column,
     "as asked": _asked_column,
@@ -123,6 +130,7 @@ RULES: dict[str, Callable[[Entry], str]] = {
     "parts of the split": lambda decision: part_sizes_in_words(decision["evidence"]),
     "loss of the task": lambda decision: LOSSES[decision["evidence"]["task"]][0],
     "wider heuristic": _first_architecture,
+    "sides halved to three": _first_network,
     "lowest mean": _lowest("mean"),
     "lowest loss": _lowest("loss"),
     "best of the options": _deliverable,

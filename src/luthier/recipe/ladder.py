@@ -11,8 +11,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from luthier.population import Member
+from luthier.nets import Spec, build
+from luthier.population import Member, ModuleSpec
 from luthier.recipe.evidence import row_losses
 from luthier.recipe.gains import SeedSpread, paired
 from luthier.recipe.plan import Stage
@@ -64,6 +67,7 @@ class Fitted:
     setting: Setting
     hopeful: Sequence[Hopeful] = ()
     spread: SeedSpread = field(default_factory=SeedSpread)
+    standing: Standing | None = None  # with its networks, to go on from; not there after a return to step 4
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -84,6 +88,7 @@ class Standing:
     setting: Setting
     rows: np.ndarray
     training: float
+    weights: tuple[Mapping[str, Tensor], ...] = ()  # of each seed, where all were kept
 
     @property
     def loss(self) -> float:
@@ -105,6 +110,8 @@ class Ladder:
     hopeful: list[Hopeful] = field(default_factory=list)
     spread: SeedSpread = field(default_factory=SeedSpread)
     cut: bool = False
+    going_on: Standing | None = None  # networks that every option of the same shape starts from
+    judged: list[tuple[Standing, dict[str, Any]]] = field(default_factory=list)  # the last rung's, with their gains
 
     def begin(self, setting: Setting) -> Standing | None:
         """Measure the setting to start from."""
@@ -140,20 +147,34 @@ class Ladder:
         work = self.work
         seeds = [derive(work.seed, "member", k) for k in range(work.plan.seeds)]
         groups: dict[Any, list[Setting]] = {}
-        for option in options:
-            groups.setdefault((option.method, option.rule, option.batch_size, option.member.spec), []).append(option)
+        for place, option in enumerate(options):
+            alone = place if work.plan.medium != "table" else 0  # networks that share no time share no population
+            key = (option.method, option.rule, option.batch_size, option.member.spec, alone)
+            groups.setdefault(key, []).append(option)
         found: list[Standing] = []
-        for number, ((method, rule, batch_size, _), together) in enumerate(groups.items()):
+        for number, ((method, rule, batch_size, *_), together) in enumerate(groups.items()):
             planned = self.planned.for_batches(batch_size, work.plan.batch_size)
             members = [
                 member for option in together for member in seeded(option, seeds, planned.steps, option.label or name)
             ]
             title = f"{self.prefix}-{name.replace(' ', '-').replace(',', '')}" + (f"-{number}" if number else "")
-            trained = work.train(title, self.stage, planned, method, rule, members, batch_size=batch_size)
+            trained = work.train(
+                title, self.stage, planned, method, rule, members,
+                batch_size=batch_size, initial=self._initial(together),
+            )  # fmt: skip
             self.cut |= trained is None or "cut" in trained.statuses
             if trained is not None and not self.cut:
                 found += _standings(work, trained, together, len(seeds))
         return found
+
+    def _initial(self, options: Sequence[Setting]) -> list[Mapping[str, Tensor]] | None:
+        """The weights to go on from, for each network of options with the same shape."""
+        known = self.going_on
+        if known is None or not known.weights:
+            return None
+        shapes = [_shapes_of(one.member.spec) for one in options]
+        wanted = {name: value.shape for name, value in known.weights[0].items()}
+        return list(known.weights) * len(options) if all(one == wanted for one in shapes) else None
 
     def judge(self, name: str, why: str, found: Sequence[Standing]) -> None:
         """Compare options with the setting that stands; the best stays when its gain clears the interval."""
@@ -162,6 +183,7 @@ class Ladder:
         if before is not None:
             self.spread.add([before.rows - one.rows for one in found])
             gains = [paired(before.rows, one.rows, len(found), self.spread) for one in found]
+        self.judged = list(zip(found, gains, strict=True))
         best = min(range(len(found)), key=lambda i: found[i].loss)
         kept = before is None or bool(gains[best]["clear"] and gains[best]["gain"] > 0)
         options = [
@@ -195,6 +217,11 @@ class Ladder:
             self.standing = found[best]
         elif before is not None and gains[best]["gain"] > 0 and name != "together":
             self.hopeful.append((gains[best]["gain"], before.setting, found[best].setting))
+
+
+def _shapes_of(spec: Spec | ModuleSpec) -> dict[str, torch.Size]:
+    assert not isinstance(spec, ModuleSpec)
+    return {name: value.shape for name, value in build(spec, seed=0).state_dict().items()}
 
 
 def _changed_alike(setting: Setting, before: Setting, after: Setting) -> Setting:
@@ -240,7 +267,9 @@ def standing_of(work: Work, trained: Trained, option: Setting, members: slice = 
     """A setting with what some members of a population measured for it."""
     validation, kind = work.prepared(trained.method)[2], work.data.task.kind
     rows = row_losses(activate(trained.logits[members], kind), validation.targets, kind, validation.weights)
-    return Standing(option, rows.numpy(), float(np.mean(trained.train_loss[members])))
+    places = range(len(trained.members))[members]
+    weights = tuple(trained.weights[i] for i in places) if all(i in trained.weights for i in places) else ()
+    return Standing(option, rows.numpy(), float(np.mean(trained.train_loss[members])), weights)
 
 
 def _spread(rows: np.ndarray) -> float | None:

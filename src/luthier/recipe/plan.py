@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Method = Literal["standardise", "quantile", "piecewise", "periodic", "common"]
+Method = Literal["standardise", "quantile", "piecewise", "periodic", "common", "pixels"]
 
 # Shares of the time that is left for training. Fitting the validation set is the longest step
 # (S4-22); the seeds run longest of all.
@@ -94,6 +94,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    medium: Literal["table", "pictures"] = "table"
     batch_size: int = Field(ge=1)
     epoch_steps: int = Field(ge=1)
     threads: int = Field(ge=1)
@@ -102,6 +103,7 @@ class Plan(BaseModel):
     seeds: int = Field(ge=1)
     range_seeds: int = Field(ge=1)
     range_steps: int = Field(ge=1)
+    final_seeds: int = FINAL_SEEDS
     training_rungs: tuple[str, ...]
     validation_rungs: tuple[str, ...]
     inputs: Stage
@@ -133,16 +135,33 @@ class Plan(BaseModel):
         """All networks that are trained."""
         return sum(members for name in self.stages for members, _, _ in self.shapes(name))
 
+    def rungs(self, step: int) -> tuple[Rung, ...]:
+        """The rungs of step 3 or 4, in their order, for tables or for pictures."""
+        if self.medium == "pictures":
+            from luthier.recipe import plan_pictures as pictures
+
+            return pictures.TRAINING_RUNGS if step == 3 else pictures.VALIDATION_RUNGS
+        return TRAINING_RUNGS if step == 3 else VALIDATION_RUNGS
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The stages' shares of the time."""
+        if self.medium == "pictures":
+            from luthier.recipe import plan_pictures as pictures
+
+            return pictures.SHARES
+        return SHARES
+
     def shapes(self, stage: str) -> list[tuple[int, int, int]]:
         """(networks, width, depth) of each population of a stage; what is not known yet is taken at its likeliest."""
         if stage == "inputs":
-            return [(6, self.width, 1)] * len(self.methods)
+            return [(6, self.width, 1)] * len(self.methods) if self.medium == "table" else []
         if stage == "seeds":
-            return [(FINAL_SEEDS, 2 * self.width, 2)]
+            return [(self.final_seeds, 2 * self.width, 2)]
         if stage == "folds":
             return [(1, 2 * self.width, 2)] * FOLDS
         first = stage == "fit training"
-        rungs = TRAINING_RUNGS if first else VALIDATION_RUNGS
+        rungs = self.rungs(3 if first else 4)
         names = self.training_rungs if first else self.validation_rungs
         return [
             (options * self.seeds, min(WIDEST, int(self.width * factor)), 1 + layers)

@@ -20,6 +20,8 @@ from luthier.assess import METRICS, Costs, SealedTest
 from luthier.data import (
     Column,
     Dataset,
+    Encoder,
+    PictureEncoder,
     Source,
     Splits,
     TableEncoder,
@@ -34,6 +36,7 @@ from luthier.data import (
     split_rows,
     target_facts,
 )
+from luthier.data.pictures import Store, common_shape, read_pictures
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import Asked
 from luthier.recipe.ledger import Ledger
@@ -41,7 +44,7 @@ from luthier.recipe.run_folder import RunFolder, open_run
 from luthier.records import Decision
 from luthier.saved import Model
 
-GROUPED, WEIGHED = "it names the groups", "it weighs the rows"
+GROUPED, WEIGHED, BESIDE = "it names the groups", "it weighs the rows", "it is predicted too"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Prepared:
     source: Source
     columns: tuple[Column, ...]
     task: Task
-    encoder: TableEncoder
+    encoder: Encoder
     training: Dataset
     validation: Dataset
     training_frame: pl.DataFrame
@@ -69,6 +72,8 @@ class Read:
     dropped_rows: int
     task: Task
     columns: tuple[Column, ...]
+    pictures: Store | None = None  # decoded, where pictures are learnt from
+    notes: tuple[str, ...] = ()
 
 
 def read_as_asked(source: Any, asked: Asked) -> Read:
@@ -76,7 +81,9 @@ def read_as_asked(source: Any, asked: Asked) -> Read:
     if asked.warm_start:
         read = read_as_before(source, asked)
     else:
-        read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
+        read = read_and_infer(
+            source, target=asked.target, task=asked.task, columns=asked.columns, side=asked.size, strict=asked.strict
+        )
     for option, name in (("--group", asked.group), ("--time", asked.time), ("--weight", asked.weight)):
         if name and (name not in read.frame.columns or name == read.task.target):
             raise InputError(
@@ -96,8 +103,8 @@ def read_as_asked(source: Any, asked: Asked) -> Read:
             raise InputError("--cost is for two classes", received=f"a {read.task.kind} task")
     if asked.weight:
         _check_weights(read, asked.weight)
-    # Who a row belongs to, or how much it counts, is not what it is like.
-    reasons = {asked.group: GROUPED, asked.weight: WEIGHED}
+    # Who a row belongs to, how much it counts, or what else is asked about it, is not what it is like.
+    reasons = {asked.group: GROUPED, asked.weight: WEIGHED, **dict.fromkeys(asked.beside, BESIDE)}
     columns = tuple(
         replace(c, used=False, kind="identifier", reason=reasons[c.name]) if c.name in reasons else c
         for c in read.columns
@@ -105,8 +112,19 @@ def read_as_asked(source: Any, asked: Asked) -> Read:
     return replace(read, columns=columns)
 
 
-def read_and_infer(source: Any, *, target: str | None, task: str | None, columns: Mapping[str, str]) -> Read:
-    """Read a source and infer what its columns and its target are. InputError for what cannot be used."""
+def read_and_infer(
+    source: Any,
+    *,
+    target: str | None,
+    task: str | None,
+    columns: Mapping[str, str],
+    side: int = 0,
+    strict: bool = False,
+) -> Read:
+    """Read a source and infer what its columns and its target are. InputError for what cannot be used.
+
+    Pictures are scaled to at most `side` pixels (0: 64); with `strict` one that cannot be read is an error.
+    """
     found = read_source(source, target=target)
     name = target or found.target
     if name is None:
@@ -119,6 +137,13 @@ def read_and_infer(source: Any, *, target: str | None, task: str | None, columns
     inferred = infer_task(found.frame[name], override=task)
     frame = found.frame.filter(usable_rows(found.frame[name]))
     require_rows(frame)
+    if found.picture and columns.get(found.picture, "picture") == "picture":
+        shape = common_shape(frame[found.picture].fill_null("").to_list(), side)
+        dropped = found.frame.height - frame.height
+        frame, store, notes = read_pictures(frame, found.picture, shape, strict=strict)
+        require_rows(frame)
+        inferred = infer_task(frame[name], override=task)
+        return Read(found, frame, dropped, inferred, picture_columns(frame, found.picture, name), store, notes)
     return Read(
         source=found,
         frame=frame,
@@ -155,6 +180,15 @@ def model_of(run: str) -> Model:
     return Model.load(folder.bundle)
 
 
+def picture_columns(frame: pl.DataFrame, picture: str, target: str) -> tuple[Column, ...]:
+    """The column of pictures is what is learnt from; others stay outside."""
+    others = [name for name in frame.columns if name not in (picture, target)]
+    return (
+        Column(picture, "picture", True, "its cells refer to pictures"),
+        *(Column(name, "identifier", False, "pictures are what is learnt from") for name in others),
+    )
+
+
 def usable_rows(target: pl.Series) -> pl.Series:
     """Which rows have a target: not null, and not NaN."""
     known = target.is_not_null()
@@ -167,7 +201,7 @@ class Parts:
 
     splits: Splits
     frames: Mapping[str, pl.DataFrame]
-    encoder: TableEncoder
+    encoder: Encoder
     training: Dataset
     validation: Dataset
     sealed: SealedTest
@@ -176,7 +210,8 @@ class Parts:
 
 def parts_of(read: Read, asked: Asked) -> Parts:
     """Split and encode; the same request gives the same parts. Nothing is written."""
-    splits = split_rows(read.frame, task=read.task, seed=asked.seed, group=asked.group, time=asked.time)
+    copies = None if read.pictures is None else read.pictures.copies(read.frame[_picture(read)].to_list())
+    splits = split_rows(read.frame, task=read.task, seed=asked.seed, group=asked.group, time=asked.time, copies=copies)
     frames = {name: read.frame[getattr(splits, name)] for name in ("training", "validation", "test")}
     notes = splits.notes
     if asked.new_test:
@@ -185,7 +220,9 @@ def parts_of(read: Read, asked: Asked) -> Parts:
         frames |= {"validation": read.frame[joined], "test": _new_rows(asked.new_test, read)}
         notes += (f"the old test rows join the validation part, '{asked.new_test}' is the new test part",)
     if asked.warm_start:
-        encoder = model_of(asked.warm_start).encoder
+        encoder: Encoder = model_of(asked.warm_start).encoder
+    elif read.pictures is not None:
+        encoder = PictureEncoder(read.columns, read.pictures.shape, read.pictures)
     else:
         encoder = TableEncoder.fit(frames["training"], read.columns)
     training, validation, test = (_dataset(frame, encoder, read.task, asked.weight) for frame in frames.values())
@@ -227,7 +264,7 @@ def prepare(read: Read, asked: Asked, folder: RunFolder, ledger: Ledger) -> Prep
 
 def _say_what_was_inferred(read: Read, asked: Asked, ledger: Ledger) -> None:
     overrides, warm = asked.columns, bool(asked.warm_start)
-    for note in read.source.notes:
+    for note in (*read.source.notes, *read.notes):
         ledger.add("note", {"step": 0, "sentence": note})
     if read.dropped_rows:
         ledger.add(
@@ -238,7 +275,9 @@ def _say_what_was_inferred(read: Read, asked: Asked, ledger: Ledger) -> None:
             },
         )
     for column in read.columns:
-        overridden = warm or column.name in overrides or column.reason in (GROUPED, WEIGHED)
+        overridden = (
+            warm or read.pictures is not None or column.name in overrides or column.reason in (GROUPED, WEIGHED, BESIDE)
+        )
         ledger.decide(
             Decision(
                 step=0,
@@ -262,6 +301,10 @@ def _say_what_was_inferred(read: Read, asked: Asked, ledger: Ledger) -> None:
     ledger.decide(
         Decision(0, "task", read.task.kind, reason, evidence=evidence, override="--task", rule="task of the target"),
     )
+
+
+def _picture(read: Read) -> str:
+    return next(column.name for column in read.columns if column.kind == "picture")
 
 
 def _how_split(read: Read, asked: Asked) -> str:
@@ -301,7 +344,7 @@ def _types(frame: pl.DataFrame, names: list[str]) -> pl.Schema:
     return pl.Schema({name: frame.schema[name] for name in names})
 
 
-def _dataset(frame: pl.DataFrame, encoder: TableEncoder, task: Task, weight: str) -> Dataset:
+def _dataset(frame: pl.DataFrame, encoder: Encoder, task: Task, weight: str) -> Dataset:
     numbers, codes = encoder.encode(frame)
     weights = torch.tensor(frame[weight].cast(pl.Float64).to_numpy(), dtype=torch.float32) if weight else None
     return Dataset(numbers, codes, encode_target(frame[task.target], task), weights)

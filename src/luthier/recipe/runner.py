@@ -25,6 +25,7 @@ from luthier.recipe.steps.baselines import Baselines, running_baselines
 from luthier.recipe.steps.before_training import check_before_training
 from luthier.recipe.steps.fit_training import find_rates, fit_training
 from luthier.recipe.steps.fit_validation import fit_validation
+from luthier.recipe.steps.for_pictures import choose_network
 from luthier.recipe.steps.inputs import choose_inputs
 from luthier.recipe.steps.judge import Verdict, judge
 from luthier.recipe.steps.loss import choose_loss
@@ -126,6 +127,8 @@ class Walk:
         work = self.start()
         write_script(self.folder.recipe, self.script)
         with running_baselines(work) as baselines:
+            if work.of_pictures:
+                baselines.finish_first()
             plans = plan_budget(work)
             self.script = self.script.model_copy(update={"plan": plans})
             write_script(self.folder.recipe, self.script)
@@ -174,6 +177,8 @@ class Walk:
 
     @staticmethod
     def _second(work: Work) -> str:
+        if work.of_pictures:
+            return choose_network(work)
         choose_architecture(work, work.plan.width)
         return choose_inputs(work)
 

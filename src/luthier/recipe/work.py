@@ -15,14 +15,14 @@ from torch import Tensor
 
 from luthier import storage
 from luthier.assess import PRIMARY
-from luthier.data import Dataset, Preprocess
-from luthier.nets import DenseNet, DenseSpec, build
-from luthier.population import Evaluation, Member, Part, Settings, train
+from luthier.data import Dataset, PictureEncoder, Prepare, preprocess_of
+from luthier.nets import DenseSpec, Net, Spec, build
+from luthier.population import Evaluation, Member, ModuleSpec, Part, Settings, train
 from luthier.recipe.budget import Spending
 from luthier.recipe.config import Cut, Script
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memory import Memory
-from luthier.recipe.plan import SHARES, Plan, Stage
+from luthier.recipe.plan import Plan, Stage
 from luthier.recipe.prepare import Prepared
 from luthier.recipe.run_folder import RunFolder
 
@@ -54,16 +54,18 @@ class Trained:
     weights: dict[int, dict[str, Tensor]]
 
     @property
-    def spec(self) -> DenseSpec:
+    def spec(self) -> Spec:
         """The architecture that all members share."""
-        return self.members[0].dense
+        found = self.members[0].spec
+        assert not isinstance(found, ModuleSpec)
+        return found
 
     def usable(self) -> list[int]:
         """Members with a finite validation loss, best first."""
         order = np.argsort(self.validation_loss, kind="stable")
         return [int(i) for i in order if np.isfinite(self.validation_loss[i])]
 
-    def net(self, member: int) -> DenseNet:
+    def net(self, member: int) -> Net:
         """A member as an ordinary module, with its best weights."""
         net = build(self.spec, seed=self.members[member].seed)
         net.load_state_dict(self.weights[member])
@@ -95,8 +97,8 @@ class Work:
     tell: Callable[..., None]
     target_mean: float = 0.0
     target_std: float = 1.0
-    preprocess: dict[str, Preprocess] = field(default_factory=dict)  # taken over, by method; else fitted when needed
-    parts: dict[str, tuple[Preprocess, Part, Part]] = field(default_factory=dict)
+    preprocess: dict[str, Prepare] = field(default_factory=dict)  # taken over, by method; else fitted when needed
+    parts: dict[str, tuple[Prepare, Part, Part]] = field(default_factory=dict)
     trained: list[Trained] = field(default_factory=list)
     speeds: dict[str, float] = field(default_factory=dict)  # seconds a step of populations that were trained now
     planned: Plan | None = None
@@ -113,6 +115,11 @@ class Work:
         return self.script.plan is not None
 
     @property
+    def of_pictures(self) -> bool:
+        """Whether rows are pictures."""
+        return isinstance(self.data.encoder, PictureEncoder)
+
+    @property
     def loss(self) -> str:
         """The engine's name of the loss."""
         return LOSSES[self.data.task.kind]
@@ -127,15 +134,15 @@ class Work:
         """C: logits of a network."""
         return len(self.data.task.classes) if self.data.task.kind == "multiclass" else 1
 
-    def prepared(self, method: str) -> tuple[Preprocess, Part, Part]:
+    def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
         """Preprocessing fitted on the training rows, and both parts through it."""
         if method not in self.parts:
-            fitted = self.preprocess.get(method) or Preprocess.fit(self.data.training.numbers, method)
+            fitted = self.preprocess.get(method) or preprocess_of(self.data.training.numbers, method)
             training, validation = (self.part(fitted, part) for part in (self.data.training, self.data.validation))
             self.parts[method] = (fitted, training, validation)
         return self.parts[method]
 
-    def part(self, fitted: Preprocess, dataset: Dataset) -> Part:
+    def part(self, fitted: Prepare, dataset: Dataset) -> Part:
         """Rows as the networks of this run see them."""
         targets = dataset.targets
         assert targets is not None
@@ -159,8 +166,9 @@ class Work:
         """Seconds from the start after which a stage must end: its successors keep half of their shares."""
         if self.spending.budget.seconds is None:
             return float("inf")
-        names = list(SHARES)
-        later = sum(SHARES[name] for name in names[names.index(stage) + 1 :])
+        shares = self.plan.shares
+        names = list(shares)
+        later = sum(shares[name] for name in names[names.index(stage) + 1 :])
         trainable = self.spending.budget.seconds - self.plan.finish_seconds
         return trainable * (1 - later / 2)
 

@@ -17,12 +17,13 @@ _SCRIPT = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
 _CONFIG = {"displayModeBar": False, "responsive": True}
 
 
-def whole_page(title: str, body: str) -> str:
-    """A page that opens offline: style, figures' library and script inside."""
+def whole_page(title: str, body: str, *, plots: bool = True) -> str:
+    """A page that opens offline: style and script inside, and the figures' library where it has `plots`."""
+    library = f"<script>{get_plotlyjs()}</script>\n" if plots else ""
     return (
         f'<!doctype html>\n<html lang="{language()}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
-        f"<style>{_STYLE}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n"
+        f"<style>{_STYLE}</style>\n{library}</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
     )
 

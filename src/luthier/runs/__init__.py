@@ -7,6 +7,7 @@ from luthier.runs.doctoring import Checkup, doctor
 from luthier.runs.fitting import fit, go_back, resume
 from luthier.runs.predict import load, predict_file
 from luthier.runs.result import Result
+from luthier.runs.several import Several, fit_several, resume_several, runs_in
 from luthier.runs.study_result import Study
 from luthier.runs.testing import read_test
 from luthier.runs.tuning import tune
@@ -15,16 +16,20 @@ from luthier.runs.tuning_tables import resume_search, tune_table
 __all__ = [
     "Checkup",
     "Result",
+    "Several",
     "Study",
     "check_run",
     "doctor",
     "fit",
+    "fit_several",
     "go_back",
     "load",
     "predict_file",
     "read_test",
     "resume",
     "resume_search",
+    "resume_several",
+    "runs_in",
     "tune",
     "tune_table",
 ]

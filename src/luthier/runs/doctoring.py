@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from luthier.data import Preprocess, check_table
+from luthier.data import Preprocess, check_table, flat
 from luthier.diagnosis import check_gradients, check_rows, loss_at_start, overfit_batch
 from luthier.diagnosis.controls import label_noise, signal
 from luthier.nets import DenseSpec
@@ -124,7 +124,7 @@ def doctor(
 
 def _encoded(read: Read, parts: Parts) -> tuple[Part, Part]:
     """Both open parts as a network sees them: standardised, a regression's target too."""
-    fitted = Preprocess.fit(parts.training.numbers)
+    fitted = Preprocess.fit(flat(parts.training.numbers, 16))
     targets = [part.targets for part in (parts.training, parts.validation)]
     if read.task.kind == "regression" and targets[0] is not None:
         mean, deviation = targets[0].mean(), targets[0].std(correction=0).clamp_min(1e-30)
@@ -132,7 +132,7 @@ def _encoded(read: Read, parts: Parts) -> tuple[Part, Part]:
     found = []
     for part, wanted in zip((parts.training, parts.validation), targets, strict=True):
         assert wanted is not None
-        found.append(Part(fitted(part.numbers), part.codes, wanted))
+        found.append(Part(fitted(flat(part.numbers, 16)), part.codes, wanted))
     return found[0], found[1]
 
 
@@ -144,7 +144,7 @@ def _names(parts: Parts, training: Part) -> list[str]:
 def _spec(read: Read, parts: Parts, training: Part) -> DenseSpec:
     sizes = parts.encoder.category_sizes
     outputs = len(read.task.classes) if read.task.kind == "multiclass" else 1
-    width = first_width(len(training), input_count(parts.encoder, parts.training.numbers.shape[1]), outputs)
+    width = first_width(len(training), input_count(parts.encoder, training.features.shape[1]), outputs)
     embeddings = tuple((levels, embedding_width(levels)) for levels in sizes)
     return DenseSpec(training.features.shape[1], (width,), outputs, embeddings=embeddings)
 

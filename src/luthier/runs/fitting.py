@@ -6,7 +6,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ def fit(
     group: str | None = None,
     time: str | None = None,
     weight: str | None = None,
+    beside: Sequence[str] = (),
     distil: bool = False,
     warm_start: str | Path | None = None,
     run: str | Path | None = None,
@@ -75,8 +76,9 @@ def fit(
     inferred kinds. `metric` decides what is delivered and is reported first; `costs="1:5"` chooses the threshold of
     two classes by what a false positive and a false negative cost. Rows with one value of `group` stay on one
     side of the split; with `time` the latest rows are the test part; `weight` is a column of how much rows
-    count, in training and in scores. `distil` delivers one network in place of a mean. `warm_start` is a finished
-    run of the same table: its networks go on learning from these rows, and what they forgot is measured.
+    count, in training and in scores. Columns named in `beside` are targets of other runs, and not predicted from.
+    `distil` delivers one network in place of a mean. `warm_start` is a finished run of the same table: its networks
+    go on learning from these rows, and what they forgot is measured.
     With `repeat=True`, `source` is the `recipe.toml` of a run to repeat exactly. `plan_only=True` prints the plan
     and returns None. `until` ends the run after a step; the test part is read in the fifth, which `luthier.test`
     walks later.
@@ -104,6 +106,7 @@ def fit(
             group=group or "",
             time=time or "",
             weight=weight or "",
+            beside=tuple(beside),
             distil=distil,
             warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
         )
@@ -141,6 +144,8 @@ def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clo
     facts = folder.facts()
     if facts.get("kind") == "search":
         raise InputError(f"'{run}' is a search, not a fit", remedy=f"luthier tune --resume {run}")
+    if facts.get("kind") == "several":
+        raise InputError(f"'{run}' holds the runs of several targets", remedy="luthier.runs.resume_several")
     if facts["status"] == "done":
         screen.event("done", result=_outcome(folder), lines=["This run is finished.", *summary_lines(folder.path)])
         return Result(folder)

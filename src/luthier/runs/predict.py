@@ -16,6 +16,7 @@ from luthier import storage
 from luthier.data import read_batches
 from luthier.errors import InputError
 from luthier.recipe import open_run
+from luthier.runs.several import runs_in
 from luthier.saved import Model
 
 ROWS = 65_536  # rows of a batch
@@ -24,7 +25,19 @@ ROWS = 65_536  # rows of a batch
 def load(path: str | Path) -> Model:
     """The model of a run's folder, or of a `model.luthier` file."""
     path = Path(path)
+    if path.is_dir() and len(runs_in(path)) > 1:
+        names = ", ".join(f"'{one}'" for one in runs_in(path).values())
+        raise InputError(f"'{path}' holds the models of several targets", expected=f"one of {names}")
     return Model.load(open_run(path).bundle if path.is_dir() else path)
+
+
+def load_all(path: str | Path) -> dict[str, Model]:
+    """The models of a folder by target: several where it holds the runs of several targets."""
+    path = Path(path)
+    if path.is_dir():
+        return {target: load(one) for target, one in runs_in(path).items()}
+    model = load(path)
+    return {model.task.target: model}
 
 
 def predict_file(
@@ -46,14 +59,18 @@ def predict_file(
     """
     if output is not None and output.suffix.lower() not in ("", ".csv", ".txt"):
         raise InputError(f"'{output}' cannot be written", expected="a name that ends in .csv", received=output.suffix)
-    model = load(run)
+    models = load_all(run)
+    options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain}
     written = 0
     with _destination(output) as file:
         for batch in read_batches(source, rows):
-            columns = predictions(
-                model, batch, impute_missing_columns=impute_missing_columns, sets=sets, abstain=abstain
-            )
-            batch.hstack(columns).write_csv(file, include_header=written == 0)
+            found = batch
+            for target, model in models.items():
+                columns = predictions(model, batch, **options)
+                if len(models) > 1:
+                    columns = [column.alias(f"{target}_{column.name}") for column in columns]
+                found = found.hstack(columns)
+            found.write_csv(file, include_header=written == 0)
             written += batch.height
     return written
 

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from luthier import storage
 from luthier.recipe import Record
 
-MANY_COLUMNS = 16
+MANY_COLUMNS, FEW_ALIKE = 16, 3
 STEPS = {
     0: "Before step 1: the data",
     1: "Step 1: the loss",
@@ -132,9 +132,19 @@ class TextScreen:
         self._heading(0)
         columns, self._columns = self._columns, []
         many = len(columns) > MANY_COLUMNS
+        dropped: dict[tuple[str, str], list[Record]] = {}  # by kind and reason
         for record in columns:
-            if not many or record["chosen"].endswith("dropped"):
+            if not many:
                 self._say(f"  {_column_sentence(record)}")
+            elif record["chosen"].endswith("dropped"):
+                dropped.setdefault((record["chosen"], record["reason"]), []).append(record)
+        for (chosen, reason), alike in dropped.items():
+            if len(alike) <= FEW_ALIKE:
+                for record in alike:
+                    self._say(f"  {_column_sentence(record)}")
+            else:
+                first, last = (alike[place]["topic"].removeprefix("column ") for place in (0, -1))
+                self._say(f"  {len(alike)} columns from {first} to {last}: {chosen}, because {reason}")
         if many:
             kept = Counter(record["chosen"] for record in columns if not record["chosen"].endswith("dropped"))
             kinds = ", ".join(f"{count} {kind}" for kind, count in kept.most_common())

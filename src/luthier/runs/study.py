@@ -6,13 +6,13 @@ import importlib.util
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from luthier import storage
-from luthier.data.preprocess import METHODS
 from luthier.optimise import RULES
 from luthier.optimise.schedules import KINDS
 from luthier.recipe import RunFolder
+from luthier.recipe.plan import Method
 from luthier.report import Contents, read_contents
 
 MOST_POINTS = 20  # of each trial's learning curve; the whole curve lies in history/
@@ -63,7 +63,7 @@ def _trial(run: Contents, trial: dict[str, Any]) -> Any:
         "rule": list(RULES),
         "schedule": list(KINDS),
         "norm": ["none", "batch", "layer"],
-        "inputs": list(METHODS),
+        "inputs": list(get_args(Method)),
     }
     distributions = {
         "learning_rate": positive,

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from luthier.assess import Familiarity, Profile, prediction_sets, tempered
-from luthier.data import Preprocess, TableEncoder, Task, decode_classes
+from luthier.data import Encoder, Prepare, Task, decode_classes, encoder_from_json, preprocess_from
 from luthier.errors import InputError, LuthierError
-from luthier.nets import DenseNet, DenseSpec, build
+from luthier.nets import Net, build, spec_from_json
 from luthier.saved.bundle import Bundle, read_bundle, write_bundle
 
 FAR = 1e30  # stands for no bound in JSON
@@ -36,9 +36,9 @@ class Model:
     """
 
     task: Task
-    encoder: TableEncoder
-    preprocess: Preprocess
-    nets: tuple[DenseNet, ...]
+    encoder: Encoder
+    preprocess: Prepare
+    nets: tuple[Net, ...]
     weights: tuple[float, ...]
     temperature: float = 1.0
     target_mean: float = 0.0
@@ -103,10 +103,8 @@ class Model:
         return pl.Series("unlike_training", self.familiarity.unlike(self.features(numbers)))
 
     def features(self, numbers: Tensor) -> np.ndarray:
-        """Numbers [N, F] standardised, gaps filled; not held at the training range's edge, as the networks see them."""
-        fitted = self.preprocess
-        filled = torch.where(numbers.isnan(), fitted.median, numbers)
-        return np.asarray(((filled - fitted.mean) / fitted.scale).double().numpy())
+        """What rows [N, F] are compared by: numbers standardised, gaps filled; pictures by the means of their parts."""
+        return np.asarray(self.preprocess.plain(numbers).double().numpy())
 
     def proba_encoded(self, numbers: Tensor, codes: Tensor) -> pl.DataFrame:
         """`predict_proba` for encoded rows."""
@@ -193,17 +191,17 @@ class Model:
     @classmethod
     def _from(cls, bundle: Bundle) -> Model:
         facts = bundle.model
-        preprocess = Preprocess.from_config(facts["preprocess"])
+        preprocess = preprocess_from(facts["preprocess"])
         preprocess.load_state_dict(_named(bundle.weights, "preprocess."))
         nets = []
         for i, value in enumerate(facts["specs"]):
-            net = build(DenseSpec.from_json(value), seed=0)
+            net = build(spec_from_json(value), seed=0)
             net.load_state_dict(_named(bundle.weights, f"nets.{i}."))
             nets.append(net.eval())
         scalars = ("temperature", "target_mean", "target_std", "smear", "half_width", "lowest", "highest")
         return cls(
             task=Task.from_json(facts["task"]),
-            encoder=TableEncoder.from_json(bundle.encoder),
+            encoder=encoder_from_json(bundle.encoder),
             preprocess=preprocess,
             nets=tuple(nets),
             weights=tuple(float(weight) for weight in facts["weights"]),

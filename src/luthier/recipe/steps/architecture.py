@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from luthier.data import TableEncoder
+from luthier.data import Encoder
+from luthier.nets import Spec
+from luthier.recipe.steps.for_pictures import first_network
 from luthier.recipe.work import Work, embedding_width
 from luthier.records import Decision, Option
 
@@ -27,7 +29,7 @@ def sample_width(samples: int, inputs: int, outputs: int, alpha: float) -> float
     return samples / (alpha * (inputs + outputs))
 
 
-def input_count(encoder: TableEncoder, numbers: int) -> int:
+def input_count(encoder: Encoder, numbers: int) -> int:
     """Ni: numeric columns plus the widths of the categories' embeddings."""
     return max(1, numbers + sum(embedding_width(levels) for levels in encoder.category_sizes))
 
@@ -76,3 +78,8 @@ def choose_architecture(work: Work, width: int) -> None:
             rule="wider heuristic",
         )
     )
+
+
+def first_spec(work: Work, method: str) -> Spec:
+    """The first architecture, for a table or for pictures."""
+    return first_network(work) if work.of_pictures else work.spec(method, (work.plan.width,))

@@ -14,6 +14,7 @@ from luthier.recipe.work import Work
 from luthier.records import Decision, Option
 
 SLOT = 0.5  # share of the budget after which baselines that are not ready are stopped
+FIRST_SLOT = 0.1  # of the budget, where they come before the training
 TEST_SECONDS = 10.0  # for predictions of the test rows by models that are fitted already
 REFIT_SECONDS = 300.0  # where a resumed run must fit them again
 
@@ -60,6 +61,13 @@ class Baselines:
                 rule="all that were ready",
             )
         )
+
+    def finish_first(self) -> None:
+        """Let them have the cores before training, which needs all of them: convolutions wait for each other."""
+        if self._recalled() is None and not (self._work.repeating and self._work.script.cut("baselines")):
+            work = self._work
+            slot = (work.spending.budget.seconds or float("inf")) * FIRST_SLOT
+            self._run.finish(lambda: bool(work.interrupted) or work.spending.spent() > slot)
 
     def _recalled(self) -> dict[str, np.ndarray] | None:
         """What an earlier sitting's baselines said of the validation rows; their process fits them anew meanwhile."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from luthier.diagnosis import check_gradients, loss_at_start, overfit_batch
+from luthier.recipe.steps.architecture import first_spec
 from luthier.recipe.work import Work
 from luthier.records import Decision, Finding
 from luthier.seeds import derive
@@ -41,7 +42,7 @@ def check_before_training(work: Work, method: str) -> None:
 
 def _measure(work: Work, method: str) -> dict[str, Any]:
     _, training, _ = work.prepared(method)
-    spec = work.spec(method, (work.plan.width,))
+    spec = first_spec(work, method)
     seeds = [derive(work.seed, "start", k) for k in range(SEEDS)]
     return {
         "start": loss_at_start(spec, training, work.loss, seeds=seeds),

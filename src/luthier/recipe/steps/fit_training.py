@@ -12,7 +12,9 @@ import numpy as np
 from luthier.nets import DenseSpec
 from luthier.population import Member, Schedule, Settings, confirm, range_test
 from luthier.recipe.ladder import Fitted, Ladder, Setting
-from luthier.recipe.plan import TRAINING_RUNGS, WIDEST
+from luthier.recipe.plan import WIDEST
+from luthier.recipe.steps.architecture import first_spec
+from luthier.recipe.steps.for_pictures import WHY_TRAINING, training_options
 from luthier.recipe.work import Trained, Work
 from luthier.records import Decision, Finding, Option
 from luthier.seeds import derive
@@ -52,7 +54,7 @@ def find_rates(work: Work, method: str) -> dict[str, float]:
 
 def _range_test(work: Work, method: str, rule: str) -> dict[str, Any]:
     _, training, _ = work.prepared(method)
-    spec, steps = work.spec(method, (work.plan.width,)), work.plan.range_steps
+    spec, steps = first_spec(work, method), work.plan.range_steps
     settings = Settings(
         loss=work.loss,
         rule=rule,
@@ -94,18 +96,21 @@ def fit_training(work: Work, method: str, rates: dict[str, float]) -> Fitted:
     What gained a little is tried again together with the remedies of step 4.
     """
     ladder = Ladder(work, 3, "fit training", "train", work.plan.fit_training)
-    spec = work.spec(method, (work.plan.width,))
+    spec = first_spec(work, method)
     start = Setting(method, "sgd", work.plan.batch_size, Member(spec, 0, rates["sgd"]), "SGD")
-    for rung in TRAINING_RUNGS:
+    for rung in work.plan.rungs(3):
         if rung.name == "together":
             ladder.together()
         elif rung.name in work.plan.training_rungs:
             standing = start if ladder.standing is None else ladder.standing.setting
-            ladder.climb(rung.name, WHY[rung.name], list(_options(rung.name, standing, rates, work)))
+            options, why = (training_options, WHY_TRAINING) if work.of_pictures else (_options, WHY)
+            ladder.climb(rung.name, why[rung.name], list(options(rung.name, standing, rates, work)))
     _gate(work)
     if ladder.standing is None:
         return Fitted(fallback(work, method, rates))
-    return Fitted(ladder.standing.setting, () if "together" in ladder.kept else ladder.hopeful, ladder.spread)
+    hopeful = () if "together" in ladder.kept else ladder.hopeful
+    # Networks of tables start anew in step 4, pictures' go on.
+    return Fitted(ladder.standing.setting, hopeful, ladder.spread, ladder.standing if work.of_pictures else None)
 
 
 def _options(name: str, now: Setting, rates: dict[str, float], work: Work) -> Iterator[Setting]:
@@ -144,7 +149,7 @@ def _like(work: Work, now: Setting, hidden: tuple[int, ...]) -> DenseSpec:
 
 def fallback(work: Work, method: str, rates: dict[str, float]) -> Setting:
     """The setting to go on with when the time was up before anything was trained."""
-    member = Member(work.spec(method, (work.plan.width,)), 0, rates.get("adam", DEFAULT_RATES["adam"]))
+    member = Member(first_spec(work, method), 0, rates.get("adam", DEFAULT_RATES["adam"]))
     return Setting(method, "adam", work.plan.batch_size, replace(member, schedule=Schedule("cosine")), "Adam")
 
 

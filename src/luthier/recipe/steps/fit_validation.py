@@ -8,6 +8,7 @@ from dataclasses import replace
 from luthier.recipe.ladder import Fitted, Ladder, Setting
 from luthier.recipe.plan import VALIDATION_RUNGS, WIDEST
 from luthier.recipe.steps.fit_training import shape_words
+from luthier.recipe.steps.for_pictures import climb_validation
 from luthier.recipe.steps.inputs import INPUTS
 from luthier.recipe.steps.more_rows import ask_for_more_rows
 from luthier.recipe.work import Work
@@ -33,11 +34,14 @@ def fit_validation(work: Work, fitted: Fitted) -> Setting:
     """Climb the ladder of step 4 (S4-44) from the setting that fitted the training set."""
     planned, carried = work.plan.fit_validation, list(fitted.hopeful)
     ladder = Ladder(work, 4, "fit validation", "validate", planned, hopeful=carried, spread=fitted.spread)
+    ladder.going_on = fitted.standing
     if ladder.begin(fitted.setting) is None:
         sentence = "the time was up before any remedy could be tried"
         work.ledger.decide(Decision(4, "remedies", "none", sentence, rule="nothing to compare"))
         return fitted.setting
-    for rung in VALIDATION_RUNGS[1:]:
+    if work.of_pictures:
+        climb_validation(work, ladder)
+    for rung in VALIDATION_RUNGS[1:] if not work.of_pictures else ():
         if rung.name == "more rows":
             continue
         if rung.name == "together":

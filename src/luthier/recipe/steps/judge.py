@@ -28,10 +28,9 @@ from luthier.assess import (
     tempered,
 )
 from luthier.data import Dataset
-from luthier.nets import DenseNet
+from luthier.nets import Net
 from luthier.recipe.evidence import in_words, interval, summary
 from luthier.recipe.ladder import Setting, seeded
-from luthier.recipe.plan import FINAL_SEEDS
 from luthier.recipe.steps.baselines import Baselines, own_scale
 from luthier.recipe.steps.closer_look import closer_look
 from luthier.recipe.steps.deliverable import FOLDED, Choice, Component, choose_deliverable
@@ -127,14 +126,14 @@ def judge(
 def _five_seeds(work: Work, setting: Setting) -> Trained | None:
     """The winner again from five seeds of its own, to the planned end."""
     planned = work.plan.final.for_batches(setting.batch_size, work.plan.batch_size)
-    members = seeded(setting, [derive(work.seed, "final", k) for k in range(FINAL_SEEDS)], planned.steps)
+    members = seeded(setting, [derive(work.seed, "final", k) for k in range(work.plan.final_seeds)], planned.steps)
     batch = setting.batch_size
     return work.train("seeds", "seeds", planned, setting.method, setting.rule, members, batch_size=batch)
 
 
 def as_model(
     work: Work,
-    nets: Sequence[DenseNet],
+    nets: Sequence[Net],
     weights: Sequence[float],
     method: str,
     held_out: Tensor | None = None,
@@ -213,8 +212,7 @@ def columns_of(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, int]]:
     """Columns by name, the prediction among them: numbers, codes, and how many codes each has."""
     encoder = model.encoder
-    by_name = {name: numbers[:, i].numpy().astype(float) for i, name in enumerate(encoder.number_names)}
-    coded = {name: codes[:, k].numpy() for k, name in enumerate(encoder.category_names)}
+    by_name, coded = encoder.described(numbers, codes)
     sizes = dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
     if model.task.kind == "regression":
         by_name["(prediction)"] = model.values(numbers, codes)
@@ -230,9 +228,9 @@ def _explain_choice(work: Work, seeds: Trained | None, choice: Choice) -> None:
         work.ledger.decide(
             Decision(
                 step=5,
-                topic="five seeds of the winner",
+                topic="seeds of the winner",
                 chosen=f"validation loss {summary(losses)['mean']:.4f}",
-                reason="one training is luck; five show the spread",
+                reason=f"one training is luck; {len(losses)} show the spread",
                 evidence={**summary(losses), "values": losses},
                 rule="mean of the values",
             )

@@ -10,8 +10,9 @@ import torch
 
 from luthier.diagnosis import Evaluated, Trace, diagnosis_of, stack_traces
 from luthier.diagnosis.controls import trivial_loss
+from luthier.nets import DenseSpec
 from luthier.population import Part
-from luthier.population.stack import buffer_views, fresh_buffers, fresh_parameters, views
+from luthier.population.architecture import architecture
 from luthier.recipe.work import Trained, Work
 
 SAID_ELSEWHERE = ("still-improving",)  # the next step says it
@@ -22,7 +23,7 @@ def look_inside(work: Work, seeds: Trained | None) -> dict[str, Any] | None:
 
     Returns the six questions of optimisation with their numbers, and in how many networks each finding was seen.
     """
-    if seeds is None or not seeds.weights or not seeds.steps_done:
+    if seeds is None or not seeds.weights or not seeds.steps_done or not isinstance(seeds.spec, DenseSpec):
         return None
     best = seeds.usable()[0]
     kept = [best, *(i for i in seeds.weights if i != best)]
@@ -47,14 +48,7 @@ def look_inside(work: Work, seeds: Trained | None) -> dict[str, Any] | None:
 
 def _stacked(seeds: Trained, kept: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
     """The kept networks' weights as rows of a stack."""
-    spec = seeds.spec
-    parameters = fresh_parameters(spec, [0] * len(kept), torch.float32)
-    buffers = fresh_buffers(spec, len(kept), torch.float32)
-    named = {**views(spec, parameters), **buffer_views(spec, buffers)}
-    for place, member in enumerate(kept):
-        for name, view in named.items():
-            view[place] = seeds.weights[member][name]
-    return parameters, buffers
+    return architecture(seeds.spec).filled([seeds.weights[member] for member in kept], torch.float32)
 
 
 def _add_curves(trace: Trace, curve: pl.DataFrame, training: Part, work: Work) -> None:

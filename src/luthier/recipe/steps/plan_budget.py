@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import torch
@@ -9,7 +10,9 @@ import torch
 from luthier.population import Member, step_time
 from luthier.recipe.budget import Budget
 from luthier.recipe.plan import Cost, Means, Plan, Plans, Problem, make_plans
+from luthier.recipe.plan_pictures import PictureProblem, make_picture_plans
 from luthier.recipe.steps.architecture import first_width, input_count
+from luthier.recipe.steps.for_pictures import METHOD, first_network
 from luthier.recipe.work import Work
 from luthier.seeds import derive
 
@@ -21,6 +24,12 @@ WIDEST_INPUTS = "piecewise"  # the way of preprocessing with the most features: 
 
 def plan_budget(work: Work, *, timer: Callable[..., tuple[float, float]] = step_time) -> Plans:
     """The recorded plans of an earlier sitting or of `recipe.toml`, otherwise new ones from a timing."""
+    if work.of_pictures:
+        torch.set_num_threads(os.cpu_count() or 1)
+        plans = work.script.plan or _picture_plans(work, timer)
+        torch.set_num_threads(plans.narrow.threads)
+        work.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
+        return plans
     torch.set_num_threads(THREADS)
     width = first_width(
         len(work.data.training),
@@ -37,6 +46,8 @@ def plan_budget(work: Work, *, timer: Callable[..., tuple[float, float]] = step_
 def in_words(plans: Plans) -> str:
     """The plans as a sentence."""
     narrow, wide = (_stages_in_words(plan) for plan in (plans.narrow, plans.wide))
+    if plans.narrow.medium == "pictures":
+        return f"plan: batches of {plans.narrow.batch_size}; {narrow}"
     inputs = _stage_in_words(plans.narrow, "inputs")
     either = narrow if narrow == wide else f"{narrow} (or, if numbers are coded one by one, {wide})"
     return f"plan: batches of {plans.narrow.batch_size}; {inputs}; {either}"
@@ -63,6 +74,20 @@ def _new_plans(work: Work, problem: Problem, timer: Callable[..., tuple[float, f
     wide = _measured_cost(work, problem, WIDEST_INPUTS, timer) if coded else narrow
     left = max(0.1, work.spending.left() - finish)
     return make_plans(problem, Means(left, None, finish, THREADS), narrow, wide)
+
+
+def _picture_plans(work: Work, timer: Callable[..., tuple[float, float]]) -> Plans:
+    budget, rows = work.spending.budget, len(work.data.training)
+    problem = PictureProblem(rows, 0.0)
+    if budget.seconds is None:
+        return make_picture_plans(problem, Means(None, budget.steps, threads=os.cpu_count() or 1))
+    _, training, validation = work.prepared(METHOD)
+    member = Member(first_network(work), derive(work.seed, "timing"), learning_rate=1e-3)
+    step, evaluation = timer([member], training, validation, loss=work.loss, rule="adam", batch_size=problem.batch_size)
+    finish = finish_seconds(budget.seconds) + 4 * evaluation  # the test part, by three networks and their mean
+    seconds = step + evaluation / max(problem.epoch_steps, 20)
+    left = max(0.1, work.spending.left() - finish)
+    return make_picture_plans(PictureProblem(rows, seconds), Means(left, None, finish, os.cpu_count() or 1))
 
 
 def _no_cost(members: int, width: int, depth: int) -> float:

@@ -9,6 +9,8 @@ import numpy as np
 
 from luthier.assess import METRICS, Costs, best_threshold, measure, paired_difference, seen_by, within_noise
 from luthier.data import Dataset
+from luthier.nets import ConvSpec
+from luthier.population import Member
 from luthier.recipe.steps.baselines import own_scale
 from luthier.recipe.work import Work
 from luthier.records import Measure
@@ -154,11 +156,8 @@ def _trials(work: Work) -> list[dict[str, Any]]:
             "rule": trained.rule,
             "schedule": member.schedule.kind,
             "learning_rate": member.learning_rate,
-            "width": member.spec.hidden[0] if member.spec.hidden else 0,
-            "depth": len(member.spec.hidden),
-            "dropout": list(member.drop_rates),
+            **_shape(member),
             "l2": member.l2 / rows,
-            "norm": "batch" if member.dense.batch_norm else "layer" if member.dense.layer_norm else "none",
             "weight_decay": member.weight_decay,
             "clip_norm": min(member.clip_norm, 1e9),  # a billion stands for none
             "batch_size": trained.batch_size,
@@ -171,6 +170,18 @@ def _trials(work: Work) -> list[dict[str, Any]]:
         for trained in work.trained
         for i, member in enumerate(trained.members)
     ]
+
+
+def _shape(member: Member) -> dict[str, Any]:
+    if isinstance(member.spec, ConvSpec):
+        conv = member.spec
+        norm = "batch" if conv.batch_norm else "none"
+        depth = len(conv.channels) * conv.convolutions
+        return {"width": conv.channels[0], "depth": depth, "dropout": [conv.dropout], "norm": norm}
+    hidden = member.spec.hidden
+    norm = "batch" if member.dense.batch_norm else "layer" if member.dense.layer_norm else "none"
+    dropout = list(member.drop_rates)
+    return {"width": hidden[0] if hidden else 0, "depth": len(hidden), "dropout": dropout, "norm": norm}
 
 
 def next_step(work: Work, scores: dict[str, Any]) -> str:

@@ -60,6 +60,8 @@ def earlier_run(asked: Asked) -> Earlier:
         raise InputError(f"'{asked.warm_start}' has come to no setting", remedy="name a run that finished step 4")
     setting = Setting.from_json(Memory(folder.checkpoint, lambda: 0.0).json("closed", dict))
     heaviest = model.nets[int(np.argmax(model.weights))].spec
+    if not isinstance(heaviest, DenseSpec):
+        raise InputError(f"'{asked.warm_start}' learnt from pictures", remedy="fit the new ones together with the old")
     same = len(heaviest.hidden) == len(setting.member.dense.hidden)
     member = replace(setting.member, dropout=setting.member.dropout if same else (), spec=heaviest)
     setting = replace(setting, method=model.preprocess.method, member=member)
@@ -102,8 +104,9 @@ def warm_start(work: Work, earlier: Earlier) -> tuple[Setting, Trained]:
 
 
 def _heaviest(model: Model, setting: Setting) -> list[DenseNet]:
-    alike = [place for place, net in enumerate(model.nets) if net.spec == setting.member.spec]
-    return [model.nets[place] for place in sorted(alike, key=lambda place: -model.weights[place])[:MOST]]
+    order = sorted(range(len(model.nets)), key=lambda place: -model.weights[place])
+    nets = [model.nets[place] for place in order]
+    return [net for net in nets if isinstance(net, DenseNet) and net.spec == setting.member.spec][:MOST]
 
 
 def _option(setting: Setting, rows: str, factor: float | None) -> Setting:

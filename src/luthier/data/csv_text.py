@@ -1,0 +1,139 @@
+"""CSV as people write it: its encoding, separator and decimal mark found out, every complaint with its line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from dataclasses import dataclass
+
+import polars as pl
+
+from luthier.errors import InputError
+
+NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?", "#N/A")
+SNIFFED = 65_536  # bytes looked at for the delimiter and the decimal mark
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a text file is written."""
+
+    encoding: str
+    separator: str
+    decimal_comma: bool
+
+
+def sniff(content: bytes, name: str) -> tuple[Dialect, tuple[str, ...]]:
+    """Encoding, separator and decimal mark of a text file, and what should be said of them."""
+    if b"\x00" in content[:SNIFFED]:
+        raise InputError(f"'{name}' is not a text file", expected="CSV or Parquet", received="binary data")
+    notes = []
+    try:
+        content.decode("utf-8-sig")
+        encoding = "utf-8-sig"
+    except UnicodeDecodeError:
+        encoding = "latin-1"
+        notes.append(f"'{name}' is not UTF-8, so it is read as Latin-1")
+    head = content[:SNIFFED].decode(encoding, errors="replace")
+    control = sum(ord(c) < 32 and c not in "\t\r\n\f" for c in head)
+    if encoding == "latin-1" and control > len(head) // 100:
+        raise InputError(f"'{name}' is not a text file", expected="CSV or Parquet", received="binary data")
+    first = head.splitlines()[0] if head.strip() else ""
+    counts = {mark: first.count(mark) for mark in (",", ";", "\t")}
+    separator = max(counts, key=lambda mark: counts[mark]) if any(counts.values()) else ","
+    decimal_comma = separator != "," and _uses_decimal_commas(head, separator)
+    if separator != ",":
+        notes.append(f"columns of '{name}' are separated by {'tabs' if separator == chr(9) else 'semicolons'}")
+    if decimal_comma:
+        notes.append(f"numbers of '{name}' are written with decimal commas")
+    return Dialect(encoding, separator, decimal_comma), tuple(notes)
+
+
+def _uses_decimal_commas(head: str, separator: str) -> bool:
+    cells = [cell.strip().strip('"') for line in head.splitlines()[1:200] for cell in line.split(separator)]
+    commas = sum(_is_number(cell.replace(",", ".", 1)) and "," in cell for cell in cells)
+    points = sum(_is_number(cell) and "." in cell for cell in cells)
+    return commas > points
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def parse_csv(content: bytes, name: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """A CSV file's table, all columns typed by their whole contents, and notes on how it was read."""
+    dialect, notes = sniff(content, name)
+    text = content.decode(dialect.encoding)
+    header = header_of(text, dialect, name)
+    raw = _text_table(text, dialect, name, len(header))
+    return typed(raw.rename(dict(zip(raw.columns, header, strict=True))), dialect), notes
+
+
+def header_of(text: str, dialect: Dialect, name: str) -> list[str]:
+    """The names of the columns; InputError where two are the same."""
+    header = next(csv.reader(io.StringIO(text), delimiter=dialect.separator), [])
+    names = [column.strip() or f"column_{i + 1}" for i, column in enumerate(header)]
+    twice = [column for column, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"'{name}' has columns of the same name",
+            expected="distinct column names",
+            received=f"more than once: {', '.join(twice)}",
+            remedy="rename or remove them",
+        )
+    return names
+
+
+def _text_table(text: str, dialect: Dialect, name: str, width: int) -> pl.DataFrame:
+    """All cells as text; a row with another number of cells than the header is named by its line."""
+    try:
+        frame = pl.read_csv(
+            io.BytesIO(text.encode()),
+            separator=dialect.separator,
+            infer_schema=False,
+            null_values=list(NULLS),
+            encoding="utf8",
+            truncate_ragged_lines=False,
+        )
+    except pl.exceptions.NoDataError:
+        raise InputError(f"'{name}' is empty", expected="a header and at least a few rows") from None
+    except pl.exceptions.PolarsError as error:
+        _complain_of_ragged_rows(text, dialect, name, width)
+        raise InputError(f"'{name}' cannot be read as CSV", received=str(error).splitlines()[0]) from None
+    if frame.width != width or frame[frame.columns[-1]].null_count():
+        _complain_of_ragged_rows(text, dialect, name, width)
+    return frame
+
+
+def _complain_of_ragged_rows(text: str, dialect: Dialect, name: str, width: int) -> None:
+    reader = csv.reader(io.StringIO(text), delimiter=dialect.separator)
+    for row in reader:
+        if row and len(row) != width:
+            raise InputError(
+                f"line {reader.line_num} of '{name}' has {len(row)} cells",
+                expected=f"{width} cells, as in the header",
+                received=dialect.separator.join(row)[:80],
+                remedy="correct that line; text that holds the separator must be in double quotes",
+            )
+
+
+def typed(frame: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
+    """Text columns that hold nothing but numbers as numbers, the rest stripped of blanks."""
+    return frame.with_columns([_typed(frame[name], dialect) for name in frame.columns])
+
+
+def _typed(column: pl.Series, dialect: Dialect) -> pl.Series:
+    if column.dtype != pl.String:
+        return column
+    column = column.str.strip_chars()
+    marked = column.str.replace(",", ".", literal=True) if dialect.decimal_comma else column
+    for dtype in (pl.Int64, pl.Float64):
+        cast = marked.cast(dtype, strict=False)
+        if cast.null_count() == column.null_count() and cast.null_count() < len(column):
+            return cast
+    return column

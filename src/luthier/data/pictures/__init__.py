@@ -1,0 +1,41 @@
+"""Pictures: references, decoding, the cache, and what networks are given of them."""
+
+from __future__ import annotations
+
+from luthier.data.pictures.decode import SUFFIXES, Shape, UnreadableError, decode, shape_of
+from luthier.data.pictures.encoder import PictureEncoder, Pixels
+from luthier.data.pictures.idx import read_idx
+from luthier.data.pictures.sources import (
+    LABEL,
+    PICTURE,
+    column_of_paths,
+    common_shape,
+    folder_table,
+    idx_table,
+    is_idx,
+    read_pictures,
+)
+from luthier.data.pictures.store import Store, cache_folder, fingerprint, store_of
+
+__all__ = [
+    "LABEL",
+    "PICTURE",
+    "SUFFIXES",
+    "PictureEncoder",
+    "Pixels",
+    "Shape",
+    "Store",
+    "UnreadableError",
+    "cache_folder",
+    "column_of_paths",
+    "common_shape",
+    "decode",
+    "fingerprint",
+    "folder_table",
+    "idx_table",
+    "is_idx",
+    "read_idx",
+    "read_pictures",
+    "shape_of",
+    "store_of",
+]

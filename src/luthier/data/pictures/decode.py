@@ -1,0 +1,179 @@
+"""Pictures as tensors of bytes. C channels, H height, W width.
+
+A picture is named by a reference: a file (`cats/1.jpg`), or a row of a file that holds many
+(`train-images-idx3-ubyte.gz#17`, `pictures.npy#3`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from luthier.data.pictures.idx import read_idx
+from luthier.errors import InputError
+from luthier.optional import require
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+MOST_PIXELS = 40_000_000  # of one picture: a small file can unpack to more than any memory holds
+TOGETHER = 64  # pictures that a worker decodes at a time
+WORTH_WORKERS = 512  # files, below which starting processes takes longer than decoding
+
+Shape = tuple[int, int, int]  # C, H, W
+
+
+class UnreadableError(Exception):
+    """Why one picture cannot be had."""
+
+
+def is_packed(reference: str) -> bool:
+    """Whether a reference names a row of a file."""
+    return "#" in reference and reference.rpartition("#")[2].isdigit()
+
+
+def shape_of(reference: str) -> Shape:
+    """Channels (1 grey, 3 colour), height and width as the picture is to be seen; UnreadableError otherwise."""
+    if is_packed(reference):
+        return _channels_first(_packed(reference)).shape
+    with _opened(reference) as picture:
+        width, height = picture.size
+        if picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):  # lies on its side
+            width, height = height, width
+        grey = picture.mode in ("1", "L", "LA", "I;16", "I", "F")
+        return (1 if grey else 3), height, width
+
+
+def decode(reference: str, shape: Shape) -> np.ndarray:
+    """A picture as uint8 [C, H, W]: turned as its EXIF says, cut to the shape's sides ratio, scaled to its size."""
+    images = require("PIL.Image", extra="vision", purpose="reading pictures")
+    operations = require("PIL.ImageOps", extra="vision", purpose="reading pictures")
+    channels, height, width = shape
+    if is_packed(reference):
+        pixels = _channels_first(_packed(reference))
+        if pixels.shape == shape:
+            return pixels
+        picture = images.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1))
+    else:
+        with _opened(reference) as opened:
+            try:
+                opened.load()
+                picture = operations.exif_transpose(opened)
+            except (OSError, SyntaxError, ValueError, EOFError) as error:
+                raise UnreadableError(f"damaged: {error}") from error
+    picture = _flat(picture, images)
+    picture = picture.convert("L" if channels == 1 else "RGB")
+    if picture.size != (width, height):
+        picture = operations.fit(picture, (width, height), images.Resampling.BILINEAR)
+    pixels = np.asarray(picture, dtype=np.uint8)
+    return np.ascontiguousarray(pixels[None] if channels == 1 else np.moveaxis(pixels, -1, 0))
+
+
+def decode_all(references: Sequence[str], shape: Shape, into: np.ndarray) -> dict[int, str]:
+    """Decode into [N, C, H, W]; returns why, for those that cannot be read. Many files go through processes."""
+    problems: dict[int, str] = {}
+    blocks = [range(at, min(at + TOGETHER, len(references))) for at in range(0, len(references), TOGETHER)]
+    files = sum(not is_packed(reference) for reference in references)
+    cores = os.cpu_count() or 1
+    if files < WORTH_WORKERS or cores == 1:
+        for block in blocks:
+            _put(block, *_decode_block([references[i] for i in block], shape), into, problems)
+        return problems
+    with ProcessPoolExecutor(cores) as pool:
+        tasks = [[references[i] for i in block] for block in blocks]
+        for block, found in zip(blocks, pool.map(_decode_block, tasks, [shape] * len(tasks)), strict=True):
+            _put(block, *found, into, problems)
+    return problems
+
+
+def _put(block: range, pixels: np.ndarray, failed: dict[int, str], into: np.ndarray, problems: dict[int, str]) -> None:
+    into[block.start : block.stop] = pixels
+    problems.update({block.start + place: why for place, why in failed.items()})
+
+
+def _decode_block(references: Sequence[str], shape: Shape) -> tuple[np.ndarray, dict[int, str]]:
+    pixels, failed = np.zeros((len(references), *shape), dtype=np.uint8), {}
+    for place, reference in enumerate(references):
+        try:
+            pixels[place] = decode(reference, shape)
+        except UnreadableError as error:
+            failed[place] = str(error)
+    return pixels, failed
+
+
+def _opened(reference: str) -> Any:
+    """A picture whose head was read, not its pixels."""
+    images = require("PIL.Image", extra="vision", purpose="reading pictures")
+    setattr(images, "MAX_IMAGE_PIXELS", None)  # noqa: B010 (our own bound below gives an error, not a warning)
+    try:
+        picture = images.open(reference)
+    except FileNotFoundError:
+        raise UnreadableError("there is no such file") from None
+    except images.UnidentifiedImageError:
+        raise UnreadableError("not a picture") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UnreadableError(f"damaged: {error}") from error
+    width, height = picture.size
+    if width * height > MOST_PIXELS:
+        picture.close()
+        raise UnreadableError(f"{width} x {height} pixels; at most {MOST_PIXELS // 1_000_000} million are unpacked")
+    if getattr(picture, "n_frames", 1) > 1:
+        frames = picture.n_frames
+        picture.close()
+        raise UnreadableError(f"animated, {frames} pictures in one file")
+    return picture
+
+
+def _flat(picture: Any, images: Any) -> Any:
+    """Without transparency (over white), and with 8 bits a channel."""
+    if picture.mode in ("I;16", "I;16B", "I", "F"):
+        values = np.asarray(picture, dtype=np.float64)
+        top = 65535.0 if values.max(initial=0) > 255 else 255.0
+        return images.fromarray((values.clip(0, top) / top * 255).round().astype(np.uint8))
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = images.new("RGBA", picture.size, "white")
+        return images.alpha_composite(white, picture)
+    return picture
+
+
+def _packed(reference: str) -> np.ndarray:
+    name, _, row = reference.rpartition("#")
+    try:
+        stamp = Path(name).stat().st_mtime_ns
+    except FileNotFoundError:
+        raise UnreadableError(f"there is no file '{name}'") from None
+    array = packed_array(name, stamp)
+    if int(row) >= len(array):
+        raise UnreadableError(f"'{Path(name).name}' has {len(array)} pictures, no number {row}")
+    return np.asarray(array[int(row)])
+
+
+@lru_cache(maxsize=8)
+def packed_array(name: str, stamp: int) -> np.ndarray:
+    """All pictures of a file that holds many; `stamp` is when it was changed last."""
+    path = Path(name)
+    if path.suffix == ".npy":
+        try:
+            found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise InputError(f"'{path.name}' is no array of pictures", received=str(error).splitlines()[0]) from error
+    else:
+        found = read_idx(path)
+    if found.dtype != np.uint8 or found.ndim not in (3, 4):
+        raise InputError(
+            f"'{path.name}' holds no pictures",
+            expected="bytes of shape [N, H, W], [N, H, W, C] or [N, C, H, W]",
+            received=f"{found.dtype} of shape {list(found.shape)}",
+        )
+    return found
+
+
+def _channels_first(pixels: np.ndarray) -> np.ndarray:
+    if pixels.ndim == 2:
+        return pixels[None]
+    return np.moveaxis(pixels, -1, 0) if pixels.shape[-1] in (1, 3) and pixels.shape[0] not in (1, 3) else pixels

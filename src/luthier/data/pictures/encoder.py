@@ -1,0 +1,104 @@
+"""A column of pictures as a tensor: what TableEncoder is to tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from luthier.data.columns import Column
+from luthier.data.pictures.decode import Shape
+from luthier.data.pictures.store import Store, store_of
+from luthier.errors import InputError, nearest
+
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class PictureEncoder:
+    """Pictures of a column, all brought to one shape. `store` holds those that were decoded already."""
+
+    columns: tuple[Column, ...]
+    shape: Shape
+    store: Store | None = field(default=None, compare=False, repr=False)
+
+    number_names: tuple[str, ...] = ()
+    category_names: tuple[str, ...] = ()
+    category_sizes: tuple[int, ...] = ()
+    vocabularies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    truths: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def column(self) -> str:
+        """The name of the column of pictures."""
+        return next(column.name for column in self.columns if column.used)
+
+    def places(self) -> dict[str, tuple[list[int], list[int]]]:
+        """No columns of numbers or codes."""
+        return {}
+
+    def encode(self, frame: pl.DataFrame, *, impute_missing_columns: bool = False) -> tuple[Tensor, Tensor]:
+        """Pictures uint8 [N, C, H, W], and no codes [N, 0]. InputError for pictures that cannot be read."""
+        if self.column not in frame.columns:
+            raise InputError(
+                f"the column of pictures, '{self.column}', is missing",
+                remedy=nearest(self.column, frame.columns) or "name it as in training",
+            )
+        references = frame[self.column].fill_null("").to_list()
+        if self.store is not None and all(reference in self.store.places for reference in references):
+            pixels = self.store.take(references)
+        else:
+            found = store_of(references, self.shape, kept=False)
+            if found.problems:
+                named = [f"'{references[row]}' ({why})" for row, why in list(found.problems.items())[:NAMED]]
+                raise InputError(f"{len(found.problems)} pictures cannot be read: {', '.join(named)}")
+            pixels = torch.from_numpy(found.pixels)
+        return pixels, torch.zeros(len(references), 0, dtype=torch.int64)
+
+    def described(self, numbers: Tensor, codes: Tensor) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """What drift is looked for in: brightness, contrast and sharpness of each picture [N], between 0 and 1."""
+        found: dict[str, list[Tensor]] = {"brightness": [], "contrast": [], "sharpness": []}
+        for some in torch.split(numbers, 1024):
+            grey = some.float().mean(1) / 255
+            found["brightness"].append(grey.mean((1, 2)))
+            found["contrast"].append(grey.std((1, 2), correction=0))
+            edges = grey.diff(dim=1).abs().mean((1, 2)) + grey.diff(dim=2).abs().mean((1, 2))
+            found["sharpness"].append(edges)
+        return {name: torch.cat(parts).double().numpy() if parts else np.zeros(0) for name, parts in found.items()}, {}
+
+    def to_json(self) -> dict[str, Any]:
+        """The encoder as plain JSON values; decoded pictures stay behind."""
+        return {"kind": "pictures", "columns": [c.to_json() for c in self.columns], "shape": list(self.shape)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> PictureEncoder:
+        """The encoder that `to_json` gave."""
+        channels, height, width = (int(side) for side in value["shape"])
+        return cls(tuple(Column(**column) for column in value["columns"]), (channels, height, width))
+
+
+class Pixels(torch.nn.Module):
+    """What Preprocess is to numbers: pictures go on as they are, the network scales them itself."""
+
+    method = "pixels"
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """The pictures."""
+        return numbers
+
+    def plain(self, numbers: Tensor) -> Tensor:
+        """Each picture as 64 means of its parts [N, 64], between 0 and 1: what familiarity is told by."""
+        pieces = [
+            F.adaptive_avg_pool2d(some.float().mean(1), 8).flatten(1) / 255 for some in torch.split(numbers, 1024)
+        ]
+        return torch.cat(pieces) if pieces else torch.zeros(0, 64)
+
+    def config(self) -> dict[str, Any]:
+        """Its name."""
+        return {"method": self.method}

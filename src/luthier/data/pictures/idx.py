@@ -1,0 +1,58 @@
+"""IDX files, the format that MNIST came in: a magic number, the sizes, then the numbers themselves."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from luthier.errors import InputError
+
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+MOST_BYTES = 8 << 30  # of one file, unpacked
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """The array in an IDX file, plain or gzip. InputError for a wrong magic number or a wrong length.
+
+    Source: the description of the format at yann.lecun.com/exdb/mnist.
+    """
+    content = _content(path)
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in TYPES or not 1 <= content[3] <= 4:
+        raise InputError(
+            f"'{path.name}' is no IDX file",
+            expected="a magic number of two zeros, a type and a number of axes",
+            received=f"the bytes {content[:4].hex(' ') or 'of an empty file'}",
+        )
+    kind, axes = np.dtype(TYPES[content[2]]), content[3]
+    head = 4 + 4 * axes
+    if len(content) < head:
+        raise InputError(f"'{path.name}' ends within its head", received=f"{len(content)} bytes")
+    shape = tuple(int.from_bytes(content[4 + 4 * k : 8 + 4 * k], "big") for k in range(axes))
+    wanted = head + prod(shape) * kind.itemsize
+    if len(content) != wanted:
+        raise InputError(
+            f"'{path.name}' does not have the length that its head says",
+            expected=f"{wanted} bytes for {' x '.join(map(str, shape))}",
+            received=f"{len(content)} bytes",
+            remedy="it may have been cut short: copy or download it again",
+        )
+    found = np.frombuffer(content, dtype=kind, offset=head).reshape(shape)
+    return found if kind.itemsize == 1 else found.astype(kind.newbyteorder("="))
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return path.read_bytes()
+    try:
+        with gzip.open(path) as unpacked:
+            content = unpacked.read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"'{path.name}' is not a whole gzip file", received=str(error)) from error
+    if len(content) > MOST_BYTES:
+        raise InputError(f"'{path.name}' is too large", expected=f"at most {MOST_BYTES >> 30} GiB when unpacked")
+    return content

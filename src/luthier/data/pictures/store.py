@@ -1,0 +1,128 @@
+"""Decoded pictures, kept: a file of bytes [N, C, H, W] in the user's cache, mapped into memory.
+
+Decoding happens once. What is larger than memory stays on the disk, and the system reads the rows of a batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luthier import storage
+from luthier.data.pictures.decode import Shape, decode_all, is_packed
+
+IN_MEMORY = 512 << 20  # bytes of pictures that are held as a copy; more are mapped from the disk
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """Pictures of one shape, by reference; `problems` says why some could not be read (their pixels are zeros)."""
+
+    references: tuple[str, ...]
+    pixels: np.ndarray
+    problems: dict[int, str]
+
+    @property
+    def shape(self) -> Shape:
+        """C, H, W of every picture."""
+        return self.pixels.shape[1:]
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The row of each reference."""
+        return {reference: row for row, reference in enumerate(self.references)}
+
+    def copies(self, references: Sequence[str]) -> np.ndarray:
+        """A number for each picture [N], the same for pictures whose every byte is the same."""
+        pictures = (self.pixels[self.places[reference]] for reference in references)
+        sums = [hashlib.blake2b(np.ascontiguousarray(one).tobytes(), digest_size=8).digest() for one in pictures]
+        return np.unique(np.array(sums), return_inverse=True)[1]
+
+    def take(self, references: Sequence[str]) -> Tensor:
+        """Pictures uint8 [N, C, H, W] in this order; KeyError for one that is not here."""
+        rows = np.array([self.places[reference] for reference in references], dtype=np.int64)
+        size = len(rows) * int(np.prod(self.shape))
+        if size <= IN_MEMORY:
+            return torch.from_numpy(self.pixels[rows])
+        name = f"rows-{storage.sha256(repr(self.shape).encode() + chr(10).join(references).encode())[:24]}.npy"
+        return torch.from_numpy(_mapped(cache_folder() / name, (len(rows), *self.shape), self.pixels, rows))
+
+
+def cache_folder() -> Path:
+    """Where decoded pictures are kept: `LUTHIER_CACHE`, else the user's cache folder."""
+    if named := os.environ.get("LUTHIER_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "luthier" / "pictures"
+
+
+def store_of(references: Sequence[str], shape: Shape, *, kept: bool = True) -> Store:
+    """Decoded pictures, from the cache where these files were decoded before; files of many need none."""
+    total = (len(references), *shape)
+    if not kept or all(map(is_packed, references)):
+        pixels = np.zeros(total, dtype=np.uint8)
+        return Store(tuple(references), pixels, decode_all(references, shape, pixels))
+    name = fingerprint(references, shape)[:32]
+    path = cache_folder() / f"{name}.npy"
+    known = path.with_suffix(".json")
+    if path.exists() and known.exists():
+        problems = {int(row): why for row, why in json.loads(known.read_text()).items()}
+        return Store(tuple(references), np.load(path, mmap_mode="r", allow_pickle=False), problems)
+    temporary = _temporary(path)
+    try:
+        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=total)
+        problems = decode_all(references, shape, pixels)
+        pixels.flush()
+        storage.write_json(known, problems)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return Store(tuple(references), np.load(path, mmap_mode="r", allow_pickle=False), problems)
+
+
+def fingerprint(references: Sequence[str], shape: Shape = (0, 0, 0)) -> str:
+    """A checksum of files by name, size and time of change, and of the shape that they are decoded to."""
+    lines = [repr(shape)]
+    for name in dict.fromkeys(r.rpartition("#")[0] if is_packed(r) else r for r in references):
+        try:
+            known = os.stat(name)
+            lines.append(f"{name} {known.st_size} {known.st_mtime_ns}")
+        except FileNotFoundError:
+            lines.append(f"{name} missing")
+    lines.append(str(len(references)))
+    return storage.sha256("\n".join(lines).encode())
+
+
+def _mapped(path: Path, shape: tuple[int, ...], pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some rows as a file of their own, mapped into memory."""
+    if not path.exists():
+        temporary = _temporary(path)
+        try:
+            into = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            for start in range(0, len(rows), 1024):
+                into[start : start + 1024] = pixels[rows[start : start + 1024]]
+            into.flush()
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    found: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)  # private: torch wants to be able to write
+    return found
+
+
+def _temporary(path: Path) -> Path:
+    with storage.explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(descriptor)
+    return Path(name)

@@ -1,0 +1,139 @@
+"""Changes of training pictures that leave their meaning (S1-112, S4-34), drawn anew for every batch, by Kornia.
+
+Inside a network and active in training mode only, so validation and test pictures are never changed. B pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from luthier.errors import ConfigError, nearest
+from luthier.optional import require
+
+
+class Augmentation(NamedTuple):
+    """What a strength means, the strengths that are tried, and for which pictures the label stays true."""
+
+    unit: str
+    strengths: tuple[float, ...]
+    preserves: str
+
+
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "shift": Augmentation("share of the side", (0.07, 0.15), "nearly all pictures"),
+    "rotation": Augmentation("degrees either way", (10.0, 25.0), "pictures without an upright; digits up to about 30"),
+    "scale": Augmentation("share larger or smaller", (0.1, 0.2), "nearly all pictures"),
+    "skew": Augmentation("degrees either way", (10.0, 20.0), "handwriting, textures"),
+    "elastic": Augmentation("pixels of the largest shift", (1.0, 2.0), "handwriting, tissue"),
+    "flip": Augmentation("chance", (0.5,), "scenes and objects; not digits or letters"),
+    "upside down": Augmentation("chance", (0.5,), "pictures from above; not digits, letters or scenes"),
+    "brightness": Augmentation("share brighter or darker", (0.2, 0.4), "photographs"),
+    "noise": Augmentation("deviation, of the range from 0 to 1", (0.03, 0.1), "photographs of all kinds"),
+    "cut-out": Augmentation("share of the area", (0.06, 0.15), "objects that are told by more than one part"),
+}
+GEOMETRIC = ("shift", "rotation", "scale", "skew")  # done together, as one change of coordinates
+SMOOTHNESS = 4.0  # pixels over which elastic shifts go together, for pictures of 28 pixels
+
+
+def check_augmentations(chosen: tuple[tuple[str, float], ...]) -> None:
+    """ConfigError for names and strengths that cannot be meant."""
+    mistakes = [
+        f"'{name}' is no augmentation; {nearest(name, AUGMENTATIONS)}".rstrip("; ")
+        for name, _ in chosen
+        if name not in AUGMENTATIONS
+    ]
+    mistakes += [f"{name}: the strength is above 0, not {strength}" for name, strength in chosen if strength <= 0]
+    mistakes += [f"{name}: at most 1, not {s}" for name, s in chosen if s > 1 and name in ("flip", "upside down")]
+    if mistakes:
+        raise ConfigError(mistakes)
+
+
+class Augment(nn.Module):
+    """Pictures [B, C, H, W] between 0 and 1, changed by chance in training mode, as they are otherwise.
+
+    `chosen` holds (name, strength) of each change. What is drawn comes from PyTorch's generator.
+    """
+
+    def __init__(self, chosen: tuple[tuple[str, float], ...]) -> None:
+        super().__init__()
+        check_augmentations(chosen)
+        self.chosen = chosen
+        self._changes: list[Callable[[Tensor], Tensor]] | None = None
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """The pictures, changed in training mode."""
+        if not self.training or not self.chosen:
+            return pictures
+        if self._changes is None:
+            self._changes = _changes(dict(self.chosen))
+        with torch.no_grad():
+            for change in self._changes:
+                pictures = change(pictures)
+        return pictures
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Augment:
+        return Augment(self.chosen)  # changes are made when they are first needed
+
+    def extra_repr(self) -> str:
+        """What is changed, and how much."""
+        return ", ".join(f"{name} {strength:g}" for name, strength in self.chosen)
+
+
+def _changes(strengths: dict[str, float]) -> list[Callable[[Tensor], Tensor]]:
+    made: list[Callable[[Tensor], Tensor]] = []
+    if any(name in strengths for name in GEOMETRIC):
+        made.append(_affine(strengths))
+    library = require("kornia.augmentation", extra="vision", purpose="augmenting pictures")
+    for name, strength in strengths.items():
+        if name == "elastic":
+            made.append(_Elastic(strength))
+        elif name == "flip":
+            made.append(library.RandomHorizontalFlip(p=strength))
+        elif name == "upside down":
+            made.append(library.RandomVerticalFlip(p=strength))
+        elif name == "brightness":
+            made.append(library.RandomBrightness(brightness=(max(0.0, 1 - strength), 1 + strength), p=1.0))
+        elif name == "noise":
+            made.append(library.RandomGaussianNoise(std=strength, p=1.0))
+        elif name == "cut-out":
+            made.append(library.RandomErasing(scale=(strength / 3, strength), p=0.5))
+    return made
+
+
+def _affine(strengths: dict[str, float]) -> Callable[[Tensor], Tensor]:
+    library = require("kornia.augmentation", extra="vision", purpose="augmenting pictures")
+    shift, scale, skew = (strengths.get(name, 0.0) for name in ("shift", "scale", "skew"))
+    found: Callable[[Tensor], Tensor] = library.RandomAffine(
+        degrees=strengths.get("rotation", 0.0),
+        translate=(shift, shift) if shift else None,
+        scale=(1 - scale, 1 + scale) if scale else None,
+        shear=(-skew, skew) if skew else None,
+        p=1.0,
+    )
+    return found
+
+
+class _Elastic:
+    """Random shifts of each pixel, smoothed and scaled so that the largest is `strength` pixels (Simard and others
+    2003). Kornia's own smooths with a filter as large as the picture, which costs more than the network."""
+
+    def __init__(self, strength: float) -> None:
+        self.strength = strength
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        rows, _, height, width = pictures.shape
+        smooth = SMOOTHNESS * max(height, width) / 28
+        coarse = [max(3, math.ceil(side / smooth) + 1) for side in (height, width)]
+        shifts = torch.rand(rows, 2, *coarse) * 2 - 1
+        shifts = nn.functional.interpolate(shifts, (height, width), mode="bicubic", align_corners=True)
+        shifts = shifts / shifts.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-6)
+        sides = torch.tensor([width, height]).view(1, 2, 1, 1)
+        identity = torch.eye(2, 3).expand(rows, 2, 3)
+        grid = nn.functional.affine_grid(identity, [rows, 1, height, width], align_corners=False)
+        grid = grid + (shifts * self.strength * 2 / sides).permute(0, 2, 3, 1)
+        return nn.functional.grid_sample(pictures, grid, align_corners=False)

@@ -1,0 +1,203 @@
+"""What the recipe tries where rows are pictures: a first ConvNet, and the rungs of steps 3 and 4.
+
+In step 4 every option goes on from the networks that step 3 came to, for as many steps and with the same batches:
+what a change of the pictures does shows sooner there than in networks that still learn what a picture is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from luthier.nets import AUGMENTATIONS, ConvSpec
+from luthier.optimise import Schedule
+from luthier.recipe.ladder import Ladder, Setting
+from luthier.recipe.work import Work
+from luthier.records import Decision, Finding
+
+METHOD = "pixels"
+FIRST_CHANNELS = 16
+LEAST_SIDE = 2  # pixels of a side after the last stage, where pictures are large enough
+MOST_STAGES = 5
+PENALTIES = (1e-5, 1e-4)  # lambda / n
+DECAYS = (0.01,)
+DROPOUTS = (0.25, 0.5)
+LOOKED_AT = 10_000  # pictures whose mean and deviation are taken
+
+WHY_TRAINING = {
+    "rate": "the learning rate is the most important hyper-parameter, so it is tuned first (S4-08)",
+    "Adam": "the next remedy for a training set that is not fitted is Adam (S4-11)",
+    "decay": "then the rate is made to decay (S4-12 to S4-16)",
+    "units": "then every stage gets twice the filters (S4-19)",
+    "layers": "then every stage gets a second convolution, added to its input (S4-07, S4-19)",
+}
+WHY_VALIDATION = {
+    "augmentation": "training pictures are changed by chance, one kind of change at a time (S4-34, S1-112)",
+    "augmentations together": "kinds of change that did not harm are taken together, gently and strongly",
+    "dropout, last layer": "dropout starts at the last layer with a quarter, raised towards a half (S4-24)",
+    "L2": "then large weights are made costly, by L2 or decoupled decay (S4-26, S4-27)",
+}
+
+
+def stages_for(height: int, width: int) -> int:
+    """How often sides are halved: until two or three pixels are left, at least once.
+
+    >>> stages_for(28, 28), stages_for(64, 64), stages_for(8, 8)
+    (3, 5, 2)
+    """
+    count, side = 0, min(height, width)
+    while count < MOST_STAGES and side // 2 >= LEAST_SIDE:
+        side //= 2
+        count += 1
+    return max(1, count)
+
+
+def channels_for(height: int, width: int) -> tuple[int, ...]:
+    """Filters of each stage: sixteen, doubled where sides are halved, so that each stage costs about the same."""
+    return tuple(FIRST_CHANNELS << stage for stage in range(stages_for(height, width)))
+
+
+def network_in_words(spec: ConvSpec) -> str:
+    """A network on one line."""
+    each = "one convolution" if spec.convolutions == 1 else f"{spec.convolutions} convolutions"
+    stages = f"{len(spec.channels)} stage{'s' if len(spec.channels) > 1 else ''}"
+    return f"{stages} of {each}, {' - '.join(map(str, spec.channels))} filters"
+
+
+def first_network(work: Work) -> ConvSpec:
+    """The first architecture: small 3x3 convolutions with batch norm, pixels centred by the training pictures."""
+    pixels = work.data.training.numbers
+    channels, height, width = pixels.shape[1:]
+    some = pixels[: min(LOOKED_AT, len(pixels))].float() / 255
+    mean, std = some.mean((0, 2, 3)), some.std((0, 2, 3), correction=0)
+    return ConvSpec(
+        inputs=(channels, height, width),
+        channels=channels_for(height, width),
+        outputs=work.outputs,
+        mean=tuple(round(float(x), 4) for x in mean),
+        std=tuple(round(max(float(x), 1e-3), 4) for x in std),
+    )
+
+
+def choose_network(work: Work) -> str:
+    """Write the first architecture; returns how pictures enter it."""
+    spec = first_network(work)
+    work.ledger.decide(
+        Decision(
+            step=2,
+            topic="first architecture",
+            chosen=network_in_words(spec),
+            reason="a small convolutional network with batch norm, its sides halved down to two or three "
+            "pixels; step 3 may make it wider or deeper",
+            evidence={"height": spec.inputs[1], "width": spec.inputs[2]},
+            rule="sides halved to three",
+        )
+    )
+    reason = "a network scales them itself, by the mean and deviation of the training pictures"
+    work.ledger.decide(Decision(2, "inputs", "bytes", reason, rule="nothing to compare"))
+    return METHOD
+
+
+def training_options(name: str, now: Setting, rates: dict[str, float], work: Work) -> Iterator[Setting]:
+    """What a rung of step 3 tries, from the setting that stands now."""
+    member, spec = now.member, now.member.conv
+    if name in ("rate", "Adam"):
+        rule = "sgd" if name == "rate" else "adam"
+        said = "SGD with momentum" if rule == "sgd" else "Adam"
+        for factor in (1.0, 0.3):
+            rate = rates[rule] * factor
+            yield replace(now, rule=rule, member=replace(member, learning_rate=rate), label=f"{said}, rate {rate:.3g}")
+    elif name == "decay":
+        yield replace(now, member=replace(member, schedule=Schedule("cosine")), label="cosine")
+    elif name == "units":
+        wider = replace(spec, channels=tuple(2 * count for count in spec.channels))
+        yield replace(now, member=replace(member, spec=wider), label=network_in_words(wider))
+    elif name == "layers":
+        deeper = replace(spec, convolutions=2, residual=True)
+        yield replace(now, member=replace(member, spec=deeper), label=network_in_words(deeper))
+
+
+def climb_validation(work: Work, ladder: Ladder) -> None:
+    """The rungs of step 4, from the setting that stands."""
+    for name in work.plan.validation_rungs:
+        if name == "start" or ladder.standing is None:
+            continue
+        if name == "augmentations together":
+            options = list(_together(ladder))
+        else:
+            options = list(_validation_options(name, ladder.standing.setting, work))
+        if options:
+            ladder.climb(name, WHY_VALIDATION[name], options)
+        if name == "augmentation":
+            _say_what_harms(work, ladder)
+
+
+def _validation_options(name: str, now: Setting, work: Work) -> Iterator[Setting]:
+    member, spec, rows = now.member, now.member.conv, len(work.data.training)
+    if name == "augmentation":
+        for kind, known in AUGMENTATIONS.items():
+            changed = replace(spec, augment=((kind, known.strengths[0]),))
+            yield replace(now, member=replace(member, spec=changed), label=_said(changed))
+    elif name == "L2":
+        for penalty in PENALTIES:
+            yield replace(now, member=replace(member, l2=penalty * rows), label=f"λ/n = {penalty:.0e}")
+        for decay in DECAYS:
+            yield replace(now, member=replace(member, weight_decay=decay), label=f"decoupled decay {decay:g}")
+    else:
+        for p in DROPOUTS:
+            changed = replace(spec, dropout=p)
+            yield replace(now, member=replace(member, spec=changed), label=f"dropout {p:g} in the last layer")
+
+
+def _said(spec: ConvSpec) -> str:
+    return ", ".join(f"{kind} {strength:g}" for kind, strength in spec.augment)
+
+
+def _together(ladder: Ladder) -> Iterator[Setting]:
+    """All kinds of change that did not lose, at their first strengths and at their second."""
+    assert ladder.standing is not None
+    now = ladder.standing.setting
+    kinds = [one.setting.member.conv.augment[0][0] for one, gain in ladder.judged if gain and gain["gain"] > 0]
+    if not kinds:
+        return
+    for place in (0, 1):
+        chosen = tuple((kind, AUGMENTATIONS[kind].strengths[min(place, len(AUGMENTATIONS[kind].strengths) - 1)])
+                       for kind in kinds)  # fmt: skip
+        changed = replace(now.member.conv, augment=chosen)
+        yield replace(now, member=replace(now.member, spec=changed), label=_said(changed))
+
+
+def _say_what_harms(work: Work, ladder: Ladder) -> None:
+    """A note for each kind of change that clearly loses: its pictures no longer mean what they meant (S1-114)."""
+    for one, gain in ladder.judged:
+        if gain and gain["clear"] and gain["gain"] < 0:
+            kind = one.setting.member.conv.augment[0][0]
+            work.ledger.find(
+                Finding(
+                    "harmful-augmentation",
+                    "note",
+                    f"{_said(one.setting.member.conv)} harms: the loss rises by {-gain['gain']:.4f} ± "
+                    f"{gain['half_width']:.4f}; it keeps the label of {AUGMENTATIONS[kind].preserves}",
+                    dict(gain),
+                    "leave it out for these pictures",
+                    "S1-114",
+                ),
+                step=4,
+            )
+
+
+@torch.no_grad()
+def originals_and_changed(work: Work, spec: ConvSpec, count: int = 10) -> torch.Tensor | None:
+    """Training pictures and four changes of each, bytes [5, count, C, H, W]; None without augmentation."""
+    from luthier.nets import Augment
+
+    if not spec.augment:
+        return None
+    some = work.data.training.numbers[:count].float() / 255
+    with torch.random.fork_rng():
+        torch.manual_seed(work.seed)
+        augment = Augment(spec.augment).train()
+        rows = [some, *(augment(some) for _ in range(4))]
+    return (torch.stack(rows).clamp(0, 1) * 255).round().to(torch.uint8)
