@@ -18,6 +18,7 @@ Examples:
   luthier fit --config runs/houses/recipe.toml
   luthier fit houses.csv --target price --until 4, then luthier test runs/houses
   luthier fit --resume runs/houses --from 4 --new-test new-houses.csv
+  luthier fit photos/ --budget 20m
 """
 
 
@@ -30,8 +31,8 @@ def fit(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A CSV or Parquet file, '-' for CSV on standard input, or a bundled set: digits, iris, wine, "
-            "breast-cancer, diabetes.",
+            help="A CSV or Parquet file, '-' for CSV on standard input, a folder of pictures with one sub-folder a "
+            "class, an IDX file, or a bundled set: digits, iris, wine, breast-cancer, diabetes.",
             show_default=False,
         ),
     ] = None,
@@ -74,6 +75,10 @@ def fit(
     weight: Annotated[
         str | None, typer.Option(help="A column of how much each row counts.", show_default=False)
     ] = None,
+    size: Annotated[
+        int, typer.Option(help="Pixels of the longer side that pictures are scaled to; 0: at most 64.")
+    ] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read.")] = False,
     distil: Annotated[
         bool, typer.Option("--distil", help="Deliver one network that has learnt what the mean of many says.")
     ] = False,
@@ -164,6 +169,8 @@ def fit(
             group=group,
             time=time,
             weight=weight,
+            size=size,
+            strict=strict,
             distil=distil,
             warm_start=warm_start,
             run=run,

@@ -20,7 +20,7 @@ TRAINING_RUNGS = (
 VALIDATION_RUNGS = (
     Rung("start", ((1, 1, 0),)),
     Rung("augmentation", ((10, 1, 0),)),
-    Rung("augmentations together", ((2, 1, 0),)),
+    Rung("augmentations together", ((4, 1, 0),)),
     Rung("dropout, last layer", ((2, 1, 0),)),
     Rung("L2", ((3, 1, 0),)),
 )
@@ -31,6 +31,7 @@ _LEVELS: tuple[tuple[int, tuple[str, ...], tuple[str, ...]], ...] = (
     (1, ("Adam", "decay"), ("start", "augmentation", "augmentations together")),
 )
 ENOUGH_EPOCHS, ENOUGH_STEPS = 2.5, 250  # below both a comparison says more about the length
+ENOUGH_GOING_ON = 0.4  # of these, where networks go on that have learnt already
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def make_picture_plans(problem: PictureProblem, means: Means) -> Plans:
     for seeds, training, validation in _LEVELS:
         plan = _plan(problem, means, seeds, training, validation)
         enough = max(ENOUGH_STEPS, min(4 * ENOUGH_STEPS, round(ENOUGH_EPOCHS * problem.epoch_steps)))
-        if min(plan.fit_training.steps, plan.fit_validation.steps) >= enough:
+        if plan.fit_training.steps >= enough and plan.fit_validation.steps >= ENOUGH_GOING_ON * enough:
             break
     assert plan is not None
     return Plans(narrow=plan, wide=plan)

@@ -8,6 +8,7 @@ from typing import Any
 
 from luthier.report import figures
 from luthier.report.html import plot, table
+from luthier.report.pictures import worst_pictures
 from luthier.words import tr
 
 SHOWN = 20
@@ -95,6 +96,7 @@ def _worst(scores: dict[str, Any]) -> Iterator[str]:
         return
     labels = scores["confusion"]["labels"] if scores.get("confusion") else None
     yield f"<h3>{tr('The worst test rows')}</h3><p class=small>{tr('Numbered from 0, as in the table.')}</p>"
+    yield from worst_pictures(scores)
     if labels:
         cells = [(str(r["row"]), labels[r["true"]], labels[r["predicted"]], f"{r['probability']:.0%}") for r in rows]
         yield from table(("row", "true", "predicted", "with probability"), cells)

@@ -14,6 +14,7 @@ from luthier.report.answers import answers
 from luthier.report.closer_look import closer_look
 from luthier.report.contents import Contents, read_contents
 from luthier.report.html import plot, table, whole_page
+from luthier.report.pictures import augmented
 from luthier.report.terminal import STEPS, WORDS, number
 from luthier.words import speaking, tr
 
@@ -247,6 +248,7 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
             ("", f"the best of {inside['networks']} final networks"), [tuple(q) for q in inside["questions"]]
         )
     if step == 4:
+        yield from augmented(run.scores)
         yield from _more_rows(run)
     stage = {3: "fit training", 4: "fit validation"}.get(step)
     trials = [trial for trial in run.scores.get("trials", []) if trial["stage"] == stage]

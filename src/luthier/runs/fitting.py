@@ -15,6 +15,7 @@ import polars as pl
 
 from luthier import storage
 from luthier.data import BUNDLED
+from luthier.data.pictures import cache_folder, is_packed
 from luthier.errors import InputError, LuthierError
 from luthier.recipe import (
     Asked,
@@ -58,6 +59,8 @@ def fit(
     time: str | None = None,
     weight: str | None = None,
     beside: Sequence[str] = (),
+    size: int = 0,
+    strict: bool = False,
     distil: bool = False,
     warm_start: str | Path | None = None,
     run: str | Path | None = None,
@@ -71,17 +74,18 @@ def fit(
     """Walk the six steps on a table and return the finished run.
 
     `source` is a path (CSV, Parquet), a bundled name (`digits`, `iris`, `wine`, `breast-cancer`,
-    `diabetes`), a pandas, Polars or Arrow frame, or arrays `(X, y)`. `budget` is `"60s"`, `"10m"`,
-    `"2h"` or `"5000steps"` (default 60 s for a bundled set, 5 min otherwise). `columns` overrides
-    inferred kinds. `metric` decides what is delivered and is reported first; `costs="1:5"` chooses the threshold of
-    two classes by what a false positive and a false negative cost. Rows with one value of `group` stay on one
-    side of the split; with `time` the latest rows are the test part; `weight` is a column of how much rows
-    count, in training and in scores. Columns named in `beside` are targets of other runs, and not predicted from.
-    `distil` delivers one network in place of a mean. `warm_start` is a finished run of the same table: its networks
-    go on learning from these rows, and what they forgot is measured.
-    With `repeat=True`, `source` is the `recipe.toml` of a run to repeat exactly. `plan_only=True` prints the plan
-    and returns None. `until` ends the run after a step; the test part is read in the fifth, which `luthier.test`
-    walks later.
+    `diabetes`), a pandas, Polars or Arrow frame, or arrays `(X, y)`; for pictures a folder with one sub-folder a
+    class, a table with a column of paths, IDX files, or arrays X [N, H, W] or [N, H, W, C]. They are scaled to at
+    most `size` pixels a side (0: 64); with `strict` one that cannot be read is an error, else it is left out.
+    `budget` is `"60s"`, `"10m"`, `"2h"` or `"5000steps"` (default 60 s for a bundled set, 5 min otherwise).
+    `columns` overrides inferred kinds. `metric` decides what is delivered and is reported first; `costs="1:5"`
+    chooses the threshold of two classes by what a false positive and a false negative cost. Rows with one value of
+    `group` stay on one side of the split; with `time` the latest rows are the test part; `weight` is a column of how
+    much rows count, in training and in scores. Columns named in `beside` are targets of other runs, and not predicted
+    from. `distil` delivers one network in place of a mean. `warm_start` is a finished run of the same table: its
+    networks go on learning from these rows, and what they forgot is measured. With `repeat=True`, `source` is the
+    `recipe.toml` of a run to repeat exactly. `plan_only=True` prints the plan and returns None. `until` ends the run
+    after a step; the test part is read in the fifth, which `luthier.test` walks later.
 
     Raises InputError for anything in the request that cannot be used.
     """
@@ -107,6 +111,8 @@ def fit(
             time=time or "",
             weight=weight or "",
             beside=tuple(beside),
+            size=size,
+            strict=strict,
             distil=distil,
             warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
         )
@@ -117,6 +123,7 @@ def fit(
     if not asked.source:
         keep_source(folder, read.source.frame)
         asked = asked.model_copy(update={"source": "", "target": read.task.target})
+        read = read_as_asked(str(folder.source), asked)  # so that a resumed run finds what this one had
     walk = Walk(
         asked=asked,
         read=read,
@@ -309,8 +316,15 @@ def name_of(source: Any) -> str:
 
 
 def keep_source(folder: RunFolder, frame: pl.DataFrame) -> None:
-    """Copy data that came without a path into the run's folder."""
+    """Copy data that came without a path into the run's folder, arrays of pictures too."""
     with storage.explained(folder.source):
+        for name in frame.columns:
+            first = frame[name][0]
+            if isinstance(first, str) and is_packed(first) and Path(first.rpartition("#")[0]).parent == cache_folder():
+                kept = folder.path / "pictures.npy"
+                shutil.copyfile(first.rpartition("#")[0], kept)
+                rows = [f"{kept.resolve()}#{value.rpartition('#')[2]}" for value in frame[name]]
+                frame = frame.with_columns(pl.Series(name, rows))
         frame.write_parquet(folder.source)
 
 

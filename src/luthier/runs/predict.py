@@ -13,13 +13,14 @@ from typing import IO
 import polars as pl
 
 from luthier import storage
-from luthier.data import read_batches
+from luthier.data import PictureEncoder, read_batches
 from luthier.errors import InputError
 from luthier.recipe import open_run
 from luthier.runs.several import runs_in
 from luthier.saved import Model
 
 ROWS = 65_536  # rows of a batch
+PICTURES = 1024  # of a batch
 
 
 def load(path: str | Path) -> Model:
@@ -63,7 +64,8 @@ def predict_file(
     options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain}
     written = 0
     with _destination(output) as file:
-        for batch in read_batches(source, rows):
+        few = any(isinstance(model.encoder, PictureEncoder) for model in models.values())
+        for batch in read_batches(source, min(rows, PICTURES) if few else rows):
             found = batch
             for target, model in models.items():
                 columns = predictions(model, batch, **options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from luthier.data.pictures.decode import SUFFIXES, Shape, UnreadableError, decode, shape_of
+from luthier.data.pictures.decoding import SUFFIXES, Shape, UnreadableError, decode, is_packed, shape_of
 from luthier.data.pictures.encoder import PictureEncoder, Pixels
 from luthier.data.pictures.idx import read_idx
 from luthier.data.pictures.sources import (
@@ -34,6 +34,7 @@ __all__ = [
     "folder_table",
     "idx_table",
     "is_idx",
+    "is_packed",
     "read_idx",
     "read_pictures",
     "shape_of",

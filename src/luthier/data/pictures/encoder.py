@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from luthier.data.columns import Column
-from luthier.data.pictures.decode import Shape
+from luthier.data.pictures.decoding import Shape
 from luthier.data.pictures.store import Store, store_of
 from luthier.errors import InputError, nearest
 

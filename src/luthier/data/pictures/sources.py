@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from luthier.data.pictures.decode import SUFFIXES, Shape, UnreadableError, shape_of
+from luthier.data.pictures.decoding import SUFFIXES, Shape, UnreadableError, is_packed, shape_of
 from luthier.data.pictures.idx import read_idx
 from luthier.data.pictures.store import Store, store_of
 from luthier.errors import InputError
@@ -112,6 +112,8 @@ def column_of_paths(frame: pl.DataFrame, folder: Path) -> tuple[str, pl.DataFram
         if values.dtype != pl.String:
             continue
         known = values.drop_nulls()
+        if len(known) and all(is_packed(str(value)) and ".npy#" in str(value) for value in known.head(100)):
+            return name, frame
         if len(known) and all(str(value).lower().endswith(SUFFIXES) for value in known.head(100)):
             whole = [None if value is None else str(folder / value) for value in values]
             return name, frame.with_columns(pl.Series(name, whole, dtype=pl.String))

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from luthier import storage
-from luthier.data.pictures.decode import Shape, decode_all, is_packed
+from luthier.data.pictures.decoding import Shape, decode_all, is_packed
 
 IN_MEMORY = 512 << 20  # bytes of pictures that are held as a copy; more are mapped from the disk
 

@@ -35,7 +35,7 @@ WHY_TRAINING = {
 }
 WHY_VALIDATION = {
     "augmentation": "training pictures are changed by chance, one kind of change at a time (S4-34, S1-112)",
-    "augmentations together": "kinds of change that did not harm are taken together, gently and strongly",
+    "augmentations together": "kinds of change that did not harm are taken together, few and many, gently and strongly",
     "dropout, last layer": "dropout starts at the last layer with a quarter, raised towards a half (S4-24)",
     "L2": "then large weights are made costly, by L2 or decoupled decay (S4-26, S4-27)",
 }
@@ -156,17 +156,25 @@ def _said(spec: ConvSpec) -> str:
 
 
 def _together(ladder: Ladder) -> Iterator[Setting]:
-    """All kinds of change that did not lose, at their first strengths and at their second."""
+    """The kinds of change that did not lose: the best two and three, all of them, and the best two strongly."""
     assert ladder.standing is not None
     now = ladder.standing.setting
-    kinds = [one.setting.member.conv.augment[0][0] for one, gain in ladder.judged if gain and gain["gain"] > 0]
-    if not kinds:
-        return
-    for place in (0, 1):
-        chosen = tuple((kind, AUGMENTATIONS[kind].strengths[min(place, len(AUGMENTATIONS[kind].strengths) - 1)])
-                       for kind in kinds)  # fmt: skip
-        changed = replace(now.member.conv, augment=chosen)
-        yield replace(now, member=replace(now.member, spec=changed), label=_said(changed))
+    gained = [(gain["gain"], one.setting.member.conv.augment[0][0]) for one, gain in ladder.judged if gain]
+    kinds = [kind for gain, kind in sorted(gained, reverse=True) if gain > 0]
+    offered = [(tuple(kinds[:2]), 0), (tuple(kinds[:3]), 0), (tuple(kinds), 0), (tuple(kinds[:2]), 1)]
+    for some, place in dict.fromkeys(offered):
+        if some and not (len(some) == 1 and place == 0):
+            strengths = [AUGMENTATIONS[kind].strengths for kind in some]
+            chosen = tuple(
+                (kind, known[min(place, len(known) - 1)]) for kind, known in zip(some, strengths, strict=True)
+            )
+            changed = replace(now.member.conv, augment=chosen)
+            yield replace(now, member=replace(now.member, spec=changed), label=_said(changed))
+
+
+def _strength(kind: str, place: int) -> float:
+    known = AUGMENTATIONS[kind].strengths
+    return known[min(place, len(known) - 1)]
 
 
 def _say_what_harms(work: Work, ladder: Ladder) -> None:

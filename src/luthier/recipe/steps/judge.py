@@ -38,6 +38,7 @@ from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.folds import train_folds
 from luthier.recipe.steps.look_inside import look_inside
 from luthier.recipe.steps.scores import Predictions, next_step, scores_of
+from luthier.recipe.steps.sheets import sheets
 from luthier.recipe.steps.warm_start import Earlier, forgotten
 from luthier.recipe.work import Trained, Work
 from luthier.records import Decision, Option
@@ -103,6 +104,7 @@ def judge(
     scores |= closer_look(work, model, test)
     scores["forgotten"] = None if earlier is None else forgotten(work, model, earlier)
     scores["inside"] = inside
+    scores["sheets"] = sheets(work, setting, test.numbers, scores["worst"])
     scores["openings"] = 1 + int(work.folder.facts().get("opened_before", 0))
     if (finding := read_before(scores["openings"])) is not None:
         work.ledger.find(finding, step=5)

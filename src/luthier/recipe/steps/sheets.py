@@ -1,0 +1,55 @@
+"""Pictures to look at: originals beside their changed copies, and the test pictures that were told worst."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luthier.optional import require
+from luthier.recipe.ladder import Setting
+from luthier.recipe.steps.for_pictures import originals_and_changed
+from luthier.recipe.work import Work
+
+GAP = 2  # pixels between pictures
+LEAST_SIDE = 56  # small pictures are enlarged to about this, in whole steps
+
+
+def sheets(work: Work, setting: Setting, test: Tensor, worst: list[dict[str, Any]]) -> dict[str, Any]:
+    """PNG files in base64, with what they show in words; nothing for tables."""
+    if not work.of_pictures:
+        return {}
+    found: dict[str, Any] = {}
+    changed = originals_and_changed(work, setting.member.conv)
+    if changed is not None:
+        found["augmented"] = {"png": png(changed), "columns": changed.shape[1]}
+    places = {int(row): place for place, row in enumerate(work.data.test_rows)}
+    rows = [places[one["row"]] for one in worst if one["row"] in places]
+    if rows:
+        labels = work.data.task.classes
+        said = [f"{labels[one['true']]}, not {labels[one['predicted']]}" if labels
+                else f"{one['true']:.4g}, not {one['predicted']:.4g}" for one in worst]  # fmt: skip
+        found["worst"] = {"png": png(test[rows].unsqueeze(0)), "said": said}
+    return found
+
+
+def png(pictures: Tensor) -> str:
+    """Bytes [R, K, C, H, W] as one PNG of R rows and K columns, in base64."""
+    images = require("PIL.Image", extra="vision", purpose="drawing pictures")
+    rows, columns, channels, height, width = pictures.shape
+    sheet = torch.full((channels, rows * (height + GAP) - GAP, columns * (width + GAP) - GAP), 255, dtype=torch.uint8)
+    for r in range(rows):
+        for k in range(columns):
+            top, left = r * (height + GAP), k * (width + GAP)
+            sheet[:, top : top + height, left : left + width] = pictures[r, k]
+    array = np.moveaxis(sheet.numpy(), 0, -1)
+    image = images.fromarray(array[:, :, 0] if channels == 1 else array)
+    factor = max(1, -(-LEAST_SIDE // height))
+    image = image.resize((image.width * factor, image.height * factor), images.Resampling.NEAREST)
+    buffer = BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,267 @@
+"""Pictures of every kind a folder may hold, IDX files whole and broken, the cache, and the encoder."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import luthier
+from luthier.data import PictureEncoder, encoder_from_json, read_batches, read_source
+from luthier.data.columns import Column
+from luthier.data.pictures import (
+    UnreadableError,
+    cache_folder,
+    common_shape,
+    decode,
+    decoding,
+    folder_table,
+    read_idx,
+    read_pictures,
+    shape_of,
+    store_of,
+)
+from luthier.errors import InputError
+from luthier.runs.screen import SilentScreen
+
+image = pytest.importorskip("PIL.Image")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+
+
+def gradient(height: int, width: int, channels: int = 1) -> np.ndarray:
+    rows = np.linspace(0, 255, height).round()[:, None] * np.ones((1, width))
+    return rows.astype(np.uint8) if channels == 1 else np.stack([rows, rows[:, ::-1], 255 - rows], -1).astype(np.uint8)
+
+
+def write_idx(path: Path, array: np.ndarray, *, magic: bytes | None = None, short: int = 0) -> None:
+    head = magic or bytes([0, 0, 8, array.ndim])
+    content = head + b"".join(int(n).to_bytes(4, "big") for n in array.shape) + array.astype(np.uint8).tobytes()
+    content = content[: len(content) - short]
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+@pytest.mark.parametrize("name", ["images-idx3-ubyte", "images-idx3-ubyte.gz"])
+def test_idx_files_plain_and_packed(tmp_path: Path, name: str) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (5, 4, 3)).astype(np.uint8)
+    write_idx(tmp_path / name, array)
+    np.testing.assert_array_equal(read_idx(tmp_path / name), array)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"magic": b"\1\2\3\4"}, "is no IDX file"),
+        ({"magic": b"\0\0\x07\3"}, "is no IDX file"),
+        ({"short": 1}, "does not have the length that its head says"),
+        ({"short": 63}, "ends within its head"),
+    ],
+)
+def test_broken_idx_files(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    write_idx(tmp_path / "x-images-idx3-ubyte", np.zeros((5, 4, 3)), **options)
+    with pytest.raises(InputError, match=said):
+        read_idx(tmp_path / "x-images-idx3-ubyte")
+
+
+def test_a_gzip_file_that_was_cut_short(tmp_path: Path) -> None:
+    write_idx(tmp_path / "a-images-idx3-ubyte.gz", np.zeros((5, 4, 3)))
+    whole = (tmp_path / "a-images-idx3-ubyte.gz").read_bytes()
+    (tmp_path / "a-images-idx3-ubyte.gz").write_bytes(whole[:-9])
+    with pytest.raises(InputError, match="not a whole gzip file"):
+        read_idx(tmp_path / "a-images-idx3-ubyte.gz")
+
+
+def test_pictures_and_labels_that_do_not_belong_together(tmp_path: Path) -> None:
+    write_idx(tmp_path / "train-images-idx3-ubyte", np.zeros((5, 4, 3)))
+    write_idx(tmp_path / "train-labels-idx1-ubyte", np.zeros(4))
+    with pytest.raises(InputError, match="do not belong together"):
+        read_source(tmp_path)
+    write_idx(tmp_path / "train-labels-idx1-ubyte", np.arange(5))
+    found = read_source(tmp_path / "train-images-idx3-ubyte")
+    assert found.frame["label"].to_list() == [0, 1, 2, 3, 4]
+    assert (found.picture, found.target) == ("picture", "label")
+
+
+def test_a_folder_with_one_class_a_sub_folder(tmp_path: Path) -> None:
+    for label, count in (("cat", 3), ("dog", 2)):
+        (tmp_path / label).mkdir()
+        for k in range(count):
+            image.fromarray(gradient(10, 12)).save(tmp_path / label / f"{k}.png")
+    (tmp_path / "cat" / "notes.txt").write_text("not a picture")
+    frame, _ = folder_table(tmp_path)
+    assert frame["label"].to_list() == ["cat"] * 3 + ["dog"] * 2
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="hold no pictures: empty"):
+        read_source(tmp_path)
+
+
+def test_one_class_is_not_enough(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    image.fromarray(gradient(10, 12)).save(tmp_path / "cat" / "1.png")
+    with pytest.raises(InputError, match="one class only"):
+        read_source(tmp_path)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(InputError, match="holds no pictures"):
+        read_source(tmp_path / "other")
+
+
+def test_every_way_to_store_a_picture(tmp_path: Path) -> None:
+    """Grey, colour, palettes, transparency, 16 bits and CMYK come out as bytes of the wanted channels."""
+    grey, colour = image.fromarray(gradient(16, 16)), image.fromarray(gradient(16, 16, 3))
+    clear = colour.convert("RGBA")
+    clear.putalpha(0)
+    wide = image.fromarray(gradient(16, 16).astype(np.uint16) * 257)
+    cases = {
+        "grey.png": grey, "colour.png": colour, "palette.png": colour.convert("P"), "one-bit.png": grey.convert("1"),
+        "clear.png": clear, "sixteen.png": wide, "cmyk.jpg": colour.convert("CMYK"), "photo.jpg": colour,
+    }  # fmt: skip
+    for name, picture in cases.items():
+        picture.save(tmp_path / name)
+        for channels in (1, 3):
+            found = decode(str(tmp_path / name), (channels, 16, 16))
+            assert found.shape == (channels, 16, 16)
+            assert found.dtype == np.uint8
+    np.testing.assert_array_equal(decode(str(tmp_path / "grey.png"), (1, 16, 16))[0], gradient(16, 16))
+    np.testing.assert_array_equal(decode(str(tmp_path / "sixteen.png"), (1, 16, 16))[0], gradient(16, 16))
+    assert (decode(str(tmp_path / "clear.png"), (3, 16, 16)) == 255).all()  # what is transparent is white
+    in_colour = np.moveaxis(gradient(16, 16, 3), -1, 0)
+    np.testing.assert_array_equal(decode(str(tmp_path / "colour.png"), (3, 16, 16)), in_colour)
+    assert [shape_of(str(tmp_path / name))[0] for name in ("grey.png", "colour.png", "sixteen.png")] == [1, 3, 1]
+
+
+def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:
+    picture = image.fromarray(gradient(20, 10))  # dark above, bright below
+    exif = picture.getexif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 270 degrees to see it upright
+    picture.save(tmp_path / "turned.png", exif=exif)
+    assert shape_of(str(tmp_path / "turned.png")) == (1, 10, 20)
+    found = decode(str(tmp_path / "turned.png"), (1, 10, 20))[0]
+    np.testing.assert_array_equal(found, gradient(20, 10).T[:, ::-1])
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = tmp_path / "good.png"
+    image.fromarray(gradient(32, 32)).save(good)
+    (tmp_path / "cut.png").write_bytes(good.read_bytes()[:60])
+    (tmp_path / "text.png").write_text("no picture at all")
+    frames = [image.fromarray(gradient(8, 8)), image.fromarray(255 - gradient(8, 8))]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    image.new("L", (2000, 1000)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(decoding, "MOST_PIXELS", 1_000_000)
+    for name, said in (
+        ("cut.png", "damaged"), ("text.png", "not a picture"), ("moving.gif", "animated, 2 pictures"),
+        ("bomb.png", "2000 x 1000 pixels"), ("absent.png", "no such file"),
+    ):  # fmt: skip
+        with pytest.raises(UnreadableError, match=said):
+            decode(str(tmp_path / name), (1, 8, 8))
+    names = ["good.png", "cut.png", "text.png", "good.png"]
+    frame = pl.DataFrame({"picture": [str(tmp_path / name) for name in names], "label": ["a", "b", "a", "b"]})
+    kept, _, notes = read_pictures(frame, "picture", (1, 8, 8))
+    assert kept.height == 2
+    assert "2 of 4 pictures cannot be read: 'cut.png' (damaged" in notes[0]
+    with pytest.raises(InputError, match="2 of 4 pictures cannot be read"):
+        read_pictures(frame, "picture", (1, 8, 8), strict=True)
+
+
+def test_decoding_happens_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = []
+    for k in range(6):
+        paths.append(str(tmp_path / f"{k}.png"))
+        image.fromarray(gradient(9, 9) // (k + 1)).save(paths[-1])
+    first = store_of(paths, (1, 9, 9))
+    assert [path.suffix for path in sorted(cache_folder().iterdir())] == [".json", ".npy"]
+    from luthier.data.pictures import store
+
+    def never(*args: Any) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(store, "decode_all", never)
+    np.testing.assert_array_equal(store_of(paths, (1, 9, 9)).pixels, first.pixels)
+    os.utime(paths[0], (1, 1))  # a file that changed is decoded again
+    with pytest.raises(AssertionError):
+        store_of(paths, (1, 9, 9))
+
+
+def test_more_pictures_than_memory_stay_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from luthier.data.pictures import store
+
+    array = np.random.default_rng(0).integers(0, 256, (50, 6, 6)).astype(np.uint8)
+    np.save(tmp_path / "many.npy", array)
+    paths = [f"{tmp_path / 'many.npy'}#{k}" for k in range(50)]
+    whole = store_of(paths, (1, 6, 6))
+    wanted = paths[10:40:3]
+    expected = whole.take(wanted)
+    monkeypatch.setattr(store, "IN_MEMORY", 100)
+    mapped = whole.take(wanted)
+    assert mapped.equal(expected)
+    assert any(path.name.startswith("rows-") for path in cache_folder().iterdir())
+
+
+def test_many_files_are_decoded_by_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = []
+    for k in range(70):
+        paths.append(str(tmp_path / f"{k}.png"))
+        image.fromarray(gradient(5, 5) // (k + 1)).save(paths[-1])
+    (tmp_path / "3.png").write_text("broken")
+    alone = np.zeros((70, 1, 5, 5), np.uint8)
+    problems = decoding.decode_all(paths, (1, 5, 5), alone)
+    monkeypatch.setattr(decoding, "WORTH_WORKERS", 10)
+    together = np.zeros_like(alone)
+    assert decoding.decode_all(paths, (1, 5, 5), together) == problems == {3: "not a picture"}
+    np.testing.assert_array_equal(alone, together)
+
+
+def test_the_common_shape(tmp_path: Path) -> None:
+    for k, (height, width) in enumerate([(200, 100), (220, 110), (180, 90)]):
+        image.fromarray(gradient(height, width)).save(tmp_path / f"{k}.png")
+    paths = [str(tmp_path / f"{k}.png") for k in range(3)]
+    assert common_shape(paths) == (1, 64, 32)
+    assert common_shape(paths, side=100) == (1, 100, 50)
+    image.fromarray(gradient(200, 100, 3)).save(tmp_path / "3.png")
+    assert common_shape([*paths, str(tmp_path / "3.png")])[0] == 3
+
+
+def test_a_table_with_a_column_of_paths(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for k in range(3):
+        image.fromarray(gradient(8, 8) // (k + 1)).save(tmp_path / "sub" / f"{k}.png")
+    table = pl.DataFrame({"file": [f"sub/{k}.png" for k in range(3)], "weight": [1.0, 2.0, 3.0]})
+    table.write_csv(tmp_path / "t.csv")
+    found = read_source(tmp_path / "t.csv")
+    assert found.picture == "file"
+    assert Path(found.frame["file"][0]).exists()
+    batch = next(read_batches(tmp_path / "t.csv", 2))
+    assert batch["file"].to_list() == found.frame["file"].to_list()[:2]
+
+
+def test_an_encoder_comes_back_and_describes(tmp_path: Path) -> None:
+    array = np.stack([np.zeros((6, 6)), np.full((6, 6), 255)]).astype(np.uint8)
+    np.save(tmp_path / "two.npy", array)
+    frame = pl.DataFrame({"p": [f"{tmp_path / 'two.npy'}#{k}" for k in (1, 0)]})
+    encoder = PictureEncoder((Column("p", "picture", True, "told"),), (1, 6, 6))
+    again = encoder_from_json(encoder.to_json())
+    assert again == encoder
+    pixels, codes = again.encode(frame)
+    assert pixels.shape == (2, 1, 6, 6)
+    assert codes.shape == (2, 0)
+    assert again.described(pixels, codes)[0]["brightness"].tolist() == [1.0, 0.0]
+    with pytest.raises(InputError, match="column of pictures, 'p', is missing"):
+        again.encode(frame.rename({"p": "q"}))
+    with pytest.raises(InputError, match="no number 7"):
+        again.encode(pl.DataFrame({"p": [f"{tmp_path / 'two.npy'}#7"]}))
+
+
+@pytest.mark.parametrize(
+    "X", [np.random.default_rng(0).normal(size=(20, 8, 8)), np.full((20, 8, 8), 300)], ids=["negative", "above 255"]
+)
+def test_arrays_that_are_no_pictures(X: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="are no pictures"):
+        luthier.fit((X, np.arange(20) % 2), run=tmp_path / "run", screen=SilentScreen())

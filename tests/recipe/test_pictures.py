@@ -1,0 +1,129 @@
+"""The recipe on pictures, as its user has it: arrays, a folder, the command line, and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.datasets import load_digits
+from typer.testing import CliRunner
+
+import luthier
+from luthier.cli import app
+from luthier.errors import InputError
+from luthier.recipe.deciding import work_out
+from luthier.runs.screen import SilentScreen
+
+image = pytest.importorskip("PIL.Image")
+pytest.importorskip("kornia")
+BUDGET = "3000steps"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> object:
+    patch = pytest.MonkeyPatch()
+    patch.setenv("LUTHIER_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield None
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def arrays() -> tuple[np.ndarray, np.ndarray]:
+    digits = load_digits()
+    return (digits.images[:900] / 16).astype(np.float32), digits.target[:900]
+
+
+@pytest.fixture(scope="module")
+def run(arrays: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    found = luthier.fit(arrays, budget=BUDGET, run=folder, screen=SilentScreen())
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(arrays: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three digits as PNG files, one of them broken."""
+    root = tmp_path_factory.mktemp("pictures")
+    for k, (pixels, digit) in enumerate(zip(*arrays, strict=True)):
+        if digit < 3:
+            (root / f"class {digit}").mkdir(exist_ok=True)
+            image.fromarray((pixels * 255).astype(np.uint8)).save(root / f"class {digit}" / f"{k}.png")
+    next((root / "class 1").glob("*.png")).write_bytes(b"broken")
+    return root
+
+
+def test_pictures_are_learnt(run: luthier.Result) -> None:
+    assert run.scores["headline"]["value"] > 0.93
+    assert run.model.task.kind == "multiclass"
+    assert run.model.encoder.to_json()["kind"] == "pictures"
+    topics = [r["topic"] for r in run.ledger if r["kind"] == "decision"]
+    assert {"first architecture", "augmentation", "augmentations together", "seeds of the winner"} <= set(topics)
+    assert all(check in topics for check in ("check: loss at the start", "check: gradients against finite differences"))
+    assert len(run.scores["baselines"]) == 5
+
+
+def test_every_decision_follows_from_its_evidence(run: luthier.Result) -> None:
+    for decision in (r for r in run.ledger if r["kind"] == "decision"):
+        assert work_out(decision) == decision["chosen"], decision["topic"]
+
+
+def test_the_recipe_finds_changes_that_harm(run: luthier.Result) -> None:
+    """Digits upside down are other digits (S1-114): of all kinds of change, flips lose most."""
+    augmentation = next(r for r in run.ledger if r.get("topic") == "augmentation")
+    losses = {o["name"].rpartition(" ")[0]: o["evidence"]["loss"] for o in augmentation["options"]}
+    gentle = min(losses[name] for name in ("shift", "rotation", "scale", "noise", "brightness"))
+    assert min(losses["upside down"], losses["flip"]) > gentle
+
+
+def test_the_same_numbers_again(run: luthier.Result, tmp_path: Path) -> None:
+    again = luthier.fit(run.path / "recipe.toml", repeat=True, run=tmp_path / "again", screen=SilentScreen())
+    assert again is not None
+    assert again.scores["headline"] == run.scores["headline"]
+
+
+def test_a_run_of_arrays_is_gone_on_with(arrays: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    stopped = luthier.fit(arrays, budget="600steps", run=tmp_path / "run", until=2, screen=SilentScreen())
+    assert stopped is not None
+    assert (tmp_path / "run" / "pictures.npy").exists()
+    judged = luthier.test(tmp_path / "run", screen=SilentScreen())
+    assert judged.scores["headline"]["n"] > 100
+
+
+def test_the_report_shows_pictures(run: luthier.Result) -> None:
+    page = (run.path / "report.html").read_text()
+    assert page.count("<img class=sheet") == len(run.scores["sheets"])
+    assert "worst" in run.scores["sheets"]
+    assert len(page) < 6_000_000
+
+
+def test_a_folder_from_the_command_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(app, ["fit", str(folder), "--budget", "400steps", "--run", "run"])
+    assert said.exit_code == 0, said.output
+    assert "1 of" in said.output
+    assert "pictures cannot be read" in said.output
+    refused = CliRunner().invoke(app, ["fit", str(folder), "--strict", "--run", "other"])
+    assert isinstance(refused.exception, InputError)
+    new = tmp_path / "new"
+    new.mkdir()
+    wanted = []
+    for label in ("class 0", "class 2"):
+        for path in sorted((folder / label).glob("*.png"))[:5]:
+            (new / f"{label} {path.name}").write_bytes(path.read_bytes())
+            wanted.append(label)
+    said = CliRunner().invoke(app, ["predict", "run", str(new), "-o", "p.csv"])
+    assert said.exit_code == 0, said.output
+    table = pl.read_csv("p.csv")
+    assert (table["prediction"] == pl.Series(wanted)).sum() >= 9
+    refused = CliRunner().invoke(app, ["check", "run", str(folder), "--json"])
+    assert "cannot be read" in str(refused.exception)  # and the broken picture is named
+    said = CliRunner().invoke(app, ["check", "run", str(new), "--json"])
+    assert said.exit_code == 0, said.output
+    names = {row["column"] for row in json.loads(said.output)["columns"]}
+    assert {"brightness", "contrast", "sharpness"} <= names
+    said = CliRunner().invoke(app, ["doctor", str(folder)])
+    assert said.exit_code == 0, said.output
