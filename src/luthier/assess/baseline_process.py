@@ -28,13 +28,19 @@ NEIGHBOURS = 15
 MOST_TREE_LEVELS = 254  # scikit-learn's limit for a categorical feature
 
 
+def names_for(kind: str, *, text: bool) -> tuple[str, ...]:
+    """The baselines of a task; of text those that count words (tf-idf)."""
+    names = NAMES["regression" if kind == "regression" else "classification"]
+    return (names[0], f"{names[1]} on tf-idf") if text else names
+
+
 def main(folder: Path) -> None:
     """Fit, answer for the validation rows, then for the test rows when told to."""
     task = json.loads((folder / "task.json").read_text())
     training, validation = _load(folder / "training.npz"), _load(folder / "validation.npz")
     regression = task["kind"] == "regression"
     fitted = {}
-    for name in NAMES["regression" if regression else "classification"]:
+    for name in task["names"]:
         if (folder / ENOUGH).exists():
             break
         scales = (True, False) if task["log_scale"] else (False,)
@@ -64,7 +70,11 @@ class _Baseline(NamedTuple):
 
 def _fitted(name: str, training: dict[str, np.ndarray], task: dict[str, Any], log: bool) -> _Baseline:
     """A baseline fitted on the training rows, a regression's targets on the log scale or on their own."""
-    model = _model(name, training, task["sizes"], task["kind"] == "regression")
+    regression = task["kind"] == "regression"
+    if name.endswith("tf-idf"):
+        model = _counting_words(training, task["sizes"], task["words"], regression)
+    else:
+        model = _model(name, training, task["sizes"], regression)
     targets = training["targets"]
     if task["log_scale"] and not log:
         targets = np.exp(targets.astype(float))
@@ -110,16 +120,61 @@ def _answer(path: Path, baseline: _Baseline, part: dict[str, np.ndarray], task: 
     temporary.rename(path)  # the parent polls for the name, so it appears only when whole
 
 
+def _counting_words(training: dict[str, np.ndarray], sizes: list[int], words: list[int], regression: bool) -> Any:
+    """A linear model on tf-idf of pieces and pairs, beside the other columns, its penalty found by three folds."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegressionCV, RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    numbers = training["numbers"].shape[1]
+    first = numbers - words[0]
+    counted = make_pipeline(
+        FunctionTransformer(_as_texts),
+        TfidfVectorizer(
+            ngram_range=(1, 2), token_pattern=r"\S+", sublinear_tf=True, min_df=min(2, len(training["codes"]))
+        ),
+    )
+    parts: list[tuple[str, Any, slice]] = [("words", counted, slice(first, first + words[1]))]
+    parts += _other_columns(first, numbers, sizes)
+    linear = (
+        RidgeCV(alphas=np.logspace(-2, 2, 9))
+        if regression
+        else LogisticRegressionCV(Cs=[0.3, 1.0, 3.0, 10.0], cv=3, max_iter=1000, scoring="neg_log_loss")
+    )
+    return make_pipeline(ColumnTransformer(parts), linear)
+
+
+def _as_texts(ids: np.ndarray) -> list[str]:
+    """Rows of ids as texts again, a number standing for each piece; 0 is none."""
+    return [" ".join(str(int(piece)) for piece in row if piece > 0) for row in ids]
+
+
+def _other_columns(numbers: int, start_of_codes: int, sizes: list[int]) -> list[tuple[str, Any, slice]]:
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    parts: list[tuple[str, Any, slice]] = []
+    if numbers:
+        scaled = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+        parts.append(("numbers", scaled, slice(0, numbers)))
+    if sizes:
+        coded = OneHotEncoder(handle_unknown="ignore", sparse_output=False, max_categories=100)
+        parts.append(("codes", coded, slice(start_of_codes, start_of_codes + len(sizes))))
+    return parts
+
+
 def _model(name: str, training: dict[str, np.ndarray], sizes: list[int], regression: bool) -> Any:
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
     from sklearn.dummy import DummyClassifier, DummyRegressor
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression, RidgeCV
     from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+    from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC, SVR
 
     numbers = training["numbers"].shape[1]
@@ -137,14 +192,7 @@ def _model(name: str, training: dict[str, np.ndarray], sizes: list[int], regress
             "random_state": 0,
         }
         return HistGradientBoostingRegressor(**options) if regression else HistGradientBoostingClassifier(**options)
-    parts: list[tuple[str, Any, slice]] = []
-    if numbers:
-        scaled = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
-        parts.append(("numbers", scaled, slice(0, numbers)))
-    if sizes:
-        coded = OneHotEncoder(handle_unknown="ignore", sparse_output=False, max_categories=100)
-        parts.append(("codes", coded, slice(numbers, numbers + len(sizes))))
-    transform = ColumnTransformer(parts)
+    transform = ColumnTransformer(_other_columns(numbers, numbers, sizes))
     if name == "nearest neighbours":
         kind = KNeighborsRegressor if regression else KNeighborsClassifier
         neighbours = min(NEIGHBOURS, len(training["numbers"]))

@@ -11,10 +11,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from luthier.assess.baseline_process import ENOUGH, NAMES, READY
+from luthier.assess.baseline_process import ENOUGH, READY, names_for
 from luthier.data import Dataset, Task, flat
 
 POLL_SECONDS = 0.02
@@ -26,12 +27,24 @@ class BaselineRun:
     The test rows reach the process only through `predict_test`, when they have been opened.
     """
 
-    def __init__(self, training: Dataset, validation: Dataset, task: Task, sizes: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        training: Dataset,
+        validation: Dataset,
+        task: Task,
+        sizes: tuple[int, ...],
+        words: tuple[int, int] = (0, 0),  # numbers of a row that are ids, and how many of these are pieces
+    ) -> None:
         self.task = task
-        self.names = NAMES["regression" if task.kind == "regression" else "classification"]
+        self.names = names_for(task.kind, text=words[0] > 0)
         self.folder = Path(tempfile.mkdtemp(prefix="luthier-baselines-"))
-        facts = {"kind": task.kind, "classes": len(task.classes), "log_scale": task.log_scale, "sizes": sizes}
-        facts["pictures"] = training.numbers.ndim == 4
+        facts: dict[str, Any] = {
+            "kind": task.kind,
+            "classes": len(task.classes),
+            "log_scale": task.log_scale,
+            "sizes": sizes,
+        }
+        facts |= {"pictures": training.numbers.ndim == 4, "words": words, "names": self.names}
         (self.folder / "task.json").write_text(json.dumps(facts))
         self._write("training", training)
         self._write("validation", validation)

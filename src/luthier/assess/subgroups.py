@@ -41,11 +41,18 @@ def subgroup_scores(
                 continue
             here = labels == level
             value = float(METRICS[metric].value(y[here], prediction[here], np.ones((1, int(count))))[0])
-            chance = float(stats.ttest_ind(errors[here], errors[~here], equal_var=False, alternative="greater").pvalue)
+            chance = _chance(errors[here], errors[~here])
             found.append({"column": name, "value": str(level), "rows": int(count), "score": value, "chance": chance})
     for row in found:
         row["worse"] = bool(row["chance"] < LEVEL / len(found))
     return sorted(found, key=lambda row: row["chance"])
+
+
+def _chance(errors: np.ndarray, others: np.ndarray) -> float:
+    """How likely errors so much larger than the others' are by luck (Welch); 1 where all are the same."""
+    if errors.std() == 0 and others.std() == 0:
+        return 0.0 if errors[0] > others[0] else 1.0
+    return float(stats.ttest_ind(errors, others, equal_var=False, alternative="greater").pvalue)
 
 
 def worst_cases(

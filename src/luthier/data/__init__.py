@@ -6,7 +6,7 @@ from luthier.data.checks import LEAKING, check_table, share_explained
 from luthier.data.columns import Column, Facts, column_of, facts_of, infer_columns
 from luthier.data.dataset import Dataset
 from luthier.data.encode import TableEncoder
-from luthier.data.encoders import Encoder, Prepare, encoder_from_json, flat, preprocess_from, preprocess_of
+from luthier.data.encoders import Encoder, Prepare, encoder_from_json, flat, inputs_of, preprocess_from, preprocess_of
 from luthier.data.pictures import PictureEncoder, Pixels
 from luthier.data.preprocess import Preprocess
 from luthier.data.sources import BUNDLED, Source, read_batches, read_source
@@ -38,6 +38,7 @@ __all__ = [
     "flat",
     "infer_columns",
     "infer_task",
+    "inputs_of",
     "preprocess_from",
     "preprocess_of",
     "read_batches",

@@ -13,11 +13,12 @@ from luthier.errors import ConfigError, nearest
 
 Kind = Literal["number", "boolean", "category", "date", "text", "identifier", "constant", "picture"]
 KINDS: tuple[str, ...] = get_args(Kind)
-USED = ("number", "boolean", "category", "date", "picture")
+USED = ("number", "boolean", "category", "date", "text", "picture")
 TRUE, FALSE = ("true", "yes", "t", "y", "on", "1"), ("false", "no", "f", "n", "off", "0")
 FEW_NUMBERS = 12  # integers with no more distinct values than this might be codes: it is said
 MOST_LEVELS = 200
-_OTHERWISE = {"number": "category", "category": "text"}  # the likeliest other kind; of the rest it is category
+# The likeliest other kind; of the rest it is category.
+_OTHERWISE = {"number": "category", "category": "text", "text": "identifier"}
 DATE_FORMATS = (
     "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d",
     "%d.%m.%Y", "%d.%m.%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y",
@@ -209,8 +210,7 @@ def _textual(facts: Facts) -> Column:
     if distinct <= max(20, min(MOST_LEVELS, rows // 5)) and distinct < 0.9 * rows:
         return Column(name, "category", True, f"it is text with few distinct values, {distinct} levels{mixed}")
     if facts.words >= 4:
-        reason = f"it is free text, {facts.words:.0f} words a row; networks for text come later"
-        return Column(name, "text", False, reason)
+        return Column(name, "text", True, f"it is free text, {facts.words:.0f} words a row")
     if distinct > 0.9 * rows:
         return Column(name, "identifier", False, f"almost every row has its own text, {distinct} in {rows} rows{mixed}")
     if distinct <= rows // 2:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from luthier.data.columns import FALSE, MOST_LEVELS, TRUE, Column
+from luthier.data.words import UNKNOWN as UNKNOWN_PIECE
+from luthier.data.words import Words
 from luthier.errors import InputError, nearest
 
 UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
@@ -24,12 +26,13 @@ class TableEncoder:
     """How each used column becomes numbers or codes, learnt from the training rows.
 
     Code 0 stands for a category that training did not have, 1 for a missing one, levels follow.
-    `truths` holds, for each boolean column of words, the word that counts as 1.
+    `truths` holds, for each boolean column of words, the word that counts as 1. Columns of text become ids of pieces.
     """
 
     columns: tuple[Column, ...]
     vocabularies: Mapping[str, tuple[str, ...]]
     truths: Mapping[str, str]
+    texts: tuple[Words, ...] = ()  # one for all columns of text; their numbers come after all others
 
     @classmethod
     def fit(cls, frame: pl.DataFrame, columns: Sequence[Column]) -> TableEncoder:
@@ -45,11 +48,12 @@ class TableEncoder:
             elif column.kind == "boolean" and frame[column.name].dtype == pl.String:
                 words = sorted(frame[column.name].drop_nulls().unique().to_list())
                 truths[column.name] = next((w for w in words if w.lower() in TRUE), words[-1] if words else "")
-        return cls(used, vocabularies, truths)
+        written = [column.name for column in used if column.kind == "text"]
+        return cls(used, vocabularies, truths, (Words.fit(frame, written),) if written else ())
 
     @property
     def number_names(self) -> tuple[str, ...]:
-        """Names of the F numbers; a date gives several."""
+        """Names of the numbers, without those of words; a date gives several."""
         names: list[str] = []
         for column in self.columns:
             if column.kind == "date":
@@ -63,6 +67,11 @@ class TableEncoder:
         """Names of the K code columns."""
         return tuple(column.name for column in self.columns if column.kind == "category")
 
+    @property
+    def words(self) -> int:
+        """How many of the numbers, the last ones, are ids of words and pairs."""
+        return sum(words.columns for words in self.texts)
+
     def places(self) -> dict[str, tuple[list[int], list[int]]]:
         """Where each used column lies: the places of its numbers, and of its codes."""
         found: dict[str, tuple[list[int], list[int]]] = {column.name: ([], []) for column in self.columns}
@@ -71,10 +80,14 @@ class TableEncoder:
             if column.kind == "category":
                 found[column.name][1].append(code)
                 code += 1
-            else:
+            elif column.kind != "text":
                 width = len(DATE_PARTS) if column.kind == "date" else 1
                 found[column.name][0].extend(range(number, number + width))
                 number += width
+        for words in self.texts:
+            found = {name: place for name, place in found.items() if name not in words.names}
+            found[words.name] = list(range(number, number + words.columns)), []
+            number += words.columns
         return found
 
     @property
@@ -89,11 +102,13 @@ class TableEncoder:
         row) and for text where numbers were in training.
         """
         frame = self._complete(frame, impute_missing_columns)
-        numbers = [array for c in self.columns if c.kind != "category" for array in self._numbers(frame[c.name], c)]
+        plain = [c for c in self.columns if c.kind not in ("category", "text")]
+        numbers = [array[:, None] for c in plain for array in self._numbers(frame[c.name], c)]
+        numbers += [words.encode(frame) for words in self.texts]
         codes = [self._codes(frame[name]) for name in self.category_names]
         rows = frame.height
         return (
-            torch.from_numpy(np.stack(numbers, 1) if numbers else np.zeros((rows, 0), np.float32)),
+            torch.from_numpy(np.concatenate(numbers, 1) if numbers else np.zeros((rows, 0), np.float32)),
             torch.from_numpy(np.stack(codes, 1) if codes else np.zeros((rows, 0), np.int64)),
         )
 
@@ -149,6 +164,10 @@ class TableEncoder:
     def described(self, numbers: Tensor, codes: Tensor) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """What drift is looked for in: numbers [N] and codes [N] by the names of their columns."""
         by_name = {name: numbers[:, i].numpy().astype(float) for i, name in enumerate(self.number_names)}
+        for words in self.texts:
+            ids = numbers[:, self.places()[words.name][0][: words.length]]
+            by_name[f"{words.name} (pieces)"] = (ids > 0).sum(1).numpy().astype(float)
+            by_name[f"{words.name} (unknown pieces)"] = (ids == UNKNOWN_PIECE).sum(1).numpy().astype(float)
         return by_name, {name: codes[:, k].numpy() for k, name in enumerate(self.category_names)}
 
     def to_json(self) -> dict[str, Any]:
@@ -157,6 +176,7 @@ class TableEncoder:
             "columns": [column.to_json() for column in self.columns],
             "vocabularies": {name: list(levels) for name, levels in self.vocabularies.items()},
             "truths": dict(self.truths),
+            "texts": [words.to_json() for words in self.texts],
         }
 
     @classmethod
@@ -166,6 +186,7 @@ class TableEncoder:
             tuple(Column(**column) for column in value["columns"]),
             {name: tuple(levels) for name, levels in value["vocabularies"].items()},
             dict(value["truths"]),
+            tuple(Words.from_json(words) for words in value.get("texts", ())),
         )
 
 

@@ -22,9 +22,18 @@ def encoder_from_json(value: Mapping[str, Any]) -> Encoder:
     return PictureEncoder.from_json(value) if value.get("kind") == "pictures" else TableEncoder.from_json(value)
 
 
-def preprocess_of(numbers: Tensor, method: str) -> Prepare:
+def inputs_of(features: Tensor, codes: Tensor, encoder: Encoder) -> tuple[Tensor, Tensor]:
+    """Features and codes as networks take them: beside text, codes are numbers of the row."""
+    if not encoder.words:
+        return features, codes
+    return torch.cat([features, codes.to(features.dtype)], 1), codes[:, :0]
+
+
+def preprocess_of(numbers: Tensor, method: str, encoder: Encoder) -> Prepare:
     """Preprocessing fitted on training rows: numbers [N, F], or pictures [N, C, H, W] with the method `pixels`."""
-    return Pixels() if method == Pixels.method else Preprocess.fit(numbers, method)
+    if isinstance(encoder, PictureEncoder):
+        return Pixels()
+    return Preprocess.fit(numbers, method, encoder.words)
 
 
 def flat(numbers: Tensor, side: int = 28) -> Tensor:

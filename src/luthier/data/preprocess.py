@@ -12,9 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from luthier.seeds import torch_generator
+
 METHODS = ("standardise", "quantile", "piecewise", "periodic", "common")
 KNOTS = 256  # of the quantile transform
 FREQUENCIES = tuple(2.0**k / 8 for k in range(8))  # of the periodic encoding, per standard deviation
+SPREAD, SEEN = 8191, 16  # random rows that ids stand for where texts are compared, and their length
 BINS = 16  # of the piecewise-linear encoding
 FAR = 5.2  # normal scores are kept within, as scikit-learn does (quantile of 1 - 1e-7)
 
@@ -31,9 +34,9 @@ class Preprocess(nn.Module):
     `common` (mean 0, all columns divided by one deviation: of pixels a rare one must not count like the rest).
     """
 
-    def __init__(self, method: str, columns: int, flagged: int, knots: int) -> None:
+    def __init__(self, method: str, columns: int, flagged: int, knots: int, words: int = 0) -> None:
         super().__init__()
-        self.method, self.columns, self.flagged, self.knots = method, columns, flagged, knots
+        self.method, self.columns, self.flagged, self.knots, self.words = method, columns, flagged, knots, words
         self.register_buffer("median", torch.zeros(columns))
         self.register_buffer("lowest", torch.full((columns,), -torch.inf))
         self.register_buffer("highest", torch.full((columns,), torch.inf))
@@ -52,8 +55,8 @@ class Preprocess(nn.Module):
         self.distinct: Tensor
 
     @classmethod
-    def fit(cls, numbers: Tensor, method: str = "standardise") -> Preprocess:
-        """Learn from training numbers [N, F].
+    def fit(cls, numbers: Tensor, method: str = "standardise", words: int = 0) -> Preprocess:
+        """Learn from training numbers [N, F]. The last `words` of them are ids, which pass as they are.
 
         >>> fitted = Preprocess.fit(torch.tensor([[0.0], [2.0]]))
         >>> fitted(torch.tensor([[2.0]]))
@@ -61,11 +64,12 @@ class Preprocess(nn.Module):
         """
         if method not in METHODS:
             raise ValueError(f"method must be one of {METHODS}, not {method!r}")
+        numbers = numbers[:, : numbers.shape[1] - words]
         columns = numbers.shape[1]
         missing = numbers.isnan()
         flags = torch.nonzero(missing.any(0)).flatten()
         knots = {"quantile": KNOTS, "piecewise": BINS + 1}.get(method, 0)
-        made = cls(method, columns, len(flags), knots)
+        made = cls(method, columns, len(flags), knots, words)
         made.flags.copy_(flags)
         for f in range(columns):
             known = numbers[~missing[:, f], f].double()
@@ -90,10 +94,15 @@ class Preprocess(nn.Module):
     def width(self) -> int:
         """F': the number of features."""
         more = {"piecewise": self.knots - 1, "periodic": 2 * len(FREQUENCIES)}.get(self.method, 0)
-        return self.columns * (1 + more) + self.flagged
+        return self.columns * (1 + more) + self.flagged + self.words
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Features [B, F'] of numbers [B, F]."""
+        if self.words:
+            return torch.cat([self._features(numbers[:, : self.columns]), numbers[:, self.columns :]], 1)
+        return self._features(numbers)
+
+    def _features(self, numbers: Tensor) -> Tensor:
         missing = numbers.isnan()
         filled = torch.where(missing, self.median, numbers).clamp(self.lowest, self.highest)
         parts = [missing[:, self.flags].to(filled.dtype)] if self.flagged else []
@@ -131,18 +140,28 @@ class Preprocess(nn.Module):
         return come * self.distinct[:, 1:]
 
     def plain(self, numbers: Tensor) -> Tensor:
-        """Numbers [N, F] standardised, gaps filled; not held at the training range's edge, as the networks see them."""
+        """Numbers [N, F] standardised, gaps filled; not held at the training range's edge, as the networks see them.
+        Ids of words come as a few random sums of what they stand for."""
+        ids = numbers[:, self.columns :].long()
+        numbers = numbers[:, : self.columns]
         filled = torch.where(numbers.isnan(), self.median, numbers)
-        return (filled - self.mean) / self.scale
+        found = (filled - self.mean) / self.scale
+        if not self.words:
+            return found
+        drawn = torch.randn(SPREAD, SEEN, generator=torch_generator(0, "words seen together"))
+        drawn[0] = 0
+        seen = torch.stack([drawn[row % SPREAD].sum(0) for row in ids]) if len(ids) else torch.zeros(0, SEEN)
+        return torch.cat([found, seen / (ids > 0).sum(1, keepdim=True).clamp_min(1).sqrt()], 1)
 
     def config(self) -> dict[str, Any]:
         """What `from_config` needs besides the state dict."""
-        return {"method": self.method, "columns": self.columns, "flagged": self.flagged, "knots": self.knots}
+        return {name: getattr(self, name) for name in ("method", "columns", "flagged", "knots", "words")}
 
     @classmethod
     def from_config(cls, value: Mapping[str, Any]) -> Preprocess:
         """An unfitted module of the same shape, for `load_state_dict`."""
-        return cls(str(value["method"]), int(value["columns"]), int(value["flagged"]), int(value["knots"]))
+        sizes = [int(value.get(name, 0)) for name in ("columns", "flagged", "knots", "words")]
+        return cls(str(value["method"]), *sizes)
 
 
 def _quantiles(known: Tensor, knots: int) -> Tensor:

@@ -11,6 +11,7 @@ from luthier.nets.initialise import INITIALISERS
 from luthier.nets.sequential import Chain, chain
 from luthier.nets.spec import DeferredSpec, DenseSpec
 from luthier.nets.summary import Summary, summary
+from luthier.nets.text import TextNet, TextSpec
 
 __all__ = [
     "ACTIVATIONS",
@@ -29,6 +30,8 @@ __all__ = [
     "Net",
     "Spec",
     "Summary",
+    "TextNet",
+    "TextSpec",
     "add_activation",
     "build",
     "chain",

@@ -8,15 +8,18 @@ from typing import Any, overload
 from luthier.nets.conv import ConvNet, ConvSpec, build_conv
 from luthier.nets.dense import DenseNet, build_dense
 from luthier.nets.spec import DenseSpec
+from luthier.nets.text import TextNet, TextSpec, build_text
 
-Spec = DenseSpec | ConvSpec
-Net = DenseNet | ConvNet
+Spec = DenseSpec | ConvSpec | TextSpec
+Net = DenseNet | ConvNet | TextNet
 
 
 @overload
 def build(spec: DenseSpec, *, seed: int) -> DenseNet: ...
 @overload
 def build(spec: ConvSpec, *, seed: int) -> ConvNet: ...
+@overload
+def build(spec: TextSpec, *, seed: int) -> TextNet: ...
 @overload
 def build(spec: Spec, *, seed: int) -> Net: ...
 def build(spec: Spec, *, seed: int) -> Net:
@@ -25,9 +28,13 @@ def build(spec: Spec, *, seed: int) -> Net:
     >>> build(DenseSpec(inputs=4, hidden=(8,), outputs=3), seed=0).spec.hidden
     (8,)
     """
-    return build_dense(spec, seed=seed) if isinstance(spec, DenseSpec) else build_conv(spec, seed=seed)
+    if isinstance(spec, DenseSpec):
+        return build_dense(spec, seed=seed)
+    return build_conv(spec, seed=seed) if isinstance(spec, ConvSpec) else build_text(spec, seed=seed)
 
 
 def spec_from_json(value: Mapping[str, Any]) -> Spec:
     """The spec that its `to_json` gave."""
-    return ConvSpec.from_json(value) if value.get("kind") == "conv" else DenseSpec.from_json(value)
+    kinds: dict[str, Any] = {"conv": ConvSpec, "text": TextSpec}
+    found: Spec = kinds.get(str(value.get("kind")), DenseSpec).from_json(value)
+    return found

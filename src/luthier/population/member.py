@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 from luthier.errors import ConfigError
-from luthier.nets import ConvSpec, DenseSpec, Spec, spec_from_json
+from luthier.nets import ConvSpec, DenseSpec, Spec, TextSpec, spec_from_json
 from luthier.optimise import Schedule
 from luthier.population.modules import ModuleSpec
 
@@ -81,6 +81,12 @@ class Member:
     def conv(self) -> ConvSpec:
         """The spec of a member of a convolutional population."""
         assert isinstance(self.spec, ConvSpec)
+        return self.spec
+
+    @property
+    def text(self) -> TextSpec:
+        """The spec of a member of a population that reads text."""
+        assert isinstance(self.spec, TextSpec)
         return self.spec
 
     def to_json(self) -> dict[str, Any]:

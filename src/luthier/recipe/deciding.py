@@ -12,7 +12,7 @@ from luthier.data import Facts, TargetFacts, column_of, task_of
 from luthier.data.columns import USED
 from luthier.nets import ConvSpec
 from luthier.recipe.ladder import AS_IT_WAS
-from luthier.recipe.prepare import part_sizes_in_words
+from luthier.recipe.prepare import part_sizes_in_words, words_in_words
 from luthier.recipe.steps.architecture import architecture_in_words, first_width
 from luthier.recipe.steps.deliverable import FOLDED
 from luthier.recipe.steps.for_pictures import channels_for, network_in_words
@@ -127,6 +127,7 @@ RULES: dict[str, Callable[[Entry], str]] = {
     "as asked": _asked_column,
     "as you said": lambda decision: str(decision["chosen"]),
     "task of the target": lambda decision: task_of(TargetFacts(**decision["evidence"]))[0],
+    "pieces of the text": lambda decision: words_in_words(decision["evidence"]),
     "parts of the split": lambda decision: part_sizes_in_words(decision["evidence"]),
     "loss of the task": lambda decision: LOSSES[decision["evidence"]["task"]][0],
     "wider heuristic": _first_architecture,

@@ -94,7 +94,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    medium: Literal["table", "pictures"] = "table"
+    medium: Literal["table", "pictures", "text"] = "table"
     batch_size: int = Field(ge=1)
     epoch_steps: int = Field(ge=1)
     threads: int = Field(ge=1)
@@ -136,20 +136,20 @@ class Plan(BaseModel):
         return sum(members for name in self.stages for members, _, _ in self.shapes(name))
 
     def rungs(self, step: int) -> tuple[Rung, ...]:
-        """The rungs of step 3 or 4, in their order, for tables or for pictures."""
-        if self.medium == "pictures":
-            from luthier.recipe import plan_pictures as pictures
+        """The rungs of step 3 or 4, in their order, for this medium."""
+        if self.medium != "table":
+            from luthier.recipe.plan_media import MEDIA
 
-            return pictures.TRAINING_RUNGS if step == 3 else pictures.VALIDATION_RUNGS
+            return MEDIA[self.medium].training if step == 3 else MEDIA[self.medium].validation
         return TRAINING_RUNGS if step == 3 else VALIDATION_RUNGS
 
     @property
     def shares(self) -> dict[str, float]:
         """The stages' shares of the time."""
-        if self.medium == "pictures":
-            from luthier.recipe import plan_pictures as pictures
+        if self.medium != "table":
+            from luthier.recipe.plan_media import MEDIA
 
-            return pictures.SHARES
+            return dict(MEDIA[self.medium].shares)
         return SHARES
 
     def shapes(self, stage: str) -> list[tuple[int, int, int]]:

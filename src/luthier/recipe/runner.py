@@ -20,12 +20,12 @@ from luthier.recipe.memory import Memory
 from luthier.recipe.plan import Plans
 from luthier.recipe.prepare import Read, prepare
 from luthier.recipe.run_folder import RunFolder, machine_facts, timestamp
+from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.steps.architecture import choose_architecture
 from luthier.recipe.steps.baselines import Baselines, running_baselines
 from luthier.recipe.steps.before_training import check_before_training
 from luthier.recipe.steps.fit_training import find_rates, fit_training
 from luthier.recipe.steps.fit_validation import fit_validation
-from luthier.recipe.steps.for_pictures import choose_network
 from luthier.recipe.steps.inputs import choose_inputs
 from luthier.recipe.steps.judge import Verdict, judge
 from luthier.recipe.steps.loss import choose_loss
@@ -127,7 +127,7 @@ class Walk:
         work = self.start()
         write_script(self.folder.recipe, self.script)
         with running_baselines(work) as baselines:
-            if work.of_pictures:
+            if work.medium == "pictures":
                 baselines.finish_first()
             plans = plan_budget(work)
             self.script = self.script.model_copy(update={"plan": plans})
@@ -177,8 +177,10 @@ class Walk:
 
     @staticmethod
     def _second(work: Work) -> str:
-        if work.of_pictures:
-            return choose_network(work)
+        if work.medium == "pictures":
+            return for_pictures.choose_network(work)
+        if work.medium == "text":
+            return for_text.choose_network(work)
         choose_architecture(work, work.plan.width)
         return choose_inputs(work)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
 
 from luthier import storage
 from luthier.assess import PRIMARY
-from luthier.data import Dataset, PictureEncoder, Prepare, preprocess_of
+from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
 from luthier.nets import DenseSpec, Net, Spec, build
 from luthier.population import Evaluation, Member, ModuleSpec, Part, Settings, train
 from luthier.recipe.budget import Spending
@@ -115,9 +115,11 @@ class Work:
         return self.script.plan is not None
 
     @property
-    def of_pictures(self) -> bool:
-        """Whether rows are pictures."""
-        return isinstance(self.data.encoder, PictureEncoder)
+    def medium(self) -> Literal["table", "pictures", "text"]:
+        """What rows are: cells of a table, pictures, or text (perhaps beside other cells)."""
+        if isinstance(self.data.encoder, PictureEncoder):
+            return "pictures"
+        return "text" if self.data.encoder.words else "table"
 
     @property
     def loss(self) -> str:
@@ -137,7 +139,7 @@ class Work:
     def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
         """Preprocessing fitted on the training rows, and both parts through it."""
         if method not in self.parts:
-            fitted = self.preprocess.get(method) or preprocess_of(self.data.training.numbers, method)
+            fitted = self.preprocess.get(method) or preprocess_of(self.data.training.numbers, method, self.data.encoder)
             training, validation = (self.part(fitted, part) for part in (self.data.training, self.data.validation))
             self.parts[method] = (fitted, training, validation)
         return self.parts[method]
@@ -148,7 +150,8 @@ class Work:
         assert targets is not None
         if self.data.task.kind == "regression":
             targets = (targets - self.target_mean) / self.target_std
-        return Part(fitted(dataset.numbers), dataset.codes, targets, dataset.weights)
+        features, codes = inputs_of(fitted(dataset.numbers), dataset.codes, self.data.encoder)
+        return Part(features, codes, targets, dataset.weights)
 
     def spec(self, method: str, hidden: tuple[int, ...], **options: Any) -> DenseSpec:
         """A dense network for this task behind one way of preprocessing."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from luthier import storage
 from luthier.assess import METRICS, PRIMARY, drift, measure, seen_by, told_apart
-from luthier.data import encode_target, flat, read_source
+from luthier.data import PictureEncoder, encode_target, read_source
 from luthier.errors import InputError
 from luthier.recipe import Asked, RunFolder, columns_of, open_run, read_as_asked
 from luthier.recipe.prepare import parts_of
@@ -94,8 +94,11 @@ def _told_apart(folder: RunFolder, model: Model, numbers: Tensor, codes: Tensor)
         training = parts_of(read, asked).training
     except InputError:
         return None
-    pairs = (flat(training.numbers, 8), training.codes), (flat(numbers, 8), codes)
-    before, now = (np.concatenate([n.numpy(), c.numpy()], 1) for n, c in pairs)
+    pairs = (training.numbers, training.codes), (numbers, codes)
+    if model.encoder.words or isinstance(model.encoder, PictureEncoder):
+        before, now = (np.concatenate([model.features(n), c.numpy()], 1) for n, c in pairs)
+    else:
+        before, now = (np.concatenate([n.numpy(), c.numpy()], 1) for n, c in pairs)
     return told_apart(before, now, seed=asked.seed)
 
 

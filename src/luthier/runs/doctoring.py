@@ -124,7 +124,9 @@ def doctor(
 
 def _encoded(read: Read, parts: Parts) -> tuple[Part, Part]:
     """Both open parts as a network sees them: standardised, a regression's target too."""
-    fitted = Preprocess.fit(flat(parts.training.numbers, 16))
+    words = parts.encoder.words
+    fitted = Preprocess.fit(flat(parts.training.numbers, 16), words=words)
+    seen = fitted.plain if words else fitted
     targets = [part.targets for part in (parts.training, parts.validation)]
     if read.task.kind == "regression" and targets[0] is not None:
         mean, deviation = targets[0].mean(), targets[0].std(correction=0).clamp_min(1e-30)
@@ -132,7 +134,7 @@ def _encoded(read: Read, parts: Parts) -> tuple[Part, Part]:
     found = []
     for part, wanted in zip((parts.training, parts.validation), targets, strict=True):
         assert wanted is not None
-        found.append(Part(fitted(flat(part.numbers, 16)), part.codes, wanted))
+        found.append(Part(seen(flat(part.numbers, 16)), part.codes, wanted))
     return found[0], found[1]
 
 

@@ -20,7 +20,7 @@ from luthier.runs.several import runs_in
 from luthier.saved import Model
 
 ROWS = 65_536  # rows of a batch
-PICTURES = 1024  # of a batch
+FEW = 1024  # of a batch, where a row is a picture or a text
 
 
 def load(path: str | Path) -> Model:
@@ -64,8 +64,8 @@ def predict_file(
     options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain}
     written = 0
     with _destination(output) as file:
-        few = any(isinstance(model.encoder, PictureEncoder) for model in models.values())
-        for batch in read_batches(source, min(rows, PICTURES) if few else rows):
+        few = any(isinstance(model.encoder, PictureEncoder) or model.encoder.words for model in models.values())
+        for batch in read_batches(source, min(rows, FEW) if few else rows):
             found = batch
             for target, model in models.items():
                 columns = predictions(model, batch, **options)

@@ -153,6 +153,12 @@ def _tune_table(
         facts={"kind": "search", "options": options},
     )
     work = walk.start()
+    if work.medium != "table":
+        raise InputError(
+            f"'{read.source.name}' holds {work.medium}",
+            expected="a table: the search is over dense networks",
+            remedy="luthier.tune takes a module of your own; --column NAME=identifier leaves a column of text out",
+        )
     _, training, validation = work.prepared(options["inputs"])
     width = first_width(len(training), input_count(work.data.encoder, training.features.shape[1]), work.outputs)
     width = min((16, 32, 64, 128, 256), key=lambda units: abs(units - width))

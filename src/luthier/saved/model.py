@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from luthier.assess import Familiarity, Profile, prediction_sets, tempered
-from luthier.data import Encoder, Prepare, Task, decode_classes, encoder_from_json, preprocess_from
+from luthier.data import Encoder, Prepare, Task, decode_classes, encoder_from_json, inputs_of, preprocess_from
 from luthier.errors import InputError, LuthierError
 from luthier.nets import Net, build, spec_from_json
 from luthier.saved.bundle import Bundle, read_bundle, write_bundle
@@ -144,9 +144,9 @@ class Model:
     def _blocks(self, numbers: Tensor, codes: Tensor) -> Iterator[np.ndarray]:
         for start in range(0, len(numbers), ROWS):
             rows = slice(start, start + ROWS)
-            features = self.preprocess(numbers[rows])
+            features, coded = inputs_of(self.preprocess(numbers[rows]), codes[rows], self.encoder)
             parts = [
-                weight * activate(net(features, codes[rows]), self.task.kind)
+                weight * activate(net(features, coded), self.task.kind)
                 for net, weight in zip(self.nets, self.weights, strict=True)
             ]
             mean = torch.stack(parts).sum(0).numpy()

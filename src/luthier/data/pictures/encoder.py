@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from luthier.data.columns import Column
 from luthier.data.pictures.decoding import Shape
 from luthier.data.pictures.store import Store, store_of
+from luthier.data.words import Words
 from luthier.errors import InputError, nearest
 
 NAMED = 5
@@ -33,6 +34,8 @@ class PictureEncoder:
     category_sizes: tuple[int, ...] = ()
     vocabularies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     truths: Mapping[str, str] = field(default_factory=dict)
+    words: int = 0
+    texts: tuple[Words, ...] = ()
 
     @property
     def column(self) -> str:
@@ -91,6 +94,11 @@ class Pixels(torch.nn.Module):
     def forward(self, numbers: Tensor) -> Tensor:
         """The pictures."""
         return numbers
+
+    @property
+    def width(self) -> int:
+        """No numbers."""
+        return 0
 
     def plain(self, numbers: Tensor) -> Tensor:
         """Each picture as 64 means of its parts [N, 64], between 0 and 1: what familiarity is told by."""

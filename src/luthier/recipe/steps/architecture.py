@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from luthier.data import Encoder
 from luthier.nets import Spec
-from luthier.recipe.steps.for_pictures import first_network
+from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.work import Work, embedding_width
 from luthier.records import Decision, Option
 
@@ -80,6 +80,10 @@ def choose_architecture(work: Work, width: int) -> None:
     )
 
 
-def first_spec(work: Work, method: str) -> Spec:
-    """The first architecture, for a table or for pictures."""
-    return first_network(work) if work.of_pictures else work.spec(method, (work.plan.width,))
+def first_spec(work: Work, method: str, width: int | None = None) -> Spec:
+    """The first architecture, for a table, for pictures or for text."""
+    if work.medium == "pictures":
+        return for_pictures.first_network(work)
+    if work.medium == "text":
+        return for_text.first_network(work)
+    return work.spec(method, (work.plan.width if width is None else width,))

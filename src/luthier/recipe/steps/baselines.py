@@ -56,6 +56,7 @@ class Baselines:
                 topic="baselines",
                 chosen=", ".join(f"{name} {score.value:.4g}" for name, score in scores.items()) or "none",
                 reason=f"a network must be worth its trouble; {metric} on the validation part"
+                + ("; slow ones learnt from the first 3,000 to 20,000 pictures" if work.medium == "pictures" else "")
                 + (f" ({', '.join(missing)} not ready in time)" if missing else ""),
                 options=tuple(Option(name, score.to_json()) for name, score in scores.items()),
                 rule="all that were ready",
@@ -90,7 +91,9 @@ class Baselines:
 @contextmanager
 def running_baselines(work: Work) -> Iterator[Baselines]:
     """Fit the baselines beside the networks, and end their process whatever happens."""
-    run = BaselineRun(work.data.training, work.data.validation, work.data.task, work.data.encoder.category_sizes)
+    data, encoder = work.data, work.data.encoder
+    words = (encoder.words, sum(text.length for text in encoder.texts))
+    run = BaselineRun(data.training, data.validation, data.task, encoder.category_sizes, words)
     try:
         yield Baselines(work, run)
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,8 +13,8 @@ from luthier.nets import DenseSpec
 from luthier.population import Member, Schedule, Settings, confirm, range_test
 from luthier.recipe.ladder import Fitted, Ladder, Setting
 from luthier.recipe.plan import WIDEST
+from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.steps.architecture import first_spec
-from luthier.recipe.steps.for_pictures import WHY_TRAINING, training_options
 from luthier.recipe.work import Trained, Work
 from luthier.records import Decision, Finding, Option
 from luthier.seeds import derive
@@ -90,6 +90,12 @@ WHY = {
 }
 
 
+_BY_MEDIUM: dict[str, tuple[Callable[..., Iterator[Setting]], dict[str, str]]] = {
+    "pictures": (for_pictures.training_options, for_pictures.WHY_TRAINING),
+    "text": (for_text.training_options, for_text.WHY_TRAINING),
+}
+
+
 def fit_training(work: Work, method: str, rates: dict[str, float]) -> Fitted:
     """Climb the ladder of step 3 (S4-21): each remedy stays only when it gains more than noise.
 
@@ -103,14 +109,16 @@ def fit_training(work: Work, method: str, rates: dict[str, float]) -> Fitted:
             ladder.together()
         elif rung.name in work.plan.training_rungs:
             standing = start if ladder.standing is None else ladder.standing.setting
-            options, why = (training_options, WHY_TRAINING) if work.of_pictures else (_options, WHY)
+            options, why = _BY_MEDIUM.get(work.medium, (_options, WHY))
             ladder.climb(rung.name, why[rung.name], list(options(rung.name, standing, rates, work)))
     _gate(work)
     if ladder.standing is None:
         return Fitted(fallback(work, method, rates))
     hopeful = () if "together" in ladder.kept else ladder.hopeful
     # Networks of tables start anew in step 4, pictures' go on.
-    return Fitted(ladder.standing.setting, hopeful, ladder.spread, ladder.standing if work.of_pictures else None)
+    return Fitted(
+        ladder.standing.setting, hopeful, ladder.spread, ladder.standing if work.medium == "pictures" else None
+    )
 
 
 def _options(name: str, now: Setting, rates: dict[str, float], work: Work) -> Iterator[Setting]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from luthier.recipe.ladder import Fitted, Ladder, Setting
 from luthier.recipe.plan import VALIDATION_RUNGS, WIDEST
+from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.steps.fit_training import shape_words
-from luthier.recipe.steps.for_pictures import climb_validation
 from luthier.recipe.steps.inputs import INPUTS
 from luthier.recipe.steps.more_rows import ask_for_more_rows
 from luthier.recipe.work import Work
@@ -39,9 +39,9 @@ def fit_validation(work: Work, fitted: Fitted) -> Setting:
         sentence = "the time was up before any remedy could be tried"
         work.ledger.decide(Decision(4, "remedies", "none", sentence, rule="nothing to compare"))
         return fitted.setting
-    if work.of_pictures:
-        climb_validation(work, ladder)
-    for rung in VALIDATION_RUNGS[1:] if not work.of_pictures else ():
+    if work.medium != "table":
+        (for_pictures if work.medium == "pictures" else for_text).climb_validation(work, ladder)
+    for rung in VALIDATION_RUNGS[1:] if work.medium == "table" else ():
         if rung.name == "more rows":
             continue
         if rung.name == "together":

@@ -10,9 +10,8 @@ import torch
 from luthier.population import Member, step_time
 from luthier.recipe.budget import Budget
 from luthier.recipe.plan import Cost, Means, Plan, Plans, Problem, make_plans
-from luthier.recipe.plan_pictures import PictureProblem, make_picture_plans
-from luthier.recipe.steps.architecture import first_width, input_count
-from luthier.recipe.steps.for_pictures import METHOD, first_network
+from luthier.recipe.plan_media import MEDIA, MediumProblem, make_medium_plans
+from luthier.recipe.steps.architecture import first_spec, first_width, input_count
 from luthier.recipe.work import Work
 from luthier.seeds import derive
 
@@ -24,9 +23,9 @@ WIDEST_INPUTS = "piecewise"  # the way of preprocessing with the most features: 
 
 def plan_budget(work: Work, *, timer: Callable[..., tuple[float, float]] = step_time) -> Plans:
     """The recorded plans of an earlier sitting or of `recipe.toml`, otherwise new ones from a timing."""
-    if work.of_pictures:
-        torch.set_num_threads(os.cpu_count() or 1)
-        plans = work.script.plan or _picture_plans(work, timer)
+    if work.medium != "table":
+        torch.set_num_threads(_threads(work))
+        plans = work.script.plan or _medium_plans(work, timer)
         torch.set_num_threads(plans.narrow.threads)
         work.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
         return plans
@@ -46,7 +45,7 @@ def plan_budget(work: Work, *, timer: Callable[..., tuple[float, float]] = step_
 def in_words(plans: Plans) -> str:
     """The plans as a sentence."""
     narrow, wide = (_stages_in_words(plan) for plan in (plans.narrow, plans.wide))
-    if plans.narrow.medium == "pictures":
+    if plans.narrow.medium != "table":
         return f"plan: batches of {plans.narrow.batch_size}; {narrow}"
     inputs = _stage_in_words(plans.narrow, "inputs")
     either = narrow if narrow == wide else f"{narrow} (or, if numbers are coded one by one, {wide})"
@@ -76,18 +75,25 @@ def _new_plans(work: Work, problem: Problem, timer: Callable[..., tuple[float, f
     return make_plans(problem, Means(left, None, finish, THREADS), narrow, wide)
 
 
-def _picture_plans(work: Work, timer: Callable[..., tuple[float, float]]) -> Plans:
-    budget, rows = work.spending.budget, len(work.data.training)
-    problem = PictureProblem(rows, 0.0)
+def _threads(work: Work) -> int:
+    """Convolutions use all cores, baselines come before them; the rest leaves a core to the baselines beside it."""
+    return os.cpu_count() or 1 if work.medium == "pictures" else THREADS
+
+
+def _medium_plans(work: Work, timer: Callable[..., tuple[float, float]]) -> Plans:
+    budget, rows, threads = work.spending.budget, len(work.data.training), _threads(work)
+    assert work.medium != "table"
+    problem = MediumProblem(work.medium, rows)
     if budget.seconds is None:
-        return make_picture_plans(problem, Means(None, budget.steps, threads=os.cpu_count() or 1))
-    _, training, validation = work.prepared(METHOD)
-    member = Member(first_network(work), derive(work.seed, "timing"), learning_rate=1e-3)
+        return make_medium_plans(problem, Means(None, budget.steps, threads=threads))
+    method = MEDIA[work.medium].method
+    _, training, validation = work.prepared(method)
+    member = Member(first_spec(work, method, 0), derive(work.seed, "timing"), learning_rate=1e-3)
     step, evaluation = timer([member], training, validation, loss=work.loss, rule="adam", batch_size=problem.batch_size)
-    finish = finish_seconds(budget.seconds) + 4 * evaluation  # the test part, by three networks and their mean
+    finish = finish_seconds(budget.seconds) + 4 * evaluation  # the test part, by several networks and their mean
     seconds = step + evaluation / max(problem.epoch_steps, 20)
     left = max(0.1, work.spending.left() - finish)
-    return make_picture_plans(PictureProblem(rows, seconds), Means(left, None, finish, os.cpu_count() or 1))
+    return make_medium_plans(MediumProblem(work.medium, rows, seconds), Means(left, None, finish, threads))
 
 
 def _no_cost(members: int, width: int, depth: int) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from luthier.assess import METRICS, Costs, best_threshold, measure, paired_difference, seen_by, within_noise
 from luthier.data import Dataset
-from luthier.nets import ConvSpec
+from luthier.nets import ConvSpec, TextSpec
 from luthier.population import Member
 from luthier.recipe.steps.baselines import own_scale
 from luthier.recipe.work import Work
@@ -178,6 +178,9 @@ def _shape(member: Member) -> dict[str, Any]:
         norm = "batch" if conv.batch_norm else "none"
         depth = len(conv.channels) * conv.convolutions
         return {"width": conv.channels[0], "depth": depth, "dropout": [conv.dropout], "norm": norm}
+    if isinstance(member.spec, TextSpec):
+        text, depth = member.spec, 1 + len(member.spec.layers_of_units)
+        return {"width": text.width, "depth": depth, "dropout": [text.dropout, text.word_dropout], "norm": "none"}
     hidden = member.spec.hidden
     norm = "batch" if member.dense.batch_norm else "layer" if member.dense.layer_norm else "none"
     dropout = list(member.drop_rates)

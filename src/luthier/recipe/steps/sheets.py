@@ -21,7 +21,7 @@ LEAST_SIDE = 56  # small pictures are enlarged to about this, in whole steps
 
 def sheets(work: Work, setting: Setting, test: Tensor, worst: list[dict[str, Any]]) -> dict[str, Any]:
     """PNG files in base64, with what they show in words; nothing for tables."""
-    if not work.of_pictures:
+    if work.medium != "pictures":
         return {}
     found: dict[str, Any] = {}
     changed = originals_and_changed(work, setting.member.conv)

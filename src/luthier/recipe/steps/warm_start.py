@@ -61,7 +61,9 @@ def earlier_run(asked: Asked) -> Earlier:
     setting = Setting.from_json(Memory(folder.checkpoint, lambda: 0.0).json("closed", dict))
     heaviest = model.nets[int(np.argmax(model.weights))].spec
     if not isinstance(heaviest, DenseSpec):
-        raise InputError(f"'{asked.warm_start}' learnt from pictures", remedy="fit the new ones together with the old")
+        raise InputError(
+            f"'{asked.warm_start}' learnt from pictures or text", remedy="fit the new rows together with the old"
+        )
     same = len(heaviest.hidden) == len(setting.member.dense.hidden)
     member = replace(setting.member, dropout=setting.member.dropout if same else (), spec=heaviest)
     setting = replace(setting, method=model.preprocess.method, member=member)

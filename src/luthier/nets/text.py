@@ -1,0 +1,154 @@
+"""Networks for text: a bag of word pieces and pairs, and an LSTM. B rows, L pieces, E width of an embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from luthier.errors import ConfigError
+from luthier.seeds import derive
+
+READERS = ("bag", "lstm")
+POOLS = ("mean", "last")
+SMALL = 0.01  # deviation of an embedding at the start: what training does not touch says next to nothing
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """Rows in, `numbers` plain ones first, then the ids of L pieces and of their L - 1 pairs of neighbours (0: none),
+    then the codes of K categories: [B, numbers + 2 L - 1 + K]. Logits out.
+
+    The reader `bag` adds up the embeddings of `pieces` and of known `pairs`, over the root of their number
+    (Joulin and others 2017); `lstm` reads the pieces in their order and gives the mean of its states, or
+    the last one. Then ReLU layers of these units. `dropout` acts on what was read and between the layers,
+    `word_dropout` leaves out whole pieces in training. Codes are embedded beside the numbers.
+    """
+
+    numbers: int
+    pieces: int
+    length: int
+    outputs: int
+    reader: str = "bag"
+    width: int = 32
+    pairs: int = 0
+    layers_of_units: tuple[int, ...] = ()
+    pool: str = "mean"
+    dropout: float = 0.0
+    word_dropout: float = 0.0
+    embeddings: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        mistakes = []
+        if self.reader not in READERS or self.pool not in POOLS:
+            mistakes.append(f"a reader is one of {READERS}, its pool one of {POOLS}: not {self.reader}, {self.pool}")
+        if min(self.pieces, self.length, self.outputs, self.width, *self.layers_of_units, 1) < 1 or self.numbers < 0:
+            mistakes.append("sizes must be positive")
+        mistakes += [f"{name} is at least 0 and below 1" for name in ("dropout", "word_dropout")
+                     if not 0 <= getattr(self, name) < 1]  # fmt: skip
+        if mistakes:
+            raise ConfigError(mistakes)
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Hidden layers whose dropout a member sets: none, it belongs to the spec."""
+        return ()
+
+    @property
+    def layers(self) -> int:
+        """Groups of weights that may have rates of their own."""
+        return 3 if self.reader == "lstm" or (self.reader == "bag" and self.pairs) else 2
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as plain JSON values."""
+        return {"kind": "text", **asdict(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> TextSpec:
+        """The spec that `to_json` gave."""
+        known = {name: item for name, item in value.items() if name != "kind"}
+        known["layers_of_units"] = tuple(known["layers_of_units"])
+        known["embeddings"] = tuple((int(levels), int(width)) for levels, width in known["embeddings"])
+        return cls(**known)
+
+
+class TextNet(nn.Module):
+    """The module of a TextSpec; see there. The output's weights start at zero."""
+
+    def __init__(self, spec: TextSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.words = nn.Embedding(spec.pieces, spec.width, padding_idx=0)
+        wide = spec.width
+        if spec.reader == "lstm":
+            self.reader = nn.LSTM(spec.width, 2 * spec.width, batch_first=True)
+            wide = 2 * spec.width
+        elif spec.pairs:
+            self.reader = nn.Embedding(spec.pairs + 1, spec.width, padding_idx=0)  # type: ignore[assignment]
+        head: list[nn.Module] = [nn.Dropout(spec.dropout)]
+        wide += spec.numbers + sum(width for _, width in spec.embeddings)
+        for units in spec.layers_of_units:
+            head += [nn.Linear(wide, units), nn.ReLU(), nn.Dropout(spec.dropout)]
+            wide = units
+        head.append(nn.Linear(wide, spec.outputs))
+        self.head = nn.Sequential(*head)
+        self.tables = nn.ModuleList(nn.Embedding(levels, width) for levels, width in spec.embeddings)
+        for table in self.modules():
+            if isinstance(table, nn.Embedding):
+                nn.init.normal_(table.weight, std=SMALL if spec.reader == "bag" else 0.1)
+                if table.padding_idx is not None:
+                    nn.init.zeros_(table.weight[table.padding_idx])
+        for layer in self.head:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.head[-1].weight)  # type: ignore[arg-type]
+
+    def forward(self, rows: Tensor, codes: Tensor | None = None) -> Tensor:
+        """Logits [B, outputs] of rows; see TextSpec. The rows hold the codes, other ones are not looked at."""
+        spec = self.spec
+        sizes = [spec.numbers, spec.length, spec.length - 1, len(spec.embeddings)]
+        numbers, *parts = torch.split(rows, sizes, 1)
+        ids, pairs, codes = (part.long() for part in parts)
+        if self.training and spec.word_dropout:
+            kept = torch.rand(ids.shape) >= spec.word_dropout
+            ids, pairs = ids * kept, pairs * (kept[:, 1:] & kept[:, :-1])
+        read = self._lstm(ids) if spec.reader == "lstm" else self._bag(ids, pairs)
+        beside = [table(codes[:, k]) for k, table in enumerate(self.tables)]
+        found: Tensor = self.head(torch.cat([read, numbers, *beside], 1))
+        return found
+
+    def _bag(self, ids: Tensor, pairs: Tensor) -> Tensor:
+        total: Tensor = self.words(ids).sum(1)
+        count = (ids > 0).sum(1)
+        if self.spec.pairs:
+            total, count = total + self.reader(pairs).sum(1), count + (pairs > 0).sum(1)
+        return total / count.clamp_min(1).to(total.dtype).sqrt().unsqueeze(
+            1
+        )  # a longer text says more, though not in proportion
+
+    def _lstm(self, ids: Tensor) -> Tensor:
+        lengths = (ids > 0).sum(1).clamp_min(1)
+        order = torch.argsort((ids == 0).long(), dim=1, stable=True)  # what was left out goes to the end
+        packed = nn.utils.rnn.pack_padded_sequence(
+            self.words(ids.gather(1, order)), lengths, batch_first=True, enforce_sorted=False
+        )
+        states, (last, _) = self.reader(packed)
+        padded, _ = nn.utils.rnn.pad_packed_sequence(states, batch_first=True)
+        found: Tensor = last[-1] if self.spec.pool == "last" else padded.sum(1) / lengths.unsqueeze(1)
+        return found
+
+
+def build_text(spec: TextSpec, *, seed: int) -> TextNet:
+    """A fresh network; the same spec and seed give the same weights.
+
+    >>> net = build_text(TextSpec(numbers=2, pieces=50, length=6, outputs=3), seed=0)
+    >>> net(torch.zeros(4, 2 + 6 + 5)).shape
+    torch.Size([4, 3])
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(seed, "module"))
+        return TextNet(spec)

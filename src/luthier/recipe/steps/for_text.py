@@ -1,0 +1,113 @@
+"""What the recipe tries where rows hold text: a bag of words first, then the rungs of steps 3 and 4."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from luthier.nets import TextSpec
+from luthier.optimise import Schedule
+from luthier.recipe.ladder import Ladder, Setting
+from luthier.recipe.work import Work, embedding_width
+from luthier.records import Decision
+
+METHOD = "standardise"
+WIDTH = 32
+UNITS = 64
+DROPOUTS, WORD_DROPOUTS = (0.25, 0.5), (0.1, 0.3)
+PENALTIES, DECAYS = (1e-5, 1e-4), (0.1, 0.5)
+
+WHY_TRAINING = {
+    "rate": "the learning rate is the most important hyper-parameter, so it is tuned first (S4-08)",
+    "Adam": "the next remedy for a training set that is not fitted is Adam (S4-11)",
+    "decay": "then the rate is made to decay (S4-12 to S4-16)",
+    "units": "then a hidden layer reads what the words add up to, or each word says more (S4-19)",
+    "order": "then the words are read in their order, by an LSTM (S4-39)",
+}
+WHY_VALIDATION = {
+    "dropout, last layer": "dropout starts at the last layer with a quarter, raised towards a half (S4-24)",
+    "dropout of words": "then whole words are left out by chance",
+    "L2": "then large weights are made costly, by L2 or decoupled decay (S4-26, S4-27)",
+}
+
+
+def network_in_words(spec: TextSpec) -> str:
+    """A network on one line."""
+    if spec.reader == "lstm":
+        return f"an LSTM over words of {spec.width} numbers, the {spec.pool} of its states"
+    units = "".join(f", {count} ReLU units" for count in spec.layers_of_units)
+    return f"a bag of words and pairs, {spec.width} numbers each{units}"
+
+
+def first_network(work: Work) -> TextSpec:
+    """The first architecture: the sum of what words and pairs say, beside the other columns."""
+    fitted, _, _ = work.prepared(METHOD)
+    encoder = work.data.encoder
+    words = encoder.texts[0]
+    return TextSpec(
+        numbers=fitted.width - encoder.words,
+        pieces=words.pieces,
+        length=words.length,
+        outputs=work.outputs,
+        width=WIDTH,
+        pairs=len(words.pairs),
+        embeddings=tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes),
+    )
+
+
+def choose_network(work: Work) -> str:
+    """Write the first architecture; returns how numbers enter it."""
+    work.ledger.decide(
+        Decision(
+            step=2,
+            topic="first architecture",
+            chosen=network_in_words(first_network(work)),
+            reason="what words and pairs of words say, added up, is hard to beat on rows of a few sentences; step 3 "
+            "tries hidden units and the order of the words",
+            rule="nothing to compare",
+        )
+    )
+    return METHOD
+
+
+def training_options(name: str, now: Setting, rates: dict[str, float], work: Work) -> Iterator[Setting]:
+    """What a rung of step 3 tries, from the setting that stands now."""
+    member, spec = now.member, now.member.text
+    if name in ("rate", "Adam"):
+        rule = "sgd" if name == "rate" else "adam"
+        said = "SGD with momentum" if rule == "sgd" else "Adam"
+        for factor in (1.0, 0.3):
+            rate = rates[rule] * factor
+            yield replace(now, rule=rule, member=replace(member, learning_rate=rate), label=f"{said}, rate {rate:.3g}")
+    elif name == "decay":
+        yield replace(now, member=replace(member, schedule=Schedule("cosine")), label="cosine")
+    elif name == "units":
+        for changed in (replace(spec, layers_of_units=(UNITS,)), replace(spec, width=spec.width // 4)):
+            yield replace(now, member=replace(member, spec=changed), label=network_in_words(changed))
+    elif name == "order":
+        changed = replace(spec, reader="lstm", pairs=0, layers_of_units=())
+        yield replace(now, member=replace(member, spec=changed), label=network_in_words(changed))
+
+
+def climb_validation(work: Work, ladder: Ladder) -> None:
+    """The rungs of step 4, from the setting that stands."""
+    for name in work.plan.validation_rungs:
+        if name in WHY_VALIDATION and ladder.standing is not None:
+            ladder.climb(name, WHY_VALIDATION[name], list(_validation_options(name, ladder.standing.setting, work)))
+
+
+def _validation_options(name: str, now: Setting, work: Work) -> Iterator[Setting]:
+    member, spec, rows = now.member, now.member.text, len(work.data.training)
+    if name == "L2":
+        for penalty in PENALTIES:
+            yield replace(now, member=replace(member, l2=penalty * rows), label=f"λ/n = {penalty:.0e}")
+        for decay in DECAYS:
+            yield replace(now, member=replace(member, weight_decay=decay), label=f"decoupled decay {decay:g}")
+    elif name == "dropout of words":
+        for p in WORD_DROPOUTS:
+            changed = replace(spec, word_dropout=p)
+            yield replace(now, member=replace(member, spec=changed), label=f"{p:g} of the words left out")
+    else:
+        for p in DROPOUTS:
+            changed = replace(spec, dropout=p)
+            yield replace(now, member=replace(member, spec=changed), label=f"dropout {p:g} in the last layer")

@@ -1,0 +1,97 @@
+"""Networks for text: packing, pooling, pairs; a long memory where an LSTM wins; gradients by finite differences."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from luthier.diagnosis import check_gradients
+from luthier.errors import ConfigError
+from luthier.nets import TextSpec, build, spec_from_json
+from luthier.population import Member, Part, Settings, train
+
+BAG = TextSpec(numbers=1, pieces=20, length=6, outputs=2, width=4, pairs=9, embeddings=((3, 2),), layers_of_units=(5,))
+LSTM = TextSpec(numbers=0, pieces=20, length=6, outputs=2, reader="lstm", width=4)
+
+
+def rows(spec: TextSpec, count: int = 30, seed: int = 0) -> Part:
+    generator = torch.Generator().manual_seed(seed)
+
+    def whole(high: int, columns: int) -> torch.Tensor:
+        return torch.randint(0, high, (count, columns), generator=generator).float()
+
+    pairs = whole(spec.pairs + 1, spec.length - 1)
+    codes = [whole(levels, 1) for levels, _ in spec.embeddings]
+    numbers = torch.randn(count, spec.numbers, generator=generator)
+    X = torch.cat([numbers, whole(spec.pieces, spec.length), pairs, *codes], 1)
+    return Part(X, torch.zeros(count, 0, dtype=torch.int64), torch.randint(0, 2, (count,), generator=generator))
+
+
+@pytest.mark.parametrize("spec", [BAG, LSTM], ids=["bag", "lstm"])
+def test_gradients_agree_with_finite_differences(spec: TextSpec) -> None:
+    found = check_gradients(spec, rows(spec), "softmax", seed=0)
+    assert found["passed"], found
+
+
+@pytest.mark.parametrize("spec", [BAG, LSTM], ids=["bag", "lstm"])
+def test_a_spec_comes_back(spec: TextSpec) -> None:
+    assert spec_from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize("pool", ["mean", "last"])
+def test_what_is_not_there_is_not_read(pool: str) -> None:
+    """A row reads the same however far it is filled up, by the packing; the last state is that of the last word."""
+    spec = TextSpec(numbers=0, pieces=20, length=8, outputs=3, reader="lstm", width=4, pool=pool)
+    net = build(spec, seed=0).double().eval()
+    torch.nn.init.normal_(net.head[-1].weight)  # type: ignore[arg-type]
+    ids = torch.tensor([[3, 7, 5, 0, 0, 0, 0, 0]])
+    short = net(torch.cat([ids, torch.zeros(1, 7)], 1).double())
+    states, (last, _) = net.reader(net.words(ids[:, :3]))
+    read = last[-1] if pool == "last" else states.mean(1)
+    torch.testing.assert_close(short, net.head[-1](read), rtol=1e-12, atol=1e-12)
+
+
+def test_a_bag_adds_up_words_and_pairs() -> None:
+    spec = TextSpec(numbers=0, pieces=20, length=4, outputs=3, width=4, pairs=5)
+    net = build(spec, seed=0).double().eval()
+    torch.nn.init.normal_(net.head[-1].weight)  # type: ignore[arg-type]
+    row = torch.tensor([[3.0, 7.0, 0.0, 0.0, 2.0, 0.0, 0.0]]).double()
+    total = net.words.weight[3] + net.words.weight[7] + net.reader.weight[2]
+    torch.testing.assert_close(net(row)[0], net.head[-1](total / 3**0.5), rtol=1e-12, atol=1e-12)
+
+
+def test_words_are_left_out_in_training_alone() -> None:
+    spec = TextSpec(numbers=0, pieces=50, length=20, outputs=2, width=8, word_dropout=0.5)
+    part = rows(spec)
+    net = build(spec, seed=0)
+    torch.nn.init.normal_(net.head[-1].weight)  # type: ignore[arg-type]
+    assert net.eval()(part.features).equal(net(part.features))
+    torch.manual_seed(0)
+    one = net.train()(part.features)
+    assert not one.equal(net(part.features))
+
+
+def test_the_lstm_remembers_what_a_bag_cannot_tell() -> None:
+    """Which of two words came first, with others between them (S4-39): a bag has no way to know."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(5, 20, (600, 10), generator=generator).float()
+    y = torch.randint(0, 2, (600,), generator=generator)
+    ids[:, 0] = torch.where(y == 1, 2.0, 3.0)
+    ids[:, 9] = torch.where(y == 1, 3.0, 2.0)
+    part = Part(torch.cat([ids, torch.zeros(600, 9)], 1), torch.zeros(600, 0, dtype=torch.int64), y)
+    training, validation = part.rows(torch.arange(400)), part.rows(torch.arange(400, 600))
+    settings = Settings(loss="softmax", rule="adam", batch_size=50, steps=240, evaluate_every=24)
+    losses = {}
+    for reader in ("bag", "lstm"):
+        spec = TextSpec(numbers=0, pieces=20, length=10, outputs=2, reader=reader, width=8)
+        found = train([Member(spec, 0, 0.01)], training, validation, settings)
+        losses[reader] = float(found.best_validation_loss[0])
+    assert losses["lstm"] < 0.2
+    assert losses["bag"] > 0.6
+
+
+def test_what_cannot_be_a_network() -> None:
+    with pytest.raises(ConfigError, match="a reader is one of"):
+        TextSpec(numbers=0, pieces=5, length=3, outputs=2, reader="gru")
+    with pytest.raises(ConfigError, match="dropout is at least 0"):
+        TextSpec(numbers=0, pieces=5, length=3, outputs=2, dropout=1.0)

@@ -1,0 +1,89 @@
+"""The recipe on a table with free text, beside other columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import luthier
+from luthier.cli import app
+from luthier.errors import InputError
+from luthier.recipe.deciding import work_out
+from luthier.runs.screen import SilentScreen
+
+GOOD, BAD = ("superb", "moving", "clever", "not bad"), ("dull", "awful", "clumsy", "not good")
+FILL = ["the", "film", "has", "a", "story", "about", "people", "in", "a", "town", "while", "others", "watch", "rain"]
+
+
+def reviews(count: int, seed: int) -> pl.DataFrame:
+    """Sentences that praise or do not; `stars` and `land` say a little too."""
+    rng = np.random.default_rng(seed)
+    y = rng.random(count) < 0.5
+    texts = []
+    for good in y:
+        words = list(rng.choice(FILL, 12))
+        words.insert(int(rng.integers(12)), str(rng.choice(GOOD if good else BAD)))
+        texts.append(" ".join(words))
+    stars = y + rng.normal(size=count) * 2
+    land = np.where(rng.random(count) < 0.5 + 0.1 * y, "home", rng.choice(["near", "far"], count))
+    return pl.DataFrame({"text": texts, "stars": stars, "land": land, "y": np.where(y, "good", "bad")})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
+    folder = tmp_path_factory.mktemp("text")
+    reviews(900, 0).write_csv(folder / "reviews.csv")
+    found = luthier.fit(
+        folder / "reviews.csv", target="y", budget="13500steps", run=folder / "run", screen=SilentScreen()
+    )
+    assert found is not None
+    return found
+
+
+def test_text_is_learnt_beside_other_columns(run: luthier.Result) -> None:
+    assert run.scores["headline"]["value"] > 0.9
+    assert {c.name: c.kind for c in run.model.encoder.columns} == {
+        "text": "text",
+        "stars": "number",
+        "land": "category",
+    }
+    names = [row["name"] for row in run.scores["baselines"]]
+    assert names == ["majority class", "logistic regression on tf-idf"]
+    importance = [row["column"] for row in run.scores["importance"]]
+    assert importance[0] == "text"
+    assert set(importance) == {"text", "stars", "land"}
+
+
+def test_every_decision_follows_from_its_evidence(run: luthier.Result) -> None:
+    found = [r for r in run.ledger if r["kind"] == "decision"]
+    assert {"words of `text`", "first architecture", "order", "dropout of words"} <= {r["topic"] for r in found}
+    for decision in found:
+        assert work_out(decision) == decision["chosen"], decision["topic"]
+
+
+def test_predict_and_check_take_text(run: luthier.Result, tmp_path: Path) -> None:
+    reviews(200, 5).write_csv(tmp_path / "new.csv")
+    said = CliRunner().invoke(app, ["predict", str(run.path), str(tmp_path / "new.csv"), "-o", str(tmp_path / "p.csv")])
+    assert said.exit_code == 0, said.output
+    table = pl.read_csv(tmp_path / "p.csv")
+    assert (table["prediction"] == table["y"]).mean() > 0.9  # type: ignore[operator]
+    said = CliRunner().invoke(app, ["check", str(run.path), str(tmp_path / "new.csv")])
+    assert said.exit_code == 0, said.output
+    said = CliRunner().invoke(app, ["doctor", str(tmp_path / "new.csv"), "--target", "y"])
+    assert said.exit_code == 0, said.output
+
+
+def test_the_same_numbers_again(run: luthier.Result, tmp_path: Path) -> None:
+    again = luthier.fit(run.path / "recipe.toml", repeat=True, run=tmp_path / "again", screen=SilentScreen())
+    assert again is not None
+    assert again.scores["headline"] == run.scores["headline"]
+
+
+def test_the_search_is_for_tables(run: luthier.Result, tmp_path: Path) -> None:
+    reviews(100, 5).write_csv(tmp_path / "new.csv")
+    with pytest.raises(InputError, match="holds text"):
+        luthier.tune_table(tmp_path / "new.csv", target="y", trials=2, run=tmp_path / "search")
