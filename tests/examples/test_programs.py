@@ -32,6 +32,19 @@ def test_the_readmes_python_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def _write_pictures(folder: Path) -> None:
+    """Two classes of digits as PNG files."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for k in range(200):
+        if digits.target[k] < 2:
+            (folder / str(digits.target[k])).mkdir(parents=True, exist_ok=True)
+            pixels = (digits.images[k] * 15.9).astype("uint8")
+            Image.fromarray(pixels).save(folder / str(digits.target[k]) / f"{k}.png")
+
+
 def test_the_readmes_commands_run(tmp_path: Path) -> None:
     """Every `luthier` line of the README, on a small table under the names that it uses."""
     import polars as pl
@@ -45,14 +58,15 @@ def test_the_readmes_commands_run(tmp_path: Path) -> None:
     frame.write_csv(tmp_path / "houses.csv")
     frame.drop("price").write_csv(tmp_path / "new.csv")
     frame.with_columns(pl.col("price") * 1.1).write_csv(tmp_path / "this-month.csv")
+    _write_pictures(tmp_path / "photos")
     lines = [line.partition("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
     commands = [shlex.split(line) for line in lines if line.startswith("luthier ")]
     assert len(commands) >= 8
     fits = 0
     for command in commands:
         words = command[1:]
-        if words[0] == "fit" and "--target" in words:
-            words = [word for word in words if word not in ("--budget", "60s")]
+        if words[0] == "fit" and "--resume" not in words and "--config" not in words:
+            words = [word for word in words if word not in ("--budget", "60s", "20m")]
             words += ["--budget", "60steps"]
             fits += 1
             words += ["--run", f"again-{fits}"] if fits > 1 and "--run" not in words else []

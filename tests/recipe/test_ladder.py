@@ -118,7 +118,7 @@ def test_rules_that_not_every_run_needs() -> None:
     name = "mean over folds of all open rows"
     options = [{"name": n, "evidence": {"validation loss": x}} for n, x in (("one network", 0.30), (name, 0.31))]
     for allowed, answer in ((0.02, f"{name} (2 networks)"), (0.005, "one network (2 networks)")):
-        evidence = {"components": [["a", 0.5], ["b", 0.5]], "allowed": allowed}
+        evidence = {"components": [["a", 0.5], ["b", 0.5]], "allowed": allowed, "credit": 0.0}
         evidence |= {"by": "validation loss", "larger is better": False}
         assert work_out({"rule": "all open rows", "options": options, "evidence": evidence}) == answer
     for low, answer in ((0.1, "yes"), (0.001, "not clearly")):

@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 import luthier
-from luthier.cli import check, doctor, fit, predict, report, show, test, tune
+from luthier.cli import check, data, doctor, fit, predict, report, show, test, tune
 from luthier.errors import LuthierError
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (fit, test, tune, predict, check, doctor, report, show):
+for command in (fit, test, tune, predict, check, doctor, report, show, data):
     command.register(app)
 
 

@@ -77,7 +77,7 @@ def _folded(decision: Entry) -> str:
     sign = -1.0 if evidence["larger is better"] else 1.0
     costs = {option["name"]: sign * option["evidence"][evidence["by"]] for option in decision["options"]}
     folded, best = costs.pop(FOLDED), min(costs.values())
-    if folded - best > evidence["allowed"]:
+    if folded - evidence["credit"] - best > evidence["allowed"]:
         return _deliverable({**decision, "options": [o for o in decision["options"] if o["name"] != FOLDED]})
     return f"{FOLDED} ({len(evidence['components'])} networks)"
 

@@ -24,6 +24,7 @@ ROUNDS = 25
 CANDIDATES = 24
 CLEARLY = 2.0  # standard errors
 FOLDED = "mean over folds of all open rows"
+MEAN = "mean of "
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ class Component:
 
 @dataclass(frozen=True)
 class Folds:
-    """The networks of all folds, and what each said of the rows that it had left out [N, C], validation rows last."""
+    """The networks of all folds, and what they said of the rows that they had left out [N, C], validation rows last:
+    the mean of as many networks as there were rounds."""
 
     components: tuple[Component, ...]
     outputs: Tensor
     targets: Tensor
+    rounds: int = 1
 
 
 def greedy_weights(outputs: Tensor, targets: Tensor, kind: str, rounds: int = ROUNDS) -> np.ndarray:
@@ -79,6 +82,7 @@ class Choice:
     by: str = ""  # the metric that was asked for, where it decided in place of the loss
     measured: dict[str, float] = field(default_factory=dict)  # its value for each option
     allowed: float = 0.0  # how much worse the mean over folds may look
+    credit: float = 0.0  # what its mean will gain over the networks that judged it
     held_out: Tensor | None = None
     targets: Tensor | None = None
 
@@ -86,8 +90,9 @@ class Choice:
 def choose_deliverable(work: Work, seeds: Trained | None, method: str, folds: Folds | None = None) -> Choice:
     """The option with the lowest validation loss, or with the best metric where one was asked for.
 
-    The mean over folds is judged by single networks' predictions of the rows that they left out, which are
-    worse than the mean's: it is taken unless even those are clearly worse than the best of the others.
+    The mean over folds is judged by its networks' predictions of the rows that they left out, which are worse than
+    the mean's: it is credited with what averaging gained the seeds (the part that its rounds have not averaged yet),
+    and taken unless it is clearly worse than the best of the others even then.
     """
     validation, kind = work.prepared(method)[2], work.data.task.kind
     targets, weights = validation.targets, validation.weights
@@ -96,7 +101,7 @@ def choose_deliverable(work: Work, seeds: Trained | None, method: str, folds: Fo
     family = [Component(seeds, i) for i in seeds.usable()] if seeds is not None else everyone[:1]
     options["one network"] = (family[:1], _averaged(family[:1], kind))
     if len(family) > 1:
-        options[f"mean of {len(family)} seeds"] = (family, _averaged(family, kind))
+        options[f"{MEAN}{len(family)} seeds"] = (family, _averaged(family, kind))
     if len(everyone) > 1:
         options["ensemble of the best members"] = _greedy(everyone, targets, kind, work.seed)
     if folds is not None:
@@ -108,12 +113,16 @@ def choose_deliverable(work: Work, seeds: Trained | None, method: str, folds: Fo
     costs = {name: judged.sign * value for name, value in measured.items()} or means
     unfolded = {name: cost for name, cost in costs.items() if name != FOLDED}
     name = min(unfolded, key=lambda option: unfolded[option])
-    allowed = 0.0
+    allowed = credit = 0.0
     if folds is not None:
         behind = losses[FOLDED] - losses[name]
         spread = judged.spread(FOLDED, name) if measured else float(behind.std()) / len(behind) ** 0.5
         allowed = CLEARLY * spread
-        if costs[FOLDED] - costs[name] <= allowed:
+        averaged = min(
+            (cost for option, cost in costs.items() if option.startswith(MEAN)), default=costs["one network"]
+        )
+        credit = max(0.0, costs["one network"] - averaged) / folds.rounds
+        if costs[FOLDED] - credit - costs[name] <= allowed:
             name = FOLDED
         else:
             del means[FOLDED]
@@ -121,7 +130,7 @@ def choose_deliverable(work: Work, seeds: Trained | None, method: str, folds: Fo
     gain = (losses["one network"] - losses[name]).numpy()
     choice = Choice(name, tuple(_normalised(options[name][0])), means, gain, judged.metric, measured)
     if name == FOLDED and folds is not None:
-        choice = replace(choice, allowed=allowed, held_out=folds.outputs, targets=folds.targets)
+        choice = replace(choice, allowed=allowed, credit=credit, held_out=folds.outputs, targets=folds.targets)
     return choice
 
 

@@ -47,7 +47,7 @@ def train_folds(work: Work, setting: Setting) -> Folds | None:
         components += found[0]
         total += found[1]
     rounds = len(components) // (FOLDS * SEEDS)
-    return Folds(tuple(components), total / rounds, whole.targets) if rounds else None
+    return Folds(tuple(components), total / rounds, whole.targets, rounds) if rounds else None
 
 
 def _steps_of_round(work: Work, setting: Setting, number: int) -> int | None:

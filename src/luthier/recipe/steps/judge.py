@@ -241,7 +241,8 @@ def _explain_choice(work: Work, seeds: Trained | None, choice: Choice) -> None:
     reason = f"it has the best {choice.by} on the validation rows" if choice.by else "it has the lowest validation loss"
     if choice.name == FOLDED:
         reason = (
-            "it learnt from all open rows, and rows that its networks left out cost no more than the best of the rest"
+            "it learnt from all open rows; by the rows that its networks left out, and what averaging gains, it is not "
+            "clearly worse than the best of the rest"
         )
     if choice.name != "one network":
         reason += f"; gain over one network, row by row: {in_words(gain)}"
@@ -258,6 +259,7 @@ def _explain_choice(work: Work, seeds: Trained | None, choice: Choice) -> None:
             evidence={
                 "components": [[c.label, round(c.weight, 4)] for c in choice.components],
                 "allowed": choice.allowed,
+                "credit": choice.credit,
                 "by": choice.by or "validation loss",
                 "larger is better": bool(choice.by) and METRICS[choice.by].larger_is_better,
             },

@@ -1,0 +1,84 @@
+"""`luthier data`: what can be fitted, what a file holds, and MNIST."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from luthier.errors import InputError
+
+_EPILOG = """\b
+Examples:
+  luthier data list
+  luthier data info houses.csv
+  luthier data mnist --to mnist/
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommands."""
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What can be fitted, and what a file holds.")
+    group.command("list")(list_sets)
+    group.command("info")(info)
+    group.command("mnist")(mnist)
+    app.add_typer(group, name="data", epilog=_EPILOG)
+
+
+def list_sets() -> None:
+    """The bundled sets, and the kinds of sources that are read."""
+    from luthier.data import BUNDLED, read_source
+
+    typer.echo("bundled with scikit-learn, fitted by name:")
+    for name in BUNDLED:
+        found = read_source(name)
+        typer.echo(f"  {name:<14} {found.frame.height:>5} rows, {found.frame.width - 1:>3} columns -> {found.target}")
+    typer.echo("read from disk:")
+    for line in (
+        "CSV and Parquet tables, '-' for CSV on standard input; free text in a column is read as text",
+        "a folder of pictures with one sub-folder a class, or a table with a column of their paths",
+        "IDX files such as MNIST's, plain or gzip, one pair or a folder of them",
+    ):
+        typer.echo(f"  {line}")
+
+
+def info(
+    source: Annotated[str, typer.Argument(help="A table, a folder of pictures, an IDX file or a bundled set.")],
+) -> None:
+    """What a source holds: rows, columns with their kinds, and the shape of pictures."""
+    from luthier.data import infer_columns, read_source
+    from luthier.data.pictures import common_shape
+
+    found = read_source(source)
+    frame = found.frame
+    typer.echo(f"{found.name}: {frame.height} rows, {frame.width} columns")
+    for note in found.notes:
+        typer.echo(f"  {note}")
+    if found.picture:
+        channels, height, width = common_shape(frame[found.picture].fill_null("").to_list())
+        colour = "grey" if channels == 1 else "colour"
+        typer.echo(f"  `{found.picture}`: pictures, {colour}, seen at {height} x {width} pixels (--size changes it)")
+    for column in infer_columns(frame, target="", overrides={}):
+        if column.name == found.target:
+            typer.echo(f"  `{column.name}`: what is predicted unless --target says otherwise, "
+                       f"{frame[column.name].n_unique()} distinct values")  # fmt: skip
+        elif column.name != found.picture:
+            typer.echo(f"  {column.sentence().partition('; override')[0]}")
+
+
+def mnist(
+    to: Annotated[Path | None, typer.Option("--to", help="Fetch what is missing into this folder.")] = None,
+    source: Annotated[Path | None, typer.Option("--from", help="Check the four files in this folder.")] = None,
+) -> None:
+    """Fetch MNIST's four files from public mirrors, or check those that are there, by their checksums."""
+    from luthier.data.pictures.mnist import check_mnist, fetch_mnist
+
+    if (to is None) == (source is None):
+        raise InputError("it is not clear what to do", expected="one of --to DIR and --from DIR")
+    if to is not None:
+        written = fetch_mnist(to)
+        typer.echo(f"{len(written)} files written to {to}" if written else f"{to} holds MNIST already")
+    folder = to if to is not None else source
+    assert folder is not None
+    typer.echo(f"{folder}: {', '.join(check_mnist(folder))}, all whole; luthier fit {folder}")

@@ -1,0 +1,97 @@
+"""`luthier data`: the list, what a file holds, and MNIST by its checksums, from a server of our own."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from luthier.cli import app
+from luthier.data.pictures import mnist
+from luthier.errors import InputError, LuthierError
+
+DATA = os.environ.get("LUTHIER_DATA")
+needs_mnist = pytest.mark.skipif(
+    DATA is None or not (Path(DATA) / "mnist").is_dir(), reason="needs MNIST's files under LUTHIER_DATA"
+)
+
+
+def run(*words: str) -> str:
+    said = CliRunner().invoke(app, ["data", *words])
+    assert said.exit_code == 0, said.output
+    return said.output
+
+
+def test_the_list_names_every_bundled_set() -> None:
+    said = run("list")
+    assert "digits          1797 rows,  64 columns -> digit" in said
+    assert "a folder of pictures" in said
+
+
+def test_what_a_table_holds(tmp_path: Path) -> None:
+    pl.DataFrame({"id": range(30), "size": [0.5 * k for k in range(30)]}).write_csv(tmp_path / "t.csv")
+    said = run("info", str(tmp_path / "t.csv"))
+    assert "t.csv: 30 rows, 2 columns" in said
+    assert "`size`: number" in said
+    assert "`id`: identifier, dropped" in said
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    (tmp_path / "served").mkdir()
+    served = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "served")))
+    thread = threading.Thread(target=served.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{served.server_port}/"
+    served.shutdown()
+    served.server_close()
+
+
+@needs_mnist
+def test_mnist_is_fetched_and_checked(server: str, tmp_path: Path) -> None:
+    assert DATA is not None
+    for path in (Path(DATA) / "mnist").glob("*.gz"):
+        shutil.copyfile(path, tmp_path / "served" / path.name)
+    written = mnist.fetch_mnist(tmp_path / "mnist", (server,))
+    assert len(written) == 4
+    assert mnist.fetch_mnist(tmp_path / "mnist", (server,)) == []
+    assert "all whole" in run("mnist", "--from", str(tmp_path / "mnist"))
+    said = run("info", str(tmp_path / "mnist"))
+    assert "70000 rows" in said
+    assert "grey, seen at 28 x 28 pixels" in said
+
+
+def test_other_contents_never_get_the_name(server: str, tmp_path: Path) -> None:
+    for name in mnist.CONTENTS:
+        (tmp_path / "served" / f"{name}.gz").write_bytes(gzip.compress(b"something else"))
+    with pytest.raises(LuthierError, match="could not be fetched"):
+        mnist.fetch_mnist(tmp_path / "mnist", (server,))
+    assert not list((tmp_path / "mnist").iterdir())
+
+
+def test_without_a_network_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(LuthierError, match="could not be fetched") as error:
+        mnist.fetch_mnist(tmp_path / "mnist", ("http://127.0.0.1:9/",))
+    assert "check the network" in str(error.value)
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"half of it")
+    with pytest.raises(InputError, match="does not hold MNIST") as error:
+        mnist.check_mnist(tmp_path)
+    assert "train-images-idx3-ubyte has other contents" in str(error.value)
+    assert "t10k-labels-idx1-ubyte is missing" in str(error.value)
+    assert CliRunner().invoke(app, ["data", "mnist"]).exit_code != 0
