@@ -63,6 +63,7 @@ _PUBLIC = {
     "resume": ("luthier.runs", "resume"),
     "test": ("luthier.runs", "read_test"),
     "train": ("luthier.population", "train_networks"),
+    "transfer": ("luthier.recipe.transfer", "transfer"),
     "tune": ("luthier.runs", "tune"),
     "tune_table": ("luthier.runs", "tune_table"),
 }
@@ -94,6 +95,7 @@ __all__ = [
     "summary",
     "test",
     "train",
+    "transfer",
     "tune",
     "tune_table",
 ]

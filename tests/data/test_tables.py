@@ -53,7 +53,7 @@ def test_kinds_and_reasons() -> None:
         "cut": ("category", True),
         "when": ("date", True),
         "same": ("constant", False),
-        "name": ("text", False),
+        "name": ("text", True),
         "code": ("identifier", False),
     }
     assert "3 levels" in columns["cut"].sentence()

@@ -63,6 +63,8 @@ def test_every_decision_follows_from_its_evidence(run: luthier.Result) -> None:
     assert {"words of `text`", "first architecture", "order", "dropout of words"} <= {r["topic"] for r in found}
     for decision in found:
         assert work_out(decision) == decision["chosen"], decision["topic"]
+        if decision["rule"] == "pieces of the text":
+            assert work_out({**decision, "evidence": {**decision["evidence"], "pairs": 7}}) != decision["chosen"]
 
 
 def test_predict_and_check_take_text(run: luthier.Result, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from luthier.recipe.checklist import Ticked, checklist, in_lines
 from luthier.recipe.config import Asked, Cut, Script, read_script, script_from, write_script
 from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.plan import Plan, Plans
-from luthier.recipe.prepare import Read, default_name, read_and_infer, read_as_asked
+from luthier.recipe.reading import Read, default_name, read_and_infer, read_as_asked
 from luthier.recipe.run_folder import RunFolder, create_run, machine_facts, open_run, timestamp
 from luthier.recipe.runner import Walk
 from luthier.recipe.steps.architecture import first_width, input_count

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from luthier.recipe.media import MEDIA, Rung
 
 Method = Literal["standardise", "quantile", "piecewise", "periodic", "common", "pixels"]
 
@@ -27,13 +29,6 @@ MOST_EPOCHS, MOST_STEPS = 60, 4000
 WIDEST = 512
 PLENTY = 150.0  # seconds of training
 MOST_CODED = 200  # columns of numbers that are coded one by one
-
-
-class Rung(NamedTuple):
-    """What a remedy costs: networks (before seeds) of each of its populations, with factors of width and depth."""
-
-    name: str
-    shapes: tuple[tuple[int, float, int], ...]  # (options, times the width, layers more)
 
 
 # In the order of the recipe (S4-21, S4-44). What each tries is in the steps.
@@ -138,8 +133,6 @@ class Plan(BaseModel):
     def rungs(self, step: int) -> tuple[Rung, ...]:
         """The rungs of step 3 or 4, in their order, for this medium."""
         if self.medium != "table":
-            from luthier.recipe.plan_media import MEDIA
-
             return MEDIA[self.medium].training if step == 3 else MEDIA[self.medium].validation
         return TRAINING_RUNGS if step == 3 else VALIDATION_RUNGS
 
@@ -147,8 +140,6 @@ class Plan(BaseModel):
     def shares(self) -> dict[str, float]:
         """The stages' shares of the time."""
         if self.medium != "table":
-            from luthier.recipe.plan_media import MEDIA
-
             return dict(MEDIA[self.medium].shares)
         return SHARES
 

@@ -18,7 +18,8 @@ from luthier.recipe.ladder import Fitted, Setting
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memory import Memory
 from luthier.recipe.plan import Plans
-from luthier.recipe.prepare import Read, prepare
+from luthier.recipe.prepare import prepare
+from luthier.recipe.reading import Read
 from luthier.recipe.run_folder import RunFolder, machine_facts, timestamp
 from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.steps.architecture import choose_architecture

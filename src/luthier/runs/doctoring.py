@@ -14,7 +14,8 @@ from luthier.diagnosis.controls import label_noise, signal
 from luthier.nets import DenseSpec
 from luthier.population import Part
 from luthier.recipe import Asked, first_width, input_count, read_and_infer
-from luthier.recipe.prepare import Parts, Read, parts_of
+from luthier.recipe.prepare import Parts, parts_of
+from luthier.recipe.reading import Read
 from luthier.recipe.work import LOSSES, embedding_width
 from luthier.records import Finding
 from luthier.seeds import derive, torch_generator

@@ -28,7 +28,7 @@ from luthier.recipe import (
     open_run,
     read_and_infer,
 )
-from luthier.recipe.prepare import Read
+from luthier.recipe.reading import Read
 from luthier.runs.fitting import keep_source, name_of
 from luthier.runs.result import Result
 from luthier.runs.search_screen import SearchScreen

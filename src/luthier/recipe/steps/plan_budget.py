@@ -9,8 +9,9 @@ import torch
 
 from luthier.population import Member, step_time
 from luthier.recipe.budget import Budget
+from luthier.recipe.media import MEDIA
 from luthier.recipe.plan import Cost, Means, Plan, Plans, Problem, make_plans
-from luthier.recipe.plan_media import MEDIA, MediumProblem, make_medium_plans
+from luthier.recipe.plan_media import MediumProblem, make_medium_plans
 from luthier.recipe.steps.architecture import first_spec, first_width, input_count
 from luthier.recipe.work import Work
 from luthier.seeds import derive

@@ -20,13 +20,14 @@ import torch
 from luthier.assess import paired_difference, seen_by
 from luthier.data import Dataset
 from luthier.errors import InputError, LuthierError
-from luthier.nets import DenseNet
+from luthier.nets import DenseNet, DenseSpec
 from luthier.population import Part
 from luthier.recipe.config import Asked
 from luthier.recipe.evidence import row_losses
 from luthier.recipe.ladder import Ladder, Setting, Standing, seeded, standing_of
 from luthier.recipe.memory import Memory
-from luthier.recipe.prepare import model_of, parts_of, read_as_asked
+from luthier.recipe.prepare import parts_of
+from luthier.recipe.reading import model_of, read_as_asked
 from luthier.recipe.run_folder import open_run
 from luthier.recipe.steps.baselines import own_scale
 from luthier.recipe.work import Trained, Work

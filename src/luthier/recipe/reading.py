@@ -1,0 +1,185 @@
+"""A source read as a request says: its usable rows, what its columns are, and the task. Nothing is split yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from luthier.assess import METRICS, Costs
+from luthier.data import (
+    Column,
+    Source,
+    Task,
+    encode_target,
+    infer_columns,
+    infer_task,
+    read_source,
+    require_rows,
+)
+from luthier.data.pictures import Store, common_shape, read_pictures
+from luthier.errors import ConfigError, InputError, nearest
+from luthier.recipe.config import Asked
+from luthier.recipe.run_folder import open_run
+from luthier.saved import Model
+
+GROUPED, WEIGHED, BESIDE = "it names the groups", "it weighs the rows", "it is predicted too"
+
+
+@dataclass(frozen=True)
+class Read:
+    """A source that was read and understood, with its usable rows; nothing is split yet."""
+
+    source: Source
+    frame: pl.DataFrame
+    dropped_rows: int
+    task: Task
+    columns: tuple[Column, ...]
+    pictures: Store | None = None  # decoded, where pictures are learnt from
+    notes: tuple[str, ...] = ()
+
+
+def read_as_asked(source: Any, asked: Asked) -> Read:
+    """Read a source as a request says; InputError for a group, time, metric or costs that cannot be meant."""
+    if asked.warm_start:
+        read = read_as_before(source, asked)
+    else:
+        read = read_and_infer(
+            source, target=asked.target, task=asked.task, columns=asked.columns, side=asked.size, strict=asked.strict
+        )
+    for option, name in (("--group", asked.group), ("--time", asked.time), ("--weight", asked.weight)):
+        if name and (name not in read.frame.columns or name == read.task.target):
+            raise InputError(
+                f"{option} {name}: there is no such column",
+                expected=f"one of {listed([c for c in read.frame.columns if c != read.task.target])}",
+                remedy=nearest(name, read.frame.columns) or "check the spelling",
+            )
+    if asked.group and asked.time:
+        raise InputError("--group and --time exclude each other", remedy="choose the one that real use looks like")
+    known = [name for name, metric in METRICS.items() if read.task.kind in metric.kinds]
+    if asked.metric and asked.metric not in known:
+        hint = nearest(asked.metric, known)
+        raise ConfigError([f"--metric {asked.metric}: not one of {', '.join(known)}; {hint}".rstrip("; ")])
+    if asked.costs:
+        Costs.parse(asked.costs)
+        if read.task.kind != "binary":
+            raise InputError("--cost is for two classes", received=f"a {read.task.kind} task")
+    if asked.weight:
+        _check_weights(read, asked.weight)
+    # Who a row belongs to, how much it counts, or what else is asked about it, is not what it is like.
+    reasons = {asked.group: GROUPED, asked.weight: WEIGHED, **dict.fromkeys(asked.beside, BESIDE)}
+    columns = tuple(
+        replace(c, used=False, kind="identifier", reason=reasons[c.name]) if c.name in reasons else c
+        for c in read.columns
+    )
+    return replace(read, columns=columns)
+
+
+def read_and_infer(
+    source: Any,
+    *,
+    target: str | None,
+    task: str | None,
+    columns: Mapping[str, str],
+    side: int = 0,
+    strict: bool = False,
+) -> Read:
+    """Read a source and infer what its columns and its target are. InputError for what cannot be used.
+
+    Pictures are scaled to at most `side` pixels (0: 64); with `strict` one that cannot be read is an error.
+    """
+    found = read_source(source, target=target)
+    name = target or found.target
+    if name is None:
+        raise InputError(
+            "the column to predict is not known",
+            expected="the name of one column",
+            received="no --target",
+            remedy=f"--target {found.frame.columns[-1]} (the columns are {listed(found.frame.columns)})",
+        )
+    inferred = infer_task(found.frame[name], override=task)
+    frame = found.frame.filter(usable_rows(found.frame[name]))
+    require_rows(frame)
+    if found.picture and columns.get(found.picture, "picture") == "picture":
+        shape = common_shape(frame[found.picture].fill_null("").to_list(), side)
+        dropped = found.frame.height - frame.height
+        frame, store, notes = read_pictures(frame, found.picture, shape, strict=strict)
+        require_rows(frame)
+        inferred = infer_task(frame[name], override=task)
+        return Read(found, frame, dropped, inferred, picture_columns(frame, found.picture, name), store, notes)
+    return Read(
+        source=found,
+        frame=frame,
+        dropped_rows=found.frame.height - frame.height,
+        task=inferred,
+        columns=infer_columns(frame, target=name, overrides=columns),
+    )
+
+
+def read_as_before(source: Any, asked: Asked) -> Read:
+    """Read new rows of a table that a run's model knows: its task and its columns are taken over."""
+    model = model_of(asked.warm_start)
+    if asked.task or asked.columns:
+        raise InputError("--task and --column are settled by the run that is gone on from", remedy="leave them out")
+    name = model.task.target
+    if asked.target not in (None, name):
+        raise InputError(f"--target {asked.target}: the run predicts `{name}`", remedy=f"--target {name}")
+    found = read_source(source, target=name)
+    frame = found.frame.filter(usable_rows(found.frame[name]))
+    require_rows(frame)
+    model.encode(frame.head(0))  # says which columns are missing
+    encode_target(frame[name], model.task)  # and which classes are new
+    reason = f"'{asked.warm_start}' uses it so"
+    columns = tuple(replace(column, reason=reason) for column in model.encoder.columns)
+    task = replace(model.task, reason=f"'{asked.warm_start}' predicts it")
+    return Read(found, frame, found.frame.height - frame.height, task, columns)
+
+
+def model_of(run: str) -> Model:
+    """The model that a finished run delivered. InputError where there is none."""
+    folder = open_run(run)
+    if not folder.bundle.exists():
+        raise InputError(f"'{run}' has delivered no model", remedy=f"finish it first: luthier fit --resume {run}")
+    return Model.load(folder.bundle)
+
+
+def picture_columns(frame: pl.DataFrame, picture: str, target: str) -> tuple[Column, ...]:
+    """The column of pictures is what is learnt from; others stay outside."""
+    others = [name for name in frame.columns if name not in (picture, target)]
+    return (
+        Column(picture, "picture", True, "its cells refer to pictures"),
+        *(Column(name, "identifier", False, "pictures are what is learnt from") for name in others),
+    )
+
+
+def usable_rows(target: pl.Series) -> pl.Series:
+    """Which rows have a target: not null, and not NaN."""
+    known = target.is_not_null()
+    return known & target.is_not_nan().fill_null(False) if target.dtype.is_float() else known
+
+
+def _check_weights(read: Read, name: str) -> None:
+    values = read.frame[name].cast(pl.Float64, strict=False)
+    known = values.is_not_null() & values.is_finite() & (values >= 0)
+    if not bool(known.fill_null(False).all()) or not float(values.sum() or 0.0) > 0:
+        bad = int((~known.fill_null(False)).sum())
+        raise InputError(
+            f"--weight {name}: it cannot weigh the rows",
+            expected="a number of at least 0 in every row, not all of them 0",
+            received=f"{bad} rows with something else" if bad else "zeros alone",
+            remedy="fill or remove those rows",
+        )
+
+
+def listed(names: list[str], most: int = 8) -> str:
+    """The first of some names."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def default_name(source: Any, found: Source) -> str:
+    """The name of a run's folder: the file's or the bundled set's."""
+    return Path(found.name).stem if isinstance(source, (str, Path)) and str(source) != "-" else "table"

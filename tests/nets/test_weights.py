@@ -1,0 +1,110 @@
+"""Residual networks under torchvision's names, and files of weights: matched key by key, or refused with a list."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from luthier.errors import ConfigError, InputError
+from luthier.nets.resnet import resnet
+from luthier.nets.weights import load_weights, read_weights
+
+PUBLISHED = {  # parameters of torchvision's models, and entries of their state dicts
+    "resnet18": (11_689_512, 122),
+    "resnet34": (21_797_672, 218),
+    "resnet50": (25_557_032, 320),
+}
+
+
+@pytest.mark.parametrize("name", list(PUBLISHED))
+def test_a_published_file_would_load(name: str, tmp_path: Path) -> None:
+    """A file made by torchvision's rules for names and shapes loads with every key matched."""
+    net = resnet(name)
+    parameters, entries = PUBLISHED[name]
+    assert sum(p.numel() for p in net.parameters()) == parameters
+    assert len(net.state_dict()) == entries
+    state = {key: torch.full(shape, 0.5) for key, shape in names_and_shapes(name).items()}
+    assert set(state) == {key for key in net.state_dict() if not key.endswith("num_batches_tracked")}
+    save_file(state, tmp_path / "weights.safetensors")
+    load_weights(net, read_weights(tmp_path / "weights.safetensors"))
+    assert all((value == 0.5).all() for key, value in net.state_dict().items() if key in state)
+
+
+def names_and_shapes(name: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes as torchvision lays its residual networks out, written down independently."""
+    blocks = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}[name]
+    wide = 4 if name == "resnet50" else 1
+    found: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 7, 7)}
+
+    def norm(key: str, width: int) -> None:
+        found.update({f"{key}.{part}": (width,) for part in ("weight", "bias", "running_mean", "running_var")})
+
+    norm("bn1", 64)
+    into = 64
+    for stage, count in enumerate(blocks, start=1):
+        width = 64 * 2 ** (stage - 1)
+        for block in range(count):
+            key = f"layer{stage}.{block}"
+            if wide == 4:
+                shapes = [(width, into, 1, 1), (width, width, 3, 3), (width * 4, width, 1, 1)]
+            else:
+                shapes = [(width, into, 3, 3), (width, width, 3, 3)]
+            for place, shape in enumerate(shapes, start=1):
+                found[f"{key}.conv{place}.weight"] = shape
+                norm(f"{key}.bn{place}", shape[0])
+            if block == 0 and (stage > 1 or wide == 4):
+                found[f"{key}.downsample.0.weight"] = (width * wide, into, 1, 1)
+                norm(f"{key}.downsample.1", width * wide)
+            into = width * wide
+    found["fc.weight"], found["fc.bias"] = (1000, into), (1000,)
+    return found
+
+
+def test_a_residual_network_sees_bytes_grey_and_colour() -> None:
+    net = resnet("resnet18", classes=5).eval()
+    grey = torch.randint(0, 256, (2, 1, 40, 40), dtype=torch.uint8)
+    assert net(grey).shape == (2, 5)
+    torch.testing.assert_close(net(grey), net(grey.expand(-1, 3, -1, -1).float() / 255))
+    with pytest.raises(ConfigError, match="did you mean 'resnet18'"):
+        resnet("resnet17")
+
+
+def test_what_does_not_fit_is_listed() -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    weights = dict(net.state_dict())
+    del weights["0.bias"]
+    weights["2.weight"] = torch.zeros(1)
+    weights["1.weight"] = torch.zeros(2, 3)
+    with pytest.raises(InputError) as error:
+        load_weights(net, weights)
+    said = str(error.value)
+    assert "1 missing: 0.bias" in said
+    assert "1 too much: 2.weight" in said
+    assert "1.weight [2, 3], not [1, 3]" in said
+    load_weights(net, {"0.weight": torch.ones(3, 2), "0.bias": torch.ones(3)}, but=("1.",))
+    assert (net[0].weight == 1).all()
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return exec, ("raise SystemExit('code was run')",)
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    torch.save({"weight": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(InputError, match="could run code"):
+        read_weights(tmp_path / "evil.pt")
+    (tmp_path / "raw.pth").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(InputError, match=r"refused|no file of weights"):
+        read_weights(tmp_path / "raw.pth")
+    (tmp_path / "cut.safetensors").write_bytes(b"123")
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        read_weights(tmp_path / "cut.safetensors")
+    torch.save({"state_dict": {"w": torch.ones(2)}}, tmp_path / "good.pt")
+    assert read_weights(tmp_path / "good.pt")["w"].tolist() == [1.0, 1.0]

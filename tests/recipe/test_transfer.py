@@ -1,0 +1,91 @@
+"""Transfer: what is frozen is frozen to the bit, a related task gains from it, and how far to unfreeze is measured."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+import luthier
+from luthier.errors import InputError
+from luthier.recipe.transfer import freeze_all_but, transfer
+
+
+def digits(wanted: range, rows: int | None = None, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pictures [N, 1, 8, 8] of some digits, their labels counted from 0."""
+    found = load_digits()
+    X, y = torch.tensor(found.images / 16, dtype=torch.float32).unsqueeze(1), torch.tensor(found.target)
+    these = torch.isin(y, torch.tensor(list(wanted)))
+    X, y = X[these], y[these] - wanted.start
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))[:rows]
+    return X[order], y[order]
+
+
+def network(outputs: int) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Sequential(nn.Conv2d(1, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(), nn.MaxPool2d(2)),
+        nn.Sequential(nn.Conv2d(12, 24, 3, padding=1), nn.BatchNorm2d(24), nn.ReLU(), nn.MaxPool2d(2)),
+        nn.Flatten(),
+        nn.Linear(96, outputs),
+    )
+
+
+@pytest.fixture(scope="module")
+def backbone() -> nn.Module:
+    """Knows the ten digits, from other pictures than the tests'."""
+    X, y = digits(range(10))
+    found = luthier.train(
+        network(10), (X[700:], y[700:]), validation=(X[500:700], y[500:700]), epochs=10, learning_rate=3e-3
+    )
+    assert float(found.best_validation_loss[0]) < 0.2
+    return found.module()
+
+
+def test_what_is_frozen_stays_bit_for_bit() -> None:
+    X, y = digits(range(5, 10), 120)
+    net = network(5)
+    before = copy.deepcopy(net.state_dict())
+    found = luthier.train(freeze_all_but(net, ["3"]), (X, y), epochs=3, learning_rate=1e-2).module()
+    after = found.state_dict()
+    changed = [name for name, value in before.items() if not value.equal(after[name])]
+    assert changed == ["3.weight", "3.bias"]  # the running averages of batch norm stayed too
+
+
+def test_a_related_task_gains_from_it(backbone: nn.Module) -> None:
+    """Odd or even, from forty pictures: what tells digits apart lowers the error of a network from scratch."""
+    X, y = digits(range(10))
+    X, y = X[:500], y[:500] % 2
+    training, validation, test = (X[:40], y[:40]), (X[40:140], y[40:140]), (X[140:], y[140:])
+    kept = copy.deepcopy(backbone.state_dict())
+    found = transfer(backbone, training, validation=validation, epochs=20, batch_size=10)
+    assert all(value.equal(backbone.state_dict()[name]) for name, value in kept.items())
+    assert [option["unfrozen"] for option in found.options] == [0, 1, 2]
+    assert "blocks unfrozen below the head" in str(found)
+    scratch = luthier.train(
+        network(2), training, validation=validation, epochs=40, batch_size=10, learning_rate=[1e-3, 3e-3, 1e-2]
+    ).module()
+
+    def error(net: nn.Module) -> float:
+        with torch.no_grad():
+            return 1 - float((net(test[0]).argmax(1) == test[1]).double().mean())
+
+    assert error(found.module) < 0.85 * error(scratch)
+
+
+def test_another_task_needs_more_unfrozen() -> None:
+    """A backbone that knows nothing is worth nothing frozen: more is unfrozen, and gains clearly."""
+    X, y = digits(range(10), 700)
+    found = transfer(network(10), (X[:450], y[:450]), validation=(X[450:], y[450:]), epochs=12)
+    assert found.unfrozen >= 1
+    assert found.options[found.unfrozen]["gain"]["clear"]
+    assert found.options[found.unfrozen]["loss"] < found.options[0]["loss"]
+
+
+def test_a_module_without_a_head_is_refused() -> None:
+    X, y = digits(range(5), 30)
+    with pytest.raises(InputError, match="no linear layer"):
+        transfer(nn.Sequential(nn.Conv2d(1, 5, 8), nn.Flatten()), (X, y), validation=(X, y))
