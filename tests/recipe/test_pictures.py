@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import luthier
 from luthier.cli import app
 from luthier.errors import InputError
+from luthier.recipe import checklist
 from luthier.recipe.deciding import work_out
 from luthier.runs.screen import SilentScreen
 
@@ -79,6 +80,13 @@ def test_the_recipe_finds_changes_that_harm(run: luthier.Result) -> None:
     losses = {o["name"].rpartition(" ")[0]: o["evidence"]["loss"] for o in augmentation["options"]}
     gentle = min(losses[name] for name in ("shift", "rotation", "scale", "noise", "brightness"))
     assert min(losses["upside down"], losses["flip"]) > gentle
+
+
+def test_the_checklist_is_that_of_pictures(run: luthier.Result) -> None:
+    status = {one.item.what: one.status for one in checklist(run.ledger)}
+    assert status["a proven design for pictures, such as ResNet"] == "done"
+    assert status["one hidden layer, its units between inputs and outputs"] == "not for such rows"
+    assert status["more training rows, or augmentation"] in ("done", "tried, not kept")
 
 
 def test_the_same_numbers_again(run: luthier.Result, tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ STEP_NAMES = {
     5: "judge once, on the test set",
     6: "check on data from the real world",
 }
-OPEN, DONE, TRIED, ELSEWHERE = "open", "done", "tried, not kept", "not for tables"
+OPEN, DONE, TRIED, ELSEWHERE = "open", "done", "tried, not kept", "not for such rows"
+MORE_ROWS = ("would more rows help?", "augmentation", "augmentations together")
+TABLE, PICTURES, TEXT = ("table",), ("pictures",), ("text",)
 
 
 @dataclass(frozen=True)
@@ -28,31 +30,36 @@ class Item:
     what: str
     source: str
     topics: tuple[str, ...] = ()
-    tables: bool = True
+    media: tuple[str, ...] = ("table", "pictures", "text")  # kinds of rows that it is for
 
 
 ITEMS = (
     Item(1, "squares for values, cross-entropy for classes, binary cross-entropy for two", "S4-03", ("loss",)),
-    Item(2, "one hidden layer, its units between inputs and outputs", "S4-05, S4-06", ("first architecture",)),
-    Item(2, "how numbers enter: standardised on training rows alone", "S4-28 to S4-30", ("inputs",)),
-    Item(2, "a proven design for pictures, such as ResNet", "S4-07", tables=False),
+    Item(2, "one hidden layer, its units between inputs and outputs", "S4-05, S4-06", ("first architecture",), TABLE),
+    Item(2, "how numbers enter: standardised on training rows alone", "S4-28 to S4-30", ("inputs",), TABLE),
+    Item(2, "a proven design for pictures, such as ResNet", "S4-07", ("first architecture",), PICTURES),
     Item(2, "loss at the start, one batch by heart, gradients checked", "S2-07", ("check: ",)),
     Item(3, "learning-rate finder", "S4-09, S4-10", ("learning rate for ",)),
     Item(3, "the rate tuned first", "S4-08", ("rate",)),
     Item(3, "Adam in place of SGD", "S4-11", ("Adam",)),
     Item(3, "a decaying rate", "S4-12 to S4-16", ("decay",)),
     Item(3, "restarts", "S4-17", ("restarts",)),
-    Item(3, "transfer: unfreeze, differential rates", "S4-18", tables=False),
+    Item(3, "transfer: unfreeze, differential rates", "S4-18", ("transfer",), PICTURES),
     Item(3, "hidden units, batch size, hidden layers", "S4-19", ("units", "batch size", "layers")),
+    Item(3, "LSTM for sequences", "S4-39", ("order",), TEXT),
     Item(3, "the training set is fitted", "S4-20, S4-21", ("gate: is the training set fitted?",)),
     Item(4, "dropout, last layer first", "S4-23 to S4-25", ("dropout, last layer", "dropout, all layers")),
     Item(4, "weight decay", "S4-26, S4-27", ("L2",)),
-    Item(4, "input normalisation", "S4-28 to S4-30", ("input normalisation",)),
-    Item(4, "batch normalisation", "S4-31", ("batch norm",)),
-    Item(4, "more training rows, or augmentation", "S4-32 to S4-34", ("would more rows help?",)),
+    Item(4, "input normalisation", "S4-28 to S4-30", ("input normalisation",), TABLE),
+    Item(4, "batch normalisation", "S4-31", ("batch norm",), TABLE),
+    Item(
+        4,
+        "more training rows, or augmentation",
+        "S4-32 to S4-34",
+        ("would more rows help?", "augmentation", "augmentations together"),
+    ),
     Item(4, "He initialisation, clipping against exploding gradients", "S4-35 to S4-41", ("clipping",)),
-    Item(4, "LSTM for sequences", "S4-39", tables=False),
-    Item(4, "the architecture looked at again", "S4-42, S4-43", ("architecture",)),
+    Item(4, "the architecture looked at again", "S4-42, S4-43", ("architecture",), TABLE),
     Item(4, "the gap to the validation set is closed", "S4-22", ("gate: is the gap to the validation set closed?",)),
     Item(5, "the test set read once, and compared with validation", "S4-45 to S4-47", ("test set",)),
     Item(6, "rows from real use: drift, and the score where labels come", "S4-48, S4-49", ("real world",)),
@@ -72,14 +79,16 @@ def checklist(records: Iterable[Mapping[str, Any]] = (), *, drift: Mapping[str, 
     """Every item with its status; without records the recipe as it is before a run.
 
     >>> [one.status for one in checklist()][:4]
-    ['open', 'open', 'open', 'not for tables']
+    ['open', 'open', 'open', 'not for such rows']
     """
     found = list(records)
-    return [_ticked(item, found, drift or {}) for item in ITEMS]
+    plans = [record["plan"]["narrow"] for record in found if record["kind"] == "plan"]
+    medium = str(plans[-1].get("medium", "table")) if plans else "table"
+    return [_ticked(item, found, drift or {}, medium) for item in ITEMS]
 
 
-def _ticked(item: Item, records: list[Mapping[str, Any]], drift: Mapping[str, Any]) -> Ticked:
-    if not item.tables:
+def _ticked(item: Item, records: list[Mapping[str, Any]], drift: Mapping[str, Any], medium: str) -> Ticked:
+    if medium not in item.media:
         return Ticked(item, ELSEWHERE)
     if item.step == 6:
         return Ticked(item, DONE, str(drift["verdict"])) if drift else Ticked(item, OPEN)

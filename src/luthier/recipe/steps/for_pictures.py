@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import torch
 
-from luthier.nets import AUGMENTATIONS, ConvSpec
+from luthier.nets import AUGMENTATIONS, Augment, ConvSpec
 from luthier.optimise import Schedule
 from luthier.recipe.ladder import Ladder, Setting
 from luthier.recipe.work import Work
@@ -199,8 +199,6 @@ def _say_what_harms(work: Work, ladder: Ladder) -> None:
 @torch.no_grad()
 def originals_and_changed(work: Work, spec: ConvSpec, count: int = 10) -> torch.Tensor | None:
     """Training pictures and four changes of each, bytes [5, count, C, H, W]; None without augmentation."""
-    from luthier.nets import Augment
-
     if not spec.augment:
         return None
     some = work.data.training.numbers[:count].float() / 255
