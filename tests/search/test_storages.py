@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,17 +87,15 @@ def test_the_quick_copy_is_what_optuna_would_write(tmp_path: Path, monkeypatch: 
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     pytest.importorskip("psycopg")
     homes = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not homes:
         pytest.skip("needs Debian's postgresql")
-    folder = tmp_path_factory.mktemp("postgres")
+    # Outside of pytest's own folder, which each session closes to other users.
+    folder = Path(tempfile.mkdtemp(prefix="luthier-postgres-"))
     user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
     if user:
-        for path in (folder, *folder.parents):
-            if path.is_relative_to("/tmp/pytest-of-root"):
-                path.chmod(0o755)
         shutil.chown(folder, "postgres")
     data, port = folder / "data", 40_000 + os.getpid() % 20_000
     subprocess.run(
@@ -109,6 +108,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     subprocess.run(
         [*user, homes[-1] / "pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, capture_output=True
     )
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
