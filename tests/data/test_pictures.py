@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 from pathlib import Path
@@ -26,7 +27,7 @@ from luthier.data.pictures import (
     shape_of,
     store_of,
 )
-from luthier.errors import InputError
+from luthier.errors import InputError, LuthierError
 from luthier.runs.screen import SilentScreen
 
 image = pytest.importorskip("PIL.Image")
@@ -188,6 +189,28 @@ def test_decoding_happens_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     os.utime(paths[0], (1, 1))  # a file that changed is decoded again
     with pytest.raises(AssertionError):
         store_of(paths, (1, 9, 9))
+
+
+def test_the_same_files_in_another_order_are_other_rows(tmp_path: Path) -> None:
+    for k, value in enumerate((10, 200)):
+        image.fromarray(np.full((4, 4), value, np.uint8)).save(tmp_path / f"{k}.png")
+    one, other = str(tmp_path / "0.png"), str(tmp_path / "1.png")
+    first, second = store_of([one, one, other], (1, 4, 4)), store_of([one, other, other], (1, 4, 4))
+    assert [int(p.mean()) for p in first.pixels] == [10, 10, 200]
+    assert [int(p.mean()) for p in second.pixels] == [10, 200, 200]
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from luthier.data.pictures import store
+
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    image.fromarray(gradient(9, 9)).save(tmp_path / "a.png")
+    monkeypatch.setattr(store, "_allocate", full)
+    with pytest.raises(LuthierError, match="the disk is full"):
+        store_of([str(tmp_path / "a.png")], (1, 9, 9))
+    assert list(cache_folder().iterdir()) == []
 
 
 def test_more_pictures_than_memory_stay_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

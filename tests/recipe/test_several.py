@@ -101,3 +101,14 @@ def test_the_commands_know_such_a_folder(found: luthier.Several, tmp_path: Path)
 def test_what_cannot_be_several_targets(targets: list[str], said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said):
         luthier.fit_several(table(), targets, run=tmp_path / "run", screen=SilentScreen())
+
+
+def test_what_is_for_one_target_says_so(found: luthier.Several, tmp_path: Path) -> None:
+    """No option is taken and then forgotten, and no command ends in a traceback."""
+    table().write_csv(tmp_path / "rows.csv")
+    command = ["fit", str(tmp_path / "rows.csv"), "--target", "warm", "--target", "wet", "--metric", "auc"]
+    said = CliRunner().invoke(app, command)
+    assert isinstance(said.exception, InputError)
+    assert "--metric is for one target" in str(said.exception)
+    with pytest.raises(InputError, match="several targets"):
+        luthier.tune_table(found.path, trials=1)

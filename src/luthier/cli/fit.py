@@ -136,14 +136,19 @@ def fit(
     result: Result | None
     targets = target or []
     if len(targets) > 1 or (resume is not None and len(runs_in(resume)) > 1):
-        if begin_at is not None or config is not None or plan or explain:
-            raise InputError("--from, --config, --plan and --explain are for one target", remedy="name the run of one")
+        alone = {"--from": begin_at, "--config": config, "--plan": plan, "--task": task, "--metric": metric,
+                 "--cost": cost, "--warm-start": warm_start}  # fmt: skip
+        refused = [name for name, value in alone.items() if value]
+        if refused:
+            said = f"{', '.join(refused)} {'are' if len(refused) > 1 else 'is'} for one target"
+            raise InputError(said, remedy="fit that target by itself, or name its run")
         if resume is not None:
             several = resume_several(resume, screen=screen)
         else:
             several = fit_several(
                 source, targets, budget=budget, seed=seed, columns=parse_columns(column or []), group=group, time=time,
-                weight=weight, distil=distil, until=until, run=run, replace=replace, screen=screen,
+                weight=weight, size=size, strict=strict, distil=distil, until=until, run=run,
+                replace=replace, screen=screen,
             )  # fmt: skip
         if open_report:
             typer.launch(str(several.report()))

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from luthier.seeds import torch_generator
 
@@ -150,7 +151,7 @@ class Preprocess(nn.Module):
             return found
         drawn = torch.randn(SPREAD, SEEN, generator=torch_generator(0, "words seen together"))
         drawn[0] = 0
-        seen = torch.stack([drawn[row % SPREAD].sum(0) for row in ids]) if len(ids) else torch.zeros(0, SEEN)
+        seen = F.embedding_bag(ids % SPREAD, drawn, mode="sum")
         return torch.cat([found, seen / (ids > 0).sum(1, keepdim=True).clamp_min(1).sqrt()], 1)
 
     def config(self) -> dict[str, Any]:

@@ -29,6 +29,8 @@ class OwnDropout(nn.Module):
         if not self.training:
             return x
         self.shape = x.shape
+        if self.mask is None and float(self.p) == 0:
+            return x
         return x * (self.drawn(x, float(self.p)) if self.mask is None else self.mask)
 
     def drawn(self, like: Tensor, p: float) -> Tensor:

@@ -61,7 +61,7 @@ class Transferred:
     """The network, how many of its blocks below the head were unfrozen, and what each number of them measured.
 
     `options` has for each: `unfrozen`, `blocks` (their names), `loss` over seeds and rows, `score` (the share that is
-    right, or the root mean squared error), and `gain` over one unfrozen block less.
+    right, or the root mean squared error), and `gain` over the best number of blocks before it.
     """
 
     module: nn.Module
@@ -115,11 +115,9 @@ def transfer(
     lasting = len(blocks) - 1 if most_unfrozen is None else min(most_unfrozen, len(blocks) - 1)
     names = [derive(seed, "transfer", k) for k in range(seeds)]
 
-    def settings(length: int) -> Settings:
-        every = max(1, length // 10)
-        return Settings(loss=loss, rule="adam", batch_size=batch, steps=length, evaluate_every=every, batch_seed=seed)
-
-    starts = _train_heads(net, blocks[-1], training, held_out, settings(steps), names)
+    every = max(1, steps // 10)
+    settings = Settings(loss=loss, rule="adam", batch_size=batch, steps=steps, evaluate_every=every, batch_seed=seed)
+    starts = _train_heads(net, blocks[-1], training, held_out, settings, names)
     spread, found = SeedSpread(), list[dict[str, Any]]()
     states: list[list[dict[str, Tensor]]] = []
     standing: np.ndarray | None = None
@@ -128,11 +126,12 @@ def transfer(
         learning = blocks[len(blocks) - 1 - count :]
         rates = tuple(DEEPER ** (len(learning) - 1 - place) for place in range(len(learning)))
         kept = starts if count == 0 else [
-            _go_on(net, learning, rates, start, training, held_out, settings(steps), s)[0]
+            _go_on(net, learning, rates, start, training, held_out, settings, s)[0]
             for start, s in zip(starts, names, strict=True)
         ]  # fmt: skip
-        rows = np.stack([_row_losses(net, state, held_out, loss) for state in kept])
-        score = float(np.mean([_score(net, state, held_out) for state in kept]))
+        logits = torch.cat([_outputs(net, state, held_out) for state in kept])
+        rows = LOSSES[loss].rows(logits, held_out.targets).double().numpy()
+        score = float(np.mean([_score(one, held_out) for one in logits]))
         option: dict[str, Any] = {"unfrozen": count, "blocks": learning, "loss": float(rows.mean()), "score": score}
         if standing is not None:
             spread.add([standing - rows])
@@ -141,9 +140,9 @@ def transfer(
         states.append(kept)
         if standing is None or (option["gain"]["clear"] and option["gain"]["gain"] > 0):
             standing, best = rows, count
-    losses = [float(_row_losses(net, state, held_out, loss).mean()) for state in states[best]]
+    assert standing is not None
     module = copy.deepcopy(net)
-    module.load_state_dict(states[best][int(np.argmin(losses))])
+    module.load_state_dict(states[best][int(standing.mean(1).argmin())])
     return Transferred(module.requires_grad_(True).eval(), best, tuple(found))
 
 
@@ -167,7 +166,7 @@ def _with_new_head(backbone: nn.Module, outputs: int, seed: int) -> nn.Module:
 def _train_heads(
     net: nn.Module, head: str, training: Part, validation: Part, settings: Settings, seeds: Sequence[int]
 ) -> list[dict[str, Tensor]]:
-    """The best of two rates for each seed, all else frozen; whole states."""
+    """The best of several rates for each seed, all else frozen; whole states."""
     found = []
     for s in seeds:
         tried = [_trained(net, [head], (1.0,), rate, training, validation, settings, s) for rate in HEAD_RATES]
@@ -208,12 +207,7 @@ def _outputs(net: nn.Module, state: dict[str, Tensor], part: Part) -> Tensor:
     return torch.cat([known(some) for some in torch.split(part.features, ROWS)]).unsqueeze(0)
 
 
-def _row_losses(net: nn.Module, state: dict[str, Tensor], part: Part, loss: str) -> np.ndarray:
-    return np.asarray(LOSSES[loss].rows(_outputs(net, state, part), part.targets)[0].double().numpy())
-
-
-def _score(net: nn.Module, state: dict[str, Tensor], part: Part) -> float:
-    outputs = _outputs(net, state, part)[0]
+def _score(outputs: Tensor, part: Part) -> float:
     if part.targets.is_floating_point():
         return float((outputs[:, 0] - part.targets).square().mean().sqrt())
     return float((outputs.argmax(1) == part.targets).double().mean())

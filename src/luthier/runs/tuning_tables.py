@@ -200,6 +200,8 @@ def _usual(width: int, defaults: Mapping[str, Any]) -> Space:
 def _base_of(folder: RunFolder) -> dict[str, Any]:
     """The data and the best setting of a finished run."""
     facts = folder.facts()
+    if facts.get("kind") == "several":
+        raise InputError(f"'{folder.path}' holds the runs of several targets", remedy="name the run of one of them")
     asked = Asked.model_validate(facts["asked"])
     trials = [t for t in Result(folder).scores.get("trials", []) if t["validation_loss"] is not None]
     best = min(trials, key=lambda trial: float(trial["validation_loss"]), default=None)

@@ -7,8 +7,11 @@ A picture is named by a reference: a file (`cats/1.jpg`), or a row of a file tha
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,7 +43,7 @@ def shape_of(reference: str) -> Shape:
     """Channels (1 grey, 3 colour), height and width as the picture is to be seen; UnreadableError otherwise."""
     if is_packed(reference):
         return _channels_first(_packed(reference)).shape
-    with _opened(reference) as picture:
+    with _opened(reference) as picture, _explained():
         width, height = picture.size
         if picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):  # lies on its side
             width, height = height, width
@@ -59,12 +62,9 @@ def decode(reference: str, shape: Shape) -> np.ndarray:
             return pixels
         picture = images.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1))
     else:
-        with _opened(reference) as opened:
-            try:
-                opened.load()
-                picture = operations.exif_transpose(opened)
-            except (OSError, SyntaxError, ValueError, EOFError) as error:
-                raise UnreadableError(f"damaged: {error}") from error
+        with _opened(reference) as opened, _explained():
+            opened.load()
+            picture = operations.exif_transpose(opened)
     picture = _flat(picture, images)
     picture = picture.convert("L" if channels == 1 else "RGB")
     if picture.size != (width, height):
@@ -105,24 +105,35 @@ def _decode_block(references: Sequence[str], shape: Shape) -> tuple[np.ndarray, 
     return pixels, failed
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Whatever the library raises over a damaged file, as the reason why it cannot be read."""
+    images = require("PIL.Image", extra="vision", purpose="reading pictures")
+    try:
+        yield
+    except images.UnidentifiedImageError:
+        raise
+    except FileNotFoundError:
+        raise UnreadableError("there is no such file") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+        raise UnreadableError(f"damaged: {error}") from error
+
+
 def _opened(reference: str) -> Any:
     """A picture whose head was read, not its pixels."""
     images = require("PIL.Image", extra="vision", purpose="reading pictures")
     setattr(images, "MAX_IMAGE_PIXELS", None)  # noqa: B010 (our own bound below gives an error, not a warning)
     try:
-        picture = images.open(reference)
-    except FileNotFoundError:
-        raise UnreadableError("there is no such file") from None
+        with _explained():
+            picture = images.open(reference)
+            frames = getattr(picture, "n_frames", 1)
     except images.UnidentifiedImageError:
         raise UnreadableError("not a picture") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UnreadableError(f"damaged: {error}") from error
     width, height = picture.size
     if width * height > MOST_PIXELS:
         picture.close()
         raise UnreadableError(f"{width} x {height} pixels; at most {MOST_PIXELS // 1_000_000} million are unpacked")
-    if getattr(picture, "n_frames", 1) > 1:
-        frames = picture.n_frames
+    if frames > 1:
         picture.close()
         raise UnreadableError(f"animated, {frames} pictures in one file")
     return picture

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -75,18 +75,15 @@ def store_of(references: Sequence[str], shape: Shape, *, kept: bool = True) -> S
     path = cache_folder() / f"{name}.npy"
     known = path.with_suffix(".json")
     if path.exists() and known.exists():
-        problems = {int(row): why for row, why in json.loads(known.read_text()).items()}
-        return Store(tuple(references), np.load(path, mmap_mode="r", allow_pickle=False), problems)
-    temporary = _temporary(path)
-    try:
-        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=total)
-        problems = decode_all(references, shape, pixels)
-        pixels.flush()
+        told = {int(row): why for row, why in json.loads(known.read_text()).items()}
+        return Store(tuple(references), np.load(path, mmap_mode="r", allow_pickle=False), told)
+    problems: dict[int, str] = {}
+
+    def fill(pixels: np.ndarray) -> None:
+        problems.update(decode_all(references, shape, pixels))
         storage.write_json(known, problems)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+
+    _write_mapped(path, total, fill)
     return Store(tuple(references), np.load(path, mmap_mode="r", allow_pickle=False), problems)
 
 
@@ -99,30 +96,42 @@ def fingerprint(references: Sequence[str], shape: Shape = (0, 0, 0)) -> str:
             lines.append(f"{name} {known.st_size} {known.st_mtime_ns}")
         except FileNotFoundError:
             lines.append(f"{name} missing")
-    lines.append(str(len(references)))
-    return storage.sha256("\n".join(lines).encode())
+    return storage.sha256("\n".join([*lines, *references]).encode())
 
 
 def _mapped(path: Path, shape: tuple[int, ...], pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Some rows as a file of their own, mapped into memory."""
+
+    def fill(into: np.ndarray) -> None:
+        for start in range(0, len(rows), 1024):
+            into[start : start + 1024] = pixels[rows[start : start + 1024]]
+
     if not path.exists():
-        temporary = _temporary(path)
-        try:
-            into = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-            for start in range(0, len(rows), 1024):
-                into[start : start + 1024] = pixels[rows[start : start + 1024]]
-            into.flush()
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        _write_mapped(path, shape, fill)
     found: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)  # private: torch wants to be able to write
     return found
 
 
-def _temporary(path: Path) -> Path:
+def _write_mapped(path: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> None:
+    """A file of bytes of this shape, filled through a map of it; it has its name only when it is whole."""
     with storage.explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(descriptor)
-    return Path(name)
+        temporary = Path(name)
+        try:
+            pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            _allocate(temporary)
+            fill(pixels)
+            pixels.flush()
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _allocate(path: Path) -> None:
+    """Give a file all of its room now: writing to a map of it on a full disk would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

@@ -12,6 +12,7 @@ import numpy as np
 from luthier.nets import DenseSpec
 from luthier.population import Member, Schedule, Settings, confirm, range_test
 from luthier.recipe.ladder import Fitted, Ladder, Setting
+from luthier.recipe.options import RULE_WORDS, rule_options
 from luthier.recipe.plan import WIDEST
 from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.steps.architecture import first_spec
@@ -20,7 +21,6 @@ from luthier.records import Decision, Finding, Option
 from luthier.seeds import derive
 
 DEFAULT_RATES = {"sgd": 0.1, "adam": 3e-3}  # where the time for a range test is missing
-RULE_WORDS = {"sgd": "SGD with momentum", "adam": "Adam"}
 
 
 def find_rates(work: Work, method: str) -> dict[str, float]:
@@ -126,10 +126,7 @@ def _options(name: str, now: Setting, rates: dict[str, float], work: Work) -> It
     member = now.member
     hidden, rate = member.spec.hidden, member.learning_rate
     if name in ("rate", "Adam"):
-        rule = "sgd" if name == "rate" else "adam"
-        for factor in (1.0, 0.3, 3.0):  # what the range test says comes first: the others must beat it
-            changed = replace(member, learning_rate=rates[rule] * factor)
-            yield replace(now, rule=rule, member=changed, label=f"{RULE_WORDS[rule]}, rate {changed.learning_rate:.3g}")
+        yield from rule_options(name, now, rates, (1.0, 0.3, 3.0))
     elif name in ("decay", "restarts"):
         kinds = ("cosine", "exponential") if name == "decay" else ("restarts",)
         for kind in kinds:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from luthier.recipe.ladder import Fitted, Ladder, Setting
+from luthier.recipe.options import penalty_options
 from luthier.recipe.plan import VALIDATION_RUNGS, WIDEST
 from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.steps.fit_training import shape_words
@@ -39,20 +40,21 @@ def fit_validation(work: Work, fitted: Fitted) -> Setting:
         sentence = "the time was up before any remedy could be tried"
         work.ledger.decide(Decision(4, "remedies", "none", sentence, rule="nothing to compare"))
         return fitted.setting
-    if work.medium != "table":
-        (for_pictures if work.medium == "pictures" else for_text).climb_validation(work, ladder)
-    for rung in VALIDATION_RUNGS[1:] if work.medium == "table" else ():
-        if rung.name == "more rows":
-            continue
-        if rung.name == "together":
-            ladder.together()
-        elif rung.name in work.plan.validation_rungs and ladder.standing is not None:
-            ladder.climb(rung.name, WHY[rung.name], list(_options(rung.name, ladder.standing.setting, work)))
+    climbs = {"table": _climb_table, "pictures": for_pictures.climb_validation, "text": for_text.climb_validation}
+    climbs[work.medium](work, ladder)
     assert ladder.standing is not None
     if "more rows" in work.plan.validation_rungs and not ladder.cut:
         ask_for_more_rows(work, ladder.standing)
     _gate(work, ladder)
     return ladder.standing.setting
+
+
+def _climb_table(work: Work, ladder: Ladder) -> None:
+    for rung in VALIDATION_RUNGS[1:]:
+        if rung.name == "together":
+            ladder.together()
+        elif rung.name in WHY and rung.name in work.plan.validation_rungs and ladder.standing is not None:
+            ladder.climb(rung.name, WHY[rung.name], list(_options(rung.name, ladder.standing.setting, work)))
 
 
 def dropout_rates(place: str, probability: float, layers: int) -> tuple[float, ...]:
@@ -65,7 +67,7 @@ def dropout_rates(place: str, probability: float, layers: int) -> tuple[float, .
 
 
 def _options(name: str, now: Setting, work: Work) -> Iterator[Setting]:
-    member, spec, rows = now.member, now.member.dense, len(work.data.training)
+    member, spec = now.member, now.member.dense
     layers = len(spec.hidden)
     if name.startswith("dropout"):
         place = "last" if "last" in name else "all"
@@ -73,10 +75,7 @@ def _options(name: str, now: Setting, work: Work) -> Iterator[Setting]:
             changed = replace(member, dropout=dropout_rates(place, p, layers))
             yield replace(now, member=changed, label=f"dropout {p:g} in the {place} layer{'s' * (place == 'all')}")
     elif name == "L2":
-        for penalty in PENALTIES:
-            yield replace(now, member=replace(member, l2=penalty * rows), label=f"λ/n = {penalty:.0e}")
-        for decay in DECAYS:
-            yield replace(now, member=replace(member, weight_decay=decay), label=f"decoupled decay {decay:g}")
+        yield from penalty_options(now, len(work.data.training), PENALTIES, DECAYS)
     elif name == "input normalisation":
         for method in work.plan.methods if work.data.training.numbers.shape[1] else ():
             if method != now.method:

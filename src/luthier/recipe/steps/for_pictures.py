@@ -14,10 +14,12 @@ import torch
 from luthier.nets import AUGMENTATIONS, Augment, ConvSpec
 from luthier.optimise import Schedule
 from luthier.recipe.ladder import Ladder, Setting
+from luthier.recipe.media import MEDIA
+from luthier.recipe.options import penalty_options, rule_options
 from luthier.recipe.work import Work
 from luthier.records import Decision, Finding
 
-METHOD = "pixels"
+FACTORS = (1.0, 0.3)  # times the rate of the range test
 FIRST_CHANNELS = 16
 LEAST_SIDE = 2  # pixels of a side after the last stage, where pictures are large enough
 MOST_STAGES = 5
@@ -97,18 +99,14 @@ def choose_network(work: Work) -> str:
     )
     reason = "a network scales them itself, by the mean and deviation of the training pictures"
     work.ledger.decide(Decision(2, "inputs", "bytes", reason, rule="nothing to compare"))
-    return METHOD
+    return MEDIA["pictures"].method
 
 
 def training_options(name: str, now: Setting, rates: dict[str, float], work: Work) -> Iterator[Setting]:
     """What a rung of step 3 tries, from the setting that stands now."""
     member, spec = now.member, now.member.conv
     if name in ("rate", "Adam"):
-        rule = "sgd" if name == "rate" else "adam"
-        said = "SGD with momentum" if rule == "sgd" else "Adam"
-        for factor in (1.0, 0.3):
-            rate = rates[rule] * factor
-            yield replace(now, rule=rule, member=replace(member, learning_rate=rate), label=f"{said}, rate {rate:.3g}")
+        yield from rule_options(name, now, rates, FACTORS)
     elif name == "decay":
         yield replace(now, member=replace(member, schedule=Schedule("cosine")), label="cosine")
     elif name == "units":
@@ -135,16 +133,13 @@ def climb_validation(work: Work, ladder: Ladder) -> None:
 
 
 def _validation_options(name: str, now: Setting, work: Work) -> Iterator[Setting]:
-    member, spec, rows = now.member, now.member.conv, len(work.data.training)
+    member, spec = now.member, now.member.conv
     if name == "augmentation":
         for kind, known in AUGMENTATIONS.items():
             changed = replace(spec, augment=((kind, known.strengths[0]),))
             yield replace(now, member=replace(member, spec=changed), label=_said(changed))
     elif name == "L2":
-        for penalty in PENALTIES:
-            yield replace(now, member=replace(member, l2=penalty * rows), label=f"λ/n = {penalty:.0e}")
-        for decay in DECAYS:
-            yield replace(now, member=replace(member, weight_decay=decay), label=f"decoupled decay {decay:g}")
+        yield from penalty_options(now, len(work.data.training), PENALTIES, DECAYS)
     else:
         for p in DROPOUTS:
             changed = replace(spec, dropout=p)
@@ -164,11 +159,7 @@ def _together(ladder: Ladder) -> Iterator[Setting]:
     offered = [(tuple(kinds[:2]), 0), (tuple(kinds[:3]), 0), (tuple(kinds), 0), (tuple(kinds[:2]), 1)]
     for some, place in dict.fromkeys(offered):
         if some and not (len(some) == 1 and place == 0):
-            strengths = [AUGMENTATIONS[kind].strengths for kind in some]
-            chosen = tuple(
-                (kind, known[min(place, len(known) - 1)]) for kind, known in zip(some, strengths, strict=True)
-            )
-            changed = replace(now.member.conv, augment=chosen)
+            changed = replace(now.member.conv, augment=tuple((kind, _strength(kind, place)) for kind in some))
             yield replace(now, member=replace(now.member, spec=changed), label=_said(changed))
 
 

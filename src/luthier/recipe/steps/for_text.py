@@ -8,10 +8,12 @@ from dataclasses import replace
 from luthier.nets import TextSpec
 from luthier.optimise import Schedule
 from luthier.recipe.ladder import Ladder, Setting
+from luthier.recipe.media import MEDIA
+from luthier.recipe.options import penalty_options, rule_options
 from luthier.recipe.work import Work, embedding_width
 from luthier.records import Decision
 
-METHOD = "standardise"
+FACTORS = (1.0, 0.3)  # times the rate of the range test
 WIDTH = 32
 UNITS = 64
 DROPOUTS, WORD_DROPOUTS = (0.25, 0.5), (0.1, 0.3)
@@ -41,7 +43,7 @@ def network_in_words(spec: TextSpec) -> str:
 
 def first_network(work: Work) -> TextSpec:
     """The first architecture: the sum of what words and pairs say, beside the other columns."""
-    fitted, _, _ = work.prepared(METHOD)
+    fitted, _, _ = work.prepared(MEDIA["text"].method)
     encoder = work.data.encoder
     words = encoder.texts[0]
     return TextSpec(
@@ -67,18 +69,14 @@ def choose_network(work: Work) -> str:
             rule="nothing to compare",
         )
     )
-    return METHOD
+    return MEDIA["text"].method
 
 
 def training_options(name: str, now: Setting, rates: dict[str, float], work: Work) -> Iterator[Setting]:
     """What a rung of step 3 tries, from the setting that stands now."""
     member, spec = now.member, now.member.text
     if name in ("rate", "Adam"):
-        rule = "sgd" if name == "rate" else "adam"
-        said = "SGD with momentum" if rule == "sgd" else "Adam"
-        for factor in (1.0, 0.3):
-            rate = rates[rule] * factor
-            yield replace(now, rule=rule, member=replace(member, learning_rate=rate), label=f"{said}, rate {rate:.3g}")
+        yield from rule_options(name, now, rates, FACTORS)
     elif name == "decay":
         yield replace(now, member=replace(member, schedule=Schedule("cosine")), label="cosine")
     elif name == "units":
@@ -97,12 +95,9 @@ def climb_validation(work: Work, ladder: Ladder) -> None:
 
 
 def _validation_options(name: str, now: Setting, work: Work) -> Iterator[Setting]:
-    member, spec, rows = now.member, now.member.text, len(work.data.training)
+    member, spec = now.member, now.member.text
     if name == "L2":
-        for penalty in PENALTIES:
-            yield replace(now, member=replace(member, l2=penalty * rows), label=f"λ/n = {penalty:.0e}")
-        for decay in DECAYS:
-            yield replace(now, member=replace(member, weight_decay=decay), label=f"decoupled decay {decay:g}")
+        yield from penalty_options(now, len(work.data.training), PENALTIES, DECAYS)
     elif name == "dropout of words":
         for p in WORD_DROPOUTS:
             changed = replace(spec, word_dropout=p)
