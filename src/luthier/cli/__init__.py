@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
 import typer
@@ -40,12 +41,23 @@ def _options(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; exit codes: 0 done, 1 the work failed, 2 bad usage or bad input."""
     try:
-        app(args=arguments)  # leaves with sys.exit, also for wrong usage
+        with _several_processes() as leads:
+            if leads:
+                app(args=arguments)  # leaves with sys.exit, also for wrong usage
     except LuthierError as error:
         _complain(str(error), error.exit_code)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
+
+
+def _several_processes() -> AbstractContextManager[bool]:
+    """The processes that torchrun started, brought together; yields whether this one is to do the work."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return nullcontext(True)
+    from luthier.population.crew import assembled
+
+    return assembled()
 
 
 def _complain(text: str, code: int) -> NoReturn:

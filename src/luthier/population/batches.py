@@ -29,6 +29,16 @@ class Batch:
     weights: Tensor | None = None
     wanted: Tensor | None = None
 
+    @property
+    def weight(self) -> float:
+        """How many rows, or how much they weigh together."""
+        return float(len(self.targets) if self.weights is None else self.weights.sum())
+
+    def cut(self, rows: slice) -> Batch:
+        """Some of the rows."""
+        optional = [None if value is None else value[rows] for value in (self.weights, self.wanted)]
+        return Batch(self.inputs[rows], self.codes[rows], self.targets[rows], *optional)
+
 
 class Batches:
     """Batches in an order that follows from the seed and the step alone, so any step can be resumed.

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from luthier.population.sharing import current
+
 
 class OwnDropout(nn.Module):
     """Inverted dropout by a generator of its own, or by a mask from outside.
@@ -35,11 +37,15 @@ class OwnDropout(nn.Module):
 
     def drawn(self, like: Tensor, p: float) -> Tensor:
         """A mask for an input."""
-        shape = (*like.shape[: like.ndim - self.spread], *[1] * self.spread)
+        share = current()
+        rows = like.shape[0] if share is None else share.total  # of a shared batch all rows' masks are drawn
+        shape = (rows, *like.shape[1 : like.ndim - self.spread], *[1] * self.spread)
         if p == 0:
-            return torch.ones(shape, dtype=like.dtype)
-        mask = torch.empty(shape, dtype=like.dtype).bernoulli_(1 - p, generator=self.generator)
-        return mask.mul_(1 / max(1 - p, 1e-12))
+            mask = torch.ones(shape, dtype=like.dtype)
+        else:
+            mask = torch.empty(shape, dtype=like.dtype).bernoulli_(1 - p, generator=self.generator)
+            mask.mul_(1 / max(1 - p, 1e-12))
+        return mask if share is None else mask[share.slice]
 
 
 DROPOUTS: dict[type[nn.Module], int] = {nn.Dropout: 0, nn.Dropout1d: 1, nn.Dropout2d: 2, nn.Dropout3d: 3}

@@ -25,6 +25,7 @@ from luthier.population.batches import Batch
 from luthier.population.dropout import DROPOUTS, OwnDropout, own_dropouts
 from luthier.population.rows import fill, fixed_views, parameter_views, room
 from luthier.population.settings import Part, Settings
+from luthier.population.sharing import current, share_norms
 from luthier.seeds import derive
 
 EVALUATED_ROWS = 512
@@ -232,8 +233,10 @@ class ModuleStack:
     def __len__(self) -> int:
         return len(self.parameters)
 
-    def learn(self, batch: Batch, loss: Loss | Criterion, generators: Sequence[torch.Generator]) -> Tensor:
-        """Fill the gradients of a batch's mean loss; returns the losses [M]."""
+    def learn(
+        self, batch: Batch, loss: Loss | Criterion, generators: Sequence[torch.Generator], part: float = 1.0
+    ) -> Tensor:
+        """Fill the gradients of `part` times a batch's mean loss; returns those losses [M]."""
         raise NotImplementedError
 
     def _computing(self) -> torch.autocast:
@@ -250,7 +253,7 @@ class LoopedStack(ModuleStack):
         self._modules = [self._copy(m) for m in range(len(parameters))]
 
     def _copy(self, m: int) -> nn.Module:
-        module = copy.deepcopy(self.spec.module)
+        module = share_norms(copy.deepcopy(self.spec.module))
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):
             if name in self._named:
                 tensor.data, tensor.grad = self._named[name][m], self._gradient_views[name][m]
@@ -258,8 +261,10 @@ class LoopedStack(ModuleStack):
                 tensor.data = self._fixed[name][m]
         return module
 
-    def learn(self, batch: Batch, loss: Loss | Criterion, generators: Sequence[torch.Generator]) -> Tensor:
-        """Fill the gradients of a batch's mean loss; returns the losses [M]."""
+    def learn(
+        self, batch: Batch, loss: Loss | Criterion, generators: Sequence[torch.Generator], part: float = 1.0
+    ) -> Tensor:
+        """Fill the gradients of `part` times a batch's mean loss; returns those losses [M]."""
         self.gradients.zero_()
         found, inputs = [], _laid_out(batch.inputs)
         for module, generator in zip(self._modules, generators, strict=True):
@@ -267,7 +272,7 @@ class LoopedStack(ModuleStack):
                 layer.generator = None if self.spec.draws else generator
             drawing = _drawing_from(generator) if self.spec.draws else nullcontext()
             with drawing, torch.enable_grad(), self._computing():
-                value = mean_of(loss, as_rows(module(inputs)).unsqueeze(0), batch)[0]
+                value = mean_of(loss, as_rows(module(inputs)).unsqueeze(0), batch)[0] * part
                 value.backward()  # type: ignore[no-untyped-call]
             found.append(value.detach())
         return torch.stack(found).to(self.parameters.dtype)
@@ -284,14 +289,16 @@ class VmappedStack(ModuleStack):
         self._leaves = {name: view.detach().requires_grad_() for name, view in self._named.items()}
         self._shapes: dict[tuple[int, ...], list[torch.Size]] = {}
 
-    def learn(self, batch: Batch, loss: Loss | Criterion, generators: Sequence[torch.Generator]) -> Tensor:
-        """Fill the gradients of a batch's mean loss; returns the losses [M]."""
+    def learn(
+        self, batch: Batch, loss: Loss | Criterion, generators: Sequence[torch.Generator], part: float = 1.0
+    ) -> Tensor:
+        """Fill the gradients of `part` times a batch's mean loss; returns those losses [M]."""
         masks = self._masks(batch.inputs, generators)
         # Of a slice batch norm would update a copy, so buffers go in whole and what became of them is copied back.
         fixed = {name: view.clone(memory_format=torch.contiguous_format) for name, view in self._fixed.items()}
         with torch.enable_grad(), self._computing():
             outputs = vmap(self._outputs, in_dims=(0, 0, 0, None))(self._leaves, fixed, masks, batch.inputs)
-            losses = mean_of(loss, outputs, batch)
+            losses = mean_of(loss, outputs, batch) * part
             found = torch.autograd.grad(losses.sum(), list(self._leaves.values()), materialize_grads=True)
         for name, view in self._fixed.items():
             view.copy_(fixed[name])
@@ -356,6 +363,9 @@ def _drawing_from(generator: torch.Generator) -> Iterator[None]:
     """Let what a module draws by itself come from a member's generator."""
     outside = torch.random.get_rng_state()
     torch.random.set_rng_state(generator.get_state())
+    share = current()
+    if share is not None and share.start:  # the rows after the first share must not draw what those drew
+        torch.manual_seed(int(torch.randint(1 << 62, (1,))) ^ share.start)
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from luthier.objective import LOSSES, Criterion, Loss
 from luthier.optimise import Schedule
 from luthier.population.batches import cast
 from luthier.population.checkpoint import FileCheckpoint
+from luthier.population.crew import together
 from luthier.population.layouts import choose
 from luthier.population.member import Member
 from luthier.population.modules import ModuleSpec
 from luthier.population.outcome import Outcome
 from luthier.population.processes import train_in_processes
 from luthier.population.settings import Evaluation, Part, Settings
+from luthier.population.sharing import several_processes
 from luthier.population.train import train
 from luthier.records import Finding
 
@@ -81,7 +84,9 @@ def train_networks(
     `layout` overrides. `processes` share the networks out, one thread each. With a `checkpoint` file
     training goes on where an earlier call with the same arguments was interrupted, bit for bit. `history`
     names a Parquet file for the learning curves, with `every_step` also those of single steps.
-    `on_evaluation` is called after every measurement (in one process).
+    `on_evaluation` is called after every measurement (in one process). In a script that `torchrun` started and that
+    called `torch.distributed.init_process_group("gloo")`, the processes share each batch of one training; all get
+    its outcome.
 
     Raises InputError for data, modules and settings that do not fit, all mistakes of the settings at once.
 
@@ -128,6 +133,8 @@ def train_networks(
     if isinstance(spec, ModuleSpec):
         asked = "looped" if isinstance(chosen, Criterion) and layout is None and spec.chain is not None else layout
         asked = asked or _layout_of(path, processes)
+        if asked is None and several_processes() and spec.chain is None:
+            asked = "looped"  # a timing could come out differently in each process
         spec, findings = choose(spec, len(several) * len(wanted), part, settings, asked)
     flat = _flattened(spec, part), None if held_out is None else _flattened(spec, held_out)
     members = [_member(spec, seed, setting) for setting in several for seed in wanted]
@@ -137,7 +144,9 @@ def train_networks(
         outcome = train_in_processes(members, *flat, settings, processes, checkpoint=path)
     else:
         kept = None if path is None else FileCheckpoint(path)
-        outcome = train(members, *flat, settings, checkpoint=kept, on_evaluation=on_evaluation)
+        training = partial(train, members, *flat, settings, checkpoint=kept, on_evaluation=on_evaluation)
+        outcome = together((spec, settings), training)
+        outcome.members = tuple(members)
     outcome.findings[:0] = findings
     if history is not None:
         outcome.history.write(history)

@@ -15,6 +15,7 @@ from luthier.objective import Criterion, check_classes, loss_named, mean_gradien
 from luthier.optimise import RULES, State, clip_by_norm, clip_by_value
 from luthier.population.architecture import architecture
 from luthier.population.batches import Batch, Batches, cast
+from luthier.population.crew import leader
 from luthier.population.member import Member
 from luthier.population.rates import Rates
 from luthier.population.settings import Part, Settings
@@ -147,7 +148,8 @@ class _Block:
 
     def __init__(self, population: Population, places: slice, gradients: Tensor, losses: Tensor) -> None:
         settings, spec = population.settings, population.spec
-        self.kind = population.kind
+        self.kind, self.crew = population.kind, leader()
+        self._job = (population.members[0].spec, settings)  # as helpers know it
         self.places, self.members = places, population.members[places]
         self.rule, self.loss, self.dtype = population.rule, population.loss, settings.dtype
         self.generators = population.generators[places]
@@ -216,7 +218,7 @@ class _Block:
         """One update; see Population.step."""
         if rates is not self._rates_of_all:
             self._rates_of_all, self._rates, self._slopes_for = rates, rates[self.places], 0
-        if self._descends and len(batches) == 1 and isinstance(self.stack, Stack):
+        if self._descends and len(batches) == 1 and self.crew is None and isinstance(self.stack, Stack):
             self._descend(self.stack, batches[0])
         else:
             self._gradients(batches)
@@ -239,15 +241,19 @@ class _Block:
     def _gradients(self, batches: Sequence[Batch]) -> None:
         """Fill the gradients [M, P] of the mean loss over all batches."""
         stack = self.stack
-        total = sum(_weight(batch) for batch in batches) if len(batches) > 1 else None
+        total = sum(batch.weight for batch in batches) if len(batches) > 1 else None
         summed: Tensor | None = None
         for place, batch in enumerate(batches):
-            if isinstance(stack, Stack):
+            if self.crew is not None:
+                masks = self._masks(len(batch.targets)) if self._drops else self._no_masks
+                job = (self._job, stack, batch, self.loss, masks, self.generators)
+                self.tally.put(self.crew.gradients(*job))
+            elif isinstance(stack, Stack):
                 self._backpropagate(stack, batch, total)
             else:
                 self.tally.put(stack.learn(batch, self.loss, self.generators))
-                if total is not None:
-                    stack.gradients.mul_(_weight(batch) / total)
+            if total is not None and not (self.crew is None and isinstance(stack, Stack)):
+                stack.gradients.mul_(batch.weight / total)
             if total is not None:
                 summed = stack.gradients.clone() if summed is None else summed.add_(stack.gradients)
                 if place == len(batches) - 1:
@@ -301,10 +307,6 @@ class _Block:
                     mask[m].bernoulli_(1 - p, generator=self.generators[m]).mul_(1 / (1 - p))
             masks.append(mask)
         return masks
-
-
-def _weight(batch: Batch) -> float:
-    return float(len(batch.targets) if batch.weights is None else batch.weights.sum())
 
 
 def _or(value: float | None, default: float) -> float:

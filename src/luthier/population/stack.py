@@ -26,6 +26,7 @@ from luthier.nets import NORM_EPSILON, NORM_MEMORY, DenseSpec
 from luthier.population.batches import Batch
 from luthier.population.products import product, stays_small, take_product
 from luthier.population.settings import Part
+from luthier.population.sharing import mean_of_rows
 
 Masks = Sequence[Tensor | None]
 Product = Callable[[Tensor, Tensor], Tensor]
@@ -329,7 +330,8 @@ class Stack:
         normal, over = layer.normal, 1 if self.spec.batch_norm else 2
         layer.scale_gradient, layer.shift_gradient = torch.sum(dZ * normal, 1), torch.sum(dZ, 1)
         dN = dZ * self._p[f"norms.{i}.scale"].unsqueeze(1)
-        centred = dN - dN.mean(over, keepdim=True) - normal * (dN * normal).mean(over, keepdim=True)
+        means = [mean_of_rows(values) if over == 1 else values.mean(over, keepdim=True) for values in (dN, dN * normal)]
+        centred = dN - means[0] - normal * means[1]
         return centred.mul_(layer.inverse)
 
     def _space(self, rows: int) -> _Space:
@@ -378,8 +380,9 @@ class _Space:
 
 def _standardised(Z: Tensor, over: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(normal, 1/deviation, mean, variance) of Z [M, B, H] over one of its axes."""
-    mean = Z.mean(over, keepdim=True)
+    mean = mean_of_rows(Z) if over == 1 else Z.mean(over, keepdim=True)
     centred = Z - mean
-    variance = centred.square().mean(over, keepdim=True)
+    squares = centred.square()
+    variance = mean_of_rows(squares) if over == 1 else squares.mean(over, keepdim=True)
     inverse = torch.rsqrt(variance + NORM_EPSILON)
     return centred * inverse, inverse, mean, variance
