@@ -132,23 +132,30 @@ class ConvNet(nn.Module):
 
 
 class _Stage(nn.Module):
-    """Convolutions over as many channels, then half the sides."""
+    """Convolutions over as many channels, then half the sides.
+
+    The largest of four numbers is found before ReLU where nothing is added after it: the same result, with a quarter
+    of the work for ReLU and its derivative.
+    """
 
     def __init__(self, channels: int, wanted: int, spec: ConvSpec) -> None:
         super().__init__()
-        self.residual = spec.residual
         self.convolutions = nn.ModuleList()
+        self.skips: list[bool] = []
         for place in range(spec.convolutions):
             before = channels if place == 0 else wanted
+            self.skips.append(spec.residual and before == wanted)
             layers: list[nn.Module] = [nn.Conv2d(before, wanted, 3, padding=1, bias=not spec.batch_norm)]
             layers += [nn.BatchNorm2d(wanted)] if spec.batch_norm else []
-            self.convolutions.append(nn.Sequential(*layers, nn.ReLU()))
-        self.pool = nn.MaxPool2d(2)
+            ends = place == spec.convolutions - 1 and not self.skips[-1]
+            layers += [nn.MaxPool2d(2), nn.ReLU()] if ends else [nn.ReLU()]
+            self.convolutions.append(nn.Sequential(*layers))
+        self.pool = nn.MaxPool2d(2) if self.skips[-1] else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        for convolution in self.convolutions:
+        for skips, convolution in zip(self.skips, self.convolutions, strict=True):
             y = convolution(x)
-            x = x + y if self.residual and x.shape == y.shape else y
+            x = x + y if skips else y
         found: Tensor = self.pool(x)
         return found
 
