@@ -135,6 +135,13 @@ def plain(value: Any) -> Any:
     return value
 
 
+def cache_folder(kind: str) -> Path:
+    """Where what can be made again is kept, a folder for each kind: below `LUTHIER_CACHE`, else in the user's cache."""
+    named = os.environ.get("LUTHIER_CACHE")
+    base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "luthier"
+    return base / kind
+
+
 def sha256(content: bytes) -> str:
     """The hexadecimal SHA-256 checksum of `content`."""
     return hashlib.sha256(content).hexdigest()

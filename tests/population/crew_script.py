@@ -83,3 +83,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    if distributed.is_initialized():
+        distributed.destroy_process_group()

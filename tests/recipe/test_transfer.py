@@ -11,7 +11,8 @@ from torch import nn
 
 import luthier
 from luthier.errors import InputError
-from luthier.recipe.transfer import freeze_all_but, transfer
+from luthier.nets.blocks import freeze_all_but
+from luthier.recipe.transfer import transfer
 
 
 def digits(wanted: range, rows: int | None = None, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -31,8 +31,9 @@ def fit(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A CSV or Parquet file, '-' for CSV on standard input, a folder of pictures with one sub-folder a "
-            "class, an IDX file, or a bundled set: digits, iris, wine, breast-cancer, diabetes.",
+            help="A CSV or Parquet file, a folder of Parquet files, an address of such (https://, s3://, gs://), '-' "
+            "for CSV on standard input, a folder of pictures with one sub-folder a class, an IDX file, or a bundled "
+            "set: digits, iris, wine, breast-cancer, diabetes.",
             show_default=False,
         ),
     ] = None,
@@ -79,6 +80,14 @@ def fit(
         int, typer.Option(help="Pixels of the longer side that pictures are scaled to; 0: at most 64.")
     ] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read.")] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Such as 2GiB; of a table for which a run would need more, a sample is held and decides, and the last "
+            "networks learn from all rows. Default: half of the machine's.",
+            show_default=False,
+        ),
+    ] = None,
     distil: Annotated[
         bool, typer.Option("--distil", help="Deliver one network that has learnt what the mean of many says.")
     ] = False,
@@ -176,6 +185,7 @@ def fit(
             weight=weight,
             size=size,
             strict=strict,
+            memory=memory,
             distil=distil,
             warm_start=warm_start,
             run=run,

@@ -29,11 +29,14 @@ def inputs_of(features: Tensor, codes: Tensor, encoder: Encoder) -> tuple[Tensor
     return torch.cat([features, codes.to(features.dtype)], 1), codes[:, :0]
 
 
-def preprocess_of(numbers: Tensor, method: str, encoder: Encoder) -> Prepare:
-    """Preprocessing fitted on training rows: numbers [N, F], or pictures [N, C, H, W] with the method `pixels`."""
+def preprocess_of(numbers: Tensor, method: str, encoder: Encoder, measured: Tensor | None = None) -> Prepare:
+    """Preprocessing fitted on training rows: numbers [N, F], or pictures [N, C, H, W] with the method `pixels`.
+
+    For `measured` see `Preprocess.fit`.
+    """
     if isinstance(encoder, PictureEncoder):
         return Pixels()
-    return Preprocess.fit(numbers, method, encoder.words)
+    return Preprocess.fit(numbers, method, encoder.words, measured)
 
 
 def flat(numbers: Tensor, side: int = 28) -> Tensor:

@@ -56,8 +56,13 @@ class Preprocess(nn.Module):
         self.distinct: Tensor
 
     @classmethod
-    def fit(cls, numbers: Tensor, method: str = "standardise", words: int = 0) -> Preprocess:
+    def fit(
+        cls, numbers: Tensor, method: str = "standardise", words: int = 0, measured: Tensor | None = None
+    ) -> Preprocess:
         """Learn from training numbers [N, F]. The last `words` of them are ids, which pass as they are.
+
+        Where the numbers are a sample, `measured` [5, F] may tell of all rows the share missing, the mean, the
+        deviation, the lowest and the highest (NaN where they were not measured).
 
         >>> fitted = Preprocess.fit(torch.tensor([[0.0], [2.0]]))
         >>> fitted(torch.tensor([[2.0]]))
@@ -68,7 +73,8 @@ class Preprocess(nn.Module):
         numbers = numbers[:, : numbers.shape[1] - words]
         columns = numbers.shape[1]
         missing = numbers.isnan()
-        flags = torch.nonzero(missing.any(0)).flatten()
+        absent = missing.any(0) if measured is None else missing.any(0) | (measured[0] > 0)
+        flags = torch.nonzero(absent).flatten()
         knots = {"quantile": KNOTS, "piecewise": BINS + 1}.get(method, 0)
         made = cls(method, columns, len(flags), knots, words)
         made.flags.copy_(flags)
@@ -86,10 +92,23 @@ class Preprocess(nn.Module):
             if knots:
                 made.edges[f] = _quantiles(known, knots)
                 made.distinct[f, 1:] = made.edges[f, 1:] > made.edges[f, :-1]
+        if measured is not None:
+            made._take(measured)
         if method == "common":
             spread = torch.where(missing, made.median, numbers).double().var(0, correction=0).mean().sqrt()
             made.scale.fill_(float(spread) or 1.0)
         return made
+
+    def _take(self, measured: Tensor) -> None:
+        """Use what was measured on all rows; missing cells take the sample's median, so they pull the mean to it."""
+        known = measured.isfinite().all(0)
+        share, mean, deviation, lowest, highest = measured[:, known].double()
+        middle = self.median[known].double()
+        filled = (1 - share) * mean + share * middle
+        spread = ((1 - share) * (deviation**2 + (mean - filled) ** 2) + share * (middle - filled) ** 2).sqrt()
+        tiny = spread <= 1e-7 * torch.maximum(lowest.abs(), highest.abs()).clamp_min(1e-30)
+        self.mean[known], self.scale[known] = filled.float(), torch.where(tiny, 1.0, spread).float()
+        self.lowest[known], self.highest[known] = lowest.float(), highest.float()
 
     @property
     def width(self) -> int:

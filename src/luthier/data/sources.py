@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from luthier.data.csv_text import NULLS, SNIFFED, Dialect, header_of, parse_csv, sniff, typed
+from luthier.data.large import Whole, default_memory, digest, is_parquet, sample_of, scan_parquet, too_large, walk
 from luthier.data.pictures import (
     LABEL,
     PICTURE,
@@ -25,6 +26,7 @@ from luthier.data.pictures import (
     is_idx,
 )
 from luthier.data.pictures import fingerprint as pictures_fingerprint
+from luthier.data.remote import fetched, is_remote
 from luthier.errors import InputError, nearest
 from luthier.storage import sha256, write_bytes
 
@@ -43,10 +45,13 @@ class Source:
     notes: tuple[str, ...] = ()
     target: str | None = None
     picture: str = ""
+    whole: Whole | None = None  # where the frame is a sample of a table that stays on the disk
 
 
-def read_source(source: Any, *, target: str | None = None) -> Source:
+def read_source(source: Any, *, target: str | None = None, memory: int = 0) -> Source:
     """Read a path, '-' (CSV on standard input), a bundled name, a frame, or arrays `(X, y)`.
+
+    Of a file for which a run would need more than `memory` bytes (0: half of the machine's) a sample is read.
 
     Raises InputError for what cannot be read as a table with distinct column names, at least one
     row, and (when `target` is given) that column.
@@ -54,10 +59,12 @@ def read_source(source: Any, *, target: str | None = None) -> Source:
     >>> read_source("iris").frame.shape
     (150, 5)
     """
-    if isinstance(source, str) and source in BUNDLED:
+    if isinstance(source, str) and is_remote(source):
+        found = replace(_file(fetched(source), memory or default_memory()), origin=source)
+    elif isinstance(source, str) and source in BUNDLED:
         found = _bundled(source)
     elif isinstance(source, (str, Path)):
-        found = _stdin() if str(source) == "-" else _file(Path(source))
+        found = _stdin() if str(source) == "-" else _file(Path(source), memory or default_memory())
     elif isinstance(source, tuple) and len(source) == 2:
         found = _arrays(*source)
     else:
@@ -197,7 +204,7 @@ def fingerprint(frame: pl.DataFrame) -> str:
     return sha256(str(frame.schema).encode() + rows.tobytes())
 
 
-def _file(path: Path) -> Source:
+def _file(path: Path, memory: int) -> Source:
     if not path.exists():
         folder = path.parent if path.parent.is_dir() else Path()
         near = nearest(path.name, [entry.name for entry in folder.iterdir()] + list(BUNDLED))
@@ -206,10 +213,15 @@ def _file(path: Path) -> Source:
             expected=f"a CSV or Parquet file, or one of {', '.join(BUNDLED)}",
             remedy=near or "check the path",
         )
-    if path.is_dir() or is_idx(path):
+    if (path.is_dir() and not is_parquet(path)) or is_idx(path):
         return _pictures(path)
-    if path.stat().st_size == 0:
+    if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"'{path}' is empty", expected="a header and at least a few rows", received="0 bytes")
+    if too_large(path, memory):
+        frame, whole, notes = sample_of(path, memory)
+        return Source(frame, path.name, str(path), digest(path), notes, whole=whole)
+    if path.is_dir():
+        return Source(scan_parquet(path).collect(), path.name, str(path), digest(path))
     content = path.read_bytes()
     if path.suffix.lower() in (".parquet", ".pq") or content[:4] == b"PAR1":
         found = Source(_parquet(content, path.name), path.name, str(path), sha256(content))
@@ -244,29 +256,25 @@ def read_batches(source: Any, rows: int) -> Iterator[pl.DataFrame]:
     Cells of a CSV stay text; the encoder casts them as its columns need. Anything but a file is
     read whole.
     """
+    source = fetched(source) if isinstance(source, str) and is_remote(source) else source
     path = Path(source) if isinstance(source, (str, Path)) and str(source) not in ("-", *BUNDLED) else None
-    if path is None or not path.exists() or path.is_dir() or path.stat().st_size == 0 or is_idx(path):
+    if path is None or not path.exists() or not (path.is_file() or is_parquet(path)) or _is_whole(path):
         yield from read_source(source).frame.iter_slices(rows)
         return
-    with path.open("rb") as file:
-        head = file.read(SNIFFED)
-    batches = _parquet_batches(path, rows) if head[:4] == b"PAR1" else _csv_batches(path, head, rows)
+    batches = walk(scan_parquet(path), rows) if is_parquet(path) else _csv_batches(path, rows)
     for batch in batches:
         known = column_of_paths(batch, path.parent)
         yield batch if known is None else known[1]
 
 
-def _parquet_batches(path: Path, rows: int) -> Iterator[pl.DataFrame]:
-    try:
-        lazy = pl.scan_parquet(path)
-        height = lazy.select(pl.len()).collect().item()
-    except Exception as error:
-        raise InputError(f"'{path.name}' is not a whole Parquet file", received=str(error).splitlines()[0]) from error
-    for start in range(0, height, rows):
-        yield lazy.slice(start, rows).collect()
+def _is_whole(path: Path) -> bool:
+    """Whether a file can only be read as a whole; an empty one is complained of then."""
+    return path.stat().st_size == 0 or is_idx(path)
 
 
-def _csv_batches(path: Path, head: bytes, rows: int) -> Iterator[pl.DataFrame]:
+def _csv_batches(path: Path, rows: int) -> Iterator[pl.DataFrame]:
+    with path.open("rb") as opened:
+        head = opened.read(SNIFFED)
     complete = head.rpartition(b"\n")[0] or head  # no half character at the end
     dialect, _ = sniff(complete, path.name)
     with path.open(encoding=dialect.encoding, newline="") as file:

@@ -101,14 +101,25 @@ def _by_time(frame: pl.DataFrame, time: str, test: float, validation: float) -> 
             f"'{time}' has {values.null_count()} rows without a value", expected="a time for each row",
             remedy="fill or remove them, or split without --time",
         )  # fmt: skip
-    ordered = values if values.dtype != pl.String else values.str.to_datetime(strict=False)
-    if ordered.null_count():
-        ordered = values  # no dates that are understood: text such as 2021-05 sorts by itself
+    ordered = times(values)
     rank = ordered.rank("min").to_numpy()
     rows = frame.height
     part = np.where(rank > rows * (1 - test), 2, np.where(rank > rows * (1 - test - validation), 1, 0)).astype(np.int8)
     bounds: Any = ordered.filter(pl.Series(part == 2)).min()
     return _parts(part, frame, (f"by `{time}`: the test part begins at {bounds!s}",))
+
+
+def times(values: pl.Series) -> pl.Series:
+    """A column as it is ordered by time; text that is no date that is understood, such as 2021-05, sorts by itself."""
+    if values.dtype != pl.String:
+        return values
+    parsed = values.str.to_datetime(strict=False)
+    return values if parsed.null_count() else parsed
+
+
+def is_coarse(features: pl.DataFrame) -> bool:
+    """Whether so many rows repeat others that a repetition is the table's nature, not a copy."""
+    return int((~features.is_unique()).sum()) > COARSE * features.height
 
 
 def _parts(part: np.ndarray, frame: pl.DataFrame, notes: tuple[str, ...]) -> Splits:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from luthier.nets.activations import ACTIVATIONS, Activation, add_activation
 from luthier.nets.augment import AUGMENTATIONS, Augment
+from luthier.nets.augment_signals import SIGNAL_CHANGES, AugmentSignals
 from luthier.nets.building import Net, Spec, build, spec_from_json
 from luthier.nets.conv import ConvNet, ConvSpec
 from luthier.nets.dense import NORM_EPSILON, NORM_MEMORY, DenseNet
 from luthier.nets.initialise import INITIALISERS
+from luthier.nets.recurrent import RecurrentNet
 from luthier.nets.sequential import Chain, chain
 from luthier.nets.spec import DeferredSpec, DenseSpec
 from luthier.nets.summary import Summary, summary
@@ -19,8 +21,10 @@ __all__ = [
     "INITIALISERS",
     "NORM_EPSILON",
     "NORM_MEMORY",
+    "SIGNAL_CHANGES",
     "Activation",
     "Augment",
+    "AugmentSignals",
     "Chain",
     "ConvNet",
     "ConvSpec",
@@ -28,6 +32,7 @@ __all__ = [
     "DenseNet",
     "DenseSpec",
     "Net",
+    "RecurrentNet",
     "Spec",
     "Summary",
     "TextNet",

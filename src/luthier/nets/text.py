@@ -1,4 +1,4 @@
-"""Networks for text: a bag of word pieces and pairs, and an LSTM. B rows, L pieces, E width of an embedding."""
+"""Networks for text: a bag of word pieces and pairs, and recurrent ones. B rows, L pieces, E width of an embedding."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from luthier.errors import ConfigError
+from luthier.nets.recurrent import CELLS, POOLS, read_sequence
 from luthier.seeds import derive
 
-READERS = ("bag", "lstm")
-POOLS = ("mean", "last")
+READERS = ("bag", *CELLS)
 SMALL = 0.01  # deviation of an embedding at the start: what training does not touch says next to nothing
 
 
@@ -23,8 +23,8 @@ class TextSpec:
     then the codes of K categories: [B, numbers + 2 L - 1 + K]. Logits out.
 
     The reader `bag` adds up the embeddings of `pieces` and of known `pairs`, over the root of their number
-    (Joulin and others 2017); `lstm` reads the pieces in their order and gives the mean of its states, or
-    the last one. Then ReLU layers of these units. `dropout` acts on what was read and between the layers,
+    (Joulin and others 2017); `lstm`, `gru` and `rnn` read the pieces in their order and give the mean of their
+    states, or the last one. Then ReLU layers of these units. `dropout` acts on what was read and between the layers,
     `word_dropout` leaves out whole pieces in training. Codes are embedded beside the numbers.
     """
 
@@ -60,7 +60,7 @@ class TextSpec:
     @property
     def layers(self) -> int:
         """Groups of weights that may have rates of their own."""
-        return 3 if self.reader == "lstm" or (self.reader == "bag" and self.pairs) else 2
+        return 3 if self.reader != "bag" or self.pairs else 2
 
     def to_json(self) -> dict[str, Any]:
         """The spec as plain JSON values."""
@@ -83,8 +83,8 @@ class TextNet(nn.Module):
         self.spec = spec
         self.words = nn.Embedding(spec.pieces, spec.width, padding_idx=0)
         wide = spec.width
-        if spec.reader == "lstm":
-            self.reader = nn.LSTM(spec.width, 2 * spec.width, batch_first=True)
+        if spec.reader != "bag":
+            self.reader = CELLS[spec.reader](spec.width, 2 * spec.width, batch_first=True)
             wide = 2 * spec.width
         elif spec.pairs:
             self.reader = nn.Embedding(spec.pairs + 1, spec.width, padding_idx=0)  # type: ignore[assignment]
@@ -116,7 +116,7 @@ class TextNet(nn.Module):
         if self.training and spec.word_dropout:
             kept = torch.rand(ids.shape) >= spec.word_dropout
             ids, pairs = ids * kept, pairs * (kept[:, 1:] & kept[:, :-1])
-        read = self._lstm(ids) if spec.reader == "lstm" else self._bag(ids, pairs)
+        read = self._bag(ids, pairs) if spec.reader == "bag" else self._in_order(ids)
         beside = [table(codes[:, k]) for k, table in enumerate(self.tables)]
         found: Tensor = self.head(torch.cat([read, numbers, *beside], 1))
         return found
@@ -130,15 +130,10 @@ class TextNet(nn.Module):
             1
         )  # a longer text says more, though not in proportion
 
-    def _lstm(self, ids: Tensor) -> Tensor:
+    def _in_order(self, ids: Tensor) -> Tensor:
         lengths = (ids > 0).sum(1).clamp_min(1)
         order = torch.argsort((ids == 0).long(), dim=1, stable=True)  # what was left out goes to the end
-        packed = nn.utils.rnn.pack_padded_sequence(
-            self.words(ids.gather(1, order)), lengths, batch_first=True, enforce_sorted=False
-        )
-        states, (last, _) = self.reader(packed)
-        padded, _ = nn.utils.rnn.pad_packed_sequence(states, batch_first=True)
-        found: Tensor = last[-1] if self.spec.pool == "last" else padded.sum(1) / lengths.unsqueeze(1)
+        found: Tensor = read_sequence(self.reader, self.words(ids.gather(1, order)), lengths, self.spec.pool)
         return found
 
 

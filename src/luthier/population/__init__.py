@@ -15,6 +15,7 @@ from luthier.population.population import Population
 from luthier.population.range_test import RangeTest, confirm, range_test, suggest
 from luthier.population.settings import Checkpointer, Evaluation, Part, Settings, Snapshot, never
 from luthier.population.stack import Stack
+from luthier.population.streams import Stream
 from luthier.population.timing import step_time
 from luthier.population.train import train
 
@@ -34,6 +35,7 @@ __all__ = [
     "Settings",
     "Snapshot",
     "Stack",
+    "Stream",
     "confirm",
     "find_lr",
     "never",

@@ -28,6 +28,9 @@ class Member:
     and a layer stays as it is until the step in `frozen_until` is done (gradual unfreezing); a number
     above all steps freezes it for good. With `average` above 0 what is evaluated and kept are moving
     averages of the weights with that memory (0.999 remembers about a thousand steps).
+
+    `noise` and `mixup` change the rows of each batch by chance in training (see `mixing`); members of one population
+    share them.
     """
 
     spec: Spec | ModuleSpec
@@ -46,6 +49,8 @@ class Member:
     frozen_until: tuple[int, ...] = ()
     average: float = 0.0
     dropout: tuple[float, ...] = ()
+    noise: float = 0.0
+    mixup: float = 0.0
     clip_norm: float = inf
     clip_value: float = inf
     label: str = ""
@@ -62,6 +67,8 @@ class Member:
             if value and len(value) != wanted
         ]
         shares = {"average": self.average, **{f"dropout of layer {i}": p for i, p in enumerate(self.dropout)}}
+        mistakes += [f"{name} is at least 0, not {v}" for name, v in (("noise", self.noise), ("mixup", self.mixup))
+                     if v < 0]  # fmt: skip
         mistakes += [f"{name} is at least 0 and below 1, not {p}" for name, p in shares.items() if not 0 <= p < 1]
         if mistakes:
             raise ConfigError(mistakes)

@@ -39,7 +39,8 @@ class ModuleSpec:
     with the member's seed. The layout `looped` trains one member after another; `vmapped` all in one
     program, by `torch.func.vmap`; `stacked` is the dense path, for chains of dense layers. `variants` are
     functions of single members, by seed, whose modules have the same shapes but other dropout or first weights.
-    `built_by(seed=...)` builds a member's module in place of `start`.
+    `built_by(seed=...)` builds a member's module in place of `start`. `groups` are names of submodules that may have
+    rates of their own (else the module's children do).
     """
 
     draws = True  # whether the module draws random numbers by itself; `layouts.examine` finds out
@@ -51,8 +52,10 @@ class ModuleSpec:
         layout: str = "looped",
         variants: Mapping[int, Callable[[], nn.Module]] | None = None,
         built_by: Callable[..., nn.Module] | None = None,
+        groups: Sequence[str] = (),
     ) -> None:
         self.start, self.layout, self.variants, self._built_by = start, layout, variants or {}, built_by
+        self._named_groups = tuple(groups)
         self.module = self.built(0)
         self.chain = chain(self._started(0))
         trainable = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
@@ -104,7 +107,9 @@ class ModuleSpec:
 
     def laid_out(self, layout: str) -> ModuleSpec:
         """The same spec in another layout."""
-        found = ModuleSpec(self.start, layout=layout, variants=self.variants)
+        found = ModuleSpec(
+            self.start, layout=layout, variants=self.variants, built_by=self._built_by, groups=self._named_groups
+        )
         found.draws = self.draws
         return found
 
@@ -119,7 +124,12 @@ class ModuleSpec:
         return len(self._groups())
 
     def _groups(self) -> list[str]:
-        return list(dict.fromkeys(name.split(".")[0] for name in self.shapes))
+        return list(dict.fromkeys(self.group(name) for name in self.shapes))
+
+    def group(self, parameter: str) -> str:
+        """The group that a parameter belongs to: the longest of the named ones, else its first name."""
+        found = [one for one in self._named_groups if parameter.startswith(f"{one}.")]
+        return max(found, key=len) if found else parameter.split(".")[0]
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -169,7 +179,7 @@ class Modules:
         flat, groups = torch.zeros(1, sum(prod(s) for s in self.spec.shapes.values()), dtype=torch.int64), None
         groups = self.spec._groups()
         for name, view in parameter_views(self.spec.shapes, flat).items():
-            view.fill_(groups.index(name.split(".")[0]))
+            view.fill_(groups.index(self.spec.group(name)))
         return flat[0]
 
     def prepared(self, part: Part) -> Part:

@@ -10,16 +10,19 @@ from torch import Tensor
 
 from luthier.averages import follow
 from luthier.errors import InputError
-from luthier.nets import DenseSpec
-from luthier.objective import Criterion, check_classes, loss_named, mean_gradient
+from luthier.nets import DenseSpec, TextSpec
+from luthier.objective import Criterion, Loss, check_classes, loss_named, mean_gradient
 from luthier.optimise import RULES, State, clip_by_norm, clip_by_value
 from luthier.population.architecture import architecture
 from luthier.population.batches import Batch, Batches, cast
 from luthier.population.crew import leader
 from luthier.population.member import Member
+from luthier.population.mixing import ChangedBatches, Fed
+from luthier.population.modules import ModuleSpec
 from luthier.population.rates import Rates
 from luthier.population.settings import Part, Settings
 from luthier.population.stack import Masks, Stack
+from luthier.population.streams import Stream, StreamedBatches
 from luthier.population.tally import Tally
 from luthier.seeds import torch_generator
 
@@ -40,6 +43,8 @@ class Population:
         self.spec = self.kind.spec
         if any(member.spec != members[0].spec for member in members):
             raise ValueError("members of a population share one spec; make a population for each architecture")
+        if len({(member.noise, member.mixup) for member in members}) > 1:
+            raise InputError("members of a population see the same rows", remedy="give all of them one noise and mixup")
         self.settings, self.rows = settings, rows
         self.members = list(members)
         self.rule, self.loss = RULES[settings.rule], loss_named(settings.loss)
@@ -102,32 +107,68 @@ class Population:
         """A part as this population's networks take it."""
         return self.kind.prepared(cast(part, self.settings.dtype))
 
-    def batches(self, training: Part) -> Batches:
-        """The batches that its settings ask for."""
+    def batches(self, training: Part | Stream) -> Fed:
+        """The batches that its settings ask for, changed by chance where its members are to see changed rows."""
+        found: Fed = self._streamed(training) if isinstance(training, Stream) else self._held(training)
+        first = self.members[0]
+        if not (first.noise or first.mixup):
+            return found
+        if not isinstance(self.loss, Loss) or self.loss.couples:
+            raise InputError("noise and mix-up go with losses of single rows by name", remedy="leave them out")
+        if isinstance(first.spec, TextSpec):
+            raise InputError("words cannot be mixed", remedy="leave noise and mix-up out; dropped words are its like")
+        outputs = self.spec.outputs if not isinstance(self.spec, ModuleSpec) else 0
+        classes = outputs or self._classes(training)
+        return ChangedBatches(
+            found, self.settings.batch_seed, noise=first.noise, mixup=first.mixup, classes=classes, ones=self.kind.ones
+        )
+
+    def _held(self, training: Part) -> Batches:
         if training.weights is not None and getattr(self.loss, "couples", False):
             raise InputError(
                 "a loss over pairs of rows takes no weights of rows",
                 remedy="leave the weights out, or draw rows by them",
             )
-        prepare, spec = getattr(self.loss, "prepare", None), self.spec
+        spec = self.spec
         classes = training.targets.ndim == 1 and not training.targets.is_floating_point()
         if classes and isinstance(spec, DenseSpec) and spec.outputs > 1 and not getattr(self.loss, "couples", False):
             check_classes(training.targets, spec.outputs)
-
-        def wanted(targets: Tensor) -> Tensor | None:
-            if prepare is None or not isinstance(spec, DenseSpec):
-                return None
-            found: Tensor = prepare(targets, spec.outputs, self.settings.dtype)
-            return found
-
         return Batches(
             cast(training, self.settings.dtype),
             self.settings.batch_size,
             self.settings.batch_seed,
-            prepare=wanted,
+            prepare=self._wanted,
             only_first=self.settings.only_first_batch,
             ones=self.kind.ones,
         )
+
+    @staticmethod
+    def _classes(training: Part | Stream) -> int:
+        targets = training.targets if isinstance(training, Part) else training.rows.read(0, len(training)).targets
+        return 0 if targets.is_floating_point() else int(targets.max()) + 1
+
+    def _streamed(self, training: Stream) -> StreamedBatches:
+        settings = self.settings
+        if settings.only_first_batch:
+            raise InputError(
+                "one batch alone is trained on from rows in memory", remedy="read a few rows of the stream"
+            )
+        return StreamedBatches(
+            training,
+            settings.batch_size,
+            settings.batch_seed,
+            settings.dtype,
+            prepare=self._wanted,
+            ones=self.kind.ones,
+        )
+
+    def _wanted(self, targets: Tensor) -> Tensor | None:
+        """The targets as the loss's residual takes them fastest."""
+        prepare, spec = getattr(self.loss, "prepare", None), self.spec
+        if prepare is None or not isinstance(spec, DenseSpec):
+            return None
+        found: Tensor = prepare(targets, spec.outputs, self.settings.dtype)
+        return found
 
     def outputs(self, part: Part) -> Tensor:
         """Outputs [M, N, C] in evaluation mode for a prepared part."""

@@ -17,6 +17,7 @@ import torch
 from luthier.averages import debias
 from luthier.nets import Spec
 from luthier.population.member import Member
+from luthier.population.modules import ModuleSpec
 from luthier.population.population import Population
 from luthier.population.settings import Part, Settings
 
@@ -67,7 +68,7 @@ class RangeTest:
 
 
 def range_test(
-    spec: Spec,
+    spec: Spec | ModuleSpec,
     training: Part,
     settings: Settings,
     *,
@@ -122,7 +123,9 @@ def ramp_until_it_tells(
     )
 
 
-def _ramp(spec: Spec, training: Part, settings: Settings, seeds: Sequence[int], rates: np.ndarray) -> np.ndarray:
+def _ramp(
+    spec: Spec | ModuleSpec, training: Part, settings: Settings, seeds: Sequence[int], rates: np.ndarray
+) -> np.ndarray:
     """Raw training losses [K, S] while the rate rises."""
     members = [Member(spec=spec, seed=seed, learning_rate=1.0) for seed in seeds]
     schedule = np.repeat(rates[:, None], len(members), 1)
@@ -204,7 +207,7 @@ def band_over_seeds(curves: np.ndarray) -> tuple[list[float | None], list[float 
 
 
 def confirm(
-    pick: float, spec: Spec, training: Part, settings: Settings, *, seeds: Sequence[int], steps: int
+    pick: float, spec: Spec | ModuleSpec, training: Part, settings: Settings, *, seeds: Sequence[int], steps: int
 ) -> list[dict[str, float | None]]:
     """Short runs at half, one and two times the pick, all seeds of all factors in one stack.
 

@@ -24,6 +24,7 @@ from luthier.population.modules import ModuleSpec
 from luthier.population.outcome import Outcome
 from luthier.population.population import Population
 from luthier.population.settings import Checkpointer, Evaluation, Part, Settings, Snapshot, Stop, never
+from luthier.population.streams import Stream
 from luthier.records import Finding
 
 FINISHED, EARLY, CUT, RUNG, PAUSED = "finished", "early stopped", "cut", "cut at rung", "paused"
@@ -31,7 +32,7 @@ FINISHED, EARLY, CUT, RUNG, PAUSED = "finished", "early stopped", "cut", "cut at
 
 def train(
     members: Sequence[Member],
-    training: Part,
+    training: Part | Stream,
     validation: Part | None,
     settings: Settings,
     *,
@@ -44,7 +45,8 @@ def train(
 ) -> Outcome:
     """Train members together and keep each one's best weights.
 
-    Members start from their seeds' own initialisation, or from the named weights in `initial`, one state for each.
+    A training part may be a Stream, whose rows stay on the disk. Members start from their seeds' own
+    initialisation, or from the named weights in `initial`, one state for each.
     `stop` is asked with the steps done, and ends training there: before every step, or before every few
     where the members are so many that blocks of them take turns (see Population.stretch). With a
     `checkpoint`, training goes on from its saved state bit for bit. It may also pause at the first
@@ -92,7 +94,7 @@ class _Run:
     def __init__(
         self,
         members: Sequence[Member],
-        training: Part,
+        training: Part | Stream,
         validation: Part | None,
         settings: Settings,
         initial: Sequence[Mapping[str, Tensor]] | None,

@@ -18,7 +18,7 @@ STEP_NAMES = {
     6: "check on data from the real world",
 }
 OPEN, DONE, TRIED, ELSEWHERE = "open", "done", "tried, not kept", "not for such rows"
-MORE_ROWS = ("would more rows help?", "augmentation", "augmentations together")
+MORE_ROWS = ("would more rows help?", "augmentation", "augmentations together", "mix-up")
 TABLE, PICTURES, TEXT = ("table",), ("pictures",), ("text",)
 
 
@@ -56,7 +56,7 @@ ITEMS = (
         4,
         "more training rows, or augmentation",
         "S4-32 to S4-34",
-        ("would more rows help?", "augmentation", "augmentations together"),
+        MORE_ROWS,
     ),
     Item(4, "He initialisation, clipping against exploding gradients", "S4-35 to S4-41", ("clipping",)),
     Item(4, "the architecture looked at again", "S4-42, S4-43", ("architecture",), TABLE),

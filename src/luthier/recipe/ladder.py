@@ -149,7 +149,8 @@ class Ladder:
         groups: dict[Any, list[Setting]] = {}
         for place, option in enumerate(options):
             alone = place if work.plan.medium != "table" else 0  # networks that share no time share no population
-            key = (option.method, option.rule, option.batch_size, option.member.spec, alone)
+            rows = option.member.noise, option.member.mixup  # which all members of a population see alike
+            key = (option.method, option.rule, option.batch_size, option.member.spec, rows, alone)
             groups.setdefault(key, []).append(option)
         found: list[Standing] = []
         for number, ((method, rule, batch_size, *_), together) in enumerate(groups.items()):

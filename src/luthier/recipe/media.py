@@ -53,6 +53,7 @@ _PICTURE_VALIDATION = (
     Rung("start", ((1, 1, 0),)),
     Rung("augmentation", ((10, 1, 0),)),
     Rung("augmentations together", ((4, 1, 0),)),
+    Rung("mix-up", ((1, 1, 0),)),
     Rung("dropout, last layer", ((2, 1, 0),)),
     Rung("L2", ((3, 1, 0),)),
 )

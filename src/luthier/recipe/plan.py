@@ -49,6 +49,7 @@ VALIDATION_RUNGS = (
     Rung("L2", ((6, 2, 1),)),
     Rung("input normalisation", ((1, 2, 1), (1, 2, 1))),
     Rung("batch norm", ((1, 2, 1), (1, 2, 1))),
+    Rung("augmentation", ((1, 2, 1), (1, 2, 1), (1, 2, 1))),
     Rung("clipping", ((2, 2, 1),)),
     Rung("architecture", ((1, 1, 1), (1, 4, 1), (1, 2, 2))),
     Rung("together", ((1, 2, 1),)),
@@ -189,6 +190,7 @@ class Problem:
     rows: int
     width: int
     numbers: int = 0  # columns of numbers
+    more: int = 0  # rows that only the last networks learn from
 
     def methods(self, seconds: float | None) -> tuple[Method, ...]:
         """How numbers may enter: of very many columns, such as pixels, each is not given sixteen inputs.
@@ -203,7 +205,7 @@ class Problem:
     @property
     def is_small(self) -> bool:
         """Whether training and validation rows together are few enough to be learnt from in folds."""
-        return self.rows * 4 / 3 <= SMALL
+        return self.rows * 4 / 3 <= SMALL and not self.more
 
     @property
     def batch_size(self) -> int:
@@ -304,5 +306,7 @@ def _length(plan: Plan, stage: str, problem: Problem, means: Means, cost: Cost) 
     one_step = len(shapes) if means.seconds is None else max(sum(cost(*shape) for shape in shapes), 1e-9)
     steps = share / one_step
     most = problem.most_steps // 4 if stage == "inputs" else problem.most_steps
+    if stage == "seeds":
+        most = max(most, ENOUGH_EPOCHS * (problem.rows + problem.more) // problem.batch_size)
     seconds = None if means.seconds is None else round(share, 3)
     return Stage(steps=max(1, min(most, int(steps))), seconds=seconds)

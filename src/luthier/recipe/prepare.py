@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 
 from luthier import storage
 from luthier.assess import SealedTest
@@ -26,7 +25,6 @@ from luthier.data import (
     TableEncoder,
     Task,
     check_table,
-    encode_target,
     facts_of,
     read_source,
     split_rows,
@@ -35,6 +33,7 @@ from luthier.data import (
 from luthier.data.words import Words
 from luthier.errors import InputError
 from luthier.recipe.config import Asked
+from luthier.recipe.everything import Everything, dataset, everything_of
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.reading import BESIDE, GROUPED, WEIGHED, Read, listed, model_of, usable_rows
 from luthier.recipe.run_folder import RunFolder
@@ -55,6 +54,7 @@ class Prepared:
     validation_frame: pl.DataFrame
     test_rows: np.ndarray  # their numbers in the table; what stands in them is sealed
     sealed: SealedTest
+    everything: Everything | None = None  # all training rows, where those above are a sample
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def parts_of(read: Read, asked: Asked) -> Parts:
         encoder = PictureEncoder(read.columns, read.pictures.shape, read.pictures)
     else:
         encoder = TableEncoder.fit(frames["training"], read.columns)
-    training, validation, test = (_dataset(frame, encoder, read.task, asked.weight) for frame in frames.values())
+    training, validation, test = (dataset(frame, encoder, read, asked.weight) for frame in frames.values())
     return Parts(splits, frames, encoder, training, validation, SealedTest(test), notes)
 
 
@@ -123,7 +123,20 @@ def prepare(read: Read, asked: Asked, folder: RunFolder, ledger: Ledger) -> Prep
         validation_frame=parts.frames["validation"],
         test_rows=np.arange(len(parts.sealed)) if asked.new_test else parts.splits.test,
         sealed=parts.sealed,
+        everything=_everything(read, asked, parts, ledger),
     )
+
+
+def _everything(read: Read, asked: Asked, parts: Parts, ledger: Ledger) -> Everything | None:
+    held_out = pl.concat([parts.frames["validation"], parts.frames["test"]], how="diagonal_relaxed")
+    found = everything_of(read, asked, parts.frames["training"], held_out, parts.encoder)
+    if found is not None and read.source.whole is not None:
+        sentence = (
+            f"the sample decides; of the {read.source.whole.rows:,} rows of the table the last networks learn from "
+            f"{len(found):,}, read from the disk"
+        )
+        ledger.add("note", {"step": 0, "sentence": sentence})
+    return found
 
 
 def _say_what_was_inferred(read: Read, asked: Asked, ledger: Ledger) -> None:
@@ -206,12 +219,6 @@ def _new_rows(path: str, read: Read) -> pl.DataFrame:
 
 def _types(frame: pl.DataFrame, names: list[str]) -> pl.Schema:
     return pl.Schema({name: frame.schema[name] for name in names})
-
-
-def _dataset(frame: pl.DataFrame, encoder: Encoder, task: Task, weight: str) -> Dataset:
-    numbers, codes = encoder.encode(frame)
-    weights = torch.tensor(frame[weight].cast(pl.Float64).to_numpy(), dtype=torch.float32) if weight else None
-    return Dataset(numbers, codes, encode_target(frame[task.target], task), weights)
 
 
 def _say_what_is_read(words: Words, validation: pl.DataFrame, ledger: Ledger) -> None:

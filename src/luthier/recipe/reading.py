@@ -48,7 +48,13 @@ def read_as_asked(source: Any, asked: Asked) -> Read:
         read = read_as_before(source, asked)
     else:
         read = read_and_infer(
-            source, target=asked.target, task=asked.task, columns=asked.columns, side=asked.size, strict=asked.strict
+            source,
+            target=asked.target,
+            task=asked.task,
+            columns=asked.columns,
+            side=asked.size,
+            strict=asked.strict,
+            memory=asked.memory,
         )
     for option, name in (("--group", asked.group), ("--time", asked.time), ("--weight", asked.weight)):
         if name and (name not in read.frame.columns or name == read.task.target):
@@ -86,12 +92,14 @@ def read_and_infer(
     columns: Mapping[str, str],
     side: int = 0,
     strict: bool = False,
+    memory: int = 0,
 ) -> Read:
     """Read a source and infer what its columns and its target are. InputError for what cannot be used.
 
-    Pictures are scaled to at most `side` pixels (0: 64); with `strict` one that cannot be read is an error.
+    Of a table for which a run would need more than `memory` bytes a sample is read. Pictures are scaled to at
+    most `side` pixels (0: 64); with `strict` one that cannot be read is an error.
     """
-    found = read_source(source, target=target)
+    found = read_source(source, target=target, memory=memory)
     name = target or found.target
     if name is None:
         raise InputError(

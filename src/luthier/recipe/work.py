@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from typing import Any, Literal
 
@@ -17,9 +18,10 @@ from luthier import storage
 from luthier.assess import PRIMARY
 from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
 from luthier.nets import DenseSpec, Net, Spec, build
-from luthier.population import Evaluation, Member, ModuleSpec, Part, Settings, train
+from luthier.population import Evaluation, Member, ModuleSpec, Part, Settings, Stream, train
 from luthier.recipe.budget import Spending
 from luthier.recipe.config import Cut, Script
+from luthier.recipe.everything import AsPart
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memory import Memory
 from luthier.recipe.plan import Plan, Stage
@@ -139,10 +141,20 @@ class Work:
     def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
         """Preprocessing fitted on the training rows, and both parts through it."""
         if method not in self.parts:
-            fitted = self.preprocess.get(method) or preprocess_of(self.data.training.numbers, method, self.data.encoder)
+            measured = None if self.data.everything is None else self.data.everything.measured
+            fitted = self.preprocess.get(method) or preprocess_of(
+                self.data.training.numbers, method, self.data.encoder, measured
+            )
             training, validation = (self.part(fitted, part) for part in (self.data.training, self.data.validation))
             self.parts[method] = (fitted, training, validation)
         return self.parts[method]
+
+    def everything(self, method: str) -> tuple[Part | Stream, Part]:
+        """All training rows, from the disk where memory holds but a sample of them, and the validation part."""
+        fitted, training, validation = self.prepared(method)
+        if self.data.everything is None:
+            return training, validation
+        return Stream(AsPart(self.data.everything.rows, partial(self.part, fitted))), validation
 
     def part(self, fitted: Prepare, dataset: Dataset) -> Part:
         """Rows as the networks of this run see them."""
@@ -199,7 +211,7 @@ class Work:
         members: Sequence[Member],
         *,
         batch_size: int | None = None,
-        parts: tuple[Part, Part] | None = None,
+        parts: tuple[Part | Stream, Part] | None = None,
         initial: Sequence[Mapping[str, Tensor]] | None = None,
     ) -> Trained | None:
         """Train a population, or recall it; None when it was cut before its first evaluation.
@@ -233,7 +245,7 @@ class Work:
         rule: str,
         members: Sequence[Member],
         batch_size: int,
-        parts: tuple[Part, Part] | None,
+        parts: tuple[Part | Stream, Part] | None,
         initial: Sequence[Mapping[str, Tensor]] | None,
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
         training, validation = parts or self.prepared(method)[1:]

@@ -15,7 +15,9 @@ import polars as pl
 
 from luthier import storage
 from luthier.data import BUNDLED
+from luthier.data.large import default_memory, parse_memory
 from luthier.data.pictures import cache_folder, is_packed
+from luthier.data.remote import is_remote
 from luthier.errors import InputError, LuthierError
 from luthier.recipe import (
     Asked,
@@ -61,6 +63,7 @@ def fit(
     beside: Sequence[str] = (),
     size: int = 0,
     strict: bool = False,
+    memory: str | None = None,
     distil: bool = False,
     warm_start: str | Path | None = None,
     run: str | Path | None = None,
@@ -73,10 +76,13 @@ def fit(
 ) -> Result | None:
     """Walk the six steps on a table and return the finished run.
 
-    `source` is a path (CSV, Parquet), a bundled name (`digits`, `iris`, `wine`, `breast-cancer`,
+    `source` is a path (CSV, Parquet, a folder of Parquet files) or an address (`https://`,
+    `s3://`, `gs://`), a bundled name (`digits`, `iris`, `wine`, `breast-cancer`,
     `diabetes`), a pandas, Polars or Arrow frame, or arrays `(X, y)`; for pictures a folder with one sub-folder a
     class, a table with a column of paths, IDX files, or arrays X [N, H, W] or [N, H, W, C]. They are scaled to at
     most `size` pixels a side (0: 64); with `strict` one that cannot be read is an error, else it is left out.
+    Of a table for which a run would need more than `memory` (such as `"2GiB"`; half of the machine's) a sample is held:
+    it decides, and the last networks learn from all rows where they lie.
     `budget` is `"60s"`, `"10m"`, `"2h"` or `"5000steps"` (default 60 s for a bundled set, 5 min otherwise).
     `columns` overrides inferred kinds. `metric` decides what is delivered and is reported first; `costs="1:5"`
     chooses the threshold of two classes by what a false positive and a false negative cost. Rows with one value of
@@ -113,10 +119,13 @@ def fit(
             beside=tuple(beside),
             size=size,
             strict=strict,
+            memory=0 if memory is None else parse_memory(memory),
             distil=distil,
             warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
         )
     read = read_as_asked(source, asked)
+    if read.source.whole is not None and not asked.memory:
+        asked = asked.model_copy(update={"memory": default_memory()})  # so that the run is the same on another machine
     if plan_only:
         run, replace = Path(tempfile.mkdtemp(prefix="luthier-plan-")), False
     folder = create_run(run, default_name(source, read.source), replace=replace)
@@ -312,7 +321,7 @@ def name_of(source: Any) -> str:
     """A source's absolute path or bundled name; empty for data that came without one."""
     if not isinstance(source, (str, Path)) or str(source) == "-":
         return ""
-    return str(source) if str(source) in BUNDLED else str(Path(source).resolve())
+    return str(source) if str(source) in BUNDLED or is_remote(source) else str(Path(source).resolve())
 
 
 def keep_source(folder: RunFolder, frame: pl.DataFrame) -> None:

@@ -59,10 +59,8 @@ class Store:
 
 
 def cache_folder() -> Path:
-    """Where decoded pictures are kept: `LUTHIER_CACHE`, else the user's cache folder."""
-    if named := os.environ.get("LUTHIER_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "luthier" / "pictures"
+    """Where decoded pictures are kept."""
+    return storage.cache_folder("pictures")
 
 
 def store_of(references: Sequence[str], shape: Shape, *, kept: bool = True) -> Store:

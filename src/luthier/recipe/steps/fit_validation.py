@@ -19,6 +19,7 @@ PROBABILITIES = (0.25, 0.35, 0.5)  # from a quarter towards a half, over several
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)  # lambda / n, so that they mean the same for every number of rows (S1-91)
 DECAYS = (0.01, 0.1)
 CLIPS = (0.5, 5.0)
+NOISES, MIXUP = (0.1, 0.3), 0.2  # deviations of standardised numbers; the a of Beta(a, a)
 NOISE = 2.0  # standard errors by which training and validation loss may differ
 WHY = {
     "dropout, last layer": "dropout starts at the last hidden layer with a quarter, raised towards a half (S4-24)",
@@ -26,6 +27,7 @@ WHY = {
     "L2": "then large weights are made costly, by L2 or decoupled decay (S4-26, S4-27)",
     "input normalisation": "then numbers enter in another way (S4-28)",
     "batch norm": "then hidden values are normalised, over the batch or over the units (S4-31)",
+    "augmentation": "then training rows are changed by chance: noise on their numbers, mix-up of pairs (S4-34)",
     "clipping": "then gradients are cut (S4-41); He initialisation is the default (S4-37)",
     "architecture": "then the architecture is looked at again: fewer units, more, another layer (S4-42, S4-43)",
 }
@@ -85,6 +87,10 @@ def _options(name: str, now: Setting, work: Work) -> Iterator[Setting]:
     elif name == "batch norm":
         yield replace(now, member=replace(member, spec=replace(spec, batch_norm=True)), label="batch norm")
         yield replace(now, member=replace(member, spec=replace(spec, layer_norm=True)), label="layer norm")
+    elif name == "augmentation":
+        for noise in NOISES if spec.inputs else ():
+            yield replace(now, member=replace(member, noise=noise), label=f"noise {noise:g}")
+        yield replace(now, member=replace(member, mixup=MIXUP), label=f"mix-up {MIXUP:g}")
     elif name == "clipping":
         for norm in CLIPS:
             yield replace(now, member=replace(member, clip_norm=norm), label=f"gradient norm at most {norm:g}")

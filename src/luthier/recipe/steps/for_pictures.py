@@ -26,6 +26,7 @@ MOST_STAGES = 5
 PENALTIES = (1e-5, 1e-4)  # lambda / n
 DECAYS = (0.01,)
 DROPOUTS = (0.25, 0.5)
+MIXUP = 0.2  # the a of Beta(a, a)
 LOOKED_AT = 10_000  # pictures whose mean and deviation are taken
 
 WHY_TRAINING = {
@@ -37,6 +38,7 @@ WHY_TRAINING = {
 }
 WHY_VALIDATION = {
     "augmentation": "training pictures are changed by chance, one kind of change at a time (S4-34, S1-112)",
+    "mix-up": "then pairs of pictures are mixed, and their labels with them (S4-34)",
     "augmentations together": "kinds of change that did not harm are taken together, few and many, gently and strongly",
     "dropout, last layer": "dropout starts at the last layer with a quarter, raised towards a half (S4-24)",
     "L2": "then large weights are made costly, by L2 or decoupled decay (S4-26, S4-27)",
@@ -138,6 +140,8 @@ def _validation_options(name: str, now: Setting, work: Work) -> Iterator[Setting
         for kind, known in AUGMENTATIONS.items():
             changed = replace(spec, augment=((kind, known.strengths[0]),))
             yield replace(now, member=replace(member, spec=changed), label=_said(changed))
+    elif name == "mix-up":
+        yield replace(now, member=replace(member, mixup=MIXUP), label=f"mix-up {MIXUP:g}")
     elif name == "L2":
         yield from penalty_options(now, len(work.data.training), PENALTIES, DECAYS)
     else:

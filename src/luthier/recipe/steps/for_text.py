@@ -35,7 +35,7 @@ WHY_VALIDATION = {
 
 def network_in_words(spec: TextSpec) -> str:
     """A network on one line."""
-    if spec.reader == "lstm":
+    if spec.reader != "bag":
         return f"an LSTM over words of {spec.width} numbers, the {spec.pool} of its states"
     units = "".join(f", {count} ReLU units" for count in spec.layers_of_units)
     return f"a bag of words and pairs, {spec.width} numbers each{units}"

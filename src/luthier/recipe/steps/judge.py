@@ -130,7 +130,8 @@ def _five_seeds(work: Work, setting: Setting) -> Trained | None:
     planned = work.plan.final.for_batches(setting.batch_size, work.plan.batch_size)
     members = seeded(setting, [derive(work.seed, "final", k) for k in range(work.plan.final_seeds)], planned.steps)
     batch = setting.batch_size
-    return work.train("seeds", "seeds", planned, setting.method, setting.rule, members, batch_size=batch)
+    parts = work.everything(setting.method)
+    return work.train("seeds", "seeds", planned, setting.method, setting.rule, members, batch_size=batch, parts=parts)
 
 
 def as_model(

@@ -36,7 +36,9 @@ def plan_budget(work: Work, *, timer: Callable[..., tuple[float, float]] = step_
         input_count(work.data.encoder, work.data.training.numbers.shape[1]),
         work.outputs,
     )
-    problem = Problem(len(work.data.training), width, work.data.training.numbers.shape[1])
+    rows, everything = len(work.data.training), work.data.everything
+    more = 0 if everything is None else len(everything) - rows
+    problem = Problem(rows, width, work.data.training.numbers.shape[1], more)
     plans = work.script.plan or _new_plans(work, problem, timer)
     torch.set_num_threads(plans.narrow.threads)
     work.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})

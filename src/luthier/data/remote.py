@@ -1,0 +1,95 @@
+"""Tables behind an address (https://, s3://, gs:// and whatever else fsspec knows): fetched once, kept in the cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from luthier import storage
+from luthier.errors import InputError
+from luthier.optional import require
+
+PIECE = 1 << 22  # bytes that are held while a file is fetched
+
+
+def is_remote(source: object) -> bool:
+    """Whether this is an address.
+
+    >>> is_remote("s3://bucket/rows.csv"), is_remote("C:/rows.csv")
+    (True, False)
+    """
+    return isinstance(source, str) and "://" in source
+
+
+def fetched(address: str) -> Path:
+    """The file behind an address, or the folder of Parquet files, as it lies in the cache now.
+
+    What was fetched before is fetched again only when its size, its time or its tag has changed. InputError for an
+    address that cannot be reached, that holds nothing, or whose kind needs a package that is not installed.
+    """
+    core = require("fsspec.core", extra="remote", purpose="reading from an address")
+    try:
+        files, start = core.url_to_fs(address)
+        found = [start]
+        if not start.endswith((".csv", ".parquet", ".pq", ".txt", ".tsv")) and files.isdir(start):
+            found = sorted(files.glob(f"{start.rstrip('/')}/**/*.parquet"))
+            if not found:
+                raise InputError(f"'{address}' holds no Parquet files", remedy="name one file, or another folder")
+        facts = [files.info(name) for name in found]
+        known = [(name, fact.get("size"), _tag(fact)) for name, fact in zip(found, facts, strict=True)]
+        name = start.rstrip("/").rpartition("/")[2].partition("?")[0] or "table"
+        kept = storage.cache_folder("fetched") / storage.sha256(repr((address, known)).encode())[:24] / name
+        if not kept.exists():
+            _fetch(files, start, dict(zip(found, facts, strict=True)), kept)
+        return kept
+    except (ImportError, ValueError) as error:
+        raise InputError(
+            f"'{address}' cannot be read here",
+            received=str(error).splitlines()[0],
+            remedy="pip install 'luthier[remote]', or fetch the file yourself",
+        ) from error
+    except FileNotFoundError as error:
+        raise InputError(f"there is nothing at '{address}'", remedy="check the address") from error
+    except InputError:
+        raise
+    except Exception as error:  # every kind of storage has errors of its own
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"'{address}' cannot be fetched", received=said, remedy="check the address, the network and your rights"
+        ) from error
+
+
+def _tag(fact: dict[str, Any]) -> str:
+    return str(
+        next((fact[name] for name in ("ETag", "etag", "mtime", "LastModified", "created") if fact.get(name)), "")
+    )
+
+
+def _fetch(files: Any, start: str, facts: dict[str, dict[str, Any]], kept: Path) -> None:
+    """Fetch beside the place and move there when all is whole."""
+    with storage.explained(kept):
+        kept.parent.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=kept.parent.parent, prefix=".fetching-"))
+    try:
+        for name, fact in facts.items():
+            path = temporary / kept.name
+            if name != start:
+                path = path / name.removeprefix(start.rstrip("/")).lstrip("/")
+                if not path.resolve().is_relative_to(temporary.resolve()):
+                    raise InputError(f"'{name}' lies outside the folder that was asked for")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with files.open(name, "rb") as remote, path.open("wb") as local:
+                shutil.copyfileobj(remote, local, PIECE)
+            if fact.get("size") not in (None, path.stat().st_size):
+                raise InputError(
+                    f"'{name}' broke off", expected=f"{fact['size']} bytes", received=f"{path.stat().st_size}",
+                    remedy="try again",
+                )  # fmt: skip
+        shutil.rmtree(kept.parent, ignore_errors=True)
+        os.replace(temporary, kept.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise

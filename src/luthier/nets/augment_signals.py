@@ -1,0 +1,76 @@
+"""Changes of training signals that leave their meaning (S1-113): speed, place, loudness, noise. B rows, T steps."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from luthier.errors import ConfigError, nearest
+
+
+class SignalChange(NamedTuple):
+    """What a strength means, and for which signals the label stays true."""
+
+    unit: str
+    preserves: str
+
+
+SIGNAL_CHANGES: dict[str, SignalChange] = {
+    "speed": SignalChange("share faster or slower", "speech, gestures; not where tempo is what is told"),
+    "shift": SignalChange("share of the length", "what may begin a little earlier or later"),
+    "loudness": SignalChange("share louder or softer", "what is told by its shape, not its height"),
+    "noise": SignalChange("deviation, in deviations of the row", "nearly all signals"),
+}
+
+
+class AugmentSignals(nn.Module):
+    """Signals [B, C, T], changed by chance in training mode, as they are otherwise. `chosen` maps names to strengths.
+
+    >>> AugmentSignals({"speed": 0.1, "noise": 0.05})(torch.zeros(2, 1, 50)).shape
+    torch.Size([2, 1, 50])
+    """
+
+    def __init__(self, chosen: dict[str, float]) -> None:
+        super().__init__()
+        mistakes = [
+            f"'{name}' is not one of {', '.join(SIGNAL_CHANGES)}; {nearest(name, SIGNAL_CHANGES)}".rstrip("; ")
+            for name in chosen
+            if name not in SIGNAL_CHANGES
+        ]
+        mistakes += [f"{name}: the strength is above 0 and below 1, not {s}" for name, s in chosen.items()
+                     if not 0 < s < 1]  # fmt: skip
+        if mistakes:
+            raise ConfigError(mistakes)
+        self.chosen = dict(chosen)
+
+    @torch.no_grad()
+    def forward(self, signals: Tensor) -> Tensor:
+        """The signals, changed in training mode."""
+        if not self.training or not self.chosen:
+            return signals
+        rows = len(signals)
+        if "speed" in self.chosen or "shift" in self.chosen:
+            signals = _moved(signals, _either(rows, self.chosen.get("speed", 0.0)),
+                             _either(rows, self.chosen.get("shift", 0.0)))  # fmt: skip
+        if "loudness" in self.chosen:
+            signals = signals * (1 + _either(rows, self.chosen["loudness"]).view(-1, 1, 1))
+        if "noise" in self.chosen:
+            deviation = signals.std((1, 2), keepdim=True, correction=0)
+            signals = signals + self.chosen["noise"] * deviation * torch.randn_like(signals)
+        return signals
+
+
+def _either(rows: int, strength: float) -> Tensor:
+    return (torch.rand(rows) * 2 - 1) * strength
+
+
+def _moved(signals: Tensor, speed: Tensor, shift: Tensor) -> Tensor:
+    """Each row played faster and later by its shares; what lies outside is silence."""
+    length = signals.shape[2]
+    places = torch.linspace(-1, 1, length, dtype=signals.dtype)
+    x = (1 + speed).view(-1, 1).to(signals.dtype) * places - 2 * shift.view(-1, 1).to(signals.dtype)
+    grid = torch.stack([x, torch.zeros_like(x)], 2).unsqueeze(1)
+    return F.grid_sample(signals.unsqueeze(2), grid, align_corners=True).squeeze(2)

@@ -1,0 +1,109 @@
+"""The blocks of a module that has learnt elsewhere: what can be frozen, unfrozen and given a head of its own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from luthier.errors import InputError
+
+
+def blocks_of(module: nn.Module) -> list[str]:
+    """Names of the parts that learn, first to last: children, and the children of containers among them.
+
+    >>> blocks_of(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))))
+    ['0', '2.0', '2.1']
+    """
+    found = []
+    for name, child in module.named_children():
+        if not any(True for _ in child.parameters()):
+            continue
+        inner = blocks_of(child) if isinstance(child, nn.Sequential | nn.ModuleList) else []
+        found += [f"{name}.{one}" for one in inner] or [name]
+    return found
+
+
+def head_of(module: nn.Module) -> str:
+    """The name of the last linear layer. InputError for a module without one."""
+    linear: list[str] = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear) and name]
+    if not linear:
+        raise InputError("the backbone has no linear layer to replace", expected="a module that ends in nn.Linear")
+    return linear[-1]
+
+
+def put(module: nn.Module, name: str, layer: nn.Module) -> None:
+    """Set a layer by its dotted name."""
+    parent, _, last = name.rpartition(".")
+    setattr(module.get_submodule(parent), last, layer)
+
+
+def with_new_head(backbone: nn.Module, outputs: int) -> nn.Module:
+    """A copy of the module whose last linear layer has so many outputs, all zero."""
+    net = copy.deepcopy(backbone)
+    name = head_of(net)
+    old = net.get_submodule(name)
+    assert isinstance(old, nn.Linear)
+    head = nn.Linear(old.in_features, outputs).to(old.weight.dtype)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    put(net, name, head)
+    return net
+
+
+def freeze_all_but(module: nn.Module, learning: Sequence[str]) -> nn.Module:
+    """The module, of whose parts only those named learn: the others stay in evaluation mode, whatever is asked for.
+
+    So the averages of a frozen batch norm stay as they are, and a frozen dropout drops nothing.
+
+    >>> net = freeze_all_but(nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 1)), ["1"]).train()
+    >>> net[0].training, net[1].training, net[0].weight.requires_grad
+    (False, True, False)
+    """
+
+    def learns(name: str) -> bool:
+        return any(name == one or name.startswith(f"{one}.") for one in learning)
+
+    def holds(name: str) -> bool:
+        return any(one.startswith(f"{name}.") for one in learning)
+
+    frozen = [name for name, _ in module.named_modules() if name and not learns(name) and not holds(name)]
+
+    class PartlyFrozen(type(module)):  # type: ignore[misc]  # so that names stay as they are
+        def train(self, mode: bool = True) -> nn.Module:
+            super().train(mode)
+            for name in frozen:
+                self.get_submodule(name).training = False
+            return self
+
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(learns(name))
+    module.__class__ = PartlyFrozen
+    return module
+
+
+@torch.no_grad()
+def reestimate_norms(module: nn.Module, rows: Sequence[torch.Tensor]) -> nn.Module:
+    """A copy of the module whose batch norms' averages are those of these batches of rows; weights stay.
+
+    Li and others 2016: what a network has learnt often holds for pictures of another kind once they are centred anew.
+    """
+    net = copy.deepcopy(module).eval()
+    norms = [layer for layer in net.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches
+        norm.train()
+    for some in rows:
+        net(some)
+    before = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    for norm, old in zip(norms, before, strict=True):
+        norm.momentum = old.momentum
+    return net.eval()
+
+
+def has_norms(module: nn.Module) -> bool:
+    """Whether the module has batch norms with averages."""
+    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules())

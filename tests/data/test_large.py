@@ -1,0 +1,155 @@
+"""Tables larger than memory: what is held, what is measured, and what is read from the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from luthier.data import Dataset, Preprocess, infer_columns, read_batches, read_source
+from luthier.data.encoded import encoded
+from luthier.data.large import measured, parse_memory, too_large
+from luthier.errors import InputError
+
+ROWS, MEMORY = 5000, 100_000
+
+
+def table(rows: int = ROWS) -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    x = rng.normal(3, 2, rows)
+    return pl.DataFrame(
+        {
+            "x": [None if gone else value for gone, value in zip(rng.random(rows) < 0.1, x.round(3), strict=True)],
+            "shop": rng.choice(["north", "south"], rows),
+            "row": np.arange(rows) * 1.5,
+            "sold": np.where(x > 3, "yes", "no"),
+        },
+        schema_overrides={"x": pl.Float64},
+    )
+
+
+@pytest.fixture(params=["folder", "parquet", "csv"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The same table as a folder of Parquet files, as one, and as CSV."""
+    frame = table()
+    if request.param == "csv":
+        frame.write_csv(tmp_path / "table.csv")
+        return tmp_path / "table.csv"
+    if request.param == "parquet":
+        frame.write_parquet(tmp_path / "table.parquet")
+        return tmp_path / "table.parquet"
+    for k, piece in enumerate(frame.iter_slices(700)):
+        (tmp_path / "table" / f"day={k}").mkdir(parents=True)
+        piece.write_parquet(tmp_path / "table" / f"day={k}" / "part.parquet")
+    return tmp_path / "table"
+
+
+def test_a_sample_and_the_others_are_the_table(path: Path) -> None:
+    found = read_source(path, target="sold", memory=MEMORY)
+    assert found.whole is not None
+    assert found.whole.rows == ROWS
+    others = found.whole.others.collect()
+    assert 900 < found.frame.height < ROWS / 2
+    assert others.schema == found.frame.schema
+    whole = pl.concat([found.frame, others]).sort("row")
+    assert whole.equals(table())
+    assert "held" in found.notes[-1]
+    again = read_source(path, target="sold", memory=MEMORY)
+    assert again.frame.equals(found.frame)
+    assert again.fingerprint == found.fingerprint
+
+
+def test_what_fits_is_read_as_a_whole(path: Path) -> None:
+    found = read_source(path, target="sold")
+    assert found.whole is None
+    assert found.frame.equals(table())
+    assert not too_large(path, 1 << 30)
+
+
+def test_batches_walk_every_row_in_order(path: Path) -> None:
+    rows = pl.concat([batch.select(pl.col("row").cast(pl.Float64)) for batch in read_batches(path, 640)])
+    assert rows["row"].to_list() == table()["row"].to_list()
+
+
+def test_numbers_are_measured_as_polars_measures_them_in_memory(path: Path) -> None:
+    found = read_source(path, target="sold", memory=MEMORY)
+    assert found.whole is not None
+    columns = infer_columns(found.frame, target="sold", overrides={"row": "number", "x": "number"})
+    known = measured(pl.concat([found.frame.lazy(), found.whole.others]), columns)
+    x = table()["x"]
+    wanted = [x.null_count() / ROWS, x.mean(), x.std(ddof=0), x.min(), x.max()]
+    np.testing.assert_allclose(known["x"], np.array(wanted, dtype=float), rtol=1e-9)
+
+
+def test_preprocessing_by_what_was_measured_is_that_of_all_rows() -> None:
+    """Fitted on a sample with the figures of all rows, against fitted on all rows; only the median is the sample's."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(4000, 2, generator=generator, dtype=torch.float64) * 3 + 1
+    rows[::7, 1] = torch.nan
+    known = [rows[:, f][~rows[:, f].isnan()] for f in (0, 1)]
+    figures = torch.tensor(
+        [[1 - len(k) / 4000, k.mean(), k.std(correction=0), k.min(), k.max()] for k in known], dtype=torch.float64
+    ).T
+    sample = rows[:400].float()
+    fitted = Preprocess.fit(sample, measured=figures.float())
+    filled = torch.where(rows[:, 1].isnan(), fitted.median[1].double(), rows[:, 1])
+    torch.testing.assert_close(fitted.mean[1].double(), filled.mean(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(fitted.scale[1].double(), filled.std(correction=0), rtol=1e-5, atol=1e-6)
+    assert float(fitted.lowest[0]) == pytest.approx(float(rows[:, 0].min()))
+    assert fitted.flagged == 1
+
+
+def test_encoded_rows_come_back(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    whole = Dataset(
+        torch.randn(50, 3, generator=generator), torch.randint(9, (50, 2), generator=generator),
+        torch.randint(4, (50,), generator=generator), torch.rand(50, generator=generator),
+    )  # fmt: skip
+    kept = encoded(
+        tmp_path / "rows", lambda: (whole.rows(torch.arange(k, k + 10)) for k in range(0, 50, 10)),
+        classes=True, weighted=True,
+    )  # fmt: skip
+    found = kept.read(7, 33)
+    for name, value in vars(whole.rows(torch.arange(7, 33))).items():
+        assert getattr(found, name).equal(value), name
+    again = encoded(tmp_path / "rows", lambda: pytest.fail("they lie there"), classes=True, weighted=True)
+    assert len(again) == 50
+
+
+def test_what_broke_off_is_written_again(tmp_path: Path) -> None:
+    def broken() -> object:
+        yield Dataset(torch.zeros(2, 1), torch.zeros(2, 0, dtype=torch.int64), torch.zeros(2))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encoded(tmp_path / "rows", broken, classes=False, weighted=False)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("text", "size"), [("512MiB", 512 << 20), ("2g", 2 << 30), ("1.5 GB", 3 << 29), ("800", 800)])
+def test_amounts_of_memory(text: str, size: int) -> None:
+    assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "many", "0", "-1g", "2 pints"])
+def test_what_is_no_amount_of_memory(text: str) -> None:
+    with pytest.raises(InputError, match="no amount of memory"):
+        parse_memory(text)
+
+
+def test_a_file_that_was_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    table().write_parquet(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        read_source(path, memory=1000)
+
+
+def test_a_folder_whose_files_differ(tmp_path: Path) -> None:
+    table(10).write_parquet(tmp_path / "a.parquet")
+    table(10).rename({"shop": "place"}).write_parquet(tmp_path / "b.parquet")
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        read_source(tmp_path, memory=1000)

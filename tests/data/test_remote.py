@@ -1,0 +1,113 @@
+"""Tables behind addresses: fetched from a server of our own, kept, and fetched again when they change."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import luthier
+from luthier.data import read_batches, read_source
+from luthier.data.remote import fetched
+from luthier.errors import InputError
+
+fsspec = pytest.importorskip("fsspec")
+pytest.importorskip("aiohttp")
+
+FRAME = pl.DataFrame({"x": range(60), "y": [k * 2.5 for k in range(60)]})
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    asked: list[str] = []  # noqa: RUF012
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        Quiet.asked.append(self.path)
+        super().do_GET()
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
+    """A folder, and the address that it is served at."""
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "served"
+    folder.mkdir()
+    Quiet.asked.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as served:
+        thread = threading.Thread(target=served.serve_forever, daemon=True)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{served.server_address[1]}"
+        served.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_table_behind_an_address(server: tuple[Path, str], kind: str) -> None:
+    folder, address = server
+    getattr(FRAME, f"write_{kind}")(folder / f"table.{kind}")
+    found = read_source(f"{address}/table.{kind}", target="y")
+    assert found.frame.equals(FRAME)
+    assert (found.name, found.origin) == (f"table.{kind}", f"{address}/table.{kind}")
+    assert sum(batch.height for batch in read_batches(f"{address}/table.{kind}", 7)) == 60
+
+
+def test_it_is_fetched_again_only_when_it_changed(server: tuple[Path, str]) -> None:
+    folder, address = server
+    FRAME.write_csv(folder / "table.csv")
+    first = fetched(f"{address}/table.csv")
+    asked = len(Quiet.asked)
+    assert fetched(f"{address}/table.csv") == first
+    assert len(Quiet.asked) == asked
+    FRAME.head(30).write_csv(folder / "table.csv")
+    assert read_source(f"{address}/table.csv").frame.height == 30
+
+
+def test_a_run_and_its_predictions_from_an_address(server: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = server
+    FRAME.write_csv(folder / "table.csv")
+    result = luthier.fit(
+        f"{address}/table.csv", target="y", columns={"x": "number"}, budget="60steps", until=2, run=tmp_path / "run"
+    )
+    assert result is not None
+    assert f'source = "{address}/table.csv"' in (tmp_path / "run" / "recipe.toml").read_text()
+    assert luthier.resume(tmp_path / "run").scores
+
+
+def test_what_is_not_there(server: tuple[Path, str]) -> None:
+    _, address = server
+    with pytest.raises(InputError, match="there is nothing at"):
+        read_source(f"{address}/missing.csv")
+
+
+def test_a_server_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match=r"cannot be fetched|there is nothing"):
+        read_source("http://127.0.0.1:9/table.csv")
+
+
+@pytest.mark.parametrize("address", ["nothing://bucket/table.csv", "gs://bucket/table.csv", "s3://bucket/table.csv"])
+def test_an_address_whose_package_is_missing(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+    monkeypatch.setitem(__import__("sys").modules, "gcsfs", None)
+    with pytest.raises(InputError, match="cannot be read here") as caught:
+        read_source(address)
+    assert "luthier[remote]" in str(caught.value)
+
+
+def test_a_folder_of_files_behind_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As buckets are: through fsspec's storage in memory."""
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
+    storage = fsspec.filesystem("memory")
+    for k, piece in enumerate(FRAME.iter_slices(25)):
+        piece.write_parquet(tmp_path / "piece.parquet")
+        storage.pipe(f"/bucket/table/part-{k}.parquet", (tmp_path / "piece.parquet").read_bytes())
+    assert read_source("memory://bucket/table").frame.equals(FRAME)
+    storage.makedirs("/bucket/empty", exist_ok=True)
+    with pytest.raises(InputError, match="holds no Parquet files"):
+        read_source("memory://bucket/empty")

@@ -1,0 +1,79 @@
+"""A run on a table of which a sample decides: the last networks learn from every row that they may."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import luthier
+from luthier.recipe import Asked, read_as_asked
+from luthier.recipe.everything import learnable
+from luthier.recipe.prepare import parts_of
+
+ROWS = 6000
+
+
+def table() -> pl.DataFrame:
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(ROWS, 3)).round(4)
+    label = np.where(X[:, 0] + X[:, 1] * X[:, 2] + rng.logistic(size=ROWS) * 0.3 > 0, "yes", "no")
+    return pl.DataFrame({"a": X[:, 0], "b": X[:, 1], "c": X[:, 2], "who": np.arange(ROWS) // 6,
+                         "when": np.arange(ROWS), "label": label})  # fmt: skip
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "big.parquet"
+    table().write_parquet(path)
+    return path
+
+
+def records(run: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
+
+
+def test_a_run_whose_last_networks_learn_from_all_rows(path: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    found = luthier.fit(path, target="label", budget="600steps", memory="150kB", run=run, columns={"who": "identifier"})
+    assert found is not None
+    said = [str(record.get("sentence", "")) for record in records(run)]
+    assert any("the sample decides" in one for one in said)
+    assert len(list((tmp_path / "cache" / "tables").iterdir())) == 1
+    assert found.scores["headline"]["value"] > 0.7
+    again = luthier.fit(run / "recipe.toml", repeat=True, run=tmp_path / "again")
+    assert again is not None
+    assert again.scores["headline"] == found.scores["headline"]
+
+
+def held_and_learnt(path: Path, **asked: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    request = Asked(source=str(path), target="label", memory=150_000, **asked)
+    read = read_as_asked(str(path), request)
+    assert read.source.whole is not None
+    parts = parts_of(read, request)
+    held_out = pl.concat([parts.frames["validation"], parts.frames["test"]])
+    return held_out, learnable(read.source.whole, read, request, held_out).collect()
+
+
+def test_no_group_is_on_both_sides(path: Path) -> None:
+    held_out, learnt = held_and_learnt(path, group="who")
+    assert learnt.height > 1000
+    assert not set(held_out["who"]) & set(learnt["who"])
+
+
+def test_nothing_is_learnt_from_what_came_later(path: Path) -> None:
+    held_out, learnt = held_and_learnt(path, time="when")
+    assert learnt.height > 1000
+    assert learnt["when"].max() < held_out["when"].min()  # type: ignore[operator]
+
+
+def test_copies_of_held_out_rows_are_not_learnt_from(path: Path) -> None:
+    frame = table().drop("who", "when")
+    pl.concat([frame, frame.sample(300, seed=0)]).write_parquet(path)
+    held_out, learnt = held_and_learnt(path)
+    names = ["a", "b", "c"]
+    assert not set(held_out.select(names).rows()) & set(learnt.select(names).rows())
