@@ -61,23 +61,25 @@ def test_a_text_is_read_by_any_cell() -> None:
 
 @pytest.mark.labs
 def test_what_came_first_is_remembered_by_gates() -> None:
-    """The first step tells the class, forty of noise follow (S4-39): an LSTM keeps it, a plain network does not."""
+    """The first of a hundred steps tells the class, the others are noise (S4-39): an LSTM keeps it, a plain network
+    does not at any rate that is tried."""
     generator = torch.Generator().manual_seed(0)
-    X = torch.randn(1500, 40, 2, generator=generator) * 0.5
+    X = torch.randn(1500, 100, 2, generator=generator) * 0.5
     y = torch.randint(2, (1500,), generator=generator)
     X[:, 0, 0] = torch.where(y == 1, 2.0, -2.0)
-    right: dict[str, list[float]] = {}
-    for cell in CELLS:
-        for seed in range(3):
-            torch.manual_seed(seed)
-            found = luthier.train(
-                RecurrentNet(2, 16, 2, cell=cell), (X[:1000], y[:1000]), validation=(X[1000:], y[1000:]),
-                metrics=["accuracy"], epochs=12, learning_rate=3e-3, batch_size=32, clip_norm=1.0,
-            )  # fmt: skip
-            right.setdefault(cell, []).append(1 - float(found.best_validation_score[0]))
-    means = {cell: sum(values) / len(values) for cell, values in right.items()}
-    assert means["lstm"] > 0.95
-    assert means["lstm"] > means["rnn"] + 0.1
+
+    def right(cell: str, rate: float, seed: int) -> float:
+        torch.manual_seed(seed)
+        found = luthier.train(
+            RecurrentNet(2, 16, 2, cell=cell), (X[:1000], y[:1000]), validation=(X[1000:], y[1000:]),
+            epochs=20, learning_rate=rate, batch_size=32, clip_norm=1.0,
+        )  # fmt: skip
+        return float(found.best_validation_score[0])
+
+    gated = [right("lstm", 3e-3, seed) for seed in range(3)]
+    plain = [right("rnn", rate, seed) for seed, rate in enumerate((1e-3, 3e-3, 1e-2))]
+    assert sum(gated) / 3 > 0.85
+    assert max(plain) < 0.65
 
 
 def test_unknown_cells_are_refused() -> None:
@@ -106,4 +108,4 @@ def test_speed_is_what_it_says() -> None:
     crossings = (changed[:, 0, 200:1800].sign().diff() != 0).sum(1) / (wave[:, 0, 200:1800].sign().diff() != 0).sum(1)
     torch.manual_seed(1)
     wanted = 1 + (torch.rand(20) * 2 - 1) * 0.3
-    torch.testing.assert_close(crossings, wanted, atol=0.06, rtol=0)
+    torch.testing.assert_close(crossings, wanted, atol=0.1, rtol=0)

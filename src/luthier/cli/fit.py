@@ -88,6 +88,17 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    backbone: Annotated[
+        str,
+        typer.Option(
+            help="For pictures, a network that has learnt elsewhere: resnet18, resnet34, resnet50, or module:callable.",
+            show_default=False,
+        ),
+    ] = "",
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="The backbone's weights: .safetensors, .pt or .pth.", show_default=False),
+    ] = None,
     distil: Annotated[
         bool, typer.Option("--distil", help="Deliver one network that has learnt what the mean of many says.")
     ] = False,
@@ -146,7 +157,7 @@ def fit(
     targets = target or []
     if len(targets) > 1 or (resume is not None and len(runs_in(resume)) > 1):
         alone = {"--from": begin_at, "--config": config, "--plan": plan, "--task": task, "--metric": metric,
-                 "--cost": cost, "--warm-start": warm_start}  # fmt: skip
+                 "--cost": cost, "--warm-start": warm_start, "--backbone": backbone}  # fmt: skip
         refused = [name for name, value in alone.items() if value]
         if refused:
             said = f"{', '.join(refused)} {'are' if len(refused) > 1 else 'is'} for one target"
@@ -186,6 +197,8 @@ def fit(
             size=size,
             strict=strict,
             memory=memory,
+            backbone=backbone,
+            weights=weights,
             distil=distil,
             warm_start=warm_start,
             run=run,

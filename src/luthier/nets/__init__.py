@@ -5,6 +5,7 @@ from __future__ import annotations
 from luthier.nets.activations import ACTIVATIONS, Activation, add_activation
 from luthier.nets.augment import AUGMENTATIONS, Augment
 from luthier.nets.augment_signals import SIGNAL_CHANGES, AugmentSignals
+from luthier.nets.backbone import BackboneSpec
 from luthier.nets.building import Net, Spec, build, spec_from_json
 from luthier.nets.conv import ConvNet, ConvSpec
 from luthier.nets.dense import NORM_EPSILON, NORM_MEMORY, DenseNet
@@ -25,6 +26,7 @@ __all__ = [
     "Activation",
     "Augment",
     "AugmentSignals",
+    "BackboneSpec",
     "Chain",
     "ConvNet",
     "ConvSpec",

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from luthier.errors import InputError
 
+SIDE, MOST_NUMBERS = 4, 4096  # places a side that activations are pooled to, while so many numbers come of them
+
 
 def blocks_of(module: nn.Module) -> list[str]:
-    """Names of the parts that learn, first to last: children, and the children of containers among them.
+    """Names of the parts that learn, first to last: children, and the children of containers and wrappers among them.
 
     >>> blocks_of(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))))
     ['0', '2.0', '2.1']
     """
     found = []
-    for name, child in module.named_children():
-        if not any(True for _ in child.parameters()):
-            continue
-        inner = blocks_of(child) if isinstance(child, nn.Sequential | nn.ModuleList) else []
+    learning = [(name, child) for name, child in module.named_children() if any(True for _ in child.parameters())]
+    for name, child in learning:  # what wraps another is no block of its own
+        wraps = len(learning) == 1 and not any(True for _ in module.parameters(recurse=False))
+        inner = blocks_of(child) if wraps or isinstance(child, nn.Sequential | nn.ModuleList) else []
         found += [f"{name}.{one}" for one in inner] or [name]
     return found
 
@@ -53,10 +57,11 @@ def with_new_head(backbone: nn.Module, outputs: int) -> nn.Module:
     return net
 
 
-def freeze_all_but(module: nn.Module, learning: Sequence[str]) -> nn.Module:
+def freeze_all_but(module: nn.Module, learning: Sequence[str], *, norms_follow: bool = True) -> nn.Module:
     """The module, of whose parts only those named learn: the others stay in evaluation mode, whatever is asked for.
 
-    So the averages of a frozen batch norm stay as they are, and a frozen dropout drops nothing.
+    So the averages of a frozen batch norm stay as they are, and a frozen dropout drops nothing. Unless `norms_follow`
+    the averages of the others stay too, and normalise in training as well: only their scales and shifts learn.
 
     >>> net = freeze_all_but(nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 1)), ["1"]).train()
     >>> net[0].training, net[1].training, net[0].weight.requires_grad
@@ -69,7 +74,11 @@ def freeze_all_but(module: nn.Module, learning: Sequence[str]) -> nn.Module:
     def holds(name: str) -> bool:
         return any(one.startswith(f"{name}.") for one in learning)
 
-    frozen = [name for name, _ in module.named_modules() if name and not learns(name) and not holds(name)]
+    def stays(name: str, layer: nn.Module) -> bool:
+        norm = isinstance(layer, nn.modules.batchnorm._BatchNorm) and not norms_follow
+        return norm or not (learns(name) or holds(name))
+
+    frozen = [name for name, layer in module.named_modules() if name and stays(name, layer)]
 
     class PartlyFrozen(type(module)):  # type: ignore[misc]  # so that names stay as they are
         def train(self, mode: bool = True) -> nn.Module:
@@ -102,6 +111,66 @@ def reestimate_norms(module: nn.Module, rows: Sequence[torch.Tensor]) -> nn.Modu
     for norm, old in zip(norms, before, strict=True):
         norm.momentum = old.momentum
     return net.eval()
+
+
+class _ReachedError(Exception):
+    """The block that is asked for has been passed."""
+
+
+class Cut(nn.Module):
+    """A network up to one of its blocks: what comes out of it, pooled [B, D].
+
+    What lies above is not computed.
+    """
+
+    def __init__(self, net: nn.Module, block: str) -> None:
+        super().__init__()
+        self.net, self.block = net, block
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Activations [B, D]."""
+        found: list[torch.Tensor] = []
+
+        def stop(layer: nn.Module, given: Any, output: torch.Tensor) -> None:
+            found.append(output)
+            raise _ReachedError
+
+        handle = self.net.get_submodule(self.block).register_forward_hook(stop)
+        try:
+            self.net(x)
+        except _ReachedError:
+            pass
+        finally:
+            handle.remove()
+        return pooled(found[0])
+
+
+def pooled(activations: torch.Tensor) -> torch.Tensor:
+    """Activations as rows [B, D]: pictures averaged to a few places a side, sequences over their steps."""
+    if activations.ndim == 4:
+        channels, height, width = activations.shape[1:]
+        side = next((side for side in range(SIDE, 1, -1) if channels * side * side <= MOST_NUMBERS), 1)
+        places = min(side, height), min(side, width)
+        return F.adaptive_avg_pool2d(activations, places).flatten(1)
+    return activations.mean(1) if activations.ndim == 3 else activations.flatten(1)
+
+
+@torch.no_grad()
+def activations_of(net: nn.Module, X: torch.Tensor, blocks: Sequence[str], rows: int) -> list[torch.Tensor]:
+    """What comes out of several blocks [N, D each], pooled, in evaluation mode, by one pass over the rows."""
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in blocks}
+
+    def keep(name: str) -> Any:
+        return lambda layer, given, output: found[name].append(pooled(output).float())
+
+    handles = [net.get_submodule(name).register_forward_hook(keep(name)) for name in blocks]
+    try:
+        for some in torch.split(X, rows):
+            net(some)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [torch.cat(found[name]) for name in blocks]
 
 
 def has_norms(module: nn.Module) -> bool:

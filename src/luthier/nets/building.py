@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, overload
 
+from luthier.nets.backbone import BackboneNet, BackboneSpec, build_backbone
 from luthier.nets.conv import ConvNet, ConvSpec, build_conv
 from luthier.nets.dense import DenseNet, build_dense
 from luthier.nets.spec import DenseSpec
 from luthier.nets.text import TextNet, TextSpec, build_text
 
-Spec = DenseSpec | ConvSpec | TextSpec
-Net = DenseNet | ConvNet | TextNet
+Spec = DenseSpec | ConvSpec | TextSpec | BackboneSpec
+Net = DenseNet | ConvNet | TextNet | BackboneNet
 
 
 @overload
@@ -20,6 +21,8 @@ def build(spec: DenseSpec, *, seed: int) -> DenseNet: ...
 def build(spec: ConvSpec, *, seed: int) -> ConvNet: ...
 @overload
 def build(spec: TextSpec, *, seed: int) -> TextNet: ...
+@overload
+def build(spec: BackboneSpec, *, seed: int) -> BackboneNet: ...
 @overload
 def build(spec: Spec, *, seed: int) -> Net: ...
 def build(spec: Spec, *, seed: int) -> Net:
@@ -30,11 +33,13 @@ def build(spec: Spec, *, seed: int) -> Net:
     """
     if isinstance(spec, DenseSpec):
         return build_dense(spec, seed=seed)
-    return build_conv(spec, seed=seed) if isinstance(spec, ConvSpec) else build_text(spec, seed=seed)
+    if isinstance(spec, ConvSpec):
+        return build_conv(spec, seed=seed)
+    return build_text(spec, seed=seed) if isinstance(spec, TextSpec) else build_backbone(spec, seed=seed)
 
 
 def spec_from_json(value: Mapping[str, Any]) -> Spec:
     """The spec that its `to_json` gave."""
-    kinds: dict[str, Any] = {"conv": ConvSpec, "text": TextSpec}
+    kinds: dict[str, Any] = {"conv": ConvSpec, "text": TextSpec, "backbone": BackboneSpec}
     found: Spec = kinds.get(str(value.get("kind")), DenseSpec).from_json(value)
     return found

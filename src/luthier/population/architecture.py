@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache, partial
 
-from luthier.nets import ConvSpec, DenseSpec, Spec, TextSpec, build
+from luthier.nets import BackboneSpec, ConvSpec, DenseSpec, Spec, TextSpec, build
 from luthier.population.dense import Dense, Translated
 from luthier.population.modules import Modules, ModuleSpec
 
@@ -13,14 +13,14 @@ def architecture(spec: Spec | ModuleSpec) -> Dense | Modules:
     """How networks of a spec are laid out, stepped and cut out."""
     if isinstance(spec, DenseSpec):
         return Dense(spec)
-    if isinstance(spec, ConvSpec | TextSpec):
+    if isinstance(spec, ConvSpec | TextSpec | BackboneSpec):
         return Modules(_modules_of(spec))
     return Translated(spec, spec.chain) if spec.layout == "stacked" and spec.chain is not None else Modules(spec)
 
 
 @lru_cache(maxsize=64)
-def _modules_of(spec: ConvSpec | TextSpec) -> ModuleSpec:
+def _modules_of(spec: ConvSpec | TextSpec | BackboneSpec) -> ModuleSpec:
     """A described network that is no dense one, as modules one after another."""
     found = ModuleSpec(build(spec, seed=0), built_by=partial(build, spec))
-    found.draws = bool(spec.augment if isinstance(spec, ConvSpec) else spec.word_dropout)
+    found.draws = bool(getattr(spec, "augment", ()) or getattr(spec, "word_dropout", 0.0))
     return found

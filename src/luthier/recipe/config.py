@@ -32,6 +32,8 @@ class Asked(BaseModel):
     group: str = ""  # rows with the same value here stay on one side of the split
     time: str = ""  # the test rows are the latest by this column, the validation rows those before them
     size: int = Field(default=0, ge=0)  # pixels of the longer side that pictures are scaled to; 0: at most 64
+    backbone: str = ""  # a network for pictures that has learnt elsewhere: one of ours, or module:callable
+    weights: str = ""  # the file of its weights; those it comes with where empty
     memory: int = Field(default=0, ge=0)  # bytes; of a table that needs more a sample decides. 0: half the machine's
     strict: bool = False  # a picture that cannot be read stops the run
     beside: tuple[str, ...] = ()  # other targets of the same table: they are no columns to predict from

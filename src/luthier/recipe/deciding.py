@@ -18,6 +18,7 @@ from luthier.recipe.steps.deliverable import FOLDED
 from luthier.recipe.steps.for_pictures import channels_for, network_in_words
 from luthier.recipe.steps.loss import LOSSES
 from luthier.recipe.steps.more_rows import more_rows_in_words
+from luthier.recipe.transfer import ANEW, OWN
 
 Entry = Mapping[str, Any]
 
@@ -122,6 +123,26 @@ def _first_network(decision: Entry) -> str:
     return network_in_words(ConvSpec((1, height, width), channels_for(height, width), 1))
 
 
+def _earlier_end(decision: Entry) -> str:
+    first, *others = decision["options"]
+    best = min(others, key=lambda o: o["evidence"]["loss"], default=first)
+    gain = best["evidence"].get("gain")
+    return str(best["name"] if gain and gain["clear"] and gain["gain"] > 0 else first["name"])
+
+
+def _averages(decision: Entry) -> str:
+    gain = decision["evidence"]
+    return ANEW if gain["clear"] and gain["gain"] > 0 else OWN
+
+
+def _deeper(decision: Entry) -> str:
+    chosen = decision["options"][0]["name"]
+    for option in decision["options"][1:]:
+        gain = option["evidence"]["gain"]
+        chosen = option["name"] if gain["clear"] and gain["gain"] > 0 else chosen
+    return str(chosen).partition(" ")[0]
+
+
 RULES: dict[str, Callable[[Entry], str]] = {
     "kind of column": _column,
     "as asked": _asked_column,
@@ -140,6 +161,9 @@ RULES: dict[str, Callable[[Entry], str]] = {
     "gain clears its interval": _gain_clears,
     "training below validation": _yes(lambda e: e["lowest_training_loss"] <= e["best_validation_loss"]),
     "gap within noise": _yes(lambda e: e["validation"] - e["training"] <= e["allowed"] * e["noise"]),
+    "an earlier end gains": _earlier_end,
+    "averages anew gain": _averages,
+    "deeper while it gains": _deeper,
     "check of start": _passed(lambda e: abs(e["loss"] - e["expected"]) <= e["tolerance"] * e["expected"]),
     "check of overfit": _passed(lambda e: e["loss"] <= e["threshold"]),
     "check of gradients": _passed(lambda e: e["worst"] <= e["threshold"]),

@@ -63,6 +63,10 @@ def read_as_asked(source: Any, asked: Asked) -> Read:
                 expected=f"one of {listed([c for c in read.frame.columns if c != read.task.target])}",
                 remedy=nearest(name, read.frame.columns) or "check the spelling",
             )
+    if asked.backbone and read.pictures is None:
+        raise InputError("--backbone is for pictures", received="a table", remedy="leave it out")
+    if asked.weights and not asked.backbone:
+        raise InputError("--weights are a backbone's", remedy="name it: --backbone resnet18")
     if asked.group and asked.time:
         raise InputError("--group and --time exclude each other", remedy="choose the one that real use looks like")
     known = [name for name, metric in METRICS.items() if read.task.kind in metric.kinds]

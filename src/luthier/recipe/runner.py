@@ -31,6 +31,7 @@ from luthier.recipe.steps.inputs import choose_inputs
 from luthier.recipe.steps.judge import Verdict, judge
 from luthier.recipe.steps.loss import choose_loss
 from luthier.recipe.steps.plan_budget import THREADS, plan_budget
+from luthier.recipe.steps.transferring import use_backbone
 from luthier.recipe.steps.warm_start import Earlier, earlier_run, warm_start
 from luthier.recipe.taking_over import take_over
 from luthier.recipe.work import Interrupted, Work
@@ -142,6 +143,8 @@ class Walk:
     def _steps(self, work: Work, plans: Plans, baselines: Baselines) -> Verdict | None:
         if self.earlier is not None:
             return self._warm(work, plans, baselines, self.earlier)
+        if self.asked.backbone:
+            return self._with_backbone(work, plans, baselines)
         begin_at = take_over(work, self.asked)
         if begin_at <= 1:
             choose_loss(work)
@@ -175,6 +178,15 @@ class Walk:
         work.memory.json("closed", setting.to_json)
         baselines.collect()
         return None if self.until == 4 else judge(work, setting, baselines, started=started, earlier=earlier)
+
+    def _with_backbone(self, work: Work, plans: Plans, baselines: Baselines) -> Verdict | None:
+        choose_loss(work)
+        if self.until < 4:
+            return None
+        work.planned = plans.narrow
+        setting, started = use_backbone(work)
+        baselines.collect()
+        return None if self.until == 4 else judge(work, setting, baselines, started=started)
 
     @staticmethod
     def _second(work: Work) -> str:

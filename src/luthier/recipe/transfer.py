@@ -1,10 +1,11 @@
 """Transfer: a network that knows other rows learns these, and how much of it may change is found by experiment (S4-18).
 
-First heads are trained on what the frozen backbone makes of the rows, which is worked out once: many heads at once, of
-several rates and penalties. From the best of them on, blocks are unfrozen from the last one back, each with the rate
-that its own range test suggests. How many is decided by paired validation losses: more are unfrozen only where they
-gain more than noise. What is frozen is frozen whole; the averages of its batch norms are its own, or those of the new
-rows where that gains.
+First heads are trained on what the frozen backbone makes of the rows, which is worked out once: many heads at once,
+of several rates and penalties, on its last layer and on earlier ones. From the best of them on, blocks are unfrozen
+from the last one back, each with the rate that its own range test suggests. How many is decided by paired validation
+losses: more are unfrozen only where they gain more than noise. What is frozen is frozen whole; the averages of its
+batch norms are its own, or those of the new rows where that gains; in unfrozen blocks both are tried: averages that
+are kept, so that nothing moves but what learns, and averages that follow the batches.
 
 S seeds, N rows, D features below the head.
 """
@@ -12,6 +13,7 @@ S seeds, N rows, D features below the head.
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +24,16 @@ from torch import Tensor, nn
 
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
-from luthier.nets.blocks import blocks_of, freeze_all_but, has_norms, head_of, reestimate_norms, with_new_head
+from luthier.nets.blocks import (
+    Cut,
+    activations_of,
+    blocks_of,
+    freeze_all_but,
+    has_norms,
+    head_of,
+    reestimate_norms,
+    with_new_head,
+)
 from luthier.objective import LOSSES
 from luthier.optimise import Schedule
 from luthier.population import Member, ModuleSpec, Part, Settings, range_test, train
@@ -31,11 +42,14 @@ from luthier.recipe.gains import SeedSpread, paired
 from luthier.seeds import derive
 
 HEAD_RATES, HEAD_DECAYS = (1e-3, 3e-3, 1e-2, 3e-2), (0.0, 0.1, 1.0)
+LEAST_SPREAD = 0.1  # of the mean deviation of all features, by which one is divided at least
 HEAD_STEPS = 300  # a step of a head costs next to nothing
-DEEPER = 0.4  # times the rate of the block above, at most (about the 1 / 2.6 of Howard and Ruder 2018)
-FACTORS = (1.0, 0.2)  # times the rates of the range tests
-RANGE_STEPS, LOWEST_RATE, HIGHEST_RATE = 40, 1e-5, 3e-2
+DEEPER = 0.4  # times the rate of the block above where a test tells none (the 1 / 2.6 of Howard and Ruder 2018)
+OWN, ANEW = "their own averages", "the averages of the new rows"
+KEPT, FOLLOWING = "kept", "following the batches"  # averages of batch norms in unfrozen blocks
+RANGE_STEPS, LOWEST_RATE = 40, 1e-5
 ROWS = 128
+MOST_CUTS = 8  # blocks whose activations are tried
 FEW = 100  # rows a class below which rows are called few
 SIMILAR = 0.5  # of the loss on features of the untrained module, below which the tasks are called similar
 
@@ -44,24 +58,33 @@ SIMILAR = 0.5  # of the loss on features of the untrained module, below which th
 class Transferred:
     """The network, how many of its blocks below the head were unfrozen, and what each number of them measured.
 
-    `options` has for each: `unfrozen`, `blocks` (their names), `rates` (of the blocks that learn), `loss` over seeds
-    and rows, `score` (the share that is right, or the root mean squared error), and `gain` over the best number of
-    blocks before it. `statistics` says which averages the batch norms below have. `advice` holds what rules of thumb
-    would have said: whether rows are few, whether the tasks are similar (by how much better the features are than those
-    of the same module untrained), and how many blocks that means.
+    `options` has for each: `unfrozen`, `blocks` (their names), `rates` (of the blocks that learn), what the
+    averages of batch `norms` in them do, `loss` over seeds and rows, `score` (the share that is right, or the root
+    mean squared error), and `gain` over the best number of blocks before it. `statistics` says which averages the
+    batch norms below have, `statistics_gain` what those of the new rows would gain or gained. `cut` holds what
+    heads on earlier blocks measured; the network `ends_at` one of them where that gained clearly. `advice` holds
+    what rules of thumb would have said: whether rows are few, whether the tasks are similar (by how much better the
+    features are than those of the same module untrained), and how many blocks that means.
     """
 
     module: nn.Module
     unfrozen: int
     options: tuple[dict[str, Any], ...]
     statistics: str
+    statistics_gain: dict[str, Any] | None
+    cut: tuple[dict[str, Any], ...]
+    ends_at: str
     advice: dict[str, Any]
 
     def __str__(self) -> str:
         lines = [f"{self.unfrozen} blocks unfrozen below the head; batch norms with {self.statistics}"]
+        lines += [
+            f"  head on block {one['block']}: loss {one['loss']:.4f}, score {one['score']:.4f}" for one in self.cut
+        ]
         for option in self.options:
             gain = option.get("gain")
             said = f", gain {gain['gain']:+.4f} ± {gain['half_width']:.4f}" if gain else ""
+            said += f", batch norms {option['norms']}" if "norms" in option else ""
             lines.append(
                 f"  {option['unfrozen']} unfrozen: loss {option['loss']:.4f}, score {option['score']:.4f}{said}"
             )
@@ -74,6 +97,7 @@ def transfer(
     *,
     validation: Any,
     outputs: int | None = None,
+    loss: str | None = None,
     epochs: float = 10,
     batch_size: int = 32,
     seeds: int = 2,
@@ -85,7 +109,7 @@ def transfer(
     `backbone` is a module whose last linear layer is taken for its head, and replaced; it stays as it is. Its blocks
     are its children, and the children of containers among them. `data` and `validation` are (X, y); whole-number
     targets are classes. `epochs` is how long unfrozen blocks learn. InputError for a module without a linear layer, and
-    for rows that cannot be learnt from.
+    for rows that cannot be learnt from. `loss` names one of the engine's where the targets do not tell it.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 5))
     >>> X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
@@ -94,46 +118,52 @@ def transfer(
     2
     """
     training, held_out = part_of(data, "data"), part_of(validation, "validation")
-    loss = loss_for(training.targets, None)
-    assert isinstance(loss, str)
+    loss = loss or str(loss_for(training.targets, None))
     classes = not training.targets.is_floating_point()
-    wanted = outputs or (int(max(training.targets.max(), held_out.targets.max())) + 1 if classes else 1)
+    two = loss == "binary"
+    wanted = 1 if two else outputs or (int(max(training.targets.max(), held_out.targets.max())) + 1 if classes else 1)
     job = _Job(loss, training, held_out, wanted, epochs, min(batch_size, len(training)), seed,
                tuple(derive(seed, "transfer", k) for k in range(seeds)))  # fmt: skip
     net = with_new_head(backbone, wanted).eval()
+    blocks = blocks_of(net)
     spread = SeedSpread()
-    heads, statistics = _heads_on(job, net), "their own averages"
+    heads, statistics, gain_anew = _heads_of(job, net), OWN, None
     if has_norms(net):
         anew = reestimate_norms(net, torch.split(training.features, ROWS))
-        others = _heads_on(job, anew)
-        gain = paired(heads.rows, others.rows, 1, spread)
-        if gain["clear"] and gain["gain"] > 0:
-            heads, net, statistics = others, anew, "the averages of the new rows"
-    untrained = _untrained(net, seed)
+        others = _heads_of(job, anew)
+        gain_anew = paired(heads.rows, others.rows, 1, spread)
+        if gain_anew["clear"] and gain_anew["gain"] > 0:
+            heads, net, statistics = others, anew, ANEW
+    net, heads, blocks, cut = _cut(job, net, heads, blocks, spread)
+    body = getattr(net, "body", None)
+    ends_at = body.block if isinstance(body, Cut) else ""
+    untrained = _heads_of(job, _untrained(net, seed))
     standing, states = heads.rows, [heads.state(net, k) for k in range(seeds)]
     options: list[dict[str, Any]] = [
-        {"unfrozen": 0, "blocks": [head_of(net)], "rates": [heads.rate], "loss": float(heads.rows.mean()),
+        {"unfrozen": 0, "blocks": blocks[-1:], "rates": [heads.rate], "loss": float(heads.rows.mean()),
          "score": heads.score}
     ]  # fmt: skip
     best, kept = 0, states
-    for count, learning, rates in _depths(job, net, states[0], heads.rate, most_unfrozen):
-        tried = [_unfrozen(job, net, learning, rates, states, factor) for factor in FACTORS]
-        after = min(tried, key=lambda one: float(np.mean(one[1])))[0]
+    for count, learning, rates in _depths(job, net, blocks, states[0], heads.rate, most_unfrozen):
+        tried = {way: _unfrozen(job, net, learning, rates, states, way) for way in _ways(net, learning)}
+        norms = min(tried, key=lambda way: float(np.mean(tried[way][1])))
+        after = tried[norms][0]
         logits = torch.stack([_outputs(net, state, held_out) for state in after])
         rows = LOSSES[loss].rows(logits, held_out.targets).double().numpy()
         spread.add([standing - rows])
         gain = paired(standing, rows, 1, spread)
         score = float(np.mean([_score(one, held_out) for one in logits]))
         options.append({"unfrozen": count, "blocks": learning, "rates": list(rates), "loss": float(rows.mean()),
-                        "score": score, "gain": gain})  # fmt: skip
+                        "score": score, "norms": norms, "gain": gain})  # fmt: skip
         if gain["clear"] and gain["gain"] > 0:
             standing, best, kept = rows, count, after
-        elif count >= 2 and not gain["gain"] > 0:
-            break  # deeper ones change more with as few rows
+        elif gain["clear"] and len(options) > 2 and options[-2]["gain"]["clear"]:
+            break  # two that clearly lost: deeper ones change still more with as few rows
     module = copy.deepcopy(net)
     module.load_state_dict(kept[int(standing.mean(1).argmin())])
-    advice = _advice(job, heads, _heads_on(job, untrained), len(blocks_of(net)) - 1, best)
-    return Transferred(module.requires_grad_(True).eval(), best, tuple(options), statistics, advice)
+    advice = _advice(job, heads, untrained, len(blocks) - 1, best)
+    module = module.requires_grad_(True).eval()
+    return Transferred(module, best, tuple(options), statistics, gain_anew, cut, str(ends_at), advice)
 
 
 @dataclass(frozen=True)
@@ -177,10 +207,44 @@ class _Heads:
         return state
 
 
-def _heads_on(job: _Job, net: nn.Module) -> _Heads:
-    """Train heads of several rates and penalties, all at once, on what the frozen module makes of the rows."""
-    below, above = (_features(net, part.features) for part in (job.training, job.validation))
-    mean, std = below.mean(0), below.std(0, correction=0).clamp_min(1e-6)
+def _heads_of(job: _Job, net: nn.Module) -> _Heads:
+    """Heads on what reaches the last layer of a frozen module."""
+    return _heads_on(job, *(_features(net, part.features) for part in (job.training, job.validation)))
+
+
+def _cut(
+    job: _Job, net: nn.Module, heads: _Heads, blocks: list[str], spread: SeedSpread
+) -> tuple[nn.Module, _Heads, list[str], tuple[dict[str, Any], ...]]:
+    """The network up to the block whose activations serve best, where one serves clearly better than the last.
+
+    What the first blocks of a network say holds for other tasks too; what the last ones say is about its own.
+    """
+    places = np.linspace(0, len(blocks) - 2, min(MOST_CUTS, len(blocks) - 1)).round().astype(int)
+    offered = [blocks[place] for place in places]
+    found = [activations_of(net, part.features, offered, ROWS) for part in (job.training, job.validation)]
+    tried = [_heads_on(job, below, above) for below, above in zip(*found, strict=True)]
+    if not tried:
+        return net, heads, blocks, ()
+    spread.add([heads.rows - one.rows for one in tried])
+    gains = [paired(heads.rows, one.rows, len(tried), spread) for one in tried]
+    options = tuple(
+        {"block": name, "loss": float(one.rows.mean()), "score": one.score, "gain": gain}
+        for name, one, gain in zip(offered, tried, gains, strict=True)
+    )
+    best = min(range(len(tried)), key=lambda k: float(tried[k].rows.mean()))
+    if not (gains[best]["clear"] and gains[best]["gain"] > 0):
+        return net, heads, blocks, options
+    name, width = offered[best], found[0][best].shape[1]
+    body = Cut(net, name).requires_grad_(False)
+    cut = nn.Sequential(OrderedDict(body=body, head=nn.Linear(width, job.outputs)))
+    kept = blocks[: blocks.index(name) + 1]
+    return cut.eval(), tried[best], [*(f"body.net.{one}" for one in kept), "head"], options
+
+
+def _heads_on(job: _Job, below: Tensor, above: Tensor) -> _Heads:
+    """Train heads of several rates and penalties, all at once, on features of training and validation rows [N, D]."""
+    mean, std = below.mean(0), below.std(0, correction=0)
+    std = std.clamp_min(LEAST_SPREAD * float(std.mean()) + 1e-12)  # what hardly varied here may vary elsewhere
     parts = [
         Part((features - mean) / std, torch.zeros(len(part), 0, dtype=torch.int64), part.targets, part.weights)
         for features, part in ((below, job.training), (above, job.validation))
@@ -223,10 +287,9 @@ def _features(net: nn.Module, X: Tensor) -> Tensor:
 
 
 def _depths(
-    job: _Job, net: nn.Module, state: dict[str, Tensor], head_rate: float, most: int | None
+    job: _Job, net: nn.Module, blocks: list[str], state: dict[str, Tensor], head_rate: float, most: int | None
 ) -> Sequence[tuple[int, list[str], tuple[float, ...]]]:
     """How many blocks to try unfrozen (1, 2, 4, ... and all), their names, and each one's rate by its own test."""
-    blocks = blocks_of(net)
     lasting = len(blocks) - 1 if most is None else min(most, len(blocks) - 1)
     counts = sorted({*(1 << k for k in range(lasting.bit_length()) if 1 << k < lasting), lasting} - {0})
     rates, before, found = [head_rate], 0, []
@@ -239,22 +302,27 @@ def _depths(
 
 
 def _range_tested(job: _Job, net: nn.Module, state: dict[str, Tensor], blocks: list[str], above: float) -> float:
-    """The rate of these blocks by a range test of theirs alone, not more than a part of the one above."""
+    """The rate of these blocks by a range test of theirs alone, not more than that of the ones above."""
     begun = copy.deepcopy(net)
     begun.load_state_dict(state)
-    highest = DEEPER * above
+    fallback = DEEPER * above
     try:
-        spec = ModuleSpec(freeze_all_but(begun, blocks))
+        spec = ModuleSpec(freeze_all_but(begun, blocks, norms_follow=False))
         picked = range_test(spec, job.training, job.settings(RANGE_STEPS), seeds=[job.seed], steps=RANGE_STEPS,
                             low=LOWEST_RATE / 10, high=1.0).pick  # fmt: skip
     except LuthierError:  # a loss that nothing moves tells no rate
-        return highest
-    return float(np.clip(picked, LOWEST_RATE, min(highest, HIGHEST_RATE))) if np.isfinite(picked) else highest
+        return fallback
+    return float(np.clip(picked, LOWEST_RATE, max(LOWEST_RATE, above))) if np.isfinite(picked) else fallback
+
+
+def _ways(net: nn.Module, learning: list[str]) -> tuple[str, ...]:
+    """What batch norms of these blocks may do, where there are some."""
+    return (KEPT, FOLLOWING) if any(has_norms(net.get_submodule(name)) for name in learning) else (KEPT,)
 
 
 def _unfrozen(
     job: _Job, net: nn.Module, learning: list[str], rates: tuple[float, ...], starts: Sequence[dict[str, Tensor]],
-    factor: float,
+    norms: str,
 ) -> tuple[list[dict[str, Tensor]], list[float]]:  # fmt: skip
     """States of the lowest validation loss from each start, and those losses; infinite where training diverged."""
     states, losses = [], []
@@ -262,9 +330,9 @@ def _unfrozen(
     for start, s in zip(starts, job.seeds, strict=True):
         begun = copy.deepcopy(net)
         begun.load_state_dict(start)
-        spec = ModuleSpec(freeze_all_but(begun, learning), groups=learning)
+        spec = ModuleSpec(freeze_all_but(begun, learning, norms_follow=norms == FOLLOWING), groups=learning)
         shares = tuple(rate / top for rate in rates)
-        member = Member(spec, s, factor * top, schedule=Schedule("cosine"), layer_rates=shares)
+        member = Member(spec, s, top, schedule=Schedule("cosine"), layer_rates=shares)
         outcome = train([member], job.training, job.validation, job.settings(job.steps))
         best = float(outcome.best_validation_loss[0])
         finite = bool(np.isfinite(best))
@@ -310,4 +378,5 @@ def _outputs(net: nn.Module, state: dict[str, Tensor], part: Part) -> Tensor:
 def _score(outputs: Tensor, part: Part) -> float:
     if part.targets.is_floating_point():
         return float((outputs[:, 0] - part.targets).square().mean().sqrt())
-    return float((outputs.argmax(1) == part.targets).double().mean())
+    told = (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
+    return float((told == part.targets).double().mean())

@@ -19,6 +19,7 @@ from luthier.data.large import default_memory, parse_memory
 from luthier.data.pictures import cache_folder, is_packed
 from luthier.data.remote import is_remote
 from luthier.errors import InputError, LuthierError
+from luthier.nets.backbone import allow
 from luthier.recipe import (
     Asked,
     Budget,
@@ -64,6 +65,8 @@ def fit(
     size: int = 0,
     strict: bool = False,
     memory: str | None = None,
+    backbone: str = "",
+    weights: str | Path | None = None,
     distil: bool = False,
     warm_start: str | Path | None = None,
     run: str | Path | None = None,
@@ -83,6 +86,8 @@ def fit(
     most `size` pixels a side (0: 64); with `strict` one that cannot be read is an error, else it is left out.
     Of a table for which a run would need more than `memory` (such as `"2GiB"`; half of the machine's) a sample is held:
     it decides, and the last networks learn from all rows where they lie.
+    `backbone` is a network for pictures that has learnt elsewhere: `resnet18`, `resnet34`, `resnet50` with a file of
+    `weights`, or `module:callable`; see `luthier.transfer`.
     `budget` is `"60s"`, `"10m"`, `"2h"` or `"5000steps"` (default 60 s for a bundled set, 5 min otherwise).
     `columns` overrides inferred kinds. `metric` decides what is delivered and is reported first; `costs="1:5"`
     chooses the threshold of two classes by what a false positive and a false negative cost. Rows with one value of
@@ -98,6 +103,8 @@ def fit(
     clock = clock or WallClock()
     since = clock.now()
     screen = screen if screen is not None else choose_screen()
+    if backbone:
+        allow(backbone)
     script = read_script(Path(source)) if repeat else None
     if script is not None:
         asked = script.asked
@@ -120,6 +127,8 @@ def fit(
             size=size,
             strict=strict,
             memory=0 if memory is None else parse_memory(memory),
+            backbone=backbone,
+            weights="" if weights is None else str(Path(weights).resolve()),
             distil=distil,
             warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
         )

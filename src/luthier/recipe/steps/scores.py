@@ -9,7 +9,7 @@ import numpy as np
 
 from luthier.assess import METRICS, Costs, best_threshold, measure, paired_difference, seen_by, within_noise
 from luthier.data import Dataset
-from luthier.nets import ConvSpec, TextSpec
+from luthier.nets import BackboneSpec, ConvSpec, TextSpec
 from luthier.population import Member
 from luthier.recipe.steps.baselines import own_scale
 from luthier.recipe.work import Work
@@ -181,6 +181,8 @@ def _shape(member: Member) -> dict[str, Any]:
     if isinstance(member.spec, TextSpec):
         text, depth = member.spec, 1 + len(member.spec.layers_of_units)
         return {"width": text.width, "depth": depth, "dropout": [text.dropout, text.word_dropout], "norm": "none"}
+    if isinstance(member.spec, BackboneSpec):
+        return {"width": member.spec.width, "depth": 1, "dropout": [0.0], "norm": "batch"}
     hidden = member.spec.hidden
     norm = "batch" if member.dense.batch_norm else "layer" if member.dense.layer_norm else "none"
     dropout = list(member.drop_rates)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.nets import ConvSpec
 from luthier.optional import require
 from luthier.recipe.ladder import Setting
 from luthier.recipe.steps.for_pictures import originals_and_changed
@@ -24,7 +25,8 @@ def sheets(work: Work, setting: Setting, test: Tensor, worst: list[dict[str, Any
     if work.medium != "pictures":
         return {}
     found: dict[str, Any] = {}
-    changed = originals_and_changed(work, setting.member.conv)
+    spec = setting.member.spec
+    changed = originals_and_changed(work, spec) if isinstance(spec, ConvSpec) else None
     if changed is not None:
         found["augmented"] = {"png": png(changed), "columns": changed.shape[1]}
     places = {int(row): place for place, row in enumerate(work.data.test_rows)}

@@ -1,0 +1,147 @@
+"""Steps 2 to 4 where a network that has learnt elsewhere is given: what of it serves, and what of it may change.
+
+The epochs that unfrozen blocks learn follow from the budget, by one timed pass; zero epochs leave the heads alone.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from luthier.nets.backbone import BackboneSpec, build_backbone, shown
+from luthier.nets.weights import load_weights, read_weights
+from luthier.population import Member
+from luthier.recipe.evidence import row_losses
+from luthier.recipe.ladder import AS_IT_WAS, Setting
+from luthier.recipe.transfer import ROWS, Transferred, transfer
+from luthier.recipe.work import Trained, Work
+from luthier.records import Decision, Option
+from luthier.saved import activate
+
+LEAST_SIDE = 64  # pixels that small pictures are enlarged to: backbones halve them five times
+MOST_EPOCHS, BATCH = 20, 32
+SHARE = 0.7  # of the time left that goes into unfrozen blocks
+PASSES = 3.0  # what a step costs beside a pass without gradients
+WHOLE = "the last layer"
+DEPTHS, WAYS = 6, 2  # about how many trainings an epoch is multiplied by
+
+
+def use_backbone(work: Work) -> tuple[Setting, Trained]:
+    """Fit the backbone to the run's pictures, and write down what was measured."""
+    asked = work.script.asked
+    channels, height, width = work.data.training.numbers.shape[1:]
+    side = max(LEAST_SIDE, height, width)
+    spec = BackboneSpec(asked.backbone, (channels, height, width), work.outputs, side=side)
+    source = f"weights from '{asked.weights}'" if asked.weights else "the weights that it comes with"
+    _decide(work, 2, "backbone", f"{asked.backbone}, {side} pixels", f"it was asked for, with {source}; its last layer "
+            "is replaced", "nothing to compare")  # fmt: skip
+    tensors, facts = work.memory.recall("backbone") or _transferred(work, spec)
+    spec = replace(spec, cut=facts["ends_at"], width=facts["width"])
+    _say_what_was_measured(work, facts)
+    member = Member(spec, work.seed, max(facts["rates"]), label=f"{facts['unfrozen']} blocks unfrozen")
+    setting = Setting("pixels", "adam", BATCH, member, member.label)
+    net = build_backbone(spec, seed=0)
+    net.load_state_dict(tensors)
+    trained = _as_trained(work, setting, net.eval())
+    return setting, trained
+
+
+def _transferred(work: Work, spec: BackboneSpec) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    _, training, validation = work.prepared("pixels")
+    backbone = shown(spec)
+    if work.script.asked.weights:
+        load_weights(backbone.get_submodule("body"), read_weights(work.script.asked.weights))
+    epochs = _epochs(work, backbone, training.features)
+    work.tell("population", name="backbone", stage="fit validation", members=1, steps=max(1, epochs))
+    found = transfer(
+        backbone, training, validation=validation, outputs=work.outputs, loss=work.loss, epochs=max(1, epochs),
+        batch_size=BATCH, seeds=1, most_unfrozen=None if epochs else 0, seed=work.seed,
+    )  # fmt: skip
+    head = getattr(found.module, "head", None)
+    width = head.in_features if isinstance(head, torch.nn.Linear) else 0
+    facts = {**_facts(found), "epochs": epochs, "width": width}
+    tensors = {f"net.{name}": value.contiguous() for name, value in found.module.state_dict().items()}
+    work.memory.keep("backbone", tensors, facts)
+    return tensors, facts
+
+
+def _facts(found: Transferred) -> dict[str, Any]:
+    return {
+        "unfrozen": found.unfrozen,
+        "ends_at": found.ends_at,
+        "rates": found.options[-1]["rates"],
+        "statistics": found.statistics,
+        "statistics_gain": found.statistics_gain,
+        "advice": dict(found.advice),
+        "cut": [dict(one) for one in found.cut],
+        "options": [dict(one) for one in found.options],
+    }
+
+
+@torch.no_grad()
+def _epochs(work: Work, backbone: torch.nn.Module, pictures: Tensor) -> int:
+    """Epochs of each training of unfrozen blocks that there is time for; a budget of steps gives steps."""
+    budget = work.spending.budget
+    steps = -(-len(pictures) // BATCH)
+    if budget.seconds is None:
+        return int(min(MOST_EPOCHS, (budget.steps or 0) * SHARE / (steps * DEPTHS * WAYS)))
+    some = pictures[:ROWS]
+    backbone.eval()(some[:8])
+    began = time.perf_counter()
+    backbone(some)
+    epoch = (time.perf_counter() - began) * len(pictures) / len(some) * PASSES
+    left = max(0.0, work.spending.left() - work.plan.finish_seconds - epoch)
+    return int(min(MOST_EPOCHS, SHARE * left / (epoch * DEPTHS * WAYS)))
+
+
+def _say_what_was_measured(work: Work, facts: dict[str, Any]) -> None:
+    first = facts["options"][0]
+    heads = [Option(one["block"], _measured(one)) for one in facts["cut"]]
+    reason = "heads are trained on what each block says, all at once; an earlier one is taken where it gains clearly"
+    _decide(work, 3, "where the backbone ends", facts["ends_at"] or WHOLE, reason, "an earlier end gains",
+            (Option(WHOLE, {}), *heads))  # fmt: skip
+    if facts["statistics_gain"]:
+        reason = "averages of the new pictures are tried in place of its own"
+        _decide(work, 3, "batch norms of the backbone", facts["statistics"], reason, "averages anew gain",
+                evidence=facts["statistics_gain"])  # fmt: skip
+    options = tuple(Option(f"{one['unfrozen']} unfrozen", _measured(one)) for one in facts["options"])
+    reason = (
+        "blocks are unfrozen from the last one back, each at the rate of its own range test, as many as gain more than "
+        f"noise{'' if facts['epochs'] else ' (there is time for heads alone)'}; {facts['advice']['sentence']}"
+    )
+    evidence = {"loss": first["loss"], "few": facts["advice"]["few"], "similar": facts["advice"]["similar"]}
+    _decide(work, 4, "unfrozen blocks", str(facts["unfrozen"]), reason, "deeper while it gains", options, evidence)
+
+
+def _measured(one: dict[str, Any]) -> dict[str, Any]:
+    found = {"loss": round(one["loss"], 5), "score": round(one["score"], 4)}
+    return {**found, "gain": one["gain"]} if one.get("gain") else found
+
+
+def _decide(
+    work: Work, step: int, topic: str, chosen: str, reason: str, rule: str, options: tuple[Option, ...] = (),
+    evidence: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
+    work.ledger.decide(Decision(step, topic, chosen, reason, options=options, evidence=evidence or {}, rule=rule))
+
+
+@torch.no_grad()
+def _as_trained(work: Work, setting: Setting, net: torch.nn.Module) -> Trained:
+    """The fitted network as a population of one."""
+    _, training, validation = work.prepared(setting.method)
+    kind, losses = work.data.task.kind, []
+    for part in (training, validation):
+        logits = torch.cat([net(some) for some in torch.split(part.features, ROWS)]).unsqueeze(0)
+        losses.append(row_losses(activate(logits, kind), part.targets, kind, part.weights).mean(1).numpy())
+    trained = Trained(
+        name="backbone", stage="seeds", method=setting.method, rule=setting.rule, batch_size=setting.batch_size,
+        members=(replace(setting.member, label="the fitted backbone"),), statuses=(AS_IT_WAS,),
+        train_loss=losses[0], validation_loss=losses[1], validation_score=losses[1],
+        best_step=losses[0] * 0, steps_done=1, logits=logits, weights={0: dict(net.state_dict())},
+    )  # fmt: skip
+    work.trained.append(trained)
+    return trained

