@@ -107,6 +107,9 @@ def test_other_evidence_is_another_decision(run: luthier.Result) -> None:
         "lowest loss",
         "sides halved to three",
         "pieces of the text",
+        "an earlier end gains",
+        "averages anew gain",
+        "deeper while it gains",
     }
 
 

@@ -336,7 +336,9 @@ def _unfrozen(
         outcome = train([member], job.training, job.validation, job.settings(job.steps))
         best = float(outcome.best_validation_loss[0])
         finite = bool(np.isfinite(best))
-        states.append({**begun.state_dict(), **outcome.state_dict(0)} if finite else dict(start))
+        state = begun.state_dict()
+        learnt = {name: value for name, value in outcome.state_dict(0).items() if name in state}
+        states.append({**state, **learnt} if finite else dict(start))
         losses.append(best if finite else float("inf"))
     return states, losses
 

@@ -1,0 +1,74 @@
+"""`luthier lab`: the documents' claims, run and measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_EPILOG = """\b
+Examples:
+  luthier lab list
+  luthier lab run neuron softmax
+  luthier lab all --quick -o labs.html
+"""
+Quick = Annotated[bool, typer.Option("--quick", help="Fewer seeds and shorter runs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for each lab.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write a page with all figures.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommands."""
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The documents' claims, run and measured.")
+    group.command("list")(list_labs)
+    group.command("run")(run)
+    group.command("all")(run_all)
+    app.add_typer(group, name="lab", epilog=_EPILOG)
+
+
+def list_labs() -> None:
+    """Every lab with its claim and the rows that it meets."""
+    from luthier.labs.gallery import all_labs
+
+    for lab in all_labs().values():
+        typer.echo(f"{lab.name:<24} {lab.claim} ({', '.join(lab.rows)})")
+
+
+def run(
+    names: Annotated[list[str], typer.Argument(help="Names from `luthier lab list`.")],
+    quick: Quick = False,
+    json: Json = False,
+    output: Output = None,
+) -> None:
+    """Run some labs."""
+    _run(names, quick, json, output)
+
+
+def run_all(quick: Quick = False, json: Json = False, output: Output = None) -> None:
+    """Run every lab."""
+    from luthier.labs.gallery import all_labs
+
+    _run(list(all_labs()), quick, json, output)
+
+
+def _run(names: list[str], quick: bool, json: bool, output: Path | None) -> None:
+    from luthier import storage
+    from luthier.labs.gallery import gallery, lab_named, lines
+    from luthier.labs.lab import run_lab
+
+    labs = [lab_named(name) for name in names]
+    outcomes = []
+    for lab in labs:
+        outcomes.append(run_lab(lab, quick=quick))
+        if json:
+            typer.echo(storage.json_text(outcomes[-1].to_json()))
+        else:
+            typer.echo("\n".join(lines(outcomes[-1])))
+    if output is not None:
+        storage.write_text(output, gallery(outcomes))
+        typer.echo(f"written to {output}", err=True)
+    failed = [outcome.lab.name for outcome in outcomes if not outcome.good]
+    if failed:
+        typer.echo(f"not reproduced: {', '.join(failed)}", err=True)
+        raise typer.Exit(1)

@@ -1,0 +1,67 @@
+"""All labs, by name; what they found on the terminal and as one page."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Sequence
+from functools import cache
+from html import escape
+
+import luthier.labs
+from luthier.errors import ConfigError, nearest
+from luthier.labs.lab import Lab, Outcome
+from luthier.report.html import plot, table, whole_page
+
+
+@cache
+def all_labs() -> dict[str, Lab]:
+    """Every lab of this package, by name, in the order of their files."""
+    found: dict[str, Lab] = {}
+    for module in sorted(one.name for one in pkgutil.iter_modules(luthier.labs.__path__)):
+        labs: Sequence[Lab] = getattr(importlib.import_module(f"luthier.labs.{module}"), "LABS", ())
+        found |= {lab.name: lab for lab in labs}
+    return found
+
+
+def lab_named(name: str) -> Lab:
+    """A lab by its name. ConfigError that names the nearest one."""
+    known = all_labs()
+    if name not in known:
+        raise ConfigError([f"there is no lab '{name}'; {nearest(name, known) or 'luthier lab list names them'}"])
+    return known[name]
+
+
+def lines(outcome: Outcome) -> Iterator[str]:
+    """What a lab found, for the terminal."""
+    lab, bench = outcome.lab, outcome.bench
+    yield f"{lab.name}: {lab.claim} ({', '.join(lab.rows)})"
+    for one in bench.comparisons:
+        beside = f", printed {one.printed}" if one.printed else ""
+        yield f"  [{one.verdict}] {one.what}: {one.measured}{beside}" + (f"; {one.why}" if one.why else "")
+    yield from (f"  note: {note}" for note in bench.notes)
+    yield f"  {outcome.seconds:.1f} s"
+
+
+def gallery(outcomes: Sequence[Outcome]) -> str:
+    """A page with every outcome: claims, measured beside printed, figures."""
+    return whole_page("Luthier's labs", "\n".join(_body(outcomes)))
+
+
+def _body(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    total = [one for outcome in outcomes for one in outcome.bench.comparisons]
+    counts = {name: sum(one.verdict == name for one in total) for name in dict.fromkeys(one.verdict for one in total)}
+    yield "<header><h1>Labs</h1>"
+    yield f"<p>{len(outcomes)} experiments, {len(total)} figures: "
+    yield ", ".join(f"{count} {name}" for name, count in counts.items()) + ".</p></header>"
+    for outcome in outcomes:
+        lab, bench = outcome.lab, outcome.bench
+        yield f'<section id="{lab.name}"><h2>{escape(lab.title)}</h2><p>{escape(lab.claim)} '
+        yield f"<small>{', '.join(lab.rows)}; {outcome.seconds:.1f} s</small></p>"
+        rows = [(one.what, one.printed or "–", one.measured, one.verdict, one.why) for one in bench.comparisons]
+        yield from table(("what", "printed", "measured", "verdict", "why"), rows)
+        yield from (f"<p>{escape(note)}</p>" for note in bench.notes)
+        for place, (title, figure) in enumerate(bench.figures):
+            yield f"<h3>{escape(title)}</h3>"
+            yield from plot(f"{lab.name}-{place}", figure, title)
+        yield "</section>"

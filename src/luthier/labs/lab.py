@@ -1,0 +1,133 @@
+"""A lab: a claim of the documents, the run that tests it, and what was measured beside what is printed.
+
+Nothing that a lab measures is written into it: printed numbers stand beside, and the verdict follows from both.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+HOLDS, FAILS = "reproduced", "not reproduced"
+ANOTHER = "another number"
+REFUTED = "refuted"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One figure: what the document prints, what was measured (mean, and interval over seeds), and the verdict.
+
+    `why` explains another number than the printed one, or a claim that does not hold.
+    """
+
+    what: str
+    printed: str
+    measured: str
+    verdict: str
+    low: float | None = None
+    high: float | None = None
+    seeds: int = 1
+    why: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing speaks against it, or what does is explained."""
+        return self.verdict != FAILS
+
+
+@dataclass
+class Bench:
+    """What a lab's run works with: how long it may take, and where it puts what it finds."""
+
+    quick: bool = True
+    comparisons: list[Comparison] = field(default_factory=list)
+    figures: list[tuple[str, go.Figure]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def seeds(self, full: int = 5, quick: int = 3) -> range:
+        """Seeds to run."""
+        return range(quick if self.quick else full)
+
+    def number(
+        self, what: str, printed: float, measured: float | Sequence[float], within: float, *, unit: str = "",
+        why: str = "", refuted: bool = False,
+    ) -> None:  # fmt: skip
+        """A number beside the printed one: reproduced where the mean (over seeds) is at most `within` away.
+
+        With `why` a number that lies elsewhere is another one, explained; with `refuted` the printed one is wrong.
+        """
+        values = np.atleast_1d(np.asarray(measured, dtype=float))
+        mean = float(values.mean())
+        half = 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+        close = abs(mean - printed) <= within
+        verdict = HOLDS if close else REFUTED if why and refuted else ANOTHER if why else FAILS
+        said = f"{mean:.6g}{unit}" + (f" ± {half:.2g}" if len(values) > 1 else "")
+        low, high = (mean - half, mean + half) if len(values) > 1 else (None, None)
+        explained = "" if close else why
+        self.comparisons.append(
+            Comparison(what, f"{printed:g}{unit}", said, verdict, low, high, len(values), explained)
+        )
+
+    def holds(self, what: str, holds: bool, measured: str, *, printed: str = "", why: str = "") -> None:
+        """A claim without a number: whether it holds, and what was measured. With `why` it is refuted where not."""
+        verdict = HOLDS if holds else REFUTED if why else FAILS
+        self.comparisons.append(Comparison(what, printed, measured, verdict, why="" if holds else why))
+
+    def draw(self, title: str, figure: go.Figure) -> None:
+        """A figure for the gallery."""
+        self.figures.append((title, figure))
+
+    def note(self, text: str) -> None:
+        """Something that a reader should know."""
+        self.notes.append(text)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """An experiment: its name, what it is about, the claim in a sentence, the rows it meets, and how it is run."""
+
+    name: str
+    title: str
+    claim: str
+    rows: tuple[str, ...]
+    run: Callable[[Bench], None]
+    seconds: float = 1.0  # about, when quick
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of a lab found."""
+
+    lab: Lab
+    bench: Bench
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        """Whether every comparison held, or is explained."""
+        return all(one.good for one in self.bench.comparisons)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, without figures."""
+        return {
+            "name": self.lab.name,
+            "claim": self.lab.claim,
+            "rows": list(self.lab.rows),
+            "quick": self.bench.quick,
+            "seconds": round(self.seconds, 2),
+            "comparisons": [asdict(one) for one in self.bench.comparisons],
+            "notes": self.bench.notes,
+        }
+
+
+def run_lab(lab: Lab, *, quick: bool = True) -> Outcome:
+    """Run a lab."""
+    bench, began = Bench(quick), time.perf_counter()
+    lab.run(bench)
+    return Outcome(lab, bench, time.perf_counter() - began)
