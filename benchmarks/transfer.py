@@ -86,7 +86,7 @@ def scratch(make: nn.Module, training: tuple, validation: tuple, seed: int) -> n
 
 def main(what: str = "imagenet", splits: str = "5") -> None:
     """Errors of each split, and their means."""
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     X, y = mnist("train")
     tests = mnist("t10k")
     conv = ConvSpec((1, 28, 28), (16, 32, 64), 10)
