@@ -55,8 +55,8 @@ class Bench:
         return range(quick if self.quick else full)
 
     def number(
-        self, what: str, printed: float, measured: float | Sequence[float], within: float, *, unit: str = "",
-        why: str = "", refuted: bool = False,
+        self, what: str, printed: float, measured: float | Sequence[float] | np.ndarray, within: float, *,
+        unit: str = "", why: str = "", refuted: bool = False,
     ) -> None:  # fmt: skip
         """A number beside the printed one: reproduced where the mean (over seeds) is at most `within` away.
 
@@ -74,9 +74,9 @@ class Bench:
             Comparison(what, f"{printed:g}{unit}", said, verdict, low, high, len(values), explained)
         )
 
-    def holds(self, what: str, holds: bool, measured: str, *, printed: str = "", why: str = "") -> None:
+    def holds(self, what: str, holds: bool | np.bool_, measured: str, *, printed: str = "", why: str = "") -> None:
         """A claim without a number: whether it holds, and what was measured. With `why` it is refuted where not."""
-        verdict = HOLDS if holds else REFUTED if why else FAILS
+        verdict = HOLDS if bool(holds) else REFUTED if why else FAILS
         self.comparisons.append(Comparison(what, printed, measured, verdict, why="" if holds else why))
 
     def draw(self, title: str, figure: go.Figure) -> None:

@@ -1,0 +1,194 @@
+"""Nielsen's experiments on MNIST, many seeds at once: costs, overfitting, regularisation, more data.
+
+Networks of all seeds and settings train in one program, with his settings: sigmoid neurons, batches of 10, weights and
+biases from N(0, 1). Where MNIST is missing the digits that scikit-learn brings take its place, and nothing is compared
+with what he printed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from luthier.classic.mnist_loader import load_data
+from luthier.errors import InputError
+from luthier.labs.lab import Bench, Lab
+from luthier.nets import DenseSpec
+from luthier.population import Member, Part, Settings, train
+from luthier.report.figures import BLUE, GREY, ORANGE, empty_figure
+
+BATCH, FIRST = 10, 1000
+MISSING = "MNIST is not here (LUTHIER_DATA), so scikit-learn's digits take its place"
+
+
+class Digits(NamedTuple):
+    """Training, validation and test pictures as rows of numbers between 0 and 1."""
+
+    training: Part
+    validation: Part
+    test: Part
+    is_mnist: bool
+
+
+class Curves(NamedTuple):
+    """Each network's accuracy in % and cost, epoch by epoch [M, E]."""
+
+    accuracy: np.ndarray
+    cost: np.ndarray
+
+
+@cache
+def digits() -> Digits:
+    """MNIST, or what scikit-learn brings."""
+    try:
+        parts = load_data(Path(os.environ.get("LUTHIER_DATA", "data")) / "mnist")
+    except InputError:
+        from sklearn.datasets import load_digits
+
+        found = load_digits()
+        X, y = found.data.astype(np.float32) / 16, found.target.astype(np.int64)
+        order = np.random.default_rng(0).permutation(len(X))
+        first, second, third = (_part(X[cut], y[cut]) for cut in np.split(order, (1200, 1500)))
+        return Digits(first, second, third, False)
+    first, second, third = (_part(*one) for one in parts)
+    return Digits(first, second, third, True)
+
+
+def _part(X: np.ndarray, y: np.ndarray) -> Part:
+    return Part(torch.from_numpy(X), torch.zeros(len(X), 0, dtype=torch.int64), torch.from_numpy(y))
+
+
+def some(part: Part, rows: int) -> Part:
+    """The first rows."""
+    return part.rows(torch.arange(min(rows, len(part))))
+
+
+def learn(
+    members: Sequence[Member], training: Part, held_out: Part, *, epochs: int, loss: str = "binary", every: int = 1
+) -> Curves:
+    """Train all members together, and measure every so many epochs on other rows."""
+    steps = -(-len(training) // BATCH)
+    settings = Settings(loss, "sgd", BATCH, epochs * steps, every * steps, metrics=("accuracy",))
+    table = train(members, training, held_out, settings).history.to_frame().sort("member", "step")
+    shape = len(members), -1
+    return Curves(100 * table["accuracy"].to_numpy().reshape(shape), table["validation_loss"].to_numpy().reshape(shape))
+
+
+def members(seeds: Sequence[int], inputs: int, hidden: int, eta: float, lmbda: float = 0.0) -> list[Member]:
+    """A network for each seed, as Nielsen begins: every weight and bias from N(0, 1)."""
+    spec = DenseSpec(inputs=inputs, hidden=(hidden,), outputs=10, activation="sigmoid", initialiser="large")
+    return [Member(spec, seed, eta, momentum=0.0, l2=lmbda) for seed in seeds]
+
+
+def costs(bench: Bench) -> None:
+    """784-30-10 by cross-entropy and by the quadratic cost, at the rates that he used."""
+    data, seeds, epochs = digits(), bench.seeds(5, 3), 8 if bench.quick else 30
+    training, width = data.training, data.training.features.shape[1]
+    if bench.quick:
+        training = some(training, 10_000)
+        bench.note("quick: 8 epochs of 10,000 pictures; the printed figures are of 30 epochs of 50,000")
+    found = {
+        name: learn(members(seeds, width, 30, eta), training, data.test, epochs=epochs, loss=loss).accuracy.max(1)
+        for name, loss, eta in (("cross-entropy", "binary", 0.5), ("quadratic", "quadratic", 3.0))
+    }
+    if data.is_mnist and not bench.quick:
+        bench.number("best epoch's accuracy by cross-entropy (S1-57)", 95.49, found["cross-entropy"], 0.4, unit=" %")
+        bench.number("by the quadratic cost", 95.42, found["quadratic"], 0.4, unit=" %",
+                     why="its rate is not printed; 3.0 is that of the chapter before")  # fmt: skip
+    elif not data.is_mnist:
+        bench.note(MISSING)
+    gap = found["cross-entropy"] - found["quadratic"]
+    error = gap.std(ddof=1) / len(gap) ** 0.5
+    bench.holds("between both costs lies less than chance alone moves one run by (S1-59)",
+                abs(gap.mean()) < max(0.6, 3 * error), f"{gap.mean():+.2f} ± {1.96 * error:.2f} points")  # fmt: skip
+
+
+def overfitting(bench: Bench) -> None:
+    """A thousand pictures, 400 epochs, with and without a penalty on the weights."""
+    data, seeds, epochs = digits(), bench.seeds(5, 2), 60 if bench.quick else 400
+    training, width = some(data.training, FIRST), data.training.features.shape[1]
+    test = some(data.test, 2000) if bench.quick else data.test
+    if bench.quick:
+        bench.note("quick: 60 epochs, judged on 2,000 pictures; the printed figures are of 400 epochs and 10,000")
+    plain = members(seeds, width, 30, 0.5)
+    together = [*plain, *(replace(one, l2=0.1) for one in plain)]
+    found = learn(together, training, test, epochs=epochs)
+    shown = learn(plain, training, training, epochs=epochs)
+    count = len(plain)
+    free, held = found.accuracy[:count], found.accuracy[count:]
+    lowest = found.cost[:count].argmin(1) + 1
+    perfect = [int(np.argmax(row >= 100)) + 1 for row in shown.accuracy if (row >= 100).any()]
+    bench.holds("the cost on new pictures rises again while the training cost falls (S1-76, S1-78)",
+                (lowest < epochs // 2).all() and (shown.cost[:, -1] < shown.cost[:, epochs // 2]).all(),
+                f"lowest after {lowest.tolist()} of {epochs} epochs")  # fmt: skip
+    bench.holds("a penalty with lambda 0.1 helps every network (S1-90)", (held[:, -1] > free[:, -1]).all(),
+                f"{free[:, -1].mean():.1f} % to {held[:, -1].mean():.1f} % at the end")  # fmt: skip
+    if data.is_mnist and not bench.quick:
+        bench.number("best accuracy without a penalty (S1-75)", 82.27, free.max(1), 0.8, unit=" %")
+        bench.number("with it (S1-90)", 87.10, held.max(1), 0.8, unit=" %")
+        bench.number("gap between training and new pictures, in points (S1-79)", 17.73,
+                     shown.accuracy[:, -1] - free[:, -1], 0.9)  # fmt: skip
+        bench.number("epoch of the lowest cost on new pictures (S1-78)", 15, lowest, 4)
+        bench.number("first epoch at which every training picture is told (S1-79)", 68, perfect, 12)
+        bench.number("accuracy after 200 epochs (S1-77)", 81.92, free[:, 199], 0.8, unit=" %")
+    elif not data.is_mnist:
+        bench.note(MISSING)
+    x = list(range(1, epochs + 1))
+    figure = empty_figure("epoch", "accuracy on new pictures, %")
+    for rows, name, colour in ((free, "no penalty", ORANGE), (held, "lambda = 0.1", BLUE)):
+        for k, row in enumerate(rows):
+            figure.add_scatter(x=x, y=row, name=name, line={"color": colour, "width": 1}, showlegend=k == 0)
+    bench.draw("A thousand pictures: what a penalty on weights changes", figure)
+    figure = empty_figure("epoch", "cost").update_yaxes(type="log")
+    figure.add_scatter(x=x, y=shown.cost.mean(0), name="training", line={"color": GREY})
+    figure.add_scatter(x=x, y=found.cost[:count].mean(0), name="new pictures", line={"color": ORANGE})
+    bench.draw("Overfitting: one cost falls, the other rises", figure)
+
+
+def all_of_it(bench: Bench) -> None:
+    """All pictures: the gap closes, and the penalty has to grow with their number."""
+    data, seeds, epochs = digits(), bench.seeds(5, 2), 10 if bench.quick else 30
+    training, width = data.training, data.training.features.shape[1]
+    if bench.quick:
+        training = some(training, 15_000)
+        bench.note("quick: 10 epochs of 15,000 pictures; the printed figures are of 30 epochs of 50,000")
+    scaled = 1e-4 * len(training)  # lambda / n stays what it was with a thousand pictures
+    plain = members(seeds, width, 30, 0.5)
+    together = [*plain, *(replace(one, l2=scaled) for one in plain), *(replace(one, l2=0.1) for one in plain)]
+    found = learn(together, training, data.test, epochs=epochs).accuracy
+    shown = learn(plain, training, some(training, 10_000), epochs=epochs).accuracy
+    free, held, weak = (found[k * len(plain) : (k + 1) * len(plain)] for k in range(3))
+    gap = shown[:, -1] - free[:, -1]
+    bench.holds("with all pictures the gap is a few points (S1-84)", gap.mean() < 8, f"{gap.mean():.2f} points")
+    bench.holds("the penalty scaled with their number helps, the old one does not (S1-91, S1-92)",
+                held.max(1).mean() > free.max(1).mean() and abs(weak.max(1).mean() - free.max(1).mean())
+                < held.max(1).mean() - free.max(1).mean() + 0.3,
+                f"{free.max(1).mean():.2f} % without, {weak.max(1).mean():.2f} % with 0.1, "
+                f"{held.max(1).mean():.2f} % with {scaled:g}")  # fmt: skip
+    if data.is_mnist and not bench.quick:
+        bench.number("best accuracy without a penalty (S1-84)", 95.33, free.max(1), 0.4, unit=" %")
+        bench.number("with lambda 5 (S1-92)", 96.49, held.max(1), 0.4, unit=" %")
+        bench.number("gap, in points", 2.53, gap, 0.4)
+    elif not data.is_mnist:
+        bench.note(MISSING)
+    bench.number("a weight's share that is left after a step with lambda / n = 1e-4 and rate 0.5 (S1-88)", 0.99995,
+                 1 - 0.5 * 1e-4, 1e-12)  # fmt: skip
+    bench.number("and after an epoch of 5000 steps", 0.779, (1 - 0.5 * 1e-4) ** 5000, 5e-4)
+
+
+LABS = (
+    Lab("costs-on-mnist", "Two costs on MNIST", "Cross-entropy and the quadratic cost end alike on MNIST, within the "
+        "luck of a seed", ("S1-57", "S1-59"), costs, seconds=15),
+    Lab("overfitting", "A thousand pictures", "A network learns a thousand pictures by heart; a penalty on weights "
+        "helps it with new ones",
+        ("S1-75", "S1-76", "S1-77", "S1-78", "S1-79", "S1-90"), overfitting, seconds=20),
+    Lab("more-data", "All pictures", "With all pictures the gap nearly closes, and the penalty must grow with their "
+        "number", ("S1-84", "S1-88", "S1-91", "S1-92"), all_of_it, seconds=30),
+)  # fmt: skip

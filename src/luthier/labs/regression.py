@@ -1,0 +1,160 @@
+"""Linear regression against its closed form, polynomials against a line, and maximum likelihood."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from luthier.labs.lab import Bench, Lab
+from luthier.nets import DenseSpec
+from luthier.population import Member, Part, Population, Settings
+from luthier.report.figures import BLUE, ORANGE, empty_figure
+
+POINTS = (
+    (0.7, 1.8),
+    (1.3, 2.2),
+    (1.9, 4),
+    (2.6, 5),
+    (2.9, 6.1),
+    (3.6, 7),
+    (3.8, 7.4),
+    (3.95, 8),
+    (4.4, 9.1),
+    (4.9, 10),
+)
+TRUE_W, TRUE_B, NOISE, ROWS, BATCH, RATE = (2.0, -3.4), 4.2, 0.01, 1000, 10, 0.03
+
+
+def linear_rows(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features [N, 2] and labels [N]."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((ROWS, 2))
+    return X, X @ np.array(TRUE_W) + TRUE_B + NOISE * rng.standard_normal(ROWS)
+
+
+def closed_form(bench: Bench) -> None:
+    """The listing's set-up: minibatches of 10, rate 0.03, three epochs, by the engine.
+
+    Its loss has a half that the engine's has not, so the engine takes half the rate.
+    """
+    losses, weights, gaps = [], [], []
+    for seed in bench.seeds(500, 20):
+        X, y = linear_rows(seed)
+        part = Part(torch.tensor(X), torch.zeros(ROWS, 0, dtype=torch.int64), torch.tensor(y))
+        settings = Settings("mse", "sgd", BATCH, 400, 400, dtype=torch.float64, batch_seed=seed)
+        spec = DenseSpec(inputs=2, hidden=(), outputs=1, initialiser="normal", deviation=0.01)
+        population = Population([Member(spec, seed, RATE / 2, momentum=0.0)], settings, ROWS)
+        batches, found = population.batches(part), []
+        for step in range(400):
+            population.step([batches.at(step)], step + 1, population.rates.at(step))
+            if step % 100 == 99:
+                out = population.outputs(population.prepared(part))[0, :, 0]
+                found.append(float(((out - part.targets) ** 2 / 2).mean()))
+            if step == 299:
+                state = population.kind.state_dict(population.parameters, population.buffers)
+                weights.append([*state["layers.0.weight"][0].tolist(), float(state["layers.0.bias"][0])])
+        losses.append(found)
+        exact = np.linalg.lstsq(np.column_stack([X, np.ones(ROWS)]), y, rcond=None)[0]
+        last = population.kind.state_dict(population.parameters, population.buffers)
+        learnt = np.array([*last["layers.0.weight"][0].tolist(), float(last["layers.0.bias"][0])])
+        gaps.append(float(np.abs(learnt - exact).max()))
+    table, found_weights = np.array(losses), np.array(weights)
+    for epoch, (printed, within) in enumerate(((0.0383, 0.004), (0.000148, 2e-5), (0.000050, 2e-6))):
+        bench.number(f"mean loss after epoch {epoch + 1} (S3-21)", printed, table[:, epoch], within)
+    printed_losses = (0.040592, 0.000156, 0.000051)
+    inside = all(table[:, k].min() <= value <= table[:, k].max() for k, value in enumerate(printed_losses))
+    bench.holds("the printed run lies within the seeds'", inside, str(table[:, :3].mean(0).round(6).tolist()),
+                printed=str(printed_losses))  # fmt: skip
+    for name, truth, values in zip(("w1", "w2", "b"), (*TRUE_W, TRUE_B), found_weights.T, strict=True):
+        bench.number(f"{name} after three epochs (S3-22)", truth, values, 0.0006)
+    share = float((np.array(gaps) < 1e-3).mean())
+    bench.holds("after four epochs descent is within 0.001 of the closed form in every seed (S3-05)", share == 1.0,
+                f"{share:.0%} of {len(gaps)} seeds, the largest gap {max(gaps):.1e}")  # fmt: skip
+
+
+def polynomials(bench: Bench) -> None:
+    """Ten points, a line, and a polynomial that meets them all."""
+    x, y = np.array(POINTS).T
+    nine = np.polynomial.Polynomial.fit(x, y, 9, domain=[0, 1], window=[0, 1])
+    bench.number("largest residual of degree 9 (S1-96)", 0.0, float(np.abs(nine(x) - y).max()), 1e-6)
+    bench.number("its leading coefficient", 0.2205, float(nine.coef[-1]), 1e-3)
+    bench.number("root mean square of the residuals of y = 2x", 0.266, float(np.sqrt(((y - 2 * x) ** 2).mean())), 5e-4)
+    bench.number("the polynomial at 6 (S1-97)", 2974, float(nine(6.0)), 8.0)
+    bench.number("at 10, in millions", 10.0, float(nine(10.0)) / 1e6, 0.5)
+    rng, fresh = np.random.default_rng(0), []
+    for _ in range(200):
+        at = rng.uniform(0.7, 4.9, 50)
+        truth = 2 * at + 0.27 * rng.standard_normal(50)
+        noisy = 2 * x + 0.27 * rng.standard_normal(len(x))
+        bent = np.polynomial.Polynomial.fit(x, noisy, 9)
+        line = np.polynomial.Polynomial.fit(x, noisy, 1)
+        fresh.append([np.sqrt(((bent(at) - truth) ** 2).mean()), np.sqrt(((line(at) - truth) ** 2).mean())])
+    errors = np.median(fresh, 0)
+    bench.holds("where the truth is a line with noise, the line predicts new points better", errors[1] < errors[0],
+                f"median error {errors[1]:.2f}, degree 9 {errors[0]:.2f}")  # fmt: skip
+    curve = np.linspace(0.6, 5.0, 200)
+    wrong = float(np.sqrt(((2 * curve - nine(curve)) ** 2).mean()))
+    bench.holds("were the polynomial the truth, the line would be wrong", wrong > 0.2, f"by {wrong:.2f}")
+    figure = empty_figure("x", "y").update_yaxes(range=[0, 12])
+    figure.add_scatter(x=x, y=y, mode="markers", name="ten points", marker={"color": "#888888"})
+    figure.add_scatter(x=curve, y=nine(curve), name="degree 9", line={"color": ORANGE})
+    figure.add_scatter(x=curve, y=2 * curve, name="y = 2x", line={"color": BLUE})
+    bench.draw("Both explain the points; which one is right, only prediction tells", figure)
+
+
+def likelihood(bench: Bench) -> None:
+    """Likelihood, its logarithm, its derivative set to zero, solved."""
+    rng = np.random.default_rng(0)
+    flips, p = rng.random(400) < 0.3, np.linspace(0.001, 0.999, 99_901)
+    log = flips.sum() * np.log(p) + (~flips).sum() * np.log(1 - p)
+    bench.number(
+        "the likeliest p of coin flips is their mean (S3-35)", float(flips.mean()), float(p[log.argmax()]), 1e-5
+    )
+    values = rng.normal(3, 2, 500)
+    mean, variance = values.mean(), values.var()
+
+    def normal(m: float, v: float) -> float:
+        return float(-0.5 * np.log(v) * len(values) - ((values - m) ** 2).sum() / (2 * v))
+
+    around = [normal(mean + d, variance + e) for d in (-0.01, 0, 0.01) for e in (-0.02, 0, 0.02)]
+    bench.holds("of a normal it is the mean and the variance with 1/n", max(around) == around[4],
+                f"log likelihood {around[4]:.3f}, beside it at most {max(around[:4] + around[5:]):.3f}")  # fmt: skip
+    sizes = (100, 400, 1600, 6400)
+    ratios = [float(np.std([rng.normal(0, 1, n).mean() for _ in range(400)]) * np.sqrt(n)) for n in sizes]
+    bench.number("the error of an estimate times the root of n stays (S3-36)", 1.0, ratios, 0.08)
+    X = torch.tensor(rng.standard_normal((300, 4)))
+    y = torch.tensor(rng.integers(0, 3, 300))
+    found = {}
+    for name in ("cross-entropy", "likelihood"):
+        W = torch.zeros(4, 3, dtype=torch.float64, requires_grad=True)
+        rule = torch.optim.LBFGS(
+            [W], max_iter=500, tolerance_grad=1e-12, tolerance_change=0, line_search_fn="strong_wolfe"
+        )
+
+        def closure(W: torch.Tensor = W, rule: torch.optim.Optimizer = rule, name: str = name) -> torch.Tensor:
+            rule.zero_grad()
+            P = torch.softmax(X @ W, 1)
+            picked = P[torch.arange(300), y]
+            value = (
+                torch.nn.functional.cross_entropy(X @ W, y) if name == "cross-entropy" else -picked.log().sum() / 300
+            )
+            value.backward()  # type: ignore[no-untyped-call]
+            return value
+
+        rule.step(closure)  # type: ignore[no-untyped-call]
+        found[name] = W.detach()
+    gap = float((found["cross-entropy"] - found["likelihood"]).abs().max())
+    bench.number("least cross-entropy and greatest likelihood are one: largest gap of weights (S3-37)", 0.0, gap, 1e-6)
+    P = torch.softmax(X @ found["likelihood"], 1)
+    equation = X.T @ (P - torch.nn.functional.one_hot(y, 3))
+    bench.number("there the likelihood's equation holds: X'(P - Y)", 0.0, float(equation.abs().max()), 1e-6)
+
+
+LABS = (
+    Lab("linear-regression", "Linear regression, many times", "Minibatch descent comes to the closed form; the printed "
+        "losses are one draw of what seeds give", ("S3-05", "S3-06", "S3-21", "S3-22"), closed_form, seconds=3),
+    Lab("polynomials", "Ten points", "A polynomial through all points and a line explain them; they differ where there "
+        "are none", ("S1-96", "S1-97"), polynomials),
+    Lab("likelihood", "Maximum likelihood", "Least cross-entropy and greatest likelihood have the same solution",
+        ("S3-35", "S3-36", "S3-37"), likelihood),
+)  # fmt: skip

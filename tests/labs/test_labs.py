@@ -1,0 +1,90 @@
+"""Every quick lab holds what it claims, and says so in every form."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from luthier.errors import ConfigError
+from luthier.labs.gallery import all_labs, gallery, lab_named, lines
+from luthier.labs.lab import ANOTHER, FAILS, HOLDS, REFUTED, Bench, Lab, run_lab
+
+QUICK = [lab for lab in all_labs().values() if lab.seconds <= 5]
+LONG = [lab for lab in all_labs().values() if lab.seconds > 5]
+
+
+@pytest.mark.parametrize("lab", QUICK, ids=lambda lab: lab.name)
+def test_a_quick_lab_holds(lab: Lab) -> None:
+    outcome = run_lab(lab)
+    assert outcome.bench.comparisons
+    assert outcome.good, "\n".join(lines(outcome))
+
+
+@pytest.mark.labs
+@pytest.mark.parametrize("lab", list(all_labs().values()), ids=lambda lab: lab.name)
+def test_a_lab_holds_in_full(lab: Lab) -> None:
+    outcome = run_lab(lab, quick=False)
+    assert outcome.good, "\n".join(lines(outcome))
+
+
+def test_names_and_rows_are_well_formed() -> None:
+    for name, lab in all_labs().items():
+        assert re.fullmatch(r"[a-z0-9-]+", name)
+        assert lab.rows
+        assert all(re.fullmatch(r"S[0-4]-\d\d\d?", row) for row in lab.rows)
+        assert not lab.claim.endswith(".")
+    with pytest.raises(ConfigError, match="softmax"):
+        lab_named("softmaks")
+
+
+def test_verdicts() -> None:
+    bench = Bench()
+    bench.number("near", 1.0, [0.98, 1.01], 0.05)
+    bench.number("far", 1.0, 2.0, 0.05)
+    bench.number("far and explained", 1.0, 2.0, 0.05, why="another set-up")
+    bench.number("printed wrong", 1.0, 2.0, 0.05, why="a sign", refuted=True)
+    bench.holds("so", False, "not so")
+    assert [one.verdict for one in bench.comparisons] == [HOLDS, FAILS, ANOTHER, REFUTED, FAILS]
+    assert [one.good for one in bench.comparisons] == [True, False, True, True, False]
+    assert bench.comparisons[0].low is not None
+    assert bench.comparisons[0].why == ""
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    page = tmp_path / "labs.html"
+    command = [
+        sys.executable,
+        "-m",
+        "luthier",
+        "lab",
+        "run",
+        "softmax",
+        "temperature",
+        "--quick",
+        "--json",
+        "-o",
+        str(page),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["softmax", "temperature"]
+    assert "From all alike to the winner alone" in page.read_text()
+    listed = subprocess.run(
+        [sys.executable, "-m", "luthier", "lab", "list"], capture_output=True, text=True, timeout=60
+    )
+    assert all(name in listed.stdout for name in all_labs())
+
+
+def test_the_gallery_escapes_and_counts() -> None:
+    def run(bench: Bench) -> None:
+        bench.holds("a < b", True, "<b>")
+
+    page = gallery([run_lab(Lab("x", "A & B", "claim", ("S0-01",), run))])
+    assert "1 reproduced" in page
+    assert "A &amp; B" in page
+    assert "<b>" not in page
