@@ -49,6 +49,7 @@ OWN, ANEW = "their own averages", "the averages of the new rows"
 KEPT, FOLLOWING = "kept", "following the batches"  # averages of batch norms in unfrozen blocks
 RANGE_STEPS, LOWEST_RATE = 40, 1e-5
 ROWS = 128
+TOP_RATE = 3e-3  # of a head once blocks below it learn: its own rate was for features of deviation 1
 MOST_CUTS = 8  # blocks whose activations are tried
 FEW = 100  # rows a class below which rows are called few
 SIMILAR = 0.5  # of the loss on features of the untrained module, below which the tasks are called similar
@@ -144,7 +145,7 @@ def transfer(
          "score": heads.score}
     ]  # fmt: skip
     best, kept = 0, states
-    for count, learning, rates in _depths(job, net, blocks, states[0], heads.rate, most_unfrozen):
+    for count, learning, rates in _depths(job, net, blocks, states[0], min(TOP_RATE, heads.rate), most_unfrozen):
         tried = {way: _unfrozen(job, net, learning, rates, states, way) for way in _ways(net, learning)}
         norms = min(tried, key=lambda way: float(np.mean(tried[way][1])))
         after = tried[norms][0]

@@ -1,0 +1,105 @@
+"""Training pictures changed by chance: which changes help, and from where on they harm (S1-111, S1-112, S1-114)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from luthier.labs.lab import Bench, Lab
+from luthier.labs.mnist import MISSING, digits, some
+from luthier.nets import Augment
+from luthier.optimise import Schedule
+from luthier.population import Member, ModuleSpec, Part, Settings, train
+from luthier.report.figures import BLUE, empty_figure
+
+AFFINE = (("rotation", 10.0), ("shift", 0.04), ("skew", 10.0))
+ELASTIC = (("elastic", 1.5), ("rotation", 7.0), ("shift", 0.04))
+BATCH = 64
+
+
+class Dense(nn.Sequential):
+    """Pictures in, one hidden layer of ReLU units, augmentation in training."""
+
+    def __init__(self, side: int, units: int, chosen: Sequence[tuple[str, float]]) -> None:
+        super().__init__(
+            Augment(tuple(chosen)), nn.Flatten(), nn.Linear(side * side, units), nn.ReLU(), nn.Linear(units, 10)
+        )
+
+
+def as_pictures(part: Part) -> Part:
+    """Rows of pixels as pictures [N, 1, S, S]."""
+    side = round(part.features.shape[1] ** 0.5)
+    return Part(part.features.view(-1, 1, side, side), part.codes, part.targets)
+
+
+def accuracy(
+    chosen: Sequence[tuple[str, float]], seeds: Sequence[int], training: Part, test: Part, *, units: int, epochs: int
+) -> np.ndarray:
+    """Accuracy in % of a network for each seed, at the end of training."""
+    side, found = training.features.shape[2], []
+    steps = epochs * -(-len(training) // BATCH)
+    settings = Settings("softmax", "adam", BATCH, steps, steps, metrics=("accuracy",))
+    for seed in seeds:
+        torch.manual_seed(seed)
+        spec = ModuleSpec(Dense(side, units, chosen))
+        member = Member(spec, seed, 1e-3, schedule=Schedule("cosine", period=steps))
+        table = train([member], training, test, settings).history.to_frame()
+        found.append(100 * table["accuracy"][-1])
+    return np.array(found)
+
+
+def expansion(bench: Bench) -> None:
+    """One wide hidden layer without changes, with affine ones, and with elastic ones."""
+    data, seeds = digits(), bench.seeds(2, 2)
+    rows, units, epochs = (2000, 300, 40) if bench.quick else (20_000, 800, 20)
+    margin = 1.0 if bench.quick else 0.1  # so few steps are not enough to learn elastic pictures
+    training, test = as_pictures(some(data.training, rows)), as_pictures(data.test)
+    if bench.quick:
+        bench.note(f"quick: {len(training)} pictures, {units} units, {epochs} epochs")
+    found = {
+        name: accuracy(chosen, seeds, training, test, units=units, epochs=epochs)
+        for name, chosen in (("none", ()), ("affine", AFFINE), ("elastic", ELASTIC))
+    }
+    said = ", ".join(f"{name} {values.mean():.2f} ± {1.96 * values.std(ddof=1) / len(values) ** 0.5:.2f} %"
+                     for name, values in found.items())  # fmt: skip
+    bench.holds("changed pictures help (S1-111)", found["affine"].mean() > found["none"].mean(), said)
+    bench.holds("elastic changes help most (S1-112)", found["elastic"].mean() > found["none"].mean()
+                and found["elastic"].mean() > found["affine"].mean() - margin, said,
+                printed="98.4, 98.9, 99.3 %")  # fmt: skip
+    if data.is_mnist and not bench.quick:
+        why = "20,000 pictures and 20 epochs, with ReLU and Adam, in place of all 60,000 and many more epochs"
+        for name, printed in (("none", 98.4), ("affine", 98.9), ("elastic", 99.3)):
+            bench.number(f"accuracy, {name}", printed, found[name], 0.2, unit=" %", why=why)
+    elif not data.is_mnist:
+        bench.note(MISSING)
+
+
+def too_far(bench: Bench) -> None:
+    """Rotation by growing angles."""
+    data, seeds = digits(), bench.seeds(3, 2)
+    rows, units, epochs = (2000, 60, 10) if bench.quick else (10_000, 100, 20)
+    training, test = as_pictures(some(data.training, rows)), as_pictures(some(data.test, 5000))
+    angles = (0, 15, 60, 180) if bench.quick else (0, 7, 15, 30, 60, 90, 180)
+    means = {
+        angle: accuracy((("rotation", float(angle)),) if angle else (), seeds, training, test, units=units,
+                        epochs=epochs)
+        for angle in angles
+    }  # fmt: skip
+    best = max(means, key=lambda angle: float(means[angle].mean()))
+    said = ", ".join(f"{angle}° {values.mean():.1f} %" for angle, values in means.items())
+    bench.holds("turned too far, digits become other digits: accuracy falls beyond some angle (S1-114)",
+                means[180].mean() < means[best].mean() - 1 and best <= 30, f"best at {best}°; {said}")  # fmt: skip
+    figure = empty_figure("largest angle, degrees", "accuracy, %")
+    figure.add_scatter(x=list(means), y=[float(v.mean()) for v in means.values()], line={"color": BLUE})
+    bench.draw("How far a training picture may be turned", figure)
+
+
+LABS = (
+    Lab("expansion", "Artificial expansion", "Rotated, shifted and skewed training pictures help, elastic ones most",
+        ("S1-111", "S1-112"), expansion, seconds=40),
+    Lab("turned-too-far", "Turned too far", "Beyond some angle rotation makes other digits, and harms", ("S1-114",),
+        too_far, seconds=20),
+)  # fmt: skip
