@@ -59,7 +59,9 @@ def _body(outcomes: Sequence[Outcome]) -> Iterator[str]:
         yield f'<section id="{lab.name}"><h2>{escape(lab.title)}</h2><p>{escape(lab.claim)} '
         yield f"<small>{', '.join(lab.rows)}; {outcome.seconds:.1f} s</small></p>"
         rows = [(one.what, one.printed or "–", one.measured, one.verdict, one.why) for one in bench.comparisons]
-        yield from table(("what", "printed", "measured", "verdict", "why"), rows)
+        kept = 5 if any(row[4] for row in rows) else 4  # without a column of nothing
+        head = ("what", "printed, or by formula", "measured", "verdict", "why")
+        yield from table(head[:kept], [row[:kept] for row in rows])
         yield from (f"<p>{escape(note)}</p>" for note in bench.notes)
         for place, (title, figure) in enumerate(bench.figures):
             yield f"<h3>{escape(title)}</h3>"
