@@ -1,0 +1,127 @@
+"""Batch norm: what it normalises, what it makes of biases, and what it does to training (S0-11 to S0-22)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from luthier.labs.depth import digits_part
+from luthier.labs.lab import Bench, Lab
+from luthier.nets import NORM_EPSILON, DenseSpec
+from luthier.optimise import RULES
+from luthier.population import Member, Part, Settings, train
+from luthier.report.figures import BLUE, ORANGE, empty_figure
+
+BATCH = 64
+
+
+def forms(bench: Bench) -> None:
+    """Its numbers on one layer, in float64."""
+    generator = torch.Generator().manual_seed(0)
+    Z = torch.randn(BATCH, 6, generator=generator, dtype=torch.float64) * 3 + 2
+    norm = nn.BatchNorm1d(6, eps=NORM_EPSILON).double().train()
+    out, variance = norm(Z).detach(), Z.var(0, correction=0)
+    wanted = variance / (variance + NORM_EPSILON)
+    bench.number("means after it: largest (S0-11)", 0.0, float(out.mean(0).abs().max()), 1e-12)
+    gap = float((out.var(0, correction=0) - wanted).abs().max())
+    bench.number("variances are v / (v + epsilon): largest gap", 0.0, gap, 1e-12)
+    with torch.no_grad():
+        norm.weight.copy_((variance + NORM_EPSILON).sqrt())
+        norm.bias.copy_(Z.mean(0))
+    bench.number("a scale of the deviation and a shift of the mean give the inputs back (S0-12)", 0.0,
+                 float((norm(Z) - Z).abs().max().detach()), 1e-12)  # fmt: skip
+    shifted = norm(Z + torch.randn(6, generator=generator, dtype=torch.float64) * 100)
+    gap = float((shifted - norm(Z)).abs().max().detach())
+    bench.number("a bias before it changes nothing (S0-14): largest gap", 0.0, gap, 1e-9)
+    bias = torch.zeros(6, dtype=torch.float64, requires_grad=True)
+    (norm(Z + bias) ** 3).sum().backward()
+    assert bias.grad is not None
+    bench.number("and gets no gradient", 0.0, float(bias.grad.abs().max()), 1e-8)
+    spec = DenseSpec(inputs=4, hidden=(5, 5), outputs=2, batch_norm=True)
+    bench.holds("so layers with batch norm have no biases", not any(spec.biased(k) for k in (0, 1)) and spec.biased(2),
+                ", ".join(spec.shapes()))  # fmt: skip
+    single = np.array([float(norm.eval()(Z[:1] * k).abs().max().detach()) for k in (1, 2)])
+    bench.holds("a single row is told by the moving averages (S0-22)", bool(np.isfinite(single).all()), f"{single}")
+    means = [float(torch.stack([torch.randn(m, generator=generator).mean() for _ in range(2000)]).var()) * m
+             for m in (8, 32, 128)]  # fmt: skip
+    bench.number("the variance of a batch's mean times its size stays (S0-21)", 1.0, means, 0.08)
+    z = np.linspace(-1, 1, 2001)
+    line = np.abs(1 / (1 + np.exp(-z)) - (0.5 + z / 4)).max()
+    bench.number("a sigmoid between -1 and 1 is nearly a line: largest gap (S0-13)", 0.019, float(line), 5e-4)
+
+
+def training(bench: Bench) -> None:
+    """With it and without, under every rule; a deep network, and how far its layers' values drift."""
+    part, held_out = digits_part()
+    epoch = -(-len(part) // BATCH)
+    ends: dict[str, tuple[float, float]] = {}
+    for rule in (
+        "sgd",
+        "rmsprop",
+        "adam",
+        *(() if bench.quick else tuple(sorted(set(RULES) - {"sgd", "rmsprop", "adam"}))),
+    ):
+        rate = {"sgd": 0.1, "adagrad": 0.03, "adadelta": 1.0}.get(rule, 0.003)
+        losses = []
+        for norm in (False, True):
+            spec = DenseSpec(inputs=64, hidden=(30, 30, 30), outputs=10, batch_norm=norm)
+            settings = Settings("softmax", rule, BATCH, 6 * epoch, 6 * epoch)
+            found = train([Member(spec, seed, rate) for seed in bench.seeds(5, 3)], part, held_out, settings)
+            losses.append(float(found.best_validation_loss.mean()))
+        ends[rule] = losses[0], losses[1]
+    said = ", ".join(f"{rule} {a:.3f} and {b:.3f}" for rule, (a, b) in ends.items())
+    bench.holds("a network with it trains under every rule (S0-18)", all(b < 1.0 for _, b in ends.values()),
+                f"validation loss without and with: {said}")  # fmt: skip
+    curves = {norm: _curve(part, held_out, norm, bench) for norm in (False, True)}
+    plain, normed = (curve.mean(0) for curve in (curves[False], curves[True]))
+    target = float(plain[-1])
+    faster = int(np.argmax(normed <= target)) + 1 if (normed <= target).any() else len(normed) + 1
+    bench.holds("a deep sigmoid network learns faster with it (S0-20)", faster < len(plain) / 2,
+                f"after {faster} of {len(plain)} epochs it is where the other ends")  # fmt: skip
+    figure = empty_figure("epoch", "training loss")
+    for curve, name, colour in ((plain, "without", ORANGE), (normed, "with batch norm", BLUE)):
+        figure.add_scatter(x=list(range(1, len(curve) + 1)), y=curve, name=name, line={"color": colour})
+    bench.draw("Six sigmoid layers, with batch norm and without", figure)
+    drift = {norm: _drift(part, norm) for norm in (False, True)}
+    bench.holds("the third layer's weighted inputs drift less with it (S0-19)", drift[True] < drift[False],
+                f"largest change of means, in deviations: {drift[False]:.2f}, with it {drift[True]:.2f}")  # fmt: skip
+
+
+def _curve(part: Part, held_out: Part, norm: bool, bench: Bench) -> np.ndarray:
+    epoch = -(-len(part) // BATCH)
+    spec = DenseSpec(inputs=64, hidden=(30,) * 6, outputs=10, activation="sigmoid", initialiser="xavier",
+                     batch_norm=norm)  # fmt: skip
+    settings = Settings("softmax", "sgd", BATCH, 20 * epoch, epoch)
+    members = [Member(spec, seed, 0.1) for seed in bench.seeds(5, 3)]
+    table = train(members, part, held_out, settings).history.to_frame().sort("member", "step")
+    return table["train_loss"].to_numpy().reshape(len(members), -1)
+
+
+def _drift(part: Part, norm: bool) -> float:
+    """How far the mean of what enters the third layer's activation moves over training, in deviations."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for width in (64, 30, 30):
+        layers += [nn.Linear(width, 30), *([nn.BatchNorm1d(30)] if norm else []), nn.Sigmoid()]
+    net = nn.Sequential(*layers, nn.Linear(30, 10)).train()
+    before_last = net[:-2]
+    rule, means = torch.optim.SGD(net.parameters(), 0.3, momentum=0.9), []
+    for step in range(200):
+        rows = torch.randint(len(part), (BATCH,), generator=torch.Generator().manual_seed(step))
+        with torch.no_grad():
+            z = before_last(part.features)
+            means.append((z.mean(0), z.std(0)))
+        rule.zero_grad()
+        nn.functional.cross_entropy(net(part.features[rows]), part.targets[rows]).backward()  # type: ignore[no-untyped-call]
+        rule.step()
+    start, spread = means[0]
+    return float(torch.stack([((mean - start) / spread.clamp_min(1e-3)).abs().mean() for mean, _ in means]).max())
+
+
+LABS = (
+    Lab("batch-norm", "Batch norm's numbers", "Batch norm gives each unit mean 0 and variance 1, makes biases idle, "
+        "and can undo itself", ("S0-11", "S0-12", "S0-13", "S0-14", "S0-21", "S0-22"), forms),
+    Lab("batch-norm-training", "Training with batch norm", "Batch norm works under every rule and helps deep networks",
+        ("S0-18", "S0-19", "S0-20"), training, seconds=8),
+)  # fmt: skip
