@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import re
 import shlex
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,12 +49,30 @@ def _write_pictures(folder: Path) -> None:
             Image.fromarray(pixels).save(folder / str(digits.target[k]) / f"{k}.png")
 
 
-def test_the_readmes_commands_run(tmp_path: Path) -> None:
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """The address at which the test's folder is served, in place of one on the network."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_the_readmes_commands_run(tmp_path: Path, served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every `luthier` line of the README, on a small table under the names that it uses."""
     import polars as pl
+    from safetensors.torch import save_file
 
     from luthier.data import read_source
+    from luthier.nets.resnet import resnet
 
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
     frame = read_source("diabetes").frame
     frame = frame.rename({"progression": "price"}) if "progression" in frame.columns else frame
     if "price" not in frame.columns:
@@ -59,12 +81,15 @@ def test_the_readmes_commands_run(tmp_path: Path) -> None:
     frame.drop("price").write_csv(tmp_path / "new.csv")
     frame.with_columns(pl.col("price") * 1.1).write_csv(tmp_path / "this-month.csv")
     _write_pictures(tmp_path / "photos")
+    save_file(resnet("resnet18").state_dict(), tmp_path / "resnet18.safetensors")
+    (tmp_path / "sales").mkdir()
+    frame.write_parquet(tmp_path / "sales" / "part-0.parquet")
     lines = [line.partition("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
     commands = [shlex.split(line) for line in lines if line.startswith("luthier ")]
     assert len(commands) >= 8
     fits = 0
     for command in commands:
-        words = command[1:]
+        words = [word.replace("https://example.org", served) for word in command[1:]]
         if words[0] == "fit" and "--resume" not in words and "--config" not in words:
             words = [word for word in words if word not in ("--budget", "60s", "20m")]
             words += ["--budget", "60steps"]
