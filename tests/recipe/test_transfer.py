@@ -64,7 +64,9 @@ def test_a_related_task_gains_from_it(backbone: nn.Module) -> None:
     kept = copy.deepcopy(backbone.state_dict())
     found = transfer(backbone, training, validation=validation, epochs=20, batch_size=10)
     assert all(value.equal(backbone.state_dict()[name]) for name, value in kept.items())
-    assert [option["unfrozen"] for option in found.options] == [0, 1, 2]
+    counts = [option["unfrozen"] for option in found.options]
+    assert counts[:2] == [0, 1]
+    assert counts == sorted(set(counts))
     assert "blocks unfrozen below the head" in str(found)
     scratch = luthier.train(
         network(2), training, validation=validation, epochs=40, batch_size=10, learning_rate=[1e-3, 3e-3, 1e-2]
@@ -77,13 +79,16 @@ def test_a_related_task_gains_from_it(backbone: nn.Module) -> None:
     assert error(found.module) < 0.85 * error(scratch)
 
 
-def test_another_task_needs_more_unfrozen() -> None:
-    """A backbone that knows nothing is worth nothing frozen: more is unfrozen, and gains clearly."""
+def test_a_backbone_that_says_too_little_is_unfrozen() -> None:
+    """Three random numbers of a picture tell few digits apart: what makes them has to learn, and gains clearly."""
+    torch.manual_seed(0)
+    narrow = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Tanh(), nn.Linear(3, 10))
     X, y = digits(range(10), 700)
-    found = transfer(network(10), (X[:450], y[:450]), validation=(X[450:], y[450:]), epochs=12)
+    found = transfer(narrow, (X[:450], y[:450]), validation=(X[450:], y[450:]), epochs=40)
     assert found.unfrozen >= 1
-    assert found.options[found.unfrozen]["gain"]["clear"]
-    assert found.options[found.unfrozen]["loss"] < found.options[0]["loss"]
+    chosen = next(option for option in found.options if option["unfrozen"] == found.unfrozen)
+    assert chosen["gain"]["clear"]
+    assert chosen["loss"] < found.options[0]["loss"]
 
 
 def test_a_module_without_a_head_is_refused() -> None:
