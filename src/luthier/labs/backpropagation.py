@@ -94,9 +94,6 @@ def demon(bench: Bench) -> None:
     by_a = activations[-1] - y
     gap = float(np.abs(errors(net, x, y)[-1] - by_a * sigmoid_prime(zs[-1])).max())
     bench.number("dC/dz is dC/da times sigma': the other error is possible too (S1-14)", 0.0, gap, 1e-12)
-    told = np.random.default_rng(1).random(1000) < 0.96
-    bench.number("an error rate is something else: shares of right and of wrong add up to", 1.0,
-                 float(told.mean() + (~told).mean()), 1e-12)  # fmt: skip
 
 
 def equations(bench: Bench) -> None:

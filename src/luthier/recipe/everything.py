@@ -86,7 +86,7 @@ def learnable(whole: Whole, read: Read, asked: Asked, held_out: pl.DataFrame) ->
     lazy = whole.others.filter(target.is_not_null())
     dtype = read.frame.schema[read.task.target]
     if dtype.is_float():
-        lazy = lazy.filter(target.is_not_nan())
+        lazy = lazy.filter(target.is_finite())
     if read.task.classes:
         lazy = lazy.filter(target.is_in(read.frame[read.task.target].unique().implode()))
     elif read.task.log_scale:

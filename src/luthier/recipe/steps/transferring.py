@@ -73,7 +73,7 @@ def _facts(found: Transferred) -> dict[str, Any]:
     return {
         "unfrozen": found.unfrozen,
         "ends_at": found.ends_at,
-        "rates": found.options[-1]["rates"],
+        "rates": next(one["rates"] for one in found.options if one["unfrozen"] == found.unfrozen),
         "statistics": found.statistics,
         "statistics_gain": found.statistics_gain,
         "advice": dict(found.advice),
