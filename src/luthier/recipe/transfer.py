@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
 from luthier.nets.blocks import (
     Cut,
     activations_of,
     blocks_of,
-    freeze_all_but,
     has_norms,
     head_of,
     reestimate_norms,
@@ -36,18 +33,16 @@ from luthier.nets.blocks import (
 )
 from luthier.objective import LOSSES
 from luthier.optimise import Schedule
-from luthier.population import Member, ModuleSpec, Part, Settings, range_test, train
+from luthier.population import Member, Part, train
 from luthier.population.networks import loss_for, part_of
 from luthier.recipe.gains import SeedSpread, paired
+from luthier.recipe.unfreezing import Job, best_way, depths
 from luthier.seeds import derive
 
 HEAD_RATES, HEAD_DECAYS = (1e-3, 3e-3, 1e-2, 3e-2), (0.0, 0.1, 1.0)
 LEAST_SPREAD = 0.1  # of the mean deviation of all features, by which one is divided at least
 HEAD_STEPS = 300  # a step of a head costs next to nothing
-DEEPER = 0.4  # times the rate of the block above where a test tells none (the 1 / 2.6 of Howard and Ruder 2018)
 OWN, ANEW = "their own averages", "the averages of the new rows"
-KEPT, FOLLOWING = "kept", "following the batches"  # averages of batch norms in unfrozen blocks
-RANGE_STEPS, LOWEST_RATE = 40, 1e-5
 ROWS = 128
 TOP_RATE = 3e-3  # of a head once blocks below it learn: its own rate was for features of deviation 1
 MOST_CUTS = 8  # blocks whose activations are tried
@@ -123,7 +118,7 @@ def transfer(
     classes = not training.targets.is_floating_point()
     two = loss == "binary"
     wanted = 1 if two else outputs or (int(max(training.targets.max(), held_out.targets.max())) + 1 if classes else 1)
-    job = _Job(loss, training, held_out, wanted, epochs, min(batch_size, len(training)), seed,
+    job = Job(loss, training, held_out, wanted, epochs, min(batch_size, len(training)), seed,
                tuple(derive(seed, "transfer", k) for k in range(seeds)))  # fmt: skip
     net = with_new_head(backbone, wanted).eval()
     blocks = blocks_of(net)
@@ -145,10 +140,8 @@ def transfer(
          "score": heads.score}
     ]  # fmt: skip
     best, kept = 0, states
-    for count, learning, rates in _depths(job, net, blocks, states[0], min(TOP_RATE, heads.rate), most_unfrozen):
-        tried = {way: _unfrozen(job, net, learning, rates, states, way) for way in _ways(net, learning)}
-        norms = min(tried, key=lambda way: float(np.mean(tried[way][1])))
-        after = tried[norms][0]
+    for count, learning, choices in depths(job, net, blocks, states[0], min(TOP_RATE, heads.rate), most_unfrozen):
+        norms, rates, after = best_way(job, net, learning, choices, states)
         logits = torch.stack([_outputs(net, state, held_out) for state in after])
         rows = LOSSES[loss].rows(logits, held_out.targets).double().numpy()
         spread.add([standing - rows])
@@ -168,30 +161,6 @@ def transfer(
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What stays the same for every option."""
-
-    loss: str
-    training: Part
-    validation: Part
-    outputs: int
-    epochs: float
-    batch_size: int
-    seed: int
-    seeds: tuple[int, ...]
-
-    def settings(self, steps: int) -> Settings:
-        """So many steps by Adam."""
-        return Settings(loss=self.loss, rule="adam", batch_size=self.batch_size, steps=steps,
-                        evaluate_every=max(1, steps // 10), batch_seed=self.seed)  # fmt: skip
-
-    @property
-    def steps(self) -> int:
-        """Steps of blocks that learn."""
-        return max(1, round(self.epochs * -(-len(self.training) // self.batch_size)))
-
-
-@dataclass(frozen=True)
 class _Heads:
     """The best heads on some features: weights [S, C, D] and biases [S, C], and validation losses [S, N]."""
 
@@ -208,13 +177,13 @@ class _Heads:
         return state
 
 
-def _heads_of(job: _Job, net: nn.Module) -> _Heads:
+def _heads_of(job: Job, net: nn.Module) -> _Heads:
     """Heads on what reaches the last layer of a frozen module."""
     return _heads_on(job, *(_features(net, part.features) for part in (job.training, job.validation)))
 
 
 def _cut(
-    job: _Job, net: nn.Module, heads: _Heads, blocks: list[str], spread: SeedSpread
+    job: Job, net: nn.Module, heads: _Heads, blocks: list[str], spread: SeedSpread
 ) -> tuple[nn.Module, _Heads, list[str], tuple[dict[str, Any], ...]]:
     """The network up to the block whose activations serve best, where one serves clearly better than the last.
 
@@ -242,7 +211,7 @@ def _cut(
     return cut.eval(), tried[best], [*(f"body.net.{one}" for one in kept), "head"], options
 
 
-def _heads_on(job: _Job, below: Tensor, above: Tensor) -> _Heads:
+def _heads_on(job: Job, below: Tensor, above: Tensor) -> _Heads:
     """Train heads of several rates and penalties, all at once, on features of training and validation rows [N, D]."""
     mean, std = below.mean(0), below.std(0, correction=0)
     std = std.clamp_min(LEAST_SPREAD * float(std.mean()) + 1e-12)  # what hardly varied here may vary elsewhere
@@ -287,63 +256,6 @@ def _features(net: nn.Module, X: Tensor) -> Tensor:
     return torch.cat(found)
 
 
-def _depths(
-    job: _Job, net: nn.Module, blocks: list[str], state: dict[str, Tensor], head_rate: float, most: int | None
-) -> Sequence[tuple[int, list[str], tuple[float, ...]]]:
-    """How many blocks to try unfrozen (1, 2, 4, ... and all), their names, and each one's rate by its own test."""
-    lasting = len(blocks) - 1 if most is None else min(most, len(blocks) - 1)
-    counts = sorted({*(1 << k for k in range(lasting.bit_length()) if 1 << k < lasting), lasting} - {0})
-    rates, before, found = [head_rate], 0, []
-    for count in counts:
-        new = blocks[len(blocks) - 1 - count : len(blocks) - 1 - before]
-        rate = _range_tested(job, net, state, new, rates[0])
-        rates, before = [rate] * len(new) + rates, count
-        found.append((count, blocks[len(blocks) - 1 - count :], tuple(rates)))
-    return found
-
-
-def _range_tested(job: _Job, net: nn.Module, state: dict[str, Tensor], blocks: list[str], above: float) -> float:
-    """The rate of these blocks by a range test of theirs alone, not more than that of the ones above."""
-    begun = copy.deepcopy(net)
-    begun.load_state_dict(state)
-    fallback = DEEPER * above
-    try:
-        spec = ModuleSpec(freeze_all_but(begun, blocks, norms_follow=False))
-        picked = range_test(spec, job.training, job.settings(RANGE_STEPS), seeds=[job.seed], steps=RANGE_STEPS,
-                            low=LOWEST_RATE / 10, high=1.0).pick  # fmt: skip
-    except LuthierError:  # a loss that nothing moves tells no rate
-        return fallback
-    return float(np.clip(picked, LOWEST_RATE, max(LOWEST_RATE, above))) if np.isfinite(picked) else fallback
-
-
-def _ways(net: nn.Module, learning: list[str]) -> tuple[str, ...]:
-    """What batch norms of these blocks may do, where there are some."""
-    return (KEPT, FOLLOWING) if any(has_norms(net.get_submodule(name)) for name in learning) else (KEPT,)
-
-
-def _unfrozen(
-    job: _Job, net: nn.Module, learning: list[str], rates: tuple[float, ...], starts: Sequence[dict[str, Tensor]],
-    norms: str,
-) -> tuple[list[dict[str, Tensor]], list[float]]:  # fmt: skip
-    """States of the lowest validation loss from each start, and those losses; infinite where training diverged."""
-    states, losses = [], []
-    top = max(rates)
-    for start, s in zip(starts, job.seeds, strict=True):
-        begun = copy.deepcopy(net)
-        begun.load_state_dict(start)
-        spec = ModuleSpec(freeze_all_but(begun, learning, norms_follow=norms == FOLLOWING), groups=learning)
-        shares = tuple(rate / top for rate in rates)
-        member = Member(spec, s, top, schedule=Schedule("cosine"), layer_rates=shares)
-        outcome = train([member], job.training, job.validation, job.settings(job.steps))
-        best = float(outcome.best_validation_loss[0])
-        finite = bool(np.isfinite(best))
-        state = begun.state_dict()
-        learnt = {name: value for name, value in outcome.state_dict(0).items() if name in state}
-        states.append({**state, **learnt} if finite else dict(start))
-        losses.append(best if finite else float("inf"))
-    return states, losses
-
-
 def _untrained(net: nn.Module, seed: int) -> nn.Module:
     """The same module with fresh weights, where its layers know how to draw them."""
     fresh = copy.deepcopy(net)
@@ -355,7 +267,7 @@ def _untrained(net: nn.Module, seed: int) -> nn.Module:
     return fresh.eval()
 
 
-def _advice(job: _Job, heads: _Heads, untrained: _Heads, blocks: int, measured: int) -> dict[str, Any]:
+def _advice(job: Job, heads: _Heads, untrained: _Heads, blocks: int, measured: int) -> dict[str, Any]:
     """The rule of thumb by the amount of data and the likeness of the tasks (CS231n), beside what was measured."""
     groups = len(torch.unique(job.training.targets)) if not job.training.targets.is_floating_point() else 1
     few = len(job.training) < FEW * groups

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#888888"
+PURPLE = "#CC79A7"
 RULE_COLOURS = {"adam": BLUE, "sgd": ORANGE}
 RULE_NAMES = {"adam": "Adam", "sgd": "SGD with momentum"}
 MARKS = {"constant": "circle", "cosine": "diamond", "restarts": "x", "exponential": "square"}

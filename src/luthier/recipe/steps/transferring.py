@@ -27,7 +27,7 @@ MOST_EPOCHS, BATCH = 20, 32
 SHARE = 0.7  # of the time left that goes into unfrozen blocks
 PASSES = 3.0  # what a step costs beside a pass without gradients
 WHOLE = "the last layer"
-DEPTHS, WAYS = 6, 2  # about how many trainings an epoch is multiplied by
+DEPTHS, WAYS = 6, 3  # about how many trainings an epoch is multiplied by
 
 
 def use_backbone(work: Work) -> tuple[Setting, Trained]:

@@ -1,0 +1,342 @@
+"""Penalties on weights: how L1 and L2 shrink them, and what that does to what is learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luthier.labs.lab import Bench, Lab
+from luthier.labs.mnist import BATCH, Digits, digits, learn, members, some
+from luthier.nets import DenseSpec
+from luthier.population import Member, Outcome, Part, Settings, train
+from luthier.report.figures import BLUE, GREY, ORANGE, empty_figure
+
+KINDS = {"none": GREY, "L2": BLUE, "L1": ORANGE}
+ROWS = 100
+
+
+def still(rows: int = ROWS, inputs: int = 40) -> Part:
+    """Rows whose inputs are all 0, so that the data say nothing about the weights on them."""
+    none = torch.zeros(rows, 0, dtype=torch.int64)
+    return Part(torch.zeros(rows, inputs, dtype=torch.float64), none, torch.zeros(rows, dtype=torch.float64))
+
+
+def shrunk(weights: Tensor, steps: int, *, l1: float = 0.0, l2: float = 0.0, rate: float = 0.5) -> Tensor:
+    """What the engine leaves of weights [I] after some steps, with no gradient but the penalty's."""
+    spec = DenseSpec(inputs=len(weights), hidden=(), outputs=1)
+    state = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in spec.shapes().items()}
+    name = next(name for name, value in state.items() if value.ndim == 2)
+    state[name] = weights[None].clone()
+    settings = Settings("mse", "sgd", ROWS, steps, steps, dtype=torch.float64)
+    member = Member(spec, 0, rate, momentum=0.0, l1=l1, l2=l2)
+    return train([member], still(inputs=len(weights)), None, settings, initial=[state]).state_dict()[name][0].double()
+
+
+def shrinking(bench: Bench) -> None:
+    """One step and many, of weights from -2 to 2."""
+    weights = torch.linspace(-2, 2, 41, dtype=torch.float64)
+    lmbda, rate, steps = 0.1, 0.5, 50
+    step = rate * lmbda / ROWS
+    first, second = (weights - shrunk(weights, 1, **{kind: lmbda}) for kind in ("l1", "l2"))
+    bench.number("L1 takes the same from every weight (S1-102): largest gap, in steps", 0.0,
+                 float((first - step * weights.sign()).abs().max()) / step, 1e-9)  # fmt: skip
+    bench.number("L2 takes a share (S1-87): largest gap, in steps", 0.0,
+                 float((second - step * weights).abs().max()) / step, 1e-9)  # fmt: skip
+    above = weights > 0
+    sign = (first - second)[above].sign()
+    place = int((sign[1:] != sign[:-1]).nonzero()[0])
+    bench.number("below this size L1 takes more, above it L2 does (S1-103)", 1.0,
+                 float(weights[above][place : place + 3].median()), 0.06)  # fmt: skip
+    left = shrunk(weights, steps, l2=lmbda)
+    bench.number(f"share left by L2 after {steps} steps", (1 - step) ** steps,
+                 float((left[above] / weights[above]).mean()), 1e-9)  # fmt: skip
+    bench.number("a weight of 0 without a gradient stays 0 under L1", 0.0,
+                 float(shrunk(torch.zeros(3, dtype=torch.float64), 20, l1=lmbda).abs().max()), 0.0)  # fmt: skip
+    figure = empty_figure("weight", "taken off in a step")
+    figure.add_scatter(x=weights, y=first, name="L1", line={"color": ORANGE})
+    figure.add_scatter(x=weights, y=second, name="L2", line={"color": BLUE})
+    bench.draw("L1 takes the same from all, L2 a share of each", figure)
+    bench.number("the gradient of the whole cost against differences, biases left out (S1-87, S1-102): largest gap",
+                 0.0, max(_gradient_gap(l1=0.0, l2=2.0), _gradient_gap(l1=2.0, l2=0.0)), 1e-7)  # fmt: skip
+
+
+def _gradient_gap(*, l1: float, l2: float) -> float:
+    """A step of the engine on a small network against central differences of cost and penalty, biases unpenalised."""
+    rng = np.random.default_rng(0)
+    X, y = torch.from_numpy(rng.normal(size=(20, 3))), torch.from_numpy(rng.integers(0, 2, 20))
+    part = Part(X, torch.zeros(20, 0, dtype=torch.int64), y)
+    spec = DenseSpec(inputs=3, hidden=(4,), outputs=2, activation="tanh", initialiser="large")
+    state = spec.fresh_parameters(0)
+    rate = 1e-3
+    settings = Settings("softmax", "sgd", 20, 1, 1, dtype=torch.float64)
+    after = train([Member(spec, 0, rate, momentum=0.0, l1=l1, l2=l2)], part, None, settings, initial=[state])
+    names = list(state)
+
+    def cost(values: dict[str, Tensor]) -> float:
+        W0, b0, W1, b1 = (values[name] for name in names)
+        logits = torch.tanh(X @ W0.T + b0) @ W1.T + b1
+        penalty = sum(l2 / (2 * len(X)) * float((W * W).sum()) + l1 / len(X) * float(W.abs().sum()) for W in (W0, W1))
+        return float(torch.nn.functional.cross_entropy(logits, y)) + penalty
+
+    gap, h, found = 0.0, 1e-6, after.state_dict()
+    for name in names:
+        taken = (state[name] - found[name]) / rate
+        for place in range(state[name].numel()):
+            moved = []
+            for side in (h, -h):
+                values = {key: value.clone() for key, value in state.items()}
+                values[name].view(-1)[place] += side
+                moved.append(cost(values))
+            gap = max(gap, abs(float(taken.reshape(-1)[place]) - (moved[0] - moved[1]) / (2 * h)))
+    return gap
+
+
+def by_epochs(begun: Sequence[Member], part: Part, epochs: int) -> Iterator[Outcome]:
+    """The same networks after every epoch, trained on from where they were."""
+    steps, state = -(-len(part) // BATCH), None
+    for epoch in range(epochs):
+        settings = Settings("binary", "sgd", BATCH, steps, steps, batch_seed=epoch)
+        found = train(begun, part, None, settings, initial=state)
+        state = [found.state_dict(m) for m in range(len(begun))]
+        yield found
+
+
+def first_layer(found: Outcome, member: int) -> Tensor:
+    """Its weights [units, inputs]."""
+    state = found.state_dict(member)
+    return next(value for value in state.values() if value.ndim == 2).double()
+
+
+def sparse(bench: Bench) -> None:
+    """L1 leaves few connections, L2 many small ones; neither makes the network worse."""
+    data = digits()
+    part = some(data.training, 500 if bench.quick else 1000)
+    seeds, width = bench.seeds(5, 3), data.training.features.shape[1]
+    plain = members(seeds, width, 30, 0.5)
+    kinds = {
+        "none": plain,
+        "L2": [replace(one, l2=0.1) for one in plain],
+        "L1": [replace(one, l1=0.1) for one in plain],
+    }
+    every = [one for kind in kinds.values() for one in kind]
+    steps = -(-len(part) // BATCH) * (40 if bench.quick else 400)
+    found = train(every, part, None, Settings("binary", "sgd", BATCH, steps, steps))
+    held_out = some(data.test, 2000)
+    right = (found.logits(held_out.features).argmax(-1) == held_out.targets).double().mean(1).numpy() * 100
+    small = {name: [] for name in kinds}  # type: dict[str, list[float]]
+    figure = empty_figure("size of a weight", "share of weights").update_xaxes(type="log")
+    for place, name in enumerate(kinds):
+        rows = range(place * len(plain), (place + 1) * len(plain))
+        weights = torch.stack([first_layer(found, m) for m in rows]).abs().flatten()
+        small[name] = [float((first_layer(found, m).abs() < 1e-3).double().mean()) for m in rows]
+        counts, edges = np.histogram(np.log10(weights.clamp_min(1e-7)), 40, (-7, 1))
+        middles = 10 ** ((edges[1:] + edges[:-1]) / 2)
+        figure.add_scatter(x=middles, y=counts / counts.sum(), name=name, line={"color": KINDS[name]})
+    bench.draw("What is left of the first layer's weights", figure)
+    bench.holds("L1 makes many more weights nothing than L2 does (S1-103)", min(small["L1"]) > 5 * max(small["L2"]),
+                ", ".join(f"{name} {np.mean(row):.1%}" for name, row in small.items()))  # fmt: skip
+    accuracy = {name: right[k * len(plain) : (k + 1) * len(plain)] for k, name in enumerate(kinds)}
+    bench.holds("and the network is no worse for it", accuracy["L1"].mean() > accuracy["none"].mean() - 1,
+                ", ".join(f"{name} {row.mean():.1f} %" for name, row in accuracy.items()))  # fmt: skip
+
+
+def long_weights(bench: Bench) -> None:
+    """Weight vectors grow without a penalty, and turn less for it."""
+    data = digits()
+    part = some(data.training, 500 if bench.quick else 1000)
+    epochs, seeds, width = 40 if bench.quick else 200, bench.seeds(5, 3), data.training.features.shape[1]
+    plain = [replace(one, learning_rate=0.5) for one in members(seeds, width, 30, 0.5)]
+    every = [*plain, *(replace(one, l2=0.1 * len(part) / 1000 * 10) for one in plain)]
+    lengths, turns, last = [], [], None  # type: list[Tensor], list[Tensor], Tensor | None
+    for found in by_epochs(every, part, epochs):
+        now = torch.stack([first_layer(found, m).flatten() for m in range(len(every))])
+        lengths.append(now.norm(dim=1))
+        if last is not None:
+            turns.append(1 - torch.cosine_similarity(now, last))
+        last = now
+    length, turn = torch.stack(lengths), torch.stack(turns)
+    free, held = slice(None, len(plain)), slice(len(plain), None)
+    bench.holds("without a penalty the weight vector is longer (S1-95)",
+                bool((length[-1, free] > 2 * length[-1, held]).all()),
+                f"{length[-1, free].mean():.1f}, with it {length[-1, held].mean():.1f}")  # fmt: skip
+    late = slice(epochs // 2, None)
+    bench.holds(
+        "and its direction changes less from epoch to epoch",
+        bool(turn[late, free].mean() < turn[late, held].mean()),
+        f"1 - cosine {turn[late, free].mean():.1e}, with a penalty {turn[late, held].mean():.1e}",
+    )
+    figure = empty_figure("epoch", "length of the first layer's weights")
+    x = list(range(1, epochs + 1))
+    for rows, name, colour in ((free, "no penalty", ORANGE), (held, "L2", BLUE)):
+        figure.add_scatter(x=x, y=length[:, rows].mean(1), name=name, line={"color": colour})
+    bench.draw("Length of the weights", figure)
+
+
+def steadier(bench: Bench) -> None:
+    """What a penalty does to changed inputs, wrong labels, the luck of seeds, and what one on biases does."""
+    data = digits()
+    part, held_out = some(data.training, 500 if bench.quick else 1000), some(data.test, 2000)
+    epochs, seeds, width = 60 if bench.quick else 300, bench.seeds(10, 5), data.training.features.shape[1]
+    scaled = 1e-4 * len(part)
+    plain = members(seeds, width, 30, 0.5)
+    held = [replace(one, l2=10 * scaled) for one in plain]
+    biases = [replace(one, penalise_biases=True) for one in held]
+    found = _trained([*plain, *held, *biases], part, epochs)
+    right = _right(found, held_out).reshape(3, -1)
+    generator = torch.Generator().manual_seed(0)
+    noise = 0.1 * torch.randn(held_out.features.shape, generator=generator)
+    clean, noisy = (torch.sigmoid(found.logits(X)) for X in (held_out.features, held_out.features + noise))
+    change = (noisy - clean).abs().mean((1, 2)).reshape(3, -1)
+    bench.holds("a penalised network changes its answer less when the inputs change (S1-98)",
+                bool(change[1].mean() < change[0].mean()),
+                f"mean change {change[0].mean():.4f}, with a penalty {change[1].mean():.4f}")  # fmt: skip
+    wrong = part.targets.clone()
+    at = torch.rand(len(part), generator=generator) < 0.2
+    wrong[at] = torch.randint(10, (int(at.sum()),), generator=generator)
+    muddled = _right(_trained([*plain, *held], Part(part.features, part.codes, wrong), epochs), held_out).reshape(2, -1)
+    bench.holds(
+        "and learns less of wrong labels",
+        muddled[1].mean() > muddled[0].mean(),
+        f"a fifth of the labels by chance: {muddled[0].mean():.1f} %, with a penalty {muddled[1].mean():.1f} %",
+    )
+    gap = right[2] - right[1]
+    error = gap.std(ddof=1) / len(gap) ** 0.5
+    bench.holds("penalising biases too changes little (S1-101)", abs(gap.mean()) < max(0.5, 2 * error),
+                f"{gap.mean():+.2f} ± {1.96 * error:.2f} points")  # fmt: skip
+    spread = right[:2].std(1, ddof=1)
+    bench.holds("runs from other seeds lie nearer together with it (S1-94)", spread[1] < spread[0],
+                f"deviation over {len(seeds)} seeds {spread[0]:.2f} points, with it {spread[1]:.2f}",
+                why="so few seeds tell two spreads apart only when one is twice the other")  # fmt: skip
+
+
+def _trained(begun: Sequence[Member], part: Part, epochs: int) -> Outcome:
+    steps = -(-len(part) // BATCH) * epochs
+    return train(begun, part, None, Settings("binary", "sgd", BATCH, steps, steps))
+
+
+def _right(found: Outcome, part: Part) -> np.ndarray:
+    """Accuracy of each network in % [M]."""
+    hits = (found.logits(part.features).argmax(-1) == part.targets).double().mean(1)
+    percent: np.ndarray = 100 * hits.numpy()
+    return percent
+
+
+def by_heart(bench: Bench) -> None:
+    """Many parameters fit anything: labels drawn by chance."""
+    data = digits()
+    rows, width = 300 if bench.quick else 1000, data.training.features.shape[1]
+    part = some(data.training, rows)
+    labels = torch.randint(10, (len(part),), generator=torch.Generator().manual_seed(0))
+    chance = Part(part.features, part.codes, labels)
+    spec = DenseSpec(inputs=width, hidden=(100,), outputs=10)
+    steps = -(-len(part) // BATCH) * (60 if bench.quick else 150)
+    settings = Settings("softmax", "adam", BATCH, steps, steps)
+    found = train([Member(spec, seed, 1e-3) for seed in bench.seeds(5, 3)], chance, None, settings)
+    bench.number(f"labels drawn by chance are learnt by heart: {rows} pictures (S1-74)", 100.0,
+                 _right(found, chance), 0.5, unit=" %")  # fmt: skip
+    held_out = some(data.test, 2000)
+    other = _right(found, Part(held_out.features, held_out.codes, torch.randint(10, (len(held_out),))))
+    bench.number("and new ones are guessed", 10.0, other, 2.0, unit=" %")
+    counts = {units: DenseSpec(inputs=784, hidden=(units,), outputs=10).parameter_count() for units in (30, 100)}
+    bench.number("parameters with 30 hidden units", 23860, counts[30], 0)
+    bench.number("with 100, 'nearly 80,000'", 79510, counts[100], 0)
+    _many_parameters(bench, data)
+
+
+def _many_parameters(bench: Bench, data: Digits) -> None:
+    """The gap by the number of parameters (S1-85, S1-100)."""
+    part, held_out = some(data.training, 500 if bench.quick else 2000), some(data.test, 2000)
+    units = (2, 5, 20, 100) if bench.quick else (2, 5, 10, 30, 100, 300, 1000)
+    gaps, fits, width = [], [], data.training.features.shape[1]
+    for hidden in units:
+        spec = DenseSpec(inputs=width, hidden=(hidden,), outputs=10)
+        steps = -(-len(part) // BATCH) * 30
+        found = train([Member(spec, seed, 1e-3) for seed in bench.seeds(5, 3)], part, None,
+                      Settings("softmax", "adam", BATCH, steps, steps))  # fmt: skip
+        fits.append(_right(found, held_out))
+        gaps.append(_right(found, part) - fits[-1])
+    means, gap = (np.array([row.mean() for row in rows]) for rows in (fits, gaps))
+    said = ", ".join(f"{h}: {f:.1f} % ({g:.1f})" for h, f, g in zip(units, means, gap, strict=True))
+    bench.holds("with more parameters than pictures networks still do well on new ones (S1-100)",
+                means[-1] > means.max() - 2, f"accuracy (and gap) by hidden units: {said}")  # fmt: skip
+    bench.holds(
+        "a network that is too small has the smallest gap, and the worst accuracy (S1-85)",
+        gap[0] < gap[-1] and means[0] == means.min(),
+        f"gap {gap[0]:.1f} points at {units[0]} units",
+    )
+    figure = empty_figure("hidden units", "accuracy, %").update_xaxes(type="log")
+    figure.add_scatter(x=units, y=means, name="new pictures", line={"color": BLUE})
+    figure.add_scatter(x=units, y=means + gap, name="training", line={"color": GREY})
+    bench.draw("Parameters by the hundred thousand, and still no worse on new pictures", figure)
+
+
+def in_place_of_test(bench: Bench) -> None:
+    """The same run watched on test and on validation pictures (S1-119), and the first weights' part (S1-120)."""
+    data, seeds = digits(), bench.seeds(5, 3)
+    part, epochs, width = some(data.training, 1000), 40 if bench.quick else 400, data.training.features.shape[1]
+    begun = members(seeds, width, 30, 0.5)
+    curves = {name: learn(begun, part, some(rows, 10_000), epochs=epochs).accuracy
+              for name, rows in (("test", data.test), ("validation", data.validation))}  # fmt: skip
+    best = {name: curve.max(1) for name, curve in curves.items()}
+    gap = best["validation"] - best["test"]
+    together = np.corrcoef(curves["test"].mean(0), curves["validation"].mean(0))[0, 1]
+    bench.holds("the shape of the curve is the same on validation pictures (S1-119)", together > 0.95,
+                f"correlation of both curves {together:.3f}")  # fmt: skip
+    bench.number(
+        "best accuracy on validation less that on test pictures, in points", 0.0, gap, 2.0 if bench.quick else 1.5
+    )
+
+
+LABS = (
+    Lab(
+        "shrinking",
+        "L1 and L2, step by step",
+        "L2 takes a share of each weight, L1 the same from all, and 0 stays 0",
+        ("S1-87", "S1-102", "S1-103"),
+        shrinking,
+    ),
+    Lab(
+        "sparse",
+        "Few weights or small ones",
+        "L1 leaves a network few connections, L2 many small ones",
+        ("S1-103",),
+        sparse,
+        seconds=6,
+    ),
+    Lab(
+        "long-weights",
+        "Long weight vectors",
+        "Without a penalty the weights grow long, and their direction changes less",
+        ("S1-95",),
+        long_weights,
+        seconds=5,
+    ),
+    Lab(
+        "steadier",
+        "What a penalty steadies",
+        "A penalised network minds noise and wrong labels less",
+        ("S1-94", "S1-98", "S1-101"),
+        steadier,
+        seconds=12,
+    ),
+    Lab(
+        "by-heart",
+        "Many parameters fit anything",
+        "A network learns labels by heart that were drawn by chance, and yet large ones do well on new pictures",
+        ("S1-74", "S1-85", "S1-100"),
+        by_heart,
+        seconds=8,
+    ),
+    Lab(
+        "validation-for-test",
+        "Validation in place of test",
+        "What was watched on test pictures looks the same on validation pictures",
+        ("S1-119",),
+        in_place_of_test,
+        seconds=8,
+    ),
+)

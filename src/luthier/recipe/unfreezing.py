@@ -1,0 +1,123 @@
+"""Unfreezing: which blocks of a network learn together with its head, at which rates, and what comes of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, nn
+
+from luthier.errors import LuthierError
+from luthier.nets.blocks import freeze_all_but, has_norms
+from luthier.optimise import Schedule
+from luthier.population import Member, ModuleSpec, Part, Settings, range_test, train
+
+DEEPER = 0.4  # times the rate of the block above where a test tells none (the 1 / 2.6 of Howard and Ruder 2018)
+FAR = 3.0  # times a tested rate from which the rule of thumb's is tried beside it
+KEPT, FOLLOWING = "kept", "following the batches"  # averages of batch norms in unfrozen blocks
+RANGE_STEPS, LOWEST_RATE = 40, 1e-5
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same for every option."""
+
+    loss: str
+    training: Part
+    validation: Part
+    outputs: int
+    epochs: float
+    batch_size: int
+    seed: int
+    seeds: tuple[int, ...]
+
+    def settings(self, steps: int) -> Settings:
+        """So many steps by Adam."""
+        return Settings(loss=self.loss, rule="adam", batch_size=self.batch_size, steps=steps,
+                        evaluate_every=max(1, steps // 10), batch_seed=self.seed)  # fmt: skip
+
+    @property
+    def steps(self) -> int:
+        """Steps of blocks that learn."""
+        return max(1, round(self.epochs * -(-len(self.training) // self.batch_size)))
+
+
+def depths(
+    job: Job, net: nn.Module, blocks: list[str], state: dict[str, Tensor], head_rate: float, most: int | None
+) -> Sequence[tuple[int, list[str], list[tuple[float, ...]]]]:
+    """How many blocks to try unfrozen (1, 2, 4, ... and all), their names, and the rates to try.
+
+    The rates are each block's by its own test; and, where that is far lower, those that fall from the head's by the
+    rule of thumb: from a head that fits its few rows already a range test sees little to gain, however far there is to
+    go.
+    """
+    lasting = len(blocks) - 1 if most is None else min(most, len(blocks) - 1)
+    counts = sorted({*(1 << k for k in range(lasting.bit_length()) if 1 << k < lasting), lasting} - {0})
+    rates, before, found = [head_rate], 0, []
+    for count in counts:
+        new = blocks[len(blocks) - 1 - count : len(blocks) - 1 - before]
+        rate = _range_tested(job, net, state, new, rates[0])
+        rates, before = [rate] * len(new) + rates, count
+        falling = [head_rate * DEEPER**k for k in range(count, -1, -1)]
+        choices = [tuple(rates)]
+        if any(thumb > FAR * tested for thumb, tested in zip(falling, rates, strict=True)):
+            choices.append(tuple(falling))
+        found.append((count, blocks[len(blocks) - 1 - count :], choices))
+    return found
+
+
+def best_way(
+    job: Job, net: nn.Module, learning: list[str], choices: Sequence[tuple[float, ...]],
+    starts: Sequence[dict[str, Tensor]],
+) -> tuple[str, tuple[float, ...], list[dict[str, Tensor]]]:  # fmt: skip
+    """The rates, and what batch norms do, with the lowest validation loss, and the states they led to."""
+    tried = {(KEPT, rates): _unfrozen(job, net, learning, rates, starts, KEPT) for rates in choices}
+    rates = min(tried, key=lambda way: float(np.mean(tried[way][1])))[1]
+    tried |= {(way, rates): _unfrozen(job, net, learning, rates, starts, way)
+              for way in _ways(net, learning) if way != KEPT}  # fmt: skip
+    best = min(tried, key=lambda way: float(np.mean(tried[way][1])))
+    return *best, tried[best][0]
+
+
+def _range_tested(job: Job, net: nn.Module, state: dict[str, Tensor], blocks: list[str], above: float) -> float:
+    """The rate of these blocks by a range test of theirs alone, not more than that of the ones above."""
+    begun = copy.deepcopy(net)
+    begun.load_state_dict(state)
+    fallback = DEEPER * above
+    try:
+        spec = ModuleSpec(freeze_all_but(begun, blocks, norms_follow=False))
+        picked = range_test(spec, job.training, job.settings(RANGE_STEPS), seeds=[job.seed], steps=RANGE_STEPS,
+                            low=LOWEST_RATE / 10, high=1.0).pick  # fmt: skip
+    except LuthierError:  # a loss that nothing moves tells no rate
+        return fallback
+    return float(np.clip(picked, LOWEST_RATE, max(LOWEST_RATE, above))) if np.isfinite(picked) else fallback
+
+
+def _ways(net: nn.Module, learning: list[str]) -> tuple[str, ...]:
+    """What batch norms of these blocks may do, where there are some."""
+    return (KEPT, FOLLOWING) if any(has_norms(net.get_submodule(name)) for name in learning) else (KEPT,)
+
+
+def _unfrozen(
+    job: Job, net: nn.Module, learning: list[str], rates: tuple[float, ...], starts: Sequence[dict[str, Tensor]],
+    norms: str,
+) -> tuple[list[dict[str, Tensor]], list[float]]:  # fmt: skip
+    """States of the lowest validation loss from each start, and those losses; infinite where training diverged."""
+    states, losses = [], []
+    top = max(rates)
+    for start, s in zip(starts, job.seeds, strict=True):
+        begun = copy.deepcopy(net)
+        begun.load_state_dict(start)
+        spec = ModuleSpec(freeze_all_but(begun, learning, norms_follow=norms == FOLLOWING), groups=learning)
+        shares = tuple(rate / top for rate in rates)
+        member = Member(spec, s, top, schedule=Schedule("cosine"), layer_rates=shares)
+        outcome = train([member], job.training, job.validation, job.settings(job.steps))
+        best = float(outcome.best_validation_loss[0])
+        finite = bool(np.isfinite(best))
+        state = begun.state_dict()
+        learnt = {name: value for name, value in outcome.state_dict(0).items() if name in state}
+        states.append({**state, **learnt} if finite else dict(start))
+        losses.append(best if finite else float("inf"))
+    return states, losses
