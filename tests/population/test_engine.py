@@ -414,3 +414,18 @@ def test_moving_averages_remember_as_long_as_they_should() -> None:
             follow(average, torch.ones(1, dtype=torch.float64), memory)
         assert average.item() == pytest.approx(1 - np.exp(-1), abs=0.02)
         assert debias(average.item(), memory, count) == pytest.approx(1.0)
+
+
+def test_batch_norms_averages_come_to_those_of_the_rows() -> None:
+    """And a single row is told by them, whatever it is evaluated with."""
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(400, 6, generator=generator, dtype=torch.float64) * 2 + 3
+    part = Part(X, torch.zeros(400, 0, dtype=torch.int64), torch.randint(2, (400,), generator=generator))
+    spec = DenseSpec(inputs=6, hidden=(5,), outputs=2, batch_norm=True)
+    settings = Settings("softmax", "sgd", 100, 200, 200, dtype=torch.float64)
+    found = train([Member(spec, 0, 1e-9)], part, None, settings)
+    state = found.state_dict()
+    Z = X @ state["layers.0.weight"].double().T
+    torch.testing.assert_close(state["norms.0.mean"].double(), Z.mean(0), rtol=0.1, atol=0.1)
+    torch.testing.assert_close(state["norms.0.variance"].double(), Z.var(0), rtol=0.15, atol=0.1)
+    torch.testing.assert_close(found.logits(X[:1]), found.logits(X)[:, :1])

@@ -8,7 +8,7 @@ from torch import nn
 
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
-from luthier.nets import NORM_EPSILON, DenseSpec
+from luthier.nets import NORM_EPSILON, DenseSpec, build
 from luthier.optimise import RULES
 from luthier.population import Member, Part, Settings, train
 from luthier.report.figures import BLUE, ORANGE, empty_figure
@@ -46,9 +46,67 @@ def forms(bench: Bench) -> None:
     means = [float(torch.stack([torch.randn(m, generator=generator).mean() for _ in range(2000)]).var()) * m
              for m in (8, 32, 128)]  # fmt: skip
     bench.number("the variance of a batch's mean times its size stays (S0-21)", 1.0, means, 0.08)
+    _layouts(bench, Z)
+    _backward(bench, Z)
     z = np.linspace(-1, 1, 2001)
     line = np.abs(1 / (1 + np.exp(-z)) - (0.5 + z / 4)).max()
     bench.number("a sigmoid between -1 and 1 is nearly a line: largest gap (S0-13)", 0.019, float(line), 5e-4)
+
+
+def _layouts(bench: Bench, Z: torch.Tensor) -> None:
+    """Samples in rows or in columns; what a batch's statistics depend on; what the layer is given."""
+    norm = nn.BatchNorm1d(6, eps=NORM_EPSILON).double().train()
+    with torch.no_grad():
+        norm.weight.uniform_(0.5, 2)
+        norm.bias.uniform_(-1, 1)
+    columns = Z.T.numpy()  # (n, m), with gamma and beta of (n, 1)
+    mean = np.mean(columns, 1, keepdims=True)
+    variance = np.mean((columns - mean) ** 2, 1, keepdims=True)
+    gamma, beta = (value.detach().numpy()[:, None] for value in (norm.weight, norm.bias))
+    by_columns = gamma * (columns - mean) / np.sqrt(variance + NORM_EPSILON) + beta
+    bench.number("samples as columns give the same (S0-16, S2-05): largest gap", 0.0,
+                 float(np.abs(by_columns.T - norm(Z).detach().numpy()).max()), 1e-12)  # fmt: skip
+    changed = Z.clone()
+    changed[0] += 5
+    moved = float((norm(changed) - norm(Z))[1:].abs().max().detach())
+    bench.holds("one row of a batch changes what the others become (S2-06)", moved > 1e-2, f"by up to {moved:.2f}")
+    spec = DenseSpec(inputs=6, hidden=(5,), outputs=3, activation="tanh", batch_norm=True)
+    net = build(spec, seed=0).double().train()
+    values = dict(net.named_parameters())
+    W, g, b, V, c = (values[name] for name in ("layers.0.weight", "norms.0.scale", "norms.0.shift", "layers.1.weight",
+                                               "layers.1.bias"))  # fmt: skip
+    z = Z @ W.T
+    after = g * (z - z.mean(0)) / (z.var(0, correction=0) + NORM_EPSILON).sqrt() + b
+    bench.number("it is given z, before the activation (S0-10, S0-15): largest gap", 0.0,
+                 float((torch.tanh(after) @ V.T + c - net(Z)).abs().max().detach()), 1e-10)  # fmt: skip
+
+
+def _backward(bench: Bench, Z: torch.Tensor) -> None:
+    """The derivative by hand, as the engine has it, against differences of a cost (S0-17)."""
+    m, generator = len(Z), torch.Generator().manual_seed(1)
+    G = torch.randn(Z.shape, generator=generator, dtype=torch.float64)
+    gamma = torch.rand(6, generator=generator, dtype=torch.float64) + 0.5
+
+    def cost(X: torch.Tensor) -> float:
+        normal = (X - X.mean(0)) / (X.var(0, correction=0) + NORM_EPSILON).sqrt()
+        return float((gamma * normal * G).sum())
+
+    mean, root = Z.mean(0), (Z.var(0, correction=0) + NORM_EPSILON).sqrt()
+    dn = G * gamma
+    dvar = (dn * (Z - mean)).sum(0) * -0.5 / root**3
+    dmean = -(dn / root).sum(0) + dvar * (-2 * (Z - mean)).mean(0)
+    dZ = dn / root + dvar * 2 * (Z - mean) / m + dmean / m
+    worst, h = 0.0, 1e-5
+    for k in range(0, Z.numel(), 7):
+        sides = []
+        for side in (h, -h):
+            X = Z.clone()
+            X.view(-1)[k] += side
+            sides.append(cost(X))
+        worst = max(worst, abs(float(dZ.reshape(-1)[k]) - (sides[0] - sides[1]) / (2 * h)))
+    bench.number("the six formulas of the backward pass against differences (S0-17): largest gap", 0.0, worst, 1e-6)
+    bench.number("its sum over the batch", 0.0, float(dZ.sum(0).abs().max()), 1e-12)
+    bench.number("and its sum with what was normalised", 0.0, float((dZ * (Z - mean) / root).sum(0).abs().max()), 1e-3)
 
 
 def training(bench: Bench) -> None:
@@ -62,7 +120,9 @@ def training(bench: Bench) -> None:
         "adam",
         *(() if bench.quick else tuple(sorted(set(RULES) - {"sgd", "rmsprop", "adam"}))),
     ):
-        rate = {"sgd": 0.1, "adagrad": 0.03, "adadelta": 1.0}.get(rule, 0.003)
+        rate = {"sgd": 0.1, "nesterov": 0.1, "nesterov-velocity": 0.1, "adagrad": 0.03, "adadelta": 1.0}.get(
+            rule, 0.003
+        )
         losses = []
         for norm in (False, True):
             spec = DenseSpec(inputs=64, hidden=(30, 30, 30), outputs=10, batch_norm=norm)
@@ -120,8 +180,33 @@ def _drift(part: Part, norm: bool) -> float:
 
 
 LABS = (
-    Lab("batch-norm", "Batch norm's numbers", "Batch norm gives each unit mean 0 and variance 1, makes biases idle, "
-        "and can undo itself", ("S0-11", "S0-12", "S0-13", "S0-14", "S0-21", "S0-22"), forms),
-    Lab("batch-norm-training", "Training with batch norm", "Batch norm works under every rule and helps deep networks",
-        ("S0-18", "S0-19", "S0-20"), training, seconds=8),
-)  # fmt: skip
+    Lab(
+        "batch-norm",
+        "Batch norm's numbers",
+        "Batch norm gives each unit mean 0 and variance 1, makes biases idle, and can undo itself",
+        (
+            "S0-10",
+            "S0-11",
+            "S0-12",
+            "S0-13",
+            "S0-14",
+            "S0-15",
+            "S0-16",
+            "S0-17",
+            "S0-21",
+            "S0-22",
+            "S2-05",
+            "S2-06",
+            "S4-31",
+        ),
+        forms,
+    ),
+    Lab(
+        "batch-norm-training",
+        "Training with batch norm",
+        "Batch norm works under every rule and helps deep networks",
+        ("S0-18", "S0-19", "S0-20"),
+        training,
+        seconds=8,
+    ),
+)

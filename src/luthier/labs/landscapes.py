@@ -130,7 +130,9 @@ def step_sizes(bench: Bench) -> None:
     bench.number("at step", 12, int(bare.argmax()) + 1, 0)
     bench.number("with correction every step is the rate: largest gap (S2-24)", 0.0,
                  float(np.abs(moves("adam", 100) - 1).max()), 1e-9)  # fmt: skip
-    still = max(abs(float(Rule(name, learning_rate=1.0).run(np.zeros_like, [3.0], 9)[-1, 0] - 3)) for name in RULES)
+    still = float(
+        np.max([abs(Rule(name, learning_rate=1.0).run(np.zeros_like, [3.0], 9)[-1, 0] - 3) for name in RULES])
+    )
     bench.number("no gradient, no step, for every rule (S2-26)", 0.0, still, 0.0)
     figure = empty_figure("step", "length over the rate").update_yaxes(type="log")
     for (name, options), colour in zip(
@@ -158,6 +160,46 @@ def decay(bench: Bench) -> None:
                 f"gain {gain.mean():.4f} ± {half:.4f}")  # fmt: skip
 
 
+def look_ahead(bench: Bench) -> None:
+    """Nesterov's step drawn: the gradient is taken where momentum is about to lead (S2-18, S2-19)."""
+    x, v, rate, memory = np.array([-2.0, 1.0]), np.array([0.8, -0.5]), 0.02, 0.9
+    seen: list[np.ndarray] = []
+
+    def watched(point: np.ndarray) -> np.ndarray:
+        seen.append(point.copy())
+        return valley(point)
+
+    ahead = x + memory * v
+    momentum = x + memory * v - rate * valley(x)
+    nesterov = x + memory * v - rate * watched(ahead)
+    bench.number("the gradient is taken at x + rho v (S2-19): gap", 0.0, float(np.abs(seen[0] - ahead).max()), 0.0)
+    rule, point, speed, kept, worst = Rule("nesterov", learning_rate=rate, rho=memory), x, np.zeros(2), x, 0.0
+    for _ in range(50):
+        speed = memory * speed - rate * valley(point + memory * speed)
+        point = point + speed
+        kept = rule.step(kept, valley(kept))  # the printed form keeps x + rho v in place of x
+        worst = max(worst, float(np.abs(point + memory * speed - kept).max()))
+    bench.number(
+        "it is the printed form after a change of variables (S2-17, S2-18): largest gap over 50 steps",
+        0.0,
+        worst,
+        1e-10,
+    )
+    figure = empty_figure("x", "y")
+    arrows = (("momentum alone", x, ahead, COLOURS[0]), ("gradient at x", ahead, momentum, COLOURS[1]),
+              ("gradient ahead", ahead, nesterov, COLOURS[2]))  # fmt: skip
+    for name, begin, end, colour in arrows:
+        figure.add_scatter(
+            x=[begin[0], end[0]],
+            y=[begin[1], end[1]],
+            name=name,
+            line={"color": colour},
+            mode="lines+markers",
+            marker={"symbol": "arrow", "size": [0, 12], "angleref": "previous"},
+        )
+    bench.draw("Momentum looks where it stands, Nesterov where it is going", figure)
+
+
 LABS = (
     Lab("valley", "A long valley", "Descent zigzags where momentum runs", ("S2-14", "S2-15", "S2-17", "S2-28"),
         in_the_valley),
@@ -167,5 +209,7 @@ LABS = (
         how_common),
     Lab("step-sizes", "Steps of every rule", "Under a gradient that stays the same the rules' steps have closed forms",
         ("S2-16", "S2-20", "S2-21", "S2-22", "S2-23", "S2-24", "S2-26"), step_sizes),
+    Lab("look-ahead", "A look ahead", "Nesterov's momentum takes the gradient where momentum is about to lead",
+        ("S2-17", "S2-18", "S2-19"), look_ahead),
     Lab("noisy-bowl", "A rate that falls", "With noise, a falling rate ends nearer to the minimum", ("S2-29",), decay),
 )  # fmt: skip

@@ -136,7 +136,8 @@ def overfitting(bench: Bench) -> None:
         bench.number("gap between training and new pictures, in points (S1-79)", 17.73,
                      shown.accuracy[:, -1] - free[:, -1], 0.9)  # fmt: skip
         bench.number("epoch of the lowest cost on new pictures (S1-78)", 15, lowest, 4)
-        bench.number("first epoch at which every training picture is told (S1-79)", 68, perfect, 12)
+        bench.holds("the printed epoch at which every training picture is told lies within the seeds' (S1-79)",
+                    min(perfect) <= 68 <= max(perfect), f"{min(perfect)} to {max(perfect)}", printed="68")  # fmt: skip
         bench.number("accuracy after 200 epochs (S1-77)", 81.92, free[:, 199], 0.8, unit=" %")
     elif not data.is_mnist:
         bench.note(MISSING)

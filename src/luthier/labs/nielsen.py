@@ -47,8 +47,7 @@ def first_weights(bench: Bench) -> None:
         curves = []
         for large, colour in ((True, ORANGE), (False, BLUE)):
             spec = DenseSpec(inputs=width, hidden=(hidden,), outputs=10, activation="sigmoid")
-            rate = 0.5 if hidden == 30 else 0.1
-            every = [Member(spec, s, rate, momentum=0.0, l2=1e-4 * len(part)) for s in seeds]
+            every = [Member(spec, s, 0.1, momentum=0.0, l2=1e-4 * len(part)) for s in seeds]
             settings = Settings("binary", "sgd", BATCH, epochs * steps, steps)
             found = train(every, part, held_out, settings, initial=begun((width, hidden, 10), seeds, large=large))
             table = found.history.to_frame().sort("member", "step")

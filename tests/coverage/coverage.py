@@ -1,0 +1,117 @@
+"""What meets each row of the documents, gathered from the table of rows and from the labs; `docs/coverage.md` of it.
+
+python tests/coverage/coverage.py     writes the page anew
+"""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from luthier.labs.gallery import all_labs
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "coverage.md"
+COUNTS = {"S0": 40, "S1": 122, "S2": 38, "S3": 38, "S4": 51}
+TITLES = {
+    "S0": "Tuning, batch norm, several classes, frameworks (Andrew Ng)",
+    "S1": "Neural Networks and Deep Learning, chapters 1 to 3 (Michael Nielsen)",
+    "S2": "CS231n, lecture 7",
+    "S3": "Dive into Deep Learning: linear and softmax regression",
+    "S4": "A recipe of six steps (Harry Khanna)",
+}
+LAB = "lab "
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """A change of a source file (below src/luthier) that `seen_by`, a test or a lab, has to turn red for."""
+
+    row: str
+    file: str
+    was: str
+    becomes: str
+    seen_by: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: its claim, what meets it (tests, and labs as "lab NAME"), and a sabotage of it."""
+
+    name: str
+    claim: str
+    met: tuple[str, ...]
+    sabotage: Sabotage | None
+
+
+@cache
+def rows() -> dict[str, Row]:
+    """Every row by its name."""
+    table: dict[str, dict[str, Any]] = tomllib.loads((Path(__file__).parent / "rows.toml").read_text())
+    found = {}
+    for name, entry in table.items():
+        labs = [LAB + lab.name for lab in all_labs().values() if name in lab.rows]
+        sabotage = Sabotage(name, **entry["sabotage"]) if "sabotage" in entry else None
+        found[name] = Row(name, entry["claim"], (*labs, *entry.get("met", ())), sabotage)
+    return found
+
+
+def every_name() -> list[str]:
+    """The names of all rows of the documents, in their order."""
+    return [f"{part}-{number:02d}" for part, count in COUNTS.items() for number in range(1, count + 1)]
+
+
+@cache
+def tests_of(file: str) -> frozenset[str]:
+    """Names of the test functions in a file; none where it is not there."""
+    path = ROOT / file
+    if not path.is_file():
+        return frozenset()
+    return frozenset(node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
+
+
+def is_there(what: str) -> bool:
+    """Whether a lab or a test of that name exists."""
+    if what.startswith(LAB):
+        return what.removeprefix(LAB) in all_labs()
+    file, _, name = what.partition("::")
+    return name in tests_of(file)
+
+
+def page() -> str:
+    """The page, as Markdown."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    found = rows()
+    sabotaged = sum(row.sabotage is not None for row in found.values())
+    yield "# What meets each row\n"
+    yield f"All {len(found)} rows of the five documents that Luthier follows, each with what would fail if its claim"
+    yield "did: labs (`luthier lab run NAME`) and tests. `python tests/coverage/coverage.py` writes it; the suite"
+    yield "fails when a row has nothing, or names something that is not there."
+    yield f"For {sabotaged} rows, marked ✂, a sabotage is kept: a sign flipped, a factor dropped; red has to follow."
+    for part, title in TITLES.items():
+        yield f"\n## {part}: {title}\n"
+        yield "| row | claim | met by |"
+        yield "|---|---|---|"
+        for row in found.values():
+            if row.name.startswith(part):
+                met = ", ".join(
+                    f"{LAB}`{one.removeprefix(LAB)}`" if one.startswith(LAB) else _test(one) for one in row.met
+                )
+                yield f"| {row.name}{' ✂' if row.sabotage else ''} | {row.claim.replace('|', '/')} | {met} |"
+
+
+def _test(name: str) -> str:
+    file, _, function = name.partition("::")
+    return f"[{function.removeprefix('test_').replace('_', ' ')}](../{file})"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,251 @@
+"""The studio: every control does something, a real browser moves all of them, and nobody comes in without the token."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("dash")
+
+from werkzeug.serving import make_server
+
+import luthier
+from luthier.labs.neuron import learn
+from luthier.population import Snapshot
+from luthier.population.checkpoint import FileCheckpoint
+from luthier.runs.screen import SilentScreen
+from luthier.studio.app import PAGES, make_app
+from luthier.studio.live import DONE, UNDER_WAY, growth, runs_below
+from luthier.studio.page import Choice, Slider, Table
+
+ALL = list(PAGES.values())
+MOVED = [(page, control) for page in ALL for control in page.controls if not isinstance(control, Table)]
+OWN = "x,y,kind\n" + "\n".join(f"{k % 7},{k % 5},{'a' if k % 7 > 3 else 'b'}" for k in range(60))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    luthier.fit("wine", budget="150steps", run=folder / "wine", screen=SilentScreen())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(runs: Path) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, make_app([runs]).server, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def shown(page: Any, **changes: Any) -> str:
+    found = page.compute({**page.start(), **changes})
+    return found.problem + str(found.numbers) + "".join(figure.to_json() for _, figure in found.figures)
+
+
+@pytest.mark.parametrize(("page", "control"), MOVED, ids=lambda one: one.name)
+def test_every_control_changes_what_is_shown(page: Any, control: Any) -> None:
+    more = {"noise": {"noise": 1.0}, "decay": {"kind": "staircase"}, "seed": {}}.get(control.name, {})
+    if page.name == "weights" and control.name == "deviation":
+        more = {"scheme": "given deviation"}
+    values = control.options if isinstance(control, Choice) else [control.given(v) for v in (control.low, control.high)]
+    found = {shown(page, **({} if control.name in more else more), **{control.name: value}) for value in values}
+    assert len(found) > 1
+    assert shown(page) == shown(page)  # and by nothing else
+
+
+def test_a_table_of_ones_own(tmp_path: Path) -> None:
+    page = PAGES["overfitting"]
+    for content, said in (("", "choose a CSV"), ("a,b\n1,2", "two columns"), ("a,b,c\n1,2,x\n", "two classes"),
+                          ("a,b,c\nx,2,x\n", "two columns")):  # fmt: skip
+        assert said in page.compute({**page.start(), "set": "own CSV", "table": content}).problem
+    found = page.compute({**page.start(), "set": "own CSV", "table": OWN})
+    assert not found.problem
+    assert dict(found.numbers)["right, training"] == "100.0%"
+
+
+def test_nobody_comes_in_without_the_token(runs: Path) -> None:
+    client = make_app([runs], token="secret", host="0.0.0.0").server.test_client()
+    for path in ("/", "/_dash-layout", "/_dash-dependencies", "/assets/studio.css", "/?token=wrong"):
+        assert client.get(path).status_code == 401, path
+    assert client.post("/_dash-update-component", json={}).status_code == 401
+    assert client.get("/?token=secret").status_code == 302
+    assert client.get("/").status_code == 200
+
+
+def test_on_loopback_another_name_is_refused(runs: Path) -> None:
+    client = make_app([runs]).server.test_client()
+    assert client.get("/", headers={"Host": "localhost:8050"}).status_code == 200
+    assert client.get("/", headers={"Host": "[::1]:8050"}).status_code == 200
+    assert client.get("/", headers={"Host": "elsewhere.example"}).status_code == 403
+
+
+def test_only_runs_that_were_named_are_opened(runs: Path, tmp_path: Path) -> None:
+    assert runs_below([runs]) == [runs / "wine"]
+    assert runs_below([runs / "wine"]) == [runs / "wine"]
+    client = make_app([tmp_path]).server.test_client()
+    asked = {"output": "..run-numbers.children...run-curves.figure...run-scatter.figure...run-findings.children..."
+             "run-decisions.children...run.options..", "changedPropIds": ["run.value"],
+             "outputs": [{"id": name, "property": kind} for name, kind in
+                         (("run-numbers", "children"), ("run-curves", "figure"), ("run-scatter", "figure"),
+                          ("run-findings", "children"), ("run-decisions", "children"), ("run", "options"))],
+             "inputs": [{"id": "runs-clock", "property": "n_intervals", "value": 1},
+                        {"id": "run", "property": "value", "value": str(runs / "wine")}]}  # fmt: skip
+    answer = client.post("/_dash-update-component", json=asked)
+    assert answer.status_code == 200
+    assert set(answer.get_json()["response"]) == {"run"}
+
+
+def test_a_run_is_followed_while_it_is_written(runs: Path, tmp_path: Path) -> None:
+    done = growth(runs / "wine")
+    assert done.status == DONE
+    assert done.of_kind("decision")
+    assert done.populations
+    folder = tmp_path / "growing"
+    (folder / "checkpoint").mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    (folder / "ledger.jsonl").write_text('{"kind": "decision", "step": 1, "topic": "loss"}\n{"kind": "deci')
+    now = growth(folder)
+    assert (now.status, len(now.records), now.populations) == (UNDER_WAY, 1, ())
+    rows = [[0, "a", 10, 1.0, 0.1, 0.9, 1.0, 0.5], [1, "b", 10, 1.0, 0.1, 0.8, 0.9, 0.5]]
+    FileCheckpoint(folder / "checkpoint" / "train-rate.partial").save(Snapshot({}, {"history": rows}))
+    (name, frame), = growth(folder).populations  # fmt: skip
+    assert (name, frame["validation_loss"].to_list()) == ("train-rate", [1.0, 0.9])
+    (folder / "checkpoint" / "half.partial").write_bytes(b"abc")
+    assert len(growth(folder).populations) == 1
+
+
+def test_the_command_says_where_it_is_and_who_holds_the_port(runs: Path) -> None:
+    command = [sys.executable, "-m", "luthier", "studio", str(runs), "--port"]
+    with subprocess.Popen([*command, "0"], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"http://127\.0\.0\.1:(\d+)/ ", process.stdout.readline())
+            assert found is not None
+            again = subprocess.run([*command, found[1]], capture_output=True, text=True, timeout=60)
+            assert again.returncode == 2
+            assert "--port 0" in again.stderr
+        finally:
+            process.terminate()
+    none = subprocess.run([*command[:-2], "nowhere", "--port", "0"], capture_output=True, text=True, timeout=60)
+    assert none.returncode == 2
+    assert "no folder nowhere" in none.stderr
+
+
+def numbers(browser: Any, page: str) -> dict[str, str]:
+    pairs = "[...document.querySelectorAll(arguments[0])].map(e => [e.children[0].innerText, e.children[1].innerText])"
+    return dict(browser.execute_script(f"return {pairs}", f"#{page}-numbers > div"))
+
+
+def waits_for(browser: Any, page: str, wanted: tuple[tuple[str, str], ...]) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    try:
+        WebDriverWait(browser, 20).until(lambda _: numbers(browser, page) == dict(wanted))
+    except Exception:
+        assert numbers(browser, page) == dict(wanted)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
+def test_a_browser_moves_every_control(page: Any, browser: Any, address: str, tmp_path: Path) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.get(f"{address}/lab/{page.name}")
+    wait = WebDriverWait(browser, 20)
+    wait.until(lambda _: numbers(browser, page.name))
+    values = page.start()
+    waits_for(browser, page.name, page.compute(values).numbers)
+    for control in page.controls:
+        if isinstance(control, Slider):
+            thumb = browser.find_element(By.CSS_SELECTOR, f"#{page.name}-{control.name} [role=slider]")
+            assert thumb.get_attribute("aria-valuenow") is not None
+            thumb.send_keys(Keys.HOME)
+            thumb.send_keys(Keys.ARROW_RIGHT)
+            values[control.name] = control.given(round(control.low + control.step, 6))
+        elif isinstance(control, Choice):
+            other = next(option for option in control.options if option not in (control.value, "own CSV"))
+            browser.find_element(By.ID, f"{page.name}-{control.name}").click()
+            options = wait.until(
+                lambda _: browser.find_elements(By.CSS_SELECTOR, ".dash-dropdown-option, [role=option]")
+            )
+            next(one for one in options if one.text.strip() == other).click()
+            values[control.name] = other
+        else:
+            path = tmp_path / "own.csv"
+            path.write_text(OWN)
+            browser.find_element(By.CSS_SELECTOR, f"#{page.name}-{control.name} input[type=file]").send_keys(str(path))
+            values[control.name] = OWN
+        waits_for(browser, page.name, page.compute(values).numbers)
+    assert [one for one in browser.get_log("browser") if one["level"] == "SEVERE"] == []
+
+
+@pytest.mark.browser
+def test_the_neuron_learns_as_the_lab_says(browser: Any, address: str) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.get(f"{address}/lab/neuron")
+    wait = WebDriverWait(browser, 30)
+    for _ in range(2):  # it is computed, and the same again
+        wait.until(lambda _: browser.find_element(By.ID, "neuron-run")).click()
+        wait.until(lambda _: numbers(browser, "neuron").get("epoch") not in (None, "300"))
+        wait.until(lambda _: numbers(browser, "neuron")["epoch"] == "300")
+        path = learn(0.6, 0.9, 0.15, cost="quadratic")
+        assert float(numbers(browser, "neuron")["output"]) == pytest.approx(path.a[300], abs=1e-4)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_a_phone_in_light_and_dark(scheme: str, browser: Any, address: str) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    metrics = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        for path in ("/", *(f"/lab/{page.name}" for page in ALL)):
+            browser.get(address + path)
+            WebDriverWait(browser, 20).until(
+                lambda _: browser.execute_script("return document.querySelector('main h1')")
+            )
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= 390, path
+        paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", paper)[:3])) < 200) == (scheme == "dark")
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.browser
+def test_a_browser_follows_a_run(browser: Any, address: str, runs: Path) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.get(address)
+    count = len(growth(runs / "wine").of_kind("decision"))
+    wait = WebDriverWait(browser, 20)
+    wait.until(lambda _: len(browser.find_elements(By.CSS_SELECTOR, "#run-decisions tbody tr")) == count)
+    record = {"kind": "decision", "step": 4, "topic": "one more", "chosen": "yes", "reason": "it was just taken"}
+    ledger = runs / "wine" / "ledger.jsonl"
+    kept = ledger.read_bytes()
+    try:
+        ledger.write_bytes(kept + json.dumps(record).encode() + b"\n")
+        wait.until(lambda _: "it was just taken" in browser.find_element(By.ID, "run-decisions").text)
+    finally:
+        ledger.write_bytes(kept)
+    assert browser.execute_script("return document.querySelectorAll('#run-curves .scatterlayer .trace').length") > 1
