@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint labs bench bench-quick report-screenshot clean
+.PHONY: demo test lint labs notebooks bench bench-quick report-screenshot clean
 
 demo: $(READY)  ## fit the bundled digits in a minute and write the report
 	$(BIN)/luthier fit digits --run runs/demo --replace
@@ -17,7 +17,10 @@ lint: $(READY)
 	$(BIN)/mypy
 
 labs: $(READY)  ## the long experiments
-	$(BIN)/python -m pytest -m labs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m labs
+
+notebooks: $(READY)  ## the labs as executed notebooks in docs/labs
+	$(BIN)/python -m luthier.labs.notebook docs/labs
 
 bench: $(READY)  ## speed and quality tables, side by side with peers
 	$(BIN)/python -m benchmarks

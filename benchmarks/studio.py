@@ -7,6 +7,7 @@ answers of a page. The target is 200 ms.
 from __future__ import annotations
 
 import json
+import logging
 import random
 import threading
 import time
@@ -44,6 +45,7 @@ def request(address: str, page: Page, values: dict[str, Any], moved: str) -> flo
 
 def main() -> None:
     """A line for each page."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server("127.0.0.1", 0, make_app([Path("runs")]).server, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"

@@ -12,6 +12,7 @@ Examples:
   luthier lab list
   luthier lab run neuron softmax
   luthier lab all --quick -o labs.html
+  luthier lab notebook softmax -o softmax.ipynb
 """
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer seeds and shorter runs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for each lab.")]
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_labs)
     group.command("run")(run)
     group.command("all")(run_all)
+    group.command("notebook")(write_notebook)
     app.add_typer(group, name="lab", epilog=_EPILOG)
 
 
@@ -50,6 +52,22 @@ def run_all(quick: Quick = False, json: Json = False, output: Output = None) -> 
     from luthier.labs.gallery import all_labs
 
     _run(list(all_labs()), quick, json, output)
+
+
+def write_notebook(
+    name: Annotated[str, typer.Argument(help="A lab's name; the notebook holds its whole file.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write; NAME.ipynb otherwise.")] = None,
+    execute: Annotated[bool, typer.Option("--execute", help="Run it first (quick), outputs included.")] = False,
+) -> None:
+    """A lab as a notebook whose cells can be changed."""
+    from luthier import storage
+    from luthier.labs.gallery import lab_named
+    from luthier.labs.notebook import executed, file_of, notebook
+
+    made = notebook(file_of(lab_named(name)))
+    path = output or Path(f"{name}.ipynb")
+    storage.write_text(path, storage.json_text(executed(made) if execute else made, indent=1) + "\n")
+    typer.echo(f"written to {path}")
 
 
 def _run(names: list[str], quick: bool, json: bool, output: Path | None) -> None:

@@ -54,8 +54,7 @@ def accuracy(
 def expansion(bench: Bench) -> None:
     """One wide hidden layer without changes, with affine ones, and with elastic ones."""
     data, seeds = digits(), bench.seeds(2, 2)
-    rows, units, epochs = (2000, 300, 40) if bench.quick else (20_000, 800, 20)
-    margin = 1.0 if bench.quick else 0.1  # so few steps are not enough to learn elastic pictures
+    rows, units, epochs = (2000, 300, 40) if bench.quick else (50_000, 800, 30)
     training, test = as_pictures(some(data.training, rows)), as_pictures(data.test)
     if bench.quick:
         bench.note(f"quick: {len(training)} pictures, {units} units, {epochs} epochs")
@@ -66,11 +65,17 @@ def expansion(bench: Bench) -> None:
     said = ", ".join(f"{name} {values.mean():.2f} ± {1.96 * values.std(ddof=1) / len(values) ** 0.5:.2f} %"
                      for name, values in found.items())  # fmt: skip
     bench.holds("changed pictures help (S1-111)", found["affine"].mean() > found["none"].mean(), said)
-    bench.holds("elastic changes help most (S1-112)", found["elastic"].mean() > found["none"].mean()
-                and found["elastic"].mean() > found["affine"].mean() - margin, said,
+    bench.holds("elastic changes help too (S1-112)", found["elastic"].mean() > found["none"].mean(), said,
                 printed="98.4, 98.9, 99.3 %")  # fmt: skip
+    if not bench.quick:
+        bench.holds(
+            "and more than affine ones",
+            found["elastic"].mean() > found["affine"].mean(),
+            said,
+            why="in 30 epochs affine changes are learnt and elastic ones, which are harder, not yet",
+        )
     if data.is_mnist and not bench.quick:
-        why = "20,000 pictures and 20 epochs, with ReLU and Adam, in place of all 60,000 and many more epochs"
+        why = "ReLU and Adam over 50,000 pictures and 30 epochs, in place of all 60,000 and many more epochs"
         for name, printed in (("none", 98.4), ("affine", 98.9), ("elastic", 99.3)):
             bench.number(f"accuracy, {name}", printed, found[name], 0.2, unit=" %", why=why)
     elif not data.is_mnist:
@@ -98,8 +103,20 @@ def too_far(bench: Bench) -> None:
 
 
 LABS = (
-    Lab("expansion", "Artificial expansion", "Rotated, shifted and skewed training pictures help, elastic ones most",
-        ("S1-111", "S1-112"), expansion, seconds=40),
-    Lab("turned-too-far", "Turned too far", "Beyond some angle rotation makes other digits, and harms", ("S1-114",),
-        too_far, seconds=20),
-)  # fmt: skip
+    Lab(
+        "expansion",
+        "Artificial expansion",
+        "Rotated, shifted, skewed and elastically distorted training pictures help",
+        ("S1-111", "S1-112"),
+        expansion,
+        seconds=40,
+    ),
+    Lab(
+        "turned-too-far",
+        "Turned too far",
+        "Beyond some angle rotation makes other digits, and harms",
+        ("S1-114",),
+        too_far,
+        seconds=20,
+    ),
+)

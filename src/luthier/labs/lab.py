@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,14 @@ class Outcome:
     def good(self) -> bool:
         """Whether every comparison held, or is explained."""
         return all(one.good for one in self.bench.comparisons)
+
+    def _repr_html_(self) -> str:
+        """A notebook shows the table."""
+        from luthier.report.html import table
+
+        head = ("what", "printed, or by formula", "measured", "verdict", "why")
+        rows = [(one.what, one.printed or "–", one.measured, one.verdict, one.why) for one in self.bench.comparisons]
+        return "".join((*table(head, rows), *(f"<p>{escape(note)}</p>" for note in self.bench.notes)))
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, without figures."""
