@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from luthier.diagnosis import Diagnosis, Watch, diagnose
     from luthier.errors import LuthierError
+    from luthier.estimators import LuthierClassifier, LuthierRegressor
     from luthier.nets import DenseSpec, summary
     from luthier.optimise import Schedule
     from luthier.population.find_lr import find_lr
@@ -41,7 +42,9 @@ _PUBLIC = {
     "Choice": ("luthier.search", "Choice"),
     "DenseSpec": ("luthier.nets", "DenseSpec"),
     "Diagnosis": ("luthier.diagnosis", "Diagnosis"),
+    "LuthierClassifier": ("luthier.estimators", "LuthierClassifier"),
     "LuthierError": ("luthier.errors", "LuthierError"),
+    "LuthierRegressor": ("luthier.estimators", "LuthierRegressor"),
     "Model": ("luthier.saved", "Model"),
     "Number": ("luthier.search", "Number"),
     "Result": ("luthier.runs", "Result"),
@@ -72,7 +75,9 @@ __all__ = [
     "Choice",
     "DenseSpec",
     "Diagnosis",
+    "LuthierClassifier",
     "LuthierError",
+    "LuthierRegressor",
     "Model",
     "Number",
     "Result",

@@ -1,0 +1,102 @@
+"""The estimators are scikit-learn's: its own checks, its pipelines and searches, and pickles without code of ours."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import luthier
+from luthier import LuthierClassifier, LuthierRegressor
+
+WEIGHTS = dict.fromkeys(
+    ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"),
+    "networks see rows batch by batch: a row of weight two is not the same row twice",
+)
+
+
+@parametrize_with_checks(
+    [LuthierClassifier(max_epochs=30), LuthierRegressor(max_epochs=60)], expected_failed_checks=lambda _: WEIGHTS
+)
+def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def test_in_pipelines_and_searches() -> None:
+    X, y = load_wine(return_X_y=True)
+    line = make_pipeline(StandardScaler(), LuthierClassifier(max_epochs=15))
+    assert cross_val_score(line, X, y, cv=3).mean() > 0.9
+    search = GridSearchCV(LuthierClassifier(max_epochs=10, seeds=1), {"hidden": [(4,), (32,)]}, cv=2).fit(X, y)
+    assert search.best_params_["hidden"] in ((4,), (32,))
+    assert clone(search.best_estimator_).get_params() == search.best_estimator_.get_params()
+
+
+def test_it_is_about_as_good_as_others() -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    assert LuthierClassifier().fit(X[:400], y[:400]).score(X[400:], y[400:]) > 0.93
+    X, y = load_diabetes(return_X_y=True)
+    assert LuthierRegressor().fit(X[:300], y[:300]).score(X[300:], y[300:]) > 0.4
+
+
+def test_frames_with_words_and_gaps() -> None:
+    rng = np.random.default_rng(0)
+    kind = rng.choice(["red", "green", "blue"], 300)
+    x = rng.normal(size=300)
+    y = np.where((kind == "red") ^ (x > 0), "yes", "no")
+    frame = pd.DataFrame({"kind": kind, "x": np.where(rng.random(300) < 0.05, np.nan, x)})
+    found = LuthierClassifier(max_epochs=60).fit(frame[:200], y[:200])
+    assert list(found.classes_) == ["no", "yes"]
+    assert found.score(frame[200:], y[200:]) > 0.85
+    assert list(found.feature_names_in_) == ["kind", "x"]
+    with pytest.raises(ValueError, match="in fit they were"):
+        found.predict(frame[["x", "kind"]])
+    assert make_column_transformer(("passthrough", ["x"])).fit(frame) is not None
+
+
+def test_weights_count() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    y = (X[:, 0] > 0).astype(int)
+    wrong = 1 - y
+    both, labels = np.vstack([X, X]), np.concatenate([y, wrong])
+    weights = np.concatenate([np.ones(200), np.full(200, 0.01)])
+    assert LuthierClassifier(max_epochs=20).fit(both, labels, weights).score(X, y) > 0.9
+
+
+def test_a_pickle_holds_the_bundle(tmp_path: Path) -> None:
+    X, y = load_wine(return_X_y=True)
+    found = LuthierClassifier(max_epochs=5).fit(X, y)
+    state = found.__getstate__()
+    assert state["_bundle"][:2] == b"PK"
+    assert "model_" not in state
+    again = pickle.loads(pickle.dumps(found))
+    np.testing.assert_array_equal(again.predict_proba(X), found.predict_proba(X))
+    model = luthier.load(found.save(tmp_path / "model.luthier"))
+    assert model.task.classes == ("0", "1", "2")
+
+
+def test_the_same_seed_gives_the_same_numbers() -> None:
+    X, y = load_wine(return_X_y=True)
+    one, two, other = (
+        LuthierClassifier(max_epochs=5, random_state=seed).fit(X, y).predict_proba(X) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("wrong", [{"max_epochs": 0}, {"seeds": 0}, {"validation_share": 1.0}])
+def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
+    X, y = load_wine(return_X_y=True)
+    with pytest.raises(ValueError, match="at least 1"):
+        LuthierClassifier(**wrong).fit(X, y)
