@@ -72,7 +72,7 @@ def activations(bench: Bench) -> None:
         away = z.abs() > 1e-3  # a ReLU has no slope at 0
         differences = (function.f(z + h) - function.f(z - h)) / (2 * h)
         worst = max(worst, float((slope - differences)[away].abs().max()))
-        figure.add_scatter(x=z, y=slope, name=name)
+        figure.add_scatter(x=z.tolist(), y=slope.tolist(), name=name)
     bench.draw("Slopes of every activation", figure)
     bench.number("slopes against differences, all activations (S1-21, S2-08): largest gap", 0.0, worst, 1e-6)
     saturated = torch.tensor([6.0], dtype=torch.float64)

@@ -57,8 +57,8 @@ def shrinking(bench: Bench) -> None:
     bench.number("a weight of 0 without a gradient stays 0 under L1", 0.0,
                  float(shrunk(torch.zeros(3, dtype=torch.float64), 20, l1=lmbda).abs().max()), 0.0)  # fmt: skip
     figure = empty_figure("weight", "taken off in a step")
-    figure.add_scatter(x=weights, y=first, name="L1", line={"color": ORANGE})
-    figure.add_scatter(x=weights, y=second, name="L2", line={"color": BLUE})
+    figure.add_scatter(x=weights.tolist(), y=first.tolist(), name="L1", line={"color": ORANGE})
+    figure.add_scatter(x=weights.tolist(), y=second.tolist(), name="L2", line={"color": BLUE})
     bench.draw("L1 takes the same from all, L2 a share of each", figure)
     bench.number("the gradient of the whole cost against differences, biases left out (S1-87, S1-102): largest gap",
                  0.0, max(_gradient_gap(l1=0.0, l2=2.0), _gradient_gap(l1=2.0, l2=0.0)), 1e-7)  # fmt: skip
@@ -172,7 +172,7 @@ def long_weights(bench: Bench) -> None:
     figure = empty_figure("epoch", "length of the first layer's weights")
     x = list(range(1, epochs + 1))
     for rows, name, colour in ((free, "no penalty", ORANGE), (held, "L2", BLUE)):
-        figure.add_scatter(x=x, y=length[:, rows].mean(1), name=name, line={"color": colour})
+        figure.add_scatter(x=x, y=length[:, rows].mean(1).tolist(), name=name, line={"color": colour})
     bench.draw("Length of the weights", figure)
 
 

@@ -49,7 +49,7 @@ def formulas(bench: Bench) -> None:
     bench.number("a cosine cycle of ten steps, as printed: largest gap", 0.0,
                  float(np.abs(taken[:10] - np.array(printed)).max()), 6e-4)  # fmt: skip
     bench.number("after it the rate is what it was", 1.0, float(taken[10]), 1e-8)
-    longer = rates(Schedule("restarts", period=5, multiplier=2), 36)
+    longer = rates(Schedule("restarts", period=5, multiplier=2.0), 36)
     tops = [int(k) for k in np.flatnonzero(longer > 0.9999)]
     bench.holds("cycles may double", tops == [0, 5, 15, 35], f"the rate is whole again at steps {tops}")
     steepest = int(np.argmax(-np.diff(rates(Schedule("cosine")))))

@@ -1,0 +1,170 @@
+"""The application: /predict, /health, /metrics, and the page that OpenAPI tools read."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import torch
+
+import luthier
+from luthier.errors import LuthierError
+from luthier.optional import require
+from luthier.saved import Model
+from luthier.serving.batching import Batches
+from luthier.serving.rows import RefusedError, columns_of, from_csv, from_json, schema
+
+PURPOSE = "serving a model"
+DIGITS = 9
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may cost: rows, bytes of its body, and seconds until the answer."""
+
+    rows: int = 10_000
+    body: int = 16 << 20
+    seconds: float = 30.0
+
+
+def predictions(model: Model, frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """An answer for each row: the prediction, and probabilities, or the ends of its 90 % interval."""
+    numbers, codes = model.encode(frame)
+    if model.task.kind == "regression":
+        low, high = model.interval_encoded(numbers, codes)
+        values = model.values(numbers, codes)
+        return [
+            {"prediction": float(v), "low": float(a), "high": float(b)}
+            for v, a, b in zip(values, low, high, strict=True)
+        ]
+    shares = model.probabilities(numbers, codes)
+    told = model.classes_of(shares)
+    return [{"prediction": model.task.classes[int(c)],
+             "probabilities": {name: round(float(p), DIGITS) for name, p in zip(model.task.classes, row, strict=True)}}
+            for c, row in zip(told, shares, strict=True)]  # fmt: skip
+
+
+def make_app(model: Model, *, token: str = "", origins: Sequence[str] = (), limits: Limits | None = None) -> Any:
+    """The FastAPI application of a model of tables or text.
+
+    With a `token`, /predict and /metrics ask for it as a bearer; `origins` are web pages that may call (CORS).
+    """
+    fastapi, responses = (require(name, extra="serve", purpose=PURPOSE) for name in ("fastapi", "fastapi.responses"))
+    prometheus = require("prometheus_client", extra="serve", purpose=PURPOSE)
+    columns, bounds = columns_of(model), limits or Limits()
+    torch.set_num_threads(1)
+    batches = Batches(lambda frame: predictions(model, frame), bounds.rows)
+    registry = prometheus.CollectorRegistry()
+    counted = prometheus.Counter("luthier_requests", "Requests by status.", ["status"], registry=registry)
+    predicted = prometheus.Counter("luthier_rows", "Rows predicted.", registry=registry)
+    seconds = prometheus.Histogram("luthier_seconds", "Seconds from request to answer.", registry=registry,
+                                   buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30))  # fmt: skip
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        yield
+        batches.close()
+
+    app = fastapi.FastAPI(title=f"Luthier: {model.task.target}", version=luthier.__version__, lifespan=lifespan)
+    if origins:
+        cors = require("fastapi.middleware.cors", extra="serve", purpose=PURPOSE)
+        app.add_middleware(cors.CORSMiddleware, allow_origins=list(origins), allow_methods=["POST", "GET"],
+                           allow_headers=["authorization", "content-type"])  # fmt: skip
+
+    def allowed(request: Any) -> None:
+        given = request.headers.get("authorization", "")
+        if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+            raise RefusedError(401, "the header `Authorization: Bearer TOKEN` is missing or wrong")
+
+    async def answered(request: Any) -> dict[str, Any]:
+        allowed(request)
+        body = await _body(request, bounds.body)
+        kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        if kind not in ("application/json", "text/csv"):
+            raise RefusedError(415, f"a body is application/json or text/csv, not {kind[:60]}")
+        frame = (from_csv if kind == "text/csv" else from_json)(body, columns, bounds.rows)
+        try:
+            found = await asyncio.wait_for(batches.answers(frame), bounds.seconds)
+        except TimeoutError:
+            raise RefusedError(503, f"no answer within {bounds.seconds:g} s; send fewer rows") from None
+        except LuthierError as error:
+            raise RefusedError(422, str(error)) from None
+        predicted.inc(len(found))
+        return {"predictions": found}
+
+    async def predict(request: Any) -> Any:
+        """Predictions for the rows of a JSON or CSV body."""
+        began = time.perf_counter()
+        answer = await _caught(answered, request, responses)
+        counted.labels(str(answer.status_code)).inc()
+        seconds.observe(time.perf_counter() - began)
+        return answer
+
+    async def health() -> dict[str, Any]:
+        """Whether the model is there, and what it tells."""
+        return {
+            "status": "ok",
+            "target": model.task.target,
+            "task": model.task.kind,
+            "classes": list(model.task.classes),
+        }
+
+    async def metrics(request: Any) -> Any:
+        """Counts and times, for Prometheus."""
+
+        async def written(request: Any) -> Any:
+            allowed(request)
+            return responses.Response(prometheus.generate_latest(registry), media_type="text/plain; version=0.0.4")
+
+        return await _caught(written, request, responses)
+
+    predict.__annotations__ = metrics.__annotations__ = {"request": fastapi.Request}
+    app.add_api_route("/predict", predict, methods=["POST"], openapi_extra=_described(columns), responses=_refusals())
+    app.add_api_route("/health", health)
+    app.add_api_route("/metrics", metrics, responses={401: {"description": "no token"}})
+    return app
+
+
+async def _caught(work: Callable[[Any], Awaitable[Any]], request: Any, responses: Any) -> Any:
+    try:
+        found = await work(request)
+    except RefusedError as refused:
+        content = {"error": refused.sentence, "fields": refused.errors}
+        return responses.JSONResponse(content, refused.status)
+    return found if hasattr(found, "status_code") else responses.JSONResponse(found)
+
+
+async def _body(request: Any, most: int) -> bytes:
+    """The body, given up as soon as it is too large."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise RefusedError(413, f"a body has at most {most:,} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _described(columns: Sequence[Any]) -> dict[str, Any]:
+    csv = {"schema": {"type": "string", "description": f"a header and rows: {','.join(c.name for c in columns)}"}}
+    return {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema(columns)}, "text/csv": csv}}
+    }
+
+
+def _refusals() -> dict[int | str, dict[str, Any]]:
+    words = {
+        400: "not JSON or CSV",
+        401: "no token",
+        413: "too large",
+        415: "another kind of body",
+        422: "wrong fields",
+        503: "no answer in time",
+    }
+    return {status: {"description": sentence} for status, sentence in words.items()}

@@ -1,0 +1,142 @@
+"""What a request may hold: the schema of a row, from the model's columns, and errors that name row and field."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+import polars as pl
+
+from luthier.data import TableEncoder
+from luthier.data.columns import Column
+from luthier.errors import InputError
+from luthier.saved import Model
+
+MOST_ERRORS = 20
+EXPECTED = {"number": "a number or null", "boolean": "true, false or null", "category": "text, a whole number or null",
+            "date": "a date as text, or null", "text": "text or null"}  # fmt: skip
+TYPES: dict[str, list[str]] = {"number": ["number", "null"], "boolean": ["boolean", "string", "integer", "null"],
+                               "category": ["string", "integer", "boolean", "null"], "date": ["string", "null"],
+                               "text": ["string", "null"]}  # fmt: skip
+LARGEST_NUMBER = 1e300
+
+
+class RefusedError(Exception):
+    """A request that cannot be answered: the status, a sentence, and what is wrong where."""
+
+    def __init__(self, status: int, sentence: str, errors: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence, self.errors = status, sentence, list(errors)
+
+
+def columns_of(model: Model) -> tuple[Column, ...]:
+    """The columns that a row needs. InputError for models of pictures."""
+    if not isinstance(model.encoder, TableEncoder):
+        raise InputError("only models of tables and text can be served", received="a model of pictures",
+                         remedy="use `luthier predict`")  # fmt: skip
+    return model.encoder.columns
+
+
+def schema(columns: Sequence[Column]) -> dict[str, Any]:
+    """JSON Schema of {"rows": [...]}."""
+    row = {"type": "object", "additionalProperties": False, "required": [column.name for column in columns],
+           "properties": {column.name: {"type": TYPES[column.kind], "description": EXPECTED[column.kind]}
+                          for column in columns}}  # fmt: skip
+    return {"type": "object", "required": ["rows"], "additionalProperties": False,
+            "properties": {"rows": {"type": "array", "minItems": 1, "items": row}}}  # fmt: skip
+
+
+def from_json(body: bytes, columns: Sequence[Column], most: int) -> pl.DataFrame:
+    """The rows of a JSON body. RefusedError with every field that is wrong, the first twenty."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, f"the body is not JSON: {error}") from None
+    if (
+        not isinstance(value, dict)
+        or set(value) != {"rows"}
+        or not isinstance(value["rows"], list)
+        or not value["rows"]
+    ):
+        raise RefusedError(422, 'a body is {"rows": [{...}, ...]} with one row or more')
+    rows = value["rows"]
+    _count(len(rows), most)
+    named = {column.name: column for column in columns}
+    errors: list[dict[str, Any]] = []
+    for place, row in enumerate(rows):
+        if len(errors) >= MOST_ERRORS:
+            break
+        if not isinstance(row, dict):
+            errors.append({"row": place, "field": "", "expected": "an object", "received": _shown(row)})
+            continue
+        errors += [{"row": place, "field": name, "expected": "a column of the model", "received": "an unknown one"}
+                   for name in row if name not in named]  # fmt: skip
+        for name, column in named.items():
+            if name not in row:
+                errors.append({"row": place, "field": name, "expected": EXPECTED[column.kind], "received": "nothing"})
+            elif not _fits(row[name], column.kind):
+                errors.append(
+                    {"row": place, "field": name, "expected": EXPECTED[column.kind], "received": _shown(row[name])}
+                )
+    if errors:
+        raise RefusedError(422, f"{len(errors)} fields cannot be used", errors[:MOST_ERRORS])
+    return pl.DataFrame(
+        {name: _series(name, [row[name] for row in rows], column.kind) for name, column in named.items()}
+    )
+
+
+def from_csv(body: bytes, columns: Sequence[Column], most: int) -> pl.DataFrame:
+    """The rows of a CSV body with a header. RefusedError where columns are missing or numbers are none."""
+    try:
+        frame = pl.read_csv(BytesIO(body), infer_schema=False, null_values=["", "NA", "null"])
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        raise RefusedError(400, f"the body is not CSV: {str(error).splitlines()[0]}") from None
+    missing = [column.name for column in columns if column.name not in frame.columns]
+    if missing or not len(frame):
+        said = f"columns are missing: {', '.join(missing[:8])}" if missing else "there is no row"
+        raise RefusedError(
+            422, said, [{"row": 0, "field": name, "expected": "a column", "received": "nothing"} for name in missing]
+        )
+    _count(len(frame), most)
+    errors: list[dict[str, Any]] = []
+    for column in columns:
+        if column.kind == "number":
+            wrong = frame[column.name].is_not_null() & frame[column.name].cast(pl.Float64, strict=False).is_null()
+            errors += [{"row": int(place), "field": column.name, "expected": EXPECTED["number"],
+                        "received": _shown(frame[column.name][int(place)])} for place in wrong.arg_true()]  # fmt: skip
+    if errors:
+        raise RefusedError(422, f"{len(errors)} fields cannot be used", errors[:MOST_ERRORS])
+    numbers = [pl.col(column.name).cast(pl.Float64) for column in columns if column.kind == "number"]
+    return frame.select([column.name for column in columns]).with_columns(numbers)
+
+
+def _count(rows: int, most: int) -> None:
+    if rows > most:
+        raise RefusedError(413, f"a request has at most {most:,} rows, not {rows:,}")
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if value is None:
+        return True
+    if kind == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
+    if kind == "boolean":
+        return isinstance(value, bool | str) or value in (0, 1)
+    if kind == "category":
+        return isinstance(value, str | bool) or (isinstance(value, int) and abs(value) < 2**63)
+    return isinstance(value, str)
+
+
+def _series(name: str, values: list[Any], kind: str) -> pl.Series:
+    if kind == "number":
+        return pl.Series(name, [None if v is None or math.isnan(v) else float(v) for v in values], dtype=pl.Float64)
+    written = [None if v is None else str(v).lower() if isinstance(v, bool) else str(v) for v in values]
+    return pl.Series(name, written, dtype=pl.String)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."

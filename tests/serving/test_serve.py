@@ -1,0 +1,196 @@
+"""A model behind HTTP, asked by a real client over a real socket."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+
+import luthier
+from luthier.runs.screen import SilentScreen
+from luthier.serving.app import Limits, make_app
+
+ROW = {"size": 3.5, "kind": "red", "old": True}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
+    rng = np.random.default_rng(0)
+    size, kind, old = rng.normal(3, 1, 300), rng.choice(["red", "green"], 300), rng.random(300) < 0.5
+    label = np.where((size > 3) ^ (kind == "red"), "yes", "no")
+    frame = pl.DataFrame({"size": size, "kind": kind, "old": old, "label": label})
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    found = luthier.fit(frame, target="label", budget="150steps", run=folder, screen=SilentScreen())
+    assert found is not None
+    return found
+
+
+class Server:
+    """`luthier serve` in a process of its own."""
+
+    def __init__(self, run: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "luthier", "serve", str(run), "--port", "0", *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert self.process.stdout is not None
+        found = re.search(r"at (http://\S+:\d+),", self.process.stdout.readline())
+        assert found is not None
+        self.address = found[1]
+        for _ in range(100):
+            try:
+                urllib.request.urlopen(f"{self.address}/health").close()
+                return
+            except urllib.error.URLError:
+                time.sleep(0.1)
+
+    def ask(
+        self, body: bytes, kind: str = "application/json", path: str = "/predict", **headers: str
+    ) -> tuple[int, Any]:
+        request = urllib.request.Request(self.address + path, body, {"content-type": kind, **headers})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read())
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+
+@pytest.fixture(scope="module")
+def server(run: luthier.Result) -> Iterator[Server]:
+    found = Server(run.path, "--rows", "50", "--body", "20000")
+    yield found
+    found.end()
+
+
+def rows(*changes: dict[str, Any]) -> bytes:
+    return json.dumps({"rows": [{**ROW, **one} for one in changes]}).encode()
+
+
+def test_answers_are_those_of_the_model(run: luthier.Result, server: Server) -> None:
+    frame = pl.DataFrame([ROW, {**ROW, "kind": "green"}, {**ROW, "size": None}])
+    wanted, shares = run.predict(frame).to_list(), run.predict_proba(frame)
+    status, found = server.ask(rows({}, {"kind": "green"}, {"size": None}))
+    assert status == 200
+    assert [one["prediction"] for one in found["predictions"]] == wanted
+    for one, share in zip(found["predictions"], shares.rows(named=True), strict=True):
+        assert one["probabilities"] == pytest.approx(share, abs=1e-6)
+    csv = b"size,kind,old\n3.5,red,true\n3.5,green,true\n,red,true\n"
+    assert server.ask(csv, "text/csv")[1] == found
+
+
+@pytest.mark.parametrize(("body", "kind", "status", "said"), [
+    (b"{", "application/json", 400, "not JSON"),
+    (b"[" * 100_00, "application/json", 400, "not JSON"),
+    (b"\xff", "application/json", 400, "not JSON"),
+    (b"{}", "application/json", 422, "one row or more"),
+    (b'{"rows": []}', "application/json", 422, "one row or more"),
+    (b'{"rows": [3]}', "application/json", 422, "an object"),
+    (rows({"size": "large"}), "application/json", 422, '"field":"size"'),
+    (rows({"size": True}), "application/json", 422, '"field":"size"'),
+    (rows({"size": [1]}), "application/json", 422, '"field":"size"'),
+    (rows({"more": 1}), "application/json", 422, '"field":"more"'),
+    (b'{"rows": [{"size": 1}]}', "application/json", 422, '"field":"kind"'),
+    (b'{"rows": [{"size": 1e999, "kind": "a", "old": true}]}', "application/json", 422, '"field":"size"'),
+    (rows(*[{}] * 51), "application/json", 413, "at most 50 rows"),
+    (b"x" * 30_000, "application/json", 413, "at most 20,000 bytes"),
+    (b"size,kind\n1,red\n", "text/csv", 422, "old"),
+    (b"size,kind,old\nbig,red,true\n", "text/csv", 422, '"field":"size"'),
+    (b"size,kind,old\n", "text/csv", 422, "no row"),
+    (b"<a/>", "text/xml", 415, "text/csv"),
+])  # fmt: skip
+def test_what_cannot_be_answered_is_said(body: bytes, kind: str, status: int, said: str, server: Server) -> None:
+    code, found = server.ask(body, kind)
+    assert code == status
+    assert said in json.dumps(found, separators=(",", ":"))
+
+
+def test_noise_is_refused_not_a_failure(server: Server) -> None:
+    rng = np.random.default_rng(0)
+    base = rows({})
+    for _ in range(300):
+        body = bytearray(base)
+        for place in rng.integers(0, len(body), 4):
+            body[place] = rng.integers(0, 256)
+        code, _ = server.ask(bytes(body), str(rng.choice(["application/json", "text/csv"])))
+        assert code in (200, 400, 422)
+
+
+def test_requests_that_come_together(run: luthier.Result, server: Server) -> None:
+    sizes = [round(0.1 * k, 1) for k in range(60)]
+    wanted = run.predict(pl.DataFrame([{**ROW, "size": size} for size in sizes])).to_list()
+    found: dict[int, str] = {}
+
+    def ask(k: int) -> None:
+        found[k] = server.ask(rows({"size": sizes[k]}))[1]["predictions"][0]["prediction"]
+
+    threads = [threading.Thread(target=ask, args=(k,)) for k in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[k] for k in range(60)] == wanted
+
+
+def test_health_metrics_and_description(server: Server) -> None:
+    with urllib.request.urlopen(f"{server.address}/health") as answer:
+        assert json.loads(answer.read())["classes"] == ["no", "yes"]
+    server.ask(rows({}))
+    with urllib.request.urlopen(f"{server.address}/metrics") as answer:
+        text = answer.read().decode()
+    assert re.search(r'luthier_requests_total\{status="200"\} [1-9]', text)
+    with urllib.request.urlopen(f"{server.address}/openapi.json") as answer:
+        described = json.loads(answer.read())
+    row = described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert set(row["properties"]["rows"]["items"]["properties"]) == set(ROW)
+
+
+def test_a_token_is_asked_for(run: luthier.Result) -> None:
+    server = Server(run.path, "--token", "secret")
+    assert server.ask(rows({}))[0] == 401
+    assert server.ask(rows({}), authorization="Bearer wrong")[0] == 401
+    assert server.ask(rows({}), authorization="Bearer secret")[0] == 200
+    assert server.end() in (0, -signal.SIGTERM)
+
+
+def test_what_was_accepted_is_answered_before_it_stops(run: luthier.Result) -> None:
+    server, answers = Server(run.path), []  # type: ignore[var-annotated]
+    body = rows(*[{}] * 9000)
+    threads = [threading.Thread(target=lambda: answers.append(server.ask(body)[0])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.15)
+    server.end()
+    for thread in threads:
+        thread.join()
+    assert answers == [200] * 4
+
+
+def test_time_runs_out_with_words(run: luthier.Result) -> None:
+    from fastapi.testclient import TestClient
+
+    with TestClient(make_app(run.model, limits=Limits(seconds=1e-6))) as client:
+        answer = client.post("/predict", content=rows(*[{}] * 500))
+    assert answer.status_code == 503
+    assert "send fewer rows" in answer.json()["error"]
