@@ -14,6 +14,7 @@ import luthier
 from luthier.errors import InputError
 from luthier.runs.screen import SilentScreen
 from luthier.saved import Model
+from luthier.saved.bundle import FORMAT, READABLE
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +79,21 @@ def test_a_file_cut_short(result: luthier.Result, tmp_path: Path, keep: float) -
     (tmp_path / "short.luthier").write_bytes(content[: int(keep if keep > 1 else keep * len(content))])
     with pytest.raises(InputError, match="not a whole model file"):
         Model.load(tmp_path / "short.luthier")
+
+
+@pytest.mark.parametrize("version", READABLE)
+def test_files_of_every_format_still_open_and_tell_the_same(version: int) -> None:
+    """Each was written by the program of its time, with the probabilities that it told then."""
+    golden = Path(__file__).parent / "golden"
+    rows = pl.read_csv(golden / "rows.csv", null_values=["NA", ""])
+    found = luthier.load(golden / f"format-{version}.luthier").predict_proba(rows)
+    wanted = pl.read_csv(golden / f"format-{version}.csv")
+    assert found.columns == wanted.columns
+    np.testing.assert_allclose(found.to_numpy(), wanted.to_numpy(), rtol=0, atol=1e-5)
+
+
+def test_every_format_has_a_golden_file() -> None:
+    assert READABLE[-1] == FORMAT
+    assert {path.stem for path in (Path(__file__).parent / "golden").glob("*.luthier")} == {
+        f"format-{n}" for n in READABLE
+    }

@@ -10,10 +10,11 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -24,6 +25,7 @@ from luthier import storage
 from luthier.errors import InputError
 
 FORMAT = 2  # since 2 a dense network takes its embeddings before its numbers
+READABLE = (1, 2)
 ENTRIES = ("model.json", "encoder.json", "profile.json", "metrics.json", "weights.safetensors")
 LARGEST = {"weights.safetensors": 8 << 30, "manifest.json": 1 << 20}
 LARGEST_JSON = 256 << 20
@@ -63,7 +65,7 @@ def read_bundle(path: Path) -> Bundle:
     """Read and verify a bundle. InputError for anything that is not exactly what was saved."""
     try:
         with zipfile.ZipFile(path) as archive:
-            contents = _contents(archive, path)
+            contents, version = _contents(archive, path)
     except FileNotFoundError:
         raise InputError(
             f"there is no model at '{path}'",
@@ -87,12 +89,27 @@ def read_bundle(path: Path) -> Bundle:
         ) from None
     try:
         values = {name: json.loads(contents[f"{name}.json"]) for name in ("model", "encoder", "profile", "metrics")}
-        return Bundle(**values, weights=load_tensors(contents["weights.safetensors"]))
+        return _upgraded(Bundle(**values, weights=load_tensors(contents["weights.safetensors"])), version)
     except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
         raise InputError(f"'{path}' cannot be read", received=str(error)) from None
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise InputError(f"'{path}' does not describe a model", received=f"{type(error).__name__}: {error}") from None
 
 
-def _contents(archive: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
+def _upgraded(bundle: Bundle, version: int) -> Bundle:
+    """The bundle as the newest format has it."""
+    if version == 1:
+        weights = dict(bundle.weights)
+        for place, spec in enumerate(bundle.model["specs"]):
+            name = f"nets.{place}.layers.0.weight"
+            if spec.get("embeddings"):
+                first, numbers = weights[name], int(spec["inputs"])
+                weights[name] = torch.cat([first[:, numbers:], first[:, :numbers]], 1)
+        return replace(bundle, weights=weights)
+    return bundle
+
+
+def _contents(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, bytes], int]:
     names = [info.filename for info in archive.infolist()]
     if sorted(names) != sorted(("manifest.json", *ENTRIES)):
         raise InputError(
@@ -104,10 +121,10 @@ def _contents(archive: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
         if info.compress_type != zipfile.ZIP_STORED or info.file_size > LARGEST.get(info.filename, LARGEST_JSON):
             raise InputError(f"'{path}' has an entry that is packed or too large", received=info.filename)
     manifest = json.loads(archive.read("manifest.json"))
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    if not isinstance(manifest, dict) or manifest.get("format") not in READABLE:
         raise InputError(
             f"'{path}' has a format that this version cannot read",
-            expected=f"format {FORMAT}",
+            expected=f"format {' or '.join(map(str, READABLE))}",
             received=f"format {manifest.get('format') if isinstance(manifest, dict) else '?'}",
             remedy="pip install --upgrade luthier",
         )
@@ -121,4 +138,4 @@ def _contents(archive: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
                 received="another one",
                 remedy="copy it again from where it was saved",
             )
-    return contents
+    return contents, int(manifest["format"])
