@@ -13,7 +13,7 @@ SOURCE = Path(luthier.__file__).parent
 FOUNDATION = ("averages", "errors", "records", "shapes", "seeds", "optional", "storage", "words")
 ROOMS = (
     *("data", "nets", "objective", "optimise", "population", "search", "diagnosis", "assess"),
-    *("saved", "recipe", "report", "runs", "estimators", "serving", "classic", "labs", "studio", "cli"),
+    *("saved", "recipe", "report", "exporting", "runs", "estimators", "serving", "classic", "labs", "studio", "cli"),
 )
 ORDER = {room: depth for depth, room in enumerate(ROOMS)}
 LIMIT = 400

@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 import luthier
-from luthier.cli import check, data, doctor, fit, lab, predict, report, serve, show, studio, test, tune
+from luthier.cli import check, data, doctor, export, fit, lab, predict, report, serve, show, studio, test, tune
 from luthier.errors import LuthierError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (fit, test, tune, predict, check, doctor, report, show, data, lab, studio, serve):
+for command in (fit, test, tune, predict, check, doctor, report, show, data, lab, studio, serve, export):
     command.register(app)
 
 

@@ -53,8 +53,12 @@ def first_weights(bench: Bench) -> None:
             table = found.history.to_frame().sort("member", "step")
             curve = 100 * table["validation_score"].to_numpy().reshape(len(seeds), -1)
             curves.append(curve)
-            figure.add_scatter(x=list(range(1, epochs + 1)), y=curve.mean(0), line={"color": colour},
-                               name=f"{hidden} hidden, {'N(0, 1)' if large else 'N(0, 1 / n)'}")  # fmt: skip
+            figure.add_scatter(
+                x=list(range(1, epochs + 1)),
+                y=curve.mean(0),
+                line={"color": colour, "dash": "solid" if hidden == 30 else "dot"},
+                name=f"{hidden} hidden, {'N(0, 1)' if large else 'N(0, 1 / n)'}",
+            )
         large_, better = curves
         bench.holds(f"better first weights are ahead after an epoch, {hidden} hidden (S1-120)",
                     bool(better[:, 0].mean() > large_[:, 0].mean() + 1),

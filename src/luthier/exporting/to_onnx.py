@@ -1,0 +1,175 @@
+"""ONNX with the preprocessing inside: an input for each raw column, and the prediction out."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from luthier import storage
+from luthier.data import TableEncoder
+from luthier.errors import LuthierError
+from luthier.exporting.whole import Whole, exportable
+from luthier.optional import require
+from luthier.saved import Model
+
+PURPOSE = "exporting to ONNX"
+OPSET = 18
+UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
+CLOSE, CLOSE_VALUES = 1e-5, 1e-4  # of probabilities; of values, relative
+
+
+def export_onnx(model: Model, path: str | Path, check: pl.DataFrame) -> float:
+    """Write a model as ONNX and return the largest gap to it on the rows of `check`.
+
+    Inputs are named as the columns: numbers, truths (1, 0) and parts of dates ("built (year)") float32 [N, 1] with NaN
+    for missing; categories strings [N, 1] with "" for missing. Outputs: `probabilities` [N, C] float64 and `class` [N]
+    strings, or `value` [N, 1]. Nothing is written where ONNX Runtime is more than 1e-5 (values: 1e-4, relative) away.
+    """
+    encoder = exportable(model)
+    onnx, runtime = (require(name, extra="onnx", purpose=PURPOSE) for name in ("onnx", "onnxruntime"))
+    content = _graph(onnx, model, encoder).SerializeToString()
+    session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    gap = _gap(session, model, encoder, check)
+    limit = CLOSE if model.task.classes else CLOSE_VALUES
+    if not gap <= limit:
+        raise LuthierError(
+            "the exported graph does not tell what the model tells",
+            expected=f"a gap of at most {limit:g}",
+            received=f"{gap:.3g} on {len(check)} rows",
+        )
+    storage.write_bytes(Path(path), content)
+    return gap
+
+
+def inputs_for(encoder: TableEncoder, frame: pl.DataFrame) -> dict[str, np.ndarray]:
+    """A table's rows as the graph's inputs."""
+    numbers, codes = encoder.encode(frame)
+    found = {name: numbers[:, [k]].numpy() for k, name in enumerate(encoder.number_names)}
+    for k, name in enumerate(encoder.category_names):
+        levels = np.array(["\0", "", *encoder.vocabularies[name]], dtype=object)  # code 0 is a level never seen
+        found[name] = levels[codes[:, [k]].numpy()]
+    return found
+
+
+def _gap(session: Any, model: Model, encoder: TableEncoder, frame: pl.DataFrame) -> float:
+    outputs = session.run(None, inputs_for(encoder, frame))
+    numbers, codes = model.encode(frame)
+    if model.task.classes:
+        return float(np.abs(outputs[0] - model.probabilities(numbers, codes)).max())
+    wanted = model.values(numbers, codes)
+    return float((np.abs(outputs[0][:, 0] - wanted) / np.maximum(np.abs(wanted), 1e-6 + np.abs(wanted).mean())).max())
+
+
+def _graph(onnx: Any, model: Model, encoder: TableEncoder) -> Any:
+    helper, kinds = onnx.helper, onnx.TensorProto
+    inner = _core(onnx, model, encoder)
+    nodes, inputs = [], []
+    inputs += [helper.make_tensor_value_info(name, kinds.FLOAT, ["N", 1]) for name in encoder.number_names]
+    if encoder.number_names:
+        nodes.append(helper.make_node("Concat", list(encoder.number_names), ["numbers"], axis=1))
+    for k, name in enumerate(encoder.category_names):
+        inputs.append(helper.make_tensor_value_info(name, kinds.STRING, ["N", 1]))
+        levels = encoder.vocabularies[name]
+        nodes.append(
+            helper.make_node(
+                "LabelEncoder",
+                [name],
+                [f"codes_{k}"],
+                domain="ai.onnx.ml",
+                default_int64=UNKNOWN,
+                keys_strings=["", *levels],
+                values_int64s=[MISSING, *range(FIRST_LEVEL, FIRST_LEVEL + len(levels))],
+            )
+        )
+    if encoder.category_names:
+        nodes.append(
+            helper.make_node("Concat", [f"codes_{k}" for k in range(len(encoder.category_names))], ["codes"], axis=1)
+        )
+    graph, output = inner.graph, inner.graph.output[0].name
+    nodes += list(graph.node)
+    if model.task.classes:
+        outputs, more, constants = _class_of(onnx, model, output)
+    else:
+        outputs, more, constants = [helper.make_tensor_value_info("value", kinds.DOUBLE, ["N", 1])], [
+            helper.make_node("Identity", [output], ["value"])], []  # fmt: skip
+    whole = helper.make_graph([*nodes, *more], "luthier", inputs, outputs, [*graph.initializer, *constants])
+    opsets = [*inner.opset_import, helper.make_opsetid("ai.onnx.ml", 3)]
+    made = helper.make_model(whole, opset_imports=opsets, producer_name="luthier", ir_version=inner.ir_version,
+                             doc_string=f"{model.task.target}: {model.task.kind}")  # fmt: skip
+    onnx.checker.check_model(made, full_check=True)
+    return made
+
+
+def _class_of(onnx: Any, model: Model, shares: str) -> tuple[list[Any], list[Any], list[Any]]:
+    """The predicted class by name, beside the probabilities."""
+    helper, kinds, numpy_helper = onnx.helper, onnx.TensorProto, onnx.numpy_helper
+    names = list(model.task.classes)
+    nodes = [helper.make_node("Identity", [shares], ["probabilities"])]
+    constants = []
+    if model.task.kind == "binary":
+        constants += [numpy_helper.from_array(np.array(model.threshold), "threshold"),
+                      numpy_helper.from_array(np.array(1), "second")]  # fmt: skip
+        nodes += [helper.make_node("Gather", ["probabilities", "second"], ["of_second"], axis=1),
+                  helper.make_node("GreaterOrEqual", ["of_second", "threshold"], ["is_second"]),
+                  helper.make_node("Cast", ["is_second"], ["place"], to=kinds.INT64)]  # fmt: skip
+    else:
+        nodes.append(helper.make_node("ArgMax", ["probabilities"], ["place"], axis=1, keepdims=0))
+    nodes.append(helper.make_node("LabelEncoder", ["place"], ["class"], domain="ai.onnx.ml", default_string="",
+                                  keys_int64s=list(range(len(names))), values_strings=names))  # fmt: skip
+    outputs = [helper.make_tensor_value_info("probabilities", kinds.DOUBLE, ["N", len(names)]),
+               helper.make_tensor_value_info("class", kinds.STRING, ["N"])]  # fmt: skip
+    return outputs, nodes, constants
+
+
+def _core(onnx: Any, model: Model, encoder: TableEncoder) -> Any:
+    """What PyTorch's exporter makes of numbers and codes; an input that has no column is left out."""
+    whole = Whole(model).eval()
+    rows, wide, coded = 3, len(encoder.number_names), len(encoder.category_names)
+    numbers, codes = torch.zeros(rows, wide), torch.zeros(rows, coded, dtype=torch.int64)
+    cases: dict[tuple[bool, bool], tuple[torch.nn.Module, dict[str, torch.Tensor]]] = {
+        (True, True): (whole, {"numbers": numbers, "codes": codes}),
+        (True, False): (_Numbers(whole), {"numbers": numbers}),
+        (False, True): (_Codes(whole), {"codes": codes}),
+    }
+    module, given = cases[bool(wide), bool(coded)]
+    batch = torch.export.Dim("N", min=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # torchvision is not missed
+        program = torch.onnx.export(module, tuple(given.values()), dynamo=True, opset_version=OPSET, verbose=False,
+                                    input_names=list(given),
+                                    dynamic_shapes=tuple({0: batch} for _ in given))  # fmt: skip
+    assert program is not None
+    return program.model_proto
+
+
+class _Numbers(torch.nn.Module):
+    """The whole model of rows without categories."""
+
+    def __init__(self, whole: Whole) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        """As Whole."""
+        found: torch.Tensor = self.whole(numbers, numbers.new_zeros((numbers.shape[0], 0), dtype=torch.int64))
+        return found
+
+
+class _Codes(torch.nn.Module):
+    """The whole model of rows of categories alone."""
+
+    def __init__(self, whole: Whole) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        """As Whole."""
+        found: torch.Tensor = self.whole(codes.new_zeros((codes.shape[0], 0), dtype=torch.float32), codes)
+        return found

@@ -1,0 +1,91 @@
+"""A folder with a program and its weights that need PyTorch alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from safetensors.torch import save
+
+from luthier import storage
+from luthier.data import Preprocess
+from luthier.errors import LuthierError
+from luthier.exporting import plain_model
+from luthier.exporting.whole import exportable
+from luthier.saved import Model
+
+FIRST_LEVEL = 2
+CLOSE = 1e-6
+FAR = 1e30
+
+
+def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float:
+    """Write `model.py` and `model.safetensors`, and return the largest gap to the model on the rows of `check`."""
+    encoder, place = exportable(model), Path(folder)
+    assert isinstance(model.preprocess, Preprocess)
+    weights = {f"preprocess.{name}": value for name, value in model.preprocess.state_dict().items()}
+    for i, net in enumerate(model.nets):
+        weights |= {f"nets.{i}.{name}": value for name, value in net.state_dict().items()}
+    numbers = ("threshold", "temperature", "target_mean", "target_std", "smear")
+    facts: dict[str, Any] = {
+        "kind": model.task.kind,
+        "target": model.task.target,
+        "classes": list(model.task.classes),
+        "log_scale": model.task.log_scale,
+        "method": model.preprocess.method,
+        "weights": list(model.weights),
+        "specs": [{**net.spec.to_json(), "activations": list(net.spec.activations)} for net in model.nets],  # type: ignore[union-attr]
+        "columns": [
+            {
+                "name": c.name,
+                "kind": c.kind,
+                "date_format": c.date_format,
+                **({"truth": encoder.truths[c.name]} if c.name in encoder.truths else {}),
+            }
+            for c in encoder.columns
+        ],
+        "vocabularies": {
+            name: {level: FIRST_LEVEL + k for k, level in enumerate(encoder.vocabularies[name])}
+            for name in encoder.category_names
+        },
+        "lowest": max(model.lowest, -FAR),
+        "highest": min(model.highest, FAR),
+        **{name: float(getattr(model, name)) for name in numbers},
+    }
+    content = save({k: v.contiguous() for k, v in weights.items()}, metadata={"model": storage.json_text(facts)})
+    files = {"model.safetensors": content, "model.py": Path(plain_model.__file__).read_bytes()}
+    with tempfile.TemporaryDirectory() as trial:
+        for name, written in files.items():
+            (Path(trial) / name).write_bytes(written)
+        gap = _gap(model, Path(trial), check)
+    if not gap <= CLOSE:
+        raise LuthierError("the exported module does not tell what the model tells",
+                           expected=f"a gap of at most {CLOSE:g}", received=f"{gap:.3g}")  # fmt: skip
+    place.mkdir(parents=True, exist_ok=True)
+    for name, written in files.items():
+        storage.write_bytes(place / name, written)
+    return gap
+
+
+def _gap(model: Model, folder: Path, frame: pl.DataFrame) -> float:
+    spec = importlib.util.spec_from_file_location("exported_model", folder / "model.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    plain = module.load(folder / "model.safetensors")
+    numbers, codes = model.encode(frame)
+    with torch.no_grad():
+        found = plain(numbers, codes).numpy()
+    if model.task.classes:
+        return float(np.abs(found - model.probabilities(numbers, codes)).max())
+    wanted = model.values(numbers, codes)
+    scale = np.maximum(np.abs(wanted), float(np.abs(wanted).mean()) or math.inf)
+    return float((np.abs(found[:, 0] - wanted) / scale).max())

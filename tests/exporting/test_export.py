@@ -1,0 +1,152 @@
+"""Models taken elsewhere tell the same: ONNX Runtime with raw columns, and a module that knows PyTorch alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import luthier
+from luthier.data.preprocess import METHODS
+from luthier.errors import ConfigError, InputError, LuthierError
+from luthier.exporting.to_onnx import export_onnx, inputs_for
+from luthier.exporting.to_torch import export_torch
+from luthier.exporting.whole import normal_quantile
+from luthier.runs.exporting import export_run
+from luthier.runs.screen import SilentScreen
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+def table(rows: int = 240) -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    size, kind = rng.lognormal(3, 0.5, rows), rng.choice(["flat", "house", "hut"], rows)
+    days = [f"{1950 + k % 60}-{1 + k % 12:02d}-11" for k in range(rows)]
+    price = size * np.where(kind == "flat", 3, 2) * np.exp(0.1 * rng.normal(size=rows))
+    gaps = np.where(rng.random(rows) < 0.1, np.nan, size)
+    words = [None if rng.random() < 0.05 else str(one) for one in kind]
+    return pl.DataFrame(
+        {
+            "size": gaps,
+            "kind": words,
+            "built": days,
+            "garden": rng.random(rows) < 0.5,
+            "price": price,
+            "dear": np.where(price > 50, "yes", "no"),
+            "class": np.digitize(price, [30, 60]).astype(str),
+        }
+    ).with_columns(pl.col("size").fill_nan(None))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, luthier.Result]:
+    folder, found = tmp_path_factory.mktemp("runs"), {}
+    for target in ("price", "dear", "class"):
+        frame = table().drop([name for name in ("price", "dear", "class") if name != target])
+        done = luthier.fit(frame, target=target, budget="100steps", run=folder / target, screen=SilentScreen())
+        assert done is not None
+        found[target] = done
+    return found
+
+
+@pytest.mark.parametrize("target", ["price", "dear", "class"])
+def test_onnx_runtime_tells_the_same_from_raw_columns(target: str, runs: dict[str, Any], tmp_path: Path) -> None:
+    run, path = runs[target], tmp_path / "m.onnx"
+    gap, rows = export_run(run.path, path, kind="onnx")
+    assert gap < 1e-5
+    assert rows > 30
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert {one.name for one in session.get_inputs()} >= {"size", "kind", "garden", "built (year)"}
+    frame = table(7).with_columns(pl.Series("kind", ["flat", "never seen", None, "hut", "house", "flat", "hut"]))
+    for some in (frame, frame.head(1)):  # any number of rows
+        outputs = dict(zip([one.name for one in session.get_outputs()],
+                           session.run(None, inputs_for(run.model.encoder, some)), strict=True))  # fmt: skip
+        if target == "price":
+            np.testing.assert_allclose(outputs["value"][:, 0], run.predict(some).to_numpy(), rtol=1e-4)
+        else:
+            assert outputs["class"].tolist() == run.predict(some).to_list()
+            np.testing.assert_allclose(outputs["probabilities"], run.predict_proba(some).to_numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["price", "dear", "class"])
+def test_a_module_that_knows_pytorch_alone(target: str, runs: dict[str, Any], tmp_path: Path) -> None:
+    run = runs[target]
+    gap, _ = export_run(run.path, tmp_path / "out", kind="torch")
+    assert gap < 1e-6
+    frame = table(5).with_columns(pl.Series("kind", ["flat", "never seen", None, "hut", "house"]))
+    rows = frame.select("size", "kind", "built", "garden").rows(named=True)
+    program = (
+        "import sys\nfor name in ('luthier', 'numpy', 'polars', 'safetensors'):\n    sys.modules[name] = None\n"
+        f"import json\nimport model\nprint(json.dumps(model.load('model.safetensors').predict({rows!r})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path / "out",
+        env={"PATH": ""},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    if target == "price":
+        np.testing.assert_allclose(told, run.predict(frame).to_numpy(), rtol=1e-5)
+    else:
+        assert told == run.predict(frame).to_list()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_way_that_numbers_enter(method: str, runs: dict[str, Any], tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from luthier.data import Preprocess
+    from luthier.nets import DenseSpec, build
+
+    model, frame = runs["class"].model, table(60)
+    numbers, _ = model.encode(frame)
+    fitted = Preprocess.fit(numbers, method)
+    embeddings = tuple((levels, 3) for levels in model.encoder.category_sizes)
+    specs = [DenseSpec(inputs=fitted.width, hidden=(8, 8), outputs=3, embeddings=embeddings, activation=name,
+                       batch_norm=name == "tanh", layer_norm=name == "gelu", residual=True)
+             for name in ("leaky relu", "tanh", "gelu", "sigmoid")]  # fmt: skip
+    nets = tuple(build(spec, seed=k).eval() for k, spec in enumerate(specs))
+    other = replace(model, preprocess=fitted, nets=nets, weights=(0.25,) * 4, temperature=0.7)
+    assert export_onnx(other, tmp_path / "m.onnx", frame) < 1e-5
+    assert export_torch(other, tmp_path / "out", frame) < 1e-6
+
+
+def test_the_quantile_is_that_of_pytorch() -> None:
+    p = torch.cat(
+        [torch.logspace(-12, -1, 500, dtype=torch.float64), torch.linspace(0.1, 0.9, 500, dtype=torch.float64)]
+    )
+    p = torch.cat([p, 1 - p])
+    torch.testing.assert_close(normal_quantile(p), torch.special.ndtri(p), rtol=1e-9, atol=1e-12)
+
+
+def test_what_tells_otherwise_is_not_handed_over(runs: dict[str, Any], tmp_path: Path, monkeypatch: Any) -> None:
+    from luthier.exporting import to_onnx, to_torch
+
+    for module, write in ((to_onnx, export_onnx), (to_torch, export_torch)):
+        monkeypatch.setattr(module, "_gap", lambda *_: 0.1)
+        with pytest.raises(LuthierError, match="does not tell"):
+            write(runs["dear"].model, tmp_path / "out", table(5))
+        assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_exported(runs: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="onnx or torch"):
+        export_run(runs["dear"].path, tmp_path / "x", kind="tflite")
+    with pytest.raises(InputError, match="not a run"):
+        export_run(tmp_path, tmp_path / "x", kind="onnx")
+    command = [sys.executable, "-m", "luthier", "export", str(runs["dear"].path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "--onnx" in done.stderr
