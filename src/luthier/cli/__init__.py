@@ -17,7 +17,7 @@ app = typer.Typer(
     name="luthier",
     help="Build, tune and check neural networks, every question answered by an experiment.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -27,7 +27,16 @@ for command in (fit, test, tune, predict, check, doctor, report, show, data, lab
 
 def _version(wanted: bool) -> None:
     if wanted:
+        import platform
+        from importlib.metadata import PackageNotFoundError, version
+
         typer.echo(f"luthier {luthier.__version__}")
+        typer.echo(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
+        for name in ("torch", "numpy", "polars", "scikit-learn"):
+            try:
+                typer.echo(f"{name} {version(name)}")
+            except PackageNotFoundError:
+                typer.echo(f"{name} is missing")
         raise typer.Exit
 
 

@@ -11,6 +11,7 @@ _EPILOG = """\b
 Examples:
   luthier export runs/houses --onnx houses.onnx
   luthier export runs/houses --torch houses/
+  luthier export runs/houses --card houses.md
 """
 
 
@@ -25,14 +26,20 @@ def export(
     torch: Annotated[
         Path | None, typer.Option(help="Write a folder with model.py and weights, for PyTorch alone.")
     ] = None,
+    card: Annotated[Path | None, typer.Option(help="Write the model card, in Markdown.")] = None,
 ) -> None:
-    """Write a run's model as ONNX or plain PyTorch, checked against it on the validation rows."""
+    """Write a run's model as ONNX or plain PyTorch, checked against it on the validation rows; or its model card."""
+    from luthier import storage
     from luthier.errors import InputError
+    from luthier.report import model_card
     from luthier.runs.exporting import export_run
 
-    if onnx is None and torch is None:
-        raise InputError("nothing is asked for", remedy="add --onnx FILE or --torch FOLDER")
+    if onnx is None and torch is None and card is None:
+        raise InputError("nothing is asked for", remedy="add --onnx FILE, --torch FOLDER or --card FILE")
     for kind, path in (("onnx", onnx), ("torch", torch)):
         if path is not None:
             gap, rows = export_run(run, path, kind=kind)
             typer.echo(f"written to {path}; at most {gap:.1e} from the model on {rows:,} validation rows")
+    if card is not None:
+        storage.write_text(card, model_card(run))
+        typer.echo(f"written to {card}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from luthier.report.card import model_card
 from luthier.report.contents import Contents, read_contents
 from luthier.report.overview import write_overview
 from luthier.report.page import build_report, write_report
@@ -13,6 +14,7 @@ __all__ = [
     "build_report",
     "build_search_report",
     "ledger_lines",
+    "model_card",
     "notebook_card",
     "read_contents",
     "read_search",

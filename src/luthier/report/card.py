@@ -1,0 +1,87 @@
+"""A model card: what a run's model is, was judged by, and is not for, in Markdown (after Mitchell and others, 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import InputError
+from luthier.report.contents import Contents, read_contents
+from luthier.report.terminal import WORDS
+
+MOST = 8
+SHOWN = ("first architecture", "inputs", "backbone", "deliverable", "calibration")
+
+
+def model_card(path: str | Path) -> str:
+    """The card of a finished run, as Markdown. InputError where it has not been judged yet."""
+    run = read_contents(Path(path))
+    if not run.scores:
+        raise InputError(f"the run '{path}' has no scores yet", remedy=f"finish it: luthier fit --resume {path}")
+    return "\n".join(_lines(run)) + "\n"
+
+
+def _lines(run: Contents) -> Iterator[str]:
+    facts, scores = run.facts, run.scores
+    source, task = facts["source"], facts["task"]
+    yield f"# Model card: {facts['name']}\n"
+    yield f"{_cell(run.headline)}\n"
+    yield "## What it is\n"
+    what = {
+        "regression": "a value",
+        "binary": "one of two classes",
+        "multiclass": f"one of {len(task['classes'])} classes",
+    }
+    yield f"- tells `{_cell(facts['target'])}`, {what[task['kind']]}{_named(task['classes'])}"
+    versions = facts["versions"]
+    yield f"- made by Luthier {versions['luthier']} on PyTorch {versions['torch']}, {facts['created']}"
+    yield f"- seed {facts['seed']}, {facts['elapsed_s']:.0f} seconds"
+    for decision in (one for one in run.records if one["kind"] == "decision"):
+        if decision["topic"] in SHOWN:
+            yield f"- {decision['topic']}: {_cell(decision['chosen'])}"
+    yield "\n## What it learnt from\n"
+    size = f"{source['rows']:,} rows and {source['columns']:,} columns"
+    yield f"- `{_cell(source['name'])}` ({_cell(source['origin'])}), {size}"
+    yield f"- fingerprint of the data: `{source['fingerprint']}`"
+    yield "\n## How good it is\n"
+    read = _times(scores.get("openings", 1))
+    yield f"On {scores['headline']['n']:,} sealed rows, read {read}, with 95 % intervals:\n"
+    yield "| measure | value | interval |\n|---|---|---|"
+    for row in scores["metrics"]:
+        yield f"| {row['name']} | {row['value']:.4g} | {row['low']:.4g} to {row['high']:.4g} |"
+    yield f"\nOn validation rows, by which it was chosen: {scores['headline']['validation']['value']:.4g}.\n"
+    yield "| beside | its score | this model is |\n|---|---|---|"
+    for row in scores["baselines"]:
+        gain = row["difference"]
+        yield (f"| {row['name']} | {row['test']['value']:.4g} | {WORDS[row['verdict']]} ({gain['low']:+.3g} to "
+               f"{gain['high']:+.3g}) |")  # fmt: skip
+    yield from _limits(run, scores)
+
+
+def _limits(run: Contents, scores: dict[str, Any]) -> Iterator[str]:
+    yield "\n## Where to be careful\n"
+    for row in [one for one in scores.get("subgroups") or [] if one["worse"]][:MOST]:
+        where = f"{_cell(row['column'])} is {_cell(row['value'])}"
+        yield f"- it fares worse where {where}: {row['score']:.4g}, {row['rows']} rows"
+    for finding in run.findings()[:MOST]:
+        yield f"- {_cell(finding['sentence'])}"
+    if scores.get("unlike"):
+        yield f"- {scores['unlike']['share']:.1%} of the sealed rows are unlike the training rows (see --abstain)"
+    yield "- it knows what the training rows showed: watch new rows with `luthier check`"
+    yield f"- next: {_cell(scores['next_step'])}"
+
+
+def _named(classes: list[str]) -> str:
+    shown = ", ".join(_cell(name) for name in classes[:MOST])
+    return f" ({shown}{', ...' if len(classes) > MOST else ''})" if classes else ""
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _cell(text: Any) -> str:
+    """Text that stays text in Markdown: names from the data cannot become markup."""
+    plain = " ".join(str(text).split())
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in plain)

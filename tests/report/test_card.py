@@ -1,0 +1,61 @@
+"""The model card says what was measured, and nothing in it is markup from the data."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import luthier
+from luthier.errors import InputError
+from luthier.report import model_card
+from luthier.runs.screen import SilentScreen
+
+AWKWARD = "a*b|c <script> [x](y)"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
+    rows = [{"x": float(k % 13), AWKWARD: "yes" if k % 13 > 6 else "no"} for k in range(200)]
+    folder = tmp_path_factory.mktemp("card") / "run"
+    found = luthier.fit(pl.DataFrame(rows), target=AWKWARD, budget="60steps", run=folder, screen=SilentScreen())
+    assert found is not None
+    return found
+
+
+def test_it_holds_the_numbers(run: luthier.Result) -> None:
+    card = model_card(run.path)
+    headline = run.scores["headline"]
+    assert f"| {headline['name']} | {headline['value']:.4g} |" in card
+    assert all(row["name"] in card for row in run.scores["baselines"])
+    assert "read once" in card
+    assert "one of two classes (no, yes)" in card
+    assert "200 rows" in card
+
+
+def test_names_from_the_data_stay_text(run: luthier.Result) -> None:
+    card = model_card(run.path)
+    assert r"a\*b\|c \<script\> \[x\](y)" in card
+    assert "<script>" not in card.replace(r"\<script\>", "")
+
+
+def test_a_run_without_scores_has_no_card(tmp_path: Path) -> None:
+    done = luthier.fit("iris", budget="60steps", run=tmp_path / "run", until=3, screen=SilentScreen())
+    assert done is not None
+    with pytest.raises(InputError, match="no scores yet"):
+        model_card(done.path)
+
+
+def test_from_the_command_line(run: luthier.Result, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "luthier", "export", str(run.path), "--card", str(tmp_path / "card.md")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "card.md").read_text() == model_card(run.path)
+    said = subprocess.run(
+        [sys.executable, "-m", "luthier", "--version"], capture_output=True, text=True, timeout=60
+    ).stdout
+    assert said.startswith("luthier ")
+    assert "torch 2." in said
