@@ -227,3 +227,12 @@ def test_importing_costs_nothing() -> None:
     code = "import luthier, sys; print('torch' in sys.modules, 'polars' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_install_is_checked() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "luthier", "check-install"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("luthier ")
+    assert "this machine is ready" in done.stdout

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -194,3 +195,27 @@ def test_time_runs_out_with_words(run: luthier.Result) -> None:
         answer = client.post("/predict", content=rows(*[{}] * 500))
     assert answer.status_code == 503
     assert "send fewer rows" in answer.json()["error"]
+
+
+def test_nothing_that_the_description_allows_or_forbids_is_a_failure(run: luthier.Result) -> None:
+    """Requests drawn from the application's own OpenAPI page, right and wrong ones: never a 5xx."""
+    schemathesis = pytest.importorskip("schemathesis")
+    from hypothesis import HealthCheck, given, settings
+
+    described = schemathesis.openapi.from_asgi("/openapi.json", make_app(run.model))
+    wrong = schemathesis.GenerationMode.NEGATIVE
+    seen: dict[int, int] = {}
+    torch.set_flush_denormal(False)  # training flushes them, and hypothesis wants to draw them
+    for mode in (None, wrong):
+        cases = described["/predict"]["POST"].as_strategy(**({} if mode is None else {"generation_mode": mode}))
+
+        @given(case=cases)
+        @settings(max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        def check(case: Any) -> None:
+            status = case.call().status_code
+            seen[status] = seen.get(status, 0) + 1
+            assert status < 500
+
+        check()
+    assert seen.get(200, 0) > 10
+    assert sum(count for status, count in seen.items() if status >= 400) > 50

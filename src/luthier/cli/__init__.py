@@ -9,8 +9,23 @@ from typing import NoReturn
 
 import typer
 
-import luthier
-from luthier.cli import check, data, doctor, export, fit, lab, predict, report, serve, show, studio, test, tune
+from luthier.cli import (
+    check,
+    check_install,
+    data,
+    doctor,
+    export,
+    fit,
+    lab,
+    predict,
+    report,
+    serve,
+    show,
+    studio,
+    test,
+    tune,
+)
+from luthier.cli.versions import versions
 from luthier.errors import LuthierError
 
 app = typer.Typer(
@@ -21,22 +36,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (fit, test, tune, predict, check, doctor, report, show, data, lab, studio, serve, export):
+for command in (fit, test, tune, predict, check, doctor, report, show, data, lab, studio, serve, export, check_install):
     command.register(app)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        import platform
-        from importlib.metadata import PackageNotFoundError, version
-
-        typer.echo(f"luthier {luthier.__version__}")
-        typer.echo(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
-        for name in ("torch", "numpy", "polars", "scikit-learn"):
-            try:
-                typer.echo(f"{name} {version(name)}")
-            except PackageNotFoundError:
-                typer.echo(f"{name} is missing")
+        typer.echo("\n".join(versions()))
         raise typer.Exit
 
 

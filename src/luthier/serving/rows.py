@@ -21,7 +21,7 @@ EXPECTED = {"number": "a number or null", "boolean": "true, false or null", "cat
 TYPES: dict[str, list[str]] = {"number": ["number", "null"], "boolean": ["boolean", "string", "integer", "null"],
                                "category": ["string", "integer", "boolean", "null"], "date": ["string", "null"],
                                "text": ["string", "null"]}  # fmt: skip
-LARGEST_NUMBER = 1e300
+LARGEST_NUMBER = 3.4e38  # of float32, in which networks compute
 
 
 class RefusedError(Exception):
@@ -104,7 +104,10 @@ def from_csv(body: bytes, columns: Sequence[Column], most: int) -> pl.DataFrame:
     errors: list[dict[str, Any]] = []
     for column in columns:
         if column.kind == "number":
-            wrong = frame[column.name].is_not_null() & frame[column.name].cast(pl.Float64, strict=False).is_null()
+            known = frame[column.name].cast(pl.Float64, strict=False)
+            wrong = frame[column.name].is_not_null() & (known.is_null() | (known.abs() >= LARGEST_NUMBER)).fill_null(
+                True
+            )
             errors += [{"row": int(place), "field": column.name, "expected": EXPECTED["number"],
                         "received": _shown(frame[column.name][int(place)])} for place in wrong.arg_true()]  # fmt: skip
     if errors:

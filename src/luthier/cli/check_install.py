@@ -1,0 +1,44 @@
+"""`luthier check-install`: what is there, what is not, and whether a network learns on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import typer
+
+EXTRAS = {
+    "vision": ("kornia", "PIL"), "search": ("optuna", "sqlalchemy"), "ray": ("ray",), "remote": ("fsspec",),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"), "serve": ("fastapi", "prometheus_client", "uvicorn"),
+    "studio": ("dash",), "notebook": ("ipykernel", "nbclient", "nbformat"),
+}  # fmt: skip
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command("check-install")(check_install)
+
+
+def check_install() -> None:
+    """Versions, optional parts, and a small training with a known answer."""
+    import torch
+
+    from luthier.cli.versions import versions
+    from luthier.errors import LuthierError
+    from luthier.nets import DenseSpec
+    from luthier.population import Member, Part, Settings, train
+
+    for line in versions():
+        typer.echo(line)
+    for extra, modules in EXTRAS.items():
+        missing = [name for name in modules if importlib.util.find_spec(name) is None]
+        wanted = f"missing {', '.join(missing)}: pip install 'luthier[{extra}]'"
+        typer.echo(f"{extra:<9} {wanted if missing else 'there'}")
+    X = torch.linspace(-1, 1, 64).unsqueeze(1)
+    part = Part(X, torch.zeros(64, 0, dtype=torch.int64), 3 * X[:, 0] + 1)
+    members = [Member(DenseSpec(inputs=1, hidden=(), outputs=1), seed, 0.05) for seed in range(4)]
+    found = train(members, part, None, Settings("mse", "adam", 64, 400, 400))
+    gap = float((found.logits(X)[:, :, 0] - part.targets).abs().max())
+    if gap > 0.05:
+        raise LuthierError("four networks that had to learn a line did not", received=f"a gap of {gap:.3g}",
+                           remedy="reinstall torch; report this with the lines above")  # fmt: skip
+    typer.echo("four networks learnt a line together: this machine is ready")

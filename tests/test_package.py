@@ -1,0 +1,46 @@
+"""The package as it is installed: a wheel with everything that a module reads at run time, typed, in a clean folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        pytest.skip(f"no wheel could be built, perhaps for want of a package index: {done.stderr.splitlines()[-1]}")
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+def test_it_holds_what_modules_read(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {name for name in archive.namelist() if name.startswith("luthier/")}
+    source = {f"luthier/{path.relative_to(ROOT / 'src' / 'luthier')}" for path in (ROOT / "src" / "luthier").rglob("*")
+              if path.is_file() and "__pycache__" not in path.parts}  # fmt: skip
+    assert inside == source
+    assert "luthier/py.typed" in inside
+
+
+def test_it_runs_from_a_folder_of_its_own(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    program = (
+        f"import sys\nsys.path.insert(0, {str(tmp_path / 'site')!r})\nimport luthier\nprint(luthier.__file__)\n"
+        "assert 'torch' not in sys.modules and 'sklearn' not in sys.modules\n"
+        "from luthier.labs.gallery import all_labs\nassert len(all_labs()) > 40\n"
+        "from luthier.report.html import whole_page\nassert '<style>' in whole_page('t', 'b', plots=False)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path) in done.stdout
