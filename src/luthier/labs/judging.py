@@ -158,7 +158,7 @@ def six_steps(bench: Bench) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         found = fit(
-            "wine", budget="600steps" if bench.quick else "20s", run=Path(folder) / "run", screen=SilentScreen()
+            "wine", budget="600steps" if bench.quick else "1500steps", run=Path(folder) / "run", screen=SilentScreen()
         )
         assert found is not None
         records, headline = list(found.ledger), found.scores["headline"]

@@ -133,7 +133,7 @@ def sparse(bench: Bench) -> None:
         rows = range(place * len(plain), (place + 1) * len(plain))
         weights = torch.stack([first_layer(found, m) for m in rows]).abs().flatten()
         small[name] = [float((first_layer(found, m).abs() < 1e-3).double().mean()) for m in rows]
-        counts, edges = np.histogram(np.log10(weights.clamp_min(1e-7)), 40, (-7, 1))
+        counts, edges = np.histogram(np.log10(weights.clamp_min(1e-7).numpy()), 40, (-7, 1))
         middles = 10 ** ((edges[1:] + edges[:-1]) / 2)
         figure.add_scatter(x=middles, y=counts / counts.sum(), name=name, line={"color": KINDS[name]})
     bench.draw("What is left of the first layer's weights", figure)
