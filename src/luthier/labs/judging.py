@@ -157,9 +157,7 @@ def six_steps(bench: Bench) -> None:
     from luthier.runs.screen import SilentScreen
 
     with tempfile.TemporaryDirectory() as folder:
-        found = fit(
-            "wine", budget="600steps" if bench.quick else "1500steps", run=Path(folder) / "run", screen=SilentScreen()
-        )
+        found = fit("wine", budget="600steps", run=Path(folder) / "run", screen=SilentScreen())
         assert found is not None
         records, headline = list(found.ledger), found.scores["headline"]
     decisions = [record for record in records if record["kind"] == "decision"]
