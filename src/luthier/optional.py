@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 from luthier.errors import MissingExtraError
+
+
+def has(module: str) -> bool:
+    """Whether a library is there.
+
+    >>> has("json"), has("no_such_library")
+    (True, False)
+    """
+    return importlib.util.find_spec(module) is not None
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

@@ -219,3 +219,11 @@ def test_nothing_that_the_description_allows_or_forbids_is_a_failure(run: luthie
         check()
     assert seen.get(200, 0) > 10
     assert sum(count for status, count in seen.items() if status >= 400) > 50
+
+
+def test_a_port_that_is_taken_is_said(run: luthier.Result, server: Server) -> None:
+    command = [sys.executable, "-m", "luthier", "serve", str(run.path), "--port", server.address.rpartition(":")[2]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "nothing can listen" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 from luthier.assess.baselines import BaselineRun
 from luthier.assess.calibration import NOMINAL, fit_temperature, half_width, reliability, tempered
 from luthier.assess.conformal import Familiarity, prediction_sets, set_figures, set_threshold
+from luthier.assess.dependence import partial_dependence
 from luthier.assess.drift import DriftRow, Profile, drift
 from luthier.assess.importance import permutation_importance
 from luthier.assess.learning_curve import fit_power_law, more_rows
@@ -34,6 +35,7 @@ __all__ = [
     "more_rows",
     "open_test",
     "paired_difference",
+    "partial_dependence",
     "permutation_importance",
     "prediction_sets",
     "read_before",

@@ -24,7 +24,7 @@ def predict(
     source: Annotated[str, typer.Argument(help="A CSV or Parquet file with the columns of training, or '-'.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A .csv or .parquet file. Default: CSV on standard output."),
+        typer.Option("--output", "-o", help="A .csv file. Default: CSV on standard output."),
     ] = None,
     impute_missing_columns: Annotated[
         bool,
@@ -36,10 +36,14 @@ def predict(
     abstain: Annotated[
         bool, typer.Option("--abstain", help="Predict nothing for rows unlike the training rows, and mark them.")
     ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Add what each column adds to a typical row's answer.")
+    ] = False,
 ) -> None:
     """Append the prediction (and the classes' probabilities) to every row of a table."""
     from luthier.runs import predict_file
 
-    rows = predict_file(run, source, output, impute_missing_columns=impute_missing_columns, sets=sets, abstain=abstain)
+    rows = predict_file(run, source, output, impute_missing_columns=impute_missing_columns, sets=sets, abstain=abstain,
+                        explain=explain)  # fmt: skip
     if output is not None:
         typer.echo(f"{rows} rows predicted, written to {output}", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,6 @@ Examples:
   luthier serve runs/houses
   curl -d '{"rows": [{"bedrooms": 3, "area": 120}]}' localhost:8000/predict
 """
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def register(app: typer.Typer) -> None:
@@ -34,21 +32,20 @@ def serve(
     rows: Annotated[int, typer.Option(help="Most rows of a request.", min=1)] = 10_000,
     body: Annotated[int, typer.Option(help="Most bytes of a body.", min=1)] = 16 << 20,
     timeout: Annotated[float, typer.Option(help="Seconds until an answer is given up.", min=0.001)] = 30.0,
+    runtime: Annotated[str, typer.Option(help="What computes: torch, or onnx (ONNX Runtime).")] = "torch",
 ) -> None:
     """Answer POST /predict with JSON rows or CSV, until SIGTERM or Ctrl-C; what was accepted is answered first."""
+    from luthier.listening import listen, token_for
     from luthier.optional import require
     from luthier.runs import load
     from luthier.serving.app import PURPOSE, Limits, make_app
 
     uvicorn = require("uvicorn", extra="serve", purpose=PURPOSE)
-    if host not in LOOPBACK and not token:
-        token = secrets.token_urlsafe(24)
-    app = make_app(load(model), token=token, origins=cors or (), limits=Limits(rows, body, timeout))
-    config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False,
-                            timeout_graceful_shutdown=int(timeout) + 1)  # fmt: skip
-    listening = config.bind_socket()
-    said = f"http://{host}:{listening.getsockname()[1]}"
-    print(f"serving {model} at {said}, described at {said}/docs (Ctrl-C ends it)", flush=True)
+    token = token_for(host, token)
+    app = make_app(load(model), token=token, origins=cors or (), limits=Limits(rows, body, timeout), runtime=runtime)
+    listening, address = listen(host, port)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(timeout) + 1)
+    print(f"serving {model} at {address}, described at {address}/openapi.json (Ctrl-C ends it)", flush=True)
     if token:
         print(f"callers send: Authorization: Bearer {token}", flush=True)
     uvicorn.Server(config).run(sockets=[listening])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -31,31 +29,21 @@ def studio(
 ) -> None:
     """Follow runs live, and move the sliders of the labs, until Ctrl-C."""
     from luthier.errors import InputError
+    from luthier.listening import listen, token_for
     from luthier.optional import require
-    from luthier.studio.app import LOOPBACK, make_app
+    from luthier.studio.app import make_app
 
     folders = runs or [Path("runs")]
     missing = [str(path) for path in folders if runs and not path.is_dir()]
     if missing:
         raise InputError(f"there is no folder {', '.join(missing)}", remedy="name folders of runs, or their parent")
-    if host not in LOOPBACK and not token:
-        token = secrets.token_urlsafe(24)
-    app = make_app(folders, token=token, host=host)
+    token = token_for(host, token)
+    listening, address = listen(host, port)
     serving = require("werkzeug.serving", extra="studio", purpose="the studio")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen()
-    except OSError as error:
-        raise InputError(f"nothing can listen on {host}:{port}", received=str(error),
-                         remedy="choose another one: luthier studio --port 0") from None  # fmt: skip
-    chosen = listening.getsockname()[1]
-    server = serving.make_server(host, chosen, app.server, threaded=True, request_handler=_quiet(serving),
-                                 fd=listening.fileno())  # fmt: skip
-    shown = f"http://{f'[{host}]' if ':' in host else host}:{chosen}/"
-    print(f"the studio is at {shown}{f'?token={token}' if token else ''} (Ctrl-C ends it)", flush=True)
+    app = make_app(folders, token=token, host=host)
+    server = serving.make_server(host, listening.getsockname()[1], app.server, threaded=True,
+                                 request_handler=_quiet(serving), fd=listening.fileno())  # fmt: skip
+    print(f"the studio is at {address}/{f'?token={token}' if token else ''} (Ctrl-C ends it)", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -116,6 +116,13 @@ class Preprocess(nn.Module):
         more = {"piecewise": self.knots - 1, "periodic": 2 * len(FREQUENCIES)}.get(self.method, 0)
         return self.columns * (1 + more) + self.flagged + self.words
 
+    def origins(self) -> Tensor:
+        """Which of the F numbers each of the F' features comes from [F']; ids of words come from themselves."""
+        columns = torch.arange(self.columns)
+        more = {"piecewise": self.knots - 1, "periodic": 2 * len(FREQUENCIES)}.get(self.method, 0)
+        words = torch.arange(self.columns, self.columns + self.words)
+        return torch.cat([columns, columns.repeat_interleave(more), self.flags, words])
+
     def forward(self, numbers: Tensor) -> Tensor:
         """Features [B, F'] of numbers [B, F]."""
         if self.words:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from luthier import storage
 from luthier.data import TableEncoder
+from luthier.data.encode import FIRST_LEVEL, MISSING, UNKNOWN
 from luthier.errors import LuthierError
 from luthier.exporting.whole import Whole, exportable
 from luthier.optional import require
@@ -20,7 +22,7 @@ from luthier.saved import Model
 
 PURPOSE = "exporting to ONNX"
 OPSET = 18
-UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
+DRAWN = 256  # rows to compare by where none are at hand
 CLOSE, CLOSE_VALUES = 1e-5, 1e-4  # of probabilities; of values, relative
 
 
@@ -36,15 +38,39 @@ def export_onnx(model: Model, path: str | Path, check: pl.DataFrame) -> float:
     content = _graph(onnx, model, encoder).SerializeToString()
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     gap = _gap(session, model, encoder, check)
-    limit = CLOSE if model.task.classes else CLOSE_VALUES
-    if not gap <= limit:
-        raise LuthierError(
-            "the exported graph does not tell what the model tells",
-            expected=f"a gap of at most {limit:g}",
-            received=f"{gap:.3g} on {len(check)} rows",
-        )
+    _refuse(gap, model, len(check))
     storage.write_bytes(Path(path), content)
     return gap
+
+
+def in_runtime(model: Model) -> Callable[[torch.Tensor, torch.Tensor], np.ndarray]:
+    """Encoded rows by ONNX Runtime in place of PyTorch: numbers [N, F] and codes [N, K] to probabilities or values.
+
+    It is compared with the model on drawn rows first, gaps and codes never seen among them.
+    """
+    encoder = exportable(model)
+    onnx, runtime = (
+        require(name, extra="onnx", purpose="predicting by ONNX Runtime") for name in ("onnx", "onnxruntime")
+    )
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = runtime.InferenceSession(_core(onnx, model, encoder).SerializeToString(), options,
+                                       providers=["CPUExecutionProvider"])  # fmt: skip
+    wide, coded = len(encoder.number_names), len(encoder.category_names)
+    wanted = [name for name, there in (("numbers", wide), ("codes", coded)) if there]
+
+    def compute(numbers: torch.Tensor, codes: torch.Tensor) -> np.ndarray:
+        given = {"numbers": numbers.numpy(), "codes": codes.numpy()}
+        found: np.ndarray = session.run(None, {name: given[name] for name in wanted})[0]
+        return found if model.task.classes else found[:, 0]
+
+    draw = torch.Generator().manual_seed(0)
+    numbers = 10 * torch.randn(DRAWN, wide, generator=draw)
+    numbers[torch.rand(numbers.shape, generator=draw) < 0.1] = torch.nan
+    codes = torch.stack([torch.randint(size, (DRAWN,), generator=draw) for size in encoder.category_sizes] or
+                        [torch.zeros(DRAWN, dtype=torch.int64)], 1)[:, :coded]  # fmt: skip
+    _refuse(_apart(model, compute(numbers, codes), numbers, codes), model, DRAWN)
+    return compute
 
 
 def inputs_for(encoder: TableEncoder, frame: pl.DataFrame) -> dict[str, np.ndarray]:
@@ -58,12 +84,26 @@ def inputs_for(encoder: TableEncoder, frame: pl.DataFrame) -> dict[str, np.ndarr
 
 
 def _gap(session: Any, model: Model, encoder: TableEncoder, frame: pl.DataFrame) -> float:
-    outputs = session.run(None, inputs_for(encoder, frame))
-    numbers, codes = model.encode(frame)
+    found = session.run(None, inputs_for(encoder, frame))[0]
+    return _apart(model, found if model.task.classes else found[:, 0], *model.encode(frame))
+
+
+def _apart(model: Model, found: np.ndarray, numbers: torch.Tensor, codes: torch.Tensor) -> float:
+    """The largest gap to the model: of probabilities, or of values relative to their size."""
     if model.task.classes:
-        return float(np.abs(outputs[0] - model.probabilities(numbers, codes)).max())
+        return float(np.abs(found - model.probabilities(numbers, codes)).max())
     wanted = model.values(numbers, codes)
-    return float((np.abs(outputs[0][:, 0] - wanted) / np.maximum(np.abs(wanted), 1e-6 + np.abs(wanted).mean())).max())
+    return float((np.abs(found - wanted) / np.maximum(np.abs(wanted), 1e-6 + np.abs(wanted).mean())).max())
+
+
+def _refuse(gap: float, model: Model, rows: int) -> None:
+    limit = CLOSE if model.task.classes else CLOSE_VALUES
+    if not gap <= limit:
+        raise LuthierError(
+            "the exported graph does not tell what the model tells",
+            expected=f"a gap of at most {limit:g}",
+            received=f"{gap:.3g} on {rows:,} rows",
+        )
 
 
 def _graph(onnx: Any, model: Model, encoder: TableEncoder) -> Any:

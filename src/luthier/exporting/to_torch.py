@@ -16,12 +16,12 @@ from safetensors.torch import save
 
 from luthier import storage
 from luthier.data import Preprocess
+from luthier.data.encode import FIRST_LEVEL
 from luthier.errors import LuthierError
 from luthier.exporting import plain_model
 from luthier.exporting.whole import exportable
 from luthier.saved import Model
 
-FIRST_LEVEL = 2
 CLOSE = 1e-6
 FAR = 1e30
 

@@ -12,9 +12,6 @@ from luthier.data.preprocess import FAR
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
 from luthier.saved import Model
-from luthier.saved.model import activate
-
-SMALLEST = 1e-12  # of a probability, before its logarithm
 
 
 class Whole(nn.Module):
@@ -25,19 +22,12 @@ class Whole(nn.Module):
         assert isinstance(model.preprocess, Preprocess)
         self.preprocess = Ranks.of(model.preprocess)
         self.nets = nn.ModuleList(copy.deepcopy(net).eval() for net in model.nets)
-        self.weights, self.kind, self.temperature = list(model.weights), model.task.kind, float(model.temperature)
-        self.mean, self.std, self.smear = float(model.target_mean), float(model.target_std), float(model.smear)
-        self.lowest, self.highest, self.log = float(model.lowest), float(model.highest), model.task.log_scale
+        self.blend = model.blend
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """Probabilities, tempered; or values on the target's own scale."""
         features = self.preprocess(numbers)
-        found = torch.stack([w * activate(net(features, codes), self.kind)
-                             for net, w in zip(self.nets, self.weights, strict=True)]).sum(0)  # fmt: skip
-        if self.kind == "regression":
-            values = found.clamp(max(self.lowest, -1e300), min(self.highest, 1e300)) * self.std + self.mean
-            return values.exp() * self.smear if self.log else values
-        return torch.softmax(found.clamp_min(SMALLEST).log() / self.temperature, 1)
+        return self.blend([net(features, codes) for net in self.nets])
 
 
 class Ranks(Preprocess):

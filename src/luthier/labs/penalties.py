@@ -54,6 +54,10 @@ def shrinking(bench: Bench) -> None:
     left = shrunk(weights, steps, l2=lmbda)
     bench.number(f"share left by L2 after {steps} steps", (1 - step) ** steps,
                  float((left[above] / weights[above]).mean()), 1e-9)  # fmt: skip
+    whole, weak = torch.ones(1, dtype=torch.float64), 1e-4 * ROWS
+    bench.number("share left by a step with lambda / n = 1e-4 and rate 0.5 (S1-88)", 0.99995,
+                 float(shrunk(whole, 1, l2=weak)), 1e-12)  # fmt: skip
+    bench.number("and by an epoch of 5000 such steps", 0.779, float(shrunk(whole, 5000, l2=weak)), 5e-4)
     bench.number("a weight of 0 without a gradient stays 0 under L1", 0.0,
                  float(shrunk(torch.zeros(3, dtype=torch.float64), 20, l1=lmbda).abs().max()), 0.0)  # fmt: skip
     figure = empty_figure("weight", "taken off in a step")
@@ -296,7 +300,7 @@ LABS = (
         "shrinking",
         "L1 and L2, step by step",
         "L2 takes a share of each weight, L1 the same from all, and 0 stays 0",
-        ("S1-87", "S1-102", "S1-103"),
+        ("S1-87", "S1-88", "S1-102", "S1-103"),
         shrinking,
     ),
     Lab(

@@ -56,7 +56,7 @@ def four_cases(bench: Bench) -> None:
     others = pictures(0, 5)
     known, held = ((others[0][cut], others[1][cut]) for cut in (slice(700), slice(700, None)))
     backbone = train_networks(network(0), known, validation=held, epochs=15, learning_rate=3e-3, batch_size=20).module()
-    blocks, seeds = blocks_of(backbone), bench.seeds(8, 3)
+    blocks, seeds = blocks_of(backbone), bench.seeds(8, 2)
     table: dict[tuple[str, int], np.ndarray] = {}
     for kind in ("alike", "unlike"):
         for rows in (25, 300):
@@ -87,7 +87,7 @@ def four_cases(bench: Bench) -> None:
     )
     bench.holds(
         "the more pictures, the more blocks should learn (S2-36)",
-        few[0] - few[:-1].min() < many[0] - many[-2] + 1e-9 or many[:-1].argmin() > few[:-1].argmin(),
+        many[:-1].argmin() >= few[:-1].argmin() and many[1:-1].min() < many[0],
         f"best with {int(few[:-1].argmin())} blocks from 25, with {int(many[:-1].argmin())} from 300",
     )
     gains = {kind: mean[kind, 300][0] - mean[kind, 300][1:-1].min() for kind in ("alike", "unlike")}
@@ -117,7 +117,8 @@ def learnt(
 
 
 def _fitted(net: nn.Module, training: Rows, validation: Rows, seed: int) -> nn.Module:
-    return train_networks(net, training, validation=validation, epochs=25, batch_size=BATCH, seeds=[seed] * 3,
+    batch = max(BATCH, len(training[0]) // 10)
+    return train_networks(net, training, validation=validation, epochs=25, batch_size=batch, seeds=[seed] * 3,
                           learning_rate=[1e-3, 3e-3, 1e-2], schedule="cosine").module()  # fmt: skip
 
 
@@ -128,12 +129,12 @@ def _rates(bench: Bench, backbone: nn.Module) -> None:
     rates = [option["rates"] for option in found.options if len(option["rates"]) > 1]
     bench.holds(
         "each block below has a lower rate than the one above it (S4-18)",
-        all(list(row) == sorted(row) or list(row) == sorted(row, reverse=True) for row in rates) and bool(rates),
+        all(list(row) == sorted(row) for row in rates) and bool(rates),
         "; ".join(" ".join(f"{rate:.1e}" for rate in row) for row in rates),
     )
 
 
 LABS = (
     Lab("transfer", "Transfer, two by two", "What was learnt elsewhere helps most where new pictures are few and alike",
-        ("S2-35", "S2-36", "S2-37", "S2-38", "S4-18"), four_cases, seconds=25),
+        ("S2-35", "S2-36", "S2-37", "S2-38", "S4-18"), four_cases, seconds=50),
 )  # fmt: skip

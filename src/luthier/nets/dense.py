@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -51,7 +52,11 @@ class DenseNet(nn.Module):
         for k, table in enumerate(self.embeddings):
             assert codes is not None
             parts.append(table.weight[codes[:, k]])
-        a = torch.cat([*parts, features], 1) if parts else features
+        return self.from_embedded(parts, features)
+
+    def from_embedded(self, parts: Sequence[Tensor], features: Tensor) -> Tensor:
+        """Logits [B, C] of each code's embedding [B, w] and numbers [B, F]."""
+        a = torch.cat([*parts, features], 1) if len(parts) else features
         for i, (layer, activation) in enumerate(zip(self.layers[:-1], self.spec.functions, strict=True)):
             z = a @ layer.weight.T
             z = self._normalised(i, z) if self.spec.normalised else z + layer.bias

@@ -261,6 +261,7 @@ class LoopedStack(ModuleStack):
     ) -> None:
         super().__init__(spec, parameters, buffers, gradients, settings)
         self._modules = [self._copy(m) for m in range(len(parameters))]
+        self._dropouts = [list(own_dropouts(module)) for module in self._modules]
 
     def _copy(self, m: int) -> nn.Module:
         module = share_norms(copy.deepcopy(self.spec.module))
@@ -277,8 +278,8 @@ class LoopedStack(ModuleStack):
         """Fill the gradients of `part` times a batch's mean loss; returns those losses [M]."""
         self.gradients.zero_()
         found, inputs = [], _laid_out(batch.inputs)
-        for module, generator in zip(self._modules, generators, strict=True):
-            for layer in own_dropouts(module):  # what draws by itself too, draws everything from one stream
+        for module, dropouts, generator in zip(self._modules, self._dropouts, generators, strict=True):
+            for layer in dropouts:  # what draws by itself too, draws everything from one stream
                 layer.generator = None if self.spec.draws else generator
             drawing = _drawing_from(generator) if self.spec.draws else nullcontext()
             with drawing, torch.enable_grad(), self._computing():

@@ -19,6 +19,7 @@ def closer_look(scores: dict[str, Any]) -> Iterator[str]:
     yield from _forgotten(scores)
     yield from _sets(scores)
     yield from _importance(scores)
+    yield from _dependence(scores)
     yield from _subgroups(scores)
     yield from _worst(scores)
 
@@ -70,6 +71,21 @@ def _importance(scores: dict[str, Any]) -> Iterator[str]:
         yield from plot("importance", figures.draw_importance(rows[:SHOWN]), "Importance of each column")
 
 
+def _dependence(scores: dict[str, Any]) -> Iterator[str]:
+    rows = scores.get("dependence") or []
+    if rows:
+        yield f"<h3>{tr('What is told, by the value of a column')}</h3>"
+        yield (
+            "<p class=small>The mean answer over validation rows when every row is given that value, for the columns "
+            "that matter most; shaded, the rows' own answers from the tenth to the ninetieth percentile. Where columns "
+            "hang together, this makes rows that nobody has.</p><div class=grid>"
+        )
+        for place, row in enumerate(rows):
+            said = f"The answer by the values of {row['column']}"
+            yield from plot(f"dependence-{place}", figures.draw_dependence(row), said)
+        yield "</div>"
+
+
 def _subgroups(scores: dict[str, Any]) -> Iterator[str]:
     rows = scores.get("subgroups") or []
     if not rows:
@@ -97,9 +113,18 @@ def _worst(scores: dict[str, Any]) -> Iterator[str]:
     labels = scores["confusion"]["labels"] if scores.get("confusion") else None
     yield f"<h3>{tr('The worst test rows')}</h3><p class=small>{tr('Numbered from 0, as in the table.')}</p>"
     yield from worst_pictures(scores)
-    if labels:
-        cells = [(str(r["row"]), labels[r["true"]], labels[r["predicted"]], f"{r['probability']:.0%}") for r in rows]
-        yield from table(("row", "true", "predicted", "with probability"), cells)
-    else:
-        cells = [(str(r["row"]), f"{r['true']:.5g}", f"{r['predicted']:.5g}", "") for r in rows]
-        yield from table(("row", "true", "predicted", ""), cells)
+    names: list[str] = ["row", "true", "predicted"]
+    cells: list[list[str]] = []
+    for r in rows:
+        if labels:
+            cells.append([str(r["row"]), labels[r["true"]], labels[r["predicted"]], f"{r['probability']:.0%}"])
+        else:
+            cells.append([str(r["row"]), f"{r['true']:.5g}", f"{r['predicted']:.5g}"])
+    names += ["with probability"] if labels else []
+    if scores.get("why"):
+        names.append("mostly because of")
+        for cell, why in zip(cells, scores["why"], strict=True):
+            cell.append(", ".join(f"{name} {share:+.3g}" for name, share in why))
+    yield from table(tuple(names), [tuple(cell) for cell in cells])
+    if scores.get("why"):
+        yield f"<p class=small>{tr('Because of: what a column adds to the value, or log-odds, of a typical row.')}</p>"

@@ -6,6 +6,7 @@ and the page's script recolours text and grid for light and dark.
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
@@ -294,6 +295,27 @@ def draw_importance(rows: list[dict[str, Any]]) -> go.Figure:
         showlegend=False,
     )
     return figure.update_layout(height=90 + 26 * len(rows))
+
+
+def draw_dependence(found: dict[str, Any]) -> go.Figure:
+    """The mean answer by the values that a column is set to, a line for each class."""
+    figure = empty_figure(str(found["column"])[:40], "answer")
+    names = list(dict.fromkeys(row["of"] for row in found["rows"]))
+    for name, colour in zip(names, cycle((BLUE, ORANGE, GREEN, PURPLE, GREY)), strict=False):
+        rows = [row for row in found["rows"] if row["of"] == name]
+        x, mean = [row["value"] for row in rows], [row["mean"] for row in rows]
+        if found["kind"] != "number":
+            spread = {"type": "data", "symmetric": False, "array": [row["high"] - row["mean"] for row in rows],
+                      "arrayminus": [row["mean"] - row["low"] for row in rows], "color": GREY}  # fmt: skip
+            figure.add_scatter(x=[str(one) for one in x], y=mean, name=str(name), mode="markers",
+                               marker={"color": colour}, error_y=spread if len(names) == 1 else None)  # fmt: skip
+            continue
+        if len(names) == 1:
+            ends = [row["high"] for row in rows] + [row["low"] for row in reversed(rows)]
+            figure.add_scatter(x=x + x[::-1], y=ends, fill="toself", mode="none", fillcolor="rgba(66,133,244,0.15)",
+                               showlegend=False, hoverinfo="skip")  # fmt: skip
+        figure.add_scatter(x=x, y=mean, name=str(name), mode="lines", line={"color": colour})
+    return figure.update_layout(height=280, showlegend=len(names) > 1)
 
 
 def empty_figure(x: str, y: str) -> go.Figure:

@@ -24,6 +24,10 @@ def worst_pictures(scores: dict[str, Any]) -> Iterator[str]:
     if sheet:
         yield _image(sheet["png"], "; ".join(sheet["said"]))
         yield f"<p class=small>{escape(tr('From left to right: {said}', said='; '.join(sheet['said'])))}</p>"
+    why = (scores.get("sheets") or {}).get("why")
+    if why:
+        yield _image(why["png"], "the same pictures, coloured by what speaks for and against what was told")
+        yield f"<p class=small>{tr('Orange speaks for what was told, blue against it (integrated gradients).')}</p>"
 
 
 def _image(png: str, alt: str) -> str:

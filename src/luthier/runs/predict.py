@@ -49,19 +49,21 @@ def predict_file(
     impute_missing_columns: bool = False,
     sets: bool = False,
     abstain: bool = False,
+    explain: bool = False,
     rows: int = ROWS,
 ) -> int:
     """Write every row of `source` with its prediction appended, as CSV; returns how many rows.
 
     A classification also gets a probability for each class, a regression a 90 % interval. With `sets` a
     column names the classes of which one is right in nine rows of ten; with `abstain` rows unlike the
-    training rows get no prediction, and a column says which they are. The
-    output appears under its name only when it is whole.
+    training rows get no prediction, and a column says which they are; with `explain` there is a typical row's
+    answer, and what each column adds to it (see `Model.explain`). The output appears under its name only when it is
+    whole.
     """
     if output is not None and output.suffix.lower() not in ("", ".csv", ".txt"):
         raise InputError(f"'{output}' cannot be written", expected="a name that ends in .csv", received=output.suffix)
     models = load_all(run)
-    options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain}
+    options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
     written = 0
     with _destination(output) as file:
         few = any(isinstance(model.encoder, PictureEncoder) or model.encoder.words for model in models.values())
@@ -78,7 +80,13 @@ def predict_file(
 
 
 def predictions(
-    model: Model, frame: pl.DataFrame, *, impute_missing_columns: bool, sets: bool = False, abstain: bool = False
+    model: Model,
+    frame: pl.DataFrame,
+    *,
+    impute_missing_columns: bool,
+    sets: bool = False,
+    abstain: bool = False,
+    explain: bool = False,
 ) -> list[pl.Series]:
     """The columns that are appended to a frame, under names that it does not use yet."""
     numbers, codes = model.encode(frame, impute_missing_columns=impute_missing_columns)
@@ -95,6 +103,9 @@ def predictions(
         unlike = model.unlike_encoded(numbers, codes)
         kept = columns[0].to_frame().with_columns(pl.when(unlike).then(None).otherwise(pl.first()).alias("prediction"))
         columns = [kept["prediction"], *columns[1:], unlike]
+    if explain:
+        found = model.explain_encoded(numbers, codes).to_frame()
+        columns += [found[name] for name in found.columns if name not in ("explained", "answer")]
     return [column.alias(_free_name(column.name, frame.columns)) for column in columns]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from luthier.saved.blend import Blend, activate
 from luthier.saved.bundle import Bundle, read_bundle, write_bundle
-from luthier.saved.model import Model, activate
+from luthier.saved.explanation import Explanation
+from luthier.saved.model import Model
 
-__all__ = ["Bundle", "Model", "activate", "read_bundle", "write_bundle"]
+__all__ = ["Blend", "Bundle", "Explanation", "Model", "activate", "read_bundle", "write_bundle"]

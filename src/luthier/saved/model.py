@@ -12,11 +12,13 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.assess import Familiarity, Profile, prediction_sets, tempered
+from luthier.assess import Familiarity, Profile, partial_dependence, prediction_sets, tempered
 from luthier.data import Encoder, Prepare, Task, decode_classes, encoder_from_json, inputs_of, preprocess_from
 from luthier.errors import InputError, LuthierError
 from luthier.nets import Net, build, spec_from_json
+from luthier.saved.blend import Blend, activate
 from luthier.saved.bundle import Bundle, read_bundle, write_bundle
+from luthier.saved.explanation import Explanation, explain_pictures, explain_rows, settable
 
 FAR = 1e30  # stands for no bound in JSON
 ROWS = 8192  # rows through the networks at once
@@ -115,10 +117,15 @@ class Model:
         """`predict_interval` for encoded rows."""
         if self.task.kind != "regression":
             raise LuthierError("intervals are for regressions", remedy="use predict_proba")
-        middle = self.averaged(numbers, codes)[:, 0] * self.target_std + self.target_mean
-        ends = [middle - self.half_width, middle + self.half_width]
-        low, high = (np.exp(end) if self.task.log_scale else end for end in ends)
+        low, high = self.interval_around(self.values(numbers, codes))
         return pl.Series("low", low), pl.Series("high", high)
+
+    def interval_around(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The ends of the 90 % intervals around predicted values [N]."""
+        middle = np.log(values / self.smear) if self.task.log_scale else values
+        ends = middle - self.half_width, middle + self.half_width
+        low, high = (np.exp(end) if self.task.log_scale else end for end in ends)
+        return low, high
 
     def probabilities(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
         """Class probabilities [N, C]."""
@@ -151,6 +158,62 @@ class Model:
             ]
             mean = torch.stack(parts).sum(0).numpy()
             yield mean if self.task.classes else mean.clip(self.lowest, self.highest)
+
+    @property
+    def blend(self) -> Blend:
+        """From the networks' logits to the answer, in differentiable operations."""
+        return Blend(self.task.kind, self.weights, self.temperature, self.target_mean, self.target_std, self.smear,
+                     self.lowest, self.highest, self.task.log_scale)  # fmt: skip
+
+    def explain(self, frame: pl.DataFrame, of: str | None = None) -> Explanation:
+        """What each column (or each place of a picture) adds to the answer of each row, by integrated gradients.
+
+        Explained are the log-odds of the class `of`, else of the predicted one; or the value of a regression. Shares
+        are counted from a typical row: medians and most frequent levels, or a flat picture of the same mean colour.
+        Needs Captum (extra `explain`). InputError for text, and for a class that the model does not know.
+        """
+        return self.explain_encoded(*self.encode(frame), of)
+
+    def explain_encoded(self, numbers: Tensor, codes: Tensor, of: str | None = None) -> Explanation:
+        """`explain` for encoded rows."""
+        told = torch.from_numpy(self._explained(numbers, codes, of))
+        if numbers.ndim == 4:
+            found = explain_pictures(self.nets, self.blend, numbers, told)
+        else:
+            found = explain_rows(
+                self.nets, self.blend, self.preprocess, self.encoder, self.profile, numbers, codes, told
+            )
+        names = self.task.classes or (self.task.target,)
+        columns = () if numbers.ndim == 4 else tuple(self.encoder.places())
+        answer, typical, shares = (part.double().numpy() for part in found)
+        return Explanation(tuple(names[int(c)] for c in told), answer, typical, shares, columns)
+
+    def dependence(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
+        """The mean answer over a table's rows when a column is set to each of its values, one row a value and class.
+
+        Columns `value`, `of` (the class, or the target), `mean`, and the rows' own answers at the tenth and ninetieth
+        percentile, `low` and `high`. InputError for a column of dates, text or pictures.
+        """
+        return self.dependence_encoded(*self.encode(frame), column)
+
+    def dependence_encoded(self, numbers: Tensor, codes: Tensor, column: str) -> pl.DataFrame:
+        """`dependence` for encoded rows."""
+        place = settable(self.encoder, self.profile, column)
+        answer = self.values if self.task.kind == "regression" else self.probabilities
+        found = partial_dependence(answer, numbers, codes, number=place.number, code=place.code, values=place.values)
+        names = self.task.classes or (self.task.target,)
+        return pl.DataFrame([{"value": shown, "of": name, "mean": one.value, "low": one.low, "high": one.high}
+                             for shown, row in zip(place.shown, found, strict=True)
+                             for name, one in zip(names, row, strict=True)])  # fmt: skip
+
+    def _explained(self, numbers: Tensor, codes: Tensor, of: str | None) -> np.ndarray:
+        if of is not None:
+            if of not in self.task.classes:
+                raise InputError(f"there is no class '{of}'", expected=", ".join(self.task.classes[:20]) or "no class")
+            return np.full(len(numbers), self.task.classes.index(of))
+        if self.task.kind == "regression":
+            return np.zeros(len(numbers), dtype=np.int64)
+        return self.classes_of(self.probabilities(numbers, codes))
 
     def save(self, path: Path) -> None:
         """Write the model as one file."""
@@ -218,19 +281,6 @@ def _familiarity(bundle: Bundle) -> Familiarity | None:
         return None
     mean, whitening = (bundle.weights[f"familiarity.{name}"].numpy() for name in ("mean", "whitening"))
     return Familiarity(mean, whitening, float(bundle.model["familiar_within"]))
-
-
-def activate(logits: Tensor, kind: str) -> Tensor:
-    """Logits [..., C] as what is averaged, in float64: class probabilities, or the value of a regression.
-
-    A binary network's one logit becomes two probabilities.
-    """
-    if kind == "multiclass":
-        return torch.softmax(logits.double(), -1)
-    if kind == "binary":
-        p = torch.sigmoid(logits.double())
-        return torch.cat([1 - p, p], -1)
-    return logits.double()
 
 
 def _named(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

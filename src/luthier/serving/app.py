@@ -10,18 +10,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
-import torch
-
 import luthier
 from luthier.errors import LuthierError
 from luthier.optional import require
 from luthier.saved import Model
+from luthier.serving.answers import Answers
 from luthier.serving.batching import Batches
 from luthier.serving.rows import RefusedError, columns_of, from_csv, from_json, schema
 
 PURPOSE = "serving a model"
-DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -33,33 +30,22 @@ class Limits:
     seconds: float = 30.0
 
 
-def predictions(model: Model, frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """An answer for each row: the prediction, and probabilities, or the ends of its 90 % interval."""
-    numbers, codes = model.encode(frame)
-    if model.task.kind == "regression":
-        low, high = model.interval_encoded(numbers, codes)
-        values = model.values(numbers, codes)
-        return [
-            {"prediction": float(v), "low": float(a), "high": float(b)}
-            for v, a, b in zip(values, low, high, strict=True)
-        ]
-    shares = model.probabilities(numbers, codes)
-    told = model.classes_of(shares)
-    return [{"prediction": model.task.classes[int(c)],
-             "probabilities": {name: round(float(p), DIGITS) for name, p in zip(model.task.classes, row, strict=True)}}
-            for c, row in zip(told, shares, strict=True)]  # fmt: skip
-
-
-def make_app(model: Model, *, token: str = "", origins: Sequence[str] = (), limits: Limits | None = None) -> Any:
-    """The FastAPI application of a model of tables or text.
+def make_app(
+    model: Model,
+    *,
+    token: str = "",
+    origins: Sequence[str] = (),
+    limits: Limits | None = None,
+    runtime: str = "torch",
+) -> Any:
+    """The FastAPI application of a model of tables or text, computed by the `runtime` "torch" or "onnx".
 
     With a `token`, /predict and /metrics ask for it as a bearer; `origins` are web pages that may call (CORS).
     """
     fastapi, responses = (require(name, extra="serve", purpose=PURPOSE) for name in ("fastapi", "fastapi.responses"))
     prometheus = require("prometheus_client", extra="serve", purpose=PURPOSE)
     columns, bounds = columns_of(model), limits or Limits()
-    torch.set_num_threads(1)
-    batches = Batches(lambda frame: predictions(model, frame), bounds.rows)
+    batches = Batches(Answers(model, runtime), bounds.rows)
     registry = prometheus.CollectorRegistry()
     counted = prometheus.Counter("luthier_requests", "Requests by status.", ["status"], registry=registry)
     predicted = prometheus.Counter("luthier_rows", "Rows predicted.", registry=registry)
@@ -88,9 +74,9 @@ def make_app(model: Model, *, token: str = "", origins: Sequence[str] = (), limi
         kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if kind not in ("application/json", "text/csv"):
             raise RefusedError(415, f"a body is application/json or text/csv, not {kind[:60]}")
-        frame = (from_csv if kind == "text/csv" else from_json)(body, columns, bounds.rows)
+        rows = (from_csv if kind == "text/csv" else from_json)(body, columns, bounds.rows)
         try:
-            found = await asyncio.wait_for(batches.answers(frame), bounds.seconds)
+            found = await asyncio.wait_for(batches.answers(rows), bounds.seconds)
         except TimeoutError:
             raise RefusedError(503, f"no answer within {bounds.seconds:g} s; send fewer rows") from None
         except LuthierError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -22,6 +23,18 @@ TYPES: dict[str, list[str]] = {"number": ["number", "null"], "boolean": ["boolea
                                "category": ["string", "integer", "boolean", "null"], "date": ["string", "null"],
                                "text": ["string", "null"]}  # fmt: skip
 LARGEST_NUMBER = 3.4e38  # of float32, in which networks compute
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A request's rows, column by column: numbers or text, None where missing."""
+
+    columns: Mapping[str, list[Any]]
+    count: int
+    dtypes: Mapping[str, type[pl.DataType]]
+
+    def __len__(self) -> int:
+        return self.count
 
 
 class RefusedError(Exception):
@@ -49,7 +62,13 @@ def schema(columns: Sequence[Column]) -> dict[str, Any]:
             "properties": {"rows": {"type": "array", "minItems": 1, "items": row}}}  # fmt: skip
 
 
-def from_json(body: bytes, columns: Sequence[Column], most: int) -> pl.DataFrame:
+def frame_of(requests: Sequence[Rows]) -> pl.DataFrame:
+    """The rows of several requests under each other."""
+    return pl.DataFrame([pl.Series(name, [value for one in requests for value in one.columns[name]], dtype=dtype)
+                         for name, dtype in requests[0].dtypes.items()])  # fmt: skip
+
+
+def from_json(body: bytes, columns: Sequence[Column], most: int) -> Rows:
     """The rows of a JSON body. RefusedError with every field that is wrong, the first twenty."""
     try:
         value = json.loads(body)
@@ -83,12 +102,11 @@ def from_json(body: bytes, columns: Sequence[Column], most: int) -> pl.DataFrame
                 )
     if errors:
         raise RefusedError(422, f"{len(errors)} fields cannot be used", errors[:MOST_ERRORS])
-    return pl.DataFrame(
-        {name: _series(name, [row[name] for row in rows], column.kind) for name, column in named.items()}
-    )
+    return Rows({name: _plain([row[name] for row in rows], column.kind) for name, column in named.items()}, len(rows),
+                _dtypes(columns))  # fmt: skip
 
 
-def from_csv(body: bytes, columns: Sequence[Column], most: int) -> pl.DataFrame:
+def from_csv(body: bytes, columns: Sequence[Column], most: int) -> Rows:
     """The rows of a CSV body with a header. RefusedError where columns are missing or numbers are none."""
     try:
         frame = pl.read_csv(BytesIO(body), infer_schema=False, null_values=["", "NA", "null"])
@@ -113,7 +131,8 @@ def from_csv(body: bytes, columns: Sequence[Column], most: int) -> pl.DataFrame:
     if errors:
         raise RefusedError(422, f"{len(errors)} fields cannot be used", errors[:MOST_ERRORS])
     numbers = [pl.col(column.name).cast(pl.Float64) for column in columns if column.kind == "number"]
-    return frame.select([column.name for column in columns]).with_columns(numbers)
+    used = frame.select([column.name for column in columns]).with_columns(numbers)
+    return Rows(used.to_dict(as_series=False), used.height, _dtypes(columns))
 
 
 def _count(rows: int, most: int) -> None:
@@ -133,11 +152,14 @@ def _fits(value: Any, kind: str) -> bool:
     return isinstance(value, str)
 
 
-def _series(name: str, values: list[Any], kind: str) -> pl.Series:
+def _plain(values: list[Any], kind: str) -> list[Any]:
     if kind == "number":
-        return pl.Series(name, [None if v is None or math.isnan(v) else float(v) for v in values], dtype=pl.Float64)
-    written = [None if v is None else str(v).lower() if isinstance(v, bool) else str(v) for v in values]
-    return pl.Series(name, written, dtype=pl.String)
+        return [None if v is None or math.isnan(v) else float(v) for v in values]
+    return [None if v is None else str(v).lower() if isinstance(v, bool) else str(v) for v in values]
+
+
+def _dtypes(columns: Sequence[Column]) -> dict[str, type[pl.DataType]]:
+    return {column.name: pl.Float64 if column.kind == "number" else pl.String for column in columns}
 
 
 def _shown(value: Any) -> str:

@@ -12,13 +12,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from luthier.listening import LOOPBACK
 from luthier.optional import require
 from luthier.studio import descent, networks, small
 from luthier.studio.live import Growth, curves, growth, runs_below, scatter
 from luthier.studio.page import Choice, Page, Shown, Slider, Table, soft
 
 PAGES: dict[str, Page] = {page.name: page for page in (*small.PAGES, *descent.PAGES, *networks.PAGES)}
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COOKIE = "luthier-studio"
 EVERY = 2000  # milliseconds between looks at a run
 LARGEST_FILE = 1_000_000  # bytes of a table of one's own

@@ -20,12 +20,14 @@ from luthier.assess import (
     worst_cases,
 )
 from luthier.assess.calibration import NOMINAL
-from luthier.data import Dataset
+from luthier.data import Dataset, TableEncoder
+from luthier.optional import has
 from luthier.recipe.steps.baselines import own_scale
 from luthier.recipe.work import Work
 from luthier.saved import Model
 
 MOST_COLUMNS = 100
+DEPENDENCES = 6
 
 
 def closer_look(work: Work, model: Model, test: Dataset) -> dict[str, Any]:
@@ -34,8 +36,10 @@ def closer_look(work: Work, model: Model, test: Dataset) -> dict[str, Any]:
     y, predicted = own_scale(task, test), _predict(model, test)
     labels = _labels(work, test)
     unlike = model.unlike_encoded(test.numbers, test.codes).to_numpy()
+    importance = _importance(work, model)
     found: dict[str, Any] = {
-        "importance": _importance(work, model),
+        "importance": importance,
+        "dependence": _dependence(work, model, [row["column"] for row in importance]),
         "subgroups": subgroup_scores(
             labels, task.kind, y, seen_by(work.metric, predicted, model.threshold), work.metric
         ),
@@ -43,6 +47,7 @@ def closer_look(work: Work, model: Model, test: Dataset) -> dict[str, Any]:
         "unlike": {"rows": int(unlike.sum()), "share": float(unlike.mean())},
         "sets": None,
     }
+    found["why"] = _why(work, model, test, found["worst"])
     if task.classes:
         probabilities = model.probabilities(test.numbers, test.codes)
         found["sets"] = set_figures(probabilities, y, model.set_threshold, NOMINAL)
@@ -82,6 +87,31 @@ def _importance(work: Work, model: Model) -> list[dict[str, Any]]:
         return seen_by(metric, model.probabilities(numbers, codes), model.threshold)
 
     return permutation_importance(predict, validation.numbers, validation.codes, y, metric, groups, seed=work.seed)
+
+
+def _dependence(work: Work, model: Model, columns: list[str]) -> list[dict[str, Any]]:
+    """The answer by the values of the columns that matter most; of two classes the second's."""
+    kinds = {column.name: column.kind for column in getattr(model.encoder, "columns", ())}
+    shown = [name for name in columns if kinds.get(name) in ("number", "boolean", "category")][:DEPENDENCES]
+    validation = work.data.validation
+    found = []
+    for name in shown:
+        table = model.dependence_encoded(validation.numbers, validation.codes, name)
+        if model.task.kind == "binary":
+            table = table.filter(table["of"] == model.task.classes[1])
+        found.append({"column": name, "kind": kinds[name], "rows": table.to_dicts()})
+    return found
+
+
+def _why(work: Work, model: Model, test: Dataset, worst: list[dict[str, Any]]) -> list[list[tuple[str, float]]]:
+    """The three columns that add most to the answer of each of the worst rows, where Captum is there to tell."""
+    table = isinstance(model.encoder, TableEncoder) and not model.encoder.words
+    if not (worst and table and has("captum") and len(model.encoder.places()) <= MOST_COLUMNS):
+        return []
+    places = {int(row): place for place, row in enumerate(work.data.test_rows)}
+    rows = [places[one["row"]] for one in worst]
+    told = model.explain_encoded(test.numbers[rows], test.codes[rows])
+    return [[(told.columns[int(k)], float(row[k])) for k in np.argsort(-np.abs(row))[:3]] for row in told.shares]
 
 
 def _labels(work: Work, test: Dataset) -> dict[str, np.ndarray]:

@@ -104,7 +104,7 @@ def judge(
     scores |= closer_look(work, model, test)
     scores["forgotten"] = None if earlier is None else forgotten(work, model, earlier)
     scores["inside"] = inside
-    scores["sheets"] = sheets(work, setting, test.numbers, scores["worst"])
+    scores["sheets"] = sheets(work, setting, model, test.numbers, scores["worst"])
     scores["openings"] = 1 + int(work.folder.facts().get("opened_before", 0))
     if (finding := read_before(scores["openings"])) is not None:
         work.ledger.find(finding, step=5)

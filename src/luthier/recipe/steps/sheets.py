@@ -11,16 +11,18 @@ import torch
 from torch import Tensor
 
 from luthier.nets import ConvSpec
-from luthier.optional import require
+from luthier.optional import has, require
 from luthier.recipe.ladder import Setting
 from luthier.recipe.steps.for_pictures import originals_and_changed
 from luthier.recipe.work import Work
+from luthier.saved import Model
 
 GAP = 2  # pixels between pictures
+FOR, AGAINST = (213.0, 94.0, 0.0), (0.0, 114.0, 178.0)  # red, green, blue
 LEAST_SIDE = 56  # small pictures are enlarged to about this, in whole steps
 
 
-def sheets(work: Work, setting: Setting, test: Tensor, worst: list[dict[str, Any]]) -> dict[str, Any]:
+def sheets(work: Work, setting: Setting, model: Model, test: Tensor, worst: list[dict[str, Any]]) -> dict[str, Any]:
     """PNG files in base64, with what they show in words; nothing for tables."""
     if work.medium != "pictures":
         return {}
@@ -36,7 +38,19 @@ def sheets(work: Work, setting: Setting, test: Tensor, worst: list[dict[str, Any
         said = [f"{labels[one['true']]}, not {labels[one['predicted']]}" if labels
                 else f"{one['true']:.4g}, not {one['predicted']:.4g}" for one in worst]  # fmt: skip
         found["worst"] = {"png": png(test[rows].unsqueeze(0)), "said": said}
+        if has("captum"):
+            shares = torch.from_numpy(model.explain_encoded(test[rows], test.new_zeros((len(rows), 0))).shares)
+            found["why"] = {"png": png(coloured(test[rows], shares).unsqueeze(0))}
     return found
+
+
+def coloured(pictures: Tensor, shares: Tensor) -> Tensor:
+    """Pictures [K, C, H, W] as pale greys, orange where shares [K, H, W] speak for what was told, blue against it."""
+    grey = 0.75 * 255 + 0.25 * pictures.float().mean(1, keepdim=True)
+    largest = shares.abs().flatten(1).quantile(0.99, 1).clamp_min(1e-30)[:, None, None]
+    strength = (shares / largest).clamp(-1, 1).float().unsqueeze(1)
+    ink = torch.where(strength > 0, torch.tensor(FOR).view(1, 3, 1, 1), torch.tensor(AGAINST).view(1, 3, 1, 1))
+    return (grey * (1 - strength.abs()) + ink * strength.abs()).round().to(torch.uint8)
 
 
 def png(pictures: Tensor) -> str:

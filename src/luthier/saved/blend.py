@@ -1,0 +1,70 @@
+"""From several networks' logits to one answer: activated, averaged, tempered, brought back to the target's scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SMALLEST = 1e-12  # of a probability, before its logarithm
+LARGEST = 1e300  # stands for no bound
+
+
+@dataclass(frozen=True)
+class Blend:
+    """What `Model` does with its networks' outputs, in operations that gradients pass and other runtimes have."""
+
+    kind: str
+    weights: tuple[float, ...]
+    temperature: float
+    mean: float
+    std: float
+    smear: float
+    lowest: float
+    highest: float
+    log: bool
+
+    def __call__(self, logits: Sequence[Tensor]) -> Tensor:
+        """Probabilities [N, C], tempered; or values [N, 1] on the target's own scale; in float64."""
+        found = torch.stack([w * activate(one, self.kind) for one, w in zip(logits, self.weights, strict=True)]).sum(0)
+        if self.kind == "regression":
+            values = found.clamp(max(self.lowest, -LARGEST), min(self.highest, LARGEST)) * self.std + self.mean
+            return values.exp() * self.smear if self.log else values
+        return torch.softmax(found.clamp_min(SMALLEST).log() / self.temperature, 1)
+
+    def margins(self, logits: Sequence[Tensor]) -> Tensor:
+        """Log-odds of each class against all others [N, C], where probabilities saturate; or values as they are.
+
+        >>> blend = Blend("multiclass", (0.5, 0.5), 2.0, 0.0, 1.0, 1.0, -torch.inf, torch.inf, False)
+        >>> logits = [torch.tensor([[1.0, 0.0, -1.0]]), torch.tensor([[0.0, 2.0, -1.0]])]
+        >>> torch.allclose(torch.sigmoid(blend.margins(logits)), blend(logits))
+        True
+        """
+        if self.kind == "regression":
+            return self(logits)
+        logs = [torch.log_softmax(one.double(), 1) if self.kind == "multiclass" else
+                torch.cat([F.logsigmoid(-one.double()), F.logsigmoid(one.double())], 1) for one in logits]  # fmt: skip
+        mean = torch.logsumexp(torch.stack([math.log(w) + one for one, w in zip(logs, self.weights, strict=True)]), 0)
+        found = mean / self.temperature
+        whole = torch.logsumexp(found, 1, keepdim=True)
+        others = whole + torch.log1p(-(found - whole).exp().clamp(max=0.75))  # at most a half but for the largest
+        first = found.argmax(1, keepdim=True)
+        rest = torch.logsumexp(found.scatter(1, first, -torch.inf), 1, keepdim=True)
+        return found - others.scatter(1, first, rest)
+
+
+def activate(logits: Tensor, kind: str) -> Tensor:
+    """Logits [..., C] as what is averaged, in float64: class probabilities, or the value of a regression.
+
+    A binary network's one logit becomes two probabilities.
+    """
+    if kind == "multiclass":
+        return torch.softmax(logits.double(), -1)
+    if kind == "binary":
+        p = torch.sigmoid(logits.double())
+        return torch.cat([1 - p, p], -1)
+    return logits.double()

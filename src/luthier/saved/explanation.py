@@ -1,0 +1,153 @@
+"""Why a model told what it told: what each column, or each place of a picture, adds to a typical row's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from luthier.assess import Profile
+from luthier.assess.attribution import integrated_gradients
+from luthier.data import Encoder, Prepare, Preprocess, TableEncoder
+from luthier.data.encode import FIRST_LEVEL, UNKNOWN
+from luthier.errors import InputError, nearest
+from luthier.nets import Net
+from luthier.nets.dense import DenseNet
+from luthier.saved.blend import Blend
+
+MOST_VALUES = 21
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """For each row: what is explained (a class, or the target), its answer, a typical row's, and the shares between.
+
+    The answer is the value of a regression, and the log-odds of a class: a share of 0.69 doubles its odds. Shares are
+    [N, columns] for tables and [N, H, W] for pictures; over a row they add up to the answer less the typical one.
+    """
+
+    told: tuple[str, ...]
+    answer: np.ndarray
+    typical: np.ndarray
+    shares: np.ndarray
+    columns: tuple[str, ...] = ()
+
+    def to_frame(self) -> pl.DataFrame:
+        """A table: `explained`, `answer`, `typical`, then a column of shares for each column of the data."""
+        if not self.columns:
+            raise InputError("shares of pictures are no table", remedy="use .shares, an array [N, H, W]")
+        start = {"explained": list(self.told), "answer": self.answer, "typical": self.typical}
+        return pl.DataFrame({**start, **{f"+ {name}": self.shares[:, k] for k, name in enumerate(self.columns)}})
+
+
+def explain_pictures(nets: Sequence[Net], blend: Blend, pictures: Tensor, told: Tensor) -> tuple[Tensor, ...]:
+    """Answers [N], those of flat pictures of the same mean colour, and shares [N, H, W]."""
+    inputs = pictures.float() / 255
+    flat = inputs.mean((2, 3), keepdim=True).expand_as(inputs).contiguous()
+
+    def answer(x: Tensor) -> Tensor:
+        return blend.margins([net(x) for net in nets])
+
+    (shares,) = integrated_gradients(answer, [inputs], [flat], told)
+    return _picked(answer(inputs), told), _picked(answer(flat), told), shares.sum(1)
+
+
+def explain_rows(
+    nets: Sequence[Net],
+    blend: Blend,
+    prepare: Prepare,
+    encoder: Encoder,
+    profile: Profile | None,
+    numbers: Tensor,
+    codes: Tensor,
+    told: Tensor,
+) -> tuple[Tensor, ...]:
+    """Answers [N], those of a typical row (medians and most frequent levels), and shares [N, columns]."""
+    if not isinstance(encoder, TableEncoder) or encoder.words or not isinstance(prepare, Preprocess):
+        raise InputError("models of text are not explained", expected="a model of a table without text, or of pictures")
+    dense = [net for net in nets if isinstance(net, DenseNet)]
+    if len(dense) < len(nets):
+        raise InputError("only dense networks explain tables")
+    sizes = encoder.category_sizes
+    usual = torch.tensor([_usual(profile, name) for name in encoder.category_names], dtype=torch.int64)
+    inputs = [prepare(numbers), _one_hot(codes, sizes)]
+    typical = [prepare(prepare.median.expand(len(numbers), -1)), _one_hot(usual.expand(len(numbers), -1), sizes)]
+
+    def answer(features: Tensor, levels: Tensor) -> Tensor:
+        return blend.margins([net.from_embedded([part @ table.weight for part, table in
+                                         zip(torch.split(levels, list(sizes), 1), net.embeddings, strict=True)],
+                                        features) for net in dense])  # fmt: skip
+
+    there = [k for k, value in enumerate(inputs) if value.shape[1]]
+    whole: Callable[..., Tensor] = answer
+    if there == [0]:
+        whole = lambda x: answer(x, x[:, :0])  # noqa: E731
+    elif there == [1]:
+        whole = lambda x: answer(x[:, :0], x)  # noqa: E731
+    found = integrated_gradients(whole, [inputs[k] for k in there], [typical[k] for k in there], told)
+    shares = dict(zip(there, found, strict=True))
+    columns = []
+    origins = prepare.origins()
+    owner = torch.tensor([k for k, size in enumerate(sizes) for _ in range(size)])
+    for places, coded in encoder.places().values():
+        total = torch.zeros(len(numbers), dtype=torch.float64)
+        if places:
+            total += shares[0][:, torch.isin(origins, torch.tensor(places))].double().sum(1)
+        if coded:
+            total += shares[1][:, torch.isin(owner, torch.tensor(coded))].double().sum(1)
+        columns.append(total)
+    return _picked(answer(*inputs), told), _picked(answer(*typical), told), torch.stack(columns, 1)
+
+
+class Settable(NamedTuple):
+    """Where a column lies, and the values to set it to: as they are encoded, and as they are shown."""
+
+    number: int | None
+    code: int | None
+    values: list[float]
+    shown: list[float | str]
+
+
+def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable:
+    """The quantiles of a number, the two truths, or the most frequent levels of a category. InputError for others."""
+    places = encoder.places()
+    if column not in places:
+        hint = nearest(column, places)
+        raise InputError(f"the model uses no column '{column}'", remedy=f"did you mean {hint}?" if hint else "")
+    numbers, coded = places[column]
+    kind = next((one.kind for one in encoder.columns if one.name == column), "") if encoder.columns else ""
+    if profile is None or kind not in ("number", "boolean", "category"):
+        raise InputError(f"column '{column}' cannot be set to values in turn", expected="a number, truth or category",
+                         received=kind or "no profile of the training rows")  # fmt: skip
+    if kind == "category":
+        name = encoder.category_names[coded[0]]
+        order = np.argsort(-np.asarray(profile.codes[name]), kind="stable")
+        codes = [int(code) for code in order[:MOST_VALUES] if profile.codes[name][code]]
+        levels = ["(unknown)", "(missing)", *encoder.vocabularies[name]]
+        return Settable(None, coded[0], [float(code) for code in codes], [levels[code] for code in codes])
+    if kind == "boolean":
+        word = encoder.truths.get(column)
+        return Settable(numbers[0], None, [0.0, 1.0], [f"not {word}", word] if word else ["no", "yes"])
+    quantiles = np.asarray(profile.numbers[column], dtype=float)
+    values = np.unique(np.quantile(quantiles[np.isfinite(quantiles)], np.linspace(0, 1, MOST_VALUES))).tolist()
+    return Settable(numbers[0], None, values, values)
+
+
+def _picked(answers: Tensor, told: Tensor) -> Tensor:
+    return answers.detach().gather(1, told[:, None])[:, 0]
+
+
+def _one_hot(codes: Tensor, sizes: Sequence[int]) -> Tensor:
+    parts = [F.one_hot(codes[:, k], size).float() for k, size in enumerate(sizes)]
+    return torch.cat(parts, 1) if parts else torch.zeros(len(codes), 0)
+
+
+def _usual(profile: Profile | None, name: str) -> int:
+    counts = profile.codes.get(name, []) if profile is not None else []
+    return int(np.argmax(counts)) if sum(counts[FIRST_LEVEL:]) else UNKNOWN

@@ -1,0 +1,55 @@
+"""What a request is told: encoded rows through the model, by PyTorch or by ONNX Runtime, and the answer to each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luthier.errors import ConfigError
+from luthier.exporting.to_onnx import in_runtime
+from luthier.saved import Model
+from luthier.serving.rows import Rows, frame_of
+
+DIGITS = 9  # of a probability
+# numbers [N, F] and codes [N, K] to probabilities [N, C], or values [N]
+Compute = Callable[[Tensor, Tensor], np.ndarray]
+
+
+def by_torch(model: Model) -> Compute:
+    """The model as it is."""
+    return model.values if model.task.kind == "regression" else model.probabilities
+
+
+RUNTIMES: dict[str, Callable[[Model], Compute]] = {"torch": by_torch, "onnx": in_runtime}
+
+
+class Answers:
+    """Rows to answers: the prediction, and probabilities, or the ends of its 90 % interval."""
+
+    def __init__(self, model: Model, runtime: str = "torch") -> None:
+        if runtime not in RUNTIMES:
+            raise ConfigError([f"a runtime is {' or '.join(RUNTIMES)}, not '{runtime}'"])
+        torch.set_num_threads(1)  # one request is a few rows: threads would only wait for each other
+        self.model, self._compute = model, RUNTIMES[runtime](model)
+
+    def __call__(self, requests: Sequence[Rows]) -> list[dict[str, Any]]:
+        """The answers to the rows of all requests, in order."""
+        numbers, codes = self.model.encode(frame_of(requests))
+        found = self._compute(numbers, codes)
+        return self._values(found) if self.model.task.kind == "regression" else self._classes(found)
+
+    def _values(self, values: np.ndarray) -> list[dict[str, Any]]:
+        low, high = self.model.interval_around(values)
+        rows = zip(values.tolist(), low.tolist(), high.tolist(), strict=True)
+        return [{"prediction": value, "low": a, "high": b} for value, a, b in rows]
+
+    def _classes(self, shares: np.ndarray) -> list[dict[str, Any]]:
+        names = self.model.task.classes
+        told = self.model.classes_of(shares).tolist()
+        rows = shares.round(DIGITS).tolist()
+        return [{"prediction": names[c], "probabilities": dict(zip(names, row, strict=True))}
+                for c, row in zip(told, rows, strict=True)]  # fmt: skip
