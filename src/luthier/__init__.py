@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from luthier.population.networks import train_networks as train
     from luthier.runs import (
         Checkup,
+        Comparison,
         Result,
         Several,
         Study,
+        compare,
         doctor,
         fit_several,
         go_back,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "Checkup": ("luthier.runs", "Checkup"),
+    "Comparison": ("luthier.runs", "Comparison"),
     "Choice": ("luthier.search", "Choice"),
     "DenseSpec": ("luthier.nets", "DenseSpec"),
     "Diagnosis": ("luthier.diagnosis", "Diagnosis"),
@@ -55,6 +58,7 @@ _PUBLIC = {
     "Study": ("luthier.runs", "Study"),
     "Watch": ("luthier.diagnosis", "Watch"),
     "check": ("luthier.runs", "check_run"),
+    "compare": ("luthier.runs", "compare"),
     "diagnose": ("luthier.diagnosis", "diagnose"),
     "doctor": ("luthier.runs", "doctor"),
     "find_lr": ("luthier.population", "find_lr"),
@@ -73,6 +77,7 @@ _PUBLIC = {
 __all__ = [
     "Checkup",
     "Choice",
+    "Comparison",
     "DenseSpec",
     "Diagnosis",
     "LuthierClassifier",
@@ -89,6 +94,7 @@ __all__ = [
     "Watch",
     "__version__",
     "check",
+    "compare",
     "diagnose",
     "doctor",
     "find_lr",

@@ -54,6 +54,12 @@ class SealError(LuthierError):
     """Something other than the final judgement tried to read the sealed test set."""
 
 
+class TerminatedError(LuthierError):
+    """The system asked the program to end (SIGTERM): what was done is saved."""
+
+    exit_code = 143
+
+
 class MissingExtraError(LuthierError):
     """An optional library is needed for what was asked."""
 

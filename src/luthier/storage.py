@@ -10,11 +10,15 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from luthier.errors import InputError, LuthierError
 
@@ -37,6 +41,35 @@ def explained(path: Path) -> Iterator[None]:
                 remedy="choose another folder, or change its permissions",
             ) from error
         raise
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing to a folder, until this is left or the process ends, however it ends.
+
+    InputError where another one holds it, with who and since when.
+    """
+    lock, said = FileLock(folder / ".lock", timeout=0), folder / ".in-use"
+    with explained(folder):
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InputError(f"'{folder}' is being written by another process", received=_holder(said),
+                             remedy="wait until it ends, or end it") from None  # fmt: skip
+    try:
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        write_text(said, f"process {os.getpid()} on {platform.node()}, since {since}")
+        yield
+    finally:
+        said.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(said: Path) -> str:
+    try:
+        return said.read_text()
+    except OSError:
+        return "a process that has just begun"
 
 
 def write_bytes(path: Path, content: bytes, *, synced: bool = True) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import re
-import shlex
 import subprocess
 import sys
 import threading
@@ -13,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.examples.running import blocks, commands, run_command
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -25,12 +24,8 @@ def test_an_example_runs(path: Path, tmp_path: Path) -> None:
     assert done.stdout
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-
-
 def test_the_readmes_python_runs(tmp_path: Path) -> None:
-    program = "\n".join(blocks("python"))
+    program = "\n".join(text for language, text in blocks(ROOT / "README.md") if language == "python")
     assert "import luthier" in program
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -64,7 +59,9 @@ def served(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_the_readmes_commands_run(tmp_path: Path, served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readmes_commands_run(
+    tmp_path: Path, served: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Every `luthier` line of the README, on a small table under the names that it uses."""
     import polars as pl
     from safetensors.torch import save_file
@@ -84,12 +81,12 @@ def test_the_readmes_commands_run(tmp_path: Path, served: str, monkeypatch: pyte
     save_file(resnet("resnet18").state_dict(), tmp_path / "resnet18.safetensors")
     (tmp_path / "sales").mkdir()
     frame.write_parquet(tmp_path / "sales" / "part-0.parquet")
-    lines = [line.partition("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
-    commands = [shlex.split(line) for line in lines if line.startswith("luthier ")]
-    assert len(commands) >= 8
+    monkeypatch.chdir(tmp_path)
+    found = [words for language, text in blocks(ROOT / "README.md") if language == "sh" for words in commands(text)]
+    assert len(found) >= 8
     fits = 0
-    for command in commands:
-        words = [word.replace("https://example.org", served) for word in command[1:]]
+    for command in found:
+        words = [word.replace("https://example.org", served) for word in command]
         if words[0] == "fit" and "--resume" not in words and "--config" not in words:
             words = [word for word in words if word not in ("--budget", "60s", "20m")]
             words += ["--budget", "60steps"]
@@ -100,6 +97,5 @@ def test_the_readmes_commands_run(tmp_path: Path, served: str, monkeypatch: pyte
         if "--config" in words:
             words += ["--run", "repeated"]
         words = [word for word in words if word != "--open"]  # no browser to open in a test
-        done = subprocess.run([sys.executable, "-m", "luthier", *words], capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 0, f"{words}: {done.stderr}"
+        run_command(words, capsys)
     assert (tmp_path / "out.csv").exists()

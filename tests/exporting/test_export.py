@@ -60,7 +60,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, luthier.Result]:
 @pytest.mark.parametrize("target", ["price", "dear", "class"])
 def test_onnx_runtime_tells_the_same_from_raw_columns(target: str, runs: dict[str, Any], tmp_path: Path) -> None:
     run, path = runs[target], tmp_path / "m.onnx"
-    gap, rows = export_run(run.path, path, kind="onnx")
+    gap, rows, _ = export_run(run.path, path, kind="onnx")
     assert gap < 1e-5
     assert rows > 30
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -79,7 +79,7 @@ def test_onnx_runtime_tells_the_same_from_raw_columns(target: str, runs: dict[st
 @pytest.mark.parametrize("target", ["price", "dear", "class"])
 def test_a_module_that_knows_pytorch_alone(target: str, runs: dict[str, Any], tmp_path: Path) -> None:
     run = runs[target]
-    gap, _ = export_run(run.path, tmp_path / "out", kind="torch")
+    gap = export_run(run.path, tmp_path / "out", kind="torch").gap
     assert gap < 1e-6
     frame = table(5).with_columns(pl.Series("kind", ["flat", "never seen", None, "hut", "house"]))
     rows = frame.select("size", "kind", "built", "garden").rows(named=True)
@@ -150,3 +150,25 @@ def test_what_cannot_be_exported(runs: dict[str, Any], tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "--onnx" in done.stderr
+
+
+def test_with_8_bits_the_file_is_smaller_and_the_loss_is_measured(
+    runs: dict[str, luthier.Result], tmp_path: Path
+) -> None:
+    for name, run in runs.items():
+        small, whole = tmp_path / f"{name}-8.onnx", tmp_path / f"{name}.onnx"
+        export_run(run.path, whole, kind="onnx")
+        found = export_run(run.path, small, kind="onnx", int8=True).quantised
+        assert found is not None
+        assert found.before == whole.stat().st_size
+        assert found.after == small.stat().st_size
+        assert found.change.low is not None
+        assert found.change.low <= found.change.value
+        frame = table()
+        inputs = inputs_for(run.model.encoder, frame)
+        told = [onnxruntime.InferenceSession(path).run(None, inputs)[0] for path in (small, whole)]
+        gap = np.abs(told[0] - told[1]) / (1 if run.model.task.classes else np.abs(told[1]).mean())
+        assert 0 < gap.mean() < 0.05, name
+        assert str(found).count("bytes became") == 1
+    with pytest.raises(ConfigError, match="8 bits"):
+        export_run(run.path, tmp_path / "x", kind="torch", int8=True)

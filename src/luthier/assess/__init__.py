@@ -9,7 +9,7 @@ from luthier.assess.dependence import partial_dependence
 from luthier.assess.drift import DriftRow, Profile, drift
 from luthier.assess.importance import permutation_importance
 from luthier.assess.learning_curve import fit_power_law, more_rows
-from luthier.assess.metrics import METRICS, PRIMARY, measure, paired_difference, score, within_noise
+from luthier.assess.metrics import METRICS, PRIMARY, measure, optimism_of_best, paired_difference, score, within_noise
 from luthier.assess.populations import told_apart
 from luthier.assess.seal import SealedTest, open_test, read_before
 from luthier.assess.subgroups import subgroup_scores, worst_cases
@@ -34,6 +34,7 @@ __all__ = [
     "measure",
     "more_rows",
     "open_test",
+    "optimism_of_best",
     "paired_difference",
     "partial_dependence",
     "permutation_importance",

@@ -6,7 +6,7 @@ A prediction is class probabilities [N, C], or values [N] on the target's own sc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -147,10 +147,11 @@ def paired_difference(
     *,
     seed: int = 0,
     weights: np.ndarray | None = None,
+    level: float = 0.95,
 ) -> Measure:
     """How much better `one` is than `other`, on the same rows: positive is better for every metric.
 
-    The interval resamples rows for both together, so what they share cancels.
+    The interval, of a `level` of confidence, resamples rows for both together, so what they share cancels.
     """
     sign = 1.0 if METRICS[metric].larger_is_better else -1.0
 
@@ -160,8 +161,38 @@ def paired_difference(
 
     rows = len(y)
     w = np.ones(rows) if weights is None else weights / weights.mean()
-    low, high = (float(x) for x in np.quantile(difference(_resamples(rows, seed) * w), (0.025, 0.975)))
+    low, high = (float(x) for x in np.quantile(difference(_resamples(rows, seed) * w), _ends(level)))
     return Measure(f"{metric} gained", float(difference(w[None])[0]), low, high, rows)
+
+
+def _ends(level: float) -> tuple[float, float]:
+    return (1 - level) / 2, (1 + level) / 2
+
+
+def optimism_of_best(
+    metric: str, y: np.ndarray, predictions: Sequence[np.ndarray], *, seed: int = 0, weights: np.ndarray | None = None
+) -> float:
+    """By how much the best of several scores on the same rows looks too good because it was picked by them.
+
+    In each resample the best one is picked, and its score there compared with its score on the rows themselves (Efron's
+    bootstrap estimate of optimism). Not negative; 0 for one prediction.
+
+    >>> y = np.zeros(200)
+    >>> noise = [np.random.default_rng(k).normal(size=200) for k in range(20)]
+    >>> one, many = optimism_of_best("rmse", y, noise[:1]), optimism_of_best("rmse", y, noise)
+    >>> one, 0.01 < many < 0.1
+    (0.0, True)
+    """
+    if len(predictions) < 2:
+        return 0.0
+    known = METRICS[metric]
+    sign = 1.0 if known.larger_is_better else -1.0
+    w = np.ones(len(y)) if weights is None else weights / weights.mean()
+    drawn = _resamples(len(y), seed) * w
+    resampled = sign * np.stack([known.value(y, one, drawn) for one in predictions])
+    whole = sign * np.array([float(known.value(y, one, w[None])[0]) for one in predictions])
+    best = resampled.argmax(0)
+    return max(0.0, float((resampled[best, np.arange(len(best))] - whole[best]).mean()))
 
 
 def within_noise(difference: Measure) -> bool:

@@ -12,6 +12,7 @@ import typer
 from luthier.cli import (
     check,
     check_install,
+    compare,
     data,
     doctor,
     export,
@@ -36,7 +37,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (fit, test, tune, predict, check, doctor, report, show, data, lab, studio, serve, export, check_install):
+COMMANDS = (
+    fit,
+    test,
+    tune,
+    predict,
+    check,
+    doctor,
+    report,
+    show,
+    compare,
+    data,
+    lab,
+    studio,
+    serve,
+    export,
+    check_install,
+)
+for command in COMMANDS:
     command.register(app)
 
 

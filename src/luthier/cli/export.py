@@ -10,6 +10,7 @@ import typer
 _EPILOG = """\b
 Examples:
   luthier export runs/houses --onnx houses.onnx
+  luthier export runs/houses --onnx small.onnx --int8
   luthier export runs/houses --torch houses/
   luthier export runs/houses --card houses.md
 """
@@ -26,6 +27,9 @@ def export(
     torch: Annotated[
         Path | None, typer.Option(help="Write a folder with model.py and weights, for PyTorch alone.")
     ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="With --onnx: weights in 8 bits; the loss of score is measured.")
+    ] = False,
     card: Annotated[Path | None, typer.Option(help="Write the model card, in Markdown.")] = None,
 ) -> None:
     """Write a run's model as ONNX or plain PyTorch, checked against it on the validation rows; or its model card."""
@@ -34,12 +38,16 @@ def export(
     from luthier.report import model_card
     from luthier.runs.exporting import export_run
 
+    if int8 and onnx is None:
+        raise InputError("--int8 goes with --onnx", remedy="luthier export RUN --onnx FILE --int8")
     if onnx is None and torch is None and card is None:
         raise InputError("nothing is asked for", remedy="add --onnx FILE, --torch FOLDER or --card FILE")
     for kind, path in (("onnx", onnx), ("torch", torch)):
         if path is not None:
-            gap, rows = export_run(run, path, kind=kind)
-            typer.echo(f"written to {path}; at most {gap:.1e} from the model on {rows:,} validation rows")
+            found = export_run(run, path, kind=kind, int8=int8 and kind == "onnx")
+            typer.echo(f"written to {path}; at most {found.gap:.1e} from the model on {found.rows:,} validation rows")
+            if found.quantised is not None:
+                typer.echo(f"8-bit weights: {found.quantised}")
     if card is not None:
         storage.write_text(card, model_card(run))
         typer.echo(f"written to {card}")

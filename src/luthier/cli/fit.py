@@ -130,6 +130,10 @@ def fit(
     plan: Annotated[bool, typer.Option("--plan", help="Print what the budget would be spent on, and stop.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for machines.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show a table of epochs.")] = False,
+    track: Annotated[
+        str | None,
+        typer.Option(help="Follow the run elsewhere too: tensorboard:FOLDER or mlflow:ADDRESS.", show_default=False),
+    ] = None,
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser at the end.")] = False,
 ) -> None:
     """Walk the six steps on a table and hand back a tested network, the evidence and a report."""
@@ -153,6 +157,10 @@ def fit(
             remedy="luthier fit digits",
         )
     screen = choose_screen(json=json, verbose=verbose)
+    if track is not None:
+        from luthier.runs.tracking import Tracked, tracker_for
+
+        screen = Tracked(screen, tracker_for(track))
     result: Result | None
     targets = target or []
     if len(targets) > 1 or (resume is not None and len(runs_in(resume)) > 1):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.errors import InputError
+from luthier.errors import InputError, TerminatedError
 from luthier.objective import METRICS, Criterion, loss_named, mean_loss
 from luthier.population.history import History
 from luthier.population.member import Member
@@ -62,7 +62,13 @@ def train(
     if pause_at is not None and run.done >= pause_at and run.done % settings.evaluate_every == 0:
         run.retire(range(len(run.alive)), PAUSED)  # it waited there when it was interrupted
     while run.alive and run.done < settings.steps:
-        if stop(run.done):
+        try:
+            over = stop(run.done)
+        except TerminatedError:
+            if checkpoint is not None:
+                checkpoint.save(run.snapshot())
+            raise
+        if over:
             run.retire(range(len(run.alive)), CUT)
             break
         run.step()

@@ -46,6 +46,11 @@ class RunFolder:
         return self.path / "scores.json"
 
     @property
+    def judged(self) -> Path:
+        """The sealed rows once they were read: their numbers, the truth, and what was predicted."""
+        return self.path / "judged.parquet"
+
+    @property
     def bundle(self) -> Path:
         """The model."""
         return self.path / "model.luthier"
@@ -138,7 +143,8 @@ def create_run(wanted: Path | str | None, name: str, *, replace: bool = False) -
             number += 1
     else:
         path = Path(wanted)
-        _clear(path, replace)
+        with storage.explained(path):
+            _clear(path, replace)
     with storage.explained(path):
         path.mkdir(parents=True, exist_ok=True)
         probe = path / ".writable"
@@ -164,7 +170,7 @@ def _clear(path: Path, replace: bool) -> None:
             f"'{path}' already holds a run",
             remedy=f"continue it with --resume {path}, overwrite it with --replace, or choose another folder",
         )
-    with storage.explained(path):
+    with storage.held(path):
         shutil.rmtree(path)
 
 

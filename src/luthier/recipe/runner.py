@@ -135,7 +135,7 @@ class Walk:
             self.script = self.script.model_copy(update={"plan": plans})
             write_script(self.folder.recipe, self.script)
             work.planned = plans.narrow
-            self.tell("begin", steps=work.planned.total_steps)
+            self.tell("begin", steps=work.planned.total_steps, run=str(self.folder.path))
             verdict = self._steps(work, plans, baselines)
         write_script(self.folder.recipe, script_from(self.asked, work.ledger.records))  # now with cuts and rounds
         return verdict
@@ -152,7 +152,7 @@ class Walk:
             return None
         method = _recalled(work, "method", begin_at <= 2, lambda: self._second(work))
         work.planned = plans.for_method(method)
-        self.tell("begin", steps=work.planned.total_steps)
+        self.tell("begin", steps=work.planned.total_steps, run=str(self.folder.path))
         if begin_at <= 2:
             check_before_training(work, method)
         if self.until == 2:

@@ -17,6 +17,7 @@ from torch import Tensor
 from luthier import storage
 from luthier.assess import PRIMARY
 from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
+from luthier.errors import TerminatedError
 from luthier.nets import DenseSpec, Net, Spec, build
 from luthier.population import Evaluation, Member, ModuleSpec, Part, Settings, Stream, train
 from luthier.recipe.budget import Spending
@@ -75,12 +76,19 @@ class Trained:
 
 
 class Interrupted:
-    """A flag that Ctrl-C raises; training asks it before every step."""
+    """A flag that signals raise; training asks it before every step.
+
+    `raised` (Ctrl-C) cuts what is trained and delivers the best so far. Where the process was `told_to_end` (SIGTERM),
+    asking raises TerminatedError: training saves its state on the way out.
+    """
 
     def __init__(self) -> None:
-        self.raised = False
+        self.raised = self.told_to_end = False
 
     def __bool__(self) -> bool:
+        if self.told_to_end:
+            raise TerminatedError("the program was told to end; what was learnt is saved",
+                                  remedy="continue with --resume: the numbers will be the same")  # fmt: skip
         return self.raised
 
 

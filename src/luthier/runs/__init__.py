@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from luthier.runs.check import check_run
+from luthier.runs.comparing import Comparison, compare
 from luthier.runs.doctoring import Checkup, doctor
 from luthier.runs.fitting import fit, go_back, resume
 from luthier.runs.predict import load, predict_file
@@ -15,10 +16,12 @@ from luthier.runs.tuning_tables import resume_search, tune_table
 
 __all__ = [
     "Checkup",
+    "Comparison",
     "Result",
     "Several",
     "Study",
     "check_run",
+    "compare",
     "doctor",
     "fit",
     "fit_several",

@@ -273,18 +273,18 @@ def default_budget(source: Any) -> Budget:
 
 def _finish(walk: Walk, screen: Screen) -> Result:
     try:
-        with stopped_by_ctrl_c(walk.interrupted):
+        with storage.held(walk.folder.path), ended_by_signals(walk.interrupted):
             try:
                 verdict = walk.run()
             except InputError:
                 if not walk.resumed and not walk.folder.checkpoint.exists():
                     shutil.rmtree(walk.folder.path)  # nothing was trained: leave no empty run behind
                 raise
-        status = "cut" if walk.interrupted else "done" if verdict is not None else "stopped"
-        walk.folder.update_facts(status=status, elapsed_s=round(walk.spending.spent(), 2), until=walk.until)
-        write_report(walk.folder.path)
-        if verdict is not None:
-            write_study(walk.folder)
+            status = "cut" if walk.interrupted else "done" if verdict is not None else "stopped"
+            walk.folder.update_facts(status=status, elapsed_s=round(walk.spending.spent(), 2), until=walk.until)
+            write_report(walk.folder.path)
+            if verdict is not None:
+                write_study(walk.folder)
     finally:
         screen.close()
     screen.event("done", result=_outcome(walk.folder), lines=summary_lines(walk.folder.path))
@@ -309,8 +309,11 @@ def _outcome(folder: RunFolder) -> dict[str, Any]:
 
 
 @contextmanager
-def stopped_by_ctrl_c(interrupted: Interrupted) -> Iterator[None]:
-    """The first Ctrl-C ends training at the next step and delivers the best so far; the second aborts."""
+def ended_by_signals(interrupted: Interrupted) -> Iterator[None]:
+    """The first Ctrl-C ends training at the next step and delivers the best so far; the second aborts.
+
+    SIGTERM saves the state at the next step and ends the program.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -319,11 +322,16 @@ def stopped_by_ctrl_c(interrupted: Interrupted) -> Iterator[None]:
         interrupted.raised = True
         signal.signal(signal.SIGINT, before)
 
-    before = signal.signal(signal.SIGINT, first)
+    def end(signum: int, frame: object) -> None:
+        interrupted.told_to_end = True
+        signal.signal(signal.SIGTERM, earlier)
+
+    before, earlier = signal.signal(signal.SIGINT, first), signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, earlier)
 
 
 def name_of(source: Any) -> str:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +18,7 @@ from luthier.diagnosis import optimism
 from luthier.errors import ConfigError
 from luthier.recipe import Budget, Interrupted, RunFolder
 from luthier.report import write_search_report
-from luthier.runs.fitting import stopped_by_ctrl_c
+from luthier.runs.fitting import ended_by_signals
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.study_result import Study
 from luthier.search import Effort, Journal, Networks, Search, Space, Trial, executor_for
@@ -47,7 +47,7 @@ def run_search(
 
         store = SharedStudy(place.storage, place.study, space, folder.path.name if folder else "")
     interrupted = Interrupted()
-    with _scratch(folder) as scratch, stopped_by_ctrl_c(interrupted):
+    with _held(folder), _scratch(folder) as scratch, ended_by_signals(interrupted):
         journal = Journal(None if folder is None else folder.path / "journal.jsonl", screen.journal)
         mirror = _Mirror(folder, place.study, space)
 
@@ -127,6 +127,10 @@ class _Mirror:
             from luthier.search.optuna_studies import mirror
 
             mirror(self._folder.study, self._name, self._space, trials)
+
+
+def _held(folder: RunFolder | None) -> AbstractContextManager[None]:
+    return nullcontext() if folder is None else storage.held(folder.path)
 
 
 @contextmanager

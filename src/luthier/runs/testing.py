@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from luthier import storage
 from luthier.assess import METRICS, PRIMARY, measure, open_test, read_before, seen_by
 from luthier.errors import InputError
 from luthier.recipe import Asked, Ledger, RunFolder, open_run, openings, predict_part, read_as_asked, timestamp
 from luthier.recipe.prepare import parts_of
 from luthier.recipe.steps.baselines import own_scale
+from luthier.recipe.steps.judged import write_judged
 from luthier.report import summary_lines, write_report
 from luthier.runs.fitting import resume
 from luthier.runs.result import Result
@@ -31,7 +34,8 @@ def read_test(run: str | Path, *, again: bool = False, screen: Screen | None = N
     if not folder.scores.exists():
         return resume(run, screen=screen)
     if again:
-        _read_again(folder)
+        with storage.held(folder.path):
+            _read_again(folder)
     lines = [*([] if again else ["", "This was read before; the stored reading:"]), *summary_lines(folder.path)]
     outcome = {"run": str(folder.path), "scores": Result(folder).scores, "report": str(folder.report)}
     screen.event("done", result=outcome, lines=lines)
@@ -44,7 +48,8 @@ def _read_again(folder: RunFolder) -> None:
     read = read_as_asked(source, asked)
     if read.source.fingerprint != folder.facts()["source"]["fingerprint"]:
         raise InputError(f"'{source}' has changed since the run began", remedy="restore the file")
-    sealed = parts_of(read, asked).sealed
+    parts = parts_of(read, asked)
+    sealed = parts.sealed
     ledger = Ledger.reopen(folder.ledger)
     model = Model.load(folder.bundle)
     rows = open_test(sealed, ledger.add, purpose="again: these rows are no longer unseen")
@@ -62,6 +67,8 @@ def _read_again(folder: RunFolder) -> None:
         "headline": measured(asked.metric or PRIMARY[kind]),
         "metrics": [measured(name) for name in names],
     }
+    places = np.arange(len(rows)) if asked.new_test else parts.splits.test
+    write_judged(folder.judged, rows, places, prediction, read.task)
     scores = Result(folder).scores
     count = openings(folder)
     scores["readings"] = [*scores.get("readings", []), reading]

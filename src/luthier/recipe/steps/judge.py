@@ -36,6 +36,7 @@ from luthier.recipe.steps.closer_look import closer_look
 from luthier.recipe.steps.deliverable import FOLDED, Choice, Component, choose_deliverable
 from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.folds import train_folds
+from luthier.recipe.steps.judged import write_judged
 from luthier.recipe.steps.look_inside import look_inside
 from luthier.recipe.steps.scores import Predictions, next_step, scores_of
 from luthier.recipe.steps.sheets import sheets
@@ -105,6 +106,7 @@ def judge(
     scores["forgotten"] = None if earlier is None else forgotten(work, model, earlier)
     scores["inside"] = inside
     scores["sheets"] = sheets(work, setting, model, test.numbers, scores["worst"])
+    write_judged(work.folder.judged, test, work.data.test_rows, predict_part(model, test), work.data.task)
     scores["openings"] = 1 + int(work.folder.facts().get("opened_before", 0))
     if (finding := read_before(scores["openings"])) is not None:
         work.ledger.find(finding, step=5)

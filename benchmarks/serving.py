@@ -1,0 +1,97 @@
+"""How many requests of one row `luthier serve` answers in a second, and how soon: by wrk, over a real socket.
+
+    python -m benchmarks.serving
+
+A dense network for the bundled table `breast-cancer` is served by PyTorch and by ONNX Runtime in turns; beside it, the
+same server answering /health shows what HTTP itself costs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import luthier
+from luthier.runs.screen import SilentScreen
+
+SECONDS, TURNS, CONNECTIONS = 6, 3, (1, 8, 16)
+RESULTS = Path(__file__).parent / "results" / "serving.json"
+
+
+def main() -> None:
+    """Print and keep a table of medians."""
+    if shutil.which("wrk") is None:
+        sys.exit("wrk is not there: apt-get install wrk")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        run = luthier.fit("breast-cancer", budget="1500steps", run=folder / "run", screen=SilentScreen())
+        assert run is not None
+        row = dict.fromkeys(run.model.encoder.number_names, 1.0)
+        script = folder / "post.lua"
+        body = json.dumps({"rows": [row]})
+        script.write_text(
+            f"wrk.method = 'POST'\nwrk.headers['content-type'] = 'application/json'\nwrk.body = [[{body}]]\n"
+        )
+        found: dict[str, list[tuple[float, float, float]]] = {}
+        for _ in range(TURNS):
+            for runtime in ("torch", "onnx"):
+                with served(run.path, runtime) as address:
+                    for count in CONNECTIONS:
+                        found.setdefault(f"{runtime}, {count} connections", []).append(
+                            wrk(address, "predict", count, script)
+                        )
+                    if runtime == "torch":
+                        found.setdefault("health, 8 connections", []).append(wrk(address, "health", 8, None))
+        networks = len(run.model.nets)
+    rows = {name: [statistics.median(column) for column in zip(*turns, strict=True)] for name, turns in found.items()}
+    print(f"{networks} network(s), one row of {len(row)} numbers; medians of {TURNS} turns of {SECONDS} s")
+    print(f"{'':28}{'requests/s':>12}{'median ms':>12}{'99 % ms':>12}")
+    for name, values in rows.items():
+        print(f"{name:28}{values[0]:12.0f}{values[1]:12.2f}{values[2]:12.2f}")
+    RESULTS.write_text(json.dumps({"networks": networks, "rows": rows}, indent=2) + "\n")
+
+
+@contextmanager
+def served(run: Path, runtime: str) -> Iterator[str]:
+    """`luthier serve` in a process of its own; its address."""
+    command = [sys.executable, "-m", "luthier", "serve", str(run), "--port", "0", "--runtime", runtime]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"at (http://\S+:\d+),", process.stdout.readline())
+        assert found is not None
+        try:
+            yield found[1]
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+def wrk(address: str, path: str, connections: int, script: Path | None) -> tuple[float, float, float]:
+    """Requests a second, and the median and 99th percentile in milliseconds; any answer but 2xx is an error."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", f"{address}/{path}"]
+    said = subprocess.run(
+        [*command, *(["-s", str(script)] if script else [])], capture_output=True, text=True, check=True
+    )
+    if "Non-2xx" in said.stdout or "Socket errors" in said.stdout:
+        raise SystemExit(said.stdout)
+    times = {share: _milliseconds(text) for share, text in re.findall(r"(50|99)%\s+(\S+)", said.stdout)}
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said.stdout)
+    assert rate is not None
+    return float(rate[1]), times["50"], times["99"]
+
+
+def _milliseconds(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr]
+    return float(number) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit]
+
+
+if __name__ == "__main__":
+    main()

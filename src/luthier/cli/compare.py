@@ -1,0 +1,32 @@
+"""`luthier compare`: finished runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_EPILOG = """\b
+Examples:
+  luthier compare runs/houses runs/houses-2 runs/houses-3
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command("compare", epilog=_EPILOG)(compare)
+
+
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of finished runs of one target; the first is the measure.")
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")] = False,
+) -> None:
+    """Compare runs in pairs on the sealed rows that all were judged on, and show what they decided differently."""
+    from luthier import storage
+    from luthier.runs import compare as compare_runs
+
+    found = compare_runs(runs)
+    typer.echo(storage.json_text(found.to_json()) if json else "\n".join(found.lines()))

@@ -1,0 +1,65 @@
+"""An exported ONNX file with its weights in 8 bits, and what that costs in score."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from luthier import storage
+from luthier.assess import paired_difference, seen_by, within_noise
+from luthier.exporting.to_onnx import PURPOSE, inputs_for
+from luthier.exporting.whole import exportable
+from luthier.optional import require
+from luthier.records import Measure
+from luthier.saved import Model
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """What 8 bits gained and cost: bytes of the file before and after; change of the score, more is better."""
+
+    before: int
+    after: int
+    change: Measure
+
+    def __str__(self) -> str:
+        assert self.change.low is not None
+        assert self.change.high is not None
+        ends = sorted((-self.change.low, -self.change.high))
+        noise = ", inside the noise" if within_noise(self.change) else ""
+        return (
+            f"{self.before:,} bytes became {self.after:,}; {self.change.name.removesuffix(' gained')} is worse by "
+            f"{-self.change.value:.4g} [{ends[0]:.4g}, {ends[1]:.4g}] on {self.change.n:,} validation rows{noise}"
+        )
+
+
+def quantise(model: Model, path: Path, check: pl.DataFrame, y: np.ndarray, metric: str) -> Quantised:
+    """Replace an exported file by one whose matrices have 8 bits (ONNX Runtime's dynamic quantisation, by column).
+
+    The score of both is measured on the rows of `check` with targets y [N] on their own scale.
+    """
+    quantization, runtime = (
+        require(name, extra="onnx", purpose=PURPOSE) for name in ("onnxruntime.quantization", "onnxruntime")
+    )
+    encoder, content = exportable(model), path.read_bytes()
+    with tempfile.TemporaryDirectory() as place:
+        small = Path(place) / "small.onnx"
+        logging.disable(logging.WARNING)  # it advises to infer the shapes first, which the exporter has done
+        try:
+            quantization.quantize_dynamic(path, small, per_channel=True, weight_type=quantization.QuantType.QInt8)
+        finally:
+            logging.disable(logging.NOTSET)
+        smaller = small.read_bytes()
+    inputs = inputs_for(encoder, check)
+    told = []
+    for one in (smaller, content):
+        session = runtime.InferenceSession(one, providers=["CPUExecutionProvider"])
+        found = session.run(None, inputs)[0]
+        told.append(seen_by(metric, found, model.threshold) if model.task.classes else found[:, 0])
+    storage.write_bytes(path, smaller)
+    return Quantised(len(content), len(smaller), paired_difference(metric, y, *told))

@@ -1,0 +1,174 @@
+"""`luthier compare`: runs side by side, on the sealed rows that all of them were judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from luthier.assess import measure, optimism_of_best, paired_difference, seen_by, within_noise
+from luthier.errors import InputError, LuthierError
+from luthier.recipe import RunFolder, open_run, read_ledger
+from luthier.records import Measure
+from luthier.runs.result import Result
+
+FEWEST = 10  # rows in common, for a comparison in pairs
+MOST_SHOWN = 60  # characters of a decision
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One run: its score on the common rows, what it gains over the first run there, and what it took."""
+
+    name: str
+    score: Measure
+    gain: Measure | None
+    seconds: float
+    parameters: int
+    decisions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs in the order given. `rows` is how many sealed rows they share; 0 where they were judged on different ones.
+
+    Gains are over the first run, positive is better, in intervals of 95 % for all of them together (Bonferroni).
+    `kindness` is how much too well the best of these scores looks because it was picked by them.
+    """
+
+    metric: str
+    rows: int
+    runs: tuple[Compared, ...]
+    kindness: float
+
+    def differing(self) -> dict[str, list[str]]:
+        """Decisions that the runs took differently, by topic; empty text where a run took none."""
+        topics = dict.fromkeys(topic for run in self.runs for topic in run.decisions)
+        table = {topic: [run.decisions.get(topic, "") for run in self.runs] for topic in topics}
+        return {topic: row for topic, row in table.items() if len(set(row)) > 1}
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row a run."""
+        return pl.DataFrame([{"run": run.name, self.metric: run.score.value, "low": run.score.low,
+                              "high": run.score.high, "gain": run.gain and run.gain.value,
+                              "gain_low": run.gain and run.gain.low, "gain_high": run.gain and run.gain.high,
+                              "parameters": run.parameters, "seconds": run.seconds} for run in self.runs],
+                            schema_overrides=dict.fromkeys(("gain", "gain_low", "gain_high"), pl.Float64))  # fmt: skip
+
+    def lines(self) -> list[str]:
+        """The comparison in words."""
+        wide = max(len(run.name) for run in self.runs)
+        said = [f"{self.metric}, each on its own sealed rows: these are not the same, so nothing is paired"]
+        if self.rows:
+            said = [f"{self.metric} on {self.rows:,} sealed rows that all runs were judged on"]
+        for run in self.runs:
+            line = f"  {run.name:<{wide}}  {run.score}  {run.parameters:,} parameters, {run.seconds:.0f} s"
+            if run.gain is not None:
+                verdict = "inside the noise" if within_noise(run.gain) else "better" if run.gain.value > 0 else "worse"
+                between = f"[{run.gain.low:+.4g}, {run.gain.high:+.4g}]"
+                line += f"; {run.gain.value:+.4g} {between} against the first: {verdict}"
+            said.append(line)
+        if self.rows:
+            said.append(f"  The best score here is too kind by about {self.kindness:.2g} to whoever picks a run by it:")
+            said.append("  judge that one on fresh rows (luthier check).")
+        differing = self.differing()
+        said += ["", "decided differently:"] if differing else []
+        for topic, row in differing.items():
+            said += [f"  {topic}"]
+            said += [f"    {run.name:<{wide}}  {_cut(text)}" for run, text in zip(self.runs, row, strict=True)]
+        return said
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as plain values."""
+        return {"metric": self.metric, "rows": self.rows, "kindness": self.kindness, "runs": self.to_frame().to_dicts(),
+                "differing": self.differing()}  # fmt: skip
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
+
+def compare(runs: Sequence[str | Path]) -> Comparison:
+    """Compare finished runs of one target, in pairs on the rows that all of them kept sealed and have been judged on.
+
+    No row is read that was not read before: the predictions of step 5 are on record. InputError for fewer than two
+    runs, for runs of different targets or metrics, and for runs that were not judged yet.
+    """
+    if len(runs) < 2:
+        raise InputError("one run cannot be compared", expected="two runs or more", received=str(len(runs)))
+    folders = [open_run(run) for run in runs]
+    results = [Result(folder) for folder in folders]
+    facts = [folder.facts() for folder in folders]
+    for name, values in (("targets", {f.get("target", "") for f in facts}),
+                         ("classes", {str(f["task"]["classes"]) for f in facts if "task" in f}),
+                         ("metrics", {r.scores["metric"] for r in results})):  # fmt: skip
+        if len(values) > 1:
+            raise InputError(f"the runs have different {name}", received=", ".join(sorted(values))[:200])
+    tables = [_judged(folder) for folder in folders]
+    metric = results[0].scores["metric"]
+    common = _common(facts, tables)
+    if common is None:
+        scores = [
+            Measure(**{k: r.scores["headline"][k] for k in ("name", "value", "low", "high", "n")}) for r in results
+        ]
+        gains: list[Measure | None] = [None] * len(runs)
+        kindness = 0.0
+    else:
+        tables = [table.join(common, on="row", how="semi").sort("row") for table in tables]
+        y = tables[0]["true"].to_numpy()
+        weights = tables[0]["weight"].to_numpy() if "weight" in tables[0].columns else None
+        seen = [_seen(table, metric, result) for table, result in zip(tables, results, strict=True)]
+        scores = [measure(metric, y, one, weights=weights) for one in seen]
+        level = 1 - 0.05 / max(1, len(runs) - 1)
+        gains = [None, *(paired_difference(metric, y, one, seen[0], weights=weights, level=level) for one in seen[1:])]
+        kindness = optimism_of_best(metric, y, seen, weights=weights)
+    names = [folder.path.name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder.path) for folder in folders]
+    compared = tuple(
+        Compared(name, score, gain, float(fact.get("elapsed_s", 0.0)), _parameters(result), _decisions(folder))
+        for name, score, gain, fact, result, folder in zip(names, scores, gains, facts, results, folders, strict=True)
+    )
+    return Comparison(metric, 0 if common is None else common.height, compared, kindness)
+
+
+def _judged(folder: RunFolder) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(folder.judged)
+    except FileNotFoundError:
+        remedy = f"luthier test {folder.path} --again writes them, and says that it looked"
+        raise LuthierError(f"what '{folder.path}' told of its sealed rows is not on record", remedy=remedy) from None
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"'{folder.judged}' cannot be read", received=str(error).splitlines()[0]) from None
+
+
+def _common(facts: Sequence[dict[str, Any]], tables: Sequence[pl.DataFrame]) -> pl.DataFrame | None:
+    """The rows that all runs kept sealed; None where the data differ, or too few are shared."""
+    origins = {(f["source"]["fingerprint"], f["asked"].get("new_test", "")) for f in facts}
+    if len(origins) > 1:
+        return None
+    rows = tables[0].select("row")
+    for table in tables[1:]:
+        rows = rows.join(table, on="row", how="semi")
+    return rows if rows.height >= FEWEST else None
+
+
+def _seen(table: pl.DataFrame, metric: str, result: Result) -> np.ndarray:
+    told = table.select(pl.col("^told_.*$")).to_numpy()
+    return seen_by(metric, told, result.model.threshold) if result.model.task.classes else told[:, 0]
+
+
+def _parameters(result: Result) -> int:
+    return sum(value.numel() for net in result.model.nets for value in net.parameters())
+
+
+def _decisions(folder: RunFolder) -> dict[str, str]:
+    records = [record for record in read_ledger(folder.ledger) if record["kind"] == "decision"]
+    return {record["topic"]: str(record["chosen"]) for record in records}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 3] + "..."

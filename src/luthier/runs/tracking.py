@@ -1,0 +1,214 @@
+"""A run followed elsewhere too: TensorBoard's event files, or an MLflow server.
+
+What the recipe says goes to the screen and to the tracker. A tracker only listens: it never changes a number, and where
+it fails under way, it is said once and the run goes on.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from luthier.errors import ConfigError, InputError
+from luthier.optional import require
+from luthier.recipe import Record
+from luthier.runs.screen import Screen
+
+PURPOSE = "tracking a run"
+CURVES = ("train_loss", "validation_loss", "best_validation_loss", "learning_rate")
+FILES = ("report.html", "model.luthier", "ledger.jsonl", "recipe.toml", "scores.json")
+FLUSH_EVERY, FLUSH_AT = 2.0, 500  # seconds; numbers waiting. A server gets them by the hundred
+LONGEST = 500  # characters of a parameter
+PATIENCE = 5  # seconds until a server counts as gone
+
+
+class Tracker(Protocol):
+    """Where a run is followed."""
+
+    def begin(self, name: str) -> None:
+        """A run of this name."""
+
+    def number(self, name: str, value: float, step: int) -> None:
+        """A point of a curve."""
+
+    def record(self, topic: str, chosen: str, sentence: str) -> None:
+        """A decision, or a finding by its code."""
+
+    def end(self, status: str, folder: Path | None) -> None:
+        """The run is over: FINISHED, with its folder, or FAILED."""
+
+
+class TensorBoard:
+    """Event files in `folder`/NAME, for `tensorboard --logdir folder`."""
+
+    def __init__(self, folder: str) -> None:
+        self._writers = require("torch.utils.tensorboard", extra="tracking", purpose=PURPOSE)
+        self._folder = Path(folder)
+        self._writer: Any = None
+        if self._folder.is_file():
+            raise InputError(f"'{folder}' is a file", expected="a folder for TensorBoard's files")
+
+    def begin(self, name: str) -> None:
+        """A run of this name."""
+        self._writer = self._writers.SummaryWriter(str(self._folder / name))
+
+    def number(self, name: str, value: float, step: int) -> None:
+        """A point of a curve."""
+        self._writer.add_scalar(name, value, step)
+
+    def record(self, topic: str, chosen: str, sentence: str) -> None:
+        """A decision or finding as text."""
+        self._writer.add_text(topic, sentence)
+
+    def end(self, status: str, folder: Path | None) -> None:
+        """Close the files."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class MLflow:
+    """A run of the experiment `luthier` at a tracking address: http://..., sqlite:///..."""
+
+    def __init__(self, address: str) -> None:
+        mlflow = require("mlflow", extra="tracking", purpose=PURPOSE)
+        self._entities = require("mlflow.entities", extra="tracking", purpose=PURPOSE)
+        _reachable(address)
+        self._client = mlflow.MlflowClient(tracking_uri=address)
+        self._run, self._waiting, self._flushed = "", list[Any](), time.monotonic()
+
+    def begin(self, name: str) -> None:
+        """A run of this name."""
+        known = self._client.get_experiment_by_name("luthier")
+        experiment = known.experiment_id if known else self._client.create_experiment("luthier")
+        self._run = self._client.create_run(experiment, run_name=name).info.run_id
+
+    def number(self, name: str, value: float, step: int) -> None:
+        """A point of a curve, sent with the next ones."""
+        self._waiting.append(self._entities.Metric(_key(name), value, int(time.time() * 1000), step))
+        if len(self._waiting) >= FLUSH_AT or time.monotonic() - self._flushed > FLUSH_EVERY:
+            self._flush()
+
+    def record(self, topic: str, chosen: str, sentence: str) -> None:
+        """A decision as a parameter; why, as a tag."""
+        if topic.startswith("decision/"):
+            self._client.set_tag(self._run, _key(topic.removeprefix("decision/")), chosen[:LONGEST])
+        self._client.set_tag(self._run, _key(f"{topic}/why"), sentence[:LONGEST])
+
+    def end(self, status: str, folder: Path | None) -> None:
+        """Send what waits, and the run's files."""
+        if not self._run:
+            return
+        self._flush()
+        for path in [] if folder is None else [folder / name for name in FILES]:
+            if path.exists():
+                self._client.log_artifact(self._run, str(path))
+        self._client.set_terminated(self._run, status)
+
+    def _flush(self) -> None:
+        waiting, self._waiting, self._flushed = self._waiting, [], time.monotonic()
+        if waiting:
+            self._client.log_batch(self._run, metrics=waiting)
+
+
+TRACKERS: dict[str, Callable[[str], Tracker]] = {"tensorboard": TensorBoard, "mlflow": MLflow}
+
+
+def tracker_for(asked: str) -> Tracker:
+    """The tracker that `tensorboard:FOLDER` or `mlflow:ADDRESS` names. ConfigError for anything else."""
+    kind, colon, place = asked.partition(":")
+    if kind not in TRACKERS or not colon or not place:
+        raise ConfigError(
+            [f"'{asked}' names no tracker"], remedy="--track tensorboard:FOLDER or --track mlflow:ADDRESS"
+        )
+    return TRACKERS[kind](place)
+
+
+class Tracked:
+    """A screen whose run is followed by a tracker as well."""
+
+    def __init__(self, screen: Screen, tracker: Tracker) -> None:
+        self._screen, self._tracker = screen, tracker
+        self._early: list[Record] = []  # decisions before the run has a name
+        self._begun = self._broken = False
+
+    def record(self, record: Record) -> None:
+        """A line that entered the ledger."""
+        self._screen.record(record)
+        if self._begun:
+            self._attempt(lambda: self._tell(record))
+        else:
+            self._early.append(record)
+
+    def event(self, name: str, /, **facts: Any) -> None:
+        """Progress."""
+        self._screen.event(name, **facts)
+        if name == "begin" and not self._begun:
+            self._attempt(lambda: self._begin(facts["run"]))
+        elif name == "evaluation" and self._begun:
+            self._attempt(lambda: self._curves(facts))
+        elif name == "done":
+            self._attempt(lambda: self._done(facts["result"]))
+
+    def close(self) -> None:
+        """The run ended; where something went wrong, the tracker is told so."""
+        self._screen.close()
+        if sys.exc_info()[0] is not None and self._begun:
+            self._attempt(lambda: self._tracker.end("FAILED", None))
+
+    def _begin(self, run: str) -> None:
+        self._tracker.begin(Path(run).name)
+        self._begun = True
+        for record in self._early:
+            self._tell(record)
+
+    def _tell(self, record: Record) -> None:
+        if record["kind"] == "decision" and not record["topic"].startswith("column "):
+            self._tracker.record(f"decision/{record['topic']}", str(record["chosen"]), record["reason"])
+        elif record["kind"] == "finding":
+            self._tracker.record(f"finding/{record['code']}", record["severity"], record["sentence"])
+
+    def _curves(self, facts: dict[str, Any]) -> None:
+        for curve in CURVES:
+            self._tracker.number(
+                f"{facts['name']}/{curve}", getattr(facts["evaluation"], curve), facts["evaluation"].step
+            )
+
+    def _done(self, result: dict[str, Any]) -> None:
+        if not self._begun:
+            self._begin(result["run"])
+        for measure in (result["scores"] or {}).get("metrics", []):
+            self._tracker.number(f"test/{measure['name']}", measure["value"], 0)
+        self._tracker.end("FINISHED", Path(result["run"]))
+
+    def _attempt(self, work: Any) -> None:
+        if self._broken:
+            return
+        try:
+            work()
+        except Exception as error:  # whatever a client raises: a run of hours does not end for it
+            self._broken = True
+            print(f"luthier: the tracker is gone, the run goes on without it: {str(error).splitlines()[0]}",
+                  file=sys.stderr)  # fmt: skip
+
+
+def _key(name: str) -> str:
+    """A name of the characters that MLflow allows."""
+    return re.sub(r"[^\w\-. :/]", "_", name)[:250]
+
+
+def _reachable(address: str) -> None:
+    """InputError at once where no server answers; MLflow's own client would try for minutes."""
+    if not address.startswith(("http://", "https://")):
+        return
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=PATIENCE):
+            pass
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise InputError(f"no MLflow server answers at {address}", received=str(error),
+                         remedy="start one: mlflow server --port 5000") from None  # fmt: skip

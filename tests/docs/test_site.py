@@ -1,0 +1,63 @@
+"""The site builds without a warning, its pages run as printed, and its references name all there is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.examples.running import blocks, run_page
+
+import luthier
+from luthier.cli.reference import page
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+EXECUTED = sorted(path for folder in ("tutorials", "how-to", "concepts") for path in (DOCS / folder).glob("*.md")
+                  if list(blocks(path)))  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [DOCS / "index.md", *EXECUTED], ids=lambda path: path.stem)
+def test_a_page_runs_as_it_is_printed(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    if path.stem == "pictures":
+        pytest.importorskip("kornia")
+    if path.stem == "explain":
+        pytest.importorskip("captum")
+    if path.stem == "deploy":
+        pytest.importorskip("onnxscript")
+    assert run_page(path, capsys, lambda words: words) > 0
+
+
+def test_every_page_is_in_the_contents() -> None:
+    contents = (ROOT / "mkdocs.yml").read_text()
+    for path in DOCS.rglob("*.md"):
+        assert str(path.relative_to(DOCS)) in contents, path
+
+
+def test_the_reference_of_commands_is_what_the_commands_say() -> None:
+    kept = (DOCS / "reference" / "command-line.md").read_text()
+    assert kept == page(), "python -m luthier.cli.reference docs/reference/command-line.md"
+
+
+def test_the_reference_of_names_has_all_of_them() -> None:
+    text = (DOCS / "reference" / "python.md").read_text()
+    for name in luthier.__all__:
+        if name != "__version__":
+            assert f".{name}\n" in text or f'heading: "{name}"' in text, name
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    for package in ("mkdocs", "material", "mkdocstrings"):
+        pytest.importorskip(package)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    built = (tmp_path / "site" / "reference" / "python" / "index.html").read_text()
+    for name in ("luthier.runs.fitting.fit", "luthier.saved.model.Model.explain", "luthier.search.Number"):
+        assert f'id="{name}"' in built, name
+    assert "https://fonts" not in built

@@ -1,0 +1,48 @@
+"""Pages of Markdown run as they are printed: blocks of Python, and the `luthier` lines of shell blocks, in order."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luthier.cli import main
+
+
+def blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """Language and text of each block."""
+    yield from re.findall(r"^```(python|sh)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words behind `luthier` of each such line."""
+    for line in text.splitlines():
+        if line.startswith("luthier "):
+            yield shlex.split(line.partition(" #")[0])[1:]
+
+
+def run_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """As the command line would, in this process: starting one for each line takes longer than what they do."""
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    said = capsys.readouterr()
+    assert ended.value.code in (0, None), f"{words}: {said.err}"
+
+
+def run_page(page: Path, capsys: pytest.CaptureFixture[str], changed: Callable[[list[str]], list[str]]) -> int:
+    """Run a page in the current folder; returns how many commands and blocks it had."""
+    names: dict[str, Any] = {"__name__": "page"}
+    count = 0
+    for language, text in blocks(page):
+        if language == "python":
+            exec(compile(text, f"{page.name}", "exec"), names)
+            count += 1
+            continue
+        for words in commands(text):
+            run_command(changed(words), capsys)
+            count += 1
+    return count

@@ -1,0 +1,153 @@
+"""Killed, told to end, refused, out of room: what was saved stays whole, and what went wrong is said."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from tests.reliability.soak import broken_files, soak
+
+import luthier
+from luthier.recipe import Clock
+from luthier.runs.screen import SilentScreen
+from luthier.storage import held
+
+STEPS = "900steps"
+FIT = [sys.executable, "-m", "luthier", "fit", "iris", "--budget", STEPS]
+
+
+@pytest.mark.parametrize(("kind", "command"), [
+    ("fit", ["fit", "iris", "--budget", "150steps"]),
+    ("tune", ["tune", "iris", "--trials", "6", "--epochs", "3"]),
+])  # fmt: skip
+def test_killed_at_random_moments_the_numbers_stay(kind: str, command: list[str], tmp_path: Path) -> None:
+    assert soak(kind, 2, tmp_path, seed=random.randrange(1000), command=command) == []
+
+
+def begun(run: Path, *options: str) -> subprocess.Popen[str]:
+    """A fit in a process of its own, in the midst of training."""
+    process = subprocess.Popen([*FIT, "--run", str(run), *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True)  # fmt: skip
+    for _ in range(600):
+        if list(run.glob("checkpoint/inputs-*")):
+            return process
+        time.sleep(0.05)
+    raise AssertionError(process.communicate())
+
+
+def test_told_to_end_it_saves_and_goes_on_later(tmp_path: Path) -> None:
+    process = begun(tmp_path / "run")
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert "what was learnt is saved" in errors
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    assert broken_files(tmp_path / "run") == []
+    luthier.resume(tmp_path / "run", screen=SilentScreen())
+    luthier.fit("iris", budget=STEPS, run=tmp_path / "whole", screen=SilentScreen())
+    assert (tmp_path / "run/model.luthier").read_bytes() == (tmp_path / "whole/model.luthier").read_bytes()
+
+
+def test_a_second_process_on_a_run_is_refused(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = begun(run, "--budget", "100000steps")
+    try:
+        for options in (["--resume", str(run)], ["iris", "--run", str(run), "--replace", "--budget", "9steps"]):
+            second = subprocess.run([sys.executable, "-m", "luthier", "fit", *options], capture_output=True, text=True)
+            assert second.returncode == 2
+            assert "is being written by another process" in second.stderr
+            assert f"process {process.pid} on" in second.stderr
+    finally:
+        process.kill()
+        process.communicate()
+    assert broken_files(run) == []
+    with held(run):  # a killed process holds nothing
+        assert str(os.getpid()) in (run / ".in-use").read_text()
+    assert not (run / ".in-use").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> object:
+    """A file system of half a megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(place)]
+    if os.getuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a small file system is not allowed here")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_on_a_full_disk_what_was_saved_stays_and_it_goes_on_when_there_is_room(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    run = small_disk / "run"
+    done = subprocess.run([*FIT, "--run", str(run)], capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout[-500:]
+    assert "the disk is full" in done.stderr
+    assert "--resume" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert broken_files(run) == []
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    luthier.resume(run, screen=SilentScreen())
+    luthier.fit("iris", budget=STEPS, run=tmp_path / "whole", screen=SilentScreen())
+    assert (run / "model.luthier").read_bytes() == (tmp_path / "whole/model.luthier").read_bytes()
+
+
+AS_NOBODY = """
+    import os, sys
+    from pathlib import Path
+    import luthier
+    from luthier.cli import main
+    from luthier.runs.screen import SilentScreen
+    luthier.fit("iris", budget="30steps", run=sys.argv[1] + "/warm", screen=SilentScreen())  # all is imported
+    os.chdir("/")
+    os.setgid(65534)
+    os.setuid(65534)
+    main(["fit", "iris", "--budget", "30steps", "--run", sys.argv[1] + "/other/run"])
+"""
+
+
+def test_a_folder_that_is_not_ones_own_is_said(tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("becoming an unprivileged user needs the rights of root")
+    (tmp_path / "other").mkdir(mode=0o755)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(AS_NOBODY), str(tmp_path)], capture_output=True,
+                          text=True)  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "cannot be written" in done.stderr
+    assert "permission denied" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wall_clock_that_jumps_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    luthier.fit("iris", budget="150steps", run=tmp_path / "whole", screen=SilentScreen())
+    draw = random.Random(0)
+    monkeypatch.setattr(time, "time", lambda: draw.uniform(0, 4e9))
+    luthier.fit("iris", budget="150steps", run=tmp_path / "jumping", screen=SilentScreen())
+    assert (tmp_path / "whole/model.luthier").read_bytes() == (tmp_path / "jumping/model.luthier").read_bytes()
+
+
+class Slept(Clock):
+    """A machine that is put to sleep for an hour in the midst of a run."""
+
+    asked = 0
+
+    def now(self) -> float:
+        self.asked += 1
+        return time.monotonic() + (3600 if self.asked > 400 else 0)
+
+
+def test_a_run_that_was_put_to_sleep_delivers_what_it_has(tmp_path: Path) -> None:
+    found = luthier.fit("iris", budget="20s", run=tmp_path / "run", screen=SilentScreen(), clock=Slept())
+    assert found is not None
+    assert found.scores["headline"]["value"] > 0.5
+    assert any(record["kind"] == "cut" for record in found.ledger)

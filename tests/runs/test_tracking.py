@@ -1,0 +1,151 @@
+"""A run followed by TensorBoard's files and by a real MLflow server."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import luthier
+from luthier.errors import ConfigError, InputError
+from luthier.runs.screen import SilentScreen
+from luthier.runs.tracking import Tracked, tracker_for
+
+
+def fitted(folder: Path, place: str) -> luthier.Result:
+    found = luthier.fit("iris", budget="200steps", run=folder, screen=Tracked(SilentScreen(), tracker_for(place)))
+    assert found is not None
+    return found
+
+
+def test_tensorboard_has_every_curve_decision_and_score(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = fitted(tmp_path / "run", f"tensorboard:{tmp_path / 'board'}")
+    (folder,) = (tmp_path / "board").iterdir()
+    assert folder.name == "run"
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    tags = events.Tags()
+    curves = run.history.group_by("population").agg(steps=pl.col("step").n_unique())
+    for name, steps in curves.iter_rows():
+        points = events.Scalars(f"{name}/validation_loss")
+        assert len(points) == steps, name
+        best = run.history.filter(population=name)["validation_loss"].min()
+        assert min(point.value for point in points) == pytest.approx(best, rel=0.2)
+    score = events.Scalars("test/accuracy")[0].value
+    assert score == pytest.approx(run.scores["headline"]["value"], rel=1e-6)
+    assert any(tag.startswith("decision/loss") for tag in tags["tensors"])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pytest.importorskip("mlflow")
+    folder = tmp_path_factory.mktemp("mlflow")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    places = ["--backend-store-uri", f"sqlite:///{folder}/runs.db", "--artifacts-destination", str(folder / "files")]
+    listening = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", *listening, *places]
+    address = f"http://127.0.0.1:{port}"
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) as process:
+        try:
+            for _ in range(240):
+                try:
+                    urllib.request.urlopen(f"{address}/health", timeout=5).close()
+                    break
+                except (urllib.error.URLError, OSError):
+                    time.sleep(0.5)
+            else:
+                pytest.fail((folder / "log").read_text()[-2000:])
+            yield address
+        finally:
+            process.terminate()
+
+
+def test_an_mlflow_server_has_the_run(server: str, tmp_path: Path) -> None:
+    import mlflow
+
+    run = fitted(tmp_path / "irises", f"mlflow:{server}")
+    client = mlflow.MlflowClient(tracking_uri=server)
+    experiment = client.get_experiment_by_name("luthier")
+    (found,) = client.search_runs([experiment.experiment_id])
+    assert found.info.run_name == "irises"
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics["test/accuracy"] == pytest.approx(run.scores["headline"]["value"])
+    assert found.data.tags["loss"] == next(r["chosen"] for r in run.ledger if r.get("topic") == "loss")
+    name = run.history["population"][0]
+    steps = run.history.filter(population=name)["step"].n_unique()
+    assert len(client.get_metric_history(found.info.run_id, f"{name}/validation_loss")) == steps
+    files = {item.path for item in client.list_artifacts(found.info.run_id)}
+    assert {"model.luthier", "report.html", "ledger.jsonl"} <= files
+
+
+def test_a_run_that_fails_is_marked(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    from luthier.runs import fitting
+
+    def broken(path: Path) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(fitting, "write_report", broken)
+    with pytest.raises(RuntimeError, match="a fault"):
+        fitted(tmp_path / "broken", f"mlflow:{server}")
+    client = mlflow.MlflowClient(tracking_uri=server)
+    found = {one.info.run_name: one.info.status for one in client.search_runs(["1"])}
+    assert found["broken"] == "FAILED"
+
+
+@pytest.mark.parametrize("asked", ["mlflow", "wandb:here", "tensorboard:", ":x"])
+def test_a_tracker_that_does_not_exist_is_refused(asked: str) -> None:
+    with pytest.raises(ConfigError, match="names no tracker"):
+        tracker_for(asked)
+
+
+def test_a_server_that_is_not_there_is_said_at_once() -> None:
+    pytest.importorskip("mlflow")
+    began = time.monotonic()
+    with pytest.raises(InputError, match="no MLflow server answers"):
+        tracker_for("mlflow:http://127.0.0.1:9")
+    assert time.monotonic() - began < 60
+
+
+def test_a_tracker_that_goes_away_does_not_end_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Gone:
+        """A server whose cable is pulled after ten points."""
+
+        points = 0
+
+        def begin(self, name: str) -> None:
+            assert name == "run"
+
+        def number(self, name: str, value: float, step: int) -> None:
+            self.points += 1
+            if self.points > 10:
+                raise ConnectionError("no route to host")
+
+        def record(self, topic: str, chosen: str, sentence: str) -> None:
+            assert topic
+
+        def end(self, status: str, folder: Path | None) -> None:
+            raise AssertionError("never reached")
+
+    tracker: Any = Gone()
+    luthier.fit("iris", budget="100steps", run=tmp_path / "run", screen=Tracked(SilentScreen(), tracker))
+    plain = luthier.fit("iris", budget="100steps", run=tmp_path / "plain", screen=SilentScreen())
+    assert plain is not None
+    assert (tmp_path / "run" / "model.luthier").read_bytes() == (tmp_path / "plain" / "model.luthier").read_bytes()
+    assert tracker.points == 11
+    assert capsys.readouterr().err.count("the tracker is gone") == 1
