@@ -10,7 +10,18 @@ import pytest
 import luthier
 
 SOURCE = Path(luthier.__file__).parent
-FOUNDATION = ("averages", "errors", "listening", "records", "shapes", "seeds", "optional", "storage", "words")
+FOUNDATION = (
+    "averages",
+    "errors",
+    "listening",
+    "machine",
+    "records",
+    "shapes",
+    "seeds",
+    "optional",
+    "storage",
+    "words",
+)
 ROOMS = (
     *("data", "nets", "objective", "optimise", "population", "search", "diagnosis", "assess"),
     *("saved", "recipe", "report", "exporting", "runs", "estimators", "serving", "classic", "labs", "studio", "cli"),

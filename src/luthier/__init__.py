@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         doctor,
         fit_several,
         go_back,
-        load,
         resume,
         tune,
         tune_table,
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from luthier.runs import check_run as check
     from luthier.runs import read_test as test
     from luthier.runs.fitting import fit
-    from luthier.saved import Model
+    from luthier.saved import Model, load
     from luthier.search import Choice, Number, Scale, Space
 
 _PUBLIC = {
@@ -65,7 +64,7 @@ _PUBLIC = {
     "fit": ("luthier.runs", "fit"),
     "fit_several": ("luthier.runs", "fit_several"),
     "go_back": ("luthier.runs", "go_back"),
-    "load": ("luthier.runs", "load"),
+    "load": ("luthier.saved", "load"),
     "summary": ("luthier.nets", "summary"),
     "resume": ("luthier.runs", "resume"),
     "test": ("luthier.runs", "read_test"),

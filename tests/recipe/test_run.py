@@ -20,8 +20,8 @@ import luthier
 from luthier.data import read_source
 from luthier.errors import InputError, LuthierError
 from luthier.recipe import read_ledger
-from luthier.runs import predict_file
 from luthier.runs.screen import SilentScreen
+from luthier.saved import predict_file
 
 BUDGET = "400steps"
 

@@ -14,10 +14,11 @@ import pytest
 import luthier
 from luthier.data import read_source
 from luthier.errors import InputError
-from luthier.recipe import checklist, in_lines, open_run
+from luthier.recipe import checklist, in_lines
 from luthier.recipe.checklist import ITEMS
 from luthier.recipe.deciding import work_out
 from luthier.runs.screen import SilentScreen
+from luthier.saved import open_run
 
 BUDGET = "400steps"
 

@@ -20,9 +20,8 @@ from luthier.data.columns import Column
 from luthier.data.preprocess import METHODS
 from luthier.errors import InputError, MissingExtraError
 from luthier.nets import DenseSpec, build
-from luthier.runs import predict_file
 from luthier.runs.screen import SilentScreen
-from luthier.saved import Model
+from luthier.saved import Model, predict_file
 
 pytest.importorskip("captum")
 

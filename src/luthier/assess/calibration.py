@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+import scipy
 
 BINS = 10
 NOMINAL = 0.9
@@ -30,7 +30,9 @@ def fit_temperature(probabilities: np.ndarray, y: np.ndarray) -> float:
         p = tempered(probabilities, float(np.exp(log_temperature)))
         return float(-np.log(np.clip(p[np.arange(len(y)), y], 1e-12, None)).mean())
 
-    found = minimize_scalar(loss, bounds=(-np.log(4), np.log(4)), method="bounded", options={"xatol": 1e-4})
+    found = scipy.optimize.minimize_scalar(
+        loss, bounds=(-np.log(4), np.log(4)), method="bounded", options={"xatol": 1e-4}
+    )
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
 
 

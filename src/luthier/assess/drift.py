@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from luthier.assess.populations import count_test, holm, shares_index, stability_index
 
@@ -110,7 +110,7 @@ def _number_row(profile: Profile, name: str, known: np.ndarray) -> DriftRow:
     cdf_now = np.searchsorted(np.sort(known), grid, side="right") / len(known)
     distance = float(np.abs(cdf_before - cdf_now).max())
     beyond = max(0.0, distance - (1 / len(before) if rows > len(before) else 0.0))  # what quantiles round off
-    chance = float(stats.kstwobign.sf(beyond * np.sqrt(len(known) * rows / (len(known) + rows))))
+    chance = float(scipy.stats.kstwobign.sf(beyond * np.sqrt(len(known) * rows / (len(known) + rows))))
     median = f"median {np.median(before):.4g} in training, {np.median(known):.4g} now"
     return _row(name, "Kolmogorov-Smirnov distance", distance, chance, stability_index(before, known), median)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
+import scipy
 
 from luthier.seeds import numpy_generator
 
@@ -36,7 +36,7 @@ def fit_power_law(rows: Sequence[float], losses: Sequence[float]) -> PowerLaw:
     n, y = np.asarray(rows, dtype=float), np.asarray(losses, dtype=float)
     best, least = PowerLaw(float(y.mean()), 0.0, 1.0), np.inf
     for exponent in EXPONENTS:
-        (floor, scale), error = nnls(np.stack([np.ones_like(n), (n / n[0]) ** -exponent], 1), y)
+        (floor, scale), error = scipy.optimize.nnls(np.stack([np.ones_like(n), (n / n[0]) ** -exponent], 1), y)
         if error < least - 1e-12:
             best, least = PowerLaw(float(floor), float(scale * n[0] ** exponent), float(exponent)), error
     return best

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from luthier.records import Measure
 from luthier.seeds import numpy_generator
@@ -133,7 +133,7 @@ def wilson(share: float, rows: int) -> tuple[float, float]:
     >>> [round(x, 4) for x in wilson(1.0, 100)]
     [0.963, 1.0]
     """
-    z = float(stats.norm.ppf(0.975))
+    z = float(scipy.stats.norm.ppf(0.975))
     centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
     half = z * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows)) / (1 + z * z / rows)
     return float(max(0.0, centre - half)), float(min(1.0, centre + half))

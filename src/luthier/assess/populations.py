@@ -10,10 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+import scipy
 
 BINS = 10
 WATCH, ACT = 0.1, 0.25
@@ -58,7 +55,7 @@ def holm(chances: Sequence[float]) -> list[float]:
 
 def number_test(before: np.ndarray, now: np.ndarray) -> tuple[float, float]:
     """The Kolmogorov-Smirnov distance and its chance; missing values are left out."""
-    found = stats.ks_2samp(before[~np.isnan(before)], now[~np.isnan(now)], method="asymp")
+    found = scipy.stats.ks_2samp(before[~np.isnan(before)], now[~np.isnan(now)], method="asymp")
     return float(found.statistic), float(found.pvalue)
 
 
@@ -67,7 +64,7 @@ def count_test(before: np.ndarray, now: np.ndarray) -> tuple[float, float]:
     table = np.stack([before, now])[:, (before + now) > 0]
     if table.shape[1] < 2:
         return 0.0, 1.0
-    found = stats.chi2_contingency(table, correction=False)
+    found = scipy.stats.chi2_contingency(table, correction=False)
     return float(np.sqrt(found.statistic / table.sum())), float(found.pvalue)
 
 
@@ -79,6 +76,10 @@ def told_apart(before: np.ndarray, now: np.ndarray, *, seed: int = 0) -> dict[st
     """
     if min(len(before), len(now)) < FEWEST_ROWS:
         return None
+    from sklearn.ensemble import HistGradientBoostingClassifier  # half a second: only here, so that models load fast
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
     rng = np.random.default_rng(seed)
     sides = [side[rng.permutation(len(side))[:MOST_ROWS]] for side in (before, now)]
     X, y = np.concatenate(sides), np.repeat([0, 1], [len(side) for side in sides])

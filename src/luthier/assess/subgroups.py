@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from luthier.assess.metrics import METRICS
 
@@ -52,7 +52,7 @@ def _chance(errors: np.ndarray, others: np.ndarray) -> float:
     """How likely errors so much larger than the others' are by luck (Welch); 1 where all are the same."""
     if errors.std() == 0 and others.std() == 0:
         return 0.0 if errors[0] > others[0] else 1.0
-    return float(stats.ttest_ind(errors, others, equal_var=False, alternative="greater").pvalue)
+    return float(scipy.stats.ttest_ind(errors, others, equal_var=False, alternative="greater").pvalue)
 
 
 def worst_cases(

@@ -24,8 +24,9 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Compare new rows with the training rows, and score the model where labels came along."""
-    from luthier.runs import check_run, runs_in
+    from luthier.runs import check_run
     from luthier.runs.screen import print_check
+    from luthier.saved import runs_in
 
     runs = runs_in(run)
     for target, one in runs.items():

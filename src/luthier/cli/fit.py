@@ -137,10 +137,11 @@ def fit(
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser at the end.")] = False,
 ) -> None:
     """Walk the six steps on a table and hand back a tested network, the evidence and a report."""
-    from luthier.runs import Result, fit_several, go_back, resume_several, runs_in
+    from luthier.runs import Result, fit_several, go_back, resume_several
     from luthier.runs import fit as fit_now
     from luthier.runs import resume as resume_now
     from luthier.runs.screen import choose_screen
+    from luthier.saved import runs_in
 
     if explain:
         print_checklist(resume)

@@ -41,7 +41,7 @@ def predict(
     ] = False,
 ) -> None:
     """Append the prediction (and the classes' probabilities) to every row of a table."""
-    from luthier.runs import predict_file
+    from luthier.saved import predict_file
 
     rows = predict_file(run, source, output, impute_missing_columns=impute_missing_columns, sets=sets, abstain=abstain,
                         explain=explain)  # fmt: skip

@@ -19,16 +19,14 @@ def report(
     open_report: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
     """Write the report of a run or a search, one HTML file that opens offline."""
-    from luthier.recipe import open_run
     from luthier.report import write_overview, write_report, write_search_report
-    from luthier.runs import runs_in
+    from luthier.saved import SEARCH, SEVERAL, open_run, runs_in
 
     folder = open_run(run)
-    kind = folder.facts().get("kind")
-    if kind == "several":
+    if folder.kind == SEVERAL:
         for one in runs_in(run).values():
             write_report(one, lang)
-    write = {"search": write_search_report, "several": write_overview}.get(kind or "")
+    write = {SEARCH: write_search_report, SEVERAL: write_overview}.get(folder.kind)
     path = write(folder.path) if write is not None else write_report(folder.path, lang)
     typer.echo(str(path))
     if open_report:

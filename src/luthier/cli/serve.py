@@ -37,7 +37,7 @@ def serve(
     """Answer POST /predict with JSON rows or CSV, until SIGTERM or Ctrl-C; what was accepted is answered first."""
     from luthier.listening import listen, token_for
     from luthier.optional import require
-    from luthier.runs import load
+    from luthier.saved import load
     from luthier.serving.app import PURPOSE, Limits, make_app
 
     uvicorn = require("uvicorn", extra="serve", purpose=PURPOSE)

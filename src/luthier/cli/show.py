@@ -22,14 +22,13 @@ def show(
 ) -> None:
     """Print every decision of a run with its reason, and the scores; of a search, what it found."""
     from luthier.cli.fit import print_checklist
-    from luthier.recipe import open_run
     from luthier.report import ledger_lines, read_search, search_lines
-    from luthier.runs import runs_in
+    from luthier.saved import SEARCH, open_run, runs_in
 
     for one in runs_in(run).values():
         if explain:
             print_checklist(one, lang)
             continue
-        searched = open_run(one).facts().get("kind") == "search"
+        searched = open_run(one).kind == SEARCH
         for line in search_lines(read_search(one)) if searched else ledger_lines(one):
             typer.echo(line)

@@ -28,8 +28,8 @@ def read_test(
 ) -> None:
     """Judge a run on its sealed test set, once; afterwards print the stored reading."""
     from luthier.runs import read_test as read_now
-    from luthier.runs import runs_in
     from luthier.runs.screen import choose_screen
+    from luthier.saved import runs_in
 
     for one in runs_in(run).values():
         read_now(one, again=again, screen=choose_screen(json=json))

@@ -7,8 +7,7 @@ from luthier.recipe.checklist import Ticked, checklist, in_lines
 from luthier.recipe.config import Asked, Cut, Script, read_script, script_from, write_script
 from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.plan import Plan, Plans
-from luthier.recipe.reading import Read, default_name, read_and_infer, read_as_asked
-from luthier.recipe.run_folder import RunFolder, create_run, machine_facts, open_run, timestamp
+from luthier.recipe.reading import Read, default_name, read_and_infer, read_as_asked, reread, source_of
 from luthier.recipe.runner import Walk
 from luthier.recipe.steps.architecture import first_width, input_count
 from luthier.recipe.steps.judge import Verdict, as_model, columns_of, predict_part
@@ -27,7 +26,6 @@ __all__ = [
     "Plans",
     "Read",
     "Record",
-    "RunFolder",
     "Script",
     "Spending",
     "Ticked",
@@ -40,13 +38,10 @@ __all__ = [
     "checklist",
     "columns_of",
     "copy_memory",
-    "create_run",
     "default_name",
     "first_width",
     "in_lines",
     "input_count",
-    "machine_facts",
-    "open_run",
     "openings",
     "plan_in_words",
     "predict_part",
@@ -54,7 +49,8 @@ __all__ = [
     "read_as_asked",
     "read_ledger",
     "read_script",
+    "reread",
     "script_from",
-    "timestamp",
+    "source_of",
     "write_script",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 from torch import Tensor
 
 
@@ -59,7 +59,7 @@ def interval(differences: Sequence[float] | np.ndarray) -> dict[str, Any]:
             "clear": False,
         }
     mean = float(np.mean(differences))
-    half = float(stats.t.ppf(0.975, n - 1) * np.std(differences, ddof=1) / np.sqrt(n))
+    half = float(scipy.stats.t.ppf(0.975, n - 1) * np.std(differences, ddof=1) / np.sqrt(n))
     return {"gain": round(mean, 5), "half_width": round(half, 5), "pairs": n, "clear": bool(abs(mean) > half)}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special, stats
+import scipy
 
 SHARED = 0.25  # correlation of two variances over seeds whose differences share one reference
 
@@ -41,10 +41,10 @@ class SeedSpread:
         values = np.array(self.variances)
         logs = np.log(np.maximum(values, 1e-5 * max(float(np.median(values)), 1e-300)))
         half = self.freedom / 2
-        centred = logs - special.digamma(half) + np.log(half)
-        surplus = float(centred.var(ddof=1) - special.polygamma(1, half))  # how far true variances differ
+        centred = logs - scipy.special.digamma(half) + np.log(half)
+        surplus = float(centred.var(ddof=1) - scipy.special.polygamma(1, half))  # how far true variances differ
         worth = 2 * _inverse_trigamma(surplus) if surplus > 0 else np.inf
-        shift = special.digamma(worth / 2) - np.log(worth / 2) if np.isfinite(worth) else 0.0
+        shift = scipy.special.digamma(worth / 2) - np.log(worth / 2) if np.isfinite(worth) else 0.0
         return float(np.exp(centred.mean() + shift)), float(min(worth, self.independent))
 
     def moderated(self, variance: float, freedom: int) -> tuple[float, float]:
@@ -62,12 +62,12 @@ def _inverse_trigamma(value: float) -> float:
     """The x with trigamma(x) = value, within bounds that mean 'not at all' and 'entirely'."""
 
     def miss(log_x: float) -> float:
-        return float(np.log(special.polygamma(1, np.exp(log_x))) - np.log(value))
+        return float(np.log(scipy.special.polygamma(1, np.exp(log_x))) - np.log(value))
 
     low, high = -7.0, 9.0
     if miss(low) < 0:
         return float(np.exp(low))
-    return float(np.exp(high if miss(high) > 0 else optimize.brentq(miss, low, high)))
+    return float(np.exp(high if miss(high) > 0 else scipy.optimize.brentq(miss, low, high)))
 
 
 def paired(
@@ -93,7 +93,7 @@ def paired(
     variance = sum(part for part, _ in parts)
     # Satterthwaite's degrees of freedom: where seeds differ most there are as few as seeds say.
     freedom = variance**2 / max(sum(part**2 / count for part, count in parts), 1e-300) if variance > 0 else 1.0
-    half = float(stats.t.isf(0.025 / max(1, compared), max(1.0, freedom)) * np.sqrt(variance))
+    half = float(scipy.stats.t.isf(0.025 / max(1, compared), max(1.0, freedom)) * np.sqrt(variance))
     mean = float(difference.mean())
     return {
         "gain": round(mean, 5),

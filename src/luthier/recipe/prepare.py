@@ -36,8 +36,8 @@ from luthier.recipe.config import Asked
 from luthier.recipe.everything import Everything, dataset, everything_of
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.reading import BESIDE, GROUPED, WEIGHED, Read, listed, model_of, usable_rows
-from luthier.recipe.run_folder import RunFolder
 from luthier.records import Decision
+from luthier.saved import RunFolder
 
 
 @dataclass(frozen=True)

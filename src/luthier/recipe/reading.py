@@ -23,8 +23,7 @@ from luthier.data import (
 from luthier.data.pictures import Store, common_shape, read_pictures
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import Asked
-from luthier.recipe.run_folder import open_run
-from luthier.saved import Model
+from luthier.saved import Model, RunFolder, open_run
 
 GROUPED, WEIGHED, BESIDE = "it names the groups", "it weighs the rows", "it is predicted too"
 
@@ -86,6 +85,31 @@ def read_as_asked(source: Any, asked: Asked) -> Read:
         for c in read.columns
     )
     return replace(read, columns=columns)
+
+
+def reread(folder: RunFolder) -> tuple[Asked, Read]:
+    """What a run asked for, and its own data read again. InputError where they have changed since, or are gone."""
+    facts = folder.facts()
+    asked = Asked.model_validate(facts["asked"])
+    read = read_as_asked(source_of(folder, asked), asked)
+    before, now = facts["source"]["fingerprint"], read.source.fingerprint
+    if before != now:
+        raise InputError(
+            f"'{asked.source or folder.source}' has changed since the run began",
+            expected=f"fingerprint {before[:12]}",
+            received=f"fingerprint {now[:12]}",
+            remedy="restore the file, or start a new run",
+        )
+    return asked, read
+
+
+def source_of(folder: RunFolder, asked: Asked) -> str:
+    """Where a run's data lie: the source that was named, or the copy in its folder."""
+    if asked.source:
+        return asked.source
+    if not folder.source.exists():
+        raise InputError(f"the copy of the data, '{folder.source}', is gone", remedy="start a new run")
+    return str(folder.source)
 
 
 def read_and_infer(

@@ -20,7 +20,6 @@ from luthier.recipe.memory import Memory
 from luthier.recipe.plan import Plans
 from luthier.recipe.prepare import prepare
 from luthier.recipe.reading import Read
-from luthier.recipe.run_folder import RunFolder, machine_facts, timestamp
 from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.steps.architecture import choose_architecture
 from luthier.recipe.steps.baselines import Baselines, running_baselines
@@ -35,6 +34,7 @@ from luthier.recipe.steps.transferring import use_backbone
 from luthier.recipe.steps.warm_start import Earlier, earlier_run, warm_start
 from luthier.recipe.taking_over import take_over
 from luthier.recipe.work import Interrupted, Work
+from luthier.saved import RunFolder, machine_facts, timestamp
 
 Listen = Callable[[dict[str, Any]], None]
 Tell = Callable[..., None]

@@ -13,8 +13,8 @@ from luthier import storage
 from luthier.errors import InputError
 from luthier.recipe.config import Asked
 from luthier.recipe.ledger import Record, read_ledger
-from luthier.recipe.run_folder import RunFolder, open_run
 from luthier.recipe.work import Work
+from luthier.saved import RunFolder, open_run
 
 NEEDED = {3: "method", 4: "fitted", 5: "closed"}  # what must be known to begin at a step
 

@@ -27,7 +27,7 @@ from luthier.recipe.ledger import Ledger
 from luthier.recipe.memory import Memory
 from luthier.recipe.plan import Plan, Stage
 from luthier.recipe.prepare import Prepared
-from luthier.recipe.run_folder import RunFolder
+from luthier.saved import RunFolder
 
 KEPT = 8  # weights kept of each population: the best by validation loss
 LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}

@@ -9,7 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from luthier.recipe import Record, open_run, read_ledger
+from luthier.recipe import Record, read_ledger
+from luthier.saved import open_run
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from html import escape
 from pathlib import Path
 
 from luthier import storage
-from luthier.recipe import open_run
 from luthier.report.contents import read_contents
 from luthier.report.html import whole_page
 from luthier.report.terminal import number
+from luthier.saved import open_run
 
 
 def write_overview(run: Path) -> Path:

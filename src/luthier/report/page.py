@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
-from luthier.recipe import RunFolder, checklist
+from luthier.recipe import checklist
 from luthier.report import figures
 from luthier.report.answers import answers
 from luthier.report.closer_look import closer_look
@@ -16,6 +16,7 @@ from luthier.report.contents import Contents, read_contents
 from luthier.report.html import plot, table, whole_page
 from luthier.report.pictures import augmented
 from luthier.report.terminal import STEPS, WORDS, number
+from luthier.saved import RunFolder
 from luthier.words import speaking, tr
 
 

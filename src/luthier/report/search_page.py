@@ -12,10 +12,10 @@ import polars as pl
 
 from luthier import storage
 from luthier.errors import InputError
-from luthier.recipe import RunFolder, open_run
 from luthier.report import search_figures as figures
 from luthier.report.html import plot, table, whole_page
 from luthier.report.terminal import setting_in_words
+from luthier.saved import RunFolder, open_run
 from luthier.search import AFTERWARDS, Space, space_from
 
 

@@ -6,9 +6,8 @@ from luthier.runs.check import check_run
 from luthier.runs.comparing import Comparison, compare
 from luthier.runs.doctoring import Checkup, doctor
 from luthier.runs.fitting import fit, go_back, resume
-from luthier.runs.predict import load, predict_file
 from luthier.runs.result import Result
-from luthier.runs.several import Several, fit_several, resume_several, runs_in
+from luthier.runs.several import Several, fit_several, resume_several
 from luthier.runs.study_result import Study
 from luthier.runs.testing import read_test
 from luthier.runs.tuning import tune
@@ -26,13 +25,10 @@ __all__ = [
     "fit",
     "fit_several",
     "go_back",
-    "load",
-    "predict_file",
     "read_test",
     "resume",
     "resume_search",
     "resume_several",
-    "runs_in",
     "tune",
     "tune_table",
 ]

@@ -13,9 +13,9 @@ from luthier import storage
 from luthier.assess import METRICS, PRIMARY, drift, measure, seen_by, told_apart
 from luthier.data import PictureEncoder, encode_target, read_source
 from luthier.errors import InputError
-from luthier.recipe import Asked, RunFolder, columns_of, open_run, read_as_asked
+from luthier.recipe import columns_of, reread
 from luthier.recipe.prepare import parts_of
-from luthier.saved import Model
+from luthier.saved import SEARCH, Model, RunFolder, open_one
 
 APART, FAR_APART = 0.6, 0.9  # areas under the curve of trees that tell new rows from training rows
 
@@ -26,7 +26,7 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     Where the run's own data can still be read, boosted trees also try to tell new rows from training rows, all
     columns at once. Returns plain values, also written to the run's `drift.json`; `lines` say them in words.
     """
-    folder = open_run(run)
+    folder = open_one(run)
     model = Model.load(folder.bundle)
     if model.profile is None:
         raise InputError(f"the model of '{run}' has no training profile", remedy="fit it again")
@@ -82,15 +82,10 @@ def judge_population(
 
 def _told_apart(folder: RunFolder, model: Model, numbers: Tensor, codes: Tensor) -> dict[str, Any] | None:
     """What trees make of training rows and new rows; None where the run's data is gone or has changed."""
-    facts = folder.facts()
-    if facts.get("kind") == "search":
+    if folder.kind == SEARCH:
         return None
-    asked = Asked.model_validate(facts["asked"])
-    source = asked.source or str(folder.source)
     try:
-        read = read_as_asked(source, asked)
-        if read.source.fingerprint != facts["source"]["fingerprint"]:
-            return None
+        asked, read = reread(folder)
         training = parts_of(read, asked).training
     except InputError:
         return None

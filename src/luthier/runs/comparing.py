@@ -12,9 +12,10 @@ import polars as pl
 
 from luthier.assess import measure, optimism_of_best, paired_difference, seen_by, within_noise
 from luthier.errors import InputError, LuthierError
-from luthier.recipe import RunFolder, open_run, read_ledger
+from luthier.recipe import read_ledger
 from luthier.records import Measure
 from luthier.runs.result import Result
+from luthier.saved import RunFolder, open_fit
 
 FEWEST = 10  # rows in common, for a comparison in pairs
 MOST_SHOWN = 60  # characters of a decision
@@ -99,7 +100,7 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
     """
     if len(runs) < 2:
         raise InputError("one run cannot be compared", expected="two runs or more", received=str(len(runs)))
-    folders = [open_run(run) for run in runs]
+    folders = [open_fit(run) for run in runs]
     results = [Result(folder) for folder in folders]
     facts = [folder.facts() for folder in folders]
     for name, values in (("targets", {f.get("target", "") for f in facts}),

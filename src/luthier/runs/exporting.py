@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from luthier.assess import PRIMARY
-from luthier.errors import ConfigError, InputError
+from luthier.errors import ConfigError
 from luthier.exporting.quantised import Quantised, quantise
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
 from luthier.exporting.whole import exportable
-from luthier.recipe import Asked, open_run, read_as_asked
+from luthier.recipe import reread
 from luthier.recipe.prepare import parts_of
 from luthier.recipe.steps.baselines import own_scale
-from luthier.saved import Model
+from luthier.saved import Model, open_one
 
 WRITERS = {"onnx": export_onnx, "torch": export_torch}
 
@@ -37,14 +37,10 @@ def export_run(run: str | Path, path: str | Path, *, kind: str, int8: bool = Fal
         raise ConfigError(["8 bits are for ONNX files"])
     if kind not in WRITERS:
         raise ConfigError([f"a model is exported as {' or '.join(WRITERS)}, not '{kind}'"])
-    folder = open_run(run)
+    folder = open_one(run)
     model = Model.load(folder.bundle)
     exportable(model)
-    asked = Asked.model_validate(folder.facts()["asked"])
-    source = asked.source or str(folder.source)
-    read = read_as_asked(source, asked)
-    if read.source.fingerprint != folder.facts()["source"]["fingerprint"]:
-        raise InputError(f"'{source}' has changed since the run began", remedy="restore the file")
+    asked, read = reread(folder)
     parts = parts_of(read, asked)
     rows = read.frame[parts.splits.validation]
     gap = WRITERS[kind](model, path, rows)

@@ -18,34 +18,34 @@ from luthier.data import BUNDLED
 from luthier.data.large import default_memory, parse_memory
 from luthier.data.pictures import cache_folder, is_packed
 from luthier.data.remote import is_remote
-from luthier.errors import InputError, LuthierError
+from luthier.errors import InputError
 from luthier.nets.backbone import allow
 from luthier.recipe import (
     Asked,
     Budget,
     Clock,
     Interrupted,
-    RunFolder,
     Script,
     Spending,
     Walk,
     WallClock,
     check_way_back,
     copy_memory,
-    create_run,
     default_name,
-    open_run,
     openings,
     plan_in_words,
     read_as_asked,
     read_ledger,
     read_script,
+    reread,
     script_from,
+    source_of,
 )
 from luthier.report import summary_lines, write_report
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
 from luthier.runs.study import write_study
+from luthier.saved import RunFolder, create_run, open_fit
 
 
 def fit(
@@ -108,7 +108,7 @@ def fit(
     script = read_script(Path(source)) if repeat else None
     if script is not None:
         asked = script.asked
-        source, limit = _stored_source(asked, Path(source).parent), Budget()
+        source, limit = source_of(RunFolder(Path(source).parent), asked), Budget()
     else:
         limit = Budget.parse(budget) if budget is not None else default_budget(source)
         asked = Asked(
@@ -165,12 +165,8 @@ def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clo
     clock = clock or WallClock()
     since = clock.now()
     screen = screen if screen is not None else choose_screen()
-    folder = open_run(run)
+    folder = open_fit(run, searched=f"luthier tune --resume {run}")
     facts = folder.facts()
-    if facts.get("kind") == "search":
-        raise InputError(f"'{run}' is a search, not a fit", remedy=f"luthier tune --resume {run}")
-    if facts.get("kind") == "several":
-        raise InputError(f"'{run}' holds the runs of several targets", remedy="luthier.runs.resume_several")
     if facts["status"] == "done":
         screen.event("done", result=_outcome(folder), lines=["This run is finished.", *summary_lines(folder.path)])
         return Result(folder)
@@ -181,15 +177,7 @@ def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clo
         script, limit = repeated, Budget()
     else:
         limit = Budget(**facts["budget"])
-    source = _stored_source(asked, folder.path)
-    read = read_as_asked(source, asked)
-    if read.source.fingerprint != facts["source"]["fingerprint"]:
-        raise InputError(
-            f"'{asked.source}' has changed since the run began",
-            expected=f"fingerprint {facts['source']['fingerprint'][:12]}",
-            received=f"fingerprint {read.source.fingerprint[:12]}",
-            remedy="restore the file, or start a new run",
-        )
+    _, read = reread(folder)
     walk = Walk(
         asked=asked,
         read=read,
@@ -227,7 +215,7 @@ def go_back(
     clock = clock or WallClock()
     since = clock.now()
     screen = screen if screen is not None else choose_screen()
-    before = open_run(previous)
+    before = open_fit(previous)
     facts = before.facts()
     if new_test is not None and again:
         raise InputError("--new-test and --again exclude each other", remedy="leave out --again: new rows are fresh")
@@ -239,8 +227,7 @@ def go_back(
             "new_test": "" if new_test is None else str(Path(new_test).resolve()),
         }
     )
-    source = _stored_source(asked, before.path)
-    read = read_as_asked(source, asked)
+    read = read_as_asked(source_of(before, asked), asked)
     folder = create_run(run, f"{before.path.name}-from-{step}", replace=replace)
     copy_memory(before, folder)
     script = script_from(asked, read_ledger(before.ledger)).model_copy(update={"cuts": ()})
@@ -352,12 +339,3 @@ def keep_source(folder: RunFolder, frame: pl.DataFrame) -> None:
                 rows = [f"{kept.resolve()}#{value.rpartition('#')[2]}" for value in frame[name]]
                 frame = frame.with_columns(pl.Series(name, rows))
         frame.write_parquet(folder.source)
-
-
-def _stored_source(asked: Asked, folder: Path) -> str:
-    if asked.source:
-        return asked.source
-    copy = RunFolder(folder).source
-    if not copy.exists():
-        raise LuthierError(f"the copy of the data, '{copy}', is gone", remedy="start a new run")
-    return str(copy)

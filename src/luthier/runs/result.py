@@ -13,9 +13,9 @@ import polars as pl
 from luthier import storage
 from luthier.data import read_source
 from luthier.errors import LuthierError
-from luthier.recipe import Record, RunFolder, read_ledger
+from luthier.recipe import Record, read_ledger
 from luthier.report import notebook_card, summary_lines, write_report
-from luthier.saved import Model
+from luthier.saved import Model, RunFolder
 
 
 class Result:

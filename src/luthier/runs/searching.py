@@ -16,13 +16,14 @@ from typing import Any
 from luthier import storage
 from luthier.diagnosis import optimism
 from luthier.errors import ConfigError
-from luthier.recipe import Budget, Interrupted, RunFolder
+from luthier.machine import cores
+from luthier.recipe import Budget, Interrupted
 from luthier.report import write_search_report
 from luthier.runs.fitting import ended_by_signals
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.study_result import Study
+from luthier.saved import RunFolder
 from luthier.search import Effort, Journal, Networks, Search, Space, Trial, executor_for
-from luthier.search.executors import cores
 
 MIRROR_EVERY = 30.0  # seconds between two copies into study.db, or fifty times what one takes
 

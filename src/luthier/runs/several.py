@@ -16,14 +16,12 @@ import polars as pl
 
 from luthier.data import read_source
 from luthier.errors import InputError, nearest
-from luthier.recipe import Budget, Clock, RunFolder, create_run, default_name, open_run
-from luthier.recipe.run_folder import timestamp
+from luthier.recipe import Budget, Clock, default_name
 from luthier.report import write_overview
 from luthier.runs.fitting import default_budget, fit, keep_source, name_of, resume
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
-
-KIND = "several"
+from luthier.saved import SEVERAL, RunFolder, create_run, open_run, timestamp
 
 
 class Several:
@@ -32,7 +30,7 @@ class Several:
     def __init__(self, path: str | Path) -> None:
         self.folder = open_run(path)
         facts = self.folder.facts()
-        if facts.get("kind") != KIND:
+        if facts.get("kind") != SEVERAL:
             raise InputError(f"'{path}' is the run of one target", remedy="luthier.load(path), or Result(folder)")
         self._folders: dict[str, str] = facts["folders"]
 
@@ -62,15 +60,6 @@ class Several:
 
     def __repr__(self) -> str:
         return "\n".join(f"{target}: {self[target].scores['sentence']}" for target in self.targets)
-
-
-def runs_in(path: str | Path) -> dict[str, Path]:
-    """The runs of a folder by their targets: the runs of several targets, or the one run itself under its own."""
-    folder = open_run(path)
-    facts = folder.facts()
-    if facts.get("kind") == KIND:
-        return {target: folder.path / name for target, name in facts["folders"].items()}
-    return {str(facts.get("target", "")): folder.path}
 
 
 def fit_several(
@@ -107,7 +96,7 @@ def fit_several(
         kept = str(folder.source)
     folder.write_facts(
         {
-            "kind": KIND,
+            "kind": SEVERAL,
             "name": folder.path.name,
             "created": timestamp(),
             "source": kept,

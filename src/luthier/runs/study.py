@@ -11,9 +11,9 @@ from typing import Any, get_args
 from luthier import storage
 from luthier.optimise import RULES
 from luthier.optimise.schedules import KINDS
-from luthier.recipe import RunFolder
 from luthier.recipe.plan import Method
 from luthier.report import Contents, read_contents
+from luthier.saved import RunFolder
 
 MOST_POINTS = 20  # of each trial's learning curve; the whole curve lies in history/
 _PARAMETERS = (

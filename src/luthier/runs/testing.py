@@ -9,8 +9,7 @@ import numpy as np
 
 from luthier import storage
 from luthier.assess import METRICS, PRIMARY, measure, open_test, read_before, seen_by
-from luthier.errors import InputError
-from luthier.recipe import Asked, Ledger, RunFolder, open_run, openings, predict_part, read_as_asked, timestamp
+from luthier.recipe import Ledger, openings, predict_part, reread
 from luthier.recipe.prepare import parts_of
 from luthier.recipe.steps.baselines import own_scale
 from luthier.recipe.steps.judged import write_judged
@@ -18,7 +17,7 @@ from luthier.report import summary_lines, write_report
 from luthier.runs.fitting import resume
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
-from luthier.saved import Model
+from luthier.saved import Model, RunFolder, open_fit, timestamp
 
 
 def read_test(run: str | Path, *, again: bool = False, screen: Screen | None = None) -> Result:
@@ -28,9 +27,7 @@ def read_test(run: str | Path, *, again: bool = False, screen: Screen | None = N
     number shown from then on says how often the rows were read. Raises InputError for a folder that is no run.
     """
     screen = screen if screen is not None else choose_screen()
-    folder = open_run(run)
-    if folder.facts().get("kind") == "search":
-        raise InputError(f"'{run}' is a search, not a fit", remedy="fit the setting that it found with `luthier fit`")
+    folder = open_fit(run)
     if not folder.scores.exists():
         return resume(run, screen=screen)
     if again:
@@ -43,11 +40,7 @@ def read_test(run: str | Path, *, again: bool = False, screen: Screen | None = N
 
 
 def _read_again(folder: RunFolder) -> None:
-    asked = Asked.model_validate(folder.facts()["asked"])
-    source = asked.source or str(folder.source)
-    read = read_as_asked(source, asked)
-    if read.source.fingerprint != folder.facts()["source"]["fingerprint"]:
-        raise InputError(f"'{source}' has changed since the run began", remedy="restore the file")
+    asked, read = reread(folder)
     parts = parts_of(read, asked)
     sealed = parts.sealed
     ledger = Ledger.reopen(folder.ledger)

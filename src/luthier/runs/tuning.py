@@ -16,10 +16,10 @@ from luthier.nets import DenseSpec
 from luthier.nets.spec import DeferredSpec
 from luthier.population import Part, part_of
 from luthier.population.networks import AnyLoss, known_spec, loss_for
-from luthier.recipe import RunFolder, create_run, machine_facts, open_run, timestamp
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
+from luthier.saved import RunFolder, create_run, machine_facts, open_run, timestamp
 from luthier.search import REGISTRY, BuiltNetworks, DenseNetworks, Effort, Networks, Space, space_from
 from luthier.seeds import numpy_generator
 from luthier.storage import plain

@@ -14,18 +14,15 @@ from luthier.recipe import (
     Asked,
     Budget,
     Interrupted,
-    RunFolder,
     Script,
     Spending,
     Walk,
     WallClock,
     Work,
     as_model,
-    create_run,
     default_name,
     first_width,
     input_count,
-    open_run,
     read_and_infer,
 )
 from luthier.recipe.reading import Read
@@ -34,6 +31,7 @@ from luthier.runs.result import Result
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
+from luthier.saved import SEARCH, RunFolder, create_run, open_one
 from luthier.search import REGISTRY, Choice, DenseNetworks, Effort, Number, Space, space_from
 
 TABLE_SPACE = (
@@ -76,7 +74,7 @@ def tune_table(
     screen = screen or SearchScreen()
     base: dict[str, Any] = {}
     if isinstance(source, str | Path) and (Path(source) / "run.json").exists():
-        base = _base_of(open_run(source))
+        base = _base_of(open_one(source))
         source, target, columns = base["source"], base["target"], base["columns"]
         task, seed = base["task"], base["seed"]
     if trials is None and budget is None:
@@ -115,9 +113,9 @@ def tune_table(
 
 def resume_search(run: str | Path, *, screen: SearchScreen | None = None) -> Study:
     """Go on with a search on a table that was stopped: the same trials, the same numbers."""
-    folder = open_run(run)
+    folder = open_one(run)
     facts = folder.facts()
-    if facts.get("kind") != "search" or "options" not in facts:
+    if folder.kind != SEARCH or "options" not in facts:
         raise InputError(f"'{run}' is no search on a table", remedy="luthier tune SOURCE begins one")
     asked = Asked.model_validate(facts["asked"])
     source = asked.source or str(folder.source)
@@ -150,7 +148,7 @@ def _tune_table(
         listen=screen.record,
         tell=lambda name, /, **facts: None,
         interrupted=Interrupted(),
-        facts={"kind": "search", "options": options},
+        facts={"kind": SEARCH, "options": options},
     )
     work = walk.start()
     if work.medium != "table":
@@ -200,8 +198,6 @@ def _usual(width: int, defaults: Mapping[str, Any]) -> Space:
 def _base_of(folder: RunFolder) -> dict[str, Any]:
     """The data and the best setting of a finished run."""
     facts = folder.facts()
-    if facts.get("kind") == "several":
-        raise InputError(f"'{folder.path}' holds the runs of several targets", remedy="name the run of one of them")
     asked = Asked.model_validate(facts["asked"])
     trials = [t for t in Result(folder).scores.get("trials", []) if t["validation_loss"] is not None]
     best = min(trials, key=lambda trial: float(trial["validation_loss"]), default=None)

@@ -1,4 +1,4 @@
-"""Models on disk: one file, no code in it."""
+"""Runs and models on disk: folders, and one file a model, with no code in it."""
 
 from __future__ import annotations
 
@@ -6,5 +6,38 @@ from luthier.saved.blend import Blend, activate
 from luthier.saved.bundle import Bundle, read_bundle, write_bundle
 from luthier.saved.explanation import Explanation
 from luthier.saved.model import Model
+from luthier.saved.predict import load, predict_file
+from luthier.saved.run_folder import (
+    SEARCH,
+    SEVERAL,
+    RunFolder,
+    create_run,
+    machine_facts,
+    open_fit,
+    open_one,
+    open_run,
+    runs_in,
+    timestamp,
+)
 
-__all__ = ["Blend", "Bundle", "Explanation", "Model", "activate", "read_bundle", "write_bundle"]
+__all__ = [
+    "SEARCH",
+    "SEVERAL",
+    "Blend",
+    "Bundle",
+    "Explanation",
+    "Model",
+    "RunFolder",
+    "activate",
+    "create_run",
+    "load",
+    "machine_facts",
+    "open_fit",
+    "open_one",
+    "open_run",
+    "predict_file",
+    "read_bundle",
+    "runs_in",
+    "timestamp",
+    "write_bundle",
+]

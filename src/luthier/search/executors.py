@@ -20,13 +20,9 @@ from typing import Any
 import torch
 
 from luthier.errors import InputError, LuthierError
+from luthier.machine import cores
 from luthier.search.jobs import ATTEMPTS, Executor, Stop, train_job
 from luthier.search.networks import Job, Networks, Trained
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def one_threaded(networks: Networks, job: Job, folder: Path | None, until: float, interrupted: Stop) -> Trained:

@@ -6,7 +6,6 @@ A picture is named by a reference: a file (`cats/1.jpg`), or a row of a file tha
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ import numpy as np
 
 from luthier.data.pictures.idx import read_idx
 from luthier.errors import InputError
+from luthier.machine import cores
 from luthier.optional import require
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")
@@ -78,12 +78,12 @@ def decode_all(references: Sequence[str], shape: Shape, into: np.ndarray) -> dic
     problems: dict[int, str] = {}
     blocks = [range(at, min(at + TOGETHER, len(references))) for at in range(0, len(references), TOGETHER)]
     files = sum(not is_packed(reference) for reference in references)
-    cores = os.cpu_count() or 1
-    if files < WORTH_WORKERS or cores == 1:
+    workers = cores()
+    if files < WORTH_WORKERS or workers == 1:
         for block in blocks:
             _put(block, *_decode_block([references[i] for i in block], shape), into, problems)
         return problems
-    with ProcessPoolExecutor(cores) as pool:
+    with ProcessPoolExecutor(workers) as pool:
         tasks = [[references[i] for i in block] for block in blocks]
         for block, found in zip(blocks, pool.map(_decode_block, tasks, [shape] * len(tasks)), strict=True):
             _put(block, *found, into, problems)

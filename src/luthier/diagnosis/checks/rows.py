@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 from torch import Tensor
 
 from luthier.data import LEAKING, share_explained
@@ -175,7 +175,7 @@ def _drifted(X: np.ndarray, V: np.ndarray, names: Sequence[str]) -> Finding | No
         return None
     found = {}
     for i, name in enumerate(names):
-        distance, chance = stats.ks_2samp(X[:, i], V[:, i], method="asymp")
+        distance, chance = scipy.stats.ks_2samp(X[:, i], V[:, i], method="asymp")
         if distance > DRIFTED and chance * len(names) < LEVEL:
             found[name] = float(distance)
     if not found:

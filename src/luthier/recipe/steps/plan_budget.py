@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import torch
 
+from luthier.machine import threads
 from luthier.population import Member, step_time
 from luthier.recipe.budget import Budget
 from luthier.recipe.media import MEDIA
@@ -79,16 +79,16 @@ def _new_plans(work: Work, problem: Problem, timer: Callable[..., tuple[float, f
 
 
 def _threads(work: Work) -> int:
-    """Convolutions use all cores, baselines come before them; the rest leaves a core to the baselines beside it."""
-    return os.cpu_count() or 1 if work.medium == "pictures" else THREADS
+    """Convolutions use all threads, baselines come before them; the rest leaves a core to the baselines beside it."""
+    return threads() if work.medium == "pictures" else THREADS
 
 
 def _medium_plans(work: Work, timer: Callable[..., tuple[float, float]]) -> Plans:
-    budget, rows, threads = work.spending.budget, len(work.data.training), _threads(work)
+    budget, rows, used = work.spending.budget, len(work.data.training), _threads(work)
     assert work.medium != "table"
     problem = MediumProblem(work.medium, rows)
     if budget.seconds is None:
-        return make_medium_plans(problem, Means(None, budget.steps, threads=threads))
+        return make_medium_plans(problem, Means(None, budget.steps, threads=used))
     method = MEDIA[work.medium].method
     _, training, validation = work.prepared(method)
     member = Member(first_spec(work, method, 0), derive(work.seed, "timing"), learning_rate=1e-3)
@@ -96,7 +96,7 @@ def _medium_plans(work: Work, timer: Callable[..., tuple[float, float]]) -> Plan
     finish = finish_seconds(budget.seconds) + 4 * evaluation  # the test part, by several networks and their mean
     seconds = step + evaluation / max(problem.epoch_steps, 20)
     left = max(0.1, work.spending.left() - finish)
-    return make_medium_plans(MediumProblem(work.medium, rows, seconds), Means(left, None, finish, threads))
+    return make_medium_plans(MediumProblem(work.medium, rows, seconds), Means(left, None, finish, used))
 
 
 def _no_cost(members: int, width: int, depth: int) -> float:

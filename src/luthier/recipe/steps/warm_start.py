@@ -27,12 +27,11 @@ from luthier.recipe.evidence import row_losses
 from luthier.recipe.ladder import Ladder, Setting, Standing, seeded, standing_of
 from luthier.recipe.memory import Memory
 from luthier.recipe.prepare import parts_of
-from luthier.recipe.reading import model_of, read_as_asked
-from luthier.recipe.run_folder import open_run
+from luthier.recipe.reading import model_of, reread
 from luthier.recipe.steps.baselines import own_scale
 from luthier.recipe.work import Trained, Work
 from luthier.records import Finding
-from luthier.saved import Model, activate
+from luthier.saved import Model, activate, open_run
 from luthier.seeds import derive
 
 FACTORS = (0.1, 0.3, 1.0)  # times the rate that the earlier run came to
@@ -68,14 +67,10 @@ def earlier_run(asked: Asked) -> Earlier:
     same = len(heaviest.hidden) == len(setting.member.dense.hidden)
     member = replace(setting.member, dropout=setting.member.dropout if same else (), spec=heaviest)
     setting = replace(setting, method=model.preprocess.method, member=member)
-    before = Asked.model_validate(folder.facts()["asked"])
-    source = before.source or str(folder.source)
     try:
-        read = read_as_asked(source, before)
+        before, read = reread(folder)
     except LuthierError as error:
         return Earlier(asked.warm_start, model, setting, missing=str(error).splitlines()[0])
-    if read.source.fingerprint != folder.facts()["source"]["fingerprint"]:
-        return Earlier(asked.warm_start, model, setting, missing=f"'{source}' has changed since")
     parts = parts_of(read, before)
     return Earlier(asked.warm_start, model, setting, parts.training, parts.validation)
 

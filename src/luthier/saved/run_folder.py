@@ -21,6 +21,7 @@ from luthier import storage
 from luthier.errors import InputError
 
 FORMAT = 1
+SEARCH, SEVERAL = "search", "several"  # kinds of runs besides the plain fit
 _MARK = "luthier run"
 
 
@@ -90,6 +91,11 @@ class RunFolder:
         """What an interrupted run needs to go on."""
         return self.path / "checkpoint"
 
+    @property
+    def kind(self) -> str:
+        """SEARCH, SEVERAL, or empty for a fit."""
+        return str(self.facts().get("kind", ""))
+
     def facts(self) -> dict[str, Any]:
         """The contents of run.json."""
         try:
@@ -132,6 +138,32 @@ def open_run(path: Path | str) -> RunFolder:
     """An existing run; InputError where there is none."""
     run = RunFolder(Path(path))
     run.facts()
+    return run
+
+
+def runs_in(path: Path | str) -> dict[str, Path]:
+    """The runs of a folder by their targets: the runs of several targets, or the one run itself under its own."""
+    folder = open_run(path)
+    facts = folder.facts()
+    if folder.kind == SEVERAL:
+        return {target: folder.path / name for target, name in facts["folders"].items()}
+    return {str(facts.get("target", "")): folder.path}
+
+
+def open_one(path: Path | str) -> RunFolder:
+    """An existing run that has one model; InputError for the runs of several targets."""
+    run = open_run(path)
+    if run.kind == SEVERAL:
+        names = ", ".join(f"'{one}'" for one in runs_in(path).values())
+        raise InputError(f"'{path}' holds the runs of several targets", expected=f"one of {names}")
+    return run
+
+
+def open_fit(path: Path | str, *, searched: str = "fit the setting that it found with `luthier fit`") -> RunFolder:
+    """An existing fit of one target; InputError for several targets, and for a search (`searched` is the remedy)."""
+    run = open_one(path)
+    if run.kind == SEARCH:
+        raise InputError(f"'{path}' is a search, not a fit", remedy=searched)
     return run
 
 

@@ -1,4 +1,4 @@
-"""`luthier predict`: append predictions to the rows of a file, in batches that fit in memory."""
+"""Models opened by their path, and `luthier predict`: a file's rows with predictions, in batches that fit in memory."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ import polars as pl
 from luthier import storage
 from luthier.data import PictureEncoder, read_batches
 from luthier.errors import InputError
-from luthier.recipe import open_run
-from luthier.runs.several import runs_in
-from luthier.saved import Model
+from luthier.saved.model import Model
+from luthier.saved.run_folder import open_one, runs_in
 
 ROWS = 65_536  # rows of a batch
 FEW = 1024  # of a batch, where a row is a picture or a text
@@ -25,11 +24,7 @@ FEW = 1024  # of a batch, where a row is a picture or a text
 
 def load(path: str | Path) -> Model:
     """The model of a run's folder, or of a `model.luthier` file."""
-    path = Path(path)
-    if path.is_dir() and len(runs_in(path)) > 1:
-        names = ", ".join(f"'{one}'" for one in runs_in(path).values())
-        raise InputError(f"'{path}' holds the models of several targets", expected=f"one of {names}")
-    return Model.load(open_run(path).bundle if path.is_dir() else path)
+    return Model.load(open_one(path).bundle if Path(path).is_dir() else path)
 
 
 def load_all(path: str | Path) -> dict[str, Model]:
