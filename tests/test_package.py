@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -44,3 +46,27 @@ def test_it_runs_from_a_folder_of_its_own(wheel: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr
     assert str(tmp_path) in done.stdout
+
+
+def test_a_model_loads_without_what_trains() -> None:
+    """Loading and predicting wait for torch and Polars, and for nothing that only training or showing needs."""
+    program = (
+        "import sys, luthier\nluthier.load\n"
+        "from luthier.saved import predict_file\n"
+        "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('luthier.')}\n"
+        "heavy = {'sklearn.ensemble', 'scipy.stats', 'scipy.optimize', 'captum', 'pandas'} & set(sys.modules)\n"
+        "print(sorted(rooms & {'population', 'search', 'recipe', 'report', 'runs', 'labs', 'studio'}), heavy)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[] set()\n", done.stdout + done.stderr
+
+
+def test_check_install_knows_every_extra() -> None:
+    """By the names of the distributions, without versions, markers and what only speeds up."""
+    from luthier.cli.check_install import EXTRAS
+
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted = {name: {re.split(r"[\[<>=;]", one)[0] for one in ones} for name, ones in declared.items() if name != "dev"}
+    modules = {"pillow": "PIL", "prometheus-client": "prometheus_client"}
+    known = {name: {modules.get(one, one) for one in ones} - {"uvloop"} for name, ones in wanted.items()}
+    assert known == {name: set(ones) for name, ones in EXTRAS.items()}

@@ -24,7 +24,8 @@ def listen(host: str, port: int) -> tuple[socket.socket, str]:
     True
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named: so answers go at once
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    # the protocol is named because asyncio sends small answers at once (TCP_NODELAY) only where it is
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))

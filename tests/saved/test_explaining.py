@@ -91,6 +91,16 @@ def test_of_a_linear_network_a_share_is_weight_times_distance() -> None:
     assert found.shares == pytest.approx(wanted * made.target_std, abs=1e-5)
 
 
+def test_many_rows_are_explained_in_pieces_and_none_at_all() -> None:
+    made = model_of("multiclass", "standardise")
+    many = pl.concat([rows()] * 7)
+    whole, few = made.explain(many).shares, made.explain(rows()).shares
+    assert np.allclose(whole, np.tile(few, (7, 1)), atol=1e-5)
+    none = made.explain(rows().head(0))
+    assert none.shares.shape == (0, few.shape[1])
+    assert none.to_frame().height == 0
+
+
 def test_a_class_can_be_named(tmp_path: Path) -> None:
     made, frame = model_of("multiclass", "standardise"), rows()[:10]
     found = made.explain(frame, of="q")

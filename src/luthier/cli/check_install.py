@@ -7,9 +7,10 @@ import importlib.util
 import typer
 
 EXTRAS = {
-    "vision": ("kornia", "PIL"), "search": ("optuna", "sqlalchemy"), "ray": ("ray",), "remote": ("fsspec",),
-    "onnx": ("onnx", "onnxruntime", "onnxscript"), "serve": ("fastapi", "prometheus_client", "uvicorn"),
-    "studio": ("dash",), "notebook": ("ipykernel", "nbclient", "nbformat"),
+    "vision": ("kornia", "PIL"), "search": ("optuna", "sqlalchemy"), "ray": ("ray",),
+    "remote": ("fsspec", "gcsfs", "s3fs"), "explain": ("captum",), "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "serve": ("fastapi", "httptools", "prometheus_client", "uvicorn"), "studio": ("dash",),
+    "notebook": ("ipykernel", "nbclient", "nbformat"), "tracking": ("tensorboard", "mlflow"),
 }  # fmt: skip
 
 

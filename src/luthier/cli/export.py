@@ -45,9 +45,7 @@ def export(
     for kind, path in (("onnx", onnx), ("torch", torch)):
         if path is not None:
             found = export_run(run, path, kind=kind, int8=int8 and kind == "onnx")
-            typer.echo(f"written to {path}; at most {found.gap:.1e} from the model on {found.rows:,} validation rows")
-            if found.quantised is not None:
-                typer.echo(f"8-bit weights: {found.quantised}")
+            typer.echo(f"written to {path}; {found}")
     if card is not None:
         storage.write_text(card, model_card(run))
         typer.echo(f"written to {card}")

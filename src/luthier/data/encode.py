@@ -95,6 +95,15 @@ class TableEncoder:
         """Codes of each category column, unknown and missing included."""
         return tuple(FIRST_LEVEL + len(self.vocabularies[name]) for name in self.category_names)
 
+    def levels(self, name: str) -> list[str]:
+        """What each code of a category column means: never seen, missing, and the levels of training."""
+        return ["(unknown)", "(missing)", *self.vocabularies[name]]
+
+    def truth_names(self, name: str) -> tuple[str, str]:
+        """What 0 and 1 of a boolean column mean."""
+        word = self.truths.get(name)
+        return (f"not {word}", word) if word else ("no", "yes")
+
     def encode(self, frame: pl.DataFrame, *, impute_missing_columns: bool = False) -> tuple[Tensor, Tensor]:
         """Numbers float32 [N, F] and codes int64 [N, K] of a table's rows.
 

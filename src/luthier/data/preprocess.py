@@ -113,15 +113,18 @@ class Preprocess(nn.Module):
     @property
     def width(self) -> int:
         """F': the number of features."""
-        more = {"piecewise": self.knots - 1, "periodic": 2 * len(FREQUENCIES)}.get(self.method, 0)
-        return self.columns * (1 + more) + self.flagged + self.words
+        return self.columns * (1 + self._beside) + self.flagged + self.words
+
+    @property
+    def _beside(self) -> int:
+        """How many features each number gets besides its own value."""
+        return {"piecewise": self.knots - 1, "periodic": 2 * len(FREQUENCIES)}.get(self.method, 0)
 
     def origins(self) -> Tensor:
         """Which of the F numbers each of the F' features comes from [F']; ids of words come from themselves."""
         columns = torch.arange(self.columns)
-        more = {"piecewise": self.knots - 1, "periodic": 2 * len(FREQUENCIES)}.get(self.method, 0)
         words = torch.arange(self.columns, self.columns + self.words)
-        return torch.cat([columns, columns.repeat_interleave(more), self.flags, words])
+        return torch.cat([columns, columns.repeat_interleave(self._beside), self.flags, words])
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Features [B, F'] of numbers [B, F]."""

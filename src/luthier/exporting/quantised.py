@@ -1,4 +1,4 @@
-"""An exported ONNX file with its weights in 8 bits, and what that costs in score."""
+"""ONNX with its weights in 8 bits, and what that costs in score."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import polars as pl
 
 from luthier import storage
 from luthier.assess import paired_difference, seen_by, within_noise
-from luthier.exporting.to_onnx import PURPOSE, inputs_for
+from luthier.exporting.to_onnx import PURPOSE, export_onnx, inputs_for
 from luthier.exporting.whole import exportable
 from luthier.optional import require
 from luthier.records import Measure
@@ -38,20 +38,23 @@ class Quantised:
         )
 
 
-def quantise(model: Model, path: Path, check: pl.DataFrame, y: np.ndarray, metric: str) -> Quantised:
-    """Replace an exported file by one whose matrices have 8 bits (ONNX Runtime's dynamic quantisation, by column).
+def export_int8(model: Model, path: str | Path, check: pl.DataFrame, y: np.ndarray, metric: str) -> Quantised:
+    """Write a model as ONNX whose matrices have 8 bits (ONNX Runtime's dynamic quantisation, by column).
 
-    The score of both is measured on the rows of `check` with targets y [N] on their own scale.
+    The score of it and of the full model is measured on the rows of `check` with targets y [N] on their own scale.
+    Inputs and outputs are those of `export_onnx`.
     """
     quantization, runtime = (
         require(name, extra="onnx", purpose=PURPOSE) for name in ("onnxruntime.quantization", "onnxruntime")
     )
-    encoder, content = exportable(model), path.read_bytes()
+    encoder = exportable(model)
     with tempfile.TemporaryDirectory() as place:
-        small = Path(place) / "small.onnx"
+        full, small = Path(place) / "full.onnx", Path(place) / "small.onnx"
+        export_onnx(model, full, check)
+        content = full.read_bytes()
         logging.disable(logging.WARNING)  # it advises to infer the shapes first, which the exporter has done
         try:
-            quantization.quantize_dynamic(path, small, per_channel=True, weight_type=quantization.QuantType.QInt8)
+            quantization.quantize_dynamic(full, small, per_channel=True, weight_type=quantization.QuantType.QInt8)
         finally:
             logging.disable(logging.NOTSET)
         smaller = small.read_bytes()
@@ -61,5 +64,5 @@ def quantise(model: Model, path: Path, check: pl.DataFrame, y: np.ndarray, metri
         session = runtime.InferenceSession(one, providers=["CPUExecutionProvider"])
         found = session.run(None, inputs)[0]
         told.append(seen_by(metric, found, model.threshold) if model.task.classes else found[:, 0])
-    storage.write_bytes(path, smaller)
+    storage.write_bytes(Path(path), smaller)
     return Quantised(len(content), len(smaller), paired_difference(metric, y, *told))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from luthier.assess import PRIMARY
 from luthier.errors import ConfigError
-from luthier.exporting.quantised import Quantised, quantise
+from luthier.exporting.quantised import Quantised, export_int8
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
 from luthier.exporting.whole import exportable
@@ -20,11 +20,16 @@ WRITERS = {"onnx": export_onnx, "torch": export_torch}
 
 
 class Exported(NamedTuple):
-    """The largest gap to the model, on how many validation rows, and what 8 bits cost where they were asked for."""
+    """How far the file is from the model on how many validation rows: the largest gap, or what 8 bits cost in score."""
 
-    gap: float
     rows: int
+    gap: float | None
     quantised: Quantised | None = None
+
+    def __str__(self) -> str:
+        if self.quantised is not None:
+            return f"8-bit weights: {self.quantised}"
+        return f"at most {self.gap:.1e} from the model on {self.rows:,} validation rows"
 
 
 def export_run(run: str | Path, path: str | Path, *, kind: str, int8: bool = False) -> Exported:
@@ -43,8 +48,7 @@ def export_run(run: str | Path, path: str | Path, *, kind: str, int8: bool = Fal
     asked, read = reread(folder)
     parts = parts_of(read, asked)
     rows = read.frame[parts.splits.validation]
-    gap = WRITERS[kind](model, path, rows)
-    if not int8:
-        return Exported(gap, len(rows))
-    metric = asked.metric or PRIMARY[model.task.kind]
-    return Exported(gap, len(rows), quantise(model, Path(path), rows, own_scale(read.task, parts.validation), metric))
+    if int8:
+        metric, y = asked.metric or PRIMARY[model.task.kind], own_scale(read.task, parts.validation)
+        return Exported(len(rows), None, export_int8(model, path, rows, y, metric))
+    return Exported(len(rows), WRITERS[kind](model, path, rows))

@@ -154,6 +154,7 @@ class Tracked:
             self._attempt(lambda: self._curves(facts))
         elif name == "done":
             self._attempt(lambda: self._done(facts["result"]))
+            self._begun, self._early = False, []  # the runs of several targets share a screen
 
     def close(self) -> None:
         """The run ended; where something went wrong, the tracker is told so."""
@@ -166,6 +167,7 @@ class Tracked:
         self._begun = True
         for record in self._early:
             self._tell(record)
+        self._early = []
 
     def _tell(self, record: Record) -> None:
         if record["kind"] == "decision" and not record["topic"].startswith("column "):
@@ -186,15 +188,15 @@ class Tracked:
             self._tracker.number(f"test/{measure['name']}", measure["value"], 0)
         self._tracker.end("FINISHED", Path(result["run"]))
 
-    def _attempt(self, work: Any) -> None:
+    def _attempt(self, work: Callable[[], None]) -> None:
         if self._broken:
             return
         try:
             work()
         except Exception as error:  # whatever a client raises: a run of hours does not end for it
             self._broken = True
-            print(f"luthier: the tracker is gone, the run goes on without it: {str(error).splitlines()[0]}",
-                  file=sys.stderr)  # fmt: skip
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            print(f"luthier: the tracker is gone, the run goes on without it: {why}", file=sys.stderr)
 
 
 def _key(name: str) -> str:

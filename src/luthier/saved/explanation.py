@@ -22,6 +22,8 @@ from luthier.nets.dense import DenseNet
 from luthier.saved.blend import Blend
 
 MOST_VALUES = 21
+ROWS_AT_ONCE, PICTURES_AT_ONCE = 1024, 32
+POINTS = 4096  # of the lines from typical rows, through the networks at once
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def explain_pictures(nets: Sequence[Net], blend: Blend, pictures: Tensor, told: 
     def answer(x: Tensor) -> Tensor:
         return blend.margins([net(x) for net in nets])
 
-    (shares,) = integrated_gradients(answer, [inputs], [flat], told)
+    (shares,) = integrated_gradients(answer, [inputs], [flat], told, at_once=len(told))
     return _picked(answer(inputs), told), _picked(answer(flat), told), shares.sum(1)
 
 
@@ -90,7 +92,7 @@ def explain_rows(
         whole = lambda x: answer(x, x[:, :0])  # noqa: E731
     elif there == [1]:
         whole = lambda x: answer(x[:, :0], x)  # noqa: E731
-    found = integrated_gradients(whole, [inputs[k] for k in there], [typical[k] for k in there], told)
+    found = integrated_gradients(whole, [inputs[k] for k in there], [typical[k] for k in there], told, at_once=POINTS)
     shares = dict(zip(there, found, strict=True))
     columns = []
     origins = prepare.origins()
@@ -121,19 +123,18 @@ def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable
         hint = nearest(column, places)
         raise InputError(f"the model uses no column '{column}'", remedy=f"did you mean {hint}?" if hint else "")
     numbers, coded = places[column]
-    kind = next((one.kind for one in encoder.columns if one.name == column), "") if encoder.columns else ""
-    if profile is None or kind not in ("number", "boolean", "category"):
+    kind = next((one.kind for one in encoder.columns if one.name == column), "")
+    if not isinstance(encoder, TableEncoder) or profile is None or kind not in ("number", "boolean", "category"):
         raise InputError(f"column '{column}' cannot be set to values in turn", expected="a number, truth or category",
                          received=kind or "no profile of the training rows")  # fmt: skip
     if kind == "category":
         name = encoder.category_names[coded[0]]
         order = np.argsort(-np.asarray(profile.codes[name]), kind="stable")
         codes = [int(code) for code in order[:MOST_VALUES] if profile.codes[name][code]]
-        levels = ["(unknown)", "(missing)", *encoder.vocabularies[name]]
+        levels = encoder.levels(name)
         return Settable(None, coded[0], [float(code) for code in codes], [levels[code] for code in codes])
     if kind == "boolean":
-        word = encoder.truths.get(column)
-        return Settable(numbers[0], None, [0.0, 1.0], [f"not {word}", word] if word else ["no", "yes"])
+        return Settable(numbers[0], None, [0.0, 1.0], list(encoder.truth_names(column)))
     quantiles = np.asarray(profile.numbers[column], dtype=float)
     values = np.unique(np.quantile(quantiles[np.isfinite(quantiles)], np.linspace(0, 1, MOST_VALUES))).tolist()
     return Settable(numbers[0], None, values, values)

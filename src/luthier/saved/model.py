@@ -18,7 +18,14 @@ from luthier.errors import InputError, LuthierError
 from luthier.nets import Net, build, spec_from_json
 from luthier.saved.blend import Blend, activate
 from luthier.saved.bundle import Bundle, read_bundle, write_bundle
-from luthier.saved.explanation import Explanation, explain_pictures, explain_rows, settable
+from luthier.saved.explanation import (
+    PICTURES_AT_ONCE,
+    ROWS_AT_ONCE,
+    Explanation,
+    explain_pictures,
+    explain_rows,
+    settable,
+)
 
 FAR = 1e30  # stands for no bound in JSON
 ROWS = 8192  # rows through the networks at once
@@ -177,15 +184,18 @@ class Model:
     def explain_encoded(self, numbers: Tensor, codes: Tensor, of: str | None = None) -> Explanation:
         """`explain` for encoded rows."""
         told = torch.from_numpy(self._explained(numbers, codes, of))
-        if numbers.ndim == 4:
-            found = explain_pictures(self.nets, self.blend, numbers, told)
-        else:
-            found = explain_rows(
-                self.nets, self.blend, self.preprocess, self.encoder, self.profile, numbers, codes, told
-            )
+        pictures = numbers.ndim == 4
+        pieces = []
+        for some in torch.split(torch.arange(len(told)), PICTURES_AT_ONCE if pictures else ROWS_AT_ONCE):
+            n, c, t = numbers[some], codes[some], told[some]
+            if pictures:
+                pieces.append(explain_pictures(self.nets, self.blend, n, t))
+            else:
+                table = self.preprocess, self.encoder, self.profile
+                pieces.append(explain_rows(self.nets, self.blend, *table, n, c, t))
         names = self.task.classes or (self.task.target,)
-        columns = () if numbers.ndim == 4 else tuple(self.encoder.places())
-        answer, typical, shares = (part.double().numpy() for part in found)
+        columns = () if pictures else tuple(self.encoder.places())
+        answer, typical, shares = (torch.cat(parts).double().numpy() for parts in zip(*pieces, strict=True))
         return Explanation(tuple(names[int(c)] for c in told), answer, typical, shares, columns)
 
     def dependence(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:

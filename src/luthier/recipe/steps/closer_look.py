@@ -30,10 +30,10 @@ MOST_COLUMNS = 100
 DEPENDENCES = 6
 
 
-def closer_look(work: Work, model: Model, test: Dataset) -> dict[str, Any]:
-    """What the report shows below the headline, as plain values."""
+def closer_look(work: Work, model: Model, test: Dataset, predicted: np.ndarray) -> dict[str, Any]:
+    """What the report shows below the headline, as plain values, given what the model told of the test rows."""
     task = work.data.task
-    y, predicted = own_scale(task, test), _predict(model, test)
+    y = own_scale(task, test)
     labels = _labels(work, test)
     unlike = model.unlike_encoded(test.numbers, test.codes).to_numpy()
     importance = _importance(work, model)
@@ -49,11 +49,10 @@ def closer_look(work: Work, model: Model, test: Dataset) -> dict[str, Any]:
     }
     found["why"] = _why(work, model, test, found["worst"])
     if task.classes:
-        probabilities = model.probabilities(test.numbers, test.codes)
-        found["sets"] = set_figures(probabilities, y, model.set_threshold, NOMINAL)
+        found["sets"] = set_figures(predicted, y, model.set_threshold, NOMINAL)
         if work.script.asked.costs and model.threshold != 0.5:
-            found["cost"] = _cost(work, model, probabilities[:, 1], y)
-        found["sets"]["sizes"] = np.bincount(prediction_sets(probabilities, model.set_threshold).sum(1)).tolist()
+            found["cost"] = _cost(work, model, predicted[:, 1], y)
+        found["sets"]["sizes"] = np.bincount(prediction_sets(predicted, model.set_threshold).sum(1)).tolist()
     return found
 
 
@@ -67,11 +66,6 @@ def _cost(work: Work, model: Model, p: np.ndarray, y: np.ndarray) -> dict[str, f
         "false positives": int((positive & (y == 0)).sum()),
         "false negatives": int((~positive & (y == 1)).sum()),
     }
-
-
-def _predict(model: Model, part: Dataset) -> np.ndarray:
-    predict = model.values if model.task.kind == "regression" else model.probabilities
-    return predict(part.numbers, part.codes)
 
 
 def _importance(work: Work, model: Model) -> list[dict[str, Any]]:
@@ -91,7 +85,7 @@ def _importance(work: Work, model: Model) -> list[dict[str, Any]]:
 
 def _dependence(work: Work, model: Model, columns: list[str]) -> list[dict[str, Any]]:
     """The answer by the values of the columns that matter most; of two classes the second's."""
-    kinds = {column.name: column.kind for column in getattr(model.encoder, "columns", ())}
+    kinds = {column.name: column.kind for column in model.encoder.columns}
     shown = [name for name in columns if kinds.get(name) in ("number", "boolean", "category")][:DEPENDENCES]
     validation = work.data.validation
     found = []
@@ -118,15 +112,16 @@ def _labels(work: Work, test: Dataset) -> dict[str, np.ndarray]:
     """Values of the columns with few of them, as text."""
     encoder = work.data.encoder
     found: dict[str, np.ndarray] = {}
+    if not isinstance(encoder, TableEncoder):
+        return found
     for k, name in enumerate(encoder.category_names):
-        levels = np.array(["(unknown)", "(missing)", *encoder.vocabularies[name]], dtype=object)
+        levels = np.array(encoder.levels(name), dtype=object)
         found[name] = levels[test.codes[:, k].numpy()].astype(str)
     booleans = {column.name for column in encoder.columns if column.kind == "boolean"}
     for i, name in enumerate(encoder.number_names):
         if name in booleans:
             values = test.numbers[:, i].numpy()
-            one = encoder.truths.get(name, "yes")
-            other = f"not {one}" if name in encoder.truths else "no"
-            words = np.where(np.isnan(values), "(missing)", np.where(values > 0, one, other))
+            no, yes = encoder.truth_names(name)
+            words = np.where(np.isnan(values), "(missing)", np.where(values > 0, yes, no))
             found[name] = words.astype(str)
     return found

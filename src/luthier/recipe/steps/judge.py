@@ -88,25 +88,26 @@ def judge(
     _explain_calibration(work, choice, model)
     model.save(work.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     test = open_test(work.data.sealed, work.ledger.add, purpose="to judge the frozen deliverable, once")
+    told = predict_part(model, test)
     singles = {
         label: Predictions(predict_part(one, work.data.validation), predict_part(one, test), model.threshold)
         for label, one in _singles(work, seeds, choice, model)
     }
     scores = scores_of(
         work,
-        deliverable=Predictions(_on_validation(work, model, choice), predict_part(model, test), model.threshold),
+        deliverable=Predictions(_on_validation(work, model, choice), told, model.threshold),
         seeds=list(singles.items()),
         baselines={
             name: Predictions(baselines.validation[name], found) for name, found in baselines.test(test).items()
         },
         test=test,
     )
-    scores["calibration"] = _calibration(model, test)
-    scores |= closer_look(work, model, test)
+    scores["calibration"] = _calibration(model, test, told)
+    scores |= closer_look(work, model, test, told)
     scores["forgotten"] = None if earlier is None else forgotten(work, model, earlier)
     scores["inside"] = inside
     scores["sheets"] = sheets(work, setting, model, test.numbers, scores["worst"])
-    write_judged(work.folder.judged, test, work.data.test_rows, predict_part(model, test), work.data.task)
+    write_judged(work.folder.judged, test, work.data.test_rows, told, work.data.task)
     scores["openings"] = 1 + int(work.folder.facts().get("opened_before", 0))
     if (finding := read_before(scores["openings"])) is not None:
         work.ledger.find(finding, step=5)
@@ -360,13 +361,13 @@ def predict_part(model: Model, part: Dataset) -> np.ndarray:
     return model.probabilities(part.numbers, part.codes)
 
 
-def _calibration(model: Model, test: Dataset) -> dict[str, Any]:
+def _calibration(model: Model, test: Dataset, told: np.ndarray) -> dict[str, Any]:
     assert test.targets is not None
     targets = test.targets.numpy()
     if model.task.kind == "regression":
         modelled = model.averaged(test.numbers, test.codes)[:, 0] * model.target_std + model.target_mean
         covered = float((np.abs(targets - modelled) <= model.half_width).mean())
         return {"coverage": covered, "nominal": 0.9, "half_width": model.half_width}
-    after = reliability(model.probabilities(test.numbers, test.codes), targets)
+    after = reliability(told, targets)
     before = reliability(model.averaged(test.numbers, test.codes), targets)
     return {**after, "before": before["ece"], "temperature": model.temperature}
