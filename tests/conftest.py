@@ -15,6 +15,20 @@ from jaxtyping import install_import_hook
 install_import_hook(["luthier.nets", "luthier.objective", "luthier.optimise"], "beartype.beartype")
 
 
+# The longest files, longest first: they begin first, so that no worker waits for another's at the end.
+LONGEST = ("tests/examples/", "tests/reliability/", "tests/cli/test_tune.py", "tests/population/test_crew.py",
+           "tests/recipe/", "tests/docs/")  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files before short ones; within a file the order stays."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((k for k, start in enumerate(LONGEST) if item.nodeid.startswith(start)), len(LONGEST))
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path | None:
     """The folder of real data (`LUTHIER_DATA`), or None: tests then use what scikit-learn bundles."""

@@ -66,6 +66,15 @@ class MissingExtraError(LuthierError):
     exit_code = 2
 
 
+def in_a_line(error: BaseException) -> str:
+    """The first line of what an error says, or its type's name where it says nothing.
+
+    >>> in_a_line(ValueError("no\\nidea")), in_a_line(EOFError())
+    ('no', 'EOFError')
+    """
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A "did you mean" clause for a name that is not among the known ones; empty when nothing is near.
 

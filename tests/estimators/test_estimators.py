@@ -19,6 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import luthier
 from luthier import LuthierClassifier, LuthierRegressor
+from luthier.errors import InputError
 
 WEIGHTS = dict.fromkeys(
     ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"),
@@ -47,6 +48,16 @@ def test_it_is_about_as_good_as_others() -> None:
     assert LuthierClassifier().fit(X[:400], y[:400]).score(X[400:], y[400:]) > 0.93
     X, y = load_diabetes(return_X_y=True)
     assert LuthierRegressor().fit(X[:300], y[:300]).score(X[300:], y[300:]) > 0.4
+
+
+def test_a_budget_in_place_of_epochs() -> None:
+    X, y = load_wine(return_X_y=True)
+    few, more = (LuthierClassifier(budget=budget).fit(X, y) for budget in ("3steps", "400steps"))
+    assert few.n_iter_ <= 3 < more.n_iter_ <= 400
+    assert clone(more).get_params()["budget"] == "400steps"
+    assert LuthierClassifier(budget="2s").fit(X, y).score(X, y) > 0.9
+    with pytest.raises(InputError, match="budget 'soon' cannot be read"):
+        LuthierClassifier(budget="soon").fit(X, y)
 
 
 def test_frames_with_words_and_gaps() -> None:

@@ -37,7 +37,7 @@ def _write_pictures(folder: Path) -> None:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    for k in range(200):
+    for k in range(100):
         if digits.target[k] < 2:
             (folder / str(digits.target[k])).mkdir(parents=True, exist_ok=True)
             pixels = (digits.images[k] * 15.9).astype("uint8")

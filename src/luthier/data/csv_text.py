@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import polars as pl
 
-from luthier.errors import InputError
+from luthier.errors import InputError, in_a_line
 
 NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?", "#N/A")
 SNIFFED = 65_536  # bytes looked at for the delimiter and the decimal mark
@@ -74,9 +75,23 @@ def parse_csv(content: bytes, name: str) -> tuple[pl.DataFrame, tuple[str, ...]]
     return typed(raw.rename(dict(zip(raw.columns, header, strict=True))), dialect), notes
 
 
+def lines_of(text: Iterable[str], dialect: Dialect, name: str) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row, with the number of the line that it ends in. InputError where there are no rows to see."""
+    reader = csv.reader(text, delimiter=dialect.separator)
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(
+            f"line {reader.line_num + 1} of '{name}' cannot be read as CSV",
+            expected="lines that end in a line feed, cells below 128 KiB, one encoding from start to end",
+            received=in_a_line(error),
+        ) from None
+
+
 def header_of(text: str, dialect: Dialect, name: str) -> list[str]:
     """The names of the columns; InputError where two are the same."""
-    header = next(csv.reader(io.StringIO(text), delimiter=dialect.separator), [])
+    _, header = next(lines_of(io.StringIO(text), dialect, name), (1, []))
     names = [column.strip() or f"column_{i + 1}" for i, column in enumerate(header)]
     twice = [column for column, count in Counter(names).items() if count > 1]
     if twice:
@@ -102,20 +117,22 @@ def _text_table(text: str, dialect: Dialect, name: str, width: int) -> pl.DataFr
         )
     except pl.exceptions.NoDataError:
         raise InputError(f"'{name}' is empty", expected="a header and at least a few rows") from None
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         _complain_of_ragged_rows(text, dialect, name, width)
-        raise InputError(f"'{name}' cannot be read as CSV", received=str(error).splitlines()[0]) from None
+        raise InputError(f"'{name}' cannot be read as CSV", received=in_a_line(error)) from None
     if frame.width != width or frame[frame.columns[-1]].null_count():
         _complain_of_ragged_rows(text, dialect, name, width)
+    if frame.width != width:
+        received = f"a header of {width} names, or of {frame.width}, as one reads its quotes"
+        raise InputError(f"'{name}' cannot be read as CSV", expected="quotes around whole cells", received=received)
     return frame
 
 
 def _complain_of_ragged_rows(text: str, dialect: Dialect, name: str, width: int) -> None:
-    reader = csv.reader(io.StringIO(text), delimiter=dialect.separator)
-    for row in reader:
+    for line, row in lines_of(io.StringIO(text), dialect, name):
         if row and len(row) != width:
             raise InputError(
-                f"line {reader.line_num} of '{name}' has {len(row)} cells",
+                f"line {line} of '{name}' has {len(row)} cells",
                 expected=f"{width} cells, as in the header",
                 received=dialect.separator.join(row)[:80],
                 remedy="correct that line; text that holds the separator must be in double quotes",

@@ -17,7 +17,7 @@ import polars as pl
 
 from luthier.data.columns import Column
 from luthier.data.csv_text import NULLS, SNIFFED, Dialect, header_of, sniff, typed
-from luthier.errors import InputError
+from luthier.errors import InputError, in_a_line
 from luthier.seeds import numpy_generator
 
 SAMPLED = 200_000  # rows that are held; enough for every decision of the recipe
@@ -79,7 +79,7 @@ def scan_parquet(path: Path) -> pl.LazyFrame:
     try:
         lazy = pl.scan_parquet(table_files(path), hive_partitioning=False)
         lazy.collect_schema()
-    except Exception as error:
+    except (Exception, pl.exceptions.PanicException) as error:
         raise _not_whole(path, error) from error
     return lazy
 
@@ -127,7 +127,7 @@ def sample_of(path: Path, memory: int) -> tuple[pl.DataFrame, Whole, tuple[str, 
         drawn = pl.Series(places, dtype=pl.UInt32)
         numbered = lazy.with_row_index(PLACE)
         frame = numbered.filter(pl.col(PLACE).is_in(drawn.implode())).drop(PLACE).collect(engine="streaming")
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise _not_whole(path, error) from error
     others = numbered.filter(~pl.col(PLACE).is_in(drawn.implode())).drop(PLACE)
     if dialect is not None:
@@ -150,10 +150,8 @@ def walk(lazy: pl.LazyFrame, rows: int = CHUNK) -> Iterator[pl.DataFrame]:
     try:
         for piece in lazy.collect_batches(chunk_size=rows, maintain_order=True, engine="streaming"):
             yield from piece.iter_slices(rows)
-    except pl.exceptions.PolarsError as error:
-        raise InputError(
-            "a table on the disk cannot be read to its end", received=str(error).splitlines()[0]
-        ) from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise InputError("a table on the disk cannot be read to its end", received=in_a_line(error)) from error
 
 
 def measured(lazy: pl.LazyFrame, columns: Sequence[Column]) -> dict[str, tuple[float, float, float, float, float]]:
@@ -175,9 +173,9 @@ def measured(lazy: pl.LazyFrame, columns: Sequence[Column]) -> dict[str, tuple[f
     }
 
 
-def _not_whole(path: Path, error: Exception) -> InputError:
+def _not_whole(path: Path, error: BaseException) -> InputError:
     return InputError(
         f"'{path.name}' cannot be read as a table",
-        received=str(error).splitlines()[0],
+        received=in_a_line(error),
         remedy="it may have been cut short, or its files differ in their columns; copy or write it again",
     )

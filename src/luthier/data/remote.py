@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
-from luthier.errors import InputError
+from luthier.errors import InputError, in_a_line
 from luthier.optional import require
 
 PIECE = 1 << 22  # bytes that are held while a file is fetched
@@ -48,7 +48,7 @@ def fetched(address: str) -> Path:
     except (ImportError, ValueError) as error:
         raise InputError(
             f"'{address}' cannot be read here",
-            received=str(error).splitlines()[0],
+            received=in_a_line(error),
             remedy="pip install 'luthier[remote]', or fetch the file yourself",
         ) from error
     except FileNotFoundError as error:
@@ -56,7 +56,7 @@ def fetched(address: str) -> Path:
     except InputError:
         raise
     except Exception as error:  # every kind of storage has errors of its own
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        said = in_a_line(error)
         raise InputError(
             f"'{address}' cannot be fetched", received=said, remedy="check the address, the network and your rights"
         ) from error

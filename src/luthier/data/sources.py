@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import polars as pl
 
-from luthier.data.csv_text import NULLS, SNIFFED, Dialect, header_of, parse_csv, sniff, typed
+from luthier.data.csv_text import NULLS, SNIFFED, Dialect, header_of, lines_of, parse_csv, sniff, typed
 from luthier.data.large import Whole, default_memory, digest, is_parquet, sample_of, scan_parquet, too_large, walk
 from luthier.data.pictures import (
     LABEL,
@@ -27,7 +26,7 @@ from luthier.data.pictures import (
 )
 from luthier.data.pictures import fingerprint as pictures_fingerprint
 from luthier.data.remote import fetched, is_remote
-from luthier.errors import InputError, nearest
+from luthier.errors import InputError, in_a_line, nearest
 from luthier.storage import sha256, write_bytes
 
 BUNDLED = ("digits", "iris", "wine", "breast-cancer", "diabetes")
@@ -193,7 +192,7 @@ def _frame(source: Any) -> Source:
             expected="a path, a bundled name, a pandas, Polars or Arrow frame, or arrays (X, y)",
         ) from None
     except Exception as error:  # duplicate names and mixed objects, in each library's own words
-        raise InputError("the frame cannot be read", received=str(error).splitlines()[0]) from error
+        raise InputError("the frame cannot be read", received=in_a_line(error)) from error
     found = Source(frame, "table", f"{type(source).__module__.split('.')[0]} frame", fingerprint(frame))
     return _with_pictures(found, Path())
 
@@ -234,10 +233,10 @@ def _file(path: Path, memory: int) -> Source:
 def _parquet(content: bytes, name: str) -> pl.DataFrame:
     try:
         return pl.read_parquet(io.BytesIO(content))
-    except Exception as error:
+    except (Exception, pl.exceptions.PanicException) as error:  # Polars panics over some damaged pages
         raise InputError(
             f"'{name}' is not a whole Parquet file",
-            received=str(error).splitlines()[0],
+            received=in_a_line(error),
             remedy="it may have been cut short; copy or write it again",
         ) from error
 
@@ -278,17 +277,17 @@ def _csv_batches(path: Path, rows: int) -> Iterator[pl.DataFrame]:
     complete = head.rpartition(b"\n")[0] or head  # no half character at the end
     dialect, _ = sniff(complete, path.name)
     with path.open(encoding=dialect.encoding, newline="") as file:
-        reader = csv.reader(file, delimiter=dialect.separator)
+        lines = lines_of(file, dialect, path.name)
         header = header_of(complete.decode(dialect.encoding), dialect, path.name)
-        next(reader, None)
+        next(lines, None)
         batch: list[list[str | None]] = []
         found = False
-        for row in reader:
+        for line, row in lines:
             if not row:
                 continue
             if len(row) != len(header):
                 raise InputError(
-                    f"line {reader.line_num} of '{path.name}' has {len(row)} cells",
+                    f"line {line} of '{path.name}' has {len(row)} cells",
                     expected=f"{len(header)} cells, as in the header",
                 )
             batch.append([None if cell.strip() in NULLS else cell.strip() for cell in row])

@@ -3,7 +3,7 @@
 All rows that `fit` gets are open: a share of them validates, no test part is sealed, since scikit-learn's users hold
 rows out themselves. Several rates and amounts of dropout train at once; the setting with the lowest validation loss
 over the seeds is delivered as the mean of its networks. Lengths are counted in epochs, so the same call gives the same
-numbers wherever it runs.
+numbers wherever it runs; with a budget of time they depend on the machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from luthier.data.task import TaskKind
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
 from luthier.optimise import Schedule
-from luthier.population import Member, Part, Settings, train
+from luthier.population import Member, Part, Settings, step_time, train
+from luthier.recipe.budget import Budget
 from luthier.recipe.steps.architecture import first_width
 from luthier.recipe.work import embedding_width
 from luthier.saved import Model
@@ -43,16 +44,18 @@ WIDEST = 128
 FEWEST_HELD_OUT = 20  # rows below which all of them learn, and the last weights count
 TARGET = "target"
 BATCH = 64
+EVALUATIONS = 30
 
 
 class _Luthier(BaseEstimator):  # type: ignore[misc]
     """What both estimators share."""
 
     def __init__(
-        self, *, max_epochs: int = 60, hidden: tuple[int, ...] | None = None, seeds: int = 3,
+        self, *, max_epochs: int = 60, budget: str | None = None, hidden: tuple[int, ...] | None = None, seeds: int = 3,
         validation_share: float = 0.2, encoding: str = "standardise", random_state: int | None = 0,
     ) -> None:  # fmt: skip
         self.max_epochs = max_epochs
+        self.budget = budget
         self.hidden = hidden
         self.seeds = seeds
         self.validation_share = validation_share
@@ -137,9 +140,9 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         members = [Member(spec, seed + 1000 * s, rate, Schedule("cosine"), dropout=(p,) * len(hidden) if p else ())
                    for rate, p in kinds for s in range(self.seeds)]  # fmt: skip
         batch = min(BATCH, len(training))
-        steps = self.max_epochs * -(-len(training) // batch)
+        steps = self._steps(members, training, validation, loss, batch)
         settings = Settings(
-            loss, "adam", batch, steps, max(1, steps // 30), patience=10, tolerance=1e-4, batch_seed=seed
+            loss, "adam", batch, steps, max(1, steps // EVALUATIONS), patience=10, tolerance=1e-4, batch_seed=seed
         )
         outcome = train(members, training, validation if len(validation) else None, settings)
         losses = outcome.best_validation_loss if len(validation) else outcome.best_train_loss
@@ -150,6 +153,18 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
                 "no network could be trained on these rows: all diverged; are the numbers finite and scaled?"
             )
         return outcome, list(range(best * self.seeds, (best + 1) * self.seeds))
+
+    def _steps(self, members: list[Member], training: Part, validation: Part, loss: str, batch: int) -> int:
+        """How many steps all networks take at most: by `budget` where there is one, else by `max_epochs`."""
+        if self.budget is None:
+            return self.max_epochs * -(-len(training) // batch)
+        budget = Budget.parse(self.budget)
+        if budget.steps is not None:
+            return budget.steps
+        assert budget.seconds is not None
+        step, evaluation = step_time(members, training, validation if len(validation) else training, loss=loss,
+                                     rule="adam", batch_size=batch)  # fmt: skip
+        return max(1, int((budget.seconds - EVALUATIONS * evaluation) / step))
 
     def __getstate__(self) -> dict[str, Any]:
         """Parameters and plain attributes, and the model as the bytes of its bundle."""
@@ -181,10 +196,11 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
 class LuthierClassifier(ClassifierMixin, _Luthier):  # type: ignore[misc]
     """A classifier for scikit-learn's pipelines and searches.
 
-    `max_epochs` bounds the training, `hidden` the units of each hidden layer (chosen by the data otherwise), `seeds`
-    how many networks are averaged, `validation_share` how many rows choose the setting and when to stop (none where
-    that would be fewer than 20), `encoding` how numbers enter ("standardise", "quantile", "piecewise", "periodic").
-    Columns of text in a data frame are categories. Missing numbers may be NaN.
+    `max_epochs` bounds the training, or `budget` in its place: "2000steps", or a time such as "10s", which a short
+    timing turns into steps (then another machine may give other numbers). `hidden` are the units of each hidden layer
+    (chosen by the data otherwise), `seeds` is how many networks are averaged, `validation_share` how many rows choose
+    the setting and when to stop (none where that would be fewer than 20), `encoding` how numbers enter ("standardise",
+    "quantile", "piecewise", "periodic"). Columns of text in a data frame are categories. Missing numbers may be NaN.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)

@@ -12,6 +12,7 @@ import polars as pl
 
 from luthier import storage
 from luthier.assess import paired_difference, seen_by, within_noise
+from luthier.data import TableEncoder
 from luthier.exporting.to_onnx import PURPOSE, export_onnx, inputs_for
 from luthier.exporting.whole import exportable
 from luthier.optional import require
@@ -54,7 +55,8 @@ def export_int8(model: Model, path: str | Path, check: pl.DataFrame, y: np.ndarr
         content = full.read_bytes()
         logging.disable(logging.WARNING)  # it advises to infer the shapes first, which the exporter has done
         try:
-            quantization.quantize_dynamic(full, small, per_channel=True, weight_type=quantization.QuantType.QInt8)
+            kind = quantization.QuantType.QInt8 if isinstance(encoder, TableEncoder) else quantization.QuantType.QUInt8
+            quantization.quantize_dynamic(full, small, per_channel=True, weight_type=kind)
         finally:
             logging.disable(logging.NOTSET)
         smaller = small.read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ import polars as pl
 import torch
 
 from luthier import storage
-from luthier.data import TableEncoder
+from luthier.data import Encoder, TableEncoder
 from luthier.data.encode import FIRST_LEVEL, MISSING, UNKNOWN
-from luthier.errors import LuthierError
-from luthier.exporting.whole import Whole, exportable
+from luthier.errors import InputError, LuthierError
+from luthier.exporting.whole import Whole, WholePictures, exportable
 from luthier.optional import require
 from luthier.saved import Model
 
 PURPOSE = "exporting to ONNX"
+TAKEN = ("numbers", "codes", "value", "class", "probabilities")  # by the graph itself
 OPSET = 18
 DRAWN = 256  # rows to compare by where none are at hand
 CLOSE, CLOSE_VALUES = 1e-5, 1e-4  # of probabilities; of values, relative
@@ -30,8 +31,10 @@ def export_onnx(model: Model, path: str | Path, check: pl.DataFrame) -> float:
     """Write a model as ONNX and return the largest gap to it on the rows of `check`.
 
     Inputs are named as the columns: numbers, truths (1, 0) and parts of dates ("built (year)") float32 [N, 1] with NaN
-    for missing; categories strings [N, 1] with "" for missing. Outputs: `probabilities` [N, C] float64 and `class` [N]
-    strings, or `value` [N, 1]. Nothing is written where ONNX Runtime is more than 1e-5 (values: 1e-4, relative) away.
+    for missing; categories strings [N, 1] with "" for missing. A model of pictures has one input, `pictures`, bytes
+    [N, C, H, W], decoded and brought to its size. Outputs: `probabilities` [N, C] float64 and `class` [N] strings, or
+    `value` [N, 1]; a column of one of the graph's own names goes by "value (input)". Nothing is written where ONNX
+    Runtime is more than 1e-5 (values: 1e-4, relative) away.
     """
     encoder = exportable(model)
     onnx, runtime = (require(name, extra="onnx", purpose=PURPOSE) for name in ("onnx", "onnxruntime"))
@@ -49,12 +52,12 @@ def in_runtime(model: Model) -> Callable[[torch.Tensor, torch.Tensor], np.ndarra
     It is compared with the model on drawn rows first, gaps and codes never seen among them.
     """
     encoder = exportable(model)
-    onnx, runtime = (
-        require(name, extra="onnx", purpose="predicting by ONNX Runtime") for name in ("onnx", "onnxruntime")
-    )
+    if not isinstance(encoder, TableEncoder):
+        raise InputError("rows of a table are computed here", received="a model of pictures")
+    _, runtime = (require(name, extra="onnx", purpose="predicting by ONNX Runtime") for name in ("onnx", "onnxruntime"))
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = runtime.InferenceSession(_core(onnx, model, encoder).SerializeToString(), options,
+    session = runtime.InferenceSession(_core(model, encoder).SerializeToString(), options,
                                        providers=["CPUExecutionProvider"])  # fmt: skip
     wide, coded = len(encoder.number_names), len(encoder.category_names)
     wanted = [name for name, there in (("numbers", wide), ("codes", coded)) if there]
@@ -73,17 +76,24 @@ def in_runtime(model: Model) -> Callable[[torch.Tensor, torch.Tensor], np.ndarra
     return compute
 
 
-def inputs_for(encoder: TableEncoder, frame: pl.DataFrame) -> dict[str, np.ndarray]:
+def inputs_for(encoder: Encoder, frame: pl.DataFrame) -> dict[str, np.ndarray]:
     """A table's rows as the graph's inputs."""
     numbers, codes = encoder.encode(frame)
-    found = {name: numbers[:, [k]].numpy() for k, name in enumerate(encoder.number_names)}
+    if not isinstance(encoder, TableEncoder):
+        return {"pictures": numbers.numpy()}
+    found = {_input(name): numbers[:, [k]].numpy() for k, name in enumerate(encoder.number_names)}
     for k, name in enumerate(encoder.category_names):
         levels = np.array(["\0", "", *encoder.vocabularies[name]], dtype=object)  # code 0 is a level never seen
-        found[name] = levels[codes[:, [k]].numpy()]
+        found[_input(name)] = levels[codes[:, [k]].numpy()]
     return found
 
 
-def _gap(session: Any, model: Model, encoder: TableEncoder, frame: pl.DataFrame) -> float:
+def _input(column: str) -> str:
+    """The name of a column's input."""
+    return f"{column} (input)" if column in TAKEN else column
+
+
+def _gap(session: Any, model: Model, encoder: Encoder, frame: pl.DataFrame) -> float:
     found = session.run(None, inputs_for(encoder, frame))[0]
     return _apart(model, found if model.task.classes else found[:, 0], *model.encode(frame))
 
@@ -106,20 +116,44 @@ def _refuse(gap: float, model: Model, rows: int) -> None:
         )
 
 
-def _graph(onnx: Any, model: Model, encoder: TableEncoder) -> Any:
+def _graph(onnx: Any, model: Model, encoder: Encoder) -> Any:
+    helper = onnx.helper
+    if isinstance(encoder, TableEncoder):
+        inner, (inputs, nodes) = _core(model, encoder), _columns(onnx, encoder)
+    else:
+        shape = list(encoder.shape)
+        inner = _program(WholePictures(model), {"pictures": torch.zeros(3, *shape, dtype=torch.uint8)})
+        inputs, nodes = [helper.make_tensor_value_info("pictures", onnx.TensorProto.UINT8, ["N", *shape])], []
+    graph, output = inner.graph, inner.graph.output[0].name
+    nodes += list(graph.node)
+    if model.task.classes:
+        outputs, more, constants = _class_of(onnx, model, output)
+    else:
+        outputs, more, constants = [helper.make_tensor_value_info("value", onnx.TensorProto.DOUBLE, ["N", 1])], [
+            helper.make_node("Identity", [output], ["value"])], []  # fmt: skip
+    whole = helper.make_graph([*nodes, *more], "luthier", inputs, outputs, [*graph.initializer, *constants])
+    opsets = [*inner.opset_import, helper.make_opsetid("ai.onnx.ml", 3)]
+    made = helper.make_model(whole, opset_imports=opsets, producer_name="luthier", ir_version=inner.ir_version,
+                             doc_string=f"{model.task.target}: {model.task.kind}")  # fmt: skip
+    onnx.checker.check_model(made, full_check=True)
+    return made
+
+
+def _columns(onnx: Any, encoder: TableEncoder) -> tuple[list[Any], list[Any]]:
+    """Inputs of raw columns, and the nodes that make numbers and codes of them."""
     helper, kinds = onnx.helper, onnx.TensorProto
-    inner = _core(onnx, model, encoder)
     nodes, inputs = [], []
-    inputs += [helper.make_tensor_value_info(name, kinds.FLOAT, ["N", 1]) for name in encoder.number_names]
-    if encoder.number_names:
-        nodes.append(helper.make_node("Concat", list(encoder.number_names), ["numbers"], axis=1))
+    given = [_input(name) for name in encoder.number_names]
+    inputs += [helper.make_tensor_value_info(name, kinds.FLOAT, ["N", 1]) for name in given]
+    if given:
+        nodes.append(helper.make_node("Concat", given, ["numbers"], axis=1))
     for k, name in enumerate(encoder.category_names):
-        inputs.append(helper.make_tensor_value_info(name, kinds.STRING, ["N", 1]))
+        inputs.append(helper.make_tensor_value_info(_input(name), kinds.STRING, ["N", 1]))
         levels = encoder.vocabularies[name]
         nodes.append(
             helper.make_node(
                 "LabelEncoder",
-                [name],
+                [_input(name)],
                 [f"codes_{k}"],
                 domain="ai.onnx.ml",
                 default_int64=UNKNOWN,
@@ -131,19 +165,7 @@ def _graph(onnx: Any, model: Model, encoder: TableEncoder) -> Any:
         nodes.append(
             helper.make_node("Concat", [f"codes_{k}" for k in range(len(encoder.category_names))], ["codes"], axis=1)
         )
-    graph, output = inner.graph, inner.graph.output[0].name
-    nodes += list(graph.node)
-    if model.task.classes:
-        outputs, more, constants = _class_of(onnx, model, output)
-    else:
-        outputs, more, constants = [helper.make_tensor_value_info("value", kinds.DOUBLE, ["N", 1])], [
-            helper.make_node("Identity", [output], ["value"])], []  # fmt: skip
-    whole = helper.make_graph([*nodes, *more], "luthier", inputs, outputs, [*graph.initializer, *constants])
-    opsets = [*inner.opset_import, helper.make_opsetid("ai.onnx.ml", 3)]
-    made = helper.make_model(whole, opset_imports=opsets, producer_name="luthier", ir_version=inner.ir_version,
-                             doc_string=f"{model.task.target}: {model.task.kind}")  # fmt: skip
-    onnx.checker.check_model(made, full_check=True)
-    return made
+    return inputs, nodes
 
 
 def _class_of(onnx: Any, model: Model, shares: str) -> tuple[list[Any], list[Any], list[Any]]:
@@ -167,7 +189,7 @@ def _class_of(onnx: Any, model: Model, shares: str) -> tuple[list[Any], list[Any
     return outputs, nodes, constants
 
 
-def _core(onnx: Any, model: Model, encoder: TableEncoder) -> Any:
+def _core(model: Model, encoder: TableEncoder) -> Any:
     """What PyTorch's exporter makes of numbers and codes; an input that has no column is left out."""
     whole = Whole(model).eval()
     rows, wide, coded = 3, len(encoder.number_names), len(encoder.category_names)
@@ -177,14 +199,24 @@ def _core(onnx: Any, model: Model, encoder: TableEncoder) -> Any:
         (True, False): (_Numbers(whole), {"numbers": numbers}),
         (False, True): (_Codes(whole), {"codes": codes}),
     }
-    module, given = cases[bool(wide), bool(coded)]
+    return _program(*cases[bool(wide), bool(coded)])
+
+
+def _program(module: torch.nn.Module, given: Mapping[str, torch.Tensor]) -> Any:
+    """The graph of a module with named inputs, of any number of rows."""
     batch = torch.export.Dim("N", min=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # torchvision is not missed
-        program = torch.onnx.export(module, tuple(given.values()), dynamo=True, opset_version=OPSET, verbose=False,
-                                    input_names=list(given),
-                                    dynamic_shapes=tuple({0: batch} for _ in given))  # fmt: skip
+        program = torch.onnx.export(
+            module.eval(),
+            tuple(given.values()),
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+            input_names=list(given),
+            dynamic_shapes=tuple({0: batch} for _ in given),
+        )
     assert program is not None
     return program.model_proto
 

@@ -15,11 +15,12 @@ import torch
 from safetensors.torch import save
 
 from luthier import storage
-from luthier.data import Preprocess
+from luthier.data import TableEncoder
 from luthier.data.encode import FIRST_LEVEL
 from luthier.errors import LuthierError
-from luthier.exporting import plain_model
+from luthier.exporting import plain_model, plain_pictures
 from luthier.exporting.whole import exportable
+from luthier.nets import ConvSpec, DenseSpec
 from luthier.saved import Model
 
 CLOSE = 1e-6
@@ -27,9 +28,12 @@ FAR = 1e30
 
 
 def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float:
-    """Write `model.py` and `model.safetensors`, and return the largest gap to the model on the rows of `check`."""
-    encoder, place = exportable(model), Path(folder)
-    assert isinstance(model.preprocess, Preprocess)
+    """Write `model.py` and `model.safetensors`, and return the largest gap to the model on the rows of `check`.
+
+    InputError for text, and for pictures by networks that have learnt elsewhere.
+    """
+    encoder, place = exportable(model, (DenseSpec, ConvSpec)), Path(folder)
+    program = plain_model if isinstance(encoder, TableEncoder) else plain_pictures
     weights = {f"preprocess.{name}": value for name, value in model.preprocess.state_dict().items()}
     for i, net in enumerate(model.nets):
         weights |= {f"nets.{i}.{name}": value for name, value in net.state_dict().items()}
@@ -39,28 +43,18 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
         "target": model.task.target,
         "classes": list(model.task.classes),
         "log_scale": model.task.log_scale,
-        "method": model.preprocess.method,
         "weights": list(model.weights),
-        "specs": [{**net.spec.to_json(), "activations": list(net.spec.activations)} for net in model.nets],  # type: ignore[union-attr]
-        "columns": [
-            {
-                "name": c.name,
-                "kind": c.kind,
-                "date_format": c.date_format,
-                **({"truth": encoder.truths[c.name]} if c.name in encoder.truths else {}),
-            }
-            for c in encoder.columns
-        ],
-        "vocabularies": {
-            name: {level: FIRST_LEVEL + k for k, level in enumerate(encoder.vocabularies[name])}
-            for name in encoder.category_names
-        },
+        **(
+            _of_a_table(model, encoder)
+            if isinstance(encoder, TableEncoder)
+            else {"shape": list(encoder.shape), "specs": [net.spec.to_json() for net in model.nets]}
+        ),
         "lowest": max(model.lowest, -FAR),
         "highest": min(model.highest, FAR),
         **{name: float(getattr(model, name)) for name in numbers},
     }
     content = save({k: v.contiguous() for k, v in weights.items()}, metadata={"model": storage.json_text(facts)})
-    files = {"model.safetensors": content, "model.py": Path(plain_model.__file__).read_bytes()}
+    files = {"model.safetensors": content, "model.py": Path(str(program.__file__)).read_bytes()}
     with tempfile.TemporaryDirectory() as trial:
         for name, written in files.items():
             (Path(trial) / name).write_bytes(written)
@@ -74,6 +68,27 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
     return gap
 
 
+def _of_a_table(model: Model, encoder: TableEncoder) -> dict[str, Any]:
+    specs = [net.spec for net in model.nets if isinstance(net.spec, DenseSpec)]
+    return {
+        "method": model.preprocess.method,
+        "specs": [{**spec.to_json(), "activations": list(spec.activations)} for spec in specs],
+        "columns": [
+            {
+                "name": c.name,
+                "kind": c.kind,
+                "date_format": c.date_format,
+                **({"truth": encoder.truths[c.name]} if c.name in encoder.truths else {}),
+            }
+            for c in encoder.columns
+        ],
+        "vocabularies": {
+            name: {level: FIRST_LEVEL + k for k, level in enumerate(encoder.vocabularies[name])}
+            for name in encoder.category_names
+        },
+    }
+
+
 def _gap(model: Model, folder: Path, frame: pl.DataFrame) -> float:
     spec = importlib.util.spec_from_file_location("exported_model", folder / "model.py")
     assert spec is not None
@@ -83,7 +98,7 @@ def _gap(model: Model, folder: Path, frame: pl.DataFrame) -> float:
     plain = module.load(folder / "model.safetensors")
     numbers, codes = model.encode(frame)
     with torch.no_grad():
-        found = plain(numbers, codes).numpy()
+        found = (plain(numbers) if numbers.ndim == 4 else plain(numbers, codes)).numpy()
     if model.task.classes:
         return float(np.abs(found - model.probabilities(numbers, codes)).max())
     wanted = model.values(numbers, codes)

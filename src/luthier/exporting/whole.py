@@ -7,10 +7,10 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from luthier.data import Preprocess, TableEncoder
+from luthier.data import Encoder, Preprocess
 from luthier.data.preprocess import FAR
 from luthier.errors import InputError
-from luthier.nets import DenseSpec
+from luthier.nets import BackboneSpec, ConvSpec, DenseSpec
 from luthier.saved import Model
 
 
@@ -28,6 +28,19 @@ class Whole(nn.Module):
         """Probabilities, tempered; or values on the target's own scale."""
         features = self.preprocess(numbers)
         return self.blend([net(features, codes) for net in self.nets])
+
+
+class WholePictures(nn.Module):
+    """Bytes [N, C, H, W] to probabilities [N, C] or values [N, 1] in float64."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(copy.deepcopy(net).eval() for net in model.nets)
+        self.blend = model.blend
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Probabilities, tempered; or values on the target's own scale."""
+        return self.blend([net(pictures) for net in self.nets])
 
 
 class Ranks(Preprocess):
@@ -109,13 +122,14 @@ def normal_quantile(p: Tensor) -> Tensor:
     return torch.where(q.abs() <= 0.425, centre, torch.where(q < 0, -outer, outer))
 
 
-def exportable(model: Model) -> TableEncoder:
-    """The model's encoder. InputError for pictures and text, whose inputs are not columns of numbers and names."""
-    if not isinstance(model.encoder, TableEncoder) or model.encoder.words:
-        what = "text" if isinstance(model.encoder, TableEncoder) else "pictures"
-        raise InputError(f"a model of {what} cannot be exported with its preprocessing",
-                         expected="a model of numbers, categories, truths and dates",
+def exportable(model: Model, kinds: tuple[type, ...] = (DenseSpec, ConvSpec, BackboneSpec)) -> Encoder:
+    """The model's encoder. InputError for text, which no graph reads, and for networks of other kinds."""
+    if model.encoder.words:
+        raise InputError("a model of text cannot be exported with its preprocessing",
+                         expected="a model of numbers, categories, truths and dates, or of pictures",
                          remedy="hand on model.luthier itself; luthier.load opens it")  # fmt: skip
-    if not all(isinstance(net.spec, DenseSpec) for net in model.nets):
-        raise InputError("only dense networks are exported")
+    others = {type(net.spec).__name__ for net in model.nets if not isinstance(net.spec, kinds)}
+    if others:
+        raise InputError("this kind of network cannot be exported so", received=", ".join(sorted(others)),
+                         remedy="luthier export RUN --onnx FILE, or hand on model.luthier itself")  # fmt: skip
     return model.encoder

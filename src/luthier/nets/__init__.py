@@ -10,6 +10,7 @@ from luthier.nets.building import Net, Spec, build, spec_from_json
 from luthier.nets.conv import ConvNet, ConvSpec
 from luthier.nets.dense import NORM_EPSILON, NORM_MEMORY, DenseNet
 from luthier.nets.initialise import INITIALISERS
+from luthier.nets.licences import Licence, licences_of
 from luthier.nets.recurrent import RecurrentNet
 from luthier.nets.sequential import Chain, chain
 from luthier.nets.spec import DeferredSpec, DenseSpec
@@ -33,6 +34,7 @@ __all__ = [
     "DeferredSpec",
     "DenseNet",
     "DenseSpec",
+    "Licence",
     "Net",
     "RecurrentNet",
     "Spec",
@@ -42,6 +44,7 @@ __all__ = [
     "add_activation",
     "build",
     "chain",
+    "licences_of",
     "spec_from_json",
     "summary",
 ]

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from luthier.errors import ConfigError, InputError, nearest
+from luthier.errors import ConfigError, InputError, in_a_line, nearest
 from luthier.nets.blocks import Cut, with_new_head
 from luthier.nets.resnet import MEAN, STAGES, STD, resnet
 from luthier.seeds import derive
@@ -163,7 +163,7 @@ def backbone_named(name: str) -> nn.Module:
     except (ImportError, AttributeError, TypeError) as error:
         raise InputError(
             f"'{name}' makes no backbone", expected="a function without arguments that returns an nn.Module",
-            received=str(error).splitlines()[0], remedy="check that the module can be imported from here",
+            received=in_a_line(error), remedy="check that the module can be imported from here",
         ) from error  # fmt: skip
     if not isinstance(made, nn.Module):
         raise InputError(f"'{name}' makes no backbone", expected="an nn.Module", received=type(made).__name__)

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from luthier.errors import InputError
+from luthier.errors import InputError, in_a_line
 
 LISTED = 5
 
@@ -34,11 +34,11 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise InputError(
             f"'{path.name}' holds more than tensors, and is refused: it could run code",
-            received=str(error).splitlines()[0],
+            received=in_a_line(error),
             remedy="save the state dict alone, best as safetensors",
         ) from error
-    except (RuntimeError, EOFError, OSError) as error:
-        raise InputError(f"'{path.name}' is no file of weights", received=str(error).splitlines()[0]) from error
+    except Exception as error:  # whatever a damaged file leads the reader to
+        raise InputError(f"'{path.name}' is no file of weights", received=in_a_line(error)) from error
     found = found.get("state_dict", found) if isinstance(found, Mapping) else found
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise InputError(f"'{path.name}' is no state dict", expected="tensors by name", received=type(found).__name__)

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, distributed
 
-from luthier.errors import InputError, LuthierError
+from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.nets import Spec, spec_from_json
 from luthier.objective import Criterion, Loss, loss_named, mean_gradient
 from luthier.population.architecture import architecture
@@ -220,7 +220,7 @@ def assembled() -> Iterator[bool]:
         distributed.init_process_group("gloo")
     except (RuntimeError, ValueError) as error:
         raise LuthierError(
-            "the processes do not find each other", received=str(error).splitlines()[0],
+            "the processes do not find each other", received=in_a_line(error),
             remedy="start them with torchrun --nproc-per-node N -m luthier ...",
         ) from error  # fmt: skip
     try:

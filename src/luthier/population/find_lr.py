@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from luthier.errors import InputError
+from luthier.errors import InputError, in_a_line
 from luthier.population.range_test import FACTORS, RangeTest, ramp_until_it_tells
 from luthier.seeds import torch_generator
 
@@ -109,7 +109,7 @@ class _Runs:
         except (RuntimeError, TypeError) as error:
             raise InputError(
                 "the module cannot be copied",
-                received=str(error).splitlines()[0],
+                received=in_a_line(error),
                 remedy="detach tensors that it keeps from earlier passes",
             ) from error
         module.train()

@@ -9,7 +9,7 @@ from statistics import median
 
 import torch
 
-from luthier.errors import InputError
+from luthier.errors import InputError, in_a_line
 from luthier.objective import loss_named
 from luthier.population.batches import Batch
 from luthier.population.dropout import own_dropouts
@@ -42,7 +42,7 @@ def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
         raise InputError(
             "the module does not run on the data",
             expected=f"a forward pass and a loss for inputs of shape {list(batch.inputs.shape)}",
-            received=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            received=in_a_line(error),
             remedy="call module(x) and the loss on a batch yourself, and compare shapes and types",
         ) from error
     finally:
@@ -53,7 +53,7 @@ def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
     try:
         vmapped = _gradients(spec, "vmapped", few, batch)
     except Exception as error:  # whatever a module's code does under vmap
-        return f"vmap cannot run it ({str(error).splitlines()[0][:120] if str(error) else type(error).__name__})"
+        return f"vmap cannot run it ({in_a_line(error)[:120]})"
     scale = looped.abs().max().clamp_min(1e-12)
     if not bool(((vmapped - looped).abs().max() / scale) < AGREEMENT):
         return "its gradients under vmap differ from those of the module alone"

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from luthier.errors import InputError
+from luthier.errors import InputError, in_a_line
 from luthier.nets import chain
 from luthier.objective import Criterion, Loss
 from luthier.population.batches import Batch
@@ -87,7 +87,7 @@ class ModuleSpec:
         except (RuntimeError, TypeError) as error:
             raise InputError(
                 "the module cannot be copied or built",
-                received=str(error).splitlines()[0],
+                received=in_a_line(error),
                 remedy="detach tensors that it keeps from earlier passes, or give a function that builds it",
             ) from error
         for parent in list(module.modules()):

@@ -40,6 +40,8 @@ def _lines(run: Contents) -> Iterator[str]:
     for decision in (one for one in run.records if one["kind"] == "decision"):
         if decision["topic"] in SHOWN:
             yield f"- {decision['topic']}: {_cell(decision['chosen'])}"
+    for one in run.facts.get("licences", ()):
+        yield f"- licence of `{_cell(one['of'])}`: {_cell(one['name'])} ({_cell(one['written'])})"
     yield "\n## What it learnt from\n"
     size = f"{source['rows']:,} rows and {source['columns']:,} columns"
     yield f"- `{_cell(source['name'])}` ({_cell(source['origin'])}), {size}"

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from luthier.assess import measure, optimism_of_best, paired_difference, seen_by, within_noise
-from luthier.errors import InputError, LuthierError
+from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.recipe import read_ledger
 from luthier.records import Measure
 from luthier.runs.result import Result
@@ -142,8 +142,8 @@ def _judged(folder: RunFolder) -> pl.DataFrame:
     except FileNotFoundError:
         remedy = f"luthier test {folder.path} --again writes them, and says that it looked"
         raise LuthierError(f"what '{folder.path}' told of its sealed rows is not on record", remedy=remedy) from None
-    except pl.exceptions.PolarsError as error:
-        raise InputError(f"'{folder.judged}' cannot be read", received=str(error).splitlines()[0]) from None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise InputError(f"'{folder.judged}' cannot be read", received=in_a_line(error)) from None
 
 
 def _common(facts: Sequence[dict[str, Any]], tables: Sequence[pl.DataFrame]) -> pl.DataFrame | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from luthier.errors import ConfigError, InputError
+from luthier.errors import ConfigError, InputError, in_a_line
 from luthier.optional import require
 from luthier.recipe import Record
 from luthier.runs.screen import Screen
@@ -195,7 +195,7 @@ class Tracked:
             work()
         except Exception as error:  # whatever a client raises: a run of hours does not end for it
             self._broken = True
-            why = next(iter(str(error).splitlines()), type(error).__name__)
+            why = in_a_line(error)
             print(f"luthier: the tracker is gone, the run goes on without it: {why}", file=sys.stderr)
 
 

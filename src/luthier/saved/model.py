@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from luthier.assess import Familiarity, Profile, partial_dependence, prediction_sets, tempered
 from luthier.data import Encoder, Prepare, Task, decode_classes, encoder_from_json, inputs_of, preprocess_from
-from luthier.errors import InputError, LuthierError
-from luthier.nets import Net, build, spec_from_json
+from luthier.errors import InputError, LuthierError, in_a_line
+from luthier.nets import Licence, Net, build, spec_from_json
 from luthier.saved.blend import Blend, activate
 from luthier.saved.bundle import Bundle, read_bundle, write_bundle
 from luthier.saved.explanation import (
@@ -42,6 +42,7 @@ class Model:
     one row far outside the training range must not be predicted at e to the tenth of anything seen.
     Of two classes the second is predicted from probability `threshold` on. Classes with at least probability
     `set_threshold` are in a row's 90 % set; `familiarity` tells rows that are unlike the training rows.
+    `licences` are those of a backbone and of its weights.
     """
 
     task: Task
@@ -60,6 +61,7 @@ class Model:
     set_threshold: float = 0.0
     familiarity: Familiarity | None = None
     profile: Profile | None = None
+    licences: tuple[Licence, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, frame: pl.DataFrame) -> pl.Series:
@@ -245,6 +247,8 @@ class Model:
             "threshold": self.threshold,
             "set_threshold": self.set_threshold,
         }
+        if self.licences:
+            model["licences"] = [asdict(licence) for licence in self.licences]
         if self.familiarity is not None:
             model["familiar_within"] = self.familiarity.limit
             for name in ("mean", "whitening"):
@@ -259,7 +263,7 @@ class Model:
         try:
             return cls._from(bundle)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"'{path}' does not describe a model", received=str(error).splitlines()[0]) from error
+            raise InputError(f"'{path}' does not describe a model", received=in_a_line(error)) from error
 
     @classmethod
     def _from(cls, bundle: Bundle) -> Model:
@@ -283,6 +287,7 @@ class Model:
             **{name: float(facts[name]) for name in scalars},
             **{name: float(facts[name]) for name in ("threshold", "set_threshold") if name in facts},
             familiarity=_familiarity(bundle),
+            licences=tuple(Licence(**one) for one in facts.get("licences", ())),
         )
 
 

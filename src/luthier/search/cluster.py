@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from luthier.errors import InputError
+from luthier.errors import InputError, in_a_line
 from luthier.optional import require
 from luthier.search.jobs import ATTEMPTS, Stop, train_job
 from luthier.search.networks import Job, Networks, Trained
@@ -45,7 +45,7 @@ class Cluster:
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"the Ray cluster at '{address}' cannot be reached",
-                received=str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
+                received=in_a_line(error)[:200],
                 remedy="start one with `ray start --head`, or use --on ray for one on this machine",
             ) from error
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
-from luthier.errors import InputError
+from luthier.errors import InputError, in_a_line
 from luthier.optional import require
 from luthier.search.space import Choice, Space, Values
 from luthier.search.trials import AFTERWARDS, COMPLETE, PRUNED, Trial
@@ -192,7 +192,7 @@ class SharedStudy:
         return InputError(
             f"the storage '{_without_password(url)}' cannot be reached",
             expected="a URL of Optuna's, such as sqlite:///studies.db or postgresql+psycopg://user@host/studies",
-            received=str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__,
+            received=in_a_line(error)[:200],
             remedy="check address, name and password, and that the driver is installed (psycopg for PostgreSQL)",
         )
 

@@ -88,7 +88,7 @@ class Outcome:
             "cut": sum(trial.status == PRUNED for trial in self.searched),
             "best": None if self.best is None else self.best.to_json(),
             "measured": None
-            if not losses
+            if not losses or not np.isfinite(losses).all()
             else {"mean": float(np.mean(losses)), "spread": spread(losses), "seeds": losses},
             "score": None if not losses else float(np.mean([trial.score for trial in self.final])),
             "default": [trial.value for trial in self.final_default],

@@ -13,7 +13,7 @@ import polars as pl
 
 from luthier.data import TableEncoder
 from luthier.data.columns import Column
-from luthier.errors import InputError
+from luthier.errors import InputError, in_a_line
 from luthier.saved import Model
 
 MOST_ERRORS = 20
@@ -110,8 +110,8 @@ def from_csv(body: bytes, columns: Sequence[Column], most: int) -> Rows:
     """The rows of a CSV body with a header. RefusedError where columns are missing or numbers are none."""
     try:
         frame = pl.read_csv(BytesIO(body), infer_schema=False, null_values=["", "NA", "null"])
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        raise RefusedError(400, f"the body is not CSV: {str(error).splitlines()[0]}") from None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, UnicodeDecodeError) as error:
+        raise RefusedError(400, f"the body is not CSV: {in_a_line(error)}") from None
     missing = [column.name for column in columns if column.name not in frame.columns]
     if missing or not len(frame):
         said = f"columns are missing: {', '.join(missing[:8])}" if missing else "there is no row"

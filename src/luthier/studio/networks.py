@@ -78,7 +78,7 @@ def _own(content: str) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError("choose a CSV file: two columns of numbers, then a column of two classes")
     try:
         frame = pl.read_csv(StringIO(content), infer_schema_length=None, n_rows=MOST_ROWS).drop_nulls()
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise ValueError(f"this is no CSV file: {error}") from None
     if frame.width < 3 or not all(kind.is_numeric() for kind in frame.dtypes[:2]):
         raise ValueError(f"two columns of numbers and one of classes are needed, not {dict(frame.schema)}")

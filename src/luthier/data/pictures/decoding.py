@@ -6,8 +6,6 @@ A picture is named by a reference: a file (`cats/1.jpg`), or a row of a file tha
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from luthier.data.pictures.idx import read_idx
-from luthier.errors import InputError
+from luthier.errors import InputError, in_a_line
 from luthier.machine import cores
 from luthier.optional import require
 
@@ -115,8 +113,8 @@ def _explained() -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise UnreadableError("there is no such file") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-        raise UnreadableError(f"damaged: {error}") from error
+    except Exception as error:  # decoders raise whatever a damaged file leads them to
+        raise UnreadableError(f"damaged: {in_a_line(error)}") from error
 
 
 def _opened(reference: str) -> Any:
@@ -172,7 +170,7 @@ def packed_array(name: str, stamp: int) -> np.ndarray:
         try:
             found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
-            raise InputError(f"'{path.name}' is no array of pictures", received=str(error).splitlines()[0]) from error
+            raise InputError(f"'{path.name}' is no array of pictures", received=in_a_line(error)) from error
     else:
         found = read_idx(path)
     if found.dtype != np.uint8 or found.ndim not in (3, 4):

@@ -40,6 +40,8 @@ def read_idx(path: Path) -> np.ndarray:
             received=f"{len(content)} bytes",
             remedy="it may have been cut short: copy or download it again",
         )
+    if not prod(shape):
+        raise InputError(f"'{path.name}' holds nothing", received=f"{' x '.join(map(str, shape))} numbers")
     found = np.frombuffer(content, dtype=kind, offset=head).reshape(shape)
     return found if kind.itemsize == 1 else found.astype(kind.newbyteorder("="))
 

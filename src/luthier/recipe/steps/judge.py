@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from luthier.assess import (
     tempered,
 )
 from luthier.data import Dataset
-from luthier.nets import Net
+from luthier.nets import Net, licences_of
 from luthier.recipe.evidence import in_words, interval, summary
 from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.steps.baselines import Baselines, own_scale
@@ -124,7 +124,7 @@ def judge(
     storage.write_json(work.folder.scores, scores)
     model = replace(model, metrics={"headline": scores["headline"], "metrics": scores["metrics"]})
     model.save(work.folder.bundle)
-    work.folder.update_facts(next_step=scores["next_step"])
+    work.folder.update_facts(next_step=scores["next_step"], licences=[asdict(licence) for licence in model.licences])
     return Verdict(model, scores)
 
 
@@ -165,6 +165,7 @@ def as_model(
         weights=tuple(weights),
         target_mean=work.target_mean,
         target_std=work.target_std,
+        licences=licences_of(work.script.asked.backbone, work.script.asked.weights),
     )
     if held_out is None or known is None:
         averaged = model.averaged(validation.numbers, validation.codes)

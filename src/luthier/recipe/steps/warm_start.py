@@ -19,7 +19,7 @@ import torch
 
 from luthier.assess import paired_difference, seen_by
 from luthier.data import Dataset
-from luthier.errors import InputError, LuthierError
+from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.nets import DenseNet, DenseSpec
 from luthier.population import Part
 from luthier.recipe.config import Asked
@@ -70,7 +70,7 @@ def earlier_run(asked: Asked) -> Earlier:
     try:
         before, read = reread(folder)
     except LuthierError as error:
-        return Earlier(asked.warm_start, model, setting, missing=str(error).splitlines()[0])
+        return Earlier(asked.warm_start, model, setting, missing=in_a_line(error))
     parts = parts_of(read, before)
     return Earlier(asked.warm_start, model, setting, parts.training, parts.validation)
 

@@ -1,0 +1,92 @@
+"""Whatever bytes come in, a reader reads them or says in words of ours why not."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.reliability.readers import OURS, readers
+
+NAMES = (
+    *("csv", "csv in batches", "parquet", "idx", "picture", "bundle", "config"),
+    *("run", "ledger", "safetensors", "pt", "json body", "csv body"),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+@st.composite
+def changed(draw: st.DrawFn, seeds: tuple[bytes, ...]) -> bytes:
+    """A whole input with pieces cut out, written over, doubled, or put in; or bytes of no sense at all."""
+    content = bytearray(draw(st.sampled_from([b"", *seeds])))
+    for _ in range(draw(st.integers(0, 6))):
+        at = draw(st.integers(0, len(content)))
+        length = draw(st.integers(0, 8))
+        piece = draw(st.one_of(st.binary(max_size=8), st.sampled_from(PIECES), st.just(bytes(content[at : at + 64]))))
+        content[at : at + draw(st.sampled_from([0, length]))] = piece
+    return bytes(content)
+
+
+PIECES = (
+    *(
+        b"\x00",
+        b"\xff\xff\xff\xff",
+        b"\x7f\xff\xff\xff",
+        b'"',
+        b",,,,",
+        b"\n",
+        b"\r\n",
+        b"\xef\xbb\xbf",
+        b"\xed\xa0\x80",
+    ),
+    *(b"nan", b"1e999", b"-inf", b"9" * 400, b"{}", b"[]", b"null", b"../../x", b"=", b"[[x]]", b"PK\x03\x04"),
+)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries that read: a user sees what ours say
+@pytest.mark.parametrize("name", NAMES)
+def test_only_our_own_errors_come_out(name: str, folder: Path) -> None:
+    pytest.importorskip("PIL")
+    reader, said = readers(folder)[name], list[str]()
+
+    @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(changed(reader.seeds))
+    def holds(content: bytes) -> None:
+        try:
+            reader.read(content)
+        except OURS as error:
+            said.append(str(error).strip())
+
+    holds()
+    assert said
+    assert all(said)
+
+
+def test_whole_inputs_are_read(folder: Path) -> None:
+    pytest.importorskip("PIL")
+    known = readers(folder)
+    assert tuple(known) == NAMES
+    for name, reader in known.items():
+        for seed in reader.seeds[:1]:
+            reader.read(seed)
+        assert reader.seeds, name
+
+
+@pytest.mark.parametrize("name", ["csv", "bundle", "idx"])
+def test_a_fuzzer_that_sees_the_code_finds_nothing_either(name: str, tmp_path: Path) -> None:
+    """Atheris steers by coverage; a few seconds here, as long as one likes by hand."""
+    pytest.importorskip("atheris")
+    program = Path(__file__).parent / "fuzz.py"
+    done = subprocess.run([sys.executable, str(program), name, "--runs", "2000", "--folder", str(tmp_path)],
+                          capture_output=True, text=True, timeout=300)  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Done 2000" in done.stderr
+    shutil.rmtree(tmp_path)
