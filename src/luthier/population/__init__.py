@@ -6,6 +6,7 @@ from luthier.optimise import Schedule
 from luthier.population.batches import Batch
 from luthier.population.checkpoint import FileCheckpoint
 from luthier.population.find_lr import find_lr
+from luthier.population.footprint import footprint, in_turns
 from luthier.population.history import History
 from luthier.population.member import Member
 from luthier.population.modules import ModuleSpec
@@ -38,6 +39,8 @@ __all__ = [
     "Stream",
     "confirm",
     "find_lr",
+    "footprint",
+    "in_turns",
     "never",
     "part_of",
     "range_test",

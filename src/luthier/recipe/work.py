@@ -17,9 +17,10 @@ from torch import Tensor
 from luthier import storage
 from luthier.assess import PRIMARY
 from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
+from luthier.data.large import default_memory
 from luthier.errors import TerminatedError
 from luthier.nets import DenseSpec, Net, Spec, build
-from luthier.population import Evaluation, Member, ModuleSpec, Part, Settings, Stream, train
+from luthier.population import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_turns, train
 from luthier.recipe.budget import Spending
 from luthier.recipe.config import Cut, Script
 from luthier.recipe.everything import AsPart
@@ -27,9 +28,10 @@ from luthier.recipe.ledger import Ledger
 from luthier.recipe.memory import Memory
 from luthier.recipe.plan import Plan, Stage
 from luthier.recipe.prepare import Prepared
+from luthier.recipe.turns import KEPT, join_histories, merged
 from luthier.saved import RunFolder
 
-KEPT = 8  # weights kept of each population: the best by validation loss
+STEPS = {"inputs": 2, "fit training": 3, "fit validation": 4, "seeds": 5, "folds": 5}
 LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}
 
 
@@ -226,40 +228,8 @@ class Work:
 
         With `parts` on other training and validation rows than the run's; from `initial` weights, one state a member.
         """
-        recalled = self.memory.recall(name)
-        if recalled is None:
-            recalled = self._train(
-                name, stage, planned, method, rule, members, batch_size or self.plan.batch_size, parts, initial
-            )
-        tensors, facts = recalled
-        if facts["cut"] is not None:
-            self.record_cut(name, facts["cut"])
-        if not tensors:
-            return None
-        for finding in facts["findings"]:
-            self.ledger.add("finding", finding)
-        trained = _unpack(name, stage, method, rule, batch_size or self.plan.batch_size, members, tensors, facts)
-        if not trained.usable():
-            return None
-        self.trained.append(trained)
-        return trained
-
-    def _train(
-        self,
-        name: str,
-        stage: str,
-        planned: Stage,
-        method: str,
-        rule: str,
-        members: Sequence[Member],
-        batch_size: int,
-        parts: tuple[Part | Stream, Part] | None,
-        initial: Sequence[Mapping[str, Tensor]] | None,
-    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        batch_size = batch_size or self.plan.batch_size
         training, validation = parts or self.prepared(method)[1:]
-        stop = self.stopper(name, stage)
-        if stop(0):
-            return {}, {"cut": 0}
         every = self.plan.evaluate_every(planned.steps)
         settings = Settings(
             loss=self.loss,
@@ -271,10 +241,51 @@ class Work:
             tolerance=1e-4,
             batch_seed=self.seed,
         )
-        self.tell("population", name=name, stage=stage, members=len(members), steps=planned.steps)
+        groups, settings, said = in_turns(members, settings, validation, self.script.asked.memory or default_memory())
+        if said:
+            self.ledger.add("note", {"step": STEPS[stage], "sentence": said})
+        labels = [name] if len(groups) == 1 else [f"{name}.{place + 1}" for place in range(len(groups))]
+        pieces, first = [], 0
+        for label, group in zip(labels, groups, strict=True):
+            piece = self.memory.recall(label)
+            if piece is None:
+                started = None if initial is None else initial[first : first + len(group)]
+                piece = self._train(label, stage, settings, group, (training, validation), started)
+            if piece[1]["cut"] is not None:
+                self.record_cut(label, piece[1]["cut"])
+            pieces.append(piece)
+            first += len(group)
+        sizes = [len(group) for group in groups]
+        tensors, facts = pieces[0] if len(pieces) == 1 else merged(pieces, sizes)
+        if len(pieces) > 1:
+            join_histories(self.folder.history, name, labels, sizes)
+        if not tensors:
+            return None
+        for finding in facts["findings"]:
+            self.ledger.add("finding", finding)
+        trained = _unpack(name, stage, method, rule, batch_size, members, tensors, facts)
+        if not trained.usable():
+            return None
+        self.trained.append(trained)
+        return trained
+
+    def _train(
+        self,
+        name: str,
+        stage: str,
+        settings: Settings,
+        members: Sequence[Member],
+        parts: tuple[Part | Stream, Part],
+        initial: Sequence[Mapping[str, Tensor]] | None,
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        training, validation = parts
+        stop = self.stopper(name, stage)
+        if stop(0):
+            return {}, {"cut": 0}
+        self.tell("population", name=name, stage=stage, members=len(members), steps=settings.steps)
 
         def evaluated(evaluation: Evaluation) -> None:
-            self.tell("evaluation", name=name, stage=stage, evaluation=evaluation, steps=planned.steps)
+            self.tell("evaluation", name=name, stage=stage, evaluation=evaluation, steps=settings.steps)
 
         began = self.spending.clock.now()
         outcome = train(

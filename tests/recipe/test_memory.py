@@ -1,0 +1,30 @@
+"""A run that is given little memory trains its networks in turns, to the same decisions and scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polars.testing import assert_frame_equal
+
+import luthier
+from luthier.runs.screen import SilentScreen
+
+
+def test_with_little_memory_the_numbers_are_the_same(tmp_path: Path) -> None:
+    runs = {}
+    for name, memory in (("plenty", None), ("little", "150KiB")):
+        found = luthier.fit("iris", budget="300steps", memory=memory, run=tmp_path / name, screen=SilentScreen())
+        assert found is not None
+        runs[name] = found
+    notes = [one["sentence"] for one in runs["little"].ledger if one["kind"] == "note"]
+    assert any("turns of up to" in note for note in notes)
+    assert not any("turns of up to" in str(one.get("sentence")) for one in runs["plenty"].ledger)
+    decided = {name: [(one["topic"], one["chosen"]) for one in run.ledger if one["kind"] == "decision"]
+               for name, run in runs.items()}  # fmt: skip
+    assert decided["little"] == decided["plenty"]
+    assert runs["little"].scores["headline"] == runs["plenty"].scores["headline"]
+    curves = [run.history.sort("population", "step", "member") for run in runs.values()]
+    assert_frame_equal(*curves, rel_tol=1e-4, abs_tol=1e-5)  # products of other sizes round otherwise
+    again = luthier.fit(runs["little"].path / "recipe.toml", repeat=True, run=tmp_path / "again", screen=SilentScreen())
+    assert again is not None
+    assert again.scores["headline"] == runs["little"].scores["headline"]
