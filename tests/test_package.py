@@ -70,3 +70,14 @@ def test_check_install_knows_every_extra() -> None:
     modules = {"pillow": "PIL", "prometheus-client": "prometheus_client"}
     known = {name: {modules.get(one, one) for one in ones} - {"uvloop"} for name, ones in wanted.items()}
     assert known == {name: set(ones) for name, ones in EXTRAS.items()}
+
+
+def test_every_dependency_is_pinned() -> None:
+    """`constraints.txt` names one version of each library that pyproject.toml asks for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *[one for ones in project["optional-dependencies"].values() for one in ones]]
+    names = {re.split(r"[\[<>=;]", one)[0].lower().replace("_", "-") for one in asked}
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
+    assert names - pinned == set()
+    assert len(pinned) == len(lines)

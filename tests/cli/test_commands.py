@@ -13,11 +13,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
-
-def luthier(*arguments: object, cwd: Path | None = None, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "luthier", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, input=stdin, timeout=300)
+from tests.cli.program import luthier
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +212,7 @@ def test_ctrl_c_finishes_with_what_there_is(tmp_path: Path) -> None:
     while not list((tmp_path / "r" / "history").glob("*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.1)
     child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=200)
     assert child.returncode == 0, err
     assert "interrupted by the user" in out
     assert "on the sealed test set" in out

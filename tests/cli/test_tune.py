@@ -11,12 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
-
-def luthier(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "luthier", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
-
+from tests.cli.program import luthier
 
 SMALL = ("--trials", 12, "--epochs", 2, "--confirm", 2)
 

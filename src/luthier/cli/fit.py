@@ -84,7 +84,8 @@ def fit(
         str | None,
         typer.Option(
             help="Such as 2GiB; of a table for which a run would need more, a sample is held and decides, and the last "
-            "networks learn from all rows. Default: half of the machine's.",
+            "networks learn from all rows. Networks that do not fit together train in turns. Default: half of the "
+            "machine's.",
             show_default=False,
         ),
     ] = None,

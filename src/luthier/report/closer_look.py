@@ -77,12 +77,14 @@ def _dependence(scores: dict[str, Any]) -> Iterator[str]:
         yield f"<h3>{tr('What is told, by the value of a column')}</h3>"
         yield (
             "<p class=small>The mean answer over validation rows when every row is given that value, for the columns "
-            "that matter most; shaded, the rows' own answers from the tenth to the ninetieth percentile. Where columns "
-            "hang together, this makes rows that nobody has.</p><div class=grid>"
+            "that matter most; of values, shaded, the rows' own answers from the tenth to the ninetieth percentile. "
+            "Where columns hang together, this makes rows that nobody has.</p><div class=grid>"
         )
         for place, row in enumerate(rows):
             said = f"The answer by the values of {row['column']}"
-            yield from plot(f"dependence-{place}", figures.draw_dependence(row), said)
+            yield from plot(
+                f"dependence-{place}", figures.draw_dependence(row, shares=bool(scores.get("confusion"))), said
+            )
         yield "</div>"
 
 

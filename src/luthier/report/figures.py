@@ -297,10 +297,16 @@ def draw_importance(rows: list[dict[str, Any]]) -> go.Figure:
     return figure.update_layout(height=90 + 26 * len(rows))
 
 
-def draw_dependence(found: dict[str, Any]) -> go.Figure:
-    """The mean answer by the values that a column is set to, a line for each class."""
-    figure = empty_figure(str(found["column"])[:40], "answer")
+def draw_dependence(found: dict[str, Any], *, shares: bool) -> go.Figure:
+    """The mean answer by the values that a column is set to: a value with its band, or a probability for each class.
+
+    Probabilities (`shares`) have no band: rows of a class are told at 0 or 1 whatever one column says.
+    """
     names = list(dict.fromkeys(row["of"] for row in found["rows"]))
+    answer = names[0] if len(names) == 1 else ""
+    if shares:
+        answer = f"probability of {answer}" if answer else "probability"
+    figure = empty_figure(str(found["column"])[:40], answer[:30])
     for name, colour in zip(names, cycle((BLUE, ORANGE, GREEN, PURPLE, GREY)), strict=False):
         rows = [row for row in found["rows"] if row["of"] == name]
         x, mean = [row["value"] for row in rows], [row["mean"] for row in rows]
@@ -308,9 +314,9 @@ def draw_dependence(found: dict[str, Any]) -> go.Figure:
             spread = {"type": "data", "symmetric": False, "array": [row["high"] - row["mean"] for row in rows],
                       "arrayminus": [row["mean"] - row["low"] for row in rows], "color": GREY}  # fmt: skip
             figure.add_scatter(x=[str(one) for one in x], y=mean, name=str(name), mode="markers",
-                               marker={"color": colour}, error_y=spread if len(names) == 1 else None)  # fmt: skip
+                               marker={"color": colour}, error_y=None if shares else spread)  # fmt: skip
             continue
-        if len(names) == 1:
+        if not shares:
             ends = [row["high"] for row in rows] + [row["low"] for row in reversed(rows)]
             figure.add_scatter(x=x + x[::-1], y=ends, fill="toself", mode="none", fillcolor="rgba(66,133,244,0.15)",
                                showlegend=False, hoverinfo="skip")  # fmt: skip

@@ -14,6 +14,7 @@ from luthier.words import language
 
 _STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 _SCRIPT = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
+SHORT = 20  # characters of a word that stays on its line
 _CONFIG = {"displayModeBar": False, "responsive": True}
 
 
@@ -39,9 +40,9 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[st
 
 
 def _cell(text: str) -> str:
-    """A cell; figures are not broken over lines."""
-    figures = bool(text) and not set(text) - set("0123456789.+-±–[] ,e%")
-    return f"<td{' class=figures' if figures else ''}>{escape(text)}</td>"
+    """A cell; figures and single short words are not broken over lines."""
+    whole = bool(text) and (not set(text) - set("0123456789.+-±–[] ,e%") or (" " not in text and len(text) <= SHORT))
+    return f"<td{' class=whole' if whole else ''}>{escape(text)}</td>"
 
 
 def plot(name: str, figure: go.Figure, alt: str = "", *, least_width: int = 0) -> Iterator[str]:

@@ -85,7 +85,8 @@ def fit(
     class, a table with a column of paths, IDX files, or arrays X [N, H, W] or [N, H, W, C]. They are scaled to at
     most `size` pixels a side (0: 64); with `strict` one that cannot be read is an error, else it is left out.
     Of a table for which a run would need more than `memory` (such as `"2GiB"`; half of the machine's) a sample is held:
-    it decides, and the last networks learn from all rows where they lie.
+    it decides, and the last networks learn from all rows where they lie. Networks that do not fit into as much together
+    train in turns, to the same numbers.
     `backbone` is a network for pictures that has learnt elsewhere: `resnet18`, `resnet34`, `resnet50` with a file of
     `weights`, or `module:callable`; see `luthier.transfer`.
     `budget` is `"60s"`, `"10m"`, `"2h"` or `"5000steps"` (default 60 s for a bundled set, 5 min otherwise).

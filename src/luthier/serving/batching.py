@@ -12,8 +12,15 @@ from luthier.serving.rows import Rows
 Predict = Callable[[Sequence[Rows]], Sequence[Any]]
 
 
+FEW = 64  # rows that take less than handing them to a thread
+
+
 class Batches:
-    """One thread predicts; while it does, requests gather and go into its next batch, whole, up to `most` rows."""
+    """What waits is predicted together, whole requests, up to `most` rows; while that goes on, the next batch gathers.
+
+    A few rows are predicted where the requests are read: a thread would take longer, and wait for the interpreter.
+    Many rows go to a thread of their own, so that others are still heard.
+    """
 
     def __init__(self, predict: Predict, most: int) -> None:
         self._predict, self._most = predict, most
@@ -32,9 +39,14 @@ class Batches:
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
+            await asyncio.sleep(0)  # requests that have come by now join
             taken = self._take()
+            requests = [rows for rows, _ in taken]
             try:
-                found = list(await loop.run_in_executor(self._thread, self._predict, [rows for rows, _ in taken]))
+                if sum(map(len, requests)) <= FEW:
+                    found = list(self._predict(requests))
+                else:
+                    found = list(await loop.run_in_executor(self._thread, self._predict, requests))
             except Exception as error:  # whatever went wrong, every request of the batch is told
                 for _, future in taken:
                     if not future.done():
