@@ -84,7 +84,10 @@ def test_killed_anywhere_it_goes_on_to_the_same_numbers(halving: str, tmp_path: 
         process.send_signal(signal.SIGKILL)
         process.wait()
         done = luthier("tune", "--resume", run)
-        assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]  # they ended with their parent
+        deadline = time.monotonic() + 60
+        while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]  # they end with their parent
         assert done.returncode == 0, done.stderr
         assert pl.read_parquet(run / "trials.parquet").equals(whole)
 

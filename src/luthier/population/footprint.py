@@ -50,11 +50,12 @@ def footprint(members: Sequence[Member], settings: Settings, part: Part) -> Foot
     kept = weights.nbytes * copies + 2 * buffers.nbytes
     module = kind.module(dict(kind.state_dict(weights, buffers))).train()
     rows = torch.arange(min(TRIED, len(part)))
+    own = {tensor.untyped_storage().data_ptr() for tensor in module.state_dict().values()}  # counted above
     saved = 0
 
     def count(tensor: Tensor) -> Tensor:
         nonlocal saved
-        saved += 0 if isinstance(tensor, torch.nn.Parameter) else tensor.nbytes
+        saved += 0 if tensor.untyped_storage().data_ptr() in own else tensor.nbytes
         return tensor
 
     with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
