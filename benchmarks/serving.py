@@ -23,7 +23,7 @@ from pathlib import Path
 import luthier
 from luthier.runs.screen import SilentScreen
 
-SECONDS, TURNS, CONNECTIONS = 6, 3, (1, 8, 16)
+SECONDS, TURNS, CONNECTIONS = 4, 3, (1, 8, 16)
 RESULTS = Path(__file__).parent / "results" / "serving.json"
 
 
@@ -82,7 +82,7 @@ def wrk(address: str, path: str, connections: int, script: Path | None) -> tuple
     )
     if "Non-2xx" in said.stdout or "Socket errors" in said.stdout:
         raise SystemExit(said.stdout)
-    times = {share: _milliseconds(text) for share, text in re.findall(r"(50|99)%\s+(\S+)", said.stdout)}
+    times = {share: _milliseconds(text) for share, text in re.findall(r"^\s+(50|99)%\s+(\S+)$", said.stdout, re.M)}
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said.stdout)
     assert rate is not None
     return float(rate[1]), times["50"], times["99"]
