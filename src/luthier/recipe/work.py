@@ -229,36 +229,26 @@ class Work:
         With `parts` on other training and validation rows than the run's; from `initial` weights, one state a member.
         """
         batch_size = batch_size or self.plan.batch_size
-        training, validation = parts or self.prepared(method)[1:]
-        every = self.plan.evaluate_every(planned.steps)
-        settings = Settings(
-            loss=self.loss,
-            rule=rule,
-            batch_size=batch_size,
-            steps=planned.steps,
-            evaluate_every=every,
-            patience=max(10, (planned.steps // every) // 3),
-            tolerance=1e-4,
-            batch_seed=self.seed,
-        )
-        groups, settings, said = in_turns(members, settings, validation, self.script.asked.memory or default_memory())
-        if said:
-            self.ledger.add("note", {"step": STEPS[stage], "sentence": said})
-        labels = [name] if len(groups) == 1 else [f"{name}.{place + 1}" for place in range(len(groups))]
-        pieces, first = [], 0
-        for label, group in zip(labels, groups, strict=True):
-            piece = self.memory.recall(label)
-            if piece is None:
-                started = None if initial is None else initial[first : first + len(group)]
-                piece = self._train(label, stage, settings, group, (training, validation), started)
-            if piece[1]["cut"] is not None:
-                self.record_cut(label, piece[1]["cut"])
-            pieces.append(piece)
-            first += len(group)
-        sizes = [len(group) for group in groups]
-        tensors, facts = pieces[0] if len(pieces) == 1 else merged(pieces, sizes)
-        if len(pieces) > 1:
-            join_histories(self.folder.history, name, labels, sizes)
+        recalled = self.memory.recall(name)
+        if recalled is None:
+            every = self.plan.evaluate_every(planned.steps)
+            settings = Settings(
+                loss=self.loss,
+                rule=rule,
+                batch_size=batch_size,
+                steps=planned.steps,
+                evaluate_every=every,
+                patience=max(10, (planned.steps // every) // 3),
+                tolerance=1e-4,
+                batch_seed=self.seed,
+            )
+            recalled = self._train_in_turns(name, stage, settings, members, parts or self.prepared(method)[1:], initial)
+        tensors, facts = recalled
+        if facts.get("said"):
+            self.ledger.add("note", {"step": STEPS[stage], "sentence": facts["said"]})
+        for label, step in facts.get("cuts", {name: facts.get("cut")}).items():
+            if step is not None:
+                self.record_cut(label, step)
         if not tensors:
             return None
         for finding in facts["findings"]:
@@ -268,6 +258,33 @@ class Work:
             return None
         self.trained.append(trained)
         return trained
+
+    def _train_in_turns(
+        self,
+        name: str,
+        stage: str,
+        settings: Settings,
+        members: Sequence[Member],
+        parts: tuple[Part | Stream, Part],
+        initial: Sequence[Mapping[str, Tensor]] | None,
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All members at once where memory allows it; else group by group, kept as one population when all are done."""
+        groups, settings, said = in_turns(members, settings, parts[1], self.script.asked.memory or default_memory())
+        labels = [name] if len(groups) == 1 else [f"{name}.{place + 1}" for place in range(len(groups))]
+        pieces, sizes = [], [len(group) for group in groups]
+        for place, (label, group) in enumerate(zip(labels, groups, strict=True)):
+            first = sum(sizes[:place])
+            started = None if initial is None else initial[first : first + len(group)]
+            piece = self.memory.recall(label) or self._train(label, stage, settings, group, parts, started)
+            pieces.append(piece)
+        tensors, facts = pieces[0] if len(pieces) == 1 else merged(pieces, sizes)
+        cuts = {label: found["cut"] for label, (_, found) in zip(labels, pieces, strict=True)}
+        facts = {**facts, "said": said, "cuts": cuts}
+        if len(pieces) > 1:
+            join_histories(self.folder.history, name, labels, sizes)
+        if said and tensors:
+            self.memory.keep(name, tensors, facts)
+        return tensors, facts
 
     def _train(
         self,
