@@ -112,6 +112,7 @@ BAD: dict[str, tuple[tuple[object, ...], str]] = {
     "a storage out of reach": (("wine", "--storage", "sqlite:////no/such/folder/x.db"), "cannot be reached"),
     "nowhere to train": (("wine", "--on", "moon"), "no place to train"),
     "resume what is no search": (("--resume", "."), "is not a run"),
+    "resume with other trials": (("--resume", "runs/x", "--trials", 9), "--trials says nothing beside --resume"),
     "a grid that is halved": (("wine", "--sampler", "grid", "--halving", "successive"), "another sampler"),
 }
 

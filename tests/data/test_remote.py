@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import http.server
+import io
 import threading
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import polars as pl
 import pytest
@@ -111,3 +114,75 @@ def test_a_folder_of_files_behind_an_address(tmp_path: Path, monkeypatch: pytest
     storage.makedirs("/bucket/empty", exist_ok=True)
     with pytest.raises(InputError, match="holds no Parquet files"):
         read_source("memory://bucket/empty")
+
+
+class Buckets:
+    """A server that speaks the protocol of a cloud's storage, with a bucket of its own."""
+
+    def __init__(self, scheme: str, put: Callable[[str, bytes], None]) -> None:
+        self.scheme, self.put = scheme, put
+
+    def __call__(self, path: str) -> str:
+        return f"{self.scheme}://tables/{path}"
+
+
+@pytest.fixture(params=["s3", "gs"])
+def buckets(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Buckets]:
+    """Amazon's and Google's storage, answered by servers on this machine."""
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    if request.param == "s3":
+        pytest.importorskip("s3fs")
+        moto = pytest.importorskip("moto.server")
+        boto3 = pytest.importorskip("boto3")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        served = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+        served.start()
+        address = "http://{}:{}".format(*served.get_host_and_port())
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        client = boto3.client("s3", endpoint_url=address)
+        client.create_bucket(Bucket="tables")
+        yield Buckets("s3", lambda key, content: client.put_object(Bucket="tables", Key=key, Body=content))
+        served.stop()
+        return
+    pytest.importorskip("gcsfs")
+    emulator = pytest.importorskip("gcp_storage_emulator.server")
+    served = emulator.create_server("127.0.0.1", 0, in_memory=True, default_bucket="tables")
+    served.start()
+    address = f"http://127.0.0.1:{served._api._httpd.server_address[1]}"
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+
+    def put(key: str, content: bytes) -> None:
+        where = f"{address}/upload/storage/v1/b/tables/o?uploadType=media&name={quote(key, safe='')}"
+        urllib.request.urlopen(urllib.request.Request(where, content, method="POST")).close()
+
+    yield Buckets("gs", put)
+    served.stop()
+
+
+def as_bytes(frame: pl.DataFrame, kind: str) -> bytes:
+    """A table as the bytes of a file."""
+    content = io.BytesIO()
+    getattr(frame, f"write_{kind}")(content)
+    return content.getvalue()
+
+
+def test_buckets(buckets: Buckets, tmp_path: Path) -> None:
+    """A file, a folder, a change, a run and its prediction, and nothing: all from a bucket."""
+    buckets.put("rows.csv", as_bytes(FRAME, "csv"))
+    for k, piece in enumerate(FRAME.iter_slices(25)):
+        buckets.put(f"folder/part-{k}.parquet", as_bytes(piece, "parquet"))
+    assert read_source(buckets("rows.csv"), target="y").frame.equals(FRAME)
+    assert read_source(buckets("folder")).frame.equals(FRAME)
+    first = fetched(buckets("rows.csv"))
+    assert fetched(buckets("rows.csv")) == first
+    result = luthier.fit(buckets("rows.csv"), target="y", columns={"x": "number"}, budget="60steps", until=2,
+                         run=tmp_path / "run")  # fmt: skip
+    assert result is not None
+    assert luthier.resume(tmp_path / "run").model.predict(read_source(buckets("folder")).frame).shape == (60,)
+    buckets.put("rows.csv", as_bytes(FRAME.head(30), "csv"))
+    assert read_source(buckets("rows.csv")).frame.height == 30
+    for missing in ("none.csv", "nowhere/none.parquet"):
+        with pytest.raises(InputError, match="there is nothing at"):
+            read_source(buckets(missing))

@@ -10,12 +10,14 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.reliability.soak import broken_files, soak
 
 import luthier
 from luthier.recipe import Clock
+from luthier.runs import resume_search
 from luthier.runs.screen import SilentScreen
 from luthier.storage import held
 
@@ -54,6 +56,30 @@ def test_told_to_end_it_saves_and_goes_on_later(tmp_path: Path) -> None:
     luthier.resume(tmp_path / "run", screen=SilentScreen())
     luthier.fit("iris", budget=STEPS, run=tmp_path / "whole", screen=SilentScreen())
     assert (tmp_path / "run/model.luthier").read_bytes() == (tmp_path / "whole/model.luthier").read_bytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_search_that_is_told_to_end_goes_on_later(workers: int, tmp_path: Path) -> None:
+    wanted: dict[str, Any] = {"trials": 8, "epochs": 300, "confirm": 2, "workers": workers}
+    options = [word for name, value in wanted.items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "luthier", "tune", "iris", *options, "--run", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    journal, deadline = tmp_path / "run" / "journal.jsonl", time.monotonic() + 120
+    while not (journal.exists() and b"layout" in journal.read_bytes()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)  # in the midst of training
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    assert time.monotonic() - began < 30
+    assert list((tmp_path / "run" / "checkpoint").glob("*.state"))  # what was under way is saved
+    assert broken_files(tmp_path / "run") == []
+    found = resume_search(tmp_path / "run")
+    whole = luthier.tune_table("iris", run=tmp_path / "whole", **wanted)
+    assert found.trials.equals(whole.trials)
 
 
 def test_a_second_process_on_a_run_is_refused(tmp_path: Path) -> None:

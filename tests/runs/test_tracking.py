@@ -18,7 +18,8 @@ import pytest
 import luthier
 from luthier.errors import ConfigError, InputError
 from luthier.runs.screen import SilentScreen
-from luthier.runs.tracking import Tracked, tracker_for
+from luthier.runs.search_screen import SearchScreen
+from luthier.runs.tracking import Tracked, TrackedSearch, tracker_for
 
 
 def fitted(folder: Path, place: str) -> luthier.Result:
@@ -90,6 +91,61 @@ def test_an_mlflow_server_has_the_run(server: str, tmp_path: Path) -> None:
     assert len(client.get_metric_history(found.info.run_id, f"{name}/validation_loss")) == steps
     files = {item.path for item in client.list_artifacts(found.info.run_id)}
     assert {"model.luthier", "report.html", "ledger.jsonl"} <= files
+
+
+def searched(folder: Path, place: str, **options: Any) -> luthier.Study:
+    screen = TrackedSearch(SearchScreen(), tracker_for(place))
+    wanted = {"trials": 6, "epochs": 2, "confirm": 2, "workers": 1, **options}
+    return luthier.tune_table("iris", run=folder, screen=screen, **wanted)
+
+
+def test_tensorboard_has_every_trial_of_a_search(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    found = searched(tmp_path / "tuned", f"tensorboard:{tmp_path / 'board'}")
+    top = EventAccumulator(str(tmp_path / "board" / "tuned"))
+    top.Reload()
+    best = [point.value for point in top.Scalars("best_validation_loss")]
+    assert best == sorted(best, reverse=True)
+    assert best[-1] == pytest.approx(min(trial.value for trial in found.outcome.searched))
+    assert [point.value for point in top.Scalars("refitted/validation_loss")] == pytest.approx(
+        [trial.value for trial in found.outcome.final]
+    )
+    for trial in found.outcome.trials:
+        events = EventAccumulator(str(tmp_path / "board" / "tuned" / f"trial-{trial.number:04d}"))
+        events.Reload()
+        assert events.Scalars("hparam/validation_loss")[0].value == pytest.approx(trial.value)
+        content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+        kept = HParamsPluginData.FromString(content).session_start_info.hparams
+        assert kept["learning_rate"].number_value == pytest.approx(trial.values["learning_rate"])
+        assert kept["stage"].string_value == trial.stage
+
+
+def test_an_mlflow_server_has_a_search_and_its_trials(server: str, tmp_path: Path) -> None:
+    import mlflow
+
+    found = searched(tmp_path / "tuned", f"mlflow:{server}", halving="successive", trials=8, epochs=9)
+    client = mlflow.MlflowClient(tracking_uri=server)
+    experiment = client.get_experiment_by_name("luthier").experiment_id
+    (parent,) = client.search_runs([experiment], "attributes.run_name = 'tuned'")
+    assert parent.info.status == "FINISHED"
+    assert {"search.json", "trials.parquet", "report.html", "model.luthier"} <= {
+        item.path for item in client.list_artifacts(parent.info.run_id)
+    }
+    below = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    by_name = {one.info.run_name: one for one in below}
+    assert len(by_name) == len(found.outcome.trials)
+    assert {trial.status for trial in found.outcome.trials} == {"complete", "pruned"}
+    for trial in found.outcome.trials:
+        one = by_name[f"trial {trial.number}"]
+        assert one.data.params == {name: str(value) for name, value in trial.values.items()}
+        assert one.data.metrics["best_validation_loss"] == pytest.approx(trial.value)
+        assert one.data.tags["status"] == trial.status
+        assert one.data.tags.get("why", "") == trial.reason
+        curve = client.get_metric_history(one.info.run_id, "validation_loss")
+        assert [(point.step, point.value) for point in curve] == trial.curve
 
 
 def test_a_run_that_fails_is_marked(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from luthier.cli.given import refuse_beside
 from luthier.errors import ConfigError, InputError
 
 _EPILOG = """\b
@@ -22,12 +23,21 @@ Examples:
 """
 
 
+SHOWING = {"track", "json", "verbose", "open_report"}
+BESIDE = {  # what may be said beside a run that is taken up or repeated
+    "--resume": {"resume", "until"},
+    "--resume and --from": {"resume", "until", "begin_at", "new_test", "again", "run", "replace"},
+    "--config": {"config", "until", "run", "replace", "plan"},
+}
+
+
 def register(app: typer.Typer) -> None:
     """Add the subcommand."""
     app.command("fit", epilog=_EPILOG)(fit)
 
 
 def fit(
+    context: typer.Context,
     source: Annotated[
         str | None,
         typer.Argument(
@@ -158,6 +168,9 @@ def fit(
             received=" and ".join(named) or "none of them",
             remedy="luthier fit digits",
         )
+    if config is not None or resume is not None:
+        chosen = "--config" if resume is None else "--resume" if begin_at is None else "--resume and --from"
+        refuse_beside(context, chosen, BESIDE[chosen] | SHOWING, "a run keeps what was asked: begin another one")
     screen = choose_screen(json=json, verbose=verbose)
     if track is not None:
         from luthier.runs.tracking import Tracked, tracker_for
@@ -177,8 +190,8 @@ def fit(
         else:
             several = fit_several(
                 source, targets, budget=budget, seed=seed, columns=parse_columns(column or []), group=group, time=time,
-                weight=weight, size=size, strict=strict, distil=distil, until=until, run=run,
-                replace=replace, screen=screen,
+                weight=weight, size=size, strict=strict, memory=memory, distil=distil, until=until,
+                run=run, replace=replace, screen=screen,
             )  # fmt: skip
         if open_report:
             typer.launch(str(several.report()))

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from luthier.cli.fit import parse_columns
+from luthier.cli.fit import SHOWING, parse_columns
+from luthier.cli.given import refuse_beside
 from luthier.errors import InputError
 
 _EPILOG = """\b
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def tune(
+    context: typer.Context,
     source: Annotated[
         str | None,
         typer.Argument(help="A table, as for `luthier fit`, or the folder of a finished run.", show_default=False),
@@ -50,6 +52,13 @@ def tune(
     confirm: Annotated[int, typer.Option(help="Seeds behind the reported figures; 0: do not refit.")] = 5,
     on: Annotated[str, typer.Option(help="local, ray, or the address of a Ray cluster.")] = "local",
     workers: Annotated[int | None, typer.Option(help="Processes. Default: one a core.", show_default=False)] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Such as 2GiB: networks that do not fit together train in turns. Default: half of the machine's.",
+            show_default=False,
+        ),
+    ] = None,
     storage: Annotated[
         str | None, typer.Option(help="Write the study live to this storage of Optuna's.", show_default=False)
     ] = None,
@@ -63,6 +72,10 @@ def tune(
     listed: Annotated[bool, typer.Option("--list", help="Print every hyper-parameter: tier, range, reason.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for machines.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every trial.")] = False,
+    track: Annotated[
+        str | None,
+        typer.Option(help="Follow the search elsewhere too: tensorboard:FOLDER or mlflow:ADDRESS.", show_default=False),
+    ] = None,
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser at the end.")] = False,
 ) -> None:
     """Search hyper-parameters in their order of importance, many networks at once, and measure what is best."""
@@ -80,7 +93,12 @@ def tune(
     from luthier.runs.search_screen import choose_search_screen
 
     screen = choose_search_screen(json=json, verbose=verbose)
+    if track is not None:
+        from luthier.runs.tracking import TrackedSearch, tracker_for
+
+        screen = TrackedSearch(screen, tracker_for(track))
     if resume is not None:
+        refuse_beside(context, "--resume", {"resume"} | SHOWING, "a search keeps what was asked: begin another one")
         found = resume_search(resume, screen=screen)
     else:
         found = tune_table(
@@ -96,6 +114,7 @@ def tune(
             confirm=confirm,
             on=on,
             workers=workers,
+            memory=memory,
             storage=storage,
             study=study,
             seed=seed,

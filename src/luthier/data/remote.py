@@ -33,6 +33,7 @@ def fetched(address: str) -> Path:
     core = require("fsspec.core", extra="remote", purpose="reading from an address")
     try:
         files, start = core.url_to_fs(address)
+        files.invalidate_cache()  # what was listed before may have changed
         found = [start]
         if not start.endswith((".csv", ".parquet", ".pq", ".txt", ".tsv")) and files.isdir(start):
             found = sorted(files.glob(f"{start.rstrip('/')}/**/*.parquet"))

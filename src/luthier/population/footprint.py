@@ -59,7 +59,7 @@ def footprint(members: Sequence[Member], settings: Settings, part: Part) -> Foot
         return tensor
 
     with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        module(part.features[rows], part.codes[rows])
+        module(part.features[rows], *([part.codes[rows]] if part.codes.shape[1] else []))
     return Footprint(kept, 2 * saved * settings.batch_size // max(1, len(rows)), kind.layout != "looped")
 
 

@@ -6,14 +6,15 @@ import importlib.util
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from luthier import storage
+from luthier.data.large import default_memory, parse_memory
 from luthier.diagnosis import optimism
 from luthier.errors import ConfigError
 from luthier.machine import cores
@@ -23,7 +24,7 @@ from luthier.runs.fitting import ended_by_signals
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.study_result import Study
 from luthier.saved import RunFolder
-from luthier.search import Effort, Journal, Networks, Search, Space, Trial, executor_for
+from luthier.search import Effort, Journal, Networks, Outcome, Search, Space, Trial, executor_for
 
 MIRROR_EVERY = 30.0  # seconds between two copies into study.db, or fifty times what one takes
 
@@ -39,59 +40,75 @@ class Place:
 
 
 def run_search(
-    networks: Networks, space: Space, effort: Effort, folder: RunFolder | None, place: Place, screen: SearchScreen
+    networks: Networks,
+    space: Space,
+    effort: Effort,
+    folder: RunFolder | None,
+    place: Place,
+    screen: SearchScreen,
+    deliver: Callable[[Study], None] = lambda study: None,
 ) -> Study:
-    """Run a search, keep it in its folder, and hand it back."""
+    """Run a search, keep it in its folder, `deliver` what came of it, and hand it back."""
+    networks.memory = (effort.memory or default_memory()) // effort.spread
+    try:
+        screen.event("begin", run=str(folder.path) if folder is not None else place.study)
+        interrupted = Interrupted()
+        with _held(folder), ended_by_signals(interrupted):
+            study = Study(_searched(networks, space, effort, folder, place, screen, interrupted), networks,
+                          None if folder is None else folder.path)  # fmt: skip
+            if folder is not None:
+                _keep(study, folder, place, space)
+            deliver(study)
+        screen.event("done", result=study.outcome.to_json(), lines=[*study.lines(), *_closing(study)])
+        return study
+    finally:
+        screen.close()
+
+
+def _searched(
+    networks: Networks,
+    space: Space,
+    effort: Effort,
+    folder: RunFolder | None,
+    place: Place,
+    screen: SearchScreen,
+    interrupted: Interrupted,
+) -> Outcome:
+    """What a search came to, journal and mirror kept on the way."""
     store = None
     if place.storage is not None:
         from luthier.search.optuna_studies import SharedStudy
 
         store = SharedStudy(place.storage, place.study, space, folder.path.name if folder else "")
-    interrupted = Interrupted()
-    with _held(folder), _scratch(folder) as scratch, ended_by_signals(interrupted):
-        journal = Journal(None if folder is None else folder.path / "journal.jsonl", screen.journal)
-        mirror = _Mirror(folder, place.study, space)
+    journal = Journal(None if folder is None else folder.path / "journal.jsonl", screen.journal)
+    mirror = _Mirror(folder, place.study, space)
 
-        def tell(name: str, /, **facts: Any) -> None:
-            screen.event(name, **facts)
-            if name == "round":
-                mirror.now_and_then(facts["trials"])
+    def tell(name: str, /, **facts: Any) -> None:
+        screen.event(name, **facts)
+        if name == "round":
+            mirror.now_and_then(facts["trials"])
 
-        executor = executor_for(place.on, networks, scratch, place.workers)
-        try:
-            outcome = Search(
-                networks,
-                space,
-                effort,
-                executor,
-                journal,
-                store=store,
-                tell=tell,
-                interrupted=lambda: bool(interrupted),
-            ).run()
-        finally:
-            executor.close()
-            screen.close()
-            if store is not None:
-                store.close()
+    try:
+        with _scratch(folder) as scratch, closing(executor_for(place.on, networks, scratch, place.workers)) as executor:
+            outcome = Search(networks, space, effort, executor, journal, store=store, tell=tell,
+                             interrupted=lambda: bool(interrupted)).run()  # fmt: skip
+    finally:
+        if store is not None:
+            store.close()
     if outcome.best is not None:  # what was the best of many trials is measured again with fresh seeds (S4-45)
         lucky = optimism(outcome.best.value, [trial.value for trial in outcome.final], len(outcome.searched))
         outcome.findings += [] if lucky is None else [lucky]
-    study = Study(outcome, networks, None if folder is None else folder.path)
-    if folder is not None:
-        _keep(study, folder, mirror)
-    screen.event("done", result=outcome.to_json(), lines=[*study.lines(), *_closing(study)])
-    return study
+    return outcome
 
 
-def _keep(study: Study, folder: RunFolder, mirror: _Mirror) -> None:
+def _keep(study: Study, folder: RunFolder, place: Place, space: Space) -> None:
     outcome = study.outcome
     content = BytesIO()
     outcome.frame().write_parquet(content)
     storage.write_bytes(folder.path / "trials.parquet", content.getvalue())
     study.sensitivity()  # worked out now, for the report
     storage.write_json(folder.path / "search.json", outcome.to_json())
-    mirror.write(outcome.trials)
+    _Mirror(folder, place.study, space).write(outcome.trials)
     folder.update_facts(status="done" if outcome.complete else "cut")
     if outcome.complete:
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
@@ -155,6 +172,7 @@ def effort_for(
     confirm: int,
     seed: int,
     workers: int | None,
+    memory: str | None,
 ) -> Effort:
     """What a search may spend, from what a caller says; InputError for what cannot be meant."""
     limit = None if budget is None else Budget.parse(budget)
@@ -170,4 +188,5 @@ def effort_for(
         seed=seed,
         confirm=confirm,
         spread=workers or cores(),
+        memory=0 if memory is None else parse_memory(memory),
     )

@@ -1,11 +1,12 @@
-"""A run followed elsewhere too: TensorBoard's event files, or an MLflow server.
+"""A run or search followed elsewhere too: TensorBoard's event files, or an MLflow server.
 
-What the recipe says goes to the screen and to the tracker. A tracker only listens: it never changes a number, and where
-it fails under way, it is said once and the run goes on.
+What the recipe or the search says goes to the screen and to the tracker. A tracker only listens: it never changes a
+number, and where it fails under way, it is said once and the run goes on.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import time
@@ -19,10 +20,12 @@ from luthier.errors import ConfigError, InputError, in_a_line
 from luthier.optional import require
 from luthier.recipe import Record
 from luthier.runs.screen import Screen
+from luthier.runs.search_screen import SearchScreen
+from luthier.search import AFTERWARDS, FAILED, Trial
 
 PURPOSE = "tracking a run"
 CURVES = ("train_loss", "validation_loss", "best_validation_loss", "learning_rate")
-FILES = ("report.html", "model.luthier", "ledger.jsonl", "recipe.toml", "scores.json")
+FILES = ("report.html", "model.luthier", "ledger.jsonl", "recipe.toml", "scores.json", "search.json", "trials.parquet")
 FLUSH_EVERY, FLUSH_AT = 2.0, 500  # seconds; numbers waiting. A server gets them by the hundred
 LONGEST = 500  # characters of a parameter
 PATIENCE = 5  # seconds until a server counts as gone
@@ -39,6 +42,9 @@ class Tracker(Protocol):
 
     def record(self, topic: str, chosen: str, sentence: str) -> None:
         """A decision, or a finding by its code."""
+
+    def trial(self, trial: Trial) -> None:
+        """A trial of a search that has ended."""
 
     def end(self, status: str, folder: Path | None) -> None:
         """The run is over: FINISHED, with its folder, or FAILED."""
@@ -66,6 +72,14 @@ class TensorBoard:
         """A decision or finding as text."""
         self._writer.add_text(topic, sentence)
 
+    def trial(self, trial: Trial) -> None:
+        """A row of the page of hyper-parameters, in a folder of its own."""
+        setting = {name: value if isinstance(value, bool | int | float) else str(value)
+                   for name, value in trial.values.items()}  # fmt: skip
+        name = f"trial-{trial.number:04d}"
+        self._writer.add_hparams({**setting, "stage": trial.stage, "status": trial.status},
+                                 {"hparam/validation_loss": trial.value}, run_name=name)  # fmt: skip
+
     def end(self, status: str, folder: Path | None) -> None:
         """Close the files."""
         if self._writer is not None:
@@ -80,13 +94,14 @@ class MLflow:
         self._entities = require("mlflow.entities", extra="tracking", purpose=PURPOSE)
         _reachable(address)
         self._client = mlflow.MlflowClient(tracking_uri=address)
-        self._run, self._waiting, self._flushed = "", list[Any](), time.monotonic()
+        self._run = self._experiment = ""
+        self._waiting, self._flushed = list[Any](), time.monotonic()
 
     def begin(self, name: str) -> None:
         """A run of this name."""
         known = self._client.get_experiment_by_name("luthier")
-        experiment = known.experiment_id if known else self._client.create_experiment("luthier")
-        self._run = self._client.create_run(experiment, run_name=name).info.run_id
+        self._experiment = known.experiment_id if known else self._client.create_experiment("luthier")
+        self._run = self._client.create_run(self._experiment, run_name=name).info.run_id
 
     def number(self, name: str, value: float, step: int) -> None:
         """A point of a curve, sent with the next ones."""
@@ -99,6 +114,22 @@ class MLflow:
         if topic.startswith("decision/"):
             self._client.set_tag(self._run, _key(topic.removeprefix("decision/")), chosen[:LONGEST])
         self._client.set_tag(self._run, _key(f"{topic}/why"), sentence[:LONGEST])
+
+    def trial(self, trial: Trial) -> None:
+        """A run below that of the search."""
+        tags = {"mlflow.parentRunId": self._run, "stage": trial.stage, "status": trial.status}
+        if trial.reason:
+            tags["why"] = trial.reason[:LONGEST]
+        name = f"trial {trial.number}"
+        child = self._client.create_run(self._experiment, run_name=name, tags=tags).info.run_id
+        at = int(time.time() * 1000)
+        points = [(step, loss) for step, loss in trial.curve or [(trial.best_step, trial.value)] if math.isfinite(loss)]
+        metrics = [self._entities.Metric("validation_loss", loss, at, step) for step, loss in points]
+        if math.isfinite(trial.value):
+            metrics.append(self._entities.Metric("best_validation_loss", trial.value, at, trial.best_step))
+        setting = [self._entities.Param(_key(name), str(value)[:LONGEST]) for name, value in trial.values.items()]
+        self._client.log_batch(child, metrics=metrics, params=setting)
+        self._client.set_terminated(child, "FAILED" if trial.status == FAILED else "FINISHED")
 
     def end(self, status: str, folder: Path | None) -> None:
         """Send what waits, and the run's files."""
@@ -129,36 +160,43 @@ def tracker_for(asked: str) -> Tracker:
     return TRACKERS[kind](place)
 
 
-class Tracked:
-    """A screen whose run is followed by a tracker as well."""
+class Follower:
+    """Tells a tracker about one run after another; where the tracker fails, that is said once, and it is left alone."""
 
-    def __init__(self, screen: Screen, tracker: Tracker) -> None:
-        self._screen, self._tracker = screen, tracker
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
         self._early: list[Record] = []  # decisions before the run has a name
         self._begun = self._broken = False
 
+    def begin(self, run: str) -> None:
+        """A run begins, unless it has; what was decided before is told now."""
+        if not self._begun:
+            self._attempt(lambda: self._begin(run))
+
     def record(self, record: Record) -> None:
-        """A line that entered the ledger."""
-        self._screen.record(record)
+        """A decision or a finding."""
         if self._begun:
             self._attempt(lambda: self._tell(record))
         else:
             self._early.append(record)
 
-    def event(self, name: str, /, **facts: Any) -> None:
-        """Progress."""
-        self._screen.event(name, **facts)
-        if name == "begin" and not self._begun:
-            self._attempt(lambda: self._begin(facts["run"]))
-        elif name == "evaluation" and self._begun:
-            self._attempt(lambda: self._curves(facts))
-        elif name == "done":
-            self._attempt(lambda: self._done(facts["result"]))
-            self._begun, self._early = False, []  # the runs of several targets share a screen
+    def number(self, name: str, value: float, step: int) -> None:
+        """A point of a curve."""
+        if self._begun:
+            self._attempt(lambda: self._tracker.number(name, value, step))
+
+    def trial(self, trial: Trial) -> None:
+        """A trial of a search that has ended."""
+        if self._begun:
+            self._attempt(lambda: self._tracker.trial(trial))
+
+    def done(self, folder: Path | None) -> None:
+        """The run is over; another one may begin."""
+        self._attempt(lambda: self._tracker.end("FINISHED", folder))
+        self._begun, self._early = False, []
 
     def close(self) -> None:
-        """The run ended; where something went wrong, the tracker is told so."""
-        self._screen.close()
+        """Where a run ended without being done, the tracker is told so."""
         if sys.exc_info()[0] is not None and self._begun:
             self._attempt(lambda: self._tracker.end("FAILED", None))
 
@@ -175,19 +213,6 @@ class Tracked:
         elif record["kind"] == "finding":
             self._tracker.record(f"finding/{record['code']}", record["severity"], record["sentence"])
 
-    def _curves(self, facts: dict[str, Any]) -> None:
-        for curve in CURVES:
-            self._tracker.number(
-                f"{facts['name']}/{curve}", getattr(facts["evaluation"], curve), facts["evaluation"].step
-            )
-
-    def _done(self, result: dict[str, Any]) -> None:
-        if not self._begun:
-            self._begin(result["run"])
-        for measure in (result["scores"] or {}).get("metrics", []):
-            self._tracker.number(f"test/{measure['name']}", measure["value"], 0)
-        self._tracker.end("FINISHED", Path(result["run"]))
-
     def _attempt(self, work: Callable[[], None]) -> None:
         if self._broken:
             return
@@ -197,6 +222,90 @@ class Tracked:
             self._broken = True
             why = in_a_line(error)
             print(f"luthier: the tracker is gone, the run goes on without it: {why}", file=sys.stderr)
+
+
+class Tracked:
+    """A screen whose runs are followed by a tracker as well; those of several targets share a screen."""
+
+    def __init__(self, screen: Screen, tracker: Tracker) -> None:
+        self._screen, self._follower = screen, Follower(tracker)
+
+    def record(self, record: Record) -> None:
+        """A line that entered the ledger."""
+        self._screen.record(record)
+        self._follower.record(record)
+
+    def event(self, name: str, /, **facts: Any) -> None:
+        """Progress."""
+        self._screen.event(name, **facts)
+        if name == "begin":
+            self._follower.begin(facts["run"])
+        elif name == "evaluation":
+            found = facts["evaluation"]
+            for curve in CURVES:
+                self._follower.number(f"{facts['name']}/{curve}", getattr(found, curve), found.step)
+        elif name == "done":
+            self._done(facts["result"])
+
+    def close(self) -> None:
+        """The run ended."""
+        self._screen.close()
+        self._follower.close()
+
+    def _done(self, result: dict[str, Any]) -> None:
+        self._follower.begin(result["run"])
+        for measure in (result["scores"] or {}).get("metrics", []):
+            self._follower.number(f"test/{measure['name']}", measure["value"], 0)
+        self._follower.done(Path(result["run"]))
+
+
+class TrackedSearch(SearchScreen):
+    """A search's screen whose trials are followed by a tracker as well: each a run below the search's, or a row."""
+
+    def __init__(self, screen: SearchScreen, tracker: Tracker) -> None:
+        self._screen, self._follower = screen, Follower(tracker)
+        self._run = ""
+        self._count, self._best = 0, math.inf
+
+    def record(self, record: Record) -> None:
+        """A line that entered the ledger."""
+        self._screen.record(record)
+        self._follower.record(record)
+
+    def journal(self, record: dict[str, Any]) -> None:
+        """A line that entered the journal; trials are told when they end."""
+        self._screen.journal(record)
+
+    def event(self, name: str, /, **facts: Any) -> None:
+        """Progress."""
+        self._screen.event(name, **facts)
+        if name == "begin":
+            self._run = facts["run"]
+            self._follower.begin(self._run)
+        elif name == "trained":
+            for trial in facts["trials"]:
+                self._trial(trial)
+        elif name == "finding":
+            self._follower.record({"kind": "finding", **facts["finding"].to_json()})
+        elif name == "done":
+            for place, loss in enumerate((facts["result"]["measured"] or {}).get("seeds", [])):
+                self._follower.number("refitted/validation_loss", loss, place)
+            self._follower.done(Path(self._run))
+
+    def close(self) -> None:
+        """The search ended."""
+        self._screen.close()
+        self._follower.close()
+
+    def _trial(self, trial: Trial) -> None:
+        self._follower.trial(trial)
+        if trial.stage in AFTERWARDS:
+            return
+        self._count += 1
+        if trial.value < self._best:
+            self._best = trial.value
+        if math.isfinite(self._best):
+            self._follower.number("best_validation_loss", self._best, self._count)
 
 
 def _key(name: str) -> str:

@@ -25,6 +25,7 @@ from luthier.seeds import numpy_generator
 from luthier.storage import plain
 
 HELD_OUT = 0.2  # of the rows, where no validation part is given
+HOW = ("spread", "memory")  # how trials are computed, which changes numbers by rounding alone
 Build = Callable[[Mapping[str, Any]], nn.Module] | DenseSpec | DeferredSpec
 
 
@@ -46,6 +47,7 @@ def tune(
     run: str | Path | None = None,
     on: str = "local",
     workers: int | None = None,
+    memory: str | None = None,
     layout: str | None = None,
     storage: str | None = None,
     study: str | None = None,
@@ -66,6 +68,7 @@ def tune(
     is reported is the mean over `confirm` fresh seeds. With `run` everything is kept in that folder, and
     the same call goes on where it was interrupted. `storage` writes the study live to a storage of
     Optuna's under the name `study`, which other processes may share. `on="ray"` trains on a Ray cluster.
+    Networks that do not fit into `memory` ("2GiB"; half of the machine's) together train in turns.
     `layout` is stacked, vmapped or looped, as for `luthier.train`; without it a few timed steps decide.
 
     Raises InputError for data, spaces and modules that do not fit.
@@ -90,7 +93,7 @@ def tune(
         networks = BuiltNetworks(training, held_out, chosen, build, wanted_layout=layout, seed=seed, dtype=dtype)
         searched = space_from(space)
         networks.check(searched)
-    effort = effort_for(trials, budget, sampler, halving, tiers, epochs, confirm, seed, workers)
+    effort = effort_for(trials, budget, sampler, halving, tiers, epochs, confirm, seed, workers, memory)
     folder = None if run is None else _folder(Path(run), searched, effort, {"data": _fingerprint(training, held_out)})
     name = study or (folder.path.name if folder else "luthier")
     place = Place(on, workers, storage, name)
@@ -99,7 +102,8 @@ def tune(
 
 def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, Any]) -> RunFolder:
     """The folder of a search on data in memory: a new one, or that of the same search, interrupted."""
-    wanted = {"space": space.to_json(), "effort": asdict(effort), **asked}
+    spent = {name: value for name, value in asdict(effort).items() if name not in HOW}
+    wanted = {"space": space.to_json(), "effort": spent, **asked}
     if (path / "run.json").exists():
         folder = open_run(path)
         found = folder.facts().get("search")

@@ -60,6 +60,7 @@ def tune_table(
     replace_run: bool = False,
     on: str = "local",
     workers: int | None = None,
+    memory: str | None = None,
     storage: str | None = None,
     study: str | None = None,
     screen: SearchScreen | None = None,
@@ -79,7 +80,7 @@ def tune_table(
         task, seed = base["task"], base["seed"]
     if trials is None and budget is None:
         trials = DEFAULT_TRIALS
-    effort = effort_for(trials, budget, sampler, halving, tiers, epochs or 1, confirm, seed, workers)
+    effort = effort_for(trials, budget, sampler, halving, tiers, epochs or 1, confirm, seed, workers, memory)
     if space is not None:
         space = space_from(space, taken=REGISTRY)
     read = read_and_infer(source, target=target, task=task, columns=columns or {})
@@ -167,14 +168,15 @@ def _tune_table(
     assert space is not None
     folder.update_facts(search={"space": space.to_json(), "effort": asdict(effort)})
     place = Place(options["on"], options["workers"], options["storage"], options["study"] or folder.path.name)
-    study = run_search(networks, space, effort, folder, place, screen)
-    if study.outcome.states:
-        _deliver(study, work, options["inputs"])
-    return study
+    return run_search(
+        networks, space, effort, folder, place, screen, lambda study: _deliver(study, work, options["inputs"])
+    )
 
 
 def _deliver(study: Study, work: Work, method: str) -> None:
-    """The best network as the run's model."""
+    """The best network as the run's model, where one was refitted."""
+    if not study.outcome.states:
+        return
     net = study.module()
     assert isinstance(net, DenseNet)
     model = as_model(work, [net], [1.0], method)

@@ -17,10 +17,11 @@ from luthier.search.sensitivity import Share, sensitivity
 from luthier.search.space import Choice, Number, Space
 from luthier.search.study import Search
 from luthier.search.training import Store
-from luthier.search.trials import AFTERWARDS, Trial
+from luthier.search.trials import AFTERWARDS, FAILED, Trial
 
 __all__ = [
     "AFTERWARDS",
+    "FAILED",
     "REGISTRY",
     "SAMPLERS",
     "SCALES",

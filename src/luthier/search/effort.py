@@ -17,7 +17,8 @@ class Effort:
     (0: 32, more in a very long search, or 8 to 16 for samplers that learn from what they are told).
     Populations hold at most `chunk` of them; those of one architecture are dealt to at least `spread`
     populations, so that as many workers have something to do. `confirm` is the number of seeds behind the
-    reported figures; 0 leaves refitting out.
+    reported figures; 0 leaves refitting out. All populations that train at a time keep to `memory` bytes together
+    (0: half of the machine's).
     """
 
     trials: int | None = None
@@ -31,6 +32,7 @@ class Effort:
     together: int = 0
     chunk: int = 16
     spread: int = 2
+    memory: int = 0
 
     def __post_init__(self) -> None:
         mistakes = [
@@ -42,6 +44,7 @@ class Effort:
                 ("together", self.together, 0),
                 ("chunk", self.chunk, 1),
                 ("spread", self.spread, 1),
+                ("memory", self.memory, 0),
             )
             if value is not None and value < least
         ]

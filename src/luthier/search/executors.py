@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from luthier.errors import InputError, LuthierError
+from luthier.errors import InputError, LuthierError, TerminatedError
 from luthier.machine import cores
 from luthier.search.jobs import ATTEMPTS, Executor, Stop, train_job
 from luthier.search.networks import Job, Networks, Trained
@@ -97,14 +97,17 @@ class Processes:
             ended, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in ended:
                 yield futures[future], future.result()
-            if interrupted():
-                for future in waiting:
-                    future.cancel()
+            try:
+                ends = interrupted()
+            except TerminatedError:
+                self._interrupt()
+                raise
+            if ends:
                 self._interrupt()
                 return
 
     def _interrupt(self) -> None:
-        """Stop the workers now: the jobs under way go on from their checkpoints another time."""
+        """Stop the workers now: the jobs under way save their state, and go on from it another time."""
         pool, self._pool = self._pool, None
         if pool is not None:
             for process in list((pool._processes or {}).values()):
@@ -123,6 +126,7 @@ _inherited: dict[str, Any] = {}
 
 def _begin(networks: Networks, folder: Path | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    signal.signal(signal.SIGTERM, _told_to_end)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(1)
     _inherited.update(networks=networks, folder=folder)
@@ -135,8 +139,19 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
+def _told_to_end(signum: int, frame: object) -> None:
+    _inherited["told to end"] = True
+
+
+def _ends() -> bool:
+    """Raise TerminatedError in a worker that was told to end: training saves its state on the way out."""
+    if "told to end" in _inherited:
+        raise TerminatedError("the worker was told to end")
+    return False
+
+
 def _work(job: Job, until: float) -> Trained:
-    return train_job(_inherited["networks"], job, _inherited["folder"], until, lambda: False)
+    return train_job(_inherited["networks"], job, _inherited["folder"], until, _ends)
 
 
 def executor_for(on: str, networks: Networks, folder: Path | None, workers: int | None) -> Executor:

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
 from luthier.objective import Criterion, Loss
-from luthier.population import FileCheckpoint, Member, Part, Schedule, Settings, train
+from luthier.population import FileCheckpoint, Member, Part, Schedule, Settings, in_turns, train
 from luthier.records import Finding
 from luthier.search.space import Values
 from luthier.search.trials import COMPLETE, FAILED, PRUNED, Trial
@@ -56,7 +57,12 @@ class Trained:
 
 
 class Networks:
-    """What can be trained on one pair of training and validation parts, with one loss."""
+    """What can be trained on one pair of training and validation parts, with one loss.
+
+    A population keeps to `memory` bytes; 0: to none.
+    """
+
+    memory = 0
 
     def __init__(
         self,
@@ -112,9 +118,30 @@ class Networks:
             metrics=self.metrics,
         )
 
+    def at_once(self, trials: Sequence[Trial], epochs: int) -> tuple[int, str]:
+        """How many of these trials fit into the memory together, and in words what that means for them."""
+        if not self.memory:
+            return len(trials), ""
+        try:
+            groups, _, said = self._in_turns(Job("memory", tuple(trials), epochs))
+        except LuthierError:
+            return 1, ""  # not even one fits: its trial will say so
+        return len(groups[0]), said
+
+    def _in_turns(self, job: Job) -> tuple[list[Sequence[Member]], Settings, str]:
+        members = self.members(job)
+        return in_turns(members, self.settings(job), self.flat(self.training, members), self.memory)
+
     def train(self, job: Job, checkpoint: Path | None, stop: Callable[[], bool]) -> Trained:
-        """Train a job's population and fill in its trials."""
+        """Train a job's population and fill in its trials; those that do not fit into the memory fail."""
         settings, members = self.settings(job), self.members(job)
+        if self.memory:
+            try:
+                settings = self._in_turns(job)[1]
+            except LuthierError as error:
+                reason = f"{error.problem}: {error.expected} are needed, {error.received} allowed"
+                return Trained([replace(trial, status=FAILED, reason=reason, value=math.inf) for trial in job.trials],
+                               [], "")  # fmt: skip
         places = {trial.number: place for place, trial in enumerate(job.trials)}
         survivors = None if not job.survivors else {places[number] for number in job.survivors}
         kept = None if checkpoint is None else FileCheckpoint(checkpoint, synced=False)

@@ -111,7 +111,8 @@ def _confirm(outcome: Outcome, again: _Again, tell: Callable[..., None], room: i
     default = {**outcome.space.default(), **length}
     settings = [default, best.values] if default != best.values else [best.values]
     measured = again("final", settings, seeds, keep=True)
-    outcome.final, outcome.states = measured[-1], again.training.states
+    outcome.final, kept = measured[-1], again.training.states
+    outcome.states = [kept[trial.number] for trial in outcome.final if trial.number in kept]
     if len(measured) > 1:
         outcome.final_default = measured[0]
         outcome.gain = paired(*([trial.value for trial in trials] for trials in measured))

@@ -47,7 +47,7 @@ class Search:
     ) -> None:
         self.space, self.effort, self.journal, self.store = space, effort, journal, store
         self.tell, self.interrupted, self._now = tell, interrupted, now
-        self.training = Training(networks, effort, executor, journal, store, tell, interrupted)
+        self.training = Training(networks, effort, executor, journal, store, tell, interrupted, self._note)
         self.outcome = Outcome(space, effort, self.training.trials)
         self._unseen = Unseen(sampler_named(effort.sampler))
         self._began = now()

@@ -63,18 +63,20 @@ class Training:
     store: Store | None = None
     tell: Callable[..., None] = nobody
     interrupted: Callable[[], bool] = lambda: False
+    note: Callable[[str], None] = lambda sentence: None
     trials: list[Trial] = field(default_factory=list)
-    states: list[dict[str, np.ndarray]] = field(default_factory=list)  # weights of what was kept last
+    states: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)  # weights that were kept, by trial
     seconds: float = 0.0  # that training took, by the clock
     recalled: float = 0.0  # of these, in earlier sittings
     layouts: dict[str, str | None] = field(default_factory=dict)
+    bounded: set[str] = field(default_factory=set)  # kinds of populations that did not fit into the memory
 
     def train(
         self, key: str, trials: list[Trial], bracket: Bracket, *, until: float, keep: bool = False
     ) -> list[Trial]:
         """Train trials in populations, cutting losers at the rungs; returns them as they ended.
 
-        With `keep` the weights of the last trial's population are kept in `states`. Raises StoppedError where
+        With `keep` the weights of the last trial and of its like are kept in `states`. Raises StoppedError where
         somebody interrupts.
         """
         jobs = self._jobs(key, trials, keep=keep)
@@ -124,7 +126,11 @@ class Training:
         return [int(number) for number in found]
 
     def _jobs(self, key: str, trials: Sequence[Trial], *, keep: bool) -> list[Job]:
-        """Populations of at most `chunk` trials each: one architecture, rule, batch size and length."""
+        """Populations of at most `chunk` trials each: one architecture, rule, batch size and length.
+
+        They are named after their first and last trial, so that a search which goes on under another bound of
+        memory or with other workers takes up only those that are the same.
+        """
         groups: dict[tuple[str, int], list[Trial]] = {}
         met: dict[tuple[str, int], int] = {}
         for trial in trials:
@@ -133,14 +139,24 @@ class Training:
             groups.setdefault((text, met[text, trial.seed]), []).append(trial)  # a seed stands once in a population
         jobs: list[Job] = []
         for (text, _), group in groups.items():
-            count = max(math.ceil(len(group) / self.effort.chunk), min(self.effort.spread, len(group) // FEWEST))
-            size = len(group) if keep else math.ceil(len(group) / max(1, count))
+            fitting = self._fitting(text, group)
+            most = min(self.effort.chunk, fitting)
+            count = max(math.ceil(len(group) / most), min(self.effort.spread, len(group) // FEWEST))
+            size = min(len(group), fitting) if keep else math.ceil(len(group) / max(1, count))
+            kept = keep and group[-1] is trials[-1]
             for first in range(0, len(group), size):
                 chunk = tuple(group[first : first + size])
-                name = f"{key.replace('/', '-').replace(' ', '-')}-{len(jobs)}"
-                kept = keep and chunk[-1] is trials[-1]
+                name = f"{key.replace('/', '-').replace(' ', '-')}-{chunk[0].number}-{chunk[-1].number}"
                 jobs.append(Job(name, chunk, self.effort.epochs, layout=self._layout(text, chunk), keep=kept))
         return jobs
+
+    def _fitting(self, group: str, trials: Sequence[Trial]) -> int:
+        """How many of a kind of trials fit into the memory together; said once of a kind where not all do."""
+        fitting, said = self.networks.at_once(trials, self.effort.epochs)
+        if said and group not in self.bounded:
+            self.bounded.add(group)
+            self.note(said)
+        return fitting
 
     def _layout(self, group: str, trials: Sequence[Trial]) -> str | None:
         """The layout of a kind of population, found out once and recorded."""
@@ -175,7 +191,7 @@ class Training:
                 "seconds": round(trained.seconds, 4),
             }
             if job.keep:
-                self.states = trained.states
+                self.states |= {t.number: state for t, state in zip(trained.trials, trained.states, strict=False)}
                 self.journal.add("kept", f"{key}/{job.name}", content)
             else:
                 self.journal.add("trained", f"{key}/{job.name}", content)
