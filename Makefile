@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+CORE := $(addprefix tests/,assess data diagnosis estimators nets objective optimise population saved search)
 
-.PHONY: demo test lint labs notebooks bench bench-quick audit clean
+.PHONY: demo test test-oldest lint labs notebooks bench bench-quick audit clean
 
 demo: $(READY)  ## fit the bundled digits in a minute and write the report
 	$(BIN)/luthier fit digits --run runs/demo --replace
@@ -11,13 +12,22 @@ demo: $(READY)  ## fit the bundled digits in a minute and write the report
 test: $(READY) lint  ## lint, types, doctests, the whole suite, the README's commands, the examples
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not labs"
 
+test-oldest: .venv-oldest/.ready  ## the core of the suite with the oldest versions that pyproject.toml allows
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n 2 -m "not labs" $(CORE)
+
+.venv-oldest/.ready: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable . \
+		pytest pytest-xdist hypothesis beartype pandas pyarrow
+	touch $@
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 labs: $(READY)  ## the long experiments
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m labs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --maxschedchunk 1 -m labs
 
 notebooks: $(READY)  ## the labs as executed notebooks in docs/labs
 	$(BIN)/python -m luthier.labs.notebook docs/labs
@@ -38,4 +48,4 @@ audit: $(READY)  ## known vulnerabilities of the pinned libraries; asks PyPI's a
 	$(BIN)/python -m pip_audit --requirement constraints.txt --no-deps --disable-pip
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-oldest build dist .pytest_cache .mypy_cache .ruff_cache

@@ -81,3 +81,15 @@ def test_every_dependency_is_pinned() -> None:
     pinned = {line.partition("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
     assert names - pinned == set()
     assert len(pinned) == len(lines)
+
+
+def test_the_oldest_versions_are_those_that_are_allowed() -> None:
+    """`make test-oldest` installs the lower bounds of pyproject.toml; of torch there is one build."""
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    bounds = dict(one.split(">=") for one in asked)
+    lines = (ROOT / "constraints-oldest.txt").read_text().splitlines()
+    oldest = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    assert set(oldest) == set(bounds)
+    assert {name: version for name, version in oldest.items() if name != "torch"} == {
+        name: version for name, version in bounds.items() if name != "torch"
+    }

@@ -15,7 +15,8 @@ from luthier.labs.gallery import all_labs, gallery, lab_named, lines
 from luthier.labs.lab import ANOTHER, FAILS, HOLDS, REFUTED, Bench, Lab, run_lab
 
 QUICK = [lab for lab in all_labs().values() if lab.seconds <= 5]
-LONG = [lab for lab in all_labs().values() if lab.seconds > 5]
+VERY_LONG = ("hundred-hidden", "first-weights", "expansion", "sizes", "transfer", "more-data", "costs-on-mnist")
+LONGEST_FIRST = sorted(all_labs().values(), key=lambda lab: (lab.name not in VERY_LONG, -lab.seconds))
 
 
 @pytest.mark.parametrize("lab", QUICK, ids=lambda lab: lab.name)
@@ -26,7 +27,7 @@ def test_a_quick_lab_holds(lab: Lab) -> None:
 
 
 @pytest.mark.labs
-@pytest.mark.parametrize("lab", list(all_labs().values()), ids=lambda lab: lab.name)
+@pytest.mark.parametrize("lab", LONGEST_FIRST, ids=lambda lab: lab.name)
 def test_a_lab_holds_in_full(lab: Lab) -> None:
     outcome = run_lab(lab, quick=False)
     assert outcome.good, "\n".join(lines(outcome))

@@ -64,7 +64,7 @@ def test_a_related_task_gains_from_it(backbone: nn.Module) -> None:
     kept = copy.deepcopy(backbone.state_dict())
     found = transfer(backbone, training, validation=validation, epochs=20, batch_size=10)
     assert all(value.equal(backbone.state_dict()[name]) for name, value in kept.items())
-    counts = [option["unfrozen"] for option in found.options]
+    counts = [option["unfrozen"] for option in found.options if not option.get("whole")]
     assert counts[:2] == [0, 1]
     assert counts == sorted(set(counts))
     assert "blocks unfrozen below the head" in str(found)
@@ -86,9 +86,30 @@ def test_a_backbone_that_says_too_little_is_unfrozen() -> None:
     X, y = digits(range(10), 700)
     found = transfer(narrow, (X[:450], y[:450]), validation=(X[450:], y[450:]), epochs=40)
     assert found.unfrozen >= 1
-    chosen = next(option for option in found.options if option["unfrozen"] == found.unfrozen)
+    chosen = found.options[found.taken]
     assert chosen["gain"]["clear"]
     assert chosen["loss"] < found.options[0]["loss"]
+
+
+def test_the_whole_network_is_tried_against_one_that_was_cut() -> None:
+    """The last block says nothing and the first much, so the network ends there; unless the whole of it learns more."""
+    torch.manual_seed(0)
+    deep = nn.Sequential(
+        nn.Flatten(), nn.Sequential(nn.Linear(64, 32), nn.ReLU()), nn.Sequential(nn.Linear(32, 2), nn.Tanh()),
+        nn.Linear(2, 10),
+    )  # fmt: skip
+    X, y = digits(range(10), 500)
+    found = transfer(deep, (X[:350], y[:350]), validation=(X[350:], y[350:]), epochs=10)
+    whole = found.options[-1]
+    assert whole["whole"]
+    assert whole["unfrozen"] == 2
+    if found.ends_at:  # it stays cut, for the whole of it does not gain clearly
+        assert not (whole["gain"]["clear"] and whole["gain"]["gain"] > 0)
+        assert whole["gain"]["gain"] == pytest.approx(found.options[found.taken]["loss"] - whole["loss"], abs=1e-5)
+        assert found.taken < len(found.options) - 1
+        assert "of the whole network" in str(found)
+    else:
+        assert found.taken == len(found.options) - 1
 
 
 def test_a_module_without_a_head_is_refused() -> None:

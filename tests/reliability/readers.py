@@ -25,7 +25,8 @@ from luthier.nets import DenseSpec, build
 from luthier.nets.weights import read_weights
 from luthier.recipe import Asked, Script, read_ledger, read_script, write_script
 from luthier.saved import Model, open_run
-from luthier.serving.rows import RefusedError, from_csv, from_json
+from luthier.serving.requests import RefusedError
+from luthier.serving.rows import from_csv, from_json
 
 OURS = (LuthierError, RefusedError, UnreadableError)  # what a reader may say; anything else is a fault
 COLUMNS = (Column("a", "number", True, ""), Column("b", "category", True, ""), Column("c", "boolean", True, ""))

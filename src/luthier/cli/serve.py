@@ -11,6 +11,7 @@ _EPILOG = """\b
 Examples:
   luthier serve runs/houses
   curl -d '{"rows": [{"bedrooms": 3, "area": 120}]}' localhost:8000/predict
+  curl -H 'content-type: image/jpeg' --data-binary @cat.jpg localhost:8000/predict
 """
 
 
@@ -34,7 +35,7 @@ def serve(
     timeout: Annotated[float, typer.Option(help="Seconds until an answer is given up.", min=0.001)] = 30.0,
     runtime: Annotated[str, typer.Option(help="What computes: torch, or onnx (ONNX Runtime).")] = "torch",
 ) -> None:
-    """Answer POST /predict with JSON rows or CSV, until SIGTERM or Ctrl-C; what was accepted is answered first."""
+    """Answer POST /predict with JSON, CSV or pictures, until SIGTERM or Ctrl-C; what was accepted is answered first."""
     from luthier.listening import listen, token_for
     from luthier.optional import require
     from luthier.saved import load

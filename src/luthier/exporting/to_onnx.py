@@ -13,9 +13,9 @@ import polars as pl
 import torch
 
 from luthier import storage
-from luthier.data import Encoder, TableEncoder
+from luthier.data import Encoder, PictureEncoder, TableEncoder
 from luthier.data.encode import FIRST_LEVEL, MISSING, UNKNOWN
-from luthier.errors import InputError, LuthierError
+from luthier.errors import LuthierError
 from luthier.exporting.whole import Whole, WholePictures, exportable
 from luthier.optional import require
 from luthier.saved import Model
@@ -23,7 +23,7 @@ from luthier.saved import Model
 PURPOSE = "exporting to ONNX"
 TAKEN = ("numbers", "codes", "value", "class", "probabilities")  # by the graph itself
 OPSET = 18
-DRAWN = 256  # rows to compare by where none are at hand
+DRAWN, DRAWN_PICTURES = 256, 16  # rows, or pictures, to compare by where none are at hand
 CLOSE, CLOSE_VALUES = 1e-5, 1e-4  # of probabilities; of values, relative
 
 
@@ -49,31 +49,37 @@ def export_onnx(model: Model, path: str | Path, check: pl.DataFrame) -> float:
 def in_runtime(model: Model) -> Callable[[torch.Tensor, torch.Tensor], np.ndarray]:
     """Encoded rows by ONNX Runtime in place of PyTorch: numbers [N, F] and codes [N, K] to probabilities or values.
 
-    It is compared with the model on drawn rows first, gaps and codes never seen among them.
+    It is compared with the model on drawn rows first, gaps and codes never seen among them, or on drawn pictures.
     """
     encoder = exportable(model)
-    if not isinstance(encoder, TableEncoder):
-        raise InputError("rows of a table are computed here", received="a model of pictures")
     _, runtime = (require(name, extra="onnx", purpose="predicting by ONNX Runtime") for name in ("onnx", "onnxruntime"))
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = runtime.InferenceSession(_core(model, encoder).SerializeToString(), options,
-                                       providers=["CPUExecutionProvider"])  # fmt: skip
-    wide, coded = len(encoder.number_names), len(encoder.category_names)
-    wanted = [name for name, there in (("numbers", wide), ("codes", coded)) if there]
+    core = _core(model, encoder) if isinstance(encoder, TableEncoder) else _core_of_pictures(model, encoder)
+    session = runtime.InferenceSession(core.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    wanted = [given.name for given in core.graph.input]
 
     def compute(numbers: torch.Tensor, codes: torch.Tensor) -> np.ndarray:
-        given = {"numbers": numbers.numpy(), "codes": codes.numpy()}
+        given = {"numbers": numbers.numpy(), "codes": codes.numpy(), "pictures": numbers.numpy()}
         found: np.ndarray = session.run(None, {name: given[name] for name in wanted})[0]
         return found if model.task.classes else found[:, 0]
 
+    numbers, codes = _drawn(encoder)
+    _refuse(_apart(model, compute(numbers, codes), numbers, codes), model, len(numbers))
+    return compute
+
+
+def _drawn(encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of every kind, to compare by."""
     draw = torch.Generator().manual_seed(0)
-    numbers = 10 * torch.randn(DRAWN, wide, generator=draw)
+    if not isinstance(encoder, TableEncoder):
+        pictures = torch.randint(256, (DRAWN_PICTURES, *encoder.shape), generator=draw, dtype=torch.uint8)
+        return pictures, torch.zeros(DRAWN_PICTURES, 0, dtype=torch.int64)
+    numbers = 10 * torch.randn(DRAWN, len(encoder.number_names), generator=draw)
     numbers[torch.rand(numbers.shape, generator=draw) < 0.1] = torch.nan
     codes = torch.stack([torch.randint(size, (DRAWN,), generator=draw) for size in encoder.category_sizes] or
-                        [torch.zeros(DRAWN, dtype=torch.int64)], 1)[:, :coded]  # fmt: skip
-    _refuse(_apart(model, compute(numbers, codes), numbers, codes), model, DRAWN)
-    return compute
+                        [torch.zeros(DRAWN, dtype=torch.int64)], 1)[:, :len(encoder.category_names)]  # fmt: skip
+    return numbers, codes
 
 
 def inputs_for(encoder: Encoder, frame: pl.DataFrame) -> dict[str, np.ndarray]:
@@ -122,7 +128,7 @@ def _graph(onnx: Any, model: Model, encoder: Encoder) -> Any:
         inner, (inputs, nodes) = _core(model, encoder), _columns(onnx, encoder)
     else:
         shape = list(encoder.shape)
-        inner = _program(WholePictures(model), {"pictures": torch.zeros(3, *shape, dtype=torch.uint8)})
+        inner = _core_of_pictures(model, encoder)
         inputs, nodes = [helper.make_tensor_value_info("pictures", onnx.TensorProto.UINT8, ["N", *shape])], []
     graph, output = inner.graph, inner.graph.output[0].name
     nodes += list(graph.node)
@@ -200,6 +206,11 @@ def _core(model: Model, encoder: TableEncoder) -> Any:
         (False, True): (_Codes(whole), {"codes": codes}),
     }
     return _program(*cases[bool(wide), bool(coded)])
+
+
+def _core_of_pictures(model: Model, encoder: PictureEncoder) -> Any:
+    """What PyTorch's exporter makes of bytes."""
+    return _program(WholePictures(model), {"pictures": torch.zeros(3, *encoder.shape, dtype=torch.uint8)})
 
 
 def _program(module: torch.nn.Module, given: Mapping[str, torch.Tensor]) -> Any:

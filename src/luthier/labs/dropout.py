@@ -112,7 +112,7 @@ def _learnt(
 ) -> tuple[Part, Part, dict[float, Outcome]]:
     """Networks of two hidden layers by their probability to drop, on few pictures."""
     data = digits()
-    part, held_out = some(data.training, 1000 if bench.quick else 5000), some(data.test, 2000)
+    part, held_out = some(data.training, 1000 if bench.quick else 2000), some(data.test, 2000)
     spec = DenseSpec(inputs=data.training.features.shape[1], hidden=(200, 200), outputs=10)
     steps = -(-len(part) // BATCH) * (30 if bench.quick else 60)
     settings = Settings("softmax", "adam", BATCH, steps, steps)
@@ -157,7 +157,7 @@ def with_penalty(bench: Bench) -> None:
     """Dropout alone, with L2, and neither (S1-108): the order that the literature has, on fewer pictures."""
     seeds, kinds = len(bench.seeds(5, 3)), {}
     data = digits()
-    lmbda = 0.05 if bench.quick else 0.25
+    lmbda = 0.05 if bench.quick else 0.1
     for name, p, l2 in (("neither", 0.0, 0.0), ("L2", 0.0, lmbda), ("dropout", 0.5, 0.0), ("both", 0.5, lmbda)):
         _, held_out, found = _learnt(bench, (p,), seeds, l2)
         hits = (found[p].logits(held_out.features).argmax(-1) == held_out.targets).double().mean(1)

@@ -283,7 +283,7 @@ def in_place_of_test(bench: Bench) -> None:
     data, seeds = digits(), bench.seeds(5, 3)
     part, epochs, width = some(data.training, 1000), 40 if bench.quick else 400, data.training.features.shape[1]
     begun = members(seeds, width, 30, 0.5)
-    curves = {name: learn(begun, part, some(rows, 10_000), epochs=epochs).accuracy
+    curves = {name: learn(begun, part, some(rows, 10_000), epochs=epochs, every=4).accuracy
               for name, rows in (("test", data.test), ("validation", data.validation))}  # fmt: skip
     best = {name: curve.max(1) for name, curve in curves.items()}
     gap = best["validation"] - best["test"]

@@ -56,7 +56,7 @@ def four_cases(bench: Bench) -> None:
     others = pictures(0, 5)
     known, held = ((others[0][cut], others[1][cut]) for cut in (slice(700), slice(700, None)))
     backbone = train_networks(network(0), known, validation=held, epochs=15, learning_rate=3e-3, batch_size=20).module()
-    blocks, seeds = blocks_of(backbone), bench.seeds(8, 2)
+    blocks, seeds = blocks_of(backbone), bench.seeds(6, 2)
     table: dict[tuple[str, int], np.ndarray] = {}
     for kind in ("alike", "unlike"):
         for rows in (25, 300):

@@ -3,7 +3,8 @@
 First heads are trained on what the frozen backbone makes of the rows, which is worked out once: many heads at once,
 of several rates and penalties, on its last layer and on earlier ones. From the best of them on, blocks are unfrozen
 from the last one back, each with the rate that its own range test suggests. How many is decided by paired validation
-losses: more are unfrozen only where they gain more than noise. What is frozen is frozen whole; the averages of its
+losses: more are unfrozen only where they gain more than noise. Where the network was cut at an earlier block, the whole
+of it, unfrozen, is tried against what came of that. What is frozen is frozen whole; the averages of its
 batch norms are its own, or those of the new rows where that gains; in unfrozen blocks both are tried: averages that
 are kept, so that nothing moves but what learns, and averages that follow the batches.
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +38,7 @@ from luthier.optimise import Schedule
 from luthier.population import Member, Part, train
 from luthier.population.networks import loss_for, part_of
 from luthier.recipe.gains import SeedSpread, paired
-from luthier.recipe.unfreezing import Job, best_way, depths
+from luthier.recipe.unfreezing import Depth, Job, best_way, depths
 from luthier.seeds import derive
 
 HEAD_RATES, HEAD_DECAYS = (1e-3, 3e-3, 1e-2, 3e-2), (0.0, 0.1, 1.0)
@@ -56,7 +58,8 @@ class Transferred:
 
     `options` has for each: `unfrozen`, `blocks` (their names), `rates` (of the blocks that learn), what the
     averages of batch `norms` in them do, `loss` over seeds and rows, `score` (the share that is right, or the root
-    mean squared error), and `gain` over the best number of blocks before it. `statistics` says which averages the
+    mean squared error), and `gain` over the best option before it; `whole` marks the whole network, tried against one
+    that was cut. `taken` is the place of the one that was taken. `statistics` says which averages the
     batch norms below have, `statistics_gain` what those of the new rows would gain or gained. `cut` holds what
     heads on earlier blocks measured; the network `ends_at` one of them where that gained clearly. `advice` holds
     what rules of thumb would have said: whether rows are few, whether the tasks are similar (by how much better the
@@ -64,13 +67,18 @@ class Transferred:
     """
 
     module: nn.Module
-    unfrozen: int
+    taken: int
     options: tuple[dict[str, Any], ...]
     statistics: str
     statistics_gain: dict[str, Any] | None
     cut: tuple[dict[str, Any], ...]
     ends_at: str
     advice: dict[str, Any]
+
+    @property
+    def unfrozen(self) -> int:
+        """How many blocks below the head learnt."""
+        return int(self.options[self.taken]["unfrozen"])
 
     def __str__(self) -> str:
         lines = [f"{self.unfrozen} blocks unfrozen below the head; batch norms with {self.statistics}"]
@@ -81,8 +89,9 @@ class Transferred:
             gain = option.get("gain")
             said = f", gain {gain['gain']:+.4f} ± {gain['half_width']:.4f}" if gain else ""
             said += f", batch norms {option['norms']}" if "norms" in option else ""
+            whole = ", of the whole network" if option.get("whole") else ""
             lines.append(
-                f"  {option['unfrozen']} unfrozen: loss {option['loss']:.4f}, score {option['score']:.4f}{said}"
+                f"  {option['unfrozen']} unfrozen{whole}: loss {option['loss']:.4f}, score {option['score']:.4f}{said}"
             )
         return "\n".join([*lines, f"  {self.advice['sentence']}"])
 
@@ -130,34 +139,81 @@ def transfer(
         gain_anew = paired(heads.rows, others.rows, 1, spread)
         if gain_anew["clear"] and gain_anew["gain"] > 0:
             heads, net, statistics = others, anew, ANEW
-    net, heads, blocks, cut = _cut(job, net, heads, blocks, spread)
-    body = getattr(net, "body", None)
-    ends_at = body.block if isinstance(body, Cut) else ""
-    untrained = _heads_of(job, _untrained(net, seed))
-    standing, states = heads.rows, [heads.state(net, k) for k in range(seeds)]
+    whole = _Start(net, blocks, heads)
+    start, cut = _cut(job, whole, spread)
+    untrained = _heads_of(job, _untrained(start.net, seed))
+    taken = start.standing
     options: list[dict[str, Any]] = [
-        {"unfrozen": 0, "blocks": blocks[-1:], "rates": [heads.rate], "loss": float(heads.rows.mean()),
-         "score": heads.score}
+        {"unfrozen": 0, "blocks": start.blocks[-1:], "rates": [start.heads.rate], "loss": float(taken.rows.mean()),
+         "score": start.heads.score}
     ]  # fmt: skip
-    best, kept = 0, states
-    for count, learning, choices in depths(job, net, blocks, states[0], min(TOP_RATE, heads.rate), most_unfrozen):
-        norms, rates, after = best_way(job, net, learning, choices, states)
-        logits = torch.stack([_outputs(net, state, held_out) for state in after])
-        rows = LOSSES[loss].rows(logits, held_out.targets).double().numpy()
-        spread.add([standing - rows])
-        gain = paired(standing, rows, 1, spread)
-        score = float(np.mean([_score(one, held_out) for one in logits]))
-        options.append({"unfrozen": count, "blocks": learning, "rates": list(rates), "loss": float(rows.mean()),
-                        "score": score, "norms": norms, "gain": gain})  # fmt: skip
+    for depth in _depths(job, start, most_unfrozen):
+        tried = _tried(job, start, depth, taken.rows, spread, options)
+        gain = options[-1]["gain"]
         if gain["clear"] and gain["gain"] > 0:
-            standing, best, kept = rows, count, after
+            taken = tried
         elif gain["clear"] and len(options) > 2 and options[-2]["gain"]["clear"]:
             break  # two that clearly lost: deeper ones change still more with as few rows
-    module = copy.deepcopy(net)
-    module.load_state_dict(kept[int(standing.mean(1).argmin())])
-    advice = _advice(job, heads, untrained, len(blocks) - 1, best)
+    if start is not whole and (deepest := list(_depths(job, whole, most_unfrozen))[-1:]):
+        tried = _tried(job, whole, deepest[0], taken.rows, spread, options)
+        options[-1]["whole"] = True
+        if options[-1]["gain"]["clear"] and options[-1]["gain"]["gain"] > 0:
+            taken = tried
+    module = copy.deepcopy(taken.net)
+    module.load_state_dict(taken.states[int(taken.rows.mean(1).argmin())])
+    body = getattr(taken.net, "body", None)
+    ends_at = str(body.block) if isinstance(body, Cut) else ""
+    advice = _advice(job, start.heads, untrained, len(start.blocks) - 1, options[taken.place]["unfrozen"])
     module = module.requires_grad_(True).eval()
-    return Transferred(module, best, tuple(options), statistics, gain_anew, cut, str(ends_at), advice)
+    return Transferred(module, taken.place, tuple(options), statistics, gain_anew, cut, ends_at, advice)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """An option that was tried: states of a network over seeds, and validation losses [S, N]."""
+
+    place: int
+    net: nn.Module
+    states: Sequence[dict[str, Tensor]]
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A frozen network, its blocks with the head last, and the best heads on it."""
+
+    net: nn.Module
+    blocks: list[str]
+    heads: _Heads
+
+    @property
+    def states(self) -> list[dict[str, Tensor]]:
+        """The network's states with each of the heads."""
+        return [self.heads.state(self.net, k) for k in range(len(self.heads.rows))]
+
+    @property
+    def standing(self) -> _Tried:
+        """Heads alone, the first option."""
+        return _Tried(0, self.net, self.states, self.heads.rows)
+
+
+def _depths(job: Job, start: _Start, most: int | None) -> Sequence[Depth]:
+    return depths(job, start.net, start.blocks, start.states[0], min(TOP_RATE, start.heads.rate), most)
+
+
+def _tried(
+    job: Job, start: _Start, depth: Depth, standing: np.ndarray, spread: SeedSpread, options: list[dict[str, Any]]
+) -> _Tried:
+    """Unfreeze so many blocks, and put what came of it among the options, with its gain over what stands."""
+    count, learning, choices = depth
+    norms, rates, after = best_way(job, start.net, learning, choices, start.states)
+    logits = torch.stack([_outputs(start.net, state, job.validation) for state in after])
+    rows = LOSSES[job.loss].rows(logits, job.validation.targets).double().numpy()
+    spread.add([standing - rows])
+    score = float(np.mean([_score(one, job.validation) for one in logits]))
+    options.append({"unfrozen": count, "blocks": learning, "rates": list(rates), "loss": float(rows.mean()),
+                    "score": score, "norms": norms, "gain": paired(standing, rows, 1, spread)})  # fmt: skip
+    return _Tried(len(options) - 1, start.net, after, rows)
 
 
 @dataclass(frozen=True)
@@ -182,19 +238,18 @@ def _heads_of(job: Job, net: nn.Module) -> _Heads:
     return _heads_on(job, *(_features(net, part.features) for part in (job.training, job.validation)))
 
 
-def _cut(
-    job: Job, net: nn.Module, heads: _Heads, blocks: list[str], spread: SeedSpread
-) -> tuple[nn.Module, _Heads, list[str], tuple[dict[str, Any], ...]]:
+def _cut(job: Job, whole: _Start, spread: SeedSpread) -> tuple[_Start, tuple[dict[str, Any], ...]]:
     """The network up to the block whose activations serve best, where one serves clearly better than the last.
 
     What the first blocks of a network say holds for other tasks too; what the last ones say is about its own.
     """
+    net, blocks, heads = whole.net, whole.blocks, whole.heads
     places = np.linspace(0, len(blocks) - 2, min(MOST_CUTS, len(blocks) - 1)).round().astype(int)
     offered = [blocks[place] for place in places]
     found = [activations_of(net, part.features, offered, ROWS) for part in (job.training, job.validation)]
     tried = [_heads_on(job, below, above) for below, above in zip(*found, strict=True)]
     if not tried:
-        return net, heads, blocks, ()
+        return whole, ()
     spread.add([heads.rows - one.rows for one in tried])
     gains = [paired(heads.rows, one.rows, len(tried), spread) for one in tried]
     options = tuple(
@@ -203,12 +258,12 @@ def _cut(
     )
     best = min(range(len(tried)), key=lambda k: float(tried[k].rows.mean()))
     if not (gains[best]["clear"] and gains[best]["gain"] > 0):
-        return net, heads, blocks, options
+        return whole, options
     name, width = offered[best], found[0][best].shape[1]
     body = Cut(net, name).requires_grad_(False)
     cut = nn.Sequential(OrderedDict(body=body, head=nn.Linear(width, job.outputs)))
     kept = blocks[: blocks.index(name) + 1]
-    return cut.eval(), tried[best], [*(f"body.net.{one}" for one in kept), "head"], options
+    return _Start(cut.eval(), [*(f"body.net.{one}" for one in kept), "head"], tried[best]), options
 
 
 def _heads_on(job: Job, below: Tensor, above: Tensor) -> _Heads:

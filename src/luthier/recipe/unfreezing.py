@@ -19,6 +19,8 @@ FAR = 3.0  # times a tested rate from which the rule of thumb's is tried beside 
 KEPT, FOLLOWING = "kept", "following the batches"  # averages of batch norms in unfrozen blocks
 RANGE_STEPS, LOWEST_RATE = 40, 1e-5
 
+Depth = tuple[int, list[str], list[tuple[float, ...]]]  # blocks unfrozen, their names, and the rates to try
+
 
 @dataclass(frozen=True)
 class Job:
@@ -46,7 +48,7 @@ class Job:
 
 def depths(
     job: Job, net: nn.Module, blocks: list[str], state: dict[str, Tensor], head_rate: float, most: int | None
-) -> Sequence[tuple[int, list[str], list[tuple[float, ...]]]]:
+) -> Sequence[Depth]:
     """How many blocks to try unfrozen (1, 2, 4, ... and all), their names, and the rates to try.
 
     The rates are each block's by its own test; and, where that is far lower, those that fall from the head's by the

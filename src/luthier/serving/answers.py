@@ -12,7 +12,7 @@ from torch import Tensor
 from luthier.errors import ConfigError
 from luthier.exporting.to_onnx import in_runtime
 from luthier.saved import Model
-from luthier.serving.rows import Rows, frame_of
+from luthier.serving.requests import Reader
 
 DIGITS = 9  # of a probability
 # numbers [N, F] and codes [N, K] to probabilities [N, C], or values [N]
@@ -30,16 +30,15 @@ RUNTIMES: dict[str, Callable[[Model], Compute]] = {"torch": by_torch, "onnx": in
 class Answers:
     """Rows to answers: the prediction, and probabilities, or the ends of its 90 % interval."""
 
-    def __init__(self, model: Model, runtime: str = "torch") -> None:
+    def __init__(self, model: Model, reader: Reader, runtime: str = "torch") -> None:
         if runtime not in RUNTIMES:
             raise ConfigError([f"a runtime is {' or '.join(RUNTIMES)}, not '{runtime}'"])
         torch.set_num_threads(1)  # one request is a few rows: threads would only wait for each other
-        self.model, self._compute = model, RUNTIMES[runtime](model)
+        self.model, self._reader, self._compute = model, reader, RUNTIMES[runtime](model)
 
-    def __call__(self, requests: Sequence[Rows]) -> list[dict[str, Any]]:
+    def __call__(self, requests: Sequence[Any]) -> list[dict[str, Any]]:
         """The answers to the rows of all requests, in order."""
-        numbers, codes = self.model.encode(frame_of(requests))
-        found = self._compute(numbers, codes)
+        found = self._compute(*self._reader.encode(requests))
         return self._values(found) if self.model.task.kind == "regression" else self._classes(found)
 
     def _values(self, values: np.ndarray) -> list[dict[str, Any]]:

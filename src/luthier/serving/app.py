@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import luthier
+from luthier.data import PictureEncoder, TableEncoder
 from luthier.errors import LuthierError
 from luthier.optional import require
 from luthier.saved import Model
 from luthier.serving.answers import Answers
 from luthier.serving.batching import Batches
-from luthier.serving.rows import RefusedError, columns_of, from_csv, from_json, schema
+from luthier.serving.pictures import PictureReader
+from luthier.serving.requests import Reader, RefusedError
+from luthier.serving.rows import RowReader
 
 PURPOSE = "serving a model"
 
@@ -39,14 +42,15 @@ def make_app(
     limits: Limits | None = None,
     runtime: str = "torch",
 ) -> Any:
-    """The FastAPI application of a model of tables or text, computed by the `runtime` "torch" or "onnx".
+    """The FastAPI application of a model, computed by the `runtime` "torch" or "onnx".
 
     With a `token`, /predict and /metrics ask for it as a bearer; `origins` are web pages that may call (CORS).
     """
     fastapi, responses = (require(name, extra="serve", purpose=PURPOSE) for name in ("fastapi", "fastapi.responses"))
     prometheus = require("prometheus_client", extra="serve", purpose=PURPOSE)
-    columns, bounds = columns_of(model), limits or Limits()
-    batches = Batches(Answers(model, runtime), bounds.rows)
+    reader, bounds = _reader_of(model), limits or Limits()
+    content = dict(reader.content)
+    batches = Batches(Answers(model, reader, runtime), bounds.rows, reader.few)
     registry = prometheus.CollectorRegistry()
     counted = prometheus.Counter("luthier_requests", "Requests by status.", ["status"], registry=registry)
     predicted = prometheus.Counter("luthier_rows", "Rows predicted.", registry=registry)
@@ -76,9 +80,10 @@ def make_app(
         allowed(request)
         body = await _body(request, bounds.body)
         kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-        if kind not in ("application/json", "text/csv"):
-            raise RefusedError(415, f"a body is application/json or text/csv, not {kind[:60]}")
-        rows = (from_csv if kind == "text/csv" else from_json)(body, columns, bounds.rows)
+        if kind not in content:
+            raise RefusedError(415, f"a body is {' or '.join(content)}, not {kind[:60]}")
+        reading = (kind, body, bounds.rows)
+        rows = await asyncio.to_thread(reader.read, *reading) if reader.decodes else reader.read(*reading)
         try:
             found = await asyncio.wait_for(batches.answers(rows), bounds.seconds)
         except TimeoutError:
@@ -89,7 +94,7 @@ def make_app(
         return {"predictions": found}
 
     async def predict(request: Any) -> Any:
-        """Predictions for the rows of a JSON or CSV body."""
+        """Predictions for the rows, or pictures, of a body."""
         began = time.perf_counter()
         answer = await _caught(answered, request, responses)
         counted.labels(str(answer.status_code)).inc()
@@ -114,8 +119,9 @@ def make_app(
 
         return await _caught(written, request, responses)
 
+    described = {"requestBody": {"required": True, "content": content}}
     predict.__annotations__ = metrics.__annotations__ = {"request": fastapi.Request}
-    app.add_api_route("/predict", predict, methods=["POST"], openapi_extra=_described(columns), responses=_refusals())
+    app.add_api_route("/predict", predict, methods=["POST"], openapi_extra=described, responses=_refusals())
     app.add_api_route("/health", health)
     app.add_api_route("/metrics", metrics, responses={401: {"description": "no token"}})
     return app
@@ -141,16 +147,16 @@ async def _body(request: Any, most: int) -> bytes:
     return b"".join(parts)
 
 
-def _described(columns: Sequence[Any]) -> dict[str, Any]:
-    csv = {"schema": {"type": "string", "description": f"a header and rows: {','.join(c.name for c in columns)}"}}
-    return {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": schema(columns)}, "text/csv": csv}}
-    }
+def _reader_of(model: Model) -> Reader:
+    if isinstance(model.encoder, PictureEncoder):
+        return PictureReader(model.encoder)
+    assert isinstance(model.encoder, TableEncoder)
+    return RowReader(model.encoder)
 
 
 def _refusals() -> dict[int | str, dict[str, Any]]:
     words = {
-        400: "not JSON or CSV",
+        400: "not what it says it is",
         401: "no token",
         413: "too large",
         415: "another kind of body",

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from luthier.serving.rows import Rows
-
-Predict = Callable[[Sequence[Rows]], Sequence[Any]]
-
-
-FEW = 64  # rows that take less than handing them to a thread
+Predict = Callable[[Sequence[Any]], Sequence[Any]]
 
 
 class Batches:
     """What waits is predicted together, whole requests, up to `most` rows; while that goes on, the next batch gathers.
 
-    A few rows are predicted where the requests are read: a thread would take longer, and wait for the interpreter.
-    Many rows go to a thread of their own, so that others are still heard.
+    Up to `few` rows are predicted where the requests are read: a thread would take longer, and wait for the
+    interpreter. Many rows go to a thread of their own, so that others are still heard.
     """
 
-    def __init__(self, predict: Predict, most: int) -> None:
-        self._predict, self._most = predict, most
-        self._waiting: list[tuple[Rows, asyncio.Future[list[Any]]]] = []
+    def __init__(self, predict: Predict, most: int, few: int) -> None:
+        self._predict, self._most, self._few = predict, most, few
+        self._waiting: list[tuple[Sized, asyncio.Future[list[Any]]]] = []
         self._thread = ThreadPoolExecutor(1, "predict")
         self._running: asyncio.Task[None] | None = None
 
-    async def answers(self, rows: Rows) -> list[Any]:
+    async def answers(self, rows: Sized) -> list[Any]:
         """The answers to a request's rows."""
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append((rows, future))
@@ -43,7 +38,7 @@ class Batches:
             taken = self._take()
             requests = [rows for rows, _ in taken]
             try:
-                if sum(map(len, requests)) <= FEW:
+                if sum(map(len, requests)) <= self._few:
                     found = list(self._predict(requests))
                 else:
                     found = list(await loop.run_in_executor(self._thread, self._predict, requests))
@@ -58,7 +53,7 @@ class Batches:
                     future.set_result(found[start : start + len(rows)])
                 start += len(rows)
 
-    def _take(self) -> list[tuple[Rows, asyncio.Future[list[Any]]]]:
+    def _take(self) -> list[tuple[Sized, asyncio.Future[list[Any]]]]:
         total, count = 0, 0
         for rows, _ in self._waiting:
             if count and total + len(rows) > self._most:

@@ -10,13 +10,15 @@ from io import BytesIO
 from typing import Any
 
 import polars as pl
+from torch import Tensor
 
 from luthier.data import TableEncoder
 from luthier.data.columns import Column
-from luthier.errors import InputError, in_a_line
-from luthier.saved import Model
+from luthier.errors import in_a_line
+from luthier.serving.requests import RefusedError, limited, shown
 
 MOST_ERRORS = 20
+FEW = 64  # rows of numbers that take less than handing them to a thread
 EXPECTED = {"number": "a number or null", "boolean": "true, false or null", "category": "text, a whole number or null",
             "date": "a date as text, or null", "text": "text or null"}  # fmt: skip
 TYPES: dict[str, list[str]] = {"number": ["number", "null"], "boolean": ["boolean", "string", "integer", "null"],
@@ -37,20 +39,29 @@ class Rows:
         return self.count
 
 
-class RefusedError(Exception):
-    """A request that cannot be answered: the status, a sentence, and what is wrong where."""
+class RowReader:
+    """Requests of a model of tables or text: {"rows": [{...}, ...]}, or CSV with a header."""
 
-    def __init__(self, status: int, sentence: str, errors: Sequence[Mapping[str, Any]] = ()) -> None:
-        super().__init__(sentence)
-        self.status, self.sentence, self.errors = status, sentence, list(errors)
+    decodes = False
 
+    def __init__(self, encoder: TableEncoder) -> None:
+        self._encoder = encoder
+        self.few = 0 if encoder.words else FEW
 
-def columns_of(model: Model) -> tuple[Column, ...]:
-    """The columns that a row needs. InputError for models of pictures."""
-    if not isinstance(model.encoder, TableEncoder):
-        raise InputError("only models of tables and text can be served", received="a model of pictures",
-                         remedy="use `luthier predict`")  # fmt: skip
-    return model.encoder.columns
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """The bodies as OpenAPI describes them."""
+        names = ",".join(column.name for column in self._encoder.columns)
+        csv = {"schema": {"type": "string", "description": f"a header and rows: {names}"}}
+        return {"application/json": {"schema": schema(self._encoder.columns)}, "text/csv": csv}
+
+    def read(self, kind: str, body: bytes, most: int) -> Rows:
+        """The rows of a body. RefusedError with every field that is wrong, the first twenty."""
+        return (from_csv if kind == "text/csv" else from_json)(body, self._encoder.columns, most)
+
+    def encode(self, requests: Sequence[Rows]) -> tuple[Tensor, Tensor]:
+        """Numbers [N, F] and codes [N, K] of several requests."""
+        return self._encoder.encode(frame_of(requests))
 
 
 def schema(columns: Sequence[Column]) -> dict[str, Any]:
@@ -82,14 +93,14 @@ def from_json(body: bytes, columns: Sequence[Column], most: int) -> Rows:
     ):
         raise RefusedError(422, 'a body is {"rows": [{...}, ...]} with one row or more')
     rows = value["rows"]
-    _count(len(rows), most)
+    limited(len(rows), most, "rows")
     named = {column.name: column for column in columns}
     errors: list[dict[str, Any]] = []
     for place, row in enumerate(rows):
         if len(errors) >= MOST_ERRORS:
             break
         if not isinstance(row, dict):
-            errors.append({"row": place, "field": "", "expected": "an object", "received": _shown(row)})
+            errors.append({"row": place, "field": "", "expected": "an object", "received": shown(row)})
             continue
         errors += [{"row": place, "field": name, "expected": "a column of the model", "received": "an unknown one"}
                    for name in row if name not in named]  # fmt: skip
@@ -98,7 +109,7 @@ def from_json(body: bytes, columns: Sequence[Column], most: int) -> Rows:
                 errors.append({"row": place, "field": name, "expected": EXPECTED[column.kind], "received": "nothing"})
             elif not _fits(row[name], column.kind):
                 errors.append(
-                    {"row": place, "field": name, "expected": EXPECTED[column.kind], "received": _shown(row[name])}
+                    {"row": place, "field": name, "expected": EXPECTED[column.kind], "received": shown(row[name])}
                 )
     if errors:
         raise RefusedError(422, f"{len(errors)} fields cannot be used", errors[:MOST_ERRORS])
@@ -118,7 +129,7 @@ def from_csv(body: bytes, columns: Sequence[Column], most: int) -> Rows:
         raise RefusedError(
             422, said, [{"row": 0, "field": name, "expected": "a column", "received": "nothing"} for name in missing]
         )
-    _count(len(frame), most)
+    limited(len(frame), most, "rows")
     errors: list[dict[str, Any]] = []
     for column in columns:
         if column.kind == "number":
@@ -127,17 +138,12 @@ def from_csv(body: bytes, columns: Sequence[Column], most: int) -> Rows:
                 True
             )
             errors += [{"row": int(place), "field": column.name, "expected": EXPECTED["number"],
-                        "received": _shown(frame[column.name][int(place)])} for place in wrong.arg_true()]  # fmt: skip
+                        "received": shown(frame[column.name][int(place)])} for place in wrong.arg_true()]  # fmt: skip
     if errors:
         raise RefusedError(422, f"{len(errors)} fields cannot be used", errors[:MOST_ERRORS])
     numbers = [pl.col(column.name).cast(pl.Float64) for column in columns if column.kind == "number"]
     used = frame.select([column.name for column in columns]).with_columns(numbers)
     return Rows(used.to_dict(as_series=False), used.height, _dtypes(columns))
-
-
-def _count(rows: int, most: int) -> None:
-    if rows > most:
-        raise RefusedError(413, f"a request has at most {most:,} rows, not {rows:,}")
 
 
 def _fits(value: Any, kind: str) -> bool:
@@ -160,8 +166,3 @@ def _plain(values: list[Any], kind: str) -> list[Any]:
 
 def _dtypes(columns: Sequence[Column]) -> dict[str, type[pl.DataType]]:
     return {column.name: pl.Float64 if column.kind == "number" else pl.String for column in columns}
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from luthier.machine import cores
 from luthier.optional import require
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")  # whatever a file's name says, no other decoder sees it
 MOST_PIXELS = 40_000_000  # of one picture: a small file can unpack to more than any memory holds
 TOGETHER = 64  # pictures that a worker decodes at a time
 WORTH_WORKERS = 512  # files, below which starting processes takes longer than decoding
@@ -49,12 +51,15 @@ def shape_of(reference: str) -> Shape:
         return (1 if grey else 3), height, width
 
 
-def decode(reference: str, shape: Shape) -> np.ndarray:
-    """A picture as uint8 [C, H, W]: turned as its EXIF says, cut to the shape's sides ratio, scaled to its size."""
+def decode(reference: str | bytes, shape: Shape) -> np.ndarray:
+    """A picture as uint8 [C, H, W]: turned as its EXIF says, cut to the shape's sides ratio, scaled to its size.
+
+    Bytes are the content of a file. UnreadableError says why it cannot be had.
+    """
     images = require("PIL.Image", extra="vision", purpose="reading pictures")
     operations = require("PIL.ImageOps", extra="vision", purpose="reading pictures")
     channels, height, width = shape
-    if is_packed(reference):
+    if isinstance(reference, str) and is_packed(reference):
         pixels = _channels_first(_packed(reference))
         if pixels.shape == shape:
             return pixels
@@ -79,11 +84,11 @@ def decode_all(references: Sequence[str], shape: Shape, into: np.ndarray) -> dic
     workers = cores()
     if files < WORTH_WORKERS or workers == 1:
         for block in blocks:
-            _put(block, *_decode_block([references[i] for i in block], shape), into, problems)
+            _put(block, *decode_block([references[i] for i in block], shape), into, problems)
         return problems
     with ProcessPoolExecutor(workers) as pool:
         tasks = [[references[i] for i in block] for block in blocks]
-        for block, found in zip(blocks, pool.map(_decode_block, tasks, [shape] * len(tasks)), strict=True):
+        for block, found in zip(blocks, pool.map(decode_block, tasks, [shape] * len(tasks)), strict=True):
             _put(block, *found, into, problems)
     return problems
 
@@ -93,7 +98,8 @@ def _put(block: range, pixels: np.ndarray, failed: dict[int, str], into: np.ndar
     problems.update({block.start + place: why for place, why in failed.items()})
 
 
-def _decode_block(references: Sequence[str], shape: Shape) -> tuple[np.ndarray, dict[int, str]]:
+def decode_block(references: Sequence[str | bytes], shape: Shape) -> tuple[np.ndarray, dict[int, str]]:
+    """Pictures [N, C, H, W], and why, for those that cannot be read."""
     pixels, failed = np.zeros((len(references), *shape), dtype=np.uint8), {}
     for place, reference in enumerate(references):
         try:
@@ -117,13 +123,13 @@ def _explained() -> Iterator[None]:
         raise UnreadableError(f"damaged: {in_a_line(error)}") from error
 
 
-def _opened(reference: str) -> Any:
+def _opened(reference: str | bytes) -> Any:
     """A picture whose head was read, not its pixels."""
     images = require("PIL.Image", extra="vision", purpose="reading pictures")
     setattr(images, "MAX_IMAGE_PIXELS", None)  # noqa: B010 (our own bound below gives an error, not a warning)
     try:
         with _explained():
-            picture = images.open(reference)
+            picture = images.open(BytesIO(reference) if isinstance(reference, bytes) else reference, formats=FORMATS)
             frames = getattr(picture, "n_frames", 1)
     except images.UnidentifiedImageError:
         raise UnreadableError("not a picture") from None

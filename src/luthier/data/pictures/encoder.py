@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from luthier.data.columns import Column
-from luthier.data.pictures.decoding import Shape
+from luthier.data.pictures.decoding import Shape, decode_block
 from luthier.data.pictures.store import Store, store_of
 from luthier.data.words import Words
 from luthier.errors import InputError, nearest
@@ -63,6 +63,11 @@ class PictureEncoder:
                 raise InputError(f"{len(found.problems)} pictures cannot be read: {', '.join(named)}")
             pixels = torch.from_numpy(found.pixels)
         return pixels, torch.zeros(len(references), 0, dtype=torch.int64)
+
+    def decoded(self, contents: Sequence[bytes]) -> tuple[Tensor, dict[int, str]]:
+        """Pictures uint8 [N, C, H, W] from the contents of files, and why, for those that cannot be read."""
+        pixels, problems = decode_block(contents, self.shape)
+        return torch.from_numpy(pixels), problems
 
     def described(self, numbers: Tensor, codes: Tensor) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """What drift is looked for in: brightness, contrast and sharpness of each picture [N], between 0 and 1."""

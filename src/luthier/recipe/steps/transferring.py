@@ -27,7 +27,7 @@ MOST_EPOCHS, BATCH = 20, 32
 SHARE = 0.7  # of the time left that goes into unfrozen blocks
 PASSES = 3.0  # what a step costs beside a pass without gradients
 WHOLE = "the last layer"
-DEPTHS, WAYS = 6, 3  # about how many trainings an epoch is multiplied by
+DEPTHS, WAYS = 7, 3  # about how many trainings an epoch is multiplied by
 
 
 def use_backbone(work: Work) -> tuple[Setting, Trained]:
@@ -73,7 +73,7 @@ def _facts(found: Transferred) -> dict[str, Any]:
     return {
         "unfrozen": found.unfrozen,
         "ends_at": found.ends_at,
-        "rates": next(one["rates"] for one in found.options if one["unfrozen"] == found.unfrozen),
+        "rates": found.options[found.taken]["rates"],
         "statistics": found.statistics,
         "statistics_gain": found.statistics_gain,
         "advice": dict(found.advice),
@@ -108,7 +108,8 @@ def _say_what_was_measured(work: Work, facts: dict[str, Any]) -> None:
         reason = "averages of the new pictures are tried in place of its own"
         _decide(work, 3, "batch norms of the backbone", facts["statistics"], reason, "averages anew gain",
                 evidence=facts["statistics_gain"])  # fmt: skip
-    options = tuple(Option(f"{one['unfrozen']} unfrozen", _measured(one)) for one in facts["options"])
+    options = tuple(Option(f"{one['unfrozen']} unfrozen{' of the whole' if one.get('whole') else ''}", _measured(one))
+                    for one in facts["options"])  # fmt: skip
     reason = (
         "blocks are unfrozen from the last one back, each at the rate of its own range test, as many as gain more than "
         f"noise{'' if facts['epochs'] else ' (there is time for heads alone)'}; {facts['advice']['sentence']}"

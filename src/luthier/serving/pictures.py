@@ -1,0 +1,80 @@
+"""What a request for a model of pictures may hold: one picture as it is, or several in JSON as base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from luthier.data import PictureEncoder
+from luthier.serving.requests import RefusedError, limited, shown
+
+KINDS = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff", "image/gif")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A request's pictures, decoded: bytes [N, C, H, W]."""
+
+    pixels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+class PictureReader:
+    """Requests of a model of pictures."""
+
+    few = 0
+    decodes = True
+
+    def __init__(self, encoder: PictureEncoder) -> None:
+        self._encoder = encoder
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """The bodies as OpenAPI describes them."""
+        texts = {"type": "array", "minItems": 1, "items": {"type": "string", "contentEncoding": "base64"}}
+        several = {"type": "object", "required": ["pictures"], "additionalProperties": False,
+                   "properties": {"pictures": texts}}  # fmt: skip
+        one = {"schema": {"type": "string", "format": "binary", "description": "a picture of any size"}}
+        return {"application/json": {"schema": several}, **dict.fromkeys(KINDS, one)}
+
+    def read(self, kind: str, body: bytes, most: int) -> Pictures:
+        """The pictures of a body. RefusedError that names those which cannot be read."""
+        found = [body] if kind in KINDS else _from_json(body, most)
+        pixels, problems = self._encoder.decoded(found)
+        if problems:
+            wrong = [{"picture": place, "expected": "a picture", "received": why} for place, why in problems.items()]
+            raise RefusedError(422, f"{len(problems)} pictures cannot be read", wrong)
+        return Pictures(pixels)
+
+    def encode(self, requests: Sequence[Pictures]) -> tuple[Tensor, Tensor]:
+        """Bytes [N, C, H, W] and no codes [N, 0] of several requests."""
+        pixels = torch.cat([one.pixels for one in requests])
+        return pixels, torch.zeros(len(pixels), 0, dtype=torch.int64)
+
+
+def _from_json(body: bytes, most: int) -> list[bytes]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, f"the body is not JSON: {error}") from None
+    known = isinstance(value, dict) and set(value) == {"pictures"} and isinstance(value["pictures"], list)
+    if not known or not value["pictures"]:
+        raise RefusedError(422, 'a body is {"pictures": ["...", ...]}, one or more in base64; or a picture as it is')
+    limited(len(value["pictures"]), most, "pictures")
+    found = []
+    for place, text in enumerate(value["pictures"]):
+        try:
+            found.append(base64.b64decode(text, validate=True))
+        except (TypeError, ValueError, binascii.Error):
+            wrong = {"picture": place, "expected": "base64", "received": shown(text)}
+            raise RefusedError(422, f"picture {place} is not base64", [wrong]) from None
+    return found
