@@ -207,7 +207,7 @@ def test_the_neuron_learns_as_the_lab_says(browser: Any, address: str) -> None:
         return any(value not in (None, "", "300") for value in values)
 
     for _ in range(2):  # it is computed, and the same again
-        wait.until(lambda _: numbers(browser, "neuron").get("epoch") == "300")  # the page is there
+        wait.until(lambda _: numbers(browser, "neuron").get("epoch") == "300" and not moved())  # the page is there
         wait.until(lambda _: browser.find_element(By.ID, "neuron-run")).click()
         wait.until(lambda _: numbers(browser, "neuron").get("epoch") not in (None, "300") or moved())
         wait.until(lambda _: numbers(browser, "neuron")["epoch"] == "300")

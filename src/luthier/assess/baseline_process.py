@@ -1,4 +1,4 @@
-"""The child process that fits the baselines: `python -m luthier.assess.baseline_process FOLDER`.
+"""The child process that fits the baselines: `python baseline_process.py FOLDER`. It imports nothing else of ours.
 
 It reads arrays from FOLDER, fits one baseline after another, writes each one's predictions for the
 validation rows, and waits. When the parent has opened the test set it writes the test rows into

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from luthier.assess import baseline_process
 from luthier.assess.baseline_process import ENOUGH, READY, names_for
 from luthier.data import Dataset, Task, flat
 
@@ -56,7 +57,8 @@ class BaselineRun:
         }
         with (self.folder / "errors.txt").open("wb") as errors:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "luthier.assess.baseline_process", str(self.folder)],
+                # By its path: it needs scikit-learn alone, and PyTorch takes seconds to import.
+                [sys.executable, "-P", baseline_process.__file__, str(self.folder)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

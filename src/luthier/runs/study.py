@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, get_args
 
-from luthier import storage
 from luthier.optimise import RULES
 from luthier.optimise.schedules import KINDS
 from luthier.recipe.plan import Method
 from luthier.report import Contents, read_contents
 from luthier.saved import RunFolder
+from luthier.search.optuna_file import write_study_file
 
 MOST_POINTS = 20  # of each trial's learning curve; the whole curve lies in history/
 _PARAMETERS = (
@@ -30,26 +28,9 @@ def write_study(folder: RunFolder) -> Path | None:
     """
     if importlib.util.find_spec("optuna") is None:
         return None
-    with storage.explained(folder.study), tempfile.TemporaryDirectory(dir=folder.path, prefix=".study.") as scratch:
-        path = Path(scratch) / "study.db"
-        _write(path, read_contents(folder.path))
-        os.replace(path, folder.study)
+    run = read_contents(folder.path)
+    write_study_file(folder.study, run.facts["name"], [_trial(run, trial) for trial in run.scores["trials"]])
     return folder.study
-
-
-def _write(path: Path, run: Contents) -> None:
-    import optuna
-    from sqlalchemy import event
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    store = optuna.storages.RDBStorage(f"sqlite:///{path}")
-    # The file is new and gets its name only when it is whole: nothing is gained by syncing each row.
-    event.listen(store.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    store.engine.dispose()
-    study = optuna.create_study(study_name=run.facts["name"], storage=store, direction="minimize")
-    study.add_trials([_trial(run, trial) for trial in run.scores["trials"]])
-    store.remove_session()
-    store.engine.dispose()
 
 
 def _trial(run: Contents, trial: dict[str, Any]) -> Any:

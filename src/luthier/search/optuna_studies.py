@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import sqlite3
-import tempfile
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from luthier import storage
 from luthier.errors import InputError, in_a_line
 from luthier.optional import require
+from luthier.search.optuna_file import close_storage, write_study_file
 from luthier.search.space import Choice, Space, Values
 from luthier.search.trials import AFTERWARDS, COMPLETE, PRUNED, Trial
 
 _SPACE, _RUNNER = "luthier space", "luthier run"
 ATTEMPTS = 4  # to reach a storage
-_SCHEMA = 12  # of Optuna's tables, which are filled directly: its own calls take milliseconds a trial
 
 
 def distributions(space: Space) -> dict[str, Any]:
@@ -50,9 +45,7 @@ def frozen(trial: Trial, space: Space, known: dict[str, Any], runner: str = "") 
     import optuna
 
     values = {name: value for name, value in trial.values.items() if name in known}
-    inside = {
-        name: value for name, value in values.items() if known[name]._contains(known[name].to_internal_repr(value))
-    }
+    inside = {name: value for name, value in values.items() if _holds(known[name], value)}
     outside = {name: value for name, value in values.items() if name not in inside}
     return optuna.trial.create_trial(
         state=_state(trial),
@@ -90,71 +83,12 @@ def _state(trial: Trial) -> Any:
 
 def mirror(path: Path, name: str, space: Space, trials: Sequence[Trial]) -> None:
     """Write all trials into an SQLite file of Optuna's at `path`, whole or not at all."""
-    optuna = require("optuna", extra="search", purpose="study.db")
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with storage.explained(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".study.") as scratch:
-        made = Path(scratch) / "study.db"
-        store = optuna.storages.RDBStorage(f"sqlite:///{made}")
-        study = optuna.create_study(study_name=name, storage=store, direction="minimize")
-        study.set_user_attr(_SPACE, space.to_json())
-        known, identifier = distributions(space), study._study_id
-        close_storage(store)
-        if _schema(made) == _SCHEMA:
-            _fill(made, identifier, space, known, trials)
-        else:
-            study.add_trials([frozen(trial, space, known) for trial in trials])
-            close_storage(store)
-        os.replace(made, path)
-
-
-def _schema(path: Path) -> int:
-    with sqlite3.connect(path) as connection:
-        (version,) = connection.execute("SELECT schema_version FROM version_info").fetchone()
-    connection.close()
-    return int(version)
-
-
-def _fill(path: Path, study: int, space: Space, known: dict[str, Any], trials: Sequence[Trial]) -> None:
-    """Fill Optuna's tables in one transaction."""
-    from optuna.distributions import distribution_to_json
-
-    texts = {name: distribution_to_json(distribution) for name, distribution in known.items()}
-    now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ")
-    rows: dict[str, list[tuple[Any, ...]]] = {
-        name: [] for name in ("trials", "params", "values", "curves", "attributes")
-    }
-    for number, trial in enumerate(trials):
-        key, state = number + 1, _state(trial).name
-        rows["trials"].append((key, number, study, state, now, now if trial.done else None))
-        if trial.known and trial.status in (COMPLETE, PRUNED):
-            rows["values"].append((key, 0, trial.value, "FINITE"))
-        attributes = _attributes(trial) | {"number": trial.number}
-        for name, value in trial.values.items():
-            if name in known and _holds(known[name], value):
-                rows["params"].append((key, name, known[name].to_internal_repr(value), texts[name]))
-            elif name in known:
-                attributes[name] = value
-        rows["curves"] += [(key, step, loss, "FINITE") for step, loss in trial.curve if math.isfinite(loss)]
-        rows["attributes"] += [(key, name, json.dumps(value)) for name, value in attributes.items()]
-    connection = sqlite3.connect(path)
-    with connection:
-        for table, columns in _TABLES.items():
-            statement, places = _insert(*columns), rows[table]
-            connection.executemany(statement, places)
-    connection.close()
-
-
-_TABLES = {
-    "trials": ("trials", "trial_id, number, study_id, state, datetime_start, datetime_complete"),
-    "values": ("trial_values", "trial_id, objective, value, value_type"),
-    "params": ("trial_params", "trial_id, param_name, param_value, distribution_json"),
-    "curves": ("trial_intermediate_values", "trial_id, step, intermediate_value, intermediate_value_type"),
-    "attributes": ("trial_user_attributes", "trial_id, key, value_json"),
-}
-
-
-def _insert(table: str, columns: str) -> str:
-    return f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(columns.split(',')))})"
+    known, found = distributions(space), []
+    for trial in trials:
+        made = frozen(trial, space, known)
+        made.set_user_attr("number", trial.number)
+        found.append(made)
+    write_study_file(path, name, found, {_SPACE: space.to_json()})
 
 
 class SharedStudy:
@@ -269,15 +203,6 @@ class SharedStudy:
         """Trials of the search, of all processes."""
         trials = self._study.get_trials(deepcopy=False)
         return sum(trial.user_attrs.get("stage") not in AFTERWARDS for trial in trials)
-
-
-def close_storage(held: Any) -> None:
-    """Let a storage of Optuna's go; its cache stands before the one with the connections."""
-    inner = getattr(held, "_backend", held)
-    for name in ("remove_session", "engine"):
-        found = getattr(inner, name, None)
-        if found is not None:
-            found() if name == "remove_session" else found.dispose()
 
 
 def _without_password(url: str) -> str:
