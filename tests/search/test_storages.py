@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 import torch
 from torch import nn
@@ -27,6 +26,7 @@ from luthier.search.optuna_file import close_storage
 from luthier.search.optuna_studies import SharedStudy, mirror
 from luthier.seeds import torch_generator
 
+optuna = pytest.importorskip("optuna")
 X = torch.randn(400, 6, generator=torch_generator(0, "storages"))
 Y = (X[:, 0] + 0.5 * X[:, 1] > 0).long()
 SPACE = {"learning_rate": (1e-3, 1.0), "rule": ["sgd", "adam"], "momentum": (0.5, 0.99), "units": [4, 8]}
@@ -41,7 +41,7 @@ def tuned(**options: Any) -> luthier.Study:
     return luthier.tune(build, (X, Y), SPACE, **asked)
 
 
-def stored(name: str, url: str) -> list[optuna.trial.FrozenTrial]:
+def stored(name: str, url: str) -> list[Any]:
     """A study's trials read back, its connections closed."""
     study = optuna.load_study(study_name=name, storage=url)
     trials = study.trials
@@ -75,6 +75,7 @@ def test_the_quick_copy_is_what_optuna_would_write(tmp_path: Path, monkeypatch: 
         Trial(0, space.default(), 7, "all", "complete", 0.5, 0.9, curve=[(1, 0.7), (2, 0.5)]),
         Trial(1, {**space.default(), "learning_rate": 5.0}, 8, "all", "pruned", 0.8, curve=[(1, 0.8)], reason="rank 2"),
         Trial(2, space.default(), 9, "all", "failed", curve=[(1, float("inf"))]),
+        Trial(3, space.default(), 10, "all", "failed", 0.7, curve=[(1, 0.7)], reason="it was retired later"),
     ]
     mirror(tmp_path / "quick.db", "x", space, trials)
     monkeypatch.setattr("luthier.search.optuna_file._SCHEMA", -1)

@@ -78,7 +78,7 @@ def _state(trial: Trial) -> Any:
         return TrialState.RUNNING
     if trial.status == PRUNED:
         return TrialState.PRUNED
-    return TrialState.COMPLETE if trial.known else TrialState.FAIL
+    return TrialState.COMPLETE if trial.known and trial.status == COMPLETE else TrialState.FAIL
 
 
 def mirror(path: Path, name: str, space: Space, trials: Sequence[Trial]) -> None:
