@@ -18,7 +18,8 @@ VALUES = torch.randn(N, generator=G, dtype=torch.float64)
 WEIGHTS = torch.rand(N, generator=G, dtype=torch.float64)
 
 
-def probabilities(z: torch.Tensor) -> np.ndarray:
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    z = torch.from_numpy(logits)
     return z.softmax(-1).numpy() if z.shape[-1] > 1 else z.sigmoid().squeeze(-1).numpy()
 
 
@@ -48,11 +49,13 @@ def test_every_metric_has_an_oracle() -> None:
 def test_a_metric_equals_scikit_learns(name: str, weights: torch.Tensor | None) -> None:
     Z, y = DATA[name]
     found = METRICS[name](Z, y, weights)
-    oracle = [ORACLES[name](z, y, None if weights is None else weights.numpy()) for z in Z]
+    oracle = [ORACLES[name](z, y.numpy(), None if weights is None else weights.numpy()) for z in Z.numpy()]
     np.testing.assert_allclose(found.numpy(), oracle, rtol=1e-10)
 
 
 def test_one_output_stands_for_two_classes() -> None:
     found = METRICS["accuracy"](ONE, SIDES, None)[0].item()
     assert found == pytest.approx(((ONE[0, :, 0] > 0).long() == SIDES).double().mean().item(), abs=0.05)
-    assert METRICS["log loss"](ONE, SIDES, None)[0].item() == pytest.approx(sk.log_loss(SIDES, probabilities(ONE[0])))
+    assert METRICS["log loss"](ONE, SIDES, None)[0].item() == pytest.approx(
+        sk.log_loss(SIDES.numpy(), probabilities(ONE[0].numpy()))
+    )
