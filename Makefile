@@ -18,7 +18,7 @@ test-oldest: .venv-oldest/.ready  ## the core of the suite with the oldest versi
 .venv-oldest/.ready: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable . \
-		pytest pytest-xdist hypothesis beartype pandas pyarrow
+		pytest pytest-xdist hypothesis beartype optuna sqlalchemy pandas pyarrow
 	touch $@
 
 lint: $(READY)
