@@ -151,6 +151,7 @@ class Stack:
         low: bool = False,
     ) -> None:
         self.spec, self.low = spec, low
+        self._product: Product = partial(product, low=low)  # no method: that would keep the stack alive in a cycle
         self.parameters, self.buffers = parameters, buffers
         self.gradients = torch.zeros_like(parameters) if gradients is None else gradients
         self._p, self._g = views(spec, parameters), views(spec, self.gradients)
@@ -283,9 +284,6 @@ class Stack:
             return times(X, self._WT[0])
         Z = times(X, self._WT[0][:, self._D :])
         return Z.add_(times(self._embedded(codes), self._WT[0][:, : self._D]))
-
-    def _product(self, a: Tensor, b: Tensor) -> Tensor:
-        return product(a, b, low=self.low)
 
     def _first_gradient(self, space: _Space, batch: Batch, dZ: Tensor) -> None:
         if (
