@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +59,22 @@ def test_told_to_end_it_saves_and_goes_on_later(tmp_path: Path) -> None:
     assert (tmp_path / "run/model.luthier").read_bytes() == (tmp_path / "whole/model.luthier").read_bytes()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_search_that_is_told_to_end_goes_on_later(workers: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("workers", "told"), [(1, os.kill), (2, os.kill), (2, os.killpg)],
+                         ids=["alone", "before its workers", "with its workers"])  # fmt: skip
+def test_a_search_that_is_told_to_end_goes_on_later(
+    workers: int, told: Callable[[int, int], None], tmp_path: Path
+) -> None:
     wanted: dict[str, Any] = {"trials": 8, "epochs": 300, "confirm": 2, "workers": workers}
     options = [word for name, value in wanted.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "luthier", "tune", "iris", *options, "--run", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)  # fmt: skip
     journal, deadline = tmp_path / "run" / "journal.jsonl", time.monotonic() + 120
     while not (journal.exists() and b"layout" in journal.read_bytes()) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.5)  # in the midst of training
     began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
+    told(process.pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
     assert "--resume" in errors

@@ -22,7 +22,7 @@ from torch import nn
 import luthier
 from luthier.errors import InputError
 from luthier.search import Trial, space_from
-from luthier.search.optuna_file import close_storage
+from luthier.search.optuna_file import close_storage, write_study_file
 from luthier.search.optuna_studies import SharedStudy, mirror
 from luthier.seeds import torch_generator
 
@@ -86,6 +86,28 @@ def test_the_quick_copy_is_what_optuna_would_write(tmp_path: Path, monkeypatch: 
         assert (one.intermediate_values, one.distributions) == (other.intermediate_values, other.distributions)
         assert one.user_attrs == other.user_attrs
     assert quick[1].user_attrs["learning_rate"] == 5.0  # outside of its range: kept beside the parameters
+
+
+def test_the_quick_copy_holds_any_number_and_any_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses that are not finite, and choices that Python takes for equal."""
+    from optuna.distributions import CategoricalDistribution
+
+    kinds = {"yes": CategoricalDistribution([False, True]), "one": CategoricalDistribution([0, 1])}
+    curve = {1: 0.5, 2: float("nan"), 3: float("inf"), 4: float("-inf")}
+    trials = [
+        optuna.trial.create_trial(
+            value=value, params={"yes": True, "one": 1}, distributions=kinds, intermediate_values=curve
+        )
+        for value in (0.5, float("inf"), float("-inf"))
+    ]
+    write_study_file(tmp_path / "quick.db", "x", trials)
+    monkeypatch.setattr("luthier.search.optuna_file._SCHEMA", -1)
+    write_study_file(tmp_path / "slow.db", "x", trials)
+    quick, slow = (stored("x", f"sqlite:///{tmp_path}/{name}.db") for name in ("quick", "slow"))
+    for one, other in zip(quick, slow, strict=True):
+        assert (one.values, str(one.params)) == (other.values, str(other.params))
+        assert str(one.distributions) == str(other.distributions)
+        assert str(one.intermediate_values) == str(other.intermediate_values) == str(curve)
 
 
 @pytest.fixture(scope="module")
@@ -207,28 +229,30 @@ def test_a_cluster_gives_the_same_trials(cluster: Any, tmp_path: Path) -> None:
 class Mortal(nn.Module):
     """Kills its process, once, in the middle of a training."""
 
-    def __init__(self, mark: str, units: int) -> None:
+    def __init__(self, mark: str, units: int, how: signal.Signals) -> None:
         super().__init__()
-        self.mark, self.passes = mark, 0
+        self.mark, self.passes, self.how = mark, 0, how
         self.net = nn.Sequential(nn.Linear(6, units), nn.ReLU(), nn.Linear(units, 2))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.passes += 1
         if self.mark and self.training and self.passes == 25 and not Path(self.mark).exists():
             Path(self.mark).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.how)
         return self.net(x)
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("on", ["ray", "local"])
-def test_a_lost_worker_is_replaced(on: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(("on", "how"), [("ray", signal.SIGKILL), ("local", signal.SIGKILL), ("local", signal.SIGTERM)])
+def test_a_lost_worker_is_replaced(
+    on: str, how: signal.Signals, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     if on == "ray":
         request.getfixturevalue("cluster")
 
     def search(mark: str, **options: Any) -> luthier.Study:
         return luthier.tune(
-            lambda h: Mortal(mark, h["units"]),
+            lambda h: Mortal(mark, h["units"], how),
             (X, Y),
             {"learning_rate": (1e-3, 0.1), "units": [4, 8]},
             **{"trials": 6, "epochs": 6, "confirm": 0, "tiers": False, "layout": "looped", **options},

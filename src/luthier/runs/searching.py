@@ -24,7 +24,7 @@ from luthier.runs.fitting import ended_by_signals
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.study_result import Study
 from luthier.saved import RunFolder
-from luthier.search import Effort, Journal, Networks, Outcome, Search, Space, Trial, executor_for
+from luthier.search import Effort, Journal, Networks, Outcome, Search, Space, Store, Trial, executor_for
 
 MIRROR_EVERY = 30.0  # seconds between two copies into study.db, or fifty times what one takes
 
@@ -49,38 +49,8 @@ def run_search(
     deliver: Callable[[Study], None] = lambda study: None,
 ) -> Study:
     """Run a search, keep it in its folder, `deliver` what came of it, and hand it back."""
-    networks.memory = (effort.memory or default_memory()) // effort.spread
-    try:
-        screen.event("begin", run=str(folder.path) if folder is not None else place.study)
-        interrupted = Interrupted()
-        with _held(folder), ended_by_signals(interrupted):
-            study = Study(_searched(networks, space, effort, folder, place, screen, interrupted), networks,
-                          None if folder is None else folder.path)  # fmt: skip
-            if folder is not None:
-                _keep(study, folder, place, space)
-            deliver(study)
-        screen.event("done", result=study.outcome.to_json(), lines=[*study.lines(), *_closing(study)])
-        return study
-    finally:
-        screen.close()
-
-
-def _searched(
-    networks: Networks,
-    space: Space,
-    effort: Effort,
-    folder: RunFolder | None,
-    place: Place,
-    screen: SearchScreen,
-    interrupted: Interrupted,
-) -> Outcome:
-    """What a search came to, journal and mirror kept on the way."""
-    store = None
-    if place.storage is not None:
-        from luthier.search.optuna_studies import SharedStudy
-
-        store = SharedStudy(place.storage, place.study, space, folder.path.name if folder else "")
-    journal = Journal(None if folder is None else folder.path / "journal.jsonl", screen.journal)
+    networks.memory = (effort.memory or default_memory()) // (place.workers or cores())
+    path, interrupted = None if folder is None else folder.path, Interrupted()
     mirror = _Mirror(folder, place.study, space)
 
     def tell(name: str, /, **facts: Any) -> None:
@@ -88,17 +58,31 @@ def _searched(
         if name == "round":
             mirror.now_and_then(facts["trials"])
 
-    try:
-        with _scratch(folder) as scratch, closing(executor_for(place.on, networks, scratch, place.workers)) as executor:
-            outcome = Search(networks, space, effort, executor, journal, store=store, tell=tell,
-                             interrupted=lambda: bool(interrupted)).run()  # fmt: skip
-    finally:
-        if store is not None:
-            store.close()
-    if outcome.best is not None:  # what was the best of many trials is measured again with fresh seeds (S4-45)
+    with closing(screen):
+        screen.event("begin", run=place.study, folder=path)
+        journal = Journal(None if path is None else path / "journal.jsonl", screen.journal)
+        with _held(folder), ended_by_signals(interrupted):
+            with (
+                _shared(place, space, "" if path is None else path.name) as store,
+                _scratch(folder) as scratch,
+                closing(executor_for(place.on, networks, scratch, place.workers)) as executor,
+            ):
+                outcome = Search(networks, space, effort, executor, journal, store=store, tell=tell,
+                                 interrupted=lambda: bool(interrupted)).run()  # fmt: skip
+            _warn_of_luck(outcome)
+            study = Study(outcome, networks, path)
+            if folder is not None:
+                _keep(study, folder, place, space)
+            deliver(study)
+        screen.event("done", result=outcome.to_json(), lines=[*study.lines(), *_closing(study)])
+    return study
+
+
+def _warn_of_luck(outcome: Outcome) -> None:
+    """What was the best of many trials is measured again with fresh seeds (S4-45)."""
+    if outcome.best is not None:
         lucky = optimism(outcome.best.value, [trial.value for trial in outcome.final], len(outcome.searched))
         outcome.findings += [] if lucky is None else [lucky]
-    return outcome
 
 
 def _keep(study: Study, folder: RunFolder, place: Place, space: Space) -> None:
@@ -145,6 +129,18 @@ class _Mirror:
             from luthier.search.optuna_studies import mirror
 
             mirror(self._folder.study, self._name, self._space, trials)
+
+
+@contextmanager
+def _shared(place: Place, space: Space, run: str) -> Iterator[Store | None]:
+    """The study that others share, where one is named."""
+    if place.storage is None:
+        yield None
+        return
+    from luthier.search.optuna_studies import SharedStudy
+
+    with closing(SharedStudy(place.storage, place.study, space, run)) as store:
+        yield store
 
 
 def _held(folder: RunFolder | None) -> AbstractContextManager[None]:

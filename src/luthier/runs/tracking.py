@@ -264,7 +264,7 @@ class TrackedSearch(SearchScreen):
 
     def __init__(self, screen: SearchScreen, tracker: Tracker) -> None:
         self._screen, self._follower = screen, Follower(tracker)
-        self._run = ""
+        self._folder: Path | None = None
         self._count, self._best = 0, math.inf
 
     def record(self, record: Record) -> None:
@@ -280,8 +280,8 @@ class TrackedSearch(SearchScreen):
         """Progress."""
         self._screen.event(name, **facts)
         if name == "begin":
-            self._run = facts["run"]
-            self._follower.begin(self._run)
+            self._folder = facts["folder"]
+            self._follower.begin(facts["run"] if self._folder is None else self._folder.name)
         elif name == "trained":
             for trial in facts["trials"]:
                 self._trial(trial)
@@ -290,7 +290,7 @@ class TrackedSearch(SearchScreen):
         elif name == "done":
             for place, loss in enumerate((facts["result"]["measured"] or {}).get("seeds", [])):
                 self._follower.number("refitted/validation_loss", loss, place)
-            self._follower.done(Path(self._run))
+            self._follower.done(self._folder)
 
     def close(self) -> None:
         """The search ended."""

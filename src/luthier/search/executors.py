@@ -95,13 +95,14 @@ class Processes:
         waiting = set(futures)
         while waiting:
             ended, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-            for future in ended:
-                yield futures[future], future.result()
             try:
+                for future in ended:
+                    yield futures[future], future.result()
                 ends = interrupted()
-            except TerminatedError:
+            except TerminatedError as error:
                 self._interrupt()
-                raise
+                interrupted()  # raises where we were told ourselves; else it was a worker alone, which is lost
+                raise BrokenProcessPool("a worker was told to end") from error
             if ends:
                 self._interrupt()
                 return

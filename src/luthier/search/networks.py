@@ -59,7 +59,7 @@ class Trained:
 class Networks:
     """What can be trained on one pair of training and validation parts, with one loss.
 
-    A population keeps to `memory` bytes; 0: to none.
+    A population keeps to `memory` bytes; 0: to no bound.
     """
 
     memory = 0

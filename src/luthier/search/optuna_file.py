@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 import tempfile
@@ -64,19 +65,16 @@ def _fill(path: Path, study: int, trials: Sequence[Any]) -> None:
     """Fill Optuna's tables in one transaction."""
     from optuna.distributions import distribution_to_json
 
-    texts: dict[Any, str] = {}
     now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ")
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _TABLES}
     for number, trial in enumerate(trials):
         key = number + 1
         rows["trials"].append((key, number, study, trial.state.name, now, now if trial.state.is_finished() else None))
-        rows["values"] += [(key, place, value, "FINITE") for place, value in enumerate(trial.values or ())]
+        rows["values"] += [(key, place, *_stored(value)) for place, value in enumerate(trial.values or ())]
         for name, value in trial.params.items():
             kind = trial.distributions[name]
-            if kind not in texts:
-                texts[kind] = distribution_to_json(kind)
-            rows["params"].append((key, name, kind.to_internal_repr(value), texts[kind]))
-        rows["curves"] += [(key, step, loss, "FINITE") for step, loss in trial.intermediate_values.items()]
+            rows["params"].append((key, name, kind.to_internal_repr(value), distribution_to_json(kind)))
+        rows["curves"] += [(key, step, *_stored(loss)) for step, loss in trial.intermediate_values.items()]
         rows["attributes"] += [(key, name, json.dumps(value)) for name, value in trial.user_attrs.items()]
     connection = sqlite3.connect(path)
     with connection:
@@ -84,3 +82,10 @@ def _fill(path: Path, study: int, trials: Sequence[Any]) -> None:
             marks = ", ".join("?" * len(columns.split(",")))
             connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows[kind])
     connection.close()
+
+
+def _stored(value: float) -> tuple[float | None, str]:
+    """A number and its kind, as Optuna's tables hold them: those that are not finite by their kind alone."""
+    if math.isfinite(value):
+        return value, "FINITE"
+    return None, "NAN" if math.isnan(value) else "INF_POS" if value > 0 else "INF_NEG"

@@ -139,10 +139,10 @@ class Training:
             groups.setdefault((text, met[text, trial.seed]), []).append(trial)  # a seed stands once in a population
         jobs: list[Job] = []
         for (text, _), group in groups.items():
-            fitting = self._fitting(text, group)
-            most = min(self.effort.chunk, fitting)
+            together = group if keep else group[: self.effort.chunk]
+            most = self._fitting(text, together)
             count = max(math.ceil(len(group) / most), min(self.effort.spread, len(group) // FEWEST))
-            size = min(len(group), fitting) if keep else math.ceil(len(group) / max(1, count))
+            size = most if keep else math.ceil(len(group) / max(1, count))
             kept = keep and group[-1] is trials[-1]
             for first in range(0, len(group), size):
                 chunk = tuple(group[first : first + size])
