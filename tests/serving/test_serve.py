@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,13 @@ class Server:
             with error:
                 return error.code, json.loads(error.read())
 
+    def refuses(self, body: bytes, kind: str, status: int, said: str) -> None:
+        """It answers with this status, and says this somewhere."""
+        code, found = self.ask(body, kind)
+        assert code == status
+        assert said in json.dumps(found, separators=(",", ":"))
+        assert len(found["fields"]) <= 20
+
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=30)
@@ -105,8 +114,8 @@ def test_answers_are_those_of_the_model(run: luthier.Result, server: Server) -> 
     (b"{", "application/json", 400, "not JSON"),
     (b"[" * 100_00, "application/json", 400, "not JSON"),
     (b"\xff", "application/json", 400, "not JSON"),
-    (b"{}", "application/json", 422, "one row or more"),
-    (b'{"rows": []}', "application/json", 422, "one row or more"),
+    (b"{}", "application/json", 422, "one or more"),
+    (b'{"rows": []}', "application/json", 422, "one or more"),
     (b'{"rows": [3]}', "application/json", 422, "an object"),
     (rows({"size": "large"}), "application/json", 422, '"field":"size"'),
     (rows({"size": True}), "application/json", 422, '"field":"size"'),
@@ -122,9 +131,7 @@ def test_answers_are_those_of_the_model(run: luthier.Result, server: Server) -> 
     (b"<a/>", "text/xml", 415, "text/csv"),
 ])  # fmt: skip
 def test_what_cannot_be_answered_is_said(body: bytes, kind: str, status: int, said: str, server: Server) -> None:
-    code, found = server.ask(body, kind)
-    assert code == status
-    assert said in json.dumps(found, separators=(",", ":"))
+    server.refuses(body, kind, status, said)
 
 
 def test_noise_is_refused_not_a_failure(server: Server) -> None:
@@ -194,7 +201,21 @@ def test_time_runs_out_with_words(run: luthier.Result) -> None:
     with TestClient(make_app(run.model, limits=Limits(seconds=1e-6))) as client:
         answer = client.post("/predict", content=rows(*[{}] * 500))
     assert answer.status_code == 503
-    assert "send fewer rows" in answer.json()["error"]
+    assert "send less at a time" in answer.json()["error"]
+
+
+def test_a_body_that_never_ends_is_given_up(run: luthier.Result) -> None:
+    server = Server(run.path, "--timeout", "0.5")
+    host, port = server.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{")
+        answer = HTTPResponse(connection)
+        answer.begin()
+        said = json.loads(answer.read())
+    assert answer.status == 503
+    assert "no answer within 0.5 s" in said["error"]
+    assert server.ask(rows({}))[0] == 200
+    server.end()
 
 
 def test_nothing_that_the_description_allows_or_forbids_is_a_failure(run: luthier.Result) -> None:

@@ -7,6 +7,7 @@ from luthier.data.columns import Column, Facts, column_of, facts_of, infer_colum
 from luthier.data.dataset import Dataset
 from luthier.data.encode import TableEncoder
 from luthier.data.encoders import Encoder, Prepare, encoder_from_json, flat, inputs_of, preprocess_from, preprocess_of
+from luthier.data.pictures import FORMATS as PICTURE_FORMATS
 from luthier.data.pictures import PictureEncoder, Pixels
 from luthier.data.preprocess import Preprocess
 from luthier.data.sources import BUNDLED, Source, read_batches, read_source
@@ -16,6 +17,7 @@ from luthier.data.task import TargetFacts, Task, decode_classes, encode_target, 
 __all__ = [
     "BUNDLED",
     "LEAKING",
+    "PICTURE_FORMATS",
     "Column",
     "Dataset",
     "Encoder",

@@ -78,20 +78,24 @@ def make_app(
 
     async def answered(request: Any) -> dict[str, Any]:
         allowed(request)
+        try:
+            async with asyncio.timeout(bounds.seconds):
+                found = await predictions(request)
+        except TimeoutError:
+            raise RefusedError(503, f"no answer within {bounds.seconds:g} s; send less at a time") from None
+        except LuthierError as error:
+            raise RefusedError(422, str(error)) from None
+        predicted.inc(len(found))
+        return {"predictions": found}
+
+    async def predictions(request: Any) -> list[dict[str, Any]]:
         body = await _body(request, bounds.body)
         kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if kind not in content:
             raise RefusedError(415, f"a body is {' or '.join(content)}, not {kind[:60]}")
         reading = (kind, body, bounds.rows)
         rows = await asyncio.to_thread(reader.read, *reading) if reader.decodes else reader.read(*reading)
-        try:
-            found = await asyncio.wait_for(batches.answers(rows), bounds.seconds)
-        except TimeoutError:
-            raise RefusedError(503, f"no answer within {bounds.seconds:g} s; send fewer rows") from None
-        except LuthierError as error:
-            raise RefusedError(422, str(error)) from None
-        predicted.inc(len(found))
-        return {"predictions": found}
+        return await batches.answers(rows)
 
     async def predict(request: Any) -> Any:
         """Predictions for the rows, or pictures, of a body."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from luthier.data import PictureEncoder
-from luthier.serving.requests import RefusedError, limited, shown
+from luthier.data import PICTURE_FORMATS, PictureEncoder
+from luthier.serving.requests import RefusedError, items_of, shown
 
-KINDS = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff", "image/gif")
+KINDS = tuple(f"image/{name.lower()}" for name in PICTURE_FORMATS)
 
 
 @dataclass(frozen=True)
@@ -62,16 +61,10 @@ class PictureReader:
 
 
 def _from_json(body: bytes, most: int) -> list[bytes]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RefusedError(400, f"the body is not JSON: {error}") from None
-    known = isinstance(value, dict) and set(value) == {"pictures"} and isinstance(value["pictures"], list)
-    if not known or not value["pictures"]:
-        raise RefusedError(422, 'a body is {"pictures": ["...", ...]}, one or more in base64; or a picture as it is')
-    limited(len(value["pictures"]), most, "pictures")
     found = []
-    for place, text in enumerate(value["pictures"]):
+    for place, text in enumerate(
+        items_of(body, "pictures", 'a picture as it is, or {"pictures": [BASE64, ...]}', most)
+    ):
         try:
             found.append(base64.b64decode(text, validate=True))
         except (TypeError, ValueError, binascii.Error):

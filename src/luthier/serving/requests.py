@@ -8,13 +8,15 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+MOST_ERRORS = 20  # that an answer names
+
 
 class RefusedError(Exception):
     """A request that cannot be answered: the status, a sentence, and what is wrong where."""
 
     def __init__(self, status: int, sentence: str, errors: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(sentence)
-        self.status, self.sentence, self.errors = status, sentence, list(errors)
+        self.status, self.sentence, self.errors = status, sentence, list(errors)[:MOST_ERRORS]
 
 
 class Reader(Protocol):
@@ -35,6 +37,19 @@ class Reader(Protocol):
 
     def encode(self, requests: Sequence[Any]) -> tuple[Tensor, Tensor]:
         """Numbers and codes of several requests."""
+
+
+def items_of(body: bytes, name: str, example: str, most: int) -> list[Any]:
+    """The list of at least one and at most so many that is all a JSON body holds. RefusedError with an `example`."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, f"the body is not JSON: {error}") from None
+    found = value[name] if isinstance(value, dict) and set(value) == {name} else None
+    if not isinstance(found, list) or not found:
+        raise RefusedError(422, f"a body is {example}, one or more")
+    limited(len(found), most, name)
+    return found
 
 
 def limited(count: int, most: int, what: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from torch import Tensor
 from luthier.data import TableEncoder
 from luthier.data.columns import Column
 from luthier.errors import in_a_line
-from luthier.serving.requests import RefusedError, limited, shown
+from luthier.serving.requests import MOST_ERRORS, RefusedError, items_of, limited, shown
 
-MOST_ERRORS = 20
 FEW = 64  # rows of numbers that take less than handing them to a thread
 EXPECTED = {"number": "a number or null", "boolean": "true, false or null", "category": "text, a whole number or null",
             "date": "a date as text, or null", "text": "text or null"}  # fmt: skip
@@ -81,19 +79,7 @@ def frame_of(requests: Sequence[Rows]) -> pl.DataFrame:
 
 def from_json(body: bytes, columns: Sequence[Column], most: int) -> Rows:
     """The rows of a JSON body. RefusedError with every field that is wrong, the first twenty."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RefusedError(400, f"the body is not JSON: {error}") from None
-    if (
-        not isinstance(value, dict)
-        or set(value) != {"rows"}
-        or not isinstance(value["rows"], list)
-        or not value["rows"]
-    ):
-        raise RefusedError(422, 'a body is {"rows": [{...}, ...]} with one row or more')
-    rows = value["rows"]
-    limited(len(rows), most, "rows")
+    rows = items_of(body, "rows", '{"rows": [{...}, ...]}', most)
     named = {column.name: column for column in columns}
     errors: list[dict[str, Any]] = []
     for place, row in enumerate(rows):
@@ -112,7 +98,7 @@ def from_json(body: bytes, columns: Sequence[Column], most: int) -> Rows:
                     {"row": place, "field": name, "expected": EXPECTED[column.kind], "received": shown(row[name])}
                 )
     if errors:
-        raise RefusedError(422, f"{len(errors)} fields cannot be used", errors[:MOST_ERRORS])
+        raise RefusedError(422, f"{len(errors)} fields cannot be used", errors)
     return Rows({name: _plain([row[name] for row in rows], column.kind) for name, column in named.items()}, len(rows),
                 _dtypes(columns))  # fmt: skip
 
@@ -140,7 +126,7 @@ def from_csv(body: bytes, columns: Sequence[Column], most: int) -> Rows:
             errors += [{"row": int(place), "field": column.name, "expected": EXPECTED["number"],
                         "received": shown(frame[column.name][int(place)])} for place in wrong.arg_true()]  # fmt: skip
     if errors:
-        raise RefusedError(422, f"{len(errors)} fields cannot be used", errors[:MOST_ERRORS])
+        raise RefusedError(422, f"{len(errors)} fields cannot be used", errors)
     numbers = [pl.col(column.name).cast(pl.Float64) for column in columns if column.kind == "number"]
     used = frame.select([column.name for column in columns]).with_columns(numbers)
     return Rows(used.to_dict(as_series=False), used.height, _dtypes(columns))

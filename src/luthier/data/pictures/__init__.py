@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from luthier.data.pictures.decoding import SUFFIXES, Shape, UnreadableError, decode, is_packed, shape_of
+from luthier.data.pictures.decoding import FORMATS, SUFFIXES, Shape, UnreadableError, decode, is_packed, shape_of
 from luthier.data.pictures.encoder import PictureEncoder, Pixels
 from luthier.data.pictures.idx import read_idx
 from luthier.data.pictures.sources import (
@@ -18,6 +18,7 @@ from luthier.data.pictures.sources import (
 from luthier.data.pictures.store import Store, cache_folder, fingerprint, store_of
 
 __all__ = [
+    "FORMATS",
     "LABEL",
     "PICTURE",
     "SUFFIXES",

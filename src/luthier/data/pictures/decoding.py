@@ -22,7 +22,7 @@ from luthier.machine import cores
 from luthier.optional import require
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")  # whatever a file's name says, no other decoder sees it
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")  # no other decoder sees a file, whatever its name
 MOST_PIXELS = 40_000_000  # of one picture: a small file can unpack to more than any memory holds
 TOGETHER = 64  # pictures that a worker decodes at a time
 WORTH_WORKERS = 512  # files, below which starting processes takes longer than decoding
