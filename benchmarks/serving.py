@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,6 +70,7 @@ def served(run: Path, runtime: str) -> Iterator[str]:
         found = re.search(r"at (http://\S+:\d+),", process.stdout.readline())
         assert found is not None
         try:
+            urllib.request.urlopen(f"{found[1]}/health", timeout=60).close()  # a quarter of a second after its line
             yield found[1]
         finally:
             process.send_signal(signal.SIGTERM)
