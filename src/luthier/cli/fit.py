@@ -23,7 +23,6 @@ Examples:
 """
 
 
-SHOWING = {"track", "json", "verbose", "open_report"}
 BESIDE = {  # what may be said beside a run that is taken up or repeated
     "--resume": {"resume", "until"},
     "--resume and --from": {"resume", "until", "begin_at", "new_test", "again", "run", "replace"},
@@ -170,7 +169,7 @@ def fit(
         )
     if config is not None or resume is not None:
         chosen = "--config" if resume is None else "--resume" if begin_at is None else "--resume and --from"
-        refuse_beside(context, chosen, BESIDE[chosen] | SHOWING, "a run keeps what was asked: begin another one")
+        refuse_beside(context, chosen, BESIDE[chosen], "a run keeps what was asked: begin another one")
     screen = choose_screen(json=json, verbose=verbose)
     if track is not None:
         from luthier.runs.tracking import Tracked, tracker_for

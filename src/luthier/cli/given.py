@@ -8,14 +8,19 @@ import typer
 
 from luthier.errors import InputError
 
+SHOWING = {"track", "json", "verbose", "open_report"}  # go with everything
+
 
 def refuse_beside(context: typer.Context, chosen: str, taken: Collection[str], remedy: str) -> None:
-    """InputError where options were given that would do nothing beside `chosen`; `taken` are the names that count."""
+    """InputError where options were given that would do nothing beside `chosen`; `taken` are the names that count.
+
+    How something is shown counts always.
+    """
     refused = []
     for parameter in context.command.params:
         name = parameter.name or ""
         source = context.get_parameter_source(name)
-        if name not in taken and source is not None and source.name == "COMMANDLINE":
+        if name not in SHOWING | set(taken) and source is not None and source.name == "COMMANDLINE":
             refused.append(parameter.opts[0] if parameter.opts[0].startswith("-") else name.upper())
     if refused:
         said = f"{', '.join(refused)} {'say' if len(refused) > 1 else 'says'} nothing beside {chosen}"

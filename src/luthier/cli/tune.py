@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from luthier.cli.fit import SHOWING, parse_columns
+from luthier.cli.fit import parse_columns
 from luthier.cli.given import refuse_beside
 from luthier.errors import InputError
 
@@ -92,13 +92,14 @@ def tune(
     from luthier.runs import resume_search, tune_table
     from luthier.runs.search_screen import choose_search_screen
 
+    if resume is not None:
+        refuse_beside(context, "--resume", {"resume"}, "a search keeps what was asked: begin another one")
     screen = choose_search_screen(json=json, verbose=verbose)
     if track is not None:
         from luthier.runs.tracking import TrackedSearch, tracker_for
 
         screen = TrackedSearch(screen, tracker_for(track))
     if resume is not None:
-        refuse_beside(context, "--resume", {"resume"} | SHOWING, "a search keeps what was asked: begin another one")
         found = resume_search(resume, screen=screen)
     else:
         found = tune_table(

@@ -23,29 +23,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from luthier.nets import DenseSpec
 from luthier.nets.blocks import (
     Cut,
     activations_of,
     blocks_of,
     has_norms,
-    head_of,
     reestimate_norms,
     with_new_head,
 )
 from luthier.objective import LOSSES
-from luthier.optimise import Schedule
-from luthier.population import Member, Part, train
+from luthier.population import Part
 from luthier.population.networks import loss_for, part_of
 from luthier.recipe.gains import SeedSpread, paired
+from luthier.recipe.heads import ROWS, Heads, heads_of, heads_on, score_of
 from luthier.recipe.unfreezing import Depth, Job, best_way, depths
 from luthier.seeds import derive
 
-HEAD_RATES, HEAD_DECAYS = (1e-3, 3e-3, 1e-2, 3e-2), (0.0, 0.1, 1.0)
-LEAST_SPREAD = 0.1  # of the mean deviation of all features, by which one is divided at least
-HEAD_STEPS = 300  # a step of a head costs next to nothing
 OWN, ANEW = "their own averages", "the averages of the new rows"
-ROWS = 128
 TOP_RATE = 3e-3  # of a head once blocks below it learn: its own rate was for features of deviation 1
 MOST_CUTS = 8  # blocks whose activations are tried
 FEW = 100  # rows a class below which rows are called few
@@ -132,50 +126,53 @@ def transfer(
     net = with_new_head(backbone, wanted).eval()
     blocks = blocks_of(net)
     spread = SeedSpread()
-    heads, statistics, gain_anew = _heads_of(job, net), OWN, None
+    heads, statistics, gain_anew = heads_of(job, net), OWN, None
     if has_norms(net):
         anew = reestimate_norms(net, torch.split(training.features, ROWS))
-        others = _heads_of(job, anew)
+        others = heads_of(job, anew)
         gain_anew = paired(heads.rows, others.rows, 1, spread)
         if gain_anew["clear"] and gain_anew["gain"] > 0:
             heads, net, statistics = others, anew, ANEW
     whole = _Start(net, blocks, heads)
     start, cut = _cut(job, whole, spread)
-    untrained = _heads_of(job, _untrained(start.net, seed))
+    untrained = heads_of(job, _untrained(start.net, seed))
     taken = start.standing
-    options: list[dict[str, Any]] = [
-        {"unfrozen": 0, "blocks": start.blocks[-1:], "rates": [start.heads.rate], "loss": float(taken.rows.mean()),
-         "score": start.heads.score}
-    ]  # fmt: skip
+    tried = [taken]
     for depth in _depths(job, start, most_unfrozen):
-        tried = _tried(job, start, depth, taken.rows, spread, options)
-        gain = options[-1]["gain"]
-        if gain["clear"] and gain["gain"] > 0:
-            taken = tried
-        elif gain["clear"] and len(options) > 2 and options[-2]["gain"]["clear"]:
+        tried.append(_unfrozen(job, start, depth, taken, spread))
+        if tried[-1].gains > 0:
+            taken = tried[-1]
+        elif tried[-1].gains < 0 and tried[-2].gains < 0:
             break  # two that clearly lost: deeper ones change still more with as few rows
     if start is not whole and (deepest := list(_depths(job, whole, most_unfrozen))[-1:]):
-        tried = _tried(job, whole, deepest[0], taken.rows, spread, options)
-        options[-1]["whole"] = True
-        if options[-1]["gain"]["clear"] and options[-1]["gain"]["gain"] > 0:
-            taken = tried
+        tried.append(_unfrozen(job, whole, deepest[0], taken, spread))
+        tried[-1].option["whole"] = True
+        if tried[-1].gains > 0:
+            taken = tried[-1]
     module = copy.deepcopy(taken.net)
     module.load_state_dict(taken.states[int(taken.rows.mean(1).argmin())])
     body = getattr(taken.net, "body", None)
     ends_at = str(body.block) if isinstance(body, Cut) else ""
-    advice = _advice(job, start.heads, untrained, len(start.blocks) - 1, options[taken.place]["unfrozen"])
+    advice = _advice(job, start.heads, untrained, len(start.blocks) - 1, taken.option["unfrozen"])
+    options = tuple(one.option for one in tried)
     module = module.requires_grad_(True).eval()
-    return Transferred(module, taken.place, tuple(options), statistics, gain_anew, cut, ends_at, advice)
+    return Transferred(module, tried.index(taken), options, statistics, gain_anew, cut, ends_at, advice)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Tried:
-    """An option that was tried: states of a network over seeds, and validation losses [S, N]."""
+    """An option that was tried and what it measured; states of a network over seeds, and validation losses [S, N]."""
 
-    place: int
+    option: dict[str, Any]
     net: nn.Module
     states: Sequence[dict[str, Tensor]]
     rows: np.ndarray
+
+    @property
+    def gains(self) -> int:
+        """1 where it clearly gained over what stood before it, -1 where it clearly lost, 0 where that is noise."""
+        gain = self.option.get("gain")
+        return 0 if gain is None or not gain["clear"] else 1 if gain["gain"] > 0 else -1
 
 
 @dataclass(frozen=True)
@@ -184,7 +181,7 @@ class _Start:
 
     net: nn.Module
     blocks: list[str]
-    heads: _Heads
+    heads: Heads
 
     @property
     def states(self) -> list[dict[str, Tensor]]:
@@ -194,48 +191,27 @@ class _Start:
     @property
     def standing(self) -> _Tried:
         """Heads alone, the first option."""
-        return _Tried(0, self.net, self.states, self.heads.rows)
+        heads = self.heads
+        option = {"unfrozen": 0, "blocks": self.blocks[-1:], "rates": [heads.rate], "loss": float(heads.rows.mean()),
+                  "score": heads.score}  # fmt: skip
+        return _Tried(option, self.net, self.states, heads.rows)
 
 
 def _depths(job: Job, start: _Start, most: int | None) -> Sequence[Depth]:
     return depths(job, start.net, start.blocks, start.states[0], min(TOP_RATE, start.heads.rate), most)
 
 
-def _tried(
-    job: Job, start: _Start, depth: Depth, standing: np.ndarray, spread: SeedSpread, options: list[dict[str, Any]]
-) -> _Tried:
-    """Unfreeze so many blocks, and put what came of it among the options, with its gain over what stands."""
+def _unfrozen(job: Job, start: _Start, depth: Depth, standing: _Tried, spread: SeedSpread) -> _Tried:
+    """So many blocks unfrozen, with their gain over what stands."""
     count, learning, choices = depth
     norms, rates, after = best_way(job, start.net, learning, choices, start.states)
     logits = torch.stack([_outputs(start.net, state, job.validation) for state in after])
     rows = LOSSES[job.loss].rows(logits, job.validation.targets).double().numpy()
-    spread.add([standing - rows])
-    score = float(np.mean([_score(one, job.validation) for one in logits]))
-    options.append({"unfrozen": count, "blocks": learning, "rates": list(rates), "loss": float(rows.mean()),
-                    "score": score, "norms": norms, "gain": paired(standing, rows, 1, spread)})  # fmt: skip
-    return _Tried(len(options) - 1, start.net, after, rows)
-
-
-@dataclass(frozen=True)
-class _Heads:
-    """The best heads on some features: weights [S, C, D] and biases [S, C], and validation losses [S, N]."""
-
-    weights: Tensor
-    biases: Tensor
-    rows: np.ndarray
-    score: float
-    rate: float
-
-    def state(self, net: nn.Module, k: int) -> dict[str, Tensor]:
-        """The network's state with one of the heads."""
-        name, state = head_of(net), {key: value.clone() for key, value in net.state_dict().items()}
-        state[f"{name}.weight"], state[f"{name}.bias"] = self.weights[k], self.biases[k]
-        return state
-
-
-def _heads_of(job: Job, net: nn.Module) -> _Heads:
-    """Heads on what reaches the last layer of a frozen module."""
-    return _heads_on(job, *(_features(net, part.features) for part in (job.training, job.validation)))
+    spread.add([standing.rows - rows])
+    score = float(np.mean([score_of(one, job.validation) for one in logits]))
+    option = {"unfrozen": count, "blocks": learning, "rates": list(rates), "loss": float(rows.mean()),
+              "score": score, "norms": norms, "gain": paired(standing.rows, rows, 1, spread)}  # fmt: skip
+    return _Tried(option, start.net, after, rows)
 
 
 def _cut(job: Job, whole: _Start, spread: SeedSpread) -> tuple[_Start, tuple[dict[str, Any], ...]]:
@@ -247,7 +223,7 @@ def _cut(job: Job, whole: _Start, spread: SeedSpread) -> tuple[_Start, tuple[dic
     places = np.linspace(0, len(blocks) - 2, min(MOST_CUTS, len(blocks) - 1)).round().astype(int)
     offered = [blocks[place] for place in places]
     found = [activations_of(net, part.features, offered, ROWS) for part in (job.training, job.validation)]
-    tried = [_heads_on(job, below, above) for below, above in zip(*found, strict=True)]
+    tried = [heads_on(job, below, above) for below, above in zip(*found, strict=True)]
     if not tried:
         return whole, ()
     spread.add([heads.rows - one.rows for one in tried])
@@ -266,51 +242,6 @@ def _cut(job: Job, whole: _Start, spread: SeedSpread) -> tuple[_Start, tuple[dic
     return _Start(cut.eval(), [*(f"body.net.{one}" for one in kept), "head"], tried[best]), options
 
 
-def _heads_on(job: Job, below: Tensor, above: Tensor) -> _Heads:
-    """Train heads of several rates and penalties, all at once, on features of training and validation rows [N, D]."""
-    mean, std = below.mean(0), below.std(0, correction=0)
-    std = std.clamp_min(LEAST_SPREAD * float(std.mean()) + 1e-12)  # what hardly varied here may vary elsewhere
-    parts = [
-        Part((features - mean) / std, torch.zeros(len(part), 0, dtype=torch.int64), part.targets, part.weights)
-        for features, part in ((below, job.training), (above, job.validation))
-    ]
-    spec = DenseSpec(inputs=below.shape[1], hidden=(), outputs=job.outputs)
-    settings = [(rate, decay) for rate in HEAD_RATES for decay in HEAD_DECAYS]
-    members = [
-        Member(spec, s, rate, schedule=Schedule("cosine"), weight_decay=decay)
-        for rate, decay in settings
-        for s in job.seeds
-    ]
-    outcome = train(members, parts[0], parts[1], job.settings(max(HEAD_STEPS, job.steps)))
-    losses = np.where(np.isfinite(outcome.best_validation_loss), outcome.best_validation_loss, np.inf)
-    best = int(losses.reshape(len(settings), -1).mean(1).argmin())
-    places = range(best * len(job.seeds), (best + 1) * len(job.seeds))
-    named = [outcome.state_dict(place) for place in places]
-    weights = torch.stack([one["layers.0.weight"] for one in named]) / std
-    biases = torch.stack([one["layers.0.bias"] for one in named]) - weights @ mean
-    logits = torch.einsum("nd,scd->snc", above, weights) + biases.unsqueeze(1)
-    rows = LOSSES[job.loss].rows(logits, job.validation.targets).double().numpy()
-    score = float(np.mean([_score(one, job.validation) for one in logits]))
-    return _Heads(weights, biases, rows, score, settings[best][0])
-
-
-@torch.no_grad()
-def _features(net: nn.Module, X: Tensor) -> Tensor:
-    """What reaches the head [N, D], in evaluation mode."""
-    found: list[Tensor] = []
-
-    def keep(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-        found.append(given[0].flatten(1).float())
-
-    handle = net.get_submodule(head_of(net)).register_forward_pre_hook(keep)
-    try:
-        for some in torch.split(X, ROWS):
-            net(some)
-    finally:
-        handle.remove()
-    return torch.cat(found)
-
-
 def _untrained(net: nn.Module, seed: int) -> nn.Module:
     """The same module with fresh weights, where its layers know how to draw them."""
     fresh = copy.deepcopy(net)
@@ -322,7 +253,7 @@ def _untrained(net: nn.Module, seed: int) -> nn.Module:
     return fresh.eval()
 
 
-def _advice(job: Job, heads: _Heads, untrained: _Heads, blocks: int, measured: int) -> dict[str, Any]:
+def _advice(job: Job, heads: Heads, untrained: Heads, blocks: int, measured: int) -> dict[str, Any]:
     """The rule of thumb by the amount of data and the likeness of the tasks (CS231n), beside what was measured."""
     groups = len(torch.unique(job.training.targets)) if not job.training.targets.is_floating_point() else 1
     few = len(job.training) < FEW * groups
@@ -343,10 +274,3 @@ def _outputs(net: nn.Module, state: dict[str, Tensor], part: Part) -> Tensor:
     known.load_state_dict(state)
     known.eval()
     return torch.cat([known(some) for some in torch.split(part.features, ROWS)])
-
-
-def _score(outputs: Tensor, part: Part) -> float:
-    if part.targets.is_floating_point():
-        return float((outputs[:, 0] - part.targets).square().mean().sqrt())
-    told = (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
-    return float((told == part.targets).double().mean())

@@ -16,8 +16,9 @@ from luthier.nets.backbone import BackboneSpec, build_backbone, shown
 from luthier.nets.weights import load_weights, read_weights
 from luthier.population import Member
 from luthier.recipe.evidence import row_losses
+from luthier.recipe.heads import ROWS
 from luthier.recipe.ladder import AS_IT_WAS, Setting
-from luthier.recipe.transfer import ROWS, Transferred, transfer
+from luthier.recipe.transfer import Transferred, transfer
 from luthier.recipe.work import Trained, Work
 from luthier.records import Decision, Option
 from luthier.saved import activate

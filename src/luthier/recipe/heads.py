@@ -1,0 +1,99 @@
+"""Heads: last layers for what a frozen network makes of the rows, many of them trained at once.
+
+S seeds, N rows, D features below the head, C outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from luthier.nets import DenseSpec
+from luthier.nets.blocks import head_of
+from luthier.objective import LOSSES
+from luthier.optimise import Schedule
+from luthier.population import Member, Part, train
+from luthier.recipe.unfreezing import Job
+
+RATES, DECAYS = (1e-3, 3e-3, 1e-2, 3e-2), (0.0, 0.1, 1.0)
+LEAST_SPREAD = 0.1  # of the mean deviation of all features, by which one is divided at least
+STEPS = 300  # a step of a head costs next to nothing
+ROWS = 128
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The best heads on some features: weights [S, C, D] and biases [S, C], and validation losses [S, N]."""
+
+    weights: Tensor
+    biases: Tensor
+    rows: np.ndarray
+    score: float
+    rate: float
+
+    def state(self, net: nn.Module, k: int) -> dict[str, Tensor]:
+        """The network's state with one of the heads."""
+        name, state = head_of(net), {key: value.clone() for key, value in net.state_dict().items()}
+        state[f"{name}.weight"], state[f"{name}.bias"] = self.weights[k], self.biases[k]
+        return state
+
+
+def heads_of(job: Job, net: nn.Module) -> Heads:
+    """Heads on what reaches the last layer of a frozen module."""
+    return heads_on(job, *(_features(net, part.features) for part in (job.training, job.validation)))
+
+
+def heads_on(job: Job, below: Tensor, above: Tensor) -> Heads:
+    """Train heads of several rates and penalties, all at once, on features of training and validation rows [N, D]."""
+    mean, std = below.mean(0), below.std(0, correction=0)
+    std = std.clamp_min(LEAST_SPREAD * float(std.mean()) + 1e-12)  # what hardly varied here may vary elsewhere
+    parts = [
+        Part((features - mean) / std, torch.zeros(len(part), 0, dtype=torch.int64), part.targets, part.weights)
+        for features, part in ((below, job.training), (above, job.validation))
+    ]
+    spec = DenseSpec(inputs=below.shape[1], hidden=(), outputs=job.outputs)
+    settings = [(rate, decay) for rate in RATES for decay in DECAYS]
+    members = [
+        Member(spec, s, rate, schedule=Schedule("cosine"), weight_decay=decay)
+        for rate, decay in settings
+        for s in job.seeds
+    ]
+    outcome = train(members, parts[0], parts[1], job.settings(max(STEPS, job.steps)))
+    losses = np.where(np.isfinite(outcome.best_validation_loss), outcome.best_validation_loss, np.inf)
+    best = int(losses.reshape(len(settings), -1).mean(1).argmin())
+    places = range(best * len(job.seeds), (best + 1) * len(job.seeds))
+    named = [outcome.state_dict(place) for place in places]
+    weights = torch.stack([one["layers.0.weight"] for one in named]) / std
+    biases = torch.stack([one["layers.0.bias"] for one in named]) - weights @ mean
+    logits = torch.einsum("nd,scd->snc", above, weights) + biases.unsqueeze(1)
+    rows = LOSSES[job.loss].rows(logits, job.validation.targets).double().numpy()
+    score = float(np.mean([score_of(one, job.validation) for one in logits]))
+    return Heads(weights, biases, rows, score, settings[best][0])
+
+
+@torch.no_grad()
+def _features(net: nn.Module, X: Tensor) -> Tensor:
+    """What reaches the head [N, D], in evaluation mode."""
+    found: list[Tensor] = []
+
+    def keep(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        found.append(given[0].flatten(1).float())
+
+    handle = net.get_submodule(head_of(net)).register_forward_pre_hook(keep)
+    try:
+        for some in torch.split(X, ROWS):
+            net(some)
+    finally:
+        handle.remove()
+    return torch.cat(found)
+
+
+def score_of(outputs: Tensor, part: Part) -> float:
+    """The share that is right, or the root mean squared error, of outputs [N, C]."""
+    if part.targets.is_floating_point():
+        return float((outputs[:, 0] - part.targets).square().mean().sqrt())
+    told = (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
+    return float((told == part.targets).double().mean())
