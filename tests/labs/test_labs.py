@@ -13,6 +13,8 @@ import pytest
 from luthier.errors import ConfigError
 from luthier.labs.gallery import all_labs, gallery, lab_named, lines
 from luthier.labs.lab import ANOTHER, FAILS, HOLDS, REFUTED, Bench, Lab, run_lab
+from luthier.labs.mnist import digits, some
+from luthier.labs.sizes import machine_accuracies
 
 QUICK = [lab for lab in all_labs().values() if lab.seconds <= 5]
 VERY_LONG = ("hundred-hidden", "first-weights", "expansion", "sizes", "transfer", "more-data", "costs-on-mnist")
@@ -34,6 +36,7 @@ def test_a_lab_holds_in_full(lab: Lab) -> None:
 
 
 def test_names_and_rows_are_well_formed() -> None:
+    assert set(VERY_LONG) <= set(all_labs())
     for name, lab in all_labs().items():
         assert re.fullmatch(r"[a-z0-9-]+", name)
         assert lab.rows
@@ -41,6 +44,17 @@ def test_names_and_rows_are_well_formed() -> None:
         assert not lab.claim.endswith(".")
     with pytest.raises(ConfigError, match="softmax"):
         lab_named("softmaks")
+
+
+def test_support_vector_machines_by_matrix_products_are_scikit_learns() -> None:
+    from sklearn.svm import SVC
+
+    data = digits()._replace(training=some(digits().training, 1000), validation=some(digits().validation, 1000))
+    training, validation = data.training, data.validation
+    found = machine_accuracies(data, 1000)
+    for gamma, accuracy in found.items():
+        machine = SVC(gamma=gamma).fit(training.features.numpy(), training.targets.numpy())
+        assert accuracy == pytest.approx(100 * machine.score(validation.features.numpy(), validation.targets.numpy()))
 
 
 def test_verdicts() -> None:
