@@ -170,8 +170,49 @@ def test_health_metrics_and_description(server: Server) -> None:
     assert re.search(r'luthier_requests_total\{status="200"\} [1-9]', text)
     with urllib.request.urlopen(f"{server.address}/openapi.json") as answer:
         described = json.loads(answer.read())
-    row = described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert set(row["properties"]["rows"]["items"]["properties"]) == set(ROW)
+    content = described["paths"]["/predict"]["post"]["requestBody"]["content"]
+    assert set(content["application/json"]["schema"]["properties"]["rows"]["items"]["properties"]) == set(ROW)
+    assert content["application/json"]["example"]["rows"][0].keys() == ROW.keys()
+
+
+@pytest.mark.parametrize("task", ["classes", "numbers"])
+def test_the_examples_of_the_page_are_answered_as_it_says(task: str) -> None:
+    """For columns of every kind."""
+    jsonschema = pytest.importorskip("jsonschema")
+    from fastapi.testclient import TestClient
+
+    rng = np.random.default_rng(0)
+    size, kind, old = rng.normal(3, 1, 300), rng.choice(["red", "green"], 300), rng.random(300) < 0.5
+    day = np.datetime64("2024-01-01") + rng.integers(0, 900, 300).astype("timedelta64[D]")
+    words = [" ".join(rng.choice(["a", "quick", "brown", "fox", "jumps", "over"], 12)) for _ in range(300)]
+    target = np.where(size > 3, "yes", "no") if task == "classes" else size + rng.normal(0, 0.1, 300)
+    columns = {"size": size, "kind": kind, "old": np.where(old, "Y", "N"), "day": day.astype(str), "words": words}
+    frame = pl.DataFrame({**columns, "target": target})
+    found = luthier.fit(frame, target="target", budget="60steps", screen=SilentScreen())
+    assert found is not None
+    with TestClient(make_app(found.model)) as client:
+        described = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
+        for kind, body in described["requestBody"]["content"].items():
+            text = json.dumps(body["example"]) if kind == "application/json" else body["example"]
+            answer = client.post("/predict", content=text, headers={"content-type": kind})
+            assert answer.status_code == 200, answer.text
+            jsonschema.validate(answer.json(), described["responses"]["200"]["content"]["application/json"]["schema"])
+
+
+@pytest.mark.browser
+def test_the_page_needs_nothing_from_elsewhere(server: Server, browser: Any) -> None:
+    browser.get_log("performance")
+    browser.get(f"{server.address}/docs")
+    for _ in range(100):
+        if "/predict" in browser.find_element("tag name", "body").text:
+            break
+        time.sleep(0.1)
+    assert "/predict" in browser.find_element("tag name", "body").text
+    asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [one["params"]["request"]["url"] for one in asked if one["method"] == "Network.requestWillBeSent"]
+    assert len(urls) >= 4
+    assert [url for url in urls if not url.startswith((server.address, "data:"))] == []
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
 def test_a_token_is_asked_for(run: luthier.Result) -> None:

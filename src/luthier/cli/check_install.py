@@ -9,7 +9,7 @@ import typer
 EXTRAS = {
     "vision": ("kornia", "PIL"), "search": ("optuna", "sqlalchemy"), "ray": ("ray",),
     "remote": ("fsspec", "gcsfs", "s3fs"), "explain": ("captum",), "onnx": ("onnx", "onnxruntime", "onnxscript"),
-    "serve": ("fastapi", "httptools", "prometheus_client", "uvicorn"), "studio": ("dash",),
+    "serve": ("fastapi", "fastapi_offline", "httptools", "prometheus_client", "uvicorn"), "studio": ("dash",),
     "notebook": ("ipykernel", "nbclient", "nbformat"), "tracking": ("tensorboard", "mlflow"),
 }  # fmt: skip
 

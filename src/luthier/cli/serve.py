@@ -46,7 +46,7 @@ def serve(
     app = make_app(load(model), token=token, origins=cors or (), limits=Limits(rows, body, timeout), runtime=runtime)
     listening, address = listen(host, port)
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(timeout) + 1)
-    print(f"serving {model} at {address}, described at {address}/openapi.json (Ctrl-C ends it)", flush=True)
+    print(f"serving {model} at {address}, described at {address}/docs (Ctrl-C ends it)", flush=True)
     if token:
         print(f"callers send: Authorization: Bearer {token}", flush=True)
     uvicorn.Server(config).run(sockets=[listening])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -138,6 +138,22 @@ def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable
     quantiles = np.asarray(profile.numbers[column], dtype=float)
     values = np.unique(np.quantile(quantiles[np.isfinite(quantiles)], np.linspace(0, 1, MOST_VALUES))).tolist()
     return Settable(numbers[0], None, values, values)
+
+
+def typical_row(encoder: TableEncoder, profile: Profile) -> dict[str, Any]:
+    """A row as a caller would send it: the median of a number, the most frequent level, None for dates and text."""
+    row: dict[str, Any] = {}
+    for column in encoder.columns:
+        row[column.name] = None
+        if column.kind == "number":
+            shown = settable(encoder, profile, column.name).shown
+            row[column.name] = float(f"{shown[len(shown) // 2]:.6g}") if shown else None
+        elif column.kind == "category":
+            shown = settable(encoder, profile, column.name).shown
+            row[column.name] = shown[0] if shown else None
+        elif column.kind == "boolean":
+            row[column.name] = encoder.truths.get(column.name, True)
+    return row
 
 
 def _picked(answers: Tensor, told: Tensor) -> Tensor:

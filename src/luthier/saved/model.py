@@ -13,7 +13,16 @@ import torch
 from torch import Tensor
 
 from luthier.assess import Familiarity, Profile, partial_dependence, prediction_sets, tempered
-from luthier.data import Encoder, Prepare, Task, decode_classes, encoder_from_json, inputs_of, preprocess_from
+from luthier.data import (
+    Encoder,
+    Prepare,
+    TableEncoder,
+    Task,
+    decode_classes,
+    encoder_from_json,
+    inputs_of,
+    preprocess_from,
+)
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.nets import Licence, Net, build, spec_from_json
 from luthier.saved.blend import Blend, activate
@@ -25,6 +34,7 @@ from luthier.saved.explanation import (
     explain_pictures,
     explain_rows,
     settable,
+    typical_row,
 )
 
 FAR = 1e30  # stands for no bound in JSON
@@ -217,6 +227,15 @@ class Model:
         return pl.DataFrame([{"value": shown, "of": name, "mean": one.value, "low": one.low, "high": one.high}
                              for shown, row in zip(place.shown, found, strict=True)
                              for name, one in zip(names, row, strict=True)])  # fmt: skip
+
+    def typical_row(self) -> dict[str, Any]:
+        """A row to ask the model with: medians and most frequent levels, None for text, dates and what is unknown.
+
+        Empty for a model of pictures.
+        """
+        if not isinstance(self.encoder, TableEncoder):
+            return {}
+        return typical_row(self.encoder, self.profile or Profile(0))
 
     def _explained(self, numbers: Tensor, codes: Tensor, of: str | None) -> np.ndarray:
         if of is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,18 @@ class Answers:
         """The answers to the rows of all requests, in order."""
         found = self._compute(*self._reader.encode(requests))
         return self._values(found) if self.model.task.kind == "regression" else self._classes(found)
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """The answers as OpenAPI describes them."""
+        number, classes = {"type": "number"}, list(self.model.task.classes)
+        one: dict[str, Any] = {"prediction": number, "low": number, "high": number}
+        if classes:
+            shares = {"type": "object", "required": classes, "properties": dict.fromkeys(classes, number)}
+            one = {"prediction": {"type": "string", "enum": classes}, "probabilities": shares}
+        row = {"type": "object", "required": list(one), "properties": one}
+        told = {"predictions": {"type": "array", "items": row}}
+        return {"application/json": {"schema": {"type": "object", "required": list(told), "properties": told}}}
 
     def _values(self, values: np.ndarray) -> list[dict[str, Any]]:
         low, high = self.model.interval_around(values)

@@ -46,11 +46,15 @@ def make_app(
 
     With a `token`, /predict and /metrics ask for it as a bearer; `origins` are web pages that may call (CORS).
     """
-    fastapi, responses = (require(name, extra="serve", purpose=PURPOSE) for name in ("fastapi", "fastapi.responses"))
+    fastapi, responses, offline, security = (
+        require(name, extra="serve", purpose=PURPOSE)
+        for name in ("fastapi", "fastapi.responses", "fastapi_offline", "fastapi.security")
+    )
     prometheus = require("prometheus_client", extra="serve", purpose=PURPOSE)
     reader, bounds = _reader_of(model), limits or Limits()
     content = dict(reader.content)
-    batches = Batches(Answers(model, reader, runtime), bounds.rows, reader.few)
+    answers = Answers(model, reader, runtime)
+    batches = Batches(answers, bounds.rows, reader.few)
     registry = prometheus.CollectorRegistry()
     counted = prometheus.Counter("luthier_requests", "Requests by status.", ["status"], registry=registry)
     predicted = prometheus.Counter("luthier_rows", "Rows predicted.", registry=registry)
@@ -65,7 +69,9 @@ def make_app(
         gc.unfreeze()
         batches.close()
 
-    app = fastapi.FastAPI(title=f"Luthier: {model.task.target}", version=luthier.__version__, lifespan=lifespan)
+    # Its page's scripts come from here: from elsewhere they would need a network, and could read a token.
+    app = offline.FastAPIOffline(title=f"Luthier: {model.task.target}", version=luthier.__version__, lifespan=lifespan,
+                                 redoc_url=None)  # fmt: skip
     if origins:
         cors = require("fastapi.middleware.cors", extra="serve", purpose=PURPOSE)
         app.add_middleware(cors.CORSMiddleware, allow_origins=list(origins), allow_methods=["POST", "GET"],
@@ -125,9 +131,12 @@ def make_app(
 
     described = {"requestBody": {"required": True, "content": content}}
     predict.__annotations__ = metrics.__annotations__ = {"request": fastapi.Request}
-    app.add_api_route("/predict", predict, methods=["POST"], openapi_extra=described, responses=_refusals())
+    told = {200: {"description": "one prediction a row", "content": answers.content}, **_refusals()}
+    asked = [fastapi.Depends(security.HTTPBearer(auto_error=False))] if token else []  # for the page's sake
+    app.add_api_route("/predict", predict, methods=["POST"], openapi_extra=described, responses=told,
+                      dependencies=asked)  # fmt: skip
     app.add_api_route("/health", health)
-    app.add_api_route("/metrics", metrics, responses={401: {"description": "no token"}})
+    app.add_api_route("/metrics", metrics, responses={401: {"description": "no token"}}, dependencies=asked)
     return app
 
 
@@ -155,7 +164,7 @@ def _reader_of(model: Model) -> Reader:
     if isinstance(model.encoder, PictureEncoder):
         return PictureReader(model.encoder)
     assert isinstance(model.encoder, TableEncoder)
-    return RowReader(model.encoder)
+    return RowReader(model.encoder, model.typical_row())
 
 
 def _refusals() -> dict[int | str, dict[str, Any]]:

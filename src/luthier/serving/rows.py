@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from io import BytesIO
 from typing import Any
 
@@ -22,6 +23,8 @@ EXPECTED = {"number": "a number or null", "boolean": "true, false or null", "cat
 TYPES: dict[str, list[str]] = {"number": ["number", "null"], "boolean": ["boolean", "string", "integer", "null"],
                                "category": ["string", "integer", "boolean", "null"], "date": ["string", "null"],
                                "text": ["string", "null"]}  # fmt: skip
+EXAMPLES: dict[str, Any] = {"number": 0.0, "boolean": True, "category": "unknown", "text": "some words"}
+EXAMPLE_DATE = datetime(2025, 1, 31, 12)
 LARGEST_NUMBER = 3.4e38  # of float32, in which networks compute
 
 
@@ -42,16 +45,19 @@ class RowReader:
 
     decodes = False
 
-    def __init__(self, encoder: TableEncoder) -> None:
-        self._encoder = encoder
+    def __init__(self, encoder: TableEncoder, typical: Mapping[str, Any]) -> None:
+        self._encoder, self._typical = encoder, typical
         self.few = 0 if encoder.words else FEW
 
     @property
     def content(self) -> Mapping[str, Any]:
-        """The bodies as OpenAPI describes them."""
+        """The bodies as OpenAPI describes them, each with a typical row."""
         names = ",".join(column.name for column in self._encoder.columns)
-        csv = {"schema": {"type": "string", "description": f"a header and rows: {names}"}}
-        return {"application/json": {"schema": schema(self._encoder.columns)}, "text/csv": csv}
+        row = {column.name: _example(column, self._typical.get(column.name)) for column in self._encoder.columns}
+        csv = {"schema": {"type": "string", "description": f"a header and rows: {names}"},
+               "example": pl.DataFrame([row]).write_csv()}  # fmt: skip
+        rows = {"schema": schema(self._encoder.columns), "example": {"rows": [row]}}
+        return {"application/json": rows, "text/csv": csv}
 
     def read(self, kind: str, body: bytes, most: int) -> Rows:
         """The rows of a body. RefusedError with every field that is wrong, the first twenty."""
@@ -69,6 +75,13 @@ def schema(columns: Sequence[Column]) -> dict[str, Any]:
                           for column in columns}}  # fmt: skip
     return {"type": "object", "required": ["rows"], "additionalProperties": False,
             "properties": {"rows": {"type": "array", "minItems": 1, "items": row}}}  # fmt: skip
+
+
+def _example(column: Column, typical: Any) -> Any:
+    """A value to begin with; none is null, which FastAPI would leave out of its page."""
+    if column.kind == "date":
+        return EXAMPLE_DATE.strftime(column.date_format or "%Y-%m-%d")
+    return EXAMPLES[column.kind] if typical is None else typical
 
 
 def frame_of(requests: Sequence[Rows]) -> pl.DataFrame:
