@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
 from luthier.diagnosis import check_gradients
 from luthier.errors import ConfigError
 from luthier.nets import TextSpec, build, spec_from_json
+from luthier.nets.text import TextNet
 from luthier.population import Member, Part, Settings, train
 
 BAG = TextSpec(numbers=1, pieces=20, length=6, outputs=2, width=4, pairs=9, embeddings=((3, 2),), layers_of_units=(5,))
@@ -27,13 +31,13 @@ def rows(spec: TextSpec, count: int = 30, seed: int = 0) -> Part:
     return Part(X, torch.zeros(count, 0, dtype=torch.int64), torch.randint(0, 2, (count,), generator=generator))
 
 
-@pytest.mark.parametrize("spec", [BAG, LSTM], ids=["bag", "lstm"])
+@pytest.mark.parametrize("spec", [BAG, replace(BAG, weighted=True), LSTM], ids=["bag", "weighted", "lstm"])
 def test_gradients_agree_with_finite_differences(spec: TextSpec) -> None:
     found = check_gradients(spec, rows(spec), "softmax", seed=0)
     assert found["passed"], found
 
 
-@pytest.mark.parametrize("spec", [BAG, LSTM], ids=["bag", "lstm"])
+@pytest.mark.parametrize("spec", [BAG, replace(BAG, weighted=True), LSTM], ids=["bag", "weighted", "lstm"])
 def test_a_spec_comes_back(spec: TextSpec) -> None:
     assert spec_from_json(spec.to_json()) == spec
 
@@ -57,6 +61,50 @@ def test_a_bag_adds_up_words_and_pairs() -> None:
     torch.nn.init.normal_(net.head[-1].weight)  # type: ignore[arg-type]
     row = torch.tensor([[3.0, 7.0, 0.0, 0.0, 2.0, 0.0, 0.0]]).double()
     total = net.words.weight[3] + net.words.weight[7] + net.reader.weight[2]
+    torch.testing.assert_close(net(row)[0], net.head[-1](total / 3**0.5), rtol=1e-12, atol=1e-12)
+
+
+WEIGHTED = replace(BAG, weighted=True)
+
+
+@pytest.mark.parametrize("targets", ["two", "three", "numbers"])
+def test_words_count_by_how_much_they_tell(targets: str) -> None:
+    """The root mean square over classes of log-ratios, counted by hand; the same in one population as alone."""
+    part = rows(WEIGHTED)
+    draw = torch.Generator().manual_seed(1)
+    y = torch.randn(30, generator=draw) if targets == "numbers" else torch.arange(30) % (2 if targets == "two" else 3)
+    net = build(WEIGHTED, seed=0)
+    assert isinstance(net, TextNet)
+    found = net.from_training_rows(part.features, y)["telling"]
+    classes = [int(value > y.mean()) if targets == "numbers" else int(value) for value in y]
+    said = [{int(one) for one in row[1:7]} | {20 + int(two) for two in row[7:12] if two} for row in part.features]
+    counts = {one: [sum(c == one and word in words for c, words in zip(classes, said, strict=True))
+                    for word in range(30)] for one in sorted(set(classes))}  # fmt: skip
+
+    def share(of: set[int], word: int) -> float:
+        smoothed = [1 + (sum(counts[one][k] for one in of) if k else 0) for k in range(30)]
+        return smoothed[word] / sum(smoothed)
+
+    everyone = set(counts)
+    for word in (1, 7, 19, 21, 28):
+        ratios = [math.log(share({one}, word) / share(everyone - {one}, word)) for one in everyone]
+        assert float(found[word]) == pytest.approx(math.sqrt(sum(r * r for r in ratios) / len(ratios)), rel=1e-5)
+    member = [Member(WEIGHTED, seed, 1e-2) for seed in range(2)]
+    task = Settings("mse" if targets == "numbers" else "softmax", "adam", 10, steps=4, evaluate_every=2)
+    spec = replace(WEIGHTED, outputs={"two": 2, "three": 3, "numbers": 1}[targets])
+    member = [replace(one, spec=spec) for one in member]
+    outcome = train(member, Part(part.features, part.codes, y), None, task)
+    for place in range(2):
+        torch.testing.assert_close(outcome.state_dict(place)["telling"], found)
+
+
+def test_a_bag_weighs_what_it_adds_up() -> None:
+    spec = TextSpec(numbers=0, pieces=20, length=4, outputs=3, width=4, pairs=5, weighted=True)
+    net = build(spec, seed=0).double().eval()
+    torch.nn.init.normal_(net.head[-1].weight)  # type: ignore[arg-type]
+    net.telling.copy_(torch.arange(26))
+    row = torch.tensor([[3.0, 7.0, 0.0, 0.0, 2.0, 0.0, 0.0]]).double()
+    total = 3 * net.words.weight[3] + 7 * net.words.weight[7] + 22 * net.reader.weight[2]
     torch.testing.assert_close(net(row)[0], net.head[-1](total / 3**0.5), rtol=1e-12, atol=1e-12)
 
 

@@ -22,6 +22,18 @@ def test_rules_on_a_curve_with_a_known_answer() -> None:
     assert 1e-5 < found["valley"] < lowest
 
 
+def test_a_loss_that_is_gone_tells_no_rate_from_another() -> None:
+    """Rows that one number tells apart, without a loss that grows: the rate that solved them, not the largest one."""
+    rates = np.geomspace(1e-6, 10, 141)
+    assert suggest(rates, smooth(1.0 * (rates < 1e-3)))["minimum / 10"] == pytest.approx(1e-4, rel=0.2)
+    X = torch.cat([torch.ones(100, 1), -torch.ones(100, 1)])
+    part = Part(X, torch.zeros(200, 0, dtype=torch.long), (X[:, 0] > 0).long())
+    settings = Settings("softmax", "adam", batch_size=20, steps=100, evaluate_every=100)
+    found = range_test(DenseSpec(1, (), 2), part, settings, seeds=range(3), high=1e4)
+    assert not found.widened
+    assert found.rate < 10
+
+
 def test_smoothing_is_debiased_and_ends_where_the_loss_diverges() -> None:
     curve = np.concatenate([np.ones(30), [np.inf], np.ones(5)])
     found = smooth(curve)

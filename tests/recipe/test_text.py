@@ -20,11 +20,11 @@ FILL = ["the", "film", "has", "a", "story", "about", "people", "in", "a", "town"
 
 
 def reviews(count: int, seed: int) -> pl.DataFrame:
-    """Sentences that praise or do not; `stars` and `land` say a little too."""
+    """Sentences that praise or do not, one in thirty by mistake; `stars` and `land` say a little too."""
     rng = np.random.default_rng(seed)
     y = rng.random(count) < 0.5
     texts = []
-    for good in y:
+    for good in y ^ (rng.random(count) < 1 / 30):
         words = list(rng.choice(FILL, 12))
         words.insert(int(rng.integers(12)), str(rng.choice(GOOD if good else BAD)))
         texts.append(" ".join(words))
@@ -60,7 +60,9 @@ def test_text_is_learnt_beside_other_columns(run: luthier.Result) -> None:
 
 def test_every_decision_follows_from_its_evidence(run: luthier.Result) -> None:
     found = [r for r in run.ledger if r["kind"] == "decision"]
-    assert {"words of `text`", "first architecture", "order", "dropout of words"} <= {r["topic"] for r in found}
+    assert {"words of `text`", "first architecture", "order", "words alike", "dropout of words"} <= {
+        r["topic"] for r in found
+    }
     for decision in found:
         assert work_out(decision) == decision["chosen"], decision["topic"]
         if decision["rule"] == "pieces of the text":

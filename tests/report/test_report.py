@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.browsing import elsewhere
 
 import luthier
 from luthier.report import figures
@@ -150,12 +151,7 @@ def test_a_browser_draws_every_figure(
     assert browser.execute_script("return document.querySelectorAll('figure .main-svg').length") >= count
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-    asked = [
-        message["params"]["request"]["url"]
-        for message in (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
-        if message["method"] == "Network.requestWillBeSent"
-    ]
-    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
+    assert elsewhere(browser, "file:") == []
     # Text can be read: the figures' ink is the page's, and it differs from the paper.
     ink, paper, tick = browser.execute_script(
         "const style = getComputedStyle(document.body);"

@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from tests.browsing import elsewhere
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -208,10 +209,7 @@ def test_the_page_needs_nothing_from_elsewhere(server: Server, browser: Any) -> 
             break
         time.sleep(0.1)
     assert "/predict" in browser.find_element("tag name", "body").text
-    asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = [one["params"]["request"]["url"] for one in asked if one["method"] == "Network.requestWillBeSent"]
-    assert len(urls) >= 4
-    assert [url for url in urls if not url.startswith((server.address, "data:"))] == []
+    assert elsewhere(browser, server.address) == []
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 

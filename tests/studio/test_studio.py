@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("dash")
 
+from tests.browsing import elsewhere
 from werkzeug.serving import make_server
 
 import luthier
@@ -164,6 +165,7 @@ def test_a_browser_moves_every_control(page: Any, browser: Any, address: str, tm
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import WebDriverWait
 
+    browser.get_log("performance")
     browser.get(f"{address}/lab/{page.name}")
     wait = WebDriverWait(browser, 20)
     wait.until(lambda _: numbers(browser, page.name))
@@ -190,6 +192,7 @@ def test_a_browser_moves_every_control(page: Any, browser: Any, address: str, tm
             browser.find_element(By.CSS_SELECTOR, f"#{page.name}-{control.name} input[type=file]").send_keys(str(path))
             values[control.name] = OWN
         waits_for(browser, page.name, page.compute(values).numbers)
+    assert elsewhere(browser, address) == []
     assert [one for one in browser.get_log("browser") if one["level"] == "SEVERE"] == []
 
 

@@ -23,9 +23,10 @@ class TextSpec:
     then the codes of K categories: [B, numbers + 2 L - 1 + K]. Logits out.
 
     The reader `bag` adds up the embeddings of `pieces` and of known `pairs`, over the root of their number
-    (Joulin and others 2017); `lstm`, `gru` and `rnn` read the pieces in their order and give the mean of their
-    states, or the last one. Then ReLU layers of these units. `dropout` acts on what was read and between the layers,
-    `word_dropout` leaves out whole pieces in training. Codes are embedded beside the numbers.
+    (Joulin and others 2017), each times how much it tells of the target where they are `weighted`; `lstm`, `gru` and
+    `rnn` read the pieces in their order and give the mean of their states, or the last one. Then ReLU layers of these
+    units. `dropout` acts on what was read and between the layers, `word_dropout` leaves out whole pieces in training.
+    Codes are embedded beside the numbers.
     """
 
     numbers: int
@@ -40,6 +41,7 @@ class TextSpec:
     dropout: float = 0.0
     word_dropout: float = 0.0
     embeddings: tuple[tuple[int, int], ...] = ()
+    weighted: bool = False
 
     def __post_init__(self) -> None:
         mistakes = []
@@ -76,7 +78,9 @@ class TextSpec:
 
 
 class TextNet(nn.Module):
-    """The module of a TextSpec; see there. The output's weights start at zero."""
+    """The module of a TextSpec; see there. The output's weights start at zero, the weights of words at one."""
+
+    telling: Tensor
 
     def __init__(self, spec: TextSpec) -> None:
         super().__init__()
@@ -88,6 +92,8 @@ class TextNet(nn.Module):
             wide = 2 * spec.width
         elif spec.pairs:
             self.reader = nn.Embedding(spec.pairs + 1, spec.width, padding_idx=0)  # type: ignore[assignment]
+        if spec.reader == "bag" and spec.weighted:
+            self.register_buffer("telling", torch.ones(spec.pieces + spec.pairs + 1))
         head: list[nn.Module] = [nn.Dropout(spec.dropout)]
         wide += spec.numbers + sum(width for _, width in spec.embeddings)
         for units in spec.layers_of_units:
@@ -110,9 +116,7 @@ class TextNet(nn.Module):
     def forward(self, rows: Tensor, codes: Tensor | None = None) -> Tensor:
         """Logits [B, outputs] of rows; see TextSpec. The rows hold the codes, other ones are not looked at."""
         spec = self.spec
-        sizes = [spec.numbers, spec.length, spec.length - 1, len(spec.embeddings)]
-        numbers, *parts = torch.split(rows, sizes, 1)
-        ids, pairs, codes = (part.long() for part in parts)
+        numbers, ids, pairs, codes = self._parts(rows)
         if self.training and spec.word_dropout:
             kept = torch.rand(ids.shape) >= spec.word_dropout
             ids, pairs = ids * kept, pairs * (kept[:, 1:] & kept[:, :-1])
@@ -121,11 +125,42 @@ class TextNet(nn.Module):
         found: Tensor = self.head(torch.cat([read, numbers, *beside], 1))
         return found
 
+    def from_training_rows(self, rows: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """How much each word and pair tells of the targets [N], by these rows, as the buffer that weighs them.
+
+        It is the logarithm of its share among the words of one class, over its share in all others; of several classes
+        the root mean square (Wang and Manning 2012, whose ratio keeps its sign). Numbers are told from their mean on.
+        """
+        if not hasattr(self, "telling"):
+            return {}
+        _, ids, pairs, _ = self._parts(rows)
+        every = torch.cat([ids, torch.where(pairs > 0, pairs + self.spec.pieces, 0)], 1).sort(1).values
+        once = torch.cat([torch.ones(len(rows), 1, dtype=torch.bool), every[:, 1:] != every[:, :-1]], 1)
+        told = targets.reshape(len(rows), -1)[:, 0]
+        classes = (told > told.mean()).long() if told.is_floating_point() else told
+        size, groups = len(self.telling), [classes == one for one in sorted(set(classes.tolist()))]
+        counts = torch.stack([torch.bincount(every[group][once[group]], minlength=size) for group in groups]).double()
+        inside, outside = 1.0 + counts, 1.0 + counts.sum(0) - counts
+        inside[:, 0] = outside[:, 0] = 1.0  # no word
+        ratios = (inside / inside.sum(1, keepdim=True)).log() - (outside / outside.sum(1, keepdim=True)).log()
+        return {"telling": ratios.square().mean(0).sqrt().float() if len(counts) > 1 else torch.ones(size)}
+
+    def _parts(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Numbers, and ids of pieces, pairs and codes."""
+        spec = self.spec
+        numbers, *parts = torch.split(rows, [spec.numbers, spec.length, spec.length - 1, len(spec.embeddings)], 1)
+        ids, pairs, codes = (part.long() for part in parts)
+        return numbers, ids, pairs, codes
+
     def _bag(self, ids: Tensor, pairs: Tensor) -> Tensor:
-        total: Tensor = self.words(ids).sum(1)
+        words, twos = self.words(ids), self.reader(pairs) if self.spec.pairs else None
+        if self.spec.weighted:
+            words = words * self.telling[ids].unsqueeze(2)
+            twos = None if twos is None else twos * self.telling[pairs + self.spec.pieces].unsqueeze(2)
+        total: Tensor = words.sum(1)
         count = (ids > 0).sum(1)
-        if self.spec.pairs:
-            total, count = total + self.reader(pairs).sum(1), count + (pairs > 0).sum(1)
+        if twos is not None:
+            total, count = total + twos.sum(1), count + (pairs > 0).sum(1)
         return total / count.clamp_min(1).to(total.dtype).sqrt().unsqueeze(
             1
         )  # a longer text says more, though not in proportion

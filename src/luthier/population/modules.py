@@ -167,6 +167,13 @@ class Modules:
             fill(named, m, {**dropped, **state})
         return parameters, buffers
 
+    def inform(self, buffers: Tensor, training: Part) -> None:
+        """Fill those buffers [M, Q] that modules work out from their training rows before the first step."""
+        look = getattr(self.spec.module, "from_training_rows", None)
+        views = fixed_views(self.spec.fixed, buffers)
+        for name, tensor in {} if look is None else look(training.features, training.targets).items():
+            views[name].copy_(tensor.expand_as(views[name]))
+
     def weight_mask(self, dtype: torch.dtype, *, biases: bool) -> Tensor:
         """1 where a penalty applies [P]: parameters of two axes or more, with `biases` those named so too."""
         mask = torch.zeros(1, sum(prod(shape) for shape in self.spec.shapes.values()), dtype=dtype)

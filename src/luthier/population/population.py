@@ -18,7 +18,7 @@ from luthier.population.batches import Batch, Batches, cast
 from luthier.population.crew import leader
 from luthier.population.member import Member
 from luthier.population.mixing import ChangedBatches, Fed
-from luthier.population.modules import ModuleSpec
+from luthier.population.modules import Modules, ModuleSpec
 from luthier.population.rates import Rates
 from luthier.population.settings import Part, Settings
 from luthier.population.stack import Masks, Stack
@@ -45,7 +45,7 @@ class Population:
             raise ValueError("members of a population share one spec; make a population for each architecture")
         if len({(member.noise, member.mixup) for member in members}) > 1:
             raise InputError("members of a population see the same rows", remedy="give all of them one noise and mixup")
-        self.settings, self.rows = settings, rows
+        self.settings, self.rows, self._fresh = settings, rows, initial is None
         self.members = list(members)
         self.rule, self.loss = RULES[settings.rule], loss_named(settings.loss)
         dtype = settings.dtype
@@ -109,6 +109,8 @@ class Population:
 
     def batches(self, training: Part | Stream) -> Fed:
         """The batches that its settings ask for, changed by chance where its members are to see changed rows."""
+        if self._fresh and isinstance(self.kind, Modules) and isinstance(training, Part):
+            self.kind.inform(self.buffers, training)
         found: Fed = self._streamed(training) if isinstance(training, Stream) else self._held(training)
         first = self.members[0]
         if not (first.noise or first.mixup):

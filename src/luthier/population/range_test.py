@@ -23,6 +23,7 @@ from luthier.population.settings import Part, Settings
 
 SMOOTHING = 0.9  # a tenth of 100 steps of memory; the average is debiased
 DIVERGED = 4.0  # times the best smoothed loss
+SOLVED = 0.01  # times the loss at the start: what is lower tells no rate from another
 WIDENED = 100.0
 MOST_WIDENINGS = 2
 LOOKED_EVERY = 10  # steps between looks whether every network has diverged
@@ -79,8 +80,8 @@ def range_test(
 ) -> RangeTest:
     """Raise the rate from `low` to `high` over `steps` steps, one network for each seed, stacked.
 
-    The range is widened when no loss ever fell or none diverged. The networks are the test's own, so
-    nothing outside it is changed.
+    The range is widened when no loss ever fell, or none diverged or came to next to nothing. The networks are the
+    test's own, so nothing outside it is changed.
     """
     return ramp_until_it_tells(
         lambda rates: _ramp(spec, training, settings, seeds, rates),
@@ -102,7 +103,7 @@ def ramp_until_it_tells(
         curves = np.stack([smooth(curve) for curve in ramp(rates)])
         start = np.nanmedian(curves[:, : max(1, len(rates) // 10)], 1)
         fell = bool((np.nanmin(curves, 1) < 0.9 * start).any())
-        diverged = bool(np.isnan(curves[:, -1]).any())
+        diverged = bool(np.isnan(curves[:, -1]).any() or any(_solved_at(curve) for curve in curves))
         if (fell and diverged) or attempt == MOST_WIDENINGS:
             break
         high, low, widened = (high if diverged else high * WIDENED), (low if fell else low / WIDENED), True
@@ -169,7 +170,7 @@ def smooth(curve: np.ndarray, memory: float = SMOOTHING) -> np.ndarray:
 def suggest(rates: np.ndarray, curve: np.ndarray) -> dict[str, float]:
     """What each rule suggests for one smoothed curve [S] over rates [S]."""
     known = int(np.isfinite(curve).sum())
-    lowest = int(np.nanargmin(curve)) if known else 0
+    lowest = _solved_at(curve) or (int(np.nanargmin(curve)) if known else 0)
     rates_log = np.log(rates)
     steepest = lowest
     if lowest >= 2:
@@ -182,6 +183,15 @@ def suggest(rates: np.ndarray, curve: np.ndarray) -> dict[str, float]:
         "steepest": float(rates[steepest]),
         "valley": float(rates[valley]),
     }
+
+
+def _solved_at(curve: np.ndarray) -> int:
+    """The first place where next to nothing is left of the loss; 0 where it never comes to that.
+
+    The smoothed curve [S] shows it later, by as many steps as its memory takes to forget the loss before.
+    """
+    low = np.flatnonzero(curve <= SOLVED * max(curve[0], 0.0))
+    return max(1, int(low[0]) - round(np.log(SOLVED) / np.log(SMOOTHING))) if len(low) and curve[0] > 0 else 0
 
 
 def _longest_fall(curve: np.ndarray) -> tuple[int, int]:

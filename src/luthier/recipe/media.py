@@ -66,6 +66,7 @@ _TEXT_TRAINING = (
 )
 _TEXT_VALIDATION = (
     Rung("start", ((1, 1, 0),)),
+    Rung("words alike", ((1, 1, 0),)),
     Rung("dropout, last layer", ((2, 1, 0),)),
     Rung("dropout of words", ((2, 1, 0),)),
     Rung("L2", ((4, 1, 0),)),

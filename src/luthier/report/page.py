@@ -261,11 +261,13 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
             f"trials-{step}", figures.draw_trials(trials), "Every network: training against validation loss"
         )
     prefix = {3: "train-", 4: "validate-", 5: "seeds"}.get(step)
-    histories = {name: h for name, h in run.histories.items() if prefix and name.startswith(prefix) and h.height}
-    if histories:
-        name, history = min(histories.items(), key=lambda item: item[1]["validation_loss"].min() or float("inf"))
+    histories = {name: h.filter(h["validation_loss"].is_finite()) for name, h in run.histories.items()
+                 if prefix and name.startswith(prefix)}  # fmt: skip
+    lowest = {name: min(h["validation_loss"].to_list()) for name, h in histories.items() if h.height}
+    if lowest:
+        name = min(lowest, key=lambda name: lowest[name])
         yield f"<h3>{escape(tr('Learning curves of the best network: {name}', name=name))}</h3>"
-        curves = figures.draw_curves(figures.learning_curves(history))
+        curves = figures.draw_curves(figures.learning_curves(histories[name]))
         yield from plot(f"curves-{step}", curves, "Training and validation loss against the step")
 
 
