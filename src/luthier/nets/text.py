@@ -136,7 +136,8 @@ class TextNet(nn.Module):
         _, ids, pairs, _ = self._parts(rows)
         every = torch.cat([ids, torch.where(pairs > 0, pairs + self.spec.pieces, 0)], 1).sort(1).values
         once = torch.cat([torch.ones(len(rows), 1, dtype=torch.bool), every[:, 1:] != every[:, :-1]], 1)
-        told = targets.reshape(len(rows), -1)[:, 0]
+        several = targets.ndim > 1 and targets.shape[1] > 1  # probabilities of classes
+        told = targets.argmax(1) if several else targets.reshape(-1)
         classes = (told > told.mean()).long() if told.is_floating_point() else told
         size, groups = len(self.telling), [classes == one for one in sorted(set(classes.tolist()))]
         counts = torch.stack([torch.bincount(every[group][once[group]], minlength=size) for group in groups]).double()
