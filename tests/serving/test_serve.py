@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,21 @@ def test_the_examples_of_the_page_are_answered_as_it_says(task: str) -> None:
             answer = client.post("/predict", content=text, headers={"content-type": kind})
             assert answer.status_code == 200, answer.text
             jsonschema.validate(answer.json(), described["responses"]["200"]["content"]["application/json"]["schema"])
+
+
+def test_a_typical_row_is_one() -> None:
+    """The median where most rows are alike, the most frequent level that is one; nothing without a profile."""
+    size = np.where(np.arange(300) % 4, 0.0, np.arange(300))
+    kind = [("red", "red", "green", "blue", None)[k % 5] for k in range(300)]
+    label = np.where(np.arange(300) % 2, "yes", "no")
+    found = luthier.fit(pl.DataFrame({"size": size, "kind": kind, "label": label}), target="label",
+                        budget="60steps", screen=SilentScreen())  # fmt: skip
+    assert found is not None
+    row = found.model.typical_row()
+    assert row == {"size": 0.0, "kind": "red"}
+    bare = replace(found.model, profile=None)
+    assert bare.typical_row() == {"size": None, "kind": None}
+    make_app(bare)
 
 
 @pytest.mark.browser

@@ -142,15 +142,17 @@ def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable
 
 def typical_row(encoder: TableEncoder, profile: Profile) -> dict[str, Any]:
     """A row as a caller would send it: the median of a number, the most frequent level, None for dates and text."""
-    row: dict[str, Any] = {}
+    places, row = encoder.places(), dict[str, Any]()
     for column in encoder.columns:
         row[column.name] = None
         if column.kind == "number":
-            shown = settable(encoder, profile, column.name).shown
-            row[column.name] = float(f"{shown[len(shown) // 2]:.6g}") if shown else None
+            quantiles = np.asarray(profile.numbers.get(column.name, ()), dtype=float)
+            known = quantiles[np.isfinite(quantiles)]
+            row[column.name] = float(f"{np.median(known):.6g}") if len(known) else None
         elif column.kind == "category":
-            shown = settable(encoder, profile, column.name).shown
-            row[column.name] = shown[0] if shown else None
+            name = encoder.category_names[places[column.name][1][0]]
+            code = _usual(profile, name)
+            row[column.name] = encoder.levels(name)[code] if code >= FIRST_LEVEL else None
         elif column.kind == "boolean":
             row[column.name] = encoder.truths.get(column.name, True)
     return row

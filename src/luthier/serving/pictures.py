@@ -61,10 +61,8 @@ class PictureReader:
 
 
 def _from_json(body: bytes, most: int) -> list[bytes]:
-    found = []
-    for place, text in enumerate(
-        items_of(body, "pictures", 'a picture as it is, or {"pictures": [BASE64, ...]}', most)
-    ):
+    texts, found = items_of(body, "pictures", 'a picture as it is, or {"pictures": [BASE64, ...]}', most), []
+    for place, text in enumerate(texts):
         try:
             found.append(base64.b64decode(text, validate=True))
         except (TypeError, ValueError, binascii.Error):
