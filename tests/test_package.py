@@ -72,11 +72,18 @@ def test_check_install_knows_every_extra() -> None:
     assert known == {name: set(ones) for name, ones in EXTRAS.items()}
 
 
+def test_what_developers_install_has_every_extra() -> None:
+    """A test of an extra that `make test` does not install would fail on a fresh machine, and there alone."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (itself,) = (one for one in declared["dev"] if one.startswith("luthier["))
+    assert set(itself.removeprefix("luthier[").removesuffix("]").split(",")) == set(declared) - {"dev"}
+
+
 def test_every_dependency_is_pinned() -> None:
     """`constraints.txt` names one version of each library that pyproject.toml asks for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = [*project["dependencies"], *[one for ones in project["optional-dependencies"].values() for one in ones]]
-    names = {re.split(r"[\[<>=;]", one)[0].lower().replace("_", "-") for one in asked}
+    names = {re.split(r"[\[<>=;]", one)[0].lower().replace("_", "-") for one in asked} - {"luthier"}
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
     pinned = {line.partition("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
     assert names - pinned == set()
