@@ -373,3 +373,27 @@ def test_a_module_that_draws_by_itself_gets_a_new_mask_each_step() -> None:
         stack.learn(batch, loss_named("softmax"), generators)
     first, second = stack._modules[0].seen[-2:]
     assert not torch.equal(first, second)
+
+
+class Prototypes(nn.Module):
+    """Tells classes apart by the means of their rows, which are counted and not learnt."""
+
+    def __init__(self, name: str = "means") -> None:
+        super().__init__()
+        self.register_buffer("means", torch.zeros(3, 36))
+        self.scale, self.name = nn.Parameter(torch.ones(())), name
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -self.scale * torch.cdist(x.flatten(1), self.means)
+
+    def from_training_rows(self, rows: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        return {self.name: torch.stack([rows.flatten(1)[targets == k].mean(0) for k in range(3)]).to(rows.dtype)}
+
+
+def test_what_is_counted_from_the_training_rows_is_there_before_the_first_step() -> None:
+    found = luthier.train(Prototypes, (IMAGES, LABELS), learning_rate=0.1, seeds=2, epochs=1)
+    wanted = torch.stack([IMAGES.flatten(1)[LABELS == k].mean(0) for k in range(3)])
+    for member in range(2):
+        torch.testing.assert_close(found.module(member).means, wanted.to(found.module(member).means.dtype))
+    with pytest.raises(InputError, match=r"(?s)'mean' \[3, 36\].*means \[3, 36\]"):
+        luthier.train(lambda: Prototypes("mean"), (IMAGES, LABELS), learning_rate=0.1, epochs=1)

@@ -39,6 +39,8 @@ class ModuleSpec:
     with the member's seed. The layout `looped` trains one member after another; `vmapped` all in one
     program, by `torch.func.vmap`; `stacked` is the dense path, for chains of dense layers. `variants` are
     functions of single members, by seed, whose modules have the same shapes but other dropout or first weights.
+    A module's own method `from_training_rows(rows, targets)` is asked once, before the first step, for what its
+    buffers of those names hold: frequencies, prototypes, whatever is counted rather than learnt.
     `built_by(seed=...)` builds a member's module in place of `start`. `groups` are names of submodules that may have
     rates of their own (else the module's children do).
     """
@@ -158,9 +160,9 @@ class Modules:
 
     def filled(self, states: Sequence[Mapping[str, Tensor]], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Parameters [M, P] and the bytes of buffers [M, Q] with these named weights, one state a member."""
-        spec = self.spec
-        parameters = torch.zeros(len(states), sum(prod(shape) for shape in spec.shapes.values()), dtype=dtype)
-        buffers = torch.zeros(len(states), sum(room(*fixed) for fixed in spec.fixed.values()), dtype=torch.uint8)
+        spec, many = self.spec, len(states)
+        parameters = torch.zeros(many, sum(prod(shape) for shape in spec.shapes.values()), dtype=dtype)
+        buffers = torch.zeros(many, sum(room(*fixed) for fixed in spec.fixed.values()), dtype=torch.uint8)
         named = {**parameter_views(spec.shapes, parameters), **fixed_views(spec.fixed, buffers)}
         dropped = {name: dict(spec.module.named_buffers())[name] for name in spec.dropouts}
         for m, state in enumerate(states):
@@ -172,6 +174,9 @@ class Modules:
         look = getattr(self.spec.module, "from_training_rows", None)
         views = fixed_views(self.spec.fixed, buffers)
         for name, tensor in {} if look is None else look(training.features, training.targets).items():
+            if name not in views or tensor.shape != views[name].shape[1:]:
+                there = "one of its buffers: " + ", ".join(f"{key} {list(view.shape[1:])}" for key, view in views.items())
+                raise InputError(f"from_training_rows tells of {name!r} {list(tensor.shape)}", expected=there)
             views[name].copy_(tensor.expand_as(views[name]))
 
     def weight_mask(self, dtype: torch.dtype, *, biases: bool) -> Tensor:
@@ -183,7 +188,7 @@ class Modules:
 
     def group_of(self) -> Tensor:
         """Which of the module's children each number belongs to [P]."""
-        flat, groups = torch.zeros(1, sum(prod(s) for s in self.spec.shapes.values()), dtype=torch.int64), None
+        flat = torch.zeros(1, sum(prod(s) for s in self.spec.shapes.values()), dtype=torch.int64)
         groups = self.spec._groups()
         for name, view in parameter_views(self.spec.shapes, flat).items():
             view.fill_(groups.index(self.spec.group(name)))
