@@ -392,7 +392,7 @@ class Prototypes(nn.Module):
 
 def test_what_is_counted_from_the_training_rows_is_there_before_the_first_step() -> None:
     found = luthier.train(Prototypes, (IMAGES, LABELS), learning_rate=0.1, seeds=2, epochs=1)
-    wanted = torch.stack([IMAGES.flatten(1)[LABELS == k].mean(0) for k in range(3)])
+    wanted = torch.stack([IMAGES.flatten(1)[k == LABELS].mean(0) for k in range(3)])
     for member in range(2):
         torch.testing.assert_close(found.module(member).means, wanted.to(found.module(member).means.dtype))
     with pytest.raises(InputError, match=r"(?s)'mean' \[3, 36\].*means \[3, 36\]"):

@@ -175,7 +175,7 @@ class Modules:
         views = fixed_views(self.spec.fixed, buffers)
         for name, tensor in {} if look is None else look(training.features, training.targets).items():
             if name not in views or tensor.shape != views[name].shape[1:]:
-                there = "one of its buffers: " + ", ".join(f"{key} {list(view.shape[1:])}" for key, view in views.items())
+                there = "one of its buffers: " + ", ".join(f"{k} {list(view.shape[1:])}" for k, view in views.items())
                 raise InputError(f"from_training_rows tells of {name!r} {list(tensor.shape)}", expected=there)
             views[name].copy_(tensor.expand_as(views[name]))
 
