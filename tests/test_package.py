@@ -1,11 +1,16 @@
-"""The package as it is installed: a wheel with everything that a module reads at run time, typed, in a clean folder."""
+"""The package as it is handed on: a source archive, the wheel made of it, and an environment with that wheel alone."""
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 import subprocess
 import sys
+import sysconfig
+import tarfile
 import tomllib
+import venv
 import zipfile
 from pathlib import Path
 
@@ -15,14 +20,48 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the source archive of this checkout and the wheel that was built from that archive."""
+    pytest.importorskip("build")
+    folder = tmp_path_factory.mktemp("built")
+    done = subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], capture_output=True, text=True, timeout=300
+    )
     if done.returncode:
-        pytest.skip(f"no wheel could be built, perhaps for want of a package index: {done.stderr.splitlines()[-1]}")
-    (found,) = folder.glob("*.whl")
+        pytest.skip(f"nothing could be built, perhaps for want of a package index: {done.stdout.splitlines()[-1]}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (found,) = built.glob("*.whl")
     return found
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of a fresh environment: the wheel installed by pip, and the libraries of this one within reach.
+
+    They are reached by a path, which leaves behind what this environment installs in editable form: Luthier itself.
+    """
+    folder = tmp_path_factory.mktemp("environment") / "env"
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*command, str(wheel)], check=True, timeout=300)
+    (packages,) = (folder / "lib").glob("python*/site-packages")
+    (packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return python.parent
+
+
+def test_the_archive_holds_what_the_repository_does(built: Path) -> None:
+    (archive,) = built.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        inside = {name.partition("/")[2] for name in file.getnames()}
+    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT)
+    if listed.returncode:
+        pytest.skip("not a checkout of git")
+    assert {name for name in listed.stdout.splitlines() if (ROOT / name).exists()} - inside == set()
 
 
 def test_it_holds_what_modules_read(wheel: Path) -> None:
@@ -34,18 +73,22 @@ def test_it_holds_what_modules_read(wheel: Path) -> None:
     assert "luthier/py.typed" in inside
 
 
-def test_it_runs_from_a_folder_of_its_own(wheel: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
+def test_an_environment_with_the_wheel_alone_trains(environment: Path, tmp_path: Path) -> None:
+    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ask = functools.partial(subprocess.run, capture_output=True, text=True, cwd=tmp_path, timeout=120, env=outside)
     program = (
-        f"import sys\nsys.path.insert(0, {str(tmp_path / 'site')!r})\nimport luthier\nprint(luthier.__file__)\n"
+        "import sys\nimport luthier\nprint(luthier.__file__)\n"
         "assert 'torch' not in sys.modules and 'sklearn' not in sys.modules\n"
         "from luthier.labs.gallery import all_labs\nassert len(all_labs()) > 40\n"
         "from luthier.report.html import whole_page\nassert '<style>' in whole_page('t', 'b', plots=False)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = ask([str(environment / "python"), "-c", program])
     assert done.returncode == 0, done.stderr
-    assert str(tmp_path) in done.stdout
+    assert done.stdout.startswith(str(environment.parent))
+    done = ask([str(environment / "luthier"), "fit", "wine", "--budget", "60steps", "--run", "run"])
+    assert done.returncode == 0, done.stderr
+    done = ask([str(environment / "luthier"), "check-install"])
+    assert "this machine is ready" in done.stdout, done.stderr
 
 
 def test_a_model_loads_without_what_trains() -> None:
