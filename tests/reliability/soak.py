@@ -24,7 +24,7 @@ from safetensors import safe_open
 import luthier
 
 COMMANDS = {
-    "fit": ["fit", "wine", "--budget", "1500steps"],
+    "fit": ["fit", "wine", "--budget", "600steps"],
     "tune": ["tune", "wine", "--trials", "24", "--epochs", "6"],
 }
 RESUME = {"fit": ["fit", "--resume"], "tune": ["tune", "--resume"]}
