@@ -5,21 +5,18 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-import os
 import random
 import shutil
 import sys
 import tomllib
-import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
 
 import pytest
+from tests.coverage.looking import look
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = 4
-ANEW = ("luthier", "tests", "conftest", "jaxtyping", "beartype")  # imported anew; the latter two remember classes
 
 
 def _coverage() -> ModuleType:
@@ -118,41 +115,12 @@ def _goes_red(sabotage: object, folder: Path) -> None:
     text = path.read_text()
     path.write_text(text.replace(sabotage.was, sabotage.becomes))  # type: ignore[attr-defined]
     seen_by = sabotage.seen_by  # type: ignore[attr-defined]
-    if child := os.fork():
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    else:
-        _look(seen_by, source, folder / "said")  # never comes back
+    code = look(seen_by, source, folder / "said")
     said = (folder / "said").read_text()
     assert code == 1, f"{sabotage} was not seen, or by something else than an assertion: {code}\n{said[-2000:]}"
     assert "ImportError" not in said, said[-2000:]
     assert "ModuleNotFoundError" not in said, said[-2000:]
     assert "not reproduced" in said or "failed" in said.lower() or "Traceback" in said, said[-2000:]
-
-
-def _look(seen_by: str, source: Path, said: Path) -> NoReturn:
-    """Run a test or a lab on other sources, in a fork: what is no source of ours is not imported anew."""
-    code: object = 2
-    with said.open("w", buffering=1) as out:
-        try:
-            os.dup2(out.fileno(), 1), os.dup2(out.fileno(), 2)
-            sys.stdout = sys.stderr = out
-            os.environ["PYTHONPATH"] = str(source)
-            sys.path.insert(0, str(source))
-            for name in [name for name in sys.modules if name.partition(".")[0] in ANEW]:
-                del sys.modules[name]
-            sys.meta_path[:] = [finder for finder in sys.meta_path if "jaxtyping" not in type(finder).__module__]
-            os.chdir(ROOT)
-            if seen_by.startswith(coverage.LAB):
-                cli = importlib.import_module("luthier.cli")
-                cli.main(["lab", "run", seen_by.removeprefix(coverage.LAB), "--quick"])
-            options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "labs or not labs"]
-            code = pytest.main([*options, str(ROOT / seen_by)])
-        except SystemExit as ended:
-            code = ended.code
-        except BaseException:
-            traceback.print_exc()
-            code = 1
-    os._exit(int(code) if isinstance(code, int) else 1)
 
 
 @pytest.mark.parametrize("sabotage", _sample(), ids=lambda sabotage: sabotage.row)
