@@ -77,11 +77,12 @@ def range_test(
     steps: int = 100,
     low: float = 1e-6,
     high: float = 10.0,
+    widenings: int = MOST_WIDENINGS,
 ) -> RangeTest:
     """Raise the rate from `low` to `high` over `steps` steps, one network for each seed, stacked.
 
-    The range is widened when no loss ever fell, or none diverged or came to next to nothing. The networks are the
-    test's own, so nothing outside it is changed.
+    The range is widened, so many times at most, when no loss ever fell, or none diverged or came to next to nothing.
+    The networks are the test's own, so nothing outside it is changed.
     """
     return ramp_until_it_tells(
         lambda rates: _ramp(spec, training, settings, seeds, rates),
@@ -89,22 +90,29 @@ def range_test(
         steps=steps,
         low=low,
         high=high,
+        widenings=widenings,
     )
 
 
 def ramp_until_it_tells(
-    ramp: Callable[[np.ndarray], np.ndarray], *, name: str, steps: int, low: float, high: float
+    ramp: Callable[[np.ndarray], np.ndarray],
+    *,
+    name: str,
+    steps: int,
+    low: float,
+    high: float,
+    widenings: int = MOST_WIDENINGS,
 ) -> RangeTest:
     """The range test over any `ramp`, which gives raw losses [K, S] for rising rates [S]."""
     widened, decades = False, np.log(high / low)
-    for attempt in range(1 + MOST_WIDENINGS):
+    for attempt in range(1 + widenings):
         # As many steps a decade in a wider range.
         rates = np.geomspace(low, high, round(steps * np.log(high / low) / decades))
         curves = np.stack([smooth(curve) for curve in ramp(rates)])
         start = np.nanmedian(curves[:, : max(1, len(rates) // 10)], 1)
         fell = bool((np.nanmin(curves, 1) < 0.9 * start).any())
         diverged = bool(np.isnan(curves[:, -1]).any() or any(_solved_at(curve) for curve in curves))
-        if (fell and diverged) or attempt == MOST_WIDENINGS:
+        if (fell and diverged) or attempt == widenings:
             break
         high, low, widened = (high if diverged else high * WIDENED), (low if fell else low / WIDENED), True
     suggestions = [suggest(rates, curve) for curve in curves]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -197,7 +197,7 @@ class _Start:
         return _Tried(option, self.net, self.states, heads.rows)
 
 
-def _depths(job: Job, start: _Start, most: int | None) -> Sequence[Depth]:
+def _depths(job: Job, start: _Start, most: int | None) -> Iterator[Depth]:
     return depths(job, start.net, start.blocks, start.states[0], min(TOP_RATE, start.heads.rate), most)
 
 

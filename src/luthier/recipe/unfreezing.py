@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,8 +48,8 @@ class Job:
 
 def depths(
     job: Job, net: nn.Module, blocks: list[str], state: dict[str, Tensor], head_rate: float, most: int | None
-) -> Sequence[Depth]:
-    """How many blocks to try unfrozen (1, 2, 4, ... and all), their names, and the rates to try.
+) -> Iterator[Depth]:
+    """How many blocks to try unfrozen (1, 2, 4, ... and all), their names, and the rates to try, worked out when asked.
 
     The rates are each block's by its own test; and, where that is far lower, those that fall from the head's by the
     rule of thumb: from a head that fits its few rows already a range test sees little to gain, however far there is to
@@ -57,7 +57,7 @@ def depths(
     """
     lasting = len(blocks) - 1 if most is None else min(most, len(blocks) - 1)
     counts = sorted({*(1 << k for k in range(lasting.bit_length()) if 1 << k < lasting), lasting} - {0})
-    rates, before, found = [head_rate], 0, []
+    rates, before = [head_rate], 0
     for count in counts:
         new = blocks[len(blocks) - 1 - count : len(blocks) - 1 - before]
         rate = _range_tested(job, net, state, new, rates[0])
@@ -66,8 +66,7 @@ def depths(
         choices = [tuple(rates)]
         if any(thumb > FAR * tested for thumb, tested in zip(falling, rates, strict=True)):
             choices.append(tuple(falling))
-        found.append((count, blocks[len(blocks) - 1 - count :], choices))
-    return found
+        yield count, blocks[len(blocks) - 1 - count :], choices
 
 
 def best_way(
@@ -84,14 +83,17 @@ def best_way(
 
 
 def _range_tested(job: Job, net: nn.Module, state: dict[str, Tensor], blocks: list[str], above: float) -> float:
-    """The rate of these blocks by a range test of theirs alone, not more than that of the ones above."""
+    """The rate of these blocks by a range test of theirs alone, not more than that of the ones above.
+
+    A wider range would tell nothing: what lies beyond this one is not taken.
+    """
     begun = copy.deepcopy(net)
     begun.load_state_dict(state)
     fallback = DEEPER * above
     try:
         spec = ModuleSpec(freeze_all_but(begun, blocks, norms_follow=False))
         picked = range_test(spec, job.training, job.settings(RANGE_STEPS), seeds=[job.seed], steps=RANGE_STEPS,
-                            low=LOWEST_RATE / 10, high=1.0).pick  # fmt: skip
+                            low=LOWEST_RATE / 10, high=1.0, widenings=0).pick  # fmt: skip
     except LuthierError:  # a loss that nothing moves tells no rate
         return fallback
     return float(np.clip(picked, LOWEST_RATE, max(LOWEST_RATE, above))) if np.isfinite(picked) else fallback
