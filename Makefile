@@ -13,12 +13,12 @@ test: $(READY) lint  ## lint, types, doctests, the whole suite, the README's com
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not labs"
 
 test-oldest: .venv-oldest/.ready  ## the core of the suite with the oldest versions that pyproject.toml allows
-	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n 2 -m "not labs" $(CORE)
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n 2 -m "not labs" -W ignore::pytest.PytestRemovedIn10Warning $(CORE)
 
 .venv-oldest/.ready: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable . \
-		pytest pytest-xdist hypothesis beartype optuna sqlalchemy pandas pyarrow
+		pytest pytest-xdist hypothesis beartype kornia optuna pandas pillow pyarrow sqlalchemy
 	touch $@
 
 lint: $(READY)
