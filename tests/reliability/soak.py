@@ -114,15 +114,17 @@ def soak(kind: str, kills: int, folder: Path, *, seed: int = 0, command: list[st
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--of", choices=COMMANDS, nargs="+", default=list(COMMANDS))
     parser.add_argument("--seed", type=int, default=int(time.time()))
     asked = parser.parse_args()
     print(f"seed {asked.seed}")
     failures = []
-    for kind in COMMANDS:
+    for kind in asked.of:
         with tempfile.TemporaryDirectory() as place:
             began = time.monotonic()
-            found = soak(kind, asked.kills // len(COMMANDS), Path(place), seed=asked.seed)
-            print(f"{kind}: {asked.kills // len(COMMANDS)} kills in {time.monotonic() - began:.0f} s, "
+            kills = asked.kills // len(asked.of)
+            found = soak(kind, kills, Path(place), seed=asked.seed)
+            print(f"{kind}: {kills} kills in {time.monotonic() - began:.0f} s, "
                   f"{len(found)} faults", *found, sep="\n  ")  # fmt: skip
             failures += found
     sys.exit(bool(failures))

@@ -182,3 +182,19 @@ def test_a_run_that_was_put_to_sleep_delivers_what_it_has(tmp_path: Path) -> Non
     assert found is not None
     assert found.scores["headline"]["value"] > 0.5
     assert any(record["kind"] == "cut" for record in found.ledger)
+
+
+def test_a_search_killed_before_its_space_was_known_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from luthier.runs import tuning_tables
+
+    wanted: dict[str, Any] = {"trials": 4, "epochs": 2, "confirm": 2}
+
+    def killed(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tuning_tables, "first_width", killed)
+        with pytest.raises(KeyboardInterrupt):
+            luthier.tune_table("iris", run=tmp_path / "run", **wanted)
+    whole = luthier.tune_table("iris", run=tmp_path / "whole", **wanted)
+    assert resume_search(tmp_path / "run").trials.equals(whole.trials)

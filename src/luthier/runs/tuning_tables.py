@@ -124,7 +124,7 @@ def resume_search(run: str | Path, *, screen: SearchScreen | None = None) -> Stu
     if read.source.fingerprint != facts["source"]["fingerprint"]:
         raise InputError(f"'{source}' has changed since the search began", remedy="restore the file, or start anew")
     effort = Effort(**facts["search"]["effort"])
-    space = _stored_space(facts["search"]["space"])
+    space = _stored_space(facts["search"]["space"]) if facts["search"]["space"] else None
     return _tune_table(asked, read, folder, space, effort, facts["options"], screen or SearchScreen(), resumed=True)
 
 
@@ -149,7 +149,7 @@ def _tune_table(
         listen=screen.record,
         tell=lambda name, /, **facts: None,
         interrupted=Interrupted(),
-        facts={"kind": SEARCH, "options": options},
+        facts={"kind": SEARCH, "options": options, "search": _said(space, effort)},
     )
     work = walk.start()
     if work.medium != "table":
@@ -162,11 +162,9 @@ def _tune_table(
     width = first_width(len(training), input_count(work.data.encoder, training.features.shape[1]), work.outputs)
     width = min((16, 32, 64, 128, 256), key=lambda units: abs(units - width))
     networks = DenseNetworks(training, validation, work.loss, work.spec(options["inputs"], (width,)), seed=asked.seed)
-    if not resumed:
-        space = space or _usual(width, options["defaults"])
-        effort = replace(effort, epochs=options["epochs"] or _epochs(len(training)))
-    assert space is not None
-    folder.update_facts(search={"space": space.to_json(), "effort": asdict(effort)})
+    space = space or _usual(width, options["defaults"])
+    effort = replace(effort, epochs=options["epochs"] or _epochs(len(training)))
+    folder.update_facts(search=_said(space, effort))
     place = Place(options["on"], options["workers"], options["storage"], options["study"] or folder.path.name)
     return run_search(
         networks, space, effort, folder, place, screen, lambda study: _deliver(study, work, options["inputs"])
@@ -222,6 +220,11 @@ def _base_of(folder: RunFolder) -> dict[str, Any]:
 def _epochs(rows: int) -> int:
     """Epochs of a trial where none are asked for: about 1,500 steps of 64 rows, between 10 and 60."""
     return max(10, min(60, round(1500 * 64 / rows)))
+
+
+def _said(space: Space | None, effort: Effort) -> dict[str, Any]:
+    """A search as its run.json has it; the usual space is worked out later, from the table."""
+    return {"space": None if space is None else space.to_json(), "effort": asdict(effort)}
 
 
 def _stored_space(value: Mapping[str, Any]) -> Space:

@@ -209,10 +209,10 @@ class OptunaSampler:
             "tpe": lambda: optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True),
             "gp": lambda: optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup),
         }
-        study.sampler = kinds[self.name]()
         asked, settings = [], []
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # Optuna says of both, in some versions, that they are new
+            study.sampler = kinds[self.name]()
             for _ in range(request.count):
                 trial = study.ask(self._distributions(request.space))
                 asked.append(trial)
