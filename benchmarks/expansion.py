@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import stats
 
 from luthier.labs.augmenting import AFFINE, accuracy, as_pictures
 from luthier.labs.mnist import MISSING, digits
@@ -49,7 +50,7 @@ def main() -> None:
     print(f"{len(training):,} pictures, {UNITS} hidden units, {EPOCHS} epochs; accuracy on {len(test):,}")
     for name, printed in PRINTED.items():
         values = np.array([one["accuracy"] for one in done if one["name"] == name and one["epochs"] == EPOCHS])
-        spread = 1.96 * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+        spread = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
         print(f"{name:8} {values.mean():.2f} ± {spread:.2f} % over {len(values)} seeds, printed {printed} %")
 
 
