@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -181,7 +182,9 @@ def test_optunas_samplers_learn_in_batches(name: str) -> None:
         found = search(sampler_named(name), space, distance, 40, at_once=5, seed=derive(seed, "t"))
         drawn = search(sampler_named("random"), space, distance, 40, seed=derive(seed, "t"))
         wins += np.mean([t.value for t in found[20:]]) < np.mean([t.value for t in drawn[20:]])
-    assert wins >= 4
+    # Gaussian processes of the oldest Optuna that is allowed, there still an experiment, lose one of five.
+    first_of_them = name == "gp" and importlib.metadata.version("optuna").startswith("4.0.")
+    assert wins >= (4 if first_of_them else 5)
 
 
 def test_an_unknown_sampler() -> None:
