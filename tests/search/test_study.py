@@ -83,6 +83,24 @@ def test_the_first_trial_is_the_default_and_none_comes_twice(tmp_path: Path) -> 
     assert found.best.value == min(t.value for t in found.trials)
 
 
+def test_trials_whose_rows_are_changed_alike_train_together(tmp_path: Path) -> None:
+    jobs: dict[str, set[tuple[float, float]]] = {}
+
+    def tell(name: str, /, **facts: Any) -> None:
+        if name == "trained" and facts["job"]:
+            jobs[facts["job"]] = {(t.values["noise"], t.values["mixup"]) for t in facts["trials"]}
+
+    space = space_from({"learning_rate": (1e-3, 1e-1), "noise": [0.0, 0.3], "mixup": [0.0, 0.2]})
+    found = search(tmp_path, space=space, trials=24, tell=tell)
+    assert all(len(alike) == 1 for alike in jobs.values())
+    assert len(set.union(*jobs.values())) == 4
+    for trial in found.trials[:6]:
+        keys = ("learning_rate", "noise", "mixup")
+        usual = {"epochs": 3, "seeds": [trial.seed], "loss": "softmax", **{key: trial.values[key] for key in keys}}
+        alone = luthier.train(DenseSpec(6, (8,), 2), TRAINING, validation=VALIDATION, **usual)
+        assert alone.best_validation_loss[0] == pytest.approx(trial.value, rel=1e-4)
+
+
 def test_an_exhausted_space_ends_with_words(tmp_path: Path) -> None:
     found = search(tmp_path, space=space_from({"batch_size": [20, 50], "rule": ["sgd", "adam"]}), trials=30)
     assert len(found.trials) == 4

@@ -16,7 +16,7 @@ from luthier.population import Member, ModuleSpec, Part, Settings, train
 from luthier.report.figures import BLUE, empty_figure
 
 AFFINE = (("rotation", 10.0), ("shift", 0.04), ("skew", 10.0))
-ELASTIC = (("elastic", 1.5), ("rotation", 7.0), ("shift", 0.04))
+ELASTIC = (("elastic", 1.0), *AFFINE)
 BATCH = 64
 
 

@@ -29,8 +29,8 @@ class Member:
     above all steps freezes it for good. With `average` above 0 what is evaluated and kept are moving
     averages of the weights with that memory (0.999 remembers about a thousand steps).
 
-    `noise` and `mixup` change the rows of each batch by chance in training (see `mixing`); members of one population
-    share them.
+    `noise` and `mixup` change the rows of each batch by chance in training (see `mixing`); members of one stack share
+    them.
     """
 
     spec: Spec | ModuleSpec

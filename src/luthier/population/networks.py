@@ -24,7 +24,7 @@ from luthier.population.crew import together
 from luthier.population.layouts import choose
 from luthier.population.member import Member
 from luthier.population.modules import ModuleSpec
-from luthier.population.outcome import Outcome
+from luthier.population.outcome import Outcome, merged
 from luthier.population.processes import train_in_processes
 from luthier.population.settings import Evaluation, Part, Settings
 from luthier.population.sharing import several_processes
@@ -76,7 +76,8 @@ def train_networks(
 
     A list of `learning_rate`, `schedule` or of any hyper-parameter of `Member` (momentum, betas, l2,
     weight_decay, clip_norm, average, layer_rates, ...) gives a network for each entry, lists of equal
-    length going together; `seeds` gives each of those several. Batches are the same for all.
+    length going together; `seeds` gives each of those several. Batches are the same for all; networks that differ in
+    `noise` or `mixup`, by which their rows are changed, train in turns.
 
     `epochs` (or `steps`) say how long; every `evaluate_every` steps (an epoch) the networks are
     measured, and `patience` counts those without an improvement. Chains of dense layers train
@@ -140,25 +141,39 @@ def train_networks(
     members = [_member(spec, seed, setting) for setting in several for seed in wanted]
     if not members:
         raise InputError("there is no network to train", expected="at least one seed", received="none")
-    if processes > 1 and len(members) > 1:
-        outcome = train_in_processes(members, *flat, settings, processes, checkpoint=path)
-    else:
-        kept = None if path is None else FileCheckpoint(path)
-        training = partial(train, members, *flat, settings, checkpoint=kept, on_evaluation=on_evaluation)
-        outcome = together((spec, settings), training)
-        outcome.members = tuple(members)
+    shares, outcomes = _seeing_the_same_rows(members), list[Outcome]()
+    for number, share in enumerate(shares):
+        some = [members[place] for place in share]
+        file = path if path is None or number == 0 else path.with_name(f"{path.name}.rows-{number}")
+        if processes > 1 and len(some) > 1:
+            outcomes.append(train_in_processes(some, *flat, settings, processes, checkpoint=file))
+            continue
+        kept = None if file is None else FileCheckpoint(file)
+        training = partial(train, some, *flat, settings, checkpoint=kept, on_evaluation=on_evaluation)
+        outcomes.append(together((spec, settings), training))
+        outcomes[-1].members = tuple(some)
+    outcome = outcomes[0] if len(shares) == 1 else merged(members, shares, outcomes)
     outcome.findings[:0] = findings
     if history is not None:
         outcome.history.write(history)
     return outcome
 
 
+def _seeing_the_same_rows(members: Sequence[Member]) -> list[list[int]]:
+    """Places of members that train together: those whose rows are changed alike."""
+    found: dict[tuple[float, float], list[int]] = {}
+    for place, member in enumerate(members):
+        found.setdefault((member.noise, member.mixup), []).append(place)
+    return list(found.values())
+
+
 def _layout_of(checkpoint: Path | None, processes: int) -> str | None:
     """The layout that an interrupted training was in: another would round otherwise."""
     if checkpoint is None:
         return None
-    saved = FileCheckpoint(checkpoint if processes == 1 else checkpoint.with_name(f"{checkpoint.name}.0")).load()
-    return None if saved is None else str(saved.facts["layout"])
+    names = [checkpoint.name] if processes == 1 else [f"{checkpoint.name}.0", checkpoint.name]
+    found = (FileCheckpoint(checkpoint.with_name(name)).load() for name in names)
+    return next((str(saved.facts["layout"]) for saved in found if saved is not None), None)
 
 
 def _spec(network: Network, part: Part) -> DenseSpec | ModuleSpec:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -65,3 +66,41 @@ class Outcome:
         kind = architecture(self.members[0].spec)
         codes = torch.zeros(len(features), 0, dtype=torch.int64) if codes is None else codes
         return kind.evaluate(self.parameters, self.buffers, kind.prepared(Part(features, codes, codes)))
+
+
+def merged(members: Sequence[Member], shares: Sequence[Sequence[int]], outcomes: Sequence[Outcome]) -> Outcome:
+    """One outcome of all members, whose shares (places in `members`) were trained apart."""
+    order = np.argsort([k for share in shares for k in share])
+
+    def rows(values: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(values)[order]
+
+    history = History(metrics=outcomes[0].history.metrics)
+    if outcomes[0].history.steps:
+        pieces = [np.concatenate(outcome.history.steps) for outcome in outcomes]
+        longest = max(len(piece) for piece in pieces)
+        filled = [np.pad(piece, ((0, longest - len(piece)), (0, 0)), constant_values=np.nan) for piece in pieces]
+        history.steps = [np.concatenate(filled, 1)[:, order]]
+    for share, outcome in zip(shares, outcomes, strict=True):
+        history.rows += [[share[row[0]], *row[1:]] for row in outcome.history.rows]
+    history.rows.sort(key=lambda row: (row[2], row[0]))
+    findings = [
+        replace(finding, evidence={**finding.evidence, "member": share[finding.evidence["member"]]})
+        if "member" in finding.evidence
+        else finding
+        for share, outcome in zip(shares, outcomes, strict=True)
+        for finding in outcome.findings
+    ]
+    return Outcome(
+        members=tuple(members),
+        history=history,
+        steps_done=max(outcome.steps_done for outcome in outcomes),
+        status=rows([np.array(outcome.status, dtype=object) for outcome in outcomes]).tolist(),
+        findings=findings,
+        best_validation_loss=rows([outcome.best_validation_loss for outcome in outcomes]),
+        best_validation_score=rows([outcome.best_validation_score for outcome in outcomes]),
+        best_train_loss=rows([outcome.best_train_loss for outcome in outcomes]),
+        best_step=rows([outcome.best_step for outcome in outcomes]),
+        parameters=torch.cat([outcome.parameters for outcome in outcomes])[torch.from_numpy(order)],
+        buffers=torch.cat([outcome.buffers for outcome in outcomes])[torch.from_numpy(order)],
+    )

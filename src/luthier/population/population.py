@@ -44,7 +44,7 @@ class Population:
         if any(member.spec != members[0].spec for member in members):
             raise ValueError("members of a population share one spec; make a population for each architecture")
         if len({(member.noise, member.mixup) for member in members}) > 1:
-            raise InputError("members of a population see the same rows", remedy="give all of them one noise and mixup")
+            raise InputError("members of a population see the same rows", remedy="give all one noise and one mixup")
         self.settings, self.rows, self._fresh = settings, rows, initial is None
         self.members = list(members)
         self.rule, self.loss = RULES[settings.rule], loss_named(settings.loss)

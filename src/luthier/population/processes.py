@@ -8,18 +8,15 @@ from __future__ import annotations
 import multiprocessing
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from luthier.errors import InputError, LuthierError
 from luthier.population.checkpoint import FileCheckpoint
-from luthier.population.history import History
 from luthier.population.member import Member
-from luthier.population.outcome import Outcome
+from luthier.population.outcome import Outcome, merged
 from luthier.population.settings import Part, Settings
 from luthier.population.train import train
 
@@ -62,7 +59,7 @@ def train_in_processes(
         for worker, _ in workers:
             worker.terminate()
             worker.join()
-    return _together(members, shares, outcomes)
+    return merged(members, shares, outcomes)
 
 
 def _work(
@@ -102,40 +99,3 @@ def _received(worker: multiprocessing.process.BaseProcess, pipe: Connection) -> 
     outcome.parameters, outcome.buffers = (torch.from_numpy(arrays[name]) for name in ("parameters", "buffers"))
     assert isinstance(outcome, Outcome)
     return outcome
-
-
-def _together(members: Sequence[Member], shares: list[list[int]], outcomes: list[Outcome]) -> Outcome:
-    order = np.argsort([k for share in shares for k in share])
-
-    def rows(values: list[np.ndarray]) -> np.ndarray:
-        return np.concatenate(values)[order]
-
-    history = History(metrics=outcomes[0].history.metrics)
-    if outcomes[0].history.steps:
-        pieces = [np.concatenate(outcome.history.steps) for outcome in outcomes]
-        longest = max(len(piece) for piece in pieces)
-        filled = [np.pad(piece, ((0, longest - len(piece)), (0, 0)), constant_values=np.nan) for piece in pieces]
-        history.steps = [np.concatenate(filled, 1)[:, order]]
-    for share, outcome in zip(shares, outcomes, strict=True):
-        history.rows += [[share[row[0]], *row[1:]] for row in outcome.history.rows]
-    history.rows.sort(key=lambda row: (row[2], row[0]))
-    findings = [
-        replace(finding, evidence={**finding.evidence, "member": share[finding.evidence["member"]]})
-        if "member" in finding.evidence
-        else finding
-        for share, outcome in zip(shares, outcomes, strict=True)
-        for finding in outcome.findings
-    ]
-    return Outcome(
-        members=tuple(members),
-        history=history,
-        steps_done=max(outcome.steps_done for outcome in outcomes),
-        status=rows([np.array(outcome.status, dtype=object) for outcome in outcomes]).tolist(),
-        findings=findings,
-        best_validation_loss=rows([outcome.best_validation_loss for outcome in outcomes]),
-        best_validation_score=rows([outcome.best_validation_score for outcome in outcomes]),
-        best_train_loss=rows([outcome.best_train_loss for outcome in outcomes]),
-        best_step=rows([outcome.best_step for outcome in outcomes]),
-        parameters=torch.cat([outcome.parameters for outcome in outcomes])[torch.from_numpy(order)],
-        buffers=torch.cat([outcome.buffers for outcome in outcomes])[torch.from_numpy(order)],
-    )

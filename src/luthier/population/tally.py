@@ -9,6 +9,7 @@ from luthier.objective import Criterion, Loss, mean_loss
 from luthier.population.batches import Batch
 
 HELD = 1 << 18  # numbers of logits that wait to be turned into losses together
+PUT = 1024  # steps whose known losses share one piece of memory
 
 
 class Tally:
@@ -22,7 +23,7 @@ class Tally:
         self._loss, self._losses = loss, [losses]  # [K, M] each
         self._logits: list[Tensor] = []
         self._batches: list[Batch] = []
-        self._held = self._rows = self._each = 0
+        self._held = self._rows = self._each = self._put = 0
 
     def add(self, logits: Tensor, batch: Batch) -> None:
         """A batch's logits [M, B, C]."""
@@ -37,18 +38,28 @@ class Tally:
             self._settle()
 
     def put(self, losses: Tensor) -> None:
-        """A batch's mean losses [M], where they are known."""
-        self._losses.append(losses.unsqueeze(0))
+        """A batch's mean losses [M], where they are known.
+
+        Copied into memory of their own: kept as they came, small tensors between a step's large ones pin the heap,
+        which grew by 60 KB a step.
+        """
+        if self._put % PUT == 0:
+            self._known = losses.new_empty(PUT, len(losses))
+            self._losses.append(self._known[:0])
+        place = self._put % PUT
+        self._known[place] = losses
+        self._losses[-1] = self._known[: place + 1]
+        self._put += 1
 
     def losses(self) -> Tensor:
         """Mean losses [K, M] of all batches so far, each before its update."""
         self._settle()
-        self._losses = [torch.cat(self._losses)]
+        self._losses, self._put = [torch.cat(self._losses)], 0
         return self._losses[0]
 
     def restart(self, losses: Tensor) -> None:
         """Begin anew with these losses [K, M]."""
-        self._logits, self._batches, self._held, self._losses = [], [], 0, [losses]
+        self._logits, self._batches, self._held, self._losses, self._put = [], [], 0, [losses], 0
 
     def _settle(self) -> None:
         if not self._logits:

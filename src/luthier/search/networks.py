@@ -1,7 +1,7 @@
 """What a setting means: the networks that trials are, how they are grouped, and how a group is trained.
 
-Trials of one architecture, update rule and batch size form one population: everything else may differ
-from member to member.
+Trials of one architecture, update rule, batch size and way of changing rows form one population: everything else may
+differ from member to member.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from luthier.search.space import Values
 from luthier.search.trials import COMPLETE, FAILED, PRUNED, Trial
 
 DEFAULT_RULE, DEFAULT_BATCH, DEFAULT_RATE = "adam", 64, 3e-3
-_MEMBER = ("momentum", "l2", "l1", "weight_decay", "average", "clip_norm", "clip_value", "epsilon", "smoothing")
+_ROWS = ("noise", "mixup")  # what changes the rows that all of a population see
+_MEMBER = ("momentum", "l2", "l1", "weight_decay", "average", "clip_norm", "clip_value", "epsilon", "smoothing", *_ROWS)
 MOST_POINTS = 20  # of a learning curve
 
 
@@ -96,7 +97,9 @@ class Networks:
     def group(self, values: Values, epochs: int) -> str:
         """Settings with equal texts train in one population."""
         rule, batch = values.get("rule", DEFAULT_RULE), values.get("batch_size", DEFAULT_BATCH)
-        return f"{self.architecture(values)} | {rule} | batch {batch} | {int(values.get('epochs', epochs))} epochs"
+        changed = "".join(f" | {name} {values[name]:g}" for name in _ROWS if values.get(name))
+        length = int(values.get("epochs", epochs))
+        return f"{self.architecture(values)} | {rule} | batch {batch} | {length} epochs{changed}"
 
     def settings(self, job: Job) -> Settings:
         """How a job's population trains. It is measured after every epoch, or twenty times in all."""
