@@ -95,17 +95,32 @@ def test_on_loopback_another_name_is_refused(runs: Path) -> None:
 def test_only_runs_that_were_named_are_opened(runs: Path, tmp_path: Path) -> None:
     assert runs_below([runs]) == [runs / "wine"]
     assert runs_below([runs / "wine"]) == [runs / "wine"]
-    client = make_app([tmp_path]).server.test_client()
-    asked = {"output": "..run-numbers.children...run-curves.figure...run-scatter.figure...run-findings.children..."
-             "run-decisions.children...run.options..", "changedPropIds": ["run.value"],
-             "outputs": [{"id": name, "property": kind} for name, kind in
-                         (("run-numbers", "children"), ("run-curves", "figure"), ("run-scatter", "figure"),
-                          ("run-findings", "children"), ("run-decisions", "children"), ("run", "options"))],
+    assert set(looked_at(runs / "wine", below=tmp_path)) == {"run"}
+
+
+def looked_at(run: Path, *, below: Path) -> dict[str, Any]:
+    """What the page of runs shows of one, by the elements' names."""
+    shown = {"run-numbers": "children", "run-curves": "figure", "run-scatter": "figure", "run-figures": "hidden",
+             "run-findings": "children", "run-decisions": "children", "run": "options"}  # fmt: skip
+    asked = {"output": f"..{'...'.join(f'{name}.{kind}' for name, kind in shown.items())}..",
+             "changedPropIds": ["run.value"],
+             "outputs": [{"id": name, "property": kind} for name, kind in shown.items()],
              "inputs": [{"id": "runs-clock", "property": "n_intervals", "value": 1},
-                        {"id": "run", "property": "value", "value": str(runs / "wine")}]}  # fmt: skip
-    answer = client.post("/_dash-update-component", json=asked)
+                        {"id": "run", "property": "value", "value": str(run)}]}  # fmt: skip
+    answer = make_app([below]).server.test_client().post("/_dash-update-component", json=asked)
     assert answer.status_code == 200
-    assert set(answer.get_json()["response"]) == {"run"}
+    found: dict[str, Any] = answer.get_json()["response"]
+    return found
+
+
+def test_a_run_without_curves_shows_no_empty_axes(runs: Path, tmp_path: Path) -> None:
+    assert looked_at(runs / "wine", below=runs)["run-figures"] == {"hidden": False}
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "run.json").write_text("{}")
+    decision = {"kind": "decision", "step": 1, "topic": "loss", "chosen": "softmax", "reason": "classes"}
+    (bare / "ledger.jsonl").write_text(json.dumps(decision) + "\n")
+    assert looked_at(bare, below=tmp_path)["run-figures"] == {"hidden": True}
 
 
 def test_a_run_is_followed_while_it_is_written(runs: Path, tmp_path: Path) -> None:

@@ -337,6 +337,6 @@ def empty_figure(x: str, y: str) -> go.Figure:
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         hovermode="closest",
     )
-    figure.update_xaxes(title_text=x, gridcolor="rgba(136,136,136,0.25)", zeroline=False, automargin=True)
-    figure.update_yaxes(title_text=y, gridcolor="rgba(136,136,136,0.25)", zeroline=False, automargin=True)
-    return figure
+    usual = {"gridcolor": "rgba(136,136,136,0.25)", "zeroline": False, "automargin": True}
+    usual |= {"exponentformat": "power", "minexponent": 6}
+    return figure.update_xaxes(title_text=x, **usual).update_yaxes(title_text=y, **usual)

@@ -189,17 +189,18 @@ def _runs_page(dash: Any, paths: list[Path]) -> Any:
     html, dcc = dash.html, dash.dcc
     found = [str(path) for path in runs_below(paths)]
     named = ", ".join(map(str, paths))
-    empty = go.Figure()
     return [html.H1("Runs"),
             html.P(f"In {named}." if found else f"No run in {named} yet; luthier fit begins one.", id="runs-none"),
             html.Label("run", htmlFor="run"),
             dcc.Dropdown(found, found[0] if found else None, id="run", clearable=False),
             dcc.Interval(id="runs-clock", interval=EVERY),
             html.Dl(id="run-numbers"),
-            html.Figure([html.Figcaption("Losses of the latest populations (dotted: training)"),
-                         dcc.Graph(id="run-curves", figure=soft(empty), config={"displayModeBar": False})]),
-            html.Figure([html.Figcaption("The latest population of several networks, each of them a dot"),
-                         dcc.Graph(id="run-scatter", figure=soft(go.Figure()), config={"displayModeBar": False})]),
+            html.Div([
+                html.Figure([html.Figcaption("Losses of the latest populations (dotted: training)"),
+                             dcc.Graph(id="run-curves", figure=soft(go.Figure()), config={"displayModeBar": False})]),
+                html.Figure([html.Figcaption("The latest population of several networks, each of them a dot"),
+                             dcc.Graph(id="run-scatter", figure=soft(go.Figure()), config={"displayModeBar": False})]),
+            ], id="run-figures"),
             html.H2("Findings"), html.Ul(id="run-findings"), html.H2("Decisions"),
             html.Div(html.Table(id="run-decisions"), className="scroll")]  # fmt: skip
 
@@ -209,6 +210,7 @@ def _follow_runs(dash: Any, app: Any, paths: list[Path]) -> None:
         dash.Output("run-numbers", "children"),
         dash.Output("run-curves", "figure"),
         dash.Output("run-scatter", "figure"),
+        dash.Output("run-figures", "hidden"),
         dash.Output("run-findings", "children"),
         dash.Output("run-decisions", "children"),
         dash.Output("run", "options"),
@@ -218,13 +220,14 @@ def _follow_runs(dash: Any, app: Any, paths: list[Path]) -> None:
     def _look(ticks: int | None, chosen: str | None) -> list[Any]:
         known = {str(path): path for path in runs_below(paths)}
         if chosen not in known:  # no other path is opened, whatever the browser asks for
-            return [*[dash.no_update] * 5, list(known)]
+            return [*[dash.no_update] * 6, list(known)]
         now = growth(known[chosen])
         several = [one for one in now.populations if one[1]["member"].n_unique() > 1]
         return [
             _numbers(dash, Shown((), tuple(_facts(now)))),
             curves(now.populations),
             scatter(several[-1:] or now.populations[-1:]),
+            not now.populations,  # a transfer keeps no curves
             [dash.html.Li(one.get("sentence") or one.get("title", "")) for one in now.of_kind("finding")],
             _decisions(dash, now),
             list(known),
