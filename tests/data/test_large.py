@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,13 @@ def test_a_folder_whose_files_differ(tmp_path: Path) -> None:
     table(10).rename({"shop": "place"}).write_parquet(tmp_path / "b.parquet")
     with pytest.raises(InputError, match="cannot be read as a table"):
         read_source(tmp_path, memory=1000)
+
+
+@pytest.mark.parametrize("lines", [(3000,), range(2, 5002)])
+def test_bytes_that_are_not_utf8_are_named_by_their_line(tmp_path: Path, lines: Collection[int]) -> None:
+    """Also where the whole file is in one other encoding: pieces on the disk are read in UTF-8 alone."""
+    path = tmp_path / "old.csv"
+    cells = {number: b"caf\xe9" if number in lines else b"cafe" for number in range(2, 5002)}
+    path.write_bytes(b"place,sold\n" + b"".join(b"%s %d,%d\n" % (cell, n, n % 2) for n, cell in cells.items()))
+    with pytest.raises(InputError, match=r"not UTF-8(.|\n)*line (2|3,000)\b(.|\n)*iconv"):
+        read_source(path, target="sold", memory=1000)

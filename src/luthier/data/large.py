@@ -94,9 +94,8 @@ def scan(path: Path) -> tuple[pl.LazyFrame, Dialect | None, tuple[str, ...]]:
     dialect, notes = sniff(complete, path.name)
     header = header_of(complete.decode(dialect.encoding), dialect, path.name)
     lazy = pl.scan_csv(
-        path, separator=dialect.separator, infer_schema=False, null_values=list(NULLS), new_columns=header,
-        encoding="utf8" if dialect.encoding == "utf-8-sig" else "utf8-lossy",
-    )  # fmt: skip
+        path, separator=dialect.separator, infer_schema=False, null_values=list(NULLS), new_columns=header
+    )
     return lazy, dialect, notes
 
 
@@ -118,6 +117,8 @@ def too_large(path: Path, memory: int) -> bool:
 def sample_of(path: Path, memory: int) -> tuple[pl.DataFrame, Whole, tuple[str, ...]]:
     """Rows drawn evenly from a table that is too large to be held, the others, and notes on both."""
     lazy, dialect, notes = scan(path)
+    if dialect is not None and dialect.encoding != "utf-8-sig":
+        raise _not_utf8(path, _undecodable_line(path))
     try:
         rows = int(lazy.select(pl.len()).collect(engine="streaming").item())
         head = lazy.head(1000).collect()
@@ -173,7 +174,29 @@ def measured(lazy: pl.LazyFrame, columns: Sequence[Column]) -> dict[str, tuple[f
     }
 
 
+def _undecodable_line(path: Path) -> int:
+    """The number of the first line that is not UTF-8; 0: all lines are."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return number
+    return 0
+
+
+def _not_utf8(path: Path, line: int) -> InputError:
+    return InputError(
+        f"'{path.name}' is not UTF-8",
+        expected="UTF-8 from start to end, in a table that is larger than memory",
+        received=f"other bytes in line {line:,}",
+        remedy=f"write it again, such as with: iconv -f latin1 -t utf-8 {path.name} > utf8.csv",
+    )
+
+
 def _not_whole(path: Path, error: BaseException) -> InputError:
+    if not is_parquet(path) and (line := _undecodable_line(path)):
+        return _not_utf8(path, line)
     return InputError(
         f"'{path.name}' cannot be read as a table",
         received=in_a_line(error),
