@@ -168,8 +168,16 @@ def plain(value: Any) -> Any:
     return value
 
 
+CACHED = {  # what can be made again, a folder for each kind
+    "pictures": "decoded pictures, and pictures that were given as arrays",
+    "tables": "encoded rows of tables larger than memory",
+    "fetched": "tables from addresses",
+}
+
+
 def cache_folder(kind: str) -> Path:
     """Where what can be made again is kept, a folder for each kind: below `LUTHIER_CACHE`, else in the user's cache."""
+    assert kind in CACHED, kind
     named = os.environ.get("LUTHIER_CACHE")
     base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "luthier"
     return base / kind

@@ -56,3 +56,16 @@ def catalogue(name: str) -> dict[str, str]:
     path = Path(__file__).parent / f"{name}.json"
     translations: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     return translations
+
+
+def in_bytes(count: float) -> str:
+    """Bytes as people read them.
+
+    >>> in_bytes(1536), in_bytes(3 << 30)
+    ('1.5 KiB', '3 GiB')
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            break
+        count /= 1024
+    return f"{count:.3g} {unit}"

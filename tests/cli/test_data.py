@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from luthier.cli import app
 from luthier.data.pictures import mnist
 from luthier.errors import InputError, LuthierError
+from luthier.storage import cache_folder
 
 DATA = os.environ.get("LUTHIER_DATA")
 needs_mnist = pytest.mark.skipif(
@@ -95,3 +96,18 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert "train-images-idx3-ubyte has other contents" in str(error.value)
     assert "t10k-labels-idx1-ubyte is missing" in str(error.value)
     assert CliRunner().invoke(app, ["data", "mnist"]).exit_code != 0
+
+
+def test_the_cache_is_shown_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
+    kept = cache_folder("fetched") / "some"
+    kept.mkdir(parents=True)
+    (kept / "table.csv").write_bytes(b"0" * 2048)
+    stranger = tmp_path / "mine.txt"
+    stranger.write_text("kept")
+    for arguments in ([], ["--clear"]):
+        shown = run("cache", *arguments)
+        assert f"tables from addresses: 2 KiB in {tmp_path / 'fetched'}" in shown
+        assert ("removed" in shown) == bool(arguments) != kept.exists()
+    assert "tables from addresses: 0 B" in run("cache")
+    assert stranger.exists()

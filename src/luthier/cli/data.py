@@ -1,4 +1,4 @@
-"""`luthier data`: what can be fitted, what a file holds, and MNIST."""
+"""`luthier data`: what can be fitted, what a file holds, MNIST, and what the cache keeps."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ Examples:
   luthier data list
   luthier data info houses.csv
   luthier data mnist --to mnist/
+  luthier data cache --clear
 """
 
 
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_sets)
     group.command("info")(info)
     group.command("mnist")(mnist)
+    group.command("cache")(cache)
     app.add_typer(group, name="data", epilog=_EPILOG)
 
 
@@ -82,3 +84,23 @@ def mnist(
     folder = to if to is not None else source
     assert folder is not None
     typer.echo(f"{folder}: {', '.join(check_mnist(folder))}, all whole; luthier fit {folder}")
+
+
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove it; runs that are under way begin it anew.")] = False,
+) -> None:
+    """What is kept so that it need not be decoded, encoded or fetched again, and how much room it takes."""
+    import shutil
+
+    from luthier import storage
+    from luthier.words import in_bytes
+
+    for kind, what in storage.CACHED.items():
+        folder = storage.cache_folder(kind)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        typer.echo(f"  {what}: {in_bytes(size)} in {folder}")
+        if clear and folder.exists():
+            with storage.explained(folder):
+                shutil.rmtree(folder)
+    if clear:
+        typer.echo("removed")

@@ -146,4 +146,4 @@ def _smoothing(side: int, width: float) -> Tensor:
     pixels, beyond = torch.arange(side) + 0.5, 3
     nodes = width * torch.arange(-beyond, math.ceil(side / width) + beyond + 1)
     weights = torch.exp(-((pixels.unsqueeze(1) - nodes) ** 2) / (2 * width**2))
-    return weights / weights.norm(dim=1, keepdim=True)
+    return weights / weights.square().sum(1, keepdim=True).sqrt()

@@ -16,6 +16,7 @@ from luthier.optimise import RULES
 from luthier.population.architecture import architecture
 from luthier.population.member import Member
 from luthier.population.settings import Part, Settings
+from luthier.words import in_bytes
 
 TRIED = 8  # rows of the pass by which activations are counted
 COPIES = 3  # of a member's weights: themselves, their gradients, and the best so far
@@ -94,16 +95,3 @@ def in_turns(
     if said:
         said += f": together they would take about {in_bytes(taken.of(count))}, and {in_bytes(memory)} are allowed"
     return groups, settings, said
-
-
-def in_bytes(count: float) -> str:
-    """Bytes as people read them.
-
-    >>> in_bytes(1536), in_bytes(3 << 30)
-    ('1.5 KiB', '3 GiB')
-    """
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024 or unit == "GiB":
-            break
-        count /= 1024
-    return f"{count:.3g} {unit}"
