@@ -62,7 +62,7 @@ def _settings(name: str) -> dict[str, Any]:
 
 
 def choose() -> None:
-    """Validation accuracy of some strengths, one seed each, trained for longer."""
+    """Validation accuracy of some strengths, one seed and 30 epochs each."""
     data = digits()
     training, validation = as_pictures(data.training), as_pictures(data.validation)
     candidates: list[tuple[str, Any]] = [("affine", AFFINE)]

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -168,6 +169,7 @@ def plain(value: Any) -> Any:
     return value
 
 
+_OURS = re.compile(r"\.fetching-.+|\.?(rows-|arrays-)?[0-9a-f]{24,64}(\..+)?")
 CACHED = {  # what can be made again, a folder for each kind
     "pictures": "decoded pictures, and pictures that were given as arrays",
     "tables": "encoded rows of tables larger than memory",
@@ -181,6 +183,11 @@ def cache_folder(kind: str) -> Path:
     named = os.environ.get("LUTHIER_CACHE")
     base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "luthier"
     return base / kind
+
+
+def cached(kind: str) -> list[Path]:
+    """What lies in a folder of the cache and was named here, by a checksum; other files there are somebody else's."""
+    return [path for path in sorted(cache_folder(kind).glob("*")) if _OURS.fullmatch(path.name)]
 
 
 def sha256(content: bytes) -> str:

@@ -100,11 +100,12 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_the_cache_is_shown_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
-    kept = cache_folder("fetched") / "some"
+    kept = cache_folder("fetched") / ("0af3" * 6)
     kept.mkdir(parents=True)
     (kept / "table.csv").write_bytes(b"0" * 2048)
-    stranger = tmp_path / "mine.txt"
-    stranger.write_text("kept")
+    stranger = cache_folder("pictures") / "holidays" / "sea.jpg"  # LUTHIER_CACHE may be a folder with more in it
+    stranger.parent.mkdir(parents=True)
+    stranger.write_bytes(b"kept")
     for arguments in ([], ["--clear"]):
         shown = run("cache", *arguments)
         assert f"tables from addresses: 2 KiB in {tmp_path / 'fetched'}" in shown

@@ -114,7 +114,7 @@ def test_elastic_shifts_are_those_of_simard_and_others() -> None:
     uniform = np.random.default_rng(0).uniform(-1, 1, (rows, side, side))
     printed = 34 * np.stack([gaussian_filter(field, 4.0, mode="wrap") for field in uniform])
     middle, beside = (slice(None), 14, 14), (slice(None), 14, 18)
-    for field in (shifts, printed):
+    for field in (shifts, printed):  # bounds are four standard errors of 2,000 fields
         assert field[middle].std() == pytest.approx(1.4, rel=0.06)
         assert np.corrcoef(field[middle], field[beside])[0, 1] == pytest.approx(np.exp(-0.25), abs=0.04)
     large = (torch.arange(4 * side) / side / 4).expand(rows // 4, 1, 4 * side, 4 * side)

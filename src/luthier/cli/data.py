@@ -87,7 +87,9 @@ def mnist(
 
 
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove it; runs that are under way begin it anew.")] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove it, while no run that may read it is under way.")
+    ] = False,
 ) -> None:
     """What is kept so that it need not be decoded, encoded or fetched again, and how much room it takes."""
     import shutil
@@ -96,11 +98,15 @@ def cache(
     from luthier.words import in_bytes
 
     for kind, what in storage.CACHED.items():
-        folder = storage.cache_folder(kind)
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        typer.echo(f"  {what}: {in_bytes(size)} in {folder}")
-        if clear and folder.exists():
-            with storage.explained(folder):
-                shutil.rmtree(folder)
+        found = storage.cached(kind)
+        files = [path for one in found for path in (one.rglob("*") if one.is_dir() else [one]) if path.is_file()]
+        size = sum(path.stat().st_size for path in files)
+        typer.echo(f"  {what}: {in_bytes(size)} in {storage.cache_folder(kind)}")
+        for path in found if clear else ():
+            with storage.explained(path):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
     if clear:
         typer.echo("removed")

@@ -145,17 +145,29 @@ def train_networks(
     for number, share in enumerate(shares):
         some = [members[place] for place in share]
         file = path if path is None or number == 0 else path.with_name(f"{path.name}.rows-{number}")
-        if processes > 1 and len(some) > 1:
-            outcomes.append(train_in_processes(some, *flat, settings, processes, checkpoint=file))
-            continue
-        kept = None if file is None else FileCheckpoint(file)
-        training = partial(train, some, *flat, settings, checkpoint=kept, on_evaluation=on_evaluation)
-        outcomes.append(together((spec, settings), training))
-        outcomes[-1].members = tuple(some)
+        outcomes.append(_trained(some, flat, settings, processes, file, on_evaluation))
     outcome = outcomes[0] if len(shares) == 1 else merged(members, shares, outcomes)
     outcome.findings[:0] = findings
     if history is not None:
         outcome.history.write(history)
+    return outcome
+
+
+def _trained(
+    members: Sequence[Member],
+    parts: tuple[Part, Part | None],
+    settings: Settings,
+    processes: int,
+    checkpoint: Path | None,
+    on_evaluation: Callable[[Evaluation], None] | None,
+) -> Outcome:
+    """One population, in as many processes as are asked for."""
+    if processes > 1 and len(members) > 1:
+        return train_in_processes(members, *parts, settings, processes, checkpoint=checkpoint)
+    kept = None if checkpoint is None else FileCheckpoint(checkpoint)
+    training = partial(train, members, *parts, settings, checkpoint=kept, on_evaluation=on_evaluation)
+    outcome = together((members[0].spec, settings), training)
+    outcome.members = tuple(members)
     return outcome
 
 

@@ -22,7 +22,7 @@ class Tally:
     def __init__(self, loss: Loss | Criterion, losses: Tensor) -> None:
         self._loss, self._losses = loss, [losses]  # [K, M] each
         self._logits: list[Tensor] = []
-        self._batches: list[Batch] = []
+        self._targets: list[tuple[Tensor, Tensor | None]] = []  # and weights, of each batch; its inputs may go
         self._held = self._rows = self._each = self._put = 0
 
     def add(self, logits: Tensor, batch: Batch) -> None:
@@ -32,7 +32,7 @@ class Tally:
             self._settle()
             self._rows, self._each = rows, logits.numel()
         self._logits.append(logits)
-        self._batches.append(batch)
+        self._targets.append((batch.targets, batch.weights))
         self._held += self._each
         if self._held > HELD or (isinstance(self._loss, Loss) and self._loss.couples):
             self._settle()
@@ -59,16 +59,16 @@ class Tally:
 
     def restart(self, losses: Tensor) -> None:
         """Begin anew with these losses [K, M]."""
-        self._logits, self._batches, self._held, self._losses, self._put = [], [], 0, [losses], 0
+        self._logits, self._targets, self._held, self._losses, self._put = [], [], 0, [losses], 0
 
     def _settle(self) -> None:
         if not self._logits:
             return
         Z = torch.stack(self._logits, 1)
         members, steps, rows, outputs = Z.shape
-        targets = torch.cat([batch.targets for batch in self._batches])
+        targets = torch.cat([targets for targets, _ in self._targets])
         assert isinstance(self._loss, Loss)
         found = self._loss.rows(Z.view(members, steps * rows, outputs), targets).view(members, steps, rows)
-        weights = [batch.weights for batch in self._batches if batch.weights is not None]
+        weights = [weights for _, weights in self._targets if weights is not None]
         self._losses.append(mean_loss(found, torch.stack(weights) if weights else None).T)
-        self._logits, self._batches, self._held = [], [], 0
+        self._logits, self._targets, self._held = [], [], 0

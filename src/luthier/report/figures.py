@@ -337,6 +337,11 @@ def empty_figure(x: str, y: str) -> go.Figure:
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         hovermode="closest",
     )
-    usual = {"gridcolor": "rgba(136,136,136,0.25)", "zeroline": False, "automargin": True}
-    usual |= {"exponentformat": "power", "minexponent": 6}
+    usual = {
+        "gridcolor": "rgba(136,136,136,0.25)",
+        "zeroline": False,
+        "automargin": True,
+        "exponentformat": "power",  # 10^-6, not 1µ
+        "minexponent": 6,
+    }
     return figure.update_xaxes(title_text=x, **usual).update_yaxes(title_text=y, **usual)
