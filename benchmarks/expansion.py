@@ -34,8 +34,10 @@ def main() -> None:
     data = digits()
     if not data.is_mnist:
         sys.exit(MISSING)
-    both = [torch.cat([getattr(data.training, name), getattr(data.validation, name)])
-            for name in ("features", "codes", "targets")]  # fmt: skip
+    both = [
+        torch.cat([getattr(data.training, name), getattr(data.validation, name)])
+        for name in ("features", "codes", "targets")
+    ]
     training, test = as_pictures(Part(*both)), as_pictures(data.test)
     done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     for seed in range(int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS):

@@ -41,8 +41,9 @@ def make(folder: Path) -> None:
         X = rng.normal(size=(EACH, 8)).astype(np.float32)
         shop, day = rng.integers(0, 20, EACH), rng.integers(0, 5, EACH)
         bought = X[:, 0] + np.sin(3 * X[:, 1]) + (shop % 3) - 1 + rng.logistic(size=EACH) > 0
-        frame = pl.DataFrame(X, schema=names).with_columns(shop=pl.Series(shop), day=pl.Series(day),
-                                                           bought=pl.Series(bought))  # fmt: skip
+        frame = pl.DataFrame(X, schema=names).with_columns(
+            shop=pl.Series(shop), day=pl.Series(day), bought=pl.Series(bought)
+        )
         frame.write_parquet(folder / f"part-{k:02}.parquet")
 
 
@@ -115,8 +116,11 @@ def compare_pictures(turns: int) -> None:
     y, none = torch.randint(0, 10, (rows,), generator=generator), torch.zeros(rows, 0, dtype=torch.int64)
     sides = {}
     for name, X in (("mapped", mapped), ("memory", bytes_)):
-        population = Population([Member(ConvSpec((1, 28, 28), (16, 32, 64), 10), 0, 1e-3)],
-                                Settings("softmax", "adam", 128, 10**6, 10**6), rows)  # fmt: skip
+        population = Population(
+            [Member(ConvSpec((1, 28, 28), (16, 32, 64), 10), 0, 1e-3)],
+            Settings("softmax", "adam", 128, 10**6, 10**6),
+            rows,
+        )
         sides[name] = (population, population.batches(Part(X, none, y)))
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(turns + 1):

@@ -90,9 +90,13 @@ def _peers(read: Any, parts: pl.DataFrame, seed: int) -> Any:
 def _model(name: str, regression: bool, width: int, columns: int, categorical: list[int], seed: int) -> Any:
     if name == "gradient-boosted trees":
         options: dict[str, Any] = {
-            "learning_rate": 0.06, "max_iter": 600, "early_stopping": True, "n_iter_no_change": 20,
-            "categorical_features": categorical or None, "random_state": seed,
-        }  # fmt: skip
+            "learning_rate": 0.06,
+            "max_iter": 600,
+            "early_stopping": True,
+            "n_iter_no_change": 20,
+            "categorical_features": categorical or None,
+            "random_state": seed,
+        }
         return HistGradientBoostingRegressor(**options) if regression else HistGradientBoostingClassifier(**options)
     scaled = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
     coded = OneHotEncoder(handle_unknown="ignore", sparse_output=False)

@@ -31,10 +31,17 @@ def request(address: str, page: Page, values: dict[str, Any], moved: str) -> flo
     outputs += [{"id": f"{page.name}-{name}", "property": "children"} for name in ("numbers", "problem")]
     asked = {
         "output": ".." + "...".join(f"{one['id']}.{one['property']}" for one in outputs) + "..",
-        "outputs": outputs, "changedPropIds": [f"{page.name}-{moved}.value"],
-        "inputs": [{"id": f"{page.name}-{control.name}", "value": values[control.name],
-                    "property": "contents" if isinstance(control, Table) else "value"} for control in page.controls],
-    }  # fmt: skip
+        "outputs": outputs,
+        "changedPropIds": [f"{page.name}-{moved}.value"],
+        "inputs": [
+            {
+                "id": f"{page.name}-{control.name}",
+                "value": values[control.name],
+                "property": "contents" if isinstance(control, Table) else "value",
+            }
+            for control in page.controls
+        ],
+    }
     body = json.dumps(asked).encode()
     sent = urllib.request.Request(f"{address}/_dash-update-component", body, {"Content-Type": "application/json"})
     began = time.perf_counter()

@@ -32,9 +32,15 @@ def one_split(path: Path, seed: int, budget: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         found = luthier.fit(
-            path, target="sentiment", columns={"rating": "identifier"}, metric="auc", budget=budget, seed=seed,
-            run=Path(folder) / "run", screen=SilentScreen(),
-        )  # fmt: skip
+            path,
+            target="sentiment",
+            columns={"rating": "identifier"},
+            metric="auc",
+            budget=budget,
+            seed=seed,
+            run=Path(folder) / "run",
+            screen=SilentScreen(),
+        )
         seconds = time.monotonic() - began
         assert found is not None
         part = pl.read_parquet(found.folder.splits)["part"].to_numpy()

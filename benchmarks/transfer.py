@@ -80,9 +80,16 @@ def error(net: nn.Module, X: torch.Tensor, y: torch.Tensor) -> float:
 def scratch(make: nn.Module, training: tuple, validation: tuple, seed: int) -> nn.Module:  # type: ignore[type-arg]
     """The best of three rates, by the pictures to choose by."""
     found = luthier.train(
-        make, training, validation=validation, learning_rate=[1e-3, 3e-3, 1e-2], schedule="constant",
-        epochs=2 * EPOCHS, batch_size=32, seeds=[seed], layout="looped",
-    )  # fmt: skip
+        make,
+        training,
+        validation=validation,
+        learning_rate=[1e-3, 3e-3, 1e-2],
+        schedule="constant",
+        epochs=2 * EPOCHS,
+        batch_size=32,
+        seeds=[seed],
+        layout="looped",
+    )
     return found.module()
 
 

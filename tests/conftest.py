@@ -16,8 +16,15 @@ install_import_hook(["luthier.nets", "luthier.objective", "luthier.optimise"], "
 
 
 # The longest files, longest first: they begin first, so that no worker waits for another's at the end.
-LONGEST = ("tests/labs/test_labs.py::test_a_lab_holds_in_full", "tests/examples/", "tests/reliability/",
-           "tests/cli/test_tune.py", "tests/population/test_crew.py", "tests/recipe/", "tests/docs/")  # fmt: skip
+LONGEST = (
+    "tests/labs/test_labs.py::test_a_lab_holds_in_full",
+    "tests/examples/",
+    "tests/reliability/",
+    "tests/cli/test_tune.py",
+    "tests/population/test_crew.py",
+    "tests/recipe/",
+    "tests/docs/",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

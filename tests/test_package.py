@@ -67,8 +67,11 @@ def test_the_archive_holds_what_the_repository_does(built: Path) -> None:
 def test_it_holds_what_modules_read(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if name.startswith("luthier/")}
-    source = {f"luthier/{path.relative_to(ROOT / 'src' / 'luthier')}" for path in (ROOT / "src" / "luthier").rglob("*")
-              if path.is_file() and "__pycache__" not in path.parts}  # fmt: skip
+    source = {
+        f"luthier/{path.relative_to(ROOT / 'src' / 'luthier')}"
+        for path in (ROOT / "src" / "luthier").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
     assert inside == source
     assert "luthier/py.typed" in inside
 

@@ -1,7 +1,7 @@
 """The exponentially weighted moving average, the one primitive behind every average that follows a value.
 
 `memory` is the share of the old average that is kept; the average remembers about 1 / (1 - memory)
-values (S0-23).
+values.
 """
 
 from __future__ import annotations

@@ -32,6 +32,9 @@ def listen(host: str, port: int) -> tuple[socket.socket, str]:
         found.listen()
     except OSError as error:
         found.close()
-        raise InputError(f"nothing can listen on {host}:{port}", received=str(error),
-                         remedy="choose another port, or --port 0 for a free one") from None  # fmt: skip
+        raise InputError(
+            f"nothing can listen on {host}:{port}",
+            received=str(error),
+            remedy="choose another port, or --port 0 for a free one",
+        ) from None
     return found, f"http://{f'[{host}]' if ':' in host else host}:{found.getsockname()[1]}"

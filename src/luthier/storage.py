@@ -55,8 +55,11 @@ def held(folder: Path) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout:
-            raise InputError(f"'{folder}' is being written by another process", received=_holder(said),
-                             remedy="wait until it ends, or end it") from None  # fmt: skip
+            raise InputError(
+                f"'{folder}' is being written by another process",
+                received=_holder(said),
+                remedy="wait until it ends, or end it",
+            ) from None
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         write_text(said, f"process {os.getpid()} on {platform.node()}, since {since}")

@@ -16,8 +16,10 @@ from luthier.population import Member, Part, Population, Settings
 
 def samples(count: int, sizes: tuple[int, ...] = (4, 5, 3), seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(seed)
-    return [(rng.random((sizes[0], 1)), network2.vectorized_result(int(k), sizes[-1]))
-            for k in rng.integers(0, sizes[-1], count)]  # fmt: skip
+    return [
+        (rng.random((sizes[0], 1)), network2.vectorized_result(int(k), sizes[-1]))
+        for k in rng.integers(0, sizes[-1], count)
+    ]
 
 
 def cost(net: network.Network, x: np.ndarray, y: np.ndarray) -> float:
@@ -25,8 +27,9 @@ def cost(net: network.Network, x: np.ndarray, y: np.ndarray) -> float:
     return net.cost.fn(a, y) if isinstance(net, network2.Network) else float(0.5 * ((a - y) ** 2).sum())
 
 
-@pytest.mark.parametrize("make", [network.Network, network2.Network,
-                                  lambda sizes: network2.Network(sizes, cost=network2.QuadraticCost)])  # fmt: skip
+@pytest.mark.parametrize(
+    "make", [network.Network, network2.Network, lambda sizes: network2.Network(sizes, cost=network2.QuadraticCost)]
+)
 def test_backprop_agrees_with_central_differences(make: object) -> None:
     net = make([4, 5, 3])  # type: ignore[operator]
     (x, y), h = samples(1)[0], 1e-6
@@ -79,9 +82,18 @@ def test_the_monitors_return_a_list_each() -> None:
     data, held = samples(60), [(x, int(y.argmax())) for x, y in samples(30, seed=1)]
     lines: list[str] = []
     found = network2.Network([4, 5, 3]).SGD(
-        data, 4, 10, 0.5, lmbda=0.1, evaluation_data=held, monitor_evaluation_cost=True,
-        monitor_evaluation_accuracy=True, monitor_training_cost=True, monitor_training_accuracy=True, say=lines.append,
-    )  # fmt: skip
+        data,
+        4,
+        10,
+        0.5,
+        lmbda=0.1,
+        evaluation_data=held,
+        monitor_evaluation_cost=True,
+        monitor_evaluation_accuracy=True,
+        monitor_training_cost=True,
+        monitor_training_accuracy=True,
+        say=lines.append,
+    )
     assert [len(one) for one in found] == [4, 4, 4, 4]
     assert found[2][-1] < found[2][0]
     assert len(lines) == 4
@@ -123,8 +135,12 @@ def test_the_engine_makes_the_same_steps() -> None:
     part = Part(X, torch.zeros(20, 0, dtype=torch.int64), y)
     settings = Settings("binary", "sgd", 20, 20, 20, dtype=torch.float64)
     names = ("layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias")
-    state = {names[0]: theirs.weights[0], names[1]: theirs.biases[0][:, 0],
-             names[2]: theirs.weights[1], names[3]: theirs.biases[1][:, 0]}  # fmt: skip
+    state = {
+        names[0]: theirs.weights[0],
+        names[1]: theirs.biases[0][:, 0],
+        names[2]: theirs.weights[1],
+        names[3]: theirs.biases[1][:, 0],
+    }
     initial = [{name: torch.tensor(value) for name, value in state.items()}]
     population = Population([Member(spec, 0, 0.5, momentum=0.0)], settings, 20, initial)
     batches = population.batches(part)

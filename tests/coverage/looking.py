@@ -13,9 +13,22 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 300  # seconds
 # Imported once, by the server that every such process is forked from; it has no threads, as the suite's processes do,
 # and a fork of those can wait for a lock for ever.
-LIBRARIES = ["hypothesis", "numpy", "pandas", "plotly.graph_objects", "polars", "pydantic", "pytest",
-             "rich.console", "scipy.optimize", "scipy.stats", "sklearn.ensemble", "sklearn.linear_model",
-             "torch.func", "typer"]  # fmt: skip
+LIBRARIES = [
+    "hypothesis",
+    "numpy",
+    "pandas",
+    "plotly.graph_objects",
+    "polars",
+    "pydantic",
+    "pytest",
+    "rich.console",
+    "scipy.optimize",
+    "scipy.stats",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
+    "torch.func",
+    "typer",
+]
 
 
 def look(seen_by: str, source: Path, said: Path) -> int:

@@ -106,13 +106,17 @@ def test_preprocessing_by_what_was_measured_is_that_of_all_rows() -> None:
 def test_encoded_rows_come_back(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     whole = Dataset(
-        torch.randn(50, 3, generator=generator), torch.randint(9, (50, 2), generator=generator),
-        torch.randint(4, (50,), generator=generator), torch.rand(50, generator=generator),
-    )  # fmt: skip
+        torch.randn(50, 3, generator=generator),
+        torch.randint(9, (50, 2), generator=generator),
+        torch.randint(4, (50,), generator=generator),
+        torch.rand(50, generator=generator),
+    )
     kept = encoded(
-        tmp_path / "rows", lambda: (whole.rows(torch.arange(k, k + 10)) for k in range(0, 50, 10)),
-        classes=True, weighted=True,
-    )  # fmt: skip
+        tmp_path / "rows",
+        lambda: (whole.rows(torch.arange(k, k + 10)) for k in range(0, 50, 10)),
+        classes=True,
+        weighted=True,
+    )
     found = kept.read(7, 33)
     for name, value in vars(whole.rows(torch.arange(7, 33))).items():
         assert getattr(found, name).equal(value), name

@@ -121,9 +121,15 @@ def test_every_way_to_store_a_picture(tmp_path: Path) -> None:
     clear.putalpha(0)
     wide = image.fromarray(gradient(16, 16).astype(np.uint16) * 257)
     cases = {
-        "grey.png": grey, "colour.png": colour, "palette.png": colour.convert("P"), "one-bit.png": grey.convert("1"),
-        "clear.png": clear, "sixteen.png": wide, "cmyk.jpg": colour.convert("CMYK"), "photo.jpg": colour,
-    }  # fmt: skip
+        "grey.png": grey,
+        "colour.png": colour,
+        "palette.png": colour.convert("P"),
+        "one-bit.png": grey.convert("1"),
+        "clear.png": clear,
+        "sixteen.png": wide,
+        "cmyk.jpg": colour.convert("CMYK"),
+        "photo.jpg": colour,
+    }
     for name, picture in cases.items():
         picture.save(tmp_path / name)
         for channels in (1, 3):
@@ -158,9 +164,12 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     image.new("L", (2000, 1000)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(decoding, "MOST_PIXELS", 1_000_000)
     for name, said in (
-        ("cut.png", "damaged"), ("text.png", "not a picture"), ("moving.gif", "animated, 2 pictures"),
-        ("bomb.png", "2000 x 1000 pixels"), ("absent.png", "no such file"),
-    ):  # fmt: skip
+        ("cut.png", "damaged"),
+        ("text.png", "not a picture"),
+        ("moving.gif", "animated, 2 pictures"),
+        ("bomb.png", "2000 x 1000 pixels"),
+        ("absent.png", "no such file"),
+    ):
         with pytest.raises(UnreadableError, match=said):
             decode(str(tmp_path / name), (1, 8, 8))
     names = ["good.png", "cut.png", "text.png", "good.png"]

@@ -177,8 +177,9 @@ def test_buckets(buckets: Buckets, tmp_path: Path) -> None:
     assert read_source(buckets("folder")).frame.equals(FRAME)
     first = fetched(buckets("rows.csv"))
     assert fetched(buckets("rows.csv")) == first
-    result = luthier.fit(buckets("rows.csv"), target="y", columns={"x": "number"}, budget="60steps", until=2,
-                         run=tmp_path / "run")  # fmt: skip
+    result = luthier.fit(
+        buckets("rows.csv"), target="y", columns={"x": "number"}, budget="60steps", until=2, run=tmp_path / "run"
+    )
     assert result is not None
     assert luthier.resume(tmp_path / "run").model.predict(read_source(buckets("folder")).frame).shape == (60,)
     buckets.put("rows.csv", as_bytes(FRAME.head(30), "csv"))

@@ -14,8 +14,12 @@ from luthier.cli.reference import page
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-EXECUTED = sorted(path for folder in ("tutorials", "how-to", "concepts") for path in (DOCS / folder).glob("*.md")
-                  if list(blocks(path)))  # fmt: skip
+EXECUTED = sorted(
+    path
+    for folder in ("tutorials", "how-to", "concepts")
+    for path in (DOCS / folder).glob("*.md")
+    if list(blocks(path))
+)
 
 
 @pytest.mark.parametrize("path", [DOCS / "index.md", *EXECUTED], ids=lambda path: path.stem)

@@ -68,8 +68,13 @@ def test_onnx_runtime_tells_the_same_from_raw_columns(target: str, runs: dict[st
     assert {one.name for one in session.get_inputs()} >= {"size", "kind", "garden", "built (year)"}
     frame = table(7).with_columns(pl.Series("kind", ["flat", "never seen", None, "hut", "house", "flat", "hut"]))
     for some in (frame, frame.head(1)):  # any number of rows
-        outputs = dict(zip([one.name for one in session.get_outputs()],
-                           session.run(None, inputs_for(run.model.encoder, some)), strict=True))  # fmt: skip
+        outputs = dict(
+            zip(
+                [one.name for one in session.get_outputs()],
+                session.run(None, inputs_for(run.model.encoder, some)),
+                strict=True,
+            )
+        )
         if target == "price":
             np.testing.assert_allclose(outputs["value"][:, 0], run.predict(some).to_numpy(), rtol=1e-4)
         else:
@@ -116,9 +121,19 @@ def test_every_way_that_numbers_enter(method: str, runs: dict[str, Any], tmp_pat
     numbers, _ = model.encode(frame)
     fitted = Preprocess.fit(numbers, method)
     embeddings = tuple((levels, 3) for levels in model.encoder.category_sizes)
-    specs = [DenseSpec(inputs=fitted.width, hidden=(8, 8), outputs=3, embeddings=embeddings, activation=name,
-                       batch_norm=name == "tanh", layer_norm=name == "gelu", residual=True)
-             for name in ("leaky relu", "tanh", "gelu", "sigmoid")]  # fmt: skip
+    specs = [
+        DenseSpec(
+            inputs=fitted.width,
+            hidden=(8, 8),
+            outputs=3,
+            embeddings=embeddings,
+            activation=name,
+            batch_norm=name == "tanh",
+            layer_norm=name == "gelu",
+            residual=True,
+        )
+        for name in ("leaky relu", "tanh", "gelu", "sigmoid")
+    ]
     nets = tuple(build(spec, seed=k).eval() for k, spec in enumerate(specs))
     other = replace(model, preprocess=fitted, nets=nets, weights=(0.25,) * 4, temperature=0.7)
     assert export_onnx(other, tmp_path / "m.onnx", frame) < 1e-5

@@ -30,15 +30,19 @@ from luthier.saved import Model
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 pytest.importorskip("PIL.Image")
-TASKS = {"multiclass": Task("multiclass", "kind", ("cat", "dog", "hen"), label_kind="text"),
-         "binary": Task("binary", "kind", ("cat", "dog"), label_kind="text"),
-         "regression": Task("regression", "weight")}  # fmt: skip
+TASKS = {
+    "multiclass": Task("multiclass", "kind", ("cat", "dog", "hen"), label_kind="text"),
+    "binary": Task("binary", "kind", ("cat", "dog"), label_kind="text"),
+    "regression": Task("regression", "weight"),
+}
 SHAPE = (3, 18, 20)
 NETS: dict[str, dict[str, Any]] = {
-    "plain": {}, "residual": {"residual": True, "convolutions": 3}, "no norm": {"batch_norm": False, "convolutions": 2},
-    "dense": {"units": 12, "dropout": 0.3}, "changed": {"augment": (("shift", 0.1),), "mean": (0.4, 0.5, 0.6),
-                                                       "std": (0.2, 0.3, 0.1)},
-}  # fmt: skip
+    "plain": {},
+    "residual": {"residual": True, "convolutions": 3},
+    "no norm": {"batch_norm": False, "convolutions": 2},
+    "dense": {"units": 12, "dropout": 0.3},
+    "changed": {"augment": (("shift", 0.1),), "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.1)},
+}
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +62,16 @@ def model_of(kind: str, *nets: nn.Module) -> Model:
         nn.init.normal_(last.weight, std=0.3)
         net.eval()
     shares = tuple(float(k + 1) / sum(range(len(nets) + 1)) for k in range(len(nets)))
-    return Model(TASKS[kind], PictureEncoder((Column("picture", "picture", True, "pictures"),), SHAPE), Pixels(),
-                 nets, shares, temperature=1.3, target_mean=2.0, target_std=0.5)  # type: ignore[arg-type]  # fmt: skip
+    return Model(
+        TASKS[kind],
+        PictureEncoder((Column("picture", "picture", True, "pictures"),), SHAPE),
+        Pixels(),
+        nets,
+        shares,
+        temperature=1.3,
+        target_mean=2.0,
+        target_std=0.5,
+    )  # type: ignore[arg-type]
 
 
 def conv(kind: str, seed: int = 0, **options: Any) -> nn.Module:
@@ -100,8 +112,14 @@ def test_the_folder_needs_pytorch_alone(frame: pl.DataFrame, tmp_path: Path) -> 
         "pictures = torch.load('pictures.pt', weights_only=True)\n"
         "print(json.dumps([told.predict(pictures), told.predict_proba(pictures), told.shape]))"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True,
-                          cwd=tmp_path / "out", env={"PATH": ""}, timeout=120)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path / "out",
+        env={"PATH": ""},
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     classes, shares, shape = json.loads(done.stdout)
     assert classes == model.predict(frame).to_list()

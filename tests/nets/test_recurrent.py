@@ -71,9 +71,14 @@ def test_what_came_first_is_remembered_by_gates() -> None:
     def right(cell: str, rate: float, seed: int) -> float:
         torch.manual_seed(seed)
         found = luthier.train(
-            RecurrentNet(2, 16, 2, cell=cell), (X[:1000], y[:1000]), validation=(X[1000:], y[1000:]),
-            epochs=20, learning_rate=rate, batch_size=32, clip_norm=1.0,
-        )  # fmt: skip
+            RecurrentNet(2, 16, 2, cell=cell),
+            (X[:1000], y[:1000]),
+            validation=(X[1000:], y[1000:]),
+            epochs=20,
+            learning_rate=rate,
+            batch_size=32,
+            clip_norm=1.0,
+        )
         return float(found.best_validation_score[0])
 
     gated = [right("lstm", 3e-3, seed) for seed in range(3)]

@@ -78,8 +78,10 @@ def test_words_count_by_how_much_they_tell(targets: str) -> None:
     found = net.from_training_rows(part.features, y)["telling"]
     classes = [int(value > y.mean()) if targets == "numbers" else int(value) for value in y]
     said = [{int(one) for one in row[1:7]} | {20 + int(two) for two in row[7:12] if two} for row in part.features]
-    counts = {one: [sum(c == one and word in words for c, words in zip(classes, said, strict=True))
-                    for word in range(30)] for one in sorted(set(classes))}  # fmt: skip
+    counts = {
+        one: [sum(c == one and word in words for c, words in zip(classes, said, strict=True)) for word in range(30)]
+        for one in sorted(set(classes))
+    }
 
     def share(of: set[int], word: int) -> float:
         smoothed = [1 + (sum(counts[one][k] for one in of) if k else 0) for k in range(30)]

@@ -17,10 +17,16 @@ from luthier.seeds import torch_generator
 
 STEPS, SIZE = 200, 9
 MEMBERS = [
-    {"rate": 0.01 * (1 + k), "momentum": 0.3 + 0.2 * k, "beta1": 0.8 + 0.05 * k, "beta2": 0.9 + 0.03 * k,
-     "epsilon": 10.0 ** -(6 + k), "smoothing": 0.85 + 0.04 * k}
+    {
+        "rate": 0.01 * (1 + k),
+        "momentum": 0.3 + 0.2 * k,
+        "beta1": 0.8 + 0.05 * k,
+        "beta2": 0.9 + 0.03 * k,
+        "epsilon": 10.0 ** -(6 + k),
+        "smoothing": 0.85 + 0.04 * k,
+    }
     for k in range(3)
-]  # fmt: skip
+]
 
 
 def gradient(P: Tensor, step: int) -> Tensor:
@@ -150,9 +156,14 @@ def test_the_documents_numbers_under_a_constant_gradient() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "steps", "hyper"),
-    [("sgd", 582, {"momentum": 0.0}), ("sgd", 117, {}), ("nesterov", 110, {}),
-     ("rmsprop", 72, {"smoothing": 0.9}), ("adam", 77, {})],
-)  # fmt: skip
+    [
+        ("sgd", 582, {"momentum": 0.0}),
+        ("sgd", 117, {}),
+        ("nesterov", 110, {}),
+        ("rmsprop", 72, {"smoothing": 0.9}),
+        ("adam", 77, {}),
+    ],
+)
 def test_steps_to_leave_a_saddle(rule: str, steps: int, hyper: dict[str, float]) -> None:
     """f = x^2 - y^2 from (1, 1e-5) at rate 0.01: steps until |y| > 1 (S2-11).
 

@@ -40,9 +40,18 @@ def convolutional() -> nn.Module:
 def module(**options: object) -> Outcome:
     X, y = pictures()
     return luthier.train(
-        convolutional(), (X, y), validation=(X[:50], y[:50]), rule="sgd", momentum=0.9, learning_rate=0.05, steps=STEPS,
-        batch_size=BATCH, evaluate_every=10, every_step=True, **options,
-    )  # fmt: skip
+        convolutional(),
+        (X, y),
+        validation=(X[:50], y[:50]),
+        rule="sgd",
+        momentum=0.9,
+        learning_rate=0.05,
+        steps=STEPS,
+        batch_size=BATCH,
+        evaluate_every=10,
+        every_step=True,
+        **options,
+    )
 
 
 def dense(checkpoint: Path | None = None, stop_at: int = STEPS + 1) -> Outcome:
@@ -77,8 +86,15 @@ def main() -> None:
     outcome = module() if work == "module" else dense(folder / "state" if work == "resumed" else None)
     name = f"{work}-{os.environ.get('WORLD_SIZE', '1')}-{os.environ.get('RANK', '0')}.json"
     losses = [row for piece in outcome.history.steps for row in piece.tolist()]
-    (folder / name).write_text(json.dumps({"losses": losses, "final": outcome.parameters.sum(1).tolist(),
-                                           "validation": outcome.best_validation_loss.tolist()}))  # fmt: skip
+    (folder / name).write_text(
+        json.dumps(
+            {
+                "losses": losses,
+                "final": outcome.parameters.sum(1).tolist(),
+                "validation": outcome.best_validation_loss.tolist(),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -43,8 +43,9 @@ def test_activations_grow_with_the_batch_and_belong_to_one_network_where_they_ar
     small, large = (footprint(members(2), settings(batch=batch), part()) for batch in (16, 32))
     assert large.activations == 2 * small.activations > 0
     assert large.of(5) == 5 * (large.weights + large.activations)
-    pictures = Part(torch.zeros(9, 1, 8, 8, dtype=torch.uint8), torch.zeros(9, 0, dtype=torch.int64),
-                    torch.arange(9) % 2)  # fmt: skip
+    pictures = Part(
+        torch.zeros(9, 1, 8, 8, dtype=torch.uint8), torch.zeros(9, 0, dtype=torch.int64), torch.arange(9) % 2
+    )
     looped = footprint([Member(ConvSpec((1, 8, 8), (4,), 2), 0, 1e-3)], settings(), pictures)
     assert not looped.together
     assert looped.of(5) == 5 * looped.weights + looped.activations
@@ -137,8 +138,14 @@ def test_the_process_stays_about_as_small_as_was_foretold() -> None:
     def peak(width: int, memory: int) -> tuple[int, int]:
         # What is freed goes back to the system at once: else the C library keeps some of it, now more and now less.
         given_back = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
-        done = subprocess.run([sys.executable, "-c", program, str(width), str(memory)], capture_output=True, text=True,
-                              timeout=300, check=True, env=given_back)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(width), str(memory)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+            env=given_back,
+        )
         taken, foretold = done.stdout.split()
         return int(taken), int(foretold)
 

@@ -37,8 +37,9 @@ def small() -> nn.Module:
     return nn.Sequential(
         nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(4)),
         nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.AdaptiveAvgPool2d(2)),
-        nn.Flatten(), nn.Linear(64, 1000),
-    )  # fmt: skip
+        nn.Flatten(),
+        nn.Linear(64, 1000),
+    )
 
 
 NAME = f"{__name__}:small"
@@ -99,9 +100,12 @@ def test_a_weight_file_for_one_of_ours(tmp_path: Path, monkeypatch: pytest.Monke
     save_file(resnet("resnet18").state_dict(), tmp_path / "resnet18.safetensors")
     X, y = pictures()
     found = luthier.fit(
-        (X[:60], y[:60]), backbone="resnet18", weights=tmp_path / "resnet18.safetensors", budget="30steps",
+        (X[:60], y[:60]),
+        backbone="resnet18",
+        weights=tmp_path / "resnet18.safetensors",
+        budget="30steps",
         run=tmp_path / "run",
-    )  # fmt: skip
+    )
     assert found is not None
     (tmp_path / "resnet18.safetensors").unlink()  # the model holds all that it needs
     frame = pl.DataFrame({"picture": [f"{found.path / 'pictures.npy'}#0"]})

@@ -21,8 +21,9 @@ def table() -> pl.DataFrame:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(ROWS, 3)).round(4)
     label = np.where(X[:, 0] + X[:, 1] * X[:, 2] + rng.logistic(size=ROWS) * 0.3 > 0, "yes", "no")
-    return pl.DataFrame({"a": X[:, 0], "b": X[:, 1], "c": X[:, 2], "who": np.arange(ROWS) // 6,
-                         "when": np.arange(ROWS), "label": label})  # fmt: skip
+    return pl.DataFrame(
+        {"a": X[:, 0], "b": X[:, 1], "c": X[:, 2], "who": np.arange(ROWS) // 6, "when": np.arange(ROWS), "label": label}
+    )
 
 
 @pytest.fixture

@@ -19,8 +19,10 @@ def test_with_little_memory_the_numbers_are_the_same(tmp_path: Path) -> None:
     notes = [one["sentence"] for one in runs["little"].ledger if one["kind"] == "note"]
     assert any("turns of up to" in note for note in notes)
     assert not any("turns of up to" in str(one.get("sentence")) for one in runs["plenty"].ledger)
-    decided = {name: [(one["topic"], one["chosen"]) for one in run.ledger if one["kind"] == "decision"]
-               for name, run in runs.items()}  # fmt: skip
+    decided = {
+        name: [(one["topic"], one["chosen"]) for one in run.ledger if one["kind"] == "decision"]
+        for name, run in runs.items()
+    }
     assert decided["little"] == decided["plenty"]
     assert runs["little"].scores["headline"] == runs["plenty"].scores["headline"]
     curves = [run.history.sort("population", "step", "member") for run in runs.values()]

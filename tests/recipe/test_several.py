@@ -45,8 +45,12 @@ def test_each_target_has_a_run_of_its_own(found: luthier.Several) -> None:
         used = {column.name for column in found[target].model.encoder.columns}
         assert used == {"a", "b", "c"}
     assert found["value of it"].scores["metric"] == "rmse"
-    rows = [sum(found[t].ledger[k]["evidence"][p] for p in ("training", "validation", "test"))
-            for t in TARGETS for k, r in enumerate(found[t].ledger) if r.get("topic") == "split"]  # fmt: skip
+    rows = [
+        sum(found[t].ledger[k]["evidence"][p] for p in ("training", "validation", "test"))
+        for t in TARGETS
+        for k, r in enumerate(found[t].ledger)
+        if r.get("topic") == "split"
+    ]
     assert rows == [300, 300, 225]  # a row without one target serves the others
 
 

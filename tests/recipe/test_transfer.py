@@ -95,9 +95,11 @@ def test_the_whole_network_is_tried_against_one_that_was_cut() -> None:
     """The last block says nothing and the first much, so the network ends there; unless the whole of it learns more."""
     torch.manual_seed(0)
     deep = nn.Sequential(
-        nn.Flatten(), nn.Sequential(nn.Linear(64, 32), nn.ReLU()), nn.Sequential(nn.Linear(32, 2), nn.Tanh()),
+        nn.Flatten(),
+        nn.Sequential(nn.Linear(64, 32), nn.ReLU()),
+        nn.Sequential(nn.Linear(32, 2), nn.Tanh()),
         nn.Linear(2, 10),
-    )  # fmt: skip
+    )
     X, y = digits(range(10), 500)
     found = transfer(deep, (X[:350], y[:350]), validation=(X[350:], y[350:]), epochs=10)
     whole = found.options[-1]

@@ -69,8 +69,13 @@ def readers(folder: Path) -> dict[str, Reader]:
     }
 
 
-CSV = (b"a,b,c\n1,x,2020-01-02\n2,,2021-03-04\n", b"\xef\xbb\xbfa;b\n1,5;x\n2,5;y\n", b'"a ""q""","b\nc"\n"1","2"\n',
-       "größe\tort\n1\tKöln\n".encode("latin-1"), b"a\n\n\n1\n")  # fmt: skip
+CSV = (
+    b"a,b,c\n1,x,2020-01-02\n2,,2021-03-04\n",
+    b"\xef\xbb\xbfa;b\n1,5;x\n2,5;y\n",
+    b'"a ""q""","b\nc"\n"1","2"\n',
+    "größe\tort\n1\tKöln\n".encode("latin-1"),
+    b"a\n\n\n1\n",
+)
 RUN = json.dumps({"mark": "luthier run", "format": 1, "kind": "several", "folders": {"a": "b"}}).encode()
 BODIES = (b'{"rows": [{"a": 1.5, "b": "x", "c": true}, {"a": null, "b": null, "c": null}]}', b'{"rows": [[]]}')
 

@@ -124,7 +124,6 @@ if __name__ == "__main__":
             began = time.monotonic()
             kills = asked.kills // len(asked.of)
             found = soak(kind, kills, Path(place), seed=asked.seed)
-            print(f"{kind}: {kills} kills in {time.monotonic() - began:.0f} s, "
-                  f"{len(found)} faults", *found, sep="\n  ")  # fmt: skip
+            print(f"{kind}: {kills} kills in {time.monotonic() - began:.0f} s, {len(found)} faults", *found, sep="\n  ")
             failures += found
     sys.exit(bool(failures))

@@ -85,8 +85,12 @@ def test_a_fuzzer_that_sees_the_code_finds_nothing_either(name: str, tmp_path: P
     """Atheris steers by coverage; a few seconds here, as long as one likes by hand."""
     pytest.importorskip("atheris")
     program = Path(__file__).parent / "fuzz.py"
-    done = subprocess.run([sys.executable, str(program), name, "--runs", "2000", "--folder", str(tmp_path)],
-                          capture_output=True, text=True, timeout=300)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(program), name, "--runs", "2000", "--folder", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Done 2000" in done.stderr
     shutil.rmtree(tmp_path)

@@ -26,18 +26,22 @@ STEPS = "900steps"
 FIT = [sys.executable, "-m", "luthier", "fit", "iris", "--budget", STEPS]
 
 
-@pytest.mark.parametrize(("kind", "command"), [
-    ("fit", ["fit", "iris", "--budget", "150steps"]),
-    ("tune", ["tune", "iris", "--trials", "6", "--epochs", "3"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        ("fit", ["fit", "iris", "--budget", "150steps"]),
+        ("tune", ["tune", "iris", "--trials", "6", "--epochs", "3"]),
+    ],
+)
 def test_killed_at_random_moments_the_numbers_stay(kind: str, command: list[str], tmp_path: Path) -> None:
     assert soak(kind, 2, tmp_path, seed=random.randrange(1000), command=command) == []
 
 
 def begun(run: Path, *options: str) -> subprocess.Popen[str]:
     """A fit in a process of its own, in the midst of training."""
-    process = subprocess.Popen([*FIT, "--run", str(run), *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True)  # fmt: skip
+    process = subprocess.Popen(
+        [*FIT, "--run", str(run), *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     for _ in range(600):
         if list(run.glob("checkpoint/inputs-*")):
             return process
@@ -59,16 +63,20 @@ def test_told_to_end_it_saves_and_goes_on_later(tmp_path: Path) -> None:
     assert (tmp_path / "run/model.luthier").read_bytes() == (tmp_path / "whole/model.luthier").read_bytes()
 
 
-@pytest.mark.parametrize(("workers", "told"), [(1, os.kill), (2, os.kill), (2, os.killpg)],
-                         ids=["alone", "before its workers", "with its workers"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("workers", "told"),
+    [(1, os.kill), (2, os.kill), (2, os.killpg)],
+    ids=["alone", "before its workers", "with its workers"],
+)
 def test_a_search_that_is_told_to_end_goes_on_later(
     workers: int, told: Callable[[int, int], None], tmp_path: Path
 ) -> None:
     wanted: dict[str, Any] = {"trials": 8, "epochs": 300, "confirm": 2, "workers": workers}
     options = [word for name, value in wanted.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "luthier", "tune", "iris", *options, "--run", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     journal, deadline = tmp_path / "run" / "journal.jsonl", time.monotonic() + 120
     while not (journal.exists() and b"layout" in journal.read_bytes()) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -151,8 +159,9 @@ def test_a_folder_that_is_not_ones_own_is_said(tmp_path: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("becoming an unprivileged user needs the rights of root")
     (tmp_path / "other").mkdir(mode=0o755)
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(AS_NOBODY), str(tmp_path)], capture_output=True,
-                          text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(AS_NOBODY), str(tmp_path)], capture_output=True, text=True
+    )
     assert done.returncode == 2, done.stderr
     assert "cannot be written" in done.stderr
     assert "permission denied" in done.stderr

@@ -27,8 +27,11 @@ def table(rows: int, seed: int = 0) -> pl.DataFrame:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("compared")
     table(500).write_csv(folder / "rows.csv")
-    asked = {"short": {"budget": "60steps"}, "long": {"budget": "2500steps"},
-             "other": {"budget": "300steps", "seed": 5}}  # fmt: skip
+    asked = {
+        "short": {"budget": "60steps"},
+        "long": {"budget": "2500steps"},
+        "other": {"budget": "300steps", "seed": 5},
+    }
     for name, options in asked.items():
         luthier.fit(folder / "rows.csv", target="y", run=folder / name, screen=SilentScreen(), **options)  # type: ignore[arg-type]
     table(200, 1).write_csv(folder / "rows2.csv")

@@ -225,11 +225,21 @@ def test_the_runs_of_several_targets_are_followed_one_by_one(tmp_path: Path) -> 
         def end(self, status: str, folder: Path | None) -> None:
             told.append((status, "" if folder is None else folder.name))
 
-    table = pl.DataFrame({"x": [(k * 37 % 60) / 7 for k in range(60)], "a": [k % 2 for k in range(60)],
-                          "b": [k % 13 * 0.5 for k in range(60)]})  # fmt: skip
-    luthier.fit_several(table, ["a", "b"], budget="100steps", run=tmp_path / "both",
-                        screen=Tracked(SilentScreen(), Listening()))  # fmt: skip
+    table = pl.DataFrame(
+        {
+            "x": [(k * 37 % 60) / 7 for k in range(60)],
+            "a": [k % 2 for k in range(60)],
+            "b": [k % 13 * 0.5 for k in range(60)],
+        }
+    )
+    luthier.fit_several(
+        table, ["a", "b"], budget="100steps", run=tmp_path / "both", screen=Tracked(SilentScreen(), Listening())
+    )
     assert [one for one in told if one[0] in ("begin", "FINISHED")] == [
-        ("begin", "a"), ("FINISHED", "a"), ("begin", "b"), ("FINISHED", "b")]  # fmt: skip
+        ("begin", "a"),
+        ("FINISHED", "a"),
+        ("begin", "b"),
+        ("FINISHED", "b"),
+    ]
     second = told[told.index(("begin", "b")) :]
     assert ("record", "decision/loss") in second

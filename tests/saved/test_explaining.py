@@ -54,8 +54,18 @@ def model_of(task: str, method: str, hidden: tuple[int, ...] = (16, 8), *, log: 
     described = encoder.described(numbers, codes)
     profile = Profile.of(*described, {"kind": 5})
     job = Task(task, "y", classes, log_scale=log)
-    return Model(job, encoder, prepare, nets, (0.25, 0.75), temperature=1.7, target_mean=2.0, target_std=0.5,
-                 smear=1.1, profile=profile)  # fmt: skip
+    return Model(
+        job,
+        encoder,
+        prepare,
+        nets,
+        (0.25, 0.75),
+        temperature=1.7,
+        target_mean=2.0,
+        target_std=0.5,
+        smear=1.1,
+        profile=profile,
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -165,8 +175,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
     a, kind = rng.normal(size=400), rng.choice(["red", "green", "blue"], 400)
     y = 3 * a + np.where(kind == "red", 5, 0) + 0.1 * rng.normal(size=400)
     frame = pl.DataFrame({"a": a, "noise": rng.normal(size=400), "kind": kind, "y": y})
-    found = luthier.fit(frame, target="y", budget="2000steps", run=tmp_path_factory.mktemp("runs") / "run",
-                        screen=SilentScreen())  # fmt: skip
+    found = luthier.fit(
+        frame, target="y", budget="2000steps", run=tmp_path_factory.mktemp("runs") / "run", screen=SilentScreen()
+    )
     assert found is not None
     return found
 

@@ -79,22 +79,25 @@ GOOD = as_file(np.zeros((8, 8), np.uint8))
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
 
 
-@pytest.mark.parametrize(("body", "kind", "status", "said"), [
-    (b"", "image/png", 422, "not a picture"),
-    (b"GIF89a", "image/gif", 422, "cannot be read"),
-    (GOOD[:45], "image/png", 422, "damaged"),
-    (POSTSCRIPT, "image/png", 422, "not a picture"),
-    (several(GOOD, b"none"), "application/json", 422, '"picture":1'),
-    (several(*[b"none"] * 20), "application/json", 422, "20 pictures cannot be read"),
-    (several(*[GOOD] * 21), "application/json", 413, "at most 20 pictures"),
-    (b'{"pictures": ["/etc/passwd"]}', "application/json", 422, "not base64"),
-    (b'{"pictures": [3]}', "application/json", 422, "not base64"),
-    (b'{"pictures": []}', "application/json", 422, "one or more"),
-    (b'{"rows": []}', "application/json", 422, "one or more"),
-    (b"{", "application/json", 400, "not JSON"),
-    (b"x" * 200_000, "image/png", 413, "at most 100,000 bytes"),
-    (b"a,b\n1,2\n", "text/csv", 415, "image/png"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "said"),
+    [
+        (b"", "image/png", 422, "not a picture"),
+        (b"GIF89a", "image/gif", 422, "cannot be read"),
+        (GOOD[:45], "image/png", 422, "damaged"),
+        (POSTSCRIPT, "image/png", 422, "not a picture"),
+        (several(GOOD, b"none"), "application/json", 422, '"picture":1'),
+        (several(*[b"none"] * 20), "application/json", 422, "20 pictures cannot be read"),
+        (several(*[GOOD] * 21), "application/json", 413, "at most 20 pictures"),
+        (b'{"pictures": ["/etc/passwd"]}', "application/json", 422, "not base64"),
+        (b'{"pictures": [3]}', "application/json", 422, "not base64"),
+        (b'{"pictures": []}', "application/json", 422, "one or more"),
+        (b'{"rows": []}', "application/json", 422, "one or more"),
+        (b"{", "application/json", 400, "not JSON"),
+        (b"x" * 200_000, "image/png", 413, "at most 100,000 bytes"),
+        (b"a,b\n1,2\n", "text/csv", 415, "image/png"),
+    ],
+)
 def test_what_cannot_be_answered_is_said(body: bytes, kind: str, status: int, said: str, server: Server) -> None:
     server.refuses(body, kind, status, said)
 

@@ -112,26 +112,29 @@ def test_answers_are_those_of_the_model(run: luthier.Result, server: Server) -> 
     assert server.ask(csv, "text/csv")[1] == found
 
 
-@pytest.mark.parametrize(("body", "kind", "status", "said"), [
-    (b"{", "application/json", 400, "not JSON"),
-    (b"[" * 100_00, "application/json", 400, "not JSON"),
-    (b"\xff", "application/json", 400, "not JSON"),
-    (b"{}", "application/json", 422, "one or more"),
-    (b'{"rows": []}', "application/json", 422, "one or more"),
-    (b'{"rows": [3]}', "application/json", 422, "an object"),
-    (rows({"size": "large"}), "application/json", 422, '"field":"size"'),
-    (rows({"size": True}), "application/json", 422, '"field":"size"'),
-    (rows({"size": [1]}), "application/json", 422, '"field":"size"'),
-    (rows({"more": 1}), "application/json", 422, '"field":"more"'),
-    (b'{"rows": [{"size": 1}]}', "application/json", 422, '"field":"kind"'),
-    (b'{"rows": [{"size": 1e999, "kind": "a", "old": true}]}', "application/json", 422, '"field":"size"'),
-    (rows(*[{}] * 51), "application/json", 413, "at most 50 rows"),
-    (b"x" * 30_000, "application/json", 413, "at most 20,000 bytes"),
-    (b"size,kind\n1,red\n", "text/csv", 422, "old"),
-    (b"size,kind,old\nbig,red,true\n", "text/csv", 422, '"field":"size"'),
-    (b"size,kind,old\n", "text/csv", 422, "no row"),
-    (b"<a/>", "text/xml", 415, "text/csv"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "said"),
+    [
+        (b"{", "application/json", 400, "not JSON"),
+        (b"[" * 100_00, "application/json", 400, "not JSON"),
+        (b"\xff", "application/json", 400, "not JSON"),
+        (b"{}", "application/json", 422, "one or more"),
+        (b'{"rows": []}', "application/json", 422, "one or more"),
+        (b'{"rows": [3]}', "application/json", 422, "an object"),
+        (rows({"size": "large"}), "application/json", 422, '"field":"size"'),
+        (rows({"size": True}), "application/json", 422, '"field":"size"'),
+        (rows({"size": [1]}), "application/json", 422, '"field":"size"'),
+        (rows({"more": 1}), "application/json", 422, '"field":"more"'),
+        (b'{"rows": [{"size": 1}]}', "application/json", 422, '"field":"kind"'),
+        (b'{"rows": [{"size": 1e999, "kind": "a", "old": true}]}', "application/json", 422, '"field":"size"'),
+        (rows(*[{}] * 51), "application/json", 413, "at most 50 rows"),
+        (b"x" * 30_000, "application/json", 413, "at most 20,000 bytes"),
+        (b"size,kind\n1,red\n", "text/csv", 422, "old"),
+        (b"size,kind,old\nbig,red,true\n", "text/csv", 422, '"field":"size"'),
+        (b"size,kind,old\n", "text/csv", 422, "no row"),
+        (b"<a/>", "text/xml", 415, "text/csv"),
+    ],
+)
 def test_what_cannot_be_answered_is_said(body: bytes, kind: str, status: int, said: str, server: Server) -> None:
     server.refuses(body, kind, status, said)
 
@@ -206,8 +209,12 @@ def test_a_typical_row_is_one() -> None:
     size = np.where(np.arange(300) % 4, 0.0, np.arange(300))
     kind = [("red", "red", "green", "blue", None)[k % 5] for k in range(300)]
     label = np.where(np.arange(300) % 2, "yes", "no")
-    found = luthier.fit(pl.DataFrame({"size": size, "kind": kind, "label": label}), target="label",
-                        budget="60steps", screen=SilentScreen())  # fmt: skip
+    found = luthier.fit(
+        pl.DataFrame({"size": size, "kind": kind, "label": label}),
+        target="label",
+        budget="60steps",
+        screen=SilentScreen(),
+    )
     assert found is not None
     row = found.model.typical_row()
     assert row == {"size": 0.0, "kind": "red"}

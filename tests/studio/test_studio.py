@@ -68,8 +68,12 @@ def test_every_control_changes_what_is_shown(page: Any, control: Any) -> None:
 
 def test_a_table_of_ones_own(tmp_path: Path) -> None:
     page = PAGES["overfitting"]
-    for content, said in (("", "choose a CSV"), ("a,b\n1,2", "two columns"), ("a,b,c\n1,2,x\n", "two classes"),
-                          ("a,b,c\nx,2,x\n", "two columns")):  # fmt: skip
+    for content, said in (
+        ("", "choose a CSV"),
+        ("a,b\n1,2", "two columns"),
+        ("a,b,c\n1,2,x\n", "two classes"),
+        ("a,b,c\nx,2,x\n", "two columns"),
+    ):
         assert said in page.compute({**page.start(), "set": "own CSV", "table": content}).problem
     found = page.compute({**page.start(), "set": "own CSV", "table": OWN})
     assert not found.problem
@@ -100,13 +104,24 @@ def test_only_runs_that_were_named_are_opened(runs: Path, tmp_path: Path) -> Non
 
 def looked_at(run: Path, *, below: Path) -> dict[str, Any]:
     """What the page of runs shows of one, by the elements' names."""
-    shown = {"run-numbers": "children", "run-curves": "figure", "run-scatter": "figure", "run-figures": "hidden",
-             "run-findings": "children", "run-decisions": "children", "run": "options"}  # fmt: skip
-    asked = {"output": f"..{'...'.join(f'{name}.{kind}' for name, kind in shown.items())}..",
-             "changedPropIds": ["run.value"],
-             "outputs": [{"id": name, "property": kind} for name, kind in shown.items()],
-             "inputs": [{"id": "runs-clock", "property": "n_intervals", "value": 1},
-                        {"id": "run", "property": "value", "value": str(run)}]}  # fmt: skip
+    shown = {
+        "run-numbers": "children",
+        "run-curves": "figure",
+        "run-scatter": "figure",
+        "run-figures": "hidden",
+        "run-findings": "children",
+        "run-decisions": "children",
+        "run": "options",
+    }
+    asked = {
+        "output": f"..{'...'.join(f'{name}.{kind}' for name, kind in shown.items())}..",
+        "changedPropIds": ["run.value"],
+        "outputs": [{"id": name, "property": kind} for name, kind in shown.items()],
+        "inputs": [
+            {"id": "runs-clock", "property": "n_intervals", "value": 1},
+            {"id": "run", "property": "value", "value": str(run)},
+        ],
+    }
     answer = make_app([below]).server.test_client().post("/_dash-update-component", json=asked)
     assert answer.status_code == 200
     found: dict[str, Any] = answer.get_json()["response"]
@@ -136,7 +151,7 @@ def test_a_run_is_followed_while_it_is_written(runs: Path, tmp_path: Path) -> No
     assert (now.status, len(now.records), now.populations) == (UNDER_WAY, 1, ())
     rows = [[0, "a", 10, 1.0, 0.1, 0.9, 1.0, 0.5], [1, "b", 10, 1.0, 0.1, 0.8, 0.9, 0.5]]
     FileCheckpoint(folder / "checkpoint" / "train-rate.partial").save(Snapshot({}, {"history": rows}))
-    (name, frame), = growth(folder).populations  # fmt: skip
+    ((name, frame),) = growth(folder).populations
     assert (name, frame["validation_loss"].to_list()) == ("train-rate", [1.0, 0.9])
     (folder / "checkpoint" / "half.partial").write_bytes(b"abc")
     assert len(growth(folder).populations) == 1

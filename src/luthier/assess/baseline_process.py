@@ -21,8 +21,13 @@ NAMES = {
     ),
 }
 MOST_ROWS = {"nearest neighbours": 50_000, "SVM (RBF)": 8_000}  # both slow down with the rows: the first so many
-MOST_PICTURES = {"logistic regression": 10_000, "gradient-boosted trees": 3_000, "nearest neighbours": 10_000,
-                 "ridge regression": 20_000, "SVM (RBF)": 4_000}  # fmt: skip
+MOST_PICTURES = {
+    "logistic regression": 10_000,
+    "gradient-boosted trees": 3_000,
+    "nearest neighbours": 10_000,
+    "ridge regression": 20_000,
+    "SVM (RBF)": 4_000,
+}
 ENOUGH, READY = "enough", "ready"  # files: the parent wants no more of them; the child waits for the test rows
 NEIGHBOURS = 15
 MOST_TREE_LEVELS = 254  # scikit-learn's limit for a categorical feature

@@ -46,6 +46,10 @@ def partial_dependence(
         answers = predict(changed, recoded)
         answers = answers.reshape(len(answers), -1)
         low, high = np.quantile(answers, ENDS, axis=0)
-        found.append([Measure("answer", float(m), float(a), float(b), len(answers))
-                      for m, a, b in zip(answers.mean(0), low, high, strict=True)])  # fmt: skip
+        found.append(
+            [
+                Measure("answer", float(m), float(a), float(b), len(answers))
+                for m, a, b in zip(answers.mean(0), low, high, strict=True)
+            ]
+        )
     return found

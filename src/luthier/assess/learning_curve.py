@@ -1,4 +1,4 @@
-"""Would more rows help? Losses at several training sizes, and the power law through them (S1-109, S1-110)."""
+"""Would more rows help? Losses at several training sizes, and the power law through them."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ EPSILON = 1e-7
 
 
 class Rule:
-    """An update rule with its state; one step at a time, for toy functions and for networks alike (S2-27).
+    """An update rule with its state; one step at a time, for toy functions and for networks alike.
 
     >>> rule = Rule("momentum", learning_rate=0.01)
     >>> x = np.array([1.0])
@@ -30,9 +30,16 @@ class Rule:
     """
 
     def __init__(
-        self, name: str, *, learning_rate: float, rho: float = 0.9, decay_rate: float = 0.99, beta1: float = 0.9,
-        beta2: float = 0.999, epsilon: float = EPSILON,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        *,
+        learning_rate: float,
+        rho: float = 0.9,
+        decay_rate: float = 0.99,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = EPSILON,
+    ) -> None:
         if name not in RULES:
             raise InputError(f"'{name}' is no rule", expected=", ".join(RULES))
         self.name, self.learning_rate, self.rho, self.decay_rate = name, learning_rate, rho, decay_rate
@@ -95,13 +102,18 @@ def _adam(rule: Rule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
 
 
 RULES: dict[str, Callable[[Rule, np.ndarray, np.ndarray], np.ndarray]] = {
-    "sgd": _sgd, "momentum": _momentum, "nesterov": _nesterov, "adagrad": _adagrad, "rmsprop": _rmsprop,
-    "adam-uncorrected": _adam_uncorrected, "adam": _adam,
-}  # fmt: skip
+    "sgd": _sgd,
+    "momentum": _momentum,
+    "nesterov": _nesterov,
+    "adagrad": _adagrad,
+    "rmsprop": _rmsprop,
+    "adam-uncorrected": _adam_uncorrected,
+    "adam": _adam,
+}
 
 
 class DropoutNet:
-    """Three layers with dropout after the two hidden ones; `p` is the probability to keep a unit (S2-31).
+    """Three layers with dropout after the two hidden ones; `p` is the probability to keep a unit.
 
     `inverted` divides by p in training, so that nothing is left to do at test time; otherwise activations are
     multiplied by p there.
@@ -109,11 +121,13 @@ class DropoutNet:
 
     def __init__(self, sizes: Sequence[int], *, p: float = 0.5, inverted: bool = True, seed: int = 0) -> None:
         if len(sizes) != 4 or not 0 < p <= 1:
-            raise InputError("the network has three layers and keeps a share of its units",
-                             expected="four sizes and 0 < p <= 1", received=f"{list(sizes)}, p = {p}")  # fmt: skip
+            raise InputError(
+                "the network has three layers and keeps a share of its units",
+                expected="four sizes and 0 < p <= 1",
+                received=f"{list(sizes)}, p = {p}",
+            )
         self.p, self.inverted, self._rng = p, inverted, np.random.default_rng(seed)
-        self.W = [self._rng.standard_normal((after, before)) * np.sqrt(2 / before)
-                  for before, after in pairwise(sizes)]  # fmt: skip
+        self.W = [self._rng.standard_normal((after, before)) * np.sqrt(2 / before) for before, after in pairwise(sizes)]
         self.b = [np.zeros((after, 1)) for after in sizes[1:]]
         self.masks: list[np.ndarray] = []
 

@@ -26,8 +26,11 @@ def load_data(folder: str | Path | None = None) -> tuple[Pair, Pair, Pair]:
     for part in ("train", "t10k"):
         found = [sorted(place.glob(f"{part}-{kind}-*")) for kind in ("images", "labels")]
         if not all(found):
-            raise InputError(f"there is no MNIST in '{place}'", expected=f"{part}-images-... and {part}-labels-...",
-                             remedy="luthier data mnist --to DIR fetches it")  # fmt: skip
+            raise InputError(
+                f"there is no MNIST in '{place}'",
+                expected=f"{part}-images-... and {part}-labels-...",
+                remedy="luthier data mnist --to DIR fetches it",
+            )
         pictures, labels = (read_idx(one[0]) for one in found)
         parts.append((pictures.reshape(len(pictures), -1).astype(np.float32) / 255, labels.astype(np.int64)))
     (X, y), test = parts

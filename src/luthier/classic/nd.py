@@ -50,7 +50,7 @@ class NDArray:
         self._tensor = self._tensor.detach().requires_grad_()
 
     def backward(self) -> None:
-        """Differentiate the sum of this array by all that asked for it (S3-18)."""
+        """Differentiate the sum of this array by all that asked for it."""
         if self._tensor.grad_fn is None:
             raise InputError("nothing was recorded to differentiate", remedy="compute it inside autograd.record()")
         self._tensor.sum().backward()
@@ -189,7 +189,7 @@ def relu(a: NDArray) -> NDArray:
 
 
 def pick(a: NDArray, index: NDArray) -> NDArray:
-    """Of each row of a [N, C] the number at its index [N] (S3-32).
+    """Of each row of a [N, C] the number at its index [N].
 
     >>> pick(array([[0.1, 0.3, 0.6], [0.3, 0.2, 0.5]]), array([0, 2])).asnumpy().round(2).tolist()
     [0.10000000149011612, 0.5]

@@ -1,7 +1,7 @@
 """Nielsen's first network: stochastic gradient descent and backpropagation, sample by sample and as matrices.
 
 Columns are samples: x is (n_1, 1), y is (n_L, 1). `weights[i][j, k]` goes from neuron k of a layer to neuron j of the
-next, so a = sigma(w a + b) needs no transpose (S1-06). Of the document's algorithm is mended: the update runs over all
+next, so a = sigma(w a + b) needs no transpose. Of the document's algorithm is mended: the update runs over all
 layers L to 2, its loop left out the output layer; and a short last batch divides by its own length.
 """
 
@@ -54,9 +54,15 @@ class Network:
         return a
 
     def SGD(
-        self, training_data: Sequence[Sample], epochs: int, mini_batch_size: int, eta: float,
-        test_data: Sequence[Sample] | None = None, *, say: Callable[[str], None] = print,
-    ) -> list[int]:  # fmt: skip
+        self,
+        training_data: Sequence[Sample],
+        epochs: int,
+        mini_batch_size: int,
+        eta: float,
+        test_data: Sequence[Sample] | None = None,
+        *,
+        say: Callable[[str], None] = print,
+    ) -> list[int]:
         """Mini-batch stochastic gradient descent; with test data a line an epoch. Returns how many were right."""
         data, right = list(training_data), []
         for epoch in range(epochs):
@@ -96,7 +102,7 @@ class Network:
         )
 
     def update_mini_batch_matrix(self, mini_batch: Sequence[Sample], eta: float) -> None:
-        """The same step with all samples at once, as columns of matrices (S1-31): twice as fast or more."""
+        """The same step with all samples at once, as columns of matrices: twice as fast or more."""
         X, Y = np.hstack([x for x, _ in mini_batch]), np.hstack([y for _, y in mini_batch])
         nabla_b, nabla_w = self.backprop(X, Y)
         rate = eta / len(mini_batch)

@@ -23,7 +23,7 @@ TINY = 1e-300  # in place of 0 under a logarithm
 
 
 class Cost(Protocol):
-    """A cost of one sample, or of several in columns, by the output activations (S1-11)."""
+    """A cost of one sample, or of several in columns, by the output activations."""
 
     @staticmethod
     def fn(a: np.ndarray, y: np.ndarray) -> float:
@@ -51,7 +51,7 @@ class QuadraticCost:
 
 
 class CrossEntropyCost:
-    """-[y ln a + (1 - y) ln(1 - a)], summed over the outputs (S1-48)."""
+    """-[y ln a + (1 - y) ln(1 - a)], summed over the outputs."""
 
     @staticmethod
     def fn(a: np.ndarray, y: np.ndarray) -> float:
@@ -98,12 +98,22 @@ class Network(FirstNetwork):
         return self.cost.delta(z, a, y)
 
     def SGD(  # type: ignore[override]
-        self, training_data: Sequence[Sample], epochs: int, mini_batch_size: int, eta: float, lmbda: float = 0.0,
-        evaluation_data: Sequence[Sample] | None = None, *, monitor_evaluation_cost: bool = False,
-        monitor_evaluation_accuracy: bool = False, monitor_training_cost: bool = False,
-        monitor_training_accuracy: bool = False, penalty: str = "l2", early_stopping: int = 0,
+        self,
+        training_data: Sequence[Sample],
+        epochs: int,
+        mini_batch_size: int,
+        eta: float,
+        lmbda: float = 0.0,
+        evaluation_data: Sequence[Sample] | None = None,
+        *,
+        monitor_evaluation_cost: bool = False,
+        monitor_evaluation_accuracy: bool = False,
+        monitor_training_cost: bool = False,
+        monitor_training_accuracy: bool = False,
+        penalty: str = "l2",
+        early_stopping: int = 0,
         say: Callable[[str], None] = lambda line: None,
-    ) -> Monitored:  # fmt: skip
+    ) -> Monitored:
         """Train, and return what was monitored after each epoch: evaluation cost, evaluation accuracy, training cost,
         training accuracy (accuracies are numbers of right ones); lists that were not asked for are empty.
 
@@ -162,10 +172,15 @@ class Network(FirstNetwork):
 
     def save(self, filename: str | Path) -> None:
         """Write sizes, weights, biases and the cost's name as JSON."""
-        storage.write_json(Path(filename), {
-            "sizes": self.sizes, "weights": [w.tolist() for w in self.weights],
-            "biases": [b.tolist() for b in self.biases], "cost": self.cost.__name__,
-        })  # fmt: skip
+        storage.write_json(
+            Path(filename),
+            {
+                "sizes": self.sizes,
+                "weights": [w.tolist() for w in self.weights],
+                "biases": [b.tolist() for b in self.biases],
+                "cost": self.cost.__name__,
+            },
+        )
 
 
 def load(filename: str | Path) -> Network:
@@ -182,8 +197,11 @@ def load(filename: str | Path) -> Network:
         raise InputError(f"'{path.name}' is no saved network", received=f"{type(error).__name__}: {error}") from error
     wanted = [(after, before) for before, after in pairwise(net.sizes)]
     if [w.shape for w in net.weights] != wanted or [b.shape for b in net.biases] != [(a, 1) for a, _ in wanted]:
-        raise InputError(f"'{path.name}' is no saved network", expected=f"weights of shapes {wanted}",
-                         received=f"{[w.shape for w in net.weights]}")  # fmt: skip
+        raise InputError(
+            f"'{path.name}' is no saved network",
+            expected=f"weights of shapes {wanted}",
+            received=f"{[w.shape for w in net.weights]}",
+        )
     return net
 
 

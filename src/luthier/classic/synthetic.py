@@ -1,4 +1,4 @@
-"""Rows of a known linear rule, as the linear regression of *Dive into Deep Learning* uses them (S3-10)."""
+"""Rows of a known linear rule, as the linear regression of *Dive into Deep Learning* uses them."""
 
 from __future__ import annotations
 

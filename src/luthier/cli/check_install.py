@@ -7,11 +7,17 @@ import importlib.util
 import typer
 
 EXTRAS = {
-    "vision": ("kornia", "PIL"), "search": ("optuna", "sqlalchemy"), "ray": ("ray",),
-    "remote": ("fsspec", "gcsfs", "s3fs"), "explain": ("captum",), "onnx": ("onnx", "onnxruntime", "onnxscript"),
-    "serve": ("fastapi", "fastapi_offline", "httptools", "prometheus_client", "uvicorn"), "studio": ("dash",),
-    "notebook": ("ipykernel", "nbclient", "nbformat"), "tracking": ("tensorboard", "mlflow"),
-}  # fmt: skip
+    "vision": ("kornia", "PIL"),
+    "search": ("optuna", "sqlalchemy"),
+    "ray": ("ray",),
+    "remote": ("fsspec", "gcsfs", "s3fs"),
+    "explain": ("captum",),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "serve": ("fastapi", "fastapi_offline", "httptools", "prometheus_client", "uvicorn"),
+    "studio": ("dash",),
+    "notebook": ("ipykernel", "nbclient", "nbformat"),
+    "tracking": ("tensorboard", "mlflow"),
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +46,9 @@ def check_install() -> None:
     found = train(members, part, None, Settings("mse", "adam", 64, 400, 400))
     gap = float((found.logits(X)[:, :, 0] - part.targets).abs().max())
     if gap > 0.05:
-        raise LuthierError("four networks that had to learn a line did not", received=f"a gap of {gap:.3g}",
-                           remedy="reinstall torch; report this with the lines above")  # fmt: skip
+        raise LuthierError(
+            "four networks that had to learn a line did not",
+            received=f"a gap of {gap:.3g}",
+            remedy="reinstall torch; report this with the lines above",
+        )
     typer.echo("four networks learnt a line together: this machine is ready")

@@ -63,8 +63,10 @@ def info(
         typer.echo(f"  `{found.picture}`: pictures, {colour}, seen at {height} x {width} pixels (--size changes it)")
     for column in infer_columns(frame, target="", overrides={}):
         if column.name == found.target:
-            typer.echo(f"  `{column.name}`: what is predicted unless --target says otherwise, "
-                       f"{frame[column.name].n_unique()} distinct values")  # fmt: skip
+            typer.echo(
+                f"  `{column.name}`: what is predicted unless --target says otherwise, "
+                f"{frame[column.name].n_unique()} distinct values"
+            )
         elif column.name != found.picture:
             typer.echo(f"  {column.sentence().partition('; override')[0]}")
 

@@ -178,8 +178,16 @@ def fit(
     result: Result | None
     targets = target or []
     if len(targets) > 1 or (resume is not None and len(runs_in(resume)) > 1):
-        alone = {"--from": begin_at, "--config": config, "--plan": plan, "--task": task, "--metric": metric,
-                 "--cost": cost, "--warm-start": warm_start, "--backbone": backbone}  # fmt: skip
+        alone = {
+            "--from": begin_at,
+            "--config": config,
+            "--plan": plan,
+            "--task": task,
+            "--metric": metric,
+            "--cost": cost,
+            "--warm-start": warm_start,
+            "--backbone": backbone,
+        }
         refused = [name for name, value in alone.items() if value]
         if refused:
             said = f"{', '.join(refused)} {'are' if len(refused) > 1 else 'is'} for one target"
@@ -188,10 +196,23 @@ def fit(
             several = resume_several(resume, screen=screen)
         else:
             several = fit_several(
-                source, targets, budget=budget, seed=seed, columns=parse_columns(column or []), group=group, time=time,
-                weight=weight, size=size, strict=strict, memory=memory, distil=distil, until=until,
-                run=run, replace=replace, screen=screen,
-            )  # fmt: skip
+                source,
+                targets,
+                budget=budget,
+                seed=seed,
+                columns=parse_columns(column or []),
+                group=group,
+                time=time,
+                weight=weight,
+                size=size,
+                strict=strict,
+                memory=memory,
+                distil=distil,
+                until=until,
+                run=run,
+                replace=replace,
+                screen=screen,
+            )
         if open_report:
             typer.launch(str(several.report()))
         return

@@ -43,7 +43,8 @@ def predict(
     """Append the prediction (and the classes' probabilities) to every row of a table."""
     from luthier.saved import predict_file
 
-    rows = predict_file(run, source, output, impute_missing_columns=impute_missing_columns, sets=sets, abstain=abstain,
-                        explain=explain)  # fmt: skip
+    rows = predict_file(
+        run, source, output, impute_missing_columns=impute_missing_columns, sets=sets, abstain=abstain, explain=explain
+    )
     if output is not None:
         typer.echo(f"{rows} rows predicted, written to {output}", err=True)

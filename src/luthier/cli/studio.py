@@ -41,8 +41,14 @@ def studio(
     listening, address = listen(host, port)
     serving = require("werkzeug.serving", extra="studio", purpose="the studio")
     app = make_app(folders, token=token, host=host)
-    server = serving.make_server(host, listening.getsockname()[1], app.server, threaded=True,
-                                 request_handler=_quiet(serving), fd=listening.fileno())  # fmt: skip
+    server = serving.make_server(
+        host,
+        listening.getsockname()[1],
+        app.server,
+        threaded=True,
+        request_handler=_quiet(serving),
+        fd=listening.fileno(),
+    )
     print(f"the studio is at {address}/{f'?token={token}' if token else ''} (Ctrl-C ends it)", flush=True)
     try:
         server.serve_forever()

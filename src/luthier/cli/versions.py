@@ -10,8 +10,10 @@ import luthier
 
 def versions() -> list[str]:
     """Lines with the versions that matter."""
-    lines = [f"luthier {luthier.__version__}",
-             f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"]  # fmt: skip
+    lines = [
+        f"luthier {luthier.__version__}",
+        f"Python {platform.python_version()} on {platform.system()} {platform.machine()}",
+    ]
     for name in ("torch", "numpy", "polars", "scikit-learn"):
         try:
             lines.append(f"{name} {version(name)}")

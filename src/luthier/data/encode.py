@@ -113,8 +113,11 @@ class TableEncoder:
         frame = self._complete(frame, impute_missing_columns)
         plain = [c for c in self.columns if c.kind not in ("category", "text")]
         known = _floats(frame, [c.name for c in plain if c.kind == "number"])
-        numbers = [array[:, None] for c in plain
-                   for array in ([known[c.name]] if c.name in known else self._numbers(frame[c.name], c))]  # fmt: skip
+        numbers = [
+            array[:, None]
+            for c in plain
+            for array in ([known[c.name]] if c.name in known else self._numbers(frame[c.name], c))
+        ]
         numbers += [words.encode(frame) for words in self.texts]
         codes = [self._codes(frame[name]) for name in self.category_names]
         rows = frame.height

@@ -164,9 +164,13 @@ def measured(lazy: pl.LazyFrame, columns: Sequence[Column]) -> dict[str, tuple[f
     asked = []
     for name in numbers:
         cell = pl.col(name).cast(pl.Float64).fill_nan(None)
-        asked += [cell.is_null().mean().alias(f"null {name}"), cell.mean().alias(f"mean {name}"),
-                  cell.std(ddof=0).alias(f"std {name}"), cell.min().alias(f"min {name}"),
-                  cell.max().alias(f"max {name}")]  # fmt: skip
+        asked += [
+            cell.is_null().mean().alias(f"null {name}"),
+            cell.mean().alias(f"mean {name}"),
+            cell.std(ddof=0).alias(f"std {name}"),
+            cell.min().alias(f"min {name}"),
+            cell.max().alias(f"max {name}"),
+        ]
     found = lazy.select(asked).collect(engine="streaming").row(0, named=True)
     return {
         name: tuple(float("nan") if found[f"{one} {name}"] is None else float(found[f"{one} {name}"]) for one in what)  # type: ignore[misc]

@@ -86,9 +86,11 @@ def _fetch(files: Any, start: str, facts: dict[str, dict[str, Any]], kept: Path)
                 shutil.copyfileobj(remote, local, PIECE)
             if fact.get("size") not in (None, path.stat().st_size):
                 raise InputError(
-                    f"'{name}' broke off", expected=f"{fact['size']} bytes", received=f"{path.stat().st_size}",
+                    f"'{name}' broke off",
+                    expected=f"{fact['size']} bytes",
+                    received=f"{path.stat().st_size}",
                     remedy="try again",
-                )  # fmt: skip
+                )
         shutil.rmtree(kept.parent, ignore_errors=True)
         os.replace(temporary, kept.parent)
     except BaseException:

@@ -148,9 +148,10 @@ def _picture_arrays(X: np.ndarray, y: np.ndarray) -> Source:
         low, high = float(X.min(initial=0)), float(X.max(initial=0))
         if low < 0 or high > (255 if np.issubdtype(X.dtype, np.integer) else 1):
             raise InputError(
-                "the arrays are no pictures", expected="bytes, or numbers between 0 and 1",
+                "the arrays are no pictures",
+                expected="bytes, or numbers between 0 and 1",
                 received=f"{X.dtype} between {low:g} and {high:g}",
-            )  # fmt: skip
+            )
         X = X.astype(np.uint8) if np.issubdtype(X.dtype, np.integer) else (X * 255).round().astype(np.uint8)
     content = np.ascontiguousarray(X)
     checksum = sha256(repr(content.shape).encode() + content.tobytes())

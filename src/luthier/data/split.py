@@ -98,9 +98,10 @@ def _by_time(frame: pl.DataFrame, time: str, test: float, validation: float) -> 
     values = frame[time]
     if values.null_count():
         raise InputError(
-            f"'{time}' has {values.null_count()} rows without a value", expected="a time for each row",
+            f"'{time}' has {values.null_count()} rows without a value",
+            expected="a time for each row",
             remedy="fill or remove them, or split without --time",
-        )  # fmt: skip
+        )
     ordered = times(values)
     rank = ordered.rank("min").to_numpy()
     rows = frame.height

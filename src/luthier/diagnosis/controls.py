@@ -102,7 +102,7 @@ def _trivial_on(piece: Tensor, training: Tensor, loss: str) -> float:
 def signal(
     module: nn.Module, training: Part, validation: Part, loss: str, *, batch_size: int
 ) -> tuple[Finding | None, dict[str, Any]]:
-    """Train on the targets, and on shuffled targets: validation losses must tell the two apart (S4-20).
+    """Train on the targets, and on shuffled targets: validation losses must tell the two apart.
 
     Rows with columns are asked by a reference network of 64 units, so that a fault of the module is not theirs.
     """
@@ -196,7 +196,7 @@ def rate_fits(
 
 
 def optimism(best: float, again: Sequence[float], trials: int) -> Finding | None:
-    """Whether the best of many trials was luck: its loss against fresh seeds of the same setting (S4-45)."""
+    """Whether the best of many trials was luck: its loss against fresh seeds of the same setting."""
     known = [value for value in again if np.isfinite(value)]
     if len(known) < 3 or trials < 2:
         return None

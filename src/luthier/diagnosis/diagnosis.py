@@ -93,7 +93,7 @@ def merged(findings: list[Finding]) -> list[Finding]:
 def checklist(
     trace: Trace, inputs: tuple[float, float] | None, measured: dict[str, Any]
 ) -> tuple[tuple[str, str], ...]:
-    """The six parts of optimisation with the numbers of this training (S2-07)."""
+    """The six parts of optimisation with the numbers of this training."""
     return (
         ("activation function", _activation(trace)),
         ("weight initialisation", _initialisation(trace)),

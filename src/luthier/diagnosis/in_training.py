@@ -195,9 +195,14 @@ def _evaluate(watch: Watch, module: nn.Module, part: Part, held_out: Part, measu
     module.train()
     (training, training_parts, training_score), (validation, parts, score) = found
     watch.evaluated(
-        training, validation, training_score=training_score, validation_score=score, validation_parts=parts,
-        training_parts=training_parts, validation_rows=len(held_out),
-    )  # fmt: skip
+        training,
+        validation,
+        training_score=training_score,
+        validation_score=score,
+        validation_parts=parts,
+        training_parts=training_parts,
+        validation_rows=len(held_out),
+    )
 
 
 def _score(outputs: Tensor, targets: Tensor) -> float | None:
@@ -210,7 +215,7 @@ def _score(outputs: Tensor, targets: Tensor) -> float | None:
 
 @torch.no_grad()
 def _see_saturated_outputs(trace: Trace, module: nn.Module, part: Part, loss: str) -> None:
-    """The share of sigmoid outputs that lie at the wrong end under a quadratic loss (S1-20, S1-49)."""
+    """The share of sigmoid outputs that lie at the wrong end under a quadratic loss."""
     last = trace.layers[-1] if trace.layers else None
     if loss not in ("mse", "quadratic") or last is None or last.kind != "sigmoid":
         return

@@ -30,9 +30,17 @@ ACTIVATIONS: dict[Any, str] = {
     **dict.fromkeys((F.sigmoid, torch.sigmoid, torch.sigmoid_, Tensor.sigmoid, Tensor.sigmoid_), "sigmoid"),
     **dict.fromkeys((F.tanh, torch.tanh, torch.tanh_, Tensor.tanh, Tensor.tanh_), "tanh"),
     **dict.fromkeys((F.softmax, torch.softmax, Tensor.softmax), "softmax"),
-    F.leaky_relu: "leaky relu", F.gelu: "gelu", F.silu: "silu", F.elu: "elu", F.selu: "selu", F.softplus: "softplus",
-    F.hardtanh: "hardtanh", F.relu6: "relu6", F.mish: "mish", F.celu: "celu",
-}  # fmt: skip
+    F.leaky_relu: "leaky relu",
+    F.gelu: "gelu",
+    F.silu: "silu",
+    F.elu: "elu",
+    F.selu: "selu",
+    F.softplus: "softplus",
+    F.hardtanh: "hardtanh",
+    F.relu6: "relu6",
+    F.mish: "mish",
+    F.celu: "celu",
+}
 LINEAR = (nn.Linear, nn.Bilinear, nn.Embedding, nn.RNNBase, nn.modules.conv._ConvNd, _BatchNorm, nn.LayerNorm)
 
 
@@ -253,9 +261,15 @@ class Watch:
         `validation_parts` are mean losses of parts of the validation rows: without them noise is not known.
         """
         evaluation = Evaluated(
-            self.trace.step, training, validation, validation_parts, training_score, validation_score,
-            training_parts, validation_rows,
-        )  # fmt: skip
+            self.trace.step,
+            training,
+            validation,
+            validation_parts,
+            training_score,
+            validation_score,
+            training_parts,
+            validation_rows,
+        )
         self.trace.evaluations.append(evaluation)
         self._ended = None
 

@@ -51,9 +51,16 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
     """What both estimators share."""
 
     def __init__(
-        self, *, max_epochs: int = 60, budget: str | None = None, hidden: tuple[int, ...] | None = None, seeds: int = 3,
-        validation_share: float = 0.2, encoding: str = "standardise", random_state: int | None = 0,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        max_epochs: int = 60,
+        budget: str | None = None,
+        hidden: tuple[int, ...] | None = None,
+        seeds: int = 3,
+        validation_share: float = 0.2,
+        encoding: str = "standardise",
+        random_state: int | None = 0,
+    ) -> None:
         self.max_epochs = max_epochs
         self.budget = budget
         self.hidden = hidden
@@ -102,15 +109,28 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         if not task.classes:
             mean, std = float(targets[training].mean()), float(targets[training].std(correction=0)) or 1.0
             targets = ((targets - mean) / std).float()
-        rows = Part(preprocess(numbers), codes, targets.float() if task.kind == "binary" else targets,
-                    None if weights is None else torch.from_numpy(weights).float())  # fmt: skip
+        rows = Part(
+            preprocess(numbers),
+            codes,
+            targets.float() if task.kind == "binary" else targets,
+            None if weights is None else torch.from_numpy(weights).float(),
+        )
         parts = rows.rows(torch.from_numpy(training)), rows.rows(torch.from_numpy(validation))
         outcome, chosen = self._trained(task, encoder, parts, seed)
         nets = tuple(outcome.module(m) for m in chosen)
         self.n_iter_ = int(max(outcome.best_step[m] for m in chosen))
         reach = float(rows.targets.abs().max()) * 1.5 + 1 if not task.classes else np.inf
-        return Model(task, encoder, preprocess, nets, (1 / len(nets),) * len(nets), target_mean=mean, target_std=std,
-                     lowest=-reach, highest=reach)  # fmt: skip
+        return Model(
+            task,
+            encoder,
+            preprocess,
+            nets,
+            (1 / len(nets),) * len(nets),
+            target_mean=mean,
+            target_std=std,
+            lowest=-reach,
+            highest=reach,
+        )
 
     def _parts(
         self, rows: int, classes: torch.Tensor | None, rng: np.random.Generator
@@ -137,8 +157,11 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         hidden = (width,) * 2 if self.hidden is None else tuple(self.hidden)
         spec = DenseSpec(inputs=inputs, hidden=hidden, outputs=outputs, embeddings=embeddings)
         kinds = [(rate, p) for rate in RATES for p in (DROPOUTS if len(validation) else DROPOUTS[:1])]
-        members = [Member(spec, seed + 1000 * s, rate, Schedule("cosine"), dropout=(p,) * len(hidden) if p else ())
-                   for rate, p in kinds for s in range(self.seeds)]  # fmt: skip
+        members = [
+            Member(spec, seed + 1000 * s, rate, Schedule("cosine"), dropout=(p,) * len(hidden) if p else ())
+            for rate, p in kinds
+            for s in range(self.seeds)
+        ]
         batch = min(BATCH, len(training))
         steps = self._steps(members, training, validation, loss, batch)
         settings = Settings(
@@ -162,8 +185,9 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         if budget.steps is not None:
             return budget.steps
         assert budget.seconds is not None
-        step, evaluation = step_time(members, training, validation if len(validation) else training, loss=loss,
-                                     rule="adam", batch_size=batch)  # fmt: skip
+        step, evaluation = step_time(
+            members, training, validation if len(validation) else training, loss=loss, rule="adam", batch_size=batch
+        )
         return max(1, int((budget.seconds - EVALUATIONS * evaluation) / step))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -258,8 +282,9 @@ class LuthierRegressor(RegressorMixin, _Luthier):  # type: ignore[misc]
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, np.zeros(len(frame)))
         kept = np.ones(len(frame), dtype=bool) if weights is None else weights > 0
         task = Task("regression", TARGET)
-        self.model_ = self._learn(frame.filter(kept), task, torch.from_numpy(values[kept]),
-                                  None if weights is None else weights[kept])  # fmt: skip
+        self.model_ = self._learn(
+            frame.filter(kept), task, torch.from_numpy(values[kept]), None if weights is None else weights[kept]
+        )
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -24,8 +24,14 @@ from torch.nn import functional as F
 UNKNOWN, MISSING = 0, 1
 EPOCH = datetime(1970, 1, 1)
 TYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool}
-ACTIVATIONS: dict[str, Any] = {"relu": torch.relu, "leaky relu": lambda z: F.leaky_relu(z, 0.01), "tanh": torch.tanh,
-               "sigmoid": torch.sigmoid, "gelu": F.gelu, "identity": lambda z: z}  # fmt: skip
+ACTIVATIONS: dict[str, Any] = {
+    "relu": torch.relu,
+    "leaky relu": lambda z: F.leaky_relu(z, 0.01),
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "gelu": F.gelu,
+    "identity": lambda z: z,
+}
 TRUE, FALSE = ("true", "yes", "t", "y", "on", "1"), ("false", "no", "f", "n", "off", "0")
 FREQUENCIES = [2.0**k / 8 for k in range(8)]
 FARTHEST = 5.2
@@ -144,8 +150,10 @@ class Model(nn.Module):
                     found.append(math.nan if value is None else float(value))
             numbers.append(found)
             codes.append([self._code(row[name], levels) for name, levels in self.facts["vocabularies"].items()])
-        return (torch.tensor(numbers, dtype=torch.float32).reshape(len(rows), -1),
-                torch.tensor(codes, dtype=torch.int64).reshape(len(rows), -1))  # fmt: skip
+        return (
+            torch.tensor(numbers, dtype=torch.float32).reshape(len(rows), -1),
+            torch.tensor(codes, dtype=torch.int64).reshape(len(rows), -1),
+        )
 
     @staticmethod
     def _code(value: Any, levels: dict[str, int]) -> int:

@@ -77,8 +77,11 @@ def _drawn(encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]:
         return pictures, torch.zeros(DRAWN_PICTURES, 0, dtype=torch.int64)
     numbers = 10 * torch.randn(DRAWN, len(encoder.number_names), generator=draw)
     numbers[torch.rand(numbers.shape, generator=draw) < 0.1] = torch.nan
-    codes = torch.stack([torch.randint(size, (DRAWN,), generator=draw) for size in encoder.category_sizes] or
-                        [torch.zeros(DRAWN, dtype=torch.int64)], 1)[:, :len(encoder.category_names)]  # fmt: skip
+    codes = torch.stack(
+        [torch.randint(size, (DRAWN,), generator=draw) for size in encoder.category_sizes]
+        or [torch.zeros(DRAWN, dtype=torch.int64)],
+        1,
+    )[:, : len(encoder.category_names)]
     return numbers, codes
 
 
@@ -135,12 +138,20 @@ def _graph(onnx: Any, model: Model, encoder: Encoder) -> Any:
     if model.task.classes:
         outputs, more, constants = _class_of(onnx, model, output)
     else:
-        outputs, more, constants = [helper.make_tensor_value_info("value", onnx.TensorProto.DOUBLE, ["N", 1])], [
-            helper.make_node("Identity", [output], ["value"])], []  # fmt: skip
+        outputs, more, constants = (
+            [helper.make_tensor_value_info("value", onnx.TensorProto.DOUBLE, ["N", 1])],
+            [helper.make_node("Identity", [output], ["value"])],
+            [],
+        )
     whole = helper.make_graph([*nodes, *more], "luthier", inputs, outputs, [*graph.initializer, *constants])
     opsets = [*inner.opset_import, helper.make_opsetid("ai.onnx.ml", 3)]
-    made = helper.make_model(whole, opset_imports=opsets, producer_name="luthier", ir_version=inner.ir_version,
-                             doc_string=f"{model.task.target}: {model.task.kind}")  # fmt: skip
+    made = helper.make_model(
+        whole,
+        opset_imports=opsets,
+        producer_name="luthier",
+        ir_version=inner.ir_version,
+        doc_string=f"{model.task.target}: {model.task.kind}",
+    )
     onnx.checker.check_model(made, full_check=True)
     return made
 
@@ -181,17 +192,32 @@ def _class_of(onnx: Any, model: Model, shares: str) -> tuple[list[Any], list[Any
     nodes = [helper.make_node("Identity", [shares], ["probabilities"])]
     constants = []
     if model.task.kind == "binary":
-        constants += [numpy_helper.from_array(np.array(model.threshold), "threshold"),
-                      numpy_helper.from_array(np.array(1), "second")]  # fmt: skip
-        nodes += [helper.make_node("Gather", ["probabilities", "second"], ["of_second"], axis=1),
-                  helper.make_node("GreaterOrEqual", ["of_second", "threshold"], ["is_second"]),
-                  helper.make_node("Cast", ["is_second"], ["place"], to=kinds.INT64)]  # fmt: skip
+        constants += [
+            numpy_helper.from_array(np.array(model.threshold), "threshold"),
+            numpy_helper.from_array(np.array(1), "second"),
+        ]
+        nodes += [
+            helper.make_node("Gather", ["probabilities", "second"], ["of_second"], axis=1),
+            helper.make_node("GreaterOrEqual", ["of_second", "threshold"], ["is_second"]),
+            helper.make_node("Cast", ["is_second"], ["place"], to=kinds.INT64),
+        ]
     else:
         nodes.append(helper.make_node("ArgMax", ["probabilities"], ["place"], axis=1, keepdims=0))
-    nodes.append(helper.make_node("LabelEncoder", ["place"], ["class"], domain="ai.onnx.ml", default_string="",
-                                  keys_int64s=list(range(len(names))), values_strings=names))  # fmt: skip
-    outputs = [helper.make_tensor_value_info("probabilities", kinds.DOUBLE, ["N", len(names)]),
-               helper.make_tensor_value_info("class", kinds.STRING, ["N"])]  # fmt: skip
+    nodes.append(
+        helper.make_node(
+            "LabelEncoder",
+            ["place"],
+            ["class"],
+            domain="ai.onnx.ml",
+            default_string="",
+            keys_int64s=list(range(len(names))),
+            values_strings=names,
+        )
+    )
+    outputs = [
+        helper.make_tensor_value_info("probabilities", kinds.DOUBLE, ["N", len(names)]),
+        helper.make_tensor_value_info("class", kinds.STRING, ["N"]),
+    ]
     return outputs, nodes, constants
 
 

@@ -60,8 +60,11 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
             (Path(trial) / name).write_bytes(written)
         gap = _gap(model, Path(trial), check)
     if not gap <= CLOSE:
-        raise LuthierError("the exported module does not tell what the model tells",
-                           expected=f"a gap of at most {CLOSE:g}", received=f"{gap:.3g}")  # fmt: skip
+        raise LuthierError(
+            "the exported module does not tell what the model tells",
+            expected=f"a gap of at most {CLOSE:g}",
+            received=f"{gap:.3g}",
+        )
     place.mkdir(parents=True, exist_ok=True)
     for name, written in files.items():
         storage.write_bytes(place / name, written)

@@ -1,4 +1,4 @@
-"""Training pictures changed by chance: which changes help, and from where on they harm (S1-111, S1-112, S1-114)."""
+"""Training pictures changed by chance: which changes help, and from where on they harm."""
 
 from __future__ import annotations
 
@@ -62,11 +62,14 @@ def expansion(bench: Bench) -> None:
         name: accuracy(chosen, seeds, training, test, units=units, epochs=epochs)
         for name, chosen in (("none", ()), ("affine", AFFINE), ("elastic", ELASTIC))
     }
-    said = ", ".join(f"{name} {values.mean():.2f} ± {1.96 * values.std(ddof=1) / len(values) ** 0.5:.2f} %"
-                     for name, values in found.items())  # fmt: skip
-    bench.holds("changed pictures help (S1-111)", found["affine"].mean() > found["none"].mean(), said)
-    bench.holds("elastic changes help too (S1-112)", found["elastic"].mean() > found["none"].mean(), said,
-                printed="98.4, 98.9, 99.3 %")  # fmt: skip
+    said = ", ".join(
+        f"{name} {values.mean():.2f} ± {1.96 * values.std(ddof=1) / len(values) ** 0.5:.2f} %"
+        for name, values in found.items()
+    )
+    bench.holds("changed pictures help", found["affine"].mean() > found["none"].mean(), said)
+    bench.holds(
+        "elastic changes help too", found["elastic"].mean() > found["none"].mean(), said, printed="98.4, 98.9, 99.3 %"
+    )
     if not bench.quick:
         bench.holds(
             "and more than affine ones",
@@ -89,14 +92,18 @@ def too_far(bench: Bench) -> None:
     training, test = as_pictures(some(data.training, rows)), as_pictures(some(data.test, 5000))
     angles = (0, 15, 60, 180) if bench.quick else (0, 7, 15, 30, 60, 90, 180)
     means = {
-        angle: accuracy((("rotation", float(angle)),) if angle else (), seeds, training, test, units=units,
-                        epochs=epochs)
+        angle: accuracy(
+            (("rotation", float(angle)),) if angle else (), seeds, training, test, units=units, epochs=epochs
+        )
         for angle in angles
-    }  # fmt: skip
+    }
     best = max(means, key=lambda angle: float(means[angle].mean()))
     said = ", ".join(f"{angle}° {values.mean():.1f} %" for angle, values in means.items())
-    bench.holds("turned too far, digits become other digits: accuracy falls beyond some angle (S1-114)",
-                means[180].mean() < means[best].mean() - 1 and best <= 30, f"best at {best}°; {said}")  # fmt: skip
+    bench.holds(
+        "turned too far, digits become other digits: accuracy falls beyond some angle",
+        means[180].mean() < means[best].mean() - 1 and best <= 30,
+        f"best at {best}°; {said}",
+    )
     figure = empty_figure("largest angle, degrees", "accuracy, %")
     figure.add_scatter(x=list(means), y=[float(v.mean()) for v in means.values()], line={"color": BLUE})
     bench.draw("How far a training picture may be turned", figure)

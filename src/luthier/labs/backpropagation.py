@@ -59,16 +59,23 @@ def notation(bench: Bench) -> None:
     net.weights[1][0, 1] += 0.5
     activations, after = forward(net, x)
     moved = (after[1] - before[1])[:, 0]
-    bench.number("a weight from neuron 1 to neuron 0 moves that neuron's z by its change times a_1 (S1-06)",
-                 0.5 * float(activations[1][1, 0]), float(moved[0]), 1e-12)  # fmt: skip
+    bench.number(
+        "a weight from neuron 1 to neuron 0 moves that neuron's z by its change times a_1",
+        0.5 * float(activations[1][1, 0]),
+        float(moved[0]),
+        1e-12,
+    )
     bench.number("and no other", 0.0, float(np.abs(moved[1:]).max()), 0.0)
     j, w, b, a = 2, net.weights[0], net.biases[0], activations[0]
     summed = sum(w[j, k] * a[k, 0] for k in range(SIZES[0])) + b[j, 0]
-    bench.number("the matrix form is the sum of components (S1-07)", float(summed), float(after[0][j, 0]), 1e-12)
-    bench.holds("functions of vectors act on components: x^2 of (2, 3) (S1-08)",
-                bool(np.array_equal(np.square([2, 3]), [4, 9])), str(np.square([2, 3]).tolist()))  # fmt: skip
+    bench.number("the matrix form is the sum of components", float(summed), float(after[0][j, 0]), 1e-12)
+    bench.holds(
+        "functions of vectors act on components: x^2 of (2, 3)",
+        bool(np.array_equal(np.square([2, 3]), [4, 9])),
+        str(np.square([2, 3]).tolist()),
+    )
     product = np.array([1, 2]) * np.array([3, 4])
-    bench.holds("the Hadamard product of (1, 2) and (3, 4) (S1-12)", product.tolist() == [3, 8], str(product.tolist()))
+    bench.holds("the Hadamard product of (1, 2) and (3, 4)", product.tolist() == [3, 8], str(product.tolist()))
 
 
 def demon(bench: Bench) -> None:
@@ -83,17 +90,19 @@ def demon(bench: Bench) -> None:
             net.biases[0][j, 0] += dz  # a bias moves z alone
             worst = max(worst, abs(quadratic(net, x, y) - start - delta[j, 0] * dz))
             net.biases[0][j, 0] = kept
-    bench.number("a demon that adds dz to a weighted input changes the cost by delta dz: largest gap (S1-13)",
-                 0.0, worst, 1e-9)  # fmt: skip
+    bench.number("a demon that adds dz to a weighted input changes the cost by delta dz: largest gap", 0.0, worst, 1e-9)
     lower = quadratic(net, x, y)
     net.biases[0] -= 0.5 * delta
-    bench.holds("changes against the errors lower the cost", quadratic(net, x, y) < lower,
-                f"{lower:.5f} to {quadratic(net, x, y):.5f}")  # fmt: skip
+    bench.holds(
+        "changes against the errors lower the cost",
+        quadratic(net, x, y) < lower,
+        f"{lower:.5f} to {quadratic(net, x, y):.5f}",
+    )
     net, x, y = sample()
     activations, zs = forward(net, x)
     by_a = activations[-1] - y
     gap = float(np.abs(errors(net, x, y)[-1] - by_a * sigmoid_prime(zs[-1])).max())
-    bench.number("dC/dz is dC/da times sigma': the other error is possible too (S1-14)", 0.0, gap, 1e-12)
+    bench.number("dC/dz is dC/da times sigma': the other error is possible too", 0.0, gap, 1e-12)
 
 
 def equations(bench: Bench) -> None:
@@ -105,26 +114,35 @@ def equations(bench: Bench) -> None:
         return quadratic(net, x, y)
 
     pairs = ((net.biases, nabla_b), (net.weights, nabla_w))
-    worst = max(abs(_difference(value, place, cost) - gradient[place]) for values, gradients in pairs
-                for value, gradient in zip(values, gradients, strict=True)
-                for place in np.ndindex(value.shape))  # fmt: skip
-    bench.number("all gradients against central differences: largest gap (S1-15 to S1-18)", 0.0, worst, 1e-8)
+    worst = max(
+        abs(_difference(value, place, cost) - gradient[place])
+        for values, gradients in pairs
+        for value, gradient in zip(values, gradients, strict=True)
+        for place in np.ndindex(value.shape)
+    )
+    bench.number("all gradients against central differences: largest gap", 0.0, worst, 1e-8)
     activations, zs = forward(net, x)
     total, count = _sum_over_paths(net, activations, zs, y, (0, 1, 2))
-    bench.number("paths from a weight of the first layer to the outputs (S1-37)", SIZES[2] * SIZES[3], count, 0)
+    bench.number("paths from a weight of the first layer to the outputs", SIZES[2] * SIZES[3], count, 0)
     bench.number("their sum is the gradient", float(nabla_w[0][1, 2]), total, 1e-10)
     diagonal = [np.diag(sigmoid_prime(z)[:, 0]) for z in zs]
     chain = diagonal[0] @ net.weights[1].T @ diagonal[1] @ net.weights[2].T @ diagonal[2] @ (activations[-1] - y)
-    bench.number("the same with diagonal matrices, in one product (S1-22)", 0.0,
-                 float(np.abs(chain - errors(net, x, y)[0]).max()), 1e-12)  # fmt: skip
+    bench.number(
+        "the same with diagonal matrices, in one product", 0.0, float(np.abs(chain - errors(net, x, y)[0]).max()), 1e-12
+    )
     big, v = np.random.default_rng(0).random((400, 1)), np.random.default_rng(1).random((400, 1))
     slow, fast = _seconds(lambda: np.diag(big[:, 0]) @ v), _seconds(lambda: big * v)
     bench.holds("a Hadamard product is faster than a diagonal matrix", fast < slow, f"{slow / fast:.0f} times")
-    trace = ["input: a1", *(f"forward: z{k + 2}, a{k + 2}" for k in range(len(zs))), f"output error: d{len(zs) + 1}",
-             *(f"backward: d{k + 1}" for k in range(len(zs) - 1, 0, -1)), "output: gradients"]  # fmt: skip
-    bench.note("the five steps (S1-23): " + "; ".join(trace))
+    trace = [
+        "input: a1",
+        *(f"forward: z{k + 2}, a{k + 2}" for k in range(len(zs))),
+        f"output error: d{len(zs) + 1}",
+        *(f"backward: d{k + 1}" for k in range(len(zs) - 1, 0, -1)),
+        "output: gradients",
+    ]
+    bench.note("the five steps: " + "; ".join(trace))
     small = net.backprop(np.array([[0.0], [0.5], [1.0]]), y)[1][0]
-    bench.number("a weight from an input of 0 gets no gradient (S1-19)", 0.0, float(np.abs(small[:, 0]).max()), 0.0)
+    bench.number("a weight from an input of 0 gets no gradient", 0.0, float(np.abs(small[:, 0]).max()), 0.0)
     bench.number("one from 0.5 gets half of that from 1", 0.5, float((small[:, 1] / small[:, 2]).mean()), 1e-12)
 
 
@@ -158,13 +176,16 @@ def saturation(bench: Bench) -> None:
     """Neurons near 0 or 1 learn slowly, unless the errors above are large."""
     z = np.linspace(-8, 8, 161)
     slope = sigmoid_prime(z)
-    bench.number("sigma' is largest at 0 (S1-09)", 0.25, float(slope.max()), 1e-12)
-    bench.number("the slope at z = 6 over that at 0 (S1-20)", 0.00987, float(slope[z == 6.0][0] / slope.max()), 5e-6)
+    bench.number("sigma' is largest at 0", 0.25, float(slope.max()), 1e-12)
+    bench.number("the slope at z = 6 over that at 0", 0.00987, float(slope[z == 6.0][0] / slope.max()), 5e-6)
     net, x, y = sample()
     net.biases[0][0, 0] = 12.0
     delta = np.abs(errors(net, x, y)[0][:, 0])
-    bench.holds("a saturated hidden neuron has a tiny error", bool(delta[0] < 1e-3 * delta[1:].max()),
-                f"{delta[0]:.1e} beside {delta[1:].max():.1e}")  # fmt: skip
+    bench.holds(
+        "a saturated hidden neuron has a tiny error",
+        bool(delta[0] < 1e-3 * delta[1:].max()),
+        f"{delta[0]:.1e} beside {delta[1:].max():.1e}",
+    )
     net.weights[1][:, 0] = 1e6
     net.biases[1][:] = -1e6 * sigmoid(12.0)
     large = np.abs(errors(net, x, y)[0][0, 0])
@@ -179,7 +200,7 @@ def counts(bench: Bench) -> None:
     net, rng = Network([784, 30, 10]), np.random.default_rng(0)
     x, y = rng.random((784, 1)), vectorized_result(3)
     parameters = sum(value.size for value in (*net.weights, *net.biases))
-    bench.number("weights and biases of 784-30-10 (S1-74)", 23_860, parameters, 0)
+    bench.number("weights and biases of 784-30-10", 23_860, parameters, 0)
     hundred = Network([784, 100, 10])
     bench.number("and of 784-100-10", 79_510, sum(value.size for value in (*hundred.weights, *hundred.biases)), 0)
     passes = _Counted([784, 30, 10])
@@ -191,15 +212,16 @@ def counts(bench: Bench) -> None:
             QuadraticCost.fn(passes.feedforward(x), y)
             value[place] -= h
     expected = 1 + sum(2 for _ in flat) if bench.quick else 23_861
-    bench.number("forward passes by differences (S1-34)", expected, passes.passes, 0)
+    bench.number("forward passes by differences", expected, passes.passes, 0)
     if bench.quick:
         bench.note("quick: differences by two weights of each matrix; all of them take 23,861 passes")
     batch = rng.random((784, 64))
     targets = rng.random((10, 64))
     once = _seconds(lambda: net.feedforward(batch))
     both = _seconds(lambda: net.backprop(batch, targets))
-    bench.holds("forward and backward together cost one to four forward passes (S1-35)", 1 < both / once < 5,
-                f"{both / once:.1f} times")  # fmt: skip
+    bench.holds(
+        "forward and backward together cost one to four forward passes", 1 < both / once < 5, f"{both / once:.1f} times"
+    )
     eps = np.geomspace(1e-9, 1e-1, 17)
     net, x, y = sample()
     exact, w = net.backprop(x, y)[1][0][0, 0], net.weights[0]
@@ -215,7 +237,7 @@ def counts(bench: Bench) -> None:
         forward_gap.append(abs((above - start) / e - exact))
         central_gap.append(abs((above - below) / (2 * e) - exact))
     slopes = [float(np.polyfit(np.log(eps[-5:]), np.log(gap[-5:]), 1)[0]) for gap in (forward_gap, central_gap)]
-    bench.number("the error of forward differences grows with the power (S1-33)", 1.0, slopes[0], 0.1)
+    bench.number("the error of forward differences grows with the power", 1.0, slopes[0], 0.1)
     bench.number("that of central differences with the power", 2.0, slopes[1], 0.1)
     figure = empty_figure("step", "error").update_xaxes(type="log").update_yaxes(type="log")
     figure.add_scatter(x=eps, y=forward_gap, name="forward", line={"color": BLUE})
@@ -246,7 +268,7 @@ def big_picture(bench: Bench) -> None:
     after, _ = forward(net, x)
     for layer, (now, before, guess) in enumerate(zip(after[1:], activations[1:], predicted, strict=True), 2):
         gap = float(np.abs(now - before - guess).max() / np.abs(guess).max())
-        bench.number(f"the change of layer {layer}, predicted and measured: relative gap (S1-36)", 0.0, gap, 1e-4)
+        bench.number(f"the change of layer {layer}, predicted and measured: relative gap", 0.0, gap, 1e-4)
     dC = float(((activations[-1] - y) * predicted[-1]).sum())
     bench.number("the change of the cost, over that predicted", 1.0, (quadratic(net, x, y) - start) / dC, 1e-4)
 
@@ -260,23 +282,57 @@ def matrix_speed(bench: Bench) -> None:
         slow = _seconds(lambda net=loop, m=size: net.update_mini_batch(data[:m], 0.5))  # type: ignore[misc]
         fast = _seconds(lambda net=matrix, m=size: net.update_mini_batch_matrix(data[:m], 0.5))  # type: ignore[misc]
         gap = max(float(np.abs(a - b).max()) for a, b in zip(loop.weights, matrix.weights, strict=True))
-        bench.number(f"both ways come to the same weights, batches of {size}: largest gap (S1-31)", 0.0, gap, 1e-10)
-        bench.holds(f"as matrices a batch of {size} takes half the time or less (S1-32)", slow / fast >= 2,
-                    f"{slow / fast:.1f} times as fast", printed="2 times")  # fmt: skip
+        bench.number(f"both ways come to the same weights, batches of {size}: largest gap", 0.0, gap, 1e-10)
+        bench.holds(
+            f"as matrices a batch of {size} takes half the time or less",
+            slow / fast >= 2,
+            f"{slow / fast:.1f} times as fast",
+            printed="2 times",
+        )
 
 
 LABS = (
-    Lab("notation", "Notation", "w_jk goes from neuron k to neuron j, so a layer is a product without transposing",
-        ("S1-06", "S1-07", "S1-08", "S1-12"), notation),
-    Lab("demon", "The demon in the machine", "The error of a neuron tells what a change of its weighted input would do",
-        ("S1-13", "S1-14"), demon),
-    Lab("four-equations", "Four equations, three ways", "Differences, all paths and products of matrices give the same "
-        "gradients", ("S1-15", "S1-16", "S1-17", "S1-18", "S1-19", "S1-22", "S1-23", "S1-37"), equations),
+    Lab(
+        "notation",
+        "Notation",
+        "w_jk goes from neuron k to neuron j, so a layer is a product without transposing",
+        ("S1-06", "S1-07", "S1-08", "S1-12"),
+        notation,
+    ),
+    Lab(
+        "demon",
+        "The demon in the machine",
+        "The error of a neuron tells what a change of its weighted input would do",
+        ("S1-13", "S1-14"),
+        demon,
+    ),
+    Lab(
+        "four-equations",
+        "Four equations, three ways",
+        "Differences, all paths and products of matrices give the same gradients",
+        ("S1-15", "S1-16", "S1-17", "S1-18", "S1-19", "S1-22", "S1-23", "S1-37"),
+        equations,
+    ),
     Lab("saturation", "Saturated neurons", "A neuron near 0 or 1 learns slowly", ("S1-09", "S1-20"), saturation),
-    Lab("passes", "What a gradient costs", "Backpropagation takes two passes, differences one for each weight",
-        ("S1-33", "S1-34", "S1-35", "S1-74"), counts),
-    Lab("big-picture", "One weight, perturbed", "A change of a weight runs through the layers as the equations say",
-        ("S1-36",), big_picture),
-    Lab("matrix-form", "A batch as a matrix", "All samples at once come to the same weights in half the time or less",
-        ("S1-31", "S1-32"), matrix_speed),
-)  # fmt: skip
+    Lab(
+        "passes",
+        "What a gradient costs",
+        "Backpropagation takes two passes, differences one for each weight",
+        ("S1-33", "S1-34", "S1-35", "S1-74"),
+        counts,
+    ),
+    Lab(
+        "big-picture",
+        "One weight, perturbed",
+        "A change of a weight runs through the layers as the equations say",
+        ("S1-36",),
+        big_picture,
+    ),
+    Lab(
+        "matrix-form",
+        "A batch as a matrix",
+        "All samples at once come to the same weights in half the time or less",
+        ("S1-31", "S1-32"),
+        matrix_speed,
+    ),
+)

@@ -1,4 +1,4 @@
-"""Batch norm: what it normalises, what it makes of biases, and what it does to training (S0-11 to S0-22)."""
+"""Batch norm: what it normalises, what it makes of biases, and what it does to training."""
 
 from __future__ import annotations
 
@@ -23,34 +23,43 @@ def forms(bench: Bench) -> None:
     norm = nn.BatchNorm1d(6, eps=NORM_EPSILON).double().train()
     out, variance = norm(Z).detach(), Z.var(0, correction=0)
     wanted = variance / (variance + NORM_EPSILON)
-    bench.number("means after it: largest (S0-11)", 0.0, float(out.mean(0).abs().max()), 1e-12)
+    bench.number("means after it: largest", 0.0, float(out.mean(0).abs().max()), 1e-12)
     gap = float((out.var(0, correction=0) - wanted).abs().max())
     bench.number("variances are v / (v + epsilon): largest gap", 0.0, gap, 1e-12)
     with torch.no_grad():
         norm.weight.copy_((variance + NORM_EPSILON).sqrt())
         norm.bias.copy_(Z.mean(0))
-    bench.number("a scale of the deviation and a shift of the mean give the inputs back (S0-12)", 0.0,
-                 float((norm(Z) - Z).abs().max().detach()), 1e-12)  # fmt: skip
+    bench.number(
+        "a scale of the deviation and a shift of the mean give the inputs back",
+        0.0,
+        float((norm(Z) - Z).abs().max().detach()),
+        1e-12,
+    )
     shifted = norm(Z + torch.randn(6, generator=generator, dtype=torch.float64) * 100)
     gap = float((shifted - norm(Z)).abs().max().detach())
-    bench.number("a bias before it changes nothing (S0-14): largest gap", 0.0, gap, 1e-9)
+    bench.number("a bias before it changes nothing: largest gap", 0.0, gap, 1e-9)
     bias = torch.zeros(6, dtype=torch.float64, requires_grad=True)
     (norm(Z + bias) ** 3).sum().backward()
     assert bias.grad is not None
     bench.number("and gets no gradient", 0.0, float(bias.grad.abs().max()), 1e-8)
     spec = DenseSpec(inputs=4, hidden=(5, 5), outputs=2, batch_norm=True)
-    bench.holds("so layers with batch norm have no biases", not any(spec.biased(k) for k in (0, 1)) and spec.biased(2),
-                ", ".join(spec.shapes()))  # fmt: skip
+    bench.holds(
+        "so layers with batch norm have no biases",
+        not any(spec.biased(k) for k in (0, 1)) and spec.biased(2),
+        ", ".join(spec.shapes()),
+    )
     single = np.array([float(norm.eval()(Z[:1] * k).abs().max().detach()) for k in (1, 2)])
-    bench.holds("a single row is told by the moving averages (S0-22)", bool(np.isfinite(single).all()), f"{single}")
-    means = [float(torch.stack([torch.randn(m, generator=generator).mean() for _ in range(2000)]).var()) * m
-             for m in (8, 32, 128)]  # fmt: skip
-    bench.number("the variance of a batch's mean times its size stays (S0-21)", 1.0, means, 0.08)
+    bench.holds("a single row is told by the moving averages", bool(np.isfinite(single).all()), f"{single}")
+    means = [
+        float(torch.stack([torch.randn(m, generator=generator).mean() for _ in range(2000)]).var()) * m
+        for m in (8, 32, 128)
+    ]
+    bench.number("the variance of a batch's mean times its size stays", 1.0, means, 0.08)
     _layouts(bench, Z)
     _backward(bench, Z)
     z = np.linspace(-1, 1, 2001)
     line = np.abs(1 / (1 + np.exp(-z)) - (0.5 + z / 4)).max()
-    bench.number("a sigmoid between -1 and 1 is nearly a line: largest gap (S0-13)", 0.019, float(line), 5e-4)
+    bench.number("a sigmoid between -1 and 1 is nearly a line: largest gap", 0.019, float(line), 5e-4)
 
 
 def _layouts(bench: Bench, Z: torch.Tensor) -> None:
@@ -64,25 +73,35 @@ def _layouts(bench: Bench, Z: torch.Tensor) -> None:
     variance = np.mean((columns - mean) ** 2, 1, keepdims=True)
     gamma, beta = (value.detach().numpy()[:, None] for value in (norm.weight, norm.bias))
     by_columns = gamma * (columns - mean) / np.sqrt(variance + NORM_EPSILON) + beta
-    bench.number("samples as columns give the same (S0-16, S2-05): largest gap", 0.0,
-                 float(np.abs(by_columns.T - norm(Z).detach().numpy()).max()), 1e-12)  # fmt: skip
+    bench.number(
+        "samples as columns give the same: largest gap",
+        0.0,
+        float(np.abs(by_columns.T - norm(Z).detach().numpy()).max()),
+        1e-12,
+    )
     changed = Z.clone()
     changed[0] += 5
     moved = float((norm(changed) - norm(Z))[1:].abs().max().detach())
-    bench.holds("one row of a batch changes what the others become (S2-06)", moved > 1e-2, f"by up to {moved:.2f}")
+    bench.holds("one row of a batch changes what the others become", moved > 1e-2, f"by up to {moved:.2f}")
     spec = DenseSpec(inputs=6, hidden=(5,), outputs=3, activation="tanh", batch_norm=True)
     net = build(spec, seed=0).double().train()
     values = dict(net.named_parameters())
-    W, g, b, V, c = (values[name] for name in ("layers.0.weight", "norms.0.scale", "norms.0.shift", "layers.1.weight",
-                                               "layers.1.bias"))  # fmt: skip
+    W, g, b, V, c = (
+        values[name]
+        for name in ("layers.0.weight", "norms.0.scale", "norms.0.shift", "layers.1.weight", "layers.1.bias")
+    )
     z = Z @ W.T
     after = g * (z - z.mean(0)) / (z.var(0, correction=0) + NORM_EPSILON).sqrt() + b
-    bench.number("it is given z, before the activation (S0-10, S0-15): largest gap", 0.0,
-                 float((torch.tanh(after) @ V.T + c - net(Z)).abs().max().detach()), 1e-10)  # fmt: skip
+    bench.number(
+        "it is given z, before the activation: largest gap",
+        0.0,
+        float((torch.tanh(after) @ V.T + c - net(Z)).abs().max().detach()),
+        1e-10,
+    )
 
 
 def _backward(bench: Bench, Z: torch.Tensor) -> None:
-    """The derivative by hand, as the engine has it, against differences of a cost (S0-17)."""
+    """The derivative by hand, as the engine has it, against differences of a cost."""
     m, generator = len(Z), torch.Generator().manual_seed(1)
     G = torch.randn(Z.shape, generator=generator, dtype=torch.float64)
     gamma = torch.rand(6, generator=generator, dtype=torch.float64) + 0.5
@@ -104,7 +123,7 @@ def _backward(bench: Bench, Z: torch.Tensor) -> None:
             X.view(-1)[k] += side
             sides.append(cost(X))
         worst = max(worst, abs(float(dZ.reshape(-1)[k]) - (sides[0] - sides[1]) / (2 * h)))
-    bench.number("the six formulas of the backward pass against differences (S0-17): largest gap", 0.0, worst, 1e-6)
+    bench.number("the six formulas of the backward pass against differences: largest gap", 0.0, worst, 1e-6)
     bench.number("its sum over the batch", 0.0, float(dZ.sum(0).abs().max()), 1e-12)
     bench.number("and its sum with what was normalised", 0.0, float((dZ * (Z - mean) / root).sum(0).abs().max()), 1e-3)
 
@@ -131,27 +150,37 @@ def training(bench: Bench) -> None:
             losses.append(float(found.best_validation_loss.mean()))
         ends[rule] = losses[0], losses[1]
     said = ", ".join(f"{rule} {a:.3f} and {b:.3f}" for rule, (a, b) in ends.items())
-    bench.holds("a network with it trains under every rule (S0-18)", all(b < 1.0 for _, b in ends.values()),
-                f"validation loss without and with: {said}")  # fmt: skip
+    bench.holds(
+        "a network with it trains under every rule",
+        all(b < 1.0 for _, b in ends.values()),
+        f"validation loss without and with: {said}",
+    )
     curves = {norm: _curve(part, held_out, norm, bench) for norm in (False, True)}
     plain, normed = (curve.mean(0) for curve in (curves[False], curves[True]))
     target = float(plain[-1])
     faster = int(np.argmax(normed <= target)) + 1 if (normed <= target).any() else len(normed) + 1
-    bench.holds("a deep sigmoid network learns faster with it (S0-20)", faster < len(plain) / 2,
-                f"after {faster} of {len(plain)} epochs it is where the other ends")  # fmt: skip
+    bench.holds(
+        "a deep sigmoid network learns faster with it",
+        faster < len(plain) / 2,
+        f"after {faster} of {len(plain)} epochs it is where the other ends",
+    )
     figure = empty_figure("epoch", "training loss")
     for curve, name, colour in ((plain, "without", ORANGE), (normed, "with batch norm", BLUE)):
         figure.add_scatter(x=list(range(1, len(curve) + 1)), y=curve, name=name, line={"color": colour})
     bench.draw("Six sigmoid layers, with batch norm and without", figure)
     drift = {norm: _drift(part, norm) for norm in (False, True)}
-    bench.holds("the third layer's weighted inputs drift less with it (S0-19)", drift[True] < drift[False],
-                f"largest change of means, in deviations: {drift[False]:.2f}, with it {drift[True]:.2f}")  # fmt: skip
+    bench.holds(
+        "the third layer's weighted inputs drift less with it",
+        drift[True] < drift[False],
+        f"largest change of means, in deviations: {drift[False]:.2f}, with it {drift[True]:.2f}",
+    )
 
 
 def _curve(part: Part, held_out: Part, norm: bool, bench: Bench) -> np.ndarray:
     epoch = -(-len(part) // BATCH)
-    spec = DenseSpec(inputs=64, hidden=(30,) * 6, outputs=10, activation="sigmoid", initialiser="xavier",
-                     batch_norm=norm)  # fmt: skip
+    spec = DenseSpec(
+        inputs=64, hidden=(30,) * 6, outputs=10, activation="sigmoid", initialiser="xavier", batch_norm=norm
+    )
     settings = Settings("softmax", "sgd", BATCH, 20 * epoch, epoch)
     members = [Member(spec, seed, 0.1) for seed in bench.seeds(5, 3)]
     table = train(members, part, held_out, settings).history.to_frame().sort("member", "step")

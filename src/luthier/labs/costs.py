@@ -33,16 +33,22 @@ def surprise(p: float, *, base: float = math.e) -> float:
 def form(bench: Bench) -> None:
     """Signs, the roles of y and a, minima, and the derivation."""
     a = np.linspace(0.001, 0.999, 999)
-    bench.holds("the cost is never negative (S1-42)", bool(min(cross_entropy(y, a).min() for y in (0, 1)) >= 0),
-                f"smallest {min(float(cross_entropy(y, a).min()) for y in (0, 1)):.2g}")  # fmt: skip
+    bench.holds(
+        "the cost is never negative",
+        bool(min(cross_entropy(y, a).min() for y in (0, 1)) >= 0),
+        f"smallest {min(float(cross_entropy(y, a).min()) for y in (0, 1)):.2g}",
+    )
     bench.number("with y = 0 it is -ln(1 - a): at a = 0.25", -math.log(0.75), float(cross_entropy(0, 0.25)), 1e-12)
     with np.errstate(all="ignore"):
         swapped = [-(0.3 * np.log(np.float64(y)) + 0.7 * np.log(np.float64(1 - y))) for y in (0.0, 1.0)]
-    bench.holds("with the roles of y and a swapped it is not finite at y = 0 and 1 (S1-50)",
-                not np.isfinite(swapped).any(), f"{swapped[0]}, {swapped[1]}")  # fmt: skip
+    bench.holds(
+        "with the roles of y and a swapped it is not finite at y = 0 and 1",
+        not np.isfinite(swapped).any(),
+        f"{swapped[0]}, {swapped[1]}",
+    )
     grid = np.linspace(0.0001, 0.9999, 99_981)
     place = grid[int(cross_entropy(0.3, grid).argmin())]
-    bench.number("for y = 0.3 the minimum lies at a (S1-51)", 0.3, float(place), 1e-4)
+    bench.number("for y = 0.3 the minimum lies at a", 0.3, float(place), 1e-4)
     bench.number("its value is the entropy of y", 0.6109, float(cross_entropy(0.3, grid).min()), 5e-5)
     bench.number("which is, by its formula", binary_entropy(0.3), float(cross_entropy(0.3, grid).min()), 1e-8)
     # dC/da = (a - y) / (a (1 - a)), which is what asking for x_j (a - y) demands, integrated from 1/2
@@ -50,8 +56,12 @@ def form(bench: Bench) -> None:
     slope = (fine - y) / (fine * (1 - fine))
     integral = np.concatenate([[0], np.cumsum((slope[1:] + slope[:-1]) / 2 * np.diff(fine))])
     gap = integral - (cross_entropy(y, fine) - float(cross_entropy(y, 0.5)))
-    bench.number("the integral of the slope that is asked for is cross-entropy, up to a constant (S1-60)",
-                 0.0, float(np.abs(gap).max()), 1e-8)  # fmt: skip
+    bench.number(
+        "the integral of the slope that is asked for is cross-entropy, up to a constant",
+        0.0,
+        float(np.abs(gap).max()),
+        1e-8,
+    )
     figure = empty_figure("a", "cost")
     figure.add_scatter(x=a, y=cross_entropy(0.3, a), name="y = 0.3", line={"color": BLUE})
     figure.add_scatter(x=a, y=cross_entropy(1.0, a), name="y = 1", line={"color": ORANGE})
@@ -60,24 +70,35 @@ def form(bench: Bench) -> None:
 
 def information(bench: Bench) -> None:
     """Surprise, likelihood, and divergence."""
-    bench.number("surprise at a right answer of 0.99, in nats (S1-61)", 0.01005, surprise(0.99), 5e-6)
+    bench.number("surprise at a right answer of 0.99, in nats", 0.01005, surprise(0.99), 5e-6)
     bench.number("surprise at a right answer of 0.01, in nats", 4.60517, surprise(0.01), 5e-6)
     bench.number("surprise at 1/2, in bits", 1.0, surprise(0.5, base=2), 1e-12)
-    bench.number("-ln 1/2 (S3-29)", 0.693, surprise(0.5), 5e-4)
+    bench.number("-ln 1/2", 0.693, surprise(0.5), 5e-4)
     rng = np.random.default_rng(0)
     p = rng.uniform(0.05, 0.95, 12)
-    bench.number("e to minus the summed cross-entropy is the joint likelihood (S3-30)", float(p.prod()),
-                 math.exp(-sum(map(surprise, p))), 1e-15)  # fmt: skip
+    bench.number(
+        "e to minus the summed cross-entropy is the joint likelihood",
+        float(p.prod()),
+        math.exp(-sum(map(surprise, p))),
+        1e-15,
+    )
     one, two = rng.dirichlet(np.ones(5)), rng.dirichlet(np.ones(5))
     H = -float((one * np.log(two)).sum())
     entropy, kl = -float((one * np.log(one)).sum()), float((one * np.log(one / two)).sum())
-    bench.number("H(p, q) - H(p) is the divergence of q from p (S3-34)", kl, H - entropy, 1e-12)
+    bench.number("H(p, q) - H(p) is the divergence of q from p", kl, H - entropy, 1e-12)
     back = float((two * np.log(two / one)).sum())
-    bench.holds("the divergence is no distance: it differs in the other direction", abs(kl - back) > 1e-3,
-                f"{kl:.4f} and {back:.4f}")  # fmt: skip
+    bench.holds(
+        "the divergence is no distance: it differs in the other direction",
+        abs(kl - back) > 1e-3,
+        f"{kl:.4f} and {back:.4f}",
+    )
     hot = np.eye(5)[2]
-    bench.number("of a sure label the cross-entropy is the divergence", float(np.log(1 / two[2])),
-                 -float((hot * np.log(two)).sum()), 1e-12)  # fmt: skip
+    bench.number(
+        "of a sure label the cross-entropy is the divergence",
+        float(np.log(1 / two[2])),
+        -float((hot * np.log(two)).sum()),
+        1e-12,
+    )
 
 
 def classes(bench: Bench) -> None:
@@ -86,64 +107,97 @@ def classes(bench: Bench) -> None:
     Z = torch.randn(5000, 7, generator=generator, dtype=torch.float64) * 4
     P = torch.softmax(Z, 1)
     same = int((Z.argmax(1) == P.argmax(1)).sum())
-    bench.number("softmax keeps the class that is told, rows of 5000 (S3-26)", 5000, same, 0)
+    bench.number("softmax keeps the class that is told, rows of 5000", 5000, same, 0)
     ten = [torch.softmax(torch.tensor(z), 0)[0].item() for z in ([10.0, 9.0, 0.0], [10.0, -5.0, -5.0])]
-    bench.holds("an output of 10 says nothing by itself: what it means depends on the others (S3-25)",
-                abs(ten[0] - ten[1]) > 0.2, f"probability {ten[0]:.3f} beside 9, {ten[1]:.5f} beside -5")  # fmt: skip
+    bench.holds(
+        "an output of 10 says nothing by itself: what it means depends on the others",
+        abs(ten[0] - ten[1]) > 0.2,
+        f"probability {ten[0]:.3f} beside 9, {ten[1]:.5f} beside -5",
+    )
     label = torch.tensor([2])
     close, spread = torch.tensor([[0.1, 0.3, 0.6]]), torch.tensor([[0.2, 0.2, 0.6]])
     squares = [float(((q - F.one_hot(label, 3)) ** 2).sum()) for q in (close, spread)]
     logs = [float(-q[0, 2].log()) for q in (close, spread)]
-    bench.holds("squared error tells apart what says the same of the right class, cross-entropy does not (S3-28)",
-                squares[0] > squares[1] and logs[0] == logs[1],
-                f"squares {squares[0]:.2f} and {squares[1]:.2f}, cross-entropy {logs[0]:.4f} twice")  # fmt: skip
+    bench.holds(
+        "squared error tells apart what says the same of the right class, cross-entropy does not",
+        squares[0] > squares[1] and logs[0] == logs[1],
+        f"squares {squares[0]:.2f} and {squares[1]:.2f}, cross-entropy {logs[0]:.4f} twice",
+    )
     y = torch.randint(7, (5000,), generator=generator)
     picked = -torch.gather(P, 1, y[:, None])[:, 0].log()
     whole = -(F.one_hot(y, 7) * P.log()).sum(1)
-    bench.number("picking by the label is the sum with one-hot rows (S3-32)", 0.0,
-                 float((picked - whole).abs().max()), 1e-12)  # fmt: skip
+    bench.number("picking by the label is the sum with one-hot rows", 0.0, float((picked - whole).abs().max()), 1e-12)
     with np.errstate(all="ignore"):
         e = np.exp(np.array([1000.0, 0.0]))
         plain = e / e.sum()
     stable = torch.softmax(torch.tensor([1000.0, 0.0]), 0)
-    bench.holds("as printed it is not a number at 1000; with the largest score taken off first it is (S3-27)",
-                bool(np.isnan(plain[0])) and bool(stable.isfinite().all()),
-                f"{plain[0]} and {stable[0]:.1f}")  # fmt: skip
+    bench.holds(
+        "as printed it is not a number at 1000; with the largest score taken off first it is",
+        bool(np.isnan(plain[0])) and bool(stable.isfinite().all()),
+        f"{plain[0]} and {stable[0]:.1f}",
+    )
     P_, Y = np.array([0.0, 1.0, 0.5]), np.array([0.0, 1.0, 1.0])
     kept = np.clip(P_, 1e-12, 1 - 1e-12)
     value = float(-(Y * np.log(kept) + (1 - Y) * np.log(1 - kept)).mean())
-    bench.number("binary cross-entropy at probabilities of 0 and 1, clipped (S3-31)", math.log(2) / 3, value, 1e-9)
+    bench.number("binary cross-entropy at probabilities of 0 and 1, clipped", math.log(2) / 3, value, 1e-9)
 
 
 def inputs(bench: Bench) -> None:
     """The factor x_j stays, whatever the cost."""
     slopes = []
-    for cost in (lambda a, y: (a - y) ** 2 / 2, lambda a, y: -(y * a.log() + (1 - y) * (1 - a).log()),
-                 lambda a, y: (a - y).abs() ** 3, lambda a, y: torch.cosh(a - y)):  # fmt: skip
+    for cost in (
+        lambda a, y: (a - y) ** 2 / 2,
+        lambda a, y: -(y * a.log() + (1 - y) * (1 - a).log()),
+        lambda a, y: (a - y).abs() ** 3,
+        lambda a, y: torch.cosh(a - y),
+    ):
         w = torch.tensor([0.7, -0.4], dtype=torch.float64, requires_grad=True)
         x = torch.tensor([0.0, 1.5], dtype=torch.float64)
         a = torch.sigmoid(w @ x + 0.3)
         (gradient,) = torch.autograd.grad(cost(a, torch.tensor(0.0, dtype=torch.float64)), w)
         slopes.append(gradient)
     found = torch.stack(slopes)
-    bench.number("where x_j is 0 no cost moves w_j: the largest slope of four costs (S1-62)", 0.0,
-                 float(found[:, 0].abs().max()), 0.0)  # fmt: skip
-    bench.holds("the other weight moves under all", bool((found[:, 1].abs() > 1e-3).all()),
-                f"slopes {[round(float(v), 4) for v in found[:, 1]]}")  # fmt: skip
+    bench.number(
+        "where x_j is 0 no cost moves w_j: the largest slope of four costs", 0.0, float(found[:, 0].abs().max()), 0.0
+    )
+    bench.holds(
+        "the other weight moves under all",
+        bool((found[:, 1].abs() > 1e-3).all()),
+        f"slopes {[round(float(v), 4) for v in found[:, 1]]}",
+    )
     z, h = np.linspace(-6, 6, 25), 1e-6
     slope = (sigmoid(z + h) - sigmoid(z - h)) / (2 * h)
-    bench.number("sigma' is sigma (1 - sigma) (S1-44)", 0.0,
-                 float(np.abs(slope - sigmoid(z) * (1 - sigmoid(z))).max()), 1e-9)  # fmt: skip
+    bench.number("sigma' is sigma (1 - sigma)", 0.0, float(np.abs(slope - sigmoid(z) * (1 - sigmoid(z))).max()), 1e-9)
 
 
 LABS = (
-    Lab("cross-entropy", "Cross-entropy's form", "Cross-entropy is what asking for a slope of x (a - y) leads to, and "
-        "is smallest where a is y", ("S1-42", "S1-50", "S1-51", "S1-60"), form),
-    Lab("surprise", "Surprise and likelihood", "Cross-entropy is mean surprise; making it small makes the joint "
-        "likelihood large", ("S1-61", "S3-29", "S3-30", "S3-34"), information),
-    Lab("classes", "Scores of classes", "Softmax makes scores confidences without changing what is told, and "
+    Lab(
+        "cross-entropy",
+        "Cross-entropy's form",
+        "Cross-entropy is what asking for a slope of x (a - y) leads to, and is smallest where a is y",
+        ("S1-42", "S1-50", "S1-51", "S1-60"),
+        form,
+    ),
+    Lab(
+        "surprise",
+        "Surprise and likelihood",
+        "Cross-entropy is mean surprise; making it small makes the joint likelihood large",
+        ("S1-61", "S3-29", "S3-30", "S3-34"),
+        information,
+    ),
+    Lab(
+        "classes",
+        "Scores of classes",
+        "Softmax makes scores confidences without changing what is told, and "
         "cross-entropy asks for the right class alone",
-        ("S3-25", "S3-26", "S3-27", "S3-28", "S3-31", "S3-32"), classes),
-    Lab("input-factor", "What no cost can change", "A weight whose input is 0 does not learn, whatever the cost",
-        ("S1-44", "S1-62"), inputs),
-)  # fmt: skip
+        ("S3-25", "S3-26", "S3-27", "S3-28", "S3-31", "S3-32"),
+        classes,
+    ),
+    Lab(
+        "input-factor",
+        "What no cost can change",
+        "A weight whose input is 0 does not learn, whatever the cost",
+        ("S1-44", "S1-62"),
+        inputs,
+    ),
+)

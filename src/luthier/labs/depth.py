@@ -1,4 +1,4 @@
-"""Depth with and without skips, and what depth does to the first layer's values (S4-07)."""
+"""Depth with and without skips, and what depth does to the first layer's values."""
 
 from __future__ import annotations
 
@@ -38,8 +38,11 @@ def skips(bench: Bench) -> None:
             rows.append(table.group_by("member", maintain_order=True).last()["train_loss"].to_numpy())
     plain, skipped = (np.array([row.mean() for row in found[residual]]) for residual in (False, True))
     said = ", ".join(f"{d}: {a:.3f} and {b:.3f}" for d, a, b in zip(depths, plain, skipped, strict=True))
-    bench.holds("without skips a very deep network fits the training set worse than a shallow one (S4-07)",
-                plain[-1] > 2 * plain.min(), f"training loss by layers, without and with skips: {said}")  # fmt: skip
+    bench.holds(
+        "without skips a very deep network fits the training set worse than a shallow one",
+        plain[-1] > 2 * plain.min(),
+        f"training loss by layers, without and with skips: {said}",
+    )
     bench.holds("with skips it does not", skipped[-1] < plain[-1] / 2, f"{plain[-1]:.3f} to {skipped[-1]:.3f}")
     figure = empty_figure("hidden layers", "training loss").update_xaxes(type="log").update_yaxes(type="log")
     for losses, name, colour in ((plain, "without skips", ORANGE), (skipped, "with skips", BLUE)):
@@ -48,6 +51,12 @@ def skips(bench: Bench) -> None:
 
 
 LABS = (
-    Lab("skips", "Depth, with and without skips", "A very deep network trains only where layers are added to what is "
-        "below them", ("S4-07",), skips, seconds=8),
-)  # fmt: skip
+    Lab(
+        "skips",
+        "Depth, with and without skips",
+        "A very deep network trains only where layers are added to what is below them",
+        ("S4-07",),
+        skips,
+        seconds=8,
+    ),
+)

@@ -37,18 +37,24 @@ def thinned(bench: Bench) -> None:
         moved.append((after[first] - before[first]).abs().sum(1) > 0)
         out = (after[last] - before[last]).abs().sum(0) > 0
         if step == 1:
-            bench.holds("what is dropped does not learn, neither its own weights nor those on it (S1-104)",
-                        bool(torch.equal(moved[0], out)), f"{int(moved[0].sum())} of {hidden} learnt")  # fmt: skip
+            bench.holds(
+                "what is dropped does not learn, neither its own weights nor those on it",
+                bool(torch.equal(moved[0], out)),
+                f"{int(moved[0].sum())} of {hidden} learnt",
+            )
         earlier = after
     bench.number("share that is dropped", 0.5, [1 - float(one.float().mean()) for one in moved], 0.15)
-    bench.holds("the next step drops others", not torch.equal(moved[0], moved[1]),
-                f"{int((moved[0] != moved[1]).sum())} of {hidden} differ")  # fmt: skip
+    bench.holds(
+        "the next step drops others",
+        not torch.equal(moved[0], moved[1]),
+        f"{int((moved[0] != moved[1]).sum())} of {hidden} differ",
+    )
     bench.note("every row draws its own half, as libraries do; with one row in a batch that is the book's rule")
     _halved(bench)
 
 
 def _halved(bench: Bench) -> None:
-    """The mean over thinned networks against the full one, in both ways of scaling (S1-105, S2-31 to S2-33)."""
+    """The mean over thinned networks against the full one, in both ways of scaling."""
     X, masks = np.random.default_rng(1).normal(size=(6, 1)), 4000 if bench.quick else 40_000
     gaps = {}
     for inverted in (False, True):
@@ -61,16 +67,23 @@ def _halved(bench: Bench) -> None:
         drawn = np.stack(pre)
         full = net.W[1] @ (H * (1.0 if inverted else net.p)) + net.b[1]
         gaps[inverted] = float(np.abs((drawn.mean(0) - full) / (drawn.std(0) / masks**0.5)).max())
-        bench.holds(f"what enters the next layer is, in the mean, that of the full network with "
-                    f"{'activations scaled in training' if inverted else 'halved weights'} (S1-105)",
-                    gaps[inverted] < 4.5, f"at most {gaps[inverted]:.1f} standard errors off")  # fmt: skip
+        bench.holds(
+            f"what enters the next layer is, in the mean, that of the full network with "
+            f"{'activations scaled in training' if inverted else 'halved weights'}",
+            gaps[inverted] < 4.5,
+            f"at most {gaps[inverted]:.1f} standard errors off",
+        )
     plain, scaled = (DropoutNet((6, 40, 30, 4), p=0.5, inverted=inverted) for inverted in (False, True))
     for k in range(2):
         scaled.W[k + 1] = plain.W[k + 1] * plain.p
-    bench.number("both ways tell the same at test time (S2-33): largest gap", 0.0,
-                 float(np.abs(plain.predict(X) - scaled.predict(X)).max()), 1e-12)  # fmt: skip
+    bench.number(
+        "both ways tell the same at test time: largest gap",
+        0.0,
+        float(np.abs(plain.predict(X) - scaled.predict(X)).max()),
+        1e-12,
+    )
     kept = [float(_masks(seed).mean()) for seed in range(5)]
-    bench.number("share that a keep probability of 0.5 keeps (S2-31)", 0.5, kept, 0.02)
+    bench.number("share that a keep probability of 0.5 keeps", 0.5, kept, 0.02)
 
 
 def _masks(seed: int) -> np.ndarray:
@@ -85,7 +98,7 @@ def voting(bench: Bench) -> None:
     share = sum(comb(5, k) * 0.7**k * 0.3 ** (5 - k) for k in (3, 4, 5))
     rng = np.random.default_rng(0)
     drawn = (rng.random((200_000, 5)) < 0.7).sum(1) >= 3
-    bench.number("five independent voters, each right in 70 %, by majority (S1-106)", 0.837, float(drawn.mean()), 3e-3)
+    bench.number("five independent voters, each right in 70 %, by majority", 0.837, float(drawn.mean()), 3e-3)
     bench.number("the same by counting", 0.837, share, 5e-4)
     data = digits()
     part, held_out = some(data.training, 500 if bench.quick else 1000), some(data.test, 2000)
@@ -97,14 +110,17 @@ def voting(bench: Bench) -> None:
     majority = 100 * float((torch.mode(answers, 0).values == held_out.targets).double().mean())
     mean = 100 * float((torch.softmax(logits, -1).mean(0).argmax(-1) == held_out.targets).double().mean())
     bench.holds(
-        "networks that vote, or whose shares are averaged, beat their mean (S1-106)",
+        "networks that vote, or whose shares are averaged, beat their mean",
         majority > single.mean() and mean > single.mean(),
         f"{len(single)} networks {single.mean():.1f} %, by vote {majority:.1f} %, averaged {mean:.1f} %",
     )
     wrong = (answers != held_out.targets).double()
     together = float((wrong[0] * wrong[1]).mean() / (wrong[0].mean() * wrong[1].mean()))
-    bench.holds("they gain less than independent voters would, because they err on the same pictures", together > 1,
-                f"two err together {together:.1f} times as often as by chance")  # fmt: skip
+    bench.holds(
+        "they gain less than independent voters would, because they err on the same pictures",
+        together > 1,
+        f"two err together {together:.1f} times as often as by chance",
+    )
 
 
 def _learnt(
@@ -116,22 +132,28 @@ def _learnt(
     spec = DenseSpec(inputs=data.training.features.shape[1], hidden=(200, 200), outputs=10)
     steps = -(-len(part) // BATCH) * (30 if bench.quick else 60)
     settings = Settings("softmax", "adam", BATCH, steps, steps)
-    found = {p: train([Member(spec, seed, 1e-3, dropout=(p, p), l2=l2) for seed in range(seeds)], part, None, settings)
-             for p in rates}  # fmt: skip
+    found = {
+        p: train([Member(spec, seed, 1e-3, dropout=(p, p), l2=l2) for seed in range(seeds)], part, None, settings)
+        for p in rates
+    }
     return part, held_out, found
 
 
 def missing_evidence(bench: Bench) -> None:
-    """Hidden units taken away after training: networks that learnt with dropout miss them less (S1-107)."""
+    """Hidden units taken away after training: networks that learnt with dropout miss them less."""
     rates = (0.0, 0.25, 0.5)
     _, held_out, found = _learnt(bench, rates, len(bench.seeds(5, 3)))
     shares = (0.0, 0.2, 0.4, 0.6, 0.8)
-    curves = {p: np.array([[_ablated(one, m, held_out, share) for share in shares] for m in range(len(one.members))])
-              for p, one in found.items()}  # fmt: skip
+    curves = {
+        p: np.array([[_ablated(one, m, held_out, share) for share in shares] for m in range(len(one.members))])
+        for p, one in found.items()
+    }
     at = shares.index(0.6)
-    bench.holds("with 60 % of the units taken away, more is left of what learnt with dropout (S1-107)",
-                curves[0.5][:, at].min() > curves[0.0][:, at].max(),
-                ", ".join(f"p = {p}: {curve[:, at].mean():.1f} %" for p, curve in curves.items()))  # fmt: skip
+    bench.holds(
+        "with 60 % of the units taken away, more is left of what learnt with dropout",
+        curves[0.5][:, at].min() > curves[0.0][:, at].max(),
+        ", ".join(f"p = {p}: {curve[:, at].mean():.1f} %" for p, curve in curves.items()),
+    )
     figure = empty_figure("share of hidden units taken away", "accuracy, %")
     for (p, curve), colour in zip(curves.items(), (GREY, GREEN, BLUE), strict=True):
         figure.add_scatter(x=shares, y=curve.mean(0), name=f"dropout {p}", line={"color": colour})
@@ -154,7 +176,7 @@ def _ablated(found: Outcome, member: int, part: Part, share: float) -> float:
 
 
 def with_penalty(bench: Bench) -> None:
-    """Dropout alone, with L2, and neither (S1-108): the order that the literature has, on fewer pictures."""
+    """Dropout alone, with L2, and neither: the order that the literature has, on fewer pictures."""
     seeds, kinds = len(bench.seeds(5, 3)), {}
     data = digits()
     lmbda = 0.05 if bench.quick else 0.1
@@ -165,7 +187,7 @@ def with_penalty(bench: Bench) -> None:
     said = ", ".join(
         f"{name} {row.mean():.1f} ± {row.std(ddof=1) / len(row) ** 0.5:.1f} %" for name, row in kinds.items()
     )
-    bench.holds("dropout beats neither (S1-108)", kinds["dropout"].mean() > kinds["neither"].mean(), said)
+    bench.holds("dropout beats neither", kinds["dropout"].mean() > kinds["neither"].mean(), said)
     gap = kinds["both"] - kinds["dropout"]
     error = gap.std(ddof=1) / len(gap) ** 0.5
     bench.holds(
@@ -180,11 +202,29 @@ def with_penalty(bench: Bench) -> None:
 
 
 LABS = (
-    Lab("thinned", "Thinned networks", "Each step trains a random half of the hidden neurons; halved weights stand in "
-        "for them", ("S1-104", "S1-105", "S2-31", "S2-32", "S2-33", "S2-34"), thinned, seconds=2),
+    Lab(
+        "thinned",
+        "Thinned networks",
+        "Each step trains a random half of the hidden neurons; halved weights stand in for them",
+        ("S1-104", "S1-105", "S2-31", "S2-32", "S2-33", "S2-34"),
+        thinned,
+        seconds=2,
+    ),
     Lab("voting", "Voting", "Many networks together are right more often than one", ("S1-106",), voting, seconds=5),
-    Lab("missing-evidence", "Missing evidence", "What learnt with dropout leans less on single units", ("S1-107",),
-        missing_evidence, seconds=9),
-    Lab("dropout-and-penalty", "Dropout with a penalty", "Dropout helps, and goes with L2", ("S1-108",), with_penalty,
-        seconds=14),
-)  # fmt: skip
+    Lab(
+        "missing-evidence",
+        "Missing evidence",
+        "What learnt with dropout leans less on single units",
+        ("S1-107",),
+        missing_evidence,
+        seconds=9,
+    ),
+    Lab(
+        "dropout-and-penalty",
+        "Dropout with a penalty",
+        "Dropout helps, and goes with L2",
+        ("S1-108",),
+        with_penalty,
+        seconds=14,
+    ),
+)

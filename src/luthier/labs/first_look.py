@@ -1,4 +1,4 @@
-"""A first look at the digits, and how little a program needs to tell them apart (S1-01, S1-02)."""
+"""A first look at the digits, and how little a program needs to tell them apart."""
 
 from __future__ import annotations
 
@@ -63,11 +63,15 @@ def look(bench: Bench) -> None:
     else:
         bench.note(MISSING)
     bench.draw("The first row", mosaic(pictures[:6], 6))
-    bench.holds("networks that have not seen that row tell most of it (S1-01)", right.mean() >= 0.8,
-                "; ".join("".join(map(str, row)) for row in told.tolist()))  # fmt: skip
+    bench.holds(
+        "networks that have not seen that row tell most of it",
+        right.mean() >= 0.8,
+        "; ".join("".join(map(str, row)) for row in told.tolist()),
+    )
     count = lines_of_code(Path(network.__file__))
-    bench.holds("the program is as short as the book says, or nearly (S1-02)", count <= 100, f"{count} lines of code",
-                printed="74")  # fmt: skip
+    bench.holds(
+        "the program is as short as the book says, or nearly", count <= 100, f"{count} lines of code", printed="74"
+    )
 
 
 LABS = (

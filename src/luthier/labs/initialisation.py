@@ -38,37 +38,51 @@ def forwards(bench: Bench) -> None:
     seeds = bench.seeds(20, 5)
     table = {(f, s): deviations(f, s, seeds) for f in FUNCTIONS for s in SCHEMES}
     for layer, printed in ((0, 0.214), (1, 0.048), (2, 0.011)):
-        bench.number(f"tanh from N(0, 0.01): deviation after layer {layer + 1} (S2-01)", printed,
-                     table["tanh", "0.01"][:, layer], 0.01 * printed + 5e-4)  # fmt: skip
+        bench.number(
+            f"tanh from N(0, 0.01): deviation after layer {layer + 1}",
+            printed,
+            table["tanh", "0.01"][:, layer],
+            0.01 * printed + 5e-4,
+        )
     bench.number("after the last, times 10^7", 2.9, 1e7 * table["tanh", "0.01"][:, -1], 0.2)
     bench.number("relu from N(0, 0.01), after the first", 0.131, table["relu", "0.01"][:, 0], 0.002)
     bench.number("after the last, times 10^9", 8.0, 1e9 * table["relu", "0.01"][:, -1], 1.5)
-    bench.number("tanh from N(0, 1), at the end (S2-02)", 0.98, table["tanh", "1"][:, -1], 0.005)
+    bench.number("tanh from N(0, 1), at the end", 0.98, table["tanh", "1"][:, -1], 0.005)
     flat = [float((activations("tanh", 1.0, seed)[-1].abs() > 0.99).float().mean()) for seed in seeds]
     bench.number("share of it beyond 0.99", 0.90, flat, 0.01)
     bench.number("relu from N(0, 1), after the first", 13.0, table["relu", "1"][:, 0], 0.5)
     bench.number("powers of ten it reaches", math.log10(7e11), np.log10(table["relu", "1"][:, -1]), 0.15)
-    bench.number("tanh with Xavier, first layer (S2-04)", 0.628, table["tanh", "Xavier"][:, 0], 0.003)
+    bench.number("tanh with Xavier, first layer", 0.628, table["tanh", "Xavier"][:, 0], 0.003)
     bench.number("last layer", 0.227, table["tanh", "Xavier"][:, -1], 0.012)
     bench.number("relu with Xavier, first layer", 0.583, table["relu", "Xavier"][:, 0], 0.006)
     last = table["relu", "Xavier"][:, -1]
-    bench.holds("last layer, between 0.022 and 0.030", bool(((last > 0.019) & (last < 0.033)).all()),
-                f"{last.min():.3f} to {last.max():.3f}", printed="0.022 to 0.030")  # fmt: skip
+    bench.holds(
+        "last layer, between 0.022 and 0.030",
+        bool(((last > 0.019) & (last < 0.033)).all()),
+        f"{last.min():.3f} to {last.max():.3f}",
+        printed="0.022 to 0.030",
+    )
     bench.number("relu with He, first layer", 0.827, table["relu", "He"][:, 0], 0.008)
     last = table["relu", "He"][:, -1]
-    bench.holds("last layer, between 0.70 and 0.96", bool(((last > 0.6) & (last < 1.1)).all()),
-                f"{last.min():.2f} to {last.max():.2f}", printed="0.70 to 0.96")  # fmt: skip
+    bench.holds(
+        "last layer, between 0.70 and 0.96",
+        bool(((last > 0.6) & (last < 1.1)).all()),
+        f"{last.min():.2f} to {last.max():.2f}",
+        printed="0.70 to 0.96",
+    )
     for inputs, printed in ((500, 0.0632), (784, 0.0505)):
         spec = DenseSpec(inputs=inputs, hidden=(1000,), outputs=1, initialiser="he")
         drawn = [float(next(iter(spec.fresh_parameters(seed).values())).std()) for seed in seeds]
-        bench.number(f"deviation of the engine's weights by He for {inputs} inputs (S4-37)", printed, drawn, 1e-4)
+        bench.number(f"deviation of the engine's weights by He for {inputs} inputs", printed, drawn, 1e-4)
     figure = empty_figure("layer", "deviation of activations").update_yaxes(type="log")
-    for (scheme, dash), colour in zip({"0.01": "dot", "1": "dot", "Xavier": "dash", "He": "solid"}.items(),
-                                      (GREY, ORANGE, GREEN, BLUE), strict=True):  # fmt: skip
+    for (scheme, dash), colour in zip(
+        {"0.01": "dot", "1": "dot", "Xavier": "dash", "He": "solid"}.items(), (GREY, ORANGE, GREEN, BLUE), strict=True
+    ):
         line = {"color": colour, "dash": dash}
-        figure.add_scatter(x=list(range(1, LAYERS + 1)), y=table["relu", scheme].mean(0), name=f"relu, {scheme}",
-                           line=line)  # fmt: skip
-    bench.draw("Only He's weights keep what ReLU lets through (S2-03)", figure)
+        figure.add_scatter(
+            x=list(range(1, LAYERS + 1)), y=table["relu", scheme].mean(0), name=f"relu, {scheme}", line=line
+        )
+    bench.draw("Only He's weights keep what ReLU lets through", figure)
 
 
 def backwards(bench: Bench) -> None:
@@ -86,21 +100,40 @@ def backwards(bench: Bench) -> None:
             (x * torch.randn(x.shape, generator=generator)).sum().backward()  # type: ignore[no-untyped-call]
             norms = [float(w.grad.norm()) for w in weights if w.grad is not None]
             row.append(norms[0] / norms[-1])
-    bench.holds("gradients of a deep sigmoid network vanish towards its inputs (S4-35)", max(ratios["sigmoid"]) < 1e-3,
-                f"first layer's over last's: at most {max(ratios['sigmoid']):.1e}")  # fmt: skip
-    bench.holds("with He's weights and ReLU they stay within a factor of ten (S4-38)",
-                min(ratios["relu"]) > 0.1 and max(ratios["relu"]) < 10,
-                f"{min(ratios['relu']):.2f} to {max(ratios['relu']):.2f}")  # fmt: skip
+    bench.holds(
+        "gradients of a deep sigmoid network vanish towards its inputs",
+        max(ratios["sigmoid"]) < 1e-3,
+        f"first layer's over last's: at most {max(ratios['sigmoid']):.1e}",
+    )
+    bench.holds(
+        "with He's weights and ReLU they stay within a factor of ten",
+        min(ratios["relu"]) > 0.1 and max(ratios["relu"]) < 10,
+        f"{min(ratios['relu']):.2f} to {max(ratios['relu']):.2f}",
+    )
     x = torch.randn(10, 500, generator=torch.Generator().manual_seed(0))
     for _ in range(40):
         x = torch.relu(x @ torch.randn(500, 500, generator=torch.Generator().manual_seed(1)))
-    bench.holds("from N(0, 1) forty layers overflow the machine's numbers (S4-36)", not bool(x.isfinite().all()),
-                "infinite or not a number")  # fmt: skip
+    bench.holds(
+        "from N(0, 1) forty layers overflow the machine's numbers",
+        not bool(x.isfinite().all()),
+        "infinite or not a number",
+    )
 
 
 LABS = (
-    Lab("initial-weights", "The first weights", "Weights too small make activations vanish with depth, too large ones "
-        "saturate or explode, He's keep them", ("S2-01", "S2-02", "S2-03", "S2-04", "S4-37"), forwards, seconds=4),
-    Lab("vanishing-gradients", "What comes back", "Gradients vanish in deep sigmoid networks, and hardly with He's "
-        "weights and ReLU", ("S4-35", "S4-36", "S4-38"), backwards),
-)  # fmt: skip
+    Lab(
+        "initial-weights",
+        "The first weights",
+        "Weights too small make activations vanish with depth, too large ones saturate or explode, He's keep them",
+        ("S2-01", "S2-02", "S2-03", "S2-04", "S4-37"),
+        forwards,
+        seconds=4,
+    ),
+    Lab(
+        "vanishing-gradients",
+        "What comes back",
+        "Gradients vanish in deep sigmoid networks, and hardly with He's weights and ReLU",
+        ("S4-35", "S4-36", "S4-38"),
+        backwards,
+    ),
+)

@@ -35,21 +35,24 @@ def normalised(bench: Bench) -> None:
     ready = fitted(raw)
     deviations = ((raw - raw.mean(0)) / raw.std(0).clamp_min(1e-12)).abs()
     alive = (raw.std(0) > 0) & (deviations.amax(0) < 10)  # what lies further out is held there
+    bench.number("means of the training columns: largest", 0.0, float(ready[:, alive].mean(0).abs().max()), 1e-4)
     bench.number(
-        "means of the training columns: largest (S0-09, S4-28)", 0.0, float(ready[:, alive].mean(0).abs().max()), 1e-4
+        "their variances: farthest from 1", 0.0, float((ready[:, alive].var(0, correction=0) - 1).abs().max()), 1e-3
     )
-    bench.number("their variances: farthest from 1", 0.0,
-                 float((ready[:, alive].var(0, correction=0) - 1).abs().max()), 1e-3)  # fmt: skip
-    bench.holds("a mean for each column over the rows, not for each row (S4-29)",
-                fitted.mean.shape == (64,) and bool(torch.allclose(fitted.mean, raw.mean(0), rtol=1e-4)),
-                f"{tuple(fitted.mean.shape)} means of {tuple(raw.shape)} numbers")  # fmt: skip
+    bench.holds(
+        "a mean for each column over the rows, not for each row",
+        fitted.mean.shape == (64,) and bool(torch.allclose(fitted.mean, raw.mean(0), rtol=1e-4)),
+        f"{tuple(fitted.mean.shape)} means of {tuple(raw.shape)} numbers",
+    )
     flat = Preprocess.fit(torch.full((10, 1), 7.0))(torch.full((3, 1), 7.0))
     bench.number("a column that is always the same becomes 0", 0.0, float(flat.abs().max()), 0.0)
     other = (validation.features * scales + 3 * scales) * 5
     Preprocess.fit(raw)(other)
-    bench.holds("other rows are told by the training rows' numbers (S4-30)",
-                bool(torch.equal(Preprocess.fit(raw).mean, fitted.mean)) and bool(fitted(other).mean().abs() > 0.1),
-                f"mean of rows five times as large: {float(fitted(other).mean()):.2f}")  # fmt: skip
+    bench.holds(
+        "other rows are told by the training rows' numbers",
+        bool(torch.equal(Preprocess.fit(raw).mean, fitted.mean)) and bool(fitted(other).mean().abs() > 0.1),
+        f"mean of rows five times as large: {float(fitted(other).mean()):.2f}",
+    )
     spec = DenseSpec(inputs=64, hidden=(30,), outputs=10)
     rates = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
     epochs = {}
@@ -57,13 +60,15 @@ def normalised(bench: Bench) -> None:
         members = [Member(spec, seed, rate) for rate in rates for seed in bench.seeds(5, 3)]
         found = _epochs_to(0.2, members, Part(rows, training.codes, training.targets), 20)
         epochs[name] = found.reshape(len(rates), -1).mean(1).min()
-    bench.holds("normalised columns are learnt faster, each at its best rate (S0-09)",
-                bool(epochs["normalised"] < epochs["as they are"] / 2),
-                f"{epochs['normalised']:.1f} epochs against {epochs['as they are']:.1f} (21: never)")  # fmt: skip
+    bench.holds(
+        "normalised columns are learnt faster, each at its best rate",
+        bool(epochs["normalised"] < epochs["as they are"] / 2),
+        f"{epochs['normalised']:.1f} epochs against {epochs['as they are']:.1f} (21: never)",
+    )
 
 
 def activations(bench: Bench) -> None:
-    """Every activation's slope, and one made so that it never goes flat (S1-21)."""
+    """Every activation's slope, and one made so that it never goes flat."""
     z = torch.linspace(-4, 4, 801, dtype=torch.float64)
     h, worst = 1e-6, 0.0
     figure = empty_figure("z", "slope")
@@ -74,11 +79,14 @@ def activations(bench: Bench) -> None:
         worst = max(worst, float((slope - differences)[away].abs().max()))
         figure.add_scatter(x=z.tolist(), y=slope.tolist(), name=name)
     bench.draw("Slopes of every activation", figure)
-    bench.number("slopes against differences, all activations (S1-21, S2-08): largest gap", 0.0, worst, 1e-6)
+    bench.number("slopes against differences, all activations: largest gap", 0.0, worst, 1e-6)
     saturated = torch.tensor([6.0], dtype=torch.float64)
     slopes = {name: float(one.derivative(saturated, one.f(saturated))) for name, one in ACTIVATIONS.items()}
-    bench.holds("at 6 a sigmoid is flat and the leaky ReLU is not", slopes["sigmoid"] < 0.01 < slopes["leaky relu"],
-                ", ".join(f"{name} {slope:.2g}" for name, slope in slopes.items()))  # fmt: skip
+    bench.holds(
+        "at 6 a sigmoid is flat and the leaky ReLU is not",
+        slopes["sigmoid"] < 0.01 < slopes["leaky relu"],
+        ", ".join(f"{name} {slope:.2g}" for name, slope in slopes.items()),
+    )
     part = Part(torch.ones(1, 1), torch.zeros(1, 0, dtype=torch.int64), torch.zeros(1))
     ends = {}
     for name in ("sigmoid", "leaky relu"):
@@ -90,13 +98,15 @@ def activations(bench: Bench) -> None:
         after = train([frozen], part, None, settings, initial=[state]).state_dict()
         first = next(iter(shapes))
         ends[name] = float((after[first] - state[first]).abs().max())
-    bench.holds("from a bad start a neuron that does not go flat moves, a sigmoid hardly",
-                ends["leaky relu"] > 50 * ends["sigmoid"],
-                ", ".join(f"{name} moved by {value:.2g}" for name, value in ends.items()))  # fmt: skip
+    bench.holds(
+        "from a bad start a neuron that does not go flat moves, a sigmoid hardly",
+        ends["leaky relu"] > 50 * ends["sigmoid"],
+        ", ".join(f"{name} moved by {value:.2g}" for name, value in ends.items()),
+    )
 
 
 def deep_lines(bench: Bench) -> None:
-    """Layers without an activation are one matrix (S1-25)."""
+    """Layers without an activation are one matrix."""
     spec = DenseSpec(inputs=5, hidden=(7, 6, 4), outputs=3, activation="identity", initialiser="large")
     state = {name: value.double() for name, value in spec.fresh_parameters(0).items()}
     X = torch.randn(9, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -109,30 +119,34 @@ def deep_lines(bench: Bench) -> None:
     for W, b in zip(weights, biases, strict=True):
         product, shift = W @ product, W @ shift + b
     gap = float((found.logits(X)[0].double() - (X @ product.T + shift)).abs().max() / product.abs().max())
-    bench.number("four linear layers are one matrix (S1-25): largest gap", 0.0, gap, 1e-6)
+    bench.number("four linear layers are one matrix: largest gap", 0.0, gap, 1e-6)
     training, _ = digits_part()
     rows = Part(training.features.double(), training.codes, training.targets)
     gaps = {}
     for name in ("identity", "tanh"):
         deep = DenseSpec(inputs=64, hidden=(12, 9), outputs=10, activation=name)
         steps = 200
-        after = train([Member(deep, 0, 0.05)], rows, None, Settings("softmax", "sgd", BATCH, steps, steps,
-                      dtype=torch.float64))  # fmt: skip
+        after = train(
+            [Member(deep, 0, 0.05)], rows, None, Settings("softmax", "sgd", BATCH, steps, steps, dtype=torch.float64)
+        )
         outputs = after.logits(rows.features)[0].double()
         design = torch.cat([rows.features, torch.ones(len(rows), 1, dtype=torch.float64)], 1)
         solved = torch.linalg.lstsq(design, outputs, driver="gelsd").solution
         gaps[name] = float((design @ solved - outputs).norm() / outputs.norm())
-    bench.holds("after training they still are, and tanh layers are not", gaps["identity"] < 1e-4 < gaps["tanh"],
-                f"share that no line explains: {gaps['identity']:.1e}, with tanh {gaps['tanh']:.2f}")  # fmt: skip
+    bench.holds(
+        "after training they still are, and tanh layers are not",
+        gaps["identity"] < 1e-4 < gaps["tanh"],
+        f"share that no line explains: {gaps['identity']:.1e}, with tanh {gaps['tanh']:.2f}",
+    )
 
 
 def many_classes(bench: Bench) -> None:
-    """From two classes to C: the last layer and the loss (S0-25, S0-28, S0-33)."""
+    """From two classes to C: the last layer and the loss."""
     two = DenseSpec(inputs=2, hidden=(16, 16), outputs=1)
     four = DenseSpec(inputs=2, hidden=(16, 16), outputs=4)
     first, second = two.to_json(), four.to_json()
     differing = [name for name in first if first[name] != second[name]]
-    bench.holds("only the number of outputs differs, and the loss (S0-33)", differing == ["outputs"], f"{differing}")
+    bench.holds("only the number of outputs differs, and the loss", differing == ["outputs"], f"{differing}")
     generator = torch.Generator().manual_seed(0)
     y = torch.randint(4, (800,), generator=generator)
     X = torch.randn(800, 2, generator=generator) * 0.6 + 2 * torch.stack([(y % 2) * 2.0 - 1, (y // 2) * 2.0 - 1], 1)
@@ -142,16 +156,23 @@ def many_classes(bench: Bench) -> None:
         [Member(four, s, 1e-2) for s in bench.seeds(5, 3)], part, None, Settings("softmax", "adam", 32, steps, 25)
     )
     shares = torch.softmax(found.logits(X), -1)
-    bench.number("four shares of a row add up to 1 (S0-25)", 1.0, float(shares.sum(-1).mean()), 1e-5)
+    bench.number("four shares of a row add up to 1", 1.0, float(shares.sum(-1).mean()), 1e-5)
     right = (shares.argmax(-1) == y).double().mean(1).numpy()
     bench.holds("four classes (other, cat, dog, chick) are learnt", bool((right > 0.97).all()), f"{right.round(3)}")
     table = found.history.to_frame().sort("member", "step")
     losses = table["train_loss"].to_numpy().reshape(len(right), -1)
-    bench.holds("the loss falls (S0-30)", bool((losses[:, -1] < losses[:, 0] / 3).all()),
-                f"{losses[:, 0].mean():.2f} to {losses[:, -1].mean():.3f}")  # fmt: skip
+    bench.holds(
+        "the loss falls",
+        bool((losses[:, -1] < losses[:, 0] / 3).all()),
+        f"{losses[:, 0].mean():.2f} to {losses[:, -1].mean():.3f}",
+    )
     score = torch.tensor([[5.0, 2.0, -1.0, 3.0]], dtype=torch.float64)
-    bench.number("loss of the lecture's scores for class 0 (S0-30)", 0.1719,
-                 float(torch.nn.functional.cross_entropy(score, torch.tensor([0]))), 5e-5)  # fmt: skip
+    bench.number(
+        "loss of the lecture's scores for class 0",
+        0.1719,
+        float(torch.nn.functional.cross_entropy(score, torch.tensor([0]))),
+        5e-5,
+    )
     figure = empty_figure("epoch", "training loss")
     figure.add_scatter(x=list(range(1, 11)), y=losses.mean(0), name="four classes", line={"color": BLUE})
     binary = Part(X, part.codes, (y > 1).float())

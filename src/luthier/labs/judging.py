@@ -20,29 +20,40 @@ WIDTHS, BATCHES = (8, 32, 128), (16, 64)
 
 
 def finder(bench: Bench) -> None:
-    """The rate raised step by step, and trainings at rates around the one it picks (S4-08 to S4-10)."""
+    """The rate raised step by step, and trainings at rates around the one it picks."""
     part, held_out = digits_part()
     spec, seeds, steps = DenseSpec(inputs=64, hidden=(40,), outputs=10), bench.seeds(5, 3), 400
     rules = {}
     figure = empty_figure("rate", "training loss").update_xaxes(type="log")
     for rule, colour in (("sgd", ORANGE), ("adam", BLUE)):
-        test = range_test(spec, part, Settings(rule=rule, loss="softmax", batch_size=32, steps=100, evaluate_every=100),
-                          seeds=list(seeds))  # fmt: skip
+        test = range_test(
+            spec,
+            part,
+            Settings(rule=rule, loss="softmax", batch_size=32, steps=100, evaluate_every=100),
+            seeds=list(seeds),
+        )
         figure.add_scatter(x=test.rates, y=test.losses, name=rule, line={"color": colour})
         figure.add_vline(x=test.pick, line={"color": colour, "dash": "dot"})
         rates = [test.pick * factor for factor in (0.01, 1.0, 100.0)]
-        found = train([Member(spec, s, rate) for rate in rates for s in seeds], part, held_out,
-                      Settings("softmax", rule, 32, steps, steps))  # fmt: skip
+        found = train(
+            [Member(spec, s, rate) for rate in rates for s in seeds],
+            part,
+            held_out,
+            Settings("softmax", rule, 32, steps, steps),
+        )
         losses = np.nan_to_num(found.best_validation_loss, nan=10.0, posinf=10.0).reshape(3, -1).mean(1)
         rules[rule] = losses
         known = [loss if loss is not None else np.inf for loss in test.losses]
         worst = (
             test.rates[int(np.argmax(np.array(known) > 2 * known[0]))] if max(known) > 2 * known[0] else test.rates[-1]
         )
-        bench.holds(f"the pick for {rule} lies below where the loss diverges (S4-10)", test.pick < worst,
-                    f"{test.pick:.2g}, diverging from {worst:.2g}")  # fmt: skip
         bench.holds(
-            f"and is better than a hundredth of it and a hundred times it, {rule} (S4-08, S4-09)",
+            f"the pick for {rule} lies below where the loss diverges",
+            test.pick < worst,
+            f"{test.pick:.2g}, diverging from {worst:.2g}",
+        )
+        bench.holds(
+            f"and is better than a hundredth of it and a hundred times it, {rule}",
             losses.argmin() == 1,
             ", ".join(f"{r:.2g}: {v:.3f}" for r, v in zip(rates, losses, strict=True)),
         )
@@ -50,7 +61,7 @@ def finder(bench: Bench) -> None:
 
 
 def matters(bench: Bench) -> None:
-    """Random settings, and the share of what came of them that each hyper-parameter explains (S0-02)."""
+    """Random settings, and the share of what came of them that each hyper-parameter explains."""
     training, held_out = digits_part()
     part = training.rows(torch.arange(400))
     names = ("learning rate", "momentum (beta1)", "beta2", "epsilon", "hidden units", "mini-batch size")
@@ -60,8 +71,16 @@ def matters(bench: Bench) -> None:
         for batch_place, batch in enumerate(BATCHES):
             draws = rng.random((each, 4))
             spec = DenseSpec(inputs=64, hidden=(width,), outputs=10)
-            every = [Member(spec, seed, 10 ** (-4 + 4 * r), betas=(1 - 10 ** (-0.3 - 1.7 * m), 1 - 10 ** (-1 - 3 * v)),
-                            epsilon=10 ** (-10 + 4 * e)) for seed, (r, m, v, e) in enumerate(draws)]  # fmt: skip
+            every = [
+                Member(
+                    spec,
+                    seed,
+                    10 ** (-4 + 4 * r),
+                    betas=(1 - 10 ** (-0.3 - 1.7 * m), 1 - 10 ** (-1 - 3 * v)),
+                    epsilon=10 ** (-10 + 4 * e),
+                )
+                for seed, (r, m, v, e) in enumerate(draws)
+            ]
             steps = 8 * 400 // batch
             found = train(every, part, held_out, Settings("softmax", "adam", batch, steps, steps))
             losses = np.nan_to_num(found.best_validation_loss, nan=1e3, posinf=1e3)
@@ -73,8 +92,11 @@ def matters(bench: Bench) -> None:
     shares = variance_shares(np.vstack(points), ranks)
     mean = dict(zip(names, shares.mean(0), strict=True))
     order = sorted(mean, key=lambda name: -mean[name])
-    bench.holds("the learning rate matters most (S0-02)", order[0] == "learning rate",
-                ", ".join(f"{name} {mean[name]:.0%}" for name in order))  # fmt: skip
+    bench.holds(
+        "the learning rate matters most",
+        order[0] == "learning rate",
+        ", ".join(f"{name} {mean[name]:.0%}" for name in order),
+    )
     bench.holds(
         "and Adam's epsilon hardly at all",
         mean["epsilon"] < 0.05 and mean["epsilon"] < mean["learning rate"] / 10,
@@ -88,7 +110,7 @@ def matters(bench: Bench) -> None:
 
 
 def optimism(bench: Bench) -> None:
-    """The best of many settings on a validation set is less good on a test set (S4-45)."""
+    """The best of many settings on a validation set is less good on a test set."""
     training, rest = digits_part()
     part, drops, bests = training.rows(torch.arange(150)), [], []
     spec, count = DenseSpec(inputs=64, hidden=(16,), outputs=10), 200
@@ -105,9 +127,11 @@ def optimism(bench: Bench) -> None:
         drops.append(float(validation[best] - test[best]))
         bests.append([float(validation[:k].max() - test[int(validation[:k].argmax())]) for k in (1, 5, 20, 50, 200)])
     drop = 100 * np.array(drops)
-    bench.holds("the best on validation rows is less good on test rows (S4-45)",
-                bool(drop.mean() > 1.96 * drop.std() / len(drop) ** 0.5 and drop.mean() > 0.5),
-                f"{drop.mean():.1f} points less, best of {count} on 100 rows")  # fmt: skip
+    bench.holds(
+        "the best on validation rows is less good on test rows",
+        bool(drop.mean() > 1.96 * drop.std() / len(drop) ** 0.5 and drop.mean() > 0.5),
+        f"{drop.mean():.1f} points less, best of {count} on 100 rows",
+    )
     curve = 100 * np.array(bests).mean(0)
     bench.holds(
         "a single setting is told truly; the more are compared, the more is promised",
@@ -120,7 +144,7 @@ def optimism(bench: Bench) -> None:
 
 
 def noise_columns(bench: Bench) -> None:
-    """Columns that say nothing are learnt by heart (S4-42)."""
+    """Columns that say nothing are learnt by heart."""
     training, validation = digits_part()
     few = training.rows(torch.arange(300))
     counts, accuracy, gaps = (0, 64, 256, 1024), [], []
@@ -140,7 +164,7 @@ def noise_columns(bench: Bench) -> None:
         accuracy.append(scores[1].mean())
         gaps.append((scores[0] - scores[1]).mean())
     bench.holds(
-        "columns of noise widen the gap, and taking them away closes it (S4-42)",
+        "columns of noise widen the gap, and taking them away closes it",
         bool(all(np.diff(gaps) > 0) and accuracy[0] == max(accuracy)),
         ", ".join(f"{n} columns: {a:.1f} %, gap {g:.1f}" for n, a, g in zip(counts, accuracy, gaps, strict=True)),
     )
@@ -151,7 +175,7 @@ def noise_columns(bench: Bench) -> None:
 
 
 def six_steps(bench: Bench) -> None:
-    """The whole recipe on a small table, and what its checklist says afterwards (S4-01, S4-50)."""
+    """The whole recipe on a small table, and what its checklist says afterwards."""
     from luthier.recipe.checklist import checklist, in_lines
     from luthier.runs.fitting import fit
     from luthier.runs.screen import SilentScreen
@@ -163,18 +187,29 @@ def six_steps(bench: Bench) -> None:
     decisions = [record for record in records if record["kind"] == "decision"]
     steps = [int(record["step"]) for record in decisions]
     firsts = sorted(set(steps), key=steps.index)
-    bench.holds("the steps come in their order (S4-01)", firsts == sorted(firsts) and {1, 2, 3, 4} <= set(steps),
-                f"{len(decisions)} decisions in steps {firsts}")  # fmt: skip
-    bench.holds("every decision has a reason and the rule that it was taken by",
-                all(record["reason"] and record["rule"] for record in decisions), f"all {len(decisions)}")  # fmt: skip
-    lowest = float(headline["low"])
-    bench.holds("what comes out is better than the commonest class", lowest > 0.4,
-                f"accuracy {headline['value']:.3f}, at least {lowest:.3f}")  # fmt: skip
-    topics = [record["topic"] for record in decisions if record["step"] == 3]
-    places = [next((k for k, topic in enumerate(topics) if topic.startswith(name)), -1)
-              for name in ("learning rate", "Adam", "decay")]  # fmt: skip
     bench.holds(
-        "the rate comes first, then the rule, then its decay (S4-21)",
+        "the steps come in their order",
+        firsts == sorted(firsts) and {1, 2, 3, 4} <= set(steps),
+        f"{len(decisions)} decisions in steps {firsts}",
+    )
+    bench.holds(
+        "every decision has a reason and the rule that it was taken by",
+        all(record["reason"] and record["rule"] for record in decisions),
+        f"all {len(decisions)}",
+    )
+    lowest = float(headline["low"])
+    bench.holds(
+        "what comes out is better than the commonest class",
+        lowest > 0.4,
+        f"accuracy {headline['value']:.3f}, at least {lowest:.3f}",
+    )
+    topics = [record["topic"] for record in decisions if record["step"] == 3]
+    places = [
+        next((k for k, topic in enumerate(topics) if topic.startswith(name)), -1)
+        for name in ("learning rate", "Adam", "decay")
+    ]
+    bench.holds(
+        "the rate comes first, then the rule, then its decay",
         places == sorted(places) and places[0] == 0,
         ", ".join(topics),
     )
@@ -185,7 +220,7 @@ def six_steps(bench: Bench) -> None:
     left = [
         one.item.what for one in ticked if one.status == "open" and one.item.step < 6 and one.item.step not in closed
     ]
-    bench.holds("nothing is left open but behind a gate that is passed (S4-22, S4-50)", not left, f"open: {left}")
+    bench.holds("nothing is left open but behind a gate that is passed", not left, f"open: {left}")
     for line in in_lines(ticked):
         bench.note(line)
 

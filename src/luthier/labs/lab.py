@@ -56,9 +56,16 @@ class Bench:
         return range(quick if self.quick else full)
 
     def number(
-        self, what: str, printed: float, measured: float | Sequence[float] | np.ndarray, within: float, *,
-        unit: str = "", why: str = "", refuted: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        what: str,
+        printed: float,
+        measured: float | Sequence[float] | np.ndarray,
+        within: float,
+        *,
+        unit: str = "",
+        why: str = "",
+        refuted: bool = False,
+    ) -> None:
         """A number beside the printed one: reproduced where the mean (over seeds) is at most `within` away.
 
         With `why` a number that lies elsewhere is another one, explained; with `refuted` the printed one is wrong.

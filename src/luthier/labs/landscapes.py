@@ -35,15 +35,18 @@ def in_the_valley(bench: Bench) -> None:
     """A long valley, walked by every rule."""
     sgd = Rule("sgd", learning_rate=0.035).run(valley, START, 100)
     signs = np.sign(sgd[:40, 1])
-    bench.holds("descent at 0.035 crosses the valley at every step (S2-14)", bool((signs[1:] == -signs[:-1]).all()),
-                f"{int((signs[1:] == -signs[:-1]).sum())} of 39 steps")  # fmt: skip
+    bench.holds(
+        "descent at 0.035 crosses the valley at every step",
+        bool((signs[1:] == -signs[:-1]).all()),
+        f"{int((signs[1:] == -signs[:-1]).sum())} of 39 steps",
+    )
     away = Rule("sgd", learning_rate=0.041).run(valley, START, 300)
     bench.holds("at 0.041 it leaves it", bool(height(away[-1]) > height(away[0])), f"height {height(away[-1]):.3g}")
     bench.number("height after 100 steps of descent", 0.0197, float(height(sgd[-1])), 1e-4)
     momentum = Rule("momentum", learning_rate=0.01).run(valley, START, 100)
-    bench.number("of momentum 0.9 at 0.01 (S2-15)", 0.0010, float(height(momentum[-1])), 5e-5)
+    bench.number("of momentum 0.9 at 0.01", 0.0010, float(height(momentum[-1])), 5e-5)
     nesterov = Rule("nesterov", learning_rate=0.01).run(valley, START, 100)
-    bench.number("of Nesterov's (S2-17)", 1.2e-5, float(height(nesterov[-1])), 5e-7)
+    bench.number("of Nesterov's", 1.2e-5, float(height(nesterov[-1])), 5e-7)
     x, v = np.array(START), np.zeros(2)
     for _ in range(100):  # the printed sign
         v = 0.9 * v + valley(x)
@@ -52,30 +55,49 @@ def in_the_valley(bench: Bench) -> None:
     figure = empty_figure("x", "y")
     grid = np.linspace(-8, 8, 60), np.linspace(-3, 3, 60)
     heights = height(np.stack(np.meshgrid(*grid), -1))
-    figure.add_trace(go.Contour(x=grid[0], y=grid[1], z=np.log10(heights + 1e-3), showscale=False, opacity=0.35,
-                                colorscale="Greys", contours={"coloring": "lines"}))  # fmt: skip
+    figure.add_trace(
+        go.Contour(
+            x=grid[0],
+            y=grid[1],
+            z=np.log10(heights + 1e-3),
+            showscale=False,
+            opacity=0.35,
+            colorscale="Greys",
+            contours={"coloring": "lines"},
+        )
+    )
     rates = {"sgd": 0.035, "momentum": 0.01, "nesterov": 0.01, "adagrad": 0.8, "rmsprop": 0.1, "adam": 0.3}
     for (name, rate), colour in zip(rates.items(), COLOURS, strict=False):
         path = Rule(name, learning_rate=rate, decay_rate=0.9).run(valley, START, 60)
-        figure.add_scatter(x=path[:, 0], y=path[:, 1], name=f"{name}, {rate:g}", mode="lines+markers",
-                           line={"color": colour}, marker={"size": 3})  # fmt: skip
-    bench.draw("Ways down a long valley, 60 steps (S2-28)", figure)
+        figure.add_scatter(
+            x=path[:, 0],
+            y=path[:, 1],
+            name=f"{name}, {rate:g}",
+            mode="lines+markers",
+            line={"color": colour},
+            marker={"size": 3},
+        )
+    bench.draw("Ways down a long valley, 60 steps", figure)
 
 
 def off_the_saddle(bench: Bench) -> None:
     """x^2 - y^2 from just beside its ridge."""
     for name, printed in (("sgd", 582), ("momentum", 117), ("nesterov", 110), ("adam", 77)):
         path = Rule(name, learning_rate=0.01).run(saddle, (1.0, 1e-5), 700)
-        bench.number(
-            f"steps of {name} at 0.01 until |y| > 1 (S2-11)", printed, int(np.argmax(np.abs(path[:, 1]) > 1)), 1
-        )
+        bench.number(f"steps of {name} at 0.01 until |y| > 1", printed, int(np.argmax(np.abs(path[:, 1]) > 1)), 1)
     steps = {}
     for decay in (0.9, 0.99):
         path = Rule("rmsprop", learning_rate=0.01, decay_rate=decay).run(saddle, (1.0, 1e-5), 700)
         steps[decay] = int(np.argmax(np.abs(path[:, 1]) > 1))
     bench.number("steps of RMSProp with decay 0.9", 72, steps[0.9], 1)
-    bench.number("with decay 0.99, for which 72 is stated", 72, steps[0.99], 1, refuted=True,
-                 why="72 belongs to a decay of 0.9; with 0.99 the first steps are ten times the rate")  # fmt: skip
+    bench.number(
+        "with decay 0.99, for which 72 is stated",
+        72,
+        steps[0.99],
+        1,
+        refuted=True,
+        why="72 belongs to a decay of 0.9; with 0.99 the first steps are ten times the rate",
+    )
     still = Rule("sgd", learning_rate=0.01).run(saddle, (1.0, 0.0), 2000)
     bench.number("on the ridge itself descent never leaves: |y| after 2000 steps", 0.0, float(abs(still[-1, 1])), 0.0)
     escaped = []
@@ -87,7 +109,7 @@ def off_the_saddle(bench: Bench) -> None:
 
         path = Rule("sgd", learning_rate=0.01).run(noisy, (1.0, 0.0), 1000)
         escaped.append(bool((np.abs(path[:, 1]) > 1).any()))
-    bench.holds("noise in the gradient leaves it (S2-12)", all(escaped), f"{sum(escaped)} of {len(escaped)} seeds")
+    bench.holds("noise in the gradient leaves it", all(escaped), f"{sum(escaped)} of {len(escaped)} seeds")
 
 
 def how_common(bench: Bench) -> None:
@@ -99,9 +121,12 @@ def how_common(bench: Bench) -> None:
         A = (A + A.transpose(0, 2, 1)) / 2
         shares[d] = float((np.linalg.eigvalsh(A).min(1) > 0).mean())
         error = np.sqrt(printed * (1 - printed) / draws)
-        bench.number(f"share with all curvatures upwards, {d} dimensions (S2-13)", printed, shares[d], 4 * error + 5e-4)
-    bench.holds("more dimensions have fewer minima and more saddles: the text has it the other way round",
-                shares[1] > shares[2] > shares[3] > shares[5], f"{shares}")  # fmt: skip
+        bench.number(f"share with all curvatures upwards, {d} dimensions", printed, shares[d], 4 * error + 5e-4)
+    bench.holds(
+        "more dimensions have fewer minima and more saddles: the text has it the other way round",
+        shares[1] > shares[2] > shares[3] > shares[5],
+        f"{shares}",
+    )
     figure = empty_figure("dimensions", "share of minima")
     figure.add_scatter(x=list(shares), y=list(shares.values()), mode="lines+markers", line={"color": BLUE})
     bench.draw("Minima grow rare", figure.update_yaxes(type="log"))
@@ -115,32 +140,42 @@ def step_sizes(bench: Bench) -> None:
         return np.asarray(-np.diff(rule.run(np.ones_like, [0.0], steps)[:, 0]))
 
     for rho, printed in ((0.5, 2.0), (0.9, 10.0), (0.99, 100.0)):
-        bench.number(f"terminal speed with momentum {rho:g}, in rates (S2-16)", printed,
-                     float(moves("momentum", 3000, rho=rho)[-1]), 0.001 * printed)  # fmt: skip
+        bench.number(
+            f"terminal speed with momentum {rho:g}, in rates",
+            printed,
+            float(moves("momentum", 3000, rho=rho)[-1]),
+            0.001 * printed,
+        )
     t = np.arange(1, 51)
-    bench.number("AdaGrad's steps are the rate over the root of t: largest gap (S2-20)", 0.0,
-                 float(np.abs(moves("adagrad", 50) - 1 / np.sqrt(t)).max()), 1e-12)  # fmt: skip
+    bench.number(
+        "AdaGrad's steps are the rate over the root of t: largest gap",
+        0.0,
+        float(np.abs(moves("adagrad", 50) - 1 / np.sqrt(t)).max()),
+        1e-12,
+    )
     for decay, printed in ((0.9, 3.16), (0.99, 10.0)):
         found = moves("rmsprop", 2000, decay_rate=decay)
-        bench.number(f"RMSProp's first step, decay {decay:g} (S2-21)", printed, float(found[0]), 0.005)
+        bench.number(f"RMSProp's first step, decay {decay:g}", printed, float(found[0]), 0.005)
         bench.number("its last", 1.0, float(found[-1]), 1e-6)
     bare = moves("adam-uncorrected", 40)
-    bench.number("Adam's first step without correction (S2-23)", 3.16, float(bare[0]), 0.005)
+    bench.number("Adam's first step without correction", 3.16, float(bare[0]), 0.005)
     bench.number("its largest", 6.57, float(bare.max()), 0.005)
     bench.number("at step", 12, int(bare.argmax()) + 1, 0)
-    bench.number("with correction every step is the rate: largest gap (S2-24)", 0.0,
-                 float(np.abs(moves("adam", 100) - 1).max()), 1e-9)  # fmt: skip
+    bench.number(
+        "with correction every step is the rate: largest gap", 0.0, float(np.abs(moves("adam", 100) - 1).max()), 1e-9
+    )
     still = float(
         np.max([abs(Rule(name, learning_rate=1.0).run(np.zeros_like, [3.0], 9)[-1, 0] - 3) for name in RULES])
     )
-    bench.number("no gradient, no step, for every rule (S2-26)", 0.0, still, 0.0)
+    bench.number("no gradient, no step, for every rule", 0.0, still, 0.0)
     figure = empty_figure("step", "length over the rate").update_yaxes(type="log")
     for (name, options), colour in zip(
         {"momentum": {}, "adagrad": {}, "rmsprop": {"decay_rate": 0.9}, "adam-uncorrected": {}, "adam": {}}.items(),
-        COLOURS, strict=False,
-    ):  # fmt: skip
+        COLOURS,
+        strict=False,
+    ):
         figure.add_scatter(x=t, y=moves(name, 50, **options), name=name, line={"color": colour})
-    bench.draw("Steps under a gradient that stays the same (S2-22)", figure)
+    bench.draw("Steps under a gradient that stays the same", figure)
 
 
 def decay(bench: Bench) -> None:
@@ -155,13 +190,16 @@ def decay(bench: Bench) -> None:
             row.append(float(np.mean(heights[-200:])))
     gain = np.array(ends["constant"]) - np.array(ends["decayed"])
     half = 1.96 * gain.std(ddof=1) / np.sqrt(len(gain))
-    bench.holds("near the minimum a falling rate ends lower (S2-29)", bool(gain.mean() > half),
-                f"{np.mean(ends['constant']):.4f} with a constant one, {np.mean(ends['decayed']):.4f}; "
-                f"gain {gain.mean():.4f} ± {half:.4f}")  # fmt: skip
+    bench.holds(
+        "near the minimum a falling rate ends lower",
+        bool(gain.mean() > half),
+        f"{np.mean(ends['constant']):.4f} with a constant one, {np.mean(ends['decayed']):.4f}; "
+        f"gain {gain.mean():.4f} ± {half:.4f}",
+    )
 
 
 def look_ahead(bench: Bench) -> None:
-    """Nesterov's step drawn: the gradient is taken where momentum is about to lead (S2-18, S2-19)."""
+    """Nesterov's step drawn: the gradient is taken where momentum is about to lead."""
     x, v, rate, memory = np.array([-2.0, 1.0]), np.array([0.8, -0.5]), 0.02, 0.9
     seen: list[np.ndarray] = []
 
@@ -172,22 +210,20 @@ def look_ahead(bench: Bench) -> None:
     ahead = x + memory * v
     momentum = x + memory * v - rate * valley(x)
     nesterov = x + memory * v - rate * watched(ahead)
-    bench.number("the gradient is taken at x + rho v (S2-19): gap", 0.0, float(np.abs(seen[0] - ahead).max()), 0.0)
+    bench.number("the gradient is taken at x + rho v: gap", 0.0, float(np.abs(seen[0] - ahead).max()), 0.0)
     rule, point, speed, kept, worst = Rule("nesterov", learning_rate=rate, rho=memory), x, np.zeros(2), x, 0.0
     for _ in range(50):
         speed = memory * speed - rate * valley(point + memory * speed)
         point = point + speed
         kept = rule.step(kept, valley(kept))  # the printed form keeps x + rho v in place of x
         worst = max(worst, float(np.abs(point + memory * speed - kept).max()))
-    bench.number(
-        "it is the printed form after a change of variables (S2-17, S2-18): largest gap over 50 steps",
-        0.0,
-        worst,
-        1e-10,
-    )
+    bench.number("it is the printed form after a change of variables: largest gap over 50 steps", 0.0, worst, 1e-10)
     figure = empty_figure("x", "y")
-    arrows = (("momentum alone", x, ahead, COLOURS[0]), ("gradient at x", ahead, momentum, COLOURS[1]),
-              ("gradient ahead", ahead, nesterov, COLOURS[2]))  # fmt: skip
+    arrows = (
+        ("momentum alone", x, ahead, COLOURS[0]),
+        ("gradient at x", ahead, momentum, COLOURS[1]),
+        ("gradient ahead", ahead, nesterov, COLOURS[2]),
+    )
     for name, begin, end, colour in arrows:
         figure.add_scatter(
             x=[begin[0], end[0]],
@@ -201,15 +237,40 @@ def look_ahead(bench: Bench) -> None:
 
 
 LABS = (
-    Lab("valley", "A long valley", "Descent zigzags where momentum runs", ("S2-14", "S2-15", "S2-17", "S2-28"),
-        in_the_valley),
-    Lab("saddle", "Off a saddle", "Zero gradient stalls descent; momentum, scaling and noise leave a saddle",
-        ("S2-11", "S2-12"), off_the_saddle),
-    Lab("saddles-grow", "Minima grow rare", "In many dimensions nearly every flat point is a saddle", ("S2-13",),
-        how_common),
-    Lab("step-sizes", "Steps of every rule", "Under a gradient that stays the same the rules' steps have closed forms",
-        ("S2-16", "S2-20", "S2-21", "S2-22", "S2-23", "S2-24", "S2-26"), step_sizes),
-    Lab("look-ahead", "A look ahead", "Nesterov's momentum takes the gradient where momentum is about to lead",
-        ("S2-17", "S2-18", "S2-19"), look_ahead),
+    Lab(
+        "valley",
+        "A long valley",
+        "Descent zigzags where momentum runs",
+        ("S2-14", "S2-15", "S2-17", "S2-28"),
+        in_the_valley,
+    ),
+    Lab(
+        "saddle",
+        "Off a saddle",
+        "Zero gradient stalls descent; momentum, scaling and noise leave a saddle",
+        ("S2-11", "S2-12"),
+        off_the_saddle,
+    ),
+    Lab(
+        "saddles-grow",
+        "Minima grow rare",
+        "In many dimensions nearly every flat point is a saddle",
+        ("S2-13",),
+        how_common,
+    ),
+    Lab(
+        "step-sizes",
+        "Steps of every rule",
+        "Under a gradient that stays the same the rules' steps have closed forms",
+        ("S2-16", "S2-20", "S2-21", "S2-22", "S2-23", "S2-24", "S2-26"),
+        step_sizes,
+    ),
+    Lab(
+        "look-ahead",
+        "A look ahead",
+        "Nesterov's momentum takes the gradient where momentum is about to lead",
+        ("S2-17", "S2-18", "S2-19"),
+        look_ahead,
+    ),
     Lab("noisy-bowl", "A rate that falls", "With noise, a falling rate ends nearer to the minimum", ("S2-29",), decay),
-)  # fmt: skip
+)

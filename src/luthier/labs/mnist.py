@@ -99,15 +99,24 @@ def costs(bench: Bench) -> None:
         for name, loss, eta in (("cross-entropy", "binary", 0.5), ("quadratic", "quadratic", 3.0))
     }
     if data.is_mnist and not bench.quick:
-        bench.number("best epoch's accuracy by cross-entropy (S1-57)", 95.49, found["cross-entropy"], 0.4, unit=" %")
-        bench.number("by the quadratic cost", 95.42, found["quadratic"], 0.4, unit=" %",
-                     why="its rate is not printed; 3.0 is that of the chapter before")  # fmt: skip
+        bench.number("best epoch's accuracy by cross-entropy", 95.49, found["cross-entropy"], 0.4, unit=" %")
+        bench.number(
+            "by the quadratic cost",
+            95.42,
+            found["quadratic"],
+            0.4,
+            unit=" %",
+            why="its rate is not printed; 3.0 is that of the chapter before",
+        )
     elif not data.is_mnist:
         bench.note(MISSING)
     gap = found["cross-entropy"] - found["quadratic"]
     error = gap.std(ddof=1) / len(gap) ** 0.5
-    bench.holds("between both costs lies less than chance alone moves one run by (S1-59)",
-                abs(gap.mean()) < max(0.6, 3 * error), f"{gap.mean():+.2f} ± {1.96 * error:.2f} points")  # fmt: skip
+    bench.holds(
+        "between both costs lies less than chance alone moves one run by",
+        abs(gap.mean()) < max(0.6, 3 * error),
+        f"{gap.mean():+.2f} ± {1.96 * error:.2f} points",
+    )
 
 
 def overfitting(bench: Bench) -> None:
@@ -125,20 +134,30 @@ def overfitting(bench: Bench) -> None:
     free, held = found.accuracy[:count], found.accuracy[count:]
     lowest = found.cost[:count].argmin(1) + 1
     perfect = [int(np.argmax(row >= 100)) + 1 for row in shown.accuracy if (row >= 100).any()]
-    bench.holds("the cost on new pictures rises again while the training cost falls (S1-76, S1-78)",
-                (lowest < epochs // 2).all() and (shown.cost[:, -1] < shown.cost[:, epochs // 2]).all(),
-                f"lowest after {lowest.tolist()} of {epochs} epochs")  # fmt: skip
-    bench.holds("a penalty with lambda 0.1 helps every network (S1-90)", (held[:, -1] > free[:, -1]).all(),
-                f"{free[:, -1].mean():.1f} % to {held[:, -1].mean():.1f} % at the end")  # fmt: skip
+    bench.holds(
+        "the cost on new pictures rises again while the training cost falls",
+        (lowest < epochs // 2).all() and (shown.cost[:, -1] < shown.cost[:, epochs // 2]).all(),
+        f"lowest after {lowest.tolist()} of {epochs} epochs",
+    )
+    bench.holds(
+        "a penalty with lambda 0.1 helps every network",
+        (held[:, -1] > free[:, -1]).all(),
+        f"{free[:, -1].mean():.1f} % to {held[:, -1].mean():.1f} % at the end",
+    )
     if data.is_mnist and not bench.quick:
-        bench.number("best accuracy without a penalty (S1-75)", 82.27, free.max(1), 0.8, unit=" %")
-        bench.number("with it (S1-90)", 87.10, held.max(1), 0.8, unit=" %")
-        bench.number("gap between training and new pictures, in points (S1-79)", 17.73,
-                     shown.accuracy[:, -1] - free[:, -1], 0.9)  # fmt: skip
-        bench.number("epoch of the lowest cost on new pictures (S1-78)", 15, lowest, 4)
-        bench.holds("the printed epoch at which every training picture is told lies within the seeds' (S1-79)",
-                    min(perfect) <= 68 <= max(perfect), f"{min(perfect)} to {max(perfect)}", printed="68")  # fmt: skip
-        bench.number("accuracy after 200 epochs (S1-77)", 81.92, free[:, 199], 0.8, unit=" %")
+        bench.number("best accuracy without a penalty", 82.27, free.max(1), 0.8, unit=" %")
+        bench.number("with it", 87.10, held.max(1), 0.8, unit=" %")
+        bench.number(
+            "gap between training and new pictures, in points", 17.73, shown.accuracy[:, -1] - free[:, -1], 0.9
+        )
+        bench.number("epoch of the lowest cost on new pictures", 15, lowest, 4)
+        bench.holds(
+            "the printed epoch at which every training picture is told lies within the seeds'",
+            min(perfect) <= 68 <= max(perfect),
+            f"{min(perfect)} to {max(perfect)}",
+            printed="68",
+        )
+        bench.number("accuracy after 200 epochs", 81.92, free[:, 199], 0.8, unit=" %")
     elif not data.is_mnist:
         bench.note(MISSING)
     x = list(range(1, epochs + 1))
@@ -167,26 +186,45 @@ def all_of_it(bench: Bench) -> None:
     shown = learn(plain, training, some(training, 10_000), epochs=epochs).accuracy
     free, held, weak = (found[k * len(plain) : (k + 1) * len(plain)] for k in range(3))
     gap = shown[:, -1] - free[:, -1]
-    bench.holds("with all pictures the gap is a few points (S1-84)", gap.mean() < 8, f"{gap.mean():.2f} points")
-    bench.holds("the penalty scaled with their number helps, the old one does not (S1-91, S1-92)",
-                held.max(1).mean() > free.max(1).mean() and abs(weak.max(1).mean() - free.max(1).mean())
-                < held.max(1).mean() - free.max(1).mean() + 0.3,
-                f"{free.max(1).mean():.2f} % without, {weak.max(1).mean():.2f} % with 0.1, "
-                f"{held.max(1).mean():.2f} % with {scaled:g}")  # fmt: skip
+    bench.holds("with all pictures the gap is a few points", gap.mean() < 8, f"{gap.mean():.2f} points")
+    bench.holds(
+        "the penalty scaled with their number helps, the old one does not",
+        held.max(1).mean() > free.max(1).mean()
+        and abs(weak.max(1).mean() - free.max(1).mean()) < held.max(1).mean() - free.max(1).mean() + 0.3,
+        f"{free.max(1).mean():.2f} % without, {weak.max(1).mean():.2f} % with 0.1, "
+        f"{held.max(1).mean():.2f} % with {scaled:g}",
+    )
     if data.is_mnist and not bench.quick:
-        bench.number("best accuracy without a penalty (S1-84)", 95.33, free.max(1), 0.4, unit=" %")
-        bench.number("with lambda 5 (S1-92)", 96.49, held.max(1), 0.4, unit=" %")
+        bench.number("best accuracy without a penalty", 95.33, free.max(1), 0.4, unit=" %")
+        bench.number("with lambda 5", 96.49, held.max(1), 0.4, unit=" %")
         bench.number("gap, in points", 2.53, gap, 0.4)
     elif not data.is_mnist:
         bench.note(MISSING)
 
 
 LABS = (
-    Lab("costs-on-mnist", "Two costs on MNIST", "Cross-entropy and the quadratic cost end alike on MNIST, within the "
-        "luck of a seed", ("S1-57", "S1-59"), costs, seconds=15),
-    Lab("overfitting", "A thousand pictures", "A network learns a thousand pictures by heart; a penalty on weights "
-        "helps it with new ones",
-        ("S1-75", "S1-76", "S1-77", "S1-78", "S1-79", "S1-90"), overfitting, seconds=20),
-    Lab("more-data", "All pictures", "With all pictures the gap nearly closes, and the penalty must grow with their "
-        "number", ("S1-84", "S1-91", "S1-92"), all_of_it, seconds=30),
-)  # fmt: skip
+    Lab(
+        "costs-on-mnist",
+        "Two costs on MNIST",
+        "Cross-entropy and the quadratic cost end alike on MNIST, within the luck of a seed",
+        ("S1-57", "S1-59"),
+        costs,
+        seconds=15,
+    ),
+    Lab(
+        "overfitting",
+        "A thousand pictures",
+        "A network learns a thousand pictures by heart; a penalty on weights helps it with new ones",
+        ("S1-75", "S1-76", "S1-77", "S1-78", "S1-79", "S1-90"),
+        overfitting,
+        seconds=20,
+    ),
+    Lab(
+        "more-data",
+        "All pictures",
+        "With all pictures the gap nearly closes, and the penalty must grow with their number",
+        ("S1-84", "S1-91", "S1-92"),
+        all_of_it,
+        seconds=30,
+    ),
+)

@@ -55,8 +55,11 @@ def run(bench: Bench) -> None:
     for path, value, start in zip(better, (0.8176, 0.9820), STARTS, strict=True):
         bench.number(f"cross-entropy's gradient at the start from {start}", value, path.slope[0], 5e-5)
         falls = np.diff(path.cost)
-        bench.holds(f"its cost falls fastest at once from {start}", int(np.argmin(falls)) == 0,
-                    f"fastest in epoch {int(np.argmin(falls))}")  # fmt: skip
+        bench.holds(
+            f"its cost falls fastest at once from {start}",
+            int(np.argmin(falls)) == 0,
+            f"fastest in epoch {int(np.argmin(falls))}",
+        )
     why = "the page's program left sigma' in its gradient; with the formula's gradient 300 epochs end elsewhere"
     for path, value, right in zip(better, (0.040, 0.048), (0.418, 0.780), strict=True):
         bench.number(
@@ -67,9 +70,11 @@ def run(bench: Bench) -> None:
     bench.number("output at the quadratic cost's rate, from 0.6, 0.9", 0.0116, same[0], 5e-5)
     bench.number("output at the quadratic cost's rate, from 2, 2", 0.0120, same[1], 5e-5)
     early = [path.slope[:10].mean() / path.slope.max() for path in (slow, better[1])]
-    bench.holds("from 2, 2 the quadratic cost accelerates, cross-entropy slows down, each by its own measure (S1-46)",
-                early[0] < 0.2 < 0.9 < early[1],
-                f"early slope over the largest: quadratic {early[0]:.2f}, cross-entropy {early[1]:.2f}")  # fmt: skip
+    bench.holds(
+        "from 2, 2 the quadratic cost accelerates, cross-entropy slows down, each by its own measure",
+        early[0] < 0.2 < 0.9 < early[1],
+        f"early slope over the largest: quadratic {early[0]:.2f}, cross-entropy {early[1]:.2f}",
+    )
     figure = empty_figure("epoch", "cost over its first value")
     for path, name, colour in ((quick, "quadratic, 0.6 and 0.9", BLUE), (slow, "quadratic, 2 and 2", ORANGE)):
         figure.add_scatter(x=list(range(EPOCHS + 1)), y=path.cost / path.cost[0], name=name, line={"color": colour})

@@ -36,7 +36,7 @@ def begun(sizes: Sequence[int], seeds: Sequence[int], *, large: bool) -> list[di
 
 
 def first_weights(bench: Bench) -> None:
-    """N(0, 1 / n) against N(0, 1): where training starts from, and where it ends (S1-120)."""
+    """N(0, 1 / n) against N(0, 1): where training starts from, and where it ends."""
     data, seeds = digits(), bench.seeds(5, 3)
     part = some(data.training, 5000) if bench.quick else data.training
     held_out = some(data.validation, 2000) if bench.quick else data.validation
@@ -60,9 +60,11 @@ def first_weights(bench: Bench) -> None:
                 name=f"{hidden} hidden, {'N(0, 1)' if large else 'N(0, 1 / n)'}",
             )
         large_, better = curves
-        bench.holds(f"better first weights are ahead after an epoch, {hidden} hidden (S1-120)",
-                    bool(better[:, 0].mean() > large_[:, 0].mean() + 1),
-                    f"{large_[:, 0].mean():.2f} and {better[:, 0].mean():.2f} %")  # fmt: skip
+        bench.holds(
+            f"better first weights are ahead after an epoch, {hidden} hidden",
+            bool(better[:, 0].mean() > large_[:, 0].mean() + 1),
+            f"{large_[:, 0].mean():.2f} and {better[:, 0].mean():.2f} %",
+        )
         ahead, left = (float((better[:, k] - large_[:, k]).mean()) for k in (0, -1))
         bench.holds("at the end most of the lead is gone", left < ahead / 2, f"{ahead:.2f} points, then {left:.2f}")
         if data.is_mnist and not bench.quick:
@@ -77,7 +79,7 @@ def first_weights(bench: Bench) -> None:
 
 
 def hundred(bench: Bench) -> None:
-    """784-100-10 (S1-02, S1-58, S1-93)."""
+    """784-100-10."""
     data, seeds = digits(), bench.seeds(5, 2)
     part = some(data.training, 5000) if bench.quick else data.training
     epochs, width = 6 if bench.quick else 30, data.training.features.shape[1]
@@ -92,7 +94,7 @@ def hundred(bench: Bench) -> None:
         ),
     }
     if data.is_mnist and not bench.quick:
-        bench.number("cross-entropy, best epoch (S1-58)", 96.82, found["cross-entropy"], 0.4, unit=" %")
+        bench.number("cross-entropy, best epoch", 96.82, found["cross-entropy"], 0.4, unit=" %")
         bench.number(
             "quadratic cost",
             96.59,
@@ -101,24 +103,30 @@ def hundred(bench: Bench) -> None:
             unit=" %",
             why="its rate is not printed; 3.0 is that of the chapter before",
         )
-        bench.number("with lambda 5, on validation pictures (S1-93)", 97.92, found["penalised"], 0.3, unit=" %")
+        bench.number("with lambda 5, on validation pictures", 97.92, found["penalised"], 0.3, unit=" %")
         slow = learn(members(seeds, width, 100, 0.1, lmbda), part, data.validation, epochs=60).accuracy.max(1)
         bench.number("60 epochs at a rate of 0.1", 98.04, slow, 0.3, unit=" %")
-        bench.holds("a small program with no help passes 96 % (S1-02)", bool((found["cross-entropy"] > 96).all()),
-                    f"{found['cross-entropy'].min():.2f} % at least")  # fmt: skip
+        bench.holds(
+            "a small program with no help passes 96 %",
+            bool((found["cross-entropy"] > 96).all()),
+            f"{found['cross-entropy'].min():.2f} % at least",
+        )
     bench.note("the printed step from 96.59 to 96.82 % takes away one of 14.8 errors")
-    bench.holds("a penalty helps a hundred hidden neurons (S1-93)",
-                found["penalised"].mean() > found["cross-entropy"].mean() - 0.3,
-                f"{found['cross-entropy'].mean():.2f} and {found['penalised'].mean():.2f} %")  # fmt: skip
+    bench.holds(
+        "a penalty helps a hundred hidden neurons",
+        found["penalised"].mean() > found["cross-entropy"].mean() - 0.3,
+        f"{found['cross-entropy'].mean():.2f} and {found['penalised'].mean():.2f} %",
+    )
 
 
 def likelihood(bench: Bench) -> None:
-    """Softmax with log-likelihood beside sigmoids with cross-entropy (S1-70 to S1-72), and whose shares are true."""
+    """Softmax with log-likelihood beside sigmoids with cross-entropy, and whose shares are true."""
     share = torch.tensor([0.99, 0.5, 0.01], dtype=torch.float64)
-    cost = torch.nn.functional.nll_loss(share.log()[:, None].expand(-1, 1), torch.zeros(3, dtype=torch.int64),
-                                        reduction="none")  # fmt: skip
+    cost = torch.nn.functional.nll_loss(
+        share.log()[:, None].expand(-1, 1), torch.zeros(3, dtype=torch.int64), reduction="none"
+    )
     bench.holds(
-        "the cost is small where a network is right and sure, large where it is wrong (S1-70)",
+        "the cost is small where a network is right and sure, large where it is wrong",
         bool((cost[1:] > cost[:-1]).all()),
         ", ".join(f"{s:g}: {c:.3f}" for s, c in zip(share, cost, strict=True)),
     )
@@ -142,20 +150,29 @@ def likelihood(bench: Bench) -> None:
         right[name], gaps[name] = 100 * hits.mean(1).numpy(), sums
         edges = np.linspace(0, 1, 11)
         where = np.clip(np.digitize(top.numpy().ravel(), edges) - 1, 0, 9)
-        dots = [(top.numpy().ravel()[where == k].mean(), hits.numpy().ravel()[where == k].mean())
-                for k in range(10) if (where == k).sum() > 30]  # fmt: skip
+        dots = [
+            (top.numpy().ravel()[where == k].mean(), hits.numpy().ravel()[where == k].mean())
+            for k in range(10)
+            if (where == k).sum() > 30
+        ]
         figure.add_scatter(x=[x for x, _ in dots], y=[y for _, y in dots], name=name, line={"color": colour})
     bench.draw("What is told, and how often it is right", figure)
-    bench.holds("both learn alike (S1-72)", abs(right["sigmoids"].mean() - right["softmax"].mean()) < 1.5,
-                ", ".join(f"{name} {row.mean():.1f} %" for name, row in right.items()))  # fmt: skip
+    bench.holds(
+        "both learn alike",
+        abs(right["sigmoids"].mean() - right["softmax"].mean()) < 1.5,
+        ", ".join(f"{name} {row.mean():.1f} %" for name, row in right.items()),
+    )
     off = {name: float((value - 1).abs().max()) for name, value in gaps.items()}
-    bench.holds("but only softmax's outputs are shares of one", off["softmax"] < 1e-5 < off["sigmoids"],
-                f"sums are off by up to {off['sigmoids']:.2f}, softmax's by {off['softmax']:.0e}")  # fmt: skip
+    bench.holds(
+        "but only softmax's outputs are shares of one",
+        off["softmax"] < 1e-5 < off["sigmoids"],
+        f"sums are off by up to {off['sigmoids']:.2f}, softmax's by {off['softmax']:.0e}",
+    )
     _errors(bench)
 
 
 def _errors(bench: Bench) -> None:
-    """The output layer's gradient by each cost, from the engine's own step (S1-52, S1-53, S1-71)."""
+    """The output layer's gradient by each cost, from the engine's own step."""
     spec = DenseSpec(inputs=4, hidden=(5,), outputs=3, activation="sigmoid", initialiser="large")
     state = {name: value.double() for name, value in spec.fresh_parameters(0).items()}
     W0, b0, W1, b1 = state.values()
@@ -165,9 +182,9 @@ def _errors(bench: Bench) -> None:
     z = a0 @ W1.T + b1
     y, s = torch.nn.functional.one_hot(label, 3)[0].double(), torch.sigmoid(z)
     wanted = {
-        ("softmax", "softmax and log-likelihood: a - y (S1-71)"): torch.softmax(z, 0) - y,
-        ("binary", "sigmoids and cross-entropy: a - y (S1-52)"): s - y,
-        ("quadratic", "sigmoids and quadratic cost: (a - y) sigma' (S1-52)"): (s - y) * s * (1 - s),
+        ("softmax", "softmax and log-likelihood: a - y"): torch.softmax(z, 0) - y,
+        ("binary", "sigmoids and cross-entropy: a - y"): s - y,
+        ("quadratic", "sigmoids and quadratic cost: (a - y) sigma'"): (s - y) * s * (1 - s),
     }
     rate, last = 1e-4, list(state)[-1]
     for (loss, name), error in wanted.items():
@@ -186,8 +203,12 @@ def _errors(bench: Bench) -> None:
         W0, b0, W1, b1 = start.values()
         a = float((torch.sigmoid(x @ W0.T + b0) @ W1.T + b1).sum())
         far[shift] = float((start[last] - after.state_dict()[last].double()).item() / rate / a)
-    bench.number("linear outputs and quadratic cost: the gradient is in proportion to a - y, however far (S1-53)", 1.0,
-                 far[50.0] / far[0.0], 1e-6)  # fmt: skip
+    bench.number(
+        "linear outputs and quadratic cost: the gradient is in proportion to a - y, however far",
+        1.0,
+        far[50.0] / far[0.0],
+        1e-6,
+    )
 
 
 LABS = (

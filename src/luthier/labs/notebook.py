@@ -39,8 +39,10 @@ def notebook(name: str) -> dict[str, Any]:
     (4, '# Softmax: its numbers, its derivatives, its inverse, its temperature.')
     """
     cells = [{"id": f"cell-{place}", **cell} for place, cell in enumerate(_cells(name))]
-    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-                "language_info": {"name": "python"}}  # fmt: skip
+    metadata = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "language_info": {"name": "python"},
+    }
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": cells}
 
 
@@ -52,8 +54,13 @@ def executed(made: dict[str, Any]) -> dict[str, Any]:
     os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"  # figures as data; the library itself stays outside
     try:
         found = nbformat.from_dict(made)
-        nbclient.NotebookClient(found, kernel_name="python3", timeout=TIMEOUT, record_timing=False,
-                                extra_arguments=["--IPKernelApp.log_level=40"]).execute()  # fmt: skip
+        nbclient.NotebookClient(
+            found,
+            kernel_name="python3",
+            timeout=TIMEOUT,
+            record_timing=False,
+            extra_arguments=["--IPKernelApp.log_level=40"],
+        ).execute()
     finally:
         if kept is None:
             del os.environ["PLOTLY_RENDERER"]

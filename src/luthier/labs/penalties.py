@@ -42,30 +42,46 @@ def shrinking(bench: Bench) -> None:
     lmbda, rate, steps = 0.1, 0.5, 50
     step = rate * lmbda / ROWS
     first, second = (weights - shrunk(weights, 1, **{kind: lmbda}) for kind in ("l1", "l2"))
-    bench.number("L1 takes the same from every weight (S1-102): largest gap, in steps", 0.0,
-                 float((first - step * weights.sign()).abs().max()) / step, 1e-9)  # fmt: skip
-    bench.number("L2 takes a share (S1-87): largest gap, in steps", 0.0,
-                 float((second - step * weights).abs().max()) / step, 1e-9)  # fmt: skip
+    bench.number(
+        "L1 takes the same from every weight: largest gap, in steps",
+        0.0,
+        float((first - step * weights.sign()).abs().max()) / step,
+        1e-9,
+    )
+    bench.number(
+        "L2 takes a share: largest gap, in steps", 0.0, float((second - step * weights).abs().max()) / step, 1e-9
+    )
     above = weights > 0
     sign = (first - second)[above].sign()
     place = int((sign[1:] != sign[:-1]).nonzero()[0])
-    bench.number("below this size L1 takes more, above it L2 does (S1-103)", 1.0,
-                 float(weights[above][place : place + 3].median()), 0.06)  # fmt: skip
+    bench.number(
+        "below this size L1 takes more, above it L2 does", 1.0, float(weights[above][place : place + 3].median()), 0.06
+    )
     left = shrunk(weights, steps, l2=lmbda)
-    bench.number(f"share left by L2 after {steps} steps", (1 - step) ** steps,
-                 float((left[above] / weights[above]).mean()), 1e-9)  # fmt: skip
+    bench.number(
+        f"share left by L2 after {steps} steps", (1 - step) ** steps, float((left[above] / weights[above]).mean()), 1e-9
+    )
     whole, weak = torch.ones(1, dtype=torch.float64), 1e-4 * ROWS
-    bench.number("share left by a step with lambda / n = 1e-4 and rate 0.5 (S1-88)", 0.99995,
-                 float(shrunk(whole, 1, l2=weak)), 1e-12)  # fmt: skip
+    bench.number(
+        "share left by a step with lambda / n = 1e-4 and rate 0.5", 0.99995, float(shrunk(whole, 1, l2=weak)), 1e-12
+    )
     bench.number("and by an epoch of 5000 such steps", 0.779, float(shrunk(whole, 5000, l2=weak)), 5e-4)
-    bench.number("a weight of 0 without a gradient stays 0 under L1", 0.0,
-                 float(shrunk(torch.zeros(3, dtype=torch.float64), 20, l1=lmbda).abs().max()), 0.0)  # fmt: skip
+    bench.number(
+        "a weight of 0 without a gradient stays 0 under L1",
+        0.0,
+        float(shrunk(torch.zeros(3, dtype=torch.float64), 20, l1=lmbda).abs().max()),
+        0.0,
+    )
     figure = empty_figure("weight", "taken off in a step")
     figure.add_scatter(x=weights.tolist(), y=first.tolist(), name="L1", line={"color": ORANGE})
     figure.add_scatter(x=weights.tolist(), y=second.tolist(), name="L2", line={"color": BLUE})
     bench.draw("L1 takes the same from all, L2 a share of each", figure)
-    bench.number("the gradient of the whole cost against differences, biases left out (S1-87, S1-102): largest gap",
-                 0.0, max(_gradient_gap(l1=0.0, l2=2.0), _gradient_gap(l1=2.0, l2=0.0)), 1e-7)  # fmt: skip
+    bench.number(
+        "the gradient of the whole cost against differences, biases left out: largest gap",
+        0.0,
+        max(_gradient_gap(l1=0.0, l2=2.0), _gradient_gap(l1=2.0, l2=0.0)),
+        1e-7,
+    )
 
 
 def _gradient_gap(*, l1: float, l2: float) -> float:
@@ -141,11 +157,17 @@ def sparse(bench: Bench) -> None:
         middles = 10 ** ((edges[1:] + edges[:-1]) / 2)
         figure.add_scatter(x=middles, y=counts / counts.sum(), name=name, line={"color": KINDS[name]})
     bench.draw("What is left of the first layer's weights", figure)
-    bench.holds("L1 makes many more weights nothing than L2 does (S1-103)", min(small["L1"]) > 5 * max(small["L2"]),
-                ", ".join(f"{name} {np.mean(row):.1%}" for name, row in small.items()))  # fmt: skip
+    bench.holds(
+        "L1 makes many more weights nothing than L2 does",
+        min(small["L1"]) > 5 * max(small["L2"]),
+        ", ".join(f"{name} {np.mean(row):.1%}" for name, row in small.items()),
+    )
     accuracy = {name: right[k * len(plain) : (k + 1) * len(plain)] for k, name in enumerate(kinds)}
-    bench.holds("and the network is no worse for it", accuracy["L1"].mean() > accuracy["none"].mean() - 1,
-                ", ".join(f"{name} {row.mean():.1f} %" for name, row in accuracy.items()))  # fmt: skip
+    bench.holds(
+        "and the network is no worse for it",
+        accuracy["L1"].mean() > accuracy["none"].mean() - 1,
+        ", ".join(f"{name} {row.mean():.1f} %" for name, row in accuracy.items()),
+    )
 
 
 def long_weights(bench: Bench) -> None:
@@ -164,9 +186,11 @@ def long_weights(bench: Bench) -> None:
         last = now
     length, turn = torch.stack(lengths), torch.stack(turns)
     free, held = slice(None, len(plain)), slice(len(plain), None)
-    bench.holds("without a penalty the weight vector is longer (S1-95)",
-                bool((length[-1, free] > 2 * length[-1, held]).all()),
-                f"{length[-1, free].mean():.1f}, with it {length[-1, held].mean():.1f}")  # fmt: skip
+    bench.holds(
+        "without a penalty the weight vector is longer",
+        bool((length[-1, free] > 2 * length[-1, held]).all()),
+        f"{length[-1, free].mean():.1f}, with it {length[-1, held].mean():.1f}",
+    )
     late = slice(epochs // 2, None)
     bench.holds(
         "and its direction changes less from epoch to epoch",
@@ -195,9 +219,11 @@ def steadier(bench: Bench) -> None:
     noise = 0.1 * torch.randn(held_out.features.shape, generator=generator)
     clean, noisy = (torch.sigmoid(found.logits(X)) for X in (held_out.features, held_out.features + noise))
     change = (noisy - clean).abs().mean((1, 2)).reshape(3, -1)
-    bench.holds("a penalised network changes its answer less when the inputs change (S1-98)",
-                bool(change[1].mean() < change[0].mean()),
-                f"mean change {change[0].mean():.4f}, with a penalty {change[1].mean():.4f}")  # fmt: skip
+    bench.holds(
+        "a penalised network changes its answer less when the inputs change",
+        bool(change[1].mean() < change[0].mean()),
+        f"mean change {change[0].mean():.4f}, with a penalty {change[1].mean():.4f}",
+    )
     wrong = part.targets.clone()
     at = torch.rand(len(part), generator=generator) < 0.2
     wrong[at] = torch.randint(10, (int(at.sum()),), generator=generator)
@@ -209,12 +235,18 @@ def steadier(bench: Bench) -> None:
     )
     gap = right[2] - right[1]
     error = gap.std(ddof=1) / len(gap) ** 0.5
-    bench.holds("penalising biases too changes little (S1-101)", abs(gap.mean()) < max(0.5, 2 * error),
-                f"{gap.mean():+.2f} ± {1.96 * error:.2f} points")  # fmt: skip
+    bench.holds(
+        "penalising biases too changes little",
+        abs(gap.mean()) < max(0.5, 2 * error),
+        f"{gap.mean():+.2f} ± {1.96 * error:.2f} points",
+    )
     spread = right[:2].std(1, ddof=1)
-    bench.holds("runs from other seeds lie nearer together with it (S1-94)", spread[1] < spread[0],
-                f"deviation over {len(seeds)} seeds {spread[0]:.2f} points, with it {spread[1]:.2f}",
-                why="so few seeds tell two spreads apart only when one is twice the other")  # fmt: skip
+    bench.holds(
+        "runs from other seeds lie nearer together with it",
+        spread[1] < spread[0],
+        f"deviation over {len(seeds)} seeds {spread[0]:.2f} points, with it {spread[1]:.2f}",
+        why="so few seeds tell two spreads apart only when one is twice the other",
+    )
 
 
 def _trained(begun: Sequence[Member], part: Part, epochs: int) -> Outcome:
@@ -240,8 +272,9 @@ def by_heart(bench: Bench) -> None:
     steps = -(-len(part) // BATCH) * (60 if bench.quick else 150)
     settings = Settings("softmax", "adam", BATCH, steps, steps)
     found = train([Member(spec, seed, 1e-3) for seed in bench.seeds(5, 3)], chance, None, settings)
-    bench.number(f"labels drawn by chance are learnt by heart: {rows} pictures (S1-74)", 100.0,
-                 _right(found, chance), 0.5, unit=" %")  # fmt: skip
+    bench.number(
+        f"labels drawn by chance are learnt by heart: {rows} pictures", 100.0, _right(found, chance), 0.5, unit=" %"
+    )
     held_out = some(data.test, 2000)
     other = _right(found, Part(held_out.features, held_out.codes, torch.randint(10, (len(held_out),))))
     bench.number("and new ones are guessed", 10.0, other, 2.0, unit=" %")
@@ -252,23 +285,30 @@ def by_heart(bench: Bench) -> None:
 
 
 def _many_parameters(bench: Bench, data: Digits) -> None:
-    """The gap by the number of parameters (S1-85, S1-100)."""
+    """The gap by the number of parameters."""
     part, held_out = some(data.training, 500 if bench.quick else 2000), some(data.test, 2000)
     units = (2, 5, 20, 100) if bench.quick else (2, 5, 10, 30, 100, 300, 1000)
     gaps, fits, width = [], [], data.training.features.shape[1]
     for hidden in units:
         spec = DenseSpec(inputs=width, hidden=(hidden,), outputs=10)
         steps = -(-len(part) // BATCH) * 30
-        found = train([Member(spec, seed, 1e-3) for seed in bench.seeds(5, 3)], part, None,
-                      Settings("softmax", "adam", BATCH, steps, steps))  # fmt: skip
+        found = train(
+            [Member(spec, seed, 1e-3) for seed in bench.seeds(5, 3)],
+            part,
+            None,
+            Settings("softmax", "adam", BATCH, steps, steps),
+        )
         fits.append(_right(found, held_out))
         gaps.append(_right(found, part) - fits[-1])
     means, gap = (np.array([row.mean() for row in rows]) for rows in (fits, gaps))
     said = ", ".join(f"{h}: {f:.1f} % ({g:.1f})" for h, f, g in zip(units, means, gap, strict=True))
-    bench.holds("with more parameters than pictures networks still do well on new ones (S1-100)",
-                means[-1] > means.max() - 2, f"accuracy (and gap) by hidden units: {said}")  # fmt: skip
     bench.holds(
-        "a network that is too small has the smallest gap, and the worst accuracy (S1-85)",
+        "with more parameters than pictures networks still do well on new ones",
+        means[-1] > means.max() - 2,
+        f"accuracy (and gap) by hidden units: {said}",
+    )
+    bench.holds(
+        "a network that is too small has the smallest gap, and the worst accuracy",
         gap[0] < gap[-1] and means[0] == means.min(),
         f"gap {gap[0]:.1f} points at {units[0]} units",
     )
@@ -279,17 +319,22 @@ def _many_parameters(bench: Bench, data: Digits) -> None:
 
 
 def in_place_of_test(bench: Bench) -> None:
-    """The same run watched on test and on validation pictures (S1-119), and the first weights' part (S1-120)."""
+    """The same run watched on test and on validation pictures, and the first weights' part."""
     data, seeds = digits(), bench.seeds(5, 3)
     part, epochs, width = some(data.training, 1000), 40 if bench.quick else 400, data.training.features.shape[1]
     begun = members(seeds, width, 30, 0.5)
-    curves = {name: learn(begun, part, some(rows, 10_000), epochs=epochs, every=4).accuracy
-              for name, rows in (("test", data.test), ("validation", data.validation))}  # fmt: skip
+    curves = {
+        name: learn(begun, part, some(rows, 10_000), epochs=epochs, every=4).accuracy
+        for name, rows in (("test", data.test), ("validation", data.validation))
+    }
     best = {name: curve.max(1) for name, curve in curves.items()}
     gap = best["validation"] - best["test"]
     together = np.corrcoef(curves["test"].mean(0), curves["validation"].mean(0))[0, 1]
-    bench.holds("the shape of the curve is the same on validation pictures (S1-119)", together > 0.95,
-                f"correlation of both curves {together:.3f}")  # fmt: skip
+    bench.holds(
+        "the shape of the curve is the same on validation pictures",
+        together > 0.95,
+        f"correlation of both curves {together:.3f}",
+    )
     bench.number(
         "best accuracy on validation less that on test pictures, in points", 0.0, gap, 2.0 if bench.quick else 1.5
     )

@@ -60,26 +60,33 @@ def closed_form(bench: Bench) -> None:
         gaps.append(float(np.abs(learnt - exact).max()))
     table, found_weights = np.array(losses), np.array(weights)
     for epoch, (printed, within) in enumerate(((0.0383, 0.004), (0.000148, 2e-5), (0.000050, 2e-6))):
-        bench.number(f"mean loss after epoch {epoch + 1} (S3-21)", printed, table[:, epoch], within)
+        bench.number(f"mean loss after epoch {epoch + 1}", printed, table[:, epoch], within)
     printed_losses = (0.040592, 0.000156, 0.000051)
     inside = all(table[:, k].min() <= value <= table[:, k].max() for k, value in enumerate(printed_losses))
-    bench.holds("the printed run lies within the seeds'", inside, str(table[:, :3].mean(0).round(6).tolist()),
-                printed=str(printed_losses))  # fmt: skip
+    bench.holds(
+        "the printed run lies within the seeds'",
+        inside,
+        str(table[:, :3].mean(0).round(6).tolist()),
+        printed=str(printed_losses),
+    )
     for name, truth, values in zip(("w1", "w2", "b"), (*TRUE_W, TRUE_B), found_weights.T, strict=True):
-        bench.number(f"{name} after three epochs (S3-22)", truth, values, 0.0006)
+        bench.number(f"{name} after three epochs", truth, values, 0.0006)
     share = float((np.array(gaps) < 1e-3).mean())
-    bench.holds("after four epochs descent is within 0.001 of the closed form in every seed (S3-05)", share == 1.0,
-                f"{share:.0%} of {len(gaps)} seeds, the largest gap {max(gaps):.1e}")  # fmt: skip
+    bench.holds(
+        "after four epochs descent is within 0.001 of the closed form in every seed",
+        share == 1.0,
+        f"{share:.0%} of {len(gaps)} seeds, the largest gap {max(gaps):.1e}",
+    )
 
 
 def polynomials(bench: Bench) -> None:
     """Ten points, a line, and a polynomial that meets them all."""
     x, y = np.array(POINTS).T
     nine = np.polynomial.Polynomial.fit(x, y, 9, domain=[0, 1], window=[0, 1])
-    bench.number("largest residual of degree 9 (S1-96)", 0.0, float(np.abs(nine(x) - y).max()), 1e-6)
+    bench.number("largest residual of degree 9", 0.0, float(np.abs(nine(x) - y).max()), 1e-6)
     bench.number("its leading coefficient", 0.2205, float(nine.coef[-1]), 1e-3)
     bench.number("root mean square of the residuals of y = 2x", 0.266, float(np.sqrt(((y - 2 * x) ** 2).mean())), 5e-4)
-    bench.number("the polynomial at 6 (S1-97)", 2974, float(nine(6.0)), 8.0)
+    bench.number("the polynomial at 6", 2974, float(nine(6.0)), 8.0)
     bench.number("at 10, in millions", 10.0, float(nine(10.0)) / 1e6, 0.5)
     rng, fresh = np.random.default_rng(0), []
     for _ in range(200):
@@ -90,8 +97,11 @@ def polynomials(bench: Bench) -> None:
         line = np.polynomial.Polynomial.fit(x, noisy, 1)
         fresh.append([np.sqrt(((bent(at) - truth) ** 2).mean()), np.sqrt(((line(at) - truth) ** 2).mean())])
     errors = np.median(fresh, 0)
-    bench.holds("where the truth is a line with noise, the line predicts new points better", errors[1] < errors[0],
-                f"median error {errors[1]:.2f}, degree 9 {errors[0]:.2f}")  # fmt: skip
+    bench.holds(
+        "where the truth is a line with noise, the line predicts new points better",
+        errors[1] < errors[0],
+        f"median error {errors[1]:.2f}, degree 9 {errors[0]:.2f}",
+    )
     curve = np.linspace(0.6, 5.0, 200)
     wrong = float(np.sqrt(((2 * curve - nine(curve)) ** 2).mean()))
     bench.holds("were the polynomial the truth, the line would be wrong", wrong > 0.2, f"by {wrong:.2f}")
@@ -107,9 +117,7 @@ def likelihood(bench: Bench) -> None:
     rng = np.random.default_rng(0)
     flips, p = rng.random(400) < 0.3, np.linspace(0.001, 0.999, 99_901)
     log = flips.sum() * np.log(p) + (~flips).sum() * np.log(1 - p)
-    bench.number(
-        "the likeliest p of coin flips is their mean (S3-35)", float(flips.mean()), float(p[log.argmax()]), 1e-5
-    )
+    bench.number("the likeliest p of coin flips is their mean", float(flips.mean()), float(p[log.argmax()]), 1e-5)
     values = rng.normal(3, 2, 500)
     mean, variance = values.mean(), values.var()
 
@@ -117,11 +125,14 @@ def likelihood(bench: Bench) -> None:
         return float(-0.5 * np.log(v) * len(values) - ((values - m) ** 2).sum() / (2 * v))
 
     around = [normal(mean + d, variance + e) for d in (-0.01, 0, 0.01) for e in (-0.02, 0, 0.02)]
-    bench.holds("of a normal it is the mean and the variance with 1/n", max(around) == around[4],
-                f"log likelihood {around[4]:.3f}, beside it at most {max(around[:4] + around[5:]):.3f}")  # fmt: skip
+    bench.holds(
+        "of a normal it is the mean and the variance with 1/n",
+        max(around) == around[4],
+        f"log likelihood {around[4]:.3f}, beside it at most {max(around[:4] + around[5:]):.3f}",
+    )
     sizes = (100, 400, 1600, 6400)
     ratios = [float(np.std([rng.normal(0, 1, n).mean() for _ in range(400)]) * np.sqrt(n)) for n in sizes]
-    bench.number("the error of an estimate times the root of n stays (S3-36)", 1.0, ratios, 0.08)
+    bench.number("the error of an estimate times the root of n stays", 1.0, ratios, 0.08)
     X = torch.tensor(rng.standard_normal((300, 4)))
     y = torch.tensor(rng.integers(0, 3, 300))
     found = {}
@@ -144,17 +155,33 @@ def likelihood(bench: Bench) -> None:
         rule.step(closure)  # type: ignore[no-untyped-call]
         found[name] = W.detach()
     gap = float((found["cross-entropy"] - found["likelihood"]).abs().max())
-    bench.number("least cross-entropy and greatest likelihood are one: largest gap of weights (S3-37)", 0.0, gap, 1e-6)
+    bench.number("least cross-entropy and greatest likelihood are one: largest gap of weights", 0.0, gap, 1e-6)
     P = torch.softmax(X @ found["likelihood"], 1)
     equation = X.T @ (P - torch.nn.functional.one_hot(y, 3))
     bench.number("there the likelihood's equation holds: X'(P - Y)", 0.0, float(equation.abs().max()), 1e-6)
 
 
 LABS = (
-    Lab("linear-regression", "Linear regression, many times", "Minibatch descent comes to the closed form; the printed "
-        "losses are one draw of what seeds give", ("S3-05", "S3-06", "S3-21", "S3-22"), closed_form, seconds=3),
-    Lab("polynomials", "Ten points", "A polynomial through all points and a line explain them; they differ where there "
-        "are none", ("S1-96", "S1-97"), polynomials),
-    Lab("likelihood", "Maximum likelihood", "Least cross-entropy and greatest likelihood have the same solution",
-        ("S3-35", "S3-36", "S3-37"), likelihood),
-)  # fmt: skip
+    Lab(
+        "linear-regression",
+        "Linear regression, many times",
+        "Minibatch descent comes to the closed form; the printed losses are one draw of what seeds give",
+        ("S3-05", "S3-06", "S3-21", "S3-22"),
+        closed_form,
+        seconds=3,
+    ),
+    Lab(
+        "polynomials",
+        "Ten points",
+        "A polynomial through all points and a line explain them; they differ where there are none",
+        ("S1-96", "S1-97"),
+        polynomials,
+    ),
+    Lab(
+        "likelihood",
+        "Maximum likelihood",
+        "Least cross-entropy and greatest likelihood have the same solution",
+        ("S3-35", "S3-36", "S3-37"),
+        likelihood,
+    ),
+)

@@ -46,19 +46,24 @@ def formulas(bench: Bench) -> None:
     bench.draw("Rates as the engine took them", figure)
     printed = (1, 0.976, 0.905, 0.794, 0.655, 0.5, 0.345, 0.206, 0.095, 0.024)
     taken = rates(Schedule("restarts", period=10), 20)
-    bench.number("a cosine cycle of ten steps, as printed: largest gap", 0.0,
-                 float(np.abs(taken[:10] - np.array(printed)).max()), 6e-4)  # fmt: skip
+    bench.number(
+        "a cosine cycle of ten steps, as printed: largest gap",
+        0.0,
+        float(np.abs(taken[:10] - np.array(printed)).max()),
+        6e-4,
+    )
     bench.number("after it the rate is what it was", 1.0, float(taken[10]), 1e-8)
     longer = rates(Schedule("restarts", period=5, multiplier=2.0), 36)
     tops = [int(k) for k in np.flatnonzero(longer > 0.9999)]
     bench.holds("cycles may double", tops == [0, 5, 15, 35], f"the rate is whole again at steps {tops}")
     steepest = int(np.argmax(-np.diff(rates(Schedule("cosine")))))
-    bench.holds("the cosine falls fastest in the middle (S4-16)", abs(steepest - STEPS / 2) <= 1,
-                f"after step {steepest} of {STEPS}")  # fmt: skip
+    bench.holds(
+        "the cosine falls fastest in the middle", abs(steepest - STEPS / 2) <= 1, f"after step {steepest} of {STEPS}"
+    )
 
 
 def _flat(bench: Bench) -> None:
-    """A rate that is lowered when the validation loss has stopped falling (S4-15)."""
+    """A rate that is lowered when the validation loss has stopped falling."""
     part, held_out = digits_part()
     steps = 600
     schedule = Schedule("plateau", decay=0.1, period=2)
@@ -67,9 +72,11 @@ def _flat(bench: Bench) -> None:
     loss, taken = (table[name].to_numpy() for name in ("validation_loss", "learning_rate"))
     drop = int(np.argmax(taken < taken[0] * 0.99))
     best = int(np.argmin(loss[: drop + 1]))
-    bench.holds("the rate falls after as many evaluations without a better loss as was said (S4-15)",
-                taken[-1] < 0.2 * taken[0] and drop - best >= 2,
-                f"lowest at evaluation {best + 1}, lowered at {drop + 1}")  # fmt: skip
+    bench.holds(
+        "the rate falls after as many evaluations without a better loss as was said",
+        taken[-1] < 0.2 * taken[0] and drop - best >= 2,
+        f"lowest at evaluation {best + 1}, lowered at {drop + 1}",
+    )
 
 
 def trainings(bench: Bench) -> None:
@@ -84,8 +91,9 @@ def trainings(bench: Bench) -> None:
         "one-cycle": Schedule("one-cycle"),
     }
     seeds = bench.seeds(20, 8)
-    members = [Member(DenseSpec(inputs=64, hidden=(10,), outputs=10), s, 0.05, kind)
-               for kind in kinds.values() for s in seeds]  # fmt: skip
+    members = [
+        Member(DenseSpec(inputs=64, hidden=(10,), outputs=10), s, 0.05, kind) for kind in kinds.values() for s in seeds
+    ]
     settings = Settings("softmax", "adam", 32, epochs * epoch, epoch)
     table = train(members, part, held_out, settings).history.to_frame().sort("member", "step")
     loss = table["train_loss"].to_numpy().reshape(len(kinds), len(seeds), -1)
@@ -93,24 +101,40 @@ def trainings(bench: Bench) -> None:
     gains = {
         name: np.log10(ends["constant"] / np.maximum(row, 1e-12)) for name, row in ends.items() if name != "constant"
     }
-    bench.holds("a rate that falls fits the training set better than one too large that stays (S4-12)",
-                all(gain.mean() > 1.96 * gain.std(ddof=1) / len(gain) ** 0.5 for gain in gains.values()),
-                ", ".join(f"{name} {row.mean():.2g}" for name, row in ends.items()))  # fmt: skip
+    bench.holds(
+        "a rate that falls fits the training set better than one too large that stays",
+        all(gain.mean() > 1.96 * gain.std(ddof=1) / len(gain) ** 0.5 for gain in gains.values()),
+        ", ".join(f"{name} {row.mean():.2g}" for name, row in ends.items()),
+    )
     figure = empty_figure("epoch", "training loss").update_yaxes(type="log")
     for (name, rows), colour in zip(zip(kinds, loss, strict=True), (GREY, GREEN, BLUE, ORANGE, PURPLE), strict=True):
-        figure.add_scatter(x=list(range(1, epochs + 1)), y=np.maximum(np.median(rows, 0), 1e-6), name=name,
-                           line={"color": colour})  # fmt: skip
+        figure.add_scatter(
+            x=list(range(1, epochs + 1)), y=np.maximum(np.median(rows, 0), 1e-6), name=name, line={"color": colour}
+        )
     bench.draw("Restarts throw the loss up, and it comes down lower", figure)
     restarts = np.median(loss[list(kinds).index("restarts")], 0)
-    bench.holds("a restart throws the loss up, and it comes down again (S4-17)",
-                bool(restarts[5] > restarts[4] and restarts[9] < restarts[4]),
-                f"{restarts[4]:.2g}, {restarts[5]:.2g} after the restart, {restarts[9]:.2g} at its end")  # fmt: skip
+    bench.holds(
+        "a restart throws the loss up, and it comes down again",
+        bool(restarts[5] > restarts[4] and restarts[9] < restarts[4]),
+        f"{restarts[4]:.2g}, {restarts[5]:.2g} after the restart, {restarts[9]:.2g} at its end",
+    )
     _flat(bench)
 
 
 LABS = (
-    Lab("schedules", "How rates fall", "The engine's steps follow each schedule's formula",
-        ("S0-39", "S4-13", "S4-14", "S4-16", "S4-17"), formulas),
-    Lab("schedules-in-training", "Decay and restarts", "A rate that falls fits better than one that stays too large",
-        ("S4-12", "S4-15", "S4-17"), trainings, seconds=5),
-)  # fmt: skip
+    Lab(
+        "schedules",
+        "How rates fall",
+        "The engine's steps follow each schedule's formula",
+        ("S0-39", "S4-13", "S4-14", "S4-16", "S4-17"),
+        formulas,
+    ),
+    Lab(
+        "schedules-in-training",
+        "Decay and restarts",
+        "A rate that falls fits better than one that stays too large",
+        ("S4-12", "S4-15", "S4-17"),
+        trainings,
+        seconds=5,
+    ),
+)

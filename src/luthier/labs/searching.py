@@ -1,4 +1,4 @@
-"""Random search against a grid, scales that are searched evenly, and coarse to fine (S0-03 to S0-08)."""
+"""Random search against a grid, scales that are searched evenly, and coarse to fine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def grid_or_random(bench: Bench) -> None:
     """Twenty-five trials each."""
     axis = (np.arange(5) + 0.5) / 5
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
-    bench.number("values of each number that a grid of 25 tries (S0-03)", 5, len(np.unique(grid[:, 0])), 0)
+    bench.number("values of each number that a grid of 25 tries", 5, len(np.unique(grid[:, 0])), 0)
     wins, best = 0, []
     for seed in bench.seeds(500, 200):
         drawn = np.random.default_rng(seed).random((TRIALS, 2))
@@ -29,9 +29,11 @@ def grid_or_random(bench: Bench) -> None:
         best.append(float(one_axis(drawn).max()))
     bench.number("values that 25 random trials try", 25, len(np.unique(drawn[:, 0])), 0)
     total = len(best)
-    bench.holds("where one of two numbers matters, random search finds better in most seeds", wins > 0.6 * total,
-                f"{wins} of {total} seeds; {np.mean(best):.2f} on average, the grid "
-                f"{one_axis(grid).max():.2f}")  # fmt: skip
+    bench.holds(
+        "where one of two numbers matters, random search finds better in most seeds",
+        wins > 0.6 * total,
+        f"{wins} of {total} seeds; {np.mean(best):.2f} on average, the grid {one_axis(grid).max():.2f}",
+    )
     figure = empty_figure("what matters", "what does not")
     figure.add_scatter(x=grid[:, 0], y=grid[:, 1], mode="markers", name="grid", marker={"color": ORANGE})
     figure.add_scatter(x=drawn[:, 0], y=drawn[:, 1], mode="markers", name="random", marker={"color": BLUE})
@@ -45,19 +47,22 @@ def scales(bench: Bench) -> None:
     rates = 10**r
     shares = [float(((rates >= 10.0**k) & (rates < 10.0 ** (k + 1))).mean()) for k in range(-4, 0)]
     for share in shares:
-        bench.number("share of rates in a decade, sampled by 10^r (S0-05)", 0.25, share, 0.006)
+        bench.number("share of rates in a decade, sampled by 10^r", 0.25, share, 0.006)
     plain = rng.uniform(1e-4, 1, 100_000)
     bench.number("share above 0.1, sampled evenly", 0.90, float((plain > 0.1).mean()), 0.005)
     beta = 1 - 10 ** rng.uniform(-3, -1, 20_000)
-    bench.holds("momenta lie between 0.9 and 0.999 (S0-06)", bool((beta >= 0.9).all() and (beta <= 0.999).all()),
-                f"{beta.min():.4f} to {beta.max():.4f}")  # fmt: skip
+    bench.holds(
+        "momenta lie between 0.9 and 0.999",
+        bool((beta >= 0.9).all() and (beta <= 0.999).all()),
+        f"{beta.min():.4f} to {beta.max():.4f}",
+    )
     p = float(stats.kstest((np.log10(1 - beta) + 3) / 2, "uniform").pvalue)
     bench.holds("log10(1 - beta) is even, by Kolmogorov and Smirnov", p > 0.001, f"p = {p:.2f}")
     for value, printed in ((0.9, 10.0), (0.99, 100.0), (0.999, 1000.0)):
         bench.number(f"terms that an average with beta = {value} remembers", printed, 1 / (1 - value), 1e-6 * printed)
     layers = np.random.default_rng(1).choice([2, 3, 4], 3000)
     p = float(stats.chisquare(np.bincount(layers)[2:]).pvalue)
-    bench.holds("layers are drawn evenly from 2, 3, 4 (S0-07)", p > 0.001, f"p = {p:.2f}")
+    bench.holds("layers are drawn evenly from 2, 3, 4", p > 0.001, f"p = {p:.2f}")
 
 
 def refined(bench: Bench) -> None:
@@ -75,11 +80,12 @@ def refined(bench: Bench) -> None:
         reached["coarse to fine"].append(float(_hill(second).max()))
         reached["one round"].append(float(_hill(rng.random((30, 2))).max()))
     count = len(reached["one round"])
-    bench.holds("the second box lies within the first (S0-04)", contained, f"in all {count} seeds")
+    bench.holds("the second box lies within the first", contained, f"in all {count} seeds")
     bench.number("share of seeds in which the best never gets worse", 1.0, better / count, 0.0)
     means = {name: float(np.mean(values)) for name, values in reached.items()}
-    bench.holds("two rounds find more than one of as many trials", means["coarse to fine"] > means["one round"],
-                f"{means}")  # fmt: skip
+    bench.holds(
+        "two rounds find more than one of as many trials", means["coarse to fine"] > means["one round"], f"{means}"
+    )
     wrong = []
     for seed in range(40):  # a rate that matters by its power of ten, searched evenly and then refined
         rng, low_, high_ = np.random.default_rng(seed), 1e-4, 1.0
@@ -92,8 +98,11 @@ def refined(bench: Bench) -> None:
                 break
             low_, high_ = max(1e-4, best / 5), min(1.0, best * 2)
         wrong.append(rounds)
-    bench.holds("searched on the wrong scale, refining still finds it, in more rounds (S0-08)",
-                max(wrong) < 12 and np.mean(wrong) > 1.5, f"{np.mean(wrong):.1f} rounds on average")  # fmt: skip
+    bench.holds(
+        "searched on the wrong scale, refining still finds it, in more rounds",
+        max(wrong) < 12 and np.mean(wrong) > 1.5,
+        f"{np.mean(wrong):.1f} rounds on average",
+    )
 
 
 def _hill(x: np.ndarray) -> np.ndarray:
@@ -102,10 +111,25 @@ def _hill(x: np.ndarray) -> np.ndarray:
 
 
 LABS = (
-    Lab("grid-or-random", "Random search", "Where few numbers matter, random search tries more values of them than a "
-        "grid", ("S0-03",), grid_or_random),
-    Lab("scales", "Scales", "Rates are sampled by their powers of ten, momenta by what they remember",
-        ("S0-05", "S0-06", "S0-07"), scales),
-    Lab("coarse-to-fine", "Coarse to fine", "A second round near the best of the first finds more",
-        ("S0-04", "S0-08"), refined),
-)  # fmt: skip
+    Lab(
+        "grid-or-random",
+        "Random search",
+        "Where few numbers matter, random search tries more values of them than a grid",
+        ("S0-03",),
+        grid_or_random,
+    ),
+    Lab(
+        "scales",
+        "Scales",
+        "Rates are sampled by their powers of ten, momenta by what they remember",
+        ("S0-05", "S0-06", "S0-07"),
+        scales,
+    ),
+    Lab(
+        "coarse-to-fine",
+        "Coarse to fine",
+        "A second round near the best of the first finds more",
+        ("S0-04", "S0-08"),
+        refined,
+    ),
+)

@@ -92,64 +92,89 @@ def sizes(bench: Bench) -> None:
     machines = {gamma: np.array([one[gamma] for one in found]) for gamma in NAMES}
     last = {gamma: curve[-1] for gamma, curve in machines.items()}
     net = nets.mean(1)
-    bench.holds("more pictures always help (S1-01, S1-109, S4-32)", bool((np.diff(net) > -0.3).all()),
-                ", ".join(f"{n:,}: {a:.1f}" for n, a in zip(reach, net, strict=True)))  # fmt: skip
+    bench.holds(
+        "more pictures always help",
+        bool((np.diff(net) > -0.3).all()),
+        ", ".join(f"{n:,}: {a:.1f}" for n, a in zip(reach, net, strict=True)),
+    )
     if data.is_mnist and not bench.quick:
         for n, row, printed in zip(reach, nets, NET, strict=False):
-            bench.number(f"network, {n:,} pictures (S1-109)", printed, row, 1.0 if n >= 500 else 3.0, unit=" %")
+            bench.number(f"network, {n:,} pictures", printed, row, 1.0 if n >= 500 else 3.0, unit=" %")
         for n, value, printed in zip(reach, machines["auto"], MACHINE, strict=True):
-            bench.number(f"SVM with gamma 'auto', {n:,} (S1-115)", printed, value, 0.3, unit=" %",
-                         why="scikit-learn's libsvm has changed since")  # fmt: skip
+            bench.number(
+                f"SVM with gamma 'auto', {n:,}",
+                printed,
+                value,
+                0.3,
+                unit=" %",
+                why="scikit-learn's libsvm has changed since",
+            )
         bench.number("SVM with gamma 'scale', 50,000", 98.02, last["scale"], 0.1, unit=" %")
     elif not data.is_mnist:
         bench.note(MISSING)
     auto, scale = (machines[gamma] for gamma in NAMES)
     if data.is_mnist:
-        bench.holds("the network beats a machine with gamma 'auto' at every size (S1-116)",
-                    bool((net > auto).all()),
-                    f"{net[-1]:.1f} against {last['auto']:.1f} % at {reach[-1]:,}")  # fmt: skip
-        bench.holds("the network beats a machine with gamma 'scale' at every size (S1-116)",
-                    bool((net > scale).all()), f"{net[-1]:.1f} against {last['scale']:.1f} %",
-                    why="that is true of the old default alone; with today's the machine wins")  # fmt: skip
+        bench.holds(
+            "the network beats a machine with gamma 'auto' at every size",
+            bool((net > auto).all()),
+            f"{net[-1]:.1f} against {last['auto']:.1f} % at {reach[-1]:,}",
+        )
+        bench.holds(
+            "the network beats a machine with gamma 'scale' at every size",
+            bool((net > scale).all()),
+            f"{net[-1]:.1f} against {last['scale']:.1f} %",
+            why="that is true of the old default alone; with today's the machine wins",
+        )
         few = 200 if bench.quick else 5000
         bench.holds(
-            "a machine with more pictures beats a network with fewer (S1-116)",
+            "a machine with more pictures beats a network with fewer",
             last["auto"] > net[reach.index(few)],
             f"{last['auto']:.1f} % at {reach[-1]:,} against {net[reach.index(few)]:.1f} % at {few:,}",
         )
     sign = np.sign(net - scale)
     crossed = [reach[k + 1] for k in range(len(sign) - 1) if sign[k] * sign[k + 1] < 0]
-    bench.note(f"network and machine with gamma 'scale' cross at {crossed}" if crossed else
-               "network and machine with gamma 'scale' do not cross at these sizes (S1-117)")  # fmt: skip
+    bench.note(
+        f"network and machine with gamma 'scale' cross at {crossed}"
+        if crossed
+        else "network and machine with gamma 'scale' do not cross at these sizes"
+    )
     _law(bench, data, reach, nets, machines)
     for kind in ("linear", "log"):
         figure = empty_figure("training pictures", "accuracy, %").update_xaxes(type=kind)
         figure.add_scatter(x=reach, y=net, name="network", line={"color": BLUE})
         for (gamma, curve), colour in zip(machines.items(), (ORANGE, GREEN), strict=True):
             figure.add_scatter(x=reach, y=curve, name=NAMES[gamma], line={"color": colour})
-        bench.draw(f"Accuracy by the number of pictures, {kind} scale (S1-110)", figure)
+        bench.draw(f"Accuracy by the number of pictures, {kind} scale", figure)
 
 
 def _law(bench: Bench, data: Digits, reach: list[int], nets: np.ndarray, machines: dict[str, np.ndarray]) -> None:
-    """The exponent of error = c n^-a from 500 pictures on (S1-118), and what it foretells."""
+    """The exponent of error = c n^-a from 500 pictures on, and what it foretells."""
     far = [k for k, n in enumerate(reach) if n >= 500]
     if len(far) < 3 or not data.is_mnist:
         return
     rows, errors = np.log([reach[k] for k in far]), np.log(100 - nets[far])
     slopes = [float(np.polyfit(rows, errors[:, s], 1)[0]) for s in range(nets.shape[1])]
     if bench.quick:
-        bench.holds("errors fall as a power of the number of pictures (S1-118)", max(slopes) < -0.1, f"{slopes}")
+        bench.holds("errors fall as a power of the number of pictures", max(slopes) < -0.1, f"{slopes}")
     else:
-        bench.number("exponent of the network's errors, from 500 pictures on (S1-118)", -0.30, slopes, 0.05)
+        bench.number("exponent of the network's errors, from 500 pictures on", -0.30, slopes, 0.05)
         slope = float(np.polyfit(rows, np.log(100 - machines["auto"][far]), 1)[0])
         bench.number("exponent of the SVM's", -0.31, slope, 0.06)
     law = fit_power_law([reach[k] for k in far[:-1]], [float(100 - nets[k].mean()) for k in far[:-1]])
     told, came = law.at(reach[far[-1]]), float(100 - nets[far[-1]].mean())
-    bench.note(f"the law of the smaller sizes foretells {told:.1f} % errors at {reach[far[-1]]:,}; {came:.1f} % came: "
-               "it says nothing of where errors that no data mend begin")  # fmt: skip
+    bench.note(
+        f"the law of the smaller sizes foretells {told:.1f} % errors at {reach[far[-1]]:,}; {came:.1f} % came: "
+        "it says nothing of where errors that no data mend begin"
+    )
 
 
 LABS = (
-    Lab("sizes", "How many pictures", "More pictures help by a power law, and can make up for a worse algorithm",
-        ("S1-01", "S1-109", "S1-110", "S1-115", "S1-116", "S1-117", "S1-118", "S4-32"), sizes, seconds=20),
-)  # fmt: skip
+    Lab(
+        "sizes",
+        "How many pictures",
+        "More pictures help by a power law, and can make up for a worse algorithm",
+        ("S1-01", "S1-109", "S1-110", "S1-115", "S1-116", "S1-117", "S1-118", "S4-32"),
+        sizes,
+        seconds=20,
+    ),
+)

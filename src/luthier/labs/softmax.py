@@ -34,32 +34,34 @@ def values(bench: Bench) -> None:
     for printed, a in zip((0.842, 0.042, 0.002, 0.114), softmax(z), strict=True):
         bench.number("the share of a class", printed, float(a), 5e-4)
     for scores, right in (((1.0, 2.0), 0.731059), ((10.0, 20.0), 0.9999546)):
-        bench.number(
-            f"softmax of {scores} tells how sure it is (S0-27)", right, float(softmax(np.array(scores))[1]), 5e-7
-        )
+        bench.number(f"softmax of {scores} tells how sure it is", right, float(softmax(np.array(scores))[1]), 5e-7)
         bench.number("plain shares do not", 2 / 3, scores[1] / sum(scores), 1e-12)
     two, rng = 0.0, np.random.default_rng(0)
     for z1, z2 in rng.normal(0, 5, (200, 2)):
         two = max(two, abs(float(softmax(np.array([z1, z2]))[0] - 1 / (1 + np.exp(z2 - z1)))))
-    bench.number("of two classes it is the sigmoid of the difference: largest gap (S0-28)", 0.0, two, 1e-12)
-    bench.holds("the limit is hardmax, a one at the largest (S0-29)",
-                bool(np.array_equal(np.round(softmax(z, 50.0), 9), [1, 0, 0, 0])),
-                f"{softmax(z, 50.0).round(6)}")  # fmt: skip
+    bench.number("of two classes it is the sigmoid of the difference: largest gap", 0.0, two, 1e-12)
+    bench.holds(
+        "the limit is hardmax, a one at the largest",
+        bool(np.array_equal(np.round(softmax(z, 50.0), 9), [1, 0, 0, 0])),
+        f"{softmax(z, 50.0).round(6)}",
+    )
 
 
 def sliders(bench: Bench) -> None:
     """Four scores, the fourth moved."""
     z = np.array(START)
     for printed, a in zip((0.315, 0.009, 0.633, 0.043), softmax(z), strict=True):
-        bench.number("a bar at the page's start (S1-64)", printed, float(a), 5e-4)
+        bench.number("a bar at the page's start", printed, float(a), 5e-4)
     fourth = np.linspace(-5, 5, 101)
     bars = np.stack([softmax(np.array([*START[:3], value])) for value in fourth])
-    bench.number("bars add up to 1 wherever the slider is (S1-65)", 1.0, float(bars.sum(1).max()), 1e-12)
+    bench.number("bars add up to 1 wherever the slider is", 1.0, float(bars.sum(1).max()), 1e-12)
     moves = np.diff(bars, axis=0)
-    bench.holds("raising the fourth score raises its bar and lowers all others by as much in all",
-                bool((moves[:, 3] > 0).all() and (moves[:, :3] < 0).all() and np.abs(moves.sum(1)).max() < 1e-12),
-                f"largest sum of moves {np.abs(moves.sum(1)).max():.1g}")  # fmt: skip
-    bench.number("ten sigmoid outputs at 0 add up to (S1-66)", 5.0, float(10 / (1 + np.exp(0.0))), 1e-12)
+    bench.holds(
+        "raising the fourth score raises its bar and lowers all others by as much in all",
+        bool((moves[:, 3] > 0).all() and (moves[:, :3] < 0).all() and np.abs(moves.sum(1)).max() < 1e-12),
+        f"largest sum of moves {np.abs(moves.sum(1)).max():.1g}",
+    )
+    bench.number("ten sigmoid outputs at 0 add up to", 5.0, float(10 / (1 + np.exp(0.0))), 1e-12)
     figure = empty_figure("the fourth score", "share")
     for k, colour in enumerate((BLUE, ORANGE, GREEN, GREY)):
         figure.add_scatter(x=fourth, y=bars[:, k], name=f"a{k + 1}", line={"color": colour})
@@ -70,20 +72,26 @@ def derivatives(bench: Bench) -> None:
     """Monotone, non-local, and invertible up to a constant."""
     z = np.array(EXAMPLE)
     a, J = softmax(z), jacobian(z)
-    bench.number("the Jacobian is diag(a) - a a': largest gap (S1-67)", 0.0,
-                 float(np.abs(J - (np.diag(a) - np.outer(a, a))).max()), 1e-9)  # fmt: skip
+    bench.number(
+        "the Jacobian is diag(a) - a a': largest gap", 0.0, float(np.abs(J - (np.diag(a) - np.outer(a, a))).max()), 1e-9
+    )
     for printed, found in zip((0.133, 0.040, 0.002, 0.101), np.diag(J), strict=True):
         bench.number("a share's slope by its own score", printed, float(found), 5e-4)
     off = J[~np.eye(4, dtype=bool)]
-    bench.holds("own slopes are positive, all others negative", bool((np.diag(J) > 0).all() and (off < 0).all()),
-                f"others between {off.min():.2g} and {off.max():.2g}")  # fmt: skip
-    bench.holds("every share depends on every score, a sigmoid's on its own alone (S1-68)",
-                bool((np.abs(off) > 1e-6).all()),
-                f"smallest slope by another's score {np.abs(off).min():.2g}")  # fmt: skip
+    bench.holds(
+        "own slopes are positive, all others negative",
+        bool((np.diag(J) > 0).all() and (off < 0).all()),
+        f"others between {off.min():.2g} and {off.max():.2g}",
+    )
+    bench.holds(
+        "every share depends on every score, a sigmoid's on its own alone",
+        bool((np.abs(off) > 1e-6).all()),
+        f"smallest slope by another's score {np.abs(off).min():.2g}",
+    )
     shift = np.log(a) - z
-    bench.number("ln a - z is the same for all (S1-69): spread", 0.0, float(np.ptp(shift)), 1e-12)
+    bench.number("ln a - z is the same for all: spread", 0.0, float(np.ptp(shift)), 1e-12)
     bench.number("softmax of ln a is a", 0.0, float(np.abs(softmax(np.log(a)) - a).max()), 1e-12)
-    bench.number("a shift of all scores changes nothing (S1-63)", 0.0, float(np.abs(softmax(z + 100) - a).max()), 1e-12)
+    bench.number("a shift of all scores changes nothing", 0.0, float(np.abs(softmax(z + 100) - a).max()), 1e-12)
     big = torch.softmax(torch.tensor([1e4, 0.0]), 0)
     bench.holds("no score is too large", bool(big.isfinite().all()), f"softmax(10000, 0) = {big.tolist()}")
 
@@ -92,7 +100,7 @@ def temperature(bench: Bench) -> None:
     """A constant before the scores."""
     z = np.array(EXAMPLE)
     for printed, found in zip((0.32, 0.24, 0.18, 0.26), softmax(z, 0.1), strict=True):
-        bench.number("a share at c = 0.1 (S1-73)", printed, float(found), 0.005)
+        bench.number("a share at c = 0.1", printed, float(found), 0.005)
     for factor, printed, within in ((2.0, 0.980, 5e-4), (5.0, 0.99995, 5e-6), (50.0, 1.0, 1e-12)):
         bench.number(f"the largest share at c = {factor:g}", printed, float(softmax(z, factor)[0]), within)
     bench.number("two that are largest share equally", 0.5, float(softmax(np.array([3.0, 3.0, 1.0]), 50.0)[0]), 1e-12)
@@ -104,12 +112,32 @@ def temperature(bench: Bench) -> None:
 
 
 LABS = (
-    Lab("softmax", "Softmax in two steps", "Softmax turns scores into shares that tell how sure they are",
-        ("S0-26", "S0-27", "S0-28", "S0-29"), values),
-    Lab("softmax-sliders", "Four sliders", "Raising one score raises its share and lowers all others by as much",
-        ("S1-64", "S1-65", "S1-66"), sliders),
-    Lab("softmax-slopes", "Softmax's slopes", "Softmax is monotone, not local, and can be undone up to a constant",
-        ("S1-63", "S1-67", "S1-68", "S1-69"), derivatives),
-    Lab("temperature", "A constant before the scores", "With a growing constant softmax comes to choose the largest",
-        ("S1-73",), temperature),
-)  # fmt: skip
+    Lab(
+        "softmax",
+        "Softmax in two steps",
+        "Softmax turns scores into shares that tell how sure they are",
+        ("S0-26", "S0-27", "S0-28", "S0-29"),
+        values,
+    ),
+    Lab(
+        "softmax-sliders",
+        "Four sliders",
+        "Raising one score raises its share and lowers all others by as much",
+        ("S1-64", "S1-65", "S1-66"),
+        sliders,
+    ),
+    Lab(
+        "softmax-slopes",
+        "Softmax's slopes",
+        "Softmax is monotone, not local, and can be undone up to a constant",
+        ("S1-63", "S1-67", "S1-68", "S1-69"),
+        derivatives,
+    ),
+    Lab(
+        "temperature",
+        "A constant before the scores",
+        "With a growing constant softmax comes to choose the largest",
+        ("S1-73",),
+        temperature,
+    ),
+)

@@ -22,9 +22,14 @@ from luthier.diagnosis import Diagnosis, diagnose
 from luthier.seeds import numpy_generator
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "leaky relu": nn.LeakyReLU, "sigmoid": nn.Sigmoid,
-    "silu": nn.SiLU, "elu": nn.ELU,
-}  # fmt: skip
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "gelu": nn.GELU,
+    "leaky relu": nn.LeakyReLU,
+    "sigmoid": nn.Sigmoid,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+}
 KNOWN = ("digits", "wine", "blobs", "waves")  # what thresholds were set on
 UNSEEN = ("breast-cancer", "iris", "rings", "steps")  # two rules were mended after a look at these
 FRESH = ("diabetes", "moons", "friedman", "churn", "penguins")  # looked at once, with everything frozen

@@ -1,4 +1,4 @@
-"""Transfer: what was learnt on other digits is worth, by how many new ones there are and how alike (S2-35 to S2-38)."""
+"""Transfer: what was learnt on other digits is worth, by how many new ones there are and how alike."""
 
 from __future__ import annotations
 
@@ -66,38 +66,53 @@ def four_cases(bench: Bench) -> None:
                 X = X if kind == "alike" else unlike(X)
                 cuts = (slice(rows), slice(rows, rows + 100), slice(-450, None))
                 training, validation, test = ((X[cut], y[cut]) for cut in cuts)
-                found.append([*(error(learnt(backbone, blocks, count, training, validation, seed), test)
-                                for count in range(len(blocks))),
-                              error(_fitted(network(seed), training, validation, seed), test)])  # fmt: skip
+                found.append(
+                    [
+                        *(
+                            error(learnt(backbone, blocks, count, training, validation, seed), test)
+                            for count in range(len(blocks))
+                        ),
+                        error(_fitted(network(seed), training, validation, seed), test),
+                    ]
+                )
             table[kind, rows] = np.array(found)
     fresh = with_new_head(backbone, 5)
     kept = copy.deepcopy(fresh.state_dict())
     after = _fitted(freeze_all_but(fresh, blocks[-1:]), known, held, 0).state_dict()
     changed = {name.rpartition(".")[0] for name, value in kept.items() if not value.equal(after[name])}
-    bench.holds("what is frozen stays as it was, to the bit; the head alone learns (S2-35)", changed == {blocks[-1]},
-                f"changed: {', '.join(changed)}")  # fmt: skip
+    bench.holds(
+        "what is frozen stays as it was, to the bit; the head alone learns",
+        changed == {blocks[-1]},
+        f"changed: {', '.join(changed)}",
+    )
     mean = {case: rows.mean(0) for case, rows in table.items()}
-    said = "; ".join(f"{rows} {kind}: {' '.join(f'{v:.1f}' for v in row[:-1])}, from scratch {row[-1]:.1f}"
-                     for (kind, rows), row in mean.items())  # fmt: skip
+    said = "; ".join(
+        f"{rows} {kind}: {' '.join(f'{v:.1f}' for v in row[:-1])}, from scratch {row[-1]:.1f}"
+        for (kind, rows), row in mean.items()
+    )
     few, many = mean["alike", 25], mean["alike", 300]
     bench.holds(
-        "from few pictures that are alike, transfer beats starting from scratch (S2-35)",
+        "from few pictures that are alike, transfer beats starting from scratch",
         few[:-1].min() < few[-1],
         f"errors in % with 0, 1, ... blocks learning: {said}",
     )
     bench.holds(
-        "the more pictures, the more blocks should learn (S2-36)",
+        "the more pictures, the more blocks should learn",
         many[:-1].argmin() >= few[:-1].argmin() and many[1:-1].min() < many[0],
         f"best with {int(few[:-1].argmin())} blocks from 25, with {int(many[:-1].argmin())} from 300",
     )
     gains = {kind: mean[kind, 300][0] - mean[kind, 300][1:-1].min() for kind in ("alike", "unlike")}
-    bench.holds("where pictures are unlike, letting blocks learn gains more than where they are alike (S2-37)",
-                gains["unlike"] > gains["alike"] > -0.5,
-                f"{gains['unlike']:.1f} points, alike {gains['alike']:.1f}, from 300 pictures")  # fmt: skip
+    bench.holds(
+        "where pictures are unlike, letting blocks learn gains more than where they are alike",
+        gains["unlike"] > gains["alike"] > -0.5,
+        f"{gains['unlike']:.1f} points, alike {gains['alike']:.1f}, from 300 pictures",
+    )
     unlike_few = mean["unlike", 25]
-    bench.holds("that transfer does not apply to unlike tasks is too strong (S2-37)",
-                unlike_few[:-1].min() < unlike_few[-1],
-                f"from 25 unlike ones {unlike_few[:-1].min():.1f} %, from scratch {unlike_few[-1]:.1f} %")  # fmt: skip
+    bench.holds(
+        "that transfer does not apply to unlike tasks is too strong",
+        unlike_few[:-1].min() < unlike_few[-1],
+        f"from 25 unlike ones {unlike_few[:-1].min():.1f} %, from scratch {unlike_few[-1]:.1f} %",
+    )
     figure = empty_figure("blocks that learn below the head", "errors, %")
     for (kind, rows), colour in zip(mean, (BLUE, GREEN, ORANGE, PURPLE), strict=True):
         row = mean[kind, rows]
@@ -118,23 +133,37 @@ def learnt(
 
 def _fitted(net: nn.Module, training: Rows, validation: Rows, seed: int) -> nn.Module:
     batch = max(BATCH, len(training[0]) // 10)
-    return train_networks(net, training, validation=validation, epochs=25, batch_size=batch, seeds=[seed] * 3,
-                          learning_rate=[1e-3, 3e-3, 1e-2], schedule="cosine").module()  # fmt: skip
+    return train_networks(
+        net,
+        training,
+        validation=validation,
+        epochs=25,
+        batch_size=batch,
+        seeds=[seed] * 3,
+        learning_rate=[1e-3, 3e-3, 1e-2],
+        schedule="cosine",
+    ).module()
 
 
 def _rates(bench: Bench, backbone: nn.Module) -> None:
-    """Early layers at lower rates move less (S4-18)."""
+    """Early layers at lower rates move less."""
     X, y = pictures(5, 10)
     found = transfer(backbone, (X[:300], y[:300]), validation=(X[300:400], y[300:400]), epochs=5, batch_size=BATCH)
     rates = [option["rates"] for option in found.options if len(option["rates"]) > 1]
     bench.holds(
-        "each block below has a lower rate than the one above it (S4-18)",
+        "each block below has a lower rate than the one above it",
         all(list(row) == sorted(row) for row in rates) and bool(rates),
         "; ".join(" ".join(f"{rate:.1e}" for rate in row) for row in rates),
     )
 
 
 LABS = (
-    Lab("transfer", "Transfer, two by two", "What was learnt elsewhere helps most where new pictures are few and alike",
-        ("S2-35", "S2-36", "S2-37", "S2-38", "S4-18"), four_cases, seconds=50),
-)  # fmt: skip
+    Lab(
+        "transfer",
+        "Transfer, two by two",
+        "What was learnt elsewhere helps most where new pictures are few and alike",
+        ("S2-35", "S2-36", "S2-37", "S2-38", "S4-18"),
+        four_cases,
+        seconds=50,
+    ),
+)

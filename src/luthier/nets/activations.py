@@ -94,7 +94,7 @@ def add_activation(
     *,
     gain: float = 1.0,
 ) -> None:
-    """Make a function of your own known as an activation, for specs to name (S1-24).
+    """Make a function of your own known as an activation, for specs to name.
 
     `f` acts on each entry of a tensor by itself. `derivative` takes (z, a = f(z)) and gives f'(z);
     without it autograd differentiates `f`. A model that names it opens only where it was added.
@@ -109,7 +109,7 @@ def add_activation(
 
 
 def mixed(base: Activation, units: Mapping[int, Activation]) -> Activation:
-    """An activation whose numbered units have functions of their own (S1-24).
+    """An activation whose numbered units have functions of their own.
 
     >>> layer = mixed(ACTIVATIONS["sigmoid"], {1: ACTIVATIONS["identity"]})
     >>> layer.f(torch.tensor([0.0, 3.0]))

@@ -1,4 +1,4 @@
-"""Changes of training pictures that leave their meaning (S1-112, S4-34), drawn anew for every batch, by Kornia.
+"""Changes of training pictures that leave their meaning, drawn anew for every batch, by Kornia.
 
 Inside a network and active in training mode only, so validation and test pictures are never changed. B pictures.
 """

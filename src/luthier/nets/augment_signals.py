@@ -1,4 +1,4 @@
-"""Changes of training signals that leave their meaning (S1-113): speed, place, loudness, noise. B rows, T steps."""
+"""Changes of training signals that leave their meaning: speed, place, loudness, noise. B rows, T steps."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ class AugmentSignals(nn.Module):
             for name in chosen
             if name not in SIGNAL_CHANGES
         ]
-        mistakes += [f"{name}: the strength is above 0 and below 1, not {s}" for name, s in chosen.items()
-                     if not 0 < s < 1]  # fmt: skip
+        mistakes += [
+            f"{name}: the strength is above 0 and below 1, not {s}" for name, s in chosen.items() if not 0 < s < 1
+        ]
         if mistakes:
             raise ConfigError(mistakes)
         self.chosen = dict(chosen)
@@ -53,8 +54,9 @@ class AugmentSignals(nn.Module):
             return signals
         rows = len(signals)
         if "speed" in self.chosen or "shift" in self.chosen:
-            signals = _moved(signals, _either(rows, self.chosen.get("speed", 0.0)),
-                             _either(rows, self.chosen.get("shift", 0.0)))  # fmt: skip
+            signals = _moved(
+                signals, _either(rows, self.chosen.get("speed", 0.0)), _either(rows, self.chosen.get("shift", 0.0))
+            )
         if "loudness" in self.chosen:
             signals = signals * (1 + _either(rows, self.chosen["loudness"]).view(-1, 1, 1))
         if "noise" in self.chosen:

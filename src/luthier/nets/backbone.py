@@ -162,9 +162,11 @@ def backbone_named(name: str) -> nn.Module:
         made = make()
     except (ImportError, AttributeError, TypeError) as error:
         raise InputError(
-            f"'{name}' makes no backbone", expected="a function without arguments that returns an nn.Module",
-            received=in_a_line(error), remedy="check that the module can be imported from here",
-        ) from error  # fmt: skip
+            f"'{name}' makes no backbone",
+            expected="a function without arguments that returns an nn.Module",
+            received=in_a_line(error),
+            remedy="check that the module can be imported from here",
+        ) from error
     if not isinstance(made, nn.Module):
         raise InputError(f"'{name}' makes no backbone", expected="an nn.Module", received=type(made).__name__)
     return made

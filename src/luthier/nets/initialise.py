@@ -63,7 +63,7 @@ def initial_parameters(
     """Fresh parameters by name, in float64; the same seed gives the same ones again.
 
     Weights follow the initialiser with the gain of their layer; scales are one, shifts zero. Biases
-    are zero but for `large`, which draws them like its weights (S1-107). Embeddings are normal with
+    are zero but for `large`, which draws them like its weights. Embeddings are normal with
     standard deviation 1 / sqrt(width).
     """
     last = [name for name in shapes if name.startswith("layers.") and name.endswith(".weight")][-1]

@@ -25,7 +25,7 @@ class DenseSpec:
     each. `deviation` is what the initialiser "normal" scales by. Batch norm (over the batch) or layer
     norm (over a row's units) sits before the activation, and a layer that has it has no bias. With
     `residual` a hidden layer as wide as the one below adds that one's output to its own. `neurons` are
-    (hidden layer, unit, activation) of single neurons that differ from their layer (S1-24).
+    (hidden layer, unit, activation) of single neurons that differ from their layer.
 
     >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
     23860

@@ -49,8 +49,11 @@ class TextSpec:
             mistakes.append(f"a reader is one of {READERS}, its pool one of {POOLS}: not {self.reader}, {self.pool}")
         if min(self.pieces, self.length, self.outputs, self.width, *self.layers_of_units, 1) < 1 or self.numbers < 0:
             mistakes.append("sizes must be positive")
-        mistakes += [f"{name} is at least 0 and below 1" for name in ("dropout", "word_dropout")
-                     if not 0 <= getattr(self, name) < 1]  # fmt: skip
+        mistakes += [
+            f"{name} is at least 0 and below 1"
+            for name in ("dropout", "word_dropout")
+            if not 0 <= getattr(self, name) < 1
+        ]
         if mistakes:
             raise ConfigError(mistakes)
 

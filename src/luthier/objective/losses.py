@@ -72,7 +72,7 @@ class Criterion:
 
 
 def one_hot(targets: Tensor, classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Class numbers [B] from 0 as rows [B, C] with a single 1 (S0-33).
+    """Class numbers [B] from 0 as rows [B, C] with a single 1.
 
     >>> one_hot(torch.tensor([2]), 4)
     tensor([[0., 0., 1., 0.]])
@@ -248,8 +248,8 @@ def _nearest_agrees(Z: Tensor, targets: Tensor) -> Tensor:
 def contrastive(margin: float = 1.0) -> Loss:
     """Rows of a class together, others at least `margin` apart, over all pairs of a batch (Hadsell and others, 2006).
 
-    A pair costs d^2 / 2, or max(0, margin - d)^2 / 2 with two classes, d the distance of their outputs
-    (S4-04). The score is how often the nearest other row is of the same class.
+    A pair costs d^2 / 2, or max(0, margin - d)^2 / 2 with two classes, d the distance of their outputs. The score is
+    how often the nearest other row is of the same class.
     """
     loss = custom_loss(partial(_contrastive_rows, margin=margin), _nearest_agrees)
     return loss._replace(couples=True)
@@ -258,7 +258,7 @@ def contrastive(margin: float = 1.0) -> Loss:
 def triplet(margin: float = 1.0) -> Loss:
     """Each row nearer to its farthest fellow than to its nearest stranger by `margin` (Hermans and others, 2017).
 
-    A row costs max(0, margin + farthest - nearest) within its batch (S4-04).
+    A row costs max(0, margin + farthest - nearest) within its batch.
     """
     loss = custom_loss(partial(_triplet_rows, margin=margin), _nearest_agrees)
     return loss._replace(couples=True)

@@ -3,7 +3,7 @@
 P parameters, G gradients [M, P]; every hyper-parameter is [M, 1], the rate also [M, P]. A rule is
 a pair: `init` makes its state, `update` changes parameters and state in place (the state's tensors
 are buffers that live as long as the training). Step numbers start at 1: at 0 the bias correction
-would divide by zero (S2-24).
+would divide by zero.
 
 With the same numbers each rule takes the steps of its `torch.optim` counterpart; the defaults of
 `epsilon` and `smoothing` are PyTorch's too. The documents' epsilon, 1e-7, is a member's option.
@@ -55,7 +55,7 @@ def _nesterov(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> 
 
 
 def _nesterov_velocity(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
-    """old = v; v = momentum v - rate g; w += (1 + momentum) v - momentum old (S2-17).
+    """old = v; v = momentum v - rate g; w += (1 + momentum) v - momentum old.
 
     The rate is inside the velocity, so a schedule acts on what is still to come; at a constant rate
     the steps are those of `nesterov`.
@@ -73,13 +73,13 @@ def _adagrad(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> N
 
 
 def _rmsprop(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
-    """s = smoothing s + (1 - smoothing) g^2; w -= rate g / (sqrt(s) + epsilon) (S2-21)."""
+    """s = smoothing s + (1 - smoothing) g^2; w -= rate g / (sqrt(s) + epsilon)."""
     square = follow_square(state["square"], G, hyper["smoothing"])
     P.addcdiv_(G * hyper["rate"], square.sqrt().add_(hyper["epsilon"]), value=-1)
 
 
 def _adam(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
-    """Moments with bias correction, epsilon outside the root (S2-24)."""
+    """Moments with bias correction, epsilon outside the root."""
     if isinstance(step, int) and hyper["rate"].shape[1] == 1 and P.shape[1] >= FUSED_FROM and P.device.type == "cpu":
         _adam_fused(P, G, state, hyper, step)
         return
@@ -114,7 +114,7 @@ def _adam_fused(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> 
 
 
 def _adam_uncorrected(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
-    """Moments as they are: the first steps are larger than the rate (S2-23)."""
+    """Moments as they are: the first steps are larger than the rate."""
     mean = follow(state["mean"], G, hyper["beta1"])
     square = follow_square(state["square"], G, hyper["beta2"])
     P.addcdiv_(mean * hyper["rate"], square.sqrt().add_(hyper["epsilon"]), value=-1)
@@ -168,11 +168,11 @@ RULES: dict[str, Rule] = {
 
 
 def clip_by_norm(G: Tensor, limit: Tensor) -> None:
-    """Scale each member's gradient [M, P] in place so that its norm is at most its `limit` [M, 1] (S4-41)."""
+    """Scale each member's gradient [M, P] in place so that its norm is at most its `limit` [M, 1]."""
     norms = torch.linalg.vector_norm(G, dim=1, keepdim=True)
     G.mul_((limit / norms.clamp_min(torch.finfo(G.dtype).tiny)).clamp_max(1.0))
 
 
 def clip_by_value(G: Tensor, limit: Tensor) -> None:
-    """Cut each entry of a member's gradient [M, P] in place to its member's `limit` [M, 1] (S4-41)."""
+    """Cut each entry of a member's gradient [M, P] in place to its member's `limit` [M, 1]."""
     torch.minimum(torch.maximum(G, -limit, out=G), limit, out=G)

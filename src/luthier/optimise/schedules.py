@@ -21,13 +21,13 @@ class Schedule:
     With k for `decay`, T for `period` and t the step:
 
     - `constant`: 1;
-    - `cosine`: from 1 to 0 over the training (S4-16);
+    - `cosine`: from 1 to 0 over the training;
     - `restarts`: cosine cycles of T steps, each `multiplier` times as long as the one before, the
-      rate back at its base at the start of each (S4-17);
-    - `exponential`: k^(t/T) (S4-13); `staircase`: k^floor(t/T) (S4-14); `inverse`: 1 / (1 + k t/T) (S0-39);
+      rate back at its base at the start of each;
+    - `exponential`: k^(t/T); `staircase`: k^floor(t/T); `inverse`: 1 / (1 + k t/T);
     - `linear`: from 1 to 0 over the training;
     - `one-cycle`: from 1/25 up to 1 and down to nearly nothing, along cosines;
-    - `plateau`: times k after T evaluations without a lower validation loss, each member by its own (S4-15).
+    - `plateau`: times k after T evaluations without a lower validation loss, each member by its own.
 
     `warmup` steps rise linearly to 1 first.
 

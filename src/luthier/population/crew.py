@@ -64,8 +64,12 @@ class Leader:
             if known is spec and its is settings:
                 return number
         assert not isinstance(spec, ModuleSpec)
-        told = {"spec": spec.to_json(), "loss": settings.loss, "dtype": str(settings.dtype).split(".")[1],
-                "mixed_precision": settings.mixed_precision}  # fmt: skip
+        told = {
+            "spec": spec.to_json(),
+            "loss": settings.loss,
+            "dtype": str(settings.dtype).split(".")[1],
+            "mixed_precision": settings.mixed_precision,
+        }
         if not isinstance(settings.loss, str):
             raise InputError("several processes know losses by their names", expected="a name", received="a function")
         text = json.dumps(told, sort_keys=True)
@@ -78,9 +82,14 @@ class Leader:
         return self._numbers[text]
 
     def gradients(
-        self, job: Job, stack: Any, batch: Batch, loss: Loss | Criterion, masks: Masks,
+        self,
+        job: Job,
+        stack: Any,
+        batch: Batch,
+        loss: Loss | Criterion,
+        masks: Masks,
         generators: Sequence[torch.Generator],
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """Fill the stack's gradients [M, P] of a batch's mean loss; returns the losses [M]."""
         rows, total = len(batch.targets), batch.weight
         if rows < self._size or getattr(loss, "couples", False):
@@ -90,8 +99,14 @@ class Leader:
         _broadcast(stack)
         for place in range(1, self._size):
             share = Share.of(place, self._size, rows)
-            _send(place, {**_packed(batch, masks, share.slice), "total": torch.tensor(total, dtype=torch.float64),
-                          "generators": torch.stack(drawn)})  # fmt: skip
+            _send(
+                place,
+                {
+                    **_packed(batch, masks, share.slice),
+                    "total": torch.tensor(total, dtype=torch.float64),
+                    "generators": torch.stack(drawn),
+                },
+            )
         share = Share.of(0, self._size, rows)
         with sharing(share):
             own = [None if mask is None else mask[:, share.slice] for mask in masks]
@@ -134,8 +149,9 @@ def help_out(jobs: Sequence[Job] = ()) -> int:
 
 
 def _job(told: Mapping[str, Any]) -> Job:
-    settings = Settings(told["loss"], "sgd", 1, 1, 1, dtype=getattr(torch, told["dtype"]),
-                        mixed_precision=told["mixed_precision"])  # fmt: skip
+    settings = Settings(
+        told["loss"], "sgd", 1, 1, 1, dtype=getattr(torch, told["dtype"]), mixed_precision=told["mixed_precision"]
+    )
     return spec_from_json(told["spec"]), settings
 
 
@@ -220,9 +236,10 @@ def assembled() -> Iterator[bool]:
         distributed.init_process_group("gloo")
     except (RuntimeError, ValueError) as error:
         raise LuthierError(
-            "the processes do not find each other", received=in_a_line(error),
+            "the processes do not find each other",
+            received=in_a_line(error),
             remedy="start them with torchrun --nproc-per-node N -m luthier ...",
-        ) from error  # fmt: skip
+        ) from error
     try:
         if distributed.get_rank() > 0:
             for name in (signal.SIGINT, signal.SIGTERM):  # the leader saves, stops and then dismisses

@@ -19,7 +19,7 @@ class Member:
 
     `dropout` is the probability to drop, one for each hidden layer (none: no dropout). `l2` and `l1`
     are the documents' lambda, n training rows: the penalty is lambda / (2 n) times the sum of squared
-    weights (S1-86), or lambda / n times the sum of their sizes, with sgn(0) = 0 (S1-94); biases are
+    weights, or lambda / n times the sum of their sizes, with sgn(0) = 0; biases are
     left out unless `penalise_biases`. `weight_decay` is decoupled: each step also shrinks the weights
     by rate times decay (with Adam that is AdamW). `epsilon` and `smoothing` (RMSProp's and Adadelta's memory) are the
     rule's own where they are None. A gradient is cut by value first, then by norm.
@@ -67,8 +67,9 @@ class Member:
             if value and len(value) != wanted
         ]
         shares = {"average": self.average, **{f"dropout of layer {i}": p for i, p in enumerate(self.dropout)}}
-        mistakes += [f"{name} is at least 0, not {v}" for name, v in (("noise", self.noise), ("mixup", self.mixup))
-                     if v < 0]  # fmt: skip
+        mistakes += [
+            f"{name} is at least 0, not {v}" for name, v in (("noise", self.noise), ("mixup", self.mixup)) if v < 0
+        ]
         mistakes += [f"{name} is at least 0 and below 1, not {p}" for name, p in shares.items() if not 0 <= p < 1]
         if mistakes:
             raise ConfigError(mistakes)

@@ -1,4 +1,4 @@
-"""Training rows changed by chance in their batch: noise on their numbers (S4-34), and mix-up of pairs of rows.
+"""Training rows changed by chance in their batch: noise on their numbers, and mix-up of pairs of rows.
 
 All members of a population see the same changed rows. B rows of a batch, C classes.
 """

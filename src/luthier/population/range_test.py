@@ -1,7 +1,7 @@
 """The learning-rate range test: several seeds in one stack, all rules shown, the pick confirmed.
 
 S steps, K seeds. The rate rises exponentially over mini-batches; the loss is smoothed by a debiased
-moving average; rules read the smoothed curve over the logarithm of the rate (S4-09, S4-10).
+moving average; rules read the smoothed curve over the logarithm of the rate.
 """
 
 from __future__ import annotations

@@ -223,7 +223,7 @@ class Stack:
     def backward(self, batch: Batch, dZ: Tensor, masks: Masks) -> None:
         """Fill the gradients from the derivative by the logits, dZ [M, B, C].
 
-        The four equations of backpropagation (S1-15 to S1-18) for the whole stack.
+        The four equations of backpropagation for the whole stack.
         """
         space = self._space(batch.inputs.shape[0])
         for i, error in self._errors(space, dZ, masks):
@@ -316,7 +316,7 @@ class Stack:
         return torch.addcmul(shift.unsqueeze(1), normal, scale.unsqueeze(1))
 
     def _normalise(self, i: int, Z: Tensor, layer: _Layer) -> Tensor:
-        """Batch norm over the batch (S0-11), 1/N variance, whose moving averages follow; or layer norm over units."""
+        """Batch norm over the batch, 1/N variance, whose moving averages follow; or layer norm over units."""
         layer.normal, layer.inverse, mean, variance = _standardised(Z, 1 if self.spec.batch_norm else 2)
         if self.spec.batch_norm:
             follow(self._b[f"norms.{i}.mean"], mean.detach().squeeze(1), NORM_MEMORY)

@@ -116,7 +116,12 @@ class StreamedBatches:
         inputs = torch.cat([features, features.new_ones(rows, 1)], 1) if self._ones else features
         targets = shuffled([part.targets for part in parts])
         given = [part.weights for part in parts if part.weights is not None]
-        columns = (inputs, shuffled([part.codes for part in parts]), targets, shuffled(given) if given else None,
-                   self._prepare(targets))  # fmt: skip
+        columns = (
+            inputs,
+            shuffled([part.codes for part in parts]),
+            targets,
+            shuffled(given) if given else None,
+            self._prepare(targets),
+        )
         cuts = [[None] * -(-rows // self.size) if one is None else torch.split(one, self.size) for one in columns]
         return [Batch(*cut) for cut in zip(*cuts, strict=True)]

@@ -1,4 +1,4 @@
-"""The recipe as a checklist (S4-50): six steps with their items, and what a run did about each."""
+"""The recipe as a checklist: six steps with their items, and what a run did about each."""
 
 from __future__ import annotations
 

@@ -160,9 +160,15 @@ class Ladder:
             ]
             title = f"{self.prefix}-{name.replace(' ', '-').replace(',', '')}" + (f"-{number}" if number else "")
             trained = work.train(
-                title, self.stage, planned, method, rule, members,
-                batch_size=batch_size, initial=self._initial(together),
-            )  # fmt: skip
+                title,
+                self.stage,
+                planned,
+                method,
+                rule,
+                members,
+                batch_size=batch_size,
+                initial=self._initial(together),
+            )
             self.cut |= trained is None or "cut" in trained.statuses
             if trained is not None and not self.cut:
                 found += _standings(work, trained, together, len(seeds))

@@ -20,7 +20,7 @@ def rule_options(rung: str, now: Setting, rates: Mapping[str, float], factors: S
 
 
 def penalty_options(now: Setting, rows: int, penalties: Sequence[float], decays: Sequence[float]) -> Iterator[Setting]:
-    """L2 by lambda / n, which means the same for every number of rows (S1-91), and decoupled decay."""
+    """L2 by lambda / n, which means the same for every number of rows, and decoupled decay."""
     for penalty in penalties:
         yield replace(now, member=replace(now.member, l2=penalty * rows), label=f"λ/n = {penalty:.0e}")
     for decay in decays:

@@ -56,8 +56,9 @@ def _plan(problem: MediumProblem, medium: Medium, means: Means, level: Level) ->
         return Stage(steps=max(1, min(most, int(share / max(each, 1e-9)))), seconds=seconds)
 
     def networks(rungs: tuple[Rung, ...], names: tuple[str, ...]) -> float:
-        found = [sum(n for n, _, _ in rung.shapes) * medium.costs.get(rung.name, 1.0) for rung in rungs
-                 if rung.name in names]  # fmt: skip
+        found = [
+            sum(n for n, _, _ in rung.shapes) * medium.costs.get(rung.name, 1.0) for rung in rungs if rung.name in names
+        ]
         return seeds * sum(found)
 
     later = medium.costs["later"] if "units" in training else 1.0  # wider networks are likely kept

@@ -6,7 +6,7 @@ from luthier.population import Schedule
 
 
 def schedule_named(name: str, steps: int) -> Schedule:
-    """The planned form of a schedule: three restarts in a training, each half as long again (S4-17)."""
+    """The planned form of a schedule: three restarts in a training, each half as long again."""
     if name == "restarts":
         return Schedule("restarts", period=max(1, round(steps / 4.75)), multiplier=1.5)
     if name == "exponential":

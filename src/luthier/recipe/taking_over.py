@@ -1,4 +1,4 @@
-"""The ways back: a run that goes on from a step of an earlier one (S4-46, S4-49).
+"""The ways back: a run that goes on from a step of an earlier one.
 
 What the earlier run decided before that step is taken over with its evidence; the rest is walked anew.
 When the earlier run has read its test part, the new one is judged on rows that nobody has seen.

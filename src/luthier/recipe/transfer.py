@@ -1,4 +1,4 @@
-"""Transfer: a network that knows other rows learns these, and how much of it may change is found by experiment (S4-18).
+"""Transfer: a network that knows other rows learns these, and how much of it may change is found by experiment.
 
 First heads are trained on what the frozen backbone makes of the rows, which is worked out once: many heads at once,
 of several rates and penalties, on its last layer and on earlier ones. From the best of them on, blocks are unfrozen
@@ -121,8 +121,16 @@ def transfer(
     classes = not training.targets.is_floating_point()
     two = loss == "binary"
     wanted = 1 if two else outputs or (int(max(training.targets.max(), held_out.targets.max())) + 1 if classes else 1)
-    job = Job(loss, training, held_out, wanted, epochs, min(batch_size, len(training)), seed,
-               tuple(derive(seed, "transfer", k) for k in range(seeds)))  # fmt: skip
+    job = Job(
+        loss,
+        training,
+        held_out,
+        wanted,
+        epochs,
+        min(batch_size, len(training)),
+        seed,
+        tuple(derive(seed, "transfer", k) for k in range(seeds)),
+    )
     net = with_new_head(backbone, wanted).eval()
     blocks = blocks_of(net)
     spread = SeedSpread()
@@ -192,8 +200,13 @@ class _Start:
     def standing(self) -> _Tried:
         """Heads alone, the first option."""
         heads = self.heads
-        option = {"unfrozen": 0, "blocks": self.blocks[-1:], "rates": [heads.rate], "loss": float(heads.rows.mean()),
-                  "score": heads.score}  # fmt: skip
+        option = {
+            "unfrozen": 0,
+            "blocks": self.blocks[-1:],
+            "rates": [heads.rate],
+            "loss": float(heads.rows.mean()),
+            "score": heads.score,
+        }
         return _Tried(option, self.net, self.states, heads.rows)
 
 
@@ -209,8 +222,15 @@ def _unfrozen(job: Job, start: _Start, depth: Depth, standing: _Tried, spread: S
     rows = LOSSES[job.loss].rows(logits, job.validation.targets).double().numpy()
     spread.add([standing.rows - rows])
     score = float(np.mean([score_of(one, job.validation) for one in logits]))
-    option = {"unfrozen": count, "blocks": learning, "rates": list(rates), "loss": float(rows.mean()),
-              "score": score, "norms": norms, "gain": paired(standing.rows, rows, 1, spread)}  # fmt: skip
+    option = {
+        "unfrozen": count,
+        "blocks": learning,
+        "rates": list(rates),
+        "loss": float(rows.mean()),
+        "score": score,
+        "norms": norms,
+        "gain": paired(standing.rows, rows, 1, spread),
+    }
     return _Tried(option, start.net, after, rows)
 
 

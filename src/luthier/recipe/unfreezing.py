@@ -37,8 +37,14 @@ class Job:
 
     def settings(self, steps: int) -> Settings:
         """So many steps by Adam."""
-        return Settings(loss=self.loss, rule="adam", batch_size=self.batch_size, steps=steps,
-                        evaluate_every=max(1, steps // 10), batch_seed=self.seed)  # fmt: skip
+        return Settings(
+            loss=self.loss,
+            rule="adam",
+            batch_size=self.batch_size,
+            steps=steps,
+            evaluate_every=max(1, steps // 10),
+            batch_seed=self.seed,
+        )
 
     @property
     def steps(self) -> int:
@@ -70,14 +76,18 @@ def depths(
 
 
 def best_way(
-    job: Job, net: nn.Module, learning: list[str], choices: Sequence[tuple[float, ...]],
+    job: Job,
+    net: nn.Module,
+    learning: list[str],
+    choices: Sequence[tuple[float, ...]],
     starts: Sequence[dict[str, Tensor]],
-) -> tuple[str, tuple[float, ...], list[dict[str, Tensor]]]:  # fmt: skip
+) -> tuple[str, tuple[float, ...], list[dict[str, Tensor]]]:
     """The rates, and what batch norms do, with the lowest validation loss, and the states they led to."""
     tried = {(KEPT, rates): _unfrozen(job, net, learning, rates, starts, KEPT) for rates in choices}
     rates = min(tried, key=lambda way: float(np.mean(tried[way][1])))[1]
-    tried |= {(way, rates): _unfrozen(job, net, learning, rates, starts, way)
-              for way in _ways(net, learning) if way != KEPT}  # fmt: skip
+    tried |= {
+        (way, rates): _unfrozen(job, net, learning, rates, starts, way) for way in _ways(net, learning) if way != KEPT
+    }
     best = min(tried, key=lambda way: float(np.mean(tried[way][1])))
     return *best, tried[best][0]
 
@@ -92,8 +102,16 @@ def _range_tested(job: Job, net: nn.Module, state: dict[str, Tensor], blocks: li
     fallback = DEEPER * above
     try:
         spec = ModuleSpec(freeze_all_but(begun, blocks, norms_follow=False))
-        picked = range_test(spec, job.training, job.settings(RANGE_STEPS), seeds=[job.seed], steps=RANGE_STEPS,
-                            low=LOWEST_RATE / 10, high=1.0, widenings=0).pick  # fmt: skip
+        picked = range_test(
+            spec,
+            job.training,
+            job.settings(RANGE_STEPS),
+            seeds=[job.seed],
+            steps=RANGE_STEPS,
+            low=LOWEST_RATE / 10,
+            high=1.0,
+            widenings=0,
+        ).pick
     except LuthierError:  # a loss that nothing moves tells no rate
         return fallback
     return float(np.clip(picked, LOWEST_RATE, max(LOWEST_RATE, above))) if np.isfinite(picked) else fallback
@@ -105,9 +123,13 @@ def _ways(net: nn.Module, learning: list[str]) -> tuple[str, ...]:
 
 
 def _unfrozen(
-    job: Job, net: nn.Module, learning: list[str], rates: tuple[float, ...], starts: Sequence[dict[str, Tensor]],
+    job: Job,
+    net: nn.Module,
+    learning: list[str],
+    rates: tuple[float, ...],
+    starts: Sequence[dict[str, Tensor]],
     norms: str,
-) -> tuple[list[dict[str, Tensor]], list[float]]:  # fmt: skip
+) -> tuple[list[dict[str, Tensor]], list[float]]:
     """States of the lowest validation loss from each start, and those losses; infinite where training diverged."""
     states, losses = [], []
     top = max(rates)

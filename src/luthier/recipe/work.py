@@ -89,8 +89,10 @@ class Interrupted:
 
     def __bool__(self) -> bool:
         if self.told_to_end:
-            raise TerminatedError("the program was told to end; what was learnt is saved",
-                                  remedy="continue with --resume: the numbers will be the same")  # fmt: skip
+            raise TerminatedError(
+                "the program was told to end; what was learnt is saved",
+                remedy="continue with --resume: the numbers will be the same",
+            )
         return self.raised
 
 

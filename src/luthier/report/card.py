@@ -56,8 +56,10 @@ def _lines(run: Contents) -> Iterator[str]:
     yield "| beside | its score | this model is |\n|---|---|---|"
     for row in scores["baselines"]:
         gain = row["difference"]
-        yield (f"| {row['name']} | {row['test']['value']:.4g} | {WORDS[row['verdict']]} ({gain['low']:+.3g} to "
-               f"{gain['high']:+.3g}) |")  # fmt: skip
+        yield (
+            f"| {row['name']} | {row['test']['value']:.4g} | {WORDS[row['verdict']]} ({gain['low']:+.3g} to "
+            f"{gain['high']:+.3g}) |"
+        )
     yield from _limits(run, scores)
 
 

@@ -311,15 +311,33 @@ def draw_dependence(found: dict[str, Any], *, shares: bool) -> go.Figure:
         rows = [row for row in found["rows"] if row["of"] == name]
         x, mean = [row["value"] for row in rows], [row["mean"] for row in rows]
         if found["kind"] != "number":
-            spread = {"type": "data", "symmetric": False, "array": [row["high"] - row["mean"] for row in rows],
-                      "arrayminus": [row["mean"] - row["low"] for row in rows], "color": GREY}  # fmt: skip
-            figure.add_scatter(x=[str(one) for one in x], y=mean, name=str(name), mode="markers",
-                               marker={"color": colour}, error_y=None if shares else spread)  # fmt: skip
+            spread = {
+                "type": "data",
+                "symmetric": False,
+                "array": [row["high"] - row["mean"] for row in rows],
+                "arrayminus": [row["mean"] - row["low"] for row in rows],
+                "color": GREY,
+            }
+            figure.add_scatter(
+                x=[str(one) for one in x],
+                y=mean,
+                name=str(name),
+                mode="markers",
+                marker={"color": colour},
+                error_y=None if shares else spread,
+            )
             continue
         if not shares:
             ends = [row["high"] for row in rows] + [row["low"] for row in reversed(rows)]
-            figure.add_scatter(x=x + x[::-1], y=ends, fill="toself", mode="none", fillcolor="rgba(66,133,244,0.15)",
-                               showlegend=False, hoverinfo="skip")  # fmt: skip
+            figure.add_scatter(
+                x=x + x[::-1],
+                y=ends,
+                fill="toself",
+                mode="none",
+                fillcolor="rgba(66,133,244,0.15)",
+                showlegend=False,
+                hoverinfo="skip",
+            )
         figure.add_scatter(x=x, y=mean, name=str(name), mode="lines", line={"color": colour})
     return figure.update_layout(height=280, showlegend=len(names) > 1)
 

@@ -261,8 +261,11 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
             f"trials-{step}", figures.draw_trials(trials), "Every network: training against validation loss"
         )
     prefix = {3: "train-", 4: "validate-", 5: "seeds"}.get(step)
-    histories = {name: h.filter(h["validation_loss"].is_finite()) for name, h in run.histories.items()
-                 if prefix and name.startswith(prefix)}  # fmt: skip
+    histories = {
+        name: h.filter(h["validation_loss"].is_finite())
+        for name, h in run.histories.items()
+        if prefix and name.startswith(prefix)
+    }
     lowest = {name: min(h["validation_loss"].to_list()) for name, h in histories.items() if h.height}
     if lowest:
         name = min(lowest, key=lambda name: lowest[name])

@@ -1,4 +1,4 @@
-"""Step 6, `luthier check`: a finished run against rows from the real world (S4-48)."""
+"""Step 6, `luthier check`: a finished run against rows from the real world."""
 
 from __future__ import annotations
 

@@ -54,11 +54,23 @@ class Comparison:
 
     def to_frame(self) -> pl.DataFrame:
         """One row a run."""
-        return pl.DataFrame([{"run": run.name, self.metric: run.score.value, "low": run.score.low,
-                              "high": run.score.high, "gain": run.gain and run.gain.value,
-                              "gain_low": run.gain and run.gain.low, "gain_high": run.gain and run.gain.high,
-                              "parameters": run.parameters, "seconds": run.seconds} for run in self.runs],
-                            schema_overrides=dict.fromkeys(("gain", "gain_low", "gain_high"), pl.Float64))  # fmt: skip
+        return pl.DataFrame(
+            [
+                {
+                    "run": run.name,
+                    self.metric: run.score.value,
+                    "low": run.score.low,
+                    "high": run.score.high,
+                    "gain": run.gain and run.gain.value,
+                    "gain_low": run.gain and run.gain.low,
+                    "gain_high": run.gain and run.gain.high,
+                    "parameters": run.parameters,
+                    "seconds": run.seconds,
+                }
+                for run in self.runs
+            ],
+            schema_overrides=dict.fromkeys(("gain", "gain_low", "gain_high"), pl.Float64),
+        )
 
     def lines(self) -> list[str]:
         """The comparison in words."""
@@ -85,8 +97,13 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as plain values."""
-        return {"metric": self.metric, "rows": self.rows, "kindness": self.kindness, "runs": self.to_frame().to_dicts(),
-                "differing": self.differing()}  # fmt: skip
+        return {
+            "metric": self.metric,
+            "rows": self.rows,
+            "kindness": self.kindness,
+            "runs": self.to_frame().to_dicts(),
+            "differing": self.differing(),
+        }
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())
@@ -103,9 +120,11 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
     folders = [open_fit(run) for run in runs]
     results = [Result(folder) for folder in folders]
     facts = [folder.facts() for folder in folders]
-    for name, values in (("targets", {f.get("target", "") for f in facts}),
-                         ("classes", {str(f["task"]["classes"]) for f in facts if "task" in f}),
-                         ("metrics", {r.scores["metric"] for r in results})):  # fmt: skip
+    for name, values in (
+        ("targets", {f.get("target", "") for f in facts}),
+        ("classes", {str(f["task"]["classes"]) for f in facts if "task" in f}),
+        ("metrics", {r.scores["metric"] for r in results}),
+    ):
         if len(values) > 1:
             raise InputError(f"the runs have different {name}", received=", ".join(sorted(values))[:200])
     tables = [_judged(folder) for folder in folders]

@@ -67,8 +67,16 @@ def run_search(
                 _scratch(folder) as scratch,
                 closing(executor_for(place.on, networks, scratch, place.workers)) as executor,
             ):
-                outcome = Search(networks, space, effort, executor, journal, store=store, tell=tell,
-                                 interrupted=lambda: bool(interrupted)).run()  # fmt: skip
+                outcome = Search(
+                    networks,
+                    space,
+                    effort,
+                    executor,
+                    journal,
+                    store=store,
+                    tell=tell,
+                    interrupted=lambda: bool(interrupted),
+                ).run()
             _warn_of_luck(outcome)
             study = Study(outcome, networks, path)
             if folder is not None:
@@ -79,7 +87,7 @@ def run_search(
 
 
 def _warn_of_luck(outcome: Outcome) -> None:
-    """What was the best of many trials is measured again with fresh seeds (S4-45)."""
+    """What was the best of many trials is measured again with fresh seeds."""
     if outcome.best is not None:
         lucky = optimism(outcome.best.value, [trial.value for trial in outcome.final], len(outcome.searched))
         outcome.findings += [] if lucky is None else [lucky]

@@ -74,11 +74,15 @@ class TensorBoard:
 
     def trial(self, trial: Trial) -> None:
         """A row of the page of hyper-parameters, in a folder of its own."""
-        setting = {name: value if isinstance(value, bool | int | float) else str(value)
-                   for name, value in trial.values.items()}  # fmt: skip
+        setting = {
+            name: value if isinstance(value, bool | int | float) else str(value) for name, value in trial.values.items()
+        }
         name = f"trial-{trial.number:04d}"
-        self._writer.add_hparams({**setting, "stage": trial.stage, "status": trial.status},
-                                 {"hparam/validation_loss": trial.value}, run_name=name)  # fmt: skip
+        self._writer.add_hparams(
+            {**setting, "stage": trial.stage, "status": trial.status},
+            {"hparam/validation_loss": trial.value},
+            run_name=name,
+        )
 
     def end(self, status: str, folder: Path | None) -> None:
         """Close the files."""
@@ -321,5 +325,6 @@ def _reachable(address: str) -> None:
         with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=PATIENCE):
             pass
     except (urllib.error.URLError, OSError, ValueError) as error:
-        raise InputError(f"no MLflow server answers at {address}", received=str(error),
-                         remedy="start one: mlflow server --port 5000") from None  # fmt: skip
+        raise InputError(
+            f"no MLflow server answers at {address}", received=str(error), remedy="start one: mlflow server --port 5000"
+        ) from None

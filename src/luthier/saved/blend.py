@@ -46,8 +46,12 @@ class Blend:
         """
         if self.kind == "regression":
             return self(logits)
-        logs = [torch.log_softmax(one.double(), 1) if self.kind == "multiclass" else
-                torch.cat([F.logsigmoid(-one.double()), F.logsigmoid(one.double())], 1) for one in logits]  # fmt: skip
+        logs = [
+            torch.log_softmax(one.double(), 1)
+            if self.kind == "multiclass"
+            else torch.cat([F.logsigmoid(-one.double()), F.logsigmoid(one.double())], 1)
+            for one in logits
+        ]
         mean = torch.logsumexp(torch.stack([math.log(w) + one for one, w in zip(logs, self.weights, strict=True)]), 0)
         found = mean / self.temperature
         whole = torch.logsumexp(found, 1, keepdim=True)

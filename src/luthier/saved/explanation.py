@@ -82,9 +82,18 @@ def explain_rows(
     typical = [prepare(prepare.median.expand(len(numbers), -1)), _one_hot(usual.expand(len(numbers), -1), sizes)]
 
     def answer(features: Tensor, levels: Tensor) -> Tensor:
-        return blend.margins([net.from_embedded([part @ table.weight for part, table in
-                                         zip(torch.split(levels, list(sizes), 1), net.embeddings, strict=True)],
-                                        features) for net in dense])  # fmt: skip
+        return blend.margins(
+            [
+                net.from_embedded(
+                    [
+                        part @ table.weight
+                        for part, table in zip(torch.split(levels, list(sizes), 1), net.embeddings, strict=True)
+                    ],
+                    features,
+                )
+                for net in dense
+            ]
+        )
 
     there = [k for k, value in enumerate(inputs) if value.shape[1]]
     whole: Callable[..., Tensor] = answer
@@ -125,8 +134,11 @@ def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable
     numbers, coded = places[column]
     kind = next((one.kind for one in encoder.columns if one.name == column), "")
     if not isinstance(encoder, TableEncoder) or profile is None or kind not in ("number", "boolean", "category"):
-        raise InputError(f"column '{column}' cannot be set to values in turn", expected="a number, truth or category",
-                         received=kind or "no profile of the training rows")  # fmt: skip
+        raise InputError(
+            f"column '{column}' cannot be set to values in turn",
+            expected="a number, truth or category",
+            received=kind or "no profile of the training rows",
+        )
     if kind == "category":
         name = encoder.category_names[coded[0]]
         order = np.argsort(-np.asarray(profile.codes[name]), kind="stable")

@@ -181,8 +181,17 @@ class Model:
     @property
     def blend(self) -> Blend:
         """From the networks' logits to the answer, in differentiable operations."""
-        return Blend(self.task.kind, self.weights, self.temperature, self.target_mean, self.target_std, self.smear,
-                     self.lowest, self.highest, self.task.log_scale)  # fmt: skip
+        return Blend(
+            self.task.kind,
+            self.weights,
+            self.temperature,
+            self.target_mean,
+            self.target_std,
+            self.smear,
+            self.lowest,
+            self.highest,
+            self.task.log_scale,
+        )
 
     def explain(self, frame: pl.DataFrame, of: str | None = None) -> Explanation:
         """What each column (or each place of a picture) adds to the answer of each row, by integrated gradients.
@@ -224,9 +233,13 @@ class Model:
         answer = self.values if self.task.kind == "regression" else self.probabilities
         found = partial_dependence(answer, numbers, codes, number=place.number, code=place.code, values=place.values)
         names = self.task.classes or (self.task.target,)
-        return pl.DataFrame([{"value": shown, "of": name, "mean": one.value, "low": one.low, "high": one.high}
-                             for shown, row in zip(place.shown, found, strict=True)
-                             for name, one in zip(names, row, strict=True)])  # fmt: skip
+        return pl.DataFrame(
+            [
+                {"value": shown, "of": name, "mean": one.value, "low": one.low, "high": one.high}
+                for shown, row in zip(place.shown, found, strict=True)
+                for name, one in zip(names, row, strict=True)
+            ]
+        )
 
     def typical_row(self) -> dict[str, Any]:
         """A row to ask the model with: medians and most frequent levels, None for text, dates and what is unknown.

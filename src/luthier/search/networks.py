@@ -143,8 +143,9 @@ class Networks:
                 settings = self._in_turns(job)[1]
             except LuthierError as error:
                 reason = f"{error.problem}: {error.expected} are needed, {error.received} allowed"
-                return Trained([replace(trial, status=FAILED, reason=reason, value=math.inf) for trial in job.trials],
-                               [], "")  # fmt: skip
+                return Trained(
+                    [replace(trial, status=FAILED, reason=reason, value=math.inf) for trial in job.trials], [], ""
+                )
         places = {trial.number: place for place, trial in enumerate(job.trials)}
         survivors = None if not job.survivors else {places[number] for number in job.survivors}
         kept = None if checkpoint is None else FileCheckpoint(checkpoint, synced=False)

@@ -1,6 +1,6 @@
 """Every hyper-parameter that the engine knows: when to tune it, on which scale, from where to where, and why.
 
-The tiers are the order in which they are worth tuning (S0-02): the learning rate first; then momentum,
+The tiers are the order in which they are worth tuning: the learning rate first; then momentum,
 width and batch size; then depth and decay; Adam's own only when there are very many trials. How long to
 train comes last.
 """

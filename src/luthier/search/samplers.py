@@ -56,7 +56,7 @@ class Sampler(Protocol):
 
 
 class Random:
-    """Every dimension drawn independently on its own scale (S0-03)."""
+    """Every dimension drawn independently on its own scale."""
 
     name = "random"
 
@@ -118,7 +118,7 @@ class Sobol:
 
 
 class CoarseToFine:
-    """Random search in a box that moves and shrinks around the best few (S0-04).
+    """Random search in a box that moves and shrinks around the best few.
 
     The planned trials are shared out to `generations`. Each one's box is that of the best `few` of all
     before it, kept inside the box before; where the best setting lies at an edge of that box, the next

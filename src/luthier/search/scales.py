@@ -1,4 +1,4 @@
-"""Scales: the quantity in which a hyper-parameter's effect is uniform, and the way back (S0-05 to S0-08).
+"""Scales: the quantity in which a hyper-parameter's effect is uniform, and the way back.
 
 To search on a scale is to draw that quantity uniformly and to turn it back into the hyper-parameter.
 """

@@ -77,7 +77,7 @@ def variance_shares(points: np.ndarray, values: np.ndarray, *, seed: int = 0) ->
 
 
 def contradictions(tables: Mapping[str, Sequence[Share]]) -> list[Finding]:
-    """Where the trials rank a later tier's hyper-parameter clearly above an earlier one's (S0-02)."""
+    """Where the trials rank a later tier's hyper-parameter clearly above an earlier one's."""
     return [
         Finding(
             code="tiers-contradicted",

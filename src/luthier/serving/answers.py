@@ -62,5 +62,7 @@ class Answers:
         names = self.model.task.classes
         told = self.model.classes_of(shares).tolist()
         rows = shares.round(DIGITS).tolist()
-        return [{"prediction": names[c], "probabilities": dict(zip(names, row, strict=True))}
-                for c, row in zip(told, rows, strict=True)]  # fmt: skip
+        return [
+            {"prediction": names[c], "probabilities": dict(zip(names, row, strict=True))}
+            for c, row in zip(told, rows, strict=True)
+        ]

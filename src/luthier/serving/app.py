@@ -58,8 +58,12 @@ def make_app(
     registry = prometheus.CollectorRegistry()
     counted = prometheus.Counter("luthier_requests", "Requests by status.", ["status"], registry=registry)
     predicted = prometheus.Counter("luthier_rows", "Rows predicted.", registry=registry)
-    seconds = prometheus.Histogram("luthier_seconds", "Seconds from request to answer.", registry=registry,
-                                   buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30))  # fmt: skip
+    seconds = prometheus.Histogram(
+        "luthier_seconds",
+        "Seconds from request to answer.",
+        registry=registry,
+        buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30),
+    )
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
@@ -70,12 +74,17 @@ def make_app(
         batches.close()
 
     # Its page's scripts come from here: from elsewhere they would need a network, and could read a token.
-    app = offline.FastAPIOffline(title=f"Luthier: {model.task.target}", version=luthier.__version__, lifespan=lifespan,
-                                 redoc_url=None)  # fmt: skip
+    app = offline.FastAPIOffline(
+        title=f"Luthier: {model.task.target}", version=luthier.__version__, lifespan=lifespan, redoc_url=None
+    )
     if origins:
         cors = require("fastapi.middleware.cors", extra="serve", purpose=PURPOSE)
-        app.add_middleware(cors.CORSMiddleware, allow_origins=list(origins), allow_methods=["POST", "GET"],
-                           allow_headers=["authorization", "content-type"])  # fmt: skip
+        app.add_middleware(
+            cors.CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["POST", "GET"],
+            allow_headers=["authorization", "content-type"],
+        )
 
     def allowed(request: Any) -> None:
         given = request.headers.get("authorization", "")
@@ -133,8 +142,9 @@ def make_app(
     predict.__annotations__ = metrics.__annotations__ = {"request": fastapi.Request}
     told = {200: {"description": "one prediction a row", "content": answers.content}, **_refusals()}
     asked = [fastapi.Depends(security.HTTPBearer(auto_error=False))] if token else []  # for the page's sake
-    app.add_api_route("/predict", predict, methods=["POST"], openapi_extra=described, responses=told,
-                      dependencies=asked)  # fmt: skip
+    app.add_api_route(
+        "/predict", predict, methods=["POST"], openapi_extra=described, responses=told, dependencies=asked
+    )
     app.add_api_route("/health", health)
     app.add_api_route("/metrics", metrics, responses={401: {"description": "no token"}}, dependencies=asked)
     return app

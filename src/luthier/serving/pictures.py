@@ -40,8 +40,12 @@ class PictureReader:
     def content(self) -> Mapping[str, Any]:
         """The bodies as OpenAPI describes them."""
         texts = {"type": "array", "minItems": 1, "items": {"type": "string", "contentEncoding": "base64"}}
-        several = {"type": "object", "required": ["pictures"], "additionalProperties": False,
-                   "properties": {"pictures": texts}}  # fmt: skip
+        several = {
+            "type": "object",
+            "required": ["pictures"],
+            "additionalProperties": False,
+            "properties": {"pictures": texts},
+        }
         one = {"schema": {"type": "string", "format": "binary", "description": "a picture of any size"}}
         return {"application/json": {"schema": several}, **dict.fromkeys(KINDS, one)}
 

@@ -18,11 +18,20 @@ from luthier.errors import in_a_line
 from luthier.serving.requests import MOST_ERRORS, RefusedError, items_of, limited, shown
 
 FEW = 64  # rows of numbers that take less than handing them to a thread
-EXPECTED = {"number": "a number or null", "boolean": "true, false or null", "category": "text, a whole number or null",
-            "date": "a date as text, or null", "text": "text or null"}  # fmt: skip
-TYPES: dict[str, list[str]] = {"number": ["number", "null"], "boolean": ["boolean", "string", "integer", "null"],
-                               "category": ["string", "integer", "boolean", "null"], "date": ["string", "null"],
-                               "text": ["string", "null"]}  # fmt: skip
+EXPECTED = {
+    "number": "a number or null",
+    "boolean": "true, false or null",
+    "category": "text, a whole number or null",
+    "date": "a date as text, or null",
+    "text": "text or null",
+}
+TYPES: dict[str, list[str]] = {
+    "number": ["number", "null"],
+    "boolean": ["boolean", "string", "integer", "null"],
+    "category": ["string", "integer", "boolean", "null"],
+    "date": ["string", "null"],
+    "text": ["string", "null"],
+}
 EXAMPLES: dict[str, Any] = {"number": 0.0, "boolean": True, "category": "unknown", "text": "some words"}
 EXAMPLE_DATE = datetime(2025, 1, 31, 12)
 LARGEST_NUMBER = 3.4e38  # of float32, in which networks compute
@@ -54,8 +63,10 @@ class RowReader:
         """The bodies as OpenAPI describes them, each with a typical row."""
         names = ",".join(column.name for column in self._encoder.columns)
         row = {column.name: _example(column, self._typical.get(column.name)) for column in self._encoder.columns}
-        csv = {"schema": {"type": "string", "description": f"a header and rows: {names}"},
-               "example": pl.DataFrame([row]).write_csv()}  # fmt: skip
+        csv = {
+            "schema": {"type": "string", "description": f"a header and rows: {names}"},
+            "example": pl.DataFrame([row]).write_csv(),
+        }
         rows = {"schema": schema(self._encoder.columns), "example": {"rows": [row]}}
         return {"application/json": rows, "text/csv": csv}
 
@@ -70,11 +81,20 @@ class RowReader:
 
 def schema(columns: Sequence[Column]) -> dict[str, Any]:
     """JSON Schema of {"rows": [...]}."""
-    row = {"type": "object", "additionalProperties": False, "required": [column.name for column in columns],
-           "properties": {column.name: {"type": TYPES[column.kind], "description": EXPECTED[column.kind]}
-                          for column in columns}}  # fmt: skip
-    return {"type": "object", "required": ["rows"], "additionalProperties": False,
-            "properties": {"rows": {"type": "array", "minItems": 1, "items": row}}}  # fmt: skip
+    row = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [column.name for column in columns],
+        "properties": {
+            column.name: {"type": TYPES[column.kind], "description": EXPECTED[column.kind]} for column in columns
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["rows"],
+        "additionalProperties": False,
+        "properties": {"rows": {"type": "array", "minItems": 1, "items": row}},
+    }
 
 
 def _example(column: Column, typical: Any) -> Any:
@@ -86,8 +106,12 @@ def _example(column: Column, typical: Any) -> Any:
 
 def frame_of(requests: Sequence[Rows]) -> pl.DataFrame:
     """The rows of several requests under each other."""
-    return pl.DataFrame([pl.Series(name, [value for one in requests for value in one.columns[name]], dtype=dtype)
-                         for name, dtype in requests[0].dtypes.items()])  # fmt: skip
+    return pl.DataFrame(
+        [
+            pl.Series(name, [value for one in requests for value in one.columns[name]], dtype=dtype)
+            for name, dtype in requests[0].dtypes.items()
+        ]
+    )
 
 
 def from_json(body: bytes, columns: Sequence[Column], most: int) -> Rows:
@@ -101,8 +125,11 @@ def from_json(body: bytes, columns: Sequence[Column], most: int) -> Rows:
         if not isinstance(row, dict):
             errors.append({"row": place, "field": "", "expected": "an object", "received": shown(row)})
             continue
-        errors += [{"row": place, "field": name, "expected": "a column of the model", "received": "an unknown one"}
-                   for name in row if name not in named]  # fmt: skip
+        errors += [
+            {"row": place, "field": name, "expected": "a column of the model", "received": "an unknown one"}
+            for name in row
+            if name not in named
+        ]
         for name, column in named.items():
             if name not in row:
                 errors.append({"row": place, "field": name, "expected": EXPECTED[column.kind], "received": "nothing"})
@@ -112,8 +139,11 @@ def from_json(body: bytes, columns: Sequence[Column], most: int) -> Rows:
                 )
     if errors:
         raise RefusedError(422, f"{len(errors)} fields cannot be used", errors)
-    return Rows({name: _plain([row[name] for row in rows], column.kind) for name, column in named.items()}, len(rows),
-                _dtypes(columns))  # fmt: skip
+    return Rows(
+        {name: _plain([row[name] for row in rows], column.kind) for name, column in named.items()},
+        len(rows),
+        _dtypes(columns),
+    )
 
 
 def from_csv(body: bytes, columns: Sequence[Column], most: int) -> Rows:
@@ -136,8 +166,15 @@ def from_csv(body: bytes, columns: Sequence[Column], most: int) -> Rows:
             wrong = frame[column.name].is_not_null() & (known.is_null() | (known.abs() >= LARGEST_NUMBER)).fill_null(
                 True
             )
-            errors += [{"row": int(place), "field": column.name, "expected": EXPECTED["number"],
-                        "received": shown(frame[column.name][int(place)])} for place in wrong.arg_true()]  # fmt: skip
+            errors += [
+                {
+                    "row": int(place),
+                    "field": column.name,
+                    "expected": EXPECTED["number"],
+                    "received": shown(frame[column.name][int(place)]),
+                }
+                for place in wrong.arg_true()
+            ]
     if errors:
         raise RefusedError(422, f"{len(errors)} fields cannot be used", errors)
     numbers = [pl.col(column.name).cast(pl.Float64) for column in columns if column.kind == "number"]

@@ -39,8 +39,13 @@ def make_app(runs: Sequence[Path], *, token: str = "", host: str = "127.0.0.1") 
     MissingExtraError where Dash is not installed.
     """
     dash = require("dash", extra="studio", purpose="the studio")
-    app = dash.Dash(__name__, title="Luthier studio", suppress_callback_exceptions=True, update_title="",
-                    assets_folder=str(Path(__file__).parent / "assets"))  # fmt: skip
+    app = dash.Dash(
+        __name__,
+        title="Luthier studio",
+        suppress_callback_exceptions=True,
+        update_title="",
+        assets_folder=str(Path(__file__).parent / "assets"),
+    )
     _guard(app.server, token, host)
     app.layout = partial(_frame, dash)
     _follow_runs(dash, app, list(runs))
@@ -76,8 +81,13 @@ def _guard(server: Any, token: str, host: str) -> None:
 def _frame(dash: Any) -> Any:
     html, dcc = dash.html, dash.dcc
     links = [dcc.Link("Runs", href="/"), *(dcc.Link(page.title, href=f"/lab/{page.name}") for page in PAGES.values())]
-    return html.Div([dcc.Location(id="where"), html.Header([html.Strong("Luthier studio"), html.Nav(links)]),
-                     html.Main(id="content")])  # fmt: skip
+    return html.Div(
+        [
+            dcc.Location(id="where"),
+            html.Header([html.Strong("Luthier studio"), html.Nav(links)]),
+            html.Main(id="content"),
+        ]
+    )
 
 
 def _lab_page(dash: Any, page: Page) -> Any:
@@ -107,11 +117,23 @@ def _lab_page(dash: Any, page: Page) -> Any:
         )
         for k, (words, figure) in enumerate(shown.figures)
     ]
-    return [html.H1(page.title), html.P(page.claim), html.Div([
-        html.Div(controls, className="controls"),
-        html.Div([html.Dl(_numbers(dash, shown), id=f"{page.name}-numbers"),
-                  html.P(shown.problem, id=f"{page.name}-problem", className="warning", role="alert"), *drawn])],
-        className="bench")]  # fmt: skip
+    return [
+        html.H1(page.title),
+        html.P(page.claim),
+        html.Div(
+            [
+                html.Div(controls, className="controls"),
+                html.Div(
+                    [
+                        html.Dl(_numbers(dash, shown), id=f"{page.name}-numbers"),
+                        html.P(shown.problem, id=f"{page.name}-problem", className="warning", role="alert"),
+                        *drawn,
+                    ]
+                ),
+            ],
+            className="bench",
+        ),
+    ]
 
 
 def _control(dash: Any, page: Page, control: Slider | Choice | Table) -> Any:
@@ -144,8 +166,10 @@ def _connect(dash: Any, app: Any, page: Page) -> None:
 
     @app.callback(*outputs, *inputs, prevent_initial_call=True)  # type: ignore[untyped-decorator]
     def _compute(*given: Any) -> list[Any]:
-        values = {control.name: control.given(_text(value) if isinstance(control, Table) else value)  # type: ignore[arg-type]
-                  for control, value in zip(page.controls, given, strict=True)}  # fmt: skip
+        values = {
+            control.name: control.given(_text(value) if isinstance(control, Table) else value)  # type: ignore[arg-type]
+            for control, value in zip(page.controls, given, strict=True)
+        }
         shown = page.compute(values)
         figures: list[Any] = [figure for _, figure in shown.figures] or [dash.no_update] * count
         return [*figures, _numbers(dash, shown), shown.problem]
@@ -155,11 +179,17 @@ def _connect(dash: Any, app: Any, page: Page) -> None:
         assert isinstance(slider, Slider)
         name = _id(page, page.play)
         app.clientside_callback(
-            PLAY, dash.Output(name, "value"), dash.Output(f"{page.name}-clock", "disabled"),
-            dash.Input(f"{page.name}-run", "n_clicks"), dash.Input(f"{page.name}-clock", "n_intervals"),
-            dash.State(name, "value"), dash.State(name, "min"), dash.State(name, "max"), dash.State(name, "step"),
+            PLAY,
+            dash.Output(name, "value"),
+            dash.Output(f"{page.name}-clock", "disabled"),
+            dash.Input(f"{page.name}-run", "n_clicks"),
+            dash.Input(f"{page.name}-clock", "n_intervals"),
+            dash.State(name, "value"),
+            dash.State(name, "min"),
+            dash.State(name, "max"),
+            dash.State(name, "step"),
             prevent_initial_call=True,
-        )  # fmt: skip
+        )
 
 
 def _label(control: Slider | Choice | Table) -> str:
@@ -189,20 +219,35 @@ def _runs_page(dash: Any, paths: list[Path]) -> Any:
     html, dcc = dash.html, dash.dcc
     found = [str(path) for path in runs_below(paths)]
     named = ", ".join(map(str, paths))
-    return [html.H1("Runs"),
-            html.P(f"In {named}." if found else f"No run in {named} yet; luthier fit begins one.", id="runs-none"),
-            html.Label("run", htmlFor="run"),
-            dcc.Dropdown(found, found[0] if found else None, id="run", clearable=False),
-            dcc.Interval(id="runs-clock", interval=EVERY),
-            html.Dl(id="run-numbers"),
-            html.Div([
-                html.Figure([html.Figcaption("Losses of the latest populations (dotted: training)"),
-                             dcc.Graph(id="run-curves", figure=soft(go.Figure()), config={"displayModeBar": False})]),
-                html.Figure([html.Figcaption("The latest population of several networks, each of them a dot"),
-                             dcc.Graph(id="run-scatter", figure=soft(go.Figure()), config={"displayModeBar": False})]),
-            ], id="run-figures"),
-            html.H2("Findings"), html.Ul(id="run-findings"), html.H2("Decisions"),
-            html.Div(html.Table(id="run-decisions"), className="scroll")]  # fmt: skip
+    return [
+        html.H1("Runs"),
+        html.P(f"In {named}." if found else f"No run in {named} yet; luthier fit begins one.", id="runs-none"),
+        html.Label("run", htmlFor="run"),
+        dcc.Dropdown(found, found[0] if found else None, id="run", clearable=False),
+        dcc.Interval(id="runs-clock", interval=EVERY),
+        html.Dl(id="run-numbers"),
+        html.Div(
+            [
+                html.Figure(
+                    [
+                        html.Figcaption("Losses of the latest populations (dotted: training)"),
+                        dcc.Graph(id="run-curves", figure=soft(go.Figure()), config={"displayModeBar": False}),
+                    ]
+                ),
+                html.Figure(
+                    [
+                        html.Figcaption("The latest population of several networks, each of them a dot"),
+                        dcc.Graph(id="run-scatter", figure=soft(go.Figure()), config={"displayModeBar": False}),
+                    ]
+                ),
+            ],
+            id="run-figures",
+        ),
+        html.H2("Findings"),
+        html.Ul(id="run-findings"),
+        html.H2("Decisions"),
+        html.Div(html.Table(id="run-decisions"), className="scroll"),
+    ]
 
 
 def _follow_runs(dash: Any, app: Any, paths: list[Path]) -> None:
@@ -235,16 +280,21 @@ def _follow_runs(dash: Any, app: Any, paths: list[Path]) -> None:
 
 
 def _facts(now: Growth) -> list[tuple[str, str]]:
-    facts = [("status", now.status), ("decisions", str(len(now.of_kind("decision")))),
-             ("populations", str(len(now.populations)))]  # fmt: skip
+    facts = [
+        ("status", now.status),
+        ("decisions", str(len(now.of_kind("decision")))),
+        ("populations", str(len(now.populations))),
+    ]
     judged = now.of_kind("judgement")
     return [*facts, ("verdict", str(judged[-1].get("sentence", "")))] if judged else facts
 
 
 def _decisions(dash: Any, now: Growth) -> list[Any]:
     html = dash.html
-    rows = [html.Tr([html.Td(str(one[name])) for name in ("step", "topic", "chosen", "reason")])
-            for one in reversed(now.of_kind("decision"))]  # fmt: skip
+    rows = [
+        html.Tr([html.Td(str(one[name])) for name in ("step", "topic", "chosen", "reason")])
+        for one in reversed(now.of_kind("decision"))
+    ]
     return [
         html.Thead(html.Tr([html.Th(name) for name in ("step", "question", "answer", "because")])),
         html.Tbody(rows),

@@ -48,8 +48,19 @@ def paths(values: Values) -> Shown:
     figure, numbers = empty_figure("x", "y"), []
     x, y = np.linspace(-wide, wide, 70), np.linspace(-tall, tall, 70)
     z = level(np.stack(np.meshgrid(x, y), -1))
-    figure.add_trace(go.Contour(x=x, y=y, z=z, showscale=False, colorscale="Greys", opacity=0.4, ncontours=25,
-                                contours={"coloring": "lines"}, hoverinfo="skip"))  # fmt: skip
+    figure.add_trace(
+        go.Contour(
+            x=x,
+            y=y,
+            z=z,
+            showscale=False,
+            colorscale="Greys",
+            opacity=0.4,
+            ncontours=25,
+            contours={"coloring": "lines"},
+            hoverinfo="skip",
+        )
+    )
     for name, colour in zip(RULES, COLOURS, strict=False):
         rng = np.random.default_rng(0)
         scale = values["rate"] * (1.0 if name in ("sgd", "momentum", "nesterov") else 10.0)
@@ -61,12 +72,15 @@ def paths(values: Values) -> Shown:
                 break
             way.append(at)
         drawn = np.array(way)
-        figure.add_scatter(x=drawn[:, 0], y=drawn[:, 1], name=name, mode="lines+markers", line={"color": colour},
-                           marker={"size": 3})  # fmt: skip
+        figure.add_scatter(
+            x=drawn[:, 0], y=drawn[:, 1], name=name, mode="lines+markers", line={"color": colour}, marker={"size": 3}
+        )
         numbers.append((name, f"{float(level(drawn[-1])):.3g}" if len(way) > steps else f"left after {len(way)} steps"))
     figure.update_xaxes(range=[-wide, wide]).update_yaxes(range=[-tall, tall])
-    return Shown((("Paths of every rule; those that scale by coordinate take ten times the rate", soft(figure, 440)),),
-                 tuple(numbers))  # fmt: skip
+    return Shown(
+        (("Paths of every rule; those that scale by coordinate take ten times the rate", soft(figure, 440)),),
+        tuple(numbers),
+    )
 
 
 def finder(values: Values) -> Shown:

@@ -113,8 +113,10 @@ def scatter(populations: Sequence[tuple[str, pl.DataFrame]]) -> go.Figure:
             .group_by("member", maintain_order=True)
             .last()
         )
-        said = [f"{label or f'member {member}'}<br>step {step}, rate {rate:.2g}" for member, label, step, rate in
-                last.select("member", "label", "step", "learning_rate").iter_rows()]  # fmt: skip
+        said = [
+            f"{label or f'member {member}'}<br>step {step}, rate {rate:.2g}"
+            for member, label, step, rate in last.select("member", "label", "step", "learning_rate").iter_rows()
+        ]
         figure.add_scatter(
             x=last["train_loss"].to_list(),
             y=last["validation_loss"].to_list(),

@@ -48,8 +48,12 @@ def first_weights(values: Values) -> Shown:
         else float((layers[-1] == 0).float().mean())
     )
     said = "saturated" if name in ("tanh", "sigmoid") else "silent"
-    numbers = (("weights' deviation", f"{spread:.4f}"), ("first layer", f"{deviations[0]:.3g}"),
-               ("last layer", f"{deviations[-1]:.3g}"), (f"{said} in the last", f"{flat:.0%}"))  # fmt: skip
+    numbers = (
+        ("weights' deviation", f"{spread:.4f}"),
+        ("first layer", f"{deviations[0]:.3g}"),
+        ("last layer", f"{deviations[-1]:.3g}"),
+        (f"{said} in the last", f"{flat:.0%}"),
+    )
     return Shown(
         (("Activations of some layers", soft(figure, 300)), ("Their deviation, layer by layer", soft(curve, 260))),
         numbers,
@@ -67,8 +71,9 @@ def points(kind: str, noise: float, seed: int, content: str) -> tuple[np.ndarray
     elif kind == "circles":
         X, y = datasets.make_circles(count, noise=noise, factor=0.5, random_state=seed)
     else:
-        X, y = datasets.make_blobs(count, centers=[[-1, -1], [1, 1], [1, -1], [-1, 1]], cluster_std=noise + 0.2,
-                                   random_state=seed)  # fmt: skip
+        X, y = datasets.make_blobs(
+            count, centers=[[-1, -1], [1, 1], [1, -1], [-1, 1]], cluster_std=noise + 0.2, random_state=seed
+        )
         y = y // 2
     return (X - X.mean(0)) / np.maximum(X.std(0), 1e-9), y
 
@@ -126,8 +131,13 @@ def overfitting(values: Values) -> Shown:
     )
     for label, colour in ((0, BLUE), (1, ORANGE)):
         those = X[:rows][y[:rows] == label]
-        figure.add_scatter(x=those[:, 0], y=those[:, 1], mode="markers", name=f"class {label}",
-                           marker={"color": colour, "size": 7, "line": {"color": GREY, "width": 1}})  # fmt: skip
+        figure.add_scatter(
+            x=those[:, 0],
+            y=those[:, 1],
+            mode="markers",
+            name=f"class {label}",
+            marker={"color": colour, "size": 7, "line": {"color": GREY, "width": 1}},
+        )
     parts = (("training", training), ("new points", held_out))
     numbers = []
     for name, part in parts:
@@ -136,8 +146,10 @@ def overfitting(values: Values) -> Shown:
         loss = float(torch.nn.functional.binary_cross_entropy_with_logits(logits, part.targets))
         numbers += [(f"right, {name}", f"{right:.1%}"), (f"loss, {name}", f"{loss:.3f}")]
     weights = torch.cat([v.flatten() for v in outcome.state_dict().values() if v.ndim == 2])
-    numbers += [("length of the weights", f"{float(weights.norm()):.1f}"),
-                ("weights that are nothing", f"{float((weights.abs() < 1e-2).float().mean()):.0%}")]  # fmt: skip
+    numbers += [
+        ("length of the weights", f"{float(weights.norm()):.1f}"),
+        ("weights that are nothing", f"{float((weights.abs() < 1e-2).float().mean()):.0%}"),
+    ]
     return Shown((("What the network makes of the plane", soft(figure, 440)),), tuple(numbers))
 
 

@@ -88,8 +88,13 @@ class Page:
 def soft(figure: go.Figure, height: int = 340) -> go.Figure:
     """The figure in colours that serve on light and dark paper."""
     figure.update_layout(
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"color": SOFT}, height=height,
-        margin={"l": 55, "r": 15, "t": 25, "b": 45}, legend={"orientation": "h", "y": 1.12}, uirevision="kept",
-    )  # fmt: skip
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": SOFT},
+        height=height,
+        margin={"l": 55, "r": 15, "t": 25, "b": 45},
+        legend={"orientation": "h", "y": 1.12},
+        uirevision="kept",
+    )
     figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID).update_yaxes(gridcolor=GRID, zerolinecolor=GRID)
     return figure

@@ -24,10 +24,14 @@ def neuron(values: Values) -> Shown:
     slope = empty_figure("epoch", "size of the gradient")
     slope.add_scatter(x=list(range(epoch + 1)), y=path.slope[: epoch + 1], name="gradient", line={"color": ORANGE})
     slope.update_xaxes(range=[0, 300]).update_yaxes(range=[0, max(0.01, 1.05 * float(path.slope.max()))])
-    numbers = tuple((name, f"{float(row[epoch]):.4f}") for name, row in
-                    (("weight", path.w), ("bias", path.b), ("output", path.a), ("cost", path.cost)))  # fmt: skip
-    return Shown((("The cost, epoch by epoch", soft(curve, 260)), ("How steep it is", soft(slope, 260))),
-                 (("epoch", str(epoch)), *numbers))  # fmt: skip
+    numbers = tuple(
+        (name, f"{float(row[epoch]):.4f}")
+        for name, row in (("weight", path.w), ("bias", path.b), ("output", path.a), ("cost", path.cost))
+    )
+    return Shown(
+        (("The cost, epoch by epoch", soft(curve, 260)), ("How steep it is", soft(slope, 260))),
+        (("epoch", str(epoch)), *numbers),
+    )
 
 
 def four_scores(values: Values) -> Shown:
@@ -43,20 +47,32 @@ def four_scores(values: Values) -> Shown:
         lines.add_scatter(x=fourth, y=moved[:, k], name=f"a{k + 1}", line={"color": colour})
     lines.add_vline(x=z[3], line={"color": GREY, "dash": "dot"})
     numbers = tuple((f"a{k + 1}", f"{share:.3f}") for k, share in enumerate(a))
-    return Shown((("Shares", soft(bars, 260)), ("What the fourth score does to them", soft(lines, 300))),
-                 (*numbers, ("sum", f"{a.sum():.3f}")))  # fmt: skip
+    return Shown(
+        (("Shares", soft(bars, 260)), ("What the fourth score does to them", soft(lines, 300))),
+        (*numbers, ("sum", f"{a.sum():.3f}")),
+    )
 
 
 def schedule(values: Values) -> Shown:
     """A rate over a hundred epochs."""
     steps, kind = 1000, values["kind"]
-    made = Schedule(kind, warmup=int(values["warmup"] * steps), period=max(1, int(values["period"] * steps)),
-                    multiplier=values["multiplier"], decay=values["decay"])  # fmt: skip
+    made = Schedule(
+        kind,
+        warmup=int(values["warmup"] * steps),
+        period=max(1, int(values["period"] * steps)),
+        multiplier=values["multiplier"],
+        decay=values["decay"],
+    )
     rates = made.curve(steps, values["rate"])
     figure = empty_figure("step", "rate")
     figure.add_scatter(x=list(range(steps)), y=rates, name=kind, line={"color": BLUE})
-    numbers = (("first", f"{rates[0]:.4g}"), ("highest", f"{max(rates):.4g}"), ("middle", f"{rates[steps // 2]:.4g}"),
-               ("last", f"{rates[-1]:.4g}"), ("mean", f"{np.mean(rates):.4g}"))  # fmt: skip
+    numbers = (
+        ("first", f"{rates[0]:.4g}"),
+        ("highest", f"{max(rates):.4g}"),
+        ("middle", f"{rates[steps // 2]:.4g}"),
+        ("last", f"{rates[-1]:.4g}"),
+        ("mean", f"{np.mean(rates):.4g}"),
+    )
     return Shown((("The rate, step by step", soft(figure)),), numbers)
 
 
@@ -73,8 +89,9 @@ def scales(values: Values) -> Shown:
     decades = np.floor(np.log10(np.maximum(shown, 1e-12)))
     kinds, counts = np.unique(decades, return_counts=True)
     figure = empty_figure("1 - value" if scale.name == "window" else "value", "").update_xaxes(type="log")
-    figure.add_scatter(x=shown, y=np.random.default_rng(1).random(count), mode="markers", marker={"color": BLUE},
-                       showlegend=False)  # fmt: skip
+    figure.add_scatter(
+        x=shown, y=np.random.default_rng(1).random(count), mode="markers", marker={"color": BLUE}, showlegend=False
+    )
     figure.update_yaxes(visible=False)
     bars = empty_figure("power of ten", "share of trials")
     bars.add_bar(x=[f"10^{int(k)}" for k in kinds], y=counts / count, marker={"color": ORANGE}, showlegend=False)
@@ -83,24 +100,60 @@ def scales(values: Values) -> Shown:
 
 
 PAGES = (
-    Page("neuron", "One neuron", "With the quadratic cost a neuron that is badly wrong learns slowly, with "
-         "cross-entropy fast",
-         (Slider("w", "weight", -3, 3, 0.1, 0.6), Slider("b", "bias", -3, 3, 0.1, 0.9),
-          Slider("eta", "learning rate", 0.005, 1, 0.005, 0.15),
-          Choice("cost", "cost", ("quadratic", "cross-entropy"), "quadratic"),
-          Slider("epoch", "epoch", 0, 300, 5, 300)), neuron, play="epoch"),
-    Page("softmax", "Softmax", "Raising one score raises its share and lowers all others by as much",
-         (*(Slider(f"z{k + 1}", f"score z{k + 1}", -5, 5, 0.1, value) for k, value in enumerate(START)),
-          Slider("c", "constant before the scores", 0.1, 10, 0.1, 1.0)), four_scores),
-    Page("schedules", "Schedules", "A rate that falls ends lower; restarts bring it back",
-         (Choice("kind", "schedule", ("constant", "cosine", "restarts", "exponential", "staircase", "inverse", "linear",
-                                      "one-cycle"), "restarts"),
-          Slider("rate", "base rate", -4, 0, 0.1, -1, log=True),
-          Slider("period", "period, share of training", 0.02, 1, 0.02, 0.2),
-          Slider("decay", "decay", 0.01, 1, 0.01, 0.5), Slider("multiplier", "growth of cycles", 1, 3, 0.25, 1),
-          Slider("warmup", "warm-up, share of training", 0, 0.3, 0.01, 0)), schedule),
-    Page("scales", "Scales", "On a uniform scale nearly all trials lie in the last power of ten",
-         (Choice("scale", "scale", ("log", "uniform", "window"), "uniform"),
-          Slider("low", "lowest", -6, -1, 0.5, -4, log=True), Slider("high", "highest", -1, 1, 0.5, 0, log=True),
-          Slider("trials", "trials", 10, 500, 10, 200), Slider("seed", "seed", 0, 20, 1, 0)), scales),
-)  # fmt: skip
+    Page(
+        "neuron",
+        "One neuron",
+        "With the quadratic cost a neuron that is badly wrong learns slowly, with cross-entropy fast",
+        (
+            Slider("w", "weight", -3, 3, 0.1, 0.6),
+            Slider("b", "bias", -3, 3, 0.1, 0.9),
+            Slider("eta", "learning rate", 0.005, 1, 0.005, 0.15),
+            Choice("cost", "cost", ("quadratic", "cross-entropy"), "quadratic"),
+            Slider("epoch", "epoch", 0, 300, 5, 300),
+        ),
+        neuron,
+        play="epoch",
+    ),
+    Page(
+        "softmax",
+        "Softmax",
+        "Raising one score raises its share and lowers all others by as much",
+        (
+            *(Slider(f"z{k + 1}", f"score z{k + 1}", -5, 5, 0.1, value) for k, value in enumerate(START)),
+            Slider("c", "constant before the scores", 0.1, 10, 0.1, 1.0),
+        ),
+        four_scores,
+    ),
+    Page(
+        "schedules",
+        "Schedules",
+        "A rate that falls ends lower; restarts bring it back",
+        (
+            Choice(
+                "kind",
+                "schedule",
+                ("constant", "cosine", "restarts", "exponential", "staircase", "inverse", "linear", "one-cycle"),
+                "restarts",
+            ),
+            Slider("rate", "base rate", -4, 0, 0.1, -1, log=True),
+            Slider("period", "period, share of training", 0.02, 1, 0.02, 0.2),
+            Slider("decay", "decay", 0.01, 1, 0.01, 0.5),
+            Slider("multiplier", "growth of cycles", 1, 3, 0.25, 1),
+            Slider("warmup", "warm-up, share of training", 0, 0.3, 0.01, 0),
+        ),
+        schedule,
+    ),
+    Page(
+        "scales",
+        "Scales",
+        "On a uniform scale nearly all trials lie in the last power of ten",
+        (
+            Choice("scale", "scale", ("log", "uniform", "window"), "uniform"),
+            Slider("low", "lowest", -6, -1, 0.5, -4, log=True),
+            Slider("high", "highest", -1, 1, 0.5, 0, log=True),
+            Slider("trials", "trials", 10, 500, 10, 200),
+            Slider("seed", "seed", 0, 20, 1, 0),
+        ),
+        scales,
+    ),
+)

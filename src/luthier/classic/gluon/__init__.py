@@ -13,7 +13,7 @@ RULES = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 
 
 class Trainer:
-    """Updates parameters by the gradients that `backward` left, divided by the size of the batch (S3-19)."""
+    """Updates parameters by the gradients that `backward` left, divided by the size of the batch."""
 
     def __init__(self, params: Mapping[str, Parameter], optimizer: str, optimizer_params: Mapping[str, float]) -> None:
         if optimizer not in RULES:

@@ -9,7 +9,7 @@ from luthier.classic.nd import NDArray, _of
 
 
 class L2Loss:
-    """Half the squared difference, averaged over all axes but the first: a vector of the batch's length (S3-16)."""
+    """Half the squared difference, averaged over all axes but the first: a vector of the batch's length."""
 
     def __call__(self, prediction: NDArray, label: NDArray) -> NDArray:
         """The losses [B]."""
@@ -17,7 +17,7 @@ class L2Loss:
 
 
 class SoftmaxCrossEntropyLoss:
-    """Minus the logarithm of the softmax of the right class, of logits [B, C] and class numbers [B] (S3-32).
+    """Minus the logarithm of the softmax of the right class, of logits [B, C] and class numbers [B].
 
     The logarithm of softmax is taken in one piece, so that no logit is too large.
     """

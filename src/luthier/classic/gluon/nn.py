@@ -13,8 +13,10 @@ from luthier.errors import InputError
 
 Initialiser = Normal | Xavier
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
-}  # fmt: skip
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+}
 
 
 class Parameter:
@@ -51,7 +53,7 @@ class Parameter:
 
 
 class Dense:
-    """A fully connected layer of so many units; how many inputs it has, the first rows tell (S3-14)."""
+    """A fully connected layer of so many units; how many inputs it has, the first rows tell."""
 
     def __init__(self, units: int, activation: str | None = None) -> None:
         if activation is not None and activation not in _ACTIVATIONS:
@@ -79,9 +81,10 @@ class Dense:
             self._draw(inputs)
         if self.weight.tensor.shape[1] != inputs:
             raise InputError(
-                "rows of another length than the first ones", expected=f"{self.weight.tensor.shape[1]} numbers",
+                "rows of another length than the first ones",
+                expected=f"{self.weight.tensor.shape[1]} numbers",
                 received=f"{inputs}",
-            )  # fmt: skip
+            )
         act = _ACTIVATIONS.get(self.activation or "", torch.clone)
         return _of(lambda x: act(x.flatten(1) @ self.weight.tensor.T + self.bias.tensor), X)
 
@@ -124,7 +127,7 @@ class Sequential:
         return len(self._layers)
 
     def collect_params(self, prefix: str = "") -> dict[str, Parameter]:
-        """The parameters of all layers, nested ones too, by name (S3-17)."""
+        """The parameters of all layers, nested ones too, by name."""
         found: dict[str, Parameter] = {}
         for place, layer in enumerate(self._layers):
             kind = "sequential" if isinstance(layer, Sequential) else "dense"

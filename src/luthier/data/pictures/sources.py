@@ -91,8 +91,14 @@ def idx_table(path: Path) -> pl.DataFrame:
         )
     references = [f"{path}#{row}" for row in range(len(images))]
     name = path.name.replace("images", "labels").replace("idx3", "idx1")
-    beside = next((path.with_name(one) for one in (name, name.removesuffix(".gz"), f"{name}.gz")
-                   if one != path.name and path.with_name(one).exists()), None)  # fmt: skip
+    beside = next(
+        (
+            path.with_name(one)
+            for one in (name, name.removesuffix(".gz"), f"{name}.gz")
+            if one != path.name and path.with_name(one).exists()
+        ),
+        None,
+    )
     if beside is None:
         return pl.DataFrame({PICTURE: references})
     labels = read_idx(beside)

@@ -26,7 +26,7 @@ def _known(trace: Trace) -> list[Evaluated]:
 
 
 def onsets(trace: Trace) -> dict[str, int | None]:
-    """Where overfitting begins, by both signals (S1-80): the step of the lowest validation loss, and of the
+    """Where overfitting begins, by both signals: the step of the lowest validation loss, and of the
     best validation score (None for regressions)."""
     known = _known(trace)
     scored = [e for e in known if e.validation_score is not None]
@@ -154,16 +154,19 @@ def _underfitting(trace: Trace) -> Found:
 
 
 def gap_gate(trace: Trace) -> dict[str, Any] | None:
-    """The gate of step 4 (S4-22): whether validation and training loss differ by more than the noise of both."""
+    """The gate of step 4: whether validation and training loss differ by more than the noise of both."""
     best = trace.best
     if best is None or best.validation is None:
         return None
     noise = float(np.hypot(best.noise, _spread(best.training_parts)))
     gap = best.validation - best.training
     return {
-        "training": best.training, "validation": best.validation, "gap": gap, "noise": noise,
+        "training": best.training,
+        "validation": best.validation,
+        "gap": gap,
+        "noise": noise,
         "closed": bool(gap <= 2 * noise),
-    }  # fmt: skip
+    }
 
 
 def _spread(parts: tuple[float, ...]) -> float:
@@ -171,25 +174,59 @@ def _spread(parts: tuple[float, ...]) -> float:
 
 
 CURVES = (
-    Check("underfitting", "warning", "the training set is not fitted: no better than knowing nothing",
-          f"training loss above {USELESS:.0%} of knowing nothing", "S4-21, S2-10",
-          "walk step 3: rate, Adam, decay, restarts, then more units and layers", _underfitting),
-    Check("plateau", "warning", "learning stands still while the loss is high",
-          f"a last third under {FLAT:.0%} below the one before, loss above {HIGH:.0%} of knowing nothing",
-          "S1-40, S1-82",
-          "another rate or Adam; look at saturated or dead units", _plateau),
-    Check("overfitting", "warning", "the validation loss rises while the training loss falls",
-          f"a rise of {RISEN:.0%} and of {SURE:g} standard errors over parts of the rows", "S1-78, S1-80, S2-10",
-          "keep the weights of the lowest validation loss; then dropout, L2, more rows (S4-44)", _overfitting),
-    Check("memorising", "warning", "training rows are known by heart",
-          f"99.9 % right, and {SHARP_GAP:.0%} of the rows more than in validation beyond two standard errors; "
-          f"values: {BY_HEART:g} of the validation loss", "S1-79, S1-84",
-          "more rows, augmentation, dropout, L2, or a smaller network", _memorising),
-    Check("still-improving", "note", "training ended too early",
-          f"the lowest loss is the last, {FALLING:.0%} and {SURE:g} standard errors below the last fifth's start",
-          "S1-82", "train longer", _still_improving),
-    Check("both-saturate", "note", "both curves are flat: stop, but this is not overfitting",
-          f"under {FLAT:.0%} of movement in the last third, a gap of at most half the loss",
-          "S1-83", "stop here; more of the same will not help",
-          _both_saturate),
-)  # fmt: skip
+    Check(
+        "underfitting",
+        "warning",
+        "the training set is not fitted: no better than knowing nothing",
+        f"training loss above {USELESS:.0%} of knowing nothing",
+        "S4-21, S2-10",
+        "walk step 3: rate, Adam, decay, restarts, then more units and layers",
+        _underfitting,
+    ),
+    Check(
+        "plateau",
+        "warning",
+        "learning stands still while the loss is high",
+        f"a last third under {FLAT:.0%} below the one before, loss above {HIGH:.0%} of knowing nothing",
+        "S1-40, S1-82",
+        "another rate or Adam; look at saturated or dead units",
+        _plateau,
+    ),
+    Check(
+        "overfitting",
+        "warning",
+        "the validation loss rises while the training loss falls",
+        f"a rise of {RISEN:.0%} and of {SURE:g} standard errors over parts of the rows",
+        "S1-78, S1-80, S2-10",
+        "keep the weights of the lowest validation loss; then dropout, L2, more rows",
+        _overfitting,
+    ),
+    Check(
+        "memorising",
+        "warning",
+        "training rows are known by heart",
+        f"99.9 % right, and {SHARP_GAP:.0%} of the rows more than in validation beyond two standard errors; "
+        f"values: {BY_HEART:g} of the validation loss",
+        "S1-79, S1-84",
+        "more rows, augmentation, dropout, L2, or a smaller network",
+        _memorising,
+    ),
+    Check(
+        "still-improving",
+        "note",
+        "training ended too early",
+        f"the lowest loss is the last, {FALLING:.0%} and {SURE:g} standard errors below the last fifth's start",
+        "S1-82",
+        "train longer",
+        _still_improving,
+    ),
+    Check(
+        "both-saturate",
+        "note",
+        "both curves are flat: stop, but this is not overfitting",
+        f"under {FLAT:.0%} of movement in the last third, a gap of at most half the loss",
+        "S1-83",
+        "stop here; more of the same will not help",
+        _both_saturate,
+    ),
+)

@@ -36,21 +36,44 @@ class RowCheck(NamedTuple):
 ROWS = (
     RowCheck("inputs-not-finite", "inputs are NaN or infinite", "any", "S4-40"),
     RowCheck("constant-inputs", "features that never change", "any that is not a picture's pixel", "S4-28"),
-    RowCheck("unscaled-inputs", "features of very different sizes, or far from 0",
-             f"deviations {UNSCALED:g} times apart, or a mean {OFF_CENTRE:g} deviations from 0", "S2-07, S4-28"),
+    RowCheck(
+        "unscaled-inputs",
+        "features of very different sizes, or far from 0",
+        f"deviations {UNSCALED:g} times apart, or a mean {OFF_CENTRE:g} deviations from 0",
+        "S2-07, S4-28",
+    ),
     RowCheck("class-imbalance", "a rare class", f"{IMBALANCED:.0%} of the rows", "accuracy hides a class so rare"),
-    RowCheck("leaking-column", "a feature that alone predicts the target", f"{LEAKING:.1%} explained",
-             "real features leave some of the target unexplained"),
-    RowCheck("identifier-as-feature", "a feature that counts the rows",
-             "all values distinct, whole, every other one there",
-             "a number of a row says nothing about new rows"),
-    RowCheck("duplicates-across-splits", "validation rows that training has too",
-             f"{SHARED:.0%}, and {SEVERAL} rows", "S1-81"),
-    RowCheck("validation-drift", "validation rows unlike training rows",
-             f"Kolmogorov-Smirnov distance {DRIFTED:g} and chance below {LEVEL:g} over all features", "S4-49"),
-    RowCheck("unshuffled-batches", "batches of rows that were sorted",
-             f"their mean targets spread {UNSHUFFLED:g} times as much as shuffling gives (variance)", "S2-12"),
-)  # fmt: skip
+    RowCheck(
+        "leaking-column",
+        "a feature that alone predicts the target",
+        f"{LEAKING:.1%} explained",
+        "real features leave some of the target unexplained",
+    ),
+    RowCheck(
+        "identifier-as-feature",
+        "a feature that counts the rows",
+        "all values distinct, whole, every other one there",
+        "a number of a row says nothing about new rows",
+    ),
+    RowCheck(
+        "duplicates-across-splits",
+        "validation rows that training has too",
+        f"{SHARED:.0%}, and {SEVERAL} rows",
+        "S1-81",
+    ),
+    RowCheck(
+        "validation-drift",
+        "validation rows unlike training rows",
+        f"Kolmogorov-Smirnov distance {DRIFTED:g} and chance below {LEVEL:g} over all features",
+        "S4-49",
+    ),
+    RowCheck(
+        "unshuffled-batches",
+        "batches of rows that were sorted",
+        f"their mean targets spread {UNSHUFFLED:g} times as much as shuffling gives (variance)",
+        "S2-12",
+    ),
+)
 _SOURCE = {check.code: check.source for check in ROWS}
 
 

@@ -56,12 +56,40 @@ def _norm_drift(trace: Trace) -> Found:
 
 
 STRUCTURE = (
-    Check("batch-norm-tiny-batches", "warning", "batch norm with tiny batches", f"below {TINY_BATCH} rows",
-          "S0-21; Wu and He 2018", "larger batches, or layer or group norm in its place", _tiny_batches),
-    Check("dropout-before-batch-norm", "warning", "dropout before batch norm: variances differ when it is off",
-          "any dropout above 0", "Li and others 2018", "put dropout behind the last batch norm", _dropout_before_norm),
-    Check("softmax-twice", "error", "outputs are probabilities already, and the loss expects logits",
-          "outputs that sum to one", "S1-71", "leave the softmax out of the network", _softmax_twice),
-    Check("batch-norm-drift", "warning", "a batch norm's moving mean is far from the batches",
-          f"{DRIFTED:g} deviations", "S0-22", "shuffle the rows, lower the rate, or shorten the memory", _norm_drift),
-)  # fmt: skip
+    Check(
+        "batch-norm-tiny-batches",
+        "warning",
+        "batch norm with tiny batches",
+        f"below {TINY_BATCH} rows",
+        "S0-21; Wu and He 2018",
+        "larger batches, or layer or group norm in its place",
+        _tiny_batches,
+    ),
+    Check(
+        "dropout-before-batch-norm",
+        "warning",
+        "dropout before batch norm: variances differ when it is off",
+        "any dropout above 0",
+        "Li and others 2018",
+        "put dropout behind the last batch norm",
+        _dropout_before_norm,
+    ),
+    Check(
+        "softmax-twice",
+        "error",
+        "outputs are probabilities already, and the loss expects logits",
+        "outputs that sum to one",
+        "S1-71",
+        "leave the softmax out of the network",
+        _softmax_twice,
+    ),
+    Check(
+        "batch-norm-drift",
+        "warning",
+        "a batch norm's moving mean is far from the batches",
+        f"{DRIFTED:g} deviations",
+        "S0-22",
+        "shuffle the rows, lower the rate, or shorten the memory",
+        _norm_drift,
+    ),
+)

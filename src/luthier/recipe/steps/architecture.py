@@ -1,4 +1,4 @@
-"""Step 2, second half: the first architecture, by the two width heuristics (S4-05, S4-06)."""
+"""Step 2, second half: the first architecture, by the two width heuristics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NARROWEST, WIDEST = 32, 128  # the range in which a stack of members is cheap an
 
 
 def midpoint_width(inputs: int, outputs: int) -> int:
-    """Halfway between the numbers of inputs and outputs (S4-05).
+    """Halfway between the numbers of inputs and outputs.
 
     >>> midpoint_width(784, 10)
     397
@@ -21,7 +21,7 @@ def midpoint_width(inputs: int, outputs: int) -> int:
 
 
 def sample_width(samples: int, inputs: int, outputs: int, alpha: float) -> float:
-    """As many units as the training rows can determine: Ns / (alpha (Ni + No)), alpha from 2 to 10 (S4-06).
+    """As many units as the training rows can determine: Ns / (alpha (Ni + No)), alpha from 2 to 10.
 
     >>> round(sample_width(50_000, 784, 10, 2), 1), round(sample_width(50_000, 784, 10, 10), 1)
     (31.5, 6.3)

@@ -32,9 +32,15 @@ def distil(work: Work, setting: Setting, choice: Choice) -> Choice:
     seeds = [derive(work.seed, "distilled", k) for k in range(FINAL_SEEDS)]
     members = seeded(setting, seeds, planned.steps, "distilled")
     trained = work.train(
-        "distilled", "folds", planned, setting.method, setting.rule, members,
-        batch_size=setting.batch_size, parts=(taught, validation),
-    )  # fmt: skip
+        "distilled",
+        "folds",
+        planned,
+        setting.method,
+        setting.rule,
+        members,
+        batch_size=setting.batch_size,
+        parts=(taught, validation),
+    )
     if trained is None:
         return choice
     best = trained.usable()[0]

@@ -1,4 +1,4 @@
-"""Step 3: fit the training set. Range test, optimiser, width, depth, schedule (S4-08 to S4-21)."""
+"""Step 3: fit the training set. Range test, optimiser, width, depth, schedule."""
 
 from __future__ import annotations
 
@@ -80,13 +80,13 @@ def _range_test(work: Work, method: str, rule: str) -> dict[str, Any]:
 
 # Why each rung is there, with the option that it tries first.
 WHY = {
-    "rate": "the learning rate is the most important hyper-parameter, so it is tuned first (S4-08)",
-    "Adam": "the next remedy for a training set that is not fitted is Adam (S4-11)",
-    "decay": "then the rate is made to decay (S4-12 to S4-16)",
-    "restarts": "then it is set back now and then (S4-17)",
-    "units": "then the network gets more units (S4-19)",
-    "batch size": "then other batches, as many epochs of them (S4-19)",
-    "layers": "then more layers, each added to the one below where they are as wide (S4-07, S4-19)",
+    "rate": "the learning rate is the most important hyper-parameter, so it is tuned first",
+    "Adam": "the next remedy for a training set that is not fitted is Adam",
+    "decay": "then the rate is made to decay",
+    "restarts": "then it is set back now and then",
+    "units": "then the network gets more units",
+    "batch size": "then other batches, as many epochs of them",
+    "layers": "then more layers, each added to the one below where they are as wide",
 }
 
 
@@ -97,7 +97,7 @@ _BY_MEDIUM: dict[str, tuple[Callable[..., Iterator[Setting]], dict[str, str]]] =
 
 
 def fit_training(work: Work, method: str, rates: dict[str, float]) -> Fitted:
-    """Climb the ladder of step 3 (S4-21): each remedy stays only when it gains more than noise.
+    """Climb the ladder of step 3: each remedy stays only when it gains more than noise.
 
     What gained a little is tried again together with the remedies of step 4.
     """

@@ -1,4 +1,4 @@
-"""Step 4: fit the validation set. The ladder of remedies for the gap (S4-22 to S4-44)."""
+"""Step 4: fit the validation set. The ladder of remedies for the gap."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ CLIPS = (0.5, 5.0)
 NOISES, MIXUP = (0.1, 0.3), 0.2  # deviations of standardised numbers; the a of Beta(a, a)
 NOISE = 2.0  # standard errors by which training and validation loss may differ
 WHY = {
-    "dropout, last layer": "dropout starts at the last hidden layer with a quarter, raised towards a half (S4-24)",
-    "dropout, all layers": "then it goes into the earlier layers too (S4-24)",
-    "L2": "then large weights are made costly, by L2 or decoupled decay (S4-26, S4-27)",
-    "input normalisation": "then numbers enter in another way (S4-28)",
-    "batch norm": "then hidden values are normalised, over the batch or over the units (S4-31)",
-    "augmentation": "then training rows are changed by chance: noise on their numbers, mix-up of pairs (S4-34)",
-    "clipping": "then gradients are cut (S4-41); He initialisation is the default (S4-37)",
-    "architecture": "then the architecture is looked at again: fewer units, more, another layer (S4-42, S4-43)",
+    "dropout, last layer": "dropout starts at the last hidden layer with a quarter, raised towards a half",
+    "dropout, all layers": "then it goes into the earlier layers too",
+    "L2": "then large weights are made costly, by L2 or decoupled decay",
+    "input normalisation": "then numbers enter in another way",
+    "batch norm": "then hidden values are normalised, over the batch or over the units",
+    "augmentation": "then training rows are changed by chance: noise on their numbers, mix-up of pairs",
+    "clipping": "then gradients are cut; He initialisation is the default",
+    "architecture": "then the architecture is looked at again: fewer units, more, another layer",
 }
 
 
 def fit_validation(work: Work, fitted: Fitted) -> Setting:
-    """Climb the ladder of step 4 (S4-44) from the setting that fitted the training set."""
+    """Climb the ladder of step 4 from the setting that fitted the training set."""
     planned, carried = work.plan.fit_validation, list(fitted.hopeful)
     ladder = Ladder(work, 4, "fit validation", "validate", planned, hopeful=carried, spread=fitted.spread)
     ladder.going_on = fitted.standing
@@ -60,7 +60,7 @@ def _climb_table(work: Work, ladder: Ladder) -> None:
 
 
 def dropout_rates(place: str, probability: float, layers: int) -> tuple[float, ...]:
-    """The probability to drop of each hidden layer; outputs are never dropped (S4-24).
+    """The probability to drop of each hidden layer; outputs are never dropped.
 
     >>> dropout_rates("last", 0.25, 3), dropout_rates("all", 0.5, 2)
     ((0.0, 0.0, 0.25), (0.5, 0.5))

@@ -98,9 +98,15 @@ def _round(work: Work, setting: Setting, whole: Part, number: int, steps: int) -
         seeds = [derive(work.seed, "fold", number, fold, k) for k in range(SEEDS)]
         members = seeded(setting, seeds, steps, f"round {number}, fold {fold}")
         trained = work.train(
-            f"folds-{number}-{fold}", "folds", Stage(steps=steps), setting.method, setting.rule, members,
-            batch_size=setting.batch_size, parts=parts,
-        )  # fmt: skip
+            f"folds-{number}-{fold}",
+            "folds",
+            Stage(steps=steps),
+            setting.method,
+            setting.rule,
+            members,
+            batch_size=setting.batch_size,
+            parts=parts,
+        )
         if trained is None or len(trained.usable()) < len(members):
             return None
         components += [Component(trained, i) for i in range(len(members))]

@@ -30,18 +30,18 @@ MIXUP = 0.2  # the a of Beta(a, a)
 LOOKED_AT = 10_000  # pictures whose mean and deviation are taken
 
 WHY_TRAINING = {
-    "rate": "the learning rate is the most important hyper-parameter, so it is tuned first (S4-08)",
-    "Adam": "the next remedy for a training set that is not fitted is Adam (S4-11)",
-    "decay": "then the rate is made to decay (S4-12 to S4-16)",
-    "units": "then every stage gets twice the filters (S4-19)",
-    "layers": "then every stage gets a second convolution, added to its input (S4-07, S4-19)",
+    "rate": "the learning rate is the most important hyper-parameter, so it is tuned first",
+    "Adam": "the next remedy for a training set that is not fitted is Adam",
+    "decay": "then the rate is made to decay",
+    "units": "then every stage gets twice the filters",
+    "layers": "then every stage gets a second convolution, added to its input",
 }
 WHY_VALIDATION = {
-    "augmentation": "training pictures are changed by chance, one kind of change at a time (S4-34, S1-112)",
-    "mix-up": "then pairs of pictures are mixed, and their labels with them (S4-34)",
+    "augmentation": "training pictures are changed by chance, one kind of change at a time",
+    "mix-up": "then pairs of pictures are mixed, and their labels with them",
     "augmentations together": "kinds of change that did not harm are taken together, few and many, gently and strongly",
-    "dropout, last layer": "dropout starts at the last layer with a quarter, raised towards a half (S4-24)",
-    "L2": "then large weights are made costly, by L2 or decoupled decay (S4-26, S4-27)",
+    "dropout, last layer": "dropout starts at the last layer with a quarter, raised towards a half",
+    "L2": "then large weights are made costly, by L2 or decoupled decay",
 }
 
 
@@ -173,7 +173,7 @@ def _strength(kind: str, place: int) -> float:
 
 
 def _say_what_harms(work: Work, ladder: Ladder) -> None:
-    """A note for each kind of change that clearly loses: its pictures no longer mean what they meant (S1-114)."""
+    """A note for each kind of change that clearly loses: its pictures no longer mean what they meant."""
     for one, gain in ladder.judged:
         if gain and gain["clear"] and gain["gain"] < 0:
             kind = one.setting.member.conv.augment[0][0]

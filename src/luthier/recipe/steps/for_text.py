@@ -20,17 +20,17 @@ DROPOUTS, WORD_DROPOUTS = (0.25, 0.5), (0.1, 0.3)
 PENALTIES, DECAYS = (1e-5, 1e-4), (0.1, 0.5)
 
 WHY_TRAINING = {
-    "rate": "the learning rate is the most important hyper-parameter, so it is tuned first (S4-08)",
-    "Adam": "the next remedy for a training set that is not fitted is Adam (S4-11)",
-    "decay": "then the rate is made to decay (S4-12 to S4-16)",
-    "units": "then a hidden layer reads what the words add up to, or each word says more (S4-19)",
-    "order": "then the words are read in their order, by an LSTM (S4-39)",
+    "rate": "the learning rate is the most important hyper-parameter, so it is tuned first",
+    "Adam": "the next remedy for a training set that is not fitted is Adam",
+    "decay": "then the rate is made to decay",
+    "units": "then a hidden layer reads what the words add up to, or each word says more",
+    "order": "then the words are read in their order, by an LSTM",
 }
 WHY_VALIDATION = {
     "words alike": "each word counts by how much it tells of the target; they may do better alike",
-    "dropout, last layer": "dropout starts at the last layer with a quarter, raised towards a half (S4-24)",
+    "dropout, last layer": "dropout starts at the last layer with a quarter, raised towards a half",
     "dropout of words": "then whole words are left out by chance",
-    "L2": "then large weights are made costly, by L2 or decoupled decay (S4-26, S4-27)",
+    "L2": "then large weights are made costly, by L2 or decoupled decay",
 }
 
 

@@ -1,4 +1,4 @@
-"""Step 2, first half: how numbers enter the network, decided by validation (S4-28 to S4-30)."""
+"""Step 2, first half: how numbers enter the network, decided by validation."""
 
 from __future__ import annotations
 

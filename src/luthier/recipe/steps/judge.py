@@ -1,4 +1,4 @@
-"""Step 5: five seeds, one frozen deliverable, one look at the sealed test set (S4-45, S4-47)."""
+"""Step 5: five seeds, one frozen deliverable, one look at the sealed test set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 5, before the test set: the winner's layers, gradients and learning curves under the diagnosis (S2-07)."""
+"""Step 5, before the test set: the winner's layers, gradients and learning curves under the diagnosis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 1: the loss follows from the task (S4-01, S4-03)."""
+"""Step 1: the loss follows from the task."""
 
 from __future__ import annotations
 

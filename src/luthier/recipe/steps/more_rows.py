@@ -1,4 +1,4 @@
-"""Step 4: would more training rows help? The learning curve over their number (S4-32, S1-109)."""
+"""Step 4: would more training rows help? The learning curve over their number."""
 
 from __future__ import annotations
 

@@ -35,8 +35,12 @@ def sheets(work: Work, setting: Setting, model: Model, test: Tensor, worst: list
     rows = [places[one["row"]] for one in worst if one["row"] in places]
     if rows:
         labels = work.data.task.classes
-        said = [f"{labels[one['true']]}, not {labels[one['predicted']]}" if labels
-                else f"{one['true']:.4g}, not {one['predicted']:.4g}" for one in worst]  # fmt: skip
+        said = [
+            f"{labels[one['true']]}, not {labels[one['predicted']]}"
+            if labels
+            else f"{one['true']:.4g}, not {one['predicted']:.4g}"
+            for one in worst
+        ]
         found["worst"] = {"png": png(test[rows].unsqueeze(0)), "said": said}
         if has("captum"):
             shares = torch.from_numpy(model.explain_encoded(test[rows], test.new_zeros((len(rows), 0))).shares)

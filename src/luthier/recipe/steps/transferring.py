@@ -38,8 +38,14 @@ def use_backbone(work: Work) -> tuple[Setting, Trained]:
     side = max(LEAST_SIDE, height, width)
     spec = BackboneSpec(asked.backbone, (channels, height, width), work.outputs, side=side)
     source = f"weights from '{asked.weights}'" if asked.weights else "the weights that it comes with"
-    _decide(work, 2, "backbone", f"{asked.backbone}, {side} pixels", f"it was asked for, with {source}; its last layer "
-            "is replaced", "nothing to compare")  # fmt: skip
+    _decide(
+        work,
+        2,
+        "backbone",
+        f"{asked.backbone}, {side} pixels",
+        f"it was asked for, with {source}; its last layer is replaced",
+        "nothing to compare",
+    )
     tensors, facts = work.memory.recall("backbone") or _transferred(work, spec)
     spec = replace(spec, cut=facts["ends_at"], width=facts["width"])
     _say_what_was_measured(work, facts)
@@ -59,9 +65,17 @@ def _transferred(work: Work, spec: BackboneSpec) -> tuple[dict[str, Tensor], dic
     epochs = _epochs(work, backbone, training.features)
     work.tell("population", name="backbone", stage="fit validation", members=1, steps=max(1, epochs))
     found = transfer(
-        backbone, training, validation=validation, outputs=work.outputs, loss=work.loss, epochs=max(1, epochs),
-        batch_size=BATCH, seeds=1, most_unfrozen=None if epochs else 0, seed=work.seed,
-    )  # fmt: skip
+        backbone,
+        training,
+        validation=validation,
+        outputs=work.outputs,
+        loss=work.loss,
+        epochs=max(1, epochs),
+        batch_size=BATCH,
+        seeds=1,
+        most_unfrozen=None if epochs else 0,
+        seed=work.seed,
+    )
     head = getattr(found.module, "head", None)
     width = head.in_features if isinstance(head, torch.nn.Linear) else 0
     facts = {**_facts(found), "epochs": epochs, "width": width}
@@ -103,14 +117,30 @@ def _say_what_was_measured(work: Work, facts: dict[str, Any]) -> None:
     first = facts["options"][0]
     heads = [Option(one["block"], _measured(one)) for one in facts["cut"]]
     reason = "heads are trained on what each block says, all at once; an earlier one is taken where it gains clearly"
-    _decide(work, 3, "where the backbone ends", facts["ends_at"] or WHOLE, reason, "an earlier end gains",
-            (Option(WHOLE, {}), *heads))  # fmt: skip
+    _decide(
+        work,
+        3,
+        "where the backbone ends",
+        facts["ends_at"] or WHOLE,
+        reason,
+        "an earlier end gains",
+        (Option(WHOLE, {}), *heads),
+    )
     if facts["statistics_gain"]:
         reason = "averages of the new pictures are tried in place of its own"
-        _decide(work, 3, "batch norms of the backbone", facts["statistics"], reason, "averages anew gain",
-                evidence=facts["statistics_gain"])  # fmt: skip
-    options = tuple(Option(f"{one['unfrozen']} unfrozen{' of the whole' if one.get('whole') else ''}", _measured(one))
-                    for one in facts["options"])  # fmt: skip
+        _decide(
+            work,
+            3,
+            "batch norms of the backbone",
+            facts["statistics"],
+            reason,
+            "averages anew gain",
+            evidence=facts["statistics_gain"],
+        )
+    options = tuple(
+        Option(f"{one['unfrozen']} unfrozen{' of the whole' if one.get('whole') else ''}", _measured(one))
+        for one in facts["options"]
+    )
     reason = (
         "blocks are unfrozen from the last one back, each at the rate of its own range test, as many as gain more than "
         f"noise{'' if facts['epochs'] else ' (there is time for heads alone)'}; {facts['advice']['sentence']}"
@@ -125,9 +155,15 @@ def _measured(one: dict[str, Any]) -> dict[str, Any]:
 
 
 def _decide(
-    work: Work, step: int, topic: str, chosen: str, reason: str, rule: str, options: tuple[Option, ...] = (),
+    work: Work,
+    step: int,
+    topic: str,
+    chosen: str,
+    reason: str,
+    rule: str,
+    options: tuple[Option, ...] = (),
     evidence: dict[str, Any] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     work.ledger.decide(Decision(step, topic, chosen, reason, options=options, evidence=evidence or {}, rule=rule))
 
 
@@ -140,10 +176,20 @@ def _as_trained(work: Work, setting: Setting, net: torch.nn.Module) -> Trained:
         logits = torch.cat([net(some) for some in torch.split(part.features, ROWS)]).unsqueeze(0)
         losses.append(row_losses(activate(logits, kind), part.targets, kind, part.weights).mean(1).numpy())
     trained = Trained(
-        name="backbone", stage="seeds", method=setting.method, rule=setting.rule, batch_size=setting.batch_size,
-        members=(replace(setting.member, label="the fitted backbone"),), statuses=(AS_IT_WAS,),
-        train_loss=losses[0], validation_loss=losses[1], validation_score=losses[1],
-        best_step=losses[0] * 0, steps_done=1, logits=logits, weights={0: dict(net.state_dict())},
-    )  # fmt: skip
+        name="backbone",
+        stage="seeds",
+        method=setting.method,
+        rule=setting.rule,
+        batch_size=setting.batch_size,
+        members=(replace(setting.member, label="the fitted backbone"),),
+        statuses=(AS_IT_WAS,),
+        train_loss=losses[0],
+        validation_loss=losses[1],
+        validation_score=losses[1],
+        best_step=losses[0] * 0,
+        steps_done=1,
+        logits=logits,
+        weights={0: dict(net.state_dict())},
+    )
     work.trained.append(trained)
     return trained

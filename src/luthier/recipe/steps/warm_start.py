@@ -132,9 +132,16 @@ def _trained(
     name = f"warm-{option.label.replace(' ', '-').replace(',', '')}"
     initial = None if nets is None else [net.state_dict() for net in nets]
     return work.train(
-        name, "fit validation", planned, option.method, option.rule, members,
-        batch_size=min(option.batch_size, len(parts[0])), parts=parts, initial=initial,
-    )  # fmt: skip
+        name,
+        "fit validation",
+        planned,
+        option.method,
+        option.rule,
+        members,
+        batch_size=min(option.batch_size, len(parts[0])),
+        parts=parts,
+        initial=initial,
+    )
 
 
 @torch.no_grad()
