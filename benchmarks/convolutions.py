@@ -19,9 +19,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
+from luthier.engine import Member, Part, Settings
+from luthier.engine.population import Population
 from luthier.nets import ConvSpec
-from luthier.population import Member, Part, Settings
-from luthier.population.population import Population
 
 ROWS, BATCH, STEPS = 4096, 128, 60
 SPEC = ConvSpec((1, 28, 28), (16, 32, 64), 10)

@@ -36,8 +36,8 @@ def plant(job: tuple[str, int, tuple[str, ...]]) -> bool:
 def alarm(job: tuple[int, tuple[str, ...]]) -> list[str] | None:
     """Warnings and errors in a healthy training; None for one that did not learn, which is not healthy."""
     torch.set_num_threads(1)
-    found = diagnosed(healthy(*job))
-    return [f.code for f in found.findings if f.severity != "note"] if learns(found) else None
+    result = diagnosed(healthy(*job))
+    return [f.code for f in result.findings if f.severity != "note"] if learns(result) else None
 
 
 def main() -> None:
@@ -74,14 +74,16 @@ def page(found: dict[str, list[int]], alarms: dict[str, tuple[int, int, Counter[
         "|---|---|---|---|---|---|",
     ]
     for check in (*CHECKS, *ROWS):
-        said = [f"{n} of {PLANTS}" for n in found[check.code]] if check.code in found else [OTHERS[check.code], ""]
-        lines.append(f"| {check.code} | {check.claim} | {check.threshold} | {check.source} | {said[0]} | {said[1]} |")
+        message = [f"{n} of {PLANTS}" for n in found[check.code]] if check.code in found else [OTHERS[check.code], ""]
+        lines.append(
+            f"| {check.code} | {check.claim} | {check.threshold} | {check.source} | {message[0]} | {message[1]} |"
+        )
     for code, claim, source in (
         ("no-signal", "inputs that say nothing about the target", "S4-20"),
         ("label-noise", "labels that networks which never saw them call wrong", "S1-98"),
     ):
-        said = [f"{n} of {PLANTS}" for n in found[code]]
-        lines.append(f"| {code} | {claim} | an experiment | {source} | {said[0]} | {said[1]} |")
+        message = [f"{n} of {PLANTS}" for n in found[code]]
+        lines.append(f"| {code} | {claim} | an experiment | {source} | {message[0]} | {message[1]} |")
     lines += [
         "",
         "## Healthy trainings",

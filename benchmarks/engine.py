@@ -20,13 +20,13 @@ import torch
 
 import luthier
 from benchmarks.peers import Run, contenders
-from benchmarks.works import BARE, WORKS, Work, data
+from benchmarks.works import BARE, WORKS, Runner, data
 
 STACKED = 32
 RESULTS = Path(__file__).parent / "results"
 
 
-def ours(work: Work, members: int) -> Run:
+def ours(work: Runner, members: int) -> Run:
     """Seconds a step and network of the public `luthier.train`, with history, best weights and a checkpoint."""
     X, y = data(work)
     momentum = {"momentum": 0.0} if work.rule == "sgd" else {}
@@ -54,14 +54,14 @@ def ours(work: Work, members: int) -> Run:
 
 def _both(run: Run, steps: int) -> tuple[float, float]:
     """With one thread, and with as many as there are cores."""
-    found = []
+    result = []
     for threads in (1, os.cpu_count() or 1):
         torch.set_num_threads(threads)
-        found.append(run(steps))
-    return found[0], found[1]
+        result.append(run(steps))
+    return result[0], result[1]
 
 
-def measure(work: Work, turns: int, share: float) -> list[dict[str, object]]:
+def measure(work: Runner, turns: int, share: float) -> list[dict[str, object]]:
     """Interleaved turns of everyone; a row for each comparison."""
     runs = {"one network": ours(work, 1), **contenders(work)}
     if work.stacked:

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from scipy import stats
 
+from luthier.engine import Part
 from luthier.labs.augmenting import AFFINE, ELASTIC, accuracy, as_pictures
 from luthier.labs.mnist import MISSING, digits
-from luthier.population import Part
 
 UNITS, EPOCHS, SEEDS = 800, 40, 5
 PRINTED = {"none": 98.4, "affine": 98.9, "elastic": 99.3}
@@ -46,8 +46,8 @@ def main() -> None:
             if any(settings.items() <= one.items() for one in done):
                 continue
             began = time.monotonic()
-            (found,) = accuracy(chosen, [seed], training, test, units=UNITS, epochs=EPOCHS)
-            done.append({**settings, "accuracy": float(found), "seconds": round(time.monotonic() - began)})
+            (result,) = accuracy(chosen, [seed], training, test, units=UNITS, epochs=EPOCHS)
+            done.append({**settings, "accuracy": float(result), "seconds": round(time.monotonic() - began)})
             with RESULTS.open("a") as file:
                 file.write(json.dumps(done[-1]) + "\n")
     print(f"{len(training):,} pictures, {UNITS} hidden units, {EPOCHS} epochs; accuracy on {len(test):,}")
@@ -74,8 +74,8 @@ def choose() -> None:
     candidates += [("elastic", (("elastic", 1.4), ("rotation", 5.0), ("shift", 0.04)))]
     for name, chosen in candidates:
         began = time.monotonic()
-        (found,) = accuracy(chosen, [0], training, validation, units=UNITS, epochs=30)
-        print(f"{name} {dict(chosen)}: {found:.2f} % ({time.monotonic() - began:.0f} s)", flush=True)
+        (result,) = accuracy(chosen, [0], training, validation, units=UNITS, epochs=30)
+        print(f"{name} {dict(chosen)}: {result:.2f} % ({time.monotonic() - began:.0f} s)", flush=True)
 
 
 if __name__ == "__main__":

@@ -24,10 +24,10 @@ import torch
 from luthier.data import Dataset, TableEncoder, infer_columns
 from luthier.data.encoded import encoded
 from luthier.data.large import scan_parquet, walk
+from luthier.engine import Member, Part, Settings, Stream
+from luthier.engine.population import Population
 from luthier.nets import ConvSpec, DenseSpec
-from luthier.population import Member, Part, Settings, Stream
-from luthier.population.population import Population
-from luthier.recipe.everything import AsPart
+from luthier.recipe.full_training_rows import StreamedInputs
 
 ROWS, EACH, STEPS = 20_000_000, 1_000_000, 1500
 TABLE = Path(tempfile.gettempdir()) / "luthier-feeding"
@@ -58,7 +58,7 @@ def from_disk() -> Stream:
         return Dataset(*encoder.encode(frame), torch.from_numpy(frame["bought"].to_numpy().astype(np.int64)))
 
     rows = encoded(TABLE / "encoded", lambda: (dataset(piece) for piece in walk(lazy)), classes=True, weighted=False)
-    return Stream(AsPart(rows, lambda some: Part(some.numbers, some.codes, some.targets)))  # type: ignore[arg-type]
+    return Stream(StreamedInputs(rows, lambda some: Part(some.numbers, some.codes, some.targets)))  # type: ignore[arg-type]
 
 
 def in_memory() -> Part:
@@ -92,13 +92,13 @@ def compare_tables(turns: int) -> None:
     if not (TABLE / "rows").exists():
         make(TABLE / "rows")
     from_disk()
-    found: dict[str, list[dict[str, float]]] = {"disk": [], "memory": []}
+    result: dict[str, list[dict[str, float]]] = {"disk": [], "memory": []}
     for _ in range(turns):
-        for side, results in found.items():
+        for side, results in result.items():
             done = subprocess.run([sys.executable, "-m", "benchmarks.feeding", side], capture_output=True, check=True)
             results.append(json.loads(done.stdout))
-    speeds = {side: statistics.median(one["rows"] for one in results) for side, results in found.items()}
-    for side, results in found.items():
+    speeds = {side: statistics.median(one["rows"] for one in results) for side, results in result.items()}
+    for side, results in result.items():
         print(f"{side:<8} {speeds[side]:12,.0f} rows a second, peak {max(one['peak'] for one in results):6,.0f} MiB")
     print(f"from the disk / in memory: {speeds['disk'] / speeds['memory']:.2f}")
 

@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.engine import machine, write
 from benchmarks.works import WORKS, data
-from luthier.population import FileCheckpoint, Member, Part, Population, Settings, train
+from luthier.engine import FileCheckpoint, Member, Part, Population, Settings, train
 
 COUNTS = tuple(2**k for k in range(11))
 MEASURED_STEPS = 120_000  # networks' steps of one turn

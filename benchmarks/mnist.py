@@ -21,10 +21,10 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
     folder = Path(os.environ["LUTHIER_DATA"]) / "mnist"
     parts = []
     for name, head in (("images-idx3", 16), ("labels-idx1", 8)):
-        found = [
+        result = [
             gzip.decompress((folder / f"{part}-{name}-ubyte.gz").read_bytes())[head:] for part in ("train", "t10k")
         ]
-        parts.append(np.frombuffer(b"".join(found), dtype=np.uint8))
+        parts.append(np.frombuffer(b"".join(result), dtype=np.uint8))
     return (parts[0].reshape(-1, 784) / np.float32(255)), parts[1].astype(np.int64)
 
 

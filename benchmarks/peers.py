@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.works import Work, data
+from benchmarks.works import Runner, data
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 Run = Callable[[int], float]
 
 
-def optimiser(work: Work, module: nn.Module) -> torch.optim.Optimizer:
+def optimiser(work: Runner, module: nn.Module) -> torch.optim.Optimizer:
     """Adam, or SGD without momentum."""
     if work.rule == "adam":
         return torch.optim.Adam(module.parameters(), 1e-3)
@@ -37,7 +37,7 @@ def _rows(count: int, batch: int) -> Iterator[Tensor]:
         yield from torch.randperm(count).split(batch)
 
 
-def hand_written(work: Work) -> Run:
+def hand_written(work: Runner) -> Run:
     """The loop that everyone writes, over tensors in memory."""
     (X, y), module = data(work), work.module()
     descent = optimiser(work, module)
@@ -53,11 +53,11 @@ def hand_written(work: Work) -> Run:
     return run
 
 
-def _loader(work: Work) -> torch.utils.data.DataLoader:
+def _loader(work: Runner) -> torch.utils.data.DataLoader:
     return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*data(work)), work.batch, shuffle=True)
 
 
-def with_loader(work: Work) -> Run:
+def with_loader(work: Runner) -> Run:
     """The same with PyTorch's DataLoader."""
     module, loader = work.module(), _loader(work)
     descent = optimiser(work, module)
@@ -77,7 +77,7 @@ def with_loader(work: Work) -> Run:
     return run
 
 
-def lightning(work: Work) -> Run:
+def lightning(work: Runner) -> Run:
     """Lightning with logging, bars and checkpoints off."""
     import lightning as L
 
@@ -107,7 +107,7 @@ def lightning(work: Work) -> Run:
     return run
 
 
-def skorch(work: Work) -> Run:
+def skorch(work: Runner) -> Run:
     """skorch's classifier, without a validation split."""
     from skorch import NeuralNetClassifier
 
@@ -135,7 +135,7 @@ def skorch(work: Work) -> Run:
     return run
 
 
-def keras(work: Work) -> Run:
+def keras(work: Runner) -> Run:
     """Keras on JAX, compiled before the clock starts."""
     import keras as K
 
@@ -163,7 +163,7 @@ def keras(work: Work) -> Run:
     return run
 
 
-def jax_scan(work: Work) -> Run:
+def jax_scan(work: Runner) -> Run:
     """One jitted `lax.scan` over the batches, the gradient by JAX, compiled before the clock starts."""
     import jax
     import jax.numpy as jnp
@@ -208,7 +208,7 @@ def jax_scan(work: Work) -> Run:
     return run
 
 
-def scikit_learn(work: Work) -> Run:
+def scikit_learn(work: Runner) -> Run:
     """scikit-learn's MLPClassifier, one epoch a call."""
     from sklearn.neural_network import MLPClassifier
 
@@ -228,7 +228,7 @@ def scikit_learn(work: Work) -> Run:
     return run
 
 
-def numpy_loop(work: Work) -> Run:
+def numpy_loop(work: Runner) -> Run:
     """The four equations in matrix form, in NumPy (one hidden layer, SGD)."""
     X, y = (tensor.numpy() for tensor in data(work))
     rng, hidden = np.random.default_rng(0), work.spec.hidden[0]
@@ -258,7 +258,7 @@ def numpy_loop(work: Work) -> Run:
     return run
 
 
-def products(work: Work) -> Run:
+def products(work: Runner) -> Run:
     """The bare matrix products of one network's step, by PyTorch's own `mm`: what a step cannot go below with it."""
     sizes, B = (work.spec.inputs, *work.spec.hidden, work.spec.outputs), work.batch
     layers = list(pairwise(sizes))
@@ -279,7 +279,7 @@ def products(work: Work) -> Run:
 
 
 # name: (what it needs, how it runs, works it is for)
-PEERS: dict[str, tuple[str, Callable[[Work], Run], str]] = {
+PEERS: dict[str, tuple[str, Callable[[Runner], Run], str]] = {
     "hand-written PyTorch loop": ("torch", hand_written, "abcd"),
     "PyTorch with DataLoader": ("torch", with_loader, "abcd"),
     "Lightning": ("lightning", lightning, "abcd"),
@@ -292,10 +292,10 @@ PEERS: dict[str, tuple[str, Callable[[Work], Run], str]] = {
 }
 
 
-def contenders(work: Work) -> dict[str, Run]:
+def contenders(work: Runner) -> dict[str, Run]:
     """Everyone who is installed and can train this work."""
-    found = {}
+    result = {}
     for name, (package, make, works) in PEERS.items():
         if work.name in works and importlib.util.find_spec(package) is not None:
-            found[name] = make(work)
-    return found
+            result[name] = make(work)
+    return result

@@ -285,10 +285,10 @@ def quality() -> list[dict[str, Any]]:
     print(f"\nBest validation loss in {QUALITY_SECONDS:g} s each, {QUALITY_SEEDS} seeds:\n")
     print("| table | ours | Optuna TPE + loop | gain, 95 % interval |\n|---|---|---|---|")
     for table in ("diamonds", "churn", "ames"):
-        found = [quality_of(table, seed) for seed in range(QUALITY_SEEDS)]
+        result = [quality_of(table, seed) for seed in range(QUALITY_SEEDS)]
         from luthier.search.statistics import paired
 
-        mine, theirs = [a for a, _ in found], [b for _, b in found]
+        mine, theirs = [a for a, _ in result], [b for _, b in result]
         gain = paired(theirs, mine)
         means = statistics.mean(mine), statistics.mean(theirs)
         print(f"| {table} | {means[0]:.4f} | {means[1]:.4f} | {gain} |", flush=True)
@@ -349,7 +349,7 @@ class TableNet(nn.Module):
 
 def table_loop(networks: Any, values: dict[str, Any], epochs: int) -> float:
     """The same setting trained one at a time by PyTorch, with its own optimisers."""
-    from luthier.search.networks import schedule_of
+    from luthier.search.network_jobs import schedule_of
 
     torch.manual_seed(0)
     net = TableNet(networks.spec(values), float(values.get("dropout", 0.0)))
@@ -396,9 +396,9 @@ def many() -> list[dict[str, Any]]:
     """10,000 trials in one study: the share of the time that is not training."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        found = ours(10_000, epochs=1, run=Path(folder) / "run")
+        result = ours(10_000, epochs=1, run=Path(folder) / "run")
         wall = time.perf_counter() - began
-    outcome = found.outcome
+    outcome = result.outcome
     share = 1 - outcome.trained_seconds / outcome.seconds
     whole = 1 - outcome.trained_seconds / wall
     print(f"\n10,000 trials: {wall:.1f} s, {outcome.trained_seconds:.1f} s of it training;")

@@ -42,18 +42,18 @@ def main() -> None:
         script.write_text(
             f"wrk.method = 'POST'\nwrk.headers['content-type'] = 'application/json'\nwrk.body = [[{body}]]\n"
         )
-        found: dict[str, list[tuple[float, float, float]]] = {}
+        result: dict[str, list[tuple[float, float, float]]] = {}
         for _ in range(TURNS):
             for runtime in ("torch", "onnx"):
                 with served(run.path, runtime) as address:
                     for count in CONNECTIONS:
-                        found.setdefault(f"{runtime}, {count} connections", []).append(
+                        result.setdefault(f"{runtime}, {count} connections", []).append(
                             wrk(address, "predict", count, script)
                         )
                     if runtime == "torch":
-                        found.setdefault("health, 8 connections", []).append(wrk(address, "health", 8, None))
+                        result.setdefault("health, 8 connections", []).append(wrk(address, "health", 8, None))
         networks = len(run.model.nets)
-    rows = {name: [statistics.median(column) for column in zip(*turns, strict=True)] for name, turns in found.items()}
+    rows = {name: [statistics.median(column) for column in zip(*turns, strict=True)] for name, turns in result.items()}
     print(f"{networks} network(s), one row of {len(row)} numbers; medians of {TURNS} turns of {SECONDS} s")
     print(f"{'':28}{'requests/s':>12}{'median ms':>12}{'99 % ms':>12}")
     for name, values in rows.items():
@@ -67,11 +67,11 @@ def served(run: Path, runtime: str) -> Iterator[str]:
     command = [sys.executable, "-m", "luthier", "serve", str(run), "--port", "0", "--runtime", runtime]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        found = re.search(r"at (http://\S+:\d+),", process.stdout.readline())
-        assert found is not None
+        result = re.search(r"at (http://\S+:\d+),", process.stdout.readline())
+        assert result is not None
         try:
-            urllib.request.urlopen(f"{found[1]}/health", timeout=60).close()  # a quarter of a second after its line
-            yield found[1]
+            urllib.request.urlopen(f"{result[1]}/health", timeout=60).close()  # a quarter of a second after its line
+            yield result[1]
         finally:
             process.send_signal(signal.SIGTERM)
 
@@ -79,13 +79,13 @@ def served(run: Path, runtime: str) -> Iterator[str]:
 def wrk(address: str, path: str, connections: int, script: Path | None) -> tuple[float, float, float]:
     """Requests a second, and the median and 99th percentile in milliseconds; any answer but 2xx is an error."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", f"{address}/{path}"]
-    said = subprocess.run(
+    message = subprocess.run(
         [*command, *(["-s", str(script)] if script else [])], capture_output=True, text=True, check=True
     )
-    if "Non-2xx" in said.stdout or "Socket errors" in said.stdout:
-        raise SystemExit(said.stdout)
-    times = {share: _milliseconds(text) for share, text in re.findall(r"^\s+(50|99)%\s+(\S+)$", said.stdout, re.M)}
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", said.stdout)
+    if "Non-2xx" in message.stdout or "Socket errors" in message.stdout:
+        raise SystemExit(message.stdout)
+    times = {share: _milliseconds(text) for share, text in re.findall(r"^\s+(50|99)%\s+(\S+)$", message.stdout, re.M)}
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", message.stdout)
     assert rate is not None
     return float(rate[1]), times["50"], times["99"]
 

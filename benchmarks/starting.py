@@ -43,15 +43,15 @@ def main() -> None:
             helped.append(_seconds("-m", "luthier", "--help"))
             loaded.append(float(_said("-c", LOADING, str(run.path / "model.luthier"))))
     nothing = statistics.median(bare)
-    found = {
+    result = {
         "import luthier": statistics.median(imported) - nothing,
         "luthier --help": statistics.median(helped) - nothing,
         "luthier.load beside torch's import": statistics.median(loaded),
     }
     print(f"medians of {TURNS} turns; a process that does nothing takes {nothing:.3f} s")
-    for name, seconds in found.items():
+    for name, seconds in result.items():
         print(f"{name:36}{seconds:7.3f} s, to be under {TARGETS[name]} s")
-    RESULTS.write_text(json.dumps({"turns": TURNS, "nothing": nothing, "seconds": found}, indent=2) + "\n")
+    RESULTS.write_text(json.dumps({"turns": TURNS, "nothing": nothing, "seconds": result}, indent=2) + "\n")
 
 
 def _seconds(*arguments: str) -> float:

@@ -19,7 +19,7 @@ import numpy as np
 from werkzeug.serving import make_server
 
 from luthier.studio.app import PAGES, make_app
-from luthier.studio.page import Page, Slider, Table
+from luthier.studio.widgets import Page, Slider, Table
 
 MOVES = 120
 

@@ -31,7 +31,7 @@ def one_split(path: Path, seed: int, budget: str) -> dict[str, float]:
     """Both areas under the curve of one outer split."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
-        found = luthier.fit(
+        result = luthier.fit(
             path,
             target="sentiment",
             columns={"rating": "identifier"},
@@ -42,9 +42,9 @@ def one_split(path: Path, seed: int, budget: str) -> dict[str, float]:
             screen=SilentScreen(),
         )
         seconds = time.monotonic() - began
-        assert found is not None
-        part = pl.read_parquet(found.folder.splits)["part"].to_numpy()
-        headline = found.scores["headline"]["value"]
+        assert result is not None
+        part = pl.read_parquet(result.folder.splits)["part"].to_numpy()
+        headline = result.scores["headline"]["value"]
     frame = pl.read_csv(path).filter(pl.col("sentiment").is_not_null())
     text, y = frame["text"].fill_null("").to_numpy(), (frame["sentiment"] == "positive").to_numpy()
     peer = make_pipeline(

@@ -41,8 +41,8 @@ class Shown(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits."""
         x = F.interpolate((255 * x - 127) / 128, size=(SIDE, SIDE), mode="bilinear")
-        found: torch.Tensor = self.net(x.expand(-1, 3, -1, -1).contiguous())
-        return found
+        result: torch.Tensor = self.net(x.expand(-1, 3, -1, -1).contiguous())
+        return result
 
 
 def efficientnet(*, pretrained: bool) -> nn.Module:
@@ -73,13 +73,13 @@ def mnist(part: str) -> tuple[torch.Tensor, torch.Tensor]:
 def error(net: nn.Module, X: torch.Tensor, y: torch.Tensor) -> float:
     """The share of wrong answers."""
     with torch.no_grad():
-        found = torch.cat([net.eval()(some).argmax(1) for some in torch.split(X, 200)])
-    return 1 - float((found == y).double().mean())
+        result = torch.cat([net.eval()(some).argmax(1) for some in torch.split(X, 200)])
+    return 1 - float((result == y).double().mean())
 
 
 def scratch(make: nn.Module, training: tuple, validation: tuple, seed: int) -> nn.Module:  # type: ignore[type-arg]
     """The best of three rates, by the pictures to choose by."""
-    found = luthier.train(
+    result = luthier.train(
         make,
         training,
         validation=validation,
@@ -90,7 +90,7 @@ def scratch(make: nn.Module, training: tuple, validation: tuple, seed: int) -> n
         seeds=[seed],
         layout="looped",
     )
-    return found.module()
+    return result.module()
 
 
 def main(what: str = "imagenet", splits: str = "5") -> None:
@@ -119,10 +119,10 @@ def main(what: str = "imagenet", splits: str = "5") -> None:
         training, validation = ((X[part], y[part]) for part in parts)
         test = tests[0][:TEST], tests[1][:TEST]
         began = time.perf_counter()
-        found = luthier.transfer(backbone, training, validation=validation, epochs=EPOCHS, seeds=1, seed=split)
-        errors = {"transferred": error(found.module, *test)}
+        result = luthier.transfer(backbone, training, validation=validation, epochs=EPOCHS, seeds=1, seed=split)
+        errors = {"transferred": error(result.module, *test)}
         seconds = round(time.perf_counter() - began)
-        print(found, f"  ({seconds} s)", sep="\n", flush=True)
+        print(result, f"  ({seconds} s)", sep="\n", flush=True)
         errors["from scratch"] = error(scratch(fresh, training, validation, split), *test)
         if what == "imagenet":
             errors["small ConvNet"] = error(scratch(build(conv, seed=split), training, validation, split), *test)

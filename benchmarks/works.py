@@ -20,7 +20,7 @@ ROWS = 12_800
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class Runner:
     """A network, its batches and rule, and what to reach against each peer."""
 
     name: str
@@ -60,18 +60,18 @@ LOOP, SKLEARN, JAX, LIGHTNING, NUMPY, BARE = (
     *("Lightning", "NumPy loop", "bare matrix products"),
 )
 WORKS = (
-    Work(
+    Runner(
         *("a", "784-30-10 sigmoid, batch 10, SGD", DenseSpec(784, (30,), 10, activation="sigmoid"), 10, "sgd", 6000),
         {LOOP: 5.0, SKLEARN: 5.0, JAX: 1.1},
         {LOOP: 9.0, LIGHTNING: 30.0, NUMPY: 2.0, BARE: 0.4},
     ),
-    Work(
+    Runner(
         *("b", "784-128-128-10 ReLU, batch 64, Adam", DenseSpec(784, (128, 128), 10), 64, "adam", 1500),
         {LOOP: 2.6, SKLEARN: 3.0, JAX: 1.1},
         {LOOP: 4.0, LIGHTNING: 8.0, BARE: 0.4},
     ),
-    Work("c", "ConvNet 32-64, batch norm, batch 64, Adam", None, 64, "adam", 60, {LOOP: 1.2}),
-    Work(
+    Runner("c", "ConvNet 32-64, batch norm, batch 64, Adam", None, 64, "adam", 60, {LOOP: 1.2}),
+    Runner(
         *("d", "50-128-128-2 ReLU, batch 256, Adam", DenseSpec(50, (128, 128), 2), 256, "adam", 1500),
         {LOOP: 3.0},
         {LOOP: 5.0},
@@ -99,15 +99,15 @@ def labels() -> Tensor:
 
 def _mnist(pattern: str) -> bytes | None:
     folder = Path(os.environ.get("LUTHIER_DATA", "")) / "mnist"
-    found = sorted(folder.glob(pattern))
-    if not found:
+    result = sorted(folder.glob(pattern))
+    if not result:
         return None
-    raw = found[0].read_bytes()
-    return gzip.decompress(raw) if found[0].suffix == ".gz" else raw
+    raw = result[0].read_bytes()
+    return gzip.decompress(raw) if result[0].suffix == ".gz" else raw
 
 
 @cache
-def data(work: Work) -> tuple[Tensor, Tensor]:
+def data(work: Runner) -> tuple[Tensor, Tensor]:
     """Features [N, ...] and classes [N]; classes are drawn, for the time does not depend on them."""
     generator = torch.Generator().manual_seed(0)
     if work.spec is None:

@@ -3,8 +3,8 @@
 import torch
 from sklearn.datasets import load_digits
 
+from luthier.engine import Member, Part, Settings, train
 from luthier.nets import DenseSpec
-from luthier.population import Member, Part, Settings, train
 
 
 def main() -> None:

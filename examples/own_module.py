@@ -19,7 +19,7 @@ def main() -> None:
     X = torch.randn(600, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     y = (X[..., :4].mean((1, 2, 3)) > X[..., 4:].mean((1, 2, 3))).long()
     print(luthier.summary(network(), X[:2]))
-    found = luthier.train(
+    result = luthier.train(
         network,
         (X[:500], y[:500]),
         validation=(X[500:], y[500:]),
@@ -28,11 +28,11 @@ def main() -> None:
         epochs=15,
         metrics=("accuracy", "auc"),
     )
-    for finding in found.findings:
+    for finding in result.findings:
         print(finding.sentence)
-    best = found.members[found.best]
-    print(f"{found.layout}: rate {best.learning_rate:g} does best, loss {found.best_validation_loss.min():.3f}")
-    module = found.module()
+    best = result.members[result.best]
+    print(f"{result.layout}: rate {best.learning_rate:g} does best, loss {result.best_validation_loss.min():.3f}")
+    module = result.module()
     print(f"{type(module).__name__}: {(module(X[500:]).argmax(1) == y[500:]).float().mean():.0%} right")
 
 

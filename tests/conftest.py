@@ -21,7 +21,7 @@ LONGEST = (
     "tests/examples/",
     "tests/reliability/",
     "tests/cli/test_tune.py",
-    "tests/population/test_crew.py",
+    "tests/engine/test_distributed.py",
     "tests/recipe/",
     "tests/docs/",
 )

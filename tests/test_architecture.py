@@ -31,32 +31,32 @@ LIMIT = 400
 
 
 def modules() -> dict[str, Path]:
-    found = {}
+    result = {}
     for path in SOURCE.rglob("*.py"):
         parts = path.relative_to(SOURCE).with_suffix("").parts
-        found[".".join(part for part in parts if part != "__init__")] = path
-    return found
+        result[".".join(part for part in parts if part != "__init__")] = path
+    return result
 
 
 def imports(path: Path, module: str) -> set[str]:
     """The luthier modules that a file imports, as dotted names inside the package; also lazy ones."""
     known = modules()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    found = set()
+    result = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if alias.name.startswith("luthier")}
+            result |= {alias.name for alias in node.names if alias.name.startswith("luthier")}
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 above = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join(["luthier", *[part for part in above if part], *([base] if base else [])])
             if base.split(".")[0] == "luthier":
-                found |= {
+                result |= {
                     f"{base}.{alias.name}" if f"{base}.{alias.name}".removeprefix("luthier.") in known else base
                     for alias in node.names
                 }
-    return {name.removeprefix("luthier").removeprefix(".") for name in found}
+    return {name.removeprefix("luthier").removeprefix(".") for name in result}
 
 
 def room_of(module: str) -> str:

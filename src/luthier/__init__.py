@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from luthier.diagnosis import Diagnosis, Watch, diagnose
+    from luthier.diagnosis import Diagnosis, TrainingMonitor, diagnose
+    from luthier.engine.api import train_networks as train
+    from luthier.engine.find_lr import find_lr
     from luthier.errors import LuthierError
     from luthier.estimators import LuthierClassifier, LuthierRegressor
     from luthier.nets import DenseSpec, summary
     from luthier.optimise import Schedule
-    from luthier.population.find_lr import find_lr
-    from luthier.population.networks import train_networks as train
     from luthier.runs import (
-        Checkup,
         Comparison,
+        DataReport,
+        MultiTargetResult,
         Result,
-        Several,
         Study,
+        branch,
         compare,
         doctor,
         fit_several,
-        go_back,
         resume,
         tune,
         tune_table,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from luthier.search import Choice, Number, Scale, Space
 
 _PUBLIC = {
-    "Checkup": ("luthier.runs", "Checkup"),
+    "DataReport": ("luthier.runs", "DataReport"),
     "Comparison": ("luthier.runs", "Comparison"),
     "Choice": ("luthier.search", "Choice"),
     "DenseSpec": ("luthier.nets", "DenseSpec"),
@@ -52,46 +52,47 @@ _PUBLIC = {
     "Result": ("luthier.runs", "Result"),
     "Scale": ("luthier.search", "Scale"),
     "Schedule": ("luthier.optimise", "Schedule"),
-    "Several": ("luthier.runs", "Several"),
+    "MultiTargetResult": ("luthier.runs", "MultiTargetResult"),
     "Space": ("luthier.search", "Space"),
     "Study": ("luthier.runs", "Study"),
-    "Watch": ("luthier.diagnosis", "Watch"),
+    "TrainingMonitor": ("luthier.diagnosis", "TrainingMonitor"),
     "check": ("luthier.runs", "check_run"),
     "compare": ("luthier.runs", "compare"),
     "diagnose": ("luthier.diagnosis", "diagnose"),
     "doctor": ("luthier.runs", "doctor"),
-    "find_lr": ("luthier.population", "find_lr"),
+    "find_lr": ("luthier.engine", "find_lr"),
     "fit": ("luthier.runs", "fit"),
     "fit_several": ("luthier.runs", "fit_several"),
-    "go_back": ("luthier.runs", "go_back"),
+    "branch": ("luthier.runs", "branch"),
     "load": ("luthier.saved", "load"),
     "summary": ("luthier.nets", "summary"),
     "resume": ("luthier.runs", "resume"),
     "test": ("luthier.runs", "read_test"),
-    "train": ("luthier.population", "train_networks"),
+    "train": ("luthier.engine", "train_networks"),
     "transfer": ("luthier.recipe.transfer", "transfer"),
     "tune": ("luthier.runs", "tune"),
     "tune_table": ("luthier.runs", "tune_table"),
 }
 __all__ = [
-    "Checkup",
     "Choice",
     "Comparison",
+    "DataReport",
     "DenseSpec",
     "Diagnosis",
     "LuthierClassifier",
     "LuthierError",
     "LuthierRegressor",
     "Model",
+    "MultiTargetResult",
     "Number",
     "Result",
     "Scale",
     "Schedule",
-    "Several",
     "Space",
     "Study",
-    "Watch",
+    "TrainingMonitor",
     "__version__",
+    "branch",
     "check",
     "compare",
     "diagnose",
@@ -99,7 +100,6 @@ __all__ = [
     "find_lr",
     "fit",
     "fit_several",
-    "go_back",
     "load",
     "resume",
     "summary",

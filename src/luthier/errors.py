@@ -85,5 +85,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     names = list(known)
     lowered = {candidate.lower(): candidate for candidate in names}
-    found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
-    return f"did you mean '{lowered[found[0]]}'?" if found else ""
+    result = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    return f"did you mean '{lowered[result[0]]}'?" if result else ""

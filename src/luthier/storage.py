@@ -50,22 +50,22 @@ def held(folder: Path) -> Iterator[None]:
 
     InputError where another one holds it, with who and since when.
     """
-    lock, said = FileLock(folder / ".lock", timeout=0), folder / ".in-use"
+    lock, message = FileLock(folder / ".lock", timeout=0), folder / ".in-use"
     with explained(folder):
         try:
             lock.acquire()
         except Timeout:
             raise InputError(
                 f"'{folder}' is being written by another process",
-                received=_holder(said),
+                received=_holder(message),
                 remedy="wait until it ends, or end it",
             ) from None
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        write_text(said, f"process {os.getpid()} on {platform.node()}, since {since}")
+        write_text(message, f"process {os.getpid()} on {platform.node()}, since {since}")
         yield
     finally:
-        said.unlink(missing_ok=True)
+        message.unlink(missing_ok=True)
         lock.release()
 
 

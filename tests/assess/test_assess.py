@@ -56,11 +56,11 @@ V, W = rng.normal(size=300), rng.normal(size=300)
     ],
 )
 def test_metrics_equal_scikit_learn(name: str, y: np.ndarray, prediction: np.ndarray, expected: float) -> None:
-    found = measure(name, y, prediction)
-    assert found.value == pytest.approx(expected, rel=1e-12)
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low < found.value < found.high
+    result = measure(name, y, prediction)
+    assert result.value == pytest.approx(expected, rel=1e-12)
+    assert result.low is not None
+    assert result.high is not None
+    assert result.low < result.value < result.high
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "rmse"])
@@ -69,13 +69,13 @@ def test_intervals_cover_the_truth_as_often_as_they_say(metric: str) -> None:
     for seed in range(200):
         if metric == "accuracy":
             right = draws.random(150) < 0.9
-            truth, found = 0.9, measure("accuracy", np.zeros(150, int), np.stack([right, ~right], 1) * 1.0, seed=seed)
+            truth, result = 0.9, measure("accuracy", np.zeros(150, int), np.stack([right, ~right], 1) * 1.0, seed=seed)
         else:
             error = draws.normal(size=150)
-            truth, found = 1.0, measure("rmse", error, np.zeros(150), seed=seed)
-        assert found.low is not None
-        assert found.high is not None
-        covered += found.low <= truth <= found.high
+            truth, result = 1.0, measure("rmse", error, np.zeros(150), seed=seed)
+        assert result.low is not None
+        assert result.high is not None
+        covered += result.low <= truth <= result.high
     # 95 % of 200 is 190; three standard errors are 9.2.
     assert 180 <= covered <= 200
 
@@ -84,9 +84,9 @@ def test_paired_differences_see_what_unpaired_intervals_hide() -> None:
     y = rng.normal(size=400) * 10
     one = y + rng.normal(size=400)
     other = y + (one - y) * 1.05
-    found = paired_difference("rmse", y, one, other)
-    assert found.value > 0
-    assert not within_noise(found)
+    result = paired_difference("rmse", y, one, other)
+    assert result.value > 0
+    assert not within_noise(result)
     assert within_noise(paired_difference("rmse", y, one, y + rng.normal(size=400)))
 
 
@@ -196,10 +196,10 @@ def test_the_best_threshold_is_that_of_an_exhaustive_search() -> None:
     y = (rng.random(150) < 0.2).astype(int)
     p = np.clip(0.25 * y + 0.2 * rng.random(150), 0, 1)
     both = np.stack([1 - p, p], 1)
-    found = best_threshold("f1", y, both)
+    result = best_threshold("f1", y, both)
     values = [oracle.f1_score(y, p >= t) for t in np.unique(p)]
-    assert oracle.f1_score(y, p >= found) == pytest.approx(max(values), abs=1e-9)
-    moved = at_threshold(both, found)
-    assert (moved.argmax(1) == (p >= found)).all()
+    assert oracle.f1_score(y, p >= result) == pytest.approx(max(values), abs=1e-9)
+    moved = at_threshold(both, result)
+    assert (moved.argmax(1) == (p >= result)).all()
     assert (np.argsort(moved[:, 1], kind="stable") == np.argsort(p, kind="stable")).all()
     assert best_threshold("auc", y, both) == 0.5

@@ -20,9 +20,9 @@ from luthier.assess import (
     subgroup_scores,
     worst_cases,
 )
-from luthier.assess.populations import holm, stability_index, told_apart
+from luthier.assess.distribution_shift import holm, stability_index, told_apart
 from luthier.errors import InputError
-from luthier.runs.check import judge_population
+from luthier.runs.checking import judge_population
 
 
 def classes_of(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,12 +37,12 @@ def classes_of(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndar
 @pytest.mark.parametrize("nominal", [0.8, 0.9, 0.95])
 def test_sets_hold_the_truth_as_often_as_they_say(nominal: float) -> None:
     rng = np.random.default_rng(0)
-    found = []
+    result = []
     for _ in range(60):
         p, y = classes_of(rng, 400)
         threshold = set_threshold(p[:200], y[:200], nominal)
-        found.append(set_figures(p[200:], y[200:], threshold, nominal)["coverage"])
-    mean, error = np.mean(found), np.std(found, ddof=1) / np.sqrt(len(found))
+        result.append(set_figures(p[200:], y[200:], threshold, nominal)["coverage"])
+    mean, error = np.mean(result), np.std(result, ddof=1) / np.sqrt(len(result))
     assert nominal - 3 * error <= mean <= nominal + 0.01 + 3 * error
 
 
@@ -56,12 +56,12 @@ def test_rows_unlike_training_are_told() -> None:
     rng = np.random.default_rng(1)
     mix = rng.normal(size=(6, 6))
     training, validation, fresh = (rng.normal(size=(n, 6)) @ mix for n in (2000, 800, 2000))
-    found = Familiarity.fit(training, validation)
-    assert found.unlike(fresh).mean() < 0.02
-    assert found.unlike(fresh + 8 * np.abs(mix).sum(0)).all()
+    result = Familiarity.fit(training, validation)
+    assert result.unlike(fresh).mean() < 0.02
+    assert result.unlike(fresh + 8 * np.abs(mix).sum(0)).all()
     # within each column's range, but against the correlation of all
     twisted = training[rng.permuted(np.tile(np.arange(2000), (6, 1)), axis=1).T, np.arange(6)]
-    assert found.unlike(twisted).mean() > 5 * found.unlike(fresh).mean()
+    assert result.unlike(twisted).mean() > 5 * result.unlike(fresh).mean()
     alone = Familiarity.fit(np.ones((50, 3)), np.ones((20, 3)))
     assert not alone.unlike(np.ones((5, 3))).any()
 
@@ -113,10 +113,12 @@ def test_importance_is_that_of_scikit_learn() -> None:
     model = LinearRegression().fit(X, y)
     groups = {name: ([i], []) for i, name in enumerate("abc")}
     codes = torch.zeros(2000, 0, dtype=torch.int64)
-    found = permutation_importance(lambda x, c: model.predict(x.numpy()), torch.from_numpy(X), codes, y, "rmse", groups)
+    result = permutation_importance(
+        lambda x, c: model.predict(x.numpy()), torch.from_numpy(X), codes, y, "rmse", groups
+    )
     known = oracle_importance(model, X, y, scoring="neg_root_mean_squared_error", n_repeats=5, random_state=0)
-    assert [row["column"] for row in found] == ["a", "b", "c"]
-    for row, mean in zip(found, known.importances_mean, strict=True):
+    assert [row["column"] for row in result] == ["a", "b", "c"]
+    for row, mean in zip(result, known.importances_mean, strict=True):
         assert row["drop"] == pytest.approx(mean, rel=0.05, abs=0.005)
 
 
@@ -131,8 +133,8 @@ def test_a_group_that_fares_worse_is_found_and_others_are_not() -> None:
         if trial == 0:
             right[columns["x"] == "b"] = rng.random((columns["x"] == "b").sum()) < 0.7
         p = np.stack([1 - y, y], 1) * np.where(right, 1, -1)[:, None]
-        found = subgroup_scores(columns, "binary", y, p.astype(float), "accuracy")
-        worse = [(row["column"], row["value"]) for row in found if row["worse"]]
+        result = subgroup_scores(columns, "binary", y, p.astype(float), "accuracy")
+        worse = [(row["column"], row["value"]) for row in result if row["worse"]]
         if trial == 0:
             assert worse[0] == ("x", "b")
         else:
@@ -142,8 +144,8 @@ def test_a_group_that_fares_worse_is_found_and_others_are_not() -> None:
 
 def test_worst_cases_name_their_rows() -> None:
     p = np.array([[0.9, 0.1], [0.2, 0.8], [0.99, 0.01]])
-    found = worst_cases(np.array([0, 0, 1]), p, "binary", np.array([10, 20, 30]))
-    assert [row["row"] for row in found] == [30, 20]
+    result = worst_cases(np.array([0, 0, 1]), p, "binary", np.array([10, 20, 30]))
+    assert [row["row"] for row in result] == [30, 20]
     values = worst_cases(np.array([1.0, 2.0]), np.array([1.5, 7.0]), "regression", np.array([4, 5]))
     assert [row["row"] for row in values] == [5, 4]
 
@@ -172,10 +174,10 @@ def test_trees_tell_what_columns_alone_do_not() -> None:
     a, b = rng.normal(size=(800, 1)), rng.normal(size=(800, 1))
     before = np.hstack([a, a + 0.3 * rng.normal(size=(800, 1))])
     now = np.hstack([b, -b + 0.3 * rng.normal(size=(800, 1))])
-    found, same = told_apart(before, now), told_apart(before[:400], before[400:])
-    assert found is not None
+    result, same = told_apart(before, now), told_apart(before[:400], before[400:])
+    assert result is not None
     assert same is not None
-    assert found["low"] > 0.8
+    assert result["low"] > 0.8
     assert same["low"] <= 0.55
     assert told_apart(before[:20], now) is None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from luthier.classic.cs231n import DropoutNet, Rule
+from luthier.classic.cs231n import DropoutNet, UpdateRule
 from luthier.errors import InputError
 
 
@@ -19,12 +19,12 @@ def height(path: np.ndarray) -> float:
 
 def test_the_valley_after_a_hundred_steps() -> None:
     start = [-7.0, 2.0]
-    assert height(Rule("sgd", learning_rate=0.035).run(valley, start, 100)) == pytest.approx(0.0197, rel=0.01)
-    assert height(Rule("momentum", learning_rate=0.01).run(valley, start, 100)) == pytest.approx(0.0010, rel=0.06)
-    assert height(Rule("nesterov", learning_rate=0.01).run(valley, start, 100)) == pytest.approx(1.2e-5, rel=0.06)
-    zigzag = Rule("sgd", learning_rate=0.035).run(valley, start, 20)[:, 1]
+    assert height(UpdateRule("sgd", learning_rate=0.035).run(valley, start, 100)) == pytest.approx(0.0197, rel=0.01)
+    assert height(UpdateRule("momentum", learning_rate=0.01).run(valley, start, 100)) == pytest.approx(0.0010, rel=0.06)
+    assert height(UpdateRule("nesterov", learning_rate=0.01).run(valley, start, 100)) == pytest.approx(1.2e-5, rel=0.06)
+    zigzag = UpdateRule("sgd", learning_rate=0.035).run(valley, start, 20)[:, 1]
     assert (np.sign(zigzag[1:]) == -np.sign(zigzag[:-1])).all()
-    assert height(Rule("sgd", learning_rate=0.041).run(valley, start, 400)) > 1e3
+    assert height(UpdateRule("sgd", learning_rate=0.041).run(valley, start, 400)) > 1e3
 
 
 STEPS = {"sgd": 582, "momentum": 117, "nesterov": 110, "rmsprop": 72, "adam": 77}
@@ -33,14 +33,16 @@ STEPS = {"sgd": 582, "momentum": 117, "nesterov": 110, "rmsprop": 72, "adam": 77
 @pytest.mark.parametrize("name", STEPS)
 def test_steps_to_leave_the_saddle(name: str) -> None:
     """x^2 - y^2 from (1, 1e-5) at 0.01. RMSProp's 72 belong to a decay of 0.9; with 0.99 it takes 17."""
-    rule = Rule(name, learning_rate=0.01, decay_rate=0.9)
+    rule = UpdateRule(name, learning_rate=0.01, decay_rate=0.9)
     path = rule.run(lambda x: x * np.array([2.0, -2.0]), [1.0, 1e-5], 700)
     assert abs(int(np.argmax(np.abs(path[:, 1]) > 1)) - STEPS[name]) <= 1
 
 
 def test_steps_under_a_constant_gradient() -> None:
     def moves(name: str, steps: int, **options: float) -> np.ndarray:
-        return -np.diff(Rule(name, learning_rate=1.0, epsilon=0.0, **options).run(np.ones_like, [0.0], steps)[:, 0])
+        return -np.diff(
+            UpdateRule(name, learning_rate=1.0, epsilon=0.0, **options).run(np.ones_like, [0.0], steps)[:, 0]
+        )
 
     np.testing.assert_allclose(moves("adagrad", 9), 1 / np.sqrt(np.arange(1, 10)))
     assert moves("rmsprop", 1, decay_rate=0.9)[0] == pytest.approx(3.162, abs=1e-3)
@@ -55,15 +57,15 @@ def test_steps_under_a_constant_gradient() -> None:
 
 def test_no_gradient_is_no_step() -> None:
     for name in ("adagrad", "rmsprop", "adam", "adam-uncorrected"):
-        assert (Rule(name, learning_rate=1.0).run(np.zeros_like, [3.0], 5) == 3.0).all()
+        assert (UpdateRule(name, learning_rate=1.0).run(np.zeros_like, [3.0], 5) == 3.0).all()
     with pytest.raises(InputError, match="momentum"):
-        Rule("momentun", learning_rate=1.0)
+        UpdateRule("momentun", learning_rate=1.0)
 
 
 def test_nesterov_looks_ahead() -> None:
     """The rule after a change of variables is the gradient taken at where momentum would lead (S2-17, S2-18)."""
     rho, rate, x, v = 0.9, 0.01, np.array([-7.0, 2.0]), np.zeros(2)
-    rule, y = Rule("nesterov", learning_rate=rate, rho=rho), x.copy()
+    rule, y = UpdateRule("nesterov", learning_rate=rate, rho=rho), x.copy()
     for _ in range(30):
         v = rho * v - rate * valley(x + rho * v)
         x = x + v

@@ -62,11 +62,11 @@ def test_a_short_last_batch_divides_by_its_own_length() -> None:
 
 
 def test_an_epoch_says_how_many_are_right() -> None:
-    rng, said = np.random.default_rng(0), []  # type: ignore[var-annotated]
+    rng, message = np.random.default_rng(0), []  # type: ignore[var-annotated]
     data = [(rng.random((3, 1)), np.array([[1.0], [0.0]])) for _ in range(20)]
     net = network.Network([3, 4, 2])
-    right = net.SGD(data, 3, 7, 1.0, [(x, 0) for x, _ in data], say=said.append)
-    assert said == [f"Epoch {k}: {n} / 20" for k, n in enumerate(right)]
+    right = net.SGD(data, 3, 7, 1.0, [(x, 0) for x, _ in data], say=message.append)
+    assert message == [f"Epoch {k}: {n} / 20" for k, n in enumerate(right)]
     assert net.evaluate([(x, 0) for x, _ in data]) == right[-1]
 
 
@@ -156,8 +156,8 @@ def test_a_linear_model_in_vectors_is_the_loop() -> None:
     X = torch.randn(7, 2, generator=torch.Generator().manual_seed(0))
     loop = [float(x[0] * w[0, 0] + x[1] * w[0, 1] + b[0]) for x in X]
     np.testing.assert_allclose(net(X).detach().numpy().ravel(), loop, atol=1e-6)
-    said = luthier.summary(spec)
-    assert "3" in str(said)
+    message = luthier.summary(spec)
+    assert "3" in str(message)
     assert spec.layers == 1
     assert spec.parameter_count() == 3
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from luthier.classic import mnist_loader, network, network2
+from luthier.engine import Member, Part, Population, Settings
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
-from luthier.population import Member, Part, Population, Settings
 
 
 def samples(count: int, sizes: tuple[int, ...] = (4, 5, 3), seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -81,7 +81,7 @@ def test_l2_shrinks_weights_and_leaves_biases() -> None:
 def test_the_monitors_return_a_list_each() -> None:
     data, held = samples(60), [(x, int(y.argmax())) for x, y in samples(30, seed=1)]
     lines: list[str] = []
-    found = network2.Network([4, 5, 3]).SGD(
+    result = network2.Network([4, 5, 3]).SGD(
         data,
         4,
         10,
@@ -94,8 +94,8 @@ def test_the_monitors_return_a_list_each() -> None:
         monitor_training_accuracy=True,
         say=lines.append,
     )
-    assert [len(one) for one in found] == [4, 4, 4, 4]
-    assert found[2][-1] < found[2][0]
+    assert [len(one) for one in result] == [4, 4, 4, 4]
+    assert result[2][-1] < result[2][0]
     assert len(lines) == 4
     assert network2.Network([4, 5, 3]).SGD(data, 2, 10, 0.5) == ([], [], [], [])
     with pytest.raises(InputError, match="evaluation_data"):
@@ -147,9 +147,9 @@ def test_the_engine_makes_the_same_steps() -> None:
     for step in range(20):
         population.step([batches.at(step)], step + 1, population.rates.at(step))
         theirs.update_mini_batch_matrix(batch, 0.5)
-    found = population.kind.state_dict(population.parameters, population.buffers)
-    np.testing.assert_allclose(found["layers.0.weight"].numpy(), theirs.weights[0], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(found["layers.1.bias"].numpy(), theirs.biases[1][:, 0], rtol=0, atol=1e-12)
+    result = population.kind.state_dict(population.parameters, population.buffers)
+    np.testing.assert_allclose(result["layers.0.weight"].numpy(), theirs.weights[0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result["layers.1.bias"].numpy(), theirs.biases[1][:, 0], rtol=0, atol=1e-12)
 
 
 def test_the_loader_gives_lists_that_can_be_sliced(tmp_path: Path) -> None:

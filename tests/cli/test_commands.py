@@ -21,8 +21,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "wine"
     done = luthier("fit", "wine", "--budget", "200steps", "--run", folder)
     assert done.returncode == 0, done.stderr
-    for said in ("task: multiclass, because", "override with --task", "the sealed test set is opened", "report  "):
-        assert said in done.stdout
+    for message in ("task: multiclass, because", "override with --task", "the sealed test set is opened", "report  "):
+        assert message in done.stdout
     return folder
 
 
@@ -50,11 +50,11 @@ BAD_TABLES = {
 
 @pytest.mark.parametrize("name", BAD_TABLES)
 def test_bad_tables_end_with_a_message_and_exit_code_2(name: str, tmp_path: Path) -> None:
-    content, said = BAD_TABLES[name]
+    content, message = BAD_TABLES[name]
     (tmp_path / name).write_text(content)
     done = luthier("fit", name, "--target", "b" if "twice" not in name else "a", cwd=tmp_path)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
 
@@ -149,9 +149,9 @@ def test_predict_from_standard_input(run: Path, table: Path) -> None:
 def test_check_sees_drift_and_scores(run: Path, table: Path, tmp_path: Path) -> None:
     done = luthier("check", run, table, "--json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert not any(row["drifted"] for row in found["columns"])
-    assert found["score"]["value"] > 0.8
+    result = json.loads(done.stdout)
+    assert not any(row["drifted"] for row in result["columns"])
+    assert result["score"]["value"] > 0.8
     pl.read_csv(table).with_columns(pl.col("alcohol") + 5).drop("cultivar").write_csv(tmp_path / "moved.csv")
     done = luthier("check", run, tmp_path / "moved.csv")
     assert "columns have drifted: alcohol" in done.stdout

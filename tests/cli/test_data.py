@@ -27,23 +27,23 @@ needs_mnist = pytest.mark.skipif(
 
 
 def run(*words: str) -> str:
-    said = CliRunner().invoke(app, ["data", *words])
-    assert said.exit_code == 0, said.output
-    return said.output
+    message = CliRunner().invoke(app, ["data", *words])
+    assert message.exit_code == 0, message.output
+    return message.output
 
 
 def test_the_list_names_every_bundled_set() -> None:
-    said = run("list")
-    assert "digits          1797 rows,  64 columns -> digit" in said
-    assert "a folder of pictures" in said
+    message = run("list")
+    assert "digits          1797 rows,  64 columns -> digit" in message
+    assert "a folder of pictures" in message
 
 
 def test_what_a_table_holds(tmp_path: Path) -> None:
     pl.DataFrame({"id": range(30), "size": [0.5 * k for k in range(30)]}).write_csv(tmp_path / "t.csv")
-    said = run("info", str(tmp_path / "t.csv"))
-    assert "t.csv: 30 rows, 2 columns" in said
-    assert "`size`: number" in said
-    assert "`id`: identifier, dropped" in said
+    message = run("info", str(tmp_path / "t.csv"))
+    assert "t.csv: 30 rows, 2 columns" in message
+    assert "`size`: number" in message
+    assert "`id`: identifier, dropped" in message
 
 
 @pytest.fixture
@@ -70,9 +70,9 @@ def test_mnist_is_fetched_and_checked(server: str, tmp_path: Path) -> None:
     assert len(written) == 4
     assert mnist.fetch_mnist(tmp_path / "mnist", (server,)) == []
     assert "all whole" in run("mnist", "--from", str(tmp_path / "mnist"))
-    said = run("info", str(tmp_path / "mnist"))
-    assert "70000 rows" in said
-    assert "grey, seen at 28 x 28 pixels" in said
+    message = run("info", str(tmp_path / "mnist"))
+    assert "70000 rows" in message
+    assert "grey, seen at 28 x 28 pixels" in message
 
 
 def test_other_contents_never_get_the_name(server: str, tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("tune") / "wine"
     done = luthier("tune", "wine", *SMALL, "--run", run)
     assert done.returncode == 0, done.stderr
-    for said in ("tier 1 (the learning rate)", "Best is trial", "measured   validation loss", "report  "):
-        assert said in done.stdout
+    for message in ("tier 1 (the learning rate)", "Best is trial", "measured   validation loss", "report  "):
+        assert message in done.stdout
     return run
 
 
@@ -93,8 +93,10 @@ def test_killed_anywhere_it_goes_on_to_the_same_numbers(halving: str, tmp_path: 
 
 
 def test_the_registry_is_listed() -> None:
-    said = luthier("tune", "--list").stdout
-    assert said.index("learning_rate") < said.index("momentum") < said.index("depth") < said.index("epsilon")
+    message = luthier("tune", "--list").stdout
+    assert (
+        message.index("learning_rate") < message.index("momentum") < message.index("depth") < message.index("epsilon")
+    )
     lines = [json.loads(line) for line in luthier("tune", "--list", "--json").stdout.splitlines()]
     assert {"name", "tier", "default", "reason"} <= set(lines[0])
 

@@ -53,12 +53,12 @@ class Row:
 def rows() -> dict[str, Row]:
     """Every row by its name."""
     table: dict[str, dict[str, Any]] = tomllib.loads((Path(__file__).parent / "rows.toml").read_text())
-    found = {}
+    result = {}
     for name, entry in table.items():
         labs = [LAB + lab.name for lab in all_labs().values() if name in lab.rows]
         sabotage = Sabotage(name, **entry["sabotage"]) if "sabotage" in entry else None
-        found[name] = Row(name, entry["claim"], (*labs, *entry.get("met", ())), sabotage)
-    return found
+        result[name] = Row(name, entry["claim"], (*labs, *entry.get("met", ())), sabotage)
+    return result
 
 
 def every_name() -> list[str]:
@@ -89,10 +89,10 @@ def page() -> str:
 
 
 def _lines() -> Iterator[str]:
-    found = rows()
-    sabotaged = sum(row.sabotage is not None for row in found.values())
+    result = rows()
+    sabotaged = sum(row.sabotage is not None for row in result.values())
     yield "# What meets each row\n"
-    yield f"All {len(found)} rows of the five documents that Luthier follows, each with what would fail if its claim"
+    yield f"All {len(result)} rows of the five documents that Luthier follows, each with what would fail if its claim"
     yield "did: labs (`luthier lab run NAME`) and tests. `python tests/coverage/coverage.py` writes it; the suite"
     yield "fails when a row has nothing, or names something that is not there."
     yield f"For {sabotaged} rows, marked ✂, a sabotage is kept: a sign flipped, a factor dropped; red has to follow."
@@ -100,7 +100,7 @@ def _lines() -> Iterator[str]:
         yield f"\n## {part}: {title}\n"
         yield "| row | claim | met by |"
         yield "|---|---|---|"
-        for row in found.values():
+        for row in result.values():
             if row.name.startswith(part):
                 met = ", ".join(
                     f"{LAB}`{one.removeprefix(LAB)}`" if one.startswith(LAB) else _test(one) for one in row.met

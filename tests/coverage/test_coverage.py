@@ -90,14 +90,14 @@ def test_what_is_imported_is_declared() -> None:
     names = {one.split(">")[0].split("=")[0].split("[")[0].replace("-", "_").lower() for one in listed}
     names |= {"sklearn" if name == "scikit_learn" else "pil" if name == "pillow" else name for name in names}
     names |= {"safetensors", "luthier"}
-    found = set()
+    result = set()
     for path in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 modules = [node.module]
-            found |= {module.split(".")[0].lower() for module in modules}
-    assert not found - names - {name.lower() for name in sys.stdlib_module_names}
+            result |= {module.split(".")[0].lower() for module in modules}
+    assert not result - names - {name.lower() for name in sys.stdlib_module_names}
 
 
 def test_every_sabotage_names_what_is_there() -> None:
@@ -116,11 +116,11 @@ def _goes_red(sabotage: object, folder: Path) -> None:
     path.write_text(text.replace(sabotage.was, sabotage.becomes))  # type: ignore[attr-defined]
     seen_by = sabotage.seen_by  # type: ignore[attr-defined]
     code = look(seen_by, source, folder / "said")
-    said = (folder / "said").read_text()
-    assert code == 1, f"{sabotage} was not seen, or by something else than an assertion: {code}\n{said[-2000:]}"
-    assert "ImportError" not in said, said[-2000:]
-    assert "ModuleNotFoundError" not in said, said[-2000:]
-    assert "not reproduced" in said or "failed" in said.lower() or "Traceback" in said, said[-2000:]
+    message = (folder / "said").read_text()
+    assert code == 1, f"{sabotage} was not seen, or by something else than an assertion: {code}\n{message[-2000:]}"
+    assert "ImportError" not in message, message[-2000:]
+    assert "ModuleNotFoundError" not in message, message[-2000:]
+    assert "not reproduced" in message or "failed" in message.lower() or "Traceback" in message, message[-2000:]
 
 
 @pytest.mark.parametrize("sabotage", _sample(), ids=lambda sabotage: sabotage.row)

@@ -91,17 +91,17 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
         buffer = io.BytesIO(b"a;b\n1,5;x\n2,5;y\n")
 
     monkeypatch.setattr(sys, "stdin", Standard)
-    found = read_source("-")
-    assert found.frame["a"].to_list() == [1.5, 2.5]
-    assert any("decimal commas" in note for note in found.notes)
+    result = read_source("-")
+    assert result.frame["a"].to_list() == [1.5, 2.5]
+    assert any("decimal commas" in note for note in result.notes)
 
 
 def test_latin_1_is_said(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes("stadt\tn\nKöln\t1\nMünchen\t2\n".encode("latin-1"))
-    found = read_source(path)
-    assert found.frame["stadt"].to_list() == ["Köln", "München"]
-    assert any("Latin-1" in note for note in found.notes)
+    result = read_source(path)
+    assert result.frame["stadt"].to_list() == ["Köln", "München"]
+    assert any("Latin-1" in note for note in result.notes)
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:

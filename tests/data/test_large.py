@@ -49,24 +49,24 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_a_sample_and_the_others_are_the_table(path: Path) -> None:
-    found = read_source(path, target="sold", memory=MEMORY)
-    assert found.whole is not None
-    assert found.whole.rows == ROWS
-    others = found.whole.others.collect()
-    assert 900 < found.frame.height < ROWS / 2
-    assert others.schema == found.frame.schema
-    whole = pl.concat([found.frame, others]).sort("row")
+    result = read_source(path, target="sold", memory=MEMORY)
+    assert result.whole is not None
+    assert result.whole.rows == ROWS
+    others = result.whole.others.collect()
+    assert 900 < result.frame.height < ROWS / 2
+    assert others.schema == result.frame.schema
+    whole = pl.concat([result.frame, others]).sort("row")
     assert whole.equals(table())
-    assert "held" in found.notes[-1]
+    assert "held" in result.notes[-1]
     again = read_source(path, target="sold", memory=MEMORY)
-    assert again.frame.equals(found.frame)
-    assert again.fingerprint == found.fingerprint
+    assert again.frame.equals(result.frame)
+    assert again.fingerprint == result.fingerprint
 
 
 def test_what_fits_is_read_as_a_whole(path: Path) -> None:
-    found = read_source(path, target="sold")
-    assert found.whole is None
-    assert found.frame.equals(table())
+    result = read_source(path, target="sold")
+    assert result.whole is None
+    assert result.frame.equals(table())
     assert not too_large(path, 1 << 30)
 
 
@@ -76,10 +76,10 @@ def test_batches_walk_every_row_in_order(path: Path) -> None:
 
 
 def test_numbers_are_measured_as_polars_measures_them_in_memory(path: Path) -> None:
-    found = read_source(path, target="sold", memory=MEMORY)
-    assert found.whole is not None
-    columns = infer_columns(found.frame, target="sold", overrides={"row": "number", "x": "number"})
-    known = measured(pl.concat([found.frame.lazy(), found.whole.others]), columns)
+    result = read_source(path, target="sold", memory=MEMORY)
+    assert result.whole is not None
+    columns = infer_columns(result.frame, target="sold", overrides={"row": "number", "x": "number"})
+    known = measured(pl.concat([result.frame.lazy(), result.whole.others]), columns)
     x = table()["x"]
     wanted = [x.null_count() / ROWS, x.mean(), x.std(ddof=0), x.min(), x.max()]
     np.testing.assert_allclose(known["x"], np.array(wanted, dtype=float), rtol=1e-9)
@@ -117,9 +117,9 @@ def test_encoded_rows_come_back(tmp_path: Path) -> None:
         classes=True,
         weighted=True,
     )
-    found = kept.read(7, 33)
+    result = kept.read(7, 33)
     for name, value in vars(whole.rows(torch.arange(7, 33))).items():
-        assert getattr(found, name).equal(value), name
+        assert getattr(result, name).equal(value), name
     again = encoded(tmp_path / "rows", lambda: pytest.fail("they lie there"), classes=True, weighted=True)
     assert len(again) == 50
 

@@ -86,9 +86,9 @@ def test_pictures_and_labels_that_do_not_belong_together(tmp_path: Path) -> None
     with pytest.raises(InputError, match="do not belong together"):
         read_source(tmp_path)
     write_idx(tmp_path / "train-labels-idx1-ubyte", np.arange(5))
-    found = read_source(tmp_path / "train-images-idx3-ubyte")
-    assert found.frame["label"].to_list() == [0, 1, 2, 3, 4]
-    assert (found.picture, found.target) == ("picture", "label")
+    result = read_source(tmp_path / "train-images-idx3-ubyte")
+    assert result.frame["label"].to_list() == [0, 1, 2, 3, 4]
+    assert (result.picture, result.target) == ("picture", "label")
 
 
 def test_a_folder_with_one_class_a_sub_folder(tmp_path: Path) -> None:
@@ -133,9 +133,9 @@ def test_every_way_to_store_a_picture(tmp_path: Path) -> None:
     for name, picture in cases.items():
         picture.save(tmp_path / name)
         for channels in (1, 3):
-            found = decode(str(tmp_path / name), (channels, 16, 16))
-            assert found.shape == (channels, 16, 16)
-            assert found.dtype == np.uint8
+            result = decode(str(tmp_path / name), (channels, 16, 16))
+            assert result.shape == (channels, 16, 16)
+            assert result.dtype == np.uint8
     np.testing.assert_array_equal(decode(str(tmp_path / "grey.png"), (1, 16, 16))[0], gradient(16, 16))
     np.testing.assert_array_equal(decode(str(tmp_path / "sixteen.png"), (1, 16, 16))[0], gradient(16, 16))
     assert (decode(str(tmp_path / "clear.png"), (3, 16, 16)) == 255).all()  # what is transparent is white
@@ -150,8 +150,8 @@ def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     exif[0x0112] = 6  # the camera was turned: rotate by 270 degrees to see it upright
     picture.save(tmp_path / "turned.png", exif=exif)
     assert shape_of(str(tmp_path / "turned.png")) == (1, 10, 20)
-    found = decode(str(tmp_path / "turned.png"), (1, 10, 20))[0]
-    np.testing.assert_array_equal(found, gradient(20, 10).T[:, ::-1])
+    result = decode(str(tmp_path / "turned.png"), (1, 10, 20))[0]
+    np.testing.assert_array_equal(result, gradient(20, 10).T[:, ::-1])
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,14 +163,14 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     image.new("L", (2000, 1000)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(decoding, "MOST_PIXELS", 1_000_000)
-    for name, said in (
+    for name, message in (
         ("cut.png", "damaged"),
         ("text.png", "not a picture"),
         ("moving.gif", "animated, 2 pictures"),
         ("bomb.png", "2000 x 1000 pixels"),
         ("absent.png", "no such file"),
     ):
-        with pytest.raises(UnreadableError, match=said):
+        with pytest.raises(UnreadableError, match=message):
             decode(str(tmp_path / name), (1, 8, 8))
     names = ["good.png", "cut.png", "text.png", "good.png"]
     frame = pl.DataFrame({"picture": [str(tmp_path / name) for name in names], "label": ["a", "b", "a", "b"]})
@@ -267,11 +267,11 @@ def test_a_table_with_a_column_of_paths(tmp_path: Path) -> None:
         image.fromarray(gradient(8, 8) // (k + 1)).save(tmp_path / "sub" / f"{k}.png")
     table = pl.DataFrame({"file": [f"sub/{k}.png" for k in range(3)], "weight": [1.0, 2.0, 3.0]})
     table.write_csv(tmp_path / "t.csv")
-    found = read_source(tmp_path / "t.csv")
-    assert found.picture == "file"
-    assert Path(found.frame["file"][0]).exists()
+    result = read_source(tmp_path / "t.csv")
+    assert result.picture == "file"
+    assert Path(result.frame["file"][0]).exists()
     batch = next(read_batches(tmp_path / "t.csv", 2))
-    assert batch["file"].to_list() == found.frame["file"].to_list()[:2]
+    assert batch["file"].to_list() == result.frame["file"].to_list()[:2]
 
 
 def test_an_encoder_comes_back_and_describes(tmp_path: Path) -> None:

@@ -54,9 +54,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pa
 def test_a_table_behind_an_address(server: tuple[Path, str], kind: str) -> None:
     folder, address = server
     getattr(FRAME, f"write_{kind}")(folder / f"table.{kind}")
-    found = read_source(f"{address}/table.{kind}", target="y")
-    assert found.frame.equals(FRAME)
-    assert (found.name, found.origin) == (f"table.{kind}", f"{address}/table.{kind}")
+    result = read_source(f"{address}/table.{kind}", target="y")
+    assert result.frame.equals(FRAME)
+    assert (result.name, result.origin) == (f"table.{kind}", f"{address}/table.{kind}")
     assert sum(batch.height for batch in read_batches(f"{address}/table.{kind}", 7)) == 60
 
 

@@ -155,10 +155,10 @@ def test_standardising_equals_scikit_learn() -> None:
 def test_normal_scores_equal_scikit_learn() -> None:
     X = numbers()
     oracle = QuantileTransformer(n_quantiles=256, output_distribution="normal").fit(X.numpy())
-    found = Preprocess.fit(X, "quantile")(X).numpy()
+    result = Preprocess.fit(X, "quantile")(X).numpy()
     # continuous columns; ties are averaged here and there alike, up to one knot in 256
-    np.testing.assert_allclose(found[:, :2], oracle.transform(X.numpy())[:, :2], atol=2e-3)
-    assert np.isfinite(found).all()
+    np.testing.assert_allclose(result[:, :2], oracle.transform(X.numpy())[:, :2], atol=2e-3)
+    assert np.isfinite(result).all()
 
 
 def test_piecewise_coding_is_monotone_and_bounded() -> None:
@@ -176,15 +176,15 @@ def test_missing_values_get_the_median_and_a_flag(method: str) -> None:
     X = numbers()
     X[::3, 0] = float("nan")
     fitted = Preprocess.fit(X, method)
-    found = fitted(X)
-    assert found.isfinite().all()
-    assert torch.equal(found[:, -1], X[:, 0].isnan().float())
+    result = fitted(X)
+    assert result.isfinite().all()
+    assert torch.equal(result[:, -1], X[:, 0].isnan().float())
     filled = X.clone()
     filled[::3, 0] = fitted.median[0]
-    torch.testing.assert_close(found[:, :-1], fitted(filled)[:, :-1])
+    torch.testing.assert_close(result[:, :-1], fitted(filled)[:, :-1])
     again = Preprocess.from_config(json.loads(json.dumps(fitted.config())))
     again.load_state_dict(fitted.state_dict())
-    assert torch.equal(again(X), found)
+    assert torch.equal(again(X), result)
 
 
 def test_arrow_and_pandas_frames_enter() -> None:
@@ -239,18 +239,18 @@ def test_splits_that_cannot_be_are_said() -> None:
 def test_periodic_codes_are_sines_and_cosines_of_the_standardised_value() -> None:
     X = torch.linspace(-3, 5, 50).unsqueeze(1)
     fitted = Preprocess.fit(X, "periodic")
-    found = fitted(X)
-    assert found.shape == (50, fitted.width) == (50, 17)
+    result = fitted(X)
+    assert result.shape == (50, fitted.width) == (50, 17)
     standard = ((X - X.mean()) / X.std(correction=0))[:, 0]
-    torch.testing.assert_close(found[:, 0], standard)
-    torch.testing.assert_close(found[:, 1], torch.sin(2 * torch.pi * standard / 8), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(found[:, 9], torch.cos(2 * torch.pi * standard / 8), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(result[:, 0], standard)
+    torch.testing.assert_close(result[:, 1], torch.sin(2 * torch.pi * standard / 8), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(result[:, 9], torch.cos(2 * torch.pi * standard / 8), atol=1e-5, rtol=1e-5)
 
 
 def test_one_deviation_for_all_columns() -> None:
     X = torch.stack([torch.randn(500, generator=torch.Generator().manual_seed(0)), torch.zeros(500)], 1)
     X[7, 1] = 0.5  # a pixel that is seldom lit
-    found = Preprocess.fit(X, "common")(X)
-    assert float(found.mean(0).abs().max()) < 1e-6
-    assert float(found.var(0, correction=0).mean()) == pytest.approx(1.0, rel=1e-5)
-    assert float(found[7, 1]) < 1  # standardised by itself it would be 10, the clamp
+    result = Preprocess.fit(X, "common")(X)
+    assert float(result.mean(0).abs().max()) < 1e-6
+    assert float(result.var(0, correction=0).mean()) == pytest.approx(1.0, rel=1e-5)
+    assert float(result[7, 1]) < 1  # standardised by itself it would be 10, the clamp

@@ -21,9 +21,9 @@ X = torch.randn(300, 5, generator=torch.Generator().manual_seed(0))
 
 @pytest.mark.parametrize("code", FAULTS)
 def test_a_planted_fault_is_found(code: str) -> None:
-    found = diagnosed(planted(code, 2000))
-    assert code in {finding.code for finding in found.findings}, str(found)
-    finding = next(finding for finding in found.findings if finding.code == code)
+    result = diagnosed(planted(code, 2000))
+    assert code in {finding.code for finding in result.findings}, str(result)
+    finding = next(finding for finding in result.findings if finding.code == code)
     assert finding.sentence
     assert finding.evidence
     assert finding.remedy
@@ -39,9 +39,9 @@ def test_healthy_trainings_stay_silent() -> None:
     """One in a hundred may be wrong (docs/diagnosis.md counts 500): of thirty none or one."""
     alarms = {}
     for seed in range(3000, 3030):
-        found = diagnosed(healthy(seed, KNOWN))
-        if learns(found) and not found.healthy:
-            alarms[seed] = [finding.code for finding in found.findings]
+        result = diagnosed(healthy(seed, KNOWN))
+        if learns(result) and not result.healthy:
+            alarms[seed] = [finding.code for finding in result.findings]
     assert len(alarms) <= 1, alarms
 
 
@@ -64,10 +64,10 @@ def test_nothing_of_the_users_is_changed() -> None:
 def test_loaders_and_losses_of_ones_own() -> None:
     loader = DataLoader(TensorDataset(X, X[:, 0]), batch_size=30, shuffle=True)
     net = nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, 1), nn.Flatten(0))
-    found = luthier.diagnose(net, loader, loss=lambda z, y: (z - y).abs().mean(), steps=40)
-    assert found.trace.losses[-1] < found.trace.losses[0]
-    assert found.trace.trivial is None
-    assert found.to_json()["checklist"]
+    result = luthier.diagnose(net, loader, loss=lambda z, y: (z - y).abs().mean(), steps=40)
+    assert result.trace.losses[-1] < result.trace.losses[0]
+    assert result.trace.trivial is None
+    assert result.to_json()["checklist"]
 
 
 def test_too_few_rows_are_said() -> None:
@@ -121,21 +121,21 @@ def test_a_real_table_with_shuffled_targets() -> None:
     from luthier.labs.trainings import rows_of
 
     X, y = rows_of("churn", 0)
-    found = luthier.diagnose(
+    result = luthier.diagnose(
         nn.Sequential(nn.Linear(X.shape[1], 32), nn.ReLU(), nn.Linear(32, 2)),
         (X, y[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))]),
     )
-    assert "no-signal" in {finding.code for finding in found.findings}
+    assert "no-signal" in {finding.code for finding in result.findings}
 
 
 def test_a_batch_learnt_to_a_loss_of_nothing_has_passed() -> None:
     """Far apart rows reach a loss of exactly 0, which is the best there is."""
     from luthier.diagnosis import overfit_batch
+    from luthier.engine import Part
     from luthier.nets import DenseSpec
-    from luthier.population import Part
 
     y = torch.arange(64) % 2
     far = Part((200.0 * y - 100).unsqueeze(1) + torch.arange(64).unsqueeze(1) / 64, torch.zeros(64, 0).long(), y)
-    found = overfit_batch(DenseSpec(1, (32,), 2), far, "softmax", seed=0, steps=100)
-    assert found["evidence"]["loss"] == 0
-    assert found["passed"]
+    result = overfit_batch(DenseSpec(1, (32,), 2), far, "softmax", seed=0, steps=100)
+    assert result["evidence"]["loss"] == 0
+    assert result["passed"]

@@ -66,12 +66,12 @@ def test_frames_with_words_and_gaps() -> None:
     x = rng.normal(size=300)
     y = np.where((kind == "red") ^ (x > 0), "yes", "no")
     frame = pd.DataFrame({"kind": kind, "x": np.where(rng.random(300) < 0.05, np.nan, x)})
-    found = LuthierClassifier(max_epochs=60).fit(frame[:200], y[:200])
-    assert list(found.classes_) == ["no", "yes"]
-    assert found.score(frame[200:], y[200:]) > 0.85
-    assert list(found.feature_names_in_) == ["kind", "x"]
+    result = LuthierClassifier(max_epochs=60).fit(frame[:200], y[:200])
+    assert list(result.classes_) == ["no", "yes"]
+    assert result.score(frame[200:], y[200:]) > 0.85
+    assert list(result.feature_names_in_) == ["kind", "x"]
     with pytest.raises(ValueError, match="in fit they were"):
-        found.predict(frame[["x", "kind"]])
+        result.predict(frame[["x", "kind"]])
     assert make_column_transformer(("passthrough", ["x"])).fit(frame) is not None
 
 
@@ -87,13 +87,13 @@ def test_weights_count() -> None:
 
 def test_a_pickle_holds_the_bundle(tmp_path: Path) -> None:
     X, y = load_wine(return_X_y=True)
-    found = LuthierClassifier(max_epochs=5).fit(X, y)
-    state = found.__getstate__()
+    result = LuthierClassifier(max_epochs=5).fit(X, y)
+    state = result.__getstate__()
     assert state["_bundle"][:2] == b"PK"
     assert "model_" not in state
-    again = pickle.loads(pickle.dumps(found))
-    np.testing.assert_array_equal(again.predict_proba(X), found.predict_proba(X))
-    model = luthier.load(found.save(tmp_path / "model.luthier"))
+    again = pickle.loads(pickle.dumps(result))
+    np.testing.assert_array_equal(again.predict_proba(X), result.predict_proba(X))
+    model = luthier.load(result.save(tmp_path / "model.luthier"))
     assert model.task.classes == ("0", "1", "2")
 
 

@@ -29,8 +29,8 @@ def run_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """As the command line would, in this process: starting one for each line takes longer than what they do."""
     with pytest.raises(SystemExit) as ended:
         main(words)
-    said = capsys.readouterr()
-    assert ended.value.code in (0, None), f"{words}: {said.err}"
+    message = capsys.readouterr()
+    assert ended.value.code in (0, None), f"{words}: {message.err}"
 
 
 def run_page(page: Path, capsys: pytest.CaptureFixture[str], changed: Callable[[list[str]], list[str]]) -> int:

@@ -82,10 +82,10 @@ def test_the_readmes_commands_run(
     (tmp_path / "sales").mkdir()
     frame.write_parquet(tmp_path / "sales" / "part-0.parquet")
     monkeypatch.chdir(tmp_path)
-    found = [words for language, text in blocks(ROOT / "README.md") if language == "sh" for words in commands(text)]
-    assert len(found) >= 8
+    result = [words for language, text in blocks(ROOT / "README.md") if language == "sh" for words in commands(text)]
+    assert len(result) >= 8
     fits = 0
-    for command in found:
+    for command in result:
         words = [word.replace("https://example.org", served) for word in command]
         if words[0] == "fit" and "--resume" not in words and "--config" not in words:
             words = [word for word in words if word not in ("--budget", "60s", "20m")]

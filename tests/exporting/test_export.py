@@ -16,9 +16,9 @@ import torch
 import luthier
 from luthier.data.preprocess import METHODS
 from luthier.errors import ConfigError, InputError, LuthierError
+from luthier.exporting.graph import normal_quantile
 from luthier.exporting.to_onnx import export_onnx, inputs_for
 from luthier.exporting.to_torch import export_torch
-from luthier.exporting.whole import normal_quantile
 from luthier.runs.exporting import export_run
 from luthier.runs.screen import SilentScreen
 
@@ -48,22 +48,22 @@ def table(rows: int = 240) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, luthier.Result]:
-    folder, found = tmp_path_factory.mktemp("runs"), {}
+    folder, result = tmp_path_factory.mktemp("runs"), {}
     for target in ("price", "dear", "class"):
         frame = table().drop([name for name in ("price", "dear", "class") if name != target])
         done = luthier.fit(frame, target=target, budget="100steps", run=folder / target, screen=SilentScreen())
         assert done is not None
-        found[target] = done
-    return found
+        result[target] = done
+    return result
 
 
 @pytest.mark.parametrize("target", ["price", "dear", "class"])
 def test_onnx_runtime_tells_the_same_from_raw_columns(target: str, runs: dict[str, Any], tmp_path: Path) -> None:
     run, path = runs[target], tmp_path / "m.onnx"
-    found = export_run(run.path, path, kind="onnx")
-    assert found.gap is not None
-    assert found.gap < 1e-5
-    assert found.rows > 30
+    result = export_run(run.path, path, kind="onnx")
+    assert result.gap is not None
+    assert result.gap < 1e-5
+    assert result.rows > 30
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert {one.name for one in session.get_inputs()} >= {"size", "kind", "garden", "built (year)"}
     frame = table(7).with_columns(pl.Series("kind", ["flat", "never seen", None, "hut", "house", "flat", "hut"]))
@@ -85,9 +85,9 @@ def test_onnx_runtime_tells_the_same_from_raw_columns(target: str, runs: dict[st
 @pytest.mark.parametrize("target", ["price", "dear", "class"])
 def test_a_module_that_knows_pytorch_alone(target: str, runs: dict[str, Any], tmp_path: Path) -> None:
     run = runs[target]
-    found = export_run(run.path, tmp_path / "out", kind="torch")
-    assert found.gap is not None
-    assert found.gap < 1e-6
+    result = export_run(run.path, tmp_path / "out", kind="torch")
+    assert result.gap is not None
+    assert result.gap < 1e-6
     frame = table(5).with_columns(pl.Series("kind", ["flat", "never seen", None, "hut", "house"]))
     rows = frame.select("size", "kind", "built", "garden").rows(named=True)
     program = (
@@ -175,17 +175,17 @@ def test_with_8_bits_the_file_is_smaller_and_the_loss_is_measured(
     for name, run in runs.items():
         small, whole = tmp_path / f"{name}-8.onnx", tmp_path / f"{name}.onnx"
         export_run(run.path, whole, kind="onnx")
-        found = export_run(run.path, small, kind="onnx", int8=True).quantised
-        assert found is not None
-        assert found.before == whole.stat().st_size
-        assert found.after == small.stat().st_size
-        assert found.change.low is not None
-        assert found.change.low <= found.change.value
+        result = export_run(run.path, small, kind="onnx", int8=True).quantised
+        assert result is not None
+        assert result.before == whole.stat().st_size
+        assert result.after == small.stat().st_size
+        assert result.change.low is not None
+        assert result.change.low <= result.change.value
         frame = table()
         inputs = inputs_for(run.model.encoder, frame)
         told = [onnxruntime.InferenceSession(path).run(None, inputs)[0] for path in (small, whole)]
         gap = np.abs(told[0] - told[1]) / (1 if run.model.task.classes else np.abs(told[1]).mean())
         assert 0 < gap.mean() < 0.05, name
-        assert str(found).count("bytes became") == 1
+        assert str(result).count("bytes became") == 1
     with pytest.raises(ConfigError, match="8 bits"):
         export_run(run.path, tmp_path / "x", kind="torch", int8=True)

@@ -139,10 +139,10 @@ def test_8_bits(frame: pl.DataFrame, tmp_path: Path) -> None:
     spec = ConvSpec(SHAPE, (32, 64), 3, convolutions=2, units=64)
     model = model_of("multiclass", build(spec, seed=0))
     y = model.classes_of(model.probabilities(*model.encode(frame)))
-    found = export_int8(model, tmp_path / "m.onnx", frame, y, "accuracy")
-    assert found.after < 0.4 * found.before
-    assert found.after == (tmp_path / "m.onnx").stat().st_size
-    assert found.change.value > -0.2
+    result = export_int8(model, tmp_path / "m.onnx", frame, y, "accuracy")
+    assert result.after < 0.4 * result.before
+    assert result.after == (tmp_path / "m.onnx").stat().st_size
+    assert result.change.value > -0.2
 
 
 def test_licences_come_from_the_package_or_the_file(tmp_path: Path) -> None:

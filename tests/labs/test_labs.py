@@ -51,8 +51,8 @@ def test_support_vector_machines_by_matrix_products_are_scikit_learns() -> None:
 
     data = digits()._replace(training=some(digits().training, 1000), validation=some(digits().validation, 1000))
     training, validation = data.training, data.validation
-    found = machine_accuracies(data, 1000)
-    for gamma, accuracy in found.items():
+    result = machine_accuracies(data, 1000)
+    for gamma, accuracy in result.items():
         machine = SVC(gamma=gamma).fit(training.features.numpy(), training.targets.numpy())
         assert accuracy == pytest.approx(100 * machine.score(validation.features.numpy(), validation.targets.numpy()))
 

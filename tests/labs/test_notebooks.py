@@ -29,8 +29,8 @@ def test_the_notebook_in_the_docs_is_that_of_the_file(name: str) -> None:
 def runs(name: str) -> None:
     pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
-    said = json.dumps(executed(notebook(name))["cells"])
-    assert "not reproduced" not in said
+    message = json.dumps(executed(notebook(name))["cells"])
+    assert "not reproduced" not in message
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from luthier.engine import Member, Part, Settings, train
 from luthier.errors import ConfigError
 from luthier.nets import ACTIVATIONS, INITIALISERS, DenseSpec, add_activation, build, chain, summary
-from luthier.population import Member, Part, Settings, train
 
 TORCH = {
     "sigmoid": torch.sigmoid,
@@ -109,10 +109,10 @@ def test_a_spec_survives_json() -> None:
 def test_a_wrong_spec_is_refused_with_all_its_mistakes() -> None:
     with pytest.raises(ConfigError) as caught:
         DenseSpec(0, (4,), 2, activation=("tanh", "rellu"), initialiser="hee")
-    said = str(caught.value)
-    assert "2 activations for 1 hidden layers" in said
-    assert "did you mean 'relu'?" in said
-    assert "did you mean 'he'?" in said
+    message = str(caught.value)
+    assert "2 activations for 1 hidden layers" in message
+    assert "did you mean 'relu'?" in message
+    assert "did you mean 'he'?" in message
 
 
 def test_a_single_neuron_has_a_function_of_its_own() -> None:
@@ -154,10 +154,10 @@ def test_layer_norm_needs_no_batch_and_excludes_batch_norm() -> None:
     ],
 )
 def test_a_chain_of_layers_is_recognised(module: nn.Module) -> None:
-    found = chain(module)
-    assert found is not None
-    net = build(found.spec, seed=0)
-    net.load_state_dict({ours: module.state_dict()[theirs] for ours, theirs in found.names.items()})
+    result = chain(module)
+    assert result is not None
+    net = build(result.spec, seed=0)
+    net.load_state_dict({ours: module.state_dict()[theirs] for ours, theirs in result.names.items()})
     X = torch.randn(7, 12)
     torch.testing.assert_close(net.eval()(X), module.eval()(X))
 
@@ -184,10 +184,10 @@ def test_summaries_count_what_is_learnt_and_draw_it() -> None:
     assert "plus its input" in str(summary(spec))
     module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
     module[0].weight.requires_grad_(False)
-    found = summary(module, torch.zeros(2, 1, 6, 6))
-    assert (found.parameters, found.frozen) == (4 + 8 + 64 * 3 + 3, 36)
-    assert [row.shape for row in found.rows] == [(4, 4, 4), (4, 4, 4), (4, 4, 4), (64,), (3,)]
-    assert str(found).splitlines()[-1] == "207 parameters, 36 kept as they are"
+    result = summary(module, torch.zeros(2, 1, 6, 6))
+    assert (result.parameters, result.frozen) == (4 + 8 + 64 * 3 + 3, 36)
+    assert [row.shape for row in result.rows] == [(4, 4, 4), (4, 4, 4), (4, 4, 4), (64,), (3,)]
+    assert str(result).splitlines()[-1] == "207 parameters, 36 kept as they are"
     assert module.training
     assert summary(module).rows[0].shape is None
 

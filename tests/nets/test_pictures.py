@@ -8,9 +8,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
+from luthier.engine import Member, ModuleSpec, Part, Settings, train
 from luthier.errors import ConfigError
 from luthier.nets import AUGMENTATIONS, Augment, ConvSpec, build, spec_from_json
-from luthier.population import Member, ModuleSpec, Part, Settings, train
 
 SPEC = ConvSpec((2, 8, 8), (4, 6), 3, convolutions=2, residual=True, mean=(0.4, 0.5), std=(0.2, 0.3))
 
@@ -34,7 +34,7 @@ def test_a_member_trains_as_plain_pytorch_does() -> None:
     settings = Settings(loss="softmax", rule="adam", batch_size=40, steps=8, evaluate_every=8, dtype=torch.float64)
     spec = ModuleSpec(build(SPEC, seed=0).double(), built_by=lambda seed: build(SPEC, seed=seed).double())
     members = [Member(spec, seed, 0.01) for seed in (3, 4)]
-    found = train(members, part, None, settings)
+    result = train(members, part, None, settings)
     for place, member in enumerate(members):
         net = build(SPEC, seed=member.seed).double().train()
         optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
@@ -42,7 +42,7 @@ def test_a_member_trains_as_plain_pytorch_does() -> None:
             optimiser.zero_grad()
             F.cross_entropy(net(part.features), part.targets).backward()
             optimiser.step()
-        state = found.state_dict(place)
+        state = result.state_dict(place)
         for name, value in net.state_dict().items():
             torch.testing.assert_close(state[name].to(value.dtype), value, rtol=1e-9, atol=1e-9, msg=name)
 
@@ -61,9 +61,9 @@ def test_a_members_augmentation_is_its_own() -> None:
 def test_gradients_agree_with_finite_differences() -> None:
     from luthier.diagnosis import check_gradients
 
-    found = check_gradients(SPEC, pictures(), "softmax", seed=0)
-    assert found["passed"], found
-    assert found["evidence"]["worst"] < 1e-6
+    result = check_gradients(SPEC, pictures(), "softmax", seed=0)
+    assert result["passed"], result
+    assert result["evidence"]["worst"] < 1e-6
 
 
 @pytest.mark.parametrize("name", list(AUGMENTATIONS))
@@ -88,8 +88,8 @@ def test_what_each_change_does() -> None:
         torch.manual_seed(0)
         changed = Augment(((name, strength),)).train()(spot)[:, 0]
         total = changed.sum((1, 2)).clamp_min(1e-9)
-        places = torch.arange(29.0)
-        x, y = (changed.sum(1) @ places) / total, (changed.sum(2) @ places) / total
+        indices = torch.arange(29.0)
+        x, y = (changed.sum(1) @ indices) / total, (changed.sum(2) @ indices) / total
         return torch.stack([x - 14, y - 14], 1).numpy()
 
     moved = centres("shift", 0.1)

@@ -70,7 +70,7 @@ def test_what_came_first_is_remembered_by_gates() -> None:
 
     def right(cell: str, rate: float, seed: int) -> float:
         torch.manual_seed(seed)
-        found = luthier.train(
+        result = luthier.train(
             RecurrentNet(2, 16, 2, cell=cell),
             (X[:1000], y[:1000]),
             validation=(X[1000:], y[1000:]),
@@ -79,7 +79,7 @@ def test_what_came_first_is_remembered_by_gates() -> None:
             batch_size=32,
             clip_norm=1.0,
         )
-        return float(found.best_validation_score[0])
+        return float(result.best_validation_score[0])
 
     gated = [right("lstm", 3e-3, seed) for seed in range(3)]
     plain = [right("rnn", rate, seed) for seed, rate in enumerate((1e-3, 3e-3, 1e-2))]

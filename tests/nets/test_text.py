@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from luthier.diagnosis import check_gradients
+from luthier.engine import Member, Part, Settings, train
 from luthier.errors import ConfigError
 from luthier.nets import TextSpec, build, spec_from_json
 from luthier.nets.text import TextNet
-from luthier.population import Member, Part, Settings, train
 
 BAG = TextSpec(numbers=1, pieces=20, length=6, outputs=2, width=4, pairs=9, embeddings=((3, 2),), layers_of_units=(5,))
 LSTM = TextSpec(numbers=0, pieces=20, length=6, outputs=2, reader="lstm", width=4)
@@ -33,8 +33,8 @@ def rows(spec: TextSpec, count: int = 30, seed: int = 0) -> Part:
 
 @pytest.mark.parametrize("spec", [BAG, replace(BAG, weighted=True), LSTM], ids=["bag", "weighted", "lstm"])
 def test_gradients_agree_with_finite_differences(spec: TextSpec) -> None:
-    found = check_gradients(spec, rows(spec), "softmax", seed=0)
-    assert found["passed"], found
+    result = check_gradients(spec, rows(spec), "softmax", seed=0)
+    assert result["passed"], result
 
 
 @pytest.mark.parametrize("spec", [BAG, replace(BAG, weighted=True), LSTM], ids=["bag", "weighted", "lstm"])
@@ -75,11 +75,11 @@ def test_words_count_by_how_much_they_tell(targets: str) -> None:
     y = torch.randn(30, generator=draw) if targets == "numbers" else torch.arange(30) % (2 if targets == "two" else 3)
     net = build(WEIGHTED, seed=0)
     assert isinstance(net, TextNet)
-    found = net.from_training_rows(part.features, y)["telling"]
+    result = net.from_training_rows(part.features, y)["telling"]
     classes = [int(value > y.mean()) if targets == "numbers" else int(value) for value in y]
-    said = [{int(one) for one in row[1:7]} | {20 + int(two) for two in row[7:12] if two} for row in part.features]
+    message = [{int(one) for one in row[1:7]} | {20 + int(two) for two in row[7:12] if two} for row in part.features]
     counts = {
-        one: [sum(c == one and word in words for c, words in zip(classes, said, strict=True)) for word in range(30)]
+        one: [sum(c == one and word in words for c, words in zip(classes, message, strict=True)) for word in range(30)]
         for one in sorted(set(classes))
     }
 
@@ -90,14 +90,14 @@ def test_words_count_by_how_much_they_tell(targets: str) -> None:
     everyone = set(counts)
     for word in (1, 7, 19, 21, 28):
         ratios = [math.log(share({one}, word) / share(everyone - {one}, word)) for one in everyone]
-        assert float(found[word]) == pytest.approx(math.sqrt(sum(r * r for r in ratios) / len(ratios)), rel=1e-5)
+        assert float(result[word]) == pytest.approx(math.sqrt(sum(r * r for r in ratios) / len(ratios)), rel=1e-5)
     member = [Member(WEIGHTED, seed, 1e-2) for seed in range(2)]
     task = Settings("mse" if targets == "numbers" else "softmax", "adam", 10, steps=4, evaluate_every=2)
     spec = replace(WEIGHTED, outputs={"two": 2, "three": 3, "numbers": 1}[targets])
     member = [replace(one, spec=spec) for one in member]
     outcome = train(member, Part(part.features, part.codes, y), None, task)
     for place in range(2):
-        torch.testing.assert_close(outcome.state_dict(place)["telling"], found)
+        torch.testing.assert_close(outcome.state_dict(place)["telling"], result)
 
 
 def test_a_bag_weighs_what_it_adds_up() -> None:
@@ -134,8 +134,8 @@ def test_the_lstm_remembers_what_a_bag_cannot_tell() -> None:
     losses = {}
     for reader in ("bag", "lstm"):
         spec = TextSpec(numbers=0, pieces=20, length=10, outputs=2, reader=reader, width=8)
-        found = train([Member(spec, 0, 0.01)], training, validation, settings)
-        losses[reader] = float(found.best_validation_loss[0])
+        result = train([Member(spec, 0, 0.01)], training, validation, settings)
+        losses[reader] = float(result.best_validation_loss[0])
     assert losses["lstm"] < 0.2
     assert losses["bag"] > 0.6
 

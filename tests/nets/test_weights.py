@@ -40,10 +40,10 @@ def names_and_shapes(name: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes as torchvision lays its residual networks out, written down independently."""
     blocks = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}[name]
     wide = 4 if name == "resnet50" else 1
-    found: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 7, 7)}
+    result: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 7, 7)}
 
     def norm(key: str, width: int) -> None:
-        found.update({f"{key}.{part}": (width,) for part in ("weight", "bias", "running_mean", "running_var")})
+        result.update({f"{key}.{part}": (width,) for part in ("weight", "bias", "running_mean", "running_var")})
 
     norm("bn1", 64)
     into = 64
@@ -56,14 +56,14 @@ def names_and_shapes(name: str) -> dict[str, tuple[int, ...]]:
             else:
                 shapes = [(width, into, 3, 3), (width, width, 3, 3)]
             for place, shape in enumerate(shapes, start=1):
-                found[f"{key}.conv{place}.weight"] = shape
+                result[f"{key}.conv{place}.weight"] = shape
                 norm(f"{key}.bn{place}", shape[0])
             if block == 0 and (stage > 1 or wide == 4):
-                found[f"{key}.downsample.0.weight"] = (width * wide, into, 1, 1)
+                result[f"{key}.downsample.0.weight"] = (width * wide, into, 1, 1)
                 norm(f"{key}.downsample.1", width * wide)
             into = width * wide
-    found["fc.weight"], found["fc.bias"] = (1000, into), (1000,)
-    return found
+    result["fc.weight"], result["fc.bias"] = (1000, into), (1000,)
+    return result
 
 
 def test_a_residual_network_sees_bytes_grey_and_colour() -> None:
@@ -83,10 +83,10 @@ def test_what_does_not_fit_is_listed() -> None:
     weights["1.weight"] = torch.zeros(2, 3)
     with pytest.raises(InputError) as error:
         load_weights(net, weights)
-    said = str(error.value)
-    assert "1 missing: 0.bias" in said
-    assert "1 too much: 2.weight" in said
-    assert "1.weight [2, 3], not [1, 3]" in said
+    message = str(error.value)
+    assert "1 missing: 0.bias" in message
+    assert "1 too much: 2.weight" in message
+    assert "1.weight [2, 3], not [1, 3]" in message
     load_weights(net, {"0.weight": torch.ones(3, 2), "0.bias": torch.ones(3)}, but=("1.",))
     assert (net[0].weight == 1).all()
 

@@ -150,11 +150,11 @@ def test_a_loss_is_pytorchs(name: str) -> None:
 def test_a_derivative_is_autograds(name: str, weighted: bool) -> None:
     loss, logits, targets, oracle = CASES[name]
     weights = torch.rand(B, generator=torch_generator(1), dtype=torch.float64) if weighted else None
-    found = mean_gradient(loss_named(loss).residual(logits.clone(), targets), weights)
+    result = mean_gradient(loss_named(loss).residual(logits.clone(), targets), weights)
     z = logits.clone().requires_grad_()
     shares = torch.full((B,), 1 / B, dtype=torch.float64) if weights is None else weights / weights.sum()
     sum((oracle(z[k], targets) * shares).sum() for k in range(M)).backward()
-    torch.testing.assert_close(found, z.grad, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(result, z.grad, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["softmax", "smoothed softmax", "focal", "binary"])
@@ -204,8 +204,8 @@ def test_embeddings_learn_to_tell_classes_apart(name: str) -> None:
     X = torch.randn(300, 2, generator=g)
     y = (X.norm(dim=1) > 1.1).long()
     spec = luthier.DenseSpec(2, (32,), 2, activation="tanh")
-    found = luthier.train(spec, (X, y), validation=(X, y), loss=name, learning_rate=0.01, epochs=40)
-    scores = found.history.to_frame()["validation_score"]
+    result = luthier.train(spec, (X, y), validation=(X, y), loss=name, learning_rate=0.01, epochs=40)
+    scores = result.history.to_frame()["validation_score"]
     assert scores.max() > 0.9
     assert scores.max() > scores[0]
 

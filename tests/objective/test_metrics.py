@@ -48,14 +48,14 @@ def test_every_metric_has_an_oracle() -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_equals_scikit_learns(name: str, weights: torch.Tensor | None) -> None:
     Z, y = DATA[name]
-    found = METRICS[name](Z, y, weights)
+    result = METRICS[name](Z, y, weights)
     oracle = [ORACLES[name](z, y.numpy(), None if weights is None else weights.numpy()) for z in Z.numpy()]
-    np.testing.assert_allclose(found.numpy(), oracle, rtol=1e-10)
+    np.testing.assert_allclose(result.numpy(), oracle, rtol=1e-10)
 
 
 def test_one_output_stands_for_two_classes() -> None:
-    found = METRICS["accuracy"](ONE, SIDES, None)[0].item()
-    assert found == pytest.approx(((ONE[0, :, 0] > 0).long() == SIDES).double().mean().item(), abs=0.05)
+    result = METRICS["accuracy"](ONE, SIDES, None)[0].item()
+    assert result == pytest.approx(((ONE[0, :, 0] > 0).long() == SIDES).double().mean().item(), abs=0.05)
     assert METRICS["log loss"](ONE, SIDES, None)[0].item() == pytest.approx(
         sk.log_loss(SIDES.numpy(), probabilities(ONE[0].numpy()))
     )

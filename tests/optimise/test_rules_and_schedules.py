@@ -23,7 +23,7 @@ MEMBERS = [
         "beta1": 0.8 + 0.05 * k,
         "beta2": 0.9 + 0.03 * k,
         "epsilon": 10.0 ** -(6 + k),
-        "smoothing": 0.85 + 0.04 * k,
+        "rho": 0.85 + 0.04 * k,
     }
     for k in range(3)
 ]
@@ -48,9 +48,9 @@ TORCH = {
     "nesterov": lambda w, m: torch.optim.SGD(w, m["rate"], momentum=m["momentum"], nesterov=True),
     "nesterov-velocity": lambda w, m: torch.optim.SGD(w, m["rate"], momentum=m["momentum"], nesterov=True),
     "adagrad": lambda w, m: torch.optim.Adagrad(w, m["rate"], eps=m["epsilon"]),
-    "rmsprop": lambda w, m: torch.optim.RMSprop(w, m["rate"], alpha=m["smoothing"], eps=m["epsilon"]),
+    "rmsprop": lambda w, m: torch.optim.RMSprop(w, m["rate"], alpha=m["rho"], eps=m["epsilon"]),
     "adam": lambda w, m: torch.optim.Adam(w, m["rate"], betas=(m["beta1"], m["beta2"]), eps=m["epsilon"]),
-    "adadelta": lambda w, m: torch.optim.Adadelta(w, m["rate"], rho=m["smoothing"], eps=m["epsilon"]),
+    "adadelta": lambda w, m: torch.optim.Adadelta(w, m["rate"], rho=m["rho"], eps=m["epsilon"]),
     "adamax": lambda w, m: torch.optim.Adamax(w, m["rate"], betas=(m["beta1"], m["beta2"]), eps=m["epsilon"]),
     "nadam": lambda w, m: torch.optim.NAdam(w, m["rate"], betas=(m["beta1"], m["beta2"]), eps=m["epsilon"]),
 }
@@ -89,21 +89,21 @@ def test_a_rule_takes_the_steps_of_torch_optim(
 ) -> None:
     unfused(monkeypatch, fused)
     monkeypatch.setattr(torch, "get_default_dtype", lambda: torch.float64)  # NAdam's product of momenta follows it
-    found = stacked(rule, start)
+    result = stacked(rule, start)
     for k, member in enumerate(MEMBERS):
         w = start[k].clone().requires_grad_()
         optimiser = TORCH[rule]([w], member)
         for step in range(1, STEPS + 1):
             w.grad = gradient(w.detach(), step)
             optimiser.step()
-        torch.testing.assert_close(found[k], w.detach(), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(result[k], w.detach(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("rule", NUMPY)
 def test_a_rule_follows_its_formula(rule: str, start: Tensor) -> None:
-    found = stacked(rule, start)
+    result = stacked(rule, start)
     for k, member in enumerate(MEMBERS):
-        np.testing.assert_allclose(found[k].numpy(), NUMPY[rule](start[k].numpy(), member), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(result[k].numpy(), NUMPY[rule](start[k].numpy(), member), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -117,33 +117,33 @@ def test_a_rule_does_not_mix_members(rule: str, start: Tensor, monkeypatch: pyte
 def test_nesterovs_forms_differ_once_the_rate_moves(start: Tensor) -> None:
     """Inside the velocity (S2-17) the rate acts on what is to come; outside (S2-18) on the whole step."""
     rates = lambda step: 1.0 if step < 50 else 0.1  # noqa: E731
-    found = stacked("nesterov-velocity", start, rates)
-    assert not torch.allclose(found, stacked("nesterov", start, rates), atol=1e-9)
+    result = stacked("nesterov-velocity", start, rates)
+    assert not torch.allclose(result, stacked("nesterov", start, rates), atol=1e-9)
     for k, m in enumerate(MEMBERS):
         x, v = start[k].numpy().copy(), np.zeros(SIZE)
         for step in range(1, STEPS + 1):
             old = v
             v = m["momentum"] * v - m["rate"] * rates(step) * gradient(torch.from_numpy(x), step).numpy()
             x = x - m["momentum"] * old + (1 + m["momentum"]) * v
-        np.testing.assert_allclose(found[k].numpy(), x, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(result[k].numpy(), x, rtol=1e-12, atol=1e-12)
 
 
 def constant(rule: str, steps: int, **hyper: float) -> list[float]:
     """The sizes of the steps under a constant gradient of 1, in units of the rate."""
     P, G = torch.zeros(1, 1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
-    given = {"rate": 1.0, "momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 0.0, "smoothing": 0.9, **hyper}
+    given = {"rate": 1.0, "momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 0.0, "rho": 0.9, **hyper}
     columns = {name: torch.tensor([[value]], dtype=torch.float64) for name, value in given.items()}
-    state, places = RULES[rule].init(P), [0.0]
+    state, indices = RULES[rule].init(P), [0.0]
     for step in range(1, steps + 1):
         RULES[rule].update(P, G, state, columns, step)
-        places.append(P.item())
-    return [-float(d) for d in np.diff(places)]
+        indices.append(P.item())
+    return [-float(d) for d in np.diff(indices)]
 
 
 def test_the_documents_numbers_under_a_constant_gradient() -> None:
     np.testing.assert_allclose(constant("adagrad", 9), 1 / np.sqrt(np.arange(1, 10)))  # S2-20
     assert constant("rmsprop", 1)[0] == pytest.approx(3.162, abs=1e-3)  # S2-21: lr / sqrt(1 - decay)
-    assert constant("rmsprop", 1, smoothing=0.99)[0] == pytest.approx(10)
+    assert constant("rmsprop", 1, rho=0.99)[0] == pytest.approx(10)
     assert constant("rmsprop", 400)[-1] == pytest.approx(1)
     uncorrected = constant("adam-uncorrected", 40)  # S2-23
     assert uncorrected[0] == pytest.approx(3.162, abs=1e-3)
@@ -160,7 +160,7 @@ def test_the_documents_numbers_under_a_constant_gradient() -> None:
         ("sgd", 582, {"momentum": 0.0}),
         ("sgd", 117, {}),
         ("nesterov", 110, {}),
-        ("rmsprop", 72, {"smoothing": 0.9}),
+        ("rmsprop", 72, {"rho": 0.9}),
         ("adam", 77, {}),
     ],
 )
@@ -170,7 +170,7 @@ def test_steps_to_leave_a_saddle(rule: str, steps: int, hyper: dict[str, float])
     RMSProp's 72 steps are those of a memory of 0.9; with 0.99 it needs 17.
     """
     P = torch.tensor([[1.0, 1e-5]], dtype=torch.float64)
-    given = {"rate": 0.01, "momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "smoothing": 0.99, **hyper}
+    given = {"rate": 0.01, "momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "rho": 0.99, **hyper}
     columns = {name: torch.tensor([[value]], dtype=torch.float64) for name, value in given.items()}
     state, done = RULES[rule].init(P), 0
     while abs(P[0, 1].item()) <= 1:
@@ -228,8 +228,8 @@ COUNTERPARTS = {
 @pytest.mark.parametrize("name", COUNTERPARTS)
 def test_a_schedule_is_its_counterpart_in_torch(name: str) -> None:
     schedule, make = COUNTERPARTS[name]
-    found = [schedule.factor(step, TOTAL) for step in range(TOTAL)]
-    np.testing.assert_allclose(found, torch_factors(make, TOTAL), rtol=1e-9, atol=1e-12)
+    result = [schedule.factor(step, TOTAL) for step in range(TOTAL)]
+    np.testing.assert_allclose(result, torch_factors(make, TOTAL), rtol=1e-9, atol=1e-12)
 
 
 def test_a_wrong_schedule_is_refused_with_all_its_mistakes() -> None:

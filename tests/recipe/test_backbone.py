@@ -17,7 +17,7 @@ from torch import nn
 import luthier
 from luthier.errors import ConfigError, InputError
 from luthier.nets import BackboneSpec, backbone, build, spec_from_json
-from luthier.nets.blocks import Cut, activations_of, blocks_of, freeze_all_but, pooled, reestimate_norms
+from luthier.nets.blocks import Truncated, activations_of, blocks_of, freeze_all_but, pooled, reestimate_norms
 from luthier.nets.resnet import resnet
 from luthier.nets.weights import load_weights, read_weights
 from luthier.recipe.deciding import work_out
@@ -50,9 +50,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LUTHIER_CACHE", str(tmp_path_factory.mktemp("cache")))
         folder = tmp_path_factory.mktemp("runs") / "run"
-        found = luthier.fit(pictures(), backbone=NAME, budget="800steps", run=folder)
-    assert found is not None
-    return found
+        result = luthier.fit(pictures(), backbone=NAME, budget="800steps", run=folder)
+    assert result is not None
+    return result
 
 
 def records(run: luthier.Result) -> list[dict[str, object]]:
@@ -99,17 +99,17 @@ def test_a_weight_file_for_one_of_ours(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
     save_file(resnet("resnet18").state_dict(), tmp_path / "resnet18.safetensors")
     X, y = pictures()
-    found = luthier.fit(
+    result = luthier.fit(
         (X[:60], y[:60]),
         backbone="resnet18",
         weights=tmp_path / "resnet18.safetensors",
         budget="30steps",
         run=tmp_path / "run",
     )
-    assert found is not None
+    assert result is not None
     (tmp_path / "resnet18.safetensors").unlink()  # the model holds all that it needs
-    frame = pl.DataFrame({"picture": [f"{found.path / 'pictures.npy'}#0"]})
-    assert luthier.load(found.path).predict(frame).len() == 1
+    frame = pl.DataFrame({"picture": [f"{result.path / 'pictures.npy'}#0"]})
+    assert luthier.load(result.path).predict(frame).len() == 1
 
 
 def test_what_cannot_be_meant() -> None:
@@ -134,9 +134,9 @@ def test_a_network_cut_at_a_block_says_what_the_block_says() -> None:
     net, X = resnet("resnet18").eval(), torch.rand(5, 3, 64, 64)
     name = "layer2.1"
     with torch.no_grad():
-        cut = Cut(net, name)(X)
-    (found,) = activations_of(net, X, [name], 2)
-    torch.testing.assert_close(found, cut)
+        cut = Truncated(net, name)(X)
+    (result,) = activations_of(net, X, [name], 2)
+    torch.testing.assert_close(result, cut)
     assert cut.shape == (5, 128 * 16)
     assert pooled(torch.rand(2, 2000, 7, 7)).shape == (2, 2000)
     assert blocks_of(nn.Sequential(nn.Identity(), net))[:3] == ["1.conv1", "1.bn1", "1.layer1.0"]
@@ -166,8 +166,8 @@ def test_published_imagenet_weights_serve_other_pictures() -> None:
     X, y = X.expand(-1, 3, -1, -1).contiguous(), torch.tensor(digits.target[:300])
     parts = (X[:150], y[:150]), (X[150:], y[150:])
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    found = luthier.transfer(net, parts[0], validation=parts[1], seeds=1, most_unfrozen=0)
+    result = luthier.transfer(net, parts[0], validation=parts[1], seeds=1, most_unfrozen=0)
     fresh = library.EfficientNet.from_name("efficientnet-lite0")
     scratch = luthier.transfer(fresh, parts[0], validation=parts[1], seeds=1, most_unfrozen=0)
-    assert found.options[0]["loss"] < 0.8 * scratch.options[0]["loss"]
+    assert result.options[0]["loss"] < 0.8 * scratch.options[0]["loss"]
     assert all(value.equal(net.state_dict()[name]) for name, value in before.items())

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import luthier
+from luthier.engine import Member
 from luthier.nets import DenseSpec
-from luthier.population import Member
 from luthier.recipe.deciding import RULES, work_out
 from luthier.recipe.gains import SeedSpread, paired
 from luthier.recipe.ladder import Setting, _changed_alike
@@ -34,9 +34,9 @@ def decisions(run: luthier.Result) -> list[dict[str, Any]]:
 
 
 def test_every_decision_follows_from_its_stored_evidence(run: luthier.Result) -> None:
-    found = decisions(run)
-    assert len(found) > 20
-    for decision in found:
+    result = decisions(run)
+    assert len(result) > 20
+    for decision in result:
         assert work_out(decision) == decision["chosen"], decision["topic"]
 
 
@@ -135,9 +135,9 @@ def test_the_remedies_are_climbed_in_their_order(run: luthier.Result) -> None:
     for step, rungs in ((3, TRAINING_RUNGS), (4, VALIDATION_RUNGS)):
         order = [rung.name for rung in rungs]
         topics = [d["topic"] for d in decisions(run) if d["evidence"].get("rung") and d["step"] == step]
-        places = [order.index(topic) for topic in topics]
-        assert len(places) >= 2
-        assert places == sorted(set(places))
+        indices = [order.index(topic) for topic in topics]
+        assert len(indices) >= 2
+        assert indices == sorted(set(indices))
 
 
 def test_dropout_is_placed_as_the_documents_say() -> None:
@@ -211,8 +211,8 @@ def test_spreads_that_agree_are_worth_many_seeds_and_others_few() -> None:
     for worth in (4.0, 16.0):
         true = 0.04 * worth / rng.chisquare(worth, size=4000)
         drawn = true * rng.chisquare(2, size=4000) / 2
-        common, found = SeedSpread(drawn.tolist(), 2, np.inf).prior()
-        assert found == pytest.approx(worth, rel=0.3)
+        common, result = SeedSpread(drawn.tolist(), 2, np.inf).prior()
+        assert result == pytest.approx(worth, rel=0.3)
         assert common == pytest.approx(0.04, rel=0.1)
 
 

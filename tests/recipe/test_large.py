@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 import luthier
-from luthier.recipe import Asked, read_as_asked
-from luthier.recipe.everything import learnable
+from luthier.recipe import FitConfig, read_as_asked
+from luthier.recipe.full_training_rows import learnable
 from luthier.recipe.prepare import parts_of
 
 ROWS = 6000
@@ -40,19 +40,21 @@ def records(run: Path) -> list[dict[str, object]]:
 
 def test_a_run_whose_last_networks_learn_from_all_rows(path: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    found = luthier.fit(path, target="label", budget="600steps", memory="150kB", run=run, columns={"who": "identifier"})
-    assert found is not None
-    said = [str(record.get("sentence", "")) for record in records(run)]
-    assert any("the sample decides" in one for one in said)
+    result = luthier.fit(
+        path, target="label", budget="600steps", memory="150kB", run=run, columns={"who": "identifier"}
+    )
+    assert result is not None
+    message = [str(record.get("sentence", "")) for record in records(run)]
+    assert any("the sample decides" in one for one in message)
     assert len(list((tmp_path / "cache" / "tables").iterdir())) == 1
-    assert found.scores["headline"]["value"] > 0.7
+    assert result.scores["headline"]["value"] > 0.7
     again = luthier.fit(run / "recipe.toml", repeat=True, run=tmp_path / "again")
     assert again is not None
-    assert again.scores["headline"] == found.scores["headline"]
+    assert again.scores["headline"] == result.scores["headline"]
 
 
 def held_and_learnt(path: Path, **asked: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    request = Asked(source=str(path), target="label", memory=150_000, **asked)
+    request = FitConfig(source=str(path), target="label", memory=150_000, **asked)
     read = read_as_asked(str(path), request)
     assert read.source.whole is not None
     parts = parts_of(read, request)

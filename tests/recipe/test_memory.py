@@ -13,9 +13,9 @@ from luthier.runs.screen import SilentScreen
 def test_with_little_memory_the_numbers_are_the_same(tmp_path: Path) -> None:
     runs = {}
     for name, memory in (("plenty", None), ("little", "150KiB")):
-        found = luthier.fit("iris", budget="300steps", memory=memory, run=tmp_path / name, screen=SilentScreen())
-        assert found is not None
-        runs[name] = found
+        result = luthier.fit("iris", budget="300steps", memory=memory, run=tmp_path / name, screen=SilentScreen())
+        assert result is not None
+        runs[name] = result
     notes = [one["sentence"] for one in runs["little"].ledger if one["kind"] == "note"]
     assert any("turns of up to" in note for note in notes)
     assert not any("turns of up to" in str(one.get("sentence")) for one in runs["plenty"].ledger)

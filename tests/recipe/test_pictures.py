@@ -43,9 +43,9 @@ def arrays() -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def run(arrays: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
     folder = tmp_path_factory.mktemp("runs") / "digits"
-    found = luthier.fit(arrays, budget=BUDGET, run=folder, screen=SilentScreen())
-    assert found is not None
-    return found
+    result = luthier.fit(arrays, budget=BUDGET, run=folder, screen=SilentScreen())
+    assert result is not None
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +115,10 @@ def test_the_report_shows_pictures(run: luthier.Result) -> None:
 
 def test_a_folder_from_the_command_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    said = CliRunner().invoke(app, ["fit", str(folder), "--budget", "400steps", "--run", "run"])
-    assert said.exit_code == 0, said.output
-    assert "1 of" in said.output
-    assert "pictures cannot be read" in said.output
+    message = CliRunner().invoke(app, ["fit", str(folder), "--budget", "400steps", "--run", "run"])
+    assert message.exit_code == 0, message.output
+    assert "1 of" in message.output
+    assert "pictures cannot be read" in message.output
     refused = CliRunner().invoke(app, ["fit", str(folder), "--strict", "--run", "other"])
     assert isinstance(refused.exception, InputError)
     new = tmp_path / "new"
@@ -128,15 +128,15 @@ def test_a_folder_from_the_command_line(folder: Path, tmp_path: Path, monkeypatc
         for path in sorted((folder / label).glob("*.png"))[:5]:
             (new / f"{label} {path.name}").write_bytes(path.read_bytes())
             wanted.append(label)
-    said = CliRunner().invoke(app, ["predict", "run", str(new), "-o", "p.csv"])
-    assert said.exit_code == 0, said.output
+    message = CliRunner().invoke(app, ["predict", "run", str(new), "-o", "p.csv"])
+    assert message.exit_code == 0, message.output
     table = pl.read_csv("p.csv")
     assert (table["prediction"] == pl.Series(wanted)).sum() >= 9
     refused = CliRunner().invoke(app, ["check", "run", str(folder), "--json"])
     assert "cannot be read" in str(refused.exception)  # and the broken picture is named
-    said = CliRunner().invoke(app, ["check", "run", str(new), "--json"])
-    assert said.exit_code == 0, said.output
-    names = {row["column"] for row in json.loads(said.output)["columns"]}
+    message = CliRunner().invoke(app, ["check", "run", str(new), "--json"])
+    assert message.exit_code == 0, message.output
+    names = {row["column"] for row in json.loads(message.output)["columns"]}
     assert {"brightness", "contrast", "sharpness"} <= names
-    said = CliRunner().invoke(app, ["doctor", str(folder)])
-    assert said.exit_code == 0, said.output
+    message = CliRunner().invoke(app, ["doctor", str(folder)])
+    assert message.exit_code == 0, message.output

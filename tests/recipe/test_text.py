@@ -37,11 +37,11 @@ def reviews(count: int, seed: int) -> pl.DataFrame:
 def run(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
     folder = tmp_path_factory.mktemp("text")
     reviews(900, 0).write_csv(folder / "reviews.csv")
-    found = luthier.fit(
+    result = luthier.fit(
         folder / "reviews.csv", target="y", budget="13500steps", run=folder / "run", screen=SilentScreen()
     )
-    assert found is not None
-    return found
+    assert result is not None
+    return result
 
 
 def test_text_is_learnt_beside_other_columns(run: luthier.Result) -> None:
@@ -59,11 +59,11 @@ def test_text_is_learnt_beside_other_columns(run: luthier.Result) -> None:
 
 
 def test_every_decision_follows_from_its_evidence(run: luthier.Result) -> None:
-    found = [r for r in run.ledger if r["kind"] == "decision"]
+    result = [r for r in run.ledger if r["kind"] == "decision"]
     assert {"words of `text`", "first architecture", "order", "words alike", "dropout of words"} <= {
-        r["topic"] for r in found
+        r["topic"] for r in result
     }
-    for decision in found:
+    for decision in result:
         assert work_out(decision) == decision["chosen"], decision["topic"]
         if decision["rule"] == "pieces of the text":
             assert work_out({**decision, "evidence": {**decision["evidence"], "pairs": 7}}) != decision["chosen"]
@@ -71,14 +71,16 @@ def test_every_decision_follows_from_its_evidence(run: luthier.Result) -> None:
 
 def test_predict_and_check_take_text(run: luthier.Result, tmp_path: Path) -> None:
     reviews(200, 5).write_csv(tmp_path / "new.csv")
-    said = CliRunner().invoke(app, ["predict", str(run.path), str(tmp_path / "new.csv"), "-o", str(tmp_path / "p.csv")])
-    assert said.exit_code == 0, said.output
+    message = CliRunner().invoke(
+        app, ["predict", str(run.path), str(tmp_path / "new.csv"), "-o", str(tmp_path / "p.csv")]
+    )
+    assert message.exit_code == 0, message.output
     table = pl.read_csv(tmp_path / "p.csv")
     assert (table["prediction"] == table["y"]).mean() > 0.9  # type: ignore[operator]
-    said = CliRunner().invoke(app, ["check", str(run.path), str(tmp_path / "new.csv")])
-    assert said.exit_code == 0, said.output
-    said = CliRunner().invoke(app, ["doctor", str(tmp_path / "new.csv"), "--target", "y"])
-    assert said.exit_code == 0, said.output
+    message = CliRunner().invoke(app, ["check", str(run.path), str(tmp_path / "new.csv")])
+    assert message.exit_code == 0, message.output
+    message = CliRunner().invoke(app, ["doctor", str(tmp_path / "new.csv"), "--target", "y"])
+    assert message.exit_code == 0, message.output
 
 
 def test_the_same_numbers_again(run: luthier.Result, tmp_path: Path) -> None:

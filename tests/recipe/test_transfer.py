@@ -17,8 +17,8 @@ from luthier.recipe.transfer import transfer
 
 def digits(wanted: range, rows: int | None = None, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Pictures [N, 1, 8, 8] of some digits, their labels counted from 0."""
-    found = load_digits()
-    X, y = torch.tensor(found.images / 16, dtype=torch.float32).unsqueeze(1), torch.tensor(found.target)
+    result = load_digits()
+    X, y = torch.tensor(result.images / 16, dtype=torch.float32).unsqueeze(1), torch.tensor(result.target)
     these = torch.isin(y, torch.tensor(list(wanted)))
     X, y = X[these], y[these] - wanted.start
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))[:rows]
@@ -39,19 +39,19 @@ def network(outputs: int) -> nn.Sequential:
 def backbone() -> nn.Module:
     """Knows the ten digits, from other pictures than the tests'."""
     X, y = digits(range(10))
-    found = luthier.train(
+    result = luthier.train(
         network(10), (X[700:], y[700:]), validation=(X[500:700], y[500:700]), epochs=10, learning_rate=3e-3
     )
-    assert float(found.best_validation_loss[0]) < 0.2
-    return found.module()
+    assert float(result.best_validation_loss[0]) < 0.2
+    return result.module()
 
 
 def test_what_is_frozen_stays_bit_for_bit() -> None:
     X, y = digits(range(5, 10), 120)
     net = network(5)
     before = copy.deepcopy(net.state_dict())
-    found = luthier.train(freeze_all_but(net, ["3"]), (X, y), epochs=3, learning_rate=1e-2).module()
-    after = found.state_dict()
+    result = luthier.train(freeze_all_but(net, ["3"]), (X, y), epochs=3, learning_rate=1e-2).module()
+    after = result.state_dict()
     changed = [name for name, value in before.items() if not value.equal(after[name])]
     assert changed == ["3.weight", "3.bias"]  # the running averages of batch norm stayed too
 
@@ -62,12 +62,12 @@ def test_a_related_task_gains_from_it(backbone: nn.Module) -> None:
     X, y = X[:500], y[:500] % 2
     training, validation, test = (X[:40], y[:40]), (X[40:140], y[40:140]), (X[140:], y[140:])
     kept = copy.deepcopy(backbone.state_dict())
-    found = transfer(backbone, training, validation=validation, epochs=20, batch_size=10)
+    result = transfer(backbone, training, validation=validation, epochs=20, batch_size=10)
     assert all(value.equal(backbone.state_dict()[name]) for name, value in kept.items())
-    counts = [option["unfrozen"] for option in found.options if not option.get("whole")]
+    counts = [option["unfrozen"] for option in result.options if not option.get("whole")]
     assert counts[:2] == [0, 1]
     assert counts == sorted(set(counts))
-    assert "blocks unfrozen below the head" in str(found)
+    assert "blocks unfrozen below the head" in str(result)
     scratch = luthier.train(
         network(2), training, validation=validation, epochs=40, batch_size=10, learning_rate=[1e-3, 3e-3, 1e-2]
     ).module()
@@ -76,7 +76,7 @@ def test_a_related_task_gains_from_it(backbone: nn.Module) -> None:
         with torch.no_grad():
             return 1 - float((net(test[0]).argmax(1) == test[1]).double().mean())
 
-    assert error(found.module) < 0.85 * error(scratch)
+    assert error(result.module) < 0.85 * error(scratch)
 
 
 def test_a_backbone_that_says_too_little_is_unfrozen() -> None:
@@ -84,11 +84,11 @@ def test_a_backbone_that_says_too_little_is_unfrozen() -> None:
     torch.manual_seed(0)
     narrow = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Tanh(), nn.Linear(3, 10))
     X, y = digits(range(10), 700)
-    found = transfer(narrow, (X[:450], y[:450]), validation=(X[450:], y[450:]), epochs=40)
-    assert found.unfrozen >= 1
-    chosen = found.options[found.taken]
+    result = transfer(narrow, (X[:450], y[:450]), validation=(X[450:], y[450:]), epochs=40)
+    assert result.unfrozen >= 1
+    chosen = result.options[result.taken]
     assert chosen["gain"]["clear"]
-    assert chosen["loss"] < found.options[0]["loss"]
+    assert chosen["loss"] < result.options[0]["loss"]
 
 
 def test_the_whole_network_is_tried_against_one_that_was_cut() -> None:
@@ -101,17 +101,17 @@ def test_the_whole_network_is_tried_against_one_that_was_cut() -> None:
         nn.Linear(2, 10),
     )
     X, y = digits(range(10), 500)
-    found = transfer(deep, (X[:350], y[:350]), validation=(X[350:], y[350:]), epochs=10)
-    whole = found.options[-1]
+    result = transfer(deep, (X[:350], y[:350]), validation=(X[350:], y[350:]), epochs=10)
+    whole = result.options[-1]
     assert whole["whole"]
     assert whole["unfrozen"] == 2
-    if found.ends_at:  # it stays cut, for the whole of it does not gain clearly
+    if result.ends_at:  # it stays cut, for the whole of it does not gain clearly
         assert not (whole["gain"]["clear"] and whole["gain"]["gain"] > 0)
-        assert whole["gain"]["gain"] == pytest.approx(found.options[found.taken]["loss"] - whole["loss"], abs=1e-5)
-        assert found.taken < len(found.options) - 1
-        assert "of the whole network" in str(found)
+        assert whole["gain"]["gain"] == pytest.approx(result.options[result.taken]["loss"] - whole["loss"], abs=1e-5)
+        assert result.taken < len(result.options) - 1
+        assert "of the whole network" in str(result)
     else:
-        assert found.taken == len(found.options) - 1
+        assert result.taken == len(result.options) - 1
 
 
 def test_a_module_without_a_head_is_refused() -> None:

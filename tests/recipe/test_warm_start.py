@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import luthier
+from luthier.engine import Member, Part, Settings, train
 from luthier.errors import InputError
 from luthier.nets import DenseSpec, build
-from luthier.population import Member, Part, Settings, train
 from luthier.recipe.deciding import work_out
 from luthier.runs.screen import SilentScreen
 
@@ -53,10 +53,10 @@ def test_a_population_starts_from_given_weights() -> None:
     part = Part(X, torch.zeros(40, 0, dtype=torch.int64), (X[:, 0] > 0).long())
     settings = Settings(loss="softmax", rule="sgd", batch_size=20, steps=1, evaluate_every=1)
     members = [Member(spec, seed, 0.0, momentum=0.0) for seed in (1, 2)]
-    found = train(members, part, part, settings, initial=[net.state_dict() for net in nets])
+    result = train(members, part, part, settings, initial=[net.state_dict() for net in nets])
     for k, net in enumerate(nets):
         for name, value in net.named_parameters():
-            torch.testing.assert_close(found.state_dict(k)[name], value.detach())
+            torch.testing.assert_close(result.state_dict(k)[name], value.detach())
     other = build(DenseSpec(3, (6,), 2, batch_norm=True), seed=0)
     with pytest.raises(InputError, match="belong to another network"):
         train(members, part, part, settings, initial=[other.state_dict()] * 2)
@@ -65,37 +65,37 @@ def test_a_population_starts_from_given_weights() -> None:
 def test_a_change_is_learnt_and_what_it_costs_is_said(earlier: luthier.Result, tmp_path: Path) -> None:
     """The line has turned by a quarter: new rows are learnt, and the earlier ones are no longer answered."""
     new = rows(1200, 1, turn=np.pi / 2)
-    found = fit(new, tmp_path / "warm", warm_start=earlier.path)
-    assert found.scores["headline"]["value"] > 0.85
-    decision = topic(found, "warm start")
+    result = fit(new, tmp_path / "warm", warm_start=earlier.path)
+    assert result.scores["headline"]["value"] > 0.85
+    decision = topic(result, "warm start")
     assert work_out(decision) == decision["chosen"] != "as it was"
     assert len(decision["options"]) == 1 + 2 * 4
-    assert found.scores["forgotten"]["high"] < -0.2
-    assert "forgotten" in {r["code"] for r in found.ledger if r["kind"] == "finding"}
-    assert "forgotten" in (found.path / "report.html").read_text()
-    before, after = luthier.load(earlier.path), luthier.load(found.path)
+    assert result.scores["forgotten"]["high"] < -0.2
+    assert "forgotten" in {r["code"] for r in result.ledger if r["kind"] == "finding"}
+    assert "forgotten" in (result.path / "report.html").read_text()
+    before, after = luthier.load(earlier.path), luthier.load(result.path)
     assert before.encoder == after.encoder
     truth = new["y"].to_numpy()
     assert (after.predict(new).to_numpy() == truth).mean() > (before.predict(new).to_numpy() == truth).mean() + 0.2
 
 
 def test_more_rows_of_the_same_kind_forget_nothing(earlier: luthier.Result, tmp_path: Path) -> None:
-    found = fit(rows(300, 2), tmp_path / "warm", warm_start=earlier.path)
-    assert found.scores["forgotten"]["high"] >= 0
-    assert "forgotten" not in {r["code"] for r in found.ledger if r["kind"] == "finding"}
-    again = luthier.fit(found.path / "recipe.toml", repeat=True, run=tmp_path / "again", screen=SilentScreen())
+    result = fit(rows(300, 2), tmp_path / "warm", warm_start=earlier.path)
+    assert result.scores["forgotten"]["high"] >= 0
+    assert "forgotten" not in {r["code"] for r in result.ledger if r["kind"] == "finding"}
+    again = luthier.fit(result.path / "recipe.toml", repeat=True, run=tmp_path / "again", screen=SilentScreen())
     assert again is not None
-    assert again.scores["headline"] == found.scores["headline"]
+    assert again.scores["headline"] == result.scores["headline"]
 
 
 def test_without_the_earlier_rows_it_goes_on_and_says_so(tmp_path: Path) -> None:
     rows(300, 0).write_csv(tmp_path / "old.csv")
     earlier = fit(tmp_path / "old.csv", tmp_path / "earlier", target="y")
     (tmp_path / "old.csv").unlink()
-    found = fit(rows(200, 1), tmp_path / "warm", warm_start=earlier.path)
-    assert found.scores["forgotten"] is None
-    assert any("cannot be measured" in record.get("sentence", "") for record in found.ledger)
-    assert len(topic(found, "warm start")["options"]) == 1 + 4
+    result = fit(rows(200, 1), tmp_path / "warm", warm_start=earlier.path)
+    assert result.scores["forgotten"] is None
+    assert any("cannot be measured" in record.get("sentence", "") for record in result.ledger)
+    assert len(topic(result, "warm start")["options"]) == 1 + 4
 
 
 def test_values_keep_the_scale_they_were_learnt_on(tmp_path: Path) -> None:
@@ -103,11 +103,11 @@ def test_values_keep_the_scale_they_were_learnt_on(tmp_path: Path) -> None:
     x = rng.normal(size=(700, 2))
     frame = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": 100 + 5 * x[:, 0] + 0.5 * rng.normal(size=700)})
     earlier = fit(frame[:400], tmp_path / "earlier", target="y")
-    found = fit(frame[400:].with_columns(pl.col("y") + 3), tmp_path / "warm", warm_start=earlier.path)
-    models = luthier.load(earlier.path), luthier.load(found.path)
+    result = fit(frame[400:].with_columns(pl.col("y") + 3), tmp_path / "warm", warm_start=earlier.path)
+    models = luthier.load(earlier.path), luthier.load(result.path)
     assert models[0].target_mean == models[1].target_mean
     assert models[1].lowest <= models[0].lowest
-    assert found.scores["headline"]["value"] < 1.0
+    assert result.scores["headline"]["value"] < 1.0
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,9 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fit(table: Path, run: Path, **options: Any) -> luthier.Result:
-    found = luthier.fit(table, target="species", budget=BUDGET, run=run, screen=SilentScreen(), **options)
-    assert found is not None
-    return found
+    result = luthier.fit(table, target="species", budget=BUDGET, run=run, screen=SilentScreen(), **options)
+    assert result is not None
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,8 @@ def test_the_second_look_is_refused_or_marked(table: Path, tmp_path: Path) -> No
 
 def test_back_to_a_step_needs_fresh_rows(whole: luthier.Result, table: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has been read"):
-        luthier.go_back(whole.path, 4, run=tmp_path / "back", screen=SilentScreen())
-    back = luthier.go_back(
+        luthier.branch(whole.path, 4, run=tmp_path / "back", screen=SilentScreen())
+    back = luthier.branch(
         whole.path, 4, new_test=table.with_name("new.csv"), run=tmp_path / "back", screen=SilentScreen()
     )
     split = next(r for r in back.ledger if r.get("topic") == "split")
@@ -96,7 +96,7 @@ def test_back_to_a_step_needs_fresh_rows(whole: luthier.Result, table: Path, tmp
 
 
 def test_back_over_the_same_rows_is_marked(whole: luthier.Result, tmp_path: Path) -> None:
-    back = luthier.go_back(whole.path, 5, again=True, run=tmp_path / "back", screen=SilentScreen())
+    back = luthier.branch(whole.path, 5, again=True, run=tmp_path / "back", screen=SilentScreen())
     assert back.scores["openings"] == 2
     assert "test-read-twice" in {r["code"] for r in back.ledger if r["kind"] == "finding"}
 
@@ -116,13 +116,13 @@ def test_rows_that_are_not_fresh_are_refused(
     path = tmp_path / "test.csv"
     (pl.read_csv(table) if frame is None else frame).write_csv(path)
     with pytest.raises(InputError, match=said):
-        luthier.go_back(whole.path, 4, new_test=path, run=tmp_path / "back", screen=SilentScreen())
+        luthier.branch(whole.path, 4, new_test=path, run=tmp_path / "back", screen=SilentScreen())
 
 
 @pytest.mark.parametrize("step", [0, 1, 6])
 def test_there_is_no_such_step(whole: luthier.Result, table: Path, tmp_path: Path, step: int) -> None:
     with pytest.raises(InputError, match="no step"):
-        luthier.go_back(whole.path, step, run=tmp_path / "back", screen=SilentScreen())
+        luthier.branch(whole.path, step, run=tmp_path / "back", screen=SilentScreen())
     if step != 1:
         with pytest.raises(InputError, match="no step"):
             fit(table, tmp_path / "run", until=step)
@@ -131,7 +131,7 @@ def test_there_is_no_such_step(whole: luthier.Result, table: Path, tmp_path: Pat
 def test_a_step_that_was_not_reached_is_said(table: Path, tmp_path: Path) -> None:
     stopped = fit(table, tmp_path / "run", until=2)
     with pytest.raises(InputError, match="has not come to step 4"):
-        luthier.go_back(stopped.path, 4, run=tmp_path / "back", screen=SilentScreen())
+        luthier.branch(stopped.path, 4, run=tmp_path / "back", screen=SilentScreen())
 
 
 def test_the_checklist_says_what_was_done(whole: luthier.Result) -> None:
@@ -154,13 +154,13 @@ def test_the_doctor_finds_what_was_planted(tmp_path: Path) -> None:
     frame = pl.DataFrame(
         {"id": np.arange(rows), "a": x[:, 0], "b": x[:, 1], "same": np.ones(rows), "later": label == "yes", "y": label}
     )
-    found = luthier.doctor(frame, target="y")
-    kinds = {column["name"]: (column["kind"], column["used"]) for column in found.columns}
+    result = luthier.doctor(frame, target="y")
+    kinds = {column["name"]: (column["kind"], column["used"]) for column in result.columns}
     assert kinds["id"] == ("identifier", False)
     assert kinds["same"] == ("constant", False)
-    assert "leaking-column" in {finding.code for finding in found.findings}
-    assert not found.healthy
-    assert all(passed for _, passed, _ in found.checks)
+    assert "leaking-column" in {finding.code for finding in result.findings}
+    assert not result.healthy
+    assert all(passed for _, passed, _ in result.checks)
 
 
 def test_the_doctor_sees_no_signal_and_wrong_labels() -> None:
@@ -174,12 +174,12 @@ def test_the_doctor_sees_no_signal_and_wrong_labels() -> None:
     label = digits["digit"].to_numpy().copy()
     wrong = np.flatnonzero(rng.random(len(label)) < 0.12)
     label[wrong] = (label[wrong] + 1 + rng.integers(0, 8, len(wrong))) % 10
-    found = luthier.doctor(digits.with_columns(pl.Series("digit", label)), target="digit")
-    assert "label-noise" in {finding.code for finding in found.findings}
-    hits = set(found.suspects) & set(wrong.tolist())
-    assert len(hits) > 0.9 * len(found.suspects)
-    assert "Rows whose label is worth a look" in str(found)
-    json.dumps(found.to_json(), allow_nan=False)
+    result = luthier.doctor(digits.with_columns(pl.Series("digit", label)), target="digit")
+    assert "label-noise" in {finding.code for finding in result.findings}
+    hits = set(result.suspects) & set(wrong.tolist())
+    assert len(hits) > 0.9 * len(result.suspects)
+    assert "Rows whose label is worth a look" in str(result)
+    json.dumps(result.to_json(), allow_nan=False)
 
 
 def test_what_was_asked_for_is_kept_and_followed(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_what_was_asked_for_is_kept_and_followed(tmp_path: Path) -> None:
             "y": np.where(x[:, 0] + rng.normal(size=500) > 0.8, "ill", "well"),
         }
     )
-    found = luthier.fit(
+    result = luthier.fit(
         frame,
         target="y",
         budget=BUDGET,
@@ -202,20 +202,20 @@ def test_what_was_asked_for_is_kept_and_followed(tmp_path: Path) -> None:
         metric="auc",
         costs="1:4",
     )
-    assert found is not None
-    assert found.scores["metric"] == "auc"
-    assert found.scores["headline"]["name"] == "auc"
-    assert found.model.threshold != 0.5
-    topics = {record.get("topic"): record for record in found.ledger}
+    assert result is not None
+    assert result.scores["metric"] == "auc"
+    assert result.scores["headline"]["name"] == "auc"
+    assert result.model.threshold != 0.5
+    topics = {record.get("topic"): record for record in result.ledger}
     assert topics["threshold"]["evidence"]["costs"] == "1:4"
     assert topics["column `who`"]["chosen"] == "identifier, dropped"
     assert "whole groups" in topics["split"]["reason"]
-    parts = pl.read_parquet(found.folder.splits).with_columns(frame["who"])
+    parts = pl.read_parquet(result.folder.splits).with_columns(frame["who"])
     assert parts.group_by("who").agg(pl.col("part").n_unique())["part"].max() == 1
-    again = luthier.fit(found.path / "recipe.toml", repeat=True, run=tmp_path / "again", screen=SilentScreen())
+    again = luthier.fit(result.path / "recipe.toml", repeat=True, run=tmp_path / "again", screen=SilentScreen())
     assert again is not None
-    assert again.scores["headline"] == found.scores["headline"]
-    assert luthier.Model.load(again.folder.bundle).threshold == found.model.threshold
+    assert again.scores["headline"] == result.scores["headline"]
+    assert luthier.Model.load(again.folder.bundle).threshold == result.model.threshold
 
 
 @pytest.mark.parametrize(
@@ -235,16 +235,16 @@ def test_requests_that_cannot_be_meant(table: Path, tmp_path: Path, options: dic
 
 
 def test_one_network_is_delivered_when_asked(table: Path, tmp_path: Path) -> None:
-    found = luthier.fit(
+    result = luthier.fit(
         table, target="species", budget="2000steps", run=tmp_path / "run", screen=SilentScreen(), distil=True
     )
-    assert found is not None
-    topics = {record.get("topic"): record for record in found.ledger}
+    assert result is not None
+    topics = {record.get("topic"): record for record in result.ledger}
     if "distillation" in topics:  # where one network alone was best there is nothing to distil
-        assert len(found.model.nets) == 1
-        assert found.model.threshold == 0.5
+        assert len(result.model.nets) == 1
+        assert result.model.threshold == 0.5
         assert topics["distillation"]["step"] == 5
-    assert found.scores["headline"]["value"] > 0.8
+    assert result.scores["headline"]["value"] > 0.8
 
 
 def weighed(weights: Any) -> pl.DataFrame:
@@ -258,13 +258,13 @@ def weighed(weights: Any) -> pl.DataFrame:
 def test_rows_count_by_their_weights(tmp_path: Path) -> None:
     """Rows of weight 0 teach nothing and are scored by nobody, also not for the baselines."""
     frame = weighed(np.where(np.arange(600) % 2 == 1, 0.0, 2.0))
-    found = luthier.fit(frame, target="y", budget=BUDGET, run=tmp_path / "run", screen=SilentScreen(), weight="w")
-    assert found is not None
-    assert found.scores["headline"]["value"] > 0.85
-    linear = next(row for row in found.scores["baselines"] if row["name"] == "logistic regression")
+    result = luthier.fit(frame, target="y", budget=BUDGET, run=tmp_path / "run", screen=SilentScreen(), weight="w")
+    assert result is not None
+    assert result.scores["headline"]["value"] > 0.85
+    linear = next(row for row in result.scores["baselines"] if row["name"] == "logistic regression")
     assert linear["test"]["value"] > 0.85
-    assert next(r for r in found.ledger if r.get("topic") == "column `w`")["chosen"] == "identifier, dropped"
-    assert "w" not in found.model.encoder.number_names
+    assert next(r for r in result.ledger if r.get("topic") == "column `w`")["chosen"] == "identifier, dropped"
+    assert "w" not in result.model.encoder.number_names
 
 
 @pytest.mark.parametrize("weights", [np.r_[np.ones(599), -1.0], np.r_[np.ones(599), np.nan], np.zeros(600)])
@@ -279,11 +279,13 @@ def test_the_metric_decides_what_is_delivered_and_where_the_line_is(tmp_path: Pa
     x = rng.normal(size=(1600, 3))
     y = x[:, 0] + x[:, 1] + 1.2 * rng.normal(size=1600) > 2.3
     frame = pl.DataFrame({**{f"x{i}": x[:, i] for i in range(3)}, "y": np.where(y, "yes", "no")})
-    found = luthier.fit(frame, target="y", metric="f1", budget="4000steps", run=tmp_path / "run", screen=SilentScreen())
-    assert found is not None
-    model = luthier.load(found.folder.path)
+    result = luthier.fit(
+        frame, target="y", metric="f1", budget="4000steps", run=tmp_path / "run", screen=SilentScreen()
+    )
+    assert result is not None
+    model = luthier.load(result.folder.path)
     assert 0.1 < model.threshold < 0.5
-    by_topic = {record["topic"]: record for record in found.ledger if record["kind"] == "decision"}
+    by_topic = {record["topic"]: record for record in result.ledger if record["kind"] == "decision"}
     deliverable, threshold = by_topic["deliverable"], by_topic["threshold"]
     assert deliverable["evidence"]["by"] == "f1"
     assert all("f1" in option["evidence"] for option in deliverable["options"])
@@ -294,6 +296,6 @@ def test_the_metric_decides_what_is_delivered_and_where_the_line_is(tmp_path: Pa
         option["evidence"]["f1"] *= -1
         option["evidence"]["f1"] -= 10 * option["name"].startswith("mean over folds")
     assert len(deliverable["options"]) == 1 or work_out(turned) != work_out(deliverable)
-    matrix = np.array(found.scores["confusion"]["matrix"])
+    matrix = np.array(result.scores["confusion"]["matrix"])
     f1 = 2 * matrix[1, 1] / (2 * matrix[1, 1] + matrix[0, 1] + matrix[1, 0])
-    assert found.scores["headline"]["value"] == pytest.approx(f1)
+    assert result.scores["headline"]["value"] == pytest.approx(f1)

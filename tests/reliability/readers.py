@@ -23,10 +23,10 @@ from luthier.data.preprocess import Preprocess
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec, build
 from luthier.nets.weights import read_weights
-from luthier.recipe import Asked, Script, read_ledger, read_script, write_script
+from luthier.recipe import FitConfig, Recipe, read_ledger, read_recipe, write_recipe
 from luthier.saved import Model, open_run
 from luthier.serving.requests import RefusedError
-from luthier.serving.rows import from_csv, from_json
+from luthier.serving.row_reader import from_csv, from_json
 
 OURS = (LuthierError, RefusedError, UnreadableError)  # what a reader may say; anything else is a fault
 COLUMNS = (Column("a", "number", True, ""), Column("b", "category", True, ""), Column("c", "boolean", True, ""))
@@ -59,7 +59,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         "idx": Reader(of_file("images-idx3-ubyte", read_idx), (_idx(), gzip.compress(_idx()))),
         "picture": Reader(of_file("picture.png", _picture), _pictures()),
         "bundle": Reader(of_file("model.luthier", Model.load), (_bundle(),)),
-        "config": Reader(of_file("recipe.toml", read_script), (_recipe(),)),
+        "config": Reader(of_file("recipe.toml", read_recipe), (_recipe(),)),
         "run": Reader(of_file("run/run.json", lambda path: open_run(path.parent)), (RUN,)),
         "ledger": Reader(of_file("ledger.jsonl", read_ledger), (b'{"kind": "note", "step": 1, "sentence": "x"}\n',)),
         "safetensors": Reader(of_file("w.safetensors", read_weights), (save({"x": torch.ones(2, 3)}),)),
@@ -102,12 +102,12 @@ def _idx() -> bytes:
 def _pictures() -> tuple[bytes, ...]:
     from PIL import Image
 
-    found = []
+    result = []
     for mode, kind in (("L", "PNG"), ("RGBA", "PNG"), ("P", "GIF"), ("RGB", "JPEG"), ("RGB", "BMP"), ("I;16", "TIFF")):
         buffer = io.BytesIO()
         Image.new(mode, (5, 4)).save(buffer, kind)
-        found.append(buffer.getvalue())
-    return tuple(found)
+        result.append(buffer.getvalue())
+    return tuple(result)
 
 
 def _bundle() -> bytes:
@@ -125,7 +125,7 @@ def _bundle() -> bytes:
 def _recipe() -> bytes:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "recipe.toml"
-        write_script(path, Script(asked=Asked(source="x.csv", target="y", budget="60s")))
+        write_recipe(path, Recipe(asked=FitConfig(source="x.csv", target="y", budget="60s")))
         return path.read_bytes()
 
 

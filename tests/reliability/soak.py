@@ -95,7 +95,7 @@ def soak(kind: str, kills: int, folder: Path, *, seed: int = 0, command: list[st
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 done += 1
-                wrong += [f"{kind} {number}, kill {done}: {said}" for said in broken_files(run)]
+                wrong += [f"{kind} {number}, kill {done}: {message}" for message in broken_files(run)]
                 if (run / "run.json").exists():
                     arguments = [*RESUME[kind], str(run)]
                 elif run.exists():

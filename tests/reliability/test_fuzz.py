@@ -55,7 +55,7 @@ PIECES = (
 @pytest.mark.parametrize("name", NAMES)
 def test_only_our_own_errors_come_out(name: str, folder: Path) -> None:
     pytest.importorskip("PIL")
-    reader, said = readers(folder)[name], list[str]()
+    reader, message = readers(folder)[name], list[str]()
 
     @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(changed(reader.seeds))
@@ -63,11 +63,11 @@ def test_only_our_own_errors_come_out(name: str, folder: Path) -> None:
         try:
             reader.read(content)
         except OURS as error:
-            said.append(str(error).strip())
+            message.append(str(error).strip())
 
     holds()
-    assert said
-    assert all(said)
+    assert message
+    assert all(message)
 
 
 def test_whole_inputs_are_read(folder: Path) -> None:

@@ -90,9 +90,9 @@ def test_a_search_that_is_told_to_end_goes_on_later(
     assert time.monotonic() - began < 30
     assert list((tmp_path / "run" / "checkpoint").glob("*.state"))  # what was under way is saved
     assert broken_files(tmp_path / "run") == []
-    found = resume_search(tmp_path / "run")
+    result = resume_search(tmp_path / "run")
     whole = luthier.tune_table("iris", run=tmp_path / "whole", **wanted)
-    assert found.trials.equals(whole.trials)
+    assert result.trials.equals(whole.trials)
 
 
 def test_a_second_process_on_a_run_is_refused(tmp_path: Path) -> None:
@@ -187,10 +187,10 @@ class Slept(Clock):
 
 
 def test_a_run_that_was_put_to_sleep_delivers_what_it_has(tmp_path: Path) -> None:
-    found = luthier.fit("iris", budget="20s", run=tmp_path / "run", screen=SilentScreen(), clock=Slept())
-    assert found is not None
-    assert found.scores["headline"]["value"] > 0.5
-    assert any(record["kind"] == "cut" for record in found.ledger)
+    result = luthier.fit("iris", budget="20s", run=tmp_path / "run", screen=SilentScreen(), clock=Slept())
+    assert result is not None
+    assert result.scores["headline"]["value"] > 0.5
+    assert any(record["kind"] == "cut" for record in result.ledger)
 
 
 def test_a_search_killed_before_its_space_was_known_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,9 +21,9 @@ AWKWARD = "a*b|c <script> [x](y)"
 def run(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
     rows = [{"x": float(k % 13), AWKWARD: "yes" if k % 13 > 6 else "no"} for k in range(200)]
     folder = tmp_path_factory.mktemp("card") / "run"
-    found = luthier.fit(pl.DataFrame(rows), target=AWKWARD, budget="60steps", run=folder, screen=SilentScreen())
-    assert found is not None
-    return found
+    result = luthier.fit(pl.DataFrame(rows), target=AWKWARD, budget="60steps", run=folder, screen=SilentScreen())
+    assert result is not None
+    return result
 
 
 def test_it_holds_the_numbers(run: luthier.Result) -> None:
@@ -54,8 +54,8 @@ def test_from_the_command_line(run: luthier.Result, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "card.md").read_text() == model_card(run.path)
-    said = subprocess.run(
+    message = subprocess.run(
         [sys.executable, "-m", "luthier", "--version"], capture_output=True, text=True, timeout=60
     ).stdout
-    assert said.startswith("luthier ")
-    assert "torch 2." in said
+    assert message.startswith("luthier ")
+    assert "torch 2." in message

@@ -27,8 +27,8 @@ def test_figures_hold_the_numbers(found: luthier.Study) -> None:
     whole = [t.value for t in found.outcome.searched if t.status == "complete"]
     assert numbers.values == whole
     assert numbers.best == np.minimum.accumulate(whole).tolist()
-    places = figures.shares_of(searched, space, "learning_rate")
-    assert all(place is not None and 0 <= place <= 1 for place in places)
+    indices = figures.shares_of(searched, space, "learning_rate")
+    assert all(place is not None and 0 <= place <= 1 for place in indices)
     absent = figures.shares_of(searched, space, "momentum")
     assert [p is None for p in absent] == ["momentum" not in t.values for t in found.outcome.searched]
     at, texts = figures.ticks_of(space, "learning_rate")

@@ -40,29 +40,29 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_runs_of_one_split_are_paired_on_all_its_sealed_rows(runs: dict[str, Path]) -> None:
-    found = luthier.compare([runs["short"], runs["long"]])
+    result = luthier.compare([runs["short"], runs["long"]])
     one, other = (luthier.load(runs[name]) for name in ("short", "long"))
-    places = pl.read_parquet(runs["short"] / "splits.parquet").filter(pl.col("part") == "test")["row"]
-    rows = pl.read_csv(runs["rows.csv"])[places.to_list()]
+    indices = pl.read_parquet(runs["short"] / "splits.parquet").filter(pl.col("part") == "test")["row"]
+    rows = pl.read_csv(runs["rows.csv"])[indices.to_list()]
     right = [(model.predict(rows) == rows["y"]).to_numpy() for model in (one, other)]
-    assert found.rows == len(rows)
-    assert [run.score.value for run in found.runs] == pytest.approx([hits.mean() for hits in right])
-    gain = found.runs[1].gain
+    assert result.rows == len(rows)
+    assert [run.score.value for run in result.runs] == pytest.approx([hits.mean() for hits in right])
+    gain = result.runs[1].gain
     assert gain is not None
     assert gain.value == pytest.approx(right[1].mean() - right[0].mean())
     error = (right[1].astype(float) - right[0]).std() / len(rows) ** 0.5
     assert gain.low == pytest.approx(gain.value - 1.96 * error, abs=0.02)
     assert gain.high == pytest.approx(gain.value + 1.96 * error, abs=0.02)
-    assert found.runs[0].gain is None
+    assert result.runs[0].gain is None
 
 
 def test_what_was_decided_differently_is_shown(runs: dict[str, Path]) -> None:
-    found = luthier.compare([runs["short"], runs["long"]])
-    differing = found.differing()
+    result = luthier.compare([runs["short"], runs["long"]])
+    differing = result.differing()
     assert differing
     assert all(len(set(row)) == 2 for row in differing.values())
     assert "target" not in differing
-    text = repr(found)
+    text = repr(result)
     assert "decided differently" in text
     assert "against the first" in text
     assert "too kind by about" in text
@@ -76,17 +76,17 @@ def test_with_three_runs_the_intervals_are_wider(runs: dict[str, Path]) -> None:
 
 
 def test_of_other_splits_only_the_rows_in_common_count(runs: dict[str, Path]) -> None:
-    found = luthier.compare([runs["short"], runs["other"]])
+    result = luthier.compare([runs["short"], runs["other"]])
     sealed = [set(pl.read_parquet(runs[name] / "judged.parquet")["row"]) for name in ("short", "other")]
-    assert found.rows == len(sealed[0] & sealed[1]) < len(sealed[0])
+    assert result.rows == len(sealed[0] & sealed[1]) < len(sealed[0])
 
 
 def test_of_other_data_nothing_is_paired(runs: dict[str, Path]) -> None:
-    found = luthier.compare([runs["short"], runs["elsewhere"]])
-    assert found.rows == 0
-    assert [run.gain for run in found.runs] == [None, None]
-    assert "nothing is paired" in repr(found)
-    assert found.to_frame()["gain"].null_count() == 2
+    result = luthier.compare([runs["short"], runs["elsewhere"]])
+    assert result.rows == 0
+    assert [run.gain for run in result.runs] == [None, None]
+    assert "nothing is paired" in repr(result)
+    assert result.to_frame()["gain"].null_count() == 2
 
 
 def test_no_row_is_read_again(runs: dict[str, Path]) -> None:
@@ -99,8 +99,8 @@ def test_the_command_line_prints_words_or_json(runs: dict[str, Path]) -> None:
     words = CliRunner().invoke(app, ["compare", str(runs["short"]), str(runs["long"])])
     assert words.exit_code == 0
     assert "sealed rows that all runs were judged on" in words.output
-    found = CliRunner().invoke(app, ["compare", str(runs["short"]), str(runs["long"]), "--json"])
-    assert [run["run"] for run in json.loads(found.output)["runs"]] == ["short", "long"]
+    result = CliRunner().invoke(app, ["compare", str(runs["short"]), str(runs["long"]), "--json"])
+    assert [run["run"] for run in json.loads(result.output)["runs"]] == ["short", "long"]
 
 
 def test_what_cannot_be_compared_is_said(runs: dict[str, Path], tmp_path: Path) -> None:

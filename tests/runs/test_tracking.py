@@ -23,9 +23,9 @@ from luthier.runs.tracking import Tracked, TrackedSearch, tracker_for
 
 
 def fitted(folder: Path, place: str) -> luthier.Result:
-    found = luthier.fit("iris", budget="200steps", run=folder, screen=Tracked(SilentScreen(), tracker_for(place)))
-    assert found is not None
-    return found
+    result = luthier.fit("iris", budget="200steps", run=folder, screen=Tracked(SilentScreen(), tracker_for(place)))
+    assert result is not None
+    return result
 
 
 def test_tensorboard_has_every_curve_decision_and_score(tmp_path: Path) -> None:
@@ -56,9 +56,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    places = ["--backend-store-uri", f"sqlite:///{folder}/runs.db", "--artifacts-destination", str(folder / "files")]
+    indices = ["--backend-store-uri", f"sqlite:///{folder}/runs.db", "--artifacts-destination", str(folder / "files")]
     listening = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command = [sys.executable, "-m", "mlflow", "server", *listening, *places]
+    command = [sys.executable, "-m", "mlflow", "server", *listening, *indices]
     address = f"http://127.0.0.1:{port}"
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) as process:
         try:
@@ -81,15 +81,15 @@ def test_an_mlflow_server_has_the_run(server: str, tmp_path: Path) -> None:
     run = fitted(tmp_path / "irises", f"mlflow:{server}")
     client = mlflow.MlflowClient(tracking_uri=server)
     experiment = client.get_experiment_by_name("luthier")
-    (found,) = client.search_runs([experiment.experiment_id])
-    assert found.info.run_name == "irises"
-    assert found.info.status == "FINISHED"
-    assert found.data.metrics["test/accuracy"] == pytest.approx(run.scores["headline"]["value"])
-    assert found.data.tags["loss"] == next(r["chosen"] for r in run.ledger if r.get("topic") == "loss")
+    (result,) = client.search_runs([experiment.experiment_id])
+    assert result.info.run_name == "irises"
+    assert result.info.status == "FINISHED"
+    assert result.data.metrics["test/accuracy"] == pytest.approx(run.scores["headline"]["value"])
+    assert result.data.tags["loss"] == next(r["chosen"] for r in run.ledger if r.get("topic") == "loss")
     name = run.history["population"][0]
     steps = run.history.filter(population=name)["step"].n_unique()
-    assert len(client.get_metric_history(found.info.run_id, f"{name}/validation_loss")) == steps
-    files = {item.path for item in client.list_artifacts(found.info.run_id)}
+    assert len(client.get_metric_history(result.info.run_id, f"{name}/validation_loss")) == steps
+    files = {item.path for item in client.list_artifacts(result.info.run_id)}
     assert {"model.luthier", "report.html", "ledger.jsonl"} <= files
 
 
@@ -104,16 +104,16 @@ def test_tensorboard_has_every_trial_of_a_search(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-    found = searched(tmp_path / "tuned", f"tensorboard:{tmp_path / 'board'}")
+    result = searched(tmp_path / "tuned", f"tensorboard:{tmp_path / 'board'}")
     top = EventAccumulator(str(tmp_path / "board" / "tuned"))
     top.Reload()
     best = [point.value for point in top.Scalars("best_validation_loss")]
     assert best == sorted(best, reverse=True)
-    assert best[-1] == pytest.approx(min(trial.value for trial in found.outcome.searched))
+    assert best[-1] == pytest.approx(min(trial.value for trial in result.outcome.searched))
     assert [point.value for point in top.Scalars("refitted/validation_loss")] == pytest.approx(
-        [trial.value for trial in found.outcome.final]
+        [trial.value for trial in result.outcome.final]
     )
-    for trial in found.outcome.trials:
+    for trial in result.outcome.trials:
         events = EventAccumulator(str(tmp_path / "board" / "tuned" / f"trial-{trial.number:04d}"))
         events.Reload()
         assert events.Scalars("hparam/validation_loss")[0].value == pytest.approx(trial.value)
@@ -126,7 +126,7 @@ def test_tensorboard_has_every_trial_of_a_search(tmp_path: Path) -> None:
 def test_an_mlflow_server_has_a_search_and_its_trials(server: str, tmp_path: Path) -> None:
     import mlflow
 
-    found = searched(tmp_path / "tuned", f"mlflow:{server}", halving="successive", trials=8, epochs=9)
+    result = searched(tmp_path / "tuned", f"mlflow:{server}", halving="successive", trials=8, epochs=9)
     client = mlflow.MlflowClient(tracking_uri=server)
     experiment = client.get_experiment_by_name("luthier").experiment_id
     (parent,) = client.search_runs([experiment], "attributes.run_name = 'tuned'")
@@ -136,9 +136,9 @@ def test_an_mlflow_server_has_a_search_and_its_trials(server: str, tmp_path: Pat
     }
     below = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
     by_name = {one.info.run_name: one for one in below}
-    assert len(by_name) == len(found.outcome.trials)
-    assert {trial.status for trial in found.outcome.trials} == {"complete", "pruned"}
-    for trial in found.outcome.trials:
+    assert len(by_name) == len(result.outcome.trials)
+    assert {trial.status for trial in result.outcome.trials} == {"complete", "pruned"}
+    for trial in result.outcome.trials:
         one = by_name[f"trial {trial.number}"]
         assert one.data.params == {name: str(value) for name, value in trial.values.items()}
         assert one.data.metrics["best_validation_loss"] == pytest.approx(trial.value)
@@ -160,8 +160,8 @@ def test_a_run_that_fails_is_marked(server: str, tmp_path: Path, monkeypatch: py
     with pytest.raises(RuntimeError, match="a fault"):
         fitted(tmp_path / "broken", f"mlflow:{server}")
     client = mlflow.MlflowClient(tracking_uri=server)
-    found = {one.info.run_name: one.info.status for one in client.search_runs(["1"])}
-    assert found["broken"] == "FAILED"
+    result = {one.info.run_name: one.info.status for one in client.search_runs(["1"])}
+    assert result["broken"] == "FAILED"
 
 
 @pytest.mark.parametrize("asked", ["mlflow", "wandb:here", "tensorboard:", ":x"])

@@ -67,9 +67,9 @@ ATTACKS = {
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_what_was_not_saved_is_not_read(result: luthier.Result, tmp_path: Path, name: str) -> None:
-    change, said = ATTACKS[name]
+    change, message = ATTACKS[name]
     (tmp_path / "bad.luthier").write_bytes(rewritten(result.folder.bundle, change))
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         Model.load(tmp_path / "bad.luthier")
 
 

@@ -72,20 +72,20 @@ def model_of(task: str, method: str, hidden: tuple[int, ...] = (16, 8), *, log: 
 @pytest.mark.parametrize("kind", ["regression", "binary", "multiclass"])
 def test_shares_add_up_to_the_answer_less_the_typical_one(kind: str, method: str) -> None:
     made, frame = model_of(kind, method, log=method == "quantile"), rows()[:40]
-    found = made.explain(frame)
+    result = made.explain(frame)
     numbers, codes = made.encode(frame)
     if kind == "regression":
-        assert np.abs(found.answer - made.values(numbers, codes)).max() < 1e-5
+        assert np.abs(result.answer - made.values(numbers, codes)).max() < 1e-5
     else:
-        assert np.abs(expit(found.answer) - made.probabilities(numbers, codes).max(1)).max() < 1e-5
-        assert found.told == tuple(str(one) for one in made.predict(frame))
-    assert np.abs(found.shares.sum(1) - (found.answer - found.typical)).max() < 1e-3
-    assert found.columns == ("a", "b", "kind")
+        assert np.abs(expit(result.answer) - made.probabilities(numbers, codes).max(1)).max() < 1e-5
+        assert result.told == tuple(str(one) for one in made.predict(frame))
+    assert np.abs(result.shares.sum(1) - (result.answer - result.typical)).max() < 1e-3
+    assert result.columns == ("a", "b", "kind")
 
 
 def test_of_a_linear_network_a_share_is_weight_times_distance() -> None:
     made, frame = model_of("regression", "standardise", hidden=()), rows()[:40]
-    found = made.explain(frame)
+    result = made.explain(frame)
     numbers, codes = made.encode(frame)
     features, typical = made.preprocess(numbers), made.preprocess(torch.full((1, 2), torch.nan))
     wanted = np.zeros((40, 3))
@@ -98,7 +98,7 @@ def test_of_a_linear_network_a_share_is_weight_times_distance() -> None:
         wanted[:, 0] += weight * (moved[:, 0] + moved[:, 2]).numpy()  # the mark of a gap belongs to its column
         wanted[:, 1] += weight * moved[:, 1].numpy()
         wanted[:, 2] += weight * ((table[codes[:, 0]] - table[usual]) @ w[:2]).numpy()
-    assert found.shares == pytest.approx(wanted * made.target_std, abs=1e-5)
+    assert result.shares == pytest.approx(wanted * made.target_std, abs=1e-5)
 
 
 def test_many_rows_are_explained_in_pieces_and_none_at_all() -> None:
@@ -113,12 +113,12 @@ def test_many_rows_are_explained_in_pieces_and_none_at_all() -> None:
 
 def test_a_class_can_be_named(tmp_path: Path) -> None:
     made, frame = model_of("multiclass", "standardise"), rows()[:10]
-    found = made.explain(frame, of="q")
-    assert found.told == ("q",) * 10
-    assert expit(found.answer) == pytest.approx(made.predict_proba(frame)["q"].to_numpy(), abs=1e-5)
+    result = made.explain(frame, of="q")
+    assert result.told == ("q",) * 10
+    assert expit(result.answer) == pytest.approx(made.predict_proba(frame)["q"].to_numpy(), abs=1e-5)
     with pytest.raises(InputError, match="no class 'other'"):
         made.explain(frame, of="other")
-    assert found.to_frame().columns == ["explained", "answer", "typical", "+ a", "+ b", "+ kind"]
+    assert result.to_frame().columns == ["explained", "answer", "typical", "+ a", "+ b", "+ kind"]
 
 
 class AsEstimator(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -142,16 +142,16 @@ def test_dependence_equals_scikit_learns(column: int) -> None:
     numbers, codes = made.encode(frame)
     table = np.concatenate([numbers.numpy(), codes.numpy()], 1).astype(float)
     name = ("a", "b", "kind")[column]
-    found = made.dependence(frame, name)
+    result = made.dependence(frame, name)
     if name == "kind":
         levels = ["(unknown)", "(missing)", "x", "y", "z"]
-        grid = [levels.index(value) for value in found["value"]]
+        grid = [levels.index(value) for value in result["value"]]
     else:
-        grid = found["value"].to_list()
+        grid = result["value"].to_list()
     wanted = partial_dependence(AsEstimator(made), table, [column], custom_values={column: grid}, method="brute")
-    assert found["mean"].to_numpy() == pytest.approx(wanted["average"][0], abs=1e-6)
-    assert (found["low"] <= found["mean"] + 1e-9).all()
-    assert (found["mean"] <= found["high"] + 1e-9).all()
+    assert result["mean"].to_numpy() == pytest.approx(wanted["average"][0], abs=1e-6)
+    assert (result["low"] <= result["mean"] + 1e-9).all()
+    assert (result["mean"] <= result["high"] + 1e-9).all()
 
 
 def test_columns_that_cannot_be_set_are_refused() -> None:
@@ -175,24 +175,24 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
     a, kind = rng.normal(size=400), rng.choice(["red", "green", "blue"], 400)
     y = 3 * a + np.where(kind == "red", 5, 0) + 0.1 * rng.normal(size=400)
     frame = pl.DataFrame({"a": a, "noise": rng.normal(size=400), "kind": kind, "y": y})
-    found = luthier.fit(
+    result = luthier.fit(
         frame, target="y", budget="2000steps", run=tmp_path_factory.mktemp("runs") / "run", screen=SilentScreen()
     )
-    assert found is not None
-    return found
+    assert result is not None
+    return result
 
 
 def test_what_was_planted_is_found_and_shown(run: luthier.Result, tmp_path: Path) -> None:
     frame = pl.DataFrame({"a": [0.0, 2.0], "noise": [0.0, 0.0], "kind": ["red", "blue"]})
-    found = run.model.explain(pl.concat([frame, frame.with_columns(kind=pl.lit("green"))])).to_frame()
-    by_kind = found["+ kind"].to_numpy()
+    result = run.model.explain(pl.concat([frame, frame.with_columns(kind=pl.lit("green"))])).to_frame()
+    by_kind = result["+ kind"].to_numpy()
     assert by_kind[0] - by_kind[2] == pytest.approx(5, abs=1)
-    assert found["+ a"][1] - found["+ a"][0] == pytest.approx(6, abs=1)
-    assert found["+ noise"].abs().max() < 0.7
+    assert result["+ a"][1] - result["+ a"][0] == pytest.approx(6, abs=1)
+    assert result["+ noise"].abs().max() < 0.7
     (tmp_path / "new.csv").write_text(frame.write_csv())
     predict_file(run.path, str(tmp_path / "new.csv"), tmp_path / "out.csv", explain=True)
     out = pl.read_csv(tmp_path / "out.csv")
-    assert out["+ a"].to_numpy() == pytest.approx(found["+ a"].to_numpy()[:2], abs=1e-6)
+    assert out["+ a"].to_numpy() == pytest.approx(result["+ a"].to_numpy()[:2], abs=1e-6)
     assert {row["column"] for row in run.scores["dependence"][:2]} == {"a", "kind"}
     page = run.report().read_text()
     assert "What is told, by the value of a column" in page
@@ -204,10 +204,10 @@ def test_of_a_picture_the_place_that_tells_is_marked(tmp_path: Path) -> None:
     X = rng.integers(0, 60, (240, 12, 12)).astype(np.uint8)
     y = np.arange(240) % 2
     X[y == 1, 2:5, 2:5] += 180
-    found = luthier.fit((X, y), budget="300steps", run=tmp_path / "run", screen=SilentScreen())
-    assert found is not None
+    result = luthier.fit((X, y), budget="300steps", run=tmp_path / "run", screen=SilentScreen())
+    assert result is not None
     test = torch.from_numpy(X[:20, None]), torch.zeros(20, 0, dtype=torch.int64)
-    told = found.model.explain_encoded(*test, of="1")
+    told = result.model.explain_encoded(*test, of="1")
     assert told.shares.shape == (20, 12, 12)
     mass = np.abs(told.shares)[y[:20] == 1]
     inside = mass[:, 1:6, 1:6].sum((1, 2)) / mass.sum((1, 2))

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import luthier
+from luthier.engine import Part
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
-from luthier.population import Part
 from luthier.search import DenseNetworks, Trial
 from luthier.seeds import torch_generator
 
@@ -60,10 +60,10 @@ def test_populations_get_smaller_and_the_numbers_stay(tmp_path: Path) -> None:
     assert figures(bounded) == figures(whole)
     for name, value in whole.module().state_dict().items():
         torch.testing.assert_close(bounded.module().state_dict()[name], value, rtol=1e-3, atol=1e-4)
-    said = [note for note in bounded.outcome.notes if "turns of up to" in note]
-    assert said
+    message = [note for note in bounded.outcome.notes if "turns of up to" in note]
+    assert message
     assert not [note for note in whole.outcome.notes if "turns" in note]
-    assert any(name in (tmp_path / "bounded" / "report.html").read_text() for name in said)
+    assert any(name in (tmp_path / "bounded" / "report.html").read_text() for name in message)
 
 
 def test_batches_go_through_in_pieces_where_one_network_does_not_fit() -> None:
@@ -76,12 +76,12 @@ def test_batches_go_through_in_pieces_where_one_network_does_not_fit() -> None:
 
 
 def test_a_network_that_is_too_large_fails_with_its_reason_and_the_rest_goes_on() -> None:
-    found = tuned(f"{bytes_of(1)}B", width=[16, 4096])
-    reasons = {t.values["width"]: (t.status, t.reason) for t in found.outcome.searched}
+    result = tuned(f"{bytes_of(1)}B", width=[16, 4096])
+    reasons = {t.values["width"]: (t.status, t.reason) for t in result.outcome.searched}
     assert reasons[16] == ("complete", "")
     assert reasons[4096][0] == "failed"
     assert "does not fit into the memory" in reasons[4096][1]
-    assert found.best["width"] == 16
+    assert result.best["width"] == 16
 
 
 def test_it_goes_on_under_another_bound_to_the_same_numbers(tmp_path: Path) -> None:

@@ -82,15 +82,15 @@ def test_another_seed_gives_other_settings(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in ("grid", "gp")])
 def test_no_setting_comes_twice_and_a_small_space_ends(name: str) -> None:
     space = Space({"rule": Choice(("sgd", "adam")), "units": Number(1, 5, integer=True)})
-    unseen, found = Unseen(sampler_named(name)), []
+    unseen, result = Unseen(sampler_named(name)), []
     told: list[Trial] = []
     asked = 0
     for _ in range(12):
         proposal, used = unseen.ask(Request(space, 3, asked, 36, told, 0), space)
         asked += used
-        found += proposal.settings
+        result += proposal.settings
         told += [Trial(len(told), v, 0, "", "complete", float(v["units"])) for v in proposal.settings]
-    assert len(found) == len({space.key(values) for values in found}) == 10
+    assert len(result) == len({space.key(values) for values in result}) == 10
 
 
 def test_random_search_tries_25_values_where_a_grid_tries_5() -> None:
@@ -179,9 +179,9 @@ def test_optunas_samplers_learn_in_batches(name: str) -> None:
     space = Space({"rate": SPACE.dimensions["rate"], "beta": SPACE.dimensions["beta"]})
     wins = 0
     for seed in range(5):
-        found = search(sampler_named(name), space, distance, 40, at_once=5, seed=derive(seed, "t"))
+        result = search(sampler_named(name), space, distance, 40, at_once=5, seed=derive(seed, "t"))
         drawn = search(sampler_named("random"), space, distance, 40, seed=derive(seed, "t"))
-        wins += np.mean([t.value for t in found[20:]]) < np.mean([t.value for t in drawn[20:]])
+        wins += np.mean([t.value for t in result[20:]]) < np.mean([t.value for t in drawn[20:]])
     # Gaussian processes of the oldest Optuna that is allowed, there still an experiment, lose one of five.
     first_of_them = name == "gp" and importlib.metadata.version("optuna").startswith("4.0.")
     assert wins >= (4 if first_of_them else 5)

@@ -42,11 +42,11 @@ def test_the_rate_is_log_uniform() -> None:
 def test_momentum_is_uniform_in_the_log_of_its_window() -> None:
     """S0-06: log10(1 - beta) uniform on [-3, -1], checked by Kolmogorov and Smirnov; windows 10, 100, 1000."""
     space = space_from({"momentum": (0.9, 0.999), "rule": "sgd"})
-    found = np.array([s["momentum"] for s in draws(space, 2000)])
-    assert found.min() >= 0.9
-    assert found.max() <= 0.999
-    assert stats.kstest(np.log10(1 - found), stats.uniform(-3, 2).cdf).pvalue > 1e-3
-    assert stats.kstest(found, stats.uniform(0.9, 0.099).cdf).pvalue < 1e-6  # a uniform draw would fail
+    result = np.array([s["momentum"] for s in draws(space, 2000)])
+    assert result.min() >= 0.9
+    assert result.max() <= 0.999
+    assert stats.kstest(np.log10(1 - result), stats.uniform(-3, 2).cdf).pvalue > 1e-3
+    assert stats.kstest(result, stats.uniform(0.9, 0.099).cdf).pvalue < 1e-6  # a uniform draw would fail
     dimension = space.dimensions["momentum"]
     windows = [1 / (1 - float(dimension.at(share))) for share in (0, 0.5, 1)]
     assert windows == pytest.approx([10, 100, 1000])
@@ -55,19 +55,19 @@ def test_momentum_is_uniform_in_the_log_of_its_window() -> None:
 def test_whole_numbers_fill_equal_shares() -> None:
     """S0-07: layers from 2, 3, 4; units uniform; integers only."""
     space = Space({"layers": Number(2, 4, integer=True), "units": Number(50, 59, integer=True)})
-    found = draws(space, 3000)
+    result = draws(space, 3000)
     for name, values in (("layers", range(2, 5)), ("units", range(50, 60))):
-        counts = Counter(s[name] for s in found)
+        counts = Counter(s[name] for s in result)
         assert set(counts) == set(values)
-        assert all(type(s[name]) is int for s in found)
+        assert all(type(s[name]) is int for s in result)
         assert stats.chisquare(list(counts.values())).pvalue > 1e-3
 
 
 def test_any_transform_with_its_inverse_is_a_scale() -> None:
     """S0-08."""
     square = Scale("square root", math.sqrt, lambda u: u * u)
-    found = np.array([s["x"] for s in draws(Space({"x": Number(0.0, 9.0, scale=square)}), 2000)])
-    assert stats.kstest(np.sqrt(found) / 3, "uniform").pvalue > 1e-3
+    result = np.array([s["x"] for s in draws(Space({"x": Number(0.0, 9.0, scale=square)}), 2000)])
+    assert stats.kstest(np.sqrt(result) / 3, "uniform").pvalue > 1e-3
 
 
 def test_conditions_hold() -> None:
@@ -84,8 +84,8 @@ def test_a_file_and_python_say_the_same(tmp_path: Path) -> None:
     path.write_text(
         'batch_size = 64\nrule = ["sgd", "adam"]\nlearning_rate = { low = 1e-4, high = 1.0, scale = "log" }\n'
     )
-    said = space_from({"batch_size": 64, "rule": ["sgd", "adam"], "learning_rate": (1e-4, 1.0)})
-    assert space_from(path).to_json() == said.to_json()
+    message = space_from({"batch_size": 64, "rule": ["sgd", "adam"], "learning_rate": (1e-4, 1.0)})
+    assert space_from(path).to_json() == message.to_json()
 
 
 MISTAKES: dict[str, tuple[Any, str]] = {
@@ -161,7 +161,7 @@ def test_the_registry_names_what_the_documents_do() -> None:
 def test_every_member_hyper_parameter_is_in_the_registry() -> None:
     from dataclasses import fields
 
-    from luthier.population import Member
+    from luthier.engine import Member
 
     apart = {"noise", "mixup", "spec", "seed", "label", "betas", "penalise_biases", "layer_rates", "frozen_until"}
     assert {field.name for field in fields(Member)} - apart <= set(REGISTRY)

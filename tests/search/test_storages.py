@@ -54,10 +54,10 @@ def by_number(found: luthier.Study) -> list[tuple[Any, ...]]:
 
 
 def test_study_db_is_the_study(tmp_path: Path) -> None:
-    found = tuned(run=tmp_path / "run", trials=27, halving="successive")
+    result = tuned(run=tmp_path / "run", trials=27, halving="successive")
     trials = stored("run", f"sqlite:///{tmp_path}/run/study.db")
     assert len(trials) == 27
-    for theirs, ours in zip(trials, found.outcome.trials, strict=True):
+    for theirs, ours in zip(trials, result.outcome.trials, strict=True):
         assert theirs.params == {name: value for name, value in ours.values.items() if name in SPACE}
         assert theirs.state.name == {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}[ours.status]
         assert theirs.intermediate_values == dict(ours.curve)
@@ -157,8 +157,8 @@ def test_processes_share_a_study(url: str, tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", program]
     running = [subprocess.Popen([*command, str(seed)], stderr=subprocess.PIPE) for seed in (1, 2)]
-    said = [process.communicate(timeout=180)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0], said
+    message = [process.communicate(timeout=180)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], message
     trials = stored("both", url)
     assert 24 <= len(trials) <= 24 + 32  # a round under way is brought to its end
     assert all(t.state.is_finished() for t in trials)
@@ -201,12 +201,12 @@ def test_a_killed_live_study_goes_on_with_its_trials(tmp_path: Path) -> None:
     process.wait()
     before = [t for t in stored("one", url) if t.state.is_finished()]
     assert 0 < len(before) < 200
-    found = tuned(storage=url, study="one", trials=200, sampler="tpe", run=run)
+    result = tuned(storage=url, study="one", trials=200, sampler="tpe", run=run)
     after = stored("one", url)
     assert len(after) == 200
     assert {t.number: t.value for t in before}.items() <= {t.number: t.value for t in after}.items()
     assert {t.state.name for t in after} == {"COMPLETE"}
-    assert len(found.outcome.trials) == 200
+    assert len(result.outcome.trials) == 200
 
 
 @pytest.fixture(scope="module")
@@ -260,9 +260,9 @@ def test_a_lost_worker_is_replaced(
 
     mark = tmp_path / "killed"
     whole = search("", workers=1)
-    found = search(str(mark), on=on, workers=2)
+    result = search(str(mark), on=on, workers=2)
     assert mark.exists()
-    assert [t.value for t in found.outcome.trials] == [t.value for t in whole.outcome.trials]
+    assert [t.value for t in result.outcome.trials] == [t.value for t in whole.outcome.trials]
 
 
 def test_a_cluster_out_of_reach() -> None:
@@ -282,19 +282,19 @@ def test_search_json_is_plain(tmp_path: Path) -> None:
 
 def test_the_dashboard_reads_it(tmp_path: Path) -> None:
     dashboard = pytest.importorskip("optuna_dashboard")
-    found = tuned(run=tmp_path / "run", trials=6)
+    result = tuned(run=tmp_path / "run", trials=6)
     held = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/run/study.db")
-    app, said = dashboard.wsgi(held), {}
+    app, message = dashboard.wsgi(held), {}
 
     def answer(path: str) -> Any:
         asked = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "SERVER_NAME": "x", "SERVER_PORT": "80"}
         asked |= {"wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr, "QUERY_STRING": ""}
-        body = b"".join(app(asked, lambda status, headers, *rest: said.update(status=status)))
-        assert said["status"].startswith("200")
+        body = b"".join(app(asked, lambda status, headers, *rest: message.update(status=status)))
+        assert message["status"].startswith("200")
         return json.loads(body)
 
     (study,) = answer("/api/studies")["study_summaries"]
     assert study["study_name"] == "run"
     trials = answer(f"/api/studies/{study['study_id']}")["trials"]
-    assert [trial["values"][0] for trial in trials] == pytest.approx([t.value for t in found.outcome.trials])
+    assert [trial["values"][0] for trial in trials] == pytest.approx([t.value for t in result.outcome.trials])
     close_storage(held)

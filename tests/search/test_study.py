@@ -15,23 +15,23 @@ from scipy import stats
 from torch import nn
 
 import luthier
+from luthier.engine import Part
 from luthier.errors import ConfigError, InputError, LuthierError
 from luthier.nets import DenseSpec
-from luthier.population import Part
 from luthier.search import (
     BuiltNetworks,
     DenseNetworks,
     Effort,
     Journal,
-    Outcome,
     Search,
+    SearchOutcome,
     Space,
     executor_for,
     sensitivity,
     space_from,
 )
 from luthier.search.built import signature
-from luthier.search.sensitivity import Share, contradictions, variance_shares
+from luthier.search.sensitivity import VarianceShare, contradictions, variance_shares
 from luthier.search.statistics import at_edges, convergence, paired, same_within_noise
 from luthier.search.trials import Trial
 from luthier.seeds import torch_generator
@@ -57,7 +57,7 @@ def search(
     tell: Callable[..., None] = lambda name, /, **facts: None,
     nets: Any = None,
     **effort: Any,
-) -> Outcome:
+) -> SearchOutcome:
     folder.mkdir(exist_ok=True)
     nets = nets or networks()
     wanted = Effort(**{"trials": 12, "epochs": 3, "confirm": 0, "tiers": False, **effort})
@@ -69,18 +69,18 @@ def search(
         executor.close()
 
 
-def figures(outcome: Outcome) -> list[tuple[Any, ...]]:
+def figures(outcome: SearchOutcome) -> list[tuple[Any, ...]]:
     return [(t.number, t.stage, repr(t.values), t.seed, t.status, t.value, t.curve, t.reason) for t in outcome.trials]
 
 
 def test_the_first_trial_is_the_default_and_none_comes_twice(tmp_path: Path) -> None:
-    found = search(tmp_path, trials=30)
-    assert found.trials[0].values == SPACE.default()
-    assert [t.number for t in found.trials] == list(range(30))
-    assert len({t.seed for t in found.trials}) == 30
-    assert len({SPACE.key(t.values) for t in found.trials}) == 30
-    assert found.best is not None
-    assert found.best.value == min(t.value for t in found.trials)
+    result = search(tmp_path, trials=30)
+    assert result.trials[0].values == SPACE.default()
+    assert [t.number for t in result.trials] == list(range(30))
+    assert len({t.seed for t in result.trials}) == 30
+    assert len({SPACE.key(t.values) for t in result.trials}) == 30
+    assert result.best is not None
+    assert result.best.value == min(t.value for t in result.trials)
 
 
 def test_trials_whose_rows_are_changed_alike_train_together(tmp_path: Path) -> None:
@@ -91,10 +91,10 @@ def test_trials_whose_rows_are_changed_alike_train_together(tmp_path: Path) -> N
             jobs[facts["job"]] = {(t.values["noise"], t.values["mixup"]) for t in facts["trials"]}
 
     space = space_from({"learning_rate": (1e-3, 1e-1), "noise": [0.0, 0.3], "mixup": [0.0, 0.2]})
-    found = search(tmp_path, space=space, trials=24, tell=tell)
+    result = search(tmp_path, space=space, trials=24, tell=tell)
     assert all(len(alike) == 1 for alike in jobs.values())
     assert len(set.union(*jobs.values())) == 4
-    for trial in found.trials[:6]:
+    for trial in result.trials[:6]:
         keys = ("learning_rate", "noise", "mixup")
         usual = {"epochs": 3, "seeds": [trial.seed], "loss": "softmax", **{key: trial.values[key] for key in keys}}
         alone = luthier.train(DenseSpec(6, (8,), 2), TRAINING, validation=VALIDATION, **usual)
@@ -102,9 +102,9 @@ def test_trials_whose_rows_are_changed_alike_train_together(tmp_path: Path) -> N
 
 
 def test_an_exhausted_space_ends_with_words(tmp_path: Path) -> None:
-    found = search(tmp_path, space=space_from({"batch_size": [20, 50], "rule": ["sgd", "adam"]}), trials=30)
-    assert len(found.trials) == 4
-    assert "every setting of batch_size, rule has been tried" in found.notes
+    result = search(tmp_path, space=space_from({"batch_size": [20, 50], "rule": ["sgd", "adam"]}), trials=30)
+    assert len(result.trials) == 4
+    assert "every setting of batch_size, rule has been tried" in result.notes
 
 
 @pytest.mark.parametrize("halving", ["", "successive", "hyperband"])
@@ -178,24 +178,24 @@ def test_tiers_hold_the_rest_at_the_best_so_far(tmp_path: Path) -> None:
     space = space_from(
         {"learning_rate": (1e-3, 1.0), "rule": ["sgd", "adam"], "depth": (1, 3), "weight_decay": (1e-5, 0.1)}
     )
-    found = search(tmp_path, space=space, trials=40, tiers=True)
-    first, second, third = ([t for t in found.trials if t.stage == f"tier {k}"] for k in (1, 2, 3))
+    result = search(tmp_path, space=space, trials=40, tiers=True)
+    first, second, third = ([t for t in result.trials if t.stage == f"tier {k}"] for k in (1, 2, 3))
     assert {(t.values["rule"], t.values["depth"]) for t in first} == {("adam", 1)}
     assert len({t.values["learning_rate"] for t in second}) == len(second)  # the rate is retuned in every tier
     best = min([*first, *second], key=lambda t: t.value)
     assert {t.values["rule"] for t in third} == {best.values["rule"]}
     assert {t.values["depth"] for t in third} == {1, 2, 3}
-    assert set(found.tables) == {"tier 1", "tier 2", "tier 3"}
+    assert set(result.tables) == {"tier 1", "tier 2", "tier 3"}
 
 
 def test_a_budget_of_time_is_kept(tmp_path: Path) -> None:
     import time
 
     began = time.monotonic()
-    found = search(tmp_path, trials=None, seconds=6.0, epochs=2, confirm=2)
+    result = search(tmp_path, trials=None, seconds=6.0, epochs=2, confirm=2)
     assert time.monotonic() - began < 6.0 + 3.0
-    assert len(found.searched) >= 16
-    assert found.final
+    assert len(result.searched) >= 16
+    assert result.final
 
 
 def test_the_length_is_tuned_last(tmp_path: Path) -> None:
@@ -206,23 +206,23 @@ def test_the_length_is_tuned_last(tmp_path: Path) -> None:
             "epochs": {"low": 1, "high": 64, "scale": "log", "integer": True, "default": 2},
         }
     )
-    found = search(tmp_path, space=space, trials=6, confirm=2)
-    assert {t.values["epochs"] for t in found.searched} == {2}
-    assert found.best is not None
-    assert found.best.values["epochs"] > 2
-    assert any("epochs in place of" in note for note in found.notes)
+    result = search(tmp_path, space=space, trials=6, confirm=2)
+    assert {t.values["epochs"] for t in result.searched} == {2}
+    assert result.best is not None
+    assert result.best.values["epochs"] > 2
+    assert any("epochs in place of" in note for note in result.notes)
 
 
 def test_what_is_reported_is_refitted(tmp_path: Path) -> None:
-    found = search(tmp_path, trials=20, confirm=5)
-    assert found.best is not None
-    assert len(found.refits) == 5
-    assert found.best.number in found.refits
-    assert [t.seed for t in found.final] == [t.seed for t in found.final_default]
-    assert not {t.seed for t in found.final} & {t.seed for t in found.trials if t.stage in ("all", "refit")}
-    assert found.gain is not None
-    differences = [a.value - b.value for a, b in zip(found.final_default, found.final, strict=True)]
-    assert found.gain.mean == pytest.approx(np.mean(differences))
+    result = search(tmp_path, trials=20, confirm=5)
+    assert result.best is not None
+    assert len(result.refits) == 5
+    assert result.best.number in result.refits
+    assert [t.seed for t in result.final] == [t.seed for t in result.final_default]
+    assert not {t.seed for t in result.final} & {t.seed for t in result.trials if t.stage in ("all", "refit")}
+    assert result.gain is not None
+    differences = [a.value - b.value for a, b in zip(result.final_default, result.final, strict=True)]
+    assert result.gain.mean == pytest.approx(np.mean(differences))
 
 
 def test_nothing_finite_is_an_error(tmp_path: Path) -> None:
@@ -249,9 +249,9 @@ def test_effort_is_checked() -> None:
 
 def test_paired_differences_are_students() -> None:
     a, b = np.random.default_rng(0).normal(1.0, 0.1, 8), np.random.default_rng(1).normal(0.9, 0.1, 8)
-    found, oracle = paired(a.tolist(), b.tolist()), stats.ttest_rel(a, b).confidence_interval()
-    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high))
-    assert found.clear == (stats.ttest_rel(a, b).pvalue < 0.05)
+    result, oracle = paired(a.tolist(), b.tolist()), stats.ttest_rel(a, b).confidence_interval()
+    assert (result.low, result.high) == pytest.approx((oracle.low, oracle.high))
+    assert result.clear == (stats.ttest_rel(a, b).pvalue < 0.05)
 
 
 def test_variance_shares_are_those_of_a_known_function() -> None:
@@ -266,8 +266,8 @@ def test_variance_shares_are_those_of_a_known_function() -> None:
 def test_the_rate_matters_most_and_epsilon_least(tmp_path: Path) -> None:
     """S0-02."""
     space = space_from({"learning_rate": (1e-4, 1.0), "epsilon": (1e-10, 1e-5), "batch_size": [20, 50]})
-    found = search(tmp_path, space=space, trials=60, workers=2)
-    table = sensitivity(found.searched, space)
+    result = search(tmp_path, space=space, trials=60, workers=2)
+    table = sensitivity(result.searched, space)
     assert table[0].name == "learning_rate"
     assert table[0].low > max(share.high for share in table[1:])
     assert next(share for share in table if share.name == "epsilon").share < 0.1
@@ -275,7 +275,7 @@ def test_the_rate_matters_most_and_epsilon_least(tmp_path: Path) -> None:
 
 
 def test_a_ranking_against_the_tiers_is_said() -> None:
-    table = [Share("dropout", 3, 0.8, 0.7, 0.9), Share("learning_rate", 1, 0.05, 0.0, 0.2)]
+    table = [VarianceShare("dropout", 3, 0.8, 0.7, 0.9), VarianceShare("learning_rate", 1, 0.05, 0.0, 0.2)]
     (finding,) = contradictions({"all": table})
     assert "dropout matters more than learning_rate" in finding.sentence
 
@@ -286,9 +286,9 @@ def trial(number: int, value: float, **values: Any) -> Trial:
 
 def test_edges_are_said_unless_nothing_lies_beyond() -> None:
     space = space_from({"learning_rate": (1e-3, 1.0), "depth": (1, 4), "dropout": (0.0, 0.5)})
-    found = at_edges(space, trial(0, 1.0, learning_rate=0.99, depth=1, dropout=0.0))
-    assert [finding.evidence["name"] for finding in found] == ["learning_rate"]
-    assert "widen the range of learning_rate above 1" in found[0].remedy
+    result = at_edges(space, trial(0, 1.0, learning_rate=0.99, depth=1, dropout=0.0))
+    assert [finding.evidence["name"] for finding in result] == ["learning_rate"]
+    assert "widen the range of learning_rate above 1" in result[0].remedy
     assert [f.evidence["name"] for f in at_edges(space, trial(0, 1.0, depth=4, dropout=0.2))] == ["depth"]
 
 
@@ -304,9 +304,9 @@ def test_convergence_is_measured_in_seeds() -> None:
 def test_noise_is_called_noise() -> None:
     draws = np.random.default_rng(0)
     same = {k: draws.normal(1, 0.1, 3).tolist() for k in range(5)}
-    found = same_within_noise(same, min(same, key=lambda k: np.mean(same[k])))
-    assert found is not None
-    assert "the same within noise" in found.sentence
+    result = same_within_noise(same, min(same, key=lambda k: np.mean(same[k])))
+    assert result is not None
+    assert "the same within noise" in result.sentence
     apart = {k: (k + draws.normal(0, 0.01, 3)).tolist() for k in range(5)}
     assert same_within_noise(apart, 0) is None
 
@@ -338,7 +338,7 @@ def test_modules_of_equal_shapes_train_together_whatever_their_dropout(tmp_path:
 
 def test_dropout_is_each_members_own() -> None:
     """Members of one stack that differ in dropout alone are as each would be in a stack of its own."""
-    from luthier.search.networks import Job
+    from luthier.search.network_jobs import Job
 
     nets = BuiltNetworks(TRAINING, VALIDATION, "softmax", build, dtype=torch.float32)
     trials = [Trial(k, {"units": 8, "drop": p, "learning_rate": 0.01}, k, "all") for k, p in enumerate((0.0, 0.3, 0.6))]
@@ -368,22 +368,22 @@ def test_what_cannot_be_compared_does_not_stack() -> None:
 
 
 def test_tune_hands_back_the_network(tmp_path: Path) -> None:
-    found = luthier.tune(
+    result = luthier.tune(
         build, (X, Y), MODULE_SPACE, trials=8, epochs=3, confirm=2, workers=1, run=tmp_path / "run", tiers=False
     )
-    module = found.module()
-    assert set(found.best) == {"learning_rate", "units", "drop"}
+    module = result.module()
+    assert set(result.best) == {"learning_rate", "units", "drop"}
     assert module(X[:5]).shape == (5, 2)
-    assert found.trials.height == len(found.outcome.trials)
-    assert {"number", "value", "units", "drop", "stage"} <= set(found.trials.columns)
-    assert found.sensitivity().height in (0, 3)
-    assert "measured" in repr(found)
+    assert result.trials.height == len(result.outcome.trials)
+    assert {"number", "value", "units", "drop", "stage"} <= set(result.trials.columns)
+    assert result.sensitivity().height in (0, 3)
+    assert "measured" in repr(result)
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"journal.jsonl", "trials.parquet", "search.json", "report.html", "run.json"} <= names
     again = luthier.tune(
         build, (X, Y), MODULE_SPACE, trials=8, epochs=3, confirm=2, workers=1, run=tmp_path / "run", tiers=False
     )
-    assert figures(again.outcome) == figures(found.outcome)
+    assert figures(again.outcome) == figures(result.outcome)
     with pytest.raises(InputError, match="holds another search"):
         luthier.tune(build, (X, 1 - Y), MODULE_SPACE, trials=8, epochs=3, confirm=2, run=tmp_path / "run", tiers=False)
 
@@ -417,7 +417,7 @@ def test_a_wrong_request_is_explained(name: str) -> None:
 
 
 def test_dense_specs_are_tuned_too() -> None:
-    found = luthier.tune(
+    result = luthier.tune(
         DenseSpec.deferred((8,)),
         (X, X[:, 0]),
         {"learning_rate": (1e-3, 0.1), "width": [4, 8]},
@@ -425,5 +425,5 @@ def test_dense_specs_are_tuned_too() -> None:
         epochs=2,
         workers=1,
     )
-    assert found.module()(X[:3], torch.zeros(3, 0, dtype=torch.int64)).shape == (3, 1)
-    assert math.isfinite(found.value)
+    assert result.module()(X[:3], torch.zeros(3, 0, dtype=torch.int64)).shape == (3, 1)
+    assert math.isfinite(result.value)

@@ -31,28 +31,28 @@ def as_file(pixels: np.ndarray, kind: str = "PNG") -> bytes:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three hundred pictures of digits as files, one sub-folder a class."""
-    found = tmp_path_factory.mktemp("digits")
+    result = tmp_path_factory.mktemp("digits")
     digits = load_digits()
     for place in range(300):
-        path = found / str(digits.target[place]) / f"{place}.png"
+        path = result / str(digits.target[place]) / f"{place}.png"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(as_file((digits.images[place] * 15).astype(np.uint8)))
-    return found
+    return result
 
 
 @pytest.fixture(scope="module")
 def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
     where = tmp_path_factory.mktemp("runs") / "run"
-    found = luthier.fit(folder, budget="40steps", run=where, screen=SilentScreen())
-    assert found is not None
-    return found
+    result = luthier.fit(folder, budget="40steps", run=where, screen=SilentScreen())
+    assert result is not None
+    return result
 
 
 @pytest.fixture(scope="module")
 def server(run: luthier.Result) -> Iterator[Server]:
-    found = Server(run.path, "--rows", "20", "--body", "100000")
-    yield found
-    found.end()
+    result = Server(run.path, "--rows", "20", "--body", "100000")
+    yield result
+    result.end()
 
 
 def several(*files: bytes) -> bytes:
@@ -63,14 +63,16 @@ def test_answers_are_those_of_the_model(run: luthier.Result, folder: Path, serve
     paths = sorted(folder.glob("*/*.png"))[:12]
     frame = pl.DataFrame({"picture": [str(path) for path in paths]})
     wanted, shares = run.predict(frame).to_list(), run.predict_proba(frame)
-    status, found = server.ask(several(*(path.read_bytes() for path in paths)))
+    status, result = server.ask(several(*(path.read_bytes() for path in paths)))
     assert status == 200
-    assert [one["prediction"] for one in found["predictions"]] == wanted
-    for one, share in zip(found["predictions"], shares.rows(named=True), strict=True):
+    assert [one["prediction"] for one in result["predictions"]] == wanted
+    for one, share in zip(result["predictions"], shares.rows(named=True), strict=True):
         assert one["probabilities"] == pytest.approx(share, abs=1e-5)
     status, alone = server.ask(paths[0].read_bytes(), "image/png")
     assert status == 200
-    assert alone["predictions"][0]["probabilities"] == pytest.approx(found["predictions"][0]["probabilities"], abs=1e-5)
+    assert alone["predictions"][0]["probabilities"] == pytest.approx(
+        result["predictions"][0]["probabilities"], abs=1e-5
+    )
     large = as_file(np.kron(np.asarray(images.open(paths[0])), np.ones((9, 9), np.uint8)), "JPEG")
     assert server.ask(large, "image/jpeg")[0] == 200
 
@@ -120,7 +122,7 @@ def test_onnx_runtime_tells_the_same_and_the_page_names_the_bodies(run: luthier.
         with TestClient(make_app(run.model, runtime=runtime)) as client:
             told.append(client.post("/predict", content=GOOD, headers={"content-type": "image/png"}).json())
             described = client.get("/openapi.json").json()
-    one, other = (found["predictions"][0]["probabilities"] for found in told)
+    one, other = (result["predictions"][0]["probabilities"] for result in told)
     assert one == pytest.approx(other, abs=1e-5)
     assert {"application/json", "image/png", "image/jpeg"} <= set(
         described["paths"]["/predict"]["post"]["requestBody"]["content"]

@@ -41,9 +41,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
     label = np.where((size > 3) ^ (kind == "red"), "yes", "no")
     frame = pl.DataFrame({"size": size, "kind": kind, "old": old, "label": label})
     folder = tmp_path_factory.mktemp("runs") / "run"
-    found = luthier.fit(frame, target="label", budget="150steps", run=folder, screen=SilentScreen())
-    assert found is not None
-    return found
+    result = luthier.fit(frame, target="label", budget="150steps", run=folder, screen=SilentScreen())
+    assert result is not None
+    return result
 
 
 class Server:
@@ -53,9 +53,9 @@ class Server:
         command = [sys.executable, "-m", "luthier", "serve", str(run), "--port", "0", *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert self.process.stdout is not None
-        found = re.search(r"at (http://\S+:\d+),", self.process.stdout.readline())
-        assert found is not None
-        self.address = found[1]
+        result = re.search(r"at (http://\S+:\d+),", self.process.stdout.readline())
+        assert result is not None
+        self.address = result[1]
         for _ in range(100):
             try:
                 urllib.request.urlopen(f"{self.address}/health").close()
@@ -76,10 +76,10 @@ class Server:
 
     def refuses(self, body: bytes, kind: str, status: int, said: str) -> None:
         """It answers with this status, and says this somewhere."""
-        code, found = self.ask(body, kind)
+        code, result = self.ask(body, kind)
         assert code == status
-        assert said in json.dumps(found, separators=(",", ":"))
-        assert len(found["fields"]) <= 20
+        assert said in json.dumps(result, separators=(",", ":"))
+        assert len(result["fields"]) <= 20
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -91,9 +91,9 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(run: luthier.Result) -> Iterator[Server]:
-    found = Server(run.path, "--rows", "50", "--body", "20000")
-    yield found
-    found.end()
+    result = Server(run.path, "--rows", "50", "--body", "20000")
+    yield result
+    result.end()
 
 
 def rows(*changes: dict[str, Any]) -> bytes:
@@ -103,13 +103,13 @@ def rows(*changes: dict[str, Any]) -> bytes:
 def test_answers_are_those_of_the_model(run: luthier.Result, server: Server) -> None:
     frame = pl.DataFrame([ROW, {**ROW, "kind": "green"}, {**ROW, "size": None}])
     wanted, shares = run.predict(frame).to_list(), run.predict_proba(frame)
-    status, found = server.ask(rows({}, {"kind": "green"}, {"size": None}))
+    status, result = server.ask(rows({}, {"kind": "green"}, {"size": None}))
     assert status == 200
-    assert [one["prediction"] for one in found["predictions"]] == wanted
-    for one, share in zip(found["predictions"], shares.rows(named=True), strict=True):
+    assert [one["prediction"] for one in result["predictions"]] == wanted
+    for one, share in zip(result["predictions"], shares.rows(named=True), strict=True):
         assert one["probabilities"] == pytest.approx(share, abs=1e-6)
     csv = b"size,kind,old\n3.5,red,true\n3.5,green,true\n,red,true\n"
-    assert server.ask(csv, "text/csv")[1] == found
+    assert server.ask(csv, "text/csv")[1] == result
 
 
 @pytest.mark.parametrize(
@@ -153,17 +153,17 @@ def test_noise_is_refused_not_a_failure(server: Server) -> None:
 def test_requests_that_come_together(run: luthier.Result, server: Server) -> None:
     sizes = [round(0.1 * k, 1) for k in range(60)]
     wanted = run.predict(pl.DataFrame([{**ROW, "size": size} for size in sizes])).to_list()
-    found: dict[int, str] = {}
+    result: dict[int, str] = {}
 
     def ask(k: int) -> None:
-        found[k] = server.ask(rows({"size": sizes[k]}))[1]["predictions"][0]["prediction"]
+        result[k] = server.ask(rows({"size": sizes[k]}))[1]["predictions"][0]["prediction"]
 
     threads = [threading.Thread(target=ask, args=(k,)) for k in range(60)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [found[k] for k in range(60)] == wanted
+    assert [result[k] for k in range(60)] == wanted
 
 
 def test_health_metrics_and_description(server: Server) -> None:
@@ -193,9 +193,9 @@ def test_the_examples_of_the_page_are_answered_as_it_says(task: str) -> None:
     target = np.where(size > 3, "yes", "no") if task == "classes" else size + rng.normal(0, 0.1, 300)
     columns = {"size": size, "kind": kind, "old": np.where(old, "Y", "N"), "day": day.astype(str), "words": words}
     frame = pl.DataFrame({**columns, "target": target})
-    found = luthier.fit(frame, target="target", budget="60steps", screen=SilentScreen())
-    assert found is not None
-    with TestClient(make_app(found.model)) as client:
+    result = luthier.fit(frame, target="target", budget="60steps", screen=SilentScreen())
+    assert result is not None
+    with TestClient(make_app(result.model)) as client:
         described = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
         for kind, body in described["requestBody"]["content"].items():
             text = json.dumps(body["example"]) if kind == "application/json" else body["example"]
@@ -209,16 +209,16 @@ def test_a_typical_row_is_one() -> None:
     size = np.where(np.arange(300) % 4, 0.0, np.arange(300))
     kind = [("red", "red", "green", "blue", None)[k % 5] for k in range(300)]
     label = np.where(np.arange(300) % 2, "yes", "no")
-    found = luthier.fit(
+    result = luthier.fit(
         pl.DataFrame({"size": size, "kind": kind, "label": label}),
         target="label",
         budget="60steps",
         screen=SilentScreen(),
     )
-    assert found is not None
-    row = found.model.typical_row()
+    assert result is not None
+    row = result.model.typical_row()
     assert row == {"size": 0.0, "kind": "red"}
-    bare = replace(found.model, profile=None)
+    bare = replace(result.model, profile=None)
     assert bare.typical_row() == {"size": None, "kind": None}
     make_app(bare)
 
@@ -273,9 +273,9 @@ def test_a_body_that_never_ends_is_given_up(run: luthier.Result) -> None:
         connection.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{")
         answer = HTTPResponse(connection)
         answer.begin()
-        said = json.loads(answer.read())
+        message = json.loads(answer.read())
     assert answer.status == 503
-    assert "no answer within 0.5 s" in said["error"]
+    assert "no answer within 0.5 s" in message["error"]
     assert server.ask(rows({}))[0] == 200
     server.end()
 

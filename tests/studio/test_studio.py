@@ -19,13 +19,13 @@ from tests.browsing import elsewhere
 from werkzeug.serving import make_server
 
 import luthier
+from luthier.engine import Snapshot
+from luthier.engine.checkpoint import FileCheckpoint
 from luthier.labs.neuron import learn
-from luthier.population import Snapshot
-from luthier.population.checkpoint import FileCheckpoint
 from luthier.runs.screen import SilentScreen
 from luthier.studio.app import PAGES, make_app
 from luthier.studio.live import DONE, UNDER_WAY, growth, runs_below
-from luthier.studio.page import Choice, Slider, Table
+from luthier.studio.widgets import SelectBox, Slider, Table
 
 ALL = list(PAGES.values())
 MOVED = [(page, control) for page in ALL for control in page.controls if not isinstance(control, Table)]
@@ -51,8 +51,8 @@ def address(runs: Path) -> Iterator[str]:
 
 
 def shown(page: Any, **changes: Any) -> str:
-    found = page.compute({**page.start(), **changes})
-    return found.problem + str(found.numbers) + "".join(figure.to_json() for _, figure in found.figures)
+    result = page.compute({**page.start(), **changes})
+    return result.problem + str(result.numbers) + "".join(figure.to_json() for _, figure in result.figures)
 
 
 @pytest.mark.parametrize(("page", "control"), MOVED, ids=lambda one: one.name)
@@ -60,24 +60,26 @@ def test_every_control_changes_what_is_shown(page: Any, control: Any) -> None:
     more = {"noise": {"noise": 1.0}, "decay": {"kind": "staircase"}, "seed": {}}.get(control.name, {})
     if page.name == "weights" and control.name == "deviation":
         more = {"scheme": "given deviation"}
-    values = control.options if isinstance(control, Choice) else [control.given(v) for v in (control.low, control.high)]
-    found = {shown(page, **({} if control.name in more else more), **{control.name: value}) for value in values}
-    assert len(found) > 1
+    values = (
+        control.options if isinstance(control, SelectBox) else [control.given(v) for v in (control.low, control.high)]
+    )
+    result = {shown(page, **({} if control.name in more else more), **{control.name: value}) for value in values}
+    assert len(result) > 1
     assert shown(page) == shown(page)  # and by nothing else
 
 
 def test_a_table_of_ones_own(tmp_path: Path) -> None:
     page = PAGES["overfitting"]
-    for content, said in (
+    for content, message in (
         ("", "choose a CSV"),
         ("a,b\n1,2", "two columns"),
         ("a,b,c\n1,2,x\n", "two classes"),
         ("a,b,c\nx,2,x\n", "two columns"),
     ):
-        assert said in page.compute({**page.start(), "set": "own CSV", "table": content}).problem
-    found = page.compute({**page.start(), "set": "own CSV", "table": OWN})
-    assert not found.problem
-    assert dict(found.numbers)["right, training"] == "100.0%"
+        assert message in page.compute({**page.start(), "set": "own CSV", "table": content}).problem
+    result = page.compute({**page.start(), "set": "own CSV", "table": OWN})
+    assert not result.problem
+    assert dict(result.numbers)["right, training"] == "100.0%"
 
 
 def test_nobody_comes_in_without_the_token(runs: Path) -> None:
@@ -124,8 +126,8 @@ def looked_at(run: Path, *, below: Path) -> dict[str, Any]:
     }
     answer = make_app([below]).server.test_client().post("/_dash-update-component", json=asked)
     assert answer.status_code == 200
-    found: dict[str, Any] = answer.get_json()["response"]
-    return found
+    result: dict[str, Any] = answer.get_json()["response"]
+    return result
 
 
 def test_a_run_without_curves_shows_no_empty_axes(runs: Path, tmp_path: Path) -> None:
@@ -162,9 +164,9 @@ def test_the_command_says_where_it_is_and_who_holds_the_port(runs: Path) -> None
     with subprocess.Popen([*command, "0"], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            found = re.search(r"http://127\.0\.0\.1:(\d+)/ ", process.stdout.readline())
-            assert found is not None
-            again = subprocess.run([*command, found[1]], capture_output=True, text=True, timeout=60)
+            result = re.search(r"http://127\.0\.0\.1:(\d+)/ ", process.stdout.readline())
+            assert result is not None
+            again = subprocess.run([*command, result[1]], capture_output=True, text=True, timeout=60)
             assert again.returncode == 2
             assert "--port 0" in again.stderr
         finally:
@@ -208,7 +210,7 @@ def test_a_browser_moves_every_control(page: Any, browser: Any, address: str, tm
             thumb.send_keys(Keys.HOME)
             thumb.send_keys(Keys.ARROW_RIGHT)
             values[control.name] = control.given(round(control.low + control.step, 6))
-        elif isinstance(control, Choice):
+        elif isinstance(control, SelectBox):
             other = next(option for option in control.options if option not in (control.value, "own CSV"))
             browser.find_element(By.ID, f"{page.name}-{control.name}").click()
             options = wait.until(

@@ -6,11 +6,11 @@ from luthier.assess.baselines import BaselineRun
 from luthier.assess.calibration import NOMINAL, fit_temperature, half_width, reliability, tempered
 from luthier.assess.conformal import Familiarity, prediction_sets, set_figures, set_threshold
 from luthier.assess.dependence import partial_dependence
+from luthier.assess.distribution_shift import told_apart
 from luthier.assess.drift import DriftRow, Profile, drift
 from luthier.assess.importance import permutation_importance
 from luthier.assess.learning_curve import fit_power_law, more_rows
 from luthier.assess.metrics import METRICS, PRIMARY, measure, optimism_of_best, paired_difference, score, within_noise
-from luthier.assess.populations import told_apart
 from luthier.assess.seal import SealedTest, open_test, read_before
 from luthier.assess.subgroups import subgroup_scores, worst_cases
 from luthier.assess.thresholds import Costs, at_threshold, best_threshold, seen_by

@@ -32,7 +32,7 @@ def integrated_gradients(
         return [torch.zeros_like(x) for x in inputs]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of inputs that need a gradient, which Captum asks for itself
-        found = captum.IntegratedGradients(answer).attribute(
+        result = captum.IntegratedGradients(answer).attribute(
             tuple(inputs), tuple(typical), target=told, n_steps=STEPS, internal_batch_size=max(at_once, len(told))
         )
-    return [share.detach() for share in found]
+    return [share.detach() for share in result]

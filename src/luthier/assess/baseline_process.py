@@ -104,8 +104,8 @@ def _inputs(part: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _values(baseline: _Baseline, part: dict[str, np.ndarray]) -> np.ndarray:
-    found = baseline.model.predict(_inputs(part))
-    return np.asarray(np.exp(found) * baseline.smear if baseline.log else found)
+    result = baseline.model.predict(_inputs(part))
+    return np.asarray(np.exp(result) * baseline.smear if baseline.log else result)
 
 
 def _error(baseline: _Baseline, part: dict[str, np.ndarray], task: dict[str, Any]) -> float:
@@ -115,13 +115,13 @@ def _error(baseline: _Baseline, part: dict[str, np.ndarray], task: dict[str, Any
 
 def _answer(path: Path, baseline: _Baseline, part: dict[str, np.ndarray], task: dict[str, Any]) -> None:
     if task["kind"] == "regression":
-        found = _values(baseline, part)
+        result = _values(baseline, part)
     else:
-        found = np.zeros((len(part["numbers"]), task["classes"]))
-        found[:, baseline.model.classes_.astype(int)] = baseline.model.predict_proba(_inputs(part))
+        result = np.zeros((len(part["numbers"]), task["classes"]))
+        result[:, baseline.model.classes_.astype(int)] = baseline.model.predict_proba(_inputs(part))
     temporary = path.with_suffix(".part")
     with temporary.open("wb") as file:
-        np.savez(file, prediction=found)
+        np.savez(file, prediction=result)
     temporary.rename(path)  # the parent polls for the name, so it appears only when whole
 
 

@@ -103,12 +103,12 @@ class BaselineRun:
             if over or give_up() or self._child.poll() is not None:
                 break
             time.sleep(POLL_SECONDS)
-        found = {}
+        result = {}
         for name, path in paths.items():
             if path.exists():
                 with np.load(path, allow_pickle=False) as arrays:
-                    found[name] = arrays["prediction"]
-        return found
+                    result[name] = arrays["prediction"]
+        return result
 
     def failed(self) -> str:
         """The last line of what a crashed child said; empty while it is well."""

@@ -30,10 +30,10 @@ def fit_temperature(probabilities: np.ndarray, y: np.ndarray) -> float:
         p = tempered(probabilities, float(np.exp(log_temperature)))
         return float(-np.log(np.clip(p[np.arange(len(y)), y], 1e-12, None)).mean())
 
-    found = scipy.optimize.minimize_scalar(
+    result = scipy.optimize.minimize_scalar(
         loss, bounds=(-np.log(4), np.log(4)), method="bounded", options={"xatol": 1e-4}
     )
-    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+    return float(np.exp(result.x)) if result.fun < loss(0.0) else 1.0
 
 
 def reliability(probabilities: np.ndarray, y: np.ndarray) -> dict[str, Any]:

@@ -50,11 +50,11 @@ class Familiarity:
         mean = training.mean(0)
         values, directions = np.linalg.eigh(np.cov(training - mean, rowvar=False).reshape(training.shape[1], -1))
         kept = values > FLATTENED * max(float(values.max()), 1e-30)
-        found = cls(mean, directions[:, kept] / np.sqrt(values[kept]), np.inf)
-        distances = np.sort(found.distance(validation))
+        result = cls(mean, directions[:, kept] / np.sqrt(values[kept]), np.inf)
+        distances = np.sort(result.distance(validation))
         rank = int(np.ceil((len(distances) + 1) * (1 - share)))
         limit = float(distances[rank - 1]) if rank <= len(distances) else 1.25 * float(distances[-1])
-        return cls(found.mean, found.whitening, limit)
+        return cls(result.mean, result.whitening, limit)
 
     def distance(self, features: np.ndarray) -> np.ndarray:
         """The distance of each row [N]."""

@@ -36,7 +36,7 @@ def partial_dependence(
     7.0
     """
     numbers, codes = numbers[:MOST_ROWS], codes[:MOST_ROWS]
-    found = []
+    result = []
     for value in values:
         changed, recoded = numbers.clone(), codes.clone()
         if number is not None:
@@ -46,10 +46,10 @@ def partial_dependence(
         answers = predict(changed, recoded)
         answers = answers.reshape(len(answers), -1)
         low, high = np.quantile(answers, ENDS, axis=0)
-        found.append(
+        result.append(
             [
                 Measure("answer", float(m), float(a), float(b), len(answers))
                 for m, a, b in zip(answers.mean(0), low, high, strict=True)
             ]
         )
-    return found
+    return result

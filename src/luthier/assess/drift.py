@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import scipy
 
-from luthier.assess.populations import count_test, holm, shares_index, stability_index
+from luthier.assess.distribution_shift import count_test, holm, shares_index, stability_index
 
 LEVEL = 0.01
 MATTERS = 0.1  # a tenth of the rows would have to move for the distributions to agree
@@ -77,14 +77,14 @@ class DriftRow:
 
 def drift(profile: Profile, numbers: Mapping[str, np.ndarray], codes: Mapping[str, np.ndarray]) -> list[DriftRow]:
     """Compare new columns with the profile."""
-    found = []
+    result = []
     for name, values in numbers.items():
         known = values[~np.isnan(values)]
-        found.append(_missing_row(profile, name, values))
+        result.append(_missing_row(profile, name, values))
         if len(known) and profile.numbers[name]:
-            found.append(_number_row(profile, name, known))
-    found += [_code_row(profile, name, values) for name, values in codes.items()]
-    rows = [row for row in found if row is not None]
+            result.append(_number_row(profile, name, known))
+    result += [_code_row(profile, name, values) for name, values in codes.items()]
+    rows = [row for row in result if row is not None]
     corrected = holm([row.chance for row in rows])
     return [_judged(row, chance) for row, chance in zip(rows, corrected, strict=True)]
 

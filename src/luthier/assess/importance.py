@@ -47,14 +47,14 @@ def permutation_importance(
     known, counts = METRICS[metric], np.ones((1, rows))
     sign = 1.0 if known.larger_is_better else -1.0
     best = float(known.value(y, predict(numbers, codes), counts)[0])
-    found = []
-    for name, (places, coded) in groups.items():
+    result = []
+    for name, (indices, coded) in groups.items():
         drops = []
         for repeat in range(repeats):
             order = torch.from_numpy(numpy_generator(seed, "importance", name, repeat).permutation(rows))
             shuffled, recoded = numbers.clone(), codes.clone()
-            shuffled[:, places] = numbers[order][:, places]
+            shuffled[:, indices] = numbers[order][:, indices]
             recoded[:, coded] = codes[order][:, coded]
             drops.append(sign * (best - float(known.value(y, predict(shuffled, recoded), counts)[0])))
-        found.append({"column": name, "drop": float(np.mean(drops)), "spread": float(np.std(drops, ddof=1))})
-    return sorted(found, key=lambda row: -row["drop"])
+        result.append({"column": name, "drop": float(np.mean(drops)), "spread": float(np.std(drops, ddof=1))})
+    return sorted(result, key=lambda row: -row["drop"])

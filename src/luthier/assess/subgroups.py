@@ -31,7 +31,7 @@ def subgroup_scores(
     divided by the number of groups.
     """
     errors = row_errors(kind, y, prediction)
-    found: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
     for name, labels in columns.items():
         levels, counts = np.unique(labels, return_counts=True)
         if not 2 <= len(levels) <= MOST_LEVELS:
@@ -42,10 +42,10 @@ def subgroup_scores(
             here = labels == level
             value = float(METRICS[metric].value(y[here], prediction[here], np.ones((1, int(count))))[0])
             chance = _chance(errors[here], errors[~here])
-            found.append({"column": name, "value": str(level), "rows": int(count), "score": value, "chance": chance})
-    for row in found:
-        row["worse"] = bool(row["chance"] < LEVEL / len(found))
-    return sorted(found, key=lambda row: row["chance"])
+            result.append({"column": name, "value": str(level), "rows": int(count), "score": value, "chance": chance})
+    for row in result:
+        row["worse"] = bool(row["chance"] < LEVEL / len(result))
+    return sorted(result, key=lambda row: row["chance"])
 
 
 def _chance(errors: np.ndarray, others: np.ndarray) -> float:

@@ -53,8 +53,8 @@ class Costs:
 
         Where several do equally well it is the one nearest to what calibrated probabilities ask for.
         """
-        places = np.unique(np.concatenate([probabilities, [0.0, self.threshold, 1.0]]))
-        middles = np.concatenate([[0.0], (places[1:] + places[:-1]) / 2, [self.threshold]])
+        indices = np.unique(np.concatenate([probabilities, [0.0, self.threshold, 1.0]]))
+        middles = np.concatenate([[0.0], (indices[1:] + indices[:-1]) / 2, [self.threshold]])
         costs = np.array([self.of(probabilities, y, threshold) for threshold in middles])
         best = middles[costs <= costs.min() + 1e-12]
         threshold = float(best[np.argmin(np.abs(best - self.threshold))])

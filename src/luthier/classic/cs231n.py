@@ -18,7 +18,7 @@ Gradient = Callable[[np.ndarray], np.ndarray]
 EPSILON = 1e-7
 
 
-class Rule:
+class UpdateRule:
     """An update rule with its state; one step at a time, for toy functions and for networks alike.
 
     >>> rule = Rule("momentum", learning_rate=0.01)
@@ -61,38 +61,38 @@ class Rule:
         return np.array(path)
 
 
-def _sgd(rule: Rule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
+def _sgd(rule: UpdateRule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
     return x - rule.learning_rate * dx
 
 
-def _momentum(rule: Rule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
+def _momentum(rule: UpdateRule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
     rule.first = rule.rho * rule.first + dx
     return x - rule.learning_rate * rule.first
 
 
-def _nesterov(rule: Rule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
+def _nesterov(rule: UpdateRule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
     old = rule.first
     rule.first = rule.rho * rule.first - rule.learning_rate * dx
     return x - rule.rho * old + (1 + rule.rho) * rule.first
 
 
-def _adagrad(rule: Rule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
+def _adagrad(rule: UpdateRule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
     rule.second = rule.second + dx * dx
     return x - rule.learning_rate * dx / (np.sqrt(rule.second) + rule.epsilon)
 
 
-def _rmsprop(rule: Rule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
+def _rmsprop(rule: UpdateRule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
     rule.second = rule.decay_rate * rule.second + (1 - rule.decay_rate) * dx * dx
     return x - rule.learning_rate * dx / (np.sqrt(rule.second) + rule.epsilon)
 
 
-def _adam_uncorrected(rule: Rule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
+def _adam_uncorrected(rule: UpdateRule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
     rule.first = rule.beta1 * rule.first + (1 - rule.beta1) * dx
     rule.second = rule.beta2 * rule.second + (1 - rule.beta2) * dx * dx
     return x - rule.learning_rate * rule.first / (np.sqrt(rule.second) + rule.epsilon)
 
 
-def _adam(rule: Rule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
+def _adam(rule: UpdateRule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
     if rule.t < 1:
         raise InputError("Adam counts its steps from 1", received=f"t = {rule.t}")
     rule.first = rule.beta1 * rule.first + (1 - rule.beta1) * dx
@@ -101,7 +101,7 @@ def _adam(rule: Rule, x: np.ndarray, dx: np.ndarray) -> np.ndarray:
     return x - rule.learning_rate * first / (np.sqrt(second) + rule.epsilon)
 
 
-RULES: dict[str, Callable[[Rule, np.ndarray, np.ndarray], np.ndarray]] = {
+RULES: dict[str, Callable[[UpdateRule, np.ndarray, np.ndarray], np.ndarray]] = {
     "sgd": _sgd,
     "momentum": _momentum,
     "nesterov": _nesterov,

@@ -24,14 +24,14 @@ def load_data(folder: str | Path | None = None) -> tuple[Pair, Pair, Pair]:
     place = Path(folder) if folder is not None else Path(os.environ.get("LUTHIER_DATA", "data")) / "mnist"
     parts = []
     for part in ("train", "t10k"):
-        found = [sorted(place.glob(f"{part}-{kind}-*")) for kind in ("images", "labels")]
-        if not all(found):
+        result = [sorted(place.glob(f"{part}-{kind}-*")) for kind in ("images", "labels")]
+        if not all(result):
             raise InputError(
                 f"there is no MNIST in '{place}'",
                 expected=f"{part}-images-... and {part}-labels-...",
                 remedy="luthier data mnist --to DIR fetches it",
             )
-        pictures, labels = (read_idx(one[0]) for one in found)
+        pictures, labels = (read_idx(one[0]) for one in result)
         parts.append((pictures.reshape(len(pictures), -1).astype(np.float32) / 255, labels.astype(np.int64)))
     (X, y), test = parts
     trained = min(TRAINED, len(X) * 5 // 6)

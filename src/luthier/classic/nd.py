@@ -57,8 +57,8 @@ class NDArray:
 
     def asnumpy(self) -> np.ndarray:
         """A copy as a NumPy array."""
-        found: np.ndarray = self._tensor.detach().numpy().copy()
-        return found
+        result: np.ndarray = self._tensor.detach().numpy().copy()
+        return result
 
     def asscalar(self) -> float:
         """The number of an array of one."""

@@ -127,30 +127,30 @@ class Network(FirstNetwork):
         if asks and evaluation_data is None:
             raise InputError("there is no evaluation_data to monitor")
         data, n = list(training_data), len(training_data)
-        found: Monitored = ([], [], [], [])
+        result: Monitored = ([], [], [], [])
         best, waited = -1, 0
         for epoch in range(epochs):
             for batch in shuffled_batches(data, mini_batch_size, self._rng):
                 self._shrink(eta * lmbda / n, penalty)
                 self.update_mini_batch_matrix(batch, eta)
             if evaluation_data is not None and monitor_evaluation_cost:
-                found[0].append(self.total_cost(evaluation_data, lmbda, n=n, penalty=penalty))
+                result[0].append(self.total_cost(evaluation_data, lmbda, n=n, penalty=penalty))
             if evaluation_data is not None and (monitor_evaluation_accuracy or early_stopping):
-                found[1].append(self.accuracy(evaluation_data))
+                result[1].append(self.accuracy(evaluation_data))
             if monitor_training_cost:
-                found[2].append(self.total_cost(data, lmbda, penalty=penalty))
+                result[2].append(self.total_cost(data, lmbda, penalty=penalty))
             if monitor_training_accuracy:
-                found[3].append(self.accuracy(data))
+                result[3].append(self.accuracy(data))
             names = ("evaluation cost", "evaluation accuracy", "training cost", "training accuracy")
-            kept: list[tuple[str, Sequence[float]]] = list(zip(names, found, strict=True))
-            said = [f"{name} {values[-1]:.6g}" for name, values in kept if values]
-            say(f"Epoch {epoch}: {', '.join(said) or 'complete'}")
+            kept: list[tuple[str, Sequence[float]]] = list(zip(names, result, strict=True))
+            message = [f"{name} {values[-1]:.6g}" for name, values in kept if values]
+            say(f"Epoch {epoch}: {', '.join(message) or 'complete'}")
             if early_stopping:
-                waited = 0 if found[1][-1] > best else waited + 1
-                best = max(best, found[1][-1])
+                waited = 0 if result[1][-1] > best else waited + 1
+                best = max(best, result[1][-1])
                 if waited >= early_stopping:
                     break
-        return found
+        return result
 
     def _shrink(self, share: float, penalty: str) -> None:
         if share and penalty == "l2":

@@ -30,9 +30,9 @@ def check_install() -> None:
     import torch
 
     from luthier.cli.versions import versions
+    from luthier.engine import Member, Part, Settings, train
     from luthier.errors import LuthierError
     from luthier.nets import DenseSpec
-    from luthier.population import Member, Part, Settings, train
 
     for line in versions():
         typer.echo(line)
@@ -43,8 +43,8 @@ def check_install() -> None:
     X = torch.linspace(-1, 1, 64).unsqueeze(1)
     part = Part(X, torch.zeros(64, 0, dtype=torch.int64), 3 * X[:, 0] + 1)
     members = [Member(DenseSpec(inputs=1, hidden=(), outputs=1), seed, 0.05) for seed in range(4)]
-    found = train(members, part, None, Settings("mse", "adam", 64, 400, 400))
-    gap = float((found.logits(X)[:, :, 0] - part.targets).abs().max())
+    result = train(members, part, None, Settings("mse", "adam", 64, 400, 400))
+    gap = float((result.logits(X)[:, :, 0] - part.targets).abs().max())
     if gap > 0.05:
         raise LuthierError(
             "four networks that had to learn a line did not",

@@ -28,5 +28,5 @@ def compare(
     from luthier import storage
     from luthier.runs import compare as compare_runs
 
-    found = compare_runs(runs)
-    typer.echo(storage.json_text(found.to_json()) if json else "\n".join(found.lines()))
+    result = compare_runs(runs)
+    typer.echo(storage.json_text(result.to_json()) if json else "\n".join(result.lines()))

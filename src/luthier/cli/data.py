@@ -34,8 +34,10 @@ def list_sets() -> None:
 
     typer.echo("bundled with scikit-learn, fitted by name:")
     for name in BUNDLED:
-        found = read_source(name)
-        typer.echo(f"  {name:<14} {found.frame.height:>5} rows, {found.frame.width - 1:>3} columns -> {found.target}")
+        result = read_source(name)
+        typer.echo(
+            f"  {name:<14} {result.frame.height:>5} rows, {result.frame.width - 1:>3} columns -> {result.target}"
+        )
     typer.echo("read from disk:")
     for line in (
         "CSV and Parquet tables, '-' for CSV on standard input; free text in a column is read as text",
@@ -52,22 +54,22 @@ def info(
     from luthier.data import infer_columns, read_source
     from luthier.data.pictures import common_shape
 
-    found = read_source(source)
-    frame = found.frame
-    typer.echo(f"{found.name}: {frame.height} rows, {frame.width} columns")
-    for note in found.notes:
+    result = read_source(source)
+    frame = result.frame
+    typer.echo(f"{result.name}: {frame.height} rows, {frame.width} columns")
+    for note in result.notes:
         typer.echo(f"  {note}")
-    if found.picture:
-        channels, height, width = common_shape(frame[found.picture].fill_null("").to_list())
+    if result.picture:
+        channels, height, width = common_shape(frame[result.picture].fill_null("").to_list())
         colour = "grey" if channels == 1 else "colour"
-        typer.echo(f"  `{found.picture}`: pictures, {colour}, seen at {height} x {width} pixels (--size changes it)")
+        typer.echo(f"  `{result.picture}`: pictures, {colour}, seen at {height} x {width} pixels (--size changes it)")
     for column in infer_columns(frame, target="", overrides={}):
-        if column.name == found.target:
+        if column.name == result.target:
             typer.echo(
                 f"  `{column.name}`: what is predicted unless --target says otherwise, "
                 f"{frame[column.name].n_unique()} distinct values"
             )
-        elif column.name != found.picture:
+        elif column.name != result.picture:
             typer.echo(f"  {column.sentence().partition('; override')[0]}")
 
 
@@ -97,14 +99,14 @@ def cache(
     import shutil
 
     from luthier import storage
-    from luthier.words import in_bytes
+    from luthier.messages import in_bytes
 
     for kind, what in storage.CACHED.items():
-        found = storage.cached(kind)
-        files = [path for one in found for path in (one.rglob("*") if one.is_dir() else [one]) if path.is_file()]
+        result = storage.cached(kind)
+        files = [path for one in result for path in (one.rglob("*") if one.is_dir() else [one]) if path.is_file()]
         size = sum(path.stat().st_size for path in files)
         typer.echo(f"  {what}: {in_bytes(size)} in {storage.cache_folder(kind)}")
-        for path in found if clear else ():
+        for path in result if clear else ():
             with storage.explained(path):
                 if path.is_dir():
                     shutil.rmtree(path)

@@ -32,5 +32,5 @@ def doctor(
     from luthier.runs import doctor as doctor_now
     from luthier.storage import json_text
 
-    found = doctor_now(source, target=target, columns=parse_columns(column or []), task=task, seed=seed)
-    typer.echo(json_text(found.to_json()) if json else str(found))
+    result = doctor_now(source, target=target, columns=parse_columns(column or []), task=task, seed=seed)
+    typer.echo(json_text(result.to_json()) if json else str(result))

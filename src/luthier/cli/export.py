@@ -44,8 +44,8 @@ def export(
         raise InputError("nothing is asked for", remedy="add --onnx FILE, --torch FOLDER or --card FILE")
     for kind, path in (("onnx", onnx), ("torch", torch)):
         if path is not None:
-            found = export_run(run, path, kind=kind, int8=int8 and kind == "onnx")
-            typer.echo(f"written to {path}; {found}")
+            result = export_run(run, path, kind=kind, int8=int8 and kind == "onnx")
+            typer.echo(f"written to {path}; {result}")
     if card is not None:
         storage.write_text(card, model_card(run))
         typer.echo(f"written to {card}")

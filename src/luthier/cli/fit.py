@@ -147,7 +147,7 @@ def fit(
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser at the end.")] = False,
 ) -> None:
     """Walk the six steps on a table and hand back a tested network, the evidence and a report."""
-    from luthier.runs import Result, fit_several, go_back, resume_several
+    from luthier.runs import Result, branch, fit_several, resume_several
     from luthier.runs import fit as fit_now
     from luthier.runs import resume as resume_now
     from luthier.runs.screen import choose_screen
@@ -190,8 +190,8 @@ def fit(
         }
         refused = [name for name, value in alone.items() if value]
         if refused:
-            said = f"{', '.join(refused)} {'are' if len(refused) > 1 else 'is'} for one target"
-            raise InputError(said, remedy="fit that target by itself, or name its run")
+            message = f"{', '.join(refused)} {'are' if len(refused) > 1 else 'is'} for one target"
+            raise InputError(message, remedy="fit that target by itself, or name its run")
         if resume is not None:
             several = resume_several(resume, screen=screen)
         else:
@@ -217,7 +217,7 @@ def fit(
             typer.launch(str(several.report()))
         return
     if resume is not None and begin_at is not None:
-        result = go_back(
+        result = branch(
             resume, begin_at, new_test=new_test, again=again, until=until, run=run, replace=replace, screen=screen
         )
     elif resume is not None:
@@ -257,9 +257,9 @@ def fit(
 
 def print_checklist(run: Path | None, lang: str = "en") -> None:
     """The recipe as a checklist, with what a run did about each item."""
+    from luthier.messages import speaking
     from luthier.recipe import checklist, in_lines
     from luthier.report import read_contents
-    from luthier.words import speaking
 
     contents = None if run is None else read_contents(run)
     ticked = checklist() if contents is None else checklist(contents.records, drift=contents.drift)

@@ -47,8 +47,8 @@ def _row(parameter: Any) -> str | None:
         return None
     names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
     default = parameter.default
-    said = "" if default in (None, False, "") or callable(default) else f" Default: {default}."
-    return f"| {names} | {_cell(parameter.help)}{_cell(said)} |"
+    message = "" if default in (None, False, "") or callable(default) else f" Default: {default}."
+    return f"| {names} | {_cell(parameter.help)}{_cell(message)} |"
 
 
 def _cell(text: str | None) -> str:

@@ -36,9 +36,9 @@ def serve(
     runtime: Annotated[str, typer.Option(help="What computes: torch, or onnx (ONNX Runtime).")] = "torch",
 ) -> None:
     """Answer POST /predict with JSON, CSV or pictures, until SIGTERM or Ctrl-C; what was accepted is answered first."""
-    from luthier.listening import listen, token_for
     from luthier.optional import require
     from luthier.saved import load
+    from luthier.server_address import listen, token_for
     from luthier.serving.app import PURPOSE, Limits, make_app
 
     uvicorn = require("uvicorn", extra="serve", purpose=PURPOSE)

@@ -29,8 +29,8 @@ def studio(
 ) -> None:
     """Follow runs live, and move the sliders of the labs, until Ctrl-C."""
     from luthier.errors import InputError
-    from luthier.listening import listen, token_for
     from luthier.optional import require
+    from luthier.server_address import listen, token_for
     from luthier.studio.app import make_app
 
     folders = runs or [Path("runs")]

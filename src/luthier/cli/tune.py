@@ -100,9 +100,9 @@ def tune(
 
         screen = TrackedSearch(screen, tracker_for(track))
     if resume is not None:
-        found = resume_search(resume, screen=screen)
+        result = resume_search(resume, screen=screen)
     else:
-        found = tune_table(
+        result = tune_table(
             source,
             target=target,
             trials=trials,
@@ -125,8 +125,8 @@ def tune(
             replace_run=replace,
             screen=screen,
         )
-    if open_report and found.folder is not None:
-        typer.launch(str(found.folder / "report.html"))
+    if open_report and result.folder is not None:
+        typer.launch(str(result.folder / "report.html"))
 
 
 def _list(*, json: bool) -> None:

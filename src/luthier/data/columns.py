@@ -89,14 +89,14 @@ def infer_columns(frame: pl.DataFrame, *, target: str, overrides: Mapping[str, s
 
 
 def _overridden(series: pl.Series, kind: str) -> Column:
-    found = _date_format(series) if kind == "date" else ""
-    if kind == "date" and not found and not series.dtype.is_temporal():
+    result = _date_format(series) if kind == "date" else ""
+    if kind == "date" and not result and not series.dtype.is_temporal():
         raise ConfigError([f"--column {series.name}=date: its values are in none of the formats {DATE_FORMATS}"])
     if kind == "number" and series.dtype == pl.String:
         bad = series.filter(series.cast(pl.Float64, strict=False).is_null() & series.is_not_null())
         if len(bad):
             raise ConfigError([f"--column {series.name}=number: {len(bad)} values are text, such as '{bad[0]}'"])
-    return Column(series.name, kind, kind in USED, "you said so", found or "")  # type: ignore[arg-type]
+    return Column(series.name, kind, kind in USED, "you said so", result or "")  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from luthier.data.columns import FALSE, MOST_LEVELS, TRUE, Column
-from luthier.data.words import UNKNOWN as UNKNOWN_PIECE
-from luthier.data.words import Words
+from luthier.data.word_pieces import UNKNOWN as UNKNOWN_PIECE
+from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
 
 UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
@@ -74,21 +74,21 @@ class TableEncoder:
 
     def places(self) -> dict[str, tuple[list[int], list[int]]]:
         """Where each used column lies: the places of its numbers, and of its codes."""
-        found: dict[str, tuple[list[int], list[int]]] = {column.name: ([], []) for column in self.columns}
+        result: dict[str, tuple[list[int], list[int]]] = {column.name: ([], []) for column in self.columns}
         number = code = 0
         for column in self.columns:
             if column.kind == "category":
-                found[column.name][1].append(code)
+                result[column.name][1].append(code)
                 code += 1
             elif column.kind != "text":
                 width = len(DATE_PARTS) if column.kind == "date" else 1
-                found[column.name][0].extend(range(number, number + width))
+                result[column.name][0].extend(range(number, number + width))
                 number += width
         for words in self.texts:
-            found = {name: place for name, place in found.items() if name not in words.names}
-            found[words.name] = list(range(number, number + words.columns)), []
+            result = {name: place for name, place in result.items() if name not in words.names}
+            result[words.name] = list(range(number, number + words.columns)), []
             number += words.columns
-        return found
+        return result
 
     @property
     def category_sizes(self) -> tuple[int, ...]:
@@ -229,12 +229,12 @@ def _cast_number(series: pl.Series) -> pl.Series:
 def _floats(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, np.ndarray]:
     """The columns that hold numbers of 64 bits already, together: a small table costs a call, not one a column."""
     types = frame.schema
-    found = [name for name in names if types[name] == pl.Float64]
-    block = frame.select(found).to_numpy() if found else np.zeros((0, 0))
+    result = [name for name in names if types[name] == pl.Float64]
+    block = frame.select(result).to_numpy() if result else np.zeros((0, 0))
     infinite = np.isinf(block).any(0)
     if infinite.any():
-        raise _infinite(found[int(infinite.argmax())])
-    return dict(zip(found, block.astype(np.float32).T, strict=True))
+        raise _infinite(result[int(infinite.argmax())])
+    return dict(zip(result, block.astype(np.float32).T, strict=True))
 
 
 def _infinite(name: str) -> InputError:

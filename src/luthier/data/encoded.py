@@ -55,8 +55,8 @@ class EncodedRows:
         if not width:
             return torch.zeros(rows, 0)
         offset = start * width * kind.itemsize
-        found = np.fromfile(self.folder / name, dtype=kind, count=rows * width, offset=offset)
-        return torch.from_numpy(found.reshape(rows, width))
+        result = np.fromfile(self.folder / name, dtype=kind, count=rows * width, offset=offset)
+        return torch.from_numpy(result.reshape(rows, width))
 
 
 def encoded(folder: Path, pieces: Callable[[], Iterable[Dataset]], *, classes: bool, weighted: bool) -> EncodedRows:

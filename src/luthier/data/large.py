@@ -28,7 +28,7 @@ _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 @dataclass(frozen=True)
-class Whole:
+class LargeTable:
     """A table on the disk of which a sample is held. `others` are its other rows, in the types of the sample."""
 
     rows: int
@@ -41,10 +41,10 @@ def parse_memory(text: str) -> int:
     >>> parse_memory("2GiB") == parse_memory("2 g") == 2 * 1024**3
     True
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
-    if not found or float(found[1]) <= 0:
+    result = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
+    if not result or float(result[1]) <= 0:
         raise InputError(f"'{text}' is no amount of memory", expected="such as 512MiB or 2GiB")
-    return int(float(found[1]) * _SIZES[found[2]])
+    return int(float(result[1]) * _SIZES[result[2]])
 
 
 def default_memory() -> int:
@@ -114,7 +114,7 @@ def too_large(path: Path, memory: int) -> bool:
     return TIMES * rows * head.estimated_size() > memory * max(1, head.height)
 
 
-def sample_of(path: Path, memory: int) -> tuple[pl.DataFrame, Whole, tuple[str, ...]]:
+def sample_of(path: Path, memory: int) -> tuple[pl.DataFrame, LargeTable, tuple[str, ...]]:
     """Rows drawn evenly from a table that is too large to be held, the others, and notes on both."""
     lazy, dialect, notes = scan(path)
     if dialect is not None and dialect.encoding != "utf-8-sig":
@@ -124,8 +124,8 @@ def sample_of(path: Path, memory: int) -> tuple[pl.DataFrame, Whole, tuple[str, 
         head = lazy.head(1000).collect()
         fitting = int(memory / TIMES / max(1.0, head.estimated_size() / max(1, head.height)))
         wanted = min(rows, max(1000, min(SAMPLED, fitting)))
-        places = np.unique(numpy_generator(0, "sample", rows).integers(0, max(1, rows), wanted))
-        drawn = pl.Series(places, dtype=pl.UInt32)
+        indices = np.unique(numpy_generator(0, "sample", rows).integers(0, max(1, rows), wanted))
+        drawn = pl.Series(indices, dtype=pl.UInt32)
         numbered = lazy.with_row_index(PLACE)
         frame = numbered.filter(pl.col(PLACE).is_in(drawn.implode())).drop(PLACE).collect(engine="streaming")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
@@ -134,8 +134,8 @@ def sample_of(path: Path, memory: int) -> tuple[pl.DataFrame, Whole, tuple[str, 
     if dialect is not None:
         frame = typed(frame, dialect)
         others = others.with_columns([_as(name, dtype, dialect) for name, dtype in frame.schema.items()])
-    said = f"'{path.name}' has {rows:,} rows: {frame.height:,} of them are held, the others stay on the disk"
-    return frame, Whole(rows, others), (*notes, said)
+    message = f"'{path.name}' has {rows:,} rows: {frame.height:,} of them are held, the others stay on the disk"
+    return frame, LargeTable(rows, others), (*notes, message)
 
 
 def _as(name: str, dtype: pl.DataType, dialect: Dialect) -> pl.Expr:
@@ -171,9 +171,9 @@ def measured(lazy: pl.LazyFrame, columns: Sequence[Column]) -> dict[str, tuple[f
             cell.min().alias(f"min {name}"),
             cell.max().alias(f"max {name}"),
         ]
-    found = lazy.select(asked).collect(engine="streaming").row(0, named=True)
+    result = lazy.select(asked).collect(engine="streaming").row(0, named=True)
     return {
-        name: tuple(float("nan") if found[f"{one} {name}"] is None else float(found[f"{one} {name}"]) for one in what)  # type: ignore[misc]
+        name: tuple(float("nan") if result[f"{one} {name}"] is None else float(result[f"{one} {name}"]) for one in what)  # type: ignore[misc]
         for name in numbers
     }
 

@@ -175,13 +175,13 @@ class Preprocess(nn.Module):
         ids = numbers[:, self.columns :].long()
         numbers = numbers[:, : self.columns]
         filled = torch.where(numbers.isnan(), self.median, numbers)
-        found = (filled - self.mean) / self.scale
+        result = (filled - self.mean) / self.scale
         if not self.words:
-            return found
+            return result
         drawn = torch.randn(SPREAD, SEEN, generator=torch_generator(0, "words seen together"))
         drawn[0] = 0
         seen = F.embedding_bag(ids % SPREAD, drawn, mode="sum")
-        return torch.cat([found, seen / (ids > 0).sum(1, keepdim=True).clamp_min(1).sqrt()], 1)
+        return torch.cat([result, seen / (ids > 0).sum(1, keepdim=True).clamp_min(1).sqrt()], 1)
 
     def config(self) -> dict[str, Any]:
         """What `from_config` needs besides the state dict."""
@@ -196,7 +196,7 @@ class Preprocess(nn.Module):
 
 def _quantiles(known: Tensor, knots: int) -> Tensor:
     ordered = known.sort().values
-    places = torch.linspace(0, len(ordered) - 1, knots, dtype=torch.float64)
-    low = places.floor().long()
-    high = places.ceil().long()
-    return (ordered[low] + (ordered[high] - ordered[low]) * (places - low)).float()
+    indices = torch.linspace(0, len(ordered) - 1, knots, dtype=torch.float64)
+    low = indices.floor().long()
+    high = indices.ceil().long()
+    return (ordered[low] + (ordered[high] - ordered[low]) * (indices - low)).float()

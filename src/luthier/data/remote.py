@@ -34,17 +34,17 @@ def fetched(address: str) -> Path:
     try:
         files, start = core.url_to_fs(address)
         files.invalidate_cache()  # what was listed before may have changed
-        found = [start]
+        result = [start]
         if not start.endswith((".csv", ".parquet", ".pq", ".txt", ".tsv")) and files.isdir(start):
-            found = sorted(files.glob(f"{start.rstrip('/')}/**/*.parquet"))
-            if not found:
+            result = sorted(files.glob(f"{start.rstrip('/')}/**/*.parquet"))
+            if not result:
                 raise InputError(f"'{address}' holds no Parquet files", remedy="name one file, or another folder")
-        facts = [files.info(name) for name in found]
-        known = [(name, fact.get("size"), _tag(fact)) for name, fact in zip(found, facts, strict=True)]
+        facts = [files.info(name) for name in result]
+        known = [(name, fact.get("size"), _tag(fact)) for name, fact in zip(result, facts, strict=True)]
         name = start.rstrip("/").rpartition("/")[2].partition("?")[0] or "table"
         kept = storage.cache_folder("fetched") / storage.sha256(repr((address, known)).encode())[:24] / name
         if not kept.exists():
-            _fetch(files, start, dict(zip(found, facts, strict=True)), kept)
+            _fetch(files, start, dict(zip(result, facts, strict=True)), kept)
         return kept
     except (ImportError, ValueError) as error:
         raise InputError(
@@ -57,9 +57,9 @@ def fetched(address: str) -> Path:
     except InputError:
         raise
     except Exception as error:  # every kind of storage has errors of its own
-        said = in_a_line(error)
+        message = in_a_line(error)
         raise InputError(
-            f"'{address}' cannot be fetched", received=said, remedy="check the address, the network and your rights"
+            f"'{address}' cannot be fetched", received=message, remedy="check the address, the network and your rights"
         ) from error
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from luthier.data.csv_text import NULLS, SNIFFED, Dialect, header_of, lines_of, parse_csv, sniff, typed
-from luthier.data.large import Whole, default_memory, digest, is_parquet, sample_of, scan_parquet, too_large, walk
+from luthier.data.large import LargeTable, default_memory, digest, is_parquet, sample_of, scan_parquet, too_large, walk
 from luthier.data.pictures import (
     LABEL,
     PICTURE,
@@ -44,7 +44,7 @@ class Source:
     notes: tuple[str, ...] = ()
     target: str | None = None
     picture: str = ""
-    whole: Whole | None = None  # where the frame is a sample of a table that stays on the disk
+    whole: LargeTable | None = None  # where the frame is a sample of a table that stays on the disk
 
 
 def read_source(source: Any, *, target: str | None = None, memory: int = 0) -> Source:
@@ -59,16 +59,16 @@ def read_source(source: Any, *, target: str | None = None, memory: int = 0) -> S
     (150, 5)
     """
     if isinstance(source, str) and is_remote(source):
-        found = replace(_file(fetched(source), memory or default_memory()), origin=source)
+        result = replace(_file(fetched(source), memory or default_memory()), origin=source)
     elif isinstance(source, str) and source in BUNDLED:
-        found = _bundled(source)
+        result = _bundled(source)
     elif isinstance(source, (str, Path)):
-        found = _stdin() if str(source) == "-" else _file(Path(source), memory or default_memory())
+        result = _stdin() if str(source) == "-" else _file(Path(source), memory or default_memory())
     elif isinstance(source, tuple) and len(source) == 2:
-        found = _arrays(*source)
+        result = _arrays(*source)
     else:
-        found = _frame(source)
-    return _checked(found, target)
+        result = _frame(source)
+    return _checked(result, target)
 
 
 def _checked(found: Source, target: str | None) -> Source:
@@ -194,8 +194,8 @@ def _frame(source: Any) -> Source:
         ) from None
     except Exception as error:  # duplicate names and mixed objects, in each library's own words
         raise InputError("the frame cannot be read", received=in_a_line(error)) from error
-    found = Source(frame, "table", f"{type(source).__module__.split('.')[0]} frame", fingerprint(frame))
-    return _with_pictures(found, Path())
+    result = Source(frame, "table", f"{type(source).__module__.split('.')[0]} frame", fingerprint(frame))
+    return _with_pictures(result, Path())
 
 
 def fingerprint(frame: pl.DataFrame) -> str:
@@ -224,11 +224,11 @@ def _file(path: Path, memory: int) -> Source:
         return Source(scan_parquet(path).collect(), path.name, str(path), digest(path))
     content = path.read_bytes()
     if path.suffix.lower() in (".parquet", ".pq") or content[:4] == b"PAR1":
-        found = Source(_parquet(content, path.name), path.name, str(path), sha256(content))
+        result = Source(_parquet(content, path.name), path.name, str(path), sha256(content))
     else:
         frame, notes = parse_csv(content, path.name)
-        found = Source(frame, path.name, str(path), sha256(content), notes)
-    return _with_pictures(found, path.parent)
+        result = Source(frame, path.name, str(path), sha256(content), notes)
+    return _with_pictures(result, path.parent)
 
 
 def _parquet(content: bytes, name: str) -> pl.DataFrame:
@@ -282,7 +282,7 @@ def _csv_batches(path: Path, rows: int) -> Iterator[pl.DataFrame]:
         header = header_of(complete.decode(dialect.encoding), dialect, path.name)
         next(lines, None)
         batch: list[list[str | None]] = []
-        found = False
+        result = False
         for line, row in lines:
             if not row:
                 continue
@@ -294,10 +294,10 @@ def _csv_batches(path: Path, rows: int) -> Iterator[pl.DataFrame]:
             batch.append([None if cell.strip() in NULLS else cell.strip() for cell in row])
             if len(batch) == rows:
                 yield _batch(batch, header, dialect)
-                batch, found = [], True
+                batch, result = [], True
         if batch:
             yield _batch(batch, header, dialect)
-        elif not found:
+        elif not result:
             raise InputError(f"'{path.name}' has no rows", expected="a header and at least one row")
 
 

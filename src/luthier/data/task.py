@@ -177,15 +177,15 @@ def encode_target(series: pl.Series, task: Task) -> Tensor:
             values = np.log(values)
         return torch.tensor(values, dtype=torch.float32)
     codes = {label: code for code, label in enumerate(task.classes)}
-    found = series.unique().to_list()
-    unknown = sorted({label for label in map(_text, found) if label not in codes})
+    result = series.unique().to_list()
+    unknown = sorted({label for label in map(_text, result) if label not in codes})
     if unknown:
         raise InputError(
             f"`{task.target}` has classes that training did not have",
             expected=f"one of {', '.join(task.classes[:10])}",
             received=", ".join(unknown[:5]),
         )
-    numbers = series.replace_strict(found, [codes[_text(value)] for value in found], return_dtype=pl.Int64)
+    numbers = series.replace_strict(result, [codes[_text(value)] for value in result], return_dtype=pl.Int64)
     return torch.from_numpy(numbers.to_numpy().copy())
 
 

@@ -10,7 +10,7 @@ from luthier.diagnosis.diagnosis import Diagnosis, diagnosis_of
 from luthier.diagnosis.in_training import diagnose
 from luthier.diagnosis.stacks import stack_traces
 from luthier.diagnosis.trace import Birth, Evaluated, LayerSeen, NormSeen, Trace, WeightsSeen
-from luthier.diagnosis.watch import Watch
+from luthier.diagnosis.training_monitor import TrainingMonitor
 
 __all__ = [
     "CHECKS",
@@ -22,7 +22,7 @@ __all__ = [
     "LayerSeen",
     "NormSeen",
     "Trace",
-    "Watch",
+    "TrainingMonitor",
     "WeightsSeen",
     "check_gradients",
     "check_rows",

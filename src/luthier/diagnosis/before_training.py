@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.engine import Batch, Member, Part, Settings, Stack, train
+from luthier.engine.architecture import architecture
+from luthier.engine.stack import fresh_buffers, fresh_parameters, with_ones
 from luthier.nets import DenseSpec, Spec, build
 from luthier.objective import LOSSES, mean_gradient, mean_loss
-from luthier.population import Batch, Member, Part, Settings, Stack, train
-from luthier.population.architecture import architecture
-from luthier.population.stack import fresh_buffers, fresh_parameters, with_ones
 from luthier.seeds import torch_generator
 
 START_TOLERANCE = 0.25  # relative; a small output layer keeps the first loss within a few per cent
@@ -97,12 +97,12 @@ def check_gradients(spec: Spec, part: Part, loss: str, *, seed: int) -> dict[str
     masks: list[Tensor | None] = [None] * len(spec.hidden)
     Z = stack.forward(batch, masks)
     stack.backward(batch, mean_gradient(LOSSES[loss].residual(Z, targets), None), masks)
-    places = torch.randperm(spec.parameter_count(), generator=torch.Generator().manual_seed(seed % 2**31))
+    indices = torch.randperm(spec.parameter_count(), generator=torch.Generator().manual_seed(seed % 2**31))
     worst = max(
         _relative_error(stack, batch, loss, int(place), float(stack.gradients[0, place]))
-        for place in places[:CHECKED_PARAMETERS]
+        for place in indices[:CHECKED_PARAMETERS]
     )
-    return _said_of_gradients(worst, min(CHECKED_PARAMETERS, len(places)))
+    return _said_of_gradients(worst, min(CHECKED_PARAMETERS, len(indices)))
 
 
 def _said_of_gradients(worst: float, weights: int) -> dict[str, Any]:
@@ -160,11 +160,11 @@ def _module_gradients(spec: Spec, part: Part, loss: str, seed: int) -> tuple[flo
             which = k % len(weights)
             flat = weights[which].view(-1)
             place = int(torch.randint(len(flat), (1,), generator=generator))
-            found = [_slope(flat, place, value, step) for step in (1e-5, 5e-6)]
-            if abs(found[0] - found[1]) > GRADIENT_TOLERANCE * max(abs(found[0]), 1e-4):
+            result = [_slope(flat, place, value, step) for step in (1e-5, 5e-6)]
+            if abs(result[0] - result[1]) > GRADIENT_TOLERANCE * max(abs(result[0]), 1e-4):
                 continue
             gradient = float(gradients[which].reshape(-1)[place])
-            worst = max(worst, abs(found[0] - gradient) / max(abs(found[0]), abs(gradient), 1e-4))
+            worst = max(worst, abs(result[0] - gradient) / max(abs(result[0]), abs(gradient), 1e-4))
             looked += 1
     return worst, looked
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.diagnosis.trace import Evaluated
+from luthier.engine import Part, find_lr, train_networks
 from luthier.nets import DenseSpec
-from luthier.population import Part, find_lr, train_networks
 from luthier.records import Finding
 from luthier.seeds import torch_generator
 
@@ -60,7 +60,7 @@ def _trained(network: Any, training: Part, validation: Part, loss: str, batch_si
     """Outputs [M, N, C] for the validation rows, each member's weights those of its lowest validation loss."""
     steps = max(FEWEST_STEPS, EPOCHS * len(training) // batch_size)
     loss = "softmax" if network is REFERENCE and loss == "binary" else loss  # it has an output for each class
-    found = train_networks(
+    result = train_networks(
         network,
         training,
         validation=validation,
@@ -71,8 +71,8 @@ def _trained(network: Any, training: Part, validation: Part, loss: str, batch_si
         evaluate_every=max(1, steps // 10),
         batch_size=batch_size,
     )
-    best = np.argsort(found.best_validation_loss)[:SEEDS]
-    return found.logits(validation.features, validation.codes)[torch.from_numpy(best)]
+    best = np.argsort(result.best_validation_loss)[:SEEDS]
+    return result.logits(validation.features, validation.codes)[torch.from_numpy(best)]
 
 
 def _network(module: nn.Module, part: Part) -> Any:
@@ -179,18 +179,20 @@ def rate_fits(
 ) -> tuple[Finding | None, dict[str, Any]]:
     """The optimiser's rate beside a range test: above where the loss explodes, or far from what it suggests while
     the loss fell by a share `fell`, and steps moved the weights by a share `update` of their length."""
-    found = find_lr(module, data, loss=loss, optimiser=optimiser, batch_size=batch_size, seeds=1, confirm=False)
+    result = find_lr(module, data, loss=loss, optimiser=optimiser, batch_size=batch_size, seeds=1, confirm=False)
     rate = max(float(group["lr"]) for group in optimiser.param_groups)
-    known = [(r, value) for r, value in zip(found.rates, found.losses, strict=True) if value is not None]
+    known = [(r, value) for r, value in zip(result.rates, result.losses, strict=True) if value is not None]
     exploded = known[-1][0] if known else float("nan")
-    evidence = {"rate": rate, "suggested": found.pick, "explodes at": exploded}
-    if rate > exploded or (rate > TOO_FAST * found.pick and rate > NEAR * exploded):
+    evidence = {"rate": rate, "suggested": result.pick, "explodes at": exploded}
+    if rate > exploded or (rate > TOO_FAST * result.pick and rate > NEAR * exploded):
         sentence = f"the rate {rate:.2g} is far above what a range test suggests; the loss explodes at {exploded:.2g}"
-        finding = Finding("rate-too-high", "warning", sentence, evidence, f"a rate of {found.pick:.1g}", "S4-09, S4-10")
+        finding = Finding(
+            "rate-too-high", "warning", sentence, evidence, f"a rate of {result.pick:.1g}", "S4-09, S4-10"
+        )
         return finding, evidence
-    if rate < TOO_SLOW * found.pick and fell < FELL and update < USUAL_UPDATE:
-        sentence = f"the rate {rate:.2g} is {found.pick / rate:.0f} times below what a range test suggests"
-        finding = Finding("rate-too-low", "warning", sentence, evidence, f"a rate of {found.pick:.1g}", "S4-09, S4-10")
+    if rate < TOO_SLOW * result.pick and fell < FELL and update < USUAL_UPDATE:
+        sentence = f"the rate {rate:.2g} is {result.pick / rate:.0f} times below what a range test suggests"
+        finding = Finding("rate-too-low", "warning", sentence, evidence, f"a rate of {result.pick:.1g}", "S4-09, S4-10")
         return finding, evidence
     return None, evidence
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from luthier.diagnosis.checks import CHECKS, look
-from luthier.diagnosis.checks.check import ORDER
+from luthier.diagnosis.checks.base import ORDER
 from luthier.diagnosis.checks.curves import gap_gate
 from luthier.diagnosis.trace import Trace
 from luthier.records import Finding
@@ -67,8 +67,8 @@ def diagnosis_of(
 
     `inputs` are the mean and the deviation of the features that the network sees.
     """
-    found = merged([*look(trace, CHECKS), *(others or [])])
-    return Diagnosis(tuple(found), trace, checklist(trace, inputs, measured or {}), gap_gate(trace), measured or {})
+    result = merged([*look(trace, CHECKS), *(others or [])])
+    return Diagnosis(tuple(result), trace, checklist(trace, inputs, measured or {}), gap_gate(trace), measured or {})
 
 
 def merged(findings: list[Finding]) -> list[Finding]:
@@ -110,23 +110,25 @@ def _activation(trace: Trace) -> str:
     kinds = sorted({row.kind for row in hidden})
     if not kinds:
         return "none seen"
-    said = [", ".join(kinds)]
+    message = [", ".join(kinds)]
     saturated = [row.saturated for row in hidden if row.saturated is not None]
     dead = [row.dead for row in hidden if row.dead is not None]
-    said += [f"at most {max(saturated):.0%} of a layer saturated"] if saturated else []
-    said += [f"at most {max(dead):.0%} of a layer dead"] if dead else []
-    return ", ".join(said)
+    message += [f"at most {max(saturated):.0%} of a layer saturated"] if saturated else []
+    message += [f"at most {max(dead):.0%} of a layer dead"] if dead else []
+    return ", ".join(message)
 
 
 def _initialisation(trace: Trace) -> str:
     rows = trace.first([row for row in trace.layers if row.kind.islower()])
     start = trace.losses[0] if trace.losses else None
-    said = []
+    message = []
     if len(rows) > 1:
-        said.append(f"spread of activations {rows[0].spread:.2g} in the first, {rows[-1].spread:.2g} in the last layer")
+        message.append(
+            f"spread of activations {rows[0].spread:.2g} in the first, {rows[-1].spread:.2g} in the last layer"
+        )
     if start is not None and trace.trivial:
-        said.append(f"the first loss is {start:.3g}, knowing nothing costs {trace.trivial:.3g}")
-    return "; ".join(said) or "not seen"
+        message.append(f"the first loss is {start:.3g}, knowing nothing costs {trace.trivial:.3g}")
+    return "; ".join(message) or "not seen"
 
 
 def _preprocessing(inputs: tuple[float, float] | None) -> str:
@@ -145,20 +147,20 @@ def _batch_norm(trace: Trace) -> str:
 def _watching(trace: Trace) -> str:
     if not trace.losses:
         return "no step was seen"
-    said = f"training loss {trace.losses[0]:.3g} to {trace.losses[-1]:.3g} in {len(trace.losses)} steps"
+    message = f"training loss {trace.losses[0]:.3g} to {trace.losses[-1]:.3g} in {len(trace.losses)} steps"
     best = trace.best
     if best is not None and best.validation is not None:
-        said += f"; lowest validation loss {best.validation:.3g} at step {best.step}"
-        said += "" if best.validation_score is None else f", {best.validation_score:.1%} right"
-    return said
+        message += f"; lowest validation loss {best.validation:.3g} at step {best.step}"
+        message += "" if best.validation_score is None else f", {best.validation_score:.1%} right"
+    return message
 
 
 def _search(trace: Trace, measured: dict[str, Any]) -> str:
     updates = [row.update for row in trace.weights if row.update is not None and row.step >= trace.step // 2]
-    said = []
+    message = []
     if "rate" in measured:
         rate = measured["rate"]
-        said.append(f"rate {rate['rate']:.2g}, a range test suggests {rate['suggested']:.2g}")
+        message.append(f"rate {rate['rate']:.2g}, a range test suggests {rate['suggested']:.2g}")
     if updates:
-        said.append(f"a step moves weights by {sorted(updates)[len(updates) // 2]:.1e} of their length")
-    return "; ".join(said) or "not seen"
+        message.append(f"a step moves weights by {sorted(updates)[len(updates) // 2]:.1e} of their length")
+    return "; ".join(message) or "not seen"

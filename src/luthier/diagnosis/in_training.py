@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from luthier.diagnosis.checks.data_rows import check_order, check_rows
 from luthier.diagnosis.checks.layers import usual_update
-from luthier.diagnosis.checks.rows import check_order, check_rows
 from luthier.diagnosis.controls import label_noise, rate_fits, signal, some_rows, tells_something, trivial_loss
 from luthier.diagnosis.diagnosis import Diagnosis, diagnosis_of
 from luthier.diagnosis.trace import Trace
-from luthier.diagnosis.watch import Watch
+from luthier.diagnosis.training_monitor import TrainingMonitor
+from luthier.engine import Part, part_of
+from luthier.engine.api import loss_for
+from luthier.engine.find_lr import left_alone
 from luthier.errors import InputError
 from luthier.objective import Criterion, Loss, loss_named
-from luthier.population import Part, part_of
-from luthier.population.find_lr import left_alone
-from luthier.population.networks import loss_for
 from luthier.records import Finding
 from luthier.seeds import torch_generator
 
@@ -134,7 +134,7 @@ def _train(
     every = max(1, steps // EVALUATIONS)
     targets: list[Tensor] = []
     looked = some_rows(part, EVALUATED_ROWS), some_rows(held_out, EVALUATED_ROWS)
-    with Watch(module, every=max(1, steps // 20), loss=name) as watch:
+    with TrainingMonitor(module, every=max(1, steps // 20), loss=name) as watch:
         watch.trace.trivial = trivial_loss(part.targets, name)
         for step, (x, y) in enumerate(_batches(data, part, batch_size, seed)):
             if step == steps or watch.trace.birth is not None:
@@ -184,16 +184,18 @@ def _measure(chosen: str | Loss | Criterion) -> Callable[[Any, Tensor], Tensor]:
 
 
 @torch.no_grad()
-def _evaluate(watch: Watch, module: nn.Module, part: Part, held_out: Part, measure: Callable[..., Tensor]) -> None:
+def _evaluate(
+    watch: TrainingMonitor, module: nn.Module, part: Part, held_out: Part, measure: Callable[..., Tensor]
+) -> None:
     module.eval()
-    found = []
+    result = []
     for rows in (part, held_out):
         outputs = torch.cat([module(x) for x in torch.split(rows.features, 1024)])
         pieces = zip(torch.tensor_split(outputs, PARTS), torch.tensor_split(rows.targets, PARTS), strict=True)
         parts = tuple(float(measure(z, y)) for z, y in pieces if len(y))
-        found.append((float(measure(outputs, rows.targets)), parts, _score(outputs, rows.targets)))
+        result.append((float(measure(outputs, rows.targets)), parts, _score(outputs, rows.targets)))
     module.train()
-    (training, training_parts, training_score), (validation, parts, score) = found
+    (training, training_parts, training_score), (validation, parts, score) = result
     watch.evaluated(
         training,
         validation,
@@ -249,14 +251,14 @@ def _controls(
         fell=fell,
         update=usual_update(trace) or 0.0,
     )
-    found = [] if rate is None else [rate]
+    result = [] if rate is None else [rate]
     if loss not in ("softmax", "binary", "mse"):
-        return found
+        return result
     if not tells_something(trace.evaluations, part.targets, checked.targets, loss):
         none, measured["signal"] = signal(module, rows, checked, loss, batch_size=batch_size)
         if none is not None:
-            return [*found, none]
+            return [*result, none]
     if loss != "mse":
         wrong, measured["suspects"] = label_noise(module, rows, loss, batch_size=batch_size)
-        found += [] if wrong is None else [wrong]
-    return found
+        result += [] if wrong is None else [wrong]
+    return result

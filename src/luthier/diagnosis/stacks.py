@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from luthier.diagnosis.trace import LayerSeen, Trace, WeightsSeen
-from luthier.diagnosis.watch import seen
+from luthier.diagnosis.training_monitor import seen
+from luthier.engine import Batch, Part, Stack
+from luthier.engine.stack import views, with_ones
 from luthier.nets import DenseSpec
 from luthier.objective import Loss, loss_named, mean_gradient
-from luthier.population import Batch, Part, Stack
-from luthier.population.stack import views, with_ones
 
 ROWS = 512
 
@@ -27,8 +27,8 @@ def stack_traces(
 
     `parameters` [M, P] and `buffers` [M, Q] are a stack's; they are copied, so nothing of it changes.
     """
-    found = loss_named(loss)
-    assert isinstance(found, Loss)
+    result = loss_named(loss)
+    assert isinstance(result, Loss)
     stack = Stack(spec, parameters.clone(), buffers.clone())
     batch = Batch(
         with_ones(spec, part.features[:rows].to(parameters.dtype)),
@@ -38,7 +38,7 @@ def stack_traces(
     masks: Sequence[Tensor | None] = [None] * len(spec.hidden)
     with torch.no_grad():
         Z = stack.forward(batch, masks)
-        stack.backward(batch, mean_gradient(found.residual(Z, batch.targets), None), masks)
+        stack.backward(batch, mean_gradient(result.residual(Z, batch.targets), None), masks)
     activations = stack.activations(len(batch.targets))
     W, G = views(spec, stack.parameters), views(spec, stack.gradients)
     names = [f"layers.{i}" for i in range(spec.layers)]

@@ -1,5 +1,5 @@
 """scikit-learn's estimators: see `populations`."""
 
-from luthier.estimators.populations import LuthierClassifier, LuthierRegressor
+from luthier.estimators.estimators import LuthierClassifier, LuthierRegressor
 
 __all__ = ["LuthierClassifier", "LuthierRegressor"]

@@ -37,7 +37,7 @@ FREQUENCIES = [2.0**k / 8 for k in range(8)]
 FARTHEST = 5.2
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Path) -> PlainModel:
     """The model of a safetensors file that was exported beside this program."""
     content = Path(path).read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
@@ -50,10 +50,10 @@ def load(path: str | Path) -> Model:
         kind = TYPES[entry["dtype"]]
         flat = torch.frombuffer(raw, dtype=kind) if raw else torch.zeros(0, dtype=kind)
         tensors[name] = flat.reshape(entry["shape"])
-    return Model(facts, tensors).eval()
+    return PlainModel(facts, tensors).eval()
 
 
-class Model(nn.Module):
+class PlainModel(nn.Module):
     """Numbers [N, F] with NaN for missing, and codes [N, K], to probabilities [N, C] or values [N, 1]."""
 
     def __init__(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
@@ -63,8 +63,8 @@ class Model(nn.Module):
             self.register_buffer(name.replace(".", "_"), value)
 
     def _of(self, name: str) -> Tensor:
-        found: Tensor = getattr(self, name.replace(".", "_"))
-        return found
+        result: Tensor = getattr(self, name.replace(".", "_"))
+        return result
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """Probabilities, or values on the target's own scale."""
@@ -139,16 +139,16 @@ class Model(nn.Module):
         """Numbers [N, F] and codes [N, K] of rows by the names of their columns."""
         numbers, codes = [], []
         for row in rows:
-            found: list[float] = []
+            result: list[float] = []
             for column in self.facts["columns"]:
                 value = row[column["name"]]
                 if column["kind"] == "date":
-                    found += _date(value, column["date_format"])
+                    result += _date(value, column["date_format"])
                 elif column["kind"] == "boolean":
-                    found.append(_truth(value, column.get("truth")))
+                    result.append(_truth(value, column.get("truth")))
                 elif column["kind"] == "number":
-                    found.append(math.nan if value is None else float(value))
-            numbers.append(found)
+                    result.append(math.nan if value is None else float(value))
+            numbers.append(result)
             codes.append([self._code(row[name], levels) for name, levels in self.facts["vocabularies"].items()])
         return (
             torch.tensor(numbers, dtype=torch.float32).reshape(len(rows), -1),
@@ -172,12 +172,12 @@ class Model(nn.Module):
     @torch.no_grad()
     def predict(self, rows: list[dict[str, Any]]) -> list[Any]:
         """Classes by name, or values."""
-        found = self(*self.encode(rows))
+        result = self(*self.encode(rows))
         if self.facts["kind"] == "regression":
-            return list(found[:, 0].tolist())
-        second = found[:, -1] >= self.facts["threshold"]
-        places = second.long() if self.facts["kind"] == "binary" else found.argmax(1)
-        return [self.facts["classes"][place] for place in places.tolist()]
+            return list(result[:, 0].tolist())
+        second = result[:, -1] >= self.facts["threshold"]
+        indices = second.long() if self.facts["kind"] == "binary" else result.argmax(1)
+        return [self.facts["classes"][place] for place in indices.tolist()]
 
 
 def _truth(value: Any, word: str | None) -> float:

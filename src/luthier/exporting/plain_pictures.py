@@ -21,7 +21,7 @@ from torch.nn import functional as F
 TYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool}
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Path) -> PlainPictureModel:
     """The model of a safetensors file that was exported beside this program."""
     content = Path(path).read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
@@ -33,12 +33,12 @@ def load(path: str | Path) -> Model:
         tensors[name] = torch.frombuffer(bytearray(body[begin:end]), dtype=TYPES[entry["dtype"]]).reshape(
             entry["shape"]
         )
-    made = Model(facts)
+    made = PlainPictureModel(facts)
     made.load_state_dict(tensors)
     return made.eval()
 
 
-class Stage(nn.Module):
+class ConvStage(nn.Module):
     """Convolutions over as many channels, then half the sides; with `residual` each adds to its input where it can."""
 
     def __init__(self, channels: int, wanted: int, spec: dict[str, Any]) -> None:
@@ -73,7 +73,7 @@ class Net(nn.Module):
         self.register_buffer("std", torch.ones(1, channels, 1, 1))
         self.stages = len(spec["channels"])
         for place, wanted in enumerate(spec["channels"]):
-            self.add_module(f"stage{place}", Stage(channels, wanted, spec))
+            self.add_module(f"stage{place}", ConvStage(channels, wanted, spec))
             channels, height, width = wanted, height // 2, width // 2
         wide = channels * height * width
         head: list[nn.Module] = [nn.Flatten()]
@@ -87,11 +87,11 @@ class Net(nn.Module):
         x = (pictures.float() / 255 - self.mean) / self.std
         for place in range(self.stages):
             x = self.get_submodule(f"stage{place}")(x)
-        found: Tensor = self.head(x)
-        return found
+        result: Tensor = self.head(x)
+        return result
 
 
-class Model(nn.Module):
+class PlainPictureModel(nn.Module):
     """Bytes [N, C, H, W] to probabilities [N, C] or values [N, 1]."""
 
     def __init__(self, facts: dict[str, Any]) -> None:
@@ -123,9 +123,9 @@ class Model(nn.Module):
     @torch.no_grad()
     def predict(self, pictures: Tensor) -> list[Any]:
         """Classes by name, or values."""
-        found = self(pictures)
+        result = self(pictures)
         if self.facts["kind"] == "regression":
-            return list(found[:, 0].tolist())
-        second = found[:, -1] >= self.facts["threshold"]
-        places = second.long() if self.facts["kind"] == "binary" else found.argmax(1)
-        return [self.facts["classes"][place] for place in places.tolist()]
+            return list(result[:, 0].tolist())
+        second = result[:, -1] >= self.facts["threshold"]
+        indices = second.long() if self.facts["kind"] == "binary" else result.argmax(1)
+        return [self.facts["classes"][place] for place in indices.tolist()]

@@ -13,8 +13,8 @@ import polars as pl
 from luthier import storage
 from luthier.assess import paired_difference, seen_by, within_noise
 from luthier.data import TableEncoder
+from luthier.exporting.graph import exportable
 from luthier.exporting.to_onnx import PURPOSE, export_onnx, inputs_for
-from luthier.exporting.whole import exportable
 from luthier.optional import require
 from luthier.records import Measure
 from luthier.saved import Model
@@ -64,7 +64,7 @@ def export_int8(model: Model, path: str | Path, check: pl.DataFrame, y: np.ndarr
     told = []
     for one in (smaller, content):
         session = runtime.InferenceSession(one, providers=["CPUExecutionProvider"])
-        found = session.run(None, inputs)[0]
-        told.append(seen_by(metric, found, model.threshold) if model.task.classes else found[:, 0])
+        result = session.run(None, inputs)[0]
+        told.append(seen_by(metric, result, model.threshold) if model.task.classes else result[:, 0])
     storage.write_bytes(Path(path), smaller)
     return Quantised(len(content), len(smaller), paired_difference(metric, y, *told))

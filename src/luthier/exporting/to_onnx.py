@@ -16,7 +16,7 @@ from luthier import storage
 from luthier.data import Encoder, PictureEncoder, TableEncoder
 from luthier.data.encode import FIRST_LEVEL, MISSING, UNKNOWN
 from luthier.errors import LuthierError
-from luthier.exporting.whole import Whole, WholePictures, exportable
+from luthier.exporting.graph import ExportedGraph, ExportedPictureGraph, exportable
 from luthier.optional import require
 from luthier.saved import Model
 
@@ -61,8 +61,8 @@ def in_runtime(model: Model) -> Callable[[torch.Tensor, torch.Tensor], np.ndarra
 
     def compute(numbers: torch.Tensor, codes: torch.Tensor) -> np.ndarray:
         given = {"numbers": numbers.numpy(), "codes": codes.numpy(), "pictures": numbers.numpy()}
-        found: np.ndarray = session.run(None, {name: given[name] for name in wanted})[0]
-        return found if model.task.classes else found[:, 0]
+        result: np.ndarray = session.run(None, {name: given[name] for name in wanted})[0]
+        return result if model.task.classes else result[:, 0]
 
     numbers, codes = _drawn(encoder)
     _refuse(_apart(model, compute(numbers, codes), numbers, codes), model, len(numbers))
@@ -90,11 +90,11 @@ def inputs_for(encoder: Encoder, frame: pl.DataFrame) -> dict[str, np.ndarray]:
     numbers, codes = encoder.encode(frame)
     if not isinstance(encoder, TableEncoder):
         return {"pictures": numbers.numpy()}
-    found = {_input(name): numbers[:, [k]].numpy() for k, name in enumerate(encoder.number_names)}
+    result = {_input(name): numbers[:, [k]].numpy() for k, name in enumerate(encoder.number_names)}
     for k, name in enumerate(encoder.category_names):
         levels = np.array(["\0", "", *encoder.vocabularies[name]], dtype=object)  # code 0 is a level never seen
-        found[_input(name)] = levels[codes[:, [k]].numpy()]
-    return found
+        result[_input(name)] = levels[codes[:, [k]].numpy()]
+    return result
 
 
 def _input(column: str) -> str:
@@ -103,8 +103,8 @@ def _input(column: str) -> str:
 
 
 def _gap(session: Any, model: Model, encoder: Encoder, frame: pl.DataFrame) -> float:
-    found = session.run(None, inputs_for(encoder, frame))[0]
-    return _apart(model, found if model.task.classes else found[:, 0], *model.encode(frame))
+    result = session.run(None, inputs_for(encoder, frame))[0]
+    return _apart(model, result if model.task.classes else result[:, 0], *model.encode(frame))
 
 
 def _apart(model: Model, found: np.ndarray, numbers: torch.Tensor, codes: torch.Tensor) -> float:
@@ -223,7 +223,7 @@ def _class_of(onnx: Any, model: Model, shares: str) -> tuple[list[Any], list[Any
 
 def _core(model: Model, encoder: TableEncoder) -> Any:
     """What PyTorch's exporter makes of numbers and codes; an input that has no column is left out."""
-    whole = Whole(model).eval()
+    whole = ExportedGraph(model).eval()
     rows, wide, coded = 3, len(encoder.number_names), len(encoder.category_names)
     numbers, codes = torch.zeros(rows, wide), torch.zeros(rows, coded, dtype=torch.int64)
     cases: dict[tuple[bool, bool], tuple[torch.nn.Module, dict[str, torch.Tensor]]] = {
@@ -236,7 +236,7 @@ def _core(model: Model, encoder: TableEncoder) -> Any:
 
 def _core_of_pictures(model: Model, encoder: PictureEncoder) -> Any:
     """What PyTorch's exporter makes of bytes."""
-    return _program(WholePictures(model), {"pictures": torch.zeros(3, *encoder.shape, dtype=torch.uint8)})
+    return _program(ExportedPictureGraph(model), {"pictures": torch.zeros(3, *encoder.shape, dtype=torch.uint8)})
 
 
 def _program(module: torch.nn.Module, given: Mapping[str, torch.Tensor]) -> Any:
@@ -261,24 +261,24 @@ def _program(module: torch.nn.Module, given: Mapping[str, torch.Tensor]) -> Any:
 class _Numbers(torch.nn.Module):
     """The whole model of rows without categories."""
 
-    def __init__(self, whole: Whole) -> None:
+    def __init__(self, whole: ExportedGraph) -> None:
         super().__init__()
         self.whole = whole
 
     def forward(self, numbers: torch.Tensor) -> torch.Tensor:
         """As Whole."""
-        found: torch.Tensor = self.whole(numbers, numbers.new_zeros((numbers.shape[0], 0), dtype=torch.int64))
-        return found
+        result: torch.Tensor = self.whole(numbers, numbers.new_zeros((numbers.shape[0], 0), dtype=torch.int64))
+        return result
 
 
 class _Codes(torch.nn.Module):
     """The whole model of rows of categories alone."""
 
-    def __init__(self, whole: Whole) -> None:
+    def __init__(self, whole: ExportedGraph) -> None:
         super().__init__()
         self.whole = whole
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         """As Whole."""
-        found: torch.Tensor = self.whole(codes.new_zeros((codes.shape[0], 0), dtype=torch.float32), codes)
-        return found
+        result: torch.Tensor = self.whole(codes.new_zeros((codes.shape[0], 0), dtype=torch.float32), codes)
+        return result

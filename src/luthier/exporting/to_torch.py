@@ -19,7 +19,7 @@ from luthier.data import TableEncoder
 from luthier.data.encode import FIRST_LEVEL
 from luthier.errors import LuthierError
 from luthier.exporting import plain_model, plain_pictures
-from luthier.exporting.whole import exportable
+from luthier.exporting.graph import exportable
 from luthier.nets import ConvSpec, DenseSpec
 from luthier.saved import Model
 
@@ -101,9 +101,9 @@ def _gap(model: Model, folder: Path, frame: pl.DataFrame) -> float:
     plain = module.load(folder / "model.safetensors")
     numbers, codes = model.encode(frame)
     with torch.no_grad():
-        found = (plain(numbers) if numbers.ndim == 4 else plain(numbers, codes)).numpy()
+        result = (plain(numbers) if numbers.ndim == 4 else plain(numbers, codes)).numpy()
     if model.task.classes:
-        return float(np.abs(found - model.probabilities(numbers, codes)).max())
+        return float(np.abs(result - model.probabilities(numbers, codes)).max())
     wanted = model.values(numbers, codes)
     scale = np.maximum(np.abs(wanted), float(np.abs(wanted).mean()) or math.inf)
-    return float((np.abs(found[:, 0] - wanted) / scale).max())
+    return float((np.abs(result[:, 0] - wanted) / scale).max())

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from luthier.engine import Member, ModuleSpec, Part, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import MISSING, digits, some
 from luthier.nets import Augment
 from luthier.optimise import Schedule
-from luthier.population import Member, ModuleSpec, Part, Settings, train
 from luthier.report.figures import BLUE, empty_figure
 
 AFFINE = (("rotation", 10.0), ("shift", 0.04), ("skew", 10.0))
@@ -20,7 +20,7 @@ ELASTIC = (("elastic", 1.0), *AFFINE)
 BATCH = 64
 
 
-class Dense(nn.Sequential):
+class AugmentedDense(nn.Sequential):
     """Pictures in, one hidden layer of ReLU units, augmentation in training."""
 
     def __init__(self, side: int, units: int, chosen: Sequence[tuple[str, float]]) -> None:
@@ -39,16 +39,16 @@ def accuracy(
     chosen: Sequence[tuple[str, float]], seeds: Sequence[int], training: Part, test: Part, *, units: int, epochs: int
 ) -> np.ndarray:
     """Accuracy in % of a network for each seed, at the end of training."""
-    side, found = training.features.shape[2], []
+    side, result = training.features.shape[2], []
     steps = epochs * -(-len(training) // BATCH)
     settings = Settings("softmax", "adam", BATCH, steps, steps, metrics=("accuracy",))
     for seed in seeds:
         torch.manual_seed(seed)
-        spec = ModuleSpec(Dense(side, units, chosen))
+        spec = ModuleSpec(AugmentedDense(side, units, chosen))
         member = Member(spec, seed, 1e-3, schedule=Schedule("cosine", period=steps))
         table = train([member], training, test, settings).history.to_frame()
-        found.append(100 * table["accuracy"][-1])
-    return np.array(found)
+        result.append(100 * table["accuracy"][-1])
+    return np.array(result)
 
 
 def expansion(bench: Bench) -> None:
@@ -58,29 +58,32 @@ def expansion(bench: Bench) -> None:
     training, test = as_pictures(some(data.training, rows)), as_pictures(data.test)
     if bench.quick:
         bench.note(f"quick: {len(training)} pictures, {units} units, {epochs} epochs")
-    found = {
+    result = {
         name: accuracy(chosen, seeds, training, test, units=units, epochs=epochs)
         for name, chosen in (("none", ()), ("affine", AFFINE), ("elastic", ELASTIC))
     }
-    said = ", ".join(
+    message = ", ".join(
         f"{name} {values.mean():.2f} ± {1.96 * values.std(ddof=1) / len(values) ** 0.5:.2f} %"
-        for name, values in found.items()
+        for name, values in result.items()
     )
-    bench.holds("changed pictures help", found["affine"].mean() > found["none"].mean(), said)
+    bench.holds("changed pictures help", result["affine"].mean() > result["none"].mean(), message)
     bench.holds(
-        "elastic changes help too", found["elastic"].mean() > found["none"].mean(), said, printed="98.4, 98.9, 99.3 %"
+        "elastic changes help too",
+        result["elastic"].mean() > result["none"].mean(),
+        message,
+        printed="98.4, 98.9, 99.3 %",
     )
     if not bench.quick:
         bench.holds(
             "and more than affine ones",
-            found["elastic"].mean() > found["affine"].mean(),
-            said,
+            result["elastic"].mean() > result["affine"].mean(),
+            message,
             why="in 12 epochs affine changes are learnt and elastic ones, which are harder, not yet",
         )
     if data.is_mnist and not bench.quick:
         why = "ReLU and Adam over 50,000 pictures and 12 epochs, in place of all 60,000 and many more epochs"
         for name, printed in (("none", 98.4), ("affine", 98.9), ("elastic", 99.3)):
-            bench.number(f"accuracy, {name}", printed, found[name], 0.2, unit=" %", why=why)
+            bench.number(f"accuracy, {name}", printed, result[name], 0.2, unit=" %", why=why)
     elif not data.is_mnist:
         bench.note(MISSING)
 
@@ -98,11 +101,11 @@ def too_far(bench: Bench) -> None:
         for angle in angles
     }
     best = max(means, key=lambda angle: float(means[angle].mean()))
-    said = ", ".join(f"{angle}° {values.mean():.1f} %" for angle, values in means.items())
+    message = ", ".join(f"{angle}° {values.mean():.1f} %" for angle, values in means.items())
     bench.holds(
         "turned too far, digits become other digits: accuracy falls beyond some angle",
         means[180].mean() < means[best].mean() - 1 and best <= 30,
-        f"best at {best}°; {said}",
+        f"best at {best}°; {message}",
     )
     figure = empty_figure("largest angle, degrees", "accuracy, %")
     figure.add_scatter(x=list(means), y=[float(v.mean()) for v in means.values()], line={"color": BLUE})

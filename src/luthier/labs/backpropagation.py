@@ -164,12 +164,12 @@ def _sum_over_paths(
 
 
 def _seconds(f: Callable[[], object], times: int = 30) -> float:
-    found = []
+    result = []
     for _ in range(times):
         began = time.perf_counter()
         f()
-        found.append(time.perf_counter() - began)
-    return min(found)
+        result.append(time.perf_counter() - began)
+    return min(result)
 
 
 def saturation(bench: Bench) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from luthier.engine import Member, Part, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import NORM_EPSILON, DenseSpec, build
 from luthier.optimise import RULES
-from luthier.population import Member, Part, Settings, train
 from luthier.report.figures import BLUE, ORANGE, empty_figure
 
 BATCH = 64
@@ -146,14 +146,14 @@ def training(bench: Bench) -> None:
         for norm in (False, True):
             spec = DenseSpec(inputs=64, hidden=(30, 30, 30), outputs=10, batch_norm=norm)
             settings = Settings("softmax", rule, BATCH, 6 * epoch, 6 * epoch)
-            found = train([Member(spec, seed, rate) for seed in bench.seeds(5, 3)], part, held_out, settings)
-            losses.append(float(found.best_validation_loss.mean()))
+            result = train([Member(spec, seed, rate) for seed in bench.seeds(5, 3)], part, held_out, settings)
+            losses.append(float(result.best_validation_loss.mean()))
         ends[rule] = losses[0], losses[1]
-    said = ", ".join(f"{rule} {a:.3f} and {b:.3f}" for rule, (a, b) in ends.items())
+    message = ", ".join(f"{rule} {a:.3f} and {b:.3f}" for rule, (a, b) in ends.items())
     bench.holds(
         "a network with it trains under every rule",
         all(b < 1.0 for _, b in ends.values()),
-        f"validation loss without and with: {said}",
+        f"validation loss without and with: {message}",
     )
     curves = {norm: _curve(part, held_out, norm, bench) for norm in (False, True)}
     plain, normed = (curve.mean(0) for curve in (curves[False], curves[True]))

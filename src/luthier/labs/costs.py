@@ -16,8 +16,8 @@ from luthier.report.figures import BLUE, ORANGE, empty_figure
 def cross_entropy(y: float, a: np.ndarray | float) -> np.ndarray:
     """-[y ln a + (1 - y) ln(1 - a)]."""
     a = np.asarray(a, dtype=float)
-    found: np.ndarray = -(y * np.log(a) + (1 - y) * np.log(1 - a))
-    return found
+    result: np.ndarray = -(y * np.log(a) + (1 - y) * np.log(1 - a))
+    return result
 
 
 def binary_entropy(y: float) -> float:
@@ -156,14 +156,14 @@ def inputs(bench: Bench) -> None:
         a = torch.sigmoid(w @ x + 0.3)
         (gradient,) = torch.autograd.grad(cost(a, torch.tensor(0.0, dtype=torch.float64)), w)
         slopes.append(gradient)
-    found = torch.stack(slopes)
+    result = torch.stack(slopes)
     bench.number(
-        "where x_j is 0 no cost moves w_j: the largest slope of four costs", 0.0, float(found[:, 0].abs().max()), 0.0
+        "where x_j is 0 no cost moves w_j: the largest slope of four costs", 0.0, float(result[:, 0].abs().max()), 0.0
     )
     bench.holds(
         "the other weight moves under all",
-        bool((found[:, 1].abs() > 1e-3).all()),
-        f"slopes {[round(float(v), 4) for v in found[:, 1]]}",
+        bool((result[:, 1].abs() > 1e-3).all()),
+        f"slopes {[round(float(v), 4) for v in result[:, 1]]}",
     )
     z, h = np.linspace(-6, 6, 25), 1e-6
     slope = (sigmoid(z + h) - sigmoid(z - h)) / (2 * h)

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
+from luthier.engine import Member, Part, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
-from luthier.population import Member, Part, Settings, train
 from luthier.report.figures import BLUE, ORANGE, empty_figure
 
 UNITS, EPOCHS, BATCH = 32, 12, 32
@@ -16,10 +16,10 @@ UNITS, EPOCHS, BATCH = 32, 12, 32
 
 def digits_part() -> tuple[Part, Part]:
     """The 8 x 8 digits that scikit-learn brings, standardised: training and validation rows."""
-    found = load_digits()
-    X = torch.tensor(found.data, dtype=torch.float32)
+    result = load_digits()
+    X = torch.tensor(result.data, dtype=torch.float32)
     X = (X - X[:1300].mean(0)) / X[:1300].std(0).clamp_min(0.5)
-    y, none = torch.tensor(found.target), torch.zeros(len(X), 0, dtype=torch.int64)
+    y, none = torch.tensor(result.target), torch.zeros(len(X), 0, dtype=torch.int64)
     return Part(X[:1300], none[:1300], y[:1300]), Part(X[1300:], none[1300:], y[1300:])
 
 
@@ -29,19 +29,19 @@ def skips(bench: Bench) -> None:
     depths = (1, 4, 16, 32) if bench.quick else (1, 2, 4, 8, 16, 32, 48)
     steps = EPOCHS * -(-len(training) // BATCH)
     settings = Settings("softmax", "adam", BATCH, steps, steps // EPOCHS)
-    found: dict[bool, list[np.ndarray]] = {False: [], True: []}
+    result: dict[bool, list[np.ndarray]] = {False: [], True: []}
     for depth in depths:
-        for residual, rows in found.items():
+        for residual, rows in result.items():
             spec = DenseSpec(inputs=64, hidden=(UNITS,) * depth, outputs=10, residual=residual, layer_norm=True)
             members = [Member(spec, seed, 1e-3) for seed in bench.seeds(5, 3)]
             table = train(members, training, validation, settings).history.to_frame().sort("member", "step")
             rows.append(table.group_by("member", maintain_order=True).last()["train_loss"].to_numpy())
-    plain, skipped = (np.array([row.mean() for row in found[residual]]) for residual in (False, True))
-    said = ", ".join(f"{d}: {a:.3f} and {b:.3f}" for d, a, b in zip(depths, plain, skipped, strict=True))
+    plain, skipped = (np.array([row.mean() for row in result[residual]]) for residual in (False, True))
+    message = ", ".join(f"{d}: {a:.3f} and {b:.3f}" for d, a, b in zip(depths, plain, skipped, strict=True))
     bench.holds(
         "without skips a very deep network fits the training set worse than a shallow one",
         plain[-1] > 2 * plain.min(),
-        f"training loss by layers, without and with skips: {said}",
+        f"training loss by layers, without and with skips: {message}",
     )
     bench.holds("with skips it does not", skipped[-1] < plain[-1] / 2, f"{plain[-1]:.3f} to {skipped[-1]:.3f}")
     figure = empty_figure("hidden layers", "training loss").update_xaxes(type="log").update_yaxes(type="log")

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from luthier.classic.cs231n import DropoutNet
+from luthier.engine import Member, Outcome, Part, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import digits, members, some
 from luthier.nets import DenseSpec
-from luthier.population import Member, Outcome, Part, Settings, train
 from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, empty_figure
 
 BATCH = 32
@@ -132,21 +132,21 @@ def _learnt(
     spec = DenseSpec(inputs=data.training.features.shape[1], hidden=(200, 200), outputs=10)
     steps = -(-len(part) // BATCH) * (30 if bench.quick else 60)
     settings = Settings("softmax", "adam", BATCH, steps, steps)
-    found = {
+    result = {
         p: train([Member(spec, seed, 1e-3, dropout=(p, p), l2=l2) for seed in range(seeds)], part, None, settings)
         for p in rates
     }
-    return part, held_out, found
+    return part, held_out, result
 
 
 def missing_evidence(bench: Bench) -> None:
     """Hidden units taken away after training: networks that learnt with dropout miss them less."""
     rates = (0.0, 0.25, 0.5)
-    _, held_out, found = _learnt(bench, rates, len(bench.seeds(5, 3)))
+    _, held_out, result = _learnt(bench, rates, len(bench.seeds(5, 3)))
     shares = (0.0, 0.2, 0.4, 0.6, 0.8)
     curves = {
         p: np.array([[_ablated(one, m, held_out, share) for share in shares] for m in range(len(one.members))])
-        for p, one in found.items()
+        for p, one in result.items()
     }
     at = shares.index(0.6)
     bench.holds(
@@ -181,13 +181,13 @@ def with_penalty(bench: Bench) -> None:
     data = digits()
     lmbda = 0.05 if bench.quick else 0.1
     for name, p, l2 in (("neither", 0.0, 0.0), ("L2", 0.0, lmbda), ("dropout", 0.5, 0.0), ("both", 0.5, lmbda)):
-        _, held_out, found = _learnt(bench, (p,), seeds, l2)
-        hits = (found[p].logits(held_out.features).argmax(-1) == held_out.targets).double().mean(1)
+        _, held_out, result = _learnt(bench, (p,), seeds, l2)
+        hits = (result[p].logits(held_out.features).argmax(-1) == held_out.targets).double().mean(1)
         kinds[name] = 100 * hits.numpy()
-    said = ", ".join(
+    message = ", ".join(
         f"{name} {row.mean():.1f} ± {row.std(ddof=1) / len(row) ** 0.5:.1f} %" for name, row in kinds.items()
     )
-    bench.holds("dropout beats neither", kinds["dropout"].mean() > kinds["neither"].mean(), said)
+    bench.holds("dropout beats neither", kinds["dropout"].mean() > kinds["neither"].mean(), message)
     gap = kinds["both"] - kinds["dropout"]
     error = gap.std(ddof=1) / len(gap) ** 0.5
     bench.holds(

@@ -123,8 +123,8 @@ def _memorising(case: Case, seed: int) -> Case:
 
 def _label_noise(case: Case, seed: int) -> Case:
     X, y = rows_of("digits", seed)
-    found = replace(case, X=X, y=y, module=chain(64, [64], 10, "relu"), rule="adam", rate=2e-3)
-    return replace(found, y=_flipped(0.12)(found, seed))
+    result = replace(case, X=X, y=y, module=chain(64, [64], 10, "relu"), rule="adam", rate=2e-3)
+    return replace(result, y=_flipped(0.12)(result, seed))
 
 
 def _imbalance(case: Case, seed: int) -> Case:

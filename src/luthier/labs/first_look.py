@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 import torch
 
 from luthier.classic import network
+from luthier.engine import Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import BATCH, MISSING, digits, members, some
-from luthier.population import Settings, train
 
 ROW = (5, 0, 4, 1, 9, 2)  # how the training set begins, and the row of digits that the book opens with
 
@@ -50,11 +50,11 @@ def look(bench: Bench) -> None:
     part = data.training.rows(torch.arange(100, min(10_000, len(labels)) if bench.quick else len(labels)))
     steps = 3 * -(-len(part) // BATCH)
     seeds = bench.seeds(5, 3)
-    found = train(
+    result = train(
         members(seeds, pictures.shape[1], 30, 0.5), part, None, Settings("binary", "sgd", BATCH, steps, steps)
     )
     shown = some(data.training, 6)
-    told = found.logits(shown.features).argmax(-1)
+    told = result.logits(shown.features).argmax(-1)
     right = (told == shown.targets).double().mean(1).numpy()
     if data.is_mnist:
         bench.holds(

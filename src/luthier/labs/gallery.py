@@ -10,18 +10,18 @@ from html import escape
 
 import luthier.labs
 from luthier.errors import ConfigError, nearest
-from luthier.labs.lab import Lab, Outcome
+from luthier.labs.lab import Lab, LabOutcome
 from luthier.report.html import plot, table, whole_page
 
 
 @cache
 def all_labs() -> dict[str, Lab]:
     """Every lab of this package, by name, in the order of their files."""
-    found: dict[str, Lab] = {}
+    result: dict[str, Lab] = {}
     for module in sorted(one.name for one in pkgutil.iter_modules(luthier.labs.__path__)):
         labs: Sequence[Lab] = getattr(importlib.import_module(f"luthier.labs.{module}"), "LABS", ())
-        found |= {lab.name: lab for lab in labs}
-    return found
+        result |= {lab.name: lab for lab in labs}
+    return result
 
 
 def lab_named(name: str) -> Lab:
@@ -32,7 +32,7 @@ def lab_named(name: str) -> Lab:
     return known[name]
 
 
-def lines(outcome: Outcome) -> Iterator[str]:
+def lines(outcome: LabOutcome) -> Iterator[str]:
     """What a lab found, for the terminal."""
     lab, bench = outcome.lab, outcome.bench
     yield f"{lab.name}: {lab.claim} ({', '.join(lab.rows)})"
@@ -43,12 +43,12 @@ def lines(outcome: Outcome) -> Iterator[str]:
     yield f"  {outcome.seconds:.1f} s"
 
 
-def gallery(outcomes: Sequence[Outcome]) -> str:
+def gallery(outcomes: Sequence[LabOutcome]) -> str:
     """A page with every outcome: claims, measured beside printed, figures."""
     return whole_page("Luthier's labs", "\n".join(_body(outcomes)))
 
 
-def _body(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _body(outcomes: Sequence[LabOutcome]) -> Iterator[str]:
     total = [one for outcome in outcomes for one in outcome.bench.comparisons]
     counts = {name: sum(one.verdict == name for one in total) for name in dict.fromkeys(one.verdict for one in total)}
     yield "<header><h1>Labs</h1>"

@@ -21,11 +21,11 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": 
 def activations(function: str, deviation: float, seed: int, *, units: int = UNITS) -> list[Tensor]:
     """What ten layers make of rows from N(0, 1), layer by layer."""
     generator = torch.Generator().manual_seed(seed)
-    x, found = torch.randn(ROWS, units, generator=generator), []
+    x, result = torch.randn(ROWS, units, generator=generator), []
     for _ in range(LAYERS):
         x = FUNCTIONS[function](x @ (deviation * torch.randn(units, units, generator=generator)))
-        found.append(x)
-    return found
+        result.append(x)
+    return result
 
 
 def deviations(function: str, scheme: str, seeds: range) -> np.ndarray:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from luthier.data.preprocess import Preprocess
+from luthier.engine import Member, Part, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
 from luthier.nets.activations import ACTIVATIONS
-from luthier.population import Member, Part, Settings, train
 from luthier.report.figures import BLUE, ORANGE, empty_figure
 
 BATCH = 32
@@ -58,8 +58,8 @@ def normalised(bench: Bench) -> None:
     epochs = {}
     for name, rows in (("as they are", raw), ("normalised", ready)):
         members = [Member(spec, seed, rate) for rate in rates for seed in bench.seeds(5, 3)]
-        found = _epochs_to(0.2, members, Part(rows, training.codes, training.targets), 20)
-        epochs[name] = found.reshape(len(rates), -1).mean(1).min()
+        result = _epochs_to(0.2, members, Part(rows, training.codes, training.targets), 20)
+        epochs[name] = result.reshape(len(rates), -1).mean(1).min()
     bench.holds(
         "normalised columns are learnt faster, each at its best rate",
         bool(epochs["normalised"] < epochs["as they are"] / 2),
@@ -112,13 +112,13 @@ def deep_lines(bench: Bench) -> None:
     X = torch.randn(9, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     part = Part(X, torch.zeros(9, 0, dtype=torch.int64), torch.randint(3, (9,)))
     tiny = Settings("softmax", "sgd", 9, 1, 1, dtype=torch.float64)
-    found = train([Member(spec, 0, 1e-300, momentum=0.0)], part, None, tiny, initial=[state])
+    result = train([Member(spec, 0, 1e-300, momentum=0.0)], part, None, tiny, initial=[state])
     weights = [value for value in state.values() if value.ndim == 2]
     biases = [value for value in state.values() if value.ndim == 1]
     product, shift = torch.eye(5, dtype=torch.float64), torch.zeros(5, dtype=torch.float64)
     for W, b in zip(weights, biases, strict=True):
         product, shift = W @ product, W @ shift + b
-    gap = float((found.logits(X)[0].double() - (X @ product.T + shift)).abs().max() / product.abs().max())
+    gap = float((result.logits(X)[0].double() - (X @ product.T + shift)).abs().max() / product.abs().max())
     bench.number("four linear layers are one matrix: largest gap", 0.0, gap, 1e-6)
     training, _ = digits_part()
     rows = Part(training.features.double(), training.codes, training.targets)
@@ -152,14 +152,14 @@ def many_classes(bench: Bench) -> None:
     X = torch.randn(800, 2, generator=generator) * 0.6 + 2 * torch.stack([(y % 2) * 2.0 - 1, (y // 2) * 2.0 - 1], 1)
     part = Part(X, torch.zeros(800, 0, dtype=torch.int64), y)
     steps = 10 * 25
-    found = train(
+    result = train(
         [Member(four, s, 1e-2) for s in bench.seeds(5, 3)], part, None, Settings("softmax", "adam", 32, steps, 25)
     )
-    shares = torch.softmax(found.logits(X), -1)
+    shares = torch.softmax(result.logits(X), -1)
     bench.number("four shares of a row add up to 1", 1.0, float(shares.sum(-1).mean()), 1e-5)
     right = (shares.argmax(-1) == y).double().mean(1).numpy()
     bench.holds("four classes (other, cat, dog, chick) are learnt", bool((right > 0.97).all()), f"{right.round(3)}")
-    table = found.history.to_frame().sort("member", "step")
+    table = result.history.to_frame().sort("member", "step")
     losses = table["train_loss"].to_numpy().reshape(len(right), -1)
     bench.holds(
         "the loss falls",

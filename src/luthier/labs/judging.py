@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from luthier.engine import Member, Part, Settings, train
+from luthier.engine.range_test import range_test
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
-from luthier.population import Member, Part, Settings, train
-from luthier.population.range_test import range_test
 from luthier.report.figures import BLUE, ORANGE, empty_figure
 from luthier.search.sensitivity import variance_shares
 
@@ -35,13 +35,13 @@ def finder(bench: Bench) -> None:
         figure.add_scatter(x=test.rates, y=test.losses, name=rule, line={"color": colour})
         figure.add_vline(x=test.pick, line={"color": colour, "dash": "dot"})
         rates = [test.pick * factor for factor in (0.01, 1.0, 100.0)]
-        found = train(
+        result = train(
             [Member(spec, s, rate) for rate in rates for s in seeds],
             part,
             held_out,
             Settings("softmax", rule, 32, steps, steps),
         )
-        losses = np.nan_to_num(found.best_validation_loss, nan=10.0, posinf=10.0).reshape(3, -1).mean(1)
+        losses = np.nan_to_num(result.best_validation_loss, nan=10.0, posinf=10.0).reshape(3, -1).mean(1)
         rules[rule] = losses
         known = [loss if loss is not None else np.inf for loss in test.losses]
         worst = (
@@ -82,10 +82,10 @@ def matters(bench: Bench) -> None:
                 for seed, (r, m, v, e) in enumerate(draws)
             ]
             steps = 8 * 400 // batch
-            found = train(every, part, held_out, Settings("softmax", "adam", batch, steps, steps))
-            losses = np.nan_to_num(found.best_validation_loss, nan=1e3, posinf=1e3)
-            places = np.full((each, 2), [(width_place + 0.5) / len(WIDTHS), (batch_place + 0.5) / len(BATCHES)])
-            points.append(np.hstack([draws, places]))
+            result = train(every, part, held_out, Settings("softmax", "adam", batch, steps, steps))
+            losses = np.nan_to_num(result.best_validation_loss, nan=1e3, posinf=1e3)
+            indices = np.full((each, 2), [(width_place + 0.5) / len(WIDTHS), (batch_place + 0.5) / len(BATCHES)])
+            points.append(np.hstack([draws, indices]))
             values.append(losses)
     losses = np.concatenate(values)
     ranks = np.argsort(np.argsort(losses, kind="stable"), kind="stable") / (len(losses) - 1)
@@ -118,8 +118,8 @@ def optimism(bench: Bench) -> None:
     every = [
         Member(spec, seed, 10 ** rng.uniform(-3, -1.5), dropout=(float(rng.uniform(0, 0.5)),)) for seed in range(count)
     ]
-    found = train(every, part, None, Settings("softmax", "adam", 32, 150, 150))
-    hits = (found.logits(rest.features).argmax(-1) == rest.targets).double()
+    result = train(every, part, None, Settings("softmax", "adam", 32, 150, 150))
+    hits = (result.logits(rest.features).argmax(-1) == rest.targets).double()
     for split in range(200 if bench.quick else 2000):
         order = torch.randperm(len(rest), generator=torch.Generator().manual_seed(split))
         validation, test = (hits[:, rows].mean(1) for rows in (order[:100], order[100:]))
@@ -154,13 +154,13 @@ def noise_columns(bench: Bench) -> None:
             noise = torch.randn(len(part), extra, generator=torch.Generator().manual_seed(k))
             parts.append(Part(torch.cat([part.features, noise], 1), part.codes, part.targets))
         spec = DenseSpec(inputs=64 + extra, hidden=(40,), outputs=10)
-        found = train(
+        result = train(
             [Member(spec, s, 1e-3) for s in bench.seeds(5, 3)],
             parts[0],
             None,
             Settings("softmax", "adam", 32, 300, 300),
         )
-        scores = [100 * (found.logits(p.features).argmax(-1) == p.targets).double().mean(1).numpy() for p in parts]
+        scores = [100 * (result.logits(p.features).argmax(-1) == p.targets).double().mean(1).numpy() for p in parts]
         accuracy.append(scores[1].mean())
         gaps.append((scores[0] - scores[1]).mean())
     bench.holds(
@@ -181,9 +181,9 @@ def six_steps(bench: Bench) -> None:
     from luthier.runs.screen import SilentScreen
 
     with tempfile.TemporaryDirectory() as folder:
-        found = fit("wine", budget="600steps", run=Path(folder) / "run", screen=SilentScreen())
-        assert found is not None
-        records, headline = list(found.ledger), found.scores["headline"]
+        result = fit("wine", budget="600steps", run=Path(folder) / "run", screen=SilentScreen())
+        assert result is not None
+        records, headline = list(result.ledger), result.scores["headline"]
     decisions = [record for record in records if record["kind"] == "decision"]
     steps = [int(record["step"]) for record in decisions]
     firsts = sorted(set(steps), key=steps.index)
@@ -204,13 +204,13 @@ def six_steps(bench: Bench) -> None:
         f"accuracy {headline['value']:.3f}, at least {lowest:.3f}",
     )
     topics = [record["topic"] for record in decisions if record["step"] == 3]
-    places = [
+    indices = [
         next((k for k, topic in enumerate(topics) if topic.startswith(name)), -1)
         for name in ("learning rate", "Adam", "decay")
     ]
     bench.holds(
         "the rate comes first, then the rule, then its decay",
-        places == sorted(places) and places[0] == 0,
+        indices == sorted(indices) and indices[0] == 0,
         ", ".join(topics),
     )
     ticked = checklist(records)

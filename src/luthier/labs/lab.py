@@ -21,7 +21,7 @@ REFUTED = "refuted"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MeasuredFigure:
     """One figure: what the document prints, what was measured (mean, and interval over seeds), and the verdict.
 
     `why` explains another number than the printed one, or a claim that does not hold.
@@ -47,7 +47,7 @@ class Bench:
     """What a lab's run works with: how long it may take, and where it puts what it finds."""
 
     quick: bool = True
-    comparisons: list[Comparison] = field(default_factory=list)
+    comparisons: list[MeasuredFigure] = field(default_factory=list)
     figures: list[tuple[str, go.Figure]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -75,17 +75,17 @@ class Bench:
         half = 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
         close = abs(mean - printed) <= within
         verdict = HOLDS if close else REFUTED if why and refuted else ANOTHER if why else FAILS
-        said = f"{mean:.6g}{unit}" + (f" ± {half:.2g}" if len(values) > 1 else "")
+        message = f"{mean:.6g}{unit}" + (f" ± {half:.2g}" if len(values) > 1 else "")
         low, high = (mean - half, mean + half) if len(values) > 1 else (None, None)
         explained = "" if close else why
         self.comparisons.append(
-            Comparison(what, f"{printed:g}{unit}", said, verdict, low, high, len(values), explained)
+            MeasuredFigure(what, f"{printed:g}{unit}", message, verdict, low, high, len(values), explained)
         )
 
     def holds(self, what: str, holds: bool | np.bool_, measured: str, *, printed: str = "", why: str = "") -> None:
         """A claim without a number: whether it holds, and what was measured. With `why` it is refuted where not."""
         verdict = HOLDS if bool(holds) else REFUTED if why else FAILS
-        self.comparisons.append(Comparison(what, printed, measured, verdict, why="" if holds else why))
+        self.comparisons.append(MeasuredFigure(what, printed, measured, verdict, why="" if holds else why))
 
     def draw(self, title: str, figure: go.Figure) -> None:
         """A figure for the gallery."""
@@ -109,7 +109,7 @@ class Lab:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LabOutcome:
     """What a run of a lab found."""
 
     lab: Lab
@@ -142,8 +142,8 @@ class Outcome:
         }
 
 
-def run_lab(lab: Lab, *, quick: bool = True) -> Outcome:
+def run_lab(lab: Lab, *, quick: bool = True) -> LabOutcome:
     """Run a lab."""
     bench, began = Bench(quick), time.perf_counter()
     lab.run(bench)
-    return Outcome(lab, bench, time.perf_counter() - began)
+    return LabOutcome(lab, bench, time.perf_counter() - began)

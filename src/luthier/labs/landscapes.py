@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from luthier.classic.cs231n import RULES, Rule
+from luthier.classic.cs231n import RULES, UpdateRule
 from luthier.labs.lab import Bench, Lab
 from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, empty_figure
 
@@ -15,37 +15,37 @@ COLOURS = (BLUE, ORANGE, GREEN, GREY, "#CC79A7", "#56B4E9", "#E69F00")
 
 def valley(x: np.ndarray) -> np.ndarray:
     """The gradient of (x^2 + 50 y^2) / 2."""
-    found: np.ndarray = x * np.array([1.0, 50.0])
-    return found
+    result: np.ndarray = x * np.array([1.0, 50.0])
+    return result
 
 
 def height(x: np.ndarray) -> np.ndarray:
     """The valley's height at points [..., 2]."""
-    found: np.ndarray = 0.5 * (x[..., 0] ** 2 + 50 * x[..., 1] ** 2)
-    return found
+    result: np.ndarray = 0.5 * (x[..., 0] ** 2 + 50 * x[..., 1] ** 2)
+    return result
 
 
 def saddle(x: np.ndarray) -> np.ndarray:
     """The gradient of x^2 - y^2."""
-    found: np.ndarray = x * np.array([2.0, -2.0])
-    return found
+    result: np.ndarray = x * np.array([2.0, -2.0])
+    return result
 
 
 def in_the_valley(bench: Bench) -> None:
     """A long valley, walked by every rule."""
-    sgd = Rule("sgd", learning_rate=0.035).run(valley, START, 100)
+    sgd = UpdateRule("sgd", learning_rate=0.035).run(valley, START, 100)
     signs = np.sign(sgd[:40, 1])
     bench.holds(
         "descent at 0.035 crosses the valley at every step",
         bool((signs[1:] == -signs[:-1]).all()),
         f"{int((signs[1:] == -signs[:-1]).sum())} of 39 steps",
     )
-    away = Rule("sgd", learning_rate=0.041).run(valley, START, 300)
+    away = UpdateRule("sgd", learning_rate=0.041).run(valley, START, 300)
     bench.holds("at 0.041 it leaves it", bool(height(away[-1]) > height(away[0])), f"height {height(away[-1]):.3g}")
     bench.number("height after 100 steps of descent", 0.0197, float(height(sgd[-1])), 1e-4)
-    momentum = Rule("momentum", learning_rate=0.01).run(valley, START, 100)
+    momentum = UpdateRule("momentum", learning_rate=0.01).run(valley, START, 100)
     bench.number("of momentum 0.9 at 0.01", 0.0010, float(height(momentum[-1])), 5e-5)
-    nesterov = Rule("nesterov", learning_rate=0.01).run(valley, START, 100)
+    nesterov = UpdateRule("nesterov", learning_rate=0.01).run(valley, START, 100)
     bench.number("of Nesterov's", 1.2e-5, float(height(nesterov[-1])), 5e-7)
     x, v = np.array(START), np.zeros(2)
     for _ in range(100):  # the printed sign
@@ -68,7 +68,7 @@ def in_the_valley(bench: Bench) -> None:
     )
     rates = {"sgd": 0.035, "momentum": 0.01, "nesterov": 0.01, "adagrad": 0.8, "rmsprop": 0.1, "adam": 0.3}
     for (name, rate), colour in zip(rates.items(), COLOURS, strict=False):
-        path = Rule(name, learning_rate=rate, decay_rate=0.9).run(valley, START, 60)
+        path = UpdateRule(name, learning_rate=rate, decay_rate=0.9).run(valley, START, 60)
         figure.add_scatter(
             x=path[:, 0],
             y=path[:, 1],
@@ -83,11 +83,11 @@ def in_the_valley(bench: Bench) -> None:
 def off_the_saddle(bench: Bench) -> None:
     """x^2 - y^2 from just beside its ridge."""
     for name, printed in (("sgd", 582), ("momentum", 117), ("nesterov", 110), ("adam", 77)):
-        path = Rule(name, learning_rate=0.01).run(saddle, (1.0, 1e-5), 700)
+        path = UpdateRule(name, learning_rate=0.01).run(saddle, (1.0, 1e-5), 700)
         bench.number(f"steps of {name} at 0.01 until |y| > 1", printed, int(np.argmax(np.abs(path[:, 1]) > 1)), 1)
     steps = {}
     for decay in (0.9, 0.99):
-        path = Rule("rmsprop", learning_rate=0.01, decay_rate=decay).run(saddle, (1.0, 1e-5), 700)
+        path = UpdateRule("rmsprop", learning_rate=0.01, decay_rate=decay).run(saddle, (1.0, 1e-5), 700)
         steps[decay] = int(np.argmax(np.abs(path[:, 1]) > 1))
     bench.number("steps of RMSProp with decay 0.9", 72, steps[0.9], 1)
     bench.number(
@@ -98,7 +98,7 @@ def off_the_saddle(bench: Bench) -> None:
         refuted=True,
         why="72 belongs to a decay of 0.9; with 0.99 the first steps are ten times the rate",
     )
-    still = Rule("sgd", learning_rate=0.01).run(saddle, (1.0, 0.0), 2000)
+    still = UpdateRule("sgd", learning_rate=0.01).run(saddle, (1.0, 0.0), 2000)
     bench.number("on the ridge itself descent never leaves: |y| after 2000 steps", 0.0, float(abs(still[-1, 1])), 0.0)
     escaped = []
     for seed in bench.seeds(20, 8):
@@ -107,7 +107,7 @@ def off_the_saddle(bench: Bench) -> None:
         def noisy(x: np.ndarray, rng: np.random.Generator = rng) -> np.ndarray:
             return saddle(x) + rng.normal(0, 0.01, 2)
 
-        path = Rule("sgd", learning_rate=0.01).run(noisy, (1.0, 0.0), 1000)
+        path = UpdateRule("sgd", learning_rate=0.01).run(noisy, (1.0, 0.0), 1000)
         escaped.append(bool((np.abs(path[:, 1]) > 1).any()))
     bench.holds("noise in the gradient leaves it", all(escaped), f"{sum(escaped)} of {len(escaped)} seeds")
 
@@ -136,7 +136,7 @@ def step_sizes(bench: Bench) -> None:
     """What each rule makes of a gradient that stays the same."""
 
     def moves(name: str, steps: int, **options: float) -> np.ndarray:
-        rule = Rule(name, learning_rate=1.0, epsilon=0.0, **options)
+        rule = UpdateRule(name, learning_rate=1.0, epsilon=0.0, **options)
         return np.asarray(-np.diff(rule.run(np.ones_like, [0.0], steps)[:, 0]))
 
     for rho, printed in ((0.5, 2.0), (0.9, 10.0), (0.99, 100.0)):
@@ -154,9 +154,9 @@ def step_sizes(bench: Bench) -> None:
         1e-12,
     )
     for decay, printed in ((0.9, 3.16), (0.99, 10.0)):
-        found = moves("rmsprop", 2000, decay_rate=decay)
-        bench.number(f"RMSProp's first step, decay {decay:g}", printed, float(found[0]), 0.005)
-        bench.number("its last", 1.0, float(found[-1]), 1e-6)
+        result = moves("rmsprop", 2000, decay_rate=decay)
+        bench.number(f"RMSProp's first step, decay {decay:g}", printed, float(result[0]), 0.005)
+        bench.number("its last", 1.0, float(result[-1]), 1e-6)
     bare = moves("adam-uncorrected", 40)
     bench.number("Adam's first step without correction", 3.16, float(bare[0]), 0.005)
     bench.number("its largest", 6.57, float(bare.max()), 0.005)
@@ -165,7 +165,7 @@ def step_sizes(bench: Bench) -> None:
         "with correction every step is the rate: largest gap", 0.0, float(np.abs(moves("adam", 100) - 1).max()), 1e-9
     )
     still = float(
-        np.max([abs(Rule(name, learning_rate=1.0).run(np.zeros_like, [3.0], 9)[-1, 0] - 3) for name in RULES])
+        np.max([abs(UpdateRule(name, learning_rate=1.0).run(np.zeros_like, [3.0], 9)[-1, 0] - 3) for name in RULES])
     )
     bench.number("no gradient, no step, for every rule", 0.0, still, 0.0)
     figure = empty_figure("step", "length over the rate").update_yaxes(type="log")
@@ -211,7 +211,7 @@ def look_ahead(bench: Bench) -> None:
     momentum = x + memory * v - rate * valley(x)
     nesterov = x + memory * v - rate * watched(ahead)
     bench.number("the gradient is taken at x + rho v: gap", 0.0, float(np.abs(seen[0] - ahead).max()), 0.0)
-    rule, point, speed, kept, worst = Rule("nesterov", learning_rate=rate, rho=memory), x, np.zeros(2), x, 0.0
+    rule, point, speed, kept, worst = UpdateRule("nesterov", learning_rate=rate, rho=memory), x, np.zeros(2), x, 0.0
     for _ in range(50):
         speed = memory * speed - rate * valley(point + memory * speed)
         point = point + speed

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from luthier.classic.mnist_loader import load_data
+from luthier.engine import Member, Part, Settings, train
 from luthier.errors import InputError
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
-from luthier.population import Member, Part, Settings, train
 from luthier.report.figures import BLUE, GREY, ORANGE, empty_figure
 
 BATCH, FIRST = 10, 1000
@@ -37,7 +37,7 @@ class Digits(NamedTuple):
     is_mnist: bool
 
 
-class Curves(NamedTuple):
+class MemberCurves(NamedTuple):
     """Each network's accuracy in % and cost, epoch by epoch [M, E]."""
 
     accuracy: np.ndarray
@@ -52,8 +52,8 @@ def digits() -> Digits:
     except InputError:
         from sklearn.datasets import load_digits
 
-        found = load_digits()
-        X, y = found.data.astype(np.float32) / 16, found.target.astype(np.int64)
+        result = load_digits()
+        X, y = result.data.astype(np.float32) / 16, result.target.astype(np.int64)
         order = np.random.default_rng(0).permutation(len(X))
         first, second, third = (_part(X[cut], y[cut]) for cut in np.split(order, (1200, 1500)))
         return Digits(first, second, third, False)
@@ -72,13 +72,15 @@ def some(part: Part, rows: int) -> Part:
 
 def learn(
     members: Sequence[Member], training: Part, held_out: Part, *, epochs: int, loss: str = "binary", every: int = 1
-) -> Curves:
+) -> MemberCurves:
     """Train all members together, and measure every so many epochs on other rows."""
     steps = -(-len(training) // BATCH)
     settings = Settings(loss, "sgd", BATCH, epochs * steps, every * steps, metrics=("accuracy",))
     table = train(members, training, held_out, settings).history.to_frame().sort("member", "step")
     shape = len(members), -1
-    return Curves(100 * table["accuracy"].to_numpy().reshape(shape), table["validation_loss"].to_numpy().reshape(shape))
+    return MemberCurves(
+        100 * table["accuracy"].to_numpy().reshape(shape), table["validation_loss"].to_numpy().reshape(shape)
+    )
 
 
 def members(seeds: Sequence[int], inputs: int, hidden: int, eta: float, lmbda: float = 0.0) -> list[Member]:
@@ -94,23 +96,23 @@ def costs(bench: Bench) -> None:
     if bench.quick:
         training = some(training, 10_000)
         bench.note("quick: 8 epochs of 10,000 pictures; the printed figures are of 30 epochs of 50,000")
-    found = {
+    result = {
         name: learn(members(seeds, width, 30, eta), training, data.test, epochs=epochs, loss=loss).accuracy.max(1)
         for name, loss, eta in (("cross-entropy", "binary", 0.5), ("quadratic", "quadratic", 3.0))
     }
     if data.is_mnist and not bench.quick:
-        bench.number("best epoch's accuracy by cross-entropy", 95.49, found["cross-entropy"], 0.4, unit=" %")
+        bench.number("best epoch's accuracy by cross-entropy", 95.49, result["cross-entropy"], 0.4, unit=" %")
         bench.number(
             "by the quadratic cost",
             95.42,
-            found["quadratic"],
+            result["quadratic"],
             0.4,
             unit=" %",
             why="its rate is not printed; 3.0 is that of the chapter before",
         )
     elif not data.is_mnist:
         bench.note(MISSING)
-    gap = found["cross-entropy"] - found["quadratic"]
+    gap = result["cross-entropy"] - result["quadratic"]
     error = gap.std(ddof=1) / len(gap) ** 0.5
     bench.holds(
         "between both costs lies less than chance alone moves one run by",
@@ -128,11 +130,11 @@ def overfitting(bench: Bench) -> None:
         bench.note("quick: 60 epochs, judged on 2,000 pictures; the printed figures are of 400 epochs and 10,000")
     plain = members(seeds, width, 30, 0.5)
     together = [*plain, *(replace(one, l2=0.1) for one in plain)]
-    found = learn(together, training, test, epochs=epochs)
+    result = learn(together, training, test, epochs=epochs)
     shown = learn(plain, training, training, epochs=epochs)
     count = len(plain)
-    free, held = found.accuracy[:count], found.accuracy[count:]
-    lowest = found.cost[:count].argmin(1) + 1
+    free, held = result.accuracy[:count], result.accuracy[count:]
+    lowest = result.cost[:count].argmin(1) + 1
     perfect = [int(np.argmax(row >= 100)) + 1 for row in shown.accuracy if (row >= 100).any()]
     bench.holds(
         "the cost on new pictures rises again while the training cost falls",
@@ -168,7 +170,7 @@ def overfitting(bench: Bench) -> None:
     bench.draw("A thousand pictures: what a penalty on weights changes", figure)
     figure = empty_figure("epoch", "cost").update_yaxes(type="log")
     figure.add_scatter(x=x, y=shown.cost.mean(0), name="training", line={"color": GREY})
-    figure.add_scatter(x=x, y=found.cost[:count].mean(0), name="new pictures", line={"color": ORANGE})
+    figure.add_scatter(x=x, y=result.cost[:count].mean(0), name="new pictures", line={"color": ORANGE})
     bench.draw("Overfitting: one cost falls, the other rises", figure)
 
 
@@ -182,9 +184,9 @@ def all_of_it(bench: Bench) -> None:
     scaled = 1e-4 * len(training)  # lambda / n stays what it was with a thousand pictures
     plain = members(seeds, width, 30, 0.5)
     together = [*plain, *(replace(one, l2=scaled) for one in plain), *(replace(one, l2=0.1) for one in plain)]
-    found = learn(together, training, data.test, epochs=epochs).accuracy
+    result = learn(together, training, data.test, epochs=epochs).accuracy
     shown = learn(plain, training, some(training, 10_000), epochs=epochs).accuracy
-    free, held, weak = (found[k * len(plain) : (k + 1) * len(plain)] for k in range(3))
+    free, held, weak = (result[k * len(plain) : (k + 1) * len(plain)] for k in range(3))
     gap = shown[:, -1] - free[:, -1]
     bench.holds("with all pictures the gap is a few points", gap.mean() < 8, f"{gap.mean():.2f} points")
     bench.holds(

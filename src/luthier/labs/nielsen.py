@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from luthier.classic.network2 import Network
+from luthier.engine import Member, Part, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import BATCH, MISSING, digits, learn, members, some
 from luthier.nets import DenseSpec
-from luthier.population import Member, Part, Settings, train
 from luthier.report.figures import BLUE, GREY, ORANGE, empty_figure
 
 PRINTED = {  # hidden units: accuracy after the first epoch and in the best, from large first weights and better ones
@@ -49,8 +49,8 @@ def first_weights(bench: Bench) -> None:
             spec = DenseSpec(inputs=width, hidden=(hidden,), outputs=10, activation="sigmoid")
             every = [Member(spec, s, 0.1, momentum=0.0, l2=1e-4 * len(part)) for s in seeds]
             settings = Settings("binary", "sgd", BATCH, epochs * steps, steps)
-            found = train(every, part, held_out, settings, initial=begun((width, hidden, 10), seeds, large=large))
-            table = found.history.to_frame().sort("member", "step")
+            result = train(every, part, held_out, settings, initial=begun((width, hidden, 10), seeds, large=large))
+            table = result.history.to_frame().sort("member", "step")
             curve = 100 * table["validation_score"].to_numpy().reshape(len(seeds), -1)
             curves.append(curve)
             figure.add_scatter(
@@ -84,7 +84,7 @@ def hundred(bench: Bench) -> None:
     part = some(data.training, 5000) if bench.quick else data.training
     epochs, width = 6 if bench.quick else 30, data.training.features.shape[1]
     lmbda = 1e-4 * len(part)
-    found = {
+    result = {
         "cross-entropy": learn(members(seeds, width, 100, 0.5), part, data.test, epochs=epochs).accuracy.max(1),
         "quadratic": learn(
             members(seeds, width, 100, 3.0), part, data.test, epochs=epochs, loss="quadratic"
@@ -94,28 +94,28 @@ def hundred(bench: Bench) -> None:
         ),
     }
     if data.is_mnist and not bench.quick:
-        bench.number("cross-entropy, best epoch", 96.82, found["cross-entropy"], 0.4, unit=" %")
+        bench.number("cross-entropy, best epoch", 96.82, result["cross-entropy"], 0.4, unit=" %")
         bench.number(
             "quadratic cost",
             96.59,
-            found["quadratic"],
+            result["quadratic"],
             0.4,
             unit=" %",
             why="its rate is not printed; 3.0 is that of the chapter before",
         )
-        bench.number("with lambda 5, on validation pictures", 97.92, found["penalised"], 0.3, unit=" %")
+        bench.number("with lambda 5, on validation pictures", 97.92, result["penalised"], 0.3, unit=" %")
         slow = learn(members(seeds, width, 100, 0.1, lmbda), part, data.validation, epochs=60).accuracy.max(1)
         bench.number("60 epochs at a rate of 0.1", 98.04, slow, 0.3, unit=" %")
         bench.holds(
             "a small program with no help passes 96 %",
-            bool((found["cross-entropy"] > 96).all()),
-            f"{found['cross-entropy'].min():.2f} % at least",
+            bool((result["cross-entropy"] > 96).all()),
+            f"{result['cross-entropy'].min():.2f} % at least",
         )
     bench.note("the printed step from 96.59 to 96.82 % takes away one of 14.8 errors")
     bench.holds(
         "a penalty helps a hundred hidden neurons",
-        found["penalised"].mean() > found["cross-entropy"].mean() - 0.3,
-        f"{found['cross-entropy'].mean():.2f} and {found['penalised'].mean():.2f} %",
+        result["penalised"].mean() > result["cross-entropy"].mean() - 0.3,
+        f"{result['cross-entropy'].mean():.2f} and {result['penalised'].mean():.2f} %",
     )
 
 
@@ -139,10 +139,10 @@ def likelihood(bench: Bench) -> None:
     right, gaps = {}, {}
     for name, loss, rate, colour in (("sigmoids", "binary", 0.5, ORANGE), ("softmax", "softmax", 0.5, BLUE)):
         spec = DenseSpec(inputs=width, hidden=(30,), outputs=10, activation="sigmoid", initialiser="xavier")
-        found = train(
+        result = train(
             [Member(spec, s, rate, momentum=0.0) for s in seeds], part, None, Settings(loss, "sgd", BATCH, steps, steps)
         )
-        logits = found.logits(held_out.features)
+        logits = result.logits(held_out.features)
         shares = torch.sigmoid(logits) if loss == "binary" else torch.softmax(logits, -1)
         sums = shares.sum(-1)
         top, told = shares.max(-1)

@@ -53,9 +53,9 @@ def executed(made: dict[str, Any]) -> dict[str, Any]:
     kept = os.environ.get("PLOTLY_RENDERER")
     os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"  # figures as data; the library itself stays outside
     try:
-        found = nbformat.from_dict(made)
+        result = nbformat.from_dict(made)
         nbclient.NotebookClient(
-            found,
+            result,
             kernel_name="python3",
             timeout=TIMEOUT,
             record_timing=False,
@@ -66,7 +66,7 @@ def executed(made: dict[str, Any]) -> dict[str, Any]:
             del os.environ["PLOTLY_RENDERER"]
         else:
             os.environ["PLOTLY_RENDERER"] = kept
-    plain: dict[str, Any] = nbformat.from_dict(found)
+    plain: dict[str, Any] = nbformat.from_dict(result)
     return plain
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.engine import Member, Outcome, Part, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import BATCH, Digits, digits, learn, members, some
 from luthier.nets import DenseSpec
-from luthier.population import Member, Outcome, Part, Settings, train
 from luthier.report.figures import BLUE, GREY, ORANGE, empty_figure
 
 KINDS = {"none": GREY, "L2": BLUE, "L1": ORANGE}
@@ -102,9 +102,9 @@ def _gradient_gap(*, l1: float, l2: float) -> float:
         penalty = sum(l2 / (2 * len(X)) * float((W * W).sum()) + l1 / len(X) * float(W.abs().sum()) for W in (W0, W1))
         return float(torch.nn.functional.cross_entropy(logits, y)) + penalty
 
-    gap, h, found = 0.0, 1e-6, after.state_dict()
+    gap, h, result = 0.0, 1e-6, after.state_dict()
     for name in names:
-        taken = (state[name] - found[name]) / rate
+        taken = (state[name] - result[name]) / rate
         for place in range(state[name].numel()):
             moved = []
             for side in (h, -h):
@@ -120,9 +120,9 @@ def by_epochs(begun: Sequence[Member], part: Part, epochs: int) -> Iterator[Outc
     steps, state = -(-len(part) // BATCH), None
     for epoch in range(epochs):
         settings = Settings("binary", "sgd", BATCH, steps, steps, batch_seed=epoch)
-        found = train(begun, part, None, settings, initial=state)
-        state = [found.state_dict(m) for m in range(len(begun))]
-        yield found
+        result = train(begun, part, None, settings, initial=state)
+        state = [result.state_dict(m) for m in range(len(begun))]
+        yield result
 
 
 def first_layer(found: Outcome, member: int) -> Tensor:
@@ -144,15 +144,15 @@ def sparse(bench: Bench) -> None:
     }
     every = [one for kind in kinds.values() for one in kind]
     steps = -(-len(part) // BATCH) * (40 if bench.quick else 400)
-    found = train(every, part, None, Settings("binary", "sgd", BATCH, steps, steps))
+    result = train(every, part, None, Settings("binary", "sgd", BATCH, steps, steps))
     held_out = some(data.test, 2000)
-    right = (found.logits(held_out.features).argmax(-1) == held_out.targets).double().mean(1).numpy() * 100
+    right = (result.logits(held_out.features).argmax(-1) == held_out.targets).double().mean(1).numpy() * 100
     small = {name: [] for name in kinds}  # type: dict[str, list[float]]
     figure = empty_figure("size of a weight", "share of weights").update_xaxes(type="log")
     for place, name in enumerate(kinds):
         rows = range(place * len(plain), (place + 1) * len(plain))
-        weights = torch.stack([first_layer(found, m) for m in rows]).abs().flatten()
-        small[name] = [float((first_layer(found, m).abs() < 1e-3).double().mean()) for m in rows]
+        weights = torch.stack([first_layer(result, m) for m in rows]).abs().flatten()
+        small[name] = [float((first_layer(result, m).abs() < 1e-3).double().mean()) for m in rows]
         counts, edges = np.histogram(np.log10(weights.clamp_min(1e-7).numpy()), 40, (-7, 1))
         middles = 10 ** ((edges[1:] + edges[:-1]) / 2)
         figure.add_scatter(x=middles, y=counts / counts.sum(), name=name, line={"color": KINDS[name]})
@@ -178,8 +178,8 @@ def long_weights(bench: Bench) -> None:
     plain = [replace(one, learning_rate=0.5) for one in members(seeds, width, 30, 0.5)]
     every = [*plain, *(replace(one, l2=0.1 * len(part) / 1000 * 10) for one in plain)]
     lengths, turns, last = [], [], None  # type: list[Tensor], list[Tensor], Tensor | None
-    for found in by_epochs(every, part, epochs):
-        now = torch.stack([first_layer(found, m).flatten() for m in range(len(every))])
+    for result in by_epochs(every, part, epochs):
+        now = torch.stack([first_layer(result, m).flatten() for m in range(len(every))])
         lengths.append(now.norm(dim=1))
         if last is not None:
             turns.append(1 - torch.cosine_similarity(now, last))
@@ -213,11 +213,11 @@ def steadier(bench: Bench) -> None:
     plain = members(seeds, width, 30, 0.5)
     held = [replace(one, l2=10 * scaled) for one in plain]
     biases = [replace(one, penalise_biases=True) for one in held]
-    found = _trained([*plain, *held, *biases], part, epochs)
-    right = _right(found, held_out).reshape(3, -1)
+    result = _trained([*plain, *held, *biases], part, epochs)
+    right = _right(result, held_out).reshape(3, -1)
     generator = torch.Generator().manual_seed(0)
     noise = 0.1 * torch.randn(held_out.features.shape, generator=generator)
-    clean, noisy = (torch.sigmoid(found.logits(X)) for X in (held_out.features, held_out.features + noise))
+    clean, noisy = (torch.sigmoid(result.logits(X)) for X in (held_out.features, held_out.features + noise))
     change = (noisy - clean).abs().mean((1, 2)).reshape(3, -1)
     bench.holds(
         "a penalised network changes its answer less when the inputs change",
@@ -271,12 +271,12 @@ def by_heart(bench: Bench) -> None:
     spec = DenseSpec(inputs=width, hidden=(100,), outputs=10)
     steps = -(-len(part) // BATCH) * (60 if bench.quick else 150)
     settings = Settings("softmax", "adam", BATCH, steps, steps)
-    found = train([Member(spec, seed, 1e-3) for seed in bench.seeds(5, 3)], chance, None, settings)
+    result = train([Member(spec, seed, 1e-3) for seed in bench.seeds(5, 3)], chance, None, settings)
     bench.number(
-        f"labels drawn by chance are learnt by heart: {rows} pictures", 100.0, _right(found, chance), 0.5, unit=" %"
+        f"labels drawn by chance are learnt by heart: {rows} pictures", 100.0, _right(result, chance), 0.5, unit=" %"
     )
     held_out = some(data.test, 2000)
-    other = _right(found, Part(held_out.features, held_out.codes, torch.randint(10, (len(held_out),))))
+    other = _right(result, Part(held_out.features, held_out.codes, torch.randint(10, (len(held_out),))))
     bench.number("and new ones are guessed", 10.0, other, 2.0, unit=" %")
     counts = {units: DenseSpec(inputs=784, hidden=(units,), outputs=10).parameter_count() for units in (30, 100)}
     bench.number("parameters with 30 hidden units", 23860, counts[30], 0)
@@ -292,20 +292,20 @@ def _many_parameters(bench: Bench, data: Digits) -> None:
     for hidden in units:
         spec = DenseSpec(inputs=width, hidden=(hidden,), outputs=10)
         steps = -(-len(part) // BATCH) * 30
-        found = train(
+        result = train(
             [Member(spec, seed, 1e-3) for seed in bench.seeds(5, 3)],
             part,
             None,
             Settings("softmax", "adam", BATCH, steps, steps),
         )
-        fits.append(_right(found, held_out))
-        gaps.append(_right(found, part) - fits[-1])
+        fits.append(_right(result, held_out))
+        gaps.append(_right(result, part) - fits[-1])
     means, gap = (np.array([row.mean() for row in rows]) for rows in (fits, gaps))
-    said = ", ".join(f"{h}: {f:.1f} % ({g:.1f})" for h, f, g in zip(units, means, gap, strict=True))
+    message = ", ".join(f"{h}: {f:.1f} % ({g:.1f})" for h, f, g in zip(units, means, gap, strict=True))
     bench.holds(
         "with more parameters than pictures networks still do well on new ones",
         means[-1] > means.max() - 2,
-        f"accuracy (and gap) by hidden units: {said}",
+        f"accuracy (and gap) by hidden units: {message}",
     )
     bench.holds(
         "a network that is too small has the smallest gap, and the worst accuracy",

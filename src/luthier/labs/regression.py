@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from luthier.engine import Member, Part, Population, Settings
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
-from luthier.population import Member, Part, Population, Settings
 from luthier.report.figures import BLUE, ORANGE, empty_figure
 
 POINTS = (
@@ -44,16 +44,16 @@ def closed_form(bench: Bench) -> None:
         settings = Settings("mse", "sgd", BATCH, 400, 400, dtype=torch.float64, batch_seed=seed)
         spec = DenseSpec(inputs=2, hidden=(), outputs=1, initialiser="normal", deviation=0.01)
         population = Population([Member(spec, seed, RATE / 2, momentum=0.0)], settings, ROWS)
-        batches, found = population.batches(part), []
+        batches, result = population.batches(part), []
         for step in range(400):
             population.step([batches.at(step)], step + 1, population.rates.at(step))
             if step % 100 == 99:
                 out = population.outputs(population.prepared(part))[0, :, 0]
-                found.append(float(((out - part.targets) ** 2 / 2).mean()))
+                result.append(float(((out - part.targets) ** 2 / 2).mean()))
             if step == 299:
                 state = population.kind.state_dict(population.parameters, population.buffers)
                 weights.append([*state["layers.0.weight"][0].tolist(), float(state["layers.0.bias"][0])])
-        losses.append(found)
+        losses.append(result)
         exact = np.linalg.lstsq(np.column_stack([X, np.ones(ROWS)]), y, rcond=None)[0]
         last = population.kind.state_dict(population.parameters, population.buffers)
         learnt = np.array([*last["layers.0.weight"][0].tolist(), float(last["layers.0.bias"][0])])
@@ -135,7 +135,7 @@ def likelihood(bench: Bench) -> None:
     bench.number("the error of an estimate times the root of n stays", 1.0, ratios, 0.08)
     X = torch.tensor(rng.standard_normal((300, 4)))
     y = torch.tensor(rng.integers(0, 3, 300))
-    found = {}
+    result = {}
     for name in ("cross-entropy", "likelihood"):
         W = torch.zeros(4, 3, dtype=torch.float64, requires_grad=True)
         rule = torch.optim.LBFGS(
@@ -153,10 +153,10 @@ def likelihood(bench: Bench) -> None:
             return value
 
         rule.step(closure)  # type: ignore[no-untyped-call]
-        found[name] = W.detach()
-    gap = float((found["cross-entropy"] - found["likelihood"]).abs().max())
+        result[name] = W.detach()
+    gap = float((result["cross-entropy"] - result["likelihood"]).abs().max())
     bench.number("least cross-entropy and greatest likelihood are one: largest gap of weights", 0.0, gap, 1e-6)
-    P = torch.softmax(X @ found["likelihood"], 1)
+    P = torch.softmax(X @ result["likelihood"], 1)
     equation = X.T @ (P - torch.nn.functional.one_hot(y, 3))
     bench.number("there the likelihood's equation holds: X'(P - Y)", 0.0, float(equation.abs().max()), 1e-6)
 

@@ -7,11 +7,11 @@ import math
 import numpy as np
 import torch
 
+from luthier.engine import Member, Part, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
 from luthier.optimise import Schedule
-from luthier.population import Member, Part, Settings, train
 from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
 
 STEPS = 40
@@ -23,8 +23,8 @@ def rates(schedule: Schedule, steps: int = STEPS, rate: float = 1.0) -> np.ndarr
     row = Part(torch.zeros(1, 1, dtype=torch.float64), none, torch.full((1,), 1e6, dtype=torch.float64))
     spec = DenseSpec(inputs=1, hidden=(), outputs=1, initialiser="zeros")
     settings = Settings("mae", "sgd", 1, steps + 1, steps + 1, dtype=torch.float64, every_step=True)
-    found = train([Member(spec, 0, rate, schedule, momentum=0.0)], row, None, settings).history.step_losses()
-    taken: np.ndarray = -np.diff(found.sort("step")["train_loss"].to_numpy())
+    result = train([Member(spec, 0, rate, schedule, momentum=0.0)], row, None, settings).history.step_losses()
+    taken: np.ndarray = -np.diff(result.sort("step")["train_loss"].to_numpy())
     return taken
 
 

@@ -13,8 +13,8 @@ TRIALS = 25
 
 def one_axis(x: np.ndarray) -> np.ndarray:
     """A figure of merit that depends on the first number alone, best at 0.37."""
-    found: np.ndarray = np.exp(-((x[..., 0] - 0.37) ** 2) / 0.002)
-    return found
+    result: np.ndarray = np.exp(-((x[..., 0] - 0.37) ** 2) / 0.002)
+    return result
 
 
 def grid_or_random(bench: Bench) -> None:
@@ -106,8 +106,8 @@ def refined(bench: Bench) -> None:
 
 
 def _hill(x: np.ndarray) -> np.ndarray:
-    found: np.ndarray = np.exp(-(((x - np.array([0.3, 0.7])) / 0.15) ** 2).sum(-1))
-    return found
+    result: np.ndarray = np.exp(-(((x - np.array([0.3, 0.7])) / 0.15) ** 2).sum(-1))
+    return result
 
 
 LABS = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from luthier.assess.learning_curve import fit_power_law
+from luthier.engine import Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import BATCH, MISSING, Digits, digits, members, some
-from luthier.population import Settings, train
 from luthier.report.figures import BLUE, GREEN, ORANGE, empty_figure
 
 SIZES = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
@@ -21,8 +21,8 @@ def network_accuracy(data: Digits, size: int, seeds: range, updates: int) -> np.
     """Accuracy in % on validation pictures of 784-30-10 networks [S], lambda scaled with the size."""
     width = data.training.features.shape[1]
     every = members(seeds, width, 30, 0.5, 1e-4 * size)
-    found = train(every, some(data.training, size), None, Settings("binary", "sgd", BATCH, updates, updates))
-    right = (found.logits(data.validation.features).argmax(-1) == data.validation.targets).double().mean(1)
+    result = train(every, some(data.training, size), None, Settings("binary", "sgd", BATCH, updates, updates))
+    right = (result.logits(data.validation.features).argmax(-1) == data.validation.targets).double().mean(1)
     percent: np.ndarray = 100 * right.numpy()
     return percent
 
@@ -40,8 +40,8 @@ def machine_accuracies(data: Digits, size: int) -> dict[str, float]:
     of = {label: X[y == label] for label in labels}
     votes = {name: np.zeros((len(data.validation), len(labels)), dtype=np.int64) for name in gammas}
     decisions = {name: _decisions(of, gamma, data.validation.features.numpy()) for name, gamma in gammas.items()}
-    for name, found in decisions.items():
-        for (one, other), decision in found.items():
+    for name, result in decisions.items():
+        for (one, other), decision in result.items():
             votes[name][:, labels.index(one)] += decision > 0
             votes[name][:, labels.index(other)] += decision <= 0
     told = {name: np.array(labels)[count.argmax(1)] for name, count in votes.items()}
@@ -62,13 +62,13 @@ def _decisions(of: dict[int, np.ndarray], gamma: float, rows: np.ndarray) -> dic
             whole = np.block([[own[one], across], [across.T, own[other]]])
             side = np.repeat([1, 0], [len(of[one]), len(of[other])])
             machine = SVC(kernel="precomputed", cache_size=500).fit(whole, side)
-            found = np.zeros(len(side))
-            found[machine.support_] = machine.dual_coef_[0]
-            weights[one][:, j], weights[other][:, i] = found[: len(of[one])], found[len(of[one]) :]
+            result = np.zeros(len(side))
+            result[machine.support_] = machine.dual_coef_[0]
+            weights[one][:, j], weights[other][:, i] = result[: len(of[one])], result[len(of[one]) :]
             offsets[one, other] = float(machine.intercept_[0])
-    said = {label: _kernel(rows, of[label], gamma) @ weights[label] for label in labels}
+    message = {label: _kernel(rows, of[label], gamma) @ weights[label] for label in labels}
     return {
-        (one, other): said[one][:, labels.index(other)] + said[other][:, labels.index(one)] + offset
+        (one, other): message[one][:, labels.index(other)] + message[other][:, labels.index(one)] + offset
         for (one, other), offset in offsets.items()
     }
 
@@ -88,8 +88,8 @@ def sizes(bench: Bench) -> None:
     reach = [n for n in SIZES if n <= (2000 if bench.quick else 50_000) and n <= len(data.training)]
     updates = 6000 if bench.quick else UPDATES
     nets = np.array([network_accuracy(data, n, seeds, updates) for n in reach])
-    found = [machine_accuracies(data, n) for n in reach]
-    machines = {gamma: np.array([one[gamma] for one in found]) for gamma in NAMES}
+    result = [machine_accuracies(data, n) for n in reach]
+    machines = {gamma: np.array([one[gamma] for one in result]) for gamma in NAMES}
     last = {gamma: curve[-1] for gamma, curve in machines.items()}
     net = nets.mean(1)
     bench.holds(

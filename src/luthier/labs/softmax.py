@@ -15,8 +15,8 @@ START = (2.5, -1.0, 3.2, 0.5)
 def softmax(z: np.ndarray, c: float = 1.0) -> np.ndarray:
     """exp(c z) over their sum, the largest taken off first."""
     e = np.exp(c * (np.asarray(z) - np.max(z)))
-    found: np.ndarray = e / e.sum()
-    return found
+    result: np.ndarray = e / e.sum()
+    return result
 
 
 def jacobian(z: np.ndarray) -> np.ndarray:
@@ -75,8 +75,8 @@ def derivatives(bench: Bench) -> None:
     bench.number(
         "the Jacobian is diag(a) - a a': largest gap", 0.0, float(np.abs(J - (np.diag(a) - np.outer(a, a))).max()), 1e-9
     )
-    for printed, found in zip((0.133, 0.040, 0.002, 0.101), np.diag(J), strict=True):
-        bench.number("a share's slope by its own score", printed, float(found), 5e-4)
+    for printed, result in zip((0.133, 0.040, 0.002, 0.101), np.diag(J), strict=True):
+        bench.number("a share's slope by its own score", printed, float(result), 5e-4)
     off = J[~np.eye(4, dtype=bool)]
     bench.holds(
         "own slopes are positive, all others negative",
@@ -99,8 +99,8 @@ def derivatives(bench: Bench) -> None:
 def temperature(bench: Bench) -> None:
     """A constant before the scores."""
     z = np.array(EXAMPLE)
-    for printed, found in zip((0.32, 0.24, 0.18, 0.26), softmax(z, 0.1), strict=True):
-        bench.number("a share at c = 0.1", printed, float(found), 0.005)
+    for printed, result in zip((0.32, 0.24, 0.18, 0.26), softmax(z, 0.1), strict=True):
+        bench.number("a share at c = 0.1", printed, float(result), 0.005)
     for factor, printed, within in ((2.0, 0.980, 5e-4), (5.0, 0.99995, 5e-6), (50.0, 1.0, 1e-12)):
         bench.number(f"the largest share at c = {factor:g}", printed, float(softmax(z, factor)[0]), within)
     bench.number("two that are largest share equally", 0.5, float(softmax(np.array([3.0, 3.0, 1.0]), 50.0)[0]), 1e-12)

@@ -66,8 +66,8 @@ def rows_of(name: str, seed: int) -> tuple[Tensor, Tensor]:
     """Standardised rows: sets that scikit-learn bundles, tables under `LUTHIER_DATA`, and sets that are drawn."""
     rng = numpy_generator(seed, "rows", name)
     if name in ("digits", "wine", "breast-cancer", "iris", "diabetes"):
-        found = getattr(datasets, f"load_{name.replace('-', '_')}")()
-        X, y = found.data, found.target
+        result = getattr(datasets, f"load_{name.replace('-', '_')}")()
+        X, y = result.data, result.target
     elif name == "moons":
         X, y = datasets.make_moons(1000, noise=0.25, random_state=seed)
     elif name == "friedman":

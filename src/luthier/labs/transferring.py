@@ -9,9 +9,9 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+from luthier.engine.api import train_networks
 from luthier.labs.lab import Bench, Lab
 from luthier.nets.blocks import blocks_of, freeze_all_but, with_new_head
-from luthier.population.networks import train_networks
 from luthier.recipe.transfer import transfer
 from luthier.report.figures import BLUE, GREEN, ORANGE, PURPLE, empty_figure
 
@@ -21,8 +21,8 @@ BATCH = 10
 
 def pictures(low: int, high: int, seed: int = 0) -> Rows:
     """Pictures [N, 1, 8, 8] of the digits from `low` up to `high`, and their labels from 0, shuffled."""
-    found = load_digits()
-    X, y = torch.tensor(found.images / 16, dtype=torch.float32).unsqueeze(1), torch.tensor(found.target)
+    result = load_digits()
+    X, y = torch.tensor(result.images / 16, dtype=torch.float32).unsqueeze(1), torch.tensor(result.target)
     these = (y >= low) & (y < high)
     order = torch.randperm(int(these.sum()), generator=torch.Generator().manual_seed(seed))
     return X[these][order], y[these][order] - low
@@ -60,13 +60,13 @@ def four_cases(bench: Bench) -> None:
     table: dict[tuple[str, int], np.ndarray] = {}
     for kind in ("alike", "unlike"):
         for rows in (25, 300):
-            found = []
+            result = []
             for seed in seeds:
                 X, y = pictures(5, 10, seed)
                 X = X if kind == "alike" else unlike(X)
                 cuts = (slice(rows), slice(rows, rows + 100), slice(-450, None))
                 training, validation, test = ((X[cut], y[cut]) for cut in cuts)
-                found.append(
+                result.append(
                     [
                         *(
                             error(learnt(backbone, blocks, count, training, validation, seed), test)
@@ -75,7 +75,7 @@ def four_cases(bench: Bench) -> None:
                         error(_fitted(network(seed), training, validation, seed), test),
                     ]
                 )
-            table[kind, rows] = np.array(found)
+            table[kind, rows] = np.array(result)
     fresh = with_new_head(backbone, 5)
     kept = copy.deepcopy(fresh.state_dict())
     after = _fitted(freeze_all_but(fresh, blocks[-1:]), known, held, 0).state_dict()
@@ -86,7 +86,7 @@ def four_cases(bench: Bench) -> None:
         f"changed: {', '.join(changed)}",
     )
     mean = {case: rows.mean(0) for case, rows in table.items()}
-    said = "; ".join(
+    message = "; ".join(
         f"{rows} {kind}: {' '.join(f'{v:.1f}' for v in row[:-1])}, from scratch {row[-1]:.1f}"
         for (kind, rows), row in mean.items()
     )
@@ -94,7 +94,7 @@ def four_cases(bench: Bench) -> None:
     bench.holds(
         "from few pictures that are alike, transfer beats starting from scratch",
         few[:-1].min() < few[-1],
-        f"errors in % with 0, 1, ... blocks learning: {said}",
+        f"errors in % with 0, 1, ... blocks learning: {message}",
     )
     bench.holds(
         "the more pictures, the more blocks should learn",
@@ -148,8 +148,8 @@ def _fitted(net: nn.Module, training: Rows, validation: Rows, seed: int) -> nn.M
 def _rates(bench: Bench, backbone: nn.Module) -> None:
     """Early layers at lower rates move less."""
     X, y = pictures(5, 10)
-    found = transfer(backbone, (X[:300], y[:300]), validation=(X[300:400], y[300:400]), epochs=5, batch_size=BATCH)
-    rates = [option["rates"] for option in found.options if len(option["rates"]) > 1]
+    result = transfer(backbone, (X[:300], y[:300]), validation=(X[300:400], y[300:400]), epochs=5, batch_size=BATCH)
+    rates = [option["rates"] for option in result.options if len(option["rates"]) > 1]
     bench.holds(
         "each block below has a lower rate than the one above it",
         all(list(row) == sorted(row) for row in rates) and bool(rates),

@@ -46,18 +46,18 @@ def _gelu_derivative(z: Tensor, a: Tensor) -> Tensor:
 
 
 def _relu_backward(dA: Tensor, z: Tensor, a: Tensor) -> Tensor:
-    found: Tensor = torch.ops.aten.threshold_backward(dA, a, 0)
-    return found
+    result: Tensor = torch.ops.aten.threshold_backward(dA, a, 0)
+    return result
 
 
 def _tanh_backward(dA: Tensor, z: Tensor, a: Tensor) -> Tensor:
-    found: Tensor = torch.ops.aten.tanh_backward(dA, a)
-    return found
+    result: Tensor = torch.ops.aten.tanh_backward(dA, a)
+    return result
 
 
 def _sigmoid_backward(dA: Tensor, z: Tensor, a: Tensor) -> Tensor:
-    found: Tensor = torch.ops.aten.sigmoid_backward(dA, a)
-    return found
+    result: Tensor = torch.ops.aten.sigmoid_backward(dA, a)
+    return result
 
 
 def _relu_into(z: Tensor, out: Tensor) -> None:

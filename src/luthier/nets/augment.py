@@ -109,14 +109,14 @@ def _changes(strengths: dict[str, float]) -> list[Callable[[Tensor], Tensor]]:
 def _affine(strengths: dict[str, float]) -> Callable[[Tensor], Tensor]:
     library = require("kornia.augmentation", extra="vision", purpose="augmenting pictures")
     shift, scale, skew = (strengths.get(name, 0.0) for name in ("shift", "scale", "skew"))
-    found: Callable[[Tensor], Tensor] = library.RandomAffine(
+    result: Callable[[Tensor], Tensor] = library.RandomAffine(
         degrees=strengths.get("rotation", 0.0),
         translate=(shift, shift) if shift else None,
         scale=(1 - scale, 1 + scale) if scale else None,
         shear=(-skew, skew) if skew else None,
         p=1.0,
     )
-    return found
+    return result
 
 
 class _Elastic:

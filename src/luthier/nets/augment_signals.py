@@ -72,7 +72,7 @@ def _either(rows: int, strength: float) -> Tensor:
 def _moved(signals: Tensor, speed: Tensor, shift: Tensor) -> Tensor:
     """Each row played faster and later by its shares; what lies outside is silence."""
     length = signals.shape[2]
-    places = torch.linspace(-1, 1, length, dtype=signals.dtype)
-    x = (1 + speed).view(-1, 1).to(signals.dtype) * places - 2 * shift.view(-1, 1).to(signals.dtype)
+    indices = torch.linspace(-1, 1, length, dtype=signals.dtype)
+    x = (1 + speed).view(-1, 1).to(signals.dtype) * indices - 2 * shift.view(-1, 1).to(signals.dtype)
     grid = torch.stack([x, torch.zeros_like(x)], 2).unsqueeze(1)
     return F.grid_sample(signals.unsqueeze(2), grid, align_corners=True).squeeze(2)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.errors import ConfigError, InputError, in_a_line, nearest
-from luthier.nets.blocks import Cut, with_new_head
+from luthier.nets.blocks import Truncated, with_new_head
 from luthier.nets.resnet import MEAN, STAGES, STD, resnet
 from luthier.seeds import derive
 
@@ -97,14 +97,14 @@ class BackboneNet(nn.Module):
         self.net = shown(spec)
         if spec.cut:
             head = nn.Linear(spec.width, spec.outputs)
-            self.net = nn.Sequential(OrderedDict(body=Cut(self.net, spec.cut), head=head))
+            self.net = nn.Sequential(OrderedDict(body=Truncated(self.net, spec.cut), head=head))
         else:
             self.net = with_new_head(self.net, spec.outputs)
 
     def forward(self, pictures: Tensor, codes: Tensor | None = None) -> Tensor:
         """Logits [B, outputs]."""
-        found: Tensor = self.net(pictures)
-        return found
+        result: Tensor = self.net(pictures)
+        return result
 
 
 def shown(spec: BackboneSpec) -> nn.Module:

@@ -21,13 +21,13 @@ def blocks_of(module: nn.Module) -> list[str]:
     >>> blocks_of(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))))
     ['0', '2.0', '2.1']
     """
-    found = []
+    result = []
     learning = [(name, child) for name, child in module.named_children() if any(True for _ in child.parameters())]
     for name, child in learning:  # what wraps another is no block of its own
         wraps = len(learning) == 1 and not any(True for _ in module.parameters(recurse=False))
         inner = blocks_of(child) if wraps or isinstance(child, nn.Sequential | nn.ModuleList) else []
-        found += [f"{name}.{one}" for one in inner] or [name]
-    return found
+        result += [f"{name}.{one}" for one in inner] or [name]
+    return result
 
 
 def head_of(module: nn.Module) -> str:
@@ -117,7 +117,7 @@ class _ReachedError(Exception):
     """The block that is asked for has been passed."""
 
 
-class Cut(nn.Module):
+class Truncated(nn.Module):
     """A network up to one of its blocks: what comes out of it, pooled [B, D].
 
     What lies above is not computed.
@@ -129,10 +129,10 @@ class Cut(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Activations [B, D]."""
-        found: list[torch.Tensor] = []
+        result: list[torch.Tensor] = []
 
         def stop(layer: nn.Module, given: Any, output: torch.Tensor) -> None:
-            found.append(output)
+            result.append(output)
             raise _ReachedError
 
         handle = self.net.get_submodule(self.block).register_forward_hook(stop)
@@ -142,7 +142,7 @@ class Cut(nn.Module):
             pass
         finally:
             handle.remove()
-        return pooled(found[0])
+        return pooled(result[0])
 
 
 def pooled(activations: torch.Tensor) -> torch.Tensor:
@@ -150,18 +150,18 @@ def pooled(activations: torch.Tensor) -> torch.Tensor:
     if activations.ndim == 4:
         channels, height, width = activations.shape[1:]
         side = next((side for side in range(SIDE, 1, -1) if channels * side * side <= MOST_NUMBERS), 1)
-        places = min(side, height), min(side, width)
-        return F.adaptive_avg_pool2d(activations, places).flatten(1)
+        indices = min(side, height), min(side, width)
+        return F.adaptive_avg_pool2d(activations, indices).flatten(1)
     return activations.mean(1) if activations.ndim == 3 else activations.flatten(1)
 
 
 @torch.no_grad()
 def activations_of(net: nn.Module, X: torch.Tensor, blocks: Sequence[str], rows: int) -> list[torch.Tensor]:
     """What comes out of several blocks [N, D each], pooled, in evaluation mode, by one pass over the rows."""
-    found: dict[str, list[torch.Tensor]] = {name: [] for name in blocks}
+    result: dict[str, list[torch.Tensor]] = {name: [] for name in blocks}
 
     def keep(name: str) -> Any:
-        return lambda layer, given, output: found[name].append(pooled(output).float())
+        return lambda layer, given, output: result[name].append(pooled(output).float())
 
     handles = [net.get_submodule(name).register_forward_hook(keep(name)) for name in blocks]
     try:
@@ -170,7 +170,7 @@ def activations_of(net: nn.Module, X: torch.Tensor, blocks: Sequence[str], rows:
     finally:
         for handle in handles:
             handle.remove()
-    return [torch.cat(found[name]) for name in blocks]
+    return [torch.cat(result[name]) for name in blocks]
 
 
 def has_norms(module: nn.Module) -> bool:

@@ -41,5 +41,5 @@ def build(spec: Spec, *, seed: int) -> Net:
 def spec_from_json(value: Mapping[str, Any]) -> Spec:
     """The spec that its `to_json` gave."""
     kinds: dict[str, Any] = {"conv": ConvSpec, "text": TextSpec, "backbone": BackboneSpec}
-    found: Spec = kinds.get(str(value.get("kind")), DenseSpec).from_json(value)
-    return found
+    result: Spec = kinds.get(str(value.get("kind")), DenseSpec).from_json(value)
+    return result

@@ -127,8 +127,8 @@ class ConvNet(nn.Module):
         x = (self.augment(x) - self.mean) / self.std
         for place in range(len(self.spec.channels)):
             x = self.get_submodule(f"stage{place}")(x)
-        found: Tensor = self.head(x)
-        return found
+        result: Tensor = self.head(x)
+        return result
 
 
 class _Stage(nn.Module):
@@ -156,8 +156,8 @@ class _Stage(nn.Module):
         for skips, convolution in zip(self.skips, self.convolutions, strict=True):
             y = convolution(x)
             x = x + y if skips else y
-        found: Tensor = self.pool(x)
-        return found
+        result: Tensor = self.pool(x)
+        return result
 
 
 def build_conv(spec: ConvSpec, *, seed: int) -> ConvNet:

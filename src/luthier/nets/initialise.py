@@ -67,17 +67,17 @@ def initial_parameters(
     standard deviation 1 / sqrt(width).
     """
     last = [name for name in shapes if name.startswith("layers.") and name.endswith(".weight")][-1]
-    found = {}
+    result = {}
     for name, shape in shapes.items():
         generator = torch_generator(seed, "weights", name)
         if name.startswith("layers.") and name.endswith(".weight"):
             gain = gains[int(name.split(".")[1])]
             values = INITIALISERS[initialiser](Fan(shape[1], shape[0], gain, deviation), generator)
-            found[name] = values * OUTPUT_GAIN if name == last and initialiser in _SMALL_OUTPUT else values
+            result[name] = values * OUTPUT_GAIN if name == last and initialiser in _SMALL_OUTPUT else values
         elif name.endswith(".weight"):
-            found[name] = torch.randn(shape, dtype=torch.float64, generator=generator) * shape[-1] ** -0.5
+            result[name] = torch.randn(shape, dtype=torch.float64, generator=generator) * shape[-1] ** -0.5
         elif name.endswith(".bias") and initialiser == "large":
-            found[name] = torch.randn(shape, dtype=torch.float64, generator=generator)
+            result[name] = torch.randn(shape, dtype=torch.float64, generator=generator)
         else:
-            found[name] = torch.full(shape, float(name.endswith(".scale")), dtype=torch.float64)
-    return found
+            result[name] = torch.full(shape, float(name.endswith(".scale")), dtype=torch.float64)
+    return result

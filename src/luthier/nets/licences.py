@@ -30,8 +30,8 @@ def licences_of(backbone: str, weights: str = "") -> tuple[Licence, ...]:
     >>> licences_of("torch.nn:Linear")[0].of
     'torch.nn:Linear'
     """
-    found = [Licence(backbone, *_of_package(backbone.partition(":")[0]))] if ":" in backbone else []
-    return (*found, *([Licence(Path(weights).name, *_of_file(Path(weights)))] if weights else []))
+    result = [Licence(backbone, *_of_package(backbone.partition(":")[0]))] if ":" in backbone else []
+    return (*result, *([Licence(Path(weights).name, *_of_file(Path(weights)))] if weights else []))
 
 
 def _of_package(module: str) -> tuple[str, str]:
@@ -44,9 +44,9 @@ def _of_package(module: str) -> tuple[str, str]:
         return [line for text in facts.get_all(field) or [] for line in str(text).strip().splitlines()[:1]]
 
     trove = [line.removeprefix(TROVE) for line in lines("Classifier") if line.startswith(TROVE)]
-    said = "".join(lines("License-Expression")) or "; ".join(trove) or "".join(lines("License"))
+    message = "".join(lines("License-Expression")) or "; ".join(trove) or "".join(lines("License"))
     written = f"the package {facts['Name']} {facts['Version']}"
-    return (UNSTATED if said in ("", "UNKNOWN") else said), written
+    return (UNSTATED if message in ("", "UNKNOWN") else message), written
 
 
 def _of_file(path: Path) -> tuple[str, str]:

@@ -60,5 +60,5 @@ class RecurrentNet(nn.Module):
         kept = (signals != self.padding).any(2)
         steps = torch.arange(1, signals.shape[1] + 1)
         lengths = (kept * steps).amax(1).clamp_min(1)
-        found: Tensor = self.head(read_sequence(self.cell, signals, lengths, self.pool))
-        return found
+        result: Tensor = self.head(read_sequence(self.cell, signals, lengths, self.pool))
+        return result

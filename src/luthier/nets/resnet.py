@@ -55,8 +55,8 @@ class ResNet(nn.Module):
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         for stage in range(1, 5):
             x = self.get_submodule(f"layer{stage}")(x)
-        found: Tensor = self.fc(x.mean((2, 3)))
-        return found
+        result: Tensor = self.fc(x.mean((2, 3)))
+        return result
 
 
 class _Block(nn.Module):

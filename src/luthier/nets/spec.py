@@ -75,11 +75,11 @@ class DenseSpec:
     @property
     def functions(self) -> tuple[Activation, ...]:
         """The activation of each hidden layer with its derivative, single neurons' own ones included."""
-        found = []
+        result = []
         for i, name in enumerate(self.activations):
             own = {unit: ACTIVATIONS[other] for layer, unit, other in self.neurons if layer == i}
-            found.append(mixed(ACTIVATIONS[name], own) if own else ACTIVATIONS[name])
-        return tuple(found)
+            result.append(mixed(ACTIVATIONS[name], own) if own else ACTIVATIONS[name])
+        return tuple(result)
 
     @property
     def gains(self) -> tuple[float, ...]:

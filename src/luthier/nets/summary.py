@@ -103,14 +103,14 @@ def _of_module(module: nn.Module, example: Tensor | None) -> Summary:
 
 
 def _shapes(module: nn.Module, leaves: dict[str, nn.Module], example: Tensor) -> dict[str, tuple[int, ...]]:
-    found: dict[str, tuple[int, ...]] = {}
+    result: dict[str, tuple[int, ...]] = {}
     modes = {layer: layer.training for layer in module.modules()}
 
     def watching(name: str) -> object:
         def watch(layer: nn.Module, inputs: object, output: object) -> None:
             first = output[0] if isinstance(output, tuple) else output
             if isinstance(first, Tensor):
-                found[name] = tuple(first.shape[1:])
+                result[name] = tuple(first.shape[1:])
 
         return watch
 
@@ -123,7 +123,7 @@ def _shapes(module: nn.Module, leaves: dict[str, nn.Module], example: Tensor) ->
             hook.remove()
         for layer, mode in modes.items():
             layer.training = mode
-    return found
+    return result
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

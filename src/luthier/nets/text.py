@@ -125,8 +125,8 @@ class TextNet(nn.Module):
             ids, pairs = ids * kept, pairs * (kept[:, 1:] & kept[:, :-1])
         read = self._bag(ids, pairs) if spec.reader == "bag" else self._in_order(ids)
         beside = [table(codes[:, k]) for k, table in enumerate(self.tables)]
-        found: Tensor = self.head(torch.cat([read, numbers, *beside], 1))
-        return found
+        result: Tensor = self.head(torch.cat([read, numbers, *beside], 1))
+        return result
 
     def from_training_rows(self, rows: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """How much each word and pair tells of the targets [N], by these rows, as the buffer that weighs them.
@@ -172,8 +172,8 @@ class TextNet(nn.Module):
     def _in_order(self, ids: Tensor) -> Tensor:
         lengths = (ids > 0).sum(1).clamp_min(1)
         order = torch.argsort((ids == 0).long(), dim=1, stable=True)  # what was left out goes to the end
-        found: Tensor = read_sequence(self.reader, self.words(ids.gather(1, order)), lengths, self.spec.pool)
-        return found
+        result: Tensor = read_sequence(self.reader, self.words(ids.gather(1, order)), lengths, self.spec.pool)
+        return result
 
 
 def build_text(spec: TextSpec, *, seed: int) -> TextNet:

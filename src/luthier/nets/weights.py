@@ -30,7 +30,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a pickle's protocol: what cannot be read is refused below
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            result = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"'{path.name}' holds more than tensors, and is refused: it could run code",
@@ -39,10 +39,10 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:  # whatever a damaged file leads the reader to
         raise InputError(f"'{path.name}' is no file of weights", received=in_a_line(error)) from error
-    found = found.get("state_dict", found) if isinstance(found, Mapping) else found
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise InputError(f"'{path.name}' is no state dict", expected="tensors by name", received=type(found).__name__)
-    return dict(found)
+    result = result.get("state_dict", result) if isinstance(result, Mapping) else result
+    if not isinstance(result, Mapping) or not all(isinstance(value, Tensor) for value in result.values()):
+        raise InputError(f"'{path.name}' is no state dict", expected="tensors by name", received=type(result).__name__)
+    return dict(result)
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], *, but: tuple[str, ...] = ()) -> None:
@@ -63,8 +63,10 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], *, but: tuple
     ]
     if missing or extra or shapes:
         lists = {"missing": missing, "too much": extra, "of another shape": shapes}
-        said = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in lists.items() if names)
-        raise InputError("the weights do not fit the network", expected=f"{len(wanted)} tensors by name", received=said)
+        message = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in lists.items() if names)
+        raise InputError(
+            "the weights do not fit the network", expected=f"{len(wanted)} tensors by name", received=message
+        )
     with torch.no_grad():
         state = module.state_dict()
         for name, value in given.items():

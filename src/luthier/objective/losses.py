@@ -197,8 +197,8 @@ def custom_loss(
     def residual(Z: Tensor, targets: Tensor) -> Tensor:
         with torch.enable_grad():
             logits = Z.detach().requires_grad_()
-            (found,) = torch.autograd.grad(rows(logits, targets).sum(), logits)
-        return found
+            (result,) = torch.autograd.grad(rows(logits, targets).sum(), logits)
+        return result
 
     return Loss(rows, residual, score or rows)
 

@@ -30,14 +30,14 @@ def _auc(Z: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
     logits = _classes(Z)
     score = (logits[..., 1] - logits[..., 0]).double()
     weights = torch.ones_like(score[0]) if weights is None else weights.double()
-    found = []
+    result = []
     for values in score:
         _, rank = torch.unique(values, return_inverse=True)
         negative = torch.zeros(int(rank.max()) + 1, dtype=torch.float64).index_add_(0, rank, weights * (targets == 0))
         positive = torch.zeros_like(negative).index_add_(0, rank, weights * (targets == 1))
         below = negative.cumsum(0) - negative
-        found.append((positive * (below + 0.5 * negative)).sum() / (positive.sum() * negative.sum()))
-    return torch.stack(found).to(Z.dtype)
+        result.append((positive * (below + 0.5 * negative)).sum() / (positive.sum() * negative.sum()))
+    return torch.stack(result).to(Z.dtype)
 
 
 def _errors(Z: Tensor, targets: Tensor) -> Tensor:

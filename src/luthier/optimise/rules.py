@@ -33,7 +33,7 @@ class Rule(NamedTuple):
     init: Callable[[Tensor], State]
     update: Callable[[Tensor, Tensor, State, Hyper, Count], None]
     epsilon: float = 1e-8
-    smoothing: float = 0.99
+    rho: float = 0.99
 
 
 def _state(*names: str) -> Callable[[Tensor], State]:
@@ -74,7 +74,7 @@ def _adagrad(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> N
 
 def _rmsprop(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
     """s = smoothing s + (1 - smoothing) g^2; w -= rate g / (sqrt(s) + epsilon)."""
-    square = follow_square(state["square"], G, hyper["smoothing"])
+    square = follow_square(state["square"], G, hyper["rho"])
     P.addcdiv_(G * hyper["rate"], square.sqrt().add_(hyper["epsilon"]), value=-1)
 
 
@@ -122,10 +122,10 @@ def _adam_uncorrected(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Co
 
 def _adadelta(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
     """Steps in the parameters' own units: rms of past steps over rms of gradients (Zeiler, 2012)."""
-    epsilon, smoothing = hyper["epsilon"], hyper["smoothing"]
-    square = follow_square(state["square"], G, smoothing)
+    epsilon, rho = hyper["epsilon"], hyper["rho"]
+    square = follow_square(state["square"], G, rho)
     change = (state["change"] + epsilon).sqrt_().div_((square + epsilon).sqrt_()).mul_(G)
-    follow_square(state["change"], change, smoothing)
+    follow_square(state["change"], change, rho)
     P.addcmul_(change, hyper["rate"], value=-1)
 
 
@@ -158,10 +158,10 @@ RULES: dict[str, Rule] = {
     "nesterov": Rule(_state("velocity"), _nesterov),
     "nesterov-velocity": Rule(_state("velocity"), _nesterov_velocity),
     "adagrad": Rule(_state("square"), _adagrad, epsilon=1e-10),
-    "rmsprop": Rule(_state("square"), _rmsprop, smoothing=0.99),
+    "rmsprop": Rule(_state("square"), _rmsprop, rho=0.99),
     "adam": Rule(_state("mean", "square"), _adam),
     "adam-uncorrected": Rule(_state("mean", "square"), _adam_uncorrected),
-    "adadelta": Rule(_state("square", "change"), _adadelta, epsilon=1e-6, smoothing=0.9),
+    "adadelta": Rule(_state("square", "change"), _adadelta, epsilon=1e-6, rho=0.9),
     "adamax": Rule(_state("mean", "largest"), _adamax),
     "nadam": Rule(_nadam_state, _nadam),
 }

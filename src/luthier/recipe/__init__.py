@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from luthier.recipe.budget import Budget, Clock, Spending, WallClock
+from luthier.recipe.branching import check_way_back, copy_memory, openings
+from luthier.recipe.budget import Budget, BudgetClock, Clock, WallClock
 from luthier.recipe.checklist import Ticked, checklist, in_lines
-from luthier.recipe.config import Asked, Cut, Script, read_script, script_from, write_script
+from luthier.recipe.config import Cut, FitConfig, Recipe, read_recipe, recipe_from, write_recipe
 from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.plan import Plan, Plans
-from luthier.recipe.reading import Read, default_name, read_and_infer, read_as_asked, reread, source_of
-from luthier.recipe.runner import Walk
-from luthier.recipe.steps.architecture import first_width, input_count
+from luthier.recipe.reading import LoadedData, default_name, read_and_infer, read_as_asked, reread, source_of
+from luthier.recipe.run import Run
+from luthier.recipe.runner import Interrupted, Runner
+from luthier.recipe.steps.first_architecture import first_width, input_count
 from luthier.recipe.steps.judge import Verdict, as_model, columns_of, predict_part
 from luthier.recipe.steps.plan_budget import in_words as plan_in_words
-from luthier.recipe.taking_over import check_way_back, copy_memory, openings
-from luthier.recipe.work import Interrupted, Work
 
 __all__ = [
-    "Asked",
     "Budget",
+    "BudgetClock",
     "Clock",
     "Cut",
+    "FitConfig",
     "Interrupted",
     "Ledger",
+    "LoadedData",
     "Plan",
     "Plans",
-    "Read",
+    "Recipe",
     "Record",
-    "Script",
-    "Spending",
+    "Run",
+    "Runner",
     "Ticked",
     "Verdict",
-    "Walk",
     "WallClock",
-    "Work",
     "as_model",
     "check_way_back",
     "checklist",
@@ -48,9 +48,9 @@ __all__ = [
     "read_and_infer",
     "read_as_asked",
     "read_ledger",
-    "read_script",
+    "read_recipe",
+    "recipe_from",
     "reread",
-    "script_from",
     "source_of",
-    "write_script",
+    "write_recipe",
 ]

@@ -33,11 +33,11 @@ class Budget:
         """Read `60s`, `10m`, `2h` or `5000steps`; InputError for anything else, and for nothing at all."""
         if isinstance(text, Budget):
             return text
-        found = _PATTERN.fullmatch(str(text))
+        result = _PATTERN.fullmatch(str(text))
         expected = "a time such as 60s, 10m or 2h, or a number of steps such as 5000steps"
-        if found is None:
+        if result is None:
             raise InputError(f"the budget '{text}' cannot be read", expected=expected)
-        amount, unit = float(found[1]), found[2]
+        amount, unit = float(result[1]), result[2]
         if amount <= 0 or (unit == "steps" and amount < 1):
             raise InputError(f"the budget '{text}' leaves nothing to train with", expected=expected)
         if unit == "steps":
@@ -67,7 +67,7 @@ class WallClock:
         return time.monotonic()
 
 
-class Spending:
+class BudgetClock:
     """How much of a budget is gone, over all the sittings of a run.
 
     `since` is the clock's reading when this sitting began; `before` is what earlier sittings

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from luthier.messages import tr
 from luthier.recipe.ladder import AS_IT_WAS
-from luthier.words import tr
 
 STEP_NAMES = {
     1: "choose the loss",
@@ -81,10 +81,10 @@ def checklist(records: Iterable[Mapping[str, Any]] = (), *, drift: Mapping[str, 
     >>> [one.status for one in checklist()][:4]
     ['open', 'open', 'open', 'not for such rows']
     """
-    found = list(records)
-    plans = [record["plan"]["narrow"] for record in found if record["kind"] == "plan"]
+    result = list(records)
+    plans = [record["plan"]["narrow"] for record in result if record["kind"] == "plan"]
     medium = str(plans[-1].get("medium", "table")) if plans else "table"
-    return [_ticked(item, found, drift or {}, medium) for item in ITEMS]
+    return [_ticked(item, result, drift or {}, medium) for item in ITEMS]
 
 
 def _ticked(item: Item, records: list[Mapping[str, Any]], drift: Mapping[str, Any], medium: str) -> Ticked:
@@ -102,7 +102,7 @@ def _ticked(item: Item, records: list[Mapping[str, Any]], drift: Mapping[str, An
     if item.topics[0].startswith("gate") and decisions[-1]["chosen"] == "no":
         return Ticked(item, OPEN, "no")
     chosen = [f"{r['topic']} {r['chosen']}" if len(item.topics) > 1 else str(r["chosen"]) for r in decisions]
-    kept = [said for said, r in zip(chosen, decisions, strict=True) if r["chosen"] != AS_IT_WAS]
+    kept = [message for message, r in zip(chosen, decisions, strict=True) if r["chosen"] != AS_IT_WAS]
     return Ticked(item, DONE, "; ".join(kept)) if kept else Ticked(item, TRIED)
 
 

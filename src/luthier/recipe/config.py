@@ -16,7 +16,7 @@ from luthier.recipe.ledger import Record
 from luthier.recipe.plan import Plan, Plans, Stage
 
 
-class Asked(BaseModel):
+class FitConfig(BaseModel):
     """What was asked for. `source` is a path or a bundled name, empty where the data came without one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,12 +55,12 @@ class Cut(BaseModel):
     reason: str
 
 
-class Script(BaseModel):
+class Recipe(BaseModel):
     """A run as it was: following it gives the same numbers again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    asked: Asked
+    asked: FitConfig
     plan: Plans | None = None
     cuts: tuple[Cut, ...] = ()
     repeats: tuple[int, ...] | None = None  # steps of each round of folds; None: by the clock
@@ -75,7 +75,7 @@ class Script(BaseModel):
         return head + tomli_w.dumps(_without_none(self.model_dump(mode="json")))
 
 
-def read_script(path: Path) -> Script:
+def read_recipe(path: Path) -> Recipe:
     """Read `recipe.toml`; every mistake in it is reported at once."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -84,17 +84,17 @@ def read_script(path: Path) -> Script:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
         raise InputError(f"'{path}' is not a TOML file", received=str(error)) from None
     try:
-        return Script.model_validate(content)
+        return Recipe.model_validate(content)
     except ValidationError as error:
         raise ConfigError(_mistakes(error), remedy=f"correct '{path}'") from None
 
 
-def write_script(path: Path, script: Script) -> None:
+def write_recipe(path: Path, recipe: Recipe) -> None:
     """Replace `recipe.toml`."""
-    storage.write_text(path, script.to_toml())
+    storage.write_text(path, recipe.to_toml())
 
 
-def script_from(asked: Asked, records: Iterable[Record]) -> Script:
+def recipe_from(asked: FitConfig, records: Iterable[Record]) -> Recipe:
     """What the ledger of an interrupted run has decided already."""
     plan, cuts, repeats, judged = None, [], [], False
     for record in records:
@@ -105,11 +105,11 @@ def script_from(asked: Asked, records: Iterable[Record]) -> Script:
         elif record["kind"] == "repeat":
             repeats.append(int(record["steps"]))
         judged |= record["kind"] == "opening"
-    return Script(asked=asked, plan=plan, cuts=tuple(cuts), repeats=tuple(repeats) if judged else None)
+    return Recipe(asked=asked, plan=plan, cuts=tuple(cuts), repeats=tuple(repeats) if judged else None)
 
 
 def _mistakes(error: ValidationError) -> list[str]:
-    known = [*Script.model_fields, *Asked.model_fields, *Plan.model_fields, *Stage.model_fields, *Cut.model_fields]
+    known = [*Recipe.model_fields, *FitConfig.model_fields, *Plan.model_fields, *Stage.model_fields, *Cut.model_fields]
     lines = []
     for item in error.errors():
         place = ".".join(str(part) for part in item["loc"])

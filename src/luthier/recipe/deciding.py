@@ -13,8 +13,8 @@ from luthier.data.columns import USED
 from luthier.nets import ConvSpec
 from luthier.recipe.ladder import AS_IT_WAS
 from luthier.recipe.prepare import part_sizes_in_words, words_in_words
-from luthier.recipe.steps.architecture import architecture_in_words, first_width
 from luthier.recipe.steps.deliverable import FOLDED
+from luthier.recipe.steps.first_architecture import architecture_in_words, first_width
 from luthier.recipe.steps.for_pictures import channels_for, network_in_words
 from luthier.recipe.steps.loss import LOSSES
 from luthier.recipe.steps.more_rows import more_rows_in_words

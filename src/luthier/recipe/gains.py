@@ -28,11 +28,11 @@ class SeedSpread:
 
     def add(self, differences: Sequence[np.ndarray]) -> None:
         """Take in the loss differences [S, N] of one rung's options to one reference."""
-        found = [float(one.mean(1).var(ddof=1)) for one in differences if len(one) > 1]
-        if found:
+        result = [float(one.mean(1).var(ddof=1)) for one in differences if len(one) > 1]
+        if result:
             self.freedom = len(differences[0]) - 1
-            self.variances += found
-            self.independent += len(found) * self.freedom / (1 + SHARED * (len(found) - 1))
+            self.variances += result
+            self.independent += len(result) * self.freedom / (1 + SHARED * (len(result) - 1))
 
     def prior(self) -> tuple[float, float]:
         """The variance that the comparisons agree on, and the degrees of freedom that it is worth; 0 for none."""

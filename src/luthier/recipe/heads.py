@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from luthier.engine import Member, Part, train
 from luthier.nets import DenseSpec
 from luthier.nets.blocks import head_of
 from luthier.objective import LOSSES
 from luthier.optimise import Schedule
-from luthier.population import Member, Part, train
-from luthier.recipe.unfreezing import Job
+from luthier.recipe.unfreezing import UnfreezingJob
 
 RATES, DECAYS = (1e-3, 3e-3, 1e-2, 3e-2), (0.0, 0.1, 1.0)
 LEAST_SPREAD = 0.1  # of the mean deviation of all features, by which one is divided at least
@@ -41,12 +41,12 @@ class Heads:
         return state
 
 
-def heads_of(job: Job, net: nn.Module) -> Heads:
+def heads_of(job: UnfreezingJob, net: nn.Module) -> Heads:
     """Heads on what reaches the last layer of a frozen module."""
     return heads_on(job, *(_features(net, part.features) for part in (job.training, job.validation)))
 
 
-def heads_on(job: Job, below: Tensor, above: Tensor) -> Heads:
+def heads_on(job: UnfreezingJob, below: Tensor, above: Tensor) -> Heads:
     """Train heads of several rates and penalties, all at once, on features of training and validation rows [N, D]."""
     mean, std = below.mean(0), below.std(0, correction=0)
     std = std.clamp_min(LEAST_SPREAD * float(std.mean()) + 1e-12)  # what hardly varied here may vary elsewhere
@@ -64,8 +64,8 @@ def heads_on(job: Job, below: Tensor, above: Tensor) -> Heads:
     outcome = train(members, parts[0], parts[1], job.settings(max(STEPS, job.steps)))
     losses = np.where(np.isfinite(outcome.best_validation_loss), outcome.best_validation_loss, np.inf)
     best = int(losses.reshape(len(settings), -1).mean(1).argmin())
-    places = range(best * len(job.seeds), (best + 1) * len(job.seeds))
-    named = [outcome.state_dict(place) for place in places]
+    indices = range(best * len(job.seeds), (best + 1) * len(job.seeds))
+    named = [outcome.state_dict(place) for place in indices]
     weights = torch.stack([one["layers.0.weight"] for one in named]) / std
     biases = torch.stack([one["layers.0.bias"] for one in named]) - weights @ mean
     logits = torch.einsum("nd,scd->snc", above, weights) + biases.unsqueeze(1)
@@ -77,10 +77,10 @@ def heads_on(job: Job, below: Tensor, above: Tensor) -> Heads:
 @torch.no_grad()
 def _features(net: nn.Module, X: Tensor) -> Tensor:
     """What reaches the head [N, D], in evaluation mode."""
-    found: list[Tensor] = []
+    result: list[Tensor] = []
 
     def keep(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-        found.append(given[0].flatten(1).float())
+        result.append(given[0].flatten(1).float())
 
     handle = net.get_submodule(head_of(net)).register_forward_pre_hook(keep)
     try:
@@ -88,7 +88,7 @@ def _features(net: nn.Module, X: Tensor) -> Tensor:
             net(some)
     finally:
         handle.remove()
-    return torch.cat(found)
+    return torch.cat(result)
 
 
 def score_of(outputs: Tensor, part: Part) -> float:

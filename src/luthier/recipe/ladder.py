@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.engine import Member, ModuleSpec
 from luthier.nets import Spec, build
-from luthier.population import Member, ModuleSpec
+from luthier.recipe.candidate_schedules import schedule_named
 from luthier.recipe.evidence import row_losses
 from luthier.recipe.gains import SeedSpread, paired
 from luthier.recipe.plan import Stage
-from luthier.recipe.schedules import schedule_named
-from luthier.recipe.work import Trained, Work
+from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.records import Decision, Option
 from luthier.saved import activate
 from luthier.seeds import derive
@@ -57,7 +57,7 @@ def seeded(setting: Setting, seeds: Sequence[int], steps: int, label: str = "") 
     ]
 
 
-Hopeful = tuple[float, Setting, Setting]  # a gain inside the noise, the setting then, and the setting tried
+NearMiss = tuple[float, Setting, Setting]  # a gain inside the noise, the setting then, and the setting tried
 
 
 @dataclass(frozen=True)
@@ -65,24 +65,24 @@ class Fitted:
     """What step 3 hands to step 4: a setting, what gained a little each, and what was learnt of the seeds' luck."""
 
     setting: Setting
-    hopeful: Sequence[Hopeful] = ()
+    near_misses: Sequence[NearMiss] = ()
     spread: SeedSpread = field(default_factory=SeedSpread)
-    standing: Standing | None = None  # with its networks, to go on from; not there after a return to step 4
+    standing: Candidate | None = None  # with its networks, to go on from; not there after a return to step 4
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
-        hopeful = [[gain, before.to_json(), tried.to_json()] for gain, before, tried in self.hopeful]
-        return {"setting": self.setting.to_json(), "hopeful": hopeful, "spread": asdict(self.spread)}
+        near_misses = [[gain, before.to_json(), tried.to_json()] for gain, before, tried in self.near_misses]
+        return {"setting": self.setting.to_json(), "hopeful": near_misses, "spread": asdict(self.spread)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Fitted:
         """What `to_json` gave."""
-        hopeful = [(gain, Setting.from_json(a), Setting.from_json(b)) for gain, a, b in value["hopeful"]]
-        return cls(Setting.from_json(value["setting"]), hopeful, SeedSpread(**value["spread"]))
+        near_misses = [(gain, Setting.from_json(a), Setting.from_json(b)) for gain, a, b in value["hopeful"]]
+        return cls(Setting.from_json(value["setting"]), near_misses, SeedSpread(**value["spread"]))
 
 
 @dataclass
-class Standing:
+class Candidate:
     """A setting with what was measured for it: validation losses [S, N] and the mean training loss."""
 
     setting: Setting
@@ -100,23 +100,23 @@ class Standing:
 class Ladder:
     """The climb of one step of the recipe, from the setting that stands now."""
 
-    work: Work
+    runner: Runner
     step: int
     stage: str
     prefix: str
     planned: Stage
-    standing: Standing | None = None
+    standing: Candidate | None = None
     kept: list[str] = field(default_factory=list)
-    hopeful: list[Hopeful] = field(default_factory=list)
+    near_misses: list[NearMiss] = field(default_factory=list)
     spread: SeedSpread = field(default_factory=SeedSpread)
     cut: bool = False
-    going_on: Standing | None = None  # networks that every option of the same shape starts from
-    judged: list[tuple[Standing, dict[str, Any]]] = field(default_factory=list)  # the last rung's, with their gains
+    going_on: Candidate | None = None  # networks that every option of the same shape starts from
+    judged: list[tuple[Candidate, dict[str, Any]]] = field(default_factory=list)  # the last rung's, with their gains
 
-    def begin(self, setting: Setting) -> Standing | None:
+    def begin(self, setting: Setting) -> Candidate | None:
         """Measure the setting to start from."""
-        found = self._measure("start", [setting])
-        self.standing = found[0] if found else None
+        result = self._measure("start", [setting])
+        self.standing = result[0] if result else None
         return self.standing
 
     def climb(self, name: str, why: str, options: Sequence[Setting]) -> None:
@@ -126,40 +126,40 @@ class Ladder:
         options = [option for option in options if self.standing is None or option != self.standing.setting]
         if not options:
             return
-        found = self._measure(name, options)
-        if self.standing is None and len(found) > 1 and found[0].setting == options[0]:
-            self.standing = found.pop(0)
-        if found:
-            self.judge(name, why, found)
+        result = self._measure(name, options)
+        if self.standing is None and len(result) > 1 and result[0].setting == options[0]:
+            self.standing = result.pop(0)
+        if result:
+            self.judge(name, why, result)
 
     def together(self) -> None:
         """Try at once what gained a little each: small gains may add up to one that is clear."""
-        if self.standing is None or len(self.hopeful) < 2:
+        if self.standing is None or len(self.near_misses) < 2:
             return
         combined = self.standing.setting
-        for _, before, tried in self.hopeful:
+        for _, before, tried in self.near_misses:
             combined = _changed_alike(combined, before, tried)
-        label = "; ".join(tried.label for _, _, tried in self.hopeful)
+        label = "; ".join(tried.label for _, _, tried in self.near_misses)
         self.climb("together", "remedies that each gained a little are tried at once", [replace(combined, label=label)])
 
-    def _measure(self, name: str, options: Sequence[Setting]) -> list[Standing]:
+    def _measure(self, name: str, options: Sequence[Setting]) -> list[Candidate]:
         """Train options that can share a population together, all over the same seeds."""
-        work = self.work
-        seeds = [derive(work.seed, "member", k) for k in range(work.plan.seeds)]
+        runner = self.runner
+        seeds = [derive(runner.seed, "member", k) for k in range(runner.plan.seeds)]
         groups: dict[Any, list[Setting]] = {}
         for place, option in enumerate(options):
-            alone = place if work.plan.medium != "table" else 0  # networks that share no time share no population
+            alone = place if runner.plan.medium != "table" else 0  # networks that share no time share no population
             rows = option.member.noise, option.member.mixup  # which all members of a population see alike
             key = (option.method, option.rule, option.batch_size, option.member.spec, rows, alone)
             groups.setdefault(key, []).append(option)
-        found: list[Standing] = []
+        result: list[Candidate] = []
         for number, ((method, rule, batch_size, *_), together) in enumerate(groups.items()):
-            planned = self.planned.for_batches(batch_size, work.plan.batch_size)
+            planned = self.planned.for_batches(batch_size, runner.plan.batch_size)
             members = [
                 member for option in together for member in seeded(option, seeds, planned.steps, option.label or name)
             ]
             title = f"{self.prefix}-{name.replace(' ', '-').replace(',', '')}" + (f"-{number}" if number else "")
-            trained = work.train(
+            trained = runner.train(
                 title,
                 self.stage,
                 planned,
@@ -171,8 +171,8 @@ class Ladder:
             )
             self.cut |= trained is None or "cut" in trained.statuses
             if trained is not None and not self.cut:
-                found += _standings(work, trained, together, len(seeds))
-        return found
+                result += _standings(runner, trained, together, len(seeds))
+        return result
 
     def _initial(self, options: Sequence[Setting]) -> list[Mapping[str, Tensor]] | None:
         """The weights to go on from, for each network of options with the same shape."""
@@ -183,7 +183,7 @@ class Ladder:
         wanted = {name: value.shape for name, value in known.weights[0].items()}
         return list(known.weights) * len(options) if all(one == wanted for one in shapes) else None
 
-    def judge(self, name: str, why: str, found: Sequence[Standing]) -> None:
+    def judge(self, name: str, why: str, found: Sequence[Candidate]) -> None:
         """Compare options with the setting that stands; the best stays when its gain clears the interval."""
         before = self.standing
         gains: list[dict[str, Any]] = [{} for _ in found]
@@ -208,7 +208,7 @@ class Ladder:
         if before is not None:
             options.insert(0, Option(AS_IT_WAS, {"loss": round(before.loss, 5), "training": round(before.training, 5)}))
         chosen = found[best].setting.label if kept else AS_IT_WAS
-        self.work.ledger.decide(
+        self.runner.ledger.decide(
             Decision(
                 step=self.step,
                 topic=name,
@@ -223,7 +223,7 @@ class Ladder:
             self.kept.append(name)
             self.standing = found[best]
         elif before is not None and gains[best]["gain"] > 0 and name != "together":
-            self.hopeful.append((gains[best]["gain"], before.setting, found[best].setting))
+            self.near_misses.append((gains[best]["gain"], before.setting, found[best].setting))
 
 
 def _shapes_of(spec: Spec | ModuleSpec) -> dict[str, torch.Size]:
@@ -260,23 +260,25 @@ def _changed_alike(setting: Setting, before: Setting, after: Setting) -> Setting
     return replace(setting, **whole, member=replace(setting.member, spec=changed, dropout=rates, **member))
 
 
-def _standings(work: Work, trained: Trained, together: Sequence[Setting], seeds: int) -> list[Standing]:
+def _standings(runner: Runner, trained: TrainedPopulation, together: Sequence[Setting], seeds: int) -> list[Candidate]:
     """Options of a population whose every seed came to a finite loss."""
-    found = []
+    result = []
     for place, option in enumerate(together):
         these = slice(place * seeds, (place + 1) * seeds)
         if np.isfinite(trained.validation_loss[these]).all():
-            found.append(standing_of(work, trained, option, these))
-    return found
+            result.append(candidate_of(runner, trained, option, these))
+    return result
 
 
-def standing_of(work: Work, trained: Trained, option: Setting, members: slice = slice(None)) -> Standing:
+def candidate_of(
+    runner: Runner, trained: TrainedPopulation, option: Setting, members: slice = slice(None)
+) -> Candidate:
     """A setting with what some members of a population measured for it."""
-    validation, kind = work.prepared(trained.method)[2], work.data.task.kind
+    validation, kind = runner.prepared(trained.method)[2], runner.data.task.kind
     rows = row_losses(activate(trained.logits[members], kind), validation.targets, kind, validation.weights)
-    places = range(len(trained.members))[members]
-    weights = tuple(trained.weights[i] for i in places) if all(i in trained.weights for i in places) else ()
-    return Standing(option, rows.numpy(), float(np.mean(trained.train_loss[members])), weights)
+    indices = range(len(trained.members))[members]
+    weights = tuple(trained.weights[i] for i in indices) if all(i in trained.weights for i in indices) else ()
+    return Candidate(option, rows.numpy(), float(np.mean(trained.train_loss[members])), weights)
 
 
 def _spread(rows: np.ndarray) -> float | None:

@@ -45,9 +45,9 @@ class Ledger:
     @classmethod
     def reopen(cls, path: Path) -> Ledger:
         """The ledger of a finished run, to write more lines after its last."""
-        found = cls(path)
-        found.records = read_ledger(path)
-        return found
+        result = cls(path)
+        result.records = read_ledger(path)
+        return result
 
     def of(self, kind: str) -> list[Record]:
         """Records of a kind so far."""

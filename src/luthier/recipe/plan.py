@@ -113,13 +113,13 @@ class Plan(BaseModel):
     @property
     def stages(self) -> dict[str, Stage]:
         """The stages by name, in order."""
-        found = {
+        result = {
             "inputs": self.inputs,
             "fit training": self.fit_training,
             "fit validation": self.fit_validation,
             "seeds": self.final,
         }
-        return found if self.folds is None else {**found, "folds": self.folds}
+        return result if self.folds is None else {**result, "folds": self.folds}
 
     @property
     def total_steps(self) -> int:
@@ -236,7 +236,7 @@ Cost = Callable[[int, int, int], float]
 
 
 @dataclass(frozen=True)
-class Means:
+class TrainingBudget:
     """What there is to spend: seconds left for training, or steps to share out (exactly one is set)."""
 
     seconds: float | None
@@ -249,7 +249,7 @@ class Means:
         return (self.seconds if self.seconds is not None else float(self.steps or 0)) * SHARES[stage]
 
 
-def make_plans(problem: Problem, means: Means, narrow: Cost, wide: Cost) -> Plans:
+def make_plans(problem: Problem, means: TrainingBudget, narrow: Cost, wide: Cost) -> Plans:
     """The richest plans that leave every stage enough steps, for few and for many inputs."""
 
     def either(members: int, width: int, depth: int) -> float:  # two ways of preprocessing are narrow, one is wide
@@ -258,7 +258,7 @@ def make_plans(problem: Problem, means: Means, narrow: Cost, wide: Cost) -> Plan
     return Plans(narrow=_plan(problem, means, narrow, either), wide=_plan(problem, means, wide, either))
 
 
-def _plan(problem: Problem, means: Means, cost: Cost, either: Cost) -> Plan:
+def _plan(problem: Problem, means: TrainingBudget, cost: Cost, either: Cost) -> Plan:
     for seeds, training, validation in _LEVELS:
         plan = Plan(
             batch_size=problem.batch_size,
@@ -299,7 +299,7 @@ _FIELDS = {
 }
 
 
-def _length(plan: Plan, stage: str, problem: Problem, means: Means, cost: Cost) -> Stage:
+def _length(plan: Plan, stage: str, problem: Problem, means: TrainingBudget, cost: Cost) -> Stage:
     """As many steps for each population of a stage as the stage's share allows."""
     shapes: Sequence[tuple[int, int, int]] = plan.shapes(stage)
     share = means.share(stage) + (means.share("folds") if stage == "seeds" and plan.folds is None else 0.0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from luthier.recipe.media import MEDIA, Level, Medium, Rung
-from luthier.recipe.plan import FOLDS, MOST_EPOCHS, SMALL, Means, Plan, Plans, Stage
+from luthier.recipe.plan import FOLDS, MOST_EPOCHS, SMALL, Plan, Plans, Stage, TrainingBudget
 
 ENOUGH_EPOCHS, ENOUGH_STEPS = 2.5, 250  # below both a comparison says more about the length
 
@@ -33,7 +33,7 @@ class MediumProblem:
         return -(-self.rows // self.batch_size)
 
 
-def make_medium_plans(problem: MediumProblem, means: Means) -> Plans:
+def make_medium_plans(problem: MediumProblem, means: TrainingBudget) -> Plans:
     """The richest plan that leaves every stage enough steps."""
     medium, plan = MEDIA[problem.medium], None
     for level in medium.levels:
@@ -45,7 +45,7 @@ def make_medium_plans(problem: MediumProblem, means: Means) -> Plans:
     return Plans(narrow=plan, wide=plan)
 
 
-def _plan(problem: MediumProblem, medium: Medium, means: Means, level: Level) -> Plan:
+def _plan(problem: MediumProblem, medium: Medium, means: TrainingBudget, level: Level) -> Plan:
     seeds, training, validation = level
     most = max(4000, MOST_EPOCHS * problem.epoch_steps)
 
@@ -56,10 +56,10 @@ def _plan(problem: MediumProblem, medium: Medium, means: Means, level: Level) ->
         return Stage(steps=max(1, min(most, int(share / max(each, 1e-9)))), seconds=seconds)
 
     def networks(rungs: tuple[Rung, ...], names: tuple[str, ...]) -> float:
-        found = [
+        result = [
             sum(n for n, _, _ in rung.shapes) * medium.costs.get(rung.name, 1.0) for rung in rungs if rung.name in names
         ]
-        return seeds * sum(found)
+        return seeds * sum(result)
 
     later = medium.costs["later"] if "units" in training else 1.0  # wider networks are likely kept
     folded = medium.folded and problem.rows * 4 / 3 <= SMALL

@@ -30,12 +30,12 @@ from luthier.data import (
     split_rows,
     target_facts,
 )
-from luthier.data.words import Words
+from luthier.data.word_pieces import Words
 from luthier.errors import InputError
-from luthier.recipe.config import Asked
-from luthier.recipe.everything import Everything, dataset, everything_of
+from luthier.recipe.config import FitConfig
+from luthier.recipe.full_training_rows import FullTrainingRows, dataset, full_training_rows_of
 from luthier.recipe.ledger import Ledger
-from luthier.recipe.reading import BESIDE, GROUPED, WEIGHED, Read, listed, model_of, usable_rows
+from luthier.recipe.reading import BESIDE, GROUPED, WEIGHED, LoadedData, listed, model_of, usable_rows
 from luthier.records import Decision
 from luthier.saved import RunFolder
 
@@ -54,7 +54,7 @@ class Prepared:
     validation_frame: pl.DataFrame
     test_rows: np.ndarray  # their numbers in the table; what stands in them is sealed
     sealed: SealedTest
-    everything: Everything | None = None  # all training rows, where those above are a sample
+    full_training_rows: FullTrainingRows | None = None  # all training rows, where those above are a sample
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Parts:
     notes: tuple[str, ...]
 
 
-def parts_of(read: Read, asked: Asked) -> Parts:
+def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
     """Split and encode; the same request gives the same parts. Nothing is written."""
     copies = None if read.pictures is None else read.pictures.copies(read.frame[_picture(read)].to_list())
     splits = split_rows(read.frame, task=read.task, seed=asked.seed, group=asked.group, time=asked.time, copies=copies)
@@ -91,7 +91,7 @@ def parts_of(read: Read, asked: Asked) -> Parts:
     return Parts(splits, frames, encoder, training, validation, SealedTest(test), notes)
 
 
-def prepare(read: Read, asked: Asked, folder: RunFolder, ledger: Ledger) -> Prepared:
+def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledger) -> Prepared:
     """Split, encode and seal, and write what was inferred into the ledger."""
     _say_what_was_inferred(read, asked, ledger)
     parts = parts_of(read, asked)
@@ -123,23 +123,23 @@ def prepare(read: Read, asked: Asked, folder: RunFolder, ledger: Ledger) -> Prep
         validation_frame=parts.frames["validation"],
         test_rows=np.arange(len(parts.sealed)) if asked.new_test else parts.splits.test,
         sealed=parts.sealed,
-        everything=_everything(read, asked, parts, ledger),
+        full_training_rows=_everything(read, asked, parts, ledger),
     )
 
 
-def _everything(read: Read, asked: Asked, parts: Parts, ledger: Ledger) -> Everything | None:
+def _everything(read: LoadedData, asked: FitConfig, parts: Parts, ledger: Ledger) -> FullTrainingRows | None:
     held_out = pl.concat([parts.frames["validation"], parts.frames["test"]], how="diagonal_relaxed")
-    found = everything_of(read, asked, parts.frames["training"], held_out, parts.encoder)
-    if found is not None and read.source.whole is not None:
+    result = full_training_rows_of(read, asked, parts.frames["training"], held_out, parts.encoder)
+    if result is not None and read.source.whole is not None:
         sentence = (
             f"the sample decides; of the {read.source.whole.rows:,} rows of the table the last networks learn from "
-            f"{len(found):,}, read from the disk"
+            f"{len(result):,}, read from the disk"
         )
         ledger.add("note", {"step": 0, "sentence": sentence})
-    return found
+    return result
 
 
-def _say_what_was_inferred(read: Read, asked: Asked, ledger: Ledger) -> None:
+def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -> None:
     overrides, warm = asked.columns, bool(asked.warm_start)
     for note in (*read.source.notes, *read.notes):
         ledger.add("note", {"step": 0, "sentence": note})
@@ -180,11 +180,11 @@ def _say_what_was_inferred(read: Read, asked: Asked, ledger: Ledger) -> None:
     )
 
 
-def _picture(read: Read) -> str:
+def _picture(read: LoadedData) -> str:
     return next(column.name for column in read.columns if column.kind == "picture")
 
 
-def _how_split(read: Read, asked: Asked) -> str:
+def _how_split(read: LoadedData, asked: FitConfig) -> str:
     if asked.time:
         return "60, 20 and 20 % of the rows in their order of time: no part sees what came after it"
     if asked.group:
@@ -193,28 +193,28 @@ def _how_split(read: Read, asked: Asked) -> str:
     return f"60, 20 and 20 % of the rows, shuffled with the run's seed, {shares}"
 
 
-def _new_rows(path: str, read: Read) -> pl.DataFrame:
+def _new_rows(path: str, read: LoadedData) -> pl.DataFrame:
     """Fresh rows of the same table, with a target, none of which the run has seen."""
-    found = read_source(path, target=read.task.target).frame
-    found = found.filter(usable_rows(found[read.task.target]))
-    missing = [column.name for column in read.columns if column.used and column.name not in found.columns]
+    result = read_source(path, target=read.task.target).frame
+    result = result.filter(usable_rows(result[read.task.target]))
+    missing = [column.name for column in read.columns if column.used and column.name not in result.columns]
     if missing:
         raise InputError(
             f"'{path}' cannot be the new test set: {len(missing)} columns are missing",
             expected="the columns of training",
             received=f"no {listed(missing)}",
         )
-    names = [name for name in read.frame.columns if name in found.columns]
+    names = [name for name in read.frame.columns if name in result.columns]
     known = set(read.frame.select(names).hash_rows(seed=0).to_list())
-    rows = found.select(names).cast(_types(read.frame, names), strict=False)
+    rows = result.select(names).cast(_types(read.frame, names), strict=False)
     again = sum(value in known for value in rows.hash_rows(seed=0))
-    if found.height == 0 or again > found.height // 2:
+    if result.height == 0 or again > result.height // 2:
         raise InputError(
             f"'{path}' is no fresh test set",
             expected="new rows with a target",
-            received=f"{found.height} rows with a target, {again} of them known to the run already",
+            received=f"{result.height} rows with a target, {again} of them known to the run already",
         )
-    return found.cast(_types(read.frame, names), strict=False)
+    return result.cast(_types(read.frame, names), strict=False)
 
 
 def _types(frame: pl.DataFrame, names: list[str]) -> pl.Schema:
@@ -222,16 +222,16 @@ def _types(frame: pl.DataFrame, names: list[str]) -> pl.Schema:
 
 
 def _say_what_is_read(words: Words, validation: pl.DataFrame, ledger: Ledger) -> None:
-    found = {"pieces": words.pieces, "pairs": len(words.pairs), "length": words.length, **words.figures(validation)}
+    result = {"pieces": words.pieces, "pairs": len(words.pairs), "length": words.length, **words.figures(validation)}
     ledger.decide(
         Decision(
             step=0,
             topic=f"words of `{words.name}`",
-            chosen=words_in_words(found),
+            chosen=words_in_words(result),
             reason="byte-pair encoding of the training rows, pairs that occur in two of them, and a length that holds "
-            f"98 % of them whole; of the validation rows {found['cut']:.1%} are cut, {found['unknown']:.2%} of their "
+            f"98 % of them whole; of the validation rows {result['cut']:.1%} are cut, {result['unknown']:.2%} of their "
             "pieces are unknown",
-            evidence=found,
+            evidence=result,
             rule="pieces of the text",
         )
     )

@@ -20,16 +20,16 @@ from luthier.data import (
     read_source,
     require_rows,
 )
-from luthier.data.pictures import Store, common_shape, read_pictures
+from luthier.data.pictures import PictureStore, common_shape, read_pictures
 from luthier.errors import ConfigError, InputError, nearest
-from luthier.recipe.config import Asked
+from luthier.recipe.config import FitConfig
 from luthier.saved import Model, RunFolder, open_run
 
 GROUPED, WEIGHED, BESIDE = "it names the groups", "it weighs the rows", "it is predicted too"
 
 
 @dataclass(frozen=True)
-class Read:
+class LoadedData:
     """A source that was read and understood, with its usable rows; nothing is split yet."""
 
     source: Source
@@ -37,11 +37,11 @@ class Read:
     dropped_rows: int
     task: Task
     columns: tuple[Column, ...]
-    pictures: Store | None = None  # decoded, where pictures are learnt from
+    pictures: PictureStore | None = None  # decoded, where pictures are learnt from
     notes: tuple[str, ...] = ()
 
 
-def read_as_asked(source: Any, asked: Asked) -> Read:
+def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
     """Read a source as a request says; InputError for a group, time, metric or costs that cannot be meant."""
     if asked.warm_start:
         read = read_as_before(source, asked)
@@ -87,10 +87,10 @@ def read_as_asked(source: Any, asked: Asked) -> Read:
     return replace(read, columns=columns)
 
 
-def reread(folder: RunFolder) -> tuple[Asked, Read]:
+def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
     """What a run asked for, and its own data read again. InputError where they have changed since, or are gone."""
     facts = folder.facts()
-    asked = Asked.model_validate(facts["asked"])
+    asked = FitConfig.model_validate(facts["asked"])
     read = read_as_asked(source_of(folder, asked), asked)
     before, now = facts["source"]["fingerprint"], read.source.fingerprint
     if before != now:
@@ -103,7 +103,7 @@ def reread(folder: RunFolder) -> tuple[Asked, Read]:
     return asked, read
 
 
-def source_of(folder: RunFolder, asked: Asked) -> str:
+def source_of(folder: RunFolder, asked: FitConfig) -> str:
     """Where a run's data lie: the source that was named, or the copy in its folder."""
     if asked.source:
         return asked.source
@@ -121,41 +121,41 @@ def read_and_infer(
     side: int = 0,
     strict: bool = False,
     memory: int = 0,
-) -> Read:
+) -> LoadedData:
     """Read a source and infer what its columns and its target are. InputError for what cannot be used.
 
     Of a table for which a run would need more than `memory` bytes a sample is read. Pictures are scaled to at
     most `side` pixels (0: 64); with `strict` one that cannot be read is an error.
     """
-    found = read_source(source, target=target, memory=memory)
-    name = target or found.target
+    result = read_source(source, target=target, memory=memory)
+    name = target or result.target
     if name is None:
         raise InputError(
             "the column to predict is not known",
             expected="the name of one column",
             received="no --target",
-            remedy=f"--target {found.frame.columns[-1]} (the columns are {listed(found.frame.columns)})",
+            remedy=f"--target {result.frame.columns[-1]} (the columns are {listed(result.frame.columns)})",
         )
-    inferred = infer_task(found.frame[name], override=task)
-    frame = found.frame.filter(usable_rows(found.frame[name]))
+    inferred = infer_task(result.frame[name], override=task)
+    frame = result.frame.filter(usable_rows(result.frame[name]))
     require_rows(frame)
-    if found.picture and columns.get(found.picture, "picture") == "picture":
-        shape = common_shape(frame[found.picture].fill_null("").to_list(), side)
-        dropped = found.frame.height - frame.height
-        frame, store, notes = read_pictures(frame, found.picture, shape, strict=strict)
+    if result.picture and columns.get(result.picture, "picture") == "picture":
+        shape = common_shape(frame[result.picture].fill_null("").to_list(), side)
+        dropped = result.frame.height - frame.height
+        frame, store, notes = read_pictures(frame, result.picture, shape, strict=strict)
         require_rows(frame)
         inferred = infer_task(frame[name], override=task)
-        return Read(found, frame, dropped, inferred, picture_columns(frame, found.picture, name), store, notes)
-    return Read(
-        source=found,
+        return LoadedData(result, frame, dropped, inferred, picture_columns(frame, result.picture, name), store, notes)
+    return LoadedData(
+        source=result,
         frame=frame,
-        dropped_rows=found.frame.height - frame.height,
+        dropped_rows=result.frame.height - frame.height,
         task=inferred,
         columns=infer_columns(frame, target=name, overrides=columns),
     )
 
 
-def read_as_before(source: Any, asked: Asked) -> Read:
+def read_as_before(source: Any, asked: FitConfig) -> LoadedData:
     """Read new rows of a table that a run's model knows: its task and its columns are taken over."""
     model = model_of(asked.warm_start)
     if asked.task or asked.columns:
@@ -163,15 +163,15 @@ def read_as_before(source: Any, asked: Asked) -> Read:
     name = model.task.target
     if asked.target not in (None, name):
         raise InputError(f"--target {asked.target}: the run predicts `{name}`", remedy=f"--target {name}")
-    found = read_source(source, target=name)
-    frame = found.frame.filter(usable_rows(found.frame[name]))
+    result = read_source(source, target=name)
+    frame = result.frame.filter(usable_rows(result.frame[name]))
     require_rows(frame)
     model.encode(frame.head(0))  # says which columns are missing
     encode_target(frame[name], model.task)  # and which classes are new
     reason = f"'{asked.warm_start}' uses it so"
     columns = tuple(replace(column, reason=reason) for column in model.encoder.columns)
     task = replace(model.task, reason=f"'{asked.warm_start}' predicts it")
-    return Read(found, frame, found.frame.height - frame.height, task, columns)
+    return LoadedData(result, frame, result.frame.height - frame.height, task, columns)
 
 
 def model_of(run: str) -> Model:
@@ -197,7 +197,7 @@ def usable_rows(target: pl.Series) -> pl.Series:
     return known & target.is_not_nan().fill_null(False) if target.dtype.is_float() else known
 
 
-def _check_weights(read: Read, name: str) -> None:
+def _check_weights(read: LoadedData, name: str) -> None:
     values = read.frame[name].cast(pl.Float64, strict=False)
     known = values.is_not_null() & values.is_finite() & (values >= 0)
     if not bool(known.fill_null(False).all()) or not float(values.sum() or 0.0) > 0:

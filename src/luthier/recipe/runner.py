@@ -1,204 +1,392 @@
-"""The walk: the six steps in order, from a source to a judged model.
+"""The workbench: what every step of the recipe works with, and how it trains a population.
 
-There is one path, whether the run is new, resumed after a kill, or repeated from `recipe.toml`:
-what was decided or computed before is recalled where it is needed (see docs/decisions/0002).
+M members, N rows, C outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import partial
+from io import BytesIO
+from typing import Any, Literal
 
-from luthier.errors import InputError
-from luthier.recipe.budget import Spending
-from luthier.recipe.config import Asked, Script, script_from, write_script
-from luthier.recipe.ladder import Fitted, Setting
+import numpy as np
+from torch import Tensor
+
+from luthier import storage
+from luthier.assess import PRIMARY
+from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
+from luthier.data.large import default_memory
+from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, train
+from luthier.errors import TerminatedError
+from luthier.nets import DenseSpec, Net, Spec, build
+from luthier.recipe.budget import BudgetClock
+from luthier.recipe.config import Cut, Recipe
+from luthier.recipe.full_training_rows import StreamedInputs
 from luthier.recipe.ledger import Ledger
-from luthier.recipe.memory import Memory
-from luthier.recipe.plan import Plans
-from luthier.recipe.prepare import prepare
-from luthier.recipe.reading import Read
-from luthier.recipe.steps import for_pictures, for_text
-from luthier.recipe.steps.architecture import choose_architecture
-from luthier.recipe.steps.baselines import Baselines, running_baselines
-from luthier.recipe.steps.before_training import check_before_training
-from luthier.recipe.steps.fit_training import find_rates, fit_training
-from luthier.recipe.steps.fit_validation import fit_validation
-from luthier.recipe.steps.inputs import choose_inputs
-from luthier.recipe.steps.judge import Verdict, judge
-from luthier.recipe.steps.loss import choose_loss
-from luthier.recipe.steps.plan_budget import THREADS, plan_budget
-from luthier.recipe.steps.transferring import use_backbone
-from luthier.recipe.steps.warm_start import Earlier, earlier_run, warm_start
-from luthier.recipe.taking_over import take_over
-from luthier.recipe.work import Interrupted, Work
-from luthier.saved import RunFolder, machine_facts, timestamp
+from luthier.recipe.memo import Memo
+from luthier.recipe.memory_groups import KEPT, join_histories, merged
+from luthier.recipe.plan import Plan, Stage
+from luthier.recipe.prepare import Prepared
+from luthier.saved import RunFolder
 
-Listen = Callable[[dict[str, Any]], None]
-Tell = Callable[..., None]
+STEPS = {"inputs": 2, "fit training": 3, "fit validation": 4, "seeds": 5, "folds": 5}
+LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}
+
+
+@dataclass(frozen=True)
+class TrainedPopulation:
+    """A population after training: per member its best state and how it got there.
+
+    `logits` [M, N, C] are the best weights' outputs on the validation part; `weights` holds the
+    state of the best members, by index.
+    """
+
+    name: str
+    stage: str
+    method: str
+    rule: str
+    batch_size: int
+    members: tuple[Member, ...]
+    statuses: tuple[str, ...]
+    train_loss: np.ndarray
+    validation_loss: np.ndarray
+    validation_score: np.ndarray
+    best_step: np.ndarray
+    steps_done: int
+    logits: Tensor
+    weights: dict[int, dict[str, Tensor]]
+
+    @property
+    def spec(self) -> Spec:
+        """The architecture that all members share."""
+        result = self.members[0].spec
+        assert not isinstance(result, ModuleSpec)
+        return result
+
+    def usable(self) -> list[int]:
+        """Members with a finite validation loss, best first."""
+        order = np.argsort(self.validation_loss, kind="stable")
+        return [int(i) for i in order if np.isfinite(self.validation_loss[i])]
+
+    def net(self, member: int) -> Net:
+        """A member as an ordinary module, with its best weights."""
+        net = build(self.spec, seed=self.members[member].seed)
+        net.load_state_dict(self.weights[member])
+        return net.eval()
+
+
+class Interrupted:
+    """A flag that signals raise; training asks it before every step.
+
+    `raised` (Ctrl-C) cuts what is trained and delivers the best so far. Where the process was `told_to_end` (SIGTERM),
+    asking raises TerminatedError: training saves its state on the way out.
+    """
+
+    def __init__(self) -> None:
+        self.raised = self.told_to_end = False
+
+    def __bool__(self) -> bool:
+        if self.told_to_end:
+            raise TerminatedError(
+                "the program was told to end; what was learnt is saved",
+                remedy="continue with --resume: the numbers will be the same",
+            )
+        return self.raised
 
 
 @dataclass
-class Walk:
-    """A run about to be walked. `facts` go into its run.json beside those of every run."""
+class Runner:
+    """Everything a step needs. `tell(event, **facts)` speaks to the screen and never changes a number."""
 
-    asked: Asked
-    read: Read
     folder: RunFolder
-    script: Script
-    spending: Spending
-    resumed: bool
-    listen: Listen
-    tell: Tell
+    ledger: Ledger
+    memo: Memo
+    recipe: Recipe
+    budget_clock: BudgetClock
     interrupted: Interrupted
-    until: int = 5
-    facts: dict[str, Any] = field(default_factory=dict)
+    data: Prepared
+    seed: int
+    tell: Callable[..., None]
+    target_mean: float = 0.0
+    target_std: float = 1.0
+    preprocess: dict[str, Prepare] = field(default_factory=dict)  # taken over, by method; else fitted when needed
+    parts: dict[str, tuple[Prepare, Part, Part]] = field(default_factory=dict)
+    trained: list[TrainedPopulation] = field(default_factory=list)
+    speeds: dict[str, float] = field(default_factory=dict)  # seconds a step of populations that were trained now
+    planned: Plan | None = None
 
-    @cached_property
-    def earlier(self) -> Earlier | None:
-        """The run that a warm start goes on from."""
-        return earlier_run(self.asked) if self.asked.warm_start else None
+    @property
+    def plan(self) -> Plan:
+        """The plan; made before anything is trained."""
+        assert self.planned is not None
+        return self.planned
 
-    def start(self) -> Work:
-        """Open ledger and memory, write what was asked, prepare the data."""
-        self.folder.path.mkdir(parents=True, exist_ok=True)
-        opened = Ledger.resume if self.resumed else Ledger
-        ledger = opened(self.folder.ledger, listen=self.listen)
-        memory = Memory(self.folder.checkpoint, self.spending.spent)
-        self.spending.before = memory.spent_before() if self.resumed else 0.0
-        if not self.resumed:
-            self.folder.write_facts(self._facts())
-        work = Work(
-            folder=self.folder,
-            ledger=ledger,
-            memory=memory,
-            script=self.script,
-            spending=self.spending,
-            interrupted=self.interrupted,
-            data=prepare(self.read, self.asked, self.folder, ledger),
-            seed=self.asked.seed,
-            tell=self.tell,
+    @property
+    def repeating(self) -> bool:
+        """Whether a recorded script is followed instead of the clock."""
+        return self.recipe.plan is not None
+
+    @property
+    def medium(self) -> Literal["table", "pictures", "text"]:
+        """What rows are: cells of a table, pictures, or text (perhaps beside other cells)."""
+        if isinstance(self.data.encoder, PictureEncoder):
+            return "pictures"
+        return "text" if self.data.encoder.words else "table"
+
+    @property
+    def loss(self) -> str:
+        """The engine's name of the loss."""
+        return LOSSES[self.data.task.kind]
+
+    @property
+    def metric(self) -> str:
+        """What is reported first: the metric that was asked for, or the task's usual one."""
+        return self.recipe.asked.metric or PRIMARY[self.data.task.kind]
+
+    @property
+    def outputs(self) -> int:
+        """C: logits of a network."""
+        return len(self.data.task.classes) if self.data.task.kind == "multiclass" else 1
+
+    def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
+        """Preprocessing fitted on the training rows, and both parts through it."""
+        if method not in self.parts:
+            measured = None if self.data.full_training_rows is None else self.data.full_training_rows.measured
+            fitted = self.preprocess.get(method) or preprocess_of(
+                self.data.training.numbers, method, self.data.encoder, measured
+            )
+            training, validation = (self.part(fitted, part) for part in (self.data.training, self.data.validation))
+            self.parts[method] = (fitted, training, validation)
+        return self.parts[method]
+
+    def full_training_rows(self, method: str) -> tuple[Part | Stream, Part]:
+        """All training rows, from the disk where memory holds but a sample of them, and the validation part."""
+        fitted, training, validation = self.prepared(method)
+        if self.data.full_training_rows is None:
+            return training, validation
+        return Stream(StreamedInputs(self.data.full_training_rows.rows, partial(self.part, fitted))), validation
+
+    def part(self, fitted: Prepare, dataset: Dataset) -> Part:
+        """Rows as the networks of this run see them."""
+        targets = dataset.targets
+        assert targets is not None
+        if self.data.task.kind == "regression":
+            targets = (targets - self.target_mean) / self.target_std
+        features, codes = inputs_of(fitted(dataset.numbers), dataset.codes, self.data.encoder)
+        return Part(features, codes, targets, dataset.weights)
+
+    def spec(self, method: str, hidden: tuple[int, ...], **options: Any) -> DenseSpec:
+        """A dense network for this task behind one way of preprocessing."""
+        _, training, _ = self.prepared(method)
+        sizes = self.data.encoder.category_sizes
+        return DenseSpec(
+            inputs=training.features.shape[1],
+            hidden=hidden,
+            outputs=self.outputs,
+            embeddings=tuple((levels, embedding_width(levels)) for levels in sizes),
+            **options,
         )
-        if self.earlier is not None:
-            work.preprocess[self.earlier.setting.method] = self.earlier.model.preprocess
-        if work.data.task.kind == "regression":
-            targets = work.data.training.targets
-            assert targets is not None
-            work.target_mean, work.target_std = float(targets.mean()), float(targets.std(correction=0))
-            if self.earlier is not None:
-                work.target_mean, work.target_std = self.earlier.model.target_mean, self.earlier.model.target_std
-            if work.target_std == 0:
-                raise InputError(
-                    f"every training row has the same `{work.data.task.target}`",
-                    expected="a target that varies",
-                    received=f"{targets[0].item():g} in all {len(targets)} training rows",
-                )
-        return work
 
-    def _facts(self) -> dict[str, Any]:
-        source, task = self.read.source, self.read.task
-        return {
-            "name": self.folder.path.name,
-            "created": timestamp(),
-            "source": {
-                "name": source.name,
-                "origin": source.origin,
-                "fingerprint": source.fingerprint,
-                "rows": self.read.frame.height,
-                "columns": len(self.read.columns),
-            },
-            "target": task.target,
-            "task": {"kind": task.kind, "classes": list(task.classes), "log_scale": task.log_scale},
-            "asked": self.asked.model_dump(mode="json"),
-            "budget": {"seconds": self.spending.budget.seconds, "steps": self.spending.budget.steps},
-            "seed": self.asked.seed,
-            **machine_facts(THREADS),
-            "repeats": self.script.plan is not None,
-            "status": "running",
-            **self.facts,
-        }
+    def deadline(self, stage: str) -> float:
+        """Seconds from the start after which a stage must end: its successors keep half of their shares."""
+        if self.budget_clock.budget.seconds is None:
+            return float("inf")
+        shares = self.plan.shares
+        names = list(shares)
+        later = sum(shares[name] for name in names[names.index(stage) + 1 :])
+        trainable = self.budget_clock.budget.seconds - self.plan.finish_seconds
+        return trainable * (1 - later / 2)
 
-    def plan(self) -> Plans:
-        """Only the plan, written nowhere but in the ledger."""
-        return plan_budget(self.start())
+    def stopper(self, work: str, stage: str) -> Callable[[int], bool]:
+        """The question asked before every step: a recorded cut decides, otherwise the clock and the user."""
+        cut = self.recipe.cut(work)
+        if cut is not None:
+            return lambda step: step >= cut.step
+        deadline = self.deadline(stage)
+        return lambda step: bool(self.interrupted) or self.budget_clock.spent() > deadline
 
-    def run(self) -> Verdict | None:
-        """The steps up to `until` (the sixth needs new data: `luthier check`); None when it ends before the fifth."""
-        work = self.start()
-        write_script(self.folder.recipe, self.script)
-        with running_baselines(work) as baselines:
-            if work.medium == "pictures":
-                baselines.finish_first()
-            plans = plan_budget(work)
-            self.script = self.script.model_copy(update={"plan": plans})
-            write_script(self.folder.recipe, self.script)
-            work.planned = plans.narrow
-            self.tell("begin", steps=work.planned.total_steps, run=str(self.folder.path))
-            verdict = self._steps(work, plans, baselines)
-        write_script(self.folder.recipe, script_from(self.asked, work.ledger.records))  # now with cuts and rounds
-        return verdict
+    def record_cut(self, work: str, step: int) -> None:
+        """Write a cut into the ledger, with the recorded reason when it is a repetition."""
+        known = self.recipe.cut(work)
+        reason = known.reason if known else ("interrupted by the user" if self.interrupted else "the time was up")
+        self.ledger.add("cut", Cut(work=work, step=step, reason=reason).model_dump())
 
-    def _steps(self, work: Work, plans: Plans, baselines: Baselines) -> Verdict | None:
-        if self.earlier is not None:
-            return self._warm(work, plans, baselines, self.earlier)
-        if self.asked.backbone:
-            return self._with_backbone(work, plans, baselines)
-        begin_at = take_over(work, self.asked)
-        if begin_at <= 1:
-            choose_loss(work)
-        if self.until == 1:
+    def train(
+        self,
+        name: str,
+        stage: str,
+        planned: Stage,
+        method: str,
+        rule: str,
+        members: Sequence[Member],
+        *,
+        batch_size: int | None = None,
+        parts: tuple[Part | Stream, Part] | None = None,
+        initial: Sequence[Mapping[str, Tensor]] | None = None,
+    ) -> TrainedPopulation | None:
+        """Train a population, or recall it; None when it was cut before its first evaluation.
+
+        With `parts` on other training and validation rows than the run's; from `initial` weights, one state a member.
+        """
+        batch_size = batch_size or self.plan.batch_size
+        recalled = self.memo.recall(name)
+        if recalled is None:
+            every = self.plan.evaluate_every(planned.steps)
+            settings = Settings(
+                loss=self.loss,
+                rule=rule,
+                batch_size=batch_size,
+                steps=planned.steps,
+                evaluate_every=every,
+                patience=max(10, (planned.steps // every) // 3),
+                tolerance=1e-4,
+                batch_seed=self.seed,
+            )
+            recalled = self._train_in_memory_groups(
+                name, stage, settings, members, parts or self.prepared(method)[1:], initial
+            )
+        tensors, facts = recalled
+        if facts.get("said"):
+            self.ledger.add("note", {"step": STEPS[stage], "sentence": facts["said"]})
+        for label, step in facts.get("cuts", {name: facts.get("cut")}).items():
+            if step is not None:
+                self.record_cut(label, step)
+        if not tensors:
             return None
-        method = _recalled(work, "method", begin_at <= 2, lambda: self._second(work))
-        work.planned = plans.for_method(method)
-        self.tell("begin", steps=work.planned.total_steps, run=str(self.folder.path))
-        if begin_at <= 2:
-            check_before_training(work, method)
-        if self.until == 2:
+        for finding in facts["findings"]:
+            self.ledger.add("finding", finding)
+        trained = _unpack(name, stage, method, rule, batch_size, members, tensors, facts)
+        if not trained.usable():
             return None
-        if begin_at <= 3:
-            fitted = fit_training(work, method, find_rates(work, method))
-        else:
-            fitted = Fitted.from_json(work.memory.recalled("fitted"))
-        work.memory.json("fitted", fitted.to_json)
-        baselines.collect()
-        if self.until == 3:
-            return None
-        closed = fit_validation(work, fitted) if begin_at <= 4 else Setting.from_json(work.memory.recalled("closed"))
-        work.memory.json("closed", closed.to_json)
-        return None if self.until == 4 else judge(work, closed, baselines)
+        self.trained.append(trained)
+        return trained
 
-    def _warm(self, work: Work, plans: Plans, baselines: Baselines, earlier: Earlier) -> Verdict | None:
-        choose_loss(work)
-        if self.until < 4:
-            return None
-        work.planned = plans.for_method(earlier.setting.method)
-        setting, started = warm_start(work, earlier)
-        work.memory.json("closed", setting.to_json)
-        baselines.collect()
-        return None if self.until == 4 else judge(work, setting, baselines, started=started, earlier=earlier)
+    def _train_in_memory_groups(
+        self,
+        name: str,
+        stage: str,
+        settings: Settings,
+        members: Sequence[Member],
+        parts: tuple[Part | Stream, Part],
+        initial: Sequence[Mapping[str, Tensor]] | None,
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All members at once where memory allows it; else group by group, kept as one population when all are done."""
+        groups, settings, message = in_memory_groups(
+            members, settings, parts[1], self.recipe.asked.memory or default_memory()
+        )
+        labels = [name] if len(groups) == 1 else [f"{name}.{place + 1}" for place in range(len(groups))]
+        pieces, sizes = [], [len(group) for group in groups]
+        for place, (label, group) in enumerate(zip(labels, groups, strict=True)):
+            first = sum(sizes[:place])
+            started = None if initial is None else initial[first : first + len(group)]
+            piece = self.memo.recall(label) or self._train(label, stage, settings, group, parts, started)
+            pieces.append(piece)
+        tensors, facts = pieces[0] if len(pieces) == 1 else merged(pieces, sizes)
+        cuts = {label: result["cut"] for label, (_, result) in zip(labels, pieces, strict=True)}
+        facts = {**facts, "said": message, "cuts": cuts}
+        if len(pieces) > 1:
+            join_histories(self.folder.history, name, labels, sizes)
+        if message and tensors:
+            self.memo.keep(name, tensors, facts)
+        return tensors, facts
 
-    def _with_backbone(self, work: Work, plans: Plans, baselines: Baselines) -> Verdict | None:
-        choose_loss(work)
-        if self.until < 4:
-            return None
-        work.planned = plans.narrow
-        setting, started = use_backbone(work)
-        baselines.collect()
-        return None if self.until == 4 else judge(work, setting, baselines, started=started)
+    def _train(
+        self,
+        name: str,
+        stage: str,
+        settings: Settings,
+        members: Sequence[Member],
+        parts: tuple[Part | Stream, Part],
+        initial: Sequence[Mapping[str, Tensor]] | None,
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        training, validation = parts
+        stop = self.stopper(name, stage)
+        if stop(0):
+            return {}, {"cut": 0}
+        self.tell("population", name=name, stage=stage, members=len(members), steps=settings.steps)
 
-    @staticmethod
-    def _second(work: Work) -> str:
-        if work.medium == "pictures":
-            return for_pictures.choose_network(work)
-        if work.medium == "text":
-            return for_text.choose_network(work)
-        choose_architecture(work, work.plan.width)
-        return choose_inputs(work)
+        def evaluated(evaluation: Evaluation) -> None:
+            self.tell("evaluation", name=name, stage=stage, evaluation=evaluation, steps=settings.steps)
+
+        began = self.budget_clock.clock.now()
+        outcome = train(
+            list(members),
+            training,
+            validation,
+            settings,
+            stop=stop,
+            on_evaluation=evaluated,
+            checkpoint=self.memo.under_way(name),
+            initial=initial,
+        )
+        self.speeds[name] = (self.budget_clock.clock.now() - began) / max(1, outcome.steps_done)
+        buffer = BytesIO()
+        outcome.history.to_frame().write_parquet(buffer)
+        storage.write_bytes(self.folder.history / f"{name}.parquet", buffer.getvalue())
+        tensors, facts = _pack(outcome, validation)
+        self.memo.keep(name, tensors, facts)
+        return tensors, facts
 
 
-def _recalled(work: Work, name: str, anew: bool, compute: Callable[[], str]) -> str:
-    """What a step came to: worked out, or taken over from the run before."""
-    value = compute() if anew else str(work.memory.recalled(name))
-    return str(work.memory.json(name, lambda: value))
+def embedding_width(levels: int) -> int:
+    """Width of a category's embedding: grows slowly with its levels, fastai's rule of thumb.
+
+    >>> embedding_width(2), embedding_width(50), embedding_width(10_000)
+    (2, 14, 50)
+    """
+    return int(min(50, max(2, round(1.6 * levels**0.56))))
+
+
+def _pack(outcome: Any, validation: Part) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    losses = np.asarray(outcome.best_validation_loss, dtype=float)
+    kept = [int(i) for i in np.argsort(losses, kind="stable")[:KEPT] if np.isfinite(losses[i])]
+    tensors = {f"{i}/{name}": tensor for i in kept for name, tensor in outcome.state_dict(i).items()}
+    tensors["logits"] = outcome.logits(validation.features, validation.codes)
+    facts = {
+        "statuses": list(outcome.status),
+        "train_loss": [float(x) for x in outcome.best_train_loss],
+        "validation_loss": [float(x) for x in losses],
+        "validation_score": [float(x) for x in outcome.best_validation_score],
+        "best_step": [int(x) for x in outcome.best_step],
+        "steps_done": outcome.steps_done,
+        "cut": outcome.steps_done if "cut" in outcome.status else None,
+        "findings": [{"step": 3, **finding.to_json()} for finding in outcome.findings],
+    }
+    return tensors, facts
+
+
+def _unpack(
+    name: str,
+    stage: str,
+    method: str,
+    rule: str,
+    batch_size: int,
+    members: Sequence[Member],
+    tensors: dict[str, Tensor],
+    facts: dict[str, Any],
+) -> TrainedPopulation:
+    weights: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        member, _, parameter = key.partition("/")
+        if parameter:
+            weights.setdefault(int(member), {})[parameter] = tensor
+    numbers = {
+        key: np.array([np.nan if value is None else value for value in facts[key]], dtype=float)
+        for key in ("train_loss", "validation_loss", "validation_score")
+    }
+    return TrainedPopulation(
+        name=name,
+        stage=stage,
+        method=method,
+        rule=rule,
+        batch_size=batch_size,
+        members=tuple(members),
+        statuses=tuple(facts["statuses"]),
+        best_step=np.array(facts["best_step"]),
+        steps_done=facts["steps_done"],
+        logits=tensors["logits"],
+        weights=weights,
+        **numbers,
+    )

@@ -23,8 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from luthier.engine import Part
+from luthier.engine.api import loss_for, part_of
 from luthier.nets.blocks import (
-    Cut,
+    Truncated,
     activations_of,
     blocks_of,
     has_norms,
@@ -32,11 +34,9 @@ from luthier.nets.blocks import (
     with_new_head,
 )
 from luthier.objective import LOSSES
-from luthier.population import Part
-from luthier.population.networks import loss_for, part_of
 from luthier.recipe.gains import SeedSpread, paired
 from luthier.recipe.heads import ROWS, Heads, heads_of, heads_on, score_of
-from luthier.recipe.unfreezing import Depth, Job, best_way, depths
+from luthier.recipe.unfreezing import Depth, UnfreezingJob, best_way, depths
 from luthier.seeds import derive
 
 OWN, ANEW = "their own averages", "the averages of the new rows"
@@ -81,11 +81,11 @@ class Transferred:
         ]
         for option in self.options:
             gain = option.get("gain")
-            said = f", gain {gain['gain']:+.4f} ± {gain['half_width']:.4f}" if gain else ""
-            said += f", batch norms {option['norms']}" if "norms" in option else ""
+            message = f", gain {gain['gain']:+.4f} ± {gain['half_width']:.4f}" if gain else ""
+            message += f", batch norms {option['norms']}" if "norms" in option else ""
             whole = ", of the whole network" if option.get("whole") else ""
             lines.append(
-                f"  {option['unfrozen']} unfrozen{whole}: loss {option['loss']:.4f}, score {option['score']:.4f}{said}"
+                f"  {option['unfrozen']} unfrozen{whole}: loss {option['loss']:.4f}, score {option['score']:.4f}{message}"
             )
         return "\n".join([*lines, f"  {self.advice['sentence']}"])
 
@@ -121,7 +121,7 @@ def transfer(
     classes = not training.targets.is_floating_point()
     two = loss == "binary"
     wanted = 1 if two else outputs or (int(max(training.targets.max(), held_out.targets.max())) + 1 if classes else 1)
-    job = Job(
+    job = UnfreezingJob(
         loss,
         training,
         held_out,
@@ -160,7 +160,7 @@ def transfer(
     module = copy.deepcopy(taken.net)
     module.load_state_dict(taken.states[int(taken.rows.mean(1).argmin())])
     body = getattr(taken.net, "body", None)
-    ends_at = str(body.block) if isinstance(body, Cut) else ""
+    ends_at = str(body.block) if isinstance(body, Truncated) else ""
     advice = _advice(job, start.heads, untrained, len(start.blocks) - 1, taken.option["unfrozen"])
     options = tuple(one.option for one in tried)
     module = module.requires_grad_(True).eval()
@@ -210,11 +210,11 @@ class _Start:
         return _Tried(option, self.net, self.states, heads.rows)
 
 
-def _depths(job: Job, start: _Start, most: int | None) -> Iterator[Depth]:
+def _depths(job: UnfreezingJob, start: _Start, most: int | None) -> Iterator[Depth]:
     return depths(job, start.net, start.blocks, start.states[0], min(TOP_RATE, start.heads.rate), most)
 
 
-def _unfrozen(job: Job, start: _Start, depth: Depth, standing: _Tried, spread: SeedSpread) -> _Tried:
+def _unfrozen(job: UnfreezingJob, start: _Start, depth: Depth, standing: _Tried, spread: SeedSpread) -> _Tried:
     """So many blocks unfrozen, with their gain over what stands."""
     count, learning, choices = depth
     norms, rates, after = best_way(job, start.net, learning, choices, start.states)
@@ -234,16 +234,16 @@ def _unfrozen(job: Job, start: _Start, depth: Depth, standing: _Tried, spread: S
     return _Tried(option, start.net, after, rows)
 
 
-def _cut(job: Job, whole: _Start, spread: SeedSpread) -> tuple[_Start, tuple[dict[str, Any], ...]]:
+def _cut(job: UnfreezingJob, whole: _Start, spread: SeedSpread) -> tuple[_Start, tuple[dict[str, Any], ...]]:
     """The network up to the block whose activations serve best, where one serves clearly better than the last.
 
     What the first blocks of a network say holds for other tasks too; what the last ones say is about its own.
     """
     net, blocks, heads = whole.net, whole.blocks, whole.heads
-    places = np.linspace(0, len(blocks) - 2, min(MOST_CUTS, len(blocks) - 1)).round().astype(int)
-    offered = [blocks[place] for place in places]
-    found = [activations_of(net, part.features, offered, ROWS) for part in (job.training, job.validation)]
-    tried = [heads_on(job, below, above) for below, above in zip(*found, strict=True)]
+    indices = np.linspace(0, len(blocks) - 2, min(MOST_CUTS, len(blocks) - 1)).round().astype(int)
+    offered = [blocks[place] for place in indices]
+    result = [activations_of(net, part.features, offered, ROWS) for part in (job.training, job.validation)]
+    tried = [heads_on(job, below, above) for below, above in zip(*result, strict=True)]
     if not tried:
         return whole, ()
     spread.add([heads.rows - one.rows for one in tried])
@@ -255,8 +255,8 @@ def _cut(job: Job, whole: _Start, spread: SeedSpread) -> tuple[_Start, tuple[dic
     best = min(range(len(tried)), key=lambda k: float(tried[k].rows.mean()))
     if not (gains[best]["clear"] and gains[best]["gain"] > 0):
         return whole, options
-    name, width = offered[best], found[0][best].shape[1]
-    body = Cut(net, name).requires_grad_(False)
+    name, width = offered[best], result[0][best].shape[1]
+    body = Truncated(net, name).requires_grad_(False)
     cut = nn.Sequential(OrderedDict(body=body, head=nn.Linear(width, job.outputs)))
     kept = blocks[: blocks.index(name) + 1]
     return _Start(cut.eval(), [*(f"body.net.{one}" for one in kept), "head"], tried[best]), options
@@ -273,7 +273,7 @@ def _untrained(net: nn.Module, seed: int) -> nn.Module:
     return fresh.eval()
 
 
-def _advice(job: Job, heads: Heads, untrained: Heads, blocks: int, measured: int) -> dict[str, Any]:
+def _advice(job: UnfreezingJob, heads: Heads, untrained: Heads, blocks: int, measured: int) -> dict[str, Any]:
     """The rule of thumb by the amount of data and the likeness of the tasks (CS231n), beside what was measured."""
     groups = len(torch.unique(job.training.targets)) if not job.training.targets.is_floating_point() else 1
     few = len(job.training) < FEW * groups

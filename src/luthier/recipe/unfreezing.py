@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
+from luthier.engine import Member, ModuleSpec, Part, Settings, range_test, train
 from luthier.errors import LuthierError
 from luthier.nets.blocks import freeze_all_but, has_norms
 from luthier.optimise import Schedule
-from luthier.population import Member, ModuleSpec, Part, Settings, range_test, train
 
 DEEPER = 0.4  # times the rate of the block above where a test tells none (the 1 / 2.6 of Howard and Ruder 2018)
 FAR = 3.0  # times a tested rate from which the rule of thumb's is tried beside it
@@ -23,7 +23,7 @@ Depth = tuple[int, list[str], list[tuple[float, ...]]]  # blocks unfrozen, their
 
 
 @dataclass(frozen=True)
-class Job:
+class UnfreezingJob:
     """What stays the same for every option."""
 
     loss: str
@@ -53,7 +53,7 @@ class Job:
 
 
 def depths(
-    job: Job, net: nn.Module, blocks: list[str], state: dict[str, Tensor], head_rate: float, most: int | None
+    job: UnfreezingJob, net: nn.Module, blocks: list[str], state: dict[str, Tensor], head_rate: float, most: int | None
 ) -> Iterator[Depth]:
     """How many blocks to try unfrozen (1, 2, 4, ... and all), their names, and the rates to try, worked out when asked.
 
@@ -76,7 +76,7 @@ def depths(
 
 
 def best_way(
-    job: Job,
+    job: UnfreezingJob,
     net: nn.Module,
     learning: list[str],
     choices: Sequence[tuple[float, ...]],
@@ -92,7 +92,9 @@ def best_way(
     return *best, tried[best][0]
 
 
-def _range_tested(job: Job, net: nn.Module, state: dict[str, Tensor], blocks: list[str], above: float) -> float:
+def _range_tested(
+    job: UnfreezingJob, net: nn.Module, state: dict[str, Tensor], blocks: list[str], above: float
+) -> float:
     """The rate of these blocks by a range test of theirs alone, not more than that of the ones above.
 
     A wider range would tell nothing: what lies beyond this one is not taken.
@@ -123,7 +125,7 @@ def _ways(net: nn.Module, learning: list[str]) -> tuple[str, ...]:
 
 
 def _unfrozen(
-    job: Job,
+    job: UnfreezingJob,
     net: nn.Module,
     learning: list[str],
     rates: tuple[float, ...],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from luthier.messages import tr
 from luthier.report.contents import Contents
 from luthier.report.terminal import number
-from luthier.words import tr
 
 
 def answers(run: Contents) -> list[tuple[str, str]]:
@@ -23,17 +23,17 @@ def answers(run: Contents) -> list[tuple[str, str]]:
 def _good(scores: dict[str, Any]) -> str:
     trivial = next((row for row in scores["baselines"] if row["name"] in ("mean", "majority class")), None)
     head = scores["headline"]
-    said = tr(
+    message = tr(
         "{metric} {value} on {rows} rows nobody had seen", metric=scores["metric"], value=number(head), rows=head["n"]
     )
     if trivial is None:
-        return said + tr(".")
+        return message + tr(".")
     words = {
         "better": tr("clearly better than knowing nothing, which gives {value}", value=_figure(trivial)),
         "worse": tr("worse than knowing nothing, which gives {value}", value=_figure(trivial)),
         "within noise": tr("no better than knowing nothing, which gives {value}", value=_figure(trivial)),
     }
-    return tr("{said}: {more}.", said=said, more=words[trivial["verdict"]])
+    return tr("{said}: {more}.", said=message, more=words[trivial["verdict"]])
 
 
 def _figure(row: dict[str, Any]) -> str:
@@ -60,13 +60,15 @@ def _trusted(run: Contents) -> str:
     if often > 1:
         return tr("Less than usual: the test rows were read {often} times.", often=often)
     width = (scores["headline"]["high"] or 0.0) - (scores["headline"]["low"] or 0.0)
-    said = tr("It was read once; its 95 % interval is {width} wide.", width=f"{width:.3g}")
+    message = tr("It was read once; its 95 % interval is {width} wide.", width=f"{width:.3g}")
     if gap["low"] > 0 or gap["high"] < 0:
         other = f"{gap['value']:+.3g}"
         return (
-            said + " " + tr("But validation gave another figure, by {gap}: see how the rows were collected.", gap=other)
+            message
+            + " "
+            + tr("But validation gave another figure, by {gap}: see how the rows were collected.", gap=other)
         )
     serious = [r for r in run.findings() if r["severity"] != "note"]
     if serious:
-        return said + " " + tr("It agrees with validation; mind the warnings above ({count}).", count=len(serious))
-    return said + " " + tr("It agrees with validation, and no warning stands against it.")
+        return message + " " + tr("It agrees with validation; mind the warnings above ({count}).", count=len(serious))
+    return message + " " + tr("It agrees with validation, and no warning stands against it.")

@@ -31,11 +31,11 @@ def _body(run: Path) -> Iterator[str]:
         if not (path / "run.json").exists():
             yield f"<tr><td>{escape(target)}</td><td colspan=3>not begun</td></tr>"
             continue
-        found = read_contents(path)
+        result = read_contents(path)
         link = f'<a href="{escape(place)}/report.html">{escape(target)}</a>'
-        if not found.scores:
+        if not result.scores:
             yield f"<tr><td>{link}</td><td colspan=3>not judged yet</td></tr>"
             continue
-        cells = (found.scores["metric"], number(found.scores["headline"]), found.scores["next_step"])
+        cells = (result.scores["metric"], number(result.scores["headline"]), result.scores["next_step"])
         yield f"<tr><td>{link}</td>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
     yield "</tbody></table></div></section>"

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
+from luthier.messages import speaking, tr
 from luthier.recipe import checklist
 from luthier.report import figures
+from luthier.report.analysis import error_analysis
 from luthier.report.answers import answers
-from luthier.report.closer_look import closer_look
 from luthier.report.contents import Contents, read_contents
 from luthier.report.html import plot, table, whole_page
-from luthier.report.pictures import augmented
+from luthier.report.picture_figures import augmented
 from luthier.report.terminal import STEPS, WORDS, number
 from luthier.saved import RunFolder
-from luthier.words import speaking, tr
 
 
 def write_report(run: Path, lang: str = "en") -> Path:
@@ -87,13 +87,13 @@ def _judgement(run: Contents) -> Iterator[str]:
     for reading in scores.get("readings", []):
         yield f"<p class=small>Read again {escape(reading['when'])}: {escape(number(reading['headline']))}.</p>"
     difference = scores["difference_to_validation"]
-    said = tr(
+    message = tr(
         "On the validation part the {metric} is {value}; test minus validation is {difference}.",
         metric=scores["metric"],
         value=number(scores["headline"]["validation"]),
         difference=number(difference),
     )
-    yield f"<p>{escape(said)}{_seeds(scores)}</p>"
+    yield f"<p>{escape(message)}{_seeds(scores)}</p>"
     if scores["baselines"]:
         yield f"<h3>{tr('Beside the baselines')}</h3>"
         yield from plot("baselines", figures.draw_baselines(scores), "Test scores of the network and the baselines")
@@ -116,7 +116,7 @@ def _judgement(run: Contents) -> Iterator[str]:
         yield f"<h3>{tr('Predicted against true')}</h3>"
         yield from plot("predicted", figures.draw_predicted(scores["predicted"]), "Predicted against true values")
     yield from _calibration(scores["calibration"])
-    yield from closer_look(scores)
+    yield from error_analysis(scores)
     yield "</section>"
 
 
@@ -190,20 +190,20 @@ def _ablation(run: Contents, step: int) -> Iterator[str]:
 
 
 def _more_rows(run: Contents) -> Iterator[str]:
-    found = next((r for r in run.decisions(4) if r["topic"] == "would more rows help?"), None)
-    if found is not None:
+    result = next((r for r in run.decisions(4) if r["topic"] == "would more rows help?"), None)
+    if result is not None:
         yield f"<h3>{tr('Would more rows help?')}</h3>"
-        yield from plot("rows", figures.draw_more_rows(found["evidence"]), "Validation loss against training rows")
+        yield from plot("rows", figures.draw_more_rows(result["evidence"]), "Validation loss against training rows")
 
 
 def _checklist(run: Contents) -> Iterator[str]:
     yield f"<section><h2>{tr('The recipe, item by item')}</h2><table class=checklist>"
     for one in checklist(run.records, drift=run.drift):
         mark = {"done": "✓", "open": "○"}.get(one.status, "–")
-        said = one.said or ("" if one.status in ("done", "open") else tr(one.status))
+        message = one.said or ("" if one.status in ("done", "open") else tr(one.status))
         yield (
             f"<tr><td>{one.item.step}</td><td>{mark}</td><td>{escape(tr(one.item.what))}</td>"
-            f"<td>{escape(said)}</td><td class=small>{escape(one.item.source)}</td></tr>"
+            f"<td>{escape(message)}</td><td class=small>{escape(one.item.source)}</td></tr>"
         )
     yield "</table></section>"
 

@@ -64,11 +64,11 @@ def ticks_of(space: Space, name: str) -> tuple[list[float], list[str]]:
 def draw_slice(trials: pl.DataFrame, space: Space, name: str) -> go.Figure:
     """Values of the trials along one hyper-parameter, on its own scale."""
     figure = empty_figure(name, "validation loss")
-    places = shares_of(trials, space, name)
+    indices = shares_of(trials, space, name)
     for status, colour, title in (("pruned", GREY, "cut early"), ("complete", BLUE, "whole")):
         rows = [
             (place, value)
-            for place, value, state in zip(places, trials["value"].to_list(), trials["status"].to_list(), strict=True)
+            for place, value, state in zip(indices, trials["value"].to_list(), trials["status"].to_list(), strict=True)
             if place is not None and state == status and value is not None and math.isfinite(value)
         ]
         if rows:
@@ -87,9 +87,9 @@ def draw_parallel(trials: pl.DataFrame, space: Space) -> go.Figure:
     count = shown.height
     axes = []
     for name in space.dimensions:
-        places = shares_of(shown, space, name)
+        indices = shares_of(shown, space, name)
         at, texts = ticks_of(space, name)
-        filled = [space.dimensions[name].share(space.dimensions[name].middle()) if p is None else p for p in places]
+        filled = [space.dimensions[name].share(space.dimensions[name].middle()) if p is None else p for p in indices]
         axes.append(
             {"label": name.replace("_", " "), "values": filled, "range": [0, 1], "tickvals": at, "ticktext": texts}
         )
@@ -121,12 +121,12 @@ def nested_boxes(boxes: list[dict[str, Any]], space: Space) -> Nested | None:
     if not boxes:
         return None
     stage = boxes[-1]["stage"]
-    found = [entry["box"] for entry in boxes if entry["stage"] == stage]
-    names = [name for name in found[0] if not isinstance(space.dimensions[name], Choice)][:2]
+    result = [entry["box"] for entry in boxes if entry["stage"] == stage]
+    names = [name for name in result[0] if not isinstance(space.dimensions[name], Choice)][:2]
     if not names:
         return None
     x, y = names[0], names[-1]
-    edges = [(*box[x], *(box[y] if y != x else (0.0, 1.0))) for box in found]
+    edges = [(*box[x], *(box[y] if y != x else (0.0, 1.0))) for box in result]
     return Nested(x, y, list(dict.fromkeys(edges)))
 
 

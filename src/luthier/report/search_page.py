@@ -30,23 +30,23 @@ def read_search(run: Path) -> dict[str, Any]:
     """What a search found. InputError where it was stopped before it could say."""
     if not (run / "search.json").exists():
         raise InputError(f"the search in '{run}' has not ended yet", remedy=f"luthier tune --resume {run}")
-    found: dict[str, Any] = json.loads((run / "search.json").read_text())
-    return found
+    result: dict[str, Any] = json.loads((run / "search.json").read_text())
+    return result
 
 
 def build_search_report(run: Path) -> str:
     """The whole page as text."""
     facts = open_run(run).facts()
-    found = read_search(run)
+    result = read_search(run)
     trials = pl.read_parquet(run / "trials.parquet")
-    space = space_from({**found["space"]["dimensions"], **found["space"]["fixed"]})
+    space = space_from({**result["space"]["dimensions"], **result["space"]["fixed"]})
     body = "\n".join(
         [
-            *_verdict(facts, found),
-            *_refits(found),
-            *_sensitivity(found),
-            *_trials(found, trials, space),
-            *_facts(facts, found, trials),
+            *_verdict(facts, result),
+            *_refits(result),
+            *_sensitivity(result),
+            *_trials(result, trials, space),
+            *_facts(facts, result, trials),
         ]
     )
     return whole_page(f"{facts['name']} · Luthier", body)

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from luthier.runs.check import check_run
+from luthier.runs.checking import check_run
 from luthier.runs.comparing import Comparison, compare
-from luthier.runs.doctoring import Checkup, doctor
-from luthier.runs.fitting import fit, go_back, resume
+from luthier.runs.data_check import DataReport, doctor
+from luthier.runs.fitting import branch, fit, resume
+from luthier.runs.multi_target import MultiTargetResult, fit_several, resume_several
 from luthier.runs.result import Result
-from luthier.runs.several import Several, fit_several, resume_several
 from luthier.runs.study_result import Study
 from luthier.runs.testing import read_test
 from luthier.runs.tuning import tune
 from luthier.runs.tuning_tables import resume_search, tune_table
 
 __all__ = [
-    "Checkup",
     "Comparison",
+    "DataReport",
+    "MultiTargetResult",
     "Result",
-    "Several",
     "Study",
+    "branch",
     "check_run",
     "compare",
     "doctor",
     "fit",
     "fit_several",
-    "go_back",
     "read_test",
     "resume",
     "resume_search",

@@ -75,25 +75,27 @@ class Comparison:
     def lines(self) -> list[str]:
         """The comparison in words."""
         wide = max(len(run.name) for run in self.runs)
-        said = [f"{self.metric}, each on its own sealed rows: these are not the same, so nothing is paired"]
+        message = [f"{self.metric}, each on its own sealed rows: these are not the same, so nothing is paired"]
         if self.rows:
-            said = [f"{self.metric} on {self.rows:,} sealed rows that all runs were judged on"]
+            message = [f"{self.metric} on {self.rows:,} sealed rows that all runs were judged on"]
         for run in self.runs:
             line = f"  {run.name:<{wide}}  {run.score}  {run.parameters:,} parameters, {run.seconds:.0f} s"
             if run.gain is not None:
                 verdict = "inside the noise" if within_noise(run.gain) else "better" if run.gain.value > 0 else "worse"
                 between = f"[{run.gain.low:+.4g}, {run.gain.high:+.4g}]"
                 line += f"; {run.gain.value:+.4g} {between} against the first: {verdict}"
-            said.append(line)
+            message.append(line)
         if self.rows:
-            said.append(f"  The best score here is too kind by about {self.kindness:.2g} to whoever picks a run by it:")
-            said.append("  judge that one on fresh rows (luthier check).")
+            message.append(
+                f"  The best score here is too kind by about {self.kindness:.2g} to whoever picks a run by it:"
+            )
+            message.append("  judge that one on fresh rows (luthier check).")
         differing = self.differing()
-        said += ["", "decided differently:"] if differing else []
+        message += ["", "decided differently:"] if differing else []
         for topic, row in differing.items():
-            said += [f"  {topic}"]
-            said += [f"    {run.name:<{wide}}  {_cut(text)}" for run, text in zip(self.runs, row, strict=True)]
-        return said
+            message += [f"  {topic}"]
+            message += [f"    {run.name:<{wide}}  {_cut(text)}" for run, text in zip(self.runs, row, strict=True)]
+        return message
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as plain values."""

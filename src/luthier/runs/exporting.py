@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from luthier.assess import PRIMARY
 from luthier.errors import ConfigError
+from luthier.exporting.graph import exportable
 from luthier.exporting.quantised import Quantised, export_int8
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
-from luthier.exporting.whole import exportable
 from luthier.recipe import reread
 from luthier.recipe.prepare import parts_of
-from luthier.recipe.steps.baselines import own_scale
+from luthier.recipe.steps.run_baselines import own_scale
 from luthier.saved import Model, open_one
 
 WRITERS = {"onnx": export_onnx, "torch": export_torch}

@@ -21,13 +21,13 @@ from luthier.data.remote import is_remote
 from luthier.errors import InputError
 from luthier.nets.backbone import allow
 from luthier.recipe import (
-    Asked,
     Budget,
+    BudgetClock,
     Clock,
+    FitConfig,
     Interrupted,
-    Script,
-    Spending,
-    Walk,
+    Recipe,
+    Run,
     WallClock,
     check_way_back,
     copy_memory,
@@ -36,15 +36,15 @@ from luthier.recipe import (
     plan_in_words,
     read_as_asked,
     read_ledger,
-    read_script,
+    read_recipe,
+    recipe_from,
     reread,
-    script_from,
     source_of,
 )
 from luthier.report import summary_lines, write_report
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
-from luthier.runs.study import write_study
+from luthier.runs.study_files import write_study
 from luthier.saved import RunFolder, create_run, open_fit
 
 
@@ -106,13 +106,13 @@ def fit(
     screen = screen if screen is not None else choose_screen()
     if backbone:
         allow(backbone)
-    script = read_script(Path(source)) if repeat else None
-    if script is not None:
-        asked = script.asked
+    recipe = read_recipe(Path(source)) if repeat else None
+    if recipe is not None:
+        asked = recipe.asked
         source, limit = source_of(RunFolder(Path(source).parent), asked), Budget()
     else:
         limit = Budget.parse(budget) if budget is not None else default_budget(source)
-        asked = Asked(
+        asked = FitConfig(
             source=name_of(source),
             target=target,
             budget=str(limit),
@@ -143,12 +143,12 @@ def fit(
         keep_source(folder, read.source.frame)
         asked = asked.model_copy(update={"source": "", "target": read.task.target})
         read = read_as_asked(str(folder.source), asked)  # so that a resumed run finds what this one had
-    walk = Walk(
+    walk = Run(
         asked=asked,
         read=read,
         folder=folder,
-        script=script.model_copy(update={"asked": asked}) if script else Script(asked=asked),
-        spending=Spending(limit, clock, since=since),
+        recipe=recipe.model_copy(update={"asked": asked}) if recipe else Recipe(asked=asked),
+        budget_clock=BudgetClock(limit, clock, since=since),
         resumed=False,
         listen=screen.record,
         tell=screen.event,
@@ -171,20 +171,20 @@ def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clo
     if facts["status"] == "done":
         screen.event("done", result=_outcome(folder), lines=["This run is finished.", *summary_lines(folder.path)])
         return Result(folder)
-    asked = Asked.model_validate(facts["asked"])
-    repeated = read_script(folder.recipe) if folder.recipe.exists() else None
-    script = script_from(asked, read_ledger(folder.ledger))
+    asked = FitConfig.model_validate(facts["asked"])
+    repeated = read_recipe(folder.recipe) if folder.recipe.exists() else None
+    recipe = recipe_from(asked, read_ledger(folder.ledger))
     if repeated is not None and repeated.plan is not None and facts.get("repeats"):
-        script, limit = repeated, Budget()
+        recipe, limit = repeated, Budget()
     else:
         limit = Budget(**facts["budget"])
     _, read = reread(folder)
-    walk = Walk(
+    walk = Run(
         asked=asked,
         read=read,
         folder=folder,
-        script=script,
-        spending=Spending(limit, clock, since=since),
+        recipe=recipe,
+        budget_clock=BudgetClock(limit, clock, since=since),
         resumed=True,
         listen=screen.record,
         tell=screen.event,
@@ -195,7 +195,7 @@ def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clo
     return _finish(walk, screen)
 
 
-def go_back(
+def branch(
     previous: str | Path,
     step: int,
     *,
@@ -221,7 +221,7 @@ def go_back(
     if new_test is not None and again:
         raise InputError("--new-test and --again exclude each other", remedy="leave out --again: new rows are fresh")
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
-    asked = Asked.model_validate(facts["asked"]).model_copy(
+    asked = FitConfig.model_validate(facts["asked"]).model_copy(
         update={
             "previous": str(before.path.resolve()),
             "begin_at": step,
@@ -231,13 +231,13 @@ def go_back(
     read = read_as_asked(source_of(before, asked), asked)
     folder = create_run(run, f"{before.path.name}-from-{step}", replace=replace)
     copy_memory(before, folder)
-    script = script_from(asked, read_ledger(before.ledger)).model_copy(update={"cuts": ()})
-    walk = Walk(
+    recipe = recipe_from(asked, read_ledger(before.ledger)).model_copy(update={"cuts": ()})
+    walk = Run(
         asked=asked,
         read=read,
         folder=folder,
-        script=script.model_copy(update={"plan": None}),
-        spending=Spending(Budget.parse(asked.budget), clock, since=since),
+        recipe=recipe.model_copy(update={"plan": None}),
+        budget_clock=BudgetClock(Budget.parse(asked.budget), clock, since=since),
         resumed=False,
         listen=screen.record,
         tell=screen.event,
@@ -259,7 +259,7 @@ def default_budget(source: Any) -> Budget:
     return Budget(seconds=60.0 if isinstance(source, str) and source in BUNDLED else 300.0)
 
 
-def _finish(walk: Walk, screen: Screen) -> Result:
+def _finish(walk: Run, screen: Screen) -> Result:
     try:
         with storage.held(walk.folder.path), ended_by_signals(walk.interrupted):
             try:
@@ -269,7 +269,7 @@ def _finish(walk: Walk, screen: Screen) -> Result:
                     shutil.rmtree(walk.folder.path)  # nothing was trained: leave no empty run behind
                 raise
             status = "cut" if walk.interrupted else "done" if verdict is not None else "stopped"
-            walk.folder.update_facts(status=status, elapsed_s=round(walk.spending.spent(), 2), until=walk.until)
+            walk.folder.update_facts(status=status, elapsed_s=round(walk.budget_clock.spent(), 2), until=walk.until)
             write_report(walk.folder.path)
             if verdict is not None:
                 write_study(walk.folder)
@@ -279,7 +279,7 @@ def _finish(walk: Walk, screen: Screen) -> Result:
     return Result(walk.folder)
 
 
-def _plan_only(walk: Walk, screen: Screen) -> None:
+def _plan_only(walk: Run, screen: Screen) -> None:
     """Print the plan as a recipe that `--config` runs; nothing is left behind."""
     walk.listen = lambda record: None
     try:
@@ -287,7 +287,7 @@ def _plan_only(walk: Walk, screen: Screen) -> None:
     finally:
         screen.close()
         shutil.rmtree(walk.folder.path)
-    recipe = walk.script.model_copy(update={"plan": plan}).to_toml()
+    recipe = walk.recipe.model_copy(update={"plan": plan}).to_toml()
     screen.event("planned", result={"plan": plan.model_dump(mode="json")}, lines=[f"# {plan_in_words(plan)}", recipe])
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from luthier import storage
 from luthier.report.terminal import setting_in_words
 from luthier.runs.screen import SilentScreen, TextScreen
-from luthier.search import AFTERWARDS, Share, Trial
+from luthier.search import AFTERWARDS, Trial, VarianceShare
 
 
 class SearchScreen(SilentScreen):
@@ -95,7 +95,7 @@ class TextSearch(SearchScreen):
             return "No best so far."
         return f"Best is trial {self._best.number} with value {self._best.value:.4g}."
 
-    def _sensitivity(self, table: list[Share]) -> None:
+    def _sensitivity(self, table: list[VarianceShare]) -> None:
         if table:
             parts = (f"{s.name} {s.share:.0%} [{s.low:.0%}, {s.high:.0%}]" for s in table)
             self._say(f"  share of the variance: {'; '.join(parts)}")

@@ -24,7 +24,7 @@ from luthier.runs.fitting import ended_by_signals
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.study_result import Study
 from luthier.saved import RunFolder
-from luthier.search import Effort, Journal, Networks, Outcome, Search, Space, Store, Trial, executor_for
+from luthier.search import Effort, Journal, Networks, Search, SearchOutcome, Space, Trial, TrialStore, executor_for
 
 MIRROR_EVERY = 30.0  # seconds between two copies into study.db, or fifty times what one takes
 
@@ -86,7 +86,7 @@ def run_search(
     return study
 
 
-def _warn_of_luck(outcome: Outcome) -> None:
+def _warn_of_luck(outcome: SearchOutcome) -> None:
     """What was the best of many trials is measured again with fresh seeds."""
     if outcome.best is not None:
         lucky = optimism(outcome.best.value, [trial.value for trial in outcome.final], len(outcome.searched))
@@ -140,7 +140,7 @@ class _Mirror:
 
 
 @contextmanager
-def _shared(place: Place, space: Space, run: str) -> Iterator[Store | None]:
+def _shared(place: Place, space: Space, run: str) -> Iterator[TrialStore | None]:
     """The study that others share, where one is named."""
     if place.storage is None:
         yield None

@@ -13,7 +13,7 @@ from torch import nn
 from luthier.errors import InputError
 from luthier.records import Finding
 from luthier.report import search_lines
-from luthier.search import Networks, Outcome
+from luthier.search import Networks, SearchOutcome
 from luthier.search.statistics import Paired
 
 
@@ -26,7 +26,7 @@ class Study:
     default setting.
     """
 
-    outcome: Outcome
+    outcome: SearchOutcome
     networks: Networks
     folder: Path | None = None
 

@@ -11,8 +11,8 @@ from luthier import storage
 from luthier.assess import METRICS, PRIMARY, measure, open_test, read_before, seen_by
 from luthier.recipe import Ledger, openings, predict_part, reread
 from luthier.recipe.prepare import parts_of
-from luthier.recipe.steps.baselines import own_scale
-from luthier.recipe.steps.judged import write_judged
+from luthier.recipe.steps.run_baselines import own_scale
+from luthier.recipe.steps.stored_predictions import write_stored_predictions
 from luthier.report import summary_lines, write_report
 from luthier.runs.fitting import resume
 from luthier.runs.result import Result
@@ -60,8 +60,8 @@ def _read_again(folder: RunFolder) -> None:
         "headline": measured(asked.metric or PRIMARY[kind]),
         "metrics": [measured(name) for name in names],
     }
-    places = np.arange(len(rows)) if asked.new_test else parts.splits.test
-    write_judged(folder.judged, rows, places, prediction, read.task)
+    indices = np.arange(len(rows)) if asked.new_test else parts.splits.test
+    write_stored_predictions(folder.judged, rows, indices, prediction, read.task)
     scores = Result(folder).scores
     count = openings(folder)
     scores["readings"] = [*scores.get("readings", []), reading]

@@ -245,9 +245,9 @@ class Tracked:
         if name == "begin":
             self._follower.begin(facts["run"])
         elif name == "evaluation":
-            found = facts["evaluation"]
+            result = facts["evaluation"]
             for curve in CURVES:
-                self._follower.number(f"{facts['name']}/{curve}", getattr(found, curve), found.step)
+                self._follower.number(f"{facts['name']}/{curve}", getattr(result, curve), result.step)
         elif name == "done":
             self._done(facts["result"])
 

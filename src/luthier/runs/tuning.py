@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from luthier.engine import Part, part_of
+from luthier.engine.api import AnyLoss, known_spec, loss_for
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
 from luthier.nets.spec import DeferredSpec
-from luthier.population import Part, part_of
-from luthier.population.networks import AnyLoss, known_spec, loss_for
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
@@ -106,9 +106,9 @@ def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, Any]) -> 
     wanted = {"space": space.to_json(), "effort": spent, **asked}
     if (path / "run.json").exists():
         folder = open_run(path)
-        found = folder.facts().get("search")
-        if found != plain(wanted):
-            different = [name for name in wanted if found is None or found.get(name) != plain(wanted)[name]]
+        result = folder.facts().get("search")
+        if result != plain(wanted):
+            different = [name for name in wanted if result is None or result.get(name) != plain(wanted)[name]]
             raise InputError(
                 f"'{path}' holds another search",
                 expected="the same data, space and settings as before, to go on with it",

@@ -11,21 +11,21 @@ from typing import Any
 from luthier.errors import InputError
 from luthier.nets import DenseNet
 from luthier.recipe import (
-    Asked,
     Budget,
+    BudgetClock,
+    FitConfig,
     Interrupted,
-    Script,
-    Spending,
-    Walk,
+    Recipe,
+    Run,
+    Runner,
     WallClock,
-    Work,
     as_model,
     default_name,
     first_width,
     input_count,
     read_and_infer,
 )
-from luthier.recipe.reading import Read
+from luthier.recipe.reading import LoadedData
 from luthier.runs.fitting import keep_source, name_of
 from luthier.runs.result import Result
 from luthier.runs.search_screen import SearchScreen
@@ -85,7 +85,7 @@ def tune_table(
         space = space_from(space, taken=REGISTRY)
     read = read_and_infer(source, target=target, task=task, columns=columns or {})
     folder = create_run(run, f"{default_name(source, read.source)}-tuned", replace=replace_run)
-    asked = Asked(
+    asked = FitConfig(
         source=name_of(source),
         target=read.task.target,
         budget=budget or "",
@@ -118,7 +118,7 @@ def resume_search(run: str | Path, *, screen: SearchScreen | None = None) -> Stu
     facts = folder.facts()
     if folder.kind != SEARCH or "options" not in facts:
         raise InputError(f"'{run}' is no search on a table", remedy="luthier tune SOURCE begins one")
-    asked = Asked.model_validate(facts["asked"])
+    asked = FitConfig.model_validate(facts["asked"])
     source = asked.source or str(folder.source)
     read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
     if read.source.fingerprint != facts["source"]["fingerprint"]:
@@ -129,8 +129,8 @@ def resume_search(run: str | Path, *, screen: SearchScreen | None = None) -> Stu
 
 
 def _tune_table(
-    asked: Asked,
-    read: Read,
+    asked: FitConfig,
+    read: LoadedData,
     folder: RunFolder,
     space: Space | None,
     effort: Effort,
@@ -139,12 +139,12 @@ def _tune_table(
     *,
     resumed: bool,
 ) -> Study:
-    walk = Walk(
+    walk = Run(
         asked=asked,
         read=read,
         folder=folder,
-        script=Script(asked=asked),
-        spending=Spending(Budget(seconds=effort.seconds), WallClock()),
+        recipe=Recipe(asked=asked),
+        budget_clock=BudgetClock(Budget(seconds=effort.seconds), WallClock()),
         resumed=resumed,
         listen=screen.record,
         tell=lambda name, /, **facts: None,
@@ -171,15 +171,15 @@ def _tune_table(
     )
 
 
-def _deliver(study: Study, work: Work, method: str) -> None:
+def _deliver(study: Study, runner: Runner, method: str) -> None:
     """The best network as the run's model, where one was refitted."""
     if not study.outcome.states:
         return
     net = study.module()
     assert isinstance(net, DenseNet)
-    model = as_model(work, [net], [1.0], method)
+    model = as_model(runner, [net], [1.0], method)
     measured = {"validation loss": study.value, "setting": study.best}
-    replace(model, metrics=measured).save(work.folder.bundle)
+    replace(model, metrics=measured).save(runner.folder.bundle)
 
 
 def _usual(width: int, defaults: Mapping[str, Any]) -> Space:
@@ -198,7 +198,7 @@ def _usual(width: int, defaults: Mapping[str, Any]) -> Space:
 def _base_of(folder: RunFolder) -> dict[str, Any]:
     """The data and the best setting of a finished run."""
     facts = folder.facts()
-    asked = Asked.model_validate(facts["asked"])
+    asked = FitConfig.model_validate(facts["asked"])
     trials = [t for t in Result(folder).scores.get("trials", []) if t["validation_loss"] is not None]
     best = min(trials, key=lambda trial: float(trial["validation_loss"]), default=None)
     defaults = {}

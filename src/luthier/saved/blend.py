@@ -30,11 +30,11 @@ class Blend:
 
     def __call__(self, logits: Sequence[Tensor]) -> Tensor:
         """Probabilities [N, C], tempered; or values [N, 1] on the target's own scale; in float64."""
-        found = torch.stack([w * activate(one, self.kind) for one, w in zip(logits, self.weights, strict=True)]).sum(0)
+        result = torch.stack([w * activate(one, self.kind) for one, w in zip(logits, self.weights, strict=True)]).sum(0)
         if self.kind == "regression":
-            values = found.clamp(max(self.lowest, -LARGEST), min(self.highest, LARGEST)) * self.std + self.mean
+            values = result.clamp(max(self.lowest, -LARGEST), min(self.highest, LARGEST)) * self.std + self.mean
             return values.exp() * self.smear if self.log else values
-        return torch.softmax(found.clamp_min(SMALLEST).log() / self.temperature, 1)
+        return torch.softmax(result.clamp_min(SMALLEST).log() / self.temperature, 1)
 
     def margins(self, logits: Sequence[Tensor]) -> Tensor:
         """Log-odds of each class against all others [N, C], where probabilities saturate; or values as they are.
@@ -53,12 +53,12 @@ class Blend:
             for one in logits
         ]
         mean = torch.logsumexp(torch.stack([math.log(w) + one for one, w in zip(logs, self.weights, strict=True)]), 0)
-        found = mean / self.temperature
-        whole = torch.logsumexp(found, 1, keepdim=True)
-        others = whole + torch.log1p(-(found - whole).exp().clamp(max=0.75))  # at most a half but for the largest
-        first = found.argmax(1, keepdim=True)
-        rest = torch.logsumexp(found.scatter(1, first, -torch.inf), 1, keepdim=True)
-        return found - others.scatter(1, first, rest)
+        result = mean / self.temperature
+        whole = torch.logsumexp(result, 1, keepdim=True)
+        others = whole + torch.log1p(-(result - whole).exp().clamp(max=0.75))  # at most a half but for the largest
+        first = result.argmax(1, keepdim=True)
+        rest = torch.logsumexp(result.scatter(1, first, -torch.inf), 1, keepdim=True)
+        return result - others.scatter(1, first, rest)
 
 
 def activate(logits: Tensor, kind: str) -> Tensor:

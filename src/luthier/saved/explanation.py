@@ -101,15 +101,15 @@ def explain_rows(
         whole = lambda x: answer(x, x[:, :0])  # noqa: E731
     elif there == [1]:
         whole = lambda x: answer(x[:, :0], x)  # noqa: E731
-    found = integrated_gradients(whole, [inputs[k] for k in there], [typical[k] for k in there], told, at_once=POINTS)
-    shares = dict(zip(there, found, strict=True))
+    result = integrated_gradients(whole, [inputs[k] for k in there], [typical[k] for k in there], told, at_once=POINTS)
+    shares = dict(zip(there, result, strict=True))
     columns = []
     origins = prepare.origins()
     owner = torch.tensor([k for k, size in enumerate(sizes) for _ in range(size)])
-    for places, coded in encoder.places().values():
+    for indices, coded in encoder.places().values():
         total = torch.zeros(len(numbers), dtype=torch.float64)
-        if places:
-            total += shares[0][:, torch.isin(origins, torch.tensor(places))].double().sum(1)
+        if indices:
+            total += shares[0][:, torch.isin(origins, torch.tensor(indices))].double().sum(1)
         if coded:
             total += shares[1][:, torch.isin(owner, torch.tensor(coded))].double().sum(1)
         columns.append(total)
@@ -127,11 +127,11 @@ class Settable(NamedTuple):
 
 def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable:
     """The quantiles of a number, the two truths, or the most frequent levels of a category. InputError for others."""
-    places = encoder.places()
-    if column not in places:
-        hint = nearest(column, places)
+    indices = encoder.places()
+    if column not in indices:
+        hint = nearest(column, indices)
         raise InputError(f"the model uses no column '{column}'", remedy=f"did you mean {hint}?" if hint else "")
-    numbers, coded = places[column]
+    numbers, coded = indices[column]
     kind = next((one.kind for one in encoder.columns if one.name == column), "")
     if not isinstance(encoder, TableEncoder) or profile is None or kind not in ("number", "boolean", "category"):
         raise InputError(
@@ -154,7 +154,7 @@ def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable
 
 def typical_row(encoder: TableEncoder, profile: Profile) -> dict[str, Any]:
     """A row as a caller would send it: the median of a number, the most frequent level, None for dates and text."""
-    places, row = encoder.places(), dict[str, Any]()
+    indices, row = encoder.places(), dict[str, Any]()
     for column in encoder.columns:
         row[column.name] = None
         if column.kind == "number":
@@ -162,7 +162,7 @@ def typical_row(encoder: TableEncoder, profile: Profile) -> dict[str, Any]:
             known = quantiles[np.isfinite(quantiles)]
             row[column.name] = float(f"{np.median(known):.6g}") if len(known) else None
         elif column.kind == "category":
-            name = encoder.category_names[places[column.name][1][0]]
+            name = encoder.category_names[indices[column.name][1][0]]
             code = _usual(profile, name)
             row[column.name] = encoder.levels(name)[code] if code >= FIRST_LEVEL else None
         elif column.kind == "boolean":

@@ -231,12 +231,12 @@ class Model:
         """`dependence` for encoded rows."""
         place = settable(self.encoder, self.profile, column)
         answer = self.values if self.task.kind == "regression" else self.probabilities
-        found = partial_dependence(answer, numbers, codes, number=place.number, code=place.code, values=place.values)
+        result = partial_dependence(answer, numbers, codes, number=place.number, code=place.code, values=place.values)
         names = self.task.classes or (self.task.target,)
         return pl.DataFrame(
             [
                 {"value": shown, "of": name, "mean": one.value, "low": one.low, "high": one.high}
-                for shown, row in zip(place.shown, found, strict=True)
+                for shown, row in zip(place.shown, result, strict=True)
                 for name, one in zip(names, row, strict=True)
             ]
         )

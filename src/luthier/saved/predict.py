@@ -63,13 +63,13 @@ def predict_file(
     with _destination(output) as file:
         few = any(isinstance(model.encoder, PictureEncoder) or model.encoder.words for model in models.values())
         for batch in read_batches(source, min(rows, FEW) if few else rows):
-            found = batch
+            result = batch
             for target, model in models.items():
                 columns = predictions(model, batch, **options)
                 if len(models) > 1:
                     columns = [column.alias(f"{target}_{column.name}") for column in columns]
-                found = found.hstack(columns)
-            found.write_csv(file, include_header=written == 0)
+                result = result.hstack(columns)
+            result.write_csv(file, include_header=written == 0)
             written += batch.height
     return written
 
@@ -99,8 +99,8 @@ def predictions(
         kept = columns[0].to_frame().with_columns(pl.when(unlike).then(None).otherwise(pl.first()).alias("prediction"))
         columns = [kept["prediction"], *columns[1:], unlike]
     if explain:
-        found = model.explain_encoded(numbers, codes).to_frame()
-        columns += [found[name] for name in found.columns if name not in ("explained", "answer")]
+        result = model.explain_encoded(numbers, codes).to_frame()
+        columns += [result[name] for name in result.columns if name not in ("explained", "answer")]
     return [column.alias(_free_name(column.name, frame.columns)) for column in columns]
 
 

@@ -8,15 +8,15 @@ from luthier.search.effort import Effort
 from luthier.search.executors import executor_for
 from luthier.search.jobs import Executor
 from luthier.search.journal import Journal
-from luthier.search.networks import DenseNetworks, Networks
-from luthier.search.outcome import Outcome
+from luthier.search.network_jobs import DenseNetworks, Networks
 from luthier.search.registry import REGISTRY, TIERS
 from luthier.search.samplers import SAMPLERS, Sampler
 from luthier.search.scales import SCALES, Scale
-from luthier.search.sensitivity import Share, sensitivity
+from luthier.search.search_outcome import SearchOutcome
+from luthier.search.sensitivity import VarianceShare, sensitivity
 from luthier.search.space import Choice, Number, Space
 from luthier.search.study import Search
-from luthier.search.training import Store
+from luthier.search.training import TrialStore
 from luthier.search.trials import AFTERWARDS, FAILED, Trial
 
 __all__ = [
@@ -34,14 +34,14 @@ __all__ = [
     "Journal",
     "Networks",
     "Number",
-    "Outcome",
     "Sampler",
     "Scale",
     "Search",
-    "Share",
+    "SearchOutcome",
     "Space",
-    "Store",
     "Trial",
+    "TrialStore",
+    "VarianceShare",
     "executor_for",
     "sensitivity",
     "space_from",

@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from luthier.engine import Member, ModuleSpec, Part
+from luthier.engine.dropout import OwnDropout
+from luthier.engine.layouts import choose
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.objective import Criterion, Loss
-from luthier.population import Member, ModuleSpec, Part
-from luthier.population.dropout import OwnDropout
-from luthier.population.layouts import choose
 from luthier.records import Finding
-from luthier.search.networks import Job, Networks, hyper_parameters
+from luthier.search.network_jobs import Job, Networks, hyper_parameters
 from luthier.search.registry import REGISTRY
 from luthier.search.space import Space, Values
 from luthier.search.trials import Trial
 
 
-class Asked(dict[str, Any]):
+class ObservedSetting(dict[str, Any]):
     """A setting that notes which of its names were looked up."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -62,7 +62,7 @@ class BuiltNetworks(Networks):
 
     def built(self, values: Values) -> tuple[nn.Module, set[str]]:
         """The module of a setting, and the names that `build` looked up."""
-        asked = Asked(values)
+        asked = ObservedSetting(values)
         try:
             module = self.build(asked)
         except KeyError as error:
@@ -122,11 +122,11 @@ class BuiltNetworks(Networks):
         spec, steps = self._spec(job, job.layout or "looped"), self.settings(job).steps
         members = []
         for trial in job.trials:
-            found = hyper_parameters(trial.values, steps)
+            result = hyper_parameters(trial.values, steps)
             if spec.hidden:
                 own = ModuleSpec(self._builder(trial.values)).chain
-                found["dropout"] = own.dropout if own is not None else ()
-            members.append(Member(spec=spec, seed=trial.seed, label=str(trial.number), **found))
+                result["dropout"] = own.dropout if own is not None else ()
+            members.append(Member(spec=spec, seed=trial.seed, label=str(trial.number), **result))
         return members
 
     def flat(self, part: Part, members: Sequence[Member]) -> Part:

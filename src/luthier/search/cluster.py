@@ -11,7 +11,7 @@ from typing import Any
 from luthier.errors import InputError, in_a_line
 from luthier.optional import require
 from luthier.search.jobs import ATTEMPTS, Stop, train_job
-from luthier.search.networks import Job, Networks, Trained
+from luthier.search.network_jobs import Job, Networks, TrainedJob
 
 REACHED_WITHIN = 5.0  # seconds
 
@@ -49,7 +49,7 @@ class Cluster:
                 remedy="start one with `ray start --head`, or use --on ray for one on this machine",
             ) from error
 
-    def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, Trained]]:
+    def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, TrainedJob]]:
         """Jobs with their results, as they come."""
         left = until - time.monotonic()
         tasks = {self._task.remote(self._networks, job, self.folder, left): job for job in jobs}
@@ -69,7 +69,7 @@ class Cluster:
             self._ray.shutdown()
 
 
-def _train(networks: Networks, job: Job, folder: Path | None, left: float) -> Trained:
+def _train(networks: Networks, job: Job, folder: Path | None, left: float) -> TrainedJob:
     import torch
 
     torch.set_num_threads(1)

@@ -22,10 +22,10 @@ import torch
 from luthier.errors import InputError, LuthierError, TerminatedError
 from luthier.machine import cores
 from luthier.search.jobs import ATTEMPTS, Executor, Stop, train_job
-from luthier.search.networks import Job, Networks, Trained
+from luthier.search.network_jobs import Job, Networks, TrainedJob
 
 
-def one_threaded(networks: Networks, job: Job, folder: Path | None, until: float, interrupted: Stop) -> Trained:
+def one_threaded(networks: Networks, job: Job, folder: Path | None, until: float, interrupted: Stop) -> TrainedJob:
     """`train_job` with one thread, and afterwards as many as before."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -43,7 +43,7 @@ class Here:
     def __init__(self, networks: Networks, folder: Path | None) -> None:
         self.networks, self.folder = networks, folder
 
-    def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, Trained]]:
+    def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, TrainedJob]]:
         """Jobs with their results, in order."""
         for job in jobs:
             trained = one_threaded(self.networks, job, self.folder, until, interrupted)
@@ -64,7 +64,7 @@ class Processes:
         self.networks, self.folder, self.workers = networks, folder, workers
         self._pool: ProcessPoolExecutor | None = None
 
-    def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, Trained]]:
+    def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, TrainedJob]]:
         """Jobs with their results, as they come. A job whose worker died is given to another one."""
         for attempt in range(1, ATTEMPTS + 1):
             done: set[str] = set()
@@ -83,7 +83,7 @@ class Processes:
                         remedy="memory is the usual reason: fewer workers, or smaller networks",
                     ) from error
 
-    def _submitted(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, Trained]]:
+    def _submitted(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, TrainedJob]]:
         if self._pool is None:
             context = multiprocessing.get_context("fork")
             given = (self.networks, self.folder)
@@ -91,7 +91,7 @@ class Processes:
         with warnings.catch_warnings():
             # Threads of other libraries do not live on in a fork; ours works with one thread and needs none of them.
             warnings.filterwarnings("ignore", message=".*fork.*")
-            futures: dict[Future[Trained], Job] = {self._pool.submit(_work, job, until): job for job in jobs}
+            futures: dict[Future[TrainedJob], Job] = {self._pool.submit(_work, job, until): job for job in jobs}
         waiting = set(futures)
         while waiting:
             ended, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -151,7 +151,7 @@ def _ends() -> bool:
     return False
 
 
-def _work(job: Job, until: float) -> Trained:
+def _work(job: Job, until: float) -> TrainedJob:
     return train_job(_inherited["networks"], job, _inherited["folder"], until, _ends)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from luthier.search.networks import Job, Networks, Trained
+from luthier.search.network_jobs import Job, Networks, TrainedJob
 
 Stop = Callable[[], bool]
 ATTEMPTS = 3  # a job whose worker died is given to another one
@@ -19,7 +19,7 @@ class Executor(Protocol):
     workers: int
     folder: Path | None
 
-    def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, Trained]]:
+    def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, TrainedJob]]:
         """Jobs with their results, as they come.
 
         Training ends at `until` (of `time.monotonic`). Jobs that are interrupted give no result: their
@@ -37,7 +37,7 @@ def state_of(job: Job, folder: Path) -> Path:
     return folder / f"{job.name}.state"
 
 
-def train_job(networks: Networks, job: Job, folder: Path | None, until: float, interrupted: Stop) -> Trained:
+def train_job(networks: Networks, job: Job, folder: Path | None, until: float, interrupted: Stop) -> TrainedJob:
     """Train a job here and now; with a folder, from its checkpoint."""
     began = time.perf_counter()
     checkpoint = None if folder is None else state_of(job, folder)

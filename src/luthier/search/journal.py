@@ -54,8 +54,8 @@ class Journal:
 
     def once(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
         """The content under a key, computed and appended where it is not known yet."""
-        found = self.recall(key)
-        return self.add(kind, key, compute()) if found is None else found
+        result = self.recall(key)
+        return self.add(kind, key, compute()) if result is None else result
 
     def _hear(self, record: Record) -> None:
         if self._listen is not None:

@@ -49,9 +49,9 @@ def close_storage(held: Any) -> None:
     """Let a storage of Optuna's go; its cache stands before the one with the connections."""
     inner = getattr(held, "_backend", held)
     for name in ("remove_session", "engine"):
-        found = getattr(inner, name, None)
-        if found is not None:
-            found() if name == "remove_session" else found.dispose()
+        result = getattr(inner, name, None)
+        if result is not None:
+            result() if name == "remove_session" else result.dispose()
 
 
 def _schema(path: Path) -> int:

@@ -27,17 +27,17 @@ def distributions(space: Space) -> dict[str, Any]:
     """Optuna's distribution of every dimension, in the hyper-parameter's own values."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name, dimension in space.dimensions.items():
         if isinstance(dimension, Choice):
-            found[name] = CategoricalDistribution(dimension.options)
+            result[name] = CategoricalDistribution(dimension.options)
         else:
             log = dimension.on.name == "log"
             if dimension.integer:
-                found[name] = IntDistribution(int(dimension.low), int(dimension.high), log=log)
+                result[name] = IntDistribution(int(dimension.low), int(dimension.high), log=log)
             else:
-                found[name] = FloatDistribution(dimension.low, dimension.high, log=log)
-    return found
+                result[name] = FloatDistribution(dimension.low, dimension.high, log=log)
+    return result
 
 
 def frozen(trial: Trial, space: Space, known: dict[str, Any], runner: str = "") -> Any:
@@ -66,9 +66,9 @@ def _holds(distribution: Any, value: Any) -> bool:
 
 
 def _attributes(trial: Trial, runner: str = "") -> dict[str, Any]:
-    found = {"stage": trial.stage, "seed": str(trial.seed), "reason": trial.reason, "score": trial.score}
-    found |= {_RUNNER: runner} if runner else {}
-    return {name: value for name, value in found.items() if value == value and value != ""}
+    result = {"stage": trial.stage, "seed": str(trial.seed), "reason": trial.reason, "score": trial.score}
+    result |= {_RUNNER: runner} if runner else {}
+    return {name: value for name, value in result.items() if value == value and value != ""}
 
 
 def _state(trial: Trial) -> Any:
@@ -83,12 +83,12 @@ def _state(trial: Trial) -> Any:
 
 def mirror(path: Path, name: str, space: Space, trials: Sequence[Trial]) -> None:
     """Write all trials into an SQLite file of Optuna's at `path`, whole or not at all."""
-    known, found = distributions(space), []
+    known, result = distributions(space), []
     for trial in trials:
         made = frozen(trial, space, known)
         made.set_user_attr("number", trial.number)
-        found.append(made)
-    write_study_file(path, name, found, {_SPACE: space.to_json()})
+        result.append(made)
+    write_study_file(path, name, result, {_SPACE: space.to_json()})
 
 
 class SharedStudy:

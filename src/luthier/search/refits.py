@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from luthier.records import Finding
-from luthier.search.outcome import Outcome
+from luthier.search.search_outcome import SearchOutcome
 from luthier.search.sensitivity import contradictions
 from luthier.search.space import Values
 from luthier.search.stages import Bracket
@@ -34,7 +34,7 @@ class Refits:
     until: float = math.inf
 
 
-def refit(outcome: Outcome, training: Training, tell: Callable[..., None], room: Refits) -> None:
+def refit(outcome: SearchOutcome, training: Training, tell: Callable[..., None], room: Refits) -> None:
     """Tune the length where that was asked for, choose among the best few, and measure the best on fresh seeds."""
     again = _Again(training, room.until)
     if "epochs" in outcome.space.dimensions and room.count >= 2 * LENGTH_SEEDS:
@@ -64,7 +64,7 @@ class _Again:
         return [ended[place : place + seeds] for place in range(0, len(ended), seeds)]
 
 
-def _tune_length(outcome: Outcome, again: _Again, tell: Callable[..., None], room: float) -> None:
+def _tune_length(outcome: SearchOutcome, again: _Again, tell: Callable[..., None], room: float) -> None:
     """Double the training while the best setting is still improving at its end and gains clearly."""
     best, most = outcome.best, outcome.space.dimensions["epochs"]
     assert best is not None
@@ -90,7 +90,7 @@ def _tune_length(outcome: Outcome, again: _Again, tell: Callable[..., None], roo
     outcome.best = replace(best, values=values)
 
 
-def _confirm(outcome: Outcome, again: _Again, tell: Callable[..., None], room: int) -> None:
+def _confirm(outcome: SearchOutcome, again: _Again, tell: Callable[..., None], room: int) -> None:
     best = outcome.best
     assert best is not None
     seeds = min(outcome.effort.confirm, room // 2)
@@ -118,12 +118,12 @@ def _confirm(outcome: Outcome, again: _Again, tell: Callable[..., None], room: i
         outcome.gain = paired(*([trial.value for trial in trials] for trials in measured))
 
 
-def findings(outcome: Outcome, best: Trial) -> list[Finding]:
+def findings(outcome: SearchOutcome, best: Trial) -> list[Finding]:
     """What is to be said about a search and its best setting."""
-    found = at_edges(outcome.space, best)
+    result = at_edges(outcome.space, best)
     improving = [trial for trial in outcome.final or [best] if still_improving(trial)]
     if improving and len(improving) * 2 > len(outcome.final or [best]):
-        found.append(
+        result.append(
             Finding(
                 code="still-improving",
                 severity="warning",
@@ -133,11 +133,11 @@ def findings(outcome: Outcome, best: Trial) -> list[Finding]:
             )
         )
     noise = [float(np.std(values, ddof=1)) for values in outcome.refits.values() if np.isfinite(values).all()]
-    found += [f for f in (convergence(outcome.searched, float(np.median(noise)) if noise else 0.0),) if f]
+    result += [f for f in (convergence(outcome.searched, float(np.median(noise)) if noise else 0.0),) if f]
     if outcome.refits and best.number in outcome.refits:
-        found += [f for f in (same_within_noise(outcome.refits, best.number),) if f]
+        result += [f for f in (same_within_noise(outcome.refits, best.number),) if f]
     if outcome.final and not outcome.final_default:
-        found.append(
+        result.append(
             Finding(
                 code="default-is-best",
                 severity="note",
@@ -146,7 +146,7 @@ def findings(outcome: Outcome, best: Trial) -> list[Finding]:
             )
         )
     if outcome.gain is not None and not outcome.gain.clear:
-        found.append(
+        result.append(
             Finding(
                 code="gain-is-noise",
                 severity="warning",
@@ -155,5 +155,5 @@ def findings(outcome: Outcome, best: Trial) -> list[Finding]:
                 remedy="keep the default, or search a wider space",
             )
         )
-    found += contradictions(outcome.tables)
-    return found
+    result += contradictions(outcome.tables)
+    return result

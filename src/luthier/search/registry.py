@@ -197,7 +197,7 @@ _TABLE = (
         "clip_value", 3, "member", Number(0.01, 10.0, scale="log", default=1.0), "bound on each of its entries", "S4-41"
     ),
     Hyper(
-        "average",
+        "ema_decay",
         3,
         "member",
         Number(0.9, 0.9999, scale="window", default=0.99),
@@ -229,7 +229,7 @@ _TABLE = (
         "S0-02",
     ),
     Hyper(
-        "smoothing",
+        "rho",
         4,
         "member",
         Number(0.8, 0.999, scale="window", default=0.99, when=_when("rule", *_SQUARES)),

@@ -62,8 +62,8 @@ class Random:
 
     def ask(self, request: Request) -> Proposal:
         """The next settings."""
-        places = range(request.asked, request.asked + request.count)
-        return Proposal([self._at(request, place) for place in places])
+        indices = range(request.asked, request.asked + request.count)
+        return Proposal([self._at(request, place) for place in indices])
 
     @staticmethod
     def _at(request: Request, place: int) -> Values:
@@ -81,8 +81,8 @@ class Grid:
         space, wanted = request.space, (request.asked, request.asked + request.count)
         levels = [space.dimensions[name].levels(count) for name, count in grid_levels(space, request.total).items()]
         rows = itertools.islice(itertools.product(*levels), *wanted)
-        found = [space.pruned(dict(space.fixed) | dict(zip(space.dimensions, row, strict=True))) for row in rows]
-        return Proposal(found)
+        result = [space.pruned(dict(space.fixed) | dict(zip(space.dimensions, row, strict=True))) for row in rows]
+        return Proposal(result)
 
 
 def grid_levels(space: Space, total: int) -> dict[str, int]:
@@ -170,10 +170,10 @@ class CoarseToFine:
     ) -> tuple[float, float]:
         if isinstance(request.space.dimensions[name], Choice):
             return edges  # options have no neighbourhood
-        (low, high), found = edges, [shares[name] for shares in few]
+        (low, high), result = edges, [shares[name] for shares in few]
         width = high - low
         margin = width / (2 * len(few))
-        inside = max(low, min(found) - margin), min(high, max(found) + margin)
+        inside = max(low, min(result) - margin), min(high, max(result) + margin)
         if inside[1] - inside[0] > 0.7 * width:  # the few disagree: shrink around the best all the same
             inside = max(low, best[name] - 0.35 * width), min(high, best[name] + 0.35 * width)
         edge = 0.05 * width
@@ -299,14 +299,14 @@ class Unseen:
 
     def ask(self, request: Request, whole: Space) -> tuple[Proposal, int]:
         """New settings of the `whole` space, and how many proposals that took. None left: an empty proposal."""
-        found: list[Values] = []
+        result: list[Values] = []
         notes: list[str] = []
         box: Box = {}
         used = 0
         for _ in range(20):
             rest = Request(
                 request.space,
-                request.count - len(found),
+                request.count - len(result),
                 request.asked + used,
                 request.total,
                 request.told,
@@ -317,14 +317,14 @@ class Unseen:
             notes += [note for note in proposal.notes if note not in notes]
             box = box or proposal.box
             fresh = self._new(proposal.settings, whole)
-            found += fresh
-            if len(found) >= request.count or not proposal.settings:
+            result += fresh
+            if len(result) >= request.count or not proposal.settings:
                 break
-            if self.sampler.name == "coarse-to-fine" and found:
+            if self.sampler.name == "coarse-to-fine" and result:
                 break  # a generation ended
-        if not found and request.space.size < _FEW:
-            found = self._new(_every(request.space), whole)[: request.count]
-        return Proposal(found, tuple(notes), box), used
+        if not result and request.space.size < _FEW:
+            result = self._new(_every(request.space), whole)[: request.count]
+        return Proposal(result, tuple(notes), box), used
 
     def _new(self, settings: Sequence[Values], whole: Space) -> list[Values]:
         fresh = []

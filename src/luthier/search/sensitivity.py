@@ -26,7 +26,7 @@ GRID, ROWS = 12, 128
 
 
 @dataclass(frozen=True)
-class Share:
+class VarianceShare:
     """A hyper-parameter's share of the variance, with a 95 % interval."""
 
     name: str
@@ -36,7 +36,7 @@ class Share:
     high: float
 
 
-def sensitivity(trials: Sequence[Trial], space: Space, *, seed: int = 0) -> list[Share]:
+def sensitivity(trials: Sequence[Trial], space: Space, *, seed: int = 0) -> list[VarianceShare]:
     """Shares of all dimensions, largest first; empty for fewer than eight trials or where all are equal."""
     known = [trial for trial in trials if trial.done][-MOST:]
     values = np.array([trial.value for trial in known])
@@ -46,11 +46,11 @@ def sensitivity(trials: Sequence[Trial], space: Space, *, seed: int = 0) -> list
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable") / (len(values) - 1)
     shares = variance_shares(points, ranks, seed=seed)
     middle, low, high = shares.mean(0), np.quantile(shares, 0.025, 0), np.quantile(shares, 0.975, 0)
-    found = [
-        Share(name, tier_of(name, dimension), float(middle[k]), float(low[k]), float(high[k]))
+    result = [
+        VarianceShare(name, tier_of(name, dimension), float(middle[k]), float(low[k]), float(high[k]))
         for k, (name, dimension) in enumerate(space.dimensions.items())
     ]
-    return sorted(found, key=lambda share: -share.share)
+    return sorted(result, key=lambda share: -share.share)
 
 
 def variance_shares(points: np.ndarray, values: np.ndarray, *, seed: int = 0) -> np.ndarray:
@@ -60,7 +60,7 @@ def variance_shares(points: np.ndarray, values: np.ndarray, *, seed: int = 0) ->
     n, d = points.shape
     draws = numpy_generator(seed, "sensitivity")
     grid = (np.arange(GRID) + 0.5) / GRID
-    found = np.zeros((FORESTS, d))
+    result = np.zeros((FORESTS, d))
     for k in range(FORESTS):
         rows = draws.integers(0, n, n)
         state = derive(seed, "forest", k) % 2**31
@@ -72,11 +72,11 @@ def variance_shares(points: np.ndarray, values: np.ndarray, *, seed: int = 0) ->
         for j in range(d):
             asked[j, :, :, j] = grid[:, None]
         effects = forest.predict(asked.reshape(-1, d)).reshape(d, GRID, ROWS).mean(2)
-        found[k] = effects.var(1) / total if total > 0 else 0.0
-    return np.clip(found, 0.0, 1.0)
+        result[k] = effects.var(1) / total if total > 0 else 0.0
+    return np.clip(result, 0.0, 1.0)
 
 
-def contradictions(tables: Mapping[str, Sequence[Share]]) -> list[Finding]:
+def contradictions(tables: Mapping[str, Sequence[VarianceShare]]) -> list[Finding]:
     """Where the trials rank a later tier's hyper-parameter clearly above an earlier one's."""
     return [
         Finding(

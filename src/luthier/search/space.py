@@ -146,14 +146,14 @@ class Choice:
         """What is wrong with it, as sentences."""
         if not self.options:
             return ["there are no options"]
-        found = []
+        result = []
         if len(set(map(repr, self.options))) < len(self.options):
-            found.append(f"an option stands there twice: {list(self.options)}")
+            result.append(f"an option stands there twice: {list(self.options)}")
         if not all(isinstance(option, bool | int | float | str) for option in self.options):
-            found.append(f"options are numbers, names or true and false, not {list(self.options)}")
+            result.append(f"options are numbers, names or true and false, not {list(self.options)}")
         elif self.default is not None and self.default not in self.options:
-            found.append(f"the default {self.default!r} is not one of {list(self.options)}")
-        return found
+            result.append(f"the default {self.default!r} is not one of {list(self.options)}")
+        return result
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -197,27 +197,27 @@ class Space:
             raise ConfigError(mistakes)
 
     def _contradictions(self) -> list[str]:
-        found = []
+        result = []
         for name, dimension in self.dimensions.items():
             for parent, wanted in dimension.when.items():
                 if parent in self.fixed:
                     if self.fixed[parent] not in wanted:
-                        found.append(
+                        result.append(
                             f"{name} is never used: it needs {parent} to be {_either(wanted)}, "
                             f"which is fixed at {self.fixed[parent]!r}"
                         )
                 elif parent not in self.dimensions:
                     hint = nearest(parent, [*self.dimensions, *self.fixed])
-                    found.append(f"{name} depends on '{parent}', which is not in the space; {hint}".rstrip("; "))
+                    result.append(f"{name} depends on '{parent}', which is not in the space; {hint}".rstrip("; "))
                 else:
                     above = self.dimensions[parent]
                     if isinstance(above, Choice) and not set(wanted) & set(above.options):
-                        found.append(
+                        result.append(
                             f"{name} is never used: {parent} is {_either(above.options)}, not {_either(wanted)}"
                         )
                     if self._circular(name):
-                        found.append(f"{name} depends on itself")
-        return list(dict.fromkeys(found))
+                        result.append(f"{name} depends on itself")
+        return list(dict.fromkeys(result))
 
     def _circular(self, name: str) -> bool:
         seen, open_names = set(), list(self.dimensions[name].when)

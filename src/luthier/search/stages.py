@@ -18,7 +18,7 @@ HALVINGS = ("", "successive", "hyperband")
 
 
 @dataclass(frozen=True)
-class Stage:
+class SearchStage:
     """Dimensions that are searched together, the others held at the best so far; `weight` is its part of all trials."""
 
     name: str
@@ -26,7 +26,7 @@ class Stage:
     weight: float
 
 
-def make_stages(space: Space, *, tiers: bool, trials: int | None) -> tuple[list[Stage], list[str]]:
+def make_stages(space: Space, *, tiers: bool, trials: int | None) -> tuple[list[SearchStage], list[str]]:
     """The stages of a search, and sentences about what is left out.
 
     The learning rate is searched again in every stage: the best one depends on everything else.
@@ -46,12 +46,12 @@ def make_stages(space: Space, *, tiers: bool, trials: int | None) -> tuple[list[
         notes.append(f"{', '.join(left)} held at the default: tier 4 is opened from {MANY} trials on")
     everything = tuple(name for tier in sorted(by_tier) for name in by_tier[tier])
     if not tiers or len(by_tier) < 2:
-        return ([Stage("all", everything, 1.0)] if everything else []), notes
+        return ([SearchStage("all", everything, 1.0)] if everything else []), notes
     stages = []
     for tier in sorted(by_tier):
         again = [RATE] if RATE in space.dimensions and RATE not in by_tier[tier] else []
         names = (*again, *by_tier[tier])
-        stages.append(Stage(f"tier {tier}" if tier < LENGTH else "later", names, 1.0 + len(names)))
+        stages.append(SearchStage(f"tier {tier}" if tier < LENGTH else "later", names, 1.0 + len(names)))
     while trials is not None and len(stages) > 1 and trials / len(stages) < FEWEST:
         gone = stages.pop()
         left_out = ", ".join(name for name in gone.dimensions if name != RATE)
@@ -59,7 +59,7 @@ def make_stages(space: Space, *, tiers: bool, trials: int | None) -> tuple[list[
     return stages, notes
 
 
-def shared_out(total: int, stages: Sequence[Stage]) -> list[int]:
+def shared_out(total: int, stages: Sequence[SearchStage]) -> list[int]:
     """Whole trials for each stage by its weight, together `total`.
 
     >>> shared_out(10, [Stage("a", ("x",), 2.0), Stage("b", ("x", "y"), 3.0)])
@@ -73,7 +73,7 @@ def shared_out(total: int, stages: Sequence[Stage]) -> list[int]:
     return counts
 
 
-def title(stage: Stage) -> str:
+def title(stage: SearchStage) -> str:
     """A stage in words."""
     number = stage.name.removeprefix("tier ")
     about = f" ({TIERS[int(number)]})" if number.isdigit() else ""

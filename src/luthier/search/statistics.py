@@ -57,7 +57,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
 
 def at_edges(space: Space, best: Trial) -> list[Finding]:
     """Dimensions in which the best setting lies at an end of its range, and how to go on."""
-    found = []
+    result = []
     for name, dimension in space.dimensions.items():
         if isinstance(dimension, Choice) or name not in best.values:
             continue
@@ -67,7 +67,7 @@ def at_edges(space: Space, best: Trial) -> list[Finding]:
         side, bound = ("lower", dimension.low) if share < 0.5 else ("upper", dimension.high)
         if bound in dimension.limits:
             continue  # there is nothing beyond
-        found.append(
+        result.append(
             Finding(
                 code="best-at-edge",
                 severity="warning",
@@ -77,7 +77,7 @@ def at_edges(space: Space, best: Trial) -> list[Finding]:
                 source="S0-04",
             )
         )
-    return found
+    return result
 
 
 def still_improving(trial: Trial) -> bool:

@@ -12,14 +12,14 @@ from luthier.errors import LuthierError
 from luthier.search.effort import Effort
 from luthier.search.jobs import Executor
 from luthier.search.journal import Journal
-from luthier.search.networks import Networks
-from luthier.search.outcome import Outcome
+from luthier.search.network_jobs import Networks
 from luthier.search.refits import Refits, findings, refit
 from luthier.search.samplers import Request, Unseen, sampler_named
-from luthier.search.sensitivity import Share, sensitivity
+from luthier.search.search_outcome import SearchOutcome
+from luthier.search.sensitivity import VarianceShare, sensitivity
 from luthier.search.space import Space, Values
-from luthier.search.stages import RATE, Bracket, Stage, brackets, make_stages, shared_out, title
-from luthier.search.training import StoppedError, Store, Training, nobody
+from luthier.search.stages import RATE, Bracket, SearchStage, brackets, make_stages, shared_out, title
+from luthier.search.training import StoppedError, Training, TrialStore, nobody
 from luthier.search.trials import Trial, best_of
 from luthier.seeds import derive
 
@@ -40,7 +40,7 @@ class Search:
         executor: Executor,
         journal: Journal,
         *,
-        store: Store | None = None,
+        store: TrialStore | None = None,
         tell: Callable[..., None] = nobody,
         interrupted: Callable[[], bool] = lambda: False,
         now: Callable[[], float] = time.monotonic,
@@ -48,12 +48,12 @@ class Search:
         self.space, self.effort, self.journal, self.store = space, effort, journal, store
         self.tell, self.interrupted, self._now = tell, interrupted, now
         self.training = Training(networks, effort, executor, journal, store, tell, interrupted, self._note)
-        self.outcome = Outcome(space, effort, self.training.trials)
+        self.outcome = SearchOutcome(space, effort, self.training.trials)
         self._unseen = Unseen(sampler_named(effort.sampler))
         self._began = now()
         self._bracket = self._searched = 0  # brackets begun, trials asked for by the search itself
 
-    def run(self) -> Outcome:
+    def run(self) -> SearchOutcome:
         """Search, tune the length, refit, and say what was found; where it is interrupted, what there is."""
         outcome = self.outcome
         try:
@@ -123,7 +123,7 @@ class Search:
         share = 1.0 if final or not self.effort.confirm else 1 - FOR_REFITS
         return self._began - self.training.recalled + self.effort.seconds * share
 
-    def _stage(self, stage: Stage, rest: Sequence[Stage]) -> None:
+    def _stage(self, stage: SearchStage, rest: Sequence[SearchStage]) -> None:
         """Search the dimensions of a stage, the others held at the best so far."""
         incumbent = best_of(self.outcome.searched)
         held = self.space.default() if incumbent is None else incumbent.values
@@ -139,28 +139,28 @@ class Search:
             bracket = self._next_bracket(planned - done)
             request = Request(space, bracket.trials, asked, planned, self._told(mine), self._seed(stage))
             key = f"{stage.name}/{asked}"
-            found = self.journal.recall(key) or self.journal.add("asked", key, self._ask(request, stage))
-            trials = [Trial.from_json(trial) for trial in found["trials"]]
+            result = self.journal.recall(key) or self.journal.add("asked", key, self._ask(request, stage))
+            trials = [Trial.from_json(trial) for trial in result["trials"]]
             self._unseen.seen |= {self.space.key(trial.values) for trial in trials}
-            if found["box"]:
-                self.outcome.boxes.append({"stage": stage.name, "box": found["box"]})
-            for sentence in found["notes"]:
+            if result["box"]:
+                self.outcome.boxes.append({"stage": stage.name, "box": result["box"]})
+            for sentence in result["notes"]:
                 self._note(sentence)
             if not trials:
                 self._note(f"every setting of {', '.join(space.dimensions)} has been tried")
                 break
             self._searched += len(trials)
             mine += self.training.train(key, trials, bracket, until=self.until(final=False))
-            asked, done = asked + found["used"], done + len(trials)
+            asked, done = asked + result["used"], done + len(trials)
             if self.effort.trials is None and (done <= FIRST_ROUND or self.effort.sampler not in BY_TOTAL):
                 planned = self._planned(stage, rest, done)
 
-    def _counting(self, stage: Stage, held: Values) -> list[str]:
+    def _counting(self, stage: SearchStage, held: Values) -> list[str]:
         """The dimensions of a stage that count beside a setting; none where that would be the rate alone, again."""
         names = [name for name in stage.dimensions if self.space.open(name, held, stage.dimensions)]
         return [] if names == [RATE] and self._searched else names
 
-    def _planned(self, stage: Stage, rest: Sequence[Stage], own: int = 0) -> int:
+    def _planned(self, stage: SearchStage, rest: Sequence[SearchStage], own: int = 0) -> int:
         """How many trials a stage gets; with a budget of time alone, what the trials so far took decides."""
         if self.effort.trials is not None:
             left = self.effort.trials - self._searched
@@ -187,7 +187,7 @@ class Search:
         count = self.journal.once("planned", "refits", lambda: min(MOST_TRIALS, int(self._in_time(final=True))))
         return Refits(int(count), self.until(final=True))
 
-    def _seed(self, stage: Stage) -> int:
+    def _seed(self, stage: SearchStage) -> int:
         return derive(self.effort.seed, "stage", stage.name)
 
     def _told(self, mine: Sequence[Trial]) -> list[Trial]:
@@ -205,7 +205,7 @@ class Search:
         self._bracket += 1
         return replace(bracket, trials=min(bracket.trials, left))
 
-    def _ask(self, request: Request, stage: Stage) -> dict[str, Any]:
+    def _ask(self, request: Request, stage: SearchStage) -> dict[str, Any]:
         """New trials from the sampler; the very first trial of a search is the default setting."""
         settings: list[Values] = []
         others = [] if self.store is None else self.store.others()
@@ -230,7 +230,7 @@ class Search:
             "box": proposal.box if proposal else {},
         }
 
-    def _sensitivity(self, stage: Stage) -> None:
+    def _sensitivity(self, stage: SearchStage) -> None:
         """What each dimension of a stage explains of its trials."""
         trials = [trial for trial in self.outcome.trials if trial.stage == stage.name]
         if not trials:
@@ -240,6 +240,6 @@ class Search:
         def table() -> list[dict[str, Any]]:
             return [vars(share) for share in sensitivity(trials, space, seed=self.effort.seed)]
 
-        found = self.journal.once("sensitivity", stage.name, table)
-        self.outcome.tables[stage.name] = [Share(**share) for share in found]
+        result = self.journal.once("sensitivity", stage.name, table)
+        self.outcome.tables[stage.name] = [VarianceShare(**share) for share in result]
         self.tell("sensitivity", stage=stage.name, table=self.outcome.tables[stage.name])

@@ -12,7 +12,7 @@ import numpy as np
 from luthier.search.effort import Effort
 from luthier.search.jobs import Executor, state_of
 from luthier.search.journal import Journal
-from luthier.search.networks import Job, Networks
+from luthier.search.network_jobs import Job, Networks
 from luthier.search.space import Values
 from luthier.search.stages import Bracket
 from luthier.search.trials import PRUNED, Trial
@@ -20,7 +20,7 @@ from luthier.search.trials import PRUNED, Trial
 FEWEST = 4  # trials that are worth a population of their own for the sake of another worker
 
 
-class Store(Protocol):
+class TrialStore(Protocol):
     """A study that others read and add to while it runs."""
 
     def claim(self, settings: Sequence[Values], stage: str) -> list[int]:
@@ -60,7 +60,7 @@ class Training:
     effort: Effort
     executor: Executor
     journal: Journal
-    store: Store | None = None
+    store: TrialStore | None = None
     tell: Callable[..., None] = nobody
     interrupted: Callable[[], bool] = lambda: False
     note: Callable[[str], None] = lambda sentence: None
@@ -81,7 +81,7 @@ class Training:
         """
         jobs = self._jobs(key, trials, keep=keep)
         current = {trial.number: trial for trial in trials}
-        places = {trial.number: len(self.trials) + k for k, trial in enumerate(trials)}
+        indices = {trial.number: len(self.trials) + k for k, trial in enumerate(trials)}
         self.trials += trials
         phases: list[tuple[float, float] | None] = [*bracket.rungs, None]
         for phase, rung in enumerate(phases):
@@ -100,13 +100,13 @@ class Training:
             for job, trained in self._run(f"{key}/{phase}", wanted, until):
                 current |= {trial.number: trial for trial in trained}
                 for trial in trained:
-                    self.trials[places[trial.number]] = trial
+                    self.trials[indices[trial.number]] = trial
                 self._ended([trial for trial in trained if trial.done], job.name)
             if rung is not None:
                 losers = self._cut(f"{key}/{phase}", current, alive, rung)
                 current |= losers
                 for number, trial in losers.items():
-                    self.trials[places[number]] = trial
+                    self.trials[indices[number]] = trial
                 self._ended(list(losers.values()), "")
         self.tell("round", trials=self.trials)
         return [current[trial.number] for trial in trials]
@@ -122,8 +122,8 @@ class Training:
         store, first = self.store, len(self.trials)
         if store is None:
             return list(range(first, first + len(settings)))
-        found = self.journal.once("claimed", key, lambda: store.claim(settings, stage))
-        return [int(number) for number in found]
+        result = self.journal.once("claimed", key, lambda: store.claim(settings, stage))
+        return [int(number) for number in result]
 
     def _jobs(self, key: str, trials: Sequence[Trial], *, keep: bool) -> list[Job]:
         """Populations of at most `chunk` trials each: one architecture, rule, batch size and length.
@@ -152,10 +152,10 @@ class Training:
 
     def _fitting(self, group: str, trials: Sequence[Trial]) -> int:
         """How many of a kind of trials fit into the memory together; said once of a kind where not all do."""
-        fitting, said = self.networks.at_once(trials, self.effort.epochs)
-        if said and group not in self.bounded:
+        fitting, message = self.networks.at_once(trials, self.effort.epochs)
+        if message and group not in self.bounded:
             self.bounded.add(group)
-            self.note(said)
+            self.note(message)
         return fitting
 
     def _layout(self, group: str, trials: Sequence[Trial]) -> str | None:
@@ -215,7 +215,8 @@ class Training:
             for place, trial in enumerate(standing, start=1)
             if place > kept
         }
-        found: dict[str, str] = self.journal.once("cut", key, lambda: {str(n): reason for n, reason in losers.items()})
+        result: dict[str, str] = self.journal.once("cut", key, lambda: {str(n): reason for n, reason in losers.items()})
         return {
-            int(number): replace(current[int(number)], status=PRUNED, reason=reason) for number, reason in found.items()
+            int(number): replace(current[int(number)], status=PRUNED, reason=reason)
+            for number, reason in result.items()
         }

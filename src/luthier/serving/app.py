@@ -16,11 +16,11 @@ from luthier.data import PictureEncoder, TableEncoder
 from luthier.errors import LuthierError
 from luthier.optional import require
 from luthier.saved import Model
-from luthier.serving.answers import Answers
-from luthier.serving.batching import Batches
-from luthier.serving.pictures import PictureReader
+from luthier.serving.batching import RequestBatches
+from luthier.serving.picture_reader import PictureReader
+from luthier.serving.predictions import Answers
 from luthier.serving.requests import Reader, RefusedError
-from luthier.serving.rows import RowReader
+from luthier.serving.row_reader import RowReader
 
 PURPOSE = "serving a model"
 
@@ -54,7 +54,7 @@ def make_app(
     reader, bounds = _reader_of(model), limits or Limits()
     content = dict(reader.content)
     answers = Answers(model, reader, runtime)
-    batches = Batches(answers, bounds.rows, reader.few)
+    batches = RequestBatches(answers, bounds.rows, reader.few)
     registry = prometheus.CollectorRegistry()
     counted = prometheus.Counter("luthier_requests", "Requests by status.", ["status"], registry=registry)
     predicted = prometheus.Counter("luthier_rows", "Rows predicted.", registry=registry)

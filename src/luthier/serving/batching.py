@@ -10,7 +10,7 @@ from typing import Any
 Predict = Callable[[Sequence[Any]], Sequence[Any]]
 
 
-class Batches:
+class RequestBatches:
     """What waits is predicted together, whole requests, up to `most` rows; while that goes on, the next batch gathers.
 
     Up to `few` rows are predicted where the requests are read: a thread would take longer, and wait for the

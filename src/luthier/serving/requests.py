@@ -45,11 +45,11 @@ def items_of(body: bytes, name: str, example: str, most: int) -> list[Any]:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RefusedError(400, f"the body is not JSON: {error}") from None
-    found = value[name] if isinstance(value, dict) and set(value) == {name} else None
-    if not isinstance(found, list) or not found:
+    result = value[name] if isinstance(value, dict) and set(value) == {name} else None
+    if not isinstance(result, list) or not result:
         raise RefusedError(422, f"a body is {example}, one or more")
-    limited(len(found), most, name)
-    return found
+    limited(len(result), most, name)
+    return result
 
 
 def limited(count: int, most: int, what: str) -> None:

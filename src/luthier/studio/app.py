@@ -12,13 +12,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from luthier.listening import LOOPBACK
 from luthier.optional import require
-from luthier.studio import descent, networks, small
+from luthier.server_address import LOOPBACK
+from luthier.studio import descent, network_pages, small
 from luthier.studio.live import Growth, curves, growth, runs_below, scatter
-from luthier.studio.page import Choice, Page, Shown, Slider, Table, soft
+from luthier.studio.widgets import Page, SelectBox, Shown, Slider, Table, soft
 
-PAGES: dict[str, Page] = {page.name: page for page in (*small.PAGES, *descent.PAGES, *networks.PAGES)}
+PAGES: dict[str, Page] = {page.name: page for page in (*small.PAGES, *descent.PAGES, *network_pages.PAGES)}
 COOKIE = "luthier-studio"
 EVERY = 2000  # milliseconds between looks at a run
 LARGEST_FILE = 1_000_000  # bytes of a table of one's own
@@ -136,13 +136,13 @@ def _lab_page(dash: Any, page: Page) -> Any:
     ]
 
 
-def _control(dash: Any, page: Page, control: Slider | Choice | Table) -> Any:
+def _control(dash: Any, page: Page, control: Slider | SelectBox | Table) -> Any:
     dcc, name = dash.dcc, _id(page, control.name)
     if isinstance(control, Table):
         return dcc.Upload(
             dash.html.Button("Choose a file", type="button"), id=name, max_size=LARGEST_FILE, accept=".csv"
         )
-    if isinstance(control, Choice):
+    if isinstance(control, SelectBox):
         return dcc.Dropdown(list(control.options), control.value, id=name, clearable=False, searchable=False)
     marks = {v: f"{control.given(v):.3g}" for v in (control.low, control.high)}
     return dcc.Slider(
@@ -192,7 +192,7 @@ def _connect(dash: Any, app: Any, page: Page) -> None:
         )
 
 
-def _label(control: Slider | Choice | Table) -> str:
+def _label(control: Slider | SelectBox | Table) -> str:
     return f"{control.label}, as a power of ten" if isinstance(control, Slider) and control.log else control.label
 
 
@@ -217,13 +217,13 @@ def _numbers(dash: Any, shown: Shown) -> list[Any]:
 
 def _runs_page(dash: Any, paths: list[Path]) -> Any:
     html, dcc = dash.html, dash.dcc
-    found = [str(path) for path in runs_below(paths)]
+    result = [str(path) for path in runs_below(paths)]
     named = ", ".join(map(str, paths))
     return [
         html.H1("Runs"),
-        html.P(f"In {named}." if found else f"No run in {named} yet; luthier fit begins one.", id="runs-none"),
+        html.P(f"In {named}." if result else f"No run in {named} yet; luthier fit begins one.", id="runs-none"),
         html.Label("run", htmlFor="run"),
-        dcc.Dropdown(found, found[0] if found else None, id="run", clearable=False),
+        dcc.Dropdown(result, result[0] if result else None, id="run", clearable=False),
         dcc.Interval(id="runs-clock", interval=EVERY),
         html.Dl(id="run-numbers"),
         html.Div(

@@ -6,14 +6,14 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
-from luthier.classic.cs231n import RULES, Rule
+from luthier.classic.cs231n import RULES, UpdateRule
+from luthier.engine import Settings
+from luthier.engine.range_test import range_test
 from luthier.labs.depth import digits_part
 from luthier.labs.landscapes import height, saddle, valley
 from luthier.nets import DenseSpec
-from luthier.population import Settings
-from luthier.population.range_test import range_test
 from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
-from luthier.studio.page import Choice, Page, Shown, Slider, Values, soft
+from luthier.studio.widgets import Page, SelectBox, Shown, Slider, Values, soft
 
 COLOURS = (GREY, BLUE, ORANGE, GREEN, PURPLE, "#56B4E9", "#E69F00")
 FARTHEST = 50.0  # where a path is cut off
@@ -22,10 +22,10 @@ FARTHEST = 50.0  # where a path is cut off
 def _bumps(x: np.ndarray) -> np.ndarray:
     """The gradient of (x^2 + y^2) / 10 + sin 2x sin 2y: a bowl with hollows."""
     a, b = x[..., 0], x[..., 1]
-    found: np.ndarray = np.stack(
+    result: np.ndarray = np.stack(
         [a / 5 + 2 * np.cos(2 * a) * np.sin(2 * b), b / 5 + 2 * np.sin(2 * a) * np.cos(2 * b)], -1
     )
-    return found
+    return result
 
 
 LANDSCAPES = {
@@ -64,7 +64,7 @@ def paths(values: Values) -> Shown:
     for name, colour in zip(RULES, COLOURS, strict=False):
         rng = np.random.default_rng(0)
         scale = values["rate"] * (1.0 if name in ("sgd", "momentum", "nesterov") else 10.0)
-        rule, at = Rule(name, learning_rate=scale, rho=values["momentum"], decay_rate=0.9), np.array(start)
+        rule, at = UpdateRule(name, learning_rate=scale, rho=values["momentum"], decay_rate=0.9), np.array(start)
         way = [at]
         for _ in range(steps):
             at = rule.step(at, slope(at) + noise * rng.standard_normal(2))
@@ -103,7 +103,7 @@ PAGES = (
         "Paths of optimisers",
         "Descent zigzags in a valley where momentum runs; noise and momentum leave a saddle",
         (
-            Choice("landscape", "landscape", tuple(LANDSCAPES), "valley"),
+            SelectBox("landscape", "landscape", tuple(LANDSCAPES), "valley"),
             Slider("rate", "learning rate", -4, -0.5, 0.1, -1.7, log=True),
             Slider("momentum", "momentum", 0, 0.99, 0.01, 0.9),
             Slider("steps", "steps", 1, 200, 1, 60),
@@ -117,7 +117,7 @@ PAGES = (
         "Learning-rate range",
         "The rate is raised step by step; the best is where the loss still falls",
         (
-            Choice("rule", "rule", ("adam", "sgd", "rmsprop", "nesterov"), "adam"),
+            SelectBox("rule", "rule", ("adam", "sgd", "rmsprop", "nesterov"), "adam"),
             Slider("units", "hidden units", 8, 128, 8, 32),
             Slider("batch", "batch", 16, 128, 16, 32),
             Slider("seed", "seed", 0, 20, 1, 0),

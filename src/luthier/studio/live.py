@@ -13,9 +13,9 @@ import plotly.graph_objects as go
 import polars as pl
 from safetensors import SafetensorError, safe_open
 
-from luthier.population.history import SCHEMA
+from luthier.engine.history import SCHEMA
 from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
-from luthier.studio.page import soft
+from luthier.studio.widgets import soft
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY)
 UNDER_WAY, DONE = "under way", "done"
@@ -37,12 +37,12 @@ class Growth:
 
 def runs_below(paths: Iterable[Path]) -> list[Path]:
     """The folders of runs: those named, and those right below a folder that is named. Newest first."""
-    found: dict[Path, float] = {}
+    result: dict[Path, float] = {}
     for path in paths:
         for folder in (path, *(sorted(path.iterdir()) if path.is_dir() else ())):
             if (folder / "run.json").is_file() and (folder / "ledger.jsonl").is_file():
-                found[folder] = (folder / "ledger.jsonl").stat().st_mtime
-    return sorted(found, key=lambda folder: -found[folder])
+                result[folder] = (folder / "ledger.jsonl").stat().st_mtime
+    return sorted(result, key=lambda folder: -result[folder])
 
 
 def growth(path: Path) -> Growth:
@@ -113,7 +113,7 @@ def scatter(populations: Sequence[tuple[str, pl.DataFrame]]) -> go.Figure:
             .group_by("member", maintain_order=True)
             .last()
         )
-        said = [
+        message = [
             f"{label or f'member {member}'}<br>step {step}, rate {rate:.2g}"
             for member, label, step, rate in last.select("member", "label", "step", "learning_rate").iter_rows()
         ]
@@ -122,7 +122,7 @@ def scatter(populations: Sequence[tuple[str, pl.DataFrame]]) -> go.Figure:
             y=last["validation_loss"].to_list(),
             mode="markers",
             name=name,
-            text=said,
+            text=message,
             hoverinfo="text",
             marker={"color": BLUE, "size": 11, "opacity": 0.8},
         )

@@ -9,7 +9,7 @@ from luthier.labs.softmax import START, softmax
 from luthier.optimise import Schedule
 from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.search.scales import scale_named
-from luthier.studio.page import Choice, Page, Shown, Slider, Values, soft
+from luthier.studio.widgets import Page, SelectBox, Shown, Slider, Values, soft
 
 COLOURS = (BLUE, ORANGE, GREEN, GREY)
 
@@ -108,7 +108,7 @@ PAGES = (
             Slider("w", "weight", -3, 3, 0.1, 0.6),
             Slider("b", "bias", -3, 3, 0.1, 0.9),
             Slider("eta", "learning rate", 0.005, 1, 0.005, 0.15),
-            Choice("cost", "cost", ("quadratic", "cross-entropy"), "quadratic"),
+            SelectBox("cost", "cost", ("quadratic", "cross-entropy"), "quadratic"),
             Slider("epoch", "epoch", 0, 300, 5, 300),
         ),
         neuron,
@@ -129,7 +129,7 @@ PAGES = (
         "Schedules",
         "A rate that falls ends lower; restarts bring it back",
         (
-            Choice(
+            SelectBox(
                 "kind",
                 "schedule",
                 ("constant", "cosine", "restarts", "exponential", "staircase", "inverse", "linear", "one-cycle"),
@@ -148,7 +148,7 @@ PAGES = (
         "Scales",
         "On a uniform scale nearly all trials lie in the last power of ten",
         (
-            Choice("scale", "scale", ("log", "uniform", "window"), "uniform"),
+            SelectBox("scale", "scale", ("log", "uniform", "window"), "uniform"),
             Slider("low", "lowest", -6, -1, 0.5, -4, log=True),
             Slider("high", "highest", -1, 1, 0.5, 0, log=True),
             Slider("trials", "trials", 10, 500, 10, 200),

@@ -128,9 +128,9 @@ class Sequential:
 
     def collect_params(self, prefix: str = "") -> dict[str, Parameter]:
         """The parameters of all layers, nested ones too, by name."""
-        found: dict[str, Parameter] = {}
+        result: dict[str, Parameter] = {}
         for place, layer in enumerate(self._layers):
             kind = "sequential" if isinstance(layer, Sequential) else "dense"
             name = f"{prefix}{kind}{place}"
-            found |= layer.collect_params(f"{name}_" if kind == "sequential" else name)
-        return found
+            result |= layer.collect_params(f"{name}_" if kind == "sequential" else name)
+        return result

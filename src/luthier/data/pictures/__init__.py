@@ -5,7 +5,7 @@ from __future__ import annotations
 from luthier.data.pictures.decoding import FORMATS, SUFFIXES, Shape, UnreadableError, decode, is_packed, shape_of
 from luthier.data.pictures.encoder import PictureEncoder, Pixels
 from luthier.data.pictures.idx import read_idx
-from luthier.data.pictures.sources import (
+from luthier.data.pictures.picture_sources import (
     LABEL,
     PICTURE,
     column_of_paths,
@@ -15,7 +15,7 @@ from luthier.data.pictures.sources import (
     is_idx,
     read_pictures,
 )
-from luthier.data.pictures.store import Store, cache_folder, fingerprint, store_of
+from luthier.data.pictures.store import PictureStore, cache_folder, fingerprint, store_of
 
 __all__ = [
     "FORMATS",
@@ -23,9 +23,9 @@ __all__ = [
     "PICTURE",
     "SUFFIXES",
     "PictureEncoder",
+    "PictureStore",
     "Pixels",
     "Shape",
-    "Store",
     "UnreadableError",
     "cache_folder",
     "column_of_paths",

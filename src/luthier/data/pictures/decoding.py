@@ -88,8 +88,8 @@ def decode_all(references: Sequence[str], shape: Shape, into: np.ndarray) -> dic
         return problems
     with ProcessPoolExecutor(workers) as pool:
         tasks = [[references[i] for i in block] for block in blocks]
-        for block, found in zip(blocks, pool.map(decode_block, tasks, [shape] * len(tasks)), strict=True):
-            _put(block, *found, into, problems)
+        for block, result in zip(blocks, pool.map(decode_block, tasks, [shape] * len(tasks)), strict=True):
+            _put(block, *result, into, problems)
     return problems
 
 
@@ -174,18 +174,18 @@ def packed_array(name: str, stamp: int) -> np.ndarray:
     path = Path(name)
     if path.suffix == ".npy":
         try:
-            found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+            result: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
             raise InputError(f"'{path.name}' is no array of pictures", received=in_a_line(error)) from error
     else:
-        found = read_idx(path)
-    if found.dtype != np.uint8 or found.ndim not in (3, 4):
+        result = read_idx(path)
+    if result.dtype != np.uint8 or result.ndim not in (3, 4):
         raise InputError(
             f"'{path.name}' holds no pictures",
             expected="bytes of shape [N, H, W], [N, H, W, C] or [N, C, H, W]",
-            received=f"{found.dtype} of shape {list(found.shape)}",
+            received=f"{result.dtype} of shape {list(result.shape)}",
         )
-    return found
+    return result
 
 
 def _channels_first(pixels: np.ndarray) -> np.ndarray:

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from luthier.data.columns import Column
 from luthier.data.pictures.decoding import Shape, decode_block
-from luthier.data.pictures.store import Store, store_of
-from luthier.data.words import Words
+from luthier.data.pictures.store import PictureStore, store_of
+from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
 
 NAMED = 5
@@ -27,7 +27,7 @@ class PictureEncoder:
 
     columns: tuple[Column, ...]
     shape: Shape
-    store: Store | None = field(default=None, compare=False, repr=False)
+    store: PictureStore | None = field(default=None, compare=False, repr=False)
 
     number_names: tuple[str, ...] = ()
     category_names: tuple[str, ...] = ()
@@ -57,11 +57,11 @@ class PictureEncoder:
         if self.store is not None and all(reference in self.store.places for reference in references):
             pixels = self.store.take(references)
         else:
-            found = store_of(references, self.shape, kept=False)
-            if found.problems:
-                named = [f"'{references[row]}' ({why})" for row, why in list(found.problems.items())[:NAMED]]
-                raise InputError(f"{len(found.problems)} pictures cannot be read: {', '.join(named)}")
-            pixels = torch.from_numpy(found.pixels)
+            result = store_of(references, self.shape, kept=False)
+            if result.problems:
+                named = [f"'{references[row]}' ({why})" for row, why in list(result.problems.items())[:NAMED]]
+                raise InputError(f"{len(result.problems)} pictures cannot be read: {', '.join(named)}")
+            pixels = torch.from_numpy(result.pixels)
         return pixels, torch.zeros(len(references), 0, dtype=torch.int64)
 
     def decoded(self, contents: Sequence[bytes]) -> tuple[Tensor, dict[int, str]]:
@@ -71,14 +71,14 @@ class PictureEncoder:
 
     def described(self, numbers: Tensor, codes: Tensor) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """What drift is looked for in: brightness, contrast and sharpness of each picture [N], between 0 and 1."""
-        found: dict[str, list[Tensor]] = {"brightness": [], "contrast": [], "sharpness": []}
+        result: dict[str, list[Tensor]] = {"brightness": [], "contrast": [], "sharpness": []}
         for some in torch.split(numbers, 1024):
             grey = some.float().mean(1) / 255
-            found["brightness"].append(grey.mean((1, 2)))
-            found["contrast"].append(grey.std((1, 2), correction=0))
+            result["brightness"].append(grey.mean((1, 2)))
+            result["contrast"].append(grey.std((1, 2), correction=0))
             edges = grey.diff(dim=1).abs().mean((1, 2)) + grey.diff(dim=2).abs().mean((1, 2))
-            found["sharpness"].append(edges)
-        return {name: torch.cat(parts).double().numpy() if parts else np.zeros(0) for name, parts in found.items()}, {}
+            result["sharpness"].append(edges)
+        return {name: torch.cat(parts).double().numpy() if parts else np.zeros(0) for name, parts in result.items()}, {}
 
     def to_json(self) -> dict[str, Any]:
         """The encoder as plain JSON values; decoded pictures stay behind."""

@@ -42,8 +42,8 @@ def read_idx(path: Path) -> np.ndarray:
         )
     if not prod(shape):
         raise InputError(f"'{path.name}' holds nothing", received=f"{' x '.join(map(str, shape))} numbers")
-    found = np.frombuffer(content, dtype=kind, offset=head).reshape(shape)
-    return found if kind.itemsize == 1 else found.astype(kind.newbyteorder("="))
+    result = np.frombuffer(content, dtype=kind, offset=head).reshape(shape)
+    return result if kind.itemsize == 1 else result.astype(kind.newbyteorder("="))
 
 
 def _content(path: Path) -> bytes:

@@ -29,7 +29,7 @@ def check_mnist(folder: Path) -> list[str]:
     """The files of MNIST in a folder, each of them whole. InputError that names every one missing or altered."""
     if not folder.is_dir():
         raise InputError(f"there is no folder '{folder}'", expected="MNIST's four IDX files, plain or gzip")
-    problems, found = [], []
+    problems, result = [], []
     for name, wanted in CONTENTS.items():
         path = next((folder / one for one in (f"{name}.gz", name) if (folder / one).exists()), None)
         if path is None:
@@ -37,7 +37,7 @@ def check_mnist(folder: Path) -> list[str]:
         elif _checksum(path) != wanted:
             problems.append(f"{path.name} has other contents")
         else:
-            found.append(path.name)
+            result.append(path.name)
     if problems:
         raise InputError(
             f"'{folder}' does not hold MNIST",
@@ -45,7 +45,7 @@ def check_mnist(folder: Path) -> list[str]:
             received="; ".join(problems),
             remedy=f"luthier data mnist --to {folder}",
         )
-    return found
+    return result
 
 
 def fetch_mnist(folder: Path, mirrors: tuple[str, ...] = MIRRORS) -> list[str]:
@@ -63,20 +63,20 @@ def fetch_mnist(folder: Path, mirrors: tuple[str, ...] = MIRRORS) -> list[str]:
 
 
 def _download(name: str, wanted: str, mirrors: tuple[str, ...]) -> bytes:
-    said = []
+    message = []
     for mirror in mirrors:
         try:
             with urllib.request.urlopen(mirror + name, timeout=SECONDS) as answer:
                 content: bytes = answer.read()
             if hashlib.sha256(gzip.decompress(content)).hexdigest() == wanted:
                 return content
-            said.append(f"{mirror}: other contents")
+            message.append(f"{mirror}: other contents")
         except (urllib.error.URLError, TimeoutError, OSError, EOFError) as error:
-            said.append(f"{mirror}: {getattr(error, 'reason', error)}")
+            message.append(f"{mirror}: {getattr(error, 'reason', error)}")
     raise LuthierError(
         f"'{name}' could not be fetched",
         expected="one of the mirrors to answer with the known file",
-        received="; ".join(said),
+        received="; ".join(message),
         remedy="check the network; or copy the four files and check them with luthier data mnist --from DIR",
     )
 

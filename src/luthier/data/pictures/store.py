@@ -25,7 +25,7 @@ IN_MEMORY = 512 << 20  # bytes of pictures that are held as a copy; more are map
 
 
 @dataclass(frozen=True, eq=False)
-class Store:
+class PictureStore:
     """Pictures of one shape, by reference; `problems` says why some could not be read (their pixels are zeros)."""
 
     references: tuple[str, ...]
@@ -63,18 +63,18 @@ def cache_folder() -> Path:
     return storage.cache_folder("pictures")
 
 
-def store_of(references: Sequence[str], shape: Shape, *, kept: bool = True) -> Store:
+def store_of(references: Sequence[str], shape: Shape, *, kept: bool = True) -> PictureStore:
     """Decoded pictures, from the cache where these files were decoded before; files of many need none."""
     total = (len(references), *shape)
     if not kept or all(map(is_packed, references)):
         pixels = np.zeros(total, dtype=np.uint8)
-        return Store(tuple(references), pixels, decode_all(references, shape, pixels))
+        return PictureStore(tuple(references), pixels, decode_all(references, shape, pixels))
     name = fingerprint(references, shape)[:32]
     path = cache_folder() / f"{name}.npy"
     known = path.with_suffix(".json")
     if path.exists() and known.exists():
         told = {int(row): why for row, why in json.loads(known.read_text()).items()}
-        return Store(tuple(references), np.load(path, mmap_mode="r", allow_pickle=False), told)
+        return PictureStore(tuple(references), np.load(path, mmap_mode="r", allow_pickle=False), told)
     problems: dict[int, str] = {}
 
     def fill(pixels: np.ndarray) -> None:
@@ -82,7 +82,7 @@ def store_of(references: Sequence[str], shape: Shape, *, kept: bool = True) -> S
         storage.write_json(known, problems)
 
     _write_mapped(path, total, fill)
-    return Store(tuple(references), np.load(path, mmap_mode="r", allow_pickle=False), problems)
+    return PictureStore(tuple(references), np.load(path, mmap_mode="r", allow_pickle=False), problems)
 
 
 def fingerprint(references: Sequence[str], shape: Shape = (0, 0, 0)) -> str:
@@ -106,8 +106,8 @@ def _mapped(path: Path, shape: tuple[int, ...], pixels: np.ndarray, rows: np.nda
 
     if not path.exists():
         _write_mapped(path, shape, fill)
-    found: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)  # private: torch wants to be able to write
-    return found
+    result: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)  # private: torch wants to be able to write
+    return result
 
 
 def _write_mapped(path: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from luthier.diagnosis.checks.check import Check, look
+from luthier.diagnosis.checks.base import Check, look
 from luthier.diagnosis.checks.curves import CURVES
+from luthier.diagnosis.checks.data_rows import ROWS, check_rows
 from luthier.diagnosis.checks.layers import LAYERS
-from luthier.diagnosis.checks.rows import ROWS, check_rows
 from luthier.diagnosis.checks.structure import STRUCTURE
 
 CHECKS: tuple[Check, ...] = (*LAYERS, *CURVES, *STRUCTURE)

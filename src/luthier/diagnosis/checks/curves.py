@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from luthier.diagnosis.checks.check import Check
+from luthier.diagnosis.checks.base import Check
 from luthier.diagnosis.trace import Evaluated, Trace, difference
 
 FEWEST = 6  # evaluations below which a curve says nothing
@@ -45,14 +45,14 @@ def _overfitting(trace: Trace) -> Found:
     fell = last.training < lowest.training
     if not fell or rise <= SURE * error or rise <= RISEN * abs(lowest.validation or 0.0) or rise <= 0:
         return None
-    found = onsets(trace)
+    result = onsets(trace)
     sentence = (
-        f"since step {found['by loss']} the validation loss rose from {lowest.validation:.3g} to {last.validation:.3g} "
+        f"since step {result['by loss']} the validation loss rose from {lowest.validation:.3g} to {last.validation:.3g} "
         f"while the training loss fell to {last.training:.3g}"
     )
-    if found["by score"] is not None:
-        sentence += f"; by the score it begins at step {found['by score']}"
-    evidence = {"rise": rise, "noise": error, "onset by loss": found["by loss"], "onset by score": found["by score"]}
+    if result["by score"] is not None:
+        sentence += f"; by the score it begins at step {result['by score']}"
+    evidence = {"rise": rise, "noise": error, "onset by loss": result["by loss"], "onset by score": result["by score"]}
     return sentence, evidence
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from luthier.diagnosis.checks.check import Check
+from luthier.diagnosis.checks.base import Check
 from luthier.diagnosis.trace import Trace, WeightsSeen
 
 SATURATED = 0.5  # of a layer's values: a tanh layer drawn from N(0, 1) has 0.9 (S2-02), a Xavier one none (S2-04)
@@ -69,18 +69,18 @@ def _ratio(trace: Trace) -> tuple[float, list[WeightsSeen]] | None:
 
 
 def _vanishing(trace: Trace) -> Found:
-    found = _ratio(trace)
-    if found is None or found[0] >= VANISHED:
+    result = _ratio(trace)
+    if result is None or result[0] >= VANISHED:
         return None
-    ratio, rows = found
+    ratio, rows = result
     sentence = f"the gradient of `{rows[0].layer}` is {ratio:.1e} of that of `{rows[-1].layer}`: it hardly learns"
     return sentence, {"ratio": ratio, "threshold": VANISHED, "layers": len(rows)}
 
 
 def _exploding(trace: Trace) -> Found:
-    found = _ratio(trace)
-    if found is not None and found[0] > EXPLODED:
-        ratio, rows = found
+    result = _ratio(trace)
+    if result is not None and result[0] > EXPLODED:
+        ratio, rows = result
         sentence = f"the gradient grows by {ratio:.1e} from `{rows[-1].layer}` back to `{rows[0].layer}`"
         return sentence, {"ratio": ratio, "threshold": EXPLODED, "layers": len(rows)}
     norms = np.array([norm for norm in trace.gradient_norms if np.isfinite(norm)])

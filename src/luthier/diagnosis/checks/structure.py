@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from luthier.diagnosis.checks.check import Check
+from luthier.diagnosis.checks.base import Check
 from luthier.diagnosis.trace import Trace
 
 TINY_BATCH = 8  # below it batch norm's error rises steeply (Wu and He 2018, figure 1)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from luthier.assess import METRICS, at_threshold, best_threshold, paired_difference, score
 from luthier.recipe.evidence import row_losses
-from luthier.recipe.steps.baselines import own_scale
-from luthier.recipe.work import Trained, Work
+from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.recipe.steps.run_baselines import own_scale
 from luthier.saved import activate
 from luthier.seeds import numpy_generator
 
@@ -31,7 +31,7 @@ MEAN = "mean of "
 class Component:
     """A trained member that may become a part of the deliverable, with its weight in the average."""
 
-    trained: Trained
+    trained: TrainedPopulation
     member: int
     weight: float = 1.0
 
@@ -68,7 +68,7 @@ def greedy_weights(outputs: Tensor, targets: Tensor, kind: str, rounds: int = RO
 
 
 @dataclass(frozen=True)
-class Choice:
+class Deliverable:
     """What is delivered: components with weights that sum to one, and how the options compared.
 
     `held_out` [N, C] are outputs for rows that the components did not learn from, `targets` [N] theirs: the
@@ -87,28 +87,30 @@ class Choice:
     targets: Tensor | None = None
 
 
-def choose_deliverable(work: Work, seeds: Trained | None, method: str, folds: Folds | None = None) -> Choice:
+def choose_deliverable(
+    runner: Runner, seeds: TrainedPopulation | None, method: str, folds: Folds | None = None
+) -> Deliverable:
     """The option with the lowest validation loss, or with the best metric where one was asked for.
 
     The mean over folds is judged by its networks' predictions of the rows that they left out, which are worse than
     the mean's: it is credited with what averaging gained the seeds (the part that its rounds have not averaged yet),
     and taken unless it is clearly worse than the best of the others even then.
     """
-    validation, kind = work.prepared(method)[2], work.data.task.kind
+    validation, kind = runner.prepared(method)[2], runner.data.task.kind
     targets, weights = validation.targets, validation.weights
     options: dict[str, tuple[list[Component], Tensor]] = {}  # outputs [N, C] of rows not learnt from
-    everyone = _best_members(work, method)
+    everyone = _best_members(runner, method)
     family = [Component(seeds, i) for i in seeds.usable()] if seeds is not None else everyone[:1]
     options["one network"] = (family[:1], _averaged(family[:1], kind))
     if len(family) > 1:
         options[f"{MEAN}{len(family)} seeds"] = (family, _averaged(family, kind))
     if len(everyone) > 1:
-        options["ensemble of the best members"] = _greedy(everyone, targets, kind, work.seed)
+        options["ensemble of the best members"] = _greedy(everyone, targets, kind, runner.seed)
     if folds is not None:
         options[FOLDED] = (list(folds.components), folds.outputs[-len(targets) :])
     losses = {name: row_losses(outputs, targets, kind, weights) for name, (_, outputs) in options.items()}
     means = {name: float(rows.mean()) for name, rows in losses.items()}
-    judged = _Judged(work, {name: outputs.numpy() for name, (_, outputs) in options.items()})
+    judged = _Judged(runner, {name: outputs.numpy() for name, (_, outputs) in options.items()})
     measured = judged.values() if judged.metric else {}
     costs = {name: judged.sign * value for name, value in measured.items()} or means
     unfolded = {name: cost for name, cost in costs.items() if name != FOLDED}
@@ -128,7 +130,7 @@ def choose_deliverable(work: Work, seeds: Trained | None, method: str, folds: Fo
             del means[FOLDED]
             measured.pop(FOLDED, None)
     gain = (losses["one network"] - losses[name]).numpy()
-    choice = Choice(name, tuple(_normalised(options[name][0])), means, gain, judged.metric, measured)
+    choice = Deliverable(name, tuple(_normalised(options[name][0])), means, gain, judged.metric, measured)
     if name == FOLDED and folds is not None:
         choice = replace(choice, allowed=allowed, credit=credit, held_out=folds.outputs, targets=folds.targets)
     return choice
@@ -137,15 +139,15 @@ def choose_deliverable(work: Work, seeds: Trained | None, method: str, folds: Fo
 class _Judged:
     """Options by the metric that was asked for, on validation rows and the target's own scale."""
 
-    def __init__(self, work: Work, outputs: dict[str, np.ndarray]) -> None:
-        task = work.data.task
-        self.metric, self.seed = work.script.asked.metric, work.seed
+    def __init__(self, runner: Runner, outputs: dict[str, np.ndarray]) -> None:
+        task = runner.data.task
+        self.metric, self.seed = runner.recipe.asked.metric, runner.seed
         self.sign = -1.0 if self.metric and METRICS[self.metric].larger_is_better else 1.0
-        self.y, weights = own_scale(task, work.data.validation), work.data.validation.weights
+        self.y, weights = own_scale(task, runner.data.validation), runner.data.validation.weights
         self.weights = None if weights is None else weights.numpy()
         self.predictions = outputs
         if task.kind == "regression":
-            values = {name: out[:, 0] * work.target_std + work.target_mean for name, out in outputs.items()}
+            values = {name: out[:, 0] * runner.target_std + runner.target_mean for name, out in outputs.items()}
             self.predictions = {name: np.exp(v) if task.log_scale else v for name, v in values.items()}
         elif task.kind == "binary" and self.metric:
             self.predictions = {
@@ -166,17 +168,17 @@ class _Judged:
         return (float(difference.high or 0.0) - float(difference.low or 0.0)) / (2 * 1.96)
 
 
-def _best_members(work: Work, method: str) -> list[Component]:
+def _best_members(runner: Runner, method: str) -> list[Component]:
     """Members behind the same preprocessing whose weights were kept, best first."""
-    found = [
+    result = [
         Component(trained, i)
-        for trained in work.trained
+        for trained in runner.trained
         if trained.method == method and trained.stage != "folds"  # they were judged by other rows
         for i in trained.usable()
         if i in trained.weights
     ]
-    found.sort(key=lambda component: float(component.trained.validation_loss[component.member]))
-    return found[:CANDIDATES]
+    result.sort(key=lambda component: float(component.trained.validation_loss[component.member]))
+    return result[:CANDIDATES]
 
 
 def _outputs(components: Sequence[Component], kind: str) -> Tensor:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from luthier.population import Part
+from luthier.engine import Part
 from luthier.recipe.evidence import row_losses
 from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import FINAL_SEEDS, Stage
-from luthier.recipe.steps.deliverable import Choice, Component
-from luthier.recipe.work import Work
+from luthier.recipe.runner import Runner
+from luthier.recipe.steps.deliverable import Component, Deliverable
 from luthier.records import Decision, Option
 from luthier.saved import activate
 from luthier.seeds import derive
@@ -21,17 +21,17 @@ from luthier.seeds import derive
 DISTILLED = "one network distilled from them"
 
 
-def distil(work: Work, setting: Setting, choice: Choice) -> Choice:
+def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable:
     """The best of five networks trained on what the choice says of the training rows; the choice where time is up."""
     if len(choice.components) < 2:
         return choice
-    _, training, validation = work.prepared(setting.method)
-    taught = Part(training.features, training.codes, _teaching(work, choice, training), training.weights)
-    steps = max(work.plan.final.steps, work.plan.folds.steps if work.plan.folds else 0)
-    planned = Stage(steps=steps).for_batches(setting.batch_size, work.plan.batch_size)
-    seeds = [derive(work.seed, "distilled", k) for k in range(FINAL_SEEDS)]
+    _, training, validation = runner.prepared(setting.method)
+    taught = Part(training.features, training.codes, _teaching(runner, choice, training), training.weights)
+    steps = max(runner.plan.final.steps, runner.plan.folds.steps if runner.plan.folds else 0)
+    planned = Stage(steps=steps).for_batches(setting.batch_size, runner.plan.batch_size)
+    seeds = [derive(runner.seed, "distilled", k) for k in range(FINAL_SEEDS)]
     members = seeded(setting, seeds, planned.steps, "distilled")
-    trained = work.train(
+    trained = runner.train(
         "distilled",
         "folds",
         planned,
@@ -44,10 +44,10 @@ def distil(work: Work, setting: Setting, choice: Choice) -> Choice:
     if trained is None:
         return choice
     best = trained.usable()[0]
-    kind = work.data.task.kind
+    kind = runner.data.task.kind
     losses = row_losses(activate(trained.logits[best], kind), validation.targets, kind, validation.weights)
     alone, own = choice.losses["one network"], float(losses.mean())
-    work.ledger.decide(
+    runner.ledger.decide(
         Decision(
             step=5,
             topic="distillation",
@@ -63,16 +63,16 @@ def distil(work: Work, setting: Setting, choice: Choice) -> Choice:
             rule="as you said",
         )
     )
-    return Choice(
+    return Deliverable(
         DISTILLED, (Component(trained, best),), {**choice.losses, DISTILLED: float(losses.mean())}, choice.gain
     )
 
 
 @torch.no_grad()
-def _teaching(work: Work, choice: Choice, training: Part) -> Tensor:
+def _teaching(runner: Runner, choice: Deliverable, training: Part) -> Tensor:
     """What the mean says of the training rows: probabilities [N, C], of two classes [N, 1], or values [N]."""
-    kind = work.data.task.kind
-    total = torch.zeros(len(training), max(2, work.outputs) if work.data.task.classes else 1, dtype=torch.float64)
+    kind = runner.data.task.kind
+    total = torch.zeros(len(training), max(2, runner.outputs) if runner.data.task.classes else 1, dtype=torch.float64)
     for component in choice.components:
         net = component.trained.net(component.member)
         rows = torch.split(torch.arange(len(training)), 8192)

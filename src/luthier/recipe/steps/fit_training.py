@@ -9,42 +9,42 @@ from typing import Any
 
 import numpy as np
 
+from luthier.engine import Member, Schedule, Settings, confirm, range_test
 from luthier.nets import DenseSpec
-from luthier.population import Member, Schedule, Settings, confirm, range_test
 from luthier.recipe.ladder import Fitted, Ladder, Setting
 from luthier.recipe.options import RULE_WORDS, rule_options
 from luthier.recipe.plan import WIDEST
+from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.steps import for_pictures, for_text
-from luthier.recipe.steps.architecture import first_spec
-from luthier.recipe.work import Trained, Work
+from luthier.recipe.steps.first_architecture import first_spec
 from luthier.records import Decision, Finding, Option
 from luthier.seeds import derive
 
 DEFAULT_RATES = {"sgd": 0.1, "adam": 3e-3}  # where the time for a range test is missing
 
 
-def find_rates(work: Work, method: str) -> dict[str, float]:
+def find_rates(runner: Runner, method: str) -> dict[str, float]:
     """The learning-rate range test for each optimiser, confirmed by short runs."""
     rates: dict[str, float] = {}
     for rule in RULE_WORDS:
         name = f"range-{rule}"
-        if not work.memory.has(name) and work.stopper(name, "range")(0):
-            work.record_cut(name, 0)
+        if not runner.memo.has(name) and runner.stopper(name, "range")(0):
+            runner.record_cut(name, 0)
             rates[rule] = DEFAULT_RATES[rule]
             continue
-        found = work.memory.json(name, partial(_range_test, work, method, rule))
-        rates[rule] = float(found["confirmed_rate"])
-        work.ledger.decide(
+        result = runner.memo.json(name, partial(_range_test, runner, method, rule))
+        rates[rule] = float(result["confirmed_rate"])
+        runner.ledger.decide(
             Decision(
                 step=3,
                 topic=f"learning rate for {RULE_WORDS[rule]}",
                 chosen=f"{rates[rule]:.3g}",
-                reason=found["reason"],
-                options=tuple(Option(name, {"rate": rate}) for name, rate in found["rules"].items()),
+                reason=result["reason"],
+                options=tuple(Option(name, {"rate": rate}) for name, rate in result["rules"].items()),
                 evidence={
-                    "confirmed": found["confirmed"],
-                    "band": found["band"],
-                    "seeds": work.plan.range_seeds,
+                    "confirmed": result["confirmed"],
+                    "band": result["band"],
+                    "seeds": runner.plan.range_seeds,
                 },
                 rule="lowest of the short runs",
             )
@@ -52,19 +52,19 @@ def find_rates(work: Work, method: str) -> dict[str, float]:
     return rates
 
 
-def _range_test(work: Work, method: str, rule: str) -> dict[str, Any]:
-    _, training, _ = work.prepared(method)
-    spec, steps = first_spec(work, method), work.plan.range_steps
+def _range_test(runner: Runner, method: str, rule: str) -> dict[str, Any]:
+    _, training, _ = runner.prepared(method)
+    spec, steps = first_spec(runner, method), runner.plan.range_steps
     settings = Settings(
-        loss=work.loss,
+        loss=runner.loss,
         rule=rule,
-        batch_size=work.plan.batch_size,
+        batch_size=runner.plan.batch_size,
         steps=steps,
         evaluate_every=steps,
-        batch_seed=work.seed,
+        batch_seed=runner.seed,
     )
-    seeds = [derive(work.seed, "range", k) for k in range(work.plan.range_seeds)]
-    work.tell("range", rule=rule)
+    seeds = [derive(runner.seed, "range", k) for k in range(runner.plan.range_seeds)]
+    runner.tell("range", rule=rule)
     tested = range_test(spec, training, settings, seeds=seeds, steps=steps)
     confirmed = confirm(tested.pick, spec, training, settings, seeds=seeds, steps=steps)
     measured = [entry for entry in confirmed if entry["loss"] is not None]
@@ -96,32 +96,32 @@ _BY_MEDIUM: dict[str, tuple[Callable[..., Iterator[Setting]], dict[str, str]]] =
 }
 
 
-def fit_training(work: Work, method: str, rates: dict[str, float]) -> Fitted:
+def fit_training(runner: Runner, method: str, rates: dict[str, float]) -> Fitted:
     """Climb the ladder of step 3: each remedy stays only when it gains more than noise.
 
     What gained a little is tried again together with the remedies of step 4.
     """
-    ladder = Ladder(work, 3, "fit training", "train", work.plan.fit_training)
-    spec = first_spec(work, method)
-    start = Setting(method, "sgd", work.plan.batch_size, Member(spec, 0, rates["sgd"]), "SGD")
-    for rung in work.plan.rungs(3):
+    ladder = Ladder(runner, 3, "fit training", "train", runner.plan.fit_training)
+    spec = first_spec(runner, method)
+    start = Setting(method, "sgd", runner.plan.batch_size, Member(spec, 0, rates["sgd"]), "SGD")
+    for rung in runner.plan.rungs(3):
         if rung.name == "together":
             ladder.together()
-        elif rung.name in work.plan.training_rungs:
+        elif rung.name in runner.plan.training_rungs:
             standing = start if ladder.standing is None else ladder.standing.setting
-            options, why = _BY_MEDIUM.get(work.medium, (_options, WHY))
-            ladder.climb(rung.name, why[rung.name], list(options(rung.name, standing, rates, work)))
-    _gate(work)
+            options, why = _BY_MEDIUM.get(runner.medium, (_options, WHY))
+            ladder.climb(rung.name, why[rung.name], list(options(rung.name, standing, rates, runner)))
+    _gate(runner)
     if ladder.standing is None:
-        return Fitted(fallback(work, method, rates))
-    hopeful = () if "together" in ladder.kept else ladder.hopeful
+        return Fitted(fallback(runner, method, rates))
+    near_misses = () if "together" in ladder.kept else ladder.near_misses
     # Networks of tables start anew in step 4, pictures' go on.
     return Fitted(
-        ladder.standing.setting, hopeful, ladder.spread, ladder.standing if work.medium == "pictures" else None
+        ladder.standing.setting, near_misses, ladder.spread, ladder.standing if runner.medium == "pictures" else None
     )
 
 
-def _options(name: str, now: Setting, rates: dict[str, float], work: Work) -> Iterator[Setting]:
+def _options(name: str, now: Setting, rates: dict[str, float], runner: Runner) -> Iterator[Setting]:
     """What a rung tries, from the setting that stands now."""
     member = now.member
     hidden, rate = member.spec.hidden, member.learning_rate
@@ -136,39 +136,39 @@ def _options(name: str, now: Setting, rates: dict[str, float], work: Work) -> It
     elif name == "units":
         for factor in (2, 4):
             widths = tuple(min(WIDEST, units * factor) for units in hidden)
-            yield replace(now, member=replace(member, spec=_like(work, now, widths)), label=shape_words(widths))
+            yield replace(now, member=replace(member, spec=_like(runner, now, widths)), label=shape_words(widths))
     elif name == "batch size":
         for size in (now.batch_size // 2, now.batch_size * 2):
-            if 8 <= size <= len(work.data.training):
+            if 8 <= size <= len(runner.data.training):
                 yield replace(now, batch_size=size, label=f"batches of {size}")
     else:
         for more in (1, 2):
             widths = hidden + hidden[-1:] * more
-            yield replace(now, member=replace(member, spec=_like(work, now, widths)), label=shape_words(widths))
+            yield replace(now, member=replace(member, spec=_like(runner, now, widths)), label=shape_words(widths))
 
 
-def _like(work: Work, now: Setting, hidden: tuple[int, ...]) -> DenseSpec:
+def _like(runner: Runner, now: Setting, hidden: tuple[int, ...]) -> DenseSpec:
     """The same network with other hidden layers."""
     return replace(now.member.dense, hidden=hidden, residual=len(set(hidden)) == 1 and len(hidden) > 1)
 
 
-def fallback(work: Work, method: str, rates: dict[str, float]) -> Setting:
+def fallback(runner: Runner, method: str, rates: dict[str, float]) -> Setting:
     """The setting to go on with when the time was up before anything was trained."""
-    member = Member(first_spec(work, method), 0, rates.get("adam", DEFAULT_RATES["adam"]))
-    return Setting(method, "adam", work.plan.batch_size, replace(member, schedule=Schedule("cosine")), "Adam")
+    member = Member(first_spec(runner, method), 0, rates.get("adam", DEFAULT_RATES["adam"]))
+    return Setting(method, "adam", runner.plan.batch_size, replace(member, schedule=Schedule("cosine")), "Adam")
 
 
-def _populations(work: Work) -> list[Trained]:
-    return [trained for trained in work.trained if trained.stage == "fit training"]
+def _populations(runner: Runner) -> list[TrainedPopulation]:
+    return [trained for trained in runner.trained if trained.stage == "fit training"]
 
 
-def _lowest_losses(populations: list[Trained]) -> tuple[float, float]:
+def _lowest_losses(populations: list[TrainedPopulation]) -> tuple[float, float]:
     """The lowest training loss, and the lowest validation loss, of all members."""
     training = min(float(np.nanmin(trained.train_loss)) for trained in populations)
     return training, min(float(np.nanmin(trained.validation_loss)) for trained in populations)
 
 
-def _is_fitted(populations: list[Trained]) -> bool:
+def _is_fitted(populations: list[TrainedPopulation]) -> bool:
     """Whether some member beats, on the training rows, the best loss on the validation rows.
 
     Then the power to fit is there and the gap to validation is what is left to close; a network
@@ -178,14 +178,14 @@ def _is_fitted(populations: list[Trained]) -> bool:
     return training <= validation
 
 
-def _gate(work: Work) -> None:
-    populations = _populations(work)
+def _gate(runner: Runner) -> None:
+    populations = _populations(runner)
     if not populations:
         return
     fitted = _is_fitted(populations)
     training, validation = _lowest_losses(populations)
     evidence = {"lowest_training_loss": round(training, 5), "best_validation_loss": round(validation, 5)}
-    work.ledger.decide(
+    runner.ledger.decide(
         Decision(
             step=3,
             topic="gate: is the training set fitted?",
@@ -198,7 +198,7 @@ def _gate(work: Work) -> None:
         )
     )
     if not fitted:
-        work.ledger.find(
+        runner.ledger.find(
             Finding(
                 code="underfitting",
                 severity="warning",

@@ -8,11 +8,11 @@ from dataclasses import replace
 from luthier.recipe.ladder import Fitted, Ladder, Setting
 from luthier.recipe.options import penalty_options
 from luthier.recipe.plan import VALIDATION_RUNGS, WIDEST
+from luthier.recipe.runner import Runner
 from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.steps.fit_training import shape_words
 from luthier.recipe.steps.inputs import INPUTS
 from luthier.recipe.steps.more_rows import ask_for_more_rows
-from luthier.recipe.work import Work
 from luthier.records import Decision, Finding
 
 PROBABILITIES = (0.25, 0.35, 0.5)  # from a quarter towards a half, over several trials (S4-24)
@@ -33,30 +33,30 @@ WHY = {
 }
 
 
-def fit_validation(work: Work, fitted: Fitted) -> Setting:
+def fit_validation(runner: Runner, fitted: Fitted) -> Setting:
     """Climb the ladder of step 4 from the setting that fitted the training set."""
-    planned, carried = work.plan.fit_validation, list(fitted.hopeful)
-    ladder = Ladder(work, 4, "fit validation", "validate", planned, hopeful=carried, spread=fitted.spread)
+    planned, carried = runner.plan.fit_validation, list(fitted.near_misses)
+    ladder = Ladder(runner, 4, "fit validation", "validate", planned, near_misses=carried, spread=fitted.spread)
     ladder.going_on = fitted.standing
     if ladder.begin(fitted.setting) is None:
         sentence = "the time was up before any remedy could be tried"
-        work.ledger.decide(Decision(4, "remedies", "none", sentence, rule="nothing to compare"))
+        runner.ledger.decide(Decision(4, "remedies", "none", sentence, rule="nothing to compare"))
         return fitted.setting
     climbs = {"table": _climb_table, "pictures": for_pictures.climb_validation, "text": for_text.climb_validation}
-    climbs[work.medium](work, ladder)
+    climbs[runner.medium](runner, ladder)
     assert ladder.standing is not None
-    if "more rows" in work.plan.validation_rungs and not ladder.cut:
-        ask_for_more_rows(work, ladder.standing)
-    _gate(work, ladder)
+    if "more rows" in runner.plan.validation_rungs and not ladder.cut:
+        ask_for_more_rows(runner, ladder.standing)
+    _gate(runner, ladder)
     return ladder.standing.setting
 
 
-def _climb_table(work: Work, ladder: Ladder) -> None:
+def _climb_table(runner: Runner, ladder: Ladder) -> None:
     for rung in VALIDATION_RUNGS[1:]:
         if rung.name == "together":
             ladder.together()
-        elif rung.name in WHY and rung.name in work.plan.validation_rungs and ladder.standing is not None:
-            ladder.climb(rung.name, WHY[rung.name], list(_options(rung.name, ladder.standing.setting, work)))
+        elif rung.name in WHY and rung.name in runner.plan.validation_rungs and ladder.standing is not None:
+            ladder.climb(rung.name, WHY[rung.name], list(_options(rung.name, ladder.standing.setting, runner)))
 
 
 def dropout_rates(place: str, probability: float, layers: int) -> tuple[float, ...]:
@@ -68,7 +68,7 @@ def dropout_rates(place: str, probability: float, layers: int) -> tuple[float, .
     return (probability,) * layers if place == "all" else (0.0,) * (layers - 1) + (probability,)
 
 
-def _options(name: str, now: Setting, work: Work) -> Iterator[Setting]:
+def _options(name: str, now: Setting, runner: Runner) -> Iterator[Setting]:
     member, spec = now.member, now.member.dense
     layers = len(spec.hidden)
     if name.startswith("dropout"):
@@ -77,11 +77,11 @@ def _options(name: str, now: Setting, work: Work) -> Iterator[Setting]:
             changed = replace(member, dropout=dropout_rates(place, p, layers))
             yield replace(now, member=changed, label=f"dropout {p:g} in the {place} layer{'s' * (place == 'all')}")
     elif name == "L2":
-        yield from penalty_options(now, len(work.data.training), PENALTIES, DECAYS)
+        yield from penalty_options(now, len(runner.data.training), PENALTIES, DECAYS)
     elif name == "input normalisation":
-        for method in work.plan.methods if work.data.training.numbers.shape[1] else ():
+        for method in runner.plan.methods if runner.data.training.numbers.shape[1] else ():
             if method != now.method:
-                inputs = work.prepared(method)[1].features.shape[1]
+                inputs = runner.prepared(method)[1].features.shape[1]
                 changed = replace(member, spec=replace(spec, inputs=inputs))
                 yield replace(now, method=method, member=changed, label=INPUTS[method])
     elif name == "batch norm":
@@ -108,7 +108,7 @@ def _shapes(hidden: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [half, double, (*hidden, hidden[-1])]
 
 
-def _gate(work: Work, ladder: Ladder) -> None:
+def _gate(runner: Runner, ladder: Ladder) -> None:
     """Whether validation and training loss differ by more than noise, and what that says of the architecture."""
     standing = ladder.standing
     assert standing is not None
@@ -118,7 +118,7 @@ def _gate(work: Work, ladder: Ladder) -> None:
     closed = gap <= NOISE * noise
     measured = {"training": standing.training, "validation": standing.loss, "noise": noise, "allowed": NOISE}
     evidence = {name: round(value, 5) for name, value in measured.items()}
-    work.ledger.decide(
+    runner.ledger.decide(
         Decision(
             step=4,
             topic="gate: is the gap to the validation set closed?",
@@ -128,8 +128,8 @@ def _gate(work: Work, ladder: Ladder) -> None:
             rule="gap within noise",
         )
     )
-    tried = len([name for name in work.plan.validation_rungs if name not in ("start", "more rows")])
+    tried = len([name for name in runner.plan.validation_rungs if name not in ("start", "more rows")])
     if not closed and not ladder.kept and not ladder.cut and tried >= 3:
         sentence = f"none of {tried} remedies gained more than noise, and validation stays above training by {gap:.3g}"
         remedy = "fewer columns, more rows, or quite another architecture"
-        work.ledger.find(Finding("re-examine-architecture", "note", sentence, evidence, remedy, "S4-42"), step=4)
+        runner.ledger.find(Finding("re-examine-architecture", "note", sentence, evidence, remedy, "S4-42"), step=4)

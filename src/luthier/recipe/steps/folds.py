@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.population import Part
+from luthier.engine import Part
 from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import FOLDS, Stage
+from luthier.recipe.runner import Runner
 from luthier.recipe.steps.deliverable import Component, Folds
-from luthier.recipe.work import Work
 from luthier.saved import activate
 from luthier.seeds import derive, numpy_generator
 
@@ -26,78 +26,80 @@ ALONE = 0.5  # of the time that the five seeds take together, at most
 USED = 0.9  # of the time left, by the speed of the networks before
 
 
-def train_folds(work: Work, setting: Setting) -> Folds | None:
+def train_folds(runner: Runner, setting: Setting) -> Folds | None:
     """The setting in folds, over and over while there is time; None where rows are many or follow time.
 
     How many rounds there is time for, and of how many steps, is asked of the clock once and recorded.
     """
-    if work.plan.folds is None or work.script.asked.time:
+    if runner.plan.folds is None or runner.recipe.asked.time:
         return None
-    _, training, validation = work.prepared(setting.method)
+    _, training, validation = runner.prepared(setting.method)
     whole = training.joined(validation)
     components: list[Component] = []
-    total = torch.zeros(len(whole), work.outputs + (work.data.task.kind == "binary"), dtype=torch.float64)
+    total = torch.zeros(len(whole), runner.outputs + (runner.data.task.kind == "binary"), dtype=torch.float64)
     for number in range(MOST_ROUNDS):
-        steps = _steps_of_round(work, setting, number)
+        steps = _steps_of_round(runner, setting, number)
         if steps is None:
             break
-        found = _round(work, setting, whole, number, steps)
-        if found is None:
+        result = _round(runner, setting, whole, number, steps)
+        if result is None:
             break
-        components += found[0]
-        total += found[1]
+        components += result[0]
+        total += result[1]
     rounds = len(components) // (FOLDS * SEEDS)
     return Folds(tuple(components), total / rounds, whole.targets, rounds) if rounds else None
 
 
-def _steps_of_round(work: Work, setting: Setting, number: int) -> int | None:
+def _steps_of_round(runner: Runner, setting: Setting, number: int) -> int | None:
     """Steps for each network of a round, from the record or from the clock; None when there is to be no more."""
-    assert work.plan.folds is not None
-    planned = work.plan.folds.for_batches(setting.batch_size, work.plan.batch_size).steps
-    recorded = [int(record["steps"]) for record in work.ledger.recorded("repeat")]
+    assert runner.plan.folds is not None
+    planned = runner.plan.folds.for_batches(setting.batch_size, runner.plan.batch_size).steps
+    recorded = [int(record["steps"]) for record in runner.ledger.recorded("repeat")]
     if number < len(recorded):
         steps: int | None = recorded[number]
-    elif any(record["topic"] == "deliverable" for record in work.ledger.recorded("decision")):
+    elif any(record["topic"] == "deliverable" for record in runner.ledger.recorded("decision")):
         steps = None  # an earlier sitting had come past the folds
-    elif work.script.repeats is not None:
-        steps = work.script.repeats[number] if number < len(work.script.repeats) else None
-    elif work.spending.budget.seconds is None:
+    elif runner.recipe.repeats is not None:
+        steps = runner.recipe.repeats[number] if number < len(runner.recipe.repeats) else None
+    elif runner.budget_clock.budget.seconds is None:
         steps = planned if number == 0 else None
     else:
-        steps = _affordable(work, setting, planned, number)
+        steps = _affordable(runner, setting, planned, number)
     if steps is not None:
         sentence = f"round {number + 1} of {FOLDS} folds, {steps} steps each: there is time for it"
-        work.ledger.add("repeat", {"step": 5, "steps": steps, "sentence": sentence})
+        runner.ledger.add("repeat", {"step": 5, "steps": steps, "sentence": sentence})
     return steps
 
 
-def _affordable(work: Work, setting: Setting, planned: int, number: int) -> int | None:
+def _affordable(runner: Runner, setting: Setting, planned: int, number: int) -> int | None:
     """As many steps as the time left allows, up to the most; None when that is less than was planned."""
-    left = work.deadline("folds") - work.spending.spent()
-    left *= LEFT_TO_DISTIL if work.script.asked.distil else 1.0
+    left = runner.deadline("folds") - runner.budget_clock.spent()
+    left *= LEFT_TO_DISTIL if runner.recipe.asked.distil else 1.0
     known = {f"folds-{number - 1}-0": 1.0, "seeds": ALONE}
-    speeds = [share * work.speeds[name] for name, share in known.items() if name in work.speeds]
-    if bool(work.interrupted) or left <= 0:
+    speeds = [share * runner.speeds[name] for name, share in known.items() if name in runner.speeds]
+    if bool(runner.interrupted) or left <= 0:
         return None
-    most = max(1, work.plan.most_steps * work.plan.batch_size // setting.batch_size)
+    most = max(1, runner.plan.most_steps * runner.plan.batch_size // setting.batch_size)
     if not speeds:
         return planned if number == 0 else None
     steps = min(most, int(left / (FOLDS * speeds[0]) * USED))
     if number:
-        planned = round(AS_LONG * int(work.ledger.of("repeat")[0]["steps"]))
+        planned = round(AS_LONG * int(runner.ledger.of("repeat")[0]["steps"]))
     return steps if steps >= min(planned, most) else None
 
 
-def _round(work: Work, setting: Setting, whole: Part, number: int, steps: int) -> tuple[list[Component], Tensor] | None:
+def _round(
+    runner: Runner, setting: Setting, whole: Part, number: int, steps: int
+) -> tuple[list[Component], Tensor] | None:
     """A network for each fold, and what they say of the rows that they left out [N, C]."""
     outputs: Tensor | None = None
     components: list[Component] = []
-    for fold, left_out in enumerate(_folds(work, number)):
+    for fold, left_out in enumerate(_folds(runner, number)):
         rest = np.setdiff1d(np.arange(len(whole)), left_out)
         parts = whole.rows(torch.from_numpy(rest)), whole.rows(torch.from_numpy(left_out))
-        seeds = [derive(work.seed, "fold", number, fold, k) for k in range(SEEDS)]
+        seeds = [derive(runner.seed, "fold", number, fold, k) for k in range(SEEDS)]
         members = seeded(setting, seeds, steps, f"round {number}, fold {fold}")
-        trained = work.train(
+        trained = runner.train(
             f"folds-{number}-{fold}",
             "folds",
             Stage(steps=steps),
@@ -110,21 +112,21 @@ def _round(work: Work, setting: Setting, whole: Part, number: int, steps: int) -
         if trained is None or len(trained.usable()) < len(members):
             return None
         components += [Component(trained, i) for i in range(len(members))]
-        found = activate(trained.logits, work.data.task.kind).mean(0)
-        outputs = found.new_zeros(len(whole), found.shape[1]) if outputs is None else outputs
-        outputs[torch.from_numpy(left_out)] = found
+        result = activate(trained.logits, runner.data.task.kind).mean(0)
+        outputs = result.new_zeros(len(whole), result.shape[1]) if outputs is None else outputs
+        outputs[torch.from_numpy(left_out)] = result
     assert outputs is not None
     return components, outputs
 
 
-def _folds(work: Work, number: int) -> list[np.ndarray]:
+def _folds(runner: Runner, number: int) -> list[np.ndarray]:
     """Row numbers of each fold, sorted: equal rows and rows of a group stay together."""
-    frames = (work.data.training_frame, work.data.validation_frame)
-    group, target = work.script.asked.group, work.data.task.target
+    frames = (runner.data.training_frame, runner.data.validation_frame)
+    group, target = runner.recipe.asked.group, runner.data.task.target
     labels = [
         frame[group].hash(seed=0).to_numpy() if group else frame.drop(target).hash_rows(seed=0).to_numpy()
         for frame in frames
     ]
     _, groups = np.unique(np.concatenate(labels), return_inverse=True)
-    order = numpy_generator(work.seed, "folds", number).permutation(groups.max() + 1)
+    order = numpy_generator(runner.seed, "folds", number).permutation(groups.max() + 1)
     return [np.flatnonzero(np.isin(groups, chosen)) for chosen in np.array_split(order, FOLDS)]

@@ -16,7 +16,7 @@ from luthier.optimise import Schedule
 from luthier.recipe.ladder import Ladder, Setting
 from luthier.recipe.media import MEDIA
 from luthier.recipe.options import penalty_options, rule_options
-from luthier.recipe.work import Work
+from luthier.recipe.runner import Runner
 from luthier.records import Decision, Finding
 
 FACTORS = (1.0, 0.3)  # times the rate of the range test
@@ -70,25 +70,25 @@ def network_in_words(spec: ConvSpec) -> str:
     return f"{stages} of {each}, {' - '.join(map(str, spec.channels))} filters"
 
 
-def first_network(work: Work) -> ConvSpec:
+def first_network(runner: Runner) -> ConvSpec:
     """The first architecture: small 3x3 convolutions with batch norm, pixels centred by the training pictures."""
-    pixels = work.data.training.numbers
+    pixels = runner.data.training.numbers
     channels, height, width = pixels.shape[1:]
     some = pixels[: min(LOOKED_AT, len(pixels))].float() / 255
     mean, std = some.mean((0, 2, 3)), some.std((0, 2, 3), correction=0)
     return ConvSpec(
         inputs=(channels, height, width),
         channels=channels_for(height, width),
-        outputs=work.outputs,
+        outputs=runner.outputs,
         mean=tuple(round(float(x), 4) for x in mean),
         std=tuple(round(max(float(x), 1e-3), 4) for x in std),
     )
 
 
-def choose_network(work: Work) -> str:
+def choose_network(runner: Runner) -> str:
     """Write the first architecture; returns how pictures enter it."""
-    spec = first_network(work)
-    work.ledger.decide(
+    spec = first_network(runner)
+    runner.ledger.decide(
         Decision(
             step=2,
             topic="first architecture",
@@ -100,11 +100,11 @@ def choose_network(work: Work) -> str:
         )
     )
     reason = "a network scales them itself, by the mean and deviation of the training pictures"
-    work.ledger.decide(Decision(2, "inputs", "bytes", reason, rule="nothing to compare"))
+    runner.ledger.decide(Decision(2, "inputs", "bytes", reason, rule="nothing to compare"))
     return MEDIA["pictures"].method
 
 
-def training_options(name: str, now: Setting, rates: dict[str, float], work: Work) -> Iterator[Setting]:
+def training_options(name: str, now: Setting, rates: dict[str, float], runner: Runner) -> Iterator[Setting]:
     """What a rung of step 3 tries, from the setting that stands now."""
     member, spec = now.member, now.member.conv
     if name in ("rate", "Adam"):
@@ -119,22 +119,22 @@ def training_options(name: str, now: Setting, rates: dict[str, float], work: Wor
         yield replace(now, member=replace(member, spec=deeper), label=network_in_words(deeper))
 
 
-def climb_validation(work: Work, ladder: Ladder) -> None:
+def climb_validation(runner: Runner, ladder: Ladder) -> None:
     """The rungs of step 4, from the setting that stands."""
-    for name in work.plan.validation_rungs:
+    for name in runner.plan.validation_rungs:
         if name == "start" or ladder.standing is None:
             continue
         if name == "augmentations together":
             options = list(_together(ladder))
         else:
-            options = list(_validation_options(name, ladder.standing.setting, work))
+            options = list(_validation_options(name, ladder.standing.setting, runner))
         if options:
             ladder.climb(name, WHY_VALIDATION[name], options)
         if name == "augmentation":
-            _say_what_harms(work, ladder)
+            _say_what_harms(runner, ladder)
 
 
-def _validation_options(name: str, now: Setting, work: Work) -> Iterator[Setting]:
+def _validation_options(name: str, now: Setting, runner: Runner) -> Iterator[Setting]:
     member, spec = now.member, now.member.conv
     if name == "augmentation":
         for kind, known in AUGMENTATIONS.items():
@@ -143,7 +143,7 @@ def _validation_options(name: str, now: Setting, work: Work) -> Iterator[Setting
     elif name == "mix-up":
         yield replace(now, member=replace(member, mixup=MIXUP), label=f"mix-up {MIXUP:g}")
     elif name == "L2":
-        yield from penalty_options(now, len(work.data.training), PENALTIES, DECAYS)
+        yield from penalty_options(now, len(runner.data.training), PENALTIES, DECAYS)
     else:
         for p in DROPOUTS:
             changed = replace(spec, dropout=p)
@@ -172,12 +172,12 @@ def _strength(kind: str, place: int) -> float:
     return known[min(place, len(known) - 1)]
 
 
-def _say_what_harms(work: Work, ladder: Ladder) -> None:
+def _say_what_harms(runner: Runner, ladder: Ladder) -> None:
     """A note for each kind of change that clearly loses: its pictures no longer mean what they meant."""
     for one, gain in ladder.judged:
         if gain and gain["clear"] and gain["gain"] < 0:
             kind = one.setting.member.conv.augment[0][0]
-            work.ledger.find(
+            runner.ledger.find(
                 Finding(
                     "harmful-augmentation",
                     "note",
@@ -192,13 +192,13 @@ def _say_what_harms(work: Work, ladder: Ladder) -> None:
 
 
 @torch.no_grad()
-def originals_and_changed(work: Work, spec: ConvSpec, count: int = 10) -> torch.Tensor | None:
+def originals_and_changed(runner: Runner, spec: ConvSpec, count: int = 10) -> torch.Tensor | None:
     """Training pictures and four changes of each, bytes [5, count, C, H, W]; None without augmentation."""
     if not spec.augment:
         return None
-    some = work.data.training.numbers[:count].float() / 255
+    some = runner.data.training.numbers[:count].float() / 255
     with torch.random.fork_rng():
-        torch.manual_seed(work.seed)
+        torch.manual_seed(runner.seed)
         augment = Augment(spec.augment).train()
         rows = [some, *(augment(some) for _ in range(4))]
     return (torch.stack(rows).clamp(0, 1) * 255).round().to(torch.uint8)

@@ -10,7 +10,7 @@ from luthier.optimise import Schedule
 from luthier.recipe.ladder import Ladder, Setting
 from luthier.recipe.media import MEDIA
 from luthier.recipe.options import penalty_options, rule_options
-from luthier.recipe.work import Work, embedding_width
+from luthier.recipe.runner import Runner, embedding_width
 from luthier.records import Decision
 
 FACTORS = (1.0, 0.3)  # times the rate of the range test
@@ -43,16 +43,16 @@ def network_in_words(spec: TextSpec) -> str:
     return f"a bag of words and pairs, {spec.width} numbers each{weighted}{units}"
 
 
-def first_network(work: Work) -> TextSpec:
+def first_network(runner: Runner) -> TextSpec:
     """The first architecture: the sum of what words and pairs say, beside the other columns."""
-    fitted, _, _ = work.prepared(MEDIA["text"].method)
-    encoder = work.data.encoder
+    fitted, _, _ = runner.prepared(MEDIA["text"].method)
+    encoder = runner.data.encoder
     words = encoder.texts[0]
     return TextSpec(
         numbers=fitted.width - encoder.words,
         pieces=words.pieces,
         length=words.length,
-        outputs=work.outputs,
+        outputs=runner.outputs,
         width=WIDTH,
         pairs=len(words.pairs),
         embeddings=tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes),
@@ -60,13 +60,13 @@ def first_network(work: Work) -> TextSpec:
     )
 
 
-def choose_network(work: Work) -> str:
+def choose_network(runner: Runner) -> str:
     """Write the first architecture; returns how numbers enter it."""
-    work.ledger.decide(
+    runner.ledger.decide(
         Decision(
             step=2,
             topic="first architecture",
-            chosen=network_in_words(first_network(work)),
+            chosen=network_in_words(first_network(runner)),
             reason="what words and pairs of words say, added up, is hard to beat on rows of a few sentences, more so "
             "where those that tell classes apart count for more (Wang and Manning 2012); step 3 tries hidden units and "
             "the order of the words, step 4 words that count alike",
@@ -76,7 +76,7 @@ def choose_network(work: Work) -> str:
     return MEDIA["text"].method
 
 
-def training_options(name: str, now: Setting, rates: dict[str, float], work: Work) -> Iterator[Setting]:
+def training_options(name: str, now: Setting, rates: dict[str, float], runner: Runner) -> Iterator[Setting]:
     """What a rung of step 3 tries, from the setting that stands now."""
     member, spec = now.member, now.member.text
     if name in ("rate", "Adam"):
@@ -91,17 +91,17 @@ def training_options(name: str, now: Setting, rates: dict[str, float], work: Wor
         yield replace(now, member=replace(member, spec=changed), label=network_in_words(changed))
 
 
-def climb_validation(work: Work, ladder: Ladder) -> None:
+def climb_validation(runner: Runner, ladder: Ladder) -> None:
     """The rungs of step 4, from the setting that stands."""
-    for name in work.plan.validation_rungs:
+    for name in runner.plan.validation_rungs:
         if name in WHY_VALIDATION and ladder.standing is not None:
-            ladder.climb(name, WHY_VALIDATION[name], list(_validation_options(name, ladder.standing.setting, work)))
+            ladder.climb(name, WHY_VALIDATION[name], list(_validation_options(name, ladder.standing.setting, runner)))
 
 
-def _validation_options(name: str, now: Setting, work: Work) -> Iterator[Setting]:
+def _validation_options(name: str, now: Setting, runner: Runner) -> Iterator[Setting]:
     member, spec = now.member, now.member.text
     if name == "L2":
-        yield from penalty_options(now, len(work.data.training), PENALTIES, DECAYS)
+        yield from penalty_options(now, len(runner.data.training), PENALTIES, DECAYS)
     elif name == "words alike":
         if spec.weighted:
             changed = replace(spec, weighted=False)

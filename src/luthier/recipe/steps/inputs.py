@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from luthier.population import Member, Schedule
+from luthier.engine import Member, Schedule
 from luthier.recipe.evidence import by_setting, in_words, interval, summary
-from luthier.recipe.work import Trained, Work
+from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.records import Decision, Option
 from luthier.seeds import derive
 
@@ -19,24 +19,24 @@ INPUTS = {
 }
 
 
-def choose_inputs(work: Work) -> str:
+def choose_inputs(runner: Runner) -> str:
     """Train the first architecture behind every way of preprocessing; the best by validation stays."""
-    if work.data.training.numbers.shape[1] == 0:
+    if runner.data.training.numbers.shape[1] == 0:
         reason = "the table has no numeric columns"
-        work.ledger.decide(Decision(2, "inputs", "categories alone", reason, rule="nothing to compare"))
+        runner.ledger.decide(Decision(2, "inputs", "categories alone", reason, rule="nothing to compare"))
         return "standardise"
-    measured = {method: _measure(work, method) for method in work.plan.methods}
+    measured = {method: _measure(runner, method) for method in runner.plan.methods}
     losses = {method: values for method, values in measured.items() if values}
     if not losses:
         reason = "the time was up before they were compared"
-        work.ledger.decide(Decision(2, "inputs", INPUTS["standardise"], reason, rule="nothing to compare"))
+        runner.ledger.decide(Decision(2, "inputs", INPUTS["standardise"], reason, rule="nothing to compare"))
         return "standardise"
     best = min(losses, key=lambda method: sum(losses[method]) / len(losses[method]))
     reason = "its validation loss is the lowest"
     if best != "standardise" and "standardise" in losses:
         gain = interval([a - b for a, b in zip(losses["standardise"], losses[best], strict=True)])
         reason += f" (gain over standardising {in_words(gain)})"
-    work.ledger.decide(
+    runner.ledger.decide(
         Decision(
             step=2,
             topic="inputs",
@@ -50,13 +50,13 @@ def choose_inputs(work: Work) -> str:
     return best
 
 
-def _measure(work: Work, method: str) -> list[float]:
+def _measure(runner: Runner, method: str) -> list[float]:
     """The best validation loss over the rates, for each seed."""
-    spec = work.spec(method, (work.plan.width,))
+    spec = runner.spec(method, (runner.plan.width,))
     members = [
         Member(
             spec=spec,
-            seed=derive(work.seed, "member", k),
+            seed=derive(runner.seed, "member", k),
             learning_rate=rate,
             schedule=Schedule("cosine"),
             label=f"{method}, rate {rate:g}, seed {k}",
@@ -64,10 +64,10 @@ def _measure(work: Work, method: str) -> list[float]:
         for rate in RATES
         for k in range(SEEDS)
     ]
-    trained = work.train(f"inputs-{method}", "inputs", work.plan.inputs, method, "adam", members)
+    trained = runner.train(f"inputs-{method}", "inputs", runner.plan.inputs, method, "adam", members)
     return [] if trained is None else _best_of_rates(trained)
 
 
-def _best_of_rates(trained: Trained) -> list[float]:
+def _best_of_rates(trained: TrainedPopulation) -> list[float]:
     groups = by_setting(list(trained.validation_loss), [member.seed for member in trained.members])
     return [min(loss for loss in losses if loss == loss) for losses in groups.values() if any(x == x for x in losses)]

@@ -31,17 +31,17 @@ from luthier.data import Dataset
 from luthier.nets import Net, licences_of
 from luthier.recipe.evidence import in_words, interval, summary
 from luthier.recipe.ladder import Setting, seeded
-from luthier.recipe.steps.baselines import Baselines, own_scale
-from luthier.recipe.steps.closer_look import closer_look
-from luthier.recipe.steps.deliverable import FOLDED, Choice, Component, choose_deliverable
+from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.recipe.steps.deliverable import FOLDED, Component, Deliverable, choose_deliverable
 from luthier.recipe.steps.distil import distil
+from luthier.recipe.steps.error_analysis import error_analysis
 from luthier.recipe.steps.folds import train_folds
-from luthier.recipe.steps.judged import write_judged
+from luthier.recipe.steps.image_grids import image_grids
 from luthier.recipe.steps.look_inside import look_inside
+from luthier.recipe.steps.run_baselines import Baselines, own_scale
 from luthier.recipe.steps.scores import Predictions, next_step, scores_of
-from luthier.recipe.steps.sheets import sheets
+from luthier.recipe.steps.stored_predictions import write_stored_predictions
 from luthier.recipe.steps.warm_start import Earlier, forgotten
-from luthier.recipe.work import Trained, Work
 from luthier.records import Decision, Option
 from luthier.saved import Model
 from luthier.seeds import derive
@@ -58,26 +58,28 @@ class Verdict:
 
 
 def judge(
-    work: Work,
+    runner: Runner,
     setting: Setting,
     baselines: Baselines,
     *,
-    started: Trained | None = None,
+    started: TrainedPopulation | None = None,
     earlier: Earlier | None = None,
 ) -> Verdict:
     """Retrain, choose and calibrate on validation alone, freeze, then open the test set once.
 
     The networks of a warm start, `started`, are not trained again.
     """
-    seeds = _five_seeds(work, setting) if started is None else started
-    inside = look_inside(work, seeds)
-    choice = choose_deliverable(work, seeds, setting.method, train_folds(work, setting) if started is None else None)
-    _explain_choice(work, seeds if started is None else None, choice)
-    if work.script.asked.distil:
-        choice = distil(work, setting, choice)
+    seeds = _five_seeds(runner, setting) if started is None else started
+    inside = look_inside(runner, seeds)
+    choice = choose_deliverable(
+        runner, seeds, setting.method, train_folds(runner, setting) if started is None else None
+    )
+    _explain_choice(runner, seeds if started is None else None, choice)
+    if runner.recipe.asked.distil:
+        choice = distil(runner, setting, choice)
     nets = [component.trained.net(component.member) for component in choice.components]
     model = as_model(
-        work,
+        runner,
         nets,
         [c.weight for c in choice.components],
         setting.method,
@@ -85,34 +87,34 @@ def judge(
         choice.targets,
         None if earlier is None else earlier.model,
     )
-    _explain_calibration(work, choice, model)
-    model.save(work.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
-    test = open_test(work.data.sealed, work.ledger.add, purpose="to judge the frozen deliverable, once")
+    _explain_calibration(runner, choice, model)
+    model.save(runner.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
+    test = open_test(runner.data.sealed, runner.ledger.add, purpose="to judge the frozen deliverable, once")
     told = predict_part(model, test)
     singles = {
-        label: Predictions(predict_part(one, work.data.validation), predict_part(one, test), model.threshold)
-        for label, one in _singles(work, seeds, choice, model)
+        label: Predictions(predict_part(one, runner.data.validation), predict_part(one, test), model.threshold)
+        for label, one in _singles(runner, seeds, choice, model)
     }
     scores = scores_of(
-        work,
-        deliverable=Predictions(_on_validation(work, model, choice), told, model.threshold),
+        runner,
+        deliverable=Predictions(_on_validation(runner, model, choice), told, model.threshold),
         seeds=list(singles.items()),
         baselines={
-            name: Predictions(baselines.validation[name], found) for name, found in baselines.test(test).items()
+            name: Predictions(baselines.validation[name], result) for name, result in baselines.test(test).items()
         },
         test=test,
     )
     scores["calibration"] = _calibration(model, test, told)
-    scores |= closer_look(work, model, test, told)
-    scores["forgotten"] = None if earlier is None else forgotten(work, model, earlier)
+    scores |= error_analysis(runner, model, test, told)
+    scores["forgotten"] = None if earlier is None else forgotten(runner, model, earlier)
     scores["inside"] = inside
-    scores["sheets"] = sheets(work, setting, model, test.numbers, scores["worst"])
-    write_judged(work.folder.judged, test, work.data.test_rows, told, work.data.task)
-    scores["openings"] = 1 + int(work.folder.facts().get("opened_before", 0))
+    scores["sheets"] = image_grids(runner, setting, model, test.numbers, scores["worst"])
+    write_stored_predictions(runner.folder.judged, test, runner.data.test_rows, told, runner.data.task)
+    scores["openings"] = 1 + int(runner.folder.facts().get("opened_before", 0))
     if (finding := read_before(scores["openings"])) is not None:
-        work.ledger.find(finding, step=5)
-    scores["next_step"] = next_step(work, scores)
-    work.ledger.add(
+        runner.ledger.find(finding, step=5)
+    scores["next_step"] = next_step(runner, scores)
+    runner.ledger.add(
         "judgement",
         {
             "step": 5,
@@ -121,24 +123,24 @@ def judge(
             "next_step": scores["next_step"],
         },
     )
-    storage.write_json(work.folder.scores, scores)
+    storage.write_json(runner.folder.scores, scores)
     model = replace(model, metrics={"headline": scores["headline"], "metrics": scores["metrics"]})
-    model.save(work.folder.bundle)
-    work.folder.update_facts(next_step=scores["next_step"], licences=[asdict(licence) for licence in model.licences])
+    model.save(runner.folder.bundle)
+    runner.folder.update_facts(next_step=scores["next_step"], licences=[asdict(licence) for licence in model.licences])
     return Verdict(model, scores)
 
 
-def _five_seeds(work: Work, setting: Setting) -> Trained | None:
+def _five_seeds(runner: Runner, setting: Setting) -> TrainedPopulation | None:
     """The winner again from five seeds of its own, to the planned end."""
-    planned = work.plan.final.for_batches(setting.batch_size, work.plan.batch_size)
-    members = seeded(setting, [derive(work.seed, "final", k) for k in range(work.plan.final_seeds)], planned.steps)
+    planned = runner.plan.final.for_batches(setting.batch_size, runner.plan.batch_size)
+    members = seeded(setting, [derive(runner.seed, "final", k) for k in range(runner.plan.final_seeds)], planned.steps)
     batch = setting.batch_size
-    parts = work.everything(setting.method)
-    return work.train("seeds", "seeds", planned, setting.method, setting.rule, members, batch_size=batch, parts=parts)
+    parts = runner.full_training_rows(setting.method)
+    return runner.train("seeds", "seeds", planned, setting.method, setting.rule, members, batch_size=batch, parts=parts)
 
 
 def as_model(
-    work: Work,
+    runner: Runner,
     nets: Sequence[Net],
     weights: Sequence[float],
     method: str,
@@ -151,21 +153,21 @@ def as_model(
     These are the validation rows, unless `held_out` outputs [N, C] and their targets as the networks see them
     are given. What the `earlier` model of a warm start had seen stays within bounds.
     """
-    task, validation = work.data.task, work.data.validation
-    lowest, highest = _bounds(work)
+    task, validation = runner.data.task, runner.data.validation
+    lowest, highest = _bounds(runner)
     if earlier is not None:
         lowest, highest = min(lowest, earlier.lowest), max(highest, earlier.highest)
     model = Model(
         task=task,
-        encoder=work.data.encoder,
-        preprocess=work.prepared(method)[0],
+        encoder=runner.data.encoder,
+        preprocess=runner.prepared(method)[0],
         lowest=lowest,
         highest=highest,
         nets=tuple(nets),
         weights=tuple(weights),
-        target_mean=work.target_mean,
-        target_std=work.target_std,
-        licences=licences_of(work.script.asked.backbone, work.script.asked.weights),
+        target_mean=runner.target_mean,
+        target_std=runner.target_std,
+        licences=licences_of(runner.recipe.asked.backbone, runner.recipe.asked.weights),
     )
     if held_out is None or known is None:
         averaged = model.averaged(validation.numbers, validation.codes)
@@ -175,41 +177,41 @@ def as_model(
         averaged, targets = held_out.numpy(), known.numpy()
         if task.kind == "regression":
             averaged = averaged.clip(lowest, highest)
-            targets = targets * work.target_std + work.target_mean
+            targets = targets * runner.target_std + runner.target_mean
     if task.kind == "regression":
-        residuals = targets - (averaged[:, 0] * work.target_std + work.target_mean)
+        residuals = targets - (averaged[:, 0] * runner.target_std + runner.target_mean)
         smear = float(np.exp(residuals).mean()) if task.log_scale else 1.0
         model = replace(model, smear=smear, half_width=half_width(residuals))
     else:
         model = replace(model, temperature=fit_temperature(averaged, targets))
         p = tempered(averaged, model.temperature)
         model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL))
-        asked = work.script.asked
+        asked = runner.recipe.asked
         if asked.costs:
             model = replace(model, threshold=Costs.parse(asked.costs).best(p[:, 1], targets)[0])
         elif asked.metric and task.kind == "binary":
             model = replace(model, threshold=best_threshold(asked.metric, targets, p))
-    numbers = work.data.training.numbers, validation.numbers
+    numbers = runner.data.training.numbers, validation.numbers
     if numbers[0].shape[1]:
         learnt, others = (model.features(some) for some in numbers)
         model = replace(model, familiarity=Familiarity.fit(learnt, others))
-    return replace(model, profile=_profile(work, model))
+    return replace(model, profile=_profile(runner, model))
 
 
-def _bounds(work: Work) -> tuple[float, float]:
+def _bounds(runner: Runner) -> tuple[float, float]:
     """The range of standardised training targets, a twentieth wider at both ends."""
-    targets = work.data.training.targets
-    if targets is None or work.data.task.classes:
+    targets = runner.data.training.targets
+    if targets is None or runner.data.task.classes:
         return -np.inf, np.inf
-    standardised = (targets.double() - work.target_mean) / work.target_std
+    standardised = (targets.double() - runner.target_mean) / runner.target_std
     low, high = float(standardised.min()), float(standardised.max())
     return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
-def _profile(work: Work, model: Model) -> Profile:
+def _profile(runner: Runner, model: Model) -> Profile:
     """What training rows and the model's predictions for them looked like."""
-    some = slice(PROFILED) if len(work.data.training) > PROFILED else slice(None)
-    training = work.data.training
+    some = slice(PROFILED) if len(runner.data.training) > PROFILED else slice(None)
+    training = runner.data.training
     numbers, codes, sizes = columns_of(model, training.numbers[some], training.codes[some])
     return Profile.of(numbers, codes, sizes)
 
@@ -229,10 +231,10 @@ def columns_of(
     return by_name, coded, sizes
 
 
-def _explain_choice(work: Work, seeds: Trained | None, choice: Choice) -> None:
+def _explain_choice(runner: Runner, seeds: TrainedPopulation | None, choice: Deliverable) -> None:
     if seeds is not None:
         losses = [float(loss) for loss in seeds.validation_loss]
-        work.ledger.decide(
+        runner.ledger.decide(
             Decision(
                 step=5,
                 topic="seeds of the winner",
@@ -251,7 +253,7 @@ def _explain_choice(work: Work, seeds: Trained | None, choice: Choice) -> None:
         )
     if choice.name != "one network":
         reason += f"; gain over one network, row by row: {in_words(gain)}"
-    work.ledger.decide(
+    runner.ledger.decide(
         Decision(
             step=5,
             topic="deliverable",
@@ -274,49 +276,49 @@ def _explain_choice(work: Work, seeds: Trained | None, choice: Choice) -> None:
     )
 
 
-def _explain_calibration(work: Work, choice: Choice, model: Model) -> None:
+def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> None:
     rows = "the validation rows" if choice.held_out is None else "the rows that each fold left out"
-    if work.data.task.kind == "regression":
+    if runner.data.task.kind == "regression":
         chosen = f"90 % interval of ± {model.half_width:.3g} on the modelled scale"
         calibration, evidence = f"split-conformal on {rows}", {"half_width": model.half_width}
     else:
         chosen = f"temperature {model.temperature:.3f}"
         calibration = f"it lowers the log loss of the probabilities most, on {rows}"
         evidence = {"temperature": model.temperature}
-    work.ledger.decide(Decision(5, "calibration", chosen, calibration, evidence=evidence, rule="as measured"))
-    if work.script.asked.costs:
-        _explain_threshold(work, model, choice)
+    runner.ledger.decide(Decision(5, "calibration", chosen, calibration, evidence=evidence, rule="as measured"))
+    if runner.recipe.asked.costs:
+        _explain_threshold(runner, model, choice)
     elif model.threshold != 0.5:
-        _explain_threshold_by_metric(work, model, choice)
+        _explain_threshold_by_metric(runner, model, choice)
 
 
-def _explain_threshold(work: Work, model: Model, choice: Choice) -> None:
+def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> None:
     """The threshold by cost, beside one half and beside what calibrated probabilities ask for."""
-    validation, costs = work.data.validation, Costs.parse(work.script.asked.costs)
-    p = _on_validation(work, model, choice)[:, 1]
+    validation, costs = runner.data.validation, Costs.parse(runner.recipe.asked.costs)
+    p = _on_validation(runner, model, choice)[:, 1]
     assert validation.targets is not None
     y = validation.targets.numpy()
     options = {"0.5": 0.5, f"{costs.threshold:.4g}": costs.threshold, f"{model.threshold:.4g}": model.threshold}
-    work.ledger.decide(
+    runner.ledger.decide(
         Decision(
             step=5,
             topic="threshold",
             chosen=f"{model.threshold:.4g}",
             reason=f"it costs least on the validation rows; with exact probabilities it would be {costs.threshold:.3g}",
             options=tuple(Option(name, {"cost": costs.of(p, y, at)}) for name, at in options.items()),
-            evidence={"costs": work.script.asked.costs},
+            evidence={"costs": runner.recipe.asked.costs},
             override="--cost",
             rule="lowest cost",
         )
     )
 
 
-def _explain_threshold_by_metric(work: Work, model: Model, choice: Choice) -> None:
-    metric, p = work.metric, _on_validation(work, model, choice)
-    y, weights = own_scale(work.data.task, work.data.validation), work.data.validation.weights
+def _explain_threshold_by_metric(runner: Runner, model: Model, choice: Deliverable) -> None:
+    metric, p = runner.metric, _on_validation(runner, model, choice)
+    y, weights = own_scale(runner.data.task, runner.data.validation), runner.data.validation.weights
     w = None if weights is None else weights.numpy()
     sign = -1.0 if METRICS[metric].larger_is_better else 1.0
-    work.ledger.decide(
+    runner.ledger.decide(
         Decision(
             step=5,
             topic="threshold",
@@ -333,7 +335,9 @@ def _explain_threshold_by_metric(work: Work, model: Model, choice: Choice) -> No
     )
 
 
-def _singles(work: Work, seeds: Trained | None, choice: Choice, model: Model) -> list[tuple[str, Model]]:
+def _singles(
+    runner: Runner, seeds: TrainedPopulation | None, choice: Deliverable, model: Model
+) -> list[tuple[str, Model]]:
     """Each seed as a model of its own; without them the deliverable's first network."""
     components = (
         [Component(seeds, i) for i in seeds.usable() if i in seeds.weights] if seeds else list(choice.components[:1])
@@ -345,11 +349,11 @@ def _singles(work: Work, seeds: Trained | None, choice: Choice, model: Model) ->
     ]
 
 
-def _on_validation(work: Work, model: Model, choice: Choice) -> np.ndarray:
+def _on_validation(runner: Runner, model: Model, choice: Deliverable) -> np.ndarray:
     """What the deliverable says of validation rows; where it learnt from them, what the networks said that had not."""
     if choice.held_out is None:
-        return predict_part(model, work.data.validation)
-    outputs = choice.held_out[-len(work.data.validation) :].numpy()
+        return predict_part(model, runner.data.validation)
+    outputs = choice.held_out[-len(runner.data.validation) :].numpy()
     if model.task.kind == "regression":
         return model.to_own_scale(outputs[:, 0].clip(model.lowest, model.highest))
     return tempered(outputs, model.temperature)

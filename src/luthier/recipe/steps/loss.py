@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from luthier.recipe.work import Work
+from luthier.recipe.runner import Runner
 from luthier.records import Decision, Option
 
 LOSSES = {
@@ -12,13 +12,13 @@ LOSSES = {
 }
 
 
-def choose_loss(work: Work) -> None:
+def choose_loss(runner: Runner) -> None:
     """Decide the loss, and write why."""
-    task = work.data.task
+    task = runner.data.task
     name, reason = LOSSES[task.kind]
     if task.log_scale:
         reason += " whose logarithm is modelled, so errors count in proportion"
-    work.ledger.decide(
+    runner.ledger.decide(
         Decision(
             step=1,
             topic="loss",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from luthier.assess import more_rows
-from luthier.population import Part
-from luthier.recipe.ladder import Standing, seeded
-from luthier.recipe.work import Work
+from luthier.engine import Part
+from luthier.recipe.ladder import Candidate, seeded
+from luthier.recipe.runner import Runner
 from luthier.records import Decision, Option
 from luthier.seeds import derive, torch_generator
 
@@ -26,19 +26,19 @@ def _some(part: Part, rows: int, seed: int) -> Part:
     return part.rows(order)
 
 
-def ask_for_more_rows(work: Work, standing: Standing) -> None:
+def ask_for_more_rows(runner: Runner, standing: Candidate) -> None:
     """Train the standing setting on parts of the training rows, and follow the losses on to twice as many."""
-    setting, rows = standing.setting, len(work.data.training)
+    setting, rows = standing.setting, len(runner.data.training)
     sizes, losses = [], []
-    _, training, validation = work.prepared(setting.method)
+    _, training, validation = runner.prepared(setting.method)
     for share in SHARES:
         count = round(share * rows)
         if count < FEWEST:
             continue
-        planned = work.plan.fit_validation.for_batches(setting.batch_size, work.plan.batch_size)
-        seeds = [derive(work.seed, "member", k) for k in range(work.plan.seeds)]
+        planned = runner.plan.fit_validation.for_batches(setting.batch_size, runner.plan.batch_size)
+        seeds = [derive(runner.seed, "member", k) for k in range(runner.plan.seeds)]
         members = seeded(setting, seeds, planned.steps, f"{count} rows")
-        trained = work.train(
+        trained = runner.train(
             f"validate-rows-{count}",
             "fit validation",
             planned,
@@ -46,7 +46,7 @@ def ask_for_more_rows(work: Work, standing: Standing) -> None:
             setting.rule,
             members,
             batch_size=min(setting.batch_size, count),
-            parts=(_some(training, count, work.seed), validation),
+            parts=(_some(training, count, runner.seed), validation),
         )
         if trained is None or "cut" in trained.statuses or len(trained.usable()) < len(members):
             return
@@ -54,21 +54,21 @@ def ask_for_more_rows(work: Work, standing: Standing) -> None:
         losses.append([float(loss) for loss in trained.validation_loss])
     if len(sizes) < 2:
         return
-    found = more_rows([*sizes, rows], [*losses, [float(loss) for loss in standing.rows.mean(1)]])
-    law = found["law"]
-    gain = f"{found['gain']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
-    work.ledger.decide(
+    result = more_rows([*sizes, rows], [*losses, [float(loss) for loss in standing.rows.mean(1)]])
+    law = result["law"]
+    gain = f"{result['gain']:+.4f} [{result['low']:+.4f}, {result['high']:+.4f}]"
+    runner.ledger.decide(
         Decision(
             step=4,
             topic="would more rows help?",
-            chosen=more_rows_in_words(found["helps"]),
+            chosen=more_rows_in_words(result["helps"]),
             reason=f"by the power law through the losses, twice as many rows would lower the loss by {gain}, "
-            f"from {found['now']:.4f} towards a floor of {law['floor']:.4f}",
+            f"from {result['now']:.4f} towards a floor of {law['floor']:.4f}",
             options=tuple(
                 Option(f"{size} rows", {"loss": round(sum(values) / len(values), 5), "seeds": len(values)})
-                for size, values in zip(found["rows"], found["losses"], strict=True)
+                for size, values in zip(result["rows"], result["losses"], strict=True)
             ),
-            evidence=found,
+            evidence=result,
             rule="would gain clear of nothing",
         )
     )

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import torch
 
+from luthier.engine import Member, step_time
 from luthier.machine import threads
-from luthier.population import Member, step_time
 from luthier.recipe.budget import Budget
 from luthier.recipe.media import MEDIA
-from luthier.recipe.plan import Cost, Means, Plan, Plans, Problem, make_plans
+from luthier.recipe.plan import Cost, Plan, Plans, Problem, TrainingBudget, make_plans
 from luthier.recipe.plan_media import MediumProblem, make_medium_plans
-from luthier.recipe.steps.architecture import first_spec, first_width, input_count
-from luthier.recipe.work import Work
+from luthier.recipe.runner import Runner
+from luthier.recipe.steps.first_architecture import first_spec, first_width, input_count
 from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002
@@ -22,26 +22,26 @@ TIMING_SHARE = 0.1  # of the budget, reading the data included
 WIDEST_INPUTS = "piecewise"  # the way of preprocessing with the most features: the plan must hold for it
 
 
-def plan_budget(work: Work, *, timer: Callable[..., tuple[float, float]] = step_time) -> Plans:
+def plan_budget(runner: Runner, *, timer: Callable[..., tuple[float, float]] = step_time) -> Plans:
     """The recorded plans of an earlier sitting or of `recipe.toml`, otherwise new ones from a timing."""
-    if work.medium != "table":
-        torch.set_num_threads(_threads(work))
-        plans = work.script.plan or _medium_plans(work, timer)
+    if runner.medium != "table":
+        torch.set_num_threads(_threads(runner))
+        plans = runner.recipe.plan or _medium_plans(runner, timer)
         torch.set_num_threads(plans.narrow.threads)
-        work.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
+        runner.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
         return plans
     torch.set_num_threads(THREADS)
     width = first_width(
-        len(work.data.training),
-        input_count(work.data.encoder, work.data.training.numbers.shape[1]),
-        work.outputs,
+        len(runner.data.training),
+        input_count(runner.data.encoder, runner.data.training.numbers.shape[1]),
+        runner.outputs,
     )
-    rows, everything = len(work.data.training), work.data.everything
-    more = 0 if everything is None else len(everything) - rows
-    problem = Problem(rows, width, work.data.training.numbers.shape[1], more)
-    plans = work.script.plan or _new_plans(work, problem, timer)
+    rows, full_training_rows = len(runner.data.training), runner.data.full_training_rows
+    more = 0 if full_training_rows is None else len(full_training_rows) - rows
+    problem = Problem(rows, width, runner.data.training.numbers.shape[1], more)
+    plans = runner.recipe.plan or _new_plans(runner, problem, timer)
     torch.set_num_threads(plans.narrow.threads)
-    work.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
+    runner.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
     return plans
 
 
@@ -66,37 +66,39 @@ def _stage_in_words(plan: Plan, name: str) -> str:
     return f"{name} {len(shapes)} populations of up to {most} networks, {stage.steps} steps{time}"
 
 
-def _new_plans(work: Work, problem: Problem, timer: Callable[..., tuple[float, float]]) -> Plans:
-    budget: Budget = work.spending.budget
+def _new_plans(runner: Runner, problem: Problem, timer: Callable[..., tuple[float, float]]) -> Plans:
+    budget: Budget = runner.budget_clock.budget
     if budget.seconds is None:
-        return make_plans(problem, Means(None, budget.steps, threads=THREADS), _no_cost, _no_cost)
+        return make_plans(problem, TrainingBudget(None, budget.steps, threads=THREADS), _no_cost, _no_cost)
     finish = finish_seconds(budget.seconds)
-    narrow = _measured_cost(work, problem, "standardise", timer)
+    narrow = _measured_cost(runner, problem, "standardise", timer)
     coded = bool(problem.numbers) and WIDEST_INPUTS in problem.methods(None)
-    wide = _measured_cost(work, problem, WIDEST_INPUTS, timer) if coded else narrow
-    left = max(0.1, work.spending.left() - finish)
-    return make_plans(problem, Means(left, None, finish, THREADS), narrow, wide)
+    wide = _measured_cost(runner, problem, WIDEST_INPUTS, timer) if coded else narrow
+    left = max(0.1, runner.budget_clock.left() - finish)
+    return make_plans(problem, TrainingBudget(left, None, finish, THREADS), narrow, wide)
 
 
-def _threads(work: Work) -> int:
+def _threads(runner: Runner) -> int:
     """Convolutions use all threads, baselines come before them; the rest leaves a core to the baselines beside it."""
-    return threads() if work.medium == "pictures" else THREADS
+    return threads() if runner.medium == "pictures" else THREADS
 
 
-def _medium_plans(work: Work, timer: Callable[..., tuple[float, float]]) -> Plans:
-    budget, rows, used = work.spending.budget, len(work.data.training), _threads(work)
-    assert work.medium != "table"
-    problem = MediumProblem(work.medium, rows)
+def _medium_plans(runner: Runner, timer: Callable[..., tuple[float, float]]) -> Plans:
+    budget, rows, used = runner.budget_clock.budget, len(runner.data.training), _threads(runner)
+    assert runner.medium != "table"
+    problem = MediumProblem(runner.medium, rows)
     if budget.seconds is None:
-        return make_medium_plans(problem, Means(None, budget.steps, threads=used))
-    method = MEDIA[work.medium].method
-    _, training, validation = work.prepared(method)
-    member = Member(first_spec(work, method, 0), derive(work.seed, "timing"), learning_rate=1e-3)
-    step, evaluation = timer([member], training, validation, loss=work.loss, rule="adam", batch_size=problem.batch_size)
+        return make_medium_plans(problem, TrainingBudget(None, budget.steps, threads=used))
+    method = MEDIA[runner.medium].method
+    _, training, validation = runner.prepared(method)
+    member = Member(first_spec(runner, method, 0), derive(runner.seed, "timing"), learning_rate=1e-3)
+    step, evaluation = timer(
+        [member], training, validation, loss=runner.loss, rule="adam", batch_size=problem.batch_size
+    )
     finish = finish_seconds(budget.seconds) + 4 * evaluation  # the test part, by several networks and their mean
     seconds = step + evaluation / max(problem.epoch_steps, 20)
-    left = max(0.1, work.spending.left() - finish)
-    return make_medium_plans(MediumProblem(work.medium, rows, seconds), Means(left, None, finish, used))
+    left = max(0.1, runner.budget_clock.left() - finish)
+    return make_medium_plans(MediumProblem(runner.medium, rows, seconds), TrainingBudget(left, None, finish, used))
 
 
 def _no_cost(members: int, width: int, depth: int) -> float:
@@ -108,23 +110,23 @@ def finish_seconds(seconds: float | None) -> float:
     return 0.0 if seconds is None else min(3.0 + 0.02 * seconds, 0.3 * seconds)
 
 
-def _measured_cost(work: Work, problem: Problem, method: str, timer: Callable[..., tuple[float, float]]) -> Cost:
+def _measured_cost(runner: Runner, problem: Problem, method: str, timer: Callable[..., tuple[float, float]]) -> Cost:
     """Seconds a step, its share of an evaluation included, for any number of members of a shape."""
     measured: dict[tuple[int, int], float] = {}
-    budget = work.spending.budget.seconds or 0.0
+    budget = runner.budget_clock.budget.seconds or 0.0
 
     def cost(members: int, width: int, depth: int) -> float:
         known = (width, depth) in measured
-        if not known and measured and work.spending.spent() > TIMING_SHARE * budget:
+        if not known and measured and runner.budget_clock.spent() > TIMING_SHARE * budget:
             # A small budget must not go into timing: a larger shape costs at most as its products do.
             (w, d), seconds = max(measured.items())
             measured[width, depth] = seconds * max(1.0, width / w) ** 2 * max(1.0, (depth + 1) / (d + 1))
         elif not known:
-            _, training, validation = work.prepared(method)
-            spec = work.spec(method, (width,) * depth)
-            stack = [Member(spec, derive(work.seed, "timing", k), learning_rate=1e-3) for k in range(TIMED_MEMBERS)]
+            _, training, validation = runner.prepared(method)
+            spec = runner.spec(method, (width,) * depth)
+            stack = [Member(spec, derive(runner.seed, "timing", k), learning_rate=1e-3) for k in range(TIMED_MEMBERS)]
             step, evaluation = timer(
-                stack, training, validation, loss=work.loss, rule="adam", batch_size=problem.batch_size
+                stack, training, validation, loss=runner.loss, rule="adam", batch_size=problem.batch_size
             )
             measured[width, depth] = step + evaluation / max(problem.epoch_steps, 20)
         return measured[width, depth] * max(members, 4) / TIMED_MEMBERS

@@ -9,10 +9,10 @@ import numpy as np
 
 from luthier.assess import METRICS, Costs, best_threshold, measure, paired_difference, seen_by, within_noise
 from luthier.data import Dataset
+from luthier.engine import Member
 from luthier.nets import BackboneSpec, ConvSpec, TextSpec
-from luthier.population import Member
-from luthier.recipe.steps.baselines import own_scale
-from luthier.recipe.work import Work
+from luthier.recipe.runner import Runner
+from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Measure
 
 MOST_POINTS = 2000  # of the predicted-against-true figure
@@ -33,7 +33,7 @@ class Predictions:
 
 
 def scores_of(
-    work: Work,
+    runner: Runner,
     *,
     deliverable: Predictions,
     seeds: list[tuple[str, Predictions]],
@@ -41,29 +41,31 @@ def scores_of(
     test: Dataset,
 ) -> dict[str, Any]:
     """Everything that the report and the terminal show of the judgement, as plain values."""
-    kind, seed = work.data.task.kind, work.seed
-    metric = work.metric
-    y_validation, y = own_scale(work.data.task, work.data.validation), own_scale(work.data.task, test)
-    w_validation, w = (None if part.weights is None else part.weights.numpy() for part in (work.data.validation, test))
+    kind, seed = runner.data.task.kind, runner.seed
+    metric = runner.metric
+    y_validation, y = own_scale(runner.data.task, runner.data.validation), own_scale(runner.data.task, test)
+    w_validation, w = (
+        None if part.weights is None else part.weights.numpy() for part in (runner.data.validation, test)
+    )
     ours = deliverable.seen_by(metric)
     headline = measure(metric, y, ours.test, seed=seed, weights=w)
     validation = measure(metric, y_validation, ours.validation, seed=seed, weights=w_validation)
     names = [name for name, known in METRICS.items() if kind in known.kinds]
     rows = []
     for name, predicted in baselines.items():
-        threshold = _threshold(work, y_validation, predicted.validation, w_validation)
-        found = replace(predicted, threshold=threshold).seen_by(metric)
-        gained = paired_difference(metric, y, ours.test, found.test, seed=seed, weights=w)
-        scored = measure(metric, y, found.test, seed=seed, weights=w)
-        before = measure(metric, y_validation, found.validation, seed=seed, weights=w_validation)
+        threshold = _threshold(runner, y_validation, predicted.validation, w_validation)
+        result = replace(predicted, threshold=threshold).seen_by(metric)
+        gained = paired_difference(metric, y, ours.test, result.test, seed=seed, weights=w)
+        scored = measure(metric, y, result.test, seed=seed, weights=w)
+        before = measure(metric, y_validation, result.validation, seed=seed, weights=w_validation)
         rows.append(_baseline_row(name, gained, scored, before))
     family = [
         {
             "seed": label,
-            "value": measure(metric, y, found.test, seed=seed, weights=w).value,
-            "validation": measure(metric, y_validation, found.validation, seed=seed, weights=w_validation).value,
+            "value": measure(metric, y, result.test, seed=seed, weights=w).value,
+            "validation": measure(metric, y_validation, result.validation, seed=seed, weights=w_validation).value,
         }
-        for label, found in ((label, predicted.seen_by(metric)) for label, predicted in seeds)
+        for label, result in ((label, predicted.seen_by(metric)) for label, predicted in seeds)
     ]
     return {
         "metric": metric,
@@ -73,17 +75,17 @@ def scores_of(
         "seeds": family,
         "baselines": rows,
         "sentence": _sentence(headline, rows),
-        "confusion": _confusion(y, deliverable.seen_by("accuracy").test, work) if work.data.task.classes else None,
+        "confusion": _confusion(y, deliverable.seen_by("accuracy").test, runner) if runner.data.task.classes else None,
         "predicted": _points(y, deliverable.test) if kind == "regression" else None,
-        "range_tests": _range_tests(work),
-        "trials": _trials(work),
+        "range_tests": _range_tests(runner),
+        "trials": _trials(runner),
     }
 
 
-def _threshold(work: Work, y: np.ndarray, p: np.ndarray, weights: np.ndarray | None) -> float:
+def _threshold(runner: Runner, y: np.ndarray, p: np.ndarray, weights: np.ndarray | None) -> float:
     """Where a baseline draws the line: as the network does, by the same costs or metric on the same rows."""
-    asked = work.script.asked
-    if work.data.task.kind != "binary" or not (asked.costs or asked.metric):
+    asked = runner.recipe.asked
+    if runner.data.task.kind != "binary" or not (asked.costs or asked.metric):
         return 0.5
     return Costs.parse(asked.costs).best(p[:, 1], y)[0] if asked.costs else best_threshold(asked.metric, y, p, weights)
 
@@ -112,40 +114,40 @@ def _difference(test: Measure, validation: Measure) -> Measure:
 
 
 def _sentence(headline: Measure, baselines: list[dict[str, Any]]) -> str:
-    said = f"{headline} on the sealed test set"
+    message = f"{headline} on the sealed test set"
     worse = [row["name"] for row in baselines if row["verdict"] == "worse"]
     same = [row["name"] for row in baselines if row["verdict"] == "within noise"]
     if worse:
-        return f"{said}; {_listed(worse)} did better"
+        return f"{message}; {_listed(worse)} did better"
     if same:
-        return f"{said}; no better than {_listed(same)} beyond the noise"
-    return f"{said}; better than every baseline" if baselines else said
+        return f"{message}; no better than {_listed(same)} beyond the noise"
+    return f"{message}; better than every baseline" if baselines else message
 
 
 def _listed(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _confusion(y: np.ndarray, probabilities: np.ndarray, work: Work) -> dict[str, Any]:
-    labels = work.data.task.classes
+def _confusion(y: np.ndarray, probabilities: np.ndarray, runner: Runner) -> dict[str, Any]:
+    labels = runner.data.task.classes
     matrix = np.zeros((len(labels), len(labels)), dtype=int)
     np.add.at(matrix, (y, probabilities.argmax(1)), 1)
     return {"labels": list(labels), "matrix": matrix.tolist()}
 
 
 def _points(y: np.ndarray, predicted: np.ndarray) -> dict[str, list[float]]:
-    places = np.unique(np.linspace(0, len(y) - 1, min(MOST_POINTS, len(y))).astype(int))
-    return {"true": y[places].astype(float).tolist(), "predicted": predicted[places].tolist()}
+    indices = np.unique(np.linspace(0, len(y) - 1, min(MOST_POINTS, len(y))).astype(int))
+    return {"true": y[indices].astype(float).tolist(), "predicted": predicted[indices].tolist()}
 
 
-def _range_tests(work: Work) -> list[dict[str, Any]]:
-    paths = [work.memory.folder / f"range-{rule}.json" for rule in ("sgd", "adam")]
-    return [work.memory.json(path.stem, dict) for path in paths if path.exists()]
+def _range_tests(runner: Runner) -> list[dict[str, Any]]:
+    paths = [runner.memo.folder / f"range-{rule}.json" for rule in ("sgd", "adam")]
+    return [runner.memo.json(path.stem, dict) for path in paths if path.exists()]
 
 
-def _trials(work: Work) -> list[dict[str, Any]]:
+def _trials(runner: Runner) -> list[dict[str, Any]]:
     """One row for each member trained, for the scatter and the tables."""
-    rows = len(work.data.training)
+    rows = len(runner.data.training)
     return [
         {
             "stage": trained.stage,
@@ -167,7 +169,7 @@ def _trials(work: Work) -> list[dict[str, Any]]:
             "validation_score": float(trained.validation_score[i]),
             "status": trained.statuses[i],
         }
-        for trained in work.trained
+        for trained in runner.trained
         for i, member in enumerate(trained.members)
     ]
 
@@ -189,21 +191,21 @@ def _shape(member: Member) -> dict[str, Any]:
     return {"width": hidden[0] if hidden else 0, "depth": len(hidden), "dropout": dropout, "norm": norm}
 
 
-def next_step(work: Work, scores: dict[str, Any]) -> str:
+def next_step(runner: Runner, scores: dict[str, Any]) -> str:
     """The one thing worth doing next, by what the run showed."""
     worse = [row["name"] for row in scores["baselines"] if row["verdict"] == "worse"]
-    if any(record["kind"] == "cut" for record in work.ledger.records):
+    if any(record["kind"] == "cut" for record in runner.ledger.records):
         return "the time was up before the plan was done: give it more with --budget"
-    final = [trained for trained in work.trained if trained.stage == "seeds"]
+    final = [trained for trained in runner.trained if trained.stage == "seeds"]
     if final and float(np.median(final[0].best_step)) >= 0.95 * final[0].steps_done:
         return "the networks were still improving at the end: give them more time with --budget"
     difference = scores["difference_to_validation"]
     if worse:
         return f"use {worse[0]} for this table, or collect more rows: networks gain most from them"
-    best = final[0] if final else work.trained[-1]
+    best = final[0] if final else runner.trained[-1]
     i = best.usable()[0]
     if best.train_loss[i] < 0.5 * best.validation_loss[i]:
         return "the gap between training and validation is large: more rows would help most"
     if difference["low"] > 0 or difference["high"] < 0:
         return "test and validation differ by more than chance: check how the rows were collected"
-    return f"check it on rows from its real use: luthier check {work.folder.path} NEW.csv"
+    return f"check it on rows from its real use: luthier check {runner.folder.path} NEW.csv"

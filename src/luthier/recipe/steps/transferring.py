@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from luthier.engine import Member
 from luthier.nets.backbone import BackboneSpec, build_backbone, shown
 from luthier.nets.weights import load_weights, read_weights
-from luthier.population import Member
 from luthier.recipe.evidence import row_losses
 from luthier.recipe.heads import ROWS
 from luthier.recipe.ladder import AS_IT_WAS, Setting
+from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.transfer import Transferred, transfer
-from luthier.recipe.work import Trained, Work
 from luthier.records import Decision, Option
 from luthier.saved import activate
 
@@ -31,56 +31,56 @@ WHOLE = "the last layer"
 DEPTHS, WAYS = 7, 3  # about how many trainings an epoch is multiplied by
 
 
-def use_backbone(work: Work) -> tuple[Setting, Trained]:
+def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
     """Fit the backbone to the run's pictures, and write down what was measured."""
-    asked = work.script.asked
-    channels, height, width = work.data.training.numbers.shape[1:]
+    asked = runner.recipe.asked
+    channels, height, width = runner.data.training.numbers.shape[1:]
     side = max(LEAST_SIDE, height, width)
-    spec = BackboneSpec(asked.backbone, (channels, height, width), work.outputs, side=side)
+    spec = BackboneSpec(asked.backbone, (channels, height, width), runner.outputs, side=side)
     source = f"weights from '{asked.weights}'" if asked.weights else "the weights that it comes with"
     _decide(
-        work,
+        runner,
         2,
         "backbone",
         f"{asked.backbone}, {side} pixels",
         f"it was asked for, with {source}; its last layer is replaced",
         "nothing to compare",
     )
-    tensors, facts = work.memory.recall("backbone") or _transferred(work, spec)
+    tensors, facts = runner.memo.recall("backbone") or _transferred(runner, spec)
     spec = replace(spec, cut=facts["ends_at"], width=facts["width"])
-    _say_what_was_measured(work, facts)
-    member = Member(spec, work.seed, max(facts["rates"]), label=f"{facts['unfrozen']} blocks unfrozen")
+    _say_what_was_measured(runner, facts)
+    member = Member(spec, runner.seed, max(facts["rates"]), label=f"{facts['unfrozen']} blocks unfrozen")
     setting = Setting("pixels", "adam", BATCH, member, member.label)
     net = build_backbone(spec, seed=0)
     net.load_state_dict(tensors)
-    trained = _as_trained(work, setting, net.eval())
+    trained = _as_trained(runner, setting, net.eval())
     return setting, trained
 
 
-def _transferred(work: Work, spec: BackboneSpec) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    _, training, validation = work.prepared("pixels")
+def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    _, training, validation = runner.prepared("pixels")
     backbone = shown(spec)
-    if work.script.asked.weights:
-        load_weights(backbone.get_submodule("body"), read_weights(work.script.asked.weights))
-    epochs = _epochs(work, backbone, training.features)
-    work.tell("population", name="backbone", stage="fit validation", members=1, steps=max(1, epochs))
-    found = transfer(
+    if runner.recipe.asked.weights:
+        load_weights(backbone.get_submodule("body"), read_weights(runner.recipe.asked.weights))
+    epochs = _epochs(runner, backbone, training.features)
+    runner.tell("population", name="backbone", stage="fit validation", members=1, steps=max(1, epochs))
+    result = transfer(
         backbone,
         training,
         validation=validation,
-        outputs=work.outputs,
-        loss=work.loss,
+        outputs=runner.outputs,
+        loss=runner.loss,
         epochs=max(1, epochs),
         batch_size=BATCH,
         seeds=1,
         most_unfrozen=None if epochs else 0,
-        seed=work.seed,
+        seed=runner.seed,
     )
-    head = getattr(found.module, "head", None)
+    head = getattr(result.module, "head", None)
     width = head.in_features if isinstance(head, torch.nn.Linear) else 0
-    facts = {**_facts(found), "epochs": epochs, "width": width}
-    tensors = {f"net.{name}": value.contiguous() for name, value in found.module.state_dict().items()}
-    work.memory.keep("backbone", tensors, facts)
+    facts = {**_facts(result), "epochs": epochs, "width": width}
+    tensors = {f"net.{name}": value.contiguous() for name, value in result.module.state_dict().items()}
+    runner.memo.keep("backbone", tensors, facts)
     return tensors, facts
 
 
@@ -98,9 +98,9 @@ def _facts(found: Transferred) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _epochs(work: Work, backbone: torch.nn.Module, pictures: Tensor) -> int:
+def _epochs(runner: Runner, backbone: torch.nn.Module, pictures: Tensor) -> int:
     """Epochs of each training of unfrozen blocks that there is time for; a budget of steps gives steps."""
-    budget = work.spending.budget
+    budget = runner.budget_clock.budget
     steps = -(-len(pictures) // BATCH)
     if budget.seconds is None:
         return int(min(MOST_EPOCHS, (budget.steps or 0) * SHARE / (steps * DEPTHS * WAYS)))
@@ -109,16 +109,16 @@ def _epochs(work: Work, backbone: torch.nn.Module, pictures: Tensor) -> int:
     began = time.perf_counter()
     backbone(some)
     epoch = (time.perf_counter() - began) * len(pictures) / len(some) * PASSES
-    left = max(0.0, work.spending.left() - work.plan.finish_seconds - epoch)
+    left = max(0.0, runner.budget_clock.left() - runner.plan.finish_seconds - epoch)
     return int(min(MOST_EPOCHS, SHARE * left / (epoch * DEPTHS * WAYS)))
 
 
-def _say_what_was_measured(work: Work, facts: dict[str, Any]) -> None:
+def _say_what_was_measured(runner: Runner, facts: dict[str, Any]) -> None:
     first = facts["options"][0]
     heads = [Option(one["block"], _measured(one)) for one in facts["cut"]]
     reason = "heads are trained on what each block says, all at once; an earlier one is taken where it gains clearly"
     _decide(
-        work,
+        runner,
         3,
         "where the backbone ends",
         facts["ends_at"] or WHOLE,
@@ -129,7 +129,7 @@ def _say_what_was_measured(work: Work, facts: dict[str, Any]) -> None:
     if facts["statistics_gain"]:
         reason = "averages of the new pictures are tried in place of its own"
         _decide(
-            work,
+            runner,
             3,
             "batch norms of the backbone",
             facts["statistics"],
@@ -146,16 +146,16 @@ def _say_what_was_measured(work: Work, facts: dict[str, Any]) -> None:
         f"noise{'' if facts['epochs'] else ' (there is time for heads alone)'}; {facts['advice']['sentence']}"
     )
     evidence = {"loss": first["loss"], "few": facts["advice"]["few"], "similar": facts["advice"]["similar"]}
-    _decide(work, 4, "unfrozen blocks", str(facts["unfrozen"]), reason, "deeper while it gains", options, evidence)
+    _decide(runner, 4, "unfrozen blocks", str(facts["unfrozen"]), reason, "deeper while it gains", options, evidence)
 
 
 def _measured(one: dict[str, Any]) -> dict[str, Any]:
-    found = {"loss": round(one["loss"], 5), "score": round(one["score"], 4)}
-    return {**found, "gain": one["gain"]} if one.get("gain") else found
+    result = {"loss": round(one["loss"], 5), "score": round(one["score"], 4)}
+    return {**result, "gain": one["gain"]} if one.get("gain") else result
 
 
 def _decide(
-    work: Work,
+    runner: Runner,
     step: int,
     topic: str,
     chosen: str,
@@ -164,18 +164,18 @@ def _decide(
     options: tuple[Option, ...] = (),
     evidence: dict[str, Any] | None = None,
 ) -> None:
-    work.ledger.decide(Decision(step, topic, chosen, reason, options=options, evidence=evidence or {}, rule=rule))
+    runner.ledger.decide(Decision(step, topic, chosen, reason, options=options, evidence=evidence or {}, rule=rule))
 
 
 @torch.no_grad()
-def _as_trained(work: Work, setting: Setting, net: torch.nn.Module) -> Trained:
+def _as_trained(runner: Runner, setting: Setting, net: torch.nn.Module) -> TrainedPopulation:
     """The fitted network as a population of one."""
-    _, training, validation = work.prepared(setting.method)
-    kind, losses = work.data.task.kind, []
+    _, training, validation = runner.prepared(setting.method)
+    kind, losses = runner.data.task.kind, []
     for part in (training, validation):
         logits = torch.cat([net(some) for some in torch.split(part.features, ROWS)]).unsqueeze(0)
         losses.append(row_losses(activate(logits, kind), part.targets, kind, part.weights).mean(1).numpy())
-    trained = Trained(
+    trained = TrainedPopulation(
         name="backbone",
         stage="seeds",
         method=setting.method,
@@ -191,5 +191,5 @@ def _as_trained(work: Work, setting: Setting, net: torch.nn.Module) -> Trained:
         logits=logits,
         weights={0: dict(net.state_dict())},
     )
-    work.trained.append(trained)
+    runner.trained.append(trained)
     return trained

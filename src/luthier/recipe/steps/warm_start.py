@@ -19,17 +19,17 @@ import torch
 
 from luthier.assess import paired_difference, seen_by
 from luthier.data import Dataset
+from luthier.engine import Part
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.nets import DenseNet, DenseSpec
-from luthier.population import Part
-from luthier.recipe.config import Asked
+from luthier.recipe.config import FitConfig
 from luthier.recipe.evidence import row_losses
-from luthier.recipe.ladder import Ladder, Setting, Standing, seeded, standing_of
-from luthier.recipe.memory import Memory
+from luthier.recipe.ladder import Candidate, Ladder, Setting, candidate_of, seeded
+from luthier.recipe.memo import Memo
 from luthier.recipe.prepare import parts_of
 from luthier.recipe.reading import model_of, reread
-from luthier.recipe.steps.baselines import own_scale
-from luthier.recipe.work import Trained, Work
+from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Finding
 from luthier.saved import Model, activate, open_run
 from luthier.seeds import derive
@@ -51,14 +51,14 @@ class Earlier:
     missing: str = ""  # why its rows cannot be had
 
 
-def earlier_run(asked: Asked) -> Earlier:
+def earlier_run(asked: FitConfig) -> Earlier:
     """What a warm start begins with. InputError for a run that has come to no setting or model."""
     folder = open_run(asked.warm_start)
     model = model_of(asked.warm_start)
     known = folder.checkpoint / "closed.json"
     if not known.exists():
         raise InputError(f"'{asked.warm_start}' has come to no setting", remedy="name a run that finished step 4")
-    setting = Setting.from_json(Memory(folder.checkpoint, lambda: 0.0).json("closed", dict))
+    setting = Setting.from_json(Memo(folder.checkpoint, lambda: 0.0).json("closed", dict))
     heaviest = model.nets[int(np.argmax(model.weights))].spec
     if not isinstance(heaviest, DenseSpec):
         raise InputError(
@@ -75,28 +75,28 @@ def earlier_run(asked: Asked) -> Earlier:
     return Earlier(asked.warm_start, model, setting, parts.training, parts.validation)
 
 
-def warm_start(work: Work, earlier: Earlier) -> tuple[Setting, Trained]:
+def warm_start(runner: Runner, earlier: Earlier) -> tuple[Setting, TrainedPopulation]:
     """Compare the ways to go on, and return the one that stands with its networks."""
-    work.ledger.add("note", {"step": 2, "sentence": f"steps 2 and 3 are taken over from '{Path(earlier.run).name}'"})
+    runner.ledger.add("note", {"step": 2, "sentence": f"steps 2 and 3 are taken over from '{Path(earlier.run).name}'"})
     if earlier.missing:
         sentence = f"what is forgotten cannot be measured, nor guarded against: {earlier.missing}"
-        work.ledger.add("note", {"step": 4, "sentence": sentence})
+        runner.ledger.add("note", {"step": 4, "sentence": sentence})
     setting = replace(earlier.setting, label="the networks as they were")
     nets = _heaviest(earlier.model, setting)
-    trained = {setting.label: _as_they_were(work, setting, nets)}
-    ladder = Ladder(work, 4, "fit validation", "warm", work.plan.fit_validation)
-    ladder.standing = standing_of(work, trained[setting.label], setting)
-    found: list[Standing] = []
-    for name, parts in _rows(work, earlier, setting.method).items():
+    trained = {setting.label: _as_they_were(runner, setting, nets)}
+    ladder = Ladder(runner, 4, "fit validation", "warm", runner.plan.fit_validation)
+    ladder.standing = candidate_of(runner, trained[setting.label], setting)
+    result: list[Candidate] = []
+    for name, parts in _rows(runner, earlier, setting.method).items():
         for factor in (*FACTORS, None):
             option = _option(setting, name, factor)
-            one = _trained(work, option, nets if factor is not None else None, parts, len(nets))
+            one = _trained(runner, option, nets if factor is not None else None, parts, len(nets))
             if one is not None and len(one.usable()) == len(nets):
                 trained[option.label] = one
-                found.append(standing_of(work, one, option))
-    if found:
+                result.append(candidate_of(runner, one, option))
+    if result:
         why = "networks go on from where they were, or start afresh, whichever does best on new rows"
-        ladder.judge("warm start", why, found)
+        ladder.judge("warm start", why, result)
     chosen = ladder.standing.setting
     return chosen, trained[chosen.label]
 
@@ -115,23 +115,23 @@ def _option(setting: Setting, rows: str, factor: float | None) -> Setting:
     return replace(setting, member=member, label=f"further on {rows}, rate {rate:.3g}")
 
 
-def _rows(work: Work, earlier: Earlier, method: str) -> dict[str, tuple[Part, Part]]:
+def _rows(runner: Runner, earlier: Earlier, method: str) -> dict[str, tuple[Part, Part]]:
     """Rows to learn from, by name, each with the new validation rows."""
-    _, training, validation = work.prepared(method)
-    found = {NEW: (training, validation)}
+    _, training, validation = runner.prepared(method)
+    result = {NEW: (training, validation)}
     if earlier.training is not None:
-        found[ALL] = (training.joined(work.part(earlier.model.preprocess, earlier.training)), validation)
-    return found
+        result[ALL] = (training.joined(runner.part(earlier.model.preprocess, earlier.training)), validation)
+    return result
 
 
 def _trained(
-    work: Work, option: Setting, nets: Sequence[DenseNet] | None, parts: tuple[Part, Part], count: int
-) -> Trained | None:
-    planned = work.plan.fit_validation.for_batches(option.batch_size, work.plan.batch_size)
-    members = seeded(option, [derive(work.seed, "warm", k) for k in range(count)], planned.steps, option.label)
+    runner: Runner, option: Setting, nets: Sequence[DenseNet] | None, parts: tuple[Part, Part], count: int
+) -> TrainedPopulation | None:
+    planned = runner.plan.fit_validation.for_batches(option.batch_size, runner.plan.batch_size)
+    members = seeded(option, [derive(runner.seed, "warm", k) for k in range(count)], planned.steps, option.label)
     name = f"warm-{option.label.replace(' ', '-').replace(',', '')}"
     initial = None if nets is None else [net.state_dict() for net in nets]
-    return work.train(
+    return runner.train(
         name,
         "fit validation",
         planned,
@@ -145,22 +145,22 @@ def _trained(
 
 
 @torch.no_grad()
-def _as_they_were(work: Work, setting: Setting, nets: Sequence[DenseNet]) -> Trained:
+def _as_they_were(runner: Runner, setting: Setting, nets: Sequence[DenseNet]) -> TrainedPopulation:
     """The networks without any training, as if they were a population."""
-    _, training, validation = work.prepared(setting.method)
-    kind = work.data.task.kind
+    _, training, validation = runner.prepared(setting.method)
+    kind = runner.data.task.kind
     logits = [torch.stack([net(part.features, part.codes) for net in nets]) for part in (training, validation)]
     losses = [
-        row_losses(activate(found, kind), part.targets, kind, part.weights).mean(1).numpy()
-        for found, part in zip(logits, (training, validation), strict=True)
+        row_losses(activate(result, kind), part.targets, kind, part.weights).mean(1).numpy()
+        for result, part in zip(logits, (training, validation), strict=True)
     ]
-    trained = Trained(
+    trained = TrainedPopulation(
         name="as they were",
         stage="fit validation",
         method=setting.method,
         rule=setting.rule,
         batch_size=setting.batch_size,
-        members=tuple(seeded(setting, [derive(work.seed, "warm", k) for k in range(len(nets))], 1)),
+        members=tuple(seeded(setting, [derive(runner.seed, "warm", k) for k in range(len(nets))], 1)),
         statuses=("not trained",) * len(nets),
         train_loss=losses[0],
         validation_loss=losses[1],
@@ -170,15 +170,15 @@ def _as_they_were(work: Work, setting: Setting, nets: Sequence[DenseNet]) -> Tra
         logits=logits[1],
         weights={k: net.state_dict() for k, net in enumerate(nets)},
     )
-    work.trained.append(trained)
+    runner.trained.append(trained)
     return trained
 
 
-def forgotten(work: Work, model: Model, earlier: Earlier) -> dict[str, Any] | None:
+def forgotten(runner: Runner, model: Model, earlier: Earlier) -> dict[str, Any] | None:
     """How the delivered model does on the earlier run's validation rows, beside the model before it."""
     if earlier.validation is None:
         return None
-    part, task, metric = earlier.validation, work.data.task, work.metric
+    part, task, metric = earlier.validation, runner.data.task, runner.metric
     y, weights = own_scale(task, part), None if part.weights is None else part.weights.numpy()
     now, before = (
         one.values(part.numbers, part.codes)
@@ -186,7 +186,7 @@ def forgotten(work: Work, model: Model, earlier: Earlier) -> dict[str, Any] | No
         else seen_by(metric, one.probabilities(part.numbers, part.codes), one.threshold)
         for one in (model, earlier.model)
     )
-    change = paired_difference(metric, y, now, before, seed=work.seed, weights=weights)
+    change = paired_difference(metric, y, now, before, seed=runner.seed, weights=weights)
     if change.high is not None and change.high < 0:
         lost = f"{change.value:+.4g} [{change.low:+.4g}, {change.high:+.4g}]"
         finding = Finding(
@@ -197,5 +197,5 @@ def forgotten(work: Work, model: Model, earlier: Earlier) -> dict[str, Any] | No
             "fit the earlier and the new rows together, if the earlier ones still matter",
             "S4-18",
         )
-        work.ledger.find(finding, step=5)
+        runner.ledger.find(finding, step=5)
     return change.to_json()

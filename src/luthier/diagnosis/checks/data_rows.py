@@ -1,0 +1,227 @@
+"""Checks of the rows themselves. N rows, F features; names are those of the features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy
+from torch import Tensor
+
+from luthier.data import LEAKING, share_explained
+from luthier.engine import Part
+from luthier.records import Finding
+
+UNSCALED = 100.0  # times between the largest and the smallest deviation of features that are not 0 or 1
+OFF_CENTRE = 10.0  # deviations that a feature's mean may lie from 0
+IMBALANCED = 0.05
+DRIFTED, LEVEL = 0.15, 0.001  # a size that matters, and a level of chance (divided by the features)
+SHARED, SEVERAL = 0.01, 3  # of the validation rows that training has too, and rows: one or two are chance
+FEWEST = 30
+DENSE = 2.0  # a counted number and its like leave out at most every other one
+MOST_LOOKED, MOST_ALONE = 2000, 200  # features that are looked at, and that are each asked for the target
+UNSHUFFLED = 5.0  # times the spread of batches' mean targets that shuffling gives
+
+
+class RowCheck(NamedTuple):
+    """What one of these checks looks for, from which threshold on, and why that one."""
+
+    code: str
+    claim: str
+    threshold: str
+    source: str
+
+
+ROWS = (
+    RowCheck("inputs-not-finite", "inputs are NaN or infinite", "any", "S4-40"),
+    RowCheck("constant-inputs", "features that never change", "any that is not a picture's pixel", "S4-28"),
+    RowCheck(
+        "unscaled-inputs",
+        "features of very different sizes, or far from 0",
+        f"deviations {UNSCALED:g} times apart, or a mean {OFF_CENTRE:g} deviations from 0",
+        "S2-07, S4-28",
+    ),
+    RowCheck("class-imbalance", "a rare class", f"{IMBALANCED:.0%} of the rows", "accuracy hides a class so rare"),
+    RowCheck(
+        "leaking-column",
+        "a feature that alone predicts the target",
+        f"{LEAKING:.1%} explained",
+        "real features leave some of the target unexplained",
+    ),
+    RowCheck(
+        "identifier-as-feature",
+        "a feature that counts the rows",
+        "all values distinct, whole, every other one there",
+        "a number of a row says nothing about new rows",
+    ),
+    RowCheck(
+        "duplicates-across-splits",
+        "validation rows that training has too",
+        f"{SHARED:.0%}, and {SEVERAL} rows",
+        "S1-81",
+    ),
+    RowCheck(
+        "validation-drift",
+        "validation rows unlike training rows",
+        f"Kolmogorov-Smirnov distance {DRIFTED:g} and chance below {LEVEL:g} over all features",
+        "S4-49",
+    ),
+    RowCheck(
+        "unshuffled-batches",
+        "batches of rows that were sorted",
+        f"their mean targets spread {UNSHUFFLED:g} times as much as shuffling gives (variance)",
+        "S2-12",
+    ),
+)
+_SOURCE = {check.code: check.source for check in ROWS}
+
+
+def check_rows(training: Part, validation: Part | None = None, names: Sequence[str] = ()) -> list[Finding]:
+    """Findings on training rows, and on validation rows beside them."""
+    X = _matrix(training.features)
+    V = None if validation is None else _matrix(validation.features)
+    names = list(names) or [f"feature {i}" for i in range(X.shape[1])]
+    y = training.targets.numpy()
+    result: list[Finding | None] = [_not_finite(X if V is None else np.concatenate([X, V]), names)]
+    if result[0] is not None or len(X) < FEWEST:
+        return [finding for finding in result if finding is not None]
+    tabular = training.features.ndim == 2 and X.shape[1] <= MOST_LOOKED
+    if tabular:
+        result += [_constant(X, names), _unscaled(X, names)]
+        result += [_identifier(X[:, i], name) for i, name in enumerate(names)]
+        result += [_leak(X[:, i], y, name) for i, name in enumerate(names[:MOST_ALONE])] if y.ndim == 1 else []
+    if y.ndim == 1 and np.issubdtype(y.dtype, np.integer):
+        result.append(_imbalance(y))
+    if V is not None:
+        result.append(_shared(X, V))
+        result.append(_drifted(X, V, names) if tabular else None)
+    return [finding for finding in result if finding is not None]
+
+
+def _matrix(features: Tensor) -> np.ndarray:
+    return np.asarray(features.flatten(1).numpy(), dtype=np.float64)
+
+
+def _finding(code: str, sentence: str, evidence: dict[str, Any], remedy: str, severity: str = "warning") -> Finding:
+    return Finding(code, severity, sentence, evidence, remedy, _SOURCE[code])  # type: ignore[arg-type]
+
+
+def _listed(names: list[str], most: int = 5) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _not_finite(X: np.ndarray, names: Sequence[str]) -> Finding | None:
+    bad = ~np.isfinite(X)
+    if not bad.any():
+        return None
+    rows, columns = np.flatnonzero(bad.any(1)), [names[int(i)] for i in np.flatnonzero(bad.any(0))]
+    sentence = f"{len(rows)} rows have values that are not finite, in {_listed(columns)}; the first is row {rows[0]}"
+    evidence = {"rows": len(rows), "first": int(rows[0]), "features": columns[:20]}
+    return _finding("inputs-not-finite", sentence, evidence, "fill or remove them before training", "error")
+
+
+def _constant(X: np.ndarray, names: Sequence[str]) -> Finding | None:
+    same = [names[int(i)] for i in np.flatnonzero(np.ptp(X, axis=0) == 0)]
+    if not same or (len(same) == X.shape[1] and X.shape[1] == 0):
+        return None
+    if X.shape[1] >= 64 and len(same) < 0.5 * X.shape[1]:  # pixels at the edge of flattened pictures
+        return None
+    sentence = (
+        f"{len(same)} feature{'s' if len(same) > 1 else ''} never change{'' if len(same) > 1 else 's'}: {_listed(same)}"
+    )
+    return _finding("constant-inputs", sentence, {"features": same[:20]}, "leave them out: they say nothing")
+
+
+def _unscaled(X: np.ndarray, names: Sequence[str]) -> Finding | None:
+    real = [i for i in range(X.shape[1]) if len(np.unique(X[:5000, i])) > 2]
+    if not real:
+        return None
+    deviations, means = X[:, real].std(0), X[:, real].mean(0)
+    kept = deviations > 0
+    if not kept.any():
+        return None
+    ratio = float(deviations[kept].max() / deviations[kept].min())
+    off = np.abs(means[kept]) / deviations[kept]
+    # A shift matters when it is large against the layer's weights as well: features within [-1, 1] are harmless.
+    far = float((off * (np.abs(means[kept]) > OFF_CENTRE)).max())
+    large = float(deviations[kept].max())
+    if (ratio <= UNSCALED or large < 1) and far <= OFF_CENTRE and large <= UNSCALED:
+        return None
+    widest = names[real[int(np.argmax(deviations))]]
+    sentence = f"features differ in size: `{widest}` has a deviation of {large:.3g}, {ratio:.3g} times the smallest"
+    evidence = {"ratio": ratio, "largest deviation": large, "farthest mean, in deviations": far, "threshold": UNSCALED}
+    return _finding("unscaled-inputs", sentence, evidence, "standardise: mean 0 and deviation 1 over training rows")
+
+
+def _identifier(values: np.ndarray, name: str) -> Finding | None:
+    whole = np.all(values == np.round(values))
+    if not whole or len(np.unique(values)) != len(values) or values.max() - values.min() > DENSE * len(values):
+        return None
+    evidence = {"feature": name, "from": float(values.min()), "to": float(values.max())}
+    return _finding("identifier-as-feature", f"`{name}` counts the rows", evidence, "leave it out")
+
+
+def _leak(values: np.ndarray, y: np.ndarray, name: str) -> Finding | None:
+    explained = share_explained(values, y, classes=np.issubdtype(y.dtype, np.integer))
+    if explained is None or explained < LEAKING:
+        return None
+    sentence = f"`{name}` alone predicts the target almost perfectly"
+    evidence = {"feature": name, "explained": round(explained, 5), "threshold": LEAKING}
+    return _finding("leaking-column", sentence, evidence, "leave it out if it is known only after the fact")
+
+
+def _imbalance(y: np.ndarray) -> Finding | None:
+    labels, counts = np.unique(y, return_counts=True)
+    share = counts.min() / len(y)
+    if len(labels) < 2 or share >= IMBALANCED * min(1.0, 10 / len(labels)):  # of 100 classes each has a hundredth
+        return None
+    sentence = f"class {labels[counts.argmin()]} has {share:.1%} of the rows: accuracy alone says little"
+    evidence = {"class": int(labels[counts.argmin()]), "share": float(share), "threshold": IMBALANCED}
+    return _finding("class-imbalance", sentence, evidence, "weigh the classes, and read the scores of each", "note")
+
+
+def _shared(X: np.ndarray, V: np.ndarray) -> Finding | None:
+    known = {row.tobytes() for row in np.ascontiguousarray(X)}
+    again = sum(row.tobytes() in known for row in np.ascontiguousarray(V))
+    coarse = 1 - len(known) / len(X)  # a table that repeats itself repeats itself everywhere
+    if again < SEVERAL or again <= SHARED * len(V) or again / len(V) <= 2 * coarse:
+        return None
+    sentence = f"{again} of {len(V)} validation rows are in the training rows too"
+    evidence = {"rows": again, "share": again / len(V), "threshold": SHARED}
+    return _finding("duplicates-across-splits", sentence, evidence, "keep copies on one side of the split")
+
+
+def _drifted(X: np.ndarray, V: np.ndarray, names: Sequence[str]) -> Finding | None:
+    if len(V) < FEWEST:
+        return None
+    result = {}
+    for i, name in enumerate(names):
+        distance, chance = scipy.stats.ks_2samp(X[:, i], V[:, i], method="asymp")
+        if distance > DRIFTED and chance * len(names) < LEVEL:
+            result[name] = float(distance)
+    if not result:
+        return None
+    worst = sorted(result, key=lambda name: -result[name])
+    sentence = f"validation rows are unlike training rows in {_listed(worst)}"
+    evidence = {"distances": {name: round(result[name], 3) for name in worst[:10]}, "threshold": DRIFTED}
+    return _finding("validation-drift", sentence, evidence, "split the rows at random, or say why they differ")
+
+
+def check_order(batches: Sequence[Tensor]) -> Finding | None:
+    """Whether the targets of consecutive batches show that the rows were sorted (data order effects)."""
+    if len(batches) < 4:
+        return None
+    targets = [batch.double().flatten(1).mean(1) if batch.ndim > 1 else batch.double() for batch in batches]
+    size = min(len(batch) for batch in targets)
+    whole = np.concatenate([batch.numpy() for batch in targets])
+    between = float(np.var([float(batch.mean()) for batch in targets], ddof=1))
+    expected = float(whole.var(ddof=1)) / size
+    if size < 4 or expected == 0 or between <= UNSHUFFLED * expected:
+        return None
+    sentence = (
+        f"mean targets of batches vary {between / expected:.0f} times as much as after shuffling: rows are sorted"
+    )
+    evidence = {"between": between, "expected": expected, "threshold": UNSHUFFLED}
+    return _finding("unshuffled-batches", sentence, evidence, "shuffle the rows anew for each epoch")

@@ -1,0 +1,112 @@
+"""The batches that feed a population, and the data as it takes them. B batch, N rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from luthier.engine.settings import Part
+from luthier.seeds import torch_generator
+
+GATHERED_BYTES = 1 << 22  # of rows that are shuffled together
+
+
+@dataclass
+class Batch:
+    """Rows that the whole stack sees.
+
+    `inputs` [B, ...] as the layout takes them (a dense stack wants a last column of ones where its first
+    layer has a bias); codes [B, K]; targets [B] or [B, C]; weights [B] or None. `wanted` are the targets
+    as the loss's residual takes them fastest; without it the residual takes the targets themselves.
+    """
+
+    inputs: Tensor
+    codes: Tensor
+    targets: Tensor
+    weights: Tensor | None = None
+    wanted: Tensor | None = None
+
+    @property
+    def weight(self) -> float:
+        """How many rows, or how much they weigh together."""
+        return float(len(self.targets) if self.weights is None else self.weights.sum())
+
+    def cut(self, rows: slice) -> Batch:
+        """Some of the rows."""
+        optional = [None if value is None else value[rows] for value in (self.weights, self.wanted)]
+        return Batch(self.inputs[rows], self.codes[rows], self.targets[rows], *optional)
+
+
+class Batches:
+    """Batches in an order that follows from the seed and the step alone, so any step can be resumed.
+
+    Rows are gathered a few batches at a time, into a piece of memory that stays in the processor's cache, and then
+    cut: gathering each batch by itself costs more calls, gathering a whole epoch costs memory traffic.
+    With `only_first` every batch is the first one; with `ones` inputs [B, F] get a last column of ones.
+    A batch is good until one of another piece is asked for: pieces share their memory.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        size: int,
+        seed: int,
+        *,
+        prepare: Callable[[Tensor], Tensor | None] = lambda targets: None,
+        only_first: bool = False,
+        has_bias_column: bool = False,
+    ) -> None:
+        self.size, self.seed, self._only_first, self._prepare = min(size, len(part)), seed, only_first, prepare
+        self.epoch_steps = 1 if only_first else -(-len(part) // self.size)
+        self._rows, self._part = len(part), part
+        tensors = [t for t in (part.features, part.codes, part.targets, part.weights) if t is not None]
+        row_bytes = sum(t[:1].numel() * t.element_size() for t in tensors)
+        self._together = max(1, GATHERED_BYTES // max(1, row_bytes * self.size))  # batches of a piece
+        self._epoch, self._piece = -1, -1
+        kept, shape = min(self._together * self.size, len(part)), part.features.shape[1:]
+        self._inputs = (
+            part.features.new_ones(kept, shape[0] + 1) if has_bias_column else part.features.new_empty(kept, *shape)
+        )
+        self._features = self._inputs[:, :-1] if has_bias_column else self._inputs
+        self._cuts = torch.split(self._inputs, self.size)
+
+    def at(self, step: int) -> Batch:
+        """The batch of a step, counted from 0."""
+        epoch, place = divmod(0 if self._only_first else step, self.epoch_steps)
+        piece, place = divmod(place, self._together)
+        if epoch != self._epoch or piece != self._piece:
+            self._gather(epoch, piece)
+        return self._batches[place]
+
+    def left(self, step: int) -> int:
+        """How many batches from this step on, itself included, can be held at the same time."""
+        if self._only_first:
+            return 1 << 30
+        place = step % self.epoch_steps
+        return min(self._together - place % self._together, self.epoch_steps - place)
+
+    def _gather(self, epoch: int, piece: int) -> None:
+        if epoch != self._epoch:
+            self._order = torch.randperm(self._rows, generator=torch_generator(self.seed, "order", epoch))
+        self._epoch, self._piece = epoch, piece
+        rows = self._order[piece * self._together * self.size : (piece + 1) * self._together * self.size]
+        part, size = self._part, self.size
+        targets = part.targets[rows]
+        wanted, weights = self._prepare(targets), None if part.weights is None else part.weights[rows]
+        torch.index_select(part.features, 0, rows, out=self._features[: len(rows)])
+        inputs = self._cuts if len(rows) == len(self._inputs) else torch.split(self._inputs[: len(rows)], size)
+        codes = torch.split(part.codes[rows], size) if part.codes.shape[1] else [part.codes[:size]] * len(inputs)
+        optional = [[None] * len(inputs) if t is None else torch.split(t, size) for t in (weights, wanted)]
+        cuts = zip(inputs, codes, torch.split(targets, size), *optional, strict=True)
+        self._batches = [Batch(*cut) for cut in cuts]
+
+
+def cast(part: Part, dtype: torch.dtype) -> Part:
+    """A part in the numbers' type that a population trains in; whole numbers stay whole."""
+    features = part.features.to(dtype) if part.features.is_floating_point() else part.features
+    targets = part.targets.to(dtype) if part.targets.is_floating_point() else part.targets
+    weights = None if part.weights is None else part.weights.to(dtype)
+    return Part(features, part.codes, targets, weights)

@@ -1,0 +1,122 @@
+"""Dense networks as an architecture: the layout `stacked`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from luthier.engine.flat_rows import fill
+from luthier.engine.modules import Modules, ModuleSpec
+from luthier.engine.settings import Part, Settings
+from luthier.engine.stack import (
+    Stack,
+    buffer_views,
+    evaluate,
+    fresh_buffers,
+    fresh_parameters,
+    group_of,
+    views,
+    weight_mask,
+    with_ones,
+)
+from luthier.nets import Chain, DenseSpec, build
+
+BLOCK_BYTES = 1 << 21  # of parameters and activations that are stepped together: more would fall out of the cache
+BLOCK_MEMBERS = 64
+
+
+class DenseArchitecture:
+    """What a population asks of its members' architecture, for dense networks."""
+
+    layout = "stacked"
+
+    def __init__(self, spec: DenseSpec) -> None:
+        self.spec = spec
+        self.has_bias_column = spec.biased(0)
+
+    def fresh(self, seeds: Sequence[int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Initial parameters [M, P] and buffers [M, Q]."""
+        return fresh_parameters(self.spec, seeds, dtype), fresh_buffers(self.spec, len(seeds), dtype)
+
+    def filled(self, states: Sequence[Mapping[str, Tensor]], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Parameters [M, P] and buffers [M, Q] with these named weights, one state a member."""
+        parameters, buffers = self.fresh([0] * len(states), dtype)
+        named = {**views(self.spec, parameters), **buffer_views(self.spec, buffers)}
+        for m, state in enumerate(states):
+            fill(named, m, state)
+        return parameters, buffers
+
+    def weight_mask(self, dtype: torch.dtype, *, biases: bool) -> Tensor:
+        """1 where a penalty applies [P]."""
+        return weight_mask(self.spec, dtype, biases=biases)
+
+    def group_of(self) -> Tensor:
+        """Which layer each number belongs to [P]."""
+        return group_of(self.spec)
+
+    def prepared(self, part: Part) -> Part:
+        """A part as `evaluate` takes it."""
+        return replace(part, features=with_ones(self.spec, part.features))
+
+    def block_members(self, settings: Settings) -> int:
+        """How many members step together."""
+        row = fresh_parameters(self.spec, [], settings.dtype).shape[1]
+        activations = 3 * settings.batch_size * sum(self.spec.hidden)  # with their sums and derivatives
+        member_bytes = (row + activations) * settings.dtype.itemsize
+        return min(max(1, BLOCK_BYTES // member_bytes), BLOCK_MEMBERS)
+
+    def stack(self, parameters: Tensor, buffers: Tensor, gradients: Tensor, settings: Settings) -> Stack:
+        """The arithmetic over these rows."""
+        return Stack(self.spec, parameters, buffers, gradients, bf16=settings.mixed_precision)
+
+    def evaluate(self, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
+        """Outputs [M, N, C] in evaluation mode."""
+        return evaluate(self.spec, parameters, buffers, part)
+
+    def state_dict(self, parameters: Tensor, buffers: Tensor) -> Mapping[str, Tensor]:
+        """Named weights and buffers of one member from its rows [1, P] and [1, Q]."""
+        named = {**views(self.spec, parameters), **buffer_views(self.spec, buffers)}
+        return {name: value[0].clone(memory_format=torch.contiguous_format) for name, value in named.items()}
+
+    def module(self, state: Mapping[str, Tensor]) -> nn.Module:
+        """A module of its own with this state, in evaluation mode."""
+        net = build(self.spec, seed=0).to(next(iter(state.values())).dtype)
+        net.load_state_dict(state)
+        return net.eval()
+
+
+class SequentialAdapter(DenseArchitecture):
+    """A module that is a chain of dense layers, trained by the dense path and handed back as it came."""
+
+    def __init__(self, spec: ModuleSpec, chain: Chain) -> None:
+        super().__init__(chain.spec)
+        self.names, self._own = chain.names, Modules(spec)
+
+    def fresh(self, seeds: Sequence[int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The modules' own initial weights [M, P], and no buffers [M, 0]."""
+        return self.filled([self._own.spec.built(seed).state_dict() for seed in seeds], dtype)
+
+    def filled(self, states: Sequence[Mapping[str, Tensor]], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Parameters [M, P] with these weights under the module's own names, and no buffers [M, 0]."""
+        parameters, buffers = super().fresh([], dtype)
+        parameters = parameters.new_zeros(len(states), parameters.shape[1])
+        named = {theirs: views(self.spec, parameters)[ours] for ours, theirs in self.names.items()}
+        for m, state in enumerate(states):
+            fill(named, m, state)
+        return parameters, buffers.new_zeros(len(states), 0)
+
+    def state_dict(self, parameters: Tensor, buffers: Tensor) -> Mapping[str, Tensor]:
+        """Named weights of one member under the module's own names."""
+        result = super().state_dict(parameters, buffers)
+        return {theirs: result[ours] for ours, theirs in self.names.items()}
+
+    def prepared(self, part: Part) -> Part:
+        """A part as `evaluate` takes it, every row flat."""
+        return super().prepared(replace(part, features=part.features.flatten(1)))
+
+    def module(self, state: Mapping[str, Tensor]) -> nn.Module:
+        """A module of the user's own with this state, in evaluation mode."""
+        return self._own.module(state)

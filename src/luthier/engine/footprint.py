@@ -1,0 +1,97 @@
+"""How much memory a population takes while it trains, and how many of its members may train at once.
+
+What a member gets does not depend on its company, so members that do not fit together take turns, to the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from luthier.engine.architecture import architecture
+from luthier.engine.member import Member
+from luthier.engine.settings import Part, Settings
+from luthier.errors import LuthierError
+from luthier.messages import in_bytes
+from luthier.optimise import RULES
+
+TRIED = 8  # rows of the pass by which activations are counted
+COPIES = 3  # of a member's weights: themselves, their gradients, and the best so far
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that a member takes: of weights and what goes with them, and of the activations of one batch.
+
+    `together` says whether all members have activations at once; networks that are looped over do not.
+    """
+
+    weights: int
+    activations: int
+    together: bool
+
+    def of(self, members: int, pieces: int = 1) -> int:
+        """Bytes of so many members, whose batches go through in so many pieces."""
+        return members * self.weights + (members if self.together else 1) * (self.activations // pieces)
+
+
+def footprint(members: Sequence[Member], settings: Settings, part: Part) -> Footprint:
+    """What a member of a population takes, from one network and one pass of a few rows of `part`.
+
+    Activations are those that PyTorch keeps for the way back, twice: their gradients are as large.
+    """
+    spec, dtype = members[0].spec, settings.dtype
+    kind = architecture(spec)
+    weights, buffers = kind.fresh([members[0].seed], dtype)
+    averaged = any(member.ema_decay for member in members)
+    copies = COPIES + len(RULES[settings.rule].init(weights[:, :1])) + averaged
+    kept = weights.nbytes * copies + 2 * buffers.nbytes
+    module = kind.module(dict(kind.state_dict(weights, buffers))).train()
+    rows = torch.arange(min(TRIED, len(part)))
+    own = {tensor.untyped_storage().data_ptr() for tensor in module.state_dict().values()}  # counted above
+    saved = 0
+
+    def count(tensor: Tensor) -> Tensor:
+        nonlocal saved
+        saved += 0 if tensor.untyped_storage().data_ptr() in own else tensor.nbytes
+        return tensor
+
+    with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        module(part.features[rows], *([part.codes[rows]] if part.codes.shape[1] else []))
+    return Footprint(kept, 2 * saved * settings.batch_size // max(1, len(rows)), kind.layout != "looped")
+
+
+def in_memory_groups(
+    members: Sequence[Member], settings: Settings, part: Part, memory: int
+) -> tuple[list[Sequence[Member]], Settings, str]:
+    """Members in groups that fit into `memory` bytes, their settings, and what was done about it in words.
+
+    Where not even one member fits, its batches go through in pieces. LuthierError where its weights alone are too many.
+    """
+    taken = footprint(members, settings, part)
+    count, pieces = len(members), 1
+    while taken.of(1, pieces) > memory and 2 * pieces <= settings.batch_size:
+        pieces *= 2
+    if (each := taken.of(1, pieces)) > memory:
+        raise LuthierError(
+            "one network does not fit into the memory that is allowed",
+            expected=f"{in_bytes(each)} or more",
+            received=in_bytes(memory),
+            remedy="allow more with --memory, or ask for fewer units",
+        )
+    most = max(number for number in range(1, count + 1) if taken.of(number, pieces) <= memory)
+    at_once = -(-count // -(-count // most))  # as even as may be
+    groups = [members[start : start + at_once] for start in range(0, count, at_once)]
+    message = ""
+    if len(groups) > 1:
+        message = f"{count} networks train in {len(groups)} turns of up to {at_once}"
+    if pieces > 1:
+        message += f"{' and ' if message else ''}batches of {settings.batch_size} rows go through in {pieces} pieces"
+        size = settings.batch_size // pieces
+        settings = replace(settings, batch_size=size, accumulate=settings.accumulate * pieces)
+    if message:
+        message += f": together they would take about {in_bytes(taken.of(count))}, and {in_bytes(memory)} are allowed"
+    return groups, settings, message

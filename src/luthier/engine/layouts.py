@@ -1,0 +1,145 @@
+"""Which layout a module's networks train in: what is possible is tried, what is fastest is timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+import torch
+
+from luthier.engine.batches import Batch
+from luthier.engine.dropout import own_dropouts
+from luthier.engine.member import Member
+from luthier.engine.modules import Modules, ModuleSpec, ModuleStack
+from luthier.engine.settings import Part, Settings
+from luthier.errors import InputError, in_a_line
+from luthier.objective import loss_named
+from luthier.records import Finding
+from luthier.seeds import torch_generator
+
+LAYOUTS = ("stacked", "vmapped", "looped")
+TRIED_MEMBERS, TRIED_ROWS = 2, 8
+TIMED_MEMBERS, TIMED_STEPS = 16, 3
+AGREEMENT = 1e-3  # relative, between gradients of two layouts in float32
+
+
+def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
+    """Run the module once: find out whether it draws random numbers by itself, and why `vmap` cannot train it.
+
+    Raises InputError where the module does not run on the data at all.
+    """
+    few = replace(settings, mixed_precision=False)
+    rows = torch.arange(min(TRIED_ROWS, len(part)))
+    if part.targets.ndim == 1:  # a label that is no class is found now, not in the middle of an epoch
+        rows = torch.cat([rows, part.targets.argmin().view(1), part.targets.argmax().view(1)])
+    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows])
+    before = torch.random.get_rng_state()
+    try:
+        looped = _gradients(spec, "looped", few, batch)
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise InputError(
+            "the module does not run on the data",
+            expected=f"a forward pass and a loss for inputs of shape {list(batch.inputs.shape)}",
+            received=in_a_line(error),
+            remedy="call module(x) and the loss on a batch yourself, and compare shapes and types",
+        ) from error
+    finally:
+        torch.random.set_rng_state(before)
+    spec.draws = _draws(spec, batch)
+    if spec.draws:
+        return "the module draws random numbers by itself"
+    try:
+        vmapped = _gradients(spec, "vmapped", few, batch)
+    except Exception as error:  # whatever a module's code does under vmap
+        return f"vmap cannot run it ({in_a_line(error)[:120]})"
+    scale = looped.abs().max().clamp_min(1e-12)
+    if not bool(((vmapped - looped).abs().max() / scale) < AGREEMENT):
+        return "its gradients under vmap differ from those of the module alone"
+    return None
+
+
+def _draws(spec: ModuleSpec, batch: Batch) -> bool:
+    module = spec.built(0)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        start = torch.random.get_rng_state()
+        for layer in own_dropouts(module):
+            layer.generator = torch_generator(0)
+        module(batch.inputs)
+        return not torch.equal(start, torch.random.get_rng_state())
+
+
+def _stack(spec: ModuleSpec, layout: str, members: int, settings: Settings) -> ModuleStack:
+    kind = Modules(spec.with_layout(layout))
+    parameters, buffers = kind.fresh(range(members), settings.dtype)
+    return kind.stack(parameters, buffers, torch.zeros_like(parameters), settings)
+
+
+def _gradients(spec: ModuleSpec, layout: str, settings: Settings, batch: Batch) -> torch.Tensor:
+    stack = _stack(spec, layout, TRIED_MEMBERS, settings)
+    generators = [torch_generator(seed, "trial") for seed in range(TRIED_MEMBERS)]
+    stack.learn(batch, loss_named(settings.loss), generators)
+    return stack.gradients
+
+
+def seconds(spec: ModuleSpec, layout: str, members: int, part: Part, settings: Settings) -> float:
+    """Median seconds of a step of so many members together."""
+    stack = _stack(spec, layout, members, settings)
+    generators = [torch_generator(seed, "trial") for seed in range(members)]
+    rows = slice(0, settings.batch_size)
+    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows])
+    taken = []
+    for _ in range(1 + TIMED_STEPS):
+        began = time.perf_counter()
+        stack.learn(batch, loss_named(settings.loss), generators)
+        taken.append(time.perf_counter() - began)
+    return median(taken[1:])
+
+
+def choose(
+    spec: ModuleSpec, members: Sequence[Member] | int, part: Part, settings: Settings, layout: str | None
+) -> tuple[ModuleSpec, list[Finding]]:
+    """The spec in the layout asked for, or else in the fastest; findings say what was measured, or why not."""
+    count = members if isinstance(members, int) else len(members)
+    if layout is not None and layout not in LAYOUTS:
+        raise InputError(f"'{layout}' is no layout", expected=", ".join(LAYOUTS))
+    if spec.chain is not None and layout in (None, "stacked"):
+        return spec.with_layout("stacked"), []
+    if layout == "stacked":
+        raise InputError(
+            "the module cannot be stacked",
+            expected="an nn.Sequential of Linear, activations and Dropout",
+            received=type(spec.module).__name__,
+            remedy="leave the layout out, or ask for vmapped or looped",
+        )
+    reason = examine(spec, part, settings)
+    if reason is not None and (layout == "vmapped" or (layout is None and count > 1)):
+        return spec.with_layout("looped"), [_looped(reason)]
+    if layout is not None or count == 1:
+        return spec.with_layout(layout or "looped"), []
+    timed = {name: seconds(spec, name, min(count, TIMED_MEMBERS), part, settings) for name in ("vmapped", "looped")}
+    faster = min(timed, key=lambda name: timed[name])
+    return spec.with_layout(faster), [
+        Finding(
+            code="layout",
+            severity="note",
+            sentence=f"the networks train {faster}: a step of {min(count, TIMED_MEMBERS)} takes "
+            + " and ".join(f"{1e3 * value:.1f} ms {name}" for name, value in timed.items()),
+            evidence={"seconds": timed, "members": min(count, TIMED_MEMBERS)},
+            remedy="layout= overrides",
+            source="timed at the start",
+        )
+    ]
+
+
+def _looped(reason: str) -> Finding:
+    return Finding(
+        code="looped",
+        severity="note",
+        sentence=f"the networks train one after another: {reason}",
+        evidence={"reason": reason},
+        remedy="none is needed; a module without in-place state and data-dependent branches trains faster together",
+        source="tried at the start",
+    )

@@ -1,0 +1,106 @@
+"""What comes of a population: its kept weights, and how each member got there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from luthier.engine.architecture import architecture
+from luthier.engine.history import History
+from luthier.engine.member import Member
+from luthier.engine.settings import Part
+from luthier.records import Finding
+
+
+@dataclass
+class Outcome:
+    """What came of a population, by the members' original order.
+
+    `best_*` belong to the weights with the lowest validation loss, which are the ones kept; without
+    a validation part they are the last. `status` is "finished", "early stopped", "cut at rung",
+    "cut" or "retired: ...".
+    """
+
+    members: tuple[Member, ...]
+    history: History
+    steps_done: int
+    status: list[str]
+    findings: list[Finding]
+    best_validation_loss: np.ndarray
+    best_validation_score: np.ndarray
+    best_train_loss: np.ndarray
+    best_step: np.ndarray
+    parameters: Tensor
+    buffers: Tensor
+
+    @property
+    def best(self) -> int:
+        """The member with the lowest validation loss; without a validation part, the lowest training loss."""
+        losses = self.best_validation_loss
+        return int(np.nanargmin(losses)) if np.isfinite(losses).any() else 0
+
+    @property
+    def layout(self) -> str:
+        """How the members were computed: stacked, vmapped or looped."""
+        return architecture(self.members[0].spec).layout
+
+    def state_dict(self, member: int | None = None) -> dict[str, Tensor]:
+        """The kept weights and buffers of one member (the best), under the names of its module."""
+        place = self.best if member is None else member
+        rows = slice(place, place + 1)
+        return dict(
+            architecture(self.members[place].spec).state_dict(self.parameters[rows], self.buffers[rows]),
+        )
+
+    def module(self, member: int | None = None) -> nn.Module:
+        """One member (the best), cut out as an ordinary module in evaluation mode."""
+        place = self.best if member is None else member
+        return architecture(self.members[place].spec).module(self.state_dict(place))
+
+    def logits(self, features: Tensor, codes: Tensor | None = None) -> Tensor:
+        """Outputs of all members' kept weights [M, N, C]."""
+        kind = architecture(self.members[0].spec)
+        codes = torch.zeros(len(features), 0, dtype=torch.int64) if codes is None else codes
+        return kind.evaluate(self.parameters, self.buffers, kind.prepared(Part(features, codes, codes)))
+
+
+def merged(members: Sequence[Member], shares: Sequence[Sequence[int]], outcomes: Sequence[Outcome]) -> Outcome:
+    """One outcome of all members, whose shares (places in `members`) were trained apart."""
+    order = np.argsort([k for share in shares for k in share])
+
+    def rows(values: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(values)[order]
+
+    history = History(metrics=outcomes[0].history.metrics)
+    if outcomes[0].history.steps:
+        pieces = [np.concatenate(outcome.history.steps) for outcome in outcomes]
+        longest = max(len(piece) for piece in pieces)
+        filled = [np.pad(piece, ((0, longest - len(piece)), (0, 0)), constant_values=np.nan) for piece in pieces]
+        history.steps = [np.concatenate(filled, 1)[:, order]]
+    for share, outcome in zip(shares, outcomes, strict=True):
+        history.rows += [[share[row[0]], *row[1:]] for row in outcome.history.rows]
+    history.rows.sort(key=lambda row: (row[2], row[0]))
+    findings = [
+        replace(finding, evidence={**finding.evidence, "member": share[finding.evidence["member"]]})
+        if "member" in finding.evidence
+        else finding
+        for share, outcome in zip(shares, outcomes, strict=True)
+        for finding in outcome.findings
+    ]
+    return Outcome(
+        members=tuple(members),
+        history=history,
+        steps_done=max(outcome.steps_done for outcome in outcomes),
+        status=rows([np.array(outcome.status, dtype=object) for outcome in outcomes]).tolist(),
+        findings=findings,
+        best_validation_loss=rows([outcome.best_validation_loss for outcome in outcomes]),
+        best_validation_score=rows([outcome.best_validation_score for outcome in outcomes]),
+        best_train_loss=rows([outcome.best_train_loss for outcome in outcomes]),
+        best_step=rows([outcome.best_step for outcome in outcomes]),
+        parameters=torch.cat([outcome.parameters for outcome in outcomes])[torch.from_numpy(order)],
+        buffers=torch.cat([outcome.buffers for outcome in outcomes])[torch.from_numpy(order)],
+    )

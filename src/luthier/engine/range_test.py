@@ -1,0 +1,243 @@
+"""The learning-rate range test: several seeds in one stack, all rules shown, the pick confirmed.
+
+S steps, K seeds. The rate rises exponentially over mini-batches; the loss is smoothed by a debiased
+moving average; rules read the smoothed curve over the logarithm of the rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from luthier.averages import debias
+from luthier.engine.member import Member
+from luthier.engine.modules import ModuleSpec
+from luthier.engine.population import Population
+from luthier.engine.settings import Part, Settings
+from luthier.nets import Spec
+
+SMOOTHING = 0.9  # a tenth of 100 steps of memory; the average is debiased
+DIVERGED = 4.0  # times the best smoothed loss
+SOLVED = 0.01  # times the loss at the start: what is lower tells no rate from another
+WIDENED = 100.0
+MOST_WIDENINGS = 2
+LOOKED_EVERY = 10  # steps between looks whether every network has diverged
+FACTORS = (0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """The curves and what the rules make of them.
+
+    `rates` [S]; `losses`, `low`, `high` [S] are the median and the band over seeds, None where a
+    curve had diverged. `rules` holds each rule's median suggestion, `pick` the one that is used:
+    a tenth of the rate at the minimum. `trials` are the short runs that confirm it.
+    """
+
+    rule: str
+    rates: list[float]
+    losses: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    rules: dict[str, float]
+    band: dict[str, tuple[float, float]]
+    pick: float
+    widened: bool
+    trials: tuple[dict[str, float | None], ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """The rate to use: the pick, or the multiple of it that did best in the confirming runs."""
+        losses = {trial["rate"]: trial["loss"] for trial in self.trials if trial["loss"] is not None}
+        best = min(losses, key=lambda rate: losses[rate]) if losses else None
+        if best is not None:
+            return best
+        return self.pick if not self.trials else self.pick * min(FACTORS)
+
+    def confirmed(self, trials: list[dict[str, float | None]]) -> RangeTest:
+        """The same test together with short runs near its pick."""
+        return replace(self, trials=tuple(trials))
+
+    def to_json(self) -> dict[str, Any]:
+        """The test as plain JSON values."""
+        return asdict(self)
+
+
+def range_test(
+    spec: Spec | ModuleSpec,
+    training: Part,
+    settings: Settings,
+    *,
+    seeds: Sequence[int],
+    steps: int = 100,
+    low: float = 1e-6,
+    high: float = 10.0,
+    widenings: int = MOST_WIDENINGS,
+) -> RangeTest:
+    """Raise the rate from `low` to `high` over `steps` steps, one network for each seed, stacked.
+
+    The range is widened, so many times at most, when no loss ever fell, or none diverged or came to next to nothing.
+    The networks are the test's own, so nothing outside it is changed.
+    """
+    return ramp_until_it_tells(
+        lambda rates: _ramp(spec, training, settings, seeds, rates),
+        name=settings.rule,
+        steps=steps,
+        low=low,
+        high=high,
+        widenings=widenings,
+    )
+
+
+def ramp_until_it_tells(
+    ramp: Callable[[np.ndarray], np.ndarray],
+    *,
+    name: str,
+    steps: int,
+    low: float,
+    high: float,
+    widenings: int = MOST_WIDENINGS,
+) -> RangeTest:
+    """The range test over any `ramp`, which gives raw losses [K, S] for rising rates [S]."""
+    widened, decades = False, np.log(high / low)
+    for attempt in range(1 + widenings):
+        # As many steps a decade in a wider range.
+        rates = np.geomspace(low, high, round(steps * np.log(high / low) / decades))
+        curves = np.stack([smooth(curve) for curve in ramp(rates)])
+        start = np.nanmedian(curves[:, : max(1, len(rates) // 10)], 1)
+        fell = bool((np.nanmin(curves, 1) < 0.9 * start).any())
+        diverged = bool(np.isnan(curves[:, -1]).any() or any(_solved_at(curve) for curve in curves))
+        if (fell and diverged) or attempt == widenings:
+            break
+        high, low, widened = (high if diverged else high * WIDENED), (low if fell else low / WIDENED), True
+    suggestions = [suggest(rates, curve) for curve in curves]
+    rules = {rule: [result[rule] for result in suggestions] for rule in suggestions[0]}
+    medians = {rule: float(np.median(values)) for rule, values in rules.items()}
+    median, lower, upper = band_over_seeds(curves)
+    return RangeTest(
+        rule=name,
+        rates=[float(rate) for rate in rates],
+        losses=median,
+        low=lower,
+        high=upper,
+        rules=medians,
+        band={rule: (float(min(values)), float(max(values))) for rule, values in rules.items()},
+        pick=medians["minimum / 10"],
+        widened=widened,
+    )
+
+
+def _ramp(
+    spec: Spec | ModuleSpec, training: Part, settings: Settings, seeds: Sequence[int], rates: np.ndarray
+) -> np.ndarray:
+    """Raw training losses [K, S] while the rate rises."""
+    members = [Member(spec=spec, seed=seed, learning_rate=1.0) for seed in seeds]
+    schedule = np.repeat(rates[:, None], len(members), 1)
+    return _losses(members, training, settings, schedule)
+
+
+def _losses(members: Sequence[Member], training: Part, settings: Settings, rates: np.ndarray) -> np.ndarray:
+    """Training losses [K, S] under given rates [S, K]."""
+    population = Population(members, settings, len(training))
+    batches = population.batches(training)
+    for step, row in enumerate(rates):
+        population.step([batches.at(step)], step + 1, torch.tensor(row, dtype=settings.dtype).unsqueeze(1))
+        if step % LOOKED_EVERY == 0 and not population.losses()[-1].isfinite().any():
+            break
+    result = np.full((len(members), len(rates)), np.nan)
+    losses = population.losses().T.double().numpy()
+    result[:, : losses.shape[1]] = losses
+    return result
+
+
+def smooth(curve: np.ndarray, memory: float = SMOOTHING) -> np.ndarray:
+    """The debiased moving average of a curve [S], NaN from where it diverged on.
+
+    Diverged means not finite, or more than four times the best average so far.
+
+    >>> smooth(np.array([1.0, 1.0, 1.0])).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    result = np.full(len(curve), np.nan)
+    average, best = 0.0, np.inf
+    for step, loss in enumerate(curve):
+        average = memory * average + (1 - memory) * loss
+        value = debias(average, memory, step + 1)
+        if not np.isfinite(value) or value > DIVERGED * best:
+            break
+        best = min(best, value)
+        result[step] = value
+    return result
+
+
+def suggest(rates: np.ndarray, curve: np.ndarray) -> dict[str, float]:
+    """What each rule suggests for one smoothed curve [S] over rates [S]."""
+    known = int(np.isfinite(curve).sum())
+    lowest = _solved_at(curve) or (int(np.nanargmin(curve)) if known else 0)
+    rates_log = np.log(rates)
+    steepest = lowest
+    if lowest >= 2:
+        slope = np.gradient(curve[: lowest + 1], rates_log[: lowest + 1])
+        steepest = int(np.argmin(slope))
+    start, end = _longest_fall(curve[: max(known, 1)])
+    valley = start + round((end - start) / 2)
+    return {
+        "minimum / 10": float(rates[lowest] / 10),
+        "steepest": float(rates[steepest]),
+        "valley": float(rates[valley]),
+    }
+
+
+def _solved_at(curve: np.ndarray) -> int:
+    """The first place where next to nothing is left of the loss; 0 where it never comes to that.
+
+    The smoothed curve [S] shows it later, by as many steps as its memory takes to forget the loss before.
+    """
+    low = np.flatnonzero(curve <= SOLVED * max(curve[0], 0.0))
+    return max(1, int(low[0]) - round(np.log(SOLVED) / np.log(SMOOTHING))) if len(low) and curve[0] > 0 else 0
+
+
+def _longest_fall(curve: np.ndarray) -> tuple[int, int]:
+    """Start and end of the longest stretch in which the curve falls without a break."""
+    best, start = (0, 0), 0
+    for place, (before, after) in enumerate(pairwise(curve), start=1):
+        if not after < before:
+            start = place
+        if place - start > best[1] - best[0]:
+            best = (start, place)
+    return best
+
+
+def band_over_seeds(curves: np.ndarray) -> tuple[list[float | None], list[float | None], list[float | None]]:
+    """Median, lowest and highest over seeds at each rate, where at least half of them had not diverged."""
+    columns = []
+    for values in curves.T:
+        finite = values[np.isfinite(values)]
+        enough = len(finite) * 2 >= len(values) and len(finite) > 0
+        columns.append([float(x) for x in (np.median(finite), finite.min(), finite.max())] if enough else [None] * 3)
+    median, low, high = zip(*columns, strict=True)
+    return list(median), list(low), list(high)
+
+
+def confirm(
+    pick: float, spec: Spec | ModuleSpec, training: Part, settings: Settings, *, seeds: Sequence[int], steps: int
+) -> list[dict[str, float | None]]:
+    """Short runs at half, one and two times the pick, all seeds of all factors in one stack.
+
+    Each entry has the factor, the rate and the median over seeds of the mean loss of the last fifth
+    of the run (None where most seeds diverged).
+    """
+    members = [Member(spec=spec, seed=seed, learning_rate=pick * factor) for factor in FACTORS for seed in seeds]
+    rates = np.repeat(np.array([[member.learning_rate for member in members]]), steps, 0)
+    losses = _losses(members, training, settings, rates).reshape(len(FACTORS), len(seeds), steps)
+    tail = losses[:, :, -max(1, steps // 5) :].mean(2)
+    result: list[dict[str, float | None]] = []
+    for factor, values in zip(FACTORS, tail, strict=True):
+        median = float(np.median(np.where(np.isfinite(values), values, np.inf)))
+        result.append({"factor": factor, "rate": pick * factor, "loss": median if np.isfinite(median) else None})
+    return result

@@ -1,0 +1,386 @@
+"""Networks of one architecture, stacked: parameters, forward pass and hand-written backward.
+
+M members, B batch, F features, K code columns, D width of all embeddings, H hidden units, C outputs,
+P numbers of one member's row. All parameters of the stack lie in one tensor [M, P], gradients in
+another of the same layout, and the named tensors are views into them; so an update rule is a few
+large operations, and cutting members away is slicing rows.
+
+A bias is the weight of an input that is always one: a layer's weights and bias are one matrix
+[units, inputs + 1], and the inputs carry a last column of ones. The first layer's matrix lies at the
+start of the row, and the row's length is a multiple of its columns; so where the first layer makes
+up most of a network, the whole [M, P] is one matrix that multiplies the inputs, which members share,
+in one wide product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import prod
+
+import torch
+from torch import Tensor
+
+from luthier.averages import follow
+from luthier.engine.batches import Batch
+from luthier.engine.products import product, stays_small, take_product
+from luthier.engine.settings import Part
+from luthier.engine.sharing import mean_of_rows
+from luthier.nets import NORM_EPSILON, NORM_MEMORY, DenseSpec
+
+Masks = Sequence[Tensor | None]
+Product = Callable[[Tensor, Tensor], Tensor]
+EVALUATED_AT_ONCE = 1 << 20  # numbers of one layer's activations held while evaluating
+EVALUATED_MEMBERS = 32
+EVEN_ROWS = 8  # matrix products like their sizes to be multiples of this
+WIDE_WASTE = 1.1  # how many rows a wide product may have for each row of the first layer
+
+
+def row_length(spec: DenseSpec) -> int:
+    """Numbers in one member's row of parameters: all of them, filled up to whole rows of the first layer."""
+    columns, first = spec.columns(0), (*spec.hidden, spec.outputs)[0]
+    rows = -(-spec.parameter_count() // columns)
+    even = -(-rows // EVEN_ROWS) * EVEN_ROWS
+    return columns * (even if even <= WIDE_WASTE * first else rows)
+
+
+def views(spec: DenseSpec, flat: Tensor) -> dict[str, Tensor]:
+    """Named views [M, ...] into the rows of a flat tensor [M, P]."""
+    result: dict[str, Tensor] = {}
+    members, start = len(flat), 0
+    for i, matrix in enumerate(matrices(spec, flat)):
+        inputs = spec.fan_in(i)
+        result[f"layers.{i}.weight"] = matrix[:, :, :inputs]
+        if spec.biased(i):
+            result[f"layers.{i}.bias"] = matrix[:, :, inputs]
+        start += prod(matrix.shape[1:])
+    for name, shape in spec.shapes().items():
+        if name not in result:
+            result[name] = flat[:, start : start + prod(shape)].view(members, *shape)
+            start += prod(shape)
+    return {name: result[name] for name in spec.shapes()}
+
+
+def matrices(spec: DenseSpec, flat: Tensor) -> list[Tensor]:
+    """Each layer's weights and bias as one view [M, units, inputs + 1] (without bias [M, units, inputs])."""
+    result, start = [], 0
+    for i, units in enumerate((*spec.hidden, spec.outputs)):
+        columns = spec.columns(i)
+        result.append(flat[:, start : start + units * columns].view(len(flat), units, columns))
+        start += units * columns
+    return result
+
+
+def buffer_views(spec: DenseSpec, flat: Tensor) -> dict[str, Tensor]:
+    """Named views [M, H] into the rows of a flat tensor of buffers [M, Q]."""
+    result, start = {}, 0
+    for name, shape in spec.buffer_shapes().items():
+        result[name] = flat[:, start : start + prod(shape)].view(len(flat), *shape)
+        start += prod(shape)
+    return result
+
+
+def weight_mask(spec: DenseSpec, dtype: torch.dtype, *, biases: bool = False) -> Tensor:
+    """1 where a penalty applies [P]: weights and embeddings, with `biases` those too; 0 for scales and shifts."""
+    mask = torch.zeros(1, row_length(spec), dtype=dtype)
+    for name, view in views(spec, mask).items():
+        view.fill_(float(name.endswith(".weight") or (biases and name.endswith(".bias"))))
+    return mask[0]
+
+
+def group_of(spec: DenseSpec) -> Tensor:
+    """Which layer each number of a row [P] belongs to, by depth; embeddings belong to the first."""
+    flat = torch.zeros(1, row_length(spec), dtype=torch.int64)
+    for name, view in views(spec, flat).items():
+        view.fill_(0 if name.startswith("embeddings.") else int(name.split(".")[1]))
+    return flat[0]
+
+
+def fresh_parameters(spec: DenseSpec, seeds: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Initial parameters [M, P], each member's from its own seed."""
+    flat = torch.zeros(len(seeds), row_length(spec), dtype=dtype)
+    named = views(spec, flat)
+    for m, seed in enumerate(seeds):
+        for name, value in spec.fresh_parameters(seed).items():
+            named[name][m] = value
+    return flat
+
+
+def fresh_buffers(spec: DenseSpec, members: int, dtype: torch.dtype) -> Tensor:
+    """Batch norm's moving averages [M, Q] before training: means 0, variances 1."""
+    flat = torch.zeros(members, sum(prod(shape) for shape in spec.buffer_shapes().values()), dtype=dtype)
+    for name, view in buffer_views(spec, flat).items():
+        view.fill_(float(name.endswith("variance")))
+    return flat
+
+
+def with_ones(spec: DenseSpec, features: Tensor) -> Tensor:
+    """Features [N, F] as a stack takes them: with a last column of ones where the first layer has a bias."""
+    if not spec.biased(0):
+        return features
+    return torch.cat([features, features.new_ones(len(features), 1)], 1)
+
+
+def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
+    """Outputs [M, N, C] in evaluation mode, in blocks of members and rows so that memory stays bounded."""
+    widest = max((*spec.hidden, spec.columns(0), spec.outputs))
+    result = parameters.new_empty(len(parameters), len(part), spec.outputs)
+    for first in range(0, len(parameters), EVALUATED_MEMBERS):
+        members = slice(first, first + EVALUATED_MEMBERS)
+        stack = Stack(spec, parameters[members], buffers[members], parameters[members])
+        block = max(1, EVALUATED_AT_ONCE // (len(stack) * widest))
+        for row in range(0, len(part), block):
+            rows = slice(row, row + block)
+            result[members, rows] = stack.logits(part.features[rows], part.codes[rows])
+    return result
+
+
+class Stack:
+    """The arithmetic of M stacked networks over their flat parameters [M, P] and buffers [M, Q].
+
+    `gradients` [M, P] may be shared with others who use it in turns. `low` multiplies in bfloat16.
+    """
+
+    def __init__(
+        self,
+        spec: DenseSpec,
+        parameters: Tensor,
+        buffers: Tensor,
+        gradients: Tensor | None = None,
+        *,
+        bf16: bool = False,
+    ) -> None:
+        self.spec, self.bf16 = spec, bf16
+        self._product: Product = partial(product, bf16=bf16)  # no method: that would keep the stack alive in a cycle
+        self.parameters, self.buffers = parameters, buffers
+        self.gradients = torch.zeros_like(parameters) if gradients is None else gradients
+        self._p, self._g = views(spec, parameters), views(spec, self.gradients)
+        self._b = buffer_views(spec, buffers)
+        self._activations = spec.functions
+        # What every step asks for, made once: in a small network making a view costs as much as using it.
+        self._W, self._G = matrices(spec, parameters), matrices(spec, self.gradients)
+        self._WT = [W.mT for W in self._W]
+        self._D, columns = spec.embedding_width, spec.columns(0)
+        self._Win = [W[:, :, : spec.fan_in(i)] for i, W in enumerate(self._W)]
+        rows, self._first = parameters.shape[1] // columns, self._W[0].shape[1]
+        if len(parameters) == 1:  # no row of the next member follows: as few as make an even number
+            rows = min(rows, -(-self._first // EVEN_ROWS) * EVEN_ROWS)
+        self._rows = 0  # of a member in the wide product; 0: each member has a product of its own
+        if not spec.embeddings and rows <= WIDE_WASTE * self._first and parameters.is_contiguous():
+            self._rows = rows
+            self._wide = parameters[:, : rows * columns].view(1, -1, columns)
+            self._wide_T, self._wide_G = self._wide.mT, self.gradients[:, : rows * columns].view(1, -1, columns)
+        self._members, self._spaces = len(parameters), dict[int, _Space]()
+
+    def __len__(self) -> int:
+        return self._members
+
+    def logits(self, inputs: Tensor, codes: Tensor) -> Tensor:
+        """Outputs [M, B, C] in evaluation mode: moving averages, no dropout."""
+        A: Tensor | None = None
+        for i in range(len(self.spec.hidden)):
+            Z = self._affine(i, A, inputs, codes, self._product)
+            if self.spec.batch_norm:
+                mean, variance = self._b[f"norms.{i}.mean"], self._b[f"norms.{i}.variance"]
+                Z = (Z - mean.unsqueeze(1)) * torch.rsqrt(variance + NORM_EPSILON).unsqueeze(1)
+                Z = self._scaled(i, Z)
+            elif self.spec.layer_norm:
+                Z = self._scaled(i, _standardised(Z, 2)[0])
+            below, A = A, Z.new_empty(*Z.shape[:2], self.spec.columns(i + 1))
+            inner = A[:, :, : Z.shape[2]]
+            self._activations[i].into(Z, inner)
+            if self.spec.skips(i):
+                assert below is not None
+                inner += below[:, :, : Z.shape[2]]
+            A[:, :, Z.shape[2] :] = 1
+        return self._affine(len(self.spec.hidden), A, inputs, codes, self._product)
+
+    def forward(self, batch: Batch, masks: Masks) -> Tensor:
+        """Logits [M, B, C] in training mode; what the backward pass needs is kept."""
+        space = self._space(batch.inputs.shape[0])
+        below: Tensor | None = None
+        last, plain = len(space.layers), not self.spec.normalised and not self.spec.residual
+        for i, layer in enumerate(space.layers):
+            Z = self._affine(i, below, batch.inputs, batch.codes, space.times)
+            if self.spec.normalised:
+                Z = self._normalise(i, Z, layer)
+            layer.Z, mask = Z, masks[i]
+            if mask is None and (plain or not self.spec.skips(i)):
+                self._activations[i].into(Z, layer.out)
+                layer.A = layer.out
+            else:
+                layer.A = self._activations[i].f(Z)
+                torch.mul(layer.A, 1 if mask is None else mask, out=layer.out)
+                if self.spec.skips(i):
+                    layer.out.add_(space.layers[i - 1].out)
+            below = layer.whole
+        return self._affine(last, below, batch.inputs, batch.codes, space.times)
+
+    def activations(self, rows: int) -> list[Tensor]:
+        """Each hidden layer's activations [M, B, units] of the last training pass over so many rows."""
+        return [layer.A for layer in self._space(rows).layers]
+
+    def backward(self, batch: Batch, dZ: Tensor, masks: Masks) -> None:
+        """Fill the gradients from the derivative by the logits, dZ [M, B, C].
+
+        The four equations of backpropagation for the whole stack.
+        """
+        space = self._space(batch.inputs.shape[0])
+        for i, error in self._errors(space, dZ, masks):
+            if i:
+                product(error.mT, space.layers[i - 1].whole, out=self._G[i], bf16=self.bf16)
+            else:
+                self._first_gradient(space, batch, error)
+        for i, layer in enumerate(space.layers if self.spec.normalised else ()):
+            self._g[f"norms.{i}.scale"].copy_(layer.scale_gradient)
+            self._g[f"norms.{i}.shift"].copy_(layer.shift_gradient)
+
+    def descend(self, batch: Batch, dZ: Tensor, masks: Masks, shrink: Tensor | None = None) -> None:
+        """Subtract the gradients from the parameters without storing them, after subtracting `shrink` [M, P].
+
+        `dZ` carries the rates: every equation is linear in it. For networks without norms and embeddings.
+        """
+        space = self._space(batch.inputs.shape[0])
+        errors = self._errors(space, dZ, masks)
+        if shrink is not None:
+            self.parameters.sub_(shrink)
+        for i, error in errors:
+            if i:
+                space.take(self._WT[i], space.layers[i - 1].whole_T, error)
+            elif self._rows and self._members > 1:
+                space.take(self._wide, space.stacked(error, self._rows), batch.inputs.unsqueeze(0))
+            else:
+                space.take(self._W[0], error.mT, batch.inputs.expand(self._members, -1, -1))
+
+    def _errors(self, space: _Space, dZ: Tensor, masks: Masks) -> list[tuple[int, Tensor]]:
+        """Each layer's derivative by its Z [M, B, units], first layer first."""
+        last = len(self.spec.hidden)
+        result, passed = [(last, dZ)], None
+        for i in range(last - 1, -1, -1):
+            layer, mask = space.layers[i], masks[i]
+            dA = space.times(dZ, self._Win[i + 1])
+            if passed is not None:
+                dA = dA + passed
+            passed = dA.clone() if self.spec.skips(i) else None
+            if mask is not None:
+                dA.mul_(mask)
+            dZ = self._activations[i].through(dA, layer.Z, layer.A)
+            if self.spec.normalised:
+                dZ = self._normalise_backward(i, dZ, layer)
+            result.append((i, dZ))
+        return result[::-1]
+
+    def _affine(self, i: int, A: Tensor | None, inputs: Tensor, codes: Tensor, times: Product) -> Tensor:
+        """Layer i's Z [M, B, units] from the activations below, or from the inputs for the first."""
+        if A is not None:
+            return times(A, self._WT[i])
+        if self._rows:  # members share the inputs: one wide product
+            Z = times(inputs.unsqueeze(0), self._wide_T)
+            if self._members == 1:
+                return Z if self._rows == self._first else Z[:, :, : self._first]
+            return Z.view(inputs.shape[0], self._members, self._rows)[:, :, : self._first].transpose(0, 1)
+        X = inputs.expand(self._members, -1, -1)
+        if not self._D:
+            return times(X, self._WT[0])
+        Z = times(X, self._WT[0][:, self._D :])
+        return Z.add_(times(self._embedded(codes), self._WT[0][:, : self._D]))
+
+    def _first_gradient(self, space: _Space, batch: Batch, dZ: Tensor) -> None:
+        if (
+            self._rows and self._members > 1
+        ):  # the rows after the first layer's get zeros here, and their own gradients later
+            product(space.stacked(dZ, self._rows), batch.inputs.unsqueeze(0), out=self._wide_G, bf16=self.bf16)
+            return
+        X, G, D = batch.inputs.expand(len(self), -1, -1), self._G[0], self._D
+        if not D:
+            product(dZ.mT, X, out=G, bf16=self.bf16)
+            return
+        G[:, :, D:] = product(dZ.mT, X, bf16=self.bf16)
+        G[:, :, :D] = product(dZ.mT, self._embedded(batch.codes), bf16=self.bf16)
+        dE = product(dZ, self._W[0][:, :, :D], bf16=self.bf16)
+        start = 0
+        for k, (_, width) in enumerate(self.spec.embeddings):
+            table = self._g[f"embeddings.{k}.weight"].zero_()
+            table.index_add_(1, batch.codes[:, k], dE[:, :, start : start + width])
+            start += width
+
+    def _embedded(self, codes: Tensor) -> Tensor:
+        """Embeddings of a batch's codes, side by side [M, B, D]."""
+        columns = [
+            self._p[f"embeddings.{k}.weight"].index_select(1, codes[:, k]) for k in range(len(self.spec.embeddings))
+        ]
+        return torch.cat(columns, 2)
+
+    def _scaled(self, i: int, normal: Tensor) -> Tensor:
+        scale, shift = self._p[f"norms.{i}.scale"], self._p[f"norms.{i}.shift"]
+        return torch.addcmul(shift.unsqueeze(1), normal, scale.unsqueeze(1))
+
+    def _normalise(self, i: int, Z: Tensor, layer: _Layer) -> Tensor:
+        """Batch norm over the batch, 1/N variance, whose moving averages follow; or layer norm over units."""
+        layer.normal, layer.inverse, mean, variance = _standardised(Z, 1 if self.spec.batch_norm else 2)
+        if self.spec.batch_norm:
+            follow(self._b[f"norms.{i}.mean"], mean.detach().squeeze(1), NORM_MEMORY)
+            follow(self._b[f"norms.{i}.variance"], variance.detach().squeeze(1), NORM_MEMORY)
+        return self._scaled(i, layer.normal)
+
+    def _normalise_backward(self, i: int, dZ: Tensor, layer: _Layer) -> Tensor:
+        """Derivative by the input of the norm (S0-17, gathered into one expression)."""
+        normal, over = layer.normal, 1 if self.spec.batch_norm else 2
+        layer.scale_gradient, layer.shift_gradient = torch.sum(dZ * normal, 1), torch.sum(dZ, 1)
+        dN = dZ * self._p[f"norms.{i}.scale"].unsqueeze(1)
+        means = [mean_of_rows(values) if over == 1 else values.mean(over, keepdim=True) for values in (dN, dN * normal)]
+        centred = dN - means[0] - normal * means[1]
+        return centred.mul_(layer.inverse)
+
+    def _space(self, rows: int) -> _Space:
+        if rows not in self._spaces:
+            self._spaces[rows] = _Space(self, rows)
+        return self._spaces[rows]
+
+
+class _Layer:
+    """What one hidden layer keeps from the forward pass: Z, A = f(Z), and `out` as the layer above sees it."""
+
+    Z: Tensor
+    A: Tensor
+    normal: Tensor
+    inverse: Tensor
+    scale_gradient: Tensor
+    shift_gradient: Tensor
+
+    def __init__(self, whole: Tensor, units: int) -> None:
+        self.whole, self.whole_T, self.out = whole, whole.mT, whole[:, :, :units]  # with and without the column of ones
+
+
+class _Space:
+    """Buffers for batches of one size."""
+
+    def __init__(self, stack: Stack, rows: int) -> None:
+        spec, P = stack.spec, stack.parameters
+        self.layers = [
+            _Layer(P.new_ones(len(stack), rows, spec.columns(i + 1)), units) for i, units in enumerate(spec.hidden)
+        ]
+        self._left: Tensor | None = None
+        self.times: Product = stack._product
+        self.take: Callable[[Tensor, Tensor, Tensor], object] = partial(take_product, bf16=stack.bf16)
+        largest = max(W[0].numel() for W in (stack._wide if stack._rows else stack._W[0], *stack._W))
+        if not stack.bf16 and stays_small(rows, largest):  # spares the small networks the question at each product
+            self.times, self.take = torch.bmm, partial(torch.Tensor.baddbmm_, alpha=-1)
+
+    def stacked(self, dZ: Tensor, rows: int) -> Tensor:
+        """The first layer's dZ [M, B, units] as the left side of a wide product [1, M rows, B], zeros between."""
+        if self._left is None:
+            left = dZ.new_zeros(len(dZ), rows, dZ.shape[1])
+            self._left, self._into = left.view(1, -1, dZ.shape[1]), left[:, : dZ.shape[2]].mT
+        self._into.copy_(dZ)
+        return self._left
+
+
+def _standardised(Z: Tensor, over: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(normal, 1/deviation, mean, variance) of Z [M, B, H] over one of its axes."""
+    mean = mean_of_rows(Z) if over == 1 else Z.mean(over, keepdim=True)
+    centred = Z - mean
+    squares = centred.square()
+    variance = mean_of_rows(squares) if over == 1 else squares.mean(over, keepdim=True)
+    inverse = torch.rsqrt(variance + NORM_EPSILON)
+    return centred * inverse, inverse, mean, variance

@@ -1,0 +1,127 @@
+"""Training rows that stay on the disk, fed in shuffled windows that are read ahead. N rows, B batch.
+
+An epoch takes blocks of neighbouring rows in a random order; several blocks make a window, whose rows are shuffled
+among themselves, and the next window is read while the present one is learnt from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from luthier.engine.batches import Batch
+from luthier.engine.settings import Part
+from luthier.seeds import torch_generator
+
+BLOCK = 4096  # rows that lie together, about
+WINDOW_BYTES = 1 << 25
+
+
+class PiecewiseRows(Protocol):
+    """Rows that are read piece by piece, as the networks take them."""
+
+    def __len__(self) -> int:
+        """N."""
+        ...
+
+    def read(self, start: int, stop: int) -> Part:
+        """Rows from one number up to another."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A training part whose rows stay where they are."""
+
+    rows: PiecewiseRows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class StreamedBatches:
+    """Batches of a stream, in an order that follows from the seed and the step alone; see `Batches`."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        size: int,
+        seed: int,
+        dtype: torch.dtype,
+        *,
+        prepare: Callable[[Tensor], Tensor | None] = lambda targets: None,
+        has_bias_column: bool = False,
+    ) -> None:
+        self.size, self.seed = min(size, len(stream)), seed
+        self.epoch_steps = -(-len(stream) // self.size)
+        self._stream, self._dtype, self._prepare, self._ones = stream, dtype, prepare, has_bias_column
+        first = stream.rows.read(0, 1)
+        row_bytes = sum(t.numel() * t.element_size() for t in (first.features, first.codes, first.targets))
+        self._block = max(1, BLOCK // self.size) * self.size  # whole batches, but for the last block of all
+        self._blocks = -(-len(stream) // self._block)
+        self._together = max(1, WINDOW_BYTES // max(1, row_bytes * self._block))
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="luthier-rows")
+        self._known: tuple[int, int] = (-1, -1)
+        self._ahead: tuple[tuple[int, int], Future[list[Batch]]] | None = None
+        self._batches: list[Batch] = []
+
+    @property
+    def _steps(self) -> int:
+        """Batches of a whole window."""
+        return self._together * (self._block // self.size)
+
+    def at(self, step: int) -> Batch:
+        """The batch of a step, counted from 0."""
+        epoch, place = divmod(step, self.epoch_steps)
+        window, place = divmod(place, self._steps)
+        if (epoch, window) != self._known:
+            self._turn_to(epoch, window)
+        return self._batches[place]
+
+    def left(self, step: int) -> int:
+        """How many batches from this step on, itself included, can be held at the same time."""
+        place = step % self.epoch_steps
+        return min(self._steps - place % self._steps, self.epoch_steps - place)
+
+    def _turn_to(self, epoch: int, window: int) -> None:
+        wanted = epoch, window
+        read = self._ahead[1] if self._ahead and self._ahead[0] == wanted else self._reader.submit(self._read, *wanted)
+        self._batches, self._known = read.result(), wanted
+        following = (epoch, window + 1) if (window + 1) * self._steps < self.epoch_steps else (epoch + 1, 0)
+        self._ahead = following, self._reader.submit(self._read, *following)
+
+    def _order(self, epoch: int) -> Sequence[int]:
+        """The blocks of an epoch; one that is not whole comes last."""
+        whole = len(self._stream) // self._block
+        order: list[int] = torch.randperm(whole, generator=torch_generator(self.seed, "order", epoch)).tolist()
+        return order + list(range(whole, self._blocks))
+
+    def _read(self, epoch: int, window: int) -> list[Batch]:
+        blocks = self._order(epoch)[window * self._together : (window + 1) * self._together]
+        last = len(self._stream)
+        parts = [self._stream.rows.read(b * self._block, min(last, (b + 1) * self._block)) for b in blocks]
+        rows = sum(map(len, parts))
+        order = torch.randperm(rows, generator=torch_generator(self.seed, "window", epoch, window))
+
+        def shuffled(pieces: Sequence[Tensor]) -> Tensor:
+            result = torch.cat(list(pieces))[order]
+            return result.to(self._dtype) if result.is_floating_point() else result
+
+        features = shuffled([part.features for part in parts])
+        inputs = torch.cat([features, features.new_ones(rows, 1)], 1) if self._ones else features
+        targets = shuffled([part.targets for part in parts])
+        given = [part.weights for part in parts if part.weights is not None]
+        columns = (
+            inputs,
+            shuffled([part.codes for part in parts]),
+            targets,
+            shuffled(given) if given else None,
+            self._prepare(targets),
+        )
+        cuts = [[None] * -(-rows // self.size) if one is None else torch.split(one, self.size) for one in columns]
+        return [Batch(*cut) for cut in zip(*cuts, strict=True)]

@@ -1,0 +1,331 @@
+"""scikit-learn's estimators: populations of networks behind `fit`, `predict` and `predict_proba`.
+
+All rows that `fit` gets are open: a share of them validates, no test part is sealed, since scikit-learn's users hold
+rows out themselves. Several rates and amounts of dropout train at once; the setting with the lowest validation loss
+over the seeds is delivered as the mean of its networks. Lengths are counted in epochs, so the same call gives the same
+numbers wherever it runs; with a budget of time they depend on the machine.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import Tags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    assert_all_finite,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from luthier.data import Preprocess, TableEncoder, Task, infer_columns
+from luthier.data.columns import Column
+from luthier.data.task import TaskKind
+from luthier.engine import Member, Part, Settings, step_time, train
+from luthier.errors import InputError
+from luthier.nets import DenseSpec
+from luthier.optimise import Schedule
+from luthier.recipe.budget import Budget
+from luthier.recipe.runner import embedding_width
+from luthier.recipe.steps.first_architecture import first_width
+from luthier.saved import Model
+from luthier.seeds import numpy_generator
+
+RATES, DROPOUTS = (1e-3, 4e-3, 1.6e-2), (0.0, 0.25)
+WIDEST = 128
+FEWEST_HELD_OUT = 20  # rows below which all of them learn, and the last weights count
+TARGET = "target"
+BATCH = 64
+EVALUATIONS = 30
+
+
+class _Luthier(BaseEstimator):  # type: ignore[misc]
+    """What both estimators share."""
+
+    def __init__(
+        self,
+        *,
+        max_epochs: int = 60,
+        budget: str | None = None,
+        hidden: tuple[int, ...] | None = None,
+        seeds: int = 3,
+        validation_share: float = 0.2,
+        encoding: str = "standardise",
+        random_state: int | None = 0,
+    ) -> None:
+        self.max_epochs = max_epochs
+        self.budget = budget
+        self.hidden = hidden
+        self.seeds = seeds
+        self.validation_share = validation_share
+        self.encoding = encoding
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Tags:
+        """Missing values may come; tables may have columns of text."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _table(self, X: Any, *, reset: bool) -> pl.DataFrame:
+        """The rows as a table; columns of an array go by their numbers."""
+        if _is_frame(X) and not _all_numbers(X):
+            frame = X if isinstance(X, pl.DataFrame) else pl.from_pandas(X)
+            names = list(frame.columns)
+            if reset:
+                self.feature_names_in_, self.n_features_in_ = np.array(names, dtype=object), len(names)
+            elif names != list(getattr(self, "feature_names_in_", names)):
+                raise ValueError(f"the columns are {names}; in fit they were {list(self.feature_names_in_)}")
+            if reset and not len(frame):
+                raise ValueError("the table has no rows")
+            return frame
+        array = validate_data(self, X, reset=reset, dtype=np.float32, ensure_all_finite="allow-nan")
+        names = list(getattr(self, "feature_names_in_", ())) or [f"x{k}" for k in range(array.shape[1])]
+        return pl.DataFrame(dict(zip(names, array.T, strict=True)))
+
+    def _learn(self, frame: pl.DataFrame, task: Task, targets: torch.Tensor, weights: np.ndarray | None) -> Model:
+        """The fitted model; targets are class numbers, or values on their own scale."""
+        if self.max_epochs < 1 or self.seeds < 1 or not 0 <= self.validation_share < 1:
+            raise ValueError(
+                f"max_epochs and seeds are at least 1 and validation_share is below 1, not {self.max_epochs}, "
+                f"{self.seeds} and {self.validation_share}"
+            )
+        seed = int(np.random.default_rng().integers(2**31)) if self.random_state is None else _whole(self.random_state)
+        rng = numpy_generator(seed, "estimator")
+        training, validation = self._parts(len(frame), targets if task.classes else None, rng)
+        columns = _columns(frame)
+        encoder = TableEncoder.fit(frame[training], columns)
+        numbers, codes = encoder.encode(frame)
+        preprocess = Preprocess.fit(numbers[training], self.encoding, encoder.words)
+        mean, std = 0.0, 1.0
+        if not task.classes:
+            mean, std = float(targets[training].mean()), float(targets[training].std(correction=0)) or 1.0
+            targets = ((targets - mean) / std).float()
+        rows = Part(
+            preprocess(numbers),
+            codes,
+            targets.float() if task.kind == "binary" else targets,
+            None if weights is None else torch.from_numpy(weights).float(),
+        )
+        parts = rows.rows(torch.from_numpy(training)), rows.rows(torch.from_numpy(validation))
+        outcome, chosen = self._trained(task, encoder, parts, seed)
+        nets = tuple(outcome.module(m) for m in chosen)
+        self.n_iter_ = int(max(outcome.best_step[m] for m in chosen))
+        reach = float(rows.targets.abs().max()) * 1.5 + 1 if not task.classes else np.inf
+        return Model(
+            task,
+            encoder,
+            preprocess,
+            nets,
+            (1 / len(nets),) * len(nets),
+            target_mean=mean,
+            target_std=std,
+            lowest=-reach,
+            highest=reach,
+        )
+
+    def _parts(
+        self, rows: int, classes: torch.Tensor | None, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers that learn and that validate; of each class the first row learns."""
+        order = rng.permutation(rows)
+        held = int(rows * self.validation_share)
+        if held < FEWEST_HELD_OUT:
+            return np.sort(order), np.zeros(0, dtype=np.int64)
+        if classes is not None:
+            known = classes.numpy()[order]
+            firsts = np.unique(known, return_index=True)[1]
+            order = np.concatenate([order[firsts], np.delete(order, firsts)])
+        return np.sort(order[:-held]), np.sort(order[-held:])
+
+    def _trained(self, task: Task, encoder: TableEncoder, parts: tuple[Part, Part], seed: int) -> tuple[Any, list[int]]:
+        """All settings at once, and the members of the best one."""
+        training, validation = parts
+        loss = {"binary": "binary", "multiclass": "softmax", "regression": "mse"}[task.kind]
+        outputs = len(task.classes) if task.kind == "multiclass" else 1
+        embeddings = tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes)
+        inputs = training.features.shape[1]
+        width = min(WIDEST, first_width(len(training), max(1, inputs + sum(w for _, w in embeddings)), outputs))
+        hidden = (width,) * 2 if self.hidden is None else tuple(self.hidden)
+        spec = DenseSpec(inputs=inputs, hidden=hidden, outputs=outputs, embeddings=embeddings)
+        kinds = [(rate, p) for rate in RATES for p in (DROPOUTS if len(validation) else DROPOUTS[:1])]
+        members = [
+            Member(spec, seed + 1000 * s, rate, Schedule("cosine"), dropout=(p,) * len(hidden) if p else ())
+            for rate, p in kinds
+            for s in range(self.seeds)
+        ]
+        batch = min(BATCH, len(training))
+        steps = self._steps(members, training, validation, loss, batch)
+        settings = Settings(
+            loss, "adam", batch, steps, max(1, steps // EVALUATIONS), patience=10, tolerance=1e-4, batch_seed=seed
+        )
+        outcome = train(members, training, validation if len(validation) else None, settings)
+        losses = outcome.best_validation_loss if len(validation) else outcome.best_train_loss
+        table = np.nan_to_num(np.asarray(losses, dtype=float), nan=np.inf).reshape(len(kinds), self.seeds)
+        best = int(table.mean(1).argmin())
+        if not np.isfinite(table[best]).all():
+            raise ValueError(
+                "no network could be trained on these rows: all diverged; are the numbers finite and scaled?"
+            )
+        return outcome, list(range(best * self.seeds, (best + 1) * self.seeds))
+
+    def _steps(self, members: list[Member], training: Part, validation: Part, loss: str, batch: int) -> int:
+        """How many steps all networks take at most: by `budget` where there is one, else by `max_epochs`."""
+        if self.budget is None:
+            return self.max_epochs * -(-len(training) // batch)
+        budget = Budget.parse(self.budget)
+        if budget.steps is not None:
+            return budget.steps
+        assert budget.seconds is not None
+        step, evaluation = step_time(
+            members, training, validation if len(validation) else training, loss=loss, rule="adam", batch_size=batch
+        )
+        return max(1, int((budget.seconds - EVALUATIONS * evaluation) / step))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Parameters and plain attributes, and the model as the bytes of its bundle."""
+        state: dict[str, Any] = dict(super().__getstate__())
+        if "model_" in state:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.luthier"
+                state.pop("model_").save(path)
+                state["_bundle"] = path.read_bytes()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The estimator as it was."""
+        content = state.pop("_bundle", None)
+        super().__setstate__(state)
+        if content is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.luthier"
+                path.write_bytes(content)
+                self.model_ = Model.load(path)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fitted model as a `model.luthier` file, which `luthier.load` opens without scikit-learn."""
+        check_is_fitted(self)
+        self.model_.save(Path(path))
+        return Path(path)
+
+
+class LuthierClassifier(ClassifierMixin, _Luthier):  # type: ignore[misc]
+    """A classifier for scikit-learn's pipelines and searches.
+
+    `max_epochs` bounds the training, or `budget` in its place: "2000steps", or a time such as "10s", which a short
+    timing turns into steps (then another machine may give other numbers). `hidden` are the units of each hidden layer
+    (chosen by the data otherwise), `seeds` is how many networks are averaged, `validation_share` how many rows choose
+    the setting and when to stop (none where that would be fewer than 20), `encoding` how numbers enter ("standardise",
+    "quantile", "piecewise", "periodic"). Columns of text in a data frame are categories. Missing numbers may be NaN.
+
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> LuthierClassifier(max_epochs=20).fit(X, y).score(X, y) > 0.9
+    True
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn classes y [N] from rows X [N, F]. ValueError for rows that nothing can be learnt from."""
+        frame, y = self._table(X, reset=True), np.asarray(y)
+        y = _flat(y, len(frame))
+        check_classification_targets(y)
+        self.classes_, numbers = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"LuthierClassifier needs two classes; the data have one class: {self.classes_[0]!r}")
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, np.zeros(len(frame)))
+        kept = np.ones(len(frame), dtype=bool) if weights is None else weights > 0
+        kind: TaskKind = "binary" if len(self.classes_) == 2 else "multiclass"
+        task = Task(kind, TARGET, tuple(str(one) for one in self.classes_), label_kind="text")
+        self.model_ = self._learn(
+            frame.filter(kept) if weights is not None else frame,
+            task,
+            torch.from_numpy(numbers[kept]),
+            None if weights is None else weights[kept],
+        )
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities [N, C], in the order of `classes_`."""
+        check_is_fitted(self)
+        result = self.model_.probabilities(*self.model_.encode(self._table(X, reset=False)))
+        shares: np.ndarray = result / result.sum(1, keepdims=True)
+        return shares
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The likeliest class of each row [N]."""
+        likeliest = self.predict_proba(X).argmax(1)
+        result: np.ndarray = self.classes_[likeliest]
+        return result
+
+
+class LuthierRegressor(RegressorMixin, _Luthier):  # type: ignore[misc]
+    """A regressor for scikit-learn's pipelines and searches; parameters as those of `LuthierClassifier`.
+
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> LuthierRegressor(max_epochs=20).fit(X[:300], y[:300]).score(X[300:], y[300:]) > 0.3
+    True
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn values y [N] from rows X [N, F]. ValueError for rows that nothing can be learnt from."""
+        frame = self._table(X, reset=True)
+        values = _flat(np.asarray(y), len(frame)).astype(np.float64)
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, np.zeros(len(frame)))
+        kept = np.ones(len(frame), dtype=bool) if weights is None else weights > 0
+        task = Task("regression", TARGET)
+        self.model_ = self._learn(
+            frame.filter(kept), task, torch.from_numpy(values[kept]), None if weights is None else weights[kept]
+        )
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Values [N]."""
+        check_is_fitted(self)
+        return np.asarray(self.model_.values(*self.model_.encode(self._table(X, reset=False))), dtype=np.float64)
+
+
+def _is_frame(X: Any) -> bool:
+    return isinstance(X, pl.DataFrame) or (hasattr(X, "dtypes") and hasattr(X, "columns"))
+
+
+def _all_numbers(X: Any) -> bool:
+    if isinstance(X, pl.DataFrame):
+        return all(kind.is_numeric() for kind in X.dtypes)
+    return all(getattr(kind, "kind", "O") in "biuf" for kind in X.dtypes)
+
+
+def _columns(frame: pl.DataFrame) -> tuple[Column, ...]:
+    """Numbers are numbers; what else a table holds is inferred from its values."""
+    named = [name for name, kind in frame.schema.items() if not kind.is_numeric()]
+    inferred = {one.name: one for one in infer_columns(frame.select(named), target="", overrides={})} if named else {}
+    return tuple(inferred.get(name) or Column(name, "number", True, "its values are numbers") for name in frame.columns)
+
+
+def _flat(y: np.ndarray, rows: int) -> np.ndarray:
+    """Targets as one axis, with scikit-learn's own warning for a column."""
+    if y.ndim == 0:
+        raise ValueError("requires y to be passed, but the target y is None")
+    if len(y) != rows:
+        raise ValueError(f"X has {rows} rows and y has {len(y)} values")
+    result: np.ndarray = column_or_1d(y, warn=True)
+    if result.dtype.kind == "f":
+        assert_all_finite(result, input_name="y")
+    return result
+
+
+def _whole(random_state: Any) -> int:
+    """A seed of what scikit-learn takes for one."""
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if not isinstance(random_state, int | np.integer):
+        raise InputError("random_state is a whole number, a RandomState or None", received=repr(random_state))
+    return int(random_state)

@@ -1,0 +1,76 @@
+"""The ways back: a run that goes on from a step of an earlier one.
+
+What the earlier run decided before that step is taken over with its evidence; the rest is walked anew.
+When the earlier run has read its test part, the new one is judged on rows that nobody has seen.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from luthier import storage
+from luthier.errors import InputError
+from luthier.recipe.config import FitConfig
+from luthier.recipe.ledger import Record, read_ledger
+from luthier.recipe.runner import Runner
+from luthier.saved import RunFolder, open_run
+
+NEEDED = {3: "method", 4: "fitted", 5: "closed"}  # what must be known to begin at a step
+
+
+def check_way_back(previous: RunFolder, step: int, *, new_test: str, again: bool) -> None:
+    """InputError when a run cannot be gone on from at a step, or when its test part was read already."""
+    if not 2 <= step <= 5:
+        raise InputError(f"--from {step} is no step to begin at", expected="2, 3, 4 or 5")
+    name = NEEDED.get(step)
+    if name is not None and not (previous.checkpoint / f"{name}.json").exists():
+        raise InputError(
+            f"'{previous.path}' has not come to step {step}",
+            expected=f"a run that finished step {step - 1}",
+            remedy=f"finish it first: luthier fit --resume {previous.path}",
+        )
+    if openings(previous) and not new_test and not again:
+        raise InputError(
+            f"the test set of '{previous.path}' has been read",
+            expected="rows that nobody has seen to judge what is changed after it",
+            remedy="--new-test FILE seals new rows; --again reads the same ones a second time, and says so everywhere",
+        )
+
+
+def openings(run: RunFolder) -> int:
+    """How often a run's test part was read, in the runs before it too where they share it."""
+    here: int = sum(record["kind"] == "opening" for record in read_ledger(run.ledger))
+    return here + int(run.facts().get("opened_before", 0))
+
+
+def copy_memory(previous: RunFolder, new: RunFolder) -> None:
+    """What the earlier run came to, step by step; its networks stay where they are."""
+    for name in NEEDED.values():
+        source = previous.checkpoint / f"{name}.json"
+        if source.exists():
+            with storage.explained(new.checkpoint):
+                new.checkpoint.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, new.checkpoint / f"previous-{name}.json")
+    if previous.source.exists():
+        with storage.explained(new.source):
+            shutil.copyfile(previous.source, new.source)
+
+
+def take_over(runner: Runner, asked: FitConfig) -> int:
+    """Write the decisions that are taken over into the ledger; returns the first step to walk."""
+    if not asked.previous:
+        return 1
+    previous = open_run(Path(asked.previous))
+    sentence = f"steps 1 to {asked.begin_at - 1} are taken over from '{asked.previous}'"
+    runner.ledger.add("note", {"step": 1, "sentence": sentence})
+    for record in read_ledger(previous.ledger):
+        if _is_taken(record, asked.begin_at):
+            content = {name: value for name, value in record.items() if name != "kind"}
+            runner.ledger.add(record["kind"], {**content, "taken_over": asked.previous})
+    return asked.begin_at
+
+
+def _is_taken(record: Record, begin_at: int) -> bool:
+    told = record["kind"] in ("decision", "finding") and 1 <= record.get("step", 0) < begin_at
+    return told and record.get("topic") != "baselines"

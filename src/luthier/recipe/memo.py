@@ -1,0 +1,71 @@
+"""What a run remembers across a kill: finished pieces of work, and the state of the one under way.
+
+A piece is known by its name. Small results are kept as JSON, weights as safetensors. The walk of
+a resumed run finds the finished pieces here and computes only what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from luthier import storage
+from luthier.engine import FileCheckpoint
+from luthier.engine.checkpoint import read_tensors, write_tensors
+
+
+class Memo:
+    """The finished and unfinished pieces of work in a folder.
+
+    `spent` tells the seconds that the run has taken; it is kept with everything that is saved, so
+    that a resumed run does not get them back. Training under way is saved every `seconds_between`.
+    """
+
+    def __init__(self, folder: Path, spent: Callable[[], float], *, seconds_between: float = 5.0) -> None:
+        self.folder, self._spent, self._seconds = folder, spent, seconds_between
+
+    def spent_before(self) -> float:
+        """Seconds that earlier sittings took, up to what they saved last."""
+        path = self.folder / "spent.json"
+        return float(json.loads(path.read_text())) if path.exists() else 0.0
+
+    def _note_time(self) -> None:
+        storage.write_json(self.folder / "spent.json", self._spent())
+
+    def json(self, name: str, compute: Callable[[], Any]) -> Any:
+        """The plain JSON value of a piece of work, computed once."""
+        path = self.folder / f"{name}.json"
+        if path.exists():
+            return json.loads(path.read_text())
+        value = json.loads(storage.json_text(compute()))
+        storage.write_json(path, value)
+        self._note_time()
+        return value
+
+    def has(self, name: str) -> bool:
+        """Whether a JSON value was computed already."""
+        return (self.folder / f"{name}.json").exists()
+
+    def recalled(self, name: str) -> Any:
+        """A value that an earlier run came to, copied here when this one was begun."""
+        return json.loads((self.folder / f"previous-{name}.json").read_text())
+
+    def keep(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Keep a finished piece: tensors by name, and plain facts beside them."""
+        write_tensors(self.folder / f"{name}.safetensors", tensors, facts)
+        (self.folder / f"{name}.partial").unlink(missing_ok=True)
+        self._note_time()
+
+    def recall(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """A finished piece, or None."""
+        return read_tensors(self.folder / f"{name}.safetensors")
+
+    def under_way(self, name: str) -> FileCheckpoint:
+        """The saved state of training under way, for the training loop to load and save."""
+        return FileCheckpoint(
+            self.folder / f"{name}.partial", seconds=self._seconds, now=self._spent, saved=self._note_time
+        )

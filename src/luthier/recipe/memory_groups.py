@@ -1,0 +1,65 @@
+"""Populations too large for the memory that is allowed: what groups of members came to in turns, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from luthier import storage
+
+KEPT = 8  # weights kept of each population: the best by validation loss
+BLANK: dict[str, Any] = {  # of a member whose turn was cut before its first evaluation
+    "statuses": "cut",
+    "train_loss": None,
+    "validation_loss": None,
+    "validation_score": None,
+    "best_step": 0,
+}
+
+
+def join_histories(folder: Path, name: str, labels: Sequence[str], sizes: Sequence[int]) -> None:
+    """The curves of all groups as one file, their members numbered as in the whole population."""
+    result, first = [], 0
+    for label, size in zip(labels, sizes, strict=True):
+        path = folder / f"{label}.parquet"
+        if path.exists():
+            result.append(pl.read_parquet(path).with_columns(pl.col("member") + first))
+        first += size
+    if result:
+        buffer = BytesIO()
+        pl.concat(result).write_parquet(buffer)
+        storage.write_bytes(folder / f"{name}.parquet", buffer.getvalue())
+        for label in labels:
+            (folder / f"{label}.parquet").unlink(missing_ok=True)
+
+
+def merged(
+    pieces: Sequence[tuple[dict[str, Tensor], dict[str, Any]]], sizes: Sequence[int]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What groups of members came to in turns, as if they had trained together."""
+    known = next((tensors["logits"] for tensors, _ in pieces if tensors), None)
+    if known is None:
+        return {}, pieces[0][1]
+    lists: dict[str, list[Any]] = {key: [] for key in (*BLANK, "findings")}
+    tensors, logits, first = dict[str, Tensor](), list[Tensor](), 0
+    for (result, facts), size in zip(pieces, sizes, strict=True):
+        for key, values in lists.items():
+            values += facts.get(key, [BLANK[key]] * size if key in BLANK else [])
+        logits.append(result.get("logits", known.new_full((size, *known.shape[1:]), float("nan"))))
+        for key, tensor in result.items():
+            member, _, parameter = key.partition("/")
+            if parameter:
+                tensors[f"{int(member) + first}/{parameter}"] = tensor
+        first += size
+    losses = np.array([np.inf if value is None else value for value in lists["validation_loss"]], dtype=float)
+    kept = {str(i) for i in np.argsort(losses, kind="stable")[:KEPT] if np.isfinite(losses[i])}
+    tensors = {key: tensor for key, tensor in tensors.items() if key.partition("/")[0] in kept}
+    done = max(facts.get("steps_done", 0) for _, facts in pieces)
+    return {**tensors, "logits": torch.cat(logits)}, {**lists, "steps_done": done}

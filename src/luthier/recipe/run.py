@@ -1,0 +1,204 @@
+"""The walk: the six steps in order, from a source to a judged model.
+
+There is one path, whether the run is new, resumed after a kill, or repeated from `recipe.toml`:
+what was decided or computed before is recalled where it is needed (see docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from luthier.errors import InputError
+from luthier.recipe.branching import take_over
+from luthier.recipe.budget import BudgetClock
+from luthier.recipe.config import FitConfig, Recipe, recipe_from, write_recipe
+from luthier.recipe.ladder import Fitted, Setting
+from luthier.recipe.ledger import Ledger
+from luthier.recipe.memo import Memo
+from luthier.recipe.plan import Plans
+from luthier.recipe.prepare import prepare
+from luthier.recipe.reading import LoadedData
+from luthier.recipe.runner import Interrupted, Runner
+from luthier.recipe.steps import for_pictures, for_text
+from luthier.recipe.steps.first_architecture import choose_architecture
+from luthier.recipe.steps.fit_training import find_rates, fit_training
+from luthier.recipe.steps.fit_validation import fit_validation
+from luthier.recipe.steps.inputs import choose_inputs
+from luthier.recipe.steps.judge import Verdict, judge
+from luthier.recipe.steps.loss import choose_loss
+from luthier.recipe.steps.plan_budget import THREADS, plan_budget
+from luthier.recipe.steps.run_baselines import Baselines, running_baselines
+from luthier.recipe.steps.sanity_checks import check_before_training
+from luthier.recipe.steps.transferring import use_backbone
+from luthier.recipe.steps.warm_start import Earlier, earlier_run, warm_start
+from luthier.saved import RunFolder, machine_facts, timestamp
+
+Listen = Callable[[dict[str, Any]], None]
+Tell = Callable[..., None]
+
+
+@dataclass
+class Run:
+    """A run about to be walked. `facts` go into its run.json beside those of every run."""
+
+    asked: FitConfig
+    read: LoadedData
+    folder: RunFolder
+    recipe: Recipe
+    budget_clock: BudgetClock
+    resumed: bool
+    listen: Listen
+    tell: Tell
+    interrupted: Interrupted
+    until: int = 5
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def earlier(self) -> Earlier | None:
+        """The run that a warm start goes on from."""
+        return earlier_run(self.asked) if self.asked.warm_start else None
+
+    def start(self) -> Runner:
+        """Open ledger and memory, write what was asked, prepare the data."""
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        opened = Ledger.resume if self.resumed else Ledger
+        ledger = opened(self.folder.ledger, listen=self.listen)
+        memo = Memo(self.folder.checkpoint, self.budget_clock.spent)
+        self.budget_clock.before = memo.spent_before() if self.resumed else 0.0
+        if not self.resumed:
+            self.folder.write_facts(self._facts())
+        runner = Runner(
+            folder=self.folder,
+            ledger=ledger,
+            memo=memo,
+            recipe=self.recipe,
+            budget_clock=self.budget_clock,
+            interrupted=self.interrupted,
+            data=prepare(self.read, self.asked, self.folder, ledger),
+            seed=self.asked.seed,
+            tell=self.tell,
+        )
+        if self.earlier is not None:
+            runner.preprocess[self.earlier.setting.method] = self.earlier.model.preprocess
+        if runner.data.task.kind == "regression":
+            targets = runner.data.training.targets
+            assert targets is not None
+            runner.target_mean, runner.target_std = float(targets.mean()), float(targets.std(correction=0))
+            if self.earlier is not None:
+                runner.target_mean, runner.target_std = self.earlier.model.target_mean, self.earlier.model.target_std
+            if runner.target_std == 0:
+                raise InputError(
+                    f"every training row has the same `{runner.data.task.target}`",
+                    expected="a target that varies",
+                    received=f"{targets[0].item():g} in all {len(targets)} training rows",
+                )
+        return runner
+
+    def _facts(self) -> dict[str, Any]:
+        source, task = self.read.source, self.read.task
+        return {
+            "name": self.folder.path.name,
+            "created": timestamp(),
+            "source": {
+                "name": source.name,
+                "origin": source.origin,
+                "fingerprint": source.fingerprint,
+                "rows": self.read.frame.height,
+                "columns": len(self.read.columns),
+            },
+            "target": task.target,
+            "task": {"kind": task.kind, "classes": list(task.classes), "log_scale": task.log_scale},
+            "asked": self.asked.model_dump(mode="json"),
+            "budget": {"seconds": self.budget_clock.budget.seconds, "steps": self.budget_clock.budget.steps},
+            "seed": self.asked.seed,
+            **machine_facts(THREADS),
+            "repeats": self.recipe.plan is not None,
+            "status": "running",
+            **self.facts,
+        }
+
+    def plan(self) -> Plans:
+        """Only the plan, written nowhere but in the ledger."""
+        return plan_budget(self.start())
+
+    def run(self) -> Verdict | None:
+        """The steps up to `until` (the sixth needs new data: `luthier check`); None when it ends before the fifth."""
+        runner = self.start()
+        write_recipe(self.folder.recipe, self.recipe)
+        with running_baselines(runner) as baselines:
+            if runner.medium == "pictures":
+                baselines.finish_first()
+            plans = plan_budget(runner)
+            self.recipe = self.recipe.model_copy(update={"plan": plans})
+            write_recipe(self.folder.recipe, self.recipe)
+            runner.planned = plans.narrow
+            self.tell("begin", steps=runner.planned.total_steps, run=str(self.folder.path))
+            verdict = self._steps(runner, plans, baselines)
+        write_recipe(self.folder.recipe, recipe_from(self.asked, runner.ledger.records))  # now with cuts and rounds
+        return verdict
+
+    def _steps(self, runner: Runner, plans: Plans, baselines: Baselines) -> Verdict | None:
+        if self.earlier is not None:
+            return self._warm(runner, plans, baselines, self.earlier)
+        if self.asked.backbone:
+            return self._with_backbone(runner, plans, baselines)
+        begin_at = take_over(runner, self.asked)
+        if begin_at <= 1:
+            choose_loss(runner)
+        if self.until == 1:
+            return None
+        method = _recalled(runner, "method", begin_at <= 2, lambda: self._second(runner))
+        runner.planned = plans.for_method(method)
+        self.tell("begin", steps=runner.planned.total_steps, run=str(self.folder.path))
+        if begin_at <= 2:
+            check_before_training(runner, method)
+        if self.until == 2:
+            return None
+        if begin_at <= 3:
+            fitted = fit_training(runner, method, find_rates(runner, method))
+        else:
+            fitted = Fitted.from_json(runner.memo.recalled("fitted"))
+        runner.memo.json("fitted", fitted.to_json)
+        baselines.collect()
+        if self.until == 3:
+            return None
+        closed = fit_validation(runner, fitted) if begin_at <= 4 else Setting.from_json(runner.memo.recalled("closed"))
+        runner.memo.json("closed", closed.to_json)
+        return None if self.until == 4 else judge(runner, closed, baselines)
+
+    def _warm(self, runner: Runner, plans: Plans, baselines: Baselines, earlier: Earlier) -> Verdict | None:
+        choose_loss(runner)
+        if self.until < 4:
+            return None
+        runner.planned = plans.for_method(earlier.setting.method)
+        setting, started = warm_start(runner, earlier)
+        runner.memo.json("closed", setting.to_json)
+        baselines.collect()
+        return None if self.until == 4 else judge(runner, setting, baselines, started=started, earlier=earlier)
+
+    def _with_backbone(self, runner: Runner, plans: Plans, baselines: Baselines) -> Verdict | None:
+        choose_loss(runner)
+        if self.until < 4:
+            return None
+        runner.planned = plans.narrow
+        setting, started = use_backbone(runner)
+        baselines.collect()
+        return None if self.until == 4 else judge(runner, setting, baselines, started=started)
+
+    @staticmethod
+    def _second(runner: Runner) -> str:
+        if runner.medium == "pictures":
+            return for_pictures.choose_network(runner)
+        if runner.medium == "text":
+            return for_text.choose_network(runner)
+        choose_architecture(runner, runner.plan.width)
+        return choose_inputs(runner)
+
+
+def _recalled(runner: Runner, name: str, anew: bool, compute: Callable[[], str]) -> str:
+    """What a step came to: worked out, or taken over from the run before."""
+    value = compute() if anew else str(runner.memo.recalled(name))
+    return str(runner.memo.json(name, lambda: value))

@@ -1,0 +1,127 @@
+"""Beyond the headline: which columns matter, for whom it is worse, which rows are worst, whether sets hold.
+
+Importance is measured on validation rows; the rest on the test rows that step 5 opened.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from luthier.assess import (
+    Costs,
+    permutation_importance,
+    prediction_sets,
+    seen_by,
+    set_figures,
+    subgroup_scores,
+    worst_cases,
+)
+from luthier.assess.calibration import NOMINAL
+from luthier.data import Dataset, TableEncoder
+from luthier.optional import has
+from luthier.recipe.runner import Runner
+from luthier.recipe.steps.run_baselines import own_scale
+from luthier.saved import Model
+
+MOST_COLUMNS = 100
+DEPENDENCES = 6
+
+
+def error_analysis(runner: Runner, model: Model, test: Dataset, predicted: np.ndarray) -> dict[str, Any]:
+    """What the report shows below the headline, as plain values, given what the model told of the test rows."""
+    task = runner.data.task
+    y = own_scale(task, test)
+    labels = _labels(runner, test)
+    unlike = model.unlike_encoded(test.numbers, test.codes).to_numpy()
+    importance = _importance(runner, model)
+    result: dict[str, Any] = {
+        "importance": importance,
+        "dependence": _dependence(runner, model, [row["column"] for row in importance]),
+        "subgroups": subgroup_scores(
+            labels, task.kind, y, seen_by(runner.metric, predicted, model.threshold), runner.metric
+        ),
+        "worst": worst_cases(y, predicted, task.kind, runner.data.test_rows),
+        "unlike": {"rows": int(unlike.sum()), "share": float(unlike.mean())},
+        "sets": None,
+    }
+    result["why"] = _why(runner, model, test, result["worst"])
+    if task.classes:
+        result["sets"] = set_figures(predicted, y, model.set_threshold, NOMINAL)
+        if runner.recipe.asked.costs and model.threshold != 0.5:
+            result["cost"] = _cost(runner, model, predicted[:, 1], y)
+        result["sets"]["sizes"] = np.bincount(prediction_sets(predicted, model.set_threshold).sum(1)).tolist()
+    return result
+
+
+def _cost(runner: Runner, model: Model, p: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """What a row costs at the chosen threshold and at one half, and how rows are sorted at the chosen one."""
+    costs, positive = Costs.parse(runner.recipe.asked.costs), p >= model.threshold
+    return {
+        "threshold": model.threshold,
+        "cost": costs.of(p, y, model.threshold),
+        "at one half": costs.of(p, y, 0.5),
+        "false positives": int((positive & (y == 0)).sum()),
+        "false negatives": int((~positive & (y == 1)).sum()),
+    }
+
+
+def _importance(runner: Runner, model: Model) -> list[dict[str, Any]]:
+    groups = model.encoder.places()
+    if len(groups) > MOST_COLUMNS:
+        return []
+    validation, metric = runner.data.validation, runner.metric
+    y = own_scale(runner.data.task, validation)
+
+    def predict(numbers: Tensor, codes: Tensor) -> np.ndarray:
+        if model.task.kind == "regression":
+            return model.values(numbers, codes)
+        return seen_by(metric, model.probabilities(numbers, codes), model.threshold)
+
+    return permutation_importance(predict, validation.numbers, validation.codes, y, metric, groups, seed=runner.seed)
+
+
+def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[dict[str, Any]]:
+    """The answer by the values of the columns that matter most; of two classes the second's."""
+    kinds = {column.name: column.kind for column in model.encoder.columns}
+    shown = [name for name in columns if kinds.get(name) in ("number", "boolean", "category")][:DEPENDENCES]
+    validation = runner.data.validation
+    result = []
+    for name in shown:
+        table = model.dependence_encoded(validation.numbers, validation.codes, name)
+        if model.task.kind == "binary":
+            table = table.filter(table["of"] == model.task.classes[1])
+        result.append({"column": name, "kind": kinds[name], "rows": table.to_dicts()})
+    return result
+
+
+def _why(runner: Runner, model: Model, test: Dataset, worst: list[dict[str, Any]]) -> list[list[tuple[str, float]]]:
+    """The three columns that add most to the answer of each of the worst rows, where Captum is there to tell."""
+    table = isinstance(model.encoder, TableEncoder) and not model.encoder.words
+    if not (worst and table and has("captum") and len(model.encoder.places()) <= MOST_COLUMNS):
+        return []
+    indices = {int(row): place for place, row in enumerate(runner.data.test_rows)}
+    rows = [indices[one["row"]] for one in worst]
+    told = model.explain_encoded(test.numbers[rows], test.codes[rows])
+    return [[(told.columns[int(k)], float(row[k])) for k in np.argsort(-np.abs(row))[:3]] for row in told.shares]
+
+
+def _labels(runner: Runner, test: Dataset) -> dict[str, np.ndarray]:
+    """Values of the columns with few of them, as text."""
+    encoder = runner.data.encoder
+    result: dict[str, np.ndarray] = {}
+    if not isinstance(encoder, TableEncoder):
+        return result
+    for k, name in enumerate(encoder.category_names):
+        levels = np.array(encoder.levels(name), dtype=object)
+        result[name] = levels[test.codes[:, k].numpy()].astype(str)
+    booleans = {column.name for column in encoder.columns if column.kind == "boolean"}
+    for i, name in enumerate(encoder.number_names):
+        if name in booleans:
+            values = test.numbers[:, i].numpy()
+            no, yes = encoder.truth_names(name)
+            words = np.where(np.isnan(values), "(missing)", np.where(values > 0, yes, no))
+            result[name] = words.astype(str)
+    return result

@@ -1,0 +1,77 @@
+"""Pictures to look at: originals beside their changed copies, and the test pictures that were told worst."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luthier.nets import ConvSpec
+from luthier.optional import has, require
+from luthier.recipe.ladder import Setting
+from luthier.recipe.runner import Runner
+from luthier.recipe.steps.for_pictures import originals_and_changed
+from luthier.saved import Model
+
+GAP = 2  # pixels between pictures
+FOR, AGAINST = (213.0, 94.0, 0.0), (0.0, 114.0, 178.0)  # red, green, blue
+LEAST_SIDE = 56  # small pictures are enlarged to about this, in whole steps
+
+
+def image_grids(
+    runner: Runner, setting: Setting, model: Model, test: Tensor, worst: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """PNG files in base64, with what they show in words; nothing for tables."""
+    if runner.medium != "pictures":
+        return {}
+    result: dict[str, Any] = {}
+    spec = setting.member.spec
+    changed = originals_and_changed(runner, spec) if isinstance(spec, ConvSpec) else None
+    if changed is not None:
+        result["augmented"] = {"png": png(changed), "columns": changed.shape[1]}
+    indices = {int(row): place for place, row in enumerate(runner.data.test_rows)}
+    rows = [indices[one["row"]] for one in worst if one["row"] in indices]
+    if rows:
+        labels = runner.data.task.classes
+        message = [
+            f"{labels[one['true']]}, not {labels[one['predicted']]}"
+            if labels
+            else f"{one['true']:.4g}, not {one['predicted']:.4g}"
+            for one in worst
+        ]
+        result["worst"] = {"png": png(test[rows].unsqueeze(0)), "said": message}
+        if has("captum"):
+            shares = torch.from_numpy(model.explain_encoded(test[rows], test.new_zeros((len(rows), 0))).shares)
+            result["why"] = {"png": png(coloured(test[rows], shares).unsqueeze(0))}
+    return result
+
+
+def coloured(pictures: Tensor, shares: Tensor) -> Tensor:
+    """Pictures [K, C, H, W] as pale greys, orange where shares [K, H, W] speak for what was told, blue against it."""
+    grey = 0.75 * 255 + 0.25 * pictures.float().mean(1, keepdim=True)
+    largest = shares.abs().flatten(1).quantile(0.99, 1).clamp_min(1e-30)[:, None, None]
+    strength = (shares / largest).clamp(-1, 1).float().unsqueeze(1)
+    ink = torch.where(strength > 0, torch.tensor(FOR).view(1, 3, 1, 1), torch.tensor(AGAINST).view(1, 3, 1, 1))
+    return (grey * (1 - strength.abs()) + ink * strength.abs()).round().to(torch.uint8)
+
+
+def png(pictures: Tensor) -> str:
+    """Bytes [R, K, C, H, W] as one PNG of R rows and K columns, in base64."""
+    images = require("PIL.Image", extra="vision", purpose="drawing pictures")
+    rows, columns, channels, height, width = pictures.shape
+    sheet = torch.full((channels, rows * (height + GAP) - GAP, columns * (width + GAP) - GAP), 255, dtype=torch.uint8)
+    for r in range(rows):
+        for k in range(columns):
+            top, left = r * (height + GAP), k * (width + GAP)
+            sheet[:, top : top + height, left : left + width] = pictures[r, k]
+    array = np.moveaxis(sheet.numpy(), 0, -1)
+    image = images.fromarray(array[:, :, 0] if channels == 1 else array)
+    factor = max(1, -(-LEAST_SIDE // height))
+    image = image.resize((image.width * factor, image.height * factor), images.Resampling.NEAREST)
+    buffer = BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,109 @@
+"""The bar to clear: simple models beside the networks, in a process of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from luthier.assess import BaselineRun, measure
+from luthier.data import Dataset, Task
+from luthier.recipe.runner import Runner
+from luthier.records import Decision, Option
+
+SLOT = 0.5  # share of the budget after which baselines that are not ready are stopped
+FIRST_SLOT = 0.1  # of the budget, where they come before the training
+TEST_SECONDS = 10.0  # for predictions of the test rows by models that are fitted already
+REFIT_SECONDS = 300.0  # where a resumed run must fit them again
+
+
+class Baselines:
+    """The baselines of a run: asked for validation predictions once, for test predictions once."""
+
+    def __init__(self, runner: Runner, run: BaselineRun) -> None:
+        self._runner, self._run = runner, run
+        self.validation: dict[str, np.ndarray] = {}
+        self._seconds = TEST_SECONDS
+
+    def collect(self) -> None:
+        """Wait until the slot ends, and write how the baselines do on the validation part."""
+        runner, run = self._runner, self._run
+        result = self._recalled()
+        if result is None:
+            recorded = runner.recipe.cut("baselines") if runner.repeating else None
+            slot = (runner.budget_clock.budget.seconds or float("inf")) * SLOT
+            result = (
+                {} if recorded else run.wait(lambda: bool(runner.interrupted) or runner.budget_clock.spent() > slot)
+            )
+            runner.memo.keep("baselines", {name: torch.from_numpy(p) for name, p in result.items()}, {})
+        missing = [name for name in run.names if name not in result]
+        if missing:
+            runner.record_cut("baselines", len(result))
+        if run.failed() and missing:
+            runner.ledger.add("note", {"step": 1, "sentence": f"the baselines' process failed: {run.failed()}"})
+        self.validation = result
+        targets = own_scale(runner.data.task, runner.data.validation)
+        metric = runner.metric
+        weights = None if runner.data.validation.weights is None else runner.data.validation.weights.numpy()
+        scores = {
+            name: measure(metric, targets, result[name], seed=runner.seed, weights=weights)
+            for name in run.names
+            if name in result
+        }
+        runner.ledger.decide(
+            Decision(
+                step=1,
+                topic="baselines",
+                chosen=", ".join(f"{name} {score.value:.4g}" for name, score in scores.items()) or "none",
+                reason=f"a network must be worth its trouble; {metric} on the validation part"
+                + ("; slow ones learnt from the first 3,000 to 20,000 pictures" if runner.medium == "pictures" else "")
+                + (f" ({', '.join(missing)} not ready in time)" if missing else ""),
+                options=tuple(Option(name, score.to_json()) for name, score in scores.items()),
+                rule="all that were ready",
+            )
+        )
+
+    def finish_first(self) -> None:
+        """Let them have the cores before training, which needs all of them: convolutions wait for each other."""
+        if self._recalled() is None and not (self._runner.repeating and self._runner.recipe.cut("baselines")):
+            runner = self._runner
+            slot = (runner.budget_clock.budget.seconds or float("inf")) * FIRST_SLOT
+            self._run.finish(lambda: bool(runner.interrupted) or runner.budget_clock.spent() > slot)
+
+    def _recalled(self) -> dict[str, np.ndarray] | None:
+        """What an earlier sitting's baselines said of the validation rows; their process fits them anew meanwhile."""
+        recalled = self._runner.memo.recall("baselines")
+        if recalled is None:
+            return None
+        self._seconds = REFIT_SECONDS
+        return {name: recalled[0][name].numpy() for name in self._run.names if name in recalled[0]}
+
+    def test(self, rows: Dataset) -> dict[str, np.ndarray]:
+        """Predictions for the opened test rows, of the baselines that were ready in their slot."""
+        if not self.validation:
+            return {}
+        deadline = self._runner.budget_clock.clock.now() + self._seconds
+        limited = self._runner.budget_clock.budget.seconds is not None
+        result = self._run.predict_test(rows, lambda: limited and self._runner.budget_clock.clock.now() > deadline)
+        return {name: result[name] for name in self.validation if name in result}
+
+
+@contextmanager
+def running_baselines(runner: Runner) -> Iterator[Baselines]:
+    """Fit the baselines beside the networks, and end their process whatever happens."""
+    data, encoder = runner.data, runner.data.encoder
+    words = (encoder.words, sum(text.length for text in encoder.texts))
+    run = BaselineRun(data.training, data.validation, data.task, encoder.category_sizes, words)
+    try:
+        yield Baselines(runner, run)
+    finally:
+        run.close()
+
+
+def own_scale(task: Task, part: Dataset) -> np.ndarray:
+    """Targets of a part as metrics want them: class numbers, or values on the target's own scale."""
+    assert part.targets is not None
+    targets = part.targets.numpy()
+    return np.exp(targets.astype(float)) if task.log_scale else targets

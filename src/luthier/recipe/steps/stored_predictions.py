@@ -1,0 +1,24 @@
+"""What a run told about its sealed rows, kept so that nobody has to read them again."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from luthier import storage
+from luthier.data import Dataset, Task
+from luthier.recipe.steps.run_baselines import own_scale
+
+
+def write_stored_predictions(path: Path, test: Dataset, rows: np.ndarray, predicted: np.ndarray, task: Task) -> None:
+    """Columns `row`, `true` (a class's number, or a value), `told_0`, ... (probabilities, or the value), `weight`."""
+    told = predicted.reshape(len(predicted), -1)
+    columns = {"row": rows, "true": own_scale(task, test)} | {f"told_{k}": told[:, k] for k in range(told.shape[1])}
+    if test.weights is not None:
+        columns["weight"] = test.weights.numpy()
+    buffer = BytesIO()
+    pl.DataFrame(columns).write_parquet(buffer)
+    storage.write_bytes(path, buffer.getvalue())

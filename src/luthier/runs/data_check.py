@@ -1,0 +1,180 @@
+"""`luthier doctor`: the checks of the data and of the machinery, without a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from luthier.data import Preprocess, check_table, flat
+from luthier.diagnosis import check_gradients, check_rows, loss_at_start, overfit_batch
+from luthier.diagnosis.controls import label_noise, signal
+from luthier.engine import Part
+from luthier.nets import DenseSpec
+from luthier.recipe import FitConfig, first_width, input_count, read_and_infer
+from luthier.recipe.prepare import Parts, parts_of
+from luthier.recipe.reading import LoadedData
+from luthier.recipe.runner import LOSSES, embedding_width
+from luthier.records import Finding
+from luthier.seeds import derive, torch_generator
+
+BATCH = 64
+ROWS = 5000  # that controls look at
+OVERFIT_STEPS = 300
+MOST_LEVELS = 50  # of a category, as columns
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What was found before anything is trained in earnest; `str()` says it."""
+
+    source: str
+    rows: int
+    task: str
+    columns: tuple[dict[str, Any], ...]
+    findings: tuple[Finding, ...]
+    checks: tuple[tuple[str, bool, str], ...]
+    suspects: tuple[int, ...] = field(default=())
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing graver than a note was found."""
+        return all(f.severity == "note" for f in self.findings) and all(passed for _, passed, _ in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """The checkup as plain JSON values."""
+        return {
+            "source": self.source,
+            "rows": self.rows,
+            "task": self.task,
+            "columns": list(self.columns),
+            "findings": [finding.to_json() for finding in self.findings],
+            "checks": [{"check": name, "passed": passed, "sentence": message} for name, passed, message in self.checks],
+            "suspects": list(self.suspects),
+            "healthy": self.healthy,
+        }
+
+    def __str__(self) -> str:
+        used = [column for column in self.columns if column["used"]]
+        lines = [
+            f"{self.source}: {self.rows} rows, {self.task}",
+            f"{len(used)} of {len(self.columns)} columns are used",
+        ]
+        for column in self.columns:
+            gaps = f", {column['missing']} missing" if column["missing"] else ""
+            if not column["used"] or gaps:
+                kind = column["kind"] if column["used"] else f"{column['kind']}, dropped"
+                lines.append(f"  `{column['name']}`: {kind}{gaps} ({column['reason']})")
+        lines += ["", "Sanity:"]
+        lines += [f"  [{'x' if passed else ' '}] {name}: {message}" for name, passed, message in self.checks]
+        lines += ["", "Findings:"]
+        lines += [f"  {f.severity}: {f.sentence}. Try: {f.remedy}." for f in self.findings] or ["  none"]
+        if self.suspects:
+            lines += ["", "Rows whose label is worth a look: " + ", ".join(map(str, self.suspects[:20]))]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def doctor(
+    source: Any,
+    *,
+    target: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    task: str | None = None,
+    seed: int = 0,
+) -> DataReport:
+    """Check a table as `luthier.fit` would read it: columns, rows, labels, signal, and whether a network can learn.
+
+    The test part stays sealed. Rows are numbered from 0 as in the table. Raises InputError for a table that
+    cannot be used.
+    """
+    read = read_and_infer(source, target=target, task=task, columns=columns or {})
+    parts = parts_of(
+        read, FitConfig(source="", target=read.task.target, seed=seed, task=task, columns=dict(columns or {}))
+    )
+    training, validation = _encoded(read, parts)
+    loss, spec = LOSSES[read.task.kind], _spec(read, parts, training)
+    findings = check_table(parts.frames["training"], read.columns, read.task)
+    named = {finding.code for finding in findings}
+    findings += [f for f in check_rows(training, validation, _names(parts, training)) if f.code not in named]
+    checks = tuple(_checks(spec, training, loss, seed))
+    few, picked = _some(training, ROWS, seed)
+    flat = _with_codes(few, spec), _with_codes(_some(validation, ROWS, seed)[0], spec)
+    none, _ = signal(torch.nn.Linear(1, 1), *flat, loss, batch_size=BATCH)
+    suspects: list[int] = []
+    if none is not None:
+        findings.append(none)
+    elif loss != "mse":
+        wrong, result = label_noise(torch.nn.Linear(1, 1), flat[0], loss, batch_size=BATCH)
+        suspects = [int(parts.splits.training[int(picked[i])]) for i in result]
+        findings += [] if wrong is None else [wrong]
+    known = tuple(
+        {
+            "name": column.name,
+            "kind": column.kind,
+            "used": column.used,
+            "missing": int(read.frame[column.name].null_count()),
+            "reason": column.reason,
+        }
+        for column in read.columns
+    )
+    what = f"{read.task.kind} of `{read.task.target}`"
+    return DataReport(read.source.name, read.frame.height, what, known, tuple(findings), checks, tuple(suspects))
+
+
+def _encoded(read: LoadedData, parts: Parts) -> tuple[Part, Part]:
+    """Both open parts as a network sees them: standardised, a regression's target too."""
+    words = parts.encoder.words
+    fitted = Preprocess.fit(flat(parts.training.numbers, 16), words=words)
+    seen = fitted.plain if words else fitted
+    targets = [part.targets for part in (parts.training, parts.validation)]
+    if read.task.kind == "regression" and targets[0] is not None:
+        mean, deviation = targets[0].mean(), targets[0].std(correction=0).clamp_min(1e-30)
+        targets = [None if t is None else (t - mean) / deviation for t in targets]
+    result = []
+    for part, wanted in zip((parts.training, parts.validation), targets, strict=True):
+        assert wanted is not None
+        result.append(Part(seen(flat(part.numbers, 16)), part.codes, wanted))
+    return result[0], result[1]
+
+
+def _names(parts: Parts, training: Part) -> list[str]:
+    names = list(parts.encoder.number_names)
+    return names + [f"missing {i}" for i in range(training.features.shape[1] - len(names))]
+
+
+def _spec(read: LoadedData, parts: Parts, training: Part) -> DenseSpec:
+    sizes = parts.encoder.category_sizes
+    outputs = len(read.task.classes) if read.task.kind == "multiclass" else 1
+    width = first_width(len(training), input_count(parts.encoder, training.features.shape[1]), outputs)
+    embeddings = tuple((levels, embedding_width(levels)) for levels in sizes)
+    return DenseSpec(training.features.shape[1], (width,), outputs, embeddings=embeddings)
+
+
+def _checks(spec: DenseSpec, training: Part, loss: str, seed: int) -> list[tuple[str, bool, str]]:
+    seeds = [derive(seed, "start", k) for k in range(5)]
+    found = {
+        "loss at the start": loss_at_start(spec, training, loss, seeds=seeds),
+        "one batch learnt by heart": overfit_batch(spec, training, loss, seed=seeds[0], steps=OVERFIT_STEPS),
+        "gradients against finite differences": check_gradients(spec, training, loss, seed=seeds[0]),
+    }
+    return [(name, bool(result["passed"]), str(result["sentence"])) for name, result in found.items()]
+
+
+def _some(part: Part, rows: int, seed: int) -> tuple[Part, torch.Tensor]:
+    index = torch.arange(len(part))
+    if len(part) > rows:
+        index = torch.randperm(len(part), generator=torch_generator(seed, "rows of a checkup"))[:rows].sort().values
+    return part.rows(index), index
+
+
+def _with_codes(part: Part, spec: DenseSpec) -> Part:
+    """Categories as columns of zeros and ones beside the numbers: what a reference network takes."""
+    columns = [part.features]
+    for k, (levels, _) in enumerate(spec.embeddings):
+        kept = min(levels, MOST_LEVELS)
+        columns.append(torch.nn.functional.one_hot(part.codes[:, k].clamp_max(kept - 1), kept).float())
+    return Part(torch.cat(columns, 1), part.codes[:, :0], part.targets)

@@ -1,0 +1,152 @@
+"""Several targets of one table: a run for each, under one folder, with one table of predictions.
+
+Each target keeps a loss, a ladder, a seal and a report of its own, and rows that miss one target serve the others
+(docs/decisions/0008). No run sees the other targets as columns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace as changed
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from luthier.data import read_source
+from luthier.errors import InputError, nearest
+from luthier.recipe import Budget, Clock, default_name
+from luthier.report import write_overview
+from luthier.runs.fitting import default_budget, fit, keep_source, name_of, resume
+from luthier.runs.result import Result
+from luthier.runs.screen import Screen, choose_screen
+from luthier.saved import SEVERAL, RunFolder, create_run, open_run, timestamp
+
+
+class MultiTargetResult:
+    """The runs of several targets, by target: `found["price"]` is an ordinary Result."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.folder = open_run(path)
+        facts = self.folder.facts()
+        if facts.get("kind") != SEVERAL:
+            raise InputError(f"'{path}' is the run of one target", remedy="luthier.load(path), or Result(folder)")
+        self._folders: dict[str, str] = facts["folders"]
+
+    @property
+    def path(self) -> Path:
+        """The folder that holds the runs."""
+        return self.folder.path
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets, in the order that was asked for."""
+        return tuple(self._folders)
+
+    def __getitem__(self, target: str) -> Result:
+        if target not in self._folders:
+            raise InputError(f"there is no target `{target}`", expected=f"one of {', '.join(self.targets)}")
+        return Result(open_run(self.path / self._folders[target]))
+
+    def predict(self, rows: Any) -> pl.DataFrame:
+        """A column of predictions for each target."""
+        frame = read_source(rows).frame
+        return pl.DataFrame({target: self[target].model.predict(frame) for target in self.targets})
+
+    def report(self) -> Path:
+        """Write the overview anew and return its path."""
+        return write_overview(self.path)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{target}: {self[target].scores['sentence']}" for target in self.targets)
+
+
+def fit_several(
+    source: Any,
+    targets: Sequence[str],
+    *,
+    budget: str | Budget | None = None,
+    run: str | Path | None = None,
+    replace: bool = False,
+    screen: Screen | None = None,
+    clock: Clock | None = None,
+    **options: Any,
+) -> MultiTargetResult:
+    """Walk the recipe for each of several targets; they share the budget evenly.
+
+    `source` and `options` (seed, columns, group, time, weight, distil, until) are those of `luthier.fit`.
+    Raises InputError for targets that are not there, or fewer than two.
+    """
+    names = list(dict.fromkeys(targets))
+    result = read_source(source, target=names[0] if names else None)
+    for name in names:
+        if name not in result.frame.columns:
+            raise InputError(
+                f"there is no column `{name}` to predict",
+                expected=f"one of {', '.join(result.frame.columns[:12])}",
+                remedy=nearest(name, result.frame.columns) or "check the spelling",
+            )
+    if len(names) < 2:
+        raise InputError("these are not several targets", received=", ".join(names) or "none", remedy="luthier.fit")
+    whole = Budget.parse(budget) if budget is not None else default_budget(source)
+    folder = create_run(run, default_name(source, result), replace=replace)
+    if not (kept := name_of(source)):
+        keep_source(folder, result.frame)
+        kept = str(folder.source)
+    folder.write_facts(
+        {
+            "kind": SEVERAL,
+            "name": folder.path.name,
+            "created": timestamp(),
+            "source": kept,
+            "folders": _folders(names),
+            "budget": str(_share(whole, len(names))),
+            "options": options,
+        }
+    )
+    return _walk(folder, screen, clock)
+
+
+def resume_several(run: str | Path, *, screen: Screen | None = None, clock: Clock | None = None) -> MultiTargetResult:
+    """Go on with the target that was under way, and walk those that are left."""
+    return _walk(open_run(run), screen, clock)
+
+
+def _walk(folder: RunFolder, screen: Screen | None, clock: Clock | None) -> MultiTargetResult:
+    facts = folder.facts()
+    names = list(facts["folders"])
+    for target, place in facts["folders"].items():
+        path = folder.path / place
+        shown = screen if screen is not None else choose_screen()
+        shown.event("target", name=target)
+        if (path / "run.json").exists():
+            result: Result | None = resume(path, screen=shown, clock=clock)
+        else:
+            others = [name for name in names if name != target]
+            options = {"budget": facts["budget"], **facts["options"]}
+            result = fit(facts["source"], target=target, beside=others, run=path, screen=shown, clock=clock, **options)
+        write_overview(folder.path)
+        if result is not None and result.folder.facts()["status"] == "cut":
+            break  # the user wants to stop; what is left can be resumed
+    return MultiTargetResult(folder.path)
+
+
+def _share(whole: Budget, count: int) -> Budget:
+    if whole.seconds is not None:
+        return changed(whole, seconds=round(whole.seconds / count, 3))
+    return changed(whole, steps=max(1, (whole.steps or 0) // count))
+
+
+def _folders(names: Sequence[str]) -> dict[str, str]:
+    """A folder name for each target: its letters and digits, numbered where two would be the same."""
+    result: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"[^\w-]+", "-", name).strip("-") or "target"
+        taken = {value.lower() for value in result.values()}
+        number, free = 1, plain
+        while free.lower() in taken:
+            number += 1
+            free = f"{plain}-{number}"
+        result[name] = free
+    return result

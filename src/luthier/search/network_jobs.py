@@ -1,0 +1,287 @@
+"""What a setting means: the networks that trials are, how they are grouped, and how a group is trained.
+
+Trials of one architecture, update rule, batch size and way of changing rows form one population: everything else may
+differ from member to member.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from luthier.engine import FileCheckpoint, Member, Part, Schedule, Settings, in_memory_groups, train
+from luthier.errors import LuthierError
+from luthier.nets import DenseSpec
+from luthier.objective import Criterion, Loss
+from luthier.records import Finding
+from luthier.search.space import Values
+from luthier.search.trials import COMPLETE, FAILED, PRUNED, Trial
+
+DEFAULT_RULE, DEFAULT_BATCH, DEFAULT_RATE = "adam", 64, 3e-3
+_ROWS = ("noise", "mixup")  # what changes the rows that all of a population see
+_MEMBER = ("momentum", "l2", "l1", "weight_decay", "ema_decay", "clip_norm", "clip_value", "epsilon", "rho", *_ROWS)
+MOST_POINTS = 20  # of a learning curve
+
+
+@dataclass(frozen=True)
+class Job:
+    """A population of trials to be trained from where it paused (or from the start) to a rung or the end.
+
+    `trials` are all it ever had, `survivors` the numbers of those that go on. `pause_at` is the share of
+    the training after which it waits to be compared with other populations.
+    """
+
+    name: str
+    trials: tuple[Trial, ...]
+    epochs: int
+    survivors: tuple[int, ...] = ()
+    pause_at: float | None = None
+    layout: str | None = None
+    keep: bool = False
+
+
+@dataclass
+class TrainedJob:
+    """What came of a job: its survivors' figures, the weights where they were kept, how it was computed."""
+
+    trials: list[Trial]
+    states: list[dict[str, np.ndarray]]
+    layout: str
+    seconds: float = 0.0
+
+
+class Networks:
+    """What can be trained on one pair of training and validation parts, with one loss.
+
+    A population keeps to `memory` bytes; 0: to no bound.
+    """
+
+    memory = 0
+
+    def __init__(
+        self,
+        training: Part,
+        validation: Part,
+        loss: str | Loss | Criterion,
+        *,
+        seed: int = 0,
+        metrics: tuple[str, ...] = (),
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.training, self.validation, self.loss = training, validation, loss
+        self.seed, self.metrics, self.dtype = seed, metrics, dtype
+
+    def architecture(self, values: Values) -> str:
+        """Settings with equal texts train in one population."""
+        raise NotImplementedError
+
+    def layout(self, trials: Sequence[Trial]) -> tuple[str | None, list[Finding]]:
+        """How a population of these trials is computed, where that is not given; what was tried to find out."""
+        return None, []
+
+    def members(self, job: Job) -> list[Member]:
+        """The members of a job."""
+        raise NotImplementedError
+
+    def module(self, values: Values, seed: int, state: Mapping[str, np.ndarray]) -> nn.Module:
+        """One network with its weights, as an ordinary module in evaluation mode."""
+        raise NotImplementedError
+
+    def group(self, values: Values, epochs: int) -> str:
+        """Settings with equal texts train in one population."""
+        rule, batch = values.get("rule", DEFAULT_RULE), values.get("batch_size", DEFAULT_BATCH)
+        changed = "".join(f" | {name} {values[name]:g}" for name in _ROWS if values.get(name))
+        length = int(values.get("epochs", epochs))
+        return f"{self.architecture(values)} | {rule} | batch {batch} | {length} epochs{changed}"
+
+    def settings(self, job: Job) -> Settings:
+        """How a job's population trains. It is measured after every epoch, or twenty times in all."""
+        values = job.trials[0].values
+        batch = min(int(values.get("batch_size", DEFAULT_BATCH)), len(self.training))
+        epoch = -(-len(self.training) // batch)
+        epochs = int(values.get("epochs", job.epochs))
+        every = epoch * max(1, round(epochs / MOST_POINTS))
+        if job.pause_at is not None or job.survivors:
+            every = min(every, -(-epoch * epochs // 9))  # rungs are measured
+        return Settings(
+            loss=self.loss,
+            rule=str(values.get("rule", DEFAULT_RULE)),
+            batch_size=batch,
+            steps=epoch * epochs,
+            evaluate_every=every,
+            batch_seed=self.seed,
+            dtype=self.dtype,
+            metrics=self.metrics,
+        )
+
+    def at_once(self, trials: Sequence[Trial], epochs: int) -> tuple[int, str]:
+        """How many of these trials fit into the memory together, and in words what that means for them."""
+        if not self.memory:
+            return len(trials), ""
+        try:
+            groups, _, message = self._in_turns(Job("memory", tuple(trials), epochs))
+        except LuthierError:
+            return 1, ""  # not even one fits: its trial will say so
+        return len(groups[0]), message
+
+    def _in_turns(self, job: Job) -> tuple[list[Sequence[Member]], Settings, str]:
+        members = self.members(job)
+        return in_memory_groups(members, self.settings(job), self.flat(self.training, members), self.memory)
+
+    def train(self, job: Job, checkpoint: Path | None, stop: Callable[[], bool]) -> TrainedJob:
+        """Train a job's population and fill in its trials; those that do not fit into the memory fail."""
+        settings, members = self.settings(job), self.members(job)
+        if self.memory:
+            try:
+                settings = self._in_turns(job)[1]
+            except LuthierError as error:
+                reason = f"{error.problem}: {error.expected} are needed, {error.received} allowed"
+                return TrainedJob(
+                    [replace(trial, status=FAILED, reason=reason, value=math.inf) for trial in job.trials], [], ""
+                )
+        indices = {trial.number: place for place, trial in enumerate(job.trials)}
+        survivors = None if not job.survivors else {indices[number] for number in job.survivors}
+        kept = None if checkpoint is None else FileCheckpoint(checkpoint, synced=False)
+        outcome = train(
+            members,
+            self.flat(self.training, members),
+            self.flat(self.validation, members),
+            settings,
+            stop=lambda step: stop(),
+            checkpoint=kept,
+            pause_at=None if job.pause_at is None else max(1, int(job.pause_at * settings.steps)),
+            survivors=survivors,
+        )
+        curves: list[list[tuple[int, float]]] = [[] for _ in members]
+        for row in outcome.history.rows:
+            curves[row[0]].append((int(row[2]), float(row[6])))
+        result = []
+        for place, trial in enumerate(job.trials):
+            if survivors is not None and place not in survivors:
+                continue
+            value = float(outcome.best_validation_loss[place])
+            status, reason = _ended(outcome.status[place], value)
+            result.append(
+                replace(
+                    trial,
+                    status=status,
+                    reason=reason,
+                    value=value if math.isfinite(value) else math.inf,
+                    score=float(outcome.best_validation_score[place]),
+                    train_loss=float(outcome.best_train_loss[place]),
+                    best_step=int(outcome.best_step[place]),
+                    steps=settings.steps,
+                    curve=curves[place],
+                )
+            )
+        states = [
+            {name: value.numpy() for name, value in outcome.state_dict(place).items()}
+            for place in range(len(members) if job.keep else 0)
+        ]
+        return TrainedJob(result, states, outcome.layout)
+
+    def flat(self, part: Part, members: Sequence[Member]) -> Part:
+        """A part as these members take it."""
+        return part
+
+
+def _ended(status: str, value: float) -> tuple[str, str]:
+    """A trial's status and reason from its member's."""
+    if status.startswith("retired"):
+        return FAILED, status.removeprefix("retired: ")
+    if status == "cut":
+        return (PRUNED if math.isfinite(value) else FAILED), "the time was up"
+    return ("" if status == "paused" else COMPLETE), ""
+
+
+def hyper_parameters(values: Values, steps: int) -> dict[str, Any]:
+    """What a setting says about a member: its rate, schedule and every number of `Member`."""
+    result: dict[str, Any] = {name: float(values[name]) for name in _MEMBER if name in values}
+    if "beta1" in values or "beta2" in values:
+        result["betas"] = (float(values.get("beta1", 0.9)), float(values.get("beta2", 0.999)))
+    return result | {
+        "learning_rate": float(values.get("learning_rate", DEFAULT_RATE)),
+        "schedule": schedule_of(values, steps),
+    }
+
+
+def schedule_of(values: Values, steps: int) -> Schedule:
+    """The schedule of a setting, whose periods are shares of the training.
+
+    >>> schedule_of({"schedule": "restarts", "restart_period": 0.25}, 1000).period
+    250
+    >>> round(schedule_of({"schedule": "exponential", "decay": 0.01}, 1000).factor(1000, 1000), 4)
+    0.01
+    """
+    kind = str(values.get("schedule", "constant"))
+    period = max(1, round(float(values.get("restart_period", 0.2)) * steps)) if kind == "restarts" else 1
+    decay = float(values.get("decay", 0.1))
+    if kind == "exponential":
+        period = steps
+    elif kind == "staircase":
+        period, decay = max(1, steps // 4), decay**0.25
+    elif kind == "inverse":
+        period, decay = steps, 1 / decay - 1
+    elif kind == "plateau":
+        period = 2
+    return Schedule(
+        kind,
+        warmup=round(float(values.get("warmup", 0.0)) * steps),
+        period=period,
+        multiplier=float(values.get("restart_multiplier", 2.0)),
+        decay=decay,
+    )
+
+
+class DenseNetworks(Networks):
+    """Dense networks on rows of numbers [N, F] and codes [N, K]; every hyper-parameter of the registry."""
+
+    def __init__(
+        self, training: Part, validation: Part, loss: str | Loss | Criterion, base: DenseSpec, **options: Any
+    ) -> None:
+        super().__init__(training, validation, loss, **options)
+        self.base = base
+
+    def spec(self, values: Values) -> DenseSpec:
+        """The architecture that a setting describes."""
+        base = self.base
+        width = int(values.get("width", base.hidden[0] if base.hidden else 64))
+        depth = int(values.get("depth", len(base.hidden) or 1))
+        changed = "width" in values or "depth" in values
+        named = ("activation", "initialiser", "batch_norm", "layer_norm", "residual")
+        changes: dict[str, Any] = {name: values[name] for name in named if name in values}
+        return replace(base, hidden=(width,) * depth if changed else base.hidden, **changes)
+
+    def architecture(self, values: Values) -> str:
+        """The spec as text."""
+        return str(self.spec(values))
+
+    def members(self, job: Job) -> list[Member]:
+        """The members of a job."""
+        spec, steps = self.spec(job.trials[0].values), self.settings(job).steps
+        dropped = [float(trial.values.get("dropout", 0.0)) for trial in job.trials]
+        return [
+            Member(
+                spec=spec,
+                seed=trial.seed,
+                dropout=(p,) * len(spec.hidden) if p else (),
+                label=str(trial.number),
+                **hyper_parameters(trial.values, steps),
+            )
+            for trial, p in zip(job.trials, dropped, strict=True)
+        ]
+
+    def module(self, values: Values, seed: int, state: Mapping[str, np.ndarray]) -> nn.Module:
+        """One network with its weights, as an ordinary module in evaluation mode."""
+        from luthier.nets import build
+
+        net = build(self.spec(values), seed=seed)
+        net.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
+        return net.eval()

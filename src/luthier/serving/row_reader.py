@@ -1,0 +1,204 @@
+"""What a request may hold: the schema of a row, from the model's columns, and errors that name row and field."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from typing import Any
+
+import polars as pl
+from torch import Tensor
+
+from luthier.data import TableEncoder
+from luthier.data.columns import Column
+from luthier.errors import in_a_line
+from luthier.serving.requests import MOST_ERRORS, RefusedError, items_of, limited, shown
+
+FEW = 64  # rows of numbers that take less than handing them to a thread
+EXPECTED = {
+    "number": "a number or null",
+    "boolean": "true, false or null",
+    "category": "text, a whole number or null",
+    "date": "a date as text, or null",
+    "text": "text or null",
+}
+TYPES: dict[str, list[str]] = {
+    "number": ["number", "null"],
+    "boolean": ["boolean", "string", "integer", "null"],
+    "category": ["string", "integer", "boolean", "null"],
+    "date": ["string", "null"],
+    "text": ["string", "null"],
+}
+EXAMPLES: dict[str, Any] = {"number": 0.0, "boolean": True, "category": "unknown", "text": "some words"}
+EXAMPLE_DATE = datetime(2025, 1, 31, 12)
+LARGEST_NUMBER = 3.4e38  # of float32, in which networks compute
+
+
+@dataclass(frozen=True)
+class RequestRows:
+    """A request's rows, column by column: numbers or text, None where missing."""
+
+    columns: Mapping[str, list[Any]]
+    count: int
+    dtypes: Mapping[str, type[pl.DataType]]
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class RowReader:
+    """Requests of a model of tables or text: {"rows": [{...}, ...]}, or CSV with a header."""
+
+    decodes = False
+
+    def __init__(self, encoder: TableEncoder, typical: Mapping[str, Any]) -> None:
+        self._encoder, self._typical = encoder, typical
+        self.few = 0 if encoder.words else FEW
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """The bodies as OpenAPI describes them, each with a typical row."""
+        names = ",".join(column.name for column in self._encoder.columns)
+        row = {column.name: _example(column, self._typical.get(column.name)) for column in self._encoder.columns}
+        csv = {
+            "schema": {"type": "string", "description": f"a header and rows: {names}"},
+            "example": pl.DataFrame([row]).write_csv(),
+        }
+        rows = {"schema": schema(self._encoder.columns), "example": {"rows": [row]}}
+        return {"application/json": rows, "text/csv": csv}
+
+    def read(self, kind: str, body: bytes, most: int) -> RequestRows:
+        """The rows of a body. RefusedError with every field that is wrong, the first twenty."""
+        return (from_csv if kind == "text/csv" else from_json)(body, self._encoder.columns, most)
+
+    def encode(self, requests: Sequence[RequestRows]) -> tuple[Tensor, Tensor]:
+        """Numbers [N, F] and codes [N, K] of several requests."""
+        return self._encoder.encode(frame_of(requests))
+
+
+def schema(columns: Sequence[Column]) -> dict[str, Any]:
+    """JSON Schema of {"rows": [...]}."""
+    row = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [column.name for column in columns],
+        "properties": {
+            column.name: {"type": TYPES[column.kind], "description": EXPECTED[column.kind]} for column in columns
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["rows"],
+        "additionalProperties": False,
+        "properties": {"rows": {"type": "array", "minItems": 1, "items": row}},
+    }
+
+
+def _example(column: Column, typical: Any) -> Any:
+    """A value to begin with; none is null, which FastAPI would leave out of its page."""
+    if column.kind == "date":
+        return EXAMPLE_DATE.strftime(column.date_format or "%Y-%m-%d")
+    return EXAMPLES[column.kind] if typical is None else typical
+
+
+def frame_of(requests: Sequence[RequestRows]) -> pl.DataFrame:
+    """The rows of several requests under each other."""
+    return pl.DataFrame(
+        [
+            pl.Series(name, [value for one in requests for value in one.columns[name]], dtype=dtype)
+            for name, dtype in requests[0].dtypes.items()
+        ]
+    )
+
+
+def from_json(body: bytes, columns: Sequence[Column], most: int) -> RequestRows:
+    """The rows of a JSON body. RefusedError with every field that is wrong, the first twenty."""
+    rows = items_of(body, "rows", '{"rows": [{...}, ...]}', most)
+    named = {column.name: column for column in columns}
+    errors: list[dict[str, Any]] = []
+    for place, row in enumerate(rows):
+        if len(errors) >= MOST_ERRORS:
+            break
+        if not isinstance(row, dict):
+            errors.append({"row": place, "field": "", "expected": "an object", "received": shown(row)})
+            continue
+        errors += [
+            {"row": place, "field": name, "expected": "a column of the model", "received": "an unknown one"}
+            for name in row
+            if name not in named
+        ]
+        for name, column in named.items():
+            if name not in row:
+                errors.append({"row": place, "field": name, "expected": EXPECTED[column.kind], "received": "nothing"})
+            elif not _fits(row[name], column.kind):
+                errors.append(
+                    {"row": place, "field": name, "expected": EXPECTED[column.kind], "received": shown(row[name])}
+                )
+    if errors:
+        raise RefusedError(422, f"{len(errors)} fields cannot be used", errors)
+    return RequestRows(
+        {name: _plain([row[name] for row in rows], column.kind) for name, column in named.items()},
+        len(rows),
+        _dtypes(columns),
+    )
+
+
+def from_csv(body: bytes, columns: Sequence[Column], most: int) -> RequestRows:
+    """The rows of a CSV body with a header. RefusedError where columns are missing or numbers are none."""
+    try:
+        frame = pl.read_csv(BytesIO(body), infer_schema=False, null_values=["", "NA", "null"])
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, UnicodeDecodeError) as error:
+        raise RefusedError(400, f"the body is not CSV: {in_a_line(error)}") from None
+    missing = [column.name for column in columns if column.name not in frame.columns]
+    if missing or not len(frame):
+        message = f"columns are missing: {', '.join(missing[:8])}" if missing else "there is no row"
+        raise RefusedError(
+            422, message, [{"row": 0, "field": name, "expected": "a column", "received": "nothing"} for name in missing]
+        )
+    limited(len(frame), most, "rows")
+    errors: list[dict[str, Any]] = []
+    for column in columns:
+        if column.kind == "number":
+            known = frame[column.name].cast(pl.Float64, strict=False)
+            wrong = frame[column.name].is_not_null() & (known.is_null() | (known.abs() >= LARGEST_NUMBER)).fill_null(
+                True
+            )
+            errors += [
+                {
+                    "row": int(place),
+                    "field": column.name,
+                    "expected": EXPECTED["number"],
+                    "received": shown(frame[column.name][int(place)]),
+                }
+                for place in wrong.arg_true()
+            ]
+    if errors:
+        raise RefusedError(422, f"{len(errors)} fields cannot be used", errors)
+    numbers = [pl.col(column.name).cast(pl.Float64) for column in columns if column.kind == "number"]
+    used = frame.select([column.name for column in columns]).with_columns(numbers)
+    return RequestRows(used.to_dict(as_series=False), used.height, _dtypes(columns))
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if value is None:
+        return True
+    if kind == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
+    if kind == "boolean":
+        return isinstance(value, bool | str) or value in (0, 1)
+    if kind == "category":
+        return isinstance(value, str | bool) or (isinstance(value, int) and abs(value) < 2**63)
+    return isinstance(value, str)
+
+
+def _plain(values: list[Any], kind: str) -> list[Any]:
+    if kind == "number":
+        return [None if v is None or math.isnan(v) else float(v) for v in values]
+    return [None if v is None else str(v).lower() if isinstance(v, bool) else str(v) for v in values]
+
+
+def _dtypes(columns: Sequence[Column]) -> dict[str, type[pl.DataType]]:
+    return {column.name: pl.Float64 if column.kind == "number" else pl.String for column in columns}

@@ -1,0 +1,78 @@
+"""Text as ids of word pieces and pairs: what is kept, cut, unknown, and how it comes back."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from luthier.data import Preprocess, TableEncoder, infer_columns
+from luthier.data.word_pieces import PAD, UNKNOWN, Words
+from luthier.errors import InputError
+
+TEXTS = ["a very good film", "a very bad film", "good acting, very good film", "Très bon, a GOOD film!", None] * 8
+
+
+def test_pieces_and_pairs_of_a_row() -> None:
+    frame = pl.DataFrame({"said": TEXTS})
+    words = Words.fit(frame, ["said"])
+    ids = words.encode(frame)
+    assert ids.shape == (40, words.columns) == (40, 2 * words.length - 1)
+    pieces, pairs = ids[:, : words.length], ids[:, words.length :]
+    assert (pieces[4] == PAD).all()  # a missing text has no piece
+    assert (pairs[4] == 0).all()
+    assert pieces[0, 3] == pieces[1, 3]  # film
+    assert pieces[0, 2] != pieces[1, 2]  # good, bad
+    assert pairs.max() <= len(words.pairs)
+    assert (pairs[0, :3] > 0).all()
+    good = words.encode(pl.DataFrame({"said": ["GOOD"]}))[0, 0]
+    assert good == pieces[0, 2]  # case and accents do not count
+    never = words.encode(pl.DataFrame({"said": ["film good a"]}))
+    assert (never[0, words.length : words.length + 2] == 0).all()  # pairs that training did not have
+
+
+def test_what_is_cut_and_what_is_unknown() -> None:
+    frame = pl.DataFrame({"said": ["good film " * 3] * 50})
+    words = Words.fit(frame, ["said"])
+    figures = words.figures(pl.DataFrame({"said": ["good film " * 30, "good film", "日本"]}))
+    assert figures["cut"] == pytest.approx(1 / 3)
+    assert 0 < figures["unknown"] < 0.1
+    assert UNKNOWN in words.encode(pl.DataFrame({"said": ["日本"]}))[0]
+
+
+def test_an_encoder_with_text_comes_back() -> None:
+    frame = pl.DataFrame({"said": [f"word number {k} of the day" for k in range(60)], "x": np.arange(60) * 0.5})
+    frame = frame.with_columns(y=pl.Series(["a", "b"] * 30))
+    columns = infer_columns(frame, target="y", overrides={})
+    assert {column.name: column.kind for column in columns} == {"said": "text", "x": "number"}
+    encoder = TableEncoder.fit(frame, columns)
+    again = TableEncoder.from_json(encoder.to_json())
+    numbers, _ = encoder.encode(frame)
+    assert again.encode(frame)[0].equal(numbers)
+    assert numbers.shape[1] == 1 + encoder.words
+    assert encoder.places()["said"][0] == list(range(1, numbers.shape[1]))
+    broken = encoder.to_json()
+    broken["texts"][0]["tokenizer"] = {"version": "1.0"}
+    with pytest.raises(InputError, match="tokenizer of 'said' is damaged"):
+        TableEncoder.from_json(broken).encode(frame)
+
+
+def test_several_columns_of_text_are_read_one_after_another() -> None:
+    frame = pl.DataFrame({"title": ["good film"] * 20, "body": ["bad acting by all"] * 20})
+    words = Words.fit(frame, ["title", "body"])
+    assert words.name == "title + body"
+    assert (words.encode(frame)[0, :7] > 0).all()
+
+
+def test_ids_pass_preprocessing_as_they_are() -> None:
+    numbers = torch.tensor([[1.0, 5.0, 0.0], [3.0, 9000.0, 2.0]])
+    fitted = Preprocess.fit(numbers, words=2)
+    out = fitted(numbers)
+    assert out[:, 1:].equal(numbers[:, 1:])
+    assert out[:, 0].tolist() == [-1.0, 1.0]
+    assert fitted.width == 3
+    again = Preprocess.from_config(fitted.config())
+    again.load_state_dict(fitted.state_dict())
+    assert again(numbers).equal(out)
+    assert again.plain(numbers).equal(fitted.plain(numbers))

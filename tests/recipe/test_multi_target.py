@@ -1,0 +1,118 @@
+"""Several targets of one table: a run for each, one table of predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import luthier
+from luthier.cli import app
+from luthier.errors import InputError
+from luthier.runs import resume_several
+from luthier.runs.screen import SilentScreen
+
+
+def table() -> pl.DataFrame:
+    """A value and two labels; each tells much about the others, and the columns tell each of them."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 3))
+    value = 2 * x[:, 0] + 0.1 * rng.normal(size=300)
+    frame = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "value of it": value})
+    return frame.with_columns(
+        warm=pl.when(pl.col("a") > 0).then(pl.lit("yes")).otherwise(pl.lit("no")),
+        wet=pl.Series(np.where(x[:, 1] > 0, "yes", "no")).set(pl.Series(np.arange(300) % 4 == 0), None),
+    )
+
+
+TARGETS = ["value of it", "warm", "wet"]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> luthier.MultiTargetResult:
+    folder = tmp_path_factory.mktemp("several")
+    return luthier.fit_several(table(), TARGETS, budget="900steps", run=folder / "run", screen=SilentScreen())
+
+
+def test_each_target_has_a_run_of_its_own(found: luthier.MultiTargetResult) -> None:
+    assert found.targets == tuple(TARGETS)
+    assert [found[target].model.task.kind for target in TARGETS] == ["regression", "binary", "binary"]
+    for target in TARGETS:
+        used = {column.name for column in found[target].model.encoder.columns}
+        assert used == {"a", "b", "c"}
+    assert found["value of it"].scores["metric"] == "rmse"
+    rows = [
+        sum(found[t].ledger[k]["evidence"][p] for p in ("training", "validation", "test"))
+        for t in TARGETS
+        for k, r in enumerate(found[t].ledger)
+        if r.get("topic") == "split"
+    ]
+    assert rows == [300, 300, 225]  # a row without one target serves the others
+
+
+def test_predictions_come_in_one_table(found: luthier.MultiTargetResult, tmp_path: Path) -> None:
+    together = found.predict(table())
+    assert together.columns == TARGETS
+    table().drop(TARGETS).write_csv(tmp_path / "new.csv")
+    message = CliRunner().invoke(
+        app, ["predict", str(found.path), str(tmp_path / "new.csv"), "-o", str(tmp_path / "p.csv")]
+    )
+    assert message.exit_code == 0, message.output
+    written = pl.read_csv(tmp_path / "p.csv")
+    assert {"value of it_prediction", "warm_prediction", "wet_probability_yes"} <= set(written.columns)
+    assert written["warm_prediction"].to_list() == together["warm"].to_list()
+    with pytest.raises(InputError, match="several targets"):
+        luthier.load(found.path)
+
+
+def test_what_is_left_is_gone_on_with(found: luthier.MultiTargetResult, tmp_path: Path) -> None:
+    def broken(*args: Any, **facts: Any) -> None:
+        if facts.get("name") == "wet":
+            raise KeyboardInterrupt
+
+    screen = SilentScreen()
+    screen.event = broken  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        luthier.fit_several(table(), TARGETS, budget="900steps", run=tmp_path / "run", screen=screen)
+    assert "not begun" in (tmp_path / "run" / "report.html").read_text()
+    again = resume_several(tmp_path / "run", screen=SilentScreen())
+    for target in TARGETS:
+        assert again[target].scores["headline"] == found[target].scores["headline"]
+    assert "not begun" not in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_the_commands_know_such_a_folder(found: luthier.MultiTargetResult, tmp_path: Path) -> None:
+    table().write_csv(tmp_path / "rows.csv")
+    for command, wanted in (
+        (["show", str(found.path)], "The sealed test set was opened 1 time"),
+        (["test", str(found.path)], "This was read before"),
+        (["check", str(found.path), str(tmp_path / "rows.csv")], "warm:"),
+        (["report", str(found.path)], "report.html"),
+    ):
+        message = CliRunner().invoke(app, command)
+        assert message.exit_code == 0, message.output
+        assert wanted in message.output
+    page = (found.path / "report.html").read_text()
+    assert all(target in page for target in TARGETS)
+    assert page.count("/report.html") == 3
+
+
+@pytest.mark.parametrize(("targets", "said"), [(["warm"], "not several"), (["warm", "wett"], "no column `wett`")])
+def test_what_cannot_be_several_targets(targets: list[str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        luthier.fit_several(table(), targets, run=tmp_path / "run", screen=SilentScreen())
+
+
+def test_what_is_for_one_target_says_so(found: luthier.MultiTargetResult, tmp_path: Path) -> None:
+    """No option is taken and then forgotten, and no command ends in a traceback."""
+    table().write_csv(tmp_path / "rows.csv")
+    command = ["fit", str(tmp_path / "rows.csv"), "--target", "warm", "--target", "wet", "--metric", "auc"]
+    message = CliRunner().invoke(app, command)
+    assert isinstance(message.exception, InputError)
+    assert "--metric is for one target" in str(message.exception)
+    with pytest.raises(InputError, match="several targets"):
+        luthier.tune_table(found.path, trials=1)
