@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-CORE := $(addprefix tests/,assess data diagnosis estimators nets objective optimise population saved search)
+CORE := $(addprefix tests/,assess data diagnosis estimators nets objective optimise engine saved search)
 
 .PHONY: demo test test-oldest lint labs notebooks bench bench-quick audit clean
 

@@ -21,7 +21,7 @@ PLANTS, HEALTHY = 10, 500
 FIRST = 5000  # seeds from here on were used for nothing before
 OUTPUT = Path(__file__).parent.parent / "docs" / "diagnosis.md"
 OTHERS = {
-    "gradients-not-cleared": "`luthier.Watch` in a loop without `zero_grad` (`tests/diagnose`)",
+    "gradients-not-cleared": "`luthier.TrainingMonitor` in a loop without `zero_grad` (`tests/diagnose`)",
     "optimism": "the best of many trials against fresh seeds (`tests/diagnose`)",
 }
 
@@ -63,7 +63,7 @@ def page(found: dict[str, list[int]], alarms: dict[str, tuple[int, int, Counter[
         "# The diagnosis: what is looked for, and how well it is found",
         "",
         "Written by `python -m benchmarks.diagnosis`. `luthier.diagnose(module, data)` trains a copy of a module for a",
-        "moment and applies these rules; `luthier.Watch(module)` applies them inside a loop of your own.",
+        "moment and applies these rules; `luthier.TrainingMonitor(module)` applies them inside a loop of your own.",
         "",
         "## Faults planted",
         "",

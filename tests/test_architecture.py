@@ -11,19 +11,21 @@ import luthier
 
 SOURCE = Path(luthier.__file__).parent
 FOUNDATION = (
+    "_version",
+    "renamed",
     "averages",
     "errors",
-    "listening",
+    "messages",
     "machine",
     "records",
     "shapes",
     "seeds",
     "optional",
     "storage",
-    "words",
+    "server_address",
 )
 ROOMS = (
-    *("data", "nets", "objective", "optimise", "population", "search", "diagnosis", "assess"),
+    *("data", "nets", "objective", "optimise", "engine", "search", "diagnosis", "assess"),
     *("saved", "recipe", "report", "exporting", "runs", "estimators", "serving", "classic", "labs", "studio", "cli"),
 )
 ORDER = {room: depth for depth, room in enumerate(ROOMS)}
@@ -103,3 +105,22 @@ def test_no_import_cycles() -> None:
 def test_files_stay_small(module: str) -> None:
     lines = modules()[module].read_text().count("\n")
     assert lines <= LIMIT, f"{module} has {lines} lines: is it one concept?"
+
+
+def test_every_public_class_is_defined_once() -> None:
+    """A name that is met twice is two things to a reader, whatever its import says."""
+    defined: dict[str, list[str]] = {}
+    for module, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                defined.setdefault(node.name, []).append(module)
+    assert {name: where for name, where in defined.items() if len(where) > 1} == {}
+
+
+def test_files_of_one_name_cannot_be_confused() -> None:
+    """Subcommands, labs and listings are named after their subjects; elsewhere a name is one file's."""
+    named: dict[str, list[str]] = {}
+    for module in modules():
+        if module and room_of(module) not in ("cli", "labs", "classic"):
+            named.setdefault(module.rpartition(".")[2], []).append(module)
+    assert {name: where for name, where in named.items() if len(where) > 1} == {}

@@ -8,7 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from luthier._version import __version__
+from luthier.renamed import PUBLIC as _RENAMED
 
 if TYPE_CHECKING:
     from luthier.diagnosis import Diagnosis, TrainingMonitor, diagnose
@@ -112,6 +113,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        from luthier.renamed import current_name
+
+        name = current_name(name, _RENAMED[name])
     if name not in _PUBLIC:
         raise AttributeError(f"module 'luthier' has no attribute '{name}'")
     module, attribute = _PUBLIC[name]

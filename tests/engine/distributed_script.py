@@ -1,4 +1,4 @@
-"""What `test_crew` runs in several processes: trainings of one network each, their losses written down."""
+"""What `test_distributed` runs in several processes: trainings of one network each, their losses written down."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import torch
 
 from luthier.engine.sharing import BatchShare, current, sharing, summed
 
-SCRIPT = Path(__file__).with_name("crew_script.py")
+SCRIPT = Path(__file__).with_name("distributed_script.py")
 
 
 def run(work: str, folder: Path, processes: int) -> list[dict[str, Any]]:

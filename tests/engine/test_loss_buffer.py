@@ -1,4 +1,4 @@
-"""The tally of training losses: every step's, in order, whoever asks when."""
+"""The loss buffer of training losses: every step's, in order, whoever asks when."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from luthier.objective import loss_named
 
 def test_known_losses_come_back_in_order_whenever_they_are_asked_for() -> None:
     steps = torch.arange(2 * PUT + 7.0).unsqueeze(1) * torch.tensor([1.0, -2.0])
-    tally = LossBuffer(loss_named("softmax"), torch.zeros(0, 2))
+    buffer = LossBuffer(loss_named("softmax"), torch.zeros(0, 2))
     for step, losses in enumerate(steps):
         reused = losses.clone()
-        tally.put(reused)
+        buffer.put(reused)
         reused.fill_(torch.nan)  # what was handed in may change
         if step in (0, 5, PUT - 1, PUT, PUT + 3):
-            assert tally.losses().equal(steps[: step + 1])
-    assert tally.losses().equal(steps)
-    tally.restart(steps[:3])
-    tally.put(steps[3])
-    assert tally.losses().equal(steps[:4])
+            assert buffer.losses().equal(steps[: step + 1])
+    assert buffer.losses().equal(steps)
+    buffer.restart(steps[:3])
+    buffer.put(steps[3])
+    assert buffer.losses().equal(steps[:4])
 
 
 def test_losses_of_logits_are_pytorchs() -> None:
     torch.manual_seed(0)
-    tally = LossBuffer(loss_named("softmax"), torch.zeros(0, 2))
+    buffer = LossBuffer(loss_named("softmax"), torch.zeros(0, 2))
     logits, targets = torch.randn(9, 2, 5, 3), torch.randint(3, (9, 5))
     for Z, y in zip(logits, targets, strict=True):
-        tally.add(Z, Batch(torch.zeros(5, 1), torch.zeros(5, 0, dtype=torch.int64), y))
+        buffer.add(Z, Batch(torch.zeros(5, 1), torch.zeros(5, 0, dtype=torch.int64), y))
     wanted = torch.stack(
         [torch.stack([F.cross_entropy(z, y) for z in Z]) for Z, y in zip(logits, targets, strict=True)]
     )
-    torch.testing.assert_close(tally.losses(), wanted)
+    torch.testing.assert_close(buffer.losses(), wanted)

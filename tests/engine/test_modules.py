@@ -230,7 +230,7 @@ def test_metrics_and_lists_of_settings_go_into_the_history() -> None:
         ({"layout": "wide"}, "no layout"),
         ({"layer_rates": (1.0,)}, "layer_rates has 1 entries; the network has 2 layers"),
         ({"seeds": 0}, "no network to train"),
-        ({"ema_decay": 1.5}, "average is at least 0 and below 1"),
+        ({"ema_decay": 1.5}, "ema_decay is at least 0 and below 1"),
         ({"learning_rate": "fast"}, "learning_rate is a number of at least 0, not 'fast'"),
         ({"learning_rate": [0.1, -1.0]}, "not -1.0"),
         ({"betas": 0.9}, "betas are two numbers"),

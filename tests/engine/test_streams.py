@@ -75,7 +75,7 @@ def test_a_window_mixes_blocks_from_everywhere() -> None:
 
 
 def test_inputs_and_targets_stay_together() -> None:
-    stream = batches(ones=True)
+    stream = batches(has_bias_column=True)
     batch = stream.at(3)
     assert batch.inputs[:, 0].equal(batch.targets)
     assert batch.inputs[:, 1].eq(1).all()

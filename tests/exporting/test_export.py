@@ -19,7 +19,7 @@ from luthier.errors import ConfigError, InputError, LuthierError
 from luthier.exporting.graph import normal_quantile
 from luthier.exporting.to_onnx import export_onnx, inputs_for
 from luthier.exporting.to_torch import export_torch
-from luthier.runs.exporting import export_run
+from luthier.runs.export_run import export_run
 from luthier.runs.screen import SilentScreen
 
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -9,8 +9,8 @@ from luthier.assess.dependence import partial_dependence
 from luthier.assess.distribution_shift import told_apart
 from luthier.assess.drift import DriftRow, Profile, drift
 from luthier.assess.importance import permutation_importance
+from luthier.assess.intervals import METRICS, PRIMARY, measure, optimism_of_best, paired_difference, score, within_noise
 from luthier.assess.learning_curve import fit_power_law, more_rows
-from luthier.assess.metrics import METRICS, PRIMARY, measure, optimism_of_best, paired_difference, score, within_noise
 from luthier.assess.seal import SealedTest, open_test, read_before
 from luthier.assess.subgroups import subgroup_scores, worst_cases
 from luthier.assess.thresholds import Costs, at_threshold, best_threshold, seen_by

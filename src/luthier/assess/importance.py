@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.assess.metrics import METRICS
+from luthier.assess.intervals import METRICS
 from luthier.seeds import numpy_generator
 
 REPEATS = 5

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy
 
-from luthier.assess.metrics import METRICS
+from luthier.assess.intervals import METRICS
 
 LEVEL = 0.05  # over all groups together (Bonferroni)
 FEWEST = 20

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from luthier.assess.metrics import METRICS, score
+from luthier.assess.intervals import METRICS, score
 from luthier.errors import InputError
 
 MOST_TRIED = 200

@@ -21,7 +21,7 @@ EPSILON = 1e-7
 class UpdateRule:
     """An update rule with its state; one step at a time, for toy functions and for networks alike.
 
-    >>> rule = Rule("momentum", learning_rate=0.01)
+    >>> rule = UpdateRule("momentum", learning_rate=0.01)
     >>> x = np.array([1.0])
     >>> for _ in range(200):
     ...     x = rule.step(x, 2 * x)

@@ -68,8 +68,8 @@ COSTS: dict[str, type[Cost]] = {"QuadraticCost": QuadraticCost, "CrossEntropyCos
 Monitored = tuple[list[float], list[int], list[float], list[int]]
 
 
-class Network(FirstNetwork):
-    """A network of sigmoid neurons with a cost of your choice.
+class CostedNetwork(FirstNetwork):
+    """A network of sigmoid neurons with a cost of your choice; listings call it `Network`.
 
     >>> net = Network([784, 30, 10], cost=CrossEntropyCost)
     >>> sum(w.size for w in net.weights) + sum(b.size for b in net.biases)
@@ -183,12 +183,15 @@ class Network(FirstNetwork):
         )
 
 
-def load(filename: str | Path) -> Network:
+Network = CostedNetwork
+
+
+def load(filename: str | Path) -> CostedNetwork:
     """A network that `save` wrote. InputError for anything else; costs are known by name, no file names code."""
     path = Path(filename)
     try:
         data: dict[str, Any] = json.loads(path.read_text())
-        net = Network(data["sizes"], cost=COSTS[data["cost"]])
+        net = CostedNetwork(data["sizes"], cost=COSTS[data["cost"]])
         net.weights = [np.array(w, dtype=float) for w in data["weights"]]
         net.biases = [np.array(b, dtype=float) for b in data["biases"]]
     except FileNotFoundError:

@@ -36,7 +36,7 @@ def export(
     from luthier import storage
     from luthier.errors import InputError
     from luthier.report import model_card
-    from luthier.runs.exporting import export_run
+    from luthier.runs.export_run import export_run
 
     if int8 and onnx is None:
         raise InputError("--int8 goes with --onnx", remedy="luthier export RUN --onnx FILE --int8")

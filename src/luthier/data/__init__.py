@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from luthier.data.checks import LEAKING, check_table, share_explained
 from luthier.data.columns import Column, Facts, column_of, facts_of, infer_columns
 from luthier.data.dataset import Dataset
 from luthier.data.encode import TableEncoder
@@ -12,6 +11,7 @@ from luthier.data.pictures import PictureEncoder, Pixels
 from luthier.data.preprocess import Preprocess
 from luthier.data.sources import BUNDLED, Source, read_batches, read_source
 from luthier.data.split import Splits, require_rows, split_rows
+from luthier.data.table_checks import LEAKING, check_table, share_explained
 from luthier.data.task import TargetFacts, Task, decode_classes, encode_target, infer_task, target_facts, task_of
 
 __all__ = [

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from luthier.diagnosis.checks.data_rows import check_order, check_rows
 from luthier.diagnosis.checks.layers import usual_update
 from luthier.diagnosis.controls import label_noise, rate_fits, signal, some_rows, tells_something, trivial_loss
-from luthier.diagnosis.diagnosis import Diagnosis, diagnosis_of
+from luthier.diagnosis.findings import Diagnosis, diagnosis_of
 from luthier.diagnosis.trace import Trace
 from luthier.diagnosis.training_monitor import TrainingMonitor
 from luthier.engine import Part, part_of

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from luthier.diagnosis.diagnosis import Diagnosis, diagnosis_of
+from luthier.diagnosis.findings import Diagnosis, diagnosis_of
 from luthier.diagnosis.trace import Birth, Evaluated, LayerSeen, NormSeen, Trace, WeightsSeen
 
 SATURATED = 0.01  # of the range: there a sigmoid passes on less than a twenty-fifth of its best gradient
@@ -53,7 +53,7 @@ class TrainingMonitor:
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
     >>> optimiser = torch.optim.SGD(net.parameters(), 0.01)
-    >>> with Watch(net) as watch:
+    >>> with TrainingMonitor(net) as watch:
     ...     for _ in range(3):
     ...         optimiser.zero_grad()
     ...         loss = net(torch.ones(2, 4)).square().mean()

@@ -30,6 +30,7 @@ from luthier.nets import DeferredSpec, DenseSpec
 from luthier.objective import LOSSES, Criterion, Loss
 from luthier.optimise import Schedule
 from luthier.records import Finding
+from luthier.renamed import current_hyper_parameters
 
 _NUMBERS = ("learning_rate", "momentum", "l2", "l1", "weight_decay", "ema_decay")
 Network = nn.Module | Callable[[], nn.Module] | DenseSpec | DeferredSpec
@@ -75,7 +76,7 @@ def train_networks(
     (outputs, targets) -> number serves too.
 
     A list of `learning_rate`, `schedule` or of any hyper-parameter of `Member` (momentum, betas, l2,
-    weight_decay, clip_norm, average, layer_rates, ...) gives a network for each entry, lists of equal
+    weight_decay, clip_norm, ema_decay, layer_rates, ...) gives a network for each entry, lists of equal
     length going together; `seeds` gives each of those several. Batches are the same for all; networks that differ in
     `noise` or `mixup`, by which their rows are changed, train in turns.
 
@@ -125,7 +126,7 @@ def train_networks(
         every_step=every_step,
         dtype=torch.float32 if isinstance(spec, DenseSpec) else spec.dtype,
     )
-    several = _settings({"learning_rate": learning_rate, "schedule": schedule, **hyper})
+    several = _settings({"learning_rate": learning_rate, "schedule": schedule, **current_hyper_parameters(hyper)})
     wanted = range(seeds) if isinstance(seeds, int) else seeds
     part, findings = cast(part, settings.dtype), list[Finding]()
     path = None if checkpoint is None else Path(checkpoint)

@@ -19,7 +19,7 @@ class Batch:
     """Rows that the whole stack sees.
 
     `inputs` [B, ...] as the layout takes them (a dense stack wants a last column of ones where its first
-    layer has a bias); codes [B, K]; targets [B] or [B, C]; weights [B] or None. `wanted` are the targets
+    layer has a bias); codes [B, K]; targets [B] or [B, C]; weights [B] or None. `prepared_targets` are the targets
     as the loss's residual takes them fastest; without it the residual takes the targets themselves.
     """
 
@@ -27,7 +27,7 @@ class Batch:
     codes: Tensor
     targets: Tensor
     weights: Tensor | None = None
-    wanted: Tensor | None = None
+    prepared_targets: Tensor | None = None
 
     @property
     def weight(self) -> float:
@@ -36,7 +36,7 @@ class Batch:
 
     def cut(self, rows: slice) -> Batch:
         """Some of the rows."""
-        optional = [None if value is None else value[rows] for value in (self.weights, self.wanted)]
+        optional = [None if value is None else value[rows] for value in (self.weights, self.prepared_targets)]
         return Batch(self.inputs[rows], self.codes[rows], self.targets[rows], *optional)
 
 
@@ -95,11 +95,11 @@ class Batches:
         rows = self._order[piece * self._together * self.size : (piece + 1) * self._together * self.size]
         part, size = self._part, self.size
         targets = part.targets[rows]
-        wanted, weights = self._prepare(targets), None if part.weights is None else part.weights[rows]
+        prepared, weights = self._prepare(targets), None if part.weights is None else part.weights[rows]
         torch.index_select(part.features, 0, rows, out=self._features[: len(rows)])
         inputs = self._cuts if len(rows) == len(self._inputs) else torch.split(self._inputs[: len(rows)], size)
         codes = torch.split(part.codes[rows], size) if part.codes.shape[1] else [part.codes[:size]] * len(inputs)
-        optional = [[None] * len(inputs) if t is None else torch.split(t, size) for t in (weights, wanted)]
+        optional = [[None] * len(inputs) if t is None else torch.split(t, size) for t in (weights, prepared)]
         cuts = zip(inputs, codes, torch.split(targets, size), *optional, strict=True)
         self._batches = [Batch(*cut) for cut in cuts]
 

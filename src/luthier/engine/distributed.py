@@ -248,11 +248,11 @@ def assembled() -> Iterator[bool]:
                 pass
             yield False
             return
-        with leading() as crew:
+        with leading() as coordinator:
             try:
                 yield True
             finally:
-                crew.end(DISMISSED)
+                coordinator.end(DISMISSED)
     finally:
         distributed.destroy_process_group()
 
@@ -266,14 +266,14 @@ def run_distributed(job: Job, training: Callable[[], Outcome]) -> Outcome:
         return training()
     result: list[Any] = [LuthierError("the leading process stopped in the middle of a training")]
     if distributed.get_rank() == 0:
-        with leading([job]) as crew:
+        with leading([job]) as coordinator:
             try:
                 result[0] = training()
                 result[0].members = ()  # a module of the user's may not travel; every process has it
             except LuthierError as error:
                 result[0] = error
             finally:
-                crew.end()
+                coordinator.end()
                 distributed.broadcast_object_list(result)
     else:
         serve_gradients([job])

@@ -21,12 +21,12 @@ class Member:
     are the documents' lambda, n training rows: the penalty is lambda / (2 n) times the sum of squared
     weights, or lambda / n times the sum of their sizes, with sgn(0) = 0; biases are
     left out unless `penalise_biases`. `weight_decay` is decoupled: each step also shrinks the weights
-    by rate times decay (with Adam that is AdamW). `epsilon` and `smoothing` (RMSProp's and Adadelta's memory) are the
+    by rate times decay (with Adam that is AdamW). `epsilon` and `rho` (RMSProp's and Adadelta's memory) are the
     rule's own where they are None. A gradient is cut by value first, then by norm.
 
     Layers may differ, first to last, the output's included: `layer_rates` multiply the rate of each,
     and a layer stays as it is until the step in `frozen_until` is done (gradual unfreezing); a number
-    above all steps freezes it for good. With `average` above 0 what is evaluated and kept are moving
+    above all steps freezes it for good. With `ema_decay` above 0 what is evaluated and kept are moving
     averages of the weights with that memory (0.999 remembers about a thousand steps).
 
     `noise` and `mixup` change the rows of each batch by chance in training (see `mixing`); members of one stack share

@@ -90,13 +90,13 @@ class Population:
 
     def losses(self) -> Tensor:
         """Training losses [S, M] of the batches since `restart_losses`, each before its update."""
-        return torch.cat([block.tally.losses() for block in self.blocks], 1)
+        return torch.cat([block.loss_buffer.losses() for block in self.blocks], 1)
 
     def restart_losses(self, losses: Tensor | None = None) -> None:
         """Forget the losses so far, or take these [S, M] for them."""
         losses = self.parameters.new_zeros(0, len(self.members)) if losses is None else losses
         for block in self.blocks:
-            block.tally.restart(losses[:, block.places])
+            block.loss_buffer.restart(losses[:, block.places])
 
     @property
     def weights(self) -> Tensor:
@@ -144,7 +144,7 @@ class Population:
             cast(training, self.settings.dtype),
             self.settings.batch_size,
             self.settings.batch_seed,
-            prepare=self._wanted,
+            prepare=self._prepared_targets,
             only_first=self.settings.only_first_batch,
             has_bias_column=self.kind.has_bias_column,
         )
@@ -165,11 +165,11 @@ class Population:
             settings.batch_size,
             settings.batch_seed,
             settings.dtype,
-            prepare=self._wanted,
+            prepare=self._prepared_targets,
             has_bias_column=self.kind.has_bias_column,
         )
 
-    def _wanted(self, targets: Tensor) -> Tensor | None:
+    def _prepared_targets(self, targets: Tensor) -> Tensor | None:
         """The targets as the loss's residual takes them fastest."""
         prepare, spec = getattr(self.loss, "prepare", None), self.spec
         if prepare is None or not isinstance(spec, DenseSpec):
@@ -196,7 +196,7 @@ class _Block:
 
     def __init__(self, population: Population, places: slice, gradients: Tensor, losses: Tensor) -> None:
         settings, spec = population.settings, population.spec
-        self.kind, self.crew = population.kind, leader()
+        self.kind, self.coordinator = population.kind, leader()
         self._job = (population.members[0].spec, settings)  # as helpers know it
         self.places, self.members = places, population.members[places]
         self.rule, self.loss, self.dtype = population.rule, population.loss, settings.dtype
@@ -204,7 +204,7 @@ class _Block:
         self.state: State = {name: value[places] for name, value in population.rule_state.items()}
         rows = (population.parameters[places], population.buffers[places], gradients[: len(self.members)])
         self.stack = population.kind.stack(*rows, settings)
-        self.tally = LossBuffer(self.loss, losses[:, places])
+        self.loss_buffer = LossBuffer(self.loss, losses[:, places])
         if isinstance(self.stack, Stack):
             if isinstance(self.loss, Criterion):
                 raise InputError(
@@ -266,7 +266,7 @@ class _Block:
         """One update; see Population.step."""
         if rates is not self._rates_of_all:
             self._rates_of_all, self._rates, self._slopes_for = rates, rates[self.places], 0
-        if self._descends and len(batches) == 1 and self.crew is None and isinstance(self.stack, Stack):
+        if self._descends and len(batches) == 1 and self.coordinator is None and isinstance(self.stack, Stack):
             self._descend(self.stack, batches[0])
         else:
             self._gradients(batches)
@@ -292,15 +292,15 @@ class _Block:
         total = sum(batch.weight for batch in batches) if len(batches) > 1 else None
         summed: Tensor | None = None
         for place, batch in enumerate(batches):
-            if self.crew is not None:
+            if self.coordinator is not None:
                 masks = self._masks(len(batch.targets)) if self._drops else self._no_masks
                 job = (self._job, stack, batch, self.loss, masks, self.generators)
-                self.tally.put(self.crew.gradients(*job))
+                self.loss_buffer.put(self.coordinator.gradients(*job))
             elif isinstance(stack, Stack):
                 self._backpropagate(stack, batch, total)
             else:
-                self.tally.put(stack.learn(batch, self.loss, self.generators))
-            if total is not None and not (self.crew is None and isinstance(stack, Stack)):
+                self.loss_buffer.put(stack.learn(batch, self.loss, self.generators))
+            if total is not None and not (self.coordinator is None and isinstance(stack, Stack)):
                 stack.gradients.mul_(batch.weight / total)
             if total is not None:
                 summed = stack.gradients.clone() if summed is None else summed.add_(stack.gradients)
@@ -315,8 +315,8 @@ class _Block:
         """The derivative of each row's loss by the logits [M, B, C], and the masks they came with."""
         masks = self._masks(len(batch.targets)) if self._drops else self._no_masks
         Z = stack.forward(batch, masks)
-        self.tally.add(Z, batch)
-        residual = self._slope_of(Z, batch.targets if batch.wanted is None else batch.wanted)
+        self.loss_buffer.add(Z, batch)
+        residual = self._slope_of(Z, batch.targets if batch.prepared_targets is None else batch.prepared_targets)
         return residual, masks
 
     def _update(self, number: int, rates: Tensor) -> None:

@@ -26,7 +26,7 @@ class BatchShare:
     def of(cls, place: int, processes: int, total: int) -> BatchShare:
         """The share of one process: as even as can be.
 
-        >>> [Share.of(place, 3, 10).rows for place in range(3)]
+        >>> [BatchShare.of(place, 3, 10).rows for place in range(3)]
         [3, 3, 4]
         """
         start, stop = place * total // processes, (place + 1) * total // processes

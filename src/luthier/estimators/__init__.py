@@ -1,5 +1,5 @@
 """scikit-learn's estimators: see `populations`."""
 
-from luthier.estimators.estimators import LuthierClassifier, LuthierRegressor
+from luthier.estimators.sklearn_estimators import LuthierClassifier, LuthierRegressor
 
 __all__ = ["LuthierClassifier", "LuthierRegressor"]

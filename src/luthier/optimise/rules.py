@@ -6,7 +6,7 @@ are buffers that live as long as the training). Step numbers start at 1: at 0 th
 would divide by zero.
 
 With the same numbers each rule takes the steps of its `torch.optim` counterpart; the defaults of
-`epsilon` and `smoothing` are PyTorch's too. The documents' epsilon, 1e-7, is a member's option.
+`epsilon` and `rho` are PyTorch's too. The documents' epsilon, 1e-7, is a member's option.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NADAM_DECAY = 0.004  # how fast NAdam's momentum warms up (Dozat, 2016)
 
 
 class Rule(NamedTuple):
-    """How parameters follow their gradients; `epsilon` and `smoothing` are used where a member names none."""
+    """How parameters follow their gradients; `epsilon` and `rho` are used where a member names none."""
 
     init: Callable[[Tensor], State]
     update: Callable[[Tensor, Tensor, State, Hyper, Count], None]
@@ -73,7 +73,7 @@ def _adagrad(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> N
 
 
 def _rmsprop(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
-    """s = smoothing s + (1 - smoothing) g^2; w -= rate g / (sqrt(s) + epsilon)."""
+    """s = rho s + (1 - rho) g^2; w -= rate g / (sqrt(s) + epsilon)."""
     square = follow_square(state["square"], G, hyper["rho"])
     P.addcdiv_(G * hyper["rate"], square.sqrt().add_(hyper["epsilon"]), value=-1)
 

@@ -72,5 +72,5 @@ def take_over(runner: Runner, asked: FitConfig) -> int:
 
 
 def _is_taken(record: Record, begin_at: int) -> bool:
-    told = record["kind"] in ("decision", "finding") and 1 <= record.get("step", 0) < begin_at
-    return told and record.get("topic") != "baselines"
+    predictions = record["kind"] in ("decision", "finding") and 1 <= record.get("step", 0) < begin_at
+    return predictions and record.get("topic") != "baselines"

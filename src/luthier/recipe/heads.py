@@ -95,5 +95,5 @@ def score_of(outputs: Tensor, part: Part) -> float:
     """The share that is right, or the root mean squared error, of outputs [N, C]."""
     if part.targets.is_floating_point():
         return float((outputs[:, 0] - part.targets).square().mean().sqrt())
-    told = (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
-    return float((told == part.targets).double().mean())
+    predictions = (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
+    return float((predictions == part.targets).double().mean())

@@ -85,7 +85,8 @@ class Transferred:
             message += f", batch norms {option['norms']}" if "norms" in option else ""
             whole = ", of the whole network" if option.get("whole") else ""
             lines.append(
-                f"  {option['unfrozen']} unfrozen{whole}: loss {option['loss']:.4f}, score {option['score']:.4f}{message}"
+                f"  {option['unfrozen']} unfrozen{whole}: "
+                f"loss {option['loss']:.4f}, score {option['score']:.4f}{message}"
             )
         return "\n".join([*lines, f"  {self.advice['sentence']}"])
 

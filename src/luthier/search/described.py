@@ -13,6 +13,7 @@ from luthier.errors import ConfigError, InputError, nearest
 from luthier.nets import ACTIVATIONS, INITIALISERS
 from luthier.optimise import RULES
 from luthier.optimise.schedules import KINDS
+from luthier.renamed import current_hyper_parameters
 from luthier.search.registry import REGISTRY, TIERS
 from luthier.search.scales import Scale
 from luthier.search.space import Choice, Dimension, Number, Space, Value
@@ -60,6 +61,7 @@ def space_from(described: Mapping[str, Any] | str | Path | Space, *, taken: Coll
         return described
     if isinstance(described, str | Path):
         described = _read(Path(described))
+    described = current_hyper_parameters(described)
     mistakes: list[str] = []
     dimensions: dict[str, Dimension] = {}
     fixed: dict[str, Value] = {}

@@ -201,7 +201,7 @@ _TABLE = (
         3,
         "member",
         Number(0.9, 0.9999, scale="window", default=0.99),
-        "memory of the averaged weights that are kept: 1/(1 - average) steps",
+        "memory of the averaged weights that are kept: 1/(1 - ema_decay) steps",
         "S0-23",
     ),
     Hyper(

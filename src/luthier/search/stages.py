@@ -62,7 +62,7 @@ def make_stages(space: Space, *, tiers: bool, trials: int | None) -> tuple[list[
 def shared_out(total: int, stages: Sequence[SearchStage]) -> list[int]:
     """Whole trials for each stage by its weight, together `total`.
 
-    >>> shared_out(10, [Stage("a", ("x",), 2.0), Stage("b", ("x", "y"), 3.0)])
+    >>> shared_out(10, [SearchStage("a", ("x",), 2.0), SearchStage("b", ("x", "y"), 3.0)])
     [4, 6]
     """
     weights = [stage.weight for stage in stages]

@@ -47,8 +47,8 @@ def _overfitting(trace: Trace) -> Found:
         return None
     result = onsets(trace)
     sentence = (
-        f"since step {result['by loss']} the validation loss rose from {lowest.validation:.3g} to {last.validation:.3g} "
-        f"while the training loss fell to {last.training:.3g}"
+        f"since step {result['by loss']} the validation loss rose "
+        f"from {lowest.validation:.3g} to {last.validation:.3g} while the training loss fell to {last.training:.3g}"
     )
     if result["by score"] is not None:
         sentence += f"; by the score it begins at step {result['by score']}"

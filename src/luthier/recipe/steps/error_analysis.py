@@ -104,8 +104,11 @@ def _why(runner: Runner, model: Model, test: Dataset, worst: list[dict[str, Any]
         return []
     indices = {int(row): place for place, row in enumerate(runner.data.test_rows)}
     rows = [indices[one["row"]] for one in worst]
-    told = model.explain_encoded(test.numbers[rows], test.codes[rows])
-    return [[(told.columns[int(k)], float(row[k])) for k in np.argsort(-np.abs(row))[:3]] for row in told.shares]
+    predictions = model.explain_encoded(test.numbers[rows], test.codes[rows])
+    return [
+        [(predictions.columns[int(k)], float(row[k])) for k in np.argsort(-np.abs(row))[:3]]
+        for row in predictions.shares
+    ]
 
 
 def _labels(runner: Runner, test: Dataset) -> dict[str, np.ndarray]:

@@ -90,26 +90,26 @@ def judge(
     _explain_calibration(runner, choice, model)
     model.save(runner.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     test = open_test(runner.data.sealed, runner.ledger.add, purpose="to judge the frozen deliverable, once")
-    told = predict_part(model, test)
+    predictions = predict_part(model, test)
     singles = {
         label: Predictions(predict_part(one, runner.data.validation), predict_part(one, test), model.threshold)
         for label, one in _singles(runner, seeds, choice, model)
     }
     scores = scores_of(
         runner,
-        deliverable=Predictions(_on_validation(runner, model, choice), told, model.threshold),
+        deliverable=Predictions(_on_validation(runner, model, choice), predictions, model.threshold),
         seeds=list(singles.items()),
         baselines={
             name: Predictions(baselines.validation[name], result) for name, result in baselines.test(test).items()
         },
         test=test,
     )
-    scores["calibration"] = _calibration(model, test, told)
-    scores |= error_analysis(runner, model, test, told)
+    scores["calibration"] = _calibration(model, test, predictions)
+    scores |= error_analysis(runner, model, test, predictions)
     scores["forgotten"] = None if earlier is None else forgotten(runner, model, earlier)
     scores["inside"] = inside
     scores["sheets"] = image_grids(runner, setting, model, test.numbers, scores["worst"])
-    write_stored_predictions(runner.folder.judged, test, runner.data.test_rows, told, runner.data.task)
+    write_stored_predictions(runner.folder.judged, test, runner.data.test_rows, predictions, runner.data.task)
     scores["openings"] = 1 + int(runner.folder.facts().get("opened_before", 0))
     if (finding := read_before(scores["openings"])) is not None:
         runner.ledger.find(finding, step=5)

@@ -1,4 +1,4 @@
-"""What a run told about its sealed rows, kept so that nobody has to read them again."""
+"""The predictions of a run for its sealed rows, kept so that nobody has to read them again."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from luthier.recipe.steps.run_baselines import own_scale
 
 def write_stored_predictions(path: Path, test: Dataset, rows: np.ndarray, predicted: np.ndarray, task: Task) -> None:
     """Columns `row`, `true` (a class's number, or a value), `told_0`, ... (probabilities, or the value), `weight`."""
-    told = predicted.reshape(len(predicted), -1)
-    columns = {"row": rows, "true": own_scale(task, test)} | {f"told_{k}": told[:, k] for k in range(told.shape[1])}
+    predictions = predicted.reshape(len(predicted), -1)
+    columns = {"row": rows, "true": own_scale(task, test)} | {
+        f"told_{k}": predictions[:, k] for k in range(predictions.shape[1])
+    }
     if test.weights is not None:
         columns["weight"] = test.weights.numpy()
     buffer = BytesIO()
