@@ -17,7 +17,7 @@ from tests.serving.test_serve import Server
 
 import luthier
 from luthier.runs.screen import SilentScreen
-from luthier.serving.server import make_app
+from luthier.serving.application import make_app
 
 images = pytest.importorskip("PIL.Image")
 

@@ -29,7 +29,7 @@ pytest.importorskip("uvicorn")
 
 import luthier
 from luthier.runs.screen import SilentScreen
-from luthier.serving.server import Limits, make_app
+from luthier.serving.application import Limits, make_app
 
 ROW = {"size": 3.5, "kind": "red", "old": True}
 

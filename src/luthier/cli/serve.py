@@ -39,7 +39,7 @@ def serve(
     from luthier.optional import require
     from luthier.saved import load
     from luthier.server_address import listen, token_for
-    from luthier.serving.server import PURPOSE, Limits, make_app
+    from luthier.serving.application import PURPOSE, Limits, make_app
 
     uvicorn = require("uvicorn", extra="serve", purpose=PURPOSE)
     token = token_for(host, token)
