@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,14 @@ from luthier.errors import InputError
 FORMAT = 1
 SEARCH, SEVERAL = "search", "several"  # kinds of runs besides the plain fit
 _MARK = "luthier run"
+# All that Luthier writes into a run's folder; `.*` are files that a kill left half written.
+WRITTEN = (
+    *("run.json", "ledger.jsonl", "recipe.toml", "scores.json", "judged.parquet", "model.luthier", "report.html"),
+    *("splits.parquet", "source.parquet", "pictures.npy", "drift.json", "study.db*", "search.json", "trials.parquet"),
+    *("journal.jsonl", "history/*.parquet", "checkpoint/*.json", "checkpoint/*.safetensors", "checkpoint/*.partial*"),
+    *("checkpoint/*.state", ".lock", ".in-use", ".writable", ".run.json.*", ".scores.json.*", ".model.luthier.*"),
+    *("history/.*", "checkpoint/.*", ".report.html.*", ".recipe.toml.*", ".search.json.*", ".trials.parquet.*"),
+)
 
 
 @dataclass(frozen=True)
@@ -203,7 +210,23 @@ def _clear(path: Path, replace: bool) -> None:
             remedy=f"continue it with --resume {path}, overwrite it with --replace, or choose another folder",
         )
     with storage.held(path):
-        shutil.rmtree(path)
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove what Luthier wrote into a run's folder, those of its targets too; anything else stays where it lies."""
+    facts = RunFolder(path).facts()
+    for name in dict(facts.get("folders", {})).values():
+        below = path / str(name)
+        if below.parent == path and not below.is_symlink() and (below / "run.json").is_file():
+            _remove(below)
+    for pattern in WRITTEN:
+        for file in path.glob(pattern):
+            if file.is_file() or file.is_symlink():
+                file.unlink()
+    for folder in (path / "history", path / "checkpoint", path):
+        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def machine_facts(threads: int) -> dict[str, Any]:
