@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from luthier.citations import cited
 from luthier.diagnosis import CHECKS, ROWS
 from luthier.labs.faults import FAULTS, planted
 from luthier.labs.trainings import FRESH, KNOWN, UNSEEN, diagnosed, healthy, learns, names_of
@@ -76,20 +77,23 @@ def page(found: dict[str, list[int]], alarms: dict[str, tuple[int, int, Counter[
     for check in (*CHECKS, *ROWS):
         message = [f"{n} of {PLANTS}" for n in found[check.code]] if check.code in found else [OTHERS[check.code], ""]
         lines.append(
-            f"| {check.code} | {check.claim} | {check.threshold} | {check.source} | {message[0]} | {message[1]} |"
+            f"| {check.code} | {check.claim} | {check.threshold} | {cited(check.source)} "
+            f"| {message[0]} | {message[1]} |"
         )
     for code, claim, source in (
-        ("no-signal", "inputs that say nothing about the target", "S4-20"),
-        ("label-noise", "labels that networks which never saw them call wrong", "S1-98"),
+        ("no-signal", "inputs that hold no information about the target", "S4-20"),
+        ("label-noise", "labels that networks trained without them call wrong", "S1-98"),
     ):
         message = [f"{n} of {PLANTS}" for n in found[code]]
-        lines.append(f"| {code} | {claim} | an experiment | {source} | {message[0]} | {message[1]} |")
+        lines.append(f"| {code} | {claim} | an experiment | {cited(source)} | {message[0]} | {message[1]} |")
     lines += [
         "",
         "## Healthy trainings",
         "",
         "Scaled inputs, a sane rate, at most fifteen epochs, one to three layers, with and without batch norm. A",
-        "training counts as healthy when its validation loss falls a tenth below knowing nothing. Notes are no alarms.",
+        "training counts as healthy when its validation loss falls a tenth below that of a constant prediction. "
+        "Notes are",
+        "not alarms.",
         "",
         "| rows | sets | healthy trainings | false alarms | which |",
         "|---|---|---|---|---|",

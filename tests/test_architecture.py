@@ -14,6 +14,7 @@ FOUNDATION = (
     "_version",
     "renamed",
     "averages",
+    "citations",
     "errors",
     "messages",
     "machine",

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from luthier.citations import cited
+
 Severity = Literal["note", "warning", "error"]
 
 
@@ -40,7 +42,7 @@ class Finding:
     """A named diagnosis: what was seen, the numbers that show it, and one thing to do about it.
 
     `code` is stable and machine-readable ("dead-relu"); `source` names the document row or paper
-    that the threshold comes from.
+    that the threshold comes from; `to_json` gives it as a title.
     """
 
     code: str
@@ -52,7 +54,7 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON values."""
-        return asdict(self)
+        return {**asdict(self), "source": cited(self.source)}
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Option:
 class Decision:
     """What a step of the recipe chose, from which options, on what evidence, and why.
 
-    `step` is the recipe's step, 0 for what comes before step 1. `override` tells the user how to
+    `step` is the recipe's step, 0 for what comes before step 1. `override` is how a user can
     decide otherwise, empty where that is not possible. `rule` names how `chosen` follows from options and
     evidence, so that it can be worked out again.
 

@@ -33,7 +33,7 @@ def listen(host: str, port: int) -> tuple[socket.socket, str]:
     except OSError as error:
         result.close()
         raise InputError(
-            f"nothing can listen on {host}:{port}",
+            f"cannot listen on {host}:{port}",
             received=str(error),
             remedy="choose another port, or --port 0 for a free one",
         ) from None

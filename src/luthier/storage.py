@@ -33,7 +33,7 @@ def explained(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise LuthierError(
                 f"the disk is full: '{path}' could not be written",
-                remedy="free some space and continue with --resume; what was saved before is intact",
+                remedy="free some space and continue with --resume; what was saved is intact",
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
             raise InputError(
@@ -73,7 +73,7 @@ def _holder(said: Path) -> str:
     try:
         return said.read_text()
     except OSError:
-        return "a process that has just begun"
+        return "a process that has just started"
 
 
 def write_bytes(path: Path, content: bytes, *, synced: bool = True) -> None:
@@ -174,7 +174,7 @@ def plain(value: Any) -> Any:
 
 _OURS = re.compile(r"\.fetching-.+|\.?(rows-|arrays-)?[0-9a-f]{24,64}(\..+)?")
 CACHED = {  # what can be made again, a folder for each kind
-    "pictures": "decoded pictures, and pictures that were given as arrays",
+    "pictures": "decoded pictures, and pictures given as arrays",
     "tables": "encoded rows of tables larger than memory",
     "fetched": "tables from addresses",
 }

@@ -67,7 +67,7 @@ def test_sizes_wait_for_the_first_rows() -> None:
     assert layer.weight.shape == (400, 50)
     assert layer.weight.data().asnumpy().std() == pytest.approx(0.01, rel=0.02)
     assert (layer.bias.data().asnumpy() == 0).all()
-    with pytest.raises(InputError, match="another length"):
+    with pytest.raises(InputError, match="differ in length"):
         net(nd.ones((3, 51)))
     fresh = nn.Sequential()
     fresh.add(nn.Dense(1))

@@ -114,7 +114,7 @@ def test_a_saved_network_comes_back_and_others_are_refused(tmp_path: Path) -> No
         '{"sizes": [4, 5, 3], "cost": "os.system", "weights": [], "biases": []}',
     ):
         path.write_text(content)
-        with pytest.raises(InputError, match="no saved network"):
+        with pytest.raises(InputError, match="not a saved network"):
             network2.load(path)
 
 

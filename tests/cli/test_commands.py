@@ -42,7 +42,7 @@ BAD_TABLES = {
     "ragged.csv": ("a,b\n1,2\n3\n", "line 3"),
     "twice.csv": ("a,a\n1,2\n", "same name"),
     "missing.csv": ("a,b\n1,\n2,\n", "every value of the target `b` is missing"),
-    "oneclass.csv": ("a,b\n1,x\n2,x\n", "one value only"),
+    "oneclass.csv": ("a,b\n1,x\n2,x\n", "only one value"),
     "two.csv": ("a,b\n1,x\n2,y\n", "2 rows"),
     "infinite.csv": ("a,b\n1,2\ninf,3\n", "infinite"),
 }
@@ -64,12 +64,12 @@ def test_bad_tables_end_with_a_message_and_exit_code_2(name: str, tmp_path: Path
     [
         (["fit", "no-such-file.csv", "--target", "x"], "there is no file"),
         (["fit", "iris", "--target", "specis"], "did you mean 'species'?"),
-        (["fit", "iris", "--budget", "0s"], "leaves nothing to train with"),
+        (["fit", "iris", "--budget", "0s"], "leaves no time or steps to train"),
         (["fit", "iris", "--budget", "soon"], "cannot be read"),
         (["fit", "iris", "--task", "multiclas"], "did you mean 'multiclass'?"),
         (["fit", "iris", "--column", "petal=number"], "there is no column 'petal'"),
-        (["fit", "iris", "--column", "petal"], "expected NAME=KIND"),
-        (["fit"], "it is not clear what to fit"),
+        (["fit", "iris", "--column", "petal"], "expected NAME=TYPE"),
+        (["fit"], "nothing to fit, or more than one thing"),
         (["fit", "iris", "--sed", "1"], "No such option"),
         (["predict", "nowhere", "x.csv"], "there is no model"),
         (["show", "nowhere"], "is not a run of Luthier"),
@@ -94,7 +94,7 @@ def test_folders_that_are_not_ours_are_left_alone(tmp_path: Path, run: Path) -> 
     (other / "run.json").write_text('{"job": 7}')
     done = luthier("fit", "iris", "--run", other, "--replace")
     assert done.returncode == 2
-    assert "belongs to another program" in done.stderr
+    assert "was not written by Luthier" in done.stderr
     assert (other / "thesis.tex").read_text() == "years of work"
     assert "already holds a run" in luthier("fit", "iris", "--run", run).stderr
 
@@ -202,7 +202,7 @@ def test_the_plan_alone_is_a_recipe_that_can_be_run(tmp_path: Path) -> None:
 
 def test_verbose_shows_epochs(tmp_path: Path) -> None:
     done = luthier("fit", "iris", "--budget", "60steps", "-v", "--run", tmp_path / "r")
-    assert "validation      rate  members" in done.stdout
+    assert "validation      rate networks" in done.stdout
 
 
 def test_ctrl_c_finishes_with_what_there_is(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "train-images-idx3-ubyte").write_bytes(b"half of it")
     with pytest.raises(InputError, match="does not hold MNIST") as error:
         mnist.check_mnist(tmp_path)
-    assert "train-images-idx3-ubyte has other contents" in str(error.value)
+    assert "train-images-idx3-ubyte has unexpected contents" in str(error.value)
     assert "t10k-labels-idx1-ubyte is missing" in str(error.value)
     assert CliRunner().invoke(app, ["data", "mnist"]).exit_code != 0
 

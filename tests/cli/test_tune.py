@@ -102,19 +102,19 @@ def test_the_registry_is_listed() -> None:
 
 
 BAD: dict[str, tuple[tuple[object, ...], str]] = {
-    "nothing": ((), "it is not clear what to tune"),
+    "nothing": ((), "nothing to tune, or more than one thing"),
     "no such file": (("nowhere.csv",), "nowhere.csv"),
     "unknown sampler": (("wine", "--sampler", "tp"), "did you mean 'tpe'"),
     "unknown halving": (("wine", "--halving", "thirds"), "successive"),
     "no trials": (("wine", "--trials", 0), "trials must be at least 1"),
-    "a budget of steps": (("wine", "--budget", "100steps"), "is a time"),
+    "a budget of steps": (("wine", "--budget", "100steps"), "must be a time"),
     "an empty space": (("wine", "--space", "empty.toml"), "the space is empty"),
     "a wrong space": (("wine", "--space", "wrong.toml"), "did you mean 'learning_rate'"),
     "no such space": (("wine", "--space", "none.toml"), "there is no file"),
     "a storage out of reach": (("wine", "--storage", "sqlite:////no/such/folder/x.db"), "cannot be reached"),
-    "nowhere to train": (("wine", "--on", "moon"), "no place to train"),
+    "nowhere to train": (("wine", "--on", "moon"), "cannot train on"),
     "resume what is no search": (("--resume", "."), "is not a run"),
-    "resume with other trials": (("--resume", "runs/x", "--trials", 9), "--trials says nothing beside --resume"),
+    "resume with other trials": (("--resume", "runs/x", "--trials", 9), "--trials has no effect with --resume"),
     "a grid that is halved": (("wine", "--sampler", "grid", "--halving", "successive"), "another sampler"),
 }
 

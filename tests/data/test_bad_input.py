@@ -36,7 +36,7 @@ def test_a_missing_file_offers_the_nearest_name(tmp_path: Path) -> None:
         (b"a,b\n1,2\n3\n4,5\n", "line 3 of 'x.csv' has 1 cells"),
         (b"a,b\n1,2\n3,4,5\n", "line 3 of 'x.csv' has 3 cells"),
         (bytes(range(256)) * 20, "not a text file"),
-        (b"PAR1 and then nothing of use", "not a whole Parquet file"),
+        (b"PAR1 and then nothing of use", "not a complete Parquet file"),
         (b"a,b\n1,inf\n2,3\n", "infinite values, the first in row 1"),
     ],
 )
@@ -50,7 +50,7 @@ def test_a_parquet_file_cut_short(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pl.DataFrame({"a": list(range(1000))}).write_parquet(path)
     path.write_bytes(path.read_bytes()[:-100])
-    assert "not a whole Parquet file" in message(read_source, path)
+    assert "not a complete Parquet file" in message(read_source, path)
 
 
 def test_a_column_of_lists() -> None:
@@ -64,7 +64,7 @@ def test_an_unknown_target_offers_the_nearest_name() -> None:
 
 @pytest.mark.parametrize(
     ("values", "said"),
-    [([None, None], "every value of the target `y` is missing"), ([1, 1, 1], "has one value only")],
+    [([None, None], "every value of the target `y` is missing"), ([1, 1, 1], "has only one value")],
 )
 def test_targets_that_teach_nothing(values: list[object], said: str) -> None:
     assert said in message(infer_task, pl.Series("y", values, dtype=pl.Int64))

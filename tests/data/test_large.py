@@ -1,4 +1,4 @@
-"""Tables larger than memory: what is held, what is measured, and what is read from the disk."""
+"""Tables larger than memory: what is held, what is measured, and what is read from disk."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_amounts_of_memory(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "many", "0", "-1g", "2 pints"])
 def test_what_is_no_amount_of_memory(text: str) -> None:
-    with pytest.raises(InputError, match="no amount of memory"):
+    with pytest.raises(InputError, match="not an amount of memory"):
         parse_memory(text)
 
 

@@ -60,9 +60,9 @@ def test_idx_files_plain_and_packed(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"magic": b"\1\2\3\4"}, "is no IDX file"),
-        ({"magic": b"\0\0\x07\3"}, "is no IDX file"),
-        ({"short": 1}, "does not have the length that its head says"),
+        ({"magic": b"\1\2\3\4"}, "is not an IDX file"),
+        ({"magic": b"\0\0\x07\3"}, "is not an IDX file"),
+        ({"short": 1}, "does not match its header"),
         ({"short": 63}, "ends within its head"),
     ],
 )
@@ -76,14 +76,14 @@ def test_a_gzip_file_that_was_cut_short(tmp_path: Path) -> None:
     write_idx(tmp_path / "a-images-idx3-ubyte.gz", np.zeros((5, 4, 3)))
     whole = (tmp_path / "a-images-idx3-ubyte.gz").read_bytes()
     (tmp_path / "a-images-idx3-ubyte.gz").write_bytes(whole[:-9])
-    with pytest.raises(InputError, match="not a whole gzip file"):
+    with pytest.raises(InputError, match="not a complete gzip file"):
         read_idx(tmp_path / "a-images-idx3-ubyte.gz")
 
 
 def test_pictures_and_labels_that_do_not_belong_together(tmp_path: Path) -> None:
     write_idx(tmp_path / "train-images-idx3-ubyte", np.zeros((5, 4, 3)))
     write_idx(tmp_path / "train-labels-idx1-ubyte", np.zeros(4))
-    with pytest.raises(InputError, match="do not belong together"):
+    with pytest.raises(InputError, match="do not match"):
         read_source(tmp_path)
     write_idx(tmp_path / "train-labels-idx1-ubyte", np.arange(5))
     result = read_source(tmp_path / "train-images-idx3-ubyte")
@@ -295,5 +295,5 @@ def test_an_encoder_comes_back_and_describes(tmp_path: Path) -> None:
     "X", [np.random.default_rng(0).normal(size=(20, 8, 8)), np.full((20, 8, 8), 300)], ids=["negative", "above 255"]
 )
 def test_arrays_that_are_no_pictures(X: np.ndarray, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="are no pictures"):
+    with pytest.raises(InputError, match="are not pictures"):
         luthier.fit((X, np.arange(20) % 2), run=tmp_path / "run", screen=SilentScreen())

@@ -84,13 +84,13 @@ def test_a_run_and_its_predictions_from_an_address(server: tuple[Path, str], tmp
 
 def test_what_is_not_there(server: tuple[Path, str]) -> None:
     _, address = server
-    with pytest.raises(InputError, match="there is nothing at"):
+    with pytest.raises(InputError, match="nothing was found at"):
         read_source(f"{address}/missing.csv")
 
 
 def test_a_server_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
-    with pytest.raises(InputError, match=r"cannot be fetched|there is nothing"):
+    with pytest.raises(InputError, match=r"cannot be fetched|nothing was found"):
         read_source("http://127.0.0.1:9/table.csv")
 
 
@@ -185,5 +185,5 @@ def test_buckets(buckets: Buckets, tmp_path: Path) -> None:
     buckets.put("rows.csv", as_bytes(FRAME.head(30), "csv"))
     assert read_source(buckets("rows.csv")).frame.height == 30
     for missing in ("none.csv", "nowhere/none.parquet"):
-        with pytest.raises(InputError, match="there is nothing at"):
+        with pytest.raises(InputError, match="nothing was found at"):
             read_source(buckets(missing))

@@ -76,7 +76,7 @@ def test_where_one_network_is_too_large_its_batches_go_through_in_pieces() -> No
     )
     assert [len(group) for group in groups] == [1, 1]
     assert (smaller.batch_size, smaller.accumulate) == (16, 4)
-    assert "batches of 64 rows go through in 4 pieces" in message
+    assert "batches of 64 rows are processed in 4 parts" in message
     whole = train(members(1), part(), part(), settings(batch=64))
     result = train(members(1), part(), part(), smaller)
     torch.testing.assert_close(result.parameters, whole.parameters, rtol=1e-4, atol=1e-5)

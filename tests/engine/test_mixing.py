@@ -97,5 +97,5 @@ def test_what_cannot_be_mixed_is_refused() -> None:
             [Member(DenseSpec(inputs=4, hidden=(), outputs=3), 0, 0.1, noise=n) for n in (0.0, 0.1)], SETTINGS, 9
         )
     spec = TextSpec(numbers=0, pieces=9, length=4, outputs=3)
-    with pytest.raises(InputError, match="words cannot be mixed"):
+    with pytest.raises(InputError, match="noise and mixup cannot be used with text"):
         Population([Member(spec, 0, 0.1, mixup=0.2)], SETTINGS, 9).batches(part())

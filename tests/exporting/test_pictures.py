@@ -131,7 +131,7 @@ def test_the_folder_needs_pytorch_alone(frame: pl.DataFrame, tmp_path: Path) -> 
 def test_a_network_that_learnt_elsewhere_goes_to_onnx_alone(frame: pl.DataFrame, tmp_path: Path) -> None:
     model = model_of("multiclass", build(BackboneSpec("resnet18", SHAPE, 3, side=32), seed=0))
     assert export_onnx(model, tmp_path / "m.onnx", frame) < 1e-5
-    with pytest.raises(InputError, match="cannot be exported so"):
+    with pytest.raises(InputError, match="cannot be exported to plain PyTorch"):
         export_torch(model, tmp_path / "out", frame)
 
 

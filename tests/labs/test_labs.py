@@ -88,7 +88,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["softmax", "temperature"]
-    assert "From all alike to the winner alone" in page.read_text()
+    assert "From uniform to one-hot" in page.read_text()
     listed = subprocess.run(
         [sys.executable, "-m", "luthier", "lab", "list"], capture_output=True, text=True, timeout=60
     )

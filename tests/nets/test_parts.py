@@ -187,7 +187,7 @@ def test_summaries_count_what_is_learnt_and_draw_it() -> None:
     result = summary(module, torch.zeros(2, 1, 6, 6))
     assert (result.parameters, result.frozen) == (4 + 8 + 64 * 3 + 3, 36)
     assert [row.shape for row in result.rows] == [(4, 4, 4), (4, 4, 4), (4, 4, 4), (64,), (3,)]
-    assert str(result).splitlines()[-1] == "207 parameters, 36 kept as they are"
+    assert str(result).splitlines()[-1] == "207 parameters, 36 frozen"
     assert module.training
     assert summary(module).rows[0].shape is None
 

@@ -141,7 +141,7 @@ def test_the_lstm_remembers_what_a_bag_cannot_tell() -> None:
 
 
 def test_what_cannot_be_a_network() -> None:
-    with pytest.raises(ConfigError, match="a reader is one of"):
+    with pytest.raises(ConfigError, match="reader must be one of"):
         TextSpec(numbers=0, pieces=5, length=3, outputs=2, reader="scroll")
-    with pytest.raises(ConfigError, match="dropout is at least 0"):
+    with pytest.raises(ConfigError, match="dropout must be at least 0"):
         TextSpec(numbers=0, pieces=5, length=3, outputs=2, dropout=1.0)

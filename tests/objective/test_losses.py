@@ -191,7 +191,7 @@ def test_losses_over_pairs_take_no_weights_of_rows() -> None:
     import luthier
 
     X = torch.randn(20, 3)
-    with pytest.raises(InputError, match="takes no weights"):
+    with pytest.raises(InputError, match="cannot use sample weights"):
         luthier.train(luthier.DenseSpec(3, (4,), 2), (X, torch.arange(20) % 2, torch.ones(20)), loss="triplet", steps=1)
 
 

@@ -61,7 +61,7 @@ def records(run: luthier.Result) -> list[dict[str, object]]:
 
 def test_what_was_measured_is_decided_and_follows_from_its_evidence(run: luthier.Result) -> None:
     topics = {str(record["topic"]): record for record in records(run)}
-    for topic in ("backbone", "where the backbone ends", "batch norms of the backbone", "unfrozen blocks"):
+    for topic in ("backbone", "last block of the backbone", "batch norm of the backbone", "unfrozen blocks"):
         assert work_out(topics[topic]) == topics[topic]["chosen"], topic
     assert len(topics["unfrozen blocks"]["options"]) > 1  # type: ignore[arg-type]
     assert run.scores["headline"]["value"] > 0.9
@@ -70,7 +70,7 @@ def test_what_was_measured_is_decided_and_follows_from_its_evidence(run: luthier
 def test_other_evidence_is_another_decision(run: luthier.Result) -> None:
     topics: dict[str, Any] = {str(record["topic"]): copy.deepcopy(record) for record in records(run)}
     gain = {"gain": 1.0, "half_width": 0.1, "clear": True}
-    names = ("where the backbone ends", "batch norms of the backbone", "unfrozen blocks")
+    names = ("last block of the backbone", "batch norm of the backbone", "unfrozen blocks")
     end, norms, depth = (topics[name] for name in names)
     other = next(option for option in end["options"][1:] if option["name"] != end["chosen"])
     other["evidence"].update(loss=-1.0, gain=gain)
@@ -89,7 +89,7 @@ def test_the_model_opens_only_where_its_function_is_named(run: luthier.Result, m
     frame = pl.DataFrame({"picture": [f"{run.path / 'pictures.npy'}#{k}" for k in range(5)]})
     wanted = luthier.load(run.path).predict(frame)
     monkeypatch.setattr(backbone, "_allowed", set())
-    with pytest.raises(InputError, match="files choose no code to run"):
+    with pytest.raises(InputError, match="a file must not choose code to run"):
         luthier.load(run.path)
     monkeypatch.setenv("LUTHIER_BACKBONES", f"other:net,{NAME}")
     assert luthier.load(run.path).predict(frame).to_list() == wanted.to_list()
@@ -115,12 +115,12 @@ def test_a_weight_file_for_one_of_ours(tmp_path: Path, monkeypatch: pytest.Monke
 def test_what_cannot_be_meant() -> None:
     with pytest.raises(InputError, match="for pictures"):
         luthier.fit("iris", backbone="resnet18")
-    with pytest.raises(InputError, match="are a backbone's"):
+    with pytest.raises(InputError, match="--backbone-weights needs --backbone"):
         luthier.fit("iris", weights="some.pth")
     with pytest.raises(ConfigError, match="resnet18"):
         build(BackboneSpec("resnet19", (1, 8, 8), 2), seed=0)
     backbone.allow("no_such_module:net")
-    with pytest.raises(InputError, match="makes no backbone"):
+    with pytest.raises(InputError, match="does not build a backbone"):
         build(BackboneSpec("no_such_module:net", (1, 8, 8), 2), seed=0)
 
 

@@ -120,7 +120,7 @@ def test_rules_that_not_every_run_needs() -> None:
     assert work_out({"rule": "lowest cost", "options": options, "evidence": {}}) == "0.5"
     options = [{"name": name, "evidence": {"loss": loss}} for name, loss in (("slow", 0.4), ("fast", 0.3))]
     assert work_out({"rule": "lowest loss", "options": options, "evidence": {}}) == "fast"
-    name = "mean over folds of all open rows"
+    name = "5-fold ensemble, trained on all training and validation rows"
     options = [{"name": n, "evidence": {"validation loss": x}} for n, x in (("one network", 0.30), (name, 0.31))]
     for allowed, answer in ((0.02, f"{name} (2 networks)"), (0.005, "one network (2 networks)")):
         evidence = {"components": [["a", 0.5], ["b", 0.5]], "allowed": allowed, "credit": 0.0}
@@ -247,5 +247,5 @@ def test_the_ablation_is_in_the_ledger(run: luthier.Result, tmp_path: Path) -> N
     for rung in rungs:
         names = [option["name"] for option in rung["options"]]
         assert rung["chosen"] in names
-        assert names[0] == "as it was"
+        assert names[0] == "without it"
     json.dumps(rungs, allow_nan=False)

@@ -1,4 +1,4 @@
-"""A run on a table of which a sample decides: the last networks learn from every row that they may."""
+"""A run on a table of which a sample decides: the final networks train on every row that they may."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_run_whose_last_networks_learn_from_all_rows(path: Path, tmp_path: Pat
     )
     assert result is not None
     message = [str(record.get("sentence", "")) for record in records(run)]
-    assert any("the sample decides" in one for one in message)
+    assert any("decisions use a sample" in one for one in message)
     assert len(list((tmp_path / "cache" / "tables").iterdir())) == 1
     assert result.scores["headline"]["value"] > 0.7
     again = luthier.fit(run / "recipe.toml", repeat=True, run=tmp_path / "again")

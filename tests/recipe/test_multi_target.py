@@ -78,18 +78,18 @@ def test_what_is_left_is_gone_on_with(found: luthier.MultiTargetResult, tmp_path
     screen.event = broken  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         luthier.fit_several(table(), TARGETS, budget="900steps", run=tmp_path / "run", screen=screen)
-    assert "not begun" in (tmp_path / "run" / "report.html").read_text()
+    assert "not started" in (tmp_path / "run" / "report.html").read_text()
     again = resume_several(tmp_path / "run", screen=SilentScreen())
     for target in TARGETS:
         assert again[target].scores["headline"] == found[target].scores["headline"]
-    assert "not begun" not in (tmp_path / "run" / "report.html").read_text()
+    assert "not started" not in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_the_commands_know_such_a_folder(found: luthier.MultiTargetResult, tmp_path: Path) -> None:
     table().write_csv(tmp_path / "rows.csv")
     for command, wanted in (
         (["show", str(found.path)], "The sealed test set was opened 1 time"),
-        (["test", str(found.path)], "This was read before"),
+        (["test", str(found.path)], "The test set was read before"),
         (["check", str(found.path), str(tmp_path / "rows.csv")], "warm:"),
         (["report", str(found.path)], "report.html"),
     ):

@@ -65,8 +65,8 @@ def test_pictures_are_learnt(run: luthier.Result) -> None:
     assert run.model.task.kind == "multiclass"
     assert run.model.encoder.to_json()["kind"] == "pictures"
     topics = [r["topic"] for r in run.ledger if r["kind"] == "decision"]
-    assert {"first architecture", "augmentation", "augmentations together", "seeds of the winner"} <= set(topics)
-    assert all(check in topics for check in ("check: loss at the start", "check: gradients against finite differences"))
+    assert {"first architecture", "augmentation", "augmentations together", "final seeds"} <= set(topics)
+    assert all(check in topics for check in ("check: initial loss", "check: gradients"))
     assert len(run.scores["baselines"]) == 5
 
 
@@ -87,9 +87,9 @@ def test_the_recipe_finds_changes_that_harm(run: luthier.Result) -> None:
 
 def test_the_checklist_is_that_of_pictures(run: luthier.Result) -> None:
     status = {one.item.what: one.status for one in checklist(run.ledger)}
-    assert status["a proven design for pictures, such as ResNet"] == "done"
-    assert status["one hidden layer, its units between inputs and outputs"] == "not for such rows"
-    assert status["more training rows, or augmentation"] in ("done", "tried, not kept")
+    assert status["a proven architecture for pictures, such as ResNet"] == "done"
+    assert status["one hidden layer, its width between the numbers of inputs and outputs"] == "not for this data"
+    assert status["more training rows, or data augmentation"] in ("done", "tried, not kept")
 
 
 def test_the_same_numbers_again(run: luthier.Result, tmp_path: Path) -> None:

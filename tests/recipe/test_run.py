@@ -155,7 +155,7 @@ def test_a_resumed_run_notices_changed_data(tmp_path: Path) -> None:
     facts = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**facts, "status": "running"}))
     pl.DataFrame({"x": rng.normal(size=60), "y": ["a", "b"] * 30}).write_csv(path)
-    with pytest.raises(InputError, match="has changed since the run began"):
+    with pytest.raises(InputError, match="has changed since the run started"):
         luthier.resume(run, screen=SilentScreen())
 
 

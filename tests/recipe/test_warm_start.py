@@ -68,7 +68,7 @@ def test_a_change_is_learnt_and_what_it_costs_is_said(earlier: luthier.Result, t
     result = fit(new, tmp_path / "warm", warm_start=earlier.path)
     assert result.scores["headline"]["value"] > 0.85
     decision = topic(result, "warm start")
-    assert work_out(decision) == decision["chosen"] != "as it was"
+    assert work_out(decision) == decision["chosen"] != "not adopted"
     assert len(decision["options"]) == 1 + 2 * 4
     assert result.scores["forgotten"]["high"] < -0.2
     assert "forgotten" in {r["code"] for r in result.ledger if r["kind"] == "finding"}
@@ -114,9 +114,9 @@ def test_values_keep_the_scale_they_were_learnt_on(tmp_path: Path) -> None:
     ("change", "said"),
     [
         ({"target": "x0"}, "the run predicts `y`"),
-        ({"task": "regression"}, "settled by the run"),
+        ({"task": "regression"}, "come from the earlier run"),
         ({"frame": lambda f: f.drop("x1")}, "x1"),
-        ({"frame": lambda f: f.with_columns(pl.lit("maybe").alias("y"))}, "classes that training did not have"),
+        ({"frame": lambda f: f.with_columns(pl.lit("maybe").alias("y"))}, "classes that are not in the training rows"),
         ({"warm_start": "nowhere"}, "is not a run"),
     ],
 )

@@ -86,7 +86,7 @@ def test_back_to_a_step_needs_fresh_rows(whole: luthier.Result, table: Path, tmp
     old = next(r for r in whole.ledger if r.get("topic") == "split")["evidence"]
     assert split["evidence"]["test"] == 50
     assert split["evidence"]["validation"] == old["validation"] + old["test"]
-    assert "the old test rows join the validation part" in split["reason"]
+    assert "the old test rows join the validation set" in split["reason"]
     taken = [r for r in back.ledger if r.get("taken_over")]
     assert {r["step"] for r in taken} == {1, 2, 3}
     known = [r for r in whole.ledger if r["kind"] == "decision" and r["step"] == 3]
@@ -106,7 +106,7 @@ def test_back_over_the_same_rows_is_marked(whole: luthier.Result, tmp_path: Path
     [
         (lambda frame: frame.drop(frame.columns[0]), "columns are missing"),
         (lambda frame: frame[:0], "has no rows"),
-        (lambda frame: None, "no fresh test set"),
+        (lambda frame: None, "not a new test set"),
     ],
 )
 def test_rows_that_are_not_fresh_are_refused(
@@ -136,11 +136,11 @@ def test_a_step_that_was_not_reached_is_said(table: Path, tmp_path: Path) -> Non
 
 def test_the_checklist_says_what_was_done(whole: luthier.Result) -> None:
     before = [one.status for one in checklist()]
-    assert set(before) == {"open", "not for such rows"}
+    assert set(before) == {"open", "not for this data"}
     assert len(before) == len(ITEMS) >= 24
     after = checklist(whole.ledger)
     done = {one.item.what for one in after if one.status in ("done", "tried, not kept")}
-    assert {"weight decay", "learning-rate finder", "the rate tuned first"} <= done
+    assert {"weight decay", "learning-rate finder", "the learning rate, tuned first"} <= done
     lines = in_lines(after)
     assert sum(line.startswith("Step ") for line in lines) == 6
     assert any("[ ] rows from real use" in line for line in lines)
@@ -178,7 +178,7 @@ def test_the_doctor_sees_no_signal_and_wrong_labels() -> None:
     assert "label-noise" in {finding.code for finding in result.findings}
     hits = set(result.suspects) & set(wrong.tolist())
     assert len(hits) > 0.9 * len(result.suspects)
-    assert "Rows whose label is worth a look" in str(result)
+    assert "Rows whose label should be checked" in str(result)
     json.dumps(result.to_json(), allow_nan=False)
 
 
@@ -225,7 +225,7 @@ def test_what_was_asked_for_is_kept_and_followed(tmp_path: Path) -> None:
         ({"group": "species"}, "no such column"),
         ({"metric": "rmse"}, "not one of accuracy"),
         ({"weight": "nothing"}, "no such column"),
-        ({"costs": "1:5"}, "for two classes"),
+        ({"costs": "1:5"}, "works with two classes only"),
         ({"group": "sepal length (cm)", "time": "sepal width (cm)"}, "exclude each other"),
     ],
 )
@@ -269,7 +269,7 @@ def test_rows_count_by_their_weights(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("weights", [np.r_[np.ones(599), -1.0], np.r_[np.ones(599), np.nan], np.zeros(600)])
 def test_weights_that_cannot_be(tmp_path: Path, weights: np.ndarray) -> None:
-    with pytest.raises(InputError, match="cannot weigh the rows"):
+    with pytest.raises(InputError, match="cannot be used as sample weights"):
         luthier.fit(weighed(weights), target="y", run=tmp_path / "run", screen=SilentScreen(), weight="w")
 
 

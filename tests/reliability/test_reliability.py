@@ -54,7 +54,7 @@ def test_told_to_end_it_saves_and_goes_on_later(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
-    assert "what was learnt is saved" in errors
+    assert "the state is saved" in errors
     assert "--resume" in errors
     assert "Traceback" not in errors
     assert broken_files(tmp_path / "run") == []

@@ -41,7 +41,7 @@ def test_figures_hold_the_numbers(found: luthier.Study) -> None:
     assert nested.boxes[0] == (0, 1, 0, 1)
     assert len(nested.boxes) == 4
     rungs = figures.draw_rungs(searched)
-    assert {trace.name for trace in rungs.data} == {"cut at a rung", "went on to the end"}
+    assert {trace.name for trace in rungs.data} == {"cut at a rung", "trained to the end"}
     ends = [x for x in rungs.data[0].x if x is not None]
     assert len(ends) == sum(len(t.curve) for t in found.outcome.searched if t.status == "pruned")
 

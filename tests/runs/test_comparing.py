@@ -63,9 +63,9 @@ def test_what_was_decided_differently_is_shown(runs: dict[str, Path]) -> None:
     assert all(len(set(row)) == 2 for row in differing.values())
     assert "target" not in differing
     text = repr(result)
-    assert "decided differently" in text
+    assert "decisions that differ" in text
     assert "against the first" in text
-    assert "too kind by about" in text
+    assert "optimistic by about" in text
 
 
 def test_with_three_runs_the_intervals_are_wider(runs: dict[str, Path]) -> None:
@@ -85,7 +85,7 @@ def test_of_other_data_nothing_is_paired(runs: dict[str, Path]) -> None:
     result = luthier.compare([runs["short"], runs["elsewhere"]])
     assert result.rows == 0
     assert [run.gain for run in result.runs] == [None, None]
-    assert "nothing is paired" in repr(result)
+    assert "the comparison is not paired" in repr(result)
     assert result.to_frame()["gain"].null_count() == 2
 
 
@@ -98,19 +98,19 @@ def test_no_row_is_read_again(runs: dict[str, Path]) -> None:
 def test_the_command_line_prints_words_or_json(runs: dict[str, Path]) -> None:
     words = CliRunner().invoke(app, ["compare", str(runs["short"]), str(runs["long"])])
     assert words.exit_code == 0
-    assert "sealed rows that all runs were judged on" in words.output
+    assert "test rows that all runs share" in words.output
     result = CliRunner().invoke(app, ["compare", str(runs["short"]), str(runs["long"]), "--json"])
     assert [run["run"] for run in json.loads(result.output)["runs"]] == ["short", "long"]
 
 
 def test_what_cannot_be_compared_is_said(runs: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="one run cannot be compared"):
+    with pytest.raises(InputError, match="a comparison needs at least two runs"):
         luthier.compare([runs["short"]])
     luthier.fit("diabetes", budget="60steps", run=tmp_path / "diabetes", screen=SilentScreen())
     with pytest.raises(InputError, match="different targets"):
         luthier.compare([runs["short"], tmp_path / "diabetes"])
     (runs["other"] / "judged.parquet").unlink()
-    with pytest.raises(LuthierError, match="not on record"):
+    with pytest.raises(LuthierError, match="no stored test predictions"):
         luthier.compare([runs["short"], runs["other"]])
     luthier.test(runs["other"], again=True, screen=SilentScreen())
     assert luthier.compare([runs["short"], runs["other"]]).rows > 0

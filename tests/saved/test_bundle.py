@@ -58,9 +58,9 @@ ATTACKS = {
     "an entry short": (lambda z, e: _all(z, {k: v for k, v in e.items() if k != "model.json"}), "not a model"),
     "a newer format": (
         lambda z, e: _all(z, {**e, "manifest.json": e["manifest.json"].replace(b'"format": 2', b'"format": 9')}),
-        "format that this version cannot read",
+        "format that this version of Luthier cannot read",
     ),
-    "packed entries": (lambda z, e: _all(z, e, compress_type=zipfile.ZIP_DEFLATED), "packed or too large"),
+    "packed entries": (lambda z, e: _all(z, e, compress_type=zipfile.ZIP_DEFLATED), "compressed or too large"),
     "no checksums": (lambda z, e: _all(z, {**e, "manifest.json": b'{"format": 2}'}), "was changed after"),
 }
 
@@ -77,7 +77,7 @@ def test_what_was_not_saved_is_not_read(result: luthier.Result, tmp_path: Path, 
 def test_a_file_cut_short(result: luthier.Result, tmp_path: Path, keep: float) -> None:
     content = result.folder.bundle.read_bytes()
     (tmp_path / "short.luthier").write_bytes(content[: int(keep if keep > 1 else keep * len(content))])
-    with pytest.raises(InputError, match="not a whole model file"):
+    with pytest.raises(InputError, match="not a complete model file"):
         Model.load(tmp_path / "short.luthier")
 
 

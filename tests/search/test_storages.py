@@ -172,7 +172,7 @@ def test_a_study_of_another_space(url: str) -> None:
     theirs = optuna.create_study(study_name="theirs", storage=url)
     theirs.ask()
     close_storage(theirs._storage)
-    with pytest.raises(InputError, match="a study that luthier did not make"):
+    with pytest.raises(InputError, match="a study that was not made by Luthier"):
         SharedStudy(url, "theirs", space_from(SPACE), "me")
 
 

@@ -210,7 +210,7 @@ def test_the_length_is_tuned_last(tmp_path: Path) -> None:
     assert {t.values["epochs"] for t in result.searched} == {2}
     assert result.best is not None
     assert result.best.values["epochs"] > 2
-    assert any("epochs in place of" in note for note in result.notes)
+    assert any("epochs instead of" in note for note in result.notes)
 
 
 def test_what_is_reported_is_refitted(tmp_path: Path) -> None:
@@ -232,15 +232,15 @@ def test_nothing_finite_is_an_error(tmp_path: Path) -> None:
 
 
 def test_effort_is_checked() -> None:
-    with pytest.raises(ConfigError, match="name a number of trials"):
+    with pytest.raises(ConfigError, match="give a number of trials"):
         Effort()
     with pytest.raises(ConfigError, match="trials must be at least 1"):
         Effort(trials=0)
     with pytest.raises(ConfigError, match="did you mean 'sobol'"):
         Effort(trials=1, sampler="sobool")
-    with pytest.raises(ConfigError, match="halving is"):
+    with pytest.raises(ConfigError, match="halving must be"):
         Effort(trials=1, halving="quarter")
-    with pytest.raises(ConfigError, match="a grid is gone through whole"):
+    with pytest.raises(ConfigError, match="grid search cannot be combined with halving"):
         Effort(trials=9, sampler="grid", halving="successive")
 
 
@@ -306,7 +306,7 @@ def test_noise_is_called_noise() -> None:
     same = {k: draws.normal(1, 0.1, 3).tolist() for k in range(5)}
     result = same_within_noise(same, min(same, key=lambda k: np.mean(same[k])))
     assert result is not None
-    assert "the same within noise" in result.sentence
+    assert "equal within the noise" in result.sentence
     apart = {k: (k + draws.normal(0, 0.01, 3)).tolist() for k in range(5)}
     assert same_within_noise(apart, 0) is None
 
@@ -391,12 +391,15 @@ def test_tune_hands_back_the_network(tmp_path: Path) -> None:
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a name that nobody reads": ({"space": {**MODULE_SPACE, "unitz": [3]}}, "did you mean 'units'"),
     "build reads more": ({"space": {"learning_rate": (1e-3, 0.1)}}, "build reads 'units'"),
-    "no module": ({"build": lambda h: 3, "space": {"learning_rate": (1e-3, 0.1)}}, "build gives no module"),
+    "does not return a module": (
+        {"build": lambda h: 3, "space": {"learning_rate": (1e-3, 0.1)}},
+        "build does not return a module",
+    ),
     "too few rows": ({"data": (X[:3], Y[:3])}, "too few rows"),
-    "a budget of steps": ({"trials": None, "budget": "100steps"}, "is a time"),
-    "neither trials nor budget": ({"trials": None}, "name a number of trials"),
-    "nowhere to train": ({"on": "moon"}, "no place to train"),
-    "targets that do not fit": ({"data": (X, Y[:10])}, "does not fit together"),
+    "a budget of steps": ({"trials": None, "budget": "100steps"}, "must be a time"),
+    "neither trials nor budget": ({"trials": None}, "give a number of trials"),
+    "nowhere to train": ({"on": "moon"}, "cannot train on"),
+    "targets that do not fit": ({"data": (X, Y[:10])}, "differ in length"),
 }
 
 

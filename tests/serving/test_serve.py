@@ -263,7 +263,7 @@ def test_time_runs_out_with_words(run: luthier.Result) -> None:
     with TestClient(make_app(run.model, limits=Limits(seconds=1e-6))) as client:
         answer = client.post("/predict", content=rows(*[{}] * 500))
     assert answer.status_code == 503
-    assert "send less at a time" in answer.json()["error"]
+    assert "send fewer rows per request" in answer.json()["error"]
 
 
 def test_a_body_that_never_ends_is_given_up(run: luthier.Result) -> None:

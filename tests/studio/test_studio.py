@@ -59,7 +59,7 @@ def shown(page: Any, **changes: Any) -> str:
 def test_every_control_changes_what_is_shown(page: Any, control: Any) -> None:
     more = {"noise": {"noise": 1.0}, "decay": {"kind": "staircase"}, "seed": {}}.get(control.name, {})
     if page.name == "weights" and control.name == "deviation":
-        more = {"scheme": "given deviation"}
+        more = {"scheme": "given standard deviation"}
     values = (
         control.options if isinstance(control, SelectBox) else [control.given(v) for v in (control.low, control.high)]
     )

@@ -1,4 +1,4 @@
-"""What an answer owes to each input: integrated gradients (Sundararajan, Taly and Yan 2017), by Captum."""
+"""Attributions of a prediction to its inputs: integrated gradients (Sundararajan, Taly and Yan 2017), by Captum."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def count_test(before: np.ndarray, now: np.ndarray) -> tuple[float, float]:
 
 
 def told_apart(before: np.ndarray, now: np.ndarray, *, seed: int = 0) -> dict[str, Any] | None:
-    """Whether boosted trees can tell new rows [N, F] from training rows: the AUC on rows they were not fitted on.
+    """Whether boosted trees can separate new rows [N, F] from training rows: the AUC on rows they were not fitted on.
 
     One half means that nothing sets them apart. The interval is that of the ranks (Hanley and McNeil 1982).
     None for few rows.

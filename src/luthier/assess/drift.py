@@ -91,7 +91,7 @@ def drift(profile: Profile, numbers: Mapping[str, np.ndarray], codes: Mapping[st
 
 def _judged(row: DriftRow, chance: float) -> DriftRow:
     drifted = row.value > MATTERS and chance < LEVEL
-    verdict = "has drifted" if drifted else "looks like training"
+    verdict = "has drifted" if drifted else "has not drifted"
     return replace(row, drifted=drifted, chance=chance, sentence=f"`{row.column}` {verdict}: {row.sentence}")
 
 
@@ -131,8 +131,9 @@ def _code_row(profile: Profile, name: str, values: np.ndarray) -> DriftRow:
     now = np.bincount(values, minlength=len(before)).astype(float)
     shares = before / before.sum(), now / now.sum()
     distance = 0.5 * float(np.abs(shares[1] - shares[0]).sum())
-    unknown = f"{shares[1][0]:.1%} of the rows have a level that training did not"
-    return _row(name, "total variation", distance, count_test(before, now)[1], shares_index(*shares), unknown)
+    new = f", {shares[1][0]:.1%} of the rows have a new level" if shares[1][0] > shares[0][0] == 0 else ""
+    detail = f"the shares of its levels differ by {distance:.1%} (total variation){new}"
+    return _row(name, "total variation", distance, count_test(before, now)[1], shares_index(*shares), detail)
 
 
 def _row(name: str, statistic: str, value: float, chance: float, index: float, detail: str) -> DriftRow:

@@ -1,4 +1,4 @@
-"""What a model's score owes to each column: it is shuffled, and the score measured again. R repeats, N rows."""
+"""Permutation importance of each column: it is shuffled, and the score measured again. R repeats, N rows."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ class SealedTest:
         if self.__opened:
             raise SealError(
                 "the test set was opened before",
-                expected="one opening in a run",
-                remedy="collect fresh rows and judge them with `luthier check`",
+                expected="one opening per run",
+                remedy="collect fresh rows and evaluate on them with `luthier check`",
             )
         self.__opened = True
         return self.__rows
@@ -48,8 +48,8 @@ def read_before(openings: int) -> Finding | None:
     """What must be said of numbers from rows that were opened so often; None for a first look."""
     if openings < 2:
         return None
-    sentence = f"the test set has been read {openings} times: its numbers are no longer those of a first look"
-    remedy = "judge what is changed from here on with fresh rows: luthier fit --resume RUN --from 4 --new-test FILE"
+    sentence = f"the test set has been read {openings} times: its scores are biased"
+    remedy = "use a new test set for further changes: luthier fit --resume RUN --from 4 --new-test FILE"
     return Finding("test-read-twice", "warning", sentence, {"openings": openings}, remedy, "S1-81, S4-47")
 
 

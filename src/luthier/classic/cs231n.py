@@ -41,7 +41,7 @@ class UpdateRule:
         epsilon: float = EPSILON,
     ) -> None:
         if name not in RULES:
-            raise InputError(f"'{name}' is no rule", expected=", ".join(RULES))
+            raise InputError(f"'{name}' is not a rule", expected=", ".join(RULES))
         self.name, self.learning_rate, self.rho, self.decay_rate = name, learning_rate, rho, decay_rate
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
         self.t = 0
@@ -122,8 +122,8 @@ class DropoutNet:
     def __init__(self, sizes: Sequence[int], *, p: float = 0.5, inverted: bool = True, seed: int = 0) -> None:
         if len(sizes) != 4 or not 0 < p <= 1:
             raise InputError(
-                "the network has three layers and keeps a share of its units",
-                expected="four sizes and 0 < p <= 1",
+                "the sizes of a three-layer network or its keep probability are wrong",
+                expected="four sizes and a keep probability 0 < p <= 1",
                 received=f"{list(sizes)}, p = {p}",
             )
         self.p, self.inverted, self._rng = p, inverted, np.random.default_rng(seed)

@@ -119,7 +119,7 @@ class Network:
         return output_activations - y
 
     def evaluate(self, test_data: Sequence[Sample]) -> int:
-        """How many of (x, label) the most active output neuron tells right."""
+        """How many of (x, label) the most active output neuron predicts right."""
         X = np.hstack([x for x, _ in test_data])
         return int((self.feedforward(X).argmax(0) == np.array([y for _, y in test_data])).sum())
 

@@ -122,7 +122,7 @@ class CostedNetwork(FirstNetwork):
         after so many epochs without a better evaluation accuracy.
         """
         if penalty not in ("l1", "l2"):
-            raise InputError(f"'{penalty}' is no penalty", expected="l1 or l2")
+            raise InputError(f"'{penalty}' is not a penalty", expected="l1 or l2")
         asks = monitor_evaluation_cost or monitor_evaluation_accuracy or early_stopping
         if asks and evaluation_data is None:
             raise InputError("there is no evaluation_data to monitor")
@@ -159,7 +159,7 @@ class CostedNetwork(FirstNetwork):
             self.weights = [w - share * np.sign(w) for w in self.weights]
 
     def accuracy(self, data: Sequence[Sample]) -> int:
-        """How many samples the most active output tells right; labels may be numbers or columns."""
+        """How many samples the most active output predicts right; labels may be numbers or columns."""
         labels = np.array([int(np.argmax(y)) if np.ndim(y) else int(y) for _, y in data])
         return int((self.feedforward(np.hstack([x for x, _ in data])).argmax(0) == labels).sum())
 
@@ -195,13 +195,15 @@ def load(filename: str | Path) -> CostedNetwork:
         net.weights = [np.array(w, dtype=float) for w in data["weights"]]
         net.biases = [np.array(b, dtype=float) for b in data["biases"]]
     except FileNotFoundError:
-        raise InputError(f"there is no file '{path}'", expected="a network that save wrote") from None
+        raise InputError(f"there is no file '{path}'", expected="a network written by save") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"'{path.name}' is no saved network", received=f"{type(error).__name__}: {error}") from error
+        raise InputError(
+            f"'{path.name}' is not a saved network", received=f"{type(error).__name__}: {error}"
+        ) from error
     wanted = [(after, before) for before, after in pairwise(net.sizes)]
     if [w.shape for w in net.weights] != wanted or [b.shape for b in net.biases] != [(a, 1) for a, _ in wanted]:
         raise InputError(
-            f"'{path.name}' is no saved network",
+            f"'{path.name}' is not a saved network",
             expected=f"weights of shapes {wanted}",
             received=f"{[w.shape for w in net.weights]}",
         )
@@ -215,7 +217,7 @@ def vectorized_result(label: int, classes: int = 10) -> np.ndarray:
     array([[0., 0., 1., 0.]])
     """
     if not 0 <= label < classes:
-        raise InputError(f"{label} is no label", expected=f"0 to {classes - 1}")
+        raise InputError(f"{label} is not a label", expected=f"0 to {classes - 1}")
     column = np.zeros((classes, 1))
     column[label] = 1.0
     return column

@@ -31,7 +31,7 @@ from luthier.errors import LuthierError
 
 app = typer.Typer(
     name="luthier",
-    help="Build, tune and check neural networks, every question answered by an experiment.",
+    help="Build, tune and check neural networks; every choice is tested by an experiment.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,

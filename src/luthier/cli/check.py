@@ -19,11 +19,11 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
-    source: Annotated[str, typer.Argument(help="New rows: a CSV or Parquet file, or '-'.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    source: Annotated[str, typer.Argument(help="New rows: a CSV or Parquet file, or '-' for standard input.")],
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
-    """Compare new rows with the training rows, and score the model where labels came along."""
+    """Compare new rows with the training rows (drift), and score the model where the target is among the columns."""
     from luthier.runs import check_run
     from luthier.runs.screen import print_check
     from luthier.saved import runs_in

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def check_install() -> None:
-    """Versions, optional parts, and a small training with a known answer."""
+    """Print versions and installed extras, and train a small network with a known answer."""
     import torch
 
     from luthier.cli.versions import versions
@@ -47,8 +47,8 @@ def check_install() -> None:
     gap = float((result.logits(X)[:, :, 0] - part.targets).abs().max())
     if gap > 0.05:
         raise LuthierError(
-            "four networks that had to learn a line did not",
+            "four test networks did not learn a straight line",
             received=f"a gap of {gap:.3g}",
             remedy="reinstall torch; report this with the lines above",
         )
-    typer.echo("four networks learnt a line together: this machine is ready")
+    typer.echo("four test networks learnt a straight line: this machine is ready")

@@ -20,11 +20,12 @@ def register(app: typer.Typer) -> None:
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of finished runs of one target; the first is the measure.")
+        list[Path],
+        typer.Argument(help="Folders of finished runs with one target; the others are compared with the first."),
     ],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare runs in pairs on the sealed rows that all were judged on, and show what they decided differently."""
+    """Compare runs in pairs on the test rows they share, and show which decisions differ."""
     from luthier import storage
     from luthier.runs import compare as compare_runs
 

@@ -20,7 +20,11 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add the subcommands."""
-    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What can be fitted, and what a file holds.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="List data sets, describe a file, fetch MNIST, manage the cache.",
+    )
     group.command("list")(list_sets)
     group.command("info")(info)
     group.command("mnist")(mnist)
@@ -29,10 +33,10 @@ def register(app: typer.Typer) -> None:
 
 
 def list_sets() -> None:
-    """The bundled sets, and the kinds of sources that are read."""
+    """List the bundled data sets and the sources that can be read."""
     from luthier.data import BUNDLED, read_source
 
-    typer.echo("bundled with scikit-learn, fitted by name:")
+    typer.echo("bundled with scikit-learn, by name:")
     for name in BUNDLED:
         result = read_source(name)
         typer.echo(
@@ -40,8 +44,8 @@ def list_sets() -> None:
         )
     typer.echo("read from disk:")
     for line in (
-        "CSV and Parquet tables, '-' for CSV on standard input; free text in a column is read as text",
-        "a folder of pictures with one sub-folder a class, or a table with a column of their paths",
+        "CSV and Parquet tables, '-' for CSV on standard input; a column may hold free text",
+        "a folder of pictures with one sub-folder per class, or a table with a column of their paths",
         "IDX files such as MNIST's, plain or gzip, one pair or a folder of them",
     ):
         typer.echo(f"  {line}")
@@ -50,7 +54,7 @@ def list_sets() -> None:
 def info(
     source: Annotated[str, typer.Argument(help="A table, a folder of pictures, an IDX file or a bundled set.")],
 ) -> None:
-    """What a source holds: rows, columns with their kinds, and the shape of pictures."""
+    """Describe a source: its rows, its columns with their types, and the shape of its pictures."""
     from luthier.data import infer_columns, read_source
     from luthier.data.pictures import common_shape
 
@@ -62,11 +66,13 @@ def info(
     if result.picture:
         channels, height, width = common_shape(frame[result.picture].fill_null("").to_list())
         colour = "grey" if channels == 1 else "colour"
-        typer.echo(f"  `{result.picture}`: pictures, {colour}, seen at {height} x {width} pixels (--size changes it)")
+        typer.echo(
+            f"  `{result.picture}`: pictures, {colour}, scaled to {height} x {width} pixels (change it with --size)"
+        )
     for column in infer_columns(frame, target="", overrides={}):
         if column.name == result.target:
             typer.echo(
-                f"  `{column.name}`: what is predicted unless --target says otherwise, "
+                f"  `{column.name}`: the target unless --target names another, "
                 f"{frame[column.name].n_unique()} distinct values"
             )
         elif column.name != result.picture:
@@ -77,25 +83,25 @@ def mnist(
     to: Annotated[Path | None, typer.Option("--to", help="Fetch what is missing into this folder.")] = None,
     source: Annotated[Path | None, typer.Option("--from", help="Check the four files in this folder.")] = None,
 ) -> None:
-    """Fetch MNIST's four files from public mirrors, or check those that are there, by their checksums."""
+    """Fetch MNIST's four files from public mirrors, or check existing ones by their checksums."""
     from luthier.data.pictures.mnist import check_mnist, fetch_mnist
 
     if (to is None) == (source is None):
-        raise InputError("it is not clear what to do", expected="one of --to DIR and --from DIR")
+        raise InputError("nothing to do, or more than one thing", expected="one of --to DIR and --from DIR")
     if to is not None:
         written = fetch_mnist(to)
-        typer.echo(f"{len(written)} files written to {to}" if written else f"{to} holds MNIST already")
+        typer.echo(f"{len(written)} files written to {to}" if written else f"{to} already holds MNIST")
     folder = to if to is not None else source
     assert folder is not None
-    typer.echo(f"{folder}: {', '.join(check_mnist(folder))}, all whole; luthier fit {folder}")
+    typer.echo(f"{folder}: {', '.join(check_mnist(folder))}, all complete; next: luthier fit {folder}")
 
 
 def cache(
     clear: Annotated[
-        bool, typer.Option("--clear", help="Remove it, while no run that may read it is under way.")
+        bool, typer.Option("--clear", help="Delete the cache. Do not do so while a run reads it.")
     ] = False,
 ) -> None:
-    """What is kept so that it need not be decoded, encoded or fetched again, and how much room it takes."""
+    """Show the size of the cache of decoded, encoded and fetched data, or delete it."""
     import shutil
 
     from luthier import storage

@@ -22,13 +22,13 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     source: Annotated[str, typer.Argument(help="A table, as for `luthier fit`.")],
-    target: Annotated[str | None, typer.Option(help="The column to predict.", show_default=False)] = None,
-    column: Annotated[list[str] | None, typer.Option(help="NAME=KIND, as for `luthier fit`.")] = None,
+    target: Annotated[str | None, typer.Option(help="Column to predict.", show_default=False)] = None,
+    column: Annotated[list[str] | None, typer.Option(help="NAME=TYPE, as for `luthier fit`.")] = None,
     task: Annotated[str | None, typer.Option(help="regression, binary or multiclass.")] = None,
-    seed: Annotated[int, typer.Option(help="The one seed from which all randomness follows.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the whole run.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
-    """Check columns, rows, labels and signal, and whether a small network can learn; the test part stays sealed."""
+    """Check columns, rows, labels and signal, and whether a small network can learn; the test set stays sealed."""
     from luthier.runs import doctor as doctor_now
     from luthier.storage import json_text
 

@@ -22,26 +22,26 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    onnx: Annotated[Path | None, typer.Option(help="Write ONNX: raw columns in, predictions out.")] = None,
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    onnx: Annotated[Path | None, typer.Option(help="Write an ONNX file: raw columns in, predictions out.")] = None,
     torch: Annotated[
-        Path | None, typer.Option(help="Write a folder with model.py and weights, for PyTorch alone.")
+        Path | None, typer.Option(help="Write a folder with model.py and weights that need only PyTorch.")
     ] = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="With --onnx: weights in 8 bits; the loss of score is measured.")
+        bool, typer.Option("--int8", help="With --onnx: 8-bit weights; prints how much the score drops.")
     ] = False,
-    card: Annotated[Path | None, typer.Option(help="Write the model card, in Markdown.")] = None,
+    card: Annotated[Path | None, typer.Option(help="Write the model card in Markdown.")] = None,
 ) -> None:
-    """Write a run's model as ONNX or plain PyTorch, checked against it on the validation rows; or its model card."""
+    """Write a run's model as ONNX or plain PyTorch, compared with the original on the validation rows, or its card."""
     from luthier import storage
     from luthier.errors import InputError
     from luthier.report import model_card
     from luthier.runs.export_run import export_run
 
     if int8 and onnx is None:
-        raise InputError("--int8 goes with --onnx", remedy="luthier export RUN --onnx FILE --int8")
+        raise InputError("--int8 needs --onnx", remedy="luthier export RUN --onnx FILE --int8")
     if onnx is None and torch is None and card is None:
-        raise InputError("nothing is asked for", remedy="add --onnx FILE, --torch FOLDER or --card FILE")
+        raise InputError("nothing to export", remedy="add --onnx FILE, --torch FOLDER or --card FILE")
     for kind, path in (("onnx", onnx), ("torch", torch)):
         if path is not None:
             result = export_run(run, path, kind=kind, int8=int8 and kind == "onnx")

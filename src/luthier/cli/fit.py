@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from luthier.cli.given import refuse_beside
+from luthier.cli.renamed import KeepsOldOptions
 from luthier.errors import ConfigError, InputError
 
 _EPILOG = """\b
@@ -32,7 +33,7 @@ BESIDE = {  # what may be said beside a run that is taken up or repeated
 
 def register(app: typer.Typer) -> None:
     """Add the subcommand."""
-    app.command("fit", epilog=_EPILOG)(fit)
+    app.command("fit", cls=KeepsOldOptions, epilog=_EPILOG)(fit)
 
 
 def fit(
@@ -40,15 +41,15 @@ def fit(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A CSV or Parquet file, a folder of Parquet files, an address of such (https://, s3://, gs://), '-' "
-            "for CSV on standard input, a folder of pictures with one sub-folder a class, an IDX file, or a bundled "
+            help="A CSV or Parquet file, a folder of Parquet files, a URL of one (https://, s3://, gs://), '-' "
+            "for CSV on standard input, a folder of pictures with one sub-folder per class, an IDX file, or a bundled "
             "set: digits, iris, wine, breast-cancer, diabetes.",
             show_default=False,
         ),
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option(help="The column to predict; given more than once, a run for each.", show_default=False),
+        typer.Option(help="Column to predict; repeat it for several targets, one run each.", show_default=False),
     ] = None,
     budget: Annotated[
         str | None,
@@ -57,96 +58,103 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The one seed from which all randomness follows.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the whole run.")] = 0,
     column: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=KIND: number, boolean, category, date, text, identifier or constant. May be repeated."),
+        typer.Option(help="NAME=TYPE: number, boolean, category, date, text, identifier or constant. May be repeated."),
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="regression, binary or multiclass, instead of the inferred one.")
+        str | None, typer.Option(help="regression, binary or multiclass; inferred from the target if not given.")
     ] = None,
     metric: Annotated[
         str | None,
         typer.Option(
-            help="What decides and is reported first: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae, r2.",
+            help="Metric that selects the model and is reported first: accuracy, balanced accuracy, f1, log loss, auc, "
+            "rmse, mae, r2.",
             show_default=False,
         ),
     ] = None,
     cost: Annotated[
         str | None,
-        typer.Option(help="Costs of a false positive and a false negative, such as 1:5.", show_default=False),
+        typer.Option(
+            help="Costs of a false positive and a false negative, such as 1:5; they set the threshold.",
+            show_default=False,
+        ),
     ] = None,
     group: Annotated[
-        str | None, typer.Option(help="Rows with one value of this column stay on one side.", show_default=False)
+        str | None,
+        typer.Option(help="Keep rows that share a value of this column in one part of the split.", show_default=False),
     ] = None,
     time: Annotated[
-        str | None, typer.Option(help="Judge on the latest rows by this column.", show_default=False)
+        str | None,
+        typer.Option(help="Split by time: validate and test on the latest rows by this column.", show_default=False),
     ] = None,
     weight: Annotated[
-        str | None, typer.Option(help="A column of how much each row counts.", show_default=False)
+        str | None, typer.Option("--sample-weight", help="Column of sample weights.", show_default=False)
     ] = None,
-    size: Annotated[
-        int, typer.Option(help="Pixels of the longer side that pictures are scaled to; 0: at most 64.")
-    ] = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read.")] = False,
+    size: Annotated[int, typer.Option(help="Longer side of the scaled pictures, in pixels; 0: at most 64.")] = 0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail on a picture that cannot be read, instead of leaving it out.")
+    ] = False,
     memory: Annotated[
         str | None,
         typer.Option(
-            help="Such as 2GiB; of a table for which a run would need more, a sample is held and decides, and the last "
-            "networks learn from all rows. Networks that do not fit together train in turns. Default: half of the "
-            "machine's.",
+            help="Memory limit, such as 2GiB. Networks that do not fit together train in turns; of a larger table a "
+            "sample is used for every decision, and the final networks train on all rows. Default: half of the "
+            "machine's memory.",
             show_default=False,
         ),
     ] = None,
     backbone: Annotated[
         str,
         typer.Option(
-            help="For pictures, a network that has learnt elsewhere: resnet18, resnet34, resnet50, or module:callable.",
+            help="For pictures, a pretrained network: resnet18, resnet34, resnet50, or module:callable.",
             show_default=False,
         ),
     ] = "",
     weights: Annotated[
         Path | None,
-        typer.Option(help="The backbone's weights: .safetensors, .pt or .pth.", show_default=False),
+        typer.Option(
+            "--backbone-weights",
+            help="File of the backbone's pretrained weights: .safetensors, .pt or .pth.",
+            show_default=False,
+        ),
     ] = None,
-    distil: Annotated[
-        bool, typer.Option("--distil", help="Deliver one network that has learnt what the mean of many says.")
-    ] = False,
+    distil: Annotated[bool, typer.Option("--distil", help="Distil the ensemble into one network.")] = False,
     warm_start: Annotated[
         Path | None,
-        typer.Option(help="A finished run: its networks go on learning from these rows.", show_default=False),
+        typer.Option(help="A finished run whose networks are trained further on these rows.", show_default=False),
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/NAME.", show_default=False)] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Overwrite the run that lies in that folder.")] = False,
-    config: Annotated[Path | None, typer.Option(help="A run's recipe.toml: repeat that run exactly.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="A run that was stopped: continue it.")] = None,
-    until: Annotated[int, typer.Option(help="End after this step, 1 to 5; the test set is read in the fifth.")] = 5,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing run in that folder.")] = False,
+    config: Annotated[Path | None, typer.Option(help="Repeat a run exactly, from its recipe.toml.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue a run that was stopped.")] = None,
+    until: Annotated[int, typer.Option(help="Stop after this step, 1 to 5; step 5 reads the test set.")] = 5,
     begin_at: Annotated[
         int | None,
-        typer.Option(
-            "--from", help="With --resume: a new run that goes on from this step, 2 to 5.", show_default=False
-        ),
+        typer.Option("--from", help="With --resume: start a new run from this step, 2 to 5.", show_default=False),
     ] = None,
     new_test: Annotated[
         Path | None,
-        typer.Option(help="With --from: fresh rows to judge on, where the run has read its test set."),
+        typer.Option(help="With --from: new test rows, if the run has already read its test set."),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="With --from: read the same test rows once more; it is said everywhere.")
+        bool, typer.Option("--again", help="With --from: read the same test rows once more; the report says so.")
     ] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Print the recipe, with --resume what that run did about it, and stop.")
+        bool,
+        typer.Option("--explain", help="Print the recipe as a checklist (with --resume: what that run did) and stop."),
     ] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Print what the budget would be spent on, and stop.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for machines.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show a table of epochs.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print how the budget would be spent, and stop.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print a table of epochs.")] = False,
     track: Annotated[
         str | None,
-        typer.Option(help="Follow the run elsewhere too: tensorboard:FOLDER or mlflow:ADDRESS.", show_default=False),
+        typer.Option(help="Also log the run to tensorboard:FOLDER or mlflow:ADDRESS.", show_default=False),
     ] = None,
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser at the end.")] = False,
 ) -> None:
-    """Walk the six steps on a table and hand back a tested network, the evidence and a report."""
+    """Run the six steps of the recipe on a table: a tested model, the evidence for every choice, and a report."""
     from luthier.runs import Result, branch, fit_several, resume_several
     from luthier.runs import fit as fit_now
     from luthier.runs import resume as resume_now
@@ -157,19 +165,19 @@ def fit(
         print_checklist(resume)
         return
     if begin_at is None and (new_test is not None or again):
-        raise InputError("--new-test and --again go with --from", remedy="luthier fit --resume RUN --from 4 ...")
+        raise InputError("--new-test and --again need --from", remedy="luthier fit --resume RUN --from 4 ...")
     given = {"SOURCE": source, "--config": config, "--resume": resume}
     if sum(value is not None for value in given.values()) != 1:
         named = [name for name, value in given.items() if value is not None]
         raise InputError(
-            "it is not clear what to fit",
+            "nothing to fit, or more than one thing",
             expected="one of SOURCE, --config or --resume",
             received=" and ".join(named) or "none of them",
             remedy="luthier fit digits",
         )
     if config is not None or resume is not None:
         chosen = "--config" if resume is None else "--resume" if begin_at is None else "--resume and --from"
-        refuse_beside(context, chosen, BESIDE[chosen], "a run keeps what was asked: begin another one")
+        refuse_beside(context, chosen, BESIDE[chosen], "a run keeps its settings: start a new one to change them")
     screen = choose_screen(json=json, verbose=verbose)
     if track is not None:
         from luthier.runs.tracking import Tracked, tracker_for
@@ -190,8 +198,8 @@ def fit(
         }
         refused = [name for name, value in alone.items() if value]
         if refused:
-            message = f"{', '.join(refused)} {'are' if len(refused) > 1 else 'is'} for one target"
-            raise InputError(message, remedy="fit that target by itself, or name its run")
+            message = f"{', '.join(refused)} {'work' if len(refused) > 1 else 'works'} with one target only"
+            raise InputError(message, remedy="fit that target alone, or name its run")
         if resume is not None:
             several = resume_several(resume, screen=screen)
         else:
@@ -223,7 +231,7 @@ def fit(
     elif resume is not None:
         result = resume_now(resume, until=until, screen=screen)
     elif begin_at is not None:
-        raise InputError("--from goes on from a run", remedy="luthier fit --resume RUN --from 4")
+        raise InputError("--from needs a run to start from", remedy="luthier fit --resume RUN --from 4")
     else:
         result = fit_now(
             source if source is not None else config,
@@ -269,12 +277,12 @@ def print_checklist(run: Path | None, lang: str = "en") -> None:
 
 
 def parse_columns(texts: list[str]) -> dict[str, str]:
-    """`NAME=KIND` options as a mapping; all malformed ones are reported at once.
+    """`NAME=TYPE` options as a mapping; all malformed ones are reported at once.
 
     >>> parse_columns(["cut=text", "a=b=number"])
     {'cut': 'text', 'a=b': 'number'}
     """
     wrong = [text for text in texts if not text.rpartition("=")[0]]
     if wrong:
-        raise ConfigError([f"--column {text}: expected NAME=KIND" for text in wrong])
+        raise ConfigError([f"--column {text}: expected NAME=TYPE" for text in wrong])
     return {text.rpartition("=")[0]: text.rpartition("=")[2] for text in texts}

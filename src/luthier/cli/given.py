@@ -23,5 +23,5 @@ def refuse_beside(context: typer.Context, chosen: str, taken: Collection[str], r
         if name not in SHOWING | set(taken) and source is not None and source.name == "COMMANDLINE":
             refused.append(parameter.opts[0] if parameter.opts[0].startswith("-") else name.upper())
     if refused:
-        message = f"{', '.join(refused)} {'say' if len(refused) > 1 else 'says'} nothing beside {chosen}"
+        message = f"{', '.join(refused)} {'have' if len(refused) > 1 else 'has'} no effect with {chosen}"
         raise InputError(message, remedy=remedy)

@@ -14,14 +14,16 @@ Examples:
   luthier lab all --quick -o labs.html
   luthier lab notebook softmax -o softmax.ipynb
 """
-Quick = Annotated[bool, typer.Option("--quick", help="Fewer seeds and shorter runs.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for each lab.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write a page with all figures.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Fewer seeds and shorter training.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per lab.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write an HTML page with all figures.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the subcommands."""
-    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The documents' claims, run and measured.")
+    group = typer.Typer(
+        no_args_is_help=True, rich_markup_mode=None, help="Claims from courses and books, run and measured."
+    )
     group.command("list")(list_labs)
     group.command("run")(run)
     group.command("all")(run_all)
@@ -30,11 +32,11 @@ def register(app: typer.Typer) -> None:
 
 
 def list_labs() -> None:
-    """Every lab with its claim and the rows that it meets."""
+    """List every lab with its claim and where the claim comes from."""
     from luthier.labs.gallery import all_labs
 
     for lab in all_labs().values():
-        typer.echo(f"{lab.name:<24} {lab.claim} ({', '.join(lab.rows)})")
+        typer.echo(f"{lab.name:<24} {lab.claim} ({lab.source})")
 
 
 def run(
@@ -43,7 +45,7 @@ def run(
     json: Json = False,
     output: Output = None,
 ) -> None:
-    """Run some labs."""
+    """Run one or more labs."""
     _run(names, quick, json, output)
 
 
@@ -55,11 +57,11 @@ def run_all(quick: Quick = False, json: Json = False, output: Output = None) -> 
 
 
 def write_notebook(
-    name: Annotated[str, typer.Argument(help="A lab's name; the notebook holds its whole file.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write; NAME.ipynb otherwise.")] = None,
-    execute: Annotated[bool, typer.Option("--execute", help="Run it first (quick), outputs included.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of a lab; the notebook holds its whole file.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write. Default: NAME.ipynb.")] = None,
+    execute: Annotated[bool, typer.Option("--execute", help="Execute it first (quick), and keep the outputs.")] = False,
 ) -> None:
-    """A lab as a notebook whose cells can be changed."""
+    """Write a lab as a notebook."""
     from luthier import storage
     from luthier.labs.gallery import lab_named
     from luthier.labs.notebook import executed, file_of, notebook

@@ -20,24 +20,22 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a model.luthier file.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or a model.luthier file.")],
     source: Annotated[str, typer.Argument(help="A CSV or Parquet file with the columns of training, or '-'.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A .csv file. Default: CSV on standard output."),
+        typer.Option("--output", "-o", help="CSV file to write. Default: standard output."),
     ] = None,
     impute_missing_columns: Annotated[
         bool,
-        typer.Option("--impute-missing-columns", help="Treat a column that is not there as missing in every row."),
+        typer.Option("--impute-missing-columns", help="Treat an absent column as missing in every row."),
     ] = False,
-    sets: Annotated[
-        bool, typer.Option("--sets", help="Add the classes of which one is right in nine rows of ten.")
-    ] = False,
+    sets: Annotated[bool, typer.Option("--sets", help="Add a 90 % prediction set (conformal).")] = False,
     abstain: Annotated[
-        bool, typer.Option("--abstain", help="Predict nothing for rows unlike the training rows, and mark them.")
+        bool, typer.Option("--abstain", help="Make no prediction for rows unlike the training rows, and mark them.")
     ] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Add what each column adds to a typical row's answer.")
+        bool, typer.Option("--explain", help="Add feature attributions (integrated gradients).")
     ] = False,
 ) -> None:
     """Append the prediction (and the classes' probabilities) to every row of a table."""

@@ -14,9 +14,9 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    lang: Annotated[str, typer.Option(help="en or zh; decisions' reasons stay as they were written.")] = "en",
-    open_report: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    lang: Annotated[str, typer.Option(help="en or zh; the reasons of decisions stay in English.")] = "en",
+    open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
     """Write the report of a run or a search, one HTML file that opens offline."""
     from luthier.report import write_overview, write_report, write_search_report

@@ -21,21 +21,17 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    model: Annotated[Path, typer.Argument(help="A run's folder, or a model.luthier file.")],
-    host: Annotated[
-        str, typer.Option(help="Where to listen; anything but this machine itself asks for a token.")
-    ] = "127.0.0.1",
+    model: Annotated[Path, typer.Argument(help="Folder of a run, or a model.luthier file.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
-    token: Annotated[
-        str, typer.Option(help="What callers send as a bearer; drawn off this machine if not given.")
-    ] = "",
-    cors: Annotated[list[str] | None, typer.Option(help="A web page's origin that may call.")] = None,
-    rows: Annotated[int, typer.Option(help="Most rows of a request.", min=1)] = 10_000,
-    body: Annotated[int, typer.Option(help="Most bytes of a body.", min=1)] = 16 << 20,
-    timeout: Annotated[float, typer.Option(help="Seconds until an answer is given up.", min=0.001)] = 30.0,
-    runtime: Annotated[str, typer.Option(help="What computes: torch, or onnx (ONNX Runtime).")] = "torch",
+    token: Annotated[str, typer.Option(help="Bearer token; generated when the host is not loopback.")] = "",
+    cors: Annotated[list[str] | None, typer.Option(help="Origin allowed to call (CORS).")] = None,
+    rows: Annotated[int, typer.Option(help="Maximum rows per request.", min=1)] = 10_000,
+    body: Annotated[int, typer.Option(help="Maximum bytes per request body.", min=1)] = 16 << 20,
+    timeout: Annotated[float, typer.Option(help="Timeout per request, in seconds.", min=0.001)] = 30.0,
+    runtime: Annotated[str, typer.Option(help="Runtime: torch, or onnx (ONNX Runtime).")] = "torch",
 ) -> None:
-    """Answer POST /predict with JSON, CSV or pictures, until SIGTERM or Ctrl-C; what was accepted is answered first."""
+    """Serve POST /predict for JSON, CSV or pictures until SIGTERM or Ctrl-C; accepted requests are still answered."""
     from luthier.optional import require
     from luthier.saved import load
     from luthier.server_address import listen, token_for
@@ -46,7 +42,7 @@ def serve(
     app = make_app(load(model), token=token, origins=cors or (), limits=Limits(rows, body, timeout), runtime=runtime)
     listening, address = listen(host, port)
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(timeout) + 1)
-    print(f"serving {model} at {address}, described at {address}/docs (Ctrl-C ends it)", flush=True)
+    print(f"serving {model} at {address}, documentation at {address}/docs (stop with Ctrl-C)", flush=True)
     if token:
-        print(f"callers send: Authorization: Bearer {token}", flush=True)
+        print(f"send the header: Authorization: Bearer {token}", flush=True)
     uvicorn.Server(config).run(sockets=[listening])

@@ -14,10 +14,10 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    lang: Annotated[str, typer.Option(help="The checklist's language: en or zh.")] = "en",
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    lang: Annotated[str, typer.Option(help="Language of the checklist: en or zh.")] = "en",
     explain: Annotated[
-        bool, typer.Option("--explain", help="The recipe's checklist, with the status of each item.")
+        bool, typer.Option("--explain", help="Print the recipe as a checklist, with the status of each item.")
     ] = False,
 ) -> None:
     """Print every decision of a run with its reason, and the scores; of a search, what it found."""

@@ -20,14 +20,12 @@ def register(app: typer.Typer) -> None:
 
 
 def studio(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of runs, or folders that hold such.")] = None,
-    host: Annotated[
-        str, typer.Option(help="Where to listen; anything but this machine itself asks for a token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8050,
-    token: Annotated[str, typer.Option(help="What callers have to know; drawn where it is needed and not given.")] = "",
+    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of runs, or folders that contain runs.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)] = 8050,
+    token: Annotated[str, typer.Option(help="Access token; generated when the host is not loopback.")] = "",
 ) -> None:
-    """Follow runs live, and move the sliders of the labs, until Ctrl-C."""
+    """Follow runs live and use the interactive labs in the browser, until Ctrl-C."""
     from luthier.errors import InputError
     from luthier.optional import require
     from luthier.server_address import listen, token_for
@@ -36,7 +34,9 @@ def studio(
     folders = runs or [Path("runs")]
     missing = [str(path) for path in folders if runs and not path.is_dir()]
     if missing:
-        raise InputError(f"there is no folder {', '.join(missing)}", remedy="name folders of runs, or their parent")
+        raise InputError(
+            f"there is no folder {', '.join(missing)}", remedy="name folders of runs, or a folder that contains them"
+        )
     token = token_for(host, token)
     listening, address = listen(host, port)
     serving = require("werkzeug.serving", extra="studio", purpose="the studio")
@@ -49,7 +49,7 @@ def studio(
         request_handler=_quiet(serving),
         fd=listening.fileno(),
     )
-    print(f"the studio is at {address}/{f'?token={token}' if token else ''} (Ctrl-C ends it)", flush=True)
+    print(f"the studio is at {address}/{f'?token={token}' if token else ''} (stop with Ctrl-C)", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -20,13 +20,13 @@ def register(app: typer.Typer) -> None:
 
 
 def read_test(
-    run: Annotated[Path, typer.Argument(help="A run's folder; one that ended before step 5 is judged now.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run; if it stopped before step 5, it is tested now.")],
     again: Annotated[
-        bool, typer.Option("--again", help="Read the test rows a second time; every number says so from then on.")
+        bool, typer.Option("--again", help="Read the test set a second time; the report says so from then on.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for machines.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Judge a run on its sealed test set, once; afterwards print the stored reading."""
+    """Evaluate a run on its sealed test set, once; later calls print the stored result."""
     from luthier.runs import read_test as read_now
     from luthier.runs.screen import choose_screen
     from luthier.saved import runs_in

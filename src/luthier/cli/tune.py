@@ -21,7 +21,7 @@ Examples:
   luthier tune --resume runs/houses-tuned
   luthier tune --list
 
-A space in TOML: one table for each hyper-parameter, options as a list, one value to hold it fixed.
+A space in TOML: one entry per hyper-parameter; a list of options, a range, or one value to fix it.
   batch_size = 64
   rule = ["sgd", "adam"]
   learning_rate = { low = 1e-4, high = 1.0, scale = "log" }
@@ -39,52 +39,64 @@ def tune(
         str | None,
         typer.Argument(help="A table, as for `luthier fit`, or the folder of a finished run.", show_default=False),
     ] = None,
-    target: Annotated[str | None, typer.Option(help="The column to predict.", show_default=False)] = None,
+    target: Annotated[str | None, typer.Option(help="Column to predict.", show_default=False)] = None,
     trials: Annotated[
-        int | None, typer.Option(help="Settings to try. Default: 64, or what the budget pays for.", show_default=False)
+        int | None,
+        typer.Option(help="Number of trials. Default: 64, or as many as the budget allows.", show_default=False),
     ] = None,
     budget: Annotated[str | None, typer.Option(help="60s, 10m or 2h.", show_default=False)] = None,
     sampler: Annotated[str, typer.Option(help="random, grid, sobol, coarse-to-fine, tpe or gp.")] = "random",
-    halving: Annotated[str, typer.Option(help="successive or hyperband: cut losers early.", show_default=False)] = "",
-    space: Annotated[Path | None, typer.Option(help="A TOML file: what to search.", show_default=False)] = None,
-    flat: Annotated[bool, typer.Option("--flat", help="Search everything at once instead of tier by tier.")] = False,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of a trial. Default: by the rows.")] = None,
-    confirm: Annotated[int, typer.Option(help="Seeds behind the reported figures; 0: do not refit.")] = 5,
+    halving: Annotated[
+        str, typer.Option(help="successive or hyperband: stop poor trials early.", show_default=False)
+    ] = "",
+    space: Annotated[Path | None, typer.Option(help="TOML file with the search space.", show_default=False)] = None,
+    flat: Annotated[
+        bool, typer.Option("--flat", help="Search all hyper-parameters at once instead of tier by tier.")
+    ] = False,
+    epochs: Annotated[int | None, typer.Option(help="Epochs per trial. Default: by the number of rows.")] = None,
+    confirm: Annotated[int, typer.Option(help="Fresh seeds for the reported figures; 0: do not refit.")] = 5,
     on: Annotated[str, typer.Option(help="local, ray, or the address of a Ray cluster.")] = "local",
-    workers: Annotated[int | None, typer.Option(help="Processes. Default: one a core.", show_default=False)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes. Default: one per core.", show_default=False)
+    ] = None,
     memory: Annotated[
         str | None,
         typer.Option(
-            help="Such as 2GiB: networks that do not fit together train in turns. Default: half of the machine's.",
+            help="Memory limit, such as 2GiB; networks that do not fit together train in turns. Default: half of the "
+            "machine's memory.",
             show_default=False,
         ),
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(help="Write the study live to this storage of Optuna's.", show_default=False)
+        str | None, typer.Option(help="Also write the study, live, to this Optuna storage.", show_default=False)
     ] = None,
-    study: Annotated[str | None, typer.Option(help="Its name there. Default: the run's.", show_default=False)] = None,
-    seed: Annotated[int, typer.Option(help="The one seed from which all randomness follows.")] = 0,
-    column: Annotated[list[str] | None, typer.Option(help="NAME=KIND, as for `luthier fit`.")] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Name of the study in that storage. Default: the run's.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of the whole run.")] = 0,
+    column: Annotated[list[str] | None, typer.Option(help="NAME=TYPE, as for `luthier fit`.")] = None,
     task: Annotated[str | None, typer.Option(help="regression, binary or multiclass.")] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default=False)] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Overwrite the run that lies in that folder.")] = False,
-    resume: Annotated[Path | None, typer.Option(help="A search that was stopped: continue it.")] = None,
-    listed: Annotated[bool, typer.Option("--list", help="Print every hyper-parameter: tier, range, reason.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for machines.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every trial.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing run in that folder.")] = False,
+    resume: Annotated[Path | None, typer.Option(help="Continue a search that was stopped.")] = None,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Print every hyper-parameter with its tier, range and reason, and stop.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every trial.")] = False,
     track: Annotated[
         str | None,
-        typer.Option(help="Follow the search elsewhere too: tensorboard:FOLDER or mlflow:ADDRESS.", show_default=False),
+        typer.Option(help="Also log the search to tensorboard:FOLDER or mlflow:ADDRESS.", show_default=False),
     ] = None,
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser at the end.")] = False,
 ) -> None:
-    """Search hyper-parameters in their order of importance, many networks at once, and measure what is best."""
+    """Search hyper-parameters in order of importance, many networks at once, and measure the best on fresh seeds."""
     if listed:
         _list(json=json)
         return
     if (source is None) == (resume is None):
         raise InputError(
-            "it is not clear what to tune",
+            "nothing to tune, or more than one thing",
             expected="one of SOURCE or --resume",
             received="neither" if source is None else "both",
             remedy="luthier tune digits --trials 64",
@@ -93,7 +105,7 @@ def tune(
     from luthier.runs.search_screen import choose_search_screen
 
     if resume is not None:
-        refuse_beside(context, "--resume", {"resume"}, "a search keeps what was asked: begin another one")
+        refuse_beside(context, "--resume", {"resume"}, "a search keeps its settings: start a new one to change them")
     screen = choose_search_screen(json=json, verbose=verbose)
     if track is not None:
         from luthier.runs.tracking import TrackedSearch, tracker_for
@@ -131,12 +143,13 @@ def tune(
 
 def _list(*, json: bool) -> None:
     """Every hyper-parameter of the registry, in the order in which they are worth tuning."""
+    from luthier.citations import cited
     from luthier.search import REGISTRY, TIERS
     from luthier.storage import json_text
 
     if json:
         for hyper in REGISTRY.values():
-            rest = {"tier": hyper.tier, "reason": hyper.reason, "source": hyper.source}
+            rest = {"tier": hyper.tier, "reason": hyper.reason, "source": cited(hyper.source)}
             typer.echo(json_text({"name": hyper.name, **hyper.usual.to_json(), **rest}))
         return
     for tier, title in TIERS.items():
@@ -148,4 +161,4 @@ def _list(*, json: bool) -> None:
                 where = f"{facts['low']:g} to {facts['high']:g}"
                 scale = facts["scale"] + (", whole" if facts["integer"] else "")
             typer.echo(f"  {hyper.name}: {where} ({scale}), default {facts['default']}")
-            typer.echo(f"      {hyper.reason}" + (f" ({hyper.source})" if hyper.source else ""))
+            typer.echo(f"      {hyper.reason}" + (f" ({cited(hyper.source)})" if hyper.source else ""))

@@ -18,5 +18,5 @@ def versions() -> list[str]:
         try:
             lines.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            lines.append(f"{name} is missing")
+            lines.append(f"{name} is not installed")
     return lines

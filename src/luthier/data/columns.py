@@ -173,12 +173,12 @@ def column_of(facts: Facts) -> Column:
         return Column(name, "constant", False, "it is empty")
     if facts.distinct == 1:
         if facts.missing:
-            return Column(name, "category", True, f"it is either '{facts.first}' or missing")
+            return Column(name, "category", True, f"its only value is '{facts.first}'; the other rows are missing")
         return Column(name, "constant", False, f"every row has '{facts.first}'")
     if facts.stored == "boolean":
         return Column(name, "boolean", True, "its values are true and false")
     if facts.stored == "temporal":
-        return Column(name, "date", True, "its values are dates; expanded into year, month, weekday and so on")
+        return Column(name, "date", True, "its values are dates; expanded into year, month, weekday and other parts")
     return _textual(facts) if facts.stored == "text" else _numeric(facts)
 
 
@@ -189,13 +189,13 @@ def _numeric(facts: Facts) -> Column:
     if facts.stored == "integer":
         if distinct == facts.rows and facts.rows > 20:
             if facts.counts:
-                return Column(name, "identifier", False, "it counts the rows")
+                return Column(name, "identifier", False, "it numbers the rows")
             if _named_like_an_identifier(name):
-                return Column(name, "identifier", False, "every row has its own whole number")
+                return Column(name, "identifier", False, "every row has a different whole number")
         if distinct <= FEW_NUMBERS:
-            reason = f"its values are {distinct} whole numbers; if they are codes, make it a category"
+            reason = f"it has {distinct} distinct whole numbers; if they are codes, make it a category"
             return Column(name, "number", True, reason)
-    return Column(name, "number", True, f"its values are numbers, {distinct} distinct ones")
+    return Column(name, "number", True, f"it has {distinct} distinct numbers")
 
 
 def _named_like_an_identifier(name: str) -> bool:
@@ -209,20 +209,24 @@ def _textual(facts: Facts) -> Column:
         words = " and ".join(f"'{value}'" for value in facts.values)
         return Column(name, "boolean", True, f"its values are {words}")
     if facts.yes_or_no:
-        return Column(name, "boolean", True, "its values are spellings of yes and no")
+        return Column(name, "boolean", True, "its values mean yes and no")
     if facts.date_format:
         reason = f"its values are dates like '{facts.first}'; expanded into parts"
         return Column(name, "date", True, reason, facts.date_format)
-    mixed = f"; {facts.numbers} of {rows} values are numbers, the rest text" if facts.numbers else ""
+    mixed = f"; {facts.numbers} of {rows} values are numbers, the others text" if facts.numbers else ""
     if distinct <= max(20, min(MOST_LEVELS, rows // 5)) and distinct < 0.9 * rows:
-        return Column(name, "category", True, f"it is text with few distinct values, {distinct} levels{mixed}")
+        return Column(name, "category", True, f"it is text with {distinct} distinct values{mixed}")
     if facts.words >= 4:
-        return Column(name, "text", True, f"it is free text, {facts.words:.0f} words a row")
+        return Column(name, "text", True, f"it is free text with {facts.words:.0f} words per row")
     if distinct > 0.9 * rows:
-        return Column(name, "identifier", False, f"almost every row has its own text, {distinct} in {rows} rows{mixed}")
+        return Column(
+            name, "identifier", False, f"almost every row has a different text: {distinct} values in {rows} rows{mixed}"
+        )
     if distinct <= rows // 2:
-        return Column(name, "category", True, f"it is text that repeats, {distinct} levels; the rare ones share a code")
-    return Column(name, "identifier", False, f"its {distinct} values hardly repeat in {rows} rows{mixed}")
+        return Column(
+            name, "category", True, f"it is text with {distinct} repeated values; the rare ones share one level"
+        )
+    return Column(name, "identifier", False, f"it has {distinct} distinct values in {rows} rows{mixed}")
 
 
 def _date_format(series: pl.Series) -> str:

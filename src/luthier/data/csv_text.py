@@ -84,7 +84,7 @@ def lines_of(text: Iterable[str], dialect: Dialect, name: str) -> Iterator[tuple
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(
             f"line {reader.line_num + 1} of '{name}' cannot be read as CSV",
-            expected="lines that end in a line feed, cells below 128 KiB, one encoding from start to end",
+            expected="lines that end in a line feed, cells below 128 KiB, one encoding in the whole file",
             received=in_a_line(error),
         ) from None
 
@@ -123,7 +123,7 @@ def _text_table(text: str, dialect: Dialect, name: str, width: int) -> pl.DataFr
     if frame.width != width or frame[frame.columns[-1]].null_count():
         _complain_of_ragged_rows(text, dialect, name, width)
     if frame.width != width:
-        received = f"a header of {width} names, or of {frame.width}, as one reads its quotes"
+        received = f"a header that can be read as {width} or as {frame.width} names, depending on its quotes"
         raise InputError(f"'{name}' cannot be read as CSV", expected="quotes around whole cells", received=received)
     return frame
 

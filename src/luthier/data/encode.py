@@ -137,7 +137,7 @@ class TableEncoder:
         raise InputError(
             f"{len(absent)} column{'s are' if len(absent) > 1 else ' is'} missing: {', '.join(hints[:8])}",
             expected="all columns that the model was trained on",
-            remedy="add them, or treat them as missing in every row with --impute-missing-columns",
+            remedy="add them, or treat them as missing values with --impute-missing-columns",
         )
 
     def _numbers(self, series: pl.Series, column: Column) -> list[np.ndarray]:
@@ -217,7 +217,7 @@ def _cast_number(series: pl.Series) -> pl.Series:
     lost = series.is_not_null() & values.is_null()
     if lost.any():
         raise InputError(
-            f"column '{series.name}' has text where training had numbers",
+            f"column '{series.name}' has text, but numbers in training",
             expected="numbers",
             received=f"'{series.filter(lost)[0]}' in row {int(lost.arg_true()[0]) + 1}",
         )
@@ -247,7 +247,7 @@ def _date_numbers(series: pl.Series, column: Column) -> list[np.ndarray]:
         lost = series.is_not_null() & times.is_null()
         if lost.any():
             raise InputError(
-                f"column '{series.name}' has values that are not dates as in training",
+                f"column '{series.name}' has values that are not in the date format of training",
                 expected=f"the format {column.date_format}",
                 received=f"'{series.filter(lost)[0]}'",
             )

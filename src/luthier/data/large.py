@@ -43,7 +43,7 @@ def parse_memory(text: str) -> int:
     """
     result = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
     if not result or float(result[1]) <= 0:
-        raise InputError(f"'{text}' is no amount of memory", expected="such as 512MiB or 2GiB")
+        raise InputError(f"'{text}' is not an amount of memory", expected="such as 512MiB or 2GiB")
     return int(float(result[1]) * _SIZES[result[2]])
 
 
@@ -134,7 +134,7 @@ def sample_of(path: Path, memory: int) -> tuple[pl.DataFrame, LargeTable, tuple[
     if dialect is not None:
         frame = typed(frame, dialect)
         others = others.with_columns([_as(name, dtype, dialect) for name, dtype in frame.schema.items()])
-    message = f"'{path.name}' has {rows:,} rows: {frame.height:,} of them are held, the others stay on the disk"
+    message = f"'{path.name}' has {rows:,} rows: {frame.height:,} of them are in memory, the others stay on disk"
     return frame, LargeTable(rows, others), (*notes, message)
 
 
@@ -152,7 +152,7 @@ def walk(lazy: pl.LazyFrame, rows: int = CHUNK) -> Iterator[pl.DataFrame]:
         for piece in lazy.collect_batches(chunk_size=rows, maintain_order=True, engine="streaming"):
             yield from piece.iter_slices(rows)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise InputError("a table on the disk cannot be read to its end", received=in_a_line(error)) from error
+        raise InputError("a table on disk cannot be read to its end", received=in_a_line(error)) from error
 
 
 def measured(lazy: pl.LazyFrame, columns: Sequence[Column]) -> dict[str, tuple[float, float, float, float, float]]:
@@ -192,9 +192,9 @@ def _undecodable_line(path: Path) -> int:
 def _not_utf8(path: Path, line: int) -> InputError:
     return InputError(
         f"'{path.name}' is not UTF-8",
-        expected="UTF-8 from start to end, in a table that is larger than memory",
-        received=f"other bytes in line {line:,}",
-        remedy=f"write it again, such as with: iconv -f latin1 -t utf-8 {path.name} > utf8.csv",
+        expected="UTF-8 throughout, in a table larger than memory",
+        received=f"invalid bytes in line {line:,}",
+        remedy=f"convert it, for example with: iconv -f latin1 -t utf-8 {path.name} > utf8.csv",
     )
 
 
@@ -204,5 +204,5 @@ def _not_whole(path: Path, error: BaseException) -> InputError:
     return InputError(
         f"'{path.name}' cannot be read as a table",
         received=in_a_line(error),
-        remedy="it may have been cut short, or its files differ in their columns; copy or write it again",
+        remedy="it may be truncated, or its files differ in their columns; copy or write it again",
     )

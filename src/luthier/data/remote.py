@@ -50,16 +50,18 @@ def fetched(address: str) -> Path:
         raise InputError(
             f"'{address}' cannot be read here",
             received=in_a_line(error),
-            remedy="pip install 'luthier[remote]', or fetch the file yourself",
+            remedy="pip install 'luthier[remote]', or download the file yourself",
         ) from error
     except FileNotFoundError as error:
-        raise InputError(f"there is nothing at '{address}'", remedy="check the address") from error
+        raise InputError(f"nothing was found at '{address}'", remedy="check the address") from error
     except InputError:
         raise
     except Exception as error:  # every kind of storage has errors of its own
         message = in_a_line(error)
         raise InputError(
-            f"'{address}' cannot be fetched", received=message, remedy="check the address, the network and your rights"
+            f"'{address}' cannot be fetched",
+            received=message,
+            remedy="check the address, the network and your permissions",
         ) from error
 
 
@@ -80,13 +82,13 @@ def _fetch(files: Any, start: str, facts: dict[str, dict[str, Any]], kept: Path)
             if name != start:
                 path = path / name.removeprefix(start.rstrip("/")).lstrip("/")
                 if not path.resolve().is_relative_to(temporary.resolve()):
-                    raise InputError(f"'{name}' lies outside the folder that was asked for")
+                    raise InputError(f"'{name}' lies outside the requested folder")
             path.parent.mkdir(parents=True, exist_ok=True)
             with files.open(name, "rb") as remote, path.open("wb") as local:
                 shutil.copyfileobj(remote, local, PIECE)
             if fact.get("size") not in (None, path.stat().st_size):
                 raise InputError(
-                    f"'{name}' broke off",
+                    f"the download of '{name}' is incomplete",
                     expected=f"{fact['size']} bytes",
                     received=f"{path.stat().st_size}",
                     remedy="try again",

@@ -91,15 +91,15 @@ def _checked(found: Source, target: str | None) -> Source:
         if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
             raise InputError(
                 f"column '{name}' holds {str(dtype).lower()} values",
-                expected="one number, text, date or truth value a cell",
-                remedy="expand it into columns of its own, or leave it out",
+                expected="one number, text, date or boolean per cell",
+                remedy="expand it into several columns, or leave it out",
             )
         if dtype.is_float():
             rows = frame[name].is_infinite().fill_null(False).arg_true()
             if len(rows):
                 raise InputError(
                     f"column '{name}' has infinite values",
-                    expected="finite numbers, or nothing where a value is missing",
+                    expected="finite numbers, or an empty cell for a missing value",
                     received=f"{len(rows)} infinite values, the first in row {rows[0] + 1}",
                     remedy="leave those cells empty, or correct them",
                 )
@@ -134,8 +134,8 @@ def _arrays(X: Any, y: Any) -> Source:
         return _picture_arrays(X, y)
     if X.ndim != 2 or y.ndim != 1 or len(X) != len(y):
         raise InputError(
-            "the arrays do not fit together",
-            expected="X with rows and columns, y with one value for each row",
+            "the arrays do not match",
+            expected="X with rows and columns, y with one value per row",
             received=f"X of shape {X.shape}, y of shape {y.shape}",
         )
     frame = pl.DataFrame({f"x{i}": X[:, i] for i in range(X.shape[1])} | {"y": y})
@@ -148,9 +148,9 @@ def _picture_arrays(X: np.ndarray, y: np.ndarray) -> Source:
         low, high = float(X.min(initial=0)), float(X.max(initial=0))
         if low < 0 or high > (255 if np.issubdtype(X.dtype, np.integer) else 1):
             raise InputError(
-                "the arrays are no pictures",
-                expected="bytes, or numbers between 0 and 1",
-                received=f"{X.dtype} between {low:g} and {high:g}",
+                "the arrays are not pictures",
+                expected="bytes, or numbers from 0 to 1",
+                received=f"{X.dtype} from {low:g} to {high:g}",
             )
         X = X.astype(np.uint8) if np.issubdtype(X.dtype, np.integer) else (X * 255).round().astype(np.uint8)
     content = np.ascontiguousarray(X)
@@ -236,9 +236,9 @@ def _parquet(content: bytes, name: str) -> pl.DataFrame:
         return pl.read_parquet(io.BytesIO(content))
     except (Exception, pl.exceptions.PanicException) as error:  # Polars panics over some damaged pages
         raise InputError(
-            f"'{name}' is not a whole Parquet file",
+            f"'{name}' is not a complete Parquet file",
             received=in_a_line(error),
-            remedy="it may have been cut short; copy or write it again",
+            remedy="it may be truncated; copy or write it again",
         ) from error
 
 

@@ -78,7 +78,8 @@ def _by_group(frame: pl.DataFrame, group: str, seed: int, test: float, validatio
     names, groups = np.unique(labels.to_numpy().astype(str), return_inverse=True)
     if len(names) < 3:
         raise InputError(
-            f"'{group}' has {len(names)} different values", expected="at least three groups, one for each part"
+            f"'{group}' has {len(names)} different values",
+            expected="at least three groups, one for each part of the split",
         )
     part = np.zeros(frame.height, dtype=np.int8)
     wanted = {2: test * frame.height, 1: validation * frame.height}
@@ -90,7 +91,7 @@ def _by_group(frame: pl.DataFrame, group: str, seed: int, test: float, validatio
             chosen = order.pop()
             part[groups == chosen] = number
             taken += sizes[chosen]
-    return _parts(part, frame, (f"{len(names)} groups by `{group}`, each whole on one side",))
+    return _parts(part, frame, (f"{len(names)} groups by `{group}`, none divided between parts",))
 
 
 def _by_time(frame: pl.DataFrame, time: str, test: float, validation: float) -> Splits:
@@ -99,7 +100,7 @@ def _by_time(frame: pl.DataFrame, time: str, test: float, validation: float) -> 
     if values.null_count():
         raise InputError(
             f"'{time}' has {values.null_count()} rows without a value",
-            expected="a time for each row",
+            expected="a time in every row",
             remedy="fill or remove them, or split without --time",
         )
     ordered = times(values)
@@ -107,7 +108,7 @@ def _by_time(frame: pl.DataFrame, time: str, test: float, validation: float) -> 
     rows = frame.height
     part = np.where(rank > rows * (1 - test), 2, np.where(rank > rows * (1 - test - validation), 1, 0)).astype(np.int8)
     bounds: Any = ordered.filter(pl.Series(part == 2)).min()
-    return _parts(part, frame, (f"by `{time}`: the test part begins at {bounds!s}",))
+    return _parts(part, frame, (f"by `{time}`: the test set begins at {bounds!s}",))
 
 
 def times(values: pl.Series) -> pl.Series:
@@ -126,7 +127,7 @@ def is_coarse(features: pl.DataFrame) -> bool:
 def _parts(part: np.ndarray, frame: pl.DataFrame, notes: tuple[str, ...]) -> Splits:
     parts = [np.flatnonzero(part == i) for i in (0, 1, 2)]
     if min(len(rows) for rows in parts) == 0:
-        raise InputError("the table cannot be split so into three parts", received=f"{frame.height} rows")
+        raise InputError("the table cannot be split into three parts this way", received=f"{frame.height} rows")
     return Splits(parts[0], parts[1], parts[2], notes)
 
 
@@ -160,9 +161,10 @@ def _copied(hashes: np.ndarray) -> tuple[np.ndarray, list[str]]:
     if repeated == 0:
         return groups, []
     if repeated > COARSE * rows:
-        note = f"{repeated} of {rows} rows repeat another's inputs, so the table is coarse: copies lie on all sides"
+        note = f"{repeated} of {rows} rows repeat the inputs of another row: too many to keep copies in one part of "
+        "the split"
         return np.arange(rows), [note]
-    return groups, [f"{repeated} rows are copies of others and stay on one side"]
+    return groups, [f"{repeated} rows are copies of other rows and stay in the same part of the split"]
 
 
 def _strata(target: pl.Series, task: Task) -> np.ndarray:
@@ -175,4 +177,4 @@ def _strata(target: pl.Series, task: Task) -> np.ndarray:
 def _rare_classes(strata: np.ndarray, task: Task) -> list[str]:
     _, counts = np.unique(strata, return_counts=True)
     rare = int((counts < 3).sum())
-    return [f"{rare} classes have fewer than three rows and stay in the training part"] if rare else []
+    return [f"{rare} classes have fewer than three rows and stay in the training set"] if rare else []

@@ -30,7 +30,7 @@ def check_table(frame: pl.DataFrame, columns: Sequence[Column], task: Task) -> l
                 Finding(
                     code="class-imbalance",
                     severity="note",
-                    sentence=f"the rarest class '{rarest}' has {share:.1%} of the rows: accuracy alone says little",
+                    sentence=f"the rarest class '{rarest}' has {share:.1%} of the rows: accuracy alone is misleading",
                     evidence={"class": str(rarest), "share": round(share, 4)},
                     remedy="read the scores of each class in the report",
                 )
@@ -48,7 +48,7 @@ def _leak(frame: pl.DataFrame, column: Column, task: Task) -> Finding | None:
         severity="warning",
         sentence=f"`{column.name}` alone predicts `{task.target}` almost perfectly",
         evidence={"column": column.name, "explained": round(explained, 5), "threshold": LEAKING},
-        remedy=f"if it is known only after the fact, drop it with --column {column.name}=identifier",
+        remedy=f"if it is known only after the target, drop it with --column {column.name}=identifier",
     )
 
 

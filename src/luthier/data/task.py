@@ -61,8 +61,8 @@ def infer_task(series: pl.Series, *, override: str | None = None) -> Task:
     distinct = known.n_unique()
     if distinct == 1:
         raise InputError(
-            f"the target `{name}` has one value only",
-            expected="two classes, or numbers that vary",
+            f"the target `{name}` has only one value",
+            expected="at least two classes, or numbers that vary",
             received=f"'{known[0]}' in all {len(known)} rows",
             remedy="choose another --target, or add rows of the other classes",
         )
@@ -117,13 +117,16 @@ def task_of(facts: TargetFacts) -> tuple[TaskKind, str]:
     if facts.asked is not None:
         return facts.asked, "you said so"  # type: ignore[return-value]
     if facts.fractions:
-        return "regression", f"the target is a number with fractions, {facts.distinct} distinct values"
+        return "regression", f"the target is a number with {facts.distinct} distinct values, some of them fractions"
     if facts.distinct == 2:
         return "binary", "the target has two distinct values"
     if facts.numeric:
         if facts.distinct <= MOST_INTEGER_CLASSES and facts.spread < 2 * facts.distinct:
-            return "multiclass", f"the target has {facts.distinct} whole numbers close together, taken for classes"
-        return "regression", f"the target is a number, {facts.distinct} distinct values"
+            return (
+                "multiclass",
+                f"the target has {facts.distinct} distinct whole numbers close together, read as classes",
+            )
+        return "regression", f"the target is a number with {facts.distinct} distinct values"
     return "multiclass", f"the target is text with {facts.distinct} classes"
 
 
@@ -140,11 +143,11 @@ def _classification(known: pl.Series, kind: TaskKind, distinct: int, reason: str
     if distinct > MOST_CLASSES or (known.dtype == pl.String and distinct > max(20, len(known) // 2)):
         raise InputError(
             f"the target `{known.name}` has {distinct} classes in {len(known)} rows",
-            expected="classes with several rows each",
+            expected="several rows per class",
             remedy="choose another --target, or group its values",
         )
     if override == "binary" and distinct != 2:
-        raise InputError(f"the target `{known.name}` has {distinct} values", expected="two for --task binary")
+        raise InputError(f"the target `{known.name}` has {distinct} values", expected="two values for --task binary")
     dtype = known.dtype
     label_kind = "text"
     if dtype == pl.Boolean:
@@ -171,7 +174,7 @@ def encode_target(series: pl.Series, task: Task) -> Tensor:
             if (values <= 0).any():
                 raise InputError(
                     f"`{task.target}` has values that are not positive",
-                    expected="positive values, since their logarithm is modelled",
+                    expected="positive values, because the model predicts their logarithm",
                     received=f"{values.min():g}",
                 )
             values = np.log(values)
@@ -181,7 +184,7 @@ def encode_target(series: pl.Series, task: Task) -> Tensor:
     unknown = sorted({label for label in map(_text, result) if label not in codes})
     if unknown:
         raise InputError(
-            f"`{task.target}` has classes that training did not have",
+            f"`{task.target}` has classes that are not in the training rows",
             expected=f"one of {', '.join(task.classes[:10])}",
             received=", ".join(unknown[:5]),
         )

@@ -29,19 +29,19 @@ GRADIENT_TOLERANCE = 1e-5  # float64, central differences of step 1e-5: rounding
 
 
 def expected_loss(spec: Spec, loss: str) -> float:
-    """The loss of a network that knows nothing: ln C, ln 2, or the variance of a standardised target (1)."""
+    """The loss of a constant prediction: ln C, ln 2, or the variance of a standardised target (1)."""
     return {"softmax": math.log(max(2, spec.outputs)), "binary": math.log(2), "mse": 1.0}[loss]
 
 
 def loss_at_start(spec: Spec, part: Part, loss: str, *, seeds: Sequence[int]) -> dict[str, Any]:
-    """Compare fresh networks' mean loss with what knowing nothing costs."""
+    """Compare the mean loss of fresh networks with that of a constant prediction."""
     kind, some = architecture(spec), part.rows(_shuffled(len(part))[:4096])
     Z = kind.evaluate(*kind.fresh(seeds, torch.float32), kind.prepared(some))
     losses = mean_loss(LOSSES[loss].rows(Z, some.targets), None)
     mean, expected = float(losses.mean()), expected_loss(spec, loss)
     return {
         "passed": abs(mean - expected) <= START_TOLERANCE * expected,
-        "sentence": f"fresh networks start at a loss of {mean:.3f}; knowing nothing costs {expected:.3f}",
+        "sentence": f"the initial loss is {mean:.3f}; a constant prediction has {expected:.3f}",
         "evidence": {
             "loss": mean,
             "spread": float(losses.std()),
@@ -49,12 +49,12 @@ def loss_at_start(spec: Spec, part: Part, loss: str, *, seeds: Sequence[int]) ->
             "expected": expected,
             "tolerance": START_TOLERANCE,
         },
-        "remedy": "look at the scale of the inputs and of the first weights",
+        "remedy": "check the scale of the inputs and of the initial weights",
     }
 
 
 def overfit_batch(spec: Spec, part: Part, loss: str, *, seed: int, steps: int) -> dict[str, Any]:
-    """Train on one small batch of distinct rows; a network that cannot learn it by heart has a fault."""
+    """Train on one small batch of distinct rows; a network that cannot overfit it has a fault."""
     batch = _distinct_rows(part, BATCH_ROWS)
     members = [Member(spec=spec, seed=seed, learning_rate=rate, label=f"rate {rate:g}") for rate in (1e-3, 3e-3, 1e-2)]
     settings = Settings(loss=loss, rule="adam", batch_size=len(batch), steps=steps, evaluate_every=max(1, steps // 20))
@@ -65,9 +65,9 @@ def overfit_batch(spec: Spec, part: Part, loss: str, *, seed: int, steps: int) -
     last = math.nan if lowest is None else float(lowest)  # type: ignore[arg-type]
     return {
         "passed": last <= OVERFITTED * start,
-        "sentence": f"{len(batch)} rows are learnt by heart to a loss of {last:.4f} in {steps} steps",
+        "sentence": f"a network overfits one batch of {len(batch)} rows to a loss of {last:.4f} in {steps} steps",
         "evidence": {"loss": last, "start": start, "rows": len(batch), "threshold": OVERFITTED * start},
-        "remedy": "check that targets belong to their rows, and that the network is wide enough",
+        "remedy": "check that each target matches its row, and that the network is wide enough",
     }
 
 
@@ -82,7 +82,7 @@ def _distinct_rows(part: Part, rows: int) -> Part:
 
 def _shuffled(rows: int) -> Tensor:
     """Row numbers in a fixed random order: the first rows of a sorted table are no fair sample."""
-    return torch.randperm(rows, generator=torch_generator(0, "rows to look at"))
+    return torch.randperm(rows, generator=torch_generator(0, "rows for the check"))
 
 
 def check_gradients(spec: Spec, part: Part, loss: str, *, seed: int) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _said_of_gradients(worst: float, weights: int) -> dict[str, Any]:
         "passed": worst <= GRADIENT_TOLERANCE,
         "sentence": f"the largest relative error over {weights} weights is {worst:.1e}",
         "evidence": {"worst": worst, "threshold": GRADIENT_TOLERANCE, "rows": CHECKED_ROWS},
-        "remedy": "this is a fault of the program: please report it",
+        "remedy": "this is a bug in Luthier: please report it",
     }
 
 
@@ -144,7 +144,7 @@ def _module_gradients(spec: Spec, part: Part, loss: str, seed: int) -> tuple[flo
     net = build(spec, seed=seed).double().eval()
     some = part.rows(_shuffled(len(part))[:CHECKED_ROWS])
     targets = some.targets if some.targets.dtype == torch.int64 else some.targets.double()
-    generator = torch_generator(seed, "weights to look at")
+    generator = torch_generator(seed, "weights for the check")
     with torch.no_grad():
         for weight in net.parameters():  # away from zero, where an output layer that starts there hides the rest
             weight.add_(0.05 * torch.randn(weight.shape, generator=generator, dtype=torch.float64))

@@ -34,7 +34,7 @@ EPOCHS, FEWEST_STEPS = 15, 200
 
 
 def trivial_loss(targets: Tensor, loss: str) -> float | None:
-    """The loss of knowing nothing but the targets' shares, or their mean; None for other losses.
+    """The loss of a constant prediction, the targets' shares or mean; None for other losses.
 
     >>> round(trivial_loss(torch.tensor([0, 0, 1, 1]), "softmax") or 0, 3)
     0.693
@@ -80,7 +80,7 @@ def _network(module: nn.Module, part: Part) -> Any:
 
 
 def tells_something(evaluations: Sequence[Evaluated], training: Tensor, validation: Tensor, loss: str) -> bool:
-    """Whether a training's lowest validation loss is below that of knowing nothing, beyond the noise of its parts."""
+    """Whether a training's lowest validation loss beats a constant prediction, beyond the noise of its parts."""
     best = min(evaluations, key=lambda e: np.inf if e.validation is None else e.validation, default=None)
     if best is None or len(best.validation_parts) < 5:
         return False
@@ -118,10 +118,10 @@ def signal(
     if not np.isfinite(mean) or mean > SURE * error:
         return None, evidence
     sentence = (
-        f"trained on shuffled targets the network does no worse on validation rows: {evidence['shuffled']:.3g} "
+        f"a network trained on shuffled targets is no worse on the validation rows: {evidence['shuffled']:.3g} "
         f"against {evidence['real']:.3g}"
     )
-    remedy = "the inputs may not hold the information: look for other columns, or another target"
+    remedy = "the inputs may not determine the target: look for other columns, or another target"
     return Finding("no-signal", "warning", sentence, evidence, remedy, "S4-20"), evidence
 
 
@@ -161,9 +161,10 @@ def label_noise(module: nn.Module, part: Part, loss: str, *, batch_size: int) ->
     share = len(suspects) / len(part)
     if share < SUSPECTS:
         return None, suspects
-    sentence = f"{len(suspects)} of {len(part)} labels look wrong to networks that never saw them ({share:.1%})"
+    sentence = f"{len(suspects)} of {len(part)} labels ({share:.1%}) look wrong: networks trained without them are "
+    "certain of another class"
     evidence = {"rows": suspects[:20], "share": share, "threshold": SUSPECTS}
-    remedy = "look at those rows; if they are mislabelled, correct or drop them"
+    remedy = "check those rows; if they are mislabelled, correct or remove them"
     return Finding("label-noise", "warning", sentence, evidence, remedy, "S1-98"), suspects
 
 
@@ -185,14 +186,17 @@ def rate_fits(
     exploded = known[-1][0] if known else float("nan")
     evidence = {"rate": rate, "suggested": result.pick, "explodes at": exploded}
     if rate > exploded or (rate > TOO_FAST * result.pick and rate > NEAR * exploded):
-        sentence = f"the rate {rate:.2g} is far above what a range test suggests; the loss explodes at {exploded:.2g}"
+        sentence = f"the learning rate {rate:.2g} is far above the range test's suggestion; the loss explodes at "
+        f"{exploded:.2g}"
         finding = Finding(
-            "rate-too-high", "warning", sentence, evidence, f"a rate of {result.pick:.1g}", "S4-09, S4-10"
+            "rate-too-high", "warning", sentence, evidence, f"try a learning rate of {result.pick:.1g}", "S4-09, S4-10"
         )
         return finding, evidence
     if rate < TOO_SLOW * result.pick and fell < FELL and update < USUAL_UPDATE:
-        sentence = f"the rate {rate:.2g} is {result.pick / rate:.0f} times below what a range test suggests"
-        finding = Finding("rate-too-low", "warning", sentence, evidence, f"a rate of {result.pick:.1g}", "S4-09, S4-10")
+        sentence = f"the learning rate {rate:.2g} is {result.pick / rate:.0f} times below the range test's suggestion"
+        finding = Finding(
+            "rate-too-low", "warning", sentence, evidence, f"try a learning rate of {result.pick:.1g}", "S4-09, S4-10"
+        )
         return finding, evidence
     return None, evidence
 
@@ -206,7 +210,8 @@ def optimism(best: float, again: Sequence[float], trials: int) -> Finding | None
     drop = mean - best
     if drop <= 3 * error or drop <= 0.05 * abs(best):
         return None
-    sentence = f"the best of {trials} trials had {best:.4g}; five fresh seeds of it have {mean:.4g}: luck was in it"
+    sentence = f"the best of {trials} trials had {best:.4g}; five fresh seeds of it have {mean:.4g}: part of the "
+    "difference is selection bias"
     evidence = {"best": best, "again": mean, "noise": error, "trials": trials}
-    remedy = "report the fresh seeds' mean, and search with more validation rows"
+    remedy = "report the mean over fresh seeds, and search with more validation rows"
     return Finding("optimism", "note", sentence, evidence, remedy, "S4-45")

@@ -14,7 +14,7 @@ from luthier.records import Finding
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Why a network does or does not learn. `str()` says it; `findings` are the gravest first."""
+    """Why a network does or does not learn. `str()` prints it; `findings` are sorted, the gravest first."""
 
     findings: tuple[Finding, ...]
     trace: Trace
@@ -28,7 +28,7 @@ class Diagnosis:
         return all(finding.severity == "note" for finding in self.findings)
 
     def __str__(self) -> str:
-        lines = [f"{f.severity}: {f.sentence}\n    try: {f.remedy}" for f in self.findings] or ["Nothing was found."]
+        lines = [f"{f.severity}: {f.sentence}\n    try: {f.remedy}" for f in self.findings] or ["No problems found."]
         lines += ["", "Optimisation, six questions:"]
         lines += [f"  {number}. {topic}: {answer}" for number, (topic, answer) in enumerate(self.checklist, 1)]
         if self.gate is not None:
@@ -49,10 +49,10 @@ class Diagnosis:
 
 def gate_in_words(gate: dict[str, Any]) -> str:
     """The gap between validation and training loss, and whether it is more than noise."""
-    verdict = "closed" if gate["closed"] else "open: walk step 4"
+    verdict = "closed" if gate["closed"] else "open: work through step 4"
     return (
         f"validation loss {gate['validation']:.4g}, training loss {gate['training']:.4g}, "
-        f"gap {gate['gap']:.3g} with a noise of {gate['noise']:.2g}: {verdict}"
+        f"gap {gate['gap']:.3g} (noise {gate['noise']:.2g}): {verdict}"
     )
 
 
@@ -99,7 +99,7 @@ def checklist(
         ("weight initialisation", _initialisation(trace)),
         ("preprocessing", _preprocessing(inputs)),
         ("batch norm", _batch_norm(trace)),
-        ("watching learning", _watching(trace)),
+        ("monitoring training", _watching(trace)),
         ("hyper-parameter search", _search(trace, measured)),
     )
 
@@ -124,15 +124,20 @@ def _initialisation(trace: Trace) -> str:
     message = []
     if len(rows) > 1:
         message.append(
-            f"spread of activations {rows[0].spread:.2g} in the first, {rows[-1].spread:.2g} in the last layer"
+            f"standard deviation of activations {rows[0].spread:.2g} in the first, {rows[-1].spread:.2g} in the last "
+            "layer"
         )
     if start is not None and trace.trivial:
-        message.append(f"the first loss is {start:.3g}, knowing nothing costs {trace.trivial:.3g}")
+        message.append(f"the initial loss is {start:.3g}; a constant prediction has {trace.trivial:.3g}")
     return "; ".join(message) or "not seen"
 
 
 def _preprocessing(inputs: tuple[float, float] | None) -> str:
-    return "not seen" if inputs is None else f"features have mean {inputs[0]:.3g} and deviation {inputs[1]:.3g}"
+    return (
+        "not seen"
+        if inputs is None
+        else f"the features have mean {inputs[0]:.3g} and standard deviation {inputs[1]:.3g}"
+    )
 
 
 def _batch_norm(trace: Trace) -> str:
@@ -140,13 +145,13 @@ def _batch_norm(trace: Trace) -> str:
     if not names:
         return "none"
     late = [row.drift for row in trace.norms if row.step >= trace.step // 2]
-    drift = f", batches {sum(late) / len(late):.2g} deviations from the moving means" if late else ""
+    drift = f", batch means {sum(late) / len(late):.2g} standard deviations from the moving means" if late else ""
     return f"{len(names)} layers, batches of {trace.batch_size}{drift}"
 
 
 def _watching(trace: Trace) -> str:
     if not trace.losses:
-        return "no step was seen"
+        return "no step was recorded"
     message = f"training loss {trace.losses[0]:.3g} to {trace.losses[-1]:.3g} in {len(trace.losses)} steps"
     best = trace.best
     if best is not None and best.validation is not None:
@@ -162,5 +167,5 @@ def _search(trace: Trace, measured: dict[str, Any]) -> str:
         rate = measured["rate"]
         message.append(f"rate {rate['rate']:.2g}, a range test suggests {rate['suggested']:.2g}")
     if updates:
-        message.append(f"a step moves weights by {sorted(updates)[len(updates) // 2]:.1e} of their length")
+        message.append(f"one step changes the weights by {sorted(updates)[len(updates) // 2]:.1e} of their norm")
     return "; ".join(message) or "not seen"

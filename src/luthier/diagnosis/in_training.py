@@ -48,15 +48,15 @@ def diagnose(
     controls: bool = True,
     seed: int = 0,
 ) -> Diagnosis:
-    """Say why a module does or does not learn from data, and what to try.
+    """Diagnose why a module does or does not learn from data, and what to try.
 
     A copy of the module (and of your `optimiser`, with its rates; without one Adam at 1e-3) trains for
     `steps` while every layer is probed; learning curves, rows, batches and structure are checked. With
-    `controls` three experiments follow: a range test beside your rate, training on shuffled targets, and
-    labels that networks which never saw them call wrong. `data` is as for `luthier.train`, or batches such
-    as a DataLoader, whose order is then looked at too; without `validation` a fifth of the rows is held out.
+    `controls` three experiments follow: a range test compared with your rate, training on shuffled targets, and
+    labels that networks trained without them call wrong. `data` is as for `luthier.train`, or batches such
+    as a DataLoader, whose order is then checked too; without `validation` a fifth of the rows is held out.
 
-    Nothing of yours is changed. Raises InputError for data that do not fit together.
+    Nothing of yours is changed. Raises InputError for arrays that differ in length.
 
     >>> X = torch.randn(300, 5, generator=torch.Generator().manual_seed(0))
     >>> net = nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, 1))
@@ -87,7 +87,7 @@ def _parts(data: Any, validation: Any, seed: int) -> tuple[Part, Part]:
     if validation is not None:
         return part, _collected(validation)
     if len(part) < 10:
-        raise InputError("there are too few rows to hold some out", expected="at least 10", received=str(len(part)))
+        raise InputError("there are too few rows for a validation set", expected="at least 10", received=str(len(part)))
     order = torch.randperm(len(part), generator=torch_generator(seed, "held out"))
     count = max(2, round(HELD_OUT * len(part)))
     return part.rows(order[count:].sort().values), part.rows(order[:count].sort().values)

@@ -91,7 +91,7 @@ class Birth:
         where = {
             "input": f"the inputs of step {self.step} are not finite{rows}",
             "weights": f"the weights of `{self.layer}` were not finite after the update before step {self.step}",
-            "forward": f"at step {self.step} `{self.layer}` gave the first value not finite, in {self.op}{rows}",
+            "forward": f"at step {self.step} `{self.layer}` gave the first non-finite value, in {self.op}{rows}",
             "loss": f"at step {self.step} the loss is not finite although the outputs are",
             "gradient": f"at step {self.step} the gradient of `{self.layer}` is the first that is not finite",
         }
@@ -101,7 +101,7 @@ class Birth:
 @dataclass
 class Trace:
     """What was seen of a training. `order` names the layers with their types as they were used;
-    `trivial` is the loss of knowing nothing but the targets' mean or shares."""
+    `trivial` is the loss of a constant prediction, the targets' mean or shares."""
 
     layers: list[LayerSeen] = field(default_factory=list)
     weights: list[WeightsSeen] = field(default_factory=list)

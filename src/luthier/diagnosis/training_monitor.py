@@ -47,9 +47,9 @@ LINEAR = (nn.Linear, nn.Bilinear, nn.Embedding, nn.RNNBase, nn.modules.conv._Con
 class TrainingMonitor:
     """Watches a module from its making until `close`, or inside a `with`.
 
-    `every` says how often a step is looked at closely (the first ones always are); on the others only
-    finiteness is seen to. `optimiser` is not needed: call `step(loss)` after its step. `evaluated` takes
-    losses that you measured; without validation losses nothing can be said about overfitting.
+    `every` is how often a step is probed in full (the first ones always are); the others are only checked
+    for finite values. `optimiser` is not needed: call `step(loss)` after its step. `evaluated` takes
+    losses that you measured; without validation losses overfitting cannot be detected.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
     >>> optimiser = torch.optim.SGD(net.parameters(), 0.01)
@@ -230,7 +230,7 @@ class TrainingMonitor:
     # --- the end of a step --------------------------------------------------------------------------------------
 
     def step(self, loss: Tensor | float) -> None:
-        """Tell the loss of a step, after the optimiser's step."""
+        """Record the loss of a step, after the optimiser's step."""
         trace = self.trace
         value = float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
         trace.losses.append(value)
@@ -256,9 +256,9 @@ class TrainingMonitor:
         training_parts: tuple[float, ...] = (),
         validation_rows: int = 0,
     ) -> None:
-        """Tell mean losses (and the share of rows that are right) measured now.
+        """Record mean losses (and the share of right rows) measured now.
 
-        `validation_parts` are mean losses of parts of the validation rows: without them noise is not known.
+        `validation_parts` are mean losses of parts of the validation rows: without them the noise is unknown.
         """
         evaluation = Evaluated(
             self.trace.step,

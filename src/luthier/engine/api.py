@@ -84,7 +84,7 @@ def train_networks(
     measured, and `patience` counts those without an improvement. Chains of dense layers train
     `stacked`; other modules `vmapped` or `looped`, whichever a few timed steps show to be faster;
     `layout` overrides. `processes` share the networks out, one thread each. With a `checkpoint` file
-    training goes on where an earlier call with the same arguments was interrupted, bit for bit. `history`
+    training continues where an earlier call with the same arguments was interrupted, bit for bit. `history`
     names a Parquet file for the learning curves, with `every_step` also those of single steps.
     `on_evaluation` is called after every measurement (in one process). In a script that `torchrun` started and that
     called `torch.distributed.init_process_group("gloo")`, the processes share each batch of one training; all get
@@ -131,7 +131,7 @@ def train_networks(
     part, findings = cast(part, settings.dtype), list[Finding]()
     path = None if checkpoint is None else Path(checkpoint)
     if processes > 1 and on_evaluation is not None:
-        raise InputError("processes cannot call on_evaluation", remedy="leave out one of the two")
+        raise InputError("on_evaluation cannot be combined with processes", remedy="leave out one of them")
     if isinstance(spec, ModuleSpec):
         asked = "looped" if isinstance(chosen, Criterion) and layout is None and spec.chain is not None else layout
         asked = asked or _layout_of(path, processes)
@@ -141,7 +141,7 @@ def train_networks(
     flat = _flattened(spec, part), None if held_out is None else _flattened(spec, held_out)
     members = [_member(spec, seed, setting) for setting in several for seed in wanted]
     if not members:
-        raise InputError("there is no network to train", expected="at least one seed", received="none")
+        raise InputError("there are no networks to train", expected="at least one seed", received="none")
     shares, outcomes = _seeing_the_same_rows(members), list[Outcome]()
     for number, share in enumerate(shares):
         some = [members[place] for place in share]
@@ -208,18 +208,20 @@ def _settings(choices: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One dictionary for each network (before seeds): lists go together, single values are repeated."""
     known = sorted(_MEMBER | {"learning_rate", "schedule"})
     mistakes = [
-        f"'{name}' is no setting of train; {nearest(name, known)}".rstrip("; ") for name in choices if name not in known
+        f"'{name}' is not a setting of train; {nearest(name, known)}".rstrip("; ")
+        for name in choices
+        if name not in known
     ]
     lists = {name: list(value) for name, value in choices.items() if _is_list(name, value)}
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
-        mistakes.append(f"lists go together and have one length, not {lengths}")
+        mistakes.append(f"lists must have the same length, not {lengths}")
     for name, value in choices.items():
         for one in lists.get(name, [value]):
             if name in _NUMBERS and not (isinstance(one, int | float) and math.isfinite(one) and one >= 0):
-                mistakes.append(f"{name} is a number of at least 0, not {one!r}")
+                mistakes.append(f"{name} must be a number of at least 0, not {one!r}")
             if name == "betas" and not (isinstance(one, tuple | list) and len(one) == 2):
-                mistakes.append(f"betas are two numbers, not {one!r}")
+                mistakes.append(f"betas must be two numbers, not {one!r}")
     if mistakes:
         raise ConfigError(mistakes)
     count = max(lengths.values(), default=1)
@@ -256,8 +258,8 @@ def part_of(data: Any, what: str = "data") -> Part:
     lengths = {name: len(values) for name, values in tensors.items() if values is not None}
     if len(set(lengths.values())) != 1 or not len(result):
         raise InputError(
-            f"{what} does not fit together",
-            expected="as many rows of all, at least one",
+            f"the arrays of {what} differ in length",
+            expected="the same number of rows in all, at least one",
             received=", ".join(f"{count} of {name}" for name, count in lengths.items()),
         )
     for name, values in tensors.items():
@@ -278,7 +280,7 @@ def _part(data: Any, what: str) -> Part:
     pieces = data if isinstance(data, tuple) else _collected(data, what)
     if len(pieces) not in (2, 3):
         raise InputError(
-            f"{what} is not understood", expected="(X, y) or (X, y, weights)", received=f"{len(pieces)} parts"
+            f"{what} has an unknown form", expected="(X, y) or (X, y, weights)", received=f"{len(pieces)} parts"
         )
     X, y, *rest = (torch.as_tensor(piece) for piece in pieces)
     if X.ndim < 2:
@@ -295,7 +297,7 @@ def _collected(batches: Iterable[Any], what: str) -> tuple[Tensor, ...]:
         result = [tuple(torch.as_tensor(piece) for piece in batch) for batch in batches]
     except TypeError as error:
         raise InputError(
-            f"{what} is not understood",
+            f"{what} has an unknown form",
             expected="(X, y), (X, y, weights), or batches of them such as a DataLoader",
             received=type(batches).__name__,
         ) from error
@@ -348,7 +350,7 @@ def _flattened(spec: DenseSpec | ModuleSpec, part: Part) -> Part:
     if features.shape[1] != wanted:
         raise InputError(
             "the network does not fit the data",
-            expected=f"rows of {wanted} numbers, the network's inputs",
+            expected=f"rows of {wanted} numbers, as many as the network has inputs",
             received=f"rows of {features.shape[1]}",
         )
     return replace(part, features=features.float() if not features.is_floating_point() else features)

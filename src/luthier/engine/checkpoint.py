@@ -73,5 +73,5 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         raise LuthierError(
             f"the checkpoint '{path}' is damaged",
             received=str(error),
-            remedy="delete that file and continue with --resume: that piece of work is done again",
+            remedy="delete that file and continue with --resume: that part is trained again",
         ) from error

@@ -71,7 +71,9 @@ class Coordinator:
             "mixed_precision": settings.mixed_precision,
         }
         if not isinstance(settings.loss, str):
-            raise InputError("several processes know losses by their names", expected="a name", received="a function")
+            raise InputError(
+                "training in several processes needs a loss given by name", expected="a name", received="a function"
+            )
         text = json.dumps(told, sort_keys=True)
         if text not in self._numbers:
             content = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
@@ -236,7 +238,7 @@ def assembled() -> Iterator[bool]:
         distributed.init_process_group("gloo")
     except (RuntimeError, ValueError) as error:
         raise LuthierError(
-            "the processes do not find each other",
+            "the processes cannot connect to each other",
             received=in_a_line(error),
             remedy="start them with torchrun --nproc-per-node N -m luthier ...",
         ) from error
@@ -264,7 +266,7 @@ def run_distributed(job: Job, training: Callable[[], Outcome]) -> Outcome:
     """
     if _leader is not None or not several_processes():
         return training()
-    result: list[Any] = [LuthierError("the leading process stopped in the middle of a training")]
+    result: list[Any] = [LuthierError("the main process stopped during training")]
     if distributed.get_rank() == 0:
         with leading([job]) as coordinator:
             try:

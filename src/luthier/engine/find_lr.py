@@ -59,7 +59,7 @@ def find_lr(
     True
     """
     if seeds < 1 or steps < 10:
-        raise InputError("the range test is too short", expected="seeds of at least 1 and steps of at least 10")
+        raise InputError("the range test is too short", expected="at least 1 seed and 10 steps")
     optimiser = optimiser if optimiser is not None else torch.optim.Adam(module.parameters())
     runs = _Runs(module, optimiser, data, loss, batch_size)
     with left_alone(data):
@@ -110,7 +110,7 @@ class _Runs:
             raise InputError(
                 "the module cannot be copied",
                 received=in_a_line(error),
-                remedy="detach tensors that it keeps from earlier passes",
+                remedy="detach tensors that it keeps from earlier forward passes",
             ) from error
         module.train()
         torch.manual_seed(seed)
@@ -146,8 +146,8 @@ class _Runs:
                 yield x, y
             if empty:
                 raise InputError(
-                    "the data gives no batches",
-                    expected="an iterable of (x, y) that can be walked again, such as a DataLoader",
+                    "the data yields no batches",
+                    expected="an iterable of (x, y) that can be iterated repeatedly, such as a DataLoader",
                     received=type(self.data).__name__,
                 )
 
@@ -155,8 +155,8 @@ class _Runs:
         X, y = (torch.as_tensor(part) for part in self.data)
         if len(X) == 0 or len(X) != len(y):
             raise InputError(
-                "features and targets do not fit together",
-                expected="as many rows of both, at least one",
+                "features and targets differ in length",
+                expected="the same number of rows in both, at least one",
                 received=f"{len(X)} and {len(y)} rows",
             )
         generator = torch_generator(seed, "range test batches")

@@ -49,9 +49,9 @@ def fill(named: Mapping[str, Tensor], member: int, state: Mapping[str, Tensor]) 
     if wanted != given:
         other = [name for name in wanted if given.get(name) != wanted[name]]
         raise InputError(
-            "the weights to start from belong to another network",
+            "the initial weights belong to another network",
             expected=f"{other[0]} of shape {list(wanted[other[0]])}",
-            received=f"shape {list(given[other[0]])}" if other[0] in given else "no weights of that name",
+            received=f"shape {list(given[other[0]])}" if other[0] in given else "no tensor of that name",
         )
     for name, view in named.items():
         view[member] = state[name]

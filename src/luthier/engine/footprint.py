@@ -77,10 +77,10 @@ def in_memory_groups(
         pieces *= 2
     if (each := taken.of(1, pieces)) > memory:
         raise LuthierError(
-            "one network does not fit into the memory that is allowed",
+            "one network does not fit into the memory limit",
             expected=f"{in_bytes(each)} or more",
             received=in_bytes(memory),
-            remedy="allow more with --memory, or ask for fewer units",
+            remedy="raise --memory, or use fewer units",
         )
     most = max(number for number in range(1, count + 1) if taken.of(number, pieces) <= memory)
     at_once = -(-count // -(-count // most))  # as even as may be
@@ -89,9 +89,9 @@ def in_memory_groups(
     if len(groups) > 1:
         message = f"{count} networks train in {len(groups)} turns of up to {at_once}"
     if pieces > 1:
-        message += f"{' and ' if message else ''}batches of {settings.batch_size} rows go through in {pieces} pieces"
+        message += f"{' and ' if message else ''}batches of {settings.batch_size} rows are processed in {pieces} parts"
         size = settings.batch_size // pieces
         settings = replace(settings, batch_size=size, accumulate=settings.accumulate * pieces)
     if message:
-        message += f": together they would take about {in_bytes(taken.of(count))}, and {in_bytes(memory)} are allowed"
+        message += f": together they would need about {in_bytes(taken.of(count))}, and the limit is {in_bytes(memory)}"
     return groups, settings, message

@@ -28,7 +28,7 @@ AGREEMENT = 1e-3  # relative, between gradients of two layouts in float32
 def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
     """Run the module once: find out whether it draws random numbers by itself, and why `vmap` cannot train it.
 
-    Raises InputError where the module does not run on the data at all.
+    Raises InputError where the module fails on the data at all.
     """
     few = replace(settings, mixed_precision=False)
     rows = torch.arange(min(TRIED_ROWS, len(part)))
@@ -40,16 +40,16 @@ def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
         looped = _gradients(spec, "looped", few, batch)
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InputError(
-            "the module does not run on the data",
+            "the module fails on the data",
             expected=f"a forward pass and a loss for inputs of shape {list(batch.inputs.shape)}",
             received=in_a_line(error),
-            remedy="call module(x) and the loss on a batch yourself, and compare shapes and types",
+            remedy="call module(x) and the loss on one batch yourself, and check shapes and types",
         ) from error
     finally:
         torch.random.set_rng_state(before)
     spec.draws = _draws(spec, batch)
     if spec.draws:
-        return "the module draws random numbers by itself"
+        return "the module draws its own random numbers"
     try:
         vmapped = _gradients(spec, "vmapped", few, batch)
     except Exception as error:  # whatever a module's code does under vmap
@@ -104,7 +104,7 @@ def choose(
     """The spec in the layout asked for, or else in the fastest; findings say what was measured, or why not."""
     count = members if isinstance(members, int) else len(members)
     if layout is not None and layout not in LAYOUTS:
-        raise InputError(f"'{layout}' is no layout", expected=", ".join(LAYOUTS))
+        raise InputError(f"'{layout}' is not a layout", expected=", ".join(LAYOUTS))
     if spec.chain is not None and layout in (None, "stacked"):
         return spec.with_layout("stacked"), []
     if layout == "stacked":
@@ -112,7 +112,7 @@ def choose(
             "the module cannot be stacked",
             expected="an nn.Sequential of Linear, activations and Dropout",
             received=type(spec.module).__name__,
-            remedy="leave the layout out, or ask for vmapped or looped",
+            remedy="leave out layout, or use vmapped or looped",
         )
     reason = examine(spec, part, settings)
     if reason is not None and (layout == "vmapped" or (layout is None and count > 1)):
@@ -128,7 +128,7 @@ def choose(
             sentence=f"the networks train {faster}: a step of {min(count, TIMED_MEMBERS)} takes "
             + " and ".join(f"{1e3 * value:.1f} ms {name}" for name, value in timed.items()),
             evidence={"seconds": timed, "members": min(count, TIMED_MEMBERS)},
-            remedy="layout= overrides",
+            remedy="override with layout=",
             source="timed at the start",
         )
     ]
@@ -140,6 +140,7 @@ def _looped(reason: str) -> Finding:
         severity="note",
         sentence=f"the networks train one after another: {reason}",
         evidence={"reason": reason},
-        remedy="none is needed; a module without in-place state and data-dependent branches trains faster together",
+        remedy="nothing needs to be done; a module without in-place state or data-dependent branches would train "
+        "faster",
         source="tried at the start",
     )

@@ -99,7 +99,7 @@ class Member:
 
     def to_json(self) -> dict[str, Any]:
         """The member as plain JSON values; an infinite clip becomes None."""
-        assert not isinstance(self.spec, ModuleSpec), "a module of the user's own has no description"
+        assert not isinstance(self.spec, ModuleSpec), "a module of your own has no description"
         plain = {**asdict(self), "spec": self.spec.to_json()}
         return {name: None if value == inf else value for name, value in plain.items()}
 

@@ -59,7 +59,7 @@ class AugmentedBatches:
         if inputs.dtype == torch.uint8:
             inputs = inputs.float() / 255
         elif not inputs.is_floating_point():
-            raise InputError("codes cannot be changed by chance", remedy="leave noise and mix-up out")
+            raise InputError("integer inputs cannot be augmented", remedy="leave out noise and mixup")
         if self._noise:
             changed = inputs + self._noise * torch.randn(inputs.shape, generator=generator, dtype=inputs.dtype)
             if self._ones:

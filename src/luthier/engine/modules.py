@@ -45,7 +45,7 @@ class ModuleSpec:
     rates of their own (else the module's children do).
     """
 
-    draws = True  # whether the module draws random numbers by itself; `layouts.examine` finds out
+    draws = True  # whether the module draws its own random numbers; `layouts.examine` finds out
 
     def __init__(
         self,
@@ -63,15 +63,15 @@ class ModuleSpec:
         trainable = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
         if not trainable:
             raise InputError(
-                "the module has nothing to learn",
+                "the module has no parameters to train",
                 expected="at least one parameter that requires a gradient",
                 received=f"{sum(1 for _ in self.module.parameters())} parameters, all frozen or none",
-                remedy="unfreeze a layer; run a module with lazy layers once before it is trained",
+                remedy="unfreeze a layer; run a module with lazy layers once before training",
             )
         kinds = {p.dtype for p in trainable.values()} | {p.device.type for p in trainable.values()}
         if len(kinds) != 2 or "cpu" not in kinds:
             raise InputError(
-                "the module's parameters cannot lie in one piece of memory",
+                "the module's parameters cannot be stored in one tensor",
                 expected="parameters of one type, on the CPU",
                 received=", ".join(sorted(map(str, kinds))),
             )
@@ -90,7 +90,7 @@ class ModuleSpec:
             raise InputError(
                 "the module cannot be copied or built",
                 received=in_a_line(error),
-                remedy="detach tensors that it keeps from earlier passes, or give a function that builds it",
+                remedy="detach tensors that it keeps from earlier forward passes, or give a function that builds it",
             ) from error
         for parent in list(module.modules()):
             for name, child in parent.named_children():
@@ -176,7 +176,7 @@ class Modules:
         for name, tensor in {} if look is None else look(training.features, training.targets).items():
             if name not in views or tensor.shape != views[name].shape[1:]:
                 there = "one of its buffers: " + ", ".join(f"{k} {list(view.shape[1:])}" for k, view in views.items())
-                raise InputError(f"from_training_rows tells of {name!r} {list(tensor.shape)}", expected=there)
+                raise InputError(f"from_training_rows returned {name!r} {list(tensor.shape)}", expected=there)
             views[name].copy_(tensor.expand_as(views[name]))
 
     def weight_mask(self, dtype: torch.dtype, *, biases: bool) -> Tensor:
@@ -369,7 +369,7 @@ def as_rows(outputs: Any) -> Tensor:
             "the module's outputs cannot be scored",
             expected="one tensor",
             received=type(outputs).__name__,
-            remedy="wrap the module in one that returns the tensor to learn from",
+            remedy="wrap the module in one that returns only the output tensor",
         )
     return outputs.unsqueeze(-1) if outputs.ndim == 1 else outputs
 

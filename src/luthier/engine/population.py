@@ -42,9 +42,11 @@ class Population:
         self.kind = architecture(members[0].spec)
         self.spec = self.kind.spec
         if any(member.spec != members[0].spec for member in members):
-            raise ValueError("members of a population share one spec; make a population for each architecture")
+            raise ValueError("members of a population must share one spec; make one population per architecture")
         if len({(member.noise, member.mixup) for member in members}) > 1:
-            raise InputError("members of a population see the same rows", remedy="give all one noise and one mixup")
+            raise InputError(
+                "members of a population must have the same noise and mixup", remedy="give all the same noise and mixup"
+            )
         self.settings, self.rows, self._fresh = settings, rows, initial is None
         self.members = list(members)
         self.rule, self.loss = RULES[settings.rule], loss_named(settings.loss)
@@ -116,9 +118,11 @@ class Population:
         if not (first.noise or first.mixup):
             return result
         if not isinstance(self.loss, Loss) or self.loss.couples:
-            raise InputError("noise and mix-up go with losses of single rows by name", remedy="leave them out")
+            raise InputError("noise and mixup need a loss over single rows, given by name", remedy="leave them out")
         if isinstance(first.spec, TextSpec):
-            raise InputError("words cannot be mixed", remedy="leave noise and mix-up out; dropped words are its like")
+            raise InputError(
+                "noise and mixup cannot be used with text", remedy="leave out noise and mixup; use word dropout instead"
+            )
         outputs = self.spec.outputs if not isinstance(self.spec, ModuleSpec) else 0
         classes = outputs or self._classes(training)
         return AugmentedBatches(
@@ -133,8 +137,8 @@ class Population:
     def _held(self, training: Part) -> Batches:
         if training.weights is not None and getattr(self.loss, "couples", False):
             raise InputError(
-                "a loss over pairs of rows takes no weights of rows",
-                remedy="leave the weights out, or draw rows by them",
+                "a loss over pairs of rows cannot use sample weights",
+                remedy="leave out the weights, or sample rows by them",
             )
         spec = self.spec
         classes = training.targets.ndim == 1 and not training.targets.is_floating_point()
@@ -158,7 +162,7 @@ class Population:
         settings = self.settings
         if settings.only_first_batch:
             raise InputError(
-                "one batch alone is trained on from rows in memory", remedy="read a few rows of the stream"
+                "training on one batch needs rows in memory", remedy="read a few rows of the stream into memory"
             )
         return StreamedBatches(
             training,
@@ -208,7 +212,7 @@ class _Block:
         if isinstance(self.stack, Stack):
             if isinstance(self.loss, Criterion):
                 raise InputError(
-                    "dense stacks learn from a Loss", remedy="custom_loss(rows) makes one of your function"
+                    "dense networks need a Loss", remedy="make one from your function with custom_loss(rows)"
                 )
             self._slope_of = self.loss.residual
         self._no_masks: Masks = [None] * len(spec.hidden)

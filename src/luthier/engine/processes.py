@@ -35,9 +35,11 @@ def train_in_processes(
     With a `checkpoint` each process keeps a file of its own: its name, and the process's number.
     """
     if settings.rungs:
-        raise InputError("members in several processes cannot be compared at rungs", remedy="train in one process")
+        raise InputError(
+            "members in several processes cannot be compared while they train", remedy="train in one process"
+        )
     if "fork" not in multiprocessing.get_all_start_methods():
-        raise InputError("this system has no fork, which processes= needs", remedy="leave processes out")
+        raise InputError("processes= needs fork, which this system does not have", remedy="leave processes out")
     context = multiprocessing.get_context("fork")  # the data and a module of the user's need no copy then
     count = min(processes, len(members))
     shares = [list(range(first, len(members), count)) for first in range(count)]
@@ -89,9 +91,9 @@ def _received(worker: multiprocessing.process.BaseProcess, pipe: Connection) -> 
     except EOFError:
         worker.join()
         raise LuthierError(
-            "a training process ended before its networks were done",
+            "a training process died before its networks were done",
             received=f"exit code {worker.exitcode}",
-            remedy="memory is the usual reason: fewer processes or networks at once",
+            remedy="usually the memory ran out: use fewer processes, or fewer networks at once",
         ) from None
     if isinstance(result, LuthierError):
         raise result

@@ -49,7 +49,7 @@ class Settings:
     are cut away. `patience` counts evaluations without an improvement by more than `tolerance`
     (0: never stop early). `batch_seed` orders the batches, the same for all members. A step averages the
     gradients of `accumulate` batches. `only_first_batch` trains on one batch alone, to see whether it
-    can be learnt by heart. With `mixed_precision` matrix products run in bfloat16, all else in `dtype`.
+    can be overfitted. With `mixed_precision` matrix products run in bfloat16, all else in `dtype`.
     `metrics` are measured on the validation part at each evaluation, beside loss and score. `every_step`
     keeps the training loss of every step too.
     """

@@ -227,7 +227,7 @@ class _Run:
         alive = np.array(self.alive)
         for place in np.flatnonzero(~finite):
             self._diverged(int(alive[place]))
-        status = {int(place): "retired: the loss was not finite" for place in np.flatnonzero(~finite)}
+        status = {int(place): "diverged: the loss was not finite" for place in np.flatnonzero(~finite)}
         if self.settings.patience and self.done < self.settings.steps:
             for place in np.flatnonzero(finite & (self.waited[alive] >= self.settings.patience)):
                 status[int(place)] = EARLY
@@ -256,9 +256,10 @@ class _Run:
             Finding(
                 code="diverged",
                 severity="note",
-                sentence=f"a network diverged ({self.members[member].label or member}) and was taken out of its stack",
+                sentence=f"a network diverged ({self.members[member].label or member}) and was removed from the "
+                "population",
                 evidence={"member": member, "step": self.done, "rate": self.members[member].learning_rate},
-                remedy="a lower rate, or clipping",
+                remedy="use a lower learning rate, or clip the gradient",
                 source="S4-40",
             )
         )
@@ -314,7 +315,7 @@ class _Run:
                 "the checkpoint belongs to another training",
                 expected=f"networks, settings and rows as now ({self.plan})",
                 received=f"those of {facts.get('plan')}",
-                remedy="delete it, or name another file",
+                remedy="delete it, or choose another file",
             )
         self.alive = [int(i) for i in facts["alive"]]
         if self.alive:

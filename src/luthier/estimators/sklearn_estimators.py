@@ -83,7 +83,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
             if reset:
                 self.feature_names_in_, self.n_features_in_ = np.array(names, dtype=object), len(names)
             elif names != list(getattr(self, "feature_names_in_", names)):
-                raise ValueError(f"the columns are {names}; in fit they were {list(self.feature_names_in_)}")
+                raise ValueError(f"the columns are {names}, but in fit they were {list(self.feature_names_in_)}")
             if reset and not len(frame):
                 raise ValueError("the table has no rows")
             return frame
@@ -95,7 +95,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         """The fitted model; targets are class numbers, or values on their own scale."""
         if self.max_epochs < 1 or self.seeds < 1 or not 0 <= self.validation_share < 1:
             raise ValueError(
-                f"max_epochs and seeds are at least 1 and validation_share is below 1, not {self.max_epochs}, "
+                f"max_epochs and seeds must be at least 1 and validation_share below 1, not {self.max_epochs}, "
                 f"{self.seeds} and {self.validation_share}"
             )
         seed = int(np.random.default_rng().integers(2**31)) if self.random_state is None else _whole(self.random_state)
@@ -233,7 +233,7 @@ class LuthierClassifier(ClassifierMixin, _Luthier):  # type: ignore[misc]
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn classes y [N] from rows X [N, F]. ValueError for rows that nothing can be learnt from."""
+        """Learn classes y [N] from rows X [N, F]. ValueError for rows that cannot be used for training."""
         frame, y = self._table(X, reset=True), np.asarray(y)
         y = _flat(y, len(frame))
         check_classification_targets(y)
@@ -260,7 +260,7 @@ class LuthierClassifier(ClassifierMixin, _Luthier):  # type: ignore[misc]
         return shares
 
     def predict(self, X: Any) -> np.ndarray:
-        """The likeliest class of each row [N]."""
+        """The most probable class of each row [N]."""
         likeliest = self.predict_proba(X).argmax(1)
         result: np.ndarray = self.classes_[likeliest]
         return result
@@ -276,7 +276,7 @@ class LuthierRegressor(RegressorMixin, _Luthier):  # type: ignore[misc]
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn values y [N] from rows X [N, F]. ValueError for rows that nothing can be learnt from."""
+        """Learn values y [N] from rows X [N, F]. ValueError for rows that cannot be used for training."""
         frame = self._table(X, reset=True)
         values = _flat(np.asarray(y), len(frame)).astype(np.float64)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, np.zeros(len(frame)))
@@ -327,5 +327,5 @@ def _whole(random_state: Any) -> int:
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))
     if not isinstance(random_state, int | np.integer):
-        raise InputError("random_state is a whole number, a RandomState or None", received=repr(random_state))
+        raise InputError("random_state must be a whole number, a RandomState or None", received=repr(random_state))
     return int(random_state)

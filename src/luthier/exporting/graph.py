@@ -126,10 +126,10 @@ def exportable(model: Model, kinds: tuple[type, ...] = (DenseSpec, ConvSpec, Bac
     """The model's encoder. InputError for text, which no graph reads, and for networks of other kinds."""
     if model.encoder.words:
         raise InputError("a model of text cannot be exported with its preprocessing",
-                         expected="a model of numbers, categories, truths and dates, or of pictures",
-                         remedy="hand on model.luthier itself; luthier.load opens it")  # fmt: skip
+                         expected="a model of numbers, categories, booleans and dates, or of pictures",
+                         remedy="use model.luthier itself, with luthier.load")  # fmt: skip
     others = {type(net.spec).__name__ for net in model.nets if not isinstance(net.spec, kinds)}
     if others:
-        raise InputError("this kind of network cannot be exported so", received=", ".join(sorted(others)),
-                         remedy="luthier export RUN --onnx FILE, or hand on model.luthier itself")  # fmt: skip
+        raise InputError("this kind of network cannot be exported to plain PyTorch", received=", ".join(sorted(others)),
+                         remedy="luthier export RUN --onnx FILE, or use model.luthier itself")  # fmt: skip
     return model.encoder

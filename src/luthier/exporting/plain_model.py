@@ -1,8 +1,8 @@
-"""A model without Luthier: this file and `model.safetensors` beside it need PyTorch alone.
+"""A model without Luthier: this file and `model.safetensors` beside it need only PyTorch.
 
     import model
-    told = model.load("model.safetensors")
-    told.predict([{"bedrooms": 3, "built": "1987-05-01", "kind": "flat"}])
+    predictor = model.load("model.safetensors")
+    predictor.predict([{"bedrooms": 3, "built": "1987-05-01", "kind": "flat"}])
 
 `predict` takes rows as dictionaries (None for missing) and gives classes or values; `predict_proba` gives probabilities
 by class. `forward` takes numbers [N, F] and codes [N, K], as `encode` makes them.

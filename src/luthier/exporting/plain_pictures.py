@@ -1,8 +1,8 @@
-"""A model of pictures without Luthier: this file and `model.safetensors` beside it need PyTorch alone.
+"""A model of pictures without Luthier: this file and `model.safetensors` beside it need only PyTorch.
 
     import model
-    told = model.load("model.safetensors")
-    told.predict(pictures)  # bytes [N, C, H, W], as many channels and pixels as `told.shape` says
+    predictor = model.load("model.safetensors")
+    predictor.predict(pictures)  # bytes [N, C, H, W], as many channels and pixels as `predictor.shape` says
 
 `predict` gives classes or values, `predict_proba` probabilities by class, `forward` either as a tensor.
 """

@@ -34,7 +34,7 @@ class Quantised:
         ends = sorted((-self.change.low, -self.change.high))
         noise = ", inside the noise" if within_noise(self.change) else ""
         return (
-            f"{self.before:,} bytes became {self.after:,}; {self.change.name.removesuffix(' gained')} is worse by "
+            f"{self.before:,} bytes are now {self.after:,}; {self.change.name.removesuffix(' gained')} is worse by "
             f"{-self.change.value:.4g} [{ends[0]:.4g}, {ends[1]:.4g}] on {self.change.n:,} validation rows{noise}"
         )
 

@@ -119,8 +119,8 @@ def _refuse(gap: float, model: Model, rows: int) -> None:
     limit = CLOSE if model.task.classes else CLOSE_VALUES
     if not gap <= limit:
         raise LuthierError(
-            "the exported graph does not tell what the model tells",
-            expected=f"a gap of at most {limit:g}",
+            "the exported model's predictions differ from the original's",
+            expected=f"a difference of at most {limit:g}",
             received=f"{gap:.3g} on {rows:,} rows",
         )
 

@@ -61,8 +61,8 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
         gap = _gap(model, Path(trial), check)
     if not gap <= CLOSE:
         raise LuthierError(
-            "the exported module does not tell what the model tells",
-            expected=f"a gap of at most {CLOSE:g}",
+            "the exported module's predictions differ from the original's",
+            expected=f"a difference of at most {CLOSE:g}",
             received=f"{gap:.3g}",
         )
     place.mkdir(parents=True, exist_ok=True)

@@ -103,13 +103,13 @@ def too_far(bench: Bench) -> None:
     best = max(means, key=lambda angle: float(means[angle].mean()))
     message = ", ".join(f"{angle}° {values.mean():.1f} %" for angle, values in means.items())
     bench.holds(
-        "turned too far, digits become other digits: accuracy falls beyond some angle",
+        "digits rotated too far become other digits: accuracy falls beyond some angle",
         means[180].mean() < means[best].mean() - 1 and best <= 30,
         f"best at {best}°; {message}",
     )
     figure = empty_figure("largest angle, degrees", "accuracy, %")
     figure.add_scatter(x=list(means), y=[float(v.mean()) for v in means.values()], line={"color": BLUE})
-    bench.draw("How far a training picture may be turned", figure)
+    bench.draw("How far a training picture may be rotated", figure)
 
 
 LABS = (
@@ -123,8 +123,8 @@ LABS = (
     ),
     Lab(
         "turned-too-far",
-        "Turned too far",
-        "Beyond some angle rotation makes other digits, and harms",
+        "Rotated too far",
+        "Beyond some angle, rotation changes which digit it is and harms",
         ("S1-114",),
         too_far,
         seconds=20,

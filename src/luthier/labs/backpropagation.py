@@ -237,12 +237,12 @@ def counts(bench: Bench) -> None:
         forward_gap.append(abs((above - start) / e - exact))
         central_gap.append(abs((above - below) / (2 * e) - exact))
     slopes = [float(np.polyfit(np.log(eps[-5:]), np.log(gap[-5:]), 1)[0]) for gap in (forward_gap, central_gap)]
-    bench.number("the error of forward differences grows with the power", 1.0, slopes[0], 0.1)
-    bench.number("that of central differences with the power", 2.0, slopes[1], 0.1)
+    bench.number("error of forward differences: power of the step size", 1.0, slopes[0], 0.1)
+    bench.number("error of central differences: power of the step size", 2.0, slopes[1], 0.1)
     figure = empty_figure("step", "error").update_xaxes(type="log").update_yaxes(type="log")
     figure.add_scatter(x=eps, y=forward_gap, name="forward", line={"color": BLUE})
     figure.add_scatter(x=eps, y=central_gap, name="central", line={"color": ORANGE})
-    bench.draw("Differences: too large a step is wrong, too small a one rounds", figure)
+    bench.draw("Finite differences: truncation error of large steps, rounding error of small ones", figure)
 
 
 class _Counted(Network):
@@ -282,7 +282,7 @@ def matrix_speed(bench: Bench) -> None:
         slow = _seconds(lambda net=loop, m=size: net.update_mini_batch(data[:m], 0.5))  # type: ignore[misc]
         fast = _seconds(lambda net=matrix, m=size: net.update_mini_batch_matrix(data[:m], 0.5))  # type: ignore[misc]
         gap = max(float(np.abs(a - b).max()) for a, b in zip(loop.weights, matrix.weights, strict=True))
-        bench.number(f"both ways come to the same weights, batches of {size}: largest gap", 0.0, gap, 1e-10)
+        bench.number(f"both ways give the same weights, batches of {size}: largest gap", 0.0, gap, 1e-10)
         bench.holds(
             f"as matrices a batch of {size} takes half the time or less",
             slow / fast >= 2,
@@ -302,7 +302,7 @@ LABS = (
     Lab(
         "demon",
         "The demon in the machine",
-        "The error of a neuron tells what a change of its weighted input would do",
+        "The error of a neuron predicts the effect of a change of its weighted input",
         ("S1-13", "S1-14"),
         demon,
     ),
@@ -324,14 +324,14 @@ LABS = (
     Lab(
         "big-picture",
         "One weight, perturbed",
-        "A change of a weight runs through the layers as the equations say",
+        "A change of a weight propagates through the layers as the equations predict",
         ("S1-36",),
         big_picture,
     ),
     Lab(
         "matrix-form",
         "A batch as a matrix",
-        "All samples at once come to the same weights in half the time or less",
+        "All samples at once give the same weights in half the time or less",
         ("S1-31", "S1-32"),
         matrix_speed,
     ),

@@ -30,7 +30,7 @@ def forms(bench: Bench) -> None:
         norm.weight.copy_((variance + NORM_EPSILON).sqrt())
         norm.bias.copy_(Z.mean(0))
     bench.number(
-        "a scale of the deviation and a shift of the mean give the inputs back",
+        "a scale equal to the standard deviation and a shift equal to the mean restore the inputs",
         0.0,
         float((norm(Z) - Z).abs().max().detach()),
         1e-12,
@@ -49,12 +49,12 @@ def forms(bench: Bench) -> None:
         ", ".join(spec.shapes()),
     )
     single = np.array([float(norm.eval()(Z[:1] * k).abs().max().detach()) for k in (1, 2)])
-    bench.holds("a single row is told by the moving averages", bool(np.isfinite(single).all()), f"{single}")
+    bench.holds("a single row is predicted with the moving averages", bool(np.isfinite(single).all()), f"{single}")
     means = [
         float(torch.stack([torch.randn(m, generator=generator).mean() for _ in range(2000)]).var()) * m
         for m in (8, 32, 128)
     ]
-    bench.number("the variance of a batch's mean times its size stays", 1.0, means, 0.08)
+    bench.number("the variance of a batch mean times the batch size is constant", 1.0, means, 0.08)
     _layouts(bench, Z)
     _backward(bench, Z)
     z = np.linspace(-1, 1, 2001)
@@ -82,7 +82,7 @@ def _layouts(bench: Bench, Z: torch.Tensor) -> None:
     changed = Z.clone()
     changed[0] += 5
     moved = float((norm(changed) - norm(Z))[1:].abs().max().detach())
-    bench.holds("one row of a batch changes what the others become", moved > 1e-2, f"by up to {moved:.2f}")
+    bench.holds("one row of a batch changes the outputs of the others", moved > 1e-2, f"by up to {moved:.2f}")
     spec = DenseSpec(inputs=6, hidden=(5,), outputs=3, activation="tanh", batch_norm=True)
     net = build(spec, seed=0).double().train()
     values = dict(net.named_parameters())
@@ -162,7 +162,7 @@ def training(bench: Bench) -> None:
     bench.holds(
         "a deep sigmoid network learns faster with it",
         faster < len(plain) / 2,
-        f"after {faster} of {len(plain)} epochs it is where the other ends",
+        f"after {faster} of {len(plain)} epochs its loss is below the other's final loss",
     )
     figure = empty_figure("epoch", "training loss")
     for curve, name, colour in ((plain, "without", ORANGE), (normed, "with batch norm", BLUE)):
@@ -172,7 +172,7 @@ def training(bench: Bench) -> None:
     bench.holds(
         "the third layer's weighted inputs drift less with it",
         drift[True] < drift[False],
-        f"largest change of means, in deviations: {drift[False]:.2f}, with it {drift[True]:.2f}",
+        f"largest change of means, in standard deviations: {drift[False]:.2f}, with it {drift[True]:.2f}",
     )
 
 
@@ -212,7 +212,7 @@ LABS = (
     Lab(
         "batch-norm",
         "Batch norm's numbers",
-        "Batch norm gives each unit mean 0 and variance 1, makes biases idle, and can undo itself",
+        "Batch norm gives each unit mean 0 and variance 1, makes biases redundant, and can learn to undo itself",
         (
             "S0-10",
             "S0-11",

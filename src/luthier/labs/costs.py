@@ -57,7 +57,7 @@ def form(bench: Bench) -> None:
     integral = np.concatenate([[0], np.cumsum((slope[1:] + slope[:-1]) / 2 * np.diff(fine))])
     gap = integral - (cross_entropy(y, fine) - float(cross_entropy(y, 0.5)))
     bench.number(
-        "the integral of the slope that is asked for is cross-entropy, up to a constant",
+        "the integral of the required slope is cross-entropy, up to a constant",
         0.0,
         float(np.abs(gap).max()),
         1e-8,
@@ -65,7 +65,7 @@ def form(bench: Bench) -> None:
     figure = empty_figure("a", "cost")
     figure.add_scatter(x=a, y=cross_entropy(0.3, a), name="y = 0.3", line={"color": BLUE})
     figure.add_scatter(x=a, y=cross_entropy(1.0, a), name="y = 1", line={"color": ORANGE})
-    bench.draw("Cross-entropy is smallest where a is y", figure)
+    bench.draw("Cross-entropy is smallest at a = y", figure)
 
 
 def information(bench: Bench) -> None:
@@ -88,13 +88,13 @@ def information(bench: Bench) -> None:
     bench.number("H(p, q) - H(p) is the divergence of q from p", kl, H - entropy, 1e-12)
     back = float((two * np.log(two / one)).sum())
     bench.holds(
-        "the divergence is no distance: it differs in the other direction",
+        "the divergence is not a distance: it differs in the other direction",
         abs(kl - back) > 1e-3,
         f"{kl:.4f} and {back:.4f}",
     )
     hot = np.eye(5)[2]
     bench.number(
-        "of a sure label the cross-entropy is the divergence",
+        "for a one-hot label the cross-entropy is the divergence",
         float(np.log(1 / two[2])),
         -float((hot * np.log(two)).sum()),
         1e-12,
@@ -102,15 +102,15 @@ def information(bench: Bench) -> None:
 
 
 def classes(bench: Bench) -> None:
-    """Scores as confidences, the class that is told, and why squares are the wrong measure."""
+    """Scores as probabilities, the predicted class, and why squared error is the wrong measure."""
     generator = torch.Generator().manual_seed(0)
     Z = torch.randn(5000, 7, generator=generator, dtype=torch.float64) * 4
     P = torch.softmax(Z, 1)
     same = int((Z.argmax(1) == P.argmax(1)).sum())
-    bench.number("softmax keeps the class that is told, rows of 5000", 5000, same, 0)
+    bench.number("softmax keeps the predicted class, rows of 5000", 5000, same, 0)
     ten = [torch.softmax(torch.tensor(z), 0)[0].item() for z in ([10.0, 9.0, 0.0], [10.0, -5.0, -5.0])]
     bench.holds(
-        "an output of 10 says nothing by itself: what it means depends on the others",
+        "an output of 10 has no meaning by itself: its probability depends on the other outputs",
         abs(ten[0] - ten[1]) > 0.2,
         f"probability {ten[0]:.3f} beside 9, {ten[1]:.5f} beside -5",
     )
@@ -119,7 +119,7 @@ def classes(bench: Bench) -> None:
     squares = [float(((q - F.one_hot(label, 3)) ** 2).sum()) for q in (close, spread)]
     logs = [float(-q[0, 2].log()) for q in (close, spread)]
     bench.holds(
-        "squared error tells apart what says the same of the right class, cross-entropy does not",
+        "squared error depends on the probabilities of the wrong classes, cross-entropy does not",
         squares[0] > squares[1] and logs[0] == logs[1],
         f"squares {squares[0]:.2f} and {squares[1]:.2f}, cross-entropy {logs[0]:.4f} twice",
     )
@@ -132,7 +132,7 @@ def classes(bench: Bench) -> None:
         plain = e / e.sum()
     stable = torch.softmax(torch.tensor([1000.0, 0.0]), 0)
     bench.holds(
-        "as printed it is not a number at 1000; with the largest score taken off first it is",
+        "as printed it is NaN at 1000; with the largest score subtracted first it is finite",
         bool(np.isnan(plain[0])) and bool(stable.isfinite().all()),
         f"{plain[0]} and {stable[0]:.1f}",
     )
@@ -158,10 +158,10 @@ def inputs(bench: Bench) -> None:
         slopes.append(gradient)
     result = torch.stack(slopes)
     bench.number(
-        "where x_j is 0 no cost moves w_j: the largest slope of four costs", 0.0, float(result[:, 0].abs().max()), 0.0
+        "where x_j is 0 no cost changes w_j: the largest slope of four costs", 0.0, float(result[:, 0].abs().max()), 0.0
     )
     bench.holds(
-        "the other weight moves under all",
+        "the other weight has a slope under all of them",
         bool((result[:, 1].abs() > 1e-3).all()),
         f"slopes {[round(float(v), 4) for v in result[:, 1]]}",
     )
@@ -174,22 +174,22 @@ LABS = (
     Lab(
         "cross-entropy",
         "Cross-entropy's form",
-        "Cross-entropy is what asking for a slope of x (a - y) leads to, and is smallest where a is y",
+        "Cross-entropy follows from the slope x (a - y), and is smallest at a = y",
         ("S1-42", "S1-50", "S1-51", "S1-60"),
         form,
     ),
     Lab(
         "surprise",
         "Surprise and likelihood",
-        "Cross-entropy is mean surprise; making it small makes the joint likelihood large",
+        "Cross-entropy is mean surprise; minimising it maximises the joint likelihood",
         ("S1-61", "S3-29", "S3-30", "S3-34"),
         information,
     ),
     Lab(
         "classes",
         "Scores of classes",
-        "Softmax makes scores confidences without changing what is told, and "
-        "cross-entropy asks for the right class alone",
+        "Softmax turns scores into probabilities without changing the prediction, and cross-entropy depends on the "
+        "right class alone",
         ("S3-25", "S3-26", "S3-27", "S3-28", "S3-31", "S3-32"),
         classes,
     ),

@@ -47,14 +47,14 @@ def skips(bench: Bench) -> None:
     figure = empty_figure("hidden layers", "training loss").update_xaxes(type="log").update_yaxes(type="log")
     for losses, name, colour in ((plain, "without skips", ORANGE), (skipped, "with skips", BLUE)):
         figure.add_scatter(x=list(depths), y=losses, name=name, mode="lines+markers", line={"color": colour})
-    bench.draw("Depth is won back by adding a layer to what is below it", figure)
+    bench.draw("Skip connections keep the benefit of depth", figure)
 
 
 LABS = (
     Lab(
         "skips",
         "Depth, with and without skips",
-        "A very deep network trains only where layers are added to what is below them",
+        "A very deep network trains only with skip connections",
         ("S4-07",),
         skips,
         seconds=8,

@@ -38,18 +38,18 @@ def thinned(bench: Bench) -> None:
         out = (after[last] - before[last]).abs().sum(0) > 0
         if step == 1:
             bench.holds(
-                "what is dropped does not learn, neither its own weights nor those on it",
+                "dropped units do not learn, neither their incoming nor their outgoing weights",
                 bool(torch.equal(moved[0], out)),
                 f"{int(moved[0].sum())} of {hidden} learnt",
             )
         earlier = after
-    bench.number("share that is dropped", 0.5, [1 - float(one.float().mean()) for one in moved], 0.15)
+    bench.number("share of dropped units", 0.5, [1 - float(one.float().mean()) for one in moved], 0.15)
     bench.holds(
-        "the next step drops others",
+        "the next step drops other units",
         not torch.equal(moved[0], moved[1]),
         f"{int((moved[0] != moved[1]).sum())} of {hidden} differ",
     )
-    bench.note("every row draws its own half, as libraries do; with one row in a batch that is the book's rule")
+    bench.note("every row has its own mask, as in libraries; with one row per batch that is the book's rule")
     _halved(bench)
 
 
@@ -68,22 +68,22 @@ def _halved(bench: Bench) -> None:
         full = net.W[1] @ (H * (1.0 if inverted else net.p)) + net.b[1]
         gaps[inverted] = float(np.abs((drawn.mean(0) - full) / (drawn.std(0) / masks**0.5)).max())
         bench.holds(
-            f"what enters the next layer is, in the mean, that of the full network with "
+            f"the mean input of the next layer is that of the full network with "
             f"{'activations scaled in training' if inverted else 'halved weights'}",
             gaps[inverted] < 4.5,
-            f"at most {gaps[inverted]:.1f} standard errors off",
+            f"at most {gaps[inverted]:.1f} standard errors apart",
         )
     plain, scaled = (DropoutNet((6, 40, 30, 4), p=0.5, inverted=inverted) for inverted in (False, True))
     for k in range(2):
         scaled.W[k + 1] = plain.W[k + 1] * plain.p
     bench.number(
-        "both ways tell the same at test time: largest gap",
+        "both ways predict the same at test time: largest gap",
         0.0,
         float(np.abs(plain.predict(X) - scaled.predict(X)).max()),
         1e-12,
     )
     kept = [float(_masks(seed).mean()) for seed in range(5)]
-    bench.number("share that a keep probability of 0.5 keeps", 0.5, kept, 0.02)
+    bench.number("share of kept units at a keep probability of 0.5", 0.5, kept, 0.02)
 
 
 def _masks(seed: int) -> np.ndarray:
@@ -110,16 +110,16 @@ def voting(bench: Bench) -> None:
     majority = 100 * float((torch.mode(answers, 0).values == held_out.targets).double().mean())
     mean = 100 * float((torch.softmax(logits, -1).mean(0).argmax(-1) == held_out.targets).double().mean())
     bench.holds(
-        "networks that vote, or whose shares are averaged, beat their mean",
+        "networks that vote, or whose probabilities are averaged, beat the mean of single networks",
         majority > single.mean() and mean > single.mean(),
         f"{len(single)} networks {single.mean():.1f} %, by vote {majority:.1f} %, averaged {mean:.1f} %",
     )
     wrong = (answers != held_out.targets).double()
     together = float((wrong[0] * wrong[1]).mean() / (wrong[0].mean() * wrong[1].mean()))
     bench.holds(
-        "they gain less than independent voters would, because they err on the same pictures",
+        "they gain less than independent voters would, because they make errors on the same pictures",
         together > 1,
-        f"two err together {together:.1f} times as often as by chance",
+        f"two networks are wrong together {together:.1f} times as often as by chance",
     )
 
 
@@ -150,14 +150,14 @@ def missing_evidence(bench: Bench) -> None:
     }
     at = shares.index(0.6)
     bench.holds(
-        "with 60 % of the units taken away, more is left of what learnt with dropout",
+        "with 60 % of the units removed, the network trained with dropout is more accurate",
         curves[0.5][:, at].min() > curves[0.0][:, at].max(),
         ", ".join(f"p = {p}: {curve[:, at].mean():.1f} %" for p, curve in curves.items()),
     )
-    figure = empty_figure("share of hidden units taken away", "accuracy, %")
+    figure = empty_figure("share of removed hidden units", "accuracy, %")
     for (p, curve), colour in zip(curves.items(), (GREY, GREEN, BLUE), strict=True):
         figure.add_scatter(x=shares, y=curve.mean(0), name=f"dropout {p}", line={"color": colour})
-    bench.draw("Less leans on single units after dropout", figure)
+    bench.draw("After dropout, accuracy depends less on single units", figure)
 
 
 def _ablated(found: Outcome, member: int, part: Part, share: float) -> float:
@@ -191,7 +191,7 @@ def with_penalty(bench: Bench) -> None:
     gap = kinds["both"] - kinds["dropout"]
     error = gap.std(ddof=1) / len(gap) ** 0.5
     bench.holds(
-        "and L2 beside it does no harm", gap.mean() > -2 * error - 0.2, f"{gap.mean():+.2f} ± {1.96 * error:.2f}"
+        "and L2 with dropout does no harm", gap.mean() > -2 * error - 0.2, f"{gap.mean():+.2f} ± {1.96 * error:.2f}"
     )
     if data.is_mnist:
         bench.note("the literature's 98.4 and 98.7 % are of 60,000 pictures and larger networks")
@@ -214,7 +214,7 @@ LABS = (
     Lab(
         "missing-evidence",
         "Missing evidence",
-        "What learnt with dropout leans less on single units",
+        "A network trained with dropout depends less on single units",
         ("S1-107",),
         missing_evidence,
         seconds=9,
@@ -222,7 +222,7 @@ LABS = (
     Lab(
         "dropout-and-penalty",
         "Dropout with a penalty",
-        "Dropout helps, and goes with L2",
+        "Dropout helps, also together with L2",
         ("S1-108",),
         with_penalty,
         seconds=14,

@@ -1,4 +1,4 @@
-"""A first look at the digits, and how little a program needs to tell them apart."""
+"""A first look at the digits, and how short a program can be that recognises them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def mosaic(rows: np.ndarray, across: int) -> go.Figure:
 
 
 def look(bench: Bench) -> None:
-    """A hundred training digits, the row 504192 told by a network that has not seen it, and the program's length."""
+    """A hundred training digits, the row 504192 predicted by a network trained without it, the program's length."""
     data = digits()
     pictures, labels = data.training.features.numpy(), data.training.targets.numpy()
     bench.draw("A hundred training digits", mosaic(pictures[:100], 10))
@@ -64,13 +64,13 @@ def look(bench: Bench) -> None:
         bench.note(MISSING)
     bench.draw("The first row", mosaic(pictures[:6], 6))
     bench.holds(
-        "networks that have not seen that row tell most of it",
+        "networks trained without that row predict most of it",
         right.mean() >= 0.8,
         "; ".join("".join(map(str, row)) for row in told.tolist()),
     )
     count = lines_of_code(Path(network.__file__))
     bench.holds(
-        "the program is as short as the book says, or nearly", count <= 100, f"{count} lines of code", printed="74"
+        "the program is about as short as the book claims", count <= 100, f"{count} lines of code", printed="74"
     )
 
 
@@ -78,7 +78,7 @@ LABS = (
     Lab(
         "first-look",
         "A first look",
-        "A short program learns to read digits from examples, without a rule of how they look",
+        "A short program learns to recognise digits from examples, without hand-written rules",
         ("S1-01", "S1-02"),
         look,
         seconds=2,

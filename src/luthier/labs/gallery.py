@@ -35,7 +35,7 @@ def lab_named(name: str) -> Lab:
 def lines(outcome: LabOutcome) -> Iterator[str]:
     """What a lab found, for the terminal."""
     lab, bench = outcome.lab, outcome.bench
-    yield f"{lab.name}: {lab.claim} ({', '.join(lab.rows)})"
+    yield f"{lab.name}: {lab.claim} ({lab.source})"
     for one in bench.comparisons:
         beside = f", printed {one.printed}" if one.printed else ""
         yield f"  [{one.verdict}] {one.what}: {one.measured}{beside}" + (f"; {one.why}" if one.why else "")
@@ -57,7 +57,7 @@ def _body(outcomes: Sequence[LabOutcome]) -> Iterator[str]:
     for outcome in outcomes:
         lab, bench = outcome.lab, outcome.bench
         yield f'<section id="{lab.name}"><h2>{escape(lab.title)}</h2><p>{escape(lab.claim)} '
-        yield f"<small>{', '.join(lab.rows)}; {outcome.seconds:.1f} s</small></p>"
+        yield f"<small>{escape(lab.source)}; {outcome.seconds:.1f} s</small></p>"
         rows = [(one.what, one.printed or "–", one.measured, one.verdict, one.why) for one in bench.comparisons]
         kept = 5 if any(row[4] for row in rows) else 4  # without a column of nothing
         head = ("what", "printed, or by formula", "measured", "verdict", "why")

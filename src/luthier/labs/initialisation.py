@@ -39,7 +39,7 @@ def forwards(bench: Bench) -> None:
     table = {(f, s): deviations(f, s, seeds) for f in FUNCTIONS for s in SCHEMES}
     for layer, printed in ((0, 0.214), (1, 0.048), (2, 0.011)):
         bench.number(
-            f"tanh from N(0, 0.01): deviation after layer {layer + 1}",
+            f"tanh from N(0, 0.01): standard deviation after layer {layer + 1}",
             printed,
             table["tanh", "0.01"][:, layer],
             0.01 * printed + 5e-4,
@@ -49,9 +49,9 @@ def forwards(bench: Bench) -> None:
     bench.number("after the last, times 10^9", 8.0, 1e9 * table["relu", "0.01"][:, -1], 1.5)
     bench.number("tanh from N(0, 1), at the end", 0.98, table["tanh", "1"][:, -1], 0.005)
     flat = [float((activations("tanh", 1.0, seed)[-1].abs() > 0.99).float().mean()) for seed in seeds]
-    bench.number("share of it beyond 0.99", 0.90, flat, 0.01)
+    bench.number("share of values beyond 0.99", 0.90, flat, 0.01)
     bench.number("relu from N(0, 1), after the first", 13.0, table["relu", "1"][:, 0], 0.5)
-    bench.number("powers of ten it reaches", math.log10(7e11), np.log10(table["relu", "1"][:, -1]), 0.15)
+    bench.number("powers of ten at the end", math.log10(7e11), np.log10(table["relu", "1"][:, -1]), 0.15)
     bench.number("tanh with Xavier, first layer", 0.628, table["tanh", "Xavier"][:, 0], 0.003)
     bench.number("last layer", 0.227, table["tanh", "Xavier"][:, -1], 0.012)
     bench.number("relu with Xavier, first layer", 0.583, table["relu", "Xavier"][:, 0], 0.006)
@@ -73,8 +73,8 @@ def forwards(bench: Bench) -> None:
     for inputs, printed in ((500, 0.0632), (784, 0.0505)):
         spec = DenseSpec(inputs=inputs, hidden=(1000,), outputs=1, initialiser="he")
         drawn = [float(next(iter(spec.fresh_parameters(seed).values())).std()) for seed in seeds]
-        bench.number(f"deviation of the engine's weights by He for {inputs} inputs", printed, drawn, 1e-4)
-    figure = empty_figure("layer", "deviation of activations").update_yaxes(type="log")
+        bench.number(f"standard deviation of the engine's He weights for {inputs} inputs", printed, drawn, 1e-4)
+    figure = empty_figure("layer", "standard deviation of activations").update_yaxes(type="log")
     for (scheme, dash), colour in zip(
         {"0.01": "dot", "1": "dot", "Xavier": "dash", "He": "solid"}.items(), (GREY, ORANGE, GREEN, BLUE), strict=True
     ):
@@ -82,7 +82,7 @@ def forwards(bench: Bench) -> None:
         figure.add_scatter(
             x=list(range(1, LAYERS + 1)), y=table["relu", scheme].mean(0), name=f"relu, {scheme}", line=line
         )
-    bench.draw("Only He's weights keep what ReLU lets through", figure)
+    bench.draw("Only He initialisation keeps the variance under ReLU", figure)
 
 
 def backwards(bench: Bench) -> None:
@@ -124,7 +124,7 @@ LABS = (
     Lab(
         "initial-weights",
         "The first weights",
-        "Weights too small make activations vanish with depth, too large ones saturate or explode, He's keep them",
+        "Too small weights make activations vanish with depth, too large ones saturate or explode; He's keep them",
         ("S2-01", "S2-02", "S2-03", "S2-04", "S4-37"),
         forwards,
         seconds=4,

@@ -49,7 +49,7 @@ def normalised(bench: Bench) -> None:
     other = (validation.features * scales + 3 * scales) * 5
     Preprocess.fit(raw)(other)
     bench.holds(
-        "other rows are told by the training rows' numbers",
+        "other rows are normalised with the training rows' statistics",
         bool(torch.equal(Preprocess.fit(raw).mean, fitted.mean)) and bool(fitted(other).mean().abs() > 0.1),
         f"mean of rows five times as large: {float(fitted(other).mean()):.2f}",
     )
@@ -61,7 +61,7 @@ def normalised(bench: Bench) -> None:
         result = _epochs_to(0.2, members, Part(rows, training.codes, training.targets), 20)
         epochs[name] = result.reshape(len(rates), -1).mean(1).min()
     bench.holds(
-        "normalised columns are learnt faster, each at its best rate",
+        "networks on normalised columns train faster, each at its best rate",
         bool(epochs["normalised"] < epochs["as they are"] / 2),
         f"{epochs['normalised']:.1f} epochs against {epochs['as they are']:.1f} (21: never)",
     )
@@ -99,7 +99,7 @@ def activations(bench: Bench) -> None:
         first = next(iter(shapes))
         ends[name] = float((after[first] - state[first]).abs().max())
     bench.holds(
-        "from a bad start a neuron that does not go flat moves, a sigmoid hardly",
+        "from a bad start a neuron that does not saturate learns, a sigmoid hardly",
         ends["leaky relu"] > 50 * ends["sigmoid"],
         ", ".join(f"{name} moved by {value:.2g}" for name, value in ends.items()),
     )
@@ -136,7 +136,7 @@ def deep_lines(bench: Bench) -> None:
     bench.holds(
         "after training they still are, and tanh layers are not",
         gaps["identity"] < 1e-4 < gaps["tanh"],
-        f"share that no line explains: {gaps['identity']:.1e}, with tanh {gaps['tanh']:.2f}",
+        f"share not explained by a linear map: {gaps['identity']:.1e}, with tanh {gaps['tanh']:.2f}",
     )
 
 
@@ -156,7 +156,7 @@ def many_classes(bench: Bench) -> None:
         [Member(four, s, 1e-2) for s in bench.seeds(5, 3)], part, None, Settings("softmax", "adam", 32, steps, 25)
     )
     shares = torch.softmax(result.logits(X), -1)
-    bench.number("four shares of a row add up to 1", 1.0, float(shares.sum(-1).mean()), 1e-5)
+    bench.number("four probabilities of a row add up to 1", 1.0, float(shares.sum(-1).mean()), 1e-5)
     right = (shares.argmax(-1) == y).double().mean(1).numpy()
     bench.holds("four classes (other, cat, dog, chick) are learnt", bool((right > 0.97).all()), f"{right.round(3)}")
     table = result.history.to_frame().sort("member", "step")
@@ -188,7 +188,7 @@ LABS = (
     Lab(
         "normalised-inputs",
         "Normalised inputs",
-        "Columns of mean 0 and variance 1 are learnt faster, by the training rows' numbers",
+        "Columns with mean 0 and variance 1 train faster; the statistics are those of the training rows",
         ("S0-09", "S4-28", "S4-29", "S4-30"),
         normalised,
         seconds=3,
@@ -196,7 +196,7 @@ LABS = (
     Lab(
         "activations",
         "Activations",
-        "Any activation will do whose slope is known; one that never goes flat learns from a bad start",
+        "Any differentiable activation works; one that never saturates learns from a bad start",
         ("S1-21", "S2-08"),
         activations,
     ),

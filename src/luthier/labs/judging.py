@@ -48,7 +48,7 @@ def finder(bench: Bench) -> None:
             test.rates[int(np.argmax(np.array(known) > 2 * known[0]))] if max(known) > 2 * known[0] else test.rates[-1]
         )
         bench.holds(
-            f"the pick for {rule} lies below where the loss diverges",
+            f"the suggested rate for {rule} is below the rate at which the loss diverges",
             test.pick < worst,
             f"{test.pick:.2g}, diverging from {worst:.2g}",
         )
@@ -57,7 +57,7 @@ def finder(bench: Bench) -> None:
             losses.argmin() == 1,
             ", ".join(f"{r:.2g}: {v:.3f}" for r, v in zip(rates, losses, strict=True)),
         )
-    bench.draw("The range test, and what it picks", figure)
+    bench.draw("The range test and its suggestion", figure)
 
 
 def matters(bench: Bench) -> None:
@@ -106,7 +106,7 @@ def matters(bench: Bench) -> None:
     figure.add_bar(
         x=[mean[name] for name in reversed(order)], y=list(reversed(order)), orientation="h", marker={"color": BLUE}
     )
-    bench.draw(f"What matters, over {len(losses)} settings drawn by chance", figure)
+    bench.draw(f"Importance over {len(losses)} random settings", figure)
 
 
 def optimism(bench: Bench) -> None:
@@ -134,17 +134,17 @@ def optimism(bench: Bench) -> None:
     )
     curve = 100 * np.array(bests).mean(0)
     bench.holds(
-        "a single setting is told truly; the more are compared, the more is promised",
+        "the estimate is unbiased for a single setting, and the more settings are compared, the more optimistic it is",
         bool(abs(curve[0]) < 0.5 and curve[-1] > curve[1] > curve[0]),
         ", ".join(f"best of {k}: {value:+.1f}" for k, value in zip((1, 5, 20, 50, 200), curve, strict=True)),
     )
     figure = empty_figure("settings compared", "validation less test accuracy, points").update_xaxes(type="log")
-    figure.add_scatter(x=[1, 5, 20, 50, 200], y=curve, line={"color": ORANGE}, name="promised too much")
-    bench.draw("Choosing on a validation set wears it out", figure)
+    figure.add_scatter(x=[1, 5, 20, 50, 200], y=curve, line={"color": ORANGE}, name="optimism")
+    bench.draw("Selection makes validation scores optimistic", figure)
 
 
 def noise_columns(bench: Bench) -> None:
-    """Columns that say nothing are learnt by heart."""
+    """Uninformative columns are memorised."""
     training, validation = digits_part()
     few = training.rows(torch.arange(300))
     counts, accuracy, gaps = (0, 64, 256, 1024), [], []
@@ -164,14 +164,14 @@ def noise_columns(bench: Bench) -> None:
         accuracy.append(scores[1].mean())
         gaps.append((scores[0] - scores[1]).mean())
     bench.holds(
-        "columns of noise widen the gap, and taking them away closes it",
+        "columns of noise widen the gap, and removing them closes it",
         bool(all(np.diff(gaps) > 0) and accuracy[0] == max(accuracy)),
         ", ".join(f"{n} columns: {a:.1f} %, gap {g:.1f}" for n, a, g in zip(counts, accuracy, gaps, strict=True)),
     )
     figure = empty_figure("columns of noise", "%")
     figure.add_scatter(x=counts, y=accuracy, name="accuracy on new rows", line={"color": BLUE})
     figure.add_scatter(x=counts, y=gaps, name="gap to the training rows", line={"color": ORANGE})
-    bench.draw("What inputs that say nothing cost", figure)
+    bench.draw("The cost of uninformative inputs", figure)
 
 
 def six_steps(bench: Bench) -> None:
@@ -193,13 +193,13 @@ def six_steps(bench: Bench) -> None:
         f"{len(decisions)} decisions in steps {firsts}",
     )
     bench.holds(
-        "every decision has a reason and the rule that it was taken by",
+        "every decision has a reason and a rule",
         all(record["reason"] and record["rule"] for record in decisions),
         f"all {len(decisions)}",
     )
     lowest = float(headline["low"])
     bench.holds(
-        "what comes out is better than the commonest class",
+        "the result is better than the most frequent class",
         lowest > 0.4,
         f"accuracy {headline['value']:.3f}, at least {lowest:.3f}",
     )
@@ -209,7 +209,7 @@ def six_steps(bench: Bench) -> None:
         for name in ("learning rate", "Adam", "decay")
     ]
     bench.holds(
-        "the rate comes first, then the rule, then its decay",
+        "the learning rate comes first, then the update rule, then its decay",
         indices == sorted(indices) and indices[0] == 0,
         ", ".join(topics),
     )
@@ -220,7 +220,7 @@ def six_steps(bench: Bench) -> None:
     left = [
         one.item.what for one in ticked if one.status == "open" and one.item.step < 6 and one.item.step not in closed
     ]
-    bench.holds("nothing is left open but behind a gate that is passed", not left, f"open: {left}")
+    bench.holds("every step is done whose gate was passed", not left, f"open: {left}")
     for line in in_lines(ticked):
         bench.note(line)
 
@@ -229,7 +229,7 @@ LABS = (
     Lab(
         "rate-finder",
         "The rate finder",
-        "A rate below where the loss diverges, found by raising it, beats guesses",
+        "A rate below the point of divergence, found by raising it, beats guesses",
         ("S4-08", "S4-09", "S4-10"),
         finder,
         seconds=4,
@@ -244,8 +244,8 @@ LABS = (
     ),
     Lab(
         "optimism",
-        "Choosing wears a validation set out",
-        "The best of many on a validation set is less good elsewhere",
+        "Selection makes validation scores optimistic",
+        "The best of many settings on a validation set is worse on new rows",
         ("S4-45",),
         optimism,
         seconds=4,
@@ -253,14 +253,14 @@ LABS = (
     Lab(
         "noise-columns",
         "Columns of noise",
-        "Inputs that say nothing are learnt by heart",
+        "Uninformative inputs are memorised",
         ("S4-42",),
         noise_columns,
         seconds=3,
     ),
     Lab(
         "six-steps",
-        "The recipe, whole",
+        "The whole recipe",
         "Six steps in their order, each with its evidence",
         ("S4-01", "S4-21", "S4-22", "S4-50"),
         six_steps,

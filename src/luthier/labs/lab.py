@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from luthier.citations import cited
+
 HOLDS, FAILS = "reproduced", "not reproduced"
 ANOTHER = "another number"
 REFUTED = "refuted"
@@ -103,9 +105,18 @@ class Lab:
     name: str
     title: str
     claim: str
-    rows: tuple[str, ...]
+    rows: tuple[str, ...] = field(repr=False)  # ids of the source documents' rows; `source` has their titles
     run: Callable[[Bench], None]
     seconds: float = 1.0  # about, when quick
+
+    @property
+    def source(self) -> str:
+        """Where the claim comes from, as titles.
+
+        >>> Lab("x", "X", "a claim", ("S0-26", "S1-63"), lambda bench: None).source
+        "Andrew Ng's lectures; Nielsen, chapter 3"
+        """
+        return cited(", ".join(self.rows))
 
 
 @dataclass(frozen=True)
@@ -134,7 +145,7 @@ class LabOutcome:
         return {
             "name": self.lab.name,
             "claim": self.lab.claim,
-            "rows": list(self.lab.rows),
+            "source": self.lab.source,
             "quick": self.bench.quick,
             "seconds": round(self.seconds, 2),
             "comparisons": [asdict(one) for one in self.bench.comparisons],

@@ -96,7 +96,7 @@ def off_the_saddle(bench: Bench) -> None:
         steps[0.99],
         1,
         refuted=True,
-        why="72 belongs to a decay of 0.9; with 0.99 the first steps are ten times the rate",
+        why="72 is the number for a decay of 0.9; with 0.99 the first steps are ten times the rate",
     )
     still = UpdateRule("sgd", learning_rate=0.01).run(saddle, (1.0, 0.0), 2000)
     bench.number("on the ridge itself descent never leaves: |y| after 2000 steps", 0.0, float(abs(still[-1, 1])), 0.0)
@@ -123,13 +123,13 @@ def how_common(bench: Bench) -> None:
         error = np.sqrt(printed * (1 - printed) / draws)
         bench.number(f"share with all curvatures upwards, {d} dimensions", printed, shares[d], 4 * error + 5e-4)
     bench.holds(
-        "more dimensions have fewer minima and more saddles: the text has it the other way round",
+        "more dimensions have fewer minima and more saddles: the text states the opposite",
         shares[1] > shares[2] > shares[3] > shares[5],
         f"{shares}",
     )
     figure = empty_figure("dimensions", "share of minima")
     figure.add_scatter(x=list(shares), y=list(shares.values()), mode="lines+markers", line={"color": BLUE})
-    bench.draw("Minima grow rare", figure.update_yaxes(type="log"))
+    bench.draw("Minima become rare", figure.update_yaxes(type="log"))
 
 
 def step_sizes(bench: Bench) -> None:
@@ -175,7 +175,7 @@ def step_sizes(bench: Bench) -> None:
         strict=False,
     ):
         figure.add_scatter(x=t, y=moves(name, 50, **options), name=name, line={"color": colour})
-    bench.draw("Steps under a gradient that stays the same", figure)
+    bench.draw("Steps under a constant gradient", figure)
 
 
 def decay(bench: Bench) -> None:
@@ -191,7 +191,7 @@ def decay(bench: Bench) -> None:
     gain = np.array(ends["constant"]) - np.array(ends["decayed"])
     half = 1.96 * gain.std(ddof=1) / np.sqrt(len(gain))
     bench.holds(
-        "near the minimum a falling rate ends lower",
+        "near the minimum a decaying rate ends lower",
         bool(gain.mean() > half),
         f"{np.mean(ends['constant']):.4f} with a constant one, {np.mean(ends['decayed']):.4f}; "
         f"gain {gain.mean():.4f} ± {half:.4f}",
@@ -233,14 +233,14 @@ def look_ahead(bench: Bench) -> None:
             mode="lines+markers",
             marker={"symbol": "arrow", "size": [0, 12], "angleref": "previous"},
         )
-    bench.draw("Momentum looks where it stands, Nesterov where it is going", figure)
+    bench.draw("Momentum takes the gradient at the current point, Nesterov ahead of it", figure)
 
 
 LABS = (
     Lab(
         "valley",
         "A long valley",
-        "Descent zigzags where momentum runs",
+        "Gradient descent zigzags where momentum is fast",
         ("S2-14", "S2-15", "S2-17", "S2-28"),
         in_the_valley,
     ),
@@ -253,7 +253,7 @@ LABS = (
     ),
     Lab(
         "saddles-grow",
-        "Minima grow rare",
+        "Minima become rare",
         "In many dimensions nearly every flat point is a saddle",
         ("S2-13",),
         how_common,
@@ -261,16 +261,16 @@ LABS = (
     Lab(
         "step-sizes",
         "Steps of every rule",
-        "Under a gradient that stays the same the rules' steps have closed forms",
+        "Under a constant gradient the steps of the rules have closed forms",
         ("S2-16", "S2-20", "S2-21", "S2-22", "S2-23", "S2-24", "S2-26"),
         step_sizes,
     ),
     Lab(
         "look-ahead",
         "A look ahead",
-        "Nesterov's momentum takes the gradient where momentum is about to lead",
+        "Nesterov's momentum takes the gradient at the point to which momentum leads",
         ("S2-17", "S2-18", "S2-19"),
         look_ahead,
     ),
-    Lab("noisy-bowl", "A rate that falls", "With noise, a falling rate ends nearer to the minimum", ("S2-29",), decay),
+    Lab("noisy-bowl", "A rate that falls", "With noise, a decaying rate ends nearer to the minimum", ("S2-29",), decay),
 )

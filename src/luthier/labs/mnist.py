@@ -115,7 +115,7 @@ def costs(bench: Bench) -> None:
     gap = result["cross-entropy"] - result["quadratic"]
     error = gap.std(ddof=1) / len(gap) ** 0.5
     bench.holds(
-        "between both costs lies less than chance alone moves one run by",
+        "the difference between the costs is smaller than the spread over seeds",
         abs(gap.mean()) < max(0.6, 3 * error),
         f"{gap.mean():+.2f} ± {1.96 * error:.2f} points",
     )
@@ -154,7 +154,7 @@ def overfitting(bench: Bench) -> None:
         )
         bench.number("epoch of the lowest cost on new pictures", 15, lowest, 4)
         bench.holds(
-            "the printed epoch at which every training picture is told lies within the seeds'",
+            "the printed epoch at which every training picture is right lies within the range over seeds",
             min(perfect) <= 68 <= max(perfect),
             f"{min(perfect)} to {max(perfect)}",
             printed="68",
@@ -208,7 +208,7 @@ LABS = (
     Lab(
         "costs-on-mnist",
         "Two costs on MNIST",
-        "Cross-entropy and the quadratic cost end alike on MNIST, within the luck of a seed",
+        "Cross-entropy and the quadratic cost end equal on MNIST, within the spread over seeds",
         ("S1-57", "S1-59"),
         costs,
         seconds=15,
@@ -216,7 +216,7 @@ LABS = (
     Lab(
         "overfitting",
         "A thousand pictures",
-        "A network learns a thousand pictures by heart; a penalty on weights helps it with new ones",
+        "A network memorises a thousand pictures; a penalty on weights helps it with new ones",
         ("S1-75", "S1-76", "S1-77", "S1-78", "S1-79", "S1-90"),
         overfitting,
         seconds=20,

@@ -81,14 +81,14 @@ def run(bench: Bench) -> None:
     for path, colour in zip(better, (BLUE, ORANGE), strict=True):
         line = {"color": colour, "dash": "dot"}
         figure.add_scatter(x=list(range(EPOCHS + 1)), y=path.cost / path.cost[0], name="cross-entropy", line=line)
-    bench.draw("A neuron that is badly wrong learns slowly by the quadratic cost alone", figure)
+    bench.draw("Only with the quadratic cost does a badly wrong neuron learn slowly", figure)
 
 
 LABS = (
     Lab(
         "neuron",
         "One neuron",
-        "A neuron that is badly wrong learns slowly by the quadratic cost, and fast by cross-entropy",
+        "A badly wrong neuron learns slowly with the quadratic cost, and fast with cross-entropy",
         ("S1-39", "S1-40", "S1-41", "S1-43", "S1-45", "S1-46"),
         run,
     ),

@@ -126,7 +126,7 @@ def likelihood(bench: Bench) -> None:
         share.log()[:, None].expand(-1, 1), torch.zeros(3, dtype=torch.int64), reduction="none"
     )
     bench.holds(
-        "the cost is small where a network is right and sure, large where it is wrong",
+        "the cost is small where a network is right and confident, large where it is wrong",
         bool((cost[1:] > cost[:-1]).all()),
         ", ".join(f"{s:g}: {c:.3f}" for s, c in zip(share, cost, strict=True)),
     )
@@ -134,7 +134,7 @@ def likelihood(bench: Bench) -> None:
     part = some(data.training, 2000 if bench.quick else 10_000)
     held_out = some(data.test, 2000 if bench.quick else 10_000)
     steps, width = -(-len(part) // BATCH) * 10, data.training.features.shape[1]
-    figure = empty_figure("share that was told", "share that was right")
+    figure = empty_figure("predicted probability", "share of right predictions")
     figure.add_scatter(x=[0, 1], y=[0, 1], name="true", line={"color": GREY, "dash": "dot"})
     right, gaps = {}, {}
     for name, loss, rate, colour in (("sigmoids", "binary", 0.5, ORANGE), ("softmax", "softmax", 0.5, BLUE)):
@@ -156,15 +156,15 @@ def likelihood(bench: Bench) -> None:
             if (where == k).sum() > 30
         ]
         figure.add_scatter(x=[x for x, _ in dots], y=[y for _, y in dots], name=name, line={"color": colour})
-    bench.draw("What is told, and how often it is right", figure)
+    bench.draw("Predicted probability and share of right predictions", figure)
     bench.holds(
-        "both learn alike",
+        "both learn equally well",
         abs(right["sigmoids"].mean() - right["softmax"].mean()) < 1.5,
         ", ".join(f"{name} {row.mean():.1f} %" for name, row in right.items()),
     )
     off = {name: float((value - 1).abs().max()) for name, value in gaps.items()}
     bench.holds(
-        "but only softmax's outputs are shares of one",
+        "but only softmax's outputs add up to 1",
         off["softmax"] < 1e-5 < off["sigmoids"],
         f"sums are off by up to {off['sigmoids']:.2f}, softmax's by {off['softmax']:.0e}",
     )
@@ -231,7 +231,7 @@ LABS = (
     Lab(
         "log-likelihood",
         "Softmax and log-likelihood",
-        "Softmax with log-likelihood and sigmoids with cross-entropy learn alike; only the first tells shares",
+        "Softmax with log-likelihood and sigmoids with cross-entropy learn alike; only the first gives probabilities",
         ("S1-52", "S1-53", "S1-70", "S1-71", "S1-72"),
         likelihood,
         seconds=6,

@@ -90,7 +90,7 @@ def _cells(name: str) -> Iterator[dict[str, Any]]:
     yield _code("\n".join(held))
     yield _code("from luthier.labs.lab import run_lab\n\nlabs = {lab.name: lab for lab in LABS}")
     for lab in module.LABS:
-        yield _markdown(f"## {lab.title}\n\n{lab.claim} ({', '.join(lab.rows)}).")
+        yield _markdown(f"## {lab.title}\n\n{lab.claim} ({lab.source}).")
         yield _code(f'outcome = run_lab(labs["{lab.name}"], quick=True)\noutcome')
         yield _code("for title, figure in outcome.bench.figures:\n    figure.update_layout(title=title).show()")
 

@@ -43,19 +43,22 @@ def shrinking(bench: Bench) -> None:
     step = rate * lmbda / ROWS
     first, second = (weights - shrunk(weights, 1, **{kind: lmbda}) for kind in ("l1", "l2"))
     bench.number(
-        "L1 takes the same from every weight: largest gap, in steps",
+        "L1 subtracts the same amount from every weight: largest gap, in steps",
         0.0,
         float((first - step * weights.sign()).abs().max()) / step,
         1e-9,
     )
     bench.number(
-        "L2 takes a share: largest gap, in steps", 0.0, float((second - step * weights).abs().max()) / step, 1e-9
+        "L2 subtracts a share of the weight: largest gap, in steps",
+        0.0,
+        float((second - step * weights).abs().max()) / step,
+        1e-9,
     )
     above = weights > 0
     sign = (first - second)[above].sign()
     place = int((sign[1:] != sign[:-1]).nonzero()[0])
     bench.number(
-        "below this size L1 takes more, above it L2 does", 1.0, float(weights[above][place : place + 3].median()), 0.06
+        "below this size L1 subtracts more, above it L2", 1.0, float(weights[above][place : place + 3].median()), 0.06
     )
     left = shrunk(weights, steps, l2=lmbda)
     bench.number(
@@ -72,10 +75,10 @@ def shrinking(bench: Bench) -> None:
         float(shrunk(torch.zeros(3, dtype=torch.float64), 20, l1=lmbda).abs().max()),
         0.0,
     )
-    figure = empty_figure("weight", "taken off in a step")
+    figure = empty_figure("weight", "subtracted per step")
     figure.add_scatter(x=weights.tolist(), y=first.tolist(), name="L1", line={"color": ORANGE})
     figure.add_scatter(x=weights.tolist(), y=second.tolist(), name="L2", line={"color": BLUE})
-    bench.draw("L1 takes the same from all, L2 a share of each", figure)
+    bench.draw("L1 subtracts the same from all weights, L2 a share of each", figure)
     bench.number(
         "the gradient of the whole cost against differences, biases left out: largest gap",
         0.0,
@@ -158,7 +161,7 @@ def sparse(bench: Bench) -> None:
         figure.add_scatter(x=middles, y=counts / counts.sum(), name=name, line={"color": KINDS[name]})
     bench.draw("What is left of the first layer's weights", figure)
     bench.holds(
-        "L1 makes many more weights nothing than L2 does",
+        "L1 makes many more weights zero than L2 does",
         min(small["L1"]) > 5 * max(small["L2"]),
         ", ".join(f"{name} {np.mean(row):.1%}" for name, row in small.items()),
     )
@@ -231,7 +234,7 @@ def steadier(bench: Bench) -> None:
     bench.holds(
         "and learns less of wrong labels",
         muddled[1].mean() > muddled[0].mean(),
-        f"a fifth of the labels by chance: {muddled[0].mean():.1f} %, with a penalty {muddled[1].mean():.1f} %",
+        f"a fifth of the labels random: {muddled[0].mean():.1f} %, with a penalty {muddled[1].mean():.1f} %",
     )
     gap = right[2] - right[1]
     error = gap.std(ddof=1) / len(gap) ** 0.5
@@ -242,10 +245,10 @@ def steadier(bench: Bench) -> None:
     )
     spread = right[:2].std(1, ddof=1)
     bench.holds(
-        "runs from other seeds lie nearer together with it",
+        "the spread over seeds is smaller with it",
         spread[1] < spread[0],
-        f"deviation over {len(seeds)} seeds {spread[0]:.2f} points, with it {spread[1]:.2f}",
-        why="so few seeds tell two spreads apart only when one is twice the other",
+        f"standard deviation over {len(seeds)} seeds {spread[0]:.2f} points, with it {spread[1]:.2f}",
+        why="with so few seeds two spreads differ clearly only if one is twice the other",
     )
 
 
@@ -272,12 +275,10 @@ def by_heart(bench: Bench) -> None:
     steps = -(-len(part) // BATCH) * (60 if bench.quick else 150)
     settings = Settings("softmax", "adam", BATCH, steps, steps)
     result = train([Member(spec, seed, 1e-3) for seed in bench.seeds(5, 3)], chance, None, settings)
-    bench.number(
-        f"labels drawn by chance are learnt by heart: {rows} pictures", 100.0, _right(result, chance), 0.5, unit=" %"
-    )
+    bench.number(f"random labels are memorised: {rows} pictures", 100.0, _right(result, chance), 0.5, unit=" %")
     held_out = some(data.test, 2000)
     other = _right(result, Part(held_out.features, held_out.codes, torch.randint(10, (len(held_out),))))
-    bench.number("and new ones are guessed", 10.0, other, 2.0, unit=" %")
+    bench.number("and new pictures are predicted by chance", 10.0, other, 2.0, unit=" %")
     counts = {units: DenseSpec(inputs=784, hidden=(units,), outputs=10).parameter_count() for units in (30, 100)}
     bench.number("parameters with 30 hidden units", 23860, counts[30], 0)
     bench.number("with 100, 'nearly 80,000'", 79510, counts[100], 0)
@@ -344,7 +345,7 @@ LABS = (
     Lab(
         "shrinking",
         "L1 and L2, step by step",
-        "L2 takes a share of each weight, L1 the same from all, and 0 stays 0",
+        "L2 subtracts a share of each weight, L1 the same from all, and 0 stays 0",
         ("S1-87", "S1-88", "S1-102", "S1-103"),
         shrinking,
     ),
@@ -366,8 +367,8 @@ LABS = (
     ),
     Lab(
         "steadier",
-        "What a penalty steadies",
-        "A penalised network minds noise and wrong labels less",
+        "Robustness by a penalty",
+        "A penalised network is less sensitive to noise and wrong labels",
         ("S1-94", "S1-98", "S1-101"),
         steadier,
         seconds=12,
@@ -375,7 +376,7 @@ LABS = (
     Lab(
         "by-heart",
         "Many parameters fit anything",
-        "A network learns labels by heart that were drawn by chance, and yet large ones do well on new pictures",
+        "A network memorises random labels, and yet large networks do well on new pictures",
         ("S1-74", "S1-85", "S1-100"),
         by_heart,
         seconds=8,
@@ -383,7 +384,7 @@ LABS = (
     Lab(
         "validation-for-test",
         "Validation in place of test",
-        "What was watched on test pictures looks the same on validation pictures",
+        "The curves on test pictures and on validation pictures have the same shape",
         ("S1-119",),
         in_place_of_test,
         seconds=8,

@@ -109,7 +109,7 @@ def polynomials(bench: Bench) -> None:
     figure.add_scatter(x=x, y=y, mode="markers", name="ten points", marker={"color": "#888888"})
     figure.add_scatter(x=curve, y=nine(curve), name="degree 9", line={"color": ORANGE})
     figure.add_scatter(x=curve, y=2 * curve, name="y = 2x", line={"color": BLUE})
-    bench.draw("Both explain the points; which one is right, only prediction tells", figure)
+    bench.draw("Both explain the points; only new points show which one is right", figure)
 
 
 def likelihood(bench: Bench) -> None:
@@ -128,11 +128,11 @@ def likelihood(bench: Bench) -> None:
     bench.holds(
         "of a normal it is the mean and the variance with 1/n",
         max(around) == around[4],
-        f"log likelihood {around[4]:.3f}, beside it at most {max(around[:4] + around[5:]):.3f}",
+        f"log likelihood {around[4]:.3f}, elsewhere at most {max(around[:4] + around[5:]):.3f}",
     )
     sizes = (100, 400, 1600, 6400)
     ratios = [float(np.std([rng.normal(0, 1, n).mean() for _ in range(400)]) * np.sqrt(n)) for n in sizes]
-    bench.number("the error of an estimate times the root of n stays", 1.0, ratios, 0.08)
+    bench.number("the error of an estimate times the root of n is constant", 1.0, ratios, 0.08)
     X = torch.tensor(rng.standard_normal((300, 4)))
     y = torch.tensor(rng.integers(0, 3, 300))
     result = {}
@@ -155,17 +155,17 @@ def likelihood(bench: Bench) -> None:
         rule.step(closure)  # type: ignore[no-untyped-call]
         result[name] = W.detach()
     gap = float((result["cross-entropy"] - result["likelihood"]).abs().max())
-    bench.number("least cross-entropy and greatest likelihood are one: largest gap of weights", 0.0, gap, 1e-6)
+    bench.number("minimum cross-entropy and maximum likelihood coincide: largest gap of weights", 0.0, gap, 1e-6)
     P = torch.softmax(X @ result["likelihood"], 1)
     equation = X.T @ (P - torch.nn.functional.one_hot(y, 3))
-    bench.number("there the likelihood's equation holds: X'(P - Y)", 0.0, float(equation.abs().max()), 1e-6)
+    bench.number("there the likelihood equation holds: X'(P - Y)", 0.0, float(equation.abs().max()), 1e-6)
 
 
 LABS = (
     Lab(
         "linear-regression",
         "Linear regression, many times",
-        "Minibatch descent comes to the closed form; the printed losses are one draw of what seeds give",
+        "Minibatch descent converges to the closed form; the printed losses are those of one seed",
         ("S3-05", "S3-06", "S3-21", "S3-22"),
         closed_form,
         seconds=3,
@@ -180,7 +180,7 @@ LABS = (
     Lab(
         "likelihood",
         "Maximum likelihood",
-        "Least cross-entropy and greatest likelihood have the same solution",
+        "Minimum cross-entropy and maximum likelihood have the same solution",
         ("S3-35", "S3-36", "S3-37"),
         likelihood,
     ),

@@ -32,18 +32,18 @@ def formulas(bench: Bench) -> None:
     """What the engine's steps were, beside what each schedule's formula says."""
     t = np.arange(STEPS)
     wanted = {
-        "exponential, S4-13": (Schedule("exponential", decay=0.9), 0.9**t),
-        "staircase, S4-14": (Schedule("staircase", decay=0.5, period=10), 0.5 ** (t // 10)),
-        "1 / (1 + k t), S0-39": (Schedule("inverse", decay=0.2), 1 / (1 + 0.2 * t)),
-        "cosine, S4-16": (Schedule("cosine"), 0.5 * (1 + np.cos(math.pi * t / (STEPS + 1)))),
-        "restarts, S4-17": (Schedule("restarts", period=10), 0.5 * (1 + np.cos(math.pi * (t % 10) / 10))),
+        "exponential": (Schedule("exponential", decay=0.9), 0.9**t),
+        "staircase": (Schedule("staircase", decay=0.5, period=10), 0.5 ** (t // 10)),
+        "1 / (1 + k t)": (Schedule("inverse", decay=0.2), 1 / (1 + 0.2 * t)),
+        "cosine": (Schedule("cosine"), 0.5 * (1 + np.cos(math.pi * t / (STEPS + 1)))),
+        "restarts": (Schedule("restarts", period=10), 0.5 * (1 + np.cos(math.pi * (t % 10) / 10))),
     }
     figure = empty_figure("step", "rate over the first rate")
     for (name, (schedule, formula)), colour in zip(wanted.items(), (BLUE, GREEN, GREY, ORANGE, PURPLE), strict=True):
         taken = rates(schedule)
         bench.number(f"{name}: largest gap to its formula", 0.0, float(np.abs(taken - formula).max()), 1e-8)
         figure.add_scatter(x=t, y=taken, name=name, line={"color": colour, "shape": "hv"})
-    bench.draw("Rates as the engine took them", figure)
+    bench.draw("Learning rates as used by the engine", figure)
     printed = (1, 0.976, 0.905, 0.794, 0.655, 0.5, 0.345, 0.206, 0.095, 0.024)
     taken = rates(Schedule("restarts", period=10), 20)
     bench.number(
@@ -52,10 +52,10 @@ def formulas(bench: Bench) -> None:
         float(np.abs(taken[:10] - np.array(printed)).max()),
         6e-4,
     )
-    bench.number("after it the rate is what it was", 1.0, float(taken[10]), 1e-8)
+    bench.number("after the cycle the rate is at its maximum again", 1.0, float(taken[10]), 1e-8)
     longer = rates(Schedule("restarts", period=5, multiplier=2.0), 36)
     tops = [int(k) for k in np.flatnonzero(longer > 0.9999)]
-    bench.holds("cycles may double", tops == [0, 5, 15, 35], f"the rate is whole again at steps {tops}")
+    bench.holds("cycles may double", tops == [0, 5, 15, 35], f"the rate is at its maximum again at steps {tops}")
     steepest = int(np.argmax(-np.diff(rates(Schedule("cosine")))))
     bench.holds(
         "the cosine falls fastest in the middle", abs(steepest - STEPS / 2) <= 1, f"after step {steepest} of {STEPS}"
@@ -73,7 +73,7 @@ def _flat(bench: Bench) -> None:
     drop = int(np.argmax(taken < taken[0] * 0.99))
     best = int(np.argmin(loss[: drop + 1]))
     bench.holds(
-        "the rate falls after as many evaluations without a better loss as was said",
+        "the rate falls after the given number of evaluations without a better loss",
         taken[-1] < 0.2 * taken[0] and drop - best >= 2,
         f"lowest at evaluation {best + 1}, lowered at {drop + 1}",
     )
@@ -102,7 +102,7 @@ def trainings(bench: Bench) -> None:
         name: np.log10(ends["constant"] / np.maximum(row, 1e-12)) for name, row in ends.items() if name != "constant"
     }
     bench.holds(
-        "a rate that falls fits the training set better than one too large that stays",
+        "a decaying rate fits the training set better than a constant one that is too large",
         all(gain.mean() > 1.96 * gain.std(ddof=1) / len(gain) ** 0.5 for gain in gains.values()),
         ", ".join(f"{name} {row.mean():.2g}" for name, row in ends.items()),
     )
@@ -111,10 +111,10 @@ def trainings(bench: Bench) -> None:
         figure.add_scatter(
             x=list(range(1, epochs + 1)), y=np.maximum(np.median(rows, 0), 1e-6), name=name, line={"color": colour}
         )
-    bench.draw("Restarts throw the loss up, and it comes down lower", figure)
+    bench.draw("Restarts raise the loss, and it ends lower", figure)
     restarts = np.median(loss[list(kinds).index("restarts")], 0)
     bench.holds(
-        "a restart throws the loss up, and it comes down again",
+        "a restart raises the loss, and it falls again",
         bool(restarts[5] > restarts[4] and restarts[9] < restarts[4]),
         f"{restarts[4]:.2g}, {restarts[5]:.2g} after the restart, {restarts[9]:.2g} at its end",
     )
@@ -132,7 +132,7 @@ LABS = (
     Lab(
         "schedules-in-training",
         "Decay and restarts",
-        "A rate that falls fits better than one that stays too large",
+        "A decaying rate fits better than a constant one that is too large",
         ("S4-12", "S4-15", "S4-17"),
         trainings,
         seconds=5,

@@ -30,14 +30,14 @@ def grid_or_random(bench: Bench) -> None:
     bench.number("values that 25 random trials try", 25, len(np.unique(drawn[:, 0])), 0)
     total = len(best)
     bench.holds(
-        "where one of two numbers matters, random search finds better in most seeds",
+        "where one of two numbers matters, random search finds a better setting in most seeds",
         wins > 0.6 * total,
         f"{wins} of {total} seeds; {np.mean(best):.2f} on average, the grid {one_axis(grid).max():.2f}",
     )
     figure = empty_figure("what matters", "what does not")
     figure.add_scatter(x=grid[:, 0], y=grid[:, 1], mode="markers", name="grid", marker={"color": ORANGE})
     figure.add_scatter(x=drawn[:, 0], y=drawn[:, 1], mode="markers", name="random", marker={"color": BLUE})
-    bench.draw("Five values of what matters, or twenty-five", figure)
+    bench.draw("Five values of the important number, or twenty-five", figure)
 
 
 def scales(bench: Bench) -> None:
@@ -59,7 +59,7 @@ def scales(bench: Bench) -> None:
     p = float(stats.kstest((np.log10(1 - beta) + 3) / 2, "uniform").pvalue)
     bench.holds("log10(1 - beta) is even, by Kolmogorov and Smirnov", p > 0.001, f"p = {p:.2f}")
     for value, printed in ((0.9, 10.0), (0.99, 100.0), (0.999, 1000.0)):
-        bench.number(f"terms that an average with beta = {value} remembers", printed, 1 / (1 - value), 1e-6 * printed)
+        bench.number(f"length of an average with beta = {value}, in terms", printed, 1 / (1 - value), 1e-6 * printed)
     layers = np.random.default_rng(1).choice([2, 3, 4], 3000)
     p = float(stats.chisquare(np.bincount(layers)[2:]).pvalue)
     bench.holds("layers are drawn evenly from 2, 3, 4", p > 0.001, f"p = {p:.2f}")
@@ -121,7 +121,7 @@ LABS = (
     Lab(
         "scales",
         "Scales",
-        "Rates are sampled by their powers of ten, momenta by what they remember",
+        "Rates are sampled by their powers of ten, momenta by the length of their average",
         ("S0-05", "S0-06", "S0-07"),
         scales,
     ),

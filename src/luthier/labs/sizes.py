@@ -30,8 +30,8 @@ def network_accuracy(data: Digits, size: int, seeds: range, updates: int) -> np.
 def machine_accuracies(data: Digits, size: int) -> dict[str, float]:
     """Accuracy in % on validation pictures of scikit-learn's support vector machines, by gamma.
 
-    It tells classes apart two by two. Each pair's kernel is worked out here, by matrix products: libsvm's own loop over
-    pairs of rows takes seven times as long, to the same machine.
+    It separates the classes two by two. Each pair's kernel is computed here, by matrix products: libsvm's own loop
+    over pairs of rows takes seven times as long, to the same machine.
     """
     part = some(data.training, size)
     X, y = part.features.numpy(), part.targets.numpy()
@@ -123,7 +123,7 @@ def sizes(bench: Bench) -> None:
             "the network beats a machine with gamma 'scale' at every size",
             bool((net > scale).all()),
             f"{net[-1]:.1f} against {last['scale']:.1f} %",
-            why="that is true of the old default alone; with today's the machine wins",
+            why="this holds for the old default only; with the new one the machine wins",
         )
         few = 200 if bench.quick else 5000
         bench.holds(
@@ -148,7 +148,7 @@ def sizes(bench: Bench) -> None:
 
 
 def _law(bench: Bench, data: Digits, reach: list[int], nets: np.ndarray, machines: dict[str, np.ndarray]) -> None:
-    """The exponent of error = c n^-a from 500 pictures on, and what it foretells."""
+    """The exponent of error = c n^-a from 500 pictures on, and what it predicts."""
     far = [k for k, n in enumerate(reach) if n >= 500]
     if len(far) < 3 or not data.is_mnist:
         return
@@ -163,8 +163,8 @@ def _law(bench: Bench, data: Digits, reach: list[int], nets: np.ndarray, machine
     law = fit_power_law([reach[k] for k in far[:-1]], [float(100 - nets[k].mean()) for k in far[:-1]])
     told, came = law.at(reach[far[-1]]), float(100 - nets[far[-1]].mean())
     bench.note(
-        f"the law of the smaller sizes foretells {told:.1f} % errors at {reach[far[-1]]:,}; {came:.1f} % came: "
-        "it says nothing of where errors that no data mend begin"
+        f"the law of the smaller sizes predicts {told:.1f} % errors at {reach[far[-1]]:,}; {came:.1f} % were measured: "
+        "it does not predict the errors that more data cannot remove"
     )
 
 
@@ -172,7 +172,7 @@ LABS = (
     Lab(
         "sizes",
         "How many pictures",
-        "More pictures help by a power law, and can make up for a worse algorithm",
+        "More pictures help by a power law, and can outweigh a better algorithm",
         ("S1-01", "S1-109", "S1-110", "S1-115", "S1-116", "S1-117", "S1-118", "S4-32"),
         sizes,
         seconds=20,

@@ -32,10 +32,10 @@ def values(bench: Bench) -> None:
         bench.number("e to a score", printed, float(t), 0.05)
     bench.number("their sum", 176.3, float(np.exp(z).sum()), 0.05)
     for printed, a in zip((0.842, 0.042, 0.002, 0.114), softmax(z), strict=True):
-        bench.number("the share of a class", printed, float(a), 5e-4)
+        bench.number("probability of a class", printed, float(a), 5e-4)
     for scores, right in (((1.0, 2.0), 0.731059), ((10.0, 20.0), 0.9999546)):
-        bench.number(f"softmax of {scores} tells how sure it is", right, float(softmax(np.array(scores))[1]), 5e-7)
-        bench.number("plain shares do not", 2 / 3, scores[1] / sum(scores), 1e-12)
+        bench.number(f"softmax of {scores} expresses confidence", right, float(softmax(np.array(scores))[1]), 5e-7)
+        bench.number("proportions do not", 2 / 3, scores[1] / sum(scores), 1e-12)
     two, rng = 0.0, np.random.default_rng(0)
     for z1, z2 in rng.normal(0, 5, (200, 2)):
         two = max(two, abs(float(softmax(np.array([z1, z2]))[0] - 1 / (1 + np.exp(z2 - z1)))))
@@ -54,7 +54,7 @@ def sliders(bench: Bench) -> None:
         bench.number("a bar at the page's start", printed, float(a), 5e-4)
     fourth = np.linspace(-5, 5, 101)
     bars = np.stack([softmax(np.array([*START[:3], value])) for value in fourth])
-    bench.number("bars add up to 1 wherever the slider is", 1.0, float(bars.sum(1).max()), 1e-12)
+    bench.number("the bars add up to 1 for every position of the slider", 1.0, float(bars.sum(1).max()), 1e-12)
     moves = np.diff(bars, axis=0)
     bench.holds(
         "raising the fourth score raises its bar and lowers all others by as much in all",
@@ -76,7 +76,7 @@ def derivatives(bench: Bench) -> None:
         "the Jacobian is diag(a) - a a': largest gap", 0.0, float(np.abs(J - (np.diag(a) - np.outer(a, a))).max()), 1e-9
     )
     for printed, result in zip((0.133, 0.040, 0.002, 0.101), np.diag(J), strict=True):
-        bench.number("a share's slope by its own score", printed, float(result), 5e-4)
+        bench.number("slope of a probability by its own score", printed, float(result), 5e-4)
     off = J[~np.eye(4, dtype=bool)]
     bench.holds(
         "own slopes are positive, all others negative",
@@ -84,7 +84,7 @@ def derivatives(bench: Bench) -> None:
         f"others between {off.min():.2g} and {off.max():.2g}",
     )
     bench.holds(
-        "every share depends on every score, a sigmoid's on its own alone",
+        "every probability depends on every score, a sigmoid's on its own alone",
         bool((np.abs(off) > 1e-6).all()),
         f"smallest slope by another's score {np.abs(off).min():.2g}",
     )
@@ -100,29 +100,34 @@ def temperature(bench: Bench) -> None:
     """A constant before the scores."""
     z = np.array(EXAMPLE)
     for printed, result in zip((0.32, 0.24, 0.18, 0.26), softmax(z, 0.1), strict=True):
-        bench.number("a share at c = 0.1", printed, float(result), 0.005)
+        bench.number("a probability at c = 0.1", printed, float(result), 0.005)
     for factor, printed, within in ((2.0, 0.980, 5e-4), (5.0, 0.99995, 5e-6), (50.0, 1.0, 1e-12)):
-        bench.number(f"the largest share at c = {factor:g}", printed, float(softmax(z, factor)[0]), within)
-    bench.number("two that are largest share equally", 0.5, float(softmax(np.array([3.0, 3.0, 1.0]), 50.0)[0]), 1e-12)
+        bench.number(f"the largest probability at c = {factor:g}", printed, float(softmax(z, factor)[0]), within)
+    bench.number(
+        "two equal largest scores have equal probabilities",
+        0.5,
+        float(softmax(np.array([3.0, 3.0, 1.0]), 50.0)[0]),
+        1e-12,
+    )
     c = np.geomspace(0.02, 20, 80)
     figure = empty_figure("c", "share").update_xaxes(type="log")
     for k, colour in enumerate((BLUE, ORANGE, GREEN, GREY)):
         figure.add_scatter(x=c, y=[softmax(z, x)[k] for x in c], name=f"z = {z[k]:g}", line={"color": colour})
-    bench.draw("From all alike to the winner alone", figure)
+    bench.draw("From uniform to one-hot", figure)
 
 
 LABS = (
     Lab(
         "softmax",
         "Softmax in two steps",
-        "Softmax turns scores into shares that tell how sure they are",
+        "Softmax turns scores into probabilities that express confidence",
         ("S0-26", "S0-27", "S0-28", "S0-29"),
         values,
     ),
     Lab(
         "softmax-sliders",
         "Four sliders",
-        "Raising one score raises its share and lowers all others by as much",
+        "Raising one score raises its probability and lowers all others by the same total",
         ("S1-64", "S1-65", "S1-66"),
         sliders,
     ),
@@ -136,7 +141,7 @@ LABS = (
     Lab(
         "temperature",
         "A constant before the scores",
-        "With a growing constant softmax comes to choose the largest",
+        "With a growing constant softmax converges to the maximum",
         ("S1-73",),
         temperature,
     ),

@@ -140,7 +140,7 @@ def healthy(seed: int, names: tuple[str, ...] = KNOWN) -> Case:
 
 
 def learns(found: Diagnosis) -> bool:
-    """Whether a training came to something: its lowest validation loss is a tenth below knowing nothing."""
+    """Whether a training learns: its lowest validation loss is a tenth below that of a constant prediction."""
     best, trivial = found.trace.best, found.trace.trivial
     return best is not None and trivial is not None and (best.validation or 0.0) < 0.9 * trivial
 

@@ -46,7 +46,7 @@ def network(seed: int) -> nn.Sequential:
 
 
 def error(net: nn.Module, rows: Rows) -> float:
-    """Share that is told wrong, in %."""
+    """Share of wrong predictions, in %."""
     with torch.no_grad():
         return 100 * (1 - float((net(rows[0]).argmax(1) == rows[1]).double().mean()))
 
@@ -81,7 +81,7 @@ def four_cases(bench: Bench) -> None:
     after = _fitted(freeze_all_but(fresh, blocks[-1:]), known, held, 0).state_dict()
     changed = {name.rpartition(".")[0] for name, value in kept.items() if not value.equal(after[name])}
     bench.holds(
-        "what is frozen stays as it was, to the bit; the head alone learns",
+        "frozen weights stay equal to the bit; only the head learns",
         changed == {blocks[-1]},
         f"changed: {', '.join(changed)}",
     )
@@ -92,33 +92,33 @@ def four_cases(bench: Bench) -> None:
     )
     few, many = mean["alike", 25], mean["alike", 300]
     bench.holds(
-        "from few pictures that are alike, transfer beats starting from scratch",
+        "with few, similar pictures transfer beats training from scratch",
         few[:-1].min() < few[-1],
         f"errors in % with 0, 1, ... blocks learning: {message}",
     )
     bench.holds(
-        "the more pictures, the more blocks should learn",
+        "the more pictures, the more blocks should be unfrozen",
         many[:-1].argmin() >= few[:-1].argmin() and many[1:-1].min() < many[0],
         f"best with {int(few[:-1].argmin())} blocks from 25, with {int(many[:-1].argmin())} from 300",
     )
     gains = {kind: mean[kind, 300][0] - mean[kind, 300][1:-1].min() for kind in ("alike", "unlike")}
     bench.holds(
-        "where pictures are unlike, letting blocks learn gains more than where they are alike",
+        "unfreezing blocks gains more with different pictures than with similar ones",
         gains["unlike"] > gains["alike"] > -0.5,
-        f"{gains['unlike']:.1f} points, alike {gains['alike']:.1f}, from 300 pictures",
+        f"different {gains['unlike']:.1f} points, similar {gains['alike']:.1f}, with 300 pictures",
     )
     unlike_few = mean["unlike", 25]
     bench.holds(
-        "that transfer does not apply to unlike tasks is too strong",
+        "the claim that transfer does not apply to different tasks is too strong",
         unlike_few[:-1].min() < unlike_few[-1],
         f"from 25 unlike ones {unlike_few[:-1].min():.1f} %, from scratch {unlike_few[-1]:.1f} %",
     )
-    figure = empty_figure("blocks that learn below the head", "errors, %")
+    figure = empty_figure("unfrozen blocks below the head", "errors, %")
     for (kind, rows), colour in zip(mean, (BLUE, GREEN, ORANGE, PURPLE), strict=True):
         row = mean[kind, rows]
         figure.add_scatter(x=list(range(len(blocks))), y=row[:-1], name=f"{rows} {kind}", line={"color": colour})
         figure.add_hline(y=row[-1], line={"color": colour, "dash": "dot"})
-    bench.draw("Errors by how many blocks learn (dotted: from scratch)", figure)
+    bench.draw("Errors by the number of unfrozen blocks (dotted: from scratch)", figure)
     _rates(bench, backbone)
 
 
@@ -161,7 +161,7 @@ LABS = (
     Lab(
         "transfer",
         "Transfer, two by two",
-        "What was learnt elsewhere helps most where new pictures are few and alike",
+        "Pretraining helps most where new pictures are few and similar",
         ("S2-35", "S2-36", "S2-37", "S2-38", "S4-18"),
         four_cases,
         seconds=50,

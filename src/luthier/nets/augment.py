@@ -26,16 +26,20 @@ class Augmentation(NamedTuple):
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "shift": Augmentation("share of the side", (0.07, 0.15), "nearly all pictures"),
-    "rotation": Augmentation("degrees either way", (10.0, 25.0), "pictures without an upright; digits up to about 30"),
-    "scale": Augmentation("share larger or smaller", (0.1, 0.2), "nearly all pictures"),
+    "shift": Augmentation("share of the side", (0.07, 0.15), "most pictures"),
+    "rotation": Augmentation(
+        "degrees either way", (10.0, 25.0), "pictures without an orientation; digits up to about 30"
+    ),
+    "scale": Augmentation("share larger or smaller", (0.1, 0.2), "most pictures"),
     "skew": Augmentation("degrees either way", (10.0, 20.0), "handwriting, textures"),
-    "elastic": Augmentation("deviation of the shifts, in 28ths of the side", (0.5, 1.0), "handwriting, tissue"),
+    "elastic": Augmentation(
+        "standard deviation of the shifts, in 28ths of the side", (0.5, 1.0), "handwriting, tissue"
+    ),
     "flip": Augmentation("chance", (0.5,), "scenes and objects; not digits or letters"),
     "upside down": Augmentation("chance", (0.5,), "pictures from above; not digits, letters or scenes"),
     "brightness": Augmentation("share brighter or darker", (0.2, 0.4), "photographs"),
-    "noise": Augmentation("deviation, of the range from 0 to 1", (0.03, 0.1), "photographs of all kinds"),
-    "cut-out": Augmentation("share of the area", (0.06, 0.15), "objects that are told by more than one part"),
+    "noise": Augmentation("standard deviation, for pixels from 0 to 1", (0.03, 0.1), "photographs of all kinds"),
+    "cut-out": Augmentation("share of the area", (0.06, 0.15), "objects that can be recognised by several parts"),
 }
 GEOMETRIC = ("shift", "rotation", "scale", "skew")  # done together, as one change of coordinates
 SMOOTHNESS = 4.0  # deviation of the Gaussian that smooths elastic shifts, in 28ths of the side (Simard and others)
@@ -44,11 +48,11 @@ SMOOTHNESS = 4.0  # deviation of the Gaussian that smooths elastic shifts, in 28
 def check_augmentations(chosen: tuple[tuple[str, float], ...]) -> None:
     """ConfigError for names and strengths that cannot be meant."""
     mistakes = [
-        f"'{name}' is no augmentation; {nearest(name, AUGMENTATIONS)}".rstrip("; ")
+        f"'{name}' is not an augmentation; {nearest(name, AUGMENTATIONS)}".rstrip("; ")
         for name, _ in chosen
         if name not in AUGMENTATIONS
     ]
-    mistakes += [f"{name}: the strength is above 0, not {strength}" for name, strength in chosen if strength <= 0]
+    mistakes += [f"{name}: the strength must be above 0, not {strength}" for name, strength in chosen if strength <= 0]
     mistakes += [f"{name}: at most 1, not {s}" for name, s in chosen if s > 1 and name in ("flip", "upside down")]
     if mistakes:
         raise ConfigError(mistakes)

@@ -19,10 +19,10 @@ class SignalChange(NamedTuple):
 
 
 SIGNAL_CHANGES: dict[str, SignalChange] = {
-    "speed": SignalChange("share faster or slower", "speech, gestures; not where tempo is what is told"),
-    "shift": SignalChange("share of the length", "what may begin a little earlier or later"),
-    "loudness": SignalChange("share louder or softer", "what is told by its shape, not its height"),
-    "noise": SignalChange("deviation, in deviations of the row", "nearly all signals"),
+    "speed": SignalChange("share faster or slower", "speech, gestures; not where the tempo matters"),
+    "shift": SignalChange("share of the length", "signals that may start a little earlier or later"),
+    "loudness": SignalChange("share louder or softer", "signals recognised by their shape, not their amplitude"),
+    "noise": SignalChange("standard deviation, relative to that of the row", "most signals"),
 }
 
 
@@ -41,7 +41,7 @@ class AugmentSignals(nn.Module):
             if name not in SIGNAL_CHANGES
         ]
         mistakes += [
-            f"{name}: the strength is above 0 and below 1, not {s}" for name, s in chosen.items() if not 0 < s < 1
+            f"{name}: the strength must be above 0 and below 1, not {s}" for name, s in chosen.items() if not 0 < s < 1
         ]
         if mistakes:
             raise ConfigError(mistakes)

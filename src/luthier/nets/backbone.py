@@ -149,11 +149,11 @@ def backbone_named(name: str) -> nn.Module:
         return resnet(name)
     if ":" not in name:
         hint = nearest(name, STAGES)
-        raise ConfigError([f"'{name}' is no backbone: {', '.join(STAGES)}, or module:callable; {hint}".rstrip("; ")])
+        raise ConfigError([f"'{name}' is not a backbone: {', '.join(STAGES)}, or module:callable; {hint}".rstrip("; ")])
     if name not in _allowed and name not in os.environ.get("LUTHIER_BACKBONES", "").split(","):
         raise InputError(
-            f"the network is made by a function of yours, '{name}', and files choose no code to run",
-            remedy=f"name it yourself: LUTHIER_BACKBONES={name}, or luthier.nets.backbone.allow('{name}')",
+            f"the network is built by your function '{name}', and a file must not choose code to run",
+            remedy=f"allow it: LUTHIER_BACKBONES={name}, or luthier.nets.backbone.allow('{name}')",
         )
     module, _, function = name.partition(":")
     try:
@@ -162,11 +162,11 @@ def backbone_named(name: str) -> nn.Module:
         made = make()
     except (ImportError, AttributeError, TypeError) as error:
         raise InputError(
-            f"'{name}' makes no backbone",
+            f"'{name}' does not build a backbone",
             expected="a function without arguments that returns an nn.Module",
             received=in_a_line(error),
-            remedy="check that the module can be imported from here",
+            remedy="check that the module can be imported",
         ) from error
     if not isinstance(made, nn.Module):
-        raise InputError(f"'{name}' makes no backbone", expected="an nn.Module", received=type(made).__name__)
+        raise InputError(f"'{name}' does not build a backbone", expected="an nn.Module", received=type(made).__name__)
     return made

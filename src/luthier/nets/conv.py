@@ -44,14 +44,14 @@ class ConvSpec:
         if min(*self.inputs, self.outputs, self.convolutions, *self.channels, 1) < 1 or self.units < 0:
             mistakes.append(f"sizes must be positive: {self.inputs}, {self.channels}, {self.outputs}")
         if not self.channels:
-            mistakes.append("a convolutional network has at least one stage")
+            mistakes.append("a convolutional network needs at least one stage")
         if min(self.inputs[1:]) < 2 ** len(self.channels):
             mistakes.append(
-                f"{len(self.channels)} stages halve {self.inputs[1]} x {self.inputs[2]} pixels to nothing: "
+                f"{len(self.channels)} stages are too many for {self.inputs[1]} x {self.inputs[2]} pixels: "
                 f"at most {min(self.inputs[1:]).bit_length() - 1}"
             )
         if not 0 <= self.dropout < 1:
-            mistakes.append(f"dropout is at least 0 and below 1, not {self.dropout}")
+            mistakes.append(f"dropout must be at least 0 and below 1, not {self.dropout}")
         for name in ("mean", "std"):
             values = getattr(self, name)
             if values and len(values) != self.inputs[0]:

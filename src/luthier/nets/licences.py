@@ -51,7 +51,7 @@ def _of_package(module: str) -> tuple[str, str]:
 
 def _of_file(path: Path) -> tuple[str, str]:
     if path.suffix != ".safetensors":
-        return UNSTATED, "the file has no room for it"
+        return UNSTATED, "the file has no metadata"
     try:
         with safe_open(path, "pt") as file:
             facts = file.metadata() or {}

@@ -52,14 +52,14 @@ class DenseSpec:
         if self.inputs + self.embedding_width < 1:
             mistakes.append("a network needs at least one input")
         if self.batch_norm and self.layer_norm:
-            mistakes.append("a layer has batch norm or layer norm, not both")
+            mistakes.append("a layer can have batch norm or layer norm, not both")
         if not isinstance(self.activation, str) and len(self.activation) != len(self.hidden):
             mistakes.append(f"{len(self.activation)} activations for {len(self.hidden)} hidden layers")
         named = (self.activation,) if isinstance(self.activation, str) else self.activation
         named = (*named, *(name for _, _, name in self.neurons))
         for layer, unit, _ in self.neurons:
             if not (0 <= layer < len(self.hidden) and 0 <= unit < self.hidden[layer]):
-                mistakes.append(f"there is no neuron {unit} in hidden layer {layer} of {self.hidden}")
+                mistakes.append(f"there is no unit {unit} in hidden layer {layer} of {self.hidden}")
         choices: list[tuple[str, Collection[str]]] = [(name, ACTIVATIONS) for name in named]
         for name, known in (*choices, (self.initialiser, INITIALISERS)):
             if name not in known:

@@ -51,7 +51,7 @@ class Summary:
             lines.append(
                 f"{mark} {name:<{widths[0]}}  {kind:<{widths[1]}}  {shape:>{widths[2]}}  {count:>{widths[3]}}".rstrip()
             )
-        kept = f", {self.frozen:,} kept as they are" if self.frozen else ""
+        kept = f", {self.frozen:,} frozen" if self.frozen else ""
         return "\n".join([*lines, f"{self.parameters:,} parameters{kept}"])
 
 

@@ -46,7 +46,7 @@ class TextSpec:
     def __post_init__(self) -> None:
         mistakes = []
         if self.reader not in READERS or self.pool not in POOLS:
-            mistakes.append(f"a reader is one of {READERS}, its pool one of {POOLS}: not {self.reader}, {self.pool}")
+            mistakes.append(f"reader must be one of {READERS} and pool one of {POOLS}, not {self.reader}, {self.pool}")
         if min(self.pieces, self.length, self.outputs, self.width, *self.layers_of_units, 1) < 1 or self.numbers < 0:
             mistakes.append("sizes must be positive")
         mistakes += [

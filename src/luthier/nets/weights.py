@@ -26,22 +26,24 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise InputError(f"'{path.name}' is not a whole safetensors file", received=str(error)) from error
+            raise InputError(f"'{path.name}' is not a complete safetensors file", received=str(error)) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a pickle's protocol: what cannot be read is refused below
             result = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"'{path.name}' holds more than tensors, and is refused: it could run code",
+            f"'{path.name}' holds more than tensors and is refused, because loading it could run code",
             received=in_a_line(error),
             remedy="save the state dict alone, best as safetensors",
         ) from error
     except Exception as error:  # whatever a damaged file leads the reader to
-        raise InputError(f"'{path.name}' is no file of weights", received=in_a_line(error)) from error
+        raise InputError(f"'{path.name}' is not a file of weights", received=in_a_line(error)) from error
     result = result.get("state_dict", result) if isinstance(result, Mapping) else result
     if not isinstance(result, Mapping) or not all(isinstance(value, Tensor) for value in result.values()):
-        raise InputError(f"'{path.name}' is no state dict", expected="tensors by name", received=type(result).__name__)
+        raise InputError(
+            f"'{path.name}' is not a state dict", expected="tensors by name", received=type(result).__name__
+        )
     return dict(result)
 
 

@@ -67,7 +67,9 @@ class Criterion:
     def mean(self, Z: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """Its value for each member [M]."""
         if weights is not None:
-            raise InputError("a loss of your own takes no weights", remedy="use a loss by name, or custom_loss(rows)")
+            raise InputError(
+                "a custom loss cannot use sample weights", remedy="use a loss by name, or custom_loss(rows)"
+            )
         return torch.stack([self.function(outputs, targets) for outputs in Z])
 
 
@@ -88,7 +90,7 @@ def check_classes(targets: Tensor, classes: int) -> None:
             "a label is not a class",
             expected=f"whole numbers from 0 to {classes - 1}",
             received=f"labels from {int(targets.min())} to {int(targets.max())}",
-            remedy="number the classes from 0, and give the network an output for each",
+            remedy="number the classes from 0, and give the network one output per class",
         )
 
 

@@ -52,7 +52,7 @@ class Schedule:
             mistakes.append(f"schedule '{self.kind}' is not one of {', '.join(KINDS)}; {hint}".rstrip("; "))
         if self.period < 1 or self.warmup < 0 or self.multiplier <= 0 or self.decay <= 0:
             mistakes.append(
-                "a schedule's period is at least 1, its warm-up at least 0, its multiplier and decay above 0; got "
+                "a schedule needs a period of at least 1, a warm-up of at least 0, a multiplier and decay above 0; got "
                 f"period {self.period}, warmup {self.warmup}, multiplier {self.multiplier:g}, decay {self.decay:g}"
             )
         if mistakes:

@@ -22,19 +22,19 @@ NEEDED = {3: "method", 4: "fitted", 5: "closed"}  # what must be known to begin 
 def check_way_back(previous: RunFolder, step: int, *, new_test: str, again: bool) -> None:
     """InputError when a run cannot be gone on from at a step, or when its test part was read already."""
     if not 2 <= step <= 5:
-        raise InputError(f"--from {step} is no step to begin at", expected="2, 3, 4 or 5")
+        raise InputError(f"--from {step} is not a step to start from", expected="2, 3, 4 or 5")
     name = NEEDED.get(step)
     if name is not None and not (previous.checkpoint / f"{name}.json").exists():
         raise InputError(
-            f"'{previous.path}' has not come to step {step}",
+            f"'{previous.path}' has not reached step {step}",
             expected=f"a run that finished step {step - 1}",
             remedy=f"finish it first: luthier fit --resume {previous.path}",
         )
     if openings(previous) and not new_test and not again:
         raise InputError(
             f"the test set of '{previous.path}' has been read",
-            expected="rows that nobody has seen to judge what is changed after it",
-            remedy="--new-test FILE seals new rows; --again reads the same ones a second time, and says so everywhere",
+            expected="unseen rows to evaluate further changes on",
+            remedy="--new-test FILE seals new rows; --again reads the same ones a second time, and the report says so",
         )
 
 
@@ -62,7 +62,7 @@ def take_over(runner: Runner, asked: FitConfig) -> int:
     if not asked.previous:
         return 1
     previous = open_run(Path(asked.previous))
-    sentence = f"steps 1 to {asked.begin_at - 1} are taken over from '{asked.previous}'"
+    sentence = f"the results of steps 1 to {asked.begin_at - 1} come from '{asked.previous}'"
     runner.ledger.add("note", {"step": 1, "sentence": sentence})
     for record in read_ledger(previous.ledger):
         if _is_taken(record, asked.begin_at):

@@ -39,7 +39,7 @@ class Budget:
             raise InputError(f"the budget '{text}' cannot be read", expected=expected)
         amount, unit = float(result[1]), result[2]
         if amount <= 0 or (unit == "steps" and amount < 1):
-            raise InputError(f"the budget '{text}' leaves nothing to train with", expected=expected)
+            raise InputError(f"the budget '{text}' leaves no time or steps to train", expected=expected)
         if unit == "steps":
             return cls(steps=int(amount))
         return cls(seconds=amount * _UNITS[unit])

@@ -14,10 +14,10 @@ STEP_NAMES = {
     2: "choose a first architecture",
     3: "fit the training set",
     4: "fit the validation set",
-    5: "judge once, on the test set",
+    5: "evaluate once, on the test set",
     6: "check on data from the real world",
 }
-OPEN, DONE, TRIED, ELSEWHERE = "open", "done", "tried, not kept", "not for such rows"
+OPEN, DONE, TRIED, ELSEWHERE = "open", "done", "tried, not kept", "not for this data"
 MORE_ROWS = ("would more rows help?", "augmentation", "augmentations together", "mix-up")
 TABLE, PICTURES, TEXT = ("table",), ("pictures",), ("text",)
 
@@ -34,17 +34,23 @@ class Item:
 
 
 ITEMS = (
-    Item(1, "squares for values, cross-entropy for classes, binary cross-entropy for two", "S4-03", ("loss",)),
-    Item(2, "one hidden layer, its units between inputs and outputs", "S4-05, S4-06", ("first architecture",), TABLE),
-    Item(2, "how numbers enter: standardised on training rows alone", "S4-28 to S4-30", ("inputs",), TABLE),
-    Item(2, "a proven design for pictures, such as ResNet", "S4-07", ("first architecture",), PICTURES),
-    Item(2, "loss at the start, one batch by heart, gradients checked", "S2-07", ("check: ",)),
+    Item(1, "squared error for numbers, cross-entropy for classes, binary cross-entropy for two", "S4-03", ("loss",)),
+    Item(
+        2,
+        "one hidden layer, its width between the numbers of inputs and outputs",
+        "S4-05, S4-06",
+        ("first architecture",),
+        TABLE,
+    ),
+    Item(2, "input encoding: numbers standardised by the training rows alone", "S4-28 to S4-30", ("inputs",), TABLE),
+    Item(2, "a proven architecture for pictures, such as ResNet", "S4-07", ("first architecture",), PICTURES),
+    Item(2, "initial loss, overfitting one batch, gradient check", "S2-07", ("check: ",)),
     Item(3, "learning-rate finder", "S4-09, S4-10", ("learning rate for ",)),
-    Item(3, "the rate tuned first", "S4-08", ("rate",)),
-    Item(3, "Adam in place of SGD", "S4-11", ("Adam",)),
-    Item(3, "a decaying rate", "S4-12 to S4-16", ("decay",)),
+    Item(3, "the learning rate, tuned first", "S4-08", ("rate",)),
+    Item(3, "Adam instead of SGD", "S4-11", ("Adam",)),
+    Item(3, "learning-rate decay", "S4-12 to S4-16", ("decay",)),
     Item(3, "restarts", "S4-17", ("restarts",)),
-    Item(3, "transfer: unfreeze, differential rates", "S4-18", ("transfer",), PICTURES),
+    Item(3, "transfer learning: unfreezing, differential learning rates", "S4-18", ("transfer",), PICTURES),
     Item(3, "hidden units, batch size, hidden layers", "S4-19", ("units", "batch size", "layers")),
     Item(3, "LSTM for sequences", "S4-39", ("order",), TEXT),
     Item(3, "the training set is fitted", "S4-20, S4-21", ("gate: is the training set fitted?",)),
@@ -54,15 +60,15 @@ ITEMS = (
     Item(4, "batch normalisation", "S4-31", ("batch norm",), TABLE),
     Item(
         4,
-        "more training rows, or augmentation",
+        "more training rows, or data augmentation",
         "S4-32 to S4-34",
         MORE_ROWS,
     ),
     Item(4, "He initialisation, clipping against exploding gradients", "S4-35 to S4-41", ("clipping",)),
-    Item(4, "the architecture looked at again", "S4-42, S4-43", ("architecture",), TABLE),
+    Item(4, "the architecture reconsidered", "S4-42, S4-43", ("architecture",), TABLE),
     Item(4, "the gap to the validation set is closed", "S4-22", ("gate: is the gap to the validation set closed?",)),
-    Item(5, "the test set read once, and compared with validation", "S4-45 to S4-47", ("test set",)),
-    Item(6, "rows from real use: drift, and the score where labels come", "S4-48, S4-49", ("real world",)),
+    Item(5, "the test set, read once and compared with validation", "S4-45 to S4-47", ("test set",)),
+    Item(6, "data from real use: drift, and the score where labels are known", "S4-48, S4-49", ("real world",)),
 )
 
 

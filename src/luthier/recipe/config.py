@@ -80,7 +80,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"there is no file '{path}'", expected="a recipe.toml that a run wrote") from None
+        raise InputError(f"there is no file '{path}'", expected="the recipe.toml of a run") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
         raise InputError(f"'{path}' is not a TOML file", received=str(error)) from None
     try:

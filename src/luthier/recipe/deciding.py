@@ -70,7 +70,7 @@ def _deliverable(decision: Entry) -> str:
     evidence, options = decision["evidence"], decision["options"]
     pick, by, count = max if evidence["larger is better"] else min, evidence["by"], len(evidence["components"])
     name = pick(options, key=lambda option: float(option["evidence"][by]))["name"]
-    return f"{name} ({count} network{'s' if count > 1 else ''})"
+    return str(name) + (f" ({count} networks)" if count > 1 else "")
 
 
 def _folded(decision: Entry) -> str:
@@ -87,7 +87,7 @@ def _measured(decision: Entry) -> str:
     evidence = decision["evidence"]
     if "temperature" in evidence:
         return f"temperature {evidence['temperature']:.3f}"
-    return f"90 % interval of ± {evidence['half_width']:.3g} on the modelled scale"
+    return f"90 % interval of ± {evidence['half_width']:.3g} on the scale of the model"
 
 
 def _column(decision: Entry) -> str:

@@ -1,6 +1,6 @@
 """All rows to learn from where a sample decides: those outside the sample that no held-out row forbids.
 
-They are measured in one pass, encoded in a second, and the last networks learn from them. N rows, F numbers.
+They are measured in one pass, encoded in a second, and the final networks train on them. N rows, F numbers.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ from luthier.records import Decision, Option
 from luthier.saved import activate
 from luthier.seeds import derive
 
-AS_IT_WAS = "as it was"
+AS_IT_WAS = "not adopted"
+BEFORE = "without it"  # the setting that options are compared with
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Ladder:
         for _, before, tried in self.near_misses:
             combined = _changed_alike(combined, before, tried)
         label = "; ".join(tried.label for _, _, tried in self.near_misses)
-        self.climb("together", "remedies that each gained a little are tried at once", [replace(combined, label=label)])
+        self.climb("together", "a combination of the remedies with small gains", [replace(combined, label=label)])
 
     def _measure(self, name: str, options: Sequence[Setting]) -> list[Candidate]:
         """Train options that can share a population together, all over the same seeds."""
@@ -206,14 +207,14 @@ class Ladder:
             for one, gain in zip(found, gains, strict=True)
         ]
         if before is not None:
-            options.insert(0, Option(AS_IT_WAS, {"loss": round(before.loss, 5), "training": round(before.training, 5)}))
+            options.insert(0, Option(BEFORE, {"loss": round(before.loss, 5), "training": round(before.training, 5)}))
         chosen = found[best].setting.label if kept else AS_IT_WAS
         self.runner.ledger.decide(
             Decision(
                 step=self.step,
                 topic=name,
                 chosen=chosen,
-                reason=_reason(why, gains[best], kept, before is None),
+                reason=_reason(why, found[best].setting.label, gains[best], kept, before is None),
                 options=tuple(options),
                 evidence={"measured": "validation loss, paired over seeds and rows, 95 % half widths", "rung": name},
                 rule="gain clears its interval" if before is not None else "lowest loss",
@@ -285,10 +286,11 @@ def _spread(rows: np.ndarray) -> float | None:
     return round(float(rows.mean(1).std(ddof=1)), 5) if len(rows) > 1 else None
 
 
-def _reason(why: str, gain: dict[str, Any], kept: bool, first: bool) -> str:
+def _reason(why: str, best: str, gain: dict[str, Any], kept: bool, first: bool) -> str:
     if first:
-        return f"{why}; it has the lowest validation loss"
-    size = f"{gain['gain']:+.4f} ± {gain['half_width']:.4f}"
+        return "it has the lowest validation loss"
+    size = f"{abs(gain['gain']):.4f} ± {gain['half_width']:.4f}"
     if kept:
-        return f"{why}; it gains {size}, clear of the noise"
-    return f"{why}; the best of it gains {size}, " + ("inside the noise" if not gain["clear"] else "a loss")
+        return f"{why} gains {size}, clear of the noise"
+    verb = "gains" if gain["gain"] >= 0 else "loses"
+    return f"{why} {verb} {size} at best ({best})" + ("" if gain["clear"] else ", inside the noise")

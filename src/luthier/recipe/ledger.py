@@ -65,8 +65,8 @@ class Ledger:
             expected = self._recorded[place]
             if expected != record:
                 raise InputError(
-                    f"the run in '{self.path.parent}' cannot be continued: it would not repeat itself",
-                    expected=f"line {place + 1} of its ledger to say {_short(expected)}",
+                    f"the run in '{self.path.parent}' cannot be continued: it would not repeat its earlier decisions",
+                    expected=f"line {place + 1} of its ledger: {_short(expected)}",
                     received=_short(record),
                     remedy="the data, the machine or the installed versions changed; start a new run",
                 )

@@ -190,7 +190,7 @@ class Problem:
     rows: int
     width: int
     numbers: int = 0  # columns of numbers
-    more: int = 0  # rows that only the last networks learn from
+    more: int = 0  # rows that only the final networks train on
 
     def methods(self, seconds: float | None) -> tuple[Method, ...]:
         """How numbers may enter: of very many columns, such as pixels, each is not given sixteen inputs.

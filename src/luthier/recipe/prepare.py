@@ -80,7 +80,7 @@ def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
         joined = np.sort(np.concatenate([splits.validation, splits.test]))
         splits = replace(splits, validation=joined, test=splits.test[:0])
         frames |= {"validation": read.frame[joined], "test": _new_rows(asked.new_test, read)}
-        notes += (f"the old test rows join the validation part, '{asked.new_test}' is the new test part",)
+        notes += (f"the old test rows join the validation set; '{asked.new_test}' is the new test set",)
     if asked.warm_start:
         encoder: Encoder = model_of(asked.warm_start).encoder
     elif read.pictures is not None:
@@ -132,8 +132,8 @@ def _everything(read: LoadedData, asked: FitConfig, parts: Parts, ledger: Ledger
     result = full_training_rows_of(read, asked, parts.frames["training"], held_out, parts.encoder)
     if result is not None and read.source.whole is not None:
         sentence = (
-            f"the sample decides; of the {read.source.whole.rows:,} rows of the table the last networks learn from "
-            f"{len(result):,}, read from the disk"
+            f"decisions use a sample; of the {read.source.whole.rows:,} rows of the table the final networks train on "
+            f"{len(result):,}, read from disk"
         )
         ledger.add("note", {"step": 0, "sentence": sentence})
     return result
@@ -168,11 +168,11 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
         )
     if not any(column.used for column in read.columns):
         raise InputError(
-            "no column is left to predict from",
-            received="; ".join(column.sentence() for column in read.columns) or "a table with the target alone",
+            "no column is left as an input",
+            received="; ".join(column.sentence() for column in read.columns) or "a table with only the target",
             remedy="add columns, or keep a dropped one with --column NAME=category",
         )
-    scale = "; it is positive and skewed, so its logarithm is modelled" if read.task.log_scale else ""
+    scale = "; it is positive and skewed, so the model predicts its logarithm" if read.task.log_scale else ""
     evidence = asdict(target_facts(read.frame[read.task.target], read.task.kind if warm else asked.task))
     reason = f"{read.task.reason}{scale}"
     ledger.decide(
@@ -186,11 +186,15 @@ def _picture(read: LoadedData) -> str:
 
 def _how_split(read: LoadedData, asked: FitConfig) -> str:
     if asked.time:
-        return "60, 20 and 20 % of the rows in their order of time: no part sees what came after it"
+        return "the rows are split in order of time, 60, 20 and 20 %, so that no set has rows later than the next one"
     if asked.group:
-        return "about 60, 20 and 20 % of the rows in whole groups, drawn with the run's seed"
-    shares = "the classes in equal shares" if read.task.classes else "the target's range in equal shares"
-    return f"60, 20 and 20 % of the rows, shuffled with the run's seed, {shares}"
+        return "the rows are split at random by whole groups, about 60, 20 and 20 %"
+    shares = (
+        "with equal class shares in each set"
+        if read.task.classes
+        else "with the same distribution of the target in each set"
+    )
+    return f"the rows are split at random, 60, 20 and 20 %, {shares}"
 
 
 def _new_rows(path: str, read: LoadedData) -> pl.DataFrame:
@@ -210,9 +214,9 @@ def _new_rows(path: str, read: LoadedData) -> pl.DataFrame:
     again = sum(value in known for value in rows.hash_rows(seed=0))
     if result.height == 0 or again > result.height // 2:
         raise InputError(
-            f"'{path}' is no fresh test set",
+            f"'{path}' is not a new test set",
             expected="new rows with a target",
-            received=f"{result.height} rows with a target, {again} of them known to the run already",
+            received=f"{result.height} rows with a target, {again} of them already known to the run",
         )
     return result.cast(_types(read.frame, names), strict=False)
 
@@ -228,9 +232,10 @@ def _say_what_is_read(words: Words, validation: pl.DataFrame, ledger: Ledger) ->
             step=0,
             topic=f"words of `{words.name}`",
             chosen=words_in_words(result),
-            reason="byte-pair encoding of the training rows, pairs that occur in two of them, and a length that holds "
-            f"98 % of them whole; of the validation rows {result['cut']:.1%} are cut, {result['unknown']:.2%} of their "
-            "pieces are unknown",
+            reason="the pieces come from byte-pair encoding of the training rows, the pairs occur in at least two of "
+            "them, "
+            f"and 98 % of them fit the length; {result['cut']:.1%} of the validation rows are truncated, "
+            f"{result['unknown']:.2%} of their pieces are unknown",
             evidence=result,
             rule="pieces of the text",
         )
@@ -239,7 +244,7 @@ def _say_what_is_read(words: Words, validation: pl.DataFrame, ledger: Ledger) ->
 
 def words_in_words(found: Mapping[str, Any]) -> str:
     """What of a text is read."""
-    return f"{found['pieces']} word pieces and {found['pairs']} pairs, the first {found['length']} of a row"
+    return f"{found['pieces']} word pieces and {found['pairs']} pairs; the first {found['length']} of each row are read"
 
 
 def part_sizes_in_words(sizes: Mapping[str, int]) -> str:

@@ -25,7 +25,7 @@ from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import FitConfig
 from luthier.saved import Model, RunFolder, open_run
 
-GROUPED, WEIGHED, BESIDE = "it names the groups", "it weighs the rows", "it is predicted too"
+GROUPED, WEIGHED, BESIDE = "it is the group column", "it holds the sample weights", "it is another target"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
             strict=asked.strict,
             memory=asked.memory,
         )
-    for option, name in (("--group", asked.group), ("--time", asked.time), ("--weight", asked.weight)):
+    for option, name in (("--group", asked.group), ("--time", asked.time), ("--sample-weight", asked.weight)):
         if name and (name not in read.frame.columns or name == read.task.target):
             raise InputError(
                 f"{option} {name}: there is no such column",
@@ -63,11 +63,13 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
                 remedy=nearest(name, read.frame.columns) or "check the spelling",
             )
     if asked.backbone and read.pictures is None:
-        raise InputError("--backbone is for pictures", received="a table", remedy="leave it out")
+        raise InputError("--backbone works with pictures only", received="a table", remedy="leave it out")
     if asked.weights and not asked.backbone:
-        raise InputError("--weights are a backbone's", remedy="name it: --backbone resnet18")
+        raise InputError("--backbone-weights needs --backbone", remedy="for example --backbone resnet18")
     if asked.group and asked.time:
-        raise InputError("--group and --time exclude each other", remedy="choose the one that real use looks like")
+        raise InputError(
+            "--group and --time exclude each other", remedy="choose the one that matches how the model will be used"
+        )
     known = [name for name, metric in METRICS.items() if read.task.kind in metric.kinds]
     if asked.metric and asked.metric not in known:
         hint = nearest(asked.metric, known)
@@ -75,7 +77,7 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
     if asked.costs:
         Costs.parse(asked.costs)
         if read.task.kind != "binary":
-            raise InputError("--cost is for two classes", received=f"a {read.task.kind} task")
+            raise InputError("--cost works with two classes only", received=f"a {read.task.kind} task")
     if asked.weight:
         _check_weights(read, asked.weight)
     # Who a row belongs to, how much it counts, or what else is asked about it, is not what it is like.
@@ -95,7 +97,7 @@ def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
     before, now = facts["source"]["fingerprint"], read.source.fingerprint
     if before != now:
         raise InputError(
-            f"'{asked.source or folder.source}' has changed since the run began",
+            f"'{asked.source or folder.source}' has changed since the run started",
             expected=f"fingerprint {before[:12]}",
             received=f"fingerprint {now[:12]}",
             remedy="restore the file, or start a new run",
@@ -108,7 +110,7 @@ def source_of(folder: RunFolder, asked: FitConfig) -> str:
     if asked.source:
         return asked.source
     if not folder.source.exists():
-        raise InputError(f"the copy of the data, '{folder.source}', is gone", remedy="start a new run")
+        raise InputError(f"the run's copy of the data, '{folder.source}', is missing", remedy="start a new run")
     return str(folder.source)
 
 
@@ -131,7 +133,7 @@ def read_and_infer(
     name = target or result.target
     if name is None:
         raise InputError(
-            "the column to predict is not known",
+            "the column to predict is not given",
             expected="the name of one column",
             received="no --target",
             remedy=f"--target {result.frame.columns[-1]} (the columns are {listed(result.frame.columns)})",
@@ -159,7 +161,7 @@ def read_as_before(source: Any, asked: FitConfig) -> LoadedData:
     """Read new rows of a table that a run's model knows: its task and its columns are taken over."""
     model = model_of(asked.warm_start)
     if asked.task or asked.columns:
-        raise InputError("--task and --column are settled by the run that is gone on from", remedy="leave them out")
+        raise InputError("--task and --column come from the earlier run and cannot be changed", remedy="leave them out")
     name = model.task.target
     if asked.target not in (None, name):
         raise InputError(f"--target {asked.target}: the run predicts `{name}`", remedy=f"--target {name}")
@@ -168,7 +170,7 @@ def read_as_before(source: Any, asked: FitConfig) -> LoadedData:
     require_rows(frame)
     model.encode(frame.head(0))  # says which columns are missing
     encode_target(frame[name], model.task)  # and which classes are new
-    reason = f"'{asked.warm_start}' uses it so"
+    reason = f"'{asked.warm_start}' uses it this way"
     columns = tuple(replace(column, reason=reason) for column in model.encoder.columns)
     task = replace(model.task, reason=f"'{asked.warm_start}' predicts it")
     return LoadedData(result, frame, result.frame.height - frame.height, task, columns)
@@ -178,7 +180,7 @@ def model_of(run: str) -> Model:
     """The model that a finished run delivered. InputError where there is none."""
     folder = open_run(run)
     if not folder.bundle.exists():
-        raise InputError(f"'{run}' has delivered no model", remedy=f"finish it first: luthier fit --resume {run}")
+        raise InputError(f"'{run}' has no model yet", remedy=f"finish it first: luthier fit --resume {run}")
     return Model.load(folder.bundle)
 
 
@@ -186,8 +188,8 @@ def picture_columns(frame: pl.DataFrame, picture: str, target: str) -> tuple[Col
     """The column of pictures is what is learnt from; others stay outside."""
     others = [name for name in frame.columns if name not in (picture, target)]
     return (
-        Column(picture, "picture", True, "its cells refer to pictures"),
-        *(Column(name, "identifier", False, "pictures are what is learnt from") for name in others),
+        Column(picture, "picture", True, "its cells are paths of pictures"),
+        *(Column(name, "identifier", False, "the model learns from the pictures alone") for name in others),
     )
 
 
@@ -203,9 +205,9 @@ def _check_weights(read: LoadedData, name: str) -> None:
     if not bool(known.fill_null(False).all()) or not float(values.sum() or 0.0) > 0:
         bad = int((~known.fill_null(False)).sum())
         raise InputError(
-            f"--weight {name}: it cannot weigh the rows",
-            expected="a number of at least 0 in every row, not all of them 0",
-            received=f"{bad} rows with something else" if bad else "zeros alone",
+            f"--sample-weight {name}: this column cannot be used as sample weights",
+            expected="a number of at least 0 in every row, and more than 0 in some",
+            received=f"{bad} rows with other values" if bad else "zeros alone",
             remedy="fill or remove those rows",
         )
 

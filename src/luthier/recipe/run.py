@@ -92,7 +92,7 @@ class Run:
             if runner.target_std == 0:
                 raise InputError(
                     f"every training row has the same `{runner.data.task.target}`",
-                    expected="a target that varies",
+                    expected="a target with different values",
                     received=f"{targets[0].item():g} in all {len(targets)} training rows",
                 )
         return runner

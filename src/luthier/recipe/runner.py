@@ -90,8 +90,8 @@ class Interrupted:
     def __bool__(self) -> bool:
         if self.told_to_end:
             raise TerminatedError(
-                "the program was told to end; what was learnt is saved",
-                remedy="continue with --resume: the numbers will be the same",
+                "the process was terminated; the state is saved",
+                remedy="continue with --resume: the results will be the same",
             )
         return self.raised
 
@@ -210,7 +210,7 @@ class Runner:
     def record_cut(self, work: str, step: int) -> None:
         """Write a cut into the ledger, with the recorded reason when it is a repetition."""
         known = self.recipe.cut(work)
-        reason = known.reason if known else ("interrupted by the user" if self.interrupted else "the time was up")
+        reason = known.reason if known else ("interrupted by the user" if self.interrupted else "the time ran out")
         self.ledger.add("cut", Cut(work=work, step=step, reason=reason).model_dump())
 
     def train(

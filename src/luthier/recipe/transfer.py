@@ -39,7 +39,7 @@ from luthier.recipe.heads import ROWS, Heads, heads_of, heads_on, score_of
 from luthier.recipe.unfreezing import Depth, UnfreezingJob, best_way, depths
 from luthier.seeds import derive
 
-OWN, ANEW = "their own averages", "the averages of the new rows"
+OWN, ANEW = "their own moving averages", "the moving averages of the new rows"
 TOP_RATE = 3e-3  # of a head once blocks below it learn: its own rate was for features of deviation 1
 MOST_CUTS = 8  # blocks whose activations are tried
 FEW = 100  # rows a class below which rows are called few
@@ -75,7 +75,7 @@ class Transferred:
         return int(self.options[self.taken]["unfrozen"])
 
     def __str__(self) -> str:
-        lines = [f"{self.unfrozen} blocks unfrozen below the head; batch norms with {self.statistics}"]
+        lines = [f"{self.unfrozen} blocks unfrozen below the head; batch norm with {self.statistics}"]
         lines += [
             f"  head on block {one['block']}: loss {one['loss']:.4f}, score {one['score']:.4f}" for one in self.cut
         ]
@@ -104,12 +104,12 @@ def transfer(
     most_unfrozen: int | None = None,
     seed: int = 0,
 ) -> Transferred:
-    """Fit a network that has learnt elsewhere to new rows.
+    """Fit a pretrained network to new rows.
 
     `backbone` is a module whose last linear layer is taken for its head, and replaced; it stays as it is. Its blocks
     are its children, and the children of containers among them. `data` and `validation` are (X, y); whole-number
     targets are classes. `epochs` is how long unfrozen blocks learn. InputError for a module without a linear layer, and
-    for rows that cannot be learnt from. `loss` names one of the engine's where the targets do not tell it.
+    for rows that cannot be used for training. `loss` names one of the engine's losses; without it the targets decide.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 5))
     >>> X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
@@ -282,9 +282,8 @@ def _advice(job: UnfreezingJob, heads: Heads, untrained: Heads, blocks: int, mea
     similar = ratio < SIMILAR
     says = 0 if few and similar else max(1, blocks // 4) if few or similar else blocks
     kind = "similar" if similar else "different"
-    sentence = (
-        f"rule of thumb for {'few' if few else 'many'} rows of a {kind} task: {says} unfrozen; measured: {measured}"
-    )
+    sentence = f"rule of thumb for {'few' if few else 'many'} rows of a {kind} task: unfreeze {says} blocks; measured "
+    f"best: {measured}"
     return {"few": few, "similar": similar, "ratio": ratio, "blocks": says, "sentence": sentence}
 
 

@@ -29,8 +29,8 @@ def _forgotten(scores: dict[str, Any]) -> Iterator[str]:
     if change:
         size = f"{change['value']:+.4g} [{change['low']:+.4g}, {change['high']:+.4g}]"
         told = {
-            True: tr("What was learnt before is partly forgotten"),
-            False: tr("What was learnt before is not forgotten beyond the noise"),
+            True: tr("The model has partly forgotten the earlier rows"),
+            False: tr("The model has not forgotten the earlier rows beyond the noise"),
         }[change["high"] < 0]
         where = tr(
             "on the {rows} validation rows of the earlier run, {metric} changed by {size} (more is better)",
@@ -45,43 +45,45 @@ def _sets(scores: dict[str, Any]) -> Iterator[str]:
     cost = scores.get("cost")
     if cost:
         yield (
-            f"<p>From a probability of {cost['threshold']:.3g} on a row counts as positive: a test row then costs "
-            f"{cost['cost']:.4g}, at one half {cost['at one half']:.4g} ({cost['false positives']} false positives, "
+            f"<p>The threshold for the positive class is {cost['threshold']:.3g}: the mean cost of a test row is "
+            f"{cost['cost']:.4g}, with a threshold of 0.5 {cost['at one half']:.4g} ({cost['false positives']} false "
+            "positives, "
             f"{cost['false negatives']} false negatives).</p>"
         )
     result, unlike = scores.get("sets"), scores.get("unlike")
     if result:
         yield (
-            f"<p>Sets of classes that should hold the true one in {result['nominal']:.0%} of the rows hold it in "
-            f"{result['coverage']:.1%}; they have {result['mean size']:.2f} classes on average, and "
-            f"{result['sure']:.0%} of them only one.</p>"
+            f"<p>Conformal prediction sets ({result['nominal']:.0%}) contain the true class in "
+            f"{result['coverage']:.1%} of the test rows; they have {result['mean size']:.2f} classes on average, and "
+            f"{result['sure']:.0%} of them have one.</p>"
         )
     if unlike:
-        yield f"<p>{unlike['rows']} test rows ({unlike['share']:.1%}) are unlike the training rows.</p>"
+        yield f"<p>{unlike['share']:.1%} of the test rows ({unlike['rows']}) are unlike the training rows.</p>"
 
 
 def _importance(scores: dict[str, Any]) -> Iterator[str]:
     rows = scores.get("importance") or []
     if rows:
-        yield f"<h3>{tr('What the score owes to each column')}</h3>"
+        yield f"<h3>{tr('Permutation importance')}</h3>"
         yield (
-            f"<p class=small>How much worse the {escape(scores['metric'])} gets on validation rows when the column is "
-            "shuffled, with the spread over five shuffles. Columns that others can stand in for look unimportant.</p>"
+            f"<p class=small>How much worse the {escape(scores['metric'])} is on the validation rows when the column "
+            "is "
+            "shuffled, with the spread over five shuffles. Correlated columns share their importance.</p>"
         )
-        yield from plot("importance", figures.draw_importance(rows[:SHOWN]), "Importance of each column")
+        yield from plot("importance", figures.draw_importance(rows[:SHOWN]), "Permutation importance of each column")
 
 
 def _dependence(scores: dict[str, Any]) -> Iterator[str]:
     rows = scores.get("dependence") or []
     if rows:
-        yield f"<h3>{tr('What is told, by the value of a column')}</h3>"
+        yield f"<h3>{tr('Partial dependence')}</h3>"
         yield (
-            "<p class=small>The mean answer over validation rows when every row is given that value, for the columns "
-            "that matter most; of values, shaded, the rows' own answers from the tenth to the ninetieth percentile. "
-            "Where columns hang together, this makes rows that nobody has.</p><div class=grid>"
+            "<p class=small>Mean prediction over the validation rows when every row has that value, for the most "
+            "important columns; shaded: the 10th to 90th percentile of the rows' predictions (regression). "
+            "With correlated columns some of these rows are unrealistic.</p><div class=grid>"
         )
         for place, row in enumerate(rows):
-            message = f"The answer by the values of {row['column']}"
+            message = f"Prediction by the values of {row['column']}"
             yield from plot(
                 f"dependence-{place}", figures.draw_dependence(row, shares=bool(scores.get("confusion"))), message
             )
@@ -95,11 +97,11 @@ def _subgroups(scores: dict[str, Any]) -> Iterator[str]:
     worse = [row for row in rows if row["worse"]]
     yield f"<h3>{tr('Is it worse for some rows?')}</h3>"
     message = ", ".join(f"{row['column']} = {row['value']}" for row in worse)
-    told = tr("It is clearly worse for {groups}.", groups=message) if worse else tr("For no group beyond the noise.")
+    told = tr("Clearly worse for {groups}.", groups=message) if worse else tr("No group is worse beyond the noise.")
     yield f"<p>{escape(told)}</p>"
     yield f"<details><summary>{tr('all groups')}</summary>"
     yield from table(
-        ("column", "value", "test rows", scores["metric"], "chance of it", ""),
+        ("column", "value", "test rows", scores["metric"], "p-value", ""),
         [
             (r["column"], r["value"], str(r["rows"]), f"{r['score']:.4g}", f"{r['chance']:.2g}", "worse" * r["worse"])
             for r in rows
@@ -113,7 +115,7 @@ def _worst(scores: dict[str, Any]) -> Iterator[str]:
     if not rows:
         return
     labels = scores["confusion"]["labels"] if scores.get("confusion") else None
-    yield f"<h3>{tr('The worst test rows')}</h3><p class=small>{tr('Numbered from 0, as in the table.')}</p>"
+    yield f"<h3>{tr('The worst test rows')}</h3><p class=small>{tr('Rows are numbered from 0, as in the table.')}</p>"
     yield from worst_pictures(scores)
     names: list[str] = ["row", "true", "predicted"]
     cells: list[list[str]] = []
@@ -124,9 +126,9 @@ def _worst(scores: dict[str, Any]) -> Iterator[str]:
             cells.append([str(r["row"]), f"{r['true']:.5g}", f"{r['predicted']:.5g}"])
     names += ["with probability"] if labels else []
     if scores.get("why"):
-        names.append("mostly because of")
+        names.append("largest attributions")
         for cell, why in zip(cells, scores["why"], strict=True):
             cell.append(", ".join(f"{name} {share:+.3g}" for name, share in why))
     yield from table(tuple(names), [tuple(cell) for cell in cells])
     if scores.get("why"):
-        yield f"<p class=small>{tr('Because of: what a column adds to the value, or log-odds, of a typical row.')}</p>"
+        yield f"<p class=small>{tr('Attributions in value or log-odds, relative to a typical row.')}</p>"

@@ -24,14 +24,14 @@ def _good(scores: dict[str, Any]) -> str:
     trivial = next((row for row in scores["baselines"] if row["name"] in ("mean", "majority class")), None)
     head = scores["headline"]
     message = tr(
-        "{metric} {value} on {rows} rows nobody had seen", metric=scores["metric"], value=number(head), rows=head["n"]
+        "{metric} {value} on {rows} unseen test rows", metric=scores["metric"], value=number(head), rows=head["n"]
     )
     if trivial is None:
         return message + tr(".")
     words = {
-        "better": tr("clearly better than knowing nothing, which gives {value}", value=_figure(trivial)),
-        "worse": tr("worse than knowing nothing, which gives {value}", value=_figure(trivial)),
-        "within noise": tr("no better than knowing nothing, which gives {value}", value=_figure(trivial)),
+        "better": tr("clearly better than the trivial baseline ({value})", value=_figure(trivial)),
+        "worse": tr("worse than the trivial baseline ({value})", value=_figure(trivial)),
+        "within noise": tr("no better than the trivial baseline ({value})", value=_figure(trivial)),
     }
     return tr("{said}: {more}.", said=message, more=words[trivial["verdict"]])
 
@@ -43,14 +43,14 @@ def _figure(row: dict[str, Any]) -> str:
 def _better(scores: dict[str, Any]) -> str:
     rows = [row for row in scores["baselines"] if row["name"] not in ("mean", "majority class")]
     if not rows:
-        return tr("No simple method was ready in time to compare.")
+        return tr("No baseline finished in time for a comparison.")
     worse = [row["name"] for row in rows if row["verdict"] == "worse"]
     same = [row["name"] for row in rows if row["verdict"] == "within noise"]
     if worse:
-        return tr("No: {names} did better on the same rows. Use that.", names=", ".join(worse))
+        return tr("No: {names} did better on the same rows; use it instead.", names=", ".join(worse))
     if same:
         names = ", ".join(same)
-        return tr("Not beyond the noise: {names} cannot be told from it on these rows.", names=names)
+        return tr("Not beyond the noise: {names} did as well on these rows.", names=names)
     return tr("Yes: better than {names}, beyond the noise.", names=", ".join(row["name"] for row in rows))
 
 
@@ -58,17 +58,21 @@ def _trusted(run: Contents) -> str:
     scores, gap = run.scores, run.scores["difference_to_validation"]
     often = scores.get("openings", 1)
     if often > 1:
-        return tr("Less than usual: the test rows were read {often} times.", often=often)
+        return tr("Less than usual: the test set was read {often} times.", often=often)
     width = (scores["headline"]["high"] or 0.0) - (scores["headline"]["low"] or 0.0)
-    message = tr("It was read once; its 95 % interval is {width} wide.", width=f"{width:.3g}")
+    message = tr("The test set was read once; the 95 % interval is {width} wide.", width=f"{width:.3g}")
     if gap["low"] > 0 or gap["high"] < 0:
         other = f"{gap['value']:+.3g}"
         return (
             message
             + " "
-            + tr("But validation gave another figure, by {gap}: see how the rows were collected.", gap=other)
+            + tr("But the validation score differs by {gap}: check how the rows were collected.", gap=other)
         )
     serious = [r for r in run.findings() if r["severity"] != "note"]
     if serious:
-        return message + " " + tr("It agrees with validation; mind the warnings above ({count}).", count=len(serious))
-    return message + " " + tr("It agrees with validation, and no warning stands against it.")
+        return (
+            message
+            + " "
+            + tr("It agrees with the validation score; see the warnings above ({count}).", count=len(serious))
+        )
+    return message + " " + tr("It agrees with the validation score, and there are no warnings.")

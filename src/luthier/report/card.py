@@ -27,13 +27,13 @@ def _lines(run: Contents) -> Iterator[str]:
     source, task = facts["source"], facts["task"]
     yield f"# Model card: {facts['name']}\n"
     yield f"{_cell(run.headline)}\n"
-    yield "## What it is\n"
+    yield "## Model\n"
     what = {
         "regression": "a value",
         "binary": "one of two classes",
         "multiclass": f"one of {len(task['classes'])} classes",
     }
-    yield f"- tells `{_cell(facts['target'])}`, {what[task['kind']]}{_named(task['classes'])}"
+    yield f"- predicts `{_cell(facts['target'])}`, {what[task['kind']]}{_named(task['classes'])}"
     versions = facts["versions"]
     yield f"- made by Luthier {versions['luthier']} on PyTorch {versions['torch']}, {facts['created']}"
     yield f"- seed {facts['seed']}, {facts['elapsed_s']:.0f} seconds"
@@ -42,18 +42,18 @@ def _lines(run: Contents) -> Iterator[str]:
             yield f"- {decision['topic']}: {_cell(decision['chosen'])}"
     for one in run.facts.get("licences", ()):
         yield f"- licence of `{_cell(one['of'])}`: {_cell(one['name'])} ({_cell(one['written'])})"
-    yield "\n## What it learnt from\n"
+    yield "\n## Training data\n"
     size = f"{source['rows']:,} rows and {source['columns']:,} columns"
     yield f"- `{_cell(source['name'])}` ({_cell(source['origin'])}), {size}"
     yield f"- fingerprint of the data: `{source['fingerprint']}`"
-    yield "\n## How good it is\n"
+    yield "\n## Evaluation\n"
     read = _times(scores.get("openings", 1))
-    yield f"On {scores['headline']['n']:,} sealed rows, read {read}, with 95 % intervals:\n"
+    yield f"On {scores['headline']['n']:,} sealed test rows, read {read}, with 95 % intervals:\n"
     yield "| measure | value | interval |\n|---|---|---|"
     for row in scores["metrics"]:
         yield f"| {row['name']} | {row['value']:.4g} | {row['low']:.4g} to {row['high']:.4g} |"
-    yield f"\nOn validation rows, by which it was chosen: {scores['headline']['validation']['value']:.4g}.\n"
-    yield "| beside | its score | this model is |\n|---|---|---|"
+    yield f"\nValidation score, by which the model was selected: {scores['headline']['validation']['value']:.4g}.\n"
+    yield "| baseline | score | this model is |\n|---|---|---|"
     for row in scores["baselines"]:
         gain = row["difference"]
         yield (
@@ -64,16 +64,16 @@ def _lines(run: Contents) -> Iterator[str]:
 
 
 def _limits(run: Contents, scores: dict[str, Any]) -> Iterator[str]:
-    yield "\n## Where to be careful\n"
+    yield "\n## Limitations\n"
     for row in [one for one in scores.get("subgroups") or [] if one["worse"]][:MOST]:
         where = f"{_cell(row['column'])} is {_cell(row['value'])}"
-        yield f"- it fares worse where {where}: {row['score']:.4g}, {row['rows']} rows"
+        yield f"- worse where {where}: {row['score']:.4g} on {row['rows']} rows"
     for finding in run.findings()[:MOST]:
         yield f"- {_cell(finding['sentence'])}"
     if scores.get("unlike"):
-        yield f"- {scores['unlike']['share']:.1%} of the sealed rows are unlike the training rows (see --abstain)"
-    yield "- it knows what the training rows showed: watch new rows with `luthier check`"
-    yield f"- next: {_cell(scores['next_step'])}"
+        yield f"- {scores['unlike']['share']:.1%} of the sealed test rows are unlike the training rows (see --abstain)"
+    yield "- valid for data like the training rows: check new rows with `luthier check`"
+    yield f"- next step: {_cell(scores['next_step'])}"
 
 
 def _named(classes: list[str]) -> str:

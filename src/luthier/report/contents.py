@@ -36,7 +36,7 @@ class Contents:
     def headline(self) -> str:
         """The verdict as a sentence."""
         if not self.scores:
-            return "This run has not been judged yet."
+            return "This run has no test score yet."
         sentence = str(self.scores["sentence"])
         first = "AUC" + sentence[3:] if sentence.startswith("auc ") else sentence[0].upper() + sentence[1:]
         return first + "."

@@ -212,7 +212,7 @@ def draw_baselines(scores: dict[str, Any]) -> go.Figure:
 
 
 def draw_drift(rows: list[dict[str, Any]], most: int = 20) -> go.Figure:
-    """Distance of each column from training, the threshold beside it; the farthest columns."""
+    """Distance of each column from the training rows, the threshold beside it; the farthest columns."""
     shown = sorted(rows, key=lambda row: row["value"] / row["threshold"])[-most:]
     names = [f"{row['column'][:28]} · {row['statistic'].split(',')[0]}" for row in shown]
     figure = empty_figure("distance from training", "")

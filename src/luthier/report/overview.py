@@ -29,12 +29,12 @@ def _body(run: Path) -> Iterator[str]:
     for target, place in facts["folders"].items():
         path = run / place
         if not (path / "run.json").exists():
-            yield f"<tr><td>{escape(target)}</td><td colspan=3>not begun</td></tr>"
+            yield f"<tr><td>{escape(target)}</td><td colspan=3>not started</td></tr>"
             continue
         result = read_contents(path)
         link = f'<a href="{escape(place)}/report.html">{escape(target)}</a>'
         if not result.scores:
-            yield f"<tr><td>{link}</td><td colspan=3>not judged yet</td></tr>"
+            yield f"<tr><td>{link}</td><td colspan=3>no test score yet</td></tr>"
             continue
         cells = (result.scores["metric"], number(result.scores["headline"]), result.scores["next_step"])
         yield f"<tr><td>{link}</td>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"

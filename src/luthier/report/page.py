@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
+from luthier.citations import cited
 from luthier.messages import speaking, tr
 from luthier.recipe import checklist
 from luthier.report import figures
@@ -51,7 +52,7 @@ def _verdict(run: Contents) -> Iterator[str]:
     yield f"<header><p class=eyebrow>{escape(source['name'])} → {escape(facts['target'])}</p>"
     yield f"<h1>{escape(run.headline)}</h1>"
     if facts["status"] == "cut":
-        yield f"<p class=warning>{tr('The run was stopped before its plan was done; this is the best it had.')}</p>"
+        yield f"<p class=warning>{tr('The run was stopped early; this is the best model so far.')}</p>"
     yield "</header>"
     serious = [record for record in run.findings() if record["severity"] != "note"]
     if serious:
@@ -75,27 +76,27 @@ def _judgement(run: Contents) -> Iterator[str]:
     if not scores:
         return
     often = scores.get("openings", 1)
-    yield f"<section><h2>{tr('The judgement')}</h2>"
+    yield f"<section><h2>{tr('Test result')}</h2>"
     if often == 1:
-        yield f"<p>{tr('Measured once, on rows that nothing before had seen. Intervals are 95 %.')}</p>"
+        yield f"<p>{tr('Measured once, on test rows that were sealed until then. Intervals are 95 %.')}</p>"
     else:
-        yield f"<p class=warning>{tr('These rows were read {often} times: no longer a first look.', often=often)}</p>"
+        yield f"<p class=warning>{tr('The test set was read {often} times: its scores are biased.', often=often)}</p>"
     yield from table(
-        (tr("on the test part"), tr("score"), tr("95 % interval")),
+        (tr("on the test set"), tr("score"), tr("95 % interval")),
         [(m["name"], f"{m['value']:.4g}", f"{m['low']:.4g} to {m['high']:.4g}") for m in scores["metrics"]],
     )
     for reading in scores.get("readings", []):
         yield f"<p class=small>Read again {escape(reading['when'])}: {escape(number(reading['headline']))}.</p>"
     difference = scores["difference_to_validation"]
     message = tr(
-        "On the validation part the {metric} is {value}; test minus validation is {difference}.",
+        "On the validation set the {metric} is {value}; test minus validation is {difference}.",
         metric=scores["metric"],
         value=number(scores["headline"]["validation"]),
         difference=number(difference),
     )
     yield f"<p>{escape(message)}{_seeds(scores)}</p>"
     if scores["baselines"]:
-        yield f"<h3>{tr('Beside the baselines')}</h3>"
+        yield f"<h3>{tr('Comparison with the baselines')}</h3>"
         yield from plot("baselines", figures.draw_baselines(scores), "Test scores of the network and the baselines")
         yield from table(
             (
@@ -110,11 +111,11 @@ def _judgement(run: Contents) -> Iterator[str]:
             ],
         )
     if scores["confusion"]:
-        yield f"<h3>{tr('Which classes are confused')}</h3>"
+        yield f"<h3>{tr('Confusion matrix')}</h3>"
         yield from plot("confusion", figures.draw_confusion(scores["confusion"]), "Confusion matrix of the test rows")
     if scores["predicted"]:
-        yield f"<h3>{tr('Predicted against true')}</h3>"
-        yield from plot("predicted", figures.draw_predicted(scores["predicted"]), "Predicted against true values")
+        yield f"<h3>{tr('Predicted and true values')}</h3>"
+        yield from plot("predicted", figures.draw_predicted(scores["predicted"]), "Predicted and true values")
     yield from _calibration(scores["calibration"])
     yield from error_analysis(scores)
     yield "</section>"
@@ -125,20 +126,21 @@ def _seeds(scores: dict[str, Any]) -> str:
     if not values:
         return ""
     mean = sum(values) / len(values)
-    return f" Single networks from {len(values)} seeds reach {mean:.4g}, from {min(values):.4g} to {max(values):.4g}."
+    return f" Single networks ({len(values)} seeds) reach {mean:.4g}, from {min(values):.4g} to {max(values):.4g}."
 
 
 def _calibration(calibration: dict[str, Any]) -> Iterator[str]:
     if "bins" in calibration:
-        yield f"<h3>{tr('Do probabilities mean what they say?')}</h3>"
+        yield f"<h3>{tr('Are the probabilities calibrated?')}</h3>"
         yield (
-            f"<p>Expected calibration error {calibration['ece']:.3f} after tempering, "
-            f"{calibration['before']:.3f} before. Larger marks are more rows.</p>"
+            f"<p>Expected calibration error {calibration['ece']:.3f} after temperature scaling, "
+            f"{calibration['before']:.3f} before. Larger markers stand for more rows.</p>"
         )
-        yield from plot("calibration", figures.draw_calibration(calibration), "Accuracy against stated confidence")
+        yield from plot("calibration", figures.draw_calibration(calibration), "Accuracy by predicted confidence")
     else:
         yield (
-            f"<p>The {calibration['nominal']:.0%} intervals hold {calibration['coverage']:.1%} of the test rows.</p>"
+            f"<p>The {calibration['nominal']:.0%} intervals contain {calibration['coverage']:.1%} of the test "
+            "values.</p>"
         )
 
 
@@ -150,9 +152,9 @@ def _step(run: Contents, step: int) -> Iterator[str]:
     yield f"<section><h2>{escape(title)}</h2>"
     columns = [record for record in decisions if record["topic"].startswith("column ")]
     if columns:
-        yield f"<details><summary>{tr('{count} columns: what each is, and why', count=len(columns))}</summary>"
+        yield f"<details><summary>{tr('{count} columns: the type of each, and why', count=len(columns))}</summary>"
         yield from table(
-            ("column", "taken as", "because"),
+            ("column", "type", "because"),
             [(r["topic"].removeprefix("column "), r["chosen"], r["reason"]) for r in columns],
         )
         yield "</details>"
@@ -177,7 +179,7 @@ def _ablation(run: Contents, step: int) -> Iterator[str]:
     rows = [row for row in map(figures.rung_row, rungs) if row is not None]
     if not rows:
         return
-    yield f"<h3>{tr('The ladder, one remedy a row')}</h3>"
+    yield f"<h3>{tr('The remedies, one per row')}</h3>"
     yield f"<p class=small>{tr('Validation loss; gains are paired over seeds and rows, with 95 % half widths.')}</p>"
     yield from plot(
         f"ladder-{step}", figures.draw_ladder(rows), f"Gain of each remedy of step {step} with its interval"
@@ -186,7 +188,7 @@ def _ablation(run: Contents, step: int) -> Iterator[str]:
         (r.remedy, r.option, f"{r.before:.4g}", f"{r.after:.4g}", f"{r.gain:+.4g} ± {r.half_width:.2g}", r.verdict)
         for r in rows
     ]
-    yield from table(tuple(map(tr, ("remedy", "best of it", "loss before", "with it", "gain", "kept?"))), cells)
+    yield from table(tuple(map(tr, ("remedy", "best variant", "loss before", "with it", "gain", "kept?"))), cells)
 
 
 def _more_rows(run: Contents) -> Iterator[str]:
@@ -203,7 +205,7 @@ def _checklist(run: Contents) -> Iterator[str]:
         message = one.said or ("" if one.status in ("done", "open") else tr(one.status))
         yield (
             f"<tr><td>{one.item.step}</td><td>{mark}</td><td>{escape(tr(one.item.what))}</td>"
-            f"<td>{escape(message)}</td><td class=small>{escape(one.item.source)}</td></tr>"
+            f"<td>{escape(message)}</td><td class=small>{escape(cited(one.item.source))}</td></tr>"
         )
     yield "</table></section>"
 
@@ -245,9 +247,7 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
     yield from _ablation(run, step)
     if step == 5 and (inside := run.scores.get("inside")):
         yield f"<h3>{tr('Optimisation, six questions')}</h3>"
-        yield from table(
-            ("", f"the best of {inside['networks']} final networks"), [tuple(q) for q in inside["questions"]]
-        )
+        yield from table(("", f"best of {inside['networks']} final networks"), [tuple(q) for q in inside["questions"]])
     if step == 4:
         yield from augmented(run.scores)
         yield from _more_rows(run)
@@ -283,12 +283,12 @@ def _real_world(run: Contents) -> Iterator[str]:
     if drift.get("told_apart"):
         apart = drift["told_apart"]
         yield (
-            f"<p>Trees tell new rows from training rows with an area under the curve of {apart['auc']:.3f} "
-            f"[{apart['low']:.3f}, {apart['high']:.3f}]; one half is not at all.</p>"
+            f"<p>A tree classifier separates new from training rows with an AUC of {apart['auc']:.3f} "
+            f"[{apart['low']:.3f}, {apart['high']:.3f}]; 0.5 means not at all.</p>"
         )
     if drift["score"]:
-        yield f"<p>{escape(drift['score']['name'])} on them: {escape(number(drift['score']))}.</p>"
-    yield from plot("drift", figures.draw_drift(drift["columns"]), "Distance of each column from training")
+        yield f"<p>{escape(drift['score']['name'])} on these rows: {escape(number(drift['score']))}.</p>"
+    yield from plot("drift", figures.draw_drift(drift["columns"]), "Distance of each column from the training rows")
     yield "</section>"
 
 
@@ -300,7 +300,7 @@ def _facts(run: Contents) -> Iterator[str]:
         ("fingerprint", facts["source"]["fingerprint"][:16]),
         ("budget", f"{asked['budget']}, used {facts.get('elapsed_s', '–')} s"),
         ("seed", str(facts["seed"])),
-        ("openings of the test set", str(run.scores.get("openings", len(openings)))),
+        ("readings of the test set", str(run.scores.get("openings", len(openings)))),
         ("versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
         ("machine", ", ".join(f"{name} {value}" for name, value in facts["machine"].items())),
         ("repeat exactly", f"luthier fit --config {run.path / 'recipe.toml'}"),
@@ -309,5 +309,8 @@ def _facts(run: Contents) -> Iterator[str]:
     yield from table(("", ""), rows)
     yield from (f"<p class=small>{escape(r['sentence'])}</p>" for r in run.records if r["kind"] == "plan")
     cuts = [record for record in run.records if record["kind"] == "cut"]
-    yield from (f"<p class=small>Cut: {escape(r['work'])} at {r['step']}, {escape(r['reason'])}.</p>" for r in cuts)
+    yield from (
+        f"<p class=small>Stopped early: {escape(r['work'])} at step {r['step']}, because {escape(r['reason'])}.</p>"
+        for r in cuts
+    )
     yield "</section>"

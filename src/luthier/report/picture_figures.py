@@ -1,4 +1,4 @@
-"""The pictures of a run: training pictures beside their changed copies, and the test pictures that were told worst."""
+"""The pictures of a run: augmented training pictures, and the test pictures with the worst predictions."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ def augmented(scores: dict[str, Any]) -> Iterator[str]:
     """Originals in the first row, changes of each below."""
     sheet = (scores.get("sheets") or {}).get("augmented")
     if sheet:
-        yield f"<h3>{tr('What the network was shown')}</h3>"
-        yield f"<p class=small>{tr('Training pictures in the first row, four changes of each below.')}</p>"
-        yield _image(sheet["png"], f"{sheet['columns']} training pictures and four changed copies of each")
+        yield f"<h3>{tr('Augmented training pictures')}</h3>"
+        yield f"<p class=small>{tr('Training pictures in the first row, four augmented copies of each below.')}</p>"
+        yield _image(sheet["png"], f"{sheet['columns']} training pictures and four augmented copies of each")
 
 
 def worst_pictures(scores: dict[str, Any]) -> Iterator[str]:
-    """The test pictures that were told worst, in the order of the table below them."""
+    """The test pictures with the worst predictions, in the order of the table below them."""
     sheet = (scores.get("sheets") or {}).get("worst")
     if sheet:
         yield _image(sheet["png"], "; ".join(sheet["said"]))
         yield f"<p class=small>{escape(tr('From left to right: {said}', said='; '.join(sheet['said'])))}</p>"
     why = (scores.get("sheets") or {}).get("why")
     if why:
-        yield _image(why["png"], "the same pictures, coloured by what speaks for and against what was told")
-        yield f"<p class=small>{tr('Orange speaks for what was told, blue against it (integrated gradients).')}</p>"
+        yield _image(why["png"], "the same pictures, coloured by their attributions")
+        yield f"<p class=small>{tr('Orange supports the prediction, blue opposes it (integrated gradients).')}</p>"
 
 
 def _image(png: str, alt: str) -> str:

@@ -151,7 +151,7 @@ def draw_rungs(trials: pl.DataFrame) -> go.Figure:
     """Validation losses along the training: trials that were cut end at their rung."""
     figure = empty_figure("step", "validation loss").update_yaxes(type="log")
     shown = trials.filter(pl.col("curve_steps").list.len() > 0).head(MOST_CURVES)
-    for status, colour, title in (("pruned", GREY, "cut at a rung"), ("complete", BLUE, "went on to the end")):
+    for status, colour, title in (("pruned", GREY, "cut at a rung"), ("complete", BLUE, "trained to the end")):
         xs: list[float | None] = []
         ys: list[float | None] = []
         for row in shown.filter(pl.col("status") == status).iter_rows(named=True):

@@ -29,7 +29,7 @@ def write_search_report(run: Path) -> Path:
 def read_search(run: Path) -> dict[str, Any]:
     """What a search found. InputError where it was stopped before it could say."""
     if not (run / "search.json").exists():
-        raise InputError(f"the search in '{run}' has not ended yet", remedy=f"luthier tune --resume {run}")
+        raise InputError(f"the search in '{run}' has not finished yet", remedy=f"luthier tune --resume {run}")
     result: dict[str, Any] = json.loads((run / "search.json").read_text())
     return result
 
@@ -73,7 +73,7 @@ def _verdict(facts: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
             f"[{gain['low']:+.4g}, {gain['high']:+.4g}] (paired over {gain['pairs']} seeds, 95 %): {verdict}.</p>"
         )
     if not found["complete"]:
-        yield "<p class=warning>The search was stopped before its end; this is the best it had.</p>"
+        yield "<p class=warning>The search was stopped before its end; this is the best trial so far.</p>"
     yield "</header>"
     serious = [finding for finding in found["findings"] if finding["severity"] != "note"]
     if serious:
@@ -85,9 +85,9 @@ def _verdict(facts: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
 def _refits(found: dict[str, Any]) -> Iterator[str]:
     if not found["refits"]:
         return
-    yield "<section><h2>The best few, refitted</h2>"
-    yield "<p>The lowest loss of a search is its luckiest draw. So the best trials were trained anew, all with the"
-    yield "same seeds; the best by its mean was measured on fresh ones.</p>"
+    yield "<section><h2>Refits of the best trials</h2>"
+    yield "<p>The lowest loss of a search is optimistic, as it was selected. So the best trials were retrained with"
+    yield "common seeds, and the best by its mean was measured on fresh seeds.</p>"
     rows = [
         (f"trial {number}", f"{sum(values) / len(values):.4g}", f"{min(values):.4g} to {max(values):.4g}")
         for number, values in found["refits"].items()
@@ -100,8 +100,8 @@ def _sensitivity(found: dict[str, Any]) -> Iterator[str]:
     tables = {stage: rows for stage, rows in found["tables"].items() if rows}
     if not tables:
         return
-    yield "<section><h2>Which hyper-parameters matter</h2>"
-    yield "<p>The share of the trials' variance (of their ranks) that each explains by itself, with 95 % intervals.</p>"
+    yield "<section><h2>Importance of the hyper-parameters</h2>"
+    yield "<p>Share of the variance of the trials' ranks that each explains alone (fANOVA), with 95 % intervals.</p>"
     for stage, rows in tables.items():
         yield f"<h3>{escape(stage)}</h3>"
         yield from plot(f"sensitivity-{stage.replace(' ', '-')}", figures.draw_sensitivity(rows))
@@ -115,7 +115,7 @@ def _trials(found: dict[str, Any], trials: pl.DataFrame, space: Space) -> Iterat
     yield f"<section><h2>All {searched.height} trials</h2>"
     yield from plot("progress", figures.draw_progress(figures.progress(searched)))
     if len(space.dimensions) > 1:
-        yield "<h3>Parallel coordinates</h3><p class=small>Blue: the best; orange: the worst.</p>"
+        yield "<h3>Parallel coordinates</h3><p class=small>Blue: best; orange: worst.</p>"
         wide = 80 * (len(space.dimensions) + 1)
         yield from plot("parallel", figures.draw_parallel(searched, space), least_width=wide)
     if searched.filter(pl.col("reason").str.starts_with("rank")).height:
@@ -125,7 +125,7 @@ def _trials(found: dict[str, Any], trials: pl.DataFrame, space: Space) -> Iterat
     if nested is not None:
         yield "<h3>From coarse to fine</h3>"
         yield from plot("boxes", figures.draw_boxes(nested, searched, space))
-    yield "<h3>Along each hyper-parameter</h3><p class=small>Each on the scale it was searched on.</p>"
+    yield "<h3>Along each hyper-parameter</h3><p class=small>Each on its search scale.</p>"
     for name in space.dimensions:
         yield from plot(f"slice-{name}", figures.draw_slice(searched, space, name))
     notes = [*found["notes"], *(f["sentence"] for f in found["findings"] if f["severity"] == "note")]
@@ -141,7 +141,7 @@ def _facts(facts: dict[str, Any], found: dict[str, Any], trials: pl.DataFrame) -
     counts = trials.group_by("status").len().sort("status")
     states = ", ".join(f"{row['len']} {row['status']}" for row in counts.iter_rows(named=True))
     rows: list[tuple[str, ...]] = [
-        ("trials", f"{found['trials']} searched, {trials.height} trained in all: {states}"),
+        ("trials", f"{found['trials']} searched, {trials.height} trained in total: {states}"),
         ("sampler", effort["sampler"] + (f", {effort['halving']} halving" if effort["halving"] else "")),
         ("order", "tier by tier" if effort["tiers"] else "all at once"),
         ("epochs of a trial", str(effort["epochs"])),

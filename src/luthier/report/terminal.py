@@ -14,7 +14,7 @@ STEPS = (
     "inputs and architecture",
     "fit the training set",
     "fit the validation set",
-    "judgement",
+    "test",
 )
 
 
@@ -29,8 +29,8 @@ def summary_lines(path: Path) -> list[str]:
         if scores["seeds"]:
             values = [row["value"] for row in scores["seeds"]]
             lines.append(
-                f"  single seeds   {sum(values) / len(values):.4g} mean of {len(values)}, "
-                f"{min(values):.4g} to {max(values):.4g}"
+                f"  single seeds   mean {sum(values) / len(values):.4g} of {len(values)}, "
+                f"from {min(values):.4g} to {max(values):.4g}"
             )
         lines += [
             f"  {row['name']:<24} {number(row['test'])}   the network is {WORDS[row['verdict']]}: "
@@ -38,11 +38,11 @@ def summary_lines(path: Path) -> list[str]:
             for row in scores["baselines"]
         ]
     if scores and scores.get("openings", 1) > 1:
-        lines.append(f"  note           the test set was read {scores['openings']} times: no longer a first look")
+        lines.append(f"  note           the test set was read {scores['openings']} times: its scores are biased")
     lines.append(f"  report         {run.path / 'report.html'}")
     if not scores:
         lines.append(
-            f"  next           luthier test {run.path}: walk what is left, and judge it on the sealed test set"
+            f"  next           luthier test {run.path}: finish the remaining steps and evaluate on the sealed test set"
         )
     if scores:
         lines.append(f"  next           {scores['next_step']}")
@@ -51,13 +51,13 @@ def summary_lines(path: Path) -> list[str]:
 
 def search_lines(found: dict[str, Any]) -> list[str]:
     """A search's result in a few lines."""
-    lines = ["", f"{found['trials']} trials, {found['cut']} of them cut early"]
+    lines = ["", f"{found['trials']} trials, {found['cut']} of them stopped early"]
     best, measured, gain = found["best"], found["measured"], found["gain"]
     if best is None:
         return [*lines, "  no trial has a finite loss yet"]
     lines.append(f"  best       {setting_in_words(best['values'])}")
     if measured is None:
-        lines.append(f"  value      validation loss {best['value']:.4g} (one seed, the luckiest of all trials)")
+        lines.append(f"  value      validation loss {best['value']:.4g} (one seed, selected as the best trial)")
     else:
         lines.append(
             f"  measured   validation loss {measured['mean']:.4g} ± {measured['spread']:.2g}, "

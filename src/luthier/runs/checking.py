@@ -21,15 +21,15 @@ APART, FAR_APART = 0.6, 0.9  # areas under the curve of trees that tell new rows
 
 
 def check_run(run: str | Path, source: Any) -> dict[str, Any]:
-    """Drift of every column and of the prediction, and the score where the target came along.
+    """Drift of every column and of the prediction, and the score where the target is among the columns.
 
-    Where the run's own data can still be read, boosted trees also try to tell new rows from training rows, all
-    columns at once. Returns plain values, also written to the run's `drift.json`; `lines` say them in words.
+    Where the run's own data can still be read, boosted trees also try to separate new from training rows by all
+    columns at once. Returns plain values, also written to the run's `drift.json`; `lines` are sentences.
     """
     folder = open_one(run)
     model = Model.load(folder.bundle)
     if model.profile is None:
-        raise InputError(f"the model of '{run}' has no training profile", remedy="fit it again")
+        raise InputError(f"the model of '{run}' has no profile of the training rows", remedy="fit it again")
     found = read_source(source)
     numbers, codes = model.encode(found.frame)
     by_name, coded, _ = columns_of(model, numbers, codes)
@@ -69,14 +69,18 @@ def judge_population(
     count = len({row["column"] for row in columns})
     moved = f"{len(drifted)} of {count} columns have drifted: {', '.join(drifted)}"
     if change is not None and change["high"] < 0:
-        tail = moved if drifted else "no single column has drifted: look at how the target came about"
+        tail = moved if drifted else "no single column has drifted: check how the target was measured"
         return "act", f"the score is clearly worse than on the test set; {tail}"
     if apart is not None and apart["low"] > FAR_APART:
-        return "act", f"new rows are told from training rows almost surely (AUC {apart['auc']:.2f}); {moved}"
+        return "act", f"new and training rows are almost fully separable (AUC {apart['auc']:.2f}); {moved}"
     if drifted:
         return "watch", moved
     if apart is not None and apart["low"] > APART:
-        return "watch", f"columns alone look alike, but together they tell new rows from old (AUC {apart['auc']:.2f})"
+        return (
+            "watch",
+            "no single column has drifted, but all columns together separate new from training rows (AUC "
+            f"{apart['auc']:.2f})",
+        )
     return "fine", "the new rows look like the training rows"
 
 
@@ -131,8 +135,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
     if result["told_apart"]:
         apart = result["told_apart"]
         lines.append(
-            f"  trees tell new rows from training rows with an AUC of {apart['auc']:.3f} "
-            f"[{apart['low']:.3f}, {apart['high']:.3f}]; 0.5 is not at all"
+            f"  a tree classifier separates new from training rows with an AUC of {apart['auc']:.3f} "
+            f"[{apart['low']:.3f}, {apart['high']:.3f}]; 0.5 means not at all"
         )
     if result["unlike"] > 0.02:
         lines.append(f"  {result['unlike']:.1%} of the rows are unlike the training rows")
@@ -143,9 +147,10 @@ def _lines(result: dict[str, Any]) -> list[str]:
         lines.append("  no score: the target is not among the columns")
     if change:
         word = "worse" if change["high"] < 0 else "better" if change["low"] > 0 else "no different beyond the noise"
-        lines.append(f"  on the test set it was {change['before']:.4g}: now it is {word}")
+        lines.append(f"  on the test set it was {change['before']:.4g}; the new score is {word}")
     if result["level"] == "act":
         lines.append(
-            "  try: luthier fit --resume RUN --from 4 --new-test FILE with rows like these, or fit anew with them"
+            "  try: luthier fit --resume RUN --from 4 --new-test FILE with rows like these, or start a new fit that "
+            "includes them"
         )
     return lines

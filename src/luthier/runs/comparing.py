@@ -35,10 +35,10 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs in the order given. `rows` is how many sealed rows they share; 0 where they were judged on different ones.
+    """Runs in the order given. `rows` is how many test rows they share; 0 where their test rows differ.
 
     Gains are over the first run, positive is better, in intervals of 95 % for all of them together (Bonferroni).
-    `kindness` is how much too well the best of these scores looks because it was picked by them.
+    `kindness` is the optimism of the best of these scores: its selection bias.
     """
 
     metric: str
@@ -47,7 +47,7 @@ class Comparison:
     kindness: float
 
     def differing(self) -> dict[str, list[str]]:
-        """Decisions that the runs took differently, by topic; empty text where a run took none."""
+        """Decisions that differ between the runs, by topic; empty text where a run has none."""
         topics = dict.fromkeys(topic for run in self.runs for topic in run.decisions)
         table = {topic: [run.decisions.get(topic, "") for run in self.runs] for topic in topics}
         return {topic: row for topic, row in table.items() if len(set(row)) > 1}
@@ -75,9 +75,9 @@ class Comparison:
     def lines(self) -> list[str]:
         """The comparison in words."""
         wide = max(len(run.name) for run in self.runs)
-        message = [f"{self.metric}, each on its own sealed rows: these are not the same, so nothing is paired"]
+        message = [f"{self.metric}, each on its own test rows: the test rows differ, so the comparison is not paired"]
         if self.rows:
-            message = [f"{self.metric} on {self.rows:,} sealed rows that all runs were judged on"]
+            message = [f"{self.metric} on the {self.rows:,} test rows that all runs share"]
         for run in self.runs:
             line = f"  {run.name:<{wide}}  {run.score}  {run.parameters:,} parameters, {run.seconds:.0f} s"
             if run.gain is not None:
@@ -86,12 +86,10 @@ class Comparison:
                 line += f"; {run.gain.value:+.4g} {between} against the first: {verdict}"
             message.append(line)
         if self.rows:
-            message.append(
-                f"  The best score here is too kind by about {self.kindness:.2g} to whoever picks a run by it:"
-            )
-            message.append("  judge that one on fresh rows (luthier check).")
+            message.append(f"  The best of these scores is optimistic by about {self.kindness:.2g} (selection bias):")
+            message.append("  evaluate that run on fresh rows (luthier check).")
         differing = self.differing()
-        message += ["", "decided differently:"] if differing else []
+        message += ["", "decisions that differ:"] if differing else []
         for topic, row in differing.items():
             message += [f"  {topic}"]
             message += [f"    {run.name:<{wide}}  {_cut(text)}" for run, text in zip(self.runs, row, strict=True)]
@@ -112,13 +110,13 @@ class Comparison:
 
 
 def compare(runs: Sequence[str | Path]) -> Comparison:
-    """Compare finished runs of one target, in pairs on the rows that all of them kept sealed and have been judged on.
+    """Compare finished runs of one target, paired, on the test rows that all of them share.
 
-    No row is read that was not read before: the predictions of step 5 are on record. InputError for fewer than two
-    runs, for runs of different targets or metrics, and for runs that were not judged yet.
+    No test row is read again: the predictions of step 5 are stored. InputError for fewer than two
+    runs, for runs of different targets or metrics, and for runs without a test score.
     """
     if len(runs) < 2:
-        raise InputError("one run cannot be compared", expected="two runs or more", received=str(len(runs)))
+        raise InputError("a comparison needs at least two runs", expected="two runs or more", received=str(len(runs)))
     folders = [open_fit(run) for run in runs]
     results = [Result(folder) for folder in folders]
     facts = [folder.facts() for folder in folders]
@@ -161,8 +159,8 @@ def _judged(folder: RunFolder) -> pl.DataFrame:
     try:
         return pl.read_parquet(folder.judged)
     except FileNotFoundError:
-        remedy = f"luthier test {folder.path} --again writes them, and says that it looked"
-        raise LuthierError(f"what '{folder.path}' told of its sealed rows is not on record", remedy=remedy) from None
+        remedy = f"luthier test {folder.path} --again stores them, and records the second reading"
+        raise LuthierError(f"no stored test predictions for run '{folder.path}'", remedy=remedy) from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise InputError(f"'{folder.judged}' cannot be read", received=in_a_line(error)) from None
 

@@ -28,7 +28,7 @@ MOST_LEVELS = 50  # of a category, as columns
 
 @dataclass(frozen=True)
 class DataReport:
-    """What was found before anything is trained in earnest; `str()` says it."""
+    """The findings before any long training; `str()` prints them."""
 
     source: str
     rows: int
@@ -72,7 +72,7 @@ class DataReport:
         lines += ["", "Findings:"]
         lines += [f"  {f.severity}: {f.sentence}. Try: {f.remedy}." for f in self.findings] or ["  none"]
         if self.suspects:
-            lines += ["", "Rows whose label is worth a look: " + ", ".join(map(str, self.suspects[:20]))]
+            lines += ["", "Rows whose label should be checked: " + ", ".join(map(str, self.suspects[:20]))]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -86,9 +86,9 @@ def doctor(
     task: str | None = None,
     seed: int = 0,
 ) -> DataReport:
-    """Check a table as `luthier.fit` would read it: columns, rows, labels, signal, and whether a network can learn.
+    """Check a table as `luthier.fit` reads it: columns, rows, labels, signal, and whether a network can learn.
 
-    The test part stays sealed. Rows are numbered from 0 as in the table. Raises InputError for a table that
+    The test set stays sealed. Rows are numbered from 0 as in the table. Raises InputError for a table that
     cannot be used.
     """
     read = read_and_infer(source, target=target, task=task, columns=columns or {})
@@ -121,7 +121,7 @@ def doctor(
         }
         for column in read.columns
     )
-    what = f"{read.task.kind} of `{read.task.target}`"
+    what = f"{read.task.kind}, target `{read.task.target}`"
     return DataReport(read.source.name, read.frame.height, what, known, tuple(findings), checks, tuple(suspects))
 
 
@@ -157,9 +157,9 @@ def _spec(read: LoadedData, parts: Parts, training: Part) -> DenseSpec:
 def _checks(spec: DenseSpec, training: Part, loss: str, seed: int) -> list[tuple[str, bool, str]]:
     seeds = [derive(seed, "start", k) for k in range(5)]
     found = {
-        "loss at the start": loss_at_start(spec, training, loss, seeds=seeds),
-        "one batch learnt by heart": overfit_batch(spec, training, loss, seed=seeds[0], steps=OVERFIT_STEPS),
-        "gradients against finite differences": check_gradients(spec, training, loss, seed=seeds[0]),
+        "initial loss": loss_at_start(spec, training, loss, seeds=seeds),
+        "overfitting one batch": overfit_batch(spec, training, loss, seed=seeds[0], steps=OVERFIT_STEPS),
+        "gradients compared with finite differences": check_gradients(spec, training, loss, seed=seeds[0]),
     }
     return [(name, bool(result["passed"]), str(result["sentence"])) for name, result in found.items()]
 
@@ -167,7 +167,7 @@ def _checks(spec: DenseSpec, training: Part, loss: str, seed: int) -> list[tuple
 def _some(part: Part, rows: int, seed: int) -> tuple[Part, torch.Tensor]:
     index = torch.arange(len(part))
     if len(part) > rows:
-        index = torch.randperm(len(part), generator=torch_generator(seed, "rows of a checkup"))[:rows].sort().values
+        index = torch.randperm(len(part), generator=torch_generator(seed, "rows for the checks"))[:rows].sort().values
     return part.rows(index), index
 
 

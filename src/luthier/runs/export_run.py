@@ -29,7 +29,7 @@ class Exported(NamedTuple):
     def __str__(self) -> str:
         if self.quantised is not None:
             return f"8-bit weights: {self.quantised}"
-        return f"at most {self.gap:.1e} from the model on {self.rows:,} validation rows"
+        return f"predictions differ from the model's by at most {self.gap:.1e} on {self.rows:,} validation rows"
 
 
 def export_run(run: str | Path, path: str | Path, *, kind: str, int8: bool = False) -> Exported:
@@ -39,7 +39,7 @@ def export_run(run: str | Path, path: str | Path, *, kind: str, int8: bool = Fal
     pictures and text, and where the run's data have changed or are gone.
     """
     if int8 and kind != "onnx":
-        raise ConfigError(["8 bits are for ONNX files"])
+        raise ConfigError(["8-bit weights work with ONNX files only"])
     if kind not in WRITERS:
         raise ConfigError([f"a model is exported as {' or '.join(WRITERS)}, not '{kind}'"])
     folder = open_one(run)

@@ -77,27 +77,27 @@ def fit(
     screen: Screen | None = None,
     clock: Clock | None = None,
 ) -> Result | None:
-    """Walk the six steps on a table and return the finished run.
+    """Run the six steps of the recipe on a table and return the finished run.
 
     `source` is a path (CSV, Parquet, a folder of Parquet files) or an address (`https://`,
     `s3://`, `gs://`), a bundled name (`digits`, `iris`, `wine`, `breast-cancer`,
-    `diabetes`), a pandas, Polars or Arrow frame, or arrays `(X, y)`; for pictures a folder with one sub-folder a
+    `diabetes`), a pandas, Polars or Arrow frame, or arrays `(X, y)`; for pictures a folder with one sub-folder per
     class, a table with a column of paths, IDX files, or arrays X [N, H, W] or [N, H, W, C]. They are scaled to at
     most `size` pixels a side (0: 64); with `strict` one that cannot be read is an error, else it is left out.
-    Of a table for which a run would need more than `memory` (such as `"2GiB"`; half of the machine's) a sample is held:
-    it decides, and the last networks learn from all rows where they lie. Networks that do not fit into as much together
-    train in turns, to the same numbers.
-    `backbone` is a network for pictures that has learnt elsewhere: `resnet18`, `resnet34`, `resnet50` with a file of
+    Of a table that needs more than `memory` (such as `"2GiB"`; default: half of the machine's) a sample is used for
+    every decision, and the final networks train on all rows from the disk. Networks that do not fit into memory
+    together train in turns, with the same results.
+    `backbone` is a pretrained network for pictures: `resnet18`, `resnet34`, `resnet50` with a file of
     `weights`, or `module:callable`; see `luthier.transfer`.
     `budget` is `"60s"`, `"10m"`, `"2h"` or `"5000steps"` (default 60 s for a bundled set, 5 min otherwise).
-    `columns` overrides inferred kinds. `metric` decides what is delivered and is reported first; `costs="1:5"`
-    chooses the threshold of two classes by what a false positive and a false negative cost. Rows with one value of
-    `group` stay on one side of the split; with `time` the latest rows are the test part; `weight` is a column of how
-    much rows count, in training and in scores. Columns named in `beside` are targets of other runs, and not predicted
-    from. `distil` delivers one network in place of a mean. `warm_start` is a finished run of the same table: its
-    networks go on learning from these rows, and what they forgot is measured. With `repeat=True`, `source` is the
-    `recipe.toml` of a run to repeat exactly. `plan_only=True` prints the plan and returns None. `until` ends the run
-    after a step; the test part is read in the fifth, which `luthier.test` walks later.
+    `columns` overrides inferred types. `metric` selects the model and is reported first; `costs="1:5"` sets the
+    threshold of two classes by the costs of a false positive and a false negative. Rows that share a value of
+    `group` stay in one part of the split; with `time` the latest rows are the test set; `weight` is the column of
+    sample weights, for training and scores. Columns named in `beside` are targets of other runs, and not used
+    as inputs. `distil` distils the ensemble into one network. `warm_start` is a finished run of the same table: its
+    networks are trained further on these rows, and forgetting is measured. With `repeat=True`, `source` is the
+    `recipe.toml` of a run to repeat exactly. `plan_only=True` prints the plan and returns None. `until` stops the run
+    after a step; the test set is read in step 5, which `luthier.test` can run later.
 
     Raises InputError for anything in the request that cannot be used.
     """
@@ -162,14 +162,16 @@ def fit(
 
 
 def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clock: Clock | None = None) -> Result:
-    """Continue a run that was stopped, along its recorded plan; a finished run is handed back as it is."""
+    """Continue a run that was stopped, by its recorded plan; a finished run is returned unchanged."""
     clock = clock or WallClock()
     since = clock.now()
     screen = screen if screen is not None else choose_screen()
     folder = open_fit(run, searched=f"luthier tune --resume {run}")
     facts = folder.facts()
     if facts["status"] == "done":
-        screen.event("done", result=_outcome(folder), lines=["This run is finished.", *summary_lines(folder.path)])
+        screen.event(
+            "done", result=_outcome(folder), lines=["This run is already finished.", *summary_lines(folder.path)]
+        )
         return Result(folder)
     asked = FitConfig.model_validate(facts["asked"])
     repeated = read_recipe(folder.recipe) if folder.recipe.exists() else None
@@ -207,11 +209,11 @@ def branch(
     screen: Screen | None = None,
     clock: Clock | None = None,
 ) -> Result:
-    """Go on from a step of an earlier run, in a new run that takes over what was decided before it.
+    """Start from a step of an earlier run, in a new run that keeps the decisions before that step.
 
-    Where the earlier run has read its test part, fresh rows are needed to judge what is changed after it:
-    `new_test` is a file of them (the old test rows then join the validation part, S4-46). `again` reads the
-    same rows once more, which is written beside every number. Raises InputError without one of the two.
+    If the earlier run has read its test set, further changes need a new one:
+    `new_test` is a file with new rows (the old test rows then join the validation set). `again` reads the
+    same rows once more, which the report says. Raises InputError without one of the two.
     """
     clock = clock or WallClock()
     since = clock.now()
@@ -219,7 +221,9 @@ def branch(
     before = open_fit(previous)
     facts = before.facts()
     if new_test is not None and again:
-        raise InputError("--new-test and --again exclude each other", remedy="leave out --again: new rows are fresh")
+        raise InputError(
+            "--new-test and --again exclude each other", remedy="leave out --again: the new rows are unread"
+        )
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
     asked = FitConfig.model_validate(facts["asked"]).model_copy(
         update={
@@ -250,7 +254,7 @@ def branch(
 
 def _known_step(until: int) -> int:
     if not 1 <= until <= 5:
-        raise InputError(f"--until {until} is no step to end at", expected="1 to 5; the sixth is `luthier check`")
+        raise InputError(f"--until {until} is not a step to stop after", expected="1 to 5; step 6 is `luthier check`")
     return until
 
 

@@ -31,7 +31,7 @@ class MultiTargetResult:
         self.folder = open_run(path)
         facts = self.folder.facts()
         if facts.get("kind") != SEVERAL:
-            raise InputError(f"'{path}' is the run of one target", remedy="luthier.load(path), or Result(folder)")
+            raise InputError(f"'{path}' is a run with one target", remedy="luthier.load(path), or Result(folder)")
         self._folders: dict[str, str] = facts["folders"]
 
     @property
@@ -55,7 +55,7 @@ class MultiTargetResult:
         return pl.DataFrame({target: self[target].model.predict(frame) for target in self.targets})
 
     def report(self) -> Path:
-        """Write the overview anew and return its path."""
+        """Write the overview again and return its path."""
         return write_overview(self.path)
 
     def __repr__(self) -> str:
@@ -73,7 +73,7 @@ def fit_several(
     clock: Clock | None = None,
     **options: Any,
 ) -> MultiTargetResult:
-    """Walk the recipe for each of several targets; they share the budget evenly.
+    """Run the recipe for each of several targets; they share the budget evenly.
 
     `source` and `options` (seed, columns, group, time, weight, distil, until) are those of `luthier.fit`.
     Raises InputError for targets that are not there, or fewer than two.
@@ -88,7 +88,9 @@ def fit_several(
                 remedy=nearest(name, result.frame.columns) or "check the spelling",
             )
     if len(names) < 2:
-        raise InputError("these are not several targets", received=", ".join(names) or "none", remedy="luthier.fit")
+        raise InputError(
+            "these are not several different targets", received=", ".join(names) or "none", remedy="luthier.fit"
+        )
     whole = Budget.parse(budget) if budget is not None else default_budget(source)
     folder = create_run(run, default_name(source, result), replace=replace)
     if not (kept := name_of(source)):

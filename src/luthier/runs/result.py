@@ -72,7 +72,7 @@ class Result:
         return self.model.predict_proba(self._frame(rows))
 
     def report(self) -> Path:
-        """Write the report anew and return its path."""
+        """Write the report again and return its path."""
         return write_report(self.path)
 
     def save(self, path: str | Path) -> Path:

@@ -23,7 +23,7 @@ STEPS = {
     2: "Step 2: inputs and a first architecture",
     3: "Step 3: fit the training set",
     4: "Step 4: fit the validation set",
-    5: "Step 5: judge once, on the sealed test set",
+    5: "Step 5: evaluate once, on the sealed test set",
 }
 
 
@@ -96,8 +96,8 @@ class TextScreen:
             self._bar.event(name, facts)
         if name == "population" and self._verbose:
             self._best = float("inf")
-            self._say(f"    {facts['name']}: {facts['members']} members, {facts['steps']} steps each")
-            self._say("      step    epoch   training  validation      rate  members")
+            self._say(f"    {facts['name']}: {facts['members']} networks, {facts['steps']} steps each")
+            self._say("      step    epoch   training  validation      rate networks")
         elif name == "evaluation" and self._verbose:
             self._say(self._row(facts["evaluation"]))
         elif name in ("done", "planned"):
@@ -148,7 +148,7 @@ class TextScreen:
         if many:
             kept = Counter(record["chosen"] for record in columns if not record["chosen"].endswith("dropped"))
             kinds = ", ".join(f"{count} {kind}" for kind, count in kept.most_common())
-            self._say(f"  columns: {kinds}; each one's reason is in the report, override with --column NAME=KIND")
+            self._say(f"  columns: {kinds}; the report gives the reasons; override with --column NAME=TYPE")
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -213,9 +213,9 @@ def _sentence(record: Record) -> str:
         remedy = f" Try: {record['remedy']}." if record["remedy"] else ""
         return f"{record['severity']}: {record['sentence']}.{remedy}"
     if kind == "cut":
-        return f"cut: {record['work']} at step {record['step']}, because {record['reason']}"
+        return f"stopped early: {record['work']} at step {record['step']}, because {record['reason']}"
     if kind == "opening":
-        return f"the sealed test set is opened: {record['purpose']}"
+        return f"the sealed test set is opened {record['purpose']}"
     return str(record.get("sentence", ""))
 
 

@@ -112,7 +112,7 @@ def _closing(study: Study) -> list[str]:
         return []
     lines = [f"  report     {study.folder / 'report.html'}"]
     if not study.outcome.complete:
-        lines.append(f"  go on      luthier tune --resume {study.folder}")
+        lines.append(f"  continue   luthier tune --resume {study.folder}")
     return lines
 
 
@@ -181,7 +181,9 @@ def effort_for(
     """What a search may spend, from what a caller says; InputError for what cannot be meant."""
     limit = None if budget is None else Budget.parse(budget)
     if limit is not None and limit.seconds is None:
-        raise ConfigError(["the budget of a search is a time, such as 10m"], remedy="--trials bounds it by number")
+        raise ConfigError(
+            ["the budget of a search must be a time, such as 10m"], remedy="limit the number of trials with --trials"
+        )
     return Effort(
         trials=trials,
         seconds=None if limit is None else limit.seconds,

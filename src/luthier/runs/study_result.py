@@ -56,7 +56,7 @@ class Study:
 
     @property
     def findings(self) -> list[Finding]:
-        """What is to be said about the search."""
+        """The findings about the search."""
         return self.outcome.findings
 
     @property
@@ -74,7 +74,7 @@ class Study:
         """The best setting's network: of the seeds it was measured with, the one with the lowest loss."""
         states, final = self.outcome.states, self.outcome.final
         if not states or not final:
-            raise InputError("no network was kept", remedy="search with confirm of at least 1")
+            raise InputError("the study kept no network", remedy="use confirm=1 or more")
         place = int(np.nanargmin([trial.value for trial in final]))
         return self.networks.module(final[place].values, final[place].seed, states[place])
 

@@ -21,10 +21,10 @@ from luthier.saved import Model, RunFolder, open_fit, timestamp
 
 
 def read_test(run: str | Path, *, again: bool = False, screen: Screen | None = None) -> Result:
-    """Judge a run on its sealed test part: walk step 5 where it is still to come, else hand back the stored reading.
+    """Evaluate a run on its sealed test set: run step 5 if it is still to come, otherwise return the stored result.
 
-    `again` opens the part a second time, over the same frozen model: the ledger has a line for it, and every
-    number shown from then on says how often the rows were read. Raises InputError for a folder that is no run.
+    `again` reads the test set a second time, with the same frozen model: the ledger has a line for it, and the
+    report says from then on how often it was read. Raises InputError for a folder that is not a run.
     """
     screen = screen if screen is not None else choose_screen()
     folder = open_fit(run)
@@ -33,7 +33,10 @@ def read_test(run: str | Path, *, again: bool = False, screen: Screen | None = N
     if again:
         with storage.held(folder.path):
             _read_again(folder)
-    lines = [*([] if again else ["", "This was read before; the stored reading:"]), *summary_lines(folder.path)]
+    lines = [
+        *([] if again else ["", "The test set was read before; this is the stored result:"]),
+        *summary_lines(folder.path),
+    ]
     outcome = {"run": str(folder.path), "scores": Result(folder).scores, "report": str(folder.report)}
     screen.event("done", result=outcome, lines=lines)
     return Result(folder)
@@ -45,7 +48,7 @@ def _read_again(folder: RunFolder) -> None:
     sealed = parts.sealed
     ledger = Ledger.reopen(folder.ledger)
     model = Model.load(folder.bundle)
-    rows = open_test(sealed, ledger.add, purpose="again: these rows are no longer unseen")
+    rows = open_test(sealed, ledger.add, purpose="read again: these rows are no longer unseen")
     kind = model.task.kind
     y, prediction = own_scale(read.task, rows), predict_part(model, rows)
     weights = None if rows.weights is None else rows.weights.numpy()

@@ -159,7 +159,7 @@ def tracker_for(asked: str) -> Tracker:
     kind, colon, place = asked.partition(":")
     if kind not in TRACKERS or not colon or not place:
         raise ConfigError(
-            [f"'{asked}' names no tracker"], remedy="--track tensorboard:FOLDER or --track mlflow:ADDRESS"
+            [f"'{asked}' is not a tracker"], remedy="--track tensorboard:FOLDER or --track mlflow:ADDRESS"
         )
     return TRACKERS[kind](place)
 
@@ -225,7 +225,7 @@ class Follower:
         except Exception as error:  # whatever a client raises: a run of hours does not end for it
             self._broken = True
             why = in_a_line(error)
-            print(f"luthier: the tracker is gone, the run goes on without it: {why}", file=sys.stderr)
+            print(f"luthier: the tracker is unreachable, the run continues without it: {why}", file=sys.stderr)
 
 
 class Tracked:

@@ -66,7 +66,7 @@ def tune(
     the hyper-parameters are searched in their order of importance; `sampler` is random, grid, sobol,
     coarse-to-fine, tpe or gp; `halving` is successive or hyperband. The best few are refitted, and what
     is reported is the mean over `confirm` fresh seeds. With `run` everything is kept in that folder, and
-    the same call goes on where it was interrupted. `storage` writes the study live to a storage of
+    the same call continues where it was interrupted. `storage` writes the study live to a storage of
     Optuna's under the name `study`, which other processes may share. `on="ray"` trains on a Ray cluster.
     Networks that do not fit into `memory` ("2GiB"; half of the machine's) together train in turns.
     `layout` is stacked, vmapped or looped, as for `luthier.train`; without it a few timed steps decide.
@@ -111,7 +111,7 @@ def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, Any]) -> 
             different = [name for name in wanted if result is None or result.get(name) != plain(wanted)[name]]
             raise InputError(
                 f"'{path}' holds another search",
-                expected="the same data, space and settings as before, to go on with it",
+                expected="the same data, space and settings as before, to continue it",
                 received="another " + " and another ".join(different),
                 remedy="name another folder, or delete that one",
             )
@@ -139,7 +139,7 @@ def _parts(training: Part, validation: Part | None, seed: int) -> tuple[Part, Pa
         return training, validation
     count = len(training)
     if count < 5:
-        raise InputError("there are too few rows to hold some out", expected="at least 5", received=str(count))
+        raise InputError("there are too few rows for a validation set", expected="at least 5", received=str(count))
     order = torch.from_numpy(numpy_generator(seed, "held out").permutation(count))
     held, rest = order[: max(1, round(HELD_OUT * count))], order[max(1, round(HELD_OUT * count)) :]
 

@@ -68,7 +68,7 @@ def tune_table(
     """Search the hyper-parameters of dense networks on a table, or on the table of a finished run.
 
     `source`, `target`, `columns` and `task` are as for `luthier.fit`; the folder of a run takes its table,
-    its split and the delivered setting as the default. The test part stays sealed. Everything else is as
+    its split and the delivered setting as the default. The test set stays sealed. Everything else is as
     for `luthier.tune`; without `space` the usual ranges of the registry are searched. The best network is
     kept in the run's folder as `model.luthier`.
     """
@@ -117,12 +117,14 @@ def resume_search(run: str | Path, *, screen: SearchScreen | None = None) -> Stu
     folder = open_one(run)
     facts = folder.facts()
     if folder.kind != SEARCH or "options" not in facts:
-        raise InputError(f"'{run}' is no search on a table", remedy="luthier tune SOURCE begins one")
+        raise InputError(f"'{run}' is not a search on a table", remedy="start one with luthier tune SOURCE")
     asked = FitConfig.model_validate(facts["asked"])
     source = asked.source or str(folder.source)
     read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
     if read.source.fingerprint != facts["source"]["fingerprint"]:
-        raise InputError(f"'{source}' has changed since the search began", remedy="restore the file, or start anew")
+        raise InputError(
+            f"'{source}' has changed since the search started", remedy="restore the file, or start a new search"
+        )
     effort = Effort(**facts["search"]["effort"])
     space = _stored_space(facts["search"]["space"]) if facts["search"]["space"] else None
     return _tune_table(asked, read, folder, space, effort, facts["options"], screen or SearchScreen(), resumed=True)
@@ -155,8 +157,9 @@ def _tune_table(
     if work.medium != "table":
         raise InputError(
             f"'{read.source.name}' holds {work.medium}",
-            expected="a table: the search is over dense networks",
-            remedy="luthier.tune takes a module of your own; --column NAME=identifier leaves a column of text out",
+            expected="a table; the search covers dense networks",
+            remedy="search over your own module with luthier.tune, or leave a text column out with --column "
+            "NAME=identifier",
         )
     _, training, validation = work.prepared(options["inputs"])
     width = first_width(len(training), input_count(work.data.encoder, training.features.shape[1]), work.outputs)

@@ -83,9 +83,9 @@ def read_bundle(path: Path) -> Bundle:
         UnicodeDecodeError,
     ) as error:
         raise InputError(
-            f"'{path}' is not a whole model file",
+            f"'{path}' is not a complete model file",
             received=str(error),
-            remedy="copy it again from where it was saved",
+            remedy="copy it again from the original",
         ) from None
     try:
         values = {name: json.loads(contents[f"{name}.json"]) for name in ("model", "encoder", "profile", "metrics")}
@@ -119,11 +119,11 @@ def _contents(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, bytes], i
         )
     for info in archive.infolist():
         if info.compress_type != zipfile.ZIP_STORED or info.file_size > LARGEST.get(info.filename, LARGEST_JSON):
-            raise InputError(f"'{path}' has an entry that is packed or too large", received=info.filename)
+            raise InputError(f"'{path}' has an entry that is compressed or too large", received=info.filename)
     manifest = json.loads(archive.read("manifest.json"))
     if not isinstance(manifest, dict) or manifest.get("format") not in READABLE:
         raise InputError(
-            f"'{path}' has a format that this version cannot read",
+            f"'{path}' has a format that this version of Luthier cannot read",
             expected=f"format {' or '.join(map(str, READABLE))}",
             received=f"format {manifest.get('format') if isinstance(manifest, dict) else '?'}",
             remedy="pip install --upgrade luthier",
@@ -136,6 +136,6 @@ def _contents(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, bytes], i
                 f"'{path}' was changed after it was saved: {name}",
                 expected="the checksum in its manifest",
                 received="another one",
-                remedy="copy it again from where it was saved",
+                remedy="copy it again from the original",
             )
     return contents, int(manifest["format"])

@@ -1,4 +1,4 @@
-"""Why a model told what it told: what each column, or each place of a picture, adds to a typical row's answer."""
+"""Why a model made a prediction: what each column, or each pixel of a picture, adds to a typical row's answer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Explanation:
     def to_frame(self) -> pl.DataFrame:
         """A table: `explained`, `answer`, `typical`, then a column of shares for each column of the data."""
         if not self.columns:
-            raise InputError("shares of pictures are no table", remedy="use .shares, an array [N, H, W]")
+            raise InputError("attributions of pictures cannot be a table", remedy="use .shares, an array [N, H, W]")
         start = {"explained": list(self.told), "answer": self.answer, "typical": self.typical}
         return pl.DataFrame({**start, **{f"+ {name}": self.shares[:, k] for k, name in enumerate(self.columns)}})
 
@@ -72,10 +72,12 @@ def explain_rows(
 ) -> tuple[Tensor, ...]:
     """Answers [N], those of a typical row (medians and most frequent levels), and shares [N, columns]."""
     if not isinstance(encoder, TableEncoder) or encoder.words or not isinstance(prepare, Preprocess):
-        raise InputError("models of text are not explained", expected="a model of a table without text, or of pictures")
+        raise InputError(
+            "models of text cannot be explained", expected="a model of a table without text, or of pictures"
+        )
     dense = [net for net in nets if isinstance(net, DenseNet)]
     if len(dense) < len(nets):
-        raise InputError("only dense networks explain tables")
+        raise InputError("only dense networks can be explained on tables")
     sizes = encoder.category_sizes
     usual = torch.tensor([_usual(profile, name) for name in encoder.category_names], dtype=torch.int64)
     inputs = [prepare(numbers), _one_hot(codes, sizes)]
@@ -130,13 +132,13 @@ def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable
     indices = encoder.places()
     if column not in indices:
         hint = nearest(column, indices)
-        raise InputError(f"the model uses no column '{column}'", remedy=f"did you mean {hint}?" if hint else "")
+        raise InputError(f"the model does not use a column '{column}'", remedy=f"did you mean {hint}?" if hint else "")
     numbers, coded = indices[column]
     kind = next((one.kind for one in encoder.columns if one.name == column), "")
     if not isinstance(encoder, TableEncoder) or profile is None or kind not in ("number", "boolean", "category"):
         raise InputError(
-            f"column '{column}' cannot be set to values in turn",
-            expected="a number, truth or category",
+            f"partial dependence is not defined for column '{column}'",
+            expected="a number, boolean or category",
             received=kind or "no profile of the training rows",
         )
     if kind == "category":

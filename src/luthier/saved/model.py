@@ -51,7 +51,7 @@ class Model:
     Standardised values are kept between `lowest` and `highest`, a little beyond what training rows had:
     one row far outside the training range must not be predicted at e to the tenth of anything seen.
     Of two classes the second is predicted from probability `threshold` on. Classes with at least probability
-    `set_threshold` are in a row's 90 % set; `familiarity` tells rows that are unlike the training rows.
+    `set_threshold` are in a row's 90 % set; `familiarity` detects rows that are unlike the training rows.
     `licences` are those of a backbone and of its weights.
     """
 
@@ -104,7 +104,7 @@ class Model:
         return np.asarray(probabilities.argmax(1))
 
     def predict_set(self, frame: pl.DataFrame) -> pl.Series:
-        """The classes, as text with `|` between, of which one is the true one in nine rows of ten."""
+        """The 90 % prediction set of each row, as text with `|` between the classes."""
         return self.set_encoded(*self.encode(frame))
 
     def set_encoded(self, numbers: Tensor, codes: Tensor) -> pl.Series:
@@ -135,7 +135,7 @@ class Model:
     def interval_encoded(self, numbers: Tensor, codes: Tensor) -> tuple[pl.Series, pl.Series]:
         """`predict_interval` for encoded rows."""
         if self.task.kind != "regression":
-            raise LuthierError("intervals are for regressions", remedy="use predict_proba")
+            raise LuthierError("prediction intervals are for regressions", remedy="use predict_proba")
         low, high = self.interval_around(self.values(numbers, codes))
         return pl.Series("low", low), pl.Series("high", high)
 
@@ -194,10 +194,10 @@ class Model:
         )
 
     def explain(self, frame: pl.DataFrame, of: str | None = None) -> Explanation:
-        """What each column (or each place of a picture) adds to the answer of each row, by integrated gradients.
+        """Feature attributions of each row's prediction, for columns or pixels, by integrated gradients.
 
-        Explained are the log-odds of the class `of`, else of the predicted one; or the value of a regression. Shares
-        are counted from a typical row: medians and most frequent levels, or a flat picture of the same mean colour.
+        Explained are the log-odds of the class `of`, or of the predicted one, or the value of a regression, relative
+        to a typical row: medians and most frequent levels, or a flat picture of the same mean colour.
         Needs Captum (extra `explain`). InputError for text, and for a class that the model does not know.
         """
         return self.explain_encoded(*self.encode(frame), of)
@@ -220,10 +220,10 @@ class Model:
         return Explanation(tuple(names[int(c)] for c in told), answer, typical, shares, columns)
 
     def dependence(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
-        """The mean answer over a table's rows when a column is set to each of its values, one row a value and class.
+        """Partial dependence: the mean prediction over a table's rows at each value of a column, by value and class.
 
-        Columns `value`, `of` (the class, or the target), `mean`, and the rows' own answers at the tenth and ninetieth
-        percentile, `low` and `high`. InputError for a column of dates, text or pictures.
+        Columns `value`, `of` (the class, or the target), `mean`, and the 10th and 90th percentile of the
+        rows' predictions, `low` and `high`. InputError for a column of dates, text or pictures.
         """
         return self.dependence_encoded(*self.encode(frame), column)
 
@@ -242,7 +242,7 @@ class Model:
         )
 
     def typical_row(self) -> dict[str, Any]:
-        """A row to ask the model with: medians and most frequent levels, None for text, dates and what is unknown.
+        """A typical row: medians and most frequent levels, None for text, dates and unknown values.
 
         Empty for a model of pictures.
         """

@@ -56,7 +56,9 @@ def predict_file(
     whole.
     """
     if output is not None and output.suffix.lower() not in ("", ".csv", ".txt"):
-        raise InputError(f"'{output}' cannot be written", expected="a name that ends in .csv", received=output.suffix)
+        raise InputError(
+            f"'{output}' cannot be written", expected="a file name that ends in .csv", received=output.suffix
+        )
     models = load_all(run)
     options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
     written = 0

@@ -110,7 +110,7 @@ class RunFolder:
         except FileNotFoundError:
             raise InputError(
                 f"'{self.path}' is not a run of Luthier",
-                expected="a folder that `luthier fit` wrote, with a run.json inside",
+                expected="a folder written by `luthier fit`, with a run.json inside",
                 received="a folder without run.json" if self.path.is_dir() else "nothing at that path",
                 remedy="list your runs with `ls runs`",
             ) from None
@@ -118,14 +118,14 @@ class RunFolder:
             facts = {}
         if not isinstance(facts, dict) or facts.get("mark") != _MARK:
             raise InputError(
-                f"'{self.path}' belongs to another program",
-                expected="a run.json that `luthier fit` wrote",
+                f"'{self.path}' was not written by Luthier",
+                expected="a run.json written by `luthier fit`",
                 received="a run.json with other contents",
                 remedy="choose another folder with --run",
             )
         if facts.get("format", 0) > FORMAT:
             raise InputError(
-                f"'{self.path}' was written by a newer Luthier",
+                f"'{self.path}' was written by a newer version of Luthier",
                 expected=f"format {FORMAT} or older",
                 received=f"format {facts['format']}",
                 remedy="pip install --upgrade luthier",
@@ -166,7 +166,7 @@ def open_one(path: Path | str) -> RunFolder:
     return run
 
 
-def open_fit(path: Path | str, *, searched: str = "fit the setting that it found with `luthier fit`") -> RunFolder:
+def open_fit(path: Path | str, *, searched: str = "train a model with `luthier fit`") -> RunFolder:
     """An existing fit of one target; InputError for several targets, and for a search (`searched` is the remedy)."""
     run = open_one(path)
     if run.kind == SEARCH:

@@ -67,12 +67,12 @@ class BuiltNetworks(Networks):
             module = self.build(asked)
         except KeyError as error:
             raise InputError(
-                f"build reads {error}, which the setting has not",
+                f"build reads {error}, which is not in the setting",
                 expected=f"names of the space: {', '.join(values)}",
                 remedy=f"add {error} to the space, or read it with h.get({error}, default)",
             ) from error
         if not isinstance(module, nn.Module):
-            raise InputError("build gives no module", expected="an nn.Module", received=type(module).__name__)
+            raise InputError("build does not return a module", expected="an nn.Module", received=type(module).__name__)
         return module, asked.read
 
     def check(self, space: Space) -> None:
@@ -85,7 +85,7 @@ class BuiltNetworks(Networks):
             read |= self.built(values)[1]
         known = sorted(engine | read)
         mistakes = [
-            f"'{name}' is read neither by the engine nor by build; {nearest(name, known)}".rstrip("; ")
+            f"'{name}' is used neither by the engine nor by build; {nearest(name, known)}".rstrip("; ")
             for name in [*space.dimensions, *space.fixed]
             if name not in known
         ]

@@ -67,8 +67,8 @@ def space_from(described: Mapping[str, Any] | str | Path | Space, *, taken: Coll
     fixed: dict[str, Value] = {}
     for name, value in described.items():
         if taken is not None and name not in taken:
-            hint = nearest(name, taken) or f"known are {', '.join(sorted(taken))}"
-            mistakes.append(f"'{name}' is no hyper-parameter of these networks; {hint}")
+            hint = nearest(name, taken) or f"choose from {', '.join(sorted(taken))}"
+            mistakes.append(f"'{name}' is not a hyper-parameter of these networks; {hint}")
             continue
         try:
             made = _understood(name, value)
@@ -102,9 +102,9 @@ def _with_conditions(
             raise ConfigError(
                 [
                     f"{name} is never used: it needs {parent} to be one of {', '.join(map(str, wanted))}, "
-                    f"which is {standing!r} unless the space says otherwise"
+                    f"which is {standing!r} by default"
                 ],
-                remedy=f'{parent} = "{wanted[0]}" beside it',
+                remedy=f'set {parent} = "{wanted[0]}" as well',
             )
     return replace(dimension, when=when)
 
@@ -121,7 +121,7 @@ def _understood(name: str, value: Any) -> Dimension | Value:
         return _with_default(_from_table(value, usual), usual)
     if not isinstance(value, bool | int | float | str):
         raise ConfigError(
-            [f"a range, options, a table or one value is expected, not {type(value).__name__}"],
+            [f"expected a range, options, a table or one value, not {type(value).__name__}"],
         )
     return value
 
@@ -142,20 +142,20 @@ def _from_table(table: Mapping[str, Any], usual: Dimension | None) -> Dimension:
     mistakes = [f"'{key}' is not understood; {nearest(key, _KEYS)}".rstrip("; ") for key in unknown]
     when = table.get("when", {})
     if not isinstance(when, Mapping):
-        mistakes.append("when is a table of names and values")
+        mistakes.append("when must be a table of names and values")
         when = {}
     conditions = {k: tuple(v) if isinstance(v, list | tuple) else (v,) for k, v in when.items()}
     common: dict[str, Any] = {"tier": table.get("tier"), "when": conditions, "default": table.get("default")}
     if common["tier"] is not None and common["tier"] not in TIERS:
-        mistakes.append(f"tier is 1 to {max(TIERS)}, not {common['tier']!r}")
+        mistakes.append(f"tier must be 1 to {max(TIERS)}, not {common['tier']!r}")
     options = table.get("options", table.get("choices"))
     if options is None and not {"low", "high"} <= set(table):
-        mistakes.append("a table has low and high, or options")
+        mistakes.append("a table needs low and high, or options")
     if mistakes:
         raise ConfigError(mistakes)
     if options is not None:
         if not isinstance(options, list | tuple):
-            raise ConfigError([f"options are a list, not {options!r}"])
+            raise ConfigError([f"options must be a list, not {options!r}"])
         return Choice(tuple(options), **common)
     like = usual if isinstance(usual, Number) else None
     scale: str | Scale = table.get("scale", like.scale if like else "uniform")
@@ -177,6 +177,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"there is no file '{path}'", expected="a TOML file with a table for each dimension") from None
+        raise InputError(
+            f"there is no file '{path}'", expected="a TOML file with an entry per hyper-parameter"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
         raise InputError(f"'{path}' is not a TOML file", received=str(error)) from None

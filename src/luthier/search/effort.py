@@ -51,9 +51,9 @@ class Effort:
         if self.seconds is not None and not self.seconds > 0:
             mistakes.append(f"the budget must be above 0 seconds, not {self.seconds:g}")
         if self.trials is None and self.seconds is None:
-            mistakes.append("name a number of trials or a budget of time")
+            mistakes.append("give a number of trials or a time budget")
         if self.halving and self.sampler == "grid":
-            mistakes.append("a grid is gone through whole: choose another sampler for halving")
+            mistakes.append("grid search cannot be combined with halving: choose another sampler")
         if self.sampler not in SAMPLERS:
             sampler_named(self.sampler)
         brackets(self.halving, 1)

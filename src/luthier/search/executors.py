@@ -60,7 +60,7 @@ class Processes:
 
     def __init__(self, networks: Networks, folder: Path | None, workers: int) -> None:
         if "fork" not in multiprocessing.get_all_start_methods():
-            raise InputError("this system has no fork, which several workers need", remedy="workers=1")
+            raise InputError("several workers need fork, which this system does not have", remedy="workers=1")
         self.networks, self.folder, self.workers = networks, folder, workers
         self._pool: ProcessPoolExecutor | None = None
 
@@ -78,9 +78,9 @@ class Processes:
                 jobs = [job for job in jobs if job.name not in done]
                 if attempt == ATTEMPTS:
                     raise LuthierError(
-                        f"a worker process ended before its networks were done, {ATTEMPTS} times",
+                        f"a worker process died before its networks were done, {ATTEMPTS} times",
                         received=f"population {jobs[0].name}",
-                        remedy="memory is the usual reason: fewer workers, or smaller networks",
+                        remedy="usually the memory ran out: use fewer workers, or smaller networks",
                     ) from error
 
     def _submitted(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, TrainedJob]]:
@@ -102,7 +102,7 @@ class Processes:
             except TerminatedError as error:
                 self._interrupt()
                 interrupted()  # raises where we were told ourselves; else it was a worker alone, which is lost
-                raise BrokenProcessPool("a worker was told to end") from error
+                raise BrokenProcessPool("a worker was terminated") from error
             if ends:
                 self._interrupt()
                 return
@@ -141,13 +141,13 @@ def _end_with(parent: int) -> None:
 
 
 def _told_to_end(signum: int, frame: object) -> None:
-    _inherited["told to end"] = True
+    _inherited["terminated"] = True
 
 
 def _ends() -> bool:
     """Raise TerminatedError in a worker that was told to end: training saves its state on the way out."""
-    if "told to end" in _inherited:
-        raise TerminatedError("the worker was told to end")
+    if "terminated" in _inherited:
+        raise TerminatedError("the worker was terminated")
     return False
 
 
@@ -164,4 +164,4 @@ def executor_for(on: str, networks: Networks, folder: Path | None, workers: int 
         from luthier.search.cluster import Cluster
 
         return Cluster(networks, folder, None if on == "ray" else on, workers)
-    raise InputError(f"'{on}' is no place to train", expected="local, ray, or the address of a Ray cluster")
+    raise InputError(f"cannot train on '{on}'", expected="local, ray, or the address of a Ray cluster")

@@ -142,7 +142,7 @@ class Networks:
             try:
                 settings = self._in_turns(job)[1]
             except LuthierError as error:
-                reason = f"{error.problem}: {error.expected} are needed, {error.received} allowed"
+                reason = f"{error.problem}: it needs {error.expected}, the limit is {error.received}"
                 return TrainedJob(
                     [replace(trial, status=FAILED, reason=reason, value=math.inf) for trial in job.trials], [], ""
                 )
@@ -197,7 +197,7 @@ def _ended(status: str, value: float) -> tuple[str, str]:
     if status.startswith("retired"):
         return FAILED, status.removeprefix("retired: ")
     if status == "cut":
-        return (PRUNED if math.isfinite(value) else FAILED), "the time was up"
+        return (PRUNED if math.isfinite(value) else FAILED), "the time ran out"
     return ("" if status == "paused" else COMPLETE), ""
 
 

@@ -139,8 +139,8 @@ class SharedStudy:
             raise InputError(
                 f"the study '{name}' in that storage searches another space",
                 expected=_in_short(ours),
-                received="a study that luthier did not make" if theirs is None else _in_short(theirs),
-                remedy="give this search another name with --study, or use that study's space",
+                received="a study that was not made by Luthier" if theirs is None else _in_short(theirs),
+                remedy="give this search another name with --study, or use the space of that study",
             )
 
     def claim(self, settings: Sequence[Values], stage: str) -> list[int]:

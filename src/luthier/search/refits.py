@@ -80,8 +80,8 @@ def _tune_length(outcome: SearchOutcome, again: _Again, tell: Callable[..., None
         (after,) = again("length", [{**values, "epochs": longer}], LENGTH_SEEDS)
         gain = paired([t.value for t in before], [t.value for t in after])
         helped = gain.clear and gain.mean > 0
-        sentence = f"{longer} epochs in place of {now}: validation loss {-gain.mean:+.4g}, "
-        sentence += "kept" if helped else "inside the noise, so the shorter training stays"
+        sentence = f"{longer} epochs instead of {now}: validation loss {-gain.mean:+.4g}, "
+        sentence += "kept" if helped else "inside the noise, so the shorter training is kept"
         outcome.notes.append(sentence)
         tell("note", sentence=sentence)
         if not helped:
@@ -96,7 +96,9 @@ def _confirm(outcome: SearchOutcome, again: _Again, tell: Callable[..., None], r
     seeds = min(outcome.effort.confirm, room // 2)
     few = min(CANDIDATES, (room - 2 * seeds) // CHOOSING_SEEDS)
     if seeds < min(2, outcome.effort.confirm):
-        outcome.notes.append("there was no time for refits: the best loss is that of its trial, the luckiest draw")
+        outcome.notes.append(
+            "there was no time for refits: the best loss is that of the selected trial, and optimistic"
+        )
         tell("note", sentence=outcome.notes[-1])
         return
     length = {name: best.values[name] for name in ("epochs",) if name in best.values}

@@ -16,7 +16,7 @@ TIERS = {
     1: "the learning rate",
     2: "optimiser, momentum, width, batch size",
     3: "depth, decay, regularisation",
-    4: "what is basically never tuned",
+    4: "rarely tuned",
     5: "how long to train",
 }
 WITH_MANY = 4  # the tier that is opened only with many trials
@@ -49,7 +49,7 @@ _TABLE = (
         1,
         "member",
         Number(1e-4, 1.0, scale="log", default=3e-3),
-        "matters most; its effect goes by factors, not by differences",
+        "matters most; its effect is multiplicative",
         "S0-02, S0-05",
     ),
     Hyper(
@@ -57,7 +57,7 @@ _TABLE = (
         2,
         "settings",
         Choice(("adam", "sgd", "nesterov", "rmsprop"), default="adam"),
-        "each update rule has a best rate of its own, so the rate is retuned with it",
+        "each update rule has its own best learning rate, so the rate is retuned with it",
         "S2-14 to S2-24",
     ),
     Hyper(
@@ -73,7 +73,7 @@ _TABLE = (
         2,
         "architecture",
         Choice((16, 32, 64, 128, 256), default=64),
-        "units of each hidden layer; doubling matters, and networks of one width train together",
+        "units of each hidden layer; doubling matters, and networks of equal width train together",
         "S0-02, S0-07",
     ),
     Hyper(
@@ -92,7 +92,7 @@ _TABLE = (
         3,
         "member",
         Choice(("constant", "cosine", "restarts", "exponential", "one-cycle"), default="cosine"),
-        "how the rate falls while training",
+        "how the learning rate falls during training",
         "S4-12 to S4-17",
     ),
     Hyper(
@@ -122,7 +122,7 @@ _TABLE = (
             default=0.1,
             when=_when("schedule", "exponential", "staircase", "inverse", "plateau"),
         ),
-        "what the rate is multiplied with by the end of training (a tenth of it a stair)",
+        "factor on the learning rate by the end of training (a staircase takes a tenth of it per stair)",
         "S4-13 to S4-15",
     ),
     Hyper(
@@ -130,7 +130,7 @@ _TABLE = (
         3,
         "schedule",
         Number(0.0, 0.2, default=0.0),
-        "share of the training in which the rate rises to its value",
+        "share of the training in which the learning rate warms up",
         "S4-12",
     ),
     Hyper(
@@ -138,16 +138,23 @@ _TABLE = (
         3,
         "member",
         Number(1e-4, 100.0, scale="log", default=1e-2),
-        "the documents' lambda, over n rows; goes by factors",
+        "lambda of the penalty lambda/(2n) * sum w^2; multiplicative",
         "S1-86",
     ),
-    Hyper("l1", 3, "member", Number(1e-4, 100.0, scale="log", default=1e-2), "as l2, for sizes of weights", "S1-94"),
+    Hyper(
+        "l1",
+        3,
+        "member",
+        Number(1e-4, 100.0, scale="log", default=1e-2),
+        "lambda of the penalty lambda/n * sum |w|; multiplicative",
+        "S1-94",
+    ),
     Hyper(
         "weight_decay",
         3,
         "member",
         Number(1e-6, 0.3, scale="log", default=1e-3),
-        "decoupled from the gradient, so that it means the same under every rule",
+        "decoupled from the gradient, so it means the same for every update rule",
         "Loshchilov and Hutter 2019",
     ),
     Hyper("dropout", 3, "member", Number(0.0, 0.6, default=0.0), "probability to drop a hidden unit", "S1-103, S4-24"),
@@ -156,7 +163,7 @@ _TABLE = (
         3,
         "settings",
         Choice((0.0, 0.1, 0.3), default=0.0),
-        "deviation of what is added to standardised numbers; networks of one value train together",
+        "standard deviation of the noise added to standardised numbers; networks of equal value train together",
         "S4-34",
     ),
     Hyper(
@@ -164,25 +171,25 @@ _TABLE = (
         3,
         "settings",
         Choice((0.0, 0.2, 0.4), default=0.0),
-        "a of Beta(a, a), by which pairs of rows are mixed; networks of one value train together",
+        "a of Beta(a, a), which mixes pairs of rows; networks of equal value train together",
         "S4-34",
     ),
     Hyper("batch_norm", 3, "architecture", Choice((False, True)), "before the activation", "S0-10"),
     Hyper("layer_norm", 3, "architecture", Choice((False, True)), "over a row's units; not with batch norm"),
-    Hyper("residual", 3, "architecture", Choice((False, True)), "a layer adds its input to its output", "S4-07"),
+    Hyper("residual", 3, "architecture", Choice((False, True)), "skip connections around the hidden layers", "S4-07"),
     Hyper(
         "activation",
         3,
         "architecture",
         Choice(tuple(ACTIVATIONS), default="relu"),
-        "what a unit does to its sum",
+        "activation function of the hidden units",
     ),
     Hyper(
         "initialiser",
         3,
         "architecture",
         Choice(tuple(INITIALISERS), default="he"),
-        "how large the first weights are",
+        "initialisation of the weights",
         "S1-117",
     ),
     Hyper(
@@ -190,18 +197,23 @@ _TABLE = (
         3,
         "member",
         Number(0.1, 100.0, scale="log", default=10.0),
-        "the gradient's greatest length",
+        "maximum norm of the gradient",
         "S4-41",
     ),
     Hyper(
-        "clip_value", 3, "member", Number(0.01, 10.0, scale="log", default=1.0), "bound on each of its entries", "S4-41"
+        "clip_value",
+        3,
+        "member",
+        Number(0.01, 10.0, scale="log", default=1.0),
+        "bound on each entry of the gradient",
+        "S4-41",
     ),
     Hyper(
         "ema_decay",
         3,
         "member",
         Number(0.9, 0.9999, scale="window", default=0.99),
-        "memory of the averaged weights that are kept: 1/(1 - ema_decay) steps",
+        "decay of the moving average of the weights: 1/(1 - ema_decay) steps",
         "S0-23",
     ),
     Hyper(
@@ -209,7 +221,7 @@ _TABLE = (
         4,
         "member",
         Number(0.5, 0.99, scale="window", default=0.9, when=_when("rule", *_ADAMS)),
-        "Adam's memory of gradients; basically never tuned",
+        "Adam's decay of the mean gradient; rarely tuned",
         "S0-02",
     ),
     Hyper(
@@ -217,7 +229,7 @@ _TABLE = (
         4,
         "member",
         Number(0.9, 0.9999, scale="window", default=0.999, when=_when("rule", *_ADAMS)),
-        "Adam's memory of squares; basically never tuned",
+        "Adam's decay of the mean squared gradient; rarely tuned",
         "S0-02",
     ),
     Hyper(
@@ -225,7 +237,7 @@ _TABLE = (
         4,
         "member",
         Number(1e-10, 1e-3, scale="log", default=1e-8, when=_when("rule", *_ADAMS, *_SQUARES, "adagrad")),
-        "keeps a division finite; basically never tuned",
+        "keeps the division finite; rarely tuned",
         "S0-02",
     ),
     Hyper(
@@ -233,7 +245,7 @@ _TABLE = (
         4,
         "member",
         Number(0.8, 0.999, scale="window", default=0.99, when=_when("rule", *_SQUARES)),
-        "memory of squares of RMSProp and Adadelta",
+        "decay of the mean squared gradient of RMSProp and Adadelta",
         "S2-21",
     ),
     Hyper(
@@ -241,7 +253,7 @@ _TABLE = (
         5,
         "length",
         Number(1, 1000, scale="log", integer=True, default=10),
-        "tuned last: doubled while the best setting is still improving at the end",
+        "tuned last: doubled while the best setting still improves at the end of training",
     ),
 )
 REGISTRY: dict[str, Hyper] = {hyper.name: hyper for hyper in _TABLE}

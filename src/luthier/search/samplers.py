@@ -178,10 +178,10 @@ class CoarseToFine:
             inside = max(low, best[name] - 0.35 * width), min(high, best[name] + 0.35 * width)
         edge = 0.05 * width
         if best[name] - low < edge and low > 0:
-            notes.append(f"the best {name} lies at the lower edge of its box, which is widened over it")
+            notes.append(f"the best {name} lies at the lower edge of its range, which is extended")
             inside = max(0.0, low - 0.25 * width), inside[1]
         if high - best[name] < edge and high < 1:
-            notes.append(f"the best {name} lies at the upper edge of its box, which is widened over it")
+            notes.append(f"the best {name} lies at the upper edge of its range, which is extended")
             inside = inside[0], min(1.0, high + 0.25 * width)
         return inside
 
@@ -281,7 +281,7 @@ def sampler_named(sampler: str | Sampler) -> Sampler:
         return sampler
     if sampler not in SAMPLERS:
         raise ConfigError(
-            [f"'{sampler}' is no sampler; {nearest(sampler, SAMPLERS) or 'one of ' + ', '.join(SAMPLERS)}"]
+            [f"'{sampler}' is not a sampler; {nearest(sampler, SAMPLERS) or 'one of ' + ', '.join(SAMPLERS)}"]
         )
     if sampler in _OF_OPTUNA:
         from luthier.optional import require

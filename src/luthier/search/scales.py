@@ -47,7 +47,7 @@ class Scale:
         if not all(map(math.isfinite, ends)) or ends[0] == ends[1]:
             return [f"the {self.name} scale gives {ends[0]:g} and {ends[1]:g} for {low:g} and {high:g}"]
         return [
-            f"the {self.name} scale does not come back: {value:g} becomes {again:g}"
+            f"the inverse of the {self.name} scale is wrong: {value:g} becomes {again:g}"
             for value, again in zip((low, high), back, strict=True)
             if not math.isclose(value, again, rel_tol=1e-6, abs_tol=1e-9)
         ]
@@ -71,5 +71,5 @@ def scale_named(scale: str | Scale) -> Scale:
         return scale
     if scale not in SCALES:
         hint = nearest(scale, SCALES)
-        raise ConfigError([f"'{scale}' is no scale; {hint or 'one of ' + ', '.join(SCALES)}"])
+        raise ConfigError([f"'{scale}' is not a scale; {hint or 'one of ' + ', '.join(SCALES)}"])
     return SCALES[scale]

@@ -1,4 +1,4 @@
-"""Which hyper-parameters matter: the share of the trials' variance that each explains by itself.
+"""Importance of the hyper-parameters: the share of the trials' variance that each explains by itself.
 
 Functional analysis of variance (Hutter, Hoos and Leyton-Brown, 2014): a forest is fitted to the trials,
 and the variance of its mean over everything else is the hyper-parameter's. Values go in as ranks, so

@@ -79,15 +79,15 @@ class Number:
     def mistakes(self) -> list[str]:
         """What is wrong with it, as sentences."""
         bounds = {"low": self.low, "high": self.high, **({} if self.default is None else {"default": self.default})}
-        wrong = [f"{name} is a number, not {value!r}" for name, value in bounds.items() if not _is_number(value)]
+        wrong = [f"{name} must be a number, not {value!r}" for name, value in bounds.items() if not _is_number(value)]
         if wrong:
             return wrong
         if not self.low < self.high:
             return [f"low must be below high, not {self.low:g} and {self.high:g}; give one value to hold it fixed"]
         if self.low < self.limits[0] or self.high > self.limits[1]:
-            wrong.append(f"{self.low:g} to {self.high:g} leaves what makes sense, {_within(self.limits)}")
+            wrong.append(f"{self.low:g} to {self.high:g} is outside the valid range, {_within(self.limits)}")
         if self.integer and any(value != int(value) for value in bounds.values()):
-            wrong.append(f"whole numbers are asked for, not {', '.join(f'{v:g}' for v in bounds.values())}")
+            wrong.append(f"whole numbers are expected, not {', '.join(f'{v:g}' for v in bounds.values())}")
         if self.default is not None and not self.low <= self.default <= self.high:
             wrong.append(f"the default {self.default:g} is not between {self.low:g} and {self.high:g}")
         try:
@@ -148,9 +148,9 @@ class Choice:
             return ["there are no options"]
         result = []
         if len(set(map(repr, self.options))) < len(self.options):
-            result.append(f"an option stands there twice: {list(self.options)}")
+            result.append(f"an option is given twice: {list(self.options)}")
         if not all(isinstance(option, bool | int | float | str) for option in self.options):
-            result.append(f"options are numbers, names or true and false, not {list(self.options)}")
+            result.append(f"options must be numbers, names or true and false, not {list(self.options)}")
         elif self.default is not None and self.default not in self.options:
             result.append(f"the default {self.default!r} is not one of {list(self.options)}")
         return result

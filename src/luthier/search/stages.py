@@ -43,7 +43,7 @@ def make_stages(space: Space, *, tiers: bool, trials: int | None) -> tuple[list[
     notes = []
     if tiers and WITH_MANY in by_tier and len(by_tier) > 1 and trials is not None and trials < MANY:
         left = by_tier.pop(WITH_MANY)
-        notes.append(f"{', '.join(left)} held at the default: tier 4 is opened from {MANY} trials on")
+        notes.append(f"{', '.join(left)} kept at the default: tier 4 is searched from {MANY} trials on")
     everything = tuple(name for tier in sorted(by_tier) for name in by_tier[tier])
     if not tiers or len(by_tier) < 2:
         return ([SearchStage("all", everything, 1.0)] if everything else []), notes
@@ -55,7 +55,7 @@ def make_stages(space: Space, *, tiers: bool, trials: int | None) -> tuple[list[
     while trials is not None and len(stages) > 1 and trials / len(stages) < FEWEST:
         gone = stages.pop()
         left_out = ", ".join(name for name in gone.dimensions if name != RATE)
-        notes.append(f"{left_out} held at the default: {trials} trials are too few for every tier")
+        notes.append(f"{left_out} kept at the default: {trials} trials are too few for every tier")
     return stages, notes
 
 
@@ -99,7 +99,7 @@ def brackets(halving: str, together: int) -> list[Bracket]:
     [27, 14, 9]
     """
     if halving not in HALVINGS:
-        raise ConfigError([f"halving is 'successive' or 'hyperband', not '{halving}'"])
+        raise ConfigError([f"halving must be 'successive' or 'hyperband', not '{halving}'"])
     if not halving:
         return [Bracket(together)]
     rungs = ((1 / ETA**2, 1 / ETA), (1 / ETA, 1 / ETA))

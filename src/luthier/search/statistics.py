@@ -113,8 +113,8 @@ def same_within_noise(values: Mapping[int, Sequence[float]], best: int) -> Findi
     return Finding(
         code="top-is-noise",
         severity="note",
-        sentence=f"the top {len(values)} settings are the same within noise: refitted with "
+        sentence=f"the top {len(values)} settings are equal within the noise: refitted with "
         f"{len(values[best])} seeds, none differs clearly from the best",
         evidence={str(number): gain.to_json() for number, gain in gains.items()},
-        remedy="choose among them by cost or simplicity; more seeds would be needed to tell them apart",
+        remedy="choose among them by cost or simplicity; more seeds are needed to distinguish them",
     )

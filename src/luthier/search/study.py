@@ -63,7 +63,7 @@ class Search:
             if outcome.best is not None:
                 refit(outcome, self.training, self.tell, self._affordable())
             elif self.store is not None and not outcome.trials:
-                self._note("every trial is with other processes already; nothing is left to do here")
+                self._note("other processes already run all trials; nothing is left to do here")
             else:
                 raise self._nothing()
             outcome.complete = True
@@ -81,14 +81,14 @@ class Search:
         trials = self.outcome.trials
         if self._late():
             return LuthierError(
-                f"the time was up before any of {len(trials)} trials was measured",
+                f"the time ran out before any of {len(trials)} trials was measured",
                 received=f"a budget of {self.effort.seconds:g} s",
                 remedy="a larger budget, or fewer epochs of a trial",
             )
         return LuthierError(
             f"none of {len(trials)} trials gave a finite loss",
             received=trials[0].reason if trials else "no trial",
-            remedy="lower the learning rates in the space; look for values that are not finite in the data",
+            remedy="lower the learning rates in the space; check the data for values that are not finite",
         )
 
     def _search(self) -> None:

@@ -211,7 +211,7 @@ class Training:
         kept = max(1, math.ceil(len(alive) * rung[1]))
         losers = {
             trial.number: f"rank {place} of {len(standing)} after {rung[0]:.0%} of the training, validation loss "
-            f"{trial.value:.4g}; the best {kept} went on"
+            f"{trial.value:.4g}; the best {kept} continue"
             for place, trial in enumerate(standing, start=1)
             if place > kept
         }

@@ -97,7 +97,7 @@ def make_app(
             async with asyncio.timeout(bounds.seconds):
                 found = await predictions(request)
         except TimeoutError:
-            raise RefusedError(503, f"no answer within {bounds.seconds:g} s; send less at a time") from None
+            raise RefusedError(503, f"no answer within {bounds.seconds:g} s; send fewer rows per request") from None
         except LuthierError as error:
             raise RefusedError(422, str(error)) from None
         predicted.inc(len(found))
@@ -107,7 +107,7 @@ def make_app(
         body = await _body(request, bounds.body)
         kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if kind not in content:
-            raise RefusedError(415, f"a body is {' or '.join(content)}, not {kind[:60]}")
+            raise RefusedError(415, f"the body must be {' or '.join(content)}, not {kind[:60]}")
         reading = (kind, body, bounds.rows)
         rows = await asyncio.to_thread(reader.read, *reading) if reader.decodes else reader.read(*reading)
         return await batches.answers(rows)
@@ -121,7 +121,7 @@ def make_app(
         return answer
 
     async def health() -> dict[str, Any]:
-        """Whether the model is there, and what it tells."""
+        """Whether the model is ready, and what it predicts."""
         return {
             "status": "ok",
             "target": model.task.target,
@@ -140,13 +140,15 @@ def make_app(
 
     described = {"requestBody": {"required": True, "content": content}}
     predict.__annotations__ = metrics.__annotations__ = {"request": fastapi.Request}
-    told = {200: {"description": "one prediction a row", "content": answers.content}, **_refusals()}
+    told = {200: {"description": "one prediction per row", "content": answers.content}, **_refusals()}
     asked = [fastapi.Depends(security.HTTPBearer(auto_error=False))] if token else []  # for the page's sake
     app.add_api_route(
         "/predict", predict, methods=["POST"], openapi_extra=described, responses=told, dependencies=asked
     )
     app.add_api_route("/health", health)
-    app.add_api_route("/metrics", metrics, responses={401: {"description": "no token"}}, dependencies=asked)
+    app.add_api_route(
+        "/metrics", metrics, responses={401: {"description": "missing or wrong token"}}, dependencies=asked
+    )
     return app
 
 
@@ -165,7 +167,7 @@ async def _body(request: Any, most: int) -> bytes:
     async for part in request.stream():
         size += len(part)
         if size > most:
-            raise RefusedError(413, f"a body has at most {most:,} bytes")
+            raise RefusedError(413, f"the body is larger than {most:,} bytes")
         parts.append(part)
     return b"".join(parts)
 
@@ -179,11 +181,11 @@ def _reader_of(model: Model) -> Reader:
 
 def _refusals() -> dict[int | str, dict[str, Any]]:
     words = {
-        400: "not what it says it is",
-        401: "no token",
-        413: "too large",
-        415: "another kind of body",
-        422: "wrong fields",
-        503: "no answer in time",
+        400: "the body does not match its content type",
+        401: "missing or wrong token",
+        413: "the body is too large",
+        415: "unsupported content type",
+        422: "invalid fields",
+        503: "timeout",
     }
     return {status: {"description": sentence} for status, sentence in words.items()}

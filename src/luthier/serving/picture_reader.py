@@ -65,7 +65,7 @@ class PictureReader:
 
 
 def _from_json(body: bytes, most: int) -> list[bytes]:
-    texts, result = items_of(body, "pictures", 'a picture as it is, or {"pictures": [BASE64, ...]}', most), []
+    texts, result = items_of(body, "pictures", 'the bytes of a picture, or {"pictures": [BASE64, ...]}', most), []
     for place, text in enumerate(texts):
         try:
             result.append(base64.b64decode(text, validate=True))

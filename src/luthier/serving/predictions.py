@@ -1,4 +1,4 @@
-"""What a request is told: encoded rows through the model, by PyTorch or by ONNX Runtime, and the answer to each."""
+"""What a request is answered: encoded rows through the model, by PyTorch or by ONNX Runtime, and the answer to each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Answers:
 
     def __init__(self, model: Model, reader: Reader, runtime: str = "torch") -> None:
         if runtime not in RUNTIMES:
-            raise ConfigError([f"a runtime is {' or '.join(RUNTIMES)}, not '{runtime}'"])
+            raise ConfigError([f"runtime must be {' or '.join(RUNTIMES)}, not '{runtime}'"])
         torch.set_num_threads(1)  # one request is a few rows: threads would only wait for each other
         self.model, self._reader, self._compute = model, reader, RUNTIMES[runtime](model)
 

@@ -47,7 +47,7 @@ def items_of(body: bytes, name: str, example: str, most: int) -> list[Any]:
         raise RefusedError(400, f"the body is not JSON: {error}") from None
     result = value[name] if isinstance(value, dict) and set(value) == {name} else None
     if not isinstance(result, list) or not result:
-        raise RefusedError(422, f"a body is {example}, one or more")
+        raise RefusedError(422, f"the body must be {example}, with at least one")
     limited(len(result), most, name)
     return result
 
@@ -55,7 +55,7 @@ def items_of(body: bytes, name: str, example: str, most: int) -> list[Any]:
 def limited(count: int, most: int, what: str) -> None:
     """RefusedError for a request with too many rows."""
     if count > most:
-        raise RefusedError(413, f"a request has at most {most:,} {what}, not {count:,}")
+        raise RefusedError(413, f"a request may have {most:,} {what}, not {count:,}")
 
 
 def shown(value: Any) -> str:

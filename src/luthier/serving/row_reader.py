@@ -126,7 +126,7 @@ def from_json(body: bytes, columns: Sequence[Column], most: int) -> RequestRows:
             errors.append({"row": place, "field": "", "expected": "an object", "received": shown(row)})
             continue
         errors += [
-            {"row": place, "field": name, "expected": "a column of the model", "received": "an unknown one"}
+            {"row": place, "field": name, "expected": "a column of the model", "received": "an unknown column"}
             for name in row
             if name not in named
         ]

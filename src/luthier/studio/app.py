@@ -68,14 +68,14 @@ def _guard(server: Any, token: str, host: str) -> None:
     def _check() -> Any:
         named = (flask.request.host or "").rsplit(":", 1)[0].strip("[]")
         if host in LOOPBACK and named not in LOOPBACK:
-            return flask.Response("the studio answers on this machine only", 403)
+            return flask.Response("the studio answers requests from this machine only", 403)
         if not token or hmac.compare_digest(flask.request.cookies.get(COOKIE, ""), token):
             return None
         if hmac.compare_digest(flask.request.args.get("token", ""), token):
             answer = flask.redirect(flask.request.path)
             answer.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
             return answer
-        return flask.Response("open the address that `luthier studio` printed: it ends with its token", 401)
+        return flask.Response("open the address printed by `luthier studio`; it ends with the token", 401)
 
 
 def _frame(dash: Any) -> Any:
@@ -221,7 +221,7 @@ def _runs_page(dash: Any, paths: list[Path]) -> Any:
     named = ", ".join(map(str, paths))
     return [
         html.H1("Runs"),
-        html.P(f"In {named}." if result else f"No run in {named} yet; luthier fit begins one.", id="runs-none"),
+        html.P(f"In {named}." if result else f"No run in {named} yet; start one with luthier fit.", id="runs-none"),
         html.Label("run", htmlFor="run"),
         dcc.Dropdown(result, result[0] if result else None, id="run", clearable=False),
         dcc.Interval(id="runs-clock", interval=EVERY),
@@ -236,7 +236,7 @@ def _runs_page(dash: Any, paths: list[Path]) -> Any:
                 ),
                 html.Figure(
                     [
-                        html.Figcaption("The latest population of several networks, each of them a dot"),
+                        html.Figcaption("The latest population of several networks; each dot is a network"),
                         dcc.Graph(id="run-scatter", figure=soft(go.Figure()), config={"displayModeBar": False}),
                     ]
                 ),

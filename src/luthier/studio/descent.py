@@ -78,7 +78,7 @@ def paths(values: Values) -> Shown:
         numbers.append((name, f"{float(level(drawn[-1])):.3g}" if len(way) > steps else f"left after {len(way)} steps"))
     figure.update_xaxes(range=[-wide, wide]).update_yaxes(range=[-tall, tall])
     return Shown(
-        (("Paths of every rule; those that scale by coordinate take ten times the rate", soft(figure, 440)),),
+        (("Paths of every rule; adaptive rules use ten times the learning rate", soft(figure, 440)),),
         tuple(numbers),
     )
 
@@ -94,20 +94,20 @@ def finder(values: Values) -> Shown:
     figure.add_scatter(x=test.rates, y=test.losses, name="loss", line={"color": BLUE})
     figure.add_vline(x=test.pick, line={"color": ORANGE, "dash": "dot"})
     numbers = (("picked", f"{test.pick:.2g}"), *((name, f"{rate:.2g}") for name, rate in test.rules.items()))
-    return Shown((("The loss as the rate is raised, step by step", soft(figure)),), numbers)
+    return Shown((("Loss while the learning rate is raised", soft(figure)),), numbers)
 
 
 PAGES = (
     Page(
         "paths",
         "Paths of optimisers",
-        "Descent zigzags in a valley where momentum runs; noise and momentum leave a saddle",
+        "Gradient descent zigzags in a valley where momentum is fast; noise and momentum escape a saddle",
         (
             SelectBox("landscape", "landscape", tuple(LANDSCAPES), "valley"),
             Slider("rate", "learning rate", -4, -0.5, 0.1, -1.7, log=True),
             Slider("momentum", "momentum", 0, 0.99, 0.01, 0.9),
             Slider("steps", "steps", 1, 200, 1, 60),
-            Slider("noise", "noise of the gradient", 0, 3, 0.1, 0),
+            Slider("noise", "gradient noise", 0, 3, 0.1, 0),
         ),
         paths,
         play="steps",
@@ -115,7 +115,7 @@ PAGES = (
     Page(
         "range",
         "Learning-rate range",
-        "The rate is raised step by step; the best is where the loss still falls",
+        "The learning rate is raised step by step; the best is where the loss still falls",
         (
             SelectBox("rule", "rule", ("adam", "sgd", "rmsprop", "nesterov"), "adam"),
             Slider("units", "hidden units", 8, 128, 8, 32),

@@ -25,7 +25,9 @@ SETS = ("moons", "circles", "clouds", "own CSV")
 def first_weights(values: Values) -> Shown:
     """Histograms of activations, layer by layer."""
     units, depth, name = int(values["units"]), int(values["layers"]), values["activation"]
-    spread = {"given deviation": values["deviation"], "Xavier": units**-0.5, "He": (2 / units) ** 0.5}[values["scheme"]]
+    spread = {"given standard deviation": values["deviation"], "Xavier": units**-0.5, "He": (2 / units) ** 0.5}[
+        values["scheme"]
+    ]
     generator = torch.Generator().manual_seed(int(values["seed"]))
     x, deviations, layers = torch.randn(ROWS, units, generator=generator), [], []
     for _ in range(depth):
@@ -49,13 +51,13 @@ def first_weights(values: Values) -> Shown:
     )
     message = "saturated" if name in ("tanh", "sigmoid") else "silent"
     numbers = (
-        ("weights' deviation", f"{spread:.4f}"),
+        ("standard deviation of the weights", f"{spread:.4f}"),
         ("first layer", f"{deviations[0]:.3g}"),
         ("last layer", f"{deviations[-1]:.3g}"),
         (f"{message} in the last", f"{flat:.0%}"),
     )
     return Shown(
-        (("Activations of some layers", soft(figure, 300)), ("Their deviation, layer by layer", soft(curve, 260))),
+        (("Activations of some layers", soft(figure, 300)), ("Their standard deviation by layer", soft(curve, 260))),
         numbers,
     )
 
@@ -84,7 +86,7 @@ def _own(content: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         frame = pl.read_csv(StringIO(content), infer_schema_length=None, n_rows=MOST_ROWS).drop_nulls()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise ValueError(f"this is no CSV file: {error}") from None
+        raise ValueError(f"this is not a CSV file: {error}") from None
     if frame.width < 3 or not all(kind.is_numeric() for kind in frame.dtypes[:2]):
         raise ValueError(f"two columns of numbers and one of classes are needed, not {dict(frame.schema)}")
     labels = frame.to_series(2).cast(pl.String)
@@ -147,20 +149,22 @@ def overfitting(values: Values) -> Shown:
         numbers += [(f"right, {name}", f"{right:.1%}"), (f"loss, {name}", f"{loss:.3f}")]
     weights = torch.cat([v.flatten() for v in outcome.state_dict().values() if v.ndim == 2])
     numbers += [
-        ("length of the weights", f"{float(weights.norm()):.1f}"),
-        ("weights that are nothing", f"{float((weights.abs() < 1e-2).float().mean()):.0%}"),
+        ("norm of the weights", f"{float(weights.norm()):.1f}"),
+        ("weights close to 0", f"{float((weights.abs() < 1e-2).float().mean()):.0%}"),
     ]
-    return Shown((("What the network makes of the plane", soft(figure, 440)),), tuple(numbers))
+    return Shown((("Predictions over the plane", soft(figure, 440)),), tuple(numbers))
 
 
 PAGES = (
     Page(
         "weights",
         "First weights",
-        "Weights too small make activations vanish with depth, too large ones saturate or explode",
+        "Too small weights make activations vanish with depth, too large ones saturate or explode",
         (
             SelectBox("activation", "activation", ("tanh", "relu", "sigmoid", "gelu"), "tanh"),
-            SelectBox("scheme", "first weights", ("given deviation", "Xavier", "He"), "given deviation"),
+            SelectBox(
+                "scheme", "first weights", ("given standard deviation", "Xavier", "He"), "given standard deviation"
+            ),
             Slider("deviation", "deviation", -3, 0.5, 0.1, -2, log=True),
             Slider("layers", "layers", 1, 20, 1, 10),
             Slider("units", "units", 50, 400, 50, 200),
@@ -171,7 +175,7 @@ PAGES = (
     Page(
         "overfitting",
         "Overfitting",
-        "Few points are learnt by heart; penalties, dropout and more points smooth the boundary",
+        "A network memorises few points; penalties, dropout and more points smooth the boundary",
         (
             SelectBox("set", "points", SETS, "moons"),
             Slider("rows", "training points", 10, 300, 10, 30),

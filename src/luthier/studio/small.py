@@ -29,7 +29,7 @@ def neuron(values: Values) -> Shown:
         for name, row in (("weight", path.w), ("bias", path.b), ("output", path.a), ("cost", path.cost))
     )
     return Shown(
-        (("The cost, epoch by epoch", soft(curve, 260)), ("How steep it is", soft(slope, 260))),
+        (("The cost, epoch by epoch", soft(curve, 260)), ("Its slope", soft(slope, 260))),
         (("epoch", str(epoch)), *numbers),
     )
 
@@ -48,7 +48,7 @@ def four_scores(values: Values) -> Shown:
     lines.add_vline(x=z[3], line={"color": GREY, "dash": "dot"})
     numbers = tuple((f"a{k + 1}", f"{share:.3f}") for k, share in enumerate(a))
     return Shown(
-        (("Shares", soft(bars, 260)), ("What the fourth score does to them", soft(lines, 300))),
+        (("Shares", soft(bars, 260)), ("Probabilities by the fourth score", soft(lines, 300))),
         (*numbers, ("sum", f"{a.sum():.3f}")),
     )
 
@@ -73,7 +73,7 @@ def schedule(values: Values) -> Shown:
         ("last", f"{rates[-1]:.4g}"),
         ("mean", f"{np.mean(rates):.4g}"),
     )
-    return Shown((("The rate, step by step", soft(figure)),), numbers)
+    return Shown((("Learning rate by step", soft(figure)),), numbers)
 
 
 def scales(values: Values) -> Shown:
@@ -103,7 +103,7 @@ PAGES = (
     Page(
         "neuron",
         "One neuron",
-        "With the quadratic cost a neuron that is badly wrong learns slowly, with cross-entropy fast",
+        "With the quadratic cost a badly wrong neuron learns slowly, with cross-entropy fast",
         (
             Slider("w", "weight", -3, 3, 0.1, 0.6),
             Slider("b", "bias", -3, 3, 0.1, 0.9),
@@ -117,7 +117,7 @@ PAGES = (
     Page(
         "softmax",
         "Softmax",
-        "Raising one score raises its share and lowers all others by as much",
+        "Raising one score raises its probability and lowers all others by the same total",
         (
             *(Slider(f"z{k + 1}", f"score z{k + 1}", -5, 5, 0.1, value) for k, value in enumerate(START)),
             Slider("c", "constant before the scores", 0.1, 10, 0.1, 1.0),
@@ -127,7 +127,7 @@ PAGES = (
     Page(
         "schedules",
         "Schedules",
-        "A rate that falls ends lower; restarts bring it back",
+        "A decaying learning rate ends lower; restarts raise it again",
         (
             SelectBox(
                 "kind",

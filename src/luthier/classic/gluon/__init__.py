@@ -27,7 +27,7 @@ class Trainer:
         return float(self._options.get("learning_rate", 0.01))
 
     def set_learning_rate(self, rate: float) -> None:
-        """Go on at another rate."""
+        """Continue at another learning rate."""
         self._options["learning_rate"] = rate
         if self._optimiser is not None:
             for group in self._optimiser.param_groups:

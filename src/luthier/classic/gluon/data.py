@@ -22,7 +22,7 @@ class ArrayDataset:
     def __init__(self, *arrays: Any) -> None:
         if not arrays or len({len(one) for one in arrays}) != 1:
             raise InputError(
-                "the arrays of a data set have one length",
+                "the arrays of a data set differ in length",
                 received=", ".join(str(len(one)) for one in arrays) or "no array",
             )
         self.arrays = arrays

@@ -57,7 +57,7 @@ class Dense:
 
     def __init__(self, units: int, activation: str | None = None) -> None:
         if activation is not None and activation not in _ACTIVATIONS:
-            raise InputError(f"'{activation}' is no activation", expected=", ".join(_ACTIVATIONS))
+            raise InputError(f"'{activation}' is not an activation", expected=", ".join(_ACTIVATIONS))
         self.units, self.activation = units, activation
         self.weight, self.bias = Parameter("weight"), Parameter("bias")
         self._initialiser: Initialiser | None = None
@@ -81,7 +81,7 @@ class Dense:
             self._draw(inputs)
         if self.weight.tensor.shape[1] != inputs:
             raise InputError(
-                "rows of another length than the first ones",
+                "these rows differ in length from the first ones",
                 expected=f"{self.weight.tensor.shape[1]} numbers",
                 received=f"{inputs}",
             )

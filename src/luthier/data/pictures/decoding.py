@@ -136,7 +136,7 @@ def _opened(reference: str | bytes) -> Any:
     width, height = picture.size
     if width * height > MOST_PIXELS:
         picture.close()
-        raise UnreadableError(f"{width} x {height} pixels; at most {MOST_PIXELS // 1_000_000} million are unpacked")
+        raise UnreadableError(f"{width} x {height} pixels; at most {MOST_PIXELS // 1_000_000} million are decoded")
     if frames > 1:
         picture.close()
         raise UnreadableError(f"animated, {frames} pictures in one file")
@@ -164,7 +164,7 @@ def _packed(reference: str) -> np.ndarray:
         raise UnreadableError(f"there is no file '{name}'") from None
     array = packed_array(name, stamp)
     if int(row) >= len(array):
-        raise UnreadableError(f"'{Path(name).name}' has {len(array)} pictures, no number {row}")
+        raise UnreadableError(f"'{Path(name).name}' has {len(array)} pictures; there is no picture {row}")
     return np.asarray(array[int(row)])
 
 
@@ -176,7 +176,7 @@ def packed_array(name: str, stamp: int) -> np.ndarray:
         try:
             result: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
-            raise InputError(f"'{path.name}' is no array of pictures", received=in_a_line(error)) from error
+            raise InputError(f"'{path.name}' is not an array of pictures", received=in_a_line(error)) from error
     else:
         result = read_idx(path)
     if result.dtype != np.uint8 or result.ndim not in (3, 4):

@@ -23,25 +23,25 @@ def read_idx(path: Path) -> np.ndarray:
     content = _content(path)
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in TYPES or not 1 <= content[3] <= 4:
         raise InputError(
-            f"'{path.name}' is no IDX file",
-            expected="a magic number of two zeros, a type and a number of axes",
+            f"'{path.name}' is not an IDX file",
+            expected="a header of two zero bytes, a type and the number of axes",
             received=f"the bytes {content[:4].hex(' ') or 'of an empty file'}",
         )
     kind, axes = np.dtype(TYPES[content[2]]), content[3]
     head = 4 + 4 * axes
     if len(content) < head:
-        raise InputError(f"'{path.name}' ends within its head", received=f"{len(content)} bytes")
+        raise InputError(f"'{path.name}' ends within its header", received=f"{len(content)} bytes")
     shape = tuple(int.from_bytes(content[4 + 4 * k : 8 + 4 * k], "big") for k in range(axes))
     wanted = head + prod(shape) * kind.itemsize
     if len(content) != wanted:
         raise InputError(
-            f"'{path.name}' does not have the length that its head says",
+            f"the length of '{path.name}' does not match its header",
             expected=f"{wanted} bytes for {' x '.join(map(str, shape))}",
             received=f"{len(content)} bytes",
-            remedy="it may have been cut short: copy or download it again",
+            remedy="it may be truncated: copy or download it again",
         )
     if not prod(shape):
-        raise InputError(f"'{path.name}' holds nothing", received=f"{' x '.join(map(str, shape))} numbers")
+        raise InputError(f"'{path.name}' is empty", received=f"{' x '.join(map(str, shape))} numbers")
     result = np.frombuffer(content, dtype=kind, offset=head).reshape(shape)
     return result if kind.itemsize == 1 else result.astype(kind.newbyteorder("="))
 
@@ -54,7 +54,7 @@ def _content(path: Path) -> bytes:
         with gzip.open(path) as unpacked:
             content = unpacked.read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"'{path.name}' is not a whole gzip file", received=str(error)) from error
+        raise InputError(f"'{path.name}' is not a complete gzip file", received=str(error)) from error
     if len(content) > MOST_BYTES:
         raise InputError(f"'{path.name}' is too large", expected=f"at most {MOST_BYTES >> 30} GiB when unpacked")
     return content

@@ -35,7 +35,7 @@ def check_mnist(folder: Path) -> list[str]:
         if path is None:
             problems.append(f"{name} is missing")
         elif _checksum(path) != wanted:
-            problems.append(f"{path.name} has other contents")
+            problems.append(f"{path.name} has unexpected contents")
         else:
             result.append(path.name)
     if problems:
@@ -70,12 +70,12 @@ def _download(name: str, wanted: str, mirrors: tuple[str, ...]) -> bytes:
                 content: bytes = answer.read()
             if hashlib.sha256(gzip.decompress(content)).hexdigest() == wanted:
                 return content
-            message.append(f"{mirror}: other contents")
+            message.append(f"{mirror}: unexpected contents")
         except (urllib.error.URLError, TimeoutError, OSError, EOFError) as error:
             message.append(f"{mirror}: {getattr(error, 'reason', error)}")
     raise LuthierError(
         f"'{name}' could not be fetched",
-        expected="one of the mirrors to answer with the known file",
+        expected="the known file from one of the mirrors",
         received="; ".join(message),
         remedy="check the network; or copy the four files and check them with luthier data mnist --from DIR",
     )

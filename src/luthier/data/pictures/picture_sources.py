@@ -41,7 +41,7 @@ def folder_table(folder: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
     packed = [entry for entry in entries if is_idx(entry) and "images" in entry.name]
     if packed:
         frames = [idx_table(path) for path in packed]
-        note = f"{len(packed)} files of pictures are taken together: {', '.join(path.name for path in packed)}"
+        note = f"{len(packed)} files of pictures are read as one data set: {', '.join(path.name for path in packed)}"
         return pl.concat(frames), (note,) if len(packed) > 1 else ()
     classes = [entry for entry in entries if entry.is_dir()]
     rows: list[tuple[str, str]] = []
@@ -69,7 +69,7 @@ def folder_table(folder: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
     if len(classes) == 1:
         raise InputError(
             f"'{folder}' has one class only, '{classes[0].name}'",
-            expected="a sub-folder for each of two classes or more",
+            expected="one sub-folder per class, at least two",
         )
     return pl.DataFrame(rows, schema={PICTURE: pl.String, LABEL: pl.String}, orient="row"), ()
 
@@ -104,8 +104,8 @@ def idx_table(path: Path) -> pl.DataFrame:
     labels = read_idx(beside)
     if labels.shape != images.shape[:1]:
         raise InputError(
-            f"'{path.name}' and '{beside.name}' do not belong together",
-            expected=f"{len(images)} labels, one for each picture",
+            f"'{path.name}' and '{beside.name}' do not match",
+            expected=f"{len(images)} labels, one per picture",
             received=f"labels of shape {list(labels.shape)}",
         )
     return pl.DataFrame({PICTURE: references, LABEL: labels.astype(np.int64)})
@@ -160,6 +160,6 @@ def read_pictures(
         f" and {more} more" if more > 0 else ""
     )
     if strict or len(store.problems) == len(references):
-        raise InputError(message, expected="pictures of 8 or 16 bits, PNG or JPEG", remedy="mend or remove them")
+        raise InputError(message, expected="pictures of 8 or 16 bits, PNG or JPEG", remedy="repair or remove them")
     kept = np.setdiff1d(np.arange(len(references)), list(store.problems))
     return frame[kept], store, (f"{message}; they are left out",)

@@ -13,9 +13,9 @@ FEWEST = 6  # evaluations below which a curve says nothing
 SURE = 3.0  # standard errors
 RISEN = 0.15  # of the lowest validation loss
 SHARP_GAP = 0.10  # of the rows: the documents' overfitting run has 0.18, their sound one 0.025 (S1-79, S1-84)
-BY_HEART, COSTLY = 0.01, 0.1  # of the validation loss, and of the loss of knowing nothing
-FLAT = 0.01  # of the loss of knowing nothing, over the last third
-HIGH = 0.7  # of the loss of knowing nothing: what a stalled network is stuck at
+BY_HEART, COSTLY = 0.01, 0.1  # of the validation loss, and of the loss of a constant prediction
+FLAT = 0.01  # of the loss of a constant prediction, over the last third
+HIGH = 0.7  # of the loss of a constant prediction: what a stalled network is stuck at
 USELESS = 0.97
 FALLING = 0.05  # of the loss, over the last fifth
 Found = tuple[str, dict[str, Any]] | None
@@ -51,7 +51,7 @@ def _overfitting(trace: Trace) -> Found:
         f"from {lowest.validation:.3g} to {last.validation:.3g} while the training loss fell to {last.training:.3g}"
     )
     if result["by score"] is not None:
-        sentence += f"; by the score it begins at step {result['by score']}"
+        sentence += f"; by the score it starts at step {result['by score']}"
     evidence = {"rise": rise, "noise": error, "onset by loss": result["by loss"], "onset by score": result["by score"]}
     return sentence, evidence
 
@@ -69,20 +69,17 @@ def _memorising(trace: Trace) -> Found:
     noise = (last.validation_score * (1 - last.validation_score) / max(1, last.validation_rows)) ** 0.5
     if last.training_score < 0.999 or gap - 2 * noise <= SHARP_GAP:
         return None
-    sentence = (
-        f"every training row is right ({last.training_score:.1%}), of the validation rows {last.validation_score:.1%}"
-    )
+    sentence = f"{last.training_score:.1%} of the training rows are predicted right, but {last.validation_score:.1%} "
+    "of the validation rows"
     return sentence, {"training": last.training_score, "validation": last.validation_score, "threshold": SHARP_GAP}
 
 
 def _memorised_values(trace: Trace, last: Evaluated) -> Found:
-    """A regression's rows are known by heart when they cost a hundredth of what new ones do, and new ones cost."""
+    """A regression's rows are memorised when their loss is a hundredth of that of new ones, and new ones cost."""
     validation, trivial = last.validation or 0.0, trace.trivial or np.inf
     if last.training > BY_HEART * validation or validation <= COSTLY * trivial:
         return None
-    sentence = (
-        f"training rows are met almost exactly (loss {last.training:.2g}), validation rows are not ({validation:.2g})"
-    )
+    sentence = f"the training loss is almost zero ({last.training:.2g}), the validation loss is not ({validation:.2g})"
     return sentence, {"training": last.training, "validation": validation, "threshold": BY_HEART}
 
 
@@ -93,7 +90,7 @@ def _late(trace: Trace, share: float) -> list[Evaluated]:
 
 
 def _is_flat(trace: Trace) -> bool:
-    """Whether neither curve moved over the last third by more than a hundredth of knowing nothing."""
+    """Whether neither curve moved over the last third by more than a hundredth of the loss of a constant prediction."""
     late, scale = _late(trace, 1 / 3), trace.trivial or 0.0
     if len(trace.evaluations) < FEWEST or len(late) < 3 or not scale:
         return False
@@ -113,9 +110,8 @@ def _plateau(trace: Trace) -> Found:
     now, before = float(np.mean([e.training for e in late])), float(np.mean(middle)) if middle else np.inf
     if now <= HIGH * trace.trivial or before - now > FLAT * trace.trivial:
         return None
-    sentence = (
-        f"the training loss stands at {now:.3g} since step {late[0].step}; knowing nothing costs {trace.trivial:.3g}"
-    )
+    sentence = f"the training loss has stayed at {now:.3g} since step {late[0].step}; a constant prediction has "
+    f"{trace.trivial:.3g}"
     return sentence, {"loss": now, "before": before, "trivial": trace.trivial, "since": late[0].step}
 
 
@@ -126,7 +122,8 @@ def _both_saturate(trace: Trace) -> Found:
     gap = (known[-1].validation or 0.0) - known[-1].training
     if gap > 0.5 * abs(known[-1].validation or 0.0):
         return None
-    sentence = f"both curves are flat since step {late[0].step}, their gap of {gap:.3g} does not grow: not overfitting"
+    sentence = f"both curves have been flat since step {late[0].step}, and their gap of {gap:.3g} does not grow: this "
+    "is not overfitting"
     return sentence, {"gap": gap, "since": late[0].step}
 
 
@@ -138,7 +135,8 @@ def _still_improving(trace: Trace) -> Found:
     fell, error = difference(before, best)
     if fell <= SURE * error or fell <= FALLING * abs(before.validation or 0.0):
         return None
-    sentence = f"the validation loss still fell from {before.validation:.3g} to {best.validation:.3g} in the last fifth"
+    sentence = f"the validation loss was still falling in the last fifth of training, from {before.validation:.3g} to "
+    f"{best.validation:.3g}"
     return sentence, {"fell": fell, "noise": error, "from step": before.step}
 
 
@@ -149,7 +147,7 @@ def _underfitting(trace: Trace) -> Found:
     lowest = min(e.training for e in trace.evaluations)
     if lowest <= USELESS * trace.trivial:
         return None
-    sentence = f"the training loss never fell below {lowest:.3g}; knowing nothing costs {trace.trivial:.3g}"
+    sentence = f"the training loss never fell below {lowest:.3g}; a constant prediction has {trace.trivial:.3g}"
     return sentence, {"lowest": lowest, "trivial": trace.trivial, "threshold": USELESS}
 
 
@@ -177,36 +175,37 @@ CURVES = (
     Check(
         "underfitting",
         "warning",
-        "the training set is not fitted: no better than knowing nothing",
-        f"training loss above {USELESS:.0%} of knowing nothing",
+        "the training set is not fitted: the loss is that of a constant prediction",
+        f"training loss above {USELESS:.0%} of the loss of a constant prediction",
         "S4-21, S2-10",
-        "walk step 3: rate, Adam, decay, restarts, then more units and layers",
+        "work through step 3: learning rate, Adam, decay, restarts, then more units and layers",
         _underfitting,
     ),
     Check(
         "plateau",
         "warning",
-        "learning stands still while the loss is high",
-        f"a last third under {FLAT:.0%} below the one before, loss above {HIGH:.0%} of knowing nothing",
+        "the loss has stopped falling at a high value",
+        f"the last third less than {FLAT:.0%} below the one before, loss above {HIGH:.0%} of that of a constant "
+        "prediction",
         "S1-40, S1-82",
-        "another rate or Adam; look at saturated or dead units",
+        "another learning rate or Adam; check for saturated or dead units",
         _plateau,
     ),
     Check(
         "overfitting",
         "warning",
         "the validation loss rises while the training loss falls",
-        f"a rise of {RISEN:.0%} and of {SURE:g} standard errors over parts of the rows",
+        f"a rise of {RISEN:.0%} and of {SURE:g} standard errors over subsets of the rows",
         "S1-78, S1-80, S2-10",
-        "keep the weights of the lowest validation loss; then dropout, L2, more rows",
+        "keep the weights with the lowest validation loss; then dropout, L2, more rows",
         _overfitting,
     ),
     Check(
         "memorising",
         "warning",
-        "training rows are known by heart",
-        f"99.9 % right, and {SHARP_GAP:.0%} of the rows more than in validation beyond two standard errors; "
-        f"values: {BY_HEART:g} of the validation loss",
+        "training rows are memorised",
+        f"classes: 99.9 % right, {SHARP_GAP:.0%} more than in validation, beyond two standard errors; "
+        f"numbers: a training loss of {BY_HEART:g} of the validation loss",
         "S1-79, S1-84",
         "more rows, augmentation, dropout, L2, or a smaller network",
         _memorising,
@@ -214,8 +213,8 @@ CURVES = (
     Check(
         "still-improving",
         "note",
-        "training ended too early",
-        f"the lowest loss is the last, {FALLING:.0%} and {SURE:g} standard errors below the last fifth's start",
+        "training stopped too early",
+        f"the last loss is the lowest, {FALLING:.0%} and {SURE:g} standard errors below the start of the last fifth",
         "S1-82",
         "train longer",
         _still_improving,
@@ -223,10 +222,10 @@ CURVES = (
     Check(
         "both-saturate",
         "note",
-        "both curves are flat: stop, but this is not overfitting",
-        f"under {FLAT:.0%} of movement in the last third, a gap of at most half the loss",
+        "both curves are flat: stop training; this is not overfitting",
+        f"less than {FLAT:.0%} of change in the last third, a gap of at most half the loss",
         "S1-83",
-        "stop here; more of the same will not help",
+        "stop here; longer training will not help",
         _both_saturate,
     ),
 )

@@ -17,7 +17,7 @@ UNSCALED = 100.0  # times between the largest and the smallest deviation of feat
 OFF_CENTRE = 10.0  # deviations that a feature's mean may lie from 0
 IMBALANCED = 0.05
 DRIFTED, LEVEL = 0.15, 0.001  # a size that matters, and a level of chance (divided by the features)
-SHARED, SEVERAL = 0.01, 3  # of the validation rows that training has too, and rows: one or two are chance
+SHARED, SEVERAL = 0.01, 3  # of the validation rows that are also training rows, and rows: one or two are chance
 FEWEST = 30
 DENSE = 2.0  # a counted number and its like leave out at most every other one
 MOST_LOOKED, MOST_ALONE = 2000, 200  # features that are looked at, and that are each asked for the target
@@ -35,42 +35,42 @@ class RowCheck(NamedTuple):
 
 ROWS = (
     RowCheck("inputs-not-finite", "inputs are NaN or infinite", "any", "S4-40"),
-    RowCheck("constant-inputs", "features that never change", "any that is not a picture's pixel", "S4-28"),
+    RowCheck("constant-inputs", "features that never change", "any, except pixels of pictures", "S4-28"),
     RowCheck(
         "unscaled-inputs",
-        "features of very different sizes, or far from 0",
-        f"deviations {UNSCALED:g} times apart, or a mean {OFF_CENTRE:g} deviations from 0",
+        "features of very different scales, or far from 0",
+        f"standard deviations {UNSCALED:g} times apart, or a mean {OFF_CENTRE:g} standard deviations from 0",
         "S2-07, S4-28",
     ),
-    RowCheck("class-imbalance", "a rare class", f"{IMBALANCED:.0%} of the rows", "accuracy hides a class so rare"),
+    RowCheck("class-imbalance", "a rare class", f"{IMBALANCED:.0%} of the rows", "accuracy hides such a rare class"),
     RowCheck(
         "leaking-column",
         "a feature that alone predicts the target",
-        f"{LEAKING:.1%} explained",
-        "real features leave some of the target unexplained",
+        f"{LEAKING:.1%} of the target explained",
+        "real features do not explain the target fully",
     ),
     RowCheck(
         "identifier-as-feature",
-        "a feature that counts the rows",
-        "all values distinct, whole, every other one there",
-        "a number of a row says nothing about new rows",
+        "a feature that numbers the rows",
+        "distinct whole numbers, at least every second one present",
+        "a row number has no meaning for new rows",
     ),
     RowCheck(
         "duplicates-across-splits",
-        "validation rows that training has too",
+        "validation rows that are also training rows",
         f"{SHARED:.0%}, and {SEVERAL} rows",
         "S1-81",
     ),
     RowCheck(
         "validation-drift",
         "validation rows unlike training rows",
-        f"Kolmogorov-Smirnov distance {DRIFTED:g} and chance below {LEVEL:g} over all features",
+        f"Kolmogorov-Smirnov distance {DRIFTED:g} and p-value below {LEVEL:g} over all features",
         "S4-49",
     ),
     RowCheck(
         "unshuffled-batches",
-        "batches of rows that were sorted",
-        f"their mean targets spread {UNSHUFFLED:g} times as much as shuffling gives (variance)",
+        "batches of sorted rows",
+        f"variance of the batches' mean targets {UNSHUFFLED:g} times that of shuffled rows",
         "S2-12",
     ),
 )
@@ -131,7 +131,7 @@ def _constant(X: np.ndarray, names: Sequence[str]) -> Finding | None:
     sentence = (
         f"{len(same)} feature{'s' if len(same) > 1 else ''} never change{'' if len(same) > 1 else 's'}: {_listed(same)}"
     )
-    return _finding("constant-inputs", sentence, {"features": same[:20]}, "leave them out: they say nothing")
+    return _finding("constant-inputs", sentence, {"features": same[:20]}, "remove them: they hold no information")
 
 
 def _unscaled(X: np.ndarray, names: Sequence[str]) -> Finding | None:
@@ -150,9 +150,18 @@ def _unscaled(X: np.ndarray, names: Sequence[str]) -> Finding | None:
     if (ratio <= UNSCALED or large < 1) and far <= OFF_CENTRE and large <= UNSCALED:
         return None
     widest = names[real[int(np.argmax(deviations))]]
-    sentence = f"features differ in size: `{widest}` has a deviation of {large:.3g}, {ratio:.3g} times the smallest"
-    evidence = {"ratio": ratio, "largest deviation": large, "farthest mean, in deviations": far, "threshold": UNSCALED}
-    return _finding("unscaled-inputs", sentence, evidence, "standardise: mean 0 and deviation 1 over training rows")
+    sentence = (
+        f"features differ in scale: `{widest}` has a standard deviation of {large:.3g}, {ratio:.3g} times the smallest"
+    )
+    evidence = {
+        "ratio": ratio,
+        "largest standard deviation": large,
+        "largest mean, in standard deviations": far,
+        "threshold": UNSCALED,
+    }
+    return _finding(
+        "unscaled-inputs", sentence, evidence, "standardise: mean 0 and standard deviation 1 over the training rows"
+    )
 
 
 def _identifier(values: np.ndarray, name: str) -> Finding | None:
@@ -160,7 +169,7 @@ def _identifier(values: np.ndarray, name: str) -> Finding | None:
     if not whole or len(np.unique(values)) != len(values) or values.max() - values.min() > DENSE * len(values):
         return None
     evidence = {"feature": name, "from": float(values.min()), "to": float(values.max())}
-    return _finding("identifier-as-feature", f"`{name}` counts the rows", evidence, "leave it out")
+    return _finding("identifier-as-feature", f"`{name}` numbers the rows", evidence, "leave it out")
 
 
 def _leak(values: np.ndarray, y: np.ndarray, name: str) -> Finding | None:
@@ -169,7 +178,7 @@ def _leak(values: np.ndarray, y: np.ndarray, name: str) -> Finding | None:
         return None
     sentence = f"`{name}` alone predicts the target almost perfectly"
     evidence = {"feature": name, "explained": round(explained, 5), "threshold": LEAKING}
-    return _finding("leaking-column", sentence, evidence, "leave it out if it is known only after the fact")
+    return _finding("leaking-column", sentence, evidence, "remove it if it is known only after the target")
 
 
 def _imbalance(y: np.ndarray) -> Finding | None:
@@ -177,9 +186,11 @@ def _imbalance(y: np.ndarray) -> Finding | None:
     share = counts.min() / len(y)
     if len(labels) < 2 or share >= IMBALANCED * min(1.0, 10 / len(labels)):  # of 100 classes each has a hundredth
         return None
-    sentence = f"class {labels[counts.argmin()]} has {share:.1%} of the rows: accuracy alone says little"
+    sentence = f"class {labels[counts.argmin()]} has {share:.1%} of the rows: accuracy alone is misleading"
     evidence = {"class": int(labels[counts.argmin()]), "share": float(share), "threshold": IMBALANCED}
-    return _finding("class-imbalance", sentence, evidence, "weigh the classes, and read the scores of each", "note")
+    return _finding(
+        "class-imbalance", sentence, evidence, "weight the classes, and read the scores of each class", "note"
+    )
 
 
 def _shared(X: np.ndarray, V: np.ndarray) -> Finding | None:
@@ -188,9 +199,9 @@ def _shared(X: np.ndarray, V: np.ndarray) -> Finding | None:
     coarse = 1 - len(known) / len(X)  # a table that repeats itself repeats itself everywhere
     if again < SEVERAL or again <= SHARED * len(V) or again / len(V) <= 2 * coarse:
         return None
-    sentence = f"{again} of {len(V)} validation rows are in the training rows too"
+    sentence = f"{again} of {len(V)} validation rows are also training rows"
     evidence = {"rows": again, "share": again / len(V), "threshold": SHARED}
-    return _finding("duplicates-across-splits", sentence, evidence, "keep copies on one side of the split")
+    return _finding("duplicates-across-splits", sentence, evidence, "keep copies in one part of the split")
 
 
 def _drifted(X: np.ndarray, V: np.ndarray, names: Sequence[str]) -> Finding | None:
@@ -206,7 +217,7 @@ def _drifted(X: np.ndarray, V: np.ndarray, names: Sequence[str]) -> Finding | No
     worst = sorted(result, key=lambda name: -result[name])
     sentence = f"validation rows are unlike training rows in {_listed(worst)}"
     evidence = {"distances": {name: round(result[name], 3) for name in worst[:10]}, "threshold": DRIFTED}
-    return _finding("validation-drift", sentence, evidence, "split the rows at random, or say why they differ")
+    return _finding("validation-drift", sentence, evidence, "split the rows at random, or explain why they differ")
 
 
 def check_order(batches: Sequence[Tensor]) -> Finding | None:
@@ -220,8 +231,7 @@ def check_order(batches: Sequence[Tensor]) -> Finding | None:
     expected = float(whole.var(ddof=1)) / size
     if size < 4 or expected == 0 or between <= UNSHUFFLED * expected:
         return None
-    sentence = (
-        f"mean targets of batches vary {between / expected:.0f} times as much as after shuffling: rows are sorted"
-    )
+    sentence = f"the mean targets of the batches vary {between / expected:.0f} times as much as after shuffling: the "
+    "rows are sorted"
     evidence = {"between": between, "expected": expected, "threshold": UNSHUFFLED}
-    return _finding("unshuffled-batches", sentence, evidence, "shuffle the rows anew for each epoch")
+    return _finding("unshuffled-batches", sentence, evidence, "shuffle the rows before each epoch")

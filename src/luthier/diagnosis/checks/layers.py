@@ -32,7 +32,7 @@ def _saturated(trace: Trace) -> Found:
     worst = max(hidden, key=lambda row: row.saturated or 0.0, default=None)
     if worst is None or (worst.saturated or 0.0) <= SATURATED:
         return None
-    sentence = f"{worst.saturated:.0%} of the values of `{worst.layer}` lie at the ends of its {worst.kind}"
+    sentence = f"{worst.saturated:.0%} of the values of `{worst.layer}` are saturated ({worst.kind})"
     return sentence, {"layer": worst.layer, "share": worst.saturated, "threshold": SATURATED, "step": worst.step}
 
 
@@ -40,8 +40,8 @@ def _saturated_outputs(trace: Trace) -> Found:
     if trace.wrong_saturated is None or trace.wrong_saturated <= WRONG_SATURATED:
         return None
     sentence = (
-        f"{trace.wrong_saturated:.0%} of the outputs are saturated at the wrong end, where the quadratic cost's "
-        "gradient is nearly zero"
+        f"{trace.wrong_saturated:.0%} of the outputs are saturated at the wrong value, where the gradient of "
+        "the quadratic cost is nearly zero"
     )
     return sentence, {"share": trace.wrong_saturated, "threshold": WRONG_SATURATED}
 
@@ -52,7 +52,7 @@ def _dead(trace: Trace) -> Found:
     worst = max(rows, key=lambda row: row.dead or 0.0, default=None)
     if worst is None or (worst.dead or 0.0) <= DEAD or worst.rows * min(5, len(probed)) < DEAD_ROWS:
         return None
-    sentence = f"{worst.dead:.0%} of the units of `{worst.layer}` have answered to no row of the last batches"
+    sentence = f"{worst.dead:.0%} of the units of `{worst.layer}` were zero on all rows of the last batches"
     return sentence, {"layer": worst.layer, "share": worst.dead, "threshold": DEAD, "step": worst.step}
 
 
@@ -73,7 +73,9 @@ def _vanishing(trace: Trace) -> Found:
     if result is None or result[0] >= VANISHED:
         return None
     ratio, rows = result
-    sentence = f"the gradient of `{rows[0].layer}` is {ratio:.1e} of that of `{rows[-1].layer}`: it hardly learns"
+    sentence = (
+        f"the gradient of `{rows[0].layer}` is {ratio:.1e} of that of `{rows[-1].layer}`: the first layer hardly learns"
+    )
     return sentence, {"ratio": ratio, "threshold": VANISHED, "layers": len(rows)}
 
 
@@ -113,7 +115,7 @@ def _fading(trace: Trace) -> Found:
     rows = _spreads(trace)
     if not rows or not rows[0].spread > 0 or rows[-1].spread / rows[0].spread >= FADED:
         return None
-    sentence = f"activations fade from {rows[0].spread:.2g} in `{rows[0].layer}` to {rows[-1].spread:.2g} in the last"
+    sentence = f"activations shrink from {rows[0].spread:.2g} in `{rows[0].layer}` to {rows[-1].spread:.2g} in the last"
     return sentence, {"first": rows[0].spread, "last": rows[-1].spread, "threshold": FADED, "layers": len(rows)}
 
 
@@ -141,10 +143,10 @@ def _too_high(trace: Trace) -> Found:
     if len(losses) and not np.isfinite(losses[-1]) and trace.birth is not None and trace.birth.part != "input":
         known = losses[np.isfinite(losses)]
         if len(known) >= 2 and known[-1] > 2 * known.min() and known[-1] > known[0]:
-            sentence = f"the loss rose from {known.min():.3g} to {known[-1]:.3g} before it was no number any more"
+            sentence = f"the loss rose from {known.min():.3g} to {known[-1]:.3g} before it became NaN"
             return sentence, {"lowest": float(known.min()), "last": float(known[-1])}
     if update is not None and update > FAST:
-        return f"a step moves the weights by {update:.0%} of their length", {"update": update, "threshold": FAST}
+        return f"one step changes the weights by {update:.0%} of their norm", {"update": update, "threshold": FAST}
     return None
 
 
@@ -156,14 +158,14 @@ def _too_low(trace: Trace) -> Found:
     fell = 1 - losses[-max(3, len(losses) // 10) :].mean() / max(losses[: max(3, len(losses) // 10)].mean(), 1e-30)
     if fell > 0.05:
         return None
-    sentence = f"a step moves the weights by {update:.1e} of their length; the loss fell by {max(fell, 0):.1%}"
+    sentence = f"one step changes the weights by {update:.1e} of their norm; the loss fell by {max(fell, 0):.1%}"
     return sentence, {"update": update, "threshold": SLOW, "fell": float(fell)}
 
 
 def _uncleared(trace: Trace) -> Found:
     if trace.uncleared < 3 or trace.uncleared < 0.5 * len(trace.losses):
         return None
-    sentence = f"gradients of earlier updates were still there in {trace.uncleared} of {len(trace.losses)} steps"
+    sentence = f"gradients of earlier steps were still present in {trace.uncleared} of {len(trace.losses)} steps"
     return sentence, {"steps": trace.uncleared}
 
 
@@ -173,78 +175,78 @@ def _waiting(trace: Trace) -> Found:
     if len(trace.losses) < 20 or not total or not long or trace.waiting / total <= WAITING:
         return None
     share = trace.waiting / total
-    return f"{share:.0%} of the time goes into waiting for the next batch", {"share": share, "threshold": WAITING}
+    return f"{share:.0%} of the time is spent waiting for the next batch", {"share": share, "threshold": WAITING}
 
 
 LAYERS = (
     Check(
         "not-finite",
         "error",
-        "a value is not finite, and where it was born",
+        "a value is not finite; the finding names where it first occurred",
         "any",
         "S4-40",
-        "look at that layer and those rows; clip the gradient (clip_norm=1), or lower the rate",
+        "check that layer and those rows; clip the gradient (clip_norm=1), or lower the learning rate",
         _not_finite,
     ),
     Check(
         "gradients-not-cleared",
         "error",
-        "gradients of earlier updates are added up",
+        "gradients of earlier steps are not cleared",
         "in half of the steps",
-        "PyTorch adds gradients up until they are cleared",
+        "PyTorch accumulates gradients until they are cleared",
         "call optimiser.zero_grad() before every backward()",
         _uncleared,
     ),
     Check(
         "rate-too-high",
         "warning",
-        "the rate is too high: the loss rises, or steps are as long as the weights",
-        f"the end 1.5 times the start, or updates above {FAST:g} of the weights",
-        "S4-10, CS231n",
-        "find a rate with luthier.find_lr; a tenth of this one is a first try",
+        "the learning rate is too high: the loss rises, or steps are as large as the weights",
+        f"the last loss 1.5 times the first, or updates above {FAST:g} of the norm of the weights",
+        "S4-10; CS231n",
+        "find a learning rate with luthier.find_lr; first try a tenth of this one",
         _too_high,
     ),
     Check(
         "rate-too-low",
         "warning",
-        "the rate is too low: weights hardly move, and the loss hardly falls",
-        f"updates below {SLOW:g} of the weights and a fall below 5 %",
-        "S4-08, CS231n",
-        "find a rate with luthier.find_lr; a hundred times this one is a first try",
+        "the learning rate is too low: the weights hardly change, and the loss hardly falls",
+        f"updates below {SLOW:g} of the norm of the weights, and a loss that falls by less than 5 %",
+        "S4-08; CS231n",
+        "find a learning rate with luthier.find_lr; first try a hundred times this one",
         _too_low,
     ),
     Check(
         "saturated-outputs",
         "warning",
-        "outputs are saturated at the wrong end under a quadratic cost",
+        "outputs are saturated at the wrong value under a quadratic cost",
         f"{WRONG_SATURATED:.0%} of the outputs",
         "S1-20, S1-41, S1-49",
-        "use cross-entropy: its gradient does not carry the factor that vanishes there",
+        "use cross-entropy: its gradient does not have the factor that vanishes there",
         _saturated_outputs,
     ),
     Check(
         "saturated-units",
         "warning",
-        "hidden units sit at the ends of sigmoid or tanh",
+        "hidden units are saturated (sigmoid or tanh)",
         f"{SATURATED:.0%} of a layer's values",
         "S1-20, S2-02",
-        "draw smaller first weights (Xavier), standardise the inputs, or add batch norm",
+        "use smaller initial weights (Xavier), standardise the inputs, or add batch norm",
         _saturated,
     ),
     Check(
         "dead-relu",
         "warning",
-        "ReLU units answer to no row",
+        "ReLU units are dead: zero on every row",
         f"{DEAD:.0%} of a layer's units",
-        "S2-08, CS231n",
-        "lower the rate, use He initialisation, or leaky ReLU",
+        "S2-08",
+        "lower the learning rate, use He initialisation, or leaky ReLU",
         _dead,
     ),
     Check(
         "vanishing-gradients",
         "warning",
-        "the gradient vanishes on its way back",
-        f"first to last layer below {VANISHED:g}",
+        "the gradient vanishes towards the first layer",
+        f"ratio of first to last layer below {VANISHED:g}",
         "S4-35, S4-38",
         "ReLU with He initialisation, batch norm, or skip connections",
         _vanishing,
@@ -253,35 +255,35 @@ LAYERS = (
         "exploding-gradients",
         "warning",
         "the gradient explodes",
-        f"first to last layer above {EXPLODED:g}, or {JUMP:g} times the steps before",
+        f"ratio of first to last layer above {EXPLODED:g}, or {JUMP:g} times the steps before",
         "S4-36, S4-41",
-        "clip the gradient's norm, lower the rate, use He initialisation",
+        "clip the gradient's norm, lower the learning rate, use He initialisation",
         _exploding,
     ),
     Check(
         "activations-grow",
         "warning",
-        "fresh activations grow with depth",
+        "initial activations grow with depth",
         f"by {GROWN:g}",
         "S2-02",
-        "first weights of deviation sqrt(2 / inputs) (He)",
+        "use initial weights with standard deviation sqrt(2 / inputs) (He)",
         _growing,
     ),
     Check(
         "activations-fade",
         "warning",
-        "fresh activations fade with depth",
+        "initial activations shrink with depth",
         f"to {FADED:g}",
         "S2-01",
-        "first weights of deviation sqrt(2 / inputs) (He) or 1 / sqrt(inputs) (Xavier)",
+        "use initial weights with standard deviation sqrt(2 / inputs) (He) or 1 / sqrt(inputs) (Xavier)",
         _fading,
     ),
     Check(
         "data-wait",
         "warning",
         "training waits for its data",
-        f"{WAITING:.0%} of the time, and a millisecond a step",
-        "a step that waits a fifth of its time is worth a worker",
+        f"{WAITING:.0%} of the time, and one millisecond per step",
+        "a step that waits a fifth of its time justifies a worker process",
         "load in worker processes, or keep the data in memory as tensors",
         _waiting,
     ),

@@ -51,7 +51,7 @@ def _norm_drift(trace: Trace) -> Found:
     worst = max(medians, key=lambda name: medians[name], default=None)
     if worst is None or medians[worst] <= DRIFTED or trace.step < 50:
         return None
-    sentence = f"batches of `{worst}` lie {medians[worst]:.1f} deviations from its moving mean: it cannot follow"
+    sentence = f"the batch means of `{worst}` are {medians[worst]:.1f} standard deviations from its moving mean"
     return sentence, {"layer": worst, "drift": medians[worst], "threshold": DRIFTED}
 
 
@@ -62,16 +62,16 @@ STRUCTURE = (
         "batch norm with tiny batches",
         f"below {TINY_BATCH} rows",
         "S0-21; Wu and He 2018",
-        "larger batches, or layer or group norm in its place",
+        "use larger batches, or layer or group norm instead",
         _tiny_batches,
     ),
     Check(
         "dropout-before-batch-norm",
         "warning",
-        "dropout before batch norm: variances differ when it is off",
+        "dropout before batch norm: the variance changes when dropout is off",
         "any dropout above 0",
         "Li and others 2018",
-        "put dropout behind the last batch norm",
+        "put dropout after the last batch norm",
         _dropout_before_norm,
     ),
     Check(
@@ -80,16 +80,16 @@ STRUCTURE = (
         "outputs are probabilities already, and the loss expects logits",
         "outputs that sum to one",
         "S1-71",
-        "leave the softmax out of the network",
+        "remove the softmax from the network",
         _softmax_twice,
     ),
     Check(
         "batch-norm-drift",
         "warning",
-        "a batch norm's moving mean is far from the batches",
-        f"{DRIFTED:g} deviations",
+        "the moving mean of a batch norm is far from the batch means",
+        f"{DRIFTED:g} standard deviations",
         "S0-22",
-        "shuffle the rows, lower the rate, or shorten the memory",
+        "shuffle the rows, lower the learning rate, or raise the momentum of batch norm",
         _norm_drift,
     ),
 )

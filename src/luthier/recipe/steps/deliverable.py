@@ -23,7 +23,7 @@ FOLDS = 5  # the greedy choice is judged on validation rows that it was not made
 ROUNDS = 25
 CANDIDATES = 24
 CLEARLY = 2.0  # standard errors
-FOLDED = "mean over folds of all open rows"
+FOLDED = "5-fold ensemble, trained on all training and validation rows"
 MEAN = "mean of "
 
 

@@ -18,7 +18,7 @@ from luthier.records import Decision, Option
 from luthier.saved import activate
 from luthier.seeds import derive
 
-DISTILLED = "one network distilled from them"
+DISTILLED = "one network distilled from the ensemble"
 
 
 def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable:
@@ -52,8 +52,8 @@ def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable
             step=5,
             topic="distillation",
             chosen=DISTILLED,
-            reason=f"you asked for one network; its validation loss is {own:.4f}, "
-            f"that of one that learnt from the rows alone {alone:.4f}",
+            reason=f"one network was requested; its validation loss is {own:.4f}, "
+            f"without distillation it is {alone:.4f}",
             options=(
                 Option("one network", {"validation loss": alone}),
                 Option(choice.name, {"validation loss": choice.losses[choice.name]}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from luthier.citations import cited
 from luthier.data import Encoder
 from luthier.nets import Spec
 from luthier.recipe.runner import Runner, embedding_width
@@ -56,14 +57,14 @@ def choose_architecture(runner: Runner, width: int) -> None:
         input_count(runner.data.encoder, runner.data.training.numbers.shape[1]),
     )
     offered = {
-        "midpoint of inputs and outputs": {"units": midpoint_width(inputs, runner.outputs), "source": "S4-05"},
+        "midpoint of inputs and outputs": {"units": midpoint_width(inputs, runner.outputs), "source": cited("S4-05")},
         "rows over 2 (inputs + outputs)": {
             "units": round(sample_width(samples, inputs, runner.outputs, 2), 1),
-            "source": "S4-06",
+            "source": cited("S4-06"),
         },
         "rows over 10 (inputs + outputs)": {
             "units": round(sample_width(samples, inputs, runner.outputs, 10), 1),
-            "source": "S4-06",
+            "source": cited("S4-06"),
         },
     }
     runner.ledger.decide(
@@ -71,8 +72,8 @@ def choose_architecture(runner: Runner, width: int) -> None:
             step=2,
             topic="first architecture",
             chosen=architecture_in_words(width),
-            reason="the wider heuristic, because step 3 must fit the training set and step 4 can shrink it; "
-            f"kept between {NARROWEST} and {WIDEST}",
+            reason="step 3 must fit the training set and step 4 can shrink the network, so the wider heuristic is "
+            f"used, between {NARROWEST} and {WIDEST} units",
             options=tuple(Option(name, evidence) for name, evidence in offered.items()),
             evidence={"inputs": inputs, "outputs": runner.outputs, "training rows": samples},
             rule="wider heuristic",

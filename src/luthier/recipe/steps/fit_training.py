@@ -69,24 +69,26 @@ def _range_test(runner: Runner, method: str, rule: str) -> dict[str, Any]:
     confirmed = confirm(tested.pick, spec, training, settings, seeds=seeds, steps=steps)
     measured = [entry for entry in confirmed if entry["loss"] is not None]
     best = min(measured, key=lambda entry: entry["loss"] or 0.0) if measured else confirmed[0]
-    reason = f"a tenth of the rate at the lowest loss is {tested.pick:.3g}, the median of {len(seeds)} seeds"
+    reason = (
+        f"a tenth of the rate at the lowest loss of the range test is {tested.pick:.3g} (median of {len(seeds)} seeds)"
+    )
     reason += (
-        f"; short runs at half, one and two times it do best at {best['factor']:g} times"
+        f"; in short runs at 0.5, 1 and 2 times that rate, the loss is lowest at {best['factor']:g} times"
         if measured
-        else "; short runs diverged at all multiples, so the smallest is taken"
+        else "; short runs diverged at 0.5, 1 and 2 times that rate, so the smallest is used"
     )
     return {**tested.to_json(), "confirmed": confirmed, "confirmed_rate": best["rate"], "reason": reason}
 
 
-# Why each rung is there, with the option that it tries first.
+# What each rung tries, as the subject of a sentence.
 WHY = {
-    "rate": "the learning rate is the most important hyper-parameter, so it is tuned first",
-    "Adam": "the next remedy for a training set that is not fitted is Adam",
-    "decay": "then the rate is made to decay",
-    "restarts": "then it is set back now and then",
-    "units": "then the network gets more units",
-    "batch size": "then other batches, as many epochs of them",
-    "layers": "then more layers, each added to the one below where they are as wide",
+    "rate": "another learning rate",
+    "Adam": "Adam",
+    "decay": "learning-rate decay",
+    "restarts": "a schedule with warm restarts",
+    "units": "a wider network",
+    "batch size": "another batch size",
+    "layers": "a deeper network",
 }
 
 
@@ -190,9 +192,9 @@ def _gate(runner: Runner) -> None:
             step=3,
             topic="gate: is the training set fitted?",
             chosen="yes" if fitted else "no",
-            reason="a network reaches a lower loss on the training rows than any does on the validation rows"
+            reason="the lowest training loss is below the lowest validation loss"
             if fitted
-            else "no network does better on the rows it has seen than on new ones",
+            else "the lowest training loss is above the lowest validation loss",
             evidence=evidence,
             rule="training below validation",
         )
@@ -202,9 +204,9 @@ def _gate(runner: Runner) -> None:
             Finding(
                 code="underfitting",
                 severity="warning",
-                sentence="the training set was not fitted before the time for it was up",
+                sentence="the training set was not fitted within the time for step 3",
                 evidence=evidence,
-                remedy="give it more time with --budget, or columns that say more about the target",
+                remedy="give more time with --budget, or add columns that are related to the target",
                 source="S4-21",
             ),
             step=3,

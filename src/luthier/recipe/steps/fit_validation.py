@@ -22,14 +22,14 @@ CLIPS = (0.5, 5.0)
 NOISES, MIXUP = (0.1, 0.3), 0.2  # deviations of standardised numbers; the a of Beta(a, a)
 NOISE = 2.0  # standard errors by which training and validation loss may differ
 WHY = {
-    "dropout, last layer": "dropout starts at the last hidden layer with a quarter, raised towards a half",
-    "dropout, all layers": "then it goes into the earlier layers too",
-    "L2": "then large weights are made costly, by L2 or decoupled decay",
-    "input normalisation": "then numbers enter in another way",
-    "batch norm": "then hidden values are normalised, over the batch or over the units",
-    "augmentation": "then training rows are changed by chance: noise on their numbers, mix-up of pairs",
-    "clipping": "then gradients are cut; He initialisation is the default",
-    "architecture": "then the architecture is looked at again: fewer units, more, another layer",
+    "dropout, last layer": "dropout in the last hidden layer",
+    "dropout, all layers": "dropout in all hidden layers",
+    "L2": "L2 or decoupled weight decay",
+    "input normalisation": "another input encoding",
+    "batch norm": "batch or layer normalisation",
+    "augmentation": "noise or mix-up",
+    "clipping": "gradient clipping",
+    "architecture": "another width or depth",
 }
 
 
@@ -39,7 +39,7 @@ def fit_validation(runner: Runner, fitted: Fitted) -> Setting:
     ladder = Ladder(runner, 4, "fit validation", "validate", planned, near_misses=carried, spread=fitted.spread)
     ladder.going_on = fitted.standing
     if ladder.begin(fitted.setting) is None:
-        sentence = "the time was up before any remedy could be tried"
+        sentence = "the time ran out before any remedy could be tried"
         runner.ledger.decide(Decision(4, "remedies", "none", sentence, rule="nothing to compare"))
         return fitted.setting
     climbs = {"table": _climb_table, "pictures": for_pictures.climb_validation, "text": for_text.climb_validation}
@@ -130,6 +130,7 @@ def _gate(runner: Runner, ladder: Ladder) -> None:
     )
     tried = len([name for name in runner.plan.validation_rungs if name not in ("start", "more rows")])
     if not closed and not ladder.kept and not ladder.cut and tried >= 3:
-        sentence = f"none of {tried} remedies gained more than noise, and validation stays above training by {gap:.3g}"
-        remedy = "fewer columns, more rows, or quite another architecture"
+        sentence = f"none of {tried} remedies gained more than the noise, and the validation loss is {gap:.3g} above "
+        "the training loss"
+        remedy = "use fewer columns, more rows, or a different architecture"
         runner.ledger.find(Finding("re-examine-architecture", "note", sentence, evidence, remedy, "S4-42"), step=4)

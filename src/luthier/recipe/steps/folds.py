@@ -66,7 +66,7 @@ def _steps_of_round(runner: Runner, setting: Setting, number: int) -> int | None
     else:
         steps = _affordable(runner, setting, planned, number)
     if steps is not None:
-        sentence = f"round {number + 1} of {FOLDS} folds, {steps} steps each: there is time for it"
+        sentence = f"round {number + 1} of {FOLDS} folds, {steps} steps each: the budget allows it"
         runner.ledger.add("repeat", {"step": 5, "steps": steps, "sentence": sentence})
     return steps
 

@@ -30,18 +30,18 @@ MIXUP = 0.2  # the a of Beta(a, a)
 LOOKED_AT = 10_000  # pictures whose mean and deviation are taken
 
 WHY_TRAINING = {
-    "rate": "the learning rate is the most important hyper-parameter, so it is tuned first",
-    "Adam": "the next remedy for a training set that is not fitted is Adam",
-    "decay": "then the rate is made to decay",
-    "units": "then every stage gets twice the filters",
-    "layers": "then every stage gets a second convolution, added to its input",
+    "rate": "another learning rate",
+    "Adam": "Adam",
+    "decay": "learning-rate decay",
+    "units": "twice the filters in every stage",
+    "layers": "a second convolution in every stage, with a skip connection,",
 }
 WHY_VALIDATION = {
-    "augmentation": "training pictures are changed by chance, one kind of change at a time",
-    "mix-up": "then pairs of pictures are mixed, and their labels with them",
-    "augmentations together": "kinds of change that did not harm are taken together, few and many, gently and strongly",
-    "dropout, last layer": "dropout starts at the last layer with a quarter, raised towards a half",
-    "L2": "then large weights are made costly, by L2 or decoupled decay",
+    "augmentation": "one kind of augmentation",
+    "mix-up": "mix-up",
+    "augmentations together": "a combination of augmentations",
+    "dropout, last layer": "dropout in the last layer",
+    "L2": "L2 or decoupled weight decay",
 }
 
 
@@ -93,13 +93,14 @@ def choose_network(runner: Runner) -> str:
             step=2,
             topic="first architecture",
             chosen=network_in_words(spec),
-            reason="a small convolutional network with batch norm, its sides halved down to two or three "
-            "pixels; step 3 may make it wider or deeper",
+            reason="a small convolutional network with batch norm is enough to start with: its stages halve the "
+            "sides down "
+            "to two or three pixels; step 3 may make it wider or deeper",
             evidence={"height": spec.inputs[1], "width": spec.inputs[2]},
             rule="sides halved to three",
         )
     )
-    reason = "a network scales them itself, by the mean and deviation of the training pictures"
+    reason = "the network scales the pixels itself, by the mean and standard deviation of the training pictures"
     runner.ledger.decide(Decision(2, "inputs", "bytes", reason, rule="nothing to compare"))
     return MEDIA["pictures"].method
 
@@ -182,7 +183,7 @@ def _say_what_harms(runner: Runner, ladder: Ladder) -> None:
                     "harmful-augmentation",
                     "note",
                     f"{_said(one.setting.member.conv)} harms: the loss rises by {-gain['gain']:.4f} ± "
-                    f"{gain['half_width']:.4f}; it keeps the label of {AUGMENTATIONS[kind].preserves}",
+                    f"{gain['half_width']:.4f}; it preserves the label of {AUGMENTATIONS[kind].preserves}",
                     dict(gain),
                     "leave it out for these pictures",
                     "S1-114",

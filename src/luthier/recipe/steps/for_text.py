@@ -20,27 +20,27 @@ DROPOUTS, WORD_DROPOUTS = (0.25, 0.5), (0.1, 0.3)
 PENALTIES, DECAYS = (1e-5, 1e-4), (0.1, 0.5)
 
 WHY_TRAINING = {
-    "rate": "the learning rate is the most important hyper-parameter, so it is tuned first",
-    "Adam": "the next remedy for a training set that is not fitted is Adam",
-    "decay": "then the rate is made to decay",
-    "units": "then a hidden layer reads what the words add up to, or each word says more",
-    "order": "then the words are read in their order, by an LSTM",
+    "rate": "another learning rate",
+    "Adam": "Adam",
+    "decay": "learning-rate decay",
+    "units": "a hidden layer, or narrower embeddings,",
+    "order": "an LSTM over the words in order",
 }
 WHY_VALIDATION = {
-    "words alike": "each word counts by how much it tells of the target; they may do better alike",
-    "dropout, last layer": "dropout starts at the last layer with a quarter, raised towards a half",
-    "dropout of words": "then whole words are left out by chance",
-    "L2": "then large weights are made costly, by L2 or decoupled decay",
+    "words alike": "an equal weight for every word",
+    "dropout, last layer": "dropout in the last layer",
+    "dropout of words": "word dropout",
+    "L2": "L2 or decoupled weight decay",
 }
 
 
 def network_in_words(spec: TextSpec) -> str:
     """A network on one line."""
     if spec.reader != "bag":
-        return f"an LSTM over words of {spec.width} numbers, the {spec.pool} of its states"
+        return f"an LSTM over {spec.width}-dimensional word embeddings, with {spec.pool} pooling"
     units = "".join(f", {count} ReLU units" for count in spec.layers_of_units)
-    weighted = ", by how much they tell" if spec.weighted else ""
-    return f"a bag of words and pairs, {spec.width} numbers each{weighted}{units}"
+    weighted = ", weighted by log-ratios" if spec.weighted else ""
+    return f"a bag of words and pairs, {spec.width}-dimensional embeddings{weighted}{units}"
 
 
 def first_network(runner: Runner) -> TextSpec:
@@ -67,9 +67,9 @@ def choose_network(runner: Runner) -> str:
             step=2,
             topic="first architecture",
             chosen=network_in_words(first_network(runner)),
-            reason="what words and pairs of words say, added up, is hard to beat on rows of a few sentences, more so "
-            "where those that tell classes apart count for more (Wang and Manning 2012); step 3 tries hidden units and "
-            "the order of the words, step 4 words that count alike",
+            reason="a weighted sum of word and word-pair embeddings is hard to beat on texts of a few sentences "
+            "(Wang and "
+            "Manning 2012); step 3 tries hidden units and an LSTM, step 4 equal weights",
             rule="nothing to compare",
         )
     )
@@ -109,7 +109,7 @@ def _validation_options(name: str, now: Setting, runner: Runner) -> Iterator[Set
     elif name == "dropout of words":
         for p in WORD_DROPOUTS:
             changed = replace(spec, word_dropout=p)
-            yield replace(now, member=replace(member, spec=changed), label=f"{p:g} of the words left out")
+            yield replace(now, member=replace(member, spec=changed), label=f"word dropout {p:g}")
     else:
         for p in DROPOUTS:
             changed = replace(spec, dropout=p)

@@ -1,4 +1,4 @@
-"""Pictures to look at: originals beside their changed copies, and the test pictures that were told worst."""
+"""Pictures to look at: originals beside their changed copies, and the test pictures with the worst predictions."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def image_grids(
 
 
 def coloured(pictures: Tensor, shares: Tensor) -> Tensor:
-    """Pictures [K, C, H, W] as pale greys, orange where shares [K, H, W] speak for what was told, blue against it."""
+    """Pictures [K, C, H, W] as pale greys, orange where shares [K, H, W] support the prediction, blue opposes it."""
     grey = 0.75 * 255 + 0.25 * pictures.float().mean(1, keepdim=True)
     largest = shares.abs().flatten(1).quantile(0.99, 1).clamp_min(1e-30)[:, None, None]
     strength = (shares / largest).clamp(-1, 1).float().unsqueeze(1)

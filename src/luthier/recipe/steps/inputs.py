@@ -12,10 +12,10 @@ RATES = (1e-3, 3e-3, 1e-2)  # around Adam's usual 3e-3; the range test comes whe
 SEEDS = 2
 INPUTS = {
     "standardise": "standardised numbers",
-    "quantile": "numbers mapped to normal scores by their quantiles",
-    "piecewise": "numbers coded piecewise linearly in quantile bins",
-    "periodic": "numbers coded by sines and cosines",
-    "common": "centred numbers, all divided by one deviation",
+    "quantile": "quantile transform to a normal distribution",
+    "piecewise": "piecewise-linear encoding of numbers in quantile bins",
+    "periodic": "periodic encoding of numbers (sines and cosines)",
+    "common": "centred numbers, all divided by one standard deviation",
 }
 
 
@@ -28,14 +28,14 @@ def choose_inputs(runner: Runner) -> str:
     measured = {method: _measure(runner, method) for method in runner.plan.methods}
     losses = {method: values for method, values in measured.items() if values}
     if not losses:
-        reason = "the time was up before they were compared"
+        reason = "the time ran out before the encodings were compared"
         runner.ledger.decide(Decision(2, "inputs", INPUTS["standardise"], reason, rule="nothing to compare"))
         return "standardise"
     best = min(losses, key=lambda method: sum(losses[method]) / len(losses[method]))
-    reason = "its validation loss is the lowest"
+    reason = "this encoding has the lowest validation loss"
     if best != "standardise" and "standardise" in losses:
         gain = interval([a - b for a, b in zip(losses["standardise"], losses[best], strict=True)])
-        reason += f" (gain over standardising {in_words(gain)})"
+        reason += f" (gain over standardised numbers: {in_words(gain)})"
     runner.ledger.decide(
         Decision(
             step=2,

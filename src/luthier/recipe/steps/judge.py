@@ -89,7 +89,7 @@ def judge(
     )
     _explain_calibration(runner, choice, model)
     model.save(runner.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
-    test = open_test(runner.data.sealed, runner.ledger.add, purpose="to judge the frozen deliverable, once")
+    test = open_test(runner.data.sealed, runner.ledger.add, purpose="to evaluate the frozen model, once")
     predictions = predict_part(model, test)
     singles = {
         label: Predictions(predict_part(one, runner.data.validation), predict_part(one, test), model.threshold)
@@ -237,9 +237,9 @@ def _explain_choice(runner: Runner, seeds: TrainedPopulation | None, choice: Del
         runner.ledger.decide(
             Decision(
                 step=5,
-                topic="seeds of the winner",
+                topic="final seeds",
                 chosen=f"validation loss {summary(losses)['mean']:.4f}",
-                reason=f"one training is luck; {len(losses)} show the spread",
+                reason=f"a single seed can be lucky; {len(losses)} seeds show the spread",
                 evidence={**summary(losses), "values": losses},
                 rule="mean of the values",
             )
@@ -248,16 +248,16 @@ def _explain_choice(runner: Runner, seeds: TrainedPopulation | None, choice: Del
     reason = f"it has the best {choice.by} on the validation rows" if choice.by else "it has the lowest validation loss"
     if choice.name == FOLDED:
         reason = (
-            "it learnt from all open rows; by the rows that its networks left out, and what averaging gains, it is not "
-            "clearly worse than the best of the rest"
+            "it is trained on all training and validation rows, and by its out-of-fold predictions it is not clearly "
+            "worse than the best alternative"
         )
     if choice.name != "one network":
-        reason += f"; gain over one network, row by row: {in_words(gain)}"
+        reason += f"; gain over one network, paired by row: {in_words(gain)}"
     runner.ledger.decide(
         Decision(
             step=5,
             topic="deliverable",
-            chosen=f"{choice.name} ({len(choice.components)} network{'s' if len(choice.components) > 1 else ''})",
+            chosen=choice.name + (f" ({len(choice.components)} networks)" if len(choice.components) > 1 else ""),
             reason=reason,
             options=tuple(
                 Option(name, {"validation loss": loss, **({choice.by: choice.measured[name]} if choice.by else {})})
@@ -277,13 +277,13 @@ def _explain_choice(runner: Runner, seeds: TrainedPopulation | None, choice: Del
 
 
 def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> None:
-    rows = "the validation rows" if choice.held_out is None else "the rows that each fold left out"
+    rows = "the validation rows" if choice.held_out is None else "the out-of-fold predictions"
     if runner.data.task.kind == "regression":
-        chosen = f"90 % interval of ± {model.half_width:.3g} on the modelled scale"
-        calibration, evidence = f"split-conformal on {rows}", {"half_width": model.half_width}
+        chosen = f"90 % interval of ± {model.half_width:.3g} on the scale of the model"
+        calibration, evidence = f"it is split-conformal on {rows}", {"half_width": model.half_width}
     else:
         chosen = f"temperature {model.temperature:.3f}"
-        calibration = f"it lowers the log loss of the probabilities most, on {rows}"
+        calibration = f"it gives the lowest log loss on {rows}"
         evidence = {"temperature": model.temperature}
     runner.ledger.decide(Decision(5, "calibration", chosen, calibration, evidence=evidence, rule="as measured"))
     if runner.recipe.asked.costs:
@@ -304,7 +304,8 @@ def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> Non
             step=5,
             topic="threshold",
             chosen=f"{model.threshold:.4g}",
-            reason=f"it costs least on the validation rows; with exact probabilities it would be {costs.threshold:.3g}",
+            reason="it has the lowest cost on the validation rows; for perfectly calibrated probabilities it would "
+            f"be {costs.threshold:.3g}",
             options=tuple(Option(name, {"cost": costs.of(p, y, at)}) for name, at in options.items()),
             evidence={"costs": runner.recipe.asked.costs},
             override="--cost",
@@ -323,7 +324,7 @@ def _explain_threshold_by_metric(runner: Runner, model: Model, choice: Deliverab
             step=5,
             topic="threshold",
             chosen=f"{model.threshold:.4g}",
-            reason=f"it has the best {metric} on the rows that calibrate",
+            reason=f"it has the best {metric} on the calibration rows",
             options=tuple(
                 Option(f"{at:.4g}", {"cost": sign * score(metric, y, at_threshold(p, at), w)})
                 for at in (0.5, model.threshold)

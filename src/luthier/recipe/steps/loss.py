@@ -17,7 +17,7 @@ def choose_loss(runner: Runner) -> None:
     task = runner.data.task
     name, reason = LOSSES[task.kind]
     if task.log_scale:
-        reason += " whose logarithm is modelled, so errors count in proportion"
+        reason += ", and the model predicts its logarithm, so that errors are relative"
     runner.ledger.decide(
         Decision(
             step=1,

@@ -62,7 +62,7 @@ def ask_for_more_rows(runner: Runner, standing: Candidate) -> None:
             step=4,
             topic="would more rows help?",
             chosen=more_rows_in_words(result["helps"]),
-            reason=f"by the power law through the losses, twice as many rows would lower the loss by {gain}, "
+            reason=f"a power law fitted to the losses predicts that twice as many rows lower the loss by {gain}, "
             f"from {result['now']:.4f} towards a floor of {law['floor']:.4f}",
             options=tuple(
                 Option(f"{size} rows", {"loss": round(sum(values) / len(values), 5), "seeds": len(values)})

@@ -17,6 +17,7 @@ from luthier.recipe.steps.first_architecture import first_spec, first_width, inp
 from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002
+STAGES = {"seeds": "final"}  # stages whose names need a word in a sentence
 TIMED_MEMBERS = 8
 TIMING_SHARE = 0.1  # of the budget, reading the data included
 WIDEST_INPUTS = "piecewise"  # the way of preprocessing with the most features: the plan must hold for it
@@ -51,7 +52,7 @@ def in_words(plans: Plans) -> str:
     if plans.narrow.medium != "table":
         return f"plan: batches of {plans.narrow.batch_size}; {narrow}"
     inputs = _stage_in_words(plans.narrow, "inputs")
-    either = narrow if narrow == wide else f"{narrow} (or, if numbers are coded one by one, {wide})"
+    either = narrow if narrow == wide else f"{narrow} (with encoded numbers: {wide})"
     return f"plan: batches of {plans.narrow.batch_size}; {inputs}; {either}"
 
 
@@ -63,7 +64,11 @@ def _stage_in_words(plan: Plan, name: str) -> str:
     shapes, stage = plan.shapes(name), plan.stages[name]
     time = "" if stage.seconds is None else f" ({stage.seconds:.0f} s)"
     most = max(networks for networks, _, _ in shapes)
-    return f"{name} {len(shapes)} populations of up to {most} networks, {stage.steps} steps{time}"
+    populations = f"{len(shapes)} populations of{' up to' * (most > 1)}" if len(shapes) > 1 else "1 population of"
+    networks, steps = (
+        f"{count} {unit}{'s' * (count != 1)}" for count, unit in ((most, "network"), (stage.steps, "step"))
+    )
+    return f"{STAGES.get(name, name)}: {populations} {networks}, {steps}{time}"
 
 
 def _new_plans(runner: Runner, problem: Problem, timer: Callable[..., tuple[float, float]]) -> Plans:

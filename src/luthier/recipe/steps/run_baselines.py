@@ -57,8 +57,12 @@ class Baselines:
                 step=1,
                 topic="baselines",
                 chosen=", ".join(f"{name} {score.value:.4g}" for name, score in scores.items()) or "none",
-                reason=f"a network must be worth its trouble; {metric} on the validation part"
-                + ("; slow ones learnt from the first 3,000 to 20,000 pictures" if runner.medium == "pictures" else "")
+                reason=f"the network must beat simple methods ({metric} on the validation set)"
+                + (
+                    "; slow ones were trained on the first 3,000 to 20,000 pictures"
+                    if runner.medium == "pictures"
+                    else ""
+                )
                 + (f" ({', '.join(missing)} not ready in time)" if missing else ""),
                 options=tuple(Option(name, score.to_json()) for name, score in scores.items()),
                 rule="all that were ready",

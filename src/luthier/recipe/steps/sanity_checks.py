@@ -18,9 +18,9 @@ def check_before_training(runner: Runner, method: str) -> None:
     """Loss at the start near its expected value, one batch overfitted, gradients checked numerically."""
     found = runner.memo.json("before-training", lambda: _measure(runner, method))
     for topic, key in (
-        ("check: loss at the start", "start"),
-        ("check: one batch overfitted", "overfit"),
-        ("check: gradients against finite differences", "gradients"),
+        ("check: initial loss", "start"),
+        ("check: overfitting one batch", "overfit"),
+        ("check: gradients", "gradients"),
     ):
         result = found[key]
         runner.ledger.decide(

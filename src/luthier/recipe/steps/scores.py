@@ -195,17 +195,17 @@ def next_step(runner: Runner, scores: dict[str, Any]) -> str:
     """The one thing worth doing next, by what the run showed."""
     worse = [row["name"] for row in scores["baselines"] if row["verdict"] == "worse"]
     if any(record["kind"] == "cut" for record in runner.ledger.records):
-        return "the time was up before the plan was done: give it more with --budget"
+        return "the time ran out before the plan was done: give more with --budget"
     final = [trained for trained in runner.trained if trained.stage == "seeds"]
     if final and float(np.median(final[0].best_step)) >= 0.95 * final[0].steps_done:
-        return "the networks were still improving at the end: give them more time with --budget"
+        return "the networks were still improving at the end: give more time with --budget"
     difference = scores["difference_to_validation"]
     if worse:
-        return f"use {worse[0]} for this table, or collect more rows: networks gain most from them"
+        return f"use {worse[0]} for this table, or collect more rows: networks profit most from them"
     best = final[0] if final else runner.trained[-1]
     i = best.usable()[0]
     if best.train_loss[i] < 0.5 * best.validation_loss[i]:
         return "the gap between training and validation is large: more rows would help most"
     if difference["low"] > 0 or difference["high"] < 0:
-        return "test and validation differ by more than chance: check how the rows were collected"
-    return f"check it on rows from its real use: luthier check {runner.folder.path} NEW.csv"
+        return "the test and validation scores differ by more than the noise: check how the rows were collected"
+    return f"check it on data from real use: luthier check {runner.folder.path} NEW.csv"

@@ -17,7 +17,7 @@ from luthier.nets.backbone import BackboneSpec, build_backbone, shown
 from luthier.nets.weights import load_weights, read_weights
 from luthier.recipe.evidence import row_losses
 from luthier.recipe.heads import ROWS
-from luthier.recipe.ladder import AS_IT_WAS, Setting
+from luthier.recipe.ladder import Setting
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.transfer import Transferred, transfer
 from luthier.records import Decision, Option
@@ -37,13 +37,13 @@ def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
     channels, height, width = runner.data.training.numbers.shape[1:]
     side = max(LEAST_SIDE, height, width)
     spec = BackboneSpec(asked.backbone, (channels, height, width), runner.outputs, side=side)
-    source = f"weights from '{asked.weights}'" if asked.weights else "the weights that it comes with"
+    source = f"weights from '{asked.weights}'" if asked.weights else "its own weights"
     _decide(
         runner,
         2,
         "backbone",
         f"{asked.backbone}, {side} pixels",
-        f"it was asked for, with {source}; its last layer is replaced",
+        f"it was requested, with {source}; its last layer is replaced",
         "nothing to compare",
     )
     tensors, facts = runner.memo.recall("backbone") or _transferred(runner, spec)
@@ -116,22 +116,24 @@ def _epochs(runner: Runner, backbone: torch.nn.Module, pictures: Tensor) -> int:
 def _say_what_was_measured(runner: Runner, facts: dict[str, Any]) -> None:
     first = facts["options"][0]
     heads = [Option(one["block"], _measured(one)) for one in facts["cut"]]
-    reason = "heads are trained on what each block says, all at once; an earlier one is taken where it gains clearly"
+    reason = (
+        "a head is trained on the output of each block, and an earlier block is used if it gains more than the noise"
+    )
     _decide(
         runner,
         3,
-        "where the backbone ends",
+        "last block of the backbone",
         facts["ends_at"] or WHOLE,
         reason,
         "an earlier end gains",
         (Option(WHOLE, {}), *heads),
     )
     if facts["statistics_gain"]:
-        reason = "averages of the new pictures are tried in place of its own"
+        reason = "the moving averages of the new pictures are compared with the backbone's own"
         _decide(
             runner,
             3,
-            "batch norms of the backbone",
+            "batch norm of the backbone",
             facts["statistics"],
             reason,
             "averages anew gain",
@@ -142,8 +144,9 @@ def _say_what_was_measured(runner: Runner, facts: dict[str, Any]) -> None:
         for one in facts["options"]
     )
     reason = (
-        "blocks are unfrozen from the last one back, each at the rate of its own range test, as many as gain more than "
-        f"noise{'' if facts['epochs'] else ' (there is time for heads alone)'}; {facts['advice']['sentence']}"
+        "blocks are unfrozen from the last one back, each at the rate of its own range test, as long as the gain is "
+        "more "
+        f"than the noise{'' if facts['epochs'] else ' (the time allows heads alone)'}; {facts['advice']['sentence']}"
     )
     evidence = {"loss": first["loss"], "few": facts["advice"]["few"], "similar": facts["advice"]["similar"]}
     _decide(runner, 4, "unfrozen blocks", str(facts["unfrozen"]), reason, "deeper while it gains", options, evidence)
@@ -182,7 +185,7 @@ def _as_trained(runner: Runner, setting: Setting, net: torch.nn.Module) -> Train
         rule=setting.rule,
         batch_size=setting.batch_size,
         members=(replace(setting.member, label="the fitted backbone"),),
-        statuses=(AS_IT_WAS,),
+        statuses=("fitted",),
         train_loss=losses[0],
         validation_loss=losses[1],
         validation_score=losses[1],

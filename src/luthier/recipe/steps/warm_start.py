@@ -1,6 +1,6 @@
 """A warm start: the networks of an earlier run go on learning, from new rows of the same table.
 
-In place of steps 2 to 4. Compared are the networks as they were; trained further, at three rates; and fresh ones
+In place of steps 2 to 4. Compared are the earlier networks, unchanged; trained further, at three rates; and fresh ones
 with the same setting; from the new rows alone, or together with the earlier run's training rows, which guard
 against forgetting. What was forgotten is then measured on the earlier run's validation rows.
 
@@ -57,12 +57,13 @@ def earlier_run(asked: FitConfig) -> Earlier:
     model = model_of(asked.warm_start)
     known = folder.checkpoint / "closed.json"
     if not known.exists():
-        raise InputError(f"'{asked.warm_start}' has come to no setting", remedy="name a run that finished step 4")
+        raise InputError(f"'{asked.warm_start}' has no final setting yet", remedy="name a run that finished step 4")
     setting = Setting.from_json(Memo(folder.checkpoint, lambda: 0.0).json("closed", dict))
     heaviest = model.nets[int(np.argmax(model.weights))].spec
     if not isinstance(heaviest, DenseSpec):
         raise InputError(
-            f"'{asked.warm_start}' learnt from pictures or text", remedy="fit the new rows together with the old"
+            f"'{asked.warm_start}' was trained on pictures or text; a warm start works with tables only",
+            remedy="fit the new and the old rows together",
         )
     same = len(heaviest.hidden) == len(setting.member.dense.hidden)
     member = replace(setting.member, dropout=setting.member.dropout if same else (), spec=heaviest)
@@ -77,11 +78,13 @@ def earlier_run(asked: FitConfig) -> Earlier:
 
 def warm_start(runner: Runner, earlier: Earlier) -> tuple[Setting, TrainedPopulation]:
     """Compare the ways to go on, and return the one that stands with its networks."""
-    runner.ledger.add("note", {"step": 2, "sentence": f"steps 2 and 3 are taken over from '{Path(earlier.run).name}'"})
+    runner.ledger.add(
+        "note", {"step": 2, "sentence": f"the results of steps 2 and 3 come from '{Path(earlier.run).name}'"}
+    )
     if earlier.missing:
-        sentence = f"what is forgotten cannot be measured, nor guarded against: {earlier.missing}"
+        sentence = f"forgetting cannot be measured or avoided: {earlier.missing}"
         runner.ledger.add("note", {"step": 4, "sentence": sentence})
-    setting = replace(earlier.setting, label="the networks as they were")
+    setting = replace(earlier.setting, label="the earlier networks, unchanged")
     nets = _heaviest(earlier.model, setting)
     trained = {setting.label: _as_they_were(runner, setting, nets)}
     ladder = Ladder(runner, 4, "fit validation", "warm", runner.plan.fit_validation)
@@ -95,7 +98,7 @@ def warm_start(runner: Runner, earlier: Earlier) -> tuple[Setting, TrainedPopula
                 trained[option.label] = one
                 result.append(candidate_of(runner, one, option))
     if result:
-        why = "networks go on from where they were, or start afresh, whichever does best on new rows"
+        why = "further training, or training from scratch,"
         ladder.judge("warm start", why, result)
     chosen = ladder.standing.setting
     return chosen, trained[chosen.label]
@@ -109,10 +112,10 @@ def _heaviest(model: Model, setting: Setting) -> list[DenseNet]:
 
 def _option(setting: Setting, rows: str, factor: float | None) -> Setting:
     if factor is None:
-        return replace(setting, label=f"fresh networks on {rows}")
+        return replace(setting, label=f"from scratch on {rows}")
     rate = setting.member.learning_rate * factor
     member = replace(setting.member, learning_rate=rate)
-    return replace(setting, member=member, label=f"further on {rows}, rate {rate:.3g}")
+    return replace(setting, member=member, label=f"trained further on {rows}, rate {rate:.3g}")
 
 
 def _rows(runner: Runner, earlier: Earlier, method: str) -> dict[str, tuple[Part, Part]]:
@@ -192,7 +195,7 @@ def forgotten(runner: Runner, model: Model, earlier: Earlier) -> dict[str, Any] 
         finding = Finding(
             "forgotten",
             "warning",
-            f"on the {len(part)} validation rows of the earlier run it is now worse: {metric} by {lost}",
+            f"on the {len(part)} validation rows of the earlier run, {metric} is now worse by {lost}",
             change.to_json(),
             "fit the earlier and the new rows together, if the earlier ones still matter",
             "S4-18",
