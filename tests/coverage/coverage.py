@@ -30,13 +30,20 @@ LAB = "lab "
 
 @dataclass(frozen=True)
 class Sabotage:
-    """A change of a source file (below src/luthier) that `seen_by`, a test or a lab, has to turn red for."""
+    """A change of one place of a module (`rewriting.py`) that `seen_by`, a test or a lab, has to turn red for."""
 
     row: str
-    file: str
-    was: str
+    module: str
+    function: str
+    at: str
     becomes: str
     seen_by: str
+    which: str = ""
+
+    @property
+    def file(self) -> Path:
+        """The module's file, below the folder of the sources."""
+        return Path(*self.module.split(".")).with_suffix(".py")
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,8 @@ def _lines() -> Iterator[str]:
     yield f"All {len(result)} rows of the five documents that Luthier follows, each with what would fail if its claim"
     yield "did: labs (`luthier lab run NAME`) and tests. `python tests/coverage/coverage.py` writes it; the suite"
     yield "fails when a row has nothing, or names something that is not there."
-    yield f"For {sabotaged} rows, marked ✂, a sabotage is kept: a sign flipped, a factor dropped; red has to follow."
+    yield f"For {sabotaged} rows, marked ✂, a sabotage is kept: a sign flipped, a factor dropped. What sees it has to"
+    yield "be green without it and red with it."
     for part, title in TITLES.items():
         yield f"\n## {part}: {title}\n"
         yield "| row | claim | met by |"

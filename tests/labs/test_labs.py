@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from luthier.errors import ConfigError
 from luthier.labs.gallery import all_labs, gallery, lab_named, lines
 from luthier.labs.lab import ANOTHER, FAILS, HOLDS, REFUTED, Bench, Lab, run_lab
 from luthier.labs.mnist import digits, some
-from luthier.labs.sizes import machine_accuracies
+from luthier.labs.nielsen import begun
+from luthier.labs.sizes import machine_accuracies, network_accuracy
 
 QUICK = [lab for lab in all_labs().values() if lab.seconds <= 5]
 VERY_LONG = ("hundred-hidden", "first-weights", "expansion", "sizes", "transfer", "more-data", "costs-on-mnist")
@@ -44,6 +46,19 @@ def test_names_and_rows_are_well_formed() -> None:
         assert not lab.claim.endswith(".")
     with pytest.raises(ConfigError, match="softmax"):
         lab_named("softmaks")
+
+
+def test_more_pictures_are_learnt_better() -> None:
+    few, many = (float(network_accuracy(digits(), pictures, range(2), 1500).mean()) for pictures in (50, 1000))
+    assert few > 20  # a guess is right for one picture in ten
+    assert many > few + 10
+
+
+@pytest.mark.parametrize(("large", "deviation"), [(True, 1.0), (False, 400**-0.5)])
+def test_first_weights_have_the_deviation_that_is_said(large: bool, deviation: float) -> None:
+    weights = torch.stack([next(iter(state.values())) for state in begun((400, 50, 10), range(4), large=large)])
+    assert weights.shape == (4, 50, 400)
+    assert float(weights.std()) == pytest.approx(deviation, rel=0.01)  # of 80,000 numbers it errs by 0.25 %
 
 
 def test_support_vector_machines_by_matrix_products_are_scikit_learns() -> None:

@@ -137,6 +137,15 @@ def test_a_single_neuron_has_a_function_of_its_own() -> None:
         DenseSpec(3, (6,), 1, neurons=((0, 6, "tanh"),))
 
 
+def test_a_layer_before_batch_norm_has_no_bias() -> None:
+    """Batch norm takes a bias away with the mean, and has a shift of its own."""
+    spec = DenseSpec(3, (5, 4), 2, batch_norm=True)
+    assert [spec.biased(layer) for layer in range(3)] == [False, False, True]
+    assert not {"layers.0.bias", "layers.1.bias"} & set(spec.shapes())
+    assert spec.shapes()["norms.1.shift"] == (4,)
+    assert spec.parameter_count() == (3 * 5 + 2 * 5) + (5 * 4 + 2 * 4) + (4 * 2 + 2)
+
+
 def test_layer_norm_needs_no_batch_and_excludes_batch_norm() -> None:
     net = build(DenseSpec(4, (8, 8), 2, layer_norm=True, residual=True), seed=0)
     X = torch.randn(5, 4)

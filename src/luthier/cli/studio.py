@@ -61,7 +61,7 @@ def studio(
 def _quiet(serving: object) -> type:
     """A handler that does not print a line for every request."""
 
-    class Quiet(serving.WSGIRequestHandler):  # type: ignore[misc]
+    class Quiet(serving.WSGIRequestHandler):  # type: ignore[misc, name-defined]
         def log_request(self, *_: object) -> None:
             """Say nothing."""
 

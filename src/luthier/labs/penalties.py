@@ -55,11 +55,8 @@ def shrinking(bench: Bench) -> None:
         1e-9,
     )
     above = weights > 0
-    sign = (first - second)[above].sign()
-    place = int((sign[1:] != sign[:-1]).nonzero()[0])
-    bench.number(
-        "below this size L1 subtracts more, above it L2", 1.0, float(weights[above][place : place + 3].median()), 0.06
-    )
+    alike = weights[above][(first - second)[above].abs().argmin()]
+    bench.number("below this size L1 subtracts more, above it L2", 1.0, float(alike), 1e-9)
     left = shrunk(weights, steps, l2=lmbda)
     bench.number(
         f"share left by L2 after {steps} steps", (1 - step) ** steps, float((left[above] / weights[above]).mean()), 1e-9

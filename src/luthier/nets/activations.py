@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from luthier.errors import ConfigError
+from luthier.shapes import Units
 
 LEAK = 0.01  # slope of the leaky ReLU below zero
 
@@ -26,49 +27,49 @@ class Activation(NamedTuple):
     backward: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None  # (dA, z, a) -> dA f'(z), in one operation
     write: Callable[[Tensor, Tensor], object] | None = None  # (z, out), in one operation
 
-    def into(self, z: Tensor, out: Tensor) -> None:
+    def into(self, z: Units, out: Units) -> None:
         """Write f(z) into `out`."""
         if self.write is None:
             out.copy_(self.f(z))
         else:
             self.write(z, out)
 
-    def through(self, dA: Tensor, z: Tensor, a: Tensor) -> Tensor:
+    def through(self, dA: Units, z: Units, a: Units) -> Units:
         """The derivative by z from the derivative by a; `dA` may be overwritten."""
         return dA.mul_(self.derivative(z, a)) if self.backward is None else self.backward(dA, z, a)
 
 
-def _gelu_derivative(z: Tensor, a: Tensor) -> Tensor:
+def _gelu_derivative(z: Units, a: Units) -> Units:
     cdf: Tensor = 0.5 * (1 + torch.erf(z * 0.5**0.5))
     density = (0.5 / torch.pi) ** 0.5
     slope: Tensor = cdf + z * torch.exp(-0.5 * z * z) * density
     return slope
 
 
-def _relu_backward(dA: Tensor, z: Tensor, a: Tensor) -> Tensor:
+def _relu_backward(dA: Units, z: Units, a: Units) -> Units:
     result: Tensor = torch.ops.aten.threshold_backward(dA, a, 0)
     return result
 
 
-def _tanh_backward(dA: Tensor, z: Tensor, a: Tensor) -> Tensor:
+def _tanh_backward(dA: Units, z: Units, a: Units) -> Units:
     result: Tensor = torch.ops.aten.tanh_backward(dA, a)
     return result
 
 
-def _sigmoid_backward(dA: Tensor, z: Tensor, a: Tensor) -> Tensor:
+def _sigmoid_backward(dA: Units, z: Units, a: Units) -> Units:
     result: Tensor = torch.ops.aten.sigmoid_backward(dA, a)
     return result
 
 
-def _relu_into(z: Tensor, out: Tensor) -> None:
+def _relu_into(z: Units, out: Units) -> None:
     torch.clamp_min(z, 0, out=out)
 
 
-def _tanh_into(z: Tensor, out: Tensor) -> None:
+def _tanh_into(z: Units, out: Units) -> None:
     torch.tanh(z, out=out)
 
 
-def _sigmoid_into(z: Tensor, out: Tensor) -> None:
+def _sigmoid_into(z: Units, out: Units) -> None:
     torch.sigmoid(z, out=out)
 
 
@@ -116,11 +117,11 @@ def mixed(base: Activation, units: Mapping[int, Activation]) -> Activation:
     tensor([0.5000, 3.0000])
     """
 
-    def f(z: Tensor) -> Tensor:
+    def f(z: Units) -> Units:
         columns = {unit: own.f(z[..., unit]) for unit, own in units.items()}
         return torch.stack([columns.get(unit, column) for unit, column in enumerate(base.f(z).unbind(-1))], -1)
 
-    def derivative(z: Tensor, a: Tensor) -> Tensor:
+    def derivative(z: Units, a: Units) -> Units:
         slopes = base.derivative(z, a).clone()
         for unit, own in units.items():
             slopes[..., unit] = own.derivative(z[..., unit], a[..., unit])
@@ -130,7 +131,7 @@ def mixed(base: Activation, units: Mapping[int, Activation]) -> Activation:
 
 
 def _by_autograd(f: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    def derivative(z: Tensor, a: Tensor) -> Tensor:
+    def derivative(z: Units, a: Units) -> Units:
         with torch.enable_grad():
             inputs = z.detach().requires_grad_()
             (slope,) = torch.autograd.grad(f(inputs).sum(), inputs)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from luthier.errors import ConfigError, nearest
 from luthier.optional import require
+from luthier.shapes import Pictures
 
 
 class Augmentation(NamedTuple):
@@ -70,7 +71,7 @@ class Augment(nn.Module):
         self.chosen = chosen
         self._changes: list[Callable[[Tensor], Tensor]] | None = None
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, pictures: Pictures) -> Pictures:
         """The pictures, changed in training mode."""
         if not self.training or not self.chosen:
             return pictures
@@ -131,7 +132,7 @@ class _Elastic:
     def __init__(self, strength: float) -> None:
         self.strength = strength
 
-    def __call__(self, pictures: Tensor) -> Tensor:
+    def __call__(self, pictures: Pictures) -> Pictures:
         rows, _, height, width = pictures.shape
         unit = max(height, width) / 28
         down, across = (_smoothing(side, SMOOTHNESS * unit) for side in (height, width))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from luthier.errors import ConfigError, nearest
+from luthier.shapes import RowNumbers, Signals
 
 
 class SignalChange(NamedTuple):
@@ -48,7 +49,7 @@ class AugmentSignals(nn.Module):
         self.chosen = dict(chosen)
 
     @torch.no_grad()
-    def forward(self, signals: Tensor) -> Tensor:
+    def forward(self, signals: Signals) -> Signals:
         """The signals, changed in training mode."""
         if not self.training or not self.chosen:
             return signals
@@ -65,11 +66,11 @@ class AugmentSignals(nn.Module):
         return signals
 
 
-def _either(rows: int, strength: float) -> Tensor:
+def _either(rows: int, strength: float) -> RowNumbers:
     return (torch.rand(rows) * 2 - 1) * strength
 
 
-def _moved(signals: Tensor, speed: Tensor, shift: Tensor) -> Tensor:
+def _moved(signals: Signals, speed: RowNumbers, shift: RowNumbers) -> Signals:
     """Each row played faster and later by its shares; what lies outside is silence."""
     length = signals.shape[2]
     indices = torch.linspace(-1, 1, length, dtype=signals.dtype)

@@ -23,6 +23,7 @@ from luthier.errors import ConfigError, InputError, in_a_line, nearest
 from luthier.nets.blocks import Truncated, with_new_head
 from luthier.nets.resnet import MEAN, STAGES, STD, resnet
 from luthier.seeds import derive
+from luthier.shapes import Codes, Outputs, Pictures
 
 _allowed: set[str] = set()
 
@@ -101,7 +102,7 @@ class BackboneNet(nn.Module):
         else:
             self.net = with_new_head(self.net, spec.outputs)
 
-    def forward(self, pictures: Tensor, codes: Tensor | None = None) -> Tensor:
+    def forward(self, pictures: Pictures, codes: Codes | None = None) -> Outputs:
         """Logits [B, outputs]."""
         result: Tensor = self.net(pictures)
         return result

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from luthier.errors import InputError
+from luthier.shapes import Activations, Embedded, Hidden
 
 SIDE, MOST_NUMBERS = 4, 4096  # places a side that activations are pooled to, while so many numbers come of them
 
@@ -127,7 +128,7 @@ class Truncated(nn.Module):
         super().__init__()
         self.net, self.block = net, block
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Activations) -> Hidden:
         """Activations [B, D]."""
         result: list[torch.Tensor] = []
 
@@ -145,7 +146,7 @@ class Truncated(nn.Module):
         return pooled(result[0])
 
 
-def pooled(activations: torch.Tensor) -> torch.Tensor:
+def pooled(activations: Activations) -> Hidden:
     """Activations as rows [B, D]: pictures averaged to a few places a side, sequences over their steps."""
     if activations.ndim == 4:
         channels, height, width = activations.shape[1:]
@@ -156,7 +157,7 @@ def pooled(activations: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def activations_of(net: nn.Module, X: torch.Tensor, blocks: Sequence[str], rows: int) -> list[torch.Tensor]:
+def activations_of(net: nn.Module, X: Activations, blocks: Sequence[str], rows: int) -> list[Embedded]:
     """What comes out of several blocks [N, D each], pooled, in evaluation mode, by one pass over the rows."""
     result: dict[str, list[torch.Tensor]] = {name: [] for name in blocks}
 

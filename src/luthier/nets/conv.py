@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from luthier.errors import ConfigError
 from luthier.nets.augment import Augment, check_augmentations
 from luthier.seeds import derive
+from luthier.shapes import Codes, Outputs, Pictures
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class ConvNet(nn.Module):
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)  # so that training starts from knowing nothing
 
-    def forward(self, pictures: Tensor, codes: Tensor | None = None) -> Tensor:
+    def forward(self, pictures: Pictures, codes: Codes | None = None) -> Outputs:
         """Logits [B, outputs] of bytes [B, C, H, W], or of numbers that were bytes over 255."""
         x = pictures if pictures.is_floating_point() else pictures.to(self.head[-1].weight.dtype) / 255  # type: ignore[arg-type]
         x = (self.augment(x) - self.mean) / self.std

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from luthier.averages import follow
 from luthier.nets.spec import DenseSpec
+from luthier.shapes import Codes, Embedded, Features, Hidden, Outputs
 
 NORM_EPSILON = 1e-5  # inside the root
 NORM_MEMORY = 0.9  # share of the old moving average that is kept
@@ -46,7 +47,7 @@ class DenseNet(nn.Module):
         self.layers: Any = nn.ModuleList(_modules("layers", parameters, buffers))
         self.norms: Any = nn.ModuleList(_modules("norms", parameters, buffers))
 
-    def forward(self, features: Tensor, codes: Tensor | None = None) -> Tensor:
+    def forward(self, features: Features, codes: Codes | None = None) -> Outputs:
         """Logits [B, C]."""
         parts = []
         for k, table in enumerate(self.embeddings):
@@ -54,7 +55,7 @@ class DenseNet(nn.Module):
             parts.append(table.weight[codes[:, k]])
         return self.from_embedded(parts, features)
 
-    def from_embedded(self, parts: Sequence[Tensor], features: Tensor) -> Tensor:
+    def from_embedded(self, parts: Sequence[Embedded], features: Features) -> Outputs:
         """Logits [B, C] of each code's embedding [B, w] and numbers [B, F]."""
         a = torch.cat([*parts, features], 1) if len(parts) else features
         for i, (layer, activation) in enumerate(zip(self.layers[:-1], self.spec.functions, strict=True)):
@@ -64,7 +65,7 @@ class DenseNet(nn.Module):
         last = self.layers[-1]
         return torch.addmm(last.bias, a, last.weight.T)
 
-    def _normalised(self, i: int, z: Tensor) -> Tensor:
+    def _normalised(self, i: int, z: Hidden) -> Hidden:
         norm = self.norms[i]
         if self.spec.layer_norm:
             return F.layer_norm(z, z.shape[1:], norm.scale, norm.shift, NORM_EPSILON)

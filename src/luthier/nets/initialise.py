@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from luthier.seeds import torch_generator
+from luthier.shapes import Matrix
 
 
 class Fan(NamedTuple):
@@ -21,13 +22,13 @@ class Fan(NamedTuple):
 
 
 def _normal(deviation: Callable[[Fan], float]) -> Callable[[Fan, Generator], Tensor]:
-    def draw(fan: Fan, generator: Generator) -> Tensor:
+    def draw(fan: Fan, generator: Generator) -> Matrix:
         return torch.randn((fan.out, fan.into), dtype=torch.float64, generator=generator).mul_(deviation(fan))
 
     return draw
 
 
-def _orthogonal(fan: Fan, generator: Generator) -> Tensor:
+def _orthogonal(fan: Fan, generator: Generator) -> Matrix:
     """Rows (or columns, where there are fewer) of length `gain`, at right angles (Saxe and others, 2014)."""
     tall = torch.randn((max(fan.out, fan.into), min(fan.out, fan.into)), dtype=torch.float64, generator=generator)
     Q, R = torch.linalg.qr(tall)

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from luthier.errors import ConfigError, nearest
+from luthier.shapes import Hidden, Lengths, Outputs, Sequences
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 POOLS = ("mean", "last")
 
 
-def read_sequence(cell: nn.RNNBase, steps: Tensor, lengths: Tensor, pool: str) -> Tensor:
+def read_sequence(cell: nn.RNNBase, steps: Sequences, lengths: Lengths, pool: str) -> Hidden:
     """What a cell makes of sequences [B, T, F] of these lengths [B]: its last state, or the mean of all, [B, H].
 
     Rows are packed, so that steps after a row's end are neither computed nor learnt from.
@@ -55,7 +56,7 @@ class RecurrentNet(nn.Module):
             with torch.no_grad():
                 dict(self.cell.named_parameters())["bias_ih_l0"][units : 2 * units] = 1.0
 
-    def forward(self, signals: Tensor) -> Tensor:
+    def forward(self, signals: Sequences) -> Outputs:
         """Outputs [B, outputs]."""
         kept = (signals != self.padding).any(2)
         steps = torch.arange(1, signals.shape[1] + 1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.errors import ConfigError, nearest
+from luthier.shapes import Outputs, Pictures
 
 STAGES: dict[str, tuple[bool, tuple[int, ...]]] = {  # bottlenecks or plain blocks, and how many in each stage
     "resnet18": (False, (2, 2, 2, 2)),
@@ -47,7 +48,7 @@ class ResNet(nn.Module):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, pictures: Pictures) -> Outputs:
         """Logits [B, classes]; grey pictures are shown to all three channels."""
         x = pictures if pictures.is_floating_point() else pictures.to(self.fc.weight.dtype) / 255
         x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from luthier.errors import ConfigError
 from luthier.nets.recurrent import CELLS, POOLS, read_sequence
 from luthier.seeds import derive
+from luthier.shapes import Codes, Features, Outputs, Targets
 
 READERS = ("bag", *CELLS)
 SMALL = 0.01  # deviation of an embedding at the start: what training does not touch says next to nothing
@@ -116,7 +117,7 @@ class TextNet(nn.Module):
                 nn.init.zeros_(layer.bias)
         nn.init.zeros_(self.head[-1].weight)  # type: ignore[arg-type]
 
-    def forward(self, rows: Tensor, codes: Tensor | None = None) -> Tensor:
+    def forward(self, rows: Features, codes: Codes | None = None) -> Outputs:
         """Logits [B, outputs] of rows; see TextSpec. The rows hold the codes, other ones are not looked at."""
         spec = self.spec
         numbers, ids, pairs, codes = self._parts(rows)
@@ -128,7 +129,7 @@ class TextNet(nn.Module):
         result: Tensor = self.head(torch.cat([read, numbers, *beside], 1))
         return result
 
-    def from_training_rows(self, rows: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def from_training_rows(self, rows: Features, targets: Targets) -> dict[str, Tensor]:
         """How much each word and pair tells of the targets [N], by these rows, as the buffer that weighs them.
 
         It is the logarithm of its share among the words of one class, over its share in all others; of several classes

@@ -1,4 +1,4 @@
-"""Losses of a whole stack: one value per member, and the gradient by hand.
+"""RowLosses of a whole stack: one value per member, and the gradient by hand.
 
 Z logits [M, B, C]; targets [B] (class numbers, 0/1, or values) or [B, C] (0/1, a share or a value for each output);
 weights [B] or None. A loss is the (weighted) mean over the batch's own rows, so a short last batch
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from luthier.errors import InputError
+from luthier.shapes import ClassNumbers, Distances, Logits, OneHot, Pairs, PerMember, RowLosses, RowWeights, Targets
 
 COUPLED_ROWS = 256  # that are compared with each other at once outside of training
 HUBER_WIDTH = 1.0  # where the Huber loss turns from square to line
@@ -39,11 +40,11 @@ class Loss(NamedTuple):
     prepare: Callable[[Tensor, int, torch.dtype], Tensor] | None = None
     couples: bool = False
 
-    def mean(self, Z: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    def mean(self, Z: Logits, targets: Targets, weights: RowWeights | None = None) -> PerMember:
         """The (weighted) mean over rows for each member [M]."""
         return mean_loss(self.by_row(Z, targets), weights)
 
-    def by_row(self, Z: Tensor, targets: Tensor, of: Callable[[Tensor, Tensor], Tensor] | None = None) -> Tensor:
+    def by_row(self, Z: Logits, targets: Targets, of: Callable[[Tensor, Tensor], Tensor] | None = None) -> RowLosses:
         """`rows` (or another function like it) of many rows [M, N]; coupled ones a few hundred at a time."""
         of = of or self.rows
         if not self.couples:
@@ -64,7 +65,7 @@ class Criterion:
 
     function: Callable[[Tensor, Tensor], Tensor]
 
-    def mean(self, Z: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    def mean(self, Z: Logits, targets: Targets, weights: RowWeights | None = None) -> PerMember:
         """Its value for each member [M]."""
         if weights is not None:
             raise InputError(
@@ -73,7 +74,7 @@ class Criterion:
         return torch.stack([self.function(outputs, targets) for outputs in Z])
 
 
-def one_hot(targets: Tensor, classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
+def one_hot(targets: ClassNumbers, classes: int, dtype: torch.dtype = torch.float32) -> OneHot:
     """Class numbers [B] from 0 as rows [B, C] with a single 1.
 
     >>> one_hot(torch.tensor([2]), 4)
@@ -94,7 +95,7 @@ def check_classes(targets: Tensor, classes: int) -> None:
         )
 
 
-def class_weights(targets: Tensor, classes: int) -> Tensor:
+def class_weights(targets: ClassNumbers, classes: int) -> RowWeights:
     """A weight for each row [N] such that every class that occurs counts the same.
 
     >>> class_weights(torch.tensor([0, 0, 0, 1]), 2)
@@ -105,7 +106,7 @@ def class_weights(targets: Tensor, classes: int) -> Tensor:
     return weights[targets]
 
 
-def _indicators(Z: Tensor, targets: Tensor) -> Tensor:
+def _indicators(Z: Logits, targets: Targets) -> OneHot:
     """Targets as 0/1 for each output, [B, C]: as they are, or from class numbers, or from 0/1 for one output."""
     if targets.ndim == 2:
         return targets.to(Z.dtype)
@@ -116,24 +117,24 @@ def _index(Z: Tensor, targets: Tensor) -> Tensor:
     return targets.expand(Z.shape[0], -1).unsqueeze(-1)
 
 
-def _values(Z: Tensor, targets: Tensor) -> Tensor:
+def _values(Z: Logits, targets: Targets) -> OneHot:
     return (targets if targets.ndim == 2 else targets.unsqueeze(-1)).to(Z.dtype)
 
 
-def _softmax_rows(Z: Tensor, targets: Tensor) -> Tensor:
+def _softmax_rows(Z: Logits, targets: Targets) -> RowLosses:
     if targets.ndim == 2:  # a share for each class
         return -(torch.log_softmax(Z, -1) * targets).sum(-1)
     return torch.logsumexp(Z, -1) - Z.gather(-1, _index(Z, targets)).squeeze(-1)
 
 
-def _softmax(Z: Tensor) -> Tensor:
+def _softmax(Z: Logits) -> Logits:
     """Softmax over the last axis; over few classes PyTorch is up to ten times faster along another one."""
     if Z.shape[-1] > FEW_CLASSES or Z.numel() < MANY_OUTPUTS:
         return torch.softmax(Z, -1)
     return torch.softmax(Z.transpose(-1, -2).contiguous(), -2).transpose(-1, -2).contiguous()
 
 
-def _softmax_residual(Z: Tensor, targets: Tensor) -> Tensor:
+def _softmax_residual(Z: Logits, targets: Targets) -> Logits:
     # a - y, with y one-hot (S1-71)
     if targets.ndim == 2:
         return _softmax(Z).sub_(targets)
@@ -144,15 +145,15 @@ def _shares(targets: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
     return targets if targets.ndim == 2 else one_hot(targets, classes, dtype)
 
 
-def _smoothed(Z: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+def _smoothed(Z: Logits, targets: ClassNumbers, smoothing: float) -> OneHot:
     return one_hot(targets, Z.shape[-1], Z.dtype) * (1 - smoothing) + smoothing / Z.shape[-1]
 
 
-def _smoothed_rows(Z: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+def _smoothed_rows(Z: Logits, targets: Targets, smoothing: float) -> RowLosses:
     return -(torch.log_softmax(Z, -1) * _smoothed(Z, targets, smoothing)).sum(-1)
 
 
-def _smoothed_residual(Z: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+def _smoothed_residual(Z: Logits, targets: Targets, smoothing: float) -> Logits:
     return _softmax(Z) - _smoothed(Z, targets, smoothing)
 
 
@@ -163,12 +164,12 @@ def label_smoothing(smoothing: float = 0.1) -> Loss:
     )
 
 
-def _focal_rows(Z: Tensor, targets: Tensor, gamma: float) -> Tensor:
+def _focal_rows(Z: Logits, targets: Targets, gamma: float) -> RowLosses:
     logs = torch.log_softmax(Z, -1).gather(-1, _index(Z, targets)).squeeze(-1)
     return -((1 - logs.exp()) ** gamma) * logs
 
 
-def _focal_residual(Z: Tensor, targets: Tensor, gamma: float) -> Tensor:
+def _focal_residual(Z: Logits, targets: Targets, gamma: float) -> Logits:
     logs = torch.log_softmax(Z, -1).gather(-1, _index(Z, targets))
     p = logs.exp()
     # d/dlog p of -(1 - p)^gamma log p, times d log p / dZ = y - a
@@ -196,7 +197,7 @@ def custom_loss(
     tensor([[[12.]]])
     """
 
-    def residual(Z: Tensor, targets: Tensor) -> Tensor:
+    def residual(Z: Logits, targets: Targets) -> Logits:
         with torch.enable_grad():
             logits = Z.detach().requires_grad_()
             (result,) = torch.autograd.grad(rows(logits, targets).sum(), logits)
@@ -205,34 +206,34 @@ def custom_loss(
     return Loss(rows, residual, score or rows)
 
 
-def _negative_log_rows(Z: Tensor, targets: Tensor) -> Tensor:
+def _negative_log_rows(Z: Logits, targets: Targets) -> RowLosses:
     return -Z.gather(-1, _index(Z, targets)).squeeze(-1)
 
 
-def _negative_log_residual(Z: Tensor, targets: Tensor) -> Tensor:
+def _negative_log_residual(Z: Logits, targets: Targets) -> Logits:
     return -one_hot(targets, Z.shape[-1], Z.dtype).expand_as(Z)
 
 
-def _distances(Z: Tensor) -> Tensor:
+def _distances(Z: Logits) -> Distances:
     """Distances between the rows' outputs [M, B, B]; at a distance of 0 the derivative is 0."""
     squares = (Z.unsqueeze(2) - Z.unsqueeze(1)).square().sum(-1)
     near = squares == 0
     return torch.where(near, 0.0, torch.where(near, 1.0, squares).sqrt())
 
 
-def _pairs(Z: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def _pairs(Z: Logits, targets: Targets) -> tuple[Pairs, Pairs]:
     """Which pairs [B, B] have one class, and which are pairs of two rows."""
     others = ~torch.eye(len(targets), dtype=torch.bool, device=Z.device)
     return (targets.unsqueeze(1) == targets.unsqueeze(0)) & others, others
 
 
-def _contrastive_rows(Z: Tensor, targets: Tensor, margin: float) -> Tensor:
+def _contrastive_rows(Z: Logits, targets: Targets, margin: float) -> RowLosses:
     D, (same, others) = _distances(Z), _pairs(Z, targets)
     pairs = torch.where(same, D.square(), (margin - D).clamp_min(0).square()) * others
     return 0.5 * pairs.sum(-1) / max(1, len(targets) - 1)
 
 
-def _triplet_rows(Z: Tensor, targets: Tensor, margin: float) -> Tensor:
+def _triplet_rows(Z: Logits, targets: Targets, margin: float) -> RowLosses:
     D, (same, others) = _distances(Z), _pairs(Z, targets)
     different = others & ~same
     farthest = torch.where(same, D, 0.0).amax(-1)
@@ -241,7 +242,7 @@ def _triplet_rows(Z: Tensor, targets: Tensor, margin: float) -> Tensor:
     return torch.where(known, margin + farthest - torch.where(known, nearest, 0.0), 0.0).clamp_min(0)
 
 
-def _nearest_agrees(Z: Tensor, targets: Tensor) -> Tensor:
+def _nearest_agrees(Z: Logits, targets: Targets) -> RowLosses:
     """Whether the nearest other row is of a row's own class."""
     D = torch.where(_pairs(Z, targets)[1], _distances(Z), torch.inf)
     return (targets[D.argmin(-1)] == targets).to(Z.dtype)
@@ -266,50 +267,50 @@ def triplet(margin: float = 1.0) -> Loss:
     return loss._replace(couples=True)
 
 
-def _sigmoid_rows(Z: Tensor, targets: Tensor) -> Tensor:
+def _sigmoid_rows(Z: Logits, targets: Targets) -> RowLosses:
     return (F.softplus(Z) - Z * _indicators(Z, targets)).sum(-1)
 
 
-def _quadratic_rows(Z: Tensor, targets: Tensor) -> Tensor:
+def _quadratic_rows(Z: Logits, targets: Targets) -> RowLosses:
     return 0.5 * (torch.sigmoid(Z) - _indicators(Z, targets)).square().sum(-1)
 
 
-def _quadratic_residual(Z: Tensor, targets: Tensor) -> Tensor:
+def _quadratic_residual(Z: Logits, targets: Targets) -> Logits:
     A = torch.sigmoid(Z)
     return (A - _indicators(Z, targets)) * A * (1 - A)
 
 
-def _squared_rows(Z: Tensor, targets: Tensor) -> Tensor:
+def _squared_rows(Z: Logits, targets: Targets) -> RowLosses:
     return (Z - _values(Z, targets)).square().mean(-1)
 
 
-def _squared_residual(Z: Tensor, targets: Tensor) -> Tensor:
+def _squared_residual(Z: Logits, targets: Targets) -> Logits:
     return (Z - _values(Z, targets)) * (2 / Z.shape[-1])
 
 
-def _absolute_rows(Z: Tensor, targets: Tensor) -> Tensor:
+def _absolute_rows(Z: Logits, targets: Targets) -> RowLosses:
     return (Z - _values(Z, targets)).abs().mean(-1)
 
 
-def _absolute_residual(Z: Tensor, targets: Tensor) -> Tensor:
+def _absolute_residual(Z: Logits, targets: Targets) -> Logits:
     return (Z - _values(Z, targets)).sign() / Z.shape[-1]
 
 
-def _huber_rows(Z: Tensor, targets: Tensor) -> Tensor:
+def _huber_rows(Z: Logits, targets: Targets) -> RowLosses:
     wanted = _values(Z, targets).expand_as(Z)
     return F.huber_loss(Z, wanted, reduction="none", delta=HUBER_WIDTH).mean(-1)
 
 
-def _huber_residual(Z: Tensor, targets: Tensor) -> Tensor:
+def _huber_residual(Z: Logits, targets: Targets) -> Logits:
     return (Z - _values(Z, targets)).clamp(-HUBER_WIDTH, HUBER_WIDTH) / Z.shape[-1]
 
 
-def _right_class(Z: Tensor, targets: Tensor) -> Tensor:
+def _right_class(Z: Logits, targets: Targets) -> RowLosses:
     targets = targets.argmax(-1) if targets.ndim == 2 else targets
     return (Z.argmax(-1) == targets).to(Z.dtype)
 
 
-def _right_side(Z: Tensor, targets: Tensor) -> Tensor:
+def _right_side(Z: Logits, targets: Targets) -> RowLosses:
     """For one output or several of 0/1: right where every output is on its side; for class numbers, the largest."""
     if targets.ndim == 1 and Z.shape[-1] > 1:
         return _right_class(Z, targets)
@@ -337,13 +338,13 @@ def loss_named(loss: str | Loss | Criterion) -> Loss | Criterion:
 
 
 def mean_loss(rows: Tensor, weights: Tensor | None) -> Tensor:
-    """Losses of rows [..., B] to their mean [...], weighted by [B] or, for several batches, by [K, B]."""
+    """RowLosses of rows [..., B] to their mean [...], weighted by [B] or, for several batches, by [K, B]."""
     if weights is None:
         return rows.mean(-1)
     return (rows * (weights / weights.sum(-1, keepdim=True)).to(rows.dtype)).sum(-1)
 
 
-def mean_gradient(residual: Tensor, weights: Tensor | None, total: float | None = None) -> Tensor:
+def mean_gradient(residual: Logits, weights: RowWeights | None, total: float | None = None) -> Logits:
     """Derivatives of rows [M, B, C] to those of the (weighted) mean; `residual` may be overwritten.
 
     `total` is the number of rows, or the sum of weights, that the mean is over, where that is more than the batch.

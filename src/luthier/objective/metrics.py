@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from luthier.objective.losses import LOSSES, mean_loss
+from luthier.shapes import Logits, PerMember, RowWeights, Targets
 
 Metric = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
@@ -17,15 +18,15 @@ def _classes(Z: Tensor) -> Tensor:
     return Z if Z.shape[-1] > 1 else torch.cat([torch.zeros_like(Z), Z], -1)
 
 
-def _accuracy(Z: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+def _accuracy(Z: Logits, targets: Targets, weights: RowWeights | None) -> PerMember:
     return mean_loss((_classes(Z).argmax(-1) == targets).to(Z.dtype), weights)
 
 
-def _log_loss(Z: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+def _log_loss(Z: Logits, targets: Targets, weights: RowWeights | None) -> PerMember:
     return mean_loss(LOSSES["softmax"].rows(_classes(Z), targets.long()), weights)
 
 
-def _auc(Z: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+def _auc(Z: Logits, targets: Targets, weights: RowWeights | None) -> PerMember:
     """The chance that a positive row scores above a negative one, ties half; rows count by their weights."""
     logits = _classes(Z)
     score = (logits[..., 1] - logits[..., 0]).double()
@@ -40,19 +41,19 @@ def _auc(Z: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
     return torch.stack(result).to(Z.dtype)
 
 
-def _errors(Z: Tensor, targets: Tensor) -> Tensor:
+def _errors(Z: Logits, targets: Targets) -> Logits:
     return Z - (targets if targets.ndim == 2 else targets.unsqueeze(-1)).to(Z.dtype)
 
 
-def _mae(Z: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+def _mae(Z: Logits, targets: Targets, weights: RowWeights | None) -> PerMember:
     return mean_loss(_errors(Z, targets).abs().mean(-1), weights)
 
 
-def _rmse(Z: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+def _rmse(Z: Logits, targets: Targets, weights: RowWeights | None) -> PerMember:
     return mean_loss(_errors(Z, targets).square().mean(-1), weights).sqrt()
 
 
-def _r2(Z: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+def _r2(Z: Logits, targets: Targets, weights: RowWeights | None) -> PerMember:
     """1 where every value is met, 0 for the mean; several outputs count by their variance."""
     y = (targets if targets.ndim == 2 else targets.unsqueeze(-1)).to(Z.dtype)
     centre = mean_loss(y.T, weights)

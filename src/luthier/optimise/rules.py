@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from luthier.averages import follow, follow_square
+from luthier.shapes import Flat, MemberColumn
 
 State = dict[str, Tensor]
 Hyper = Mapping[str, Tensor]
@@ -40,21 +41,21 @@ def _state(*names: str) -> Callable[[Tensor], State]:
     return lambda P: {name: torch.zeros_like(P) for name in names}
 
 
-def _sgd(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
+def _sgd(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
     """v = momentum v + g; w -= rate v (S2-15 with its sign mended)."""
     velocity = state["velocity"]
     torch.addcmul(G, velocity, hyper["momentum"], out=velocity)
     P.addcmul_(velocity, hyper["rate"], value=-1)
 
 
-def _nesterov(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
+def _nesterov(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
     """v = momentum v + g; w -= rate (g + momentum v) (S2-18, its velocity divided by the rate)."""
     velocity = state["velocity"]
     torch.addcmul(G, velocity, hyper["momentum"], out=velocity)
     P.addcmul_(torch.addcmul(G, velocity, hyper["momentum"]), hyper["rate"], value=-1)
 
 
-def _nesterov_velocity(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
+def _nesterov_velocity(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
     """old = v; v = momentum v - rate g; w += (1 + momentum) v - momentum old.
 
     The rate is inside the velocity, so a schedule acts on what is still to come; at a constant rate
@@ -66,19 +67,19 @@ def _nesterov_velocity(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: C
     P.addcmul_(velocity, 1 + momentum)
 
 
-def _adagrad(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
+def _adagrad(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
     """s += g^2; w -= rate g / (sqrt(s) + epsilon) (S2-20, with the root)."""
     square = state["square"].addcmul_(G, G)
     P.addcdiv_(G * hyper["rate"], square.sqrt().add_(hyper["epsilon"]), value=-1)
 
 
-def _rmsprop(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
+def _rmsprop(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
     """s = rho s + (1 - rho) g^2; w -= rate g / (sqrt(s) + epsilon)."""
     square = follow_square(state["square"], G, hyper["rho"])
     P.addcdiv_(G * hyper["rate"], square.sqrt().add_(hyper["epsilon"]), value=-1)
 
 
-def _adam(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
+def _adam(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
     """Moments with bias correction, epsilon outside the root."""
     if isinstance(step, int) and hyper["rate"].shape[1] == 1 and P.shape[1] >= FUSED_FROM and P.device.type == "cpu":
         _adam_fused(P, G, state, hyper, step)
@@ -90,7 +91,7 @@ def _adam(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None
     P.addcmul_(mean / divisor, hyper["rate"] / (1 - beta1**step), value=-1)
 
 
-def _adam_fused(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> None:
+def _adam_fused(P: Flat, G: Flat, state: State, hyper: Hyper, step: int) -> None:
     """The same in one pass over each member's memory, with the kernel of `torch.optim.Adam(fused=True)`."""
     number = torch.tensor(float(step))
     names = ("rate", "beta1", "beta2", "epsilon")
@@ -113,14 +114,14 @@ def _adam_fused(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: int) -> 
         )
 
 
-def _adam_uncorrected(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
+def _adam_uncorrected(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
     """Moments as they are: the first steps are larger than the rate."""
     mean = follow(state["mean"], G, hyper["beta1"])
     square = follow_square(state["square"], G, hyper["beta2"])
     P.addcdiv_(mean * hyper["rate"], square.sqrt().add_(hyper["epsilon"]), value=-1)
 
 
-def _adadelta(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
+def _adadelta(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
     """Steps in the parameters' own units: rms of past steps over rms of gradients (Zeiler, 2012)."""
     epsilon, rho = hyper["epsilon"], hyper["rho"]
     square = follow_square(state["square"], G, rho)
@@ -129,7 +130,7 @@ def _adadelta(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> 
     P.addcmul_(change, hyper["rate"], value=-1)
 
 
-def _adamax(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
+def _adamax(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
     """Adam with the largest recent gradient in place of the second moment (Kingma and Ba, 2015)."""
     mean = follow(state["mean"], G, hyper["beta1"])
     largest = state["largest"].mul_(hyper["beta2"])
@@ -137,7 +138,7 @@ def _adamax(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> No
     P.addcdiv_(mean * (hyper["rate"] / (1 - hyper["beta1"] ** step)), largest, value=-1)
 
 
-def _nadam(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> None:
+def _nadam(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
     """Adam that looks ahead along its momentum, which warms up (Dozat, 2016)."""
     beta1, beta2, rate = hyper["beta1"], hyper["beta2"], hyper["rate"]
     now, following = (beta1 * (1 - 0.5 * 0.96 ** (t * NADAM_DECAY)) for t in (step, step + 1))
@@ -149,7 +150,7 @@ def _nadam(P: Tensor, G: Tensor, state: State, hyper: Hyper, step: Count) -> Non
     P.addcdiv_(mean * (rate * following / (1 - product * following)), divisor, value=-1)
 
 
-def _nadam_state(P: Tensor) -> State:
+def _nadam_state(P: Flat) -> State:
     return {**_state("mean", "square")(P), "product": torch.ones_like(P)}
 
 
@@ -167,12 +168,12 @@ RULES: dict[str, Rule] = {
 }
 
 
-def clip_by_norm(G: Tensor, limit: Tensor) -> None:
+def clip_by_norm(G: Flat, limit: MemberColumn) -> None:
     """Scale each member's gradient [M, P] in place so that its norm is at most its `limit` [M, 1]."""
     norms = torch.linalg.vector_norm(G, dim=1, keepdim=True)
     G.mul_((limit / norms.clamp_min(torch.finfo(G.dtype).tiny)).clamp_max(1.0))
 
 
-def clip_by_value(G: Tensor, limit: Tensor) -> None:
+def clip_by_value(G: Flat, limit: MemberColumn) -> None:
     """Cut each entry of a member's gradient [M, P] in place to its member's `limit` [M, 1]."""
     torch.minimum(torch.maximum(G, -limit, out=G), limit, out=G)
