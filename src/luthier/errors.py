@@ -7,7 +7,8 @@ message and leaves with the error's exit code (2 for bad input or usage, 1 for w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class LuthierError(Exception):
@@ -39,6 +40,15 @@ class InputError(LuthierError):
 
     exit_code = 2
 
+    def about(self, what: str) -> InputError:
+        """The same error, said of something.
+
+        >>> print(InputError("a label is not a class").about("validation rows"))
+        validation rows: a label is not a class
+        """
+        problem = f"{what}: {self.problem}"
+        return InputError(problem, expected=self.expected, received=self.received, remedy=self.remedy)
+
 
 class ConfigError(InputError):
     """One or more settings are wrong; all of them are listed at once."""
@@ -64,6 +74,25 @@ class MissingExtraError(LuthierError):
     """An optional library is needed for what was asked."""
 
     exit_code = 2
+
+
+@contextmanager
+def users_code(problem: str, *, expected: str = "", remedy: str = "") -> Iterator[None]:
+    """Code of the user's own runs inside: whatever it raises ends as an InputError with this problem.
+
+    >>> with users_code("the loss cannot be computed"):
+    ...     1 / 0
+    Traceback (most recent call last):
+    luthier.errors.InputError: the loss cannot be computed
+      received: ZeroDivisionError: division by zero
+    """
+    try:
+        yield
+    except LuthierError:
+        raise
+    except Exception as error:  # a module, a loss or a data set may raise anything
+        received = f"{type(error).__name__}: {in_a_line(error)}"
+        raise InputError(problem, expected=expected, received=received, remedy=remedy) from error
 
 
 def in_a_line(error: BaseException) -> str:

@@ -194,7 +194,7 @@ def test_mixed_precision_learns_nearly_the_same() -> None:
 
 def test_losses_of_ones_own() -> None:
     assert loss_for(LABELS, nn.CrossEntropyLoss()) == "softmax"
-    assert loss_for(VALUES, F.mse_loss) == "mse"
+    assert loss_for(VALUES[:, None], F.mse_loss, flat=True) == "mse"
     smoothed = nn.CrossEntropyLoss(label_smoothing=0.1)
     by_hand = train(dense, loss=smoothed, layout="vmapped")
     by_name = train(dense, loss="smoothed softmax")
@@ -361,7 +361,8 @@ class Both(nn.Module):
 
 def test_a_module_that_draws_by_itself_gets_a_new_mask_each_step() -> None:
     from luthier.engine import Batch, ModuleSpec, Settings
-    from luthier.engine.modules import LoopedStack, Modules
+    from luthier.engine.module_stacks import LoopedStack
+    from luthier.engine.modules import Modules
     from luthier.objective import loss_named
 
     spec = ModuleSpec(lambda: Both().double())

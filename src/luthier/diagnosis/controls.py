@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from luthier.diagnosis.trace import Evaluated
 from luthier.engine import Part, find_lr, train_networks
+from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
 from luthier.records import Finding
 from luthier.seeds import torch_generator
@@ -76,7 +77,7 @@ def _trained(network: Any, training: Part, validation: Part, loss: str, batch_si
 
 
 def _network(module: nn.Module, part: Part) -> Any:
-    return REFERENCE if part.features.ndim == 2 else module
+    return REFERENCE if part.features.ndim == 2 and part.features.is_floating_point() else module
 
 
 def tells_something(evaluations: Sequence[Evaluated], training: Tensor, validation: Tensor, loss: str) -> bool:
@@ -180,7 +181,10 @@ def rate_fits(
 ) -> tuple[Finding | None, dict[str, Any]]:
     """The optimiser's rate beside a range test: above where the loss explodes, or far from what it suggests while
     the loss fell by a share `fell`, and steps moved the weights by a share `update` of their length."""
-    result = find_lr(module, data, loss=loss, optimiser=optimiser, batch_size=batch_size, seeds=1, confirm=False)
+    try:
+        result = find_lr(module, data, loss=loss, optimiser=optimiser, batch_size=batch_size, seeds=1, confirm=False)
+    except LuthierError:  # training gains nothing: no rate can be told from another
+        return None, {}
     rate = max(float(group["lr"]) for group in optimiser.param_groups)
     known = [(r, value) for r, value in zip(result.rates, result.losses, strict=True) if value is not None]
     exploded = known[-1][0] if known else float("nan")

@@ -5,14 +5,13 @@ N rows, C outputs.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Iterator
+import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from luthier.diagnosis.checks.data_rows import check_order, check_rows
 from luthier.diagnosis.checks.layers import usual_update
@@ -20,11 +19,13 @@ from luthier.diagnosis.controls import label_noise, rate_fits, signal, some_rows
 from luthier.diagnosis.findings import Diagnosis, diagnosis_of
 from luthier.diagnosis.trace import Trace
 from luthier.diagnosis.training_monitor import TrainingMonitor
-from luthier.engine import Part, part_of
-from luthier.engine.api import loss_for
+from luthier.engine import Part
+from luthier.engine.api import alike
 from luthier.engine.find_lr import left_alone
+from luthier.engine.loaders import Given, bad_rows, has_columns, rows_of
+from luthier.engine.plain_loop import Loop, optimiser_for
 from luthier.errors import InputError
-from luthier.objective import Criterion, Loss, loss_named
+from luthier.machine import torch_settings
 from luthier.records import Finding
 from luthier.seeds import torch_generator
 
@@ -36,6 +37,7 @@ EVALUATED_ROWS = 2000
 CONTROL_ROWS = 3000
 
 
+@torch_settings()
 def diagnose(
     module: nn.Module,
     data: Any,
@@ -65,27 +67,39 @@ def diagnose(
     >>> found.findings[0].code
     'not-finite'
     """
-    part, held_out = _parts(data, validation, seed)
-    chosen = loss_for(part.targets, loss)
+    if not isinstance(steps, int) or steps < 1 or not isinstance(batch_size, int) or batch_size < 1:
+        raise InputError("steps and batch_size are whole numbers of at least 1", received=f"{steps!r}, {batch_size!r}")
+    optimiser = None if optimiser is None else optimiser_for(module, optimiser)
     with left_alone(data):
-        others = check_rows(part, held_out) if _numeric(part) else []
+        part, held_out = _parts(data, validation, seed)
+        own = not (isinstance(data, Part) or has_columns(data))  # batches of a loader, in an order of its own
+        loop = Loop(module, data if own else part, loss, batch_size, name="batches of a diagnosis", finite=False)
+        part, held_out = loop.rows(part), loop.rows(held_out)
+        others = check_rows(part, held_out) if part.features.is_floating_point() else []
         if any(finding.code == "inputs-not-finite" for finding in others):
             return diagnosis_of(Trace(), others=others)
-        copies = _copies(module, optimiser)
-        trace, batches = _train(*copies, data, part, held_out, chosen, batch_size, steps, seed)
-        if (finding := check_order(batches)) is not None and not isinstance(data, tuple | Part):
+        kept_back = _hashes(held_out) if own and validation is None else set()
+        copies = _copies(loop, module, optimiser)
+        trace, targets = _train(*copies, loop, part, held_out, kept_back, steps, seed)
+        if own and (finding := check_order(targets)) is not None:
             others.append(finding)
         measured: dict[str, Any] = {}
         if controls and trace.birth is None and trace.loss:
-            others += _controls(_copies(module, optimiser), part, held_out, trace, batch_size, measured)
+            others += _controls(_copies(loop, module, optimiser), part, held_out, trace, batch_size, measured)
     features = part.features.double()
     return diagnosis_of(trace, others=others, measured=measured, inputs=(float(features.mean()), float(features.std())))
 
 
 def _parts(data: Any, validation: Any, seed: int) -> tuple[Part, Part]:
-    part = _collected(data)
-    if validation is not None:
-        return part, _collected(validation)
+    """Rows to train on and rows to look at. Inputs that are not finite are a finding, not an error; targets are not."""
+    part = rows_of(data)
+    held_out = None if validation is None else alike(part, rows_of(validation, "validation"))
+    for one in (part, *([] if held_out is None else [held_out])):
+        if bad := bad_rows(one.targets):
+            received = f"NaN or infinity in {bad} of {len(one)} rows"
+            raise InputError("targets are not finite", expected="numbers", received=received)
+    if held_out is not None:
+        return part, held_out
     if len(part) < 10:
         raise InputError("there are too few rows for a validation set", expected="at least 10", received=str(len(part)))
     order = torch.randperm(len(part), generator=torch_generator(seed, "held out"))
@@ -93,42 +107,37 @@ def _parts(data: Any, validation: Any, seed: int) -> tuple[Part, Part]:
     return part.rows(order[count:].sort().values), part.rows(order[:count].sort().values)
 
 
-def _collected(data: Any) -> Part:
-    """Rows as they are; those that are not finite are a finding, not an error."""
-    if isinstance(data, tuple) and len(data) == 2:
-        X, y = (torch.as_tensor(piece) for piece in data)
-        if X.ndim >= 2 and len(X) == len(y) and len(X) and not bool(X.float().isfinite().all()):
-            y = y if y.is_floating_point() else y.long()
-            return Part(
-                X, torch.zeros(len(X), 0, dtype=torch.int64), y.squeeze(1) if y.ndim == 2 and y.shape[1] == 1 else y
-            )
-    return part_of(data)
+def _hashes(part: Part) -> set[bytes]:
+    """What rows are known by when a loader gives them again."""
+    return {_hash(x) for x in part.features}
 
 
-def _numeric(part: Part) -> bool:
-    return part.features.is_floating_point()
+def _hash(row: Tensor) -> bytes:
+    return hashlib.blake2b(row.contiguous().view(-1).numpy().tobytes(), digest_size=16).digest()
 
 
-def _copies(module: nn.Module, optimiser: torch.optim.Optimizer | None) -> tuple[nn.Module, torch.optim.Optimizer]:
+def _copies(
+    loop: Loop, module: nn.Module, optimiser: torch.optim.Optimizer | None
+) -> tuple[nn.Module, torch.optim.Optimizer]:
     if optimiser is None:
-        alone = copy.deepcopy(module)
-        return alone, torch.optim.Adam(alone.parameters())
-    return copy.deepcopy((module, optimiser))
+        alone = loop.copied(module)
+        return alone, optimiser_for(alone, None)
+    both: tuple[nn.Module, torch.optim.Optimizer] = loop.copied((module, optimiser))
+    return both
 
 
 def _train(
     module: nn.Module,
     optimiser: torch.optim.Optimizer,
-    data: Any,
+    loop: Loop,
     part: Part,
     held_out: Part,
-    chosen: str | Loss | Criterion,
-    batch_size: int,
+    kept_back: set[bytes],
     steps: int,
     seed: int,
 ) -> tuple[Trace, list[Tensor]]:
-    name = chosen if isinstance(chosen, str) else ""
-    measure = _measure(chosen)
+    """A training that is watched: the user's own loop, but that it does not learn from the rows that are kept back."""
+    name = loop.chosen if isinstance(loop.chosen, str) else ""
     torch.manual_seed(seed)
     module.train()
     every = max(1, steps // EVALUATIONS)
@@ -136,64 +145,43 @@ def _train(
     looked = some_rows(part, EVALUATED_ROWS), some_rows(held_out, EVALUATED_ROWS)
     with TrainingMonitor(module, every=max(1, steps // 20), loss=name) as watch:
         watch.trace.trivial = trivial_loss(part.targets, name)
-        for step, (x, y) in enumerate(_batches(data, part, batch_size, seed)):
+        for step, batch in enumerate(_without(kept_back, loop.batches(seed))):
             if step == steps or watch.trace.birth is not None:
                 break
             optimiser.zero_grad(set_to_none=True)
-            value = measure(module(x), y)
-            value.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            value = loop.loss(module, batch)
+            loop.step(optimiser, value)
             watch.step(value)
             if len(targets) < 200:
-                targets.append(y)
+                targets.append(batch.y.cpu())
             if (step + 1) % every == 0 or step + 1 in EARLY_LOOKS:
-                _evaluate(watch, module, *looked, measure)
+                _evaluate(watch, module, *looked, loop)
         _see_saturated_outputs(watch.trace, module, looked[0], name)
     return watch.trace, targets
 
 
-def _batches(data: Any, part: Part, batch_size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches without end: shuffled rows, or the loader's own."""
-    dtype = torch.get_default_dtype()
-    if not isinstance(data, tuple | Part) and isinstance(data, Iterable):
-        while True:
-            for x, y, *_ in data:
-                yield (x.to(dtype) if x.is_floating_point() else x), y
-    generator = torch_generator(seed, "batches of a diagnosis")
-    while True:
-        order = torch.randperm(len(part), generator=generator)
-        for rows in torch.split(order, batch_size):
-            if len(rows) == min(batch_size, len(part)):
-                yield part.features[rows], part.targets[rows]
-
-
-def _measure(chosen: str | Loss | Criterion) -> Callable[[Any, Tensor], Tensor]:
-    """Outputs and targets to a mean loss, with gradients."""
-    if isinstance(chosen, Criterion):
-        return chosen.function
-
-    def of(outputs: Tensor, targets: Tensor) -> Tensor:
-        if chosen == "softmax" and targets.ndim == 1:
-            return F.cross_entropy(outputs, targets.long())
-        if chosen == "mse":
-            return F.mse_loss(outputs.reshape(targets.shape), targets.to(outputs.dtype))
-        Z = outputs.unsqueeze(-1) if outputs.ndim == 1 else outputs
-        return loss_named(chosen).mean(Z.unsqueeze(0), targets)[0]
-
-    return of
+def _without(rows: set[bytes], batches: Iterator[Given]) -> Iterator[Given]:
+    """Batches without the rows that are known by these hashes."""
+    for batch in batches:
+        if not rows or not isinstance(batch.x, Tensor):
+            yield batch
+            continue
+        kept = torch.tensor([_hash(x) not in rows for x in batch.x.cpu()])
+        if bool(kept.all()):
+            yield batch
+        elif int(kept.sum()) > 1:
+            yield Given(batch.x[kept], batch.y[kept], None if batch.weights is None else batch.weights[kept])
 
 
 @torch.no_grad()
-def _evaluate(
-    watch: TrainingMonitor, module: nn.Module, part: Part, held_out: Part, measure: Callable[..., Tensor]
-) -> None:
+def _evaluate(watch: TrainingMonitor, module: nn.Module, part: Part, held_out: Part, loop: Loop) -> None:
     module.eval()
     result = []
     for rows in (part, held_out):
-        outputs = torch.cat([module(x) for x in torch.split(rows.features, 1024)])
-        pieces = zip(torch.tensor_split(outputs, PARTS), torch.tensor_split(rows.targets, PARTS), strict=True)
-        parts = tuple(float(measure(z, y)) for z, y in pieces if len(y))
-        result.append((float(measure(outputs, rows.targets)), parts, _score(outputs, rows.targets)))
+        outputs = loop.outputs(module, rows)
+        indices = [some for some in torch.tensor_split(torch.arange(len(rows)), PARTS) if len(some)]
+        pieces = tuple(float(_mean(loop, outputs[some], rows.rows(some))) for some in indices)
+        result.append((float(_mean(loop, outputs, rows)), pieces, _score(outputs, rows.targets)))
     module.train()
     (training, training_parts, training_score), (validation, parts, score) = result
     watch.evaluated(
@@ -207,8 +195,16 @@ def _evaluate(
     )
 
 
+def _mean(loop: Loop, outputs: Tensor, rows: Part) -> float:
+    """The loss of some rows, as one batch has it: a sum over rows is that over as many as a batch has."""
+    value = float(loop.measured(outputs, rows.targets, rows.weights))
+    return value * loop.size / len(rows) if loop.sums(outputs, rows.targets) else value
+
+
 def _score(outputs: Tensor, targets: Tensor) -> float | None:
     if targets.is_floating_point() or targets.ndim > 1:
+        return None
+    if outputs.ndim > 2:
         return None
     one = outputs.ndim == 1 or outputs.shape[1] == 1
     classes = (outputs.reshape(-1) > 0).long() if one else outputs.argmax(1)
@@ -242,15 +238,16 @@ def _controls(
     rows, checked = some_rows(part, CONTROL_ROWS), some_rows(held_out, EVALUATED_ROWS)
     tail = trace.losses[-max(3, len(trace.losses) // 10) :]
     fell = 1 - float(np.mean(tail)) / max(trace.losses[0], 1e-30)
-    rate, measured["rate"] = rate_fits(
+    rate, evidence = rate_fits(
         module,
         (rows.features, rows.targets),
-        loss=None,
+        loss=loss,
         optimiser=optimiser,
         batch_size=batch_size,
         fell=fell,
         update=usual_update(trace) or 0.0,
     )
+    measured |= {"rate": evidence} if evidence else {}
     result = [] if rate is None else [rate]
     if loss not in ("softmax", "binary", "mse"):
         return result

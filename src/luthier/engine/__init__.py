@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from luthier.engine.api import part_of, train_networks
+from luthier.engine.api import train_networks
 from luthier.engine.batches import Batch
 from luthier.engine.checkpoint import FileCheckpoint
 from luthier.engine.find_lr import find_lr
 from luthier.engine.footprint import footprint, in_memory_groups
 from luthier.engine.history import History
+from luthier.engine.loaders import part_of
 from luthier.engine.member import Member
-from luthier.engine.modules import ModuleSpec
+from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.outcome import Outcome
 from luthier.engine.population import Population
 from luthier.engine.range_test import RangeTest, confirm, range_test, suggest

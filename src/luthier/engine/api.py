@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -11,33 +11,36 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
-from luthier.engine.batches import cast
+from luthier.engine.batches import cast, epoch_steps
 from luthier.engine.checkpoint import FileCheckpoint
 from luthier.engine.distributed import run_distributed
 from luthier.engine.layouts import choose
+from luthier.engine.loaders import part_of, type_taken
 from luthier.engine.member import Member
-from luthier.engine.modules import ModuleSpec
+from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.outcome import Outcome, merged
 from luthier.engine.processes import train_in_processes
 from luthier.engine.settings import Evaluation, Part, Settings
 from luthier.engine.sharing import several_processes
 from luthier.engine.train import train
-from luthier.errors import ConfigError, InputError, nearest
+from luthier.errors import ConfigError, InputError, nearest, users_code
+from luthier.machine import torch_settings
 from luthier.nets import DeferredSpec, DenseSpec
-from luthier.objective import LOSSES, Criterion, Loss
+from luthier.objective import AnyLoss, Criterion, Loss, column, loss_for, targets_for
 from luthier.optimise import Schedule
 from luthier.records import Finding
 from luthier.renamed import current_hyper_parameters
 
-_NUMBERS = ("learning_rate", "momentum", "l2", "l1", "weight_decay", "ema_decay")
+_NUMBERS = ("learning_rate", "momentum", "l2", "l1", "weight_decay", "ema_decay", "noise", "mixup")
+_LIMITS = ("clip_norm", "clip_value")  # may be infinite
+_COUNTS = {"batch_size": 1, "steps": 1, "evaluate_every": 1, "accumulate": 1, "patience": 0, "processes": 1}
 Network = nn.Module | Callable[[], nn.Module] | DenseSpec | DeferredSpec
-AnyLoss = str | Loss | Criterion | Callable[[Any, Any], Tensor]
 _MEMBER = {field.name for field in fields(Member)} - {"spec", "seed", "learning_rate", "schedule", "label"}
 
 
+@torch_settings()
 def train_networks(
     network: Network,
     data: Any,
@@ -98,25 +101,24 @@ def train_networks(
     >>> found.layout, found.best, type(found.module()).__name__
     ('stacked', 1, 'Sequential')
     """
-    part = part_of(data, "data")
-    held_out = None if validation is None else part_of(validation, "validation")
-    if held_out is not None and held_out.features.shape[1:] != part.features.shape[1:]:
-        raise InputError(
-            "training and validation rows differ in shape",
-            expected=f"rows of shape {list(part.features.shape[1:])}, as in data",
-            received=f"rows of shape {list(held_out.features.shape[1:])}",
-        )
-    chosen = loss_for(part.targets, loss)
-    batch = min(batch_size, len(part)) if batch_size > 0 else batch_size
-    epoch = 1 if only_first_batch else max(1, -(-len(part) // max(1, batch * accumulate)))
-    length = steps if steps is not None else max(1, round(epochs * epoch))
+    _check_settings(locals())
+    several = _settings({"learning_rate": learning_rate, "schedule": schedule, **current_hyper_parameters(hyper)})
+    part, held_out = part_of(data, "data"), None if validation is None else part_of(validation, "validation")
     spec = _spec(network, part)
+    dense = isinstance(spec, DenseSpec) or spec.chain is not None
+    chosen = loss_for(part.targets, loss, flat=dense)
+    dtype = torch.float32 if isinstance(spec, DenseSpec) else spec.dtype
+    kind = dtype if dense else type_taken(spec.module, part.features, dtype)  # type: ignore[union-attr]
+    part = suited(part, kind, chosen, dtype)
+    if held_out is not None:
+        held_out = suited(alike(part, held_out), kind, chosen, dtype)
+    batch, wanted = min(batch_size, len(part)), range(seeds) if isinstance(seeds, int) else list(seeds)
     settings = Settings(
         loss=chosen,
         rule=rule,
         batch_size=batch,
-        steps=length,
-        evaluate_every=evaluate_every or min(length, epoch),
+        steps=1,
+        evaluate_every=1,
         patience=patience,
         tolerance=tolerance,
         metrics=tuple(metrics),
@@ -124,20 +126,21 @@ def train_networks(
         mixed_precision=mixed_precision,
         only_first_batch=only_first_batch,
         every_step=every_step,
-        dtype=torch.float32 if isinstance(spec, DenseSpec) else spec.dtype,
+        dtype=dtype,
     )
-    several = _settings({"learning_rate": learning_rate, "schedule": schedule, **current_hyper_parameters(hyper)})
-    wanted = range(seeds) if isinstance(seeds, int) else seeds
-    part, findings = cast(part, settings.dtype), list[Finding]()
+    findings = list[Finding]()
     path = None if checkpoint is None else Path(checkpoint)
     if processes > 1 and on_evaluation is not None:
         raise InputError("on_evaluation cannot be combined with processes", remedy="leave out one of them")
     if isinstance(spec, ModuleSpec):
-        asked = "looped" if isinstance(chosen, Criterion) and layout is None and spec.chain is not None else layout
-        asked = asked or _layout_of(path, processes)
-        if asked is None and several_processes() and spec.chain is None:
+        asked = layout or _layout_of(path, processes)
+        if asked is None and several_processes() and (spec.chain is None or isinstance(chosen, Criterion)):
             asked = "looped"  # a timing could come out differently in each process
         spec, findings = choose(spec, len(several) * len(wanted), part, settings, asked)
+    least = spec.least_rows if isinstance(spec, ModuleSpec) else 1
+    epoch = 1 if only_first_batch else -(-epoch_steps(len(part), batch, least) // accumulate)
+    length = steps if steps is not None else max(1, round(epochs * epoch))
+    settings = replace(settings, steps=length, evaluate_every=evaluate_every or min(length, epoch))
     flat = _flattened(spec, part), None if held_out is None else _flattened(spec, held_out)
     members = [_member(spec, seed, setting) for setting in several for seed in wanted]
     if not members:
@@ -189,6 +192,33 @@ def _layout_of(checkpoint: Path | None, processes: int) -> str | None:
     return next((str(saved.facts["layout"]) for saved in result if saved is not None), None)
 
 
+def suited(part: Part, kind: torch.dtype, loss: str | Loss | Criterion, dtype: torch.dtype) -> Part:
+    """A part as networks of this type and a loss take it, its inputs as numbers of a `kind`."""
+    features = part.features if part.features.dtype == kind else part.features.to(kind)
+    return cast(replace(part, features=features, targets=targets_for(loss, part.targets)), dtype)
+
+
+def alike(training: Part, validation: Part) -> Part:
+    """The validation part. InputError where its rows have another shape or other targets than those of training."""
+    pairs = ("rows", training.features, validation.features), ("targets", training.targets, validation.targets)
+    for name, ours, theirs in pairs:
+        if ours.shape[1:] != column(theirs).shape[1:] and ours.shape[1:] != theirs.shape[1:]:
+            raise InputError(
+                f"training and validation {name} differ in shape",
+                expected=f"{name} of shape {list(ours.shape[1:])}, as in data",
+                received=f"{name} of shape {list(theirs.shape[1:])}",
+            )
+    if training.targets.is_floating_point() != validation.targets.is_floating_point():
+        types = [str(part.targets.dtype).removeprefix("torch.") for part in (training, validation)]
+        raise InputError(
+            "training and validation targets differ in type",
+            expected=f"{types[0]}, as in data",
+            received=types[1],
+            remedy="whole numbers are classes, others values: convert one of them",
+        )
+    return validation
+
+
 def _spec(network: Network, part: Part) -> DenseSpec | ModuleSpec:
     if isinstance(network, DenseSpec | DeferredSpec):
         return known_spec(network, part)
@@ -199,29 +229,48 @@ def known_spec(spec: DenseSpec | DeferredSpec, part: Part) -> DenseSpec:
     """The spec for these rows: a deferred one reads its inputs and outputs off them."""
     if isinstance(spec, DenseSpec):
         return spec
-    targets = part.targets
+    targets = column(part.targets)
     outputs = targets.shape[1] if targets.ndim == 2 else 1 if targets.is_floating_point() else int(targets.max()) + 1
     return spec.known(inputs=part.features.flatten(1).shape[1], outputs=outputs)
+
+
+def _check_settings(given: Mapping[str, Any]) -> None:
+    """Raise ConfigError unless numbers of rows, steps and networks are such numbers, all mistakes at once."""
+    mistakes = []
+    for name, least in _COUNTS.items():
+        value = given[name]
+        if value is None and name in ("steps", "evaluate_every"):
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            mistakes.append(f"{name} must be at least {least}, and a whole number, not {value!r}")
+    for name in ("epochs", "tolerance"):
+        value = given[name]
+        if not isinstance(value, int | float) or not 0 <= value < math.inf:
+            mistakes.append(f"{name} must be a number of at least 0, not {value!r}")
+    seeds = given["seeds"]
+    if not isinstance(seeds, int) and not (_is_list("seeds", seeds) and all(isinstance(s, int) for s in seeds)):
+        mistakes.append(f"seeds are a number of networks, or a list of whole numbers, not {seeds!r}")
+    if isinstance(given["metrics"], str):
+        mistakes.append(f"metrics are a list of names, not {given['metrics']!r}")
+    if mistakes:
+        raise ConfigError(mistakes)
 
 
 def _settings(choices: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One dictionary for each network (before seeds): lists go together, single values are repeated."""
     known = sorted(_MEMBER | {"learning_rate", "schedule"})
-    mistakes = [
-        f"'{name}' is not a setting of train; {nearest(name, known)}".rstrip("; ")
-        for name in choices
-        if name not in known
-    ]
+    unknown = [name for name in choices if name not in known]
+    mistakes = [f"'{name}' is not a setting of train; {nearest(name, known)}".rstrip("; ") for name in unknown]
     lists = {name: list(value) for name, value in choices.items() if _is_list(name, value)}
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
         mistakes.append(f"lists must have the same length, not {lengths}")
     for name, value in choices.items():
         for one in lists.get(name, [value]):
-            if name in _NUMBERS and not (isinstance(one, int | float) and math.isfinite(one) and one >= 0):
+            if name in _NUMBERS + _LIMITS and not (_is_number(one) and (one < math.inf or name in _LIMITS)):
                 mistakes.append(f"{name} must be a number of at least 0, not {one!r}")
-            if name == "betas" and not (isinstance(one, tuple | list) and len(one) == 2):
-                mistakes.append(f"betas must be two numbers, not {one!r}")
+            if name == "betas" and not (isinstance(one, tuple | list) and len(one) == 2 and all(map(_is_share, one))):
+                mistakes.append(f"betas must be two numbers of at least 0 and below 1, not {one!r}")
     if mistakes:
         raise ConfigError(mistakes)
     count = max(lengths.values(), default=1)
@@ -235,6 +284,14 @@ def _is_list(name: str, value: Any) -> bool:
     return isinstance(value, list | tuple | np.ndarray | range)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(value >= 0)
+
+
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and bool(value < 1)
+
+
 def _member(spec: DenseSpec | ModuleSpec, seed: int, setting: Mapping[str, Any]) -> Member:
     schedule = setting["schedule"]
     fixed: dict[str, Any] = {
@@ -243,102 +300,11 @@ def _member(spec: DenseSpec | ModuleSpec, seed: int, setting: Mapping[str, Any])
     if isinstance(spec, ModuleSpec) and spec.layout == "stacked" and spec.chain is not None:
         fixed.setdefault("dropout", spec.chain.dropout)
     fixed["learning_rate"] = float(setting["learning_rate"])
+    if not isinstance(schedule, str | Schedule):
+        raise ConfigError([f"schedule is a name or a Schedule, not {schedule!r}"])
     fixed["schedule"] = Schedule(schedule) if isinstance(schedule, str) else schedule
-    return Member(spec=spec, seed=int(seed), **fixed)
-
-
-def part_of(data: Any, what: str = "data") -> Part:
-    """Rows to train on from a pair or triple of tensors or arrays, a Part, or an iterable of batches.
-
-    >>> len(part_of((np.zeros((5, 2)), np.arange(5))))
-    5
-    """
-    result = data if isinstance(data, Part) else _part(data, what)
-    tensors = {"X": result.features, "y": result.targets, "weights": result.weights}
-    lengths = {name: len(values) for name, values in tensors.items() if values is not None}
-    if len(set(lengths.values())) != 1 or not len(result):
-        raise InputError(
-            f"the arrays of {what} differ in length",
-            expected="the same number of rows in all, at least one",
-            received=", ".join(f"{count} of {name}" for name, count in lengths.items()),
-        )
-    for name, values in tensors.items():
-        if values is None or not values.is_floating_point() or bool(values.sum().isfinite()):
-            continue  # a finite sum has finite terms, and is ten times faster to ask for
-        bad = int((~values.isfinite()).view(len(values), -1).any(1).sum())
-        if bad:
-            raise InputError(
-                f"{name} of {what} has values that are not finite",
-                expected="numbers",
-                received=f"NaN or infinity in {bad} of {len(values)} rows",
-                remedy="remove or fill those rows first",
-            )
-    return result
-
-
-def _part(data: Any, what: str) -> Part:
-    pieces = data if isinstance(data, tuple) else _collected(data, what)
-    if len(pieces) not in (2, 3):
-        raise InputError(
-            f"{what} has an unknown form", expected="(X, y) or (X, y, weights)", received=f"{len(pieces)} parts"
-        )
-    X, y, *rest = (torch.as_tensor(piece) for piece in pieces)
-    if X.ndim < 2:
-        raise InputError(f"{what} has no columns", expected="X of shape [N, ...]", received=f"shape {list(X.shape)}")
-    X = X.float() if X.dtype in (torch.uint8, torch.bool) else X  # other whole numbers are codes: a module embeds them
-    y = y if y.is_floating_point() else y.long()
-    y = y.squeeze(1) if y.ndim == 2 and y.shape[1] == 1 else y
-    return Part(X, torch.zeros(len(X), 0, dtype=torch.int64), y, rest[0] if rest else None)
-
-
-def _collected(batches: Iterable[Any], what: str) -> tuple[Tensor, ...]:
-    """All batches of an iterable, end to end."""
-    try:
-        result = [tuple(torch.as_tensor(piece) for piece in batch) for batch in batches]
-    except TypeError as error:
-        raise InputError(
-            f"{what} has an unknown form",
-            expected="(X, y), (X, y, weights), or batches of them such as a DataLoader",
-            received=type(batches).__name__,
-        ) from error
-    if not result:
-        raise InputError(f"{what} has no batches", expected="at least one batch (x, y)")
-    return tuple(torch.cat(pieces) for pieces in zip(*result, strict=True))
-
-
-def loss_for(targets: Tensor, loss: AnyLoss | None) -> str | Loss | Criterion:
-    """The loss asked for, PyTorch's own ones by their names here; without one, what the targets' type suggests."""
-    if loss is None:
-        return "mse" if targets.is_floating_point() else "softmax"
-    if isinstance(loss, Criterion | Loss):
-        return loss
-    if isinstance(loss, str):
-        if loss not in LOSSES:
-            raise ConfigError([f"'{loss}' is not one of {', '.join(LOSSES)}; {nearest(loss, LOSSES)}".rstrip("; ")])
-        return loss
-    for kind, name in _PLAIN.items():
-        plain = loss is kind or (isinstance(loss, nn.Module) and type(loss) is kind and _same(loss, kind()))
-        if plain and (name != "softmax" or not targets.is_floating_point() or targets.ndim == 2):
-            return name
-    return Criterion(loss)
-
-
-def _same(loss: nn.Module, default: nn.Module) -> bool:
-    simple = {k: v for k, v in vars(default).items() if isinstance(v, int | float | str | bool)}
-    plain = all(getattr(loss, name, None) == value for name, value in simple.items())
-    return plain and all(t is None for t in loss._buffers.values())
-
-
-_PLAIN: dict[Any, str] = {
-    nn.CrossEntropyLoss: "softmax",
-    nn.MSELoss: "mse",
-    nn.L1Loss: "mae",
-    nn.HuberLoss: "huber",
-    nn.NLLLoss: "negative log-likelihood",
-    F.cross_entropy: "softmax",
-    F.mse_loss: "mse",
-    F.l1_loss: "mae",
-}
+    with users_code("a hyper-parameter cannot be used", expected="numbers, or a list of them for several networks"):
+        return Member(spec=spec, seed=int(seed), **fixed)
 
 
 def _flattened(spec: DenseSpec | ModuleSpec, part: Part) -> Part:

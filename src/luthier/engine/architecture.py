@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import lru_cache, partial
 
 from luthier.engine.dense_architecture import DenseArchitecture, SequentialAdapter
-from luthier.engine.modules import Modules, ModuleSpec
+from luthier.engine.module_spec import ModuleSpec
+from luthier.engine.modules import Modules
 from luthier.nets import BackboneSpec, ConvSpec, DenseSpec, Spec, TextSpec, build
 
 

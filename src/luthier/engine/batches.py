@@ -40,12 +40,23 @@ class Batch:
         return Batch(self.inputs[rows], self.codes[rows], self.targets[rows], *optional)
 
 
+def epoch_steps(rows: int, size: int, least: int = 1) -> int:
+    """How many batches an epoch has, of which the last may be shorter, but not below `least` rows.
+
+    >>> epoch_steps(257, 64), epoch_steps(257, 64, least=2)
+    (5, 4)
+    """
+    whole, rest = divmod(rows, size)
+    return max(1, whole + (rest >= least and rest > 0))
+
+
 class Batches:
     """Batches in an order that follows from the seed and the step alone, so any step can be resumed.
 
     Rows are gathered a few batches at a time, into a piece of memory that stays in the processor's cache, and then
     cut: gathering each batch by itself costs more calls, gathering a whole epoch costs memory traffic.
-    With `only_first` every batch is the first one; with `ones` inputs [B, F] get a last column of ones.
+    With `only_first` every batch is the first one; with `ones` inputs [B, F] get a last column of ones. Fewer than
+    `least` rows at an epoch's end are left out; as the order is a new one each time, so are they.
     A batch is good until one of another piece is asked for: pieces share their memory.
     """
 
@@ -58,9 +69,10 @@ class Batches:
         prepare: Callable[[Tensor], Tensor | None] = lambda targets: None,
         only_first: bool = False,
         has_bias_column: bool = False,
+        least: int = 1,
     ) -> None:
         self.size, self.seed, self._only_first, self._prepare = min(size, len(part)), seed, only_first, prepare
-        self.epoch_steps = 1 if only_first else -(-len(part) // self.size)
+        self.epoch_steps = 1 if only_first else epoch_steps(len(part), self.size, least)
         self._rows, self._part = len(part), part
         tensors = [t for t in (part.features, part.codes, part.targets, part.weights) if t is not None]
         row_bytes = sum(t[:1].numel() * t.element_size() for t in tensors)
@@ -104,9 +116,17 @@ class Batches:
         self._batches = [Batch(*cut) for cut in cuts]
 
 
+def exact(dtype: torch.dtype) -> torch.dtype:
+    """The type that losses, targets and moments are kept in: of modules in half precision, single precision.
+
+    Adam's 1 - 0.999 is 0 in bfloat16.
+    """
+    return torch.float32 if dtype.itemsize < 4 and dtype.is_floating_point else dtype
+
+
 def cast(part: Part, dtype: torch.dtype) -> Part:
     """A part in the numbers' type that a population trains in; whole numbers stay whole."""
     features = part.features.to(dtype) if part.features.is_floating_point() else part.features
-    targets = part.targets.to(dtype) if part.targets.is_floating_point() else part.targets
-    weights = None if part.weights is None else part.weights.to(dtype)
+    targets = part.targets.to(exact(dtype)) if part.targets.is_floating_point() else part.targets
+    weights = None if part.weights is None else part.weights.to(exact(dtype))
     return Part(features, part.codes, targets, weights)

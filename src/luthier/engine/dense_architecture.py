@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from luthier.engine.flat_rows import fill
-from luthier.engine.modules import Modules, ModuleSpec
+from luthier.engine.module_spec import ModuleSpec
+from luthier.engine.modules import Modules
 from luthier.engine.settings import Part, Settings
 from luthier.engine.stack import (
     Stack,

@@ -21,7 +21,7 @@ from torch import Tensor, distributed
 
 from luthier.engine.architecture import architecture
 from luthier.engine.batches import Batch
-from luthier.engine.modules import ModuleSpec
+from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.outcome import Outcome
 from luthier.engine.settings import Settings
 from luthier.engine.sharing import BatchShare, several_processes, sharing
@@ -94,7 +94,7 @@ class Coordinator:
     ) -> Tensor:
         """Fill the stack's gradients [M, P] of a batch's mean loss; returns the losses [M]."""
         rows, total = len(batch.targets), batch.weight
-        if rows < self._size or getattr(loss, "couples", False):
+        if rows < self._size or isinstance(loss, Criterion) or loss.couples:  # not a mean over single rows
             return partial_gradients(stack, batch, loss, masks, generators, total)
         number, drawn = self._number(job), [generator.get_state() for generator in generators]
         _announce(GRADIENT, number, len(stack.parameters), rows)

@@ -16,6 +16,7 @@ from luthier.engine.member import Member
 from luthier.engine.settings import Part, Settings
 from luthier.errors import LuthierError
 from luthier.messages import in_bytes
+from luthier.objective import Loss, loss_named
 from luthier.optimise import RULES
 
 TRIED = 8  # rows of the pass by which activations are counted
@@ -73,7 +74,9 @@ def in_memory_groups(
     """
     taken = footprint(members, settings, part)
     count, pieces = len(members), 1
-    while taken.of(1, pieces) > memory and 2 * pieces <= settings.batch_size:
+    loss = loss_named(settings.loss)
+    by_rows = isinstance(loss, Loss) and not loss.couples  # others of a batch are not the mean of its pieces
+    while by_rows and taken.of(1, pieces) > memory and 2 * pieces <= settings.batch_size:
         pieces *= 2
     if (each := taken.of(1, pieces)) > memory:
         raise LuthierError(

@@ -12,10 +12,12 @@ import torch
 from luthier.engine.batches import Batch
 from luthier.engine.dropout import own_dropouts
 from luthier.engine.member import Member
-from luthier.engine.modules import Modules, ModuleSpec, ModuleStack
+from luthier.engine.module_spec import ModuleSpec
+from luthier.engine.module_stacks import ModuleStack, mean_of, one_tensor, running
+from luthier.engine.modules import Modules
 from luthier.engine.settings import Part, Settings
 from luthier.errors import InputError, in_a_line
-from luthier.objective import loss_named
+from luthier.objective import Criterion, Loss, loss_named
 from luthier.records import Finding
 from luthier.seeds import torch_generator
 
@@ -31,44 +33,58 @@ def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
     Raises InputError where the module fails on the data at all.
     """
     few = replace(settings, mixed_precision=False)
-    rows = torch.arange(min(TRIED_ROWS, len(part)))
-    if part.targets.ndim == 1:  # a label that is no class is found now, not in the middle of an epoch
-        rows = torch.cat([rows, part.targets.argmin().view(1), part.targets.argmax().view(1)])
+    count = min(TRIED_ROWS, len(part)) if settings.batch_size > 1 else 1
+    rows = torch.arange(count)
+    if part.targets.ndim == 1 and count > 1:  # a label that is no class is found now, not in the middle of an epoch
+        rows = torch.cat([rows, part.targets.int().argmin().view(1), part.targets.int().argmax().view(1)])
     batch = Batch(part.features[rows], part.codes[rows], part.targets[rows])
-    before = torch.random.get_rng_state()
-    try:
+    with torch.random.fork_rng():
+        learn_about(spec, batch, settings.loss, rest=len(part) % settings.batch_size)
         looped = _gradients(spec, "looped", few, batch)
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise InputError(
-            "the module fails on the data",
-            expected=f"a forward pass and a loss for inputs of shape {list(batch.inputs.shape)}",
-            received=in_a_line(error),
-            remedy="call module(x) and the loss on one batch yourself, and check shapes and types",
-        ) from error
-    finally:
-        torch.random.set_rng_state(before)
-    spec.draws = _draws(spec, batch)
     if spec.draws:
         return "the module draws its own random numbers"
     try:
         vmapped = _gradients(spec, "vmapped", few, batch)
     except Exception as error:  # whatever a module's code does under vmap
-        return f"vmap cannot run it ({in_a_line(error)[:120]})"
+        return f"vmap cannot run it ({in_a_line(error.__cause__ or error)[:120]})"
     scale = looped.abs().max().clamp_min(1e-12)
     if not bool(((vmapped - looped).abs().max() / scale) < AGREEMENT):
         return "its gradients under vmap differ from those of the module alone"
     return None
 
 
-def _draws(spec: ModuleSpec, batch: Batch) -> bool:
+def learn_about(spec: ModuleSpec, batch: Batch, loss: str | Loss | Criterion, *, rest: int = 0) -> None:
+    """Find out by one pass whether module and loss draw random numbers by themselves, and write into their inputs.
+
+    Where the last batch of an epoch has `rest` rows, also whether the module can be trained on a single one.
+    """
     module = spec.built(0)
-    with torch.random.fork_rng(), torch.no_grad():
+    inputs = batch.inputs.clone()
+    version = inputs._version
+    with torch.random.fork_rng(), torch.no_grad(), running(inputs):
         torch.manual_seed(0)
         start = torch.random.get_rng_state()
         for layer in own_dropouts(module):
             layer.generator = torch_generator(0)
-        module(batch.inputs)
-        return not torch.equal(start, torch.random.get_rng_state())
+        outputs = one_tensor(module(inputs), len(inputs))
+        mean_of(loss_named(loss), outputs.unsqueeze(0), batch)
+        spec.draws = not torch.equal(start, torch.random.get_rng_state())
+    spec.changes_inputs = inputs._version != version
+    if rest == 1 and len(batch.inputs) > 1:
+        spec.least_rows = 1 if _takes_one_row(spec, batch.inputs[:1].clone()) else 2
+
+
+def _takes_one_row(spec: ModuleSpec, inputs: torch.Tensor) -> bool:
+    """Whether a single row can be trained on, which batch norm cannot normalise."""
+    module = spec.built(0)
+    for layer in own_dropouts(module):
+        layer.generator = torch_generator(0)
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            module(inputs)
+    except ValueError:
+        return False
+    return True
 
 
 def _stack(spec: ModuleSpec, layout: str, members: int, settings: Settings) -> ModuleStack:
@@ -105,8 +121,13 @@ def choose(
     count = members if isinstance(members, int) else len(members)
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"'{layout}' is not a layout", expected=", ".join(LAYOUTS))
-    if spec.chain is not None and layout in (None, "stacked"):
+    if spec.chain is not None and layout in (None, "stacked") and not isinstance(settings.loss, Criterion):
         return spec.with_layout("stacked"), []
+    if layout == "stacked" and spec.chain is not None:
+        raise InputError(
+            "a loss of your own does not train stacked networks",
+            remedy="leave the layout out; or a loss by name, or custom_loss(rows)",
+        )
     if layout == "stacked":
         raise InputError(
             "the module cannot be stacked",

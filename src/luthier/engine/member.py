@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any
 
-from luthier.engine.modules import ModuleSpec
+from luthier.engine.module_spec import ModuleSpec
 from luthier.errors import ConfigError
 from luthier.nets import ConvSpec, DenseSpec, Spec, TextSpec, spec_from_json
 from luthier.optimise import Schedule

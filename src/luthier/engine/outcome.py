@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from luthier.engine.architecture import architecture
 from luthier.engine.history import History
 from luthier.engine.member import Member
+from luthier.engine.module_stacks import as_rows
 from luthier.engine.settings import Part
 from luthier.records import Finding
 
@@ -65,7 +66,7 @@ class Outcome:
         """Outputs of all members' kept weights [M, N, C]."""
         kind = architecture(self.members[0].spec)
         codes = torch.zeros(len(features), 0, dtype=torch.int64) if codes is None else codes
-        return kind.evaluate(self.parameters, self.buffers, kind.prepared(Part(features, codes, codes)))
+        return as_rows(kind.evaluate(self.parameters, self.buffers, kind.prepared(Part(features, codes, codes))))
 
 
 def merged(members: Sequence[Member], shares: Sequence[Sequence[int]], outcomes: Sequence[Outcome]) -> Outcome:

@@ -10,22 +10,25 @@ from torch import Tensor
 
 from luthier.averages import follow
 from luthier.engine.architecture import architecture
-from luthier.engine.batches import Batch, Batches, cast
+from luthier.engine.batches import Batch, Batches, cast, exact
 from luthier.engine.distributed import leader
 from luthier.engine.loss_buffer import LossBuffer
 from luthier.engine.member import Member
 from luthier.engine.mixing import AugmentedBatches, BatchSource
-from luthier.engine.modules import Modules, ModuleSpec
+from luthier.engine.module_spec import ModuleSpec
+from luthier.engine.module_stacks import as_rows
+from luthier.engine.modules import Modules
 from luthier.engine.rates import Rates
 from luthier.engine.settings import Part, Settings
 from luthier.engine.stack import Masks, Stack
 from luthier.engine.streams import Stream, StreamedBatches
 from luthier.errors import InputError
 from luthier.nets import DenseSpec, TextSpec
-from luthier.objective import Criterion, Loss, check_classes, loss_named, mean_gradient
+from luthier.objective import Criterion, Loss, check_metric, column, loss_named, mean_gradient
 from luthier.optimise import RULES, State, clip_by_norm, clip_by_value
 from luthier.seeds import torch_generator
 
+CHECKED_ROWS = 7  # that outputs are looked at for
 STRETCHED = 2048  # networks' steps between looks at the clock, where blocks take turns
 
 
@@ -50,17 +53,17 @@ class Population:
         self.settings, self.rows, self._fresh = settings, rows, initial is None
         self.members = list(members)
         self.rule, self.loss = RULES[settings.rule], loss_named(settings.loss)
-        dtype = settings.dtype
+        dtype, self.dtype = settings.dtype, exact(settings.dtype)
         self.parameters, self.buffers = (
             self.kind.fresh([member.seed for member in members], dtype)
             if initial is None
             else self.kind.filled(initial, dtype)
         )
-        self.rule_state = self.rule.init(self.parameters)
+        self.rule_state = self.rule.init(self.parameters.to(self.dtype))
         if any(member.ema_decay for member in members):
-            self.rule_state["average"] = self.parameters.clone()
+            self.rule_state["average"] = self.parameters.to(self.dtype, copy=True)
         self.generators = [torch_generator(member.seed, "masks") for member in members]
-        self._divide(torch.zeros(0, len(members), dtype=dtype))
+        self._divide(torch.zeros(0, len(members), dtype=self.dtype))
 
     def _divide(self, losses: Tensor) -> None:
         """Cut the members into blocks that fit the cache, over views of the same state."""
@@ -96,14 +99,14 @@ class Population:
 
     def restart_losses(self, losses: Tensor | None = None) -> None:
         """Forget the losses so far, or take these [S, M] for them."""
-        losses = self.parameters.new_zeros(0, len(self.members)) if losses is None else losses
+        losses = torch.zeros(0, len(self.members), dtype=self.dtype) if losses is None else losses
         for block in self.blocks:
             block.loss_buffer.restart(losses[:, block.places])
 
     @property
     def weights(self) -> Tensor:
         """What is evaluated and kept [M, P]: the parameters, or their moving average where members ask for it."""
-        return self.rule_state.get("average", self.parameters)
+        return self.rule_state.get("average", self.parameters).to(self.parameters.dtype)
 
     def prepared(self, part: Part) -> Part:
         """A part as this population's networks take it."""
@@ -134,16 +137,34 @@ class Population:
             has_bias_column=self.kind.has_bias_column,
         )
 
+    def check(self, part: Part, what: str) -> None:
+        """Raise InputError where a part's targets do not go with the loss, the metrics and the networks' outputs.
+
+        What is wrong anywhere is found before the first step, not in the middle of an epoch.
+        """
+        loss, names = self.loss, self.settings.metrics
+        if isinstance(loss, Criterion) and not names:
+            return  # it looks at every new shape itself
+        few = self.prepared(part.rows(torch.arange(min(CHECKED_ROWS, len(part)))))
+        own = isinstance(loss, Loss) and loss.check is None
+        if own or isinstance(self.spec, ModuleSpec):
+            Z = as_rows(self.outputs(few))[:1]
+        else:
+            Z = torch.zeros(1, len(few), self.spec.outputs)
+        try:
+            if isinstance(loss, Loss):
+                loss.look(Z, few.targets, part.targets)
+            for name in names:
+                check_metric(name, Z.shape[-1], column(part.targets))
+        except InputError as error:
+            raise error.about(f"{what} rows") from None
+
     def _held(self, training: Part) -> Batches:
         if training.weights is not None and getattr(self.loss, "couples", False):
             raise InputError(
                 "a loss over pairs of rows cannot use sample weights",
                 remedy="leave out the weights, or sample rows by them",
             )
-        spec = self.spec
-        classes = training.targets.ndim == 1 and not training.targets.is_floating_point()
-        if classes and isinstance(spec, DenseSpec) and spec.outputs > 1 and not getattr(self.loss, "couples", False):
-            check_classes(training.targets, spec.outputs)
         return Batches(
             cast(training, self.settings.dtype),
             self.settings.batch_size,
@@ -151,6 +172,7 @@ class Population:
             prepare=self._prepared_targets,
             only_first=self.settings.only_first_batch,
             has_bias_column=self.kind.has_bias_column,
+            least=self.spec.least_rows if isinstance(self.spec, ModuleSpec) else 1,
         )
 
     @staticmethod
@@ -192,7 +214,7 @@ class Population:
         self.generators = [self.generators[i] for i in places]
         self.parameters, self.buffers = self.parameters[index], self.buffers[index]
         self.rule_state = {name: value[index] for name, value in self.rule_state.items()}
-        self._divide(torch.zeros(0, len(places), dtype=self.settings.dtype))
+        self._divide(torch.zeros(0, len(places), dtype=self.dtype))
 
 
 class _Block:
@@ -203,7 +225,7 @@ class _Block:
         self.kind, self.coordinator = population.kind, leader()
         self._job = (population.members[0].spec, settings)  # as helpers know it
         self.places, self.members = places, population.members[places]
-        self.rule, self.loss, self.dtype = population.rule, population.loss, settings.dtype
+        self.rule, self.loss, self.dtype = population.rule, population.loss, population.dtype
         self.generators = population.generators[places]
         self.state: State = {name: value[places] for name, value in population.rule_state.items()}
         rows = (population.parameters[places], population.buffers[places], gradients[: len(self.members)])
@@ -277,7 +299,8 @@ class _Block:
             self._update(number, self._rates)
         if self._average is not None:
             # As long as there were few steps the average is of those: it starts at the first weights.
-            follow(self.state["average"], self.stack.parameters, self._average.clamp_max(number / (number + 9)))
+            now = self.stack.parameters.to(self.dtype)
+            follow(self.state["average"], now, self._average.clamp_max(number / (number + 9)))
 
     def _descend(self, stack: Stack, batch: Batch) -> None:
         count, (residual, masks) = batch.targets.shape[0], self._residual(stack, batch)
@@ -324,7 +347,8 @@ class _Block:
         return residual, masks
 
     def _update(self, number: int, rates: Tensor) -> None:
-        P, G = self.stack.parameters, self.stack.gradients
+        # Of networks in half precision these are copies: what a step changes would be rounded away there.
+        P, G = self.stack.parameters.to(self.dtype), self.stack.gradients.to(self.dtype)
         count: int | Tensor = number
         if self._l2 is not None:
             G.addcmul_(self._l2, P)
@@ -344,6 +368,8 @@ class _Block:
         if self._frozen is not None:
             count = (number - self._frozen).clamp_min(1)  # each group's own steps
         self.rule.update(P, G, self.state, {**self.hyper, "rate": rates}, count)
+        if P is not self.stack.parameters:
+            self.stack.parameters.copy_(P)
 
     def _masks(self, rows: int) -> Masks:
         """Dropout masks [M, B, H] of each layer, drawn by each member's own generator, already inverted."""

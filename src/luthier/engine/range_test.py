@@ -16,14 +16,16 @@ import torch
 
 from luthier.averages import debias
 from luthier.engine.member import Member
-from luthier.engine.modules import ModuleSpec
+from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.population import Population
 from luthier.engine.settings import Part, Settings
+from luthier.errors import LuthierError
 from luthier.nets import Spec
 
 SMOOTHING = 0.9  # a tenth of 100 steps of memory; the average is debiased
 DIVERGED = 4.0  # times the best smoothed loss
 SOLVED = 0.01  # times the loss at the start: what is lower tells no rate from another
+FELL = 0.9  # times the loss at the start: what stays above has not fallen beyond the noise of batches
 WIDENED = 100.0
 MOST_WIDENINGS = 2
 LOOKED_EVERY = 10  # steps between looks whether every network has diverged
@@ -102,19 +104,31 @@ def ramp_until_it_tells(
     low: float,
     high: float,
     widenings: int = MOST_WIDENINGS,
+    fell: float = FELL,
 ) -> RangeTest:
-    """The range test over any `ramp`, which gives raw losses [K, S] for rising rates [S]."""
+    """The range test over any `ramp`, which gives raw losses [K, S] for rising rates [S].
+
+    LuthierError where the losses of all seeds are not finite at the first step.
+    """
     widened, decades = False, np.log(high / low)
     for attempt in range(1 + widenings):
         # As many steps a decade in a wider range.
         rates = np.geomspace(low, high, round(steps * np.log(high / low) / decades))
         curves = np.stack([smooth(curve) for curve in ramp(rates)])
-        start = np.nanmedian(curves[:, : max(1, len(rates) // 10)], 1)
-        fell = bool((np.nanmin(curves, 1) < 0.9 * start).any())
+        begun = curves[np.isfinite(curves[:, 0])]
+        if not len(begun):
+            raise LuthierError(
+                "no rate found",
+                expected="a loss that is finite before the first step",
+                received="losses that are not",
+                remedy="look at the scale of inputs, targets and first weights; luthier.diagnose finds the layer",
+            )
+        start = np.nanmedian(begun[:, : max(1, len(rates) // 10)], 1)
+        falls = bool((np.nanmin(begun, 1) < start - (1 - fell) * np.abs(start)).any())
         diverged = bool(np.isnan(curves[:, -1]).any() or any(_solved_at(curve) for curve in curves))
-        if (fell and diverged) or attempt == widenings:
+        if (falls and diverged) or attempt == widenings:
             break
-        high, low, widened = (high if diverged else high * WIDENED), (low if fell else low / WIDENED), True
+        high, low, widened = (high if diverged else high * WIDENED), (low if falls else low / WIDENED), True
     suggestions = [suggest(rates, curve) for curve in curves]
     rules = {rule: [result[rule] for result in suggestions] for rule in suggestions[0]}
     medians = {rule: float(np.median(values)) for rule, values in rules.items()}
@@ -168,11 +182,16 @@ def smooth(curve: np.ndarray, memory: float = SMOOTHING) -> np.ndarray:
     for step, loss in enumerate(curve):
         average = memory * average + (1 - memory) * loss
         value = debias(average, memory, step + 1)
-        if not np.isfinite(value) or value > DIVERGED * best:
+        if not np.isfinite(value) or value > _limit(best, curve[0]):
             break
         best = min(best, value)
         result[step] = value
     return result
+
+
+def _limit(best: float, first: float) -> float:
+    """Above which a smoothed loss has diverged. Losses that may be negative have no zero to be multiples of."""
+    return DIVERGED * best if best > 0 else best + (DIVERGED - 1) * max(abs(first), first - best)
 
 
 def suggest(rates: np.ndarray, curve: np.ndarray) -> dict[str, float]:
@@ -198,6 +217,8 @@ def _solved_at(curve: np.ndarray) -> int:
 
     The smoothed curve [S] shows it later, by as many steps as its memory takes to forget the loss before.
     """
+    if (curve < 0).any():
+        return 0
     low = np.flatnonzero(curve <= SOLVED * max(curve[0], 0.0))
     return max(1, int(low[0]) - round(np.log(SOLVED) / np.log(SMOOTHING))) if len(low) and curve[0] > 0 else 0
 

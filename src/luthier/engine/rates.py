@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from luthier.engine.batches import exact
 from luthier.engine.member import Member
 from luthier.engine.settings import Settings
 
@@ -17,7 +18,7 @@ class Rates:
     """Base rate times schedule for every member, a few hundred steps at a time."""
 
     def __init__(self, members: Sequence[Member], settings: Settings) -> None:
-        self._total, self._dtype = settings.steps, settings.dtype
+        self._total, self._dtype = settings.steps, exact(settings.dtype)
         self._base = torch.tensor([member.learning_rate for member in members], dtype=torch.float64)
         self._schedules = list({member.schedule: None for member in members})
         self._which = torch.tensor([self._schedules.index(member.schedule) for member in members])

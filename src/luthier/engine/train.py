@@ -18,18 +18,21 @@ from torch import Tensor
 
 from luthier.engine.history import History
 from luthier.engine.member import Member
-from luthier.engine.modules import ModuleSpec
+from luthier.engine.module_spec import ModuleSpec
+from luthier.engine.module_stacks import as_rows
 from luthier.engine.outcome import Outcome
 from luthier.engine.population import Population
 from luthier.engine.settings import Checkpointer, Evaluation, Part, Settings, Snapshot, Stop, never
 from luthier.engine.streams import Stream
 from luthier.errors import InputError, TerminatedError
-from luthier.objective import METRICS, Criterion, loss_named, mean_loss
+from luthier.machine import torch_settings
+from luthier.objective import METRICS, Criterion, column, loss_named, mean_loss
 from luthier.records import Finding
 
 FINISHED, EARLY, CUT, RUNG, PAUSED = "finished", "early stopped", "cut", "cut at rung", "paused"
 
 
+@torch_settings()
 def train(
     members: Sequence[Member],
     training: Part | Stream,
@@ -53,7 +56,6 @@ def train(
     evaluation from `pause_at` steps on, to be compared with other populations: the state is saved, and a
     later call goes on with the `survivors` alone, the others' status being that they were cut at a rung.
     """
-    torch.set_flush_denormal(True)  # moments of dead inputs go denormal and cost a fifth of the time
     run = _Run(members, training, validation, settings, initial)
     if checkpoint is not None and (saved := checkpoint.load()) is not None:
         run.restore(saved)
@@ -110,6 +112,10 @@ class _Run:
         self.population = population = Population(members, settings, len(training), initial)
         self.validation = None if validation is None else population.prepared(validation)
         self.batches = population.batches(training)
+        if isinstance(training, Part):
+            population.check(training, "training")
+        if validation is not None:
+            population.check(validation, "validation")
         count = len(members)
         self.alive = list(range(count))
         self.done = 0
@@ -122,7 +128,7 @@ class _Run:
         self.waited = np.zeros(count, dtype=int)
         self.lowest, self.stalled = np.full(count, np.inf), np.zeros(count, dtype=int)  # of "plateau" schedules
         self.drops, self.dropped = np.ones(count), False
-        self.parameters, self.buffers = population.weights.clone(), population.buffers.clone()
+        self.parameters, self.buffers = population.parameters.clone(), population.buffers.clone()
 
     def step(self) -> None:
         """One update of every member, or several where blocks of members take turns."""
@@ -187,12 +193,14 @@ class _Run:
         if part is None:
             nothing = np.full(len(self.alive), np.nan)
             return train_loss, nothing, [nothing for _ in names]
-        Z = self.population.outputs(part)
+        outputs = self.population.outputs(part)
         loss = loss_named(self.settings.loss)
-        losses = loss.mean(Z, part.targets, part.weights).double().numpy()
-        metrics = [METRICS[name](Z, part.targets, part.weights).double().numpy() for name in names]
+        Z = as_rows(outputs) if names or not isinstance(loss, Criterion) else outputs
+        metrics = [METRICS[name](Z, column(part.targets), part.weights).double().numpy() for name in names]
         if isinstance(loss, Criterion):
+            losses = loss.mean(outputs, part.targets, part.weights).double().numpy()
             return losses, losses, metrics
+        losses = loss.mean(Z, part.targets, part.weights).double().numpy()
         scores = mean_loss(loss.by_row(Z, part.targets, loss.score), part.weights).double().numpy()
         return losses, np.sqrt(scores) if loss.rooted else scores, metrics
 
@@ -206,7 +214,7 @@ class _Run:
             self.best[:, alive[better]] = np.stack([loss, score, train_loss, np.full(len(loss), self.done)])[:, better]
             source = torch.from_numpy(np.flatnonzero(better))
             target = torch.from_numpy(alive[better])
-            self.parameters[target] = self.population.weights[source]
+            self.parameters[target] = self.population.weights[source].to(self.parameters.dtype)
             self.buffers[target] = self.population.buffers[source]
 
     def _drop_rates(self, loss: np.ndarray) -> None:

@@ -76,7 +76,7 @@ def four_cases(bench: Bench) -> None:
                     ]
                 )
             table[kind, rows] = np.array(result)
-    fresh = with_new_head(backbone, 5)
+    fresh = with_new_head(backbone, blocks[-1], 5)
     kept = copy.deepcopy(fresh.state_dict())
     after = _fitted(freeze_all_but(fresh, blocks[-1:]), known, held, 0).state_dict()
     changed = {name.rpartition(".")[0] for name, value in kept.items() if not value.equal(after[name])}
@@ -127,7 +127,7 @@ def learnt(
 ) -> nn.Module:
     """The backbone with a new head and its last so many blocks learning; the rate is chosen by validation."""
     torch.manual_seed(seed)
-    net = with_new_head(backbone, 5)
+    net = with_new_head(backbone, blocks[-1], 5)
     return _fitted(freeze_all_but(net, blocks[len(blocks) - 1 - count :]), training, validation, seed)
 
 

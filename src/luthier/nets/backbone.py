@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.errors import ConfigError, InputError, in_a_line, nearest
-from luthier.nets.blocks import Truncated, with_new_head
+from luthier.nets.blocks import Truncated, anatomy_of, with_new_head
 from luthier.nets.resnet import MEAN, STAGES, STD, resnet
-from luthier.seeds import derive
+from luthier.seeds import derive, torch_generator
 from luthier.shapes import Codes, Outputs, Pictures
 
 _allowed: set[str] = set()
@@ -100,7 +100,7 @@ class BackboneNet(nn.Module):
             head = nn.Linear(spec.width, spec.outputs)
             self.net = nn.Sequential(OrderedDict(body=Truncated(self.net, spec.cut), head=head))
         else:
-            self.net = with_new_head(self.net, spec.outputs)
+            self.net = with_new_head(self.net, _head_of(spec, self.net), spec.outputs)
 
     def forward(self, pictures: Pictures, codes: Codes | None = None) -> Outputs:
         """Logits [B, outputs]."""
@@ -112,6 +112,19 @@ def shown(spec: BackboneSpec) -> nn.Module:
     """The backbone, behind what shows pictures to it, with its own head."""
     made = backbone_named(spec.backbone)
     return nn.Sequential(OrderedDict(show=Show(spec.side, centred=spec.backbone not in STAGES), body=made))
+
+
+_heads: dict[tuple[str, tuple[int, int, int], int], str] = {}  # of functions' backbones, by what is shown to them
+
+
+def _head_of(spec: BackboneSpec, net: nn.Module) -> str:
+    """The name of the head of what is shown pictures of a spec."""
+    key = spec.backbone, spec.inputs, spec.side
+    if spec.backbone in STAGES:
+        return "body.fc"
+    if key not in _heads:
+        _heads[key] = anatomy_of(net, torch.rand(2, *spec.inputs, generator=torch_generator(0, "pictures"))).head
+    return _heads[key]
 
 
 def build_backbone(spec: BackboneSpec, *, seed: int) -> BackboneNet:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from luthier.errors import InputError
+from luthier.errors import InputError, users_code
 from luthier.shapes import Activations, Embedded, Hidden
 
 SIDE, MOST_NUMBERS = 4, 4096  # places a side that activations are pooled to, while so many numbers come of them
@@ -31,12 +32,74 @@ def blocks_of(module: nn.Module) -> list[str]:
     return result
 
 
-def head_of(module: nn.Module) -> str:
-    """The name of the last linear layer. InputError for a module without one."""
-    linear: list[str] = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear) and name]
+class Anatomy(NamedTuple):
+    """The name of the linear layer that computes a module's outputs, and its blocks in the order of use, its own last.
+
+    Blocks that the outputs do not depend on, such as other heads, are left out.
+    """
+
+    head: str
+    blocks: list[str]
+
+
+def anatomy_of(module: nn.Module, x: torch.Tensor) -> Anatomy:
+    """What a pass over a few rows shows; the order in which a module's attributes were made says nothing.
+
+    InputError where no linear layer computes the outputs, or more is done to what one gives.
+
+    >>> class Net(nn.Module):
+    ...     def __init__(self) -> None:
+    ...         super().__init__()
+    ...         self.head, self.body = nn.Linear(3, 2), nn.Linear(4, 3)
+    ...     def forward(self, x: torch.Tensor) -> torch.Tensor:
+    ...         return self.head(self.body(x))
+    >>> anatomy_of(Net(), torch.ones(2, 4))
+    Anatomy(head='head', blocks=['body', 'head'])
+    """
+    net = copy.deepcopy(module).requires_grad_(True).eval()
+    linear = {name: layer for name, layer in net.named_modules() if isinstance(layer, nn.Linear)}
     if not linear:
         raise InputError("the backbone has no linear layer to replace", expected="a module that ends in nn.Linear")
-    return linear[-1]
+    blocks, given, used = blocks_of(net), dict[str, torch.Tensor](), dict[str, None]()
+    for name, layer in linear.items():
+        layer.register_forward_hook(lambda layer, x, out, name=name: given.__setitem__(name, out.detach().clone()))
+    for name in blocks:
+        net.get_submodule(name).register_forward_pre_hook(lambda layer, x, name=name: used.setdefault(name))
+    running = users_code("the backbone does not run on the data", expected=f"a pass over rows {list(x.shape[1:])}")
+    with running, torch.random.fork_rng(), torch.enable_grad():
+        outputs: Any = net(x.clone())
+    if not isinstance(outputs, torch.Tensor):
+        received = type(outputs).__name__
+        raise InputError("the backbone's outputs cannot be learnt from", expected="one tensor", received=received)
+    heads = [name for name, result in given.items() if _same_numbers(result, outputs, len(x))]
+    if not heads:
+        raise InputError(
+            "the outputs of the backbone are not those of a linear layer, [B, C]",
+            expected=f"those of {' or '.join(given)}, with nothing after it"
+            if given
+            else "a linear layer that is used",
+            received=f"outputs of shape {list(outputs.shape)} after {_last_operation(outputs)}",
+            remedy="leave out what follows the last layer: losses take logits",
+        )
+    own = [name for name in blocks if heads[-1] == name or heads[-1].startswith(f"{name}.")]
+    below = [name for name in used if name not in own and _matters(net.get_submodule(name), outputs)]
+    return Anatomy(heads[-1], [*below, *(own or heads[-1:])])
+
+
+def _same_numbers(found: torch.Tensor, outputs: torch.Tensor, rows: int) -> bool:
+    flat = found.ndim == 2 and len(found) == rows and found.numel() == outputs.numel()
+    return flat and torch.equal(found.flatten(), outputs.detach().flatten().to(found.dtype))
+
+
+def _matters(block: nn.Module, outputs: torch.Tensor) -> bool:
+    """Whether the outputs change with a block's parameters."""
+    slopes = torch.autograd.grad(outputs.sum(), list(block.parameters()), retain_graph=True, allow_unused=True)
+    return any(slope is not None for slope in slopes)
+
+
+def _last_operation(outputs: torch.Tensor) -> str:
+    made = outputs.grad_fn
+    return "no operation" if made is None else re.sub(r"Backward\d*$", "", made.name()).lower()
 
 
 def put(module: nn.Module, name: str, layer: nn.Module) -> None:
@@ -45,10 +108,9 @@ def put(module: nn.Module, name: str, layer: nn.Module) -> None:
     setattr(module.get_submodule(parent), last, layer)
 
 
-def with_new_head(backbone: nn.Module, outputs: int) -> nn.Module:
-    """A copy of the module whose last linear layer has so many outputs, all zero."""
+def with_new_head(backbone: nn.Module, name: str, outputs: int) -> nn.Module:
+    """A copy of the module whose head, the linear layer of that name, has so many outputs, all zero."""
     net = copy.deepcopy(backbone)
-    name = head_of(net)
     old = net.get_submodule(name)
     assert isinstance(old, nn.Linear)
     head = nn.Linear(old.in_features, outputs).to(old.weight.dtype)

@@ -1,11 +1,16 @@
-"""Weights from files: safetensors, or PyTorch's own with nothing but tensors in them. No file runs code."""
+"""Weights from files: safetensors, or PyTorch's own with nothing but tensors in them. No file runs code.
+
+People save them in several ways: alone, or in a checkpoint beside an optimiser's state; with the names of a wrapper
+before theirs; in half precision.
+"""
 
 from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,22 +20,56 @@ from torch import Tensor, nn
 from luthier.errors import InputError, in_a_line
 
 LISTED = 5
+ENTRIES = ("state_dict", "model_state_dict", "model")  # of checkpoints, where weights lie
+WRAPPERS = ("module.", "_orig_mod.")  # before every name: nn.DataParallel, torch.compile
+HALVES = (torch.float16, torch.bfloat16)
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The named tensors of a file. InputError for one that is damaged, or that wants to run code."""
+def read_weights(path: str | Path, *, say: Callable[[str], None] = lambda sentence: None) -> dict[str, Tensor]:
+    """The named tensors of a file, from wherever in it they lie; `say` is told what was not simply read.
+
+    InputError for a file that is damaged, or that wants to run code.
+    """
     path = Path(path)
     if not path.exists():
         raise InputError(f"there is no file '{path}'", expected="a .safetensors, .pt or .pth file")
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"'{path.name}' is not a complete safetensors file", received=str(error)) from error
+    result: Any = _safe(path) if path.suffix == ".safetensors" else _pickled(path)
+    while isinstance(result, Mapping) and not all(isinstance(value, Tensor) for value in result.values()):
+        entry = next((name for name in ENTRIES if isinstance(result.get(name), Mapping)), None)
+        if entry is None:
+            break
+        result = result[entry]
+        say(f"the weights in '{path.name}' are its entry '{entry}'")
+    if not isinstance(result, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in result.items()
+    ):
+        received = f"a dictionary of {_some(list(map(str, result)))}" if isinstance(result, Mapping) else ""
+        raise InputError(
+            f"'{path.name}' is not a state dict",
+            expected=f"tensors by name, alone or as {', '.join(map(repr, ENTRIES))}",
+            received=received or type(result).__name__,
+        )
+    weights = dict(result)
+    while prefix := next((one for one in WRAPPERS if weights and all(name.startswith(one) for name in weights)), ""):
+        weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+        say(f"every name in '{path.name}' began with '{prefix}', which was left out")
+    if halves := sorted({str(t.dtype).removeprefix("torch.") for t in weights.values() if t.dtype in HALVES}):
+        say(f"the weights in '{path.name}' are {' and '.join(halves)}, half of the usual precision")
+    return weights
+
+
+def _safe(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"'{path.name}' is not a whole safetensors file", received=str(error)) from error
+
+
+def _pickled(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a pickle's protocol: what cannot be read is refused below
-            result = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"'{path.name}' holds more than tensors and is refused, because loading it could run code",
@@ -39,12 +78,6 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:  # whatever a damaged file leads the reader to
         raise InputError(f"'{path.name}' is not a file of weights", received=in_a_line(error)) from error
-    result = result.get("state_dict", result) if isinstance(result, Mapping) else result
-    if not isinstance(result, Mapping) or not all(isinstance(value, Tensor) for value in result.values()):
-        raise InputError(
-            f"'{path.name}' is not a state dict", expected="tensors by name", received=type(result).__name__
-        )
-    return dict(result)
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], *, but: tuple[str, ...] = ()) -> None:

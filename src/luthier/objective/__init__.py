@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
+from luthier.objective.criterion import AnyLoss, Criterion, loss_for, loss_named, targets_for
 from luthier.objective.losses import (
     LOSSES,
-    Criterion,
     Loss,
-    check_classes,
-    class_weights,
     contrastive,
     custom_loss,
     focal,
     label_smoothing,
-    loss_named,
     mean_gradient,
     mean_loss,
     one_hot,
     triplet,
 )
-from luthier.objective.metrics import METRICS, Metric
+from luthier.objective.metrics import METRICS, Metric, check_metric
+from luthier.objective.targets import check_classes, class_weights, column
 
 __all__ = [
     "LOSSES",
     "METRICS",
+    "AnyLoss",
     "Criterion",
     "Loss",
     "Metric",
     "check_classes",
+    "check_metric",
     "class_weights",
+    "column",
     "contrastive",
     "custom_loss",
     "focal",
     "label_smoothing",
+    "loss_for",
     "loss_named",
     "mean_gradient",
     "mean_loss",
     "one_hot",
+    "targets_for",
     "triplet",
 ]

@@ -8,7 +8,6 @@ counts over its own length.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -16,7 +15,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from luthier.errors import InputError
+from luthier.errors import InputError, users_code
+from luthier.objective.pairing import looked_at
+from luthier.objective.targets import (
+    check_classes,
+    check_groups,
+    check_indicators,
+    check_labels,
+    check_shares,
+    check_values,
+)
 from luthier.shapes import ClassNumbers, Distances, Logits, OneHot, Pairs, PerMember, RowLosses, RowWeights, Targets
 
 COUPLED_ROWS = 256  # that are compared with each other at once outside of training
@@ -30,7 +38,8 @@ class Loss(NamedTuple):
     `rows` gives [M, B]; `residual` the derivative of a row's loss by its logits, [M, B, C]; `score`
     [M, B], averaged over rows, and then rooted where `rooted` says so. `prepare` (targets, outputs,
     type) turns many batches' targets at once into what the residual takes fastest. `couples` says
-    that a row's loss depends on the other rows of its batch.
+    that a row's loss depends on the other rows of its batch. `check` (outputs, targets) raises InputError
+    where so many outputs of a row do not go with these targets; a loss of the user's own has none.
     """
 
     rows: Callable[[Tensor, Tensor], Tensor]
@@ -39,6 +48,22 @@ class Loss(NamedTuple):
     rooted: bool = False
     prepare: Callable[[Tensor, int, torch.dtype], Tensor] | None = None
     couples: bool = False
+    check: Callable[[int, Tensor], None] | None = None
+
+    def look(self, Z: Tensor, few: Tensor, targets: Tensor) -> None:
+        """Raise InputError where outputs do not go with targets: of a loss of the user's own seen on `few` rows."""
+        if self.check is not None:
+            self.check(Z.shape[-1], targets)
+            return
+        with users_code("the loss cannot be computed", expected="rows(Z [M, B, C], targets) -> [M, B]"):
+            result = looked_at(self.rows, Z, few, members=True)
+        if not isinstance(result, Tensor) or result.shape != Z.shape[:2]:
+            raise InputError(
+                "the loss does not give one number for each row",
+                expected=f"shape {list(Z.shape[:2])}, for outputs [M, B, C] = {list(Z.shape)}",
+                received=f"shape {list(result.shape)}" if isinstance(result, Tensor) else type(result).__name__,
+                remedy="average over the last axis",
+            )
 
     def mean(self, Z: Logits, targets: Targets, weights: RowWeights | None = None) -> PerMember:
         """The (weighted) mean over rows for each member [M]."""
@@ -53,27 +78,6 @@ class Loss(NamedTuple):
         return torch.cat([of(z, t) for z, t in pieces], 1)
 
 
-@dataclass(frozen=True)
-class Criterion:
-    """A loss as PyTorch has it, (outputs, targets) -> one number, such as `nn.CrossEntropyLoss()`.
-
-    It knows no single rows, so it takes no weights of rows, and the score beside it is the loss itself.
-
-    >>> Criterion(F.cross_entropy).mean(torch.zeros(2, 5, 4), torch.zeros(5, dtype=torch.int64))
-    tensor([1.3863, 1.3863])
-    """
-
-    function: Callable[[Tensor, Tensor], Tensor]
-
-    def mean(self, Z: Logits, targets: Targets, weights: RowWeights | None = None) -> PerMember:
-        """Its value for each member [M]."""
-        if weights is not None:
-            raise InputError(
-                "a custom loss cannot use sample weights", remedy="use a loss by name, or custom_loss(rows)"
-            )
-        return torch.stack([self.function(outputs, targets) for outputs in Z])
-
-
 def one_hot(targets: ClassNumbers, classes: int, dtype: torch.dtype = torch.float32) -> OneHot:
     """Class numbers [B] from 0 as rows [B, C] with a single 1.
 
@@ -82,28 +86,6 @@ def one_hot(targets: ClassNumbers, classes: int, dtype: torch.dtype = torch.floa
     """
     check_classes(targets, classes)
     return F.one_hot(targets.long(), classes).to(dtype)
-
-
-def check_classes(targets: Tensor, classes: int) -> None:
-    """Raise InputError unless all of `targets` are whole numbers from 0 to `classes` - 1."""
-    if targets.numel() and not (int(targets.min()) >= 0 and int(targets.max()) < classes):
-        raise InputError(
-            "a label is not a class",
-            expected=f"whole numbers from 0 to {classes - 1}",
-            received=f"labels from {int(targets.min())} to {int(targets.max())}",
-            remedy="number the classes from 0, and give the network one output per class",
-        )
-
-
-def class_weights(targets: ClassNumbers, classes: int) -> RowWeights:
-    """A weight for each row [N] such that every class that occurs counts the same.
-
-    >>> class_weights(torch.tensor([0, 0, 0, 1]), 2)
-    tensor([0.6667, 0.6667, 0.6667, 2.0000])
-    """
-    counts = torch.bincount(targets, minlength=classes)
-    weights = len(targets) / (classes * counts.clamp_min(1)).to(torch.get_default_dtype())
-    return weights[targets]
 
 
 def _indicators(Z: Logits, targets: Targets) -> OneHot:
@@ -160,7 +142,10 @@ def _smoothed_residual(Z: Logits, targets: Targets, smoothing: float) -> Logits:
 def label_smoothing(smoothing: float = 0.1) -> Loss:
     """Softmax cross-entropy whose targets share `smoothing` among all classes (Szegedy and others, 2016)."""
     return Loss(
-        partial(_smoothed_rows, smoothing=smoothing), partial(_smoothed_residual, smoothing=smoothing), _right_class
+        partial(_smoothed_rows, smoothing=smoothing),
+        partial(_smoothed_residual, smoothing=smoothing),
+        _right_class,
+        check=check_labels,
     )
 
 
@@ -184,7 +169,9 @@ def focal(gamma: float = 2.0) -> Loss:
     """
     if gamma < 1:
         raise InputError("the focal loss cannot be built", expected="gamma of at least 1", received=f"gamma {gamma:g}")
-    return Loss(partial(_focal_rows, gamma=gamma), partial(_focal_residual, gamma=gamma), _right_class)
+    return Loss(
+        partial(_focal_rows, gamma=gamma), partial(_focal_residual, gamma=gamma), _right_class, check=check_labels
+    )
 
 
 def custom_loss(
@@ -255,7 +242,7 @@ def contrastive(margin: float = 1.0) -> Loss:
     how often the nearest other row is of the same class.
     """
     loss = custom_loss(partial(_contrastive_rows, margin=margin), _nearest_agrees)
-    return loss._replace(couples=True)
+    return loss._replace(couples=True, check=check_groups)
 
 
 def triplet(margin: float = 1.0) -> Loss:
@@ -264,11 +251,15 @@ def triplet(margin: float = 1.0) -> Loss:
     A row costs max(0, margin + farthest - nearest) within its batch.
     """
     loss = custom_loss(partial(_triplet_rows, margin=margin), _nearest_agrees)
-    return loss._replace(couples=True)
+    return loss._replace(couples=True, check=check_groups)
 
 
 def _sigmoid_rows(Z: Logits, targets: Targets) -> RowLosses:
     return (F.softplus(Z) - Z * _indicators(Z, targets)).sum(-1)
+
+
+def _sigmoid_residual(Z: Tensor, targets: Tensor) -> Tensor:
+    return torch.sigmoid(Z) - _indicators(Z, targets)
 
 
 def _quadratic_rows(Z: Logits, targets: Targets) -> RowLosses:
@@ -318,23 +309,20 @@ def _right_side(Z: Logits, targets: Targets) -> RowLosses:
 
 
 LOSSES: dict[str, Loss] = {
-    "softmax": Loss(_softmax_rows, _softmax_residual, _right_class, prepare=_shares),
+    "softmax": Loss(_softmax_rows, _softmax_residual, _right_class, prepare=_shares, check=check_shares),
     "smoothed softmax": label_smoothing(0.1),
     "focal": focal(2.0),
-    "binary": Loss(_sigmoid_rows, lambda Z, targets: torch.sigmoid(Z) - _indicators(Z, targets), _right_side),
-    "quadratic": Loss(_quadratic_rows, _quadratic_residual, _right_side),  # on sigmoid outputs, with its 1/2 (S1-06)
-    "negative log-likelihood": Loss(_negative_log_rows, _negative_log_residual, _right_class),  # of log-probabilities
+    "binary": Loss(_sigmoid_rows, _sigmoid_residual, _right_side, check=check_indicators),
+    # On sigmoid outputs, with its 1/2 (S1-06).
+    "quadratic": Loss(_quadratic_rows, _quadratic_residual, _right_side, check=check_indicators),
+    # Of log-probabilities.
+    "negative log-likelihood": Loss(_negative_log_rows, _negative_log_residual, _right_class, check=check_labels),
     "contrastive": contrastive(),
     "triplet": triplet(),
-    "mse": Loss(_squared_rows, _squared_residual, _squared_rows, rooted=True),
-    "mae": Loss(_absolute_rows, _absolute_residual, _absolute_rows),
-    "huber": Loss(_huber_rows, _huber_residual, _squared_rows, rooted=True),
+    "mse": Loss(_squared_rows, _squared_residual, _squared_rows, rooted=True, check=check_values),
+    "mae": Loss(_absolute_rows, _absolute_residual, _absolute_rows, check=check_values),
+    "huber": Loss(_huber_rows, _huber_residual, _squared_rows, rooted=True, check=check_values),
 }
-
-
-def loss_named(loss: str | Loss | Criterion) -> Loss | Criterion:
-    """The loss of that name, or the loss itself."""
-    return LOSSES[loss] if isinstance(loss, str) else loss
 
 
 def mean_loss(rows: Tensor, weights: Tensor | None) -> Tensor:

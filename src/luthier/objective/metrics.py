@@ -7,7 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from luthier.errors import InputError
 from luthier.objective.losses import LOSSES, mean_loss
+from luthier.objective.targets import check_labels, check_values
 from luthier.shapes import Logits, PerMember, RowWeights, Targets
 
 Metric = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -59,6 +61,19 @@ def _r2(Z: Logits, targets: Targets, weights: RowWeights | None) -> PerMember:
     centre = mean_loss(y.T, weights)
     spread = mean_loss((y - centre).square().mean(-1), weights)
     return 1 - mean_loss(_errors(Z, targets).square().mean(-1), weights) / spread
+
+
+OF_CLASSES = ("accuracy", "error rate", "log loss", "auc")
+
+
+def check_metric(name: str, outputs: int, targets: Tensor) -> None:
+    """Raise InputError where a metric cannot be measured on targets [N] or [N, K] of a network with so many outputs."""
+    if name in OF_CLASSES:
+        check_labels(max(2, outputs), targets)
+    else:
+        check_values(outputs, targets)
+    if name == "auc" and outputs > 2:
+        raise InputError("the area under the curve is of two classes", received=f"a network of {outputs} outputs")
 
 
 # (outputs [M, N, C], targets, weights [N] or None) -> [M]

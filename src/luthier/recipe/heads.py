@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from luthier.engine import Member, Part, train
 from luthier.nets import DenseSpec
-from luthier.nets.blocks import head_of
 from luthier.objective import LOSSES
 from luthier.optimise import Schedule
 from luthier.recipe.unfreezing import UnfreezingJob
@@ -34,16 +33,16 @@ class Heads:
     score: float
     rate: float
 
-    def state(self, net: nn.Module, k: int) -> dict[str, Tensor]:
-        """The network's state with one of the heads."""
-        name, state = head_of(net), {key: value.clone() for key, value in net.state_dict().items()}
+    def state(self, net: nn.Module, name: str, k: int) -> dict[str, Tensor]:
+        """The network's state with one of the heads under its name."""
+        state = {key: value.clone() for key, value in net.state_dict().items()}
         state[f"{name}.weight"], state[f"{name}.bias"] = self.weights[k], self.biases[k]
         return state
 
 
-def heads_of(job: UnfreezingJob, net: nn.Module) -> Heads:
-    """Heads on what reaches the last layer of a frozen module."""
-    return heads_on(job, *(_features(net, part.features) for part in (job.training, job.validation)))
+def heads_of(job: UnfreezingJob, net: nn.Module, name: str) -> Heads:
+    """Heads on what reaches the layer of that name in a frozen module."""
+    return heads_on(job, *(_features(net, name, part.features) for part in (job.training, job.validation)))
 
 
 def heads_on(job: UnfreezingJob, below: Tensor, above: Tensor) -> Heads:
@@ -75,17 +74,17 @@ def heads_on(job: UnfreezingJob, below: Tensor, above: Tensor) -> Heads:
 
 
 @torch.no_grad()
-def _features(net: nn.Module, X: Tensor) -> Tensor:
-    """What reaches the head [N, D], in evaluation mode."""
+def _features(net: nn.Module, name: str, X: Tensor) -> Tensor:
+    """What reaches the layer of that name [N, D], in evaluation mode."""
     result: list[Tensor] = []
 
     def keep(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
         result.append(given[0].flatten(1).float())
 
-    handle = net.get_submodule(head_of(net)).register_forward_pre_hook(keep)
+    handle = net.get_submodule(name).register_forward_pre_hook(keep)
     try:
         for some in torch.split(X, ROWS):
-            net(some)
+            net(some.clone())
     finally:
         handle.remove()
     return torch.cat(result)
@@ -94,6 +93,8 @@ def _features(net: nn.Module, X: Tensor) -> Tensor:
 def score_of(outputs: Tensor, part: Part) -> float:
     """The share that is right, or the root mean squared error, of outputs [N, C]."""
     if part.targets.is_floating_point():
-        return float((outputs[:, 0] - part.targets).square().mean().sqrt())
+        return float((outputs.reshape(part.targets.shape) - part.targets).square().mean().sqrt())
+    if part.targets.ndim > 1:
+        return float(((outputs > 0) == (part.targets > 0)).all(1).double().mean())
     predictions = (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
     return float((predictions == part.targets).double().mean())

@@ -22,18 +22,24 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from luthier.engine import Part
-from luthier.engine.api import loss_for, part_of
+from luthier.engine import Part, part_of
+from luthier.engine.api import alike, suited
+from luthier.engine.loaders import type_taken
+from luthier.engine.module_spec import bare
+from luthier.engine.module_stacks import as_rows
+from luthier.errors import ConfigError, InputError, users_code
+from luthier.machine import torch_settings
 from luthier.nets.blocks import (
     Truncated,
     activations_of,
-    blocks_of,
+    anatomy_of,
     has_norms,
     reestimate_norms,
     with_new_head,
 )
-from luthier.objective import LOSSES
+from luthier.objective import LOSSES, AnyLoss, loss_for
 from luthier.recipe.gains import SeedSpread, paired
 from luthier.recipe.heads import ROWS, Heads, heads_of, heads_on, score_of
 from luthier.recipe.unfreezing import Depth, UnfreezingJob, best_way, depths
@@ -91,13 +97,14 @@ class Transferred:
         return "\n".join([*lines, f"  {self.advice['sentence']}"])
 
 
+@torch_settings()
 def transfer(
     backbone: nn.Module,
     data: Any,
     *,
     validation: Any,
     outputs: int | None = None,
-    loss: str | None = None,
+    loss: AnyLoss | None = None,
     epochs: float = 10,
     batch_size: int = 32,
     seeds: int = 2,
@@ -106,10 +113,12 @@ def transfer(
 ) -> Transferred:
     """Fit a pretrained network to new rows.
 
-    `backbone` is a module whose last linear layer is taken for its head, and replaced; it stays as it is. Its blocks
-    are its children, and the children of containers among them. `data` and `validation` are (X, y); whole-number
-    targets are classes. `epochs` is how long unfrozen blocks learn. InputError for a module without a linear layer, and
-    for rows that cannot be used for training. `loss` names one of the engine's losses; without it the targets decide.
+    `backbone` is a module whose outputs are those of a linear layer, its head, which is replaced; a pass over two rows
+    finds it. The module stays as it is; what comes back is a copy in float32, without `nn.DataParallel`. Its blocks
+    are its children, and the children of containers among them, in the order in which that pass used them. `data` and
+    `validation` are as for `luthier.train`; whole-number targets are classes. `epochs` is how long unfrozen blocks
+    learn. `loss` names one of the engine's where the targets do not imply it. InputError for a module whose outputs no
+    linear layer computes, and for rows that cannot be learnt from.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 5))
     >>> X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
@@ -117,13 +126,17 @@ def transfer(
     >>> found.module[-1].out_features
     2
     """
+    _check(epochs=epochs, batch_size=batch_size, seeds=seeds, most_unfrozen=most_unfrozen)
+    whole_net = _in_single_precision(backbone)
     training, held_out = part_of(data, "data"), part_of(validation, "validation")
-    loss = loss or str(loss_for(training.targets, None))
-    classes = not training.targets.is_floating_point()
-    two = loss == "binary"
-    wanted = 1 if two else outputs or (int(max(training.targets.max(), held_out.targets.max())) + 1 if classes else 1)
+    named = _loss_named(loss, training.targets)
+    kind = type_taken(whole_net, training.features, torch.float32)
+    training, held_out = (suited(part, kind, named, torch.float32) for part in (training, alike(training, held_out)))
+    wanted = outputs or _outputs_for(named, training.targets, held_out.targets)
+    for what, part in (("training", training), ("validation", held_out)):
+        _check_targets(named, wanted, part.targets, what)
     job = UnfreezingJob(
-        loss,
+        named,
         training,
         held_out,
         wanted,
@@ -132,19 +145,19 @@ def transfer(
         seed,
         tuple(derive(seed, "transfer", k) for k in range(seeds)),
     )
-    net = with_new_head(backbone, wanted).eval()
-    blocks = blocks_of(net)
+    head, blocks = anatomy_of(whole_net, training.features[:2])
+    net = with_new_head(whole_net, head, wanted).eval()
     spread = SeedSpread()
-    heads, statistics, gain_anew = heads_of(job, net), OWN, None
+    heads, statistics, gain_anew = heads_of(job, net, head), OWN, None
     if has_norms(net):
         anew = reestimate_norms(net, torch.split(training.features, ROWS))
-        others = heads_of(job, anew)
+        others = heads_of(job, anew, head)
         gain_anew = paired(heads.rows, others.rows, 1, spread)
         if gain_anew["clear"] and gain_anew["gain"] > 0:
             heads, net, statistics = others, anew, ANEW
-    whole = _Start(net, blocks, heads)
+    whole = _Start(net, head, blocks, heads)
     start, cut = _cut(job, whole, spread)
-    untrained = heads_of(job, _untrained(start.net, seed))
+    untrained = heads_of(job, _untrained(start.net, seed), start.head)
     taken = start.standing
     tried = [taken]
     for depth in _depths(job, start, most_unfrozen):
@@ -168,6 +181,60 @@ def transfer(
     return Transferred(module, tried.index(taken), options, statistics, gain_anew, cut, ends_at, advice)
 
 
+def _check(**given: Any) -> None:
+    mistakes = [
+        f"{name} must be a whole number of at least {least}, not {given[name]!r}"
+        for name, least in (("batch_size", 1), ("seeds", 1), ("most_unfrozen", 0))
+        if given[name] is not None and not (isinstance(given[name], int) and given[name] >= least)
+    ]
+    epochs = given["epochs"]
+    if not isinstance(epochs, int | float) or not 0 < epochs < float("inf"):
+        mistakes.append(f"epochs is a number above 0, not {epochs!r}")
+    if mistakes:
+        raise ConfigError(mistakes)
+
+
+def _in_single_precision(backbone: Any) -> nn.Module:
+    """A copy whose numbers are float32: heads on features of half of that precision would learn its rounding."""
+    if not isinstance(backbone, nn.Module):
+        received = type(backbone).__name__
+        raise InputError("the backbone is not a module", expected="an nn.Module", received=received)
+    if any(is_lazy(parameter) for parameter in backbone.parameters()):
+        raise InputError("the backbone has layers without a shape", remedy="call backbone(x) on one batch before")
+    with users_code("the backbone cannot be copied", remedy="detach tensors that it keeps from earlier passes"):
+        return copy.deepcopy(bare(backbone)).float().cpu()  # type: ignore[no-any-return]
+
+
+def _loss_named(loss: Any, targets: Tensor) -> str:
+    """The name of the loss, as heads are trained with it."""
+    result = loss_for(targets, loss, flat=True)
+    if not isinstance(result, str) or LOSSES[result].couples:
+        given = f"'{loss}'" if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+        raise InputError(
+            "heads are trained with a loss of single rows",
+            expected=f"targets [N] or [N, K], and one of {', '.join(n for n in LOSSES if not LOSSES[n].couples)}",
+            received=f"targets {list(targets.shape)}, and {'no loss' if loss is None else given}",
+        )
+    return result
+
+
+def _check_targets(loss: str, outputs: int, targets: Tensor, what: str) -> None:
+    check = LOSSES[loss].check
+    assert check is not None
+    try:
+        check(outputs, targets)
+    except InputError as error:
+        raise error.about(f"{what} rows") from None
+
+
+def _outputs_for(loss: str, *targets: Tensor) -> int:
+    """How many outputs a head has: one for each class, or for each value of a row."""
+    several = targets[0].ndim == 2
+    if several or loss == "binary" or targets[0].is_floating_point():
+        return targets[0].shape[1] if several else 1
+    return int(max(some.max() for some in targets)) + 1
+
+
 @dataclass(frozen=True, eq=False)
 class _Tried:
     """An option that was tried and what it measured; states of a network over seeds, and validation losses [S, N]."""
@@ -186,16 +253,17 @@ class _Tried:
 
 @dataclass(frozen=True)
 class _Start:
-    """A frozen network, its blocks with the head last, and the best heads on it."""
+    """A frozen network, the name of its head, its blocks with the head's last, and the best heads on it."""
 
     net: nn.Module
+    head: str
     blocks: list[str]
     heads: Heads
 
     @property
     def states(self) -> list[dict[str, Tensor]]:
         """The network's states with each of the heads."""
-        return [self.heads.state(self.net, k) for k in range(len(self.heads.rows))]
+        return [self.heads.state(self.net, self.head, k) for k in range(len(self.heads.rows))]
 
     @property
     def standing(self) -> _Tried:
@@ -219,7 +287,7 @@ def _unfrozen(job: UnfreezingJob, start: _Start, depth: Depth, standing: _Tried,
     """So many blocks unfrozen, with their gain over what stands."""
     count, learning, choices = depth
     norms, rates, after = best_way(job, start.net, learning, choices, start.states)
-    logits = torch.stack([_outputs(start.net, state, job.validation) for state in after])
+    logits = as_rows(torch.stack([_outputs(start.net, state, job.validation) for state in after]))
     rows = LOSSES[job.loss].rows(logits, job.validation.targets).double().numpy()
     spread.add([standing.rows - rows])
     score = float(np.mean([score_of(one, job.validation) for one in logits]))
@@ -260,7 +328,7 @@ def _cut(job: UnfreezingJob, whole: _Start, spread: SeedSpread) -> tuple[_Start,
     body = Truncated(net, name).requires_grad_(False)
     cut = nn.Sequential(OrderedDict(body=body, head=nn.Linear(width, job.outputs)))
     kept = blocks[: blocks.index(name) + 1]
-    return _Start(cut.eval(), [*(f"body.net.{one}" for one in kept), "head"], tried[best]), options
+    return _Start(cut.eval(), "head", [*(f"body.net.{one}" for one in kept), "head"], tried[best]), options
 
 
 def _untrained(net: nn.Module, seed: int) -> nn.Module:
@@ -293,4 +361,4 @@ def _outputs(net: nn.Module, state: dict[str, Tensor], part: Part) -> Tensor:
     known = copy.deepcopy(net)
     known.load_state_dict(state)
     known.eval()
-    return torch.cat([known(some) for some in torch.split(part.features, ROWS)])
+    return torch.cat([known(some.clone()) for some in torch.split(part.features, ROWS)])

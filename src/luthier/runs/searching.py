@@ -100,7 +100,7 @@ def _keep(study: Study, folder: RunFolder, place: Place, space: Space) -> None:
     storage.write_bytes(folder.path / "trials.parquet", content.getvalue())
     study.sensitivity()  # worked out now, for the report
     storage.write_json(folder.path / "search.json", outcome.to_json())
-    _Mirror(folder, place.study, space).write(outcome.trials)
+    _Mirror(folder, place.study, space).write(outcome.trials, outcome.measured)
     folder.update_facts(status="done" if outcome.complete else "cut")
     if outcome.complete:
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
@@ -131,12 +131,12 @@ class _Mirror:
             self.write(trials)
             self._next = time.monotonic() + max(MIRROR_EVERY, 50 * (time.monotonic() - began))
 
-    def write(self, trials: list[Trial]) -> None:
-        """Write all trials."""
+    def write(self, trials: list[Trial], measured: Trial | None = None) -> None:
+        """Write all trials, and what is reported of the best setting, where that has been measured."""
         if self._on and self._folder is not None:
             from luthier.search.optuna_studies import mirror
 
-            mirror(self._folder.study, self._name, self._space, trials)
+            mirror(self._folder.study, self._name, self._space, trials, measured)
 
 
 @contextmanager
@@ -179,6 +179,8 @@ def effort_for(
     memory: str | None,
 ) -> Effort:
     """What a search may spend, from what a caller says; InputError for what cannot be meant."""
+    if workers is not None and not (isinstance(workers, int) and workers >= 1):
+        raise ConfigError([f"workers must be a whole number of at least 1, not {workers!r}"])
     limit = None if budget is None else Budget.parse(budget)
     if limit is not None and limit.seconds is None:
         raise ConfigError(

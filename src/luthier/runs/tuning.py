@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from luthier.engine import Part, part_of
-from luthier.engine.api import AnyLoss, known_spec, loss_for
+from luthier.engine.api import alike, known_spec, suited
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
 from luthier.nets.spec import DeferredSpec
+from luthier.objective import AnyLoss, loss_for
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
@@ -82,17 +83,18 @@ def tune(
     >>> sorted(found.best), len(found.outcome.searched)
     (['learning_rate', 'units'], 6)
     """
-    training, held_out = _parts(part_of(data), None if validation is None else part_of(validation, "validation"), seed)
-    chosen = loss_for(training.targets, loss)
+    whole = part_of(data)
+    given = None if validation is None else alike(whole, part_of(validation, "validation"))
+    training, held_out = _parts(whole, given, seed)
     networks: Networks
     if isinstance(build, DenseSpec | DeferredSpec):
-        networks = DenseNetworks(_flat(training), _flat(held_out), chosen, known_spec(build, training), seed=seed)
         searched = space_from(space, taken=REGISTRY)
+        chosen = loss_for(training.targets, loss, flat=True)
+        training, held_out = (suited(part, torch.float32, chosen, torch.float32) for part in (training, held_out))
+        networks = DenseNetworks(_flat(training), _flat(held_out), chosen, known_spec(build, training), seed=seed)
     else:
-        dtype = training.features.dtype if training.features.is_floating_point() else torch.float32
-        networks = BuiltNetworks(training, held_out, chosen, build, wanted_layout=layout, seed=seed, dtype=dtype)
         searched = space_from(space)
-        networks.check(searched)
+        networks = BuiltNetworks.on(training, held_out, loss, build, searched, wanted_layout=layout, seed=seed)
     effort = effort_for(trials, budget, sampler, halving, tiers, epochs, confirm, seed, workers, memory)
     folder = None if run is None else _folder(Path(run), searched, effort, {"data": _fingerprint(training, held_out)})
     name = study or (folder.path.name if folder else "luthier")
@@ -147,12 +149,12 @@ def _parts(training: Part, validation: Part | None, seed: int) -> tuple[Part, Pa
 
 
 def _flat(part: Part) -> Part:
-    return replace(part, features=part.features.flatten(1).float())
+    return replace(part, features=part.features.flatten(1))
 
 
 def _fingerprint(*parts: Part) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         for tensor in (part.features, part.targets):
-            digest.update(tensor.detach().contiguous().numpy().tobytes())
+            digest.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

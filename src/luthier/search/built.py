@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from luthier.engine import Member, ModuleSpec, Part
+from luthier.engine import Batch, Member, ModuleSpec, Part, Settings
+from luthier.engine.api import suited
 from luthier.engine.dropout import OwnDropout
-from luthier.engine.layouts import choose
-from luthier.errors import ConfigError, InputError, nearest
-from luthier.objective import Criterion, Loss
+from luthier.engine.layouts import choose, learn_about
+from luthier.engine.loaders import type_taken
+from luthier.errors import ConfigError, InputError, in_a_line, nearest
+from luthier.objective import AnyLoss, Criterion, Loss, loss_for
 from luthier.records import Finding
-from luthier.search.network_jobs import Job, Networks, hyper_parameters
+from luthier.search.network_jobs import Job, Networks, TrainedJob, hyper_parameters
 from luthier.search.registry import REGISTRY
 from luthier.search.space import Space, Values
 from luthier.search.trials import Trial
+
+MOST_NAMED = 3  # settings of a population that an error names
 
 
 class ObservedSetting(dict[str, Any]):
@@ -28,9 +34,11 @@ class ObservedSetting(dict[str, Any]):
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__(values)
         self.read: set[str] = set()
+        self.missed: str | None = None
 
     def __getitem__(self, name: str) -> Any:
         self.read.add(name)
+        self.missed = None if name in self else name
         return super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -59,20 +67,69 @@ class BuiltNetworks(Networks):
         super().__init__(training, validation, loss, **options)
         self.build, self.wanted_layout = build, wanted_layout
         self._architectures: dict[str, str] = {}
+        self._known: dict[str, ModuleSpec] = {}  # of each architecture: what was found out about its modules
+
+    @classmethod
+    def on(
+        cls,
+        training: Part,
+        validation: Part,
+        loss: AnyLoss | None,
+        build: Callable[[Mapping[str, Any]], nn.Module],
+        space: Space,
+        **options: Any,
+    ) -> BuiltNetworks:
+        """Such networks on these rows, which are turned into what the module of the default setting takes.
+
+        Raises ConfigError where the space names what neither the engine nor `build` takes.
+        """
+        function: Any = build
+        if not callable(function):
+            expected = "a function from a setting to an nn.Module, or a DenseSpec"
+            raise InputError("the network cannot be built", expected=expected, received=type(function).__name__)
+        result = cls(training, validation, "mse", build, **options)
+        result.check(space)
+        default = space.default()
+        with result._of([default]):
+            spec = ModuleSpec(result._builder(default))
+            kind = spec.dtype if spec.chain is not None else type_taken(spec.module, training.features, spec.dtype)
+        result.loss = chosen = loss_for(training.targets, loss, flat=spec.chain is not None)
+        result.training, result.validation = (suited(part, kind, chosen, spec.dtype) for part in (training, validation))
+        return result
+
+    @contextmanager
+    def _of(self, settings: Sequence[Values]) -> Iterator[None]:
+        """What goes wrong inside is said of a setting, or of several that train together."""
+        try:
+            yield
+        except InputError as error:
+            words = "; or ".join(in_words(values) for values in settings[:MOST_NAMED])
+            more = f"; or {len(settings) - MOST_NAMED} others" if len(settings) > MOST_NAMED else ""
+            named = error.problem.startswith("build ")
+            raise (error if named else error.about(f"with {words}{more}")) from error.__cause__
 
     def built(self, values: Values) -> tuple[nn.Module, set[str]]:
         """The module of a setting, and the names that `build` looked up."""
         asked = ObservedSetting(values)
         try:
-            module = self.build(asked)
-        except KeyError as error:
+            with torch.random.fork_rng():
+                module: Any = self.build(asked)
+        except Exception as error:  # code of the user's own
+            if isinstance(error, KeyError) and error.args[:1] == (asked.missed,):
+                raise InputError(
+                    f"build reads {error}, which the setting {in_words(values)} does not have",
+                    expected=f"names of the space: {', '.join(values)}",
+                    remedy=f"add {error} to the space, or read it with h.get({error}, default)",
+                ) from error
             raise InputError(
-                f"build reads {error}, which is not in the setting",
-                expected=f"names of the space: {', '.join(values)}",
-                remedy=f"add {error} to the space, or read it with h.get({error}, default)",
+                f"build fails for the setting {in_words(values)}",
+                received=f"{type(error).__name__}: {in_a_line(error)}",
+                remedy="call build with these values yourself; narrow the space to what it can build",
             ) from error
         if not isinstance(module, nn.Module):
-            raise InputError("build does not return a module", expected="an nn.Module", received=type(module).__name__)
+            received = type(module).__name__
+            problem = f"build does not return a module for the setting {in_words(values)}"
+            raise InputError(problem, expected="an nn.Module", received=received)
         return module, asked.read
 
     def check(self, space: Space) -> None:
@@ -105,14 +162,38 @@ class BuiltNetworks(Networks):
     def layout(self, trials: Sequence[Trial]) -> tuple[str | None, list[Finding]]:
         """The layout that was asked for, or the fastest of those that are possible for these modules, timed."""
         job = Job("layout", tuple(trials), 1)
-        spec, findings = choose(
-            self._spec(job, "looped"), len(trials), self.training, self.settings(job), self.wanted_layout
-        )
+        with self._of([trial.values for trial in trials]):
+            spec, findings = choose(
+                self._spec(job, "looped"), len(trials), self.training, self.settings(job), self.wanted_layout
+            )
         return spec.layout, findings
 
+    def train(self, job: Job, checkpoint: Path | None, stop: Callable[[], bool]) -> TrainedJob:
+        """Train a job's population; an error names its settings."""
+        with self._of([trial.values for trial in job.trials]):
+            return super().train(job, checkpoint, stop)
+
+    def settings(self, job: Job) -> Settings:
+        """How a job's population trains, in its modules' own type."""
+        return replace(super().settings(job), dtype=self._like(job.trials[0].values).dtype)
+
+    def least_rows(self, values: Values) -> int:
+        """How many rows a batch has at least: batch norm cannot be trained on one."""
+        return self._like(values).least_rows
+
+    def _like(self, values: Values) -> ModuleSpec:
+        """A spec of modules as this setting's, which have been run once."""
+        text = self.architecture(values)
+        if text not in self._known:
+            spec, part = ModuleSpec(self._builder(values)), self.training.rows(torch.arange(min(8, len(self.training))))
+            learn_about(spec, Batch(part.features, part.codes, part.targets), self.loss, rest=1)
+            self._known[text] = spec
+        return self._known[text]
+
     def _spec(self, job: Job, layout: str) -> ModuleSpec:
+        first = job.trials[0].values
         variants = {trial.seed: self._builder(trial.values) for trial in job.trials}
-        return ModuleSpec(self._builder(job.trials[0].values), layout=layout, variants=variants)
+        return ModuleSpec(self._builder(first), layout=layout, variants=variants).like(self._like(first))
 
     def _builder(self, values: Values) -> Callable[[], nn.Module]:
         return lambda: self.built(values)[0]
@@ -131,7 +212,8 @@ class BuiltNetworks(Networks):
 
     def flat(self, part: Part, members: Sequence[Member]) -> Part:
         """A part as these members take it: rows of numbers where they are dense chains."""
-        if not members or not members[0].spec.hidden:
+        spec = members[0].spec if members else None
+        if not isinstance(spec, ModuleSpec) or spec.layout != "stacked":
             return part
         return replace(part, features=part.features.flatten(1))
 
@@ -140,6 +222,16 @@ class BuiltNetworks(Networks):
         module = self.built(values)[0]
         module.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
         return module.eval()
+
+
+def in_words(values: Values) -> str:
+    """A setting as people read it.
+
+    >>> in_words({"learning_rate": 0.0123456, "units": 8})
+    'learning_rate=0.01235, units=8'
+    """
+    shown = (f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items())
+    return ", ".join(shown)
 
 
 def signature(module: nn.Module) -> tuple[str, bool]:

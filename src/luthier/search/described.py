@@ -61,6 +61,13 @@ def space_from(described: Mapping[str, Any] | str | Path | Space, *, taken: Coll
         return described
     if isinstance(described, str | Path):
         described = _read(Path(described))
+    if not isinstance(described, Mapping) or not all(isinstance(name, str) for name in described):
+        raise InputError(
+            "the space is not understood",
+            expected="names with a range, options or one value for each, or a TOML file",
+            received=type(described).__name__ if not isinstance(described, Mapping) else "names that are no text",
+            remedy='{"learning_rate": (1e-4, 1e-1), "units": [16, 32]}',
+        )
     described = current_hyper_parameters(described)
     mistakes: list[str] = []
     dimensions: dict[str, Dimension] = {}
@@ -76,6 +83,7 @@ def space_from(described: Mapping[str, Any] | str | Path | Space, *, taken: Coll
             mistakes += [f"{name}: {mistake}" for mistake in error.mistakes]
             continue
         mistakes += [f"{name}: {mistake}" for mistake in _unknown_options(name, made)]
+        mistakes += [f"{name}: {mistake}" for mistake in _meaningless(name, made, everything=taken is not None)]
         if isinstance(made, Number) and name in _LIMITS:
             made = replace(made, limits=_LIMITS[name])
         if isinstance(made, Number | Choice):
@@ -162,6 +170,23 @@ def _from_table(table: Mapping[str, Any], usual: Dimension | None) -> Dimension:
     return Number(
         table["low"], table["high"], scale, bool(table.get("integer", like.integer if like else False)), **common
     )
+
+
+def _meaningless(name: str, made: Dimension | Value, *, everything: bool) -> list[str]:
+    """Options and fixed values that the engine cannot take; what describes an architecture may be `build`'s own."""
+    hyper = REGISTRY.get(name)
+    own = hyper is None or hyper.use == "architecture" or name == "dropout"
+    if name not in _LIMITS or hyper is None or (own and not everything) or isinstance(made, Number):
+        return []
+    low, high = _LIMITS[name]
+    whole = name in ("batch_size", "depth", "epochs", "width")
+    wrong = [
+        repr(option)
+        for option in (made.options if isinstance(made, Choice) else (made,))
+        if isinstance(option, bool | str) or not low <= option <= high or (whole and option != int(option))
+    ]
+    kind = "whole numbers" if whole else "numbers"
+    return [f"{kind} of at least {low:g} are asked for, not {', '.join(wrong)}"] if wrong else []
 
 
 def _unknown_options(name: str, made: Dimension | Value) -> list[str]:

@@ -36,7 +36,7 @@ class Effort:
 
     def __post_init__(self) -> None:
         mistakes = [
-            f"{name} must be at least {least}, not {value}"
+            f"{name} must be a whole number of at least {least}, not {value!r}"
             for name, value, least in (
                 ("trials", self.trials, 1),
                 ("epochs", self.epochs, 1),
@@ -46,7 +46,7 @@ class Effort:
                 ("spread", self.spread, 1),
                 ("memory", self.memory, 0),
             )
-            if value is not None and value < least
+            if value is not None and not (isinstance(value, int) and value >= least)
         ]
         if self.seconds is not None and not self.seconds > 0:
             mistakes.append(f"the budget must be above 0 seconds, not {self.seconds:g}")

@@ -20,19 +20,15 @@ from typing import Any
 import torch
 
 from luthier.errors import InputError, LuthierError, TerminatedError
-from luthier.machine import cores
+from luthier.machine import cores, torch_settings
 from luthier.search.jobs import ATTEMPTS, Executor, Stop, train_job
 from luthier.search.network_jobs import Job, Networks, TrainedJob
 
 
 def one_threaded(networks: Networks, job: Job, folder: Path | None, until: float, interrupted: Stop) -> TrainedJob:
     """`train_job` with one thread, and afterwards as many as before."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_settings(threads=1):
         return train_job(networks, job, folder, until, interrupted)
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Here:

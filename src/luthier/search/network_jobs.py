@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from luthier.engine import FileCheckpoint, Member, Part, Schedule, Settings, in_memory_groups, train
+from luthier.engine.batches import epoch_steps
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
 from luthier.objective import Criterion, Loss
@@ -94,6 +95,10 @@ class Networks:
         """One network with its weights, as an ordinary module in evaluation mode."""
         raise NotImplementedError
 
+    def least_rows(self, values: Values) -> int:
+        """How many rows a batch of a setting has at least."""
+        return 1
+
     def group(self, values: Values, epochs: int) -> str:
         """Settings with equal texts train in one population."""
         rule, batch = values.get("rule", DEFAULT_RULE), values.get("batch_size", DEFAULT_BATCH)
@@ -105,7 +110,7 @@ class Networks:
         """How a job's population trains. It is measured after every epoch, or twenty times in all."""
         values = job.trials[0].values
         batch = min(int(values.get("batch_size", DEFAULT_BATCH)), len(self.training))
-        epoch = -(-len(self.training) // batch)
+        epoch = epoch_steps(len(self.training), batch, self.least_rows(values))
         epochs = int(values.get("epochs", job.epochs))
         every = epoch * max(1, round(epochs / MOST_POINTS))
         if job.pause_at is not None or job.survivors:

@@ -22,6 +22,7 @@ _TABLES = {
     "params": ("trial_params", "trial_id, param_name, param_value, distribution_json"),
     "curves": ("trial_intermediate_values", "trial_id, step, intermediate_value, intermediate_value_type"),
     "attributes": ("trial_user_attributes", "trial_id, key, value_json"),
+    "constraints": ("trial_system_attributes", "trial_id, key, value_json"),
 }
 
 
@@ -76,6 +77,7 @@ def _fill(path: Path, study: int, trials: Sequence[Any]) -> None:
             rows["params"].append((key, name, kind.to_internal_repr(value), distribution_to_json(kind)))
         rows["curves"] += [(key, step, *_stored(loss)) for step, loss in trial.intermediate_values.items()]
         rows["attributes"] += [(key, name, json.dumps(value)) for name, value in trial.user_attrs.items()]
+        rows["constraints"] += [(key, name, json.dumps(value)) for name, value in trial.system_attrs.items()]
     connection = sqlite3.connect(path)
     with connection:
         for kind, (table, columns) in _TABLES.items():

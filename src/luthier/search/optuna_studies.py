@@ -20,6 +20,7 @@ from luthier.search.space import Choice, Space, Values
 from luthier.search.trials import AFTERWARDS, COMPLETE, PRUNED, Trial
 
 _SPACE, _RUNNER = "luthier space", "luthier run"
+_CONSTRAINTS = "constraints"  # Optuna's own name
 ATTEMPTS = 4  # to reach a storage
 
 
@@ -40,8 +41,10 @@ def distributions(space: Space) -> dict[str, Any]:
     return result
 
 
-def frozen(trial: Trial, space: Space, known: dict[str, Any], runner: str = "") -> Any:
-    """A trial as Optuna's; one that is not done is running."""
+def frozen(
+    trial: Trial, space: Space, known: dict[str, Any], runner: str = "", constraints: Sequence[float] = ()
+) -> Any:
+    """A trial as Optuna's; one that is not done is running, and one with a constraint above 0 is never the best."""
     import optuna
 
     values = {name: value for name, value in trial.values.items() if name in known}
@@ -53,6 +56,7 @@ def frozen(trial: Trial, space: Space, known: dict[str, Any], runner: str = "") 
         params=inside,
         distributions={name: known[name] for name in inside},
         user_attrs=_attributes(trial, runner) | outside,
+        system_attrs={_CONSTRAINTS: list(constraints)} if constraints else {},
         intermediate_values={step: loss for step, loss in trial.curve if math.isfinite(loss)},
     )
 
@@ -81,11 +85,16 @@ def _state(trial: Trial) -> Any:
     return TrialState.COMPLETE if trial.known and trial.status == COMPLETE else TrialState.FAIL
 
 
-def mirror(path: Path, name: str, space: Space, trials: Sequence[Trial]) -> None:
-    """Write all trials into an SQLite file of Optuna's at `path`, whole or not at all."""
+def mirror(path: Path, name: str, space: Space, trials: Sequence[Trial], measured: Trial | None = None) -> None:
+    """Write all trials into an SQLite file of Optuna's at `path`, whole or not at all.
+
+    With `measured`, the mean that the search reports, that is the study's best value: single seeds that were luckier
+    break a constraint by as much.
+    """
     known, result = distributions(space), []
-    for trial in trials:
-        made = frozen(trial, space, known)
+    for trial in [*trials, *([] if measured is None else [measured])]:
+        luck = () if measured is None or not trial.known else (measured.value - trial.value,)
+        made = frozen(trial, space, known, constraints=luck)
         made.set_user_attr("number", trial.number)
         result.append(made)
     write_study_file(path, name, result, {_SPACE: space.to_json()})
@@ -166,11 +175,21 @@ class SharedStudy:
                 continue
             for name, value in _attributes(trial, self._runner).items():
                 self._storage.set_trial_user_attr(identifier, name, value)
+            if trial.stage in AFTERWARDS:  # one seed of several, whose mean is reported: never the study's best
+                self._storage.set_trial_system_attr(identifier, _CONSTRAINTS, [1.0])
             for step, loss in trial.curve:
                 if math.isfinite(loss):
                     self._storage.set_trial_intermediate_value(identifier, step, loss)
             values = [trial.value] if trial.known and trial.status in (COMPLETE, PRUNED) else None
             self._storage.set_trial_state_values(identifier, _state(trial), values)
+
+    def report(self, measured: Trial) -> int:
+        """Add the best setting with its mean over seeds; the number that it has here."""
+        made = frozen(measured, self._space, self._known, self._runner)
+        identifier = self._storage.create_new_trial(self._study._study_id, template_trial=made)
+        number = int(self._storage.get_trial(identifier).number)
+        self._mine.add(number)
+        return number
 
     def others(self) -> list[Trial]:
         """Finished trials of other processes."""

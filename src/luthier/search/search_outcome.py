@@ -13,7 +13,7 @@ from luthier.search.effort import Effort
 from luthier.search.sensitivity import VarianceShare, sensitivity
 from luthier.search.space import Space
 from luthier.search.statistics import Paired
-from luthier.search.trials import AFTERWARDS, PRUNED, Trial
+from luthier.search.trials import AFTERWARDS, COMPLETE, MEASURED, PRUNED, Trial
 
 
 @dataclass
@@ -42,6 +42,16 @@ class SearchOutcome:
     def searched(self) -> list[Trial]:
         """The trials of the search itself, without refits."""
         return [trial for trial in self.trials if trial.stage not in AFTERWARDS]
+
+    @property
+    def measured(self) -> Trial | None:
+        """The best setting with the loss that is reported: the mean over fresh seeds. None without such refits."""
+        losses = [trial.value for trial in self.final]
+        if not losses or not np.isfinite(losses).all():
+            return None
+        reason = f"the mean over {len(losses)} seeds of their own"
+        score, values = float(np.mean([trial.score for trial in self.final])), self.final[-1].values
+        return Trial(len(self.trials), values, 0, MEASURED, COMPLETE, float(np.mean(losses)), score, reason=reason)
 
     @property
     def candidates(self) -> list[Trial]:

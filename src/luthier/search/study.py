@@ -62,6 +62,7 @@ class Search:
             outcome.best = best_of(outcome.candidates)
             if outcome.best is not None:
                 refit(outcome, self.training, self.tell, self._affordable())
+                self._report(outcome.measured)
             elif self.store is not None and not outcome.trials:
                 self._note("other processes already run all trials; nothing is left to do here")
             else:
@@ -76,6 +77,12 @@ class Search:
         for finding in outcome.findings:
             self.tell("finding", finding=finding)
         return outcome
+
+    def _report(self, measured: Trial | None) -> None:
+        """Tell those who share the study what is reported, once."""
+        store = self.store
+        if store is not None and measured is not None:
+            self.journal.once("reported", "measured", lambda: store.report(measured))
 
     def _nothing(self) -> LuthierError:
         trials = self.outcome.trials

@@ -31,6 +31,10 @@ class TrialStore(Protocol):
         """What came of them."""
         ...
 
+    def report(self, measured: Trial) -> int:
+        """The best setting with its mean over seeds; the number that it gets."""
+        ...
+
     def others(self) -> list[Trial]:
         """Finished trials of other processes."""
         ...

@@ -10,7 +10,8 @@ from typing import Any
 from luthier.search.space import Values
 
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
-AFTERWARDS = ("length", "refit", "final")  # stages that train a setting anew instead of searching
+MEASURED = "measured"  # stage of what is no training of its own: the best setting with its mean over seeds
+AFTERWARDS = ("length", "refit", "final", MEASURED)  # stages that train a setting anew instead of searching
 
 
 @dataclass

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from luthier.engine import Member
 from luthier.nets.backbone import BackboneSpec, build_backbone, shown
+from luthier.nets.blocks import anatomy_of
 from luthier.nets.weights import load_weights, read_weights
 from luthier.recipe.evidence import row_losses
 from luthier.recipe.heads import ROWS
@@ -47,6 +48,8 @@ def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
         "nothing to compare",
     )
     tensors, facts = runner.memo.recall("backbone") or _transferred(runner, spec)
+    for sentence in facts["said"]:
+        runner.ledger.add("note", {"step": 2, "sentence": sentence})
     spec = replace(spec, cut=facts["ends_at"], width=facts["width"])
     _say_what_was_measured(runner, facts)
     member = Member(spec, runner.seed, max(facts["rates"]), label=f"{facts['unfrozen']} blocks unfrozen")
@@ -59,9 +62,12 @@ def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
 
 def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor], dict[str, Any]]:
     _, training, validation = runner.prepared("pixels")
-    backbone = shown(spec)
+    backbone, message = shown(spec), list[str]()
     if runner.recipe.asked.weights:
-        load_weights(backbone.get_submodule("body"), read_weights(runner.recipe.asked.weights))
+        last = anatomy_of(backbone, training.features[:2]).head.removeprefix("body.")
+        weights = read_weights(runner.recipe.asked.weights, say=message.append)
+        load_weights(backbone.get_submodule("body"), weights, but=(f"{last}.",))
+        message.append(f"the last layer, `{last}`, is replaced: nothing is read for it")
     epochs = _epochs(runner, backbone, training.features)
     runner.tell("population", name="backbone", stage="fit validation", members=1, steps=max(1, epochs))
     result = transfer(
@@ -78,7 +84,7 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
     )
     head = getattr(result.module, "head", None)
     width = head.in_features if isinstance(head, torch.nn.Linear) else 0
-    facts = {**_facts(result), "epochs": epochs, "width": width}
+    facts = {**_facts(result), "epochs": epochs, "width": width, "said": message}
     tensors = {f"net.{name}": value.contiguous() for name, value in result.module.state_dict().items()}
     runner.memo.keep("backbone", tensors, facts)
     return tensors, facts
