@@ -44,7 +44,7 @@ BAD_TABLES = {
     "missing.csv": ("a,b\n1,\n2,\n", "every value of the target `b` is missing"),
     "oneclass.csv": ("a,b\n1,x\n2,x\n", "only one value"),
     "two.csv": ("a,b\n1,x\n2,y\n", "2 rows"),
-    "infinite.csv": ("a,b\n1,2\ninf,3\n", "infinite"),
+    "infinite.csv": ("a,b\n" + "inf,3\n1,2\n" * 6, "infinite"),
 }
 
 

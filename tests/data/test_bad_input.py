@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from luthier.data import infer_columns, infer_task, read_source, split_rows
+from luthier.data import infer_columns, infer_task, read_source, split_rows, with_values
 from luthier.errors import InputError
 
 
@@ -37,13 +39,25 @@ def test_a_missing_file_offers_the_nearest_name(tmp_path: Path) -> None:
         (b"a,b\n1,2\n3,4,5\n", "line 3 of 'x.csv' has 3 cells"),
         (bytes(range(256)) * 20, "not a text file"),
         (b"PAR1 and then nothing of use", "not a complete Parquet file"),
-        (b"a,b\n1,inf\n2,3\n", "infinite values, the first in row 1"),
     ],
 )
 def test_files_that_are_no_tables(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(content)
     assert said in message(read_source, path)
+
+
+@pytest.mark.parametrize("read", [pl.read_csv, read_source])
+def test_infinite_numbers(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    """Typed cells are looked at where they are read, text where it becomes a number."""
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n1,inf\n2,3\n4,5\n")
+
+    def columns() -> None:
+        frame = read_source(read(path)).frame if read is pl.read_csv else read(path).frame
+        with_values(frame, infer_columns(frame, target="a", overrides={}))
+
+    assert "1 infinite value, the first in row 1" in message(columns)
 
 
 def test_a_parquet_file_cut_short(tmp_path: Path) -> None:
@@ -92,7 +106,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sys, "stdin", Standard)
     result = read_source("-")
-    assert result.frame["a"].to_list() == [1.5, 2.5]
+    assert result.frame["a"].to_list() == ["1.5", "2.5"]
     assert any("decimal commas" in note for note in result.notes)
 
 

@@ -55,9 +55,9 @@ def test_a_sample_and_the_others_are_the_table(path: Path) -> None:
     others = result.whole.others.collect()
     assert 900 < result.frame.height < ROWS / 2
     assert others.schema == result.frame.schema
-    whole = pl.concat([result.frame, others]).sort("row")
+    whole = pl.concat([result.frame, others]).cast(table().schema).sort("row")
     assert whole.equals(table())
-    assert "held" in result.notes[-1]
+    assert "in memory" in result.notes[-1]
     again = read_source(path, target="sold", memory=MEMORY)
     assert again.frame.equals(result.frame)
     assert again.fingerprint == result.fingerprint
@@ -66,7 +66,7 @@ def test_a_sample_and_the_others_are_the_table(path: Path) -> None:
 def test_what_fits_is_read_as_a_whole(path: Path) -> None:
     result = read_source(path, target="sold")
     assert result.whole is None
-    assert result.frame.equals(table())
+    assert result.frame.cast(table().schema).equals(table())
     assert not too_large(path, 1 << 30)
 
 

@@ -287,7 +287,7 @@ def test_an_encoder_comes_back_and_describes(tmp_path: Path) -> None:
     assert again.described(pixels, codes)[0]["brightness"].tolist() == [1.0, 0.0]
     with pytest.raises(InputError, match="column of pictures, 'p', is missing"):
         again.encode(frame.rename({"p": "q"}))
-    with pytest.raises(InputError, match="no number 7"):
+    with pytest.raises(InputError, match="no picture 7"):
         again.encode(pl.DataFrame({"p": [f"{tmp_path / 'two.npy'}#7"]}))
 
 

@@ -57,11 +57,11 @@ ATTACKS = {
     "a path outside": (lambda z, e: _all(z, {**e, "../../x": b""}), "not a model of Luthier"),
     "an entry short": (lambda z, e: _all(z, {k: v for k, v in e.items() if k != "model.json"}), "not a model"),
     "a newer format": (
-        lambda z, e: _all(z, {**e, "manifest.json": e["manifest.json"].replace(b'"format": 2', b'"format": 9')}),
+        lambda z, e: _all(z, {**e, "manifest.json": e["manifest.json"].replace(b'"format": 3', b'"format": 9')}),
         "format that this version of Luthier cannot read",
     ),
     "packed entries": (lambda z, e: _all(z, e, compress_type=zipfile.ZIP_DEFLATED), "compressed or too large"),
-    "no checksums": (lambda z, e: _all(z, {**e, "manifest.json": b'{"format": 2}'}), "was changed after"),
+    "no checksums": (lambda z, e: _all(z, {**e, "manifest.json": b'{"format": 3}'}), "was changed after"),
 }
 
 

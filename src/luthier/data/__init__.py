@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from luthier.data.columns import Column, Facts, column_of, facts_of, infer_columns
+from luthier.data.columns import Column, column_of, infer_columns
 from luthier.data.dataset import Dataset
 from luthier.data.encode import TableEncoder
 from luthier.data.encoders import Encoder, Prepare, encoder_from_json, flat, inputs_of, preprocess_from, preprocess_of
+from luthier.data.facts import Facts, facts_of
+from luthier.data.parsing import CellParser
 from luthier.data.pictures import FORMATS as PICTURE_FORMATS
 from luthier.data.pictures import PictureEncoder, Pixels
 from luthier.data.preprocess import Preprocess
 from luthier.data.sources import BUNDLED, Source, read_batches, read_source
 from luthier.data.split import Splits, require_rows, split_rows
 from luthier.data.table_checks import LEAKING, check_table, share_explained
-from luthier.data.task import TargetFacts, Task, decode_classes, encode_target, infer_task, target_facts, task_of
+from luthier.data.task import (
+    TargetFacts,
+    Task,
+    decode_classes,
+    encode_target,
+    infer_task,
+    target_facts,
+    target_values,
+    task_of,
+)
+from luthier.data.unread import Unread
+from luthier.data.values import with_target, with_values
 
 __all__ = [
     "BUNDLED",
     "LEAKING",
     "PICTURE_FORMATS",
+    "CellParser",
     "Column",
     "Dataset",
     "Encoder",
@@ -31,6 +45,7 @@ __all__ = [
     "TableEncoder",
     "TargetFacts",
     "Task",
+    "Unread",
     "check_table",
     "column_of",
     "decode_classes",
@@ -49,5 +64,8 @@ __all__ = [
     "share_explained",
     "split_rows",
     "target_facts",
+    "target_values",
     "task_of",
+    "with_target",
+    "with_values",
 ]

@@ -4,43 +4,42 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import polars as pl
 
+from luthier.data.facts import Facts, facts_of, is_text
+from luthier.data.moments import ISO, format_of
+from luthier.data.numerals import NumberStyle, style_of
+from luthier.data.parsing import MOMENTS, NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser
 from luthier.errors import ConfigError, nearest
 
 Kind = Literal["number", "boolean", "category", "date", "text", "identifier", "constant", "picture"]
 KINDS: tuple[str, ...] = get_args(Kind)
 USED = ("number", "boolean", "category", "date", "text", "picture")
-TRUE, FALSE = ("true", "yes", "t", "y", "on", "1"), ("false", "no", "f", "n", "off", "0")
 FEW_NUMBERS = 12  # integers with no more distinct values than this might be codes: it is said
 MOST_LEVELS = 200
 # The likeliest other kind; of the rest it is category.
 _OTHERWISE = {"number": "category", "category": "text", "text": "identifier"}
-DATE_FORMATS = (
-    "%Y-%m-%d",
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%d %H:%M:%S",
-    "%Y-%m-%d %H:%M",
-    "%Y/%m/%d",
-    "%d.%m.%Y",
-    "%d.%m.%Y %H:%M",
-    "%m/%d/%Y",
-    "%d/%m/%Y",
-)
+_PARSERS: Mapping[str, CellParser] = {"number": NUMBERS, "date": MOMENTS}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column's kind, whether the network sees it, and why."""
+    """A column's kind, whether the network sees it, and why; how its cells are read, and what it could be otherwise."""
 
     name: str
     kind: Kind
     used: bool
     reason: str
-    date_format: str = ""
+    parser: CellParser | None = None
+    otherwise: str = ""
+
+    @property
+    def cells(self) -> CellParser:
+        """How the column's cells are read."""
+        return self.parser or _PARSERS.get(self.kind, WORDS)
 
     @property
     def override(self) -> str:
@@ -49,7 +48,7 @@ class Column:
         >>> Column("cut", "category", True, "few distinct values").override
         '--column cut=text'
         """
-        other = _OTHERWISE.get(self.kind, "category")
+        other = self.otherwise or _OTHERWISE.get(self.kind, "category")
         return "--column " + shlex.quote(f"{self.name}={other}")
 
     def sentence(self) -> str:
@@ -59,111 +58,124 @@ class Column:
 
     def to_json(self) -> dict[str, Any]:
         """The column as plain JSON values."""
-        return asdict(self)
+        facts = {name: getattr(self, name) for name in ("name", "kind", "used", "reason", "otherwise")}
+        return {**facts, "parser": self.cells.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Column:
+        """The column that `to_json` gave; model files of pictures of format 1 and 2 have columns without parsers."""
+        parser = CellParser.from_json(value["parser"]) if "parser" in value else None
+        parser = None if parser == _PARSERS.get(value["kind"], WORDS) else parser
+        facts = {name: value[name] for name in ("name", "kind", "used", "reason")}
+        return cls(**facts, parser=parser, otherwise=value.get("otherwise", ""))
 
 
-def infer_columns(frame: pl.DataFrame, *, target: str, overrides: Mapping[str, str]) -> tuple[Column, ...]:
+def infer_columns(
+    frame: pl.DataFrame, *, target: str, overrides: Mapping[str, str], facts: Mapping[str, Facts] | None = None
+) -> tuple[Column, ...]:
     """The kind of every column but the target. ConfigError lists all wrong overrides at once.
+
+    An override is a kind; of dates also with their format, "date:%d/%m/%Y". Columns whose `facts` are known already
+    are not looked at again.
 
     >>> table = pl.DataFrame({"cut": ["fair", "good", "fair", "good"], "price": [1, 2, 3, 4]})
     >>> infer_columns(table, target="price", overrides={})[0].kind
     'boolean'
     """
-    names = [name for name in frame.columns if name != target]
-    mistakes = [
-        f"--column {name}={kind}: there is no column '{name}'; {nearest(name, names)}".rstrip("; ")
-        for name, kind in overrides.items()
-        if name not in names
-    ]
-    mistakes += [
-        f"--column {name}={kind}: '{kind}' is not one of {', '.join(KINDS)}; {nearest(kind, KINDS)}".rstrip("; ")
-        for name, kind in overrides.items()
-        if kind not in KINDS
-    ]
+    names, known = [name for name in frame.columns if name != target], facts or {}
+    mistakes = [mistake for name, kind in overrides.items() if (mistake := _mistake(name, kind, names))]
+    columns = []
+    for name in names:
+        if name not in overrides:
+            columns.append(column_of(known.get(name) or facts_of(frame[name])))
+        elif not mistakes:
+            try:
+                columns.append(_overridden(frame[name], overrides[name]))
+            except ConfigError as error:
+                mistakes += error.mistakes
     if mistakes:
         raise ConfigError(mistakes)
-    return tuple(
-        _overridden(frame[name], overrides[name]) if name in overrides else column_of(facts_of(frame[name]))
-        for name in names
-    )
+    return tuple(columns)
 
 
-def _overridden(series: pl.Series, kind: str) -> Column:
-    result = _date_format(series) if kind == "date" else ""
-    if kind == "date" and not result and not series.dtype.is_temporal():
-        raise ConfigError([f"--column {series.name}=date: its values are in none of the formats {DATE_FORMATS}"])
-    if kind == "number" and series.dtype == pl.String:
-        bad = series.filter(series.cast(pl.Float64, strict=False).is_null() & series.is_not_null())
-        if len(bad):
-            raise ConfigError([f"--column {series.name}=number: {len(bad)} values are text, such as '{bad[0]}'"])
-    return Column(series.name, kind, kind in USED, "you said so", result or "")  # type: ignore[arg-type]
+def _mistake(name: str, override: str, names: list[str]) -> str:
+    kind, _, pattern = override.partition(":")
+    if name not in names:
+        return f"--column {name}={override}: there is no column '{name}'; {nearest(name, names)}".rstrip("; ")
+    if kind not in KINDS:
+        hint = nearest(kind, KINDS)
+        return f"--column {name}={override}: '{kind}' is not one of {', '.join(KINDS)}; {hint}".rstrip("; ")
+    if pattern and kind != "date":
+        return f"--column {name}={override}: a format belongs to a date, such as {name}=date:%d/%m/%Y"
+    return ""
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What is asked of a column's values before its kind is decided; kept as the evidence for it.
-
-    `stored` is "boolean", "temporal", "integer", "float" or "text". `counts` says that each value is one more
-    than the one above it, `words` how many there are in a row of text on average, `numbers` how many texts
-    are numbers; `values` are those of a text that has two.
-    """
-
-    name: str
-    stored: str
-    rows: int
-    missing: int
-    distinct: int
-    first: str = ""
-    binary: bool = False
-    counts: bool = False
-    yes_or_no: bool = False
-    values: tuple[str, ...] = ()
-    date_format: str = ""
-    words: float = 0.0
-    numbers: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """The facts as plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Facts:
-        """The facts that `to_json` gave."""
-        return cls(**{**value, "values": tuple(value["values"])})
+def _overridden(series: pl.Series, override: str) -> Column:
+    kind, _, pattern = override.partition(":")
+    message, parser = "you said so", _PARSERS.get(kind, WORDS)
+    if kind == "number" and is_text(series.dtype):
+        parser = replace(NUMBERS, style=likeliest_style(series))
+        message += f": {parser.style.in_words}" if parser.style.in_words else ""
+    elif kind == "date" and (is_text(series.dtype) or pattern):
+        parser = replace(MOMENTS, pattern=pattern or _likeliest_format(series))
+    elif kind == "boolean":
+        _require_two(series)
+    if kind in ("number", "date"):
+        lost = parser.lost(series)
+        count, known = int(lost.sum()), int(len(series) - series.null_count())
+        first = str(series.filter(lost)[0]) if count else ""
+        if count and count == known - _marked(series):
+            raise ConfigError([_nothing_read(series.name, override, first)])
+        if count:
+            parser = replace(parser, lenient=True)
+            message += f"; {count} cells that are not {kind}s, such as '{first}', count as missing"
+    return Column(series.name, kind, kind in USED, message, parser)  # type: ignore[arg-type]
 
 
-def facts_of(series: pl.Series) -> Facts:
-    """The facts of a column."""
-    known = series.drop_nulls()
-    distinct = known.n_unique()
-    facts = Facts(series.name, _stored(series.dtype), len(known), series.null_count(), distinct)
-    if distinct:
-        facts = replace(facts, first=str(known[0])[:30])
-    if distinct < 2 or facts.stored in ("boolean", "temporal"):
-        return facts
-    if facts.stored in ("integer", "float"):
-        counts = facts.stored == "integer" and bool((known.diff().drop_nulls() == 1).all())
-        return replace(facts, binary=distinct == 2 and set(known.unique().to_list()) == {0, 1}, counts=counts)
-    text = known.cast(pl.String)
-    words = sorted(text.unique().to_list()) if distinct < 5 else []
-    return replace(
-        facts,
-        yes_or_no={word.lower() for word in words} <= {*TRUE, *FALSE} and len({word.lower() for word in words}) == 2,
-        values=tuple(words) if distinct == 2 else (),
-        date_format=_date_format(series),
-        words=float(text.str.count_matches(r"\S+").mean() or 0.0),  # type: ignore[arg-type]
-        numbers=int(text.cast(pl.Float64, strict=False).is_not_null().sum()),
-    )
+def _marked(series: pl.Series) -> int:
+    if not is_text(series.dtype):
+        return 0
+    return int(series.cast(pl.String).str.strip_chars().str.to_lowercase().is_in(list(NUMBER_MARKS)).sum())
 
 
-def _stored(dtype: pl.DataType) -> str:
-    if dtype == pl.Boolean:
-        return "boolean"
-    if dtype.is_temporal():
-        return "temporal"
-    if dtype.is_numeric():
-        return "integer" if dtype.is_integer() else "float"
-    return "text"
+def _nothing_read(name: str, override: str, first: str) -> str:
+    if override.startswith("date"):
+        return (
+            f"--column {name}={override}: none of its cells is a date of this format, such as '{first}'; "
+            f"say how they are written: --column {name}=date:%d/%m/%Y"
+        )
+    return f"--column {name}={override}: none of its cells is a number; they are text, such as '{first}'"
+
+
+def _distinct(series: pl.Series) -> pl.Series:
+    cells = series.cast(pl.String).str.strip_chars().drop_nulls().unique(maintain_order=True)
+    return cells.filter(~cells.str.to_lowercase().is_in(list(NUMBER_MARKS)))
+
+
+def likeliest_style(series: pl.Series) -> NumberStyle:
+    """The style that reads most of the cells."""
+    distinct = _distinct(series)
+    styles = [NumberStyle(), *([result] if (result := style_of(distinct.to_list())) else [])]
+    return min(styles, key=lambda style: int(replace(NUMBERS, style=style).lost(distinct).sum()))
+
+
+def _likeliest_format(series: pl.Series) -> str:
+    """The format of all cells, or else of the first cell that has one."""
+    distinct = _distinct(series)
+    result = format_of(distinct)
+    singles = (format_of(distinct[k : k + 1]) for k in range(min(20, len(distinct))))
+    return result or next((one for one in singles if one), ISO)
+
+
+def _require_two(series: pl.Series) -> None:
+    facts = facts_of(series)
+    if facts.distinct > 2 and not facts.yes_or_no:
+        raise ConfigError(
+            [
+                f"--column {series.name}=boolean: it has {facts.distinct} different values, not two; "
+                f"{series.name}=category takes them all"
+            ]
+        )
 
 
 def column_of(facts: Facts) -> Column:
@@ -173,29 +185,60 @@ def column_of(facts: Facts) -> Column:
         return Column(name, "constant", False, "it is empty")
     if facts.distinct == 1:
         if facts.missing:
-            return Column(name, "category", True, f"its only value is '{facts.first}'; the other rows are missing")
+            return Column(
+                name, "category", True, f"it is either '{facts.first}' or missing{_gaps(facts)}", _words(facts)
+            )
         return Column(name, "constant", False, f"every row has '{facts.first}'")
     if facts.stored == "boolean":
         return Column(name, "boolean", True, "its values are true and false")
-    if facts.stored == "temporal":
-        return Column(name, "date", True, "its values are dates; expanded into year, month, weekday and other parts")
+    if facts.stored == "temporal" or facts.date_format:
+        return _date(facts)
+    if facts.stored == "duration":
+        return Column(name, "number", True, "its values are durations, in seconds")
     return _textual(facts) if facts.stored == "text" else _numeric(facts)
+
+
+def _words(facts: Facts) -> CellParser:
+    """Words, of which the column's own marks count as missing too."""
+    return replace(WORDS, marks=tuple(dict.fromkeys((*WORD_MARKS, *facts.marks))))
+
+
+def _gaps(facts: Facts) -> str:
+    """What is said of cells whose text counts as missing."""
+    if not facts.marked:
+        return ""
+    marks = ", ".join(f"'{mark}'" for mark in facts.marks[:3])
+    return f"; {marks} count{'s' if len(facts.marks) == 1 else ''} as missing ({facts.marked} cells)"
+
+
+def _date(facts: Facts) -> Column:
+    if facts.stored == "temporal":
+        reason = "its values are dates; expanded into year, month, weekday and so on"
+        return Column(facts.name, "date", True, reason)
+    reason = f"its values are dates like '{facts.first}'; expanded into parts"
+    if facts.other_format:
+        option = shlex.quote(f"{facts.name}=date:{facts.other_format}")
+        reason += f"; read as {facts.date_format}, though day and month may be the other way round: --column {option}"
+    parser = replace(MOMENTS, pattern=facts.date_format)
+    return Column(facts.name, "date", True, reason + _gaps(facts), parser)
 
 
 def _numeric(facts: Facts) -> Column:
     name, distinct = facts.name, facts.distinct
+    parser, gaps = replace(NUMBERS, style=NumberStyle.from_json(facts.style)), _gaps(facts)
     if facts.binary:
-        return Column(name, "boolean", True, "its values are 0 and 1")
+        return Column(name, "boolean", True, f"its values are 0 and 1{gaps}", _words(facts))
     if facts.stored == "integer":
         if distinct == facts.rows and facts.rows > 20:
             if facts.counts:
-                return Column(name, "identifier", False, "it numbers the rows")
+                return Column(name, "identifier", False, "it counts the rows", parser, "number")
             if _named_like_an_identifier(name):
-                return Column(name, "identifier", False, "every row has a different whole number")
+                return Column(name, "identifier", False, "every row has its own whole number", parser, "number")
         if distinct <= FEW_NUMBERS:
-            reason = f"it has {distinct} distinct whole numbers; if they are codes, make it a category"
-            return Column(name, "number", True, reason)
-    return Column(name, "number", True, f"it has {distinct} distinct numbers")
+            reason = f"its values are {distinct} whole numbers; if they are codes, make it a category{gaps}"
+            return Column(name, "number", True, reason, parser)
+    cleaned = f", written like '{facts.first}': {parser.style.in_words}" if parser.style.in_words else ""
+    return Column(name, "number", True, f"its values are numbers, {distinct} distinct ones{cleaned}{gaps}", parser)
 
 
 def _named_like_an_identifier(name: str) -> bool:
@@ -204,39 +247,32 @@ def _named_like_an_identifier(name: str) -> bool:
 
 
 def _textual(facts: Facts) -> Column:
-    name, rows, distinct = facts.name, facts.rows, facts.distinct
+    name, rows, distinct, parser, gaps = facts.name, facts.rows, facts.distinct, _words(facts), _gaps(facts)
+    if facts.yes_or_no and distinct > 2:
+        reason = f"its values are spellings of yes and no, which count as two: {distinct} in all{gaps}"
+        return Column(name, "boolean", True, reason, parser)
     if distinct == 2:
         words = " and ".join(f"'{value}'" for value in facts.values)
-        return Column(name, "boolean", True, f"its values are {words}")
-    if facts.yes_or_no:
-        return Column(name, "boolean", True, "its values mean yes and no")
-    if facts.date_format:
-        reason = f"its values are dates like '{facts.first}'; expanded into parts"
-        return Column(name, "date", True, reason, facts.date_format)
+        return Column(name, "boolean", True, f"its values are {words}{_said_alike(facts)}{gaps}", parser)
     mixed = f"; {facts.numbers} of {rows} values are numbers, the others text" if facts.numbers else ""
+    more = f"{mixed}{_said_alike(facts)}{gaps}"
     if distinct <= max(20, min(MOST_LEVELS, rows // 5)) and distinct < 0.9 * rows:
-        return Column(name, "category", True, f"it is text with {distinct} distinct values{mixed}")
+        return Column(name, "category", True, f"it is text with few distinct values, {distinct} levels{more}", parser)
     if facts.words >= 4:
-        return Column(name, "text", True, f"it is free text with {facts.words:.0f} words per row")
+        return Column(name, "text", True, f"it is free text, {facts.words:.0f} words a row", parser)
+    keep = "number" if facts.numbers > rows / 2 else "text"
     if distinct > 0.9 * rows:
-        return Column(
-            name, "identifier", False, f"almost every row has a different text: {distinct} values in {rows} rows{mixed}"
-        )
+        reason = f"almost every row has its own text, {distinct} in {rows} rows{mixed}"
+        return Column(name, "identifier", False, reason, parser, keep)
     if distinct <= rows // 2:
-        return Column(
-            name, "category", True, f"it is text with {distinct} repeated values; the rare ones share one level"
-        )
-    return Column(name, "identifier", False, f"it has {distinct} distinct values in {rows} rows{mixed}")
+        reason = f"it is text that repeats, {distinct} levels; the rare ones share a code{more}"
+        return Column(name, "category", True, reason, parser)
+    reason = f"its {distinct} values hardly repeat in {rows} rows{mixed}"
+    return Column(name, "identifier", False, reason, parser, "number" if keep == "number" else "category")
 
 
-def _date_format(series: pl.Series) -> str:
-    if series.dtype != pl.String:
+def _said_alike(facts: Facts) -> str:
+    """What is said of levels that differ in case or blanks alone; they may be one, or two."""
+    if not facts.alike or facts.yes_or_no:
         return ""
-    known = series.drop_nulls()
-    sample = known.head(200)
-    for pattern in DATE_FORMATS:
-        if sample.str.to_datetime(pattern, strict=False).null_count() == 0 and len(sample):
-            parsed = known.str.to_datetime(pattern, strict=False)
-            if parsed.null_count() == 0:
-                return pattern
-    return ""
+    return f"; {' and '.join(repr(level) for level in facts.alike[:3])} are kept apart, correct them if they are one"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from luthier.data.numerals import with_points
 from luthier.errors import InputError, in_a_line
 
-NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?", "#N/A")
 SNIFFED = 65_536  # bytes looked at for the delimiter and the decimal mark
 
 
@@ -67,12 +67,13 @@ def _is_number(cell: str) -> bool:
 
 
 def parse_csv(content: bytes, name: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """A CSV file's table, all columns typed by their whole contents, and notes on how it was read."""
+    """A CSV file's table, its cells text as they are written, and notes on how it was read."""
     dialect, notes = sniff(content, name)
     text = content.decode(dialect.encoding)
     header = header_of(text, dialect, name)
     raw = _text_table(text, dialect, name, len(header))
-    return typed(raw.rename(dict(zip(raw.columns, header, strict=True))), dialect), notes
+    frame = raw.rename(dict(zip(raw.columns, header, strict=True)))
+    return with_points(frame) if dialect.decimal_comma else frame, notes
 
 
 def lines_of(text: Iterable[str], dialect: Dialect, name: str) -> Iterator[tuple[int, list[str]]]:
@@ -111,7 +112,6 @@ def _text_table(text: str, dialect: Dialect, name: str, width: int) -> pl.DataFr
             io.BytesIO(text.encode()),
             separator=dialect.separator,
             infer_schema=False,
-            null_values=list(NULLS),
             encoding="utf8",
             truncate_ragged_lines=False,
         )
@@ -137,20 +137,3 @@ def _complain_of_ragged_rows(text: str, dialect: Dialect, name: str, width: int)
                 received=dialect.separator.join(row)[:80],
                 remedy="correct that line; text that holds the separator must be in double quotes",
             )
-
-
-def typed(frame: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
-    """Text columns that hold nothing but numbers as numbers, the rest stripped of blanks."""
-    return frame.with_columns([_typed(frame[name], dialect) for name in frame.columns])
-
-
-def _typed(column: pl.Series, dialect: Dialect) -> pl.Series:
-    if column.dtype != pl.String:
-        return column
-    column = column.str.strip_chars()
-    marked = column.str.replace(",", ".", literal=True) if dialect.decimal_comma else column
-    for dtype in (pl.Int64, pl.Float64):
-        cast = marked.cast(dtype, strict=False)
-        if cast.null_count() == column.null_count() and cast.null_count() < len(column):
-            return cast
-    return column

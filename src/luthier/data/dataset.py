@@ -9,8 +9,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Dataset:
-    """Encoded rows: `numbers` float32 [N, F] (NaN where missing), `codes` int64 [N, K], `targets` [N] or
-    None (class numbers int64, or values float32 on the modelled scale), `weights` float32 [N] or None."""
+    """Encoded rows: `numbers` float64 [N, F] (NaN where missing), `codes` int64 [N, K], `targets` [N] or
+    None (class numbers int64, or values float64 on the modelled scale), `weights` float32 [N] or None."""
 
     numbers: Tensor
     codes: Tensor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,21 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data.columns import FALSE, MOST_LEVELS, TRUE, Column
+from luthier.data.columns import MOST_LEVELS, Column
+from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, OneWord, TruthWords, in_order
+from luthier.data.parsing import CellParser, require_finite
+from luthier.data.unread import Unread
 from luthier.data.word_pieces import UNKNOWN as UNKNOWN_PIECE
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
 
-UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
+__all__ = ["DATE_PARTS", "FIRST_LEVEL", "MISSING", "NO_LEVEL", "UNKNOWN", "TableEncoder"]
+
 DATE_PARTS = ("days", "year", "month", "day of year", "weekday", "hour")
 FEWEST_ROWS = 2  # a level must occur this often in training to get a code of its own, when levels are many
+NO_LEVEL = "\0"  # text that no level is
+Meaning = Levels | TruthWords | OneWord
+_OF_CODE = np.array([np.nan, np.nan, 0.0, 1.0])  # a truth by its code: unknown, missing, no, yes
 
 
 @dataclass(frozen=True)
@@ -26,12 +34,13 @@ class TableEncoder:
     """How each used column becomes numbers or codes, learnt from the training rows.
 
     Code 0 stands for a category that training did not have, 1 for a missing one, levels follow.
-    `truths` holds, for each boolean column of words, the word that counts as 1. Columns of text become ids of pieces.
+    `truths` holds, for each boolean column that is not of spellings of yes and no, the words for no and for yes; a
+    third word is missing. Columns of text become ids of pieces.
     """
 
     columns: tuple[Column, ...]
     vocabularies: Mapping[str, tuple[str, ...]]
-    truths: Mapping[str, str]
+    truths: Mapping[str, tuple[str, str]]
     texts: tuple[Words, ...] = ()  # one for all columns of text; their numbers come after all others
 
     @classmethod
@@ -41,15 +50,17 @@ class TableEncoder:
         vocabularies, truths = {}, {}
         for column in used:
             if column.kind == "category":
-                counts = _as_text(frame[column.name]).drop_nulls().value_counts(sort=True)
+                counts = column.cells.texts(frame[column.name]).drop_nulls().value_counts(sort=True)
                 fewest = FEWEST_ROWS if counts.height > MOST_LEVELS else 1
                 levels = counts.filter(pl.col("count") >= fewest)[column.name].to_list()
                 vocabularies[column.name] = tuple(sorted(levels))
-            elif column.kind == "boolean" and frame[column.name].dtype == pl.String:
-                words = sorted(frame[column.name].drop_nulls().unique().to_list())
-                truths[column.name] = next((w for w in words if w.lower() in TRUE), words[-1] if words else "")
+            elif column.kind == "boolean":
+                words = column.cells.texts(frame[column.name]).drop_nulls().unique().to_list()
+                if len(words) <= 2 and not TruthWords.hold(words):
+                    truths[column.name] = in_order(words)
         written = [column.name for column in used if column.kind == "text"]
-        return cls(used, vocabularies, truths, (Words.fit(frame, written),) if written else ())
+        texts = (Words.fit(_texts(frame, used), written),) if written else ()
+        return cls(used, vocabularies, truths, texts)
 
     @property
     def number_names(self) -> tuple[str, ...]:
@@ -101,14 +112,16 @@ class TableEncoder:
 
     def truth_names(self, name: str) -> tuple[str, str]:
         """What 0 and 1 of a boolean column mean."""
-        word = self.truths.get(name)
-        return (f"not {word}", word) if word else ("no", "yes")
+        return self.truths.get(name, ("no", "yes"))
 
-    def encode(self, frame: pl.DataFrame, *, impute_missing_columns: bool = False) -> tuple[Tensor, Tensor]:
-        """Numbers float32 [N, F] and codes int64 [N, K] of a table's rows.
+    def encode(
+        self, frame: pl.DataFrame, *, impute_missing_columns: bool = False, unread: Unread | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Numbers float64 [N, F] and codes int64 [N, K] of a table's rows.
 
-        Raises InputError for a column that is not there (unless it is to count as missing in every
-        row) and for text where numbers were in training.
+        Cells that training did not know, and that count as missing or unknown here, are counted in `unread`. Raises
+        InputError for a column that is not there (unless it is to count as missing in every row) and for cells that
+        cannot be read as their column's.
         """
         frame = self._complete(frame, impute_missing_columns)
         plain = [c for c in self.columns if c.kind not in ("category", "text")]
@@ -116,13 +129,15 @@ class TableEncoder:
         numbers = [
             array[:, None]
             for c in plain
-            for array in ([known[c.name]] if c.name in known else self._numbers(frame[c.name], c))
+            for array in ([known[c.name]] if c.name in known else self._numbers(frame[c.name], c, unread))
         ]
-        numbers += [words.encode(frame) for words in self.texts]
-        codes = [self._codes(frame[name]) for name in self.category_names]
+        if self.texts:
+            written = _texts(frame, self.columns)
+            numbers += [words.encode(written) for words in self.texts]
+        codes = [self._codes(frame[c.name], c, unread) for c in self.columns if c.kind == "category"]
         rows = frame.height
         return (
-            torch.from_numpy(np.concatenate(numbers, 1) if numbers else np.zeros((rows, 0), np.float32)),
+            torch.from_numpy(np.concatenate(numbers, 1, dtype=np.float64) if numbers else np.zeros((rows, 0))),
             torch.from_numpy(np.stack(codes, 1) if codes else np.zeros((rows, 0), np.int64)),
         )
 
@@ -140,41 +155,35 @@ class TableEncoder:
             remedy="add them, or treat them as missing values with --impute-missing-columns",
         )
 
-    def _numbers(self, series: pl.Series, column: Column) -> list[np.ndarray]:
-        if column.kind == "date":
-            return _date_numbers(series, column)
+    def _numbers(self, series: pl.Series, column: Column, unread: Unread | None) -> list[np.ndarray]:
         if column.kind == "boolean":
-            return [self._truth(series)]
-        values = _cast_number(series)
-        return [values.fill_null(float("nan")).to_numpy().astype(np.float32)]
+            return [_OF_CODE[self._codes(series, column, unread)]]
+        if unread is not None and column.cells.lenient:
+            unread.count(series, column.cells.lost(series), f"not a {column.kind}")
+        values = column.cells.values(series)
+        return _date_parts(values) if column.kind == "date" else [_filled(values)]
 
-    def _truth(self, series: pl.Series) -> np.ndarray:
-        if series.name in self.truths:
-            word = self.truths[series.name]
-            truth = (_as_text(series) == word).cast(pl.Float32)
-        elif series.dtype == pl.String:
-            lowered = series.str.to_lowercase()
-            truth = pl.DataFrame({"x": lowered}).select(
-                pl.when(pl.col("x").is_in(list(TRUE)))
-                .then(1.0)
-                .when(pl.col("x").is_in(list(FALSE)))
-                .then(0.0)
-                .otherwise(pl.col("x").cast(pl.Float64, strict=False))
-            )["literal"]
-        else:
-            truth = series.cast(pl.Float32)
-        return truth.fill_null(float("nan")).to_numpy().astype(np.float32)
+    def _codes(self, series: pl.Series, column: Column, unread: Unread | None) -> np.ndarray:
+        codes = self._levels[column.name].codes(column.cells.words(series))
+        if unread is not None:
+            unread.count(series, codes == UNKNOWN, "not in training")
+        return codes
 
-    def _codes(self, series: pl.Series) -> np.ndarray:
-        levels = self.vocabularies[series.name]
-        text = _as_text(series)
-        mapped = text.replace_strict(
-            list(levels),
-            list(range(FIRST_LEVEL, FIRST_LEVEL + len(levels))),
-            default=UNKNOWN,
-            return_dtype=pl.Int64,
-        )
-        return np.where(text.is_null().to_numpy(), MISSING, mapped.fill_null(UNKNOWN).to_numpy()).astype(np.int64)
+    @cached_property
+    def _levels(self) -> dict[str, Meaning]:
+        result: dict[str, Meaning] = {name: Levels(levels) for name, levels in self.vocabularies.items()}
+        for column in self.columns:
+            if column.kind == "boolean":
+                no, yes = self.truths.get(column.name, ("", ""))
+                result[column.name] = TruthWords() if not yes else Levels((no, yes)) if no else OneWord(yes)
+        return result
+
+    def level_of(self, name: str, value: Any) -> str | None:
+        """The text of the level, or of the truth, that a typed cell means; an impossible one where it means none."""
+        column = next(one for one in self.columns if one.name == name)
+        code = self._levels[name].code(column.cells.word(value))
+        levels = self.vocabularies.get(name) or self.truth_names(name)
+        return None if code == MISSING else NO_LEVEL if code == UNKNOWN else levels[code - FIRST_LEVEL]
 
     def described(self, numbers: Tensor, codes: Tensor) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """What drift is looked for in: numbers [N] and codes [N] by the names of their columns."""
@@ -186,44 +195,31 @@ class TableEncoder:
         return by_name, {name: codes[:, k].numpy() for k, name in enumerate(self.category_names)}
 
     def to_json(self) -> dict[str, Any]:
-        """The encoder as plain JSON values."""
+        """The encoder as plain JSON values; a parser that several columns share is written once."""
+        parsers = list(dict.fromkeys(column.cells for column in self.columns))
         return {
-            "columns": [column.to_json() for column in self.columns],
+            "columns": [{**column.to_json(), "parser": parsers.index(column.cells)} for column in self.columns],
+            "parsers": [parser.to_json() for parser in parsers],
             "vocabularies": {name: list(levels) for name, levels in self.vocabularies.items()},
-            "truths": dict(self.truths),
+            "truths": {name: list(words) for name, words in self.truths.items()},
             "texts": [words.to_json() for words in self.texts],
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> TableEncoder:
         """The encoder that `to_json` gave."""
+        parsers = [CellParser.from_json(parser) for parser in value["parsers"]]
         return cls(
-            tuple(Column(**column) for column in value["columns"]),
+            tuple(Column(**{**column, "parser": parsers[column["parser"]]}) for column in value["columns"]),
             {name: tuple(levels) for name, levels in value["vocabularies"].items()},
-            dict(value["truths"]),
-            tuple(Words.from_json(words) for words in value.get("texts", ())),
+            {name: (str(no), str(yes)) for name, (no, yes) in value["truths"].items()},
+            tuple(Words.from_json(words) for words in value["texts"]),
         )
 
 
-def _as_text(series: pl.Series) -> pl.Series:
-    """Category levels as text; a whole number is written the same, stored as integer or float."""
-    if series.dtype.is_float() and bool((series.drop_nulls() == series.drop_nulls().round(0)).all()):
-        series = series.cast(pl.Int64)
-    return series.cast(pl.String)
-
-
-def _cast_number(series: pl.Series) -> pl.Series:
-    values = series.cast(pl.Float64, strict=False)
-    lost = series.is_not_null() & values.is_null()
-    if lost.any():
-        raise InputError(
-            f"column '{series.name}' has text, but numbers in training",
-            expected="numbers",
-            received=f"'{series.filter(lost)[0]}' in row {int(lost.arg_true()[0]) + 1}",
-        )
-    if values.is_infinite().any():
-        raise _infinite(series.name)
-    return values
+def _texts(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
+    """The columns of free text, as text."""
+    return frame.select([column.cells.texts(frame[column.name]) for column in columns if column.kind == "text"])
 
 
 def _floats(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -233,32 +229,15 @@ def _floats(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, np.ndarray]:
     block = frame.select(result).to_numpy() if result else np.zeros((0, 0))
     infinite = np.isinf(block).any(0)
     if infinite.any():
-        raise _infinite(result[int(infinite.argmax())])
-    return dict(zip(result, block.astype(np.float32).T, strict=True))
+        require_finite(frame[result[int(infinite.argmax())]])
+    return dict(zip(result, block.T, strict=True))
 
 
-def _infinite(name: str) -> InputError:
-    return InputError(f"column '{name}' has infinite values", expected="finite numbers")
+def _filled(values: pl.Series) -> np.ndarray:
+    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
-def _date_numbers(series: pl.Series, column: Column) -> list[np.ndarray]:
-    if series.dtype == pl.String:
-        times = series.str.to_datetime(column.date_format or "%Y-%m-%d", strict=False)
-        lost = series.is_not_null() & times.is_null()
-        if lost.any():
-            raise InputError(
-                f"column '{series.name}' has values that are not in the date format of training",
-                expected=f"the format {column.date_format}",
-                received=f"'{series.filter(lost)[0]}'",
-            )
-    else:
-        times = series.cast(pl.Datetime("us"))
-    parts = (
-        times.dt.timestamp("ms") / 86_400_000,
-        times.dt.year(),
-        times.dt.month(),
-        times.dt.ordinal_day(),
-        times.dt.weekday(),
-        times.dt.hour(),
-    )
-    return [part.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float32) for part in parts]
+def _date_parts(times: pl.Series) -> list[np.ndarray]:
+    parts = (times.dt.year(), times.dt.month(), times.dt.ordinal_day(), times.dt.weekday(), times.dt.hour())
+    days = _filled(times.dt.timestamp("us")) / 86_400_000_000  # not in Polars, which multiplies by a rounded inverse
+    return [days, *map(_filled, parts)]

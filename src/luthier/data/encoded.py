@@ -20,7 +20,7 @@ from torch import Tensor
 from luthier import storage
 from luthier.data.dataset import Dataset
 
-_PARTS = {"numbers": np.float32, "codes": np.int32, "targets": np.float32, "weights": np.float32}
+_PARTS = {"numbers": np.float64, "codes": np.int32, "targets": np.float64, "weights": np.float32}
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class EncodedRows:
     @property
     def row_bytes(self) -> int:
         """Bytes of a row."""
-        return 4 * (sum(self.widths) + 1 + self.weighted)
+        return 8 * (self.widths[0] + 1) + 4 * (self.widths[1] + self.weighted)
 
     def read(self, start: int, stop: int) -> Dataset:
         """Rows from one number up to another."""

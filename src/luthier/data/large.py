@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 
 from luthier.data.columns import Column
-from luthier.data.csv_text import NULLS, SNIFFED, Dialect, header_of, sniff, typed
+from luthier.data.csv_text import SNIFFED, Dialect, header_of, sniff
+from luthier.data.numerals import with_points
 from luthier.errors import InputError, in_a_line
 from luthier.seeds import numpy_generator
 
@@ -29,7 +30,7 @@ _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 @dataclass(frozen=True)
 class LargeTable:
-    """A table on the disk of which a sample is held. `others` are its other rows, in the types of the sample."""
+    """A table on the disk of which a sample is held. `others` are its other rows, as they lie there."""
 
     rows: int
     others: pl.LazyFrame
@@ -93,10 +94,8 @@ def scan(path: Path) -> tuple[pl.LazyFrame, Dialect | None, tuple[str, ...]]:
     complete = head.rpartition(b"\n")[0] or head
     dialect, notes = sniff(complete, path.name)
     header = header_of(complete.decode(dialect.encoding), dialect, path.name)
-    lazy = pl.scan_csv(
-        path, separator=dialect.separator, infer_schema=False, null_values=list(NULLS), new_columns=header
-    )
-    return lazy, dialect, notes
+    lazy = pl.scan_csv(path, separator=dialect.separator, infer_schema=False, new_columns=header)
+    return with_points(lazy) if dialect.decimal_comma else lazy, dialect, notes
 
 
 def too_large(path: Path, memory: int) -> bool:
@@ -131,19 +130,8 @@ def sample_of(path: Path, memory: int) -> tuple[pl.DataFrame, LargeTable, tuple[
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise _not_whole(path, error) from error
     others = numbered.filter(~pl.col(PLACE).is_in(drawn.implode())).drop(PLACE)
-    if dialect is not None:
-        frame = typed(frame, dialect)
-        others = others.with_columns([_as(name, dtype, dialect) for name, dtype in frame.schema.items()])
     message = f"'{path.name}' has {rows:,} rows: {frame.height:,} of them are in memory, the others stay on disk"
     return frame, LargeTable(rows, others), (*notes, message)
-
-
-def _as(name: str, dtype: pl.DataType, dialect: Dialect) -> pl.Expr:
-    """A column of text as the sample's is typed; a cell that does not fit counts as missing."""
-    cell = pl.col(name).str.strip_chars()
-    if dtype == pl.String:
-        return cell
-    return (cell.str.replace(",", ".", literal=True) if dialect.decimal_comma else cell).cast(dtype, strict=False)
 
 
 def walk(lazy: pl.LazyFrame, rows: int = CHUNK) -> Iterator[pl.DataFrame]:
@@ -160,10 +148,11 @@ def measured(lazy: pl.LazyFrame, columns: Sequence[Column]) -> dict[str, tuple[f
     numbers = [column.name for column in columns if column.used and column.kind == "number"]
     if not numbers:
         return {}
-    what = ("null", "mean", "std", "min", "max")
+    what, schema = ("null", "mean", "std", "min", "max"), lazy.collect_schema()
+    parsers = {column.name: column.cells for column in columns}
     asked = []
     for name in numbers:
-        cell = pl.col(name).cast(pl.Float64).fill_nan(None)
+        cell = parsers[name].value(pl.col(name), schema[name])
         asked += [
             cell.is_null().mean().alias(f"null {name}"),
             cell.mean().alias(f"mean {name}"),

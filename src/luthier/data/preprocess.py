@@ -20,6 +20,7 @@ KNOTS = 256  # of the quantile transform
 FREQUENCIES = tuple(2.0**k / 8 for k in range(8))  # of the periodic encoding, per standard deviation
 SPREAD, SEEN = 8191, 16  # random rows that ids stand for where texts are compared, and their length
 BINS = 16  # of the piecewise-linear encoding
+ROUNDING = 1e-14  # relative, of float64 sums: a smaller spread is none
 FAR = 5.2  # normal scores are kept within, as scikit-learn does (quantile of 1 - 1e-7)
 
 
@@ -33,18 +34,24 @@ class Preprocess(nn.Module):
     within quantile bins, Gorishniy and others 2022, with the standardised value beside it), or `periodic`
     (sines and cosines of the standardised value, an octave apart, beside it: what changes fast with a number), or
     `common` (mean 0, all columns divided by one deviation: of pixels a rare one must not count like the rest).
+
+    Numbers are float64 until they are centred and scaled: milliseconds since 1970 differ in digits that float32 does
+    not hold. Features are float32. Models of format 1 and 2 are not `exact`: they learnt from numbers in float32.
     """
 
-    def __init__(self, method: str, columns: int, flagged: int, knots: int, words: int = 0) -> None:
+    def __init__(
+        self, method: str, columns: int, flagged: int, knots: int, words: int = 0, *, exact: bool = True
+    ) -> None:
         super().__init__()
         self.method, self.columns, self.flagged, self.knots, self.words = method, columns, flagged, knots, words
-        self.register_buffer("median", torch.zeros(columns))
-        self.register_buffer("lowest", torch.full((columns,), -torch.inf))
-        self.register_buffer("highest", torch.full((columns,), torch.inf))
-        self.register_buffer("mean", torch.zeros(columns))
-        self.register_buffer("scale", torch.ones(columns))
+        self.exact, kind = exact, torch.float64 if exact else torch.float32
+        self.register_buffer("median", torch.zeros(columns, dtype=kind))
+        self.register_buffer("lowest", torch.full((columns,), -torch.inf, dtype=kind))
+        self.register_buffer("highest", torch.full((columns,), torch.inf, dtype=kind))
+        self.register_buffer("mean", torch.zeros(columns, dtype=kind))
+        self.register_buffer("scale", torch.ones(columns, dtype=kind))
         self.register_buffer("flags", torch.zeros(flagged, dtype=torch.int64))
-        self.register_buffer("edges", torch.zeros(columns, knots))
+        self.register_buffer("edges", torch.zeros(columns, knots, dtype=kind))
         self.register_buffer("distinct", torch.zeros(columns, knots, dtype=torch.bool))
         self.median: Tensor
         self.lowest: Tensor
@@ -88,14 +95,14 @@ class Preprocess(nn.Module):
             made.mean[f] = filled.mean()
             deviation = filled.std(correction=0)
             # A column whose spread is rounding error is constant: leave it at zero instead of blowing it up.
-            made.scale[f] = deviation if deviation > 1e-7 * filled.abs().max().clamp_min(1e-30) else 1.0
+            made.scale[f] = deviation if deviation > ROUNDING * filled.abs().max().clamp_min(1e-300) else 1.0
             if knots:
                 made.edges[f] = _quantiles(known, knots)
                 made.distinct[f, 1:] = made.edges[f, 1:] > made.edges[f, :-1]
         if measured is not None:
             made._take(measured)
         if method == "common":
-            spread = torch.where(missing, made.median, numbers).double().var(0, correction=0).mean().sqrt()
+            spread = torch.where(missing, made.median, numbers.double()).var(0, correction=0).mean().sqrt()
             made.scale.fill_(float(spread) or 1.0)
         return made
 
@@ -106,9 +113,9 @@ class Preprocess(nn.Module):
         middle = self.median[known].double()
         filled = (1 - share) * mean + share * middle
         spread = ((1 - share) * (deviation**2 + (mean - filled) ** 2) + share * (middle - filled) ** 2).sqrt()
-        tiny = spread <= 1e-7 * torch.maximum(lowest.abs(), highest.abs()).clamp_min(1e-30)
-        self.mean[known], self.scale[known] = filled.float(), torch.where(tiny, 1.0, spread).float()
-        self.lowest[known], self.highest[known] = lowest.float(), highest.float()
+        tiny = spread <= ROUNDING * torch.maximum(lowest.abs(), highest.abs()).clamp_min(1e-300)
+        self.mean[known], self.scale[known] = filled, torch.where(tiny, 1.0, spread)
+        self.lowest[known], self.highest[known] = lowest, highest
 
     @property
     def width(self) -> int:
@@ -129,19 +136,19 @@ class Preprocess(nn.Module):
     def forward(self, numbers: Tensor) -> Tensor:
         """Features [B, F'] of numbers [B, F]."""
         if self.words:
-            return torch.cat([self._features(numbers[:, : self.columns]), numbers[:, self.columns :]], 1)
+            return torch.cat([self._features(numbers[:, : self.columns]), numbers[:, self.columns :].float()], 1)
         return self._features(numbers)
 
     def _features(self, numbers: Tensor) -> Tensor:
         missing = numbers.isnan()
-        filled = torch.where(missing, self.median, numbers).clamp(self.lowest, self.highest)
-        parts = [missing[:, self.flags].to(filled.dtype)] if self.flagged else []
+        filled = torch.where(missing, self.median, numbers.to(self.median.dtype)).clamp(self.lowest, self.highest)
+        parts = [missing[:, self.flags].float()] if self.flagged else []
         if self.method == "quantile":
-            parts.insert(0, self._normal_scores(filled))
+            parts.insert(0, self._normal_scores(filled).float())
         else:
-            parts.insert(0, ((filled - self.mean) / self.scale).clamp(-10, 10))
+            parts.insert(0, ((filled - self.mean) / self.scale).clamp(-10, 10).float())
             if self.method == "piecewise":
-                parts.insert(1, self._piecewise(filled).flatten(1))
+                parts.insert(1, self._piecewise(filled).flatten(1).float())
             elif self.method == "periodic":
                 angles = 2 * torch.pi * parts[0].unsqueeze(2) * parts[0].new_tensor(FREQUENCIES)
                 parts.insert(1, torch.cat([angles.sin(), angles.cos()], 2).flatten(1))
@@ -173,9 +180,9 @@ class Preprocess(nn.Module):
         """Numbers [N, F] standardised, gaps filled; not held at the training range's edge, as the networks see them.
         Ids of words come as a few random sums of what they stand for."""
         ids = numbers[:, self.columns :].long()
-        numbers = numbers[:, : self.columns]
+        numbers = numbers[:, : self.columns].to(self.median.dtype)
         filled = torch.where(numbers.isnan(), self.median, numbers)
-        result = (filled - self.mean) / self.scale
+        result = ((filled - self.mean) / self.scale).float()
         if not self.words:
             return result
         drawn = torch.randn(SPREAD, SEEN, generator=torch_generator(0, "words seen together"))
@@ -185,13 +192,13 @@ class Preprocess(nn.Module):
 
     def config(self) -> dict[str, Any]:
         """What `from_config` needs besides the state dict."""
-        return {name: getattr(self, name) for name in ("method", "columns", "flagged", "knots", "words")}
+        return {name: getattr(self, name) for name in ("method", "columns", "flagged", "knots", "words", "exact")}
 
     @classmethod
     def from_config(cls, value: Mapping[str, Any]) -> Preprocess:
         """An unfitted module of the same shape, for `load_state_dict`."""
         sizes = [int(value.get(name, 0)) for name in ("columns", "flagged", "knots", "words")]
-        return cls(str(value["method"]), *sizes)
+        return cls(str(value["method"]), *sizes, exact=bool(value.get("exact", False)))
 
 
 def _quantiles(known: Tensor, knots: int) -> Tensor:
@@ -199,4 +206,4 @@ def _quantiles(known: Tensor, knots: int) -> Tensor:
     indices = torch.linspace(0, len(ordered) - 1, knots, dtype=torch.float64)
     low = indices.floor().long()
     high = indices.ceil().long()
-    return (ordered[low] + (ordered[high] - ordered[low]) * (indices - low)).float()
+    return (ordered[low] + (ordered[high] - ordered[low]) * (indices - low)).to(known.dtype)

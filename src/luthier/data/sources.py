@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +14,10 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import polars as pl
 
-from luthier.data.csv_text import NULLS, SNIFFED, Dialect, header_of, lines_of, parse_csv, sniff, typed
+from luthier.data.csv_text import SNIFFED, Dialect, header_of, lines_of, parse_csv, sniff
 from luthier.data.large import LargeTable, default_memory, digest, is_parquet, sample_of, scan_parquet, too_large, walk
+from luthier.data.numerals import with_points
+from luthier.data.parsing import require_finite
 from luthier.data.pictures import (
     LABEL,
     PICTURE,
@@ -34,8 +37,10 @@ BUNDLED = ("digits", "iris", "wine", "breast-cancer", "diabetes")
 
 @dataclass(frozen=True)
 class Source:
-    """A table and where it came from. `target` is known for bundled sets, `(X, y)` and pictures in folders only;
-    `picture` names the column that refers to pictures, where there is one."""
+    """A table and where it came from; cells of a CSV are text as they are written.
+
+    `target` is known for bundled sets, `(X, y)` and pictures in folders only; `picture` names the column that refers to
+    pictures, where there is one."""
 
     frame: pl.DataFrame
     name: str
@@ -45,6 +50,7 @@ class Source:
     target: str | None = None
     picture: str = ""
     whole: LargeTable | None = None  # where the frame is a sample of a table that stays on the disk
+    written: bool = False  # cells are the text of a file, which has no types
 
 
 def read_source(source: Any, *, target: str | None = None, memory: int = 0) -> Source:
@@ -95,14 +101,7 @@ def _checked(found: Source, target: str | None) -> Source:
                 remedy="expand it into several columns, or leave it out",
             )
         if dtype.is_float():
-            rows = frame[name].is_infinite().fill_null(False).arg_true()
-            if len(rows):
-                raise InputError(
-                    f"column '{name}' has infinite values",
-                    expected="finite numbers, or an empty cell for a missing value",
-                    received=f"{len(rows)} infinite values, the first in row {rows[0] + 1}",
-                    remedy="leave those cells empty, or correct them",
-                )
+            require_finite(frame[name])
     return found
 
 
@@ -186,7 +185,9 @@ def _frame(source: Any) -> Source:
         frame = pl.DataFrame({f"x{i}": source[:, i] for i in range(source.shape[1])})
         return Source(frame, "array", "array", fingerprint(frame))
     try:
-        frame = nw.from_native(source, eager_only=True).to_polars()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what pandas and Polars have to say to each other is not the user's
+            frame = nw.from_native(source, eager_only=True).to_polars()
     except TypeError:
         raise InputError(
             f"a {type(source).__name__} is not a table",
@@ -219,7 +220,7 @@ def _file(path: Path, memory: int) -> Source:
         raise InputError(f"'{path}' is empty", expected="a header and at least a few rows", received="0 bytes")
     if too_large(path, memory):
         frame, whole, notes = sample_of(path, memory)
-        return Source(frame, path.name, str(path), digest(path), notes, whole=whole)
+        return Source(frame, path.name, str(path), digest(path), notes, whole=whole, written=not is_parquet(path))
     if path.is_dir():
         return Source(scan_parquet(path).collect(), path.name, str(path), digest(path))
     content = path.read_bytes()
@@ -227,7 +228,7 @@ def _file(path: Path, memory: int) -> Source:
         result = Source(_parquet(content, path.name), path.name, str(path), sha256(content))
     else:
         frame, notes = parse_csv(content, path.name)
-        result = Source(frame, path.name, str(path), sha256(content), notes)
+        result = Source(frame, path.name, str(path), sha256(content), notes, written=True)
     return _with_pictures(result, path.parent)
 
 
@@ -247,14 +248,14 @@ def _stdin() -> Source:
     if not content:
         raise InputError("standard input is empty", expected="CSV with a header")
     frame, notes = parse_csv(content, "standard input")
-    return replace(Source(frame, "standard input", "standard input", sha256(content)), notes=notes)
+    return Source(frame, "standard input", "standard input", sha256(content), notes, written=True)
 
 
 def read_batches(source: Any, rows: int) -> Iterator[pl.DataFrame]:
     """A table in batches of `rows`, so that a file larger than memory can be walked.
 
-    Cells of a CSV stay text; the encoder casts them as its columns need. Anything but a file is
-    read whole.
+    Cells of a CSV are text as they are written, as `read_source` has them too: what they mean is the columns' to
+    say. Anything but a file is read whole.
     """
     source = fetched(source) if isinstance(source, str) and is_remote(source) else source
     path = Path(source) if isinstance(source, (str, Path)) and str(source) not in ("-", *BUNDLED) else None
@@ -291,7 +292,7 @@ def _csv_batches(path: Path, rows: int) -> Iterator[pl.DataFrame]:
                     f"line {line} of '{path.name}' has {len(row)} cells",
                     expected=f"{len(header)} cells, as in the header",
                 )
-            batch.append([None if cell.strip() in NULLS else cell.strip() for cell in row])
+            batch.append([cell or None for cell in row])
             if len(batch) == rows:
                 yield _batch(batch, header, dialect)
                 batch, result = [], True
@@ -303,4 +304,4 @@ def _csv_batches(path: Path, rows: int) -> Iterator[pl.DataFrame]:
 
 def _batch(rows: list[list[str | None]], header: list[str], dialect: Dialect) -> pl.DataFrame:
     frame = pl.DataFrame(rows, schema=dict.fromkeys(header, pl.String), orient="row")
-    return typed(frame, dialect) if dialect.decimal_comma else frame
+    return with_points(frame) if dialect.decimal_comma else frame

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +11,11 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from luthier.data.columns import likeliest_style
+from luthier.data.facts import facts_of, is_text
+from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, texts_of
+from luthier.data.numerals import NumberStyle
+from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser
 from luthier.errors import ConfigError, InputError, nearest
 
 TaskKind = Literal["regression", "binary", "multiclass"]
@@ -18,12 +23,15 @@ KINDS = ("regression", "binary", "multiclass")
 MOST_INTEGER_CLASSES = 20
 SKEWED = 1.0  # a sample skewness above 1 is commonly called high
 MOST_CLASSES = 1000
+# A class may be called NA: in a target of words those cells are a class, and it is said.
+CLASS_WORDS = replace(WORDS, marks=tuple(mark for mark in WORD_MARKS if mark not in ("NA", "N/A", "n/a")))
 
 
 @dataclass(frozen=True)
 class Task:
     """What is predicted. `classes` are the labels as text, numbers in numeric order; `label_kind` is
-    "text", "integer", "float" or "boolean", so that predictions come back as they went in."""
+    "text", "integer", "float" or "boolean", so that predictions come back as they went in. `parser` reads the
+    target's cells."""
 
     kind: TaskKind
     target: str
@@ -31,19 +39,72 @@ class Task:
     log_scale: bool = False
     reason: str = ""
     label_kind: str = "text"
+    parser: CellParser | None = None
+
+    @property
+    def cells(self) -> CellParser:
+        """How the target's cells are read."""
+        return self.parser or (NUMBERS if self.kind == "regression" else CLASS_WORDS)
 
     def to_json(self) -> dict[str, Any]:
         """The task as plain JSON values."""
-        return asdict(self)
+        return {**asdict(replace(self, parser=None)), "parser": self.cells.to_json()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Task:
         """The task that `to_json` gave."""
-        return cls(**{**value, "classes": tuple(value["classes"])})
+        parser = value.get("parser")
+        read = None if parser is None else CellParser.from_json(parser)
+        return cls(**{**value, "classes": tuple(value["classes"]), "parser": read})
 
 
-def infer_task(series: pl.Series, *, override: str | None = None) -> Task:
+def read_target(series: pl.Series, asked: str | None = None) -> tuple[pl.Series, CellParser, str]:
+    """A target's cells as numbers where all of them are, or where a regression was `asked` for, else as words.
+
+    They are null where a value is missing. With them come their parser, and what is to be said of the reading.
+
+    >>> read_target(pl.Series("price", ["$1,200", "$85"]))[0].to_list()
+    [1200.0, 85.0]
+    """
+    if not is_text(series.dtype):
+        parser = NUMBERS if asked == "regression" or series.dtype == pl.Decimal else CLASS_WORDS
+        return (NUMBERS.values(series) if parser is NUMBERS else CLASS_WORDS.words(series)), parser, ""
+    facts = facts_of(series)
+    if asked == "regression" and facts.stored not in ("integer", "float"):
+        return _as_numbers(series)
+    if facts.stored in ("integer", "float") and (asked == "regression" or not _are_codes(series, facts.stored)):
+        parser = replace(NUMBERS, style=NumberStyle.from_json(facts.style))
+        values = parser.values(series)
+        return (values.cast(pl.Int64) if facts.stored == "integer" else values), parser, parser.style.in_words
+    words = CLASS_WORDS.texts(series)
+    named = sorted(set(words.drop_nulls().unique()) & set(WORD_MARKS))
+    message = "".join(f"'{name}' is taken for a class; leave those cells empty if they have no value" for name in named)
+    return words, CLASS_WORDS, message
+
+
+def _are_codes(series: pl.Series, stored: str) -> bool:
+    """Whether whole numbers are written as numbers are not, 007: their classes keep their text."""
+    written = series.cast(pl.String).str.strip_chars()
+    return stored == "integer" and bool(written.str.contains(r"^[-+]?0\d").any())
+
+
+def _as_numbers(series: pl.Series) -> tuple[pl.Series, CellParser, str]:
+    """Text as numbers, as far as it is; InputError where none of it is."""
+    parser = replace(NUMBERS, style=likeliest_style(series), lenient=True)
+    lost, values = parser.lost(series), parser.values(series)
+    first = str(series.filter(lost)[0]) if lost.any() else ""
+    if values.null_count() == len(values):
+        raise InputError(
+            f"the target `{series.name}` is text", expected="numbers for a regression", received=f"'{first}'"
+        )
+    message = f"{int(lost.sum())} cells that are not numbers, such as '{first}', count as missing" if first else ""
+    return values, parser, "; ".join(one for one in (parser.style.in_words, message) if one)
+
+
+def infer_task(series: pl.Series, *, override: str | None = None, written: bool = False) -> Task:
     """The task that a target column calls for. InputError where nothing can be learnt from it.
+
+    Classes that are numbers as text come back as numbers where the text was `written` in a file, which has no types.
 
     >>> infer_task(pl.Series("species", ["a", "b", "c"] * 5)).kind
     'multiclass'
@@ -53,9 +114,8 @@ def infer_task(series: pl.Series, *, override: str | None = None) -> Task:
         raise ConfigError(
             [f"--task {override}: not one of {', '.join(KINDS)}; {nearest(override, KINDS)}".rstrip("; ")]
         )
-    known = series.drop_nulls()
-    if known.dtype.is_float():
-        known = known.drop_nans()
+    values, parser, message = read_target(series, override)
+    known = values.drop_nulls()
     if len(known) == 0:
         raise InputError(f"every value of the target `{name}` is missing", expected="a target with values")
     distinct = known.n_unique()
@@ -70,9 +130,19 @@ def infer_task(series: pl.Series, *, override: str | None = None) -> Task:
         raise InputError(f"the target `{name}` is a date", expected="numbers or classes")
     facts = target_facts(known, override)
     kind, reason = task_of(facts)
+    reason += f"; {message}" if message else ""
     if kind == "regression":
-        return _regression(known, reason, facts)
-    return _classification(known, kind, distinct, reason, override)
+        parser = parser if parser.reads == "number" else NUMBERS
+        return Task("regression", known.name, log_scale=facts.log_scale, reason=reason, parser=parser)
+    if is_text(series.dtype) and not written:
+        known = CLASS_WORDS.texts(series).filter(values.is_not_null())
+    return replace(_classification(known, kind, known.n_unique(), reason, override), parser=_of_classes(parser))
+
+
+def _of_classes(parser: CellParser) -> CellParser:
+    """How classes are read: numbers by their value, beside the marks of missing numbers."""
+    marks = tuple(dict.fromkeys((*WORD_MARKS, *NUMBER_MARKS)))
+    return replace(CLASS_WORDS, marks=marks) if parser.reads == "number" else parser
 
 
 @dataclass(frozen=True)
@@ -130,15 +200,6 @@ def task_of(facts: TargetFacts) -> tuple[TaskKind, str]:
     return "multiclass", f"the target is text with {facts.distinct} classes"
 
 
-def _regression(known: pl.Series, reason: str, facts: TargetFacts) -> Task:
-    if not known.dtype.is_numeric():
-        known = known.cast(pl.String).cast(pl.Float64, strict=False)
-        if known.null_count():
-            raise InputError(f"the target `{known.name}` is text", expected="numbers for a regression")
-        facts = target_facts(known, facts.asked)
-    return Task("regression", known.name, log_scale=facts.log_scale, reason=reason)
-
-
 def _classification(known: pl.Series, kind: TaskKind, distinct: int, reason: str, override: str | None) -> Task:
     if distinct > MOST_CLASSES or (known.dtype == pl.String and distinct > max(20, len(known) // 2)):
         raise InputError(
@@ -165,11 +226,22 @@ def _text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value == int(value) else str(value)
 
 
+def target_values(series: pl.Series, task: Task) -> pl.Series:
+    """A target's cells as the task has them, null where a value is missing: numbers, or the labels of classes."""
+    if task.kind == "regression":
+        return task.cells.values(series)
+    words = task.cells.words(series)
+    if task.label_kind in ("integer", "float") and is_text(series.dtype):
+        numbers = replace(NUMBERS, marks=task.cells.marks).values(words)
+        return numbers.cast(pl.Int64) if task.label_kind == "integer" else numbers
+    return words
+
+
 def encode_target(series: pl.Series, task: Task) -> Tensor:
-    """The target as the network sees it: class numbers int64 [N], or values float32 [N] (their logarithms
+    """The target as the network sees it: class numbers int64 [N], or values float64 [N] (their logarithms
     where the task says so)."""
     if task.kind == "regression":
-        values = series.cast(pl.Float64).to_numpy()
+        values = task.cells.values(series).to_numpy()
         if task.log_scale:
             if (values <= 0).any():
                 raise InputError(
@@ -178,18 +250,18 @@ def encode_target(series: pl.Series, task: Task) -> Tensor:
                     received=f"{values.min():g}",
                 )
             values = np.log(values)
-        return torch.tensor(values, dtype=torch.float32)
-    codes = {label: code for code, label in enumerate(task.classes)}
-    result = series.unique().to_list()
-    unknown = sorted({label for label in map(_text, result) if label not in codes})
-    if unknown:
+        return torch.tensor(values, dtype=torch.float64)
+    words = task.cells.words(series)
+    codes = Levels(task.classes).codes(words)
+    unknown = (codes == UNKNOWN) | (codes == MISSING)
+    if unknown.any():
+        result = texts_of(words.filter(pl.Series(unknown)).unique()).fill_null("(missing)")
         raise InputError(
             f"`{task.target}` has classes that are not in the training rows",
             expected=f"one of {', '.join(task.classes[:10])}",
-            received=", ".join(unknown[:5]),
+            received=", ".join(sorted(result)[:5]),
         )
-    numbers = series.replace_strict(result, [codes[_text(value)] for value in result], return_dtype=pl.Int64)
-    return torch.from_numpy(numbers.to_numpy().copy())
+    return torch.from_numpy(codes - FIRST_LEVEL)
 
 
 def decode_classes(codes: Tensor, task: Task) -> pl.Series:

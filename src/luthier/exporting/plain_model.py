@@ -4,16 +4,18 @@
     predictor = model.load("model.safetensors")
     predictor.predict([{"bedrooms": 3, "built": "1987-05-01", "kind": "flat"}])
 
-`predict` takes rows as dictionaries (None for missing) and gives classes or values; `predict_proba` gives probabilities
-by class. `forward` takes numbers [N, F] and codes [N, K], as `encode` makes them.
+`predict` takes rows as dictionaries, cells as text or typed, None or NaN for missing, and gives classes or values;
+`predict_proba` gives probabilities by class. `forward` takes numbers [N, F] and codes [N, K], as `encode` makes them.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import struct
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-UNKNOWN, MISSING = 0, 1
+UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
 EPOCH = datetime(1970, 1, 1)
 TYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool}
 ACTIVATIONS: dict[str, Any] = {
@@ -32,7 +34,14 @@ ACTIVATIONS: dict[str, Any] = {
     "gelu": F.gelu,
     "identity": lambda z: z,
 }
-TRUE, FALSE = ("true", "yes", "t", "y", "on", "1"), ("false", "no", "f", "n", "off", "0")
+WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+SPELT = {**WORDS, "t": True, "y": True, "1": True, "f": False, "n": False, "0": False}
+EXACT = 2**53  # below it floating-point numbers hold every whole number
+MINUS, BLANKS, APOSTROPHES = "\u2212\u2010\u2011\u2012\u2013", " \u00a0\u202f\u2009", "'\u2019"
+NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
+CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9](?:\.[0-9]+)?))?")
+_TIME = r"[T ]([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]{1,9}))?)?\s?(Z|[-+][0-9]{2}(?::?[0-9]{2})?)?"
+ISO = re.compile(rf"([0-9]{{4}})-([0-9]{{1,2}})-([0-9]{{1,2}})(?:{_TIME})?")
 FREQUENCIES = [2.0**k / 8 for k in range(8)]
 FARTHEST = 5.2
 
@@ -104,25 +113,25 @@ class PlainModel(nn.Module):
         return a @ self._of(f"{base}layers.{last}.weight").T + self._of(f"{base}layers.{last}.bias")
 
     def _features(self, numbers: Tensor) -> Tensor:
-        missing = numbers.isnan()
-        filled = torch.where(missing, self._of("preprocess.median"), numbers)
+        missing, median = numbers.isnan(), self._of("preprocess.median")
+        filled = torch.where(missing, median, numbers.to(median.dtype))
         filled = filled.clamp(self._of("preprocess.lowest"), self._of("preprocess.highest"))
         method = self.facts["method"]
         if method == "quantile":
             parts = [self._normal_scores(filled)]
         else:
-            parts = [((filled - self._of("preprocess.mean")) / self._of("preprocess.scale")).clamp(-10, 10)]
+            parts = [((filled - self._of("preprocess.mean")) / self._of("preprocess.scale")).clamp(-10, 10).float()]
         if method == "piecewise":
             edges = self._of("preprocess.edges")
             start, end = edges[:, :-1], edges[:, 1:]
             length = torch.where(end > start, end - start, torch.ones_like(start))
             come = ((filled.unsqueeze(2) - start) / length).clamp(0, 1) * self._of("preprocess.distinct")[:, 1:]
-            parts.append(come.flatten(1))
+            parts.append(come.flatten(1).float())
         elif method == "periodic":
             angles = 2 * torch.pi * parts[0].unsqueeze(2) * parts[0].new_tensor(FREQUENCIES)
             parts.append(torch.cat([angles.sin(), angles.cos()], 2).flatten(1))
         flags = self._of("preprocess.flags")
-        return torch.cat([*parts, missing[:, flags].to(filled.dtype)], 1)
+        return torch.cat([*parts, missing[:, flags].float()], 1)
 
     def _normal_scores(self, filled: Tensor) -> Tensor:
         edges, values = self._of("preprocess.edges"), filled.T.contiguous()
@@ -133,35 +142,34 @@ class PlainModel(nn.Module):
         share = torch.where(b > a, (values - a) / (b - a), torch.zeros_like(values)).clamp(0, 1)
         rank = torch.where(right > left, 0.5 * (left + right - 1).to(values.dtype) / last, (low + share) / last)
         scores: Tensor = torch.special.ndtri(rank.double()).clamp(-FARTHEST, FARTHEST)
-        return scores.to(filled.dtype).T
+        return scores.float().T
 
     def encode(self, rows: list[dict[str, Any]]) -> tuple[Tensor, Tensor]:
-        """Numbers [N, F] and codes [N, K] of rows by the names of their columns."""
-        numbers, codes = [], []
+        """Numbers [N, F] and codes [N, K] of rows by the names of their columns: cells as text or typed, NaN for None.
+
+        ValueError for a cell that cannot be read as its column's.
+        """
+        columns, numbers, codes = self.facts["columns"], [], []
         for row in rows:
             result: list[float] = []
-            for column in self.facts["columns"]:
-                value = row[column["name"]]
-                if column["kind"] == "date":
-                    result += _date(value, column["date_format"])
+            levels: list[int] = []
+            for column in columns:
+                value, cells = _written(row[column["name"]], column["cells"]), column["cells"]
+                if column["kind"] == "category":
+                    levels.append(_code(value, column["levels"]))
                 elif column["kind"] == "boolean":
-                    result.append(_truth(value, column.get("truth")))
-                elif column["kind"] == "number":
-                    result.append(math.nan if value is None else float(value))
+                    result.append(_truth(value, column["truths"]))
+                elif column["kind"] == "date":
+                    result += _parts(_moment(value, cells, column["name"]))
+                else:
+                    result.append(_number(value, cells, column["name"]))
             numbers.append(result)
-            codes.append([self._code(row[name], levels) for name, levels in self.facts["vocabularies"].items()])
+            codes.append(levels)
+        wide, coded = len(self._of("preprocess.median")), sum(column["kind"] == "category" for column in columns)
         return (
-            torch.tensor(numbers, dtype=torch.float32).reshape(len(rows), -1),
-            torch.tensor(codes, dtype=torch.int64).reshape(len(rows), -1),
+            torch.tensor(numbers, dtype=torch.float64).reshape(len(rows), wide),
+            torch.tensor(codes, dtype=torch.int64).reshape(len(rows), coded),
         )
-
-    @staticmethod
-    def _code(value: Any, levels: dict[str, int]) -> int:
-        if value is None:
-            return MISSING
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        return levels.get(str(value).lower() if isinstance(value, bool) else str(value), UNKNOWN)
 
     @torch.no_grad()
     def predict_proba(self, rows: list[dict[str, Any]]) -> list[dict[str, float]]:
@@ -180,18 +188,184 @@ class PlainModel(nn.Module):
         return [self.facts["classes"][place] for place in indices.tolist()]
 
 
-def _truth(value: Any, word: str | None) -> float:
+def _written(value: Any, cells: dict[str, Any]) -> Any:
+    """A cell as it came, text without blanks around it; None where it says that a value is missing."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if type(value).__name__ == "float32" and cells["reads"] == "word":
+        value = float(str(value))
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, Decimal):
+        value = int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, str):
+        value = value.strip()
+        return None if (value if cells["reads"] == "word" else value.lower()) in cells["marks"] else value
+    return value
+
+
+def _unreadable(value: Any, cells: dict[str, Any], name: str, what: str) -> float:
+    if not cells["lenient"]:
+        raise ValueError(f"{name}: {value!r} is not a {what}")
+    return math.nan
+
+
+def _number(value: Any, cells: dict[str, Any], name: str) -> float:
+    result = _as_number(value, cells["style"])
+    if result is None:
+        return math.nan if value is None else _unreadable(value, cells, name, "number")
+    if math.isinf(result):
+        raise ValueError(f"{name}: {value!r} is not finite")
+    return result
+
+
+def _as_number(value: Any, style: dict[str, Any]) -> float | None:
+    if isinstance(value, bool | int | float):
+        return float(value)
+    if isinstance(value, timedelta):
+        return (value // timedelta(microseconds=1)) / 1e6
+    if isinstance(value, time):
+        return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
+    return _written_number(value, style) if isinstance(value, str) else None
+
+
+def _written_number(text: str, style: dict[str, Any]) -> float | None:
+    if style.get("clock"):
+        result = CLOCK.fullmatch(text)
+        return int(result[1]) * 3600.0 + int(result[2]) * 60.0 + float(result[3] or 0) if result else None
+    text = re.sub(f"[{MINUS}]", "-", text)
+    before, after = style.get("before", ""), style.get("after", "")
+    if style.get("brackets"):
+        text = re.sub(r"^\((.*)\)$", r"-\1", text)
+    if before:
+        text = re.sub(rf"^([-+]?)\s*{re.escape(before)}\s*", r"\1", text)
+    if after:
+        text = re.sub(rf"\s*{re.escape(after)}$", "", text)
+    decimal, thousands = style.get("decimal", "."), style.get("thousands", "")
+    if thousands:
+        alike = next((group for group in (BLANKS, APOSTROPHES) if thousands in group), thousands)
+        group = f"[{re.escape(alike)}]"
+        if re.search(rf"^[-+]?[1-9]\d{{0,2}}(?:{group}\d{{3}})+(?:{re.escape(decimal)}\d*)?$", text):
+            text = re.sub(group, "", text)
+    if decimal != ".":
+        if re.search(rf"^[-+]?\d*{re.escape(decimal)}\d*$", text):
+            text = text.replace(decimal, ".", 1)
+        elif "." in text and thousands == ".":
+            return None
+    return float(text) if NUMBER.fullmatch(text) or text.lower().lstrip("+-") in ("inf", "infinity") else None
+
+
+def _moment(value: Any, cells: dict[str, Any], name: str) -> datetime | None:
+    if value is None:
+        return None
+    pattern = cells["pattern"]
+    if isinstance(value, int) and not isinstance(value, bool) and "%" in pattern:
+        value = str(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    result = _read_moment(value, pattern) if isinstance(value, str) else value if isinstance(value, datetime) else None
+    if result is None:
+        _unreadable(value, cells, name, "date")
+        return None
+    return _naive(result)
+
+
+def _read_moment(text: str, pattern: str) -> datetime | None:
+    """A text as a moment: by the column's own format, else by ISO 8601."""
+    for one in (pattern, pattern.replace(".%f", "")) if "%" in pattern else ():
+        try:
+            return datetime.strptime(text, one)
+        except ValueError:
+            continue
+    return _iso(text)
+
+
+def _iso(text: str) -> datetime | None:
+    result = ISO.fullmatch(text)
+    if not result:
+        return None
+    year, month, day, hour, minute, second = (int(part or 0) for part in result.groups()[:6])
+    fraction, zone = int((result[7] or "0")[:6].ljust(6, "0")), result[8]
+    try:
+        moment = datetime(year, month, day, hour, minute, second, fraction)
+    except ValueError:
+        return None
+    if zone is None or zone == "Z":
+        return moment
+    hours, minutes = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
+    offset = timedelta(hours=hours, minutes=minutes)
+    return moment + offset if zone[0] == "-" else moment - offset
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _parts(moment: datetime | None) -> list[float]:
+    if moment is None:
+        return [math.nan] * 6
+    days = (moment - EPOCH) / timedelta(days=1)
+    return [days, moment.year, moment.month, moment.timetuple().tm_yday, moment.isoweekday(), moment.hour]
+
+
+def _truth(value: Any, words: list[str] | None) -> float:
+    """A truth by two words, or by spellings of yes and no where there are none; NaN for other words."""
     if value is None:
         return math.nan
-    if word is not None:
-        return float(str(value) == word)
-    text = str(value).lower()
-    return 1.0 if text in TRUE else 0.0 if text in FALSE else float(value)
+    if words is None:
+        truth = SPELT.get(value.lower(), _value(value)) if isinstance(value, str) else value
+        return float(truth) if isinstance(truth, bool | int | float) and truth in (0, 1) else math.nan
+    if words[0]:
+        return {FIRST_LEVEL: 0.0, FIRST_LEVEL + 1: 1.0}.get(_code(value, words), math.nan)
+    truth = SPELT.get(words[1].lower())  # a model file of format 1 or 2 keeps the word for yes alone
+    if isinstance(value, str) and (value == words[1] or truth is None):
+        return float(value == words[1])
+    meant = _truth(value, None)
+    if truth is None or math.isnan(meant) or (isinstance(value, str) and meant == truth):
+        raise ValueError(f"the model does not say whether {value!r} is {words[1]!r}")
+    return float(meant == truth)
 
 
-def _date(value: Any, format_: str) -> list[float]:
+def _code(value: Any, levels: list[str]) -> int:
+    """The code of a level: by its text, else by the value that the cell has, where exactly one level has it."""
     if value is None:
-        return [math.nan] * 6
-    moment = value if isinstance(value, datetime) else datetime.strptime(str(value), format_ or "%Y-%m-%d")
-    days = (moment - EPOCH).total_seconds() / 86400
-    return [days, moment.year, moment.month, moment.timetuple().tm_yday, moment.isoweekday(), moment.hour]
+        return MISSING
+    if isinstance(value, str):
+        if value in levels:
+            return FIRST_LEVEL + levels.index(value)
+        value = _value(value)
+    if isinstance(value, float) and abs(value) >= EXACT:
+        known = [float(v) if isinstance(v := _value(name), int | float) else None for name in levels]
+        return FIRST_LEVEL + known.index(value) if known.count(value) == 1 else UNKNOWN
+    keys = [_key(WORDS.get(name.lower(), _value(name))) for name in levels]
+    for key in (_key(value), _other_key(value)):
+        if key is not None and key in keys:
+            return FIRST_LEVEL + keys.index(key) if keys.count(key) == 1 else UNKNOWN
+    return UNKNOWN
+
+
+def _value(text: str) -> Any:
+    """The number, truth value or moment that a text writes; None for other text."""
+    if re.fullmatch(r"[-+]?[0-9]{1,60}", text):
+        return int(text)
+    if NUMBER.fullmatch(text):
+        return float(text)
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    return _iso(text)
+
+
+def _key(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, datetime):
+        return _naive(value)
+    return datetime(value.year, value.month, value.day) if isinstance(value, date) else value
+
+
+def _other_key(value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    return str(bool(value)) if isinstance(value, int | float) and value in (0, 1) else None

@@ -14,7 +14,7 @@ import torch
 
 from luthier import storage
 from luthier.data import Encoder, PictureEncoder, TableEncoder
-from luthier.data.encode import FIRST_LEVEL, MISSING, UNKNOWN
+from luthier.data.encode import FIRST_LEVEL, MISSING, NO_LEVEL, UNKNOWN
 from luthier.errors import LuthierError
 from luthier.exporting.graph import ExportedGraph, ExportedPictureGraph, exportable
 from luthier.optional import require
@@ -30,7 +30,7 @@ CLOSE, CLOSE_VALUES = 1e-5, 1e-4  # of probabilities; of values, relative
 def export_onnx(model: Model, path: str | Path, check: pl.DataFrame) -> float:
     """Write a model as ONNX and return the largest gap to it on the rows of `check`.
 
-    Inputs are named as the columns: numbers, truths (1, 0) and parts of dates ("built (year)") float32 [N, 1] with NaN
+    Inputs are named as the columns: numbers, truths (1, 0) and parts of dates ("built (year)") float64 [N, 1] with NaN
     for missing; categories strings [N, 1] with "" for missing. A model of pictures has one input, `pictures`, bytes
     [N, C, H, W], decoded and brought to its size. Outputs: `probabilities` [N, C] float64 and `class` [N] strings, or
     `value` [N, 1]; a column of one of the graph's own names goes by "value (input)". Nothing is written where ONNX
@@ -75,7 +75,7 @@ def _drawn(encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]:
     if not isinstance(encoder, TableEncoder):
         pictures = torch.randint(256, (DRAWN_PICTURES, *encoder.shape), generator=draw, dtype=torch.uint8)
         return pictures, torch.zeros(DRAWN_PICTURES, 0, dtype=torch.int64)
-    numbers = 10 * torch.randn(DRAWN, len(encoder.number_names), generator=draw)
+    numbers = 10 * torch.randn(DRAWN, len(encoder.number_names), generator=draw, dtype=torch.float64)
     numbers[torch.rand(numbers.shape, generator=draw) < 0.1] = torch.nan
     codes = torch.stack(
         [torch.randint(size, (DRAWN,), generator=draw) for size in encoder.category_sizes]
@@ -92,9 +92,14 @@ def inputs_for(encoder: Encoder, frame: pl.DataFrame) -> dict[str, np.ndarray]:
         return {"pictures": numbers.numpy()}
     result = {_input(name): numbers[:, [k]].numpy() for k, name in enumerate(encoder.number_names)}
     for k, name in enumerate(encoder.category_names):
-        levels = np.array(["\0", "", *encoder.vocabularies[name]], dtype=object)  # code 0 is a level never seen
+        levels = np.array([NO_LEVEL, _missing(encoder, name), *encoder.vocabularies[name]], dtype=object)
         result[_input(name)] = levels[codes[:, [k]].numpy()]
     return result
+
+
+def _missing(encoder: TableEncoder, name: str) -> str:
+    """What stands for a missing category: empty text, unless an older model file has it for a level."""
+    return "(missing)" if "" in encoder.vocabularies[name] else ""
 
 
 def _input(column: str) -> str:
@@ -161,7 +166,7 @@ def _columns(onnx: Any, encoder: TableEncoder) -> tuple[list[Any], list[Any]]:
     helper, kinds = onnx.helper, onnx.TensorProto
     nodes, inputs = [], []
     given = [_input(name) for name in encoder.number_names]
-    inputs += [helper.make_tensor_value_info(name, kinds.FLOAT, ["N", 1]) for name in given]
+    inputs += [helper.make_tensor_value_info(name, kinds.DOUBLE, ["N", 1]) for name in given]
     if given:
         nodes.append(helper.make_node("Concat", given, ["numbers"], axis=1))
     for k, name in enumerate(encoder.category_names):
@@ -174,7 +179,7 @@ def _columns(onnx: Any, encoder: TableEncoder) -> tuple[list[Any], list[Any]]:
                 [f"codes_{k}"],
                 domain="ai.onnx.ml",
                 default_int64=UNKNOWN,
-                keys_strings=["", *levels],
+                keys_strings=[_missing(encoder, name), *levels],
                 values_int64s=[MISSING, *range(FIRST_LEVEL, FIRST_LEVEL + len(levels))],
             )
         )
@@ -225,7 +230,7 @@ def _core(model: Model, encoder: TableEncoder) -> Any:
     """What PyTorch's exporter makes of numbers and codes; an input that has no column is left out."""
     whole = ExportedGraph(model).eval()
     rows, wide, coded = 3, len(encoder.number_names), len(encoder.category_names)
-    numbers, codes = torch.zeros(rows, wide), torch.zeros(rows, coded, dtype=torch.int64)
+    numbers, codes = torch.zeros(rows, wide, dtype=torch.float64), torch.zeros(rows, coded, dtype=torch.int64)
     cases: dict[tuple[bool, bool], tuple[torch.nn.Module, dict[str, torch.Tensor]]] = {
         (True, True): (whole, {"numbers": numbers, "codes": codes}),
         (True, False): (_Numbers(whole), {"numbers": numbers}),
@@ -280,5 +285,5 @@ class _Codes(torch.nn.Module):
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         """As Whole."""
-        result: torch.Tensor = self.whole(codes.new_zeros((codes.shape[0], 0), dtype=torch.float32), codes)
+        result: torch.Tensor = self.whole(codes.new_zeros((codes.shape[0], 0), dtype=torch.float64), codes)
         return result

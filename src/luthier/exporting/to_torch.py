@@ -16,7 +16,6 @@ from safetensors.torch import save
 
 from luthier import storage
 from luthier.data import TableEncoder
-from luthier.data.encode import FIRST_LEVEL
 from luthier.errors import LuthierError
 from luthier.exporting import plain_model, plain_pictures
 from luthier.exporting.graph import exportable
@@ -80,15 +79,12 @@ def _of_a_table(model: Model, encoder: TableEncoder) -> dict[str, Any]:
             {
                 "name": c.name,
                 "kind": c.kind,
-                "date_format": c.date_format,
-                **({"truth": encoder.truths[c.name]} if c.name in encoder.truths else {}),
+                "cells": c.cells.to_json(),
+                "truths": encoder.truths.get(c.name),
+                "levels": encoder.vocabularies.get(c.name),
             }
             for c in encoder.columns
         ],
-        "vocabularies": {
-            name: {level: FIRST_LEVEL + k for k, level in enumerate(encoder.vocabularies[name])}
-            for name in encoder.category_names
-        },
     }
 
 

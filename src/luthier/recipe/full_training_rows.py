@@ -65,9 +65,9 @@ def full_training_rows_of(
     others = learnable(whole, read, asked, held_out)
     names = [column.name for column in encoder.columns]
     known = measured(pl.concat([others.select(names), training.lazy().select(names)]), read.columns)
-    table, indices = torch.full((MEASURES, len(encoder.number_names)), torch.nan), encoder.places()
+    table, indices = _unmeasured(encoder), encoder.places()
     for name, values in known.items():
-        table[:, indices[name][0][0]] = torch.tensor(values)
+        table[:, indices[name][0][0]] = torch.tensor(values, dtype=torch.float64)
 
     def pieces() -> Iterator[Dataset]:
         yield dataset(training, encoder, read, asked.weight)
@@ -80,6 +80,10 @@ def full_training_rows_of(
     return FullTrainingRows(rows, table)
 
 
+def _unmeasured(encoder: TableEncoder) -> Tensor:
+    return torch.full((MEASURES, len(encoder.number_names)), torch.nan, dtype=torch.float64)
+
+
 def learnable(whole: LargeTable, read: LoadedData, asked: FitConfig, held_out: pl.DataFrame) -> pl.LazyFrame:
     """The rows outside the sample that a network may learn from."""
     target = pl.col(read.task.target)
@@ -88,7 +92,8 @@ def learnable(whole: LargeTable, read: LoadedData, asked: FitConfig, held_out: p
     if dtype.is_float():
         lazy = lazy.filter(target.is_finite())
     if read.task.classes:
-        lazy = lazy.filter(target.is_in(read.frame[read.task.target].unique().implode()))
+        classes = read.frame[read.task.target].unique()
+        lazy = lazy.filter(target.cast(classes.dtype).is_in(classes.implode()))
     elif read.task.log_scale:
         lazy = lazy.filter(target > 0)
     if asked.weight:

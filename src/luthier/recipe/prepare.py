@@ -25,17 +25,19 @@ from luthier.data import (
     TableEncoder,
     Task,
     check_table,
-    facts_of,
     read_source,
     split_rows,
     target_facts,
+    with_target,
+    with_values,
 )
+from luthier.data.levels import texts_of
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
 from luthier.recipe.full_training_rows import FullTrainingRows, dataset, full_training_rows_of
 from luthier.recipe.ledger import Ledger
-from luthier.recipe.reading import BESIDE, GROUPED, WEIGHED, LoadedData, listed, model_of, usable_rows
+from luthier.recipe.reading import BESIDE, GROUPED, WEIGHED, LoadedData, listed, model_of
 from luthier.records import Decision
 from luthier.saved import RunFolder
 
@@ -161,7 +163,7 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
                 topic=f"column `{column.name}`",
                 chosen=column.kind if column.used else f"{column.kind}, dropped",
                 reason=column.reason,
-                evidence={"asked": column.kind} if overridden else facts_of(read.frame[column.name]).to_json(),
+                evidence={"asked": column.kind} if overridden else read.facts[column.name].to_json(),
                 override=column.override,
                 rule="as asked" if overridden else "kind of column",
             )
@@ -199,8 +201,8 @@ def _how_split(read: LoadedData, asked: FitConfig) -> str:
 
 def _new_rows(path: str, read: LoadedData) -> pl.DataFrame:
     """Fresh rows of the same table, with a target, none of which the run has seen."""
-    result = read_source(path, target=read.task.target).frame
-    result = result.filter(usable_rows(result[read.task.target]))
+    result = with_target(read_source(path, target=read.task.target).frame, read.task)
+    result = result.filter(result[read.task.target].is_not_null())
     missing = [column.name for column in read.columns if column.used and column.name not in result.columns]
     if missing:
         raise InputError(
@@ -209,20 +211,23 @@ def _new_rows(path: str, read: LoadedData) -> pl.DataFrame:
             received=f"no {listed(missing)}",
         )
     names = [name for name in read.frame.columns if name in result.columns]
-    known = set(read.frame.select(names).hash_rows(seed=0).to_list())
-    rows = result.select(names).cast(_types(read.frame, names), strict=False)
-    again = sum(value in known for value in rows.hash_rows(seed=0))
+    result = with_values(result.select(names), read.columns)
+    known = set(_comparable(read.frame.select(names)).hash_rows(seed=0).to_list())
+    again = sum(value in known for value in _comparable(result).hash_rows(seed=0))
     if result.height == 0 or again > result.height // 2:
         raise InputError(
             f"'{path}' is not a new test set",
             expected="new rows with a target",
             received=f"{result.height} rows with a target, {again} of them already known to the run",
         )
-    return result.cast(_types(read.frame, names), strict=False)
+    return result
 
 
-def _types(frame: pl.DataFrame, names: list[str]) -> pl.Schema:
-    return pl.Schema({name: frame.schema[name] for name in names})
+def _comparable(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows whose checksums are the same where their values are, whatever type they came in."""
+    return frame.with_columns(pl.selectors.numeric().cast(pl.Float64)).select(
+        [texts_of(frame[name]) if not frame[name].dtype.is_numeric() else pl.col(name) for name in frame.columns]
+    )
 
 
 def _say_what_is_read(words: Words, validation: pl.DataFrame, ledger: Ledger) -> None:

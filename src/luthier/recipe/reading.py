@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,20 @@ import polars as pl
 from luthier.assess import METRICS, Costs
 from luthier.data import (
     Column,
+    Facts,
     Source,
     Task,
     encode_target,
+    facts_of,
     infer_columns,
     infer_task,
     read_source,
     require_rows,
+    with_target,
+    with_values,
 )
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
+from luthier.data.values import lazily
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import FitConfig
 from luthier.saved import Model, RunFolder, open_run
@@ -30,7 +35,7 @@ GROUPED, WEIGHED, BESIDE = "it is the group column", "it holds the sample weight
 
 @dataclass(frozen=True)
 class LoadedData:
-    """A source that was read and understood, with its usable rows; nothing is split yet."""
+    """A source that was read and understood, with its usable rows, their cells as values; nothing is split yet."""
 
     source: Source
     frame: pl.DataFrame
@@ -39,6 +44,7 @@ class LoadedData:
     columns: tuple[Column, ...]
     pictures: PictureStore | None = None  # decoded, where pictures are learnt from
     notes: tuple[str, ...] = ()
+    facts: Mapping[str, Facts] = field(default_factory=dict)  # of the cells as they came
 
 
 def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
@@ -138,23 +144,40 @@ def read_and_infer(
             received="no --target",
             remedy=f"--target {result.frame.columns[-1]} (the columns are {listed(result.frame.columns)})",
         )
-    inferred = infer_task(result.frame[name], override=task)
-    frame = result.frame.filter(usable_rows(result.frame[name]))
-    require_rows(frame)
+    inferred = infer_task(result.frame[name], override=task, written=result.written)
+    frame = _usable(result.frame, inferred)
     if result.picture and columns.get(result.picture, "picture") == "picture":
         shape = common_shape(frame[result.picture].fill_null("").to_list(), side)
         dropped = result.frame.height - frame.height
         frame, store, notes = read_pictures(frame, result.picture, shape, strict=strict)
         require_rows(frame)
-        inferred = infer_task(frame[name], override=task)
+        inferred = infer_task(frame[name], override=task, written=result.written)
         return LoadedData(result, frame, dropped, inferred, picture_columns(frame, result.picture, name), store, notes)
+    facts = {column: facts_of(frame[column]) for column in frame.columns if column not in (name, *columns)}
+    known = infer_columns(frame, target=name, overrides=columns, facts=facts)
     return LoadedData(
-        source=result,
-        frame=frame,
+        source=_with_values_on_disk(result, known, inferred),
+        frame=with_values(frame, known),
         dropped_rows=result.frame.height - frame.height,
         task=inferred,
-        columns=infer_columns(frame, target=name, overrides=columns),
+        columns=known,
+        facts=facts,
     )
+
+
+def _usable(frame: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """The rows that have a target, with its values. InputError where they are too few."""
+    known = with_target(frame, task)
+    known = known.filter(known[task.target].is_not_null())
+    require_rows(known)
+    return known
+
+
+def _with_values_on_disk(found: Source, columns: tuple[Column, ...], task: Task) -> Source:
+    """The source, whose rows on the disk are read as those in memory."""
+    if found.whole is None:
+        return found
+    return replace(found, whole=replace(found.whole, others=lazily(found.whole.others, columns, task)))
 
 
 def read_as_before(source: Any, asked: FitConfig) -> LoadedData:
@@ -166,14 +189,16 @@ def read_as_before(source: Any, asked: FitConfig) -> LoadedData:
     if asked.target not in (None, name):
         raise InputError(f"--target {asked.target}: the run predicts `{name}`", remedy=f"--target {name}")
     result = read_source(source, target=name)
-    frame = result.frame.filter(usable_rows(result.frame[name]))
-    require_rows(frame)
+    frame = _usable(result.frame, model.task)
     model.encode(frame.head(0))  # says which columns are missing
     encode_target(frame[name], model.task)  # and which classes are new
     reason = f"'{asked.warm_start}' uses it this way"
     columns = tuple(replace(column, reason=reason) for column in model.encoder.columns)
     task = replace(model.task, reason=f"'{asked.warm_start}' predicts it")
-    return LoadedData(result, frame, result.frame.height - frame.height, task, columns)
+    dropped = result.frame.height - frame.height
+    others = infer_columns(frame.drop([column.name for column in columns]), target=name, overrides={})
+    read = (*columns, *(replace(column, used=False) for column in others))  # perhaps a group, a time or weights
+    return LoadedData(_with_values_on_disk(result, read, task), with_values(frame, read), dropped, task, columns)
 
 
 def model_of(run: str) -> Model:
@@ -191,12 +216,6 @@ def picture_columns(frame: pl.DataFrame, picture: str, target: str) -> tuple[Col
         Column(picture, "picture", True, "its cells are paths of pictures"),
         *(Column(name, "identifier", False, "the model learns from the pictures alone") for name in others),
     )
-
-
-def usable_rows(target: pl.Series) -> pl.Series:
-    """Which rows have a target: not null, and not NaN."""
-    known = target.is_not_null()
-    return known & target.is_not_nan().fill_null(False) if target.dtype.is_float() else known
 
 
 def _check_weights(read: LoadedData, name: str) -> None:

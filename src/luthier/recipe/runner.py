@@ -173,7 +173,7 @@ class Runner:
         targets = dataset.targets
         assert targets is not None
         if self.data.task.kind == "regression":
-            targets = (targets - self.target_mean) / self.target_std
+            targets = ((targets - self.target_mean) / self.target_std).float()
         features, codes = inputs_of(fitted(dataset.numbers), dataset.codes, self.data.encoder)
         return Part(features, codes, targets, dataset.weights)
 

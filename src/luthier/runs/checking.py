@@ -11,7 +11,7 @@ from torch import Tensor
 
 from luthier import storage
 from luthier.assess import METRICS, PRIMARY, drift, measure, seen_by, told_apart
-from luthier.data import PictureEncoder, encode_target, read_source
+from luthier.data import PictureEncoder, encode_target, read_source, target_values
 from luthier.errors import InputError
 from luthier.recipe import columns_of, reread
 from luthier.recipe.prepare import parts_of
@@ -103,11 +103,14 @@ def _told_apart(folder: RunFolder, model: Model, numbers: Tensor, codes: Tensor)
 
 def _score(model: Model, frame: Any, numbers: Any, codes: Any, metric: str) -> dict[str, Any] | None:
     task = model.task
-    if task.target not in frame.columns or frame[task.target].null_count() == frame.height:
+    if task.target not in frame.columns:
         return None
-    known = frame[task.target].is_not_null()
+    wanted = target_values(frame[task.target], task)
+    known = wanted.is_not_null()
+    if not known.any():
+        return None
     index = np.flatnonzero(known.to_numpy())
-    targets = encode_target(frame.filter(known)[task.target], task).numpy()
+    targets = encode_target(wanted.filter(known), task).numpy()
     if task.kind == "regression":
         values = np.exp(targets.astype(float)) if task.log_scale else targets
         return measure(metric, values, model.values(numbers[index], codes[index])).to_json()

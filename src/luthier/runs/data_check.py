@@ -132,8 +132,8 @@ def _encoded(read: LoadedData, parts: Parts) -> tuple[Part, Part]:
     seen = fitted.plain if words else fitted
     targets = [part.targets for part in (parts.training, parts.validation)]
     if read.task.kind == "regression" and targets[0] is not None:
-        mean, deviation = targets[0].mean(), targets[0].std(correction=0).clamp_min(1e-30)
-        targets = [None if t is None else (t - mean) / deviation for t in targets]
+        mean, deviation = targets[0].mean(), targets[0].std(correction=0).clamp_min(1e-300)
+        targets = [None if t is None else ((t - mean) / deviation).float() for t in targets]
     result = []
     for part, wanted in zip((parts.training, parts.validation), targets, strict=True):
         assert wanted is not None

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -23,9 +22,10 @@ from torch import Tensor
 import luthier
 from luthier import storage
 from luthier.errors import InputError
+from luthier.saved.upgrades import embeddings_first, with_parsers
 
-FORMAT = 2  # since 2 a dense network takes its embeddings before its numbers
-READABLE = (1, 2)
+FORMAT = 3  # what changed is said in `upgrades`
+READABLE = (1, 2, 3)
 ENTRIES = ("model.json", "encoder.json", "profile.json", "metrics.json", "weights.safetensors")
 LARGEST = {"weights.safetensors": 8 << 30, "manifest.json": 1 << 20}
 LARGEST_JSON = 256 << 20
@@ -98,14 +98,10 @@ def read_bundle(path: Path) -> Bundle:
 
 def _upgraded(bundle: Bundle, version: int) -> Bundle:
     """The bundle as the newest format has it."""
-    if version == 1:
-        weights = dict(bundle.weights)
-        for place, spec in enumerate(bundle.model["specs"]):
-            name = f"nets.{place}.layers.0.weight"
-            if spec.get("embeddings"):
-                first, numbers = weights[name], int(spec["inputs"])
-                weights[name] = torch.cat([first[:, numbers:], first[:, :numbers]], 1)
-        return replace(bundle, weights=weights)
+    if version < 2:
+        bundle = replace(bundle, weights=embeddings_first(bundle.model["specs"], bundle.weights))
+    if version < 3 and bundle.encoder.get("kind") != "pictures":
+        bundle = replace(bundle, encoder=with_parsers(bundle.encoder))
     return bundle
 
 

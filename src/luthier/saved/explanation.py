@@ -162,13 +162,13 @@ def typical_row(encoder: TableEncoder, profile: Profile) -> dict[str, Any]:
         if column.kind == "number":
             quantiles = np.asarray(profile.numbers.get(column.name, ()), dtype=float)
             known = quantiles[np.isfinite(quantiles)]
-            row[column.name] = float(f"{np.median(known):.6g}") if len(known) else None
+            row[column.name] = float(f"{np.median(known):.12g}") if len(known) else None
         elif column.kind == "category":
             name = encoder.category_names[indices[column.name][1][0]]
             code = _usual(profile, name)
             row[column.name] = encoder.levels(name)[code] if code >= FIRST_LEVEL else None
         elif column.kind == "boolean":
-            row[column.name] = encoder.truths.get(column.name, True)
+            row[column.name] = encoder.truths[column.name][1] if column.name in encoder.truths else True
     return row
 
 

@@ -65,7 +65,7 @@ def space_from(described: Mapping[str, Any] | str | Path | Space, *, taken: Coll
         raise InputError(
             "the space is not understood",
             expected="names with a range, options or one value for each, or a TOML file",
-            received=type(described).__name__ if not isinstance(described, Mapping) else "names that are no text",
+            received=type(described).__name__ if not isinstance(described, Mapping) else "names that are not text",
             remedy='{"learning_rate": (1e-4, 1e-1), "units": [16, 32]}',
         )
     described = current_hyper_parameters(described)

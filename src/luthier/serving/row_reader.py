@@ -6,40 +6,41 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from io import BytesIO
 from typing import Any
 
 import polars as pl
 from torch import Tensor
 
-from luthier.data import TableEncoder
+from luthier.data import TableEncoder, with_values
 from luthier.data.columns import Column
-from luthier.errors import in_a_line
+from luthier.data.csv_text import parse_csv
+from luthier.errors import InputError, in_a_line
 from luthier.serving.requests import MOST_ERRORS, RefusedError, items_of, limited, shown
 
 FEW = 64  # rows of numbers that take less than handing them to a thread
 EXPECTED = {
     "number": "a number or null",
     "boolean": "true, false or null",
-    "category": "text, a whole number or null",
+    "category": "text, a number, true, false or null",
     "date": "a date as text, or null",
     "text": "text or null",
 }
 TYPES: dict[str, list[str]] = {
     "number": ["number", "null"],
-    "boolean": ["boolean", "string", "integer", "null"],
-    "category": ["string", "integer", "boolean", "null"],
+    "boolean": ["boolean", "string", "number", "null"],
+    "category": ["string", "number", "boolean", "null"],
     "date": ["string", "null"],
     "text": ["string", "null"],
 }
 EXAMPLES: dict[str, Any] = {"number": 0.0, "boolean": True, "category": "unknown", "text": "some words"}
 EXAMPLE_DATE = datetime(2025, 1, 31, 12)
-LARGEST_NUMBER = 3.4e38  # of float32, in which networks compute
+LARGEST_NUMBER = 1.7e308  # of float64
 
 
 @dataclass(frozen=True)
 class RequestRows:
-    """A request's rows, column by column: numbers or text, None where missing."""
+    """A request's rows, column by column: numbers, or the text of cells that their columns' parsers read; None where
+    missing."""
 
     columns: Mapping[str, list[Any]]
     count: int
@@ -72,7 +73,7 @@ class RowReader:
 
     def read(self, kind: str, body: bytes, most: int) -> RequestRows:
         """The rows of a body. RefusedError with every field that is wrong, the first twenty."""
-        return (from_csv if kind == "text/csv" else from_json)(body, self._encoder.columns, most)
+        return (from_csv if kind == "text/csv" else from_json)(body, self._encoder, most)
 
     def encode(self, requests: Sequence[RequestRows]) -> tuple[Tensor, Tensor]:
         """Numbers [N, F] and codes [N, K] of several requests."""
@@ -100,7 +101,8 @@ def schema(columns: Sequence[Column]) -> dict[str, Any]:
 def _example(column: Column, typical: Any) -> Any:
     """A value to begin with; none is null, which FastAPI would leave out of its page."""
     if column.kind == "date":
-        return EXAMPLE_DATE.strftime(column.date_format or "%Y-%m-%d")
+        pattern = column.cells.pattern
+        return EXAMPLE_DATE.strftime(pattern) if "%" in pattern else EXAMPLE_DATE.date().isoformat()
     return EXAMPLES[column.kind] if typical is None else typical
 
 
@@ -114,8 +116,9 @@ def frame_of(requests: Sequence[RequestRows]) -> pl.DataFrame:
     )
 
 
-def from_json(body: bytes, columns: Sequence[Column], most: int) -> RequestRows:
+def from_json(body: bytes, encoder: TableEncoder, most: int) -> RequestRows:
     """The rows of a JSON body. RefusedError with every field that is wrong, the first twenty."""
+    columns = encoder.columns
     rows = items_of(body, "rows", '{"rows": [{...}, ...]}', most)
     named = {column.name: column for column in columns}
     errors: list[dict[str, Any]] = []
@@ -140,17 +143,18 @@ def from_json(body: bytes, columns: Sequence[Column], most: int) -> RequestRows:
     if errors:
         raise RefusedError(422, f"{len(errors)} fields cannot be used", errors)
     return RequestRows(
-        {name: _plain([row[name] for row in rows], column.kind) for name, column in named.items()},
+        {name: _plain([row[name] for row in rows], column, encoder) for name, column in named.items()},
         len(rows),
         _dtypes(columns),
     )
 
 
-def from_csv(body: bytes, columns: Sequence[Column], most: int) -> RequestRows:
-    """The rows of a CSV body with a header. RefusedError where columns are missing or numbers are none."""
+def from_csv(body: bytes, encoder: TableEncoder, most: int) -> RequestRows:
+    """The rows of a CSV body with a header, read as `luthier predict` reads a file. RefusedError where it cannot be."""
+    columns = encoder.columns
     try:
-        frame = pl.read_csv(BytesIO(body), infer_schema=False, null_values=["", "NA", "null"])
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, UnicodeDecodeError) as error:
+        frame, _ = parse_csv(body, "the body")
+    except InputError as error:
         raise RefusedError(400, f"the body is not CSV: {in_a_line(error)}") from None
     missing = [column.name for column in columns if column.name not in frame.columns]
     if missing or not len(frame):
@@ -159,45 +163,45 @@ def from_csv(body: bytes, columns: Sequence[Column], most: int) -> RequestRows:
             422, message, [{"row": 0, "field": name, "expected": "a column", "received": "nothing"} for name in missing]
         )
     limited(len(frame), most, "rows")
-    errors: list[dict[str, Any]] = []
-    for column in columns:
-        if column.kind == "number":
-            known = frame[column.name].cast(pl.Float64, strict=False)
-            wrong = frame[column.name].is_not_null() & (known.is_null() | (known.abs() >= LARGEST_NUMBER)).fill_null(
-                True
-            )
-            errors += [
-                {
-                    "row": int(place),
-                    "field": column.name,
-                    "expected": EXPECTED["number"],
-                    "received": shown(frame[column.name][int(place)]),
-                }
-                for place in wrong.arg_true()
-            ]
+    errors = [error for column in columns for error in _lost(frame[column.name], column)]
     if errors:
         raise RefusedError(422, f"{len(errors)} fields cannot be used", errors)
-    numbers = [pl.col(column.name).cast(pl.Float64) for column in columns if column.kind == "number"]
-    used = frame.select([column.name for column in columns]).with_columns(numbers)
+    used = with_values(frame, [column for column in columns if column.kind == "number"])
+    used = used.select([column.name for column in columns])
     return RequestRows(used.to_dict(as_series=False), used.height, _dtypes(columns))
+
+
+def _lost(cells: pl.Series, column: Column) -> list[dict[str, Any]]:
+    """What of a column of text cannot be read as numbers or dates."""
+    if column.kind not in ("number", "date") or column.cells.lenient:
+        return []
+    lost = column.cells.lost(cells)
+    expected = EXPECTED["number"] if column.kind == "number" else f"a date, {column.cells.pattern}, or nothing"
+    return [
+        {"row": int(row), "field": column.name, "expected": expected, "received": shown(cells[int(row)])}
+        for row in lost.arg_true()
+    ]
 
 
 def _fits(value: Any, kind: str) -> bool:
     if value is None:
         return True
     if kind == "number":
-        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
-    if kind == "boolean":
-        return isinstance(value, bool | str) or value in (0, 1)
-    if kind == "category":
-        return isinstance(value, str | bool) or (isinstance(value, int) and abs(value) < 2**63)
+        return _is_number(value)
+    if kind in ("boolean", "category"):
+        return isinstance(value, str | bool) or _is_number(value)
     return isinstance(value, str)
 
 
-def _plain(values: list[Any], kind: str) -> list[Any]:
-    if kind == "number":
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
+
+
+def _plain(values: list[Any], column: Column, encoder: TableEncoder) -> list[Any]:
+    """A column's cells, of one type: numbers, or text in which a typed cell has become the level that it means."""
+    if column.kind == "number":
         return [None if v is None or math.isnan(v) else float(v) for v in values]
-    return [None if v is None else str(v).lower() if isinstance(v, bool) else str(v) for v in values]
+    return [v if v is None or isinstance(v, str) else encoder.level_of(column.name, v) for v in values]
 
 
 def _dtypes(columns: Sequence[Column]) -> dict[str, type[pl.DataType]]:

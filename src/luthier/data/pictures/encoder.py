@@ -88,7 +88,7 @@ class PictureEncoder:
     def from_json(cls, value: Mapping[str, Any]) -> PictureEncoder:
         """The encoder that `to_json` gave."""
         channels, height, width = (int(side) for side in value["shape"])
-        return cls(tuple(Column(**column) for column in value["columns"]), (channels, height, width))
+        return cls(tuple(Column.from_json(column) for column in value["columns"]), (channels, height, width))
 
 
 class Pixels(torch.nn.Module):

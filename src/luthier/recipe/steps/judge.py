@@ -174,7 +174,7 @@ def as_model(
         assert validation.targets is not None
         targets = validation.targets.numpy()
     else:
-        averaged, targets = held_out.numpy(), known.numpy()
+        averaged, targets = held_out.numpy(), known.double().numpy() if task.kind == "regression" else known.numpy()
         if task.kind == "regression":
             averaged = averaged.clip(lowest, highest)
             targets = targets * runner.target_std + runner.target_mean

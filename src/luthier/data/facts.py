@@ -1,0 +1,183 @@
+"""What is asked of a column's cells before its type is decided; kept as the evidence for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import polars as pl
+
+from luthier.data.levels import FALSE, TRUE, texts_of
+from luthier.data.moments import format_of, is_ambiguous
+from luthier.data.numerals import NumberStyle, style_of
+from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORDS
+
+MOST_TRUTHS = 20  # spellings of yes and no that are looked at
+MOST_NAMED = 20  # marks of missing cells that are kept, beside those that always count
+MOST_COMPARED = 2000  # levels that are compared with each other
+# A letter of these scripts stands for a word: no blanks are written between their words.
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_A_WORD = rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts of a column.
+
+    `stored` is "boolean", "temporal", "duration", "integer", "float" or "text": what cells are after the cleaning of
+    `style`, where they came as text. `counts` says that each value is one more than the one above it, `words` how many
+    there are in a row of text on average, `numbers` how many texts are numbers; `values` are those of a text that has
+    two.
+    `marks` are texts that count as missing, in `marked` cells; `alike` are levels that differ in case or blanks alone;
+    `other_format` has day and month the other way round and reads the same dates.
+    """
+
+    name: str
+    stored: str
+    rows: int
+    missing: int
+    distinct: int
+    first: str = ""
+    binary: bool = False
+    counts: bool = False
+    yes_or_no: bool = False
+    values: tuple[str, ...] = ()
+    date_format: str = ""
+    words: float = 0.0
+    numbers: int = 0
+    style: Mapping[str, Any] = field(default_factory=dict)
+    marked: int = 0
+    marks: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
+    other_format: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Facts:
+        """The facts that `to_json` gave."""
+        lists = ("values", "marks", "alike")
+        return cls(**{**value, **{name: tuple(value.get(name, ())) for name in lists}})
+
+
+def is_text(dtype: pl.DataType) -> bool:
+    """Whether cells of this type are text, as CSV's are, or levels of a dictionary."""
+    return dtype in (pl.String, pl.Categorical, pl.Enum)
+
+
+def facts_of(series: pl.Series) -> Facts:
+    """The facts of a column, of whatever type its cells came.
+
+    >>> facts_of(pl.Series("dose", ["1.5", "n/a", "2"])).stored
+    'float'
+    """
+    if is_text(series.dtype):
+        return _facts_of_text(series)
+    known = (series.fill_nan(None) if series.dtype.is_float() else series).drop_nulls()
+    distinct = known.n_unique()
+    facts = Facts(series.name, _stored(series.dtype), len(known), len(series) - len(known), distinct)
+    if distinct:
+        facts = replace(facts, first=str(known[0])[:30])
+    if distinct < 2 or facts.stored not in ("integer", "float"):
+        return facts
+    if series.dtype == pl.Time:
+        facts = replace(facts, style=NumberStyle(clock=True).to_json())
+    values = texts_of(known.unique()).to_list() if distinct == 2 else []
+    return replace(_of_numbers(facts, known), values=tuple(sorted(values)))
+
+
+def _facts_of_text(series: pl.Series) -> Facts:
+    cells = series.cast(pl.String).str.strip_chars()
+    cells = cells.set(cells == "", None)
+    counts = cells.drop_nulls().value_counts(sort=True, name="cells")
+    distinct = counts[series.name]
+    is_mark = distinct.str.to_lowercase().is_in(list(NUMBER_MARKS))
+    style = _number_style(distinct.filter(~is_mark))
+    if style is not None:
+        return _facts_of_written_numbers(cells, counts, is_mark, style)
+    pattern = format_of(distinct.filter(~is_mark))
+    if not pattern:
+        is_mark = distinct.is_in(list(WORDS.marks))
+    facts = _without_marks(cells, counts, is_mark)
+    if pattern:
+        return replace(facts, date_format=pattern, other_format=is_ambiguous(distinct.filter(~is_mark), pattern))
+    return _of_words(facts, counts.filter(~is_mark))
+
+
+def _without_marks(cells: pl.Series, counts: pl.DataFrame, is_mark: pl.Series) -> Facts:
+    known, marked = counts.filter(~is_mark), counts.filter(is_mark)
+    rows = int(known["cells"].sum())
+    first = next((cell for cell in cells if cell is not None and cell not in set(marked[cells.name])), "")
+    result = Facts(cells.name, "text", rows, len(cells) - rows, known.height, str(first)[:30])
+    return replace(result, marked=int(marked["cells"].sum()), marks=tuple(marked[cells.name][:MOST_NAMED].to_list()))
+
+
+def _number_style(distinct: pl.Series) -> NumberStyle | None:
+    """The style in which all of these texts are numbers; None where they are not."""
+    if not len(distinct):
+        return None
+    if not distinct.cast(pl.Float64, strict=False).null_count():
+        return NumberStyle()
+    style = style_of(distinct.to_list())
+    if style is None or replace(NUMBERS, style=style).lost(distinct).any():
+        return None
+    return style
+
+
+def _facts_of_written_numbers(cells: pl.Series, counts: pl.DataFrame, is_mark: pl.Series, style: NumberStyle) -> Facts:
+    facts = replace(_without_marks(cells, counts, is_mark), style=style.to_json())
+    numbers = replace(NUMBERS, style=style).lost(cells)
+    assert not numbers.any()
+    known = replace(NUMBERS, style=style).values(cells).drop_nulls()
+    whole = not counts.filter(~is_mark)[cells.name].str.contains(r"^[-+]?\d+$").not_().any() and style.plain
+    written = counts.filter(~is_mark)[cells.name].to_list() if facts.distinct == 2 else []
+    facts = replace(
+        facts, stored="integer" if whole else "float", distinct=known.n_unique(), values=tuple(sorted(written))
+    )
+    return _of_numbers(facts, known)
+
+
+def _of_numbers(facts: Facts, known: pl.Series) -> Facts:
+    counts = facts.stored == "integer" and len(known) > 1 and bool((known.diff().drop_nulls() == 1).all())
+    return replace(facts, binary=facts.distinct == 2 and set(known.unique().to_list()) == {0, 1}, counts=counts)
+
+
+def _of_words(facts: Facts, counts: pl.DataFrame) -> Facts:
+    """What texts are like, by their distinct values."""
+    distinct, cells = counts[facts.name], counts["cells"]
+    if facts.distinct < 2:
+        return facts
+    lowered = set(distinct.str.to_lowercase().to_list()) if facts.distinct <= MOST_TRUTHS else set()
+    poles = lowered & set(TRUE), lowered & set(FALSE)
+    return replace(
+        facts,
+        yes_or_no=bool(lowered and all(poles) and lowered <= {*TRUE, *FALSE}),
+        values=tuple(sorted(distinct.to_list())) if facts.distinct == 2 else (),
+        words=float((distinct.str.count_matches(_A_WORD) * cells).sum()) / max(1, facts.rows),
+        numbers=int(cells.filter(distinct.cast(pl.Float64, strict=False).is_not_null()).sum()),
+        alike=_alike(distinct),
+    )
+
+
+def _alike(distinct: pl.Series) -> tuple[str, ...]:
+    """The first levels that differ in case or blanks alone."""
+    if len(distinct) > MOST_COMPARED:
+        return ()
+    folded = distinct.str.to_lowercase().str.replace_all(r"\s+", "")
+    twice = folded.filter(folded.is_duplicated())
+    return tuple(sorted(distinct.filter(folded == twice[0]).to_list())) if len(twice) else ()
+
+
+def _stored(dtype: pl.DataType) -> str:
+    if dtype == pl.Boolean:
+        return "boolean"
+    if dtype in (pl.Date, pl.Datetime):
+        return "temporal"
+    if dtype == pl.Duration:
+        return "duration"
+    if dtype.is_numeric() or dtype == pl.Time:
+        return "integer" if dtype.is_integer() else "float"
+    return "text"

@@ -1,0 +1,55 @@
+"""A table's cells as its columns' parsers read them: what is split and measured, in memory or on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from luthier.data.columns import Column
+from luthier.data.facts import is_text
+from luthier.data.task import Task, target_values
+
+
+def with_values(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
+    """The rows with numbers as numbers, dates as dates, and other text without blanks around it.
+
+    InputError for cells that cannot be read, of a column that is used.
+
+    >>> with_values(pl.DataFrame({"x": ["1.5", "-"]}), [Column("x", "number", True, "")])["x"].to_list()
+    [1.5, None]
+    """
+    return frame.with_columns([_values(frame[column.name], column) for column in columns if column.name in frame])
+
+
+def _values(cells: pl.Series, column: Column) -> pl.Series:
+    parser = column.cells
+    if parser.reads == "word":
+        return parser.words(cells)
+    if cells.dtype.is_integer() and parser.reads == "number":
+        return cells
+    return (parser if column.used else replace(parser, lenient=True)).values(cells)
+
+
+def with_target(frame: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """The rows with the target as the task has it, null where it has no value."""
+    return frame.with_columns(target_values(frame[task.target], task).alias(task.target))
+
+
+def lazily(lazy: pl.LazyFrame, columns: Sequence[Column], task: Task) -> pl.LazyFrame:
+    """Both for a table on the disk; cells that cannot be read count as missing."""
+    schema, read = lazy.collect_schema(), {column.name: column.cells for column in columns}
+    cells = [
+        read[name].value(pl.col(name), dtype).alias(name)
+        for name, dtype in schema.items()
+        if name in read and not (dtype.is_integer() and read[name].reads == "number")
+    ]
+    return lazy.with_columns([*cells, _target(task, schema[task.target]).alias(task.target)])
+
+
+def _target(task: Task, dtype: pl.DataType) -> pl.Expr:
+    cell = task.cells.value(pl.col(task.target), dtype)
+    if task.kind != "regression" and is_text(dtype) and task.label_kind in ("integer", "float"):
+        return cell.cast(pl.Float64, strict=False).cast(pl.Int64 if task.label_kind == "integer" else pl.Float64)
+    return cell
