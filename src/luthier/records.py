@@ -11,15 +11,27 @@ from luthier.citations import cited
 Severity = Literal["note", "warning", "error"]
 
 
+def figure(value: float | None) -> str:
+    """A number of four digits, or that it is not defined (NaN; in JSON None).
+
+    >>> figure(0.97123), figure(float("nan")), figure(None)
+    ('0.9712', 'undefined', 'undefined')
+    """
+    return "undefined" if value is None or value != value else f"{value:.4g}"
+
+
 @dataclass(frozen=True)
 class Measure:
     """A number with its uncertainty.
 
     `low` and `high` bound a 95 % interval (both None where none was computed); `n` is how many
-    rows, seeds or repeats it rests on.
+    rows, seeds or repeats it rests on. `of` is the class of two that it is about; `note` says why its value
+    (then NaN) or its interval could not be worked out.
 
     >>> str(Measure("accuracy", 0.971, 0.955, 0.982, 360))
     'accuracy 0.971 [0.955, 0.982] (n=360)'
+    >>> str(Measure("f1", 0.5, None, None, 40, of="fraud", note="no interval: 5 groups, fewer than 8"))
+    "f1 of 'fraud' 0.5, no interval: 5 groups, fewer than 8 (n=40)"
     """
 
     name: str
@@ -27,14 +39,51 @@ class Measure:
     low: float | None = None
     high: float | None = None
     n: int = 0
+    of: str = ""
+    note: str = ""
 
     def __str__(self) -> str:
-        interval = "" if self.low is None or self.high is None else f" [{self.low:.4g}, {self.high:.4g}]"
-        return f"{self.name} {self.value:.4g}{interval}" + (f" (n={self.n})" if self.n else "")
+        return f"{self.name_of} {self.figures}" + (f" (n={self.n})" if self.n else "")
+
+    @property
+    def name_of(self) -> str:
+        """The name, with the class that it is about."""
+        return f"{self.name} of '{self.of}'" if self.of else self.name
+
+    @property
+    def figures(self) -> str:
+        """The value with its interval, or why there is none."""
+        if self.value != self.value:
+            return self.note or "undefined"
+        if self.low is None or self.high is None:
+            return f"{self.value:.4g}" + (f", {self.note}" if self.note else "")
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+    @property
+    def interval(self) -> str:
+        """The interval alone, or why there is none."""
+        return self.note if self.low is None or self.high is None else f"{self.low:.4g} to {self.high:.4g}"
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Measure:
+        """The record that `to_json` gave, of which JSON has null where the value is not defined."""
+        known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
+        return cls(**{**known, "value": float("nan") if value["value"] is None else value["value"]})
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON values."""
         return asdict(self)
+
+
+def signed(gain: Measure) -> str:
+    """A difference with its sign and its interval, or why there is none.
+
+    >>> signed(Measure("accuracy gained", 0.02, -0.01, 0.05))
+    '+0.02 [-0.01, +0.05]'
+    """
+    if gain.low is None or gain.high is None:
+        return gain.note if gain.value != gain.value else f"{gain.value:+.4g}" + (f", {gain.note}" if gain.note else "")
+    return f"{gain.value:+.4g} [{gain.low:+.4g}, {gain.high:+.4g}]"
 
 
 @dataclass(frozen=True)

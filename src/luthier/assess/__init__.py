@@ -7,17 +7,20 @@ from luthier.assess.calibration import NOMINAL, fit_temperature, half_width, rel
 from luthier.assess.conformal import Familiarity, prediction_sets, set_figures, set_threshold
 from luthier.assess.dependence import partial_dependence
 from luthier.assess.distribution_shift import told_apart
-from luthier.assess.drift import DriftRow, Profile, drift
+from luthier.assess.drift import PREDICTION, DriftRow, Profile, drift
 from luthier.assess.importance import permutation_importance
-from luthier.assess.intervals import METRICS, PRIMARY, measure, optimism_of_best, paired_difference, score, within_noise
+from luthier.assess.intervals import PRIMARY, measure, optimism_of_best, paired_difference, score, within_noise
+from luthier.assess.jackknife import Units
 from luthier.assess.learning_curve import fit_power_law, more_rows
 from luthier.assess.seal import SealedTest, open_test, read_before
 from luthier.assess.subgroups import subgroup_scores, worst_cases
-from luthier.assess.thresholds import Costs, at_threshold, best_threshold, seen_by
+from luthier.assess.thresholds import Costs, at_threshold, best_threshold, of_second, seen_by
+from luthier.objective import METRICS
 
 __all__ = [
     "METRICS",
     "NOMINAL",
+    "PREDICTION",
     "PRIMARY",
     "BaselineRun",
     "Costs",
@@ -25,6 +28,7 @@ __all__ = [
     "Familiarity",
     "Profile",
     "SealedTest",
+    "Units",
     "at_threshold",
     "best_threshold",
     "drift",
@@ -33,6 +37,7 @@ __all__ = [
     "half_width",
     "measure",
     "more_rows",
+    "of_second",
     "open_test",
     "optimism_of_best",
     "paired_difference",

@@ -1,8 +1,8 @@
 """The child process that fits the baselines: `python baseline_process.py FOLDER`. It imports nothing else of ours.
 
 It reads arrays from FOLDER, fits one baseline after another, writes each one's predictions for the
-validation rows, and waits. When the parent has opened the test set it writes the test rows into
-FOLDER and a line to the child's standard input; so the child cannot have seen them while fitting.
+validation rows (or why it failed; the others go on), and waits. When the parent has opened the test set it writes
+the test rows into FOLDER and a line to the child's standard input; so the child cannot have seen them while fitting.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NAMES = {
         *("majority class", "logistic regression", "gradient-boosted trees", "nearest neighbours", "SVM (RBF)"),
     ),
 }
-MOST_ROWS = {"nearest neighbours": 50_000, "SVM (RBF)": 8_000}  # both slow down with the rows: the first so many
+MOST_ROWS = {"nearest neighbours": 50_000, "SVM (RBF)": 8_000}  # both slow down with the rows: so many of them
 MOST_PICTURES = {
     "logistic regression": 10_000,
     "gradient-boosted trees": 3_000,
@@ -28,8 +28,12 @@ MOST_PICTURES = {
     "ridge regression": 20_000,
     "SVM (RBF)": 4_000,
 }
-ENOUGH, READY = "enough", "ready"  # files: the parent wants no more of them; the child waits for the test rows
+FEWEST = 3  # rows of a class, below which three folds or a held-out tenth leave it out
+# Files: the parent wants no more baselines; the child waits for the test rows; it has answered for them.
+ENOUGH, READY, TESTED = "enough", "ready", "tested"
 NEIGHBOURS = 15
+HELD_OUT = 0.1  # of the training rows, for the end of boosting
+INNER_SPLITS = ("gradient-boosted trees", "SVM (RBF)")
 MOST_TREE_LEVELS = 254  # scikit-learn's limit for a categorical feature
 
 
@@ -49,15 +53,21 @@ def main(folder: Path) -> None:
         if (folder / ENOUGH).exists():
             break
         scales = (True, False) if task["log_scale"] else (False,)
-        candidates = [_fitted(name, training, task, log) for log in scales]
-        fitted[name] = min(candidates, key=lambda one: _error(one, validation, task)) if regression else candidates[0]
-        _answer(folder / f"{name}.validation.npz", fitted[name], validation, task)
+        try:
+            candidates = [_fitted(name, training, task, log) for log in scales]
+            chosen = min(candidates, key=lambda one: _error(one, validation, task)) if regression else candidates[0]
+            _answer(folder / f"{name}.validation.npz", chosen, validation, task)
+        except Exception as error:  # whatever a library raises: it is said, and the other baselines go on
+            message = f"{type(error).__name__}: {error}".splitlines()[0]
+            (folder / f"{name}.failed").write_text(message, encoding="utf-8")
+        else:
+            fitted[name] = chosen
     (folder / READY).touch()
     for _ in sys.stdin:
         test = _load(folder / "test.npz")
         for name, baseline in fitted.items():
             _answer(folder / f"{name}.test.npz", baseline, test, task)
-        print("tested", flush=True)
+        (folder / TESTED).touch()
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -76,27 +86,54 @@ class _Baseline(NamedTuple):
 def _fitted(name: str, training: dict[str, np.ndarray], task: dict[str, Any], log: bool) -> _Baseline:
     """A baseline fitted on the training rows, a regression's targets on the log scale or on their own."""
     regression = task["kind"] == "regression"
+    taken = _some(training, (MOST_PICTURES if task["pictures"] else MOST_ROWS).get(name), regression)
+    if not regression and (name in INNER_SPLITS or name.endswith("tf-idf")):
+        taken = _repeated(taken)
     if name.endswith("tf-idf"):
-        model = _counting_words(training, task["sizes"], task["words"], regression)
+        model = _counting_words(taken, task["sizes"], task["words"], regression)
     else:
-        model = _model(name, training, task["sizes"], regression)
-    targets = training["targets"]
-    if task["log_scale"] and not log:
-        targets = np.exp(targets.astype(float))
-    inputs = _inputs(training)
-    few = slice((MOST_PICTURES if task["pictures"] else MOST_ROWS).get(name))
-    model.fit(inputs[few], targets[few], **_weights(name, model, training, few))
+        model = _model(name, taken, task["sizes"], regression)
+    model.fit(_inputs(taken), _targets(taken, task, log), **_weights(name, model, taken))
+    inputs, targets = _inputs(training), _targets(training, task, log)
     # Duan's factor: the mean of exp is not exp of the mean.
     smear = float(np.exp(targets - model.predict(inputs)).mean()) if log else 1.0
     return _Baseline(model, log, smear)
 
 
-def _weights(name: str, model: Any, training: dict[str, np.ndarray], few: slice) -> dict[str, np.ndarray]:
+def _targets(part: dict[str, np.ndarray], task: dict[str, Any], log: bool) -> np.ndarray:
+    return np.exp(part["targets"].astype(float)) if task["log_scale"] and not log else part["targets"]
+
+
+def _some(part: dict[str, np.ndarray], most: int | None, regression: bool) -> dict[str, np.ndarray]:
+    """At most so many rows, drawn at random, among them one of every class."""
+    rows = len(part["numbers"])
+    if most is None or rows <= most:
+        return part
+    order = np.random.default_rng(0).permutation(rows)
+    if not regression:
+        first = np.unique(part["targets"][order], return_index=True)[1]
+        order = np.concatenate([order[first], np.delete(order, first)])
+    chosen = np.sort(order[:most])
+    return {key: values[chosen] for key, values in part.items()}
+
+
+def _repeated(part: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Rows of the rarest classes several times, each with a part of its weight: an inner split then leaves none out."""
+    _, codes, counts = np.unique(part["targets"], return_inverse=True, return_counts=True)
+    times = -(-FEWEST // counts[codes])  # rounded up
+    if times.max(initial=1) == 1:
+        return part
+    rows = np.repeat(np.arange(len(times)), times)
+    weights = part.get("weights", np.ones(len(times), dtype=np.float32)) / times
+    return {**{key: values[rows] for key, values in part.items()}, "weights": weights[rows]}
+
+
+def _weights(name: str, model: Any, training: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The rows' weights as the model's fit takes them; neighbours take none."""
     if "weights" not in training or name == "nearest neighbours":
         return {}
     steps = getattr(model, "steps", None)
-    return {f"{steps[-1][0]}__sample_weight" if steps else "sample_weight": training["weights"][few]}
+    return {f"{steps[-1][0]}__sample_weight" if steps else "sample_weight": training["weights"]}
 
 
 def _inputs(part: dict[str, np.ndarray]) -> np.ndarray:
@@ -171,6 +208,12 @@ def _other_columns(numbers: int, start_of_codes: int, sizes: list[int]) -> list[
     return parts
 
 
+def _held_out(training: dict[str, np.ndarray], regression: bool) -> float:
+    """The share of rows that ends the boosting: with room for a row of each class."""
+    rows, classes = len(training["numbers"]), 0 if regression else len(np.unique(training["targets"]))
+    return min(0.5, max(HELD_OUT, (classes + 1) / rows))
+
+
 def _model(name: str, training: dict[str, np.ndarray], sizes: list[int], regression: bool) -> Any:
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -192,7 +235,7 @@ def _model(name: str, training: dict[str, np.ndarray], sizes: list[int], regress
             "max_iter": 600,
             "early_stopping": True,
             "n_iter_no_change": 20,
-            "validation_fraction": 0.1,
+            "validation_fraction": _held_out(training, regression),
             "categorical_features": categorical or None,
             "random_state": 0,
         }

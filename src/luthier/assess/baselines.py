@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from luthier.assess import baseline_process
-from luthier.assess.baseline_process import ENOUGH, READY, names_for
+from luthier.assess.baseline_process import ENOUGH, READY, TESTED, names_for
 from luthier.data import Dataset, Task, flat
 
 POLL_SECONDS = 0.02
@@ -99,7 +99,7 @@ class BaselineRun:
     def _gather(self, part: str, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
         paths = {name: self.folder / f"{name}.{part}.npz" for name in self.names}
         while not all(path.exists() for path in paths.values()):
-            over = part == "validation" and (self.folder / READY).exists()
+            over = (self.folder / (READY if part == "validation" else TESTED)).exists()
             if over or give_up() or self._child.poll() is not None:
                 break
             time.sleep(POLL_SECONDS)
@@ -110,12 +110,16 @@ class BaselineRun:
                     result[name] = arrays["prediction"]
         return result
 
-    def failed(self) -> str:
-        """The last line of what a crashed child said; empty while it is well."""
+    def failed(self) -> dict[str, str]:
+        """The baselines that could not be fitted, and why; all that are missing where the process ended."""
+        paths = {name: self.folder / f"{name}.failed" for name in self.names}
+        reasons = {name: path.read_text(encoding="utf-8") for name, path in paths.items() if path.exists()}
         if self._child.poll() in (None, 0):
-            return ""
+            return reasons
         lines = (self.folder / "errors.txt").read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"exit code {self._child.returncode}"
+        end = lines[-1] if lines else f"its process ended with code {self._child.returncode}"
+        missing = [name for name in self.names if not (self.folder / f"{name}.validation.npz").exists()]
+        return {**dict.fromkeys(missing, end), **reasons}
 
     def close(self) -> None:
         """End the process and remove its files."""

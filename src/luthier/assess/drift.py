@@ -9,7 +9,7 @@ population stability index.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from luthier.assess.distribution_shift import count_test, holm, shares_index, st
 
 LEVEL = 0.01
 MATTERS = 0.1  # a tenth of the rows would have to move for the distributions to agree
+PREDICTION = "(prediction)"  # stands among the columns
 KEPT = 1000  # quantiles kept of a column of numbers
 
 
@@ -75,15 +76,22 @@ class DriftRow:
         return asdict(self)
 
 
-def drift(profile: Profile, numbers: Mapping[str, np.ndarray], codes: Mapping[str, np.ndarray]) -> list[DriftRow]:
-    """Compare new columns with the profile."""
+def drift(
+    profile: Profile,
+    numbers: Mapping[str, np.ndarray],
+    codes: Mapping[str, np.ndarray],
+    labels: Mapping[str, Sequence[str]] | None = None,
+) -> list[DriftRow]:
+    """Compare new columns with the profile. Codes are levels, of which 0 is one that training did not have; those of
+    columns in `labels` are named there, all of them, as the classes of a prediction are."""
     result = []
     for name, values in numbers.items():
         known = values[~np.isnan(values)]
         result.append(_missing_row(profile, name, values))
         if len(known) and profile.numbers[name]:
             result.append(_number_row(profile, name, known))
-    result += [_code_row(profile, name, values) for name, values in codes.items()]
+    named = labels or {}
+    result += [_code_row(profile, name, values, named.get(name)) for name, values in codes.items()]
     rows = [row for row in result if row is not None]
     corrected = holm([row.chance for row in rows])
     return [_judged(row, chance) for row, chance in zip(rows, corrected, strict=True)]
@@ -126,13 +134,16 @@ def _missing_row(profile: Profile, name: str, values: np.ndarray) -> DriftRow | 
     return _row(name, "share missing, change", abs(now - before), chance, index, detail)
 
 
-def _code_row(profile: Profile, name: str, values: np.ndarray) -> DriftRow:
+def _code_row(profile: Profile, name: str, values: np.ndarray, labels: Sequence[str] | None) -> DriftRow:
     before = np.asarray(profile.codes[name], dtype=float)
     now = np.bincount(values, minlength=len(before)).astype(float)
     shares = before / before.sum(), now / now.sum()
     distance = 0.5 * float(np.abs(shares[1] - shares[0]).sum())
-    new = f", {shares[1][0]:.1%} of the rows have a new level" if shares[1][0] > shares[0][0] == 0 else ""
-    detail = f"the shares of its levels differ by {distance:.1%} (total variation){new}"
+    if labels is None:
+        detail = f"{shares[1][0]:.1%} of the rows have a level that training did not"
+    else:
+        most = int(np.abs(shares[1] - shares[0]).argmax())
+        detail = f"'{labels[most]}' {shares[0][most]:.1%} in training, {shares[1][most]:.1%} now"
     return _row(name, "total variation", distance, count_test(before, now)[1], shares_index(*shares), detail)
 
 

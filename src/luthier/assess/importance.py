@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.assess.intervals import METRICS
+from luthier.assess.intervals import score
+from luthier.data import Task
+from luthier.objective import METRICS
 from luthier.seeds import numpy_generator
 
 REPEATS = 5
@@ -28,12 +30,13 @@ def permutation_importance(
     *,
     seed: int = 0,
     repeats: int = REPEATS,
+    task: Task | None = None,
 ) -> list[dict[str, Any]]:
     """How much worse the metric gets when a column's values are shuffled among the rows (Breiman 2001).
 
     `groups` names, for each column of the table, the places of its numbers and of its codes: they are
     shuffled together. Returns one row a column, the most important first, with the spread over repeats.
-    A column that others can stand in for looks less important than it is.
+    A column that others can stand in for looks less important than it is. Empty where the metric is not defined.
 
     >>> X = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
     >>> codes = torch.zeros(500, 0, dtype=torch.int64)
@@ -44,9 +47,10 @@ def permutation_importance(
     """
     rows = min(len(y), MOST_ROWS)
     numbers, codes, y = numbers[:rows], codes[:rows], y[:rows]
-    known, counts = METRICS[metric], np.ones((1, rows))
-    sign = 1.0 if known.larger_is_better else -1.0
-    best = float(known.value(y, predict(numbers, codes), counts)[0])
+    sign = 1.0 if METRICS[metric].larger_is_better else -1.0
+    best = score(metric, y, predict(numbers, codes), task=task)
+    if not np.isfinite(best):
+        return []
     result = []
     for name, (indices, coded) in groups.items():
         drops = []
@@ -55,6 +59,6 @@ def permutation_importance(
             shuffled, recoded = numbers.clone(), codes.clone()
             shuffled[:, indices] = numbers[order][:, indices]
             recoded[:, coded] = codes[order][:, coded]
-            drops.append(sign * (best - float(known.value(y, predict(shuffled, recoded), counts)[0])))
+            drops.append(sign * (best - score(metric, y, predict(shuffled, recoded), task=task)))
         result.append({"column": name, "drop": float(np.mean(drops)), "spread": float(np.std(drops, ddof=1))})
     return sorted(result, key=lambda row: -row["drop"])

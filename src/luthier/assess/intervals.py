@@ -1,142 +1,142 @@
-"""Scores of predictions, each with an interval over rows.
+"""Scores of predictions, each with its 95 % interval, and differences between two predictions of the same rows.
 
-A prediction is class probabilities [N, C], or values [N] on the target's own scale. Intervals are
-95 %: Wilson's for accuracy, otherwise from a seeded bootstrap over rows.
+A prediction is class probabilities [N, C], or values [N] on the target's own scale. What new data would bring anew
+(`units`) is rows, whole groups, or later times. The scores themselves are those of `luthier.objective.METRICS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
-import scipy
+import torch
 
+from luthier.assess.jackknife import (
+    FEWEST,
+    Units,
+    jackknife,
+    of_mean_loss,
+    of_share,
+    of_unexplained,
+    student,
+    wilson,
+)
+from luthier.data import Task
+from luthier.objective import METRICS
 from luthier.records import Measure
 from luthier.seeds import numpy_generator
 
 RESAMPLES = 1000
 PRIMARY = {"regression": "rmse", "binary": "accuracy", "multiclass": "accuracy"}
-TINY = 1e-12
+PLAIN = Units()
 
 
-class Metric(NamedTuple):
-    """`value(y, prediction, counts)` scores each resample; counts [R, N] say how often a row is in it."""
-
-    value: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-    larger_is_better: bool
-    kinds: tuple[str, ...]
-    of_classes: bool = False  # it looks at the classes that are taken, not at their probabilities
-
-
-def _mean(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    return np.asarray(counts @ rows / counts.sum(1))
-
-
-def _accuracy(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    return _mean((p.argmax(1) == y).astype(float), counts)
-
-
-def _log_loss(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    return _mean(-np.log(np.clip(p[np.arange(len(y)), y], TINY, None)), counts)
-
-
-def _auc(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve: the chance that a positive row scores above a negative one, ties half."""
-    _, rank = np.unique(p[:, 1], return_inverse=True)
-    positive = np.zeros((rank.max() + 1, len(counts)))
-    negative = np.zeros_like(positive)
-    np.add.at(positive, rank[y == 1], counts.T[y == 1])
-    np.add.at(negative, rank[y == 0], counts.T[y == 0])
-    below = np.cumsum(negative, 0) - negative
-    wins = (positive * (below + 0.5 * negative)).sum(0)
-    return np.asarray(wins / np.maximum(positive.sum(0) * negative.sum(0), TINY))
-
-
-def _rmse(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    return np.asarray(np.sqrt(_mean((p - y) ** 2, counts)))
-
-
-def _mae(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    return _mean(np.abs(p - y), counts)
-
-
-def _r2(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    spread = _mean(y**2, counts) - _mean(y, counts) ** 2
-    return np.asarray(1 - _mean((p - y) ** 2, counts) / np.maximum(spread, TINY))
-
-
-def _by_class(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How many rows of each class were right, belong to it, and were taken for it: [R, C] each."""
-    one, taken = np.eye(p.shape[1]), p.argmax(1)
-    return counts @ (one[y] * (taken == y)[:, None]), counts @ one[y], counts @ one[taken]
-
-
-def _balanced_accuracy(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean over the classes that are there of the share of their rows that is right."""
-    right, there, _ = _by_class(y, p, counts)
-    share = right / np.maximum(there, TINY)
-    return np.asarray((share * (there > 0)).sum(1) / np.maximum((there > 0).sum(1), 1))
-
-
-def _f1(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Harmonic mean of precision and recall; of the positive class of two, else the mean over classes."""
-    right, there, taken = _by_class(y, p, counts)
-    scores = 2 * right / np.maximum(there + taken, TINY)
-    return np.asarray(scores[:, 1] if p.shape[1] == 2 else scores.mean(1))
-
-
-METRICS: dict[str, Metric] = {
-    "accuracy": Metric(_accuracy, True, ("binary", "multiclass"), of_classes=True),
-    "balanced accuracy": Metric(_balanced_accuracy, True, ("binary", "multiclass"), of_classes=True),
-    "f1": Metric(_f1, True, ("binary", "multiclass"), of_classes=True),
-    "log loss": Metric(_log_loss, False, ("binary", "multiclass")),
-    "auc": Metric(_auc, True, ("binary",)),
-    "rmse": Metric(_rmse, False, ("regression",)),
-    "mae": Metric(_mae, False, ("regression",)),
-    "r2": Metric(_r2, True, ("regression",)),
-}
-
-
-def score(metric: str, y: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """A score alone, without its interval.
+def score(
+    metric: str,
+    y: np.ndarray,
+    prediction: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    task: Task | None = None,
+) -> float:
+    """A score alone, without its interval; NaN where it cannot be worked out. `task` names the positive class of two.
 
     >>> score("accuracy", np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]))
     1.0
     """
-    counts = np.ones(len(y)) if weights is None else weights / weights.mean()
-    return float(METRICS[metric].value(y, prediction, counts[None])[0])
+    return float(_scores(metric, y, prediction, np.ones((1, len(y))) if weights is None else weights[None], task)[0])
+
+
+def _scores(metric: str, y: np.ndarray, prediction: np.ndarray, weights: np.ndarray, task: Task | None) -> np.ndarray:
+    """The score for each way of weighing the rows [R, N]: [R]."""
+    positive = 1 if task is None else task.positive_index
+    targets, predictions = _tensors(y, prediction)
+    result = METRICS[metric].value(targets, predictions[None], torch.from_numpy(weights), positive)
+    return np.asarray(result[0].numpy(), dtype=np.float64)
+
+
+def _tensors(y: np.ndarray, prediction: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(np.array(y)), torch.from_numpy(np.array(prediction, dtype=np.float64))
 
 
 def measure(
-    metric: str, y: np.ndarray, prediction: np.ndarray, *, seed: int = 0, weights: np.ndarray | None = None
+    metric: str,
+    y: np.ndarray,
+    prediction: np.ndarray,
+    *,
+    seed: int = 0,
+    weights: np.ndarray | None = None,
+    task: Task | None = None,
+    units: Units = PLAIN,
 ) -> Measure:
-    """A score with its 95 % interval; with `weights` [N] rows count by them.
+    """A score with its 95 % interval. Rows count by `weights` [N]; those of weight 0 are as good as not there.
+
+    Where the score is not defined its value is NaN, where the interval is not both ends are None; `note` says why.
 
     >>> measure("accuracy", np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]])).value
     1.0
+    >>> print(measure("auc", np.array([0, 0]), np.array([[0.9, 0.1], [0.2, 0.8]])))
+    auc undefined: no row of class 1 (n=2)
     """
-    rows = len(y)
-    w = np.ones(rows) if weights is None else weights / weights.mean()
-    value = float(METRICS[metric].value(y, prediction, w[None])[0])
-    if metric == "accuracy" and weights is None:
-        low, high = wilson(value, rows)
-    else:
-        resampled = METRICS[metric].value(y, prediction, _resamples(rows, seed) * w)
-        low, high = (float(x) for x in np.quantile(resampled, (0.025, 0.975)))
-    return Measure(metric, value, low, high, rows)
+    if weights is not None:
+        there = weights > 0
+        y, prediction, weights, units = y[there], prediction[there], weights[there], units.kept(there)
+    value, of = score(metric, y, prediction, weights, task=task), _name_of(metric, task)
+    if not np.isfinite(value):
+        return Measure(metric, float("nan"), None, None, len(y), of, f"undefined: {_why(metric, y, prediction, task)}")
+    unit = units.numbers(len(y))
+    if metric == "accuracy" and weights is None and units.kind == "rows":
+        return Measure(metric, value, *wilson(value, len(y)), len(y), of)
+    if (result := int(unit.max()) + 1) < FEWEST:
+        return Measure(
+            metric, value, None, None, len(y), of, f"no interval: {result} {units.kind}, fewer than {FEWEST}"
+        )
+    ends = _ends(metric, value, y, prediction, np.ones(len(y)) if weights is None else weights, unit, seed, task)
+    if ends is None:
+        return Measure(metric, value, None, None, len(y), of, "no interval: too few rows of a class")
+    return Measure(metric, value, min(ends[0], value), max(ends[1], value), len(y), of)
 
 
-def wilson(share: float, rows: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share, which holds near 0 and 1 too.
+def _ends(
+    metric: str,
+    value: float,
+    y: np.ndarray,
+    prediction: np.ndarray,
+    weights: np.ndarray,
+    unit: np.ndarray,
+    seed: int,
+    task: Task | None,
+) -> tuple[float, float] | None:
+    known = METRICS[metric]
+    if known.loss is not None:
+        ends = of_mean_loss(known.loss(*_tensors(y, prediction)).numpy(), weights, unit, seed)
+        return (value, value) if ends is None else (ends[0] ** known.power, ends[1] ** known.power)
+    without = jackknife(lambda w: _scores(metric, y, prediction, w, task), weights, unit, seed)
+    if not np.isfinite(without).all():
+        return None
+    if metric == "r2":
+        return of_unexplained(value, without) or (value, value)
+    # Where nothing varies all are right, or all are wrong: of as many rows as the rarest class that is there has.
+    rarest = min(len(np.unique(unit[y == label])) for label in np.unique(y))
+    return of_share(value, without) or wilson(value, rarest)
 
-    >>> [round(x, 4) for x in wilson(1.0, 100)]
-    [0.963, 1.0]
-    """
-    z = float(scipy.stats.norm.ppf(0.975))
-    centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
-    half = z * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows)) / (1 + z * z / rows)
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+
+def _name_of(metric: str, task: Task | None) -> str:
+    """Whose score it is, of a metric that looks at one class of two."""
+    return task.positive_name if task is not None and METRICS[metric].of_one_class else ""
+
+
+def _why(metric: str, y: np.ndarray, prediction: np.ndarray, task: Task | None) -> str:
+    """Why a score is not defined."""
+    if not len(y):
+        return "no row"
+    if metric == "r2" and len(y) < 2:
+        return "one row has no spread"
+    if METRICS[metric].of_one_class:
+        absent = [label for label in (0, 1) if not (y == label).any()]
+        named = [f"'{task.classes[label]}'" if task is not None else f"class {label}" for label in absent]
+        return f"no row of {named[-1]}" if metric == "auc" else f"no row is {named[-1]} or predicted so"
+    return "a prediction is not a number"
 
 
 def paired_difference(
@@ -148,29 +148,41 @@ def paired_difference(
     seed: int = 0,
     weights: np.ndarray | None = None,
     level: float = 0.95,
+    task: Task | None = None,
+    units: Units = PLAIN,
 ) -> Measure:
     """How much better `one` is than `other`, on the same rows: positive is better for every metric.
 
-    The interval, of a `level` of confidence, resamples rows for both together, so what they share cancels.
+    The interval, of a `level` of confidence, leaves out the same units of both, so what they share cancels.
     """
     sign = 1.0 if METRICS[metric].larger_is_better else -1.0
+    if weights is not None:
+        there = weights > 0
+        y, one, other, weights, units = y[there], one[there], other[there], weights[there], units.kept(there)
 
     def difference(counts: np.ndarray) -> np.ndarray:
-        value = METRICS[metric].value
-        return np.asarray(sign * (value(y, one, counts) - value(y, other, counts)))
+        return np.asarray(sign * (_scores(metric, y, one, counts, task) - _scores(metric, y, other, counts, task)))
 
-    rows = len(y)
-    w = np.ones(rows) if weights is None else weights / weights.mean()
-    low, high = (float(x) for x in np.quantile(difference(_resamples(rows, seed) * w), _ends(level)))
-    return Measure(f"{metric} gained", float(difference(w[None])[0]), low, high, rows)
-
-
-def _ends(level: float) -> tuple[float, float]:
-    return (1 - level) / 2, (1 + level) / 2
+    w = np.ones(len(y)) if weights is None else weights
+    value, unit, name = float(difference(w[None])[0]), units.numbers(len(y)), f"{metric} gained"
+    if not np.isfinite(value):
+        return Measure(name, float("nan"), None, None, len(y), note="undefined: a score is not defined")
+    if (result := int(unit.max()) + 1) < FEWEST:
+        return Measure(name, value, None, None, len(y), note=f"no interval: {result} {units.kind}, fewer than {FEWEST}")
+    without = jackknife(difference, w, unit, seed)
+    if not np.isfinite(without).all():
+        return Measure(name, value, None, None, len(y), note="no interval: too few rows of a class")
+    return Measure(name, value, *(student(value, without, level) or (value, value)), len(y))
 
 
 def optimism_of_best(
-    metric: str, y: np.ndarray, predictions: Sequence[np.ndarray], *, seed: int = 0, weights: np.ndarray | None = None
+    metric: str,
+    y: np.ndarray,
+    predictions: Sequence[np.ndarray],
+    *,
+    seed: int = 0,
+    weights: np.ndarray | None = None,
+    task: Task | None = None,
 ) -> float:
     """By how much the best of several scores on the same rows looks too good because it was picked by them.
 
@@ -185,18 +197,19 @@ def optimism_of_best(
     """
     if len(predictions) < 2:
         return 0.0
-    known = METRICS[metric]
-    sign = 1.0 if known.larger_is_better else -1.0
+    sign = 1.0 if METRICS[metric].larger_is_better else -1.0
     w = np.ones(len(y)) if weights is None else weights / weights.mean()
     drawn = _resamples(len(y), seed) * w
-    resampled = sign * np.stack([known.value(y, one, drawn) for one in predictions])
-    whole = sign * np.array([float(known.value(y, one, w[None])[0]) for one in predictions])
+    resampled = sign * np.stack([_scores(metric, y, one, drawn, task) for one in predictions])
+    resampled = resampled[:, np.isfinite(resampled).all(0)]
+    whole = sign * np.array([score(metric, y, one, w, task=task) for one in predictions])
     best = resampled.argmax(0)
-    return max(0.0, float((resampled[best, np.arange(len(best))] - whole[best]).mean()))
+    gained = resampled[best, np.arange(len(best))] - whole[best]
+    return max(0.0, float(gained.mean())) if len(gained) else 0.0
 
 
 def within_noise(difference: Measure) -> bool:
-    """Whether the interval of a difference contains zero."""
+    """Whether the interval of a difference contains zero; so it counts where there is no interval."""
     return difference.low is None or difference.high is None or difference.low <= 0 <= difference.high
 
 

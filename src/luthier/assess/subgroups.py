@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import scipy
 
-from luthier.assess.intervals import METRICS
+from luthier.assess.intervals import score
+from luthier.data import Task
 
 LEVEL = 0.05  # over all groups together (Bonferroni)
 FEWEST = 20
@@ -23,7 +24,13 @@ def row_errors(kind: str, y: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 
 def subgroup_scores(
-    columns: dict[str, np.ndarray], kind: str, y: np.ndarray, prediction: np.ndarray, metric: str
+    columns: dict[str, np.ndarray],
+    kind: str,
+    y: np.ndarray,
+    prediction: np.ndarray,
+    metric: str,
+    *,
+    task: Task | None = None,
 ) -> list[dict[str, Any]]:
     """The metric for each value of each column with few values; `worse` where its mean row error clears the rest's.
 
@@ -40,7 +47,7 @@ def subgroup_scores(
             if count < FEWEST or len(y) - count < FEWEST:
                 continue
             here = labels == level
-            value = float(METRICS[metric].value(y[here], prediction[here], np.ones((1, int(count))))[0])
+            value = score(metric, y[here], prediction[here], task=task)
             chance = _chance(errors[here], errors[~here])
             result.append({"column": name, "value": str(level), "rows": int(count), "score": value, "chance": chance})
     for row in result:
@@ -56,21 +63,31 @@ def _chance(errors: np.ndarray, others: np.ndarray) -> float:
 
 
 def worst_cases(
-    y: np.ndarray, prediction: np.ndarray, kind: str, rows: np.ndarray, most: int = 10
+    y: np.ndarray,
+    prediction: np.ndarray,
+    kind: str,
+    rows: np.ndarray,
+    most: int = 10,
+    *,
+    taken: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows with the largest errors: their numbers in the table, the truth and what was predicted."""
+    """The rows with the largest errors: their numbers in the table, the truth and what was predicted.
+
+    `taken` [N] are the classes that rows are taken for, where a threshold says so; else the likeliest.
+    """
     if kind == "regression":
         order = np.argsort(-np.abs(prediction - y))[:most]
         return [{"row": int(rows[i]), "true": float(y[i]), "predicted": float(prediction[i])} for i in order]
+    taken = prediction.argmax(1) if taken is None else taken
     given = prediction[np.arange(len(y)), y]
     order = np.argsort(given)[:most]
     return [
         {
             "row": int(rows[i]),
             "true": int(y[i]),
-            "predicted": int(prediction[i].argmax()),
-            "probability": float(prediction[i].max()),
+            "predicted": int(taken[i]),
+            "probability": float(prediction[i, taken[i]]),
         }
         for i in order
-        if prediction[i].argmax() != y[i]
+        if taken[i] != y[i]
     ]

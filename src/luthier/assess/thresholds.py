@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from luthier.assess.intervals import METRICS, score
+from luthier.assess.intervals import score
+from luthier.data import Task
 from luthier.errors import InputError
+from luthier.objective import METRICS
 
 MOST_TRIED = 200
 
@@ -42,54 +44,86 @@ class Costs:
         """The best threshold where probabilities mean what they say (Elkan 2001)."""
         return self.false_positive / (self.false_positive + self.false_negative)
 
-    def of(self, probabilities: np.ndarray, y: np.ndarray, threshold: float) -> float:
-        """The mean cost of a row; `probabilities` [N] are those of the positive class."""
-        positive = probabilities >= threshold
-        wrong = self.false_positive * (positive & (y == 0)) + self.false_negative * (~positive & (y == 1))
-        return float(wrong.mean())
+    def of(
+        self, probabilities: np.ndarray, positive: np.ndarray, threshold: float, weights: np.ndarray | None = None
+    ) -> float:
+        """The mean cost of a row; `probabilities` [N] are those of the positive class, `positive` [N] the truth."""
+        positive, taken = positive.astype(bool), probabilities >= threshold
+        wrong = self.false_positive * (taken & ~positive) + self.false_negative * (~taken & positive)
+        return float(np.average(wrong, weights=weights))
 
-    def best(self, probabilities: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    def best(
+        self, probabilities: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None
+    ) -> tuple[float, float]:
         """The threshold with the lowest mean cost on these rows, and that cost.
 
         Where several do equally well it is the one nearest to what calibrated probabilities ask for.
+
+        >>> Costs(1, 10).best(np.array([0.1, 0.4, 0.3, 0.9]), np.array([False, False, True, True]))
+        (0.2, 0.25)
         """
+        positive, w = positive.astype(bool), np.ones(len(positive)) if weights is None else weights
         indices = np.unique(np.concatenate([probabilities, [0.0, self.threshold, 1.0]]))
-        middles = np.concatenate([[0.0], (indices[1:] + indices[:-1]) / 2, [self.threshold]])
-        costs = np.array([self.of(probabilities, y, threshold) for threshold in middles])
-        best = middles[costs <= costs.min() + 1e-12]
-        threshold = float(best[np.argmin(np.abs(best - self.threshold))])
-        return threshold, float(costs.min())
+        tried = np.concatenate([[0.0], (indices[1:] + indices[:-1]) / 2, [self.threshold]])
+        order = np.argsort(probabilities)
+        below = np.searchsorted(probabilities[order], tried)  # rows that are not taken for positive
+        missed = np.concatenate([[0.0], np.cumsum((w * positive)[order])])[below]
+        spared = np.concatenate([[0.0], np.cumsum((w * ~positive)[order])])[below]
+        costs = self.false_negative * missed + self.false_positive * ((w * ~positive).sum() - spared)
+        costs = costs / w.sum()
+        best = tried[costs <= costs.min() + 1e-12]
+        return float(best[np.argmin(np.abs(best - self.threshold))]), float(costs.min())
+
+
+def of_second(threshold: float, positive: int) -> float:
+    """A threshold on the positive class's probability as one on the second's, from which on the second is predicted.
+
+    >>> of_second(0.25, 1), round(of_second(0.25, 0), 9)
+    (0.25, 0.75)
+    """
+    return threshold if positive == 1 else float(np.nextafter(1 - threshold, 2))
 
 
 def at_threshold(probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    """Probabilities [N, 2] whose order is the same, with `threshold` brought to one half; for metrics of classes.
+    """Probabilities [N, 2] whose order is the same, with the second's `threshold` brought to one half; for metrics of
+    classes.
 
     >>> at_threshold(np.array([[0.7, 0.3], [0.9, 0.1]]), 0.2).argmax(1).tolist()
     [1, 0]
     """
-    positive = probabilities[:, 1]
-    below = 0.5 * positive / max(threshold, 1e-12)
-    above = 1 - 0.5 * (1 - positive) / max(1 - threshold, 1e-12)
-    # At the threshold itself a row is positive: a hair above one half, since argmax gives ties to the first.
-    moved = np.where(positive >= threshold, np.maximum(above, np.nextafter(0.5, 1)), below)
+    second = probabilities[:, 1]
+    below = 0.5 * second / max(threshold, 1e-12)
+    above = 1 - 0.5 * (1 - second) / max(1 - threshold, 1e-12)
+    # At the threshold itself a row is of the second class: a hair above one half, since argmax gives ties to the first.
+    moved = np.where(second >= threshold, np.maximum(above, np.nextafter(0.5, 1)), below)
     return np.stack([1 - moved, moved], 1)
 
 
 def seen_by(metric: str, prediction: np.ndarray, threshold: float) -> np.ndarray:
-    """A prediction as a metric is to see it: a metric of two classes sees those that the threshold gives."""
+    """A prediction as a metric is to see it: a metric of two classes sees those that the second's threshold gives."""
     return at_threshold(prediction, threshold) if METRICS[metric].of_classes and threshold != 0.5 else prediction
 
 
-def best_threshold(metric: str, y: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """The threshold with the best metric on these rows, from quantiles of their probabilities [N, 2] and one half.
+def best_threshold(
+    metric: str,
+    y: np.ndarray,
+    probabilities: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    task: Task | None = None,
+) -> float:
+    """The second class's threshold with the best metric on these rows, from quantiles of its probabilities and one
+    half.
 
-    Where several do equally well it is the one nearest to one half. 0.5 for metrics that look at no classes.
+    Where several do equally well it is the one nearest to one half. 0.5 for metrics that look at no classes, or that
+    are not defined on these rows.
     """
     known = METRICS[metric]
     if not known.of_classes:
         return 0.5
     tried = np.unique(np.append(np.quantile(probabilities[:, 1], np.linspace(0, 1, MOST_TRIED + 1)), 0.5))
     sign = 1.0 if known.larger_is_better else -1.0
-    values = np.array([sign * score(metric, y, at_threshold(probabilities, t), weights) for t in tried])
+    values = np.array([sign * score(metric, y, at_threshold(probabilities, t), weights, task=task) for t in tried])
+    values = np.where(np.isnan(values), -np.inf, values)
     best = tried[values >= values.max() - 1e-12]
     return float(best[np.argmin(np.abs(best - 0.5))])

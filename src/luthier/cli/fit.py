@@ -81,6 +81,14 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    positive: Annotated[
+        str | None,
+        typer.Option(
+            help="Of two classes the positive one, which --cost, f1 and the threshold are about. Default: the one that "
+            "means yes, else the rarer.",
+            show_default=False,
+        ),
+    ] = None,
     group: Annotated[
         str | None,
         typer.Option(help="Keep rows that share a value of this column in one part of the split.", show_default=False),
@@ -193,6 +201,7 @@ def fit(
             "--task": task,
             "--metric": metric,
             "--cost": cost,
+            "--positive": positive,
             "--warm-start": warm_start,
             "--backbone": backbone,
         }
@@ -242,6 +251,7 @@ def fit(
             task=task,
             metric=metric,
             costs=cost,
+            positive=positive,
             group=group,
             time=time,
             weight=weight,

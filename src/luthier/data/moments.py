@@ -12,9 +12,10 @@ import polars as pl
 
 ISO = "ISO 8601"  # 2021-03-01, with T or a blank and a time after it, a fraction of a second, Z or an offset
 _DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d")
+_SHORT = ("%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%d-%m-%y", "%m-%d-%y")
 _NAMED = ("%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%d-%B-%Y", "%d. %B %Y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f")
-FORMATS = ("%Y-%m", *(day + clock for clock in _CLOCKS for day in (*_DAYS, *_NAMED)))
+FORMATS = ("%Y-%m", *(day + clock for clock in _CLOCKS for day in (*_DAYS, *_NAMED, *_SHORT)))
 SAMPLED, LONGEST = 200, 40
 _SWAPPED = {"%m/%d/": "%d/%m/", "%d/%m/": "%m/%d/", "%d-%m-": "%m-%d-", "%m-%d-": "%d-%m-"}
 
@@ -38,6 +39,8 @@ def moment(cell: pl.Expr, dtype: pl.DataType, pattern: str) -> pl.Expr:
     if "%" in pattern:
         zoned = "%z" in pattern
         parsed = cell.str.to_datetime(pattern.replace(".%f", "%.f").replace("%z", "%#z"), strict=False, time_unit="us")
+        if "%Y" in pattern:  # which takes the 98 of 06/17/98 for the year 98
+            parsed = pl.when(cell.str.contains(r"\d{4}")).then(parsed)
         readings.insert(0, _in_utc(parsed, zoned))
     return pl.coalesce(readings)
 

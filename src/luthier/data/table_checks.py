@@ -15,6 +15,7 @@ from luthier.seeds import numpy_generator
 IMBALANCED = 0.05  # share of the rarest class below which accuracy says little
 LEAKING = 0.995  # share of the target that one column alone explains
 GROUPS, ROWS_A_GROUP = 20, 20  # of a column's values, and the rows that a group must hold
+FEWEST = 5  # of a class: fewer rows can stand together by chance
 MOST_ROWS = 5000  # that are looked at
 
 
@@ -69,8 +70,9 @@ def _explained(frame: pl.DataFrame, column: Column, task: Task) -> float | None:
 
 
 def share_explained(values: np.ndarray, y: np.ndarray, *, classes: bool) -> float | None:
-    """How much of the target one feature [N] explains by itself: the accuracy of the best class, or the share of
-    variance, within at most twenty groups of its values. None for few rows: chance alone would explain it.
+    """How much of the target one feature [N] explains by itself, within at most twenty groups of its values: the share
+    of variance; of classes the accuracy, on the footing of a largest class with half of the rows (a feature that says
+    nothing explains 0.5 then, however rare the others are). None for few rows: chance alone would explain it.
 
     >>> x = np.arange(200) / 200
     >>> round(share_explained(x.repeat(3), (x > 0.5).astype(int).repeat(3), classes=True) or 0, 2)
@@ -83,15 +85,25 @@ def share_explained(values: np.ndarray, y: np.ndarray, *, classes: bool) -> floa
     few = slice(None) if len(values) <= MOST_ROWS else numpy_generator(0, "rows").permutation(len(values))[:MOST_ROWS]
     kind = DecisionTreeClassifier if classes else DecisionTreeRegressor
     column = values[few].reshape(-1, 1)
-    tree = kind(max_leaf_nodes=GROUPS, min_samples_leaf=ROWS_A_GROUP, random_state=0).fit(column, y[few])
-    return float(tree.score(column, y[few]))
+    counts = np.unique(y[few], return_counts=True)[1] if classes else np.array([ROWS_A_GROUP])
+    smallest = int(np.clip(counts.min(), FEWEST, ROWS_A_GROUP))  # a group may be all of a rare class
+    tree = kind(max_leaf_nodes=GROUPS, min_samples_leaf=smallest, random_state=0).fit(column, y[few])
+    explained = float(tree.score(column, y[few]))
+    return _on_even_footing(explained, counts) if classes else explained
+
+
+def _on_even_footing(accuracy: float, counts: np.ndarray) -> float:
+    """The accuracy where the largest class would have half of the rows: wrong rows count by those outside of it."""
+    outside = 1 - counts.max() / counts.sum()
+    return float(1 - 0.5 * (1 - accuracy) / outside) if outside else 0.5
 
 
 def _within_groups(groups: np.ndarray, y: np.ndarray, *, classes: bool) -> float | None:
     table = pl.DataFrame({"g": groups, "y": y})
     if classes:
         counts = table.group_by("g", "y").len()
-        return float(counts.group_by("g").agg(pl.col("len").max())["len"].sum()) / len(table)
+        right = float(counts.group_by("g").agg(pl.col("len").max())["len"].sum())
+        return _on_even_footing(right / len(table), np.unique(y, return_counts=True)[1])
     within = table.with_columns(pl.col("y") - pl.col("y").mean().over("g"))["y"].var(ddof=0)
     total = table["y"].var(ddof=0)
     return 1 - float(within) / float(total) if total else None  # type: ignore[arg-type]

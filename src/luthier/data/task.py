@@ -13,7 +13,7 @@ from torch import Tensor
 
 from luthier.data.columns import likeliest_style
 from luthier.data.facts import facts_of, is_text
-from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, texts_of
+from luthier.data.levels import FALSE, FIRST_LEVEL, MISSING, TRUE, UNKNOWN, Levels, texts_of
 from luthier.data.numerals import NumberStyle
 from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser
 from luthier.errors import ConfigError, InputError, nearest
@@ -30,8 +30,9 @@ CLASS_WORDS = replace(WORDS, marks=tuple(mark for mark in WORD_MARKS if mark not
 @dataclass(frozen=True)
 class Task:
     """What is predicted. `classes` are the labels as text, numbers in numeric order; `label_kind` is
-    "text", "integer", "float" or "boolean", so that predictions come back as they went in. `parser` reads the
-    target's cells."""
+    "text", "integer", "float" or "boolean", so that predictions come back as they went in. `positive` is the class
+    of two whose threshold, costs and F1 are meant; empty in models of earlier versions, where it is the
+    second. `parser` reads the target's cells."""
 
     kind: TaskKind
     target: str
@@ -39,12 +40,27 @@ class Task:
     log_scale: bool = False
     reason: str = ""
     label_kind: str = "text"
+    positive: str = ""
     parser: CellParser | None = None
 
     @property
     def cells(self) -> CellParser:
         """How the target's cells are read."""
         return self.parser or (NUMBERS if self.kind == "regression" else CLASS_WORDS)
+
+    @property
+    def positive_index(self) -> int:
+        """The place of the positive class among two.
+
+        >>> Task("binary", "y", ("fraud", "legit"), positive="fraud").positive_index
+        0
+        """
+        return self.classes.index(self.positive) if self.positive else 1
+
+    @property
+    def positive_name(self) -> str:
+        """The positive class of two; empty where there are not two."""
+        return self.classes[self.positive_index] if len(self.classes) == 2 else ""
 
     def to_json(self) -> dict[str, Any]:
         """The task as plain JSON values."""
@@ -136,7 +152,9 @@ def infer_task(series: pl.Series, *, override: str | None = None, written: bool 
         return Task("regression", known.name, log_scale=facts.log_scale, reason=reason, parser=parser)
     if is_text(series.dtype) and not written:
         known = CLASS_WORDS.texts(series).filter(values.is_not_null())
-    return replace(_classification(known, kind, known.n_unique(), reason, override), parser=_of_classes(parser))
+    task = _classification(known, kind, known.n_unique(), reason, override)
+    task = replace(task, parser=_of_classes(parser))
+    return with_positive(task, positive_facts(known, task)) if len(task.classes) == 2 else task
 
 
 def _of_classes(parser: CellParser) -> CellParser:
@@ -222,6 +240,56 @@ def _classification(known: pl.Series, kind: TaskKind, distinct: int, reason: str
     return Task(kind, known.name, classes=classes, reason=reason, label_kind=label_kind)
 
 
+@dataclass(frozen=True)
+class PositiveFacts:
+    """What decides which of two classes is the positive one: their names, their shares of the rows' weight, and the
+    class that was asked for; kept as the evidence for it."""
+
+    classes: tuple[str, ...]
+    shares: tuple[float, ...]
+    asked: str = ""
+
+
+def positive_facts(
+    series: pl.Series, task: Task, weights: np.ndarray | None = None, asked: str | None = None
+) -> PositiveFacts:
+    """The facts of a target column with two classes; rows count by `weights` [N]. InputError for an unknown class."""
+    if asked and len(task.classes) != 2:
+        what = f"{len(task.classes)} classes" if task.classes else "a regression"
+        raise InputError("--positive is for two classes", received=what, remedy="leave it out")
+    if asked and asked not in task.classes:
+        raise InputError(
+            f"--positive {asked}: `{task.target}` has no such class",
+            expected=" or ".join(task.classes),
+            remedy=nearest(asked, task.classes),
+        )
+    counts = np.bincount(encode_target(series, task).numpy(), weights, minlength=2)
+    return PositiveFacts(task.classes, tuple(round(float(s), 6) for s in counts / counts.sum()), asked or "")
+
+
+def positive_of(facts: PositiveFacts) -> tuple[str, str]:
+    """The positive class of two, and why: the one that was asked for, that means yes, or the rarer.
+
+    >>> positive_of(PositiveFacts(("fraud", "legit"), (0.15, 0.85)))
+    ('fraud', 'it is the rarer class, 15.0 % of the rows')
+    """
+    one, other = facts.classes
+    if facts.asked:
+        return facts.asked, "you said so"
+    for yes, no in ((one, other), (other, one)):
+        if yes.lower() in TRUE and no.lower() in (*FALSE, "-1"):
+            return yes, f"of {no} and {yes} it is the one that means yes"
+    if facts.shares[0] == facts.shares[1]:
+        return other, "both classes are equally frequent, and it comes second"
+    place = int(np.argmin(facts.shares))
+    return facts.classes[place], f"it is the rarer class, {100 * facts.shares[place]:.1f} % of the rows"
+
+
+def with_positive(task: Task, facts: PositiveFacts) -> Task:
+    """The task with its positive class."""
+    return replace(task, positive=positive_of(facts)[0])
+
+
 def _text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value == int(value) else str(value)
 
@@ -262,6 +330,17 @@ def encode_target(series: pl.Series, task: Task) -> Tensor:
             received=", ".join(sorted(result)[:5]),
         )
     return torch.from_numpy(codes - FIRST_LEVEL)
+
+
+def is_known_class(series: pl.Series, task: Task) -> pl.Series:
+    """Whether each row has one of the task's classes.
+
+    >>> task = infer_task(pl.Series("y", ["a", "b"] * 5))
+    >>> is_known_class(pl.Series("y", ["b", "c", None]), task).to_list()
+    [True, False, False]
+    """
+    codes = Levels(task.classes).codes(task.cells.words(series))
+    return pl.Series(series.name, codes >= FIRST_LEVEL)
 
 
 def decode_classes(codes: Tensor, task: Task) -> pl.Series:

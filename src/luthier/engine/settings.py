@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from luthier.errors import ConfigError, nearest
-from luthier.objective import LOSSES, METRICS, Criterion, Loss
+from luthier.objective import LOSSES, WATCHED, Criterion, Loss
 from luthier.optimise import RULES
 
 
@@ -84,7 +84,7 @@ class Settings:
         choices: list[tuple[object, Collection[str]]] = [
             (self.loss, LOSSES),
             (self.rule, RULES),
-            *((name, METRICS) for name in self.metrics),
+            *((name, WATCHED) for name in self.metrics),
         ]
         for name, known in choices:
             if isinstance(name, str) and name not in known:

@@ -26,7 +26,7 @@ from luthier.engine.settings import Checkpointer, Evaluation, Part, Settings, Sn
 from luthier.engine.streams import Stream
 from luthier.errors import InputError, TerminatedError
 from luthier.machine import torch_settings
-from luthier.objective import METRICS, Criterion, column, loss_named, mean_loss
+from luthier.objective import WATCHED, Criterion, column, loss_named, mean_loss
 from luthier.records import Finding
 
 FINISHED, EARLY, CUT, RUNG, PAUSED = "finished", "early stopped", "cut", "cut at rung", "paused"
@@ -196,7 +196,7 @@ class _Run:
         outputs = self.population.outputs(part)
         loss = loss_named(self.settings.loss)
         Z = as_rows(outputs) if names or not isinstance(loss, Criterion) else outputs
-        metrics = [METRICS[name](Z, column(part.targets), part.weights).double().numpy() for name in names]
+        metrics = [WATCHED[name].of_outputs(Z, column(part.targets), part.weights).numpy() for name in names]
         if isinstance(loss, Criterion):
             losses = loss.mean(outputs, part.targets, part.weights).double().numpy()
             return losses, losses, metrics

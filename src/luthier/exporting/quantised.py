@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +29,12 @@ class Quantised:
     change: Measure
 
     def __str__(self) -> str:
-        assert self.change.low is not None
-        assert self.change.high is not None
-        ends = sorted((-self.change.low, -self.change.high))
         noise = ", inside the noise" if within_noise(self.change) else ""
+        low, high = (None if end is None else -end for end in (self.change.high, self.change.low))
+        worse = replace(self.change, value=-self.change.value, low=low, high=high).figures
         return (
             f"{self.before:,} bytes are now {self.after:,}; {self.change.name.removesuffix(' gained')} is worse by "
-            f"{-self.change.value:.4g} [{ends[0]:.4g}, {ends[1]:.4g}] on {self.change.n:,} validation rows{noise}"
+            f"{worse} on {self.change.n:,} validation rows{noise}"
         )
 
 
@@ -67,4 +66,4 @@ def export_int8(model: Model, path: str | Path, check: pl.DataFrame, y: np.ndarr
         result = session.run(None, inputs)[0]
         told.append(seen_by(metric, result, model.threshold) if model.task.classes else result[:, 0])
     storage.write_bytes(Path(path), smaller)
-    return Quantised(len(content), len(smaller), paired_difference(metric, y, *told))
+    return Quantised(len(content), len(smaller), paired_difference(metric, y, *told, task=model.task))

@@ -15,12 +15,13 @@ from luthier.objective.losses import (
     one_hot,
     triplet,
 )
-from luthier.objective.metrics import METRICS, Metric, check_metric
+from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric
 from luthier.objective.targets import check_classes, class_weights, column
 
 __all__ = [
     "LOSSES",
     "METRICS",
+    "WATCHED",
     "AnyLoss",
     "Criterion",
     "Loss",

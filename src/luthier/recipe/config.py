@@ -29,6 +29,7 @@ class FitConfig(BaseModel):
     columns: dict[str, str] = Field(default_factory=dict)
     metric: str = ""  # what is reported first; the usual one of the task where empty
     costs: str = ""  # of a false positive and a false negative, such as 1:5
+    positive: str = ""  # the class of two that thresholds, costs and F1 are about; inferred where empty
     group: str = ""  # rows with the same value here stay on one side of the split
     time: str = ""  # the test rows are the latest by this column, the validation rows those before them
     size: int = Field(default=0, ge=0)  # pixels of the longer side that pictures are scaled to; 0: at most 64

@@ -10,6 +10,7 @@ from typing import Any
 
 from luthier.data import Facts, TargetFacts, column_of, task_of
 from luthier.data.columns import USED
+from luthier.data.task import PositiveFacts, positive_of
 from luthier.nets import ConvSpec
 from luthier.recipe.ladder import AS_IT_WAS
 from luthier.recipe.prepare import part_sizes_in_words, words_in_words
@@ -19,6 +20,7 @@ from luthier.recipe.steps.for_pictures import channels_for, network_in_words
 from luthier.recipe.steps.loss import LOSSES
 from luthier.recipe.steps.more_rows import more_rows_in_words
 from luthier.recipe.transfer import ANEW, OWN
+from luthier.records import figure
 
 Entry = Mapping[str, Any]
 
@@ -109,7 +111,7 @@ def _yes(holds: Callable[[Entry], bool]) -> Callable[[Entry], str]:
 
 
 def _baselines(decision: Entry) -> str:
-    return ", ".join(f"{o['name']} {o['evidence']['value']:.4g}" for o in decision["options"]) or "none"
+    return ", ".join(f"{o['name']} {figure(o['evidence']['value'])}" for o in decision["options"]) or "none"
 
 
 def _first_architecture(decision: Entry) -> str:
@@ -148,6 +150,7 @@ RULES: dict[str, Callable[[Entry], str]] = {
     "as asked": _asked_column,
     "as you said": lambda decision: str(decision["chosen"]),
     "task of the target": lambda decision: task_of(TargetFacts(**decision["evidence"]))[0],
+    "positive class": lambda decision: positive_of(PositiveFacts(**decision["evidence"]))[0],
     "pieces of the text": lambda decision: words_in_words(decision["evidence"]),
     "parts of the split": lambda decision: part_sizes_in_words(decision["evidence"]),
     "loss of the task": lambda decision: LOSSES[decision["evidence"]["task"]][0],

@@ -15,10 +15,11 @@ from torch import Tensor
 from luthier.data import Dataset, Encoder, TableEncoder, encode_target
 from luthier.data.encoded import EncodedRows, encoded
 from luthier.data.large import LargeTable, measured, walk
-from luthier.data.split import is_coarse, times
+from luthier.data.split import is_coarse
+from luthier.data.times import moments, time_format, times
 from luthier.engine import Part
 from luthier.recipe.config import FitConfig
-from luthier.recipe.reading import LoadedData
+from luthier.recipe.reading import LoadedData, dates_of, weights_of
 from luthier.storage import cache_folder, json_text, sha256
 
 MEASURES = 5  # share missing, mean, deviation, lowest, highest
@@ -99,13 +100,11 @@ def learnable(whole: LargeTable, read: LoadedData, asked: FitConfig, held_out: p
     if asked.weight:
         lazy = lazy.filter(pl.col(asked.weight).cast(pl.Float64, strict=False) >= 0)
     if asked.time:
-        first = times(held_out[asked.time]).min()
-        parsed = times(read.frame[asked.time]).dtype
-        column = pl.col(asked.time)
-        is_text = read.frame.schema[asked.time] == pl.String and parsed != pl.String
-        return lazy.filter((column.str.to_datetime(strict=False) if is_text else column) < first)
+        pattern = time_format(read.frame[asked.time], dates_of(asked))
+        return lazy.filter(moments(pl.col(asked.time), pattern) < times(held_out[asked.time], pattern).min())
     if asked.group:
-        return lazy.filter(~pl.col(asked.group).is_in(held_out[asked.group].unique().implode()))
+        group = pl.col(asked.group)
+        return lazy.filter(group.is_null() | ~group.is_in(held_out[asked.group].drop_nulls().unique().implode()))
     inputs = [column.name for column in read.columns if column.used]
     if is_coarse(read.frame.drop(read.task.target)):
         return lazy
@@ -115,5 +114,6 @@ def learnable(whole: LargeTable, read: LoadedData, asked: FitConfig, held_out: p
 def dataset(frame: pl.DataFrame, encoder: Encoder, read: LoadedData, weight: str) -> Dataset:
     """Rows of a table, encoded."""
     numbers, codes = encoder.encode(frame)
-    weights = torch.tensor(frame[weight].cast(pl.Float64).to_numpy(), dtype=torch.float32) if weight else None
+    known = weights_of(frame, weight)
+    weights = None if known is None else torch.tensor(known, dtype=torch.float32)
     return Dataset(numbers, codes, encode_target(frame[read.task.target], read.task), weights)

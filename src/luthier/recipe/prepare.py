@@ -6,6 +6,7 @@ instead of storing it, and the ledger checks that it came out the same.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from luthier import storage
-from luthier.assess import SealedTest
+from luthier.assess import SealedTest, Units
 from luthier.data import (
     Column,
     Dataset,
@@ -32,12 +33,24 @@ from luthier.data import (
     with_values,
 )
 from luthier.data.levels import texts_of
+from luthier.data.split import PARTS, group_numbers
+from luthier.data.task import positive_facts, positive_of
+from luthier.data.times import time_format, times
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
 from luthier.recipe.full_training_rows import FullTrainingRows, dataset, full_training_rows_of
 from luthier.recipe.ledger import Ledger
-from luthier.recipe.reading import BESIDE, GROUPED, WEIGHED, LoadedData, listed, model_of
+from luthier.recipe.reading import (
+    BESIDE,
+    GROUPED,
+    WEIGHED,
+    LoadedData,
+    dates_of,
+    listed,
+    model_of,
+    weights_of,
+)
 from luthier.records import Decision
 from luthier.saved import RunFolder
 
@@ -56,12 +69,14 @@ class Prepared:
     validation_frame: pl.DataFrame
     test_rows: np.ndarray  # their numbers in the table; what stands in them is sealed
     sealed: SealedTest
+    units: Mapping[str, Units]  # of each part: what new data would bring anew
     full_training_rows: FullTrainingRows | None = None  # all training rows, where those above are a sample
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The rows of a run in three parts: as a table, and encoded. `notes` say what was special about the split."""
+    """The rows of a run in three parts: as a table, and encoded. `how` says how they were split, `notes` what was
+    special about it; `units` are what new data would bring anew, of each part."""
 
     splits: Splits
     frames: Mapping[str, pl.DataFrame]
@@ -69,14 +84,24 @@ class Parts:
     training: Dataset
     validation: Dataset
     sealed: SealedTest
+    units: Mapping[str, Units]
+    how: str
     notes: tuple[str, ...]
 
 
 def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
     """Split and encode; the same request gives the same parts. Nothing is written."""
     copies = None if read.pictures is None else read.pictures.copies(read.frame[_picture(read)].to_list())
-    splits = split_rows(read.frame, task=read.task, seed=asked.seed, group=asked.group, time=asked.time, copies=copies)
-    frames = {name: read.frame[getattr(splits, name)] for name in ("training", "validation", "test")}
+    splits = split_rows(
+        read.frame,
+        task=read.task,
+        seed=asked.seed,
+        group=asked.group,
+        time=asked.time,
+        dates=dates_of(asked),
+        copies=copies,
+    )
+    frames = {name: read.frame[getattr(splits, name)] for name in PARTS}
     notes = splits.notes
     if asked.new_test:
         joined = np.sort(np.concatenate([splits.validation, splits.test]))
@@ -90,7 +115,19 @@ def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
     else:
         encoder = TableEncoder.fit(frames["training"], read.columns)
     training, validation, test = (dataset(frame, encoder, read, asked.weight) for frame in frames.values())
-    return Parts(splits, frames, encoder, training, validation, SealedTest(test), notes)
+    units = {name: _units(frame, read, asked) for name, frame in frames.items()}
+    how = _how_split(read, asked, frames, units)
+    return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, how, notes)
+
+
+def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig) -> Units:
+    """Groups where rows come in groups, an order where they come in time; else rows."""
+    if asked.group in frame.columns:
+        return Units("groups", group_numbers(frame[asked.group]))
+    if asked.time in frame.columns:
+        pattern = time_format(read.frame[asked.time], dates_of(asked))
+        return Units("blocks", times(frame[asked.time], pattern).rank("ordinal").to_numpy())
+    return Units()
 
 
 def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledger) -> Prepared:
@@ -104,7 +141,7 @@ def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledge
             step=0,
             topic="split",
             chosen=part_sizes_in_words(sizes),
-            reason=_how_split(read, asked) + "".join(f"; {note}" for note in parts.notes),
+            reason=parts.how + "".join(f"; {note}" for note in parts.notes),
             evidence={"seed": asked.seed, **sizes},
             override="--seed",
             rule="parts of the split",
@@ -125,6 +162,7 @@ def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledge
         validation_frame=parts.frames["validation"],
         test_rows=np.arange(len(parts.sealed)) if asked.new_test else parts.splits.test,
         sealed=parts.sealed,
+        units=parts.units,
         full_training_rows=_everything(read, asked, parts, ledger),
     )
 
@@ -180,23 +218,63 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
     ledger.decide(
         Decision(0, "task", read.task.kind, reason, evidence=evidence, override="--task", rule="task of the target"),
     )
+    if len(read.task.classes) == 2:
+        _say_what_is_positive(read, asked, ledger)
+
+
+def _say_what_is_positive(read: LoadedData, asked: FitConfig, ledger: Ledger) -> None:
+    """Which class thresholds, costs and F1 are about."""
+    task, other = read.task, read.task.classes[1 - read.task.positive_index]
+    weights = weights_of(read.frame, asked.weight)
+    facts = positive_facts(
+        read.frame[task.target], task, weights, task.positive_name if asked.warm_start else asked.positive
+    )
+    reason = f"'{asked.warm_start}' took it so" if asked.warm_start else positive_of(facts)[1]
+    ledger.decide(
+        Decision(
+            step=0,
+            topic="positive class",
+            chosen=task.positive_name,
+            reason=reason,
+            evidence=asdict(facts),
+            override=f"--positive {shlex.quote(other)}",
+            rule="positive class",
+        )
+    )
 
 
 def _picture(read: LoadedData) -> str:
     return next(column.name for column in read.columns if column.kind == "picture")
 
 
-def _how_split(read: LoadedData, asked: FitConfig) -> str:
+def _how_split(
+    read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFrame], units: Mapping[str, Units]
+) -> str:
+    """How the parts came about, with the shares that they have, and in what order of time they lie."""
+    sizes = [frame.height for frame in frames.values()]
+    shares = "{:.0f}, {:.0f} and {:.0f} %".format(*(100 * size / sum(sizes) for size in sizes))
     if asked.time:
-        return "the rows are split in order of time, 60, 20 and 20 %, so that no set has rows later than the next one"
+        return f"{shares} of the rows in their order of time{_in_time(read, asked, frames)}"
     if asked.group:
-        return "the rows are split at random by whole groups, about 60, 20 and 20 %"
-    shares = (
-        "with equal class shares in each set"
-        if read.task.classes
-        else "with the same distribution of the target in each set"
-    )
-    return f"the rows are split at random, 60, 20 and 20 %, {shares}"
+        return f"{shares} of the rows in whole groups, as near to 60, 20 and 20 % as groups allow"
+    alike = "the classes in equal shares" if read.task.classes else "the target's range in equal shares"
+    return f"{shares} of the rows, shuffled with the run's seed, {alike}"
+
+
+def _in_time(read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFrame]) -> str:
+    """Where the later parts begin, and how many rows of an earlier part lie after that."""
+    if any(asked.time not in frame.columns for frame in frames.values()):
+        return ""
+    pattern = time_format(read.frame[asked.time], dates_of(asked))
+    training, validation, test = (times(frame[asked.time], pattern) for frame in frames.values())
+    message = f": validation begins at {validation.min()!s}, the test part at {test.min()!s}"
+    for name, earlier, later, first in (
+        ("training", training, "validation", validation.min()),
+        ("validation", validation, "test", test.min()),
+    ):
+        after = int((earlier >= first).sum())
+        message += f"; {after or 'no'} {name} row{'s' * (after > 1)} lie{'s' * (after < 2)} after the first {later} row"
+    return message
 
 
 def _new_rows(path: str, read: LoadedData) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from luthier.assess import METRICS, Costs
@@ -25,6 +26,7 @@ from luthier.data import (
     with_values,
 )
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
+from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import lazily
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import FitConfig
@@ -86,6 +88,9 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
             raise InputError("--cost works with two classes only", received=f"a {read.task.kind} task")
     if asked.weight:
         _check_weights(read, asked.weight)
+    read = replace(read, task=_positive(read, asked))
+    if asked.time:
+        _check_time(read, asked)
     # Who a row belongs to, how much it counts, or what else is asked about it, is not what it is like.
     reasons = {asked.group: GROUPED, asked.weight: WEIGHED, **dict.fromkeys(asked.beside, BESIDE)}
     columns = tuple(
@@ -93,6 +98,42 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
         for c in read.columns
     )
     return replace(read, columns=columns)
+
+
+def _positive(read: LoadedData, asked: FitConfig) -> Task:
+    """The task with its positive class: the one asked for, of a warm start the earlier model's, else as inferred."""
+    task = read.task
+    if asked.warm_start:
+        if asked.positive not in ("", task.positive_name):
+            remedy = f"--positive {task.positive_name}" if task.positive_name else "leave --positive out"
+            raise InputError(f"--positive {asked.positive}: the earlier run took another class so", remedy=remedy)
+        return task
+    if len(task.classes) != 2 and not asked.positive:
+        return task
+    return with_positive(
+        task, positive_facts(read.frame[task.target], task, weights_of(read.frame, asked.weight), asked.positive)
+    )
+
+
+def weights_of(frame: pl.DataFrame, name: str) -> np.ndarray | None:
+    """How much rows count [N]; None where all count alike."""
+    return frame[name].cast(pl.Float64).to_numpy() if name else None
+
+
+def _check_time(read: LoadedData, asked: FitConfig) -> None:
+    """InputError where the order of the rows depends on which of two numbers is the month."""
+    facts = read.facts.get(asked.time)
+    if facts is not None and facts.other_format and not dates_of(asked):
+        raise InputError(
+            f"--time {asked.time}: '{facts.first}' can be read as {facts.date_format} and as {facts.other_format}",
+            expected="dates whose day and month cannot be mistaken",
+            remedy=f"name the format: --column {asked.time}=date:{facts.date_format} or date:{facts.other_format}",
+        )
+
+
+def dates_of(asked: FitConfig) -> str:
+    """The format of the column that orders rows by time, where it was said: `--column when=date:%d/%m/%Y`."""
+    return asked.columns.get(asked.time, "").partition(":")[2]
 
 
 def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:

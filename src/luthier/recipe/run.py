@@ -110,7 +110,12 @@ class Run:
                 "columns": len(self.read.columns),
             },
             "target": task.target,
-            "task": {"kind": task.kind, "classes": list(task.classes), "log_scale": task.log_scale},
+            "task": {
+                "kind": task.kind,
+                "classes": list(task.classes),
+                "log_scale": task.log_scale,
+                "positive": task.positive_name,
+            },
             "asked": self.asked.model_dump(mode="json"),
             "budget": {"seconds": self.budget_clock.budget.seconds, "steps": self.budget_clock.budget.steps},
             "seed": self.asked.seed,

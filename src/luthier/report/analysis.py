@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from luthier.messages import tr
+from luthier.records import Measure, figure, signed
 from luthier.report import figures
 from luthier.report.html import plot, table
 from luthier.report.picture_figures import worst_pictures
@@ -27,11 +28,11 @@ def error_analysis(scores: dict[str, Any]) -> Iterator[str]:
 def _forgotten(scores: dict[str, Any]) -> Iterator[str]:
     change = scores.get("forgotten")
     if change:
-        size = f"{change['value']:+.4g} [{change['low']:+.4g}, {change['high']:+.4g}]"
+        size = signed(Measure.from_json(change))
         told = {
             True: tr("The model has partly forgotten the earlier rows"),
             False: tr("The model has not forgotten the earlier rows beyond the noise"),
-        }[change["high"] < 0]
+        }[change["high"] is not None and change["high"] < 0]
         where = tr(
             "on the {rows} validation rows of the earlier run, {metric} changed by {size} (more is better)",
             rows=change["n"],
@@ -44,11 +45,11 @@ def _forgotten(scores: dict[str, Any]) -> Iterator[str]:
 def _sets(scores: dict[str, Any]) -> Iterator[str]:
     cost = scores.get("cost")
     if cost:
+        called = f" (as '{escape(cost['positive'])}')" if cost.get("positive") else ""
         yield (
-            f"<p>The threshold for the positive class is {cost['threshold']:.3g}: the mean cost of a test row is "
-            f"{cost['cost']:.4g}, with a threshold of 0.5 {cost['at one half']:.4g} ({cost['false positives']} false "
-            "positives, "
-            f"{cost['false negatives']} false negatives).</p>"
+            f"<p>From a probability of {cost['threshold']:.3g} on a row counts as positive{called}: a test row then "
+            f"costs {cost['cost']:.4g}, at one half {cost['at one half']:.4g} "
+            f"({cost['false positives']} false positives, {cost['false negatives']} false negatives).</p>"
         )
     result, unlike = scores.get("sets"), scores.get("unlike")
     if result:
@@ -103,7 +104,7 @@ def _subgroups(scores: dict[str, Any]) -> Iterator[str]:
     yield from table(
         ("column", "value", "test rows", scores["metric"], "p-value", ""),
         [
-            (r["column"], r["value"], str(r["rows"]), f"{r['score']:.4g}", f"{r['chance']:.2g}", "worse" * r["worse"])
+            (r["column"], r["value"], str(r["rows"]), figure(r["score"]), f"{r['chance']:.2g}", "worse" * r["worse"])
             for r in rows
         ],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from luthier.messages import tr
+from luthier.records import Measure, figure
 from luthier.report.contents import Contents
 from luthier.report.terminal import number
 
@@ -23,21 +24,23 @@ def answers(run: Contents) -> list[tuple[str, str]]:
 def _good(scores: dict[str, Any]) -> str:
     trivial = next((row for row in scores["baselines"] if row["name"] in ("mean", "majority class")), None)
     head = scores["headline"]
-    message = tr(
-        "{metric} {value} on {rows} unseen test rows", metric=scores["metric"], value=number(head), rows=head["n"]
-    )
+    metric = Measure.from_json(head).name_of
+    message = tr("{metric} {value} on {rows} rows nobody had seen", metric=metric, value=number(head), rows=head["n"])
+    if scores.get("absent"):
+        message = tr("{said}, none of which is {classes}", said=message, classes=", ".join(map(repr, scores["absent"])))
     if trivial is None:
         return message + tr(".")
     words = {
         "better": tr("clearly better than the trivial baseline ({value})", value=_figure(trivial)),
         "worse": tr("worse than the trivial baseline ({value})", value=_figure(trivial)),
         "within noise": tr("no better than the trivial baseline ({value})", value=_figure(trivial)),
+        "unknown": tr("not to be compared with knowing nothing, which gives {value}", value=_figure(trivial)),
     }
     return tr("{said}: {more}.", said=message, more=words[trivial["verdict"]])
 
 
 def _figure(row: dict[str, Any]) -> str:
-    return f"{row['test']['value']:.4g}"
+    return figure(row["test"]["value"])
 
 
 def _better(scores: dict[str, Any]) -> str:
@@ -48,6 +51,8 @@ def _better(scores: dict[str, Any]) -> str:
     same = [row["name"] for row in rows if row["verdict"] == "within noise"]
     if worse:
         return tr("No: {names} did better on the same rows; use it instead.", names=", ".join(worse))
+    if all(row["verdict"] == "unknown" for row in rows):
+        return tr("These rows cannot say: {why}.", why=rows[0]["difference"].get("note", ""))
     if same:
         names = ", ".join(same)
         return tr("Not beyond the noise: {names} did as well on these rows.", names=names)
@@ -59,8 +64,12 @@ def _trusted(run: Contents) -> str:
     often = scores.get("openings", 1)
     if often > 1:
         return tr("Less than usual: the test set was read {often} times.", often=often)
-    width = (scores["headline"]["high"] or 0.0) - (scores["headline"]["low"] or 0.0)
-    message = tr("The test set was read once; the 95 % interval is {width} wide.", width=f"{width:.3g}")
+    head = scores["headline"]
+    if head["low"] is None:
+        return tr("It was read once; {why}.", why=head.get("note") or "no interval")
+    message = tr("It was read once; its 95 % interval is {width} wide.", width=f"{head['high'] - head['low']:.3g}")
+    if gap["low"] is None:
+        return message
     if gap["low"] > 0 or gap["high"] < 0:
         other = f"{gap['value']:+.3g}"
         return (

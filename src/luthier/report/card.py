@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import InputError
+from luthier.records import Measure, figure, signed
 from luthier.report.contents import Contents, read_contents
 from luthier.report.terminal import WORDS
 
@@ -34,6 +35,8 @@ def _lines(run: Contents) -> Iterator[str]:
         "multiclass": f"one of {len(task['classes'])} classes",
     }
     yield f"- predicts `{_cell(facts['target'])}`, {what[task['kind']]}{_named(task['classes'])}"
+    if task.get("positive"):
+        yield f"- positive class (of thresholds, costs and F1): {_cell(task['positive'])}"
     versions = facts["versions"]
     yield f"- made by Luthier {versions['luthier']} on PyTorch {versions['torch']}, {facts['created']}"
     yield f"- seed {facts['seed']}, {facts['elapsed_s']:.0f} seconds"
@@ -50,16 +53,15 @@ def _lines(run: Contents) -> Iterator[str]:
     read = _times(scores.get("openings", 1))
     yield f"On {scores['headline']['n']:,} sealed test rows, read {read}, with 95 % intervals:\n"
     yield "| measure | value | interval |\n|---|---|---|"
-    for row in scores["metrics"]:
-        yield f"| {row['name']} | {row['value']:.4g} | {row['low']:.4g} to {row['high']:.4g} |"
-    yield f"\nValidation score, by which the model was selected: {scores['headline']['validation']['value']:.4g}.\n"
+    for one in map(Measure.from_json, scores["metrics"]):
+        yield f"| {_cell(one.name_of)} | {figure(one.value)} | {_cell(one.interval)} |"
+    yield f"\nOn validation rows, by which it was chosen: {figure(scores['headline']['validation']['value'])}.\n"
     yield "| baseline | score | this model is |\n|---|---|---|"
     for row in scores["baselines"]:
-        gain = row["difference"]
-        yield (
-            f"| {row['name']} | {row['test']['value']:.4g} | {WORDS[row['verdict']]} ({gain['low']:+.3g} to "
-            f"{gain['high']:+.3g}) |"
-        )
+        gain = _cell(signed(Measure.from_json(row["difference"])))
+        yield f"| {row['name']} | {figure(row['test']['value'])} | {WORDS[row['verdict']]}: {gain} |"
+    for name, why in scores.get("failed_baselines", {}).items():
+        yield f"| {name} | - | could not be fitted: {_cell(why)} |"
     yield from _limits(run, scores)
 
 

@@ -191,6 +191,7 @@ def draw_baselines(scores: dict[str, Any]) -> go.Figure:
     """The network beside the baselines on the test part, with intervals."""
     rows = [("the network", scores["headline"], BLUE)]
     rows += [(row["name"], row["test"], GREY) for row in scores["baselines"]]
+    rows = [row for row in rows if row[1]["value"] is not None]
     figure = empty_figure(scores["metric"], "")
     for name, measure, colour in reversed(rows):
         figure.add_scatter(
@@ -201,8 +202,8 @@ def draw_baselines(scores: dict[str, Any]) -> go.Figure:
             error_x={
                 "type": "data",
                 "symmetric": False,
-                "array": [measure["high"] - measure["value"]],
-                "arrayminus": [measure["value"] - measure["low"]],
+                "array": [0 if measure["high"] is None else measure["high"] - measure["value"]],
+                "arrayminus": [0 if measure["low"] is None else measure["value"] - measure["low"]],
                 "color": colour,
             },
             showlegend=False,

@@ -11,6 +11,7 @@ from luthier import storage
 from luthier.citations import cited
 from luthier.messages import speaking, tr
 from luthier.recipe import checklist
+from luthier.records import Measure, figure
 from luthier.report import figures
 from luthier.report.analysis import error_analysis
 from luthier.report.answers import answers
@@ -83,7 +84,7 @@ def _judgement(run: Contents) -> Iterator[str]:
         yield f"<p class=warning>{tr('The test set was read {often} times: its scores are biased.', often=often)}</p>"
     yield from table(
         (tr("on the test set"), tr("score"), tr("95 % interval")),
-        [(m["name"], f"{m['value']:.4g}", f"{m['low']:.4g} to {m['high']:.4g}") for m in scores["metrics"]],
+        [(m.name_of, figure(m.value), m.interval) for m in map(Measure.from_json, scores["metrics"])],
     )
     for reading in scores.get("readings", []):
         yield f"<p class=small>Read again {escape(reading['when'])}: {escape(number(reading['headline']))}.</p>"
@@ -110,6 +111,8 @@ def _judgement(run: Contents) -> Iterator[str]:
                 for row in scores["baselines"]
             ],
         )
+    for name, why in scores.get("failed_baselines", {}).items():
+        yield f"<p class=small>{escape(tr('{name} could not be fitted: {why}.', name=name, why=why))}</p>"
     if scores["confusion"]:
         yield f"<h3>{tr('Confusion matrix')}</h3>"
         yield from plot("confusion", figures.draw_confusion(scores["confusion"]), "Confusion matrix of the test rows")
@@ -122,7 +125,7 @@ def _judgement(run: Contents) -> Iterator[str]:
 
 
 def _seeds(scores: dict[str, Any]) -> str:
-    values = [row["value"] for row in scores["seeds"]]
+    values = [row["value"] for row in scores["seeds"] if row["value"] is not None]
     if not values:
         return ""
     mean = sum(values) / len(values)

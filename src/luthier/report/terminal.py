@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from luthier.records import Measure, signed
 from luthier.report.contents import Contents, read_contents
 
 STEPS = (
@@ -27,15 +28,14 @@ def summary_lines(path: Path) -> list[str]:
         validation = scores["headline"]["validation"]
         lines.append(f"  validation     {number(validation)}")
         if scores["seeds"]:
-            values = [row["value"] for row in scores["seeds"]]
-            lines.append(
-                f"  single seeds   mean {sum(values) / len(values):.4g} of {len(values)}, "
-                f"from {min(values):.4g} to {max(values):.4g}"
-            )
+            lines += [f"  single seeds   {message}" for message in seeds_in_words(scores["seeds"])]
         lines += [
             f"  {row['name']:<24} {number(row['test'])}   the network is {WORDS[row['verdict']]}: "
-            f"{row['difference']['value']:+.4g} [{row['difference']['low']:+.4g}, {row['difference']['high']:+.4g}]"
+            f"{signed(Measure.from_json(row['difference']))}"
             for row in scores["baselines"]
+        ]
+        lines += [
+            f"  {name:<24} could not be fitted: {why}" for name, why in scores.get("failed_baselines", {}).items()
         ]
     if scores and scores.get("openings", 1) > 1:
         lines.append(f"  note           the test set was read {scores['openings']} times: its scores are biased")
@@ -76,7 +76,12 @@ def setting_in_words(values: dict[str, Any]) -> str:
     return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
 
 
-WORDS = {"better": "better", "worse": "worse", "within noise": "no different beyond the noise"}
+WORDS = {
+    "better": "better",
+    "worse": "worse",
+    "within noise": "no different beyond the noise",
+    "unknown": "not comparable",
+}
 
 
 def ledger_lines(path: Path) -> list[str]:
@@ -95,10 +100,15 @@ def ledger_lines(path: Path) -> list[str]:
 
 
 def number(measure: dict[str, Any]) -> str:
-    """A measure with its interval."""
-    if measure.get("low") is None:
-        return f"{measure['value']:.4g}"
-    return f"{measure['value']:.4g} [{measure['low']:.4g}, {measure['high']:.4g}]"
+    """A measure with its interval, or why it has none."""
+    return Measure.from_json(measure).figures
+
+
+def seeds_in_words(seeds: list[dict[str, Any]]) -> list[str]:
+    """How the single seeds do, in a sentence; none where the score is not defined."""
+    values = [row["value"] for row in seeds if row["value"] is not None]
+    spread = f"{min(values):.4g} to {max(values):.4g}" if values else ""
+    return [f"{sum(values) / len(values):.4g} mean of {len(values)}, {spread}"] if values else []
 
 
 def notebook_card(path: Path) -> str:

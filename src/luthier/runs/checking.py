@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from torch import Tensor
 
 from luthier import storage
-from luthier.assess import METRICS, PRIMARY, drift, measure, seen_by, told_apart
+from luthier.assess import METRICS, PREDICTION, PRIMARY, Units, drift, measure, seen_by, told_apart
 from luthier.data import PictureEncoder, encode_target, read_source, target_values
+from luthier.data.split import group_numbers
+from luthier.data.task import is_known_class
 from luthier.errors import InputError
 from luthier.recipe import columns_of, reread
-from luthier.recipe.prepare import parts_of
+from luthier.recipe.prepare import Parts, parts_of
+from luthier.records import Measure
 from luthier.saved import SEARCH, Model, RunFolder, open_one
 
+ALIKE = 0.1  # of the rows may be the run's own before it is said
 APART, FAR_APART = 0.6, 0.9  # areas under the curve of trees that tell new rows from training rows
 
 
@@ -33,14 +39,20 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     found = read_source(source)
     numbers, codes = model.encode(found.frame)
     by_name, coded, _ = columns_of(model, numbers, codes)
-    rows = drift(model.profile, by_name, coded)
-    columns = [row for row in rows if row.column != "(prediction)"]
-    prediction = next((row for row in rows if row.column == "(prediction)"), None)
+    rows = drift(model.profile, by_name, coded, {PREDICTION: model.task.classes} if model.task.classes else None)
+    columns = [row for row in rows if row.column != PREDICTION]
+    prediction = next((row for row in rows if row.column == PREDICTION), None)
     stored = json.loads(folder.scores.read_text()) if folder.scores.exists() else {}
-    score = _score(model, found.frame, numbers, codes, stored.get("metric") or PRIMARY[model.task.kind])
+    metric = stored.get("metric") or PRIMARY[model.task.kind]
+    score, unscored = _score(model, found.frame, numbers, codes, metric, folder.facts().get("asked", {}))
     change = _change(score, stored.get("headline"))
-    apart = _told_apart(folder, model, numbers, codes)
+    own = _own_rows(folder)
+    known = 0 if own is None else _known(own, numbers, codes)
+    apart = None if own is None or known else _told_apart(own, model, numbers, codes)
     level, verdict = judge_population([row.to_json() for row in columns], apart, change)
+    if known:
+        own_rows = f"{known} of them are rows that this run learnt from or chose by, and say little of new ones"
+        verdict = f"{own_rows}; {verdict}"
     result: dict[str, Any] = {
         "source": found.name,
         "rows": found.frame.height,
@@ -48,7 +60,9 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
         "prediction": prediction.to_json() if prediction else None,
         "told_apart": apart,
         "unlike": float(model.unlike_encoded(numbers, codes).to_numpy().mean()),
+        "known": known,
         "score": score,
+        "unscored": unscored,
         "change": change,
         "level": level,
         "verdict": verdict,
@@ -84,43 +98,78 @@ def judge_population(
     return "fine", "the new rows look like the training rows"
 
 
-def _told_apart(folder: RunFolder, model: Model, numbers: Tensor, codes: Tensor) -> dict[str, Any] | None:
-    """What trees make of training rows and new rows; None where the run's data is gone or has changed."""
+def _own_rows(folder: RunFolder) -> Parts | None:
+    """The run's own rows, read again; None where they are gone or have changed."""
     if folder.kind == SEARCH:
         return None
     try:
         asked, read = reread(folder)
-        training = parts_of(read, asked).training
+        return parts_of(read, asked)
     except InputError:
         return None
-    pairs = (training.numbers, training.codes), (numbers, codes)
+
+
+def _told_apart(own: Parts, model: Model, numbers: Tensor, codes: Tensor) -> dict[str, Any] | None:
+    """What trees make of training rows and new rows."""
+    pairs = (own.training.numbers, own.training.codes), (numbers, codes)
     if model.encoder.words or isinstance(model.encoder, PictureEncoder):
         before, now = (np.concatenate([model.features(n), c.numpy()], 1) for n, c in pairs)
     else:
         before, now = (np.concatenate([n.numpy(), c.numpy()], 1) for n, c in pairs)
-    return told_apart(before, now, seed=asked.seed)
+    return told_apart(before, now, seed=0)
 
 
-def _score(model: Model, frame: Any, numbers: Any, codes: Any, metric: str) -> dict[str, Any] | None:
+def _known(own: Parts, numbers: Tensor, codes: Tensor) -> int:
+    """How many of the rows the run has learnt from or chosen by; 0 where as many may be alike by chance."""
+    training, validation = (set(_as_bytes(part.numbers, part.codes)) for part in (own.training, own.validation))
+    by_chance = len(training & validation) / max(1, len(validation))
+    known = sum(row in training or row in validation for row in _as_bytes(numbers, codes))
+    return known if known > (ALIKE + 2 * by_chance) * len(numbers) else 0
+
+
+def _as_bytes(numbers: Tensor, codes: Tensor) -> list[bytes]:
+    rows = zip(numbers.flatten(1).numpy(), codes.numpy(), strict=True)
+    return [one.tobytes() + other.tobytes() for one, other in rows]
+
+
+def _score(
+    model: Model, frame: pl.DataFrame, numbers: Tensor, codes: Tensor, metric: str, asked: Mapping[str, Any]
+) -> tuple[dict[str, Any] | None, str]:
+    """The score on the rows whose target came along, and what is to be said of the others."""
     task = model.task
     if task.target not in frame.columns:
-        return None
-    wanted = target_values(frame[task.target], task)
-    known = wanted.is_not_null()
-    if not known.any():
-        return None
-    index = np.flatnonzero(known.to_numpy())
-    targets = encode_target(wanted.filter(known), task).numpy()
+        return None, "the target is not among the columns"
+    target = frame[task.target]
     if task.kind == "regression":
-        values = np.exp(targets.astype(float)) if task.log_scale else targets
-        return measure(metric, values, model.values(numbers[index], codes[index])).to_json()
-    probabilities = seen_by(metric, model.probabilities(numbers[index], codes[index]), model.threshold)
-    return measure(metric, targets, probabilities).to_json()
+        values = target_values(target, task)
+        scored, what = values.is_finite().fill_null(False), "a target that is not a number"
+    else:
+        scored, what = is_known_class(target, task), "a class that training did not have"
+    left = int((target.is_not_null() & ~scored).sum())
+    note = f"{left} rows have {what}, and are left out of the score" if left else ""
+    if not scored.any():
+        return None, note
+    index, some = np.flatnonzero(scored.to_numpy()), frame.filter(scored)
+    beside: Any = {"task": task, "units": _units(some, asked)}
+    if (weight := asked.get("weight")) in some.columns:
+        beside["weights"] = some[weight].cast(pl.Float64, strict=False).fill_null(1.0).to_numpy()
+    if task.kind == "regression":
+        y, prediction = values.filter(scored).to_numpy(), model.values(numbers[index], codes[index])
+    else:
+        y = encode_target(some[task.target], task).numpy()
+        prediction = seen_by(metric, model.probabilities(numbers[index], codes[index]), model.threshold)
+    return measure(metric, y, prediction, **beside).to_json(), note
+
+
+def _units(frame: pl.DataFrame, asked: Mapping[str, Any]) -> Units:
+    """What new data would bring anew: whole groups, where the run was fitted to groups."""
+    group = asked.get("group")
+    return Units("groups", group_numbers(frame[group])) if group in frame.columns else Units()
 
 
 def _change(score: dict[str, Any] | None, headline: dict[str, Any] | None) -> dict[str, Any] | None:
     """New score minus test score, turned so that more is better; both parts' intervals make its own."""
-    if score is None or headline is None:
+    if score is None or headline is None or any(one["low"] is None for one in (score, headline)):
         return None
     sign = 1.0 if METRICS[score["name"]].larger_is_better else -1.0
     value = sign * (score["value"] - headline["value"])
@@ -145,9 +194,10 @@ def _lines(result: dict[str, Any]) -> list[str]:
         lines.append(f"  {result['unlike']:.1%} of the rows are unlike the training rows")
     score, change = result["score"], result["change"]
     if score:
-        lines.append(f"  {score['name']} {score['value']:.4g} [{score['low']:.4g}, {score['high']:.4g}] on these rows")
+        lines.append(f"  {Measure.from_json(score)} on these rows")
+        lines += [f"  {result['unscored']}"] * bool(result["unscored"])
     else:
-        lines.append("  no score: the target is not among the columns")
+        lines.append(f"  no score: {result['unscored']}")
     if change:
         word = "worse" if change["high"] < 0 else "better" if change["low"] > 0 else "no different beyond the noise"
         lines.append(f"  on the test set it was {change['before']:.4g}; the new score is {word}")

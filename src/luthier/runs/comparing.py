@@ -13,7 +13,7 @@ import polars as pl
 from luthier.assess import measure, optimism_of_best, paired_difference, seen_by, within_noise
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.recipe import read_ledger
-from luthier.records import Measure
+from luthier.records import Measure, signed
 from luthier.runs.result import Result
 from luthier.saved import RunFolder, open_fit
 
@@ -82,8 +82,7 @@ class Comparison:
             line = f"  {run.name:<{wide}}  {run.score}  {run.parameters:,} parameters, {run.seconds:.0f} s"
             if run.gain is not None:
                 verdict = "inside the noise" if within_noise(run.gain) else "better" if run.gain.value > 0 else "worse"
-                between = f"[{run.gain.low:+.4g}, {run.gain.high:+.4g}]"
-                line += f"; {run.gain.value:+.4g} {between} against the first: {verdict}"
+                line += f"; {signed(run.gain)} against the first: {verdict}"
             message.append(line)
         if self.rows:
             message.append(f"  The best of these scores is optimistic by about {self.kindness:.2g} (selection bias):")
@@ -124,6 +123,7 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
         ("targets", {f.get("target", "") for f in facts}),
         ("classes", {str(f["task"]["classes"]) for f in facts if "task" in f}),
         ("metrics", {r.scores["metric"] for r in results}),
+        ("positive classes", {f["task"].get("positive", "") for f in facts if "task" in f}),
     ):
         if len(values) > 1:
             raise InputError(f"the runs have different {name}", received=", ".join(sorted(values))[:200])
@@ -131,9 +131,7 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
     metric = results[0].scores["metric"]
     common = _common(facts, tables)
     if common is None:
-        scores = [
-            Measure(**{k: r.scores["headline"][k] for k in ("name", "value", "low", "high", "n")}) for r in results
-        ]
+        scores = [Measure.from_json(r.scores["headline"]) for r in results]
         gains: list[Measure | None] = [None] * len(runs)
         kindness = 0.0
     else:
@@ -141,10 +139,12 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
         y = tables[0]["true"].to_numpy()
         weights = tables[0]["weight"].to_numpy() if "weight" in tables[0].columns else None
         seen = [_seen(table, metric, result) for table, result in zip(tables, results, strict=True)]
-        scores = [measure(metric, y, one, weights=weights) for one in seen]
+        task = results[0].model.task
+        scores = [measure(metric, y, one, weights=weights, task=task) for one in seen]
         level = 1 - 0.05 / max(1, len(runs) - 1)
-        gains = [None, *(paired_difference(metric, y, one, seen[0], weights=weights, level=level) for one in seen[1:])]
-        kindness = optimism_of_best(metric, y, seen, weights=weights)
+        rows: Any = {"weights": weights, "task": task}
+        gains = [None, *(paired_difference(metric, y, one, seen[0], level=level, **rows) for one in seen[1:])]
+        kindness = optimism_of_best(metric, y, seen, **rows)
     names = [folder.path.name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder.path) for folder in folders]

@@ -58,6 +58,7 @@ def fit(
     task: str | None = None,
     metric: str | None = None,
     costs: str | None = None,
+    positive: str | None = None,
     group: str | None = None,
     time: str | None = None,
     weight: str | None = None,
@@ -91,7 +92,8 @@ def fit(
     `weights`, or `module:callable`; see `luthier.transfer`.
     `budget` is `"60s"`, `"10m"`, `"2h"` or `"5000steps"` (default 60 s for a bundled set, 5 min otherwise).
     `columns` overrides inferred types. `metric` selects the model and is reported first; `costs="1:5"` sets the
-    threshold of two classes by the costs of a false positive and a false negative. Rows that share a value of
+    chooses the threshold of two classes by what a false positive and a false negative cost; `positive` names the class
+    of two that is meant (else the one that means yes, or the rarer). Rows with one value of
     `group` stay in one part of the split; with `time` the latest rows are the test set; `weight` is the column of
     sample weights, for training and scores. Columns named in `beside` are targets of other runs, and not used
     as inputs. `distil` distils the ensemble into one network. `warm_start` is a finished run of the same table: its
@@ -121,6 +123,7 @@ def fit(
             columns=dict(columns or {}),
             metric=metric or "",
             costs=costs or "",
+            positive=positive or "",
             group=group or "",
             time=time or "",
             weight=weight or "",

@@ -56,7 +56,8 @@ def _read_again(folder: RunFolder) -> None:
 
     def measured(name: str) -> dict[str, Any]:
         seen = seen_by(name, prediction, model.threshold)
-        return measure(name, y, seen, seed=asked.seed, weights=weights).to_json()
+        beside: Any = {"seed": asked.seed, "weights": weights, "task": model.task, "units": parts.units["test"]}
+        return measure(name, y, seen, **beside).to_json()
 
     reading: dict[str, Any] = {
         "when": timestamp(),

@@ -259,7 +259,8 @@ class Tracked:
     def _done(self, result: dict[str, Any]) -> None:
         self._follower.begin(result["run"])
         for measure in (result["scores"] or {}).get("metrics", []):
-            self._follower.number(f"test/{measure['name']}", measure["value"], 0)
+            if measure["value"] is not None:  # not defined on these rows
+                self._follower.number(f"test/{measure['name']}", measure["value"], 0)
         self._follower.done(Path(result["run"]))
 
 

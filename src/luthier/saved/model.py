@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.assess import Familiarity, Profile, partial_dependence, prediction_sets, tempered
+from luthier.assess import Familiarity, Profile, of_second, partial_dependence, prediction_sets, tempered
 from luthier.data import (
     Encoder,
     Prepare,
@@ -50,7 +50,8 @@ class Model:
     median (Duan, 1983). `half_width` is the 90 % conformal half width on the modelled scale.
     Standardised values are kept between `lowest` and `highest`, a little beyond what training rows had:
     one row far outside the training range must not be predicted at e to the tenth of anything seen.
-    Of two classes the second is predicted from probability `threshold` on. Classes with at least probability
+    Of two classes the second is predicted from probability `threshold` on (`positive_threshold` says it of the positive
+    one). Classes with at least probability
     `set_threshold` are in a row's 90 % set; `familiarity` detects rows that are unlike the training rows.
     `licences` are those of a backbone and of its weights.
     """
@@ -102,6 +103,17 @@ class Model:
         if self.task.kind == "binary":
             return np.asarray(probabilities[:, 1] >= self.threshold).astype(np.int64)
         return np.asarray(probabilities.argmax(1))
+
+    def profiled_classes(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
+        """Class numbers [N] as the training profile counts them: those delivered; of earlier versions the likeliest."""
+        probabilities = self.probabilities(numbers, codes)
+        delivered = bool(self.task.positive) or self.threshold == 0.5
+        return self.classes_of(probabilities) if delivered else np.asarray(probabilities.argmax(1))
+
+    @property
+    def positive_threshold(self) -> float:
+        """The probability of the positive class from which on a row is called so."""
+        return of_second(self.threshold, self.task.positive_index)
 
     def predict_set(self, frame: pl.DataFrame) -> pl.Series:
         """The 90 % prediction set of each row, as text with `|` between the classes."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,6 +113,7 @@ def choose_deliverable(
     means = {name: float(rows.mean()) for name, rows in losses.items()}
     judged = _Judged(runner, {name: outputs.numpy() for name, (_, outputs) in options.items()})
     measured = judged.values() if judged.metric else {}
+    measured = measured if np.isfinite(list(measured.values())).all() else {}
     costs = {name: judged.sign * value for name, value in measured.items()} or means
     unfolded = {name: cost for name, cost in costs.items() if name != FOLDED}
     name = min(unfolded, key=lambda option: unfolded[option])
@@ -130,7 +132,9 @@ def choose_deliverable(
             del means[FOLDED]
             measured.pop(FOLDED, None)
     gain = (losses["one network"] - losses[name]).numpy()
-    choice = Deliverable(name, tuple(_normalised(options[name][0])), means, gain, judged.metric, measured)
+    choice = Deliverable(
+        name, tuple(_normalised(options[name][0])), means, gain, judged.metric if measured else "", measured
+    )
     if name == FOLDED and folds is not None:
         choice = replace(choice, allowed=allowed, credit=credit, held_out=folds.outputs, targets=folds.targets)
     return choice
@@ -141,7 +145,8 @@ class _Judged:
 
     def __init__(self, runner: Runner, outputs: dict[str, np.ndarray]) -> None:
         task = runner.data.task
-        self.metric, self.seed = runner.recipe.asked.metric, runner.seed
+        self.metric, self.seed, self.task = runner.recipe.asked.metric, runner.seed, task
+        self.units = runner.data.units["validation"]
         self.sign = -1.0 if self.metric and METRICS[self.metric].larger_is_better else 1.0
         self.y, weights = own_scale(task, runner.data.validation), runner.data.validation.weights
         self.weights = None if weights is None else weights.numpy()
@@ -151,20 +156,23 @@ class _Judged:
             self.predictions = {name: np.exp(v) if task.log_scale else v for name, v in values.items()}
         elif task.kind == "binary" and self.metric:
             self.predictions = {
-                name: at_threshold(out, best_threshold(self.metric, self.y, out, self.weights))
+                name: at_threshold(out, best_threshold(self.metric, self.y, out, self.weights, task=task))
                 if METRICS[self.metric].of_classes
                 else out
                 for name, out in outputs.items()
             }
 
     def values(self) -> dict[str, float]:
-        """The metric of each option."""
-        return {name: score(self.metric, self.y, p, self.weights) for name, p in self.predictions.items()}
+        """The metric of each option; none where it is not defined on these rows."""
+        return {
+            name: score(self.metric, self.y, p, self.weights, task=self.task) for name, p in self.predictions.items()
+        }
 
     def spread(self, one: str, other: str) -> float:
         """The standard error over rows of the difference between two options."""
         pair = (self.predictions[name] for name in (one, other))
-        difference = paired_difference(self.metric, self.y, *pair, seed=self.seed, weights=self.weights)
+        known: Any = {"weights": self.weights, "task": self.task, "units": self.units}
+        difference = paired_difference(self.metric, self.y, *pair, seed=self.seed, **known)
         return (float(difference.high or 0.0) - float(difference.low or 0.0)) / (2 * 1.96)
 
 

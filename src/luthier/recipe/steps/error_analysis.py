@@ -41,9 +41,11 @@ def error_analysis(runner: Runner, model: Model, test: Dataset, predicted: np.nd
         "importance": importance,
         "dependence": _dependence(runner, model, [row["column"] for row in importance]),
         "subgroups": subgroup_scores(
-            labels, task.kind, y, seen_by(runner.metric, predicted, model.threshold), runner.metric
+            labels, task.kind, y, seen_by(runner.metric, predicted, model.threshold), runner.metric, task=task
         ),
-        "worst": worst_cases(y, predicted, task.kind, runner.data.test_rows),
+        "worst": worst_cases(
+            y, predicted, task.kind, runner.data.test_rows, taken=model.classes_of(predicted) if task.classes else None
+        ),
         "unlike": {"rows": int(unlike.sum()), "share": float(unlike.mean())},
         "sets": None,
     }
@@ -51,20 +53,23 @@ def error_analysis(runner: Runner, model: Model, test: Dataset, predicted: np.nd
     if task.classes:
         result["sets"] = set_figures(predicted, y, model.set_threshold, NOMINAL)
         if runner.recipe.asked.costs and model.threshold != 0.5:
-            result["cost"] = _cost(runner, model, predicted[:, 1], y)
+            result["cost"] = _cost(runner, model, predicted, test, y)
         result["sets"]["sizes"] = np.bincount(prediction_sets(predicted, model.set_threshold).sum(1)).tolist()
     return result
 
 
-def _cost(runner: Runner, model: Model, p: np.ndarray, y: np.ndarray) -> dict[str, float]:
+def _cost(runner: Runner, model: Model, predicted: np.ndarray, test: Dataset, y: np.ndarray) -> dict[str, Any]:
     """What a row costs at the chosen threshold and at one half, and how rows are sorted at the chosen one."""
-    costs, positive = Costs.parse(runner.recipe.asked.costs), p >= model.threshold
+    costs, positive = Costs.parse(runner.recipe.asked.costs), model.task.positive_index
+    weights = None if test.weights is None else test.weights.numpy()
+    taken, truth, p = model.classes_of(predicted) == positive, y == positive, predicted[:, positive]
     return {
-        "threshold": model.threshold,
-        "cost": costs.of(p, y, model.threshold),
-        "at one half": costs.of(p, y, 0.5),
-        "false positives": int((positive & (y == 0)).sum()),
-        "false negatives": int((~positive & (y == 1)).sum()),
+        "positive": model.task.positive_name,
+        "threshold": model.positive_threshold,
+        "cost": costs.of(taken.astype(float), truth, 0.5, weights),
+        "at one half": costs.of(p, truth, 0.5, weights),
+        "false positives": int((taken & ~truth).sum()),
+        "false negatives": int((~taken & truth).sum()),
     }
 
 
@@ -80,11 +85,12 @@ def _importance(runner: Runner, model: Model) -> list[dict[str, Any]]:
             return model.values(numbers, codes)
         return seen_by(metric, model.probabilities(numbers, codes), model.threshold)
 
-    return permutation_importance(predict, validation.numbers, validation.codes, y, metric, groups, seed=runner.seed)
+    rows = validation.numbers, validation.codes
+    return permutation_importance(predict, *rows, y, metric, groups, seed=runner.seed, task=model.task)
 
 
 def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[dict[str, Any]]:
-    """The answer by the values of the columns that matter most; of two classes the second's."""
+    """The answer by the values of the columns that matter most; of two classes the positive one's."""
     kinds = {column.name: column.kind for column in model.encoder.columns}
     shown = [name for name in columns if kinds.get(name) in ("number", "boolean", "category")][:DEPENDENCES]
     validation = runner.data.validation
@@ -92,7 +98,7 @@ def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[dict[s
     for name in shown:
         table = model.dependence_encoded(validation.numbers, validation.codes, name)
         if model.task.kind == "binary":
-            table = table.filter(table["of"] == model.task.classes[1])
+            table = table.filter(table["of"] == model.task.positive_name)
         result.append({"column": name, "kind": kinds[name], "rows": table.to_dicts()})
     return result
 

@@ -7,9 +7,11 @@ and predicts it: these predictions judge and calibrate the mean of all K. N open
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
+from luthier.data.split import fold_rows, group_numbers, is_coarse, strata_of
 from luthier.engine import Part
 from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import FOLDS, Stage
@@ -36,21 +38,23 @@ def train_folds(runner: Runner, setting: Setting) -> Folds | None:
     _, training, validation = runner.prepared(setting.method)
     whole = training.joined(validation)
     components: list[Component] = []
+    rounds = 0
     total = torch.zeros(len(whole), runner.outputs + (runner.data.task.kind == "binary"), dtype=torch.float64)
     for number in range(MOST_ROUNDS):
-        steps = _steps_of_round(runner, setting, number)
+        folds = _folds(runner, number)
+        steps = _steps_of_round(runner, setting, number, len(folds)) if len(folds) > 1 else None
         if steps is None:
             break
-        result = _round(runner, setting, whole, number, steps)
+        result = _round(runner, setting, whole, number, steps, folds)
         if result is None:
             break
         components += result[0]
         total += result[1]
-    rounds = len(components) // (FOLDS * SEEDS)
+        rounds += 1
     return Folds(tuple(components), total / rounds, whole.targets, rounds) if rounds else None
 
 
-def _steps_of_round(runner: Runner, setting: Setting, number: int) -> int | None:
+def _steps_of_round(runner: Runner, setting: Setting, number: int, folds: int) -> int | None:
     """Steps for each network of a round, from the record or from the clock; None when there is to be no more."""
     assert runner.plan.folds is not None
     planned = runner.plan.folds.for_batches(setting.batch_size, runner.plan.batch_size).steps
@@ -66,7 +70,7 @@ def _steps_of_round(runner: Runner, setting: Setting, number: int) -> int | None
     else:
         steps = _affordable(runner, setting, planned, number)
     if steps is not None:
-        sentence = f"round {number + 1} of {FOLDS} folds, {steps} steps each: the budget allows it"
+        sentence = f"round {number + 1} of {folds} folds, {steps} steps each: there is time for it"
         runner.ledger.add("repeat", {"step": 5, "steps": steps, "sentence": sentence})
     return steps
 
@@ -89,12 +93,12 @@ def _affordable(runner: Runner, setting: Setting, planned: int, number: int) -> 
 
 
 def _round(
-    runner: Runner, setting: Setting, whole: Part, number: int, steps: int
+    runner: Runner, setting: Setting, whole: Part, number: int, steps: int, folds: list[np.ndarray]
 ) -> tuple[list[Component], Tensor] | None:
     """A network for each fold, and what they say of the rows that they left out [N, C]."""
     outputs: Tensor | None = None
     components: list[Component] = []
-    for fold, left_out in enumerate(_folds(runner, number)):
+    for fold, left_out in enumerate(folds):
         rest = np.setdiff1d(np.arange(len(whole)), left_out)
         parts = whole.rows(torch.from_numpy(rest)), whole.rows(torch.from_numpy(left_out))
         seeds = [derive(runner.seed, "fold", number, fold, k) for k in range(SEEDS)]
@@ -120,13 +124,15 @@ def _round(
 
 
 def _folds(runner: Runner, number: int) -> list[np.ndarray]:
-    """Row numbers of each fold, sorted: equal rows and rows of a group stay together."""
-    frames = (runner.data.training_frame, runner.data.validation_frame)
-    group, target = runner.recipe.asked.group, runner.data.task.target
-    labels = [
-        frame[group].hash(seed=0).to_numpy() if group else frame.drop(target).hash_rows(seed=0).to_numpy()
-        for frame in frames
-    ]
-    _, groups = np.unique(np.concatenate(labels), return_inverse=True)
-    order = numpy_generator(runner.seed, "folds", number).permutation(groups.max() + 1)
-    return [np.flatnonzero(np.isin(groups, chosen)) for chosen in np.array_split(order, FOLDS)]
+    """Row numbers of each fold, sorted: equal rows and rows of a group stay together, classes lie in equal shares."""
+    frame = pl.concat([runner.data.training_frame, runner.data.validation_frame])
+    group, task = runner.recipe.asked.group, runner.data.task
+    features = frame.drop(task.target)
+    if group:
+        groups = group_numbers(frame[group])
+    elif is_coarse(features):
+        groups = np.arange(frame.height)
+    else:
+        groups = np.unique(features.hash_rows(seed=0).to_numpy(), return_inverse=True)[1]
+    rng = numpy_generator(runner.seed, "folds", number)
+    return fold_rows(groups, strata_of(frame[task.target], task), FOLDS, rng, whole=bool(group))

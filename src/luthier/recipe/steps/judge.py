@@ -13,6 +13,7 @@ from luthier import storage
 from luthier.assess import (
     METRICS,
     NOMINAL,
+    PREDICTION,
     Costs,
     Familiarity,
     Profile,
@@ -20,6 +21,7 @@ from luthier.assess import (
     best_threshold,
     fit_temperature,
     half_width,
+    of_second,
     open_test,
     read_before,
     reliability,
@@ -103,6 +105,7 @@ def judge(
             name: Predictions(baselines.validation[name], result) for name, result in baselines.test(test).items()
         },
         test=test,
+        failed=baselines.failed,
     )
     scores["calibration"] = _calibration(model, test, predictions)
     scores |= error_analysis(runner, model, test, predictions)
@@ -186,16 +189,30 @@ def as_model(
         model = replace(model, temperature=fit_temperature(averaged, targets))
         p = tempered(averaged, model.temperature)
         model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL))
-        asked = runner.recipe.asked
-        if asked.costs:
-            model = replace(model, threshold=Costs.parse(asked.costs).best(p[:, 1], targets)[0])
-        elif asked.metric and task.kind == "binary":
-            model = replace(model, threshold=best_threshold(asked.metric, targets, p))
+        model = replace(model, threshold=_threshold(runner, targets, p, _weights_of(runner, held_out is not None)))
     numbers = runner.data.training.numbers, validation.numbers
     if numbers[0].shape[1]:
         learnt, others = (model.features(some) for some in numbers)
         model = replace(model, familiarity=Familiarity.fit(learnt, others))
     return replace(model, profile=_profile(runner, model))
+
+
+def _weights_of(runner: Runner, folded: bool) -> np.ndarray | None:
+    """How much the rows count that calibrate: the validation rows, or all open rows where folds have left them out."""
+    parts = (runner.data.training, runner.data.validation) if folded else (runner.data.validation,)
+    known = [part.weights.numpy() for part in parts if part.weights is not None]
+    return np.concatenate(known) if known else None
+
+
+def _threshold(runner: Runner, targets: np.ndarray, p: np.ndarray, weights: np.ndarray | None) -> float:
+    """From which probability of the second class on it is predicted: by costs, or by the metric that was asked for."""
+    asked, task = runner.recipe.asked, runner.data.task
+    if asked.costs:
+        positive = task.positive_index
+        return of_second(Costs.parse(asked.costs).best(p[:, positive], targets == positive, weights)[0], positive)
+    if asked.metric and task.kind == "binary":
+        return best_threshold(asked.metric, targets, p, weights, task=task)
+    return 0.5
 
 
 def _bounds(runner: Runner) -> tuple[float, float]:
@@ -224,10 +241,10 @@ def columns_of(
     by_name, coded = encoder.described(numbers, codes)
     sizes = dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
     if model.task.kind == "regression":
-        by_name["(prediction)"] = model.values(numbers, codes)
+        by_name[PREDICTION] = model.values(numbers, codes)
     else:
-        coded["(prediction)"] = model.probabilities(numbers, codes).argmax(1)
-        sizes["(prediction)"] = len(model.task.classes)
+        coded[PREDICTION] = model.profiled_classes(numbers, codes)
+        sizes[PREDICTION] = len(model.task.classes)
     return by_name, coded, sizes
 
 
@@ -246,6 +263,8 @@ def _explain_choice(runner: Runner, seeds: TrainedPopulation | None, choice: Del
         )
     gain = interval(choice.gain)
     reason = f"it has the best {choice.by} on the validation rows" if choice.by else "it has the lowest validation loss"
+    if runner.recipe.asked.metric and not choice.by:
+        reason += f" ({runner.recipe.asked.metric} is not defined on the validation rows)"
     if choice.name == FOLDED:
         reason = (
             "it is trained on all training and validation rows, and by its out-of-fold predictions it is not clearly "
@@ -294,20 +313,20 @@ def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> N
 
 def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> None:
     """The threshold by cost, beside one half and beside what calibrated probabilities ask for."""
-    validation, costs = runner.data.validation, Costs.parse(runner.recipe.asked.costs)
-    p = _on_validation(runner, model, choice)[:, 1]
-    assert validation.targets is not None
-    y = validation.targets.numpy()
-    options = {"0.5": 0.5, f"{costs.threshold:.4g}": costs.threshold, f"{model.threshold:.4g}": model.threshold}
+    task, validation, costs = runner.data.task, runner.data.validation, Costs.parse(runner.recipe.asked.costs)
+    positive, chosen = task.positive_index, model.positive_threshold
+    p, weights = _on_validation(runner, model, choice)[:, positive], _weights_of(runner, folded=False)
+    y = own_scale(task, validation) == positive
+    options = {"0.5": 0.5, f"{costs.threshold:.4g}": costs.threshold, f"{chosen:.4g}": chosen}
     runner.ledger.decide(
         Decision(
             step=5,
             topic="threshold",
-            chosen=f"{model.threshold:.4g}",
-            reason="it has the lowest cost on the validation rows; for perfectly calibrated probabilities it would "
-            f"be {costs.threshold:.3g}",
-            options=tuple(Option(name, {"cost": costs.of(p, y, at)}) for name, at in options.items()),
-            evidence={"costs": runner.recipe.asked.costs},
+            chosen=f"{chosen:.4g}",
+            reason=f"from this probability of '{task.positive_name}' (the positive class) on a row is called so; it "
+            f"costs least on the validation rows, with exact probabilities it would be {costs.threshold:.3g}",
+            options=tuple(Option(name, {"cost": costs.of(p, y, at, weights)}) for name, at in options.items()),
+            evidence={"costs": runner.recipe.asked.costs, "positive": task.positive_name},
             override="--cost",
             rule="lowest cost",
         )
@@ -315,21 +334,26 @@ def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> Non
 
 
 def _explain_threshold_by_metric(runner: Runner, model: Model, choice: Deliverable) -> None:
-    metric, p = runner.metric, _on_validation(runner, model, choice)
-    y, weights = own_scale(runner.data.task, runner.data.validation), runner.data.validation.weights
-    w = None if weights is None else weights.numpy()
+    task, metric, p = runner.data.task, runner.metric, _on_validation(runner, model, choice)
+    y, w = own_scale(task, runner.data.validation), _weights_of(runner, folded=False)
     sign = -1.0 if METRICS[metric].larger_is_better else 1.0
+    options = {"0.5": 0.5, f"{model.positive_threshold:.4g}": model.threshold}
     runner.ledger.decide(
         Decision(
             step=5,
             topic="threshold",
-            chosen=f"{model.threshold:.4g}",
-            reason=f"it has the best {metric} on the calibration rows",
+            chosen=f"{model.positive_threshold:.4g}",
+            reason=f"from this probability of '{task.positive_name}' (the positive class) on a row is called so; it "
+            f"has the best {metric} on the rows that calibrate",
             options=tuple(
-                Option(f"{at:.4g}", {"cost": sign * score(metric, y, at_threshold(p, at), w)})
-                for at in (0.5, model.threshold)
+                Option(name, {"cost": sign * score(metric, y, at_threshold(p, at), w, task=task)})
+                for name, at in options.items()
             ),
-            evidence={"metric": metric, "cost": f"{metric}, smaller is better" if sign > 0 else f"minus {metric}"},
+            evidence={
+                "metric": metric,
+                "cost": f"{metric}, smaller is better" if sign > 0 else f"minus {metric}",
+                "positive": task.positive_name,
+            },
             override="--cost",
             rule="lowest cost",
         )

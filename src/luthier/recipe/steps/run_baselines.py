@@ -11,7 +11,7 @@ import torch
 from luthier.assess import BaselineRun, measure
 from luthier.data import Dataset, Task
 from luthier.recipe.runner import Runner
-from luthier.records import Decision, Option
+from luthier.records import Decision, Option, figure
 
 SLOT = 0.5  # share of the budget after which baselines that are not ready are stopped
 FIRST_SLOT = 0.1  # of the budget, where they come before the training
@@ -25,30 +25,35 @@ class Baselines:
     def __init__(self, runner: Runner, run: BaselineRun) -> None:
         self._runner, self._run = runner, run
         self.validation: dict[str, np.ndarray] = {}
+        self.failed: dict[str, str] = {}  # those that could not be fitted, and why
         self._seconds = TEST_SECONDS
 
     def collect(self) -> None:
         """Wait until the slot ends, and write how the baselines do on the validation part."""
         runner, run = self._runner, self._run
-        result = self._recalled()
-        if result is None:
+        recalled = self._recalled()
+        if recalled is not None:
+            result, self.failed = recalled
+        else:
             recorded = runner.recipe.cut("baselines") if runner.repeating else None
             slot = (runner.budget_clock.budget.seconds or float("inf")) * SLOT
             result = (
                 {} if recorded else run.wait(lambda: bool(runner.interrupted) or runner.budget_clock.spent() > slot)
             )
-            runner.memo.keep("baselines", {name: torch.from_numpy(p) for name, p in result.items()}, {})
-        missing = [name for name in run.names if name not in result]
+            self.failed = {name: why for name, why in run.failed().items() if name not in result}
+            kept = {name: torch.from_numpy(p) for name, p in result.items()}
+            runner.memo.keep("baselines", kept, {"failed": self.failed})
+        missing = [name for name in run.names if name not in result and name not in self.failed]
         if missing:
             runner.record_cut("baselines", len(result))
-        if run.failed() and missing:
-            runner.ledger.add("note", {"step": 1, "sentence": f"the baselines' process failed: {run.failed()}"})
+        for name, why in self.failed.items():
+            runner.ledger.add("note", {"step": 1, "sentence": f"the baseline '{name}' cannot be fitted here: {why}"})
         self.validation = result
         targets = own_scale(runner.data.task, runner.data.validation)
         metric = runner.metric
         weights = None if runner.data.validation.weights is None else runner.data.validation.weights.numpy()
         scores = {
-            name: measure(metric, targets, result[name], seed=runner.seed, weights=weights)
+            name: measure(metric, targets, result[name], seed=runner.seed, weights=weights, task=runner.data.task)
             for name in run.names
             if name in result
         }
@@ -56,13 +61,9 @@ class Baselines:
             Decision(
                 step=1,
                 topic="baselines",
-                chosen=", ".join(f"{name} {score.value:.4g}" for name, score in scores.items()) or "none",
-                reason=f"the network must beat simple methods ({metric} on the validation set)"
-                + (
-                    "; slow ones were trained on the first 3,000 to 20,000 pictures"
-                    if runner.medium == "pictures"
-                    else ""
-                )
+                chosen=", ".join(f"{name} {figure(score.value)}" for name, score in scores.items()) or "none",
+                reason=f"a network must be worth its trouble; {metric} on the validation part"
+                + ("; slow ones learnt from 3,000 to 20,000 of the pictures" if runner.medium == "pictures" else "")
                 + (f" ({', '.join(missing)} not ready in time)" if missing else ""),
                 options=tuple(Option(name, score.to_json()) for name, score in scores.items()),
                 rule="all that were ready",
@@ -76,13 +77,15 @@ class Baselines:
             slot = (runner.budget_clock.budget.seconds or float("inf")) * FIRST_SLOT
             self._run.finish(lambda: bool(runner.interrupted) or runner.budget_clock.spent() > slot)
 
-    def _recalled(self) -> dict[str, np.ndarray] | None:
-        """What an earlier sitting's baselines said of the validation rows; their process fits them anew meanwhile."""
+    def _recalled(self) -> tuple[dict[str, np.ndarray], dict[str, str]] | None:
+        """What an earlier sitting's baselines said of the validation rows, and which failed; they are fitted anew
+        meanwhile."""
         recalled = self._runner.memo.recall("baselines")
         if recalled is None:
             return None
         self._seconds = REFIT_SECONDS
-        return {name: recalled[0][name].numpy() for name in self._run.names if name in recalled[0]}
+        result = {name: recalled[0][name].numpy() for name in self._run.names if name in recalled[0]}
+        return result, recalled[1].get("failed", {})
 
     def test(self, rows: Dataset) -> dict[str, np.ndarray]:
         """Predictions for the opened test rows, of the baselines that were ready in their slot."""

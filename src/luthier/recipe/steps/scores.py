@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from luthier.assess import METRICS, Costs, best_threshold, measure, paired_difference, seen_by, within_noise
-from luthier.data import Dataset
+from luthier.assess import (
+    METRICS,
+    Costs,
+    Units,
+    best_threshold,
+    measure,
+    of_second,
+    paired_difference,
+    score,
+    seen_by,
+    within_noise,
+)
+from luthier.data import Dataset, Task
 from luthier.engine import Member
 from luthier.nets import BackboneSpec, ConvSpec, TextSpec
 from luthier.recipe.runner import Runner
@@ -32,6 +44,37 @@ class Predictions:
         return Predictions(validation, test)
 
 
+@dataclass(frozen=True)
+class PartScores:
+    """How predictions of one part are scored: by its targets, weights and units, and by the task's positive class."""
+
+    task: Task
+    y: np.ndarray
+    weights: np.ndarray | None
+    units: Units
+    seed: int
+
+    @classmethod
+    def of(cls, runner: Runner, rows: Dataset, part: str) -> PartScores:
+        """Of the rows of a part."""
+        weights = None if rows.weights is None else rows.weights.numpy()
+        return cls(runner.data.task, own_scale(runner.data.task, rows), weights, runner.data.units[part], runner.seed)
+
+    def score(self, metric: str, prediction: np.ndarray) -> float:
+        """A score alone."""
+        return score(metric, self.y, prediction, self.weights, task=self.task)
+
+    def measure(self, metric: str, prediction: np.ndarray) -> Measure:
+        """A score with its interval."""
+        beside: Any = {"seed": self.seed, "weights": self.weights, "task": self.task, "units": self.units}
+        return measure(metric, self.y, prediction, **beside)
+
+    def gain(self, metric: str, one: np.ndarray, other: np.ndarray) -> Measure:
+        """How much better one prediction is than another."""
+        beside: Any = {"seed": self.seed, "weights": self.weights, "task": self.task, "units": self.units}
+        return paired_difference(metric, self.y, one, other, **beside)
+
+
 def scores_of(
     runner: Runner,
     *,
@@ -39,59 +82,68 @@ def scores_of(
     seeds: list[tuple[str, Predictions]],
     baselines: dict[str, Predictions],
     test: Dataset,
+    failed: Mapping[str, str],
 ) -> dict[str, Any]:
     """Everything that the report and the terminal show of the judgement, as plain values."""
-    kind, seed = runner.data.task.kind, runner.seed
-    metric = runner.metric
-    y_validation, y = own_scale(runner.data.task, runner.data.validation), own_scale(runner.data.task, test)
-    w_validation, w = (
-        None if part.weights is None else part.weights.numpy() for part in (runner.data.validation, test)
+    task, metric = runner.data.task, runner.metric
+    validating, testing = (
+        PartScores.of(runner, runner.data.validation, "validation"),
+        PartScores.of(runner, test, "test"),
     )
     ours = deliverable.seen_by(metric)
-    headline = measure(metric, y, ours.test, seed=seed, weights=w)
-    validation = measure(metric, y_validation, ours.validation, seed=seed, weights=w_validation)
-    names = [name for name, known in METRICS.items() if kind in known.kinds]
+    headline, validation = testing.measure(metric, ours.test), validating.measure(metric, ours.validation)
     rows = []
     for name, predicted in baselines.items():
-        threshold = _threshold(runner, y_validation, predicted.validation, w_validation)
-        result = replace(predicted, threshold=threshold).seen_by(metric)
-        gained = paired_difference(metric, y, ours.test, result.test, seed=seed, weights=w)
-        scored = measure(metric, y, result.test, seed=seed, weights=w)
-        before = measure(metric, y_validation, result.validation, seed=seed, weights=w_validation)
-        rows.append(_baseline_row(name, gained, scored, before))
+        result = replace(predicted, threshold=_threshold(runner, validating, predicted.validation)).seen_by(metric)
+        scored = testing.measure(metric, result.test), validating.measure(metric, result.validation)
+        rows.append(_baseline_row(name, testing.gain(metric, ours.test, result.test), *scored))
     family = [
         {
             "seed": label,
-            "value": measure(metric, y, result.test, seed=seed, weights=w).value,
-            "validation": measure(metric, y_validation, result.validation, seed=seed, weights=w_validation).value,
+            "value": testing.score(metric, result.test),
+            "validation": validating.score(metric, result.validation),
         }
         for label, result in ((label, predicted.seen_by(metric)) for label, predicted in seeds)
     ]
+    names = [name for name, known in METRICS.items() if task.kind in known.kinds]
     return {
         "metric": metric,
+        "positive": task.positive_name,
         "headline": {**headline.to_json(), "validation": validation.to_json()},
         "difference_to_validation": _difference(headline, validation).to_json(),
-        "metrics": [measure(name, y, deliverable.seen_by(name).test, seed=seed, weights=w).to_json() for name in names],
+        "metrics": [testing.measure(name, deliverable.seen_by(name).test).to_json() for name in names],
         "seeds": family,
         "baselines": rows,
-        "sentence": _sentence(headline, rows),
-        "confusion": _confusion(y, deliverable.seen_by("accuracy").test, runner) if runner.data.task.classes else None,
-        "predicted": _points(y, deliverable.test) if kind == "regression" else None,
+        "failed_baselines": dict(failed),
+        "absent": absent_classes(task, testing.y),
+        "sentence": _sentence(headline, rows, absent_classes(task, testing.y)),
+        "confusion": _confusion(testing.y, deliverable.seen_by("accuracy").test, runner) if task.classes else None,
+        "predicted": _points(testing.y, deliverable.test) if task.kind == "regression" else None,
         "range_tests": _range_tests(runner),
         "trials": _trials(runner),
     }
 
 
-def _threshold(runner: Runner, y: np.ndarray, p: np.ndarray, weights: np.ndarray | None) -> float:
+def absent_classes(task: Task, y: np.ndarray) -> list[str]:
+    """The classes that no row of the test set has: no score says anything about them."""
+    return [name for label, name in enumerate(task.classes) if not (y == label).any()]
+
+
+def _threshold(runner: Runner, validating: PartScores, p: np.ndarray) -> float:
     """Where a baseline draws the line: as the network does, by the same costs or metric on the same rows."""
-    asked = runner.recipe.asked
-    if runner.data.task.kind != "binary" or not (asked.costs or asked.metric):
+    asked, task = runner.recipe.asked, runner.data.task
+    if task.kind != "binary" or not (asked.costs or asked.metric):
         return 0.5
-    return Costs.parse(asked.costs).best(p[:, 1], y)[0] if asked.costs else best_threshold(asked.metric, y, p, weights)
+    if not asked.costs:
+        return best_threshold(asked.metric, validating.y, p, validating.weights, task=task)
+    positive = task.positive_index
+    result = Costs.parse(asked.costs).best(p[:, positive], validating.y == positive, validating.weights)
+    return of_second(result[0], positive)
 
 
 def _baseline_row(name: str, gained: Measure, test: Measure, validation: Measure) -> dict[str, Any]:
     verdict = "within noise" if within_noise(gained) else ("better" if gained.value > 0 else "worse")
+    verdict = verdict if gained.low is not None else "unknown"
     return {
         "name": name,
         "test": test.to_json(),
@@ -103,18 +155,22 @@ def _baseline_row(name: str, gained: Measure, test: Measure, validation: Measure
 
 
 def _difference(test: Measure, validation: Measure) -> Measure:
-    """Test minus validation, its interval from both parts' own (they share no rows)."""
-    value = test.value - validation.value
+    """Test minus validation, its interval from both parts' own (they share no rows), where both have one."""
+    value, name = test.value - validation.value, f"{test.name}, test minus validation"
+    ends = (test.low, test.high, validation.low, validation.high)
+    if any(end is None for end in ends) or value != value:
+        return Measure(name, value, None, None, test.n, note=test.note or validation.note)
+    low, high, lower, higher = (float(end) for end in ends if end is not None)
+    width = float(np.hypot(high - low, higher - lower)) / 2
+    return Measure(name, value, value - width, value + width, test.n)
 
-    def half(one: Measure) -> float:
-        return ((one.high or one.value) - (one.low or one.value)) / 2
 
-    width = float(np.hypot(half(test), half(validation)))
-    return Measure(f"{test.name}, test minus validation", value, value - width, value + width, test.n)
-
-
-def _sentence(headline: Measure, baselines: list[dict[str, Any]]) -> str:
+def _sentence(headline: Measure, baselines: list[dict[str, Any]], absent: list[str]) -> str:
     message = f"{headline} on the sealed test set"
+    if absent:
+        message += f", which has no row of {_listed([repr(name) for name in absent])}"
+    if headline.value != headline.value or all(row["verdict"] == "unknown" for row in baselines):
+        return message
     worse = [row["name"] for row in baselines if row["verdict"] == "worse"]
     same = [row["name"] for row in baselines if row["verdict"] == "within noise"]
     if worse:
@@ -206,6 +262,6 @@ def next_step(runner: Runner, scores: dict[str, Any]) -> str:
     i = best.usable()[0]
     if best.train_loss[i] < 0.5 * best.validation_loss[i]:
         return "the gap between training and validation is large: more rows would help most"
-    if difference["low"] > 0 or difference["high"] < 0:
+    if difference["low"] is not None and (difference["low"] > 0 or difference["high"] < 0):
         return "the test and validation scores differ by more than the noise: check how the rows were collected"
     return f"check it on data from real use: luthier check {runner.folder.path} NEW.csv"

@@ -189,7 +189,7 @@ def forgotten(runner: Runner, model: Model, earlier: Earlier) -> dict[str, Any] 
         else seen_by(metric, one.probabilities(part.numbers, part.codes), one.threshold)
         for one in (model, earlier.model)
     )
-    change = paired_difference(metric, y, now, before, seed=runner.seed, weights=weights)
+    change = paired_difference(metric, y, now, before, seed=runner.seed, weights=weights, task=task)
     if change.high is not None and change.high < 0:
         lost = f"{change.value:+.4g} [{change.low:+.4g}, {change.high:+.4g}]"
         finding = Finding(

@@ -1,0 +1,163 @@
+"""How far a score could lie from that of new rows: 95 % intervals over rows, over groups of rows, or over time.
+
+N rows, U units that are drawn together (rows, groups, blocks of time), B batches of units, R resamples.
+
+A score's interval is Student's t over its jackknife (the score without each batch), on a scale where that is honest:
+the logarithm of a loss, the log-odds of a share. Degrees of freedom shrink where few units decide (Satterthwaite). A
+mean of losses has a long upper tail that a sample rarely shows, so its upper end is the wider of Student's and a
+bootstrap-t whose largest losses come from a Pareto tail (Davidson and Flachaire 2007). `benchmarks/coverage.py`
+measures how often all this holds the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+import scipy
+
+from luthier.seeds import numpy_generator
+
+FEWEST = 8  # units, below which there is no interval
+MOST_BATCHES, BLOCKS = 100, 20
+MOST_UNITS, RESAMPLES = 400, 1000  # of the bootstrap-t
+AT_ONCE = 20_000_000  # numbers of the jackknife's weights
+LIGHTEST, TAIL = 1.5, 0.1  # the heaviest tail that is thought of (its exponent), and the share of units that shows it
+
+Score = Callable[[np.ndarray], np.ndarray]  # weights of the rows [B, N] -> scores [B]
+
+
+class Units(NamedTuple):
+    """What new data would bring anew: rows, whole groups (`of` [N] numbers them), or later times (`of` [N] orders)."""
+
+    kind: Literal["rows", "groups", "blocks"] = "rows"
+    of: np.ndarray | None = None
+
+    def kept(self, rows: np.ndarray) -> Units:
+        """The same for some of the rows."""
+        return self if self.of is None else Units(self.kind, self.of[rows])
+
+    def numbers(self, rows: int) -> np.ndarray:
+        """The unit of each row [N], numbered from 0: neighbours in time make blocks."""
+        if self.of is None:
+            return np.arange(rows)
+        if self.kind == "groups":
+            return np.asarray(np.unique(self.of, return_inverse=True)[1])
+        rank = np.empty(rows, dtype=np.int64)
+        rank[np.argsort(self.of, kind="stable")] = np.arange(rows)
+        return np.asarray(rank * max(1, min(BLOCKS, rows // 5)) // max(1, rows))
+
+
+def batches(unit: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """The batch of each row [N]: its unit, or where these are more than `most` a random share of them."""
+    count = int(unit.max()) + 1
+    if count <= most:
+        return unit
+    return np.asarray((numpy_generator(seed, "batches").permutation(count) % most)[unit])
+
+
+def jackknife(score: Score, weights: np.ndarray, unit: np.ndarray, seed: int) -> np.ndarray:
+    """The score without each batch of units in turn [B]."""
+    most = max(20, min(MOST_BATCHES, AT_ONCE // len(unit)))
+    batch = batches(unit, most, seed)
+    left_out = np.arange(int(batch.max()) + 1)[:, None] == batch
+    return score(np.where(left_out, 0.0, weights))
+
+
+def student(value: float | np.ndarray, without: np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
+    """Student's interval around a value, from its jackknife [B]; None where nothing varies, or a value is missing."""
+    off = without - without.mean()
+    square = float((off**2).sum())
+    if not np.isfinite(value) or not np.isfinite(square) or square == 0:
+        return None
+    count = len(without)
+    freedom = min(count - 1.0, max(1.0, 3 * square**2 / float((off**4).sum()) - 1))
+    half = float(scipy.stats.t.ppf((1 + level) / 2, freedom) * np.sqrt((count - 1) / count * square))
+    return float(value) - half, float(value) + half
+
+
+def of_share(value: float, without: np.ndarray) -> tuple[float, float] | None:
+    """The interval of a score between 0 and 1, on the scale of log-odds; None where it varies too little for one."""
+    if not 0 < value < 1:
+        return None
+    ends = student(_odds(value), _odds(np.clip(without, 1e-9, 1 - 1e-9)))
+    return None if ends is None else (float(scipy.special.expit(ends[0])), float(scipy.special.expit(ends[1])))
+
+
+def _odds(share: float | np.ndarray) -> np.ndarray:
+    return np.asarray(scipy.special.logit(share))
+
+
+def of_unexplained(value: float, without: np.ndarray) -> tuple[float, float] | None:
+    """The interval of R2, on the scale of the logarithm of what is left unexplained."""
+    if not value < 1:
+        return None
+    ends = student(float(np.log(1 - value)), np.log(np.maximum(1 - without, 1e-300)))
+    return None if ends is None else (float(1 - np.exp(ends[1])), float(1 - np.exp(ends[0])))
+
+
+def of_mean_loss(losses: np.ndarray, weights: np.ndarray, unit: np.ndarray, seed: int) -> tuple[float, float] | None:
+    """The interval of a weighted mean of losses [N] that are not negative."""
+    batch = batches(unit, MOST_UNITS, seed)
+    count = np.bincount(batch, weights)
+    total = np.bincount(batch, weights * losses)
+    total, count = total[count > 0], count[count > 0]
+    if not total.sum() > 0:
+        return None
+    mean, error = _mean_and_error(total, count)
+    ends = student(float(np.log(mean)), np.log(mean) + _influence(total, count))
+    if ends is None:
+        return None
+    tail = _upper_tail(total / count, count, numpy_generator(seed, "bootstrap"))
+    return float(np.exp(ends[0])), float(np.exp(max(ends[1], np.log(mean) + tail * error)))
+
+
+def _influence(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """What leaving out each unit changes of the logarithm of the mean, to first order."""
+    mean = total.sum() / count.sum()
+    return np.asarray(-(total - mean * count) / total.sum())
+
+
+def _mean_and_error(total: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean loss of resampled units [..., U], and the standard error of its logarithm [...]."""
+    units, sums = total.shape[-1], count.sum(-1)
+    mean = total.sum(-1) / sums
+    spread = ((total - mean[..., None] * count) ** 2).sum(-1) * units / (units - 1)
+    return mean, np.sqrt(spread) / (sums * mean)
+
+
+def _upper_tail(losses: np.ndarray, count: np.ndarray, rng: np.random.Generator) -> float:
+    """How many standard errors above the logarithm of the mean the upper end lies, by a bootstrap-t.
+
+    The body of the units' mean losses [U] is drawn as it is, the largest from a Pareto tail with Hill's exponent.
+    """
+    units = len(losses)
+    largest = max(2, round(max(TAIL * units, min(units**0.5, units / 3))))
+    order = np.argsort(losses)
+    body, tail = order[: units - largest], order[units - largest :]
+    start = max(float(losses[body[-1]]), 1e-12 * float(losses[tail[-1]]))
+    slope = float(np.log(losses[tail] / start).mean())
+    exponent = max(LIGHTEST, (1 - 1 / largest) / max(slope, 1e-9))
+    truth = losses[body] @ count[body] + count[tail].sum() * exponent * start / (exponent - 1)
+    beyond = rng.random((RESAMPLES, units)) < largest / units
+    from_body, from_tail = rng.integers(len(body), size=beyond.shape), rng.integers(largest, size=beyond.shape)
+    drawn = np.where(beyond, tail[from_tail], body[from_body])
+    values = losses[drawn]
+    values[beyond] = start * rng.random(int(beyond.sum())) ** (-1 / exponent)
+    mean, error = _mean_and_error(values * count[drawn], count[drawn])
+    known = (mean > 0) & (error > 0)
+    t = (np.log(mean[known]) - np.log(truth / count.sum())) / error[known]
+    return -float(np.quantile(t, 0.025)) if len(t) else 0.0
+
+
+def wilson(share: float, rows: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share, which holds near 0 and 1 too.
+
+    >>> [round(x, 4) for x in wilson(1.0, 100)]
+    [0.963, 1.0]
+    """
+    z = float(scipy.stats.norm.ppf(0.975))
+    centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
+    half = z * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows)) / (1 + z * z / rows)
+    return float(max(0.0, centre - half)), float(min(1.0, centre + half))

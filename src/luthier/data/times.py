@@ -1,0 +1,77 @@
+"""A column that orders the rows by time: its cells as moments, or an error that says which format to name."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from luthier.data.moments import FORMATS
+from luthier.errors import InputError
+
+ISO = "ISO 8601"
+_ISO = (
+    "%Y-%m-%d",
+    "%Y-%m",
+    *(f"%Y-%m-%d{mark}%H:%M{end}" for mark in ("T", " ") for end in ("", ":%S%.f", ":%S%.f%#z")),
+)
+_OTHERS = tuple(pattern for pattern in FORMATS if not pattern.startswith("%Y-"))
+
+
+def time_format(values: pl.Series, given: str = "") -> str:
+    """How the cells of a column say a time: the format that was `given`, or the only one that reads all of them.
+
+    Empty for cells that have an order of their own: dates, moments, numbers. InputError for a cell without a time, for
+    text in no known format, and for dates whose day and month cannot be told apart.
+
+    >>> time_format(pl.Series("when", ["06/17/2019", "07/01/2019"]))
+    '%m/%d/%Y'
+    """
+    if values.null_count():
+        raise InputError(
+            f"'{values.name}' has {values.null_count()} rows without a value",
+            expected="a time for each row",
+            remedy="fill or remove them, or split without --time",
+        )
+    if values.dtype.is_temporal() or values.dtype.is_numeric():
+        return ""
+    unread = {pattern: values.filter(times(values, pattern).is_null()) for pattern in ([given] if given else _known())}
+    reading = [pattern for pattern, left in unread.items() if not len(left)]
+    remedy = f"name the format: --column {values.name}=date:%d/%m/%Y"
+    if not reading:
+        nearest = min(unread, key=lambda pattern: len(unread[pattern]))
+        raise InputError(
+            f"--time {values.name}: '{unread[nearest][0]}' is not a date in {given or 'a known format'}",
+            expected="dates such as 2021-05-31 or 2021-05-31 14:00 in every row, or numbers that grow with time",
+            remedy=remedy,
+        )
+    if len(reading) > 1:
+        raise InputError(
+            f"--time {values.name}: '{values[0]}' can be read as {' and as '.join(reading)}",
+            expected="dates whose day and month cannot be mistaken",
+            remedy=remedy.replace("%d/%m/%Y", f"{reading[0]} or date:{reading[1]}"),
+        )
+    return reading[0]
+
+
+def moments(cell: pl.Expr, pattern: str) -> pl.Expr:
+    """Cells as they are ordered by time: themselves, or moments in UTC where `time_format` gave a pattern."""
+    if not pattern:
+        return cell
+    text = cell.cast(pl.String).str.strip_chars()
+    return pl.coalesce(_parsed(text, one) for one in (_ISO if pattern == ISO else [pattern]))
+
+
+def times(values: pl.Series, pattern: str) -> pl.Series:
+    """`moments` of a column."""
+    return values.to_frame("x").select(moments(pl.col("x"), pattern))["x"].alias(values.name)
+
+
+def _known() -> tuple[str, ...]:
+    return (ISO, *_OTHERS)
+
+
+def _parsed(text: pl.Expr, pattern: str) -> pl.Expr:
+    result = text.str.to_datetime(pattern.replace(".%f", "%.f"), strict=False, time_unit="us")
+    if "%#z" in pattern:
+        result = result.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    # %Y takes the 98 of 06/17/98 for the year 98.
+    return pl.when(text.str.contains(r"\d{4}")).then(result) if "%Y" in pattern else result
