@@ -23,6 +23,7 @@ FOUNDATION = (
     "seeds",
     "optional",
     "storage",
+    "tensors",
     "server_address",
 )
 ROOMS = (

@@ -45,6 +45,19 @@ def explained(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to read `path` into an error for people."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"'{path}' cannot be read",
+            received=(error.strerror or str(error)).lower(),
+            remedy="check its permissions, and that its disk is there",
+        ) from error
+
+
+@contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Keep other processes from writing to a folder, until this is left or the process ends, however it ends.
 
@@ -175,7 +188,7 @@ def plain(value: Any) -> Any:
 _OURS = re.compile(r"\.fetching-.+|\.?(rows-|arrays-)?[0-9a-f]{24,64}(\..+)?")
 CACHED = {  # what can be made again, a folder for each kind
     "pictures": "decoded pictures, and pictures given as arrays",
-    "tables": "encoded rows of tables larger than memory",
+    "tables": "rows of tables larger than memory, as Parquet and encoded",
     "fetched": "tables from addresses",
 }
 

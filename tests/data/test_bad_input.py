@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
+import torch
 
-from luthier.data import infer_columns, infer_task, read_source, split_rows, with_values
+from luthier.data import infer_columns, infer_task, read_batches, read_source, split_rows, with_values
 from luthier.errors import InputError
 
 
@@ -98,6 +102,38 @@ def test_all_wrong_overrides_are_told_at_once() -> None:
 
 def test_arrays_that_do_not_fit() -> None:
     assert "X of shape (3, 2), y of shape (4,)" in message(read_source, (np.zeros((3, 2)), np.zeros(4)))
+
+
+def test_columns_of_the_same_name_in_frames_are_named() -> None:
+    columns = np.zeros((20, 3))
+    for frame in (
+        pd.DataFrame(columns, columns=["a", "b", "a"]),
+        pd.DataFrame(columns, columns=["a", 1, "1"]).rename(columns={"1": "a"}),
+        pa.table([pa.array(column) for column in columns.T], names=["a", "a", "b"]),
+    ):
+        said = message(read_source, frame)
+        assert "the frame has columns of the same name" in said
+        assert "more than once: a" in said
+
+
+def test_a_column_of_numbers_and_text_in_a_frame_is_named() -> None:
+    assert "column 'b': " in message(read_source, pd.DataFrame({"a": [1, 2, 3], "b": [1, "x", None]}))
+
+
+def test_arrays_may_be_tensors_of_every_kind() -> None:
+    X, y = torch.arange(40.0).view(20, 2).requires_grad_(), torch.arange(20, dtype=torch.bfloat16)
+    result = read_source((X, y)).frame
+    assert result["x1"].to_list() == [1.0 + 2 * k for k in range(20)]
+    assert result["y"].to_list() == [float(k) for k in range(20)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_file_that_must_not_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n1,2\n")
+    path.chmod(0)
+    for read in (read_source, lambda path: list(read_batches(path, 2))):
+        assert "cannot be read" in message(read, path)
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:

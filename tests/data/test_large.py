@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from luthier.data import Dataset, Preprocess, infer_columns, read_batches, read_
 from luthier.data.encoded import encoded
 from luthier.data.large import measured, parse_memory, too_large
 from luthier.errors import InputError
+from luthier.storage import cached
 
 ROWS, MEMORY = 5000, 100_000
 
@@ -160,11 +161,36 @@ def test_a_folder_whose_files_differ(tmp_path: Path) -> None:
         read_source(tmp_path, memory=1000)
 
 
-@pytest.mark.parametrize("lines", [(3000,), range(2, 5002)])
-def test_bytes_that_are_not_utf8_are_named_by_their_line(tmp_path: Path, lines: Collection[int]) -> None:
-    """Also where the whole file is in one other encoding: pieces on the disk are read in UTF-8 alone."""
+@pytest.mark.parametrize("kept", ["semicolons", "gzip", "latin-1", "utf-16", "titles", "quotes"])
+def test_a_csv_file_is_read_on_the_disk_as_in_memory(
+    tmp_path: Path, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    frame = table().with_columns(shop=pl.col("shop").replace("south", "süd, unten"))
+    path = tmp_path / ("table.csv.gz" if kept == "gzip" else "table.csv")
+    text = frame.write_csv(separator=";" if kept == "semicolons" else ",")
+    text = "All shops\n\n" + text if kept == "titles" else text
+    text = text.replace("north", 'no"rth') if kept == "quotes" else text  # written against the rules
+    content = text.encode(kept if kept in ("latin-1", "utf-16") else "utf-8")
+    path.write_bytes(gzip.compress(content) if kept == "gzip" else content)
+    whole, result = read_source(path), read_source(path, memory=MEMORY)
+    assert result.whole is not None
+    assert result.whole.rows == ROWS
+    assert result.notes[:-1] == whole.notes
+    assert pl.concat([result.frame, result.whole.others.collect()]).sort("row").equals(whole.frame)
+    folders = list((tmp_path / "cache" / "tables").iterdir())
+    assert read_source(path, memory=MEMORY).frame.equals(result.frame)
+    assert list((tmp_path / "cache" / "tables").iterdir()) == folders == cached("tables")
+
+
+def test_bytes_that_are_not_utf8_are_named_by_their_line(tmp_path: Path) -> None:
     path = tmp_path / "old.csv"
-    cells = {number: b"caf\xe9" if number in lines else b"cafe" for number in range(2, 5002)}
-    path.write_bytes(b"place,sold\n" + b"".join(b"%s %d,%d\n" % (cell, n, n % 2) for n, cell in cells.items()))
-    with pytest.raises(InputError, match=r"not UTF-8(.|\n)*line (2|3,000)\b(.|\n)*iconv"):
-        read_source(path, target="sold", memory=1000)
+    path.write_bytes(b"place,sold\n" + b"".join(b"caf\xe9 %d,%d\n" % (n, n % 2) for n in range(2, 5002)))
+    for memory in (0, 1000):
+        result = read_source(path, memory=memory)
+        assert "Latin-1 (Windows-1252), since line 2 is not UTF-8" in result.notes[0]
+        assert result.frame["place"].str.starts_with("café ").all()
+    path.write_bytes("place,sold\né,1\né,0\n".encode() + b"caf\xe9,1\n" + b"a,0\n" * 3000)
+    for memory in (0, 1000):
+        with pytest.raises(InputError, match=r"line 4 of 'old.csv' is not UTF-8(.|\n)*iconv"):
+            read_source(path, memory=memory)

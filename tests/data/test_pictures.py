@@ -104,6 +104,61 @@ def test_a_folder_with_one_class_a_sub_folder(tmp_path: Path) -> None:
         read_source(tmp_path)
 
 
+def fill(folder: Path, *names: str) -> None:
+    """A picture of each name; what has no ending of a picture is something else."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix.lower() in (".jpg", ".jfif", ".png"):
+            image.fromarray(gradient(10, 12)).save(path, "PNG" if path.suffix == ".png" else "JPEG")
+        else:
+            path.write_text("not a picture")
+
+
+def test_classes_and_what_is_passed_over_are_said(tmp_path: Path) -> None:
+    fill(tmp_path, "cat/1.JPG", "cat/2.jfif", "cat/3.HEIC", "cat/more/4.png", "dog/1.png", "dog/2.heic", "dog/x.txt")
+    fill(tmp_path, "cat/.ipynb_checkpoints/1.png", "dog/._1.png", "dog/Thumbs.db", "__MACOSX/dog/1.png", "loose.png")
+    result = read_source(tmp_path)
+    assert [Path(name).name for name in result.frame["picture"]] == ["1.JPG", "2.jfif", "4.png", "1.png"]
+    assert result.notes == (
+        "2 classes: cat 3, dog 1",
+        "3 files are passed over: 2 .heic, 1 .txt; pictures end in .png, .jpg, .jpeg, .jfif, .jpe, .bmp, .webp, "
+        ".tif, .tiff, .gif",
+        "1 pictures beside the class folders are passed over: they have no label",
+    )
+    assert decode(str(tmp_path / "cat" / "2.jfif"), (1, 10, 12)).shape == (1, 10, 12)
+    message: list[str] = []
+    assert sum(batch.height for batch in read_batches(tmp_path, 3, message.append)) == 4
+    assert tuple(message) == result.notes
+
+
+def test_a_class_of_pictures_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path, "cat/1.png", "dog/1.heic", "dog/2.avif")
+    with pytest.raises(
+        InputError, match=r"hold no pictures: dog(.|\n)*1 .avif, 1 .heic(.|\n)*convert .heic, .avif to JPEG"
+    ):
+        read_source(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "judge"), [(("val",), "val"), (("validation", "test"), "test"), (("Valid",), "Valid")]
+)
+def test_the_parts_of_a_split_are_not_taken_for_classes(tmp_path: Path, held_out: tuple[str, ...], judge: str) -> None:
+    fill(tmp_path, *(f"{part}/{name}/1.png" for part in ("train", *held_out) for name in ("cat", "dog")))
+    with pytest.raises(InputError, match="holds the parts of a split, not classes: ") as caught:
+        read_source(tmp_path)
+    assert f"luthier fit {tmp_path / 'train'} --new-test {tmp_path / judge} " in str(caught.value)
+    assert "in 'train': cat, dog" in str(caught.value)
+    fill(tmp_path, "bus/1.png")  # a train is a class beside a bus
+    assert read_source(tmp_path).frame["label"].unique().sort().to_list() == sorted(["bus", "train", *held_out])
+
+
+def test_one_folder_around_the_classes_is_named(tmp_path: Path) -> None:
+    fill(tmp_path, "train/cat/1.png", "train/dog/1.png")
+    with pytest.raises(InputError, match=rf"one class only, 'train'(.|\n)*luthier fit {tmp_path / 'train'}"):
+        read_source(tmp_path)
+
+
 def test_one_class_is_not_enough(tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
     image.fromarray(gradient(10, 12)).save(tmp_path / "cat" / "1.png")

@@ -14,9 +14,10 @@ import pytest
 import luthier
 from luthier.data import read_source
 from luthier.errors import InputError
-from luthier.recipe import checklist, in_lines
+from luthier.recipe import FitConfig, checklist, in_lines, read_as_asked
 from luthier.recipe.checklist import ITEMS
 from luthier.recipe.deciding import work_out
+from luthier.recipe.prepare import parts_of
 from luthier.runs.screen import SilentScreen
 from luthier.saved import open_run
 
@@ -93,6 +94,23 @@ def test_back_to_a_step_needs_fresh_rows(whole: luthier.Result, table: Path, tmp
     assert [r["chosen"] for r in taken if r["kind"] == "decision" and r["step"] == 3] == [r["chosen"] for r in known]
     assert back.scores["headline"]["n"] == 50
     assert open_run(back.path).facts()["opened_before"] == 0
+
+
+@pytest.mark.parametrize("time", ["", "x0"])
+def test_a_run_may_be_judged_on_rows_of_its_own_from_the_beginning(tmp_path: Path, time: str) -> None:
+    """All others are for training and validation, none of them later than those that judge them."""
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({"x0": np.arange(120), "x1": rng.normal(size=120), "y": rng.choice(["a", "b"], 120)})
+    frame[:100].write_csv(tmp_path / "rows.csv")
+    frame[100:].write_csv(tmp_path / "test.csv")
+    asked = FitConfig(source=str(tmp_path / "rows.csv"), target="y", time=time, new_test=str(tmp_path / "test.csv"))
+    parts = parts_of(read_as_asked(asked.source, asked), asked)
+    assert parts.frames["test"]["x0"].to_list() == list(range(100, 120))
+    training, validation = (parts.frames[name]["x0"].to_list() for name in ("training", "validation"))
+    assert sorted(training + validation) == list(range(100))
+    assert len(validation) == pytest.approx(20, abs=1)
+    assert not time or max(training) < min(validation)
+    assert "is the test part" in parts.notes[-1]
 
 
 def test_back_over_the_same_rows_is_marked(whole: luthier.Result, tmp_path: Path) -> None:

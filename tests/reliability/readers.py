@@ -76,6 +76,11 @@ CSV = (
     b'"a ""q""","b\nc"\n"1","2"\n',
     "größe\tort\n1\tKöln\n".encode("latin-1"),
     b"a\n\n\n1\n",
+    b"sep=|\r\na|b\r\n1|x\r\n",
+    b"Sales\n\na;b\n1,5;x, y\n2,5;\n",
+    b'a,b\n1,"say \\"no\\", then"\n2, "x"\n',
+    "a\tb\n1\té\n".encode("utf-16"),
+    gzip.compress(b"a,b\n1,x\n", mtime=0),
 )
 RUN = json.dumps({"mark": "luthier run", "format": 1, "kind": "several", "folders": {"a": "b"}}).encode()
 BODIES = (b'{"rows": [{"a": 1.5, "b": "x", "c": true}, {"a": null, "b": null, "c": null}]}', b'{"rows": [[]]}')

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import shutil
 import subprocess
 import sys
@@ -11,6 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.reliability.readers import OURS, readers
+
+from luthier.data.csv_text import open_csv
+from luthier.errors import InputError
 
 NAMES = (
     *("csv", "csv in batches", "parquet", "idx", "picture", "bundle", "config"),
@@ -68,6 +74,40 @@ def test_only_our_own_errors_come_out(name: str, folder: Path) -> None:
     holds()
     assert message
     assert all(message)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> bytes:
+    """CSV of any dialect and encoding, lines above it or not, some bytes changed."""
+    cell = st.text(st.sampled_from([*"ab1.,;|\t '\"\\\n\ré"]), max_size=5)
+    rows = draw(st.lists(st.lists(cell, min_size=2, max_size=4), max_size=6))
+    buffer = io.StringIO(draw(st.sampled_from(["", "sep=;\n", "Sales of May\n\n", "\n"])), newline="")
+    buffer.seek(0, io.SEEK_END)
+    csv.writer(
+        buffer,
+        delimiter=draw(st.sampled_from(",;|\t:")),
+        quoting=draw(st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL, csv.QUOTE_NONE])),
+        escapechar="\\",
+        doublequote=draw(st.booleans()),
+        lineterminator=draw(st.sampled_from(["\n", "\r\n", "\r"])),
+    ).writerows(rows)
+    content = buffer.getvalue().encode(draw(st.sampled_from(["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-32-be"])))
+    content = gzip.compress(content, mtime=0) if draw(st.booleans()) else content
+    return draw(changed((content,)))
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(tables())
+def test_csv_of_any_dialect_is_rows_or_a_complaint_and_the_same_in_pieces(content: bytes) -> None:
+    try:
+        whole: object = open_csv(content, "x.csv").frame().rows()
+    except InputError as error:
+        whole = str(error)
+    try:
+        pieces: object = [row for frame in open_csv(content, "x.csv").frames(8) for row in frame.rows()]
+    except InputError as error:
+        pieces = str(error)
+    assert pieces == whole
 
 
 def test_whole_inputs_are_read(folder: Path) -> None:

@@ -21,6 +21,7 @@ Examples:
   luthier fit houses.csv --target price --until 4, then luthier test runs/houses
   luthier fit --resume runs/houses --from 4 --new-test new-houses.csv
   luthier fit photos/ --budget 20m
+  luthier fit photos/train --new-test photos/test
 """
 
 
@@ -144,7 +145,11 @@ def fit(
     ] = None,
     new_test: Annotated[
         Path | None,
-        typer.Option(help="With --from: new test rows, if the run has already read its test set."),
+        typer.Option(
+            help="Rows to judge on, sealed in place of a part of SOURCE: a file, or a folder of pictures. With --from: "
+            "fresh ones, where the run has read its test set.",
+            show_default=False,
+        ),
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="With --from: read the same test rows once more; the report says so.")
@@ -172,8 +177,8 @@ def fit(
     if explain:
         print_checklist(resume)
         return
-    if begin_at is None and (new_test is not None or again):
-        raise InputError("--new-test and --again need --from", remedy="luthier fit --resume RUN --from 4 ...")
+    if begin_at is None and again:
+        raise InputError("--again goes with --from", remedy="luthier fit --resume RUN --from 4 --again")
     given = {"SOURCE": source, "--config": config, "--resume": resume}
     if sum(value is not None for value in given.values()) != 1:
         named = [name for name, value in given.items() if value is not None]
@@ -225,6 +230,7 @@ def fit(
                 strict=strict,
                 memory=memory,
                 distil=distil,
+                new_test=None if new_test is None else str(new_test),
                 until=until,
                 run=run,
                 replace=replace,
@@ -262,6 +268,7 @@ def fit(
             weights=weights,
             distil=distil,
             warm_start=warm_start,
+            new_test=new_test,
             run=run,
             replace=replace,
             repeat=config is not None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,14 @@ def predict(
     from luthier.saved import predict_file
 
     rows = predict_file(
-        run, source, output, impute_missing_columns=impute_missing_columns, sets=sets, abstain=abstain, explain=explain
+        run,
+        source,
+        output,
+        impute_missing_columns=impute_missing_columns,
+        sets=sets,
+        abstain=abstain,
+        explain=explain,
+        say=partial(typer.echo, err=True),
     )
     if output is not None:
         typer.echo(f"{rows} rows predicted, written to {output}", err=True)

@@ -1,139 +1,217 @@
-"""CSV as people write it: its encoding, separator and decimal mark found out, every complaint with its line."""
+"""CSV as people write it: rows of text cells as written, an empty cell null, every complaint with its line."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from io import StringIO
+from itertools import chain, islice
+from pathlib import Path
 
 import polars as pl
 
+from luthier.data.csv_regular import read_regular
+from luthier.data.dialect import LONGEST, MOST_TITLES, Dialect, sniff
 from luthier.data.numerals import with_points
-from luthier.errors import InputError, in_a_line
+from luthier.data.text_bytes import TextBytes, look_through
+from luthier.errors import InputError
 
-SNIFFED = 65_536  # bytes looked at for the delimiter and the decimal mark
+SNIFFED = 1 << 16  # bytes by which the dialect is found; more where they hold less than three lines
+BLOCK = 1 << 24  # bytes that are read together
+CELLS = 1 << 20  # that Python's csv reads together
+NAMED = 8  # columns that are named
+_END = "\0end"  # two cells of it are a row after the last one: an open quote would swallow its separator
 
 
 @dataclass(frozen=True)
-class Dialect:
-    """How a text file is written."""
+class CsvFile:
+    """A file of rows, or its content, and how it is written. Read as a whole or piece by piece, its cells are the
+    same: those that Python's csv module gives."""
 
-    encoding: str
-    separator: str
-    decimal_comma: bool
+    content: TextBytes
+    dialect: Dialect
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line on how it is read, where it is not plain CSV."""
+        result = (*self.dialect.in_words, *self.content.in_words)
+        return (f"'{self.content.name}' is read as: {', '.join(result)}",) if result else ()
 
-def sniff(content: bytes, name: str) -> tuple[Dialect, tuple[str, ...]]:
-    """Encoding, separator and decimal mark of a text file, and what should be said of them."""
-    if b"\x00" in content[:SNIFFED]:
-        raise InputError(f"'{name}' is not a text file", expected="CSV or Parquet", received="binary data")
-    notes = []
-    try:
-        content.decode("utf-8-sig")
-        encoding = "utf-8-sig"
-    except UnicodeDecodeError:
-        encoding = "latin-1"
-        notes.append(f"'{name}' is not UTF-8, so it is read as Latin-1")
-    head = content[:SNIFFED].decode(encoding, errors="replace")
-    control = sum(ord(c) < 32 and c not in "\t\r\n\f" for c in head)
-    if encoding == "latin-1" and control > len(head) // 100:
-        raise InputError(f"'{name}' is not a text file", expected="CSV or Parquet", received="binary data")
-    first = head.splitlines()[0] if head.strip() else ""
-    counts = {mark: first.count(mark) for mark in (",", ";", "\t")}
-    separator = max(counts, key=lambda mark: counts[mark]) if any(counts.values()) else ","
-    decimal_comma = separator != "," and _uses_decimal_commas(head, separator)
-    if separator != ",":
-        notes.append(f"columns of '{name}' are separated by {'tabs' if separator == chr(9) else 'semicolons'}")
-    if decimal_comma:
-        notes.append(f"numbers of '{name}' are written with decimal commas")
-    return Dialect(encoding, separator, decimal_comma), tuple(notes)
+    @property
+    def columns(self) -> list[str]:
+        """The names of its columns. InputError where two are the same."""
+        return self._header[0]
 
+    def frame(self) -> pl.DataFrame:
+        """All rows: columns of text. InputError where there are none, or one has another number of cells."""
+        return pl.concat(self.frames())
 
-def _uses_decimal_commas(head: str, separator: str) -> bool:
-    cells = [cell.strip().strip('"') for line in head.splitlines()[1:200] for cell in line.split(separator)]
-    commas = sum(_is_number(cell.replace(",", ".", 1)) and "," in cell for cell in cells)
-    points = sum(_is_number(cell) and "." in cell for cell in cells)
-    return commas > points
+    def frames(self, block: int = BLOCK) -> Iterator[pl.DataFrame]:
+        """All rows, those of `block` bytes at a time; see `frame`."""
+        rows = 0
+        for frame in self._frames(block):
+            rows += frame.height
+            if frame.height:
+                yield frame
+        if not rows:
+            raise InputError(f"'{self.content.name}' has no rows", expected="a header and at least a few rows")
 
+    @cached_property
+    def _header(self) -> tuple[list[str], int, int]:
+        """The names of the columns, the bytes of the header and of what is above it, and the line below it."""
+        sizes: list[int] = []
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+        def lines() -> Iterator[str]:
+            for line in _lines(self.content.pieces()):
+                sizes.append(len(line.encode()))
+                yield line
 
+        rows = self.dialect.numbered(islice(lines(), self.dialect.titles, None), self.content.name)
+        cells = next((row for _, row in rows if not _is_blank(row)), None)
+        if cells is None:
+            raise InputError(f"'{self.content.name}' is empty", expected="a header and at least a few rows")
+        return named(cells, self.content.name), sum(sizes), len(sizes) + 1
 
-def parse_csv(content: bytes, name: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """A CSV file's table, its cells text as they are written, and notes on how it was read."""
-    dialect, notes = sniff(content, name)
-    text = content.decode(dialect.encoding)
-    header = header_of(text, dialect, name)
-    raw = _text_table(text, dialect, name, len(header))
-    frame = raw.rename(dict(zip(raw.columns, header, strict=True)))
-    return with_points(frame) if dialect.decimal_comma else frame, notes
+    def _frames(self, block: int) -> Iterator[pl.DataFrame]:
+        """Blocks of regular rows by Polars; from the first other one on, Python's csv reads to the end."""
+        columns, start, line = self._header
+        pieces, rest = chain(_from(self.content.pieces(block), start), [b""]), b""
+        regular, enough = not (self.dialect.escaped or self.dialect.spaced), 0
+        for piece in pieces:
+            rest += piece
+            if piece and len(rest) < enough:
+                continue
+            if not piece and rest and not rest.endswith(b"\n"):
+                rest += b"\n"
+            result = read_regular(rest, self.dialect.separator, columns) if regular and len(rest) < LONGEST else None
+            if result is None:
+                yield from self._by_csv(chain([rest], pieces), line)
+                return
+            frame, end = result
+            yield frame
+            line += _ends(rest[:end])
+            rest = rest[end:]
+            enough = 0 if end else 2 * len(rest)  # a row is longer than a block
+        if rest:
+            yield from self._by_csv([rest], line)
 
+    def _by_csv(self, pieces: Iterable[bytes], first: int) -> Iterator[pl.DataFrame]:
+        name, width = self.content.name, len(self.columns)
+        rows: list[list[str]] = []
+        end = self.dialect.separator.join([_END, _END])
+        for line, row in self.dialect.numbered(chain(_lines(pieces), [end]), name, first):
+            if row == [_END, _END]:
+                break
+            if row and row[-1].endswith(_END):
+                raise InputError(
+                    f"the quote that opens in line {line:,} of '{name}' is never closed",
+                    expected="quotes around whole cells; a quote inside of one is doubled",
+                    received=row[-1].removesuffix(end).strip()[:60],
+                    remedy="correct that line",
+                )
+            if len(row) == width:
+                rows.append(row)
+            elif not _is_blank(row):
+                raise self._ragged(line, row)
+            if len(rows) * width >= CELLS:
+                yield _from_rows(rows, self.columns)
+                rows = []
+        yield _from_rows(rows, self.columns)
 
-def lines_of(text: Iterable[str], dialect: Dialect, name: str) -> Iterator[tuple[int, list[str]]]:
-    """The cells of each row, with the number of the line that it ends in. InputError where there are no rows to see."""
-    reader = csv.reader(text, delimiter=dialect.separator)
-    try:
-        for row in reader:
-            yield reader.line_num, row
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(
-            f"line {reader.line_num + 1} of '{name}' cannot be read as CSV",
-            expected="lines that end in a line feed, cells below 128 KiB, one encoding in the whole file",
-            received=in_a_line(error),
-        ) from None
-
-
-def header_of(text: str, dialect: Dialect, name: str) -> list[str]:
-    """The names of the columns; InputError where two are the same."""
-    _, header = next(lines_of(io.StringIO(text), dialect, name), (1, []))
-    names = [column.strip() or f"column_{i + 1}" for i, column in enumerate(header)]
-    twice = [column for column, count in Counter(names).items() if count > 1]
-    if twice:
-        raise InputError(
-            f"'{name}' has columns of the same name",
-            expected="distinct column names",
-            received=f"more than once: {', '.join(twice)}",
-            remedy="rename or remove them",
+    def _ragged(self, line: int, row: Sequence[str]) -> InputError:
+        remedy = "correct that line; text that holds the separator must be in double quotes"
+        if line <= MOST_TITLES + 1 and len(row) > len(self.columns):
+            remedy += "; lines above the header must go"
+        return InputError(
+            f"line {line:,} of '{self.content.name}' has {len(row)} cells",
+            expected=f"{len(self.columns)} cells, as in the header",
+            received=self.dialect.separator.join(row)[:80],
+            remedy=remedy,
         )
+
+
+def open_csv(source: Path | bytes, name: str) -> CsvFile:
+    """A file of rows, or its content: how it is packed, encoded and written. InputError where it is not text.
+
+    >>> open_csv(b"a;b\\n1,5;x\\n", "x.csv").frame().rows()
+    [('1,5', 'x')]
+    """
+    content = look_through(source, name)
+    head, truncated = b"", False
+    for piece in content.pieces(SNIFFED):
+        if len(head) >= SNIFFED and (head.count(b"\n") + head.count(b"\r") > 2 or len(head) > LONGEST):
+            truncated = True
+            break
+        head += piece
+    return CsvFile(content, sniff(head.decode(errors="ignore"), truncated=truncated))
+
+
+def named(cells: Sequence[str], name: str) -> list[str]:
+    """The names of columns by the cells of a header. InputError where two are the same.
+
+    >>> named(["size ", ""], "x.csv")
+    ['size', 'column_2']
+    """
+    names = [cell.strip() or f"column_{i + 1}" for i, cell in enumerate(cells)]
+    refuse_twins(names, f"'{name}'")
     return names
 
 
-def _text_table(text: str, dialect: Dialect, name: str, width: int) -> pl.DataFrame:
-    """All cells as text; a row with another number of cells than the header is named by its line."""
-    try:
-        frame = pl.read_csv(
-            io.BytesIO(text.encode()),
-            separator=dialect.separator,
-            infer_schema=False,
-            encoding="utf8",
-            truncate_ragged_lines=False,
+def refuse_twins(names: Iterable[str], what: str) -> None:
+    """InputError for columns of the same name."""
+    twice = [column for column, count in Counter(names).items() if count > 1]
+    if twice:
+        more = f" and {len(twice) - NAMED} more" if len(twice) > NAMED else ""
+        raise InputError(
+            f"{what} has columns of the same name",
+            expected="distinct column names",
+            received=f"more than once: {', '.join(twice[:NAMED])}{more}",
+            remedy="rename or remove them",
         )
-    except pl.exceptions.NoDataError:
-        raise InputError(f"'{name}' is empty", expected="a header and at least a few rows") from None
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        _complain_of_ragged_rows(text, dialect, name, width)
-        raise InputError(f"'{name}' cannot be read as CSV", received=in_a_line(error)) from None
-    if frame.width != width or frame[frame.columns[-1]].null_count():
-        _complain_of_ragged_rows(text, dialect, name, width)
-    if frame.width != width:
-        received = f"a header that can be read as {width} or as {frame.width} names, depending on its quotes"
-        raise InputError(f"'{name}' cannot be read as CSV", expected="quotes around whole cells", received=received)
-    return frame
 
 
-def _complain_of_ragged_rows(text: str, dialect: Dialect, name: str, width: int) -> None:
-    for line, row in lines_of(io.StringIO(text), dialect, name):
-        if row and len(row) != width:
-            raise InputError(
-                f"line {line} of '{name}' has {len(row)} cells",
-                expected=f"{width} cells, as in the header",
-                received=dialect.separator.join(row)[:80],
-                remedy="correct that line; text that holds the separator must be in double quotes",
-            )
+def _is_blank(row: Sequence[str]) -> bool:
+    """Whether a line holds nothing; a row of separators is a row, with nothing in its cells."""
+    return len(row) < 2 and not "".join(row).strip()
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Lines with their ends, which are carriage returns, line feeds or both."""
+    rest = b""
+    for piece in pieces:
+        rest += piece
+        end = max(rest.rfind(b"\n"), rest.rfind(b"\r", 0, -1)) + 1  # a feed may follow a return at the very end
+        yield from StringIO(rest[:end].decode(), newline="")
+        rest = rest[end:]
+    yield from StringIO(rest.decode(), newline="")
+
+
+def _ends(text: bytes) -> int:
+    """How many lines end in a text."""
+    return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")
+
+
+def _from(pieces: Iterable[bytes], start: int) -> Iterator[bytes]:
+    """A text from one byte on."""
+    for piece in pieces:
+        if piece[start:]:
+            yield piece[start:]
+        start = max(0, start - len(piece))
+
+
+def _from_rows(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> pl.DataFrame:
+    cells = zip(*rows, strict=True) if rows else ([] for _ in columns)
+    return pl.DataFrame(
+        [
+            pl.Series(name, [cell or None for cell in column], dtype=pl.String)
+            for name, column in zip(columns, cells, strict=True)
+        ]
+    )
+
+
+def cells_of(table: CsvFile) -> pl.DataFrame:
+    """All cells as text, as they are written; numbers with decimal commas get points."""
+    frame = table.frame()
+    return with_points(frame) if table.dialect.decimal_comma else frame

@@ -1,6 +1,6 @@
 """Tables larger than memory: some rows are held, the others stay on the disk and are walked when they are needed.
 
-Polars' streaming engine reads Parquet files, folders of them, and CSV. N rows, F numbers.
+Polars' streaming engine reads Parquet files and folders of them; CSV is written as such first. N rows, F numbers.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +18,13 @@ import numpy as np
 import polars as pl
 
 from luthier.data.columns import Column
-from luthier.data.csv_text import SNIFFED, Dialect, header_of, sniff
+from luthier.data.csv_text import CsvFile, open_csv
 from luthier.data.numerals import with_points
+from luthier.data.text_bytes import text_size
+from luthier.data.witnesses import witnesses
 from luthier.errors import InputError, in_a_line
 from luthier.seeds import numpy_generator
+from luthier.storage import cache_folder, explained, sha256
 
 SAMPLED = 200_000  # rows that are held; enough for every decision of the recipe
 TIMES = 4  # how much memory a run takes beside its table: encoded, split and preprocessed
@@ -85,27 +90,14 @@ def scan_parquet(path: Path) -> pl.LazyFrame:
     return lazy
 
 
-def scan(path: Path) -> tuple[pl.LazyFrame, Dialect | None, tuple[str, ...]]:
-    """A table on the disk; cells of a CSV stay text. With how that text is written, and notes on it."""
-    if is_parquet(path):
-        return scan_parquet(path), None, ()
-    with path.open("rb") as file:
-        head = file.read(SNIFFED)
-    complete = head.rpartition(b"\n")[0] or head
-    dialect, notes = sniff(complete, path.name)
-    header = header_of(complete.decode(dialect.encoding), dialect, path.name)
-    lazy = pl.scan_csv(path, separator=dialect.separator, infer_schema=False, new_columns=header)
-    return with_points(lazy) if dialect.decimal_comma else lazy, dialect, notes
-
-
 def too_large(path: Path, memory: int) -> bool:
     """Whether a run on this table would take more than so many bytes."""
     on_disk = sum(file.stat().st_size for file in table_files(path))
     if on_disk * TIMES < memory // 64:  # not even a hundredfold compression would matter
         return False
-    lazy, dialect, _ = scan(path)
-    if dialect is not None:
-        return TIMES * on_disk > memory
+    if not is_parquet(path):
+        return TIMES * text_size(path) > memory
+    lazy = scan_parquet(path)
     try:
         head, rows = lazy.head(1000).collect(), int(lazy.select(pl.len()).collect().item())
     except Exception as error:
@@ -113,11 +105,14 @@ def too_large(path: Path, memory: int) -> bool:
     return TIMES * rows * head.estimated_size() > memory * max(1, head.height)
 
 
-def sample_of(path: Path, memory: int) -> tuple[pl.DataFrame, LargeTable, tuple[str, ...]]:
-    """Rows drawn evenly from a table that is too large to be held, the others, and notes on both."""
-    lazy, dialect, notes = scan(path)
-    if dialect is not None and dialect.encoding != "utf-8-sig":
-        raise _not_utf8(path, _undecodable_line(path))
+def sample_of(path: Path, memory: int, target: str | None) -> tuple[pl.DataFrame, LargeTable, str, tuple[str, ...]]:
+    """Rows drawn evenly from a table that is too large to be held, the others, the table's checksum, and notes.
+
+    A few rows are added that show what the target holds, such as a class that the draw has missed.
+    """
+    checksum = digest(path)
+    table = None if is_parquet(path) else open_csv(path, path.name)
+    lazy = scan_parquet(path if table is None else _as_parquet(table, checksum))
     try:
         rows = int(lazy.select(pl.len()).collect(engine="streaming").item())
         head = lazy.head(1000).collect()
@@ -126,12 +121,36 @@ def sample_of(path: Path, memory: int) -> tuple[pl.DataFrame, LargeTable, tuple[
         indices = np.unique(numpy_generator(0, "sample", rows).integers(0, max(1, rows), wanted))
         drawn = pl.Series(indices, dtype=pl.UInt32)
         numbered = lazy.with_row_index(PLACE)
+        notes = () if table is None else table.notes
+        if target in head.columns:
+            added, message = witnesses(numbered, PLACE, target, drawn)
+            drawn, notes = pl.Series(sorted({*drawn, *added}), dtype=pl.UInt32), (*notes, *message)
         frame = numbered.filter(pl.col(PLACE).is_in(drawn.implode())).drop(PLACE).collect(engine="streaming")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise _not_whole(path, error) from error
     others = numbered.filter(~pl.col(PLACE).is_in(drawn.implode())).drop(PLACE)
-    message = f"'{path.name}' has {rows:,} rows: {frame.height:,} of them are in memory, the others stay on disk"
-    return frame, LargeTable(rows, others), (*notes, message)
+    if table is not None and table.dialect.decimal_comma:
+        frame, others = with_points(frame), with_points(others)
+    held = f"'{path.name}' has {rows:,} rows: {frame.height:,} of them are in memory, the others stay on disk"
+    return frame, LargeTable(rows, others), checksum, (*notes, held)
+
+
+def _as_parquet(table: CsvFile, checksum: str) -> Path:
+    """The rows of a CSV file as Parquet files in the cache, written once: what is walked often is read fast."""
+    folder = cache_folder("tables") / sha256(repr((checksum, table.dialect, table.content.encoding)).encode())[:32]
+    if folder.exists():
+        return folder
+    with explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            for number, frame in enumerate(table.frames()):
+                frame.write_parquet(temporary / f"{number:08}.parquet", compression_level=1)
+            temporary.rename(folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    return folder
 
 
 def walk(lazy: pl.LazyFrame, rows: int = CHUNK) -> Iterator[pl.DataFrame]:
@@ -144,7 +163,10 @@ def walk(lazy: pl.LazyFrame, rows: int = CHUNK) -> Iterator[pl.DataFrame]:
 
 
 def measured(lazy: pl.LazyFrame, columns: Sequence[Column]) -> dict[str, tuple[float, float, float, float, float]]:
-    """Share missing, mean, deviation, lowest and highest of each column of numbers, in one pass over all rows."""
+    """Share missing, mean, deviation, lowest and highest of each column of numbers, in one pass over all rows.
+
+    InputError for a column with infinite numbers.
+    """
     numbers = [column.name for column in columns if column.used and column.kind == "number"]
     if not numbers:
         return {}
@@ -159,37 +181,24 @@ def measured(lazy: pl.LazyFrame, columns: Sequence[Column]) -> dict[str, tuple[f
             cell.std(ddof=0).alias(f"std {name}"),
             cell.min().alias(f"min {name}"),
             cell.max().alias(f"max {name}"),
+            cell.is_infinite().sum().alias(f"infinite {name}"),
         ]
     result = lazy.select(asked).collect(engine="streaming").row(0, named=True)
+    for name in numbers:
+        if result[f"infinite {name}"]:
+            raise InputError(
+                f"column '{name}' has infinite values",
+                expected="finite numbers, or nothing where a value is missing",
+                received=f"{result[f'infinite {name}']:,} infinite values outside of the sample",
+                remedy="leave those cells empty, or correct them",
+            )
     return {
         name: tuple(float("nan") if result[f"{one} {name}"] is None else float(result[f"{one} {name}"]) for one in what)  # type: ignore[misc]
         for name in numbers
     }
 
 
-def _undecodable_line(path: Path) -> int:
-    """The number of the first line that is not UTF-8; 0: all lines are."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError:
-                return number
-    return 0
-
-
-def _not_utf8(path: Path, line: int) -> InputError:
-    return InputError(
-        f"'{path.name}' is not UTF-8",
-        expected="UTF-8 throughout, in a table larger than memory",
-        received=f"invalid bytes in line {line:,}",
-        remedy=f"convert it, for example with: iconv -f latin1 -t utf-8 {path.name} > utf8.csv",
-    )
-
-
 def _not_whole(path: Path, error: BaseException) -> InputError:
-    if not is_parquet(path) and (line := _undecodable_line(path)):
-        return _not_utf8(path, line)
     return InputError(
         f"'{path.name}' cannot be read as a table",
         received=in_a_line(error),

@@ -35,7 +35,7 @@ def fetched(address: str) -> Path:
         files, start = core.url_to_fs(address)
         files.invalidate_cache()  # what was listed before may have changed
         result = [start]
-        if not start.endswith((".csv", ".parquet", ".pq", ".txt", ".tsv")) and files.isdir(start):
+        if not start.endswith((".csv", ".parquet", ".pq", ".txt", ".tsv", ".gz")) and files.isdir(start):
             result = sorted(files.glob(f"{start.rstrip('/')}/**/*.parquet"))
             if not result:
                 raise InputError(f"'{address}' holds no Parquet files", remedy="name one file, or another folder")

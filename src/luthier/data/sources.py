@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import numpy as np
 import polars as pl
+import torch
+from torch import Tensor
 
-from luthier.data.csv_text import SNIFFED, Dialect, header_of, lines_of, parse_csv, sniff
+from luthier.data.csv_text import cells_of, open_csv, refuse_twins
 from luthier.data.large import LargeTable, default_memory, digest, is_parquet, sample_of, scan_parquet, too_large, walk
 from luthier.data.numerals import with_points
 from luthier.data.parsing import require_finite
@@ -30,7 +32,7 @@ from luthier.data.pictures import (
 from luthier.data.pictures import fingerprint as pictures_fingerprint
 from luthier.data.remote import fetched, is_remote
 from luthier.errors import InputError, in_a_line, nearest
-from luthier.storage import sha256, write_bytes
+from luthier.storage import readable, sha256, write_bytes
 
 BUNDLED = ("digits", "iris", "wine", "breast-cancer", "diabetes")
 
@@ -65,11 +67,12 @@ def read_source(source: Any, *, target: str | None = None, memory: int = 0) -> S
     (150, 5)
     """
     if isinstance(source, str) and is_remote(source):
-        result = replace(_file(fetched(source), memory or default_memory()), origin=source)
+        result = replace(_file(fetched(source), memory or default_memory(), target), origin=source)
     elif isinstance(source, str) and source in BUNDLED:
         result = _bundled(source)
     elif isinstance(source, (str, Path)):
-        result = _stdin() if str(source) == "-" else _file(Path(source), memory or default_memory())
+        with readable(Path(source)):
+            result = _stdin() if str(source) == "-" else _file(Path(source), memory or default_memory(), target)
     elif isinstance(source, tuple) and len(source) == 2:
         result = _arrays(*source)
     else:
@@ -128,7 +131,7 @@ def _bundled(name: str) -> Source:
 
 
 def _arrays(X: Any, y: Any) -> Source:
-    X, y = np.asarray(X), np.asarray(y)
+    X, y = _array(X), _array(y)
     if X.ndim in (3, 4) and y.ndim == 1 and len(X) == len(y):
         return _picture_arrays(X, y)
     if X.ndim != 2 or y.ndim != 1 or len(X) != len(y):
@@ -139,6 +142,14 @@ def _arrays(X: Any, y: Any) -> Source:
         )
     frame = pl.DataFrame({f"x{i}": X[:, i] for i in range(X.shape[1])} | {"y": y})
     return Source(frame, "arrays", "arrays", fingerprint(frame), target="y")
+
+
+def _array(values: Any) -> np.ndarray:
+    """An array, also of a tensor on a device or with gradients."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = values.float() if values.dtype == torch.bfloat16 else values  # NumPy has no such numbers
+    return np.asarray(values)
 
 
 def _picture_arrays(X: np.ndarray, y: np.ndarray) -> Source:
@@ -184,6 +195,8 @@ def _frame(source: Any) -> Source:
     if isinstance(source, np.ndarray) and source.ndim == 2:
         frame = pl.DataFrame({f"x{i}": source[:, i] for i in range(source.shape[1])})
         return Source(frame, "array", "array", fingerprint(frame))
+    names = getattr(source, "column_names", getattr(source, "columns", ()))  # Arrow's columns are their values
+    refuse_twins(map(str, names), "the frame")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what pandas and Polars have to say to each other is not the user's
@@ -193,10 +206,24 @@ def _frame(source: Any) -> Source:
             f"a {type(source).__name__} is not a table",
             expected="a path, a bundled name, a pandas, Polars or Arrow frame, or arrays (X, y)",
         ) from None
-    except Exception as error:  # duplicate names and mixed objects, in each library's own words
-        raise InputError("the frame cannot be read", received=in_a_line(error)) from error
+    except Exception as error:  # columns of mixed objects, in each library's own words
+        raise InputError(
+            "the frame cannot be read",
+            expected="one kind of values in each column",
+            received=_first_unreadable(source, map(str, names)) or in_a_line(error),
+        ) from error
     result = Source(frame, "table", f"{type(source).__module__.split('.')[0]} frame", fingerprint(frame))
     return _with_pictures(result, Path())
+
+
+def _first_unreadable(source: Any, names: Iterable[str]) -> str:
+    """Which column of a frame cannot be read, and why; empty where each can."""
+    for place, name in enumerate(names):
+        try:
+            nw.from_native(source, eager_only=True)[:, place].to_polars()
+        except Exception as error:
+            return f"column '{name}': {in_a_line(error)}"
+    return ""
 
 
 def fingerprint(frame: pl.DataFrame) -> str:
@@ -205,7 +232,7 @@ def fingerprint(frame: pl.DataFrame) -> str:
     return sha256(str(frame.schema).encode() + rows.tobytes())
 
 
-def _file(path: Path, memory: int) -> Source:
+def _file(path: Path, memory: int, target: str | None) -> Source:
     if not path.exists():
         folder = path.parent if path.parent.is_dir() else Path()
         near = nearest(path.name, [entry.name for entry in folder.iterdir()] + list(BUNDLED))
@@ -219,16 +246,16 @@ def _file(path: Path, memory: int) -> Source:
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"'{path}' is empty", expected="a header and at least a few rows", received="0 bytes")
     if too_large(path, memory):
-        frame, whole, notes = sample_of(path, memory)
-        return Source(frame, path.name, str(path), digest(path), notes, whole=whole, written=not is_parquet(path))
+        frame, whole, checksum, notes = sample_of(path, memory, target)
+        return Source(frame, path.name, str(path), checksum, notes, whole=whole, written=not is_parquet(path))
     if path.is_dir():
         return Source(scan_parquet(path).collect(), path.name, str(path), digest(path))
     content = path.read_bytes()
     if path.suffix.lower() in (".parquet", ".pq") or content[:4] == b"PAR1":
         result = Source(_parquet(content, path.name), path.name, str(path), sha256(content))
     else:
-        frame, notes = parse_csv(content, path.name)
-        result = Source(frame, path.name, str(path), sha256(content), notes, written=True)
+        table = open_csv(content, path.name)
+        result = Source(cells_of(table), path.name, str(path), sha256(content), table.notes, written=True)
     return _with_pictures(result, path.parent)
 
 
@@ -247,25 +274,29 @@ def _stdin() -> Source:
     content = sys.stdin.buffer.read()
     if not content:
         raise InputError("standard input is empty", expected="CSV with a header")
-    frame, notes = parse_csv(content, "standard input")
-    return Source(frame, "standard input", "standard input", sha256(content), notes, written=True)
+    table = open_csv(content, "standard input")
+    return Source(cells_of(table), "standard input", "standard input", sha256(content), table.notes, written=True)
 
 
-def read_batches(source: Any, rows: int) -> Iterator[pl.DataFrame]:
+def read_batches(source: Any, rows: int, say: Callable[[str], None] = lambda _: None) -> Iterator[pl.DataFrame]:
     """A table in batches of `rows`, so that a file larger than memory can be walked.
 
     Cells of a CSV are text as they are written, as `read_source` has them too: what they mean is the columns' to
-    say. Anything but a file is read whole.
+    read whole. What is to be said of how it is read goes to `say`.
     """
     source = fetched(source) if isinstance(source, str) and is_remote(source) else source
     path = Path(source) if isinstance(source, (str, Path)) and str(source) not in ("-", *BUNDLED) else None
-    if path is None or not path.exists() or not (path.is_file() or is_parquet(path)) or _is_whole(path):
-        yield from read_source(source).frame.iter_slices(rows)
-        return
-    batches = walk(scan_parquet(path), rows) if is_parquet(path) else _csv_batches(path, rows)
-    for batch in batches:
-        known = column_of_paths(batch, path.parent)
-        yield batch if known is None else known[1]
+    with readable(path or Path()):
+        if path is None or not path.exists() or not (path.is_file() or is_parquet(path)) or _is_whole(path):
+            result = read_source(source)
+            for note in result.notes:
+                say(note)
+            yield from result.frame.iter_slices(rows)
+            return
+        batches = walk(scan_parquet(path), rows) if is_parquet(path) else _csv_batches(path, rows, say)
+        for batch in batches:
+            known = column_of_paths(batch, path.parent)
+            yield batch if known is None else known[1]
 
 
 def _is_whole(path: Path) -> bool:
@@ -273,35 +304,9 @@ def _is_whole(path: Path) -> bool:
     return path.stat().st_size == 0 or is_idx(path)
 
 
-def _csv_batches(path: Path, rows: int) -> Iterator[pl.DataFrame]:
-    with path.open("rb") as opened:
-        head = opened.read(SNIFFED)
-    complete = head.rpartition(b"\n")[0] or head  # no half character at the end
-    dialect, _ = sniff(complete, path.name)
-    with path.open(encoding=dialect.encoding, newline="") as file:
-        lines = lines_of(file, dialect, path.name)
-        header = header_of(complete.decode(dialect.encoding), dialect, path.name)
-        next(lines, None)
-        batch: list[list[str | None]] = []
-        result = False
-        for line, row in lines:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise InputError(
-                    f"line {line} of '{path.name}' has {len(row)} cells",
-                    expected=f"{len(header)} cells, as in the header",
-                )
-            batch.append([cell or None for cell in row])
-            if len(batch) == rows:
-                yield _batch(batch, header, dialect)
-                batch, result = [], True
-        if batch:
-            yield _batch(batch, header, dialect)
-        elif not result:
-            raise InputError(f"'{path.name}' has no rows", expected="a header and at least one row")
-
-
-def _batch(rows: list[list[str | None]], header: list[str], dialect: Dialect) -> pl.DataFrame:
-    frame = pl.DataFrame(rows, schema=dict.fromkeys(header, pl.String), orient="row")
-    return with_points(frame) if dialect.decimal_comma else frame
+def _csv_batches(path: Path, rows: int, say: Callable[[str], None]) -> Iterator[pl.DataFrame]:
+    table = open_csv(path, path.name)
+    for note in table.notes:
+        say(note)
+    for frame in table.frames():
+        yield from (with_points(frame) if table.dialect.decimal_comma else frame).iter_slices(rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ from luthier.data.word_pieces import Words
 from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
 from luthier.recipe.full_training_rows import FullTrainingRows, dataset, full_training_rows_of
+from luthier.recipe.learnable import left_out_in_words
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.reading import (
     BESIDE,
@@ -101,13 +102,11 @@ def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
         dates=dates_of(asked),
         copies=copies,
     )
+    splits = _without_test(splits, asked) if asked.new_test else splits
     frames = {name: read.frame[getattr(splits, name)] for name in PARTS}
     notes = splits.notes
     if asked.new_test:
-        joined = np.sort(np.concatenate([splits.validation, splits.test]))
-        splits = replace(splits, validation=joined, test=splits.test[:0])
-        frames |= {"validation": read.frame[joined], "test": _new_rows(asked.new_test, read)}
-        notes += (f"the old test rows join the validation set; '{asked.new_test}' is the new test set",)
+        frames["test"] = _new_rows(asked.new_test, read)
     if asked.warm_start:
         encoder: Encoder = model_of(asked.warm_start).encoder
     elif read.pictures is not None:
@@ -128,6 +127,18 @@ def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig) -> Units:
         pattern = time_format(read.frame[asked.time], dates_of(asked))
         return Units("blocks", times(frame[asked.time], pattern).rank("ordinal").to_numpy())
     return Units()
+
+
+def _without_test(splits: Splits, asked: FitConfig) -> Splits:
+    """The same rows in two parts, since others are sealed."""
+    none = splits.test[:0]
+    if asked.previous:  # what that run has learnt from stays what it was
+        joined = np.sort(np.concatenate([splits.validation, splits.test]))
+        note = f"the old test rows join the validation set; '{asked.new_test}' is the new test set"
+        return Splits(splits.training, joined, none, (*splits.notes, note))
+    joined = np.sort(np.concatenate([splits.training, splits.validation]))
+    note = f"'{asked.new_test}' is the test set, so that set is for validation and the other two for training"
+    return Splits(joined, splits.test, none, (*splits.notes, note))
 
 
 def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledger) -> Prepared:
@@ -175,6 +186,8 @@ def _everything(read: LoadedData, asked: FitConfig, parts: Parts, ledger: Ledger
             f"decisions use a sample; of the {read.source.whole.rows:,} rows of the table the final networks train on "
             f"{len(result):,}, read from disk"
         )
+        if message := left_out_in_words(result.left_out):
+            sentence += f"; of those outside of the sample {message}"
         ledger.add("note", {"step": 0, "sentence": sentence})
     return result
 

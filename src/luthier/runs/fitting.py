@@ -70,6 +70,7 @@ def fit(
     weights: str | Path | None = None,
     distil: bool = False,
     warm_start: str | Path | None = None,
+    new_test: str | Path | None = None,
     run: str | Path | None = None,
     replace: bool = False,
     repeat: bool = False,
@@ -97,9 +98,10 @@ def fit(
     `group` stay in one part of the split; with `time` the latest rows are the test set; `weight` is the column of
     sample weights, for training and scores. Columns named in `beside` are targets of other runs, and not used
     as inputs. `distil` distils the ensemble into one network. `warm_start` is a finished run of the same table: its
-    networks are trained further on these rows, and forgetting is measured. With `repeat=True`, `source` is the
-    `recipe.toml` of a run to repeat exactly. `plan_only=True` prints the plan and returns None. `until` stops the run
-    after a step; the test set is read in step 5, which `luthier.test` can run later.
+    networks are trained further on these rows, and forgetting is measured. `new_test` is a file or a folder of
+    rows that are sealed as the test set; all of `source` is then for training and validation. With `repeat=True`,
+    `source` is the `recipe.toml` of a run to repeat exactly. `plan_only=True` prints the plan and returns None.
+    `until` stops the run after a step; the test set is read in step 5, which `luthier.test` can run later.
 
     Raises InputError for anything in the request that cannot be used.
     """
@@ -135,6 +137,7 @@ def fit(
             weights="" if weights is None else str(Path(weights).resolve()),
             distil=distil,
             warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
+            new_test="" if new_test is None else name_of(new_test),
         )
     read = read_as_asked(source, asked)
     if read.source.whole is not None and not asked.memory:
@@ -232,7 +235,7 @@ def branch(
         update={
             "previous": str(before.path.resolve()),
             "begin_at": step,
-            "new_test": "" if new_test is None else str(Path(new_test).resolve()),
+            "new_test": "" if new_test is None else name_of(new_test),
         }
     )
     read = read_as_asked(source_of(before, asked), asked)

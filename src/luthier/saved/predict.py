@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -46,6 +46,7 @@ def predict_file(
     abstain: bool = False,
     explain: bool = False,
     rows: int = ROWS,
+    say: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Write every row of `source` with its prediction appended, as CSV; returns how many rows.
 
@@ -53,7 +54,7 @@ def predict_file(
     column names the classes of which one is right in nine rows of ten; with `abstain` rows unlike the
     training rows get no prediction, and a column says which they are; with `explain` there is a typical row's
     answer, and what each column adds to it (see `Model.explain`). The output appears under its name only when it is
-    whole.
+    whole. What is to be said of how the rows are read goes to `say`.
     """
     if output is not None and output.suffix.lower() not in ("", ".csv", ".txt"):
         raise InputError(
@@ -64,7 +65,7 @@ def predict_file(
     written = 0
     with _destination(output) as file:
         few = any(isinstance(model.encoder, PictureEncoder) or model.encoder.words for model in models.values())
-        for batch in read_batches(source, min(rows, FEW) if few else rows):
+        for batch in read_batches(source, min(rows, FEW) if few else rows, say):
             result = batch
             for target, model in models.items():
                 columns = predictions(model, batch, **options)

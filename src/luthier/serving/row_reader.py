@@ -13,7 +13,7 @@ from torch import Tensor
 
 from luthier.data import TableEncoder, with_values
 from luthier.data.columns import Column
-from luthier.data.csv_text import parse_csv
+from luthier.data.csv_text import cells_of, open_csv
 from luthier.errors import InputError, in_a_line
 from luthier.serving.requests import MOST_ERRORS, RefusedError, items_of, limited, shown
 
@@ -153,7 +153,7 @@ def from_csv(body: bytes, encoder: TableEncoder, most: int) -> RequestRows:
     """The rows of a CSV body with a header, read as `luthier predict` reads a file. RefusedError where it cannot be."""
     columns = encoder.columns
     try:
-        frame, _ = parse_csv(body, "the body")
+        frame = cells_of(open_csv(body, "the body"))
     except InputError as error:
         raise RefusedError(400, f"the body is not CSV: {in_a_line(error)}") from None
     missing = [column.name for column in columns if column.name not in frame.columns]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from luthier.data.pictures.decoding import FORMATS, SUFFIXES, Shape, UnreadableError, decode, is_packed, shape_of
 from luthier.data.pictures.encoder import PictureEncoder, Pixels
+from luthier.data.pictures.folders import LABEL, PICTURE
 from luthier.data.pictures.idx import read_idx
 from luthier.data.pictures.picture_sources import (
-    LABEL,
-    PICTURE,
     column_of_paths,
     common_shape,
     folder_table,

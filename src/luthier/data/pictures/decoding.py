@@ -21,7 +21,7 @@ from luthier.errors import InputError, in_a_line
 from luthier.machine import cores
 from luthier.optional import require
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")  # no other decoder sees a file, whatever its name
 MOST_PIXELS = 40_000_000  # of one picture: a small file can unpack to more than any memory holds
 TOGETHER = 64  # pictures that a worker decodes at a time

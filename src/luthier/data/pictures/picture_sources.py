@@ -5,23 +5,20 @@ Each becomes a table with a column of references, so that whatever holds for tab
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from luthier.data.pictures.decoding import SUFFIXES, Shape, UnreadableError, is_packed, shape_of
+from luthier.data.pictures.folders import LABEL, PICTURE, class_folders
 from luthier.data.pictures.idx import read_idx
 from luthier.data.pictures.store import PictureStore, store_of
 from luthier.errors import InputError
 
-PICTURE, LABEL = "picture", "label"
 LARGEST, SMALLEST = 64, 8  # sides that pictures are scaled to, unless they are asked for
 SURVEYED = 400  # pictures whose size is looked at
 NAMED = 5  # unreadable pictures that are named
-PARTS = ("train", "t10k", "emnist")
 
 
 def is_idx(path: Path) -> bool:
@@ -43,41 +40,7 @@ def folder_table(folder: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
         frames = [idx_table(path) for path in packed]
         note = f"{len(packed)} files of pictures are read as one data set: {', '.join(path.name for path in packed)}"
         return pl.concat(frames), (note,) if len(packed) > 1 else ()
-    classes = [entry for entry in entries if entry.is_dir()]
-    rows: list[tuple[str, str]] = []
-    empty = []
-    for entry in classes:
-        result = [str(path) for path in _walked(entry)]
-        rows += [(path, entry.name) for path in result]
-        if not result:
-            empty.append(entry.name)
-    if empty:
-        raise InputError(
-            f"{len(empty)} class folders of '{folder}' hold no pictures: {', '.join(empty[:NAMED])}",
-            expected=f"files that end in {', '.join(SUFFIXES[:3])} in each sub-folder",
-            remedy="fill or remove those folders",
-        )
-    if not rows:
-        loose = [entry for entry in entries if entry.suffix.lower() in SUFFIXES]
-        if loose:  # no labels, as for a prediction
-            return pl.DataFrame({PICTURE: [str(path) for path in loose]}), ()
-        raise InputError(
-            f"'{folder}' holds no pictures",
-            expected="one sub-folder a class with PNG or JPEG files, or MNIST's IDX files",
-            received=f"{len(entries)} other entries",
-        )
-    if len(classes) == 1:
-        raise InputError(
-            f"'{folder}' has one class only, '{classes[0].name}'",
-            expected="one sub-folder per class, at least two",
-        )
-    return pl.DataFrame(rows, schema={PICTURE: pl.String, LABEL: pl.String}, orient="row"), ()
-
-
-def _walked(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(root) / name for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES)
+    return class_folders(folder)
 
 
 def idx_table(path: Path) -> pl.DataFrame:

@@ -1,0 +1,156 @@
+"""A folder of pictures with one sub-folder a class: its classes, what is passed over, and what a split looks like."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from luthier.data.pictures.decoding import SUFFIXES
+from luthier.errors import InputError
+
+PICTURE, LABEL = "picture", "label"
+NAMED = 20  # classes, endings or folders that a line lists
+TRAINING = ("train", "training", "trainset")
+HELD_OUT = ("test", "testing", "testset", "val", "valid", "validation", "dev", "eval", "evaluation")
+OF_SYSTEMS = ("Thumbs.db", "desktop.ini", "__MACOSX")
+
+
+@dataclass(frozen=True)
+class _Walked:
+    """The pictures below a folder, and how many other files there are of each ending."""
+
+    pictures: Sequence[Path]
+    others: Mapping[str, int]
+
+
+def class_folders(folder: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """References and labels of the pictures in a folder's sub-folders, with notes on the classes and on other files.
+
+    A folder of pictures alone gives references without labels. InputError where sub-folders are parts of a split, hold
+    no pictures, or where there is one class only.
+    """
+    entries = list(_visible(folder))
+    result = {entry.name: _walk(entry) for entry in entries if entry.is_dir()}
+    loose = [entry for entry in entries if entry.is_file() and _is_picture(entry)]
+    _refuse_split(folder, [name for name, below in result.items() if below.pictures])
+    if not any(below.pictures for below in result.values()):
+        if loose:  # no labels, as for a prediction
+            return pl.DataFrame({PICTURE: [str(path) for path in loose]}), ()
+        others = _sum(below.others for below in result.values())
+        raise InputError(
+            f"'{folder}' holds no pictures",
+            expected="one sub-folder a class with PNG or JPEG files, or MNIST's IDX files",
+            received=_counted(others) if others else f"{len(entries)} other entries",
+            remedy=_remedy(others),
+        )
+    empty = [name for name, below in result.items() if not below.pictures]
+    if empty:
+        others = _sum(result[name].others for name in empty)
+        raise InputError(
+            f"{len(empty)} class folders of '{folder}' hold no pictures: {_listed(empty)}",
+            expected=f"files that end in {', '.join(SUFFIXES[:3])} in each sub-folder",
+            received=_counted(others),
+            remedy="; ".join(filter(None, (_remedy(others), "fill or remove those folders"))),
+        )
+    if len(result) == 1:
+        raise _one_class(folder, *result)
+    rows = [(str(path), name) for name, below in result.items() for path in below.pictures]
+    frame = pl.DataFrame(rows, schema={PICTURE: pl.String, LABEL: pl.String}, orient="row")
+    return frame, tuple(_notes(result, len(loose)))
+
+
+def _notes(found: Mapping[str, _Walked], loose: int) -> Iterator[str]:
+    yield f"{len(found)} classes: {_listed([f'{name} {len(below.pictures):,}' for name, below in found.items()])}"
+    others = _sum(below.others for below in found.values())
+    if others:
+        total = sum(others.values())
+        files = "file is" if total == 1 else "files are"
+        yield f"{total:,} {files} passed over: {_counted(others)}; pictures end in {', '.join(SUFFIXES)}"
+    if loose:
+        yield f"{loose:,} pictures beside the class folders are passed over: they have no label"
+
+
+def _refuse_split(folder: Path, names: Sequence[str]) -> None:
+    """InputError where sub-folders are named as parts of a split are: they would be learnt as classes."""
+    training = [name for name in names if name.lower() in TRAINING]
+    held_out = [name for name in names if name.lower() in HELD_OUT]
+    if not training or not names or len(training) + len(held_out) < len(names) or not held_out:
+        return
+    # Of a test and a validation part the test part judges: validation pictures are drawn from the training part.
+    judge = min(held_out, key=lambda name: HELD_OUT.index(name.lower()))
+    raise InputError(
+        f"'{folder}' holds the parts of a split, not classes: {_listed(names)}",
+        expected="one sub-folder a class",
+        received=f"in '{training[0]}': {_listed(_names_below(folder / training[0])) or 'pictures without a class'}",
+        remedy=f"luthier fit {folder / training[0]} --new-test {folder / judge}"
+        " (validation pictures are drawn from the training part)",
+    )
+
+
+def _one_class(folder: Path, name: str) -> InputError:
+    below = _names_below(folder / name)
+    return InputError(
+        f"'{folder}' has one class only, '{name}'",
+        expected="a sub-folder for each of two classes or more",
+        received=f"in '{name}': {_listed(below)}" if below else "",
+        remedy=f"if these are the classes: luthier fit {folder / name}" if len(below) > 1 else "",
+    )
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """What people put there, in the order of names."""
+    for entry in sorted(folder.iterdir()):
+        if not entry.name.startswith(".") and entry.name not in OF_SYSTEMS:
+            yield entry
+
+
+def _names_below(folder: Path) -> list[str]:
+    return [entry.name for entry in _visible(folder) if entry.is_dir()]
+
+
+def _walk(folder: Path) -> _Walked:
+    pictures, others = list[Path](), Counter[str]()
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in OF_SYSTEMS)
+        for name in sorted(names):
+            path = Path(root) / name
+            if name.startswith(".") or name in OF_SYSTEMS:
+                continue
+            if _is_picture(path):
+                pictures.append(path)
+            else:
+                others[path.suffix.lower() or "without an ending"] += 1
+    return _Walked(pictures, others)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return total
+
+
+def _counted(others: Mapping[str, int]) -> str:
+    """Endings and how many files have them, the most frequent first."""
+    return _listed(
+        [f"{count:,} {ending}" for ending, count in sorted(others.items(), key=lambda one: (-one[1], one[0]))]
+    )
+
+
+def _remedy(others: Mapping[str, int]) -> str:
+    unread = [ending for ending in (".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".svg") if ending in others]
+    return f"convert {', '.join(unread)} to JPEG or PNG" if unread else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -1,0 +1,112 @@
+"""Which rows outside of the sample the last networks may learn from, and why the others are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from luthier.data.large import LargeTable
+from luthier.data.split import is_coarse
+from luthier.data.times import moments, time_format, times
+from luthier.errors import InputError
+from luthier.recipe.config import FitConfig
+from luthier.recipe.reading import LoadedData, dates_of
+
+
+@dataclass(frozen=True)
+class Learnable:
+    """The rows that may be learnt from, and how many are left out, by reason; copies of held-out rows are not counted
+    here, since that takes as long as reading the rows."""
+
+    rows: pl.LazyFrame
+    count: int
+    left_out: Mapping[str, int]
+
+
+def learnable(whole: LargeTable, read: LoadedData, asked: FitConfig, held_out: pl.DataFrame) -> Learnable:
+    """The rows outside the sample that no held-out row forbids: by its inputs, its group or its time.
+
+    InputError for rows that a table in memory would be refused for: without a time, with an impossible weight.
+    """
+    reasons = _reasons(read, asked, held_out)
+    kept, counted = pl.lit(True), {"rows": pl.len()}
+    for reason, holds in reasons.items():
+        holds = holds.fill_null(False)
+        counted[reason] = (kept & ~holds).sum()
+        kept &= holds
+    counted |= {f"bad {name}": (~holds.fill_null(False)).sum() for name, holds in _required(read, asked).items()}
+    result = whole.others.select(**counted).collect(engine="streaming").row(0, named=True)
+    for name in (asked.time, asked.weight):
+        if name and result[f"bad {name}"]:
+            raise _unusable(name, result[f"bad {name}"], asked)
+    left_out = {reason: int(result[reason]) for reason in reasons if result[reason]}
+    rows = whole.others.filter(kept)
+    if not (asked.time or asked.group or is_coarse(read.frame.drop(read.task.target))):
+        inputs = [column.name for column in read.columns if column.used]
+        rows = rows.join(held_out.lazy().select(inputs).unique(), on=inputs, how="anti", nulls_equal=True)
+    return Learnable(rows, int(result["rows"]) - sum(left_out.values()), left_out)
+
+
+def left_out_in_words(left_out: Mapping[str, int]) -> str:
+    """What is left out, and why.
+
+    >>> left_out_in_words({"without a value of `y`": 1200, "that copy held-out rows": 1})
+    'left out are 1,200 without a value of `y` and 1 that copy held-out rows'
+    """
+    parts = [f"{count:,} {reason}" for reason, count in left_out.items() if count]
+    if not parts:
+        return ""
+    return "left out are " + (", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0])
+
+
+def _reasons(read: LoadedData, asked: FitConfig, held_out: pl.DataFrame) -> dict[str, pl.Expr]:
+    """What must hold for a row, by what is said where it does not."""
+    name = read.task.target
+    target, values = pl.col(name), read.frame[name]
+    result = {f"without a value of `{name}`": target.is_not_null()}
+    if values.dtype.is_float():
+        result[f"without a value of `{name}`"] = target.is_not_nan()
+        result[f"with an infinite `{name}`"] = target.is_finite()
+    if read.task.classes:
+        result[f"with a value of `{name}` that the sample does not have"] = target.cast(values.dtype).is_in(
+            values.unique().implode()
+        )
+    elif read.task.log_scale:
+        result[f"with a `{name}` that is not positive"] = target > 0
+    if asked.time:
+        pattern = time_format(read.frame[asked.time], dates_of(asked))
+        column, first = moments(pl.col(asked.time), pattern), times(held_out[asked.time], pattern).min()
+        result[f"that are not before the held-out rows by `{asked.time}`"] = column < first
+    elif asked.group:
+        group, groups = pl.col(asked.group), held_out[asked.group].drop_nulls().unique()
+        result[f"in held-out groups of `{asked.group}`"] = group.is_null() | ~group.is_in(groups.implode())
+    return result
+
+
+def _required(read: LoadedData, asked: FitConfig) -> dict[str, pl.Expr]:
+    """What must hold for every row, by the column that it is asked of."""
+    result: dict[str, pl.Expr] = {}
+    if asked.time:
+        pattern = time_format(read.frame[asked.time], dates_of(asked))
+        result[asked.time] = moments(pl.col(asked.time), pattern).is_not_null()
+    if asked.weight:
+        weight = pl.col(asked.weight).cast(pl.Float64, strict=False)
+        result[asked.weight] = weight.is_finite() & (weight >= 0)
+    return result
+
+
+def _unusable(name: str, rows: int, asked: FitConfig) -> InputError:
+    if name == asked.time:
+        return InputError(
+            f"'{name}' has {rows:,} rows without a value, outside of the sample",
+            expected="a time in every row",
+            remedy="fill or remove them, or split without --time",
+        )
+    return InputError(
+        f"--sample-weight {name}: this column cannot be used as sample weights",
+        expected="a number of at least 0 in every row",
+        received=f"{rows:,} rows outside of the sample with something else",
+        remedy="fill or remove those rows",
+    )
