@@ -62,7 +62,10 @@ def fit(
     seed: Annotated[int, typer.Option(help="Random seed of the whole run.")] = 0,
     column: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=TYPE: number, boolean, category, date, text, identifier or constant. May be repeated."),
+        typer.Option(
+            help="NAME=KIND: number, boolean, category, date, text, identifier or constant; of dates their format too, "
+            "such as when=date:%d/%m/%Y. May be repeated."
+        ),
     ] = None,
     task: Annotated[
         str | None, typer.Option(help="regression, binary or multiclass; inferred from the target if not given.")

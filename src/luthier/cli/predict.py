@@ -40,17 +40,13 @@ def predict(
     ] = False,
 ) -> None:
     """Append the prediction (and the classes' probabilities) to every row of a table."""
+    from luthier.data import Unread
     from luthier.saved import predict_file
 
-    rows = predict_file(
-        run,
-        source,
-        output,
-        impute_missing_columns=impute_missing_columns,
-        sets=sets,
-        abstain=abstain,
-        explain=explain,
-        say=partial(typer.echo, err=True),
-    )
+    unread = Unread()
+    options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
+    rows = predict_file(run, source, output, unread=unread, say=partial(typer.echo, err=True), **options)
+    for sentence in unread.sentences():
+        typer.echo(sentence, err=True)
     if output is not None:
         typer.echo(f"{rows} rows predicted, written to {output}", err=True)

@@ -39,9 +39,8 @@ def moment(cell: pl.Expr, dtype: pl.DataType, pattern: str) -> pl.Expr:
     if "%" in pattern:
         zoned = "%z" in pattern
         parsed = cell.str.to_datetime(pattern.replace(".%f", "%.f").replace("%z", "%#z"), strict=False, time_unit="us")
-        if "%Y" in pattern:  # which takes the 98 of 06/17/98 for the year 98
-            parsed = pl.when(cell.str.contains(r"\d{4}")).then(parsed)
-        readings.insert(0, _in_utc(parsed, zoned))
+        known = cell.str.contains(r"\d{4}") if "%Y" in pattern else pl.lit(True)  # 1.2.3 is not of the year 3
+        readings.insert(0, pl.when(known).then(_in_utc(parsed, zoned)))
     return pl.coalesce(readings)
 
 
@@ -77,6 +76,7 @@ def _all_moments(cells: pl.Series, pattern: str) -> bool:
 
 def _iso(cell: pl.Expr) -> pl.Expr:
     """ISO 8601: only what begins with a year, a month and a day is looked at further."""
+    cell = pl.when(cell.str.contains(r"^\d{4}-\d{1,2}-\d{1,2}")).then(cell)
     text = cell.str.replace("T", " ", literal=True)
     zoned = text.str.contains(r"\d(?:Z|\s?[-+]\d\d(?::?\d\d)?)$") & text.str.contains(":", literal=True)
     apart = text.str.replace(r"\s([-+]\d\d(?::?\d\d)?)$", "${1}")

@@ -50,7 +50,7 @@ UNITS = (
     *("GB", "TB", "px", "ms", "s", "min", "h", "bar", "hPa", "kPa", "mmHg", "ppm", "bpm"),
 )
 _CELL = re.compile(
-    rf"(?P<open>\()?\s*[-+]?\s*(?P<before>[^\d\s.,()+\-]\D{{0,3}})??\s*[-+]?"
+    rf"(?P<open>\()?\s*[-+]?\s*(?P<before>[^\d\s.,()+\-][^\d+\-]{{0,3}})??\s*[-+]?"
     rf"(?P<number>[.,]?\d(?:[\d.,{BLANKS}{APOSTROPHES}]*\d)?[.,]?)"
     r"(?P<after>\s*[^\d\s.,()]\D{0,11})??\s*(?P<close>\))?"
 )

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import io
 import sys
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data.csv_text import cells_of, open_csv, refuse_twins
+from luthier.data.arrays import table_of, to_polars
+from luthier.data.csv_text import cells_of, open_csv
 from luthier.data.large import LargeTable, default_memory, digest, is_parquet, sample_of, scan_parquet, too_large, walk
 from luthier.data.numerals import with_points
 from luthier.data.parsing import require_finite
@@ -34,6 +33,7 @@ from luthier.data.remote import fetched, is_remote
 from luthier.errors import InputError, in_a_line, nearest
 from luthier.storage import readable, sha256, write_bytes
 
+WRITTEN = {"luthier": "written"}  # metadata of a Parquet file that keeps the text of a file without types
 BUNDLED = ("digits", "iris", "wine", "breast-cancer", "diabetes")
 
 
@@ -55,7 +55,7 @@ class Source:
     written: bool = False  # cells are the text of a file, which has no types
 
 
-def read_source(source: Any, *, target: str | None = None, memory: int = 0) -> Source:
+def read_source(source: Any, *, target: str | int | None = None, memory: int = 0) -> Source:
     """Read a path, '-' (CSV on standard input), a bundled name, a frame, or arrays `(X, y)`.
 
     Of a file for which a run would need more than `memory` bytes (0: half of the machine's) a sample is read.
@@ -66,18 +66,19 @@ def read_source(source: Any, *, target: str | None = None, memory: int = 0) -> S
     >>> read_source("iris").frame.shape
     (150, 5)
     """
+    name = None if target is None else str(target)
     if isinstance(source, str) and is_remote(source):
-        result = replace(_file(fetched(source), memory or default_memory(), target), origin=source)
+        result = replace(_file(fetched(source), memory or default_memory(), name), origin=source)
     elif isinstance(source, str) and source in BUNDLED:
         result = _bundled(source)
     elif isinstance(source, (str, Path)):
         with readable(Path(source)):
-            result = _stdin() if str(source) == "-" else _file(Path(source), memory or default_memory(), target)
+            result = _stdin() if str(source) == "-" else _file(Path(source), memory or default_memory(), name)
     elif isinstance(source, tuple) and len(source) == 2:
         result = _arrays(*source)
     else:
         result = _frame(source)
-    return _checked(result, target)
+    return _checked(result, name)
 
 
 def _checked(found: Source, target: str | None) -> Source:
@@ -97,7 +98,7 @@ def _checked(found: Source, target: str | None) -> Source:
         )
     for name in frame.columns:
         dtype = frame[name].dtype
-        if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
+        if dtype.is_nested() or dtype in (pl.Object, pl.Binary) or "Extension" in str(dtype):
             raise InputError(
                 f"column '{name}' holds {str(dtype).lower()} values",
                 expected="one number, text, date or boolean per cell",
@@ -131,17 +132,10 @@ def _bundled(name: str) -> Source:
 
 
 def _arrays(X: Any, y: Any) -> Source:
-    X, y = _array(X), _array(y)
-    if X.ndim in (3, 4) and y.ndim == 1 and len(X) == len(y):
-        return _picture_arrays(X, y)
-    if X.ndim != 2 or y.ndim != 1 or len(X) != len(y):
-        raise InputError(
-            "the arrays do not match",
-            expected="X with rows and columns, y with one value per row",
-            received=f"X of shape {X.shape}, y of shape {y.shape}",
-        )
-    frame = pl.DataFrame({f"x{i}": X[:, i] for i in range(X.shape[1])} | {"y": y})
-    return Source(frame, "arrays", "arrays", fingerprint(frame), target="y")
+    if np.ndim(X) in (3, 4) and np.ndim(y) == 1 and len(X) == len(y):
+        return _picture_arrays(np.asarray(X), np.asarray(y))
+    frame, target = table_of(X, y)
+    return Source(frame, "arrays", "arrays", fingerprint(frame), target=target)
 
 
 def _array(values: Any) -> np.ndarray:
@@ -195,35 +189,9 @@ def _frame(source: Any) -> Source:
     if isinstance(source, np.ndarray) and source.ndim == 2:
         frame = pl.DataFrame({f"x{i}": source[:, i] for i in range(source.shape[1])})
         return Source(frame, "array", "array", fingerprint(frame))
-    names = getattr(source, "column_names", getattr(source, "columns", ()))  # Arrow's columns are their values
-    refuse_twins(map(str, names), "the frame")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what pandas and Polars have to say to each other is not the user's
-            frame = nw.from_native(source, eager_only=True).to_polars()
-    except TypeError:
-        raise InputError(
-            f"a {type(source).__name__} is not a table",
-            expected="a path, a bundled name, a pandas, Polars or Arrow frame, or arrays (X, y)",
-        ) from None
-    except Exception as error:  # columns of mixed objects, in each library's own words
-        raise InputError(
-            "the frame cannot be read",
-            expected="one kind of values in each column",
-            received=_first_unreadable(source, map(str, names)) or in_a_line(error),
-        ) from error
+    frame = to_polars(source)
     result = Source(frame, "table", f"{type(source).__module__.split('.')[0]} frame", fingerprint(frame))
     return _with_pictures(result, Path())
-
-
-def _first_unreadable(source: Any, names: Iterable[str]) -> str:
-    """Which column of a frame cannot be read, and why; empty where each can."""
-    for place, name in enumerate(names):
-        try:
-            nw.from_native(source, eager_only=True)[:, place].to_polars()
-        except Exception as error:
-            return f"column '{name}': {in_a_line(error)}"
-    return ""
 
 
 def fingerprint(frame: pl.DataFrame) -> str:
@@ -252,16 +220,19 @@ def _file(path: Path, memory: int, target: str | None) -> Source:
         return Source(scan_parquet(path).collect(), path.name, str(path), digest(path))
     content = path.read_bytes()
     if path.suffix.lower() in (".parquet", ".pq") or content[:4] == b"PAR1":
-        result = Source(_parquet(content, path.name), path.name, str(path), sha256(content))
+        frame, written = _parquet(content, path.name)
+        result = Source(frame, path.name, str(path), sha256(content), written=written)
     else:
         table = open_csv(content, path.name)
         result = Source(cells_of(table), path.name, str(path), sha256(content), table.notes, written=True)
     return _with_pictures(result, path.parent)
 
 
-def _parquet(content: bytes, name: str) -> pl.DataFrame:
+def _parquet(content: bytes, name: str) -> tuple[pl.DataFrame, bool]:
+    """The table of a Parquet file, and whether its cells are the text of a file without types."""
     try:
-        return pl.read_parquet(io.BytesIO(content))
+        known = pl.read_parquet_metadata(io.BytesIO(content))
+        return pl.read_parquet(io.BytesIO(content)), WRITTEN.items() <= known.items()
     except (Exception, pl.exceptions.PanicException) as error:  # Polars panics over some damaged pages
         raise InputError(
             f"'{name}' is not a complete Parquet file",

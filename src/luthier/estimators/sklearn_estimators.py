@@ -27,6 +27,7 @@ from sklearn.utils.validation import (
 )
 
 from luthier.data import Preprocess, TableEncoder, Task, infer_columns
+from luthier.data.arrays import to_polars
 from luthier.data.columns import Column
 from luthier.data.task import TaskKind
 from luthier.engine import Member, Part, Settings, step_time, train
@@ -78,7 +79,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
     def _table(self, X: Any, *, reset: bool) -> pl.DataFrame:
         """The rows as a table; columns of an array go by their numbers."""
         if _is_frame(X) and not _all_numbers(X):
-            frame = X if isinstance(X, pl.DataFrame) else pl.from_pandas(X)
+            frame = to_polars(X)
             names = list(frame.columns)
             if reset:
                 self.feature_names_in_, self.n_features_in_ = np.array(names, dtype=object), len(names)
@@ -87,7 +88,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
             if reset and not len(frame):
                 raise ValueError("the table has no rows")
             return frame
-        array = validate_data(self, X, reset=reset, dtype=np.float32, ensure_all_finite="allow-nan")
+        array = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
         names = list(getattr(self, "feature_names_in_", ())) or [f"x{k}" for k in range(array.shape[1])]
         return pl.DataFrame(dict(zip(names, array.T, strict=True)))
 

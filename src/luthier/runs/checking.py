@@ -13,7 +13,7 @@ from torch import Tensor
 
 from luthier import storage
 from luthier.assess import METRICS, PREDICTION, PRIMARY, Units, drift, measure, seen_by, told_apart
-from luthier.data import PictureEncoder, encode_target, read_source, target_values
+from luthier.data import PictureEncoder, Unread, encode_target, read_source, target_values
 from luthier.data.split import group_numbers
 from luthier.data.task import is_known_class
 from luthier.errors import InputError
@@ -37,7 +37,8 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     if model.profile is None:
         raise InputError(f"the model of '{run}' has no profile of the training rows", remedy="fit it again")
     found = read_source(source)
-    numbers, codes = model.encode(found.frame)
+    unread = Unread()
+    numbers, codes = model.encode(found.frame, unread=unread)
     by_name, coded, _ = columns_of(model, numbers, codes)
     rows = drift(model.profile, by_name, coded, {PREDICTION: model.task.classes} if model.task.classes else None)
     columns = [row for row in rows if row.column != PREDICTION]
@@ -59,6 +60,7 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
         "columns": [row.to_json() for row in columns],
         "prediction": prediction.to_json() if prediction else None,
         "told_apart": apart,
+        "unread": list(unread.sentences()),
         "unlike": float(model.unlike_encoded(numbers, codes).to_numpy().mean()),
         "known": known,
         "score": score,
@@ -182,6 +184,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
     lines += [
         f"  {row['sentence']} (stability index {row['index']:.2f})" for row in result["columns"] if row["drifted"]
     ]
+    lines += [f"  {sentence}" for sentence in result["unread"]]
     if result["prediction"]:
         lines.append(f"  {result['prediction']['sentence']}")
     if result["told_apart"]:

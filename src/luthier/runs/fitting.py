@@ -14,10 +14,11 @@ from typing import Any
 import polars as pl
 
 from luthier import storage
-from luthier.data import BUNDLED
+from luthier.data import BUNDLED, Source
 from luthier.data.large import default_memory, parse_memory
 from luthier.data.pictures import cache_folder, is_packed
 from luthier.data.remote import is_remote
+from luthier.data.sources import WRITTEN
 from luthier.errors import InputError
 from luthier.nets.backbone import allow
 from luthier.recipe import (
@@ -51,7 +52,7 @@ from luthier.saved import RunFolder, create_run, open_fit
 def fit(
     source: Any,
     *,
-    target: str | None = None,
+    target: str | int | None = None,
     budget: str | Budget | None = None,
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
@@ -118,11 +119,11 @@ def fit(
         limit = Budget.parse(budget) if budget is not None else default_budget(source)
         asked = FitConfig(
             source=name_of(source),
-            target=target,
+            target=None if target is None else str(target),
             budget=str(limit),
             seed=seed,
             task=task,
-            columns=dict(columns or {}),
+            columns={str(name): kind for name, kind in (columns or {}).items()},
             metric=metric or "",
             costs=costs or "",
             positive=positive or "",
@@ -146,7 +147,7 @@ def fit(
         run, replace = Path(tempfile.mkdtemp(prefix="luthier-plan-")), False
     folder = create_run(run, default_name(source, read.source), replace=replace)
     if not asked.source:
-        keep_source(folder, read.source.frame)
+        keep_source(folder, read.source)
         asked = asked.model_copy(update={"source": "", "target": read.task.target})
         read = read_as_asked(str(folder.source), asked)  # so that a resumed run finds what this one had
     walk = Run(
@@ -339,8 +340,9 @@ def name_of(source: Any) -> str:
     return str(source) if str(source) in BUNDLED or is_remote(source) else str(Path(source).resolve())
 
 
-def keep_source(folder: RunFolder, frame: pl.DataFrame) -> None:
+def keep_source(folder: RunFolder, source: Source) -> None:
     """Copy data that came without a path into the run's folder, arrays of pictures too."""
+    frame = source.frame
     with storage.explained(folder.source):
         for name in frame.columns:
             first = frame[name][0]
@@ -349,4 +351,4 @@ def keep_source(folder: RunFolder, frame: pl.DataFrame) -> None:
                 shutil.copyfile(first.rpartition("#")[0], kept)
                 rows = [f"{kept.resolve()}#{value.rpartition('#')[2]}" for value in frame[name]]
                 frame = frame.with_columns(pl.Series(name, rows))
-        frame.write_parquet(folder.source)
+        frame.write_parquet(folder.source, metadata=WRITTEN if source.written else None)

@@ -94,7 +94,7 @@ def fit_several(
     whole = Budget.parse(budget) if budget is not None else default_budget(source)
     folder = create_run(run, default_name(source, result), replace=replace)
     if not (kept := name_of(source)):
-        keep_source(folder, result.frame)
+        keep_source(folder, result)
         kept = str(folder.source)
     folder.write_facts(
         {

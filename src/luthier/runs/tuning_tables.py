@@ -94,7 +94,7 @@ def tune_table(
         columns=dict(columns or {}),
     )
     if not asked.source:
-        keep_source(folder, read.source.frame)
+        keep_source(folder, read.source)
     options = {
         "on": on,
         "workers": workers,

@@ -18,6 +18,7 @@ from luthier.data import (
     Prepare,
     TableEncoder,
     Task,
+    Unread,
     decode_classes,
     encoder_from_json,
     inputs_of,
@@ -88,8 +89,12 @@ class Model:
         low, high = self.interval_encoded(*self.encode(frame))
         return pl.DataFrame({"low": low, "high": high})
 
-    def encode(self, frame: pl.DataFrame, *, impute_missing_columns: bool = False) -> tuple[Tensor, Tensor]:
-        """Numbers [N, F] and codes [N, K] of a table's rows."""
+    def encode(
+        self, frame: pl.DataFrame, *, impute_missing_columns: bool = False, unread: Unread | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Numbers [N, F] and codes [N, K] of a table's rows; cells that training did not know count in `unread`."""
+        if isinstance(self.encoder, TableEncoder):
+            return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
         return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns)
 
     def predict_encoded(self, numbers: Tensor, codes: Tensor) -> pl.Series:

@@ -13,7 +13,7 @@ from typing import IO
 import polars as pl
 
 from luthier import storage
-from luthier.data import PictureEncoder, read_batches
+from luthier.data import PictureEncoder, Unread, read_batches
 from luthier.errors import InputError
 from luthier.saved.model import Model
 from luthier.saved.run_folder import open_one, runs_in
@@ -47,6 +47,7 @@ def predict_file(
     explain: bool = False,
     rows: int = ROWS,
     say: Callable[[str], None] = lambda _: None,
+    unread: Unread | None = None,
 ) -> int:
     """Write every row of `source` with its prediction appended, as CSV; returns how many rows.
 
@@ -54,7 +55,7 @@ def predict_file(
     column names the classes of which one is right in nine rows of ten; with `abstain` rows unlike the
     training rows get no prediction, and a column says which they are; with `explain` there is a typical row's
     answer, and what each column adds to it (see `Model.explain`). The output appears under its name only when it is
-    whole. What is to be said of how the rows are read goes to `say`.
+    whole. Cells that training did not know are counted in `unread`; how the rows are read goes to `say`.
     """
     if output is not None and output.suffix.lower() not in ("", ".csv", ".txt"):
         raise InputError(
@@ -62,13 +63,13 @@ def predict_file(
         )
     models = load_all(run)
     options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
-    written = 0
+    first, written = next(iter(models), ""), 0
     with _destination(output) as file:
         few = any(isinstance(model.encoder, PictureEncoder) or model.encoder.words for model in models.values())
         for batch in read_batches(source, min(rows, FEW) if few else rows, say):
             result = batch
             for target, model in models.items():
-                columns = predictions(model, batch, **options)
+                columns = predictions(model, batch, unread=unread if target == first else None, **options)
                 if len(models) > 1:
                     columns = [column.alias(f"{target}_{column.name}") for column in columns]
                 result = result.hstack(columns)
@@ -85,9 +86,10 @@ def predictions(
     sets: bool = False,
     abstain: bool = False,
     explain: bool = False,
+    unread: Unread | None = None,
 ) -> list[pl.Series]:
     """The columns that are appended to a frame, under names that it does not use yet."""
-    numbers, codes = model.encode(frame, impute_missing_columns=impute_missing_columns)
+    numbers, codes = model.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
     columns = [model.predict_encoded(numbers, codes).alias("prediction")]
     if model.task.kind == "regression":
         low, high = model.interval_encoded(numbers, codes)

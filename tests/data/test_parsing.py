@@ -1,0 +1,308 @@
+"""What a cell means: numbers, dates and words as people write them, each to its value."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from luthier.data import TableEncoder, Unread, encode_target, infer_columns, infer_task, read_source, target_values
+from luthier.data.columns import Column
+from luthier.data.levels import Levels
+from luthier.data.parsing import WORD_MARKS
+from luthier.errors import ConfigError, InputError
+
+
+def column(cells: list[Any], override: str = "", **options: Any) -> Column:
+    frame = pl.DataFrame({"x": pl.Series(cells, **options)})
+    return infer_columns(frame, target="", overrides={"x": override} if override else {})[0]
+
+
+def numbers(cells: list[Any], override: str = "") -> list[float | None]:
+    result = column(cells, override)
+    assert result.kind == "number"
+    return result.cells.values(pl.Series("x", cells)).to_list()
+
+
+WRITTEN = {
+    "thousands": (["1,163.74", "12.5", "2,345,678"], [1163.74, 12.5, 2345678.0], "',' stands between thousands"),
+    "currency": (["$1,200", "-$85", "$-3"], [1200.0, -85.0, -3.0], "'$' is left out"),
+    "a code of currency": (["EUR 5", "EUR 12", "EUR 7.5"], [5.0, 12.0, 7.5], "'EUR' is left out"),
+    "per cent": (["12.5%", "3 %", "-1%"], [12.5, 3.0, -1.0], "'%' is left out"),
+    "decimal comma": (["0,85", "1,2", "-3,125"], [0.85, 1.2, -3.125], "decimal mark is a comma"),
+    "point and comma": (["1.234,56", "999,00", "2.345"], [1234.56, 999.0, 2345.0], "'.' stands between thousands"),
+    "apostrophes": (["1'234.5", "12", "1\u2019000"], [1234.5, 12.0, 1000.0], "stands between thousands"),
+    "blanks": (["1\u202f234,5", "12", "1 000"], [1234.5, 12.0, 1000.0], "stands between thousands"),
+    "brackets": (["(1,234)", "56", "(7)"], [-1234.0, 56.0, -7.0], "brackets mean a minus"),
+    "unit": (["12 kg", "1.5kg", "3 kg"], [12.0, 1.5, 3.0], "'kg' is left out"),
+    "any unit, after a blank": (["3 stars", "5 stars", "4.5 stars"], [3.0, 5.0, 4.5], "'stars' is left out"),
+    "minus sign": (["\u22123.5", "2", "\u22121"], [-3.5, 2.0, -1.0], "its values are numbers"),
+    "times of day": (["12:30", "0:00:05.5", "23:59"], [45000.0, 5.5, 86340.0], "seconds since midnight"),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_numbers_as_people_write_them(name: str) -> None:
+    cells, wanted, message = WRITTEN[name]
+    assert numbers(cells * 3) == wanted * 3
+    assert numbers(cells * 3, "number") == wanted * 3
+    assert message in column(cells * 3).sentence()
+    task = infer_task(pl.Series("y", cells * 9), override="regression")
+    assert target_values(pl.Series("y", cells), task).to_list() == wanted
+
+
+@pytest.mark.parametrize(
+    "cells", [["A1", "A2", "A3"], ["5a", "6b", "7a"], ["1.2.3", "4.5.6", "7.8.9"], ["12 kg", "3 g", "1 kg"]]
+)
+def test_what_is_no_number_stays_text(cells: list[str]) -> None:
+    assert column(cells * 8).kind == "category"
+
+
+@pytest.mark.parametrize("mark", ["n/a", "N/A", "None", "-", "<NA>", "NaN", "null", "#DIV/0!", "#N/A", "?", " ", "."])
+@pytest.mark.parametrize("blank", ["", " "])
+def test_marks_among_numbers_are_missing(mark: str, blank: str) -> None:
+    cells = ["1.5", "2", f"{blank}{mark}{blank}", "3"]
+    assert numbers(cells * 5) == [1.5, 2.0, None, 3.0] * 5
+    if mark.strip():
+        assert f"'{mark}' counts as missing (5 cells)" in column(cells * 5).sentence()
+
+
+def test_marks_among_words() -> None:
+    """A level may be called None or -; what programs alone write is missing. Both are said."""
+    result = column(["NA", "a", "None", "-", "b"] * 5)
+    assert "4 levels; 'NA' counts as missing (5 cells)" in result.reason
+    assert result.cells.words(pl.Series(["NA", "None", " a ", "", None])).to_list() == [None, "None", "a", None, None]
+
+
+def test_numbers_that_are_asked_for() -> None:
+    cells = ["1.5", "about 5", "2", "?"] * 5
+    assert column(cells).kind != "number"
+    result = column(cells, "number")
+    assert "5 cells that are not numbers, such as 'about 5', count as missing" in result.reason
+    assert result.cells.values(pl.Series(["about 7", "3"])).to_list() == [None, 3.0]
+    with pytest.raises(ConfigError, match="none of its cells is a number"):
+        column(["a", "b", "?"], "number")
+
+
+def test_the_advice_beside_a_dropped_column_keeps_it() -> None:
+    mixed = column([f"{k}.5" if k % 10 else f"about {k}" for k in range(100)])
+    assert (mixed.kind, mixed.override) == ("identifier", "--column x=number")
+    assert column([f"k{k}" for k in range(100)]).override == "--column x=text"
+    assert column(list(range(100))).override == "--column x=number"
+
+
+NOON = dt.datetime(2021, 3, 13, 12, 30)
+DATES = {
+    "%Y-%m-%d %H:%M": 0.0,
+    "%Y-%m-%dT%H:%M:%SZ": 0.0,
+    "%Y-%m-%d %H:%M:%S+02:00": -2.0,
+    "%Y-%m-%dT%H:%M:%S.%f": 0.0,
+    "%Y-%m-%dT%H:%M:%S-0330": 3.5,
+    "%m/%d/%Y %H:%M": 0.0,
+    "%d/%m/%Y %H:%M:%S": 0.0,
+    "%m/%d/%Y %I:%M %p": 0.0,
+    "%d.%m.%Y %H:%M": 0.0,
+    "%d-%b-%Y %H:%M": 0.0,
+    "%B %d, %Y %H:%M": 0.0,
+}
+
+
+@pytest.mark.parametrize("pattern", DATES)
+def test_dates_as_people_write_them(pattern: str) -> None:
+    moments = [NOON + dt.timedelta(hours=37 * k) for k in range(40)]
+    cells = [moment.strftime(pattern) for moment in moments]
+    result = column(cells)
+    assert result.kind == "date"
+    wanted = [moment + dt.timedelta(hours=DATES[pattern]) for moment in moments]
+    assert result.cells.values(pl.Series(cells)).to_list() == wanted
+    typed = pl.Series(wanted).dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo")
+    assert result.cells.values(typed).to_list() == wanted
+    iso = [moment.isoformat() for moment in wanted]  # a typed column, written by another program
+    assert result.cells.values(pl.Series(iso)).to_list() == wanted
+
+
+def test_months() -> None:
+    assert column(["2021-03", "2021-11", "?"] * 5).cells.values(pl.Series(["2021-03"])).to_list() == [
+        dt.datetime(2021, 3, 1)
+    ]
+
+
+def test_days_that_could_be_months_are_said() -> None:
+    cells = ["03/04/2021", "05/06/2021", "12/01/2020"]
+    result = column(cells)
+    assert "day and month may be the other way round: --column x=date:%d/%m/%Y" in result.reason
+    assert result.cells.values(pl.Series(cells))[0] == dt.datetime(2021, 3, 4)
+    assert column(cells, "date:%d/%m/%Y").cells.values(pl.Series(cells))[0] == dt.datetime(2021, 4, 3)
+    assert "round" not in column([*cells, "13/01/2020"]).reason
+
+
+def test_dates_by_their_format() -> None:
+    result = column([20210313, 20210401, 20210402], "date:%Y%m%d")
+    assert result.cells.values(pl.Series([20210313]))[0] == dt.datetime(2021, 3, 13)
+    assert result.cells.values(pl.Series(["20210313"]))[0] == dt.datetime(2021, 3, 13)
+    lenient = column(["1 Mar 21", "soon", "2 Apr 21"], "date:%d %b %y")
+    assert "1 cells that are not dates, such as 'soon', count as missing" in lenient.reason
+    with pytest.raises(ConfigError, match=r"none of its cells is a date(.|\n)*x=date:%d/%m/%Y"):
+        column(["soon", "later"], "date")
+    with pytest.raises(ConfigError, match="a format belongs to a date"):
+        column(["a", "b"], "category:%d")
+
+
+def test_dates_of_a_frame_then_of_a_file(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"day": [dt.date(2021, 1, 1) + dt.timedelta(k) for k in range(40)], "x": range(40)})
+    encoder = TableEncoder.fit(frame, infer_columns(frame, target="x", overrides={}))
+    frame.write_csv(tmp_path / "t.csv")
+    assert encoder.encode(read_source(tmp_path / "t.csv").frame)[0].equal(encoder.encode(frame)[0])
+    with pytest.raises(InputError, match=r"where training had dates(.|\n)*ISO 8601(.|\n)*'soon' in row 1"):
+        encoder.encode(pl.DataFrame({"day": ["soon"]}))
+
+
+def test_durations_and_times_of_day_are_numbers() -> None:
+    hours = column([dt.timedelta(hours=k) for k in range(30)])
+    assert (hours.kind, "durations, in seconds" in hours.reason) == ("number", True)
+    assert hours.cells.values(pl.Series([dt.timedelta(minutes=1)])).to_list() == [60.0]
+    clock = column([dt.time(k) for k in range(24)])
+    for cell in ("01:00:30", dt.time(1, 0, 30)):
+        assert clock.cells.values(pl.Series([cell])).to_list() == [3630.0]
+
+
+TRUTHS = {"yes": 1.0, "Yes": 1.0, "TRUE": 1.0, "t": 1.0, "1.0": 1.0, "no": 0.0, "N": 0.0, "0": 0.0, "off": 0.0}
+
+
+@pytest.mark.parametrize(
+    "cells", [["Yes", "no"], ["True", "False"], ["Y", "N"], [1, 0], [True, False], ["on", "off"], ["1", "0"]]
+)
+def test_truths_in_every_spelling(cells: list[Any]) -> None:
+    encoder = fitted(cells * 10)
+    result = encoder.encode(pl.DataFrame({"x": list(TRUTHS)}))[0][:, 0]
+    assert result.tolist() == list(TRUTHS.values())
+    for typed in ([True, False, None], [1, 0, 2], [1.0, 0.0, 0.5]):
+        result = encoder.encode(pl.DataFrame({"x": typed}))[0][:, 0]
+        assert result[:2].tolist() == [1.0, 0.0]
+        assert result[2].isnan()
+
+
+def fitted(cells: list[Any], override: str = "") -> TableEncoder:
+    frame = pl.DataFrame({"x": cells})
+    overrides = {"x": override} if override else {}
+    return TableEncoder.fit(frame, infer_columns(frame, target="", overrides=overrides))
+
+
+def test_mixed_spellings_are_two_levels_where_all_are_truths() -> None:
+    cells = ["Yes", "yes", "No", "no", "Y", "TRUE", "f"] * 5
+    assert "spellings of yes and no, which count as two" in column(cells).reason
+    assert fitted(cells).encode(pl.DataFrame({"x": cells[:7]}))[0][:, 0].tolist() == [1, 1, 0, 0, 1, 1, 0]
+
+
+def test_levels_that_differ_in_case_are_kept_apart_and_said() -> None:
+    result = column(["Red", "red", "blue", "green"] * 10)
+    assert result.kind == "category"
+    assert "'Red' and 'red' are kept apart" in result.reason
+    assert fitted(["Red", "red", "blue"] * 10).vocabularies["x"] == ("Red", "blue", "red")
+    assert "'Yes' and 'yes' are kept apart" in column(["Yes", "yes"] * 10).reason
+
+
+def test_a_word_that_training_did_not_have_is_missing_and_counted() -> None:
+    encoder, unread = fitted(["male", "female"] * 10), Unread()
+    result = encoder.encode(pl.DataFrame({"x": ["male", "female", "perhaps", None, "m"]}), unread=unread)[0][:, 0]
+    assert result[:2].tolist() == [1.0, 0.0]
+    assert result[2:].isnan().all()
+    assert list(unread.sentences()) == ["`x`: 2 cells are not in training, such as 'perhaps'; they count as unknown"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "cell", "wanted"),
+    [
+        (["02134", "10001"], 2134, "02134"),
+        (["02134", "10001"], 2134.0, "02134"),
+        (["02134", "2134"], 2134, None),  # two levels have the value
+        (["02134", "2134"], "2134", "2134"),  # as written
+        (["1.0", "2.0"], 1, "1.0"),
+        (["1", "2"], "1.0", "1"),
+        (["1", "2"], 1.5, None),
+        (["1e3", "2"], 1000, "1e3"),
+        (["true", "false", "?!"], True, "true"),
+        (["0", "1", "2"], True, "1"),
+        (["2024-01-01", "2024-01-02"], dt.date(2024, 1, 1), "2024-01-01"),
+        (["2024-01-01", "2024-01-02"], "2024-01-02T00:00:00Z", "2024-01-02"),
+        ([str(10**17), str(10**17 + 1)], 10**17 + 1, str(10**17 + 1)),
+        ([str(10**17), str(10**17 + 1)], 1e17, None),  # a float does not say which
+        (["a", "b"], 1, None),
+    ],
+)
+def test_a_typed_cell_means_the_level_of_its_value(levels: list[str], cell: Any, wanted: str | None) -> None:
+    code = Levels(tuple(levels)).code(cell)
+    assert code == (0 if wanted is None else 2 + levels.index(wanted))
+    many = Levels(tuple(levels)).codes(pl.Series([cell] * 100))  # by distinct cells, where they are many
+    assert many.tolist() == [code] * 100
+
+
+def test_dictionaries_are_text() -> None:
+    for kind in (pl.Categorical, pl.Enum(["x", "y", "z"])):
+        two = pl.DataFrame({"x": pl.Series(["x", "y", None] * 10, dtype=kind)})
+        encoder = TableEncoder.fit(two, infer_columns(two, target="", overrides={}))
+        assert encoder.truths == {"x": ("x", "y")}
+        assert encoder.encode(two)[0][:2, 0].tolist() == [0.0, 1.0]
+
+
+def test_text_of_scripts_without_blanks_is_text() -> None:
+    letters = "电影很好看我们都喜欢这部它的音乐也不错"
+    cells = [letters[k % 7 :] + letters[: k % 11] + str(k) for k in range(60)]
+    assert column(cells).kind == "text"
+    japanese = ["この映画はとても面白かったです" + letters[k % 13] + str(k) for k in range(60)]
+    assert column(japanese).kind == "text"
+
+
+def test_a_class_called_na_stays() -> None:
+    series = pl.Series("y", ["AF", "EU", "NA", ""] * 10)
+    task = infer_task(series)
+    assert task.classes == ("AF", "EU", "NA")
+    assert "'NA' is taken for a class" in task.reason
+    assert target_values(series, task).null_count() == 10
+    assert encode_target(series.head(3), task).tolist() == [0, 1, 2]
+
+
+def test_classes_of_a_file_and_of_a_frame() -> None:
+    """Text of a file has no types, so its whole numbers come back as numbers; a frame's text comes back as text."""
+    cells = pl.Series("y", ["2", "3", "1", "n/a"] * 9)
+    assert infer_task(cells, written=True).label_kind == "integer"
+    assert infer_task(cells, written=True).classes == ("1", "2", "3")
+    assert infer_task(cells).label_kind == "text"
+    for written in (True, False):
+        task = infer_task(cells, written=written)
+        values = target_values(cells, task)
+        assert values.null_count() == 9
+        assert encode_target(pl.Series("y", [3.0, 2.0]), task).tolist() == [2, 1]
+    codes = infer_task(pl.Series("y", ["01", "02", "10"] * 9), written=True)
+    assert (codes.classes, codes.label_kind) == (("01", "02", "10"), "text")
+
+
+def test_large_numbers_keep_their_digits() -> None:
+    cells = [str(1_614_556_800_000 + k) for k in range(50)]
+    result = fitted(cells, "number").encode(pl.DataFrame({"x": cells}))[0][:, 0]
+    assert result.tolist() == [float(cell) for cell in cells]
+    task = infer_task(pl.Series("y", cells))
+    assert encode_target(pl.Series("y", cells), task).tolist() == [float(cell) for cell in cells]
+
+
+def test_parsers_come_back() -> None:
+    frame = pl.DataFrame(
+        {
+            "price": ["$1,200", "(3)", "n/a"] * 10,
+            "when": ["03/04/2021", "05/06/2021", "?"] * 10,
+            "sex": ["male", "female", "NA"] * 10,
+            "zip": ["00501", "10001", "02134"] * 10,
+        }
+    )
+    columns = infer_columns(frame, target="", overrides={"zip": "category"})
+    encoder = TableEncoder.fit(frame, columns)
+    again = TableEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
+    for one, other in zip(encoder.encode(frame), again.encode(frame), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [column.cells for column in again.columns] == [column.cells for column in encoder.columns]
+    assert set(WORD_MARKS) <= set(again.columns[2].cells.marks)
