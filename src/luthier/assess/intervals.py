@@ -16,6 +16,8 @@ from luthier.assess.jackknife import (
     Units,
     jackknife,
     of_mean_loss,
+    of_mean_share,
+    of_paired_shares,
     of_share,
     of_unexplained,
     student,
@@ -28,6 +30,7 @@ from luthier.seeds import numpy_generator
 
 RESAMPLES = 1000
 PRIMARY = {"regression": "rmse", "binary": "accuracy", "multiclass": "accuracy"}
+SHARES = ("accuracy", "balanced accuracy")  # of rows that are right: these have intervals of their own
 PLAIN = Units()
 
 
@@ -85,8 +88,8 @@ def measure(
     if not np.isfinite(value):
         return Measure(metric, float("nan"), None, None, len(y), of, f"undefined: {_why(metric, y, prediction, task)}")
     unit = units.numbers(len(y))
-    if metric == "accuracy" and weights is None and units.kind == "rows":
-        return Measure(metric, value, *wilson(value, len(y)), len(y), of)
+    if metric in SHARES and weights is None and units.kind == "rows":
+        return Measure(metric, value, *_of_rows(metric, value, y, prediction), len(y), of)
     if (result := int(unit.max()) + 1) < FEWEST:
         return Measure(
             metric, value, None, None, len(y), of, f"no interval: {result} {units.kind}, fewer than {FEWEST}"
@@ -116,9 +119,23 @@ def _ends(
         return None
     if metric == "r2":
         return of_unexplained(value, without) or (value, value)
-    # Where nothing varies all are right, or all are wrong: of as many rows as the rarest class that is there has.
-    rarest = min(len(np.unique(unit[y == label])) for label in np.unique(y))
-    return of_share(value, without) or wilson(value, rarest)
+    return of_share(value, without) or wilson(value, _rarest(metric, y, unit))
+
+
+def _rarest(metric: str, y: np.ndarray, unit: np.ndarray) -> int:
+    """How many units a score rests on where all are right or all are wrong: those of the rarest class."""
+    if metric == "accuracy":
+        return int(unit.max()) + 1
+    return min(len(np.unique(unit[y == label])) for label in np.unique(y))
+
+
+def _of_rows(metric: str, value: float, y: np.ndarray, prediction: np.ndarray) -> tuple[float, float]:
+    """Wilson's interval of the share of rows that are right, or of the mean of the classes' shares."""
+    if metric == "accuracy":
+        return wilson(value, len(y))
+    labels, counts = np.unique(y, return_counts=True)
+    right = prediction.argmax(1) == y
+    return of_mean_share(np.array([right[y == label].mean() for label in labels]), counts)
 
 
 def _name_of(metric: str, task: Task | None) -> str:
@@ -169,10 +186,19 @@ def paired_difference(
         return Measure(name, float("nan"), None, None, len(y), note="undefined: a score is not defined")
     if (result := int(unit.max()) + 1) < FEWEST:
         return Measure(name, value, None, None, len(y), note=f"no interval: {result} {units.kind}, fewer than {FEWEST}")
+    if metric in SHARES and weights is None and units.kind == "rows":
+        off = sign * ((one.argmax(1) == y).astype(float) - (other.argmax(1) == y))
+        of = [off] if metric == "accuracy" else [off[y == label] for label in np.unique(y)]
+        low, high = of_paired_shares(of, level)
+        return Measure(name, value, min(low, value), max(high, value), len(y))
     without = jackknife(difference, w, unit, seed)
     if not np.isfinite(without).all():
         return Measure(name, value, None, None, len(y), note="no interval: too few rows of a class")
-    return Measure(name, value, *(student(value, without, level) or (value, value)), len(y))
+    ends = student(value, without, level)
+    if ends is None:  # not one row sets them apart: new rows could
+        half = 1 - wilson(1.0, _rarest(metric, y, unit))[0] if METRICS[metric].of_classes else 0.0
+        ends = value - half, value + half
+    return Measure(name, value, *ends, len(y))
 
 
 def optimism_of_best(

@@ -151,6 +151,33 @@ def _upper_tail(losses: np.ndarray, count: np.ndarray, rng: np.random.Generator)
     return -float(np.quantile(t, 0.025)) if len(t) else 0.0
 
 
+def of_paired_shares(off: list[np.ndarray], level: float = 0.95) -> tuple[float, float]:
+    """The interval of a difference of shares, the mean over classes, from rows' differences of -1, 0 or 1 in each.
+
+    Half a row is added to each of the four ways in which two answers can be right or wrong (Agresti and Min 2005).
+
+    >>> [round(end, 3) for end in of_paired_shares([np.array([1] * 10 + [0] * 90)])]
+    [0.037, 0.159]
+    """
+    rows = np.array([len(each) + 2.0 for each in off])
+    gained, differing = np.array([each.sum() for each in off]), np.array([np.abs(each).sum() + 1.0 for each in off])
+    spread = (differing - gained**2 / rows) / rows**2
+    half = float(scipy.stats.norm.ppf((1 + level) / 2) * np.sqrt(spread.sum()) / len(off))
+    middle = float((gained / rows).mean())
+    return middle - half, middle + half
+
+
+def of_mean_share(shares: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
+    """The interval of the mean of independent shares [C] of so many rows each, from Wilson's (Zou and Donner 2008).
+
+    >>> [round(x, 3) for x in of_mean_share(np.array([1.0, 1.0]), np.array([100, 10]))]
+    [0.86, 1.0]
+    """
+    ends = np.array([wilson(share, count) for share, count in zip(shares, rows, strict=True)])
+    off = np.sqrt(((shares[:, None] - ends) ** 2).sum(0)) / len(shares)
+    return float(shares.mean() - off[0]), float(shares.mean() + off[1])
+
+
 def wilson(share: float, rows: float) -> tuple[float, float]:
     """Wilson's 95 % interval of a share, which holds near 0 and 1 too.
 

@@ -15,7 +15,7 @@ MOST_WAYS = 3000  # of sharing out, that are all tried
 MOST_STARTS = 100
 MOST_GROUPS = 1000  # that are looked at one by one; small ones beyond are bundled at random
 MOST_SWAPPED = 400
-SHAKEN = 2, 12  # groups that a start puts elsewhere, from and below
+SHAKEN = 2, 31  # groups that a start puts elsewhere, from and below
 SIZE_MATTERS, CLASS_MATTERS = 0.03, 0.05  # how far a part's share of the rows, and a class's of a part's, may be off
 ENOUGH = 1 / 3  # of these: another start is not worth its time
 
