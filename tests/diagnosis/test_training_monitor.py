@@ -14,6 +14,7 @@ from luthier.diagnosis import TrainingMonitor, look, stack_traces
 from luthier.diagnosis.checks import CHECKS
 from luthier.engine import Part
 from luthier.engine.stack import fresh_buffers, fresh_parameters
+from luthier.errors import InputError
 from luthier.nets import DenseSpec, build
 
 X = torch.randn(64, 6, generator=torch.Generator().manual_seed(0))
@@ -219,3 +220,51 @@ def test_the_readme_s_loop() -> None:
         train(module, 20, watch)
     message = str(watch.diagnosis())
     assert "Optimisation, six questions" in message
+
+
+class Unusual(nn.Module):
+    """Sparse and complex gradients, a layer that gives nothing, batch norm that is called by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.norm = nn.Embedding(9, 4, sparse=True), nn.BatchNorm1d(24)
+        self.turn, self.out = nn.Parameter(torch.ones(24, 3, dtype=torch.complex64)), nn.Linear(3, 3)
+
+    def forward(self, *, x: Tensor) -> dict[str, Tensor]:
+        inner = self.norm(input=self.table(x.long().abs() % 9).flatten(1))
+        return {
+            "outputs": self.out(torch.relu((inner.to(torch.complex64) @ self.turn).abs())),
+            "none": inner[:0].relu(),
+        }
+
+
+def test_unusual_modules_are_watched_without_a_word() -> None:
+    """The user's loop goes on as if nobody watched."""
+    losses = []
+    for watching in (False, True):
+        torch.manual_seed(0)
+        module = Unusual()
+        optimiser = torch.optim.SGD(module.parameters(), 0.01)
+        watch = TrainingMonitor(module, every=1) if watching else None
+        losses.append([])
+        for _ in range(4):
+            optimiser.zero_grad()
+            loss = F.cross_entropy(module(x=X)["outputs"], Y)
+            loss.backward()
+            optimiser.step()
+            losses[-1].append(loss.item())
+            if watch is not None:
+                watch.step(loss)
+        if watch is not None:
+            watch.close()
+            assert len(watch.trace.gradient_norms) == 4
+            assert str(watch.diagnosis())
+    assert losses[0] == losses[1]
+
+
+def test_what_cannot_be_watched_is_said() -> None:
+    for module in (3, torch.jit.trace(nn.Linear(6, 3), X)):
+        with pytest.raises(InputError, match="cannot be watched"):
+            TrainingMonitor(module)  # type: ignore[arg-type]
+    with TrainingMonitor(nn.Linear(6, 3)) as watch, pytest.raises(InputError, match="one real number"):
+        watch.step(torch.zeros(2))

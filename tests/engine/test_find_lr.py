@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import luthier
-from luthier.errors import InputError
+from luthier.errors import InputError, LuthierError
 from luthier.seeds import torch_generator
 
 
@@ -147,8 +147,8 @@ def test_regression_targets_get_the_mean_square() -> None:
 @pytest.mark.parametrize(
     ("module", "data", "said"),
     [
-        (nn.Linear(6, 2), (torch.zeros(0, 6), torch.zeros(0)), "do not fit together"),
-        (nn.Linear(6, 2), (torch.zeros(4, 6), torch.zeros(3)), "4 and 3 rows"),
+        (nn.Linear(6, 2), (torch.zeros(0, 6), torch.zeros(0)), "does not fit together"),
+        (nn.Linear(6, 2), (torch.zeros(4, 6), torch.zeros(3)), "4 of X, 3 of y"),
         (nn.Linear(6, 2), [], "no batches"),
         (nn.ReLU(), rows(), "no parameters"),
     ],
@@ -157,3 +157,98 @@ def test_what_cannot_be_used_is_said(module: nn.Module, data: Any, said: str) ->
     optimiser = torch.optim.SGD(module.parameters() if list(module.parameters()) else [torch.zeros(1)], 0.1)
     with pytest.raises(InputError, match=said):
         luthier.find_lr(module, data, optimiser=optimiser)
+
+
+def regression(noise: float, signal: float = 1.0) -> tuple[Tensor, Tensor]:
+    g = torch_generator(0, "noisy rows")
+    X = torch.randn(2000, 6, generator=g)
+    return X, signal * (X[:, 0] - X[:, 1]) + noise * torch.randn(2000, generator=g)
+
+
+def small() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1))
+
+
+def test_noise_hides_no_rate() -> None:
+    """Where inputs explain 7 % or 3 % of the target a batch's luck is larger than all there is to gain."""
+    clean = luthier.find_lr(small(), regression(0), batch_size=32).rate
+    for noise in (5.0, 8.0):
+        result = luthier.find_lr(small(), regression(noise), batch_size=32)
+        assert clean / 30 < result.rate < 3 * clean
+
+
+@pytest.mark.parametrize("loss", [None, lambda o, t: ((o[:, 0] - t) ** 2).mean()])
+def test_where_there_is_nothing_to_learn_no_rate_is_found_and_it_is_said(loss: Any) -> None:
+    with pytest.raises(LuthierError, match="no rate found: training lowers the loss no further than") as error:
+        luthier.find_lr(small(), regression(1.0, signal=0.0), loss=loss, batch_size=32)
+    assert "standard error" in str(error.value)
+
+
+def test_losses_below_zero_have_rates_too() -> None:
+    """The negative log-likelihood of a narrow density: four times its best value is no limit."""
+    X, y = regression(0.0)
+
+    def density(outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs[:, 1] + 0.5 * (outputs[:, 0] - 0.01 * targets) ** 2 * torch.exp(-2 * outputs[:, 1])).mean()
+
+    result = luthier.find_lr(nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 2)), (X, y), loss=density)
+    assert min(value for value in result.losses if value is not None) < 0
+    assert 1e-4 < result.rate < 1
+
+
+class Normed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.norm, self.b = nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.norm(self.a(x)).relu())
+
+
+def test_a_last_batch_of_one_row_is_left_out_before_batch_norm() -> None:
+    X, y = regression(0.0)
+    loader = DataLoader(TensorDataset(X[:129], y[:129]), batch_size=64)
+    for data in ((X[:129], y[:129]), loader, TensorDataset(X[:129], y[:129])):
+        assert luthier.find_lr(Normed(), data, seeds=1, confirm=False).pick > 1e-4
+
+
+def test_the_untrained_module_on_the_same_batch_is_what_losses_are_relative_to() -> None:
+    """At rates that move nothing every loss is the mean over batches, whichever rows a batch has."""
+    X, y = regression(1.0)
+    result = luthier.find_lr(small(), (X, y), seeds=1, low=1e-9, high=1.0, confirm=False)
+    early = [
+        value for rate, value in zip(result.rates, result.losses, strict=True) if rate < 1e-7 and value is not None
+    ]
+    assert np.ptp(early) < 1e-4 * early[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"optimiser": torch.optim.SGD(nn.Linear(6, 1).parameters(), 0.1)}, "belongs to another module"),
+        ({"optimiser": 0.1}, "the optimiser is not one"),
+        ({"steps": 3}, "steps must be at least 10"),
+        ({"low": 1.0, "high": 0.1}, "the lower one first"),
+        ({"seeds": "many"}, "seeds must be at least 1"),
+        ({"loss": "mean"}, "is not one of"),
+    ],
+)
+def test_what_does_not_go_together_is_said(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        luthier.find_lr(small(), regression(1.0), **options)
+    net = small()
+    with pytest.raises(InputError, match="a step of LBFGS takes many passes"):
+        luthier.find_lr(net, regression(1.0), optimiser=torch.optim.LBFGS(net.parameters()))
+
+
+def test_inputs_that_are_not_finite_are_found_before_any_rate() -> None:
+    X, y = regression(1.0)
+    broken = X.clone()
+    broken[700:710] = torch.nan
+    with pytest.raises(InputError, match="NaN or infinity in 10 of 2000 rows"):
+        luthier.find_lr(small(), (broken, y))
+    with pytest.raises(InputError, match="NaN or infinity in 4 of 64 rows"):
+        luthier.find_lr(small(), DataLoader(TensorDataset(broken, y), batch_size=64))
+    with pytest.raises(LuthierError, match="no rate found"):
+        luthier.find_lr(small(), (X, y), loss=lambda o, t: ((o[:, 0] - t) / 0).mean())

@@ -112,6 +112,28 @@ def test_a_weight_file_for_one_of_ours(tmp_path: Path, monkeypatch: pytest.Monke
     assert luthier.load(result.path).predict(frame).len() == 1
 
 
+@pytest.mark.parametrize("last", ["of another task", "absent"])
+def test_a_checkpoint_whose_last_layer_is_replaced_anyway(
+    last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrapped network's weights in half precision, inside a checkpoint: read, and each said in the ledger."""
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    weights = {f"module.{name}": value.half() for name, value in small().state_dict().items()}
+    for name in ("module.3.weight", "module.3.bias"):
+        weights[name] = weights[name][:7]
+        if last == "absent":
+            del weights[name]
+    torch.save({"epoch": 3, "model": weights}, tmp_path / "checkpoint.pt")
+    X, y = pictures()
+    result = luthier.fit(
+        (X[:60], y[:60]), backbone=NAME, weights=tmp_path / "checkpoint.pt", budget="20steps", run=tmp_path / "run"
+    )
+    assert result is not None
+    message = " ".join(str(record["sentence"]) for record in result.ledger if record["kind"] == "note")
+    for words in ("its entry 'model'", "began with 'module.'", "are float16", "the last layer, `3`, is replaced"):
+        assert words in message
+
+
 def test_what_cannot_be_meant() -> None:
     with pytest.raises(InputError, match="for pictures"):
         luthier.fit("iris", backbone="resnet18")

@@ -118,3 +118,103 @@ def test_a_module_without_a_head_is_refused() -> None:
     X, y = digits(range(5), 30)
     with pytest.raises(InputError, match="no linear layer"):
         transfer(nn.Sequential(nn.Conv2d(1, 5, 8), nn.Flatten()), (X, y), validation=(X, y))
+
+
+class HeadFirst(nn.Module):
+    """Makes its head first, another one last, and uses neither in that order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(16, 10)
+        self.late, self.early, self.side = nn.Linear(32, 16), nn.Linear(64, 32), nn.Linear(32, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        below = torch.relu(self.early(x.flatten(1)))
+        result = self.head(torch.relu(self.late(below)))
+        self.side(below)  # computed for a loss of its own, and not handed back
+        return result
+
+
+@pytest.fixture(scope="module")
+def some() -> tuple[torch.Tensor, torch.Tensor]:
+    return digits(range(4), 80)
+
+
+@pytest.mark.parametrize("kind", ["plain", "DataParallel", "half", "bfloat16", "double"])
+def test_the_head_is_the_layer_that_computes_the_outputs(kind: str, some: tuple[torch.Tensor, torch.Tensor]) -> None:
+    torch.manual_seed(0)
+    net: nn.Module = HeadFirst()
+    net = {"half": net.half, "bfloat16": net.bfloat16, "double": net.double}.get(kind, lambda: net)()
+    net = nn.DataParallel(net) if kind == "DataParallel" else net
+    before = copy.deepcopy(net.state_dict())
+    result = luthier.transfer(net, some, validation=some, epochs=1, seeds=1)
+    names = [one["block"] for one in result.cut]
+    assert names == ["early", "late"]
+    assert all(value.equal(net.state_dict()[name]) for name, value in before.items())
+    assert result.module(some[0]).shape == (80, 4)
+    assert result.module(some[0]).dtype == torch.float32
+    inside = dict(result.module.named_modules())
+    if not result.ends_at:
+        assert (inside["head"].out_features, inside["side"].out_features) == (4, 10)
+
+
+def test_targets_of_every_shape_get_a_head_of_their_own(some: tuple[torch.Tensor, torch.Tensor]) -> None:
+    X, y = some
+    flat = X.flatten(1)
+    cases = {
+        "classes": (y, None, 4),
+        "a column of classes": (y[:, None], None, 4),
+        "numbers": (flat[:, 20], None, 1),
+        "a column": (flat[:, 20:21], None, 1),
+        "three": (flat[:, 20:23], None, 3),
+        "yes or no": ((y > 1).long(), "binary", 1),
+        "labels": ((flat[:, 20:23] > 0.3).float(), "binary", 3),
+        "PyTorch's": (y, nn.CrossEntropyLoss(), 4),
+    }
+    for name, (targets, loss, outputs) in cases.items():
+        result = luthier.transfer(
+            HeadFirst(), (X, targets), validation=(X, targets), loss=loss, epochs=1, seeds=1, most_unfrozen=0
+        )
+        assert result.module(X).shape == (80, outputs), name
+
+
+class Odd(HeadFirst):
+    def __init__(self, of: object) -> None:
+        super().__init__()
+        self.of = of
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.of(super().forward(x))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [
+        (lambda o: o.softmax(1), "after softmax"),
+        (lambda o: (o, o), "cannot be learnt from"),
+        (lambda o: o.view(-1, 2, 5), "not those of a linear layer"),
+        (lambda o: o.half() @ torch.ones(10, 10), "does not run on the data"),
+    ],
+)
+def test_outputs_of_no_linear_layer_are_refused(
+    of: object, message: str, some: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    with pytest.raises(InputError, match=message):
+        luthier.transfer(Odd(of), some, validation=some, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": "softmx"}, "did you mean 'softmax'"),
+        ({"loss": lambda o, t: o.mean()}, "a loss of single rows"),
+        ({"outputs": 2}, "labels from 0 to 3"),
+        ({"epochs": "ten"}, "epochs is a number above 0"),
+        ({"seeds": 0}, "seeds must be a whole number of at least 1"),
+    ],
+)
+def test_what_cannot_be_meant_is_said(
+    options: dict[str, object], message: str, some: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    with pytest.raises(InputError, match=message):
+        luthier.transfer(HeadFirst(), some, **{"validation": some, "epochs": 1, **options})  # type: ignore[arg-type]

@@ -68,6 +68,27 @@ def test_study_db_is_the_study(tmp_path: Path) -> None:
     assert optuna.importance.get_param_importances(study)
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_the_best_value_of_a_study_is_the_mean_that_is_reported(live: bool, tmp_path: Path) -> None:
+    """Not the luckiest seed's, of the search or of its refits; they are there, and break a constraint by their luck."""
+    url = f"sqlite:///{tmp_path}/live.db"
+    result = tuned(run=tmp_path / "run", confirm=4, **({"storage": url, "study": "run"} if live else {}))
+    study = optuna.load_study(study_name="run", storage=f"sqlite:///{tmp_path}/run/study.db")
+    assert study.best_value == pytest.approx(result.value, rel=1e-12)
+    assert study.best_params == {name: value for name, value in result.best.items() if name in SPACE}
+    assert study.best_trial.user_attrs["stage"] == "measured"
+    lucky = [t for t in study.trials if t.value is not None and t.value < result.value]
+    assert lucky
+    assert all(t.system_attrs["constraints"][0] == pytest.approx(result.value - t.value) for t in lucky)
+    close_storage(study._storage)
+    if live:
+        shared = optuna.load_study(study_name="run", storage=url)
+        refits = [t for t in shared.trials if t.user_attrs["stage"] in ("refit", "final")]
+        assert shared.best_trial.number not in {t.number for t in refits}
+        assert result.value in [t.value for t in shared.trials if t.user_attrs["stage"] == "measured"]
+        close_storage(shared._storage)
+
+
 def test_the_quick_copy_is_what_optuna_would_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Optuna's tables are filled directly; where it has other tables, by its own calls. Both read back the same."""
     space = space_from(SPACE)

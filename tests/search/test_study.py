@@ -234,7 +234,7 @@ def test_nothing_finite_is_an_error(tmp_path: Path) -> None:
 def test_effort_is_checked() -> None:
     with pytest.raises(ConfigError, match="give a number of trials"):
         Effort()
-    with pytest.raises(ConfigError, match="trials must be at least 1"):
+    with pytest.raises(ConfigError, match="trials must be a whole number of at least 1"):
         Effort(trials=0)
     with pytest.raises(ConfigError, match="did you mean 'sobol'"):
         Effort(trials=1, sampler="sobool")
@@ -391,10 +391,7 @@ def test_tune_hands_back_the_network(tmp_path: Path) -> None:
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a name that nobody reads": ({"space": {**MODULE_SPACE, "unitz": [3]}}, "did you mean 'units'"),
     "build reads more": ({"space": {"learning_rate": (1e-3, 0.1)}}, "build reads 'units'"),
-    "does not return a module": (
-        {"build": lambda h: 3, "space": {"learning_rate": (1e-3, 0.1)}},
-        "build does not return a module",
-    ),
+    "no module": ({"build": lambda h: 3, "space": {"learning_rate": (1e-3, 0.1)}}, "build does not return a module"),
     "too few rows": ({"data": (X[:3], Y[:3])}, "too few rows"),
     "a budget of steps": ({"trials": None, "budget": "100steps"}, "must be a time"),
     "neither trials nor budget": ({"trials": None}, "give a number of trials"),
@@ -430,3 +427,49 @@ def test_dense_specs_are_tuned_too() -> None:
     )
     assert result.module()(X[:3], torch.zeros(3, 0, dtype=torch.int64)).shape == (3, 1)
     assert math.isfinite(result.value)
+
+
+def broken_at_7(broken: Callable[[], Any]) -> Callable[[Any], Any]:
+    return lambda h: broken() if h["units"] == 7 else nn.Linear(6, 2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda h: nn.Linear(6, 4 // (7 - h["units"])), "build fails for the setting .*units=7[^$]*ZeroDivisionError"),
+        (lambda h: nn.Linear(6, h["width"]), "build reads 'width', which the setting .*units=5 does not have"),
+        (broken_at_7(lambda: {}["x"]), "build fails for the setting .*units=7[^$]*KeyError"),
+        (broken_at_7(lambda: "net"), "build does not return a module for the setting .*units=7"),
+        (broken_at_7(lambda: nn.Linear(8, 2)), "with .*units=7.*: the module does not run"),
+        (broken_at_7(nn.ReLU), "with .*units=7.*: the module has nothing to learn"),
+    ],
+)
+def test_an_error_names_the_setting(wrong: Any, words: str) -> None:
+    """Of all that were drawn, the one whose module cannot be built, or does not run."""
+    data = torch.randn(40, 6), torch.randint(0, 2, (40,))
+    space = {"learning_rate": (1e-3, 1e-1), "units": [5, 7]}
+    with pytest.raises(InputError, match=words):
+        luthier.tune(wrong, data, space, trials=6, epochs=1, confirm=0, workers=1, tiers=False)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        3,
+        {},
+        {"units": []},
+        {"units": (8, 4)},
+        {"learning_rate": ["fast"], "units": [4, 5]},
+        {"batch_size": [0, 4]},
+        {"batch_size": [2.5]},
+        {1: (2, 3)},
+        {"learning_rate": None},
+        {"learning_rate": (0.1, float("nan"))},
+        {"epochs": [0]},
+        {"rule": ["sgdd"]},
+    ],
+)
+def test_spaces_that_cannot_be_searched_are_refused(space: Any) -> None:
+    data = torch.randn(40, 6), torch.randint(0, 2, (40,))
+    with pytest.raises(InputError):
+        luthier.tune(lambda h: nn.Linear(6, 2), data, space, trials=2, epochs=1, confirm=0, workers=1)

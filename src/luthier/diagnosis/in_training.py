@@ -56,7 +56,8 @@ def diagnose(
     `steps` while every layer is probed; learning curves, rows, batches and structure are checked. With
     `controls` three experiments follow: a range test compared with your rate, training on shuffled targets, and
     labels that networks trained without them call wrong. `data` is as for `luthier.train`, or batches such
-    as a DataLoader, whose order is then checked too; without `validation` a fifth of the rows is held out.
+    as a DataLoader, whose order is then looked at too; without `validation` a fifth of the rows is held out, and
+    left out of a loader's batches.
 
     Nothing of yours is changed. Raises InputError for arrays that differ in length.
 
@@ -113,7 +114,7 @@ def _hashes(part: Part) -> set[bytes]:
 
 
 def _hash(row: Tensor) -> bytes:
-    return hashlib.blake2b(row.contiguous().view(-1).numpy().tobytes(), digest_size=16).digest()
+    return hashlib.blake2b(row.contiguous().view(-1).view(torch.uint8).numpy().tobytes(), digest_size=16).digest()
 
 
 def _copies(

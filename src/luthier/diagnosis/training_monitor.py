@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from luthier.diagnosis.findings import Diagnosis, diagnosis_of
 from luthier.diagnosis.trace import Birth, Evaluated, LayerSeen, NormSeen, Trace, WeightsSeen
+from luthier.errors import InputError
 
 SATURATED = 0.01  # of the range: there a sigmoid passes on less than a twenty-fifth of its best gradient
 DEAD_OVER = 5  # probed batches in which a dead unit has not answered once
@@ -65,6 +67,9 @@ class TrainingMonitor:
     """
 
     def __init__(self, module: nn.Module, *, every: int = 10, loss: str = "") -> None:
+        if not isinstance(module, nn.Module) or isinstance(module, torch.jit.ScriptModule):
+            received = type(module).__name__
+            raise InputError("the module cannot be watched", expected="an nn.Module in Python", received=received)
         self.module, self.every = module, max(1, every)
         self.trace = Trace(loss=loss)
         self._names = {layer: name or "module" for name, layer in module.named_modules()}
@@ -119,7 +124,7 @@ class TrainingMonitor:
         self._probing = step < EARLY or step % self.every == 0
         self._counts.clear()
         if self._probing:
-            self._before = {name: p.detach().clone() for name, p in self._weights()}
+            self._before = {name: _real(p.detach()).clone() for name, p in self._weights()}
             first = next((x for x in inputs if isinstance(x, Tensor)), None)
             self._rows = 0 if first is None or first.ndim == 0 else len(first)
             self.trace.batch_size = max(self.trace.batch_size, self._rows)
@@ -131,7 +136,7 @@ class TrainingMonitor:
         if parameter is None:
             return
         updated = parameter._version != self._version and self._version >= 0
-        if updated and parameter.grad is not None and bool(parameter.grad.any()):
+        if updated and parameter.grad is not None and bool(_real(parameter.grad).any()):
             self.trace.uncleared += 1
         self._version = parameter._version
 
@@ -154,12 +159,16 @@ class TrainingMonitor:
         value = output[0] if isinstance(output, tuple) else output
         if isinstance(layer, LINEAR) and isinstance(value, Tensor) and value.is_floating_point():
             self._add(self._names[layer], type(layer).__name__, value)
-        if isinstance(layer, _BatchNorm) and layer.running_mean is not None and layer.running_var is not None:
-            with torch.no_grad():
-                x = inputs[0]
-                mean = x.mean([d for d in range(x.ndim) if d != 1])
-                drift = ((mean - layer.running_mean).abs() / (layer.running_var + layer.eps).sqrt()).mean()
-            self.trace.norms.append(NormSeen(self.trace.step, self._names[layer], float(drift), len(x)))
+        if isinstance(layer, _BatchNorm) and inputs and isinstance(x := inputs[0], Tensor):
+            self._see_norm(layer, x)
+
+    @torch.no_grad()
+    def _see_norm(self, layer: _BatchNorm, x: Tensor) -> None:
+        if layer.running_mean is None or layer.running_var is None:
+            return
+        mean = x.mean([d for d in range(x.ndim) if d != 1])
+        drift = ((mean - layer.running_mean).abs() / (layer.running_var + layer.eps).sqrt()).mean()
+        self.trace.norms.append(NormSeen(self.trace.step, self._names[layer], float(drift), len(x)))
 
     def saw(self, function: Any, output: Any) -> None:
         """An operation of the forward pass; activations are kept."""
@@ -175,6 +184,8 @@ class TrainingMonitor:
         self._counts[name] = self._counts.get(name, 0) + 1
         if self._counts[name] > 1:
             name = f"{name} #{self._counts[name]}"
+        if not value.numel() or not value.is_floating_point():
+            return  # nothing that statistics could be made of
         units = units_last(value.detach())
         dead = None
         if kind in ("relu", "relu6"):
@@ -232,6 +243,9 @@ class TrainingMonitor:
     def step(self, loss: Tensor | float) -> None:
         """Record the loss of a step, after the optimiser's step."""
         trace = self.trace
+        if isinstance(loss, Tensor) and (loss.numel() != 1 or loss.is_complex()):
+            shape = list(loss.shape)
+            raise InputError("the loss of a step is one real number", received=f"shape {shape}", remedy="loss.mean()")
         value = float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
         trace.losses.append(value)
         if trace.birth is None and not math.isfinite(value):
@@ -275,7 +289,7 @@ class TrainingMonitor:
 
     @torch.no_grad()
     def _see_gradients(self) -> None:
-        named = [(name, p.grad) for name, p in self.module.named_parameters() if p.grad is not None]
+        named = [(name, _real(p.grad)) for name, p in self.module.named_parameters() if p.grad is not None]
         if not named:
             return
         norms = torch.stack(torch._foreach_norm([gradient for _, gradient in named]))
@@ -292,15 +306,15 @@ class TrainingMonitor:
         for name, old in self._before.items():
             parameter = gradients[name]
             norm = float(old.norm())
-            gradient = 0.0 if parameter.grad is None else float(parameter.grad.square().mean().sqrt())
-            update = float((parameter - old).norm()) / norm if norm > 0 else None
+            gradient = 0.0 if parameter.grad is None else float(_real(parameter.grad).square().mean().sqrt())
+            update = float((_real(parameter) - old).norm()) / norm if norm > 0 else None
             self.trace.weights.append(WeightsSeen(self.trace.step, _layer_of(name), norm, gradient, update))
         self._before = {}
 
     def _weights(self) -> Iterator[tuple[str, nn.Parameter]]:
         """What multiplies: biases, scales and shifts are left out."""
         for name, parameter in self.module.named_parameters():
-            if parameter.requires_grad and parameter.ndim > 1:
+            if parameter.requires_grad and not is_lazy(parameter) and parameter.ndim > 1:
                 yield name, parameter
 
 
@@ -365,6 +379,12 @@ def _bad_rows(value: Tensor, most: int = 5) -> tuple[int, ...]:
         return ()
     bad = ~value.isfinite().reshape(len(value), -1).all(1)
     return tuple(int(i) for i in bad.nonzero().flatten()[:most])
+
+
+def _real(value: Tensor) -> Tensor:
+    """Numbers that norms are defined for: of sparse gradients all, of complex ones real and imaginary parts."""
+    dense = value.to_dense() if value.layout != torch.strided else value
+    return torch.view_as_real(dense) if dense.is_complex() else dense
 
 
 def _layer_of(name: str) -> str:

@@ -17,7 +17,7 @@ from luthier.engine.batches import cast, epoch_steps
 from luthier.engine.checkpoint import FileCheckpoint
 from luthier.engine.distributed import run_distributed
 from luthier.engine.layouts import choose
-from luthier.engine.loaders import part_of, type_taken
+from luthier.engine.loaders import loss_taken, part_of, type_taken
 from luthier.engine.member import Member
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.outcome import Outcome, merged
@@ -73,10 +73,14 @@ def train_networks(
 
     `network` is a module, whose present weights every network starts from and which stays as it is;
     or a function that builds one, called for each seed; or a DenseSpec, also a deferred one. `data` and
-    `validation` are (X [N, ...], y [N] or [N, C]) or (X, y, weights [N]) of tensors or arrays, or batches
-    of them such as a DataLoader, which are read into memory once. Without `loss`, whole-number targets
-    get softmax cross-entropy and others the mean squared error; a name of LOSSES, a Loss or any function
-    (outputs, targets) -> number serves too.
+    `validation` are (X [N, ...], y [N] or [N, C]) or (X, y, weights [N]) of tensors, arrays or frames, or a data
+    set or batches of them such as a DataLoader, which are read into memory once. Numbers get the module's type; whole
+    numbers stay as they are where the module takes them.
+
+    Without `loss`, whole-number targets get softmax cross-entropy and others the mean squared error. A name of LOSSES
+    pairs each row's outputs with its own targets. A loss of torch.nn or a function (outputs, targets) -> number means
+    what it means in a plain loop: it gets what the module returns, and targets in the shape in which they were given;
+    where PyTorch would broadcast one over the other, so that rows are compared with other rows, that is an InputError.
 
     A list of `learning_rate`, `schedule` or of any hyper-parameter of `Member` (momentum, betas, l2,
     weight_decay, clip_norm, ema_decay, layer_rates, ...) gives a network for each entry, lists of equal
@@ -105,10 +109,12 @@ def train_networks(
     several = _settings({"learning_rate": learning_rate, "schedule": schedule, **current_hyper_parameters(hyper)})
     part, held_out = part_of(data, "data"), None if validation is None else part_of(validation, "validation")
     spec = _spec(network, part)
-    dense = isinstance(spec, DenseSpec) or spec.chain is not None
-    chosen = loss_for(part.targets, loss, flat=dense)
-    dtype = torch.float32 if isinstance(spec, DenseSpec) else spec.dtype
-    kind = dtype if dense else type_taken(spec.module, part.features, dtype)  # type: ignore[union-attr]
+    dtype = kind = torch.float32 if isinstance(spec, DenseSpec) else spec.dtype
+    if isinstance(spec, DenseSpec) or spec.chain is not None:
+        chosen = loss_for(part.targets, loss, flat=True)
+    else:
+        kind = type_taken(spec.module, part.features, dtype)
+        chosen = loss_taken(spec.module, part.features[:2].to(kind), part.targets, loss)
     part = suited(part, kind, chosen, dtype)
     if held_out is not None:
         held_out = suited(alike(part, held_out), kind, chosen, dtype)

@@ -23,5 +23,6 @@ def architecture(spec: Spec | ModuleSpec) -> DenseArchitecture | Modules:
 def _modules_of(spec: ConvSpec | TextSpec | BackboneSpec) -> ModuleSpec:
     """A described network that is no dense one, as modules one after another."""
     result = ModuleSpec(build(spec, seed=0), built_by=partial(build, spec))
+    result.changes_inputs = False
     result.draws = bool(getattr(spec, "augment", ()) or getattr(spec, "word_dropout", 0.0))
     return result

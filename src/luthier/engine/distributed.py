@@ -27,6 +27,7 @@ from luthier.engine.settings import Settings
 from luthier.engine.sharing import BatchShare, several_processes, sharing
 from luthier.engine.stack import Masks, Stack
 from luthier.errors import InputError, LuthierError, in_a_line
+from luthier.machine import torch_settings
 from luthier.nets import Spec, spec_from_json
 from luthier.objective import Criterion, Loss, loss_named, mean_gradient
 
@@ -122,10 +123,10 @@ class Coordinator:
         _announce(code)
 
 
+@torch_settings()
 def serve_gradients(jobs: Sequence[Job] = ()) -> int:
     """Compute shares of gradients until the leader ends the training or dismisses everyone; returns which."""
     known, stacks = list(jobs), dict[tuple[int, int], Any]()
-    torch.set_flush_denormal(True)
     while True:
         code, *facts = _announced()
         if code in (END, DISMISSED):

@@ -136,13 +136,15 @@ def choose(
             remedy="leave out layout, or use vmapped or looped",
         )
     reason = examine(spec, part, settings)
+    message = [] if spec.least_rows == 1 else [_left_out(len(part))]
     if reason is not None and (layout == "vmapped" or (layout is None and count > 1)):
-        return spec.with_layout("looped"), [_looped(reason)]
+        return spec.with_layout("looped"), [*message, _looped(reason)]
     if layout is not None or count == 1:
-        return spec.with_layout(layout or "looped"), []
+        return spec.with_layout(layout or "looped"), message
     timed = {name: seconds(spec, name, min(count, TIMED_MEMBERS), part, settings) for name in ("vmapped", "looped")}
     faster = min(timed, key=lambda name: timed[name])
     return spec.with_layout(faster), [
+        *message,
         Finding(
             code="layout",
             severity="note",
@@ -151,8 +153,19 @@ def choose(
             evidence={"seconds": timed, "members": min(count, TIMED_MEMBERS)},
             remedy="override with layout=",
             source="timed at the start",
-        )
+        ),
     ]
+
+
+def _left_out(rows: int) -> Finding:
+    return Finding(
+        code="row-left-out",
+        severity="note",
+        sentence=f"one of {rows} rows, another in each epoch, would be a batch by itself, and is left out",
+        evidence={"rows": rows},
+        remedy="none is needed; another batch_size divides the rows otherwise",
+        source="batch norm cannot be trained on a single row",
+    )
 
 
 def _looped(reason: str) -> Finding:

@@ -15,6 +15,7 @@ from luthier.data.large import default_memory
 from luthier.engine.settings import Part
 from luthier.errors import InputError, in_a_line, users_code
 from luthier.messages import in_bytes
+from luthier.objective import Criterion, Loss, loss_for
 from luthier.seeds import torch_generator
 
 READ_ROWS = 256  # of a data set at once
@@ -154,7 +155,7 @@ def batch_of(batch: Any, what: str) -> Given:
             f"{what} gives single rows", expected="batches of rows", remedy="DataLoader(..., batch_size=32)"
         )
     weights = _weights_of(tensor_of(rest[0], f"weights of {what}"), what) if rest else None
-    return Given(tensor_of(x, f"x of {what}") if _is_array(x) or isinstance(x, list) else x, targets, weights)
+    return Given(tensor_of(x, f"x of {what}") if _is_array(x) else x, targets, weights)
 
 
 def loader_of(data: Any, batch_size: int, what: str, generator: torch.Generator | None = None) -> Iterable[Any]:
@@ -171,7 +172,14 @@ def _collected(data: Any, what: str) -> tuple[Tensor, ...]:
     """All batches of a loader or data set, end to end."""
     result, bytes_read, most = list[tuple[Tensor, ...]](), 0, default_memory()
     for batch in walked(loader_of(data, READ_ROWS, what), what):
-        columns = [tensor_of(batch.x, f"x of {what}"), batch.y, *([] if batch.weights is None else [batch.weights])]
+        if not isinstance(batch.x, Tensor):
+            raise InputError(
+                f"batches of {what} have inputs of several tensors",
+                expected="one tensor of inputs for each batch",
+                received=type(batch.x).__name__,
+                remedy="put them into one, and take it apart in the module",
+            )
+        columns = [batch.x, batch.y, *([] if batch.weights is None else [batch.weights])]
         if result and [tuple(c.shape[1:]) for c in columns] != [tuple(c.shape[1:]) for c in result[0]]:
             raise InputError(
                 f"batches of {what} differ in shape",
@@ -260,3 +268,19 @@ def type_taken(module: nn.Module, x: Tensor, dtype: torch.dtype) -> torch.dtype:
         received=f"{type(failed).__name__}: {in_a_line(failed)}" if failed else "",
         remedy="call module(x) on a batch yourself, and compare shapes and types",
     )
+
+
+def loss_taken(module: nn.Module, x: Tensor, targets: Tensor, loss: Any) -> str | Loss | Criterion:
+    """The loss asked for, for a module and some of its inputs.
+
+    PyTorch's own go by their names where outputs are [B, C], which takes a pass to see.
+    """
+    known = loss_for(targets, loss)
+    if not isinstance(known, Criterion) or not isinstance(named := loss_for(targets, loss, flat=True), str):
+        return known
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            outputs = copy.deepcopy(module).eval()(x[:2].clone())
+    except Exception:  # said where the module is run to be trained
+        return known
+    return named if isinstance(outputs, Tensor) and outputs.ndim == 2 else known

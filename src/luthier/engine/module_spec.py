@@ -35,7 +35,7 @@ class ModuleSpec:
 
     # What `layouts.examine` finds out by running the module once.
     draws = True  # whether the module draws random numbers by itself
-    changes_inputs = False  # whether it writes into its inputs, which then are copies
+    changes_inputs = True  # whether it writes into its inputs, which then are copies
     least_rows = 1  # of a batch: batch norm cannot be trained on a single row
 
     def __init__(
@@ -69,6 +69,8 @@ class ModuleSpec:
             module = self._started(seed)
         if not isinstance(module, nn.Module):
             raise InputError("the network is not a module", expected="an nn.Module", received=type(module).__name__)
+        if isinstance(module, torch.jit.ScriptModule):
+            raise InputError("the module is compiled", expected="an nn.Module in Python", received="a ScriptModule")
         for parent in list(module.modules()):
             for name, child in parent.named_children():
                 if isinstance(child, nn.modules.dropout._DropoutNd) and type(child) in DROPOUTS:
@@ -135,7 +137,7 @@ def _type_of(module: nn.Module, trainable: Mapping[str, nn.Parameter]) -> torch.
             received=f"lazy {', '.join(lazy[:3])}",
             remedy="call module(x) on one batch before",
         )
-    if not trainable:
+    if not any(parameter.numel() for parameter in trainable.values()):
         raise InputError(
             "the module has nothing to learn",
             expected="at least one parameter that requires a gradient",

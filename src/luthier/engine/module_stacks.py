@@ -104,10 +104,11 @@ class VmappedStack(ModuleStack):
     ) -> Tensor:
         """Fill the gradients of `part` times a batch's mean loss; returns those losses [M]."""
         masks = self._masks(batch.inputs, generators)
+        inputs = batch.inputs.clone() if self.spec.changes_inputs else batch.inputs
         # Of a slice batch norm would update a copy, so buffers go in whole and what became of them is copied back.
         fixed = {name: view.clone(memory_format=torch.contiguous_format) for name, view in self._fixed.items()}
         with running(batch.inputs), torch.enable_grad(), self._computing():
-            outputs = vmap(self._outputs, in_dims=(0, 0, 0, None))(self._leaves, fixed, masks, batch.inputs)
+            outputs = vmap(self._outputs, in_dims=(0, 0, 0, None))(self._leaves, fixed, masks, inputs)
             losses = mean_of(loss, outputs, batch, bf16=self._low) * part
             result = torch.autograd.grad(losses.sum(), list(self._leaves.values()), materialize_grads=True)
         for name, view in self._fixed.items():

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from luthier.engine.architecture import architecture
 from luthier.engine.history import History
+from luthier.engine.loaders import type_taken
 from luthier.engine.member import Member
+from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.module_stacks import as_rows
 from luthier.engine.settings import Part
 from luthier.records import Finding
@@ -66,6 +68,11 @@ class Outcome:
         """Outputs of all members' kept weights [M, N, C]."""
         kind = architecture(self.members[0].spec)
         codes = torch.zeros(len(features), 0, dtype=torch.int64) if codes is None else codes
+        spec, dtype = self.members[0].spec, self.parameters.dtype
+        if isinstance(spec, ModuleSpec) and spec.layout != "stacked":
+            features = features.to(type_taken(spec.module, features, dtype))
+        elif features.is_floating_point():
+            features = features.to(dtype)
         return as_rows(kind.evaluate(self.parameters, self.buffers, kind.prepared(Part(features, codes, codes))))
 
 

@@ -14,11 +14,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from luthier.engine.loaders import Given, bad_rows, endless, has_columns, part_of, rows_of, type_taken
+from luthier.engine.loaders import Given, bad_rows, endless, has_columns, loss_taken, part_of, rows_of, type_taken
 from luthier.engine.module_stacks import as_rows, one_tensor
 from luthier.engine.settings import Part
 from luthier.errors import InputError, users_code
-from luthier.objective import AnyLoss, Criterion, loss_for, loss_named, targets_for
+from luthier.objective import AnyLoss, Criterion, Loss, loss_for, loss_named, targets_for
 from luthier.seeds import torch_generator
 
 RUNS = "the module does not run on the data"
@@ -45,9 +45,13 @@ class Loop:
     ) -> None:
         if not isinstance(module, nn.Module):
             raise InputError("the module is not one", expected="an nn.Module", received=type(module).__name__)
+        if isinstance(module, torch.jit.ScriptModule):
+            raise InputError("the module is compiled", expected="an nn.Module in Python", received="a ScriptModule")
         tensors = [*module.parameters(), *module.buffers()]
         if any(map(is_lazy, tensors)):
             raise InputError("the module has layers without a shape", remedy="call module(x) on one batch before")
+        if any(tensor.is_meta for tensor in tensors):
+            raise InputError("the module has no numbers yet", received="tensors on the device 'meta'")
         floats = [tensor for tensor in tensors if tensor.is_floating_point()]
         self.device = tensors[0].device if tensors else torch.device("cpu")
         self.type = floats[0].dtype if floats else torch.get_default_dtype()
@@ -58,9 +62,11 @@ class Loop:
         self._kind: torch.dtype | None = None
         self._sums: bool | None = None
         first = next(endless(self._data, batch_size, 0, name=name, least=self._least))
+        self.chosen: str | Loss | Criterion = loss_for(first.y, loss)
         if isinstance(first.x, Tensor):
-            self._kind = type_taken(module, first.x.to(self.device), self.type)
-        self.chosen = loss_for(first.y, loss)
+            x = first.x.to(self.device)
+            self._kind = type_taken(module, x, self.type)
+            self.chosen = loss_taken(module, x.to(self._kind), first.y, loss)
         self.named = loss_named(self.chosen)
         if first.weights is not None and isinstance(self.named, Criterion):
             raise InputError("a loss of your own takes no weights", remedy="use a loss by name, or custom_loss(rows)")
@@ -131,6 +137,9 @@ class Loop:
 
     def measured(self, outputs: Any, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """The mean loss [] of outputs as a module gave them."""
+        targets = targets.to(self.device)
+        outputs = outputs.to(self.device) if isinstance(outputs, Tensor) else outputs
+        weights = None if weights is None else weights.to(self.device)
         if isinstance(self.named, Criterion):
             return self.named.value(outputs, targets)
         Z = as_rows(one_tensor(outputs, len(targets)).unsqueeze(0))

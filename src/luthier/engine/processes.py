@@ -80,7 +80,8 @@ def _work(
         pipe.send(error)
         return
     outcome.members = ()  # a module of the user's may not travel; the parent has it
-    arrays = {"parameters": outcome.parameters.numpy(), "buffers": outcome.buffers.numpy()}
+    named = {"parameters": outcome.parameters, "buffers": outcome.buffers}
+    arrays = {name: (tensor.dtype, tensor.contiguous().view(torch.uint8).numpy()) for name, tensor in named.items()}
     outcome.parameters = outcome.buffers = torch.zeros(0)
     pipe.send((outcome, arrays))
 
@@ -98,6 +99,7 @@ def _received(worker: multiprocessing.process.BaseProcess, pipe: Connection) -> 
     if isinstance(result, LuthierError):
         raise result
     outcome, arrays = result
-    outcome.parameters, outcome.buffers = (torch.from_numpy(arrays[name]) for name in ("parameters", "buffers"))
+    tensors = {name: torch.from_numpy(array).view(dtype) for name, (dtype, array) in arrays.items()}
+    outcome.parameters, outcome.buffers = tensors["parameters"], tensors["buffers"]
     assert isinstance(outcome, Outcome)
     return outcome

@@ -35,11 +35,13 @@ def blocks_of(module: nn.Module) -> list[str]:
 class Anatomy(NamedTuple):
     """The name of the linear layer that computes a module's outputs, and its blocks in the order of use, its own last.
 
-    Blocks that the outputs do not depend on, such as other heads, are left out.
+    Blocks that the outputs do not depend on, such as other heads, are left out. `readable` are those that give a
+    tensor, or several with the first of them for what is above.
     """
 
     head: str
     blocks: list[str]
+    readable: frozenset[str]
 
 
 def anatomy_of(module: nn.Module, x: torch.Tensor) -> Anatomy:
@@ -54,17 +56,23 @@ def anatomy_of(module: nn.Module, x: torch.Tensor) -> Anatomy:
     ...     def forward(self, x: torch.Tensor) -> torch.Tensor:
     ...         return self.head(self.body(x))
     >>> anatomy_of(Net(), torch.ones(2, 4))
-    Anatomy(head='head', blocks=['body', 'head'])
+    Anatomy(head='head', blocks=['body', 'head'], readable=frozenset({'body'}))
     """
+    if isinstance(module, torch.jit.ScriptModule):
+        raise InputError("the backbone is compiled", expected="an nn.Module in Python", received="a ScriptModule")
     net = copy.deepcopy(module).requires_grad_(True).eval()
     linear = {name: layer for name, layer in net.named_modules() if isinstance(layer, nn.Linear)}
     if not linear:
         raise InputError("the backbone has no linear layer to replace", expected="a module that ends in nn.Linear")
-    blocks, given, used = blocks_of(net), dict[str, torch.Tensor](), dict[str, None]()
+    blocks, given, used, readable = blocks_of(net), dict[str, torch.Tensor](), dict[str, None](), set[str]()
     for name, layer in linear.items():
         layer.register_forward_hook(lambda layer, x, out, name=name: given.__setitem__(name, out.detach().clone()))
     for name in blocks:
-        net.get_submodule(name).register_forward_pre_hook(lambda layer, x, name=name: used.setdefault(name))
+        block = net.get_submodule(name)
+        block.register_forward_pre_hook(lambda layer, x, name=name: used.setdefault(name))
+        block.register_forward_hook(
+            lambda layer, given, out, name=name: readable.update([name] * _is_readable(out, len(x)))
+        )
     running = users_code("the backbone does not run on the data", expected=f"a pass over rows {list(x.shape[1:])}")
     with running, torch.random.fork_rng(), torch.enable_grad():
         outputs: Any = net(x.clone())
@@ -83,16 +91,32 @@ def anatomy_of(module: nn.Module, x: torch.Tensor) -> Anatomy:
         )
     own = [name for name in blocks if heads[-1] == name or heads[-1].startswith(f"{name}.")]
     below = [name for name in used if name not in own and _matters(net.get_submodule(name), outputs)]
-    return Anatomy(heads[-1], [*below, *(own or heads[-1:])])
+    return Anatomy(heads[-1], [*below, *(own or heads[-1:])], frozenset(readable & set(below)))
+
+
+def _first(output: Any) -> Any:
+    """What a block hands on: of several values the first, as recurrent layers have it."""
+    return output[0] if isinstance(output, tuple | list) and output else output
+
+
+def _is_readable(output: Any, rows: int) -> bool:
+    result = _first(output)
+    return isinstance(result, torch.Tensor) and result.is_floating_point() and result.ndim > 1 and len(result) == rows
 
 
 def _same_numbers(found: torch.Tensor, outputs: torch.Tensor, rows: int) -> bool:
-    flat = found.ndim == 2 and len(found) == rows and found.numel() == outputs.numel()
-    return flat and torch.equal(found.flatten(), outputs.detach().flatten().to(found.dtype))
+    flat = found.ndim == 2 and len(found) == rows and outputs.ndim < 3 and found.numel() == outputs.numel()
+    return (
+        flat
+        and outputs.is_floating_point()
+        and torch.equal(found.flatten(), outputs.detach().flatten().to(found.dtype))
+    )
 
 
 def _matters(block: nn.Module, outputs: torch.Tensor) -> bool:
     """Whether the outputs change with a block's parameters."""
+    if not (outputs.requires_grad and outputs.is_floating_point()):
+        return False
     slopes = torch.autograd.grad(outputs.sum(), list(block.parameters()), retain_graph=True, allow_unused=True)
     return any(slope is not None for slope in slopes)
 
@@ -169,7 +193,7 @@ def reestimate_norms(module: nn.Module, rows: Sequence[torch.Tensor]) -> nn.Modu
         norm.momentum = None  # the plain mean over all batches
         norm.train()
     for some in rows:
-        net(some)
+        net(some.clone())
     before = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     for norm, old in zip(norms, before, strict=True):
         norm.momentum = old.momentum
@@ -194,8 +218,8 @@ class Truncated(nn.Module):
         """Activations [B, D]."""
         result: list[torch.Tensor] = []
 
-        def stop(layer: nn.Module, given: Any, output: torch.Tensor) -> None:
-            result.append(output)
+        def stop(layer: nn.Module, given: Any, output: Any) -> None:
+            result.append(_first(output))
             raise _ReachedError
 
         handle = self.net.get_submodule(self.block).register_forward_hook(stop)
@@ -224,12 +248,12 @@ def activations_of(net: nn.Module, X: Activations, blocks: Sequence[str], rows: 
     result: dict[str, list[torch.Tensor]] = {name: [] for name in blocks}
 
     def keep(name: str) -> Any:
-        return lambda layer, given, output: result[name].append(pooled(output).float())
+        return lambda layer, given, output: result[name].append(pooled(_first(output)).float())
 
     handles = [net.get_submodule(name).register_forward_hook(keep(name)) for name in blocks]
     try:
         for some in torch.split(X, rows):
-            net(some)
+            net(some.clone())
     finally:
         for handle in handles:
             handle.remove()

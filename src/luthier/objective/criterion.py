@@ -101,7 +101,7 @@ def _shapes(value: Any) -> str:
 AnyLoss = str | Loss | Criterion | Callable[..., Any]
 
 
-def loss_for(targets: Tensor, loss: AnyLoss | None, *, flat: bool = False) -> str | Loss | Criterion:
+def loss_for(targets: Tensor, loss: Any, *, flat: bool = False) -> str | Loss | Criterion:
     """The loss asked for; without one, what the targets' type suggests.
 
     PyTorch's own losses go by their names here where they mean the same: then members train stacked, and rows may have
@@ -117,7 +117,7 @@ def loss_for(targets: Tensor, loss: AnyLoss | None, *, flat: bool = False) -> st
         if loss not in LOSSES:
             raise ConfigError([f"'{loss}' is not one of {', '.join(LOSSES)}; {nearest(loss, LOSSES)}".rstrip("; ")])
         return loss
-    function: Any = loss
+    function = loss
     if not callable(function):
         raise InputError(
             "the loss is not understood",

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from luthier.errors import InputError
+from luthier.machine import torch_settings
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import FitConfig, Recipe, recipe_from, write_recipe
@@ -125,10 +126,12 @@ class Run:
             **self.facts,
         }
 
+    @torch_settings()
     def plan(self) -> Plans:
         """Only the plan, written nowhere but in the ledger."""
         return plan_budget(self.start())
 
+    @torch_settings()
     def run(self) -> Verdict | None:
         """The steps up to `until` (the sixth needs new data: `luthier check`); None when it ends before the fifth."""
         runner = self.start()

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,7 +145,7 @@ def transfer(
         seed,
         tuple(derive(seed, "transfer", k) for k in range(seeds)),
     )
-    head, blocks = anatomy_of(whole_net, training.features[:2])
+    head, blocks, readable = anatomy_of(whole_net, training.features[:2])
     net = with_new_head(whole_net, head, wanted).eval()
     spread = SeedSpread()
     heads, statistics, gain_anew = heads_of(job, net, head), OWN, None
@@ -156,7 +156,7 @@ def transfer(
         if gain_anew["clear"] and gain_anew["gain"] > 0:
             heads, net, statistics = others, anew, ANEW
     whole = _Start(net, head, blocks, heads)
-    start, cut = _cut(job, whole, spread)
+    start, cut = _cut(job, whole, readable, spread)
     untrained = heads_of(job, _untrained(start.net, seed), start.head)
     taken = start.standing
     tried = [taken]
@@ -303,14 +303,17 @@ def _unfrozen(job: UnfreezingJob, start: _Start, depth: Depth, standing: _Tried,
     return _Tried(option, start.net, after, rows)
 
 
-def _cut(job: UnfreezingJob, whole: _Start, spread: SeedSpread) -> tuple[_Start, tuple[dict[str, Any], ...]]:
+def _cut(
+    job: UnfreezingJob, whole: _Start, readable: Collection[str], spread: SeedSpread
+) -> tuple[_Start, tuple[dict[str, Any], ...]]:
     """The network up to the block whose activations serve best, where one serves clearly better than the last.
 
     What the first blocks of a network say holds for other tasks too; what the last ones say is about its own.
     """
     net, blocks, heads = whole.net, whole.blocks, whole.heads
-    indices = np.linspace(0, len(blocks) - 2, min(MOST_CUTS, len(blocks) - 1)).round().astype(int)
-    offered = [blocks[place] for place in indices]
+    known = [name for name in blocks[:-1] if name in readable]
+    indices = np.linspace(0, len(known) - 1, min(MOST_CUTS, len(known))).round().astype(int)
+    offered = [known[place] for place in indices]
     result = [activations_of(net, part.features, offered, ROWS) for part in (job.training, job.validation)]
     tried = [heads_on(job, below, above) for below, above in zip(*result, strict=True)]
     if not tried:

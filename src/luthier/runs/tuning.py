@@ -14,6 +14,7 @@ from torch import nn
 from luthier.engine import Part, part_of
 from luthier.engine.api import alike, known_spec, suited
 from luthier.errors import InputError
+from luthier.machine import torch_settings
 from luthier.nets import DenseSpec
 from luthier.nets.spec import DeferredSpec
 from luthier.objective import AnyLoss, loss_for
@@ -30,6 +31,7 @@ HOW = ("spread", "memory")  # how trials are computed, which changes numbers by 
 Build = Callable[[Mapping[str, Any]], nn.Module] | DenseSpec | DeferredSpec
 
 
+@torch_settings()
 def tune(
     build: Build,
     data: Any,

@@ -16,9 +16,9 @@ from luthier.engine import Batch, Member, ModuleSpec, Part, Settings
 from luthier.engine.api import suited
 from luthier.engine.dropout import OwnDropout
 from luthier.engine.layouts import choose, learn_about
-from luthier.engine.loaders import type_taken
+from luthier.engine.loaders import loss_taken, type_taken
 from luthier.errors import ConfigError, InputError, in_a_line, nearest
-from luthier.objective import AnyLoss, Criterion, Loss, loss_for
+from luthier.objective import AnyLoss, Criterion, Loss
 from luthier.records import Finding
 from luthier.search.network_jobs import Job, Networks, TrainedJob, hyper_parameters
 from luthier.search.registry import REGISTRY
@@ -93,7 +93,7 @@ class BuiltNetworks(Networks):
         with result._of([default]):
             spec = ModuleSpec(result._builder(default))
             kind = spec.dtype if spec.chain is not None else type_taken(spec.module, training.features, spec.dtype)
-        result.loss = chosen = loss_for(training.targets, loss, flat=spec.chain is not None)
+            result.loss = chosen = loss_taken(spec.module, training.features[:2].to(kind), training.targets, loss)
         result.training, result.validation = (suited(part, kind, chosen, spec.dtype) for part in (training, validation))
         return result
 

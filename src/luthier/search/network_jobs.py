@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from luthier.engine import FileCheckpoint, Member, Part, Schedule, Settings, in_memory_groups, train
 from luthier.engine.batches import epoch_steps
@@ -187,7 +187,7 @@ class Networks:
                 )
             )
         states = [
-            {name: value.numpy() for name, value in outcome.state_dict(place).items()}
+            {name: _array(value) for name, value in outcome.state_dict(place).items()}
             for place in range(len(members) if job.keep else 0)
         ]
         return TrainedJob(result, states, outcome.layout)
@@ -195,6 +195,11 @@ class Networks:
     def flat(self, part: Part, members: Sequence[Member]) -> Part:
         """A part as these members take it."""
         return part
+
+
+def _array(value: Tensor) -> np.ndarray:
+    """Weights as NumPy has them, which knows no bfloat16."""
+    return np.asarray((value.float() if value.dtype == torch.bfloat16 else value).numpy())
 
 
 def _ended(status: str, value: float) -> tuple[str, str]:

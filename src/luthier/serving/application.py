@@ -14,6 +14,7 @@ from typing import Any
 import luthier
 from luthier.data import PictureEncoder, TableEncoder
 from luthier.errors import LuthierError
+from luthier.machine import torch_settings
 from luthier.optional import require
 from luthier.saved import Model
 from luthier.serving.batching import RequestBatches
@@ -69,7 +70,8 @@ def make_app(
     async def lifespan(_: Any) -> AsyncIterator[None]:
         gc.collect()
         gc.freeze()  # what is loaded stays: without this each full collection stops all answers for a fifth of a second
-        yield
+        with torch_settings(threads=1):  # one request is a few rows: threads would only wait for each other
+            yield
         gc.unfreeze()
         batches.close()
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from luthier.errors import ConfigError
@@ -33,7 +32,6 @@ class Answers:
     def __init__(self, model: Model, reader: Reader, runtime: str = "torch") -> None:
         if runtime not in RUNTIMES:
             raise ConfigError([f"runtime must be {' or '.join(RUNTIMES)}, not '{runtime}'"])
-        torch.set_num_threads(1)  # one request is a few rows: threads would only wait for each other
         self.model, self._reader, self._compute = model, reader, RUNTIMES[runtime](model)
 
     def __call__(self, requests: Sequence[Any]) -> list[dict[str, Any]]:

@@ -100,7 +100,7 @@ def check_rows(training: Part, validation: Part | None = None, names: Sequence[s
 
 
 def _matrix(features: Tensor) -> np.ndarray:
-    return np.asarray(features.flatten(1).numpy(), dtype=np.float64)
+    return np.asarray(features.flatten(1).double().numpy())
 
 
 def _finding(code: str, sentence: str, evidence: dict[str, Any], remedy: str, severity: str = "warning") -> Finding:
