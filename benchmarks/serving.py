@@ -45,7 +45,7 @@ def main() -> None:
         result: dict[str, list[tuple[float, float, float]]] = {}
         for _ in range(TURNS):
             for runtime in ("torch", "onnx"):
-                with served(run.path, runtime) as address:
+                with served(run.path, runtime) as (address, _):
                     for count in CONNECTIONS:
                         result.setdefault(f"{runtime}, {count} connections", []).append(
                             wrk(address, "predict", count, script)
@@ -62,8 +62,8 @@ def main() -> None:
 
 
 @contextmanager
-def served(run: Path, runtime: str) -> Iterator[str]:
-    """`luthier serve` in a process of its own; its address."""
+def served(run: Path, runtime: str) -> Iterator[tuple[str, int]]:
+    """`luthier serve` in a process of its own: its address, and its number."""
     command = [sys.executable, "-m", "luthier", "serve", str(run), "--port", "0", "--runtime", runtime]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -71,7 +71,7 @@ def served(run: Path, runtime: str) -> Iterator[str]:
         assert result is not None
         try:
             urllib.request.urlopen(f"{result[1]}/health", timeout=60).close()  # a quarter of a second after its line
-            yield result[1]
+            yield result[1], process.pid
         finally:
             process.send_signal(signal.SIGTERM)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from luthier.data.pictures import (
     UnreadableError,
     cache_folder,
     common_shape,
+    cost_of,
     decode,
     decoding,
     folder_table,
@@ -207,6 +210,74 @@ def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     assert shape_of(str(tmp_path / "turned.png")) == (1, 10, 20)
     result = decode(str(tmp_path / "turned.png"), (1, 10, 20))[0]
     np.testing.assert_array_equal(result, gradient(20, 10).T[:, ::-1])
+
+
+def test_a_large_jpeg_is_unpacked_at_a_fraction_of_its_size(tmp_path: Path) -> None:
+    """Close to what unpacking all of it gives: three levels of 255 at most, a half on average."""
+    rng = np.random.default_rng(0)
+    wave = 120 + 100 * np.sin(np.linspace(0, 12, 640)[:, None]) * np.cos(np.linspace(0, 18, 640)[None])
+    pixels = (wave[..., None] + rng.normal(0, 20, (640, 640, 3))).clip(0, 255).astype(np.uint8)
+    image.fromarray(pixels).save(tmp_path / "large.jpg", quality=95)
+    image.open(tmp_path / "large.jpg").save(tmp_path / "whole.png")
+    for size in ((3, 64, 64), (1, 28, 40), (3, 400, 400)):
+        result, whole = (decode(str(tmp_path / name), size).astype(int) for name in ("large.jpg", "whole.png"))
+        assert abs(result - whole).max() <= 3
+        assert abs(result - whole).mean() <= 0.6
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F", "RGBA", "LA", "P", "CMYK", "1"])
+def test_strips_of_a_picture_are_the_picture(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = image.fromarray(gradient(40, 30))
+    name = tmp_path / ("picture.jpg" if mode == "CMYK" else "picture.tif" if mode in ("I", "F") else "picture.png")
+    if mode == "I;16":
+        grey = image.fromarray(gradient(40, 30).astype(np.uint16) * 200)
+    elif mode in ("RGBA", "LA"):
+        grey = grey.convert(mode)
+        grey.putalpha(image.fromarray(gradient(40, 30)[::-1].copy()))
+    else:
+        grey = grey.convert(mode)
+    grey.save(name, **({"transparency": 3} if mode == "P" else {}))
+    for size in ((1, 40, 30), (3, 20, 20)):
+        whole = decode(str(name), size)
+        monkeypatch.setattr(decoding, "STRIP", 100)
+        np.testing.assert_array_equal(decode(str(name), size), whole)
+        monkeypatch.undo()
+
+
+def test_the_head_of_a_file_is_read_so_far(tmp_path: Path) -> None:
+    """A million chunks before the first pixel, markers, blocks: not one after another for minutes."""
+    content = io.BytesIO()
+    image.fromarray(gradient(8, 8)).save(content, "PNG")
+    whole = content.getvalue()
+    chunk = b"\0\0\0\0abCd" + zlib.crc32(b"abCd").to_bytes(4, "big")
+    for pieces, message in ((10, ""), (30_000, "too many pieces")):
+        file = whole[:33] + chunk * pieces + whole[33:]
+        if not message:
+            np.testing.assert_array_equal(decode(file, (1, 8, 8))[0], gradient(8, 8))
+            continue
+        with pytest.raises(UnreadableError, match=message):
+            decode(file, (1, 8, 8))
+    frame = b"\x21\xf9\x04\0\0\0\0\0" + b"\x2c\0\0\0\0\x01\0\x01\0\0" + b"\x02\x02\x4c\x01\0"
+    for file in (b"GIF89a\x01\0\x01\0\0\0\0" + frame * 200_000 + b";", b"\xff\xd8" + b"\xff\xe5\0\x02" * 400_000):
+        with pytest.raises(UnreadableError):
+            decode(file, (1, 8, 8))
+
+
+def test_what_a_picture_costs() -> None:
+    def file(kind: str, **options: object) -> bytes:
+        content = io.BytesIO()
+        image.new("RGB", (1000, 500)).save(content, kind, **options)
+        return content.getvalue()
+
+    assert cost_of(file("PNG")) == 500_000
+    assert cost_of(file("JPEG")) == 125_000
+    assert cost_of(file("WEBP")) == 1_000_000
+    progressive = file("JPEG", progressive=True)
+    assert cost_of(progressive) == 500_000 * progressive.count(b"\xff\xda") // 10
+    many = progressive[:-2] + b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x10\x00" * 1000
+    assert cost_of(many) > 50_000_000
+    with pytest.raises(UnreadableError, match="not a picture"):
+        cost_of(b"none")
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,9 +89,19 @@ def test_what_is_not_there(server: tuple[Path, str]) -> None:
 
 
 def test_a_server_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection says nothing about the file."""
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
-    with pytest.raises(InputError, match=r"cannot be fetched|nothing was found"):
+    with pytest.raises(InputError, match=r"cannot be fetched\n  received: Cannot connect to host 127.0.0.1:9"):
         read_source("http://127.0.0.1:9/table.csv")
+
+
+def test_a_server_that_refuses(server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, address = server
+    FRAME.write_csv(folder / "table.csv")
+    for name in ("do_GET", "do_HEAD"):
+        monkeypatch.setattr(Quiet, name, lambda self: self.send_error(403))
+    with pytest.raises(InputError, match=r"cannot be fetched\n  received: 403"):
+        read_source(f"{address}/table.csv")
 
 
 @pytest.mark.parametrize("address", ["nothing://bucket/table.csv", "gs://bucket/table.csv", "s3://bucket/table.csv"])

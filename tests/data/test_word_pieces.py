@@ -76,3 +76,22 @@ def test_ids_pass_preprocessing_as_they_are() -> None:
     again.load_state_dict(fitted.state_dict())
     assert again(numbers).equal(out)
     assert again.plain(numbers).equal(fitted.plain(numbers))
+
+
+def test_what_lies_behind_the_last_piece_that_is_read_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tokenizer sees a row's beginning alone, and gives the ids of the whole."""
+    seen: list[str] = []
+    split = Words._ids
+    monkeypatch.setattr(Words, "_ids", lambda self, written: seen.extend(written) or split(self, written))
+    rng = np.random.default_rng(0)
+    known = ["".join(rng.choice(list("abcdefgh"), rng.integers(1, 15))) for _ in range(300)]
+    words = Words.fit(pl.DataFrame({"said": [" ".join(rng.choice(known, 40)) for _ in range(300)]}), ["said"])
+    texts = [" ".join(rng.choice([*known, "é", "新", "?!"], 2000)) for _ in range(50)]
+    texts += ["abcdefgh" * 5000, "z" * 50_000, "?" * 50_000, " ".join(known) * 20]
+    assert min(map(len, texts)) > 2 * words.letters
+    whole = [row.ids[: words.length] for row in words._known.encode_batch(texts)]
+    seen.clear()
+    pieces = words.encode(pl.DataFrame({"said": texts}))[:, : words.length].astype(int)
+    assert max(map(len, seen)) <= words.letters
+    assert pieces.tolist() == whole
+    assert words.figures(pl.DataFrame({"said": texts}))["cut"] == 1

@@ -12,45 +12,27 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.datasets import load_digits
-from tests.serving.test_serve import Server
 
-import luthier
-from luthier.runs.screen import SilentScreen
+pytest.importorskip("PIL")
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+
+from tests.serving import models
+from tests.serving.asking import ThreadServer
+
+from luthier.saved import Model
 from luthier.serving.application import make_app
-
-images = pytest.importorskip("PIL.Image")
-
-
-def as_file(pixels: np.ndarray, kind: str = "PNG") -> bytes:
-    content = io.BytesIO()
-    images.fromarray(pixels).save(content, kind)
-    return content.getvalue()
+from luthier.serving.limits import Limits
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three hundred pictures of digits as files, one sub-folder a class."""
-    result = tmp_path_factory.mktemp("digits")
-    digits = load_digits()
-    for place in range(300):
-        path = result / str(digits.target[place]) / f"{place}.png"
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(as_file((digits.images[place] * 15).astype(np.uint8)))
-    return result
+def model() -> Model:
+    return models.pictures()
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
-    where = tmp_path_factory.mktemp("runs") / "run"
-    result = luthier.fit(folder, budget="40steps", run=where, screen=SilentScreen())
-    assert result is not None
-    return result
-
-
-@pytest.fixture(scope="module")
-def server(run: luthier.Result) -> Iterator[Server]:
-    result = Server(run.path, "--rows", "20", "--body", "100000")
+def server(model: Model) -> Iterator[ThreadServer]:
+    result = ThreadServer(model, Limits(rows=20, body=200_000, pixels=4_000_000))
     yield result
     result.end()
 
@@ -59,26 +41,54 @@ def several(*files: bytes) -> bytes:
     return json.dumps({"pictures": [base64.b64encode(file).decode() for file in files]}).encode()
 
 
-def test_answers_are_those_of_the_model(run: luthier.Result, folder: Path, server: Server) -> None:
-    paths = sorted(folder.glob("*/*.png"))[:12]
+def test_answers_are_those_of_the_model(model: Model, server: ThreadServer, tmp_path: Path) -> None:
+    files = [models.picture(side) for side in range(12, 24)]
+    paths = [tmp_path / f"{k}.png" for k in range(12)]
+    for path, file in zip(paths, files, strict=True):
+        path.write_bytes(file)
     frame = pl.DataFrame({"picture": [str(path) for path in paths]})
-    wanted, shares = run.predict(frame).to_list(), run.predict_proba(frame)
-    status, result = server.ask(several(*(path.read_bytes() for path in paths)))
+    wanted, shares = model.predict(frame).to_list(), model.predict_proba(frame)
+    status, result = server.ask(several(*files))
     assert status == 200
     assert [one["prediction"] for one in result["predictions"]] == wanted
     for one, share in zip(result["predictions"], shares.rows(named=True), strict=True):
         assert one["probabilities"] == pytest.approx(share, abs=1e-5)
-    status, alone = server.ask(paths[0].read_bytes(), "image/png")
+    status, alone = server.ask(files[0], "image/png")
     assert status == 200
     assert alone["predictions"][0]["probabilities"] == pytest.approx(
         result["predictions"][0]["probabilities"], abs=1e-5
     )
-    large = as_file(np.kron(np.asarray(images.open(paths[0])), np.ones((9, 9), np.uint8)), "JPEG")
-    assert server.ask(large, "image/jpeg")[0] == 200
+    assert server.ask(models.picture(200, "JPEG"), "image/jpeg")[0] == 200
 
 
-GOOD = as_file(np.zeros((8, 8), np.uint8))
+def test_large_pictures_among_small_ones_keep_their_places(model: Model, server: ThreadServer) -> None:
+    """A million pixels and more are unpacked by another thread."""
+    files = [
+        models.picture(12),
+        models.picture(1100),
+        models.picture(13),
+        models.picture(1200, "JPEG"),
+        models.picture(14),
+    ]
+    status, result = server.ask(several(*files))
+    assert status == 200
+    for file, one in zip(files, result["predictions"], strict=True):
+        kind = "image/jpeg" if file.startswith(b"\xff\xd8") else "image/png"
+        alone = server.ask(file, kind)[1]["predictions"][0]
+        assert one["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-5)
+
+
+GOOD = models.picture(8)
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+
+
+def scans(count: int) -> bytes:
+    """A progressive JPEG of a million pixels with so many more scans, all empty but their heads."""
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.new("L", (1000, 1000)).save(content, "JPEG", progressive=True)
+    return content.getvalue()[:-2] + b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x10\x00" * count + b"\xff\xd9"
 
 
 @pytest.mark.parametrize(
@@ -91,20 +101,35 @@ POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\ns
         (several(GOOD, b"none"), "application/json", 422, '"picture":1'),
         (several(*[b"none"] * 20), "application/json", 422, "20 pictures cannot be read"),
         (several(*[GOOD] * 21), "application/json", 413, "at most 20 pictures"),
+        (several(*[models.picture(1500)] * 2), "application/json", 413, "at most 4,000,000 pixels"),
+        (models.picture(2100), "image/png", 413, "at most 4,000,000 pixels"),
+        (scans(100), "image/jpeg", 413, "at most 4,000,000 pixels"),
         (b'{"pictures": ["/etc/passwd"]}', "application/json", 422, "not base64"),
+        (b'{"pictures": ["a\\u0041=="]}', "application/json", 422, "not base64"),
         (b'{"pictures": [3]}', "application/json", 422, "not base64"),
-        (b'{"pictures": []}', "application/json", 422, "one or more"),
-        (b'{"rows": []}', "application/json", 422, "one or more"),
+        (b'{"pictures": []}', "application/json", 422, "with at least one"),
+        (b'{"pictures": ["', "application/json", 400, "not JSON"),
+        (b'{"pictures": ["AAAA"', "application/json", 400, "not JSON"),
+        (b'{"pictures": ["AAAA"]} ""', "application/json", 400, "not JSON"),
+        (b'{"rows": []}', "application/json", 422, "with at least one"),
         (b"{", "application/json", 400, "not JSON"),
-        (b"x" * 200_000, "image/png", 413, "at most 100,000 bytes"),
+        (b"x" * 300_000, "image/png", 413, "larger than 200,000 bytes"),
         (b"a,b\n1,2\n", "text/csv", 415, "image/png"),
     ],
 )
-def test_what_cannot_be_answered_is_said(body: bytes, kind: str, status: int, said: str, server: Server) -> None:
+def test_what_cannot_be_answered_is_said(body: bytes, kind: str, status: int, said: str, server: ThreadServer) -> None:
     server.refuses(body, kind, status, said)
 
 
-def test_noise_is_refused_not_a_failure(server: Server) -> None:
+def test_slashes_that_are_escaped_are_slashes(server: ThreadServer) -> None:
+    """As PHP writes JSON."""
+    file = next(models.picture(side) for side in range(8, 99) if b"/" in base64.b64encode(models.picture(side)))
+    status, result = server.ask(several(file).replace(b"/", b"\\/"))
+    assert (status, result) == server.ask(several(file))
+    assert status == 200
+
+
+def test_noise_is_refused_not_a_failure(server: ThreadServer) -> None:
     rng = np.random.default_rng(0)
     for _ in range(200):
         body = bytearray(GOOD)
@@ -113,13 +138,13 @@ def test_noise_is_refused_not_a_failure(server: Server) -> None:
         assert server.ask(bytes(body), "image/png")[0] in (200, 422)
 
 
-def test_onnx_runtime_tells_the_same_and_the_page_names_the_bodies(run: luthier.Result) -> None:
+def test_onnx_runtime_tells_the_same_and_the_page_names_the_bodies(model: Model) -> None:
     pytest.importorskip("onnxruntime")
     from fastapi.testclient import TestClient
 
     told: list[Any] = []
     for runtime in ("torch", "onnx"):
-        with TestClient(make_app(run.model, runtime=runtime)) as client:
+        with TestClient(make_app(model, runtime=runtime)) as client:
             told.append(client.post("/predict", content=GOOD, headers={"content-type": "image/png"}).json())
             described = client.get("/openapi.json").json()
     one, other = (result["predictions"][0]["probabilities"] for result in told)

@@ -11,8 +11,10 @@ _EPILOG = """\b
 Examples:
   luthier serve runs/houses
   curl -d '{"rows": [{"bedrooms": 3, "area": 120}]}' localhost:8000/predict
+  curl -H 'content-type: text/csv' --data-binary @rows.csv localhost:8000/predict
   curl -H 'content-type: image/jpeg' --data-binary @cat.jpg localhost:8000/predict
 """
+VARIABLE = "LUTHIER_TOKEN"
 
 
 def register(app: typer.Typer) -> None:
@@ -21,28 +23,70 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Folder of a run, or a model.luthier file.")],
     host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a token.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
-    token: Annotated[str, typer.Option(help="Bearer token; generated when the host is not loopback.")] = "",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    token: Annotated[
+        str,
+        typer.Option(
+            envvar=VARIABLE,
+            help=f"Bearer token; generated when the host is not loopback. Safer in {VARIABLE} or a file: other users "
+            "of this machine can read command lines.",
+        ),
+    ] = "",
+    token_file: Annotated[Path | None, typer.Option(help="File that holds the bearer token.")] = None,
     cors: Annotated[list[str] | None, typer.Option(help="Origin allowed to call (CORS).")] = None,
-    rows: Annotated[int, typer.Option(help="Maximum rows per request.", min=1)] = 10_000,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Host name, besides localhost, that a server on loopback answers to (behind a proxy)."),
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Maximum rows, or pictures, per request.", min=1)] = 10_000,
     body: Annotated[int, typer.Option(help="Maximum bytes per request body.", min=1)] = 16 << 20,
+    pixels: Annotated[
+        int, typer.Option(help="Maximum pixels per request; a JPEG's count as a quarter.", min=1)
+    ] = 40_000_000,
     timeout: Annotated[float, typer.Option(help="Timeout per request, in seconds.", min=0.001)] = 30.0,
+    connections: Annotated[int, typer.Option(help="Maximum open connections.", min=1)] = 1_000,
     runtime: Annotated[str, typer.Option(help="Runtime: torch, or onnx (ONNX Runtime).")] = "torch",
 ) -> None:
     """Serve POST /predict for JSON, CSV or pictures until SIGTERM or Ctrl-C; accepted requests are still answered."""
-    from luthier.optional import require
     from luthier.saved import load
     from luthier.server_address import listen, token_for
-    from luthier.serving.application import PURPOSE, Limits, make_app
+    from luthier.serving.application import make_app
+    from luthier.serving.limits import Limits
+    from luthier.serving.server import server_of
 
-    uvicorn = require("uvicorn", extra="serve", purpose=PURPOSE)
-    token = token_for(host, token)
-    app = make_app(load(model), token=token, origins=cors or (), limits=Limits(rows, body, timeout), runtime=runtime)
+    source = context.get_parameter_source("token")
+    typed = bool(token) and source is not None and source.name == "COMMANDLINE"
+    given = _token(token, token_file, typed)
+    token = token_for(host, given)
+    limits = Limits(rows, body, timeout, pixels, connections)
+    app = make_app(
+        load(model), token=token, origins=cors or (), limits=limits, runtime=runtime, host=host, names=allow_host or ()
+    )
     listening, address = listen(host, port)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(timeout) + 1)
-    print(f"serving {model} at {address}, documentation at {address}/docs (stop with Ctrl-C)", flush=True)
+    page = f"{address}/docs" + ("?token=TOKEN" if token else "")
+    print(f"serving {model} at {address}, documentation at {page} (stop with Ctrl-C)", flush=True)
     if token:
-        print(f"send the header: Authorization: Bearer {token}", flush=True)
-    uvicorn.Server(config).run(sockets=[listening])
+        print(f"send the header: Authorization: Bearer {'TOKEN' if given else token}", flush=True)
+    if typed:
+        typer.echo(f"warning: `ps` shows --token to all users of this machine; set {VARIABLE} instead", err=True)
+    server_of(app, limits).run(sockets=[listening])
+
+
+def _token(token: str, file: Path | None, typed: bool) -> str:
+    """The token that was given, if any. InputError for a file that holds none."""
+    from luthier.errors import ConfigError, InputError
+
+    if file is None:
+        return token
+    if typed:
+        raise ConfigError(["--token and --token-file: give one of them"])
+    try:
+        result = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the token cannot be read from '{file}'", received=str(error)) from None
+    if len(result.split()) != 1:
+        raise InputError(f"'{file}' does not hold a token", expected="one word")
+    return result

@@ -12,6 +12,7 @@ from luthier import storage
 from luthier.errors import InputError, in_a_line
 from luthier.optional import require
 
+NOT_THERE = (404, 410)  # what a web server answers where there is nothing
 PIECE = 1 << 22  # bytes that are held while a file is fetched
 
 
@@ -52,17 +53,25 @@ def fetched(address: str) -> Path:
             received=in_a_line(error),
             remedy="pip install 'luthier[remote]', or download the file yourself",
         ) from error
-    except FileNotFoundError as error:
-        raise InputError(f"nothing was found at '{address}'", remedy="check the address") from error
     except InputError:
         raise
     except Exception as error:  # every kind of storage has errors of its own
-        message = in_a_line(error)
+        cause = _cause(error)
+        if isinstance(cause, FileNotFoundError):
+            raise InputError(f"there is nothing at '{address}'", remedy="check the address") from error
         raise InputError(
             f"'{address}' cannot be fetched",
-            received=message,
-            remedy="check the address, the network and your permissions",
+            received=in_a_line(cause),
+            remedy="check the address, the network and your rights",
         ) from error
+
+
+def _cause(error: Exception) -> BaseException:
+    """What went wrong: fsspec calls whatever a web server does, or none does, a file that is not there."""
+    cause = error.__cause__
+    if cause is None or not isinstance(error, FileNotFoundError) or getattr(cause, "status", 0) in NOT_THERE:
+        return error
+    return cause
 
 
 def _tag(fact: dict[str, Any]) -> str:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from luthier.data import PICTURE_FORMATS, PictureEncoder
-from luthier.serving.requests import RefusedError, items_of, shown
+from luthier.data.pictures import UnreadableError, cost_of
+from luthier.serving.bodies import another_body, list_begins
+from luthier.serving.limits import Limits
+from luthier.serving.requests import MOST_ERRORS, RefusedError, limited, shown
 
+T = TypeVar("T")
+Unpacked = tuple[Tensor, dict[int, str]]  # bytes [N, C, H, W], and why some could not be read
 KINDS = tuple(f"image/{name.lower()}" for name in PICTURE_FORMATS)
+COUNTED = "(a JPEG's count as a quarter, a WebP's double)"
+EXAMPLE = 'the bytes of a picture, or {"pictures": [BASE64, ...]}'
+TOGETHER, PIECE = 16, 4  # pictures that are unpacked, and predicted, at a time
+_ITEM = re.compile(rb'[ \t\n\r]*"')
+_FOLLOWING = re.compile(rb"[ \t\n\r]*(?:,|(\][ \t\n\r]*\}[ \t\n\r]*\Z))")
+QUICK_PIXELS, QUICK_BYTES = 1 << 20, 128 << 10  # a picture, or a few, that are unpacked in some milliseconds
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """A request's pictures, decoded: bytes [N, C, H, W]."""
+    """Some of a request's pictures, decoded: bytes [N, C, H, W]."""
 
     pixels: Tensor
 
@@ -27,14 +41,26 @@ class Pictures:
         return len(self.pixels)
 
 
-class PictureReader:
-    """Requests of a model of pictures."""
+@dataclass(frozen=True)
+class _Begun:
+    """What some pictures cost, in pixels, and themselves where that is little."""
 
-    few = 0
-    decodes = True
+    costs: list[int]
+    unpacked: Unpacked | None
+
+
+class PictureReader:
+    """Requests of a model of pictures.
+
+    Small pictures are unpacked by one thread and large ones by another, so that small ones never wait for a large one
+    and memory holds one large one at a time.
+    """
+
+    quick = False
 
     def __init__(self, encoder: PictureEncoder) -> None:
         self._encoder = encoder
+        self._small, self._large = (ThreadPoolExecutor(1, name) for name in ("small pictures", "large pictures"))
 
     @property
     def content(self) -> Mapping[str, Any]:
@@ -49,27 +75,95 @@ class PictureReader:
         one = {"schema": {"type": "string", "format": "binary", "description": "a picture of any size"}}
         return {"application/json": {"schema": several}, **dict.fromkeys(KINDS, one)}
 
-    def read(self, kind: str, body: bytes, most: int) -> Pictures:
+    async def read(self, kind: str, body: bytes, limits: Limits) -> list[Pictures]:
         """The pictures of a body. RefusedError that names those which cannot be read."""
-        result = [body] if kind in KINDS else _from_json(body, most)
-        pixels, problems = self._encoder.decoded(result)
+        contents = [body] if kind in KINDS else await asyncio.to_thread(_from_json, body, limits.rows)
+        pieces: list[Pictures] = []
+        problems: dict[int, str] = {}
+        total = 0
+        for start in range(0, len(contents), TOGETHER):
+            some = contents[start : start + TOGETHER]
+            unread = await self._run(max(map(len, some)), 0, self._begin, some)
+            total += sum(unread.costs)
+            if total > limits.pixels:
+                raise RefusedError(413, f"a request may have at most {limits.pixels:,} pixels {COUNTED}")
+            async for group, (pixels, failed) in self._unpacked(some, unread):
+                pieces += [Pictures(some) for some in torch.split(pixels, PIECE)]
+                problems |= {start + group.start + place: why for place, why in failed.items()}
+            if len(problems) >= MOST_ERRORS:
+                break
         if problems:
             wrong = [{"picture": place, "expected": "a picture", "received": why} for place, why in problems.items()]
-            raise RefusedError(422, f"{len(problems)} pictures cannot be read", wrong)
-        return Pictures(pixels)
+            pictures = "picture" if len(problems) == 1 else "pictures"
+            raise RefusedError(422, f"{len(problems)} {pictures} cannot be read", wrong)
+        return pieces
 
-    def encode(self, requests: Sequence[Pictures]) -> tuple[Tensor, Tensor]:
-        """Bytes [N, C, H, W] and no codes [N, 0] of several requests."""
-        pixels = torch.cat([one.pixels for one in requests])
+    async def _run(self, size: int, cost: int, work: Callable[..., T], *arguments: Any) -> T:
+        """Work by the thread for small pictures, or the one for large."""
+        small = size <= QUICK_BYTES and cost <= QUICK_PIXELS
+        lane = self._small if small else self._large
+        return await asyncio.get_running_loop().run_in_executor(lane, work, *arguments)
+
+    def _begin(self, contents: Sequence[bytes]) -> _Begun:
+        """Look at the heads of some pictures, and unpack them where that takes little."""
+        least = self._encoder.shape[1] * self._encoder.shape[2]
+        costs = []
+        for content in contents:
+            try:
+                costs.append(max(least, cost_of(content)))
+            except UnreadableError:
+                costs.append(0)  # it is said where it is unpacked
+        return _Begun(costs, self._encoder.decoded(contents) if sum(costs) <= QUICK_PIXELS else None)
+
+    async def _unpacked(self, contents: Sequence[bytes], begun: _Begun) -> AsyncIterator[tuple[range, Unpacked]]:
+        """The pictures in groups that are unpacked together; a large one alone."""
+        if begun.unpacked is not None:
+            yield range(len(contents)), begun.unpacked
+            return
+        for group in _groups(begun.costs):
+            some, cost = contents[group.start : group.stop], sum(begun.costs[group.start : group.stop])
+            yield group, await self._run(max(map(len, some)), cost, self._encoder.decoded, some)
+
+    def encode(self, pieces: Sequence[Pictures]) -> tuple[Tensor, Tensor]:
+        """Bytes [N, C, H, W] and no codes [N, 0] of pieces, of one request or several."""
+        pixels = torch.cat([one.pixels for one in pieces])
         return pixels, torch.zeros(len(pixels), 0, dtype=torch.int64)
 
 
+def _groups(costs: Sequence[int]) -> Iterator[range]:
+    """Pictures that follow each other and are unpacked together: few, and a large one alone."""
+    start = total = 0
+    for place, cost in enumerate(costs):
+        if place > start and total + cost > QUICK_PIXELS:
+            yield range(start, place)
+            start, total = place, 0
+        total += cost
+    yield range(start, len(costs))
+
+
 def _from_json(body: bytes, most: int) -> list[bytes]:
-    texts, result = items_of(body, "pictures", 'the bytes of a picture, or {"pictures": [BASE64, ...]}', most), []
-    for place, text in enumerate(texts):
+    """The pictures of a JSON body, found by their quotes: base64 holds none, and need not be parsed."""
+    at, result = list_begins(body, "pictures", EXAMPLE), list[bytes]()
+    while item := _ITEM.match(body, at):
+        end = body.find(b'"', item.end())
+        text = body[item.end() : end if end >= 0 else len(body)].replace(b"\\/", b"/")
+        limited(len(result) + 1, most, "pictures")
         try:
             result.append(base64.b64decode(text, validate=True))
-        except (TypeError, ValueError, binascii.Error):
-            wrong = {"picture": place, "expected": "base64", "received": shown(text)}
-            raise RefusedError(422, f"picture {place} is not base64", [wrong]) from None
-    return result
+        except (ValueError, binascii.Error):
+            raise _not_base64(len(result), shown(text[:100].decode("utf-8", "replace"))) from None
+        following = _FOLLOWING.match(body, end + 1) if end >= 0 else None
+        if following is None:
+            raise RefusedError(400, f"the body is not JSON: , or ] is missing after picture {len(result) - 1}")
+        at = following.end()
+        if following[1]:
+            return result
+    begins = body[at : at + 20].decode("utf-8", "replace").strip()
+    if begins.startswith(("]", "}")):
+        raise another_body(EXAMPLE)
+    raise _not_base64(len(result), begins)
+
+
+def _not_base64(place: int, received: str) -> RefusedError:
+    wrong = {"picture": place, "expected": "base64", "received": received}
+    return RefusedError(422, f"picture {place} is not base64", [wrong])

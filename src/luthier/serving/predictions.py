@@ -1,4 +1,4 @@
-"""What a request is answered: encoded rows through the model, by PyTorch or by ONNX Runtime, and the answer to each."""
+"""What a request is answered: encoded rows through the model, by PyTorch or ONNX Runtime, and a prediction for each."""
 
 from __future__ import annotations
 
@@ -27,17 +27,24 @@ RUNTIMES: dict[str, Callable[[Model], Compute]] = {"torch": by_torch, "onnx": in
 
 
 class Answers:
-    """Rows to answers: the prediction, and probabilities, or the ends of its 90 % interval."""
+    """Rows to answers: the prediction, and probabilities, or the ends of its 90 % interval.
+
+    None for a row whose prediction is not a finite number, which JSON could not say.
+    """
 
     def __init__(self, model: Model, reader: Reader, runtime: str = "torch") -> None:
         if runtime not in RUNTIMES:
             raise ConfigError([f"runtime must be {' or '.join(RUNTIMES)}, not '{runtime}'"])
         self.model, self._reader, self._compute = model, reader, RUNTIMES[runtime](model)
 
-    def __call__(self, requests: Sequence[Any]) -> list[dict[str, Any]]:
-        """The answers to the rows of all requests, in order."""
-        result = self._compute(*self._reader.encode(requests))
-        return self._values(result) if self.model.task.kind == "regression" else self._classes(result)
+    def __call__(self, pieces: Sequence[Any]) -> list[dict[str, Any] | None]:
+        """The answers to the rows of all pieces, in order."""
+        result = self._compute(*self._reader.encode(pieces))
+        answers, numbers = (self._values if self.model.task.kind == "regression" else self._classes)(result)
+        finite = np.isfinite(numbers).all(1)
+        if finite.all():
+            return list(answers)
+        return [answer if known else None for answer, known in zip(answers, finite, strict=True)]
 
     @property
     def content(self) -> Mapping[str, Any]:
@@ -48,19 +55,20 @@ class Answers:
             shares = {"type": "object", "required": classes, "properties": dict.fromkeys(classes, number)}
             one = {"prediction": {"type": "string", "enum": classes}, "probabilities": shares}
         row = {"type": "object", "required": list(one), "properties": one}
-        told = {"predictions": {"type": "array", "items": row}}
-        return {"application/json": {"schema": {"type": "object", "required": list(told), "properties": told}}}
+        answers = {"predictions": {"type": "array", "items": row}}
+        return {"application/json": {"schema": {"type": "object", "required": list(answers), "properties": answers}}}
 
-    def _values(self, values: np.ndarray) -> list[dict[str, Any]]:
-        low, high = self.model.interval_around(values)
-        rows = zip(values.tolist(), low.tolist(), high.tolist(), strict=True)
-        return [{"prediction": value, "low": a, "high": b} for value, a, b in rows]
+    def _values(self, values: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
+        """Answers of values [N], and all their numbers [N, 3]."""
+        numbers = np.stack([values, *self.model.interval_around(values)], 1)
+        return [{"prediction": value, "low": low, "high": high} for value, low, high in numbers.tolist()], numbers
 
-    def _classes(self, shares: np.ndarray) -> list[dict[str, Any]]:
+    def _classes(self, shares: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
+        """Answers of probabilities [N, C], and all their numbers."""
         names = self.model.task.classes
-        told = self.model.classes_of(shares).tolist()
+        predicted = self.model.classes_of(shares).tolist()
         rows = shares.round(DIGITS).tolist()
         return [
             {"prediction": names[c], "probabilities": dict(zip(names, row, strict=True))}
-            for c, row in zip(told, rows, strict=True)
-        ]
+            for c, row in zip(predicted, rows, strict=True)
+        ], shares

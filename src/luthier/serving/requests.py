@@ -8,7 +8,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from luthier.serving.limits import Limits
+
 MOST_ERRORS = 20  # that an answer names
+SHOWN = 60  # characters of a value that an answer names
 
 
 class RefusedError(Exception):
@@ -22,43 +25,36 @@ class RefusedError(Exception):
 class Reader(Protocol):
     """How the requests of a model are read and encoded.
 
-    Up to `few` rows take less to predict than to hand to a thread. Reading itself may take long where it `decodes`.
+    A request is read as pieces of a few rows each, and all that can be wrong with a row is found then: pieces of
+    several requests are encoded and predicted together. That takes less than handing them to a thread where `quick`.
     """
 
-    few: int
-    decodes: bool
+    quick: bool
 
     @property
     def content(self) -> Mapping[str, Any]:
-        """The bodies as OpenAPI describes them, by media type."""
+        """The bodies as OpenAPI describes them."""
 
-    def read(self, kind: str, body: bytes, most: int) -> Sized:
-        """A request of at most so many rows. RefusedError with what is wrong."""
+    async def read(self, kind: str, body: bytes, limits: Limits) -> Sequence[Sized]:
+        """The pieces of a request. RefusedError with what is wrong."""
 
-    def encode(self, requests: Sequence[Any]) -> tuple[Tensor, Tensor]:
-        """Numbers and codes of several requests."""
-
-
-def items_of(body: bytes, name: str, example: str, most: int) -> list[Any]:
-    """The list of at least one and at most so many that is all a JSON body holds. RefusedError with an `example`."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RefusedError(400, f"the body is not JSON: {error}") from None
-    result = value[name] if isinstance(value, dict) and set(value) == {name} else None
-    if not isinstance(result, list) or not result:
-        raise RefusedError(422, f"the body must be {example}, with at least one")
-    limited(len(result), most, name)
-    return result
+    def encode(self, pieces: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        """Numbers and codes of pieces, of one request or several."""
 
 
 def limited(count: int, most: int, what: str) -> None:
     """RefusedError for a request with too many rows."""
     if count > most:
-        raise RefusedError(413, f"a request may have {most:,} {what}, not {count:,}")
+        raise RefusedError(413, f"a request may have at most {most:,} {what}")
 
 
 def shown(value: Any) -> str:
-    """A value as JSON, cut where it is long."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
+    """A value as JSON, cut where it is long.
+
+    >>> shown("a" * 100)
+    '"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'
+    """
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    text = json.dumps(value[:SHOWN] if isinstance(value, str) else value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

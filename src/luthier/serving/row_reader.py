@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import polars as pl
@@ -15,9 +18,16 @@ from luthier.data import TableEncoder, with_values
 from luthier.data.columns import Column
 from luthier.data.csv_text import cells_of, open_csv
 from luthier.errors import InputError, in_a_line
-from luthier.serving.requests import MOST_ERRORS, RefusedError, items_of, limited, shown
+from luthier.serving.batching import in_slices
+from luthier.serving.bodies import csv_parts, json_items
+from luthier.serving.limits import LONGEST_ROW, SLICE, SMALL, Limits
+from luthier.serving.requests import MOST_ERRORS, SHOWN, RefusedError, limited, shown
 
-FEW = 64  # rows of numbers that take less than handing them to a thread
+PIECE, CELLS = 64, 2048  # rows, and cells of them, that are read and predicted at a time
+CELLS_OF_TEXT = 64  # that one cell of text takes as long as
+CELL = 64  # characters of a cell, of a row of very many that may be longer than most
+FEW = 8  # rows whose dates are looked at one by one
+EXAMPLE = '{"rows": [{...}, ...]}'
 EXPECTED = {
     "number": "a number or null",
     "boolean": "true, false or null",
@@ -25,6 +35,7 @@ EXPECTED = {
     "date": "a date as text, or null",
     "text": "text or null",
 }
+WHOLE_TEXT = "text of whole characters (this has half of a pair)"
 TYPES: dict[str, list[str]] = {
     "number": ["number", "null"],
     "boolean": ["boolean", "string", "number", "null"],
@@ -53,11 +64,10 @@ class RequestRows:
 class RowReader:
     """Requests of a model of tables or text: {"rows": [{...}, ...]}, or CSV with a header."""
 
-    decodes = False
-
     def __init__(self, encoder: TableEncoder, typical: Mapping[str, Any]) -> None:
         self._encoder, self._typical = encoder, typical
-        self.few = 0 if encoder.words else FEW
+        self._large = asyncio.Lock()  # large bodies are read one after another, small ones between their slices
+        self.quick = not encoder.words
 
     @property
     def content(self) -> Mapping[str, Any]:
@@ -71,13 +81,17 @@ class RowReader:
         rows = {"schema": schema(self._encoder.columns), "example": {"rows": [row]}}
         return {"application/json": rows, "text/csv": csv}
 
-    def read(self, kind: str, body: bytes, most: int) -> RequestRows:
+    async def read(self, kind: str, body: bytes, limits: Limits) -> list[RequestRows]:
         """The rows of a body. RefusedError with every field that is wrong, the first twenty."""
-        return (from_csv if kind == "text/csv" else from_json)(body, self._encoder, most)
+        rows = (from_csv if kind == "text/csv" else from_json)(body, self._encoder, limits.rows)
+        if len(body) <= SMALL:
+            return list(rows)
+        async with self._large:
+            return [piece async for piece in in_slices(rows)]
 
-    def encode(self, requests: Sequence[RequestRows]) -> tuple[Tensor, Tensor]:
-        """Numbers [N, F] and codes [N, K] of several requests."""
-        return self._encoder.encode(frame_of(requests))
+    def encode(self, pieces: Sequence[RequestRows]) -> tuple[Tensor, Tensor]:
+        """Numbers [N, F] and codes [N, K] of pieces, of one request or several."""
+        return self._encoder.encode(frame_of(pieces))
 
 
 def schema(columns: Sequence[Column]) -> dict[str, Any]:
@@ -116,71 +130,149 @@ def frame_of(requests: Sequence[RequestRows]) -> pl.DataFrame:
     )
 
 
-def from_json(body: bytes, encoder: TableEncoder, most: int) -> RequestRows:
-    """The rows of a JSON body. RefusedError with every field that is wrong, the first twenty."""
+def from_json(body: bytes, encoder: TableEncoder, most: int) -> Iterator[RequestRows]:
+    """The rows of a JSON body in pieces. RefusedError with every field that is wrong, the first twenty."""
     columns = encoder.columns
-    rows = items_of(body, "rows", '{"rows": [{...}, ...]}', most)
     named = {column.name: column for column in columns}
+    rows = json_items(body, "rows", EXAMPLE, max(LONGEST_ROW, CELL * len(columns)))
     errors: list[dict[str, Any]] = []
-    for place, row in enumerate(rows):
+    start, size = 0, _piece(columns)
+    while piece := list(_some(rows, size)):
+        limited(start + len(piece), most, "rows")
+        result = list(islice(_wrong_in(piece, start, named), MOST_ERRORS))
+        if not result:
+            values = {name: _plain([row[name] for row in piece], column, encoder) for name, column in named.items()}
+            result = _undated(values, start, columns)
+            if not errors and not result:
+                yield RequestRows(values, len(piece), _dtypes(columns))
+        errors += result
         if len(errors) >= MOST_ERRORS:
             break
+        start += len(piece)
+    _refuse(errors)
+
+
+def _some(rows: Iterator[Any], most: int) -> Iterator[Any]:
+    """The next rows, so many or what takes a slice of time: some are a megabyte."""
+    began = time.perf_counter()
+    for row in islice(rows, most):
+        yield row
+        if time.perf_counter() - began > SLICE:
+            return
+
+
+def _wrong_in(rows: Sequence[Any], start: int, named: Mapping[str, Column]) -> Iterator[dict[str, Any]]:
+    """What is wrong with rows, of which the first has the number `start`."""
+    for place, row in enumerate(rows, start):
         if not isinstance(row, dict):
-            errors.append({"row": place, "field": "", "expected": "an object", "received": shown(row)})
+            yield _error(place, "", "an object", shown(row))
             continue
-        errors += [
-            {"row": place, "field": name, "expected": "a column of the model", "received": "an unknown column"}
-            for name in row
-            if name not in named
-        ]
+        for name in row:
+            if name not in named:
+                yield _error(place, name[:SHOWN], "a column of the model", "an unknown column")
         for name, column in named.items():
             if name not in row:
-                errors.append({"row": place, "field": name, "expected": EXPECTED[column.kind], "received": "nothing"})
+                yield _error(place, name, EXPECTED[column.kind], "nothing")
             elif not _fits(row[name], column.kind):
-                errors.append(
-                    {"row": place, "field": name, "expected": EXPECTED[column.kind], "received": shown(row[name])}
-                )
-    if errors:
-        raise RefusedError(422, f"{len(errors)} fields cannot be used", errors)
-    return RequestRows(
-        {name: _plain([row[name] for row in rows], column, encoder) for name, column in named.items()},
-        len(rows),
-        _dtypes(columns),
-    )
+                yield _error(place, name, EXPECTED[column.kind], shown(row[name]))
 
 
-def from_csv(body: bytes, encoder: TableEncoder, most: int) -> RequestRows:
-    """The rows of a CSV body with a header, read as `luthier predict` reads a file. RefusedError where it cannot be."""
+def from_csv(body: bytes, encoder: TableEncoder, most: int) -> Iterator[RequestRows]:
+    """The rows of a CSV body with a header, in pieces, read as `luthier predict` reads a file.
+
+    RefusedError where columns are missing, or cells cannot be read as the numbers and dates of training.
+    """
     columns = encoder.columns
+    errors: list[dict[str, Any]] = []
+    start = 0
+    for part in csv_parts(body, len(columns), max(LONGEST_ROW, CELL * len(columns))):
+        frame = _table(part, columns)
+        limited(start + len(frame), most, "rows")
+        result = [error for column in columns for error in _lost(frame[column.name], start, column)]
+        if not errors and not result:
+            values = _typed(frame, columns).to_dict(as_series=False)
+            yield from _cut(RequestRows(values, len(frame), _dtypes(columns)), _piece(columns))
+        errors += result
+        if len(errors) >= MOST_ERRORS:
+            break
+        start += len(frame)
+    _refuse(errors)
+    if not start:
+        raise RefusedError(422, "there is no row")
+
+
+def _table(content: bytes, columns: Sequence[Column]) -> pl.DataFrame:
+    """The table in a piece of CSV, every cell as text."""
     try:
-        frame = cells_of(open_csv(body, "the body"))
+        frame = cells_of(open_csv(content, "the body"))
     except InputError as error:
         raise RefusedError(400, f"the body is not CSV: {in_a_line(error)}") from None
     missing = [column.name for column in columns if column.name not in frame.columns]
-    if missing or not len(frame):
-        message = f"columns are missing: {', '.join(missing[:8])}" if missing else "there is no row"
-        raise RefusedError(
-            422, message, [{"row": 0, "field": name, "expected": "a column", "received": "nothing"} for name in missing]
-        )
-    limited(len(frame), most, "rows")
-    errors = [error for column in columns for error in _lost(frame[column.name], column)]
-    if errors:
-        raise RefusedError(422, f"{len(errors)} fields cannot be used", errors)
-    used = with_values(frame, [column for column in columns if column.kind == "number"])
-    used = used.select([column.name for column in columns])
-    return RequestRows(used.to_dict(as_series=False), used.height, _dtypes(columns))
+    if missing:
+        errors = [_error(0, name, "a column", "nothing") for name in missing]
+        raise RefusedError(422, f"columns are missing: {', '.join(missing[:8])}", errors)
+    return frame
 
 
-def _lost(cells: pl.Series, column: Column) -> list[dict[str, Any]]:
-    """What of a column of text cannot be read as numbers or dates."""
+def _lost(cells: pl.Series, start: int, column: Column) -> list[dict[str, Any]]:
+    """What of a column of text cannot be read as numbers or dates; the first row has the number `start`."""
     if column.kind not in ("number", "date") or column.cells.lenient:
         return []
-    lost = column.cells.lost(cells)
     expected = EXPECTED["number"] if column.kind == "number" else f"a date, {column.cells.pattern}, or nothing"
     return [
-        {"row": int(row), "field": column.name, "expected": expected, "received": shown(cells[int(row)])}
-        for row in lost.arg_true()
+        _error(start + int(row), column.name, expected, shown(cells[int(row)]))
+        for row in column.cells.lost(cells).arg_true()[:MOST_ERRORS]
     ]
+
+
+def _typed(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
+    """The columns of the model, numbers as numbers."""
+    used = with_values(frame, [column for column in columns if column.kind == "number"])
+    return used.select([column.name for column in columns])
+
+
+def _undated(values: Mapping[str, list[Any]], start: int, columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """The cells that should be dates as in training and are not."""
+    errors: list[dict[str, Any]] = []
+    for column in columns:
+        if column.kind == "date":
+            cells, pattern = values[column.name], column.cells.pattern
+            if len(cells) <= FEW and all(cell is None or _is_plain_date(cell, pattern) for cell in cells):
+                continue
+            errors += _lost(pl.Series(cells, dtype=pl.String), start, column)
+    return errors
+
+
+def _is_plain_date(text: str, pattern: str) -> bool:
+    """Whether a text is just how a date is written, so that Polars need not be asked: a call of it is 0.1 ms."""
+    try:
+        return datetime.strptime(text, pattern).strftime(pattern) == text
+    except ValueError:
+        return False
+
+
+def _piece(columns: Sequence[Column]) -> int:
+    """How many rows make a piece."""
+    cells = sum(CELLS_OF_TEXT if column.kind == "text" else 1 for column in columns)
+    return min(PIECE, max(1, CELLS // max(1, cells)))
+
+
+def _cut(rows: RequestRows, size: int) -> Iterator[RequestRows]:
+    """Many rows in pieces."""
+    for start in range(0, len(rows), size):
+        columns = {name: values[start : start + size] for name, values in rows.columns.items()}
+        yield RequestRows(columns, min(size, len(rows) - start), rows.dtypes)
+
+
+def _error(row: int, field: str, expected: str, received: str) -> dict[str, Any]:
+    return {"row": row, "field": field, "expected": expected, "received": received}
+
+
+def _refuse(errors: Sequence[Mapping[str, Any]]) -> None:
+    if errors:
+        more = " or more" if len(errors) > MOST_ERRORS else ""
+        count = min(len(errors), MOST_ERRORS)
+        raise RefusedError(422, f"{count}{more} field{'s' * (count > 1)} cannot be used", errors)
 
 
 def _fits(value: Any, kind: str) -> bool:
@@ -188,13 +280,24 @@ def _fits(value: Any, kind: str) -> bool:
         return True
     if kind == "number":
         return _is_number(value)
-    if kind in ("boolean", "category"):
-        return isinstance(value, str | bool) or _is_number(value)
-    return isinstance(value, str)
+    if isinstance(value, str):
+        return _is_whole(value)
+    return kind in ("boolean", "category") and (isinstance(value, bool) or _is_number(value))
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
+
+
+def _is_whole(text: str) -> bool:
+    """Whether every character is one: JSON can name halves of a pair (surrogates), which nothing else can hold."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _plain(values: list[Any], column: Column, encoder: TableEncoder) -> list[Any]:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from luthier.data.pictures.decoding import FORMATS, SUFFIXES, Shape, UnreadableError, decode, is_packed, shape_of
+from luthier.data.pictures.decoding import (
+    FORMATS,
+    SUFFIXES,
+    Shape,
+    UnreadableError,
+    cost_of,
+    decode,
+    is_packed,
+    shape_of,
+)
 from luthier.data.pictures.encoder import PictureEncoder, Pixels
 from luthier.data.pictures.folders import LABEL, PICTURE
 from luthier.data.pictures.idx import read_idx
@@ -29,6 +38,7 @@ __all__ = [
     "cache_folder",
     "column_of_paths",
     "common_shape",
+    "cost_of",
     "decode",
     "fingerprint",
     "folder_table",

@@ -24,6 +24,11 @@ from luthier.optional import require
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")  # no other decoder sees a file, whatever its name
 MOST_PIXELS = 40_000_000  # of one picture: a small file can unpack to more than any memory holds
+DEEP = ("I;16", "I;16B", "I", "F")  # modes of more than 8 bits
+PIXEL = {"JPEG": 0.25, "MPO": 0.25, "WEBP": 2.0}  # work and memory of a format's pixel, against a PNG's
+SCAN = 0.1  # the same of each scan of a progressive JPEG
+STRIP = 1 << 20  # pixels that are brought to 8 bits, or laid over white, at a time: copies of all would fill memory
+READS, BYTES_A_READ = 2000, 100  # of a file in memory: headers of a million tiny pieces take minutes
 TOGETHER = 64  # pictures that a worker decodes at a time
 WORTH_WORKERS = 512  # files, below which starting processes takes longer than decoding
 
@@ -65,15 +70,29 @@ def decode(reference: str | bytes, shape: Shape) -> np.ndarray:
             return pixels
         picture = images.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1))
     else:
-        with _opened(reference) as opened, _explained():
-            opened.load()
-            picture = operations.exif_transpose(opened)
-    picture = _flat(picture, images)
-    picture = picture.convert("L" if channels == 1 else "RGB")
+        with _opened(reference) as picture, _explained():
+            picture.draft(None, (2 * max(height, width),) * 2)  # of JPEG: no more of it than scaling down needs
+            picture.load()
+            operations.exif_transpose(picture, in_place=True)
+    with _explained():
+        picture = _plain(picture, "L" if channels == 1 else "RGB", images)
     if picture.size != (width, height):
         picture = operations.fit(picture, (width, height), images.Resampling.BILINEAR)
     pixels = np.asarray(picture, dtype=np.uint8)
     return np.ascontiguousarray(pixels[None] if channels == 1 else np.moveaxis(pixels, -1, 0))
+
+
+def cost_of(content: bytes) -> int:
+    """The work of unpacking the content of a file, read from its head: in pixels of a PNG.
+
+    A JPEG is unpacked at a fraction of its size; each scan of a progressive one goes over all of it, and a small file
+    can hold thousands. A WebP is held four times. UnreadableError says why the picture cannot be had.
+    """
+    with _opened(content) as picture:
+        pixels, weight = picture.size[0] * picture.size[1], PIXEL.get(picture.format, 1.0)
+    if weight < 1:
+        weight = max(weight, SCAN * content.count(b"\xff\xda"))
+    return int(pixels * weight)
 
 
 def decode_all(references: Sequence[str], shape: Shape, into: np.ndarray) -> dict[int, str]:
@@ -129,7 +148,7 @@ def _opened(reference: str | bytes) -> Any:
     setattr(images, "MAX_IMAGE_PIXELS", None)  # noqa: B010 (our own bound below gives an error, not a warning)
     try:
         with _explained():
-            picture = images.open(BytesIO(reference) if isinstance(reference, bytes) else reference, formats=FORMATS)
+            picture = images.open(_Metered(reference) if isinstance(reference, bytes) else reference, formats=FORMATS)
             frames = getattr(picture, "n_frames", 1)
     except images.UnidentifiedImageError:
         raise UnreadableError("not a picture") from None
@@ -143,11 +162,45 @@ def _opened(reference: str | bytes) -> Any:
     return picture
 
 
-def _flat(picture: Any, images: Any) -> Any:
-    """Without transparency (over white), and with 8 bits a channel."""
-    if picture.mode in ("I;16", "I;16B", "I", "F"):
+class _Metered(BytesIO):
+    """A file in memory that can be read so often: Pillow walks headers in Python, one read or more a piece."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._left = READS + len(content) // BYTES_A_READ
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As any file's. OSError once it was read too often."""
+        self._left -= 1
+        if self._left < 0:
+            raise OSError("in too many pieces")
+        return super().read(size)
+
+
+def _plain(picture: Any, mode: str, images: Any) -> Any:
+    """A picture with 8 bits a channel, in a mode without transparency (over white)."""
+    if picture.mode == mode and "transparency" not in picture.info:
+        return picture
+    deep = picture.mode in DEEP
+    top = 65535.0 if deep and max(np.asarray(strip).max() for _, strip in _strips(picture)) > 255 else 255.0
+    result = images.new(mode, picture.size)
+    for start, strip in _strips(picture):
+        result.paste(_flat(strip, top, images).convert(mode), (0, start))
+    return result
+
+
+def _strips(picture: Any) -> Iterator[tuple[int, Any]]:
+    """A picture's strips from top to bottom, and where each begins."""
+    width, height = picture.size
+    rows = max(1, STRIP // width)
+    for start in range(0, height, rows):
+        yield start, picture.crop((0, start, width, min(height, start + rows)))
+
+
+def _flat(picture: Any, top: float, images: Any) -> Any:
+    """Without transparency (over white), and with 8 bits a channel, of which 255 stands for `top`."""
+    if picture.mode in DEEP:
         values = np.asarray(picture, dtype=np.float64)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
         return images.fromarray((values.clip(0, top) / top * 255).round().astype(np.uint8))
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")

@@ -1,0 +1,166 @@
+"""What is done with a request, from its headers to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from luthier.data import PictureEncoder, TableEncoder
+from luthier.errors import LuthierError
+from luthier.machine import torch_settings
+from luthier.optional import require
+from luthier.saved import Model
+from luthier.serving.access import Access
+from luthier.serving.batching import RequestBatches, in_slices
+from luthier.serving.escaping import as_json
+from luthier.serving.intake import Clock, Intake, clock
+from luthier.serving.limits import SMALL, Limits
+from luthier.serving.picture_reader import PictureReader
+from luthier.serving.predictions import Answers
+from luthier.serving.requests import Reader, RefusedError
+from luthier.serving.row_reader import RowReader
+
+PURPOSE = "serving a model"
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"  # `curl -d` calls any body a form
+WRITTEN = 256  # answers that are written as JSON at a time
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30)  # that answers are counted by
+HEADERS = {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": "1"}}  # of refusals
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """A model that is asked over HTTP."""
+
+    def __init__(self, model: Model, access: Access, limits: Limits, runtime: str) -> None:
+        self.model, self.access, self._limits = model, access, limits
+        self._reader = _reader_of(model)
+        self.content = dict(self._reader.content)  # the bodies, as OpenAPI describes them
+        self.answers = Answers(model, self._reader, runtime)
+        self._batches = RequestBatches(self.answers, quick=self._reader.quick)
+        self._intake = Intake(limits.body)
+        self._responses = require("starlette.responses", extra="serve", purpose=PURPOSE)
+        self._requests = require("starlette.requests", extra="serve", purpose=PURPOSE)
+        self._prometheus = require("prometheus_client", extra="serve", purpose=PURPOSE)
+        self._registry = self._prometheus.CollectorRegistry()
+        count, times = self._prometheus.Counter, self._prometheus.Histogram
+        self._counted = count("luthier_requests", "Requests by status.", ["status"], registry=self._registry)
+        self._rows = count("luthier_rows", "Rows predicted.", registry=self._registry)
+        self._seconds = times(
+            "luthier_seconds", "Seconds from request to answer.", registry=self._registry, buckets=SECONDS
+        )
+
+    @asynccontextmanager
+    async def lifespan(self, _: Any) -> AsyncIterator[None]:
+        """While the server runs."""
+        gc.collect()
+        gc.freeze()  # what is loaded stays: without this each full collection stops all answers for a fifth of a second
+        with torch_settings(threads=1):  # one request is a few rows: threads would only wait for each other
+            yield
+        gc.unfreeze()
+        self._batches.close()
+
+    async def predict(self, request: Any) -> Any:
+        """Predictions for the rows, or pictures, of a body."""
+        began = time.perf_counter()
+        answer = await self.caught(self._predicted, request)
+        self._counted.labels(str(answer.status_code)).inc()
+        self._seconds.observe(time.perf_counter() - began)
+        return answer
+
+    async def health(self, request: Any) -> Any:
+        """Whether the model is ready, and what it predicts."""
+        task = self.model.task
+        found: dict[str, Any] = {"status": "ok"}
+        if self.access.allowed(request):
+            found |= {"target": task.target, "task": task.kind, "classes": list(task.classes)}
+        return self.json(found)
+
+    async def metrics(self, request: Any) -> Any:
+        """Counts and times, for Prometheus."""
+
+        async def written(request: Any) -> Any:
+            self.access.check(request)
+            text = self._prometheus.generate_latest(self._registry)
+            return self._responses.Response(text, media_type="text/plain; version=0.0.4")
+
+        return await self.caught(written, request)
+
+    def json(self, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
+        """A value as a response."""
+        return self._written(as_json(value), status, headers)
+
+    def _written(self, content: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
+        told = {"x-content-type-options": "nosniff", **(headers or {})}
+        return self._responses.Response(content, status, told, media_type=JSON)
+
+    async def caught(self, work: Callable[[Any], Awaitable[Any]], request: Any) -> Any:
+        """What the work gives; what it raises, as a response."""
+        try:
+            return await work(request)
+        except RefusedError as refused:
+            said = {"error": refused.sentence, "fields": refused.errors}
+            return self.json(said, refused.status, HEADERS.get(refused.status))
+        except self._requests.ClientDisconnect:
+            return self.json({"error": "the caller has gone", "fields": []}, 400)
+        except Exception:
+            log.exception("a request failed")
+            return self.json({"error": "the prediction failed; the server's log says why", "fields": []}, 500)
+
+    async def _predicted(self, request: Any) -> Any:
+        self.access.check(request)
+        kind = self._kind(request)
+        async with clock(self._limits.seconds) as time_left, self._intake.body(request, time_left) as body:
+            if len(body) <= SMALL:
+                return self._written(await self._answer(kind, body))
+            async with _while_waited_for(request, time_left):
+                return self._written(await self._answer(kind, body))
+
+    def _kind(self, request: Any) -> str:
+        kind: str = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+        kind = JSON if kind == FORM else kind
+        if kind not in self.content:
+            raise RefusedError(415, f"the body must be {' or '.join(self.content)}, not {kind[:60]}")
+        return kind
+
+    async def _answer(self, kind: str, body: bytes) -> bytes:
+        """The answer to a body, as JSON."""
+        try:
+            found = await self._batches.answers(await self._reader.read(kind, body, self._limits))
+        except LuthierError as error:
+            raise RefusedError(422, str(error)) from None
+        if None in found:
+            row = found.index(None)
+            raise RefusedError(422, f"the prediction of row {row} is not a finite number: its values are too large")
+        self._rows.inc(len(found))
+        if len(found) <= WRITTEN:
+            return b'{"predictions":%b}' % as_json(found)
+        starts = range(0, len(found), WRITTEN)
+        parts = [part async for part in in_slices(as_json(found[at : at + WRITTEN])[1:-1] for at in starts)]
+        return b'{"predictions":[%b]}' % b",".join(parts)
+
+
+@asynccontextmanager
+async def _while_waited_for(request: Any, time_left: Clock) -> AsyncIterator[None]:
+    """Work that ends when the caller goes away."""
+
+    async def gone() -> None:
+        await request.receive()  # behind the body nothing comes but the end of the connection
+        time_left.stop("the caller has gone")
+
+    watch = asyncio.create_task(gone())
+    try:
+        yield
+    finally:
+        watch.cancel()
+
+
+def _reader_of(model: Model) -> Reader:
+    if isinstance(model.encoder, PictureEncoder):
+        return PictureReader(model.encoder)
+    assert isinstance(model.encoder, TableEncoder)
+    return RowReader(model.encoder, model.typical_row())
