@@ -14,9 +14,9 @@ from luthier.optional import require
 from luthier.saved import Model
 from luthier.server_address import LOOPBACK
 from luthier.serving.access import COOKIE, Access, OwnNames
+from luthier.serving.docs_page import ASSETS, POLICY, SCRIPT, assets, page
 from luthier.serving.escaping import as_json
 from luthier.serving.limits import Limits
-from luthier.serving.docs_page import ASSETS, POLICY, SCRIPT, assets, page
 from luthier.serving.service import PURPOSE, Service
 
 REFUSALS = {

@@ -15,7 +15,7 @@ FULL = "too many large requests at once; send it again in a moment"
 
 
 @dataclass(eq=False)
-class Clock:
+class RequestClock:
     """The time that a request has, and what is said where it ends."""
 
     timeout: asyncio.Timeout
@@ -29,9 +29,9 @@ class Clock:
 
 
 @asynccontextmanager
-async def clock(seconds: float) -> AsyncIterator[Clock]:
+async def clock(seconds: float) -> AsyncIterator[RequestClock]:
     """A request's time begins; RefusedError when it is over."""
-    found = Clock(asyncio.timeout(seconds), f"no answer within {seconds:g} s; send fewer rows per request")
+    found = RequestClock(asyncio.timeout(seconds), f"no answer within {seconds:g} s; send fewer rows per request")
     try:
         async with found.timeout:
             yield found
@@ -43,7 +43,7 @@ async def clock(seconds: float) -> AsyncIterator[Clock]:
 class _Body:
     """A large body: its request's clock, its bytes so far, and when the last of them came."""
 
-    clock: Clock
+    clock: RequestClock
     size: int = 0
     seen: float = 0.0
     whole: bool = False
@@ -62,7 +62,7 @@ class Intake:
         self._total = 0
 
     @asynccontextmanager
-    async def body(self, request: Any, clock: Clock) -> AsyncIterator[bytes]:
+    async def body(self, request: Any, clock: RequestClock) -> AsyncIterator[bytes]:
         """A request's body, held until its answer is there. RefusedError as soon as it is too large."""
         length = request.headers.get("content-length", "")
         size, parts, held = 0, [], _Body(clock)

@@ -203,6 +203,8 @@ def from_csv(body: bytes, encoder: TableEncoder, most: int) -> Iterator[RequestR
 
 def _table(content: bytes, columns: Sequence[Column]) -> pl.DataFrame:
     """The table in a piece of CSV, every cell as text."""
+    if b"\n" not in content.strip():
+        raise RefusedError(422, "there is no row")
     try:
         frame = cells_of(open_csv(content, "the body"))
     except InputError as error:
@@ -218,7 +220,9 @@ def _lost(cells: pl.Series, start: int, column: Column) -> list[dict[str, Any]]:
     """What of a column of text cannot be read as numbers or dates; the first row has the number `start`."""
     if column.kind not in ("number", "date") or column.cells.lenient:
         return []
-    expected = EXPECTED["number"] if column.kind == "number" else f"a date, {column.cells.pattern}, or nothing"
+    expected = (
+        EXPECTED["number"] if column.kind == "number" else f"a date in the format {column.cells.pattern}, or nothing"
+    )
     return [
         _error(start + int(row), column.name, expected, shown(cells[int(row)]))
         for row in column.cells.lost(cells).arg_true()[:MOST_ERRORS]

@@ -73,9 +73,8 @@ def judge(
     """
     seeds = _five_seeds(runner, setting) if started is None else started
     inside = look_inside(runner, seeds)
-    choice = choose_deliverable(
-        runner, seeds, setting.method, train_folds(runner, setting) if started is None else None
-    )
+    folds = train_folds(runner, setting) if started is None else None
+    choice = choose_deliverable(runner, seeds, setting.method, folds)
     _explain_choice(runner, seeds if started is None else None, choice)
     if runner.recipe.asked.distil:
         choice = distil(runner, setting, choice)
@@ -117,15 +116,8 @@ def judge(
     if (finding := read_before(scores["openings"])) is not None:
         runner.ledger.find(finding, step=5)
     scores["next_step"] = next_step(runner, scores)
-    runner.ledger.add(
-        "judgement",
-        {
-            "step": 5,
-            "headline": scores["headline"],
-            "sentence": scores["sentence"],
-            "next_step": scores["next_step"],
-        },
-    )
+    judgement = {name: scores[name] for name in ("headline", "sentence", "next_step")}
+    runner.ledger.add("judgement", {"step": 5, **judgement})
     storage.write_json(runner.folder.scores, scores)
     model = replace(model, metrics={"headline": scores["headline"], "metrics": scores["metrics"]})
     model.save(runner.folder.bundle)
