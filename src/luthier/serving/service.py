@@ -18,7 +18,7 @@ from luthier.saved import Model
 from luthier.serving.access import Access
 from luthier.serving.batching import RequestBatches, in_slices
 from luthier.serving.escaping import as_json
-from luthier.serving.intake import RequestClock, Intake, clock
+from luthier.serving.intake import Intake, RequestClock, clock
 from luthier.serving.limits import SMALL, Limits
 from luthier.serving.picture_reader import PictureReader
 from luthier.serving.predictions import Answers
