@@ -9,7 +9,7 @@ import torch
 from jaxtyping import TypeCheckError
 
 from luthier.nets import AugmentSignals, DenseSpec, build
-from luthier.objective import LOSSES, METRICS, mean_gradient
+from luthier.objective import LOSSES, mean_gradient
 from luthier.optimise import clip_by_norm
 
 Z = torch.zeros(2, 5, 3)
@@ -21,7 +21,7 @@ NET = build(DenseSpec(4, (3,), 2), seed=0)
     [
         lambda: LOSSES["softmax"].mean(Z, torch.zeros(4, dtype=torch.int64)),  # a target is missing
         lambda: LOSSES["softmax"].residual(Z[0], torch.zeros(5, dtype=torch.int64)),  # no axis of members
-        lambda: METRICS["accuracy"](Z, torch.zeros(5, dtype=torch.int64), torch.ones(6)),
+        lambda: LOSSES["softmax"].rows(Z[0], torch.zeros(5, dtype=torch.int64)),
         lambda: mean_gradient(Z, torch.ones(3)),
         lambda: clip_by_norm(torch.zeros(2, 7), torch.ones(3, 1)),
         lambda: NET(torch.zeros(4)),  # no axis of rows

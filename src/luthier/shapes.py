@@ -25,7 +25,7 @@ Distances = Float[Tensor, "M B B"]
 Pairs = Bool[Tensor, "B B"]
 
 Features = Float[Tensor, "B F"]
-Codes = Int[Tensor, "B K"]
+Codes = Shaped[Tensor, "B K"]  # whole numbers of any width
 Embedded = Float[Tensor, "B _"]  # one category column, each with a width of its own
 Hidden = Float[Tensor, "B H"]
 Outputs = Float[Tensor, "B outputs"]  # of one network
@@ -33,6 +33,6 @@ Pictures = Shaped[Tensor, "B C H W"]  # numbers, or bytes
 Signals = Float[Tensor, "B C T"]
 Sequences = Float[Tensor, "B T F"]
 Lengths = Int[Tensor, "B"]
-Activations = Float[Tensor, "B *axes"]  # of rows of any form
+Activations = Shaped[Tensor, "B *axes"]  # of rows of any form: numbers, or the bytes of pictures
 Units = Float[Tensor, "*axes"]  # each entry for itself
 Matrix = Float[Tensor, "out into"]

@@ -118,7 +118,7 @@ def test_a_loader_gives_every_sample_once_and_orders_differ() -> None:
     assert [len(batch) for batch in walks[0]] == [10, 10, 5]
     assert all(sorted(np.concatenate(walk)) == list(range(25)) for walk in walks)
     assert not np.array_equal(np.concatenate(walks[0]), np.concatenate(walks[1]))
-    with pytest.raises(InputError, match="one length"):
+    with pytest.raises(InputError, match="differ in length"):
         gdata.ArrayDataset([1, 2], [1])
 
 

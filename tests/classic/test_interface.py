@@ -145,7 +145,7 @@ def test_rows_and_labels_go_in_pairs() -> None:
     pairs = gdata.ArrayDataset([1, 2, 3], [4, 5, 6])
     assert len(pairs) == 3
     assert pairs[2] == (3, 6)
-    with pytest.raises(InputError, match="one length"):
+    with pytest.raises(InputError, match="differ in length"):
         gdata.ArrayDataset([1, 2], [1, 2, 3])
 
 

@@ -69,7 +69,7 @@ def test_mnist_is_fetched_and_checked(server: str, tmp_path: Path) -> None:
     written = mnist.fetch_mnist(tmp_path / "mnist", (server,))
     assert len(written) == 4
     assert mnist.fetch_mnist(tmp_path / "mnist", (server,)) == []
-    assert "all whole" in run("mnist", "--from", str(tmp_path / "mnist"))
+    assert "all complete" in run("mnist", "--from", str(tmp_path / "mnist"))
     message = run("info", str(tmp_path / "mnist"))
     assert "70000 rows" in message
     assert "grey, seen at 28 x 28 pixels" in message

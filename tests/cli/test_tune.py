@@ -106,7 +106,7 @@ BAD: dict[str, tuple[tuple[object, ...], str]] = {
     "no such file": (("nowhere.csv",), "nowhere.csv"),
     "unknown sampler": (("wine", "--sampler", "tp"), "did you mean 'tpe'"),
     "unknown halving": (("wine", "--halving", "thirds"), "successive"),
-    "no trials": (("wine", "--trials", 0), "trials must be at least 1"),
+    "no trials": (("wine", "--trials", 0), "trials must be a whole number of at least 1"),
     "a budget of steps": (("wine", "--budget", "100steps"), "must be a time"),
     "an empty space": (("wine", "--space", "empty.toml"), "the space is empty"),
     "a wrong space": (("wine", "--space", "wrong.toml"), "did you mean 'learning_rate'"),

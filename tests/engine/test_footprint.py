@@ -56,7 +56,7 @@ def test_groups_fit_and_are_even() -> None:
     groups, same, message = in_memory_groups(members(10), settings(), part(), taken.of(4))
     assert [len(group) for group in groups] == [4, 4, 2]
     assert same == settings()
-    assert message.startswith("10 networks train in 3 turns of up to 4: together they would take about ")
+    assert message.startswith("10 networks train in 3 turns of up to 4: together they would need about ")
     groups, _, message = in_memory_groups(members(10), settings(), part(), taken.of(10))
     assert ([len(group) for group in groups], message) == ([10], "")
 

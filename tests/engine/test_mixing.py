@@ -92,7 +92,7 @@ def test_networks_of_several_strengths_are_those_of_each_alone(tmp_path: Path) -
 
 
 def test_what_cannot_be_mixed_is_refused() -> None:
-    with pytest.raises(InputError, match="same rows"):
+    with pytest.raises(InputError, match="same noise and mixup"):
         Population(
             [Member(DenseSpec(inputs=4, hidden=(), outputs=3), 0, 0.1, noise=n) for n in (0.0, 0.1)], SETTINGS, 9
         )

@@ -143,7 +143,7 @@ def test_frozen_parameters_do_not_move_even_under_decay() -> None:
 
 
 def test_modules_that_vmap_cannot_run_are_looped_and_it_is_said() -> None:
-    for network, reason in ((Recurrent, "vmap cannot run it"), (Drawing, "draws random numbers")):
+    for network, reason in ((Recurrent, "vmap cannot run it"), (Drawing, "draws its own random numbers")):
         result = train(lambda network=network: network().double())
         assert result.layout == "looped"
         assert reason in result.findings[0].sentence
@@ -221,7 +221,7 @@ def test_metrics_and_lists_of_settings_go_into_the_history() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"learning_rate": [0.1, 0.2], "momentum": [0.1, 0.2, 0.3]}, "one length"),
+        ({"learning_rate": [0.1, 0.2], "momentum": [0.1, 0.2, 0.3]}, "same length"),
         ({"learnin_rate": 0.1}, "did you mean 'learning_rate'"),
         ({"loss": "softmx"}, "did you mean 'softmax'"),
         ({"rule": "adm"}, "did you mean 'adam'"),
@@ -230,7 +230,7 @@ def test_metrics_and_lists_of_settings_go_into_the_history() -> None:
         ({"layout": "wide"}, "not a layout"),
         ({"layer_rates": (1.0,)}, "layer_rates has 1 entries; the network has 2 layers"),
         ({"seeds": 0}, "no networks to train"),
-        ({"ema_decay": 1.5}, "ema_decay is at least 0 and below 1"),
+        ({"ema_decay": 1.5}, "ema_decay must be at least 0 and below 1"),
         ({"learning_rate": "fast"}, "learning_rate must be a number of at least 0, not 'fast'"),
         ({"learning_rate": [0.1, -1.0]}, "not -1.0"),
         ({"betas": 0.9}, "betas must be two numbers"),
@@ -246,10 +246,10 @@ def test_wrong_settings_are_named(change: dict[str, object], message: str) -> No
 @pytest.mark.parametrize(
     ("network", "data", "message"),
     [
-        (dense, (IMAGES, LABELS[:7]), "do(es)? not fit together"),
+        (dense, (IMAGES, LABELS[:7]), "differ in length"),
         (dense, (IMAGES[:0], LABELS[:0]), "at least one"),
         (dense, (IMAGES * torch.nan, LABELS), "NaN or infinity in 150 of 150 rows"),
-        (dense, (IMAGES[:, :, :5], LABELS), "36 numbers, the network's inputs"),
+        (dense, (IMAGES[:, :, :5], LABELS), "36 numbers, as many as the network has inputs"),
         (convnet, (TABLE.double(), LABELS), "fails on the data"),
         (dense, 3, "is not understood"),
         (dense, (IMAGES, LABELS + 1), "labels from 1 to 3"),
@@ -310,7 +310,7 @@ def test_dropping_members_changes_no_survivor(layout: str) -> None:
     broken = [*members[:2], replace(members[2], learning_rate=1e308), *members[3:]]
     result = loop(broken, part, part, replace(settings, rule="sgd"))
     healthy = loop(members, part, part, replace(settings, rule="sgd"))
-    assert result.status[2].startswith("retired")
+    assert result.status[2].startswith("diverged")
     for m in (0, 1, 3, 4):
         torch.testing.assert_close(result.parameters[m], healthy.parameters[m], rtol=1e-9, atol=1e-9)
 

@@ -187,5 +187,5 @@ def test_with_8_bits_the_file_is_smaller_and_the_loss_is_measured(
         gap = np.abs(told[0] - told[1]) / (1 if run.model.task.classes else np.abs(told[1]).mean())
         assert 0 < gap.mean() < 0.05, name
         assert str(result).count("bytes are now") == 1
-    with pytest.raises(ConfigError, match="8 bits"):
+    with pytest.raises(ConfigError, match="8-bit weights"):
         export_run(run.path, tmp_path / "x", kind="torch", int8=True)

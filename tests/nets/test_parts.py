@@ -133,7 +133,7 @@ def test_a_single_neuron_has_a_function_of_its_own() -> None:
     for name, parameter in net.named_parameters():
         stepped = parameter.detach() - 0.1 * parameter.grad
         torch.testing.assert_close(outcome.state_dict(0)[name], stepped, rtol=1e-10, atol=1e-12)
-    with pytest.raises(ConfigError, match="no neuron 6 in hidden layer 0"):
+    with pytest.raises(ConfigError, match="no unit 6 in hidden layer 0"):
         DenseSpec(3, (6,), 1, neurons=((0, 6, "tanh"),))
 
 

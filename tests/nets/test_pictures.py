@@ -123,7 +123,7 @@ def test_elastic_shifts_are_those_of_simard_and_others() -> None:
 
 
 def test_what_cannot_be_a_network() -> None:
-    with pytest.raises(ConfigError, match="halve 8 x 8 pixels to nothing: at most 3"):
+    with pytest.raises(ConfigError, match="too many for 8 x 8 pixels: at most 3"):
         ConvSpec((1, 8, 8), (4, 8, 16, 32), 2)
     with pytest.raises(ConfigError, match="'shft' is not an augmentation"):
         ConvSpec((1, 8, 8), (4,), 2, augment=(("shft", 0.1),))

@@ -113,6 +113,6 @@ def test_what_is_for_one_target_says_so(found: luthier.MultiTargetResult, tmp_pa
     command = ["fit", str(tmp_path / "rows.csv"), "--target", "warm", "--target", "wet", "--metric", "auc"]
     message = CliRunner().invoke(app, command)
     assert isinstance(message.exception, InputError)
-    assert "--metric is for one target" in str(message.exception)
+    assert "--metric works with one target only" in str(message.exception)
     with pytest.raises(InputError, match="several targets"):
         luthier.tune_table(found.path, trials=1)

@@ -193,7 +193,7 @@ class Odd(HeadFirst):
         (lambda o: o.softmax(1), "after softmax"),
         (lambda o: (o, o), "cannot be learnt from"),
         (lambda o: o.view(-1, 2, 5), "not those of a linear layer"),
-        (lambda o: o.half() @ torch.ones(10, 10), "does not run on the data"),
+        (lambda o: o.half() @ torch.ones(10, 10), "fails on the data"),
     ],
 )
 def test_outputs_of_no_linear_layer_are_refused(

@@ -107,7 +107,7 @@ def test_a_run_that_is_not_judged_still_has_a_page(wine: luthier.Result, tmp_pat
     (half / "drift.json").unlink()
     from luthier.report import build_report
 
-    assert "has not been judged yet" in build_report(half)
+    assert "has no test score yet" in build_report(half)
 
 
 def test_names_from_the_data_cannot_become_markup(tmp_path: Path) -> None:

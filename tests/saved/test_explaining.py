@@ -156,7 +156,7 @@ def test_dependence_equals_scikit_learns(column: int) -> None:
 
 def test_columns_that_cannot_be_set_are_refused() -> None:
     made = model_of("regression", "standardise")
-    with pytest.raises(InputError, match="no column 'knd'"):
+    with pytest.raises(InputError, match="does not use a column 'knd'"):
         made.dependence(rows(), "knd")
 
 

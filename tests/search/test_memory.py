@@ -50,7 +50,7 @@ def bytes_of(count: int) -> int:
     low, high = 1, 1 << 30
     while low < high:
         nets.memory = (low + high) // 2
-        fits = nets.at_once(TRIALS, 2)[0] >= count and "pieces" not in nets.at_once(TRIALS[:1], 2)[1]
+        fits = nets.at_once(TRIALS, 2)[0] >= count and "parts" not in nets.at_once(TRIALS[:1], 2)[1]
         low, high = (low, nets.memory) if fits else (nets.memory + 1, high)
     return low
 
@@ -69,7 +69,7 @@ def test_populations_get_smaller_and_the_numbers_stay(tmp_path: Path) -> None:
 def test_batches_go_through_in_pieces_where_one_network_does_not_fit() -> None:
     alone = bytes_of(1)
     pieces = tuned(f"{alone - 1}B")
-    assert any("go through in" in note for note in pieces.outcome.notes)
+    assert any("are processed in" in note for note in pieces.outcome.notes)
     for one, other in zip(pieces.outcome.searched, tuned(None).outcome.searched, strict=True):
         assert one.values == other.values
         assert one.value == pytest.approx(other.value, rel=1e-3)

@@ -98,7 +98,7 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "unknown scale": ({"x": {"low": 1, "high": 2, "scale": "logg"}}, "did you mean 'log'"),
     "unknown key": ({"x": {"low": 1, "high": 2, "defualt": 1}}, "did you mean 'default'"),
     "half a range": ({"x": {"low": 1}}, "a table needs low and high"),
-    "text as a bound": ({"x": {"low": "a", "high": 2}}, "low is a number"),
+    "text as a bound": ({"x": {"low": "a", "high": 2}}, "low must be a number"),
     "default outside": ({"x": {"low": 1, "high": 2, "default": 3}}, "is not between"),
     "no options": ({"rule": []}, "there are no options"),
     "twice the same option": ({"width": [16, 16]}, "is given twice"),
@@ -112,7 +112,7 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     ),
     "whole numbers that are not": ({"x": {"low": 1.5, "high": 3, "integer": True}}, "whole numbers"),
     "tier that is not": ({"x": {"low": 1, "high": 2, "tier": 9}}, "tier must be 1 to"),
-    "a list as a value": ({"x": {"low": [1], "high": 2}}, "low is a number"),
+    "a list as a value": ({"x": {"low": [1], "high": 2}}, "low must be a number"),
     "nothing at all": ({"x": None}, "a range, options"),
 }
 
@@ -173,7 +173,7 @@ def test_stages_open_in_order() -> None:
     few, notes = make_stages(space, tiers=True, trials=60)
     assert [stage.name for stage in few] == ["tier 1", "tier 2", "tier 3"]
     assert all("learning_rate" in stage.dimensions for stage in few)
-    assert "epsilon held at the default" in notes[0]
+    assert "epsilon kept at the default" in notes[0]
     many, _ = make_stages(space, tiers=True, trials=300)
     assert many[-1].dimensions == ("learning_rate", "epsilon")
     none, notes = make_stages(space, tiers=True, trials=5)

@@ -69,8 +69,8 @@ def rows_of(data: Any, what: str = "data") -> Part:
     counts = {name: values.shape[0] if values.ndim else 0 for name, values in lengths.items() if values is not None}
     if len(set(counts.values())) != 1 or not counts["y"]:
         raise InputError(
-            f"{what} does not fit together",
-            expected="as many rows of all, at least one",
+            f"the arrays of {what} differ in length",
+            expected="the same number of rows in all, at least one",
             received=", ".join(f"{count} of {name}" for name, count in counts.items()),
         )
     if part.features.ndim < 2:
@@ -263,7 +263,7 @@ def type_taken(module: nn.Module, x: Tensor, dtype: torch.dtype) -> torch.dtype:
         else:
             return kind
     raise InputError(
-        "the module does not run on the data",
+        "the module fails on the data",
         expected=f"a forward pass for inputs of shape {list(x[:2].shape)}",
         received=f"{type(failed).__name__}: {in_a_line(failed)}" if failed else "",
         remedy="call module(x) on a batch yourself, and compare shapes and types",

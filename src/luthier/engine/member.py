@@ -70,7 +70,7 @@ class Member:
         mistakes += [
             f"{name} is at least 0, not {v}" for name, v in (("noise", self.noise), ("mixup", self.mixup)) if v < 0
         ]
-        mistakes += [f"{name} is at least 0 and below 1, not {p}" for name, p in shares.items() if not 0 <= p < 1]
+        mistakes += [f"{name} must be at least 0 and below 1, not {p}" for name, p in shares.items() if not 0 <= p < 1]
         if mistakes:
             raise ConfigError(mistakes)
 

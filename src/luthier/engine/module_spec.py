@@ -139,7 +139,7 @@ def _type_of(module: nn.Module, trainable: Mapping[str, nn.Parameter]) -> torch.
         )
     if not any(parameter.numel() for parameter in trainable.values()):
         raise InputError(
-            "the module has nothing to learn",
+            "the module has no parameters to train",
             expected="at least one parameter that requires a gradient",
             received=f"{sum(1 for _ in module.parameters())} parameters, all frozen or none",
             remedy="unfreeze a layer: parameter.requires_grad_(True)",

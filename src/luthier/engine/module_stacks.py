@@ -153,7 +153,7 @@ class VmappedStack(ModuleStack):
 def running(inputs: Tensor) -> AbstractContextManager[None]:
     """The module and the loss run inside, on a batch."""
     return users_code(
-        "the module does not run on the data",
+        "the module fails on the data",
         expected=f"a forward pass and a loss for inputs of shape {list(inputs.shape)}",
         remedy="call module(x) and the loss on a batch yourself, and compare shapes and types",
     )

@@ -25,7 +25,7 @@ class Outcome:
 
     `best_*` belong to the weights with the lowest validation loss, which are the ones kept; without
     a validation part they are the last. `status` is "finished", "early stopped", "cut at rung",
-    "cut" or "retired: ...".
+    "cut" or "diverged: ...".
     """
 
     members: tuple[Member, ...]

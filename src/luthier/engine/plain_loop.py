@@ -21,7 +21,7 @@ from luthier.errors import InputError, users_code
 from luthier.objective import AnyLoss, Criterion, Loss, loss_for, loss_named, targets_for
 from luthier.seeds import torch_generator
 
-RUNS = "the module does not run on the data"
+RUNS = "the module fails on the data"
 ADDED = 1e-3  # relative: rounding of sums in single precision stays below it
 REMEDY = "call module(x) and the loss on a batch yourself, and compare shapes and types"
 

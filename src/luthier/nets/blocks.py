@@ -73,7 +73,7 @@ def anatomy_of(module: nn.Module, x: torch.Tensor) -> Anatomy:
         block.register_forward_hook(
             lambda layer, given, out, name=name: readable.update([name] * _is_readable(out, len(x)))
         )
-    running = users_code("the backbone does not run on the data", expected=f"a pass over rows {list(x.shape[1:])}")
+    running = users_code("the backbone fails on the data", expected=f"a pass over rows {list(x.shape[1:])}")
     with running, torch.random.fork_rng(), torch.enable_grad():
         outputs: Any = net(x.clone())
     if not isinstance(outputs, torch.Tensor):

@@ -51,7 +51,7 @@ class TextSpec:
         if min(self.pieces, self.length, self.outputs, self.width, *self.layers_of_units, 1) < 1 or self.numbers < 0:
             mistakes.append("sizes must be positive")
         mistakes += [
-            f"{name} is at least 0 and below 1"
+            f"{name} must be at least 0 and below 1"
             for name in ("dropout", "word_dropout")
             if not 0 <= getattr(self, name) < 1
         ]

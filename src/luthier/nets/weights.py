@@ -62,7 +62,7 @@ def _safe(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"'{path.name}' is not a whole safetensors file", received=str(error)) from error
+        raise InputError(f"'{path.name}' is not a complete safetensors file", received=str(error)) from error
 
 
 def _pickled(path: Path) -> Any:

@@ -85,7 +85,7 @@ def checklist(records: Iterable[Mapping[str, Any]] = (), *, drift: Mapping[str, 
     """Every item with its status; without records the recipe as it is before a run.
 
     >>> [one.status for one in checklist()][:4]
-    ['open', 'open', 'open', 'not for such rows']
+    ['open', 'open', 'open', 'not for this data']
     """
     result = list(records)
     plans = [record["plan"]["narrow"] for record in result if record["kind"] == "plan"]

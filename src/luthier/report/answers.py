@@ -25,7 +25,7 @@ def _good(scores: dict[str, Any]) -> str:
     trivial = next((row for row in scores["baselines"] if row["name"] in ("mean", "majority class")), None)
     head = scores["headline"]
     metric = Measure.from_json(head).name_of
-    message = tr("{metric} {value} on {rows} rows nobody had seen", metric=metric, value=number(head), rows=head["n"])
+    message = tr("{metric} {value} on {rows} unseen test rows", metric=metric, value=number(head), rows=head["n"])
     if scores.get("absent"):
         message = tr("{said}, none of which is {classes}", said=message, classes=", ".join(map(repr, scores["absent"])))
     if trivial is None:
@@ -34,7 +34,7 @@ def _good(scores: dict[str, Any]) -> str:
         "better": tr("clearly better than the trivial baseline ({value})", value=_figure(trivial)),
         "worse": tr("worse than the trivial baseline ({value})", value=_figure(trivial)),
         "within noise": tr("no better than the trivial baseline ({value})", value=_figure(trivial)),
-        "unknown": tr("not to be compared with knowing nothing, which gives {value}", value=_figure(trivial)),
+        "unknown": tr("not comparable with the trivial baseline ({value})", value=_figure(trivial)),
     }
     return tr("{said}: {more}.", said=message, more=words[trivial["verdict"]])
 
@@ -67,7 +67,9 @@ def _trusted(run: Contents) -> str:
     head = scores["headline"]
     if head["low"] is None:
         return tr("It was read once; {why}.", why=head.get("note") or "no interval")
-    message = tr("It was read once; its 95 % interval is {width} wide.", width=f"{head['high'] - head['low']:.3g}")
+    message = tr(
+        "The test set was read once; the 95 % interval is {width} wide.", width=f"{head['high'] - head['low']:.3g}"
+    )
     if gap["low"] is None:
         return message
     if gap["low"] > 0 or gap["high"] < 0:

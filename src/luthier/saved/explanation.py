@@ -132,7 +132,7 @@ def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable
     indices = encoder.places()
     if column not in indices:
         hint = nearest(column, indices)
-        raise InputError(f"the model does not use a column '{column}'", remedy=f"did you mean {hint}?" if hint else "")
+        raise InputError(f"the model does not use a column '{column}'", remedy=hint)
     numbers, coded = indices[column]
     kind = next((one.kind for one in encoder.columns if one.name == column), "")
     if not isinstance(encoder, TableEncoder) or profile is None or kind not in ("number", "boolean", "category"):

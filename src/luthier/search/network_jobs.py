@@ -204,8 +204,8 @@ def _array(value: Tensor) -> np.ndarray:
 
 def _ended(status: str, value: float) -> tuple[str, str]:
     """A trial's status and reason from its member's."""
-    if status.startswith("retired"):
-        return FAILED, status.removeprefix("retired: ")
+    if status.startswith("diverged"):
+        return FAILED, status.removeprefix("diverged: ")
     if status == "cut":
         return (PRUNED if math.isfinite(value) else FAILED), "the time ran out"
     return ("" if status == "paused" else COMPLETE), ""
