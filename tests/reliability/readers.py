@@ -65,8 +65,8 @@ def readers(folder: Path) -> dict[str, Reader]:
         "ledger": Reader(of_file("ledger.jsonl", read_ledger), (b'{"kind": "note", "step": 1, "sentence": "x"}\n',)),
         "safetensors": Reader(of_file("w.safetensors", read_weights), (save({"x": torch.ones(2, 3)}),)),
         "pt": Reader(of_file("w.pt", read_weights), (_pt(),)),
-        "json body": Reader(lambda content: list(from_json(content, COLUMNS, 100)), BODIES),
-        "csv body": Reader(lambda content: list(from_csv(content, COLUMNS, 100)), (b"a,b,c\n1,x,true\n,y,\n",)),
+        "json body": Reader(lambda content: list(from_json(content, ENCODER, 100)), BODIES),
+        "csv body": Reader(lambda content: list(from_csv(content, ENCODER, 100)), (b"a,b,c\n1,x,true\n,y,\n",)),
     }
 
 
