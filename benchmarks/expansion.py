@@ -1,7 +1,7 @@
 """784-800-10 on MNIST without changes, with affine and with elastic ones, as Simard, Steinkraus and Platt did (2003).
 
     python -m benchmarks.expansion choose        # strengths, by pictures 50,000 to 60,000 of the training file
-    python -m benchmarks.expansion [SEEDS]       # all 60,000, the test file; goes on where it was stopped
+    python -m benchmarks.expansion [SEEDS]       # all 60,000, the test file; continues where it was stopped
 
 They print 98.4, 98.9 and 99.3 % for the cross-entropy, each from a single training. Strengths were chosen by the first
 command, which never looks at the test pictures.

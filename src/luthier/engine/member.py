@@ -68,7 +68,7 @@ class Member:
         ]
         shares = {"ema_decay": self.ema_decay, **{f"dropout of layer {i}": p for i, p in enumerate(self.dropout)}}
         mistakes += [
-            f"{name} is at least 0, not {v}" for name, v in (("noise", self.noise), ("mixup", self.mixup)) if v < 0
+            f"{name} must be at least 0, not {v}" for name, v in (("noise", self.noise), ("mixup", self.mixup)) if v < 0
         ]
         mistakes += [f"{name} must be at least 0 and below 1, not {p}" for name, p in shares.items() if not 0 <= p < 1]
         if mistakes:

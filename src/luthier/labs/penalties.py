@@ -371,7 +371,7 @@ LABS = (
         seconds=12,
     ),
     Lab(
-        "by-heart",
+        "random-labels",
         "Many parameters fit anything",
         "A network memorises random labels, and yet large networks do well on new pictures",
         ("S1-74", "S1-85", "S1-100"),

@@ -26,7 +26,6 @@ from luthier.saved import activate
 from luthier.seeds import derive
 
 AS_IT_WAS = "not adopted"
-BEFORE = "without it"  # the setting that options are compared with
 
 
 @dataclass(frozen=True)
@@ -207,7 +206,7 @@ class Ladder:
             for one, gain in zip(found, gains, strict=True)
         ]
         if before is not None:
-            options.insert(0, Option(BEFORE, {"loss": round(before.loss, 5), "training": round(before.training, 5)}))
+            options.insert(0, Option(AS_IT_WAS, {"loss": round(before.loss, 5), "training": round(before.training, 5)}))
         chosen = found[best].setting.label if kept else AS_IT_WAS
         self.runner.ledger.decide(
             Decision(

@@ -75,7 +75,9 @@ def paths(values: Values) -> Shown:
         figure.add_scatter(
             x=drawn[:, 0], y=drawn[:, 1], name=name, mode="lines+markers", line={"color": colour}, marker={"size": 3}
         )
-        numbers.append((name, f"{float(level(drawn[-1])):.3g}" if len(way) > steps else f"left after {len(way)} steps"))
+        numbers.append(
+            (name, f"{float(level(drawn[-1])):.3g}" if len(way) > steps else f"diverged after {len(way)} steps")
+        )
     figure.update_xaxes(range=[-wide, wide]).update_yaxes(range=[-tall, tall])
     return Shown(
         (("Paths of every rule; adaptive rules use ten times the learning rate", soft(figure, 440)),),
