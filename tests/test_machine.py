@@ -92,14 +92,16 @@ def test_a_server_has_one_thread_while_it_lives(
     fitted: tuple[luthier.Result, bool], settings: tuple[int, bool]
 ) -> None:
     testclient = pytest.importorskip("fastapi.testclient")
+    responses = pytest.importorskip("starlette.responses")
     from luthier.serving.application import make_app
 
     app, seen = make_app(fitted[0].model), list[int]()
 
-    def threads() -> None:
+    async def threads(_: Any) -> Any:
         seen.append(torch.get_num_threads())
+        return responses.Response()
 
-    app.add_api_route("/threads", threads)
+    app.add_route("/threads", threads)
     with testclient.TestClient(app) as client:
         client.get("/threads")
     assert seen == [1]

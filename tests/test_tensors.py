@@ -49,7 +49,8 @@ def test_what_does_not_hold_numbers_is_refused(values: object) -> None:
 
 def test_networks_learn_the_same_from_arrays_that_must_not_be_written_to() -> None:
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(40, 3)).astype(np.float32), rng.integers(0, 2, 40)
+    X, y = rng.normal(size=(400, 3)).astype(np.float32), np.zeros(400, dtype=np.int64)
+    y[X[:, 0] > 0] = 1
     expected = luthier.train(lambda: nn.Linear(3, 2), (X, y), steps=5).parameters
     X.setflags(write=False)
     y.setflags(write=False)

@@ -116,10 +116,6 @@ def test_columns_of_the_same_name_in_frames_are_named() -> None:
         assert "more than once: a" in said
 
 
-def test_a_column_of_numbers_and_text_in_a_frame_is_named() -> None:
-    assert "column 'b': " in message(read_source, pd.DataFrame({"a": [1, 2, 3], "b": [1, "x", None]}))
-
-
 def test_arrays_may_be_tensors_of_every_kind() -> None:
     X, y = torch.arange(40.0).view(20, 2).requires_grad_(), torch.arange(20, dtype=torch.bfloat16)
     result = read_source((X, y)).frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import importlib.util
 import io
@@ -24,7 +25,8 @@ from luthier.exporting.to_onnx import export_onnx, inputs_for
 from luthier.exporting.to_torch import export_torch
 from luthier.nets import DenseSpec, build
 from luthier.saved import Model
-from luthier.serving.row_reader import RowReader
+from luthier.serving.limits import Limits
+from luthier.serving.row_reader import RequestRows, RowReader
 
 ROWS = 1100
 SMALL = 60_000  # bytes of memory in which the table does not fit
@@ -222,10 +224,14 @@ def test_requests(rows: int, encoder: TableEncoder, tmp_path: Path) -> None:
     bodies = {"application/json": [json_of(frame)], "text/csv": []}
     for writer in ("people", "polars", "pandas", "excel"):
         bodies["text/csv"].append(file_of(frame, tmp_path / "body", writer).read_bytes())
+
+    def read(kind: str, body: bytes) -> list[RequestRows]:
+        return asyncio.run(reader.read(kind, body, Limits()))
+
     for kind, written in bodies.items():
         for body in written:
-            check(encoder, reader.encode([reader.read(kind, body, rows)]), frame)
-    both = [reader.read(kind, written[0], rows) for kind, written in bodies.items()]
+            check(encoder, reader.encode(read(kind, body)), frame)
+    both = [piece for kind, written in bodies.items() for piece in read(kind, written[0])]
     check(encoder, reader.encode(both), pl.concat([frame, frame]))  # requests that are predicted together
 
 

@@ -42,7 +42,7 @@ def test_later_rows_are_later_in_time_not_in_the_alphabet(form: str) -> None:
     assert len(test) == pytest.approx(140, abs=1)
 
 
-@pytest.mark.parametrize("form", ["%m/%d/%y", "%B %d, %Y", "week %W", "%m/%d/%Y ?"])
+@pytest.mark.parametrize("form", ["%m/%d/%y", "week %W", "%m/%d/%Y ?"])
 def test_text_that_is_no_known_date_is_refused(form: str) -> None:
     frame, _ = shuffled_times(form)
     with pytest.raises(InputError, match="not a date"):

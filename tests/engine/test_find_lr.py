@@ -147,7 +147,7 @@ def test_regression_targets_get_the_mean_square() -> None:
 @pytest.mark.parametrize(
     ("module", "data", "said"),
     [
-        (nn.Linear(6, 2), (torch.zeros(0, 6), torch.zeros(0)), "does not fit together"),
+        (nn.Linear(6, 2), (torch.zeros(0, 6), torch.zeros(0)), "differ in length"),
         (nn.Linear(6, 2), (torch.zeros(4, 6), torch.zeros(3)), "4 of X, 3 of y"),
         (nn.Linear(6, 2), [], "no batches"),
         (nn.ReLU(), rows(), "no parameters"),

@@ -125,7 +125,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no batches": ([], "no batches"),
     "too few targets": ((X, Y[:7]), "40 of X, 7 of y"),
     "no rows": ((X[:0], Y[:0]), "at least one"),
-    "a number as target": ((X, torch.tensor(3.0)), "does not fit together"),
+    "a number as target": ((X, torch.tensor(3.0)), "differ in length"),
     "no columns": ((X[:, 0], Y), "has no columns"),
     "not finite": ((X.where(X > 0, torch.nan), Y), "values that are not finite"),
     "targets not finite": ((X, Y / 0), "y of data has values that are not finite"),

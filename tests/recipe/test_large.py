@@ -11,9 +11,7 @@ import pytest
 
 import luthier
 from luthier.data import read_source
-from luthier.errors import InputError
 from luthier.recipe import FitConfig, read_as_asked
-from luthier.recipe.full_training_rows import full_training_rows_of
 from luthier.recipe.learnable import learnable
 from luthier.recipe.prepare import parts_of
 
@@ -129,63 +127,3 @@ def test_a_target_is_what_it_is_in_memory(path: Path, name: str, target: np.ndar
     assert (sampled.task.kind, sampled.task.classes) == (whole.task.kind, whole.task.classes)
     assert sampled.task.log_scale == whole.task.log_scale
     assert sampled.frame.height < ROWS / 2
-
-
-def test_text_among_numbers_of_a_target_is_found(path: Path) -> None:
-    path = path.with_suffix(".csv")
-    values = [f"{value:.6f}" for value in np.exp(np.arange(ROWS) / 1000)]
-    values[UNDRAWN[0]] = "unknown"
-    table().with_columns(label=pl.Series(values)).write_csv(path)
-    with pytest.raises(InputError):  # as in memory: no numbers, and too many classes
-        read_as_asked(str(path), FitConfig(source=str(path), target="label", memory=150_000))
-
-
-@pytest.mark.parametrize("how", ["", "who", "when"])
-def test_every_row_is_learnt_from_held_out_or_counted(path: Path, how: str) -> None:
-    frame = table().with_columns(
-        label=pl.when(pl.int_range(ROWS) % 10 == 3).then(None).otherwise(pl.col("label")),
-        who=pl.when(pl.int_range(ROWS) % 2 == 1).then(None).otherwise(pl.col("who")),
-    )
-    pl.concat([frame, frame.sample(300, seed=0)]).write_parquet(path)
-    option = {"who": {"group": "who"}, "when": {"time": "when"}, "": {}}[how]
-    request = FitConfig(source=str(path), target="label", memory=150_000, columns={"when": "identifier"}, **option)
-    read = read_as_asked(str(path), request)
-    assert read.source.whole is not None
-    parts = parts_of(read, request)
-    held_out = pl.concat([parts.frames["validation"], parts.frames["test"]])
-    result = full_training_rows_of(read, request, parts.frames["training"], held_out, parts.encoder)
-    assert result is not None
-    sample = read.frame.height + read.dropped_rows
-    learnt = len(result) - len(parts.training)
-    assert learnt + sum(result.left_out.values()) == ROWS + 300 - sample
-    others = read.source.whole.others.collect()
-    missing = others["label"].null_count()
-    assert result.left_out["without a value of `label`"] == missing
-    if how == "who":
-        groups = set(held_out["who"].drop_nulls())
-        expected = others.filter(pl.col("label").is_not_null())
-        mine = expected["who"].is_null() | ~expected["who"].is_in(list(groups))
-        assert learnt == mine.sum()
-        assert result.left_out["in held-out groups of `who`"] == expected.height - learnt
-    elif not how:
-        assert result.left_out["that copy held-out rows"] > 0
-
-
-@pytest.mark.parametrize(
-    ("column", "values", "said"),
-    [
-        ("a", {UNDRAWN[0]: float("inf"), UNDRAWN[1]: -float("inf")}, "2 infinite values outside of the sample"),
-        ("when", {UNDRAWN[0]: None}, "'when' has 1 rows without a value, outside of the sample"),
-        ("load", {UNDRAWN[0]: -1.0, UNDRAWN[1]: float("nan")}, "2 rows outside of the sample with something else"),
-    ],
-)
-def test_what_a_table_in_memory_is_refused_for_is_refused(
-    path: Path, column: str, values: dict[int, object], said: str
-) -> None:
-    kept_at(path, table().with_columns(load=pl.lit(1.0)), column, values)
-    request = FitConfig(source=str(path), target="label", memory=150_000, time="when", weight="load")
-    read = read_as_asked(str(path), request)
-    parts = parts_of(read, request)
-    held_out = pl.concat([parts.frames["validation"], parts.frames["test"]])
-    with pytest.raises(InputError, match=said):
-        full_training_rows_of(read, request, parts.frames["training"], held_out, parts.encoder)

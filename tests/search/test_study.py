@@ -446,8 +446,8 @@ def broken_at_7(broken: Callable[[], Any]) -> Callable[[Any], Any]:
         (lambda h: nn.Linear(6, h["width"]), "build reads 'width', which the setting .*units=5 does not have"),
         (broken_at_7(lambda: {}["x"]), "build fails for the setting .*units=7[^$]*KeyError"),
         (broken_at_7(lambda: "net"), "build does not return a module for the setting .*units=7"),
-        (broken_at_7(lambda: nn.Linear(8, 2)), "with .*units=7.*: the module does not run"),
-        (broken_at_7(nn.ReLU), "with .*units=7.*: the module has nothing to learn"),
+        (broken_at_7(lambda: nn.Linear(8, 2)), "with .*units=7.*: the module fails"),
+        (broken_at_7(nn.ReLU), "with .*units=7.*: the module has no parameters to train"),
     ],
 )
 def test_an_error_names_the_setting(wrong: Any, words: str) -> None:

@@ -12,10 +12,9 @@ import polars as pl
 
 ISO = "ISO 8601"  # 2021-03-01, with T or a blank and a time after it, a fraction of a second, Z or an offset
 _DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d")
-_SHORT = ("%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%d-%m-%y", "%m-%d-%y")
 _NAMED = ("%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%d-%B-%Y", "%d. %B %Y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f")
-FORMATS = ("%Y-%m", *(day + clock for clock in _CLOCKS for day in (*_DAYS, *_NAMED, *_SHORT)))
+FORMATS = ("%Y-%m", *(day + clock for clock in _CLOCKS for day in (*_DAYS, *_NAMED)))
 SAMPLED, LONGEST = 200, 40
 _SWAPPED = {"%m/%d/": "%d/%m/", "%d/%m/": "%m/%d/", "%d-%m-": "%m-%d-", "%m-%d-": "%d-%m-"}
 

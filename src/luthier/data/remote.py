@@ -58,7 +58,7 @@ def fetched(address: str) -> Path:
     except Exception as error:  # every kind of storage has errors of its own
         cause = _cause(error)
         if isinstance(cause, FileNotFoundError):
-            raise InputError(f"there is nothing at '{address}'", remedy="check the address") from error
+            raise InputError(f"nothing was found at '{address}'", remedy="check the address") from error
         raise InputError(
             f"'{address}' cannot be fetched",
             received=in_a_line(cause),

@@ -132,6 +132,7 @@ def _bundled(name: str) -> Source:
 
 
 def _arrays(X: Any, y: Any) -> Source:
+    X, y = (_array(values) if isinstance(values, Tensor) else values for values in (X, y))
     if np.ndim(X) in (3, 4) and np.ndim(y) == 1 and len(X) == len(y):
         return _picture_arrays(np.asarray(X), np.asarray(y))
     frame, target = table_of(X, y)

@@ -13,7 +13,7 @@ _ISO = (
     "%Y-%m",
     *(f"%Y-%m-%d{mark}%H:%M{end}" for mark in ("T", " ") for end in ("", ":%S%.f", ":%S%.f%#z")),
 )
-_OTHERS = tuple(pattern for pattern in FORMATS if not pattern.startswith("%Y-"))
+_OTHERS = tuple(pattern for pattern in FORMATS if not pattern.startswith("%Y-") and "%f" not in pattern)
 
 
 def time_format(values: pl.Series, given: str = "") -> str:

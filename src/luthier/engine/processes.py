@@ -99,7 +99,10 @@ def _received(worker: multiprocessing.process.BaseProcess, pipe: Connection) -> 
     if isinstance(result, LuthierError):
         raise result
     outcome, arrays = result
-    tensors = {name: torch.from_numpy(array).view(dtype) for name, (dtype, array) in arrays.items()}
+    tensors = {
+        name: torch.from_numpy(array).view(dtype) if array.size else torch.zeros(array.shape, dtype=dtype)
+        for name, (dtype, array) in arrays.items()
+    }
     outcome.parameters, outcome.buffers = tensors["parameters"], tensors["buffers"]
     assert isinstance(outcome, Outcome)
     return outcome
