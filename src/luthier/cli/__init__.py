@@ -27,6 +27,7 @@ from luthier.cli import (
     tune,
 )
 from luthier.cli.versions import versions
+from luthier.console import printable_output
 from luthier.errors import LuthierError
 
 app = typer.Typer(
@@ -74,14 +75,20 @@ def _options(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; exit codes: 0 done, 1 the work failed, 2 bad usage or bad input."""
     try:
+        with printable_output():
+            _run(arguments)
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+def _run(arguments: list[str] | None) -> None:
+    try:
         with _several_processes() as leads:
             if leads:
                 app(args=arguments)  # leaves with sys.exit, also for wrong usage
     except LuthierError as error:
         _complain(str(error), error.exit_code)
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(0)
 
 
 def _several_processes() -> AbstractContextManager[bool]:

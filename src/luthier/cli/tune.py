@@ -105,14 +105,19 @@ def tune(
     from luthier.runs.search_screen import choose_search_screen
 
     if resume is not None:
-        refuse_beside(context, "--resume", {"resume"}, "a search keeps its settings: start a new one to change them")
+        refuse_beside(
+            context,
+            "--resume",
+            {"resume", "on", "storage"},
+            "a search keeps its settings: start a new one to change them",
+        )
     screen = choose_search_screen(json=json, verbose=verbose)
     if track is not None:
         from luthier.runs.tracking import TrackedSearch, tracker_for
 
         screen = TrackedSearch(screen, tracker_for(track))
     if resume is not None:
-        result = resume_search(resume, screen=screen)
+        result = resume_search(resume, on=on, storage=storage, screen=screen)
     else:
         result = tune_table(
             source,

@@ -31,6 +31,7 @@ from luthier.data.values import lazily
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import FitConfig
 from luthier.saved import Model, RunFolder, open_run
+from luthier.untrusted import validated
 
 GROUPED, WEIGHED, BESIDE = "it is the group column", "it holds the sample weights", "it is another target"
 
@@ -136,10 +137,16 @@ def dates_of(asked: FitConfig) -> str:
     return asked.columns.get(asked.time, "").partition(":")[2]
 
 
+def asked_of(folder: RunFolder) -> FitConfig:
+    """What a run asked for. InputError where its run.json does not hold a request."""
+    asked = folder.facts().get("asked")
+    result: FitConfig = validated(FitConfig, asked, f"'{folder.path / 'run.json'}', asked,")
+    return result
+
+
 def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
     """What a run asked for, and its own data read again. InputError where they have changed since, or are gone."""
-    facts = folder.facts()
-    asked = FitConfig.model_validate(facts["asked"])
+    facts, asked = folder.facts(), asked_of(folder)
     read = read_as_asked(source_of(folder, asked), asked)
     before, now = facts["source"]["fingerprint"], read.source.fingerprint
     if before != now:

@@ -6,6 +6,8 @@ and the page's script recolours text and grid for light and dark.
 
 from __future__ import annotations
 
+import json
+from html import escape
 from itertools import cycle
 from typing import Any, NamedTuple
 
@@ -19,6 +21,32 @@ RULE_NAMES = {"adam": "Adam", "sgd": "SGD with momentum"}
 MARKS = {"constant": "circle", "cosine": "diamond", "restarts": "x", "exponential": "square"}
 RANGE_MARKS = {"minimum / 10": "circle", "steepest": "diamond", "valley": "triangle-up"}
 MANY_LABELS = 12
+
+
+_MARKUP = {escape(tag): tag for tag in ("<br>", "<extra></extra>")}  # what figures here are written with
+
+
+def harmless(figure: go.Figure) -> dict[str, Any]:
+    """A figure as plain values in which names from the data are text: Plotly takes `<a href=...>` in any of them.
+
+    >>> harmless(go.Figure(layout={"title": {"text": "<a href='x'>y</a><br>z"}}))["layout"]["title"]["text"]
+    "&lt;a href='x'&gt;y&lt;/a&gt;<br>z"
+    """
+    result: dict[str, Any] = _escaped(json.loads(figure.to_json()))
+    return result
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _escaped(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    if not isinstance(value, str) or not any(c in value for c in "<>&"):
+        return value
+    text = escape(value, quote=False)
+    for written, tag in _MARKUP.items():
+        text = text.replace(written, tag)
+    return text
 
 
 class Curves(NamedTuple):
@@ -241,14 +269,21 @@ class RungRow(NamedTuple):
 def rung_row(decision: dict[str, Any]) -> RungRow | None:
     """A rung of the ledger as a row; None for the first, which had nothing to be compared with."""
     before = decision["options"][0]["evidence"]
-    tried = [option for option in decision["options"] if "gain" in option["evidence"]]
-    if not tried:
+    tried = [option for option in decision["options"][1:] if _compared(option["evidence"])]
+    if not tried or before.get("loss") is None:
         return None
     best = min(tried, key=lambda option: option["evidence"]["loss"])
     gain, kept = best["evidence"]["gain"], decision["chosen"] == best["name"]
     verdict = "kept" if kept else "inside the noise" if not gain["clear"] else "worse"
     figures = (before["loss"], best["evidence"]["loss"], gain["gain"], gain["half_width"])
     return RungRow(decision["topic"], best["name"], *figures, verdict)
+
+
+def _compared(evidence: dict[str, Any]) -> bool:
+    """Whether an option has a loss, and a gain with its half width."""
+    gain = evidence.get("gain")
+    known = isinstance(gain, dict) and gain["gain"] is not None and gain["half_width"] is not None
+    return known and evidence.get("loss") is not None
 
 
 def draw_ladder(rows: list[RungRow]) -> go.Figure:

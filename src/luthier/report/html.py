@@ -11,6 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from luthier import storage
 from luthier.messages import language
+from luthier.report.figures import harmless
 
 _STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 _SCRIPT = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
@@ -46,15 +47,15 @@ def _cell(text: str) -> str:
 
 
 def plot(name: str, figure: go.Figure, alt: str = "", *, least_width: int = 0) -> Iterator[str]:
-    """A figure as data for the page's script; `</` cannot end the script early.
+    """A figure as data for the page's script; no `<` in it can end the script early.
 
     `alt` says in words what it shows, for readers who do not see it. One that would be unreadable in fewer than
     `least_width` pixels scrolls where the page is narrow.
     """
-    content = figure.to_json().replace("</", "<\\/").replace("<!--", "<\\!--")
+    content = storage.json_text(harmless(figure)).replace("<", "\\u003c")
     yield "<div class=scroll>" if least_width else ""
     style = f' style="min-width: {least_width}px"' if least_width else ""
     label = f' role="img" aria-label="{escape(alt)}"' if alt else ""
-    yield f'<figure id="figure-{name}"{label}{style} data-config="{escape(storage.json_text(_CONFIG))}">'
+    yield f'<figure id="figure-{escape(name)}"{label}{style} data-config="{escape(storage.json_text(_CONFIG))}">'
     yield f'<script type="application/json">{content}</script></figure>'
     yield "</div>" if least_width else ""

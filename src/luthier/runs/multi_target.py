@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict
 
 from luthier.data import read_source
 from luthier.errors import InputError, nearest
@@ -22,6 +23,29 @@ from luthier.runs.fitting import default_budget, fit, keep_source, name_of, resu
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
 from luthier.saved import SEVERAL, RunFolder, create_run, open_run, timestamp
+from luthier.untrusted import FilePath, Text, Whole, validated
+
+
+class SharedOptions(BaseModel):
+    """What all targets of a table are fitted with.
+
+    It stands in a file that a stranger may have written, so nothing else is taken from there: no folder to write to,
+    and no backbone, which is code.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: Whole = 0
+    columns: dict[str, Text] | None = None
+    group: Text | None = None
+    time: Text | None = None
+    weight: Text | None = None
+    size: Whole = 0
+    strict: bool = False
+    memory: Text | None = None
+    distil: bool = False
+    new_test: FilePath | None = None
+    until: Whole = 5
 
 
 class MultiTargetResult:
@@ -75,9 +99,11 @@ def fit_several(
 ) -> MultiTargetResult:
     """Run the recipe for each of several targets; they share the budget evenly.
 
-    `source` and `options` (seed, columns, group, time, weight, distil, until) are those of `luthier.fit`.
-    Raises InputError for targets that are not there, or fewer than two.
+    `source` and `options` (those of `SharedOptions`: seed, columns, group, ...) are as for `luthier.fit`.
+    Raises InputError for targets that are not there, or fewer than two, and for other options.
     """
+    remedy = "fit each target alone, with luthier.fit"
+    shared: SharedOptions = validated(SharedOptions, options, "the options of several targets", remedy)
     names = list(dict.fromkeys(targets))
     result = read_source(source, target=names[0] if names else None)
     for name in names:
@@ -104,7 +130,7 @@ def fit_several(
             "source": kept,
             "folders": _folders(names),
             "budget": str(_share(whole, len(names))),
-            "options": options,
+            "options": shared.model_dump(mode="json"),
         }
     )
     return _walk(folder, screen, clock)
@@ -118,6 +144,7 @@ def resume_several(run: str | Path, *, screen: Screen | None = None, clock: Cloc
 def _walk(folder: RunFolder, screen: Screen | None, clock: Clock | None) -> MultiTargetResult:
     facts = folder.facts()
     names = list(facts["folders"])
+    shared: SharedOptions = validated(SharedOptions, facts["options"], f"'{folder.path / 'run.json'}', options,")
     for target, place in facts["folders"].items():
         path = folder.path / place
         shown = screen if screen is not None else choose_screen()
@@ -126,7 +153,7 @@ def _walk(folder: RunFolder, screen: Screen | None, clock: Clock | None) -> Mult
             result: Result | None = resume(path, screen=shown, clock=clock)
         else:
             others = [name for name in names if name != target]
-            options = {"budget": facts["budget"], **facts["options"]}
+            options = {"budget": facts["budget"], **shared.model_dump()}
             result = fit(facts["source"], target=target, beside=others, run=path, screen=shown, clock=clock, **options)
         write_overview(folder.path)
         if result is not None and result.folder.facts()["status"] == "cut":

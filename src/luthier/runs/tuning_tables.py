@@ -20,6 +20,7 @@ from luthier.recipe import (
     Runner,
     WallClock,
     as_model,
+    asked_of,
     default_name,
     first_width,
     input_count,
@@ -112,13 +113,21 @@ def tune_table(
         raise
 
 
-def resume_search(run: str | Path, *, screen: SearchScreen | None = None) -> Study:
-    """Go on with a search on a table that was stopped: the same trials, the same numbers."""
+def resume_search(
+    run: str | Path, *, on: str = "local", storage: str | None = None, screen: SearchScreen | None = None
+) -> Study:
+    """Go on with a search on a table that was stopped: the same trials, the same numbers.
+
+    A cluster and a storage that the search was `on` and wrote to are named again: its folder records them, but a
+    file does not choose where this machine connects to. InputError where they differ.
+    """
     folder = open_one(run)
     facts = folder.facts()
     if folder.kind != SEARCH or "options" not in facts:
         raise InputError(f"'{run}' is not a search on a table", remedy="start one with luthier tune SOURCE")
-    asked = FitConfig.model_validate(facts["asked"])
+    asked = asked_of(folder)
+    _require_named(folder, "--on", on)
+    _require_named(folder, "--storage", storage)
     source = asked.source or str(folder.source)
     read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
     if read.source.fingerprint != facts["source"]["fingerprint"]:
@@ -128,6 +137,18 @@ def resume_search(run: str | Path, *, screen: SearchScreen | None = None) -> Stu
     effort = Effort(**facts["search"]["effort"])
     space = _stored_space(facts["search"]["space"]) if facts["search"]["space"] else None
     return _tune_table(asked, read, folder, space, effort, facts["options"], screen or SearchScreen(), resumed=True)
+
+
+def _require_named(folder: RunFolder, option: str, named: str | None) -> None:
+    recorded = folder.facts()["options"][option.removeprefix("--")]
+    if named != recorded:
+        message = f"{option} {recorded}" if recorded else f"no {option}"
+        raise InputError(
+            f"the search in '{folder.path}' records {message}",
+            expected="the same on the command line: a file does not choose where this machine connects to",
+            received=f"{option} {named}" if named else f"no {option}",
+            remedy=f"luthier tune --resume {folder.path} {message}, if you trust it" if recorded else "leave it out",
+        )
 
 
 def _tune_table(
@@ -200,8 +221,7 @@ def _usual(width: int, defaults: Mapping[str, Any]) -> Space:
 
 def _base_of(folder: RunFolder) -> dict[str, Any]:
     """The data and the best setting of a finished run."""
-    facts = folder.facts()
-    asked = FitConfig.model_validate(facts["asked"])
+    asked = asked_of(folder)
     trials = [t for t in Result(folder).scores.get("trials", []) if t["validation_loss"] is not None]
     best = min(trials, key=lambda trial: float(trial["validation_loss"]), default=None)
     defaults = {}
