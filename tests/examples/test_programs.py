@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import http.server
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests import warm
 from tests.examples.running import blocks, commands, run_command
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(path: Path, tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, path], capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    done = warm.run([sys.executable, path], capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
@@ -27,7 +27,7 @@ def test_an_example_runs(path: Path, tmp_path: Path) -> None:
 def test_the_readmes_python_runs(tmp_path: Path) -> None:
     program = "\n".join(text for language, text in blocks(ROOT / "README.md") if language == "python")
     assert "import luthier" in program
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    done = warm.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
 
 

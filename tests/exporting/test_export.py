@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from tests.cli.program import luthier as command_line
 
 import luthier
 from luthier.data.preprocess import METHODS
@@ -163,8 +164,7 @@ def test_what_cannot_be_exported(runs: dict[str, Any], tmp_path: Path) -> None:
         export_run(runs["dear"].path, tmp_path / "x", kind="tflite")
     with pytest.raises(InputError, match="not a run"):
         export_run(tmp_path, tmp_path / "x", kind="onnx")
-    command = [sys.executable, "-m", "luthier", "export", str(runs["dear"].path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = command_line("export", runs["dear"].path)
     assert done.returncode == 2
     assert "--onnx" in done.stderr
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests import warm
 from torch import nn
 
 import luthier
@@ -156,7 +157,7 @@ def test_processes_share_a_study(url: str, tmp_path: Path) -> None:
         f"here.tuned(storage={url!r}, study='both', trials=24, seed=int(sys.argv[1]))\n"
     )
     command = [sys.executable, "-c", program]
-    running = [subprocess.Popen([*command, str(seed)], stderr=subprocess.PIPE) for seed in (1, 2)]
+    running = [warm.Popen([*command, seed], stderr=warm.PIPE) for seed in (1, 2)]
     said = [process.communicate(timeout=180)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], said
     trials = stored("both", url)
@@ -192,7 +193,7 @@ def test_a_killed_live_study_goes_on_with_its_trials(tmp_path: Path) -> None:
         "import test_storages as here\n"
         f"here.tuned(storage={url!r}, study='one', trials=200, sampler='tpe', run={str(run)!r})\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", program])
+    process = warm.Popen([sys.executable, "-c", program])
     journal = run / "journal.jsonl"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and (not journal.exists() or journal.read_bytes().count(b'"trained"') < 3):
@@ -269,7 +270,7 @@ def test_a_cluster_out_of_reach() -> None:
     """In a process of its own: this one may have a cluster already."""
     pytest.importorskip("ray")
     command = [sys.executable, "-m", "luthier", "tune", "wine", "--on", "127.0.0.1:1", "--trials", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = warm.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2, done.stderr
     assert "cannot be reached" in done.stderr
     assert "Traceback" not in done.stderr

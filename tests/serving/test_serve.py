@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -22,7 +21,9 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from tests import warm
 from tests.browsing import elsewhere
+from tests.cli.program import luthier as command_line
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -51,7 +52,7 @@ class Server:
 
     def __init__(self, run: Path, *options: str) -> None:
         command = [sys.executable, "-m", "luthier", "serve", str(run), "--port", "0", *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.process = warm.Popen(command, stdout=warm.PIPE, stderr=warm.STDOUT, text=True)
         assert self.process.stdout is not None
         found = re.search(r"at (http://\S+:\d+),", self.process.stdout.readline())
         assert found is not None
@@ -305,8 +306,7 @@ def test_nothing_that_the_description_allows_or_forbids_is_a_failure(run: luthie
 
 
 def test_a_port_that_is_taken_is_said(run: luthier.Result, server: Server) -> None:
-    command = [sys.executable, "-m", "luthier", "serve", str(run.path), "--port", server.address.rpartition(":")[2]]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = command_line("serve", run.path, "--port", server.address.rpartition(":")[2])
     assert done.returncode == 2
     assert "nothing can listen" in done.stderr
     assert "Traceback" not in done.stderr

@@ -344,17 +344,6 @@ def draw_dependence(found: dict[str, Any], *, shares: bool) -> go.Figure:
 
 def empty_figure(x: str, y: str) -> go.Figure:
     """A figure with titled axes and nothing in it yet."""
-    figure = go.Figure()
-    figure.update_layout(
-        template="none",
-        height=360,
-        margin={"l": 60, "r": 16, "t": 16, "b": 48},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 13},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        hovermode="closest",
-    )
     usual = {
         "gridcolor": "rgba(136,136,136,0.25)",
         "zeroline": False,
@@ -362,4 +351,16 @@ def empty_figure(x: str, y: str) -> go.Figure:
         "exponentformat": "power",  # 10^-6, not 1µ
         "minexponent": 6,
     }
-    return figure.update_xaxes(title_text=x, **usual).update_yaxes(title_text=y, **usual)
+    layout = {
+        "template": "none",
+        "height": 360,
+        "margin": {"l": 60, "r": 16, "t": 16, "b": 48},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 13},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "hovermode": "closest",
+        "xaxis": {"title": {"text": x}, **usual},
+        "yaxis": {"title": {"text": y}, **usual},
+    }
+    return go.Figure(layout=layout)  # all at once: `update_layout` and its like take ten times as long
