@@ -225,6 +225,12 @@ def test_what_is_reported_is_refitted(tmp_path: Path) -> None:
     assert found.gain.mean == pytest.approx(np.mean(differences))
 
 
+def test_one_seed_alone_claims_no_gain(tmp_path: Path) -> None:
+    found = search(tmp_path, trials=12, confirm=1)
+    assert len(found.final) == len(found.final_default) == 1
+    assert found.gain is None
+
+
 def test_nothing_finite_is_an_error(tmp_path: Path) -> None:
     space = space_from({"learning_rate": (1e30, 1e36), "rule": "sgd"})
     with pytest.raises(LuthierError, match="none of 4 trials gave a finite loss"):

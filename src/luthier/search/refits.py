@@ -115,7 +115,8 @@ def _confirm(outcome: Outcome, again: _Again, tell: Callable[..., None], room: i
     outcome.states = [kept[trial.number] for trial in outcome.final if trial.number in kept]
     if len(measured) > 1:
         outcome.final_default = measured[0]
-        outcome.gain = paired(*([trial.value for trial in trials] for trials in measured))
+        gain = paired(*([trial.value for trial in trials] for trials in measured))
+        outcome.gain = gain if gain.pairs > 1 else None  # a single difference has no interval
 
 
 def findings(outcome: Outcome, best: Trial) -> list[Finding]:
