@@ -187,11 +187,11 @@ def test_a_storage_out_of_reach(bad: str) -> None:
 
 
 def test_a_killed_live_study_goes_on_with_its_trials(tmp_path: Path) -> None:
-    url, run = f"sqlite:///{tmp_path}/live.db", tmp_path / "run"
+    url, run, wanted = f"sqlite:///{tmp_path}/live.db", tmp_path / "run", 60
     program = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import test_storages as here\n"
-        f"here.tuned(storage={url!r}, study='one', trials=200, sampler='tpe', run={str(run)!r})\n"
+        f"here.tuned(storage={url!r}, study='one', trials={wanted}, sampler='tpe', run={str(run)!r})\n"
     )
     process = warm.Popen([sys.executable, "-c", program])
     journal = run / "journal.jsonl"
@@ -201,13 +201,13 @@ def test_a_killed_live_study_goes_on_with_its_trials(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = [t for t in stored("one", url) if t.state.is_finished()]
-    assert 0 < len(before) < 200
-    found = tuned(storage=url, study="one", trials=200, sampler="tpe", run=run)
+    assert 0 < len(before) < wanted
+    found = tuned(storage=url, study="one", trials=wanted, sampler="tpe", run=run)
     after = stored("one", url)
-    assert len(after) == 200
+    assert len(after) == wanted
     assert {t.number: t.value for t in before}.items() <= {t.number: t.value for t in after}.items()
     assert {t.state.name for t in after} == {"COMPLETE"}
-    assert len(found.outcome.trials) == 200
+    assert len(found.outcome.trials) == wanted
 
 
 @pytest.fixture(scope="module")
