@@ -35,14 +35,15 @@ def test_every_check_has_a_plant_or_a_test_of_its_own() -> None:
     assert {check.code for check in (*CHECKS, *ROWS)} - elsewhere <= set(FAULTS)
 
 
-def test_healthy_trainings_stay_silent() -> None:
-    """One in a hundred may be wrong (docs/diagnosis.md counts 500): of thirty none or one."""
+@pytest.mark.parametrize(("count", "wrong"), [(15, 1), pytest.param(100, 4, marks=pytest.mark.soak)])
+def test_healthy_trainings_stay_silent(count: int, wrong: int) -> None:
+    """One in a hundred may be wrong (docs/diagnosis.md counts 500): of so many hardly more than these."""
     alarms = {}
-    for seed in range(3000, 3030):
+    for seed in range(3000, 3000 + count):
         found = diagnosed(healthy(seed, KNOWN))
         if learns(found) and not found.healthy:
             alarms[seed] = [finding.code for finding in found.findings]
-    assert len(alarms) <= 1, alarms
+    assert len(alarms) <= wrong, alarms
 
 
 def test_nothing_of_the_users_is_changed() -> None:
