@@ -11,11 +11,10 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from jaxtyping import install_import_hook
-from tests import warm
+from tests import shape_checks, warm
 
 # Shape annotations of the numeric rooms become assertions while the tests run.
-install_import_hook(["luthier.nets", "luthier.objective", "luthier.optimise"], "beartype.beartype")
+shape_checks.install(["luthier.nets", "luthier.objective", "luthier.optimise"])
 
 
 # The longest files, longest first: they begin first, so that no worker waits for another's at the end.
@@ -43,6 +42,11 @@ def pytest_collection_finish() -> None:
     """What is there by now stays to the end: the collector need not look through it again and again."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_runtest_setup() -> None:
+    """The first calls of each test are checked."""
+    shape_checks.start_anew()
 
 
 @pytest.fixture(scope="session")
