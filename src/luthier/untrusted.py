@@ -11,7 +11,8 @@ import io
 import os
 import stat
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -181,6 +182,19 @@ def read_records(path: Path, schema: Any, what: str) -> tuple[list[Any], int]:
         records.append(validated(schema, parse_json(line, where), where))
         good += len(line)
     return records, good
+
+
+@contextmanager
+def fitting_together(folder: Path) -> Iterator[None]:
+    """Each file of a folder holds what it should, and still they may contradict each other: an InputError too."""
+    try:
+        yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the files in '{folder}' do not fit together",
+            received=f"{type(error).__name__}: {in_a_line(error)[:200]}",
+            remedy="restore the folder from a backup, or start a new run",
+        ) from error
 
 
 def read_toml(path: Path) -> dict[str, Any]:

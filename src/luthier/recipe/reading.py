@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,7 +13,9 @@ import numpy as np
 import polars as pl
 
 from luthier.assess import METRICS, Costs
+from luthier.console import printable
 from luthier.data import (
+    BUNDLED,
     Column,
     Facts,
     Source,
@@ -179,7 +182,14 @@ def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
 
 
 def source_of(folder: RunFolder, asked: FitConfig) -> str:
-    """Where a run's data lie: the source that was named, or the copy in its folder."""
+    """Where a run's data lie: the source that was named, or the copy in its folder.
+
+    What the run's folder names is printed before it is opened: the folder may come from somebody else.
+    """
+    named = (asked.source, asked.new_test, asked.weights, asked.previous, asked.warm_start)
+    paths = [name for name in named if name and name not in BUNDLED]
+    if paths:
+        print(printable(f"reading {', '.join(paths)}, as '{folder.path}' says"), file=sys.stderr)
     if asked.source:
         return asked.source
     if not folder.source.exists():

@@ -6,8 +6,6 @@ and the page's script recolours text and grid for light and dark.
 
 from __future__ import annotations
 
-import json
-from html import escape
 from itertools import cycle
 from typing import Any, NamedTuple
 
@@ -21,32 +19,6 @@ RULE_NAMES = {"adam": "Adam", "sgd": "SGD with momentum"}
 MARKS = {"constant": "circle", "cosine": "diamond", "restarts": "x", "exponential": "square"}
 RANGE_MARKS = {"minimum / 10": "circle", "steepest": "diamond", "valley": "triangle-up"}
 MANY_LABELS = 12
-
-
-_MARKUP = {escape(tag): tag for tag in ("<br>", "<extra></extra>")}  # what figures here are written with
-
-
-def harmless(figure: go.Figure) -> dict[str, Any]:
-    """A figure as plain values in which names from the data are text: Plotly takes `<a href=...>` in any of them.
-
-    >>> harmless(go.Figure(layout={"title": {"text": "<a href='x'>y</a><br>z"}}))["layout"]["title"]["text"]
-    "&lt;a href='x'&gt;y&lt;/a&gt;<br>z"
-    """
-    result: dict[str, Any] = _escaped(json.loads(figure.to_json()))
-    return result
-
-
-def _escaped(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _escaped(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_escaped(item) for item in value]
-    if not isinstance(value, str) or not any(c in value for c in "<>&"):
-        return value
-    text = escape(value, quote=False)
-    for written, tag in _MARKUP.items():
-        text = text.replace(written, tag)
-    return text
 
 
 class Curves(NamedTuple):

@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from luthier import storage
 from luthier.messages import language
-from luthier.report.figures import harmless
 
 _STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 _SCRIPT = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
 SHORT = 20  # characters of a word that stays on its line
 _CONFIG = {"displayModeBar": False, "responsive": True}
+
+
+_MARKUP = {escape(tag): tag for tag in ("<br>", "<extra></extra>")}  # what figures here are written with
+
+
+def harmless(figure: go.Figure) -> dict[str, Any]:
+    """A figure as plain values in which names from the data are text: Plotly takes `<a href=...>` in any of them.
+
+    >>> harmless(go.Figure(layout={"title": {"text": "<a href='x'>y</a><br>z"}}))["layout"]["title"]["text"]
+    "&lt;a href='x'&gt;y&lt;/a&gt;<br>z"
+    """
+    result: dict[str, Any] = _escaped(json.loads(figure.to_json()))
+    return result
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _escaped(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    if not isinstance(value, str) or not any(c in value for c in "<>&"):
+        return value
+    text = escape(value, quote=False)
+    for written, tag in _MARKUP.items():
+        text = text.replace(written, tag)
+    return text
 
 
 def whole_page(title: str, body: str, *, plots: bool = True) -> str:

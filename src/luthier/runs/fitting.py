@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
 from luthier.runs.study_files import write_study
 from luthier.saved import RunFolder, create_run, open_fit
+from luthier.untrusted import fitting_together
 
 
 def fit(
@@ -298,7 +299,8 @@ def _finish(walk: Run, screen: Screen) -> Result:
     try:
         with storage.held(walk.folder.path), ended_by_signals(walk.interrupted):
             try:
-                verdict = walk.run()
+                with fitting_together(walk.folder.path) if walk.goes_on else nullcontext():
+                    verdict = walk.run()
             except InputError:
                 if not walk.resumed and not walk.folder.checkpoint.exists():
                     shutil.rmtree(walk.folder.path)  # nothing was trained: leave no empty run behind

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import InputError
+from luthier.machine import cores
 from luthier.nets import DenseNet
 from luthier.recipe import (
     Budget,
@@ -25,6 +26,7 @@ from luthier.recipe import (
     first_width,
     input_count,
     read_and_infer,
+    source_of,
 )
 from luthier.recipe.reading import LoadedData
 from luthier.runs.fitting import keep_source, name_of
@@ -34,6 +36,7 @@ from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
 from luthier.saved import SEARCH, RunFolder, create_run, open_one
 from luthier.search import REGISTRY, Choice, DenseNetworks, Effort, Number, Space, space_from
+from luthier.untrusted import fitting_together
 
 TABLE_SPACE = (
     *("learning_rate", "rule", "momentum", "width", "batch_size", "depth", "schedule", "weight_decay"),
@@ -128,15 +131,17 @@ def resume_search(
     asked = asked_of(folder)
     _require_named(folder, "--on", on)
     _require_named(folder, "--storage", storage)
-    source = asked.source or str(folder.source)
+    source = source_of(folder, asked)
     read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
     if read.source.fingerprint != facts["source"]["fingerprint"]:
         raise InputError(
             f"'{source}' has changed since the search started", remedy="restore the file, or start a new search"
         )
-    effort = Effort(**facts["search"]["effort"])
-    space = _stored_space(facts["search"]["space"]) if facts["search"]["space"] else None
-    return _tune_table(asked, read, folder, space, effort, facts["options"], screen or SearchScreen(), resumed=True)
+    with fitting_together(folder.path):
+        effort = Effort(**facts["search"]["effort"])
+        space = _stored_space(facts["search"]["space"]) if facts["search"]["space"] else None
+        options = {**facts["options"], "workers": min(facts["options"]["workers"] or cores(), cores())}
+        return _tune_table(asked, read, folder, space, effort, options, screen or SearchScreen(), resumed=True)
 
 
 def _require_named(folder: RunFolder, option: str, named: str | None) -> None:
@@ -230,7 +235,7 @@ def _base_of(folder: RunFolder) -> dict[str, Any]:
         defaults = {name: best[name] for name in names} | {"dropout": max(best["dropout"], default=0.0)}
         defaults["batch_norm"] = best["norm"] == "batch"
     return {
-        "source": asked.source or str(folder.source),
+        "source": source_of(folder, asked),
         "target": asked.target,
         "columns": asked.columns,
         "task": asked.task,

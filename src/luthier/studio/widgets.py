@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from luthier.report.figures import harmless
+from luthier.report.html import harmless
 
 Values = Mapping[str, Any]
 SOFT, GRID = "#8a9097", "rgba(128, 128, 128, 0.25)"  # readable on light and dark paper
