@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from luthier.data import (
     with_target,
     with_values,
 )
+from luthier.data.copies import Copies, CopyRule, copies_of
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
 from luthier.data.remote import is_remote
 from luthier.data.task import positive_facts, with_positive
@@ -49,6 +51,23 @@ class LoadedData:
     pictures: PictureStore | None = None  # decoded, where pictures are learnt from
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=dict)  # of the cells as they came
+
+    @property
+    def picture(self) -> str:
+        """The column of pictures; empty where there is none."""
+        return next((column.name for column in self.columns if column.kind == "picture"), "")
+
+    @cached_property
+    def copy_rule(self) -> CopyRule:
+        """When two rows of the table are copies."""
+        return CopyRule.of(self.frame, self.columns)
+
+    @cached_property
+    def copies(self) -> Copies:
+        """Which rows repeat others: by their used columns, of pictures by their pixels."""
+        if self.pictures is not None:
+            return copies_of(self.pictures.copies(self.frame[self.picture].to_list()))
+        return self.copy_rule.copies(self.frame)
 
 
 def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
