@@ -71,6 +71,7 @@ class Prepared:
     test_rows: np.ndarray  # their numbers in the table; what stands in them is sealed
     sealed: SealedTest
     units: Mapping[str, Units]  # of each part: what new data would bring anew
+    together: np.ndarray  # as in Parts
     full_training_rows: FullTrainingRows | None = None  # all training rows, where those above are a sample
 
 
@@ -88,11 +89,11 @@ class Parts:
     units: Mapping[str, Units]
     how: str
     notes: tuple[str, ...]
+    together: np.ndarray  # of the training and validation rows: those with the same number, from 0, are copies
 
 
 def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
     """Split and encode; the same request gives the same parts. Nothing is written."""
-    copies = None if read.pictures is None else read.pictures.copies(read.frame[_picture(read)].to_list())
     splits = split_rows(
         read.frame,
         task=read.task,
@@ -100,7 +101,7 @@ def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
         group=asked.group,
         time=asked.time,
         dates=dates_of(asked),
-        copies=copies,
+        copies=read.copies,
     )
     splits = _without_test(splits, asked) if asked.new_test else splits
     frames = {name: read.frame[getattr(splits, name)] for name in PARTS}
@@ -116,7 +117,9 @@ def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
     training, validation, test = (dataset(frame, encoder, read, asked.weight) for frame in frames.values())
     units = {name: _units(frame, read, asked) for name, frame in frames.items()}
     how = _how_split(read, asked, frames, units)
-    return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, how, notes)
+    opened = np.concatenate([splits.training, splits.validation])
+    together = np.unique(read.copies.together[opened], return_inverse=True)[1]
+    return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, how, notes, together)
 
 
 def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig) -> Units:
@@ -174,6 +177,7 @@ def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledge
         test_rows=np.arange(len(parts.sealed)) if asked.new_test else parts.splits.test,
         sealed=parts.sealed,
         units=parts.units,
+        together=parts.together,
         full_training_rows=_everything(read, asked, parts, ledger),
     )
 
@@ -219,12 +223,6 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
                 rule="as asked" if overridden else "kind of column",
             )
         )
-    if not any(column.used for column in read.columns):
-        raise InputError(
-            "no column is left as an input",
-            received="; ".join(column.sentence() for column in read.columns) or "a table with only the target",
-            remedy="add columns, or keep a dropped one with --column NAME=category",
-        )
     scale = "; it is positive and skewed, so the model predicts its logarithm" if read.task.log_scale else ""
     evidence = asdict(target_facts(read.frame[read.task.target], read.task.kind if warm else asked.task))
     reason = f"{read.task.reason}{scale}"
@@ -254,10 +252,6 @@ def _say_what_is_positive(read: LoadedData, asked: FitConfig, ledger: Ledger) ->
             rule="positive class",
         )
     )
-
-
-def _picture(read: LoadedData) -> str:
-    return next(column.name for column in read.columns if column.kind == "picture")
 
 
 def _how_split(
