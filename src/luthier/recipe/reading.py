@@ -31,6 +31,7 @@ from luthier.data import (
 )
 from luthier.data.copies import Copies, CopyRule, copies_of
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
+from luthier.data.remote import is_remote
 from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import lazily
 from luthier.errors import ConfigError, InputError, nearest
@@ -120,6 +121,12 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
         replace(c, used=False, kind="identifier", reason=reasons[c.name]) if c.name in reasons else c
         for c in read.columns
     )
+    if not any(column.used for column in columns):
+        raise InputError(
+            "no column is left as an input",
+            received="; ".join(column.sentence() for column in columns) or "a table with only the target",
+            remedy="add columns, or keep a dropped one with --column NAME=category",
+        )
     return replace(read, columns=columns)
 
 
@@ -176,7 +183,7 @@ def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
             f"'{asked.source or folder.source}' has changed since the run started",
             expected=f"fingerprint {before[:12]}",
             received=f"fingerprint {now[:12]}",
-            remedy="restore the file, or start a new run",
+            remedy="restore the file, name it with --source where it lies elsewhere now, or start a new run",
         )
     return asked, read
 
@@ -191,6 +198,12 @@ def source_of(folder: RunFolder, asked: FitConfig) -> str:
     if paths:
         print(printable(f"reading {', '.join(paths)}, as '{folder.path}' says"), file=sys.stderr)
     if asked.source:
+        if not (asked.source in BUNDLED or is_remote(asked.source) or Path(asked.source).exists()):
+            raise InputError(
+                f"the data of the run '{folder.path}' are not at '{asked.source}' any more",
+                expected="the file or folder that the run was made with",
+                remedy="say where it lies now with --source FILE (luthier.relocate(run, source) in Python)",
+            )
         return asked.source
     if not folder.source.exists():
         raise InputError(f"the run's copy of the data, '{folder.source}', is missing", remedy="start a new run")
