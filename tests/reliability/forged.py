@@ -92,8 +92,8 @@ def changed(value: Any, draw: random.Random) -> Any:
         match draw.randrange(8):
             case 0:
                 del above[key]
-            case 1 if isinstance(above[key], int | float) and not isinstance(above[key], bool):
-                above[key] = draw.choice((-above[key], above[key] + 1, above[key] * 1000, above[key] / 3, 0))
+            case 1 if isinstance(above[key], int | float) and abs(above[key]) < 1e15:
+                above[key] = draw.choice((-above[key], above[key] + 1, above[key] * 1000, above[key] - 0.5, 0))
             case 2 if isinstance(above[key], list) and above[key]:
                 above[key] = draw.choice((above[key][:-1], above[key] * 2, above[key][::-1], above[key][:1]))
             case 3 if isinstance(above, dict):

@@ -149,6 +149,12 @@ class WordsFacts(TypedDict):
     tokenizer: TokenizerFacts
 
 
+def _parsers_there(encoder: Any) -> Any:
+    if any(column["parser"] >= len(encoder["parsers"]) for column in encoder["columns"]):
+        raise ValueError("Input should be an encoder with a parser for each column")
+    return encoder
+
+
 class TableEncoderFacts(TypedDict):
     """How a table's rows become numbers and codes."""
 
@@ -170,7 +176,7 @@ class PictureEncoderFacts(TypedDict):
 
 
 EncoderFacts: Any = Annotated[
-    Annotated[PictureEncoderFacts, Tag("pictures")] | Annotated[TableEncoderFacts, Tag("table")],
+    Annotated[PictureEncoderFacts, Tag("pictures")] | Annotated[TableEncoderFacts, AfterValidator(_parsers_there), Tag("table")],
     Discriminator(lambda value: "pictures" if isinstance(value, dict) and value.get("kind") == "pictures" else "table"),
 ]
 
