@@ -176,7 +176,8 @@ class PictureEncoderFacts(TypedDict):
 
 
 EncoderFacts: Any = Annotated[
-    Annotated[PictureEncoderFacts, Tag("pictures")] | Annotated[TableEncoderFacts, AfterValidator(_parsers_there), Tag("table")],
+    Annotated[PictureEncoderFacts, Tag("pictures")]
+    | Annotated[TableEncoderFacts, AfterValidator(_parsers_there), Tag("table")],
     Discriminator(lambda value: "pictures" if isinstance(value, dict) and value.get("kind") == "pictures" else "table"),
 ]
 
