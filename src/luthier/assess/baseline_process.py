@@ -1,14 +1,18 @@
 """The child process that fits the baselines: `python baseline_process.py FOLDER`. It imports nothing else of ours.
 
-It reads arrays from FOLDER, fits one baseline after another, writes each one's predictions for the
-validation rows (or why it failed; the others go on), and waits. When the parent has opened the test set it writes
-the test rows into FOLDER and a line to the child's standard input; so the child cannot have seen them while fitting.
+It reads arrays from files without names that it got open, fits one baseline after another, writes each one's
+predictions for the validation rows into FOLDER (or why it failed; the others go on), and waits. When the parent has
+opened the test set it writes the test rows, then a line to the child's standard input; so the child cannot have seen
+them while fitting.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +35,7 @@ MOST_PICTURES = {
 FEWEST = 3  # rows of a class, below which three folds or a held-out tenth leave it out
 # Files: the parent wants no more baselines; the child waits for the test rows; it has answered for them.
 ENOUGH, READY, TESTED = "enough", "ready", "tested"
+PARTS = ("training", "validation", "test")
 NEIGHBOURS = 15
 HELD_OUT = 0.1  # of the training rows, for the end of boosting
 INNER_SPLITS = ("gradient-boosted trees", "SVM (RBF)")
@@ -45,8 +50,9 @@ def names_for(kind: str, *, text: bool) -> tuple[str, ...]:
 
 def main(folder: Path) -> None:
     """Fit, answer for the validation rows, then for the test rows when told to."""
-    task = json.loads((folder / "task.json").read_text())
-    training, validation = _load(folder / "training.npz"), _load(folder / "validation.npz")
+    task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    training, validation = (_load(task["rows"][name]) for name in PARTS[:2])
     regression = task["kind"] == "regression"
     fitted = {}
     for name in task["names"]:
@@ -64,15 +70,24 @@ def main(folder: Path) -> None:
             fitted[name] = chosen
     (folder / READY).touch()
     for _ in sys.stdin:
-        test = _load(folder / "test.npz")
+        test = _load(task["rows"]["test"])
         for name, baseline in fitted.items():
             _answer(folder / f"{name}.test.npz", baseline, test, task)
         (folder / TESTED).touch()
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as arrays:
+def _load(descriptor: int) -> dict[str, np.ndarray]:
+    with os.fdopen(descriptor, "rb") as file:
+        file.seek(0)  # the parent has written to the same place
+        arrays = np.load(file, allow_pickle=False)
         return {name: arrays[name] for name in arrays.files}
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that began it is gone, killed for instance: nobody waits for us then."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 class _Baseline(NamedTuple):

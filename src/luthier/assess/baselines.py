@@ -16,16 +16,19 @@ from typing import Any
 import numpy as np
 
 from luthier.assess import baseline_process
-from luthier.assess.baseline_process import ENOUGH, READY, TESTED, names_for
+from luthier.assess.baseline_process import ENOUGH, PARTS, READY, TESTED, names_for
 from luthier.data import Dataset, Task, flat
+from luthier.storage import explained
 
 POLL_SECONDS = 0.02
+FOLDER = ".baselines-"  # how its name begins, below a run's
 
 
 class BaselineRun:
     """Baselines being fitted beside the training, one thread of their own.
 
-    The test rows reach the process only through `predict_test`, when they have been opened.
+    The test rows reach the process only through `predict_test`, when they have been opened. Rows lie in files without
+    a name below `place` (default: the system's folder for such files): however the program ends, none are left behind.
     """
 
     def __init__(
@@ -35,10 +38,17 @@ class BaselineRun:
         task: Task,
         sizes: tuple[int, ...],
         words: tuple[int, int] = (0, 0),  # numbers of a row that are ids, and how many of these are pieces
+        place: Path | None = None,
     ) -> None:
         self.task = task
         self.names = names_for(task.kind, text=words[0] > 0)
-        self.folder = Path(tempfile.mkdtemp(prefix="luthier-baselines-"))
+        with explained(place or Path(tempfile.gettempdir())):
+            self.folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=place))
+            self._rows = {name: tempfile.TemporaryFile(dir=self.folder) for name in PARTS}  # noqa: SIM115, closed at the end
+            self._begin(training, validation, sizes, words)
+
+    def _begin(self, training: Dataset, validation: Dataset, sizes: tuple[int, ...], words: tuple[int, int]) -> None:
+        task = self.task
         facts: dict[str, Any] = {
             "kind": task.kind,
             "classes": len(task.classes),
@@ -46,6 +56,7 @@ class BaselineRun:
             "sizes": sizes,
         }
         facts |= {"pictures": training.numbers.ndim == 4, "words": words, "names": self.names}
+        facts["rows"] = {name: file.fileno() for name, file in self._rows.items()}
         (self.folder / "task.json").write_text(json.dumps(facts))
         self._write("training", training)
         self._write("validation", validation)
@@ -63,6 +74,7 @@ class BaselineRun:
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 env=environment,
+                pass_fds=[file.fileno() for file in self._rows.values()],
                 start_new_session=True,  # Ctrl-C is the parent's to handle
             )
 
@@ -72,7 +84,8 @@ class BaselineRun:
             arrays["targets"] = part.targets.numpy()
         if part.weights is not None:
             arrays["weights"] = part.weights.numpy()
-        np.savez(self.folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+        np.savez(self._rows[name], **arrays)  # type: ignore[arg-type]
+        self._rows[name].flush()
 
     def wait(self, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
         """Validation predictions by baseline, of those that were ready before `give_up` said so."""
@@ -121,6 +134,12 @@ class BaselineRun:
         missing = [name for name in self.names if not (self.folder / f"{name}.validation.npz").exists()]
         return {**dict.fromkeys(missing, end), **reasons}
 
+    @staticmethod
+    def clear(place: Path) -> None:
+        """Remove what a program that was killed has left below a place."""
+        for folder in place.glob(f"{FOLDER}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
     def close(self) -> None:
         """End the process and remove its files."""
         if self._child.poll() is None:
@@ -128,4 +147,6 @@ class BaselineRun:
         self._child.wait()
         if self._child.stdin is not None:
             self._child.stdin.close()
+        for file in self._rows.values():
+            file.close()
         shutil.rmtree(self.folder, ignore_errors=True)

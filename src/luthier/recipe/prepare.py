@@ -223,12 +223,6 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
                 rule="as asked" if overridden else "kind of column",
             )
         )
-    if not any(column.used for column in read.columns):
-        raise InputError(
-            "no column is left as an input",
-            received="; ".join(column.sentence() for column in read.columns) or "a table with only the target",
-            remedy="add columns, or keep a dropped one with --column NAME=category",
-        )
     scale = "; it is positive and skewed, so the model predicts its logarithm" if read.task.log_scale else ""
     evidence = asdict(target_facts(read.frame[read.task.target], read.task.kind if warm else asked.task))
     reason = f"{read.task.reason}{scale}"

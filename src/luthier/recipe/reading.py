@@ -13,6 +13,7 @@ import polars as pl
 
 from luthier.assess import METRICS, Costs
 from luthier.data import (
+    BUNDLED,
     Column,
     Facts,
     Source,
@@ -28,6 +29,7 @@ from luthier.data import (
 )
 from luthier.data.copies import Copies, CopyRule, copies_of
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
+from luthier.data.remote import is_remote
 from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import lazily
 from luthier.errors import ConfigError, InputError, nearest
@@ -116,6 +118,12 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
         replace(c, used=False, kind="identifier", reason=reasons[c.name]) if c.name in reasons else c
         for c in read.columns
     )
+    if not any(column.used for column in columns):
+        raise InputError(
+            "no column is left as an input",
+            received="; ".join(column.sentence() for column in columns) or "a table with only the target",
+            remedy="add columns, or keep a dropped one with --column NAME=category",
+        )
     return replace(read, columns=columns)
 
 
@@ -166,7 +174,7 @@ def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
             f"'{asked.source or folder.source}' has changed since the run started",
             expected=f"fingerprint {before[:12]}",
             received=f"fingerprint {now[:12]}",
-            remedy="restore the file, or start a new run",
+            remedy="restore the file, name it with --source where it lies elsewhere now, or start a new run",
         )
     return asked, read
 
@@ -174,6 +182,12 @@ def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
 def source_of(folder: RunFolder, asked: FitConfig) -> str:
     """Where a run's data lie: the source that was named, or the copy in its folder."""
     if asked.source:
+        if not (asked.source in BUNDLED or is_remote(asked.source) or Path(asked.source).exists()):
+            raise InputError(
+                f"the data of the run '{folder.path}' are not at '{asked.source}' any more",
+                expected="the file or folder that the run was made with",
+                remedy="say where it lies now with --source FILE (luthier.relocate(run, source) in Python)",
+            )
         return asked.source
     if not folder.source.exists():
         raise InputError(f"the run's copy of the data, '{folder.source}', is missing", remedy="start a new run")

@@ -39,7 +39,7 @@ def load_all(path: str | Path) -> dict[str, Model]:
 def predict_file(
     run: str | Path,
     source: str,
-    output: Path | None = None,
+    output: Path | IO[bytes] | None = None,
     *,
     impute_missing_columns: bool = False,
     sets: bool = False,
@@ -57,7 +57,7 @@ def predict_file(
     answer, and what each column adds to it (see `Model.explain`). The output appears under its name only when it is
     whole. Cells that training did not know are counted in `unread`; how the rows are read goes to `say`.
     """
-    if output is not None and output.suffix.lower() not in ("", ".csv", ".txt"):
+    if isinstance(output, Path) and output.suffix.lower() not in ("", ".csv", ".txt"):
         raise InputError(
             f"'{output}' cannot be written", expected="a file name that ends in .csv", received=output.suffix
         )
@@ -73,7 +73,7 @@ def predict_file(
                 if len(models) > 1:
                     columns = [column.alias(f"{target}_{column.name}") for column in columns]
                 result = result.hstack(columns)
-            result.write_csv(file, include_header=written == 0)
+            file.write(result.write_csv(include_header=written == 0).encode())
             written += batch.height
     return written
 
@@ -117,13 +117,17 @@ def _free_name(name: str, taken: Iterable[str]) -> str:
 
 
 @contextmanager
-def _destination(output: Path | None) -> Iterator[IO[bytes]]:
-    if output is None:
-        yield sys.stdout.buffer
+def _destination(output: Path | IO[bytes] | None) -> Iterator[IO[bytes]]:
+    if not isinstance(output, Path):
+        yield output or sys.stdout.buffer
         return
     with storage.explained(output):
         if not output.parent.is_dir():
             raise InputError(f"there is no folder '{output.parent}' to write into")
+        if output.exists() and not output.is_file():  # a device or a pipe is written to, not replaced
+            with output.open("wb") as file:
+                yield file
+            return
         descriptor, temporary = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:

@@ -27,6 +27,7 @@ from luthier.assess import (
     reliability,
     score,
     set_threshold,
+    spread_rows,
     tempered,
 )
 from luthier.data import Dataset
@@ -184,7 +185,7 @@ def as_model(
         model = replace(model, threshold=_threshold(runner, targets, p, _weights_of(runner, held_out is not None)))
     numbers = runner.data.training.numbers, validation.numbers
     if numbers[0].shape[1]:
-        learnt, others = (model.features(some) for some in numbers)
+        learnt, others = (model.features(some[spread_rows(len(some), some[0].numel())]) for some in numbers)
         model = replace(model, familiarity=Familiarity.fit(learnt, others))
     return replace(model, profile=_profile(runner, model))
 
