@@ -42,6 +42,7 @@ from luthier.recipe.config import FitConfig
 from luthier.recipe.full_training_rows import FullTrainingRows, dataset, full_training_rows_of
 from luthier.recipe.learnable import left_out_in_words
 from luthier.recipe.ledger import Ledger
+from luthier.recipe.outside import require_outside
 from luthier.recipe.reading import (
     BESIDE,
     GROUPED,
@@ -108,6 +109,7 @@ def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
     notes = splits.notes
     if asked.new_test:
         frames["test"] = _new_rows(asked.new_test, read)
+        require_outside(frames["test"], read, asked)
     if asked.warm_start:
         encoder: Encoder = model_of(asked.warm_start).encoder
     elif read.pictures is not None:
@@ -115,11 +117,23 @@ def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
     else:
         encoder = TableEncoder.fit(frames["training"], read.columns)
     training, validation, test = (dataset(frame, encoder, read, asked.weight) for frame in frames.values())
+    _require_different(training, read.task)
     units = {name: _units(frame, read, asked) for name, frame in frames.items()}
     how = _how_split(read, asked, frames, units)
     opened = np.concatenate([splits.training, splits.validation])
     together = np.unique(read.copies.together[opened], return_inverse=True)[1]
     return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, how, notes, together)
+
+
+def _require_different(training: Dataset, task: Task) -> None:
+    """InputError where the training rows have one value of a regression's target."""
+    values = training.targets
+    if task.kind == "regression" and values is not None and bool((values == values[0]).all()):
+        raise InputError(
+            f"every training row has the same `{task.target}`",
+            expected="a target with different values",
+            received=f"{values[0].item():g} in all {len(values)} training rows",
+        )
 
 
 def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig) -> Units:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from luthier.errors import InputError
 from luthier.machine import torch_settings
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
@@ -90,12 +89,6 @@ class Run:
             runner.target_mean, runner.target_std = float(targets.mean()), float(targets.std(correction=0))
             if self.earlier is not None:
                 runner.target_mean, runner.target_std = self.earlier.model.target_mean, self.earlier.model.target_std
-            if runner.target_std == 0:
-                raise InputError(
-                    f"every training row has the same `{runner.data.task.target}`",
-                    expected="a target with different values",
-                    received=f"{targets[0].item():g} in all {len(targets)} training rows",
-                )
         return runner
 
     def _facts(self) -> dict[str, Any]:

@@ -113,28 +113,28 @@ def fit(
         source, limit = source_of(RunFolder(Path(source).parent), asked), Budget()
     else:
         limit = Budget.parse(budget) if budget is not None else default_budget(source)
-        asked = FitConfig(
-            source=name_of(source),
-            target=None if target is None else str(target),
-            budget=str(limit),
+        asked = request(
+            source,
+            limit,
+            target=target,
             seed=seed,
             task=task,
-            columns={str(name): kind for name, kind in (columns or {}).items()},
-            metric=metric or "",
-            costs=costs or "",
-            positive=positive or "",
-            group=group or "",
-            time=time or "",
-            weight=weight or "",
-            beside=tuple(beside),
+            columns=columns,
+            metric=metric,
+            costs=costs,
+            positive=positive,
+            group=group,
+            time=time,
+            weight=weight,
+            beside=beside,
             size=size,
             strict=strict,
-            memory=0 if memory is None else parse_memory(memory),
+            memory=memory,
             backbone=backbone,
-            weights="" if weights is None else str(Path(weights).resolve()),
+            weights=weights,
             distil=distil,
-            warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
-            new_test="" if new_test is None else name_of(new_test),
+            warm_start=warm_start,
+            new_test=new_test,
         )
     read = read_as_asked(source, asked)
     if read.source.whole is not None and not asked.memory:
@@ -162,6 +162,34 @@ def fit(
         _plan_only(walk, screen)
         return None
     return _finish(walk, screen)
+
+
+def request(
+    source: Any,
+    limit: Budget,
+    *,
+    target: str | int | None = None,
+    columns: Mapping[str, str] | None = None,
+    beside: Sequence[str] = (),
+    memory: str | None = None,
+    weights: str | Path | None = None,
+    warm_start: str | Path | None = None,
+    new_test: str | Path | None = None,
+    **options: Any,
+) -> FitConfig:
+    """What `fit` is asked for, as it is kept; `options` are those that are kept as they were given."""
+    return FitConfig(
+        source=name_of(source),
+        target=None if target is None else str(target),
+        budget=str(limit),
+        columns={str(name): kind for name, kind in (columns or {}).items()},
+        beside=tuple(beside),
+        memory=0 if memory is None else parse_memory(memory),
+        weights="" if weights is None else str(Path(weights).resolve()),
+        warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
+        new_test="" if new_test is None else name_of(new_test),
+        **{name: value for name, value in options.items() if value is not None},
+    )
 
 
 def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clock: Clock | None = None) -> Result:

@@ -16,7 +16,7 @@ from luthier import storage
 from luthier.data import PictureEncoder, Unread, read_batches
 from luthier.errors import InputError
 from luthier.saved.model import Model
-from luthier.saved.run_folder import open_one, runs_in
+from luthier.saved.run_folder import finished_in, open_one, runs_in, unfinished_in_words
 
 ROWS = 65_536  # rows of a batch
 FEW = 1024  # of a batch, where a row is a picture or a text
@@ -28,10 +28,11 @@ def load(path: str | Path) -> Model:
 
 
 def load_all(path: str | Path) -> dict[str, Model]:
-    """The models of a folder by target: several where it holds the runs of several targets."""
+    """The models of a folder by target: of several targets those that are finished. InputError where none is."""
     path = Path(path)
     if path.is_dir():
-        return {target: load(one) for target, one in runs_in(path).items()}
+        runs = runs_in(path)
+        return {target: load(one) for target, one in (finished_in(path) or runs).items()}
     model = load(path)
     return {model.task.target: model}
 
@@ -62,6 +63,8 @@ def predict_file(
             f"'{output}' cannot be written", expected="a file name that ends in .csv", received=output.suffix
         )
     models = load_all(run)
+    if Path(run).is_dir() and (left := unfinished_in_words(run)):
+        say(left)
     options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
     first, written = next(iter(models), ""), 0
     with _destination(output) as file:
