@@ -1,9 +1,8 @@
 """The child process that fits the baselines: `python baseline_process.py FOLDER`. It imports nothing else of ours.
 
-It reads arrays from files without names that it got open, fits one baseline after another, writes each one's
-predictions for the validation rows into FOLDER (or why it failed; the others go on), and waits. When the parent has
-opened the test set it writes the test rows, then a line to the child's standard input; so the child cannot have seen
-them while fitting.
+Training and validation rows come through its standard input. It fits one baseline after another, writes each one's
+predictions for the validation rows into FOLDER (or why it failed; the others go on), and waits for the test rows, which
+come when the parent has opened them: so the child cannot have seen them while fitting.
 """
 
 from __future__ import annotations
@@ -13,8 +12,9 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -35,7 +35,6 @@ MOST_PICTURES = {
 FEWEST = 3  # rows of a class, below which three folds or a held-out tenth leave it out
 # Files: the parent wants no more baselines; the child waits for the test rows; it has answered for them.
 ENOUGH, READY, TESTED = "enough", "ready", "tested"
-PARTS = ("training", "validation", "test")
 NEIGHBOURS = 15
 HELD_OUT = 0.1  # of the training rows, for the end of boosting
 INNER_SPLITS = ("gradient-boosted trees", "SVM (RBF)")
@@ -52,7 +51,8 @@ def main(folder: Path) -> None:
     """Fit, answer for the validation rows, then for the test rows when told to."""
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    training, validation = (_load(task["rows"][name]) for name in PARTS[:2])
+    rows = _parts(sys.stdin.buffer)
+    training, validation = next(rows), next(rows)
     regression = task["kind"] == "regression"
     fitted = {}
     for name in task["names"]:
@@ -69,18 +69,34 @@ def main(folder: Path) -> None:
         else:
             fitted[name] = chosen
     (folder / READY).touch()
-    for _ in sys.stdin:
-        test = _load(task["rows"]["test"])
+    for test in rows:
         for name, baseline in fitted.items():
             _answer(folder / f"{name}.test.npz", baseline, test, task)
         (folder / TESTED).touch()
 
 
-def _load(descriptor: int) -> dict[str, np.ndarray]:
-    with os.fdopen(descriptor, "rb") as file:
-        file.seek(0)  # the parent has written to the same place
-        arrays = np.load(file, allow_pickle=False)
-        return {name: arrays[name] for name in arrays.files}
+def write_arrays(stream: IO[bytes], arrays: dict[str, np.ndarray]) -> None:
+    """Arrays, after a line that names them; see `_parts`."""
+    known = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+    stream.write(
+        json.dumps({name: [values.dtype.str, values.shape] for name, values in known.items()}).encode() + b"\n"
+    )
+    for values in known.values():
+        stream.write(values.reshape(-1).view(np.uint8).data)
+
+
+def _parts(stream: IO[bytes]) -> Iterator[dict[str, np.ndarray]]:
+    """The arrays of one `write_arrays` after another, until the stream ends."""
+    for line in iter(stream.readline, b""):
+        arrays = {name: np.empty(shape, kind) for name, (kind, shape) in json.loads(line).items()}
+        for values in arrays.values():
+            rest = values.reshape(-1).view(np.uint8).data
+            while len(rest):
+                count = stream.readinto(rest)  # type: ignore[attr-defined]
+                if not count:
+                    return  # the parent has ended
+                rest = rest[count:]
+        yield arrays
 
 
 def _end_with(parent: int) -> None:
