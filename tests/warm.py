@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import gc
 import importlib
 import json
@@ -29,7 +28,6 @@ import threading
 import time
 import types
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,7 +56,6 @@ class Popen:
         text: bool = False,
         cwd: Any = None,
         env: dict[str, str] | None = None,
-        pass_fds: Sequence[int] = (),
         start_new_session: bool = False,
     ) -> None:
         self.args, self.returncode = command, None
@@ -79,8 +76,7 @@ class Popen:
         assert words[0] == sys.executable, words
         request = {"words": words[1:], "cwd": str(cwd or Path.cwd()), "session": start_new_session}
         request["environment"] = dict(os.environ if env is None else env)
-        request["descriptors"] = [0, 1, 2, *pass_fds]
-        self._server = _asked(request, [*theirs, *pass_fds])
+        self._server = _asked(request, theirs)
         self.pid = _number(self._server)
         for end in theirs:
             os.close(end)
@@ -181,7 +177,6 @@ if sys.platform != "linux":
 # -- the process that forks -------------------------------------------------------------------------
 
 _NUMBER = struct.Struct("q")
-MOST_DESCRIPTORS, FAR = 32, 500
 _address: list[str] = []  # of the server that forks; a program that it made has it too
 
 
@@ -258,13 +253,13 @@ def _serve(listener: socket.socket) -> dict[str, Any] | None:
 
 def _begun(selector: selectors.BaseSelector, connection: socket.socket) -> dict[str, Any] | None:
     """Fork for one request; returns it in the new process alone, which has the streams that came with it."""
-    size, near, _, _ = socket.recv_fds(connection, _NUMBER.size, MOST_DESCRIPTORS)
-    # Out of the way: a number that the program is to have may be one that is used here.
-    given = [fcntl.fcntl(one, fcntl.F_DUPFD, FAR) for one in near]
-    for one in near:
-        os.close(one)
+    size, streams, _, _ = socket.recv_fds(connection, _NUMBER.size, 3)
     request: dict[str, Any] = json.loads(_received(connection, *_NUMBER.unpack(size)))
     number = os.fork()
+    for stream, given in enumerate(streams):
+        if number == 0:
+            os.dup2(given, stream)
+        os.close(given)
     if number == 0:
         for other in list(selector.get_map().values()):
             if other.fd > 2:
@@ -273,12 +268,7 @@ def _begun(selector: selectors.BaseSelector, connection: socket.socket) -> dict[
                 other.data[1].close()
         connection.close()
         selector.close()
-        for wanted, one in zip(request["descriptors"], given, strict=True):
-            os.dup2(one, wanted)
-            os.close(one)
         return request
-    for one in given:
-        os.close(one)
     selector.register(os.pidfd_open(number), selectors.EVENT_READ, (number, connection))
     connection.sendall(_NUMBER.pack(number))
     return None
