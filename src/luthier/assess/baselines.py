@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from luthier.assess import baseline_process
-from luthier.assess.baseline_process import ENOUGH, READY, TESTED, names_for
+from luthier.assess.baseline_process import ENOUGH, READY, TESTED, UNWEIGHED, names_for
 from luthier.data import Dataset, Task, flat
 
 POLL_SECONDS = 0.02
@@ -36,7 +36,7 @@ class BaselineRun:
         sizes: tuple[int, ...],
         words: tuple[int, int] = (0, 0),  # numbers of a row that are ids, and how many of these are pieces
     ) -> None:
-        self.task = task
+        self.task, self._weighed = task, training.weights is not None
         self.names = names_for(task.kind, text=words[0] > 0)
         self.folder = Path(tempfile.mkdtemp(prefix="luthier-baselines-"))
         facts: dict[str, Any] = {
@@ -73,6 +73,10 @@ class BaselineRun:
         if part.weights is not None:
             arrays["weights"] = part.weights.numpy()
         np.savez(self.folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+
+    def unweighed(self) -> tuple[str, ...]:
+        """The baselines that rows of any weight count alike for."""
+        return tuple(name for name in self.names if name in UNWEIGHED) if self._weighed else ()
 
     def wait(self, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
         """Validation predictions by baseline, of those that were ready before `give_up` said so."""

@@ -102,7 +102,10 @@ def fit(
         typer.Option(help="Split by time: validate and test on the latest rows by this column.", show_default=False),
     ] = None,
     weight: Annotated[
-        str | None, typer.Option("--sample-weight", help="Column of sample weights.", show_default=False)
+        str | None,
+        typer.Option(
+            "--sample-weight", help="Column of sample weights; rows of weight 0 are set aside.", show_default=False
+        ),
     ] = None,
     size: Annotated[int, typer.Option(help="Longer side of the scaled pictures, in pixels; 0: at most 64.")] = 0,
     strict: Annotated[

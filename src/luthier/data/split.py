@@ -174,6 +174,15 @@ def is_coarse(features: pl.DataFrame) -> bool:
     return int((~features.is_unique()).sum()) > COARSE * features.height
 
 
+def copies_of(rows: pl.DataFrame) -> np.ndarray:
+    """The number of each distinct row [N]: a row and its copies have one, unless most rows repeat others anyway.
+
+    >>> copies_of(pl.DataFrame({"a": [*range(8), 0]})).tolist().count(0)
+    2
+    """
+    return np.asarray(_copied(rows.hash_rows(seed=0).to_numpy())[0])
+
+
 def require_rows(frame: pl.DataFrame) -> None:
     """InputError for a table with too few rows to be split into three parts."""
     if frame.height < FEWEST:

@@ -97,7 +97,8 @@ def doctor(
     )
     training, validation = _encoded(read, parts)
     loss, spec = LOSSES[read.task.kind], _spec(read, parts, training)
-    findings = check_table(parts.frames["training"], read.columns, read.task)
+    weights = None if parts.training.weights is None else parts.training.weights.numpy()
+    findings = check_table(parts.frames["training"], read.columns, read.task, weights)
     named = {finding.code for finding in findings}
     findings += [f for f in check_rows(training, validation, _names(parts, training)) if f.code not in named]
     checks = tuple(_checks(spec, training, loss, seed))

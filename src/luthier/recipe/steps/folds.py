@@ -127,7 +127,7 @@ def _folds(runner: Runner, number: int) -> list[np.ndarray]:
     """Row numbers of each fold, sorted: equal rows and rows of a group stay together, classes lie in equal shares."""
     frame = pl.concat([runner.data.training_frame, runner.data.validation_frame])
     group, task = runner.recipe.asked.group, runner.data.task
-    features = frame.drop(task.target)
+    features = frame.drop(task.target, runner.recipe.asked.weight, strict=False)
     if group:
         groups = group_numbers(frame[group])
     elif is_coarse(features):

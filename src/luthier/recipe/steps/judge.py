@@ -27,6 +27,7 @@ from luthier.assess import (
     reliability,
     score,
     set_threshold,
+    smearing,
     tempered,
 )
 from luthier.data import Dataset
@@ -164,6 +165,8 @@ def as_model(
         target_std=runner.target_std,
         licences=licences_of(runner.recipe.asked.backbone, runner.recipe.asked.weights),
     )
+    folded = held_out is not None and known is not None
+    counting, units = _weights_of(runner, folded), _units_of(runner, folded)
     if held_out is None or known is None:
         averaged = model.averaged(validation.numbers, validation.codes)
         assert validation.targets is not None
@@ -175,13 +178,13 @@ def as_model(
             targets = targets * runner.target_std + runner.target_mean
     if task.kind == "regression":
         residuals = targets - (averaged[:, 0] * runner.target_std + runner.target_mean)
-        smear = float(np.exp(residuals).mean()) if task.log_scale else 1.0
-        model = replace(model, smear=smear, half_width=half_width(residuals))
+        smear = smearing(residuals, counting) if task.log_scale else 1.0
+        model = replace(model, smear=smear, half_width=half_width(residuals, weights=counting, units=units))
     else:
-        model = replace(model, temperature=fit_temperature(averaged, targets))
+        model = replace(model, temperature=fit_temperature(averaged, targets, counting))
         p = tempered(averaged, model.temperature)
-        model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL))
-        model = replace(model, threshold=_threshold(runner, targets, p, _weights_of(runner, held_out is not None)))
+        model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL, counting, units))
+        model = replace(model, threshold=_threshold(runner, targets, p, counting))
     numbers = runner.data.training.numbers, validation.numbers
     if numbers[0].shape[1]:
         learnt, others = (model.features(some) for some in numbers)
@@ -194,6 +197,16 @@ def _weights_of(runner: Runner, folded: bool) -> np.ndarray | None:
     parts = (runner.data.training, runner.data.validation) if folded else (runner.data.validation,)
     known = [part.weights.numpy() for part in parts if part.weights is not None]
     return np.concatenate(known) if known else None
+
+
+def _units_of(runner: Runner, folded: bool) -> int:
+    """How many of these rows are not copies of others."""
+    parts = {"validation": runner.data.validation} | ({"training": runner.data.training} if folded else {})
+    units = {name: runner.data.units[name] for name in parts}
+    return sum(
+        len(part) if units[name].kind != "rows" else int(units[name].numbers(len(part)).max(initial=-1)) + 1
+        for name, part in parts.items()
+    )
 
 
 def _threshold(runner: Runner, targets: np.ndarray, p: np.ndarray, weights: np.ndarray | None) -> float:
@@ -222,7 +235,8 @@ def _profile(runner: Runner, model: Model) -> Profile:
     some = slice(PROFILED) if len(runner.data.training) > PROFILED else slice(None)
     training = runner.data.training
     numbers, codes, sizes = columns_of(model, training.numbers[some], training.codes[some])
-    return Profile.of(numbers, codes, sizes)
+    weights = None if training.weights is None else training.weights[some].numpy()
+    return Profile.of(numbers, codes, sizes, weights)
 
 
 def columns_of(
@@ -385,11 +399,11 @@ def predict_part(model: Model, part: Dataset) -> np.ndarray:
 
 def _calibration(model: Model, test: Dataset, told: np.ndarray) -> dict[str, Any]:
     assert test.targets is not None
-    targets = test.targets.numpy()
+    targets, weights = test.targets.numpy(), None if test.weights is None else test.weights.numpy()
     if model.task.kind == "regression":
         modelled = model.averaged(test.numbers, test.codes)[:, 0] * model.target_std + model.target_mean
-        covered = float((np.abs(targets - modelled) <= model.half_width).mean())
+        covered = float(np.average(np.abs(targets - modelled) <= model.half_width, weights=weights))
         return {"coverage": covered, "nominal": 0.9, "half_width": model.half_width}
-    after = reliability(told, targets)
-    before = reliability(model.averaged(test.numbers, test.codes), targets)
+    after = reliability(told, targets, weights)
+    before = reliability(model.averaged(test.numbers, test.codes), targets, weights)
     return {**after, "before": before["ece"], "temperature": model.temperature}
