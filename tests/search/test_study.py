@@ -226,9 +226,9 @@ def test_what_is_reported_is_refitted(tmp_path: Path) -> None:
 
 
 def test_one_seed_alone_claims_no_gain(tmp_path: Path) -> None:
-    found = search(tmp_path, trials=12, confirm=1)
-    assert len(found.final) == len(found.final_default) == 1
-    assert found.gain is None
+    result = search(tmp_path, trials=12, confirm=1)
+    assert len(result.final) == len(result.final_default) == 1
+    assert result.gain is None
 
 
 def test_nothing_finite_is_an_error(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from luthier.cli.given import Moved
+
 _EPILOG = """\b
 Example:
   luthier check runs/houses this-month.csv
@@ -21,13 +23,16 @@ def register(app: typer.Typer) -> None:
 def check(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     source: Annotated[str, typer.Argument(help="New rows: a CSV or Parquet file, or '-' for standard input.")],
+    moved: Moved = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Compare new rows with the training rows (drift), and score the model where the target is among the columns."""
-    from luthier.runs import check_run
+    from luthier.runs import check_run, relocate
     from luthier.runs.screen import print_check
     from luthier.saved import runs_in
 
+    if moved is not None:
+        relocate(run, moved)
     runs = runs_in(run)
     for target, one in runs.items():
         if len(runs) > 1 and not json:

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from luthier.cli.given import Moved
+
 _EPILOG = """\b
 Examples:
   luthier test runs/houses
   luthier test runs/houses --again
+  luthier test runs/houses --source /new/place/houses.csv
 """
 
 
@@ -24,12 +27,16 @@ def read_test(
     again: Annotated[
         bool, typer.Option("--again", help="Read the test set a second time; the report says so from then on.")
     ] = False,
+    moved: Moved = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Evaluate a run on its sealed test set, once; later calls print the stored result."""
     from luthier.runs import read_test as read_now
+    from luthier.runs import relocate
     from luthier.runs.screen import choose_screen
     from luthier.saved import runs_in
 
+    if moved is not None:
+        relocate(run, moved)
     for one in runs_in(run).values():
         read_now(one, again=again, screen=choose_screen(json=json))

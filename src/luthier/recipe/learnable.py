@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import polars as pl
 
 from luthier.data.large import LargeTable
-from luthier.data.split import is_coarse
 from luthier.data.times import moments, time_format, times
 from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
@@ -44,9 +43,8 @@ def learnable(whole: LargeTable, read: LoadedData, asked: FitConfig, held_out: p
             raise _unusable(name, result[f"bad {name}"], asked)
     left_out = {reason: int(result[reason]) for reason in reasons if result[reason]}
     rows = whole.others.filter(kept)
-    if not (asked.time or asked.group or is_coarse(read.frame.drop(read.task.target, read.weight, strict=False))):
-        inputs = [column.name for column in read.columns if column.used]
-        rows = rows.join(held_out.lazy().select(inputs).unique(), on=inputs, how="anti", nulls_equal=True)
+    if not (asked.time or asked.group or read.copies.coarse):
+        rows = read.copy_rule.without(rows, held_out)
     return Learnable(rows, int(result["rows"]) - sum(left_out.values()), left_out)
 
 

@@ -33,7 +33,7 @@ from luthier.data import (
     with_values,
 )
 from luthier.data.levels import texts_of
-from luthier.data.split import PARTS, copies_of, group_numbers
+from luthier.data.split import PARTS, group_numbers
 from luthier.data.task import positive_facts, positive_of
 from luthier.data.times import time_format, times
 from luthier.data.word_pieces import Words
@@ -72,6 +72,7 @@ class Prepared:
     test_rows: np.ndarray  # their numbers in the table; what stands in them is sealed
     sealed: SealedTest
     units: Mapping[str, Units]  # of each part: what new data would bring anew
+    together: np.ndarray  # as in Parts
     full_training_rows: FullTrainingRows | None = None  # all training rows, where those above are a sample
 
 
@@ -89,20 +90,19 @@ class Parts:
     units: Mapping[str, Units]
     how: str
     notes: tuple[str, ...]
+    together: np.ndarray  # of the training and validation rows: those with the same number, from 0, are copies
 
 
 def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
     """Split and encode; the same request gives the same parts. Nothing is written."""
-    copies = None if read.pictures is None else read.pictures.copies(read.frame[_picture(read)].to_list())
-    unweighed = read.frame.drop(read.weight, strict=False)  # a row and its copy may count differently
     splits = split_rows(
-        unweighed,
+        read.frame,
         task=read.task,
         seed=asked.seed,
         group=asked.group,
         time=asked.time,
         dates=dates_of(asked),
-        copies=copies,
+        copies=read.copies,
     )
     splits = _without_test(splits, asked) if asked.new_test else splits
     frames = {name: read.frame[getattr(splits, name)] for name in PARTS}
@@ -118,10 +118,13 @@ def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
         encoder = TableEncoder.fit(frames["training"], read.columns)
     training, validation = (dataset(frames[name], encoder, read.task, read.weight) for name in PARTS[:2])
     test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.weight) or read.weight)
-    alike = copies_of(unweighed.drop(read.task.target) if copies is None else pl.DataFrame({"picture": copies}))
-    units = {name: _units(frame, read, asked, alike[getattr(splits, name)]) for name, frame in frames.items()}
+    units = {
+        name: _units(frame, read, asked, read.copies.together[getattr(splits, name)]) for name, frame in frames.items()
+    }
     how = _how_split(read, asked, frames, units)
-    return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, how, notes)
+    opened = np.concatenate([splits.training, splits.validation])
+    together = np.unique(read.copies.together[opened], return_inverse=True)[1]
+    return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, how, notes, together)
 
 
 def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig, copies: np.ndarray) -> Units:
@@ -132,7 +135,7 @@ def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig, copies: np.n
         pattern = time_format(read.frame[asked.time], dates_of(asked))
         return Units("blocks", times(frame[asked.time], pattern).rank("ordinal").to_numpy())
     if len(copies) != frame.height:  # new test rows
-        copies = copies_of(frame.select(column.name for column in read.columns if column.used))
+        copies = read.copy_rule.copies(frame).together
     return Units("rows", copies) if len(np.unique(copies)) < len(copies) else Units()
 
 
@@ -182,6 +185,7 @@ def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledge
         test_rows=np.arange(len(parts.sealed)) if asked.new_test else parts.splits.test,
         sealed=parts.sealed,
         units=parts.units,
+        together=parts.together,
         full_training_rows=_everything(read, asked, parts, ledger),
     )
 
@@ -227,12 +231,6 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
                 rule="as asked" if overridden else "kind of column",
             )
         )
-    if not any(column.used for column in read.columns):
-        raise InputError(
-            "no column is left as an input",
-            received="; ".join(column.sentence() for column in read.columns) or "a table with only the target",
-            remedy="add columns, or keep a dropped one with --column NAME=category",
-        )
     scale = "; it is positive and skewed, so the model predicts its logarithm" if read.task.log_scale else ""
     target, weights = read.frame[read.task.target], weights_of(read.frame, read.weight)
     evidence = asdict(target_facts(target, read.task.kind if warm else asked.task, weights))
@@ -263,10 +261,6 @@ def _say_what_is_positive(read: LoadedData, asked: FitConfig, ledger: Ledger) ->
             rule="positive class",
         )
     )
-
-
-def _picture(read: LoadedData) -> str:
-    return next(column.name for column in read.columns if column.kind == "picture")
 
 
 def _how_split(

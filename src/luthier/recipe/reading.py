@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import polars as pl
 
 from luthier.assess import METRICS, Costs
 from luthier.data import (
+    BUNDLED,
     Column,
     Facts,
     Source,
@@ -25,7 +27,9 @@ from luthier.data import (
     with_target,
     with_values,
 )
+from luthier.data.copies import Copies, CopyRule, copies_of
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
+from luthier.data.remote import is_remote
 from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import lazily
 from luthier.errors import ConfigError, InputError, nearest
@@ -52,6 +56,23 @@ class LoadedData:
     pictures: PictureStore | None = None  # decoded, where pictures are learnt from
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=dict)  # of the cells as they came
+
+    @property
+    def picture(self) -> str:
+        """The column of pictures; empty where there is none."""
+        return next((column.name for column in self.columns if column.kind == "picture"), "")
+
+    @cached_property
+    def copy_rule(self) -> CopyRule:
+        """When two rows of the table are copies."""
+        return CopyRule.of(self.frame, self.columns)
+
+    @cached_property
+    def copies(self) -> Copies:
+        """Which rows repeat others: by their used columns, of pictures by their pixels."""
+        if self.pictures is not None:
+            return copies_of(self.pictures.copies(self.frame[self.picture].to_list()))
+        return self.copy_rule.copies(self.frame)
 
 
 def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
@@ -101,6 +122,12 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
         replace(c, used=False, kind="identifier", reason=reasons[c.name]) if c.name in reasons else c
         for c in read.columns
     )
+    if not any(column.used for column in columns):
+        raise InputError(
+            "no column is left as an input",
+            received="; ".join(column.sentence() for column in columns) or "a table with only the target",
+            remedy="add columns, or keep a dropped one with --column NAME=category",
+        )
     return replace(read, columns=columns)
 
 
@@ -151,7 +178,7 @@ def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
             f"'{asked.source or folder.source}' has changed since the run started",
             expected=f"fingerprint {before[:12]}",
             received=f"fingerprint {now[:12]}",
-            remedy="restore the file, or start a new run",
+            remedy="restore the file, name it with --source where it lies elsewhere now, or start a new run",
         )
     return asked, read
 
@@ -159,6 +186,12 @@ def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
 def source_of(folder: RunFolder, asked: FitConfig) -> str:
     """Where a run's data lie: the source that was named, or the copy in its folder."""
     if asked.source:
+        if not (asked.source in BUNDLED or is_remote(asked.source) or Path(asked.source).exists()):
+            raise InputError(
+                f"the data of the run '{folder.path}' are not at '{asked.source}' any more",
+                expected="the file or folder that the run was made with",
+                remedy="say where it lies now with --source FILE (luthier.relocate(run, source) in Python)",
+            )
         return asked.source
     if not folder.source.exists():
         raise InputError(f"the run's copy of the data, '{folder.source}', is missing", remedy="start a new run")

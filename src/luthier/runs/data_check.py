@@ -13,7 +13,7 @@ from luthier.diagnosis import check_gradients, check_rows, loss_at_start, overfi
 from luthier.diagnosis.controls import label_noise, signal
 from luthier.engine import Part
 from luthier.nets import DenseSpec
-from luthier.recipe import FitConfig, first_width, input_count, read_and_infer
+from luthier.recipe import FitConfig, first_width, input_count, read_as_asked
 from luthier.recipe.prepare import Parts, parts_of
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import LOSSES, embedding_width
@@ -84,17 +84,28 @@ def doctor(
     target: str | None = None,
     columns: Mapping[str, str] | None = None,
     task: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    weight: str | None = None,
     seed: int = 0,
 ) -> DataReport:
     """Check a table as `luthier.fit` reads it: columns, rows, labels, signal, and whether a network can learn.
 
-    The test set stays sealed. Rows are numbered from 0 as in the table. Raises InputError for a table that
-    cannot be used.
+    `group`, `time` and `weight` are those of `luthier.fit`. The test set stays sealed. Rows are numbered from 0 as in
+    the table. Raises InputError for a table that cannot be used.
     """
-    read = read_and_infer(source, target=target, task=task, columns=columns or {})
-    parts = parts_of(
-        read, FitConfig(source="", target=read.task.target, seed=seed, task=task, columns=dict(columns or {}))
+    asked = FitConfig(
+        source="",
+        target=target,
+        seed=seed,
+        task=task,
+        columns=dict(columns or {}),
+        group=group or "",
+        time=time or "",
+        weight=weight or "",
     )
+    read = read_as_asked(source, asked)
+    parts = parts_of(read, asked)
     training, validation = _encoded(read, parts)
     loss, spec = LOSSES[read.task.kind], _spec(read, parts, training)
     weights = None if parts.training.weights is None else parts.training.weights.numpy()

@@ -11,14 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from luthier import storage
-from luthier.data import BUNDLED, Source
+from luthier.data import BUNDLED
 from luthier.data.large import default_memory, parse_memory
-from luthier.data.pictures import cache_folder, is_packed
-from luthier.data.remote import is_remote
-from luthier.data.sources import WRITTEN
 from luthier.errors import InputError
 from luthier.nets.backbone import allow
 from luthier.recipe import (
@@ -43,6 +38,7 @@ from luthier.recipe import (
     source_of,
 )
 from luthier.report import summary_lines, write_report
+from luthier.runs.relocating import keep_source, name_of
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
 from luthier.runs.study_files import write_study
@@ -331,24 +327,3 @@ def ended_by_signals(interrupted: Interrupted) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, before)
         signal.signal(signal.SIGTERM, earlier)
-
-
-def name_of(source: Any) -> str:
-    """A source's absolute path or bundled name; empty for data that came without one."""
-    if not isinstance(source, (str, Path)) or str(source) == "-":
-        return ""
-    return str(source) if str(source) in BUNDLED or is_remote(source) else str(Path(source).resolve())
-
-
-def keep_source(folder: RunFolder, source: Source) -> None:
-    """Copy data that came without a path into the run's folder, arrays of pictures too."""
-    frame = source.frame
-    with storage.explained(folder.source):
-        for name in frame.columns:
-            first = frame[name][0]
-            if isinstance(first, str) and is_packed(first) and Path(first.rpartition("#")[0]).parent == cache_folder():
-                kept = folder.path / "pictures.npy"
-                shutil.copyfile(first.rpartition("#")[0], kept)
-                rows = [f"{kept.resolve()}#{value.rpartition('#')[2]}" for value in frame[name]]
-                frame = frame.with_columns(pl.Series(name, rows))
-        frame.write_parquet(folder.source, metadata=WRITTEN if source.written else None)

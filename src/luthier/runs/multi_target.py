@@ -18,7 +18,8 @@ from luthier.data import read_source
 from luthier.errors import InputError, nearest
 from luthier.recipe import Budget, Clock, default_name
 from luthier.report import write_overview
-from luthier.runs.fitting import default_budget, fit, keep_source, name_of, resume
+from luthier.runs.fitting import default_budget, fit, resume
+from luthier.runs.relocating import keep_source, name_of
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
 from luthier.saved import SEVERAL, RunFolder, create_run, open_run, timestamp
