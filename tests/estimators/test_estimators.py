@@ -116,7 +116,7 @@ def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
 @pytest.mark.parametrize("weights", [-1, np.r_[np.ones(149), -1.0], np.zeros(150)])
 def test_weights_that_cannot_be_used_are_refused(weights: Any) -> None:
     X, y = load_iris(return_X_y=True)
-    with pytest.raises(ValueError, match="sample_weight must be at least 0 in every row and above 0 in some"):
+    with pytest.raises(ValueError, match=r"above 0 in some|at least one non-zero"):
         LuthierClassifier(max_epochs=1).fit(X, y, sample_weight=weights)
 
 

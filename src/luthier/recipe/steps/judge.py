@@ -35,6 +35,7 @@ from luthier.nets import Net, licences_of
 from luthier.recipe.evidence import in_words, interval, summary
 from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.recipe.steps.beside_constant import beside_constant
 from luthier.recipe.steps.deliverable import FOLDED, Component, Deliverable, choose_deliverable
 from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.error_analysis import error_analysis
@@ -97,9 +98,10 @@ def judge(
         label: Predictions(predict_part(one, runner.data.validation), predict_part(one, test), model.threshold)
         for label, one in _singles(runner, seeds, choice, model)
     }
+    deliverable = Predictions(_on_validation(runner, model, choice), predictions, model.threshold)
     scores = scores_of(
         runner,
-        deliverable=Predictions(_on_validation(runner, model, choice), predictions, model.threshold),
+        deliverable=deliverable,
         seeds=list(singles.items()),
         baselines={
             name: Predictions(baselines.validation[name], result) for name, result in baselines.test(test).items()
@@ -116,6 +118,10 @@ def judge(
     scores["openings"] = 1 + int(runner.folder.facts().get("opened_before", 0))
     if (finding := read_before(scores["openings"])) is not None:
         runner.ledger.find(finding, step=5)
+    nothing = beside_constant(runner, setting.method, deliverable, test)
+    if nothing is not None:
+        runner.ledger.find(nothing, step=5)
+    scores["no_better_than_constant"] = None if nothing is None else nothing.to_json()
     scores["next_step"] = next_step(runner, scores)
     judgement = {name: scores[name] for name in ("headline", "sentence", "next_step")}
     runner.ledger.add("judgement", {"step": 5, **judgement})
