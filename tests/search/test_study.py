@@ -17,7 +17,8 @@ from torch import nn
 import luthier
 from luthier.engine import Part
 from luthier.errors import ConfigError, InputError, LuthierError
-from luthier.nets import DenseSpec, build
+from luthier.nets import DenseSpec
+from luthier.nets import build as built
 from luthier.search import (
     BuiltNetworks,
     DenseNetworks,
@@ -483,7 +484,7 @@ def test_spaces_that_cannot_be_searched_are_refused(space: Any) -> None:
 
 def test_weights_that_a_cluster_sends_are_read_without_a_warning() -> None:
     """Ray's arrays lie in memory that must not be written to, which PyTorch warns of; here a warning is an error."""
-    known = build(networks().base, seed=5).state_dict()
+    known = built(networks().base, seed=5).state_dict()
     state = {name: value.numpy().copy() for name, value in known.items()}
     for array in state.values():
         array.flags.writeable = False
