@@ -1,4 +1,4 @@
-"""The deliverable as one model: its networks with what is fitted beside them, on rows that they have not learnt from."""
+"""The deliverable as one model: its networks, and what is fitted beside them on rows that they have not learnt from."""
 
 from __future__ import annotations
 
