@@ -15,6 +15,9 @@ from luthier.assess.calibration import NOMINAL, conformal_quantile
 
 FLATTENED = 1e-3  # of the largest variance: directions below it are rounding, not data
 UNFAMILIAR = 0.005  # of the validation rows would be rejected
+MOST = 1000  # columns, or else rows, of a matrix whose eigenvectors are computed: a second or two
+DIRECTIONS = 256  # kept where there are more columns, with the largest variances: a model file holds them
+NUMBERS = 4_000_000  # of training features that are looked at: enough rows for as many directions
 
 
 def set_threshold(
@@ -53,9 +56,13 @@ class Familiarity:
 
     @classmethod
     def fit(cls, training: np.ndarray, validation: np.ndarray, share: float = UNFAMILIAR) -> Familiarity:
-        """Learn from training features [N, F]; the limit is set on validation rows, which it never saw."""
+        """Learn from training features [N, F]; the limit is set on validation rows, which it never saw.
+
+        Of many rows some are looked at, of many columns the directions of the largest variances.
+        """
+        training = training[spread_rows(*training.shape)]
         mean = training.mean(0)
-        values, directions = np.linalg.eigh(np.cov(training - mean, rowvar=False).reshape(training.shape[1], -1))
+        values, directions = _directions(training - mean)
         kept = values > FLATTENED * max(float(values.max()), 1e-30)
         result = cls(mean, directions[:, kept] / np.sqrt(values[kept]), np.inf)
         distances = np.sort(result.distance(validation))
@@ -70,6 +77,28 @@ class Familiarity:
     def unlike(self, features: np.ndarray) -> np.ndarray:
         """Whether each row [N] is farther from the training rows than nearly all validation rows."""
         return np.asarray(self.distance(features) > self.limit)
+
+
+def spread_rows(rows: int, columns: int) -> np.ndarray:
+    """Which of so many rows are looked at, spread evenly; all of them where the table is small.
+
+    >>> len(spread_rows(500, 10)), len(spread_rows(200_000, 10_000))
+    (500, 1000)
+    """
+    most = max(MOST, NUMBERS // max(1, columns))
+    return np.unique(np.linspace(0, rows - 1, min(rows, most)).round().astype(int))
+
+
+def _directions(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Variances [K] and directions [F, K] of centred rows [N, F], by the smaller of both products of the matrix."""
+    rows, columns = centred.shape
+    degrees = max(1, rows - 1)
+    if columns <= MOST:
+        values, directions = np.linalg.eigh(centred.T @ centred / degrees)
+        return values, directions
+    values, left = np.linalg.eigh(centred @ centred.T / degrees)
+    values, left = values[-DIRECTIONS:], left[:, -DIRECTIONS:]
+    return values, centred.T @ (left / np.sqrt(degrees * np.maximum(values, 1e-30)))
 
 
 def set_figures(

@@ -29,11 +29,13 @@ def check(
     """Compare new rows with the training rows (drift), and score the model where the target is among the columns."""
     from luthier.runs import check_run, relocate
     from luthier.runs.screen import print_check
-    from luthier.saved import runs_in
+    from luthier.saved.run_folder import finished_in, runs_in, unfinished_in_words
 
     if moved is not None:
         relocate(run, moved)
-    runs = runs_in(run)
+    runs = finished_in(run) or runs_in(run)
+    if len(runs) < len(runs_in(run)):
+        typer.echo(unfinished_in_words(run), err=True)
     for target, one in runs.items():
         if len(runs) > 1 and not json:
             typer.echo(f"\n{target}:")

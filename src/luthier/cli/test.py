@@ -34,9 +34,13 @@ def read_test(
     from luthier.runs import read_test as read_now
     from luthier.runs import relocate
     from luthier.runs.screen import choose_screen
-    from luthier.saved import runs_in
+    from luthier.saved.run_folder import runs_in, unfinished_in_words
 
     if moved is not None:
         relocate(run, moved)
-    for one in runs_in(run).values():
+    runs = runs_in(run)
+    started = {target: one for target, one in runs.items() if (one / "run.json").exists()}
+    if len(started) < len(runs):
+        typer.echo(unfinished_in_words(run), err=True)
+    for one in started.values():
         read_now(one, again=again, screen=choose_screen(json=json))

@@ -211,6 +211,7 @@ def _file(path: Path, memory: int, target: str | None, weight: str) -> Source:
             expected=f"a CSV or Parquet file, or one of {', '.join(BUNDLED)}",
             remedy=near or "check the path",
         )
+    _require_stored(path)
     if (path.is_dir() and not is_parquet(path)) or is_idx(path):
         return _pictures(path)
     if path.is_file() and path.stat().st_size == 0:
@@ -228,6 +229,17 @@ def _file(path: Path, memory: int, target: str | None, weight: str) -> Source:
         table = open_csv(content, path.name)
         result = Source(cells_of(table), path.name, str(path), sha256(content), table.notes, written=True)
     return _with_pictures(result, path.parent)
+
+
+def _require_stored(path: Path) -> None:
+    """InputError for a device, a pipe or a socket: some never end, and none can be read twice."""
+    if not (path.is_file() or path.is_dir()):
+        raise InputError(
+            f"'{path}' is not a file or a folder",
+            expected="a CSV or Parquet file",
+            received="a pipe" if path.is_fifo() else "a device or a socket",
+            remedy="write it to a file, or pipe it in and give '-' as the source",
+        )
 
 
 def _parquet(content: bytes, name: str) -> tuple[pl.DataFrame, bool]:
@@ -260,6 +272,8 @@ def read_batches(source: Any, rows: int, say: Callable[[str], None] = lambda _: 
     source = fetched(source) if isinstance(source, str) and is_remote(source) else source
     path = Path(source) if isinstance(source, (str, Path)) and str(source) not in ("-", *BUNDLED) else None
     with readable(path or Path()):
+        if path is not None and path.exists():
+            _require_stored(path)
         if path is None or not path.exists() or not (path.is_file() or is_parquet(path)) or _is_whole(path):
             result = read_source(source)
             for note in result.notes:

@@ -42,6 +42,7 @@ from luthier.recipe.config import FitConfig
 from luthier.recipe.full_training_rows import FullTrainingRows, dataset, full_training_rows_of
 from luthier.recipe.learnable import left_out_in_words
 from luthier.recipe.ledger import Ledger
+from luthier.recipe.outside import require_outside
 from luthier.recipe.reading import (
     BESIDE,
     GROUPED,
@@ -110,6 +111,7 @@ def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
     if asked.new_test:
         frames["test"], message = _new_rows(asked.new_test, read, asked.weight)
         notes = (*notes, *message)
+        require_outside(frames["test"], read, asked)
     if asked.warm_start:
         encoder: Encoder = model_of(asked.warm_start).encoder
     elif read.pictures is not None:
@@ -118,6 +120,7 @@ def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
         encoder = TableEncoder.fit(frames["training"], read.columns)
     training, validation = (dataset(frames[name], encoder, read.task, read.weight) for name in PARTS[:2])
     test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.weight) or read.weight)
+    _require_different(training, read.task)
     units = {
         name: _units(frame, read, asked, read.copies.together[getattr(splits, name)]) for name, frame in frames.items()
     }
@@ -125,6 +128,17 @@ def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
     opened = np.concatenate([splits.training, splits.validation])
     together = np.unique(read.copies.together[opened], return_inverse=True)[1]
     return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, how, notes, together)
+
+
+def _require_different(training: Dataset, task: Task) -> None:
+    """InputError where the training rows have one value of a regression's target."""
+    values = training.targets
+    if task.kind == "regression" and values is not None and bool((values == values[0]).all()):
+        raise InputError(
+            f"every training row has the same `{task.target}`",
+            expected="a target with different values",
+            received=f"{values[0].item():g} in all {len(values)} training rows",
+        )
 
 
 def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig, copies: np.ndarray) -> Units:

@@ -113,28 +113,28 @@ def fit(
         source, limit = source_of(RunFolder(Path(source).parent), asked), Budget()
     else:
         limit = Budget.parse(budget) if budget is not None else default_budget(source)
-        asked = FitConfig(
-            source=name_of(source),
-            target=None if target is None else str(target),
-            budget=str(limit),
+        asked = request(
+            source,
+            limit,
+            target=target,
             seed=seed,
             task=task,
-            columns={str(name): kind for name, kind in (columns or {}).items()},
-            metric=metric or "",
-            costs=costs or "",
-            positive=positive or "",
-            group=group or "",
-            time=time or "",
-            weight=weight or "",
-            beside=tuple(beside),
+            columns=columns,
+            metric=metric,
+            costs=costs,
+            positive=positive,
+            group=group,
+            time=time,
+            weight=weight,
+            beside=beside,
             size=size,
             strict=strict,
-            memory=0 if memory is None else parse_memory(memory),
+            memory=memory,
             backbone=backbone,
-            weights="" if weights is None else str(Path(weights).resolve()),
+            weights=weights,
             distil=distil,
-            warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
-            new_test="" if new_test is None else name_of(new_test),
+            warm_start=warm_start,
+            new_test=new_test,
         )
     read = read_as_asked(source, asked)
     if read.source.whole is not None and not asked.memory:
@@ -162,6 +162,34 @@ def fit(
         _plan_only(walk, screen)
         return None
     return _finish(walk, screen)
+
+
+def request(
+    source: Any,
+    limit: Budget,
+    *,
+    target: str | int | None = None,
+    columns: Mapping[str, str] | None = None,
+    beside: Sequence[str] = (),
+    memory: str | None = None,
+    weights: str | Path | None = None,
+    warm_start: str | Path | None = None,
+    new_test: str | Path | None = None,
+    **options: Any,
+) -> FitConfig:
+    """What `fit` is asked for, as it is kept; `options` are those that are kept as they were given."""
+    return FitConfig(
+        source=name_of(source),
+        target=None if target is None else str(target),
+        budget=str(limit),
+        columns={str(name): kind for name, kind in (columns or {}).items()},
+        beside=tuple(beside),
+        memory=0 if memory is None else parse_memory(memory),
+        weights="" if weights is None else str(Path(weights).resolve()),
+        warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
+        new_test="" if new_test is None else name_of(new_test),
+        **{name: value for name, value in options.items() if value is not None},
+    )
 
 
 def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clock: Clock | None = None) -> Result:
@@ -307,23 +335,29 @@ def _outcome(folder: RunFolder) -> dict[str, Any]:
 def ended_by_signals(interrupted: Interrupted) -> Iterator[None]:
     """The first Ctrl-C ends training at the next step and delivers the best so far; the second aborts.
 
-    SIGTERM saves the state at the next step and ends the program.
+    SIGTERM, and SIGHUP unless it was ignored (nohup), save the state at the next step and end the program; what
+    follows them does not hinder that, but a second one of the same kind ends it at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def first(signum: int, frame: object) -> None:
         interrupted.raised = True
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
 
     def end(signum: int, frame: object) -> None:
         interrupted.told_to_end = True
-        signal.signal(signal.SIGTERM, earlier)
+        signal.signal(signum, before[signal.Signals(signum)])
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    before, earlier = signal.signal(signal.SIGINT, first), signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, first)
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        if before[name] is not signal.SIG_IGN:
+            signal.signal(name, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        signal.signal(signal.SIGTERM, earlier)
+        for name, handler in before.items():
+            signal.signal(name, handler)

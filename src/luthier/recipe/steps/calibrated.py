@@ -20,6 +20,7 @@ from luthier.assess import (
     of_second,
     set_threshold,
     smearing,
+    spread_rows,
     tempered,
 )
 from luthier.data import Dataset
@@ -82,7 +83,7 @@ def as_model(
         model = replace(model, threshold=_threshold(runner, targets, p, counting))
     numbers = runner.data.training.numbers, validation.numbers
     if numbers[0].shape[1]:
-        learnt, others = (model.features(some) for some in numbers)
+        learnt, others = (model.features(some[spread_rows(len(some), some[0].numel())]) for some in numbers)
         model = replace(model, familiarity=Familiarity.fit(learnt, others))
     return replace(model, profile=_profile(runner, model))
 

@@ -104,7 +104,8 @@ def running_baselines(runner: Runner) -> Iterator[Baselines]:
     """Fit the baselines beside the networks, and end their process whatever happens."""
     data, encoder = runner.data, runner.data.encoder
     words = (encoder.words, sum(text.length for text in encoder.texts))
-    run = BaselineRun(data.training, data.validation, data.task, encoder.category_sizes, words)
+    BaselineRun.clear(runner.folder.path)
+    run = BaselineRun(data.training, data.validation, data.task, encoder.category_sizes, words, runner.folder.path)
     try:
         yield Baselines(runner, run)
     finally:
