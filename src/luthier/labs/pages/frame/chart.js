@@ -21,7 +21,7 @@ export function chart(figure, width) {
   const inside = drawn("g", { "clip-path": `url(#${id})` });
   svg.append(drawn("clipPath", { id }, edge));
   svg.append(...grid(x, y, figure, width, height));
-  for (const layer of figure.layers) inside.append(...LAYERS[layer.kind](layer, x.at, y.at, { x, y }));
+  for (const layer of figure.layers) inside.append(...KINDS[layer.kind](layer, x.at, y.at, { x, y }));
   svg.append(inside);
   return svg;
 }
@@ -97,7 +97,7 @@ function grid(x, y, figure, width, height) {
 const points = (xs, ys, px, py) => Array.from(xs, (v, k) => [px(v), py(ys[k])]).filter((p) => p.every(Number.isFinite));
 const trace = (list) => list.map(([a, b]) => `${a.toFixed(1)},${b.toFixed(1)}`).join(" ");
 
-const LAYERS = {
+const KINDS = {
   line({ x, y, colour, dash, width = 2, step }, px, py) {
     let list = points(x, y, px, py);
     if (step) list = list.flatMap((p, k) => (k ? [[p[0], list[k - 1][1]], p] : [p]));
