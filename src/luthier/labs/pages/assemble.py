@@ -24,7 +24,7 @@ Pair = tuple[str, str]  # English, Chinese
 
 
 @dataclass(frozen=True)
-class Measured:
+class PageNumber:
     """A number of a page's table: what the document and its original program print, and what the page has to compute.
 
     The page's own number, named `key` in its script, has to lie within `within` of `value`.
@@ -35,14 +35,14 @@ class Measured:
     what: Pair
     value: float
     within: float
-    document: str = ""
+    document: str | Pair = ""  # words in both languages, or a figure
     original: str = ""
     digits: int = 4
     note: Pair = ("", "")
 
 
 @dataclass(frozen=True)
-class Page:
+class LabPage:
     """The words of a page: its title and claim, the passage of the document, formulas, the question, its numbers."""
 
     name: str
@@ -54,7 +54,7 @@ class Page:
     passage: Pair
     formulas: tuple[str, ...]
     question: dict[str, Any]
-    numbers: tuple[Measured, ...]
+    numbers: tuple[PageNumber, ...]
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -63,15 +63,15 @@ class Page:
 
 
 @cache
-def pages() -> dict[str, Page]:
+def pages() -> dict[str, LabPage]:
     """Every page by its name, in their order."""
     read = [_read(path) for path in (_HERE / "words").glob("*.toml")]
     return {page.name: page for page in sorted(read, key=lambda page: page.order)}
 
 
-def _read(path: Path) -> Page:
+def _read(path: Path) -> LabPage:
     words = _frozen(tomllib.loads(path.read_text(encoding="utf-8")))
-    return Page(name=path.stem, **words | {"numbers": tuple(Measured(**_frozen(one)) for one in words["numbers"])})
+    return LabPage(name=path.stem, **words | {"numbers": tuple(PageNumber(**_frozen(one)) for one in words["numbers"])})
 
 
 def _frozen(table: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def page_names() -> tuple[str, ...]:
     return tuple(pages())
 
 
-def page_named(name: str) -> Page:
+def page_named(name: str) -> LabPage:
     """A page by its name. ConfigError that names the nearest one."""
     known = pages()
     if name not in known:
@@ -93,7 +93,7 @@ def page_named(name: str) -> Page:
     return known[name]
 
 
-def pages_of(lab: str) -> tuple[Page, ...]:
+def pages_of(lab: str) -> tuple[LabPage, ...]:
     """The pages that play what a lab measures."""
     return tuple(page for page in pages().values() if lab in page.labs)
 
@@ -181,7 +181,7 @@ def _document(title: Pair, body: str, script: str, *, here: bool = False) -> str
     )
 
 
-def _body(page: Page) -> Iterator[str]:
+def _body(page: LabPage) -> Iterator[str]:
     yield f'<h1>{both(page.title)}</h1>\n<p class="claim">{both(page.claim)}</p>'
     yield f"<blockquote><p>{both(page.passage)}</p><footer>{both(page.place)}</footer></blockquote>"
     yield f'<div class="formulas">{"".join(map(mathml, page.formulas))}</div>'
@@ -208,7 +208,12 @@ def _question(asked: dict[str, Any]) -> Iterator[str]:
     yield f'<p id="why" hidden>{both(asked["why"])}</p></form>'
 
 
-def _table(page: Page) -> Iterator[str]:
+def _printed(text: str | Pair) -> str:
+    """What a document prints: in both languages where it is words."""
+    return both(text) if isinstance(text, tuple) else escape(text) or "–"
+
+
+def _table(page: LabPage) -> Iterator[str]:
     yield f"<h2>{both(('The numbers', '数字对照'))}</h2>"
     heads = (
         ("", ""),
@@ -220,7 +225,7 @@ def _table(page: Page) -> Iterator[str]:
     yield "".join(f"<th>{both(head)}</th>" if head[0] else "<td></td>" for head in heads) + "</tr></thead><tbody>"
     for one in page.numbers:
         note = f"<small>{both(one.note)}</small>" if one.note[0] else ""
-        yield f"<tr><td>{both(one.what)}{note}</td><td>{escape(one.document) or '–'}</td>"
-        yield f"<td>{escape(one.original) or '–'}</td>"
+        yield f"<tr><td>{both(one.what)}{note}</td><td>{_printed(one.document)}</td>"
+        yield f"<td>{_printed(one.original)}</td>"
         yield f'<td data-key="{escape(one.key)}" data-digits="{one.digits}">…</td></tr>'
     yield "</tbody></table></div>"

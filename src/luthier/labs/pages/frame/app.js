@@ -17,7 +17,10 @@ export function start(page) {
   languageAndTheme();
   const values = fromLink(page.controls, location.hash);
   const redraw = () => drawing.begin(page.view(meant(page.controls, values)));
-  const drawing = inSlices((view) => show(view), () => performance.mark("first-answer"));
+  const drawing = inSlices((view) => {
+    show(view);
+    if (!performance.getEntriesByName("first-answer").length) performance.mark("first-answer");
+  });
   const moved = (name, value) => {
     values[name] = value;
     history.replaceState(null, "", asLink(values));
@@ -46,7 +49,7 @@ export function start(page) {
 }
 
 /** Work that yields, a slice at a time; beginning anew drops what was under way. */
-function inSlices(each, done) {
+function inSlices(each, done = () => {}) {
   let turn = 0;
   return {
     begin(work) {
@@ -142,13 +145,17 @@ function askFirst(answered, redraw) {
     played.hidden = false;
     redraw();
   };
-  input.addEventListener("input", () => (text.textContent = written(Number(input.value))));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
+  const judge = () => {
+    if (cell.dataset.value === undefined) return void setTimeout(judge, 50); // it is still being computed
     const guess = Number(input.value), right = Number(cell.dataset.value), unit = form.dataset.unit ? ` ${form.dataset.unit}` : "";
     const [a, b, gap] = [guess, right, Math.abs(guess - right)].map((v) => written(v) + unit);
     byId("verdict").replaceChildren(element("span", {}, [`You said ${a}. It is ${b}: off by ${gap}.`, `你说是 ${a}。实际是 ${b}，相差 ${gap}。`]));
     byId("why").hidden = false;
+  };
+  input.addEventListener("input", () => (text.textContent = written(Number(input.value))));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    judge();
     if (played.hidden) reveal();
   });
   byId("skip").addEventListener("click", () => {

@@ -126,8 +126,8 @@ function* numbers() {
 export const page = {
   controls: [
     slider("own", ["your deviation", "自选标准差"], -3, 0.5, 0.05, -1, { log: true }),
-    choice("scheme", ["deviation of the weights", "权重的标准差"], [...Object.entries(NAMES), ["own", ["yours", "自选"]]], "he"),
-    choice("activation", ["activation", "激活函数"], [["tanh", "tanh"], ["relu", "ReLU"], ["sigmoid", "sigmoid"]], "relu"),
+    choice("scheme", ["deviation of the weights", "权重的标准差"], [...Object.entries(NAMES), ["own", ["yours", "自选"]]], "small"),
+    choice("activation", ["activation", "激活函数"], [["tanh", "tanh"], ["relu", "ReLU"], ["sigmoid", "sigmoid"]], "tanh"),
     slider("units", ["units of a layer", "每层单元数"], 50, 500, 50, 200),
   ],
   presets: [
