@@ -34,6 +34,7 @@ from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import lazily
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import FitConfig
+from luthier.recipe.option_table import kept_for
 from luthier.saved import Model, RunFolder, open_run
 
 GROUPED, WEIGHED, BESIDE = "it is the group column", "it holds the sample weights", "it is another target"
@@ -163,10 +164,13 @@ def dates_of(asked: FitConfig) -> str:
     return asked.columns.get(asked.time, "").partition(":")[2]
 
 
-def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
-    """What a run asked for, and its own data read again. InputError where they have changed since, or are gone."""
+def reread(folder: RunFolder, command: str) -> tuple[FitConfig, LoadedData]:
+    """What a run asked for, as a later command keeps it (see `option_table`), and its own data read again.
+
+    InputError where they have changed since, or are gone, and for what the command cannot obey.
+    """
     facts = folder.facts()
-    asked = FitConfig.model_validate(facts["asked"])
+    asked = kept_for(command, FitConfig.model_validate(facts["asked"]))
     read = read_as_asked(source_of(folder, asked), asked)
     before, now = facts["source"]["fingerprint"], read.source.fingerprint
     if before != now:

@@ -28,6 +28,7 @@ from luthier.recipe import (
     check_way_back,
     copy_memory,
     default_name,
+    kept_for,
     openings,
     plan_in_words,
     read_as_asked,
@@ -211,7 +212,7 @@ def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clo
         recipe, limit = repeated, Budget()
     else:
         limit = Budget(**facts["budget"])
-    _, read = reread(folder)
+    _, read = reread(folder, "fit --resume")
     walk = Run(
         asked=asked,
         read=read,
@@ -250,17 +251,18 @@ def branch(
     since = clock.now()
     screen = screen if screen is not None else choose_screen()
     before = open_fit(previous)
-    facts = before.facts()
     if new_test is not None and again:
         raise InputError(
             "--new-test and --again exclude each other", remedy="leave out --again: the new rows are unread"
         )
+    command = "fit --from" if new_test is None else "fit --new-test"
+    kept = kept_for(command, FitConfig.model_validate(before.facts()["asked"]))
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
-    asked = FitConfig.model_validate(facts["asked"]).model_copy(
+    asked = kept.model_copy(
         update={
             "previous": str(before.path.resolve()),
             "begin_at": step,
-            "new_test": "" if new_test is None else name_of(new_test),
+            **({} if new_test is None else {"new_test": name_of(new_test)}),  # else the rows that are sealed stay so
         }
     )
     read = read_as_asked(source_of(before, asked), asked)

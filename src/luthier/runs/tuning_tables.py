@@ -101,7 +101,7 @@ def tune_table(
     else:
         described = {"target": target, "column": columns, "task": task, "group": group, "time": time, "weight": weight}
         _refuse_another_problem(before, [name for name, value in described.items() if value])
-        base, (asked, read) = _base_of(before), reread(before)
+        base, (asked, read) = _base_of(before), reread(before, "tune RUN")
     asked = asked.model_copy(update={"target": read.task.target, "budget": budget or ""})
     search_seed = asked.seed if seed is None else seed
     effort = effort_for(trials, budget, sampler, halving, tiers, epochs or 1, confirm, search_seed, workers, memory)
@@ -136,7 +136,7 @@ def resume_search(run: str | Path, *, screen: SearchScreen | None = None) -> Stu
     facts = folder.facts()
     if folder.kind != SEARCH or "options" not in facts:
         raise InputError(f"'{run}' is not a search on a table", remedy="start one with luthier tune SOURCE")
-    asked, read = reread(folder)
+    asked, read = reread(folder, "tune --resume")
     effort = Effort(**facts["search"]["effort"])
     space = _stored_space(facts["search"]["space"]) if facts["search"]["space"] else None
     return _tune_table(asked, read, folder, space, effort, facts["options"], screen or SearchScreen(), resumed=True)
