@@ -162,8 +162,10 @@ def label_noise(module: nn.Module, part: Part, loss: str, *, batch_size: int) ->
     share = len(suspects) / len(part)
     if share < SUSPECTS:
         return None, suspects
-    sentence = f"{len(suspects)} of {len(part)} labels ({share:.1%}) look wrong: networks trained without them are "
-    "certain of another class"
+    sentence = (
+        f"{len(suspects)} of {len(part)} labels ({share:.1%}) look wrong: networks trained without them are "
+        "certain of another class"
+    )
     evidence = {"rows": suspects[:20], "share": share, "threshold": SUSPECTS}
     remedy = "check those rows; if they are mislabelled, correct or remove them"
     return Finding("label-noise", "warning", sentence, evidence, remedy, "S1-98"), suspects
@@ -190,8 +192,10 @@ def rate_fits(
     exploded = known[-1][0] if known else float("nan")
     evidence = {"rate": rate, "suggested": result.pick, "explodes at": exploded}
     if rate > exploded or (rate > TOO_FAST * result.pick and rate > NEAR * exploded):
-        sentence = f"the learning rate {rate:.2g} is far above the range test's suggestion; the loss explodes at "
-        f"{exploded:.2g}"
+        sentence = (
+            f"the learning rate {rate:.2g} is far above the range test's suggestion; the loss explodes at "
+            f"{exploded:.2g}"
+        )
         finding = Finding(
             "rate-too-high", "warning", sentence, evidence, f"try a learning rate of {result.pick:.1g}", "S4-09, S4-10"
         )
@@ -214,8 +218,10 @@ def optimism(best: float, again: Sequence[float], trials: int) -> Finding | None
     drop = mean - best
     if drop <= 3 * error or drop <= 0.05 * abs(best):
         return None
-    sentence = f"the best of {trials} trials had {best:.4g}; five fresh seeds of it have {mean:.4g}: part of the "
-    "difference is selection bias"
+    sentence = (
+        f"the best of {trials} trials had {best:.4g}; five fresh seeds of it have {mean:.4g}: part of the "
+        "difference is selection bias"
+    )
     evidence = {"best": best, "again": mean, "noise": error, "trials": trials}
     remedy = "report the mean over fresh seeds, and search with more validation rows"
     return Finding("optimism", "note", sentence, evidence, remedy, "S4-45")
