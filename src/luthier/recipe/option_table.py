@@ -20,7 +20,7 @@ OBEYED, REFUSED, MEANINGLESS = "obeyed", "refused", "without meaning"
 _CELLS = {"o": OBEYED, "r": REFUSED, "-": MEANINGLESS}
 
 
-class Row(NamedTuple):
+class OptionRow(NamedTuple):
     """An option as it is given to `fit`, and what each command makes of it; `why` says so where it is not obeyed."""
 
     option: str
@@ -35,31 +35,37 @@ class Row(NamedTuple):
 _PICTURES = "pictures are neither searched nor exported"
 _REPLACED = "the way back says it anew"
 _OPEN = "the model does not know how rows were split"
-TABLE: dict[str, Row] = {
+TABLE: dict[str, OptionRow] = {
     # resume from new-test warm | tune, tune --resume | test check export | predict serve
-    "source": Row("SOURCE", "oooo oo ooo --", "the model holds what it needs of the data"),
-    "target": Row("--target", "oooo oo ooo oo"),
-    "beside": Row("--target", "oooo oo ooo oo"),
-    "budget": Row("--budget", "ooo- -- o-- --", "nothing of the recipe is trained: a search has a budget of its own"),
-    "seed": Row("--seed", "oooo oo ooo --", "nothing is drawn"),
-    "task": Row("--task", "oooo oo ooo oo"),
-    "columns": Row("--column", "oooo oo ooo oo"),
-    "metric": Row("--metric", "oooo oo ooo oo"),
-    "costs": Row("--cost", "oooo oo ooo oo"),
-    "positive": Row("--positive", "oooo oo ooo oo"),
-    "group": Row("--group", "oooo oo ooo --", _OPEN),
-    "time": Row("--time", "oooo oo ooo --", _OPEN),
-    "weight": Row("--sample-weight", "oooo oo ooo --", "a prediction does not depend on how much its row counts"),
-    "size": Row("--size", "ooor rr oor oo", _PICTURES),
-    "strict": Row("--strict", "ooor rr oor --", f"{_PICTURES}; a picture to predict that cannot be read is refused"),
-    "backbone": Row("--backbone", "orrr rr oor oo", f"a backbone is trained in one go, without steps; {_PICTURES}"),
-    "weights": Row("--backbone-weights", "orrr rr oor oo", f"they go with --backbone; {_PICTURES}"),
-    "memory": Row("--memory", "oooo oo ooo --", "rows to predict come in pieces"),
-    "distil": Row("--distil", "ooo- -- ooo oo", "one network is delivered anyway"),
-    "warm_start": Row("--warm-start", "orro oo ooo oo", "a warm start has no steps 2 to 4 to begin at"),
-    "previous": Row("--from", "o--o oo ooo --", f"{_REPLACED}; {_OPEN}"),
-    "begin_at": Row("--from", "o--- -- o-- --", f"{_REPLACED}; steps are taken by `fit` and `test` alone"),
-    "new_test": Row("--new-test", "oo-o oo ooo --", f"{_REPLACED}; {_OPEN}"),
+    "source": OptionRow("SOURCE", "oooo oo ooo --", "the model holds what it needs of the data"),
+    "target": OptionRow("--target", "oooo oo ooo oo"),
+    "beside": OptionRow("--target", "oooo oo ooo oo"),
+    "budget": OptionRow(
+        "--budget", "ooo- -- o-- --", "nothing of the recipe is trained: a search has a budget of its own"
+    ),
+    "seed": OptionRow("--seed", "oooo oo ooo --", "nothing is drawn"),
+    "task": OptionRow("--task", "oooo oo ooo oo"),
+    "columns": OptionRow("--column", "oooo oo ooo oo"),
+    "metric": OptionRow("--metric", "oooo oo ooo oo"),
+    "costs": OptionRow("--cost", "oooo oo ooo oo"),
+    "positive": OptionRow("--positive", "oooo oo ooo oo"),
+    "group": OptionRow("--group", "oooo oo ooo --", _OPEN),
+    "time": OptionRow("--time", "oooo oo ooo --", _OPEN),
+    "weight": OptionRow("--sample-weight", "oooo oo ooo --", "a prediction does not depend on how much its row counts"),
+    "size": OptionRow("--size", "ooor rr oor oo", _PICTURES),
+    "strict": OptionRow(
+        "--strict", "ooor rr oor --", f"{_PICTURES}; a picture to predict that cannot be read is refused"
+    ),
+    "backbone": OptionRow(
+        "--backbone", "orrr rr oor oo", f"a backbone is trained in one go, without steps; {_PICTURES}"
+    ),
+    "weights": OptionRow("--backbone-weights", "orrr rr oor oo", f"they go with --backbone; {_PICTURES}"),
+    "memory": OptionRow("--memory", "oooo oo ooo --", "rows to predict come in pieces"),
+    "distil": OptionRow("--distil", "ooo- -- ooo oo", "one network is delivered anyway"),
+    "warm_start": OptionRow("--warm-start", "orro oo ooo oo", "a warm start has no steps 2 to 4 to begin at"),
+    "previous": OptionRow("--from", "o--o oo ooo --", f"{_REPLACED}; {_OPEN}"),
+    "begin_at": OptionRow("--from", "o--- -- o-- --", f"{_REPLACED}; steps are taken by `fit` and `test` alone"),
+    "new_test": OptionRow("--new-test", "oo-o oo ooo --", f"{_REPLACED}; {_OPEN}"),
 }
 OF_ONE_CALL = (  # options of fit that are no part of what a run is: where it lies, how far it goes, how it is shown
     *("--run", "--replace", "--config", "--resume", "--source", "--until", "--again", "--explain", "--plan"),
