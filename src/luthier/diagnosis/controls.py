@@ -28,6 +28,7 @@ SUSPECTS = 0.03  # of the rows
 TOO_FAST, TOO_SLOW = 100.0, 1 / 100  # times the suggested rate
 NEAR = 0.1  # of the rate at which the loss explodes
 USUAL_UPDATE = 1e-3  # of the weights' length in a step: the rule of thumb (CS231n)
+MOST_LEVELS = 50  # of a category, as columns
 FELL = 0.5  # of the loss: a rate under which it fell so much is not too low
 REFERENCE = DenseSpec.deferred((64,))  # what looks at rows with columns: what is wrong with a module is not theirs
 RATES = (1e-3, 5e-3)
@@ -55,6 +56,15 @@ def some_rows(part: Part, rows: int, seed: int = 0) -> Part:
         return part
     index = torch.randperm(len(part), generator=torch_generator(seed, "rows of a control"))[:rows]
     return part.rows(index)
+
+
+def with_codes(part: Part, sizes: Sequence[int]) -> Part:
+    """Categories of so many levels as columns of zeros and ones beside the numbers: what a reference network takes."""
+    columns = [part.features]
+    for k, levels in enumerate(sizes):
+        kept = min(levels, MOST_LEVELS)
+        columns.append(F.one_hot(part.codes[:, k].clamp_max(kept - 1), kept).float())
+    return Part(torch.cat(columns, 1), part.codes[:, :0], part.targets)
 
 
 def _trained(network: Any, training: Part, validation: Part, loss: str, batch_size: int) -> Tensor:
