@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,7 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     score, unscored = _score(model, frame, numbers, codes, metric, asked, weights)
     change = _change(score, stored.get("headline"))
     own = _own_rows(folder)
-    known = 0 if own is None else _known(own, numbers, codes)
+    known = 0 if own is None else known_rows(own, numbers, codes)
     apart = None if own is None or known else _told_apart(own, model, numbers, codes, weights)
     level, verdict = judge_population([row.to_json() for row in columns], apart, change)
     if known:
@@ -140,12 +141,20 @@ def _told_apart(
     return told_apart(before, now, seed=0, weights=(known, weights))
 
 
-def _known(own: Parts, numbers: Tensor, codes: Tensor) -> int:
-    """How many of the rows the run has learnt from or chosen by; 0 where as many may be alike by chance."""
-    training, validation = (set(_as_bytes(part.numbers, part.codes)) for part in (own.training, own.validation))
-    by_chance = len(training & validation) / max(1, len(validation))
-    known = sum(row in training or row in validation for row in _as_bytes(numbers, codes))
-    return known if known > (ALIKE + 2 * by_chance) * len(numbers) else 0
+def known_rows(own: Parts, numbers: Tensor, codes: Tensor) -> int:
+    """How many of the rows equal rows that the run has learnt from or chosen by, each of those once.
+
+    0 where as many may be equal by chance: of a share f of own rows, f + (1 - f) c are equal, where c is the share of
+    the validation rows that equal training rows.
+    """
+    training, validation, new = (
+        Counter(_as_bytes(*rows))
+        for rows in (*((part.numbers, part.codes) for part in (own.training, own.validation)), (numbers, codes))
+    )
+    chance = (training & validation).total() / max(1, validation.total())
+    equal = (new & (training + validation)).total()
+    error = 2 * (chance * (1 - chance) / max(1, validation.total())) ** 0.5
+    return equal if equal / new.total() - chance > ALIKE * (1 - chance) + error else 0
 
 
 def _as_bytes(numbers: Tensor, codes: Tensor) -> list[bytes]:
