@@ -30,10 +30,17 @@ def test_the_runs_own_rows_are_counted(levels: int, share: float) -> None:
     assert len(mine) <= known <= len(rows)
 
 
+@pytest.mark.parametrize("levels", [1000, 30, 12])
+def test_a_file_that_holds_all_of_them_is_seen(levels: int) -> None:
+    run = own(levels, 0)
+    rows = torch.cat([drawn(400, levels, 7), run.training.numbers, run.validation.numbers])
+    assert known_rows(run, rows, torch.zeros(len(rows), 0)) == 800
+
+
 @pytest.mark.parametrize("levels", [1000, 30, 12, 3])
 def test_other_rows_are_not_however_coarse_the_columns(levels: int) -> None:
     wrong = 0
     for seed in range(0, 200, 10):
-        rows = drawn(400, levels, seed + 5)
-        wrong += known_rows(own(levels, seed), rows, torch.zeros(400, 0)) > 0
+        rows = drawn(1200, levels, seed + 5)
+        wrong += known_rows(own(levels, seed), rows, torch.zeros(1200, 0)) > 0
     assert wrong <= 1

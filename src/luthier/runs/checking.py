@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,9 +22,11 @@ from luthier.recipe import columns_of, reread
 from luthier.recipe.prepare import Parts, parts_of
 from luthier.recipe.sample_weights import CountedRows, require_weights, varied
 from luthier.records import Measure
-from luthier.saved import SEARCH, Model, RunFolder, open_one
+from luthier.runs.belonging import require_metric
+from luthier.saved import SEARCH, Model, RunFolder, open_one, read_scores
 
 ALIKE = 0.1  # of the rows may be the run's own before it is said
+COARSE = 0.98  # of the validation rows equal training rows: other rows may hold all of them
 APART, FAR_APART = 0.6, 0.9  # areas under the curve of trees that tell new rows from training rows
 
 
@@ -50,8 +51,9 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     rows = drift(model.profile, by_name, coded, labels, weights)
     columns = [row for row in rows if row.column != PREDICTION]
     prediction = next((row for row in rows if row.column == PREDICTION), None)
-    stored = json.loads(folder.scores.read_text()) if folder.scores.exists() else {}
+    stored = read_scores(folder) or {}
     metric = stored.get("metric") or PRIMARY[model.task.kind]
+    require_metric(metric, model.task)
     score, unscored = _score(model, frame, numbers, codes, metric, asked, weights)
     change = _change(score, stored.get("headline"))
     own = _own_rows(folder)
@@ -145,7 +147,7 @@ def known_rows(own: Parts, numbers: Tensor, codes: Tensor) -> int:
     """How many of the rows equal rows that the run has learnt from or chosen by, each of those once.
 
     0 where as many may be equal by chance: of a share f of own rows, f + (1 - f) c are equal, where c is the share of
-    the validation rows that equal training rows.
+    the validation rows that equal training rows. Where every row of the run is there, chance is ruled out.
     """
     training, validation, new = (
         Counter(_as_bytes(*rows))
@@ -153,6 +155,8 @@ def known_rows(own: Parts, numbers: Tensor, codes: Tensor) -> int:
     )
     chance = (training & validation).total() / max(1, validation.total())
     equal = (new & (training + validation)).total()
+    if equal == training.total() + validation.total() and chance < COARSE:
+        return equal
     error = 2 * (chance * (1 - chance) / max(1, validation.total())) ** 0.5
     return equal if equal / new.total() - chance > ALIKE * (1 - chance) + error else 0
 
