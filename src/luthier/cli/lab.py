@@ -13,6 +13,7 @@ Examples:
   luthier lab run neuron softmax
   luthier lab all --quick -o labs.html
   luthier lab notebook softmax -o softmax.ipynb
+  luthier lab page neuron -o pages
 """
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer seeds and shorter training.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per lab.")]
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     group.command("run")(run)
     group.command("all")(run_all)
     group.command("notebook")(write_notebook)
+    group.command("page")(write_page)
     app.add_typer(group, name="lab", epilog=_EPILOG)
 
 
@@ -70,6 +72,21 @@ def write_notebook(
     path = output or Path(f"{name}.ipynb")
     storage.write_text(path, storage.json_text(executed(made) if execute else made, indent=1) + "\n")
     typer.echo(f"written to {path}")
+
+
+def write_page(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of pages; --all writes every one.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path(),
+    everything: Annotated[bool, typer.Option("--all", help="Write all pages, and one that leads to them.")] = False,
+) -> None:
+    """Write labs as offline HTML pages that compute in the browser, in English and Chinese."""
+    from luthier.errors import ConfigError
+    from luthier.labs.pages import page_names, write_pages
+
+    if bool(names) == everything:
+        raise ConfigError([f"name one or more pages, or give --all; the pages are {', '.join(page_names())}"])
+    for path in write_pages(page_names() if everything else tuple(names or ()), output, gallery=everything):
+        typer.echo(f"written to {path}")
 
 
 def _run(names: list[str], quick: bool, json: bool, output: Path | None) -> None:
