@@ -1,6 +1,7 @@
 """A run as data for the page that walks through it: decisions with their gains, range tests, scores.
 
-`python -m luthier.labs.pages.recording RUN` writes `play/wine_run.js` from a run of `luthier fit wine --budget 3000steps`.
+`python -m luthier.labs.pages.recording RUN` writes `play/wine_run.js`; `RUN` is that of
+`luthier fit wine --budget 3000steps --seed 0 --run RUN`.
 """
 
 from __future__ import annotations
