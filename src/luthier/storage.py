@@ -117,7 +117,7 @@ def write_bytes(path: Path, content: bytes, *, synced: bool = True) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """`write_bytes` for UTF-8 text; what UTF-8 lacks, as in names of files of another encoding, is written as its code."""
+    """`write_bytes` for UTF-8 text; what UTF-8 lacks, as in file names of other encodings, is written as its code."""
     write_bytes(path, content.encode(errors="backslashreplace"))
 
 
