@@ -114,7 +114,7 @@ def _own_rows(folder: RunFolder) -> Parts | None:
     if folder.kind == SEARCH:
         return None
     try:
-        asked, read = reread(folder)
+        asked, read = reread(folder, "check")
         return parts_of(read, asked)
     except InputError:
         return None
