@@ -198,6 +198,12 @@ def test_a_page_is_small_and_well_formed(name: str, folder: Path) -> None:
     assert f'href="{name}.html"' in (folder / "index.html").read_text()
 
 
+def test_the_pages_in_the_docs_are_up_to_date(folder: Path) -> None:
+    kept = HERE.parents[1] / "docs" / "labs"
+    stale = [path.name for path in folder.glob("*.html") if (kept / path.name).read_text() != path.read_text()]
+    assert stale == [], "make pages writes them anew"
+
+
 def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="neuron"):
         write_pages(("neurn",), tmp_path)

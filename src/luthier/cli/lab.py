@@ -17,7 +17,12 @@ Examples:
 """
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer seeds and shorter training.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per lab.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write an HTML page with all figures.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="Write an HTML page with all figures, and beside it the labs' pages to play with."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -91,8 +96,9 @@ def write_page(
 
 def _run(names: list[str], quick: bool, json: bool, output: Path | None) -> None:
     from luthier import storage
-    from luthier.labs.gallery import gallery, lab_named, lines
+    from luthier.labs.gallery import gallery, lab_named, lines, pages_beside
     from luthier.labs.lab import run_lab
+    from luthier.labs.pages import write_pages
 
     labs = [lab_named(name) for name in names]
     outcomes = []
@@ -103,7 +109,9 @@ def _run(names: list[str], quick: bool, json: bool, output: Path | None) -> None
         else:
             typer.echo("\n".join(lines(outcomes[-1])))
     if output is not None:
-        storage.write_text(output, gallery(outcomes))
+        folder, played = output.with_name(f"{output.stem}-pages"), pages_beside(outcomes)
+        storage.write_text(output, gallery(outcomes, folder.name))
+        write_pages(played, folder, gallery=bool(played))
         typer.echo(f"written to {output}", err=True)
     failed = [outcome.lab.name for outcome in outcomes if not outcome.good]
     if failed:

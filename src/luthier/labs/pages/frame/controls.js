@@ -12,12 +12,9 @@ export function choice(name, label, options, start) {
   return { kind: "choice", name, label, options, start };
 }
 
-/** The value of a control at which it starts. */
-const begun = ({ start }) => start;
-
 /** Values of all controls at their start. */
 export function startingValues(controls) {
-  return Object.fromEntries(controls.map((control) => [control.name, begun(control)]));
+  return Object.fromEntries(controls.map(({ name, start }) => [name, start]));
 }
 
 /** The values that a link carries; what it lacks, or what is not a value of a control, starts as it is. */
