@@ -8,7 +8,7 @@ from luthier.recipe.checklist import Ticked, checklist, in_lines
 from luthier.recipe.config import Cut, FitConfig, Recipe, read_recipe, recipe_from, write_recipe
 from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.plan import Plan, Plans
-from luthier.recipe.reading import LoadedData, default_name, read_and_infer, read_as_asked, reread, source_of
+from luthier.recipe.reading import LoadedData, asked_of, default_name, read_and_infer, read_as_asked, reread, source_of
 from luthier.recipe.run import Run
 from luthier.recipe.runner import Interrupted, Runner
 from luthier.recipe.steps.calibrated import as_model, columns_of, predict_part
@@ -35,6 +35,7 @@ __all__ = [
     "Verdict",
     "WallClock",
     "as_model",
+    "asked_of",
     "check_way_back",
     "checklist",
     "columns_of",

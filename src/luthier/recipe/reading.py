@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from luthier.assess import METRICS, Costs
+from luthier.console import printable
 from luthier.data import (
     BUNDLED,
     Column,
@@ -36,6 +38,7 @@ from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import FitConfig
 from luthier.recipe.sample_weights import CountedRows, require_enough, require_weights, varied
 from luthier.saved import Model, RunFolder, open_run
+from luthier.untrusted import validated
 
 GROUPED, WEIGHED, BESIDE = "it is the group column", "it holds the sample weights", "it is another target"
 
@@ -167,10 +170,16 @@ def dates_of(asked: FitConfig) -> str:
     return asked.columns.get(asked.time, "").partition(":")[2]
 
 
+def asked_of(folder: RunFolder) -> FitConfig:
+    """What a run asked for. InputError where its run.json does not hold a request."""
+    asked = folder.facts().get("asked")
+    result: FitConfig = validated(FitConfig, asked, f"'{folder.path / 'run.json'}', asked,")
+    return result
+
+
 def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
     """What a run asked for, and its own data read again. InputError where they have changed since, or are gone."""
-    facts = folder.facts()
-    asked = FitConfig.model_validate(facts["asked"])
+    facts, asked = folder.facts(), asked_of(folder)
     read = read_as_asked(source_of(folder, asked), asked)
     before, now = facts["source"]["fingerprint"], read.source.fingerprint
     if before != now:
@@ -184,7 +193,14 @@ def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
 
 
 def source_of(folder: RunFolder, asked: FitConfig) -> str:
-    """Where a run's data lie: the source that was named, or the copy in its folder."""
+    """Where a run's data lie: the source that was named, or the copy in its folder.
+
+    What the run's folder names is printed before it is opened: the folder may come from somebody else.
+    """
+    named = (asked.source, asked.new_test, asked.weights, asked.previous, asked.warm_start)
+    paths = [name for name in named if name and name not in BUNDLED]
+    if paths:
+        print(printable(f"reading {', '.join(paths)}, as '{folder.path}' says"), file=sys.stderr)
     if asked.source:
         if not (asked.source in BUNDLED or is_remote(asked.source) or Path(asked.source).exists()):
             raise InputError(

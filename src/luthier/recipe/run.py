@@ -92,6 +92,11 @@ class Run:
                 runner.target_mean, runner.target_std = self.earlier.model.target_mean, self.earlier.model.target_std
         return runner
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it goes on from what a folder holds, its own or an earlier run's."""
+        return self.resumed or bool(self.asked.previous or self.asked.warm_start)
+
     def _facts(self) -> dict[str, Any]:
         source, task = self.read.source, self.read.task
         return {

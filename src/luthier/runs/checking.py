@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,8 @@ from luthier.recipe import columns_of, reread
 from luthier.recipe.prepare import Parts, parts_of
 from luthier.recipe.sample_weights import CountedRows, require_weights, varied
 from luthier.records import Measure
-from luthier.saved import SEARCH, Model, RunFolder, open_one
+from luthier.runs.belonging import require_metric
+from luthier.saved import SEARCH, Model, RunFolder, open_one, read_scores
 
 ALIKE = 0.1  # of the rows may be the run's own before it is said
 APART, FAR_APART = 0.6, 0.9  # areas under the curve of trees that tell new rows from training rows
@@ -49,8 +49,9 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     rows = drift(model.profile, by_name, coded, labels, weights)
     columns = [row for row in rows if row.column != PREDICTION]
     prediction = next((row for row in rows if row.column == PREDICTION), None)
-    stored = json.loads(folder.scores.read_text()) if folder.scores.exists() else {}
+    stored = read_scores(folder) or {}
     metric = stored.get("metric") or PRIMARY[model.task.kind]
+    require_metric(metric, model.task)
     score, unscored = _score(model, frame, numbers, codes, metric, asked, weights)
     change = _change(score, stored.get("headline"))
     own = _own_rows(folder)
