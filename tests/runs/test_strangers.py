@@ -156,3 +156,14 @@ def test_data_that_a_folder_names_are_said_before_they_are_opened(run: Path, tmp
     done = command_line("fit", "--resume", run)
     assert done.returncode == 2
     assert done.stderr.index(f"reading {tmp_path / 'no.csv'}, as '{run}' says") < done.stderr.index("luthier:")
+
+
+def test_replace_removes_nothing_behind_a_link(run: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    shutil.move(run / "history", precious)
+    (run / "history").symlink_to(precious)
+    kept = sorted(precious.iterdir())
+    with pytest.raises(InputError, match="is a link"):
+        luthier.fit("iris", budget="30steps", run=run, replace=True, screen=SilentScreen())
+    assert sorted(precious.iterdir()) == kept
+    assert kept
