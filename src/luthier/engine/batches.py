@@ -50,8 +50,8 @@ class Batch:
         return self._of(lambda value: value.index_select(0, folds))
 
     def _of(self, some: Callable[[Tensor], Tensor]) -> Batch:
-        optional = [None if value is None else some(value) for value in (self.weights, self.prepared_targets)]
-        return Batch(some(self.inputs), some(self.codes), some(self.targets), *optional, self.own)
+        weights, prepared = (None if value is None else some(value) for value in (self.weights, self.prepared_targets))
+        return Batch(some(self.inputs), some(self.codes), some(self.targets), weights, prepared, self.own)
 
 
 def epoch_steps(rows: int, size: int, least: int = 1) -> int:

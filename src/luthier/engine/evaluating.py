@@ -23,7 +23,7 @@ def held_out_rows(
     """The rows that members are evaluated on: each fold's own, or the validation part for everyone."""
     if folds is not None:
         assert isinstance(training, Part)
-        return {fold: prepared(population, training.rows(folds == fold)) for fold in folds.unique().tolist()}
+        return {fold: prepared(population, training.rows(folds == fold)) for fold in set(folds.tolist())}
     return None if validation is None else {EVERYONE: prepared(population, validation)}
 
 
@@ -37,7 +37,7 @@ def measured(population: Population, held_out: HeldOut | None, losses: Tensor) -
     if population.folds is None:
         return Figures(train_loss, *_validated(population, held_out[EVERYONE], None))
     result = nothing.repeat(3 + len(names), 1)
-    for fold in population.folds.unique().tolist():
+    for fold in set(population.folds.tolist()):
         places = torch.nonzero(population.folds == fold).flatten()
         loss, score, metrics, rows = _validated(population, held_out[fold], places)
         result[:, places] = torch.stack([loss, score, *metrics, rows])

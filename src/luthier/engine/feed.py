@@ -36,8 +36,9 @@ def batches_for(population: Population, training: Part | Stream, folds: Tensor |
     changed = first.noise or first.mixup
     if folds is not None:
         return _by_folds(population, training, folds, changed=bool(changed))
-    feed = _streamed if isinstance(training, Stream) else _held
-    result: BatchSource = feed(population, training)
+    result: BatchSource = (
+        _streamed(population, training) if isinstance(training, Stream) else _held(population, training)
+    )
     if not changed:
         return result
     if not isinstance(loss, Loss) or loss.couples:

@@ -59,13 +59,21 @@ class FoldBatches:
         index = rows.view(len(rows), self._together, self.size).transpose(0, 1)  # [S, K, B]
         targets, weights = self._part.targets[index], self._part.weights
         prepared = self._prepare(targets.flatten(0, 2))
-        optional = (
-            None if weights is None else weights[index],
-            None if prepared is None else prepared.unflatten(0, index.shape),
-        )
-        columns = (self._features[index], self._part.codes[index], targets, *optional)
-        cuts = zip(*([None] * self._together if one is None else one.unbind(0) for one in columns), strict=True)
-        self._piece, self._batches = piece, [Batch(*cut, own=True) for cut in cuts]
+        inputs, codes = self._features[index], self._part.codes[index]
+        weights = None if weights is None else weights[index]
+        prepared = None if prepared is None else prepared.view(*index.shape, *prepared.shape[1:])
+        self._piece = piece
+        self._batches = [
+            Batch(
+                inputs[place],
+                codes[place],
+                targets[place],
+                None if weights is None else weights[place],
+                None if prepared is None else prepared[place],
+                own=True,
+            )
+            for place in range(self._together)
+        ]
 
     def _rows(self, fold: int, start: int, length: int) -> Tensor:
         """So many rows of a fold's learning rows from a place in its endless order on."""

@@ -64,12 +64,12 @@ def restored(saved: Snapshot, population: Population, plan: str) -> tuple[Popula
             received=f"those of {facts.get('plan')}",
             remedy="delete it, or choose another file",
         )
-    standing = Standing(
-        facts["done"],
-        torch.tensor(facts["alive"], dtype=torch.int64),
-        *(tensors[name].clone() for name in _STANDING),
-        tensors["best_parameters"].clone(),
-        tensors["best_buffers"].clone(),
+    standing = Standing.first(population)._replace(
+        done=facts["done"],
+        alive=torch.tensor(facts["alive"], dtype=torch.int64),
+        parameters=tensors["best_parameters"].clone(),
+        buffers=tensors["best_buffers"].clone(),
+        **{name: tensors[name].clone() for name in _STANDING},
     )
     record = RunRecord.resumed(population.members, population.settings, facts, tensors["step_losses"])
     if len(standing.alive):

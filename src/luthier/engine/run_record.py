@@ -60,7 +60,7 @@ class RunRecord:
         if self.settings.every_step:
             each = self.settings.accumulate
             rows = np.full((len(losses) // each, len(self.members)), np.nan)
-            rows[:, standing.alive] = losses.view(-1, each, len(standing.alive)).mean(1).numpy()
+            rows[:, standing.alive.numpy()] = losses.view(-1, each, len(standing.alive)).mean(1).numpy()
             self.history.steps.append(rows)
 
     def add(

@@ -113,7 +113,7 @@ def kept(population: Population, standing: Standing, leaving: Sequence[int]) -> 
 
 def _of_groups(values: Tensor, rows: Tensor, groups: Tensor) -> Tensor:
     """The mean of each member's group [M], over all rows of its members."""
-    alone, place = groups.unique(return_inverse=True)
+    alone, place = torch.unique(groups, return_inverse=True)
     if len(alone) == len(groups):
         return values
     sums = torch.zeros(2, len(alone), dtype=values.dtype).index_add_(1, place, torch.stack([values * rows, rows]))

@@ -7,6 +7,7 @@ rows of the stack.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
@@ -136,7 +137,7 @@ def _folds_of(
     own = [member.fold for member in members]
     if folds is None and all(fold is None for fold in own):
         return None
-    present = set() if folds is None else set(folds.unique().tolist())
+    present = set() if folds is None else set(folds.tolist())
     wrong = folds is None or len(folds) != len(training) or any(fold not in present for fold in own)
     if wrong or validation is not None or len(present) < 2:
         raise InputError(
@@ -151,4 +152,5 @@ def _folds_of(
 
 def _rows_of(members: Sequence[Member], training: Part | Stream, folds: Tensor | None) -> list[int]:
     """How many rows each member learns from [M]."""
-    return [len(training) - (0 if folds is None else int((folds == member.fold).sum())) for member in members]
+    left_out = Counter([] if folds is None else folds.tolist())
+    return [len(training) - left_out[member.fold] for member in members]
