@@ -47,7 +47,13 @@ class Batch:
 
     def of_folds(self, folds: Tensor) -> Batch:
         """The rows of members' own [M, B, ...] by their folds [M]."""
+        if folds.equal(torch.arange(len(self.inputs), device=folds.device)):
+            return self
         return self._of(lambda value: value.index_select(0, folds))
+
+    def clone(self) -> Batch:
+        """A copy that stays good."""
+        return self._of(torch.clone)
 
     def _of(self, some: Callable[[Tensor], Tensor]) -> Batch:
         weights, prepared = (None if value is None else some(value) for value in (self.weights, self.prepared_targets))

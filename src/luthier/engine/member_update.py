@@ -38,9 +38,8 @@ def update_for(
     `rows` [M] are the training rows of each, over which its penalties are shared out.
     """
     groups, layers, parts = architecture.group_of(), members[0].spec.layers, list[Update]()
-    pairs = list(zip(members, rows, strict=True))
-    squares, sizes = [member.l2 / n for member, n in pairs], [member.l1 / n for member, n in pairs]
-    for penalty, values in ((l2, squares), (l1, sizes)):
+    sizes = [member.l1 / n for member, n in zip(members, rows, strict=True)]
+    for penalty, values in ((l2, _l2(members, rows)), (l1, sizes)):
         if (strength := _strengths(architecture, members, values, dtype)) is not None:
             parts.append(penalty(strength))
     if any(any(member.frozen_until) for member in members):
@@ -75,8 +74,13 @@ def plain_shrink(
     limits = [min(member.clip_norm, member.clip_value) for member in members]
     if rule != "sgd" or any(more) or min(limits) != inf or not architecture.fuses:
         return False, None
-    strengths = [member.l2 / n + member.weight_decay for member, n in zip(members, rows, strict=True)]
+    pairs = zip(_l2(members, rows), members, strict=True)
+    strengths = [strength + member.weight_decay for strength, member in pairs]
     return True, _strengths(architecture, members, strengths, dtype)
+
+
+def _l2(members: Sequence[Member], rows: Sequence[int]) -> list[float]:
+    return [member.l2 / n for member, n in zip(members, rows, strict=True)]
 
 
 def _hyper(members: Sequence[Member], rule: str, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from luthier.engine.batches import Batch
 from luthier.engine.evaluating import held_out_rows, measured
 from luthier.engine.feed import batches_for, check
 from luthier.engine.member import Member
@@ -125,9 +126,16 @@ def _stepped(population: Population, batches: BatchSource, standing: Standing) -
     )
     count = 1 if wanted == 1 else max(1, min(wanted, batches.left(done * each) // each))
     steps = range(done, done + count)
-    several = [[batches.at(step * each + place) for place in range(each)] for step in steps]
+    several = [_together(batches, step * each, each) for step in steps]
     population.multi_step(several, done + 1, [standing.rates(population, step) for step in steps])
     return done + count
+
+
+def _together(batches: BatchSource, first: int, count: int) -> list[Batch]:
+    """Batches of one step; those that cannot be held at the same time are copied."""
+    if batches.left(first) >= count:
+        return [batches.at(number) for number in range(first, first + count)]
+    return [batches.at(number).clone() for number in range(first, first + count)]
 
 
 def _folds_of(
