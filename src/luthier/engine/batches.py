@@ -37,9 +37,11 @@ class Batch:
         return self.inputs.shape[1] if self.own else self.inputs.shape[0]
 
     @property
-    def weight(self) -> float:
-        """How many rows, or how much they weigh together."""
-        return float(self.rows if self.weights is None else self.weights.sum())
+    def weight(self) -> float | Tensor:
+        """How many rows, or how much they weigh together: [M] where rows of members' own have weights."""
+        if self.weights is None:
+            return float(self.rows)
+        return self.weights.sum(1) if self.own else float(self.weights.sum())
 
     def cut(self, rows: slice) -> Batch:
         """Some of the rows, or of the folds where rows are members' own."""

@@ -28,13 +28,14 @@ class DenseLearner:
         self._residual = loss.residual
         self._known: tuple[Tensor, int] | None = None  # the rates and the rows that the slopes are for
 
-    def gradients(self, batch: Batch, number: int, share: float = 1.0) -> Tensor:
+    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times a batch's; returns the logits [M, B, C]."""
         Z, residual, masks = self._forward(batch, number)
+        share = share.view(-1, 1, 1).to(residual.dtype) if isinstance(share, Tensor) else share
         if batch.weights is None:
             residual.mul_(share / batch.rows)
         else:
-            residual.mul_(_shares(batch.weights, residual.dtype).mul_(share))
+            residual.mul_(_shares(batch.weights, residual.dtype) * share)
         self.stack.backward(batch, residual, masks)
         return Z
 

@@ -71,7 +71,7 @@ class Coordinator:
 
     def gradients(self, job: Job, learner: Learner, batch: Batch, number: int, loss: Loss, share: float) -> Tensor:
         """Fill a learner's gradients [M, P] with `share` times those of a batch's mean loss; returns the losses [M]."""
-        rows, total, state = batch.rows, batch.weight, learner.state
+        rows, total, state = batch.rows, float(batch.weight), learner.state
         _announce(GRADIENT, self._number(job), len(state.parameters), rows, number)
         _broadcast(state)
         sent = {
@@ -99,11 +99,12 @@ class SharedLearner:
         self.state, self.seeds, self.drops = learner.state, learner.seeds, learner.drops
         self._learner, self._coordinator, self._job, self._loss = learner, coordinator, job, loss
 
-    def gradients(self, batch: Batch, number: int, share: float = 1.0) -> Tensor:
+    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
         loss = self._loss
         few = batch.own or batch.rows < self._coordinator.processes
-        if few or isinstance(loss, Criterion) or loss.couples:  # not a mean over single rows
+        # Others are not a mean over single rows that all members share.
+        if few or isinstance(share, Tensor) or isinstance(loss, Criterion) or loss.couples:
             return self._learner.gradients(batch, number, share)
         return self._coordinator.gradients(self._job, self._learner, batch, number, loss, share)
 
@@ -115,7 +116,7 @@ def shared(learner: Learner, job: Job, loss: Loss | Criterion) -> Learner:
 
 def _part_of(learner: Learner, batch: Batch, number: int, loss: Loss, own: BatchShare, share: float) -> Tensor:
     """Fill gradients with a batch's part of those of `share` times the sum over all rows; returns its losses [M]."""
-    weight = batch.weight * share
+    weight = float(batch.weight) * share
     if not weight:  # rows of weight 0 have no mean; what they would be multiplied with is 0
         batch = replace(batch, weights=None)
     with sharing(own):

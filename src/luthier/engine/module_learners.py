@@ -45,7 +45,7 @@ class LoopedLearner:
         self._modules = [_bound(spec, m, *views, fixed) for m in range(len(seeds))]
         self._dropouts = [list(own_dropouts(module)) for module in self._modules]
 
-    def gradients(self, batch: Batch, number: int, share: float = 1.0) -> Tensor:
+    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
         self.state.gradients.zero_()
         version, shared = batch.inputs._version, None if batch.own else with_layout(batch.inputs)
@@ -60,7 +60,7 @@ class LoopedLearner:
             with running(inputs), drawing, torch.enable_grad(), computing(inputs, self._bf16):
                 outputs = one_tensor(module(with_layout(inputs, copied=self._spec.changes_inputs)), len(inputs))
                 value = mean_of(self._loss, outputs.unsqueeze(0), own, bf16=self._bf16)[0]
-                (value * share).backward()  # type: ignore[no-untyped-call]
+                (value * (share[m] if isinstance(share, Tensor) else share)).backward()  # type: ignore[no-untyped-call]
             result.append(value.detach())
         if batch.inputs._version != version:
             raise InputError("the module changes its inputs in place", remedy="write `x = x - 1` in place of `x -= 1`")
@@ -103,7 +103,7 @@ class VmappedLearner:
         self._fixed = fixed_views(spec.fixed, state.buffers)
         self._shapes: dict[torch.Size, list[list[torch.Size]]] = {}
 
-    def gradients(self, batch: Batch, number: int, share: float = 1.0) -> Tensor:
+    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
         masks = self._masks(batch.inputs[0] if batch.own else batch.inputs, number)
         inputs = batch.inputs.clone() if self._spec.changes_inputs else batch.inputs

@@ -47,8 +47,10 @@ class Learner(Protocol):
     seeds: Tensor
     drops: Tensor
 
-    def gradients(self, batch: Batch, number: int, share: float = 1.0) -> Tensor:
-        """Fill `state.gradients` with `share` times those of the mean loss of a batch, the `number`-th of all.
+    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
+        """Fill `state.gradients` with `share` (or each its own [M]) times those of a batch's mean loss.
+
+        The batch is the `number`-th of all.
 
         Returns the losses [M], or the outputs [M, B, C] that they follow from: a step need not wait for its losses, and
         many steps' are worked out at once (`LossBuffer`).
