@@ -23,6 +23,12 @@ from filelock import FileLock, Timeout
 
 from luthier.errors import InputError, LuthierError
 
+UNUSABLE = (  # what the system says of a path that a person chose
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
@@ -30,16 +36,16 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise LuthierError(
                 f"the disk is full: '{path}' could not be written",
                 remedy="free some space and continue with --resume; what was saved is intact",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
+        if error.errno in UNUSABLE:
             raise InputError(
                 f"'{path}' cannot be written",
                 received=(error.strerror or str(error)).lower(),
-                remedy="choose another folder, or change its permissions",
+                remedy="choose another name or folder, or change its permissions",
             ) from error
         raise
 
@@ -129,34 +135,6 @@ def append_line(path: Path, line: str, *, synced: bool = True) -> None:
             file.flush()
             if synced:
                 os.fsync(file.fileno())
-
-
-def read_records(path: Path, fields: set[str], what: str) -> tuple[list[dict[str, Any]], int]:
-    """The whole lines of a file of JSON objects with these fields, and how many bytes they fill.
-
-    A last line that a kill cut short is left out; a damaged one before it is an InputError that calls the
-    file by `what` it is.
-    """
-    if not path.exists():
-        return [], 0
-    records: list[dict[str, Any]] = []
-    good, content = 0, path.read_bytes()
-    for line in content.splitlines(keepends=True):
-        try:
-            record: Any = json.loads(line) if line.endswith(b"\n") else None
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            record = None
-        if not isinstance(record, dict) or not fields <= set(record):
-            if good + len(line) < len(content):
-                raise InputError(
-                    f"the {what} '{path}' is damaged at line {len(records) + 1}",
-                    expected="one JSON object a line",
-                    remedy="restore the file from a backup, or start a new run",
-                )
-            break
-        records.append(record)
-        good += len(line)
-    return records, good
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

@@ -115,7 +115,7 @@ def test_copies_never_lie_on_two_sides(seed: int) -> None:
 def test_a_coarse_table_is_said() -> None:
     frame = pl.DataFrame({"x": [1, 2, 3, 4] * 25, "y": ["a", "b"] * 50})
     splits = split_rows(frame, task=infer_task(frame["y"]), seed=0)
-    assert "too many to keep copies in one part" in splits.notes[0]
+    assert "not kept in one part of the split" in splits.notes[0]
     assert len(splits.test) == pytest.approx(20, abs=1)
 
 

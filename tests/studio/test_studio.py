@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,13 +14,16 @@ import pytest
 
 pytest.importorskip("dash")
 
+from tests import warm
 from tests.browsing import elsewhere
+from tests.cli.program import luthier as command_line
 from werkzeug.serving import make_server
 
 import luthier
 from luthier.engine import Snapshot
 from luthier.engine.checkpoint import FileCheckpoint
 from luthier.labs.neuron import learn
+from luthier.records import Decision
 from luthier.runs.screen import SilentScreen
 from luthier.studio.app import PAGES, make_app
 from luthier.studio.live import DONE, UNDER_WAY, growth, runs_below
@@ -130,13 +132,17 @@ def looked_at(run: Path, *, below: Path) -> dict[str, Any]:
     return result
 
 
+DECISION = json.dumps(
+    {"kind": "decision", **Decision(1, "loss", "softmax\u2028", "classes").to_json()}, ensure_ascii=False
+)
+
+
 def test_a_run_without_curves_shows_no_empty_axes(runs: Path, tmp_path: Path) -> None:
     assert looked_at(runs / "wine", below=runs)["run-figures"] == {"hidden": False}
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "run.json").write_text("{}")
-    decision = {"kind": "decision", "step": 1, "topic": "loss", "chosen": "softmax", "reason": "classes"}
-    (bare / "ledger.jsonl").write_text(json.dumps(decision) + "\n")
+    (bare / "ledger.jsonl").write_text(DECISION + "\n")
     assert looked_at(bare, below=tmp_path)["run-figures"] == {"hidden": True}
 
 
@@ -148,7 +154,7 @@ def test_a_run_is_followed_while_it_is_written(runs: Path, tmp_path: Path) -> No
     folder = tmp_path / "growing"
     (folder / "checkpoint").mkdir(parents=True)
     (folder / "run.json").write_text("{}")
-    (folder / "ledger.jsonl").write_text('{"kind": "decision", "step": 1, "topic": "loss"}\n{"kind": "deci')
+    (folder / "ledger.jsonl").write_text(DECISION + '\n{"kind": "deci')
     now = growth(folder)
     assert (now.status, len(now.records), now.populations) == (UNDER_WAY, 1, ())
     rows = [[0, "a", 10, 1.0, 0.1, 0.9, 1.0, 0.5], [1, "b", 10, 1.0, 0.1, 0.8, 0.9, 0.5]]
@@ -160,18 +166,18 @@ def test_a_run_is_followed_while_it_is_written(runs: Path, tmp_path: Path) -> No
 
 
 def test_the_command_says_where_it_is_and_who_holds_the_port(runs: Path) -> None:
-    command = [sys.executable, "-m", "luthier", "studio", str(runs), "--port"]
-    with subprocess.Popen([*command, "0"], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "luthier", "studio", runs, "--port", "0"]
+    with warm.Popen(command, stdout=warm.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             result = re.search(r"http://127\.0\.0\.1:(\d+)/ ", process.stdout.readline())
             assert result is not None
-            again = subprocess.run([*command, result[1]], capture_output=True, text=True, timeout=60)
+            again = command_line("studio", runs, "--port", result[1])
             assert again.returncode == 2
             assert "--port 0" in again.stderr
         finally:
             process.terminate()
-    none = subprocess.run([*command[:-2], "nowhere", "--port", "0"], capture_output=True, text=True, timeout=60)
+    none = command_line("studio", "nowhere", "--port", "0")
     assert none.returncode == 2
     assert "no folder nowhere" in none.stderr
 

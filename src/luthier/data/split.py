@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from luthier.data.copies import Copies, CopyRule
 from luthier.data.grouping import share_out
 from luthier.data.task import Task, encode_target
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
 from luthier.seeds import numpy_generator
 
-COARSE = 0.3  # above this share of repeated rows a repetition is the table's nature, not a copy
 STRATA = 10  # quantiles of a regression's target
 GROUP_STRATA = 4  # the same, where whole groups are shared out
 FEWEST = 10
@@ -50,39 +50,73 @@ def split_rows(
     group: str = "",
     time: str = "",
     dates: str = "",
-    copies: np.ndarray | None = None,
+    copies: Copies | None = None,
+    known: np.ndarray | None = None,
 ) -> Splits:
     """Split the rows of a table whose target has no missing values.
 
-    Rows that are the same in every column but the target stay on one side, unless the table is
-    coarse and most rows repeat anyway. With `group`, rows with the same value of that column stay on one
-    side; with `time` the latest rows by that column are the test part, those before them validation, and text is read
-    by the format `dates` where it is given. `copies` [N] numbers rows whose inputs are the same, where the table's
-    cells do not say so. A class of one row is learnt from, of two rows one is sealed. Raises InputError for what
-    cannot be split so.
+    `copies` of each other stay on one side (by default rows that are the same in every column but the target), unless
+    the table is coarse. With `group`, rows with the same value of that column stay on one side; with `time` the latest
+    rows by that column are the test part, those before them validation, and text is read by the format `dates` where it
+    is given. Rows that are `known` (bool [N]) are not tested, nor what stays on one side with them. A class of one row
+    is learnt from, of two rows one is sealed. Raises InputError for what cannot be split so.
     """
     require_rows(frame)
     shares = np.array([1 - validation - test, validation, test])
+    copies = copies or CopyRule.of(frame.drop(task.target)).copies(frame)
+    known = np.zeros(frame.height, dtype=bool) if known is None else known
     if time:
-        result = _by_time(frame[time], dates, shares)
+        result = _by_time(frame[time], dates, shares, known)
     elif group:
-        result = _by_group(frame, group, task, seed, shares)
+        result = _by_group(frame, group, task, seed, shares, known)
     else:
-        groups, notes = _groups(frame.drop(task.target)) if copies is None else _copied(copies)
-        result = _shuffled(strata_of(frame[task.target], task), groups, seed, shares, notes)
-    return _with_lacking(result, frame[task.target], task)
+        notes = [copies.in_words] if copies.repeated else []
+        result = _shuffled(strata_of(frame[task.target], task), copies.together, seed, shares, notes, known)
+    return _with_lacking(_with_copies_across(result, copies), frame[task.target], task)
 
 
-def _shuffled(strata: np.ndarray, groups: np.ndarray, seed: int, shares: np.ndarray, notes: list[str]) -> Splits:
+def _with_copies_across(splits: Splits, copies: Copies) -> Splits:
+    """With a note on rows of the test part whose inputs an open row has, where groups or time decide."""
+    rows = copies.across(splits.test, np.concatenate([splits.training, splits.validation]))
+    if not rows:
+        return splits
+    note = f"{rows} of the {len(splits.test)} test rows are copies of training or validation rows"
+    return Splits(splits.training, splits.validation, splits.test, (*splits.notes, note))
+
+
+def _shuffled(
+    strata: np.ndarray, groups: np.ndarray, seed: int, shares: np.ndarray, notes: list[str], known: np.ndarray
+) -> Splits:
     """Rows at random within each stratum; one row stands for its copies, one of its rarest class."""
     rng, first = numpy_generator(seed, "split"), _representatives(groups, strata)
+    groups = np.unique(groups, return_inverse=True)[1]
+    is_known = _of_groups(groups, known)
     part = np.zeros(len(first), dtype=np.int8)
     for stratum in np.unique(strata[first]):
         rows = rng.permutation(np.flatnonzero(strata[first] == stratum))
         tested, validated = _counts(len(rows), shares, rng)
+        rows = rows[np.argsort(is_known[rows], kind="stable")]  # what is not known is tested, then validated on
+        tested = min(tested, int((~is_known[rows]).sum()))
         part[rows[:tested]] = 2
         part[rows[tested : tested + validated]] = 1
-    return Splits.of(part[np.unique(groups, return_inverse=True)[1]], notes)
+    return Splits.of(part[groups], notes)
+
+
+def _of_groups(groups: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which groups have a row that is known [G]. InputError where all have."""
+    result = np.bincount(groups, known) > 0
+    if result.all():
+        raise _all_known("all are known, or stay on one side with known ones")
+    return result
+
+
+def _all_known(why: str) -> InputError:
+    return InputError(
+        "no row is left to test on: the earlier run has learnt from them",
+        expected="some rows that it has not learnt from",
+        received=why,
+        remedy="seal other rows with --new-test FILE",
+    )
 
 
 def _counts(rows: int, shares: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
@@ -94,7 +128,7 @@ def _counts(rows: int, shares: np.ndarray, rng: np.random.Generator) -> tuple[in
     return tested, validated
 
 
-def _by_group(frame: pl.DataFrame, group: str, task: Task, seed: int, shares: np.ndarray) -> Splits:
+def _by_group(frame: pl.DataFrame, group: str, task: Task, seed: int, shares: np.ndarray, known: np.ndarray) -> Splits:
     """Whole groups, in parts as near to their shares of the rows and of the classes as groups allow."""
     groups = group_numbers(frame[group])
     count = int(groups.max()) + 1
@@ -102,9 +136,28 @@ def _by_group(frame: pl.DataFrame, group: str, task: Task, seed: int, shares: np
         raise InputError(f"'{group}' has {count} different values", expected="at least three groups, one for each part")
     counts = class_counts(groups, strata_of(frame[task.target], task, GROUP_STRATA))
     part = share_out(counts, shares, numpy_generator(seed, "split", "groups"))
+    is_known = _of_groups(groups, known)
+    if (part[is_known] == 2).any():
+        part = _shared_out_again(counts, shares, is_known, numpy_generator(seed, "split", "known groups"))
     alone = frame[group].null_count()
     own = f", {alone} of them rows without a group" if alone else ""
     return Splits.of(part[groups], [f"{count} groups by `{group}`, each whole on one side{own}"])
+
+
+def _shared_out_again(
+    counts: np.ndarray, shares: np.ndarray, is_known: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """The part of each group [G]: the test part from groups that are not known alone, the others from what is left."""
+    part, fresh = np.zeros(len(counts), dtype=np.int64), np.flatnonzero(~is_known)
+    wanted = shares[2] * counts.sum() / max(1.0, counts[fresh].sum())
+    if wanted >= 1 or len(fresh) < 2:
+        part[fresh] = 2
+    else:
+        part[fresh] = 2 * share_out(counts[fresh], np.array([1 - wanted, wanted]), rng, learnt=False)
+    others = np.flatnonzero(part == 0)
+    if len(others) > 1:
+        part[others] = share_out(counts[others], shares[:2] / shares[:2].sum(), rng)
+    return part
 
 
 def group_numbers(labels: pl.Series) -> np.ndarray:
@@ -152,8 +205,8 @@ def _representatives(groups: np.ndarray, strata: np.ndarray) -> np.ndarray:
     return order[np.unique(groups[order], return_index=True)[1]]
 
 
-def _by_time(column: pl.Series, dates: str, shares: np.ndarray) -> Splits:
-    """The latest rows are the test part; rows of the same time stay together."""
+def _by_time(column: pl.Series, dates: str, shares: np.ndarray, known: np.ndarray) -> Splits:
+    """The latest rows are the test part; rows of the same time stay together, and no known row is as late."""
     ordered = times(column, time_format(column, dates))
     before = ordered.rank("min").to_numpy() - 1  # rows with an earlier time
     starts = np.unique(before)[1:]  # where a later part may begin
@@ -162,16 +215,14 @@ def _by_time(column: pl.Series, dates: str, shares: np.ndarray) -> Splits:
             f"'{column.name}' has {len(starts) + 1} different values",
             expected="at least three times, one for each part",
         )
-    tested = starts[1:][np.abs(starts[1:] - len(column) * (1 - shares[2])).argmin()]
+    later = starts[1:][starts[1:] > before[known].max(initial=0)]
+    if not len(later):
+        raise _all_known("none is later than what was learnt from")
+    tested = later[np.abs(later - len(column) * (1 - shares[2])).argmin()]
     earlier = starts[starts < tested]
     validated = earlier[np.abs(earlier - len(column) * shares[0]).argmin()]
     part = (before >= validated).astype(np.int8) + (before >= tested)
     return Splits.of(part)
-
-
-def is_coarse(features: pl.DataFrame) -> bool:
-    """Whether so many rows repeat others that a repetition is the table's nature, not a copy."""
-    return int((~features.is_unique()).sum()) > COARSE * features.height
 
 
 def require_rows(frame: pl.DataFrame) -> None:
@@ -182,24 +233,6 @@ def require_rows(frame: pl.DataFrame) -> None:
             expected=f"at least {FEWEST}, so that each part gets some",
             remedy="add rows",
         )
-
-
-def _groups(features: pl.DataFrame) -> tuple[np.ndarray, list[str]]:
-    """A number for each distinct row of features [N], and what to say about copies."""
-    return _copied(features.hash_rows(seed=0).to_numpy())
-
-
-def _copied(hashes: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    _, groups, counts = np.unique(hashes, return_inverse=True, return_counts=True)
-    repeated = int(counts[counts > 1].sum())
-    rows = len(hashes)
-    if repeated == 0:
-        return groups, []
-    if repeated > COARSE * rows:
-        note = f"{repeated} of {rows} rows repeat the inputs of another row: too many to keep copies in one part of "
-        "the split"
-        return np.arange(rows), [note]
-    return groups, [f"{repeated} rows are copies of other rows and stay in the same part of the split"]
 
 
 def strata_of(target: pl.Series, task: Task, quantiles: int = STRATA) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -16,7 +16,7 @@ from luthier import storage
 from luthier.data import PictureEncoder, Unread, read_batches
 from luthier.errors import InputError
 from luthier.saved.model import Model
-from luthier.saved.run_folder import open_one, runs_in
+from luthier.saved.run_folder import finished_in, open_one, runs_in, unfinished_in_words
 
 ROWS = 65_536  # rows of a batch
 FEW = 1024  # of a batch, where a row is a picture or a text
@@ -28,10 +28,11 @@ def load(path: str | Path) -> Model:
 
 
 def load_all(path: str | Path) -> dict[str, Model]:
-    """The models of a folder by target: several where it holds the runs of several targets."""
+    """The models of a folder by target: of several targets those that are finished. InputError where none is."""
     path = Path(path)
     if path.is_dir():
-        return {target: load(one) for target, one in runs_in(path).items()}
+        runs = runs_in(path)
+        return {target: load(one) for target, one in (finished_in(path) or runs).items()}
     model = load(path)
     return {model.task.target: model}
 
@@ -39,12 +40,13 @@ def load_all(path: str | Path) -> dict[str, Model]:
 def predict_file(
     run: str | Path,
     source: str,
-    output: Path | None = None,
+    output: Path | IO[bytes] | None = None,
     *,
     impute_missing_columns: bool = False,
     sets: bool = False,
     abstain: bool = False,
     explain: bool = False,
+    safe_cells: bool | None = None,
     rows: int = ROWS,
     say: Callable[[str], None] = lambda _: None,
     unread: Unread | None = None,
@@ -56,12 +58,16 @@ def predict_file(
     training rows get no prediction, and a column says which they are; with `explain` there is a typical row's
     answer, and what each column adds to it (see `Model.explain`). The output appears under its name only when it is
     whole. Cells that training did not know are counted in `unread`; how the rows are read goes to `say`.
+    Text that a spreadsheet takes for a formula gets an apostrophe before it: in the columns that are appended, with
+    `safe_cells` in all of them and in the names of columns, without (False) in none.
     """
-    if output is not None and output.suffix.lower() not in ("", ".csv", ".txt"):
+    if isinstance(output, Path) and output.suffix.lower() not in ("", ".csv", ".txt"):
         raise InputError(
             f"'{output}' cannot be written", expected="a file name that ends in .csv", received=output.suffix
         )
     models = load_all(run)
+    if Path(run).is_dir() and (left := unfinished_in_words(run)):
+        say(left)
     options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
     first, written = next(iter(models), ""), 0
     with _destination(output) as file:
@@ -72,10 +78,27 @@ def predict_file(
                 columns = predictions(model, batch, unread=unread if target == first else None, **options)
                 if len(models) > 1:
                     columns = [column.alias(f"{target}_{column.name}") for column in columns]
-                result = result.hstack(columns)
-            result.write_csv(file, include_header=written == 0)
+                result = result.hstack(columns if safe_cells is False else as_cells(columns))
+            if safe_cells:
+                frame = pl.DataFrame(as_cells(result.get_columns()))
+                result = frame.rename(dict(zip(frame.columns, as_cells([pl.Series(frame.columns)])[0], strict=True)))
+            file.write(result.write_csv(include_header=written == 0).encode())
             written += batch.height
     return written
+
+
+def as_cells(columns: Sequence[pl.Series]) -> list[pl.Series]:
+    """Columns of which no text is a formula to a spreadsheet (OWASP, CSV injection); numbers as text stay as they are.
+
+    >>> as_cells([pl.Series(["=HYPERLINK(1)", "-1.5", "-", "@x", "yes"])])[0].to_list()
+    ["'=HYPERLINK(1)", '-1.5', "'-", "'@x", 'yes']
+    """
+    text = pl.first()
+    formula = text.str.contains(r"^\s*[=+\-@]") & text.cast(pl.Float64, strict=False).is_null()
+    guarded = pl.when(formula).then("'" + text).otherwise(text)
+    return [
+        one.to_frame().select(guarded.alias(one.name)).to_series() if one.dtype == pl.String else one for one in columns
+    ]
 
 
 def predictions(
@@ -117,13 +140,17 @@ def _free_name(name: str, taken: Iterable[str]) -> str:
 
 
 @contextmanager
-def _destination(output: Path | None) -> Iterator[IO[bytes]]:
-    if output is None:
-        yield sys.stdout.buffer
+def _destination(output: Path | IO[bytes] | None) -> Iterator[IO[bytes]]:
+    if not isinstance(output, Path):
+        yield output or sys.stdout.buffer
         return
     with storage.explained(output):
         if not output.parent.is_dir():
             raise InputError(f"there is no folder '{output.parent}' to write into")
+        if output.exists() and not output.is_file():  # a device or a pipe is written to, not replaced
+            with output.open("wb") as file:
+                yield file
+            return
         descriptor, temporary = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:

@@ -11,7 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data.split import fold_rows, group_numbers, is_coarse, strata_of
+from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.engine import Part
 from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import FOLDS, Stage
@@ -127,12 +127,6 @@ def _folds(runner: Runner, number: int) -> list[np.ndarray]:
     """Row numbers of each fold, sorted: equal rows and rows of a group stay together, classes lie in equal shares."""
     frame = pl.concat([runner.data.training_frame, runner.data.validation_frame])
     group, task = runner.recipe.asked.group, runner.data.task
-    features = frame.drop(task.target)
-    if group:
-        groups = group_numbers(frame[group])
-    elif is_coarse(features):
-        groups = np.arange(frame.height)
-    else:
-        groups = np.unique(features.hash_rows(seed=0).to_numpy(), return_inverse=True)[1]
+    groups = group_numbers(frame[group]) if group else runner.data.together
     rng = numpy_generator(runner.seed, "folds", number)
     return fold_rows(groups, strata_of(frame[task.target], task), FOLDS, rng, whole=bool(group))

@@ -1,0 +1,215 @@
+"""Rows that repeat the inputs of others, so that copies do not lie on both sides of a split.
+
+Compared are the columns that are used, without dates and times of day, which number rows as identifiers do. Numbers
+are rounded in three ways, so that noise hides no copy: to a millionth of their column's quartile range on two grids
+that are shifted against each other, and to single precision. Rows are copies if they are the same in one of the ways.
+N rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from luthier.data.columns import Column
+from luthier.data.row_hashes import cell_hashes, number_hashes, scrambled, text_hash
+
+FINE = 1e-6  # of a column's quartile range: numbers that are nearer count as the same
+MOST_COPIES = 4  # a value that more rows have is the column's nature
+SHIFTS = (0.0, 0.5)
+MOST_ROWS_OF_ONE = 10_000  # of a table with one column of numbers: among more, neighbours lie that near by chance
+FEWEST_GROUPS = 10
+BY_CHANCE = 0.5  # of the repeated rows
+NEGLIGIBLE = 1e-3
+DENSE = 2.0  # distinct whole numbers that lie closer than this number the rows
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Rows by what their inputs are: the number of each row's group of equal rows [N], in the order of their first rows
+    whatever the columns, how many rows are in a group with others, and how many of these differ by rounding. In a
+    `coarse` table repetition is nature."""
+
+    groups: np.ndarray
+    repeated: int = 0
+    near: int = 0
+    coarse: bool = False
+
+    @property
+    def together(self) -> np.ndarray:
+        """The number of each row's group of rows that stay on one side of a split [N]."""
+        return np.arange(len(self.groups)) if self.coarse else self.groups
+
+    @property
+    def in_words(self) -> str:
+        """What is to be said of them; empty where no row repeats another."""
+        if not self.repeated:
+            return ""
+        if self.coarse:
+            rows = f"{self.repeated} of {len(self.groups)} rows repeat the inputs of another row"
+            return f"{rows}, as the few values of the columns make likely: they are not kept in one part of the split"
+        near = f" ({self.near} of them differ by rounding only)" if self.near else ""
+        return f"{self.repeated} rows are copies of other rows{near} and stay in the same part of the split"
+
+    def across(self, one: np.ndarray, other: np.ndarray) -> int:
+        """How many of some rows have a copy among others, by their numbers; 0 in a coarse table."""
+        return 0 if self.coarse else int(np.isin(self.groups[one], self.groups[other]).sum())
+
+
+@dataclass(frozen=True)
+class CopyRule:
+    """When two rows of a table count as copies: by these columns, of numbers with the width of a cell of the grids."""
+
+    names: tuple[str, ...]
+    widths: Mapping[str, float]
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, columns: Sequence[Column] | None = None) -> CopyRule:
+        """From a table, by all of its columns, or by those of `columns` that are used and are not times."""
+        names = frame.columns if columns is None else [one.name for one in columns if _is_compared(one)]
+        numbers = [name for name in names if frame[name].dtype.is_numeric()]
+        counted = {name for name in numbers if numbers_rows(frame[name])}
+        widths = {name: _width(frame[name]) for name in numbers if name not in counted}
+        return cls(tuple(name for name in names if name not in counted), widths)
+
+    def keys(self, frame: pl.DataFrame) -> list[np.ndarray]:
+        """A hash of each row in each way of rounding, uint64 [N]: copies share one of them."""
+        ways = [np.zeros(frame.height, dtype=np.uint64) for _ in range(3 if self.widths else 1)]
+        for name in self.names:
+            salt = text_hash(name)
+            if name in self.widths:
+                hashes = [number_hashes(values) for values in _rounded(frame[name], self.widths[name])]
+            else:
+                hashes = [cell_hashes(frame[name])] * len(ways)
+            for way, cells in zip(ways, hashes, strict=True):
+                way += scrambled(cells ^ salt)
+        return ways
+
+    def without(self, rows: pl.LazyFrame, held: pl.DataFrame) -> pl.LazyFrame:
+        """The rows of a table on the disk that are not copies of these."""
+        names = [f"\0{name}" for name in self.names]
+        for way in range(3 if self.widths else 1) if names else ():
+            cells = [self._cell(name, way).alias(f"\0{name}") for name in self.names]
+            known = held.lazy().select(cells).unique()
+            rows = rows.with_columns(cells).join(known, on=names, how="anti", nulls_equal=True).drop(names)
+        return rows
+
+    def _cell(self, name: str, way: int) -> pl.Expr:
+        if name not in self.widths:
+            return pl.col(name)
+        if way == len(SHIFTS):
+            return pl.col(name).cast(pl.Float32)
+        return (pl.col(name).cast(pl.Float64) / self.widths[name] + SHIFTS[way]).floor()
+
+    def copies(self, frame: pl.DataFrame) -> Copies:
+        """The copies among the rows of a table."""
+        rows = frame.height
+        rule = self if len(self.widths) != 1 or rows <= MOST_ROWS_OF_ONE else replace(self, widths={})
+        keys = [np.unique(key, return_inverse=True)[1] for key in rule.keys(frame)]
+        if not self.names or all(int(key.max(initial=-1)) + 1 == rows for key in keys):
+            return Copies(np.arange(rows))
+        return _judged(self, frame, _in_order(_joined(keys)))
+
+
+def _joined(keys: Sequence[np.ndarray]) -> np.ndarray:
+    """The number of each row's group [N], of rows that share the number of one of the keys."""
+    if all((key == keys[0]).all() for key in keys[1:]):
+        return keys[0]
+    ends = np.cumsum([0, *(int(key.max()) + 1 for key in keys)])
+    rows = np.concatenate([keys[0]] * (len(keys) - 1))
+    others = np.concatenate([key + end for key, end in zip(keys[1:], ends[1:], strict=False)])
+    pairs = coo_array((np.ones(len(rows), dtype=bool), (rows, others)), shape=(ends[-1], ends[-1]))
+    return np.asarray(connected_components(pairs, directed=False)[1][keys[0]])
+
+
+def _in_order(groups: np.ndarray) -> np.ndarray:
+    """The groups [N] numbered in the order of their first rows.
+
+    >>> _in_order(np.array([4, 2, 4, 3])).tolist()
+    [0, 1, 0, 2]
+    """
+    first, inverse = np.unique(groups, return_index=True, return_inverse=True)[1:]
+    return np.asarray(np.argsort(np.argsort(first))[inverse])
+
+
+def copies_of(numbers: np.ndarray) -> Copies:
+    """Copies by a number that equal rows share [N], such as a checksum of their bytes; never taken for nature.
+
+    >>> copies_of(np.array([*range(20), 7])).in_words
+    '2 rows are copies of other rows and stay in the same part of the split'
+    """
+    groups = _in_order(numbers)
+    counts = np.bincount(groups)
+    few = len(counts) < FEWEST_GROUPS
+    return Copies(groups, int(counts[counts > 1].sum()), coarse=few)
+
+
+def numbers_rows(cells: pl.Series) -> bool:
+    """Whether a column's whole numbers are different in every row and close together: an identifier by another name.
+
+    >>> numbers_rows(pl.Series([5, 3, 4, 1, 2] + list(range(6, 40))))
+    True
+    """
+    known = cells.drop_nulls()
+    if len(known) < max(2 * FEWEST_GROUPS, len(cells)) or (known.dtype.is_float() and (known != known.round()).any()):
+        return False
+    span = float(np.ptp(known.to_numpy()))
+    return span < DENSE * len(known) and known.n_unique() == len(known)
+
+
+def _is_compared(column: Column) -> bool:
+    return column.used and column.kind != "date" and not column.cells.style.clock
+
+
+def _rounded(cells: pl.Series, width: float) -> list[np.ndarray]:
+    values = cells.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    grids = [np.floor(values / width + shift) for shift in SHIFTS]
+    with np.errstate(over="ignore"):
+        return [*grids, values.astype(np.float32).astype(np.float64)]
+
+
+def _width(cells: pl.Series) -> float:
+    """The width of a grid's cell: a millionth of the quartile range, of the deviation where half of the rows agree."""
+    known = cells.cast(pl.Float64).fill_nan(None).drop_nulls().to_numpy()
+    if not len(known):
+        return 1.0
+    low, high = np.quantile(known, (0.25, 0.75))
+    spread = float(high - low) or float(known.std())
+    return FINE * spread if np.isfinite(spread) and spread > 0 else 1.0
+
+
+def _judged(rule: CopyRule, frame: pl.DataFrame, groups: np.ndarray) -> Copies:
+    """With the numbers that are said, and whether chance makes equal rows of such columns."""
+    counts = np.bincount(groups)
+    repeated = int(counts[counts > 1].sum())
+    if not repeated:
+        return Copies(groups)
+    exact = np.unique(np.stack([groups, _exact(rule, frame)]), axis=1, return_counts=True)
+    alone = exact[0][0][exact[1] == 1]
+    near = int((counts[alone] > 1).sum())
+    coarse = len(counts) < FEWEST_GROUPS or _expected(rule, frame) > BY_CHANCE * repeated
+    return Copies(groups, repeated, near, coarse)
+
+
+def _exact(rule: CopyRule, frame: pl.DataFrame) -> np.ndarray:
+    """A hash of each row by its exact cells, as int64 [N]."""
+    result = np.zeros(frame.height, dtype=np.uint64)
+    for name in rule.names:
+        result += scrambled(cell_hashes(frame[name]) ^ text_hash(name))
+    return result.view(np.int64)
+
+
+def _expected(rule: CopyRule, frame: pl.DataFrame) -> float:
+    """How many rows would equal another one if each column's values were drawn by themselves."""
+    mates = np.full(frame.height, float(frame.height))  # rows that are expected to be equal to each
+    for name in rule.names:
+        cells, counts = np.unique(cell_hashes(frame[name]), return_inverse=True, return_counts=True)[1:]
+        mates *= np.where(counts > MOST_COPIES, counts / frame.height, 0.0)[cells]
+        if mates.max() < NEGLIGIBLE:
+            break
+    return float((1 - np.exp(-mates)).sum())

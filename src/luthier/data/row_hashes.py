@@ -1,0 +1,75 @@
+"""Hashes of rows: the same from CSV, Parquet and frames, in any order of the columns, and in every version.
+
+Polars' own hashes may change with its version; these are stored. N rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+import polars as pl
+
+MISSING = np.uint64(0x9E3779B97F4A7C15)
+_TRUTHS = {"true": 1.0, "false": 0.0}
+
+
+def row_hashes(frame: pl.DataFrame, names: Iterable[str] | None = None) -> np.ndarray:
+    """A hash of each row by these columns' names and cells, uint64 [N]; by all columns where none are named.
+
+    >>> one, other = pl.DataFrame({"a": ["1.50", "x"], "b": [1, 2]}), pl.DataFrame({"b": [1.0, 3.0], "a": [1.5, 0.0]})
+    >>> (row_hashes(one) == row_hashes(other)).tolist()
+    [True, False]
+    """
+    result = np.zeros(frame.height, dtype=np.uint64)
+    for name in frame.columns if names is None else names:
+        result += scrambled(cell_hashes(frame[name]) ^ text_hash(name))
+    return result
+
+
+def cell_hashes(cells: pl.Series) -> np.ndarray:
+    """A hash of each cell by its value, uint64 [N]: numbers by their number, also as text; text without blanks around
+    it."""
+    dtype = cells.dtype
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        return _text_hashes(cells.cast(pl.String))
+    if dtype.is_temporal() and dtype not in (pl.Duration, pl.Time):
+        return _text_hashes(cells.cast(pl.Datetime("us")).dt.to_string("%Y-%m-%d %H:%M:%S%.f"))
+    if dtype in (pl.Duration, pl.Time):
+        cells = cells.cast(pl.Int64)
+    if dtype in (pl.Float32, pl.Decimal):  # by way of its text, which is what a file would say
+        cells = cells.cast(pl.String)
+    return number_hashes(cells.cast(pl.Float64).fill_null(float("nan")).to_numpy())
+
+
+def number_hashes(values: np.ndarray) -> np.ndarray:
+    """A hash of each number [N], uint64 [N]; one for all that are missing."""
+    bits = np.ascontiguousarray(values + 0.0, dtype=np.float64).view(np.uint64)  # -0 becomes 0
+    return np.where(np.isnan(values), MISSING, bits)
+
+
+def scrambled(values: np.ndarray) -> np.ndarray:
+    """Numbers [N] whose bits all depend on all bits of the values (the finaliser of SplitMix64)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(values ^ (values >> np.uint64(31)), dtype=np.uint64)
+
+
+def text_hash(text: str) -> np.uint64:
+    """The hash of a text."""
+    return np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little"))
+
+
+def _text_hashes(cells: pl.Series) -> np.ndarray:
+    """By distinct texts, since most columns have few."""
+    distinct = cells.drop_nulls().unique()
+    text = distinct.str.strip_chars().str.strip_suffix(" 00:00:00")  # a date is the moment at which it begins
+    numbers = text.cast(pl.Float64, strict=False)
+    truths = text.str.to_lowercase().replace_strict(_TRUTHS, default=None, return_dtype=pl.Float64)
+    known = number_hashes(pl.select(pl.coalesce(numbers, truths)).to_series().fill_null(float("nan")).to_numpy())
+    words = (known == MISSING) & (text != "").to_numpy()
+    known[words] = [text_hash(word) for word in text.filter(pl.Series(words))]
+    if not len(distinct):
+        return np.full(len(cells), MISSING)
+    return cells.replace_strict(distinct, pl.Series(known), default=int(MISSING), return_dtype=pl.UInt64).to_numpy()
