@@ -30,7 +30,9 @@ class DenseLearner:
 
     def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times a batch's; returns the logits [M, B, C]."""
-        Z, residual, masks = self._forward(batch, number)
+        masks = self._masks_of(batch, number)
+        Z = self.stack.forward(batch, masks)
+        residual = self._slopes_of(Z, batch)
         share = share.view(-1, 1, 1).to(residual.dtype) if isinstance(share, Tensor) else share
         if batch.weights is None:
             residual.mul_(share / batch.rows)
@@ -44,7 +46,9 @@ class DenseLearner:
 
         Returns the logits. For networks without norms and embeddings (`Stack.descend`).
         """
-        Z, residual, masks = self._forward(batch, number)
+        masks = self._masks_of(batch, number)
+        Z = self.stack.forward(batch, masks)
+        residual = self._slopes_of(Z, batch)
         if batch.weights is None:
             if self._known is None or self._known[0] is not rates or self._known[1] != batch.rows:
                 self._known, self._slopes = (rates, batch.rows), (rates / batch.rows).unsqueeze(2)
@@ -54,15 +58,16 @@ class DenseLearner:
         self.stack.descend(batch, residual, masks, None if shrink is None else shrink * rates * self.state.parameters)
         return Z
 
-    def _forward(self, batch: Batch, number: int) -> tuple[Tensor, Tensor, Masks]:
-        """Logits [M, B, C], the derivative of each row's loss by them, and the masks they came with."""
+    def _masks_of(self, batch: Batch, number: int) -> Masks:
         share = current()
-        masks = self._masks(number, batch.rows, 0 if share is None else share.start)
-        Z = self.stack.forward(batch, masks)
+        return self._masks(number, batch.rows, 0 if share is None else share.start)
+
+    def _slopes_of(self, Z: Tensor, batch: Batch) -> Tensor:
+        """The derivative of each row's loss by its logits [M, B, C]."""
         targets = batch.targets if batch.prepared_targets is None else batch.prepared_targets
         if batch.own:  # to the loss all members' rows are rows of one batch
-            return Z, self._residual(Z.flatten(0, 1).unsqueeze(0), targets.flatten(0, 1)).view_as(Z), masks
-        return Z, self._residual(Z, targets), masks
+            return self._residual(Z.flatten(0, 1).unsqueeze(0), targets.flatten(0, 1)).view_as(Z)
+        return self._residual(Z, targets)
 
 
 def _shares(weights: Tensor, dtype: torch.dtype) -> Tensor:

@@ -19,6 +19,7 @@ from luthier.engine.outputs import mean_of, one_tensor, running
 from luthier.engine.settings import Part, Settings
 from luthier.engine.state import Learner, TrainState
 from luthier.errors import InputError, in_a_line
+from luthier.machine import torch_settings
 from luthier.objective import Criterion, Loss, loss_named
 from luthier.records import Finding
 
@@ -114,6 +115,7 @@ def seconds(spec: ModuleSpec, layout: str, members: int, part: Part, settings: S
     return median(taken[1:])
 
 
+@torch_settings()
 def choose(
     spec: ModuleSpec, members: Sequence[Member] | int, part: Part, settings: Settings, layout: str | None
 ) -> tuple[ModuleSpec, list[Finding]]:

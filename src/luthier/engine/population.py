@@ -46,24 +46,29 @@ class Block(NamedTuple):
     shrink: Tensor | None
     folds: Tensor | None
 
-    def step(self, batches: Sequence[Batch], number: int, rates: Tensor) -> None:
-        """One update from the mean gradient over all `batches`; `number` counts steps from 1."""
-        if self.folds is not None:
-            batches = [batch.of_folds(self.folds) for batch in batches]
-        first = (number - 1) * len(batches)
-        if self.descends and len(batches) == 1 and isinstance(self.learner, DenseLearner):
-            self.losses.add(self.learner.descend(batches[0], first, rates, self.shrink), batches[0])
-            return
-        if len(batches) == 1:
-            self.losses.add(self.learner.gradients(batches[0], first), batches[0])
-        else:
-            self._accumulate(batches, first)
-        state = self.learner.state
-        # Of networks in half precision these are copies: what a step changes would be rounded away there.
-        P, G = (values.to(exact(values.dtype)) for values in (state.parameters, state.gradients))
-        self.update.update(P, G, state.rule, Step(rates, number))
-        if P is not state.parameters:
-            state.parameters.copy_(P)
+    def steps(self, several: Sequence[Sequence[Batch]], number: int, rates: Sequence[Tensor]) -> None:
+        """Updates, each from the mean gradient over its batches; the first is the `number`-th, counted from 1.
+
+        `rates` are those of all members of the population [N, 1] at each step.
+        """
+        learner, state, alone = self.learner, self.learner.state, len(rates[0]) == len(self.learner.seeds)
+        own = {id(rate): rate if alone else rate[self.places] for rate in rates}
+        for step, (batches, rate) in enumerate(zip(several, rates, strict=True), start=number):
+            if self.folds is not None:
+                batches = [batch.of_folds(self.folds) for batch in batches]
+            first, rate = (step - 1) * len(batches), own[id(rate)]
+            if self.descends and len(batches) == 1 and isinstance(learner, DenseLearner):
+                self.losses.add(learner.descend(batches[0], first, rate, self.shrink), batches[0])
+                continue
+            if len(batches) == 1:
+                self.losses.add(learner.gradients(batches[0], first), batches[0])
+            else:
+                self._accumulate(batches, first)
+            # Of networks in half precision these are copies: what a step changes would be rounded away there.
+            P, G = (values.to(exact(values.dtype)) for values in (state.parameters, state.gradients))
+            self.update.update(P, G, state.rule, Step(rate, step))
+            if P is not state.parameters:
+                state.parameters.copy_(P)
 
     def _accumulate(self, batches: Sequence[Batch], first: int) -> None:
         """Fill the gradients of the mean loss over several batches."""
@@ -154,14 +159,8 @@ class Population:
 
     def step(self, batches: Sequence[Batch], number: int, rates: Tensor) -> None:
         """One update of every member with its own rate [M, 1], from the mean gradient over all `batches`."""
-        self.multi_step([batches], number, [rates])
-
-    def multi_step(self, batches: Sequence[Sequence[Batch]], number: int, rates: Sequence[Tensor]) -> None:
-        """Several updates, the first of them the `number`-th; a block makes them all while the cache holds it."""
         for block in self.blocks:
-            own = {id(rate): rate[block.places] for rate in rates} if len(self.blocks) > 1 else None
-            for place, (some, rate) in enumerate(zip(batches, rates, strict=True)):
-                block.step(some, number + place, rate if own is None else own[id(rate)])
+            block.steps([batches], number, [rates])
 
     def losses(self) -> Tensor:
         """Training losses [S, M] of the batches since `restart_losses`, each before its update."""

@@ -52,7 +52,7 @@ def train(
     A training part may be a Stream, whose rows stay on the disk. Members start from their seeds' own
     initialisation, or from the named weights in `initial`, one state for each.
     `stop` is asked with the steps done, and ends training there: before every step, or before every few
-    where the members are so many that blocks of them take turns (see Population.multi_step). With a
+    where the members are so many that blocks of them take turns (see Population.multi_step_length). With a
     `checkpoint`, training goes on from its saved state bit for bit. It may also pause at the first
     evaluation from `pause_at` steps on, to be compared with other populations: the state is saved, and a
     later call goes on with the `survivors` alone, the others' status being that they were cut at a rung.
@@ -98,15 +98,18 @@ def train(
         if over:
             population, standing = leave(dict.fromkeys(range(len(standing.alive)), CUT))
             break
-        standing = standing._replace(done=_stepped(population, batches, standing))
+        several, rates = _next_steps(population, batches, standing)
+        for block in population.blocks:  # each makes all of these steps while the cache holds it
+            block.steps(several, standing.done + 1, rates)
+        standing = standing._replace(done=standing.done + len(several))
         if standing.done % settings.evaluate_every == 0 or standing.done == settings.steps:
             losses, validated = population.losses(), held_out is not None
             record.add_steps(losses, standing)
             figures = measured(population, held_out, losses)
             population.restart_losses()
-            rates = standing.rates(population, standing.done - 1)
+            rate = standing.rates(population, standing.done - 1)
             standing, leaving = judged(standing, population, figures, groups, settings, validated=validated)
-            record.add(standing, figures, rates, batches.epoch_steps, on_evaluation)
+            record.add(standing, figures, rate, batches.epoch_steps, on_evaluation)
             population, standing = leave(leaving)
             if pause_at is not None and pause_at <= standing.done < settings.steps:
                 save()
@@ -118,8 +121,10 @@ def train(
     return record.outcome(standing)
 
 
-def _stepped(population: Population, batches: BatchSource, standing: Standing) -> int:
-    """Make one step, or several where blocks of members take turns; returns the steps done."""
+def _next_steps(
+    population: Population, batches: BatchSource, standing: Standing
+) -> tuple[list[list[Batch]], list[Tensor]]:
+    """The batches and the rates [M, 1] of the next step, or of several where blocks of members take turns."""
     settings, done, each = population.settings, standing.done, population.settings.accumulate
     wanted = min(
         population.multi_step_length, settings.evaluate_every - done % settings.evaluate_every, settings.steps - done
@@ -127,8 +132,7 @@ def _stepped(population: Population, batches: BatchSource, standing: Standing) -
     count = 1 if wanted == 1 else max(1, min(wanted, batches.left(done * each) // each))
     steps = range(done, done + count)
     several = [_together(batches, step * each, each) for step in steps]
-    population.multi_step(several, done + 1, [standing.rates(population, step) for step in steps])
-    return done + count
+    return several, [standing.rates(population, step) for step in steps]
 
 
 def _together(batches: BatchSource, first: int, count: int) -> list[Batch]:
