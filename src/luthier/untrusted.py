@@ -184,12 +184,18 @@ def read_records(path: Path, schema: Any, what: str) -> tuple[list[Any], int]:
     return records, good
 
 
+_CONTRADICTIONS = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+    pl.exceptions.PolarsError,
+)
+
+
 @contextmanager
 def fitting_together(folder: Path) -> Iterator[None]:
     """Each file of a folder holds what it should, and still they may contradict each other: an InputError too."""
     try:
         yield
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except _CONTRADICTIONS as error:
         raise InputError(
             f"the files in '{folder}' do not fit together",
             received=f"{type(error).__name__}: {in_a_line(error)[:200]}",

@@ -85,7 +85,7 @@ def changed(value: Any, draw: random.Random) -> Any:
     for _ in range(draw.choice((1, 1, 1, 2, 4))):
         known = [path for path in places(value) if path]
         if not known:
-            return draw.choice(ODD)
+            return copy.deepcopy(draw.choice(ODD))
         depth = draw.choice(sorted({len(path) for path in known}))  # else most of what is changed lies in long lists
         path = draw.choice([path for path in known if len(path) == depth])
         above, key = at(value, path[:-1]), path[-1]
@@ -103,7 +103,7 @@ def changed(value: Any, draw: random.Random) -> Any:
             case 5 if isinstance(above[key], str):
                 above[key] = draw.choice((above[key] + "x", above[key][:-1], above[key] * 200, above[key].upper()))
             case _:
-                above[key] = draw.choice(ODD)
+                above[key] = copy.deepcopy(draw.choice(ODD))
     return value
 
 

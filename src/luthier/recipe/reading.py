@@ -36,6 +36,7 @@ from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import lazily
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import FitConfig
+from luthier.recipe.option_table import kept_for
 from luthier.recipe.sample_weights import CountedRows, require_enough, require_weights, varied
 from luthier.saved import Model, RunFolder, open_run
 from luthier.untrusted import validated
@@ -177,9 +178,12 @@ def asked_of(folder: RunFolder) -> FitConfig:
     return result
 
 
-def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
-    """What a run asked for, and its own data read again. InputError where they have changed since, or are gone."""
-    facts, asked = folder.facts(), asked_of(folder)
+def reread(folder: RunFolder, command: str) -> tuple[FitConfig, LoadedData]:
+    """What a run asked for, as a later command keeps it (see `option_table`), and its own data read again.
+
+    InputError where they have changed since, or are gone, and for what the command cannot obey.
+    """
+    facts, asked = folder.facts(), kept_for(command, asked_of(folder))
     read = read_as_asked(source_of(folder, asked), asked)
     before, now = facts["source"]["fingerprint"], read.source.fingerprint
     if before != now:

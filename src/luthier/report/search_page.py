@@ -15,6 +15,7 @@ from luthier.report.html import plot, table, whole_page
 from luthier.report.terminal import setting_in_words
 from luthier.saved import RunFolder, open_run, read_study
 from luthier.search import AFTERWARDS, Space, space_from
+from luthier.untrusted import fitting_together
 
 
 def write_search_report(run: Path) -> Path:
@@ -33,16 +34,17 @@ def build_search_report(run: Path) -> str:
     """The whole page as text."""
     facts = open_run(run).facts()
     result, trials = read_study(run)
-    space = space_from({**result["space"]["dimensions"], **result["space"]["fixed"]})
-    body = "\n".join(
-        [
-            *_verdict(facts, result),
-            *_refits(result),
-            *_sensitivity(result),
-            *_trials(result, trials, space),
-            *_facts(facts, result, trials),
-        ]
-    )
+    with fitting_together(run):
+        space = space_from({**result["space"]["dimensions"], **result["space"]["fixed"]})
+        body = "\n".join(
+            [
+                *_verdict(facts, result),
+                *_refits(result),
+                *_sensitivity(result),
+                *_trials(result, trials, space),
+                *_facts(facts, result, trials),
+            ]
+        )
     return whole_page(f"{facts['name']} · Luthier", body)
 
 

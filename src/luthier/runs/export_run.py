@@ -46,7 +46,7 @@ def export_run(run: str | Path, path: str | Path, *, kind: str, int8: bool = Fal
     folder = open_one(run)
     model = Model.load(folder.bundle)
     exportable(model)
-    asked, read = reread(folder)
+    asked, read = reread(folder, "export")
     require_model_of(read, model)
     parts = parts_of(read, asked)
     rows = read.frame[parts.splits.validation]

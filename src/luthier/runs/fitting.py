@@ -29,6 +29,7 @@ from luthier.recipe import (
     check_way_back,
     copy_memory,
     default_name,
+    kept_for,
     openings,
     plan_in_words,
     read_as_asked,
@@ -225,7 +226,7 @@ def resume(
         recipe, limit = repeated, Budget()
     else:
         limit = Budget(**facts["budget"])
-    _, read = reread(folder)
+    _, read = reread(folder, "fit --resume")
     walk = Run(
         asked=asked,
         read=read,
@@ -269,14 +270,15 @@ def branch(
         raise InputError(
             "--new-test and --again exclude each other", remedy="leave out --again: the new rows are unread"
         )
+    command = "fit --from" if new_test is None else "fit --new-test"
+    kept = kept_for(command, asked_of(before))
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
-    recorded = asked_of(before)
-    _allow_backbone(recorded, backbone)
-    asked = recorded.model_copy(
+    _allow_backbone(kept, backbone)
+    asked = kept.model_copy(
         update={
             "previous": str(before.path.resolve()),
             "begin_at": step,
-            "new_test": "" if new_test is None else name_of(new_test),
+            **({} if new_test is None else {"new_test": name_of(new_test)}),  # else the rows that are sealed stay so
         }
     )
     read = read_as_asked(source_of(before, asked), asked)

@@ -44,7 +44,7 @@ def read_test(run: str | Path, *, again: bool = False, screen: Screen | None = N
 
 
 def _read_again(folder: RunFolder) -> None:
-    asked, read = reread(folder)
+    asked, read = reread(folder, "test")
     parts = parts_of(read, asked)
     sealed = parts.sealed
     ledger = Ledger.reopen(folder.ledger)

@@ -103,7 +103,7 @@ def tune_table(
     else:
         described = {"target": target, "column": columns, "task": task, "group": group, "time": time, "weight": weight}
         _refuse_another_problem(before, [name for name, value in described.items() if value])
-        base, (asked, read) = _base_of(before), reread(before)
+        base, (asked, read) = _base_of(before), reread(before, "tune RUN")
     asked = asked.model_copy(update={"target": read.task.target, "budget": budget or ""})
     search_seed = asked.seed if seed is None else seed
     effort = effort_for(trials, budget, sampler, halving, tiers, epochs or 1, confirm, search_seed, workers, memory)
@@ -146,7 +146,7 @@ def resume_search(
         raise InputError(f"'{run}' is not a search on a table", remedy="start one with luthier tune SOURCE")
     _require_named(folder, "--on", on)
     _require_named(folder, "--storage", storage)
-    asked, read = reread(folder)
+    asked, read = reread(folder, "tune --resume")
     with fitting_together(folder.path):
         effort = Effort(**facts["search"]["effort"])
         space = _stored_space(facts["search"]["space"]) if facts["search"]["space"] else None

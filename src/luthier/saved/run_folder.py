@@ -230,7 +230,7 @@ def _clear(path: Path, replace: bool) -> None:
             received=f"a folder with {sum(1 for _ in path.iterdir())} other entries",
             remedy="choose another folder with --run",
         )
-    RunFolder(path).facts()
+    open_run(path)
     if not replace:
         raise InputError(
             f"'{path}' already holds a run",
