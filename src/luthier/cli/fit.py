@@ -27,8 +27,8 @@ Examples:
 
 BESIDE = {  # what may be said beside a run that is taken up or repeated
     "--resume": {"resume", "until"},
-    "--resume and --from": {"resume", "until", "begin_at", "new_test", "again", "run", "replace"},
-    "--config": {"config", "until", "run", "replace", "plan"},
+    "--resume and --from": {"resume", "until", "begin_at", "new_test", "again", "run", "replace", "no_register"},
+    "--config": {"config", "until", "run", "replace", "plan", "no_register"},
 }
 
 
@@ -157,6 +157,13 @@ def fit(
     again: Annotated[
         bool, typer.Option("--again", help="With --from: read the same test rows once more; the report says so.")
     ] = False,
+    no_register: Annotated[
+        bool,
+        typer.Option(
+            "--no-register",
+            help="Do not keep which rows this run reads and learns from (in LUTHIER_HOME), nor count earlier runs.",
+        ),
+    ] = False,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Print the recipe as a checklist (with --resume: what that run did) and stop."),
@@ -237,6 +244,7 @@ def fit(
                 until=until,
                 run=run,
                 replace=replace,
+                register=not no_register,
                 screen=screen,
             )
         if open_report:
@@ -244,7 +252,15 @@ def fit(
         return
     if resume is not None and begin_at is not None:
         result = branch(
-            resume, begin_at, new_test=new_test, again=again, until=until, run=run, replace=replace, screen=screen
+            resume,
+            begin_at,
+            new_test=new_test,
+            again=again,
+            until=until,
+            run=run,
+            replace=replace,
+            register=not no_register,
+            screen=screen,
         )
     elif resume is not None:
         result = resume_now(resume, until=until, screen=screen)
@@ -277,6 +293,7 @@ def fit(
             repeat=config is not None,
             plan_only=plan,
             until=until,
+            register=not no_register,
             screen=screen,
         )
     if open_report and result is not None:

@@ -8,7 +8,15 @@ from luthier.recipe.checklist import Ticked, checklist, in_lines
 from luthier.recipe.config import Cut, FitConfig, Recipe, read_recipe, recipe_from, write_recipe
 from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.plan import Plan, Plans
-from luthier.recipe.reading import LoadedData, default_name, read_and_infer, read_as_asked, reread, source_of
+from luthier.recipe.reading import (
+    LoadedData,
+    default_name,
+    read_and_infer,
+    read_as_asked,
+    read_unchanged,
+    reread,
+    source_of,
+)
 from luthier.recipe.run import Run
 from luthier.recipe.runner import Interrupted, Runner
 from luthier.recipe.steps.first_architecture import first_width, input_count
@@ -49,6 +57,7 @@ __all__ = [
     "read_as_asked",
     "read_ledger",
     "read_recipe",
+    "read_unchanged",
     "recipe_from",
     "reread",
     "source_of",

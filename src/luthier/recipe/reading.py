@@ -49,11 +49,26 @@ class LoadedData:
     pictures: PictureStore | None = None  # decoded, where pictures are learnt from
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=dict)  # of the cells as they came
+    new_test: Source | None = None  # rows that are sealed in place of a part of these
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """The checksums of all that was read, by what it is."""
+        return {"fingerprint": self.source.fingerprint} | (
+            {} if self.new_test is None else {"new_test": self.new_test.fingerprint}
+        )
 
     @property
     def picture(self) -> str:
         """The column of pictures; empty where there is none."""
         return next((column.name for column in self.columns if column.kind == "picture"), "")
+
+    @property
+    def cells(self) -> pl.DataFrame:
+        """The usable rows as they came, whatever columns are taken for; values, where they come from the disk."""
+        if self.source.whole is not None or self.pictures is not None:
+            return self.frame
+        return self.source.frame.filter(with_target(self.source.frame, self.task)[self.task.target].is_not_null())
 
     @cached_property
     def copy_rule(self) -> CopyRule:
@@ -64,7 +79,7 @@ class LoadedData:
     def copies(self) -> Copies:
         """Which rows repeat others: by their used columns, of pictures by their pixels."""
         if self.pictures is not None:
-            return copies_of(self.pictures.copies(self.frame[self.picture].to_list()))
+            return copies_of(self.pictures.checksums(self.frame[self.picture].to_list()))
         return self.copy_rule.copies(self.frame)
 
 
@@ -116,7 +131,8 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
         replace(c, used=False, kind="identifier", reason=reasons[c.name]) if c.name in reasons else c
         for c in read.columns
     )
-    return replace(read, columns=columns)
+    fresh = read_source(asked.new_test, target=read.task.target) if asked.new_test else None
+    return replace(read, columns=columns, new_test=fresh)
 
 
 def _positive(read: LoadedData, asked: FitConfig) -> Task:
@@ -157,18 +173,26 @@ def dates_of(asked: FitConfig) -> str:
 
 def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
     """What a run asked for, and its own data read again. InputError where they have changed since, or are gone."""
-    facts = folder.facts()
-    asked = FitConfig.model_validate(facts["asked"])
-    read = read_as_asked(source_of(folder, asked), asked)
-    before, now = facts["source"]["fingerprint"], read.source.fingerprint
-    if before != now:
-        raise InputError(
-            f"'{asked.source or folder.source}' has changed since the run started",
-            expected=f"fingerprint {before[:12]}",
-            received=f"fingerprint {now[:12]}",
-            remedy="restore the file, or start a new run",
-        )
-    return asked, read
+    asked = FitConfig.model_validate(folder.facts()["asked"])
+    return asked, read_unchanged(folder, asked)
+
+
+def read_unchanged(folder: RunFolder, asked: FitConfig) -> LoadedData:
+    """A run's data for a request like its own. InputError where they have changed since the run, or are gone."""
+    read, before = read_as_asked(source_of(folder, asked), asked), folder.facts()
+    recorded = before["source"]
+    paths = {"fingerprint": asked.source or str(folder.source)}
+    if asked.new_test and asked.new_test == before["asked"].get("new_test"):
+        paths["new_test"] = asked.new_test
+    for name, path in paths.items():
+        if recorded.get(name) not in (None, read.fingerprints[name]):
+            raise InputError(
+                f"'{path}' has changed since the run started",
+                expected=f"fingerprint {recorded[name][:12]}",
+                received=f"fingerprint {read.fingerprints[name][:12]}",
+                remedy="restore the file, or start a new run",
+            )
+    return read
 
 
 def source_of(folder: RunFolder, asked: FitConfig) -> str:

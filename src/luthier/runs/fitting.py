@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import tempfile
@@ -27,6 +28,7 @@ from luthier.recipe import (
     Clock,
     FitConfig,
     Interrupted,
+    LoadedData,
     Recipe,
     Run,
     WallClock,
@@ -38,6 +40,7 @@ from luthier.recipe import (
     read_as_asked,
     read_ledger,
     read_recipe,
+    read_unchanged,
     recipe_from,
     reread,
     source_of,
@@ -77,6 +80,7 @@ def fit(
     repeat: bool = False,
     plan_only: bool = False,
     until: int = 5,
+    register: bool | None = None,
     screen: Screen | None = None,
     clock: Clock | None = None,
 ) -> Result | None:
@@ -103,6 +107,8 @@ def fit(
     rows that are sealed as the test set; all of `source` is then for training and validation. With `repeat=True`,
     `source` is the `recipe.toml` of a run to repeat exactly. `plan_only=True` prints the plan and returns None.
     `until` stops the run after a step; the test set is read in step 5, which `luthier.test` can run later.
+    With `register` (by default where `run` is given) this machine keeps which rows the run reads and learns from, as
+    keyed fingerprints, so that later runs can count it; `LUTHIER_NO_REGISTER=1` turns that off for all runs.
 
     Raises InputError for anything in the request that cannot be used.
     """
@@ -111,10 +117,10 @@ def fit(
     screen = screen if screen is not None else choose_screen()
     if backbone:
         allow(backbone)
-    recipe = read_recipe(Path(source)) if repeat else None
+    recipe, repeated = read_recipe(Path(source)) if repeat else None, None
     if recipe is not None:
-        asked = recipe.asked
-        source, limit = source_of(RunFolder(Path(source).parent), asked), Budget()
+        asked, repeated = recipe.asked, RunFolder(Path(source).parent)
+        source, limit = source_of(repeated, asked), Budget()
     else:
         limit = Budget.parse(budget) if budget is not None else default_budget(source)
         asked = FitConfig(
@@ -140,7 +146,7 @@ def fit(
             warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
             new_test="" if new_test is None else name_of(new_test),
         )
-    read = read_as_asked(source, asked)
+    read = read_as_asked(source, asked) if repeated is None else _read_as_in(repeated, source, asked)
     if read.source.whole is not None and not asked.memory:
         asked = asked.model_copy(update={"memory": default_memory()})  # so that the run is the same on another machine
     if plan_only:
@@ -161,6 +167,7 @@ def fit(
         tell=screen.event,
         interrupted=Interrupted(),
         until=_known_step(until),
+        registered=not plan_only and is_registered(register, run),
     )
     if plan_only:
         _plan_only(walk, screen)
@@ -200,6 +207,7 @@ def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clo
         interrupted=Interrupted(),
         until=_known_step(until),
         facts={"opened_before": facts.get("opened_before", 0)},
+        registered=is_registered(facts.get("registered", False), folder.path),
     )
     return _finish(walk, screen)
 
@@ -213,6 +221,7 @@ def branch(
     until: int = 5,
     run: str | Path | None = None,
     replace: bool = False,
+    register: bool | None = None,
     screen: Screen | None = None,
     clock: Clock | None = None,
 ) -> Result:
@@ -232,14 +241,10 @@ def branch(
             "--new-test and --again exclude each other", remedy="leave out --again: the new rows are unread"
         )
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
-    asked = FitConfig.model_validate(facts["asked"]).model_copy(
-        update={
-            "previous": str(before.path.resolve()),
-            "begin_at": step,
-            "new_test": "" if new_test is None else name_of(new_test),
-        }
-    )
-    read = read_as_asked(source_of(before, asked), asked)
+    changed = {"previous": str(before.path.resolve()), "begin_at": step}
+    changed |= {} if new_test is None else {"new_test": name_of(new_test)}  # else the rows that are sealed stay so
+    asked = FitConfig.model_validate(facts["asked"]).model_copy(update=changed)
+    read = read_unchanged(before, asked)
     folder = create_run(run, f"{before.path.name}-from-{step}", replace=replace)
     copy_memory(before, folder)
     recipe = recipe_from(asked, read_ledger(before.ledger)).model_copy(update={"cuts": ()})
@@ -255,8 +260,21 @@ def branch(
         interrupted=Interrupted(),
         until=_known_step(until),
         facts={"opened_before": 0 if new_test is not None else openings(before)},
+        registered=is_registered(register, run),
     )
     return _finish(walk, screen)
+
+
+def _read_as_in(folder: RunFolder, source: str, asked: FitConfig) -> LoadedData:
+    """The data of a run that is repeated. InputError where they have changed; a recipe that was edited is its own."""
+    if not (folder.path / "run.json").exists() or folder.facts().get("asked") != asked.model_dump(mode="json"):
+        return read_as_asked(source, asked)
+    return read_unchanged(folder, asked)
+
+
+def is_registered(wanted: bool | None, run: str | Path | None) -> bool:
+    """Whether a run is kept in the register: as wanted, else where its folder was named; never where that is off."""
+    return (run is not None if wanted is None else wanted) and not os.environ.get("LUTHIER_NO_REGISTER")
 
 
 def _known_step(until: int) -> int:
