@@ -4,16 +4,16 @@ BIN := .venv/bin
 READY := .venv/.ready
 CORE := $(addprefix tests/,assess data diagnosis estimators nets objective optimise engine saved search)
 
-.PHONY: demo test test-oldest lint labs notebooks bench bench-quick audit clean
+.PHONY: demo test test-oldest lint labs soak notebooks bench bench-quick audit clean
 
 demo: $(READY)  ## fit the bundled digits in a minute and write the report
 	$(BIN)/luthier fit digits --run runs/demo --replace
 
 test: $(READY) lint  ## lint, types, doctests, the whole suite, the README's commands, the examples
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not labs"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not labs and not soak"
 
 test-oldest: .venv-oldest/.ready  ## the core of the suite with the oldest versions that pyproject.toml allows
-	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n 2 -m "not labs" -W ignore::pytest.PytestRemovedIn10Warning $(CORE)
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n 2 -m "not labs and not soak" -W ignore::pytest.PytestRemovedIn10Warning $(CORE)
 
 .venv-oldest/.ready: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv .venv-oldest
@@ -28,6 +28,9 @@ lint: $(READY)
 
 labs: $(READY)  ## the long experiments
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --maxschedchunk 1 -m labs
+
+soak: $(READY)  ## what breaks, many times over: kills, full disks, fuzzers
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m soak
 
 notebooks: $(READY)  ## the labs as executed notebooks in docs/labs
 	$(BIN)/python -m luthier.labs.notebook docs/labs

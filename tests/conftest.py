@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
-from jaxtyping import install_import_hook
+from tests import shape_checks, warm
 
 # Shape annotations of the numeric rooms become assertions while the tests run.
-install_import_hook(["luthier.nets", "luthier.objective", "luthier.optimise"], "beartype.beartype")
+shape_checks.install(["luthier.nets", "luthier.objective", "luthier.optimise"])
 
 
 # What runs did to rows is counted where a test is about that, in a home of its own.
@@ -44,11 +46,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+def pytest_collection_finish() -> None:
+    """What is there by now stays to the end: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_setup() -> None:
+    """The first calls of each test are checked."""
+    shape_checks.start_anew()
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path | None:
     """The folder of real data (`LUTHIER_DATA`), or None: tests then use what scikit-learn bundles."""
     named = os.environ.get("LUTHIER_DATA")
     return Path(named) if named and Path(named).is_dir() else None
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _baselines_start_at_once() -> Iterator[None]:
+    """Each fit begins a process for its baselines; to import scikit-learn anew takes it longer than all its work."""
+    with patch("luthier.assess.baselines.subprocess", warm):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,7 @@ def test_a_model_loads_without_what_trains() -> None:
         "from luthier.saved import predict_file\n"
         "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('luthier.')}\n"
         "heavy = {'sklearn.ensemble', 'scipy.stats', 'scipy.optimize', 'captum', 'pandas'} & set(sys.modules)\n"
-        "print(sorted(rooms & {'population', 'search', 'recipe', 'report', 'runs', 'labs', 'studio'}), heavy)\n"
+        "print(sorted(rooms & {'engine', 'search', 'recipe', 'report', 'runs', 'labs', 'studio'}), heavy)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.stdout == "[] set()\n", done.stdout + done.stderr

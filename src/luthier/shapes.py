@@ -17,6 +17,7 @@ Flat = Float[Tensor, "M P"]  # the parameters of all members, or something for e
 Logits = Float[Tensor, "M B C"]  # or values, of a stack
 RowLosses = Float[Tensor, "M B"]  # or scores, of single rows
 Targets = Shaped[Tensor, "B"] | Shaped[Tensor, "B C"]  # class numbers, 0/1 or values; a share or value for each output
+AnyTargets = Shaped[Tensor, "B *of"]  # as a user gave them: whether they go with the outputs is checked, and said
 ClassNumbers = Int[Tensor, "B"]
 OneHot = Float[Tensor, "B C"]
 RowWeights = Shaped[Tensor, "B"]  # how much each row counts

@@ -23,6 +23,12 @@ from filelock import FileLock, Timeout
 
 from luthier.errors import InputError, LuthierError
 
+UNUSABLE = (  # what the system says of a path that a person chose
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
@@ -30,16 +36,16 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise LuthierError(
                 f"the disk is full: '{path}' could not be written",
                 remedy="free some space and continue with --resume; what was saved is intact",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
+        if error.errno in UNUSABLE:
             raise InputError(
                 f"'{path}' cannot be written",
                 received=(error.strerror or str(error)).lower(),
-                remedy="choose another folder, or change its permissions",
+                remedy="choose another name or folder, or change its permissions",
             ) from error
         raise
 

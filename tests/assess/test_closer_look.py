@@ -66,6 +66,21 @@ def test_rows_unlike_training_are_told() -> None:
     assert not alone.unlike(np.ones((5, 3))).any()
 
 
+def test_rows_unlike_training_among_more_columns_than_rows() -> None:
+    """By the products of rows the distances are those of the products of columns, and there is a bound on both."""
+    rng = np.random.default_rng(2)
+    training, validation, fresh = (rng.normal(size=(n, 1100)) @ np.diag(np.linspace(1, 2, 1100)) for n in (90, 60, 30))
+    centred = training - training.mean(0)
+    inverse = np.linalg.pinv(np.cov(centred, rowvar=False), rcond=1e-3, hermitian=True)
+    away = fresh - training.mean(0)
+    result = Familiarity.fit(training, validation)
+    np.testing.assert_allclose(
+        result.distance(fresh), np.sqrt(np.einsum("nf,fg,ng->n", away, inverse, away)), rtol=1e-9
+    )
+    many = Familiarity.fit(np.tile(training, (14, 1)), validation)
+    assert many.whitening.shape[1] <= 256
+
+
 @pytest.mark.parametrize("exponent", [0.3, 0.7, 1.2])
 def test_a_power_law_is_found_again(exponent: float) -> None:
     sizes = [100, 200, 400, 800]

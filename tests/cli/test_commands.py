@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests import warm
 from tests.cli.program import luthier
 
 
@@ -207,7 +208,7 @@ def test_verbose_shows_epochs(tmp_path: Path) -> None:
 
 def test_ctrl_c_finishes_with_what_there_is(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "luthier", "fit", "digits", "--budget", "10m", "--run", str(tmp_path / "r")]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = warm.Popen(command, stdout=warm.PIPE, stderr=warm.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "r" / "history").glob("*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -226,9 +227,7 @@ def test_importing_costs_nothing() -> None:
 
 
 def test_the_install_is_checked() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "luthier", "check-install"], capture_output=True, text=True, timeout=120
-    )
+    done = luthier("check-install")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("luthier ")
     assert "this machine is ready" in done.stdout

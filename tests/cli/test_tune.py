@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import polars as pl
 import pytest
+from tests import warm
 from tests.cli.program import luthier
 
+SOAK = pytest.mark.soak
 SMALL = ("--trials", 12, "--epochs", 2, "--confirm", 2)
 
 
@@ -66,15 +67,19 @@ def children(process: int) -> list[int]:
     return [int(child) for child in known.read_text().split()] if known.exists() else []
 
 
-@pytest.mark.parametrize("halving", ["", "hyperband"])
-def test_killed_anywhere_it_goes_on_to_the_same_numbers(halving: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("halving", "moments"),
+    [("", (8,)), ("hyperband", (3,)), *(pytest.param(one, (1, 3, 5, 8), marks=SOAK) for one in ("", "hyperband"))],
+)
+def test_killed_anywhere_it_goes_on_to_the_same_numbers(halving: str, moments: tuple[int, ...], tmp_path: Path) -> None:
+    """When so many lines of its journal were written."""
     options = ("--trials", 24, "--epochs", 9, "--confirm", 2, "--halving", halving, "--workers", 2)
     assert luthier("tune", "wine", *options, "--run", tmp_path / "whole").returncode == 0
     whole = pl.read_parquet(tmp_path / "whole" / "trials.parquet")
-    for lines in (3, 8):
+    for lines in moments:
         run = tmp_path / f"killed-{lines}"
-        command = [sys.executable, "-m", "luthier", "tune", "wine", *map(str, options), "--run", str(run)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "luthier", "tune", "wine", *options, "--run", run]
+        process = warm.Popen(command, stdout=warm.DEVNULL)
         journal, deadline = run / "journal.jsonl", time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
             if journal.exists() and journal.read_bytes().count(b"\n") >= lines:

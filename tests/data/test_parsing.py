@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_series_equal
 
 from luthier.data import TableEncoder, Unread, encode_target, infer_columns, infer_task, read_source, target_values
 from luthier.data.columns import Column
 from luthier.data.levels import Levels
-from luthier.data.parsing import WORD_MARKS
+from luthier.data.numerals import NumberStyle
+from luthier.data.parsing import MOMENTS, NUMBERS, WORD_MARKS, CellParser
 from luthier.errors import ConfigError, InputError
 
 
@@ -288,6 +291,91 @@ def test_large_numbers_keep_their_digits() -> None:
     assert result.tolist() == [float(cell) for cell in cells]
     task = infer_task(pl.Series("y", cells))
     assert encode_target(pl.Series("y", cells), task).tolist() == [float(cell) for cell in cells]
+
+
+ODD = (  # cells beside those that are written as programs write them
+    *(
+        "",
+        " ",
+        "-",
+        "NA",
+        "+2021-03-01",
+        "-2021-03-01",
+        "12021-03-01",
+        "2021-3-1",
+        "2021-13-01",
+        "2021-02-30",
+        " 2021-03-01",
+    ),
+    *("2021-03-01 ", "2021- 3-01", "2021-03-01T", "2021-03-01T04:19", "2021-03-01 04:19:00.5", "2021-03-01 24:00:00"),
+    *("2021-03-01T04:19:00.123456789", "2021-03-01T23:59:60Z", "2021-03-01T04:19:00Z", "2021-03-01 04:19:00 +02:00"),
+    *(
+        "2021-03-01T04:19:00+0200",
+        "2021-03-01t04:19:00",
+        "\u0662\u0660\u0662\u0661-03-01",
+        "01.03.2021",
+        "1.3.2021",
+        "1.3.21",
+    ),
+    *(
+        "03/01/2021",
+        "13/01/2021",
+        "1",
+        "1.5",
+        "1e3",
+        "inf",
+        "nan",
+        "--5",
+        "+5",
+        "-5",
+        "05",
+        "1,234",
+        "1,23",
+        "12,345.5",
+    ),
+    *(
+        "0,123",
+        "1,234,5",
+        "$5",
+        "$-5",
+        "-$5",
+        "$ 5",
+        "5$",
+        "$1,234.5",
+        "$.5",
+        "$5.",
+        "($5)",
+        "\u22125",
+        "1.234,5",
+        "1.5,5",
+    ),
+    *("5 kg", "5kg", "5 kgkg", "$$5", "1'234", "1\u2019234", "1 234", "12:30"),
+)
+PARSERS = (
+    *(replace(MOMENTS, pattern=pattern) for pattern in ("ISO 8601", "%d.%m.%Y", "%m/%d/%Y", "%Y-%m-%dT%H:%M:%S%z")),
+    NUMBERS,
+    *(
+        replace(NUMBERS, style=style)
+        for style in (
+            NumberStyle(thousands=",", before="$"),
+            NumberStyle(",", "."),
+            NumberStyle(before="$", brackets=True),
+            NumberStyle(after=" kg"),
+            NumberStyle(thousands="'"),
+            NumberStyle(clock=True),
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.pattern or parser.style.in_words or "plain")
+@pytest.mark.parametrize(
+    "first", ["2021-03-01", "2021-03-01 04:19:00", "2021-03-01T04:19:00.5", "2021-03-01T04:19:00Z", "5"]
+)
+def test_what_is_read_at_one_look_has_the_same_value(parser: CellParser, first: str) -> None:
+    cells = pl.Series("x", [first, None, *ODD])
+    for fast, slow in zip(parser._read(cells), parser._read_slowly(cells), strict=True):
+        assert_series_equal(fast, slow, check_exact=True, check_names=False)
 
 
 def test_parsers_come_back() -> None:

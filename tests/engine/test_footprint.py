@@ -105,6 +105,7 @@ def test_a_population_is_freed_as_soon_as_it_is_done_with(spec: DenseSpec | Modu
     group = [Member(spec, seed, 1e-3, ema_decay=ema_decay) for seed in range(2)]
     train(group, part(), part(), settings())
     gc.collect()
+    gc.freeze()  # what other tests left need not be looked through again
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
@@ -114,45 +115,38 @@ def test_a_population_is_freed_as_soon_as_it_is_done_with(spec: DenseSpec | Modu
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
+        gc.unfreeze()
         gc.enable()
     assert not kept
 
 
+PEAKS = r"""
+import re, torch
+from luthier.nets import DenseSpec
+from luthier.engine import Member, Part, Settings, footprint, in_memory_groups, train
+torch.set_num_threads(1)
+X = torch.randn(256, 64)
+part = Part(X, torch.zeros(256, 0, dtype=torch.int64), (X[:, 0] > 0).long())
+settings = Settings("softmax", "adam", 64, steps=4, evaluate_every=2)
+narrow, wide = ([Member(DenseSpec(64, (width, width), 2), seed, 1e-3) for seed in range(12)] for width in (8, 1024))
+foretold = footprint(wide, settings, part).of(12)
+for members, memory in ((narrow, 1 << 40), (wide, foretold // 4), (wide, 1 << 40)):  # each takes more than the last
+    for group in in_memory_groups(members, settings, part, memory)[0]:
+        train(list(group), part, part, settings)
+    peak = re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]
+    print(int(peak) * 1024)
+print(foretold)
+"""
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs a system that tells a process's peak")
 def test_the_process_stays_about_as_small_as_was_foretold() -> None:
-    """Twelve wide networks, all at once and in turns: the peak of a process of its own, less what a tiny one takes."""
-    program = (
-        "import re, sys, torch\n"
-        "from luthier.nets import DenseSpec\n"
-        "from luthier.engine import Member, Part, Settings, footprint, in_memory_groups, train\n"
-        "torch.set_num_threads(1)\n"
-        "width, memory = int(sys.argv[1]), int(sys.argv[2])\n"
-        "X = torch.randn(256, 64)\n"
-        "part = Part(X, torch.zeros(256, 0, dtype=torch.int64), (X[:, 0] > 0).long())\n"
-        "members = [Member(DenseSpec(64, (width, width), 2), seed, 1e-3) for seed in range(12)]\n"
-        "settings = Settings('softmax', 'adam', 64, steps=4, evaluate_every=2)\n"
-        "for group in in_memory_groups(members, settings, part, memory or 1 << 40)[0]:\n"
-        "    train(list(group), part, part, settings)\n"
-        "peak = re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]\n"
-        "print(int(peak) * 1024, footprint(members, settings, part).of(12))\n"
+    """Twelve wide networks, in turns and all at once: the peak of a process of its own, less what tiny ones take."""
+    # What is freed goes back to the system at once: else the C library keeps some of it, now more and now less.
+    given_back = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    done = subprocess.run(
+        [sys.executable, "-c", PEAKS], capture_output=True, text=True, timeout=300, check=True, env=given_back
     )
-
-    def peak(width: int, memory: int) -> tuple[int, int]:
-        # What is freed goes back to the system at once: else the C library keeps some of it, now more and now less.
-        given_back = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(width), str(memory)],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=True,
-            env=given_back,
-        )
-        taken, foretold = done.stdout.split()
-        return int(taken), int(foretold)
-
-    base, _ = peak(8, 0)
-    whole, foretold = peak(1024, 0)
-    bounded, _ = peak(1024, foretold // 4)
+    base, bounded, whole, foretold = map(int, done.stdout.split())
     assert 0.8 * foretold < whole - base < 1.25 * foretold
     assert bounded - base < 0.35 * (whole - base)

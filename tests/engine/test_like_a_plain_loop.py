@@ -294,7 +294,7 @@ def test_every_function_refuses_a_loss_of_other_rows(y: Tensor) -> None:
         lambda: luthier.tune(lambda h: net, (X, y), {"learning_rate": (0.1, 0.2)}, loss=loss, trials=1, workers=1),
     ]
     for call in calls:
-        with pytest.raises(InputError, match=r"the loss would compare|fails on the data"):
+        with pytest.raises(InputError, match="the loss would compare"):
             call()
 
 

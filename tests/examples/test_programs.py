@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import http.server
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.examples.running import blocks, commands, run_command
+from tests import warm
+from tests.examples.running import blocks, commands, run_command, shortened
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -19,7 +19,9 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(path: Path, tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, path], capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    program = tmp_path / path.name
+    program.write_text(shortened(path.read_text()))
+    done = warm.run([sys.executable, program], capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
@@ -27,7 +29,7 @@ def test_an_example_runs(path: Path, tmp_path: Path) -> None:
 def test_the_readmes_python_runs(tmp_path: Path) -> None:
     program = "\n".join(text for language, text in blocks(ROOT / "README.md") if language == "python")
     assert "import luthier" in program
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    done = warm.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
 
 
@@ -89,11 +91,12 @@ def test_the_readmes_commands_run(
         words = [word.replace("https://example.org", served) for word in command]
         if words[0] == "fit" and "--resume" not in words and "--config" not in words:
             words = [word for word in words if word not in ("--budget", "60s", "20m")]
-            words += ["--budget", "60steps"]
+            words += ["--budget", "5steps" if "photos/" in words else "60steps"]
             fits += 1
             words += ["--run", f"again-{fits}"] if fits > 1 and "--run" not in words else []
         if words[0] == "tune":
-            words = ["10s" if word == "10m" else word for word in words]
+            words = [{"10m": "3s", "20": "8"}.get(word, word) for word in words]
+            words += ["--epochs", "2"] if "--trials" in words else []
         if "--config" in words:
             words += ["--run", "repeated"]
         words = [word for word in words if word != "--open"]  # no browser to open in a test

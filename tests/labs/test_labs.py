@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from tests.cli.program import luthier
 
 from luthier.errors import ConfigError
 from luthier.labs.gallery import all_labs, gallery, lab_named, lines
@@ -87,26 +86,11 @@ def test_verdicts() -> None:
 
 def test_the_command_line(tmp_path: Path) -> None:
     page = tmp_path / "labs.html"
-    command = [
-        sys.executable,
-        "-m",
-        "luthier",
-        "lab",
-        "run",
-        "softmax",
-        "temperature",
-        "--quick",
-        "--json",
-        "-o",
-        str(page),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = luthier("lab", "run", "softmax", "temperature", "--quick", "--json", "-o", page)
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["softmax", "temperature"]
     assert "From uniform to one-hot" in page.read_text()
-    listed = subprocess.run(
-        [sys.executable, "-m", "luthier", "lab", "list"], capture_output=True, text=True, timeout=60
-    )
+    listed = luthier("lab", "list")
     assert all(name in listed.stdout for name in all_labs())
 
 

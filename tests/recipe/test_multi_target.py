@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import luthier
 from luthier.cli import app
-from luthier.errors import InputError
+from luthier.errors import InputError, LuthierError
 from luthier.runs import resume_several
 from luthier.runs.screen import SilentScreen
 
@@ -99,6 +99,41 @@ def test_the_commands_know_such_a_folder(found: luthier.MultiTargetResult, tmp_p
     page = (found.path / "report.html").read_text()
     assert all(target in page for target in TARGETS)
     assert page.count("/report.html") == 3
+
+
+def test_a_target_that_cannot_be_is_refused_before_the_first_is_trained(tmp_path: Path) -> None:
+    frame = table().with_columns(note=pl.lit("all"), level=pl.lit(2.5), none=pl.lit(None, pl.Float64))
+    with pytest.raises(InputError, match="3 of 4 targets cannot be predicted") as refused:
+        luthier.fit_several(frame, ["warm", "note", "level", "none"], run=tmp_path / "run", screen=SilentScreen())
+    assert all(f"`{name}`: " in str(refused.value) for name in ("note", "level", "none"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_finished_serves_and_the_rest_is_tried_again(
+    found: luthier.MultiTargetResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A target whose run fails keeps neither the targets after it nor their predictions."""
+    real = luthier.runs.multi_target.fit
+
+    def broken(*args: Any, **options: Any) -> Any:
+        if options["target"] == "warm":
+            raise LuthierError("the disk is full")
+        return real(*args, **options)
+
+    run, quiet = tmp_path / "run", SilentScreen()
+    monkeypatch.setattr("luthier.runs.multi_target.fit", broken)
+    with pytest.raises(InputError, match="1 of 3 targets could not be fitted"):
+        luthier.fit_several(table(), TARGETS, budget="900steps", run=run, screen=quiet)
+    monkeypatch.undo()
+    table().drop(TARGETS).write_csv(tmp_path / "new.csv")
+    table().write_csv(tmp_path / "rows.csv")
+    for command in (["predict", str(run), str(tmp_path / "new.csv")], ["check", str(run), str(tmp_path / "rows.csv")]):
+        message = CliRunner().invoke(app, command)
+        assert message.exit_code == 0, message.output
+        assert "`warm`: no model yet" in message.output
+    assert luthier.MultiTargetResult(run).predict(table()).columns == ["value of it", "wet"]
+    again = resume_several(run, screen=quiet)
+    assert again["warm"].scores["headline"] == found["warm"].scores["headline"]
 
 
 @pytest.mark.parametrize(("targets", "said"), [(["warm"], "not several"), (["warm", "wett"], "no column `wett`")])

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from tests import warm
 
 import luthier
 from luthier.data import read_source
@@ -88,12 +88,12 @@ def test_repeating_from_the_recipe_gives_the_same_numbers(iris: luthier.Result, 
     assert numbers(again.path) == numbers(iris.path)
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("share", [0.5, *(pytest.param(share, marks=pytest.mark.soak) for share in (0.2, 0.8))])
 def test_a_killed_run_resumes_to_the_same_numbers(iris: luthier.Result, tmp_path: Path, share: float) -> None:
     run = tmp_path / "killed"
     command = [sys.executable, "-m", "luthier", "fit", "iris", "--budget", BUDGET, "--run", str(run), "--json"]
     lines = len(iris.ledger)
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = warm.Popen(command, stdout=warm.PIPE, stderr=warm.PIPE)
     assert child.stdout is not None
     for _ in range(int(lines * share)):
         child.stdout.readline()
@@ -106,7 +106,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(iris: luthier.Result, tmp_path
     assert numbers(run) == numbers(iris.path)
 
 
-@pytest.mark.parametrize("writes", [5, 30, 60])
+@pytest.mark.parametrize("writes", [30, *(pytest.param(writes, marks=pytest.mark.soak) for writes in (5, 60))])
 def test_a_full_disk_is_said_and_the_run_can_go_on(
     iris: luthier.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:

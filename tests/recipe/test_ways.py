@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 import luthier
+from luthier.assess import open_test
 from luthier.data import read_source
 from luthier.errors import InputError
 from luthier.recipe import FitConfig, checklist, in_lines, read_as_asked
@@ -113,6 +115,93 @@ def test_a_run_may_be_judged_on_rows_of_its_own_from_the_beginning(tmp_path: Pat
     assert len(validation) == pytest.approx(20, abs=1)
     assert not time or max(training) < min(validation)
     assert "is the test set" in parts.notes[-1]
+
+
+def mixed(rows: int, seed: int, **cells: Any) -> pl.DataFrame:
+    """Whole numbers, codes, words of yes and no, days, groups and an order; `cells` replace columns."""
+    rng = np.random.default_rng(seed)
+    columns: dict[str, Any] = {
+        "whole": rng.integers(0, 40, rows),
+        "code": rng.choice(["01", "02", "1.0"], rows),
+        "smokes": rng.choice(["yes", "no"], rows),
+        "day": [f"2024-0{1 + k % 9}-{10 + k % 17}" for k in range(rows)],
+        "who": [f"p{k // 4}" for k in range(rows)],
+        "when": np.arange(rows),
+        "y": rng.integers(0, 500, rows),
+    }
+    return pl.DataFrame(columns | {name: values(rng, rows) for name, values in cells.items()})
+
+
+NEW: dict[str, dict[str, Any]] = {
+    "as before": {},
+    "fractions": {"whole": lambda rng, n: rng.normal(20, 9, n).round(3), "y": lambda rng, n: rng.normal(250, 90, n)},
+    "marks of a gap": {"whole": lambda rng, n: rng.choice(["3", "n/a", "17.5", "-"], n)},
+    "words in capitals": {"smokes": lambda rng, n: rng.choice(["YES", "No", "perhaps"], n)},
+    "days of another form": {"day": lambda rng, n: ["2024-05-17T00:00:00Z"] * n},
+    "unknown codes": {"code": lambda rng, n: rng.choice(["1", "01", "7"], n)},
+}
+
+
+@pytest.mark.parametrize("kind", NEW)
+def test_new_rows_are_read_as_the_model_reads_them(kind: str, tmp_path: Path) -> None:
+    """Bit for bit what `predict` would see, and the target's own values: no cell is cast to the old table's types."""
+    mixed(120, 0).write_csv(tmp_path / "rows.csv")
+    new = mixed(40, 1, **NEW[kind])
+    new.write_csv(tmp_path / "new.csv")
+    columns = {"whole": "number", "code": "category", "who": "identifier"}
+    asked = FitConfig(
+        source=str(tmp_path / "rows.csv"),
+        target="y",
+        task="regression",
+        columns=columns,
+        new_test=str(tmp_path / "new.csv"),
+    )
+    parts = parts_of(read_as_asked(asked.source, asked), asked)
+    sealed = open_test(parts.sealed, lambda *_: None, purpose="a test")
+    numbers, codes = parts.encoder.encode(read_source(tmp_path / "new.csv").frame)
+    assert torch.equal(sealed.numbers.nan_to_num(-1e9), numbers.nan_to_num(-1e9))
+    assert torch.equal(sealed.codes, codes)
+    assert sealed.targets is not None
+    assert sealed.targets.tolist() == pytest.approx(new["y"].to_list(), rel=1e-12)
+
+
+@pytest.mark.parametrize("cell", ["about 7", "7 kg", "$7", "yes"])
+def test_new_rows_with_text_for_numbers_are_refused(cell: str, tmp_path: Path) -> None:
+    mixed(120, 0).write_csv(tmp_path / "rows.csv")
+    mixed(40, 1, whole=lambda rng, n: [cell] * n).write_csv(tmp_path / "new.csv")
+    asked = FitConfig(source=str(tmp_path / "rows.csv"), target="y", new_test=str(tmp_path / "new.csv"))
+    with pytest.raises(InputError, match="has text where training had numbers"):
+        parts_of(read_as_asked(asked.source, asked), asked)
+
+
+@pytest.mark.parametrize(
+    ("option", "cells", "said"),
+    [
+        ("group", {}, "40 of 40 rows of .* are in groups that the run has rows of"),
+        ("group", {"who": lambda rng, n: [f"p{29 + k // 4}" for k in range(n)]}, "4 of 40 rows of .* are in groups"),
+        ("group", {"who": lambda rng, n: [f"q{k}" for k in range(n)]}, ""),
+        ("group", {"who": lambda rng, n: [None] * n}, ""),
+        ("time", {}, "40 of 40 rows of .* are earlier than the run's last"),
+        ("time", {"when": lambda rng, n: np.arange(n) + 110}, "9 of 40 rows of .* are earlier than the run's last"),
+        ("time", {"when": lambda rng, n: np.arange(n) + 119}, ""),
+    ],
+)
+def test_new_rows_lie_outside_as_the_runs_own_would(option: str, cells: Any, said: str, tmp_path: Path) -> None:
+    mixed(120, 0).write_csv(tmp_path / "rows.csv")
+    mixed(40, 1, **cells).write_csv(tmp_path / "new.csv")
+    named = {"group": "who", "time": "when"}
+    asked = FitConfig(
+        source=str(tmp_path / "rows.csv"), target="y", new_test=str(tmp_path / "new.csv"), **{option: named[option]}
+    )
+    read = read_as_asked(asked.source, asked)
+    if said:
+        with pytest.raises(InputError, match=said):
+            parts_of(read, asked)
+    else:
+        assert parts_of(read, asked).units["test"].kind == {"group": "groups", "time": "blocks"}[option]
+    mixed(40, 1).drop(named[option]).write_csv(tmp_path / "new.csv")
+    with pytest.raises(InputError, match="cannot be the new test set"):
+        parts_of(read_as_asked(asked.source, asked), asked)
 
 
 def test_back_over_the_same_rows_is_marked(whole: luthier.Result, tmp_path: Path) -> None:
@@ -265,32 +354,6 @@ def test_one_network_is_delivered_when_asked(table: Path, tmp_path: Path) -> Non
         assert result.model.threshold == 0.5
         assert topics["distillation"]["step"] == 5
     assert result.scores["headline"]["value"] > 0.8
-
-
-def weighed(weights: Any) -> pl.DataFrame:
-    """Rows of two classes, the second half with labels turned round."""
-    rng = np.random.default_rng(4)
-    x = rng.normal(size=(600, 3))
-    label = np.where((x[:, 0] > 0) ^ (np.arange(600) % 2 == 1), "a", "b")
-    return pl.DataFrame({**{f"x{i}": x[:, i] for i in range(3)}, "w": weights, "y": label})
-
-
-def test_rows_count_by_their_weights(tmp_path: Path) -> None:
-    """Rows of weight 0 teach nothing and are scored by nobody, also not for the baselines."""
-    frame = weighed(np.where(np.arange(600) % 2 == 1, 0.0, 2.0))
-    result = luthier.fit(frame, target="y", budget=BUDGET, run=tmp_path / "run", screen=SilentScreen(), weight="w")
-    assert result is not None
-    assert result.scores["headline"]["value"] > 0.85
-    linear = next(row for row in result.scores["baselines"] if row["name"] == "logistic regression")
-    assert linear["test"]["value"] > 0.85
-    assert next(r for r in result.ledger if r.get("topic") == "column `w`")["chosen"] == "identifier, dropped"
-    assert "w" not in result.model.encoder.number_names
-
-
-@pytest.mark.parametrize("weights", [np.r_[np.ones(599), -1.0], np.r_[np.ones(599), np.nan], np.zeros(600)])
-def test_weights_that_cannot_be(tmp_path: Path, weights: np.ndarray) -> None:
-    with pytest.raises(InputError, match="cannot be used as sample weights"):
-        luthier.fit(weighed(weights), target="y", run=tmp_path / "run", screen=SilentScreen(), weight="w")
 
 
 def test_the_metric_decides_what_is_delivered_and_where_the_line_is(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Kill a fit or a search at random moments, resume it until it is done, and compare it with one that nobody killed.
 
-    python tests/reliability/soak.py --kills 200
+    python -m tests.reliability.soak --kills 200
 
 Whatever is in the folder between two lives must be whole: every JSON file parses, every line of a log but perhaps the
 last, every Parquet and safetensors file opens, every model loads.
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import polars as pl
 from safetensors import safe_open
+from tests import warm
 
 import luthier
 
@@ -31,11 +32,11 @@ RESUME = {"fit": ["fit", "--resume"], "tune": ["tune", "--resume"]}
 PATIENCE = 300  # seconds that one life may take
 
 
-def start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
+def start(arguments: list[str], folder: Path) -> warm.Popen:
     """The command in a process of its own."""
     command = [sys.executable, "-m", "luthier", *arguments]
     with (folder.parent / f"{folder.name}.log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, cwd=folder.parent)
+        return warm.Popen(command, stdout=log, stderr=log, cwd=folder.parent)
 
 
 def broken_files(folder: Path) -> list[str]:

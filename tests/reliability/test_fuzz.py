@@ -120,17 +120,21 @@ def test_whole_inputs_are_read(folder: Path) -> None:
         assert reader.seeds, name
 
 
-@pytest.mark.parametrize("name", ["csv", "bundle", "idx"])
-def test_a_fuzzer_that_sees_the_code_finds_nothing_either(name: str, tmp_path: Path) -> None:
-    """Atheris steers by coverage; a few seconds here, as long as one likes by hand."""
+def fuzzed(names: tuple[str, ...], runs: int, folder: Path) -> None:
     pytest.importorskip("atheris")
-    program = Path(__file__).parent / "fuzz.py"
-    done = subprocess.run(
-        [sys.executable, str(program), name, "--runs", "2000", "--folder", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    command = [sys.executable, Path(__file__).parent / "fuzz.py", *names, "--runs", str(runs), "--folder", folder]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "Done 2000" in done.stderr
-    shutil.rmtree(tmp_path)
+    assert done.stderr.count(f"Done {runs}") == len(names)
+    shutil.rmtree(folder)
+
+
+def test_a_fuzzer_that_sees_the_code_finds_nothing_either(tmp_path: Path) -> None:
+    """Atheris steers by coverage; a moment here, longer in `make soak`."""
+    fuzzed(("csv", "bundle", "idx"), 2000, tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", NAMES)
+def test_it_finds_nothing_in_a_longer_time(name: str, tmp_path: Path) -> None:
+    fuzzed((name,), 20_000, tmp_path)

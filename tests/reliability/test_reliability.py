@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.reliability.soak import broken_files, soak
+from tests import warm
+from tests.reliability.soak import COMMANDS, broken_files, soak
 
 import luthier
 from luthier.recipe import Clock
@@ -26,22 +27,31 @@ STEPS = "900steps"
 FIT = [sys.executable, "-m", "luthier", "fit", "iris", "--budget", STEPS]
 
 
-@pytest.mark.parametrize(
-    ("kind", "command"),
-    [
-        ("fit", ["fit", "iris", "--budget", "150steps"]),
-        ("tune", ["tune", "iris", "--trials", "6", "--epochs", "3"]),
-    ],
-)
-def test_killed_at_random_moments_the_numbers_stay(kind: str, command: list[str], tmp_path: Path) -> None:
-    assert soak(kind, 2, tmp_path, seed=random.randrange(1000), command=command) == []
+QUICK = {"fit": ["fit", "iris", "--budget", "60steps"], "tune": ["tune", "iris", "--trials", "6", "--epochs", "3"]}
 
 
-def begun(run: Path, *options: str) -> subprocess.Popen[str]:
+@pytest.mark.parametrize("kind", QUICK)
+def test_killed_at_random_moments_the_numbers_stay(kind: str, tmp_path: Path) -> None:
+    assert soak(kind, 1, tmp_path, seed=random.randrange(1000), command=QUICK[kind]) == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_killed_many_times_the_numbers_stay(kind: str, tmp_path: Path) -> None:
+    assert soak(kind, 30, tmp_path, seed=random.randrange(1000)) == []
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The model of the fit that is interrupted here, where nothing interrupted it."""
+    found = luthier.fit("iris", budget=STEPS, run=tmp_path_factory.mktemp("whole") / "run", screen=SilentScreen())
+    assert found is not None
+    return found.folder.bundle.read_bytes()
+
+
+def begun(run: Path, *options: str) -> warm.Popen:
     """A fit in a process of its own, in the midst of training."""
-    process = subprocess.Popen(
-        [*FIT, "--run", str(run), *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = warm.Popen([*FIT, "--run", run, *options], stdout=warm.PIPE, stderr=warm.PIPE, text=True)
     for _ in range(600):
         if list(run.glob("checkpoint/inputs-*")):
             return process
@@ -49,7 +59,7 @@ def begun(run: Path, *options: str) -> subprocess.Popen[str]:
     raise AssertionError(process.communicate())
 
 
-def test_told_to_end_it_saves_and_goes_on_later(tmp_path: Path) -> None:
+def test_told_to_end_it_saves_and_goes_on_later(whole: bytes, tmp_path: Path) -> None:
     process = begun(tmp_path / "run")
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
@@ -59,24 +69,32 @@ def test_told_to_end_it_saves_and_goes_on_later(tmp_path: Path) -> None:
     assert "Traceback" not in errors
     assert broken_files(tmp_path / "run") == []
     luthier.resume(tmp_path / "run", screen=SilentScreen())
-    luthier.fit("iris", budget=STEPS, run=tmp_path / "whole", screen=SilentScreen())
-    assert (tmp_path / "run/model.luthier").read_bytes() == (tmp_path / "whole/model.luthier").read_bytes()
+    assert (tmp_path / "run/model.luthier").read_bytes() == whole
+
+
+SEARCH: dict[str, Any] = {"trials": 8, "epochs": 300, "confirm": 2}
+
+
+@pytest.fixture(scope="module")
+def whole_search(tmp_path_factory: pytest.TempPathFactory) -> luthier.Study:
+    """The search that is interrupted here, where nothing interrupted it; how many work at it changes nothing."""
+    return luthier.tune_table("iris", run=tmp_path_factory.mktemp("search") / "run", workers=1, **SEARCH)
 
 
 @pytest.mark.parametrize(
     ("workers", "told"),
-    [(1, os.kill), (2, os.kill), (2, os.killpg)],
-    ids=["alone", "before its workers", "with its workers"],
+    [
+        pytest.param(1, os.kill, id="alone"),
+        pytest.param(2, os.kill, id="before its workers", marks=pytest.mark.soak),
+        pytest.param(2, os.killpg, id="with its workers"),
+    ],
 )
 def test_a_search_that_is_told_to_end_goes_on_later(
-    workers: int, told: Callable[[int, int], None], tmp_path: Path
+    workers: int, told: Callable[[int, int], None], whole_search: luthier.Study, tmp_path: Path
 ) -> None:
-    wanted: dict[str, Any] = {"trials": 8, "epochs": 300, "confirm": 2, "workers": workers}
-    options = [word for name, value in wanted.items() for word in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "luthier", "tune", "iris", *options, "--run", str(tmp_path / "run")]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    options = [word for name, value in {**SEARCH, "workers": workers}.items() for word in (f"--{name}", value)]
+    command = [sys.executable, "-m", "luthier", "tune", "iris", *options, "--run", tmp_path / "run"]
+    process = warm.Popen(command, stdout=warm.PIPE, stderr=warm.PIPE, text=True, start_new_session=True)
     journal, deadline = tmp_path / "run" / "journal.jsonl", time.monotonic() + 120
     while not (journal.exists() and b"layout" in journal.read_bytes()) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -90,9 +108,7 @@ def test_a_search_that_is_told_to_end_goes_on_later(
     assert time.monotonic() - began < 30
     assert list((tmp_path / "run" / "checkpoint").glob("*.state"))  # what was under way is saved
     assert broken_files(tmp_path / "run") == []
-    result = resume_search(tmp_path / "run")
-    whole = luthier.tune_table("iris", run=tmp_path / "whole", **wanted)
-    assert result.trials.equals(whole.trials)
+    assert resume_search(tmp_path / "run").trials.equals(whole_search.trials)
 
 
 def test_a_second_process_on_a_run_is_refused(tmp_path: Path) -> None:
@@ -100,7 +116,7 @@ def test_a_second_process_on_a_run_is_refused(tmp_path: Path) -> None:
     process = begun(run, "--budget", "100000steps")
     try:
         for options in (["--resume", str(run)], ["iris", "--run", str(run), "--replace", "--budget", "9steps"]):
-            second = subprocess.run([sys.executable, "-m", "luthier", "fit", *options], capture_output=True, text=True)
+            second = warm.run([sys.executable, "-m", "luthier", "fit", *options], capture_output=True, text=True)
             assert second.returncode == 2
             assert "is being written by another process" in second.stderr
             assert f"process {process.pid} on" in second.stderr
@@ -125,11 +141,9 @@ def small_disk(tmp_path: Path) -> object:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_on_a_full_disk_what_was_saved_stays_and_it_goes_on_when_there_is_room(
-    small_disk: Path, tmp_path: Path
-) -> None:
+def test_on_a_full_disk_what_was_saved_stays_and_it_goes_on_when_there_is_room(small_disk: Path, whole: bytes) -> None:
     run = small_disk / "run"
-    done = subprocess.run([*FIT, "--run", str(run)], capture_output=True, text=True)
+    done = warm.run([*FIT, "--run", run], capture_output=True, text=True)
     assert done.returncode == 1, done.stdout[-500:]
     assert "the disk is full" in done.stderr
     assert "--resume" in done.stderr
@@ -137,8 +151,7 @@ def test_on_a_full_disk_what_was_saved_stays_and_it_goes_on_when_there_is_room(
     assert broken_files(run) == []
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
     luthier.resume(run, screen=SilentScreen())
-    luthier.fit("iris", budget=STEPS, run=tmp_path / "whole", screen=SilentScreen())
-    assert (run / "model.luthier").read_bytes() == (tmp_path / "whole/model.luthier").read_bytes()
+    assert (run / "model.luthier").read_bytes() == whole
 
 
 AS_NOBODY = """
@@ -159,9 +172,7 @@ def test_a_folder_that_is_not_ones_own_is_said(tmp_path: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("becoming an unprivileged user needs the rights of root")
     (tmp_path / "other").mkdir(mode=0o755)
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(AS_NOBODY), str(tmp_path)], capture_output=True, text=True
-    )
+    done = warm.run([sys.executable, "-c", textwrap.dedent(AS_NOBODY), tmp_path], capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert "cannot be written" in done.stderr
     assert "permission denied" in done.stderr
@@ -169,10 +180,10 @@ def test_a_folder_that_is_not_ones_own_is_said(tmp_path: Path) -> None:
 
 
 def test_a_wall_clock_that_jumps_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    luthier.fit("iris", budget="150steps", run=tmp_path / "whole", screen=SilentScreen())
+    luthier.fit("iris", budget="60steps", run=tmp_path / "whole", screen=SilentScreen())
     draw = random.Random(0)
     monkeypatch.setattr(time, "time", lambda: draw.uniform(0, 4e9))
-    luthier.fit("iris", budget="150steps", run=tmp_path / "jumping", screen=SilentScreen())
+    luthier.fit("iris", budget="60steps", run=tmp_path / "jumping", screen=SilentScreen())
     assert (tmp_path / "whole/model.luthier").read_bytes() == (tmp_path / "jumping/model.luthier").read_bytes()
 
 

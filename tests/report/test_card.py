@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.cli.program import luthier as command_line
 
 import luthier
 from luthier.errors import InputError
@@ -50,12 +49,9 @@ def test_a_run_without_scores_has_no_card(tmp_path: Path) -> None:
 
 
 def test_from_the_command_line(run: luthier.Result, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "luthier", "export", str(run.path), "--card", str(tmp_path / "card.md")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = command_line("export", run.path, "--card", tmp_path / "card.md")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "card.md").read_text() == model_card(run.path)
-    message = subprocess.run(
-        [sys.executable, "-m", "luthier", "--version"], capture_output=True, text=True, timeout=60
-    ).stdout
+    message = command_line("--version").stdout
     assert message.startswith("luthier ")
     assert "torch 2." in message

@@ -29,8 +29,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     table(500).write_csv(folder / "rows.csv")
     asked = {
         "short": {"budget": "60steps"},
-        "long": {"budget": "2500steps"},
-        "other": {"budget": "300steps", "seed": 5},
+        "long": {"budget": "800steps"},
+        "other": {"budget": "100steps", "seed": 5},
     }
     for name, options in asked.items():
         luthier.fit(folder / "rows.csv", target="y", run=folder / name, screen=SilentScreen(), **options)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from luthier.runs.tracking import Tracked, TrackedSearch, tracker_for
 
 
 def fitted(folder: Path, place: str) -> luthier.Result:
-    result = luthier.fit("iris", budget="200steps", run=folder, screen=Tracked(SilentScreen(), tracker_for(place)))
+    result = luthier.fit("iris", budget="60steps", run=folder, screen=Tracked(SilentScreen(), tracker_for(place)))
     assert result is not None
     return result
 
@@ -60,7 +61,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     listening = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command = [sys.executable, "-m", "mlflow", "server", *listening, *indices]
     address = f"http://127.0.0.1:{port}"
-    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) as process:
+    bare = {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }  # seven processes more, which nothing here needs
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=bare) as process,
+    ):
         try:
             for _ in range(240):
                 try:
@@ -199,8 +207,8 @@ def test_a_tracker_that_goes_away_does_not_end_the_run(tmp_path: Path, capsys: p
             raise AssertionError("never reached")
 
     tracker: Any = Gone()
-    luthier.fit("iris", budget="100steps", run=tmp_path / "run", screen=Tracked(SilentScreen(), tracker))
-    plain = luthier.fit("iris", budget="100steps", run=tmp_path / "plain", screen=SilentScreen())
+    luthier.fit("iris", budget="60steps", run=tmp_path / "run", screen=Tracked(SilentScreen(), tracker))
+    plain = luthier.fit("iris", budget="60steps", run=tmp_path / "plain", screen=SilentScreen())
     assert plain is not None
     assert (tmp_path / "run" / "model.luthier").read_bytes() == (tmp_path / "plain" / "model.luthier").read_bytes()
     assert tracker.points == 11
@@ -235,7 +243,7 @@ def test_the_runs_of_several_targets_are_followed_one_by_one(tmp_path: Path) -> 
         }
     )
     luthier.fit_several(
-        table, ["a", "b"], budget="100steps", run=tmp_path / "both", screen=Tracked(SilentScreen(), Listening())
+        table, ["a", "b"], budget="60steps", run=tmp_path / "both", screen=Tracked(SilentScreen(), Listening())
     )
     assert [one for one in told if one[0] in ("begin", "FINISHED")] == [
         ("begin", "a"),

@@ -53,7 +53,7 @@ def search(
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_settings_lie_in_the_space(name: str) -> None:
-    for trial in search(sampler_named(name), SPACE, distance, 40):
+    for trial in search(sampler_named(name), SPACE, distance, 16 if name == "gp" else 40):  # it slows down with them
         values = trial.values
         assert 1e-4 <= values["rate"] <= 1.0
         assert 0.5 <= values["beta"] <= 0.999
@@ -67,8 +67,8 @@ def test_settings_lie_in_the_space(name: str) -> None:
 def test_a_proposal_follows_from_the_request_alone(name: str) -> None:
     """A sampler that has been asked before proposes what a new one does, so a killed search repeats itself."""
     old = sampler_named(name)
-    told = search(old, SPACE, distance, 24)
-    request = Request(SPACE, 8, 24, 48, told, 0)
+    told = search(old, SPACE, distance, 16)
+    request = Request(SPACE, 8, 16, 48, told, 0)
     assert old.ask(request).settings == sampler_named(name).ask(request).settings
     assert sampler_named(name).ask(request).settings == sampler_named(name).ask(request).settings
 
@@ -177,11 +177,11 @@ def test_a_wrong_scale_is_found_out_in_more_rounds() -> None:
 @pytest.mark.parametrize("name", ["tpe", "gp"])
 def test_optunas_samplers_learn_in_batches(name: str) -> None:
     space = Space({"rate": SPACE.dimensions["rate"], "beta": SPACE.dimensions["beta"]})
-    wins = 0
+    wins, total = 0, {"tpe": 40, "gp": 30}[name]
     for seed in range(5):
-        result = search(sampler_named(name), space, distance, 40, at_once=5, seed=derive(seed, "t"))
-        drawn = search(sampler_named("random"), space, distance, 40, seed=derive(seed, "t"))
-        wins += np.mean([t.value for t in result[20:]]) < np.mean([t.value for t in drawn[20:]])
+        result = search(sampler_named(name), space, distance, total, at_once=5, seed=derive(seed, "t"))
+        drawn = search(sampler_named("random"), space, distance, total, seed=derive(seed, "t"))
+        wins += np.mean([t.value for t in result[total // 2 :]]) < np.mean([t.value for t in drawn[total // 2 :]])
     # Gaussian processes of the oldest Optuna that is allowed, there still an experiment, lose one of five.
     first_of_them = name == "gp" and importlib.metadata.version("optuna").startswith("4.0.")
     assert wins >= (4 if first_of_them else 5)

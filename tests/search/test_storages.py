@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests import warm
 from torch import nn
 
 import luthier
@@ -49,8 +50,8 @@ def stored(name: str, url: str) -> list[Any]:
     return trials
 
 
-def by_number(found: luthier.Study) -> list[tuple[Any, ...]]:
-    return [(t.number, repr(t.values), t.status, t.value, t.curve) for t in found.outcome.trials]
+def by_number(result: luthier.Study) -> list[tuple[Any, ...]]:
+    return [(t.number, repr(t.values), t.status, t.value, t.curve) for t in result.outcome.trials]
 
 
 def test_study_db_is_the_study(tmp_path: Path) -> None:
@@ -177,9 +178,9 @@ def test_processes_share_a_study(url: str, tmp_path: Path) -> None:
         f"here.tuned(storage={url!r}, study='both', trials=24, seed=int(sys.argv[1]))\n"
     )
     command = [sys.executable, "-c", program]
-    running = [subprocess.Popen([*command, str(seed)], stderr=subprocess.PIPE) for seed in (1, 2)]
-    message = [process.communicate(timeout=180)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0], message
+    running = [warm.Popen([*command, seed], stderr=warm.PIPE) for seed in (1, 2)]
+    said = [process.communicate(timeout=180)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], said
     trials = stored("both", url)
     assert 24 <= len(trials) <= 24 + 32  # a round under way is brought to its end
     assert all(t.state.is_finished() for t in trials)
@@ -207,13 +208,13 @@ def test_a_storage_out_of_reach(bad: str) -> None:
 
 
 def test_a_killed_live_study_goes_on_with_its_trials(tmp_path: Path) -> None:
-    url, run = f"sqlite:///{tmp_path}/live.db", tmp_path / "run"
+    url, run, wanted = f"sqlite:///{tmp_path}/live.db", tmp_path / "run", 60
     program = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import test_storages as here\n"
-        f"here.tuned(storage={url!r}, study='one', trials=200, sampler='tpe', run={str(run)!r})\n"
+        f"here.tuned(storage={url!r}, study='one', trials={wanted}, sampler='tpe', run={str(run)!r})\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", program])
+    process = warm.Popen([sys.executable, "-c", program])
     journal = run / "journal.jsonl"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and (not journal.exists() or journal.read_bytes().count(b'"trained"') < 3):
@@ -221,13 +222,13 @@ def test_a_killed_live_study_goes_on_with_its_trials(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = [t for t in stored("one", url) if t.state.is_finished()]
-    assert 0 < len(before) < 200
-    result = tuned(storage=url, study="one", trials=200, sampler="tpe", run=run)
+    assert 0 < len(before) < wanted
+    result = tuned(storage=url, study="one", trials=wanted, sampler="tpe", run=run)
     after = stored("one", url)
-    assert len(after) == 200
+    assert len(after) == wanted
     assert {t.number: t.value for t in before}.items() <= {t.number: t.value for t in after}.items()
     assert {t.state.name for t in after} == {"COMPLETE"}
-    assert len(result.outcome.trials) == 200
+    assert len(result.outcome.trials) == wanted
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +291,7 @@ def test_a_cluster_out_of_reach() -> None:
     """In a process of its own: this one may have a cluster already."""
     pytest.importorskip("ray")
     command = [sys.executable, "-m", "luthier", "tune", "wine", "--on", "127.0.0.1:1", "--trials", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = warm.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2, done.stderr
     assert "cannot be reached" in done.stderr
     assert "Traceback" not in done.stderr

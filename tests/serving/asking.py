@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -14,6 +13,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from tests import warm
 
 from luthier.saved import Model
 from luthier.server_address import listen
@@ -82,9 +83,7 @@ class ProcessServer(Client):
     def __init__(self, model: Path, *options: str, **environment: str) -> None:
         command = [sys.executable, "-m", "luthier", "serve", str(model), "--port", "0", *options]
         everything = {**os.environ, **environment}
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=everything
-        )
+        self.process = warm.Popen(command, stdout=warm.PIPE, stderr=warm.STDOUT, text=True, env=everything)
         assert self.process.stdout is not None
         self.line = self.process.stdout.readline()
         result = re.search(r"at (http://\S+:\d+),", self.line)

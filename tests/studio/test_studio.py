@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,7 +14,9 @@ import pytest
 
 pytest.importorskip("dash")
 
+from tests import warm
 from tests.browsing import elsewhere
+from tests.cli.program import luthier as command_line
 from werkzeug.serving import make_server
 
 import luthier
@@ -160,18 +161,18 @@ def test_a_run_is_followed_while_it_is_written(runs: Path, tmp_path: Path) -> No
 
 
 def test_the_command_says_where_it_is_and_who_holds_the_port(runs: Path) -> None:
-    command = [sys.executable, "-m", "luthier", "studio", str(runs), "--port"]
-    with subprocess.Popen([*command, "0"], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "luthier", "studio", runs, "--port", "0"]
+    with warm.Popen(command, stdout=warm.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             result = re.search(r"http://127\.0\.0\.1:(\d+)/ ", process.stdout.readline())
             assert result is not None
-            again = subprocess.run([*command, result[1]], capture_output=True, text=True, timeout=60)
+            again = command_line("studio", runs, "--port", result[1])
             assert again.returncode == 2
             assert "--port 0" in again.stderr
         finally:
             process.terminate()
-    none = subprocess.run([*command[:-2], "nowhere", "--port", "0"], capture_output=True, text=True, timeout=60)
+    none = command_line("studio", "nowhere", "--port", "0")
     assert none.returncode == 2
     assert "no folder nowhere" in none.stderr
 

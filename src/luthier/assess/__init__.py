@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from luthier.assess.baselines import BaselineRun
-from luthier.assess.calibration import NOMINAL, fit_temperature, half_width, reliability, tempered
-from luthier.assess.conformal import Familiarity, prediction_sets, set_figures, set_threshold
+from luthier.assess.calibration import NOMINAL, fit_temperature, half_width, reliability, smearing, tempered
+from luthier.assess.conformal import Familiarity, prediction_sets, set_figures, set_threshold, spread_rows
 from luthier.assess.dependence import partial_dependence
 from luthier.assess.distribution_shift import told_apart
 from luthier.assess.drift import PREDICTION, DriftRow, Profile, drift
@@ -53,6 +53,8 @@ __all__ = [
     "seen_by",
     "set_figures",
     "set_threshold",
+    "smearing",
+    "spread_rows",
     "subgroup_scores",
     "tempered",
     "told_apart",

@@ -1,16 +1,20 @@
 """The child process that fits the baselines: `python baseline_process.py FOLDER`. It imports nothing else of ours.
 
-It reads arrays from FOLDER, fits one baseline after another, writes each one's predictions for the
-validation rows (or why it failed; the others go on), and waits. When the parent has opened the test set it writes
-the test rows into FOLDER and a line to the child's standard input; so the child cannot have seen them while fitting.
+Training and validation rows come through its standard input. It fits one baseline after another, writes each one's
+predictions for the validation rows into FOLDER (or why it failed; the others go on), and waits for the test rows, which
+come when the parent has opened them: so the child cannot have seen them while fitting.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -32,6 +36,7 @@ FEWEST = 3  # rows of a class, below which three folds or a held-out tenth leave
 # Files: the parent wants no more baselines; the child waits for the test rows; it has answered for them.
 ENOUGH, READY, TESTED = "enough", "ready", "tested"
 NEIGHBOURS = 15
+UNWEIGHED = ("nearest neighbours",)  # their library takes no weights
 HELD_OUT = 0.1  # of the training rows, for the end of boosting
 INNER_SPLITS = ("gradient-boosted trees", "SVM (RBF)")
 MOST_TREE_LEVELS = 254  # scikit-learn's limit for a categorical feature
@@ -45,8 +50,10 @@ def names_for(kind: str, *, text: bool) -> tuple[str, ...]:
 
 def main(folder: Path) -> None:
     """Fit, answer for the validation rows, then for the test rows when told to."""
-    task = json.loads((folder / "task.json").read_text())
-    training, validation = _load(folder / "training.npz"), _load(folder / "validation.npz")
+    task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    rows = _parts(sys.stdin.buffer)
+    training, validation = next(rows), next(rows)
     regression = task["kind"] == "regression"
     fitted = {}
     for name in task["names"]:
@@ -63,16 +70,41 @@ def main(folder: Path) -> None:
         else:
             fitted[name] = chosen
     (folder / READY).touch()
-    for _ in sys.stdin:
-        test = _load(folder / "test.npz")
+    for test in rows:
         for name, baseline in fitted.items():
             _answer(folder / f"{name}.test.npz", baseline, test, task)
         (folder / TESTED).touch()
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+def write_arrays(stream: IO[bytes], arrays: dict[str, np.ndarray]) -> None:
+    """Arrays, after a line that names them; see `_parts`."""
+    known = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+    stream.write(
+        json.dumps({name: [values.dtype.str, values.shape] for name, values in known.items()}).encode() + b"\n"
+    )
+    for values in known.values():
+        stream.write(values.reshape(-1).view(np.uint8).data)
+
+
+def _parts(stream: IO[bytes]) -> Iterator[dict[str, np.ndarray]]:
+    """The arrays of one `write_arrays` after another, until the stream ends."""
+    for line in iter(stream.readline, b""):
+        arrays = {name: np.empty(shape, kind) for name, (kind, shape) in json.loads(line).items()}
+        for values in arrays.values():
+            rest = values.reshape(-1).view(np.uint8).data
+            while len(rest):
+                count = stream.readinto(rest)  # type: ignore[attr-defined]
+                if not count:
+                    return  # the parent has ended
+                rest = rest[count:]
+        yield arrays
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that began it is gone, killed for instance: nobody waits for us then."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 class _Baseline(NamedTuple):
@@ -96,7 +128,7 @@ def _fitted(name: str, training: dict[str, np.ndarray], task: dict[str, Any], lo
     model.fit(_inputs(taken), _targets(taken, task, log), **_weights(name, model, taken))
     inputs, targets = _inputs(training), _targets(training, task, log)
     # Duan's factor: the mean of exp is not exp of the mean.
-    smear = float(np.exp(targets - model.predict(inputs)).mean()) if log else 1.0
+    smear = _mean(np.exp(targets - model.predict(inputs)), training) if log else 1.0
     return _Baseline(model, log, smear)
 
 
@@ -124,13 +156,13 @@ def _repeated(part: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if times.max(initial=1) == 1:
         return part
     rows = np.repeat(np.arange(len(times)), times)
-    weights = part.get("weights", np.ones(len(times), dtype=np.float32)) / times
+    weights = part.get("weights", np.ones(len(times))) / times
     return {**{key: values[rows] for key, values in part.items()}, "weights": weights[rows]}
 
 
 def _weights(name: str, model: Any, training: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The rows' weights as the model's fit takes them; neighbours take none."""
-    if "weights" not in training or name == "nearest neighbours":
+    if "weights" not in training or name in UNWEIGHED:
         return {}
     steps = getattr(model, "steps", None)
     return {f"{steps[-1][0]}__sample_weight" if steps else "sample_weight": training["weights"]}
@@ -147,7 +179,12 @@ def _values(baseline: _Baseline, part: dict[str, np.ndarray]) -> np.ndarray:
 
 def _error(baseline: _Baseline, part: dict[str, np.ndarray], task: dict[str, Any]) -> float:
     targets = np.exp(part["targets"].astype(float)) if task["log_scale"] else part["targets"]
-    return float(((_values(baseline, part) - targets) ** 2).mean())
+    return _mean((_values(baseline, part) - targets) ** 2, part)
+
+
+def _mean(values: np.ndarray, part: dict[str, np.ndarray]) -> float:
+    """The mean over the rows of a part, each by its weight."""
+    return float(np.average(values, weights=part.get("weights")))
 
 
 def _answer(path: Path, baseline: _Baseline, part: dict[str, np.ndarray], task: dict[str, Any]) -> None:

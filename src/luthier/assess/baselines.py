@@ -8,24 +8,29 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from luthier.assess import baseline_process
-from luthier.assess.baseline_process import ENOUGH, READY, TESTED, names_for
+from luthier.assess.baseline_process import ENOUGH, READY, TESTED, UNWEIGHED, names_for, write_arrays
 from luthier.data import Dataset, Task, flat
+from luthier.storage import explained
 
 POLL_SECONDS = 0.02
+FOLDER = ".baselines-"  # how its name begins, below a run's
 
 
 class BaselineRun:
     """Baselines being fitted beside the training, one thread of their own.
 
-    The test rows reach the process only through `predict_test`, when they have been opened.
+    The test rows reach the process only through `predict_test`, when they have been opened. Rows go through a pipe: no
+    disk holds any, however the program ends. What is predicted lies in a folder below `place` (default: the system's).
     """
 
     def __init__(
@@ -35,20 +40,25 @@ class BaselineRun:
         task: Task,
         sizes: tuple[int, ...],
         words: tuple[int, int] = (0, 0),  # numbers of a row that are ids, and how many of these are pieces
+        place: Path | None = None,
     ) -> None:
-        self.task = task
+        self.task, self._weighed = task, training.weights is not None
         self.names = names_for(task.kind, text=words[0] > 0)
-        self.folder = Path(tempfile.mkdtemp(prefix="luthier-baselines-"))
+        with explained(place or Path(tempfile.gettempdir())):
+            self.folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=place))
+            self._child = self._begun(training.numbers.ndim == 4, sizes, words)
+        self._sender = self._sending(training, validation)
+
+    def _begun(self, pictures: bool, sizes: tuple[int, ...], words: tuple[int, int]) -> subprocess.Popen[bytes]:
+        task = self.task
         facts: dict[str, Any] = {
             "kind": task.kind,
             "classes": len(task.classes),
             "log_scale": task.log_scale,
             "sizes": sizes,
         }
-        facts |= {"pictures": training.numbers.ndim == 4, "words": words, "names": self.names}
+        facts |= {"pictures": pictures, "words": words, "names": self.names}
         (self.folder / "task.json").write_text(json.dumps(facts))
-        self._write("training", training)
-        self._write("validation", validation)
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
@@ -56,7 +66,7 @@ class BaselineRun:
             "MKL_NUM_THREADS": "1",
         }
         with (self.folder / "errors.txt").open("wb") as errors:
-            self._child = subprocess.Popen(
+            return subprocess.Popen(
                 # By its path: it needs scikit-learn alone, and PyTorch takes seconds to import.
                 [sys.executable, "-P", baseline_process.__file__, str(self.folder)],
                 stdin=subprocess.PIPE,
@@ -66,13 +76,25 @@ class BaselineRun:
                 start_new_session=True,  # Ctrl-C is the parent's to handle
             )
 
-    def _write(self, name: str, part: Dataset) -> None:
-        arrays = {"numbers": flat(part.numbers).numpy(), "codes": part.codes.numpy()}
-        if part.targets is not None:
-            arrays["targets"] = part.targets.numpy()
-        if part.weights is not None:
-            arrays["weights"] = part.weights.numpy()
-        np.savez(self.folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+    def _sending(self, *parts: Dataset) -> threading.Thread:
+        """Rows on their way: the process takes them when it is ready for them."""
+        result = threading.Thread(target=self._send, args=parts, daemon=True)
+        result.start()
+        return result
+
+    def _send(self, *parts: Dataset) -> None:
+        stream = self._child.stdin
+        assert stream is not None
+        try:
+            for part in parts:
+                write_arrays(stream, _arrays(part))
+            stream.flush()
+        except OSError:  # the process has ended; `failed` says why
+            pass
+
+    def unweighed(self) -> tuple[str, ...]:
+        """The baselines that rows of any weight count alike for."""
+        return tuple(name for name in self.names if name in UNWEIGHED) if self._weighed else ()
 
     def wait(self, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
         """Validation predictions by baseline, of those that were ready before `give_up` said so."""
@@ -87,13 +109,8 @@ class BaselineRun:
 
     def predict_test(self, test: Dataset, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
         """Predictions for the opened test rows by baseline."""
-        self._write("test", Dataset(test.numbers, test.codes))
-        if self._child.stdin is not None and self._child.poll() is None:
-            try:
-                self._child.stdin.write(b"test\n")
-                self._child.stdin.flush()
-            except BrokenPipeError:
-                return {}
+        self._sender.join()
+        self._sender = self._sending(Dataset(test.numbers, test.codes))
         return self._gather("test", give_up)
 
     def _gather(self, part: str, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
@@ -121,11 +138,24 @@ class BaselineRun:
         missing = [name for name in self.names if not (self.folder / f"{name}.validation.npz").exists()]
         return {**dict.fromkeys(missing, end), **reasons}
 
+    @staticmethod
+    def clear(place: Path) -> None:
+        """Remove what a program that was killed has left below a place."""
+        for folder in place.glob(f"{FOLDER}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
     def close(self) -> None:
         """End the process and remove its files."""
         if self._child.poll() is None:
             self._child.kill()
         self._child.wait()
+        self._sender.join()
         if self._child.stdin is not None:
-            self._child.stdin.close()
+            with suppress(OSError):  # what was not sent yet
+                self._child.stdin.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _arrays(part: Dataset) -> dict[str, np.ndarray]:
+    arrays = {"numbers": flat(part.numbers), "codes": part.codes, "targets": part.targets, "weights": part.weights}
+    return {name: values.numpy() for name, values in arrays.items() if values is not None}

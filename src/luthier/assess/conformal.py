@@ -11,19 +11,29 @@ from typing import Any
 
 import numpy as np
 
+from luthier.assess.calibration import NOMINAL, conformal_quantile
+
 FLATTENED = 1e-3  # of the largest variance: directions below it are rounding, not data
 UNFAMILIAR = 0.005  # of the validation rows would be rejected
+MOST = 1000  # columns, or else rows, of a matrix whose eigenvectors are computed: a second or two
+DIRECTIONS = 256  # kept where there are more columns, with the largest variances: a model file holds them
+NUMBERS = 4_000_000  # of training features that are looked at: enough rows for as many directions
 
 
-def set_threshold(probabilities: np.ndarray, y: np.ndarray, nominal: float = 0.9) -> float:
+def set_threshold(
+    probabilities: np.ndarray,
+    y: np.ndarray,
+    nominal: float = NOMINAL,
+    weights: np.ndarray | None = None,
+    units: int | None = None,
+) -> float:
     """The least probability with which a class enters the set, so that sets hold the truth as often as `nominal`.
 
     >>> set_threshold(np.array([[0.9, 0.1]] * 99), np.zeros(99, dtype=int))
     0.9
     """
-    truth = np.sort(probabilities[np.arange(len(y)), y])
-    rank = int(np.floor((len(y) + 1) * (1 - nominal)))  # of the smallest probabilities of the truth
-    return float(truth[rank - 1]) if rank >= 1 else 0.0
+    least = -conformal_quantile(-probabilities[np.arange(len(y)), y], nominal, weights, units)
+    return max(least, 0.0)
 
 
 def prediction_sets(probabilities: np.ndarray, threshold: float) -> np.ndarray:
@@ -46,9 +56,13 @@ class Familiarity:
 
     @classmethod
     def fit(cls, training: np.ndarray, validation: np.ndarray, share: float = UNFAMILIAR) -> Familiarity:
-        """Learn from training features [N, F]; the limit is set on validation rows, which it never saw."""
+        """Learn from training features [N, F]; the limit is set on validation rows, which it never saw.
+
+        Of many rows some are looked at, of many columns the directions of the largest variances.
+        """
+        training = training[spread_rows(*training.shape)]
         mean = training.mean(0)
-        values, directions = np.linalg.eigh(np.cov(training - mean, rowvar=False).reshape(training.shape[1], -1))
+        values, directions = _directions(training - mean)
         kept = values > FLATTENED * max(float(values.max()), 1e-30)
         result = cls(mean, directions[:, kept] / np.sqrt(values[kept]), np.inf)
         distances = np.sort(result.distance(validation))
@@ -65,13 +79,37 @@ class Familiarity:
         return np.asarray(self.distance(features) > self.limit)
 
 
-def set_figures(probabilities: np.ndarray, y: np.ndarray, threshold: float, nominal: float) -> dict[str, Any]:
+def spread_rows(rows: int, columns: int) -> np.ndarray:
+    """Which of so many rows are looked at, spread evenly; all of them where the table is small.
+
+    >>> len(spread_rows(500, 10)), len(spread_rows(200_000, 10_000))
+    (500, 1000)
+    """
+    most = max(MOST, NUMBERS // max(1, columns))
+    return np.unique(np.linspace(0, rows - 1, min(rows, most)).round().astype(int))
+
+
+def _directions(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Variances [K] and directions [F, K] of centred rows [N, F], by the smaller of both products of the matrix."""
+    rows, columns = centred.shape
+    degrees = max(1, rows - 1)
+    if columns <= MOST:
+        values, directions = np.linalg.eigh(centred.T @ centred / degrees)
+        return values, directions
+    values, left = np.linalg.eigh(centred @ centred.T / degrees)
+    values, left = values[-DIRECTIONS:], left[:, -DIRECTIONS:]
+    return values, centred.T @ (left / np.sqrt(degrees * np.maximum(values, 1e-30)))
+
+
+def set_figures(
+    probabilities: np.ndarray, y: np.ndarray, threshold: float, nominal: float, weights: np.ndarray | None = None
+) -> dict[str, Any]:
     """How often sets hold the truth, and how large they are."""
     inside = prediction_sets(probabilities, threshold)
     covered, sizes = inside[np.arange(len(y)), y], inside.sum(1)
     return {
         "nominal": nominal,
-        "coverage": float(covered.mean()),
-        "mean size": float(sizes.mean()),
-        "sure": float((sizes == 1).mean()),
+        "coverage": float(np.average(covered, weights=weights)),
+        "mean size": float(np.average(sizes, weights=weights)),
+        "sure": float(np.average(sizes == 1, weights=weights)),
     }

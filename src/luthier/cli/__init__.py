@@ -22,6 +22,7 @@ from luthier.cli import (
     report,
     serve,
     show,
+    streams,
     studio,
     test,
     tune,
@@ -72,15 +73,20 @@ def _options(
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line; exit codes: 0 done, 1 the work failed, 2 bad usage or bad input."""
+    """Run the command line; exit codes: 0 done, 1 the work failed, 2 bad usage or bad input, 128 + n for signal n."""
+    written = streams.prepare()
     try:
         with _several_processes() as leads:
             if leads:
                 app(args=arguments)  # leaves with sys.exit, also for wrong usage
     except LuthierError as error:
-        _complain(str(error), error.exit_code)
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _complain(error)
+    except (OSError, MemoryError) as error:
+        _complain(streams.in_our_words(error))
+    finally:
+        sys.stdout.flush()
+        if refused := next((stream.refused for stream in written if stream.refused), None):
+            _complain(streams.in_our_words(refused))
     sys.exit(0)
 
 
@@ -93,6 +99,6 @@ def _several_processes() -> AbstractContextManager[bool]:
     return assembled()
 
 
-def _complain(text: str, code: int) -> NoReturn:
-    typer.echo(f"luthier: {text}", err=True)
-    sys.exit(code)
+def _complain(error: LuthierError) -> NoReturn:
+    typer.echo(f"luthier: {error}", err=True)
+    sys.exit(error.exit_code)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from luthier.cli.given import refuse_beside
+from luthier.cli.given import Group, Moved, Time, Weight, refuse_beside
 from luthier.cli.renamed import KeepsOldOptions
 from luthier.errors import ConfigError, InputError
 
@@ -26,8 +26,18 @@ Examples:
 
 
 BESIDE = {  # what may be said beside a run that is taken up or repeated
-    "--resume": {"resume", "until"},
-    "--resume and --from": {"resume", "until", "begin_at", "new_test", "again", "run", "replace", "no_register"},
+    "--resume": {"resume", "until", "moved"},
+    "--resume and --from": {
+        "resume",
+        "moved",
+        "until",
+        "begin_at",
+        "new_test",
+        "again",
+        "run",
+        "replace",
+        "no_register",
+    },
     "--config": {"config", "until", "run", "replace", "plan", "no_register"},
 }
 
@@ -93,17 +103,9 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(help="Keep rows that share a value of this column in one part of the split.", show_default=False),
-    ] = None,
-    time: Annotated[
-        str | None,
-        typer.Option(help="Split by time: validate and test on the latest rows by this column.", show_default=False),
-    ] = None,
-    weight: Annotated[
-        str | None, typer.Option("--sample-weight", help="Column of sample weights.", show_default=False)
-    ] = None,
+    group: Group = None,
+    time: Time = None,
+    weight: Weight = None,
     size: Annotated[int, typer.Option(help="Longer side of the scaled pictures, in pixels; 0: at most 64.")] = 0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail on a picture that cannot be read, instead of leaving it out.")
@@ -141,6 +143,7 @@ def fit(
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing run in that folder.")] = False,
     config: Annotated[Path | None, typer.Option(help="Repeat a run exactly, from its recipe.toml.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue a run that was stopped.")] = None,
+    moved: Moved = None,
     until: Annotated[int, typer.Option(help="Stop after this step, 1 to 5; step 5 reads the test set.")] = 5,
     begin_at: Annotated[
         int | None,
@@ -178,7 +181,7 @@ def fit(
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser at the end.")] = False,
 ) -> None:
     """Run the six steps of the recipe on a table: a tested model, the evidence for every choice, and a report."""
-    from luthier.runs import Result, branch, fit_several, resume_several
+    from luthier.runs import Result, branch, fit_several, relocate, resume_several
     from luthier.runs import fit as fit_now
     from luthier.runs import resume as resume_now
     from luthier.runs.screen import choose_screen
@@ -189,6 +192,8 @@ def fit(
         return
     if begin_at is None and again:
         raise InputError("--again goes with --from", remedy="luthier fit --resume RUN --from 4 --again")
+    if resume is None and moved is not None:
+        raise InputError("--source goes with --resume", remedy="luthier fit --resume RUN --source FILE")
     given = {"SOURCE": source, "--config": config, "--resume": resume}
     if sum(value is not None for value in given.values()) != 1:
         named = [name for name, value in given.items() if value is not None]
@@ -201,6 +206,8 @@ def fit(
     if config is not None or resume is not None:
         chosen = "--config" if resume is None else "--resume" if begin_at is None else "--resume and --from"
         refuse_beside(context, chosen, BESIDE[chosen], "a run keeps its settings: start a new one to change them")
+    if resume is not None and moved is not None:
+        relocate(resume, moved)
     screen = choose_screen(json=json, verbose=verbose)
     if track is not None:
         from luthier.runs.tracking import Tracked, tracker_for

@@ -1,13 +1,32 @@
-"""Which options a person gave, so that none of them is passed over in silence."""
+"""Options that several commands share; and which a person gave, so that none is passed over in silence."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Annotated
 
 import typer
 
 from luthier.errors import InputError
 
+Group = Annotated[
+    str | None,
+    typer.Option(help="Keep rows that share a value of this column in one part of the split.", show_default=False),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(help="Split by time: validate and test on the latest rows by this column.", show_default=False),
+]
+Weight = Annotated[
+    str | None,
+    typer.Option(
+        "--sample-weight", help="Column of sample weights; rows of weight 0 are set aside.", show_default=False
+    ),
+]
+Moved = Annotated[
+    str | None,
+    typer.Option("--source", help="Where the run's data lie now, if they were moved.", show_default=False),
+]
 SHOWING = {"track", "json", "verbose", "open_report"}  # go with everything
 
 

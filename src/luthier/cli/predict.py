@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from luthier.cli.streams import ends_with_its_reader
+
 _EPILOG = """\b
 Examples:
   luthier predict runs/houses new.csv -o predicted.csv
@@ -45,7 +47,13 @@ def predict(
 
     unread = Unread()
     options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
-    rows = predict_file(run, source, output, unread=unread, say=partial(typer.echo, err=True), **options)
+    try:
+        with ends_with_its_reader() as standard_output:
+            rows = predict_file(
+                run, source, output or standard_output, unread=unread, say=partial(typer.echo, err=True), **options
+            )
+    except BrokenPipeError:  # whoever read the rows has enough, as `| head` does
+        raise typer.Exit from None
     for sentence in unread.sentences():
         typer.echo(sentence, err=True)
     if output is not None:

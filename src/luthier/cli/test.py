@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from luthier.cli.given import Moved
+
 _EPILOG = """\b
 Examples:
   luthier test runs/houses
   luthier test runs/houses --again
+  luthier test runs/houses --source /new/place/houses.csv
 """
 
 
@@ -24,12 +27,20 @@ def read_test(
     again: Annotated[
         bool, typer.Option("--again", help="Read the test set a second time; the report says so from then on.")
     ] = False,
+    moved: Moved = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Evaluate a run on its sealed test set, once; later calls print the stored result."""
     from luthier.runs import read_test as read_now
+    from luthier.runs import relocate
     from luthier.runs.screen import choose_screen
-    from luthier.saved import runs_in
+    from luthier.saved.run_folder import runs_in, unfinished_in_words
 
-    for one in runs_in(run).values():
+    if moved is not None:
+        relocate(run, moved)
+    runs = runs_in(run)
+    started = {target: one for target, one in runs.items() if (one / "run.json").exists()}
+    if len(started) < len(runs):
+        typer.echo(unfinished_in_words(run), err=True)
+    for one in started.values():
         read_now(one, again=again, screen=choose_screen(json=json))

@@ -8,13 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from luthier.cli.fit import parse_columns
-from luthier.cli.given import refuse_beside
+from luthier.cli.given import Group, Moved, Time, Weight, refuse_beside
+from luthier.cli.renamed import KeepsOldOptions
 from luthier.errors import InputError
 
 _EPILOG = """\b
 Examples:
   luthier tune digits --trials 64
   luthier tune houses.csv --target price --budget 10m --sampler tpe
+  luthier tune patients.csv --target state --group patient
   luthier tune runs/houses --trials 100 --halving hyperband
   luthier tune houses.csv --target price --space space.toml
   luthier tune houses.csv --target price --storage postgresql+psycopg://me@host/studies
@@ -30,7 +32,7 @@ A space in TOML: one entry per hyper-parameter; a list of options, a range, or o
 
 def register(app: typer.Typer) -> None:
     """Add the subcommand."""
-    app.command("tune", epilog=_EPILOG)(tune)
+    app.command("tune", cls=KeepsOldOptions, epilog=_EPILOG)(tune)
 
 
 def tune(
@@ -73,12 +75,21 @@ def tune(
     study: Annotated[
         str | None, typer.Option(help="Name of the study in that storage. Default: the run's.", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Random seed of the whole run.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Random seed; of a run's folder, of the search alone. Default: 0, or the run's.", show_default=False
+        ),
+    ] = None,
     column: Annotated[list[str] | None, typer.Option(help="NAME=TYPE, as for `luthier fit`.")] = None,
     task: Annotated[str | None, typer.Option(help="regression, binary or multiclass.")] = None,
+    group: Group = None,
+    time: Time = None,
+    weight: Weight = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default=False)] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing run in that folder.")] = False,
     resume: Annotated[Path | None, typer.Option(help="Continue a search that was stopped.")] = None,
+    moved: Moved = None,
     listed: Annotated[
         bool, typer.Option("--list", help="Print every hyper-parameter with its tier, range and reason, and stop.")
     ] = False,
@@ -101,11 +112,15 @@ def tune(
             received="neither" if source is None else "both",
             remedy="luthier tune digits --trials 64",
         )
-    from luthier.runs import resume_search, tune_table
+    from luthier.runs import relocate, resume_search, tune_table
     from luthier.runs.search_screen import choose_search_screen
 
     if resume is not None:
-        refuse_beside(context, "--resume", {"resume"}, "a search keeps its settings: start a new one to change them")
+        refuse_beside(
+            context, "--resume", {"resume", "moved"}, "a search keeps its settings: start a new one to change them"
+        )
+    if moved is not None:
+        relocate(resume if resume is not None else str(source), moved)
     screen = choose_search_screen(json=json, verbose=verbose)
     if track is not None:
         from luthier.runs.tracking import TrackedSearch, tracker_for
@@ -133,6 +148,9 @@ def tune(
             seed=seed,
             columns=parse_columns(column or []),
             task=task,
+            group=group,
+            time=time,
+            weight=weight,
             run=run,
             replace_run=replace,
             screen=screen,

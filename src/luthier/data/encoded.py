@@ -73,7 +73,7 @@ def encoded(folder: Path, pieces: Callable[[], Iterable[Dataset]], *, classes: b
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
-    facts = json.loads(known.read_text())
+    facts = json.loads(known.read_text(encoding="utf-8"))
     return EncodedRows(folder, facts["rows"], (facts["numbers"], facts["codes"]), classes, weighted)
 
 

@@ -105,16 +105,22 @@ def too_large(path: Path, memory: int) -> bool:
     return TIMES * rows * head.estimated_size() > memory * max(1, head.height)
 
 
-def sample_of(path: Path, memory: int, target: str | None) -> tuple[pl.DataFrame, LargeTable, str, tuple[str, ...]]:
+def sample_of(
+    path: Path, memory: int, target: str | None, weight: str = ""
+) -> tuple[pl.DataFrame, LargeTable, str, tuple[str, ...]]:
     """Rows drawn evenly from a table that is too large to be held, the others, the table's checksum, and notes.
 
-    A few rows are added that show what the target holds, such as a class that the draw has missed.
+    A few rows are added that show what the target holds, such as a class that the draw has missed. Rows whose `weight`
+    is 0 are left out of both.
     """
     checksum = digest(path)
     table = None if is_parquet(path) else open_csv(path, path.name)
     lazy = scan_parquet(path if table is None else _as_parquet(table, checksum))
     try:
-        rows = int(lazy.select(pl.len()).collect(engine="streaming").item())
+        rows = everything = int(lazy.select(pl.len()).collect(engine="streaming").item())
+        if weight in lazy.collect_schema():
+            lazy = lazy.filter((pl.col(weight).cast(pl.Float64, strict=False) != 0).fill_null(True))
+            rows = int(lazy.select(pl.len()).collect(engine="streaming").item())
         head = lazy.head(1000).collect()
         fitting = int(memory / TIMES / max(1.0, head.estimated_size() / max(1, head.height)))
         wanted = min(rows, max(1000, min(SAMPLED, fitting)))
@@ -131,8 +137,20 @@ def sample_of(path: Path, memory: int, target: str | None) -> tuple[pl.DataFrame
     others = numbered.filter(~pl.col(PLACE).is_in(drawn.implode())).drop(PLACE)
     if table is not None and table.dialect.decimal_comma:
         frame, others = with_points(frame), with_points(others)
+    if rows < everything:
+        notes = (*notes, weightless(everything - rows, weight))
     held = f"'{path.name}' has {rows:,} rows: {frame.height:,} of them are in memory, the others stay on disk"
     return frame, LargeTable(rows, others), checksum, (*notes, held)
+
+
+def weightless(rows: int, weight: str) -> str:
+    """What is said of rows that do not count.
+
+    >>> weightless(1200, "w")
+    '1,200 rows are set aside, with a weight of 0 in `w`: nothing is fitted, split or scored by them'
+    """
+    which, by = ("row is", "it") if rows == 1 else ("rows are", "them")
+    return f"{rows:,} {which} set aside, with a weight of 0 in `{weight}`: nothing is fitted, split or scored by {by}"
 
 
 def _as_parquet(table: CsvFile, checksum: str) -> Path:

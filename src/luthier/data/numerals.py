@@ -117,6 +117,23 @@ class NumberStyle:
             text = pointed.when(text.str.contains(r"\.") & pl.lit(self.thousands == ".")).then(None).otherwise(text)
         return text.cast(pl.Float64, strict=False)
 
+    def regular(self, text: pl.Expr) -> pl.Expr:
+        """`number` of text that is written as programs write this style, null for all other text: one look, no search.
+
+        >>> cells = pl.DataFrame({"x": ["$1,200", "-$3.5", "(3)", "$ 4", " $5"]})
+        >>> cells.select(NumberStyle(thousands=",", before="$").regular(pl.col("x")))["x"].to_list()
+        [1200.0, -3.5, None, None, None]
+        """
+        if self.clock:
+            return _clock(text)
+        whole = rf"[1-9]\d{{0,2}}(?:{re.escape(self.thousands)}\d{{3}})+|\d+" if self.thousands else r"\d+"
+        written = rf"^-?{re.escape(self.before)}(?:{whole})(?:{re.escape(self.decimal)}\d+)?{re.escape(self.after)}$"
+        bare = text
+        for affix in (self.before, self.after, self.thousands):
+            bare = bare.str.replace_all(affix, "", literal=True) if affix else bare
+        bare = bare if self.decimal == "." else bare.str.replace(self.decimal, ".", literal=True)
+        return pl.when(text.str.contains(written)).then(bare.cast(pl.Float64, strict=False))
+
     def to_json(self) -> dict[str, Any]:
         """What is not plain, as JSON values."""
         return {name: value for name, value in asdict(self).items() if value != getattr(NumberStyle(), name)}

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import polars as pl
 
 from luthier.data.levels import FEW, texts_of
-from luthier.data.moments import ISO, moment
+from luthier.data.moments import ISO, moment, regular_moments
 from luthier.data.numerals import NumberStyle
 from luthier.errors import InputError
 
@@ -109,19 +109,23 @@ class CellParser:
 
     def _read(self, cells: pl.Series) -> tuple[pl.Series, pl.Series]:
         """The values, and which cells say something that cannot be read."""
-        if self.reads == "number" and self.style.plain and cells.dtype == pl.String:
-            return self._read_plain(cells)
-        return self._read_slowly(cells)
-
-    def _read_plain(self, cells: pl.Series) -> tuple[pl.Series, pl.Series]:
-        """Text of which most is numbers as programs write them: only the rest is looked at further."""
-        result = cells.cast(pl.Float64, strict=False).fill_nan(None)
+        result = self._read_regular(cells) if cells.dtype == pl.String else None
+        if result is None:
+            return self._read_slowly(cells)
         others = (result.is_null() & cells.is_not_null()).arg_true()
         lost = pl.repeat(False, len(cells), eager=True)
         if len(others):
             values, unread = self._read_slowly(cells.gather(others))
             result, lost = result.scatter(others, values), lost.scatter(others, unread)
         return result, lost
+
+    def _read_regular(self, cells: pl.Series) -> pl.Series | None:
+        """The values of text that is written as programs write it, null for the rest, which is looked at further."""
+        if self.reads == "number" and self.style.plain:
+            return cells.cast(pl.Float64, strict=False).fill_nan(None)
+        if self.reads == "number":
+            return cells.to_frame("cell").select(self.style.regular(pl.col("cell"))).to_series().alias(cells.name)
+        return regular_moments(cells, self.pattern) if self.reads == "moment" else None
 
     def _read_slowly(self, cells: pl.Series) -> tuple[pl.Series, pl.Series]:
         cell = pl.col("cell")

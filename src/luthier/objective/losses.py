@@ -25,7 +25,19 @@ from luthier.objective.targets import (
     check_shares,
     check_values,
 )
-from luthier.shapes import ClassNumbers, Distances, Logits, OneHot, Pairs, PerMember, RowLosses, RowWeights, Targets
+from luthier.shapes import (
+    AnyTargets,
+    ClassNumbers,
+    Distances,
+    Logits,
+    OneHot,
+    Outputs,
+    Pairs,
+    PerMember,
+    RowLosses,
+    RowWeights,
+    Targets,
+)
 
 COUPLED_ROWS = 256  # that are compared with each other at once outside of training
 HUBER_WIDTH = 1.0  # where the Huber loss turns from square to line
@@ -65,11 +77,11 @@ class Loss(NamedTuple):
                 remedy="average over the last axis",
             )
 
-    def mean(self, Z: Logits, targets: Targets, weights: RowWeights | None = None) -> PerMember:
+    def mean(self, Z: Logits, targets: AnyTargets, weights: RowWeights | None = None) -> PerMember:
         """The (weighted) mean over rows for each member [M]."""
         return mean_loss(self.by_row(Z, targets), weights)
 
-    def by_row(self, Z: Logits, targets: Targets, of: Callable[[Tensor, Tensor], Tensor] | None = None) -> RowLosses:
+    def by_row(self, Z: Logits, targets: AnyTargets, of: Callable[[Tensor, Tensor], Tensor] | None = None) -> RowLosses:
         """`rows` (or another function like it) of many rows [M, N]; coupled ones a few hundred at a time."""
         of = of or self.rows
         if not self.couples:
@@ -99,7 +111,7 @@ def _index(Z: Tensor, targets: Tensor) -> Tensor:
     return targets.expand(Z.shape[0], -1).unsqueeze(-1)
 
 
-def _values(Z: Logits, targets: Targets) -> OneHot:
+def _values(Z: Logits, targets: AnyTargets) -> Outputs:
     return (targets if targets.ndim == 2 else targets.unsqueeze(-1)).to(Z.dtype)
 
 
@@ -271,28 +283,28 @@ def _quadratic_residual(Z: Logits, targets: Targets) -> Logits:
     return (A - _indicators(Z, targets)) * A * (1 - A)
 
 
-def _squared_rows(Z: Logits, targets: Targets) -> RowLosses:
+def _squared_rows(Z: Logits, targets: AnyTargets) -> RowLosses:
     return (Z - _values(Z, targets)).square().mean(-1)
 
 
-def _squared_residual(Z: Logits, targets: Targets) -> Logits:
+def _squared_residual(Z: Logits, targets: AnyTargets) -> Logits:
     return (Z - _values(Z, targets)) * (2 / Z.shape[-1])
 
 
-def _absolute_rows(Z: Logits, targets: Targets) -> RowLosses:
+def _absolute_rows(Z: Logits, targets: AnyTargets) -> RowLosses:
     return (Z - _values(Z, targets)).abs().mean(-1)
 
 
-def _absolute_residual(Z: Logits, targets: Targets) -> Logits:
+def _absolute_residual(Z: Logits, targets: AnyTargets) -> Logits:
     return (Z - _values(Z, targets)).sign() / Z.shape[-1]
 
 
-def _huber_rows(Z: Logits, targets: Targets) -> RowLosses:
+def _huber_rows(Z: Logits, targets: AnyTargets) -> RowLosses:
     wanted = _values(Z, targets).expand_as(Z)
     return F.huber_loss(Z, wanted, reduction="none", delta=HUBER_WIDTH).mean(-1)
 
 
-def _huber_residual(Z: Logits, targets: Targets) -> Logits:
+def _huber_residual(Z: Logits, targets: AnyTargets) -> Logits:
     return (Z - _values(Z, targets)).clamp(-HUBER_WIDTH, HUBER_WIDTH) / Z.shape[-1]
 
 

@@ -19,8 +19,9 @@ from luthier.recipe.reading import (
 )
 from luthier.recipe.run import Run
 from luthier.recipe.runner import Interrupted, Runner
+from luthier.recipe.steps.calibrated import as_model, columns_of, predict_part
 from luthier.recipe.steps.first_architecture import first_width, input_count
-from luthier.recipe.steps.judge import Verdict, as_model, columns_of, predict_part
+from luthier.recipe.steps.judge import Verdict
 from luthier.recipe.steps.plan_budget import in_words as plan_in_words
 
 __all__ = [

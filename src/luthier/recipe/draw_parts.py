@@ -13,12 +13,13 @@ import polars as pl
 
 from luthier.assess.fingerprints import Fingerprints
 from luthier.data import Splits, split_rows, with_target, with_values
-from luthier.data.row_hashes import cell_hashes, scrambled
+from luthier.data.row_hashes import row_hashes
 from luthier.data.split import TEST
 from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
-from luthier.recipe.known_rows import Line, fingerprints_of, fingerprints_of_others, group_hashes
-from luthier.recipe.reading import LoadedData, dates_of, listed
+from luthier.recipe.known_rows import Line, fingerprints_of, fingerprints_of_others
+from luthier.recipe.reading import LoadedData, dates_of, listed, usable_cells
+from luthier.recipe.sample_weights import CountedRows, require_weights
 from luthier.recipe.stored_splits import read_splits
 from luthier.saved import open_run
 
@@ -76,44 +77,45 @@ def _with_fresh(splits: Splits, note: str, read: LoadedData, asked: FitConfig, l
     values = fresh_values(read)
     known = _known_values(read, asked, values, line)
     left_out, rows = np.flatnonzero(known), values.height
+    assert read.new_test is not None
     if len(left_out) == rows:
         raise InputError(
             f"'{asked.new_test}' is not a new test set",
             expected="new rows with a target",
             received=f"{rows} rows with a target, all of them already known to the run",
         )
-    notes = [*splits.notes, note]
+    notes = [*splits.notes, note, *CountedRows.of(read.new_test.frame, read.counted).notes]
     if len(left_out):
         named = listed([str(row + 1) for row in left_out], NAMED)
         notes.append(f"{len(left_out)} of its {rows} rows are known to the run and left out: {named}")
     return replace(splits, test=splits.test[:0], notes=tuple(notes), left_out=tuple(left_out.tolist()))
 
 
-def fresh_cells(read: LoadedData) -> pl.DataFrame:
-    """The rows with a target of the file of test rows, as they came."""
-    assert read.new_test is not None
-    frame = read.new_test.frame
-    return frame.filter(with_target(frame, read.task)[read.task.target].is_not_null())
-
-
 def fresh_values(read: LoadedData) -> pl.DataFrame:
-    """The same with their values. InputError where columns are missing, or cells cannot be read."""
-    cells = fresh_cells(read)
-    missing = [column.name for column in read.columns if column.used and column.name not in cells.columns]
+    """The usable rows of the file of test rows. InputError for columns that are missing, cells that cannot be read."""
+    assert read.new_test is not None
+    rows = CountedRows.of(read.new_test.frame, read.counted)
+    result = with_target(rows.frame, read.task)
+    result = result.filter(result[read.task.target].is_not_null())
+    needed = [column.name for column in read.columns if column.used or column.name == read.counted]
+    missing = [name for name in needed if name not in result.columns]
     if missing:
         raise InputError(
-            f"'{read.new_test.name if read.new_test else ''}' cannot be the new test set: "
-            f"{len(missing)} columns are missing",
+            f"'{read.new_test.name}' cannot be the new test set: {len(missing)} columns are missing",
             expected="the columns of training",
             received=f"no {listed(missing)}",
         )
-    names = [name for name in read.frame.columns if name in cells.columns]
-    return with_values(with_target(cells.select(names), read.task), read.columns)
+    if read.counted:
+        require_weights(result, read.counted)
+    names = [name for name in read.frame.columns if name in result.columns]
+    return with_values(result.select(names), read.columns)
 
 
 def fresh_fingerprints(read: LoadedData, values: pl.DataFrame, line: Line) -> Fingerprints:
-    """The fingerprints of the rows of the file of test rows."""
-    return fingerprints_of_others(fresh_cells(read), values, read, line.secret)
+    """The fingerprints of the usable rows of the file of test rows."""
+    assert read.new_test is not None
+    cells = usable_cells(read.new_test.frame, read.counted, read.task)
+    return fingerprints_of_others(cells, values, read, line.secret)
 
 
 def labels_of(frame: pl.DataFrame, asked: FitConfig) -> pl.Series | None:
@@ -122,7 +124,7 @@ def labels_of(frame: pl.DataFrame, asked: FitConfig) -> pl.Series | None:
 
 
 def _known_values(read: LoadedData, asked: FitConfig, values: pl.DataFrame, line: Line) -> np.ndarray:
-    """Which rows the run or its line has seen: equal ones, near copies, rows of its groups [N].
+    """Which rows the run or its line has seen: equal ones, near copies, rows of groups that are open in the line [N].
 
     Where rows repeat by nature an equal row may be a new one: then only the table itself is not new.
     """
@@ -134,13 +136,11 @@ def _known_values(read: LoadedData, asked: FitConfig, values: pl.DataFrame, line
     if read.pictures is None and read.copy_rule.names:
         for ours, theirs in zip(_with_targets(read, values), _with_targets(read, read.frame), strict=True):
             known |= np.isin(ours, theirs)
-    if labels is not None:
-        held = group_hashes(read.frame[asked.group].drop_nulls(), line.secret)
-        known |= np.isin(group_hashes(labels, line.secret), held) & labels.is_not_null().to_numpy()
     return np.asarray(known)
 
 
 def _with_targets(read: LoadedData, values: pl.DataFrame) -> list[np.ndarray]:
-    """What near copies with the same target share, in each way of rounding."""
-    target = scrambled(cell_hashes(values[read.task.target]))
-    return [key + target for key in read.copy_rule.keys(values)]
+    """What near copies share whose target and times are the same, in each way of rounding."""
+    times = {column.name for column in read.columns if column.used} - set(read.copy_rule.names)
+    rest = row_hashes(values, [read.task.target, *sorted(times)])
+    return [key + rest for key in read.copy_rule.keys(values)]

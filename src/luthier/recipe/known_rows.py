@@ -180,8 +180,8 @@ def _keyed(
     another, and the used columns alone say nothing."""
     name = read.task.target
     target = scrambled(cell_hashes(values[name]) ^ text_hash(f"target {name}"))
-    if inputs is None and not read.copies.coarse and read.copy_rule.names:
-        inputs = row_hashes(values, read.copy_rule.names)
+    if inputs is None and not read.copies.coarse:
+        inputs = row_hashes(values, [column.name for column in read.columns if column.used])
     cells = scrambled(cells + target)
     if inputs is None:
         one = secret.keyed(_numbered(cells))

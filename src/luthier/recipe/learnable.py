@@ -12,6 +12,7 @@ from luthier.data.times import moments, time_format, times
 from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
 from luthier.recipe.reading import LoadedData, dates_of
+from luthier.recipe.sample_weights import NOTHING
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def learnable(whole: LargeTable, read: LoadedData, asked: FitConfig, held_out: p
         kept &= holds
     counted |= {f"bad {name}": (~holds.fill_null(False)).sum() for name, holds in _required(read, asked).items()}
     result = whole.others.select(**counted).collect(engine="streaming").row(0, named=True)
-    for name in (asked.time, asked.weight):
+    for name in (asked.time, read.weight):
         if name and result[f"bad {name}"]:
             raise _unusable(name, result[f"bad {name}"], asked)
     left_out = {reason: int(result[reason]) for reason in reasons if result[reason]}
@@ -73,6 +74,8 @@ def _reasons(read: LoadedData, asked: FitConfig, held_out: pl.DataFrame) -> dict
         )
     elif read.task.log_scale:
         result[f"with a `{name}` that is not positive"] = target > 0
+    if read.weight:
+        result[f"with a weight of 0 in `{read.weight}`"] = pl.col(read.weight) > NOTHING
     if asked.time:
         pattern = time_format(read.frame[asked.time], dates_of(asked))
         column, first = moments(pl.col(asked.time), pattern), times(held_out[asked.time], pattern).min()
@@ -89,9 +92,9 @@ def _required(read: LoadedData, asked: FitConfig) -> dict[str, pl.Expr]:
     if asked.time:
         pattern = time_format(read.frame[asked.time], dates_of(asked))
         result[asked.time] = moments(pl.col(asked.time), pattern).is_not_null()
-    if asked.weight:
-        weight = pl.col(asked.weight).cast(pl.Float64, strict=False)
-        result[asked.weight] = weight.is_finite() & (weight >= 0)
+    if read.weight:
+        weight = pl.col(read.weight)
+        result[read.weight] = weight.is_finite() & (weight >= 0)
     return result
 
 

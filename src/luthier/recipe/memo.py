@@ -31,7 +31,7 @@ class Memo:
     def spent_before(self) -> float:
         """Seconds that earlier sittings took, up to what they saved last."""
         path = self.folder / "spent.json"
-        return float(json.loads(path.read_text())) if path.exists() else 0.0
+        return float(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else 0.0
 
     def _note_time(self) -> None:
         storage.write_json(self.folder / "spent.json", self._spent())
@@ -40,7 +40,7 @@ class Memo:
         """The plain JSON value of a piece of work, computed once."""
         path = self.folder / f"{name}.json"
         if path.exists():
-            return json.loads(path.read_text())
+            return json.loads(path.read_text(encoding="utf-8"))
         value = json.loads(storage.json_text(compute()))
         storage.write_json(path, value)
         self._note_time()
@@ -52,7 +52,7 @@ class Memo:
 
     def recalled(self, name: str) -> Any:
         """A value that an earlier run came to, copied here when this one was begun."""
-        return json.loads((self.folder / f"previous-{name}.json").read_text())
+        return json.loads((self.folder / f"previous-{name}.json").read_text(encoding="utf-8"))
 
     def keep(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Keep a finished piece: tensors by name, and plain facts beside them."""

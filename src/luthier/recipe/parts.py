@@ -9,14 +9,17 @@ import numpy as np
 import polars as pl
 
 from luthier.assess import SealedTest, Units
-from luthier.data import Dataset, Encoder, PictureEncoder, Splits, TableEncoder
+from luthier.data import Dataset, Encoder, PictureEncoder, Splits, TableEncoder, Task
 from luthier.data.split import PARTS, group_numbers
 from luthier.data.times import time_format, times
+from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
 from luthier.recipe.draw_parts import drawn, fresh_values
 from luthier.recipe.full_training_rows import dataset
 from luthier.recipe.known_rows import Line
+from luthier.recipe.outside import require_outside
 from luthier.recipe.reading import LoadedData, dates_of, model_of
+from luthier.recipe.sample_weights import varied
 from luthier.recipe.stored_splits import read_splits
 from luthier.saved import RunFolder
 
@@ -54,28 +57,46 @@ def parts_of(read: LoadedData, asked: FitConfig, folder: RunFolder | None = None
         values = fresh_values(read)
         test_rows = np.setdiff1d(np.arange(values.height), splits.left_out)
         frames["test"] = values[test_rows]
+        require_outside(frames["test"], read, asked)
     if asked.warm_start:
         encoder: Encoder = model_of(asked.warm_start).encoder
     elif read.pictures is not None:
         encoder = PictureEncoder(read.columns, read.pictures.shape, read.pictures)
     else:
         encoder = TableEncoder.fit(frames["training"], read.columns)
-    training, validation, test = (dataset(frame, encoder, read, asked.weight) for frame in frames.values())
-    units = {name: _units(frame, read, asked) for name, frame in frames.items()}
+    training, validation = (dataset(frames[name], encoder, read.task, read.weight) for name in PARTS[:2])
+    test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.weight) or read.weight)
+    _require_different(training, read.task)
+    units = {
+        name: _units(frame, read, asked, read.copies.together[getattr(splits, name)]) for name, frame in frames.items()
+    }
     how = _how_split(read, asked, frames, units)
     opened = np.concatenate([splits.training, splits.validation])
     together = np.unique(read.copies.together[opened], return_inverse=True)[1]
     return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, how, together, test_rows)
 
 
-def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig) -> Units:
-    """Groups where rows come in groups, an order where they come in time; else rows."""
+def _require_different(training: Dataset, task: Task) -> None:
+    """InputError where the training rows have one value of a regression's target."""
+    values = training.targets
+    if task.kind == "regression" and values is not None and bool((values == values[0]).all()):
+        raise InputError(
+            f"every training row has the same `{task.target}`",
+            expected="a target with different values",
+            received=f"{values[0].item():g} in all {len(values)} training rows",
+        )
+
+
+def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig, copies: np.ndarray) -> Units:
+    """Groups where rows come in groups, an order where they come in time; else rows, a row and its copies as one."""
     if asked.group in frame.columns:
         return Units("groups", group_numbers(frame[asked.group]))
     if asked.time in frame.columns:
         pattern = time_format(read.frame[asked.time], dates_of(asked))
         return Units("blocks", times(frame[asked.time], pattern).rank("ordinal").to_numpy())
-    return Units()
+    if len(copies) != frame.height:  # new test rows
+        copies = read.copy_rule.copies(frame).together
+    return Units("rows", copies) if len(np.unique(copies)) < len(copies) else Units()
 
 
 def _how_split(

@@ -84,7 +84,8 @@ def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledge
         ledger.find(finding, step=0)
     for words in parts.encoder.texts:
         _say_what_is_read(words, parts.frames["validation"], ledger)
-    for finding in check_table(parts.frames["training"], read.columns, read.task):
+    weights = None if parts.training.weights is None else parts.training.weights.numpy()
+    for finding in check_table(parts.frames["training"], read.columns, read.task, weights):
         ledger.find(finding, step=0)
     return Prepared(
         source=read.source,
@@ -193,14 +194,9 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
                 rule="as asked" if overridden else "kind of column",
             )
         )
-    if not any(column.used for column in read.columns):
-        raise InputError(
-            "no column is left as an input",
-            received="; ".join(column.sentence() for column in read.columns) or "a table with only the target",
-            remedy="add columns, or keep a dropped one with --column NAME=category",
-        )
     scale = "; it is positive and skewed, so the model predicts its logarithm" if read.task.log_scale else ""
-    evidence = asdict(target_facts(read.frame[read.task.target], read.task.kind if warm else asked.task))
+    target, weights = read.frame[read.task.target], weights_of(read.frame, read.weight)
+    evidence = asdict(target_facts(target, read.task.kind if warm else asked.task, weights))
     reason = f"{read.task.reason}{scale}"
     ledger.decide(
         Decision(0, "task", read.task.kind, reason, evidence=evidence, override="--task", rule="task of the target"),
@@ -212,7 +208,7 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
 def _say_what_is_positive(read: LoadedData, asked: FitConfig, ledger: Ledger) -> None:
     """Which class thresholds, costs and F1 are about."""
     task, other = read.task, read.task.classes[1 - read.task.positive_index]
-    weights = weights_of(read.frame, asked.weight)
+    weights = weights_of(read.frame, read.weight)
     facts = positive_facts(
         read.frame[task.target], task, weights, task.positive_name if asked.warm_start else asked.positive
     )

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from luthier.assess import Register
-from luthier.errors import InputError
+from luthier.data import centre_of
 from luthier.machine import torch_settings
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
@@ -95,15 +95,9 @@ class Run:
         if runner.data.task.kind == "regression":
             targets = runner.data.training.targets
             assert targets is not None
-            runner.target_mean, runner.target_std = float(targets.mean()), float(targets.std(correction=0))
+            runner.target_mean, runner.target_std = centre_of(targets, runner.data.training.weights)
             if self.earlier is not None:
                 runner.target_mean, runner.target_std = self.earlier.model.target_mean, self.earlier.model.target_std
-            if runner.target_std == 0:
-                raise InputError(
-                    f"every training row has the same `{runner.data.task.target}`",
-                    expected="a target with different values",
-                    received=f"{targets[0].item():g} in all {len(targets)} training rows",
-                )
         return runner
 
     def _facts(self) -> dict[str, Any]:

@@ -28,6 +28,8 @@ def _lines(run: Contents) -> Iterator[str]:
     source, task = facts["source"], facts["task"]
     yield f"# Model card: {facts['name']}\n"
     yield f"{_cell(run.headline)}\n"
+    if scores.get("no_better_than_constant"):
+        yield f"**{_cell(scores['no_better_than_constant']['sentence'])}.**\n"
     yield "## Model\n"
     what = {
         "regression": "a value",

@@ -40,6 +40,8 @@ def summary_lines(path: Path) -> list[str]:
         ]
     if scores:
         lines.append(f"  test rows      {history_of(scores).in_words}")
+    if scores and scores.get("no_better_than_constant"):
+        lines.append(f"  warning        {scores['no_better_than_constant']['sentence']}")
     lines.append(f"  report         {run.path / 'report.html'}")
     if not scores:
         lines.append(

@@ -7,6 +7,7 @@ from luthier.runs.comparing import Comparison, compare
 from luthier.runs.data_check import DataReport, doctor
 from luthier.runs.fitting import branch, fit, resume
 from luthier.runs.multi_target import MultiTargetResult, fit_several, resume_several
+from luthier.runs.relocating import relocate
 from luthier.runs.result import Result
 from luthier.runs.study_result import Study
 from luthier.runs.testing import read_test
@@ -26,6 +27,7 @@ __all__ = [
     "fit",
     "fit_several",
     "read_test",
+    "relocate",
     "resume",
     "resume_search",
     "resume_several",

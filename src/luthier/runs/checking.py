@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from luthier.data.task import is_known_class
 from luthier.errors import InputError
 from luthier.recipe import columns_of, reread
 from luthier.recipe.parts import Parts, parts_of
+from luthier.recipe.sample_weights import CountedRows, require_weights, varied
 from luthier.records import Measure
 from luthier.saved import SEARCH, Model, RunFolder, open_one
 
@@ -36,32 +38,36 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     model = Model.load(folder.bundle)
     if model.profile is None:
         raise InputError(f"the model of '{run}' has no profile of the training rows", remedy="fit it again")
+    asked = folder.facts().get("asked", {})
     found = read_source(source)
+    counted, note = _counted(found.frame, asked.get("weight", ""))
+    frame, weights = counted.frame, counted.weights
     unread = Unread()
-    numbers, codes = model.encode(found.frame, unread=unread)
+    numbers, codes = model.encode(frame, unread=unread)
     by_name, coded, _ = columns_of(model, numbers, codes)
-    rows = drift(model.profile, by_name, coded, {PREDICTION: model.task.classes} if model.task.classes else None)
+    labels = {PREDICTION: model.task.classes} if model.task.classes else None
+    rows = drift(model.profile, by_name, coded, labels, weights)
     columns = [row for row in rows if row.column != PREDICTION]
     prediction = next((row for row in rows if row.column == PREDICTION), None)
     stored = json.loads(folder.scores.read_text()) if folder.scores.exists() else {}
     metric = stored.get("metric") or PRIMARY[model.task.kind]
-    score, unscored = _score(model, found.frame, numbers, codes, metric, folder.facts().get("asked", {}))
+    score, unscored = _score(model, frame, numbers, codes, metric, asked, weights)
     change = _change(score, stored.get("headline"))
     own = _own_rows(folder)
     known = 0 if own is None else _known(own, numbers, codes)
-    apart = None if own is None or known else _told_apart(own, model, numbers, codes)
+    apart = None if own is None or known else _told_apart(own, model, numbers, codes, weights)
     level, verdict = judge_population([row.to_json() for row in columns], apart, change)
     if known:
         own_rows = f"{known} of them are rows that this run learnt from or chose by, and say little of new ones"
         verdict = f"{own_rows}; {verdict}"
     result: dict[str, Any] = {
         "source": found.name,
-        "rows": found.frame.height,
+        "rows": frame.height,
         "columns": [row.to_json() for row in columns],
         "prediction": prediction.to_json() if prediction else None,
         "told_apart": apart,
-        "unread": list(unread.sentences()),
-        "unlike": float(model.unlike_encoded(numbers, codes).to_numpy().mean()),
+        "unread": [*note, *unread.sentences()],
+        "unlike": float(np.average(model.unlike_encoded(numbers, codes).to_numpy(), weights=weights)),
         "known": known,
         "score": score,
         "unscored": unscored,
@@ -111,14 +117,27 @@ def _own_rows(folder: RunFolder) -> Parts | None:
         return None
 
 
-def _told_apart(own: Parts, model: Model, numbers: Tensor, codes: Tensor) -> dict[str, Any] | None:
+def _counted(frame: pl.DataFrame, weight: str) -> tuple[CountedRows, tuple[str, ...]]:
+    """The rows that count, where the run was fitted with weights, and what is to be said of them."""
+    result = CountedRows.of(frame, weight)
+    if weight and not result.weight:
+        return result, (f"there is no column `{weight}` of sample weights: all rows count alike",)
+    if weight:
+        require_weights(result.frame, weight)
+    return replace(result, weight=varied(result.frame, weight)), result.notes
+
+
+def _told_apart(
+    own: Parts, model: Model, numbers: Tensor, codes: Tensor, weights: np.ndarray | None
+) -> dict[str, Any] | None:
     """What trees make of training rows and new rows."""
     pairs = (own.training.numbers, own.training.codes), (numbers, codes)
     if model.encoder.words or isinstance(model.encoder, PictureEncoder):
         before, now = (np.concatenate([model.features(n), c.numpy()], 1) for n, c in pairs)
     else:
         before, now = (np.concatenate([n.numpy(), c.numpy()], 1) for n, c in pairs)
-    return told_apart(before, now, seed=0)
+    known = None if own.training.weights is None else own.training.weights.numpy()
+    return told_apart(before, now, seed=0, weights=(known, weights))
 
 
 def _known(own: Parts, numbers: Tensor, codes: Tensor) -> int:
@@ -135,7 +154,13 @@ def _as_bytes(numbers: Tensor, codes: Tensor) -> list[bytes]:
 
 
 def _score(
-    model: Model, frame: pl.DataFrame, numbers: Tensor, codes: Tensor, metric: str, asked: Mapping[str, Any]
+    model: Model,
+    frame: pl.DataFrame,
+    numbers: Tensor,
+    codes: Tensor,
+    metric: str,
+    asked: Mapping[str, Any],
+    weights: np.ndarray | None,
 ) -> tuple[dict[str, Any] | None, str]:
     """The score on the rows whose target came along, and what is to be said of the others."""
     task = model.task
@@ -153,8 +178,7 @@ def _score(
         return None, note
     index, some = np.flatnonzero(scored.to_numpy()), frame.filter(scored)
     beside: Any = {"task": task, "units": _units(some, asked)}
-    if (weight := asked.get("weight")) in some.columns:
-        beside["weights"] = some[weight].cast(pl.Float64, strict=False).fill_null(1.0).to_numpy()
+    beside["weights"] = None if weights is None else weights[index]
     if task.kind == "regression":
         y, prediction = values.filter(scored).to_numpy(), model.values(numbers[index], codes[index])
     else:

@@ -10,10 +10,10 @@ import torch
 
 from luthier.data import Preprocess, check_table, flat
 from luthier.diagnosis import check_gradients, check_rows, loss_at_start, overfit_batch
-from luthier.diagnosis.controls import label_noise, signal
+from luthier.diagnosis.controls import label_noise, signal, with_codes
 from luthier.engine import Part
 from luthier.nets import DenseSpec
-from luthier.recipe import FitConfig, first_width, input_count, read_and_infer
+from luthier.recipe import FitConfig, first_width, input_count, read_as_asked
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import LOSSES, embedding_width
@@ -23,7 +23,6 @@ from luthier.seeds import derive, torch_generator
 BATCH = 64
 ROWS = 5000  # that controls look at
 OVERFIT_STEPS = 300
-MOST_LEVELS = 50  # of a category, as columns
 
 
 @dataclass(frozen=True)
@@ -84,25 +83,38 @@ def doctor(
     target: str | None = None,
     columns: Mapping[str, str] | None = None,
     task: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    weight: str | None = None,
     seed: int = 0,
 ) -> DataReport:
     """Check a table as `luthier.fit` reads it: columns, rows, labels, signal, and whether a network can learn.
 
-    The test set stays sealed. Rows are numbered from 0 as in the table. Raises InputError for a table that
-    cannot be used.
+    `group`, `time` and `weight` are those of `luthier.fit`. The test set stays sealed. Rows are numbered from 0 as in
+    the table. Raises InputError for a table that cannot be used.
     """
-    read = read_and_infer(source, target=target, task=task, columns=columns or {})
-    parts = parts_of(
-        read, FitConfig(source="", target=read.task.target, seed=seed, task=task, columns=dict(columns or {}))
+    asked = FitConfig(
+        source="",
+        target=target,
+        seed=seed,
+        task=task,
+        columns=dict(columns or {}),
+        group=group or "",
+        time=time or "",
+        weight=weight or "",
     )
+    read = read_as_asked(source, asked)
+    parts = parts_of(read, asked)
     training, validation = _encoded(read, parts)
     loss, spec = LOSSES[read.task.kind], _spec(read, parts, training)
-    findings = check_table(parts.frames["training"], read.columns, read.task)
+    weights = None if parts.training.weights is None else parts.training.weights.numpy()
+    findings = check_table(parts.frames["training"], read.columns, read.task, weights)
     named = {finding.code for finding in findings}
     findings += [f for f in check_rows(training, validation, _names(parts, training)) if f.code not in named]
     checks = tuple(_checks(spec, training, loss, seed))
     few, picked = _some(training, ROWS, seed)
-    flat = _with_codes(few, spec), _with_codes(_some(validation, ROWS, seed)[0], spec)
+    sizes = [levels for levels, _ in spec.embeddings]
+    flat = with_codes(few, sizes), with_codes(_some(validation, ROWS, seed)[0], sizes)
     none, _ = signal(torch.nn.Linear(1, 1), *flat, loss, batch_size=BATCH)
     suspects: list[int] = []
     if none is not None:
@@ -169,12 +181,3 @@ def _some(part: Part, rows: int, seed: int) -> tuple[Part, torch.Tensor]:
     if len(part) > rows:
         index = torch.randperm(len(part), generator=torch_generator(seed, "rows for the checks"))[:rows].sort().values
     return part.rows(index), index
-
-
-def _with_codes(part: Part, spec: DenseSpec) -> Part:
-    """Categories as columns of zeros and ones beside the numbers: what a reference network takes."""
-    columns = [part.features]
-    for k, (levels, _) in enumerate(spec.embeddings):
-        kept = min(levels, MOST_LEVELS)
-        columns.append(torch.nn.functional.one_hot(part.codes[:, k].clamp_max(kept - 1), kept).float())
-    return Part(torch.cat(columns, 1), part.codes[:, :0], part.targets)

@@ -50,5 +50,6 @@ def export_run(run: str | Path, path: str | Path, *, kind: str, int8: bool = Fal
     rows = read.frame[parts.splits.validation]
     if int8:
         metric, y = asked.metric or PRIMARY[model.task.kind], own_scale(read.task, parts.validation)
-        return Exported(len(rows), None, export_int8(model, path, rows, y, metric))
+        weights = None if parts.validation.weights is None else parts.validation.weights.numpy()
+        return Exported(len(rows), None, export_int8(model, path, rows, y, metric, weights))
     return Exported(len(rows), WRITERS[kind](model, path, rows))

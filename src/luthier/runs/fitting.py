@@ -12,14 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from luthier import storage
-from luthier.data import BUNDLED, Source
+from luthier.data import BUNDLED
 from luthier.data.large import default_memory, parse_memory
-from luthier.data.pictures import cache_folder, is_packed
-from luthier.data.remote import is_remote
-from luthier.data.sources import WRITTEN
 from luthier.errors import InputError
 from luthier.nets.backbone import allow
 from luthier.recipe import (
@@ -46,6 +41,7 @@ from luthier.recipe import (
     source_of,
 )
 from luthier.report import summary_lines, write_report
+from luthier.runs.relocating import keep_source, name_of
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
 from luthier.runs.study_files import write_study
@@ -123,28 +119,28 @@ def fit(
         source, limit = source_of(repeated, asked), Budget()
     else:
         limit = Budget.parse(budget) if budget is not None else default_budget(source)
-        asked = FitConfig(
-            source=name_of(source),
-            target=None if target is None else str(target),
-            budget=str(limit),
+        asked = request(
+            source,
+            limit,
+            target=target,
             seed=seed,
             task=task,
-            columns={str(name): kind for name, kind in (columns or {}).items()},
-            metric=metric or "",
-            costs=costs or "",
-            positive=positive or "",
-            group=group or "",
-            time=time or "",
-            weight=weight or "",
-            beside=tuple(beside),
+            columns=columns,
+            metric=metric,
+            costs=costs,
+            positive=positive,
+            group=group,
+            time=time,
+            weight=weight,
+            beside=beside,
             size=size,
             strict=strict,
-            memory=0 if memory is None else parse_memory(memory),
+            memory=memory,
             backbone=backbone,
-            weights="" if weights is None else str(Path(weights).resolve()),
+            weights=weights,
             distil=distil,
-            warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
-            new_test="" if new_test is None else name_of(new_test),
+            warm_start=warm_start,
+            new_test=new_test,
         )
     read = read_as_asked(source, asked) if repeated is None else _read_as_in(repeated, source, asked)
     if read.source.whole is not None and not asked.memory:
@@ -173,6 +169,34 @@ def fit(
         _plan_only(walk, screen)
         return None
     return _finish(walk, screen)
+
+
+def request(
+    source: Any,
+    limit: Budget,
+    *,
+    target: str | int | None = None,
+    columns: Mapping[str, str] | None = None,
+    beside: Sequence[str] = (),
+    memory: str | None = None,
+    weights: str | Path | None = None,
+    warm_start: str | Path | None = None,
+    new_test: str | Path | None = None,
+    **options: Any,
+) -> FitConfig:
+    """What `fit` is asked for, as it is kept; `options` are those that are kept as they were given."""
+    return FitConfig(
+        source=name_of(source),
+        target=None if target is None else str(target),
+        budget=str(limit),
+        columns={str(name): kind for name, kind in (columns or {}).items()},
+        beside=tuple(beside),
+        memory=0 if memory is None else parse_memory(memory),
+        weights="" if weights is None else str(Path(weights).resolve()),
+        warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
+        new_test="" if new_test is None else name_of(new_test),
+        **{name: value for name, value in options.items() if value is not None},
+    )
 
 
 def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clock: Clock | None = None) -> Result:
@@ -329,44 +353,29 @@ def _outcome(folder: RunFolder) -> dict[str, Any]:
 def ended_by_signals(interrupted: Interrupted) -> Iterator[None]:
     """The first Ctrl-C ends training at the next step and delivers the best so far; the second aborts.
 
-    SIGTERM saves the state at the next step and ends the program.
+    SIGTERM, and SIGHUP unless it was ignored (nohup), save the state at the next step and end the program; what
+    follows them does not hinder that, but a second one of the same kind ends it at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def first(signum: int, frame: object) -> None:
         interrupted.raised = True
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
 
     def end(signum: int, frame: object) -> None:
         interrupted.told_to_end = True
-        signal.signal(signal.SIGTERM, earlier)
+        signal.signal(signum, before[signal.Signals(signum)])
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    before, earlier = signal.signal(signal.SIGINT, first), signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, first)
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        if before[name] is not signal.SIG_IGN:
+            signal.signal(name, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        signal.signal(signal.SIGTERM, earlier)
-
-
-def name_of(source: Any) -> str:
-    """A source's absolute path or bundled name; empty for data that came without one."""
-    if not isinstance(source, (str, Path)) or str(source) == "-":
-        return ""
-    return str(source) if str(source) in BUNDLED or is_remote(source) else str(Path(source).resolve())
-
-
-def keep_source(folder: RunFolder, source: Source) -> None:
-    """Copy data that came without a path into the run's folder, arrays of pictures too."""
-    frame = source.frame
-    with storage.explained(folder.source):
-        for name in frame.columns:
-            first = frame[name][0]
-            if isinstance(first, str) and is_packed(first) and Path(first.rpartition("#")[0]).parent == cache_folder():
-                kept = folder.path / "pictures.npy"
-                shutil.copyfile(first.rpartition("#")[0], kept)
-                rows = [f"{kept.resolve()}#{value.rpartition('#')[2]}" for value in frame[name]]
-                frame = frame.with_columns(pl.Series(name, rows))
-        frame.write_parquet(folder.source, metadata=WRITTEN if source.written else None)
+        for name, handler in before.items():
+            signal.signal(name, handler)

@@ -7,7 +7,7 @@ Each target keeps a loss, a ladder, a seal and a report of its own, and rows tha
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from typing import Any
 import polars as pl
 
 from luthier.data import read_source
-from luthier.errors import InputError, nearest
-from luthier.recipe import Budget, Clock, default_name
+from luthier.errors import InputError, LuthierError, TerminatedError, in_a_line, nearest
+from luthier.recipe import Budget, Clock, default_name, read_as_asked
+from luthier.recipe.parts import parts_of
 from luthier.report import write_overview
-from luthier.runs.fitting import default_budget, fit, keep_source, name_of, resume
+from luthier.runs.fitting import default_budget, fit, request, resume
+from luthier.runs.relocating import keep_source, name_of
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
-from luthier.saved import SEVERAL, RunFolder, create_run, open_run, timestamp
+from luthier.saved import SEVERAL, RunFolder, create_run, finished_in, open_run, timestamp
+from luthier.saved.predict import load_all
 
 
 class MultiTargetResult:
@@ -50,16 +53,20 @@ class MultiTargetResult:
         return Result(open_run(self.path / self._folders[target]))
 
     def predict(self, rows: Any) -> pl.DataFrame:
-        """A column of predictions for each target."""
+        """A column of predictions for each target that has a model; InputError where none has."""
         frame = read_source(rows).frame
-        return pl.DataFrame({target: self[target].model.predict(frame) for target in self.targets})
+        return pl.DataFrame({target: model.predict(frame) for target, model in load_all(self.path).items()})
 
     def report(self) -> Path:
         """Write the overview again and return its path."""
         return write_overview(self.path)
 
     def __repr__(self) -> str:
-        return "\n".join(f"{target}: {self[target].scores['sentence']}" for target in self.targets)
+        done = finished_in(self.path)
+        return "\n".join(
+            f"{target}: {self[target].scores['sentence'] if target in done else 'not finished'}"
+            for target in self.targets
+        )
 
 
 def fit_several(
@@ -75,8 +82,9 @@ def fit_several(
 ) -> MultiTargetResult:
     """Run the recipe for each of several targets; they share the budget evenly.
 
-    `source` and `options` (seed, columns, group, time, weight, distil, until) are those of `luthier.fit`.
-    Raises InputError for targets that are not there, or fewer than two.
+    `source` and `options` (seed, columns, group, time, weight, distil, until) are those of `luthier.fit`. The whole
+    request is checked before anything is trained. Raises InputError for targets that are not there, that cannot be
+    predicted, or fewer than two; and at the end for a target whose run failed, once the others are finished.
     """
     names = list(dict.fromkeys(targets))
     result = read_source(source, target=names[0] if names else None)
@@ -92,6 +100,8 @@ def fit_several(
             "these are not several different targets", received=", ".join(names) or "none", remedy="luthier.fit"
         )
     whole = Budget.parse(budget) if budget is not None else default_budget(source)
+    share = _share(whole, len(names))
+    _check_all(result.frame if not name_of(source) else source, names, share, options)
     folder = create_run(run, default_name(source, result), replace=replace)
     if not (kept := name_of(source)):
         keep_source(folder, result)
@@ -103,11 +113,30 @@ def fit_several(
             "created": timestamp(),
             "source": kept,
             "folders": _folders(names),
-            "budget": str(_share(whole, len(names))),
+            "budget": str(share),
             "options": options,
         }
     )
     return _walk(folder, screen, clock)
+
+
+def _check_all(source: Any, names: Sequence[str], budget: Budget, options: dict[str, Any]) -> None:
+    """InputError, with a reason for each of them, where targets cannot be predicted from this table."""
+    wrong: dict[str, InputError] = {}
+    asked = {name: value for name, value in options.items() if name != "until"}
+    for target in names:
+        one = request(source, budget, target=target, beside=[name for name in names if name != target], **asked)
+        try:
+            parts_of(read_as_asked(source, one), one)
+        except InputError as error:
+            wrong[target] = error
+    if wrong:
+        raise _refused(wrong, len(names), "cannot be predicted", "leave them out, or mend them; nothing was trained")
+
+
+def _refused(wrong: Mapping[str, LuthierError], count: int, what: str, remedy: str) -> InputError:
+    reasons = "; ".join(f"`{target}`: {in_a_line(error)}" for target, error in wrong.items())
+    return InputError(f"{len(wrong)} of {count} targets {what}", received=reasons, remedy=remedy)
 
 
 def resume_several(run: str | Path, *, screen: Screen | None = None, clock: Clock | None = None) -> MultiTargetResult:
@@ -117,20 +146,29 @@ def resume_several(run: str | Path, *, screen: Screen | None = None, clock: Cloc
 
 def _walk(folder: RunFolder, screen: Screen | None, clock: Clock | None) -> MultiTargetResult:
     facts = folder.facts()
-    names = list(facts["folders"])
+    names, failed = list(facts["folders"]), {}
     for target, place in facts["folders"].items():
         path = folder.path / place
         shown = screen if screen is not None else choose_screen()
         shown.event("target", name=target)
-        if (path / "run.json").exists():
-            result: Result | None = resume(path, screen=shown, clock=clock)
-        else:
-            others = [name for name in names if name != target]
-            options = {"budget": facts["budget"], **facts["options"]}
-            result = fit(facts["source"], target=target, beside=others, run=path, screen=shown, clock=clock, **options)
+        result: Result | None = None
+        try:
+            if (path / "run.json").exists():
+                result = resume(path, screen=shown, clock=clock)
+            else:
+                options = {"budget": facts["budget"], "beside": [name for name in names if name != target]}
+                options |= facts["options"]
+                result = fit(facts["source"], target=target, run=path, screen=shown, clock=clock, **options)
+        except TerminatedError:
+            raise
+        except LuthierError as error:
+            failed[target] = error  # the others are not to blame
         write_overview(folder.path)
         if result is not None and result.folder.facts()["status"] == "cut":
             break  # the user wants to stop; what is left can be resumed
+    if failed:
+        remedy = f"what is finished serves: luthier predict {folder.path} FILE; try the rest again with --resume"
+        raise _refused(failed, len(names), "could not be fitted", remedy)
     return MultiTargetResult(folder.path)
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from luthier.data.large import parse_memory
 from luthier.errors import InputError
 from luthier.nets import DenseNet
 from luthier.recipe import (
@@ -23,15 +24,16 @@ from luthier.recipe import (
     default_name,
     first_width,
     input_count,
-    read_and_infer,
+    read_as_asked,
+    reread,
 )
 from luthier.recipe.reading import LoadedData
-from luthier.runs.fitting import keep_source, name_of
+from luthier.runs.relocating import keep_source, name_of
 from luthier.runs.result import Result
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
-from luthier.saved import SEARCH, RunFolder, create_run, open_one
+from luthier.saved import SEARCH, RunFolder, create_run, open_fit, open_one
 from luthier.search import REGISTRY, Choice, DenseNetworks, Effort, Number, Space, space_from
 
 TABLE_SPACE = (
@@ -39,6 +41,7 @@ TABLE_SPACE = (
     *("dropout", "batch_norm", "beta1", "beta2", "epsilon"),
 )
 DEFAULT_TRIALS = 64
+OPTIONS = {"weight": "--sample-weight"}  # as a person knows it; the others have the names of their parameters
 
 
 def tune_table(
@@ -50,12 +53,15 @@ def tune_table(
     budget: str | None = None,
     columns: Mapping[str, str] | None = None,
     task: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    weight: str | None = None,
     epochs: int | None = None,
     sampler: str = "random",
     halving: str = "",
     tiers: bool = True,
     confirm: int = 5,
-    seed: int = 0,
+    seed: int | None = None,
     run: str | Path | None = None,
     replace_run: bool = False,
     on: str = "local",
@@ -67,33 +73,45 @@ def tune_table(
 ) -> Study:
     """Search the hyper-parameters of dense networks on a table, or on the table of a finished run.
 
-    `source`, `target`, `columns` and `task` are as for `luthier.fit`; the folder of a run takes its table,
-    its split and the delivered setting as the default. The test set stays sealed. Everything else is as
-    for `luthier.tune`; without `space` the usual ranges of the registry are searched. The best network is
-    kept in the run's folder as `model.luthier`.
+    `source`, `target`, `columns`, `task`, `group`, `time` and `weight` are as for `luthier.fit`. The folder of a run
+    is searched under all that the run was asked for (its split, weights, other targets, costs, ...), with its
+    delivered setting as the default; `seed` then is the search's alone. The test set stays sealed. Everything else is
+    as for `luthier.tune`; without `space` the usual ranges of the registry are searched. Settings are compared by their
+    validation loss. The best network is kept in the run's folder as `model.luthier`. Raises InputError for what cannot
+    be used, and for a problem described anew beside a run.
     """
     screen = screen or SearchScreen()
-    base: dict[str, Any] = {}
-    if isinstance(source, str | Path) and (Path(source) / "run.json").exists():
-        base = _base_of(open_one(source))
-        source, target, columns = base["source"], base["target"], base["columns"]
-        task, seed = base["task"], base["seed"]
+    before = _run_of(source)
     if trials is None and budget is None:
         trials = DEFAULT_TRIALS
-    effort = effort_for(trials, budget, sampler, halving, tiers, epochs or 1, confirm, seed, workers, memory)
+    if before is None:
+        base: dict[str, Any] = {}
+        asked = FitConfig(
+            source=name_of(source),
+            target=target,
+            seed=seed or 0,
+            task=task,
+            columns=dict(columns or {}),
+            group=group or "",
+            time=time or "",
+            weight=weight or "",
+            memory=0 if memory is None else parse_memory(memory),
+        )
+        read = read_as_asked(source, asked)
+    else:
+        described = {"target": target, "column": columns, "task": task, "group": group, "time": time, "weight": weight}
+        _refuse_another_problem(before, [name for name, value in described.items() if value])
+        base, (asked, read) = _base_of(before), reread(before)
+    asked = asked.model_copy(update={"target": read.task.target, "budget": budget or ""})
+    search_seed = asked.seed if seed is None else seed
+    effort = effort_for(trials, budget, sampler, halving, tiers, epochs or 1, confirm, search_seed, workers, memory)
     if space is not None:
         space = space_from(space, taken=REGISTRY)
-    read = read_and_infer(source, target=target, task=task, columns=columns or {})
-    folder = create_run(run, f"{default_name(source, read.source)}-tuned", replace=replace_run)
-    asked = FitConfig(
-        source=name_of(source),
-        target=read.task.target,
-        budget=budget or "",
-        seed=seed,
-        task=task,
-        columns=dict(columns or {}),
-    )
-    if not asked.source:
+    name = default_name(source, read.source) if before is None else Path(read.source.name).stem
+    folder = create_run(run, f"{name}-tuned", replace=replace_run)
+    if before is not None and not asked.source:
+        shutil.copyfile(before.source, folder.source)
+    elif not asked.source:
         keep_source(folder, read.source)
     options = {
         "on": on,
@@ -118,13 +136,7 @@ def resume_search(run: str | Path, *, screen: SearchScreen | None = None) -> Stu
     facts = folder.facts()
     if folder.kind != SEARCH or "options" not in facts:
         raise InputError(f"'{run}' is not a search on a table", remedy="start one with luthier tune SOURCE")
-    asked = FitConfig.model_validate(facts["asked"])
-    source = asked.source or str(folder.source)
-    read = read_and_infer(source, target=asked.target, task=asked.task, columns=asked.columns)
-    if read.source.fingerprint != facts["source"]["fingerprint"]:
-        raise InputError(
-            f"'{source}' has changed since the search started", remedy="restore the file, or start a new search"
-        )
+    asked, read = reread(folder)
     effort = Effort(**facts["search"]["effort"])
     space = _stored_space(facts["search"]["space"]) if facts["search"]["space"] else None
     return _tune_table(asked, read, folder, space, effort, facts["options"], screen or SearchScreen(), resumed=True)
@@ -198,26 +210,34 @@ def _usual(width: int, defaults: Mapping[str, Any]) -> Space:
     return space_from(described)
 
 
+def _run_of(source: Any) -> RunFolder | None:
+    """The run whose problem is searched, where a run's folder is given in place of a table."""
+    if isinstance(source, str | Path) and (Path(source) / "run.json").exists():
+        return open_fit(source, searched=f"continue it: luthier tune --resume {source}")
+    return None
+
+
+def _refuse_another_problem(run: RunFolder, described: list[str]) -> None:
+    """InputError where a run is to be searched, and its problem is described beside it."""
+    if described:
+        given = ", ".join(OPTIONS.get(name, f"--{name}") for name in described)
+        raise InputError(
+            f"{given}: '{run.path}' is searched under what that run was asked for",
+            remedy="leave it out, or name the table in place of the run",
+        )
+
+
 def _base_of(folder: RunFolder) -> dict[str, Any]:
-    """The data and the best setting of a finished run."""
-    facts = folder.facts()
-    asked = FitConfig.model_validate(facts["asked"])
-    trials = [t for t in Result(folder).scores.get("trials", []) if t["validation_loss"] is not None]
+    """The best setting of a run, once it is finished: its way of preparing inputs, and defaults of the space."""
+    scores = Result(folder).scores if folder.scores.exists() else {}
+    trials = [t for t in scores.get("trials", []) if t["validation_loss"] is not None]
     best = min(trials, key=lambda trial: float(trial["validation_loss"]), default=None)
     defaults = {}
     if best is not None:
         names = ("learning_rate", "rule", "width", "depth", "schedule")
         defaults = {name: best[name] for name in names} | {"dropout": max(best["dropout"], default=0.0)}
         defaults["batch_norm"] = best["norm"] == "batch"
-    return {
-        "source": asked.source or str(folder.source),
-        "target": asked.target,
-        "columns": asked.columns,
-        "task": asked.task,
-        "seed": asked.seed,
-        "inputs": best["inputs"] if best else "standardise",
-        "defaults": defaults,
-    }
+    return {"inputs": best["inputs"] if best else "standardise", "defaults": defaults}
 
 
 def _epochs(rows: int) -> int:

@@ -16,7 +16,7 @@ from luthier import storage
 from luthier.data import PictureEncoder, Unread, read_batches
 from luthier.errors import InputError
 from luthier.saved.model import Model
-from luthier.saved.run_folder import open_one, runs_in
+from luthier.saved.run_folder import finished_in, open_one, runs_in, unfinished_in_words
 
 ROWS = 65_536  # rows of a batch
 FEW = 1024  # of a batch, where a row is a picture or a text
@@ -28,10 +28,11 @@ def load(path: str | Path) -> Model:
 
 
 def load_all(path: str | Path) -> dict[str, Model]:
-    """The models of a folder by target: several where it holds the runs of several targets."""
+    """The models of a folder by target: of several targets those that are finished. InputError where none is."""
     path = Path(path)
     if path.is_dir():
-        return {target: load(one) for target, one in runs_in(path).items()}
+        runs = runs_in(path)
+        return {target: load(one) for target, one in (finished_in(path) or runs).items()}
     model = load(path)
     return {model.task.target: model}
 
@@ -39,7 +40,7 @@ def load_all(path: str | Path) -> dict[str, Model]:
 def predict_file(
     run: str | Path,
     source: str,
-    output: Path | None = None,
+    output: Path | IO[bytes] | None = None,
     *,
     impute_missing_columns: bool = False,
     sets: bool = False,
@@ -57,11 +58,13 @@ def predict_file(
     answer, and what each column adds to it (see `Model.explain`). The output appears under its name only when it is
     whole. Cells that training did not know are counted in `unread`; how the rows are read goes to `say`.
     """
-    if output is not None and output.suffix.lower() not in ("", ".csv", ".txt"):
+    if isinstance(output, Path) and output.suffix.lower() not in ("", ".csv", ".txt"):
         raise InputError(
             f"'{output}' cannot be written", expected="a file name that ends in .csv", received=output.suffix
         )
     models = load_all(run)
+    if Path(run).is_dir() and (left := unfinished_in_words(run)):
+        say(left)
     options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
     first, written = next(iter(models), ""), 0
     with _destination(output) as file:
@@ -73,7 +76,7 @@ def predict_file(
                 if len(models) > 1:
                     columns = [column.alias(f"{target}_{column.name}") for column in columns]
                 result = result.hstack(columns)
-            result.write_csv(file, include_header=written == 0)
+            file.write(result.write_csv(include_header=written == 0).encode())
             written += batch.height
     return written
 
@@ -117,13 +120,17 @@ def _free_name(name: str, taken: Iterable[str]) -> str:
 
 
 @contextmanager
-def _destination(output: Path | None) -> Iterator[IO[bytes]]:
-    if output is None:
-        yield sys.stdout.buffer
+def _destination(output: Path | IO[bytes] | None) -> Iterator[IO[bytes]]:
+    if not isinstance(output, Path):
+        yield output or sys.stdout.buffer
         return
     with storage.explained(output):
         if not output.parent.is_dir():
             raise InputError(f"there is no folder '{output.parent}' to write into")
+        if output.exists() and not output.is_file():  # a device or a pipe is written to, not replaced
+            with output.open("wb") as file:
+                yield file
+            return
         descriptor, temporary = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:

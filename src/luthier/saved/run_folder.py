@@ -163,6 +163,17 @@ def runs_in(path: Path | str) -> dict[str, Path]:
     return {str(facts.get("target", "")): folder.path}
 
 
+def finished_in(path: Path | str) -> dict[str, Path]:
+    """The runs of a folder that have a model, by their targets; of several targets some may be left to do."""
+    return {target: one for target, one in runs_in(path).items() if RunFolder(one).bundle.exists()}
+
+
+def unfinished_in_words(path: Path | str) -> str:
+    """Which targets of a folder have no model yet, and what to do about it; empty where all have."""
+    left = [f"`{target}`" for target in runs_in(path) if target not in finished_in(path)]
+    return f"{', '.join(left)}: no model yet; finish with luthier fit --resume {path}" if left else ""
+
+
 def open_one(path: Path | str) -> RunFolder:
     """An existing run that has one model; InputError for the runs of several targets."""
     run = open_run(path)

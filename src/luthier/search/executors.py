@@ -122,7 +122,8 @@ _inherited: dict[str, Any] = {}
 
 
 def _begin(networks: Networks, folder: Path | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    for name in (signal.SIGINT, signal.SIGHUP):  # the terminal sends them to all: they are the parent's business
+        signal.signal(name, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _told_to_end)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(1)

@@ -77,7 +77,7 @@ def store_of(references: Sequence[str], shape: Shape, *, kept: bool = True) -> P
     path = cache_folder() / f"{name}.npy"
     known = path.with_suffix(".json")
     if path.exists() and known.exists():
-        told = {int(row): why for row, why in json.loads(known.read_text()).items()}
+        told = {int(row): why for row, why in json.loads(known.read_text(encoding="utf-8")).items()}
         return PictureStore(tuple(references), np.load(path, mmap_mode="r", allow_pickle=False), told)
     problems: dict[int, str] = {}
 

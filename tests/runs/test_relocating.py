@@ -1,0 +1,74 @@
+"""A data file that moved: the run is judged and continued where the same rows lie now, and nowhere else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import luthier
+from luthier.cli import app
+from luthier.data import read_source
+from luthier.errors import InputError
+from luthier.runs.screen import SilentScreen
+from luthier.saved import open_run
+
+HERE, MOVED = "iris.csv", "elsewhere.csv"
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run that ended after step 2, whose data lie under another name now."""
+    folder = tmp_path_factory.mktemp("moved")
+    read_source("iris").frame.write_csv(folder / HERE)
+    options: dict[str, Any] = {"target": "species", "budget": "60steps", "until": 2, "screen": SilentScreen()}
+    luthier.fit(folder / HERE, run=folder / "run", **options)
+    (folder / HERE).rename(folder / MOVED)
+    return folder
+
+
+@pytest.fixture
+def run(stopped: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(stopped / "run", tmp_path / "run"))
+
+
+def said(*words: object) -> str:
+    """What a command that must fail says."""
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert isinstance(done.exception, InputError), done.output
+    return str(done.exception)
+
+
+def test_the_error_names_the_option(run: Path) -> None:
+    for command in (("fit", "--resume", run), ("test", run)):
+        assert "--source FILE" in said(*command)
+
+
+def test_the_run_goes_on_where_the_rows_lie_now(run: Path, stopped: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["test", str(run), "--source", str(stopped / MOVED)])
+    assert done.exit_code == 0, done.output
+    assert luthier.Result(open_run(run)).scores["headline"]["n"] == 30
+    again = luthier.test(run, again=True, screen=SilentScreen())  # noted once, it is known from then on
+    assert again.scores["openings"] == 2
+    repeated = luthier.fit(run / "recipe.toml", repeat=True, until=1, run=tmp_path / "repeated", screen=SilentScreen())
+    assert repeated is not None
+
+
+@pytest.mark.parametrize("command", [("fit", "--resume"), ("test",), ("export", "--torch", "out"), ("tune",)])
+def test_other_rows_are_refused(run: Path, stopped: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
+    pl.read_csv(stopped / MOVED)[:100].write_csv(tmp_path / "other.csv")
+    assert "not the data of the run" in said(*command, run, "--source", tmp_path / "other.csv")
+    assert "--source goes with --resume" in said("fit", "iris", "--source", stopped / MOVED)
+
+
+def test_a_run_that_keeps_its_data_takes_no_other(tmp_path: Path) -> None:
+    frame = read_source("iris").frame
+    options: dict[str, Any] = {"target": "species", "budget": "60steps", "until": 1, "screen": SilentScreen()}
+    luthier.fit(frame, run=tmp_path / "run", **options)
+    frame.write_csv(tmp_path / "iris.csv")
+    with pytest.raises(InputError, match="does not read its data from a path"):
+        luthier.relocate(tmp_path / "run", tmp_path / "iris.csv")
