@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from luthier.cli.given import Group, Moved, Time, Weight, refuse_beside
+from luthier.cli.given import Group, Moved, NoRegister, Time, Weight, refuse_beside
 from luthier.cli.renamed import KeepsOldOptions
 from luthier.errors import ConfigError, InputError
 
@@ -160,13 +160,7 @@ def fit(
     again: Annotated[
         bool, typer.Option("--again", help="With --from: read the same test rows once more; the report says so.")
     ] = False,
-    no_register: Annotated[
-        bool,
-        typer.Option(
-            "--no-register",
-            help="Do not keep which rows this run reads and learns from (in LUTHIER_HOME), nor count earlier runs.",
-        ),
-    ] = False,
+    no_register: NoRegister = False,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Print the recipe as a checklist (with --resume: what that run did) and stop."),
