@@ -26,19 +26,11 @@ Examples:
 
 
 BESIDE = {  # what may be said beside a run that is taken up or repeated
-    "--resume": {"resume", "until", "moved"},
+    "--resume": {"resume", "until", "moved", "backbone"},
     "--resume and --from": {
-        "resume",
-        "moved",
-        "until",
-        "begin_at",
-        "new_test",
-        "again",
-        "run",
-        "replace",
-        "no_register",
+        *("resume", "moved", "until", "begin_at", "new_test", "again", "run", "replace", "backbone", "no_register"),
     },
-    "--config": {"config", "until", "run", "replace", "plan", "no_register"},
+    "--config": {"config", "until", "run", "replace", "plan", "backbone", "no_register"},
 }
 
 
@@ -258,13 +250,14 @@ def fit(
             new_test=new_test,
             again=again,
             until=until,
+            backbone=backbone,
             run=run,
             replace=replace,
             register=not no_register,
             screen=screen,
         )
     elif resume is not None:
-        result = resume_now(resume, until=until, screen=screen)
+        result = resume_now(resume, until=until, backbone=backbone, screen=screen)
     elif begin_at is not None:
         raise InputError("--from needs a run to start from", remedy="luthier fit --resume RUN --from 4")
     else:

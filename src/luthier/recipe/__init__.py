@@ -7,9 +7,11 @@ from luthier.recipe.budget import Budget, BudgetClock, Clock, WallClock
 from luthier.recipe.checklist import Ticked, checklist, in_lines
 from luthier.recipe.config import Cut, FitConfig, Recipe, read_recipe, recipe_from, write_recipe
 from luthier.recipe.ledger import Ledger, Record, read_ledger
+from luthier.recipe.option_table import kept_for
 from luthier.recipe.plan import Plan, Plans
 from luthier.recipe.reading import (
     LoadedData,
+    asked_of,
     default_name,
     read_and_infer,
     read_as_asked,
@@ -43,6 +45,7 @@ __all__ = [
     "Verdict",
     "WallClock",
     "as_model",
+    "asked_of",
     "check_way_back",
     "checklist",
     "columns_of",
@@ -51,6 +54,7 @@ __all__ = [
     "first_width",
     "in_lines",
     "input_count",
+    "kept_for",
     "openings",
     "plan_in_words",
     "predict_part",

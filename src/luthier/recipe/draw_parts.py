@@ -18,7 +18,7 @@ from luthier.data.split import TEST
 from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
 from luthier.recipe.known_rows import Line, fingerprints_of, fingerprints_of_others
-from luthier.recipe.reading import LoadedData, dates_of, listed, usable_cells
+from luthier.recipe.reading import LoadedData, asked_of, dates_of, listed, usable_cells
 from luthier.recipe.sample_weights import CountedRows, require_weights
 from luthier.recipe.stored_splits import read_splits
 from luthier.saved import open_run
@@ -31,7 +31,7 @@ def drawn(read: LoadedData, asked: FitConfig, line: Line) -> Splits:
     if parent := asked.base or asked.previous:
         return _as_in(parent, read, asked, line)
     known = None
-    if line.runs or len(line.opened):
+    if read.new_test is None and len(line.opened):
         known = line.known(fingerprints_of(read, line.secret), labels_of(read.frame, asked))
     splits = split_rows(
         read.frame,
@@ -65,7 +65,7 @@ def _as_in(parent: str, read: LoadedData, asked: FitConfig, line: Line) -> Split
     splits = read_splits(folder.splits, read.frame.height)
     if splits is None:
         raise InputError(f"'{parent}' has not split its rows yet", remedy=f"finish it: luthier fit --resume {parent}")
-    if asked.new_test == FitConfig.model_validate(folder.facts()["asked"]).new_test:
+    if asked.new_test == asked_of(folder).new_test:
         return splits
     joined = np.sort(np.concatenate([splits.validation, splits.test]))
     note = f"the old test rows join the validation set; '{asked.new_test}' is the new test set"

@@ -23,9 +23,12 @@ from luthier.data.pictures.store import checksums
 from luthier.data.row_hashes import cell_hashes, row_hashes, scrambled, text_hash
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.recipe.config import FitConfig
-from luthier.recipe.reading import LoadedData, reread
+from luthier.recipe.reading import LoadedData, asked_of, read_unchanged
 from luthier.recipe.stored_splits import read_splits
 from luthier.saved import RunFolder, open_run
+from luthier.untrusted import content_of
+
+LARGEST = 64 << 20  # bytes of a record
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def _of_run(folder: RunFolder, secret: Secret) -> Line:
 
 def _reconstructed(folder: RunFolder, secret: Secret, record: RowRecord | None) -> Line:
     """What a run has to do with the rows of its own table. InputError where that is gone or has changed."""
-    asked, read = reread(folder)
+    asked = asked_of(folder)
+    read = read_unchanged(folder, asked)
     splits = read_splits(folder.splits, read.frame.height)
     if splits is None:
         raise InputError(f"'{folder.splits}' is missing")
@@ -124,7 +128,10 @@ def _reconstructed(folder: RunFolder, secret: Secret, record: RowRecord | None) 
 
 def record_in(folder: RunFolder) -> RowRecord | None:
     """The record of a run's rows; None in a folder without one. InputError where it is damaged."""
-    return RowRecord.from_bytes(folder.seal.read_bytes()) if folder.seal.exists() else None
+    try:
+        return RowRecord.from_bytes(content_of(folder.seal, LARGEST))
+    except FileNotFoundError:
+        return None
 
 
 def keep_reading(folder: RunFolder, register: Register, record: RowRecord, times: int) -> None:

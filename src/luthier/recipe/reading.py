@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from luthier.assess import METRICS, Costs
+from luthier.console import printable
 from luthier.data import (
     BUNDLED,
     Column,
@@ -35,8 +37,10 @@ from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import lazily
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import FitConfig
+from luthier.recipe.option_table import kept_for
 from luthier.recipe.sample_weights import CountedRows, require_enough, require_weights, varied
 from luthier.saved import Model, RunFolder, open_run
+from luthier.untrusted import validated
 
 GROUPED, WEIGHED, BESIDE = "it is the group column", "it holds the sample weights", "it is another target"
 
@@ -185,9 +189,19 @@ def dates_of(asked: FitConfig) -> str:
     return asked.columns.get(asked.time, "").partition(":")[2]
 
 
-def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
-    """What a run asked for, and its own data read again. InputError where they have changed since, or are gone."""
-    asked = FitConfig.model_validate(folder.facts()["asked"])
+def asked_of(folder: RunFolder) -> FitConfig:
+    """What a run asked for. InputError where its run.json does not hold a request."""
+    asked = folder.facts().get("asked")
+    result: FitConfig = validated(FitConfig, asked, f"'{folder.path / 'run.json'}', asked,")
+    return result
+
+
+def reread(folder: RunFolder, command: str) -> tuple[FitConfig, LoadedData]:
+    """What a run asked for, as a later command keeps it (see `option_table`), and its own data read again.
+
+    InputError where they have changed since, or are gone, and for what the command cannot obey.
+    """
+    asked = kept_for(command, asked_of(folder))
     return asked, read_unchanged(folder, asked)
 
 
@@ -210,7 +224,14 @@ def read_unchanged(folder: RunFolder, asked: FitConfig) -> LoadedData:
 
 
 def source_of(folder: RunFolder, asked: FitConfig) -> str:
-    """Where a run's data lie: the source that was named, or the copy in its folder."""
+    """Where a run's data lie: the source that was named, or the copy in its folder.
+
+    What the run's folder names is printed before it is opened: the folder may come from somebody else.
+    """
+    named = (asked.source, asked.new_test, asked.weights, asked.previous, asked.warm_start)
+    paths = [name for name in named if name and name not in BUNDLED]
+    if paths:
+        print(printable(f"reading {', '.join(paths)}, as '{folder.path}' says"), file=sys.stderr)
     if asked.source:
         if not (asked.source in BUNDLED or is_remote(asked.source) or Path(asked.source).exists()):
             raise InputError(

@@ -100,6 +100,11 @@ class Run:
                 runner.target_mean, runner.target_std = self.earlier.model.target_mean, self.earlier.model.target_std
         return runner
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it goes on from what files hold: its own folder, an earlier run's, or a recipe with a plan."""
+        return self.resumed or self.recipe.plan is not None or bool(self.asked.previous or self.asked.warm_start)
+
     def _facts(self) -> dict[str, Any]:
         source, task = self.read.source, self.read.task
         return {

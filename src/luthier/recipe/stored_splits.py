@@ -13,7 +13,9 @@ from luthier import storage
 from luthier.data import Splits
 from luthier.data.split import PARTS
 from luthier.errors import InputError
+from luthier.untrusted import content_of
 
+LARGEST = 1 << 30  # bytes
 _NOTES, _LEFT_OUT = "luthier notes", "luthier left out"
 
 
@@ -31,7 +33,7 @@ def read_splits(path: Path, rows: int) -> Splits | None:
     """The parts that were written; None where there is no such file. InputError where it is another table's."""
     if not path.exists():
         return None
-    content = path.read_bytes()
+    content = content_of(path, LARGEST)
     try:
         parts = pl.read_parquet(BytesIO(content))["part"].to_numpy()
         facts = pl.read_parquet_metadata(BytesIO(content))

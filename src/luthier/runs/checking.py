@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +22,11 @@ from luthier.recipe import columns_of, reread
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.sample_weights import CountedRows, require_weights, varied
 from luthier.records import Measure
-from luthier.saved import SEARCH, Model, RunFolder, open_one
+from luthier.runs.belonging import require_metric
+from luthier.saved import SEARCH, Model, RunFolder, open_one, read_scores
 
 ALIKE = 0.1  # of the rows may be the run's own before it is said
+COARSE = 0.98  # of the validation rows equal training rows: other rows may hold all of them
 APART, FAR_APART = 0.6, 0.9  # areas under the curve of trees that tell new rows from training rows
 
 
@@ -49,12 +51,13 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     rows = drift(model.profile, by_name, coded, labels, weights)
     columns = [row for row in rows if row.column != PREDICTION]
     prediction = next((row for row in rows if row.column == PREDICTION), None)
-    stored = json.loads(folder.scores.read_text()) if folder.scores.exists() else {}
+    stored = read_scores(folder) or {}
     metric = stored.get("metric") or PRIMARY[model.task.kind]
+    require_metric(metric, model.task)
     score, unscored = _score(model, frame, numbers, codes, metric, asked, weights)
     change = _change(score, stored.get("headline"))
     own = _own_rows(folder)
-    known = 0 if own is None else _known(own, numbers, codes)
+    known = 0 if own is None else known_rows(own, numbers, codes)
     apart = None if own is None or known else _told_apart(own, model, numbers, codes, weights)
     level, verdict = judge_population([row.to_json() for row in columns], apart, change)
     if known:
@@ -111,7 +114,7 @@ def _own_rows(folder: RunFolder) -> Parts | None:
     if folder.kind == SEARCH:
         return None
     try:
-        asked, read = reread(folder)
+        asked, read = reread(folder, "check")
         return parts_of(read, asked, folder)
     except InputError:
         return None
@@ -140,12 +143,22 @@ def _told_apart(
     return told_apart(before, now, seed=0, weights=(known, weights))
 
 
-def _known(own: Parts, numbers: Tensor, codes: Tensor) -> int:
-    """How many of the rows the run has learnt from or chosen by; 0 where as many may be alike by chance."""
-    training, validation = (set(_as_bytes(part.numbers, part.codes)) for part in (own.training, own.validation))
-    by_chance = len(training & validation) / max(1, len(validation))
-    known = sum(row in training or row in validation for row in _as_bytes(numbers, codes))
-    return known if known > (ALIKE + 2 * by_chance) * len(numbers) else 0
+def known_rows(own: Parts, numbers: Tensor, codes: Tensor) -> int:
+    """How many of the rows equal rows that the run has learnt from or chosen by, each of those once.
+
+    0 where as many may be equal by chance: of a share f of own rows, f + (1 - f) c are equal, where c is the share of
+    the validation rows that equal training rows. Where every row of the run is there, chance is ruled out.
+    """
+    training, validation, new = (
+        Counter(_as_bytes(*rows))
+        for rows in (*((part.numbers, part.codes) for part in (own.training, own.validation)), (numbers, codes))
+    )
+    chance = (training & validation).total() / max(1, validation.total())
+    equal = (new & (training + validation)).total()
+    if equal == training.total() + validation.total() and chance < COARSE:
+        return equal
+    error = 2 * (chance * (1 - chance) / max(1, validation.total())) ** 0.5
+    return equal if equal / new.total() - chance > ALIKE * (1 - chance) + error else 0
 
 
 def _as_bytes(numbers: Tensor, codes: Tensor) -> list[bytes]:
