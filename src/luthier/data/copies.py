@@ -96,7 +96,9 @@ class CopyRule:
         for way in range(3 if self.widths else 1) if names else ():
             cells = [self._cell(name, way).alias(f"\0{name}") for name in self.names]
             known = held.lazy().select(cells).unique()
-            rows = rows.with_columns(cells).join(known, on=names, how="anti", nulls_equal=True).drop(names)
+            others = rows.with_columns(cells)
+            # In their order: the streaming engine gives rows as they come, and a run is to be the same again.
+            rows = others.join(known, on=names, how="anti", nulls_equal=True, maintain_order="left").drop(names)
         return rows
 
     def _cell(self, name: str, way: int) -> pl.Expr:
