@@ -283,7 +283,7 @@ def branch(
     kept = kept_for(command, asked_of(before))
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
     _allow_backbone(kept, backbone)
-    if new_test is not None and name_of(new_test) == kept.new_test and openings(before):
+    if new_test is not None and name_of(new_test) == asked_of(before).new_test and openings(before):
         remedy = "seal other rows, or read the same ones once more with --again"
         raise InputError(f"'{new_test}' is not a new test set: the run has read it", remedy=remedy)
     asked = kept.model_copy(
