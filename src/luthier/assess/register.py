@@ -6,6 +6,7 @@ Files are written whole, under a run's own name, so that runs at the same time d
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,6 +78,11 @@ class SealHistory:
 
 def _percent(share: float) -> str:
     return "under 1 %" if share < 0.01 else f"{100 * share:.0f} %"
+
+
+def is_registered(wanted: bool | None, run: str | Path | None) -> bool:
+    """Whether a run is kept in the register: as wanted, else where its folder was named; never where that is off."""
+    return (run is not None if wanted is None else wanted) and not os.environ.get("LUTHIER_NO_REGISTER")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
+from luthier.assess.register import is_registered
 from luthier.data import BUNDLED
 from luthier.data.large import default_memory, parse_memory
 from luthier.errors import InputError
@@ -319,11 +319,6 @@ def _read_as_in(folder: RunFolder, source: str, asked: FitConfig) -> LoadedData:
     if not (folder.path / "run.json").exists() or folder.facts().get("asked") != asked.model_dump(mode="json"):
         return read_as_asked(source, asked)
     return read_unchanged(folder, asked)
-
-
-def is_registered(wanted: bool | None, run: str | Path | None) -> bool:
-    """Whether a run is kept in the register: as wanted, else where its folder was named; never where that is off."""
-    return (run is not None if wanted is None else wanted) and not os.environ.get("LUTHIER_NO_REGISTER")
 
 
 def _allow_backbone(asked: FitConfig, named: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from luthier.assess.register import is_registered
 from luthier.data.large import parse_memory
 from luthier.errors import InputError
 from luthier.machine import cores
@@ -29,7 +30,6 @@ from luthier.recipe import (
     reread,
 )
 from luthier.recipe.reading import LoadedData
-from luthier.runs.fitting import is_registered
 from luthier.runs.relocating import keep_source, name_of
 from luthier.runs.result import Result
 from luthier.runs.search_screen import SearchScreen
