@@ -23,7 +23,6 @@ from luthier.recipe import (
     Clock,
     FitConfig,
     Interrupted,
-    LoadedData,
     Recipe,
     Run,
     WallClock,
@@ -43,7 +42,7 @@ from luthier.recipe import (
     source_of,
 )
 from luthier.report import summary_lines, write_report
-from luthier.runs.relocating import keep_source, name_of
+from luthier.runs.relocating import keep_source, name_of, read_as_in
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
 from luthier.runs.study_files import write_study
@@ -146,7 +145,7 @@ def fit(
             warm_start=warm_start,
             new_test=new_test,
         )
-    read = read_as_asked(source, asked) if repeated is None else _read_as_in(repeated, source, asked)
+    read = read_as_asked(source, asked) if repeated is None else read_as_in(repeated, source, asked)
     if read.source.whole is not None and not asked.memory:
         asked = asked.model_copy(update={"memory": default_memory()})  # so that the run is the same on another machine
     if plan_only:
@@ -284,8 +283,7 @@ def branch(
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
     _allow_backbone(kept, backbone)
     if new_test is not None and name_of(new_test) == asked_of(before).new_test and openings(before):
-        remedy = "seal other rows, or read the same ones once more with --again"
-        raise InputError(f"'{new_test}' is not a new test set: the run has read it", remedy=remedy)
+        raise InputError(f"'{new_test}' is not a new test set: the run has read it", remedy="leave it out for --again")
     asked = kept.model_copy(
         update={
             "previous": str(before.path.resolve()),
@@ -312,13 +310,6 @@ def branch(
         registered=is_registered(register, run),
     )
     return _finish(walk, screen)
-
-
-def _read_as_in(folder: RunFolder, source: str, asked: FitConfig) -> LoadedData:
-    """The data of a run that is repeated. InputError where they have changed; a recipe that was edited is its own."""
-    if not (folder.path / "run.json").exists() or folder.facts().get("asked") != asked.model_dump(mode="json"):
-        return read_as_asked(source, asked)
-    return read_unchanged(folder, asked)
 
 
 def _allow_backbone(asked: FitConfig, named: str) -> None:
