@@ -115,9 +115,9 @@ def fit(
     screen = screen if screen is not None else choose_screen()
     recipe, repeated = read_recipe(Path(source)) if repeat else None, None
     if recipe is not None:
-        asked, repeated = recipe.asked, RunFolder(Path(source).parent)
+        asked, repeated, limit = recipe.asked, RunFolder(Path(source).parent), Budget()
         _allow_backbone(asked, backbone)
-        source, limit = source_of(repeated, asked), Budget()
+        source = source_of(repeated, asked)
     else:
         if backbone:
             allow(backbone)
@@ -275,9 +275,7 @@ def branch(
     screen = screen if screen is not None else choose_screen()
     before = open_fit(previous)
     if new_test is not None and again:
-        raise InputError(
-            "--new-test and --again exclude each other", remedy="leave out --again: the new rows are unread"
-        )
+        raise InputError("--new-test and --again exclude each other", remedy="leave out --again: new rows are unread")
     command = "fit --from" if new_test is None else "fit --new-test"
     kept = kept_for(command, asked_of(before))
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
@@ -315,8 +313,8 @@ def branch(
 def _allow_backbone(asked: FitConfig, named: str) -> None:
     """Let the backbone of a file be built where the caller names it too. InputError where the two differ."""
     if named and named != asked.backbone:
-        received = asked.backbone or "no backbone"
-        raise InputError(f"--backbone {named} is not what the run records", expected=named, received=received)
+        message = f"--backbone {named} is not what the run records"
+        raise InputError(message, expected=named, received=asked.backbone or "no backbone")
     if named:
         allow(named)
 
