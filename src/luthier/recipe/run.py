@@ -56,6 +56,9 @@ class Run:
     until: int = 5
     facts: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.read = self.read.without_cells()
+
     @cached_property
     def earlier(self) -> Earlier | None:
         """The run that a warm start goes on from."""
@@ -81,6 +84,7 @@ class Run:
             seed=self.asked.seed,
             tell=self.tell,
         )
+        self.read = self.read.without_rows()
         if self.earlier is not None:
             runner.preprocess[self.earlier.setting.method] = self.earlier.model.preprocess
         if runner.data.task.kind == "regression":
@@ -135,6 +139,7 @@ class Run:
             plans = plan_budget(runner)
             self.recipe = self.recipe.model_copy(update={"plan": plans})
             write_recipe(self.folder.recipe, self.recipe)
+            self.folder.update_facts(machine=machine_facts(plans.narrow.threads)["machine"])
             runner.planned = plans.narrow
             self.tell("begin", steps=runner.planned.total_steps, run=str(self.folder.path))
             verdict = self._steps(runner, plans, baselines)

@@ -158,6 +158,7 @@ def fit(
         interrupted=Interrupted(),
         until=_known_step(until),
     )
+    del read  # what a run has no use for any more is given back
     if plan_only:
         _plan_only(walk, screen)
         return None

@@ -14,10 +14,12 @@ from luthier.search.jobs import ATTEMPTS, Stop, train_job
 from luthier.search.network_jobs import Job, Networks, TrainedJob
 
 REACHED_WITHIN = 5.0  # seconds
+LOOPBACK = "127.0.0.1"  # whoever reaches a Ray port runs code with the rights of its user
 
 
 class Cluster:
-    """A Ray cluster: the one at `address`, or one on this machine with so many `workers`.
+    """A Ray cluster: the one at `address`, or one on this machine, that only this machine reaches,
+    with so many `workers`.
 
     The checkpoint folder must be seen by every machine (a shared file system), or lost work is done
     again from its start.
@@ -36,7 +38,7 @@ class Cluster:
     def _connect(self, address: str | None, workers: int | None) -> None:
         options: dict[str, Any] = {"log_to_driver": False, "include_dashboard": False, "configure_logging": False}
         if address is None:
-            self._ray.init(num_cpus=workers, **options)
+            self._ray.init(num_cpus=workers, _node_ip_address=LOOPBACK, **options)
             return
         try:
             host, _, port = address.removeprefix("ray://").rpartition(":")
