@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from luthier.search.jobs import ATTEMPTS, Stop, train_job
 from luthier.search.network_jobs import Job, Networks, TrainedJob
 
 REACHED_WITHIN = 5.0  # seconds
-LOOPBACK = "127.0.0.1"  # whoever reaches a Ray port runs code with the rights of its user
+ON_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0": Ray's own way to listen there alone, on any system
 
 
 class Cluster:
@@ -26,6 +27,8 @@ class Cluster:
     """
 
     def __init__(self, networks: Networks, folder: Path | None, address: str | None, workers: int | None) -> None:
+        if address is None:  # whoever reaches a port of Ray runs code with the rights of its user
+            os.environ.setdefault(ON_LOOPBACK, "0")
         self._ray: Any = require("ray", extra="ray", purpose="training on a cluster")
         self._ours = not self._ray.is_initialized()
         if self._ours:
@@ -38,7 +41,7 @@ class Cluster:
     def _connect(self, address: str | None, workers: int | None) -> None:
         options: dict[str, Any] = {"log_to_driver": False, "include_dashboard": False, "configure_logging": False}
         if address is None:
-            self._ray.init(num_cpus=workers, _node_ip_address=LOOPBACK, **options)
+            self._ray.init(num_cpus=workers, **options)
             return
         try:
             host, _, port = address.removeprefix("ray://").rpartition(":")
