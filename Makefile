@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 CORE := $(addprefix tests/,assess data diagnosis estimators nets objective optimise engine saved search)
 
-.PHONY: demo test test-oldest lint labs soak notebooks bench bench-quick audit clean
+.PHONY: demo test test-oldest lint labs soak pages notebooks bench bench-quick audit clean
 
 demo: $(READY)  ## fit the bundled digits in a minute and write the report
 	$(BIN)/luthier fit digits --run runs/demo --replace
@@ -31,6 +31,9 @@ labs: $(READY)  ## the long experiments
 
 soak: $(READY)  ## what breaks, many times over: kills, full disks, fuzzers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m soak
+
+pages: $(READY)  ## the labs that compute in the browser, in docs/labs
+	$(BIN)/luthier lab page --all -o docs/labs
 
 notebooks: $(READY)  ## the labs as executed notebooks in docs/labs
 	$(BIN)/python -m luthier.labs.notebook docs/labs

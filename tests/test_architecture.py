@@ -15,6 +15,7 @@ FOUNDATION = (
     "renamed",
     "averages",
     "citations",
+    "console",
     "errors",
     "messages",
     "machine",
@@ -25,6 +26,7 @@ FOUNDATION = (
     "storage",
     "tensors",
     "server_address",
+    "untrusted",
 )
 ROOMS = (
     *("data", "nets", "objective", "optimise", "engine", "search", "diagnosis", "assess"),

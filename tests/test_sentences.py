@@ -190,6 +190,27 @@ def test_no_sentence_has_a_forbidden_phrase() -> None:
     assert result == []
 
 
+def without_effect(tree: ast.AST) -> list[ast.Expr]:
+    """Strings that stand alone as statements, docstrings apart: the second halves of sentences without brackets."""
+    found = []
+    for node in ast.walk(tree):
+        for block in (getattr(node, name, None) for name in ("body", "orelse", "finalbody")):
+            after = block[1:] if isinstance(block, list) else []
+            alone = [one for one in after if isinstance(one, ast.Expr)]
+            found += [one for one in alone if isinstance(one.value, ast.JoinedStr) or _is_text(one.value)]
+    return found
+
+
+def _is_text(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def test_no_sentence_loses_its_end() -> None:
+    lost = [(path, one.lineno) for path in SOURCE.rglob("*.py") for one in without_effect(ast.parse(path.read_text()))]
+    assert lost == []
+    assert without_effect(ast.parse("said = f'one {1} '\n'two'\n"))
+
+
 def test_the_checks_see_what_they_look_for() -> None:
     assert ids("at least 3 rows (S4-22)")
     for bad in (

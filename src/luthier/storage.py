@@ -137,34 +137,6 @@ def append_line(path: Path, line: str, *, synced: bool = True) -> None:
                 os.fsync(file.fileno())
 
 
-def read_records(path: Path, fields: set[str], what: str) -> tuple[list[dict[str, Any]], int]:
-    """The whole lines of a file of JSON objects with these fields, and how many bytes they fill.
-
-    A last line that a kill cut short is left out; a damaged one before it is an InputError that calls the
-    file by `what` it is.
-    """
-    if not path.exists():
-        return [], 0
-    records: list[dict[str, Any]] = []
-    good, content = 0, path.read_bytes()
-    for line in content.splitlines(keepends=True):
-        try:
-            record: Any = json.loads(line) if line.endswith(b"\n") else None
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            record = None
-        if not isinstance(record, dict) or not fields <= set(record):
-            if good + len(line) < len(content):
-                raise InputError(
-                    f"the {what} '{path}' is damaged at line {len(records) + 1}",
-                    expected="one JSON object a line",
-                    remedy="restore the file from a backup, or start a new run",
-                )
-            break
-        records.append(record)
-        good += len(line)
-    return records, good
-
-
 def json_text(value: Any, *, indent: int | None = None) -> str:
     """JSON that every reader accepts: infinities and NaN become null, arrays and tensors become lists.
 

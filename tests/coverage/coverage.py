@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.labs.gallery import all_labs
+from luthier.labs.pages.assemble import LabPage, pages
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "coverage.md"
@@ -48,12 +49,13 @@ class Sabotage:
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its claim, what meets it (tests, and labs as "lab NAME"), and a sabotage of it."""
+    """A row: its claim, what meets it (tests, and labs as "lab NAME"), a sabotage of it, and the pages that play it."""
 
     name: str
     claim: str
     met: tuple[str, ...]
     sabotage: Sabotage | None
+    pages: tuple[LabPage, ...] = ()
 
 
 @cache
@@ -64,7 +66,8 @@ def rows() -> dict[str, Row]:
     for name, entry in table.items():
         labs = [LAB + lab.name for lab in all_labs().values() if name in lab.rows]
         sabotage = Sabotage(name, **entry["sabotage"]) if "sabotage" in entry else None
-        result[name] = Row(name, entry["claim"], (*labs, *entry.get("met", ())), sabotage)
+        played = tuple(page for page in pages().values() if name in page.rows)
+        result[name] = Row(name, entry["claim"], (*labs, *entry.get("met", ())), sabotage, played)
     return result
 
 
@@ -104,15 +107,16 @@ def _lines() -> Iterator[str]:
     yield "fails when a row has nothing, or names something that is not there."
     yield f"For {sabotaged} rows, marked ✂, a sabotage is kept: a sign flipped, a factor dropped. What sees it has to"
     yield "be green without it and red with it."
+    played = sum(bool(row.pages) for row in result.values())
+    yield f"{played} rows can be played in the browser, with numbers that the suite compares: ▶ leads to the page."
     for part, title in TITLES.items():
         yield f"\n## {part}: {title}\n"
         yield "| row | claim | met by |"
         yield "|---|---|---|"
         for row in result.values():
             if row.name.startswith(part):
-                met = ", ".join(
-                    f"{LAB}`{one.removeprefix(LAB)}`" if one.startswith(LAB) else _test(one) for one in row.met
-                )
+                tested = (f"{LAB}`{one.removeprefix(LAB)}`" if one.startswith(LAB) else _test(one) for one in row.met)
+                met = ", ".join((*tested, *(f"[▶ {page.title[0]}](labs/{page.name}.html)" for page in row.pages)))
                 yield f"| {row.name}{' ✂' if row.sabotage else ''} | {row.claim.replace('|', '/')} | {met} |"
 
 

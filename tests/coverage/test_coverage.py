@@ -48,6 +48,12 @@ def test_labs_name_rows_that_exist() -> None:
     assert not {row for lab in coverage.all_labs().values() for row in lab.rows} - known
 
 
+def test_pages_play_rows_that_exist() -> None:
+    played = {row for page in coverage.pages().values() for row in page.rows}
+    assert played <= set(coverage.every_name())
+    assert len(played) >= 60
+
+
 def test_the_survey_names_every_framework() -> None:
     page = (ROOT / "docs" / "concepts" / "frameworks.md").read_text()
     named = (

@@ -228,7 +228,7 @@ def test_a_row_of_text_or_of_many_classes_takes_more() -> None:
     x = pl.Series("x", np.arange(300.0) * 1.5)
     plain, text = (
         x.to_frame(),
-        pl.DataFrame({"x": x, "said": [f"a long text of some words, number {k}" for k in range(300)]}),
+        pl.DataFrame({"x": x, "said": [f"a long text of words, number {k}" for k in range(300)]}),
     )
     classes = pl.DataFrame({"x": x, "y": [f"c{k % 150}" for k in range(300)]})
     assert row_bytes(text, None) > 10 * row_bytes(plain, None)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -111,3 +111,22 @@ def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
     X, y = load_wine(return_X_y=True)
     with pytest.raises(ValueError, match="at least 1"):
         LuthierClassifier(**wrong).fit(X, y)
+
+
+@pytest.mark.parametrize("weights", [-1, np.r_[np.ones(149), -1.0], np.zeros(150)])
+def test_weights_that_cannot_be_used_are_refused(weights: Any) -> None:
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=r"above 0 in some|at least one non-zero"):
+        LuthierClassifier(max_epochs=1).fit(X, y, sample_weight=weights)
+
+
+@pytest.mark.parametrize("scale", [1e-60, 7.0, 1e39])
+def test_rows_of_weight_0_are_as_if_they_were_not_there(scale: float) -> None:
+    """Also a class and a column's levels that they alone have; and weights are relative."""
+    X, y = load_iris(return_X_y=True)
+    frame = pd.DataFrame(X).assign(k=np.where(y == 2, "never", "seen")).rename(columns=str)
+    counts = (y < 2) * np.where(np.arange(150) % 3, 1.0, 2.0)
+    whole = LuthierClassifier(max_epochs=2, seeds=1).fit(frame, y, sample_weight=scale * counts)
+    left = LuthierClassifier(max_epochs=2, seeds=1).fit(frame[y < 2], y[y < 2], sample_weight=counts[y < 2])
+    assert whole.classes_.tolist() == left.classes_.tolist() == [0, 1]
+    np.testing.assert_allclose(whole.predict_proba(frame), left.predict_proba(frame), rtol=1e-5)

@@ -136,7 +136,7 @@ def test_a_folder_from_the_command_line(folder: Path, tmp_path: Path, monkeypatc
     assert "cannot be read" in str(refused.exception)  # and the broken picture is named
     message = CliRunner().invoke(app, ["check", "run", str(new), "--json"])
     assert message.exit_code == 0, message.output
-    names = {row["column"] for row in json.loads(message.output)["columns"]}
+    names = {row["column"] for row in json.loads(message.stdout)["columns"]}
     assert {"brightness", "contrast", "sharpness"} <= names
     message = CliRunner().invoke(app, ["doctor", str(folder)])
     assert message.exit_code == 0, message.output

@@ -354,32 +354,6 @@ def test_one_network_is_delivered_when_asked(table: Path, tmp_path: Path) -> Non
     assert result.scores["headline"]["value"] > 0.8
 
 
-def weighed(weights: Any) -> pl.DataFrame:
-    """Rows of two classes, the second half with labels turned round."""
-    rng = np.random.default_rng(4)
-    x = rng.normal(size=(600, 3))
-    label = np.where((x[:, 0] > 0) ^ (np.arange(600) % 2 == 1), "a", "b")
-    return pl.DataFrame({**{f"x{i}": x[:, i] for i in range(3)}, "w": weights, "y": label})
-
-
-def test_rows_count_by_their_weights(tmp_path: Path) -> None:
-    """Rows of weight 0 teach nothing and are scored by nobody, also not for the baselines."""
-    frame = weighed(np.where(np.arange(600) % 2 == 1, 0.0, 2.0))
-    result = luthier.fit(frame, target="y", budget=BUDGET, run=tmp_path / "run", screen=SilentScreen(), weight="w")
-    assert result is not None
-    assert result.scores["headline"]["value"] > 0.85
-    linear = next(row for row in result.scores["baselines"] if row["name"] == "logistic regression")
-    assert linear["test"]["value"] > 0.85
-    assert next(r for r in result.ledger if r.get("topic") == "column `w`")["chosen"] == "identifier, dropped"
-    assert "w" not in result.model.encoder.number_names
-
-
-@pytest.mark.parametrize("weights", [np.r_[np.ones(599), -1.0], np.r_[np.ones(599), np.nan], np.zeros(600)])
-def test_weights_that_cannot_be(tmp_path: Path, weights: np.ndarray) -> None:
-    with pytest.raises(InputError, match="cannot be used as sample weights"):
-        luthier.fit(weighed(weights), target="y", run=tmp_path / "run", screen=SilentScreen(), weight="w")
-
-
 def test_the_metric_decides_what_is_delivered_and_where_the_line_is(tmp_path: Path) -> None:
     """With one positive row in eight, F1 asks for a lower line than one half; everybody is judged by such a line."""
     rng = np.random.default_rng(0)

@@ -82,7 +82,19 @@ CSV = (
     "a\tb\n1\té\n".encode("utf-16"),
     gzip.compress(b"a,b\n1,x\n", mtime=0),
 )
-RUN = json.dumps({"mark": "luthier run", "format": 1, "kind": "several", "folders": {"a": "b"}}).encode()
+RUN = json.dumps(
+    {
+        "mark": "luthier run",
+        "format": 1,
+        "kind": "several",
+        "name": "x",
+        "created": "now",
+        "source": "x.csv",
+        "folders": {"a": "b"},
+        "budget": "60s",
+        "options": {},
+    }
+).encode()
 BODIES = (b'{"rows": [{"a": 1.5, "b": "x", "c": true}, {"a": null, "b": null, "c": null}]}', b'{"rows": [[]]}')
 
 

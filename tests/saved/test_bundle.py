@@ -61,7 +61,10 @@ ATTACKS = {
         "format that this version of Luthier cannot read",
     ),
     "packed entries": (lambda z, e: _all(z, e, compress_type=zipfile.ZIP_DEFLATED), "compressed or too large"),
-    "no checksums": (lambda z, e: _all(z, {**e, "manifest.json": b'{"format": 3}'}), "was changed after"),
+    "no checksums": (
+        lambda z, e: _all(z, {**e, "manifest.json": b'{"format": 3}'}),
+        "does not hold what it should: checksums",
+    ),
 }
 
 

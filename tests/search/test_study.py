@@ -18,6 +18,7 @@ import luthier
 from luthier.engine import Part
 from luthier.errors import ConfigError, InputError, LuthierError
 from luthier.nets import DenseSpec
+from luthier.nets import build as built
 from luthier.search import (
     BuiltNetworks,
     DenseNetworks,
@@ -479,3 +480,13 @@ def test_spaces_that_cannot_be_searched_are_refused(space: Any) -> None:
     data = torch.randn(40, 6), torch.randint(0, 2, (40,))
     with pytest.raises(InputError):
         luthier.tune(lambda h: nn.Linear(6, 2), data, space, trials=2, epochs=1, confirm=0, workers=1)
+
+
+def test_weights_that_a_cluster_sends_are_read_without_a_warning() -> None:
+    """Ray's arrays lie in memory that must not be written to, which PyTorch warns of; here a warning is an error."""
+    known = built(networks().base, seed=5).state_dict()
+    state = {name: value.numpy().copy() for name, value in known.items()}
+    for array in state.values():
+        array.flags.writeable = False
+    net = networks().module({}, 1, state)
+    assert all(torch.equal(value, known[name]) for name, value in net.state_dict().items())

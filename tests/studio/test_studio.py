@@ -23,6 +23,7 @@ import luthier
 from luthier.engine import Snapshot
 from luthier.engine.checkpoint import FileCheckpoint
 from luthier.labs.neuron import learn
+from luthier.records import Decision
 from luthier.runs.screen import SilentScreen
 from luthier.studio.app import PAGES, make_app
 from luthier.studio.live import DONE, UNDER_WAY, growth, runs_below
@@ -131,13 +132,17 @@ def looked_at(run: Path, *, below: Path) -> dict[str, Any]:
     return result
 
 
+DECISION = json.dumps(
+    {"kind": "decision", **Decision(1, "loss", "softmax\u2028", "classes").to_json()}, ensure_ascii=False
+)
+
+
 def test_a_run_without_curves_shows_no_empty_axes(runs: Path, tmp_path: Path) -> None:
     assert looked_at(runs / "wine", below=runs)["run-figures"] == {"hidden": False}
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "run.json").write_text("{}")
-    decision = {"kind": "decision", "step": 1, "topic": "loss", "chosen": "softmax", "reason": "classes"}
-    (bare / "ledger.jsonl").write_text(json.dumps(decision) + "\n")
+    (bare / "ledger.jsonl").write_text(DECISION + "\n")
     assert looked_at(bare, below=tmp_path)["run-figures"] == {"hidden": True}
 
 
@@ -149,7 +154,7 @@ def test_a_run_is_followed_while_it_is_written(runs: Path, tmp_path: Path) -> No
     folder = tmp_path / "growing"
     (folder / "checkpoint").mkdir(parents=True)
     (folder / "run.json").write_text("{}")
-    (folder / "ledger.jsonl").write_text('{"kind": "decision", "step": 1, "topic": "loss"}\n{"kind": "deci')
+    (folder / "ledger.jsonl").write_text(DECISION + '\n{"kind": "deci')
     now = growth(folder)
     assert (now.status, len(now.records), now.populations) == (UNDER_WAY, 1, ())
     rows = [[0, "a", 10, 1.0, 0.1, 0.9, 1.0, 0.5], [1, "b", 10, 1.0, 0.1, 0.8, 0.9, 0.5]]

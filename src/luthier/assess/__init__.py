@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from luthier.assess.baselines import BaselineRun
-from luthier.assess.calibration import NOMINAL, fit_temperature, half_width, reliability, tempered
+from luthier.assess.calibration import NOMINAL, fit_temperature, half_width, reliability, smearing, tempered
 from luthier.assess.conformal import Familiarity, prediction_sets, set_figures, set_threshold, spread_rows
 from luthier.assess.dependence import partial_dependence
 from luthier.assess.distribution_shift import told_apart
@@ -50,6 +50,7 @@ __all__ = [
     "seen_by",
     "set_figures",
     "set_threshold",
+    "smearing",
     "spread_rows",
     "subgroup_scores",
     "tempered",

@@ -36,6 +36,7 @@ FEWEST = 3  # rows of a class, below which three folds or a held-out tenth leave
 # Files: the parent wants no more baselines; the child waits for the test rows; it has answered for them.
 ENOUGH, READY, TESTED = "enough", "ready", "tested"
 NEIGHBOURS = 15
+UNWEIGHED = ("nearest neighbours",)  # their library takes no weights
 HELD_OUT = 0.1  # of the training rows, for the end of boosting
 INNER_SPLITS = ("gradient-boosted trees", "SVM (RBF)")
 MOST_TREE_LEVELS = 254  # scikit-learn's limit for a categorical feature
@@ -127,7 +128,7 @@ def _fitted(name: str, training: dict[str, np.ndarray], task: dict[str, Any], lo
     model.fit(_inputs(taken), _targets(taken, task, log), **_weights(name, model, taken))
     inputs, targets = _inputs(training), _targets(training, task, log)
     # Duan's factor: the mean of exp is not exp of the mean.
-    smear = float(np.exp(targets - model.predict(inputs)).mean()) if log else 1.0
+    smear = _mean(np.exp(targets - model.predict(inputs)), training) if log else 1.0
     return _Baseline(model, log, smear)
 
 
@@ -155,13 +156,13 @@ def _repeated(part: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if times.max(initial=1) == 1:
         return part
     rows = np.repeat(np.arange(len(times)), times)
-    weights = part.get("weights", np.ones(len(times), dtype=np.float32)) / times
+    weights = part.get("weights", np.ones(len(times))) / times
     return {**{key: values[rows] for key, values in part.items()}, "weights": weights[rows]}
 
 
 def _weights(name: str, model: Any, training: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The rows' weights as the model's fit takes them; neighbours take none."""
-    if "weights" not in training or name == "nearest neighbours":
+    if "weights" not in training or name in UNWEIGHED:
         return {}
     steps = getattr(model, "steps", None)
     return {f"{steps[-1][0]}__sample_weight" if steps else "sample_weight": training["weights"]}
@@ -178,7 +179,12 @@ def _values(baseline: _Baseline, part: dict[str, np.ndarray]) -> np.ndarray:
 
 def _error(baseline: _Baseline, part: dict[str, np.ndarray], task: dict[str, Any]) -> float:
     targets = np.exp(part["targets"].astype(float)) if task["log_scale"] else part["targets"]
-    return float(((_values(baseline, part) - targets) ** 2).mean())
+    return _mean((_values(baseline, part) - targets) ** 2, part)
+
+
+def _mean(values: np.ndarray, part: dict[str, np.ndarray]) -> float:
+    """The mean over the rows of a part, each by its weight."""
+    return float(np.average(values, weights=part.get("weights")))
 
 
 def _answer(path: Path, baseline: _Baseline, part: dict[str, np.ndarray], task: dict[str, Any]) -> None:

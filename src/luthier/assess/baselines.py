@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from luthier.assess import baseline_process
-from luthier.assess.baseline_process import ENOUGH, READY, TESTED, names_for, write_arrays
+from luthier.assess.baseline_process import ENOUGH, READY, TESTED, UNWEIGHED, names_for, write_arrays
 from luthier.data import Dataset, Task, flat
 from luthier.storage import explained
 
@@ -42,7 +42,7 @@ class BaselineRun:
         words: tuple[int, int] = (0, 0),  # numbers of a row that are ids, and how many of these are pieces
         place: Path | None = None,
     ) -> None:
-        self.task = task
+        self.task, self._weighed = task, training.weights is not None
         self.names = names_for(task.kind, text=words[0] > 0)
         with explained(place or Path(tempfile.gettempdir())):
             self.folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=place))
@@ -91,6 +91,10 @@ class BaselineRun:
             stream.flush()
         except OSError:  # the process has ended; `failed` says why
             pass
+
+    def unweighed(self) -> tuple[str, ...]:
+        """The baselines that rows of any weight count alike for."""
+        return tuple(name for name in self.names if name in UNWEIGHED) if self._weighed else ()
 
     def wait(self, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
         """Validation predictions by baseline, of those that were ready before `give_up` said so."""

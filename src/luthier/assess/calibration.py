@@ -9,6 +9,7 @@ import scipy
 
 BINS = 10
 NOMINAL = 0.9
+EQUAL = 1e-9  # rows: sums of weights that differ by less are equal but for rounding
 
 
 def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -23,12 +24,12 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return np.asarray(powers / powers.sum(1, keepdims=True))
 
 
-def fit_temperature(probabilities: np.ndarray, y: np.ndarray) -> float:
-    """The temperature with the lowest log loss (Guo and others, 2017), between 1/4 and 4."""
+def fit_temperature(probabilities: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """The temperature with the lowest (weighted) log loss (Guo and others, 2017), between 1/4 and 4."""
 
     def loss(log_temperature: float) -> float:
         p = tempered(probabilities, float(np.exp(log_temperature)))
-        return float(-np.log(np.clip(p[np.arange(len(y)), y], 1e-12, None)).mean())
+        return float(np.average(-np.log(np.clip(p[np.arange(len(y)), y], 1e-12, None)), weights=weights))
 
     result = scipy.optimize.minimize_scalar(
         loss, bounds=(-np.log(4), np.log(4)), method="bounded", options={"xatol": 1e-4}
@@ -36,28 +37,53 @@ def fit_temperature(probabilities: np.ndarray, y: np.ndarray) -> float:
     return float(np.exp(result.x)) if result.fun < loss(0.0) else 1.0
 
 
-def reliability(probabilities: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-    """Bins of confidence with their accuracy, and the expected calibration error over them."""
+def reliability(probabilities: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> dict[str, Any]:
+    """Bins of confidence with their accuracy and the rows in them, and the expected calibration error over them."""
     confidence, right = probabilities.max(1), probabilities.argmax(1) == y
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    bins = [
-        {
-            "confidence": float(confidence[place == b].mean()),
-            "accuracy": float(right[place == b].mean()),
-            "count": int((place == b).sum()),
-        }
-        for b in range(BINS)
-        if (place == b).any()
-    ]
-    error = sum(row["count"] * abs(row["confidence"] - row["accuracy"]) for row in bins) / len(y)
-    return {"bins": bins, "ece": float(error)}
+    w = np.ones(len(y)) if weights is None else weights
+    bins, error = [], 0.0
+    for b in np.unique(place):
+        here = place == b
+        known, true = (float(np.average(values[here], weights=w[here])) for values in (confidence, right))
+        bins.append({"confidence": known, "accuracy": true, "count": int(here.sum())})
+        error += float(w[here].sum()) * abs(known - true)
+    return {"bins": bins, "ece": error / float(w.sum())}
 
 
-def half_width(residuals: np.ndarray, nominal: float = NOMINAL) -> float:
+def smearing(residuals: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Duan's factor (1983) for a model of logarithms: the (weighted) mean of exp is not exp of the mean.
+
+    >>> smearing(np.log(np.array([1.0, 3.0])))
+    2.0
+    """
+    return float(np.average(np.exp(residuals), weights=weights))
+
+
+def conformal_quantile(
+    scores: np.ndarray, nominal: float, weights: np.ndarray | None = None, units: int | None = None
+) -> float:
+    """The score that a new row's stays below with at least the nominal chance; infinite where rows are too few.
+
+    Each row counts by its weight, a new row by their mean (Tibshirani and others 2019). Where a row and its copies are
+    one unit of evidence, `units` is the number of these.
+
+    >>> conformal_quantile(np.arange(1.0, 100), 0.9), conformal_quantile(np.arange(5.0), 0.9)
+    (90.0, inf)
+    """
+    order, count = np.argsort(scores, kind="stable"), len(scores) if units is None else units
+    w = np.ones(len(scores)) if weights is None else weights[order]
+    place = int(np.searchsorted(np.cumsum(w) * (count / w.sum()), (count + 1) * nominal - EQUAL))
+    return float(scores[order[place]]) if place < len(scores) else float("inf")
+
+
+def half_width(
+    residuals: np.ndarray, nominal: float = NOMINAL, weights: np.ndarray | None = None, units: int | None = None
+) -> float:
     """The split-conformal half width: new rows fall within it with at least the nominal chance.
 
     >>> half_width(np.arange(1, 100) / 1.0)
     90.0
     """
-    rank = min(len(residuals), int(np.ceil((len(residuals) + 1) * nominal)))
-    return float(np.sort(np.abs(residuals))[rank - 1])
+    errors = np.abs(residuals)
+    return min(conformal_quantile(errors, nominal, weights, units), float(errors.max()))

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from luthier.assess.calibration import NOMINAL, conformal_quantile
+
 FLATTENED = 1e-3  # of the largest variance: directions below it are rounding, not data
 UNFAMILIAR = 0.005  # of the validation rows would be rejected
 MOST = 1000  # columns, or else rows, of a matrix whose eigenvectors are computed: a second or two
@@ -18,15 +20,20 @@ DIRECTIONS = 256  # kept where there are more columns, with the largest variance
 NUMBERS = 4_000_000  # of training features that are looked at: enough rows for as many directions
 
 
-def set_threshold(probabilities: np.ndarray, y: np.ndarray, nominal: float = 0.9) -> float:
+def set_threshold(
+    probabilities: np.ndarray,
+    y: np.ndarray,
+    nominal: float = NOMINAL,
+    weights: np.ndarray | None = None,
+    units: int | None = None,
+) -> float:
     """The least probability with which a class enters the set, so that sets hold the truth as often as `nominal`.
 
     >>> set_threshold(np.array([[0.9, 0.1]] * 99), np.zeros(99, dtype=int))
     0.9
     """
-    truth = np.sort(probabilities[np.arange(len(y)), y])
-    rank = int(np.floor((len(y) + 1) * (1 - nominal)))  # of the smallest probabilities of the truth
-    return float(truth[rank - 1]) if rank >= 1 else 0.0
+    least = -conformal_quantile(-probabilities[np.arange(len(y)), y], nominal, weights, units)
+    return max(least, 0.0)
 
 
 def prediction_sets(probabilities: np.ndarray, threshold: float) -> np.ndarray:
@@ -94,13 +101,15 @@ def _directions(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values, centred.T @ (left / np.sqrt(degrees * np.maximum(values, 1e-30)))
 
 
-def set_figures(probabilities: np.ndarray, y: np.ndarray, threshold: float, nominal: float) -> dict[str, Any]:
+def set_figures(
+    probabilities: np.ndarray, y: np.ndarray, threshold: float, nominal: float, weights: np.ndarray | None = None
+) -> dict[str, Any]:
     """How often sets hold the truth, and how large they are."""
     inside = prediction_sets(probabilities, threshold)
     covered, sizes = inside[np.arange(len(y)), y], inside.sum(1)
     return {
         "nominal": nominal,
-        "coverage": float(covered.mean()),
-        "mean size": float(sizes.mean()),
-        "sure": float((sizes == 1).mean()),
+        "coverage": float(np.average(covered, weights=weights)),
+        "mean size": float(np.average(sizes, weights=weights)),
+        "sure": float(np.average(sizes == 1, weights=weights)),
     }

@@ -19,18 +19,19 @@ FEWEST_ROWS = 50
 TINY = 1e-4
 
 
-def stability_index(before: np.ndarray, now: np.ndarray) -> float:
-    """The population stability index of two samples of numbers, over tenths of the first.
+def stability_index(before: np.ndarray, now: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """The population stability index of two samples of numbers, over tenths of the first; the second's by `weights`.
 
     >>> x = np.arange(1000.0)
     >>> stability_index(x, x) < 1e-9, stability_index(x, x + 2000) > ACT
     (True, True)
     """
     edges = np.unique(np.quantile(before, np.linspace(0, 1, BINS + 1)[1:-1]))
-    shares = [
-        np.bincount(np.searchsorted(edges, x, side="right"), minlength=len(edges) + 1) / len(x) for x in (before, now)
+    counts = [
+        np.bincount(np.searchsorted(edges, x, side="right"), w, minlength=len(edges) + 1)
+        for x, w in ((before, None), (now, weights))
     ]
-    return shares_index(*shares)
+    return shares_index(*(count / count.sum() for count in counts))
 
 
 def shares_index(before: np.ndarray, now: np.ndarray) -> float:
@@ -68,11 +69,17 @@ def count_test(before: np.ndarray, now: np.ndarray) -> tuple[float, float]:
     return float(np.sqrt(result.statistic / table.sum())), float(result.pvalue)
 
 
-def told_apart(before: np.ndarray, now: np.ndarray, *, seed: int = 0) -> dict[str, Any] | None:
+def told_apart(
+    before: np.ndarray,
+    now: np.ndarray,
+    *,
+    seed: int = 0,
+    weights: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
+) -> dict[str, Any] | None:
     """Whether boosted trees can separate new rows [N, F] from training rows: the AUC on rows they were not fitted on.
 
-    One half means that nothing sets them apart. The interval is that of the ranks (Hanley and McNeil 1982).
-    None for few rows.
+    One half means that nothing sets them apart. The interval is that of the ranks (Hanley and McNeil 1982). Rows count
+    by the `weights` of both sides. None for few rows.
     """
     if min(len(before), len(now)) < FEWEST_ROWS:
         return None
@@ -81,12 +88,16 @@ def told_apart(before: np.ndarray, now: np.ndarray, *, seed: int = 0) -> dict[st
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     rng = np.random.default_rng(seed)
-    sides = [side[rng.permutation(len(side))[:MOST_ROWS]] for side in (before, now)]
+    chosen = [rng.permutation(len(side))[:MOST_ROWS] for side in (before, now)]
+    sides = [side[rows] for side, rows in zip((before, now), chosen, strict=True)]
     X, y = np.concatenate(sides), np.repeat([0, 1], [len(side) for side in sides])
+    counts = [np.ones(len(rows)) if w is None else w[rows] for w, rows in zip(weights, chosen, strict=True)]
+    w = None if weights == (None, None) else np.concatenate([count / count.mean() for count in counts])
     model = HistGradientBoostingClassifier(max_iter=100, early_stopping=False, random_state=seed)
     folds = StratifiedKFold(4, shuffle=True, random_state=seed)
-    scores = cross_val_predict(model, X, y, cv=folds, method="predict_proba")[:, 1]
-    auc = float(roc_auc_score(y, scores))
+    params = {} if w is None else {"sample_weight": w}
+    scores = cross_val_predict(model, X, y, cv=folds, method="predict_proba", params=params)[:, 1]
+    auc = float(roc_auc_score(y, scores, sample_weight=w))
     half = 1.96 * _auc_error(auc, len(sides[1]), len(sides[0]))
     return {"auc": auc, "low": auc - half, "high": min(1.0, auc + half), "rows": [len(side) for side in sides]}
 

@@ -27,24 +27,31 @@ KEPT = 1000  # quantiles kept of a column of numbers
 @dataclass(frozen=True)
 class Profile:
     """What training rows looked like: sorted quantiles of numbers (`missing` their share of missing values),
-    counts of category codes, and how many rows it rests on."""
+    (weighted) counts of category codes, and how many rows it rests on."""
 
     rows: int
     numbers: dict[str, list[float]] = field(default_factory=dict)
     missing: dict[str, float] = field(default_factory=dict)
-    codes: dict[str, list[int]] = field(default_factory=dict)
+    codes: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, numbers: Mapping[str, np.ndarray], codes: Mapping[str, np.ndarray], sizes: Mapping[str, int]
+        cls,
+        numbers: Mapping[str, np.ndarray],
+        codes: Mapping[str, np.ndarray],
+        sizes: Mapping[str, int],
+        weights: np.ndarray | None = None,
     ) -> Profile:
-        """The profile of columns [N] each; `sizes` gives the number of codes of each category."""
+        """The profile of columns [N] each, whose rows count by `weights`; `sizes` gives the number of codes of each
+        category."""
         rows = len(next(iter([*numbers.values(), *codes.values()])))
         return cls(
             rows=rows,
-            numbers={name: _quantiles(values) for name, values in numbers.items()},
-            missing={name: float(np.isnan(values).mean()) for name, values in numbers.items()},
-            codes={name: np.bincount(values, minlength=sizes[name]).tolist() for name, values in codes.items()},
+            numbers={name: _quantiles(values, weights) for name, values in numbers.items()},
+            missing={name: float(np.average(np.isnan(values), weights=weights)) for name, values in numbers.items()},
+            codes={
+                name: np.bincount(values, weights, minlength=sizes[name]).tolist() for name, values in codes.items()
+            },
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -81,17 +88,20 @@ def drift(
     numbers: Mapping[str, np.ndarray],
     codes: Mapping[str, np.ndarray],
     labels: Mapping[str, Sequence[str]] | None = None,
+    weights: np.ndarray | None = None,
 ) -> list[DriftRow]:
     """Compare new columns with the profile. Codes are levels, of which 0 is one that training did not have; those of
-    columns in `labels` are named there, all of them, as the classes of a prediction are."""
+    columns in `labels` are named there, all of them, as the classes of a prediction are. New rows count by `weights`.
+    """
     result = []
     for name, values in numbers.items():
-        known = values[~np.isnan(values)]
-        result.append(_missing_row(profile, name, values))
-        if len(known) and profile.numbers[name]:
-            result.append(_number_row(profile, name, known))
+        there = ~np.isnan(values)
+        result.append(_missing_row(profile, name, values, weights))
+        if there.any() and profile.numbers[name]:
+            w = np.ones(int(there.sum())) if weights is None else weights[there]
+            result.append(_number_row(profile, name, values[there], w))
     named = labels or {}
-    result += [_code_row(profile, name, values, named.get(name)) for name, values in codes.items()]
+    result += [_code_row(profile, name, values, named.get(name), weights) for name, values in codes.items()]
     rows = [row for row in result if row is not None]
     corrected = holm([row.chance for row in rows])
     return [_judged(row, chance) for row, chance in zip(rows, corrected, strict=True)]
@@ -103,28 +113,46 @@ def _judged(row: DriftRow, chance: float) -> DriftRow:
     return replace(row, drifted=drifted, chance=chance, sentence=f"`{row.column}` {verdict}: {row.sentence}")
 
 
-def _quantiles(values: np.ndarray) -> list[float]:
-    known = np.sort(values[~np.isnan(values)])
+def _quantiles(values: np.ndarray, weights: np.ndarray | None) -> list[float]:
+    there = ~np.isnan(values)
+    known = np.sort(values[there])
+    if weights is not None and len(known):
+        return [float(x) for x in weighted_quantiles(values[there], weights[there], (np.arange(KEPT) + 0.5) / KEPT)]
     if len(known) <= KEPT:
         return [float(x) for x in known]
     return [float(x) for x in np.quantile(known, np.linspace(0, 1, KEPT))]
 
 
-def _number_row(profile: Profile, name: str, known: np.ndarray) -> DriftRow:
+def weighted_quantiles(values: np.ndarray, weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """The values below which these shares of the weight lie.
+
+    >>> weighted_quantiles(np.array([3.0, 1.0]), np.array([1.0, 3.0]), np.array([0.5, 0.9])).tolist()
+    [1.0, 3.0]
+    """
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return np.asarray(values[order[np.searchsorted(total, shares * total[-1])]])
+
+
+def _number_row(profile: Profile, name: str, known: np.ndarray, weights: np.ndarray) -> DriftRow:
     before = np.asarray(profile.numbers[name])
     rows = max(1.0, profile.rows * (1 - profile.missing[name]))
     grid = np.concatenate([before, known])
     cdf_before = np.searchsorted(before, grid, side="right") / len(before)
-    cdf_now = np.searchsorted(np.sort(known), grid, side="right") / len(known)
+    order = np.argsort(known)
+    below = np.concatenate([[0.0], np.cumsum(weights[order])])
+    cdf_now = below[np.searchsorted(known[order], grid, side="right")] / below[-1]
     distance = float(np.abs(cdf_before - cdf_now).max())
     beyond = max(0.0, distance - (1 / len(before) if rows > len(before) else 0.0))  # what quantiles round off
     chance = float(scipy.stats.kstwobign.sf(beyond * np.sqrt(len(known) * rows / (len(known) + rows))))
-    median = f"median {np.median(before):.4g} in training, {np.median(known):.4g} now"
-    return _row(name, "Kolmogorov-Smirnov distance", distance, chance, stability_index(before, known), median)
+    now = np.median(known) if weights.min() == weights.max() else weighted_quantiles(known, weights, np.array(0.5))
+    median = f"median {np.median(before):.4g} in training, {float(now):.4g} now"
+    index = stability_index(before, known, weights)
+    return _row(name, "Kolmogorov-Smirnov distance", distance, chance, index, median)
 
 
-def _missing_row(profile: Profile, name: str, values: np.ndarray) -> DriftRow | None:
-    before, now = profile.missing[name], float(np.isnan(values).mean())
+def _missing_row(profile: Profile, name: str, values: np.ndarray, weights: np.ndarray | None) -> DriftRow | None:
+    before, now = profile.missing[name], float(np.average(np.isnan(values), weights=weights))
     if before == now:
         return None
     counts = np.array([before * profile.rows, (1 - before) * profile.rows]), np.array([now, 1 - now]) * len(values)
@@ -134,9 +162,11 @@ def _missing_row(profile: Profile, name: str, values: np.ndarray) -> DriftRow | 
     return _row(name, "share missing, change", abs(now - before), chance, index, detail)
 
 
-def _code_row(profile: Profile, name: str, values: np.ndarray, labels: Sequence[str] | None) -> DriftRow:
+def _code_row(
+    profile: Profile, name: str, values: np.ndarray, labels: Sequence[str] | None, weights: np.ndarray | None
+) -> DriftRow:
     before = np.asarray(profile.codes[name], dtype=float)
-    now = np.bincount(values, minlength=len(before)).astype(float)
+    now = np.bincount(values, weights, minlength=len(before)).astype(float)
     shares = before / before.sum(), now / now.sum()
     distance = 0.5 * float(np.abs(shares[1] - shares[0]).sum())
     if labels is None:

@@ -31,12 +31,14 @@ def permutation_importance(
     seed: int = 0,
     repeats: int = REPEATS,
     task: Task | None = None,
+    weights: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
     """How much worse the metric gets when a column's values are shuffled among the rows (Breiman 2001).
 
     `groups` names, for each column of the table, the places of its numbers and of its codes: they are
-    shuffled together. Returns one row a column, the most important first, with the spread over repeats.
-    A column that others can stand in for looks less important than it is. Empty where the metric is not defined.
+    shuffled together. Rows [N] count by `weights`. Returns one row a column, the most important first, with the
+    spread over repeats. A column that others can stand in for looks less important than it is. Empty where the metric
+    is not defined.
 
     >>> X = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
     >>> codes = torch.zeros(500, 0, dtype=torch.int64)
@@ -46,9 +48,9 @@ def permutation_importance(
     (['a', 'b'], 0.0)
     """
     rows = min(len(y), MOST_ROWS)
-    numbers, codes, y = numbers[:rows], codes[:rows], y[:rows]
+    numbers, codes, y, weights = numbers[:rows], codes[:rows], y[:rows], None if weights is None else weights[:rows]
     sign = 1.0 if METRICS[metric].larger_is_better else -1.0
-    best = score(metric, y, predict(numbers, codes), task=task)
+    best = score(metric, y, predict(numbers, codes), weights, task=task)
     if not np.isfinite(best):
         return []
     result = []
@@ -59,6 +61,6 @@ def permutation_importance(
             shuffled, recoded = numbers.clone(), codes.clone()
             shuffled[:, indices] = numbers[order][:, indices]
             recoded[:, coded] = codes[order][:, coded]
-            drops.append(sign * (best - score(metric, y, predict(shuffled, recoded), task=task)))
+            drops.append(sign * (best - score(metric, y, predict(shuffled, recoded), weights, task=task)))
         result.append({"column": name, "drop": float(np.mean(drops)), "spread": float(np.std(drops, ddof=1))})
     return sorted(result, key=lambda row: -row["drop"])

@@ -89,7 +89,7 @@ def measure(
         return Measure(metric, float("nan"), None, None, len(y), of, f"undefined: {_why(metric, y, prediction, task)}")
     unit = units.numbers(len(y))
     if metric in SHARES and weights is None and units.kind == "rows":
-        return Measure(metric, value, *_of_rows(metric, value, y, prediction), len(y), of)
+        return Measure(metric, value, *_of_rows(metric, value, y, prediction, unit), len(y), of)
     if (result := int(unit.max()) + 1) < FEWEST:
         return Measure(
             metric, value, None, None, len(y), of, f"no interval: {result} {units.kind}, fewer than {FEWEST}"
@@ -129,12 +129,13 @@ def _rarest(metric: str, y: np.ndarray, unit: np.ndarray) -> int:
     return min(len(np.unique(unit[y == label])) for label in np.unique(y))
 
 
-def _of_rows(metric: str, value: float, y: np.ndarray, prediction: np.ndarray) -> tuple[float, float]:
-    """Wilson's interval of the share of rows that are right, or of the mean of the classes' shares."""
+def _of_rows(metric: str, value: float, y: np.ndarray, prediction: np.ndarray, unit: np.ndarray) -> tuple[float, float]:
+    """Wilson's interval of the share of rows that are right, or of the mean of the classes' shares; copies of a row
+    (`unit` [N] numbers rows) make it no narrower."""
     if metric == "accuracy":
-        return wilson(value, len(y))
-    labels, counts = np.unique(y, return_counts=True)
-    right = prediction.argmax(1) == y
+        return wilson(value, int(unit.max()) + 1)
+    labels, right = np.unique(y), prediction.argmax(1) == y
+    counts = np.array([len(np.unique(unit[y == label])) for label in labels])
     return of_mean_share(np.array([right[y == label].mean() for label in labels]), counts)
 
 
@@ -186,7 +187,7 @@ def paired_difference(
         return Measure(name, float("nan"), None, None, len(y), note="undefined: a score is not defined")
     if (result := int(unit.max()) + 1) < FEWEST:
         return Measure(name, value, None, None, len(y), note=f"no interval: {result} {units.kind}, fewer than {FEWEST}")
-    if metric in SHARES and weights is None and units.kind == "rows":
+    if metric in SHARES and weights is None and units.kind == "rows" and units.of is None:
         off = sign * ((one.argmax(1) == y).astype(float) - (other.argmax(1) == y))
         of = [off] if metric == "accuracy" else [off[y == label] for label in np.unique(y)]
         low, high = of_paired_shares(of, level)

@@ -29,7 +29,8 @@ Score = Callable[[np.ndarray], np.ndarray]  # weights of the rows [B, N] -> scor
 
 
 class Units(NamedTuple):
-    """What new data would bring anew: rows, whole groups (`of` [N] numbers them), or later times (`of` [N] orders)."""
+    """What new data would bring anew: rows (`of` [N] has one number for a row and its copies), whole groups (`of` [N]
+    numbers them), or later times (`of` [N] orders)."""
 
     kind: Literal["rows", "groups", "blocks"] = "rows"
     of: np.ndarray | None = None
@@ -42,7 +43,7 @@ class Units(NamedTuple):
         """The unit of each row [N], numbered from 0: neighbours in time make blocks."""
         if self.of is None:
             return np.arange(rows)
-        if self.kind == "groups":
+        if self.kind != "blocks":
             return np.asarray(np.unique(self.of, return_inverse=True)[1])
         rank = np.empty(rows, dtype=np.int64)
         rank[np.argsort(self.of, kind="stable")] = np.arange(rows)

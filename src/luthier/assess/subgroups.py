@@ -31,13 +31,14 @@ def subgroup_scores(
     metric: str,
     *,
     task: Task | None = None,
+    weights: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
     """The metric for each value of each column with few values; `worse` where its mean row error clears the rest's.
 
     `columns` holds labels [N] by column. Errors are compared with those of all other rows (Welch's test), at 5 %
-    divided by the number of groups.
+    divided by the number of groups. Rows count by `weights` [N].
     """
-    errors = row_errors(kind, y, prediction)
+    errors, w = row_errors(kind, y, prediction), np.ones(len(y)) if weights is None else weights
     result: list[dict[str, Any]] = []
     for name, labels in columns.items():
         levels, counts = np.unique(labels, return_counts=True)
@@ -47,19 +48,29 @@ def subgroup_scores(
             if count < FEWEST or len(y) - count < FEWEST:
                 continue
             here = labels == level
-            value = score(metric, y[here], prediction[here], task=task)
-            chance = _chance(errors[here], errors[~here])
+            value = score(metric, y[here], prediction[here], w[here], task=task)
+            chance = _chance(errors[here], errors[~here], w[here], w[~here])
             result.append({"column": name, "value": str(level), "rows": int(count), "score": value, "chance": chance})
     for row in result:
         row["worse"] = bool(row["chance"] < LEVEL / len(result))
     return sorted(result, key=lambda row: row["chance"])
 
 
-def _chance(errors: np.ndarray, others: np.ndarray) -> float:
+def _chance(errors: np.ndarray, others: np.ndarray, w: np.ndarray, v: np.ndarray) -> float:
     """How likely errors so much larger than the others' are by luck (Welch); 1 where all are the same."""
     if errors.std() == 0 and others.std() == 0:
         return 0.0 if errors[0] > others[0] else 1.0
-    return float(scipy.stats.ttest_ind(errors, others, equal_var=False, alternative="greater").pvalue)
+    (mean, square, freedom), (mean_of_others, square_of_others, freedom_of_others) = _mean(errors, w), _mean(others, v)
+    total = square + square_of_others
+    welch = total**2 / (square**2 / freedom + square_of_others**2 / freedom_of_others)
+    return float(scipy.stats.t.sf((mean - mean_of_others) / total**0.5, welch))
+
+
+def _mean(errors: np.ndarray, weights: np.ndarray) -> tuple[float, float, int]:
+    """The weighted mean, its squared standard error (by rows, however much each counts), and degrees of freedom."""
+    shares, rows = weights / weights.sum(), len(errors)
+    mean = float(shares @ errors)
+    return mean, float(shares**2 @ (errors - mean) ** 2) * rows / (rows - 1), rows - 1
 
 
 def worst_cases(

@@ -28,6 +28,7 @@ from luthier.cli import (
     tune,
 )
 from luthier.cli.versions import versions
+from luthier.console import printable, printable_output
 from luthier.errors import LuthierError
 
 app = typer.Typer(
@@ -76,7 +77,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; exit codes: 0 done, 1 the work failed, 2 bad usage or bad input, 128 + n for signal n."""
     written = streams.prepare()
     try:
-        with _several_processes() as leads:
+        with _several_processes() as leads, printable_output():
             if leads:
                 app(args=arguments)  # leaves with sys.exit, also for wrong usage
     except LuthierError as error:
@@ -100,5 +101,5 @@ def _several_processes() -> AbstractContextManager[bool]:
 
 
 def _complain(error: LuthierError) -> NoReturn:
-    typer.echo(f"luthier: {error}", err=True)
+    typer.echo(f"luthier: {printable(str(error))}", err=True)
     sys.exit(error.exit_code)

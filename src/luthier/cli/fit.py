@@ -26,9 +26,9 @@ Examples:
 
 
 BESIDE = {  # what may be said beside a run that is taken up or repeated
-    "--resume": {"resume", "until", "moved"},
-    "--resume and --from": {"resume", "moved", "until", "begin_at", "new_test", "again", "run", "replace"},
-    "--config": {"config", "until", "run", "replace", "plan"},
+    "--resume": {"resume", "until", "moved", "backbone"},
+    "--resume and --from": {"resume", "moved", "until", "begin_at", "new_test", "again", "run", "replace", "backbone"},
+    "--config": {"config", "until", "run", "replace", "plan", "backbone"},
 }
 
 
@@ -241,10 +241,18 @@ def fit(
         return
     if resume is not None and begin_at is not None:
         result = branch(
-            resume, begin_at, new_test=new_test, again=again, until=until, run=run, replace=replace, screen=screen
+            resume,
+            begin_at,
+            new_test=new_test,
+            again=again,
+            until=until,
+            backbone=backbone,
+            run=run,
+            replace=replace,
+            screen=screen,
         )
     elif resume is not None:
-        result = resume_now(resume, until=until, screen=screen)
+        result = resume_now(resume, until=until, backbone=backbone, screen=screen)
     elif begin_at is not None:
         raise InputError("--from needs a run to start from", remedy="luthier fit --resume RUN --from 4")
     else:

@@ -17,7 +17,12 @@ Time = Annotated[
     str | None,
     typer.Option(help="Split by time: validate and test on the latest rows by this column.", show_default=False),
 ]
-Weight = Annotated[str | None, typer.Option("--sample-weight", help="Column of sample weights.", show_default=False)]
+Weight = Annotated[
+    str | None,
+    typer.Option(
+        "--sample-weight", help="Column of sample weights; rows of weight 0 are set aside.", show_default=False
+    ),
+]
 Moved = Annotated[
     str | None,
     typer.Option("--source", help="Where the run's data lie now, if they were moved.", show_default=False),

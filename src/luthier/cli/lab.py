@@ -13,10 +13,16 @@ Examples:
   luthier lab run neuron softmax
   luthier lab all --quick -o labs.html
   luthier lab notebook softmax -o softmax.ipynb
+  luthier lab page neuron -o pages
 """
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer seeds and shorter training.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per lab.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write an HTML page with all figures.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="Write an HTML page with all figures, and beside it the labs' pages to play with."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +34,7 @@ def register(app: typer.Typer) -> None:
     group.command("run")(run)
     group.command("all")(run_all)
     group.command("notebook")(write_notebook)
+    group.command("page")(write_page)
     app.add_typer(group, name="lab", epilog=_EPILOG)
 
 
@@ -72,10 +79,26 @@ def write_notebook(
     typer.echo(f"written to {path}")
 
 
+def write_page(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of pages; --all writes every one.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path(),
+    everything: Annotated[bool, typer.Option("--all", help="Write all pages, and one that leads to them.")] = False,
+) -> None:
+    """Write labs as offline HTML pages that compute in the browser, in English and Chinese."""
+    from luthier.errors import ConfigError
+    from luthier.labs.pages import page_names, write_pages
+
+    if bool(names) == everything:
+        raise ConfigError([f"name one or more pages, or give --all; the pages are {', '.join(page_names())}"])
+    for path in write_pages(page_names() if everything else tuple(names or ()), output, gallery=everything):
+        typer.echo(f"written to {path}")
+
+
 def _run(names: list[str], quick: bool, json: bool, output: Path | None) -> None:
     from luthier import storage
-    from luthier.labs.gallery import gallery, lab_named, lines
+    from luthier.labs.gallery import gallery, lab_named, lines, pages_beside
     from luthier.labs.lab import run_lab
+    from luthier.labs.pages import write_pages
 
     labs = [lab_named(name) for name in names]
     outcomes = []
@@ -86,7 +109,9 @@ def _run(names: list[str], quick: bool, json: bool, output: Path | None) -> None
         else:
             typer.echo("\n".join(lines(outcomes[-1])))
     if output is not None:
-        storage.write_text(output, gallery(outcomes))
+        folder, played = output.with_name(f"{output.stem}-pages"), pages_beside(outcomes)
+        storage.write_text(output, gallery(outcomes, folder.name))
+        write_pages(played, folder, gallery=bool(played))
         typer.echo(f"written to {output}", err=True)
     failed = [outcome.lab.name for outcome in outcomes if not outcome.good]
     if failed:

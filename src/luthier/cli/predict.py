@@ -40,6 +40,15 @@ def predict(
     explain: Annotated[
         bool, typer.Option("--explain", help="Add feature attributions (integrated gradients).")
     ] = False,
+    safe_cells: Annotated[
+        bool | None,
+        typer.Option(
+            "--safe-cells/--no-safe-cells",
+            help="Put an apostrophe before text that a spreadsheet takes for a formula, such as =1+1: in all columns, "
+            "or in none. Default: in the columns that are added.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Append the prediction (and the classes' probabilities) to every row of a table."""
     from luthier.data import Unread
@@ -47,11 +56,11 @@ def predict(
 
     unread = Unread()
     options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
+    say = partial(typer.echo, err=True)
     try:
         with ends_with_its_reader() as standard_output:
-            rows = predict_file(
-                run, source, output or standard_output, unread=unread, say=partial(typer.echo, err=True), **options
-            )
+            to = output or standard_output
+            rows = predict_file(run, source, to, unread=unread, say=say, safe_cells=safe_cells, **options)
     except BrokenPipeError:  # whoever read the rows has enough, as `| head` does
         raise typer.Exit from None
     for sentence in unread.sentences():

@@ -117,7 +117,10 @@ def tune(
 
     if resume is not None:
         refuse_beside(
-            context, "--resume", {"resume", "moved"}, "a search keeps its settings: start a new one to change them"
+            context,
+            "--resume",
+            {"resume", "on", "storage", "moved"},
+            "a search keeps its settings: start a new one to change them",
         )
     if moved is not None:
         relocate(resume if resume is not None else str(source), moved)
@@ -127,7 +130,7 @@ def tune(
 
         screen = TrackedSearch(screen, tracker_for(track))
     if resume is not None:
-        result = resume_search(resume, screen=screen)
+        result = resume_search(resume, on=on, storage=storage, screen=screen)
     else:
         result = tune_table(
             source,

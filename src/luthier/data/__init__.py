@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from luthier.data.columns import Column, column_of, infer_columns
-from luthier.data.dataset import Dataset
+from luthier.data.dataset import Dataset, centre_of
 from luthier.data.encode import TableEncoder
 from luthier.data.encoders import Encoder, Prepare, encoder_from_json, flat, inputs_of, preprocess_from, preprocess_of
 from luthier.data.facts import Facts, facts_of
@@ -46,6 +46,7 @@ __all__ = [
     "TargetFacts",
     "Task",
     "Unread",
+    "centre_of",
     "check_table",
     "column_of",
     "decode_classes",

@@ -10,7 +10,8 @@ from torch import Tensor
 @dataclass(frozen=True)
 class Dataset:
     """Encoded rows: `numbers` float64 [N, F] (NaN where missing), `codes` int64 [N, K], `targets` [N] or
-    None (class numbers int64, or values float64 on the modelled scale), `weights` float32 [N] or None."""
+    None (class numbers int64, or values float64 on the modelled scale), `weights` float64 [N] with a mean
+    of about 1, or None where all rows count alike."""
 
     numbers: Tensor
     codes: Tensor
@@ -24,3 +25,17 @@ class Dataset:
         """Some of the rows, by number."""
         targets, weights = (None if part is None else part[index] for part in (self.targets, self.weights))
         return Dataset(self.numbers[index], self.codes[index], targets, weights)
+
+
+def centre_of(targets: Tensor, weights: Tensor | None = None) -> tuple[float, float]:
+    """Mean and deviation of a regression's targets [N], of which each counts by its weight [N].
+
+    >>> import torch
+    >>> centre_of(torch.tensor([1.0, 4.0]).double(), torch.tensor([2.0, 1.0]).double())
+    (2.0, 1.4142135623730951)
+    """
+    if weights is None:
+        return float(targets.mean()), float(targets.std(correction=0))
+    shares = (weights / weights.sum()).to(targets.dtype)
+    mean = float(shares @ targets)
+    return mean, float(shares @ (targets - mean) ** 2) ** 0.5

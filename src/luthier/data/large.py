@@ -117,23 +117,29 @@ def _head_of(path: Path) -> tuple[pl.DataFrame, int]:
         raise _not_whole(path, error) from error
 
 
-def sample_of(path: Path, memory: int, target: str | None) -> tuple[pl.DataFrame, LargeTable, str, tuple[str, ...]]:
+def sample_of(
+    path: Path, memory: int, target: str | None, weight: str = ""
+) -> tuple[pl.DataFrame, LargeTable, str, tuple[str, ...]]:
     """Rows drawn evenly from a table that is too large to be held, the others, the table's checksum, and notes.
 
-    A few rows are added that show what the target holds, such as a class that the draw has missed.
+    A few rows are added that show what the target holds, such as a class that the draw has missed. Rows whose `weight`
+    is 0 are left out of both.
     """
     checksum = digest(path)
     table = None if is_parquet(path) else open_csv(path, path.name)
     kept = path if table is None else _as_parquet(table, checksum)
     lazy = scan_parquet(kept)
     try:
-        rows = int(lazy.select(pl.len()).collect(engine="streaming").item())
-        head = lazy.head(HEAD).collect()
+        everything = int(lazy.select(pl.len()).collect(engine="streaming").item())
+        head, numbered, rows, places = lazy.head(HEAD).collect(), lazy.with_row_index(PLACE), everything, None
+        if weight in head.columns:
+            numbered = numbered.filter(_counts(weight))
+            places = numbered.select(PLACE).collect(engine="streaming").to_series()
+            rows = len(places)
         cost = row_bytes(head, target)
         wanted = min(rows, max(min(FEWEST, int(SMALL / cost)), min(SAMPLED, int(DATA * memory / cost))))
         indices = np.unique(numpy_generator(0, "sample", rows).integers(0, max(1, rows), wanted))
-        drawn = pl.Series(indices, dtype=pl.UInt32)
-        numbered = lazy.with_row_index(PLACE)
+        drawn = pl.Series(indices, dtype=pl.UInt32) if places is None else places.gather(indices)
         notes = () if table is None else table.notes
         if target in head.columns:
             added, message = witnesses(numbered, PLACE, target, drawn)
@@ -142,10 +148,29 @@ def sample_of(path: Path, memory: int, target: str | None) -> tuple[pl.DataFrame
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise _not_whole(path, error) from error
     others = Pieces(tuple(table_files(kept)), drawn.to_numpy().astype(np.int64))
+    if weight in frame.columns:
+        others = others.then(lambda piece: piece.filter(_counts(weight)))
     if table is not None and table.dialect.decimal_comma:
         frame, others = with_points(frame), others.then(with_points)
+    if rows < everything:
+        notes = (*notes, weightless(everything - rows, weight))
     held = f"'{path.name}' has {rows:,} rows: {frame.height:,} of them are in memory, the others stay on disk"
     return frame, LargeTable(rows, others), checksum, (*notes, held)
+
+
+def weightless(rows: int, weight: str) -> str:
+    """What is said of rows that do not count.
+
+    >>> weightless(1200, "w")
+    '1,200 rows are set aside, with a weight of 0 in `w`: nothing is fitted, split or scored by them'
+    """
+    which, by = ("row is", "it") if rows == 1 else ("rows are", "them")
+    return f"{rows:,} {which} set aside, with a weight of 0 in `{weight}`: nothing is fitted, split or scored by {by}"
+
+
+def _counts(weight: str) -> pl.Expr:
+    """Whether a row has another weight than 0."""
+    return (pl.col(weight).cast(pl.Float64, strict=False) != 0).fill_null(True)
 
 
 def _as_parquet(table: CsvFile, checksum: str) -> Path:

@@ -84,6 +84,19 @@ def format_of(cells: pl.Series) -> str:
     return ""
 
 
+def moment_format(pattern: str) -> bool:
+    """Whether texts can be read by a format, whoever wrote it.
+
+    >>> moment_format("%d.%m.%Y"), moment_format("%H")
+    (True, False)
+    """
+    try:
+        pl.DataFrame({"x": ["2021-03-01"]}).select(moment(pl.col("x"), pl.String(), pattern))
+    except pl.exceptions.PolarsError:
+        return False
+    return True
+
+
 def is_ambiguous(cells: pl.Series, pattern: str) -> str:
     """The format with day and month the other way round, where it reads these texts as well; else empty."""
     other = swapped(pattern)

@@ -65,10 +65,11 @@ class Source:
     written: bool = False  # cells are the text of a file, which has no types
 
 
-def read_source(source: Any, *, target: str | int | None = None, memory: int = 0) -> Source:
+def read_source(source: Any, *, target: str | int | None = None, memory: int = 0, weight: str = "") -> Source:
     """Read a path, '-' (CSV on standard input), a bundled name, a frame, or arrays `(X, y)`.
 
-    Of a file for which a run would need more than `memory` bytes (0: half of the machine's) a sample is read.
+    Of a file for which a run would need more than `memory` bytes (0: half of the machine's) a sample is read, of rows
+    whose `weight` is not 0.
 
     Raises InputError for what cannot be read as a table with distinct column names, at least one
     row, and (when `target` is given) that column.
@@ -78,12 +79,12 @@ def read_source(source: Any, *, target: str | int | None = None, memory: int = 0
     """
     name = None if target is None else str(target)
     if isinstance(source, str) and is_remote(source):
-        result = replace(_file(fetched(source), memory or default_memory(), name), origin=source)
+        result = replace(_file(fetched(source), memory or default_memory(), name, weight), origin=source)
     elif isinstance(source, str) and source in BUNDLED:
         result = _bundled(source)
     elif isinstance(source, (str, Path)):
         with readable(Path(source)):
-            result = _stdin() if str(source) == "-" else _file(Path(source), memory or default_memory(), name)
+            result = _stdin() if str(source) == "-" else _file(Path(source), memory or default_memory(), name, weight)
     elif isinstance(source, tuple) and len(source) == 2:
         result = _arrays(*source)
     else:
@@ -211,7 +212,7 @@ def fingerprint(frame: pl.DataFrame) -> str:
     return sha256(str(frame.schema).encode() + rows.tobytes())
 
 
-def _file(path: Path, memory: int, target: str | None) -> Source:
+def _file(path: Path, memory: int, target: str | None, weight: str) -> Source:
     if not path.exists():
         folder = path.parent if path.parent.is_dir() else Path()
         near = nearest(path.name, [entry.name for entry in folder.iterdir()] + list(BUNDLED))
@@ -226,7 +227,7 @@ def _file(path: Path, memory: int, target: str | None) -> Source:
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"'{path}' is empty", expected="a header and at least a few rows", received="0 bytes")
     if too_large(path, memory, target):
-        frame, whole, checksum, notes = sample_of(path, memory, target)
+        frame, whole, checksum, notes = sample_of(path, memory, target, weight)
         return Source(frame, path.name, str(path), checksum, notes, whole=whole, written=not is_parquet(path))
     if path.is_dir():
         return Source(scan_parquet(path).collect(), path.name, str(path), digest(path))

@@ -19,14 +19,18 @@ FEWEST = 5  # of a class: fewer rows can stand together by chance
 MOST_ROWS = 5000  # that are looked at
 
 
-def check_table(frame: pl.DataFrame, columns: Sequence[Column], task: Task) -> list[Finding]:
-    """Findings on the training rows: class imbalance, a column that gives the target away."""
+def check_table(
+    frame: pl.DataFrame, columns: Sequence[Column], task: Task, weights: np.ndarray | None = None
+) -> list[Finding]:
+    """Findings on the training rows, which count by `weights` [N]: class imbalance, a column that gives the target
+    away."""
     findings = []
     if task.classes:
-        counts = frame[task.target].value_counts(sort=True)
-        share = float(counts["count"].min()) / frame.height  # type: ignore[arg-type]
+        counting = pl.lit(1.0) if weights is None else pl.lit(pl.Series(weights))
+        counts = frame.select(task.target, counting.alias("of all")).group_by(task.target).sum()
+        counts = counts.with_columns(pl.col("of all") / pl.col("of all").sum()).sort("of all", task.target)
+        rarest, share = counts.row(0)
         if share < IMBALANCED:
-            rarest = counts.sort("count")[task.target][0]
             findings.append(
                 Finding(
                     code="class-imbalance",
@@ -36,12 +40,12 @@ def check_table(frame: pl.DataFrame, columns: Sequence[Column], task: Task) -> l
                     remedy="read the scores of each class in the report",
                 )
             )
-    findings += [finding for column in columns if column.used and (finding := _leak(frame, column, task))]
+    findings += [finding for column in columns if column.used and (finding := _leak(frame, column, task, weights))]
     return findings
 
 
-def _leak(frame: pl.DataFrame, column: Column, task: Task) -> Finding | None:
-    explained = _explained(frame, column, task)
+def _leak(frame: pl.DataFrame, column: Column, task: Task, weights: np.ndarray | None) -> Finding | None:
+    explained = _explained(frame, column, task, weights)
     if explained is None or explained < LEAKING:
         return None
     return Finding(
@@ -53,7 +57,7 @@ def _leak(frame: pl.DataFrame, column: Column, task: Task) -> Finding | None:
     )
 
 
-def _explained(frame: pl.DataFrame, column: Column, task: Task) -> float | None:
+def _explained(frame: pl.DataFrame, column: Column, task: Task, weights: np.ndarray | None) -> float | None:
     series = frame[column.name]
     target = frame[task.target]
     y = target.cast(pl.String).rank("dense").to_numpy() if task.classes else target.cast(pl.Float64).to_numpy()
@@ -63,16 +67,19 @@ def _explained(frame: pl.DataFrame, column: Column, task: Task) -> float | None:
         values = series.cast(pl.String).fill_null("").rank("dense").to_numpy()
         if len(np.unique(values)) * ROWS_A_GROUP > len(values):
             return None
-        return _within_groups(values, y, classes=bool(task.classes))
+        return _within_groups(values, y, np.ones(len(y)) if weights is None else weights, classes=bool(task.classes))
     else:
         return None
-    return share_explained(values, y, classes=bool(task.classes))
+    return share_explained(values, y, classes=bool(task.classes), weights=weights)
 
 
-def share_explained(values: np.ndarray, y: np.ndarray, *, classes: bool) -> float | None:
+def share_explained(
+    values: np.ndarray, y: np.ndarray, *, classes: bool, weights: np.ndarray | None = None
+) -> float | None:
     """How much of the target one feature [N] explains by itself, within at most twenty groups of its values: the share
     of variance; of classes the accuracy, on the footing of a largest class with half of the rows (a feature that says
-    nothing explains 0.5 then, however rare the others are). None for few rows: chance alone would explain it.
+    nothing explains 0.5 then, however rare the others are). Rows count by `weights` [N]. None for few rows: chance
+    alone would explain it.
 
     >>> x = np.arange(200) / 200
     >>> round(share_explained(x.repeat(3), (x > 0.5).astype(int).repeat(3), classes=True) or 0, 2)
@@ -87,9 +94,18 @@ def share_explained(values: np.ndarray, y: np.ndarray, *, classes: bool) -> floa
     column = values[few].reshape(-1, 1)
     counts = np.unique(y[few], return_counts=True)[1] if classes else np.array([ROWS_A_GROUP])
     smallest = int(np.clip(counts.min(), FEWEST, ROWS_A_GROUP))  # a group may be all of a rare class
-    tree = kind(max_leaf_nodes=GROUPS, min_samples_leaf=smallest, random_state=0).fit(column, y[few])
-    explained = float(tree.score(column, y[few]))
-    return _on_even_footing(explained, counts) if classes else explained
+    tree, w = kind(max_leaf_nodes=GROUPS, min_samples_leaf=smallest, random_state=0), _some(weights, few)
+    explained = float(tree.fit(column, y[few], w).score(column, y[few], w))
+    return _on_even_footing(explained, _counts(y[few], w)) if classes else explained
+
+
+def _some(weights: np.ndarray | None, rows: slice | np.ndarray) -> np.ndarray | None:
+    return None if weights is None else weights[rows]
+
+
+def _counts(y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """How much the rows of each class count."""
+    return np.bincount(np.unique(y, return_inverse=True)[1], weights).astype(float)
 
 
 def _on_even_footing(accuracy: float, counts: np.ndarray) -> float:
@@ -98,12 +114,17 @@ def _on_even_footing(accuracy: float, counts: np.ndarray) -> float:
     return float(1 - 0.5 * (1 - accuracy) / outside) if outside else 0.5
 
 
-def _within_groups(groups: np.ndarray, y: np.ndarray, *, classes: bool) -> float | None:
-    table = pl.DataFrame({"g": groups, "y": y})
+def _within_groups(groups: np.ndarray, y: np.ndarray, weights: np.ndarray, *, classes: bool) -> float | None:
+    table = pl.DataFrame({"g": groups, "y": y, "w": weights})
     if classes:
-        counts = table.group_by("g", "y").len()
-        right = float(counts.group_by("g").agg(pl.col("len").max())["len"].sum())
-        return _on_even_footing(right / len(table), np.unique(y, return_counts=True)[1])
-    within = table.with_columns(pl.col("y") - pl.col("y").mean().over("g"))["y"].var(ddof=0)
-    total = table["y"].var(ddof=0)
-    return 1 - float(within) / float(total) if total else None  # type: ignore[arg-type]
+        counts = table.group_by("g", "y").agg(pl.col("w").sum())
+        right = float(counts.group_by("g").agg(pl.col("w").max())["w"].sum())
+        return _on_even_footing(right / float(weights.sum()), _counts(y, weights))
+    within = pl.col("y") - (pl.col("y") * pl.col("w")).sum().over("g") / pl.col("w").sum().over("g")
+    off = y - np.average(y, weights=weights)
+    total = float(np.average(off**2, weights=weights))
+    return (
+        1 - float(np.average(table.select(within).to_series().to_numpy() ** 2, weights=weights)) / total
+        if total
+        else None
+    )

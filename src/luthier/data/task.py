@@ -117,10 +117,13 @@ def _as_numbers(series: pl.Series) -> tuple[pl.Series, CellParser, str]:
     return values, parser, "; ".join(one for one in (parser.style.in_words, message) if one)
 
 
-def infer_task(series: pl.Series, *, override: str | None = None, written: bool = False) -> Task:
+def infer_task(
+    series: pl.Series, *, override: str | None = None, written: bool = False, weights: np.ndarray | None = None
+) -> Task:
     """The task that a target column calls for. InputError where nothing can be learnt from it.
 
     Classes that are numbers as text come back as numbers where the text was `written` in a file, which has no types.
+    Rows count by `weights` [N] where it is asked how the target is distributed.
 
     >>> infer_task(pl.Series("species", ["a", "b", "c"] * 5)).kind
     'multiclass'
@@ -144,7 +147,8 @@ def infer_task(series: pl.Series, *, override: str | None = None, written: bool 
         )
     if known.dtype.is_temporal():
         raise InputError(f"the target `{name}` is a date", expected="numbers or classes")
-    facts = target_facts(known, override)
+    counting = None if weights is None else weights[values.is_not_null().to_numpy()]
+    facts = target_facts(known, override, counting)
     kind, reason = task_of(facts)
     reason += f"; {message}" if message else ""
     if kind == "regression":
@@ -154,7 +158,7 @@ def infer_task(series: pl.Series, *, override: str | None = None, written: bool 
         known = CLASS_WORDS.texts(series).filter(values.is_not_null())
     task = _classification(known, kind, known.n_unique(), reason, override)
     task = replace(task, parser=_of_classes(parser))
-    return with_positive(task, positive_facts(known, task)) if len(task.classes) == 2 else task
+    return with_positive(task, positive_facts(known, task, counting)) if len(task.classes) == 2 else task
 
 
 def _of_classes(parser: CellParser) -> CellParser:
@@ -185,19 +189,28 @@ class TargetFacts:
         return self.skew > SKEWED and abs(self.log_skew) < self.skew
 
 
-def target_facts(series: pl.Series, asked: str | None = None) -> TargetFacts:
-    """The facts of a target column."""
-    known = series.drop_nulls()
-    if known.dtype.is_float():
-        known = known.drop_nans()
+def target_facts(series: pl.Series, asked: str | None = None, weights: np.ndarray | None = None) -> TargetFacts:
+    """The facts of a target column, whose rows count by `weights` [N]."""
+    there = series.is_not_null() & (series.is_not_nan() if series.dtype.is_float() else True)
+    known = series.filter(there)
     distinct, numeric = known.n_unique(), known.dtype.is_numeric()
     if not numeric:
         return TargetFacts(False, False, distinct, asked=asked)
     values = known.cast(pl.Float64)
     low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
-    skews = (values.skew(), values.log().skew()) if low > 0 else (None, None)
+    counting = None if weights is None else weights[there.to_numpy()]
+    skews = (_skew(values, counting), _skew(values.log(), counting)) if low > 0 else (None, None)
     fractions = known.dtype.is_float() and not bool((known == known.round(0)).all())
     return TargetFacts(True, fractions, distinct, high - low, skews[0], skews[1], asked)
+
+
+def _skew(values: pl.Series, weights: np.ndarray | None) -> float | None:
+    """The (weighted) skewness of a population; None where nothing varies."""
+    if weights is None:
+        return values.skew()
+    off = values.to_numpy() - np.average(values.to_numpy(), weights=weights)
+    square, cube = (float(np.average(off**power, weights=weights)) for power in (2, 3))
+    return cube / square**1.5 if square > 0 else None
 
 
 def task_of(facts: TargetFacts) -> tuple[TaskKind, str]:

@@ -128,6 +128,10 @@ class Words:
         except Exception as error:  # the library raises its own plain Exception
             raise InputError(f"the tokenizer of '{self.name}' is damaged", received=str(error)) from error
 
+    def known_pieces(self) -> int:
+        """How many pieces the tokenizer has. InputError where it is damaged."""
+        return int(self._known.get_vocab_size())
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
         plain = {name: getattr(self, name) for name in ("length", "pieces")} | {"pairs": list(self.pairs)}

@@ -28,6 +28,7 @@ SUSPECTS = 0.03  # of the rows
 TOO_FAST, TOO_SLOW = 100.0, 1 / 100  # times the suggested rate
 NEAR = 0.1  # of the rate at which the loss explodes
 USUAL_UPDATE = 1e-3  # of the weights' length in a step: the rule of thumb (CS231n)
+MOST_LEVELS = 50  # of a category, as columns
 FELL = 0.5  # of the loss: a rate under which it fell so much is not too low
 REFERENCE = DenseSpec.deferred((64,))  # what looks at rows with columns: what is wrong with a module is not theirs
 RATES = (1e-3, 5e-3)
@@ -55,6 +56,15 @@ def some_rows(part: Part, rows: int, seed: int = 0) -> Part:
         return part
     index = torch.randperm(len(part), generator=torch_generator(seed, "rows of a control"))[:rows]
     return part.rows(index)
+
+
+def with_codes(part: Part, sizes: Sequence[int]) -> Part:
+    """Categories of so many levels as columns of zeros and ones beside the numbers: what a reference network takes."""
+    columns = [part.features]
+    for k, levels in enumerate(sizes):
+        kept = min(levels, MOST_LEVELS)
+        columns.append(F.one_hot(part.codes[:, k].clamp_max(kept - 1), kept).float())
+    return Part(torch.cat(columns, 1), part.codes[:, :0], part.targets)
 
 
 def _trained(network: Any, training: Part, validation: Part, loss: str, batch_size: int) -> Tensor:
@@ -162,8 +172,10 @@ def label_noise(module: nn.Module, part: Part, loss: str, *, batch_size: int) ->
     share = len(suspects) / len(part)
     if share < SUSPECTS:
         return None, suspects
-    sentence = f"{len(suspects)} of {len(part)} labels ({share:.1%}) look wrong: networks trained without them are "
-    "certain of another class"
+    sentence = (
+        f"{len(suspects)} of {len(part)} labels ({share:.1%}) look wrong: networks trained without them are "
+        "certain of another class"
+    )
     evidence = {"rows": suspects[:20], "share": share, "threshold": SUSPECTS}
     remedy = "check those rows; if they are mislabelled, correct or remove them"
     return Finding("label-noise", "warning", sentence, evidence, remedy, "S1-98"), suspects
@@ -190,8 +202,10 @@ def rate_fits(
     exploded = known[-1][0] if known else float("nan")
     evidence = {"rate": rate, "suggested": result.pick, "explodes at": exploded}
     if rate > exploded or (rate > TOO_FAST * result.pick and rate > NEAR * exploded):
-        sentence = f"the learning rate {rate:.2g} is far above the range test's suggestion; the loss explodes at "
-        f"{exploded:.2g}"
+        sentence = (
+            f"the learning rate {rate:.2g} is far above the range test's suggestion; the loss explodes at "
+            f"{exploded:.2g}"
+        )
         finding = Finding(
             "rate-too-high", "warning", sentence, evidence, f"try a learning rate of {result.pick:.1g}", "S4-09, S4-10"
         )
@@ -214,8 +228,10 @@ def optimism(best: float, again: Sequence[float], trials: int) -> Finding | None
     drop = mean - best
     if drop <= 3 * error or drop <= 0.05 * abs(best):
         return None
-    sentence = f"the best of {trials} trials had {best:.4g}; five fresh seeds of it have {mean:.4g}: part of the "
-    "difference is selection bias"
+    sentence = (
+        f"the best of {trials} trials had {best:.4g}; five fresh seeds of it have {mean:.4g}: part of the "
+        "difference is selection bias"
+    )
     evidence = {"best": best, "again": mean, "noise": error, "trials": trials}
     remedy = "report the mean over fresh seeds, and search with more validation rows"
     return Finding("optimism", "note", sentence, evidence, remedy, "S4-45")

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from luthier import storage
 from luthier.engine.settings import Snapshot
-from luthier.errors import LuthierError
+from luthier.errors import InputError, LuthierError, in_a_line
+from luthier.untrusted import open_plain, parse_json, validated
 
 
 def _nothing() -> None:
@@ -63,15 +64,20 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The tensors and facts of a file, or None where there is none."""
-    if not path.exists():
-        return None
     try:
+        open_plain(path).close()
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["facts"])  # noqa: SIM118
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+            facts = (file.metadata() or {})["facts"]
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        known: dict[str, Any] = validated(
+            dict[str, Any], parse_json(facts.encode(), "its description", finite=False), "it"
+        )
+        return tensors, known
+    except FileNotFoundError:
+        return None
+    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError, InputError) as error:
         raise LuthierError(
             f"the checkpoint '{path}' is damaged",
-            received=str(error),
+            received=in_a_line(error),
             remedy="delete that file and continue with --resume: that part is trained again",
         ) from error

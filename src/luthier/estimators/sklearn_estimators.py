@@ -26,7 +26,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from luthier.data import Preprocess, TableEncoder, Task, infer_columns
+from luthier.data import Preprocess, TableEncoder, Task, centre_of, infer_columns
 from luthier.data.arrays import to_polars
 from luthier.data.columns import Column
 from luthier.data.task import TaskKind
@@ -36,6 +36,7 @@ from luthier.nets import DenseSpec
 from luthier.optimise import Schedule
 from luthier.recipe.budget import Budget
 from luthier.recipe.runner import embedding_width
+from luthier.recipe.sample_weights import NOTHING, mean_weight
 from luthier.recipe.steps.first_architecture import first_width
 from luthier.saved import Model
 from luthier.seeds import numpy_generator
@@ -92,7 +93,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         names = list(getattr(self, "feature_names_in_", ())) or [f"x{k}" for k in range(array.shape[1])]
         return pl.DataFrame(dict(zip(names, array.T, strict=True)))
 
-    def _learn(self, frame: pl.DataFrame, task: Task, targets: torch.Tensor, weights: np.ndarray | None) -> Model:
+    def _learn(self, frame: pl.DataFrame, task: Task, targets: torch.Tensor, weights: torch.Tensor | None) -> Model:
         """The fitted model; targets are class numbers, or values on their own scale."""
         if self.max_epochs < 1 or self.seeds < 1 or not 0 <= self.validation_share < 1:
             raise ValueError(
@@ -108,13 +109,13 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         preprocess = Preprocess.fit(numbers[training], self.encoding, encoder.words)
         mean, std = 0.0, 1.0
         if not task.classes:
-            mean, std = float(targets[training].mean()), float(targets[training].std(correction=0)) or 1.0
-            targets = ((targets - mean) / std).float()
+            mean, std = centre_of(targets[training], None if weights is None else weights[training])
+            targets = ((targets - mean) / (std or 1.0)).float()
         rows = Part(
             preprocess(numbers),
             codes,
             targets.float() if task.kind == "binary" else targets,
-            None if weights is None else torch.from_numpy(weights).float(),
+            weights,
         )
         parts = rows.rows(torch.from_numpy(training)), rows.rows(torch.from_numpy(validation))
         outcome, chosen = self._trained(task, encoder, parts, seed)
@@ -128,7 +129,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
             nets,
             (1 / len(nets),) * len(nets),
             target_mean=mean,
-            target_std=std,
+            target_std=std or 1.0,
             lowest=-reach,
             highest=reach,
         )
@@ -238,19 +239,13 @@ class LuthierClassifier(ClassifierMixin, _Luthier):  # type: ignore[misc]
         frame, y = self._table(X, reset=True), np.asarray(y)
         y = _flat(y, len(frame))
         check_classification_targets(y)
+        frame, y, weights = _counted(frame, y, sample_weight)
         self.classes_, numbers = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"LuthierClassifier needs two classes; the data have one class: {self.classes_[0]!r}")
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, np.zeros(len(frame)))
-        kept = np.ones(len(frame), dtype=bool) if weights is None else weights > 0
         kind: TaskKind = "binary" if len(self.classes_) == 2 else "multiclass"
         task = Task(kind, TARGET, tuple(str(one) for one in self.classes_), label_kind="text")
-        self.model_ = self._learn(
-            frame.filter(kept) if weights is not None else frame,
-            task,
-            torch.from_numpy(numbers[kept]),
-            None if weights is None else weights[kept],
-        )
+        self.model_ = self._learn(frame, task, torch.from_numpy(numbers), weights)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -280,18 +275,33 @@ class LuthierRegressor(RegressorMixin, _Luthier):  # type: ignore[misc]
         """Learn values y [N] from rows X [N, F]. ValueError for rows that cannot be used for training."""
         frame = self._table(X, reset=True)
         values = _flat(np.asarray(y), len(frame)).astype(np.float64)
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, np.zeros(len(frame)))
-        kept = np.ones(len(frame), dtype=bool) if weights is None else weights > 0
-        task = Task("regression", TARGET)
-        self.model_ = self._learn(
-            frame.filter(kept), task, torch.from_numpy(values[kept]), None if weights is None else weights[kept]
-        )
+        frame, values, weights = _counted(frame, values, sample_weight)
+        self.model_ = self._learn(frame, Task("regression", TARGET), torch.from_numpy(values), weights)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Values [N]."""
         check_is_fitted(self)
         return np.asarray(self.model_.values(*self.model_.encode(self._table(X, reset=False))), dtype=np.float64)
+
+
+def _counted(
+    frame: pl.DataFrame, y: np.ndarray, sample_weight: Any
+) -> tuple[pl.DataFrame, np.ndarray, torch.Tensor | None]:
+    """The rows of weight above 0 with their targets, and their weights with a mean of 1; None where they count alike.
+
+    ValueError for weights that cannot be used.
+    """
+    if sample_weight is None:
+        return frame, y, None
+    weights = _check_sample_weight(sample_weight, np.zeros(len(frame)), dtype=np.float64)
+    if not (weights >= 0).all() or not (weights > 0).any():
+        received = "a negative weight" if (weights < 0).any() else "zeros alone"
+        raise ValueError(f"sample_weight must be at least 0 in every row and above 0 in some; it holds {received}")
+    weights = weights / mean_weight(weights[weights > 0])
+    kept = weights > NOTHING
+    alike = weights[kept].min() == weights[kept].max()
+    return frame.filter(kept), y[kept], None if alike else torch.from_numpy(weights[kept])
 
 
 def _is_frame(X: Any) -> bool:

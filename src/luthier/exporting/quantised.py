@@ -38,10 +38,18 @@ class Quantised:
         )
 
 
-def export_int8(model: Model, path: str | Path, check: pl.DataFrame, y: np.ndarray, metric: str) -> Quantised:
+def export_int8(
+    model: Model,
+    path: str | Path,
+    check: pl.DataFrame,
+    y: np.ndarray,
+    metric: str,
+    weights: np.ndarray | None = None,
+) -> Quantised:
     """Write a model as ONNX whose matrices have 8 bits (ONNX Runtime's dynamic quantisation, by column).
 
-    The score of it and of the full model is measured on the rows of `check` with targets y [N] on their own scale.
+    The score of it and of the full model is measured on the rows of `check` with targets y [N] on their own scale, of
+    which each counts by its weight.
     Inputs and outputs are those of `export_onnx`.
     """
     quantization, runtime = (
@@ -66,4 +74,4 @@ def export_int8(model: Model, path: str | Path, check: pl.DataFrame, y: np.ndarr
         result = session.run(None, inputs)[0]
         told.append(seen_by(metric, result, model.threshold) if model.task.classes else result[:, 0])
     storage.write_bytes(Path(path), smaller)
-    return Quantised(len(content), len(smaller), paired_difference(metric, y, *told, task=model.task))
+    return Quantised(len(content), len(smaller), paired_difference(metric, y, *told, weights=weights, task=model.task))

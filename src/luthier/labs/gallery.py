@@ -11,6 +11,7 @@ from html import escape
 import luthier.labs
 from luthier.errors import ConfigError, nearest
 from luthier.labs.lab import Lab, LabOutcome
+from luthier.labs.pages.assemble import pages_of
 from luthier.report.html import plot, table, whole_page
 
 
@@ -43,12 +44,17 @@ def lines(outcome: LabOutcome) -> Iterator[str]:
     yield f"  {outcome.seconds:.1f} s"
 
 
-def gallery(outcomes: Sequence[LabOutcome]) -> str:
-    """A page with every outcome: claims, measured beside printed, figures."""
-    return whole_page("Luthier's labs", "\n".join(_body(outcomes)))
+def gallery(outcomes: Sequence[LabOutcome], pages_at: str = "") -> str:
+    """A page with every outcome: claims, measured beside printed, figures; links to the pages in folder `pages_at`."""
+    return whole_page("Luthier's labs", "\n".join(_body(outcomes, pages_at)))
 
 
-def _body(outcomes: Sequence[LabOutcome]) -> Iterator[str]:
+def pages_beside(outcomes: Sequence[LabOutcome]) -> tuple[str, ...]:
+    """Names of the pages that play what was measured."""
+    return tuple(dict.fromkeys(page.name for outcome in outcomes for page in pages_of(outcome.lab.name)))
+
+
+def _body(outcomes: Sequence[LabOutcome], pages_at: str) -> Iterator[str]:
     total = [one for outcome in outcomes for one in outcome.bench.comparisons]
     counts = {name: sum(one.verdict == name for one in total) for name in dict.fromkeys(one.verdict for one in total)}
     yield "<header><h1>Labs</h1>"
@@ -58,6 +64,11 @@ def _body(outcomes: Sequence[LabOutcome]) -> Iterator[str]:
         lab, bench = outcome.lab, outcome.bench
         yield f'<section id="{lab.name}"><h2>{escape(lab.title)}</h2><p>{escape(lab.claim)} '
         yield f"<small>{escape(lab.source)}; {outcome.seconds:.1f} s</small></p>"
+        if pages_at:
+            links = (
+                f'<a href="{escape(pages_at)}/{page.name}.html">{page.title[0]}</a>' for page in pages_of(lab.name)
+            )
+            yield from (f"<p>▶ Play with it: {link}</p>" for link in links)
         rows = [(one.what, one.printed or "–", one.measured, one.verdict, one.why) for one in bench.comparisons]
         kept = 5 if any(row[4] for row in rows) else 4  # without a column of nothing
         head = ("what", "printed, or by formula", "measured", "verdict", "why")

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from luthier.errors import ConfigError, InputError, in_a_line, nearest
+from luthier.errors import ConfigError, InputError, nearest, users_code
 from luthier.nets.blocks import Truncated, anatomy_of, with_new_head
 from luthier.nets.resnet import MEAN, STAGES, STD, resnet
 from luthier.seeds import derive, torch_generator
@@ -170,17 +170,10 @@ def backbone_named(name: str) -> nn.Module:
             remedy=f"allow it: LUTHIER_BACKBONES={name}, or luthier.nets.backbone.allow('{name}')",
         )
     module, _, function = name.partition(":")
-    try:
-        with _importing_from_here():
-            make: Callable[[], Any] = getattr(importlib.import_module(module), function)
+    expected, remedy = "a function without arguments that returns an nn.Module", "check that the module can be imported"
+    with users_code(f"'{name}' does not build a backbone", expected=expected, remedy=remedy), _importing_from_here():
+        make: Callable[[], Any] = getattr(importlib.import_module(module), function)
         made = make()
-    except (ImportError, AttributeError, TypeError) as error:
-        raise InputError(
-            f"'{name}' does not build a backbone",
-            expected="a function without arguments that returns an nn.Module",
-            received=in_a_line(error),
-            remedy="check that the module can be imported",
-        ) from error
     if not isinstance(made, nn.Module):
         raise InputError(f"'{name}' does not build a backbone", expected="an nn.Module", received=type(made).__name__)
     return made

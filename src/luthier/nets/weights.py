@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from luthier.errors import InputError, in_a_line
+from luthier.untrusted import open_plain
 
 LISTED = 5
 ENTRIES = ("state_dict", "model_state_dict", "model")  # of checkpoints, where weights lie
@@ -31,8 +32,10 @@ def read_weights(path: str | Path, *, say: Callable[[str], None] = lambda senten
     InputError for a file that is damaged, or that wants to run code.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"there is no file '{path}'", expected="a .safetensors, .pt or .pth file")
+    try:
+        open_plain(path.resolve()).close()
+    except FileNotFoundError:
+        raise InputError(f"there is no file '{path}'", expected="a .safetensors, .pt or .pth file") from None
     result: Any = _safe(path) if path.suffix == ".safetensors" else _pickled(path)
     while isinstance(result, Mapping) and not all(isinstance(value, Tensor) for value in result.values()):
         entry = next((name for name in ENTRIES if isinstance(result.get(name), Mapping)), None)
@@ -61,7 +64,7 @@ def read_weights(path: str | Path, *, say: Callable[[str], None] = lambda senten
 def _safe(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise InputError(f"'{path.name}' is not a complete safetensors file", received=str(error)) from error
 
 

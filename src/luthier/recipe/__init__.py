@@ -7,12 +7,14 @@ from luthier.recipe.budget import Budget, BudgetClock, Clock, WallClock
 from luthier.recipe.checklist import Ticked, checklist, in_lines
 from luthier.recipe.config import Cut, FitConfig, Recipe, read_recipe, recipe_from, write_recipe
 from luthier.recipe.ledger import Ledger, Record, read_ledger
+from luthier.recipe.option_table import kept_for
 from luthier.recipe.plan import Plan, Plans
-from luthier.recipe.reading import LoadedData, default_name, read_and_infer, read_as_asked, reread, source_of
+from luthier.recipe.reading import LoadedData, asked_of, default_name, read_and_infer, read_as_asked, reread, source_of
 from luthier.recipe.run import Run
 from luthier.recipe.runner import Interrupted, Runner
+from luthier.recipe.steps.calibrated import as_model, columns_of, predict_part
 from luthier.recipe.steps.first_architecture import first_width, input_count
-from luthier.recipe.steps.judge import Verdict, as_model, columns_of, predict_part
+from luthier.recipe.steps.judge import Verdict
 from luthier.recipe.steps.plan_budget import in_words as plan_in_words
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "Verdict",
     "WallClock",
     "as_model",
+    "asked_of",
     "check_way_back",
     "checklist",
     "columns_of",
@@ -42,6 +45,7 @@ __all__ = [
     "first_width",
     "in_lines",
     "input_count",
+    "kept_for",
     "openings",
     "plan_in_words",
     "predict_part",

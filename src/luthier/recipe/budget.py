@@ -38,7 +38,7 @@ class Budget:
         if result is None:
             raise InputError(f"the budget '{text}' cannot be read", expected=expected)
         amount, unit = float(result[1]), result[2]
-        if amount <= 0 or (unit == "steps" and amount < 1):
+        if not 0 < amount < 1e15 or (unit == "steps" and amount < 1):
             raise InputError(f"the budget '{text}' leaves no time or steps to train", expected=expected)
         if unit == "steps":
             return cls(steps=int(amount))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from luthier import storage
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.ledger import Record
 from luthier.recipe.plan import Plan, Plans, Stage
+from luthier.untrusted import FilePath, Whole, read_toml, validated
 
 
 class FitConfig(BaseModel):
@@ -21,10 +21,10 @@ class FitConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str
+    source: FilePath
     target: str | None = None
     budget: str = ""
-    seed: int = 0
+    seed: Whole = 0
     task: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
     metric: str = ""  # what is reported first; the usual one of the task where empty
@@ -32,18 +32,18 @@ class FitConfig(BaseModel):
     positive: str = ""  # the class of two that thresholds, costs and F1 are about; inferred where empty
     group: str = ""  # rows with the same value here stay on one side of the split
     time: str = ""  # the test rows are the latest by this column, the validation rows those before them
-    size: int = Field(default=0, ge=0)  # pixels of the longer side that pictures are scaled to; 0: at most 64
+    size: int = Field(default=0, ge=0, le=4096)  # pixels of the longer side that pictures are scaled to; 0: at most 64
     backbone: str = ""  # a network for pictures that has learnt elsewhere: one of ours, or module:callable
-    weights: str = ""  # the file of its weights; those it comes with where empty
+    weights: FilePath = ""  # the file of its weights; those it comes with where empty
     memory: int = Field(default=0, ge=0)  # bytes; of a table that needs more a sample decides. 0: half the machine's
     strict: bool = False  # a picture that cannot be read stops the run
     beside: tuple[str, ...] = ()  # other targets of the same table: they are no columns to predict from
     weight: str = ""  # how much each row counts, in training and in every score
     distil: bool = False  # deliver one network that has learnt what the delivered mean says
-    previous: str = ""  # the run whose earlier steps are taken over
+    previous: FilePath = ""  # the run whose earlier steps are taken over
     begin_at: int = Field(default=1, ge=1, le=5)  # the first step that is walked anew
-    warm_start: str = ""  # the run whose networks go on learning from these rows
-    new_test: str = ""  # rows that are sealed in place of the source's, or the previous run's, test part
+    warm_start: FilePath = ""  # the run whose networks go on learning from these rows
+    new_test: FilePath = ""  # rows that are sealed in place of the source's, or the previous run's, test part
 
 
 class Cut(BaseModel):
@@ -79,11 +79,9 @@ class Recipe(BaseModel):
 def read_recipe(path: Path) -> Recipe:
     """Read `recipe.toml`; every mistake in it is reported at once."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
     except FileNotFoundError:
         raise InputError(f"there is no file '{path}'", expected="the recipe.toml of a run") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise InputError(f"'{path}' is not a TOML file", received=str(error)) from None
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
@@ -100,7 +98,7 @@ def recipe_from(asked: FitConfig, records: Iterable[Record]) -> Recipe:
     plan, cuts, repeats, judged = None, [], [], False
     for record in records:
         if record["kind"] == "plan":
-            plan = Plans.model_validate(record["plan"])
+            plan = validated(Plans, record["plan"], "the plan in the run's ledger")
         elif record["kind"] == "cut":
             cuts.append(Cut(work=record["work"], step=record["step"], reason=record["reason"]))
         elif record["kind"] == "repeat":

@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data import Dataset, Encoder, TableEncoder, encode_target
+from luthier.data import Dataset, Encoder, TableEncoder, Task, encode_target
 from luthier.data.encoded import EncodedRows, encoded
 from luthier.data.large import measured, require_finite_outside
 from luthier.engine import Part
@@ -67,14 +67,14 @@ def full_training_rows_of(
     others = result.rows
 
     def pieces() -> Iterator[Dataset]:
-        yield dataset(training, encoder, read, asked.weight)
+        yield dataset(training, encoder, read.task, read.weight)
         for piece in others.frames():
             require_finite_outside(piece, read.columns)
-            yield dataset(piece, encoder, read, asked.weight)
+            yield dataset(piece, encoder, read.task, read.weight)
 
     key = json_text([read.source.fingerprint, encoder.to_json(), asked.model_dump(mode="json", exclude={"budget"})])
     folder = cache_folder("tables") / sha256(key.encode())[:32]
-    rows = encoded(folder, pieces, classes=bool(read.task.classes), weighted=bool(asked.weight))
+    rows = encoded(folder, pieces, classes=bool(read.task.classes), weighted=bool(read.weight))
     table, indices = _unmeasured(encoder), encoder.places()
     numbers = [indices[column.name][0][0] for column in encoder.columns if column.kind == "number"]
     table[:, numbers] = torch.from_numpy(measured(block[:, numbers] for block in rows.blocks()))
@@ -86,9 +86,9 @@ def _unmeasured(encoder: TableEncoder) -> Tensor:
     return torch.full((MEASURES, len(encoder.number_names)), torch.nan, dtype=torch.float64)
 
 
-def dataset(frame: pl.DataFrame, encoder: Encoder, read: LoadedData, weight: str) -> Dataset:
-    """Rows of a table, encoded."""
+def dataset(frame: pl.DataFrame, encoder: Encoder, task: Task, weight: str) -> Dataset:
+    """Rows of a table, encoded; `weight` is the column of their weights, empty where all count alike."""
     numbers, codes = encoder.encode(frame)
     known = weights_of(frame, weight)
-    weights = None if known is None else torch.tensor(known, dtype=torch.float32)
-    return Dataset(numbers, codes, encode_target(frame[read.task.target], read.task), weights)
+    weights = None if known is None else torch.tensor(known, dtype=torch.float64)
+    return Dataset(numbers, codes, encode_target(frame[task.target], task), weights)

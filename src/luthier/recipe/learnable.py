@@ -13,6 +13,7 @@ from luthier.data.times import moments, time_format, times
 from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
 from luthier.recipe.reading import LoadedData, dates_of
+from luthier.recipe.sample_weights import NOTHING
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,10 @@ def learnable(whole: LargeTable, read: LoadedData, asked: FitConfig, held_out: p
         counted[reason] = (kept & ~holds).sum()
         kept &= holds
     counted |= {f"bad {name}": (~holds.fill_null(False)).sum() for name, holds in _required(read, asked).items()}
-    needed = [name for name in (read.task.target, asked.group, asked.time, asked.weight) if name]
+    needed = [name for name in (read.task.target, asked.group, asked.time, read.weight) if name]
     frames = whole.others.of(needed).frames()
     result = pl.concat([frame.select(**counted) for frame in frames]).sum().row(0, named=True)
-    for name in (asked.time, asked.weight):
+    for name in (asked.time, read.weight):
         if name and result[f"bad {name}"]:
             raise _unusable(name, result[f"bad {name}"], asked)
     left_out = {reason: int(result[reason]) for reason in reasons if result[reason]}
@@ -76,6 +77,8 @@ def _reasons(read: LoadedData, asked: FitConfig, held_out: pl.DataFrame) -> dict
         )
     elif read.task.log_scale:
         result[f"with a `{name}` that is not positive"] = target > 0
+    if read.weight:
+        result[f"with a weight of 0 in `{read.weight}`"] = pl.col(read.weight) > NOTHING
     if asked.time:
         pattern = time_format(read.frame[asked.time], dates_of(asked))
         column, first = moments(pl.col(asked.time), pattern), times(held_out[asked.time], pattern).min()
@@ -92,9 +95,9 @@ def _required(read: LoadedData, asked: FitConfig) -> dict[str, pl.Expr]:
     if asked.time:
         pattern = time_format(read.frame[asked.time], dates_of(asked))
         result[asked.time] = moments(pl.col(asked.time), pattern).is_not_null()
-    if asked.weight:
-        weight = pl.col(asked.weight).cast(pl.Float64, strict=False)
-        result[asked.weight] = weight.is_finite() & (weight >= 0)
+    if read.weight:
+        weight = pl.col(read.weight)
+        result[read.weight] = weight.is_finite() & (weight >= 0)
     return result
 
 

@@ -16,6 +16,8 @@ from typing import Any
 from luthier import storage
 from luthier.errors import InputError
 from luthier.records import Decision, Finding
+from luthier.saved.ledger_schemas import LedgerRecord
+from luthier.untrusted import read_records
 
 Record = dict[str, Any]
 
@@ -95,7 +97,7 @@ def read_ledger(path: Path) -> list[Record]:
 
 def _read(path: Path) -> tuple[list[Record], int]:
     """The whole records, and how many bytes of the file they fill."""
-    return storage.read_records(path, {"kind"}, "ledger")
+    return read_records(path, LedgerRecord, "ledger")
 
 
 def _short(record: Record) -> str:

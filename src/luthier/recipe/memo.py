@@ -16,6 +16,7 @@ from torch import Tensor
 from luthier import storage
 from luthier.engine import FileCheckpoint
 from luthier.engine.checkpoint import read_tensors, write_tensors
+from luthier.untrusted import Number, Plain, read_json
 
 
 class Memo:
@@ -31,7 +32,7 @@ class Memo:
     def spent_before(self) -> float:
         """Seconds that earlier sittings took, up to what they saved last."""
         path = self.folder / "spent.json"
-        return float(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else 0.0
+        return float(read_json(path, Number, "of a run's checkpoint")) if path.exists() else 0.0
 
     def _note_time(self) -> None:
         storage.write_json(self.folder / "spent.json", self._spent())
@@ -40,7 +41,7 @@ class Memo:
         """The plain JSON value of a piece of work, computed once."""
         path = self.folder / f"{name}.json"
         if path.exists():
-            return json.loads(path.read_text(encoding="utf-8"))
+            return read_json(path, Plain, "of a run's checkpoint")
         value = json.loads(storage.json_text(compute()))
         storage.write_json(path, value)
         self._note_time()
@@ -52,7 +53,7 @@ class Memo:
 
     def recalled(self, name: str) -> Any:
         """A value that an earlier run came to, copied here when this one was begun."""
-        return json.loads((self.folder / f"previous-{name}.json").read_text(encoding="utf-8"))
+        return read_json(self.folder / f"previous-{name}.json", Plain, "of a run's checkpoint")
 
     def keep(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Keep a finished piece: tensors by name, and plain facts beside them."""

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from luthier import storage
+from luthier.saved.run_files import HISTORY
+from luthier.untrusted import read_frame
 
 KEPT = 8  # weights kept of each population: the best by validation loss
 BLANK: dict[str, Any] = {  # of a member whose turn was cut before its first evaluation
@@ -30,7 +32,7 @@ def join_histories(folder: Path, name: str, labels: Sequence[str], sizes: Sequen
     for label, size in zip(labels, sizes, strict=True):
         path = folder / f"{label}.parquet"
         if path.exists():
-            result.append(pl.read_parquet(path).with_columns(pl.col("member") + first))
+            result.append(read_frame(path, HISTORY).with_columns(pl.col("member") + first))
         first += size
     if result:
         buffer = BytesIO()

@@ -51,7 +51,7 @@ def _require_later(new: pl.Series, known: pl.Series, asked: FitConfig) -> None:
     if earlier:
         raise InputError(
             f"--time {asked.time}: {earlier} of {len(new)} rows of '{asked.new_test}' are earlier than the run's last",
-            expected=f"rows of {last} and later",
-            received=f"rows from {moments.min()} on",
+            expected=f"rows of {last!s} and later",
+            received=f"rows from {moments.min()!s} on",
             remedy="leave those rows out of the new test set",
         )

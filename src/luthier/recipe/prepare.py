@@ -53,6 +53,7 @@ from luthier.recipe.reading import (
     model_of,
     weights_of,
 )
+from luthier.recipe.sample_weights import CountedRows, require_weights, varied
 from luthier.records import Decision
 from luthier.saved import RunFolder
 
@@ -108,7 +109,8 @@ def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
     frames = {name: read.frame[getattr(splits, name)] for name in PARTS}
     notes = splits.notes
     if asked.new_test:
-        frames["test"] = _new_rows(asked.new_test, read)
+        frames["test"], message = _new_rows(asked.new_test, read, asked.weight)
+        notes = (*notes, *message)
         require_outside(frames["test"], read, asked)
     if asked.warm_start:
         encoder: Encoder = model_of(asked.warm_start).encoder
@@ -116,9 +118,12 @@ def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
         encoder = PictureEncoder(read.columns, read.pictures.shape, read.pictures)
     else:
         encoder = TableEncoder.fit(frames["training"], read.columns)
-    training, validation, test = (dataset(frame, encoder, read, asked.weight) for frame in frames.values())
+    training, validation = (dataset(frames[name], encoder, read.task, read.weight) for name in PARTS[:2])
+    test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.weight) or read.weight)
     _require_different(training, read.task)
-    units = {name: _units(frame, read, asked) for name, frame in frames.items()}
+    units = {
+        name: _units(frame, read, asked, read.copies.together[getattr(splits, name)]) for name, frame in frames.items()
+    }
     how = _how_split(read, asked, frames, units)
     opened = np.concatenate([splits.training, splits.validation])
     together = np.unique(read.copies.together[opened], return_inverse=True)[1]
@@ -136,14 +141,16 @@ def _require_different(training: Dataset, task: Task) -> None:
         )
 
 
-def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig) -> Units:
-    """Groups where rows come in groups, an order where they come in time; else rows."""
+def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig, copies: np.ndarray) -> Units:
+    """Groups where rows come in groups, an order where they come in time; else rows, a row and its copies as one."""
     if asked.group in frame.columns:
         return Units("groups", group_numbers(frame[asked.group]))
     if asked.time in frame.columns:
         pattern = time_format(read.frame[asked.time], dates_of(asked))
         return Units("blocks", times(frame[asked.time], pattern).rank("ordinal").to_numpy())
-    return Units()
+    if len(copies) != frame.height:  # new test rows
+        copies = read.copy_rule.copies(frame).together
+    return Units("rows", copies) if len(np.unique(copies)) < len(copies) else Units()
 
 
 def _without_test(splits: Splits, asked: FitConfig) -> Splits:
@@ -177,7 +184,8 @@ def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledge
     )
     for words in parts.encoder.texts:
         _say_what_is_read(words, parts.frames["validation"], ledger)
-    for finding in check_table(parts.frames["training"], read.columns, read.task):
+    weights = None if parts.training.weights is None else parts.training.weights.numpy()
+    for finding in check_table(parts.frames["training"], read.columns, read.task, weights):
         ledger.find(finding, step=0)
     return Prepared(
         source=read.source,
@@ -238,7 +246,8 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
             )
         )
     scale = "; it is positive and skewed, so the model predicts its logarithm" if read.task.log_scale else ""
-    evidence = asdict(target_facts(read.frame[read.task.target], read.task.kind if warm else asked.task))
+    target, weights = read.frame[read.task.target], weights_of(read.frame, read.weight)
+    evidence = asdict(target_facts(target, read.task.kind if warm else asked.task, weights))
     reason = f"{read.task.reason}{scale}"
     ledger.decide(
         Decision(0, "task", read.task.kind, reason, evidence=evidence, override="--task", rule="task of the target"),
@@ -250,7 +259,7 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
 def _say_what_is_positive(read: LoadedData, asked: FitConfig, ledger: Ledger) -> None:
     """Which class thresholds, costs and F1 are about."""
     task, other = read.task, read.task.classes[1 - read.task.positive_index]
-    weights = weights_of(read.frame, asked.weight)
+    weights = weights_of(read.frame, read.weight)
     facts = positive_facts(
         read.frame[task.target], task, weights, task.positive_name if asked.warm_start else asked.positive
     )
@@ -298,17 +307,21 @@ def _in_time(read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFra
     return message
 
 
-def _new_rows(path: str, read: LoadedData) -> pl.DataFrame:
-    """Fresh rows of the same table, with a target, none of which the run has seen."""
-    result = with_target(read_source(path, target=read.task.target).frame, read.task)
+def _new_rows(path: str, read: LoadedData, weight: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Fresh rows of the same table, with a target, none of which the run has seen; and what is said of them."""
+    rows = CountedRows.of(read_source(path, target=read.task.target).frame, weight)
+    result = with_target(rows.frame, read.task)
     result = result.filter(result[read.task.target].is_not_null())
-    missing = [column.name for column in read.columns if column.used and column.name not in result.columns]
+    needed = [column.name for column in read.columns if column.used or column.name == weight]
+    missing = [name for name in needed if name not in result.columns]
     if missing:
         raise InputError(
             f"'{path}' cannot be the new test set: {len(missing)} columns are missing",
             expected="the columns of training",
             received=f"no {listed(missing)}",
         )
+    if weight:
+        require_weights(result, weight)
     names = [name for name in read.frame.columns if name in result.columns]
     result = with_values(result.select(names), read.columns)
     known = set(_comparable(read.frame.select(names)).hash_rows(seed=0).to_list())
@@ -319,7 +332,7 @@ def _new_rows(path: str, read: LoadedData) -> pl.DataFrame:
             expected="new rows with a target",
             received=f"{result.height} rows with a target, {again} of them already known to the run",
         )
-    return result
+    return result, rows.notes
 
 
 def _comparable(frame: pl.DataFrame) -> pl.DataFrame:

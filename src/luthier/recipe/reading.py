@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -12,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from luthier.assess import METRICS, Costs
+from luthier.console import printable
 from luthier.data import (
     BUNDLED,
     Column,
@@ -34,20 +36,27 @@ from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import values_as_known
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import FitConfig
+from luthier.recipe.option_table import kept_for
+from luthier.recipe.sample_weights import CountedRows, require_enough, require_weights, varied
 from luthier.saved import Model, RunFolder, open_run
+from luthier.untrusted import validated
 
 GROUPED, WEIGHED, BESIDE = "it is the group column", "it holds the sample weights", "it is another target"
 
 
 @dataclass(frozen=True)
 class LoadedData:
-    """A source that was read and understood, with its usable rows, their cells as values; nothing is split yet."""
+    """A source that was read and understood, with its usable rows, their cells as values; nothing is split yet.
+
+    Rows of weight 0 are not among them; the column of the others' weights has a mean of 1.
+    """
 
     source: Source
     frame: pl.DataFrame
     dropped_rows: int
     task: Task
     columns: tuple[Column, ...]
+    weight: str = ""  # the column of sample weights, where rows count differently
     pictures: PictureStore | None = None  # decoded, where pictures are learnt from
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=dict)  # of the cells as they came
@@ -91,6 +100,7 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
             side=asked.size,
             strict=asked.strict,
             memory=asked.memory,
+            weight=asked.weight,
         )
     for option, name in (("--group", asked.group), ("--time", asked.time), ("--sample-weight", asked.weight)):
         if name and (name not in read.frame.columns or name == read.task.target):
@@ -115,8 +125,6 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
         Costs.parse(asked.costs)
         if read.task.kind != "binary":
             raise InputError("--cost works with two classes only", received=f"a {read.task.kind} task")
-    if asked.weight:
-        _check_weights(read, asked.weight)
     read = replace(read, task=_positive(read, asked))
     if asked.time:
         _check_time(read, asked)
@@ -146,13 +154,13 @@ def _positive(read: LoadedData, asked: FitConfig) -> Task:
     if len(task.classes) != 2 and not asked.positive:
         return task
     return with_positive(
-        task, positive_facts(read.frame[task.target], task, weights_of(read.frame, asked.weight), asked.positive)
+        task, positive_facts(read.frame[task.target], task, weights_of(read.frame, read.weight), asked.positive)
     )
 
 
 def weights_of(frame: pl.DataFrame, name: str) -> np.ndarray | None:
-    """How much rows count [N]; None where all count alike."""
-    return frame[name].cast(pl.Float64).to_numpy() if name else None
+    """How much rows count [N], on average about 1; None where all count alike."""
+    return frame[name].to_numpy() if name else None
 
 
 def _check_time(read: LoadedData, asked: FitConfig) -> None:
@@ -171,10 +179,19 @@ def dates_of(asked: FitConfig) -> str:
     return asked.columns.get(asked.time, "").partition(":")[2]
 
 
-def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
-    """What a run asked for, and its own data read again. InputError where they have changed since, or are gone."""
-    facts = folder.facts()
-    asked = FitConfig.model_validate(facts["asked"])
+def asked_of(folder: RunFolder) -> FitConfig:
+    """What a run asked for. InputError where its run.json does not hold a request."""
+    asked = folder.facts().get("asked")
+    result: FitConfig = validated(FitConfig, asked, f"'{folder.path / 'run.json'}', asked,")
+    return result
+
+
+def reread(folder: RunFolder, command: str) -> tuple[FitConfig, LoadedData]:
+    """What a run asked for, as a later command keeps it (see `option_table`), and its own data read again.
+
+    InputError where they have changed since, or are gone, and for what the command cannot obey.
+    """
+    facts, asked = folder.facts(), kept_for(command, asked_of(folder))
     read = read_as_asked(source_of(folder, asked), asked)
     before, now = facts["source"]["fingerprint"], read.source.fingerprint
     if before != now:
@@ -188,7 +205,14 @@ def reread(folder: RunFolder) -> tuple[FitConfig, LoadedData]:
 
 
 def source_of(folder: RunFolder, asked: FitConfig) -> str:
-    """Where a run's data lie: the source that was named, or the copy in its folder."""
+    """Where a run's data lie: the source that was named, or the copy in its folder.
+
+    What the run's folder names is printed before it is opened: the folder may come from somebody else.
+    """
+    named = (asked.source, asked.new_test, asked.weights, asked.previous, asked.warm_start)
+    paths = [name for name in named if name and name not in BUNDLED]
+    if paths:
+        print(printable(f"reading {', '.join(paths)}, as '{folder.path}' says"), file=sys.stderr)
     if asked.source:
         if not (asked.source in BUNDLED or is_remote(asked.source) or Path(asked.source).exists()):
             raise InputError(
@@ -211,13 +235,15 @@ def read_and_infer(
     side: int = 0,
     strict: bool = False,
     memory: int = 0,
+    weight: str = "",
 ) -> LoadedData:
     """Read a source and infer what its columns and its target are. InputError for what cannot be used.
 
     Of a table for which a run would need more than `memory` bytes a sample is read. Pictures are scaled to at
-    most `side` pixels (0: 64); with `strict` one that cannot be read is an error.
+    most `side` pixels (0: 64); with `strict` one that cannot be read is an error. Rows whose `weight` is 0 are set
+    aside before anything is looked at.
     """
-    result = read_source(source, target=target, memory=memory)
+    result = read_source(source, target=target, memory=memory, weight=weight)
     name = target or result.target
     if name is None:
         raise InputError(
@@ -226,31 +252,40 @@ def read_and_infer(
             received="no --target",
             remedy=f"--target {result.frame.columns[-1]} (the columns are {listed(result.frame.columns)})",
         )
-    inferred = infer_task(result.frame[name], override=task, written=result.written)
-    frame = _usable(result.frame, inferred)
+    rows = CountedRows.of(result.frame, weight if weight != name else "")
+    require_enough(rows.frame.height, rows.weight, "have")
+    inferred = infer_task(rows.frame[name], override=task, written=result.written, weights=rows.weights)
+    frame = _usable(rows, inferred)
     if result.picture and columns.get(result.picture, "picture") == "picture":
         shape = common_shape(frame[result.picture].fill_null("").to_list(), side)
-        dropped = result.frame.height - frame.height
+        dropped = rows.frame.height - frame.height
         frame, store, notes = read_pictures(frame, result.picture, shape, strict=strict)
         require_rows(frame)
-        inferred = infer_task(frame[name], override=task, written=result.written)
-        return LoadedData(result, frame, dropped, inferred, picture_columns(frame, result.picture, name), store, notes)
+        known = picture_columns(frame, result.picture, name)
+        weight = varied(frame, rows.weight)
+        inferred = infer_task(frame[name], override=task, written=result.written, weights=weights_of(frame, weight))
+        return LoadedData(result, frame, dropped, inferred, known, weight, store, (*rows.notes, *notes))
     facts = {column: facts_of(frame[column]) for column in frame.columns if column not in (name, *columns)}
     known = infer_columns(frame, target=name, overrides=columns, facts=facts)
     return LoadedData(
-        source=_with_values_on_disk(result, known, inferred),
+        source=_with_values_on_disk(rows.on_disk(result), known, inferred),
         frame=with_values(frame, known),
-        dropped_rows=result.frame.height - frame.height,
+        dropped_rows=rows.frame.height - frame.height,
         task=inferred,
         columns=known,
+        weight=rows.weight if result.whole else varied(frame, rows.weight),
+        notes=rows.notes,
         facts=facts,
     )
 
 
-def _usable(frame: pl.DataFrame, task: Task) -> pl.DataFrame:
-    """The rows that have a target, with its values. InputError where they are too few."""
-    known = with_target(frame, task)
+def _usable(rows: CountedRows, task: Task) -> pl.DataFrame:
+    """The rows that have a target, with its values. InputError where they are too few, or have impossible weights."""
+    known = with_target(rows.frame, task)
     known = known.filter(known[task.target].is_not_null())
+    if rows.weight:
+        require_weights(known, rows.weight)
+        require_enough(known.height, rows.weight, "with a target have")
     require_rows(known)
     return known
 
@@ -271,17 +306,20 @@ def read_as_before(source: Any, asked: FitConfig) -> LoadedData:
     name = model.task.target
     if asked.target not in (None, name):
         raise InputError(f"--target {asked.target}: the run predicts `{name}`", remedy=f"--target {name}")
-    result = read_source(source, target=name)
-    frame = _usable(result.frame, model.task)
+    result = read_source(source, target=name, weight=asked.weight)
+    rows = CountedRows.of(result.frame, asked.weight if asked.weight != name else "")
+    frame = _usable(rows, model.task)
     model.encode(frame.head(0))  # says which columns are missing
     encode_target(frame[name], model.task)  # and which classes are new
     reason = f"'{asked.warm_start}' uses it this way"
     columns = tuple(replace(column, reason=reason) for column in model.encoder.columns)
     task = replace(model.task, reason=f"'{asked.warm_start}' predicts it")
-    dropped = result.frame.height - frame.height
+    dropped = rows.frame.height - frame.height
     others = infer_columns(frame.drop([column.name for column in columns]), target=name, overrides={})
     read = (*columns, *(replace(column, used=False) for column in others))  # perhaps a group, a time or weights
-    return LoadedData(_with_values_on_disk(result, read, task), with_values(frame, read), dropped, task, columns)
+    on_disk = _with_values_on_disk(rows.on_disk(result), read, task)
+    weight = rows.weight if result.whole else varied(frame, rows.weight)
+    return LoadedData(on_disk, with_values(frame, read), dropped, task, columns, weight, notes=rows.notes)
 
 
 def model_of(run: str) -> Model:
@@ -299,19 +337,6 @@ def picture_columns(frame: pl.DataFrame, picture: str, target: str) -> tuple[Col
         Column(picture, "picture", True, "its cells are paths of pictures"),
         *(Column(name, "identifier", False, "the model learns from the pictures alone") for name in others),
     )
-
-
-def _check_weights(read: LoadedData, name: str) -> None:
-    values = read.frame[name].cast(pl.Float64, strict=False)
-    known = values.is_not_null() & values.is_finite() & (values >= 0)
-    if not bool(known.fill_null(False).all()) or not float(values.sum() or 0.0) > 0:
-        bad = int((~known.fill_null(False)).sum())
-        raise InputError(
-            f"--sample-weight {name}: this column cannot be used as sample weights",
-            expected="a number of at least 0 in every row, and more than 0 in some",
-            received=f"{bad} rows with other values" if bad else "zeros alone",
-            remedy="fill or remove those rows",
-        )
 
 
 def listed(names: list[str], most: int = 8) -> str:

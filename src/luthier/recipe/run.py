@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from luthier.data import centre_of
 from luthier.machine import torch_settings
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
@@ -90,10 +91,15 @@ class Run:
         if runner.data.task.kind == "regression":
             targets = runner.data.training.targets
             assert targets is not None
-            runner.target_mean, runner.target_std = float(targets.mean()), float(targets.std(correction=0))
+            runner.target_mean, runner.target_std = centre_of(targets, runner.data.training.weights)
             if self.earlier is not None:
                 runner.target_mean, runner.target_std = self.earlier.model.target_mean, self.earlier.model.target_std
         return runner
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it goes on from what a folder holds, its own or an earlier run's."""
+        return self.resumed or bool(self.asked.previous or self.asked.warm_start)
 
     def _facts(self) -> dict[str, Any]:
         source, task = self.read.source, self.read.task

@@ -353,8 +353,10 @@ def _advice(job: UnfreezingJob, heads: Heads, untrained: Heads, blocks: int, mea
     similar = ratio < SIMILAR
     says = 0 if few and similar else max(1, blocks // 4) if few or similar else blocks
     kind = "similar" if similar else "different"
-    sentence = f"rule of thumb for {'few' if few else 'many'} rows of a {kind} task: unfreeze {says} blocks; measured "
-    f"best: {measured}"
+    sentence = (
+        f"rule of thumb for {'few' if few else 'many'} rows of a {kind} task: unfreeze {says} blocks; measured "
+        f"best: {measured}"
+    )
     return {"few": few, "similar": similar, "ratio": ratio, "blocks": says, "sentence": sentence}
 
 

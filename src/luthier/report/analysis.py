@@ -104,7 +104,7 @@ def _subgroups(scores: dict[str, Any]) -> Iterator[str]:
     yield from table(
         ("column", "value", "test rows", scores["metric"], "p-value", ""),
         [
-            (r["column"], r["value"], str(r["rows"]), figure(r["score"]), f"{r['chance']:.2g}", "worse" * r["worse"])
+            (r["column"], r["value"], str(r["rows"]), figure(r["score"]), figure(r["chance"]), "worse" * r["worse"])
             for r in rows
         ],
     )

@@ -26,8 +26,10 @@ def model_card(path: str | Path) -> str:
 def _lines(run: Contents) -> Iterator[str]:
     facts, scores = run.facts, run.scores
     source, task = facts["source"], facts["task"]
-    yield f"# Model card: {facts['name']}\n"
+    yield f"# Model card: {_cell(facts['name'])}\n"
     yield f"{_cell(run.headline)}\n"
+    if scores.get("no_better_than_constant"):
+        yield f"**{_cell(scores['no_better_than_constant']['sentence'])}.**\n"
     yield "## Model\n"
     what = {
         "regression": "a value",
@@ -38,8 +40,9 @@ def _lines(run: Contents) -> Iterator[str]:
     if task.get("positive"):
         yield f"- positive class (of thresholds, costs and F1): {_cell(task['positive'])}"
     versions = facts["versions"]
-    yield f"- made by Luthier {versions['luthier']} on PyTorch {versions['torch']}, {facts['created']}"
-    yield f"- seed {facts['seed']}, {facts['elapsed_s']:.0f} seconds"
+    made = [_cell(one) for one in (versions["luthier"], versions["torch"], facts["created"])]
+    yield "- made by Luthier {} on PyTorch {}, {}".format(*made)
+    yield f"- seed {facts['seed']}, {facts.get('elapsed_s', 0.0):.0f} seconds"
     for decision in (one for one in run.records if one["kind"] == "decision"):
         if decision["topic"] in SHOWN:
             yield f"- {decision['topic']}: {_cell(decision['chosen'])}"
@@ -48,7 +51,7 @@ def _lines(run: Contents) -> Iterator[str]:
     yield "\n## Training data\n"
     size = f"{source['rows']:,} rows and {source['columns']:,} columns"
     yield f"- `{_cell(source['name'])}` ({_cell(source['origin'])}), {size}"
-    yield f"- fingerprint of the data: `{source['fingerprint']}`"
+    yield f"- fingerprint of the data: `{_cell(source['fingerprint'])}`"
     yield "\n## Evaluation\n"
     read = _times(scores.get("openings", 1))
     yield f"On {scores['headline']['n']:,} sealed test rows, read {read}, with 95 % intervals:\n"
@@ -59,9 +62,9 @@ def _lines(run: Contents) -> Iterator[str]:
     yield "| baseline | score | this model is |\n|---|---|---|"
     for row in scores["baselines"]:
         gain = _cell(signed(Measure.from_json(row["difference"])))
-        yield f"| {row['name']} | {figure(row['test']['value'])} | {WORDS[row['verdict']]}: {gain} |"
+        yield f"| {_cell(row['name'])} | {figure(row['test']['value'])} | {WORDS[row['verdict']]}: {gain} |"
     for name, why in scores.get("failed_baselines", {}).items():
-        yield f"| {name} | - | could not be fitted: {_cell(why)} |"
+        yield f"| {_cell(name)} | - | could not be fitted: {_cell(why)} |"
     yield from _limits(run, scores)
 
 
@@ -69,7 +72,7 @@ def _limits(run: Contents, scores: dict[str, Any]) -> Iterator[str]:
     yield "\n## Limitations\n"
     for row in [one for one in scores.get("subgroups") or [] if one["worse"]][:MOST]:
         where = f"{_cell(row['column'])} is {_cell(row['value'])}"
-        yield f"- worse where {where}: {row['score']:.4g} on {row['rows']} rows"
+        yield f"- worse where {where}: {figure(row['score'])} on {row['rows']} rows"
     for finding in run.findings()[:MOST]:
         yield f"- {_cell(finding['sentence'])}"
     if scores.get("unlike"):

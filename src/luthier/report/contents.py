@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from luthier.recipe import Record, read_ledger
-from luthier.saved import open_run
+from luthier.saved import open_run, read_drift, read_histories, read_scores
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,7 @@ def read_contents(path: Path) -> Contents:
         path=path,
         facts=folder.facts(),
         records=read_ledger(folder.ledger),
-        scores=_json(folder.scores),
-        drift=_json(folder.drift),
-        histories={file.stem: pl.read_parquet(file) for file in sorted(folder.history.glob("*.parquet"))},
+        scores=read_scores(folder) or {},
+        drift=read_drift(folder) or {},
+        histories=read_histories(folder),
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}

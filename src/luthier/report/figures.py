@@ -241,14 +241,21 @@ class RungRow(NamedTuple):
 def rung_row(decision: dict[str, Any]) -> RungRow | None:
     """A rung of the ledger as a row; None for the first, which had nothing to be compared with."""
     before = decision["options"][0]["evidence"]
-    tried = [option for option in decision["options"] if "gain" in option["evidence"]]
-    if not tried:
+    tried = [option for option in decision["options"][1:] if _compared(option["evidence"])]
+    if not tried or before.get("loss") is None:
         return None
     best = min(tried, key=lambda option: option["evidence"]["loss"])
     gain, kept = best["evidence"]["gain"], decision["chosen"] == best["name"]
     verdict = "kept" if kept else "inside the noise" if not gain["clear"] else "worse"
     figures = (before["loss"], best["evidence"]["loss"], gain["gain"], gain["half_width"])
     return RungRow(decision["topic"], best["name"], *figures, verdict)
+
+
+def _compared(evidence: dict[str, Any]) -> bool:
+    """Whether an option has a loss, and a gain with its half width."""
+    gain = evidence.get("gain")
+    known = isinstance(gain, dict) and gain["gain"] is not None and gain["half_width"] is not None
+    return known and evidence.get("loss") is not None
 
 
 def draw_ladder(rows: list[RungRow]) -> go.Figure:

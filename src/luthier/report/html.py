@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
@@ -16,6 +18,32 @@ _STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 _SCRIPT = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
 SHORT = 20  # characters of a word that stays on its line
 _CONFIG = {"displayModeBar": False, "responsive": True}
+
+
+_MARKUP = {escape(tag): tag for tag in ("<br>", "<extra></extra>")}  # what figures here are written with
+
+
+def harmless(figure: go.Figure) -> dict[str, Any]:
+    """A figure as plain values in which names from the data are text: Plotly takes `<a href=...>` in any of them.
+
+    >>> harmless(go.Figure(layout={"title": {"text": "<a href='x'>y</a><br>z"}}))["layout"]["title"]["text"]
+    "&lt;a href='x'&gt;y&lt;/a&gt;<br>z"
+    """
+    result: dict[str, Any] = _escaped(json.loads(figure.to_json()))
+    return result
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _escaped(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    if not isinstance(value, str) or not any(c in value for c in "<>&"):
+        return value
+    text = escape(value, quote=False)
+    for written, tag in _MARKUP.items():
+        text = text.replace(written, tag)
+    return text
 
 
 def whole_page(title: str, body: str, *, plots: bool = True) -> str:
@@ -46,15 +74,15 @@ def _cell(text: str) -> str:
 
 
 def plot(name: str, figure: go.Figure, alt: str = "", *, least_width: int = 0) -> Iterator[str]:
-    """A figure as data for the page's script; `</` cannot end the script early.
+    """A figure as data for the page's script; no `<` in it can end the script early.
 
     `alt` says in words what it shows, for readers who do not see it. One that would be unreadable in fewer than
     `least_width` pixels scrolls where the page is narrow.
     """
-    content = figure.to_json().replace("</", "<\\/").replace("<!--", "<\\!--")
+    content = storage.json_text(harmless(figure)).replace("<", "\\u003c")
     yield "<div class=scroll>" if least_width else ""
     style = f' style="min-width: {least_width}px"' if least_width else ""
     label = f' role="img" aria-label="{escape(alt)}"' if alt else ""
-    yield f'<figure id="figure-{name}"{label}{style} data-config="{escape(storage.json_text(_CONFIG))}">'
+    yield f'<figure id="figure-{escape(name)}"{label}{style} data-config="{escape(storage.json_text(_CONFIG))}">'
     yield f'<script type="application/json">{content}</script></figure>'
     yield "</div>" if least_width else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from luthier import storage
 from luthier.report.contents import read_contents
@@ -32,7 +33,7 @@ def _body(run: Path) -> Iterator[str]:
             yield f"<tr><td>{escape(target)}</td><td colspan=3>not started</td></tr>"
             continue
         result = read_contents(path)
-        link = f'<a href="{escape(place)}/report.html">{escape(target)}</a>'
+        link = f'<a href="./{quote(place)}/report.html">{escape(target)}</a>'
         if not result.scores:
             yield f"<tr><td>{link}</td><td colspan=3>no test score yet</td></tr>"
             continue

@@ -231,7 +231,7 @@ def _options(record: dict[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, dict) and "gain" in value:
+    if isinstance(value, dict) and {"gain", "half_width", "clear"} <= set(value):
         if value["gain"] is None:
             return "–"
         half = "" if value["half_width"] is None else f" ± {value['half_width']:.4f}"
@@ -244,8 +244,8 @@ def _cell(value: Any) -> str:
 def _step_figures(run: Contents, step: int) -> Iterator[str]:
     if step == 3:
         for test in run.scores.get("range_tests", []):
-            name = figures.RULE_NAMES[test["rule"]]
-            yield f"<h3>{tr('Range test, {rule}', rule=name)}</h3>"
+            name = figures.RULE_NAMES.get(test["rule"], test["rule"])
+            yield f"<h3>{escape(tr('Range test, {rule}', rule=name))}</h3>"
             yield from plot(f"range-{test['rule']}", figures.draw_range(test), f"Loss against learning rate, {name}")
     yield from _ablation(run, step)
     if step == 5 and (inside := run.scores.get("inside")):

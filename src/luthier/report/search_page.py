@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Any
 import polars as pl
 
 from luthier import storage
-from luthier.errors import InputError
 from luthier.report import search_figures as figures
 from luthier.report.html import plot, table, whole_page
 from luthier.report.terminal import setting_in_words
-from luthier.saved import RunFolder, open_run
+from luthier.saved import RunFolder, open_run, read_study
 from luthier.search import AFTERWARDS, Space, space_from
+from luthier.untrusted import fitting_together
 
 
 def write_search_report(run: Path) -> Path:
@@ -28,27 +27,24 @@ def write_search_report(run: Path) -> Path:
 
 def read_search(run: Path) -> dict[str, Any]:
     """What a search found. InputError where it was stopped before it could say."""
-    if not (run / "search.json").exists():
-        raise InputError(f"the search in '{run}' has not finished yet", remedy=f"luthier tune --resume {run}")
-    result: dict[str, Any] = json.loads((run / "search.json").read_text())
-    return result
+    return read_study(run)[0]
 
 
 def build_search_report(run: Path) -> str:
     """The whole page as text."""
     facts = open_run(run).facts()
-    result = read_search(run)
-    trials = pl.read_parquet(run / "trials.parquet")
-    space = space_from({**result["space"]["dimensions"], **result["space"]["fixed"]})
-    body = "\n".join(
-        [
-            *_verdict(facts, result),
-            *_refits(result),
-            *_sensitivity(result),
-            *_trials(result, trials, space),
-            *_facts(facts, result, trials),
-        ]
-    )
+    result, trials = read_study(run)
+    with fitting_together(run):
+        space = space_from({**result["space"]["dimensions"], **result["space"]["fixed"]})
+        body = "\n".join(
+            [
+                *_verdict(facts, result),
+                *_refits(result),
+                *_sensitivity(result),
+                *_trials(result, trials, space),
+                *_facts(facts, result, trials),
+            ]
+        )
     return whole_page(f"{facts['name']} · Luthier", body)
 
 

@@ -39,6 +39,8 @@ def summary_lines(path: Path) -> list[str]:
         ]
     if scores and scores.get("openings", 1) > 1:
         lines.append(f"  note           the test set was read {scores['openings']} times: its scores are biased")
+    if scores and scores.get("no_better_than_constant"):
+        lines.append(f"  warning        {scores['no_better_than_constant']['sentence']}")
     lines.append(f"  report         {run.path / 'report.html'}")
     if not scores:
         lines.append(

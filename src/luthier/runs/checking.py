@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from luthier.data.task import is_known_class
 from luthier.errors import InputError
 from luthier.recipe import columns_of, reread
 from luthier.recipe.prepare import Parts, parts_of
+from luthier.recipe.sample_weights import CountedRows, require_weights, varied
 from luthier.records import Measure
-from luthier.saved import SEARCH, Model, RunFolder, open_one
+from luthier.runs.belonging import require_metric
+from luthier.saved import SEARCH, Model, RunFolder, open_one, read_scores
 
 ALIKE = 0.1  # of the rows may be the run's own before it is said
+COARSE = 0.98  # of the validation rows equal training rows: other rows may hold all of them
 APART, FAR_APART = 0.6, 0.9  # areas under the curve of trees that tell new rows from training rows
 
 
@@ -36,32 +40,37 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     model = Model.load(folder.bundle)
     if model.profile is None:
         raise InputError(f"the model of '{run}' has no profile of the training rows", remedy="fit it again")
+    asked = folder.facts().get("asked", {})
     found = read_source(source)
+    counted, note = _counted(found.frame, asked.get("weight", ""))
+    frame, weights = counted.frame, counted.weights
     unread = Unread()
-    numbers, codes = model.encode(found.frame, unread=unread)
+    numbers, codes = model.encode(frame, unread=unread)
     by_name, coded, _ = columns_of(model, numbers, codes)
-    rows = drift(model.profile, by_name, coded, {PREDICTION: model.task.classes} if model.task.classes else None)
+    labels = {PREDICTION: model.task.classes} if model.task.classes else None
+    rows = drift(model.profile, by_name, coded, labels, weights)
     columns = [row for row in rows if row.column != PREDICTION]
     prediction = next((row for row in rows if row.column == PREDICTION), None)
-    stored = json.loads(folder.scores.read_text()) if folder.scores.exists() else {}
+    stored = read_scores(folder) or {}
     metric = stored.get("metric") or PRIMARY[model.task.kind]
-    score, unscored = _score(model, found.frame, numbers, codes, metric, folder.facts().get("asked", {}))
+    require_metric(metric, model.task)
+    score, unscored = _score(model, frame, numbers, codes, metric, asked, weights)
     change = _change(score, stored.get("headline"))
     own = _own_rows(folder)
-    known = 0 if own is None else _known(own, numbers, codes)
-    apart = None if own is None or known else _told_apart(own, model, numbers, codes)
+    known = 0 if own is None else known_rows(own, numbers, codes)
+    apart = None if own is None or known else _told_apart(own, model, numbers, codes, weights)
     level, verdict = judge_population([row.to_json() for row in columns], apart, change)
     if known:
         own_rows = f"{known} of them are rows that this run learnt from or chose by, and say little of new ones"
         verdict = f"{own_rows}; {verdict}"
     result: dict[str, Any] = {
         "source": found.name,
-        "rows": found.frame.height,
+        "rows": frame.height,
         "columns": [row.to_json() for row in columns],
         "prediction": prediction.to_json() if prediction else None,
         "told_apart": apart,
-        "unread": list(unread.sentences()),
-        "unlike": float(model.unlike_encoded(numbers, codes).to_numpy().mean()),
+        "unread": [*note, *unread.sentences()],
+        "unlike": float(np.average(model.unlike_encoded(numbers, codes).to_numpy(), weights=weights)),
         "known": known,
         "score": score,
         "unscored": unscored,
@@ -105,28 +114,51 @@ def _own_rows(folder: RunFolder) -> Parts | None:
     if folder.kind == SEARCH:
         return None
     try:
-        asked, read = reread(folder)
+        asked, read = reread(folder, "check")
         return parts_of(read, asked)
     except InputError:
         return None
 
 
-def _told_apart(own: Parts, model: Model, numbers: Tensor, codes: Tensor) -> dict[str, Any] | None:
+def _counted(frame: pl.DataFrame, weight: str) -> tuple[CountedRows, tuple[str, ...]]:
+    """The rows that count, where the run was fitted with weights, and what is to be said of them."""
+    result = CountedRows.of(frame, weight)
+    if weight and not result.weight:
+        return result, (f"there is no column `{weight}` of sample weights: all rows count alike",)
+    if weight:
+        require_weights(result.frame, weight)
+    return replace(result, weight=varied(result.frame, weight)), result.notes
+
+
+def _told_apart(
+    own: Parts, model: Model, numbers: Tensor, codes: Tensor, weights: np.ndarray | None
+) -> dict[str, Any] | None:
     """What trees make of training rows and new rows."""
     pairs = (own.training.numbers, own.training.codes), (numbers, codes)
     if model.encoder.words or isinstance(model.encoder, PictureEncoder):
         before, now = (np.concatenate([model.features(n), c.numpy()], 1) for n, c in pairs)
     else:
         before, now = (np.concatenate([n.numpy(), c.numpy()], 1) for n, c in pairs)
-    return told_apart(before, now, seed=0)
+    known = None if own.training.weights is None else own.training.weights.numpy()
+    return told_apart(before, now, seed=0, weights=(known, weights))
 
 
-def _known(own: Parts, numbers: Tensor, codes: Tensor) -> int:
-    """How many of the rows the run has learnt from or chosen by; 0 where as many may be alike by chance."""
-    training, validation = (set(_as_bytes(part.numbers, part.codes)) for part in (own.training, own.validation))
-    by_chance = len(training & validation) / max(1, len(validation))
-    known = sum(row in training or row in validation for row in _as_bytes(numbers, codes))
-    return known if known > (ALIKE + 2 * by_chance) * len(numbers) else 0
+def known_rows(own: Parts, numbers: Tensor, codes: Tensor) -> int:
+    """How many of the rows equal rows that the run has learnt from or chosen by, each of those once.
+
+    0 where as many may be equal by chance: of a share f of own rows, f + (1 - f) c are equal, where c is the share of
+    the validation rows that equal training rows. Where every row of the run is there, chance is ruled out.
+    """
+    training, validation, new = (
+        Counter(_as_bytes(*rows))
+        for rows in (*((part.numbers, part.codes) for part in (own.training, own.validation)), (numbers, codes))
+    )
+    chance = (training & validation).total() / max(1, validation.total())
+    equal = (new & (training + validation)).total()
+    if equal == training.total() + validation.total() and chance < COARSE:
+        return equal
+    error = 2 * (chance * (1 - chance) / max(1, validation.total())) ** 0.5
+    return equal if equal / new.total() - chance > ALIKE * (1 - chance) + error else 0
 
 
 def _as_bytes(numbers: Tensor, codes: Tensor) -> list[bytes]:
@@ -135,7 +167,13 @@ def _as_bytes(numbers: Tensor, codes: Tensor) -> list[bytes]:
 
 
 def _score(
-    model: Model, frame: pl.DataFrame, numbers: Tensor, codes: Tensor, metric: str, asked: Mapping[str, Any]
+    model: Model,
+    frame: pl.DataFrame,
+    numbers: Tensor,
+    codes: Tensor,
+    metric: str,
+    asked: Mapping[str, Any],
+    weights: np.ndarray | None,
 ) -> tuple[dict[str, Any] | None, str]:
     """The score on the rows whose target came along, and what is to be said of the others."""
     task = model.task
@@ -153,8 +191,7 @@ def _score(
         return None, note
     index, some = np.flatnonzero(scored.to_numpy()), frame.filter(scored)
     beside: Any = {"task": task, "units": _units(some, asked)}
-    if (weight := asked.get("weight")) in some.columns:
-        beside["weights"] = some[weight].cast(pl.Float64, strict=False).fill_null(1.0).to_numpy()
+    beside["weights"] = None if weights is None else weights[index]
     if task.kind == "regression":
         y, prediction = values.filter(scored).to_numpy(), model.values(numbers[index], codes[index])
     else:

@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 
 from luthier.assess import measure, optimism_of_best, paired_difference, seen_by, within_noise
-from luthier.errors import InputError, LuthierError, in_a_line
+from luthier.errors import InputError, LuthierError
 from luthier.recipe import read_ledger
 from luthier.records import Measure, signed
+from luthier.runs.belonging import require_metric
 from luthier.runs.result import Result
-from luthier.saved import RunFolder, open_fit
+from luthier.saved import RunFolder, open_fit, read_judged
 
 FEWEST = 10  # rows in common, for a comparison in pairs
 MOST_SHOWN = 60  # characters of a decision
@@ -127,8 +128,10 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
     ):
         if len(values) > 1:
             raise InputError(f"the runs have different {name}", received=", ".join(sorted(values))[:200])
-    tables = [_judged(folder) for folder in folders]
     metric = results[0].scores["metric"]
+    for result in results:
+        require_metric(metric, result.model.task)
+    tables = [_judged(result) for result in results]
     common = _common(facts, tables)
     if common is None:
         scores = [Measure.from_json(r.scores["headline"]) for r in results]
@@ -155,14 +158,24 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
     return Comparison(metric, 0 if common is None else common.height, compared, kindness)
 
 
-def _judged(folder: RunFolder) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(folder.judged)
-    except FileNotFoundError:
-        remedy = f"luthier test {folder.path} --again stores them, and records the second reading"
-        raise LuthierError(f"no stored test predictions for run '{folder.path}'", remedy=remedy) from None
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise InputError(f"'{folder.judged}' cannot be read", received=in_a_line(error)) from None
+def _judged(run: Result) -> pl.DataFrame:
+    """The stored predictions of a run, of the form that its model gives. InputError for others."""
+    result = read_judged(run.folder)
+    remedy = f"luthier test {run.path} --again stores them, and records the second reading"
+    if result is None:
+        raise LuthierError(f"no stored test predictions for run '{run.path}'", remedy=remedy)
+    classes, told = len(run.model.task.classes), result.select(pl.col("^told_.*$"))
+    true = result["true"].to_numpy()
+    fits = told.width == max(1, classes) and bool(np.isfinite(true).all() and np.isfinite(told.to_numpy()).all())
+    if fits and classes:
+        fits = bool(np.isin(true, np.arange(classes)).all())
+        result = result.with_columns(pl.col("true").cast(pl.Int64))
+    if fits and "weight" in result.columns:
+        weights = result["weight"].to_numpy()
+        fits = bool(np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0)
+    if not fits:
+        raise InputError(f"'{run.folder.judged}' does not hold predictions of the run's model", remedy=remedy)
+    return result
 
 
 def _common(facts: Sequence[dict[str, Any]], tables: Sequence[pl.DataFrame]) -> pl.DataFrame | None:

@@ -10,7 +10,7 @@ import torch
 
 from luthier.data import Preprocess, check_table, flat
 from luthier.diagnosis import check_gradients, check_rows, loss_at_start, overfit_batch
-from luthier.diagnosis.controls import label_noise, signal
+from luthier.diagnosis.controls import label_noise, signal, with_codes
 from luthier.engine import Part
 from luthier.nets import DenseSpec
 from luthier.recipe import FitConfig, first_width, input_count, read_as_asked
@@ -23,7 +23,6 @@ from luthier.seeds import derive, torch_generator
 BATCH = 64
 ROWS = 5000  # that controls look at
 OVERFIT_STEPS = 300
-MOST_LEVELS = 50  # of a category, as columns
 
 
 @dataclass(frozen=True)
@@ -108,12 +107,14 @@ def doctor(
     parts = parts_of(read, asked)
     training, validation = _encoded(read, parts)
     loss, spec = LOSSES[read.task.kind], _spec(read, parts, training)
-    findings = check_table(parts.frames["training"], read.columns, read.task)
+    weights = None if parts.training.weights is None else parts.training.weights.numpy()
+    findings = check_table(parts.frames["training"], read.columns, read.task, weights)
     named = {finding.code for finding in findings}
     findings += [f for f in check_rows(training, validation, _names(parts, training)) if f.code not in named]
     checks = tuple(_checks(spec, training, loss, seed))
     few, picked = _some(training, ROWS, seed)
-    flat = _with_codes(few, spec), _with_codes(_some(validation, ROWS, seed)[0], spec)
+    sizes = [levels for levels, _ in spec.embeddings]
+    flat = with_codes(few, sizes), with_codes(_some(validation, ROWS, seed)[0], sizes)
     none, _ = signal(torch.nn.Linear(1, 1), *flat, loss, batch_size=BATCH)
     suspects: list[int] = []
     if none is not None:
@@ -180,12 +181,3 @@ def _some(part: Part, rows: int, seed: int) -> tuple[Part, torch.Tensor]:
     if len(part) > rows:
         index = torch.randperm(len(part), generator=torch_generator(seed, "rows for the checks"))[:rows].sort().values
     return part.rows(index), index
-
-
-def _with_codes(part: Part, spec: DenseSpec) -> Part:
-    """Categories as columns of zeros and ones beside the numbers: what a reference network takes."""
-    columns = [part.features]
-    for k, (levels, _) in enumerate(spec.embeddings):
-        kept = min(levels, MOST_LEVELS)
-        columns.append(torch.nn.functional.one_hot(part.codes[:, k].clamp_max(kept - 1), kept).float())
-    return Part(torch.cat(columns, 1), part.codes[:, :0], part.targets)

@@ -14,6 +14,7 @@ from luthier.exporting.to_torch import export_torch
 from luthier.recipe import reread
 from luthier.recipe.prepare import parts_of
 from luthier.recipe.steps.run_baselines import own_scale
+from luthier.runs.belonging import require_model_of
 from luthier.saved import Model, open_one
 
 WRITERS = {"onnx": export_onnx, "torch": export_torch}
@@ -45,10 +46,12 @@ def export_run(run: str | Path, path: str | Path, *, kind: str, int8: bool = Fal
     folder = open_one(run)
     model = Model.load(folder.bundle)
     exportable(model)
-    asked, read = reread(folder)
+    asked, read = reread(folder, "export")
+    require_model_of(read, model)
     parts = parts_of(read, asked)
     rows = read.frame[parts.splits.validation]
     if int8:
         metric, y = asked.metric or PRIMARY[model.task.kind], own_scale(read.task, parts.validation)
-        return Exported(len(rows), None, export_int8(model, path, rows, y, metric))
+        weights = None if parts.validation.weights is None else parts.validation.weights.numpy()
+        return Exported(len(rows), None, export_int8(model, path, rows, y, metric, weights))
     return Exported(len(rows), WRITERS[kind](model, path, rows))

@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,11 @@ from luthier.recipe import (
     Recipe,
     Run,
     WallClock,
+    asked_of,
     check_way_back,
     copy_memory,
     default_name,
+    kept_for,
     openings,
     plan_in_words,
     read_as_asked,
@@ -43,6 +45,7 @@ from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
 from luthier.runs.study_files import write_study
 from luthier.saved import RunFolder, create_run, open_fit
+from luthier.untrusted import fitting_together
 
 
 def fit(
@@ -105,13 +108,14 @@ def fit(
     clock = clock or WallClock()
     since = clock.now()
     screen = screen if screen is not None else choose_screen()
-    if backbone:
-        allow(backbone)
     recipe = read_recipe(Path(source)) if repeat else None
     if recipe is not None:
         asked = recipe.asked
+        _allow_backbone(asked, backbone)
         source, limit = source_of(RunFolder(Path(source).parent), asked), Budget()
     else:
+        if backbone:
+            allow(backbone)
         limit = Budget.parse(budget) if budget is not None else default_budget(source)
         asked = request(
             source,
@@ -193,8 +197,18 @@ def request(
     )
 
 
-def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clock: Clock | None = None) -> Result:
-    """Continue a run that was stopped, by its recorded plan; a finished run is returned unchanged."""
+def resume(
+    run: str | Path,
+    *,
+    until: int = 5,
+    backbone: str = "",
+    screen: Screen | None = None,
+    clock: Clock | None = None,
+) -> Result:
+    """Continue a run that was stopped, by its recorded plan; a finished run is returned unchanged.
+
+    A backbone of one's own, `module:callable`, is named again: the run's folder does not choose code.
+    """
     clock = clock or WallClock()
     since = clock.now()
     screen = screen if screen is not None else choose_screen()
@@ -205,14 +219,15 @@ def resume(run: str | Path, *, until: int = 5, screen: Screen | None = None, clo
             "done", result=_outcome(folder), lines=["This run is already finished.", *summary_lines(folder.path)]
         )
         return Result(folder)
-    asked = FitConfig.model_validate(facts["asked"])
+    asked = asked_of(folder)
+    _allow_backbone(asked, backbone)
     repeated = read_recipe(folder.recipe) if folder.recipe.exists() else None
     recipe = recipe_from(asked, read_ledger(folder.ledger))
     if repeated is not None and repeated.plan is not None and facts.get("repeats"):
         recipe, limit = repeated, Budget()
     else:
         limit = Budget(**facts["budget"])
-    _, read = reread(folder)
+    _, read = reread(folder, "fit --resume")
     walk = Run(
         asked=asked,
         read=read,
@@ -236,6 +251,7 @@ def branch(
     new_test: str | Path | None = None,
     again: bool = False,
     until: int = 5,
+    backbone: str = "",
     run: str | Path | None = None,
     replace: bool = False,
     screen: Screen | None = None,
@@ -251,17 +267,19 @@ def branch(
     since = clock.now()
     screen = screen if screen is not None else choose_screen()
     before = open_fit(previous)
-    facts = before.facts()
     if new_test is not None and again:
         raise InputError(
             "--new-test and --again exclude each other", remedy="leave out --again: the new rows are unread"
         )
+    command = "fit --from" if new_test is None else "fit --new-test"
+    kept = kept_for(command, asked_of(before))
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
-    asked = FitConfig.model_validate(facts["asked"]).model_copy(
+    _allow_backbone(kept, backbone)
+    asked = kept.model_copy(
         update={
             "previous": str(before.path.resolve()),
             "begin_at": step,
-            "new_test": "" if new_test is None else name_of(new_test),
+            **({} if new_test is None else {"new_test": name_of(new_test)}),  # else the rows that are sealed stay so
         }
     )
     read = read_as_asked(source_of(before, asked), asked)
@@ -284,6 +302,15 @@ def branch(
     return _finish(walk, screen)
 
 
+def _allow_backbone(asked: FitConfig, named: str) -> None:
+    """Let the backbone of a file be built where the caller names it too. InputError where the two differ."""
+    if named and named != asked.backbone:
+        received = asked.backbone or "no backbone"
+        raise InputError(f"--backbone {named} is not what the run records", expected=named, received=received)
+    if named:
+        allow(named)
+
+
 def _known_step(until: int) -> int:
     if not 1 <= until <= 5:
         raise InputError(f"--until {until} is not a step to stop after", expected="1 to 5; step 6 is `luthier check`")
@@ -299,7 +326,8 @@ def _finish(walk: Run, screen: Screen) -> Result:
     try:
         with storage.held(walk.folder.path), ended_by_signals(walk.interrupted):
             try:
-                verdict = walk.run()
+                with fitting_together(walk.folder.path) if walk.goes_on else nullcontext():
+                    verdict = walk.run()
             except InputError:
                 if not walk.resumed and not walk.folder.checkpoint.exists():
                     shutil.rmtree(walk.folder.path)  # nothing was trained: leave no empty run behind

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict
 
 from luthier.data import read_source
 from luthier.errors import InputError, LuthierError, TerminatedError, in_a_line, nearest
@@ -25,6 +26,29 @@ from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
 from luthier.saved import SEVERAL, RunFolder, create_run, finished_in, open_run, timestamp
 from luthier.saved.predict import load_all
+from luthier.untrusted import FilePath, Text, Whole, validated
+
+
+class SharedOptions(BaseModel):
+    """What all targets of a table are fitted with.
+
+    It stands in a file that a stranger may have written, so nothing else is taken from there: no folder to write to,
+    and no backbone, which is code.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: Whole = 0
+    columns: dict[str, Text] | None = None
+    group: Text | None = None
+    time: Text | None = None
+    weight: Text | None = None
+    size: Whole = 0
+    strict: bool = False
+    memory: Text | None = None
+    distil: bool = False
+    new_test: FilePath | None = None
+    until: Whole = 5
 
 
 class MultiTargetResult:
@@ -82,10 +106,13 @@ def fit_several(
 ) -> MultiTargetResult:
     """Run the recipe for each of several targets; they share the budget evenly.
 
-    `source` and `options` (seed, columns, group, time, weight, distil, until) are those of `luthier.fit`. The whole
+    `source` and `options` (those of `SharedOptions`: seed, columns, group, ...) are as for `luthier.fit`. The whole
     request is checked before anything is trained. Raises InputError for targets that are not there, that cannot be
-    predicted, or fewer than two; and at the end for a target whose run failed, once the others are finished.
+    predicted, or fewer than two, and for other options; and at the end for a target whose run failed, once the others
+    are finished.
     """
+    remedy = "fit each target alone, with luthier.fit"
+    shared: SharedOptions = validated(SharedOptions, options, "the options of several targets", remedy)
     names = list(dict.fromkeys(targets))
     result = read_source(source, target=names[0] if names else None)
     for name in names:
@@ -101,7 +128,7 @@ def fit_several(
         )
     whole = Budget.parse(budget) if budget is not None else default_budget(source)
     share = _share(whole, len(names))
-    _check_all(result.frame if not name_of(source) else source, names, share, options)
+    _check_all(result.frame if not name_of(source) else source, names, share, shared.model_dump())
     folder = create_run(run, default_name(source, result), replace=replace)
     if not (kept := name_of(source)):
         keep_source(folder, result)
@@ -114,7 +141,7 @@ def fit_several(
             "source": kept,
             "folders": _folders(names),
             "budget": str(share),
-            "options": options,
+            "options": shared.model_dump(mode="json"),
         }
     )
     return _walk(folder, screen, clock)
@@ -146,6 +173,7 @@ def resume_several(run: str | Path, *, screen: Screen | None = None, clock: Cloc
 
 def _walk(folder: RunFolder, screen: Screen | None, clock: Clock | None) -> MultiTargetResult:
     facts = folder.facts()
+    shared: SharedOptions = validated(SharedOptions, facts["options"], f"'{folder.path / 'run.json'}', options,")
     names, failed = list(facts["folders"]), {}
     for target, place in facts["folders"].items():
         path = folder.path / place
@@ -157,7 +185,7 @@ def _walk(folder: RunFolder, screen: Screen | None, clock: Clock | None) -> Mult
                 result = resume(path, screen=shown, clock=clock)
             else:
                 options = {"budget": facts["budget"], "beside": [name for name in names if name != target]}
-                options |= facts["options"]
+                options |= shared.model_dump()
                 result = fit(facts["source"], target=target, run=path, screen=shown, clock=clock, **options)
         except TerminatedError:
             raise

@@ -14,7 +14,7 @@ from luthier.data.pictures import cache_folder, is_packed
 from luthier.data.remote import is_remote
 from luthier.data.sources import WRITTEN
 from luthier.errors import InputError
-from luthier.recipe import FitConfig, read_recipe, write_recipe
+from luthier.recipe import asked_of, read_recipe, write_recipe
 from luthier.saved import SEVERAL, RunFolder, open_run, runs_in
 
 
@@ -61,7 +61,7 @@ def _relocate_one(folder: RunFolder, source: str | Path) -> None:
             expected="a run whose data came from a file or a folder",
             remedy="leave --source out",
         )
-    asked = FitConfig.model_validate(facts["asked"])
+    asked = asked_of(folder)
     found = read_source(source, target=facts["target"], memory=asked.memory)
     before = facts["source"]["fingerprint"]
     if found.fingerprint != before:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,7 @@ from luthier.data import read_source
 from luthier.errors import LuthierError
 from luthier.recipe import Record, read_ledger
 from luthier.report import notebook_card, summary_lines, write_report
-from luthier.saved import Model, RunFolder
+from luthier.saved import Model, RunFolder, read_histories, read_scores
 
 
 class Result:
@@ -41,12 +40,10 @@ class Result:
     @cached_property
     def scores(self) -> dict[str, Any]:
         """The final judgement: headline with interval, five seeds, baselines with paired differences."""
-        if not self.folder.scores.exists():
-            raise LuthierError(
-                f"the run '{self.path}' has no scores yet",
-                remedy=f"finish it: luthier fit --resume {self.path}",
-            )
-        scores: dict[str, Any] = json.loads(self.folder.scores.read_text())
+        scores = read_scores(self.folder)
+        if scores is None:
+            remedy = f"finish it: luthier fit --resume {self.path}"
+            raise LuthierError(f"the run '{self.path}' has no scores yet", remedy=remedy)
         return scores
 
     @property
@@ -57,10 +54,8 @@ class Result:
     @cached_property
     def history(self) -> pl.DataFrame:
         """Learning curves of all members of all populations, one row an evaluation."""
-        parts = [
-            pl.read_parquet(path).with_columns(pl.lit(path.stem).alias("population"))
-            for path in sorted(self.folder.history.glob("*.parquet"))
-        ]
+        histories = read_histories(self.folder)
+        parts = [frame.with_columns(pl.lit(name).alias("population")) for name, frame in histories.items()]
         return pl.concat(parts) if parts else pl.DataFrame()
 
     def predict(self, rows: Any) -> pl.Series:

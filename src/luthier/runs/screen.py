@@ -6,7 +6,6 @@ screen only shows; it never changes a number.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from luthier import storage
+from luthier.console import console
 from luthier.recipe import Record
 
 MANY_COLUMNS, FEW_ALIKE = 16, 3
@@ -192,7 +192,7 @@ def choose_screen(*, json: bool = False, verbose: bool = False) -> Screen:
     """The screen for standard output: JSON when asked for, otherwise text, with a bar in a terminal."""
     if json:
         return JsonScreen()
-    return TextScreen(Console(file=sys.stdout), verbose=verbose)
+    return TextScreen(console(), verbose=verbose)
 
 
 def print_check(result: dict[str, Any], *, json: bool) -> None:
@@ -207,7 +207,7 @@ def print_check(result: dict[str, Any], *, json: bool) -> None:
 def _sentence(record: Record) -> str:
     kind = record["kind"]
     if kind == "decision":
-        override = f"; override with {record['override']}" if record["override"] else ""
+        override = f"; override with {record['override']}" if record.get("override") else ""
         return f"{record['topic']}: {record['chosen']}, because {record['reason']}{override}"
     if kind == "finding":
         remedy = f" Try: {record['remedy']}." if record["remedy"] else ""
@@ -221,4 +221,4 @@ def _sentence(record: Record) -> str:
 
 def _column_sentence(record: Record) -> str:
     name = record["topic"].removeprefix("column ")
-    return f"{name}: {record['chosen']}, because {record['reason']}; override with {record['override']}"
+    return f"{name}: {record['chosen']}, because {record['reason']}; override with {record.get('override', '')}"

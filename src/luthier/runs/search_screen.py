@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from rich.console import Console
 
 from luthier import storage
+from luthier.console import console
 from luthier.report.terminal import setting_in_words
 from luthier.runs.screen import SilentScreen, TextScreen
 from luthier.search import AFTERWARDS, Trial, VarianceShare
@@ -106,4 +106,4 @@ class TextSearch(SearchScreen):
 
 def choose_search_screen(*, json: bool = False, verbose: bool = False) -> SearchScreen:
     """The screen for standard output."""
-    return JsonSearch() if json else TextSearch(Console(file=sys.stdout), verbose=verbose)
+    return JsonSearch() if json else TextSearch(console(), verbose=verbose)

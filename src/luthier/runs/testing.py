@@ -14,6 +14,7 @@ from luthier.recipe.prepare import parts_of
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.steps.stored_predictions import write_stored_predictions
 from luthier.report import summary_lines, write_report
+from luthier.runs.belonging import require_model_of
 from luthier.runs.fitting import resume
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
@@ -43,11 +44,12 @@ def read_test(run: str | Path, *, again: bool = False, screen: Screen | None = N
 
 
 def _read_again(folder: RunFolder) -> None:
-    asked, read = reread(folder)
+    asked, read = reread(folder, "test")
     parts = parts_of(read, asked)
     sealed = parts.sealed
     ledger = Ledger.reopen(folder.ledger)
     model = Model.load(folder.bundle)
+    require_model_of(read, model)
     rows = open_test(sealed, ledger.add, purpose="read again: these rows are no longer unseen")
     kind = model.task.kind
     y, prediction = own_scale(read.task, rows), predict_part(model, rows)

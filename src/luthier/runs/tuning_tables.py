@@ -10,6 +10,7 @@ from typing import Any
 
 from luthier.data.large import parse_memory
 from luthier.errors import InputError
+from luthier.machine import cores
 from luthier.nets import DenseNet
 from luthier.recipe import (
     Budget,
@@ -35,6 +36,7 @@ from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
 from luthier.saved import SEARCH, RunFolder, create_run, open_fit, open_one
 from luthier.search import REGISTRY, Choice, DenseNetworks, Effort, Number, Space, space_from
+from luthier.untrusted import fitting_together
 
 TABLE_SPACE = (
     *("learning_rate", "rule", "momentum", "width", "batch_size", "depth", "schedule", "weight_decay"),
@@ -101,7 +103,7 @@ def tune_table(
     else:
         described = {"target": target, "column": columns, "task": task, "group": group, "time": time, "weight": weight}
         _refuse_another_problem(before, [name for name, value in described.items() if value])
-        base, (asked, read) = _base_of(before), reread(before)
+        base, (asked, read) = _base_of(before), reread(before, "tune RUN")
     asked = asked.model_copy(update={"target": read.task.target, "budget": budget or ""})
     search_seed = asked.seed if seed is None else seed
     effort = effort_for(trials, budget, sampler, halving, tiers, epochs or 1, confirm, search_seed, workers, memory)
@@ -130,16 +132,38 @@ def tune_table(
         raise
 
 
-def resume_search(run: str | Path, *, screen: SearchScreen | None = None) -> Study:
-    """Go on with a search on a table that was stopped: the same trials, the same numbers."""
+def resume_search(
+    run: str | Path, *, on: str = "local", storage: str | None = None, screen: SearchScreen | None = None
+) -> Study:
+    """Go on with a search on a table that was stopped: the same trials, the same numbers.
+
+    A cluster and a storage that the search was `on` and wrote to are named again: its folder records them, but a
+    file does not choose where this machine connects to. InputError where they differ.
+    """
     folder = open_one(run)
     facts = folder.facts()
     if folder.kind != SEARCH or "options" not in facts:
         raise InputError(f"'{run}' is not a search on a table", remedy="start one with luthier tune SOURCE")
-    asked, read = reread(folder)
-    effort = Effort(**facts["search"]["effort"])
-    space = _stored_space(facts["search"]["space"]) if facts["search"]["space"] else None
-    return _tune_table(asked, read, folder, space, effort, facts["options"], screen or SearchScreen(), resumed=True)
+    _require_named(folder, "--on", on)
+    _require_named(folder, "--storage", storage)
+    asked, read = reread(folder, "tune --resume")
+    with fitting_together(folder.path):
+        effort = Effort(**facts["search"]["effort"])
+        space = _stored_space(facts["search"]["space"]) if facts["search"]["space"] else None
+        options = {**facts["options"], "workers": min(facts["options"]["workers"] or cores(), cores())}
+        return _tune_table(asked, read, folder, space, effort, options, screen or SearchScreen(), resumed=True)
+
+
+def _require_named(folder: RunFolder, option: str, named: str | None) -> None:
+    recorded = folder.facts()["options"][option.removeprefix("--")]
+    if named != recorded:
+        message = f"{option} {recorded}" if recorded else f"no {option}"
+        raise InputError(
+            f"the search in '{folder.path}' records {message}",
+            expected="the same on the command line: a file does not choose where this machine connects to",
+            received=f"{option} {named}" if named else f"no {option}",
+            remedy=f"luthier tune --resume {folder.path} {message}, if you trust it" if recorded else "leave it out",
+        )
 
 
 def _tune_table(

@@ -2,13 +2,14 @@
 
 `manifest.json` names the format version and the SHA-256 of every other entry; nothing else may be
 in the zip, sizes are bounded before anything is unpacked, and checksums are compared before
-anything is used.
+anything is used. They guard against accidents, not against who writes a file on purpose: what a file describes is
+compared with its schema, and its parts with each other, before anything is made of it.
 """
 
 from __future__ import annotations
 
 import io
-import json
+import os
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,14 +22,21 @@ from torch import Tensor
 
 import luthier
 from luthier import storage
-from luthier.errors import InputError
+from luthier.errors import InputError, in_a_line
+from luthier.saved.model_schemas import EncoderFacts, ManifestFacts, ModelFacts, NoProfile, ProfileFacts
 from luthier.saved.upgrades import embeddings_first, with_parsers
+from luthier.untrusted import LARGEST_JSON, Plain, open_plain, parse_json, validated
 
 FORMAT = 3  # what changed is said in `upgrades`
 READABLE = (1, 2, 3)
 ENTRIES = ("model.json", "encoder.json", "profile.json", "metrics.json", "weights.safetensors")
 LARGEST = {"weights.safetensors": 8 << 30, "manifest.json": 1 << 20}
-LARGEST_JSON = 256 << 20
+SCHEMAS: dict[str, Any] = {
+    "model": ModelFacts,
+    "encoder": EncoderFacts,
+    "profile": ProfileFacts | NoProfile,
+    "metrics": dict[str, Plain],
+}
 
 
 @dataclass(frozen=True)
@@ -64,36 +72,33 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
 def read_bundle(path: Path) -> Bundle:
     """Read and verify a bundle. InputError for anything that is not exactly what was saved."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            contents, version = _contents(archive, path)
+        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
+            contents, version = _contents(archive, path, os.fstat(file.fileno()).st_size)
     except FileNotFoundError:
         raise InputError(
             f"there is no model at '{path}'",
             expected="a model.luthier file, or a finished run's folder",
             remedy="finish the run with `luthier fit --resume`",
         ) from None
-    except IsADirectoryError:
-        raise InputError(f"'{path}' is a folder", expected="a model.luthier file") from None
-    except (
-        zipfile.BadZipFile,
-        EOFError,
-        OSError,
-        RuntimeError,
-        NotImplementedError,
-        UnicodeDecodeError,
-    ) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
         raise InputError(
             f"'{path}' is not a complete model file",
-            received=str(error),
+            received=in_a_line(error),
             remedy="copy it again from the original",
         ) from None
+    values = {name: parse_json(contents.pop(f"{name}.json"), f"'{path}', {name}.json,") for name in SCHEMAS}
     try:
-        values = {name: json.loads(contents[f"{name}.json"]) for name in ("model", "encoder", "profile", "metrics")}
-        return _upgraded(Bundle(**values, weights=load_tensors(contents["weights.safetensors"])), version)
-    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
-        raise InputError(f"'{path}' cannot be read", received=str(error)) from None
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise InputError(f"'{path}' does not describe a model", received=f"{type(error).__name__}: {error}") from None
+        weights = load_tensors(contents["weights.safetensors"])
+    except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of types that torch has not
+        raise InputError(f"'{path}' has no readable weights", received=in_a_line(error)) from None
+    try:
+        bundle = _upgraded(Bundle(**values, weights=weights), version)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
+        raise InputError(f"'{path}' does not describe a model", received=in_a_line(error)) from None
+    checked = {
+        name: validated(schema, getattr(bundle, name), f"'{path}', {name}.json,") for name, schema in SCHEMAS.items()
+    }
+    return replace(bundle, **checked)
 
 
 def _upgraded(bundle: Bundle, version: int) -> Bundle:
@@ -105,7 +110,7 @@ def _upgraded(bundle: Bundle, version: int) -> Bundle:
     return bundle
 
 
-def _contents(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, bytes], int]:
+def _contents(archive: zipfile.ZipFile, path: Path, size: int) -> tuple[dict[str, bytes], int]:
     names = [info.filename for info in archive.infolist()]
     if sorted(names) != sorted(("manifest.json", *ENTRIES)):
         raise InputError(
@@ -116,22 +121,24 @@ def _contents(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, bytes], i
     for info in archive.infolist():
         if info.compress_type != zipfile.ZIP_STORED or info.file_size > LARGEST.get(info.filename, LARGEST_JSON):
             raise InputError(f"'{path}' has an entry that is compressed or too large", received=info.filename)
-    manifest = json.loads(archive.read("manifest.json"))
-    if not isinstance(manifest, dict) or manifest.get("format") not in READABLE:
+    if sum(info.file_size for info in archive.infolist()) > size:
+        raise InputError(f"'{path}' has entries that share their bytes")
+    where = f"'{path}', manifest.json,"
+    manifest = validated(ManifestFacts, parse_json(archive.read("manifest.json"), where), where)
+    if manifest["format"] not in READABLE:
         raise InputError(
             f"'{path}' has a format that this version of Luthier cannot read",
             expected=f"format {' or '.join(map(str, READABLE))}",
-            received=f"format {manifest.get('format') if isinstance(manifest, dict) else '?'}",
+            received=f"format {manifest['format']}",
             remedy="pip install --upgrade luthier",
         )
     contents = {name: archive.read(name) for name in ENTRIES}
-    checksums = manifest.get("checksums")
     for name, content in contents.items():
-        if not isinstance(checksums, dict) or checksums.get(name) != storage.sha256(content):
+        if manifest["checksums"].get(name) != storage.sha256(content):
             raise InputError(
                 f"'{path}' was changed after it was saved: {name}",
                 expected="the checksum in its manifest",
                 received="another one",
                 remedy="copy it again from the original",
             )
-    return contents, int(manifest["format"])
+    return contents, manifest["format"]

@@ -20,12 +20,10 @@ from luthier.data import (
     Task,
     Unread,
     decode_classes,
-    encoder_from_json,
     inputs_of,
-    preprocess_from,
 )
-from luthier.errors import InputError, LuthierError, in_a_line
-from luthier.nets import Licence, Net, build, spec_from_json
+from luthier.errors import ConfigError, InputError, LuthierError, in_a_line
+from luthier.nets import Licence, Net
 from luthier.saved.blend import Blend, activate
 from luthier.saved.bundle import Bundle, read_bundle, write_bundle
 from luthier.saved.explanation import (
@@ -37,6 +35,7 @@ from luthier.saved.explanation import (
     settable,
     typical_row,
 )
+from luthier.saved.rebuilding import MismatchError, parts_of
 
 FAR = 1e30  # stands for no bound in JSON
 ROWS = 8192  # rows through the networks at once
@@ -308,44 +307,9 @@ class Model:
     @classmethod
     def load(cls, path: str | Path) -> Model:
         """Read a model file. InputError when it is damaged or not a model."""
-        bundle = read_bundle(Path(path))
         try:
-            return cls._from(bundle)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            return cls(**parts_of(read_bundle(Path(path))))
+        except ConfigError as error:  # of a network's spec
             raise InputError(f"'{path}' does not describe a model", received=in_a_line(error)) from error
-
-    @classmethod
-    def _from(cls, bundle: Bundle) -> Model:
-        facts = bundle.model
-        preprocess = preprocess_from(facts["preprocess"])
-        preprocess.load_state_dict(_named(bundle.weights, "preprocess."))
-        nets = []
-        for i, value in enumerate(facts["specs"]):
-            net = build(spec_from_json(value), seed=0)
-            net.load_state_dict(_named(bundle.weights, f"nets.{i}."))
-            nets.append(net.eval())
-        scalars = ("temperature", "target_mean", "target_std", "smear", "half_width", "lowest", "highest")
-        return cls(
-            task=Task.from_json(facts["task"]),
-            encoder=encoder_from_json(bundle.encoder),
-            preprocess=preprocess,
-            nets=tuple(nets),
-            weights=tuple(float(weight) for weight in facts["weights"]),
-            profile=Profile.from_json(bundle.profile) if bundle.profile else None,
-            metrics=bundle.metrics,
-            **{name: float(facts[name]) for name in scalars},
-            **{name: float(facts[name]) for name in ("threshold", "set_threshold") if name in facts},
-            familiarity=_familiarity(bundle),
-            licences=tuple(Licence(**one) for one in facts.get("licences", ())),
-        )
-
-
-def _familiarity(bundle: Bundle) -> Familiarity | None:
-    if "familiar_within" not in bundle.model:
-        return None
-    mean, whitening = (bundle.weights[f"familiarity.{name}"].numpy() for name in ("mean", "whitening"))
-    return Familiarity(mean, whitening, float(bundle.model["familiar_within"]))
-
-
-def _named(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+        except MismatchError as error:
+            raise error.about(f"'{path}' does not describe a model") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -46,6 +46,7 @@ def predict_file(
     sets: bool = False,
     abstain: bool = False,
     explain: bool = False,
+    safe_cells: bool | None = None,
     rows: int = ROWS,
     say: Callable[[str], None] = lambda _: None,
     unread: Unread | None = None,
@@ -57,6 +58,8 @@ def predict_file(
     training rows get no prediction, and a column says which they are; with `explain` there is a typical row's
     answer, and what each column adds to it (see `Model.explain`). The output appears under its name only when it is
     whole. Cells that training did not know are counted in `unread`; how the rows are read goes to `say`.
+    Text that a spreadsheet takes for a formula gets an apostrophe before it: in the columns that are appended, with
+    `safe_cells` in all of them and in the names of columns, without (False) in none.
     """
     if isinstance(output, Path) and output.suffix.lower() not in ("", ".csv", ".txt"):
         raise InputError(
@@ -75,10 +78,27 @@ def predict_file(
                 columns = predictions(model, batch, unread=unread if target == first else None, **options)
                 if len(models) > 1:
                     columns = [column.alias(f"{target}_{column.name}") for column in columns]
-                result = result.hstack(columns)
+                result = result.hstack(columns if safe_cells is False else as_cells(columns))
+            if safe_cells:
+                frame = pl.DataFrame(as_cells(result.get_columns()))
+                result = frame.rename(dict(zip(frame.columns, as_cells([pl.Series(frame.columns)])[0], strict=True)))
             file.write(result.write_csv(include_header=written == 0).encode())
             written += batch.height
     return written
+
+
+def as_cells(columns: Sequence[pl.Series]) -> list[pl.Series]:
+    """Columns of which no text is a formula to a spreadsheet (OWASP, CSV injection); numbers as text stay as they are.
+
+    >>> as_cells([pl.Series(["=HYPERLINK(1)", "-1.5", "-", "@x", "yes"])])[0].to_list()
+    ["'=HYPERLINK(1)", '-1.5', "'-", "'@x", 'yes']
+    """
+    text = pl.first()
+    formula = text.str.contains(r"^\s*[=+\-@]") & text.cast(pl.Float64, strict=False).is_null()
+    guarded = pl.when(formula).then("'" + text).otherwise(text)
+    return [
+        one.to_frame().select(guarded.alias(one.name)).to_series() if one.dtype == pl.String else one for one in columns
+    ]
 
 
 def predictions(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ import torch
 import luthier
 from luthier import storage
 from luthier.errors import InputError
+from luthier.saved.schemas import RUN_FACTS
+from luthier.untrusted import content_of, parse_json, require_plain_files, validated
 
 FORMAT = 1
 SEARCH, SEVERAL = "search", "several"  # kinds of runs besides the plain fit
@@ -104,9 +106,10 @@ class RunFolder:
         return str(self.facts().get("kind", ""))
 
     def facts(self) -> dict[str, Any]:
-        """The contents of run.json."""
+        """The contents of run.json, whole and of the types that they must have. InputError for any other file."""
+        path = self.path / "run.json"
         try:
-            facts = json.loads((self.path / "run.json").read_text())
+            facts = parse_json(content_of(path), f"'{path}'")
         except FileNotFoundError:
             raise InputError(
                 f"'{self.path}' is not a run of Luthier",
@@ -114,8 +117,6 @@ class RunFolder:
                 received="a folder without run.json" if self.path.is_dir() else "nothing at that path",
                 remedy="list your runs with `ls runs`",
             ) from None
-        except (json.JSONDecodeError, UnicodeDecodeError, NotADirectoryError):
-            facts = {}
         if not isinstance(facts, dict) or facts.get("mark") != _MARK:
             raise InputError(
                 f"'{self.path}' was not written by Luthier",
@@ -123,14 +124,17 @@ class RunFolder:
                 received="a run.json with other contents",
                 remedy="choose another folder with --run",
             )
-        if facts.get("format", 0) > FORMAT:
+        version = facts.get("format")
+        if isinstance(version, int) and version > FORMAT:
             raise InputError(
                 f"'{self.path}' was written by a newer version of Luthier",
                 expected=f"format {FORMAT} or older",
-                received=f"format {facts['format']}",
+                received=f"format {version}",
                 remedy="pip install --upgrade luthier",
             )
-        return facts
+        schema = RUN_FACTS.get(str(facts.get("kind", "")), RUN_FACTS[""])
+        result: dict[str, Any] = validated(schema, facts, f"'{path}'")
+        return result
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
         """Replace run.json."""
@@ -142,10 +146,20 @@ class RunFolder:
 
 
 def open_run(path: Path | str) -> RunFolder:
-    """An existing run; InputError where there is none."""
+    """An existing run; InputError where there is none, or where a link, a pipe or a device stands for a file of it."""
     run = RunFolder(Path(path))
     run.facts()
+    for folder, names in ((run.path, _is_written), (run.history, _is_any), (run.checkpoint, _is_any)):
+        require_plain_files(folder, names)
     return run
+
+
+def _is_written(name: str) -> bool:
+    return name in ("history", "checkpoint") or any(fnmatchcase(name, pattern) for pattern in WRITTEN)
+
+
+def _is_any(name: str) -> bool:
+    return True
 
 
 def runs_in(path: Path | str) -> dict[str, Path]:
@@ -153,7 +167,9 @@ def runs_in(path: Path | str) -> dict[str, Path]:
     folder = open_run(path)
     facts = folder.facts()
     if folder.kind == SEVERAL:
-        return {target: folder.path / name for target, name in facts["folders"].items()}
+        below = {target: folder.path / name for target, name in facts["folders"].items()}
+        require_plain_files(folder.path, set(facts["folders"].values()).__contains__)
+        return below
     return {str(facts.get("target", "")): folder.path}
 
 
@@ -214,7 +230,7 @@ def _clear(path: Path, replace: bool) -> None:
             received=f"a folder with {sum(1 for _ in path.iterdir())} other entries",
             remedy="choose another folder with --run",
         )
-    RunFolder(path).facts()
+    open_run(path)
     if not replace:
         raise InputError(
             f"'{path}' already holds a run",

@@ -24,6 +24,7 @@ from luthier.search.network_jobs import Job, Networks, TrainedJob, hyper_paramet
 from luthier.search.registry import REGISTRY
 from luthier.search.space import Space, Values
 from luthier.search.trials import Trial
+from luthier.tensors import tensor_of
 
 MOST_NAMED = 3  # settings of a population that an error names
 
@@ -220,7 +221,7 @@ class BuiltNetworks(Networks):
     def module(self, values: Values, seed: int, state: Mapping[str, np.ndarray]) -> nn.Module:
         """One network with its weights, as an ordinary module in evaluation mode."""
         module = self.built(values)[0]
-        module.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
+        module.load_state_dict({name: tensor_of(value) for name, value in state.items()})
         return module.eval()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from luthier.renamed import current_hyper_parameters
 from luthier.search.registry import REGISTRY, TIERS
 from luthier.search.scales import Scale
 from luthier.search.space import Choice, Dimension, Number, Space, Value
+from luthier.untrusted import read_toml
 
 _NAMED: dict[str, Collection[str]] = {
     "rule": RULES,
@@ -200,10 +200,8 @@ def _unknown_options(name: str, made: Dimension | Value) -> list[str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path)
     except FileNotFoundError:
         raise InputError(
             f"there is no file '{path}'", expected="a TOML file with an entry per hyper-parameter"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise InputError(f"'{path}' is not a TOML file", received=str(error)) from None

@@ -12,10 +12,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from luthier import storage
+from luthier.untrusted import OPEN, Plain, Text, read_records
 
 Record = dict[str, Any]
 SYNC_EVERY = 1.0  # seconds
+
+
+class JournalRecord(TypedDict):
+    """A line: what was done, and what came of it."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    kind: Text
+    key: Text
+    content: Plain
 
 
 class Journal:
@@ -26,7 +38,7 @@ class Journal:
         self._known: dict[str, Record] = {}
         self._synced = time.monotonic()
         if path is not None and path.exists():
-            records, good = storage.read_records(path, {"kind", "key", "content"}, "journal")
+            records, good = read_records(path, JournalRecord, "journal")
             if path.stat().st_size != good:
                 storage.write_bytes(path, path.read_bytes()[:good])  # a line that a kill cut short
             self._known = {record["key"]: record for record in records}

@@ -24,6 +24,7 @@ from luthier.objective import Criterion, Loss
 from luthier.records import Finding
 from luthier.search.space import Values
 from luthier.search.trials import COMPLETE, FAILED, PRUNED, Trial
+from luthier.tensors import tensor_of
 
 DEFAULT_RULE, DEFAULT_BATCH, DEFAULT_RATE = "adam", 64, 3e-3
 _ROWS = ("noise", "mixup")  # what changes the rows that all of a population see
@@ -293,5 +294,5 @@ class DenseNetworks(Networks):
         from luthier.nets import build
 
         net = build(self.spec(values), seed=seed)
-        net.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
+        net.load_state_dict({name: tensor_of(value) for name, value in state.items()})
         return net.eval()

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
-from safetensors import SafetensorError, safe_open
 
+from luthier.engine.checkpoint import read_tensors
 from luthier.engine.history import SCHEMA
+from luthier.errors import InputError, LuthierError
+from luthier.recipe import read_ledger
+from luthier.records import figure as figure_of
 from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
+from luthier.saved.run_files import HISTORY
 from luthier.studio.widgets import soft
+from luthier.untrusted import read_frame, validated
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY)
 UNDER_WAY, DONE = "under way", "done"
@@ -46,39 +50,26 @@ def runs_below(paths: Iterable[Path]) -> list[Path]:
 
 
 def growth(path: Path) -> Growth:
-    """What is there now. Files that are just being written are left for the next look."""
+    """What is there now. Files that are just being written, or cannot be read, are left for the next look."""
     written: list[tuple[float, str, pl.DataFrame]] = []
     for file in (path / "history").glob("*.parquet"):
-        try:
-            written.append((file.stat().st_mtime, file.stem, pl.read_parquet(BytesIO(file.read_bytes()))))
-        except (OSError, pl.exceptions.PolarsError):
-            continue
+        with suppress(InputError, OSError):
+            written.append((file.stat().st_mtime, file.stem, read_frame(file, HISTORY)))
     for file in (path / "checkpoint").glob("*.partial"):
-        try:
-            with safe_open(file, framework="pt") as tensors:
-                rows = json.loads((tensors.metadata() or {})["facts"]).get("history", [])
+        with suppress(LuthierError, OSError, pl.exceptions.PolarsError, TypeError):
+            result = read_tensors(file)
+            rows = [] if result is None else validated(list[list[Any]], result[1].get("history", []), "it")
             frame = pl.DataFrame([row[: len(SCHEMA)] for row in rows], schema=SCHEMA, orient="row")
             written.append((file.stat().st_mtime, file.stem, frame))
-        except (OSError, SafetensorError, KeyError, json.JSONDecodeError):
-            continue
     populations = tuple((name, frame) for _, name, frame in sorted(written, key=lambda one: one[:2]) if len(frame))
-    return Growth(path, tuple(_records(path / "ledger.jsonl")), populations, DONE if _finished(path) else UNDER_WAY)
+    records: list[dict[str, Any]] = []
+    with suppress(InputError):
+        records = read_ledger(path / "ledger.jsonl")
+    return Growth(path, tuple(records), populations, DONE if _finished(path) else UNDER_WAY)
 
 
 def _finished(path: Path) -> bool:
     return (path / "scores.json").is_file() or (path / "search.json").is_file()
-
-
-def _records(ledger: Path) -> Iterable[dict[str, Any]]:
-    try:
-        lines = ledger.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:  # the last line, half written
-            continue
 
 
 def curves(populations: Sequence[tuple[str, pl.DataFrame]], most: int = 5) -> go.Figure:
@@ -114,7 +105,7 @@ def scatter(populations: Sequence[tuple[str, pl.DataFrame]]) -> go.Figure:
             .last()
         )
         message = [
-            f"{label or f'member {member}'}<br>step {step}, rate {rate:.2g}"
+            f"{label or f'member {member}'}<br>step {step}, rate {figure_of(rate)}"
             for member, label, step, rate in last.select("member", "label", "step", "learning_rate").iter_rows()
         ]
         figure.add_scatter(

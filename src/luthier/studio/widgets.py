@@ -8,6 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from luthier.report.html import harmless
+
 Values = Mapping[str, Any]
 SOFT, GRID = "#8a9097", "rgba(128, 128, 128, 0.25)"  # readable on light and dark paper
 
@@ -97,4 +99,4 @@ def soft(figure: go.Figure, height: int = 340) -> go.Figure:
         uirevision="kept",
     )
     figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID).update_yaxes(gridcolor=GRID, zerolinecolor=GRID)
-    return figure
+    return go.Figure(harmless(figure))

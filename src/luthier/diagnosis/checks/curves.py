@@ -69,8 +69,10 @@ def _memorising(trace: Trace) -> Found:
     noise = (last.validation_score * (1 - last.validation_score) / max(1, last.validation_rows)) ** 0.5
     if last.training_score < 0.999 or gap - 2 * noise <= SHARP_GAP:
         return None
-    sentence = f"{last.training_score:.1%} of the training rows are predicted right, but {last.validation_score:.1%} "
-    "of the validation rows"
+    sentence = (
+        f"{last.training_score:.1%} of the training rows are predicted right, but {last.validation_score:.1%} "
+        "of the validation rows"
+    )
     return sentence, {"training": last.training_score, "validation": last.validation_score, "threshold": SHARP_GAP}
 
 
@@ -110,8 +112,10 @@ def _plateau(trace: Trace) -> Found:
     now, before = float(np.mean([e.training for e in late])), float(np.mean(middle)) if middle else np.inf
     if now <= HIGH * trace.trivial or before - now > FLAT * trace.trivial:
         return None
-    sentence = f"the training loss has stayed at {now:.3g} since step {late[0].step}; a constant prediction has "
-    f"{trace.trivial:.3g}"
+    sentence = (
+        f"the training loss has stayed at {now:.3g} since step {late[0].step}; a constant prediction has "
+        f"{trace.trivial:.3g}"
+    )
     return sentence, {"loss": now, "before": before, "trivial": trace.trivial, "since": late[0].step}
 
 
@@ -122,8 +126,10 @@ def _both_saturate(trace: Trace) -> Found:
     gap = (known[-1].validation or 0.0) - known[-1].training
     if gap > 0.5 * abs(known[-1].validation or 0.0):
         return None
-    sentence = f"both curves have been flat since step {late[0].step}, and their gap of {gap:.3g} does not grow: this "
-    "is not overfitting"
+    sentence = (
+        f"both curves have been flat since step {late[0].step}, and their gap of {gap:.3g} does not grow: this "
+        "is not overfitting"
+    )
     return sentence, {"gap": gap, "since": late[0].step}
 
 
@@ -135,8 +141,10 @@ def _still_improving(trace: Trace) -> Found:
     fell, error = difference(before, best)
     if fell <= SURE * error or fell <= FALLING * abs(before.validation or 0.0):
         return None
-    sentence = f"the validation loss was still falling in the last fifth of training, from {before.validation:.3g} to "
-    f"{best.validation:.3g}"
+    sentence = (
+        f"the validation loss was still falling in the last fifth of training, from {before.validation:.3g} to "
+        f"{best.validation:.3g}"
+    )
     return sentence, {"fell": fell, "noise": error, "from step": before.step}
 
 

@@ -231,7 +231,9 @@ def check_order(batches: Sequence[Tensor]) -> Finding | None:
     expected = float(whole.var(ddof=1)) / size
     if size < 4 or expected == 0 or between <= UNSHUFFLED * expected:
         return None
-    sentence = f"the mean targets of the batches vary {between / expected:.0f} times as much as after shuffling: the "
-    "rows are sorted"
+    sentence = (
+        f"the mean targets of the batches vary {between / expected:.0f} times as much as after shuffling: the "
+        "rows are sorted"
+    )
     evidence = {"between": between, "expected": expected, "threshold": UNSHUFFLED}
     return _finding("unshuffled-batches", sentence, evidence, "shuffle the rows before each epoch")

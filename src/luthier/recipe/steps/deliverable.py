@@ -53,16 +53,18 @@ class Folds:
     rounds: int = 1
 
 
-def greedy_weights(outputs: Tensor, targets: Tensor, kind: str, rounds: int = ROUNDS) -> np.ndarray:
+def greedy_weights(
+    outputs: Tensor, targets: Tensor, kind: str, rounds: int = ROUNDS, weights: Tensor | None = None
+) -> np.ndarray:
     """Weights [P] of a greedy ensemble with replacement (Caruana and others, 2004).
 
-    Each round adds the component that lowers the mean loss of the running average most.
+    Each round adds the component that lowers the mean loss of the running average most; rows [N] count by `weights`.
     """
     counts = np.zeros(outputs.shape[0])
     total = torch.zeros_like(outputs[0])
     for done in range(rounds):
         tried = (total + outputs) / (done + 1)
-        best = int(row_losses(tried, targets, kind).mean(-1).argmin())
+        best = int(row_losses(tried, targets, kind, weights).mean(-1).argmin())
         counts[best] += 1
         total = total + outputs[best]
     return np.asarray(counts / counts.sum())
@@ -106,7 +108,7 @@ def choose_deliverable(
     if len(family) > 1:
         options[f"{MEAN}{len(family)} seeds"] = (family, _averaged(family, kind))
     if len(everyone) > 1:
-        options["ensemble of the best members"] = _greedy(everyone, targets, kind, runner.seed)
+        options["ensemble of the best members"] = _greedy(everyone, targets, kind, runner.seed, weights)
     if folds is not None:
         options[FOLDED] = (list(folds.components), folds.outputs[-len(targets) :])
     losses = {name: row_losses(outputs, targets, kind, weights) for name, (_, outputs) in options.items()}
@@ -198,7 +200,9 @@ def _averaged(components: Sequence[Component], kind: str) -> Tensor:
     return torch.einsum("p,pnc->nc", weights / weights.sum(), _outputs(components, kind))
 
 
-def _greedy(components: list[Component], targets: Tensor, kind: str, seed: int) -> tuple[list[Component], Tensor]:
+def _greedy(
+    components: list[Component], targets: Tensor, kind: str, seed: int, weights: Tensor | None
+) -> tuple[list[Component], Tensor]:
     """The greedy ensemble on all validation rows, and its outputs for them, on folds that it was not chosen on."""
     outputs = _outputs(components, kind)
     rows = numpy_generator(seed, "ensemble folds").permutation(outputs.shape[1])
@@ -206,12 +210,13 @@ def _greedy(components: list[Component], targets: Tensor, kind: str, seed: int) 
     for fold in np.array_split(rows, min(FOLDS, len(rows))):
         held_out = torch.as_tensor(np.sort(fold))
         rest = torch.as_tensor(np.sort(np.setdiff1d(rows, fold)))
-        weights = torch.as_tensor(greedy_weights(outputs[:, rest], targets[rest], kind))
-        mixed[held_out] = torch.einsum("p,pnc->nc", weights, outputs[:, held_out])
-    weights_all = greedy_weights(outputs, targets, kind)
+        some = None if weights is None else weights[rest]
+        shares = torch.as_tensor(greedy_weights(outputs[:, rest], targets[rest], kind, weights=some))
+        mixed[held_out] = torch.einsum("p,pnc->nc", shares, outputs[:, held_out])
+    shares_of_all = greedy_weights(outputs, targets, kind, weights=weights)
     chosen = [
         Component(component.trained, component.member, float(weight))
-        for component, weight in zip(components, weights_all, strict=True)
+        for component, weight in zip(components, shares_of_all, strict=True)
         if weight > 0
     ]
     return chosen, mixed

@@ -33,7 +33,7 @@ DEPENDENCES = 6
 def error_analysis(runner: Runner, model: Model, test: Dataset, predicted: np.ndarray) -> dict[str, Any]:
     """What the report shows below the headline, as plain values, given what the model told of the test rows."""
     task = runner.data.task
-    y = own_scale(task, test)
+    y, weights = own_scale(task, test), None if test.weights is None else test.weights.numpy()
     labels = _labels(runner, test)
     unlike = model.unlike_encoded(test.numbers, test.codes).to_numpy()
     importance = _importance(runner, model)
@@ -41,7 +41,13 @@ def error_analysis(runner: Runner, model: Model, test: Dataset, predicted: np.nd
         "importance": importance,
         "dependence": _dependence(runner, model, [row["column"] for row in importance]),
         "subgroups": subgroup_scores(
-            labels, task.kind, y, seen_by(runner.metric, predicted, model.threshold), runner.metric, task=task
+            labels,
+            task.kind,
+            y,
+            seen_by(runner.metric, predicted, model.threshold),
+            runner.metric,
+            task=task,
+            weights=weights,
         ),
         "worst": worst_cases(
             y, predicted, task.kind, runner.data.test_rows, taken=model.classes_of(predicted) if task.classes else None
@@ -51,7 +57,7 @@ def error_analysis(runner: Runner, model: Model, test: Dataset, predicted: np.nd
     }
     result["why"] = _why(runner, model, test, result["worst"])
     if task.classes:
-        result["sets"] = set_figures(predicted, y, model.set_threshold, NOMINAL)
+        result["sets"] = set_figures(predicted, y, model.set_threshold, NOMINAL, weights)
         if runner.recipe.asked.costs and model.threshold != 0.5:
             result["cost"] = _cost(runner, model, predicted, test, y)
         result["sets"]["sizes"] = np.bincount(prediction_sets(predicted, model.set_threshold).sum(1)).tolist()
@@ -86,7 +92,8 @@ def _importance(runner: Runner, model: Model) -> list[dict[str, Any]]:
         return seen_by(metric, model.probabilities(numbers, codes), model.threshold)
 
     rows = validation.numbers, validation.codes
-    return permutation_importance(predict, *rows, y, metric, groups, seed=runner.seed, task=model.task)
+    counting: Any = {"task": model.task, "weights": None if validation.weights is None else validation.weights.numpy()}
+    return permutation_importance(predict, *rows, y, metric, groups, seed=runner.seed, **counting)
 
 
 def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[dict[str, Any]]:

@@ -130,7 +130,7 @@ def _gate(runner: Runner, ladder: Ladder) -> None:
     )
     tried = len([name for name in runner.plan.validation_rungs if name not in ("start", "more rows")])
     if not closed and not ladder.kept and not ladder.cut and tried >= 3:
-        sentence = f"none of {tried} remedies gained more than the noise, and the validation loss is {gap:.3g} above "
-        "the training loss"
+        above = f"the validation loss is {gap:.3g} above the training loss"
+        sentence = f"none of {tried} remedies gained more than the noise, and {above}"
         remedy = "use fewer columns, more rows, or a different architecture"
         runner.ledger.find(Finding("re-examine-architecture", "note", sentence, evidence, remedy, "S4-42"), step=4)

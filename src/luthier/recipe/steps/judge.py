@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from luthier import storage
 from luthier.assess import (
     METRICS,
-    NOMINAL,
-    PREDICTION,
     Costs,
-    Familiarity,
-    Profile,
     at_threshold,
-    best_threshold,
-    fit_temperature,
-    half_width,
-    of_second,
     open_test,
     read_before,
     reliability,
     score,
-    set_threshold,
-    spread_rows,
     tempered,
 )
 from luthier.data import Dataset
-from luthier.nets import Net, licences_of
 from luthier.recipe.evidence import in_words, interval, summary
 from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.recipe.steps.beside_constant import beside_constant
+from luthier.recipe.steps.calibrated import as_model, predict_part, weights_of
 from luthier.recipe.steps.deliverable import FOLDED, Component, Deliverable, choose_deliverable
 from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.error_analysis import error_analysis
@@ -48,8 +37,6 @@ from luthier.recipe.steps.warm_start import Earlier, forgotten
 from luthier.records import Decision, Option
 from luthier.saved import Model
 from luthier.seeds import derive
-
-PROFILED = 10_000  # rows that stand for all training rows when new ones are compared with them
 
 
 @dataclass(frozen=True)
@@ -97,9 +84,10 @@ def judge(
         label: Predictions(predict_part(one, runner.data.validation), predict_part(one, test), model.threshold)
         for label, one in _singles(runner, seeds, choice, model)
     }
+    deliverable = Predictions(_on_validation(runner, model, choice), predictions, model.threshold)
     scores = scores_of(
         runner,
-        deliverable=Predictions(_on_validation(runner, model, choice), predictions, model.threshold),
+        deliverable=deliverable,
         seeds=list(singles.items()),
         baselines={
             name: Predictions(baselines.validation[name], result) for name, result in baselines.test(test).items()
@@ -116,6 +104,10 @@ def judge(
     scores["openings"] = 1 + int(runner.folder.facts().get("opened_before", 0))
     if (finding := read_before(scores["openings"])) is not None:
         runner.ledger.find(finding, step=5)
+    nothing = beside_constant(runner, setting.method, deliverable, test)
+    if nothing is not None:
+        runner.ledger.find(nothing, step=5)
+    scores["no_better_than_constant"] = None if nothing is None else nothing.to_json()
     scores["next_step"] = next_step(runner, scores)
     judgement = {name: scores[name] for name in ("headline", "sentence", "next_step")}
     runner.ledger.add("judgement", {"step": 5, **judgement})
@@ -133,112 +125,6 @@ def _five_seeds(runner: Runner, setting: Setting) -> TrainedPopulation | None:
     batch = setting.batch_size
     parts = runner.full_training_rows(setting.method)
     return runner.train("seeds", "seeds", planned, setting.method, setting.rule, members, batch_size=batch, parts=parts)
-
-
-def as_model(
-    runner: Runner,
-    nets: Sequence[Net],
-    weights: Sequence[float],
-    method: str,
-    held_out: Tensor | None = None,
-    known: Tensor | None = None,
-    earlier: Model | None = None,
-) -> Model:
-    """Networks as a model for raw rows; temperature, smearing and interval come from rows not learnt from.
-
-    These are the validation rows, unless `held_out` outputs [N, C] and their targets as the networks see them
-    are given. What the `earlier` model of a warm start had seen stays within bounds.
-    """
-    task, validation = runner.data.task, runner.data.validation
-    lowest, highest = _bounds(runner)
-    if earlier is not None:
-        lowest, highest = min(lowest, earlier.lowest), max(highest, earlier.highest)
-    model = Model(
-        task=task,
-        encoder=runner.data.encoder,
-        preprocess=runner.prepared(method)[0],
-        lowest=lowest,
-        highest=highest,
-        nets=tuple(nets),
-        weights=tuple(weights),
-        target_mean=runner.target_mean,
-        target_std=runner.target_std,
-        licences=licences_of(runner.recipe.asked.backbone, runner.recipe.asked.weights),
-    )
-    if held_out is None or known is None:
-        averaged = model.averaged(validation.numbers, validation.codes)
-        assert validation.targets is not None
-        targets = validation.targets.numpy()
-    else:
-        averaged, targets = held_out.numpy(), known.double().numpy() if task.kind == "regression" else known.numpy()
-        if task.kind == "regression":
-            averaged = averaged.clip(lowest, highest)
-            targets = targets * runner.target_std + runner.target_mean
-    if task.kind == "regression":
-        residuals = targets - (averaged[:, 0] * runner.target_std + runner.target_mean)
-        smear = float(np.exp(residuals).mean()) if task.log_scale else 1.0
-        model = replace(model, smear=smear, half_width=half_width(residuals))
-    else:
-        model = replace(model, temperature=fit_temperature(averaged, targets))
-        p = tempered(averaged, model.temperature)
-        model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL))
-        model = replace(model, threshold=_threshold(runner, targets, p, _weights_of(runner, held_out is not None)))
-    numbers = runner.data.training.numbers, validation.numbers
-    if numbers[0].shape[1]:
-        learnt, others = (model.features(some[spread_rows(len(some), some[0].numel())]) for some in numbers)
-        model = replace(model, familiarity=Familiarity.fit(learnt, others))
-    return replace(model, profile=_profile(runner, model))
-
-
-def _weights_of(runner: Runner, folded: bool) -> np.ndarray | None:
-    """How much the rows count that calibrate: the validation rows, or all open rows where folds have left them out."""
-    parts = (runner.data.training, runner.data.validation) if folded else (runner.data.validation,)
-    known = [part.weights.numpy() for part in parts if part.weights is not None]
-    return np.concatenate(known) if known else None
-
-
-def _threshold(runner: Runner, targets: np.ndarray, p: np.ndarray, weights: np.ndarray | None) -> float:
-    """From which probability of the second class on it is predicted: by costs, or by the metric that was asked for."""
-    asked, task = runner.recipe.asked, runner.data.task
-    if asked.costs:
-        positive = task.positive_index
-        return of_second(Costs.parse(asked.costs).best(p[:, positive], targets == positive, weights)[0], positive)
-    if asked.metric and task.kind == "binary":
-        return best_threshold(asked.metric, targets, p, weights, task=task)
-    return 0.5
-
-
-def _bounds(runner: Runner) -> tuple[float, float]:
-    """The range of standardised training targets, a twentieth wider at both ends."""
-    targets = runner.data.training.targets
-    if targets is None or runner.data.task.classes:
-        return -np.inf, np.inf
-    standardised = (targets.double() - runner.target_mean) / runner.target_std
-    low, high = float(standardised.min()), float(standardised.max())
-    return low - 0.05 * (high - low), high + 0.05 * (high - low)
-
-
-def _profile(runner: Runner, model: Model) -> Profile:
-    """What training rows and the model's predictions for them looked like."""
-    some = slice(PROFILED) if len(runner.data.training) > PROFILED else slice(None)
-    training = runner.data.training
-    numbers, codes, sizes = columns_of(model, training.numbers[some], training.codes[some])
-    return Profile.of(numbers, codes, sizes)
-
-
-def columns_of(
-    model: Model, numbers: Tensor, codes: Tensor
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, int]]:
-    """Columns by name, the prediction among them: numbers, codes, and how many codes each has."""
-    encoder = model.encoder
-    by_name, coded = encoder.described(numbers, codes)
-    sizes = dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
-    if model.task.kind == "regression":
-        by_name[PREDICTION] = model.values(numbers, codes)
-    else:
-        coded[PREDICTION] = model.profiled_classes(numbers, codes)
-        sizes[PREDICTION] = len(model.task.classes)
-    return by_name, coded, sizes
 
 
 def _explain_choice(runner: Runner, seeds: TrainedPopulation | None, choice: Deliverable) -> None:
@@ -308,7 +194,7 @@ def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> Non
     """The threshold by cost, beside one half and beside what calibrated probabilities ask for."""
     task, validation, costs = runner.data.task, runner.data.validation, Costs.parse(runner.recipe.asked.costs)
     positive, chosen = task.positive_index, model.positive_threshold
-    p, weights = _on_validation(runner, model, choice)[:, positive], _weights_of(runner, folded=False)
+    p, weights = _on_validation(runner, model, choice)[:, positive], weights_of(runner, folded=False)
     y = own_scale(task, validation) == positive
     options = {"0.5": 0.5, f"{costs.threshold:.4g}": costs.threshold, f"{chosen:.4g}": chosen}
     runner.ledger.decide(
@@ -328,7 +214,7 @@ def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> Non
 
 def _explain_threshold_by_metric(runner: Runner, model: Model, choice: Deliverable) -> None:
     task, metric, p = runner.data.task, runner.metric, _on_validation(runner, model, choice)
-    y, w = own_scale(task, runner.data.validation), _weights_of(runner, folded=False)
+    y, w = own_scale(task, runner.data.validation), weights_of(runner, folded=False)
     sign = -1.0 if METRICS[metric].larger_is_better else 1.0
     options = {"0.5": 0.5, f"{model.positive_threshold:.4g}": model.threshold}
     runner.ledger.decide(
@@ -377,20 +263,13 @@ def _on_validation(runner: Runner, model: Model, choice: Deliverable) -> np.ndar
     return tempered(outputs, model.temperature)
 
 
-def predict_part(model: Model, part: Dataset) -> np.ndarray:
-    """A model's probabilities, or values on the target's own scale, for the rows of a part."""
-    if model.task.kind == "regression":
-        return model.values(part.numbers, part.codes)
-    return model.probabilities(part.numbers, part.codes)
-
-
 def _calibration(model: Model, test: Dataset, told: np.ndarray) -> dict[str, Any]:
     assert test.targets is not None
-    targets = test.targets.numpy()
+    targets, weights = test.targets.numpy(), None if test.weights is None else test.weights.numpy()
     if model.task.kind == "regression":
         modelled = model.averaged(test.numbers, test.codes)[:, 0] * model.target_std + model.target_mean
-        covered = float((np.abs(targets - modelled) <= model.half_width).mean())
+        covered = float(np.average(np.abs(targets - modelled) <= model.half_width, weights=weights))
         return {"coverage": covered, "nominal": 0.9, "half_width": model.half_width}
-    after = reliability(told, targets)
-    before = reliability(model.averaged(test.numbers, test.codes), targets)
+    after = reliability(told, targets, weights)
+    before = reliability(model.averaged(test.numbers, test.codes), targets, weights)
     return {**after, "before": before["ece"], "temperature": model.temperature}

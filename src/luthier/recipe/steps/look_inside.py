@@ -14,6 +14,8 @@ from luthier.engine import Part
 from luthier.engine.architecture import architecture
 from luthier.nets import DenseSpec
 from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.saved.run_files import HISTORY
+from luthier.untrusted import read_frame
 
 SAID_ELSEWHERE = ("still-improving",)  # the next step says it
 
@@ -29,7 +31,7 @@ def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> dict[str, An
     kept = [best, *(i for i in seeds.weights if i != best)]
     _, training, _ = runner.prepared(seeds.method)
     traces = stack_traces(seeds.spec, *_stacked(seeds, kept), training, runner.loss)
-    curves = pl.read_parquet(runner.folder.history / f"{seeds.name}.parquet")
+    curves = read_frame(runner.folder.history / f"{seeds.name}.parquet", HISTORY)
     features = training.features.double()
     inputs = float(features.mean()), float(features.std())
     result = []

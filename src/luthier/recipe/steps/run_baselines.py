@@ -52,6 +52,7 @@ class Baselines:
         targets = own_scale(runner.data.task, runner.data.validation)
         metric = runner.metric
         weights = None if runner.data.validation.weights is None else runner.data.validation.weights.numpy()
+        alike = "".join(f"; the weights do not count for {name}" for name in run.unweighed())
         scores = {
             name: measure(metric, targets, result[name], seed=runner.seed, weights=weights, task=runner.data.task)
             for name in run.names
@@ -64,7 +65,8 @@ class Baselines:
                 chosen=", ".join(f"{name} {figure(score.value)}" for name, score in scores.items()) or "none",
                 reason=f"a network must be worth its trouble; {metric} on the validation part"
                 + ("; slow ones learnt from 3,000 to 20,000 of the pictures" if runner.medium == "pictures" else "")
-                + (f" ({', '.join(missing)} not ready in time)" if missing else ""),
+                + (f" ({', '.join(missing)} not ready in time)" if missing else "")
+                + alike,
                 options=tuple(Option(name, score.to_json()) for name, score in scores.items()),
                 rule="all that were ready",
             )

@@ -94,7 +94,7 @@ def scores_of(
     headline, validation = testing.measure(metric, ours.test), validating.measure(metric, ours.validation)
     rows = []
     for name, predicted in baselines.items():
-        result = replace(predicted, threshold=_threshold(runner, validating, predicted.validation)).seen_by(metric)
+        result = replace(predicted, threshold=threshold_of(runner, validating, predicted.validation)).seen_by(metric)
         scored = testing.measure(metric, result.test), validating.measure(metric, result.validation)
         rows.append(_baseline_row(name, testing.gain(metric, ours.test, result.test), *scored))
     family = [
@@ -129,7 +129,7 @@ def absent_classes(task: Task, y: np.ndarray) -> list[str]:
     return [name for label, name in enumerate(task.classes) if not (y == label).any()]
 
 
-def _threshold(runner: Runner, validating: PartScores, p: np.ndarray) -> float:
+def threshold_of(runner: Runner, validating: PartScores, p: np.ndarray) -> float:
     """Where a baseline draws the line: as the network does, by the same costs or metric on the same rows."""
     asked, task = runner.recipe.asked, runner.data.task
     if task.kind != "binary" or not (asked.costs or asked.metric):
@@ -249,6 +249,8 @@ def _shape(member: Member) -> dict[str, Any]:
 
 def next_step(runner: Runner, scores: dict[str, Any]) -> str:
     """The one thing worth doing next, by what the run showed."""
+    if scores["no_better_than_constant"] is not None:
+        return str(scores["no_better_than_constant"]["remedy"])
     worse = [row["name"] for row in scores["baselines"] if row["verdict"] == "worse"]
     if any(record["kind"] == "cut" for record in runner.ledger.records):
         return "the time ran out before the plan was done: give more with --budget"

@@ -69,7 +69,7 @@ def earlier_run(asked: FitConfig) -> Earlier:
     member = replace(setting.member, dropout=setting.member.dropout if same else (), spec=heaviest)
     setting = replace(setting, method=model.preprocess.method, member=member)
     try:
-        before, read = reread(folder)
+        before, read = reread(folder, "fit --warm-start")
     except LuthierError as error:
         return Earlier(asked.warm_start, model, setting, missing=in_a_line(error))
     parts = parts_of(read, before)

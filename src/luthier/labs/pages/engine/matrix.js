@@ -1,0 +1,70 @@
+// Matrices as one row of float64. B rows are samples, I inputs, O outputs.
+
+/** A matrix [rows, columns] of zeros, or of the values given (not copied). */
+export function matrix(rows, columns, values = new Float64Array(rows * columns)) {
+  return { rows, columns, values };
+}
+
+/** A matrix from an array of rows. */
+export function fromRows(rows) {
+  return matrix(rows.length, rows[0].length, Float64Array.from(rows.flat()));
+}
+
+/** A matrix as an array of rows. */
+export function toRows(A) {
+  return Array.from({ length: A.rows }, (_, k) => Array.from(A.values.subarray(k * A.columns, (k + 1) * A.columns)));
+}
+
+/** A function of each element, which is given the value and its index. */
+export function mapped(A, f) {
+  const result = matrix(A.rows, A.columns), from = A.values, into = result.values;
+  for (let k = 0; k < from.length; k++) into[k] = f(from[k], k); // several times as fast as a typed array's map
+  return result;
+}
+
+/** Some rows of a matrix, by their numbers. */
+export function chosenRows(A, places) {
+  const result = matrix(places.length, A.columns);
+  places.forEach((place, k) => {
+    result.values.set(A.values.subarray(place * A.columns, (place + 1) * A.columns), k * A.columns);
+  });
+  return result;
+}
+
+/** A [B, I] times the transpose of W [O, I]: [B, O]. */
+export function timesTransposed(A, W) {
+  const [I, O] = [A.columns, W.rows], a = A.values, w = W.values, result = matrix(A.rows, O);
+  for (let r = 0; r < A.rows; r++) {
+    for (let o = 0; o < O; o++) {
+      let sum = 0;
+      for (let k = 0, p = r * I, q = o * I; k < I; k++, p++, q++) sum += a[p] * w[q];
+      result.values[r * O + o] = sum;
+    }
+  }
+  return result;
+}
+
+/** D [B, O] times W [O, I]: [B, I]. */
+export function times(D, W) {
+  const [O, I] = [W.rows, W.columns], result = matrix(D.rows, I);
+  for (let r = 0; r < D.rows; r++) {
+    for (let o = 0; o < O; o++) {
+      const d = D.values[r * O + o];
+      if (d === 0) continue;
+      for (let k = 0, p = r * I, q = o * I; k < I; k++, p++, q++) result.values[p] += d * W.values[q];
+    }
+  }
+  return result;
+}
+
+/** The transpose of D [B, O] times A [B, I], times a factor, into a matrix [O, I] of zeros. */
+export function addOuter(D, A, factor, into) {
+  const [O, I] = [D.columns, A.columns];
+  for (let r = 0; r < D.rows; r++) {
+    for (let o = 0; o < O; o++) {
+      const d = factor * D.values[r * O + o];
+      if (d === 0) continue;
+      for (let k = 0, p = r * I, q = o * I; k < I; k++, p++, q++) into.values[q] += d * A.values[p];
+    }
+  }
+}

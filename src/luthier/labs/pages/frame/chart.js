@@ -1,0 +1,150 @@
+// Charts: an SVG from axes and layers, drawn for the width that there is.
+
+import { drawn, element, written } from "./dom.js";
+
+let clips = 0;
+
+const LEFT = 62, RIGHT = 14, TOP = 10, BOTTOM = 42;
+
+/**
+ * A figure: { title, x, y, layers, height, lost }. An axis is { label, low, high, log, ticks, names }; a layer is
+ * { kind: line | band | points | bars | mark | field | arrow, x, y, low, high, colour, name, dash }.
+ * `lost` says that the document's own figure is missing and this is it, drawn again.
+ */
+export function chart(figure, width) {
+  const height = figure.square ? Math.min(width, 440) : (figure.height ?? 280);
+  const x = axis(figure.x, values(figure.layers, ["x"]), LEFT, width - RIGHT);
+  const y = axis(figure.y, values(figure.layers, ["y", "low", "high"]), height - BOTTOM, TOP);
+  const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
+  const id = `clip-${++clips}`; // each figure's own: lines end where the axes do
+  const edge = drawn("rect", { x: LEFT, y: TOP - 3, width: width - RIGHT - LEFT + 3, height: height - BOTTOM - TOP + 4 });
+  const inside = drawn("g", { "clip-path": `url(#${id})` });
+  svg.append(drawn("clipPath", { id }, edge));
+  svg.append(...grid(x, y, figure, width, height));
+  for (const layer of figure.layers) inside.append(...KINDS[layer.kind](layer, x.at, y.at, { x, y }));
+  svg.append(inside);
+  return svg;
+}
+
+/** The names of a figure's layers, in their colours. */
+export function legend(figure) {
+  const named = figure.layers.filter((layer) => layer.name && layer.kind !== "mark");
+  if (!named.length) return null;
+  const key = ({ kind, colour, dash }) => element("i", { class: `key ${kind}${dash ? " dashed" : ""}`, style: `--c: var(--${colour})` });
+  return element("p", { class: "legend" }, ...named.map((layer) => element("span", {}, key(layer), layer.name)));
+}
+
+function values(layers, names) {
+  const all = layers.flatMap((layer) => (layer.free ? [] : names.flatMap((name) => Array.from(layer[name] ?? []))));
+  return all.filter((v) => typeof v === "number" && Number.isFinite(v));
+}
+
+/** An axis as a function from values to pixels, with its ticks. */
+function axis({ low, high, log, ticks, names, zero }, found, from, to) {
+  const some = log ? found.filter((v) => v > 0) : found;
+  let a = low ?? some.reduce((m, v) => Math.min(m, v), Infinity), b = high ?? some.reduce((m, v) => Math.max(m, v), -Infinity);
+  if (!Number.isFinite(a) || !Number.isFinite(b)) [a, b] = log ? [0.1, 1] : [0, 1];
+  if (zero && low === undefined) a = Math.min(0, a);
+  if (a === b) [a, b] = log ? [a / 2, b * 2] : [a - 0.5, b + 0.5];
+  if (names) [a, b] = [-0.6, names.length - 0.4];
+  const f = log ? Math.log10 : (v) => v, span = f(b) - f(a);
+  const at = (v) => from + ((to - from) * (f(Math.max(v, log ? a * 1e-6 : -Infinity)) - f(a))) / span;
+  const marks = names ? names.map((_, k) => k) : (ticks ?? (log ? logTicks(a, b) : niceTicks(a, b, Math.abs(to - from) < 330 ? 5 : 7)));
+  return { at, low: a, high: b, ticks: marks, names, log };
+}
+
+function niceTicks(a, b, count) {
+  const raw = (b - a) / count, power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 2.5, 5, 10].find((m) => m * power >= raw) * power, result = [];
+  for (let v = Math.ceil(a / step - 1e-9) * step; v <= b + step * 1e-9; v += step) result.push(Math.abs(v) < step * 1e-9 ? 0 : +v.toPrecision(10));
+  return result;
+}
+
+function logTicks(a, b) {
+  const first = Math.ceil(Math.log10(a) - 1e-9), last = Math.floor(Math.log10(b) + 1e-9);
+  if (last - first < 1) return niceTicks(a, b, 4).filter((v) => v > 0);
+  const stride = Math.ceil((last - first + 1) / 7), result = [];
+  for (let k = first; k <= last; k += stride) result.push(10 ** k);
+  return result;
+}
+
+const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
+function tickText(v, { log, names }) {
+  if (names) return names[v];
+  if (!log || (v >= 0.01 && v <= 1000)) return written(v, 4);
+  const power = Math.round(Math.log10(v));
+  return `10${power < 0 ? "⁻" : ""}${[...String(Math.abs(power))].map((d) => SUPERSCRIPTS[d]).join("")}`;
+}
+
+function grid(x, y, figure, width, height) {
+  const floor = height - BOTTOM, result = [];
+  for (const v of y.ticks) {
+    result.push(drawn("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y.at(v), y2: y.at(v) }));
+    result.push(drawn("text", { x: LEFT - 7, y: y.at(v) + 4, "text-anchor": "end" }, tickText(v, y)));
+  }
+  for (const v of x.ticks) {
+    if (!x.names) result.push(drawn("line", { class: "grid", x1: x.at(v), x2: x.at(v), y1: TOP, y2: floor }));
+    result.push(drawn("text", { x: x.at(v), y: floor + 17, "text-anchor": "middle" }, tickText(v, x)));
+  }
+  result.push(drawn("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: floor, y2: floor }));
+  const middle = (TOP + floor) / 2;
+  result.push(drawn("text", { class: "label", x: (LEFT + width - RIGHT) / 2, y: height - 6, "text-anchor": "middle" }, figure.x.label));
+  result.push(drawn("text", { class: "label", x: 11, y: middle, "text-anchor": "middle", transform: `rotate(-90 11 ${middle})` }, figure.y.label));
+  return result;
+}
+
+const points = (xs, ys, px, py) => Array.from(xs, (v, k) => [px(v), py(ys[k])]).filter((p) => p.every(Number.isFinite));
+const trace = (list) => list.map(([a, b]) => `${a.toFixed(1)},${b.toFixed(1)}`).join(" ");
+
+const KINDS = {
+  line({ x, y, colour, dash, width = 2, step }, px, py) {
+    let list = points(x, y, px, py);
+    if (step) list = list.flatMap((p, k) => (k ? [[p[0], list[k - 1][1]], p] : [p]));
+    return [drawn("polyline", { points: trace(list), class: "line", style: `stroke: var(--${colour}); stroke-width: ${width}`, "stroke-dasharray": dash ? "5 4" : null })];
+  },
+  band({ x, low, high, colour }, px, py) {
+    const outline = [...points(x, high, px, py), ...points(x, low, px, py).reverse()];
+    return [drawn("polygon", { points: trace(outline), class: "band", style: `fill: var(--${colour})` })];
+  },
+  points({ x, y, colour, size = 3.5, hollow }, px, py) {
+    const style = hollow ? `fill: var(--paper); stroke: var(--${colour}); stroke-width: 1.6` : `fill: var(--${colour})`;
+    return points(x, y, px, py).map(([a, b]) => drawn("circle", { cx: a.toFixed(1), cy: b.toFixed(1), r: size, style }));
+  },
+  bars({ x, y, colour, colours, width = 0.7, labels }, px, py, { y: vertical }) {
+    const base = py(vertical.log ? vertical.low : Math.max(0, vertical.low)), half = (Math.abs(px(x[1] ?? x[0] + 1) - px(x[0])) * width) / 2;
+    return Array.from(x).flatMap((v, k) => {
+      const top = py(y[k]), fill = `fill: var(--${colours?.[k] ?? colour})`;
+      const bar = drawn("rect", { x: px(v) - half, y: Math.min(top, base), width: 2 * half, height: Math.abs(base - top), style: fill });
+      return labels ? [bar, drawn("text", { class: "value", x: px(v), y: Math.min(top, base) - 4, "text-anchor": "middle" }, labels[k])] : [bar];
+    });
+  },
+  mark({ x, y, name, colour = "soft" }, px, py, { x: across, y: up }) {
+    const style = `stroke: var(--${colour})`;
+    if (x) return x.map((v) => drawn("line", { class: "mark", x1: px(v), x2: px(v), y1: py(up.low), y2: py(up.high), style }));
+    const lines = y.map((v) => drawn("line", { class: "mark", x1: px(across.low), x2: px(across.high), y1: py(v), y2: py(v), style }));
+    return name ? [...lines, drawn("text", { x: px(across.high) - 4, y: py(y[0]) - 5, "text-anchor": "end" }, name)] : lines;
+  },
+  field({ x, y, z, colour = "blue", levels = 8 }, px, py) {
+    const sorted = z.flat().filter(Number.isFinite).sort((a, b) => a - b);
+    const bounds = Array.from({ length: levels }, (_, k) => sorted[Math.floor(((sorted.length - 1) * (k + 1)) / levels)]);
+    const [dx, dy] = [Math.abs(px(x[1]) - px(x[0])), Math.abs(py(y[1]) - py(y[0]))];
+    return y.flatMap((b, r) => runs(z[r], (v) => Math.max(0, bounds.findIndex((bound) => v <= bound))).map(([from, to, level]) =>
+      drawn("rect", { x: px(x[from]) - dx / 2, y: py(b) - dy / 2, width: (to - from + 1) * dx + 0.4, height: dy + 0.4, style: `fill: var(--${colour})`, opacity: (0.42 * (1 - level / levels)).toFixed(3) })));
+  },
+  arrow({ x, y, colour }, px, py) {
+    const [[a, b], [c, d]] = [[px(x[0]), py(y[0])], [px(x[1]), py(y[1])]], turn = Math.atan2(d - b, c - a);
+    const wing = (side) => `${c - 9 * Math.cos(turn + side)},${d - 9 * Math.sin(turn + side)}`;
+    return [drawn("polyline", { points: `${a},${b} ${c},${d} ${wing(0.4)} ${c},${d} ${wing(-0.4)}`, class: "line", style: `stroke: var(--${colour}); stroke-width: 2` })];
+  },
+};
+
+function runs(row, level) {
+  const result = [];
+  row.forEach((v, k) => {
+    const now = level(v), last = result.at(-1);
+    if (last && last[2] === now) last[1] = k;
+    else result.push([k, k, now]);
+  });
+  return result;
+}

@@ -1,0 +1,107 @@
+"""How much rows count: weights are read once, rows of weight 0 are set aside, the others scaled to a mean of 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from luthier.data import Source
+from luthier.data.columns import likeliest_style
+from luthier.data.facts import is_text
+from luthier.data.large import weightless
+from luthier.data.parsing import NUMBERS, CellParser
+from luthier.data.split import FEWEST
+from luthier.errors import InputError
+
+NOTHING = 1e-30  # of the mean: a weight below it changes no sum, and would be 0 in single precision
+
+
+def mean_weight(weights: np.ndarray) -> float:
+    """The mean of weights above 0 [N], however large; exactly their value where all are alike.
+
+    >>> mean_weight(np.array([1e-60, 3e-60])), mean_weight(np.array([1e308, 1e308]))
+    (2e-60, 1e+308)
+    """
+    largest = float(weights.max())
+    return largest if weights.min() == largest else largest * float((weights / largest).mean())
+
+
+@dataclass(frozen=True)
+class CountedRows:
+    """The rows of a table that count: those of weight 0 are set aside, which `notes` say.
+
+    `weight` is the column of the others' weights, numbers with a mean of 1; null where a cell is not a number, which is
+    refused where the row has a target. It is empty where there is no such column.
+    """
+
+    frame: pl.DataFrame
+    weight: str = ""
+    notes: tuple[str, ...] = ()
+    parser: CellParser = NUMBERS
+    scale: float = 1.0  # of the weights as they came
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, weight: str) -> CountedRows:
+        """All rows of a table without such a column."""
+        if weight not in frame.columns:
+            return cls(frame)
+        cells = frame[weight]
+        style = likeliest_style(cells) if is_text(cells.dtype) else NUMBERS.style
+        parser = replace(NUMBERS, style=style, lenient=True)
+        values = parser.values(cells).cast(pl.Float64)
+        above = values.filter((values > 0).fill_null(False)).to_numpy()
+        scale = mean_weight(above) if len(above) else 1.0
+        values = pl.Series(weight, values.to_numpy() / scale).fill_nan(None)  # Polars multiplies by a rounded inverse
+        nothing = (values.abs() <= NOTHING).fill_null(False)
+        kept = frame.with_columns(values.alias(weight)).filter(~nothing)
+        notes = (weightless(int(nothing.sum()), weight),) if nothing.any() else ()
+        return cls(kept, weight, notes, parser, scale)
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """Of all rows [N]; None where there are none. Those that are refused where their row has a target count 1."""
+        if not self.weight:
+            return None
+        known = pl.col(self.weight)
+        return self.frame.select(pl.when(known > 0).then(known).otherwise(1.0)).to_series().to_numpy()
+
+    def on_disk(self, source: Source) -> Source:
+        """The source, whose weights on the disk are on the scale of those in memory."""
+        if not self.weight or source.whole is None:
+            return source
+        lazy = source.whole.others
+        values = self.parser.value(pl.col(self.weight), lazy.collect_schema()[self.weight]) / self.scale
+        return replace(source, whole=replace(source.whole, others=lazy.with_columns(values.alias(self.weight))))
+
+
+def require_weights(rows: pl.DataFrame, weight: str) -> None:
+    """InputError where rows with a target have weights that cannot be used."""
+    bad = ~(rows[weight] > 0).fill_null(False)
+    if bad.any():
+        raise InputError(
+            f"--sample-weight {weight}: this column cannot be used as sample weights",
+            expected="a finite number of at least 0 in every row",
+            received=f"{int(bad.sum())} rows whose weight is negative, missing or not a number",
+            remedy="fill or remove those rows",
+        )
+
+
+def require_enough(rows: int, weight: str, which: str) -> None:
+    """InputError where too few rows have a weight above 0."""
+    if weight and rows < FEWEST:
+        raise InputError(
+            f"--sample-weight {weight}: only {rows} rows {which} a weight above 0",
+            expected=f"at least {FEWEST}, so that each part gets some",
+            remedy="add rows, or correct the weights",
+        )
+
+
+def varied(rows: pl.DataFrame, weight: str) -> str:
+    """The column of weights; empty where all rows count alike.
+
+    >>> varied(pl.DataFrame({"w": [1.0, 1.0]}), "w"), varied(pl.DataFrame({"w": [0.5, 1.5]}), "w")
+    ('', 'w')
+    """
+    return weight if weight and rows[weight].n_unique() > 1 else ""

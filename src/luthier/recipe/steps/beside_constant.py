@@ -1,0 +1,83 @@
+"""Whether the deliverable beats the best constant; where it does not, that is said, with what shuffled targets do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from luthier.assess import within_noise
+from luthier.assess.drift import weighted_quantiles
+from luthier.data import Dataset, Task
+from luthier.diagnosis.controls import signal, some_rows, with_codes
+from luthier.engine import Part
+from luthier.recipe.runner import Runner
+from luthier.recipe.steps.run_baselines import own_scale
+from luthier.recipe.steps.scores import PartScores, Predictions, threshold_of
+from luthier.records import Finding, Measure
+
+BATCH = 64
+MOST_ROWS = 5000  # of the training rows, for the shuffled targets
+
+
+def beside_constant(runner: Runner, method: str, ours: Predictions, test: Dataset) -> Finding | None:
+    """A finding where neither by the metric nor by the loss the deliverable beats a constant beyond the noise.
+
+    None also where the rows are too few to say so.
+    """
+    task = runner.data.task
+    testing = PartScores.of(runner, test, "test")
+    validating = PartScores.of(runner, runner.data.validation, "validation")
+    gains: dict[str, Measure] = {}
+    for metric in dict.fromkeys((runner.metric, "log loss" if task.classes else "rmse")):
+        row = _constant(runner, metric)
+        validation, tested = (np.repeat(row, len(part.y), 0) for part in (validating, testing))
+        line = threshold_of(runner, validating, validation) if metric == runner.metric else 0.5
+        constant = Predictions(validation, tested, line)
+        gains[metric] = testing.gain(metric, ours.seen_by(metric).test, constant.seen_by(metric).test)
+    if all(gain.low is None for gain in gains.values()):
+        return None
+    if any(gain.value > 0 and not within_noise(gain) for gain in gains.values()):
+        return None
+    shuffled = runner.memo.json("shuffled targets", lambda: _shuffled(runner, method))
+    sentence = "on the sealed test set the network is no better than a constant, beyond the noise"
+    remedy = "look for other columns that the target depends on, another target, or more rows"
+    if shuffled["as good"]:
+        sentence = f"nothing is learnt: {sentence}; networks trained on shuffled targets do no worse"
+    elif shuffled["as good"] is False:
+        sentence = f"{sentence}; networks trained on shuffled targets do worse, so there is something to learn"
+        remedy = "more rows: there are too few to show what is learnt"
+    evidence = {"gain over a constant": {name: gain.to_json() for name, gain in gains.items()}, **shuffled}
+    return Finding("no-better-than-constant", "warning", sentence, evidence, remedy)
+
+
+def _constant(runner: Runner, metric: str) -> np.ndarray:
+    """The best answer that is the same for every row [1, C] or [1]: the classes' shares, the mean, or the median."""
+    training = runner.data.training
+    y = own_scale(runner.data.task, training)
+    weights = np.ones(len(y)) if training.weights is None else training.weights.numpy()
+    if runner.data.task.classes:
+        counts = np.bincount(y, weights, minlength=len(runner.data.task.classes))
+        return np.asarray(counts / counts.sum())[None]
+    if metric == "mae":
+        return np.asarray(weighted_quantiles(y, weights, np.array([0.5])))
+    return np.array([np.average(y, weights=weights)])
+
+
+def _shuffled(runner: Runner, method: str) -> dict[str, Any]:
+    """Whether networks trained on shuffled targets do as well; asked of tables alone, whose networks are quick."""
+    if runner.medium != "table":
+        return {"as good": None}
+    _, training, validation = runner.prepared(method)
+    sizes = runner.data.encoder.category_sizes
+    learnt, judged = (
+        with_codes(_of_classes(some_rows(part, MOST_ROWS), runner.data.task), sizes) for part in (training, validation)
+    )
+    finding, evidence = signal(torch.nn.Linear(1, 1), learnt, judged, runner.loss, batch_size=BATCH)
+    return {"as good": finding is not None, **evidence}
+
+
+def _of_classes(part: Part, task: Task) -> Part:
+    """Targets of two classes as class numbers."""
+    return Part(part.features, part.codes, part.targets.long()) if task.classes else part

@@ -1,0 +1,157 @@
+"""The deliverable as one model: its networks, and what is fitted beside them on rows that they have not learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor
+
+from luthier.assess import (
+    NOMINAL,
+    PREDICTION,
+    Costs,
+    Familiarity,
+    Profile,
+    best_threshold,
+    fit_temperature,
+    half_width,
+    of_second,
+    set_threshold,
+    smearing,
+    spread_rows,
+    tempered,
+)
+from luthier.data import Dataset
+from luthier.nets import Net, licences_of
+from luthier.recipe.runner import Runner
+from luthier.saved import Model
+
+PROFILED = 10_000  # rows that stand for all training rows when new ones are compared with them
+
+
+def as_model(
+    runner: Runner,
+    nets: Sequence[Net],
+    weights: Sequence[float],
+    method: str,
+    held_out: Tensor | None = None,
+    known: Tensor | None = None,
+    earlier: Model | None = None,
+) -> Model:
+    """Networks as a model for raw rows; temperature, smearing and interval come from rows not learnt from.
+
+    These are the validation rows, unless `held_out` outputs [N, C] and their targets as the networks see them
+    are given. What the `earlier` model of a warm start had seen stays within bounds.
+    """
+    task, validation = runner.data.task, runner.data.validation
+    lowest, highest = _bounds(runner)
+    if earlier is not None:
+        lowest, highest = min(lowest, earlier.lowest), max(highest, earlier.highest)
+    model = Model(
+        task=task,
+        encoder=runner.data.encoder,
+        preprocess=runner.prepared(method)[0],
+        lowest=lowest,
+        highest=highest,
+        nets=tuple(nets),
+        weights=tuple(weights),
+        target_mean=runner.target_mean,
+        target_std=runner.target_std,
+        licences=licences_of(runner.recipe.asked.backbone, runner.recipe.asked.weights),
+    )
+    folded = held_out is not None and known is not None
+    counting, units = weights_of(runner, folded), _units_of(runner, folded)
+    if held_out is None or known is None:
+        averaged = model.averaged(validation.numbers, validation.codes)
+        assert validation.targets is not None
+        targets = validation.targets.numpy()
+    else:
+        averaged, targets = held_out.numpy(), known.double().numpy() if task.kind == "regression" else known.numpy()
+        if task.kind == "regression":
+            averaged = averaged.clip(lowest, highest)
+            targets = targets * runner.target_std + runner.target_mean
+    if task.kind == "regression":
+        residuals = targets - (averaged[:, 0] * runner.target_std + runner.target_mean)
+        smear = smearing(residuals, counting) if task.log_scale else 1.0
+        model = replace(model, smear=smear, half_width=half_width(residuals, weights=counting, units=units))
+    else:
+        model = replace(model, temperature=fit_temperature(averaged, targets, counting))
+        p = tempered(averaged, model.temperature)
+        model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL, counting, units))
+        model = replace(model, threshold=_threshold(runner, targets, p, counting))
+    numbers = runner.data.training.numbers, validation.numbers
+    if numbers[0].shape[1]:
+        learnt, others = (model.features(some[spread_rows(len(some), some[0].numel())]) for some in numbers)
+        model = replace(model, familiarity=Familiarity.fit(learnt, others))
+    return replace(model, profile=_profile(runner, model))
+
+
+def weights_of(runner: Runner, folded: bool) -> np.ndarray | None:
+    """How much the rows count that calibrate: the validation rows, or all open rows where folds have left them out."""
+    parts = (runner.data.training, runner.data.validation) if folded else (runner.data.validation,)
+    known = [part.weights.numpy() for part in parts if part.weights is not None]
+    return np.concatenate(known) if known else None
+
+
+def _units_of(runner: Runner, folded: bool) -> int:
+    """How many of these rows are not copies of others."""
+    parts = {"validation": runner.data.validation} | ({"training": runner.data.training} if folded else {})
+    units = {name: runner.data.units[name] for name in parts}
+    return sum(
+        len(part) if units[name].kind != "rows" else int(units[name].numbers(len(part)).max(initial=-1)) + 1
+        for name, part in parts.items()
+    )
+
+
+def _threshold(runner: Runner, targets: np.ndarray, p: np.ndarray, weights: np.ndarray | None) -> float:
+    """From which probability of the second class on it is predicted: by costs, or by the metric that was asked for."""
+    asked, task = runner.recipe.asked, runner.data.task
+    if asked.costs:
+        positive = task.positive_index
+        return of_second(Costs.parse(asked.costs).best(p[:, positive], targets == positive, weights)[0], positive)
+    if asked.metric and task.kind == "binary":
+        return best_threshold(asked.metric, targets, p, weights, task=task)
+    return 0.5
+
+
+def _bounds(runner: Runner) -> tuple[float, float]:
+    """The range of standardised training targets, a twentieth wider at both ends."""
+    targets = runner.data.training.targets
+    if targets is None or runner.data.task.classes:
+        return -np.inf, np.inf
+    standardised = (targets.double() - runner.target_mean) / runner.target_std
+    low, high = float(standardised.min()), float(standardised.max())
+    return low - 0.05 * (high - low), high + 0.05 * (high - low)
+
+
+def _profile(runner: Runner, model: Model) -> Profile:
+    """What training rows and the model's predictions for them looked like."""
+    some = slice(PROFILED) if len(runner.data.training) > PROFILED else slice(None)
+    training = runner.data.training
+    numbers, codes, sizes = columns_of(model, training.numbers[some], training.codes[some])
+    weights = None if training.weights is None else training.weights[some].numpy()
+    return Profile.of(numbers, codes, sizes, weights)
+
+
+def columns_of(
+    model: Model, numbers: Tensor, codes: Tensor
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, int]]:
+    """Columns by name, the prediction among them: numbers, codes, and how many codes each has."""
+    encoder = model.encoder
+    by_name, coded = encoder.described(numbers, codes)
+    sizes = dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
+    if model.task.kind == "regression":
+        by_name[PREDICTION] = model.values(numbers, codes)
+    else:
+        coded[PREDICTION] = model.profiled_classes(numbers, codes)
+        sizes[PREDICTION] = len(model.task.classes)
+    return by_name, coded, sizes
+
+
+def predict_part(model: Model, part: Dataset) -> np.ndarray:
+    """A model's probabilities, or values on the target's own scale, for the rows of a part."""
+    if model.task.kind == "regression":
+        return model.values(part.numbers, part.codes)
+    return model.probabilities(part.numbers, part.codes)

@@ -1,0 +1,173 @@
+"""What the lines of ledger.jsonl hold, by kind; see `schemas`. Kinds that are not named may hold anything."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+from typing_extensions import TypedDict
+
+from luthier.untrusted import OPEN, Count, Number, Plain, Sentence, Text
+
+Step = Annotated[int, Field(ge=0, le=6)]
+
+
+class _Gain(TypedDict):
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    gain: Number | None
+    half_width: Number | None
+    clear: bool
+
+
+class _Measured(TypedDict):
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    loss: NotRequired[Number | None]
+    gain: NotRequired[_Gain | Number | None]
+
+
+class OptionRecord(TypedDict):
+    """What a decision could have chosen, with what was measured for it."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    name: Text
+    evidence: _Measured
+
+
+class _Law(TypedDict):
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    floor: Number
+    scale: Number
+    exponent: Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
+
+
+class MoreRows(TypedDict):
+    """The losses over the number of training rows, and the power law through them."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    rows: Annotated[list[Annotated[int, Field(ge=1, le=2**53)]], Field(min_length=1)]
+    losses: list[list[Number | None]]
+    law: _Law
+    factor: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+
+
+def _more_rows(record: Any) -> Any:
+    if record["topic"] == MORE_ROWS and len(record["evidence"]["rows"]) != len(record["evidence"]["losses"]):
+        raise ValueError("Input should be losses for each number of rows")
+    return record
+
+
+class DecisionRecord(TypedDict):
+    """A decision."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    kind: Literal["decision"]
+    step: Step
+    topic: Text
+    chosen: Text
+    reason: Text
+    options: list[OptionRecord]
+    evidence: dict[Text, Plain]
+    override: NotRequired[Text]
+
+
+class MoreRowsRecord(DecisionRecord):
+    """Whether more rows would help."""
+
+    evidence: MoreRows  # type: ignore[misc]
+
+
+class FindingRecord(TypedDict):
+    """A finding."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    kind: Literal["finding"]
+    step: NotRequired[Step]
+    severity: Literal["note", "warning", "error"]
+    sentence: Text
+    remedy: Text
+
+
+class _Plans(TypedDict):
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    narrow: dict[Text, Plain]
+
+
+class PlanRecord(TypedDict):
+    """The plan."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    kind: Literal["plan"]
+    sentence: Text
+    plan: _Plans
+
+
+class CutRecord(TypedDict):
+    """Work that ended before its plan did."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    kind: Literal["cut"]
+    work: Text
+    step: Count
+    reason: Text
+
+
+class RepeatRecord(TypedDict):
+    """A round of folds."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    kind: Literal["repeat"]
+    steps: Count
+    sentence: Text
+
+
+class OpeningRecord(TypedDict):
+    """A reading of the test set."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    kind: Literal["opening"]
+    purpose: Text
+    rows: Count
+
+
+class SentenceRecord(TypedDict):
+    """A note, or the judgement."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    kind: Literal["note", "judgement"]
+    step: Step
+    sentence: Sentence
+
+
+class OtherRecord(TypedDict):
+    """Of a kind that nothing here reads."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    kind: Text
+    step: NotRequired[Step]
+
+
+MORE_ROWS = "would more rows help?"
+_KNOWN = ("decision", "finding", "plan", "cut", "repeat", "opening")
+
+
+def _kind(record: Any) -> str:
+    if not isinstance(record, dict):
+        return "other"
+    kind = record.get("kind")
+    if kind == "decision" and record.get("topic") == MORE_ROWS:
+        return "more rows"
+    return "sentence" if kind in ("note", "judgement") else str(kind) if kind in _KNOWN else "other"
+
+
+LedgerRecord: Any = Annotated[
+    Annotated[DecisionRecord, Tag("decision")]
+    | Annotated[MoreRowsRecord, AfterValidator(_more_rows), Tag("more rows")]
+    | Annotated[FindingRecord, Tag("finding")]
+    | Annotated[PlanRecord, Tag("plan")]
+    | Annotated[CutRecord, Tag("cut")]
+    | Annotated[RepeatRecord, Tag("repeat")]
+    | Annotated[OpeningRecord, Tag("opening")]
+    | Annotated[SentenceRecord, Tag("sentence")]
+    | Annotated[OtherRecord, Tag("other")],
+    Discriminator(_kind),
+]

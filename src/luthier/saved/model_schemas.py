@@ -1,0 +1,341 @@
+"""What the entries of a model file hold; see `schemas`. What belongs together is compared in `consistency`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+from typing_extensions import TypedDict
+
+from luthier.untrusted import CLOSED, OPEN, Count, Number, Plain, Share, Text
+
+Size = Annotated[int, Field(ge=0, le=100_000_000)]
+Positive = Annotated[int, Field(ge=1, le=100_000_000)]
+Few = Annotated[int, Field(ge=0, le=64)]
+Side = Annotated[int, Field(ge=1, le=4096)]
+Name = Annotated[str, Field(max_length=100)]
+PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Shape = Annotated[list[Side], Field(min_length=3, max_length=3)]
+Embeddings = Annotated[list[Annotated[list[Positive], Field(min_length=2, max_length=2)]], Field(max_length=100_000)]
+
+
+def _different(names: list[Any]) -> list[Any]:
+    if len(set(names)) < len(names):
+        raise ValueError("Input should be a list without repetitions")
+    return names
+
+
+Different = Annotated[list[Text], AfterValidator(_different)]
+
+
+class ManifestFacts(TypedDict):
+    """The format of a model file, and the checksums of its other entries."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    format: Annotated[int, Field(ge=1, le=2**31)]
+    checksums: dict[Text, Text]
+
+
+class _Style(TypedDict, total=False):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    decimal: Literal[".", ","]
+    thousands: Literal["", ",", ".", "'", " "]
+    before: Name
+    after: Name
+    brackets: bool
+    clock: bool
+
+
+class ParserFacts(TypedDict):
+    """How cells are read."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    reads: Literal["number", "moment", "word"]
+    style: _Style
+    pattern: Name
+    lenient: bool
+    marks: Annotated[list[Text], Field(max_length=10_000)]
+
+
+class _Column(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    name: Text
+    kind: Literal["number", "boolean", "category", "date", "text", "identifier", "constant", "picture"]
+    used: bool
+    reason: Text
+    otherwise: NotRequired[Text]
+
+
+class TableColumn(_Column):
+    """A column of a table, and the place of its parser."""
+
+    parser: Count
+
+
+class PictureColumn(_Column):
+    """A column beside pictures."""
+
+    parser: NotRequired[ParserFacts]
+
+
+def _dense(ids: dict[str, int]) -> dict[str, int]:
+    if sorted(ids.values()) != list(range(len(ids))):
+        raise ValueError("Input should be a vocabulary whose ids are numbered through")
+    return ids
+
+
+class _Pieces(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    type: Literal["BPE"]
+    dropout: None
+    unk_token: Literal["[UNK]"]
+    continuing_subword_prefix: NotRequired[None]
+    end_of_word_suffix: NotRequired[None]
+    fuse_unk: Literal[False]
+    byte_fallback: Literal[False]
+    ignore_merges: NotRequired[Literal[False]]
+    vocab: Annotated[dict[Text, Size], AfterValidator(_dense)]
+    merges: list[Annotated[list[Text], Field(min_length=2, max_length=2)] | Text]
+
+
+_NORMALIZER = {"type": "Sequence", "normalizers": [{"type": kind} for kind in ("NFD", "Lowercase", "StripAccents")]}
+
+
+def _ours(value: Any) -> Any:
+    if value != _NORMALIZER:
+        raise ValueError("Input should be the normalizer that Luthier writes")
+    return value
+
+
+class _Whitespace(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    type: Literal["Whitespace"]
+
+
+class _Added(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    id: Literal[0, 1]
+    content: Literal["[PAD]", "[UNK]"]
+    single_word: Literal[False]
+    lstrip: Literal[False]
+    rstrip: Literal[False]
+    normalized: Literal[False]
+    special: Literal[True]
+
+
+class TokenizerFacts(TypedDict):
+    """The tokenizer's own JSON, of the one kind that Luthier writes: others may run slow patterns over a text."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    version: Literal["1.0"]
+    truncation: None
+    padding: None
+    added_tokens: Annotated[list[_Added], Field(max_length=2)]
+    normalizer: Annotated[dict[str, Plain], AfterValidator(_ours)]
+    pre_tokenizer: _Whitespace
+    post_processor: None
+    decoder: None
+    model: _Pieces
+
+
+class WordsFacts(TypedDict):
+    """How text becomes ids."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    length: Annotated[int, Field(ge=1, le=4096)]
+    pieces: Annotated[int, Field(ge=2, le=10_000_000)]
+    pairs: list[Annotated[int, Field(ge=0, le=10**14)]]
+    names: Annotated[Different, Field(min_length=1)]
+    tokenizer: TokenizerFacts
+
+
+def _parsers_there(encoder: Any) -> Any:
+    if any(column["parser"] >= len(encoder["parsers"]) for column in encoder["columns"]):
+        raise ValueError("Input should be an encoder with a parser for each column")
+    return encoder
+
+
+class TableEncoderFacts(TypedDict):
+    """How a table's rows become numbers and codes."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    columns: list[TableColumn]
+    parsers: list[ParserFacts]
+    vocabularies: dict[Text, Different]
+    truths: dict[Text, Annotated[list[Text], Field(min_length=2, max_length=2)]]
+    texts: Annotated[list[WordsFacts], Field(max_length=1)]
+
+
+class PictureEncoderFacts(TypedDict):
+    """How pictures are brought to one shape."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    kind: Literal["pictures"]
+    columns: list[PictureColumn]
+    shape: Shape
+
+
+EncoderFacts: Any = Annotated[
+    Annotated[PictureEncoderFacts, Tag("pictures")]
+    | Annotated[TableEncoderFacts, AfterValidator(_parsers_there), Tag("table")],
+    Discriminator(lambda value: "pictures" if isinstance(value, dict) and value.get("kind") == "pictures" else "table"),
+]
+
+
+class ModelTask(TypedDict):
+    """What is predicted."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    kind: Literal["regression", "binary", "multiclass"]
+    target: Text
+    classes: Different
+    log_scale: bool
+    reason: Text
+    label_kind: Literal["text", "integer", "float", "boolean"]
+    positive: NotRequired[Text]
+    parser: NotRequired[ParserFacts | None]
+
+
+class PreprocessFacts(TypedDict):
+    """How numbers become features."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    method: Literal["standardise", "quantile", "piecewise", "periodic", "common"]
+    columns: Size
+    flagged: Size
+    knots: Annotated[int, Field(ge=0, le=1024)]
+    words: NotRequired[Size]
+    exact: NotRequired[bool]
+
+
+class PixelFacts(TypedDict):
+    """Pictures go on as they are."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    method: Literal["pixels"]
+
+
+class DenseFacts(TypedDict):
+    """A dense network."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    inputs: Size
+    hidden: Annotated[list[Positive], Field(max_length=1000)]
+    outputs: Positive
+    activation: Name | list[Name]
+    batch_norm: bool
+    layer_norm: NotRequired[bool]
+    residual: NotRequired[bool]
+    embeddings: Embeddings
+    initialiser: Name
+    deviation: NotRequired[Number]
+    neurons: NotRequired[list[tuple[Size, Size, Name]]]
+
+
+class ConvFacts(TypedDict):
+    """A convolutional network."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    kind: Literal["conv"]
+    inputs: Shape
+    channels: Annotated[list[Positive], Field(min_length=1, max_length=16)]
+    outputs: Positive
+    convolutions: Few
+    residual: bool
+    batch_norm: bool
+    dropout: Share
+    units: Size
+    augment: list[tuple[Name, Number]]
+    mean: list[Number]
+    std: list[PositiveNumber]
+
+
+class TextFacts(TypedDict):
+    """A network for text."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    kind: Literal["text"]
+    numbers: Size
+    pieces: Positive
+    length: Positive
+    outputs: Positive
+    reader: Name
+    width: Positive
+    pairs: Size
+    layers_of_units: Annotated[list[Positive], Field(max_length=100)]
+    pool: Name
+    dropout: Share
+    word_dropout: Share
+    embeddings: Embeddings
+    weighted: NotRequired[bool]
+
+
+class BackboneFacts(TypedDict):
+    """A network that has learnt elsewhere."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    kind: Literal["backbone"]
+    backbone: Text
+    inputs: Shape
+    outputs: Positive
+    side: Annotated[int, Field(ge=0, le=4096)]
+    cut: Text
+    width: Size
+
+
+def _spec_kind(value: Any) -> str:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return kind if kind in ("conv", "text", "backbone") else "dense"
+
+
+SpecFacts: Any = Annotated[
+    Annotated[DenseFacts, Tag("dense")]
+    | Annotated[ConvFacts, Tag("conv")]
+    | Annotated[TextFacts, Tag("text")]
+    | Annotated[BackboneFacts, Tag("backbone")],
+    Discriminator(_spec_kind),
+]
+
+
+class _Licence(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    of: Text
+    name: Text
+    written: Text
+
+
+class ModelFacts(TypedDict):
+    """The model: its task, its networks' specs, and what their answers go through."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    task: ModelTask
+    preprocess: PreprocessFacts | PixelFacts
+    specs: Annotated[list[SpecFacts], Field(min_length=1, max_length=10_000)]
+    weights: list[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]]
+    temperature: PositiveNumber
+    target_mean: Number
+    target_std: PositiveNumber
+    smear: PositiveNumber
+    half_width: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    lowest: Number
+    highest: Number
+    threshold: NotRequired[Annotated[float, Field(ge=0, le=1.001, allow_inf_nan=False)]]
+    set_threshold: NotRequired[Number]
+    licences: NotRequired[list[_Licence]]
+    familiar_within: NotRequired[Number]
+
+
+class ProfileFacts(TypedDict):
+    """What training rows looked like."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    rows: Annotated[int, Field(ge=1, le=2**53)]
+    numbers: dict[Text, list[Number]]
+    missing: dict[Text, Share]
+    codes: dict[Text, list[Annotated[int, Field(ge=0, le=2**53)]]]
+
+
+class NoProfile(TypedDict):
+    """Models of bare networks have none."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]

@@ -1,0 +1,267 @@
+"""A model's parts from the contents of its file, each compared with the others before anything of its size is made.
+
+The file may come from a stranger: a network is only built where the tensors that are stored have its spec's shapes, and
+what does not belong together is an InputError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from luthier.assess import Familiarity, Profile
+from luthier.assess.drift import PREDICTION
+from luthier.data import (
+    Encoder,
+    PictureEncoder,
+    Prepare,
+    Preprocess,
+    TableEncoder,
+    Task,
+    encoder_from_json,
+    preprocess_from,
+)
+from luthier.data.moments import FORMATS, ISO, moment_format
+from luthier.data.parsing import CellParser
+from luthier.data.preprocess import BINS, KNOTS
+from luthier.errors import InputError
+from luthier.nets import (
+    BackboneSpec,
+    ConvSpec,
+    DenseNet,
+    DenseSpec,
+    Licence,
+    Net,
+    Spec,
+    TextSpec,
+    build,
+    spec_from_json,
+)
+from luthier.nets.conv import ConvNet
+from luthier.nets.text import TextNet
+from luthier.saved.bundle import Bundle
+
+SCALARS = ("temperature", "target_mean", "target_std", "smear", "half_width", "lowest", "highest")
+OPTIONAL = ("threshold", "set_threshold")
+READS = {"number": "number", "date": "moment", "category": "word", "boolean": "word", "text": "word"}
+FEATURES_OF_PICTURES = 64
+KINDS_OF_LABELS: Mapping[str, Any] = {"integer": int, "float": float, "text": str}
+
+
+def parts_of(bundle: Bundle) -> dict[str, Any]:
+    """What a `Model` is made of. InputError for parts that do not belong together."""
+    facts = bundle.model
+    task = Task.from_json(facts["task"])
+    _check_task(task)
+    encoder = encoder_from_json(bundle.encoder)
+    _check_encoder(encoder)
+    prepare = _prepared(facts["preprocess"], encoder, bundle.weights)
+    nets = tuple(
+        _net(spec_from_json(value), _named(bundle.weights, f"nets.{i}."), task, encoder, prepare)
+        for i, value in enumerate(facts["specs"])
+    )
+    _require(len(facts["weights"]) == len(nets), "as many weights as networks")
+    _require(facts["lowest"] <= facts["highest"], "a lowest value below the highest")
+    return {
+        "task": task,
+        "encoder": encoder,
+        "preprocess": prepare,
+        "nets": nets,
+        "weights": tuple(facts["weights"]),
+        "profile": _profile(bundle.profile, task, encoder),
+        "metrics": bundle.metrics,
+        "familiarity": _familiarity(bundle, encoder, prepare),
+        "licences": tuple(Licence(**one) for one in facts.get("licences", ())),
+        **{name: facts[name] for name in (*SCALARS, *OPTIONAL) if name in facts},
+    }
+
+
+class MismatchError(InputError):
+    """Parts that do not belong together."""
+
+
+def _require(holds: bool, expected: str, received: str = "") -> None:
+    if not holds:
+        raise MismatchError("its parts do not belong together", expected=expected, received=received)
+
+
+def _check_task(task: Task) -> None:
+    fewest, most = {"regression": (0, 0), "binary": (2, 2), "multiclass": (2, 1_000_000)}[task.kind]
+    _require(fewest <= len(task.classes) <= most, f"classes of a {task.kind} task", f"{len(task.classes)} classes")
+    _require(task.positive in ("", *task.classes), "a positive class that is one of the classes", task.positive)
+    _require(not task.log_scale or task.kind == "regression", "a log scale in a regression only")
+    _check_parser(task.cells)
+    if task.kind != "regression":
+        try:
+            labels = [KINDS_OF_LABELS.get(task.label_kind, str)(name) for name in task.classes]
+            fits = task.label_kind != "integer" or all(abs(label) < 2**63 for label in labels)
+        except ValueError:
+            fits = False
+        _require(fits, f"classes that are written as {task.label_kind}s")
+
+
+def _check_parser(parser: CellParser) -> None:
+    if parser.reads == "moment" and parser.pattern not in (ISO, *FORMATS):
+        _require(moment_format(parser.pattern), "the format of a date", parser.pattern)
+
+
+def _check_encoder(encoder: Encoder) -> None:
+    names = [column.name for column in encoder.columns]
+    _require(len(set(names)) == len(names), "columns of different names")
+    if isinstance(encoder, PictureEncoder):
+        used = [column.kind for column in encoder.columns if column.used]
+        _require(used == ["picture"], "one column of pictures")
+        _require(encoder.shape[0] in (1, 3), "pictures of 1 or 3 channels", str(encoder.shape[0]))
+        return
+    of_kind = {kind: [c.name for c in encoder.columns if c.kind == kind] for kind in READS}
+    for column in encoder.columns:
+        expected = READS.get(column.kind, "")
+        _require(column.used and column.cells.reads == expected, f"a parser of the kind of column '{column.name}'")
+        _check_parser(column.cells)
+    _require(set(encoder.vocabularies) == set(of_kind["category"]), "a vocabulary for each category")
+    _require(set(encoder.truths) <= set(of_kind["boolean"]), "words for no and yes of booleans only")
+    _require(
+        [list(words.names) for words in encoder.texts] == [of_kind["text"]] * bool(of_kind["text"]), "the text's words"
+    )
+    for words in encoder.texts:
+        size = words.known_pieces()
+        _require(size == words.pieces, f"a tokenizer of {words.pieces} pieces", f"{size} pieces")
+        rising = all(low < high for low, high in zip(words.pairs, words.pairs[1:], strict=False))
+        _require(rising and all(pair < size**2 for pair in words.pairs), "pairs of pieces in their order")
+
+
+def _prepared(config: Mapping[str, Any], encoder: Encoder, weights: Mapping[str, Tensor]) -> Prepare:
+    pictures = isinstance(encoder, PictureEncoder)
+    _require((config["method"] == "pixels") == pictures, "the preprocessing of the encoder's rows", config["method"])
+    if not pictures:
+        columns, knots = len(encoder.number_names), {"quantile": KNOTS, "piecewise": BINS + 1}.get(config["method"], 0)
+        _require(config["columns"] == columns, f"preprocessing of {columns} numbers", str(config["columns"]))
+        _require(config["flagged"] <= columns and config["knots"] == knots, f"at most {columns} flags, {knots} knots")
+        _require(config.get("words", 0) == encoder.words, f"preprocessing of {encoder.words} ids of words")
+    with ShapesAlone(), torch.device("meta"):
+        result = preprocess_from(config)
+    _fill(result, _named(weights, "preprocess."), unbounded=("lowest", "highest"))
+    if isinstance(result, Preprocess):
+        inside = bool(((result.flags >= 0) & (result.flags < result.columns)).all())
+        _require(inside and bool((result.scale > 0).all()), "flags of its columns, and scales above 0")
+        _require(bool((result.lowest <= result.highest).all()), "lowest values below the highest")
+        _require(bool((result.edges[:, 1:] >= result.edges[:, :-1]).all()), "edges in their order")
+    return result
+
+
+def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder, prepare: Prepare) -> Net:
+    """A network of the stored tensors; nothing is allocated before their shapes are known to be the spec's."""
+    outputs = len(task.classes) if task.kind == "multiclass" else 1
+    _require(spec.outputs == outputs, f"networks of {outputs} outputs", str(spec.outputs))
+    numbers = prepare.width - encoder.words
+    if isinstance(spec, DenseSpec | TextSpec):
+        levels = tuple(levels for levels, _ in spec.embeddings)
+        _require(levels == encoder.category_sizes, "embeddings of the encoder's categories")
+    if isinstance(spec, DenseSpec):
+        _require(isinstance(encoder, TableEncoder) and not encoder.words, "a dense network of a table without text")
+        _require(spec.inputs == numbers, f"a network of {numbers} inputs", str(spec.inputs))
+        _require(len(spec.embeddings) + len(spec.hidden) < 2 * len(stored), "as many layers as are stored")
+        _compare({name: (*spec.shapes()[name],) for name in spec.shapes()} | spec.buffer_shapes(), stored)
+        net: Net = DenseNet(spec, {name: stored[name] for name in spec.shapes()})
+    elif isinstance(spec, TextSpec):
+        texts = [(words.pieces, words.length) for words in encoder.texts]
+        _require(texts == [(spec.pieces, spec.length)], "a network of the encoder's words")
+        _require(spec.pairs in (0, len(encoder.texts[0].pairs)) and spec.numbers == numbers, "its pairs and numbers")
+        with ShapesAlone(), torch.device("meta"):
+            net = TextNet(spec)
+    else:
+        shape = encoder.shape if isinstance(encoder, PictureEncoder) else ()
+        _require(spec.inputs == shape, f"a network of pictures of {shape}", str(spec.inputs))
+        net = _picture_net(spec, stored)
+    _fill(net, stored)
+    return net.eval()
+
+
+def _picture_net(spec: ConvSpec | BackboneSpec, stored: Mapping[str, Tensor]) -> Net:
+    if isinstance(spec, ConvSpec):
+        with ShapesAlone(), torch.device("meta"):
+            return ConvNet(spec)
+    if spec.cut:  # the rest is as large as the backbone, which is ours or the user's
+        head = stored.get("net.head.weight")
+        _require(head is not None and head.shape == (spec.outputs, spec.width), "a head of the backbone's width")
+    return build(spec, seed=0)
+
+
+class ShapesAlone(TorchFunctionMode):
+    """With the device "meta", modules that are made inside take no memory: what would draw their weights does nothing.
+
+    On that device `normal_` imports the compiler, for two seconds.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Leave out what fills a tensor in place."""
+        if getattr(func, "__name__", "") in ("normal_", "uniform_", "zeros_", "zero_", "fill_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def _fill(module: nn.Module, stored: Mapping[str, Tensor], unbounded: Iterable[str] = ()) -> None:
+    """Give a module the stored tensors as its own. InputError for others than it has, and for NaN or infinity."""
+    expected = module.state_dict()
+    _compare({name: value.shape for name, value in expected.items()}, stored)
+    for name, value in stored.items():
+        _require(value.dtype == expected[name].dtype, f"{name} of {expected[name].dtype}", str(value.dtype))
+        if value.is_floating_point():
+            fine = ~value.isnan() if name in unbounded else value.isfinite()
+            _require(bool(fine.all()), f"finite numbers in {name}", "NaN or infinity")
+    module.load_state_dict(dict(stored), assign=True)
+
+
+def _compare(expected: Mapping[str, Iterable[int]], stored: Mapping[str, Tensor]) -> None:
+    for name in {*expected, *stored}:
+        asked = str(tuple(expected[name])) if name in expected else "no such tensor"
+        given = str(tuple(stored[name].shape)) if name in stored else "no such tensor"
+        _require(asked == given, f"{name[:100]}: {asked}", given)
+
+
+def _profile(value: Mapping[str, Any], task: Task, encoder: Encoder) -> Profile | None:
+    if not value:
+        return None
+    profile = Profile.from_json(value)
+    sides = (1, 2, 2) if isinstance(encoder, PictureEncoder) else (len(encoder.number_names) + encoder.words,)
+    no_codes = torch.zeros(1, len(encoder.category_names), dtype=torch.int64)
+    numbers, codes = encoder.described(torch.zeros(1, *sides), no_codes)
+    sizes = dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
+    if task.classes:
+        sizes[PREDICTION] = len(task.classes)
+    described = {*numbers, *([] if task.classes else [PREDICTION])}
+    _require(set(profile.numbers) == described == set(profile.missing), "a profile of the encoder's numbers")
+    _require(set(profile.codes) == set(sizes) >= set(codes), "a profile of the encoder's categories")
+    _require(all(len(profile.codes[name]) == size for name, size in sizes.items()), "a count of each level")
+    _require(all(sum(counts) for counts in profile.codes.values()), "counts that are not all 0")
+    _require(all(values == sorted(values) for values in profile.numbers.values()), "quantiles in their order")
+    return profile
+
+
+def _familiarity(bundle: Bundle, encoder: Encoder, prepare: Prepare) -> Familiarity | None:
+    stored = _named(bundle.weights, "familiarity.")
+    if "familiar_within" not in bundle.model:
+        return None
+    _require(set(stored) == {"mean", "whitening"}, "the tensors of familiarity", ", ".join(stored)[:100])
+    mean, whitening = (stored[name].numpy() for name in ("mean", "whitening"))
+    width = FEATURES_OF_PICTURES if isinstance(encoder, PictureEncoder) else _plain_width(prepare)
+    fits = mean.shape == (width,) and whitening.ndim == 2 and whitening.shape[0] == width
+    _require(fits, f"familiarity of {width} features", f"{mean.shape} and {whitening.shape}")
+    known = all(part.dtype == np.float64 and np.isfinite(part).all() for part in (mean, whitening))
+    _require(known, "finite numbers in familiarity")
+    return Familiarity(mean, whitening, bundle.model["familiar_within"])
+
+
+def _plain_width(prepare: Prepare) -> int:
+    with torch.no_grad():
+        assert isinstance(prepare, Preprocess)
+        return prepare.plain(torch.zeros(0, prepare.columns + prepare.words)).shape[1]
+
+
+def _named(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}

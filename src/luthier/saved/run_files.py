@@ -1,0 +1,71 @@
+"""The files of a run, each read whole and of the types that it must have; None, or nothing, where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from luthier.errors import InputError
+from luthier.saved.run_folder import RunFolder
+from luthier.saved.score_schemas import DriftFacts, ScoreFacts
+from luthier.saved.search_schemas import StudyFacts
+from luthier.untrusted import REMEDY, read_frame, read_json
+
+HISTORY = {
+    **dict.fromkeys(("member", "step"), "integer"),
+    **dict.fromkeys(("epoch", "learning_rate", "train_loss", "validation_loss"), "number"),
+    "label": "text",
+}
+JUDGED = {"row": "integer", "true": "number", "told_0": "number"}
+TRIALS = {
+    **dict.fromkeys(("number", "steps", "best_step"), "integer"),
+    **dict.fromkeys(("value", "score"), "number"),
+    **dict.fromkeys(("stage", "status", "reason"), "text"),
+}
+
+
+def read_scores(folder: RunFolder) -> dict[str, Any] | None:
+    """The final judgement."""
+    return _read(folder.scores, ScoreFacts)
+
+
+def read_drift(folder: RunFolder) -> dict[str, Any] | None:
+    """What the last check against new data found."""
+    return _read(folder.drift, DriftFacts)
+
+
+def read_histories(folder: RunFolder) -> dict[str, pl.DataFrame]:
+    """Learning curves by population."""
+    return {file.stem: read_frame(file, HISTORY) for file in sorted(folder.history.glob("*.parquet"))}
+
+
+def read_judged(folder: RunFolder) -> pl.DataFrame | None:
+    """The stored predictions of the test rows, each row once."""
+    try:
+        frame = read_frame(folder.judged, JUDGED)
+    except FileNotFoundError:
+        return None
+    told = [name for name in frame.columns if name == "weight" or name.startswith("told_")]
+    if frame["row"].is_duplicated().any() or not all(frame[name].dtype.is_float() for name in told):
+        raise InputError(f"'{folder.judged}' does not hold predictions, one of each row", remedy=REMEDY)
+    return frame.with_columns(pl.col(told).fill_null(float("nan")), pl.col("true").fill_null(float("nan")))
+
+
+def read_study(path: Path) -> tuple[dict[str, Any], pl.DataFrame]:
+    """What a search found, and its trials. InputError where it was stopped before it could say."""
+    try:
+        result: dict[str, Any] = read_json(path / "search.json", StudyFacts)
+        return result, read_frame(path / "trials.parquet", TRIALS)
+    except FileNotFoundError:
+        remedy = f"luthier tune --resume {path}"
+        raise InputError(f"the search in '{path}' has not finished yet", remedy=remedy) from None
+
+
+def _read(path: Path, schema: Any) -> dict[str, Any] | None:
+    try:
+        result: dict[str, Any] = read_json(path, schema)
+        return result
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,47 @@
+"""Predictions as CSV: what a spreadsheet would run stays text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from luthier.data import Task
+from luthier.data.columns import Column
+from luthier.data.encode import TableEncoder
+from luthier.data.preprocess import Preprocess
+from luthier.nets import DenseSpec, build
+from luthier.saved import Model, predict_file
+
+FORMULA = "=HYPERLINK(A1)"
+ROWS = pl.DataFrame({"x": [1.0, 2.0, 3.0], "@note": [FORMULA, "-1.5", "plain"]})
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model whose every prediction is a formula."""
+    encoder = TableEncoder.fit(ROWS, (Column("x", "number", True, ""),))
+    preprocess = Preprocess.fit(encoder.encode(ROWS)[0])
+    net = build(DenseSpec(inputs=1, hidden=(), outputs=1), seed=0)
+    Model(Task("binary", "y", (FORMULA, "no")), encoder, preprocess, (net,), (1.0,), threshold=1.0).save(tmp_path / "m")
+    ROWS.write_csv(tmp_path / "rows.csv")
+    return tmp_path / "m"
+
+
+@pytest.mark.parametrize(
+    ("safe_cells", "header", "notes", "prediction"),
+    [
+        (None, "@note", [FORMULA, "-1.5", "plain"], f"'{FORMULA}"),
+        (True, "'@note", [f"'{FORMULA}", "-1.5", "plain"], f"'{FORMULA}"),
+        (False, "@note", [FORMULA, "-1.5", "plain"], FORMULA),
+    ],
+)
+def test_formulas_are_text(
+    model: Path, safe_cells: bool | None, header: str, notes: list[str], prediction: str
+) -> None:
+    output = model.with_suffix(".csv")
+    predict_file(model, str(model.with_name("rows.csv")), output, safe_cells=safe_cells)
+    written = pl.read_csv(output, infer_schema=False)
+    assert written[header].to_list() == notes
+    assert written["prediction"].to_list() == [prediction] * 3
