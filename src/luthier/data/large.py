@@ -25,6 +25,7 @@ from luthier.data.text_bytes import text_size
 from luthier.data.witnesses import witnesses
 from luthier.errors import InputError, in_a_line
 from luthier.machine import machine_memory
+from luthier.messages import in_bytes
 from luthier.seeds import numpy_generator
 from luthier.storage import cache_folder, explained, sha256
 
@@ -61,6 +62,16 @@ def parse_memory(text: str) -> int:
 def default_memory() -> int:
     """Half of the machine's memory, or of the container's."""
     return machine_memory() // 2
+
+
+def memory_in_words(memory: int) -> str:
+    """What a limit is for, and what comes on top of it.
+
+    >>> memory_in_words(512 << 20)
+    'memory: up to 512 MiB for data and networks; the program and its libraries take about 750 MiB beside them'
+    """
+    beside = f"the program and its libraries take about {in_bytes(PROGRAM)} beside them"
+    return f"memory: up to {in_bytes(memory)} for data and networks; {beside}"
 
 
 def table_files(path: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from luthier.data import centre_of
+from luthier.data.large import memory_in_words
 from luthier.machine import torch_settings
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
@@ -86,6 +87,8 @@ class Run:
             tell=self.tell,
         )
         self.read = self.read.without_rows()
+        if self.asked.memory:
+            ledger.add("note", {"step": 0, "sentence": memory_in_words(self.asked.memory)})
         if self.earlier is not None:
             runner.preprocess[self.earlier.setting.method] = self.earlier.model.preprocess
         if runner.data.task.kind == "regression":
