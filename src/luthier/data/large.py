@@ -142,7 +142,8 @@ def sample_of(
     lazy = scan_parquet(kept)
     try:
         everything = int(lazy.select(pl.len()).collect(engine="streaming").item())
-        head, numbered, rows, places = lazy.head(HEAD).collect(), lazy.with_row_index(PLACE), everything, None
+        head, numbered, rows = lazy.head(HEAD).collect(), lazy.with_row_index(PLACE), everything
+        places: pl.Series | None = None  # None: all
         if weight in head.columns:
             numbered = numbered.filter(_counts(weight))
             places = numbered.select(PLACE).collect(engine="streaming").to_series()

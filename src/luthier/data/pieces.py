@@ -40,7 +40,8 @@ class Pieces:
 
     def frames(self, rows: int = CHUNK) -> Iterator[pl.DataFrame]:
         """All rows in pieces of so many or fewer. InputError, in our words, where they cannot be read to the end."""
-        schema, place = None, 0
+        schema: pl.Schema | None = None
+        place = 0
         try:
             for file in self.files:
                 lazy = pl.scan_parquet(file, hive_partitioning=False)
