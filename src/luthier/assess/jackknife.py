@@ -104,8 +104,10 @@ def of_unexplained(value: float, without: np.ndarray) -> tuple[float, float] | N
 def below_unexplained(value: float, losses: np.ndarray, weights: np.ndarray, unit: np.ndarray, seed: int) -> float:
     """The lower end of R2 where squared errors [N] have a heavy tail: their mean may be larger, what varies beside them
     the same. Infinitely low is never said: 1 where there is no such end."""
+    if int(unit.max()) + 1 < BLOCKS or not 0 < value < 1:  # so few units have wide intervals anyway
+        return 1.0
     ends, mean = of_mean_loss(losses, weights, unit, seed), float(np.average(losses, weights=weights))
-    if ends is None or not 0 < value < 1:
+    if ends is None:
         return 1.0
     explained = mean / (1 - value) - mean
     return float(1 - ends[1] / (explained + ends[1]))
