@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from luthier.cli import main
-from luthier.console import console, printable, printable_output
+from luthier.console import PrintableBytes, console, printable, printable_output
 from luthier.storage import json_text
 
 # Set the title, fill the clipboard, clear; the same by a control character of 8 bits; turn the direction of writing.
@@ -46,6 +46,12 @@ def test_all_that_is_printed_goes_that_way(capsys: pytest.CaptureFixture[str]) -
     assert err == "\\u001b]0;title\\u0007\n"
     first, second, *_ = out.splitlines()
     assert (json.loads(first), second) == ({"name": HOSTILE[3]}, "\\u202egnp.exe")
+
+
+def test_rows_that_somebody_looks_at() -> None:
+    beneath = io.BytesIO()
+    PrintableBytes(beneath).write(f"größe\n{HOSTILE[0]}\n".encode())
+    assert beneath.getvalue() == "größe\n\\u001b]0;title\\u0007\n".encode()
 
 
 def test_a_program_that_draws_still_may() -> None:

@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 # Control characters but tab and line feed, separators of lines, directions of writing, halves of characters.
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -40,6 +40,21 @@ class PrintableStream:
         """Write several."""
         for line in lines:
             self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.beneath, name)
+
+
+class PrintableBytes:
+    """A stream of bytes that writes UTF-8 text as `printable` text: rows that somebody looks at."""
+
+    def __init__(self, beneath: IO[bytes]) -> None:
+        self.beneath = beneath
+
+    def write(self, content: bytes) -> int:
+        """Write text; returns its length."""
+        self.beneath.write(printable(content.decode(errors="replace")).encode())
+        return len(content)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.beneath, name)

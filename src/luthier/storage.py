@@ -117,8 +117,8 @@ def write_bytes(path: Path, content: bytes, *, synced: bool = True) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """`write_bytes` for UTF-8 text."""
-    write_bytes(path, content.encode())
+    """`write_bytes` for UTF-8 text; what UTF-8 lacks, as in file names of other encodings, is written as its code."""
+    write_bytes(path, content.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -26,6 +26,7 @@ from luthier.assess import (
     set_figures,
     set_threshold,
     smearing,
+    told_apart,
 )
 from luthier.assess.conformal import prediction_sets
 from luthier.assess.jackknife import Units
@@ -159,3 +160,16 @@ def test_drift_and_leaks() -> None:
     assert share_explained(x, y, classes=True, weights=w) == pytest.approx(
         share_explained(x[two], y[two], classes=True) or 0, abs=1e-9
     )
+
+
+def test_trees_separate_rows_by_their_weights() -> None:
+    """Rows that all but vanish do not set the two sides apart."""
+    before, now = RNG.normal(size=(400, 2)), RNG.normal(size=(400, 2))
+    far = np.arange(400) % 2 == 0
+    now[far] += 20
+    alike = told_apart(before, now, weights=(None, np.where(far, 1e-6, 1.0)))
+    apart = told_apart(before, now)
+    assert alike is not None
+    assert apart is not None
+    assert alike["auc"] < 0.65
+    assert apart["auc"] > 0.7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -148,3 +149,13 @@ def test_hashes_do_not_change_with_the_version() -> None:
 
 
 HASHES = [12653834197784626988, 11513179799179477074]
+
+
+def test_rows_on_the_disk_stay_in_their_order(tmp_path: Path) -> None:
+    """Polars' streaming join gives rows as they come; the networks would learn from another order each time."""
+    g = np.random.default_rng(0)
+    frame = pl.DataFrame({"place": np.arange(40_000), "x": g.normal(size=40_000), "z": g.normal(size=40_000)})
+    frame.write_parquet(tmp_path / "table.parquet", row_group_size=1000)
+    rule = CopyRule(("x", "z"), {"x": 1e-6, "z": 1e-6})
+    rows = rule.without(pl.scan_parquet(tmp_path / "table.parquet"), frame[:50]).collect(engine="streaming")
+    assert rows["place"].to_list() == list(range(50, 40_000))

@@ -291,6 +291,30 @@ def test_onnx_runtime(exported: tuple[Model, Path], tmp_path: Path) -> None:
         np.testing.assert_allclose(result, wanted, atol=1e-5)  # another runtime's float32
 
 
+def beside(frame: pl.DataFrame) -> pl.DataFrame:
+    """A row of gaps alone, and one of cells that no row of training had."""
+    odd = {"zip": 777, "grade": 2.5, "kind": "castle", "sex": "third", "row": -1e15, "size": 1e12}
+    gaps = pl.DataFrame([dict.fromkeys(frame.columns), {**frame.row(0, named=True), **odd}], schema=frame.schema)
+    return pl.concat([gaps, frame])
+
+
+def test_a_prediction_does_not_depend_on_the_rows_beside_it(exported: tuple[Model, Path], tmp_path: Path) -> None:
+    """Alone, among others, turned round, beside odd rows, in pieces: the model and ONNX, in float32."""
+    model, folder = exported
+    frame = truth(60).drop("said")
+    session = pytest.importorskip("onnxruntime").InferenceSession(folder / "model.onnx")
+    doors: list[tuple[Callable[[pl.DataFrame], np.ndarray], float]] = [
+        (lambda rows: model.predict_proba(rows).to_numpy(), 1e-6),
+        (lambda rows: session.run(["probabilities"], inputs_for(model.encoder, rows))[0], 1e-5),
+    ]
+    for predict, near in doors:
+        wanted = predict(frame)
+        np.testing.assert_allclose(np.concatenate([predict(frame[k]) for k in range(60)]), wanted, atol=near)
+        np.testing.assert_allclose(np.concatenate([predict(one) for one in frame.iter_slices(7)]), wanted, atol=near)
+        np.testing.assert_allclose(predict(frame.reverse())[::-1], wanted, atol=near)
+        np.testing.assert_allclose(predict(beside(frame))[2:], wanted, atol=near)
+
+
 def test_arrays(tmp_path: Path) -> None:
     """Arrays, and CSV of them, to an encoder that was fitted on either."""
     X = np.array([[1e12 + k, 0.1 * k, np.nan if k % 7 == 0 else k % 3] for k in range(60)])

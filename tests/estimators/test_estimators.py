@@ -130,3 +130,34 @@ def test_rows_of_weight_0_are_as_if_they_were_not_there(scale: float) -> None:
     left = LuthierClassifier(max_epochs=2, seeds=1).fit(frame[y < 2], y[y < 2], sample_weight=counts[y < 2])
     assert whole.classes_.tolist() == left.classes_.tolist() == [0, 1]
     np.testing.assert_allclose(whole.predict_proba(frame), left.predict_proba(frame), rtol=1e-5)
+
+
+def test_a_row_is_predicted_alike_by_itself_and_among_others() -> None:
+    """Also where pandas gives a row other types: a category that is missing is a float, a truth beside it a number."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame(
+        {
+            "a": np.where(rng.random(200) < 0.2, np.nan, rng.normal(size=200)),
+            "k": rng.choice(["x", "y"], 200).astype(object),
+            "flag": rng.random(200) < 0.5,
+            "day": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 300, 200), unit="D"),
+        }
+    )
+    frame.loc[rng.random(200) < 0.3, "k"] = None
+    y = (frame["k"].isna() ^ frame["flag"]).to_numpy()
+    model = LuthierClassifier(max_epochs=3, seeds=1).fit(frame, y)
+    wanted = model.predict_proba(frame)
+    some = frame.head(30)
+    alone = [model.predict_proba(some.iloc[[i]]) for i in range(30)]
+    rebuilt = [model.predict_proba(pd.DataFrame([some.iloc[i].to_dict()])) for i in range(30)]
+    gaps = [model.predict_proba(some.iloc[[i]].assign(k=np.nan)) for i in range(30) if some["k"].isna()[i]]
+    np.testing.assert_allclose(np.concatenate(alone), wanted[:30], atol=1e-6)
+    np.testing.assert_allclose(np.concatenate(rebuilt), wanted[:30], atol=1e-6)
+    np.testing.assert_allclose(np.concatenate(gaps), wanted[:30][some["k"].isna()], atol=1e-6)
+    np.testing.assert_allclose(model.predict_proba(frame[::-1])[::-1], wanted, atol=1e-6)
+    numbers = frame.drop(columns="day")
+    numeric = LuthierClassifier(max_epochs=3, seeds=1).fit(numbers, y)
+    gap = numbers[numbers["k"].isna()].head(5)
+    np.testing.assert_allclose(
+        numeric.predict_proba(gap.assign(k=np.nan)), numeric.predict_proba(numbers)[gap.index], atol=1e-6
+    )

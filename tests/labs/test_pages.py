@@ -15,6 +15,7 @@ from tests.browsing import elsewhere
 
 from luthier.classic.network2 import CrossEntropyCost, QuadraticCost
 from luthier.classic.network2 import Network as SecondNetwork
+from luthier.cli.lab import write_page
 from luthier.errors import ConfigError
 from luthier.labs.gallery import all_labs
 from luthier.labs.pages import page_names, write_pages
@@ -202,6 +203,15 @@ def test_the_pages_in_the_docs_are_up_to_date(folder: Path) -> None:
     kept = HERE.parents[1] / "docs" / "labs"
     stale = [path.name for path in folder.glob("*.html") if (kept / path.name).read_text() != path.read_text()]
     assert stale == [], "make pages writes them anew"
+
+
+def test_the_command_writes_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_page(["neuron"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["neuron.html"]
+    assert str(tmp_path / "neuron.html") in capsys.readouterr().out
+    for names, everything in ((None, False), (["neuron"], True)):
+        with pytest.raises(ConfigError, match="--all"):
+            write_page(names, tmp_path, everything)
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:

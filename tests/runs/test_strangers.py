@@ -16,7 +16,8 @@ from tests.cli.program import luthier as command_line
 
 import luthier
 from luthier.errors import InputError
-from luthier.report import build_report, ledger_lines, model_card
+from luthier.recipe import read_recipe
+from luthier.report import build_report, ledger_lines, model_card, write_report
 from luthier.runs import resume, resume_search
 from luthier.runs.multi_target import fit_several, resume_several
 from luthier.runs.screen import SilentScreen
@@ -156,6 +157,24 @@ def test_data_that_a_folder_names_are_said_before_they_are_opened(run: Path, tmp
     done = command_line("fit", "--resume", run)
     assert done.returncode == 2
     assert done.stderr.index(f"reading {tmp_path / 'no.csv'}, as '{run}' says") < done.stderr.index("luthier:")
+
+
+def test_a_name_that_is_not_utf_8(run: Path) -> None:
+    curves = next((run / "history").glob("train-*.parquet"))
+    os.rename(curves, os.fsencode(run / "history" / "train-") + b"\xff\x1b[2J.parquet")
+    write_report(run)
+    assert "\x1b[2J" not in "\n".join(ledger_lines(run))
+
+
+def test_a_plan_is_of_bounded_size(run: Path) -> None:
+    recipe = (run / "recipe.toml").read_text()
+    for name, value in (("seeds", 10**9), ("width", 10**12), ("finish_seconds", "inf")):
+        (run / "recipe.toml").write_text(re.sub(rf"(?m)^{name} = .*$", f"{name} = {value}", recipe))
+        with pytest.raises(InputError, match=name):
+            read_recipe(run / "recipe.toml")
+    (run / "recipe.toml").write_text("a = " + "[" * 50_000)
+    with pytest.raises(InputError, match="nested too deeply"):
+        read_recipe(run / "recipe.toml")
 
 
 def test_replace_removes_nothing_behind_a_link(run: Path, tmp_path: Path) -> None:

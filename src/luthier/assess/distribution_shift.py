@@ -92,7 +92,7 @@ def told_apart(
     sides = [side[rows] for side, rows in zip((before, now), chosen, strict=True)]
     X, y = np.concatenate(sides), np.repeat([0, 1], [len(side) for side in sides])
     counts = [np.ones(len(rows)) if w is None else w[rows] for w, rows in zip(weights, chosen, strict=True)]
-    w = None if weights == (None, None) else np.concatenate([count / count.mean() for count in counts])
+    w = None if all(given is None for given in weights) else np.concatenate([count / count.mean() for count in counts])
     model = HistGradientBoostingClassifier(max_iter=100, early_stopping=False, random_state=seed)
     folds = StratifiedKFold(4, shuffle=True, random_state=seed)
     params = {} if w is None else {"sample_weight": w}

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, cast
 
+from luthier.console import PrintableBytes
 from luthier.errors import InputError, LuthierError
 from luthier.storage import FULL, UNUSABLE
 
@@ -81,7 +82,7 @@ def ends_with_its_reader() -> Iterator[IO[bytes]]:
         yield cast(IO[bytes], sys.stdout.buffer)
         return
     with open(descriptor, "wb", closefd=False) as file:
-        yield file
+        yield cast(IO[bytes], PrintableBytes(file)) if os.isatty(descriptor) else file
 
 
 def in_our_words(error: OSError | MemoryError) -> LuthierError:

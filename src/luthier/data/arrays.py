@@ -14,6 +14,8 @@ from luthier.data.csv_text import refuse_twins
 from luthier.data.levels import text_of
 from luthier.errors import InputError, in_a_line
 
+WIDE = [getattr(pl, name) for name in ("Int128", "UInt128") if hasattr(pl, name)]  # NumPy has no such numbers
+
 
 def to_polars(source: Any) -> pl.DataFrame:
     """A pandas, Polars or Arrow frame as a Polars frame. InputError for anything else.
@@ -23,6 +25,7 @@ def to_polars(source: Any) -> pl.DataFrame:
     luthier.errors.InputError: a dict is not a table
       expected: a path, a bundled name, a pandas, Polars or Arrow frame, or arrays (X, y)
     """
+    source = source.collect() if isinstance(source, pl.LazyFrame) else source
     names = getattr(source, "column_names", getattr(source, "columns", ()))  # Arrow's columns are their values
     refuse_twins(map(str, names), "the frame")
     try:
@@ -40,7 +43,7 @@ def to_polars(source: Any) -> pl.DataFrame:
             if frame.implementation.is_pandas():
                 frame = nw.from_native(_mended(source), eager_only=True)
             result: pl.DataFrame = frame.to_polars()
-            return result
+            return result.with_columns(_narrowed(column) for column in result if column.dtype in WIDE)
     except Exception as error:  # columns of mixed objects, in each library's own words
         raise InputError(
             "the frame cannot be read",
@@ -81,14 +84,32 @@ def table_of(X: Any, y: Any) -> tuple[pl.DataFrame, str]:
 def _rows(X: Any) -> pl.DataFrame | None:
     if hasattr(X, "columns"):
         return to_polars(X)
-    array = np.asarray(X)
+    array = _known(np.asarray(X))
     return pl.DataFrame({f"x{i}": array[:, i] for i in range(array.shape[1])}) if array.ndim == 2 else None
+
+
+def _known(array: np.ndarray) -> np.ndarray:
+    """An array of a type that Polars knows: moments and lengths of time in microseconds. InputError for raw memory."""
+    if array.dtype.kind == "V":
+        raise InputError(
+            "the array holds records or raw bytes",
+            expected="one number, text, date or boolean per cell",
+            received=str(array.dtype),
+            remedy="a frame of its fields: pandas.DataFrame(array)",
+        )
+    return array.astype(f"{array.dtype.kind}8[us]") if array.dtype.kind in "mM" else array
+
+
+def _narrowed(column: pl.Series) -> pl.Series:
+    """Whole numbers of 128 bits as those of 64, or as floats where one is too large."""
+    result = column.cast(pl.Int64, strict=False)
+    return result if result.null_count() == column.null_count() else column.cast(pl.Float64)
 
 
 def _target(y: Any) -> pl.Series:
     if isinstance(y, pl.Series):
         return y
-    return to_polars(y.to_frame("y"))["y"] if hasattr(y, "to_frame") else pl.Series(np.asarray(y))
+    return to_polars(y.to_frame("y"))["y"] if hasattr(y, "to_frame") else pl.Series(_known(np.asarray(y)))
 
 
 def _mended(frame: Any) -> Any:

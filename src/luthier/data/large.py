@@ -53,7 +53,7 @@ def parse_memory(text: str) -> int:
     >>> parse_memory("2GiB") == parse_memory("2 g") == 2 * 1024**3
     True
     """
-    result = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
+    result = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text).lower())
     if not result or float(result[1]) <= 0:
         raise InputError(f"'{text}' is not an amount of memory", expected="such as 512MiB or 2GiB")
     return int(float(result[1]) * _SIZES[result[2]])

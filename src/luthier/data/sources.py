@@ -107,17 +107,22 @@ def _checked(found: Source, target: str | None) -> Source:
             expected=f"one of {', '.join(frame.columns[:12])}" + (", ..." if frame.width > 12 else ""),
             remedy=nearest(wanted, frame.columns) or "check --target",
         )
-    for name in frame.columns:
-        dtype = frame[name].dtype
+    _require_plain(frame)
+    for column in frame:
+        if column.dtype.is_float():
+            require_finite(column)
+    return found
+
+
+def _require_plain(frame: pl.DataFrame) -> None:
+    """InputError for a column whose cells are no single values."""
+    for name, dtype in frame.schema.items():
         if dtype.is_nested() or dtype in (pl.Object, pl.Binary) or "Extension" in str(dtype):
             raise InputError(
                 f"column '{name}' holds {str(dtype).lower()} values",
                 expected="one number, text, date or boolean per cell",
                 remedy="expand it into several columns, or leave it out",
             )
-        if dtype.is_float():
-            require_finite(frame[name])
-    return found
 
 
 def _bundled(name: str) -> Source:
@@ -208,6 +213,7 @@ def _frame(source: Any) -> Source:
 
 def fingerprint(frame: pl.DataFrame) -> str:
     """A checksum of a frame's names, types and values."""
+    _require_plain(frame)  # Polars panics over cells that have no hash
     rows = frame.hash_rows(seed=0).to_numpy()
     return sha256(str(frame.schema).encode() + rows.tobytes())
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
 from luthier.data.columns import Column
+from luthier.data.copies import numbers_rows
 from luthier.data.task import Task
 from luthier.records import Finding
 from luthier.seeds import numpy_generator
@@ -16,6 +18,8 @@ IMBALANCED = 0.05  # share of the rarest class below which accuracy says little
 LEAKING = 0.995  # share of the target that one column alone explains
 GROUPS, ROWS_A_GROUP = 20, 20  # of a column's values, and the rows that a group must hold
 FEWEST = 5  # of a class: fewer rows can stand together by chance
+CLEARLY_MORE = 0.1  # of the target than the best column that is used
+NUMBER = r"(-?\d+(?:[.,]\d+)?)"
 MOST_ROWS = 5000  # that are looked at
 
 
@@ -23,7 +27,7 @@ def check_table(
     frame: pl.DataFrame, columns: Sequence[Column], task: Task, weights: np.ndarray | None = None
 ) -> list[Finding]:
     """Findings on the training rows, which count by `weights` [N]: class imbalance, a column that gives the target
-    away."""
+    away, one that says more than those that are used but was dropped."""
     findings = []
     if task.classes:
         counting = pl.lit(1.0) if weights is None else pl.lit(pl.Series(weights))
@@ -40,12 +44,45 @@ def check_table(
                     remedy="read the scores of each class in the report",
                 )
             )
-    findings += [finding for column in columns if column.used and (finding := _leak(frame, column, task, weights))]
+    used = {column: _explained(frame, column, task, weights) for column in columns if column.used}
+    findings += [finding for column, explained in used.items() if (finding := _leak(column, explained, task))]
+    return findings + _dropped(frame, columns, task, weights, max((one for one in used.values() if one), default=0.0))
+
+
+def _dropped(
+    frame: pl.DataFrame, columns: Sequence[Column], task: Task, weights: np.ndarray | None, best: float
+) -> list[Finding]:
+    """Columns that were taken for identifiers though they say clearly more of the target than any that is used."""
+    least, findings = max(best, 0.5 if task.classes else 0.0) + CLEARLY_MORE, []
+    for column in (column for column in columns if column.kind == "identifier" and column.name in frame.columns):
+        numbers = _numbers_in(frame[column.name])
+        if numbers is None or numbers_rows(numbers):
+            continue
+        seen = frame.with_columns(numbers.alias(column.name))
+        explained = _explained(seen, replace(column, kind="number"), task, weights)
+        if explained is not None and explained > least:
+            findings.append(
+                Finding(
+                    code="dropped-column",
+                    severity="warning",
+                    sentence=f"`{column.name}` was dropped ({column.reason}), though its numbers alone predict "
+                    f"`{task.target}` better than any column that is used",
+                    evidence={"column": column.name, "explained": round(explained, 5), "best of the others": best},
+                    remedy=f"keep it with {column.override}, unless it is known only after the target",
+                )
+            )
     return findings
 
 
-def _leak(frame: pl.DataFrame, column: Column, task: Task, weights: np.ndarray | None) -> Finding | None:
-    explained = _explained(frame, column, task, weights)
+def _numbers_in(cells: pl.Series) -> pl.Series | None:
+    """The first number in each cell; None where most cells hold none."""
+    if cells.dtype.is_numeric():
+        return cells
+    numbers = cells.cast(pl.String, strict=False).str.extract(NUMBER, 1).str.replace(",", ".").cast(pl.Float64)
+    return numbers if numbers.null_count() < 0.5 * len(numbers) else None
+
+
+def _leak(column: Column, explained: float | None, task: Task) -> Finding | None:
     if explained is None or explained < LEAKING:
         return None
     return Finding(

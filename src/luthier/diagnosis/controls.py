@@ -64,7 +64,7 @@ def with_codes(part: Part, sizes: Sequence[int]) -> Part:
     for k, levels in enumerate(sizes):
         kept = min(levels, MOST_LEVELS)
         columns.append(F.one_hot(part.codes[:, k].clamp_max(kept - 1), kept).float())
-    return Part(torch.cat(columns, 1), part.codes[:, :0], part.targets)
+    return Part(torch.cat(columns, 1), part.codes[:, :0], part.targets, part.weights)
 
 
 def _trained(network: Any, training: Part, validation: Part, loss: str, batch_size: int) -> Tensor:
@@ -120,9 +120,12 @@ def signal(
     shuffled = training.targets[torch.randperm(len(training), generator=torch_generator(0, "shuffled targets"))]
     losses = {}
     for name, targets in (("real", training.targets), ("shuffled", shuffled)):
-        part = Part(training.features, training.codes, targets)
+        part = Part(training.features, training.codes, targets, training.weights)
         outputs = _trained(_network(module, part), part, validation, loss, batch_size)
         losses[name] = _row_losses(outputs, validation.targets, loss)
+    if validation.weights is not None:
+        shares = (validation.weights / validation.weights.mean()).numpy()
+        losses = {name: rows * shares for name, rows in losses.items()}
     gain = losses["shuffled"] - losses["real"]
     mean, error = float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(gain)))
     evidence = {"real": float(losses["real"].mean()), "shuffled": float(losses["shuffled"].mean()), "noise": error}

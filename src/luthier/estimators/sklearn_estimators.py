@@ -36,7 +36,7 @@ from luthier.nets import DenseSpec
 from luthier.optimise import Schedule
 from luthier.recipe.budget import Budget
 from luthier.recipe.runner import embedding_width
-from luthier.recipe.sample_weights import NOTHING, mean_weight
+from luthier.recipe.sample_weights import NOTHING, relative
 from luthier.recipe.steps.first_architecture import first_width
 from luthier.saved import Model
 from luthier.seeds import numpy_generator
@@ -298,7 +298,7 @@ def _counted(
     if not (weights >= 0).all() or not (weights > 0).any():
         received = "a negative weight" if (weights < 0).any() else "zeros alone"
         raise ValueError(f"sample_weight must be at least 0 in every row and above 0 in some; it holds {received}")
-    weights = weights / mean_weight(weights[weights > 0])
+    weights = relative(weights)
     kept = weights > NOTHING
     alike = weights[kept].min() == weights[kept].max()
     return frame.filter(kept), y[kept], None if alike else torch.from_numpy(weights[kept])

@@ -19,7 +19,7 @@ from luthier.untrusted import FilePath, Whole, read_toml, validated
 class FitConfig(BaseModel):
     """What was asked for. `source` is a path or a bundled name, empty where the data came without one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: FilePath
     target: str | None = None
@@ -49,7 +49,7 @@ class FitConfig(BaseModel):
 class Cut(BaseModel):
     """A piece of work that the clock or the user ended before its plan did."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     work: str
     step: int = Field(ge=0)
@@ -59,7 +59,7 @@ class Cut(BaseModel):
 class Recipe(BaseModel):
     """A run as it was: following it gives the same numbers again."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     asked: FitConfig
     plan: Plans | None = None

@@ -75,9 +75,9 @@ _LEVELS: tuple[tuple[int, tuple[str, ...], tuple[str, ...]], ...] = (
 class Stage(BaseModel):
     """One stage: how long each of its populations trains."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1, le=10**9)
     seconds: float | None = None  # its share of the time, None for a budget of steps
 
     def for_batches(self, size: int, planned: int) -> Stage:
@@ -88,18 +88,18 @@ class Stage(BaseModel):
 class Plan(BaseModel):
     """The whole run, before any of it is trained, for one width of inputs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     medium: Literal["table", "pictures", "text"] = "table"
-    batch_size: int = Field(ge=1)
-    epoch_steps: int = Field(ge=1)
-    threads: int = Field(ge=1)
-    width: int = Field(ge=1)
+    batch_size: int = Field(ge=1, le=10_000_000)
+    epoch_steps: int = Field(ge=1, le=1_000_000_000)
+    threads: int = Field(ge=1, le=4_096)
+    width: int = Field(ge=1, le=100_000)
     methods: tuple[Method, ...]
-    seeds: int = Field(ge=1)
-    range_seeds: int = Field(ge=1)
-    range_steps: int = Field(ge=1)
-    final_seeds: int = FINAL_SEEDS
+    seeds: int = Field(ge=1, le=1_000)
+    range_seeds: int = Field(ge=1, le=1_000)
+    range_steps: int = Field(ge=1, le=1_000_000)
+    final_seeds: int = Field(default=FINAL_SEEDS, ge=1, le=1000)
     training_rungs: tuple[str, ...]
     validation_rungs: tuple[str, ...]
     inputs: Stage
@@ -107,7 +107,7 @@ class Plan(BaseModel):
     fit_validation: Stage
     final: Stage
     folds: Stage | None = None
-    most_steps: int = MOST_STEPS
+    most_steps: int = Field(default=MOST_STEPS, ge=1, le=10**9)
     finish_seconds: float = 0.0
 
     @property
@@ -173,7 +173,7 @@ class Plans(BaseModel):
     Which of the two it is, the run finds out by validation; both are fixed before it starts.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     narrow: Plan
     wide: Plan

@@ -101,8 +101,8 @@ class Run:
 
     @property
     def goes_on(self) -> bool:
-        """Whether it goes on from what a folder holds, its own or an earlier run's."""
-        return self.resumed or bool(self.asked.previous or self.asked.warm_start)
+        """Whether it goes on from what files hold: its own folder, an earlier run's, or a recipe with a plan."""
+        return self.resumed or self.recipe.plan is not None or bool(self.asked.previous or self.asked.warm_start)
 
     def _facts(self) -> dict[str, Any]:
         source, task = self.read.source, self.read.task

@@ -18,14 +18,23 @@ from luthier.errors import InputError
 NOTHING = 1e-30  # of the mean: a weight below it changes no sum, and would be 0 in single precision
 
 
-def mean_weight(weights: np.ndarray) -> float:
-    """The mean of weights above 0 [N], however large; exactly their value where all are alike.
+def relative(weights: np.ndarray) -> np.ndarray:
+    """Weights [N] by which those above 0 have a mean of 1, however large; exactly 1 where these are alike.
 
-    >>> mean_weight(np.array([1e-60, 3e-60])), mean_weight(np.array([1e308, 1e308]))
-    (2e-60, 1e+308)
+    >>> relative(np.array([1e-60, 3e-60])).tolist(), relative(np.array([1e308, 0.0, 1e308])).tolist()
+    ([0.5, 1.5], [1.0, 0.0, 1.0])
     """
-    largest = float(weights.max())
-    return largest if weights.min() == largest else largest * float((weights / largest).mean())
+    largest, mean = _scale_of(weights)
+    return np.asarray(weights / largest / mean)
+
+
+def _scale_of(weights: np.ndarray) -> tuple[float, float]:
+    """The largest weight, by which all are divided first (so whole numbers times 7 are the same), and the mean then."""
+    above = weights[weights > 0]
+    if not len(above):
+        return 1.0, 1.0
+    largest = float(above.max())
+    return largest, float((above / largest).mean())
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class CountedRows:
     weight: str = ""
     notes: tuple[str, ...] = ()
     parser: CellParser = NUMBERS
-    scale: float = 1.0  # of the weights as they came
+    scale: tuple[float, float] = (1.0, 1.0)  # what the weights were divided by
 
     @classmethod
     def of(cls, frame: pl.DataFrame, weight: str) -> CountedRows:
@@ -50,14 +59,12 @@ class CountedRows:
         cells = frame[weight]
         style = likeliest_style(cells) if is_text(cells.dtype) else NUMBERS.style
         parser = replace(NUMBERS, style=style, lenient=True)
-        values = parser.values(cells).cast(pl.Float64)
-        above = values.filter((values > 0).fill_null(False)).to_numpy()
-        scale = mean_weight(above) if len(above) else 1.0
-        values = pl.Series(weight, values.to_numpy() / scale).fill_nan(None)  # Polars multiplies by a rounded inverse
+        weights = parser.values(cells).cast(pl.Float64).to_numpy()  # NaN where there is none
+        values = pl.Series(weight, relative(weights)).fill_nan(None)
         nothing = (values.abs() <= NOTHING).fill_null(False)
         kept = frame.with_columns(values.alias(weight)).filter(~nothing)
         notes = (weightless(int(nothing.sum()), weight),) if nothing.any() else ()
-        return cls(kept, weight, notes, parser, scale)
+        return cls(kept, weight, notes, parser, _scale_of(weights))
 
     @property
     def weights(self) -> np.ndarray | None:
@@ -72,7 +79,8 @@ class CountedRows:
         if not self.weight or source.whole is None:
             return source
         lazy = source.whole.others
-        values = self.parser.value(pl.col(self.weight), lazy.collect_schema()[self.weight]) / self.scale
+        dtype, (largest, mean) = lazy.collect_schema()[self.weight], self.scale
+        values = self.parser.value(pl.col(self.weight), dtype) / largest / mean
         return replace(source, whole=replace(source.whole, others=lazy.with_columns(values.alias(self.weight))))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from luthier.data import Preprocess, check_table, flat
+from luthier.data import Preprocess, centre_of, check_table, flat
 from luthier.diagnosis import check_gradients, check_rows, loss_at_start, overfit_batch
 from luthier.diagnosis.controls import label_noise, signal, with_codes
 from luthier.engine import Part
@@ -36,6 +36,7 @@ class DataReport:
     findings: tuple[Finding, ...]
     checks: tuple[tuple[str, bool, str], ...]
     suspects: tuple[int, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())  # on rows that were set aside or left out
 
     @property
     def healthy(self) -> bool:
@@ -52,6 +53,7 @@ class DataReport:
             "findings": [finding.to_json() for finding in self.findings],
             "checks": [{"check": name, "passed": passed, "sentence": message} for name, passed, message in self.checks],
             "suspects": list(self.suspects),
+            "notes": list(self.notes),
             "healthy": self.healthy,
         }
 
@@ -59,6 +61,7 @@ class DataReport:
         used = [column for column in self.columns if column["used"]]
         lines = [
             f"{self.source}: {self.rows} rows, {self.task}",
+            *self.notes,
             f"{len(used)} of {len(self.columns)} columns are used",
         ]
         for column in self.columns:
@@ -134,7 +137,8 @@ def doctor(
         for column in read.columns
     )
     what = f"{read.task.kind}, target `{read.task.target}`"
-    return DataReport(read.source.name, read.frame.height, what, known, tuple(findings), checks, tuple(suspects))
+    found = tuple(findings), checks, tuple(suspects), read.notes
+    return DataReport(read.source.name, read.frame.height, what, known, *found)
 
 
 def _encoded(read: LoadedData, parts: Parts) -> tuple[Part, Part]:
@@ -144,12 +148,12 @@ def _encoded(read: LoadedData, parts: Parts) -> tuple[Part, Part]:
     seen = fitted.plain if words else fitted
     targets = [part.targets for part in (parts.training, parts.validation)]
     if read.task.kind == "regression" and targets[0] is not None:
-        mean, deviation = targets[0].mean(), targets[0].std(correction=0).clamp_min(1e-300)
-        targets = [None if t is None else ((t - mean) / deviation).float() for t in targets]
+        mean, deviation = centre_of(targets[0], parts.training.weights)
+        targets = [None if t is None else ((t - mean) / max(deviation, 1e-300)).float() for t in targets]
     result = []
     for part, wanted in zip((parts.training, parts.validation), targets, strict=True):
         assert wanted is not None
-        result.append(Part(seen(flat(part.numbers, 16)), part.codes, wanted))
+        result.append(Part(seen(flat(part.numbers, 16)), part.codes, wanted, part.weights))
     return result[0], result[1]
 
 

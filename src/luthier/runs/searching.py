@@ -38,6 +38,12 @@ class Place:
     storage: str | None
     study: str
 
+    def __post_init__(self) -> None:
+        given = {"on": self.on, "storage": self.storage or "", "study": self.study}
+        wrong = [f"{name} must be text, not {value!r}" for name, value in given.items() if not isinstance(value, str)]
+        if wrong:
+            raise ConfigError(wrong)
+
 
 def run_search(
     networks: Networks,

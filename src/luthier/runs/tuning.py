@@ -85,6 +85,8 @@ def tune(
     >>> sorted(found.best), len(found.outcome.searched)
     (['learning_rate', 'units'], 6)
     """
+    if not isinstance(run, str | Path | None):
+        raise InputError("run is not a folder", expected="its path", received=repr(run))
     whole = part_of(data)
     given = None if validation is None else alike(whole, part_of(validation, "validation"))
     training, held_out = _parts(whole, given, seed)

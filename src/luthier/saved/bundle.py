@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ FORMAT = 3  # what changed is said in `upgrades`
 READABLE = (1, 2, 3)
 ENTRIES = ("model.json", "encoder.json", "profile.json", "metrics.json", "weights.safetensors")
 LARGEST = {"weights.safetensors": 8 << 30, "manifest.json": 1 << 20}
+_OF_READING = (RuntimeError, NotImplementedError, OverflowError, ValueError)  # that a damaged archive leads to
 SCHEMAS: dict[str, Any] = {
     "model": ModelFacts,
     "encoder": EncoderFacts,
@@ -80,7 +82,7 @@ def read_bundle(path: Path) -> Bundle:
             expected="a model.luthier file, or a finished run's folder",
             remedy="finish the run with `luthier fit --resume`",
         ) from None
-    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, struct.error, EOFError, OSError, *_OF_READING) as error:
         raise InputError(
             f"'{path}' is not a complete model file",
             received=in_a_line(error),

@@ -332,7 +332,7 @@ class ProfileFacts(TypedDict):
     rows: Annotated[int, Field(ge=1, le=2**53)]
     numbers: dict[Text, list[Number]]
     missing: dict[Text, Share]
-    codes: dict[Text, list[Annotated[int, Field(ge=0, le=2**53)]]]
+    codes: dict[Text, list[Annotated[int | float, Field(ge=0, le=2**53)]]]  # sums of weights, where rows have some
 
 
 class NoProfile(TypedDict):

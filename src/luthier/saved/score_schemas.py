@@ -245,6 +245,14 @@ class ReadingFacts(TypedDict):
     headline: MeasureFacts
 
 
+class ConstantFacts(TypedDict):
+    """A finding: the network is no better than a constant."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    sentence: Text
+    remedy: Text
+
+
 class _Scores(TypedDict):
     __pydantic_config__ = OPEN  # type: ignore[misc]
     metric: Sentence
@@ -258,6 +266,7 @@ class _Scores(TypedDict):
     predicted: PointFacts | None
     calibration: CalibrationFacts | CoverageFacts
     next_step: Sentence
+    no_better_than_constant: NotRequired[ConstantFacts | None]
     failed_baselines: NotRequired[dict[Text, Text]]
     absent: NotRequired[list[Text]]
     range_tests: NotRequired[list[RangeFacts]]

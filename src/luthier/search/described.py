@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.nets import ACTIVATIONS, INITIALISERS
@@ -183,10 +184,14 @@ def _meaningless(name: str, made: Dimension | Value, *, everything: bool) -> lis
     wrong = [
         repr(option)
         for option in (made.options if isinstance(made, Choice) else (made,))
-        if isinstance(option, bool | str) or not low <= option <= high or (whole and option != int(option))
+        if not _is_number(option) or not low <= option <= high or (whole and option != int(option))
     ]
     kind = "whole numbers" if whole else "numbers"
     return [f"{kind} of at least {low:g} are asked for, not {', '.join(wrong)}"] if wrong else []
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _unknown_options(name: str, made: Dimension | Value) -> list[str]:

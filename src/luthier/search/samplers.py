@@ -278,6 +278,8 @@ _OF_OPTUNA = ("tpe", "gp")
 def sampler_named(sampler: str | Sampler) -> Sampler:
     """A sampler of SAMPLERS by its name, or one of your own as it is."""
     if not isinstance(sampler, str):
+        if not callable(getattr(sampler, "ask", None)):
+            raise ConfigError([f"a sampler is one of {', '.join(SAMPLERS)}, or an object with `ask`, not {sampler!r}"])
         return sampler
     if sampler not in SAMPLERS:
         raise ConfigError(

@@ -187,21 +187,24 @@ def _body(page: LabPage) -> Iterator[str]:
     yield f'<div class="formulas">{"".join(map(mathml, page.formulas))}</div>'
     yield from _question(page.question)
     yield '<div id="played" hidden>'
-    yield f'<section class="bench" aria-label="{escape(page.title[0])}"><form id="controls"></form>'
+    yield f'<section class="bench" aria-label="{escape(page.title[0])}"><div id="controls"></div>'
     yield '<div><p id="message" role="status" aria-live="polite"></p><div id="figures"></div></div></section>'
     yield from _table(page)
-    yield "</div>"
+    itself, live = ("Measured by the program itself:", "由程序本身测量："), ("; live:", "；现场查看：")
+    yield f'<p class="small">{both(itself)} <code>luthier lab run {" ".join(page.labs)}</code>'
+    yield f"{both(live)} <code>luthier studio runs/</code></p></div>"
     yield f"<noscript>{both(('This page computes with JavaScript.', '本页需要 JavaScript 才能计算。'))}</noscript>"
 
 
 def _question(asked: dict[str, Any]) -> Iterator[str]:
-    middle = asked.get("start", (asked["low"] + asked["high"]) / 2)
+    low, high, step = (asked[name] for name in ("low", "high", "step"))
+    middle = low + step * round((high - low) / 2 / step)  # where a browser would put it
     unit = escape(asked.get("unit", ""))
     yield f'<form class="card" id="question" data-answer="{escape(asked["answer"])}" data-unit="{unit}">'
     yield f"<h2>{both(('Your prediction first', '先预测'))}</h2>"
     yield f'<p id="asked">{both(asked["text"])}</p>'
-    yield f'<div class="guess"><input type="range" id="guess" aria-labelledby="asked" min="{asked["low"]}" '
-    yield f'max="{asked["high"]}" step="{asked["step"]}" value="{middle}"><output id="guess-value" for="guess">'
+    yield f'<div class="guess"><input type="range" id="guess" aria-labelledby="asked" min="{low}" '
+    yield f'max="{high}" step="{step}" value="{middle:g}"><output id="guess-value" for="guess">'
     yield f'{middle:g}</output><span>{unit}</span><button class="main">{both(("Compare", "对照"))}</button>'
     yield f'<button type="button" id="skip">{both(("Skip", "跳过"))}</button></div>'
     yield '<p id="verdict" role="status" aria-live="polite"></p>'
@@ -214,14 +217,15 @@ def _printed(text: str | Pair) -> str:
 
 
 def _table(page: LabPage) -> Iterator[str]:
-    yield f"<h2>{both(('The numbers', '数字对照'))}</h2>"
+    yield f'<h2 id="numbers-title">{both(("The numbers", "数字对照"))}</h2>'
     heads = (
         ("", ""),
         ("document", "文档"),
         ("original program", "原程序"),
         ("formula, in this browser", "公式（本浏览器计算）"),
     )
-    yield '<div class="scroll" tabindex="0"><table id="numbers"><thead><tr>'
+    yield '<div class="scroll" tabindex="0" role="region" aria-labelledby="numbers-title">'
+    yield '<table id="numbers"><thead><tr>'
     yield "".join(f"<th>{both(head)}</th>" if head[0] else "<td></td>" for head in heads) + "</tr></thead><tbody>"
     for one in page.numbers:
         note = f"<small>{both(one.note)}</small>" if one.note[0] else ""

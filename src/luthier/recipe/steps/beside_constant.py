@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,4 +81,4 @@ def _shuffled(runner: Runner, method: str) -> dict[str, Any]:
 
 def _of_classes(part: Part, task: Task) -> Part:
     """Targets of two classes as class numbers."""
-    return Part(part.features, part.codes, part.targets.long()) if task.classes else part
+    return replace(part, targets=part.targets.long()) if task.classes else part

@@ -47,7 +47,7 @@ function* deep(batchNorm, rate, batch, seed) {
 function* view({ batch, mean, deviation, scale, shift, rate }) {
   const Z = normalBatch(batch, mean, deviation, 0), { out, moments } = normalise(Z, [scale], [shift]), many = normalBatch(4000, mean, deviation, 1);
   const wide = normalise(many, [scale], [shift], moments).out, x = spaced(-8, 8, 36), found = { without: [], with: [] }, epochs = spaced(1, EPOCHS, EPOCHS);
-  const [m, s] = [meanOf(Array.from(out.values)), deviationOf(Array.from(out.values))].map((v) => written(v, 3));
+  const [m, s] = [meanOf(Array.from(out.values)), deviationOf(Array.from(out.values))].map((v) => written(Math.abs(v) < 1e-9 ? 0 : v));
   const message = [
     `Before: mean ${written(moments.mean[0])}, standard deviation ${written(Math.sqrt(moments.variance[0]))} in this batch of ${batch}. Behind: mean ${m}, standard deviation ${s}.`,
     `之前：这一批（${batch} 行）的均值为 ${written(moments.mean[0])}，标准差为 ${written(Math.sqrt(moments.variance[0]))}。之后：均值 ${m}，标准差 ${s}。`,

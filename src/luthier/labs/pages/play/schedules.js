@@ -36,9 +36,9 @@ function rangeTest(seed) {
 
 function* view({ kind, rate, period, decay, multiplier, warmup }) {
   const total = EPOCHS * (ROWS / BATCH), steps = spaced(0, total - 1, total), schedule = { kind, decay, multiplier, period: Math.max(1, Math.round(period * (kind === "inverse" ? total / 20 : total))), warmup: Math.round(warmup * total) };
-  const rates = steps.map((t) => rate * factor(schedule, t, total)), tests = Array.from({ length: SEEDS }, (_, seed) => rangeTest(seed)), epochs = spaced(1, EPOCHS, EPOCHS), found = { constant: [], chosen: [] };
-  const suggested = quantileOf(tests.map((t) => t.suggested), 0.5), test = bandOf(tests.map((t) => t.costs));
+  const rates = steps.map((t) => rate * factor(schedule, t, total)), tests = [], epochs = spaced(1, EPOCHS, EPOCHS), found = { constant: [], chosen: [] };
   const pictures = () => {
+    const suggested = quantileOf(tests.map((t) => t.suggested), 0.5), test = bandOf(tests.map((t) => t.costs));
     const band = (list, colour, name) => {
       if (!list.length) return [];
       const all = bandOf(list);
@@ -57,6 +57,7 @@ function* view({ kind, rate, period, decay, multiplier, warmup }) {
     };
   };
   for (let seed = 0; seed < SEEDS; seed++) {
+    tests.push(rangeTest(seed));
     found.chosen.push(yield* learnt(seed, { rate, schedule }));
     if (kind !== "constant") found.constant.push(yield* learnt(seed, { rate }));
     yield pictures();

@@ -12,7 +12,7 @@ const gridOf = (side) => spaced(0.5, side - 0.5, side).flatMap((a) => spaced(0.5
 const drawnIn = (box, count, random) => Array.from({ length: count }, () => box.map(([low, high]) => low + (high - low) * random.uniform()));
 const bestOf = (list, f) => Math.max(...list.map(f));
 const SCALES = {
-  log: { name: ["by powers of ten", "按 10 的幂"], draw: (u) => 10 ** (-4 + 4 * u) },
+  log: { name: ["by powers of 10", "按 10 的幂"], draw: (u) => 10 ** (-4 + 4 * u) },
   uniform: { name: ["evenly", "均匀"], draw: (u) => 1e-4 + (1 - 1e-4) * u },
   window: { name: ["momentum, by its window", "动量，按窗口"], draw: (u) => 1 - 10 ** (-3 + 2 * u) },
 };
@@ -95,7 +95,7 @@ export const page = {
   ],
   presets: [
     { name: ["both matter", "两者都重要"], values: { second: 1 } },
-    { name: ["powers of ten", "10 的幂"], values: { scale: "log" } },
+    { name: ["powers of 10", "10 的幂"], values: { scale: "log" } },
   ],
   view,
   numbers,

@@ -1,0 +1,56 @@
+"""A budget that is spent before anything is trained still delivers a network that predicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import luthier
+from luthier.runs.screen import SilentScreen
+
+ROWS = 90
+WORDS = ["the", "cat", "sat", "on", "a", "mat", "with", "many", "red", "dogs", "who", "like", "blue", "food"]
+
+
+def table() -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    x, kinds = rng.normal(size=ROWS), rng.choice(["x", "y", "z"], ROWS)
+    return pl.DataFrame({"a": x, "kind": kinds, "value": 3 * x + 100, "side": np.where(x > 0, "p", "q")})
+
+
+def source(name: str) -> Any:
+    rng = np.random.default_rng(0)
+    if name == "pictures":
+        return rng.random((ROWS, 10, 10)).astype(np.float32), rng.integers(0, 2, ROWS)
+    if name == "text":
+        return pl.DataFrame({"text": [" ".join(rng.choice(WORDS, 12)) for _ in range(ROWS)], "side": ["p", "q"] * 45})
+    return table()
+
+
+SPENT = "0.001s"
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "budget"),
+    [
+        *(("table", "value", SPENT), ("table", "side", SPENT), ("table", "kind", "1steps")),
+        *(("text", "side", SPENT), ("pictures", None, SPENT)),
+    ],
+)
+def test_a_network_is_delivered_whatever_the_budget(name: str, target: str | None, budget: str, tmp_path: Path) -> None:
+    result = luthier.fit(source(name), target=target, budget=budget, run=tmp_path / "run", screen=SilentScreen())
+    assert result is not None
+    assert len(result.model.nets) >= 1
+    notes = [record["sentence"] for record in result.ledger if record["kind"] == "note"]
+    assert any("before any network was trained" in note for note in notes) == (budget == SPENT)
+    if target == "side" and name == "table":  # a linear network, which has learnt it
+        assert result.scores["headline"]["value"] > 0.7
+
+
+def test_several_targets_share_next_to_nothing(tmp_path: Path) -> None:
+    found = luthier.fit_several(table(), ["value", "side"], budget="0.002s", run=tmp_path, screen=SilentScreen())
+    assert found.predict(table()).shape == (ROWS, 2)
