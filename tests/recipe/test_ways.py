@@ -281,9 +281,12 @@ def test_the_doctor_sees_no_signal_and_wrong_labels() -> None:
     label = digits["digit"].to_numpy().copy()
     wrong = np.flatnonzero(rng.random(len(label)) < 0.12)
     label[wrong] = (label[wrong] + 1 + rng.integers(0, 8, len(wrong))) % 10
-    result = luthier.doctor(digits.with_columns(pl.Series("digit", label)), target="digit")
+    counted = digits.with_columns(pl.Series("digit", label), w=pl.lit(1.0))
+    rows = pl.concat([counted.head(100).with_columns(w=pl.lit(0.0)), counted])  # numbers are those of the whole table
+    result = luthier.doctor(rows, target="digit", weight="w")
+    assert "100 rows are set aside" in str(result)
     assert "label-noise" in {finding.code for finding in result.findings}
-    hits = set(result.suspects) & set(wrong.tolist())
+    hits = set(result.suspects) & set((wrong + 100).tolist())
     assert len(hits) > 0.9 * len(result.suspects)
     assert "Rows whose label should be checked" in str(result)
     json.dumps(result.to_json(), allow_nan=False)

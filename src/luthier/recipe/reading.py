@@ -60,6 +60,7 @@ class LoadedData:
     pictures: PictureStore | None = None  # decoded, where pictures are learnt from
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=dict)  # of the cells as they came
+    places: np.ndarray | None = None  # of the rows in the table [N]; None for pictures
 
     @property
     def picture(self) -> str:
@@ -255,7 +256,7 @@ def read_and_infer(
     rows = CountedRows.of(result.frame, weight if weight != name else "")
     require_enough(rows.frame.height, rows.weight, "have")
     inferred = infer_task(rows.frame[name], override=task, written=result.written, weights=rows.weights)
-    frame = _usable(rows, inferred)
+    frame, places = _usable(rows, inferred)
     if result.picture and columns.get(result.picture, "picture") == "picture":
         shape = common_shape(frame[result.picture].fill_null("").to_list(), side)
         dropped = rows.frame.height - frame.height
@@ -276,18 +277,23 @@ def read_and_infer(
         weight=rows.weight if result.whole else varied(frame, rows.weight),
         notes=rows.notes,
         facts=facts,
+        places=places,
     )
 
 
-def _usable(rows: CountedRows, task: Task) -> pl.DataFrame:
-    """The rows that have a target, with its values. InputError where they are too few, or have impossible weights."""
+def _usable(rows: CountedRows, task: Task) -> tuple[pl.DataFrame, np.ndarray]:
+    """The rows that have a target, with its values, and their numbers in the table [N].
+
+    InputError where they are too few, or have impossible weights.
+    """
     known = with_target(rows.frame, task)
-    known = known.filter(known[task.target].is_not_null())
+    there = known[task.target].is_not_null()
+    known, places = known.filter(there), rows.places[there.to_numpy()]
     if rows.weight:
         require_weights(known, rows.weight)
         require_enough(known.height, rows.weight, "with a target have")
     require_rows(known)
-    return known
+    return known, places
 
 
 def _with_values_on_disk(found: Source, columns: tuple[Column, ...], task: Task) -> Source:
@@ -308,7 +314,7 @@ def read_as_before(source: Any, asked: FitConfig) -> LoadedData:
         raise InputError(f"--target {asked.target}: the run predicts `{name}`", remedy=f"--target {name}")
     result = read_source(source, target=name, weight=asked.weight)
     rows = CountedRows.of(result.frame, asked.weight if asked.weight != name else "")
-    frame = _usable(rows, model.task)
+    frame, places = _usable(rows, model.task)
     model.encode(frame.head(0))  # says which columns are missing
     encode_target(frame[name], model.task)  # and which classes are new
     reason = f"'{asked.warm_start}' uses it this way"
@@ -319,7 +325,9 @@ def read_as_before(source: Any, asked: FitConfig) -> LoadedData:
     read = (*columns, *(replace(column, used=False) for column in others))  # perhaps a group, a time or weights
     on_disk = _with_values_on_disk(rows.on_disk(result), read, task)
     weight = rows.weight if result.whole else varied(frame, rows.weight)
-    return LoadedData(on_disk, with_values(frame, read), dropped, task, columns, weight, notes=rows.notes)
+    return LoadedData(
+        on_disk, with_values(frame, read), dropped, task, columns, weight, notes=rows.notes, places=places
+    )
 
 
 def model_of(run: str) -> Model:

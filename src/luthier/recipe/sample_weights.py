@@ -46,6 +46,7 @@ class CountedRows:
     """
 
     frame: pl.DataFrame
+    places: np.ndarray  # of the rows in the table [N]
     weight: str = ""
     notes: tuple[str, ...] = ()
     parser: CellParser = NUMBERS
@@ -55,7 +56,7 @@ class CountedRows:
     def of(cls, frame: pl.DataFrame, weight: str) -> CountedRows:
         """All rows of a table without such a column."""
         if weight not in frame.columns:
-            return cls(frame)
+            return cls(frame, np.arange(frame.height))
         cells = frame[weight]
         style = likeliest_style(cells) if is_text(cells.dtype) else NUMBERS.style
         parser = replace(NUMBERS, style=style, lenient=True)
@@ -64,7 +65,7 @@ class CountedRows:
         nothing = (values.abs() <= NOTHING).fill_null(False)
         kept = frame.with_columns(values.alias(weight)).filter(~nothing)
         notes = (weightless(int(nothing.sum()), weight),) if nothing.any() else ()
-        return cls(kept, weight, notes, parser, _scale_of(weights))
+        return cls(kept, np.flatnonzero(~nothing.to_numpy()), weight, notes, parser, _scale_of(weights))
 
     @property
     def weights(self) -> np.ndarray | None:

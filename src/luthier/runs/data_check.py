@@ -124,7 +124,8 @@ def doctor(
         findings.append(none)
     elif loss != "mse":
         wrong, result = label_noise(torch.nn.Linear(1, 1), flat[0], loss, batch_size=BATCH)
-        suspects = [int(parts.splits.training[int(picked[i])]) for i in result]
+        rows = parts.splits.training if read.places is None else read.places[parts.splits.training]
+        suspects = [int(rows[int(picked[i])]) for i in result]
         findings += [] if wrong is None else [wrong]
     known = tuple(
         {
