@@ -25,6 +25,7 @@ from luthier.data import Dataset, TableEncoder, infer_columns
 from luthier.data.encoded import encoded
 from luthier.data.large import scan_parquet, walk
 from luthier.engine import Member, Part, Settings, Stream
+from luthier.engine.feed import batches_for
 from luthier.engine.population import Population
 from luthier.nets import ConvSpec, DenseSpec
 from luthier.recipe.full_training_rows import StreamedInputs
@@ -74,8 +75,8 @@ def tables(side: str) -> None:
     part = from_disk() if side == "disk" else in_memory()
     spec = DenseSpec(inputs=8, hidden=(64, 64), outputs=1, embeddings=((22, 9), (7, 5)))
     settings = Settings("binary", "adam", 256, 10**6, 10**6)
-    population = Population([Member(spec, seed, 1e-3) for seed in range(5)], settings, len(part))
-    batches, rates = population.batches(part), population.rates.at(0)
+    population = Population.of([Member(spec, seed, 1e-3) for seed in range(5)], settings, len(part))
+    batches, rates = batches_for(population, part), population.rates.at(0)
     seconds = []
     for number in range(3):
         began = time.perf_counter()
@@ -116,12 +117,12 @@ def compare_pictures(turns: int) -> None:
     y, none = torch.randint(0, 10, (rows,), generator=generator), torch.zeros(rows, 0, dtype=torch.int64)
     sides = {}
     for name, X in (("mapped", mapped), ("memory", bytes_)):
-        population = Population(
+        population = Population.of(
             [Member(ConvSpec((1, 28, 28), (16, 32, 64), 10), 0, 1e-3)],
             Settings("softmax", "adam", 128, 10**6, 10**6),
             rows,
         )
-        sides[name] = (population, population.batches(Part(X, none, y)))
+        sides[name] = (population, batches_for(population, Part(X, none, y)))
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(turns + 1):
         for name, (population, batches) in sides.items():

@@ -18,6 +18,7 @@ import torch
 from benchmarks.engine import machine, write
 from benchmarks.works import WORKS, data
 from luthier.engine import FileCheckpoint, Member, Part, Population, Settings, train
+from luthier.engine.feed import batches_for
 
 COUNTS = tuple(2**k for k in range(11))
 MEASURED_STEPS = 120_000  # networks' steps of one turn
@@ -88,8 +89,8 @@ def bookkeeping(count: int, steps: int, turns: int) -> float:
             train(members, rows, check, settings, checkpoint=FileCheckpoint(Path(folder) / "training"))
             kept.append(time.perf_counter() - began)
         began = time.perf_counter()
-        alone = Population(members, settings, len(rows))
-        batches = alone.batches(rows)
+        alone = Population.of(members, settings, len(rows))
+        batches = batches_for(alone, rows)
         for step in range(steps):
             alone.step([batches.at(step)], step + 1, alone.rates.at(step))
         bare.append(time.perf_counter() - began)

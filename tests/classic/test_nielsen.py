@@ -10,6 +10,7 @@ import torch
 
 from luthier.classic import mnist_loader, network, network2
 from luthier.engine import Member, Part, Population, Settings
+from luthier.engine.feed import batches_for
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
 
@@ -142,12 +143,12 @@ def test_the_engine_makes_the_same_steps() -> None:
         names[3]: theirs.biases[1][:, 0],
     }
     initial = [{name: torch.tensor(value) for name, value in state.items()}]
-    population = Population([Member(spec, 0, 0.5, momentum=0.0)], settings, 20, initial)
-    batches = population.batches(part)
+    population = Population.of([Member(spec, 0, 0.5, momentum=0.0)], settings, 20, initial)
+    batches = batches_for(population, part)
     for step in range(20):
         population.step([batches.at(step)], step + 1, population.rates.at(step))
         theirs.update_mini_batch_matrix(batch, 0.5)
-    result = population.kind.state_dict(population.parameters, population.buffers)
+    result = population.kind.state_dict(population.state.parameters, population.state.buffers)
     np.testing.assert_allclose(result["layers.0.weight"].numpy(), theirs.weights[0], rtol=0, atol=1e-12)
     np.testing.assert_allclose(result["layers.1.bias"].numpy(), theirs.biases[1][:, 0], rtol=0, atol=1e-12)
 

@@ -13,7 +13,7 @@ import luthier
 from luthier.diagnosis import TrainingMonitor, look, stack_traces
 from luthier.diagnosis.checks import CHECKS
 from luthier.engine import Part
-from luthier.engine.stack import fresh_buffers, fresh_parameters
+from luthier.engine.dense_rows import fresh_buffers, fresh_parameters
 from luthier.errors import InputError
 from luthier.nets import DenseSpec, build
 

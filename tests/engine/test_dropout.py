@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from luthier.engine import Batch, Member, ModuleSpec, Population, Settings
-from luthier.engine.stack import with_ones
+from luthier.engine.dense_rows import with_ones
 from luthier.nets import DenseSpec
 
 UNITS, ROWS, RATES = 60, 200, (0.1, 0.5, 0.8)
@@ -51,17 +51,18 @@ def kept_shares(layout: str, rates: list[tuple[float, ...]]) -> Tensor:
     spec = ModuleSpec(network() if layout == "stacked" else Wrapped(), layout=layout)
     drops: list[dict[str, Any]] = [{"dropout": p} if layout == "stacked" else {} for p in rates]
     members = [Member(spec, seed, 0.0, **drop) for seed, drop in enumerate(drops)]
-    population = Population(members, Settings("mse", "sgd", 1, 1, 1, dtype=torch.float64), ROWS)
-    x = with_ones(population.spec, X[:1]) if isinstance(population.spec, DenseSpec) else X[:1]
+    population = Population.of(members, Settings("mse", "sgd", 1, 1, 1, dtype=torch.float64), ROWS)
+    dense = population.kind.spec
+    x = with_ones(dense, X[:1]) if isinstance(dense, DenseSpec) else X[:1]
     batch = Batch(x, torch.zeros(1, 0, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.float64))
     prefix = "" if layout == "stacked" else "net."
     shares = torch.zeros(len(rates), len(RATES))
-    for _ in range(ROWS):
+    for number in range(ROWS):
         for block in population.blocks:
-            block._gradients([batch])
+            block.learner.gradients(batch, number)
             for m, place in enumerate(range(len(rates))[block.places]):
-                row = block.stack.gradients[m : m + 1]
-                named = population.kind.state_dict(row, population.buffers[:1])
+                row = block.learner.state.gradients[m : m + 1]
+                named = population.kind.state_dict(row, population.state.buffers[:1])
                 kept = [named[f"{prefix}{3 * k}.weight"].ne(0).any(0) for k in range(1, len(RATES) + 1)]
                 shares[place] += torch.stack([units.double().mean() for units in kept])
     return shares / ROWS

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from luthier.engine import Batch, Member, Part, Schedule, Settings, Snapshot, Stack, train
-from luthier.engine.stack import fresh_buffers, fresh_parameters, views, with_ones
+from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, views, with_ones
 from luthier.nets import DenseSpec, build
 from luthier.objective import LOSSES, mean_gradient
 from luthier.optimise import RULES
@@ -301,13 +301,11 @@ def test_a_short_last_batch_counts_over_its_own_length() -> None:
 
 
 def test_dropout_keeps_the_expected_share_and_scale() -> None:
-    from luthier.engine import Population
+    from luthier.engine.masks import LayerMasks, mask_seeds
 
     shape = replace(spec(), hidden=(400,))
-    population = Population(
-        [Member(shape, seed=k, learning_rate=0.1, dropout=(0.25,)) for k in range(2)], settings(), 9
-    )
-    (mask,) = population.blocks[0]._masks(500)
+    seeds, drops = mask_seeds([0, 1]), torch.full((2, 1), 0.25)
+    (mask,) = LayerMasks(seeds, drops, shape.hidden, torch.float64)(number=3, rows=500)
     assert mask is not None
     assert set(mask.unique().tolist()) == {0.0, 1 / 0.75}
     # 200,000 draws a member: the standard error of the share is 0.001.

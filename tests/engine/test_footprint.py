@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from luthier.engine import Member, ModuleSpec, Part, Settings, footprint, in_memory_groups, train
+from luthier.engine.dense_rows import row_length
 from luthier.engine.footprint import COPIES
-from luthier.engine.stack import row_length
 from luthier.errors import LuthierError
 from luthier.nets import ConvSpec, DenseSpec
 

@@ -9,19 +9,21 @@ from luthier.engine.batches import Batch
 from luthier.engine.loss_buffer import PUT, LossBuffer
 from luthier.objective import loss_named
 
+BATCH = Batch(torch.zeros(1, 1), torch.zeros(1, 0, dtype=torch.int64), torch.zeros(1))
+
 
 def test_known_losses_come_back_in_order_whenever_they_are_asked_for() -> None:
     steps = torch.arange(2 * PUT + 7.0).unsqueeze(1) * torch.tensor([1.0, -2.0])
     buffer = LossBuffer(loss_named("softmax"), torch.zeros(0, 2))
     for step, losses in enumerate(steps):
         reused = losses.clone()
-        buffer.put(reused)
+        buffer.add(reused, BATCH)
         reused.fill_(torch.nan)  # what was handed in may change
         if step in (0, 5, PUT - 1, PUT, PUT + 3):
             assert buffer.losses().equal(steps[: step + 1])
     assert buffer.losses().equal(steps)
     buffer.restart(steps[:3])
-    buffer.put(steps[3])
+    buffer.add(steps[3], BATCH)
     assert buffer.losses().equal(steps[:4])
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import luthier
 from luthier.engine import Member, Part, Population, Settings, train
+from luthier.engine.feed import batches_for
 from luthier.errors import InputError
 from luthier.nets import ConvSpec, DenseSpec, TextSpec
 from luthier.seeds import derive, torch_generator
@@ -26,11 +27,11 @@ def part(rows: int = 100) -> Part:
 
 def population(**changes: float) -> Population:
     member = Member(DenseSpec(inputs=4, hidden=(5,), outputs=3), 0, 0.1, **changes)
-    return Population([member], SETTINGS, 100)
+    return Population.of([member], SETTINGS, 100)
 
 
 def test_mixed_rows_and_targets_are_the_formulas() -> None:
-    plain, mixed = population().batches(part()).at(7), population(mixup=0.4).batches(part()).at(7)
+    plain, mixed = batches_for(population(), part()).at(7), batches_for(population(mixup=0.4), part()).at(7)
     share = float(np.random.default_rng(derive(3, "mix", 7)).beta(0.4, 0.4))
     share = max(share, 1 - share)
     other = torch.randperm(20, generator=torch_generator(3, "changes", 7))
@@ -49,18 +50,18 @@ def test_the_loss_of_mixed_targets_is_the_mix_of_losses() -> None:
 
 
 def test_noise_has_its_deviation_and_is_new_at_each_step() -> None:
-    plain, noisy = population().batches(part()), population(noise=0.3).batches(part())
+    plain, noisy = batches_for(population(), part()), batches_for(population(noise=0.3), part())
     added = [noisy.at(step).inputs[:, :-1] - plain.at(step).inputs[:, :-1] for step in range(50)]
     assert float(torch.cat(added).std()) == pytest.approx(0.3, rel=0.05)
     assert not added[0].equal(added[5])
-    assert noisy.at(3).inputs.equal(population(noise=0.3).batches(part()).at(3).inputs)
+    assert noisy.at(3).inputs.equal(batches_for(population(noise=0.3), part()).at(3).inputs)
 
 
 def test_bytes_are_mixed_as_numbers_between_0_and_1() -> None:
     X = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8)
     rows = Part(X, torch.zeros(40, 0, dtype=torch.int64), torch.arange(40) % 3)
     member = Member(ConvSpec((1, 8, 8), (4,), 3), 0, 0.1, mixup=0.2)
-    batch = Population([member], SETTINGS, 40).batches(rows).at(0)
+    batch = batches_for(Population.of([member], SETTINGS, 40), rows).at(0)
     assert 0 <= float(batch.inputs.min()) <= float(batch.inputs.max()) <= 1
     assert np.isfinite(train([member], rows, rows, SETTINGS).best_validation_loss).all()
 
@@ -93,9 +94,9 @@ def test_networks_of_several_strengths_are_those_of_each_alone(tmp_path: Path) -
 
 def test_what_cannot_be_mixed_is_refused() -> None:
     with pytest.raises(InputError, match="same noise and mixup"):
-        Population(
+        Population.of(
             [Member(DenseSpec(inputs=4, hidden=(), outputs=3), 0, 0.1, noise=n) for n in (0.0, 0.1)], SETTINGS, 9
         )
     spec = TextSpec(numbers=0, pieces=9, length=4, outputs=3)
     with pytest.raises(InputError, match="noise and mixup cannot be used with text"):
-        Population([Member(spec, 0, 0.1, mixup=0.2)], SETTINGS, 9).batches(part())
+        batches_for(Population.of([Member(spec, 0, 0.1, mixup=0.2)], SETTINGS, 9), part())

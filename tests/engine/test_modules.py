@@ -360,21 +360,22 @@ class Both(nn.Module):
 
 
 def test_a_module_that_draws_by_itself_gets_a_new_mask_each_step() -> None:
-    from luthier.engine import Batch, ModuleSpec, Settings
-    from luthier.engine.module_stacks import LoopedStack
+    from luthier.engine import Batch, ModuleSpec
+    from luthier.engine.masks import mask_seeds
+    from luthier.engine.module_learners import LoopedLearner
     from luthier.engine.modules import Modules
+    from luthier.engine.state import TrainState
     from luthier.objective import loss_named
 
     spec = ModuleSpec(lambda: Both().double())
     assert spec.draws
-    settings = Settings("softmax", "sgd", 32, 3, 1, dtype=torch.float64)
     parameters, buffers = Modules(spec).fresh([0], torch.float64)
-    stack = LoopedStack(spec, parameters, buffers, torch.zeros_like(parameters), settings)
-    generators = [torch_generator(0, "masks")]
+    state = TrainState(parameters, buffers, torch.zeros_like(parameters), {})
+    learner = LoopedLearner(spec, state, mask_seeds([0]), torch.zeros(1, 0), loss_named("softmax"))
     batch = Batch(IMAGES[:32], torch.zeros(32, 0, dtype=torch.int64), LABELS[:32])
-    for _ in range(2):
-        stack.learn(batch, loss_named("softmax"), generators)
-    first, second = stack._modules[0].seen[-2:]
+    for number in range(2):
+        learner.gradients(batch, number)
+    first, second = learner._modules[0].seen[-2:]
     assert not torch.equal(first, second)
 
 

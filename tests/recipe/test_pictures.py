@@ -65,7 +65,8 @@ def test_pictures_are_learnt(run: luthier.Result) -> None:
     assert run.model.task.kind == "multiclass"
     assert run.model.encoder.to_json()["kind"] == "pictures"
     topics = [r["topic"] for r in run.ledger if r["kind"] == "decision"]
-    assert {"first architecture", "augmentation", "augmentations together", "final seeds"} <= set(topics)
+    # Which kinds gain here is chance; "augmentations together" is asked only of those that did.
+    assert {"first architecture", "augmentation", "final seeds"} <= set(topics)
     assert all(check in topics for check in ("check: initial loss", "check: gradients"))
     assert len(run.scores["baselines"]) == 5
 

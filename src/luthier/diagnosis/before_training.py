@@ -14,7 +14,7 @@ from torch import Tensor
 
 from luthier.engine import Batch, Member, Part, Settings, Stack, train
 from luthier.engine.architecture import architecture
-from luthier.engine.stack import fresh_buffers, fresh_parameters, with_ones
+from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, with_ones
 from luthier.nets import DenseSpec, Spec, build
 from luthier.objective import LOSSES, mean_gradient, mean_loss
 from luthier.seeds import torch_generator

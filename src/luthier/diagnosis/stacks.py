@@ -13,7 +13,7 @@ from torch import Tensor
 from luthier.diagnosis.trace import LayerSeen, Trace, WeightsSeen
 from luthier.diagnosis.training_monitor import seen
 from luthier.engine import Batch, Part, Stack
-from luthier.engine.stack import views, with_ones
+from luthier.engine.dense_rows import views, with_ones
 from luthier.nets import DenseSpec
 from luthier.objective import Loss, loss_named, mean_gradient
 

@@ -26,7 +26,6 @@ from luthier.engine.settings import Evaluation, Part, Settings
 from luthier.engine.sharing import several_processes
 from luthier.engine.train import train
 from luthier.errors import ConfigError, InputError, nearest, users_code
-from luthier.machine import torch_settings
 from luthier.nets import DeferredSpec, DenseSpec
 from luthier.objective import AnyLoss, Criterion, Loss, column, loss_for, targets_for
 from luthier.optimise import Schedule
@@ -40,7 +39,6 @@ Network = nn.Module | Callable[[], nn.Module] | DenseSpec | DeferredSpec
 _MEMBER = {field.name for field in fields(Member)} - {"spec", "seed", "learning_rate", "schedule", "label"}
 
 
-@torch_settings()
 def train_networks(
     network: Network,
     data: Any,
@@ -155,7 +153,8 @@ def train_networks(
     for number, share in enumerate(shares):
         some = [members[place] for place in share]
         file = path if path is None or number == 0 else path.with_name(f"{path.name}.rows-{number}")
-        outcomes.append(_trained(some, flat, settings, processes, file, on_evaluation))
+        outcomes.append(_training(some, flat, settings, processes, file, on_evaluation)())
+        outcomes[-1].members = tuple(some)
     outcome = outcomes[0] if len(shares) == 1 else merged(members, shares, outcomes)
     outcome.findings[:0] = findings
     if history is not None:
@@ -163,22 +162,20 @@ def train_networks(
     return outcome
 
 
-def _trained(
+def _training(
     members: Sequence[Member],
     parts: tuple[Part, Part | None],
     settings: Settings,
     processes: int,
     checkpoint: Path | None,
     on_evaluation: Callable[[Evaluation], None] | None,
-) -> Outcome:
-    """One population, in as many processes as are asked for."""
+) -> Callable[[], Outcome]:
+    """The training of one population, in as many processes as are asked for."""
     if processes > 1 and len(members) > 1:
-        return train_in_processes(members, *parts, settings, processes, checkpoint=checkpoint)
+        return partial(train_in_processes, members, *parts, settings, processes, checkpoint=checkpoint)
     kept = None if checkpoint is None else FileCheckpoint(checkpoint)
     training = partial(train, members, *parts, settings, checkpoint=kept, on_evaluation=on_evaluation)
-    outcome = run_distributed((members[0].spec, settings), training)
-    outcome.members = tuple(members)
-    return outcome
+    return partial(run_distributed, (members[0].spec, settings), training) if several_processes() else training
 
 
 def _seeing_the_same_rows(members: Sequence[Member]) -> list[list[int]]:

@@ -16,11 +16,12 @@ GATHERED_BYTES = 1 << 22  # of rows that are shuffled together
 
 @dataclass
 class Batch:
-    """Rows that the whole stack sees.
+    """Rows that the whole stack sees, or rows of each member's own.
 
     `inputs` [B, ...] as the layout takes them (a dense stack wants a last column of ones where its first
     layer has a bias); codes [B, K]; targets [B] or [B, C]; weights [B] or None. `prepared_targets` are the targets
-    as the loss's residual takes them fastest; without it the residual takes the targets themselves.
+    as the loss's residual takes them fastest; without it the residual takes the targets themselves. With rows of
+    their `own` all of these have a leading axis, of folds as they come and of members as they are learnt from.
     """
 
     inputs: Tensor
@@ -28,16 +29,37 @@ class Batch:
     targets: Tensor
     weights: Tensor | None = None
     prepared_targets: Tensor | None = None
+    own: bool = False
 
     @property
-    def weight(self) -> float:
-        """How many rows, or how much they weigh together."""
-        return float(len(self.targets) if self.weights is None else self.weights.sum())
+    def rows(self) -> int:
+        """B."""
+        return self.inputs.shape[1] if self.own else self.inputs.shape[0]
+
+    @property
+    def weight(self) -> float | Tensor:
+        """How many rows, or how much they weigh together: [M] where rows of members' own have weights."""
+        if self.weights is None:
+            return float(self.rows)
+        return self.weights.sum(1) if self.own else float(self.weights.sum())
 
     def cut(self, rows: slice) -> Batch:
-        """Some of the rows."""
-        optional = [None if value is None else value[rows] for value in (self.weights, self.prepared_targets)]
-        return Batch(self.inputs[rows], self.codes[rows], self.targets[rows], *optional)
+        """Some of the rows, or of the folds where rows are members' own."""
+        return self._of(lambda value: value[rows])
+
+    def of_folds(self, folds: Tensor) -> Batch:
+        """The rows of members' own [M, B, ...] by their folds [M]."""
+        if folds.equal(torch.arange(len(self.inputs), device=folds.device)):
+            return self
+        return self._of(lambda value: value.index_select(0, folds))
+
+    def clone(self) -> Batch:
+        """A copy that stays good."""
+        return self._of(torch.clone)
+
+    def _of(self, some: Callable[[Tensor], Tensor]) -> Batch:
+        weights, prepared = (None if value is None else some(value) for value in (self.weights, self.prepared_targets))
+        return Batch(some(self.inputs), some(self.codes), some(self.targets), weights, prepared, self.own)
 
 
 def epoch_steps(rows: int, size: int, least: int = 1) -> int:

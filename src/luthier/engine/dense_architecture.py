@@ -8,14 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from luthier.engine.flat_rows import fill
-from luthier.engine.module_spec import ModuleSpec
-from luthier.engine.modules import Modules
-from luthier.engine.settings import Part, Settings
-from luthier.engine.stack import (
-    Stack,
+from luthier.engine.batches import exact
+from luthier.engine.dense_learner import DenseLearner
+from luthier.engine.dense_rows import (
     buffer_views,
-    evaluate,
     fresh_buffers,
     fresh_parameters,
     group_of,
@@ -23,7 +19,15 @@ from luthier.engine.stack import (
     weight_mask,
     with_ones,
 )
+from luthier.engine.flat_rows import fill
+from luthier.engine.masks import LayerMasks
+from luthier.engine.module_spec import ModuleSpec
+from luthier.engine.modules import Modules
+from luthier.engine.settings import Part, Settings
+from luthier.engine.stack import evaluate
+from luthier.engine.state import TrainState
 from luthier.nets import Chain, DenseSpec, build
+from luthier.objective import Criterion, Loss
 
 BLOCK_BYTES = 1 << 21  # of parameters and activations that are stepped together: more would fall out of the cache
 BLOCK_MEMBERS = 64
@@ -37,6 +41,7 @@ class DenseArchitecture:
     def __init__(self, spec: DenseSpec) -> None:
         self.spec = spec
         self.has_bias_column = spec.biased(0)
+        self.fuses = not (spec.normalised or spec.embeddings)  # plain descent without storing gradients
 
     def fresh(self, seeds: Sequence[int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Initial parameters [M, P] and buffers [M, Q]."""
@@ -69,9 +74,12 @@ class DenseArchitecture:
         member_bytes = (row + activations) * settings.dtype.itemsize
         return min(max(1, BLOCK_BYTES // member_bytes), BLOCK_MEMBERS)
 
-    def stack(self, parameters: Tensor, buffers: Tensor, gradients: Tensor, settings: Settings) -> Stack:
-        """The arithmetic over these rows."""
-        return Stack(self.spec, parameters, buffers, gradients, bf16=settings.mixed_precision)
+    def learner(
+        self, state: TrainState, seeds: Tensor, drops: Tensor, loss: Loss | Criterion, settings: Settings
+    ) -> DenseLearner:
+        """What computes gradients over these rows, masks by `seeds` [M] and probabilities `drops` [M, L]."""
+        masks = LayerMasks(seeds, drops, self.spec.hidden, exact(settings.dtype))
+        return DenseLearner(self.spec, state, masks, loss, bf16=settings.mixed_precision)
 
     def evaluate(self, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
         """Outputs [M, N, C] in evaluation mode."""

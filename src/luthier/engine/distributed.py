@@ -13,6 +13,7 @@ import json
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,47 +26,31 @@ from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.outcome import Outcome
 from luthier.engine.settings import Settings
 from luthier.engine.sharing import BatchShare, several_processes, sharing
-from luthier.engine.stack import Masks, Stack
+from luthier.engine.state import Learner, TrainState
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.machine import torch_settings
 from luthier.nets import Spec, spec_from_json
-from luthier.objective import Criterion, Loss, loss_named, mean_gradient
+from luthier.objective import Criterion, Loss, loss_named
 
 GRADIENT, SPEC, END, DISMISSED = range(4)
 Job = tuple[Spec | ModuleSpec, Settings]
-
-
-def partial_gradients(
-    stack: Any, batch: Batch, loss: Loss | Criterion, masks: Masks, generators: Sequence[torch.Generator], total: float
-) -> Tensor:
-    """Fill a stack's gradients with this batch's part of those of the mean over `total` rows; returns its losses."""
-    weight = batch.weight
-    if not isinstance(stack, Stack):
-        result: Tensor = stack.learn(batch, loss, generators, weight / total)
-        return result
-    assert isinstance(loss, Loss)
-    Z = stack.forward(batch, masks)
-    losses = loss.mean(Z, batch.targets, batch.weights) * (weight / total)
-    residual = loss.residual(Z, batch.targets)
-    stack.backward(batch, mean_gradient(residual, batch.weights, total), masks)
-    return losses
 
 
 class Coordinator:
     """The first process: it hands a batch out, does its own share, and gathers."""
 
     def __init__(self, jobs: Sequence[Job] = ()) -> None:
-        self._size, self._jobs = distributed.get_world_size(), list(jobs)
+        self.processes, self._jobs = distributed.get_world_size(), list(jobs)
         self._numbers: dict[str, int] = {}
 
     def _number(self, job: Job) -> int:
-        """What the helpers know a population's spec and settings by; they are told where they do not know yet."""
+        """What the helpers know a population's spec and settings by; a new one is announced first."""
         spec, settings = job
         for number, (known, its) in enumerate(self._jobs):
             if known is spec and its is settings:
                 return number
         assert not isinstance(spec, ModuleSpec)
-        told = {
+        sent = {
             "spec": spec.to_json(),
             "loss": settings.loss,
             "dtype": str(settings.dtype).split(".")[1],
@@ -75,7 +60,7 @@ class Coordinator:
             raise InputError(
                 "training in several processes needs a loss given by name", expected="a name", received="a function"
             )
-        text = json.dumps(told, sort_keys=True)
+        text = json.dumps(sent, sort_keys=True)
         if text not in self._numbers:
             content = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
             _announce(SPEC, len(content))
@@ -84,49 +69,66 @@ class Coordinator:
             self._jobs.append(job)
         return self._numbers[text]
 
-    def gradients(
-        self,
-        job: Job,
-        stack: Any,
-        batch: Batch,
-        loss: Loss | Criterion,
-        masks: Masks,
-        generators: Sequence[torch.Generator],
-    ) -> Tensor:
-        """Fill the stack's gradients [M, P] of a batch's mean loss; returns the losses [M]."""
-        rows, total = len(batch.targets), batch.weight
-        if rows < self._size or isinstance(loss, Criterion) or loss.couples:  # not a mean over single rows
-            return partial_gradients(stack, batch, loss, masks, generators, total)
-        number, drawn = self._number(job), [generator.get_state() for generator in generators]
-        _announce(GRADIENT, number, len(stack.parameters), rows)
-        _broadcast(stack)
-        for place in range(1, self._size):
-            share = BatchShare.of(place, self._size, rows)
-            _send(
-                place,
-                {
-                    **_packed(batch, masks, share.slice),
-                    "total": torch.tensor(total, dtype=torch.float64),
-                    "generators": torch.stack(drawn),
-                },
-            )
-        share = BatchShare.of(0, self._size, rows)
-        with sharing(share):
-            own = [None if mask is None else mask[:, share.slice] for mask in masks]
-            losses = partial_gradients(stack, batch.cut(share.slice), loss, own, generators, total)
-        distributed.reduce(stack.gradients, 0)
+    def gradients(self, job: Job, learner: Learner, batch: Batch, number: int, loss: Loss, share: float) -> Tensor:
+        """Fill a learner's gradients [M, P] with `share` times those of a batch's mean loss; returns the losses [M]."""
+        rows, total, state = batch.rows, float(batch.weight), learner.state
+        _announce(GRADIENT, self._number(job), len(state.parameters), rows, number)
+        _broadcast(state)
+        sent = {
+            "share": torch.tensor(share / total, dtype=torch.float64),
+            "seeds": learner.seeds,
+            "drops": learner.drops,
+        }
+        for place in range(1, self.processes):
+            _send(place, {**_packed(batch, BatchShare.of(place, self.processes, rows).slice), **sent})
+        own = BatchShare.of(0, self.processes, rows)
+        losses = _part_of(learner, batch.cut(own.slice), number, loss, own, share / total)
+        distributed.reduce(state.gradients, 0)
         distributed.reduce(losses, 0)
-        return losses
+        return losses.div_(share)
 
     def end(self, code: int = END) -> None:
         """Tell the helpers that a training is over, or that everything is."""
         _announce(code)
 
 
+class SharedLearner:
+    """A learner whose batches are shared by several processes; see `Learner`."""
+
+    def __init__(self, learner: Learner, coordinator: Coordinator, job: Job, loss: Loss | Criterion) -> None:
+        self.state, self.seeds, self.drops = learner.state, learner.seeds, learner.drops
+        self._learner, self._coordinator, self._job, self._loss = learner, coordinator, job, loss
+
+    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
+        """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
+        loss = self._loss
+        few = batch.own or batch.rows < self._coordinator.processes
+        # Others are not a mean over single rows that all members share.
+        if few or isinstance(share, Tensor) or isinstance(loss, Criterion) or loss.couples:
+            return self._learner.gradients(batch, number, share)
+        return self._coordinator.gradients(self._job, self._learner, batch, number, loss, share)
+
+
+def shared(learner: Learner, job: Job, loss: Loss | Criterion) -> Learner:
+    """The learner, its batches shared by the processes that this one leads."""
+    return learner if _leader is None else SharedLearner(learner, _leader, job, loss)
+
+
+def _part_of(learner: Learner, batch: Batch, number: int, loss: Loss, own: BatchShare, share: float) -> Tensor:
+    """Fill gradients with a batch's part of those of `share` times the sum over all rows; returns its losses [M]."""
+    weight = float(batch.weight) * share
+    if not weight:  # rows of weight 0 have no mean; what they would be multiplied with is 0
+        batch = replace(batch, weights=None)
+    with sharing(own):
+        result = learner.gradients(batch, number, weight)
+    losses = result if result.ndim == 1 else loss.mean(result, batch.targets, batch.weights)
+    return losses * weight
+
+
 @torch_settings()
 def serve_gradients(jobs: Sequence[Job] = ()) -> int:
     """Compute shares of gradients until the leader ends the training or dismisses everyone; returns which."""
-    known, stacks = list(jobs), dict[tuple[int, int], Any]()
+    known, learners = list(jobs), dict[tuple[int, int], Learner]()
     while True:
         code, *facts = _announced()
         if code in (END, DISMISSED):
@@ -136,54 +138,52 @@ def serve_gradients(jobs: Sequence[Job] = ()) -> int:
             distributed.broadcast(content, 0)
             known.append(_job(json.loads(content.numpy().tobytes())))
             continue
-        number, members, rows, _ = facts
-        if (number, members) not in stacks:
-            stacks[number, members] = _stack(known[number], members)
-        stack, loss, generators = stacks[number, members]
-        _broadcast(stack)
+        job, members, rows, number = facts
+        state = learners[job, members].state if (job, members) in learners else _fresh_state(known[job], members)
+        _broadcast(state)
         named = _received()
-        for generator, state in zip(generators, named.pop("generators"), strict=True):
-            generator.set_state(state.clone())  # it reads past a view of unaligned memory
-        batch, masks, total = _unpacked(named)
-        with sharing(BatchShare.of(distributed.get_rank(), distributed.get_world_size(), rows)):
-            losses = partial_gradients(stack, batch, loss, masks, generators, total)
-        distributed.reduce(stack.gradients, 0)
+        learner = learners[job, members] = _learner(known[job], state, named, learners.get((job, members)))
+        own = BatchShare.of(distributed.get_rank(), distributed.get_world_size(), rows)
+        batch = Batch(named["inputs"], named["codes"], named["targets"], named.get("weights"))
+        loss = loss_named(known[job][1].loss)
+        assert isinstance(loss, Loss)
+        losses = _part_of(learner, batch, number, loss, own, float(named["share"]))
+        distributed.reduce(state.gradients, 0)
         distributed.reduce(losses, 0)
 
 
-def _job(told: Mapping[str, Any]) -> Job:
+def _job(sent: Mapping[str, Any]) -> Job:
     settings = Settings(
-        told["loss"], "sgd", 1, 1, 1, dtype=getattr(torch, told["dtype"]), mixed_precision=told["mixed_precision"]
+        sent["loss"], "sgd", 1, 1, 1, dtype=getattr(torch, sent["dtype"]), mixed_precision=sent["mixed_precision"]
     )
-    return spec_from_json(told["spec"]), settings
+    return spec_from_json(sent["spec"]), settings
 
 
-def _stack(job: Job, members: int) -> tuple[Any, Loss | Criterion, list[torch.Generator]]:
+def _fresh_state(job: Job, members: int) -> TrainState:
+    parameters, buffers = architecture(job[0]).fresh([0] * members, job[1].dtype)
+    return TrainState(parameters, buffers, torch.zeros_like(parameters), {})
+
+
+def _learner(job: Job, state: TrainState, named: Mapping[str, Tensor], known: Learner | None) -> Learner:
+    """The learner of these members; their seeds and probabilities change where others train."""
+    seeds, drops = named["seeds"], named["drops"]
+    if known is not None and seeds.equal(known.seeds) and drops.equal(known.drops):
+        return known
     spec, settings = job
-    kind = architecture(spec)
-    parameters, buffers = kind.fresh([0] * members, settings.dtype)
-    stack = kind.stack(parameters, buffers, torch.zeros_like(parameters), settings)
-    return stack, loss_named(settings.loss), [torch.Generator() for _ in range(members)]
+    return architecture(spec).learner(state, seeds, drops, loss_named(settings.loss), settings)
 
 
-def _packed(batch: Batch, masks: Masks, rows: slice) -> dict[str, Tensor]:
-    """A share of a batch and of its masks as named tensors."""
-    result = {name: value[rows].contiguous() for name, value in vars(batch).items() if value is not None}
-    result.pop("wanted", None)  # the targets say the same
-    cut = {f"mask.{i}": mask[:, rows].contiguous() for i, mask in enumerate(masks) if mask is not None}
-    return {**result, **cut, "masks": torch.tensor(len(masks))}
+def _packed(batch: Batch, rows: slice) -> dict[str, Tensor]:
+    """A share of a batch as named tensors; prepared targets say what the targets do."""
+    cut = batch.cut(rows)
+    named = {"inputs": cut.inputs, "codes": cut.codes, "targets": cut.targets, "weights": cut.weights}
+    return {name: value.contiguous() for name, value in named.items() if value is not None}
 
 
-def _unpacked(named: dict[str, Tensor]) -> tuple[Batch, list[Tensor | None], float]:
-    masks = [named.get(f"mask.{i}") for i in range(int(named["masks"]))]
-    batch = Batch(named["inputs"], named["codes"], named["targets"], named.get("weights"))
-    return batch, masks, float(named["total"])
-
-
-def _broadcast(stack: Any) -> None:
-    distributed.broadcast(stack.parameters, 0)
-    if stack.buffers.numel():
-        distributed.broadcast(stack.buffers, 0)
+def _broadcast(state: TrainState) -> None:
+    distributed.broadcast(state.parameters, 0)
+    if state.buffers.numel():
+        distributed.broadcast(state.buffers, 0)
 
 
 def _announce(code: int, *facts: int) -> None:

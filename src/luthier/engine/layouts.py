@@ -11,15 +11,17 @@ import torch
 
 from luthier.engine.batches import Batch
 from luthier.engine.dropout import own_dropouts
+from luthier.engine.masks import mask_seeds
 from luthier.engine.member import Member
 from luthier.engine.module_spec import ModuleSpec
-from luthier.engine.module_stacks import ModuleStack, mean_of, one_tensor, running
 from luthier.engine.modules import Modules
+from luthier.engine.outputs import mean_of, one_tensor, running
 from luthier.engine.settings import Part, Settings
+from luthier.engine.state import Learner, TrainState
 from luthier.errors import InputError, in_a_line
+from luthier.machine import torch_settings
 from luthier.objective import Criterion, Loss, loss_named
 from luthier.records import Finding
-from luthier.seeds import torch_generator
 
 LAYOUTS = ("stacked", "vmapped", "looped")
 TRIED_MEMBERS, TRIED_ROWS = 2, 8
@@ -65,7 +67,7 @@ def learn_about(spec: ModuleSpec, batch: Batch, loss: str | Loss | Criterion, *,
         torch.manual_seed(0)
         start = torch.random.get_rng_state()
         for layer in own_dropouts(module):
-            layer.generator = torch_generator(0)
+            layer.begin(mask_seeds([0]))
         outputs = one_tensor(module(inputs), len(inputs))
         mean_of(loss_named(loss), outputs.unsqueeze(0), batch)
         spec.draws = not torch.equal(start, torch.random.get_rng_state())
@@ -78,7 +80,7 @@ def _takes_one_row(spec: ModuleSpec, inputs: torch.Tensor) -> bool:
     """Whether a single row can be trained on, which batch norm cannot normalise."""
     module = spec.built(0)
     for layer in own_dropouts(module):
-        layer.generator = torch_generator(0)
+        layer.begin(mask_seeds([0]))
     try:
         with torch.random.fork_rng(), torch.no_grad():
             module(inputs)
@@ -87,33 +89,33 @@ def _takes_one_row(spec: ModuleSpec, inputs: torch.Tensor) -> bool:
     return True
 
 
-def _stack(spec: ModuleSpec, layout: str, members: int, settings: Settings) -> ModuleStack:
+def _learner(spec: ModuleSpec, layout: str, members: int, settings: Settings) -> Learner:
     kind = Modules(spec.with_layout(layout))
     parameters, buffers = kind.fresh(range(members), settings.dtype)
-    return kind.stack(parameters, buffers, torch.zeros_like(parameters), settings)
+    state = TrainState(parameters, buffers, torch.zeros_like(parameters), {})
+    return kind.learner(state, mask_seeds(range(members)), torch.zeros(members, 0), loss_named(settings.loss), settings)
 
 
 def _gradients(spec: ModuleSpec, layout: str, settings: Settings, batch: Batch) -> torch.Tensor:
-    stack = _stack(spec, layout, TRIED_MEMBERS, settings)
-    generators = [torch_generator(seed, "trial") for seed in range(TRIED_MEMBERS)]
-    stack.learn(batch, loss_named(settings.loss), generators)
-    return stack.gradients
+    learner = _learner(spec, layout, TRIED_MEMBERS, settings)
+    learner.gradients(batch, 0)
+    return learner.state.gradients
 
 
 def seconds(spec: ModuleSpec, layout: str, members: int, part: Part, settings: Settings) -> float:
     """Median seconds of a step of so many members together."""
-    stack = _stack(spec, layout, members, settings)
-    generators = [torch_generator(seed, "trial") for seed in range(members)]
+    learner = _learner(spec, layout, members, settings)
     rows = slice(0, settings.batch_size)
     batch = Batch(part.features[rows], part.codes[rows], part.targets[rows])
     taken = []
-    for _ in range(1 + TIMED_STEPS):
+    for number in range(1 + TIMED_STEPS):
         began = time.perf_counter()
-        stack.learn(batch, loss_named(settings.loss), generators)
+        learner.gradients(batch, number)
         taken.append(time.perf_counter() - began)
     return median(taken[1:])
 
 
+@torch_settings()
 def choose(
     spec: ModuleSpec, members: Sequence[Member] | int, part: Part, settings: Settings, layout: str | None
 ) -> tuple[ModuleSpec, list[Finding]]:

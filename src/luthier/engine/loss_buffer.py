@@ -22,53 +22,54 @@ class LossBuffer:
     def __init__(self, loss: Loss | Criterion, losses: Tensor) -> None:
         self._loss, self._losses = loss, [losses]  # [K, M] each
         self._logits: list[Tensor] = []
-        self._targets: list[tuple[Tensor, Tensor | None]] = []  # and weights, of each batch; its inputs may go
-        self._held = self._rows = self._each = self._put = 0
+        self._batches: list[tuple[Tensor, Tensor | None]] = []  # targets and weights; the inputs may go
+        self._held = self._rows = self._each = self._known_steps = 0
 
-    def add(self, logits: Tensor, batch: Batch) -> None:
-        """A batch's logits [M, B, C]."""
-        rows = logits.shape[1]
-        if rows != self._rows:
+    def add(self, values: Tensor, batch: Batch) -> None:
+        """A batch's logits [M, B, C]; or its mean losses [M], where they are known."""
+        if values.ndim == 1:
+            self._put(values)
+            return
+        if batch.rows != self._rows:
             self._settle()
-            self._rows, self._each = rows, logits.numel()
-        self._logits.append(logits)
-        self._targets.append((batch.targets, batch.weights))
+            self._rows, self._each, self._own = batch.rows, values.numel(), batch.own
+        self._logits.append(values)
+        self._batches.append((batch.targets, batch.weights))
         self._held += self._each
         if self._held > HELD or (isinstance(self._loss, Loss) and self._loss.couples):
             self._settle()
 
-    def put(self, losses: Tensor) -> None:
-        """A batch's mean losses [M], where they are known.
+    def _put(self, losses: Tensor) -> None:
+        """Copy known losses into memory of their own.
 
-        Copied into memory of their own: kept as they came, small tensors between a step's large ones pin the heap,
-        which grew by 60 KB a step.
+        Kept as they came, small tensors between a step's large ones pin the heap, which grew by 60 KB a step.
         """
-        if self._put % PUT == 0:
+        if self._known_steps % PUT == 0:
             self._known = losses.new_empty(PUT, len(losses))
             self._losses.append(self._known[:0])
-        place = self._put % PUT
+        place = self._known_steps % PUT
         self._known[place] = losses
         self._losses[-1] = self._known[: place + 1]
-        self._put += 1
+        self._known_steps += 1
 
     def losses(self) -> Tensor:
         """Mean losses [K, M] of all batches so far, each before its update."""
         self._settle()
-        self._losses, self._put = [torch.cat(self._losses)], 0
+        self._losses, self._known_steps = [torch.cat(self._losses)], 0
         return self._losses[0]
 
     def restart(self, losses: Tensor) -> None:
         """Begin anew with these losses [K, M]."""
-        self._logits, self._targets, self._held, self._losses, self._put = [], [], 0, [losses], 0
+        self._logits, self._batches, self._held, self._losses, self._known_steps = [], [], 0, [losses], 0
 
     def _settle(self) -> None:
         if not self._logits:
             return
-        Z = torch.stack(self._logits, 1)
-        members, steps, rows, outputs = Z.shape
-        targets = torch.cat([targets for targets, _ in self._targets])
         assert isinstance(self._loss, Loss)
-        result = self._loss.rows(Z.view(members, steps * rows, outputs), targets).view(members, steps, rows)
-        weights = [weights for _, weights in self._targets if weights is not None]
-        self._losses.append(mean_loss(result, torch.stack(weights) if weights else None).T)
-        self._logits, self._targets, self._held = [], [], 0
+        Z = torch.stack(self._logits, 1)  # [M, K, B, C]
+        members, axis = (len(Z), 1) if self._own else (1, 0)  # whose targets are apart
+        targets = torch.stack([targets for targets, _ in self._batches], axis).flatten(0, 1 + axis)
+        rows = self._loss.rows(Z.reshape(len(Z) // members, -1, Z.shape[3]), targets).view(Z.shape[:3])
+        weights = [weights for _, weights in self._batches if weights is not None]
+        self._losses.append(mean_loss(rows, torch.stack(weights, axis) if weights else None).T)
+        self._logits, self._batches, self._held = [], [], 0

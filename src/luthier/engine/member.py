@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from typing import Any
 
@@ -28,6 +28,9 @@ class Member:
     and a layer stays as it is until the step in `frozen_until` is done (gradual unfreezing); a number
     above all steps freezes it for good. With `ema_decay` above 0 what is evaluated and kept are moving
     averages of the weights with that memory (0.999 remembers about a thousand steps).
+
+    With a `fold` it learns from the training rows of all other folds and is evaluated on those of this one, in
+    one stack with the members of other folds (see `train`).
 
     `noise` and `mixup` change the rows of each batch by chance in training (see `mixing`); members of one stack share
     them.
@@ -54,6 +57,7 @@ class Member:
     clip_norm: float = inf
     clip_value: float = inf
     label: str = ""
+    fold: int | None = None
 
     def __post_init__(self) -> None:
         layers = self.spec.layers
@@ -78,6 +82,11 @@ class Member:
     def drop_rates(self) -> tuple[float, ...]:
         """The probability to drop of each hidden layer."""
         return self.dropout or (0.0,) * len(self.spec.hidden)
+
+    @property
+    def without_fold(self) -> Member:
+        """What the folds of one setting and seed have in common."""
+        return replace(self, fold=None, label="")
 
     @property
     def dense(self) -> DenseSpec:

@@ -17,10 +17,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from luthier.engine.flat_rows import fill, fixed_views, parameter_views, room
+from luthier.engine.module_learners import LoopedLearner, VmappedLearner, with_layout
 from luthier.engine.module_spec import ModuleSpec, bare
-from luthier.engine.module_stacks import LoopedStack, ModuleStack, VmappedStack, one_tensor, with_layout
+from luthier.engine.outputs import one_tensor
 from luthier.engine.settings import Part, Settings
+from luthier.engine.state import TrainState
 from luthier.errors import InputError, users_code
+from luthier.objective import Criterion, Loss
 
 EVALUATED_ROWS = 512
 
@@ -28,7 +31,7 @@ EVALUATED_ROWS = 512
 class Modules:
     """What a population asks of its members' architecture, for any module."""
 
-    has_bias_column = False
+    has_bias_column = fuses = False
 
     def __init__(self, spec: ModuleSpec) -> None:
         self.spec, self.layout = spec, spec.layout
@@ -88,10 +91,12 @@ class Modules:
         """How many members step together."""
         return 64 if self.layout == "vmapped" else 1 << 30
 
-    def stack(self, parameters: Tensor, buffers: Tensor, gradients: Tensor, settings: Settings) -> ModuleStack:
-        """The arithmetic over these rows."""
-        kind = VmappedStack if self.layout == "vmapped" else LoopedStack
-        return kind(self.spec, parameters, buffers, gradients, settings)
+    def learner(
+        self, state: TrainState, seeds: Tensor, drops: Tensor, loss: Loss | Criterion, settings: Settings
+    ) -> LoopedLearner | VmappedLearner:
+        """What computes gradients over these rows, masks by `seeds` [M]."""
+        kind = VmappedLearner if self.layout == "vmapped" else LoopedLearner
+        return kind(self.spec, state, seeds, drops, loss, bf16=settings.mixed_precision)
 
     def evaluate(self, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
         """Outputs [M, N, ...] in evaluation mode, as the modules give them."""

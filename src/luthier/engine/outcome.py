@@ -14,7 +14,7 @@ from luthier.engine.history import History
 from luthier.engine.loaders import type_taken
 from luthier.engine.member import Member
 from luthier.engine.module_spec import ModuleSpec
-from luthier.engine.module_stacks import as_rows
+from luthier.engine.outputs import as_rows
 from luthier.engine.settings import Part
 from luthier.records import Finding
 

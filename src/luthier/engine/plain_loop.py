@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from luthier.engine.loaders import Given, bad_rows, endless, has_columns, loss_taken, part_of, rows_of, type_taken
-from luthier.engine.module_stacks import as_rows, one_tensor
+from luthier.engine.outputs import as_rows, one_tensor
 from luthier.engine.settings import Part
 from luthier.errors import InputError, users_code
 from luthier.objective import AnyLoss, Criterion, Loss, loss_for, loss_named, targets_for

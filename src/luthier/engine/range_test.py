@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from luthier.averages import debias
+from luthier.engine.feed import batches_for
 from luthier.engine.member import Member
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.population import Population
@@ -157,8 +158,8 @@ def _ramp(
 
 def _losses(members: Sequence[Member], training: Part, settings: Settings, rates: np.ndarray) -> np.ndarray:
     """Training losses [K, S] under given rates [S, K]."""
-    population = Population(members, settings, len(training))
-    batches = population.batches(training)
+    population = Population.of(members, settings, len(training))
+    batches = batches_for(population, training)
     for step, row in enumerate(rates):
         population.step([batches.at(step)], step + 1, torch.tensor(row, dtype=settings.dtype).unsqueeze(1))
         if step % LOOKED_EVERY == 0 and not population.losses()[-1].isfinite().any():

@@ -22,6 +22,7 @@ class Rates:
         self._base = torch.tensor([member.learning_rate for member in members], dtype=torch.float64)
         self._schedules = list({member.schedule: None for member in members})
         self._which = torch.tensor([self._schedules.index(member.schedule) for member in members])
+        self.may_drop = any(schedule.kind == "plateau" for schedule in self._schedules)
         constant = all(s.kind in ("constant", "plateau") and not s.warmup for s in self._schedules)
         self._constant = self._column(self._base) if constant else None
         self._start = -1

@@ -1,28 +1,22 @@
-"""Networks of one architecture, stacked: parameters, forward pass and hand-written backward.
+"""Networks of one architecture, stacked: forward pass and hand-written backward over their flat rows.
 
 M members, B batch, F features, K code columns, D width of all embeddings, H hidden units, C outputs,
 P numbers of one member's row. All parameters of the stack lie in one tensor [M, P], gradients in
-another of the same layout, and the named tensors are views into them; so an update rule is a few
-large operations, and cutting members away is slicing rows.
-
-A bias is the weight of an input that is always one: a layer's weights and bias are one matrix
-[units, inputs + 1], and the inputs carry a last column of ones. The first layer's matrix lies at the
-start of the row, and the row's length is a multiple of its columns; so where the first layer makes
-up most of a network, the whole [M, P] is one matrix that multiplies the inputs, which members share,
-in one wide product.
+another of the same layout, and the named tensors are views into them (`dense_rows`); so an update is a
+few large operations, and cutting members away is slicing rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import prod
 
 import torch
 from torch import Tensor
 
 from luthier.averages import follow
 from luthier.engine.batches import Batch
+from luthier.engine.dense_rows import EVEN_ROWS, WIDE_WASTE, buffer_views, matrices, views
 from luthier.engine.products import product, stays_small, take_product
 from luthier.engine.settings import Part
 from luthier.engine.sharing import mean_of_rows
@@ -32,93 +26,6 @@ Masks = Sequence[Tensor | None]
 Product = Callable[[Tensor, Tensor], Tensor]
 EVALUATED_AT_ONCE = 1 << 20  # numbers of one layer's activations held while evaluating
 EVALUATED_MEMBERS = 32
-EVEN_ROWS = 8  # matrix products like their sizes to be multiples of this
-WIDE_WASTE = 1.1  # how many rows a wide product may have for each row of the first layer
-
-
-def row_length(spec: DenseSpec) -> int:
-    """Numbers in one member's row of parameters: all of them, filled up to whole rows of the first layer."""
-    columns, first = spec.columns(0), (*spec.hidden, spec.outputs)[0]
-    rows = -(-spec.parameter_count() // columns)
-    even = -(-rows // EVEN_ROWS) * EVEN_ROWS
-    return columns * (even if even <= WIDE_WASTE * first else rows)
-
-
-def views(spec: DenseSpec, flat: Tensor) -> dict[str, Tensor]:
-    """Named views [M, ...] into the rows of a flat tensor [M, P]."""
-    result: dict[str, Tensor] = {}
-    members, start = len(flat), 0
-    for i, matrix in enumerate(matrices(spec, flat)):
-        inputs = spec.fan_in(i)
-        result[f"layers.{i}.weight"] = matrix[:, :, :inputs]
-        if spec.biased(i):
-            result[f"layers.{i}.bias"] = matrix[:, :, inputs]
-        start += prod(matrix.shape[1:])
-    for name, shape in spec.shapes().items():
-        if name not in result:
-            result[name] = flat[:, start : start + prod(shape)].view(members, *shape)
-            start += prod(shape)
-    return {name: result[name] for name in spec.shapes()}
-
-
-def matrices(spec: DenseSpec, flat: Tensor) -> list[Tensor]:
-    """Each layer's weights and bias as one view [M, units, inputs + 1] (without bias [M, units, inputs])."""
-    result, start = [], 0
-    for i, units in enumerate((*spec.hidden, spec.outputs)):
-        columns = spec.columns(i)
-        result.append(flat[:, start : start + units * columns].view(len(flat), units, columns))
-        start += units * columns
-    return result
-
-
-def buffer_views(spec: DenseSpec, flat: Tensor) -> dict[str, Tensor]:
-    """Named views [M, H] into the rows of a flat tensor of buffers [M, Q]."""
-    result, start = {}, 0
-    for name, shape in spec.buffer_shapes().items():
-        result[name] = flat[:, start : start + prod(shape)].view(len(flat), *shape)
-        start += prod(shape)
-    return result
-
-
-def weight_mask(spec: DenseSpec, dtype: torch.dtype, *, biases: bool = False) -> Tensor:
-    """1 where a penalty applies [P]: weights and embeddings, with `biases` those too; 0 for scales and shifts."""
-    mask = torch.zeros(1, row_length(spec), dtype=dtype)
-    for name, view in views(spec, mask).items():
-        view.fill_(float(name.endswith(".weight") or (biases and name.endswith(".bias"))))
-    return mask[0]
-
-
-def group_of(spec: DenseSpec) -> Tensor:
-    """Which layer each number of a row [P] belongs to, by depth; embeddings belong to the first."""
-    flat = torch.zeros(1, row_length(spec), dtype=torch.int64)
-    for name, view in views(spec, flat).items():
-        view.fill_(0 if name.startswith("embeddings.") else int(name.split(".")[1]))
-    return flat[0]
-
-
-def fresh_parameters(spec: DenseSpec, seeds: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Initial parameters [M, P], each member's from its own seed."""
-    flat = torch.zeros(len(seeds), row_length(spec), dtype=dtype)
-    named = views(spec, flat)
-    for m, seed in enumerate(seeds):
-        for name, value in spec.fresh_parameters(seed).items():
-            named[name][m] = value
-    return flat
-
-
-def fresh_buffers(spec: DenseSpec, members: int, dtype: torch.dtype) -> Tensor:
-    """Batch norm's moving averages [M, Q] before training: means 0, variances 1."""
-    flat = torch.zeros(members, sum(prod(shape) for shape in spec.buffer_shapes().values()), dtype=dtype)
-    for name, view in buffer_views(spec, flat).items():
-        view.fill_(float(name.endswith("variance")))
-    return flat
-
-
-def with_ones(spec: DenseSpec, features: Tensor) -> Tensor:
-    """Features [N, F] as a stack takes them: with a last column of ones where the first layer has a bias."""
-    if not spec.biased(0):
-        return features
-    return torch.cat([features, features.new_ones(len(features), 1)], 1)
 
 
 def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
@@ -155,6 +62,7 @@ class Stack:
         self.parameters, self.buffers = parameters, buffers
         self.gradients = torch.zeros_like(parameters) if gradients is None else gradients
         self._p, self._g = views(spec, parameters), views(spec, self.gradients)
+        self._embeddings = _Embeddings(spec, parameters, self.gradients) if spec.embeddings else None
         self._b = buffer_views(spec, buffers)
         self._activations = spec.functions
         # What every step asks for, made once: in a small network making a view costs as much as using it.
@@ -197,7 +105,7 @@ class Stack:
 
     def forward(self, batch: Batch, masks: Masks) -> Tensor:
         """Logits [M, B, C] in training mode; what the backward pass needs is kept."""
-        space = self._space(batch.inputs.shape[0])
+        space = self._space(batch.inputs.shape[-2])
         below: Tensor | None = None
         last, plain = len(space.layers), not self.spec.normalised and not self.spec.residual
         for i, layer in enumerate(space.layers):
@@ -225,7 +133,7 @@ class Stack:
 
         The four equations of backpropagation for the whole stack.
         """
-        space = self._space(batch.inputs.shape[0])
+        space = self._space(batch.inputs.shape[-2])
         for i, error in self._errors(space, dZ, masks):
             if i:
                 product(error.mT, space.layers[i - 1].whole, out=self._G[i], bf16=self.bf16)
@@ -240,17 +148,17 @@ class Stack:
 
         `dZ` carries the rates: every equation is linear in it. For networks without norms and embeddings.
         """
-        space = self._space(batch.inputs.shape[0])
+        space = self._space(batch.inputs.shape[-2])
         errors = self._errors(space, dZ, masks)
         if shrink is not None:
             self.parameters.sub_(shrink)
         for i, error in errors:
             if i:
                 space.take(self._WT[i], space.layers[i - 1].whole_T, error)
-            elif self._rows and self._members > 1:
+            elif self._wide_product(batch.inputs):
                 space.take(self._wide, space.stacked(error, self._rows), batch.inputs.unsqueeze(0))
             else:
-                space.take(self._W[0], error.mT, batch.inputs.expand(self._members, -1, -1))
+                space.take(self._W[0], error.mT, self._each(batch.inputs))
 
     def _errors(self, space: _Space, dZ: Tensor, masks: Masks) -> list[tuple[int, Tensor]]:
         """Each layer's derivative by its Z [M, B, units], first layer first."""
@@ -274,42 +182,34 @@ class Stack:
         """Layer i's Z [M, B, units] from the activations below, or from the inputs for the first."""
         if A is not None:
             return times(A, self._WT[i])
-        if self._rows:  # members share the inputs: one wide product
+        if self._rows and inputs.ndim == 2:  # members share the inputs: one wide product
             Z = times(inputs.unsqueeze(0), self._wide_T)
             if self._members == 1:
                 return Z if self._rows == self._first else Z[:, :, : self._first]
             return Z.view(inputs.shape[0], self._members, self._rows)[:, :, : self._first].transpose(0, 1)
-        X = inputs.expand(self._members, -1, -1)
-        if not self._D:
-            return times(X, self._WT[0])
-        Z = times(X, self._WT[0][:, self._D :])
-        return Z.add_(times(self._embedded(codes), self._WT[0][:, : self._D]))
+        if self._embeddings is None:
+            return times(self._each(inputs), self._WT[0])
+        Z = times(self._each(inputs), self._WT[0][:, self._D :])
+        return Z.add_(times(self._embeddings.of(codes), self._WT[0][:, : self._D]))
+
+    def _each(self, inputs: Tensor) -> Tensor:
+        """Inputs [M, B, F] of each member, from those that all share [B, F] or as they are."""
+        return inputs.expand(self._members, -1, -1) if inputs.ndim == 2 else inputs
+
+    def _wide_product(self, inputs: Tensor) -> bool:
+        return self._rows > 0 and self._members > 1 and inputs.ndim == 2
 
     def _first_gradient(self, space: _Space, batch: Batch, dZ: Tensor) -> None:
-        if (
-            self._rows and self._members > 1
-        ):  # the rows after the first layer's get zeros here, and their own gradients later
+        if self._wide_product(batch.inputs):  # the rows after the first layer's get zeros here, their gradients later
             product(space.stacked(dZ, self._rows), batch.inputs.unsqueeze(0), out=self._wide_G, bf16=self.bf16)
             return
-        X, G, D = batch.inputs.expand(len(self), -1, -1), self._G[0], self._D
-        if not D:
+        X, G, D = self._each(batch.inputs), self._G[0], self._D
+        if self._embeddings is None:
             product(dZ.mT, X, out=G, bf16=self.bf16)
             return
         G[:, :, D:] = product(dZ.mT, X, bf16=self.bf16)
-        G[:, :, :D] = product(dZ.mT, self._embedded(batch.codes), bf16=self.bf16)
-        dE = product(dZ, self._W[0][:, :, :D], bf16=self.bf16)
-        start = 0
-        for k, (_, width) in enumerate(self.spec.embeddings):
-            table = self._g[f"embeddings.{k}.weight"].zero_()
-            table.index_add_(1, batch.codes[:, k], dE[:, :, start : start + width])
-            start += width
-
-    def _embedded(self, codes: Tensor) -> Tensor:
-        """Embeddings of a batch's codes, side by side [M, B, D]."""
-        columns = [
-            self._p[f"embeddings.{k}.weight"].index_select(1, codes[:, k]) for k in range(len(self.spec.embeddings))
-        ]
-        return torch.cat(columns, 2)
+        G[:, :, :D] = product(dZ.mT, self._embeddings.last, bf16=self.bf16)
+        self._embeddings.learn(product(dZ, self._W[0][:, :, :D], bf16=self.bf16))
 
     def _scaled(self, i: int, normal: Tensor) -> Tensor:
         scale, shift = self._p[f"norms.{i}.scale"], self._p[f"norms.{i}.shift"]
@@ -336,6 +236,35 @@ class Stack:
         if rows not in self._spaces:
             self._spaces[rows] = _Space(self, rows)
         return self._spaces[rows]
+
+
+class _Embeddings:
+    """Every column's table at once: one vector of positions in the flat rows, gathered once and added to once."""
+
+    def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
+        self._parameters, self._gradients = parameters, gradients
+        device, widths = parameters.device, torch.tensor([width for _, width in spec.embeddings])
+        positions = views(spec, torch.arange(parameters.shape[1]).unsqueeze(0))
+        tables = [positions[f"embeddings.{k}.weight"][0] for k in range(len(widths))]
+        self._first = torch.cat([table[0] for table in tables]).to(device)  # [D] of a row with codes 0
+        self._column = torch.arange(len(widths)).repeat_interleave(widths).to(device)
+        self._width = widths.repeat_interleave(widths).to(device)
+        start, stop = int(tables[0][0, 0]), int(tables[-1][-1, -1]) + 1  # the tables lie side by side
+        self._tables = gradients[:, start:stop]
+
+    def of(self, codes: Tensor) -> Tensor:
+        """Embeddings [M, B, D] of a batch's codes [B, K], or of each member's own [M, B, K]."""
+        places = codes.index_select(-1, self._column).long().mul_(self._width).add_(self._first)
+        self._places, shape = places.flatten(-2), (len(self._parameters), *places.shape[-2:])
+        one = codes.ndim == 2
+        flat = self._parameters.index_select(1, self._places) if one else self._parameters.gather(1, self._places)
+        self.last = flat.view(shape)
+        return self.last
+
+    def learn(self, gradient: Tensor) -> None:
+        """Fill the tables' gradients from those [M, B, D] of the embeddings that were last asked for."""
+        self._tables.zero_()
+        self._gradients.scatter_add_(1, self._places.expand(len(gradient), -1), gradient.flatten(1))
 
 
 class _Layer:

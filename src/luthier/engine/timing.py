@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
+from luthier.engine.feed import batches_for, prepared
 from luthier.engine.member import Member
 from luthier.engine.population import Population
 from luthier.engine.settings import Part, Settings
@@ -18,8 +19,9 @@ def step_time(
 ) -> tuple[float, float]:
     """Median seconds of a training step of all members together, and seconds of one evaluation."""
     settings = Settings(loss=loss, rule=rule, batch_size=batch_size, steps=WARM_UP + TIMED, evaluate_every=1)
-    population = Population(members, settings, len(training))
-    held_out, batch, rates = population.prepared(validation), population.batches(training).at(0), population.rates.at(0)
+    population = Population.of(members, settings, len(training))
+    held_out, batch = prepared(population, validation), batches_for(population, training).at(0)
+    rates = population.rates.at(0)
     taken = []
     for step in range(WARM_UP + TIMED):
         began = time.perf_counter()

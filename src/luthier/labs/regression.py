@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from luthier.engine import Member, Part, Population, Settings
+from luthier.engine.feed import batches_for, prepared
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
 from luthier.report.figures import BLUE, ORANGE, empty_figure
@@ -43,19 +44,19 @@ def closed_form(bench: Bench) -> None:
         part = Part(torch.tensor(X), torch.zeros(ROWS, 0, dtype=torch.int64), torch.tensor(y))
         settings = Settings("mse", "sgd", BATCH, 400, 400, dtype=torch.float64, batch_seed=seed)
         spec = DenseSpec(inputs=2, hidden=(), outputs=1, initialiser="normal", deviation=0.01)
-        population = Population([Member(spec, seed, RATE / 2, momentum=0.0)], settings, ROWS)
-        batches, result = population.batches(part), []
+        population = Population.of([Member(spec, seed, RATE / 2, momentum=0.0)], settings, ROWS)
+        batches, result = batches_for(population, part), []
         for step in range(400):
             population.step([batches.at(step)], step + 1, population.rates.at(step))
             if step % 100 == 99:
-                out = population.outputs(population.prepared(part))[0, :, 0]
+                out = population.outputs(prepared(population, part))[0, :, 0]
                 result.append(float(((out - part.targets) ** 2 / 2).mean()))
             if step == 299:
-                state = population.kind.state_dict(population.parameters, population.buffers)
+                state = population.kind.state_dict(population.state.parameters, population.state.buffers)
                 weights.append([*state["layers.0.weight"][0].tolist(), float(state["layers.0.bias"][0])])
         losses.append(result)
         exact = np.linalg.lstsq(np.column_stack([X, np.ones(ROWS)]), y, rcond=None)[0]
-        last = population.kind.state_dict(population.parameters, population.buffers)
+        last = population.kind.state_dict(population.state.parameters, population.state.buffers)
         learnt = np.array([*last["layers.0.weight"][0].tolist(), float(last["layers.0.bias"][0])])
         gaps.append(float(np.abs(learnt - exact).max()))
     table, found_weights = np.array(losses), np.array(weights)

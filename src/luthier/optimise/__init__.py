@@ -1,8 +1,39 @@
-"""How parameters move: update rules, schedules, clipping."""
+"""How parameters move: update rules, schedules, clipping, and the chain of what happens at a step."""
 
 from __future__ import annotations
 
 from luthier.optimise.rules import RULES, Rule, State, clip_by_norm, clip_by_value
 from luthier.optimise.schedules import Schedule
+from luthier.optimise.updates import (
+    Step,
+    Update,
+    averaged,
+    by_rule,
+    chain,
+    clipped,
+    decayed,
+    frozen,
+    l1,
+    l2,
+    with_factors,
+)
 
-__all__ = ["RULES", "Rule", "Schedule", "State", "clip_by_norm", "clip_by_value"]
+__all__ = [
+    "RULES",
+    "Rule",
+    "Schedule",
+    "State",
+    "Step",
+    "Update",
+    "averaged",
+    "by_rule",
+    "chain",
+    "clip_by_norm",
+    "clip_by_value",
+    "clipped",
+    "decayed",
+    "frozen",
+    "l1",
+    "l2",
+    "with_factors",
+]

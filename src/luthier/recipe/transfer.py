@@ -28,7 +28,7 @@ from luthier.engine import Part, part_of
 from luthier.engine.api import alike, suited
 from luthier.engine.loaders import type_taken
 from luthier.engine.module_spec import bare
-from luthier.engine.module_stacks import as_rows
+from luthier.engine.outputs import as_rows
 from luthier.errors import ConfigError, InputError, users_code
 from luthier.machine import torch_settings
 from luthier.nets.blocks import (

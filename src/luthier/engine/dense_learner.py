@@ -1,0 +1,75 @@
+"""The gradients of a stack of dense networks, by hand; and plain descent, which never stores them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from luthier.engine.batches import Batch
+from luthier.engine.masks import LayerMasks
+from luthier.engine.sharing import current
+from luthier.engine.stack import Masks, Stack
+from luthier.engine.state import TrainState
+from luthier.errors import InputError
+from luthier.nets import DenseSpec
+from luthier.objective import Criterion, Loss
+
+
+class DenseLearner:
+    """Members as one stack; see `Learner`."""
+
+    def __init__(
+        self, spec: DenseSpec, state: TrainState, masks: LayerMasks, loss: Loss | Criterion, *, bf16: bool = False
+    ) -> None:
+        if isinstance(loss, Criterion):
+            raise InputError("dense networks need a Loss", remedy="make one from your function with custom_loss(rows)")
+        self.state, self.seeds, self.drops, self._masks = state, masks.seeds, masks.drops, masks
+        self.stack = Stack(spec, state.parameters, state.buffers, state.gradients, bf16=bf16)
+        self._residual = loss.residual
+        self._known: tuple[Tensor, int] | None = None  # the rates and the rows that the slopes are for
+
+    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
+        """Fill `state.gradients` with `share` times a batch's; returns the logits [M, B, C]."""
+        masks = self._masks_of(batch, number)
+        Z = self.stack.forward(batch, masks)
+        residual = self._slopes_of(Z, batch)
+        share = share.view(-1, 1, 1).to(residual.dtype) if isinstance(share, Tensor) else share
+        if batch.weights is None:
+            residual.mul_(share / batch.rows)
+        else:
+            residual.mul_(_shares(batch.weights, residual.dtype) * share)
+        self.stack.backward(batch, residual, masks)
+        return Z
+
+    def descend(self, batch: Batch, number: int, rates: Tensor, shrink: Tensor | None) -> Tensor:
+        """Subtract `rates` [M, 1] times a batch's gradients, and `rates * shrink` times the weights.
+
+        Returns the logits. For networks without norms and embeddings (`Stack.descend`).
+        """
+        masks = self._masks_of(batch, number)
+        Z = self.stack.forward(batch, masks)
+        residual = self._slopes_of(Z, batch)
+        if batch.weights is None:
+            if self._known is None or self._known[0] is not rates or self._known[1] != batch.rows:
+                self._known, self._slopes = (rates, batch.rows), (rates / batch.rows).unsqueeze(2)
+            residual.mul_(self._slopes)
+        else:
+            residual.mul_(_shares(batch.weights, residual.dtype)).mul_(rates.unsqueeze(2))
+        self.stack.descend(batch, residual, masks, None if shrink is None else shrink * rates * self.state.parameters)
+        return Z
+
+    def _masks_of(self, batch: Batch, number: int) -> Masks:
+        share = current()
+        return self._masks(number, batch.rows, 0 if share is None else share.start)
+
+    def _slopes_of(self, Z: Tensor, batch: Batch) -> Tensor:
+        """The derivative of each row's loss by its logits [M, B, C]."""
+        targets = batch.targets if batch.prepared_targets is None else batch.prepared_targets
+        if batch.own:  # to the loss all members' rows are rows of one batch
+            return self._residual(Z.flatten(0, 1).unsqueeze(0), targets.flatten(0, 1)).view_as(Z)
+        return self._residual(Z, targets)
+
+
+def _shares(weights: Tensor, dtype: torch.dtype) -> Tensor:
+    """What each row [B, 1] or [M, B, 1] counts of the mean."""
+    return (weights / weights.sum(-1, keepdim=True)).to(dtype).unsqueeze(-1)

@@ -1,0 +1,177 @@
+"""Gradients of any module: one member after another, or all in one program by `torch.func.vmap`.
+
+M members, B batch, P learnable numbers of one member, Q bytes of its buffers.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from luthier.engine.batches import Batch, exact
+from luthier.engine.dropout import masks_of, own_dropouts
+from luthier.engine.flat_rows import fixed_views, parameter_views
+from luthier.engine.masks import Drop, mask_keys
+from luthier.engine.module_spec import ModuleSpec
+from luthier.engine.outputs import mean_of, one_tensor, running
+from luthier.engine.sharing import current, share_norms
+from luthier.engine.state import TrainState
+from luthier.errors import InputError
+from luthier.objective import Criterion, Loss
+
+
+class LoopedLearner:
+    """One member after another: each has a module whose parameters and gradients are views of its rows."""
+
+    def __init__(
+        self,
+        spec: ModuleSpec,
+        state: TrainState,
+        seeds: Tensor,
+        drops: Tensor,
+        loss: Loss | Criterion,
+        *,
+        bf16: bool = False,
+    ) -> None:
+        self.state, self.seeds, self.drops, self._loss = state, seeds, drops, loss
+        self._spec, self._bf16 = spec, bf16
+        views = (parameter_views(spec.shapes, state.parameters), parameter_views(spec.shapes, state.gradients))
+        fixed = fixed_views(spec.fixed, state.buffers)
+        self._modules = [_bound(spec, m, *views, fixed) for m in range(len(seeds))]
+        self._dropouts = [list(own_dropouts(module)) for module in self._modules]
+
+    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
+        """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
+        self.state.gradients.zero_()
+        version, shared = batch.inputs._version, None if batch.own else with_layout(batch.inputs)
+        keys = mask_keys(self.seeds, 1 + len(self._dropouts[0]), number)  # the last is of what modules draw themselves
+        result = []
+        for m, (module, dropouts) in enumerate(zip(self._modules, self._dropouts, strict=True)):
+            for layer, key in zip(dropouts, keys[:, m : m + 1], strict=False):
+                layer.begin(key)
+            own = batch if shared is not None else batch.of_folds(torch.tensor([m]))
+            inputs = with_layout(batch.inputs[m]) if shared is None else shared
+            drawing = _drawing_from(int(keys[-1, m])) if self._spec.draws else nullcontext()
+            with running(inputs), drawing, torch.enable_grad(), computing(inputs, self._bf16):
+                outputs = one_tensor(module(with_layout(inputs, copied=self._spec.changes_inputs)), len(inputs))
+                value = mean_of(self._loss, outputs.unsqueeze(0), own, bf16=self._bf16)[0]
+                (value * (share[m] if isinstance(share, Tensor) else share)).backward()  # type: ignore[no-untyped-call]
+            result.append(value.detach())
+        if batch.inputs._version != version:
+            raise InputError("the module changes its inputs in place", remedy="write `x = x - 1` in place of `x -= 1`")
+        return torch.stack(result).to(exact(self.state.parameters.dtype))
+
+
+def _bound(
+    spec: ModuleSpec, m: int, named: dict[str, Tensor], gradients: dict[str, Tensor], fixed: dict[str, Tensor]
+) -> nn.Module:
+    """A member's module over its rows."""
+    module = share_norms(copy.deepcopy(spec.module))
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if name in named:
+            tensor.data, tensor.grad = named[name][m], gradients[name][m]
+        else:
+            tensor.data = fixed[name][m]
+    return module
+
+
+class VmappedLearner:
+    """All members in one program; every parameter is a leaf [M, ...] whose gradient is a view of the rows."""
+
+    def __init__(
+        self,
+        spec: ModuleSpec,
+        state: TrainState,
+        seeds: Tensor,
+        drops: Tensor,
+        loss: Loss | Criterion,
+        *,
+        bf16: bool = False,
+    ) -> None:
+        self.state, self.seeds, self.drops, self._loss = state, seeds, drops, loss
+        self._spec, self._bf16 = spec, bf16
+        self._module = copy.deepcopy(spec.module)
+        self._dropouts = list(own_dropouts(self._module))
+        named = parameter_views(spec.shapes, state.parameters)
+        self._leaves = {name: view.detach().requires_grad_() for name, view in named.items()}
+        self._gradients = parameter_views(spec.shapes, state.gradients)
+        self._fixed = fixed_views(spec.fixed, state.buffers)
+        self._shapes: dict[torch.Size, list[list[torch.Size]]] = {}
+
+    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
+        """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
+        masks = self._masks(batch.inputs[0] if batch.own else batch.inputs, number)
+        inputs = batch.inputs.clone() if self._spec.changes_inputs else batch.inputs
+        # Of a slice batch norm would update a copy, so buffers go in whole and what became of them is copied back.
+        fixed = {name: view.clone(memory_format=torch.contiguous_format) for name, view in self._fixed.items()}
+        axes = (0, 0, 0, 0 if batch.own else None)
+        with running(batch.inputs), torch.enable_grad(), computing(inputs, self._bf16):
+            outputs = vmap(self._outputs, in_dims=axes)(self._leaves, fixed, masks, inputs)
+            losses = mean_of(self._loss, outputs, batch, bf16=self._bf16)
+            total = (losses * share).sum()
+            result = torch.autograd.grad(total, list(self._leaves.values()), materialize_grads=True)
+        for name, view in self._fixed.items():
+            view.copy_(fixed[name])
+        for view, gradient in zip(self._gradients.values(), result, strict=True):
+            view.copy_(gradient)
+        return losses.detach().to(exact(self.state.parameters.dtype))
+
+    def _outputs(
+        self, leaves: dict[str, Tensor], fixed: dict[str, Tensor], masks: list[list[Tensor]], x: Tensor
+    ) -> Tensor:
+        for layer, calls in zip(self._dropouts, masks, strict=True):
+            layer.begin(masks=calls)
+        try:
+            return one_tensor(functional_call(self._module, {**leaves, **fixed}, (x,)), len(x))
+        finally:
+            for layer in self._dropouts:
+                layer.begin()
+
+    def _masks(self, inputs: Tensor, number: int) -> list[list[Tensor]]:
+        """The masks [M, ...] of each dropout layer and each of its calls."""
+        if not self._dropouts:
+            return []
+        if inputs.shape not in self._shapes:
+            self._shapes[inputs.shape] = self._calls(inputs)
+        keys = mask_keys(self.seeds, 1 + len(self._dropouts), number)
+        result = []
+        for key, name, shapes in zip(keys, self._spec.dropouts, self._shapes[inputs.shape], strict=False):
+            drop = Drop.of(self._fixed[name].tolist(), self.state.parameters.dtype, inputs.device)
+            result.append([masks_of(key, drop, shape, call) for call, shape in enumerate(shapes)])
+        return result
+
+    def _calls(self, inputs: Tensor) -> list[list[torch.Size]]:
+        """The shapes that each dropout layer is called with, found out by one pass."""
+        probe = copy.deepcopy(self._spec.module)
+        for layer in own_dropouts(probe):
+            layer.begin(self.seeds[:1])
+        with torch.no_grad():
+            probe(inputs)
+        return [layer.shapes for layer in own_dropouts(probe)]
+
+
+def computing(inputs: Tensor, bf16: bool) -> torch.autocast:
+    """Matrix products in bfloat16 where that is asked for."""
+    return torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=bf16)
+
+
+@contextmanager
+def _drawing_from(seed: int) -> Iterator[None]:
+    """Let what a module draws by itself follow from a seed."""
+    outside, share = torch.random.get_rng_state(), current()
+    torch.manual_seed(seed ^ (0 if share is None else share.start))  # each share of a batch draws anew
+    try:
+        yield
+    finally:
+        torch.random.set_rng_state(outside)
+
+
+def with_layout(inputs: Tensor, *, copied: bool = False) -> Tensor:
+    """Inputs as convolutions like them, and in memory of their own where a module writes into them."""
+    result = inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
+    return result.clone() if copied else result

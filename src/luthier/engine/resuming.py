@@ -1,0 +1,83 @@
+"""Training under way as a snapshot, and on from one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+
+from luthier.engine.member import Member
+from luthier.engine.module_spec import ModuleSpec
+from luthier.engine.population import Population
+from luthier.engine.run_record import RunRecord
+from luthier.engine.settings import Settings, Snapshot
+from luthier.engine.standing import Standing
+from luthier.errors import InputError
+
+NUMBERS = 2  # raised when the same plan gives other numbers than before: its checkpoints do not fit together then
+_STANDING = ("best", "lowest_of_group", "reference", "waited", "lowest", "stalled", "drops")
+
+
+def plan_of(members: Sequence[Member], settings: Settings, rows: int) -> str:
+    """A short name of what is trained and how; a module or a function of the user's own counts by its type."""
+    loss = settings.loss if isinstance(settings.loss, str) else type(settings.loss).__name__
+    names = [field.name for field in fields(Member) if field.name != "spec"]
+    each = [[getattr(member, name) for name in names] for member in members]
+    known = [NUMBERS, replace(settings, loss="softmax"), loss, rows, *each]
+    specs = {str(m.spec.shapes) if isinstance(m.spec, ModuleSpec) else str(m.spec) for m in members}
+    return hashlib.blake2b(repr([known, sorted(specs)]).encode(), digest_size=6).hexdigest()
+
+
+def snapshot(population: Population, standing: Standing, record: RunRecord, plan: str) -> Snapshot:
+    """Everything that the next step depends on."""
+    state = population.state
+    tensors = {
+        "parameters": state.parameters,
+        "buffers": state.buffers,
+        "losses": population.losses(),
+        **{name: getattr(standing, name) for name in _STANDING},
+        "best_parameters": standing.parameters,
+        "best_buffers": standing.buffers,
+        "step_losses": record.step_losses(),
+        **{f"rule.{name}": value for name, value in state.rule.items()},
+    }
+    facts: dict[str, Any] = {
+        "done": standing.done,
+        "layout": population.kind.layout,
+        "plan": plan,
+        "alive": standing.alive.tolist(),
+        **record.facts(),
+    }
+    return Snapshot({name: value.clone() for name, value in tensors.items()}, facts)
+
+
+def restored(saved: Snapshot, population: Population, plan: str) -> tuple[Population, Standing, RunRecord]:
+    """What training goes on with from a snapshot, by the population as it began."""
+    tensors, facts = saved.tensors, saved.facts
+    if facts.get("plan") != plan:
+        raise InputError(
+            "the checkpoint belongs to another training",
+            expected=f"networks, settings and rows as now ({plan})",
+            received=f"those of {facts.get('plan')}",
+            remedy="delete it, or choose another file",
+        )
+    standing = Standing.first(population)._replace(
+        done=facts["done"],
+        alive=torch.tensor(facts["alive"], dtype=torch.int64),
+        parameters=tensors["best_parameters"].clone(),
+        buffers=tensors["best_buffers"].clone(),
+        **{name: tensors[name].clone() for name in _STANDING},
+    )
+    record = RunRecord.resumed(population.members, population.settings, facts, tensors["step_losses"])
+    if len(standing.alive):
+        population = population.keep(facts["alive"])
+        state = population.state
+        state.parameters.copy_(tensors["parameters"])
+        state.buffers.copy_(tensors["buffers"])
+        for name, value in state.rule.items():
+            value.copy_(tensors[f"rule.{name}"])
+        population.restart_losses(tensors["losses"].clone())
+    return population, standing, record
