@@ -178,12 +178,13 @@ def forged_bundle(content: bytes, draw: random.Random) -> bytes:
     for _ in range(draw.choice((1, 1, 2))):
         name = draw.choice(("model.json", "model.json", "encoder.json", "encoder.json", "profile.json", "metrics.json",
                             "weights.safetensors", "manifest.json"))  # fmt: skip
+        before = content_of(content, name)
         if name.endswith(".safetensors"):
-            entries[name] = changed_tensors(entries[name], draw)
+            entries[name] = changed_tensors(before, draw)
+        elif name == "manifest.json":
+            entries[name] = json.dumps(changed(json.loads(before), draw)).encode()
         else:
-            entries[name] = text_of(changed(json.loads(entries[name]), draw), draw)
-            if name == "manifest.json":
-                entries[name] = json.dumps(changed(json.loads(content_of(content, name)), draw)).encode()
+            entries[name] = text_of(changed(json.loads(before), draw), draw)
         if draw.random() < 0.5:
             break
     try:

@@ -70,6 +70,16 @@ def test_weights_are_numbers(bases: Bases, tmp_path: Path, number: float) -> Non
     assert "finite numbers" in refused({**entries, "weights.safetensors": save(weights)}, tmp_path / "m.luthier")
 
 
+def test_a_tokenizer_merges_its_own_pieces(bases: Bases, tmp_path: Path) -> None:
+    """The library that reads it panics otherwise."""
+    entries = entries_of(bases["values"][0] / "model.luthier")
+    encoder = json.loads(entries["encoder.json"])
+    model = encoder["texts"][0]["tokenizer"]["model"]
+    model["merges"][0] = [max(model["vocab"], key=len)] * 2
+    message = refused({**entries, "encoder.json": json.dumps(encoder).encode()}, tmp_path / "m.luthier")
+    assert "merges are pairs of its pieces" in message
+
+
 def test_an_honest_file_signed_anew_is_the_same_model(bases: Bases, tmp_path: Path) -> None:
     """So that what is refused above is refused for what was changed."""
     for path, rows in bases.values():

@@ -125,7 +125,9 @@ class Words:
     def _known(self) -> Any:
         try:
             return Tokenizer.from_str(self.tokenizer)
-        except Exception as error:  # the library raises its own plain Exception
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library raises its own plain Exception, or panics
             raise InputError(f"the tokenizer of '{self.name}' is damaged", received=str(error)) from error
 
     def known_pieces(self) -> int:

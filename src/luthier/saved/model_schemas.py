@@ -98,6 +98,15 @@ class _Pieces(TypedDict):
     merges: list[Annotated[list[Text], Field(min_length=2, max_length=2)] | Text]
 
 
+def _of_known_pieces(model: Any) -> Any:
+    """The library panics where a merge gives no piece of the vocabulary."""
+    for merge in model["merges"]:
+        parts = merge.split(" ") if isinstance(merge, str) else merge
+        if len(parts) != 2 or not {*parts, "".join(parts)} <= model["vocab"].keys():
+            raise ValueError("Input should be a model whose merges are pairs of its pieces")
+    return model
+
+
 _NORMALIZER = {"type": "Sequence", "normalizers": [{"type": kind} for kind in ("NFD", "Lowercase", "StripAccents")]}
 
 
@@ -135,7 +144,7 @@ class TokenizerFacts(TypedDict):
     pre_tokenizer: _Whitespace
     post_processor: None
     decoder: None
-    model: _Pieces
+    model: Annotated[_Pieces, AfterValidator(_of_known_pieces)]
 
 
 class WordsFacts(TypedDict):

@@ -167,6 +167,7 @@ def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder,
         _require(spec.inputs == numbers, f"a network of {numbers} inputs", str(spec.inputs))
         _require(len(spec.embeddings) + len(spec.hidden) < 2 * len(stored), "as many layers as are stored")
         _compare({name: (*spec.shapes()[name],) for name in spec.shapes()} | spec.buffer_shapes(), stored)
+        _require(all(value.dtype == torch.float32 for value in stored.values()), "weights of float32")
         net: Net = DenseNet(spec, {name: stored[name] for name in spec.shapes()})
     elif isinstance(spec, TextSpec):
         texts = [(words.pieces, words.length) for words in encoder.texts]
