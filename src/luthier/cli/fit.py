@@ -106,8 +106,8 @@ def fit(
         str | None,
         typer.Option(
             help="Memory limit, such as 2GiB. Networks that do not fit together train in turns; of a larger table a "
-            "sample is used for every decision, and the final networks train on all rows. Default: half of the "
-            "machine's memory.",
+            "sample is used for every decision, and the final networks train on all rows. The program itself takes "
+            "about 750 MiB beside it. Default: half of the machine's memory, or of the container's.",
             show_default=False,
         ),
     ] = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from luthier.data.large import PLACE
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
 from luthier.data.remote import is_remote
 from luthier.data.task import positive_facts, with_positive
-from luthier.data.values import lazily
+from luthier.data.values import values_as_known
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import FitConfig
 from luthier.recipe.option_table import kept_for
@@ -95,6 +95,14 @@ class LoadedData:
         if self.pictures is not None:
             return copies_of(self.pictures.checksums(self.frame[self.picture].to_list()))
         return self.copy_rule.copies(self.frame)
+
+    def without_cells(self) -> LoadedData:
+        """The same without the cells as they came, once their values are all that is needed."""
+        return replace(self, source=replace(self.source, frame=self.source.frame.clear()))
+
+    def without_rows(self) -> LoadedData:
+        """What was understood alone, once the rows are split and encoded."""
+        return replace(self.without_cells(), frame=self.frame.clear())
 
 
 def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
@@ -325,7 +333,8 @@ def _with_values_on_disk(found: Source, columns: tuple[Column, ...], task: Task)
     """The source, whose rows on the disk are read as those in memory."""
     if found.whole is None:
         return found
-    return replace(found, whole=replace(found.whole, others=lazily(found.whole.others, columns, task)))
+    read = partial(values_as_known, columns=columns, task=task)
+    return replace(found, whole=replace(found.whole, others=found.whole.others.then(read)))
 
 
 def read_as_before(source: Any, asked: FitConfig) -> LoadedData:

@@ -13,6 +13,7 @@ from typing import Any
 
 from luthier.assess import Register
 from luthier.data import centre_of
+from luthier.data.large import memory_in_words
 from luthier.machine import torch_settings
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
@@ -60,6 +61,9 @@ class Run:
     facts: dict[str, Any] = field(default_factory=dict)
     registered: bool = False  # whether it is kept which rows it reads and learns from
 
+    def __post_init__(self) -> None:
+        self.read = self.read.without_cells()
+
     @cached_property
     def earlier(self) -> Earlier | None:
         """The run that a warm start goes on from."""
@@ -90,6 +94,9 @@ class Run:
         if self.registered and (why := str(memo.json("register", lambda: register.keep(runner.data.record)))):
             sentence = f"earlier and later runs on these rows are not counted: {why}"
             ledger.add("note", {"step": 0, "sentence": sentence})
+        self.read = self.read.without_rows()
+        if self.asked.memory:
+            ledger.add("note", {"step": 0, "sentence": memory_in_words(self.asked.memory)})
         if self.earlier is not None:
             runner.preprocess[self.earlier.setting.method] = self.earlier.model.preprocess
         if runner.data.task.kind == "regression":
@@ -150,6 +157,7 @@ class Run:
             plans = plan_budget(runner)
             self.recipe = self.recipe.model_copy(update={"plan": plans})
             write_recipe(self.folder.recipe, self.recipe)
+            self.folder.update_facts(machine=machine_facts(plans.narrow.threads)["machine"])
             runner.planned = plans.narrow
             self.tell("begin", steps=runner.planned.total_steps, run=str(self.folder.path))
             verdict = self._steps(runner, plans, baselines)

@@ -168,6 +168,7 @@ def fit(
         until=_known_step(until),
         registered=not plan_only and is_registered(register, run),
     )
+    del read  # what a run has no use for any more is given back
     if plan_only:
         _plan_only(walk, screen)
         return None
