@@ -17,7 +17,6 @@ from luthier import storage
 from luthier.assess import Register
 from luthier.assess.fingerprints import Fingerprints, Secret, secret_of
 from luthier.assess.row_record import GROUP, MOST_ROWS, OPEN, SEALED, WAS_OPEN, WAS_READ, RowRecord
-from luthier.data.large import walk
 from luthier.data.pictures import PictureEncoder
 from luthier.data.pictures.store import checksums
 from luthier.data.row_hashes import cell_hashes, row_hashes, scrambled, text_hash
@@ -168,7 +167,7 @@ def fingerprints_of(read: LoadedData, secret: Secret) -> Fingerprints:
     if read.pictures is not None:
         seen = read.pictures.checksums(read.frame[read.picture].to_list())
         return _keyed(seen, seen, read.frame, read, secret)
-    return _keyed(row_hashes(read.cells), None, read.frame, read, secret)
+    return _keyed(read.cell_hashes, None, read.frame, read, secret)
 
 
 def fingerprints_of_others(cells: pl.DataFrame, values: pl.DataFrame, read: LoadedData, secret: Secret) -> Fingerprints:
@@ -224,7 +223,7 @@ def _on_disk(read: LoadedData, secret: Secret) -> Iterator[Fingerprints]:
     """The rows of a table outside of its sample, all of them open; none where they are too many to be kept."""
     whole = read.source.whole
     if whole is not None and whole.rows <= MOST_ROWS:
-        for piece in walk(whole.others):
+        for piece in whole.others.frames():
             usable = piece.filter(piece[read.task.target].is_not_null())
             yield fingerprints_of_others(usable, usable, read, secret)
 

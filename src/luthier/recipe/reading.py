@@ -33,6 +33,7 @@ from luthier.data.copies import Copies, CopyRule, copies_of
 from luthier.data.large import PLACE
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
 from luthier.data.remote import is_remote
+from luthier.data.row_hashes import row_hashes
 from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import values_as_known
 from luthier.errors import ConfigError, InputError, nearest
@@ -63,6 +64,7 @@ class LoadedData:
     facts: Mapping[str, Facts] = field(default_factory=dict)  # of the cells as they came
     places: np.ndarray | None = None  # of the rows in the table [N]; None for pictures
     counted: str = ""  # the column of sample weights, also where all rows count alike
+    hashed: np.ndarray | None = None  # what `cell_hashes` gives, once the cells are gone
     new_test: Source | None = None  # rows that are sealed in place of a part of these
 
     @property
@@ -77,12 +79,14 @@ class LoadedData:
         """The column of pictures; empty where there is none."""
         return next((column.name for column in self.columns if column.kind == "picture"), "")
 
-    @property
-    def cells(self) -> pl.DataFrame:
-        """The usable rows as they came, whatever columns are taken for; values, where they come from the disk."""
+    @cached_property
+    def cell_hashes(self) -> np.ndarray:
+        """Hashes of the usable rows as they came, whatever columns are taken for [N]; of values, from the disk."""
+        if self.hashed is not None:
+            return self.hashed
         if self.source.whole is not None or self.pictures is not None:
-            return self.frame
-        return usable_cells(self.source.frame, self.counted, self.task)
+            return row_hashes(self.frame)
+        return row_hashes(usable_cells(self.source.frame, self.counted, self.task))
 
     @cached_property
     def copy_rule(self) -> CopyRule:
@@ -98,7 +102,7 @@ class LoadedData:
 
     def without_cells(self) -> LoadedData:
         """The same without the cells as they came, once their values are all that is needed."""
-        return replace(self, source=replace(self.source, frame=self.source.frame.clear()))
+        return replace(self, source=replace(self.source, frame=self.source.frame.clear()), hashed=self.cell_hashes)
 
     def without_rows(self) -> LoadedData:
         """What was understood alone, once the rows are split and encoded."""
