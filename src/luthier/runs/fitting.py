@@ -314,7 +314,7 @@ def branch(
 def _allow_backbone(asked: FitConfig, named: str) -> None:
     """Let the backbone of a file be built where the caller names it too. InputError where the two differ."""
     if named and named != asked.backbone:
-        raise InputError(f"the run records {asked.backbone or 'no backbone'}, not --backbone {named}", expected=named)
+        raise InputError(f"--backbone {named} is not what the run records: {asked.backbone or 'none'}", expected=named)
     if named:
         allow(named)
 
