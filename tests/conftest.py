@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,12 @@ from tests import shape_checks, warm
 
 # Shape annotations of the numeric rooms become assertions while the tests run.
 shape_checks.install(["luthier.nets", "luthier.objective", "luthier.optimise"])
+
+
+# What runs did to rows is counted where a test is about that, in a home of its own.
+os.environ["LUTHIER_NO_REGISTER"] = "1"
+os.environ["LUTHIER_HOME"] = tempfile.mkdtemp(prefix="luthier-home-")
+atexit.register(shutil.rmtree, os.environ["LUTHIER_HOME"], ignore_errors=True)
 
 
 # The longest files, longest first: they begin first, so that no worker waits for another's at the end.

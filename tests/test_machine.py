@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from torch import nn
 import luthier
 import luthier.runs  # with libraries that keep their own warnings back from then on
 from luthier.errors import InputError
-from luthier.machine import flushes_denormals, torch_settings
+from luthier.machine import flushes_denormals, machine_memory, torch_settings
 
 X = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
@@ -106,3 +108,26 @@ def test_a_server_has_one_thread_while_it_lives(
         client.get("/threads")
     assert seen == [1]
     assert torch.get_num_threads() == settings[0]
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "wanted"),
+    [
+        ("0::/a/b", {"memory.max": "max", "a/memory.max": "4096", "a/b/memory.max": "8192"}, 4096),
+        ("0::/", {"memory.max": "4096"}, 4096),
+        ("0::/a", {"a/memory.max": "max"}, None),
+        ("4:cpu:/\n3:memory:/a\n0::/", {"memory/memory.limit_in_bytes": str(2**63 - 4096)}, None),
+        ("3:memory,blkio:/a", {"memory/a/memory.limit_in_bytes": "4096"}, 4096),
+    ],
+)
+def test_a_containers_limit_is_the_machines(
+    groups: str, limits: dict[str, str], wanted: int | None, tmp_path: Path
+) -> None:
+    (tmp_path / "cgroup").write_text(groups + "\n")
+    for name, limit in limits.items():
+        file = tmp_path / "fs" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(limit + "\n")
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert machine_memory(tmp_path / "cgroup", tmp_path / "fs") == (wanted or physical)
+    assert machine_memory(tmp_path / "none") == physical

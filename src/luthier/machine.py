@@ -6,11 +6,43 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 def cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine_memory(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of memory that this process may use: the machine's, or the container's where that has a limit.
+
+    >>> machine_memory() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    True
+    """
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min([physical, *_limits(groups.read_text(encoding="utf-8"), root)])
+    except OSError:  # no control groups, as on other systems
+        return physical
+
+
+def _limits(groups: str, root: Path) -> Iterator[int]:
+    """The limits of the control groups that a process is in and of those above them, of version 2 or 1."""
+    for line in groups.splitlines():
+        number, kinds, path = line.split(":", 2)
+        if number == "0":
+            base, name = root, "memory.max"
+        elif "memory" in kinds.split(","):
+            base, name = root / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        parts = Path(path.strip("/")).parts
+        for depth in range(len(parts) + 1):
+            file = base.joinpath(*parts[:depth], name)
+            limit = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+            if limit.isdecimal():  # else "max"
+                yield int(limit)
 
 
 def threads() -> int:

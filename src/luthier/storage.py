@@ -163,6 +163,13 @@ def plain(value: Any) -> Any:
     return value
 
 
+def home_folder() -> Path:
+    """Where what belongs to this machine and its user is kept: `LUTHIER_HOME`, else below the user's data folder."""
+    named = os.environ.get("LUTHIER_HOME")
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(named) if named else Path(data) / "luthier"
+
+
 _OURS = re.compile(r"\.fetching-.+|\.?(rows-|arrays-)?[0-9a-f]{24,64}(\..+)?")
 CACHED = {  # what can be made again, a folder for each kind
     "pictures": "decoded pictures, and pictures given as arrays",

@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 import torch
 
-from luthier.data import Dataset, Preprocess, infer_columns, read_batches, read_source
+from luthier.data import Dataset, Preprocess, read_batches, read_source
 from luthier.data.encoded import encoded
 from luthier.data.large import measured, parse_memory, too_large
+from luthier.data.row_bytes import row_bytes
 from luthier.errors import InputError
 from luthier.storage import cached
 
@@ -79,11 +80,12 @@ def test_batches_walk_every_row_in_order(path: Path) -> None:
 def test_numbers_are_measured_as_polars_measures_them_in_memory(path: Path) -> None:
     result = read_source(path, target="sold", memory=MEMORY)
     assert result.whole is not None
-    columns = infer_columns(result.frame, target="sold", overrides={"row": "number", "x": "number"})
-    known = measured(pl.concat([result.frame.lazy(), result.whole.others]), columns)
     x = table()["x"]
+    known = measured(
+        frame["x"].cast(pl.Float64).to_numpy()[:, None] for frame in [result.frame, *result.whole.others.frames(700)]
+    )
     wanted = [x.null_count() / ROWS, x.mean(), x.std(ddof=0), x.min(), x.max()]
-    np.testing.assert_allclose(known["x"], np.array(wanted, dtype=float), rtol=1e-9)
+    np.testing.assert_allclose(known[:, 0], np.array(wanted, dtype=float), rtol=1e-9)
 
 
 def test_preprocessing_by_what_was_measured_is_that_of_all_rows() -> None:
@@ -198,3 +200,36 @@ def test_bytes_that_are_not_utf8_are_named_by_their_line(tmp_path: Path) -> None
     for memory in (0, 1000):
         with pytest.raises(InputError, match=r"line 4 of 'old.csv' is not UTF-8(.|\n)*iconv"):
             read_source(path, memory=memory)
+
+
+def test_pieces_of_any_length_are_the_same_rows(path: Path) -> None:
+    result = read_source(path, target="sold", memory=MEMORY)
+    assert result.whole is not None
+    few = list(result.whole.others.frames(97))
+    assert max(piece.height for piece in few) <= 97
+    assert pl.concat(few).equals(result.whole.others.collect())
+    assert result.whole.others.of(["sold"]).collect().columns == ["sold"]
+
+
+def test_of_many_columns_few_rows_are_held_and_walked_together(tmp_path: Path) -> None:
+    """A row of 2,000 numbers takes some 220 kB in a run."""
+    wide = np.random.default_rng(0).normal(size=(1500, 2000)).astype(np.float32)
+    frame = pl.DataFrame({f"x{k}": wide[:, k] for k in range(2000)}).with_columns(y=pl.Series(wide[:, 0] > 0))
+    frame.write_parquet(tmp_path / "wide.parquet")
+    assert 200_000 < row_bytes(frame.head(100), "y") < 250_000
+    result = read_source(tmp_path / "wide.parquet", target="y", memory=128 << 20)
+    assert result.whole is not None
+    assert 250 < result.frame.height < 400
+    assert max(piece.height for piece in result.whole.others.frames()) <= 524
+    assert not too_large(tmp_path / "wide.parquet", 1 << 30)
+
+
+def test_a_row_of_text_or_of_many_classes_takes_more() -> None:
+    x = pl.Series("x", np.arange(300.0) * 1.5)
+    plain, text = (
+        x.to_frame(),
+        pl.DataFrame({"x": x, "said": [f"a long text of words, number {k}" for k in range(300)]}),
+    )
+    classes = pl.DataFrame({"x": x, "y": [f"c{k % 150}" for k in range(300)]})
+    assert row_bytes(text, None) > 10 * row_bytes(plain, None)
+    assert row_bytes(classes, "y") > row_bytes(plain, None) + 150 * 50

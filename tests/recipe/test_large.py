@@ -13,7 +13,7 @@ import luthier
 from luthier.data import read_source
 from luthier.recipe import FitConfig, read_as_asked
 from luthier.recipe.learnable import learnable
-from luthier.recipe.prepare import parts_of
+from luthier.recipe.parts import parts_of
 
 ROWS = 6000
 

@@ -44,6 +44,7 @@ SAMPLES: dict[str, Any] = {  # a value of each option that is not its default
     "memory": 1 << 30,
     "distil": True,
     "warm_start": "/before",
+    "base": "/before",
     "previous": "/before",
     "begin_at": 4,
     "new_test": "/new.csv",

@@ -19,7 +19,7 @@ from luthier.errors import InputError
 from luthier.recipe import FitConfig, checklist, in_lines, read_as_asked
 from luthier.recipe.checklist import ITEMS
 from luthier.recipe.deciding import work_out
-from luthier.recipe.prepare import parts_of
+from luthier.recipe.parts import parts_of
 from luthier.runs.screen import SilentScreen
 from luthier.saved import open_run
 
@@ -87,14 +87,16 @@ def test_back_to_a_step_needs_fresh_rows(whole: luthier.Result, table: Path, tmp
     )
     split = next(r for r in back.ledger if r.get("topic") == "split")
     old = next(r for r in whole.ledger if r.get("topic") == "split")["evidence"]
-    assert split["evidence"]["test"] == 50
+    assert split["evidence"]["test"] == 49  # one of the fifty is a copy of an old row
+    assert "1 of its 50 rows are known to the run and left out: " in split["reason"]
+    assert "known-test-rows" in {r["code"] for r in back.ledger if r["kind"] == "finding"}
     assert split["evidence"]["validation"] == old["validation"] + old["test"]
     assert "the old test rows join the validation set" in split["reason"]
     taken = [r for r in back.ledger if r.get("taken_over")]
     assert {r["step"] for r in taken} == {1, 2, 3}
     known = [r for r in whole.ledger if r["kind"] == "decision" and r["step"] == 3]
     assert [r["chosen"] for r in taken if r["kind"] == "decision" and r["step"] == 3] == [r["chosen"] for r in known]
-    assert back.scores["headline"]["n"] == 50
+    assert back.scores["headline"]["n"] == 49
     assert open_run(back.path).facts()["opened_before"] == 0
 
 
@@ -199,7 +201,7 @@ def test_new_rows_lie_outside_as_the_runs_own_would(option: str, cells: Any, sai
         assert parts_of(read, asked).units["test"].kind == {"group": "groups", "time": "blocks"}[option]
     mixed(40, 1).drop(named[option]).write_csv(tmp_path / "new.csv")
     with pytest.raises(InputError, match="cannot be the new test set"):
-        parts_of(read, asked)
+        parts_of(read_as_asked(asked.source, asked), asked)
 
 
 def test_back_over_the_same_rows_is_marked(whole: luthier.Result, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_it_holds_the_numbers(run: luthier.Result) -> None:
     headline = run.scores["headline"]
     assert f"| {headline['name']} | {headline['value']:.4g} |" in card
     assert all(row["name"] in card for row in run.scores["baselines"])
-    assert "read once" in card
+    assert "measured once by this run" in card
     assert "one of two classes (no, yes)" in card
     assert "200 rows" in card
 

@@ -248,6 +248,23 @@ def test_a_cluster_gives_the_same_trials(cluster: Any, tmp_path: Path) -> None:
     assert by_number(here) == by_number(there)
 
 
+PORTS = """
+import psutil
+from luthier.search.cluster import Cluster
+cluster = Cluster({}, None, None, 1)
+family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+found = {c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == "LISTEN"}
+cluster.close()
+print(*sorted(ip.removeprefix("::ffff:") for ip in found))
+"""
+
+
+def test_a_cluster_of_ours_listens_on_loopback_alone() -> None:
+    pytest.importorskip("ray")
+    result = warm.run([sys.executable, "-c", PORTS], stdout=warm.PIPE, stderr=warm.PIPE, text=True)
+    assert result.stdout.split() == ["127.0.0.1"], result.stderr
+
+
 class Mortal(nn.Module):
     """Kills its process, once, in the middle of a training."""
 

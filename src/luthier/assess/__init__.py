@@ -12,7 +12,8 @@ from luthier.assess.importance import permutation_importance
 from luthier.assess.intervals import PRIMARY, measure, optimism_of_best, paired_difference, score, within_noise
 from luthier.assess.jackknife import Units
 from luthier.assess.learning_curve import fit_power_law, more_rows
-from luthier.assess.seal import SealedTest, open_test, read_before
+from luthier.assess.register import Register, SealHistory
+from luthier.assess.seal import SealedTest, open_test, seen_before
 from luthier.assess.subgroups import subgroup_scores, worst_cases
 from luthier.assess.thresholds import Costs, at_threshold, best_threshold, of_second, seen_by
 from luthier.objective import METRICS
@@ -27,6 +28,8 @@ __all__ = [
     "DriftRow",
     "Familiarity",
     "Profile",
+    "Register",
+    "SealHistory",
     "SealedTest",
     "Units",
     "at_threshold",
@@ -44,9 +47,9 @@ __all__ = [
     "partial_dependence",
     "permutation_importance",
     "prediction_sets",
-    "read_before",
     "reliability",
     "score",
+    "seen_before",
     "seen_by",
     "set_figures",
     "set_threshold",

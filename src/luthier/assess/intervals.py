@@ -14,6 +14,7 @@ import torch
 from luthier.assess.jackknife import (
     FEWEST,
     Units,
+    below_unexplained,
     jackknife,
     of_mean_loss,
     of_mean_share,
@@ -118,7 +119,8 @@ def _ends(
     if not np.isfinite(without).all():
         return None
     if metric == "r2":
-        return of_unexplained(value, without) or (value, value)
+        low, high = of_unexplained(value, without) or (value, value)
+        return min(low, below_unexplained(value, (y - prediction) ** 2, weights, unit, seed)), high
     return of_share(value, without) or wilson(value, _rarest(metric, y, unit))
 
 

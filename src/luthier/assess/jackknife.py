@@ -67,14 +67,17 @@ def jackknife(score: Score, weights: np.ndarray, unit: np.ndarray, seed: int) ->
 
 
 def student(value: float | np.ndarray, without: np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
-    """Student's interval around a value, from its jackknife [B]; None where nothing varies, or a value is missing."""
+    """Student's interval around a value, from its jackknife [B]; None where nothing varies, or a value is missing.
+
+    The variance is that of the jackknife times B / (B - 1): without it eight groups of unequal sizes hold too little.
+    """
     off = without - without.mean()
     square = float((off**2).sum())
     if not np.isfinite(value) or not np.isfinite(square) or square == 0:
         return None
     count = len(without)
     freedom = min(count - 1.0, max(1.0, 3 * square**2 / float((off**4).sum()) - 1))
-    half = float(scipy.stats.t.ppf((1 + level) / 2, freedom) * np.sqrt((count - 1) / count * square))
+    half = float(scipy.stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(square))
     return float(value) - half, float(value) + half
 
 
@@ -96,6 +99,18 @@ def of_unexplained(value: float, without: np.ndarray) -> tuple[float, float] | N
         return None
     ends = student(float(np.log(1 - value)), np.log(np.maximum(1 - without, 1e-300)))
     return None if ends is None else (float(1 - np.exp(ends[1])), float(1 - np.exp(ends[0])))
+
+
+def below_unexplained(value: float, losses: np.ndarray, weights: np.ndarray, unit: np.ndarray, seed: int) -> float:
+    """The lower end of R2 where squared errors [N] have a heavy tail: their mean may be larger, what varies beside them
+    the same. Infinitely low is never said: 1 where there is no such end."""
+    if int(unit.max()) + 1 < BLOCKS or not 0 < value < 1:  # so few units have wide intervals anyway
+        return 1.0
+    ends, mean = of_mean_loss(losses, weights, unit, seed), float(np.average(losses, weights=weights))
+    if ends is None:
+        return 1.0
+    explained = mean / (1 - value) - mean
+    return float(1 - ends[1] / (explained + ends[1]))
 
 
 def of_mean_loss(losses: np.ndarray, weights: np.ndarray, unit: np.ndarray, seed: int) -> tuple[float, float] | None:

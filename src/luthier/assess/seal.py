@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from luthier.assess.register import SealHistory
 from luthier.data import Dataset
 from luthier.errors import SealError
 from luthier.records import Finding
@@ -44,13 +45,15 @@ class SealedTest:
 _TOKEN = object()
 
 
-def read_before(openings: int) -> Finding | None:
-    """What must be said of numbers from rows that were opened so often; None for a first look."""
-    if openings < 2:
+def seen_before(history: SealHistory) -> Finding | None:
+    """What must be said of numbers from rows that were read, or learnt from, before; None for a first look."""
+    if not history.sentence:
         return None
-    sentence = f"the test set has been read {openings} times: its scores are biased"
     remedy = "use a new test set for further changes: luthier fit --resume RUN --from 4 --new-test FILE"
-    return Finding("test-read-twice", "warning", sentence, {"openings": openings}, remedy, "S1-81, S4-47")
+    if history.readings < 2:
+        return Finding("test-seen-before", "note", history.sentence, history.to_json(), remedy, "S1-81, S4-47")
+    sentence = f"{history.sentence}: scores on them are biased"
+    return Finding("test-read-twice", "warning", sentence, history.to_json(), remedy, "S1-81, S4-47")
 
 
 def open_test(sealed: SealedTest, log: Callable[[str, dict[str, Any]], object], *, purpose: str) -> Dataset:

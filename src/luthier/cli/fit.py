@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from luthier.cli.given import Group, Moved, Time, Weight, refuse_beside
+from luthier.cli.given import Group, Moved, NoRegister, Time, Weight, refuse_beside
 from luthier.cli.renamed import KeepsOldOptions
 from luthier.errors import ConfigError, InputError
 
@@ -27,8 +27,10 @@ Examples:
 
 BESIDE = {  # what may be said beside a run that is taken up or repeated
     "--resume": {"resume", "until", "moved", "backbone"},
-    "--resume and --from": {"resume", "moved", "until", "begin_at", "new_test", "again", "run", "replace", "backbone"},
-    "--config": {"config", "until", "run", "replace", "plan", "backbone"},
+    "--resume and --from": {
+        *("resume", "moved", "until", "begin_at", "new_test", "again", "run", "replace", "backbone", "no_register"),
+    },
+    "--config": {"config", "until", "run", "replace", "plan", "backbone", "no_register"},
 }
 
 
@@ -104,8 +106,8 @@ def fit(
         str | None,
         typer.Option(
             help="Memory limit, such as 2GiB. Networks that do not fit together train in turns; of a larger table a "
-            "sample is used for every decision, and the final networks train on all rows. Default: half of the "
-            "machine's memory.",
+            "sample is used for every decision, and the final networks train on all rows. The program itself takes "
+            "about 750 MiB beside it. Default: half of the machine's memory, or of the container's.",
             show_default=False,
         ),
     ] = None,
@@ -150,6 +152,7 @@ def fit(
     again: Annotated[
         bool, typer.Option("--again", help="With --from: read the same test rows once more; the report says so.")
     ] = False,
+    no_register: NoRegister = False,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Print the recipe as a checklist (with --resume: what that run did) and stop."),
@@ -234,6 +237,7 @@ def fit(
                 until=until,
                 run=run,
                 replace=replace,
+                register=not no_register,
                 screen=screen,
             )
         if open_report:
@@ -249,6 +253,7 @@ def fit(
             backbone=backbone,
             run=run,
             replace=replace,
+            register=not no_register,
             screen=screen,
         )
     elif resume is not None:
@@ -282,6 +287,7 @@ def fit(
             repeat=config is not None,
             plan_only=plan,
             until=until,
+            register=not no_register,
             screen=screen,
         )
     if open_report and result is not None:

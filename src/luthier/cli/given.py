@@ -27,6 +27,13 @@ Moved = Annotated[
     str | None,
     typer.Option("--source", help="Where the run's data lie now, if they were moved.", show_default=False),
 ]
+NoRegister = Annotated[
+    bool,
+    typer.Option(
+        "--no-register",
+        help="Do not keep which rows this run reads and learns from (in LUTHIER_HOME), nor count earlier runs.",
+    ),
+]
 SHOWING = {"track", "json", "verbose", "open_report"}  # go with everything
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from luthier.cli.fit import parse_columns
-from luthier.cli.given import Group, Moved, Time, Weight, refuse_beside
+from luthier.cli.given import Group, Moved, NoRegister, Time, Weight, refuse_beside
 from luthier.cli.renamed import KeepsOldOptions
 from luthier.errors import InputError
 
@@ -93,6 +93,7 @@ def tune(
     listed: Annotated[
         bool, typer.Option("--list", help="Print every hyper-parameter with its tier, range and reason, and stop.")
     ] = False,
+    no_register: NoRegister = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every trial.")] = False,
     track: Annotated[
@@ -156,6 +157,7 @@ def tune(
             weight=weight,
             run=run,
             replace_run=replace,
+            register=not no_register,
             screen=screen,
         )
     if open_report and result.folder is not None:

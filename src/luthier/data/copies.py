@@ -8,7 +8,7 @@ N rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -90,23 +90,15 @@ class CopyRule:
                 way += scrambled(cells ^ salt)
         return ways
 
-    def without(self, rows: pl.LazyFrame, held: pl.DataFrame) -> pl.LazyFrame:
-        """The rows of a table on the disk that are not copies of these."""
-        names = [f"\0{name}" for name in self.names]
-        for way in range(3 if self.widths else 1) if names else ():
-            cells = [self._cell(name, way).alias(f"\0{name}") for name in self.names]
-            known = held.lazy().select(cells).unique()
-            others = rows.with_columns(cells)
-            # In their order: the streaming engine gives rows as they come, and a run is to be the same again.
-            rows = others.join(known, on=names, how="anti", nulls_equal=True, maintain_order="left").drop(names)
-        return rows
+    def others_than(self, held: pl.DataFrame) -> Callable[[pl.DataFrame], pl.DataFrame]:
+        """A step that keeps the rows that are not copies of these."""
+        known = self.keys(held)
 
-    def _cell(self, name: str, way: int) -> pl.Expr:
-        if name not in self.widths:
-            return pl.col(name)
-        if way == len(SHIFTS):
-            return pl.col(name).cast(pl.Float32)
-        return (pl.col(name).cast(pl.Float64) / self.widths[name] + SHIFTS[way]).floor()
+        def step(frame: pl.DataFrame) -> pl.DataFrame:
+            ways = [np.isin(key, held_key) for key, held_key in zip(self.keys(frame), known, strict=True)]
+            return frame.filter(~np.logical_or.reduce(ways)) if self.names else frame
+
+        return step
 
     def copies(self, frame: pl.DataFrame) -> Copies:
         """The copies among the rows of a table."""

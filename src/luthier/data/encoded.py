@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from luthier import storage
 from luthier.data.dataset import Dataset
+from luthier.data.pieces import CELLS, rows_of
 
 _PARTS = {"numbers": np.float64, "codes": np.int32, "targets": np.float64, "weights": np.float32}
 
@@ -49,6 +50,12 @@ class EncodedRows:
         targets = self._part("targets", start, rows, 1)[:, 0]
         weights = self._part("weights", start, rows, 1)[:, 0] if self.weighted else None
         return Dataset(numbers, codes, targets.long() if self.classes else targets, weights)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The numbers of all rows, piece by piece."""
+        size = rows_of(self.widths[0], CELLS)
+        for start in range(0, self.rows, size):
+            yield self._part("numbers", start, min(size, self.rows - start), self.widths[0]).numpy()
 
     def _part(self, name: str, start: int, rows: int, width: int) -> Tensor:
         kind = np.dtype(_PARTS[name])

@@ -6,11 +6,10 @@ Polars' streaming engine reads Parquet files and folders of them; CSV is written
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +19,22 @@ import polars as pl
 from luthier.data.columns import Column
 from luthier.data.csv_text import CsvFile, open_csv
 from luthier.data.numerals import with_points
+from luthier.data.pieces import Pieces, rows_of
+from luthier.data.row_bytes import row_bytes
 from luthier.data.text_bytes import text_size
 from luthier.data.witnesses import witnesses
 from luthier.errors import InputError, in_a_line
+from luthier.machine import machine_memory
+from luthier.messages import in_bytes
 from luthier.seeds import numpy_generator
 from luthier.storage import cache_folder, explained, sha256
 
+HEAD, HEAD_BYTES = 500, 1 << 20  # rows, and bytes of CSV, that show what a row takes
 SAMPLED = 200_000  # rows that are held; enough for every decision of the recipe
-TIMES = 4  # how much memory a run takes beside its table: encoded, split and preprocessed
-CHUNK = 1 << 17  # rows that are walked together
+FEWEST, SMALL = 1000, 32 << 20  # rows that are held however little memory is allowed, unless they are larger
+DATA = 0.6  # of the memory that is allowed is for data, the rest for networks and what is read piece by piece
+PROGRAM = 750 << 20  # bytes that the program takes by itself, with its libraries and the baselines' process
+GROUP = 1 << 19  # cells that lie together in a file of ours
 PLACE = "row of the table"
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -38,7 +44,7 @@ class LargeTable:
     """A table on the disk of which a sample is held. `others` are its other rows, as they lie there."""
 
     rows: int
-    others: pl.LazyFrame
+    others: Pieces
 
 
 def parse_memory(text: str) -> int:
@@ -54,8 +60,18 @@ def parse_memory(text: str) -> int:
 
 
 def default_memory() -> int:
-    """Half of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    """Half of the machine's memory, or of the container's."""
+    return machine_memory() // 2
+
+
+def memory_in_words(memory: int) -> str:
+    """What a limit is for, and what comes on top of it.
+
+    >>> memory_in_words(512 << 20)
+    'memory: up to 512 MiB for data and networks; the program and its libraries take about 750 MiB beside them'
+    """
+    beside = f"the program and its libraries take about {in_bytes(PROGRAM)} beside them"
+    return f"memory: up to {in_bytes(memory)} for data and networks; {beside}"
 
 
 def table_files(path: Path) -> list[Path]:
@@ -90,19 +106,26 @@ def scan_parquet(path: Path) -> pl.LazyFrame:
     return lazy
 
 
-def too_large(path: Path, memory: int) -> bool:
+def too_large(path: Path, memory: int, target: str | None = None) -> bool:
     """Whether a run on this table would take more than so many bytes."""
     on_disk = sum(file.stat().st_size for file in table_files(path))
-    if on_disk * TIMES < memory // 64:  # not even a hundredfold compression would matter
+    if on_disk * 1000 < memory:  # however well it is packed
         return False
+    head, rows = _head_of(path)
+    return rows * row_bytes(head, target) > DATA * memory
+
+
+def _head_of(path: Path) -> tuple[pl.DataFrame, int]:
+    """The first rows of a table, and how many it has; of CSV, by the length of the first."""
     if not is_parquet(path):
-        return TIMES * text_size(path) > memory
+        first = next(open_csv(path, path.name).frames(HEAD_BYTES))
+        written = sum(first.select(pl.all().str.len_bytes().sum()).row(0)) / first.height + first.width
+        return first.head(HEAD), max(first.height, round(text_size(path) / written))
     lazy = scan_parquet(path)
     try:
-        head, rows = lazy.head(1000).collect(), int(lazy.select(pl.len()).collect().item())
+        return lazy.head(HEAD).collect(), int(lazy.select(pl.len()).collect().item())
     except Exception as error:
         raise _not_whole(path, error) from error
-    return TIMES * rows * head.estimated_size() > memory * max(1, head.height)
 
 
 def sample_of(
@@ -115,18 +138,20 @@ def sample_of(
     """
     checksum = digest(path)
     table = None if is_parquet(path) else open_csv(path, path.name)
-    lazy = scan_parquet(path if table is None else _as_parquet(table, checksum))
+    kept = path if table is None else _as_parquet(table, checksum)
+    lazy = scan_parquet(kept)
     try:
-        rows = everything = int(lazy.select(pl.len()).collect(engine="streaming").item())
-        if weight in lazy.collect_schema():
-            lazy = lazy.filter((pl.col(weight).cast(pl.Float64, strict=False) != 0).fill_null(True))
-            rows = int(lazy.select(pl.len()).collect(engine="streaming").item())
-        head = lazy.head(1000).collect()
-        fitting = int(memory / TIMES / max(1.0, head.estimated_size() / max(1, head.height)))
-        wanted = min(rows, max(1000, min(SAMPLED, fitting)))
+        everything = int(lazy.select(pl.len()).collect(engine="streaming").item())
+        head, numbered, rows = lazy.head(HEAD).collect(), lazy.with_row_index(PLACE), everything
+        places: pl.Series | None = None  # None: all
+        if weight in head.columns:
+            numbered = numbered.filter(_counts(weight))
+            places = numbered.select(PLACE).collect(engine="streaming").to_series()
+            rows = len(places)
+        cost = row_bytes(head, target)
+        wanted = min(rows, max(min(FEWEST, int(SMALL / cost)), min(SAMPLED, int(DATA * memory / cost))))
         indices = np.unique(numpy_generator(0, "sample", rows).integers(0, max(1, rows), wanted))
-        drawn = pl.Series(indices, dtype=pl.UInt32)
-        numbered = lazy.with_row_index(PLACE)
+        drawn = pl.Series(indices, dtype=pl.UInt32) if places is None else places.gather(indices)
         notes = () if table is None else table.notes
         if target in head.columns:
             added, message = witnesses(numbered, PLACE, target, drawn)
@@ -134,9 +159,11 @@ def sample_of(
         frame = numbered.filter(pl.col(PLACE).is_in(drawn.implode())).drop(PLACE).collect(engine="streaming")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise _not_whole(path, error) from error
-    others = numbered.filter(~pl.col(PLACE).is_in(drawn.implode())).drop(PLACE)
+    others = Pieces(tuple(table_files(kept)), drawn.to_numpy().astype(np.int64))
+    if weight in frame.columns:
+        others = others.then(lambda piece: piece.filter(_counts(weight)))
     if table is not None and table.dialect.decimal_comma:
-        frame, others = with_points(frame), with_points(others)
+        frame, others = with_points(frame), others.then(with_points)
     if rows < everything:
         notes = (*notes, weightless(everything - rows, weight))
     held = f"'{path.name}' has {rows:,} rows: {frame.height:,} of them are in memory, the others stay on disk"
@@ -153,6 +180,11 @@ def weightless(rows: int, weight: str) -> str:
     return f"{rows:,} {which} set aside, with a weight of 0 in `{weight}`: nothing is fitted, split or scored by {by}"
 
 
+def _counts(weight: str) -> pl.Expr:
+    """Whether a row has another weight than 0."""
+    return (pl.col(weight).cast(pl.Float64, strict=False) != 0).fill_null(True)
+
+
 def _as_parquet(table: CsvFile, checksum: str) -> Path:
     """The rows of a CSV file as Parquet files in the cache, written once: what is walked often is read fast."""
     folder = cache_folder("tables") / sha256(repr((checksum, table.dialect, table.content.encoding)).encode())[:32]
@@ -163,7 +195,9 @@ def _as_parquet(table: CsvFile, checksum: str) -> Path:
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
             for number, frame in enumerate(table.frames()):
-                frame.write_parquet(temporary / f"{number:08}.parquet", compression_level=1)
+                frame.write_parquet(  # Polars reads several groups of rows ahead
+                    temporary / f"{number:08}.parquet", compression_level=1, row_group_size=rows_of(frame.width, GROUP)
+                )
             temporary.rename(folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -171,49 +205,44 @@ def _as_parquet(table: CsvFile, checksum: str) -> Path:
     return folder
 
 
-def walk(lazy: pl.LazyFrame, rows: int = CHUNK) -> Iterator[pl.DataFrame]:
-    """A table piece by piece; what cannot be read is said in our words."""
-    try:
-        for piece in lazy.collect_batches(chunk_size=rows, maintain_order=True, engine="streaming"):
-            yield from piece.iter_slices(rows)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise InputError("a table on disk cannot be read to its end", received=in_a_line(error)) from error
+def measured(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """Share missing, mean, deviation, lowest and highest of each column of numbers [5, F], from blocks of rows [N, F].
 
-
-def measured(lazy: pl.LazyFrame, columns: Sequence[Column]) -> dict[str, tuple[float, float, float, float, float]]:
-    """Share missing, mean, deviation, lowest and highest of each column of numbers, in one pass over all rows.
-
-    InputError for a column with infinite numbers.
+    Blocks are joined by the formula of Chan, Golub and LeVeque (1983).
     """
-    numbers = [column.name for column in columns if column.used and column.kind == "number"]
-    if not numbers:
-        return {}
-    what, schema = ("null", "mean", "std", "min", "max"), lazy.collect_schema()
-    parsers = {column.name: column.cells for column in columns}
-    asked = []
-    for name in numbers:
-        cell = parsers[name].value(pl.col(name), schema[name])
-        asked += [
-            cell.is_null().mean().alias(f"null {name}"),
-            cell.mean().alias(f"mean {name}"),
-            cell.std(ddof=0).alias(f"std {name}"),
-            cell.min().alias(f"min {name}"),
-            cell.max().alias(f"max {name}"),
-            cell.is_infinite().sum().alias(f"infinite {name}"),
-        ]
-    result = lazy.select(asked).collect(engine="streaming").row(0, named=True)
-    for name in numbers:
-        if result[f"infinite {name}"]:
+    rows, sums = 0, np.zeros((5, 0))
+    for block in blocks:
+        if not rows:
+            sums = np.repeat(np.array([[0.0], [0.0], [0.0], [np.inf], [-np.inf]]), block.shape[1], 1)
+        count, mean, square, low, high = sums
+        gone = np.isnan(block)
+        here = (~gone).sum(0)
+        own = np.where(gone, 0.0, block).sum(0) / np.maximum(here, 1)
+        total, gap = np.maximum(count + here, 1), np.where(here > 0, own - mean, 0.0)
+        square = square + (np.where(gone, 0.0, block - own) ** 2).sum(0) + gap**2 * count * here / total
+        low, high = (
+            np.minimum(low, np.where(gone, np.inf, block).min(0)),
+            np.maximum(high, np.where(gone, -np.inf, block).max(0)),
+        )
+        sums = np.stack([count + here, mean + gap * here / total, square, low, high])
+        rows += len(block)
+    count, mean, square, low, high = sums
+    known = np.where(count > 0, [mean, np.sqrt(square / np.maximum(count, 1)), low, high], np.nan)
+    return np.concatenate([1 - count[None] / max(1, rows), known])
+
+
+def require_finite_outside(frame: pl.DataFrame, columns: Sequence[Column]) -> None:
+    """InputError for a column with infinite numbers, in rows outside of the sample."""
+    names = [one.name for one in columns if one.used and one.kind == "number" and frame.schema[one.name].is_float()]
+    infinite = frame.select(pl.col(names).is_infinite().sum()).row(0, named=True) if names else {}
+    for name, cells in infinite.items():
+        if cells:
             raise InputError(
                 f"column '{name}' has infinite values",
                 expected="finite numbers, or nothing where a value is missing",
-                received=f"{result[f'infinite {name}']:,} infinite values outside of the sample",
+                received=f"{cells:,} infinite values outside of the sample",
                 remedy="leave those cells empty, or correct them",
             )
-    return {
-        name: tuple(float("nan") if result[f"{one} {name}"] is None else float(result[f"{one} {name}"]) for one in what)  # type: ignore[misc]
-        for name in numbers
-    }
 
 
 def _not_whole(path: Path, error: BaseException) -> InputError:

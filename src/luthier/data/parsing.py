@@ -103,6 +103,16 @@ class CellParser:
         """Words as text, whatever type they came in."""
         return texts_of(self.words(cells))
 
+    def is_plain(self, dtype: pl.DataType) -> bool:
+        """Whether cells of this type are the text of numbers as programs write them, nearly all of them."""
+        return self.reads == "number" and self.style.plain and dtype == pl.String
+
+    def known(self, cells: pl.Series) -> pl.Series:
+        """The values of a column, null for what cannot be read."""
+        if self.reads == "number" and cells.dtype == pl.Float64:
+            return cells.fill_nan(None)
+        return self._read(cells)[0]
+
     def lost(self, cells: pl.Series) -> pl.Series:
         """Which cells say something that cannot be read."""
         return self._read(cells)[1]

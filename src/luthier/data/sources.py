@@ -16,7 +16,16 @@ from torch import Tensor
 
 from luthier.data.arrays import table_of, to_polars
 from luthier.data.csv_text import cells_of, open_csv
-from luthier.data.large import LargeTable, default_memory, digest, is_parquet, sample_of, scan_parquet, too_large, walk
+from luthier.data.large import (
+    LargeTable,
+    default_memory,
+    digest,
+    is_parquet,
+    sample_of,
+    scan_parquet,
+    table_files,
+    too_large,
+)
 from luthier.data.numerals import with_points
 from luthier.data.parsing import require_finite
 from luthier.data.pictures import (
@@ -29,6 +38,7 @@ from luthier.data.pictures import (
     is_idx,
 )
 from luthier.data.pictures import fingerprint as pictures_fingerprint
+from luthier.data.pieces import Pieces
 from luthier.data.remote import fetched, is_remote
 from luthier.errors import InputError, in_a_line, nearest
 from luthier.storage import readable, sha256, write_bytes
@@ -222,7 +232,7 @@ def _file(path: Path, memory: int, target: str | None, weight: str) -> Source:
         return _pictures(path)
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"'{path}' is empty", expected="a header and at least a few rows", received="0 bytes")
-    if too_large(path, memory):
+    if too_large(path, memory, target):
         frame, whole, checksum, notes = sample_of(path, memory, target, weight)
         return Source(frame, path.name, str(path), checksum, notes, whole=whole, written=not is_parquet(path))
     if path.is_dir():
@@ -286,7 +296,11 @@ def read_batches(source: Any, rows: int, say: Callable[[str], None] = lambda _: 
                 say(note)
             yield from result.frame.iter_slices(rows)
             return
-        batches = walk(scan_parquet(path), rows) if is_parquet(path) else _csv_batches(path, rows, say)
+        batches = (
+            Pieces(tuple(table_files(path)), np.zeros(0, dtype=np.int64)).frames(rows)
+            if is_parquet(path)
+            else _csv_batches(path, rows, say)
+        )
         for batch in batches:
             known = column_of_paths(batch, path.parent)
             yield batch if known is None else known[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,7 @@ from luthier.data.times import time_format, times
 from luthier.errors import InputError
 from luthier.seeds import numpy_generator
 
+TEST = 0.2  # of the rows, and as many for validation
 STRATA = 10  # quantiles of a regression's target
 GROUP_STRATA = 4  # the same, where whole groups are shared out
 FEWEST = 10
@@ -24,12 +25,14 @@ NAMED = 5  # classes that a note lists
 
 @dataclass(frozen=True)
 class Splits:
-    """Row numbers of each part, sorted, disjoint and complete; `notes` say what was special."""
+    """Row numbers of each part, sorted, disjoint and complete; `notes` say what was special. Where rows of another
+    file are the test part, `left_out` are the numbers of those that are not."""
 
     training: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     notes: tuple[str, ...] = ()
+    left_out: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, part: np.ndarray, notes: Sequence[str] = ()) -> Splits:
@@ -45,8 +48,8 @@ def split_rows(
     *,
     task: Task,
     seed: int,
-    test: float = 0.2,
-    validation: float = 0.2,
+    test: float = TEST,
+    validation: float = TEST,
     group: str = "",
     time: str = "",
     dates: str = "",
@@ -81,7 +84,7 @@ def _with_copies_across(splits: Splits, copies: Copies) -> Splits:
     if not rows:
         return splits
     note = f"{rows} of the {len(splits.test)} test rows are copies of training or validation rows"
-    return Splits(splits.training, splits.validation, splits.test, (*splits.notes, note))
+    return replace(splits, notes=(*splits.notes, note))
 
 
 def _shuffled(
@@ -254,4 +257,4 @@ def _with_lacking(splits: Splits, target: pl.Series, task: Task) -> Splits:
             named = " or ".join(f"'{task.classes[code]}'" for code in absent[:NAMED])
             more = f" and {len(absent) - NAMED} other classes" if len(absent) > NAMED else ""
             notes.append(f"no {name} row is {named}{more}")
-    return Splits(splits.training, splits.validation, splits.test, tuple(notes))
+    return replace(splits, notes=tuple(notes))

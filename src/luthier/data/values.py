@@ -37,15 +37,20 @@ def with_target(frame: pl.DataFrame, task: Task) -> pl.DataFrame:
     return frame.with_columns(target_values(frame[task.target], task).alias(task.target))
 
 
-def lazily(lazy: pl.LazyFrame, columns: Sequence[Column], task: Task) -> pl.LazyFrame:
-    """Both for a table on the disk; cells that cannot be read count as missing."""
-    schema, read = lazy.collect_schema(), {column.name: column.cells for column in columns}
+def values_as_known(frame: pl.DataFrame, columns: Sequence[Column], task: Task) -> pl.DataFrame:
+    """Both for rows outside of the sample that columns were inferred from: what cannot be read counts as missing."""
+    read = {column.name: column.cells for column in columns if column.name in frame.columns}
+    plain = [name for name, parser in read.items() if parser.is_plain(frame.schema[name])]
+    casts = frame.select(pl.col(plain).cast(pl.Float64, strict=False).fill_nan(None)) if plain else pl.DataFrame()
+    lost = {name for name in plain if casts[name].null_count() > frame[name].null_count()}
     cells = [
-        read[name].value(pl.col(name), dtype).alias(name)
-        for name, dtype in schema.items()
-        if name in read and not (dtype.is_integer() and read[name].reads == "number")
+        read[name].known(frame[name]).alias(name)
+        for name in read
+        if (name not in casts.columns or name in lost)
+        and not (frame.schema[name].is_integer() and read[name].reads == "number")
     ]
-    return lazy.with_columns([*cells, _target(task, schema[task.target]).alias(task.target)])
+    target = _target(task, frame.schema[task.target]).alias(task.target)
+    return frame.with_columns(casts.drop(lost)).with_columns(*cells, target)
 
 
 def _target(task: Task, dtype: pl.DataType) -> pl.Expr:

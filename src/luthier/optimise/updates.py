@@ -5,6 +5,7 @@ state in place and hands on the step as the parts after it see it. Numbers of a 
 differ within it.
 
 >>> from luthier.optimise import RULES
+>>> import torch
 >>> P, G = torch.ones(1, 2), torch.zeros(1, 2)
 >>> update = chain(l2(torch.tensor([[0.5, 0.0]])), by_rule(RULES["sgd"], {"momentum": torch.zeros(1, 1)}))
 >>> _ = update.update(P, G, update.init(P), Step(torch.full((1, 1), 0.1), 1))

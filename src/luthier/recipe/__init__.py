@@ -9,7 +9,16 @@ from luthier.recipe.config import Cut, FitConfig, Recipe, read_recipe, recipe_fr
 from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.option_table import kept_for
 from luthier.recipe.plan import Plan, Plans
-from luthier.recipe.reading import LoadedData, asked_of, default_name, read_and_infer, read_as_asked, reread, source_of
+from luthier.recipe.reading import (
+    LoadedData,
+    asked_of,
+    default_name,
+    read_and_infer,
+    read_as_asked,
+    read_unchanged,
+    reread,
+    source_of,
+)
 from luthier.recipe.run import Run
 from luthier.recipe.runner import Interrupted, Runner
 from luthier.recipe.steps.calibrated import as_model, columns_of, predict_part
@@ -53,6 +62,7 @@ __all__ = [
     "read_as_asked",
     "read_ledger",
     "read_recipe",
+    "read_unchanged",
     "recipe_from",
     "reread",
     "source_of",

@@ -43,6 +43,7 @@ class FitConfig(BaseModel):
     previous: FilePath = ""  # the run whose earlier steps are taken over
     begin_at: int = Field(default=1, ge=1, le=5)  # the first step that is walked anew
     warm_start: FilePath = ""  # the run whose networks go on learning from these rows
+    base: FilePath = ""  # the run whose table, split and setting a search takes over
     new_test: FilePath = ""  # rows that are sealed in place of the source's, or the previous run's, test part
 
 

@@ -1,6 +1,6 @@
 """All rows to learn from where a sample decides: those outside the sample that no held-out row forbids.
 
-They are measured in one pass, encoded in a second, and the final networks train on them. N rows, F numbers.
+They are encoded in one pass and measured as such, and the final networks train on them. N rows, F numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from luthier.data import Dataset, Encoder, TableEncoder, Task, encode_target
 from luthier.data.encoded import EncodedRows, encoded
-from luthier.data.large import measured, walk
+from luthier.data.large import measured, require_finite_outside
 from luthier.engine import Part
 from luthier.recipe.config import FitConfig
 from luthier.recipe.learnable import learnable
@@ -65,20 +65,19 @@ def full_training_rows_of(
     assert isinstance(encoder, TableEncoder)
     result = learnable(whole, read, asked, held_out)
     others = result.rows
-    names = [column.name for column in encoder.columns]
-    known = measured(pl.concat([others.select(names), training.lazy().select(names)]), read.columns)
-    table, indices = _unmeasured(encoder), encoder.places()
-    for name, values in known.items():
-        table[:, indices[name][0][0]] = torch.tensor(values, dtype=torch.float64)
 
     def pieces() -> Iterator[Dataset]:
         yield dataset(training, encoder, read.task, read.weight)
-        for piece in walk(others):
+        for piece in others.frames():
+            require_finite_outside(piece, read.columns)
             yield dataset(piece, encoder, read.task, read.weight)
 
     key = json_text([read.source.fingerprint, encoder.to_json(), asked.model_dump(mode="json", exclude={"budget"})])
     folder = cache_folder("tables") / sha256(key.encode())[:32]
     rows = encoded(folder, pieces, classes=bool(read.task.classes), weighted=bool(read.weight))
+    table, indices = _unmeasured(encoder), encoder.places()
+    numbers = [indices[column.name][0][0] for column in encoder.columns if column.kind == "number"]
+    table[:, numbers] = torch.from_numpy(measured(block[:, numbers] for block in rows.blocks()))
     copies = result.count + training.height - len(rows)
     return FullTrainingRows(rows, table, {**result.left_out, "that copy held-out rows": copies})
 

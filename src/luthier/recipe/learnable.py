@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from luthier.data.large import LargeTable
+from luthier.data.pieces import Pieces
 from luthier.data.times import moments, time_format, times
 from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
@@ -20,7 +21,7 @@ class Learnable:
     """The rows that may be learnt from, and how many are left out, by reason; copies of held-out rows are not counted
     here, since that takes as long as reading the rows."""
 
-    rows: pl.LazyFrame
+    rows: Pieces
     count: int
     left_out: Mapping[str, int]
 
@@ -37,14 +38,16 @@ def learnable(whole: LargeTable, read: LoadedData, asked: FitConfig, held_out: p
         counted[reason] = (kept & ~holds).sum()
         kept &= holds
     counted |= {f"bad {name}": (~holds.fill_null(False)).sum() for name, holds in _required(read, asked).items()}
-    result = whole.others.select(**counted).collect(engine="streaming").row(0, named=True)
+    needed = [name for name in (read.task.target, asked.group, asked.time, read.weight) if name]
+    frames = whole.others.of(needed).frames()
+    result = pl.concat([frame.select(**counted) for frame in frames]).sum().row(0, named=True)
     for name in (asked.time, read.weight):
         if name and result[f"bad {name}"]:
             raise _unusable(name, result[f"bad {name}"], asked)
     left_out = {reason: int(result[reason]) for reason in reasons if result[reason]}
-    rows = whole.others.filter(kept)
+    rows = whole.others.then(lambda frame: frame.filter(kept))
     if not (asked.time or asked.group or read.copies.coarse):
-        rows = read.copy_rule.without(rows, held_out)
+        rows = rows.then(read.copy_rule.others_than(held_out))
     return Learnable(rows, int(result["rows"]) - sum(left_out.values()), left_out)
 
 

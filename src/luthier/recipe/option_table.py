@@ -63,12 +63,24 @@ TABLE: dict[str, OptionRow] = {
     "memory": OptionRow("--memory", "oooo oo ooo --", "rows to predict come in pieces"),
     "distil": OptionRow("--distil", "ooo- -- ooo oo", "one network is delivered anyway"),
     "warm_start": OptionRow("--warm-start", "orro oo ooo oo", "a warm start has no steps 2 to 4 to begin at"),
+    "base": OptionRow("tune RUN", "---- -o ooo --", f"a search alone has one; {_OPEN}"),
     "previous": OptionRow("--from", "o--o oo ooo --", f"{_REPLACED}; {_OPEN}"),
     "begin_at": OptionRow("--from", "o--- -- o-- --", f"{_REPLACED}; steps are taken by `fit` and `test` alone"),
     "new_test": OptionRow("--new-test", "oo-o oo ooo --", f"{_REPLACED}; {_OPEN}"),
 }
 OF_ONE_CALL = (  # options of fit that are no part of what a run is: where it lies, how far it goes, how it is shown
-    *("--run", "--replace", "--config", "--resume", "--source", "--until", "--again", "--explain", "--plan"),
+    *(
+        "--run",
+        "--replace",
+        "--config",
+        "--resume",
+        "--source",
+        "--until",
+        "--again",
+        "--explain",
+        "--plan",
+        "--no-register",
+    ),
     *("--json", "--verbose", "--track", "--open"),
 )
 

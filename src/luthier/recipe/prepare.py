@@ -14,48 +14,34 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from luthier import storage
 from luthier.assess import SealedTest, Units
+from luthier.assess.fingerprints import Fingerprints, Secret
+from luthier.assess.row_record import RowRecord
 from luthier.data import (
     Column,
     Dataset,
     Encoder,
-    PictureEncoder,
     Source,
-    Splits,
-    TableEncoder,
     Task,
     check_table,
-    read_source,
-    split_rows,
     target_facts,
-    with_target,
-    with_values,
 )
-from luthier.data.levels import texts_of
-from luthier.data.split import PARTS, group_numbers
+from luthier.data.split import TEST
 from luthier.data.task import positive_facts, positive_of
-from luthier.data.times import time_format, times
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
-from luthier.recipe.full_training_rows import FullTrainingRows, dataset, full_training_rows_of
+from luthier.recipe.draw_parts import fresh_fingerprints, fresh_values
+from luthier.recipe.full_training_rows import FullTrainingRows, full_training_rows_of
+from luthier.recipe.known_rows import line_of, record_in, record_of
 from luthier.recipe.learnable import left_out_in_words
 from luthier.recipe.ledger import Ledger
-from luthier.recipe.outside import require_outside
-from luthier.recipe.reading import (
-    BESIDE,
-    GROUPED,
-    WEIGHED,
-    LoadedData,
-    dates_of,
-    listed,
-    model_of,
-    weights_of,
-)
-from luthier.recipe.sample_weights import CountedRows, require_weights, varied
-from luthier.records import Decision
+from luthier.recipe.parts import Parts, parts_of
+from luthier.recipe.reading import BESIDE, GROUPED, WEIGHED, LoadedData, weights_of
+from luthier.recipe.stored_splits import write_splits
+from luthier.records import Decision, Finding
 from luthier.saved import RunFolder
+from luthier.storage import write_bytes
 
 
 @dataclass(frozen=True)
@@ -74,102 +60,14 @@ class Prepared:
     sealed: SealedTest
     units: Mapping[str, Units]  # of each part: what new data would bring anew
     together: np.ndarray  # as in Parts
+    record: RowRecord  # what the run has to do with its rows
     full_training_rows: FullTrainingRows | None = None  # all training rows, where those above are a sample
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The rows of a run in three parts: as a table, and encoded. `how` says how they were split, `notes` what was
-    special about it; `units` are what new data would bring anew, of each part."""
-
-    splits: Splits
-    frames: Mapping[str, pl.DataFrame]
-    encoder: Encoder
-    training: Dataset
-    validation: Dataset
-    sealed: SealedTest
-    units: Mapping[str, Units]
-    how: str
-    notes: tuple[str, ...]
-    together: np.ndarray  # of the training and validation rows: those with the same number, from 0, are copies
-
-
-def parts_of(read: LoadedData, asked: FitConfig) -> Parts:
-    """Split and encode; the same request gives the same parts. Nothing is written."""
-    splits = split_rows(
-        read.frame,
-        task=read.task,
-        seed=asked.seed,
-        group=asked.group,
-        time=asked.time,
-        dates=dates_of(asked),
-        copies=read.copies,
-    )
-    splits = _without_test(splits, asked) if asked.new_test else splits
-    frames = {name: read.frame[getattr(splits, name)] for name in PARTS}
-    notes = splits.notes
-    if asked.new_test:
-        frames["test"], message = _new_rows(asked.new_test, read, asked.weight)
-        notes = (*notes, *message)
-        require_outside(frames["test"], read, asked)
-    if asked.warm_start:
-        encoder: Encoder = model_of(asked.warm_start).encoder
-    elif read.pictures is not None:
-        encoder = PictureEncoder(read.columns, read.pictures.shape, read.pictures)
-    else:
-        encoder = TableEncoder.fit(frames["training"], read.columns)
-    training, validation = (dataset(frames[name], encoder, read.task, read.weight) for name in PARTS[:2])
-    test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.weight) or read.weight)
-    _require_different(training, read.task)
-    units = {
-        name: _units(frame, read, asked, read.copies.together[getattr(splits, name)]) for name, frame in frames.items()
-    }
-    how = _how_split(read, asked, frames, units)
-    opened = np.concatenate([splits.training, splits.validation])
-    together = np.unique(read.copies.together[opened], return_inverse=True)[1]
-    return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, how, notes, together)
-
-
-def _require_different(training: Dataset, task: Task) -> None:
-    """InputError where the training rows have one value of a regression's target."""
-    values = training.targets
-    if task.kind == "regression" and values is not None and bool((values == values[0]).all()):
-        raise InputError(
-            f"every training row has the same `{task.target}`",
-            expected="a target with different values",
-            received=f"{values[0].item():g} in all {len(values)} training rows",
-        )
-
-
-def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig, copies: np.ndarray) -> Units:
-    """Groups where rows come in groups, an order where they come in time; else rows, a row and its copies as one."""
-    if asked.group in frame.columns:
-        return Units("groups", group_numbers(frame[asked.group]))
-    if asked.time in frame.columns:
-        pattern = time_format(read.frame[asked.time], dates_of(asked))
-        return Units("blocks", times(frame[asked.time], pattern).rank("ordinal").to_numpy())
-    if len(copies) != frame.height:  # new test rows
-        copies = read.copy_rule.copies(frame).together
-    return Units("rows", copies) if len(np.unique(copies)) < len(copies) else Units()
-
-
-def _without_test(splits: Splits, asked: FitConfig) -> Splits:
-    """The same rows in two parts, since others are sealed."""
-    none = splits.test[:0]
-    if asked.previous:  # what that run has learnt from stays what it was
-        joined = np.sort(np.concatenate([splits.validation, splits.test]))
-        note = f"the old test rows join the validation set; '{asked.new_test}' is the new test set"
-        return Splits(splits.training, joined, none, (*splits.notes, note))
-    joined = np.sort(np.concatenate([splits.training, splits.validation]))
-    note = f"'{asked.new_test}' is the test set, so that set is for validation and the other two for training"
-    return Splits(joined, splits.test, none, (*splits.notes, note))
-
-
-def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledger) -> Prepared:
+def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledger, secret: Secret) -> Prepared:
     """Split, encode and seal, and write what was inferred into the ledger."""
     _say_what_was_inferred(read, asked, ledger)
-    parts = parts_of(read, asked)
-    _store(parts.splits, read.frame.height, folder)
+    parts, record = _split_and_recorded(read, asked, folder, secret)
     sizes = {"training": len(parts.training), "validation": len(parts.validation), "test": len(parts.sealed)}
     ledger.decide(
         Decision(
@@ -182,6 +80,8 @@ def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledge
             rule="parts of the split",
         )
     )
+    for finding in _findings(read, asked, parts, record):
+        ledger.find(finding, step=0)
     for words in parts.encoder.texts:
         _say_what_is_read(words, parts.frames["validation"], ledger)
     weights = None if parts.training.weights is None else parts.training.weights.numpy()
@@ -196,12 +96,61 @@ def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledge
         validation=parts.validation,
         training_frame=parts.frames["training"],
         validation_frame=parts.frames["validation"],
-        test_rows=np.arange(len(parts.sealed)) if asked.new_test else parts.splits.test,
+        test_rows=parts.test_rows,
         sealed=parts.sealed,
         units=parts.units,
         together=parts.together,
+        record=record,
         full_training_rows=_everything(read, asked, parts, ledger),
     )
+
+
+def _split_and_recorded(
+    read: LoadedData, asked: FitConfig, folder: RunFolder, secret: Secret
+) -> tuple[Parts, RowRecord]:
+    """The parts and the record of a run: those in its folder, else new ones, which are kept there."""
+    record = _recorded(folder)
+    if record is not None:
+        return parts_of(read, asked, folder), record
+    line = line_of(asked, secret)
+    parts = parts_of(read, asked, folder, line=line)
+    sealed = np.zeros(read.frame.height, dtype=bool)
+    sealed[parts.splits.test] = True
+    new = Fingerprints.none()
+    if read.new_test is not None:
+        new = fresh_fingerprints(read, fresh_values(read), line).rows(parts.test_rows)
+    record = record_of(read, asked, sealed, new, line)
+    write_bytes(folder.seal, record.shortened().to_bytes())
+    write_splits(folder.splits, parts.splits, read.frame.height)
+    return parts, record
+
+
+def _recorded(folder: RunFolder) -> RowRecord | None:
+    """The record of an earlier sitting; a damaged one is made anew."""
+    try:
+        return record_in(folder) if folder.splits.exists() else None
+    except InputError:
+        return None
+
+
+def _findings(read: LoadedData, asked: FitConfig, parts: Parts, record: RowRecord) -> list[Finding]:
+    """What must be known of the rows before anything is trained."""
+    result = [
+        Finding("unknown-line", "warning", why, {}, "seal other rows with --new-test FILE") for why in record.unknown
+    ]
+    rows, left_out = len(parts.sealed), len(parts.splits.left_out)
+    if left_out:
+        sentence = f"{left_out} of the {rows + left_out} rows of '{asked.new_test}' are known to the run and left out"
+        evidence = {"known": left_out, "rows": rows + left_out}
+        result.append(Finding("known-test-rows", "warning", sentence, evidence, "seal rows that no run has seen"))
+    wanted = round(TEST * read.frame.height)
+    if asked.warm_start and read.new_test is None and rows < 0.5 * wanted:
+        sentence = (
+            f"only {rows} rows are left that the earlier run has not learnt from; {wanted} were wanted to test on"
+        )
+        remedy = "add new rows, or seal others with --new-test FILE"
+        result.append(Finding("few-fresh-rows", "warning", sentence, {"rows": rows, "wanted": wanted}, remedy))
+    return result
 
 
 def _everything(read: LoadedData, asked: FitConfig, parts: Parts, ledger: Ledger) -> FullTrainingRows | None:
@@ -277,71 +226,6 @@ def _say_what_is_positive(read: LoadedData, asked: FitConfig, ledger: Ledger) ->
     )
 
 
-def _how_split(
-    read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFrame], units: Mapping[str, Units]
-) -> str:
-    """How the parts came about, with the shares that they have, and in what order of time they lie."""
-    sizes = [frame.height for frame in frames.values()]
-    shares = "{:.0f}, {:.0f} and {:.0f} %".format(*(100 * size / sum(sizes) for size in sizes))
-    if asked.time:
-        return f"{shares} of the rows in their order of time{_in_time(read, asked, frames)}"
-    if asked.group:
-        return f"{shares} of the rows in whole groups, as near to 60, 20 and 20 % as groups allow"
-    alike = "the classes in equal shares" if read.task.classes else "the target's range in equal shares"
-    return f"{shares} of the rows, shuffled with the run's seed, {alike}"
-
-
-def _in_time(read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFrame]) -> str:
-    """Where the later parts begin, and how many rows of an earlier part lie after that."""
-    if any(asked.time not in frame.columns for frame in frames.values()):
-        return ""
-    pattern = time_format(read.frame[asked.time], dates_of(asked))
-    training, validation, test = (times(frame[asked.time], pattern) for frame in frames.values())
-    message = f": validation begins at {validation.min()!s}, the test part at {test.min()!s}"
-    for name, earlier, later, first in (
-        ("training", training, "validation", validation.min()),
-        ("validation", validation, "test", test.min()),
-    ):
-        after = int((earlier >= first).sum())
-        message += f"; {after or 'no'} {name} row{'s' * (after > 1)} lie{'s' * (after < 2)} after the first {later} row"
-    return message
-
-
-def _new_rows(path: str, read: LoadedData, weight: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Fresh rows of the same table, with a target, none of which the run has seen; and what is said of them."""
-    rows = CountedRows.of(read_source(path, target=read.task.target).frame, weight)
-    result = with_target(rows.frame, read.task)
-    result = result.filter(result[read.task.target].is_not_null())
-    needed = [column.name for column in read.columns if column.used or column.name == weight]
-    missing = [name for name in needed if name not in result.columns]
-    if missing:
-        raise InputError(
-            f"'{path}' cannot be the new test set: {len(missing)} columns are missing",
-            expected="the columns of training",
-            received=f"no {listed(missing)}",
-        )
-    if weight:
-        require_weights(result, weight)
-    names = [name for name in read.frame.columns if name in result.columns]
-    result = with_values(result.select(names), read.columns)
-    known = set(_comparable(read.frame.select(names)).hash_rows(seed=0).to_list())
-    again = sum(value in known for value in _comparable(result).hash_rows(seed=0))
-    if result.height == 0 or again > result.height // 2:
-        raise InputError(
-            f"'{path}' is not a new test set",
-            expected="new rows with a target",
-            received=f"{result.height} rows with a target, {again} of them already known to the run",
-        )
-    return result, rows.notes
-
-
-def _comparable(frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose checksums are the same where their values are, whatever type they came in."""
-    return frame.with_columns(pl.selectors.numeric().cast(pl.Float64)).select(
-        [texts_of(frame[name]) if not frame[name].dtype.is_numeric() else pl.col(name) for name in frame.columns]
-    )
-
-
 def _say_what_is_read(words: Words, validation: pl.DataFrame, ledger: Ledger) -> None:
     result = {"pieces": words.pieces, "pairs": len(words.pairs), "length": words.length, **words.figures(validation)}
     ledger.decide(
@@ -367,11 +251,3 @@ def words_in_words(found: Mapping[str, Any]) -> str:
 def part_sizes_in_words(sizes: Mapping[str, int]) -> str:
     """How many rows each part has."""
     return f"{sizes['training']} training, {sizes['validation']} validation, {sizes['test']} sealed test rows"
-
-
-def _store(splits: Splits, rows: int, folder: RunFolder) -> None:
-    part = np.full(rows, "training", dtype=object)
-    part[splits.validation], part[splits.test] = "validation", "test"
-    table = pl.DataFrame({"row": np.arange(rows), "part": part.astype(str)})
-    with storage.explained(folder.splits):
-        table.write_parquet(folder.splits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,12 @@ from luthier.data import (
     with_values,
 )
 from luthier.data.copies import Copies, CopyRule, copies_of
+from luthier.data.large import PLACE
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
 from luthier.data.remote import is_remote
+from luthier.data.row_hashes import row_hashes
 from luthier.data.task import positive_facts, with_positive
-from luthier.data.values import lazily
+from luthier.data.values import values_as_known
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import FitConfig
 from luthier.recipe.option_table import kept_for
@@ -61,11 +63,30 @@ class LoadedData:
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=dict)  # of the cells as they came
     places: np.ndarray | None = None  # of the rows in the table [N]; None for pictures
+    counted: str = ""  # the column of sample weights, also where all rows count alike
+    hashed: np.ndarray | None = None  # what `cell_hashes` gives, once the cells are gone
+    new_test: Source | None = None  # rows that are sealed in place of a part of these
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """The checksums of all that was read, by what it is."""
+        return {"fingerprint": self.source.fingerprint} | (
+            {} if self.new_test is None else {"new_test": self.new_test.fingerprint}
+        )
 
     @property
     def picture(self) -> str:
         """The column of pictures; empty where there is none."""
         return next((column.name for column in self.columns if column.kind == "picture"), "")
+
+    @cached_property
+    def cell_hashes(self) -> np.ndarray:
+        """Hashes of the usable rows as they came, whatever columns are taken for [N]; of values, from the disk."""
+        if self.hashed is not None:
+            return self.hashed
+        if self.source.whole is not None or self.pictures is not None:
+            return row_hashes(self.frame)
+        return row_hashes(usable_cells(self.source.frame, self.counted, self.task))
 
     @cached_property
     def copy_rule(self) -> CopyRule:
@@ -76,8 +97,16 @@ class LoadedData:
     def copies(self) -> Copies:
         """Which rows repeat others: by their used columns, of pictures by their pixels."""
         if self.pictures is not None:
-            return copies_of(self.pictures.copies(self.frame[self.picture].to_list()))
+            return copies_of(self.pictures.checksums(self.frame[self.picture].to_list()))
         return self.copy_rule.copies(self.frame)
+
+    def without_cells(self) -> LoadedData:
+        """The same without the cells as they came, once their values are all that is needed."""
+        return replace(self, source=replace(self.source, frame=self.source.frame.clear()), hashed=self.cell_hashes)
+
+    def without_rows(self) -> LoadedData:
+        """What was understood alone, once the rows are split and encoded."""
+        return replace(self.without_cells(), frame=self.frame.clear())
 
 
 def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
@@ -133,7 +162,8 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
             received="; ".join(column.sentence() for column in columns) or "a table with only the target",
             remedy="add columns, or keep a dropped one with --column NAME=category",
         )
-    return replace(read, columns=columns)
+    fresh = read_source(asked.new_test, target=read.task.target) if asked.new_test else None
+    return replace(read, columns=columns, new_test=fresh, counted=asked.weight)
 
 
 def _positive(read: LoadedData, asked: FitConfig) -> Task:
@@ -184,17 +214,26 @@ def reread(folder: RunFolder, command: str) -> tuple[FitConfig, LoadedData]:
 
     InputError where they have changed since, or are gone, and for what the command cannot obey.
     """
-    facts, asked = folder.facts(), kept_for(command, asked_of(folder))
-    read = read_as_asked(source_of(folder, asked), asked)
-    before, now = facts["source"]["fingerprint"], read.source.fingerprint
-    if before != now:
-        raise InputError(
-            f"'{asked.source or folder.source}' has changed since the run started",
-            expected=f"fingerprint {before[:12]}",
-            received=f"fingerprint {now[:12]}",
-            remedy="restore the file, name it with --source where it lies elsewhere now, or start a new run",
-        )
-    return asked, read
+    asked = kept_for(command, asked_of(folder))
+    return asked, read_unchanged(folder, asked)
+
+
+def read_unchanged(folder: RunFolder, asked: FitConfig) -> LoadedData:
+    """A run's data for a request like its own. InputError where they have changed since the run, or are gone."""
+    read, before = read_as_asked(source_of(folder, asked), asked), folder.facts()
+    recorded = before["source"]
+    paths = {"fingerprint": asked.source or str(folder.source)}
+    if asked.new_test and asked.new_test == before["asked"].get("new_test"):
+        paths["new_test"] = asked.new_test
+    for name, path in paths.items():
+        if recorded.get(name) not in (None, read.fingerprints[name]):
+            raise InputError(
+                f"'{path}' has changed since the run started",
+                expected=f"fingerprint {recorded[name][:12]}",
+                received=f"fingerprint {read.fingerprints[name][:12]}",
+                remedy="restore the file, name it with --source where it lies elsewhere now, or start a new run",
+            )
+    return read
 
 
 def source_of(folder: RunFolder, asked: FitConfig) -> str:
@@ -288,11 +327,18 @@ def _usable(rows: CountedRows, task: Task) -> tuple[pl.DataFrame, np.ndarray]:
     return known, places
 
 
+def usable_cells(frame: pl.DataFrame, weight: str, task: Task) -> pl.DataFrame:
+    """The rows of a table that have a target and a weight above 0, as they came."""
+    rows = with_target(CountedRows.of(frame.with_row_index(PLACE), weight).frame, task)
+    return frame[rows.filter(rows[task.target].is_not_null())[PLACE]]
+
+
 def _with_values_on_disk(found: Source, columns: tuple[Column, ...], task: Task) -> Source:
     """The source, whose rows on the disk are read as those in memory."""
     if found.whole is None:
         return found
-    return replace(found, whole=replace(found.whole, others=lazily(found.whole.others, columns, task)))
+    read = partial(values_as_known, columns=columns, task=task)
+    return replace(found, whole=replace(found.whole, others=found.whole.others.then(read)))
 
 
 def read_as_before(source: Any, asked: FitConfig) -> LoadedData:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from luthier.assess import Register
 from luthier.data import centre_of
+from luthier.data.large import memory_in_words
 from luthier.machine import torch_settings
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
@@ -36,6 +38,7 @@ from luthier.recipe.steps.sanity_checks import check_before_training
 from luthier.recipe.steps.transferring import use_backbone
 from luthier.recipe.steps.warm_start import Earlier, earlier_run, warm_start
 from luthier.saved import RunFolder, machine_facts, timestamp
+from luthier.storage import home_folder
 
 Listen = Callable[[dict[str, Any]], None]
 Tell = Callable[..., None]
@@ -56,6 +59,10 @@ class Run:
     interrupted: Interrupted
     until: int = 5
     facts: dict[str, Any] = field(default_factory=dict)
+    registered: bool = False  # whether it is kept which rows it reads and learns from
+
+    def __post_init__(self) -> None:
+        self.read = self.read.without_cells()
 
     @cached_property
     def earlier(self) -> Earlier | None:
@@ -71,6 +78,7 @@ class Run:
         self.budget_clock.before = memo.spent_before() if self.resumed else 0.0
         if not self.resumed:
             self.folder.write_facts(self._facts())
+        register = Register.opened(home_folder()) if self.registered else Register.none()
         runner = Runner(
             folder=self.folder,
             ledger=ledger,
@@ -78,10 +86,17 @@ class Run:
             recipe=self.recipe,
             budget_clock=self.budget_clock,
             interrupted=self.interrupted,
-            data=prepare(self.read, self.asked, self.folder, ledger),
+            data=prepare(self.read, self.asked, self.folder, ledger, register.secret),
             seed=self.asked.seed,
             tell=self.tell,
+            register=register,
         )
+        if self.registered and (why := str(memo.json("register", lambda: register.keep(runner.data.record)))):
+            sentence = f"earlier and later runs on these rows are not counted: {why}"
+            ledger.add("note", {"step": 0, "sentence": sentence})
+        self.read = self.read.without_rows()
+        if self.asked.memory:
+            ledger.add("note", {"step": 0, "sentence": memory_in_words(self.asked.memory)})
         if self.earlier is not None:
             runner.preprocess[self.earlier.setting.method] = self.earlier.model.preprocess
         if runner.data.task.kind == "regression":
@@ -105,7 +120,7 @@ class Run:
             "source": {
                 "name": source.name,
                 "origin": source.origin,
-                "fingerprint": source.fingerprint,
+                **self.read.fingerprints,
                 "rows": self.read.frame.height,
                 "columns": len(self.read.columns),
             },
@@ -120,6 +135,7 @@ class Run:
             "budget": {"seconds": self.budget_clock.budget.seconds, "steps": self.budget_clock.budget.steps},
             "seed": self.asked.seed,
             **machine_facts(THREADS),
+            "registered": self.registered,
             "repeats": self.recipe.plan is not None,
             "status": "running",
             **self.facts,
@@ -141,6 +157,7 @@ class Run:
             plans = plan_budget(runner)
             self.recipe = self.recipe.model_copy(update={"plan": plans})
             write_recipe(self.folder.recipe, self.recipe)
+            self.folder.update_facts(machine=machine_facts(plans.narrow.threads)["machine"])
             runner.planned = plans.narrow
             self.tell("begin", steps=runner.planned.total_steps, run=str(self.folder.path))
             verdict = self._steps(runner, plans, baselines)

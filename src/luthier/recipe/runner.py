@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from luthier import storage
-from luthier.assess import PRIMARY
+from luthier.assess import PRIMARY, Register
 from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
 from luthier.data.large import default_memory
 from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, train
@@ -110,6 +110,7 @@ class Runner:
     data: Prepared
     seed: int
     tell: Callable[..., None]
+    register: Register = field(default_factory=Register.none)
     target_mean: float = 0.0
     target_std: float = 1.0
     preprocess: dict[str, Prepare] = field(default_factory=dict)  # taken over, by method; else fitted when needed

@@ -79,10 +79,12 @@ class CountedRows:
         """The source, whose weights on the disk are on the scale of those in memory."""
         if not self.weight or source.whole is None:
             return source
-        lazy = source.whole.others
-        dtype, (largest, mean) = lazy.collect_schema()[self.weight], self.scale
-        values = self.parser.value(pl.col(self.weight), dtype) / largest / mean
-        return replace(source, whole=replace(source.whole, others=lazy.with_columns(values.alias(self.weight))))
+        largest, mean = self.scale
+
+        def scaled(piece: pl.DataFrame) -> pl.DataFrame:
+            return piece.with_columns(self.parser.known(piece[self.weight]).cast(pl.Float64) / largest / mean)
+
+        return replace(source, whole=replace(source.whole, others=source.whole.others.then(scaled)))
 
 
 def require_weights(rows: pl.DataFrame, weight: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from luthier.messages import tr
 from luthier.records import Measure, figure
 from luthier.report.contents import Contents
-from luthier.report.terminal import number
+from luthier.report.terminal import history_of, number
 
 
 def answers(run: Contents) -> list[tuple[str, str]]:
@@ -61,9 +61,9 @@ def _better(scores: dict[str, Any]) -> str:
 
 def _trusted(run: Contents) -> str:
     scores, gap = run.scores, run.scores["difference_to_validation"]
-    often = scores.get("openings", 1)
-    if often > 1:
-        return tr("Less than usual: the test set was read {often} times.", often=often)
+    history = history_of(scores)
+    if history.sentence:
+        return tr("Less than usual: {history}.", history=history.in_words)
     head = scores["headline"]
     if head["low"] is None:
         return tr("It was read once; {why}.", why=head.get("note") or "no interval")

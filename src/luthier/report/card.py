@@ -9,7 +9,7 @@ from typing import Any
 from luthier.errors import InputError
 from luthier.records import Measure, figure, signed
 from luthier.report.contents import Contents, read_contents
-from luthier.report.terminal import WORDS
+from luthier.report.terminal import WORDS, history_of
 
 MOST = 8
 SHOWN = ("first architecture", "inputs", "backbone", "deliverable", "calibration")
@@ -53,8 +53,7 @@ def _lines(run: Contents) -> Iterator[str]:
     yield f"- `{_cell(source['name'])}` ({_cell(source['origin'])}), {size}"
     yield f"- fingerprint of the data: `{_cell(source['fingerprint'])}`"
     yield "\n## Evaluation\n"
-    read = _times(scores.get("openings", 1))
-    yield f"On {scores['headline']['n']:,} sealed test rows, read {read}, with 95 % intervals:\n"
+    yield f"On {scores['headline']['n']:,} sealed test rows ({history_of(scores).in_words}), with 95 % intervals:\n"
     yield "| measure | value | interval |\n|---|---|---|"
     for one in map(Measure.from_json, scores["metrics"]):
         yield f"| {_cell(one.name_of)} | {figure(one.value)} | {_cell(one.interval)} |"
@@ -84,10 +83,6 @@ def _limits(run: Contents, scores: dict[str, Any]) -> Iterator[str]:
 def _named(classes: list[str]) -> str:
     shown = ", ".join(_cell(name) for name in classes[:MOST])
     return f" ({shown}{', ...' if len(classes) > MOST else ''})" if classes else ""
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 def _cell(text: Any) -> str:

@@ -18,7 +18,7 @@ from luthier.report.answers import answers
 from luthier.report.contents import Contents, read_contents
 from luthier.report.html import plot, table, whole_page
 from luthier.report.picture_figures import augmented
-from luthier.report.terminal import STEPS, WORDS, number
+from luthier.report.terminal import STEPS, WORDS, history_of, number
 from luthier.saved import RunFolder
 
 
@@ -76,12 +76,11 @@ def _judgement(run: Contents) -> Iterator[str]:
     scores = run.scores
     if not scores:
         return
-    often = scores.get("openings", 1)
+    history = history_of(scores)
     yield f"<section><h2>{tr('Test result')}</h2>"
-    if often == 1:
-        yield f"<p>{tr('Measured once, on test rows that were sealed until then. Intervals are 95 %.')}</p>"
-    else:
-        yield f"<p class=warning>{tr('The test set was read {often} times: its scores are biased.', often=often)}</p>"
+    marked = " class=warning" if history.readings > 1 else ""
+    said = tr("Test rows: {history}. Intervals are 95 %.", history=history.in_words)
+    yield f"<p{marked}>{escape(said)}</p>"
     yield from table(
         (tr("on the test set"), tr("score"), tr("95 % interval")),
         [(m.name_of, figure(m.value), m.interval) for m in map(Measure.from_json, scores["metrics"])],

@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from luthier.assess import SealHistory
 from luthier.records import Measure, signed
 from luthier.report.contents import Contents, read_contents
 
@@ -37,8 +38,8 @@ def summary_lines(path: Path) -> list[str]:
         lines += [
             f"  {name:<24} could not be fitted: {why}" for name, why in scores.get("failed_baselines", {}).items()
         ]
-    if scores and scores.get("openings", 1) > 1:
-        lines.append(f"  note           the test set was read {scores['openings']} times: its scores are biased")
+    if scores:
+        lines.append(f"  test rows      {history_of(scores).in_words}")
     if scores and scores.get("no_better_than_constant"):
         lines.append(f"  warning        {scores['no_better_than_constant']['sentence']}")
     lines.append(f"  report         {run.path / 'report.html'}")
@@ -49,6 +50,14 @@ def summary_lines(path: Path) -> list[str]:
     if scores:
         lines.append(f"  next           {scores['next_step']}")
     return lines
+
+
+def history_of(scores: dict[str, Any]) -> SealHistory:
+    """What was known of the test rows when they were read; runs of earlier versions counted their own readings."""
+    kept = scores.get("seal")
+    return (
+        SealHistory(scores["headline"]["n"], scores.get("openings", 1)) if kept is None else SealHistory.from_json(kept)
+    )
 
 
 def search_lines(found: dict[str, Any]) -> list[str]:

@@ -19,7 +19,7 @@ from luthier.data.split import group_numbers
 from luthier.data.task import is_known_class
 from luthier.errors import InputError
 from luthier.recipe import columns_of, reread
-from luthier.recipe.prepare import Parts, parts_of
+from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.sample_weights import CountedRows, require_weights, varied
 from luthier.records import Measure
 from luthier.runs.belonging import require_metric
@@ -115,7 +115,7 @@ def _own_rows(folder: RunFolder) -> Parts | None:
         return None
     try:
         asked, read = reread(folder, "check")
-        return parts_of(read, asked)
+        return parts_of(read, asked, folder)
     except InputError:
         return None
 

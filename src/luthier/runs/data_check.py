@@ -14,7 +14,7 @@ from luthier.diagnosis.controls import label_noise, signal, with_codes
 from luthier.engine import Part
 from luthier.nets import DenseSpec
 from luthier.recipe import FitConfig, first_width, input_count, read_as_asked
-from luthier.recipe.prepare import Parts, parts_of
+from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import LOSSES, embedding_width
 from luthier.records import Finding

@@ -12,7 +12,7 @@ from luthier.exporting.quantised import Quantised, export_int8
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
 from luthier.recipe import reread
-from luthier.recipe.prepare import parts_of
+from luthier.recipe.parts import parts_of
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.runs.belonging import require_model_of
 from luthier.saved import Model, open_one
@@ -48,7 +48,7 @@ def export_run(run: str | Path, path: str | Path, *, kind: str, int8: bool = Fal
     exportable(model)
     asked, read = reread(folder, "export")
     require_model_of(read, model)
-    parts = parts_of(read, asked)
+    parts = parts_of(read, asked, folder)
     rows = read.frame[parts.splits.validation]
     if int8:
         metric, y = asked.metric or PRIMARY[model.task.kind], own_scale(read.task, parts.validation)

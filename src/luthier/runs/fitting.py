@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
+from luthier.assess.register import is_registered
 from luthier.data import BUNDLED
 from luthier.data.large import default_memory, parse_memory
 from luthier.errors import InputError
@@ -35,12 +36,13 @@ from luthier.recipe import (
     read_as_asked,
     read_ledger,
     read_recipe,
+    read_unchanged,
     recipe_from,
     reread,
     source_of,
 )
 from luthier.report import summary_lines, write_report
-from luthier.runs.relocating import keep_source, name_of
+from luthier.runs.relocating import keep_source, name_of, read_as_in
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
 from luthier.runs.study_files import write_study
@@ -76,6 +78,7 @@ def fit(
     repeat: bool = False,
     plan_only: bool = False,
     until: int = 5,
+    register: bool | None = None,
     screen: Screen | None = None,
     clock: Clock | None = None,
 ) -> Result | None:
@@ -102,17 +105,19 @@ def fit(
     rows that are sealed as the test set; all of `source` is then for training and validation. With `repeat=True`,
     `source` is the `recipe.toml` of a run to repeat exactly. `plan_only=True` prints the plan and returns None.
     `until` stops the run after a step; the test set is read in step 5, which `luthier.test` can run later.
+    With `register` (by default where `run` is given) this machine keeps which rows the run reads and learns from, as
+    keyed fingerprints, so that later runs can count it; `LUTHIER_NO_REGISTER=1` turns that off for all runs.
 
     Raises InputError for anything in the request that cannot be used.
     """
     clock = clock or WallClock()
     since = clock.now()
     screen = screen if screen is not None else choose_screen()
-    recipe = read_recipe(Path(source)) if repeat else None
+    recipe, repeated = read_recipe(Path(source)) if repeat else None, None
     if recipe is not None:
-        asked = recipe.asked
+        asked, repeated, limit = recipe.asked, RunFolder(Path(source).parent), Budget()
         _allow_backbone(asked, backbone)
-        source, limit = source_of(RunFolder(Path(source).parent), asked), Budget()
+        source = source_of(repeated, asked)
     else:
         if backbone:
             allow(backbone)
@@ -140,7 +145,7 @@ def fit(
             warm_start=warm_start,
             new_test=new_test,
         )
-    read = read_as_asked(source, asked)
+    read = read_as_asked(source, asked) if repeated is None else read_as_in(repeated, source, asked)
     if read.source.whole is not None and not asked.memory:
         asked = asked.model_copy(update={"memory": default_memory()})  # so that the run is the same on another machine
     if plan_only:
@@ -161,7 +166,9 @@ def fit(
         tell=screen.event,
         interrupted=Interrupted(),
         until=_known_step(until),
+        registered=not plan_only and is_registered(register, run),
     )
+    del read  # what a run has no use for any more is given back
     if plan_only:
         _plan_only(walk, screen)
         return None
@@ -239,6 +246,7 @@ def resume(
         interrupted=Interrupted(),
         until=_known_step(until),
         facts={"opened_before": facts.get("opened_before", 0)},
+        registered=is_registered(facts.get("registered", False), folder.path),
     )
     return _finish(walk, screen)
 
@@ -253,6 +261,7 @@ def branch(
     backbone: str = "",
     run: str | Path | None = None,
     replace: bool = False,
+    register: bool | None = None,
     screen: Screen | None = None,
     clock: Clock | None = None,
 ) -> Result:
@@ -267,13 +276,13 @@ def branch(
     screen = screen if screen is not None else choose_screen()
     before = open_fit(previous)
     if new_test is not None and again:
-        raise InputError(
-            "--new-test and --again exclude each other", remedy="leave out --again: the new rows are unread"
-        )
+        raise InputError("--new-test and --again exclude each other", remedy="leave out --again: new rows are unread")
     command = "fit --from" if new_test is None else "fit --new-test"
     kept = kept_for(command, asked_of(before))
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
     _allow_backbone(kept, backbone)
+    if new_test is not None and name_of(new_test) == asked_of(before).new_test and openings(before):
+        raise InputError(f"'{new_test}' is not a new test set: the run has read it", remedy="leave it out for --again")
     asked = kept.model_copy(
         update={
             "previous": str(before.path.resolve()),
@@ -281,7 +290,7 @@ def branch(
             **({} if new_test is None else {"new_test": name_of(new_test)}),  # else the rows that are sealed stay so
         }
     )
-    read = read_as_asked(source_of(before, asked), asked)
+    read = read_unchanged(before, asked)
     folder = create_run(run, f"{before.path.name}-from-{step}", replace=replace)
     copy_memory(before, folder)
     recipe = recipe_from(asked, read_ledger(before.ledger)).model_copy(update={"cuts": ()})
@@ -297,6 +306,7 @@ def branch(
         interrupted=Interrupted(),
         until=_known_step(until),
         facts={"opened_before": 0 if new_test is not None else openings(before)},
+        registered=is_registered(register, run),
     )
     return _finish(walk, screen)
 
@@ -304,8 +314,7 @@ def branch(
 def _allow_backbone(asked: FitConfig, named: str) -> None:
     """Let the backbone of a file be built where the caller names it too. InputError where the two differ."""
     if named and named != asked.backbone:
-        received = asked.backbone or "no backbone"
-        raise InputError(f"--backbone {named} is not what the run records", expected=named, received=received)
+        raise InputError(f"--backbone {named} is not what the run records: {asked.backbone or 'none'}", expected=named)
     if named:
         allow(named)
 

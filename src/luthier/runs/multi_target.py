@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from luthier.data import read_source
 from luthier.errors import InputError, LuthierError, TerminatedError, in_a_line, nearest
 from luthier.recipe import Budget, Clock, default_name, read_as_asked
-from luthier.recipe.prepare import parts_of
+from luthier.recipe.parts import parts_of
 from luthier.report import write_overview
 from luthier.runs.fitting import default_budget, fit, request, resume
 from luthier.runs.relocating import keep_source, name_of

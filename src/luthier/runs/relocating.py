@@ -14,7 +14,7 @@ from luthier.data.pictures import cache_folder, is_packed
 from luthier.data.remote import is_remote
 from luthier.data.sources import WRITTEN
 from luthier.errors import InputError
-from luthier.recipe import asked_of, read_recipe, write_recipe
+from luthier.recipe import FitConfig, LoadedData, asked_of, read_as_asked, read_recipe, read_unchanged, write_recipe
 from luthier.saved import SEVERAL, RunFolder, open_run, runs_in
 
 
@@ -76,3 +76,10 @@ def _relocate_one(folder: RunFolder, source: str | Path) -> None:
     folder.update_facts(asked=asked.model_dump(mode="json"), source=origin)
     if folder.recipe.exists():
         write_recipe(folder.recipe, read_recipe(folder.recipe).model_copy(update={"asked": asked}))
+
+
+def read_as_in(folder: RunFolder, source: str, asked: FitConfig) -> LoadedData:
+    """The data of a run that is repeated. InputError where they have changed; a recipe that was edited is its own."""
+    if not (folder.path / "run.json").exists() or folder.facts().get("asked") != asked.model_dump(mode="json"):
+        return read_as_asked(source, asked)
+    return read_unchanged(folder, asked)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from luthier import storage
-from luthier.assess import METRICS, PRIMARY, measure, open_test, read_before, seen_by
-from luthier.recipe import Ledger, openings, predict_part, reread
-from luthier.recipe.prepare import parts_of
+from luthier.assess import METRICS, PRIMARY, Register, SealHistory, measure, open_test, seen_before, seen_by
+from luthier.recipe import Ledger, openings, predict_part, read_ledger, reread
+from luthier.recipe.known_rows import keep_reading, record_in
+from luthier.recipe.parts import parts_of
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.steps.stored_predictions import write_stored_predictions
 from luthier.report import summary_lines, write_report
@@ -19,6 +19,7 @@ from luthier.runs.fitting import resume
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
 from luthier.saved import Model, RunFolder, open_fit, timestamp
+from luthier.storage import home_folder
 
 
 def read_test(run: str | Path, *, again: bool = False, screen: Screen | None = None) -> Result:
@@ -45,7 +46,7 @@ def read_test(run: str | Path, *, again: bool = False, screen: Screen | None = N
 
 def _read_again(folder: RunFolder) -> None:
     asked, read = reread(folder, "test")
-    parts = parts_of(read, asked)
+    parts = parts_of(read, asked, folder)
     sealed = parts.sealed
     ledger = Ledger.reopen(folder.ledger)
     model = Model.load(folder.bundle)
@@ -66,14 +67,25 @@ def _read_again(folder: RunFolder) -> None:
         "headline": measured(asked.metric or PRIMARY[kind]),
         "metrics": [measured(name) for name in names],
     }
-    indices = np.arange(len(rows)) if asked.new_test else parts.splits.test
-    write_stored_predictions(folder.judged, rows, indices, prediction, read.task)
+    write_stored_predictions(folder.judged, rows, parts.test_rows, prediction, read.task)
     scores = Result(folder).scores
-    count = openings(folder)
+    history = _history(folder)
     scores["readings"] = [*scores.get("readings", []), reading]
-    scores["openings"] = count
-    finding = read_before(count)
+    scores["seal"], scores["openings"] = history.to_json(), history.readings
+    finding = seen_before(history)
     assert finding is not None
     ledger.find(finding, step=5)
     storage.write_json(folder.scores, scores)
     write_report(folder.path)
+
+
+def _history(folder: RunFolder) -> SealHistory:
+    """What is known of the test rows after one more reading, which is kept."""
+    times = sum(record["kind"] == "opening" for record in read_ledger(folder.ledger))
+    register = Register.opened(home_folder()) if folder.facts().get("registered") else Register.none()
+    record, count = record_in(folder), openings(folder)
+    if record is None:  # a run of an earlier version
+        return SealHistory(0, readings=count)
+    history = register.history(record, own=times)
+    keep_reading(folder, register, record, times)
+    return replace(history, readings=max(history.readings, count))

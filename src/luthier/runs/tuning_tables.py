@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from luthier.assess.register import is_registered
 from luthier.data.large import parse_memory
 from luthier.errors import InputError
 from luthier.machine import cores
@@ -71,6 +72,7 @@ def tune_table(
     memory: str | None = None,
     storage: str | None = None,
     study: str | None = None,
+    register: bool | None = None,
     screen: SearchScreen | None = None,
 ) -> Study:
     """Search the hyper-parameters of dense networks on a table, or on the table of a finished run.
@@ -79,8 +81,8 @@ def tune_table(
     is searched under all that the run was asked for (its split, weights, other targets, costs, ...), with its
     delivered setting as the default; `seed` then is the search's alone. The test set stays sealed. Everything else is
     as for `luthier.tune`; without `space` the usual ranges of the registry are searched. Settings are compared by their
-    validation loss. The best network is kept in the run's folder as `model.luthier`. Raises InputError for what cannot
-    be used, and for a problem described anew beside a run.
+    validation loss. The best network is kept in the folder as `model.luthier`. `register` is as for `luthier.fit`.
+    Raises InputError for what cannot be used, and for a problem described anew beside a run.
     """
     screen = screen or SearchScreen()
     before = _run_of(source)
@@ -104,6 +106,7 @@ def tune_table(
         described = {"target": target, "column": columns, "task": task, "group": group, "time": time, "weight": weight}
         _refuse_another_problem(before, [name for name, value in described.items() if value])
         base, (asked, read) = _base_of(before), reread(before, "tune RUN")
+        asked = asked.model_copy(update={"base": str(before.path.resolve())})  # whose sealed rows stay sealed
     asked = asked.model_copy(update={"target": read.task.target, "budget": budget or ""})
     search_seed = asked.seed if seed is None else seed
     effort = effort_for(trials, budget, sampler, halving, tiers, epochs or 1, confirm, search_seed, workers, memory)
@@ -125,7 +128,8 @@ def tune_table(
         "defaults": base.get("defaults", {}),
     }
     try:
-        return _tune_table(asked, read, folder, space, effort, options, screen, resumed=False)
+        registered = is_registered(register, run)
+        return _tune_table(asked, read, folder, space, effort, options, screen, resumed=False, registered=registered)
     except InputError:
         if not (folder.path / "journal.jsonl").exists():
             shutil.rmtree(folder.path)  # nothing was trained: leave no empty run behind
@@ -151,7 +155,8 @@ def resume_search(
         effort = Effort(**facts["search"]["effort"])
         space = _stored_space(facts["search"]["space"]) if facts["search"]["space"] else None
         options = {**facts["options"], "workers": min(facts["options"]["workers"] or cores(), cores())}
-        return _tune_table(asked, read, folder, space, effort, options, screen or SearchScreen(), resumed=True)
+        registered, shown = is_registered(facts.get("registered", False), folder.path), screen or SearchScreen()
+        return _tune_table(asked, read, folder, space, effort, options, shown, resumed=True, registered=registered)
 
 
 def _require_named(folder: RunFolder, option: str, named: str | None) -> None:
@@ -176,6 +181,7 @@ def _tune_table(
     screen: SearchScreen,
     *,
     resumed: bool,
+    registered: bool,
 ) -> Study:
     walk = Run(
         asked=asked,
@@ -188,6 +194,7 @@ def _tune_table(
         tell=lambda name, /, **facts: None,
         interrupted=Interrupted(),
         facts={"kind": SEARCH, "options": options, "search": _said(space, effort)},
+        registered=registered,
     )
     work = walk.start()
     if work.medium != "table":

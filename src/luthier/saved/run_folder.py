@@ -28,6 +28,7 @@ _MARK = "luthier run"
 WRITTEN = (
     *("run.json", "ledger.jsonl", "recipe.toml", "scores.json", "judged.parquet", "model.luthier", "report.html"),
     *("splits.parquet", "source.parquet", "pictures.npy", "drift.json", "study.db*", "search.json", "trials.parquet"),
+    *("seal.parquet", ".seal.parquet.*", ".splits.parquet.*"),
     *("journal.jsonl", "history/*.parquet", "checkpoint/*.json", "checkpoint/*.safetensors", "checkpoint/*.partial*"),
     *("checkpoint/*.state", ".lock", ".in-use", ".writable", ".run.json.*", ".scores.json.*", ".model.luthier.*"),
     *("history/.*", "checkpoint/.*", ".report.html.*", ".recipe.toml.*", ".search.json.*", ".trials.parquet.*"),
@@ -74,6 +75,11 @@ class RunFolder:
     def splits(self) -> Path:
         """Which row belongs to which part."""
         return self.path / "splits.parquet"
+
+    @property
+    def seal(self) -> Path:
+        """Which rows are sealed and which are open, in this run and in those that it comes from, by fingerprints."""
+        return self.path / "seal.parquet"
 
     @property
     def source(self) -> Path:

@@ -21,6 +21,7 @@ class SourceFacts(TypedDict):
     name: Text
     origin: Text
     fingerprint: Text
+    new_test: NotRequired[Text]
 
 
 class TableFacts(SourceFacts):
@@ -105,6 +106,7 @@ class FitFacts(TrainedFacts):
     asked: AskedFacts
     budget: BudgetFacts
     repeats: NotRequired[bool]
+    registered: NotRequired[bool]
     opened_before: NotRequired[Annotated[int, Field(ge=0, le=2**31)]]
     licences: NotRequired[list[LicenceFacts]]
 
@@ -129,6 +131,7 @@ class SearchFacts(TrainedFacts):
     source: SourceFacts
     search: dict[Text, Plain]
     options: NotRequired[SearchOptions]
+    registered: NotRequired[bool]
     asked: NotRequired[AskedFacts]
 
 

@@ -237,6 +237,19 @@ class Sheets(TypedDict):
     why: NotRequired[SheetFacts | None]
 
 
+class SealFacts(TypedDict):
+    """What was known of the test rows when they were read."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    rows: Annotated[int, Field(ge=0, le=2**53)]
+    readings: Annotated[int, Field(ge=1, le=2**53)]
+    read: Annotated[float, Field(ge=0, le=1)]
+    opened: Annotated[float, Field(ge=0, le=1)]
+    runs: Annotated[int, Field(ge=0, le=2**31)]
+    counted: bool
+    damaged: Annotated[int, Field(ge=0, le=2**31)]
+
+
 class ReadingFacts(TypedDict):
     """The test set read once more."""
 
@@ -284,6 +297,7 @@ class _Scores(TypedDict):
     sheets: NotRequired[Sheets | None]
     openings: NotRequired[Annotated[int, Field(ge=1, le=2**31)]]
     readings: NotRequired[list[ReadingFacts]]
+    seal: NotRequired[SealFacts]
 
 
 def _lengths_agree(scores: Any) -> Any:

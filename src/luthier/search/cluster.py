@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -14,16 +15,20 @@ from luthier.search.jobs import ATTEMPTS, Stop, train_job
 from luthier.search.network_jobs import Job, Networks, TrainedJob
 
 REACHED_WITHIN = 5.0  # seconds
+ON_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0": Ray's own way to listen there alone, on any system
 
 
 class Cluster:
-    """A Ray cluster: the one at `address`, or one on this machine with so many `workers`.
+    """A Ray cluster: the one at `address`, or one on this machine, that only this machine reaches,
+    with so many `workers`.
 
     The checkpoint folder must be seen by every machine (a shared file system), or lost work is done
     again from its start.
     """
 
     def __init__(self, networks: Networks, folder: Path | None, address: str | None, workers: int | None) -> None:
+        if address is None:  # whoever reaches a port of Ray runs code with the rights of its user
+            os.environ.setdefault(ON_LOOPBACK, "0")
         self._ray: Any = require("ray", extra="ray", purpose="training on a cluster")
         self._ours = not self._ray.is_initialized()
         if self._ours:

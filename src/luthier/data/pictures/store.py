@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,11 +42,9 @@ class PictureStore:
         """The row of each reference."""
         return {reference: row for row, reference in enumerate(self.references)}
 
-    def copies(self, references: Sequence[str]) -> np.ndarray:
-        """A number for each picture [N], the same for pictures whose every byte is the same."""
-        pictures = (self.pixels[self.places[reference]] for reference in references)
-        sums = [hashlib.blake2b(np.ascontiguousarray(one).tobytes(), digest_size=8).digest() for one in pictures]
-        return np.unique(np.array(sums), return_inverse=True)[1]
+    def checksums(self, references: Sequence[str]) -> np.ndarray:
+        """A checksum of each picture's bytes, uint64 [N]."""
+        return checksums(self.pixels[self.places[reference]] for reference in references)
 
     def take(self, references: Sequence[str]) -> Tensor:
         """Pictures uint8 [N, C, H, W] in this order; KeyError for one that is not here."""
@@ -56,6 +54,12 @@ class PictureStore:
             return torch.from_numpy(self.pixels[rows])
         name = f"rows-{storage.sha256(repr(self.shape).encode() + chr(10).join(references).encode())[:24]}.npy"
         return torch.from_numpy(_mapped(cache_folder() / name, (len(rows), *self.shape), self.pixels, rows))
+
+
+def checksums(pictures: Iterable[np.ndarray]) -> np.ndarray:
+    """A checksum of each picture's bytes, uint64 [N]."""
+    sums = [hashlib.blake2b(np.ascontiguousarray(one).tobytes(), digest_size=8).digest() for one in pictures]
+    return np.frombuffer(b"".join(sums), dtype="<u8").astype(np.uint64)
 
 
 def cache_folder() -> Path:

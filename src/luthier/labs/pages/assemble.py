@@ -18,7 +18,8 @@ from luthier.labs.pages.mathml import mathml
 _HERE = Path(__file__).parent
 _IMPORT = re.compile(r'^import \{[^}]*\} from "([^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=const |function |function\*)", re.MULTILINE)
-_NAMED = re.compile(r"^(?:export )?(?:const|let|function\*?) (\w+)", re.MULTILINE)
+_NAMED = re.compile(r"^(?:export )?(?:const|let|function\*?) (\w+)(.*)", re.MULTILINE)
+_MORE_NAMED = re.compile(r", ([A-Z][A-Z_\d]*) = ")  # further constants of one statement
 GALLERY = "index"
 Pair = tuple[str, str]  # English, Chinese
 
@@ -117,7 +118,8 @@ def joined(*modules: str) -> str:
         _visit((_HERE / module).resolve(), order)
     owner: dict[str, Path] = {}
     for path in order:
-        for name in _NAMED.findall(path.read_text(encoding="utf-8")):
+        found = _NAMED.findall(path.read_text(encoding="utf-8"))
+        for name in (name for first, rest in found for name in (first, *_MORE_NAMED.findall(rest))):
             if name in owner:
                 raise ValueError(f"'{name}' is defined in {owner[name].name} and in {path.name}")
             owner[name] = path

@@ -13,9 +13,9 @@ from luthier.assess import (
     Costs,
     at_threshold,
     open_test,
-    read_before,
     reliability,
     score,
+    seen_before,
     tempered,
 )
 from luthier.data import Dataset
@@ -32,6 +32,7 @@ from luthier.recipe.steps.error_analysis import error_analysis
 from luthier.recipe.steps.folds import train_folds
 from luthier.recipe.steps.image_grids import image_grids
 from luthier.recipe.steps.look_inside import look_inside
+from luthier.recipe.steps.opening import history_at_opening
 from luthier.recipe.steps.run_baselines import Baselines, own_scale
 from luthier.recipe.steps.scores import Predictions, next_step, scores_of
 from luthier.recipe.steps.stored_predictions import write_stored_predictions
@@ -84,6 +85,7 @@ def judge(
     )
     _explain_calibration(runner, choice, model)
     model.save(runner.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
+    history = history_at_opening(runner)
     test = open_test(runner.data.sealed, runner.ledger.add, purpose="to evaluate the frozen model, once")
     predictions = predict_part(model, test)
     singles = {
@@ -107,8 +109,8 @@ def judge(
     scores["inside"] = inside
     scores["sheets"] = image_grids(runner, setting, model, test.numbers, scores["worst"])
     write_stored_predictions(runner.folder.judged, test, runner.data.test_rows, predictions, runner.data.task)
-    scores["openings"] = 1 + int(runner.folder.facts().get("opened_before", 0))
-    if (finding := read_before(scores["openings"])) is not None:
+    scores["seal"], scores["openings"] = history.to_json(), history.readings
+    if (finding := seen_before(history)) is not None:
         runner.ledger.find(finding, step=5)
     nothing = beside_constant(runner, setting.method, deliverable, test)
     if nothing is not None:

@@ -84,8 +84,12 @@ def _new_plans(runner: Runner, problem: Problem, timer: Callable[..., tuple[floa
 
 
 def _threads(runner: Runner) -> int:
-    """Convolutions use all threads, baselines come before them; the rest leaves a core to the baselines beside it."""
-    return threads() if runner.medium == "pictures" else THREADS
+    """Convolutions use all threads, baselines come before them; the rest leaves a core to the baselines beside it.
+
+    Sums over several threads round differently: a budget of steps, which promises the same model everywhere, has one.
+    """
+    timed = runner.budget_clock.budget.seconds is not None
+    return threads() if runner.medium == "pictures" and timed else THREADS
 
 
 def _medium_plans(runner: Runner, timer: Callable[..., tuple[float, float]]) -> Plans:

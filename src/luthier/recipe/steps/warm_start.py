@@ -26,7 +26,7 @@ from luthier.recipe.config import FitConfig
 from luthier.recipe.evidence import row_losses
 from luthier.recipe.ladder import Candidate, Ladder, Setting, candidate_of, seeded
 from luthier.recipe.memo import Memo
-from luthier.recipe.prepare import parts_of
+from luthier.recipe.parts import parts_of
 from luthier.recipe.reading import model_of, reread
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.steps.run_baselines import own_scale
@@ -72,7 +72,7 @@ def earlier_run(asked: FitConfig) -> Earlier:
         before, read = reread(folder, "fit --warm-start")
     except LuthierError as error:
         return Earlier(asked.warm_start, model, setting, missing=in_a_line(error))
-    parts = parts_of(read, before)
+    parts = parts_of(read, before, folder)
     return Earlier(asked.warm_start, model, setting, parts.training, parts.validation)
 
 

@@ -51,7 +51,8 @@ function* answers(values, seeds = SEEDS) {
 }
 
 function boundary({ net, X, Y }) {
-  const x = spaced(-2.2, 2.2, 44), y = spaced(-1.6, 1.6, 32), z = y.map((b) => x.map((a) => forward(net, sampleOf([a, b])).A.at(-1).values[0]));
+  const x = spaced(-2.2, 2.2, 44), y = spaced(-1.6, 1.6, 32), a = forward(net, fromRows(y.flatMap((v) => x.map((u) => [u, v])))).A.at(-1).values;
+  const z = y.map((_, r) => Array.from(a.subarray(r * x.length, (r + 1) * x.length)));
   const of = (kind) => Array.from(Y.values, (v, k) => k).filter((k) => Y.values[k] === kind);
   const points = (kind, colour, name) => ({ kind: "points", x: of(kind).map((k) => X.values[2 * k]), y: of(kind).map((k) => X.values[2 * k + 1]), colour, name, size: 4 });
   return {

@@ -5,7 +5,7 @@ import { spaced } from "../engine/statistics.js";
 import { choice, slider } from "../frame/controls.js";
 import { percent } from "../frame/dom.js";
 
-const TRIED = 200, DRAWN = 400;
+const TRIED = 200, SAMPLED = 400;
 /** How good a setting is: the first number matters, the second as much as `second` says; best at 0.37 and 0.62. */
 const merit = (second) => ([a, b]) => Math.exp(-((a - 0.37) ** 2) / 0.002 - (second * (b - 0.62) ** 2) / 0.02);
 const gridOf = (side) => spaced(0.5, side - 0.5, side).flatMap((a) => spaced(0.5, side - 0.5, side).map((b) => [a / side, b / side]));
@@ -36,8 +36,8 @@ const columns = (list) => ({ x: list.map((p) => p[0]), y: list.map((p) => p[1]) 
 function* view({ side, second, seed, scale, rounds: count }) {
   const n = Math.round(side) ** 2, f = merit(second), grid = gridOf(Math.round(side)), random = drawnIn([[0, 1], [0, 1]], n, stream(Math.round(seed), 51)), x = spaced(0, 1, 51), y = spaced(0, 1, 31);
   const tries = Array.from({ length: TRIED }, (_, k) => bestOf(drawnIn([[0, 1], [0, 1]], n, stream(k, 52)), f)), ofGrid = bestOf(grid, f), wins = tries.filter((v) => v > ofGrid).length / TRIED, sorted = [...tries].sort((a, b) => a - b);
-  const field = { kind: "field", x, y, z: y.map((b) => x.map((a) => -f([a, b]))), colour: "green" }, draw = stream(Math.round(seed), 53), values = Array.from({ length: DRAWN }, () => SCALES[scale].draw(draw.uniform()));
-  const shown = scale === "window" ? values.map((v) => 1 - v) : values, decades = scale === "window" ? [-3, -2] : [-4, -3, -2, -1], share = decades.map((d) => shown.filter((v) => v >= 10 ** d && v < 10 ** (d + 1)).length / DRAWN);
+  const field = { kind: "field", x, y, z: y.map((b) => x.map((a) => -f([a, b]))), colour: "green" }, draw = stream(Math.round(seed), 53), values = Array.from({ length: SAMPLED }, () => SCALES[scale].draw(draw.uniform()));
+  const shown = scale === "window" ? values.map((v) => 1 - v) : values, decades = scale === "window" ? [-3, -2] : [-4, -3, -2, -1], share = decades.map((d) => shown.filter((v) => v >= 10 ** d && v < 10 ** (d + 1)).length / SAMPLED);
   const found = rounds(Math.round(count), 15, f, stream(Math.round(seed), 54)), tint = ["grey", "orange", "blue", "purple"];
   const edges = ({ box: [[a, b], [c, d]] }) => ({ x: [a, b, b, a, a], y: [c, c, d, d, c] });
   yield {
@@ -45,7 +45,7 @@ function* view({ side, second, seed, scale, rounds: count }) {
     figures: [
       { title: ["Grid and random trials; darker is better", "网格与随机试验；颜色越深越好"], lost: true, height: 300, x: { label: ["what matters", "重要的量"], low: 0, high: 1 }, y: { label: ["what does not", "不重要的量"], low: 0, high: 1 }, layers: [field, { kind: "points", ...columns(grid), colour: "orange", hollow: true, name: ["grid", "网格"] }, { kind: "points", ...columns(random), colour: "blue", name: ["random", "随机"] }] },
       { title: [`Best of ${n} random trials, sorted over ${TRIED} seeds`, `${n} 次随机试验的最佳值，按 ${TRIED} 个种子排序`], height: 200, x: { label: ["share of seeds", "种子的比例"], low: 0, high: 1 }, y: { label: ["best found", "找到的最佳值"], low: 0, high: 1 }, layers: [{ kind: "line", x: spaced(0, 1, TRIED), y: sorted, colour: "blue", name: ["random", "随机"] }, { kind: "mark", y: [ofGrid], name: ["grid", "网格"], colour: "orange" }] },
-      { title: [`${DRAWN} trials by decade, drawn ${SCALES[scale].name[0]}`, `${DRAWN} 次试验按数量级的分布（${SCALES[scale].name[1]}）`], lost: true, height: 200, x: { label: scale === "window" ? "1 − β" : ["learning rate", "学习率"], names: decades.map((d) => `10${"⁻"}${"⁰¹²³⁴"[-d]} – 10${d + 1 ? `⁻${"⁰¹²³⁴"[-d - 1]}` : "⁰"}`) }, y: { label: ["share", "占比"], low: 0, high: 1.08, ticks: [0, 0.25, 0.5, 0.75, 1] }, layers: [{ kind: "bars", x: decades.map((_, k) => k), y: share, colour: "purple", width: 0.6, labels: share.map((v) => percent(v)) }] },
+      { title: [`${SAMPLED} trials by decade, drawn ${SCALES[scale].name[0]}`, `${SAMPLED} 次试验按数量级的分布（${SCALES[scale].name[1]}）`], lost: true, height: 200, x: { label: scale === "window" ? "1 − β" : ["learning rate", "学习率"], names: decades.map((d) => `10${"⁻"}${"⁰¹²³⁴"[-d]} – 10${d + 1 ? `⁻${"⁰¹²³⁴"[-d - 1]}` : "⁰"}`) }, y: { label: ["share", "占比"], low: 0, high: 1.08, ticks: [0, 0.25, 0.5, 0.75, 1] }, layers: [{ kind: "bars", x: decades.map((_, k) => k), y: share, colour: "purple", width: 0.6, labels: share.map((v) => percent(v)) }] },
       { title: ["Coarse to fine: each round in the box around the best 4", "由粗到细：每一轮在最好 4 点的框内"], lost: true, height: 300, x: { label: ["what matters", "重要的量"], low: 0, high: 1 }, y: { label: ["what does not", "不重要的量"], low: 0, high: 1 }, layers: [field, ...found.flatMap((round, k) => [{ kind: "line", ...edges(round), colour: tint[k], width: 1.6 }, { kind: "points", ...columns(round.points), colour: tint[k], name: [`round ${k + 1}`, `第 ${k + 1} 轮`] }])] },
     ],
   };

@@ -1,0 +1,110 @@
+"""Rows known by two fingerprints, keyed by a secret of this machine: hashes of personal rows could be guessed.
+
+One is of all cells, one of the cells of the columns that are used; both with the target. N rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+BYTES = 8  # of a fingerprint
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprints:
+    """The fingerprints of rows, uint64 [N] each: of all cells, and of the used inputs, both with the target."""
+
+    cells: np.ndarray
+    inputs: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def rows(self, which: np.ndarray) -> Fingerprints:
+        """Of some rows."""
+        return Fingerprints(self.cells[which], self.inputs[which])
+
+    def joined(self, *others: Fingerprints) -> Fingerprints:
+        """With those of other rows after them."""
+        every = (self, *others)
+        return Fingerprints(np.concatenate([f.cells for f in every]), np.concatenate([f.inputs for f in every]))
+
+    def known_in(self, others: Fingerprints) -> np.ndarray:
+        """Which rows are among others, by one of the two [N]."""
+        return np.asarray(np.isin(self.cells, others.cells) | np.isin(self.inputs, others.inputs))
+
+    @classmethod
+    def none(cls) -> Fingerprints:
+        """Of no rows."""
+        return cls(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.uint64))
+
+
+@dataclass(frozen=True)
+class Secret:
+    """The key of fingerprints. Those of another key cannot be compared.
+
+    >>> secret = Secret(bytes(32))
+    >>> secret.keyed(np.array([7, 7, 8], dtype=np.uint64)).tolist() == [secret.keyed(np.uint64([7]))[0]] * 3
+    False
+    """
+
+    key: bytes
+
+    @cached_property
+    def id(self) -> str:
+        """What the key is called without giving it away."""
+        return hashlib.blake2b(b"luthier", key=self.key, digest_size=8).hexdigest()
+
+    def keyed(self, hashes: np.ndarray) -> np.ndarray:
+        """Hashes [N] behind the key, uint64 [N]."""
+        content, key = hashes.astype("<u8").tobytes(), self.key
+        starts = range(0, len(content), BYTES)
+        digests = [hashlib.blake2b(content[at : at + BYTES], key=key, digest_size=BYTES).digest() for at in starts]
+        return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+
+
+def secret_of(home: Path, *, make: bool) -> tuple[Secret, str]:
+    """The secret that is kept in a folder, made where there is none and `make` is wanted.
+
+    Where it cannot be kept or read it is one of this process alone, and the text says why.
+    """
+    path = home / "secret"
+    try:
+        if make and not path.exists():
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _write_once(path, secrets.token_bytes(KEY_BYTES))
+        key = path.read_bytes()
+    except FileNotFoundError:
+        return Secret(_OWN), ""
+    except OSError as error:
+        return Secret(_OWN), f"'{home}' cannot be written ({(error.strerror or str(error)).lower()})"
+    if len(key) != KEY_BYTES:
+        return Secret(_OWN), f"'{path}' is damaged: {len(key)} bytes in place of {KEY_BYTES}"
+    return Secret(key), ""
+
+
+_OWN = secrets.token_bytes(KEY_BYTES)
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """A file that nobody else can read; where two processes make it at the same time, the first one's stays."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink(missing_ok=True)

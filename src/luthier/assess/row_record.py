@@ -1,0 +1,96 @@
+"""What one run has to do with its rows, by fingerprints: kept in its folder and in the register of its machine.
+
+N rows.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from luthier.assess.fingerprints import Fingerprints
+from luthier.errors import InputError
+
+VERSION = 1
+MOST_ROWS = 1_000_000  # of a run with more of them only the sealed ones are kept
+# A run's own rows, sealed or open; rows that were open, or sealed and read, in a run that it comes from; open groups.
+SEALED, OPEN, WAS_OPEN, WAS_READ, GROUP = range(5)
+COLUMNS = {"cells": pl.UInt64, "inputs": pl.UInt64, "state": pl.UInt8, "before": pl.UInt16}
+_NAME = "luthier rows"
+
+
+@dataclass(frozen=True, eq=False)
+class RowRecord:
+    """The rows of a run behind the key of that name: their `state` [N], and how often each was read `before` in the
+    runs that this one comes from, its `line` [N]. `readings` counts how often this run has read its sealed rows;
+    `complete` says whether all open rows are here, `unknown` what of the line cannot be known. Of a group the
+    fingerprints are those of its label."""
+
+    run: str
+    key: str
+    rows: Fingerprints
+    state: np.ndarray
+    before: np.ndarray
+    line: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    readings: int = 0
+    complete: bool = True
+
+    def of(self, *states: int) -> Fingerprints:
+        """The rows of these states."""
+        return self.rows.rows(np.isin(self.state, states))
+
+    @property
+    def times(self) -> np.ndarray:
+        """How often each row was read [N]."""
+        return np.asarray(self.before.astype(np.int64) + self.readings * (self.state == SEALED))
+
+    @property
+    def own(self) -> RowRecord:
+        """Without what comes from other runs."""
+        return self._only(np.isin(self.state, (SEALED, OPEN)))
+
+    def shortened(self) -> RowRecord:
+        """As it is kept: without open rows where there are too many."""
+        if len(self.rows) <= MOST_ROWS:
+            return self
+        return replace(self._only(self.state == SEALED), complete=False)
+
+    def read_again(self, times: int) -> RowRecord:
+        """After so many readings by the run itself."""
+        return replace(self, readings=times)
+
+    def _only(self, which: np.ndarray) -> RowRecord:
+        return replace(self, rows=self.rows.rows(which), state=self.state[which], before=self.before[which])
+
+    def to_bytes(self) -> bytes:
+        """The record as the bytes of a Parquet file."""
+        columns = (self.rows.cells, self.rows.inputs, self.state, self.before)
+        facts = {name: getattr(self, name) for name in ("run", "key", "line", "unknown", "readings", "complete")}
+        table, content = pl.DataFrame(dict(zip(COLUMNS, columns, strict=True)), schema=COLUMNS), BytesIO()
+        table.write_parquet(content, metadata={_NAME: json.dumps({"version": VERSION, **facts})})
+        return content.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> RowRecord:
+        """The record that `to_bytes` gave. InputError for anything else."""
+        try:
+            facts: dict[str, Any] = json.loads(pl.read_parquet_metadata(BytesIO(content))[_NAME])
+            if facts["version"] != VERSION:
+                raise InputError("the record of rows has another version", received=str(facts["version"])[:20])
+            table = pl.read_parquet(BytesIO(content)).select(list(COLUMNS))
+            if dict(table.schema) != COLUMNS or any(table[name].null_count() for name in COLUMNS):
+                raise TypeError
+            cells, inputs, state, before = (table[name].to_numpy() for name in COLUMNS)
+            line, unknown = (tuple(str(one) for one in facts[name]) for name in ("line", "unknown"))
+            counts = max(0, int(facts["readings"])), bool(facts["complete"])
+            return cls(
+                str(facts["run"]), str(facts["key"]), Fingerprints(cells, inputs), state, before, line, unknown, *counts
+            )
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, KeyError, TypeError, OSError):
+            raise InputError("the record of rows is damaged", expected="a file that Luthier wrote") from None

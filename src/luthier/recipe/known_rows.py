@@ -1,0 +1,239 @@
+"""Which rows of a run are known, and how: to the runs that it comes from, its line, and to this machine's register.
+
+A row may be sealed if nothing in the line has learnt from it or decided by it: warm starts, branches, searches over a
+run, fresh test rows. N rows.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from luthier import storage
+from luthier.assess import Register
+from luthier.assess.fingerprints import Fingerprints, Secret, secret_of
+from luthier.assess.row_record import GROUP, MOST_ROWS, OPEN, SEALED, WAS_OPEN, WAS_READ, RowRecord
+from luthier.data.pictures import PictureEncoder
+from luthier.data.pictures.store import checksums
+from luthier.data.row_hashes import cell_hashes, row_hashes, scrambled, text_hash
+from luthier.errors import InputError, LuthierError, in_a_line
+from luthier.recipe.config import FitConfig
+from luthier.recipe.reading import LoadedData, asked_of, read_unchanged
+from luthier.recipe.stored_splits import read_splits
+from luthier.saved import RunFolder, open_run
+from luthier.untrusted import content_of
+
+LARGEST = 64 << 20  # bytes of a record
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the runs that a run comes from have to do with rows: `opened` they have learnt from or decided by, `read`
+    they were scored on, so many `times`, as test rows; `groups` are the hashes of groups with open rows. `unknown` says
+    what cannot be known. All is behind the `secret`."""
+
+    secret: Secret
+    runs: tuple[str, ...] = ()
+    opened: Fingerprints = field(default_factory=Fingerprints.none)
+    read: Fingerprints = field(default_factory=Fingerprints.none)
+    times: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    groups: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
+    unknown: tuple[str, ...] = ()
+
+    @classmethod
+    def none(cls) -> Line:
+        """Of a run that comes from no other."""
+        return cls(secret_of(storage.home_folder(), make=False)[0])
+
+    def known(self, rows: Fingerprints, labels: pl.Series | None) -> np.ndarray:
+        """Which rows are open in the line, by themselves or by their group [N]."""
+        result = rows.known_in(self.opened)
+        if labels is not None and len(self.groups):
+            result |= np.isin(group_hashes(labels, self.secret), self.groups)
+        return result
+
+    def readings(self, rows: Fingerprints) -> np.ndarray:
+        """How often each row was read [N]."""
+        by_cells = _looked_up(rows.cells, self.read.cells, self.times)
+        return np.asarray(np.maximum(by_cells, _looked_up(rows.inputs, self.read.inputs, self.times)))
+
+    def joined(self, other: Line) -> Line:
+        """Both together."""
+        return Line(
+            self.secret,
+            (*self.runs, *other.runs),
+            self.opened.joined(other.opened),
+            self.read.joined(other.read),
+            np.concatenate([self.times, other.times]),
+            np.concatenate([self.groups, other.groups]),
+            (*self.unknown, *other.unknown),
+        )
+
+
+def line_of(asked: FitConfig, secret: Secret) -> Line:
+    """What the runs that a request names have to do with rows. InputError for a folder that is not a run."""
+    result = Line(secret)
+    for parent in filter(None, (asked.previous, asked.warm_start, asked.base)):
+        result = result.joined(_of_run(open_run(parent), secret))
+    return result
+
+
+def _of_run(folder: RunFolder, secret: Secret) -> Line:
+    """By the record in its folder; where that is missing or another machine's, by its data, read again."""
+    try:
+        record = record_in(folder)
+    except InputError:
+        record = None
+    if record is None or record.key != secret.id or not record.complete:
+        try:
+            return _reconstructed(folder, secret, record)
+        except LuthierError as error:
+            name = folder.path.name
+            why = f"which rows '{name}' has learnt from is not known here, and some may be sealed: {in_a_line(error)}"
+            return Line(secret, unknown=(why,))
+    times = record.times
+    was_read = (times > 0) & np.isin(record.state, (SEALED, WAS_READ))
+    return Line(
+        secret,
+        (record.run, *record.line),
+        record.of(OPEN, WAS_OPEN),
+        record.rows.rows(was_read),
+        times[was_read],
+        record.of(GROUP).cells,
+    )
+
+
+def _reconstructed(folder: RunFolder, secret: Secret, record: RowRecord | None) -> Line:
+    """What a run has to do with the rows of its own table. InputError where that is gone or has changed."""
+    asked = asked_of(folder)
+    read = read_unchanged(folder, asked)
+    splits = read_splits(folder.splits, read.frame.height)
+    if splits is None:
+        raise InputError(f"'{folder.splits}' is missing")
+    rows = fingerprints_of(read, secret)
+    opened = np.ones(len(rows), dtype=bool)
+    opened[splits.test] = False
+    found = rows.rows(opened).joined(*_on_disk(read, secret))
+    sealed = rows.rows(~opened)
+    times = np.full(len(sealed), int(folder.scores.exists()))
+    groups = _open_groups(read, asked, opened, secret)
+    known = Line(secret, (record.run,) if record else (), found, sealed, times, groups)
+    return known.joined(line_of(asked, secret))
+
+
+def record_in(folder: RunFolder) -> RowRecord | None:
+    """The record of a run's rows; None in a folder without one. InputError where it is damaged."""
+    try:
+        return RowRecord.from_bytes(content_of(folder.seal, LARGEST))
+    except FileNotFoundError:
+        return None
+
+
+def keep_reading(folder: RunFolder, register: Register, record: RowRecord, times: int) -> None:
+    """Keep how often a run has read its sealed rows: in its folder, and in the register."""
+    storage.write_bytes(folder.seal, record.read_again(times).shortened().to_bytes())
+    register.note_reading(record.run, times)
+
+
+def record_of(read: LoadedData, asked: FitConfig, sealed: np.ndarray, new: Fingerprints, line: Line) -> RowRecord:
+    """The record of a new run: of its table's rows, of which some are `sealed` [N], of `new` rows that are, and of its
+    line."""
+    secret = line.secret
+    own, on_disk = fingerprints_of(read, secret), Fingerprints.none().joined(*_on_disk(read, secret))
+    rows = own.joined(new, on_disk)
+    state = np.r_[np.where(sealed, SEALED, OPEN), np.full(len(new), SEALED), np.full(len(on_disk), OPEN)]
+    groups = np.union1d(_open_groups(read, asked, ~sealed, secret), line.groups)
+    was_open = line.opened.rows(~np.isin(line.opened.cells, rows.cells))
+    before = np.r_[line.readings(rows), np.zeros(len(was_open)), line.times, np.zeros(len(groups))]
+    counts = ((state, len(rows)), (WAS_OPEN, len(was_open)), (WAS_READ, len(line.read)), (GROUP, len(groups)))
+    return RowRecord(
+        run=secrets.token_hex(8),
+        key=secret.id,
+        rows=rows.joined(was_open, line.read, Fingerprints(groups, groups)),
+        state=np.concatenate([np.broadcast_to(which, count) for which, count in counts]).astype(np.uint8),
+        before=np.minimum(before, np.iinfo(np.uint16).max).astype(np.uint16),
+        line=line.runs,
+        unknown=line.unknown,
+        complete=read.source.whole is None or read.source.whole.rows <= MOST_ROWS,
+    )
+
+
+def fingerprints_of(read: LoadedData, secret: Secret) -> Fingerprints:
+    """The fingerprints of a table's usable rows [N]."""
+    if read.pictures is not None:
+        seen = read.pictures.checksums(read.frame[read.picture].to_list())
+        return _keyed(seen, seen, read.frame, read, secret)
+    return _keyed(read.cell_hashes, None, read.frame, read, secret)
+
+
+def fingerprints_of_others(cells: pl.DataFrame, values: pl.DataFrame, read: LoadedData, secret: Secret) -> Fingerprints:
+    """The fingerprints of rows of another table [N], as they came and with their values."""
+    if read.pictures is not None:
+        pixels = PictureEncoder(read.columns, read.pictures.shape, read.pictures).encode(values)[0]
+        seen = checksums(pixels.numpy())
+        return _keyed(seen, seen, values, read, secret)
+    return _keyed(row_hashes(cells), None, values, read, secret)
+
+
+def _keyed(
+    cells: np.ndarray, inputs: np.ndarray | None, values: pl.DataFrame, read: LoadedData, secret: Secret
+) -> Fingerprints:
+    """Both fingerprints with the target. Where rows repeat by nature, the first of equal rows is one row, the second
+    another, and the used columns alone say nothing."""
+    name = read.task.target
+    target = scrambled(cell_hashes(values[name]) ^ text_hash(f"target {name}"))
+    if inputs is None and not read.copies.coarse:
+        inputs = row_hashes(values, [column.name for column in read.columns if column.used])
+    cells = scrambled(cells + target)
+    if inputs is None:
+        one = secret.keyed(_numbered(cells))
+        return Fingerprints(one, one)
+    return Fingerprints(secret.keyed(cells), secret.keyed(scrambled(inputs + target)))
+
+
+def _numbered(hashes: np.ndarray) -> np.ndarray:
+    """Equal hashes made different, by their order [N]."""
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    starts = np.r_[0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1] if len(hashes) else np.zeros(0, dtype=int)
+    counts = np.diff(np.r_[starts, len(hashes)])
+    places = np.empty(len(hashes), dtype=np.uint64)
+    places[order] = np.arange(len(hashes)) - np.repeat(starts, counts)
+    return scrambled(hashes + places)
+
+
+def group_hashes(labels: pl.Series, secret: Secret) -> np.ndarray:
+    """A keyed hash of each row's group, uint64 [N]."""
+    distinct, places = np.unique(cell_hashes(labels) ^ text_hash(f"group {labels.name}"), return_inverse=True)
+    return secret.keyed(distinct)[places]
+
+
+def _open_groups(read: LoadedData, asked: FitConfig, opened: np.ndarray, secret: Secret) -> np.ndarray:
+    if not asked.group:
+        return np.zeros(0, dtype=np.uint64)
+    labels = read.frame[asked.group].filter(pl.Series(opened)).drop_nulls()
+    return np.unique(group_hashes(labels, secret))
+
+
+def _on_disk(read: LoadedData, secret: Secret) -> Iterator[Fingerprints]:
+    """The rows of a table outside of its sample, all of them open; none where they are too many to be kept."""
+    whole = read.source.whole
+    if whole is not None and whole.rows <= MOST_ROWS:
+        for piece in whole.others.frames():
+            usable = piece.filter(piece[read.task.target].is_not_null())
+            yield fingerprints_of_others(usable, usable, read, secret)
+
+
+def _looked_up(keys: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The largest value of each key among those known, 0 where it is not [N]."""
+    if not len(known):
+        return np.zeros(len(keys), dtype=np.int64)
+    distinct, places = np.unique(known, return_inverse=True)
+    most = np.zeros(len(distinct), dtype=np.int64)
+    np.maximum.at(most, places, values)
+    at = np.minimum(np.searchsorted(distinct, keys), len(distinct) - 1)
+    return np.where(distinct[at] == keys, most[at], 0)

@@ -1,0 +1,129 @@
+"""The rows of a run in three parts, as a table and encoded. N rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from luthier.assess import SealedTest, Units
+from luthier.data import Dataset, Encoder, PictureEncoder, Splits, TableEncoder, Task
+from luthier.data.split import PARTS, group_numbers
+from luthier.data.times import time_format, times
+from luthier.errors import InputError
+from luthier.recipe.config import FitConfig
+from luthier.recipe.draw_parts import drawn, fresh_values
+from luthier.recipe.full_training_rows import dataset
+from luthier.recipe.known_rows import Line
+from luthier.recipe.outside import require_outside
+from luthier.recipe.reading import LoadedData, dates_of, model_of
+from luthier.recipe.sample_weights import varied
+from luthier.recipe.stored_splits import read_splits
+from luthier.saved import RunFolder
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The rows of a run in three parts: as a table, and encoded. `how` says how they were split, `notes` what was
+    special about it; `units` are what new data would bring anew, of each part."""
+
+    splits: Splits
+    frames: Mapping[str, pl.DataFrame]
+    encoder: Encoder
+    training: Dataset
+    validation: Dataset
+    sealed: SealedTest
+    units: Mapping[str, Units]
+    how: str
+    together: np.ndarray  # of the training and validation rows: those with the same number, from 0, are copies
+    test_rows: np.ndarray  # the numbers of the test rows, in the table or in the file of other test rows
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was special about the split."""
+        return self.splits.notes
+
+
+def parts_of(read: LoadedData, asked: FitConfig, folder: RunFolder | None = None, *, line: Line | None = None) -> Parts:
+    """Split and encode; nothing is written. The parts are those in the run's `folder`, else they are drawn: the same
+    request gives the same ones, of rows that are not open in the `line` that the run comes from."""
+    kept = None if folder is None else read_splits(folder.splits, read.frame.height)
+    splits = drawn(read, asked, line or Line.none()) if kept is None else kept
+    frames = {name: read.frame[getattr(splits, name)] for name in PARTS}
+    test_rows = splits.test
+    if read.new_test is not None:
+        values = fresh_values(read)
+        test_rows = np.setdiff1d(np.arange(values.height), splits.left_out)
+        frames["test"] = values[test_rows]
+        require_outside(frames["test"], read, asked)
+    if asked.warm_start:
+        encoder: Encoder = model_of(asked.warm_start).encoder
+    elif read.pictures is not None:
+        encoder = PictureEncoder(read.columns, read.pictures.shape, read.pictures)
+    else:
+        encoder = TableEncoder.fit(frames["training"], read.columns)
+    training, validation = (dataset(frames[name], encoder, read.task, read.weight) for name in PARTS[:2])
+    test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.weight) or read.weight)
+    _require_different(training, read.task)
+    units = {
+        name: _units(frame, read, asked, read.copies.together[getattr(splits, name)]) for name, frame in frames.items()
+    }
+    how = _how_split(read, asked, frames, units)
+    opened = np.concatenate([splits.training, splits.validation])
+    together = np.unique(read.copies.together[opened], return_inverse=True)[1]
+    return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, how, together, test_rows)
+
+
+def _require_different(training: Dataset, task: Task) -> None:
+    """InputError where the training rows have one value of a regression's target."""
+    values = training.targets
+    if task.kind == "regression" and values is not None and bool((values == values[0]).all()):
+        raise InputError(
+            f"every training row has the same `{task.target}`",
+            expected="a target with different values",
+            received=f"{values[0].item():g} in all {len(values)} training rows",
+        )
+
+
+def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig, copies: np.ndarray) -> Units:
+    """Groups where rows come in groups, an order where they come in time; else rows, a row and its copies as one."""
+    if asked.group in frame.columns:
+        return Units("groups", group_numbers(frame[asked.group]))
+    if asked.time in frame.columns:
+        pattern = time_format(read.frame[asked.time], dates_of(asked))
+        return Units("blocks", times(frame[asked.time], pattern).rank("ordinal").to_numpy())
+    if len(copies) != frame.height:  # new test rows
+        copies = read.copy_rule.copies(frame).together
+    return Units("rows", copies) if len(np.unique(copies)) < len(copies) else Units()
+
+
+def _how_split(
+    read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFrame], units: Mapping[str, Units]
+) -> str:
+    """How the parts came about, with the shares that they have, and in what order of time they lie."""
+    sizes = [frame.height for frame in frames.values()]
+    shares = "{:.0f}, {:.0f} and {:.0f} %".format(*(100 * size / sum(sizes) for size in sizes))
+    if asked.time:
+        return f"{shares} of the rows in their order of time{_in_time(read, asked, frames)}"
+    if asked.group:
+        return f"{shares} of the rows in whole groups, as near to 60, 20 and 20 % as groups allow"
+    alike = "the classes in equal shares" if read.task.classes else "the target's range in equal shares"
+    return f"{shares} of the rows, shuffled with the run's seed, {alike}"
+
+
+def _in_time(read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFrame]) -> str:
+    """Where the later parts begin, and how many rows of an earlier part lie after that."""
+    if any(asked.time not in frame.columns for frame in frames.values()):
+        return ""
+    pattern = time_format(read.frame[asked.time], dates_of(asked))
+    training, validation, test = (times(frame[asked.time], pattern) for frame in frames.values())
+    message = f": validation begins at {validation.min()!s}, the test part at {test.min()!s}"
+    for name, earlier, later, first in (
+        ("training", training, "validation", validation.min()),
+        ("validation", validation, "test", test.min()),
+    ):
+        after = int((earlier >= first).sum())
+        message += f"; {after or 'no'} {name} row{'s' * (after > 1)} lie{'s' * (after < 2)} after the first {later} row"
+    return message

@@ -1,0 +1,24 @@
+"""What was known of the test rows before a run reads them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from luthier.assess import SealHistory
+from luthier.recipe.known_rows import keep_reading
+from luthier.recipe.runner import Runner
+
+
+def history_at_opening(runner: Runner) -> SealHistory:
+    """What earlier runs have done with the test rows, asked once and kept for a resumed run; the register learns of
+    this reading."""
+    record, before = runner.data.record, int(runner.folder.facts().get("opened_before", 0))
+
+    def counted() -> dict[str, Any]:
+        history = runner.register.history(record, own=1)
+        return replace(history, readings=max(history.readings, 1 + before)).to_json()
+
+    history = SealHistory.from_json(runner.memo.json("history", counted))
+    keep_reading(runner.folder, runner.register, record, times=1)
+    return history
