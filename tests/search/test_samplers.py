@@ -1,96 +1,22 @@
-"""One contract for every sampler, and what is particular to each."""
+"""What is particular to each sampler."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.oracles.searching import SPACE, distance, search
 
 from luthier.errors import ConfigError
-from luthier.search import SAMPLERS, Choice, Number, Space, Trial
-from luthier.search.samplers import CoarseToFine, Request, Sampler, Unseen, sampler_named
+from luthier.search import Number, Space, Trial
+from luthier.search.samplers import CoarseToFine, Request, sampler_named
 from luthier.seeds import derive
-
-SPACE = Space(
-    {
-        "rate": Number(1e-4, 1.0, scale="log"),
-        "beta": Number(0.5, 0.999, scale="window"),
-        "units": Number(1, 40, integer=True),
-        "rule": Choice(("sgd", "adam")),
-        "period": Number(0.1, 0.5, when={"rule": ("sgd",)}),
-    },
-    {"fixed": 3},
-)
-Objective = Callable[[dict[str, Any]], float]
-
-
-def distance(values: dict[str, Any]) -> float:
-    """Lowest at rate 0.02 and beta 0.9."""
-    return (math.log10(values["rate"]) + 1.7) ** 2 + (math.log10(1 - values["beta"]) + 1) ** 2
-
-
-def search(
-    sampler: Sampler, space: Space, objective: Objective, total: int, *, at_once: int = 8, seed: int = 0
-) -> list[Trial]:
-    """What a sampler finds when each proposal is told before the next is asked for."""
-    told: list[Trial] = []
-    asked = 0
-    while len(told) < total:
-        proposal = sampler.ask(Request(space, min(at_once, total - len(told)), asked, total, told, seed))
-        if not proposal.settings:
-            break
-        asked += len(proposal.settings)
-        for values in proposal.settings:
-            told = [*told, Trial(len(told), values, 0, "all", "complete", objective(values))]
-    return told
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_settings_lie_in_the_space(name: str) -> None:
-    for trial in search(sampler_named(name), SPACE, distance, 16 if name == "gp" else 40):  # it slows down with them
-        values = trial.values
-        assert 1e-4 <= values["rate"] <= 1.0
-        assert 0.5 <= values["beta"] <= 0.999
-        assert isinstance(values["units"], int)
-        assert 1 <= values["units"] <= 40
-        assert values["fixed"] == 3
-        assert ("period" in values) == (values["rule"] == "sgd")
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_a_proposal_follows_from_the_request_alone(name: str) -> None:
-    """A sampler that has been asked before proposes what a new one does, so a killed search repeats itself."""
-    old = sampler_named(name)
-    told = search(old, SPACE, distance, 16)
-    request = Request(SPACE, 8, 16, 48, told, 0)
-    assert old.ask(request).settings == sampler_named(name).ask(request).settings
-    assert sampler_named(name).ask(request).settings == sampler_named(name).ask(request).settings
-
-
-@pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in ("grid", "gp")])
-def test_another_seed_gives_other_settings(name: str) -> None:
-    one, two = (search(sampler_named(name), SPACE, distance, 8, seed=seed) for seed in (0, 1))
-    assert [t.values for t in one] != [t.values for t in two]
-
-
-@pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in ("grid", "gp")])
-def test_no_setting_comes_twice_and_a_small_space_ends(name: str) -> None:
-    space = Space({"rule": Choice(("sgd", "adam")), "units": Number(1, 5, integer=True)})
-    unseen, result = Unseen(sampler_named(name)), []
-    told: list[Trial] = []
-    asked = 0
-    for _ in range(12):
-        proposal, used = unseen.ask(Request(space, 3, asked, 36, told, 0), space)
-        asked += used
-        result += proposal.settings
-        told += [Trial(len(told), v, 0, "", "complete", float(v["units"])) for v in proposal.settings]
-    assert len(result) == len({space.key(values) for values in result}) == 10
 
 
 def test_random_search_tries_25_values_where_a_grid_tries_5() -> None:

@@ -1,9 +1,8 @@
-"""The ways through the recipe: stopped and judged later, read twice and marked, back to a step with fresh rows."""
+"""What a run is asked for is kept, followed, or refused."""
 
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,10 @@ import luthier
 from luthier.assess import open_test
 from luthier.data import read_source
 from luthier.errors import InputError
-from luthier.recipe import FitConfig, checklist, in_lines, read_as_asked
-from luthier.recipe.checklist import ITEMS
+from luthier.recipe import FitConfig, read_as_asked
 from luthier.recipe.deciding import work_out
 from luthier.recipe.parts import parts_of
 from luthier.runs.screen import SilentScreen
-from luthier.saved import open_run
 
 BUDGET = "400steps"
 
@@ -40,81 +37,6 @@ def fit(table: Path, run: Path, **options: Any) -> luthier.Result:
     result = luthier.fit(table, target="species", budget=BUDGET, run=run, screen=SilentScreen(), **options)
     assert result is not None
     return result
-
-
-@pytest.fixture(scope="module")
-def whole(table: Path, tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
-    return fit(table, tmp_path_factory.mktemp("runs") / "whole")
-
-
-def without_paths(run: luthier.Result) -> str:
-    return (run.path / "ledger.jsonl").read_text().replace(str(run.path), "RUN")
-
-
-@pytest.mark.parametrize("step", [1, 2, 3, 4])
-def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(
-    whole: luthier.Result, table: Path, tmp_path: Path, step: int
-) -> None:
-    stopped = fit(table, tmp_path / "run", until=step)
-    assert open_run(stopped.path).facts()["status"] == "stopped"
-    assert not any(record["kind"] == "opening" for record in stopped.ledger)
-    assert max(record["step"] for record in stopped.ledger if record["kind"] == "decision") <= max(step, 1)
-    judged = luthier.test(stopped.path, screen=SilentScreen())
-    assert without_paths(judged) == without_paths(whole)
-    assert judged.scores["headline"] == whole.scores["headline"]
-
-
-def test_the_second_look_is_refused_or_marked(table: Path, tmp_path: Path) -> None:
-    run = fit(table, tmp_path / "run")
-    first = json.loads((run.path / "scores.json").read_text())
-    luthier.test(run.path, screen=SilentScreen())
-    assert json.loads((run.path / "scores.json").read_text()) == first
-    assert sum(record["kind"] == "opening" for record in run.ledger) == 1
-    again = luthier.test(run.path, again=True, screen=SilentScreen())
-    assert again.scores["openings"] == 2
-    assert again.scores["readings"][0]["headline"]["value"] == pytest.approx(first["headline"]["value"])
-    assert sum(record["kind"] == "opening" for record in again.ledger) == 2
-    assert "test-read-twice" in {r["code"] for r in again.ledger if r["kind"] == "finding"}
-    assert "read 2 times" in repr(again)
-    assert "read 2 times" in (run.path / "report.html").read_text()
-
-
-def test_back_to_a_step_needs_fresh_rows(whole: luthier.Result, table: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has been read"):
-        luthier.branch(whole.path, 4, run=tmp_path / "back", screen=SilentScreen())
-    back = luthier.branch(
-        whole.path, 4, new_test=table.with_name("new.csv"), run=tmp_path / "back", screen=SilentScreen()
-    )
-    split = next(r for r in back.ledger if r.get("topic") == "split")
-    old = next(r for r in whole.ledger if r.get("topic") == "split")["evidence"]
-    assert split["evidence"]["test"] == 49  # one of the fifty is a copy of an old row
-    assert "1 of its 50 rows are known to the run and left out: " in split["reason"]
-    assert "known-test-rows" in {r["code"] for r in back.ledger if r["kind"] == "finding"}
-    assert split["evidence"]["validation"] == old["validation"] + old["test"]
-    assert "the old test rows join the validation set" in split["reason"]
-    taken = [r for r in back.ledger if r.get("taken_over")]
-    assert {r["step"] for r in taken} == {1, 2, 3}
-    known = [r for r in whole.ledger if r["kind"] == "decision" and r["step"] == 3]
-    assert [r["chosen"] for r in taken if r["kind"] == "decision" and r["step"] == 3] == [r["chosen"] for r in known]
-    assert back.scores["headline"]["n"] == 49
-    assert open_run(back.path).facts()["opened_before"] == 0
-
-
-@pytest.mark.parametrize("time", ["", "x0"])
-def test_a_run_may_be_judged_on_rows_of_its_own_from_the_beginning(tmp_path: Path, time: str) -> None:
-    """All others are for training and validation, none of them later than those that judge them."""
-    rng = np.random.default_rng(0)
-    frame = pl.DataFrame({"x0": np.arange(120), "x1": rng.normal(size=120), "y": rng.choice(["a", "b"], 120)})
-    frame[:100].write_csv(tmp_path / "rows.csv")
-    frame[100:].write_csv(tmp_path / "test.csv")
-    asked = FitConfig(source=str(tmp_path / "rows.csv"), target="y", time=time, new_test=str(tmp_path / "test.csv"))
-    parts = parts_of(read_as_asked(asked.source, asked), asked)
-    assert parts.frames["test"]["x0"].to_list() == list(range(100, 120))
-    training, validation = (parts.frames[name]["x0"].to_list() for name in ("training", "validation"))
-    assert sorted(training + validation) == list(range(100))
-    assert len(validation) == pytest.approx(20, abs=1)
-    assert not time or max(training) < min(validation)
-    assert "is the test set" in parts.notes[-1]
 
 
 def mixed(rows: int, seed: int, **cells: Any) -> pl.DataFrame:
@@ -202,96 +124,6 @@ def test_new_rows_lie_outside_as_the_runs_own_would(option: str, cells: Any, sai
     mixed(40, 1).drop(named[option]).write_csv(tmp_path / "new.csv")
     with pytest.raises(InputError, match="cannot be the new test set"):
         parts_of(read_as_asked(asked.source, asked), asked)
-
-
-def test_back_over_the_same_rows_is_marked(whole: luthier.Result, tmp_path: Path) -> None:
-    back = luthier.branch(whole.path, 5, again=True, run=tmp_path / "back", screen=SilentScreen())
-    assert back.scores["openings"] == 2
-    assert "test-read-twice" in {r["code"] for r in back.ledger if r["kind"] == "finding"}
-
-
-@pytest.mark.parametrize(
-    ("rows", "said"),
-    [
-        (lambda frame: frame.drop(frame.columns[0]), "columns are missing"),
-        (lambda frame: frame[:0], "has no rows"),
-        (lambda frame: None, "not a new test set"),
-    ],
-)
-def test_rows_that_are_not_fresh_are_refused(
-    whole: luthier.Result, table: Path, tmp_path: Path, rows: Any, said: str
-) -> None:
-    frame = rows(pl.read_csv(table.with_name("new.csv")))
-    path = tmp_path / "test.csv"
-    (pl.read_csv(table) if frame is None else frame).write_csv(path)
-    with pytest.raises(InputError, match=said):
-        luthier.branch(whole.path, 4, new_test=path, run=tmp_path / "back", screen=SilentScreen())
-
-
-@pytest.mark.parametrize("step", [0, 1, 6])
-def test_there_is_no_such_step(whole: luthier.Result, table: Path, tmp_path: Path, step: int) -> None:
-    with pytest.raises(InputError, match="not a step"):
-        luthier.branch(whole.path, step, run=tmp_path / "back", screen=SilentScreen())
-    if step != 1:
-        with pytest.raises(InputError, match="not a step"):
-            fit(table, tmp_path / "run", until=step)
-
-
-def test_a_step_that_was_not_reached_is_said(table: Path, tmp_path: Path) -> None:
-    stopped = fit(table, tmp_path / "run", until=2)
-    with pytest.raises(InputError, match="has not reached step 4"):
-        luthier.branch(stopped.path, 4, run=tmp_path / "back", screen=SilentScreen())
-
-
-def test_the_checklist_says_what_was_done(whole: luthier.Result) -> None:
-    before = [one.status for one in checklist()]
-    assert set(before) == {"open", "not for this data"}
-    assert len(before) == len(ITEMS) >= 24
-    after = checklist(whole.ledger)
-    done = {one.item.what for one in after if one.status in ("done", "tried, not kept")}
-    assert {"weight decay", "learning-rate finder", "the learning rate, tuned first"} <= done
-    lines = in_lines(after)
-    assert sum(line.startswith("Step ") for line in lines) == 6
-    assert any("[ ] data from real use" in line for line in lines)
-
-
-def test_the_doctor_finds_what_was_planted(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    rows = 600
-    x = rng.normal(size=(rows, 3))
-    label = np.where(x[:, 0] + 0.3 * rng.normal(size=rows) > 0, "yes", "no")
-    frame = pl.DataFrame(
-        {"id": np.arange(rows), "a": x[:, 0], "b": x[:, 1], "same": np.ones(rows), "later": label == "yes", "y": label}
-    )
-    result = luthier.doctor(frame, target="y")
-    kinds = {column["name"]: (column["kind"], column["used"]) for column in result.columns}
-    assert kinds["id"] == ("identifier", False)
-    assert kinds["same"] == ("constant", False)
-    assert "leaking-column" in {finding.code for finding in result.findings}
-    assert not result.healthy
-    assert all(passed for _, passed, _ in result.checks)
-
-
-def test_the_doctor_sees_no_signal_and_wrong_labels() -> None:
-    rng = np.random.default_rng(1)
-    x = rng.normal(size=(800, 4))
-    noise = luthier.doctor(
-        pl.DataFrame({**{f"x{i}": x[:, i] for i in range(4)}, "y": rng.choice(["a", "b"], 800)}), target="y"
-    )
-    assert "no-signal" in {finding.code for finding in noise.findings}
-    digits = read_source("digits").frame
-    label = digits["digit"].to_numpy().copy()
-    wrong = np.flatnonzero(rng.random(len(label)) < 0.12)
-    label[wrong] = (label[wrong] + 1 + rng.integers(0, 8, len(wrong))) % 10
-    counted = digits.with_columns(pl.Series("digit", label), w=pl.lit(1.0))
-    rows = pl.concat([counted.head(100).with_columns(w=pl.lit(0.0)), counted])  # numbers are those of the whole table
-    result = luthier.doctor(rows, target="digit", weight="w")
-    assert "100 rows are set aside" in str(result)
-    assert "label-noise" in {finding.code for finding in result.findings}
-    hits = set(result.suspects) & set((wrong + 100).tolist())
-    assert len(hits) > 0.9 * len(result.suspects)
-    assert "Rows whose label should be checked" in str(result)
-    json.dumps(result.to_json(), allow_nan=False)
 
 
 def test_what_was_asked_for_is_kept_and_followed(tmp_path: Path) -> None:
