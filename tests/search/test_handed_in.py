@@ -79,7 +79,7 @@ def test_any_space() -> None:
     assert sum(map(bool, refused)) > len(SPACES) // 2  # most of them are of no sense
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", OPTIONS)
 def test_any_option(options: dict[str, Any]) -> None:
     ends_in_our_words(build, {"learning_rate": (0.01, 0.1)}, **options)
 
