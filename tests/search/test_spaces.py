@@ -163,7 +163,18 @@ def test_every_member_hyper_parameter_is_in_the_registry() -> None:
 
     from luthier.engine import Member
 
-    apart = {"noise", "mixup", "spec", "seed", "label", "betas", "penalise_biases", "layer_rates", "frozen_until"}
+    apart = {
+        "fold",
+        "noise",
+        "mixup",
+        "spec",
+        "seed",
+        "label",
+        "betas",
+        "penalise_biases",
+        "layer_rates",
+        "frozen_until",
+    }
     assert {field.name for field in fields(Member)} - apart <= set(REGISTRY)
 
 

@@ -149,7 +149,7 @@ def test_a_journal_that_was_cut_anywhere_is_gone_on_with(tmp_path: Path) -> None
         ]
         assert [t.value for t in again.trials] == pytest.approx([t.value for t in whole.trials], rel=1e-3)
     (tmp_path / "0.1" / "journal.jsonl").write_bytes(b"nonsense\n" + content)
-    with pytest.raises(InputError, match="damaged at line 1"):
+    with pytest.raises(InputError, match="line 1, is not valid JSON"):
         search(tmp_path / "0.1", **wanted)
 
 

@@ -288,7 +288,7 @@ def test_a_browser_follows_a_run(browser: Any, address: str, runs: Path) -> None
     count = len(growth(runs / "wine").of_kind("decision"))
     wait = WebDriverWait(browser, 20)
     wait.until(lambda _: len(browser.find_elements(By.CSS_SELECTOR, "#run-decisions tbody tr")) == count)
-    record = {"kind": "decision", "step": 4, "topic": "one more", "chosen": "yes", "reason": "it was just taken"}
+    record = {"kind": "decision", **Decision(4, "one more", "yes", "it was just taken").to_json()}
     ledger = runs / "wine" / "ledger.jsonl"
     kept = ledger.read_bytes()
     try:

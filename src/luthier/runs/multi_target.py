@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from luthier.data import read_source
 from luthier.errors import InputError, LuthierError, TerminatedError, in_a_line, nearest
@@ -49,6 +49,7 @@ class SharedOptions(BaseModel):
     distil: bool = False
     new_test: FilePath | None = None
     until: Whole = 5
+    registered: bool | None = Field(default=None, alias="register")
 
 
 class MultiTargetResult:
@@ -128,7 +129,7 @@ def fit_several(
         )
     whole = Budget.parse(budget) if budget is not None else default_budget(source)
     share = _share(whole, len(names))
-    _check_all(result.frame if not name_of(source) else source, names, share, shared.model_dump())
+    _check_all(result.frame if not name_of(source) else source, names, share, shared.model_dump(by_alias=True))
     folder = create_run(run, default_name(source, result), replace=replace)
     if not (kept := name_of(source)):
         keep_source(folder, result)
@@ -141,7 +142,7 @@ def fit_several(
             "source": kept,
             "folders": _folders(names),
             "budget": str(share),
-            "options": shared.model_dump(mode="json"),
+            "options": shared.model_dump(mode="json", by_alias=True),
         }
     )
     return _walk(folder, screen, clock)
@@ -150,7 +151,7 @@ def fit_several(
 def _check_all(source: Any, names: Sequence[str], budget: Budget, options: dict[str, Any]) -> None:
     """InputError, with a reason for each of them, where targets cannot be predicted from this table."""
     wrong: dict[str, InputError] = {}
-    asked = {name: value for name, value in options.items() if name != "until"}
+    asked = {name: value for name, value in options.items() if name not in ("until", "register")}
     for target in names:
         one = request(source, budget, target=target, beside=[name for name in names if name != target], **asked)
         try:
@@ -185,7 +186,7 @@ def _walk(folder: RunFolder, screen: Screen | None, clock: Clock | None) -> Mult
                 result = resume(path, screen=shown, clock=clock)
             else:
                 options = {"budget": facts["budget"], "beside": [name for name in names if name != target]}
-                options |= shared.model_dump()
+                options |= shared.model_dump(by_alias=True)
                 result = fit(facts["source"], target=target, run=path, screen=shown, clock=clock, **options)
         except TerminatedError:
             raise

@@ -235,10 +235,12 @@ def _profile(value: Mapping[str, Any], task: Task, encoder: Encoder) -> Profile 
     sizes = dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
     if task.classes:
         sizes[PREDICTION] = len(task.classes)
-    described = {*numbers, *([] if task.classes else [PREDICTION])}
+    predicted = {PREDICTION} & {*profile.numbers, *profile.codes}  # a profile may be of the columns alone
+    described = {*numbers, *(set() if task.classes else predicted)}
     _require(set(profile.numbers) == described == set(profile.missing), "a profile of the encoder's numbers")
-    _require(set(profile.codes) == set(sizes) >= set(codes), "a profile of the encoder's categories")
-    _require(all(len(profile.codes[name]) == size for name, size in sizes.items()), "a count of each level")
+    wanted = set(sizes) - ({PREDICTION} - predicted)
+    _require(set(profile.codes) == wanted >= set(codes), "a profile of the encoder's categories")
+    _require(all(len(profile.codes[name]) == sizes[name] for name in wanted), "a count of each level")
     _require(all(sum(counts) for counts in profile.codes.values()), "counts that are not all 0")
     _require(all(values == sorted(values) for values in profile.numbers.values()), "quantiles in their order")
     return profile
