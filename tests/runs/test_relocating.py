@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import luthier
@@ -72,3 +74,26 @@ def test_a_run_that_keeps_its_data_takes_no_other(tmp_path: Path) -> None:
     frame.write_csv(tmp_path / "iris.csv")
     with pytest.raises(InputError, match="does not read its data from a path"):
         luthier.relocate(tmp_path / "run", tmp_path / "iris.csv")
+
+
+def test_a_folder_of_pictures_that_was_copied(tmp_path: Path) -> None:
+    """Names and times of files are others now; the bytes are the same, or they are refused."""
+    draw = np.random.default_rng(0)
+    for k in range(60):
+        place = tmp_path / "here" / ("dark", "light")[k % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = draw.integers(0, 120, (8, 8), dtype=np.uint8) + np.uint8(100 * (k % 2))
+        Image.fromarray(pixels).save(place / f"{k}.png")
+    options: dict[str, Any] = {"budget": "5steps", "until": 1, "screen": SilentScreen()}
+    luthier.fit(tmp_path / "here", run=tmp_path / "run", **options)
+    for path in (tmp_path / "here").rglob("*.png"):
+        new = tmp_path / "there" / path.relative_to(tmp_path / "here")
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(path.read_bytes())
+    shutil.rmtree(tmp_path / "here")
+    shutil.copytree(tmp_path / "there", tmp_path / "changed")
+    (tmp_path / "changed" / "dark" / "0.png").write_bytes((tmp_path / "there" / "dark" / "2.png").read_bytes())
+    with pytest.raises(InputError, match="not the data of the run"):
+        luthier.relocate(tmp_path / "run", tmp_path / "changed")
+    luthier.relocate(tmp_path / "run", tmp_path / "there")
+    assert luthier.resume(tmp_path / "run", screen=SilentScreen()) is not None

@@ -121,6 +121,7 @@ class Run:
                 "name": source.name,
                 "origin": source.origin,
                 **self.read.fingerprints,
+                **({"contents": contents} if (contents := self.read.source.contents) else {}),
                 "rows": self.read.frame.height,
                 "columns": len(self.read.columns),
             },

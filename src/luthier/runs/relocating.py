@@ -63,16 +63,20 @@ def _relocate_one(folder: RunFolder, source: str | Path) -> None:
         )
     asked = asked_of(folder)
     found = read_source(source, target=facts["target"], memory=asked.memory)
-    before = facts["source"]["fingerprint"]
-    if found.fingerprint != before:
+    recorded = facts["source"]
+    if contents := recorded.get("contents", ""):  # of pictures, whose fingerprint holds where they lie
+        before, after = contents, found.contents
+    else:
+        before, after = recorded["fingerprint"], found.fingerprint
+    if before != after:
         raise InputError(
             f"--source {source}: these are not the data of the run '{folder.path}'",
             expected=f"fingerprint {before[:12]}, as '{asked.source}' had",
-            received=f"fingerprint {found.fingerprint[:12]}",
+            received=f"fingerprint {after[:12]}",
             remedy="name the file that the run was made with, unchanged",
         )
     asked = asked.model_copy(update={"source": name_of(source)})
-    origin = {**facts["source"], "origin": found.origin, "name": found.name}
+    origin = {**recorded, "origin": found.origin, "name": found.name, "fingerprint": found.fingerprint}
     folder.update_facts(asked=asked.model_dump(mode="json"), source=origin)
     if folder.recipe.exists():
         write_recipe(folder.recipe, read_recipe(folder.recipe).model_copy(update={"asked": asked}))

@@ -21,6 +21,7 @@ class SourceFacts(TypedDict):
     name: Text
     origin: Text
     fingerprint: Text
+    contents: NotRequired[Text]
     new_test: NotRequired[Text]
 
 

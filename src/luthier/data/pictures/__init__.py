@@ -23,7 +23,7 @@ from luthier.data.pictures.picture_sources import (
     is_idx,
     read_pictures,
 )
-from luthier.data.pictures.store import PictureStore, cache_folder, fingerprint, store_of
+from luthier.data.pictures.store import PictureStore, cache_folder, contents, fingerprint, store_of
 
 __all__ = [
     "FORMATS",
@@ -38,6 +38,7 @@ __all__ = [
     "cache_folder",
     "column_of_paths",
     "common_shape",
+    "contents",
     "cost_of",
     "decode",
     "fingerprint",
