@@ -11,6 +11,7 @@ from typing import Any
 from luthier.serving.limits import BODIES, SMALL
 from luthier.serving.requests import RefusedError
 
+STILL = 0.25  # seconds without a byte, after which a body stands still
 FULL = "too many large requests at once; send it again in a moment"
 
 
@@ -41,11 +42,12 @@ async def clock(seconds: float) -> AsyncIterator[RequestClock]:
 
 @dataclass(eq=False)
 class _Body:
-    """A large body: its request's clock, its bytes so far, and when the last of them came."""
+    """A large body: its request's clock, its bytes so far, when the last came, and whether it waits for room."""
 
     clock: RequestClock
     size: int = 0
     seen: float = 0.0
+    waiting: bool = False
     whole: bool = False
 
 
@@ -75,22 +77,31 @@ class Intake:
                 if size > self._each:
                     raise self._too_large()
                 if size > SMALL:
-                    self._hold(held, size)
+                    await self._hold(held, size)
             held.whole = True
             yield b"".join(parts)
         finally:
             self._drop(held)
 
-    def _hold(self, body: _Body, size: int) -> None:
+    async def _hold(self, body: _Body, size: int) -> None:
+        """Count its bytes; where there is no room for them, read no more of it until one that stands still is gone."""
         self._large.add(body)
         self._total += size - body.size
-        body.size, body.seen = size, asyncio.get_running_loop().time()
+        body.size, body.waiting = size, True
+        now = asyncio.get_running_loop().time
         while self._total > self._together:
-            stalled = min((one for one in self._large if not one.whole), key=lambda one: one.seen)
-            self._drop(stalled)
-            if stalled is body:
+            stalled = min(
+                (one for one in self._large if not (one.whole or one.waiting)), key=lambda one: one.seen, default=None
+            )
+            if stalled is None:  # all others are being sent or answered
+                self._drop(body)
                 raise RefusedError(503, FULL)
-            stalled.clock.stop(FULL)
+            if now() - stalled.seen > STILL:
+                self._drop(stalled)
+                stalled.clock.stop(FULL)
+            else:
+                await asyncio.sleep(STILL / 5)
+        body.seen, body.waiting = now(), False
 
     def _drop(self, body: _Body) -> None:
         if body in self._large:
