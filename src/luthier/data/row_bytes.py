@@ -1,6 +1,6 @@
 """How much memory a row takes in a run: as it was read, split, encoded, preprocessed, and beside it in the baselines.
 
-Measured by `benchmarks/memory.py`, as peak sizes of all processes on tables of one kind of column each.
+Estimates, from the copies that are made on the way; `benchmarks/memory.py` compares whole runs with what is allowed.
 """
 
 from __future__ import annotations

@@ -39,17 +39,18 @@ def with_target(frame: pl.DataFrame, task: Task) -> pl.DataFrame:
 
 def values_as_known(frame: pl.DataFrame, columns: Sequence[Column], task: Task) -> pl.DataFrame:
     """Both for rows outside of the sample that columns were inferred from: what cannot be read counts as missing."""
-    read = {column.name: column.cells for column in columns if column.name in frame.columns}
-    plain = [name for name, parser in read.items() if parser.is_plain(frame.schema[name])]
+    schema = frame.schema  # worked out once: each look takes as long as there are columns
+    read = {column.name: column.cells for column in columns if column.name in schema}
+    plain = [name for name, parser in read.items() if parser.is_plain(schema[name])]
     casts = frame.select(pl.col(plain).cast(pl.Float64, strict=False).fill_nan(None)) if plain else pl.DataFrame()
+    cast = set(casts.columns)
     lost = {name for name in plain if casts[name].null_count() > frame[name].null_count()}
     cells = [
         read[name].known(frame[name]).alias(name)
         for name in read
-        if (name not in casts.columns or name in lost)
-        and not (frame.schema[name].is_integer() and read[name].reads == "number")
+        if (name not in cast or name in lost) and not (schema[name].is_integer() and read[name].reads == "number")
     ]
-    target = _target(task, frame.schema[task.target]).alias(task.target)
+    target = _target(task, schema[task.target]).alias(task.target)
     return frame.with_columns(casts.drop(lost)).with_columns(*cells, target)
 
 
