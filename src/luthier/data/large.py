@@ -33,9 +33,7 @@ HEAD, HEAD_BYTES = 500, 1 << 20  # rows, and bytes of CSV, that show what a row 
 SAMPLED = 200_000  # rows that are held; enough for every decision of the recipe
 FEWEST, SMALL = 1000, 32 << 20  # rows that are held however little memory is allowed, unless they are larger
 DATA = 0.6  # of the memory that is allowed is for data, the rest for networks and what is read piece by piece
-PROGRAM = (
-    750 << 20
-)  # bytes for the program and the baselines' process; on a small table 510 MiB were measured
+PROGRAM = 750 << 20  # bytes for the program and the baselines' process; on a small table 510 MiB were measured
 GROUP = 1 << 19  # cells that lie together in a file of ours
 PLACE = "row of the table"
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
