@@ -54,12 +54,6 @@ def holm(chances: Sequence[float]) -> list[float]:
     return [float(round(x, 12)) for x in corrected]
 
 
-def number_test(before: np.ndarray, now: np.ndarray) -> tuple[float, float]:
-    """The Kolmogorov-Smirnov distance and its chance; missing values are left out."""
-    result = scipy.stats.ks_2samp(before[~np.isnan(before)], now[~np.isnan(now)], method="asymp")
-    return float(result.statistic), float(result.pvalue)
-
-
 def count_test(before: np.ndarray, now: np.ndarray) -> tuple[float, float]:
     """Cramer's V of two rows of counts, and the chance of the chi-square test; empty levels are left out."""
     table = np.stack([before, now])[:, (before + now) > 0]

@@ -64,19 +64,14 @@ class Source:
     picture: str = ""
     whole: LargeTable | None = None  # where the frame is a sample of a table that stays on the disk
     written: bool = False  # cells are the text of a file, which has no types
-    checked: str = ""  # what `contents` gives, once the cells are gone
 
     @property
     def contents(self) -> str:
         """A checksum of the pictures' bytes and the other cells, wherever the pictures lie; empty without pictures."""
-        if self.checked or not self.picture:
-            return self.checked
+        if not self.picture:
+            return ""
         pictures = picture_contents(self.frame[self.picture].fill_null("").to_list())
         return sha256((pictures + fingerprint(self.frame.drop(self.picture))).encode())
-
-    def without_cells(self) -> Source:
-        """The same without rows: what memory need not hold any longer."""
-        return replace(self, frame=self.frame.clear(), checked=self.contents)
 
 
 def read_source(source: Any, *, target: str | int | None = None, memory: int = 0, weight: str = "") -> Source:

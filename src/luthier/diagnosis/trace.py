@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 
 
 class LayerSeen(NamedTuple):
@@ -136,14 +135,6 @@ class Trace:
         """The evaluation with the lowest validation loss."""
         known = [e for e in self.evaluations if e.validation is not None and np.isfinite(e.validation)]
         return min(known, key=lambda e: e.validation or 0.0, default=None)
-
-    def layer_table(self) -> pl.DataFrame:
-        """The probes of activations, one row a layer and step."""
-        return pl.DataFrame(self.layers, schema=list(LayerSeen._fields), orient="row", infer_schema_length=None)
-
-    def weight_table(self) -> pl.DataFrame:
-        """The probes of weights and gradients, one row a layer and step."""
-        return pl.DataFrame(self.weights, schema=list(WeightsSeen._fields), orient="row", infer_schema_length=None)
 
 
 def difference(one: Evaluated, other: Evaluated) -> tuple[float, float]:

@@ -102,7 +102,7 @@ class LoadedData:
 
     def without_cells(self) -> LoadedData:
         """The same without the cells as they came, once their values are all that is needed."""
-        return replace(self, source=self.source.without_cells(), hashed=self.cell_hashes)
+        return replace(self, source=replace(self.source, frame=self.source.frame.clear()), hashed=self.cell_hashes)
 
     def without_rows(self) -> LoadedData:
         """What was understood alone, once the rows are split and encoded."""

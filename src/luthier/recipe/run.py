@@ -60,8 +60,10 @@ class Run:
     until: int = 5
     facts: dict[str, Any] = field(default_factory=dict)
     registered: bool = False  # whether it is kept which rows it reads and learns from
+    contents: str = field(default="", init=False)  # of the pictures of a new run, before its cells are gone
 
     def __post_init__(self) -> None:
+        self.contents = "" if self.resumed else self.read.source.contents
         self.read = self.read.without_cells()
 
     @cached_property
@@ -121,7 +123,7 @@ class Run:
                 "name": source.name,
                 "origin": source.origin,
                 **self.read.fingerprints,
-                **({"contents": contents} if (contents := self.read.source.contents) else {}),
+                **({"contents": self.contents} if self.contents else {}),
                 "rows": self.read.frame.height,
                 "columns": len(self.read.columns),
             },

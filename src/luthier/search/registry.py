@@ -24,7 +24,6 @@ LENGTH = 5
 _MOMENTUM_RULES = ("sgd", "nesterov", "nesterov-velocity")
 _ADAMS = ("adam", "adam-uncorrected", "adamax", "nadam")
 _SQUARES = ("rmsprop", "adadelta")
-_DECAYING = ("exponential", "staircase", "inverse", "plateau")
 
 
 @dataclass(frozen=True)

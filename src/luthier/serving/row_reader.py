@@ -35,7 +35,6 @@ EXPECTED = {
     "date": "a date as text, or null",
     "text": "text or null",
 }
-WHOLE_TEXT = "text of whole characters (this has half of a pair)"
 TYPES: dict[str, list[str]] = {
     "number": ["number", "null"],
     "boolean": ["boolean", "string", "number", "null"],
