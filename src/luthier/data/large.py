@@ -115,6 +115,15 @@ def too_large(path: Path, memory: int, target: str | None = None) -> bool:
     return rows * row_bytes(head, target) > DATA * memory
 
 
+def beside_rows(memory: int, rows: int, head: pl.DataFrame, target: str | None) -> int:
+    """Bytes of `memory` that are left for networks beside so many rows like those of `head`.
+
+    >>> beside_rows(1000, 2, pl.DataFrame({"x": [0.5, 1.5], "y": [1.0, 2.0]}), "y")
+    560
+    """
+    return int(memory - min(DATA * memory, rows * row_bytes(head.head(HEAD), target)))
+
+
 def _head_of(path: Path) -> tuple[pl.DataFrame, int]:
     """The first rows of a table, and how many it has; of CSV, by the length of the first."""
     if not is_parquet(path):

@@ -168,7 +168,6 @@ def _everything(read: LoadedData, asked: FitConfig, parts: Parts, ledger: Ledger
 
 
 def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -> None:
-    overrides, warm = asked.columns, bool(asked.warm_start)
     for note in (*read.source.notes, *read.notes):
         ledger.add("note", {"step": 0, "sentence": note})
     if read.dropped_rows:
@@ -179,30 +178,31 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
                 "sentence": f"{read.dropped_rows} rows without a value of `{read.task.target}` left out",
             },
         )
-    for column in read.columns:
-        overridden = (
-            warm or read.pictures is not None or column.name in overrides or column.reason in (GROUPED, WEIGHED, BESIDE)
-        )
-        ledger.decide(
-            Decision(
-                step=0,
-                topic=f"column `{column.name}`",
-                chosen=column.kind if column.used else f"{column.kind}, dropped",
-                reason=column.reason,
-                evidence={"asked": column.kind} if overridden else read.facts[column.name].to_json(),
-                override=column.override,
-                rule="as asked" if overridden else "kind of column",
-            )
-        )
+    ledger.decide(*(_of_column(column, read, asked) for column in read.columns))
     scale = "; it is positive and skewed, so the model predicts its logarithm" if read.task.log_scale else ""
     target, weights = read.frame[read.task.target], weights_of(read.frame, read.weight)
-    evidence = asdict(target_facts(target, read.task.kind if warm else asked.task, weights))
+    evidence = asdict(target_facts(target, read.task.kind if asked.warm_start else asked.task, weights))
     reason = f"{read.task.reason}{scale}"
     ledger.decide(
         Decision(0, "task", read.task.kind, reason, evidence=evidence, override="--task", rule="task of the target"),
     )
     if len(read.task.classes) == 2:
         _say_what_is_positive(read, asked, ledger)
+
+
+def _of_column(column: Column, read: LoadedData, asked: FitConfig) -> Decision:
+    """What a column is taken for, and why."""
+    overridden = bool(asked.warm_start) or read.pictures is not None or column.name in asked.columns
+    overridden |= column.reason in (GROUPED, WEIGHED, BESIDE)
+    return Decision(
+        step=0,
+        topic=f"column `{column.name}`",
+        chosen=column.kind if column.used else f"{column.kind}, dropped",
+        reason=column.reason,
+        evidence={"asked": column.kind} if overridden else read.facts[column.name].to_json(),
+        override=column.override,
+        rule="as asked" if overridden else "kind of column",
+    )
 
 
 def _say_what_is_positive(read: LoadedData, asked: FitConfig, ledger: Ledger) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from io import BytesIO
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from luthier import storage
 from luthier.assess import PRIMARY, Register
 from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
-from luthier.data.large import default_memory
+from luthier.data.large import beside_rows, default_memory
 from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, train
 from luthier.errors import TerminatedError
 from luthier.nets import DenseSpec, Net, Spec, build
@@ -152,6 +152,13 @@ class Runner:
         """C: logits of a network."""
         return len(self.data.task.classes) if self.data.task.kind == "multiclass" else 1
 
+    @cached_property
+    def networks_memory(self) -> int:
+        """Bytes that networks may take: what is allowed, without what the rows take."""
+        data, allowed = self.data, self.recipe.asked.memory or default_memory()
+        rows = len(data.training) + len(data.validation) + len(data.sealed)
+        return beside_rows(allowed, rows, data.training_frame, data.task.target)
+
     def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
         """Preprocessing fitted on the training rows, and both parts through it."""
         if method not in self.parts:
@@ -198,8 +205,7 @@ class Runner:
         shares = self.plan.shares
         names = list(shares)
         later = sum(shares[name] for name in names[names.index(stage) + 1 :])
-        trainable = self.budget_clock.budget.seconds - self.plan.finish_seconds
-        return trainable * (1 - later / 2)
+        return (self.budget_clock.budget.seconds - self.plan.finish_seconds) * (1 - later / 2)
 
     def stopper(self, work: str, stage: str) -> Callable[[int], bool]:
         """The question asked before every step: a recorded cut decides, otherwise the clock and the user."""
@@ -277,9 +283,7 @@ class Runner:
         initial: Sequence[Mapping[str, Tensor]] | None,
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All members at once where memory allows it; else group by group, kept as one population when all are done."""
-        groups, settings, message = in_memory_groups(
-            members, settings, parts[1], self.recipe.asked.memory or default_memory()
-        )
+        groups, settings, message = in_memory_groups(members, settings, parts[1], self.networks_memory)
         labels = [name] if len(groups) == 1 else [f"{name}.{place + 1}" for place in range(len(groups))]
         pieces, sizes = [], [len(group) for group in groups]
         for place, (label, group) in enumerate(zip(labels, groups, strict=True)):

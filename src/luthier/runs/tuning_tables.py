@@ -213,7 +213,14 @@ def _tune_table(
     folder.update_facts(search=_said(space, effort))
     place = Place(options["on"], options["workers"], options["storage"], options["study"] or folder.path.name)
     return run_search(
-        networks, space, effort, folder, place, screen, lambda study: _deliver(study, work, options["inputs"])
+        networks,
+        space,
+        effort,
+        folder,
+        place,
+        screen,
+        lambda study: _deliver(study, work, options["inputs"]),
+        work.networks_memory,
     )
 
 
