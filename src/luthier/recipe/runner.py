@@ -157,7 +157,7 @@ class Runner:
         """Bytes that networks may take: what is allowed, without what the rows take."""
         data, allowed = self.data, self.recipe.asked.memory or default_memory()
         rows = len(data.training) + len(data.validation) + len(data.sealed)
-        return beside_rows(allowed, rows, data.training_frame, data.task.target)
+        return beside_rows(allowed, rows, data.training_frame, data.task.target, len(data.task.classes))
 
     def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
         """Preprocessing fitted on the training rows, and both parts through it."""
