@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from luthier.engine.devices import CPU
 from luthier.errors import ConfigError, nearest
 from luthier.objective import LOSSES, WATCHED, Criterion, Loss
 from luthier.optimise import RULES
@@ -51,7 +52,8 @@ class Settings:
     gradients of `accumulate` batches. `only_first_batch` trains on one batch alone, to see whether it
     can be overfitted. With `mixed_precision` matrix products run in bfloat16, all else in `dtype`.
     `metrics` are measured on the validation part at each evaluation, beside loss and score. `every_step`
-    keeps the training loss of every step too.
+    keeps the training loss of every step too. On which `device` all of this is computed changes no plan: a training
+    goes on from a checkpoint on another one.
     """
 
     loss: str | Loss | Criterion
@@ -69,6 +71,7 @@ class Settings:
     mixed_precision: bool = False
     metrics: tuple[str, ...] = ()
     every_step: bool = False
+    device: torch.device = field(default=CPU, repr=False)
 
     def __post_init__(self) -> None:
         mistakes = [
