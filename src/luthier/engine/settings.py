@@ -32,6 +32,17 @@ class Part:
         weights = None if self.weights is None else self.weights[index]
         return Part(self.features[index], self.codes[index], self.targets[index], weights)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        columns = (self.features, self.codes, self.targets, self.weights)
+        return sum(column.nbytes for column in columns if column is not None)
+
+    def to(self, device: torch.device, *, inputs: bool = True) -> Part:
+        """The rows on a device; without `inputs` features and codes stay where they are."""
+        features, codes = (t.to(device) if inputs else t for t in (self.features, self.codes))
+        return Part(features, codes, self.targets.to(device), None if self.weights is None else self.weights.to(device))
+
     def joined(self, other: Part) -> Part:
         """These rows and another part's after them; rows without weights count one where the others have some."""
         weights = None
