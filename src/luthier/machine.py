@@ -99,7 +99,7 @@ def _convolutions_as_products() -> Iterator[None]:
     import torch
 
     asked = torch.get_float32_matmul_precision() != "highest"
-    if asked or not torch.backends.cuda.is_built() or not hasattr(torch.backends.cudnn, "conv"):
+    if asked or torch.version.cuda is None or not hasattr(torch.backends.cudnn, "conv"):
         yield
         return
     before = torch.backends.cudnn.conv.fp32_precision
