@@ -12,6 +12,7 @@ from luthier.engine.dense_architecture import DenseArchitecture
 from luthier.engine.devices import CPU
 from luthier.engine.member import Member
 from luthier.engine.modules import Modules
+from luthier.errors import ConfigError
 from luthier.optimise import (
     RULES,
     Update,
@@ -25,6 +26,7 @@ from luthier.optimise import (
     frozen,
     l1,
     l2,
+    muon,
     with_factors,
 )
 
@@ -61,8 +63,13 @@ def update_for(
     decays = [member.weight_decay for member in members]
     if (strength := _strengths(architecture, members, decays, dtype, device)) is not None:
         parts.append(decayed(strength))
-    parts.append(by_rule(RULES[rule], _hyper(members, rule, dtype, device)))
+    hyper = _hyper(members, rule, dtype, device)
+    if RULES[rule].orthogonalises:
+        parts.append(muon(architecture.hidden_matrices, hyper))
+    parts.append(by_rule(RULES[rule], hyper))
     if any(member.ema_decay for member in members):
+        if "average" in RULES[rule].init(torch.zeros(1, 1)):
+            raise ConfigError([f"the rule '{rule}' keeps an average of its own; leave ema_decay at 0"])
         parts.append(averaged(_column([member.ema_decay for member in members], dtype, device)))
     return chain(*parts)
 
