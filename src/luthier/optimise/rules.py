@@ -29,12 +29,16 @@ NADAM_DECAY = 0.004  # how fast NAdam's momentum warms up (Dozat, 2016)
 
 
 class Rule(NamedTuple):
-    """How parameters follow their gradients; `epsilon` and `rho` are used where a member names none."""
+    """How parameters follow their gradients; `epsilon` and `rho` are used where a member names none.
+
+    It goes by its `name` in records, or without one by its update's.
+    """
 
     init: Callable[[Tensor], State]
     update: Callable[[Tensor, Tensor, State, Hyper, Count], None]
     epsilon: float = 1e-8
     rho: float = 0.99
+    name: str = ""
 
 
 def _state(*names: str) -> Callable[[Tensor], State]:
