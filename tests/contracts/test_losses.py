@@ -55,9 +55,7 @@ def test_the_contract_sees_what_breaks_it(broken: Loss, message: str) -> None:
 
 
 def test_the_contract_sees_what_overflows() -> None:
-    overflowing = LOSSES["softmax"]._replace(
-        rows=lambda Z, y: Z.exp().sum(-1).log() - Z.gather(-1, _index(Z, y))[..., 0]
-    )
+    overflowing = LOSSES["softmax"]._replace(rows=_unguarded)
     check_loss(overflowing, LABELS, outputs=C, large=None)
     with pytest.raises(AssertionError, match="not finite at outputs of size 10000"):
         check_loss(overflowing, LABELS, outputs=C)

@@ -32,6 +32,8 @@ ACTIVATIONS: dict[str, Any] = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
     "gelu": F.gelu,
+    "selu": F.selu,
+    "mish": F.mish,
     "identity": lambda z: z,
 }
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
