@@ -109,8 +109,10 @@ def _goes_on(learn: Callable[..., Outcome], members: Sequence[Member], whole: Ou
     kept = _Interrupted(step)
     learn(members, checkpoint=kept, stop=lambda done: done > step)
     resumed = learn(members, checkpoint=kept)
-    assert torch.equal(resumed.parameters, whole.parameters), f"interrupted after step {step} it goes on otherwise"
-    assert resumed.history.rows == whole.history.rows, f"interrupted after step {step} its curves are others"
+    assert torch.equal(resumed.parameters, whole.parameters), (
+        f"interrupted after step {step} it continues to other weights"
+    )
+    assert resumed.history.rows == whole.history.rows, f"interrupted after step {step} its curves differ"
 
 
 def _follows_a_plain_loop(spec: ModuleSpec, part: Part, settings: Settings) -> None:
@@ -121,12 +123,14 @@ def _follows_a_plain_loop(spec: ModuleSpec, part: Part, settings: Settings) -> N
     optimiser = torch.optim.Adam(module.parameters(), RATE)
     epochs = -(-settings.steps // epoch_steps(len(part), settings.batch_size, spec.least_rows))
     orders = [torch.randperm(len(part), generator=torch_generator(0, "order", epoch)) for epoch in range(epochs)]
-    batches = [rows for order in orders for rows in order.split(settings.batch_size) if len(rows) >= spec.least_rows]
+    batches = [
+        rows for order in orders for rows in torch.split(order, settings.batch_size) if len(rows) >= spec.least_rows
+    ]
     for rows in batches[: settings.steps]:
         optimiser.zero_grad()
         Z: Tensor = module(part.features[rows]).unsqueeze(0)
         Z = Z.unsqueeze(-1) if Z.ndim == 2 and not hasattr(loss, "function") else Z
-        loss.mean(Z, part.targets[rows], None).sum().backward()
+        loss.mean(Z, part.targets[rows], None).sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     state = result.state_dict(0)
     for name, value in module.state_dict().items():

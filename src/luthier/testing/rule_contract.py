@@ -121,7 +121,9 @@ def _goes_on_from_its_state(rule: Rule, start: Tensor, whole: Tensor) -> None:
         if step == STEPS // 2:
             P, state = P.clone(), {name: value.clone() for name, value in state.items()}
         rule.update(P, gradient(P, step), state, hyper, step)
-    assert torch.equal(P, whole), "from a copy of its state the rule goes on otherwise: does it keep something outside?"
+    assert torch.equal(P, whole), (
+        "from a copy of its state the rule continues elsewhere: what it keeps has to lie in its state"
+    )
 
 
 def _takes_numbers_of_each_parameter(rule: Rule, start: Tensor, whole: Tensor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from luthier.search import Choice, Number, Sampler, Space, Trial
 from luthier.search.samplers import Request, Unseen, sampler_named
@@ -71,14 +71,14 @@ def searched(
 
 
 def _builder(sampler: str | Sampler | Build) -> Build:
-    if isinstance(sampler, str) or (hasattr(sampler, "ask") and not isinstance(sampler, type)):
-        return lambda: sampler_named(sampler)
-    return sampler
+    builds = callable(sampler) and (isinstance(sampler, type) or not hasattr(sampler, "ask"))
+    return cast(Build, sampler) if builds else lambda: sampler_named(cast(str | Sampler, sampler))
 
 
 def _inside(trials: list[Trial]) -> None:
     assert trials, "nothing is proposed"
-    for values in (trial.values for trial in trials):
+    for trial in trials:
+        values: dict[str, Any] = trial.values
         assert 1e-4 <= values["rate"] <= 1.0, values
         assert 0.5 <= values["beta"] <= 0.999, values
         assert isinstance(values["units"], int), values
