@@ -109,9 +109,7 @@ def _goes_on(learn: Callable[..., Outcome], members: Sequence[Member], whole: Ou
     kept = _Interrupted(step)
     learn(members, checkpoint=kept, stop=lambda done: done > step)
     resumed = learn(members, checkpoint=kept)
-    assert torch.equal(resumed.parameters, whole.parameters), (
-        f"interrupted after step {step} it continues to other weights"
-    )
+    assert torch.equal(resumed.parameters, whole.parameters), f"interrupted after step {step} its weights differ"
     assert resumed.history.rows == whole.history.rows, f"interrupted after step {step} its curves differ"
 
 

@@ -121,9 +121,7 @@ def _goes_on_from_its_state(rule: Rule, start: Tensor, whole: Tensor) -> None:
         if step == STEPS // 2:
             P, state = P.clone(), {name: value.clone() for name, value in state.items()}
         rule.update(P, gradient(P, step), state, hyper, step)
-    assert torch.equal(P, whole), (
-        "from a copy of its state the rule continues elsewhere: what it keeps has to lie in its state"
-    )
+    assert torch.equal(P, whole), "from a copy of its state the rule continues elsewhere: it keeps something outside"
 
 
 def _takes_numbers_of_each_parameter(rule: Rule, start: Tensor, whole: Tensor) -> None:
