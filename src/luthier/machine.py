@@ -27,6 +27,11 @@ def machine_memory(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("
         return physical
 
 
+def default_memory() -> int:
+    """Half of the machine's memory, or of the container's."""
+    return machine_memory() // 2
+
+
 def _limits(groups: str, root: Path) -> Iterator[int]:
     """The limits of the control groups that a process is in and of those above them, of version 2 or 1."""
     for line in groups.splitlines():

@@ -24,7 +24,6 @@ from luthier.data.row_bytes import row_bytes
 from luthier.data.text_bytes import text_size
 from luthier.data.witnesses import witnesses
 from luthier.errors import InputError, in_a_line
-from luthier.machine import machine_memory
 from luthier.messages import in_bytes
 from luthier.seeds import numpy_generator
 from luthier.storage import cache_folder, explained, sha256
@@ -57,11 +56,6 @@ def parse_memory(text: str) -> int:
     if not result or float(result[1]) <= 0:
         raise InputError(f"'{text}' is not an amount of memory", expected="such as 512MiB or 2GiB")
     return int(float(result[1]) * _SIZES[result[2]])
-
-
-def default_memory() -> int:
-    """Half of the machine's memory, or of the container's."""
-    return machine_memory() // 2
 
 
 def memory_in_words(memory: int) -> str:
