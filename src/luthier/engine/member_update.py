@@ -11,6 +11,7 @@ from torch import Tensor
 from luthier.engine.dense_architecture import DenseArchitecture
 from luthier.engine.member import Member
 from luthier.engine.modules import Modules
+from luthier.errors import ConfigError
 from luthier.optimise import (
     RULES,
     Update,
@@ -24,6 +25,7 @@ from luthier.optimise import (
     frozen,
     l1,
     l2,
+    muon,
     with_factors,
 )
 
@@ -54,8 +56,13 @@ def update_for(
     decays = [member.weight_decay for member in members]
     if (strength := _strengths(architecture, members, decays, dtype)) is not None:
         parts.append(decayed(strength))
-    parts.append(by_rule(RULES[rule], _hyper(members, rule, dtype)))
+    hyper = _hyper(members, rule, dtype)
+    if RULES[rule].orthogonalises:
+        parts.append(muon(architecture.hidden_matrices, hyper))
+    parts.append(by_rule(RULES[rule], hyper))
     if any(member.ema_decay for member in members):
+        if "average" in RULES[rule].init(torch.zeros(1, 1)):
+            raise ConfigError([f"the rule '{rule}' keeps an average of its own; leave ema_decay at 0"])
         parts.append(averaged(_column([member.ema_decay for member in members], dtype)))
     return chain(*parts)
 

@@ -83,6 +83,13 @@ class Modules:
             view.fill_(groups.index(self.spec.group(name)))
         return flat[0]
 
+    def hidden_matrices(self, flat: Tensor) -> list[Tensor]:
+        """The weights of linear layers [M, units, inputs] but the last of all, as views of rows [M, P]."""
+        layers = dict(self.spec.module.named_modules())
+        linear = [name for name in self.spec.shapes if isinstance(layers.get(name.rpartition(".")[0]), nn.Linear)]
+        named = parameter_views(self.spec.shapes, flat)
+        return [named[name] for name in linear if named[name].ndim == 3][:-1]
+
     def prepared(self, part: Part) -> Part:
         """A part as `evaluate` takes it."""
         return part
