@@ -67,6 +67,9 @@ def flushes_denormals() -> bool:
 def torch_settings(threads: int | None = None) -> Iterator[None]:
     """PyTorch as training wants it: so many threads, numbers near the smallest flushed, its warnings kept back.
 
+    On a GPU convolutions keep all bits of their numbers (no TF32), unless `torch.set_float32_matmul_precision` asks for
+    fewer in matrix products.
+
     Moments of dead inputs become denormal and cost a fifth of the time. Afterwards, also after an error, the process
     has the settings it had: they are the user's. Contexts may stand inside each other, and it decorates functions.
 
@@ -87,8 +90,26 @@ def torch_settings(threads: int | None = None) -> Iterator[None]:
             torch.set_flush_denormal(True)
             if threads is not None:
                 torch.set_num_threads(threads)
-            yield
+            with _convolutions_as_products():
+                yield
         finally:
             if torch.get_num_threads() != before:
                 torch.set_num_threads(before)
             torch.set_flush_denormal(flushed)
+
+
+@contextmanager
+def _convolutions_as_products() -> Iterator[None]:
+    """While inside, convolutions on a GPU round as matrix products there do: by default PyTorch rounds them to TF32."""
+    import torch
+
+    asked = torch.get_float32_matmul_precision() != "highest"
+    if asked or torch.version.cuda is None or not hasattr(torch.backends.cudnn, "conv"):
+        yield
+        return
+    before = torch.backends.cudnn.conv.fp32_precision
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.conv.fp32_precision = before
