@@ -6,7 +6,6 @@ Polars' streaming engine reads Parquet files and folders of them; CSV is written
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -35,7 +34,6 @@ DATA = 0.6  # of the memory that is allowed is for data, the rest for networks a
 PROGRAM = 750 << 20  # bytes for the program and the baselines' process; on a small table 510 MiB were measured
 GROUP = 1 << 19  # cells that lie together in a file of ours
 PLACE = "row of the table"
-_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 @dataclass(frozen=True)
@@ -44,18 +42,6 @@ class LargeTable:
 
     rows: int
     others: Pieces
-
-
-def parse_memory(text: str) -> int:
-    """Bytes as people write them.
-
-    >>> parse_memory("2GiB") == parse_memory("2 g") == 2 * 1024**3
-    True
-    """
-    result = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text).lower())
-    if not result or float(result[1]) <= 0:
-        raise InputError(f"'{text}' is not an amount of memory", expected="such as 512MiB or 2GiB")
-    return int(float(result[1]) * _SIZES[result[2]])
 
 
 def memory_in_words(memory: int) -> str:
