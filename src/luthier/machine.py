@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from luthier.errors import InputError
+
+_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def cores() -> int:
@@ -25,6 +30,23 @@ def machine_memory(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("
         return min([physical, *_limits(groups.read_text(encoding="utf-8"), root)])
     except OSError:  # no control groups, as on other systems
         return physical
+
+
+def default_memory() -> int:
+    """Half of the machine's memory, or of the container's."""
+    return machine_memory() // 2
+
+
+def parse_memory(text: str) -> int:
+    """Bytes as people write them.
+
+    >>> parse_memory("2GiB") == parse_memory("2 g") == 2 * 1024**3
+    True
+    """
+    result = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text).lower())
+    if not result or float(result[1]) <= 0:
+        raise InputError(f"'{text}' is not an amount of memory", expected="such as 512MiB or 2GiB")
+    return int(float(result[1]) * _SIZES[result[2]])
 
 
 def _limits(groups: str, root: Path) -> Iterator[int]:
