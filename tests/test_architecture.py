@@ -17,6 +17,7 @@ FOUNDATION = (
     "citations",
     "console",
     "errors",
+    "identity",
     "messages",
     "machine",
     "records",
