@@ -1,36 +1,11 @@
-"""Update rules as PyTorch or a formula in NumPy has them, three members of different settings."""
+"""Update rules as PyTorch or a formula in NumPy has them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
-from torch import Tensor
 
-from luthier.optimise import RULES
-from luthier.seeds import torch_generator
-
-STEPS, SIZE = 200, 9
-
-
-MEMBERS = [
-    {
-        "rate": 0.01 * (1 + k),
-        "momentum": 0.3 + 0.2 * k,
-        "beta1": 0.8 + 0.05 * k,
-        "beta2": 0.9 + 0.03 * k,
-        "epsilon": 10.0 ** -(6 + k),
-        "rho": 0.85 + 0.04 * k,
-    }
-    for k in range(3)
-]
-
-
-def gradient(P: Tensor, step: int) -> Tensor:
-    """A noisy bowl's, for P [..., SIZE]: as in training, and rounding errors do not grow along the way."""
-    return 0.1 * P + torch.randn(SIZE, generator=torch_generator(0, "noise", step), dtype=torch.float64)
-
+from luthier.testing.rule_contract import STEPS, gradient
 
 TORCH = {
     "sgd": lambda w, m: torch.optim.SGD(w, m["rate"], momentum=m["momentum"]),
@@ -85,17 +60,3 @@ NUMPY = {
     "lion": numpy_lion,
     "schedule-free": numpy_schedule_free,
 }
-
-
-def stacked(rule: str, start: Tensor, rates: Callable[[int], float] = lambda step: 1.0) -> Tensor:
-    P = start.clone()
-    hyper = {name: torch.tensor([[m[name]] for m in MEMBERS], dtype=P.dtype) for name in MEMBERS[0]}
-    state = RULES[rule].init(P)
-    for step in range(1, STEPS + 1):
-        RULES[rule].update(P, gradient(P, step), state, {**hyper, "rate": hyper["rate"] * rates(step)}, step)
-    return P
-
-
-def first_parameters() -> Tensor:
-    """A row [SIZE] for each member."""
-    return torch.randn(len(MEMBERS), SIZE, generator=torch_generator(0, "start"), dtype=torch.float64)

@@ -62,7 +62,7 @@ class Modules:
         """Fill those buffers [M, Q] that modules work out from their training rows before the first step."""
         look = getattr(self.spec.module, "from_training_rows", None)
         views = fixed_views(self.spec.fixed, buffers)
-        for name, tensor in {} if look is None else look(training.features, training.targets).items():
+        for name, tensor in {} if look is None else look(training.features.cpu(), training.targets.cpu()).items():
             if name not in views or tensor.shape != views[name].shape[1:]:
                 there = "one of its buffers: " + ", ".join(f"{k} {list(view.shape[1:])}" for k, view in views.items())
                 raise InputError(f"from_training_rows returned {name!r} {list(tensor.shape)}", expected=there)
@@ -116,7 +116,7 @@ class Modules:
                 state = {name: view[m] for name, view in (*named.items(), *fixed.items())}
                 pieces = [
                     one_tensor(functional_call(module, state, (with_layout(x, copied=spec.changes_inputs),)), len(x))
-                    for x in torch.split(part.features, EVALUATED_ROWS)
+                    for x in (piece.to(parameters.device) for piece in torch.split(part.features, EVALUATED_ROWS))
                 ]
                 result.append(torch.cat(pieces))
         return torch.stack(result)

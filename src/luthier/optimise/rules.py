@@ -31,6 +31,7 @@ NADAM_DECAY = 0.004  # how fast NAdam's momentum warms up (Dozat, 2016)
 class Rule(NamedTuple):
     """How parameters follow their gradients; `epsilon` and `rho` are used where a member names none.
 
+    It goes by its `name` in records, or without one by its update's.
     A rule that `orthogonalises` is for what is left when the weight matrices of hidden layers have moved by
     `luthier.optimise.muon`.
     """
@@ -40,6 +41,7 @@ class Rule(NamedTuple):
     epsilon: float = 1e-8
     rho: float = 0.99
     orthogonalises: bool = False
+    name: str = ""
 
 
 def _state(*names: str) -> Callable[[Tensor], State]:
