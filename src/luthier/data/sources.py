@@ -18,7 +18,6 @@ from luthier.data.arrays import table_of, to_polars
 from luthier.data.csv_text import cells_of, open_csv
 from luthier.data.large import (
     LargeTable,
-    default_memory,
     digest,
     is_parquet,
     sample_of,
@@ -42,6 +41,7 @@ from luthier.data.pictures import fingerprint as pictures_fingerprint
 from luthier.data.pieces import Pieces
 from luthier.data.remote import fetched, is_remote
 from luthier.errors import InputError, in_a_line, nearest
+from luthier.machine import default_memory
 from luthier.storage import readable, sha256, write_bytes
 
 WRITTEN = {"luthier": "written"}  # metadata of a Parquet file that keeps the text of a file without types

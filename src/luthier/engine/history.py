@@ -5,22 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from luthier import storage
 
-SCHEMA: dict[str, Any] = {
-    "member": pl.Int64,
-    "label": pl.String,
-    "step": pl.Int64,
-    "epoch": pl.Float64,
-    "learning_rate": pl.Float64,
-    "train_loss": pl.Float64,
-    "validation_loss": pl.Float64,
-    "validation_score": pl.Float64,
+if TYPE_CHECKING:
+    import polars as pl
+
+SCHEMA: dict[str, type] = {
+    "member": int,
+    "label": str,
+    "step": int,
+    "epoch": float,
+    "learning_rate": float,
+    "train_loss": float,
+    "validation_loss": float,
+    "validation_score": float,
 }
 
 
@@ -44,11 +46,15 @@ class History:
 
     def to_frame(self) -> pl.DataFrame:
         """All rows as a table."""
-        schema = SCHEMA | dict.fromkeys(self.metrics, pl.Float64)
+        import polars as pl
+
+        schema = SCHEMA | dict.fromkeys(self.metrics, float)
         return pl.DataFrame(self.rows, schema=schema, orient="row")
 
     def step_losses(self) -> pl.DataFrame:
         """The training loss of every step and member, where `every_step` was asked for."""
+        import polars as pl
+
         losses = np.concatenate(self.steps) if self.steps else np.zeros((0, 0))
         step, member = np.meshgrid(*(np.arange(n) for n in losses.shape), indexing="ij")
         frame = pl.DataFrame({"member": member.ravel(), "step": step.ravel() + 1, "train_loss": losses.ravel()})

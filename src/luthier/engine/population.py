@@ -106,19 +106,20 @@ class Population:
         """A population before its first step, with weights of the members' seeds or with those given."""
         _check_alike(members)
         kind, dtype = architecture(members[0].spec), settings.dtype
-        parameters, buffers = (
+        drawn = (
             kind.fresh([member.seed for member in members], dtype) if initial is None else kind.filled(initial, dtype)
         )
+        parameters, buffers = (tensor.to(settings.device) for tensor in drawn)  # the same numbers on every device
         rows = [rows] * len(members) if isinstance(rows, int) else rows
         gradients = torch.zeros_like(parameters[: _block_size(kind, members, settings)])
-        update = update_for(kind, members, settings.rule, rows, exact(dtype))
+        update = update_for(kind, members, settings.rule, rows, exact(dtype), settings.device)
         state = TrainState(parameters, buffers, gradients, update.init(parameters.to(exact(dtype))))
         return cls(tuple(members), settings, rows, state, folds)
 
     def keep(self, places: Sequence[int]) -> Population:
         """The population of the members at these places; losses are forgotten."""
         index = torch.tensor(places, device=self.state.parameters.device)
-        members, folds = [self.members[i] for i in places], None if self.folds is None else self.folds[index]
+        members, folds = [self.members[i] for i in places], None if self.folds is None else self.folds[list(places)]
         state = self.state.rows(index)
         size = _block_size(self.kind, members, self.settings)
         state = state._replace(gradients=self.state.gradients[:size])
@@ -148,13 +149,13 @@ class Population:
     def _block(self, places: slice) -> Block:
         kind, settings, members, dtype = self.kind, self.settings, self.members[places], exact(self.settings.dtype)
         state, loss = self.state.rows(places), loss_named(settings.loss)
-        seeds = mask_seeds([member.seed for member in members], state.parameters.device)
+        seeds = mask_seeds([member.seed for member in members], settings.device)
         drops = torch.tensor([member.drop_rates for member in members], dtype=torch.float64)
         learner = shared(kind.learner(state, seeds, drops, loss, settings), (members[0].spec, settings), loss)
-        asked = (kind, members, settings.rule, self.rows[places], dtype)
+        asked = (kind, members, settings.rule, self.rows[places], dtype, settings.device)
         descends, shrink = plain_shrink(*asked)
-        losses = LossBuffer(loss, torch.zeros(0, len(members), dtype=dtype, device=state.parameters.device))
-        folds = None if self.folds is None else self.folds[places]
+        losses = LossBuffer(loss, torch.zeros(0, len(members), dtype=dtype, device=settings.device))
+        folds = None if self.folds is None else self.folds[places].to(settings.device)
         return Block(places, learner, update_for(*asked), losses, descends, shrink, folds)
 
     def step(self, batches: Sequence[Batch], number: int, rates: Tensor) -> None:
@@ -163,17 +164,21 @@ class Population:
             block.steps([batches], number, [rates])
 
     def losses(self) -> Tensor:
-        """Training losses [S, M] of the batches since `restart_losses`, each before its update."""
-        return torch.cat([block.losses.losses() for block in self.blocks], 1)
+        """Training losses [S, M] of the batches since `restart_losses`, each before its update; on the processor."""
+        return torch.cat([block.losses.losses() for block in self.blocks], 1).cpu()
 
     def restart_losses(self, losses: Tensor | None = None) -> None:
         """Forget the losses so far, or take these [S, M] for them."""
         for block in self.blocks:
-            given = block.losses.losses()[:0] if losses is None else losses[:, block.places]
+            known = block.losses.losses()[:0]
+            given = known if losses is None else losses[:, block.places].to(known.device)
             block.losses.restart(given)
 
     def outputs(self, part: Part, places: Tensor | None = None) -> Tensor:
-        """Outputs [M, N, C] in evaluation mode for a prepared part, of all members or of those at some places."""
+        """Outputs [M, N, C] in evaluation mode for a prepared part, of all members or of those at some places.
+
+        On the population's device, wherever the part is.
+        """
         weights, buffers = self.state.weights, self.state.buffers
         if places is not None:
             weights, buffers = weights[places], buffers[places]
@@ -181,8 +186,9 @@ class Population:
 
 
 def _block_size(kind: Architecture, members: Sequence[Member], settings: Settings) -> int:
-    """Members of a block: as many as fit the cache, and as even as can be."""
-    count = -(-len(members) // min(kind.block_members(settings), len(members)))
+    """Members of a block: as many as fit the processor's cache, and as even as can be; all of them elsewhere."""
+    most = kind.block_members(settings) if settings.device.type == "cpu" else len(members)
+    count = -(-len(members) // min(most, len(members)))
     return -(-len(members) // count)
 
 

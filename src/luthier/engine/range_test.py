@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from luthier.averages import debias
+from luthier.engine.devices import sent
 from luthier.engine.feed import batches_for
 from luthier.engine.member import Member
 from luthier.engine.module_spec import ModuleSpec
@@ -161,7 +162,8 @@ def _losses(members: Sequence[Member], training: Part, settings: Settings, rates
     population = Population.of(members, settings, len(training))
     batches = batches_for(population, training)
     for step, row in enumerate(rates):
-        population.step([batches.at(step)], step + 1, torch.tensor(row, dtype=settings.dtype).unsqueeze(1))
+        rate = sent(torch.tensor(row, dtype=settings.dtype).unsqueeze(1), settings.device)
+        population.step([batches.at(step)], step + 1, rate)
         if step % LOOKED_EVERY == 0 and not population.losses()[-1].isfinite().any():
             break
     result = np.full((len(members), len(rates)), np.nan)

@@ -32,6 +32,8 @@ ACTIVATIONS: dict[str, Any] = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
     "gelu": F.gelu,
+    "selu": F.selu,
+    "mish": F.mish,
     "identity": lambda z: z,
 }
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -121,6 +123,9 @@ class PlainModel(nn.Module):
         method = self.facts["method"]
         if method == "quantile":
             parts = [self._normal_scores(filled)]
+        elif method == "robust":
+            x = (filled - self._of("preprocess.mean")) / self._of("preprocess.scale")
+            parts = [(x * torch.rsqrt(1 + (x / 3) ** 2)).float()]
         else:
             parts = [((filled - self._of("preprocess.mean")) / self._of("preprocess.scale")).clamp(-10, 10).float()]
         if method == "piecewise":
