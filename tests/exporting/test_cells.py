@@ -115,11 +115,11 @@ def test_levels(name: str) -> None:
     column = column_of(LEVELS[name] * 5, "category")
     encoder = TableEncoder.fit(frame, (column,))
     for cell in (*LEVELS[name], *TYPED):
-        code = encoder.encode(pl.DataFrame({"x": [cell]}))[1].item()
+        code = int(encoder.encode(pl.DataFrame({"x": [cell]}))[1].item())
         assert _code(_written(cell, column.cells.to_json()), list(encoder.vocabularies["x"])) == code, cell
     typed = {"times of day": dt.time(12, 30), "lengths of time": dt.timedelta(hours=1), "days": dt.date(2021, 3, 1)}
     if name in typed:
-        code = encoder.encode(pl.DataFrame({"x": [typed[name]]}))[1].item()
+        code = int(encoder.encode(pl.DataFrame({"x": [typed[name]]}))[1].item())
         assert encoder.levels("x")[code] == LEVELS[name][0]
 
 

@@ -80,6 +80,16 @@ class NumberStyle:
             message.append("hours and minutes count in seconds since midnight")
         return ", ".join(message)
 
+    @property
+    def rewrites(self) -> list[tuple[str, str]]:
+        """What is taken away around a tidied number, in order: regular expressions, and what stands for their match."""
+        return [
+            *([(r"^([^(]{0,4})\((.*)\)$", "-${1}${2}")] if self.brackets else []),
+            *([(r"^([^-]*\d[^-]*?)\s?-$", "-${1}")] if self.minus_after else []),
+            *([(rf"^([-+]?)\s*{re.escape(self.before)}\s*", "${1}")] if self.before else []),
+            *([(rf"\s*{re.escape(self.after)}$", "")] if self.after else []),
+        ]
+
     def number(self, text: pl.Expr) -> pl.Expr:
         """Text without blanks around it as Float64; null where it is not a number.
 
@@ -91,14 +101,8 @@ class NumberStyle:
         if self.clock:
             return _clock(text)
         text, scale = _tidied(text), pl.lit(1.0)
-        if self.brackets:
-            text = text.str.replace(r"^([^(]{0,4})\((.*)\)$", "-${1}${2}")
-        if self.minus_after:
-            text = text.str.replace(r"^([^-]*\d[^-]*?)\s?-$", "-${1}")
-        if self.before:
-            text = text.str.replace(rf"^([-+]?)\s*{re.escape(self.before)}\s*", "${1}")
-        if self.after:
-            text = text.str.replace(rf"\s*{re.escape(self.after)}$", "")
+        for written, plain in self.rewrites:
+            text = text.str.replace(written, plain)
         if self.magnitudes:
             letters = text.str.extract(r"\d[.,]?\s?([^\d\s.,]{1,2})$").str.to_lowercase()
             scale = letters.replace_strict(MAGNITUDES, default=None, return_dtype=pl.Float64)
@@ -217,7 +221,7 @@ def tidied(cell: str) -> str:
     >>> tidied("\u221212"), tidied("￥１２.-")
     ('-12', '¥12')
     """
-    cell = re.sub(f"[{MINUS}]", "-", cell).translate(str.maketrans(WIDE))
+    cell = re.sub(f"[{MINUS}]", "-", cell).translate({ord(sign): plain for sign, plain in WIDE.items()})
     return re.sub(r"(\d)[.,]-{1,2}$", r"\1", cell)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from luthier.data.arrays import table_of, to_polars
-from luthier.data.csv_text import cells_of, open_csv
+from luthier.data.csv_text import cells_of, open_csv, require_names
 from luthier.data.large import (
     LargeTable,
     digest,
@@ -116,6 +116,7 @@ def _checked(found: Source, target: str | None) -> Source:
             expected=f"one of {', '.join(frame.columns[:12])}" + (", ..." if frame.width > 12 else ""),
             remedy=nearest(wanted, frame.columns) or "check --target",
         )
+    require_names(frame.columns, f"'{found.name}'")
     _require_plain(frame)
     for column in frame:
         if column.dtype.is_float():

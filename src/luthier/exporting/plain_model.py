@@ -243,15 +243,8 @@ def _written_number(text: str, style: dict[str, Any]) -> float | None:
         return _clock(text)
     text, scale = re.sub(f"[{MINUS}]", "-", text).translate(WIDE), 1.0
     text = re.sub(r"(\d)[.,]-{1,2}$", r"\1", text)
-    before, after = style.get("before", ""), style.get("after", "")
-    if style.get("brackets"):
-        text = re.sub(r"^([^(]{0,4})\((.*)\)$", r"-\1\2", text)
-    if style.get("minus_after"):
-        text = re.sub(r"^([^-]*\d[^-]*?)\s?-$", r"-\1", text)
-    if before:
-        text = re.sub(rf"^([-+]?)\s*{re.escape(before)}\s*", r"\1", text)
-    if after:
-        text = re.sub(rf"\s*{re.escape(after)}$", "", text)
+    for written, plain in style["rewrites"]:
+        text = re.sub(written, plain, text, count=1)
     if style["times"] and (letters := re.search(r"(?<=\d)([.,]?)\s?([^\d\s.,]{1,2})$", text)):
         if letters[2].lower() not in style["times"]:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 import tempfile
 from pathlib import Path
 from types import ModuleType
@@ -100,7 +101,8 @@ def cells_facts(cells: CellParser) -> dict[str, Any]:
     between = f"[{alike(style.thousands)}]" if style.thousands else ""
     grouped = grouped_in(style.decimal, style.thousands) if style.thousands else ""
     times = MAGNITUDES if style.magnitudes else {}
-    more = {"grouped": grouped, "between": between, "times": times}
+    rewrites = [(written, re.sub(r"\$\{(\d)\}", r"\\\1", plain)) for written, plain in style.rewrites]
+    more = {"rewrites": rewrites, "grouped": grouped, "between": between, "times": times}
     return {
         **cells.to_json(),
         "style": {**style.to_json(), **more},
