@@ -74,6 +74,15 @@ class Source:
         return sha256((pictures + fingerprint(self.frame.drop(self.picture))).encode())
 
 
+def is_gone(path: str) -> bool:
+    """Whether nothing is where a path points; an address, a bundled set and an empty path are not looked at.
+
+    >>> is_gone("nowhere.csv"), is_gone("https://example.org/x.csv"), is_gone("iris"), is_gone("")
+    (True, False, False, False)
+    """
+    return bool(path) and not (path in BUNDLED or is_remote(path) or Path(path).exists())
+
+
 def read_source(source: Any, *, target: str | int | None = None, memory: int = 0, weight: str = "") -> Source:
     """Read a path, '-' (CSV on standard input), a bundled name, a frame, or arrays `(X, y)`.
 
