@@ -17,6 +17,7 @@ FOUNDATION = (
     "citations",
     "console",
     "errors",
+    "drawing",
     "messages",
     "machine",
     "records",

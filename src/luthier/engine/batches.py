@@ -47,25 +47,32 @@ class Batch:
             return float(self.rows)
         return self.weights.sum(1) if self.own else float(self.weights.sum())
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its tensors."""
+        columns = (self.inputs, self.codes, self.targets, self.weights, self.prepared_targets)
+        return sum(column.nbytes for column in columns if column is not None)
+
     def cut(self, rows: slice) -> Batch:
         """Some of the rows, or of the folds where rows are members' own."""
-        return self._of(lambda value: value[rows])
+        return self.map(lambda value: value[rows])
 
     def of_folds(self, folds: Tensor) -> Batch:
         """The rows of members' own [M, B, ...] by their folds [M]."""
         if folds.device.type == "cpu" and folds.equal(torch.arange(len(self.inputs))):
             return self
-        return self._of(lambda value: value.index_select(0, folds))
+        return self.map(lambda value: value.index_select(0, folds))
 
     def clone(self) -> Batch:
         """A copy that stays good."""
-        return self._of(torch.clone)
+        return self.map(torch.clone)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        return self._of(partial(sent, device=device))
+        return self.map(partial(sent, device=device))
 
-    def _of(self, some: Callable[[Tensor], Tensor]) -> Batch:
+    def map(self, some: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch whose every tensor is some function of this one's."""
         weights, prepared = (None if value is None else some(value) for value in (self.weights, self.prepared_targets))
         return Batch(some(self.inputs), some(self.codes), some(self.targets), weights, prepared, self.own)
 

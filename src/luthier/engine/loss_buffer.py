@@ -54,6 +54,12 @@ class LossBuffer:
         self._losses[-1] = self._known[: place + 1]
         self._known_steps += 1
 
+    def put(self, losses: Tensor) -> None:
+        """Losses [K, M] of the next K batches."""
+        self._settle()
+        self._losses.append(losses)
+        self._known_steps = 0  # what comes after them goes into another piece of memory
+
     def losses(self) -> Tensor:
         """Mean losses [K, M] of all batches so far, each before its update."""
         self._settle()

@@ -64,7 +64,8 @@ class Settings:
     can be overfitted. With `mixed_precision` matrix products run in bfloat16, all else in `dtype`.
     `metrics` are measured on the validation part at each evaluation, beside loss and score. `every_step`
     keeps the training loss of every step too. On which `device` all of this is computed changes no plan: a training
-    goes on from a checkpoint on another one.
+    goes on from a checkpoint on another one. On a CUDA device dense networks' steps are launched
+    many at a time with `cuda_graphs`.
     """
 
     loss: str | Loss | Criterion
@@ -83,6 +84,7 @@ class Settings:
     metrics: tuple[str, ...] = ()
     every_step: bool = False
     device: torch.device = field(default=CPU, repr=False)
+    cuda_graphs: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         mistakes = [

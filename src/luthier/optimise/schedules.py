@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from luthier.drawing import draw_schedules
 from luthier.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 KINDS = (
     *("constant", "cosine", "restarts", "exponential", "staircase", "inverse", "linear", "one-cycle", "plateau"),
@@ -104,6 +108,14 @@ class Schedule:
         [1.0, 1.0, 0.1, 0.1]
         """
         return [learning_rate * self.factor(step, total) for step in range(total)]
+
+    def plot(self, total: int = 1000, learning_rate: float = 1.0) -> go.Figure:
+        """The rate at every step of a training of `total` steps, as a figure.
+
+        >>> len(Schedule("cosine").plot(100).data[0].y)
+        100
+        """
+        return draw_schedules({self.kind: self.curve(total, learning_rate)})
 
     def _restarted(self, t: int) -> float:
         length = float(self.period)
