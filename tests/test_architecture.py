@@ -17,6 +17,8 @@ FOUNDATION = (
     "citations",
     "console",
     "errors",
+    "drawing",
+    "identity",
     "messages",
     "machine",
     "records",
