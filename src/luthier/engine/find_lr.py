@@ -118,6 +118,7 @@ def _see_signal(runs: _Runs, pick: float, seeds: int, steps: int) -> None:
     What a fresh network answers by chance is unlearnt whatever the targets are, and single rows are learnt by any.
     """
     gains = np.concatenate([runs.gains(pick, steps, seed) for seed in range(seeds)])
+    gains = np.where(np.isfinite(gains), gains, 0.0)  # where half precision overflowed nothing is gained
     mean, error = float(gains.mean()), float(np.std(gains, ddof=1) / np.sqrt(len(gains)))
     if mean > SURE * error:
         return

@@ -23,6 +23,7 @@ class SourceFacts(TypedDict):
     fingerprint: Text
     contents: NotRequired[Text]
     new_test: NotRequired[Text]
+    new_test_contents: NotRequired[Text]
 
 
 class TableFacts(SourceFacts):
