@@ -28,9 +28,10 @@ from luthier.engine.settings import Evaluation, Part, Settings
 from luthier.engine.sharing import several_processes
 from luthier.engine.train import train
 from luthier.errors import ConfigError, InputError, nearest, users_code
+from luthier.identity import name_of
 from luthier.nets import DeferredSpec, DenseSpec
-from luthier.objective import AnyLoss, Criterion, Loss, column, loss_for, targets_for
-from luthier.optimise import Schedule
+from luthier.objective import AnyLoss, Criterion, Loss, Metric, column, loss_for, targets_for
+from luthier.optimise import AnyRule, AnySchedule, is_optimiser, schedule_for
 from luthier.records import Finding
 from luthier.renamed import current_hyper_parameters
 
@@ -38,6 +39,7 @@ _NUMBERS = ("learning_rate", "momentum", "l2", "l1", "weight_decay", "ema_decay"
 _LIMITS = ("clip_norm", "clip_value")  # may be infinite
 _COUNTS = {"batch_size": 1, "steps": 1, "evaluate_every": 1, "accumulate": 1, "patience": 0, "processes": 1}
 Network = nn.Module | Callable[[], nn.Module] | DenseSpec | DeferredSpec
+_OF_RULES = ("momentum", "betas", "epsilon", "rho")
 _MEMBER = {field.name for field in fields(Member)} - {"spec", "seed", "learning_rate", "schedule", "label"}
 
 
@@ -47,9 +49,9 @@ def train_networks(
     *,
     validation: Any = None,
     loss: AnyLoss | None = None,
-    rule: str = "adam",
+    rule: AnyRule = "adam",
     learning_rate: float | Sequence[float] = 1e-3,
-    schedule: str | Schedule | Sequence[Schedule] = "constant",
+    schedule: str | AnySchedule | Callable[[int, int], float] | Sequence[Any] = "constant",
     seeds: int | Sequence[int] = 1,
     epochs: float = 10,
     steps: int | None = None,
@@ -57,7 +59,7 @@ def train_networks(
     evaluate_every: int | None = None,
     patience: int = 0,
     tolerance: float = 0.0,
-    metrics: Sequence[str] = (),
+    metrics: Sequence[str | Metric] = (),
     accumulate: int = 1,
     mixed_precision: bool = False,
     only_first_batch: bool = False,
@@ -83,10 +85,12 @@ def train_networks(
     what it means in a plain loop: it gets what the module returns, and targets in the shape in which they were given;
     where PyTorch would broadcast one over the other, so that rows are compared with other rows, that is an InputError.
 
-    A list of `learning_rate`, `schedule` or of any hyper-parameter of `Member` (momentum, betas, l2,
-    weight_decay, clip_norm, ema_decay, layer_rates, ...) gives a network for each entry, lists of equal
-    length going together; `seeds` gives each of those several. Batches are the same for all; networks that differ in
-    `noise` or `mixup`, by which their rows are changed, train in turns.
+    `rule` is a name, a Rule of yours, or a class of `torch.optim` (`functools.partial` gives it options), which trains
+    networks looped, as it is; `schedule` a name, a Schedule, or a function (step, total) -> multiplier of the
+    rate; each of `metrics` a name or a Metric. A list of `learning_rate`, `schedule` or of any hyper-parameter of
+    `Member` (momentum, betas, l2, weight_decay, clip_norm, ema_decay, layer_rates, ...) gives a network for each entry,
+    lists of equal length going together; `seeds` gives each of those several. Batches are the same for all; networks
+    that differ in `noise` or `mixup`, by which their rows are changed, train in turns.
 
     `epochs` (or `steps`) say how long; every `evaluate_every` steps (an epoch) the networks are
     measured, and `patience` counts those without an improvement. Chains of dense layers train
@@ -266,7 +270,10 @@ def _check_settings(given: Mapping[str, Any]) -> None:
     seeds = given["seeds"]
     if not isinstance(seeds, int) and not (_is_list("seeds", seeds) and all(isinstance(s, int) for s in seeds)):
         mistakes.append(f"seeds are a number of networks, or a list of whole numbers, not {seeds!r}")
-    if isinstance(given["metrics"], str):
+    if is_optimiser(given["rule"]) and (idle := [name for name in _OF_RULES if name in given["hyper"]]):
+        own = f"functools.partial(torch.optim.{name_of(given['rule'])}, ...)"
+        mistakes.append(f"an optimiser of torch.optim takes its own options, by {own}, not {', '.join(idle)}")
+    if isinstance(given["metrics"], str | Metric):
         mistakes.append(f"metrics are a list of names, not {given['metrics']!r}")
     if mistakes:
         raise ConfigError(mistakes)
@@ -309,16 +316,13 @@ def _is_share(value: Any) -> bool:
 
 
 def _member(spec: DenseSpec | ModuleSpec, seed: int, setting: Mapping[str, Any]) -> Member:
-    schedule = setting["schedule"]
     fixed: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in setting.items()
     }
     if isinstance(spec, ModuleSpec) and spec.layout == "stacked" and spec.chain is not None:
         fixed.setdefault("dropout", spec.chain.dropout)
     fixed["learning_rate"] = float(setting["learning_rate"])
-    if not isinstance(schedule, str | Schedule):
-        raise ConfigError([f"schedule is a name or a Schedule, not {schedule!r}"])
-    fixed["schedule"] = Schedule(schedule) if isinstance(schedule, str) else schedule
+    fixed["schedule"] = schedule_for(setting["schedule"])
     with users_code("a hyper-parameter cannot be used", expected="numbers, or a list of them for several networks"):
         return Member(spec=spec, seed=int(seed), **fixed)
 

@@ -10,7 +10,7 @@ from typing import Any
 from luthier.engine.module_spec import ModuleSpec
 from luthier.errors import ConfigError
 from luthier.nets import ConvSpec, DenseSpec, Spec, TextSpec, spec_from_json
-from luthier.optimise import Schedule
+from luthier.optimise import AnySchedule, Schedule
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Member:
     spec: Spec | ModuleSpec
     seed: int
     learning_rate: float
-    schedule: Schedule = field(default_factory=Schedule)
+    schedule: AnySchedule = field(default_factory=Schedule)
     momentum: float = 0.9
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -277,7 +277,7 @@ def _epochs(rows: int) -> int:
 
 def _said(space: Space | None, effort: Effort) -> dict[str, Any]:
     """A search as its run.json has it; the usual space is worked out later, from the table."""
-    return {"space": None if space is None else space.to_json(), "effort": asdict(effort)}
+    return {"space": None if space is None else space.to_json(), "effort": effort.to_json()}
 
 
 def _stored_space(value: Mapping[str, Any]) -> Space:
