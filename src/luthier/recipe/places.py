@@ -17,7 +17,8 @@ def devices_for(runner: Runner) -> list[torch.device]:
     """The devices that a new plan may be made for.
 
     A budget of steps promises the same model everywhere, and keeps to the processor unless another device was asked
-    for; so do several processes. What was asked for on another machine may not be there: then it is as if nothing had been asked for.
+    for; so do several processes. What was asked for on another machine may not be there: then it is as if nothing had
+    been asked for.
     """
     asked = runner.elsewhere or runner.recipe.asked.device
     if asked != AUTO and is_there(asked):
