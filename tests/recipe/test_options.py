@@ -226,7 +226,7 @@ def test_the_metric_decides_what_is_delivered_and_where_the_line_is(tmp_path: Pa
 )
 def test_options_of_another_type_are_refused_in_words_of_ours(options: dict[str, Any]) -> None:
     frame = pl.DataFrame({"a": range(60), "y": [0, 1, 1] * 20})
-    ((name, value),) = options.items()
+    (name,) = options
     calls: list[Any] = [luthier.fit] if name == "metric" else [luthier.fit, luthier.tune_table, luthier.doctor]
     for call in calls:
         with pytest.raises(ConfigError, match=f"{name}.*input should be a valid .*, not"):
@@ -234,6 +234,6 @@ def test_options_of_another_type_are_refused_in_words_of_ours(options: dict[str,
 
 
 def test_the_positive_class_and_the_target_may_be_numbers() -> None:
-    frame = pl.DataFrame({"a": range(60), "3": [0, 1, 1] * 20})
+    frame = pl.DataFrame({"a": [2, 5, 1, 4] * 15, "3": [0, 1, 1] * 20})
     asked = request(frame, Budget(steps=1), target=3, positive=0)
     assert read_as_asked(frame, asked).task.positive_name == "0"
