@@ -143,6 +143,13 @@ def test_a_check_of_the_sealed_rows_says_what_the_test_said(run: Path, table: pl
     assert {name: score[name] for name in headline(run)} == pytest.approx(headline(run))
 
 
+def test_the_confusion_matrix_weighs_rows_as_the_score_beside_it_does(run: Path) -> None:
+    confusion = json.loads((run / "scores.json").read_text())["confusion"]
+    matrix = np.array(confusion["matrix"])
+    assert confusion["weighted"]
+    assert (matrix.diagonal() / matrix.sum(1)).mean() == pytest.approx(headline(run)["value"], rel=1e-9)
+
+
 def test_an_export_is_checked_on_the_runs_own_validation_rows(run: Path, tmp_path: Path) -> None:
     validation = (pl.read_parquet(run / "splits.parquet")["part"] == "validation").sum()
     assert export_run(run, tmp_path / "out", kind="torch").rows == validation

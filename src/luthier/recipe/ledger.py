@@ -59,8 +59,8 @@ class Ledger:
         """Records of a kind that an earlier sitting left."""
         return [record for record in self._recorded if record["kind"] == kind]
 
-    def add(self, kind: str, content: Mapping[str, Any]) -> Record:
-        """Append a record, or check it against the recorded one at this place."""
+    def add(self, kind: str, content: Mapping[str, Any], *, synced: bool = True) -> Record:
+        """Append a record, or check it against the recorded one at this place; unsynced, the next one is waited for."""
         record: Record = json.loads(storage.json_text({"kind": kind, **content}))
         place = len(self.records)
         if place < len(self._recorded):
@@ -73,15 +73,15 @@ class Ledger:
                     remedy="the data, the machine or the installed versions changed; start a new run",
                 )
         else:
-            storage.append_line(self.path, storage.json_text(record))
+            storage.append_line(self.path, storage.json_text(record), synced=synced)
         self.records.append(record)
         if self._listen is not None:
             self._listen(record)
         return record
 
-    def decide(self, decision: Decision) -> Decision:
+    def decide(self, decision: Decision, *, synced: bool = True) -> Decision:
         """Append a decision."""
-        self.add("decision", decision.to_json())
+        self.add("decision", decision.to_json(), synced=synced)
         return decision
 
     def find(self, finding: Finding, *, step: int) -> Finding:

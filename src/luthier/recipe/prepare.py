@@ -192,7 +192,8 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
                 evidence={"asked": column.kind} if overridden else read.facts[column.name].to_json(),
                 override=column.override,
                 rule="as asked" if overridden else "kind of column",
-            )
+            ),
+            synced=False,  # of thousands of columns each would take milliseconds
         )
     scale = "; it is positive and skewed, so the model predicts its logarithm" if read.task.log_scale else ""
     target, weights = read.frame[read.task.target], weights_of(read.frame, read.weight)
