@@ -46,10 +46,10 @@ bench-quick: $(READY)  ## the engine's speed table in short turns
 	$(BIN)/python -m benchmarks --quick
 
 gpu:  ## tests and figures on a GPU, in six minutes; needs a python3 with PyTorch, NumPy and pytest, and nothing else
-	PYTHONPATH=src $(PYTHON) -m benchmarks.gpu
+	PYTHONPATH=src:$$PYTHONPATH $(PYTHON) -m benchmarks.gpu
 
 gpu-quick:  ## the same in two minutes
-	PYTHONPATH=src $(PYTHON) -m benchmarks.gpu --quick
+	PYTHONPATH=src:$$PYTHONPATH $(PYTHON) -m benchmarks.gpu --quick
 
 $(CORE_READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
