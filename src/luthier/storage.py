@@ -126,12 +126,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json_text(value, indent=2) + "\n")
 
 
-def append_lines(path: Path, *lines: str, synced: bool = True) -> None:
-    """Append lines and sync them (and all before them) to the disk before returning; unsynced, the system has them."""
+def append_line(path: Path, line: str, *, synced: bool = True) -> None:
+    """Append one line and sync it (and all before it) to the disk before returning; unsynced, the system has it."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
-            file.write("".join(f"{line}\n" for line in lines).encode())
+            file.write(line.encode() + b"\n")
             file.flush()
             if synced:
                 os.fsync(file.fileno())

@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from safetensors.torch import load, save
 from torch import Tensor, distributed
 
 from luthier.engine.architecture import architecture
@@ -69,9 +68,11 @@ class Coordinator:
             self._jobs.append(job)
         return self._numbers[text]
 
-    def gradients(self, job: Job, learner: Learner, batch: Batch, number: int, loss: Loss, share: float) -> Tensor:
+    def gradients(
+        self, job: Job, learner: Learner, batch: Batch, number: int | Tensor, loss: Loss, share: float
+    ) -> Tensor:
         """Fill a learner's gradients [M, P] with `share` times those of a batch's mean loss; returns the losses [M]."""
-        rows, total, state = batch.rows, float(batch.weight), learner.state
+        rows, total, state, number = batch.rows, float(batch.weight), learner.state, int(number)
         _announce(GRADIENT, self._number(job), len(state.parameters), rows, number)
         _broadcast(state)
         sent = {
@@ -99,7 +100,7 @@ class SharedLearner:
         self.state, self.seeds, self.drops = learner.state, learner.seeds, learner.drops
         self._learner, self._coordinator, self._job, self._loss = learner, coordinator, job, loss
 
-    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
+    def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
         loss = self._loss
         few = batch.own or batch.rows < self._coordinator.processes
@@ -197,12 +198,16 @@ def _announced() -> list[int]:
 
 
 def _send(place: int, named: Mapping[str, Tensor]) -> None:
+    from safetensors.torch import save
+
     content = torch.frombuffer(bytearray(save(dict(named))), dtype=torch.uint8)
     distributed.send(torch.tensor([len(content)]), place)
     distributed.send(content, place)
 
 
 def _received() -> dict[str, Tensor]:
+    from safetensors.torch import load
+
     length = torch.zeros(1, dtype=torch.int64)
     distributed.recv(length, 0)
     content = torch.zeros(int(length), dtype=torch.uint8)

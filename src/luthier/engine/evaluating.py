@@ -11,7 +11,7 @@ from luthier.engine.population import Population
 from luthier.engine.settings import Part
 from luthier.engine.standing import Figures
 from luthier.engine.streams import Stream
-from luthier.objective import WATCHED, Criterion, column, loss_named, mean_loss
+from luthier.objective import Criterion, column, loss_named, mean_loss, metric_named
 
 HeldOut = dict[int, Part]  # prepared rows by the fold of those who are evaluated on them
 EVERYONE = -1
@@ -23,7 +23,8 @@ def held_out_rows(
     """The rows that members are evaluated on: each fold's own, or the validation part for everyone."""
     if folds is not None:
         assert isinstance(training, Part)
-        return {fold: prepared(population, training.rows(folds == fold)) for fold in set(folds.tolist())}
+        rows = {fold: torch.nonzero(folds == fold).flatten() for fold in set(folds.tolist())}
+        return {fold: prepared(population, training.rows(own)) for fold, own in rows.items()}
     return None if validation is None else {EVERYONE: prepared(population, validation)}
 
 
@@ -51,7 +52,7 @@ def _validated(
     outputs, loss = population.outputs(part, places), loss_named(population.settings.loss)
     names, criterion = population.settings.metrics, isinstance(loss, Criterion)
     Z = as_rows(outputs) if names or not criterion else outputs
-    metrics = [WATCHED[name].of_outputs(Z, column(part.targets), part.weights).double().cpu() for name in names]
+    metrics = [metric_named(name).of_outputs(Z, column(part.targets), part.weights).double().cpu() for name in names]
     losses = loss.mean(outputs if criterion else Z, part.targets, part.weights).double().cpu()
     rows = torch.full_like(losses, len(part) if part.weights is None else float(part.weights.sum()))
     if isinstance(loss, Criterion):

@@ -10,6 +10,7 @@ from statistics import median
 import torch
 
 from luthier.engine.batches import Batch
+from luthier.engine.devices import random_states, wait
 from luthier.engine.dropout import own_dropouts
 from luthier.engine.masks import mask_seeds
 from luthier.engine.member import Member
@@ -19,8 +20,10 @@ from luthier.engine.outputs import mean_of, one_tensor, running
 from luthier.engine.settings import Part, Settings
 from luthier.engine.state import Learner, TrainState
 from luthier.errors import InputError, in_a_line
+from luthier.identity import name_of
 from luthier.machine import torch_settings
 from luthier.objective import Criterion, Loss, loss_named
+from luthier.optimise import is_optimiser
 from luthier.records import Finding
 
 LAYOUTS = ("stacked", "vmapped", "looped")
@@ -39,7 +42,7 @@ def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
     rows = torch.arange(count)
     if part.targets.ndim == 1 and count > 1:  # a label that is no class is found now, not in the middle of an epoch
         rows = torch.cat([rows, part.targets.int().argmin().view(1), part.targets.int().argmax().view(1)])
-    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows])
+    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows]).to(settings.device)
     with torch.random.fork_rng():
         learn_about(spec, batch, settings.loss, rest=len(part) % settings.batch_size)
         looped = _gradients(spec, "looped", few, batch)
@@ -60,17 +63,16 @@ def learn_about(spec: ModuleSpec, batch: Batch, loss: str | Loss | Criterion, *,
 
     Where the last batch of an epoch has `rest` rows, also whether the module can be trained on a single one.
     """
-    module = spec.built(0)
     inputs = batch.inputs.clone()
-    version = inputs._version
+    module, version = spec.built(0).to(inputs.device), inputs._version
     with torch.random.fork_rng(), torch.no_grad(), running(inputs):
         torch.manual_seed(0)
-        start = torch.random.get_rng_state()
+        start = random_states(inputs.device)
         for layer in own_dropouts(module):
-            layer.begin(mask_seeds([0]))
+            layer.begin(mask_seeds([0], inputs.device))
         outputs = one_tensor(module(inputs), len(inputs))
         mean_of(loss_named(loss), outputs.unsqueeze(0), batch)
-        spec.draws = not torch.equal(start, torch.random.get_rng_state())
+        spec.draws = not all(map(torch.equal, start, random_states(inputs.device)))
     spec.changes_inputs = inputs._version != version
     if rest == 1 and len(batch.inputs) > 1:
         spec.least_rows = 1 if _takes_one_row(spec, batch.inputs[:1].clone()) else 2
@@ -78,9 +80,9 @@ def learn_about(spec: ModuleSpec, batch: Batch, loss: str | Loss | Criterion, *,
 
 def _takes_one_row(spec: ModuleSpec, inputs: torch.Tensor) -> bool:
     """Whether a single row can be trained on, which batch norm cannot normalise."""
-    module = spec.built(0)
+    module = spec.built(0).to(inputs.device)
     for layer in own_dropouts(module):
-        layer.begin(mask_seeds([0]))
+        layer.begin(mask_seeds([0], inputs.device))
     try:
         with torch.random.fork_rng(), torch.no_grad():
             module(inputs)
@@ -91,9 +93,11 @@ def _takes_one_row(spec: ModuleSpec, inputs: torch.Tensor) -> bool:
 
 def _learner(spec: ModuleSpec, layout: str, members: int, settings: Settings) -> Learner:
     kind = Modules(spec.with_layout(layout))
-    parameters, buffers = kind.fresh(range(members), settings.dtype)
+    device = settings.device
+    parameters, buffers = (tensor.to(device) for tensor in kind.fresh(range(members), settings.dtype))
     state = TrainState(parameters, buffers, torch.zeros_like(parameters), {})
-    return kind.learner(state, mask_seeds(range(members)), torch.zeros(members, 0), loss_named(settings.loss), settings)
+    seeds = mask_seeds(range(members), device)
+    return kind.learner(state, seeds, torch.zeros(members, 0), loss_named(settings.loss), settings)
 
 
 def _gradients(spec: ModuleSpec, layout: str, settings: Settings, batch: Batch) -> torch.Tensor:
@@ -106,11 +110,13 @@ def seconds(spec: ModuleSpec, layout: str, members: int, part: Part, settings: S
     """Median seconds of a step of so many members together."""
     learner = _learner(spec, layout, members, settings)
     rows = slice(0, settings.batch_size)
-    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows])
+    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows]).to(settings.device)
     taken = []
     for number in range(1 + TIMED_STEPS):
+        wait(settings.device)
         began = time.perf_counter()
         learner.gradients(batch, number)
+        wait(settings.device)
         taken.append(time.perf_counter() - began)
     return median(taken[1:])
 
@@ -123,6 +129,14 @@ def choose(
     count = members if isinstance(members, int) else len(members)
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"'{layout}' is not a layout", expected=", ".join(LAYOUTS))
+    if is_optimiser(settings.rule):
+        if layout not in (None, "looped"):
+            raise InputError(
+                f"{name_of(settings.rule)} of torch.optim does not train {layout} networks",
+                expected='layout="looped": each network has an optimiser of its own',
+                remedy="leave the layout out; or a rule by name, or a Rule",
+            )
+        layout = "looped"
     if spec.chain is not None and layout in (None, "stacked") and not isinstance(settings.loss, Criterion):
         return spec.with_layout("stacked"), []
     if layout == "stacked" and spec.chain is not None:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from luthier.engine.dense_architecture import DenseArchitecture
+from luthier.engine.devices import CPU
+from luthier.engine.flat_rows import KINDS
 from luthier.engine.member import Member
 from luthier.engine.modules import Modules
+from luthier.engine.torch_optimisers import by_optimiser
+from luthier.errors import ConfigError, users_code
+from luthier.identity import name_of
 from luthier.optimise import (
     RULES,
+    AnyRule,
+    Rule,
     Update,
     averaged,
     by_rule,
@@ -24,14 +32,23 @@ from luthier.optimise import (
     frozen,
     l1,
     l2,
+    muon,
+    rule_named,
     with_factors,
 )
 
 Architecture = DenseArchitecture | Modules
+STEPS_GROW_WITH_GRADIENTS = ("sgd", "nesterov", "nesterov-velocity")
+REMEDY = "check it: luthier.testing.check_rule(rule)"
 
 
 def update_for(
-    architecture: Architecture, members: Sequence[Member], rule: str, rows: Sequence[int], dtype: torch.dtype
+    architecture: Architecture,
+    members: Sequence[Member],
+    rule: AnyRule,
+    rows: Sequence[int],
+    dtype: torch.dtype,
+    device: torch.device = CPU,
 ) -> Update:
     """What happens to these members at a step, in this order; what none of them asks for is left out.
 
@@ -40,35 +57,95 @@ def update_for(
     groups, layers, parts = architecture.group_of(), members[0].spec.layers, list[Update]()
     sizes = [member.l1 / n for member, n in zip(members, rows, strict=True)]
     for penalty, values in ((l2, _l2(members, rows)), (l1, sizes)):
-        if (strength := _strengths(architecture, members, values, dtype)) is not None:
+        if (strength := _strengths(architecture, members, values, dtype, device)) is not None:
             parts.append(penalty(strength))
     if any(any(member.frozen_until) for member in members):
-        parts.append(frozen(torch.tensor([member.frozen_until or (0,) * layers for member in members])[:, groups]))
+        until = torch.tensor([member.frozen_until or (0,) * layers for member in members])
+        parts.append(frozen(until[:, groups].to(device)))
     for by, name in ((clip_by_value, "clip_value"), (clip_by_norm, "clip_norm")):
         limits = [getattr(member, name) for member in members]
         if min(limits) != inf:
-            parts.append(clipped(by, _column(limits, dtype)))
-    if any(member.layer_rates for member in members):
-        factors = torch.tensor([member.layer_rates or (1.0,) * layers for member in members], dtype=dtype)
-        parts.append(with_factors(factors[:, groups]))
+            parts.append(clipped(by, _column(limits, dtype, device)))
+    if (factors := _factors(architecture, members, rule)) is not None:
+        parts.append(with_factors(factors.to(dtype).to(device)))
     decays = [member.weight_decay for member in members]
-    if (strength := _strengths(architecture, members, decays, dtype)) is not None:
+    if (strength := _strengths(architecture, members, decays, dtype, device)) is not None:
         parts.append(decayed(strength))
-    parts.append(by_rule(RULES[rule], _hyper(members, rule, dtype)))
+    parts += _moves(architecture, members, rule, dtype, device)
     if any(member.ema_decay for member in members):
-        parts.append(averaged(_column([member.ema_decay for member in members], dtype)))
+        if isinstance(rule, str | Rule) and "average" in rule_named(rule).init(torch.zeros(1, 1)):
+            raise ConfigError([f"the rule '{name_of(rule)}' keeps an average of its own; leave ema_decay at 0"])
+        parts.append(averaged(_column([member.ema_decay for member in members], dtype, device)))
     return chain(*parts)
 
 
+def _factors(architecture: Architecture, members: Sequence[Member], rule: AnyRule) -> Tensor | None:
+    """What multiplies the rate of each number [M, P]: by layer, by kind, by width; None where nothing does."""
+    if not any(_has_factors(member) for member in members):
+        return None
+    layers, kinds = architecture.group_of(), architecture.kinds_of()
+    by_width = architecture.inputs_of() ** (-1.0 if rule in STEPS_GROW_WITH_GRADIENTS else -0.5)
+    rows = []
+    for member in members:
+        own = dict(member.rate_factors)
+        by_kind = torch.tensor([own.get(kind, 1.0) for kind in KINDS], dtype=torch.float64)[kinds]
+        by_layer = torch.tensor(member.layer_rates or (1.0,) * member.spec.layers, dtype=torch.float64)[layers]
+        rows.append(by_kind * by_layer * (by_width if member.width_scaled else 1.0))
+    return torch.stack(rows)
+
+
+def _has_factors(member: Member) -> bool:
+    return bool(member.layer_rates or member.rate_factors or member.width_scaled)
+
+
+def _moves(
+    architecture: Architecture, members: Sequence[Member], rule: AnyRule, dtype: torch.dtype, device: torch.device
+) -> list[Update]:
+    """What moves the parameters. ConfigError for an optimiser of PyTorch's where members are not looped."""
+    if isinstance(rule, str | Rule):
+        known = RULES[rule] if isinstance(rule, str) else _guarded(rule)
+        hyper = _hyper(members, known, dtype, device)
+        first = [muon(architecture.hidden_matrices, hyper)] if known.orthogonalises else []
+        return [*first, by_rule(known, hyper)]
+    if not isinstance(architecture, Modules) or architecture.layout != "looped":
+        where = (
+            f"{name_of(rule)} of torch.optim trains one network after another, which {architecture.layout} ones are not"
+        )
+        raise ConfigError([where], remedy='layout="looped" for a module, a rule by name, or a Rule')
+    if any(any(member.frozen_until) for member in members):
+        raise ConfigError(
+            [f"{name_of(rule)} of torch.optim cannot begin with some layers later: frozen_until"],
+            remedy="freeze them for good with requires_grad_(False), or choose a rule by name",
+        )
+    return [by_optimiser(rule, architecture.spec.shapes)]
+
+
+def _guarded(rule: Rule) -> Rule:
+    """A rule of the user's own, whose errors are said to be its."""
+
+    def update(*given: Any) -> None:
+        with users_code(f"the rule {name_of(rule)} cannot make a step", remedy=REMEDY):
+            rule.update(*given)
+
+    with users_code(f"the rule {name_of(rule)} cannot make a state", remedy=REMEDY):
+        rule.init(torch.zeros(1, 1))
+    return rule._replace(update=update)
+
+
 def plain_shrink(
-    architecture: Architecture, members: Sequence[Member], rule: str, rows: Sequence[int], dtype: torch.dtype
+    architecture: Architecture,
+    members: Sequence[Member],
+    rule: AnyRule,
+    rows: Sequence[int],
+    dtype: torch.dtype,
+    device: torch.device = CPU,
 ) -> tuple[bool, Tensor | None]:
     """Whether a step is plain descent, and the share [M, P] of the weights that it subtracts times the rate.
 
     What plain descent needs of a gradient is to be subtracted once, so that it need never be stored.
     """
     more = [
-        member.momentum or member.l1 or member.layer_rates or any(member.frozen_until) or member.ema_decay
+        member.momentum or member.l1 or _has_factors(member) or any(member.frozen_until) or member.ema_decay
         for member in members
     ]
     limits = [min(member.clip_norm, member.clip_value) for member in members]
@@ -76,16 +153,16 @@ def plain_shrink(
         return False, None
     pairs = zip(_l2(members, rows), members, strict=True)
     strengths = [strength + member.weight_decay for strength, member in pairs]
-    return True, _strengths(architecture, members, strengths, dtype)
+    return True, _strengths(architecture, members, strengths, dtype, device)
 
 
 def _l2(members: Sequence[Member], rows: Sequence[int]) -> list[float]:
     return [member.l2 / n for member, n in zip(members, rows, strict=True)]
 
 
-def _hyper(members: Sequence[Member], rule: str, dtype: torch.dtype) -> dict[str, Tensor]:
+def _hyper(members: Sequence[Member], rule: Rule, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
     own = {
-        name: [getattr(RULES[rule] if getattr(member, name) is None else member, name) for member in members]
+        name: [getattr(rule if getattr(member, name) is None else member, name) for member in members]
         for name in ("epsilon", "rho")
     }
     values = {
@@ -94,19 +171,23 @@ def _hyper(members: Sequence[Member], rule: str, dtype: torch.dtype) -> dict[str
         "beta2": [member.betas[1] for member in members],
         **own,
     }
-    return {name: _column(value, dtype) for name, value in values.items()}
+    return {name: _column(value, dtype, device) for name, value in values.items()}
 
 
-def _column(values: Sequence[float], dtype: torch.dtype) -> Tensor:
-    return torch.tensor(values, dtype=dtype).unsqueeze(1)
+def _column(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=dtype).unsqueeze(1).to(device)
 
 
 def _strengths(
-    architecture: Architecture, members: Sequence[Member], values: Sequence[float], dtype: torch.dtype
+    architecture: Architecture,
+    members: Sequence[Member],
+    values: Sequence[float],
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> Tensor | None:
     """Strengths [M, P] of a penalty: on weights, and on biases where a member asks for it; None where all are 0."""
     if not any(values):
         return None
-    masks = [architecture.weight_mask(dtype, biases=biases) for biases in (False, True)]
+    masks = [architecture.weight_mask(dtype, biases=biases).to(device) for biases in (False, True)]
     pairs = zip(values, members, strict=True)
     return torch.stack([value * masks[member.penalise_biases] for value, member in pairs])

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from luthier.engine.flat_rows import fill, fixed_views, parameter_views, room
+from luthier.engine.flat_rows import KINDS, fill, fixed_views, parameter_views, room
 from luthier.engine.module_learners import LoopedLearner, VmappedLearner, with_layout
 from luthier.engine.module_spec import ModuleSpec, bare
 from luthier.engine.outputs import one_tensor
@@ -62,7 +62,7 @@ class Modules:
         """Fill those buffers [M, Q] that modules work out from their training rows before the first step."""
         look = getattr(self.spec.module, "from_training_rows", None)
         views = fixed_views(self.spec.fixed, buffers)
-        for name, tensor in {} if look is None else look(training.features, training.targets).items():
+        for name, tensor in {} if look is None else look(training.features.cpu(), training.targets.cpu()).items():
             if name not in views or tensor.shape != views[name].shape[1:]:
                 there = "one of its buffers: " + ", ".join(f"{k} {list(view.shape[1:])}" for k, view in views.items())
                 raise InputError(f"from_training_rows returned {name!r} {list(tensor.shape)}", expected=there)
@@ -82,6 +82,32 @@ class Modules:
         for name, view in parameter_views(self.spec.shapes, flat).items():
             view.fill_(groups.index(self.spec.group(name)))
         return flat[0]
+
+    def kinds_of(self) -> Tensor:
+        """Which of KINDS each number is [P], by its layer and name."""
+        layers, flat = dict(self.spec.module.named_modules()), self._flat(torch.int64)
+        for name, view in parameter_views(self.spec.shapes, flat).items():
+            layer = layers.get(name.rpartition(".")[0])
+            kind = "biases" if name.endswith("bias") else "norms" if view.ndim == 2 else "weights"
+            view.fill_(KINDS.index("embeddings" if isinstance(layer, nn.Embedding | nn.EmbeddingBag) else kind))
+        return flat[0]
+
+    def inputs_of(self) -> Tensor:
+        """How many inputs each weight of two axes or more has [P], by its shape; 1 for biases, norms, embeddings."""
+        flat, kinds = self._flat(torch.float64), self.kinds_of()
+        for view in parameter_views(self.spec.shapes, flat).values():
+            view.fill_(prod(view.shape[2:]))
+        return torch.where(kinds == KINDS.index("weights"), flat[0], 1)
+
+    def _flat(self, dtype: torch.dtype) -> Tensor:
+        return torch.zeros(1, sum(prod(shape) for shape in self.spec.shapes.values()), dtype=dtype)
+
+    def hidden_matrices(self, flat: Tensor) -> list[Tensor]:
+        """The weights of linear layers [M, units, inputs] but the last of all, as views of rows [M, P]."""
+        layers = dict(self.spec.module.named_modules())
+        linear = [name for name in self.spec.shapes if isinstance(layers.get(name.rpartition(".")[0]), nn.Linear)]
+        named = parameter_views(self.spec.shapes, flat)
+        return [named[name] for name in linear if named[name].ndim == 3][:-1]
 
     def prepared(self, part: Part) -> Part:
         """A part as `evaluate` takes it."""
@@ -109,7 +135,7 @@ class Modules:
                 state = {name: view[m] for name, view in (*named.items(), *fixed.items())}
                 pieces = [
                     one_tensor(functional_call(module, state, (with_layout(x, copied=spec.changes_inputs),)), len(x))
-                    for x in torch.split(part.features, EVALUATED_ROWS)
+                    for x in (piece.to(parameters.device) for piece in torch.split(part.features, EVALUATED_ROWS))
                 ]
                 result.append(torch.cat(pieces))
         return torch.stack(result)

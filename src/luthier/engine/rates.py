@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from luthier.engine.batches import exact
+from luthier.engine.devices import sent
 from luthier.engine.member import Member
 from luthier.engine.settings import Settings
 
@@ -18,7 +19,7 @@ class Rates:
     """Base rate times schedule for every member, a few hundred steps at a time."""
 
     def __init__(self, members: Sequence[Member], settings: Settings) -> None:
-        self._total, self._dtype = settings.steps, exact(settings.dtype)
+        self._total, self._dtype, self._device = settings.steps, exact(settings.dtype), settings.device
         self._base = torch.tensor([member.learning_rate for member in members], dtype=torch.float64)
         self._schedules = list({member.schedule: None for member in members})
         self._which = torch.tensor([self._schedules.index(member.schedule) for member in members])
@@ -34,11 +35,11 @@ class Rates:
             return self._constant
         start = step // AHEAD * AHEAD
         if start != self._start:
-            steps = range(start, start + AHEAD)
+            steps = range(start, min(start + AHEAD, max(self._total, step + 1)))  # a function may know no later ones
             factors = [[schedule.factor(t, self._total) for schedule in self._schedules] for t in steps]
             rates = torch.tensor(factors, dtype=torch.float64)[:, self._which] * self._base
             self._start, self._rows = start, self._column(rates).unbind(0)
         return self._rows[step - start]
 
     def _column(self, rates: Tensor) -> Tensor:
-        return rates.to(self._dtype).unsqueeze(-1)
+        return sent(rates.to(self._dtype).unsqueeze(-1), self._device)

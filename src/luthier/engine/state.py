@@ -32,7 +32,10 @@ class TrainState(NamedTuple):
 
     def rows(self, places: slice | Tensor) -> TrainState:
         """The state of some members: views by a slice, copies by numbers. Gradients are anyone's for a step."""
-        rule = {name: value[places] for name, value in self.rule.items()}
+        rule = {
+            name: value[places if isinstance(places, slice) else places.to(value.device)]
+            for name, value in self.rule.items()
+        }  # an optimiser of PyTorch's may count its steps on the CPU
         parameters = self.parameters[places]
         return TrainState(parameters, self.buffers[places], self.gradients[: len(parameters)], rule)
 
@@ -47,7 +50,7 @@ class Learner(Protocol):
     seeds: Tensor
     drops: Tensor
 
-    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
+    def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` (or each its own [M]) times those of a batch's mean loss.
 
         The batch is the `number`-th of all.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 import tempfile
 from pathlib import Path
 from types import ModuleType
@@ -13,13 +14,18 @@ import numpy as np
 import polars as pl
 import torch
 from safetensors.torch import save
+from torch import Tensor, nn
 
 from luthier import storage
 from luthier.data import TableEncoder
+from luthier.data.moments import shape_of
+from luthier.data.numerals import MAGNITUDES, alike, grouped_in
+from luthier.data.parsing import CellParser
 from luthier.errors import LuthierError
 from luthier.exporting import plain_model, plain_pictures
 from luthier.exporting.graph import exportable
 from luthier.nets import ConvSpec, DenseSpec
+from luthier.nets.numbers import SCALE
 from luthier.saved import Model
 
 CLOSE = 1e-6
@@ -35,7 +41,7 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
     program = plain_model if isinstance(encoder, TableEncoder) else plain_pictures
     weights = {f"preprocess.{name}": value for name, value in model.preprocess.state_dict().items()}
     for i, net in enumerate(model.nets):
-        weights |= {f"nets.{i}.{name}": value for name, value in net.state_dict().items()}
+        weights |= {f"nets.{i}.{name}": value for name, value in _folded(net).items()}
     numbers = ("threshold", "temperature", "target_mean", "target_std", "smear")
     facts: dict[str, Any] = {
         "kind": model.task.kind,
@@ -70,6 +76,14 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
     return gap
 
 
+def _folded(net: nn.Module) -> dict[str, Tensor]:
+    """A network's weights, those of the first layer times the factors of its inputs."""
+    state = dict(net.state_dict())
+    if SCALE in state:
+        state["layers.0.weight"] = state["layers.0.weight"] * state.pop(SCALE)
+    return state
+
+
 def _of_a_table(model: Model, encoder: TableEncoder) -> dict[str, Any]:
     specs = [net.spec for net in model.nets if isinstance(net.spec, DenseSpec)]
     return {
@@ -79,12 +93,31 @@ def _of_a_table(model: Model, encoder: TableEncoder) -> dict[str, Any]:
             {
                 "name": c.name,
                 "kind": c.kind,
-                "cells": c.cells.to_json(),
+                "cells": cells_facts(c.cells),
                 "truths": encoder.truths.get(c.name),
                 "levels": encoder.vocabularies.get(c.name),
             }
             for c in encoder.columns
         ],
+    }
+
+
+def cells_facts(cells: CellParser) -> dict[str, Any]:
+    """How the exported program reads cells: the parser, with what follows from it worked out."""
+    style, pattern = cells.style, cells.pattern
+    plain = pattern.replace("%B", "%b").replace("%A", "%a")  # names of months and days may be short or long
+    named = [plain.replace("%b", month).replace("%a", day) for month in ("%b", "%B") for day in ("%a", "%A")]
+    patterns = dict.fromkeys((*named, *(name.replace(".%f", "") for name in named))) if "%" in pattern else ()
+    between = f"[{alike(style.thousands)}]" if style.thousands else ""
+    grouped = grouped_in(style.decimal, style.thousands) if style.thousands else ""
+    times = MAGNITUDES if style.magnitudes else {}
+    rewrites = [(written, re.sub(r"\$\{(\d)\}", r"\\\1", plain)) for written, plain in style.rewrites]
+    more = {"rewrites": rewrites, "grouped": grouped, "between": between, "times": times}
+    return {
+        **cells.to_json(),
+        "style": {**style.to_json(), **more},
+        "shape": shape_of(pattern),
+        "patterns": list(patterns),
     }
 
 

@@ -32,7 +32,7 @@ class Ledger:
     def __init__(
         self, path: Path, *, listen: Callable[[Record], None] | None = None, recorded: Iterable[Record] = ()
     ) -> None:
-        self.path, self._listen = path, listen or (lambda record: None)
+        self.path, self._listen = path, listen
         self.records: list[Record] = []
         self._recorded = list(recorded)
 
@@ -59,32 +59,30 @@ class Ledger:
         """Records of a kind that an earlier sitting left."""
         return [record for record in self._recorded if record["kind"] == kind]
 
-    def add(self, kind: str, content: Mapping[str, Any]) -> Record:
-        """Append a record, or check it against the recorded one at this place."""
-        return self._add(kind, [content])[0]
-
-    def _add(self, kind: str, contents: Iterable[Mapping[str, Any]]) -> list[Record]:
-        """Append records, or check them against those at their places: together, as each waits for the disk."""
-        records: list[Record] = [json.loads(storage.json_text({"kind": kind, **content})) for content in contents]
-        known = self._recorded[len(self.records) :][: len(records)]
-        for number, (record, expected) in enumerate(zip(records, known, strict=False), len(self.records) + 1):
+    def add(self, kind: str, content: Mapping[str, Any], *, synced: bool = True) -> Record:
+        """Append a record, or check it against the recorded one at this place; unsynced, the next one is waited for."""
+        record: Record = json.loads(storage.json_text({"kind": kind, **content}))
+        place = len(self.records)
+        if place < len(self._recorded):
+            expected = self._recorded[place]
             if expected != record:
                 raise InputError(
                     f"the run in '{self.path.parent}' cannot be continued: it would not repeat its earlier decisions",
-                    expected=f"line {number} of its ledger: {_short(expected)}",
+                    expected=f"line {place + 1} of its ledger: {_short(expected)}",
                     received=_short(record),
                     remedy="the data, the machine or the installed versions changed; start a new run",
                 )
-        if new := records[len(known) :]:
-            storage.append_lines(self.path, *map(storage.json_text, new))
-        self.records += records
-        for record in records:
+        else:
+            storage.append_line(self.path, storage.json_text(record), synced=synced)
+        self.records.append(record)
+        if self._listen is not None:
             self._listen(record)
-        return records
+        return record
 
-    def decide(self, *decisions: Decision) -> None:
-        """Append decisions."""
-        self._add("decision", [decision.to_json() for decision in decisions])
+    def decide(self, decision: Decision, *, synced: bool = True) -> Decision:
+        """Append a decision."""
+        self.add("decision", decision.to_json(), synced=synced)
+        return decision
 
     def find(self, finding: Finding, *, step: int) -> Finding:
         """Append a finding of a step."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from luthier.data import (
     check_table,
     target_facts,
 )
+from luthier.data.large import HEAD, beside_rows
+from luthier.data.row_bytes import row_bytes
 from luthier.data.split import TEST
 from luthier.data.task import positive_facts, positive_of
 from luthier.data.word_pieces import Words
@@ -62,6 +65,16 @@ class Prepared:
     together: np.ndarray  # as in Parts
     record: RowRecord  # what the run has to do with its rows
     full_training_rows: FullTrainingRows | None = None  # all training rows, where those above are a sample
+
+    def memory_beside(self, memory: int) -> int:
+        """Bytes of `memory` that networks may take beside the rows."""
+        return beside_rows(memory, self._held)
+
+    @cached_property
+    def _held(self) -> float:
+        """Bytes that the rows take in a run."""
+        rows = len(self.training) + len(self.validation) + len(self.sealed)
+        return rows * row_bytes(self.training_frame.head(HEAD), self.task.target, len(self.task.classes))
 
 
 def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledger, secret: Secret) -> Prepared:
@@ -140,7 +153,7 @@ def _findings(read: LoadedData, asked: FitConfig, parts: Parts, record: RowRecor
     ]
     rows, left_out = len(parts.sealed), len(parts.splits.left_out)
     if left_out:
-        sentence = f"{left_out} of the {rows + left_out} rows of '{asked.new_test}' are known to the run and left out"
+        sentence = f"{left_out} of the {rows + left_out} rows of --new-test are known to the run and left out"
         evidence = {"known": left_out, "rows": rows + left_out}
         result.append(Finding("known-test-rows", "warning", sentence, evidence, "seal rows that no run has seen"))
     wanted = round(TEST * read.frame.height)
@@ -168,6 +181,7 @@ def _everything(read: LoadedData, asked: FitConfig, parts: Parts, ledger: Ledger
 
 
 def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -> None:
+    overrides, warm = asked.columns, bool(asked.warm_start)
     for note in (*read.source.notes, *read.notes):
         ledger.add("note", {"step": 0, "sentence": note})
     if read.dropped_rows:
@@ -178,31 +192,31 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
                 "sentence": f"{read.dropped_rows} rows without a value of `{read.task.target}` left out",
             },
         )
-    ledger.decide(*(_of_column(column, read, asked) for column in read.columns))
+    for column in read.columns:
+        overridden = (
+            warm or read.pictures is not None or column.name in overrides or column.reason in (GROUPED, WEIGHED, BESIDE)
+        )
+        ledger.decide(
+            Decision(
+                step=0,
+                topic=f"column `{column.name}`",
+                chosen=column.kind if column.used else f"{column.kind}, dropped",
+                reason=column.reason,
+                evidence={"asked": column.kind} if overridden else read.facts[column.name].to_json(),
+                override=column.override,
+                rule="as asked" if overridden else "kind of column",
+            ),
+            synced=False,  # of thousands of columns each would take milliseconds
+        )
     scale = "; it is positive and skewed, so the model predicts its logarithm" if read.task.log_scale else ""
     target, weights = read.frame[read.task.target], weights_of(read.frame, read.weight)
-    evidence = asdict(target_facts(target, read.task.kind if asked.warm_start else asked.task, weights))
+    evidence = asdict(target_facts(target, read.task.kind if warm else asked.task, weights))
     reason = f"{read.task.reason}{scale}"
     ledger.decide(
         Decision(0, "task", read.task.kind, reason, evidence=evidence, override="--task", rule="task of the target"),
     )
     if len(read.task.classes) == 2:
         _say_what_is_positive(read, asked, ledger)
-
-
-def _of_column(column: Column, read: LoadedData, asked: FitConfig) -> Decision:
-    """What a column is taken for, and why."""
-    overridden = bool(asked.warm_start) or read.pictures is not None or column.name in asked.columns
-    overridden |= column.reason in (GROUPED, WEIGHED, BESIDE)
-    return Decision(
-        step=0,
-        topic=f"column `{column.name}`",
-        chosen=column.kind if column.used else f"{column.kind}, dropped",
-        reason=column.reason,
-        evidence={"asked": column.kind} if overridden else read.facts[column.name].to_json(),
-        override=column.override,
-        rule="as asked" if overridden else "kind of column",
-    )
 
 
 def _say_what_is_positive(read: LoadedData, asked: FitConfig, ledger: Ledger) -> None:

@@ -59,11 +59,13 @@ class Run:
     interrupted: Interrupted
     until: int = 5
     facts: dict[str, Any] = field(default_factory=dict)
+    elsewhere: str = ""  # the device on which it is to go on, where that was said
     registered: bool = False  # whether it is kept which rows it reads and learns from
-    contents: str = field(default="", init=False)  # of the pictures of a new run, before its cells are gone
+    contents: dict[str, str] = field(default_factory=dict, init=False)  # of a new run's pictures, while cells are there
 
     def __post_init__(self) -> None:
-        self.contents = "" if self.resumed else self.read.source.contents
+        read = {} if self.resumed else {"contents": self.read.source, "new_test_contents": self.read.new_test}
+        self.contents = {name: one.contents for name, one in read.items() if one is not None and one.contents}
         self.read = self.read.without_cells()
 
     @cached_property
@@ -91,6 +93,7 @@ class Run:
             data=prepare(self.read, self.asked, self.folder, ledger, register.secret),
             seed=self.asked.seed,
             tell=self.tell,
+            elsewhere=self.elsewhere,
             register=register,
         )
         if self.registered and (why := str(memo.json("register", lambda: register.keep(runner.data.record)))):
@@ -123,7 +126,7 @@ class Run:
                 "name": source.name,
                 "origin": source.origin,
                 **self.read.fingerprints,
-                **({"contents": self.contents} if self.contents else {}),
+                **self.contents,
                 "rows": self.read.frame.height,
                 "columns": len(self.read.columns),
             },
@@ -160,7 +163,7 @@ class Run:
             plans = plan_budget(runner)
             self.recipe = self.recipe.model_copy(update={"plan": plans})
             write_recipe(self.folder.recipe, self.recipe)
-            self.folder.update_facts(machine=machine_facts(plans.narrow.threads)["machine"])
+            self.folder.update_facts(machine=machine_facts(plans.narrow.threads, str(runner.device))["machine"])
             runner.planned = plans.narrow
             self.tell("begin", steps=runner.planned.total_steps, run=str(self.folder.path))
             verdict = self._steps(runner, plans, baselines)

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from io import BytesIO
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from luthier import storage
 from luthier.assess import PRIMARY, Register
 from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
-from luthier.data.large import beside_rows, default_memory
 from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, train
+from luthier.engine.devices import CPU, free_memory
 from luthier.errors import TerminatedError
+from luthier.machine import default_memory
 from luthier.nets import DenseSpec, Net, Spec, build
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Cut, Recipe
@@ -110,6 +112,8 @@ class Runner:
     data: Prepared
     seed: int
     tell: Callable[..., None]
+    device: torch.device = CPU  # where networks train; settled with the plan
+    elsewhere: str = ""  # the device on which a run that was begun is to go on, where that was said
     register: Register = field(default_factory=Register.none)
     target_mean: float = 0.0
     target_std: float = 1.0
@@ -152,13 +156,6 @@ class Runner:
         """C: logits of a network."""
         return len(self.data.task.classes) if self.data.task.kind == "multiclass" else 1
 
-    @cached_property
-    def networks_memory(self) -> int:
-        """Bytes that networks may take: what is allowed, without what the rows take."""
-        data, allowed = self.data, self.recipe.asked.memory or default_memory()
-        rows = len(data.training) + len(data.validation) + len(data.sealed)
-        return beside_rows(allowed, rows, data.training_frame, data.task.target, len(data.task.classes))
-
     def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
         """Preprocessing fitted on the training rows, and both parts through it."""
         if method not in self.parts:
@@ -189,12 +186,11 @@ class Runner:
     def spec(self, method: str, hidden: tuple[int, ...], **options: Any) -> DenseSpec:
         """A dense network for this task behind one way of preprocessing."""
         _, training, _ = self.prepared(method)
-        sizes = self.data.encoder.category_sizes
         return DenseSpec(
             inputs=training.features.shape[1],
             hidden=hidden,
             outputs=self.outputs,
-            embeddings=tuple((levels, embedding_width(levels)) for levels in sizes),
+            embeddings=tuple((levels, embedding_width(levels)) for levels in self.data.encoder.category_sizes),
             **options,
         )
 
@@ -253,6 +249,7 @@ class Runner:
                 patience=max(10, (planned.steps // every) // 3),
                 tolerance=1e-4,
                 batch_seed=self.seed,
+                device=self.device,
             )
             recalled = self._train_in_memory_groups(
                 name, stage, settings, members, parts or self.prepared(method)[1:], initial
@@ -283,7 +280,9 @@ class Runner:
         initial: Sequence[Mapping[str, Tensor]] | None,
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All members at once where memory allows it; else group by group, kept as one population when all are done."""
-        groups, settings, message = in_memory_groups(members, settings, parts[1], self.networks_memory)
+        memory = self.data.memory_beside(self.recipe.asked.memory or default_memory())
+        memory = min(memory, free_memory(self.device) or memory)
+        groups, settings, message = in_memory_groups(members, settings, parts[1], memory)
         labels = [name] if len(groups) == 1 else [f"{name}.{place + 1}" for place in range(len(groups))]
         pieces, sizes = [], [len(group) for group in groups]
         for place, (label, group) in enumerate(zip(labels, groups, strict=True)):

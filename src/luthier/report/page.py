@@ -9,6 +9,7 @@ from typing import Any
 
 from luthier import storage
 from luthier.citations import cited
+from luthier.drawing import draw_range
 from luthier.messages import speaking, tr
 from luthier.recipe import checklist
 from luthier.records import Measure, figure
@@ -114,6 +115,8 @@ def _judgement(run: Contents) -> Iterator[str]:
         yield f"<p class=small>{escape(tr('{name} could not be fitted: {why}.', name=name, why=why))}</p>"
     if scores["confusion"]:
         yield f"<h3>{tr('Confusion matrix')}</h3>"
+        if scores["confusion"].get("weighted"):
+            yield f"<p class=small>{tr('Each row counts by its weight; weights have a mean of 1.')}</p>"
         yield from plot("confusion", figures.draw_confusion(scores["confusion"]), "Confusion matrix of the test rows")
     if scores["predicted"]:
         yield f"<h3>{tr('Predicted and true values')}</h3>"
@@ -245,7 +248,7 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
         for test in run.scores.get("range_tests", []):
             name = figures.RULE_NAMES.get(test["rule"], test["rule"])
             yield f"<h3>{escape(tr('Range test, {rule}', rule=name))}</h3>"
-            yield from plot(f"range-{test['rule']}", figures.draw_range(test), f"Loss against learning rate, {name}")
+            yield from plot(f"range-{test['rule']}", draw_range(test), f"Loss against learning rate, {name}")
     yield from _ablation(run, step)
     if step == 5 and (inside := run.scores.get("inside")):
         yield f"<h3>{tr('Optimisation, six questions')}</h3>"

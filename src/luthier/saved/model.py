@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from luthier.data import (
     inputs_of,
 )
 from luthier.errors import ConfigError, InputError, LuthierError, in_a_line
+from luthier.machine import threads, torch_settings
 from luthier.nets import Licence, Net
 from luthier.saved.blend import Blend, activate
 from luthier.saved.bundle import Bundle, read_bundle, write_bundle
@@ -39,6 +41,8 @@ from luthier.saved.rebuilding import MismatchError, parts_of
 
 FAR = 1e30  # stands for no bound in JSON
 ROWS = 8192  # rows through the networks at once
+PIECE = 8192  # rows of a table that a thread computes at a time
+ROWS_OF_TABLES = 2048  # so few that the activations of a hidden layer stay in the cache
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,34 @@ class Model:
 
     def predict_encoded(self, numbers: Tensor, codes: Tensor) -> pl.Series:
         """`predict` for encoded rows."""
+        return self.decoded(self.answers(numbers, codes))
+
+    def answers(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
+        """What all answers follow from: probabilities [N, C] of classes, or values [N] on the target's own scale.
+
+        Of a large table a few thousand rows at a time, one thread each: several threads on a product so small wait for
+        each other, and longer where a core is busy. The pieces, so the numbers, are the same for any number of threads.
+        """
+        answer = self.values if self.task.kind == "regression" else self.probabilities
+        if len(numbers) <= PIECE or not self._of_numbers:
+            return answer(numbers, codes)
+        pieces = zip(torch.split(numbers, PIECE), torch.split(codes, PIECE), strict=True)
+        with (
+            torch_settings(threads=1),
+            ThreadPoolExecutor(threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ):
+            return np.concatenate(list(pool.map(lambda piece: answer(*piece), pieces)))
+
+    @property
+    def _of_numbers(self) -> bool:
+        """Whether its rows are numbers and categories, without words and pixels."""
+        return isinstance(self.encoder, TableEncoder) and not self.encoder.texts
+
+    def decoded(self, answers: np.ndarray) -> pl.Series:
+        """Classes, or values, in the target's own type."""
         if self.task.kind == "regression":
-            return pl.Series(self.task.target, self.values(numbers, codes))
-        return decode_classes(torch.from_numpy(self.classes_of(self.probabilities(numbers, codes))), self.task)
+            return pl.Series(self.task.target, answers)
+        return decode_classes(torch.from_numpy(self.classes_of(answers)), self.task)
 
     def classes_of(self, probabilities: np.ndarray) -> np.ndarray:
         """Class numbers [N] of probabilities [N, C]."""
@@ -125,7 +154,11 @@ class Model:
 
     def set_encoded(self, numbers: Tensor, codes: Tensor) -> pl.Series:
         """`predict_set` for encoded rows."""
-        inside = prediction_sets(self.probabilities(numbers, codes), self.set_threshold)
+        return self.sets_of(self.probabilities(numbers, codes))
+
+    def sets_of(self, probabilities: np.ndarray) -> pl.Series:
+        """The 90 % prediction sets [N] of probabilities [N, C], as text."""
+        inside = prediction_sets(probabilities, self.set_threshold)
         return pl.Series("set", ["|".join(np.asarray(self.task.classes)[row]) for row in inside], dtype=pl.String)
 
     def unlike_training(self, frame: pl.DataFrame) -> pl.Series:
@@ -184,8 +217,9 @@ class Model:
 
     @torch.no_grad()
     def _blocks(self, numbers: Tensor, codes: Tensor) -> Iterator[np.ndarray]:
-        for start in range(0, len(numbers), ROWS):
-            rows = slice(start, start + ROWS)
+        at_once = ROWS_OF_TABLES if self._of_numbers else ROWS
+        for start in range(0, len(numbers), at_once):
+            rows = slice(start, start + at_once)
             features, coded = inputs_of(self.preprocess(numbers[rows]), codes[rows], self.encoder)
             parts = [
                 weight * activate(net(features, coded), self.task.kind)

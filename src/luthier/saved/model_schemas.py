@@ -209,7 +209,7 @@ class PreprocessFacts(TypedDict):
     """How numbers become features."""
 
     __pydantic_config__ = CLOSED  # type: ignore[misc]
-    method: Literal["standardise", "quantile", "piecewise", "periodic", "common"]
+    method: Literal["standardise", "robust", "quantile", "piecewise", "periodic", "common"]
     columns: Size
     flagged: Size
     knots: Annotated[int, Field(ge=0, le=1024)]
@@ -222,6 +222,16 @@ class PixelFacts(TypedDict):
 
     __pydantic_config__ = CLOSED  # type: ignore[misc]
     method: Literal["pixels"]
+
+
+class NumberEmbeddingFacts(TypedDict):
+    """Learned functions of numbers."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    columns: Positive
+    frequencies: Positive
+    width: Positive
+    deviation: PositiveNumber
 
 
 class DenseFacts(TypedDict):
@@ -239,6 +249,8 @@ class DenseFacts(TypedDict):
     initialiser: Name
     deviation: NotRequired[Number]
     neurons: NotRequired[list[tuple[Size, Size, Name]]]
+    number_embedding: NotRequired[NumberEmbeddingFacts]
+    input_scale: NotRequired[bool]
 
 
 class ConvFacts(TypedDict):

@@ -58,7 +58,7 @@ class Journal:
         record = {"kind": kind, "key": key, "content": content}
         if self.path is not None:
             due = time.monotonic() >= self._synced + SYNC_EVERY
-            storage.append_lines(self.path, json.dumps(record, ensure_ascii=False, allow_nan=False), synced=due)
+            storage.append_line(self.path, json.dumps(record, ensure_ascii=False, allow_nan=False), synced=due)
             self._synced = time.monotonic() if due else self._synced
         self._known[key] = record
         self._hear(record)

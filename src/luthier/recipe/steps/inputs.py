@@ -12,6 +12,7 @@ RATES = (1e-3, 3e-3, 1e-2)  # around Adam's usual 3e-3; the range test comes whe
 SEEDS = 2
 INPUTS = {
     "standardise": "standardised numbers",
+    "robust": "numbers from the median in quartile ranges, softly clipped at 3",
     "quantile": "quantile transform to a normal distribution",
     "piecewise": "piecewise-linear encoding of numbers in quantile bins",
     "periodic": "periodic encoding of numbers (sines and cosines)",
