@@ -20,12 +20,12 @@ from luthier.assess import PRIMARY, Register
 from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
 from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, train
 from luthier.engine.devices import CPU, free_memory
-from luthier.errors import TerminatedError
 from luthier.machine import default_memory
 from luthier.nets import DenseSpec, Net, Spec, build
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Cut, Recipe
 from luthier.recipe.full_training_rows import StreamedInputs
+from luthier.recipe.interrupted import Interrupted
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memo import Memo
 from luthier.recipe.memory_groups import KEPT, join_histories, merged
@@ -78,25 +78,6 @@ class TrainedPopulation:
         net = build(self.spec, seed=self.members[member].seed)
         net.load_state_dict(self.weights[member])
         return net.eval()
-
-
-class Interrupted:
-    """A flag that signals raise; training asks it before every step.
-
-    `raised` (Ctrl-C) cuts what is trained and delivers the best so far. Where the process was `told_to_end` (SIGTERM),
-    asking raises TerminatedError: training saves its state on the way out.
-    """
-
-    def __init__(self) -> None:
-        self.raised = self.told_to_end = False
-
-    def __bool__(self) -> bool:
-        if self.told_to_end:
-            raise TerminatedError(
-                "the process was terminated; the state is saved",
-                remedy="continue with --resume: the results will be the same",
-            )
-        return self.raised
 
 
 @dataclass
@@ -318,16 +299,17 @@ class Runner:
             self.tell("evaluation", name=name, stage=stage, evaluation=evaluation, steps=settings.steps)
 
         began = self.budget_clock.clock.now()
-        outcome = train(
-            list(members),
-            training,
-            validation,
-            settings,
-            stop=stop,
-            on_evaluation=evaluated,
-            checkpoint=self.memo.under_way(name),
-            initial=initial,
-        )
+        with self.interrupted.asked(soon=True):
+            outcome = train(
+                list(members),
+                training,
+                validation,
+                settings,
+                stop=stop,
+                on_evaluation=evaluated,
+                checkpoint=self.memo.under_way(name),
+                initial=initial,
+            )
         self.speeds[name] = (self.budget_clock.clock.now() - began) / max(1, outcome.steps_done)
         buffer = BytesIO()
         outcome.history.to_frame().write_parquet(buffer)
