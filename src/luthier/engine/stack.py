@@ -82,11 +82,7 @@ class Stack:
         if len(parameters) == 1:  # no row of the next member follows: as few as make an even number
             rows = min(rows, -(-self._first // EVEN_ROWS) * EVEN_ROWS)
         self._rows = 0  # of a member in the wide product; 0: each member has a product of its own
-        if (
-            not (spec.learned_width or spec.input_scale)
-            and rows <= WIDE_WASTE * self._first
-            and parameters.is_contiguous()
-        ):
+        if spec.plain_inputs and rows <= WIDE_WASTE * self._first and parameters.is_contiguous():
             self._rows = rows
             self._wide = parameters[:, : rows * columns].view(1, -1, columns)
             self._wide_T, self._wide_G = self._wide.mT, self.gradients[:, : rows * columns].view(1, -1, columns)
