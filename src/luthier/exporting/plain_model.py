@@ -234,7 +234,7 @@ def _as_number(value: Any, style: dict[str, Any]) -> float | None:
     if isinstance(value, timedelta):
         return (value // timedelta(microseconds=1)) / 1e6
     if isinstance(value, time):
-        return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
+        return ((value.hour * 3600 + value.minute * 60 + value.second) * 10**6 + value.microsecond) / 1e6
     return _written_number(value, style) if isinstance(value, str) else None
 
 
@@ -271,7 +271,8 @@ def _clock(text: str) -> float | None:
         if not 1 <= hours <= 12:
             return None
         hours = hours % 12 + 12 * (result[5].lower() == "p")
-    return int(result[1] or 0) * 86400.0 + hours * 3600.0 + int(result[3]) * 60.0 + float(result[4] or 0)
+    whole = int(result[1] or 0) * 86400 + hours * 3600 + int(result[3]) * 60
+    return (10**6 * whole + round(1e6 * float(result[4] or 0))) / 1e6
 
 
 def _moment(value: Any, cells: dict[str, Any], name: str) -> datetime | None:
