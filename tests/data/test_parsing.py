@@ -482,3 +482,8 @@ def test_parsers_come_back() -> None:
         np.testing.assert_array_equal(one, other)
     assert [column.cells for column in again.columns] == [column.cells for column in encoder.columns]
     assert set(WORD_MARKS) <= set(again.columns[2].cells.marks)
+
+
+def test_a_target_whose_other_value_counts_as_missing_says_so() -> None:
+    with pytest.raises(InputError, match="'b' in all 20 rows; 20 cells such as 'nan' count as missing"):
+        infer_task(pl.Series("y", ["nan", "b"] * 20))

@@ -144,7 +144,7 @@ def infer_task(
         raise InputError(
             f"the target `{name}` has only one value",
             expected="at least two classes, or numbers that vary",
-            received=f"'{known[0]}' in all {len(known)} rows",
+            received=f"'{known[0]}' in all {len(known)} rows{_marked(series, values)}",
             remedy="choose another --target, or add rows of the other classes",
         )
     if known.dtype.is_temporal():
@@ -253,6 +253,12 @@ def _classification(known: pl.Series, kind: TaskKind, distinct: int, reason: str
     classes = tuple(_text(value) for value in known.unique().sort().to_list())
     kind = "binary" if distinct == 2 and override is None else kind
     return Task(kind, known.name, classes=classes, reason=reason, label_kind=label_kind)
+
+
+def _marked(series: pl.Series, values: pl.Series) -> str:
+    """What is to be said of cells whose text counts as missing."""
+    marked = series.filter(values.is_null() & series.is_not_null())
+    return f"; {len(marked)} cells such as '{marked[0]}' count as missing" if len(marked) else ""
 
 
 @dataclass(frozen=True)
