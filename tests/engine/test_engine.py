@@ -62,6 +62,8 @@ OPTIONS = {
     },
     "embedded numbers": {"spec": {"number_embedding": NumberEmbedding(2, frequencies=5, width=3, deviation=0.5)}},
     "embedded numbers alone": {"spec": {"number_embedding": NumberEmbedding(3, frequencies=4), "embeddings": ()}},
+    "scaled inputs": {"spec": {"input_scale": True, "number_embedding": NumberEmbedding(2)}},
+    "scaled inputs alone": {"spec": {"input_scale": True, "embeddings": ()}},
     "wide first layer": {"spec": {"hidden": (9,), "embeddings": ()}},
     "wide first layer, plain descent": {
         "spec": {"hidden": (9,), "embeddings": ()},
@@ -114,6 +116,8 @@ def by_autograd(shape: DenseSpec, row: torch.Tensor, part: Part, rows: torch.Ten
         "selu, mish",
         "embedded numbers",
         "embedded numbers alone",
+        "scaled inputs",
+        "scaled inputs alone",
         "no categories",
     ],
 )

@@ -17,9 +17,15 @@ from luthier.seeds import torch_generator
 
 ROWS, STEPS = 40, 60
 SPEC = DenseSpec(
-    3, (6, 5), 2, layer_norm=True, embeddings=((4, 2),), number_embedding=NumberEmbedding(2, 3, 3, deviation=0.5)
+    3,
+    (6, 5),
+    2,
+    layer_norm=True,
+    embeddings=((4, 2),),
+    number_embedding=NumberEmbedding(2, 3, 3, deviation=0.5),
+    input_scale=True,
 )
-FACTORS = {"biases": 0.1, "numbers": 0.2, "embeddings": 0.5, "norms": 3.0}
+FACTORS = {"biases": 0.1, "numbers": 0.2, "embeddings": 0.5, "norms": 3.0, "scales": 6.0}
 
 
 def part(dtype: torch.dtype = torch.float64) -> Part:
@@ -106,7 +112,7 @@ def test_modules_tell_the_same_kinds_apart() -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ConfigError, match="weights, biases, embeddings, numbers, norms"):
+    with pytest.raises(ConfigError, match="weights, biases, embeddings, numbers, scales, norms"):
         Member(SPEC, 0, 0.1, rate_factors=(("bias", 0.1),))
     with pytest.raises(ConfigError, match="at least 0"):
         Member(SPEC, 0, 0.1, rate_factors=(("biases", -1.0),))

@@ -156,10 +156,13 @@ def test_every_way_that_numbers_enter(method: str, runs: dict[str, Any], tmp_pat
             layer_norm=name == "gelu",
             residual=True,
             number_embedding=NumberEmbedding(len(model.encoder.number_names), deviation=1.0) if k else None,
+            input_scale=bool(k),
         )
         for k, name in enumerate(pair)
     ]
     nets = tuple(build(spec, seed=k).eval() for k, spec in enumerate(specs))
+    with torch.no_grad():
+        nets[1].scales[0].factor.uniform_(0.5, 2)
     other = replace(model, preprocess=fitted, nets=nets, weights=(0.4, 0.6), temperature=0.7)
     assert export_onnx(other, tmp_path / "m.onnx", frame) < 1e-5
     assert export_torch(other, tmp_path / "out", frame) < 1e-6

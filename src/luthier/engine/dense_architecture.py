@@ -44,7 +44,7 @@ class DenseArchitecture:
     def __init__(self, spec: DenseSpec) -> None:
         self.spec = spec
         self.has_bias_column = spec.biased(0)
-        self.fuses = not (spec.normalised or spec.learned_width)  # plain descent without storing gradients
+        self.fuses = spec.plain_inputs and not spec.normalised  # plain descent without storing gradients
 
     def fresh(self, seeds: Sequence[int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Initial parameters [M, P] and buffers [M, Q]."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from luthier.engine.dense_rows import views
+from luthier.engine.dense_rows import matrices, views
 from luthier.nets import DenseSpec
+from luthier.nets.numbers import SCALE
 
 TURN = 2 * torch.pi
 
@@ -39,6 +40,32 @@ class LearnedInputs:
             self._codes.learn(gradient[:, :, : self._width])
         if self._numbers is not None:
             self._numbers.learn(gradient[:, :, self._width :])
+
+
+class InputScale:
+    """A factor of each value that enters the first layer: weights W [M, H, I] work as W times the factors [M, I].
+
+    Scaling the weights leaves the inputs as they are, which members share.
+    """
+
+    def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
+        inputs = spec.fan_in(0)
+        self._factors = views(spec, parameters)[SCALE].unsqueeze(1)
+        self._slopes = views(spec, gradients)[SCALE]
+        self._W, self._G = matrices(spec, parameters)[0], matrices(spec, gradients)[0]
+        self._inputs = inputs
+
+    def weights(self) -> Tensor:
+        """The first layer's weights and bias [M, H, I + 1], those of inputs scaled."""
+        self.scaled = self._W.clone()
+        self.scaled[:, :, : self._inputs] *= self._factors
+        return self.scaled
+
+    def learn(self) -> None:
+        """From the gradient by scaled weights, which lies where the weights' is to be, both gradients."""
+        G = self._G[:, :, : self._inputs]
+        self._slopes.copy_((G * self._W[:, :, : self._inputs]).sum(1))
+        G *= self._factors
 
 
 class Waves:

@@ -17,7 +17,7 @@ from torch import Tensor
 from luthier.averages import follow
 from luthier.engine.batches import Batch
 from luthier.engine.dense_rows import EVEN_ROWS, WIDE_WASTE, buffer_views, matrices, views
-from luthier.engine.learned_inputs import LearnedInputs
+from luthier.engine.learned_inputs import InputScale, LearnedInputs
 from luthier.engine.products import product, stays_small, take_product
 from luthier.engine.settings import Part
 from luthier.engine.sharing import mean_of_rows
@@ -69,6 +69,7 @@ class Stack:
         self.parameters, self.buffers = parameters, buffers
         self.gradients = torch.zeros_like(parameters) if gradients is None else gradients
         self._p, self._g = views(spec, parameters), views(spec, self.gradients)
+        self._scale = InputScale(spec, parameters, self.gradients) if spec.input_scale else None
         self._learned = LearnedInputs(spec, parameters, self.gradients) if spec.learned_width else None
         self._b = buffer_views(spec, buffers)
         self._activations = spec.functions
@@ -81,7 +82,7 @@ class Stack:
         if len(parameters) == 1:  # no row of the next member follows: as few as make an even number
             rows = min(rows, -(-self._first // EVEN_ROWS) * EVEN_ROWS)
         self._rows = 0  # of a member in the wide product; 0: each member has a product of its own
-        if not spec.learned_width and rows <= WIDE_WASTE * self._first and parameters.is_contiguous():
+        if spec.plain_inputs and rows <= WIDE_WASTE * self._first and parameters.is_contiguous():
             self._rows = rows
             self._wide = parameters[:, : rows * columns].view(1, -1, columns)
             self._wide_T, self._wide_G = self._wide.mT, self.gradients[:, : rows * columns].view(1, -1, columns)
@@ -194,10 +195,11 @@ class Stack:
             if self._members == 1:
                 return Z if self._rows == self._first else Z[:, :, : self._first]
             return Z.view(inputs.shape[0], self._members, self._rows)[:, :, : self._first].transpose(0, 1)
+        WT = self._WT[0] if self._scale is None else self._scale.weights().mT
         if self._learned is None:
-            return times(self._each(inputs), self._WT[0])
-        Z = times(self._each(inputs), self._WT[0][:, self._D :])
-        return Z.add_(times(self._learned.of(inputs, codes), self._WT[0][:, : self._D]))
+            return times(self._each(inputs), WT)
+        Z = times(self._each(inputs), WT[:, self._D :])
+        return Z.add_(times(self._learned.of(inputs, codes), WT[:, : self._D]))
 
     def _each(self, inputs: Tensor) -> Tensor:
         """Inputs [M, B, F] of each member, from those that all share [B, F] or as they are."""
@@ -213,10 +215,15 @@ class Stack:
         X, G, D = self._each(batch.inputs), self._G[0], self._D
         if self._learned is None:
             product(dZ.mT, X, out=G, bf16=self.bf16)
+            if self._scale is not None:
+                self._scale.learn()
             return
         G[:, :, D:] = product(dZ.mT, X, bf16=self.bf16)
         G[:, :, :D] = product(dZ.mT, self._learned.last, bf16=self.bf16)
-        self._learned.learn(product(dZ, self._W[0][:, :, :D], bf16=self.bf16))
+        W = self._W[0] if self._scale is None else self._scale.scaled
+        self._learned.learn(product(dZ, W[:, :, :D], bf16=self.bf16))
+        if self._scale is not None:
+            self._scale.learn()
 
     def _scaled(self, i: int, normal: Tensor) -> Tensor:
         scale, shift = self._p[f"norms.{i}.scale"], self._p[f"norms.{i}.shift"]

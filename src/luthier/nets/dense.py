@@ -46,6 +46,7 @@ class DenseNet(nn.Module):
         # Any: a ModuleList does not know the parameters that its modules were given by name.
         self.embeddings: Any = nn.ModuleList(_modules("embeddings", parameters, buffers))
         self.numbers: Any = nn.ModuleList(_modules("numbers", parameters, buffers))
+        self.scales: Any = nn.ModuleList(_modules("scales", parameters, buffers))
         self.layers: Any = nn.ModuleList(_modules("layers", parameters, buffers))
         self.norms: Any = nn.ModuleList(_modules("norms", parameters, buffers))
 
@@ -63,6 +64,8 @@ class DenseNet(nn.Module):
             x = features[:, : self.spec.number_embedding.columns]
             parts = [*parts, embedded_numbers(x, dict(self.numbers[0].named_parameters()))]
         a = torch.cat([*parts, features], 1) if len(parts) else features
+        if self.spec.input_scale:
+            a = a * self.scales[0].factor
         for i, (layer, activation) in enumerate(zip(self.layers[:-1], self.spec.functions, strict=True)):
             z = a @ layer.weight.T
             z = self._normalised(i, z) if self.spec.normalised else z + layer.bias

@@ -17,6 +17,7 @@ from luthier.seeds import torch_generator
 from luthier.shapes import Embedded, Features
 
 PREFIX = "numbers.0."
+SCALE = "scales.0.factor"  # of all that enters the first layer
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from luthier.errors import ConfigError, nearest
 from luthier.nets.activations import ACTIVATIONS, Activation, mixed
 from luthier.nets.initialise import INITIALISERS, initial_parameters
-from luthier.nets.numbers import NumberEmbedding
+from luthier.nets.numbers import SCALE, NumberEmbedding
 
 Shape = tuple[int, ...]
 
@@ -27,7 +28,8 @@ class DenseSpec:
     norm (over a row's units) sits before the activation, and a layer that has it has no bias. With
     `residual` a hidden layer as wide as the one below adds that one's output to its own. `neurons` are
     (hidden layer, unit, activation) of single neurons that differ from their layer. With a `number_embedding` learned
-    functions of the first numbers enter beside them.
+    functions of the first numbers enter beside them. With an `input_scale` each value that enters the first layer is
+    multiplied by a factor of its own, learnt from 1 on.
 
     >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
     23860
@@ -45,6 +47,7 @@ class DenseSpec:
     deviation: float = 0.01
     neurons: tuple[tuple[int, int, str], ...] = ()
     number_embedding: NumberEmbedding | None = None
+    input_scale: bool = False
 
     def __post_init__(self) -> None:
         mistakes = []
@@ -99,7 +102,7 @@ class DenseSpec:
         fresh = initial_parameters(
             shapes, initialiser=self.initialiser, gains=self.gains, seed=seed, deviation=self.deviation
         )
-        return {**fresh, **learned}
+        return {**fresh, **learned, **({SCALE: torch.ones_like(fresh[SCALE])} if self.input_scale else {})}
 
     @property
     def layers(self) -> int:
@@ -115,6 +118,11 @@ class DenseSpec:
     def learned_width(self) -> int:
         """Width of all that is learnt to stand beside the inputs: categories' embeddings, functions of numbers."""
         return self.embedding_width + (0 if self.number_embedding is None else self.number_embedding.features)
+
+    @property
+    def plain_inputs(self) -> bool:
+        """Whether the first layer sees the inputs as they are."""
+        return not (self.learned_width or self.input_scale)
 
     @property
     def normalised(self) -> bool:
@@ -144,6 +152,8 @@ class DenseSpec:
             shapes[f"embeddings.{k}.weight"] = (levels, width)
         if self.number_embedding is not None:
             shapes |= self.number_embedding.shapes()
+        if self.input_scale:
+            shapes[SCALE] = (self.fan_in(0),)
         for i, units in enumerate((*self.hidden, self.outputs)):
             shapes[f"layers.{i}.weight"] = (units, self.fan_in(i))
             if self.biased(i):
@@ -165,9 +175,8 @@ class DenseSpec:
     def to_json(self) -> dict[str, Any]:
         """The spec as plain JSON values."""
         values = asdict(self)
-        if self.number_embedding is None:
-            del values["number_embedding"]  # as it was written before there were any
-        return values
+        later = ("number_embedding", "input_scale")  # left out where there is none, as before there were any
+        return {name: value for name, value in values.items() if name not in later or value}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> DenseSpec:

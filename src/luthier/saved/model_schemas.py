@@ -250,6 +250,7 @@ class DenseFacts(TypedDict):
     deviation: NotRequired[Number]
     neurons: NotRequired[list[tuple[Size, Size, Name]]]
     number_embedding: NotRequired[NumberEmbeddingFacts]
+    input_scale: NotRequired[bool]
 
 
 class ConvFacts(TypedDict):
