@@ -27,10 +27,8 @@ UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
 EPOCH = datetime(1970, 1, 1)
 TYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool}
 ACTIVATIONS: dict[str, Any] = {
-    "relu": torch.relu,
+    **{name: getattr(torch, name) for name in ("relu", "tanh", "sigmoid")},
     "leaky relu": lambda z: F.leaky_relu(z, 0.01),
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
     **{name: getattr(F, name) for name in ("gelu", "selu", "mish")},
     "identity": lambda z: z,
 }
@@ -319,8 +317,7 @@ def _iso(text: str) -> datetime | None:
         return None
     if zone is None or zone == "Z":
         return moment
-    hours, minutes = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
-    offset = timedelta(hours=hours, minutes=minutes)
+    offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:].lstrip(":") or 0))
     return moment + offset if zone[0] == "-" else moment - offset
 
 
