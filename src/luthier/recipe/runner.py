@@ -17,7 +17,7 @@ from torch import Tensor
 from luthier import storage
 from luthier.assess import PRIMARY, Register
 from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
-from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, train
+from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, threaded, train
 from luthier.errors import TerminatedError
 from luthier.machine import default_memory
 from luthier.nets import DenseSpec, Net, Spec, build
@@ -248,6 +248,7 @@ class Runner:
                 tolerance=1e-4,
                 batch_seed=self.seed,
             )
+            settings = threaded(settings, members, self.plan.threads)
             recalled = self._train_in_memory_groups(
                 name, stage, settings, members, parts or self.prepared(method)[1:], initial
             )
