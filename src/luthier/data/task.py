@@ -13,7 +13,7 @@ from torch import Tensor
 
 from luthier.data.columns import likeliest_style
 from luthier.data.facts import facts_of, is_text
-from luthier.data.levels import FALSE, FIRST_LEVEL, MISSING, TRUE, UNKNOWN, Levels, texts_of
+from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, TruthWords, texts_of, value_of
 from luthier.data.numerals import NumberStyle
 from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser
 from luthier.errors import ConfigError, InputError, nearest
@@ -270,14 +270,16 @@ def positive_facts(
     if asked and len(task.classes) != 2:
         what = f"{len(task.classes)} classes" if task.classes else "a regression"
         raise InputError("--positive is for two classes", received=what, remedy="leave it out")
-    if asked and asked not in task.classes:
+    code = Levels(task.classes).code(asked) if asked else MISSING
+    if code == UNKNOWN:
         raise InputError(
             f"--positive {asked}: `{task.target}` has no such class",
             expected=" or ".join(task.classes),
-            remedy=nearest(asked, task.classes),
+            remedy=nearest(asked or "", task.classes),
         )
+    named = "" if code == MISSING else task.classes[code - FIRST_LEVEL]
     counts = np.bincount(encode_target(series, task).numpy(), weights, minlength=2)
-    return PositiveFacts(task.classes, tuple(round(float(s), 6) for s in counts / counts.sum()), asked or "")
+    return PositiveFacts(task.classes, tuple(round(float(s), 6) for s in counts / counts.sum()), named)
 
 
 def positive_of(facts: PositiveFacts) -> tuple[str, str]:
@@ -290,7 +292,7 @@ def positive_of(facts: PositiveFacts) -> tuple[str, str]:
     if facts.asked:
         return facts.asked, "you said so"
     for yes, no in ((one, other), (other, one)):
-        if yes.lower() in TRUE and no.lower() in (*FALSE, "-1"):
+        if TruthWords().code(yes) == FIRST_LEVEL + 1 and (TruthWords.hold((yes, no)) or value_of(no) == -1):
             return yes, f"of {no} and {yes} it is the one that means yes"
     if facts.shares[0] == facts.shares[1]:
         return other, "both classes are equally frequent, and it comes second"

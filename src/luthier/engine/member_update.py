@@ -11,6 +11,7 @@ from torch import Tensor
 
 from luthier.engine.dense_architecture import DenseArchitecture
 from luthier.engine.devices import CPU
+from luthier.engine.flat_rows import KINDS
 from luthier.engine.member import Member
 from luthier.engine.modules import Modules
 from luthier.engine.torch_optimisers import by_optimiser
@@ -37,6 +38,7 @@ from luthier.optimise import (
 )
 
 Architecture = DenseArchitecture | Modules
+STEPS_GROW_WITH_GRADIENTS = ("sgd", "nesterov", "nesterov-velocity")
 REMEDY = "check it: luthier.testing.check_rule(rule)"
 
 
@@ -64,9 +66,8 @@ def update_for(
         limits = [getattr(member, name) for member in members]
         if min(limits) != inf:
             parts.append(clipped(by, _column(limits, dtype, device)))
-    if any(member.layer_rates for member in members):
-        factors = torch.tensor([member.layer_rates or (1.0,) * layers for member in members], dtype=dtype)
-        parts.append(with_factors(factors[:, groups].to(device)))
+    if (factors := _factors(architecture, members, rule)) is not None:
+        parts.append(with_factors(factors.to(dtype).to(device)))
     decays = [member.weight_decay for member in members]
     if (strength := _strengths(architecture, members, decays, dtype, device)) is not None:
         parts.append(decayed(strength))
@@ -76,6 +77,25 @@ def update_for(
             raise ConfigError([f"the rule '{name_of(rule)}' keeps an average of its own; leave ema_decay at 0"])
         parts.append(averaged(_column([member.ema_decay for member in members], dtype, device)))
     return chain(*parts)
+
+
+def _factors(architecture: Architecture, members: Sequence[Member], rule: AnyRule) -> Tensor | None:
+    """What multiplies the rate of each number [M, P]: by layer, by kind, by width; None where nothing does."""
+    if not any(_has_factors(member) for member in members):
+        return None
+    layers, kinds = architecture.group_of(), architecture.kinds_of()
+    by_width = architecture.inputs_of() ** (-1.0 if rule in STEPS_GROW_WITH_GRADIENTS else -0.5)
+    rows = []
+    for member in members:
+        own = dict(member.rate_factors)
+        by_kind = torch.tensor([own.get(kind, 1.0) for kind in KINDS], dtype=torch.float64)[kinds]
+        by_layer = torch.tensor(member.layer_rates or (1.0,) * member.spec.layers, dtype=torch.float64)[layers]
+        rows.append(by_kind * by_layer * (by_width if member.width_scaled else 1.0))
+    return torch.stack(rows)
+
+
+def _has_factors(member: Member) -> bool:
+    return bool(member.layer_rates or member.rate_factors or member.width_scaled)
 
 
 def _moves(
@@ -125,7 +145,7 @@ def plain_shrink(
     What plain descent needs of a gradient is to be subtracted once, so that it need never be stored.
     """
     more = [
-        member.momentum or member.l1 or member.layer_rates or any(member.frozen_until) or member.ema_decay
+        member.momentum or member.l1 or _has_factors(member) or any(member.frozen_until) or member.ema_decay
         for member in members
     ]
     limits = [min(member.clip_norm, member.clip_value) for member in members]

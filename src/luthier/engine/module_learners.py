@@ -47,7 +47,7 @@ class LoopedLearner:
         self._shares: list[list[float]] | None = None  # what each layer drops, read once
         self._host_seeds = seeds.cpu()
 
-    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
+    def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
         self.state.gradients.zero_()
         version, shared = batch.inputs._version, None if batch.own else with_layout(batch.inputs)
@@ -111,9 +111,9 @@ class VmappedLearner:
         self._fixed = fixed_views(spec.fixed, state.buffers)
         self._shapes: dict[torch.Size, list[list[torch.Size]]] = {}
 
-    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
+    def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
-        masks = self._masks(batch.inputs[0] if batch.own else batch.inputs, number)
+        masks = self._masks(batch.inputs[0] if batch.own else batch.inputs, int(number))
         inputs = batch.inputs.clone() if self._spec.changes_inputs else batch.inputs
         # Of a slice batch norm would update a copy, so buffers go in whole and what became of them is copied back.
         fixed = {name: view.clone(memory_format=torch.contiguous_format) for name, view in self._fixed.items()}

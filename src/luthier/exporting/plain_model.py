@@ -31,9 +31,7 @@ ACTIVATIONS: dict[str, Any] = {
     "leaky relu": lambda z: F.leaky_relu(z, 0.01),
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
-    "gelu": F.gelu,
-    "selu": F.selu,
-    "mish": F.mish,
+    **{name: getattr(F, name) for name in ("gelu", "selu", "mish")},
     "identity": lambda z: z,
 }
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -99,6 +97,11 @@ class PlainModel(nn.Module):
     def _net(self, place: int, spec: dict[str, Any], features: Tensor, codes: Tensor) -> Tensor:
         base = f"nets.{place}."
         tables = [self._of(f"{base}embeddings.{k}.weight")[codes[:, k]] for k in range(len(spec["embeddings"]))]
+        if learned := spec.get("number_embedding"):
+            names = ("frequencies", "phases", "weight", "bias")
+            f, phase, W, b = (self._of(f"{base}numbers.0.{name}") for name in names)
+            angles = 2 * torch.pi * features[:, : learned["columns"]].unsqueeze(2) * f + phase
+            tables.append((torch.einsum("bfk,fwk->bfw", angles.cos(), W) + b).flatten(1))
         a = torch.cat([*tables, features], 1)
         for i, (units, name) in enumerate(zip(spec["hidden"], spec["activations"], strict=True)):
             z = a @ self._of(f"{base}layers.{i}.weight").T

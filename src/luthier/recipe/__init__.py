@@ -5,7 +5,7 @@ from __future__ import annotations
 from luthier.recipe.branching import check_way_back, copy_memory, openings
 from luthier.recipe.budget import Budget, BudgetClock, Clock, WallClock
 from luthier.recipe.checklist import Ticked, checklist, in_lines
-from luthier.recipe.config import Cut, FitConfig, Recipe, read_recipe, recipe_from, write_recipe
+from luthier.recipe.config import Cut, FitConfig, Recipe, config_of, read_recipe, recipe_from, write_recipe
 from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.option_table import kept_for
 from luthier.recipe.plan import Plan, Plans
@@ -49,6 +49,7 @@ __all__ = [
     "check_way_back",
     "checklist",
     "columns_of",
+    "config_of",
     "copy_memory",
     "default_name",
     "first_width",

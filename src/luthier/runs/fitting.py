@@ -28,6 +28,7 @@ from luthier.recipe import (
     WallClock,
     asked_of,
     check_way_back,
+    config_of,
     copy_memory,
     default_name,
     kept_for,
@@ -179,26 +180,24 @@ def request(
     source: Any,
     limit: Budget,
     *,
-    target: str | int | None = None,
-    columns: Mapping[str, str] | None = None,
     beside: Sequence[str] = (),
     memory: str | None = None,
     weights: str | Path | None = None,
     warm_start: str | Path | None = None,
     new_test: str | Path | None = None,
+    positive: object = None,
     **options: Any,
 ) -> FitConfig:
     """What `fit` is asked for, as it is kept; `options` are those that are kept as they were given."""
-    return FitConfig(
+    return config_of(
         source=name_of(source),
-        target=None if target is None else str(target),
         budget=str(limit),
-        columns={str(name): kind for name, kind in (columns or {}).items()},
         beside=tuple(beside),
         memory=0 if memory is None else parse_memory(memory),
         weights="" if weights is None else str(Path(weights).resolve()),
         warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
         new_test="" if new_test is None else name_of(new_test),
+        positive="" if positive is None else str(positive),
         **{name: value for name, value in options.items() if value is not None},
     )
 

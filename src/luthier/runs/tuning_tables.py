@@ -22,6 +22,7 @@ from luthier.recipe import (
     Runner,
     WallClock,
     as_model,
+    config_of,
     default_name,
     first_width,
     input_count,
@@ -89,12 +90,12 @@ def tune_table(
         trials = DEFAULT_TRIALS
     if before is None:
         base: dict[str, Any] = {}
-        asked = FitConfig(
+        asked = config_of(
             source=name_of(source),
             target=target,
             seed=seed or 0,
             task=task,
-            columns=dict(columns or {}),
+            columns=columns,
             group=group or "",
             time=time or "",
             weight=weight or "",
