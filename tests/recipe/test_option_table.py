@@ -42,6 +42,7 @@ SAMPLES: dict[str, Any] = {  # a value of each option that is not its default
     "backbone": "resnet18",
     "weights": "/weights.safetensors",
     "memory": 1 << 30,
+    "device": "cuda:1",
     "distil": True,
     "warm_start": "/before",
     "base": "/before",

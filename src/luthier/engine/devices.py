@@ -31,6 +31,16 @@ def accelerator() -> torch.device | None:
     return torch.device(others[0]) if others else None
 
 
+def is_there(device: str) -> bool:
+    """Whether this machine has a device of that name.
+
+    >>> is_there("cpu"), is_there("cuda:99")
+    (True, False)
+    """
+    there = available()
+    return device in there or (device == "cuda" and "cuda:0" in there)
+
+
 def resolve(device: str | torch.device) -> torch.device:
     """The device of a name: "cpu", "cuda", "cuda:1", "mps"; or "auto", an accelerator where there is one.
 

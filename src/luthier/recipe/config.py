@@ -15,6 +15,8 @@ from luthier.recipe.ledger import Record
 from luthier.recipe.plan import Plan, Plans, Stage
 from luthier.untrusted import FilePath, Whole, read_toml, validated
 
+DEVICE = r"^(auto|cpu|mps|cuda(:\d{1,3})?)$"
+
 
 class FitConfig(BaseModel):
     """What was asked for. `source` is a path or a bundled name, empty where the data came without one."""
@@ -36,6 +38,7 @@ class FitConfig(BaseModel):
     backbone: str = ""  # a network for pictures that has learnt elsewhere: one of ours, or module:callable
     weights: FilePath = ""  # the file of its weights; those it comes with where empty
     memory: int = Field(default=0, ge=0)  # bytes; of a table that needs more a sample decides. 0: half the machine's
+    device: str = Field(default="auto", pattern=DEVICE)  # where networks train
     strict: bool = False  # a picture that cannot be read stops the run
     beside: tuple[str, ...] = ()  # other targets of the same table: they are no columns to predict from
     weight: str = ""  # how much each row counts, in training and in every score

@@ -59,6 +59,7 @@ class Run:
     interrupted: Interrupted
     until: int = 5
     facts: dict[str, Any] = field(default_factory=dict)
+    elsewhere: str = ""  # the device on which it is to go on, where that was said
     registered: bool = False  # whether it is kept which rows it reads and learns from
     contents: dict[str, str] = field(default_factory=dict, init=False)  # of a new run's pictures, while cells are there
 
@@ -92,6 +93,7 @@ class Run:
             data=prepare(self.read, self.asked, self.folder, ledger, register.secret),
             seed=self.asked.seed,
             tell=self.tell,
+            elsewhere=self.elsewhere,
             register=register,
         )
         if self.registered and (why := str(memo.json("register", lambda: register.keep(runner.data.record)))):
@@ -161,7 +163,7 @@ class Run:
             plans = plan_budget(runner)
             self.recipe = self.recipe.model_copy(update={"plan": plans})
             write_recipe(self.folder.recipe, self.recipe)
-            self.folder.update_facts(machine=machine_facts(plans.narrow.threads)["machine"])
+            self.folder.update_facts(machine=machine_facts(plans.narrow.threads, str(runner.device))["machine"])
             runner.planned = plans.narrow
             self.tell("begin", steps=runner.planned.total_steps, run=str(self.folder.path))
             verdict = self._steps(runner, plans, baselines)

@@ -12,12 +12,14 @@ from io import BytesIO
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from luthier import storage
 from luthier.assess import PRIMARY, Register
 from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
 from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, threaded, train
+from luthier.engine.devices import CPU, free_memory
 from luthier.errors import TerminatedError
 from luthier.machine import default_memory
 from luthier.nets import DenseSpec, Net, Spec, build
@@ -110,6 +112,8 @@ class Runner:
     data: Prepared
     seed: int
     tell: Callable[..., None]
+    device: torch.device = CPU  # where networks train; settled with the plan
+    elsewhere: str = ""  # the device on which a run that was begun is to go on, where that was said
     register: Register = field(default_factory=Register.none)
     target_mean: float = 0.0
     target_std: float = 1.0
@@ -182,12 +186,11 @@ class Runner:
     def spec(self, method: str, hidden: tuple[int, ...], **options: Any) -> DenseSpec:
         """A dense network for this task behind one way of preprocessing."""
         _, training, _ = self.prepared(method)
-        sizes = self.data.encoder.category_sizes
         return DenseSpec(
             inputs=training.features.shape[1],
             hidden=hidden,
             outputs=self.outputs,
-            embeddings=tuple((levels, embedding_width(levels)) for levels in sizes),
+            embeddings=tuple((levels, embedding_width(levels)) for levels in self.data.encoder.category_sizes),
             **options,
         )
 
@@ -247,6 +250,7 @@ class Runner:
                 patience=max(10, (planned.steps // every) // 3),
                 tolerance=1e-4,
                 batch_seed=self.seed,
+                device=self.device,
             )
             settings = threaded(settings, members, self.plan.threads)
             recalled = self._train_in_memory_groups(
@@ -278,9 +282,9 @@ class Runner:
         initial: Sequence[Mapping[str, Tensor]] | None,
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All members at once where memory allows it; else group by group, kept as one population when all are done."""
-        groups, settings, message = in_memory_groups(
-            members, settings, parts[1], self.recipe.asked.memory or default_memory()
-        )
+        memory = self.recipe.asked.memory or default_memory()
+        memory = min(memory, free_memory(self.device) or memory)
+        groups, settings, message = in_memory_groups(members, settings, parts[1], memory)
         labels = [name] if len(groups) == 1 else [f"{name}.{place + 1}" for place in range(len(groups))]
         pieces, sizes = [], [len(group) for group in groups]
         for place, (label, group) in enumerate(zip(labels, groups, strict=True)):

@@ -19,8 +19,8 @@ from luthier.errors import ConfigError
 from luthier.machine import cores, default_memory, parse_memory
 from luthier.recipe import Budget, Interrupted
 from luthier.report import write_search_report
-from luthier.runs.fitting import ended_by_signals
 from luthier.runs.search_screen import SearchScreen
+from luthier.runs.signals import ended_by_signals
 from luthier.runs.study_result import Study
 from luthier.saved import RunFolder
 from luthier.search import (

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from luthier.engine import Member, step_time
+from luthier.engine.devices import CPU
 from luthier.machine import threads
 from luthier.recipe.budget import Budget
 from luthier.recipe.media import MEDIA
+from luthier.recipe.places import devices_for, fastest, settle
 from luthier.recipe.plan import Cost, Plan, Plans, Problem, TrainingBudget, make_plans
 from luthier.recipe.plan_media import MediumProblem, make_medium_plans
 from luthier.recipe.runner import Runner
@@ -18,7 +21,7 @@ from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002
 STAGES = {"seeds": "final"}  # stages whose names need a word in a sentence
-TIMED_MEMBERS = 8
+TIMED_MEMBERS, USUAL_MEMBERS = 8, 32
 TIMING_SHARE = 0.1  # of the budget, reading the data included
 WIDEST_INPUTS = "piecewise"  # the way of preprocessing with the most features: the plan must hold for it
 
@@ -28,6 +31,7 @@ def plan_budget(runner: Runner, *, timer: Callable[..., tuple[float, float]] = s
     if runner.medium != "table":
         torch.set_num_threads(_threads(runner))
         plans = runner.recipe.plan or _medium_plans(runner, timer)
+        settle(runner, plans.narrow.device)
         torch.set_num_threads(plans.narrow.threads)
         runner.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
         return plans
@@ -41,6 +45,7 @@ def plan_budget(runner: Runner, *, timer: Callable[..., tuple[float, float]] = s
     more = 0 if full_training_rows is None else len(full_training_rows) - rows
     problem = Problem(rows, width, runner.data.training.numbers.shape[1], more)
     plans = runner.recipe.plan or _new_plans(runner, problem, timer)
+    settle(runner, plans.narrow.device)
     torch.set_num_threads(plans.narrow.threads)
     runner.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
     return plans
@@ -73,14 +78,18 @@ def _stage_in_words(plan: Plan, name: str) -> str:
 
 def _new_plans(runner: Runner, problem: Problem, timer: Callable[..., tuple[float, float]]) -> Plans:
     budget: Budget = runner.budget_clock.budget
+    devices = devices_for(runner)
     if budget.seconds is None:
-        return make_plans(problem, TrainingBudget(None, budget.steps, threads=THREADS), _no_cost, _no_cost)
+        plans = make_plans(problem, TrainingBudget(None, budget.steps, threads=THREADS), _no_cost, _no_cost)
+        return plans.on(devices[0])
     finish = finish_seconds(budget.seconds)
-    narrow = _measured_cost(runner, problem, "standardise", timer)
+    costs = {device: _measured_cost(runner, problem, "standardise", timer, device) for device in devices}
+    device = fastest({device: partial(cost, USUAL_MEMBERS, 2 * problem.width, 2) for device, cost in costs.items()})
+    narrow = costs[device]
     coded = bool(problem.numbers) and WIDEST_INPUTS in problem.methods(None)
-    wide = _measured_cost(runner, problem, WIDEST_INPUTS, timer) if coded else narrow
+    wide = _measured_cost(runner, problem, WIDEST_INPUTS, timer, device) if coded else narrow
     left = max(0.1, runner.budget_clock.left() - finish)
-    return make_plans(problem, TrainingBudget(left, None, finish, THREADS), narrow, wide)
+    return make_plans(problem, TrainingBudget(left, None, finish, THREADS), narrow, wide).on(device)
 
 
 def _threads(runner: Runner) -> int:
@@ -95,19 +104,21 @@ def _threads(runner: Runner) -> int:
 def _medium_plans(runner: Runner, timer: Callable[..., tuple[float, float]]) -> Plans:
     budget, rows, used = runner.budget_clock.budget, len(runner.data.training), _threads(runner)
     assert runner.medium != "table"
-    problem = MediumProblem(runner.medium, rows)
+    problem, devices = MediumProblem(runner.medium, rows), devices_for(runner)
     if budget.seconds is None:
-        return make_medium_plans(problem, TrainingBudget(None, budget.steps, threads=used))
+        return make_medium_plans(problem, TrainingBudget(None, budget.steps, threads=used)).on(devices[0])
     method = MEDIA[runner.medium].method
     _, training, validation = runner.prepared(method)
     member = Member(first_spec(runner, method, 0), derive(runner.seed, "timing"), learning_rate=1e-3)
-    step, evaluation = timer(
-        [member], training, validation, loss=runner.loss, rule="adam", batch_size=problem.batch_size
-    )
+    asked = {"loss": runner.loss, "rule": "adam", "batch_size": problem.batch_size}
+    taken = {device: timer([member], training, validation, device=device, **asked) for device in devices}
+    device = min(taken, key=lambda device: taken[device][0])
+    step, evaluation = taken[device]
     finish = finish_seconds(budget.seconds) + 4 * evaluation  # the test part, by several networks and their mean
     seconds = step + evaluation / max(problem.epoch_steps, 20)
     left = max(0.1, runner.budget_clock.left() - finish)
-    return make_medium_plans(MediumProblem(runner.medium, rows, seconds), TrainingBudget(left, None, finish, used))
+    means = TrainingBudget(left, None, finish, used)
+    return make_medium_plans(MediumProblem(runner.medium, rows, seconds), means).on(device)
 
 
 def _no_cost(members: int, width: int, depth: int) -> float:
@@ -119,9 +130,15 @@ def finish_seconds(seconds: float | None) -> float:
     return 0.0 if seconds is None else min(3.0 + 0.02 * seconds, 0.3 * seconds)
 
 
-def _measured_cost(runner: Runner, problem: Problem, method: str, timer: Callable[..., tuple[float, float]]) -> Cost:
-    """Seconds a step, its share of an evaluation included, for any number of members of a shape."""
+def _measured_cost(
+    runner: Runner, problem: Problem, method: str, timer: Callable[..., tuple[float, float]], device: torch.device
+) -> Cost:
+    """Seconds a step, its share of an evaluation included, for any number of members of a shape.
+
+    An accelerator takes as long for few members as for some dozens.
+    """
     measured: dict[tuple[int, int], float] = {}
+    timed, least = (TIMED_MEMBERS, 4) if device == CPU else (USUAL_MEMBERS, USUAL_MEMBERS)
     budget = runner.budget_clock.budget.seconds or 0.0
 
     def cost(members: int, width: int, depth: int) -> float:
@@ -133,11 +150,17 @@ def _measured_cost(runner: Runner, problem: Problem, method: str, timer: Callabl
         elif not known:
             _, training, validation = runner.prepared(method)
             spec = runner.spec(method, (width,) * depth)
-            stack = [Member(spec, derive(runner.seed, "timing", k), learning_rate=1e-3) for k in range(TIMED_MEMBERS)]
+            stack = [Member(spec, derive(runner.seed, "timing", k), learning_rate=1e-3) for k in range(timed)]
             step, evaluation = timer(
-                stack, training, validation, loss=runner.loss, rule="adam", batch_size=problem.batch_size
+                stack,
+                training,
+                validation,
+                loss=runner.loss,
+                rule="adam",
+                batch_size=problem.batch_size,
+                device=device,
             )
             measured[width, depth] = step + evaluation / max(problem.epoch_steps, 20)
-        return measured[width, depth] * max(members, 4) / TIMED_MEMBERS
+        return measured[width, depth] * max(members, least) / timed
 
     return cost
