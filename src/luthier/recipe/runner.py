@@ -253,9 +253,8 @@ class Runner:
                 device=self.device,
             )
             settings = threaded(settings, members, self.plan.threads)
-            recalled = self._train_in_memory_groups(
-                name, stage, settings, members, parts or self.prepared(method)[1:], initial
-            )
+            data = parts or self.prepared(method)[1:]
+            recalled = self._train_in_memory_groups(name, stage, settings, members, data, initial)
         tensors, facts = recalled
         if facts.get("said"):
             self.ledger.add("note", {"step": STEPS[stage], "sentence": facts["said"]})
