@@ -191,14 +191,17 @@ def fit_diamonds(device: torch.device) -> Iterator[Row]:
     table = next((path for path in (folder / "diamonds.csv" for folder in folders) if path.is_file()), None)
     if table is None:
         raise SkippedError(f"diamonds.csv is neither in {folders[0].name} nor in LUTHIER_DATA/tables")
-    networks = {}
+    networks, steps = {}, {}
     for place in (CPU, device):
-        networks[place] = _networks(table, place)
+        networks[place], steps[place] = _trained(table, place)
         yield Row(f"fit diamonds, {FIT_SECONDS} s, {place}", networks[place], "networks trained")
+        yield Row(f"fit diamonds, {FIT_SECONDS} s, {place}, steps", steps[place], "networks' steps")
     yield Row("fit diamonds, times the processor's networks", networks[device] / networks[CPU], "times", 10)
+    yield Row("fit diamonds, times the processor's steps", steps[device] / steps[CPU], "times")
 
 
-def _networks(table: Path, device: torch.device) -> int:
+def _trained(table: Path, device: torch.device) -> tuple[int, int]:
+    """Networks, and the steps of all of them."""
     with tempfile.TemporaryDirectory() as folder:
         run, environment = Path(folder) / "run", {**os.environ, "LUTHIER_HOME": folder, "LUTHIER_CACHE": folder}
         asked = ["--target", "price", "--budget", f"{FIT_SECONDS}s", "--run", str(run), "--device", str(device)]
@@ -208,8 +211,10 @@ def _networks(table: Path, device: torch.device) -> int:
         )
         if done.returncode:
             raise RuntimeError(f"luthier fit ended with {done.returncode}: {(done.stdout + done.stderr)[-400:]}")
+        import polars
+
         from luthier.runs import Result
         from luthier.saved import RunFolder
 
-        history = Result(RunFolder(run)).history
-        return int(history.select("population", "member").unique().height)
+        longest = Result(RunFolder(run)).history.group_by("population", "member").agg(polars.col("step").max())
+        return longest.height, int(longest["step"].sum())

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from luthier.engine.batches import Batch, BatchSource
 from luthier.engine.block_threads import BlockThreads, in_one_thread_each
+from luthier.engine.devices import within_memory
 from luthier.engine.evaluating import held_out_rows, measured
 from luthier.engine.feed import batches_for, check
 from luthier.engine.member import Member
@@ -32,6 +33,7 @@ from luthier.errors import InputError, TerminatedError
 FINISHED, CUT, PAUSED = "finished", "cut", "paused"
 
 
+@within_memory()
 @in_one_thread_each
 def train(
     members: Sequence[Member],
