@@ -41,6 +41,17 @@ def test_a_model_predicts_the_same_after_reading(result: luthier.Result, tmp_pat
     assert (tmp_path / "twice.luthier").read_bytes() == path.read_bytes()
 
 
+def test_rows_come_in_whatever_holds_a_table(result: luthier.Result, tmp_path: Path) -> None:
+    model = luthier.load(result.path)
+    FRAME.write_csv(tmp_path / "rows.csv")
+    for rows in (FRAME.to_pandas(), FRAME.to_arrow(), FRAME.lazy(), tmp_path / "rows.csv", str(tmp_path / "rows.csv")):
+        assert model.predict(rows).equals(model.predict(FRAME))
+        assert model.predict_proba(rows).equals(model.predict_proba(FRAME))
+    for odd in (3, None, [1, 2], {"x": [1]}):
+        with pytest.raises(InputError, match="is not a table"):
+            model.predict(odd)
+
+
 def rewritten(path: Path, change: object) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(path) as whole, zipfile.ZipFile(buffer, "w") as copy:

@@ -14,7 +14,7 @@ import polars as pl
 
 from luthier.data.levels import FEW, texts_of
 from luthier.data.moments import ISO, moment, regular_moments
-from luthier.data.numerals import NumberStyle
+from luthier.data.numerals import NumberStyle, seconds_of
 from luthier.errors import InputError
 
 Reads = Literal["number", "moment", "word"]
@@ -22,12 +22,51 @@ Reads = Literal["number", "moment", "word"]
 # or "-", so of words only those count that programs alone write.
 WORD_MARKS = (
     *("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NaT", "<NA>", "null", "NULL", "Null", "?", "#DIV/0!", "#VALUE!"),
-    *("#REF!", "#NAME?", "#NUM!", "#NULL!"),
+    *(
+        "#REF!",
+        "#NAME?",
+        "#NUM!",
+        "#NULL!",
+        "#ERROR!",
+        "#SPILL!",
+        "#CALC!",
+        "<NULL>",
+        "<null>",
+        "(null)",
+        "[null]",
+        "\\N",
+    ),
 )
 NUMBER_MARKS = (
     *("", "na", "n/a", "n.a.", "#n/a", "#na", "nan", "nat", "<na>", "null", "nil", "none", "missing", "unknown", "?"),
     *("-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "*", "#div/0!", "#value!", "#ref!", "#name?", "#num!"),
-    *("#null!", "not available", "not applicable", "k.a.", "keine angabe"),
+    *(
+        "#null!",
+        "#error!",
+        "#spill!",
+        "#calc!",
+        "<null>",
+        "(null)",
+        "[null]",
+        "\\n",
+        "<nan>",
+        "-nan",
+        "undefined",
+        "tbd",
+    ),
+    *("n.a", "n/d", "nd", "n.d.", "n.d", "1.#ind", "-1.#ind", "1.#qnan", "\u2026", "??", "???", "**", "***", "#"),
+    *(
+        "not available",
+        "not applicable",
+        "not reported",
+        "not set",
+        "no data",
+        "blank",
+        "(blank)",
+        "empty",
+        "(missing)",
+    ),
+    *("k.a.", "k. a.", "keine angabe", "无", "暂无", "缺失", "未知", "无数据"),
 )
 _WHAT = {"number": "numbers", "moment": "dates", "word": "text"}
 
@@ -192,9 +231,9 @@ def _number(cell: pl.Expr, dtype: pl.DataType, style: NumberStyle) -> pl.Expr:
     if dtype == pl.Decimal:  # by way of its text, which is rounded once
         return cell.cast(pl.String).cast(pl.Float64)
     if isinstance(dtype, pl.Duration):
-        return cell.dt.total_microseconds().cast(pl.Float64) / 1e6
+        return seconds_of(cell.dt.total_microseconds().cast(pl.Float64))
     if dtype == pl.Time:
-        return cell.cast(pl.Int64).cast(pl.Float64) / 1e9
+        return seconds_of((cell.cast(pl.Int64) // 1000).cast(pl.Float64))
     if dtype.is_numeric() or dtype in (pl.Boolean, pl.Null):
         return cell.cast(pl.Float64)
     return pl.lit(None, dtype=pl.Float64)

@@ -83,8 +83,10 @@ def read_target(series: pl.Series, asked: str | None = None) -> tuple[pl.Series,
     [1200.0, 85.0]
     """
     if not is_text(series.dtype):
-        parser = NUMBERS if asked == "regression" or series.dtype == pl.Decimal else CLASS_WORDS
-        return (NUMBERS.values(series) if parser is NUMBERS else CLASS_WORDS.words(series)), parser, ""
+        length = isinstance(series.dtype, pl.Duration) or series.dtype == pl.Time
+        parser = NUMBERS if asked == "regression" or series.dtype == pl.Decimal or length else CLASS_WORDS
+        values = NUMBERS.values(series) if parser is NUMBERS else CLASS_WORDS.words(series)
+        return values, parser, "it counts in seconds" if length else ""
     facts = facts_of(series)
     if asked == "regression" and facts.stored not in ("integer", "float"):
         return _as_numbers(series)
@@ -142,7 +144,7 @@ def infer_task(
         raise InputError(
             f"the target `{name}` has only one value",
             expected="at least two classes, or numbers that vary",
-            received=f"'{known[0]}' in all {len(known)} rows",
+            received=f"'{known[0]}' in all {len(known)} rows{_marked(series, values)}",
             remedy="choose another --target, or add rows of the other classes",
         )
     if known.dtype.is_temporal():
@@ -251,6 +253,12 @@ def _classification(known: pl.Series, kind: TaskKind, distinct: int, reason: str
     classes = tuple(_text(value) for value in known.unique().sort().to_list())
     kind = "binary" if distinct == 2 and override is None else kind
     return Task(kind, known.name, classes=classes, reason=reason, label_kind=label_kind)
+
+
+def _marked(series: pl.Series, values: pl.Series) -> str:
+    """What is to be said of cells whose text counts as missing."""
+    marked = series.filter(values.is_null() & series.is_not_null())
+    return f"; {len(marked)} cells such as '{marked[0]}' count as missing" if len(marked) else ""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from luthier.errors import InputError
+from luthier.errors import InputError, LuthierError, in_a_line
 
 CPU = torch.device("cpu")
 AUTO = "auto"
@@ -96,6 +96,19 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """What runs out of a device's memory inside, or in the function that it decorates, is a LuthierError."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise LuthierError(
+            "the device's memory is exceeded",
+            received=in_a_line(error).split(". GPU")[0],
+            remedy='fewer networks at once, smaller batches, or device="cpu"',
+        ) from error
 
 
 def home_of(module: nn.Module) -> torch.device:

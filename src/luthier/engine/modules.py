@@ -133,6 +133,8 @@ class Modules:
         with torch.no_grad(), users_code("the module does not run in evaluation mode", remedy="try module.eval()(x)"):
             for m in range(len(parameters)):
                 state = {name: view[m] for name, view in (*named.items(), *fixed.items())}
+                if parameters.device.type != "cpu":  # kernels elsewhere like tensors to begin at even places
+                    state = {name: value.clone() for name, value in state.items()}
                 pieces = [
                     one_tensor(functional_call(module, state, (with_layout(x, copied=spec.changes_inputs),)), len(x))
                     for x in (piece.to(parameters.device) for piece in torch.split(part.features, EVALUATED_ROWS))

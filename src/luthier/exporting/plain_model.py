@@ -27,10 +27,8 @@ UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
 EPOCH = datetime(1970, 1, 1)
 TYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool}
 ACTIVATIONS: dict[str, Any] = {
-    "relu": torch.relu,
+    **{name: getattr(torch, name) for name in ("relu", "tanh", "sigmoid")},
     "leaky relu": lambda z: F.leaky_relu(z, 0.01),
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
     **{name: getattr(F, name) for name in ("gelu", "selu", "mish")},
     "identity": lambda z: z,
 }
@@ -237,7 +235,7 @@ def _as_number(value: Any, style: dict[str, Any]) -> float | None:
     if isinstance(value, timedelta):
         return (value // timedelta(microseconds=1)) / 1e6
     if isinstance(value, time):
-        return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
+        return ((value.hour * 3600 + value.minute * 60 + value.second) * 10**6 + value.microsecond) / 1e6
     return _written_number(value, style) if isinstance(value, str) else None
 
 
@@ -274,7 +272,8 @@ def _clock(text: str) -> float | None:
         if not 1 <= hours <= 12:
             return None
         hours = hours % 12 + 12 * (result[5].lower() == "p")
-    return int(result[1] or 0) * 86400.0 + hours * 3600.0 + int(result[3]) * 60.0 + float(result[4] or 0)
+    whole = int(result[1] or 0) * 86400 + hours * 3600 + int(result[3]) * 60
+    return (10**6 * whole + round(1e6 * float(result[4] or 0))) / 1e6
 
 
 def _moment(value: Any, cells: dict[str, Any], name: str) -> datetime | None:
@@ -318,8 +317,7 @@ def _iso(text: str) -> datetime | None:
         return None
     if zone is None or zone == "Z":
         return moment
-    hours, minutes = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
-    offset = timedelta(hours=hours, minutes=minutes)
+    offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:].lstrip(":") or 0))
     return moment + offset if zone[0] == "-" else moment - offset
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from luthier import storage
 from luthier.assess import PRIMARY, Register
 from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
-from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, train
+from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, threaded, train
 from luthier.engine.devices import CPU, free_memory
 from luthier.machine import default_memory
 from luthier.nets import DenseSpec, Net, Spec, build
@@ -232,9 +232,9 @@ class Runner:
                 batch_seed=self.seed,
                 device=self.device,
             )
-            recalled = self._train_in_memory_groups(
-                name, stage, settings, members, parts or self.prepared(method)[1:], initial
-            )
+            settings = threaded(settings, members, self.plan.threads)
+            data = parts or self.prepared(method)[1:]
+            recalled = self._train_in_memory_groups(name, stage, settings, members, data, initial)
         tensors, facts = recalled
         if facts.get("said"):
             self.ledger.add("note", {"step": STEPS[stage], "sentence": facts["said"]})

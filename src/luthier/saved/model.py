@@ -22,6 +22,7 @@ from luthier.data import (
     Unread,
     decode_classes,
     inputs_of,
+    read_source,
 )
 from luthier.errors import ConfigError, InputError, LuthierError, in_a_line
 from luthier.machine import threads, torch_settings
@@ -79,23 +80,27 @@ class Model:
     licences: tuple[Licence, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
-    def predict(self, frame: pl.DataFrame) -> pl.Series:
+    def predict(self, frame: Any) -> pl.Series:
         """Classes, or values, for the rows of a table."""
         return self.predict_encoded(*self.encode(frame))
 
-    def predict_proba(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def predict_proba(self, frame: Any) -> pl.DataFrame:
         """Probabilities for the rows of a table, one column a class."""
         return self.proba_encoded(*self.encode(frame))
 
-    def predict_interval(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def predict_interval(self, frame: Any) -> pl.DataFrame:
         """A 90 % interval for each row of a table, columns `low` and `high`; for regressions."""
         low, high = self.interval_encoded(*self.encode(frame))
         return pl.DataFrame({"low": low, "high": high})
 
     def encode(
-        self, frame: pl.DataFrame, *, impute_missing_columns: bool = False, unread: Unread | None = None
+        self, frame: Any, *, impute_missing_columns: bool = False, unread: Unread | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Numbers [N, F] and codes [N, K] of a table's rows; cells that training did not know count in `unread`."""
+        """Numbers [N, F] and codes [N, K] of a table's rows; cells that training did not know count in `unread`.
+
+        The table is whatever `luthier.fit` takes: a frame of pandas, Polars or Arrow, a path, an array.
+        """
+        frame = frame if isinstance(frame, pl.DataFrame) else read_source(frame).frame
         if isinstance(self.encoder, TableEncoder):
             return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
         return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns)
@@ -148,7 +153,7 @@ class Model:
         """The probability of the positive class from which on a row is called so."""
         return of_second(self.threshold, self.task.positive_index)
 
-    def predict_set(self, frame: pl.DataFrame) -> pl.Series:
+    def predict_set(self, frame: Any) -> pl.Series:
         """The 90 % prediction set of each row, as text with `|` between the classes."""
         return self.set_encoded(*self.encode(frame))
 
@@ -161,7 +166,7 @@ class Model:
         inside = prediction_sets(probabilities, self.set_threshold)
         return pl.Series("set", ["|".join(np.asarray(self.task.classes)[row]) for row in inside], dtype=pl.String)
 
-    def unlike_training(self, frame: pl.DataFrame) -> pl.Series:
+    def unlike_training(self, frame: Any) -> pl.Series:
         """Whether each row lies farther from the training rows than nearly all validation rows did."""
         return self.unlike_encoded(*self.encode(frame))
 
@@ -243,7 +248,7 @@ class Model:
             self.task.log_scale,
         )
 
-    def explain(self, frame: pl.DataFrame, of: str | None = None) -> Explanation:
+    def explain(self, frame: Any, of: str | None = None) -> Explanation:
         """Feature attributions of each row's prediction, for columns or pixels, by integrated gradients.
 
         Explained are the log-odds of the class `of`, or of the predicted one, or the value of a regression, relative
@@ -269,7 +274,7 @@ class Model:
         answer, typical, shares = (torch.cat(parts).double().numpy() for parts in zip(*pieces, strict=True))
         return Explanation(tuple(names[int(c)] for c in told), answer, typical, shares, columns)
 
-    def dependence(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    def dependence(self, frame: Any, column: str) -> pl.DataFrame:
         """Partial dependence: the mean prediction over a table's rows at each value of a column, by value and class.
 
         Columns `value`, `of` (the class, or the target), `mean`, and the 10th and 90th percentile of the
