@@ -34,10 +34,10 @@ from luthier.engine import Member, Part, Settings, step_time, train
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
 from luthier.optimise import Schedule
+from luthier.recipe import first_width
 from luthier.recipe.budget import Budget
 from luthier.recipe.runner import embedding_width
 from luthier.recipe.sample_weights import NOTHING, relative
-from luthier.recipe.steps.first_architecture import first_width
 from luthier.saved import Model
 from luthier.seeds import numpy_generator
 

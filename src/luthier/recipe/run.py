@@ -221,7 +221,7 @@ class Run:
             return for_pictures.choose_network(runner)
         if runner.medium == "text":
             return for_text.choose_network(runner)
-        choose_architecture(runner, runner.plan.width)
+        choose_architecture(runner)
         return choose_inputs(runner)
 
 

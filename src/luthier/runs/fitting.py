@@ -225,6 +225,7 @@ def resume(
             "done", result=_outcome(folder), lines=["This run is already finished.", *summary_lines(folder.path)]
         )
         return Result(folder)
+    folder.require_decisions("--resume")
     asked = asked_of(folder)
     _allow_backbone(asked, backbone)
     repeated = read_recipe(folder.recipe) if folder.recipe.exists() else None
@@ -275,6 +276,7 @@ def branch(
     since = clock.now()
     screen = screen if screen is not None else choose_screen()
     before = open_fit(previous)
+    before.require_decisions("--from")
     if new_test is not None and again:
         raise InputError("--new-test and --again exclude each other", remedy="leave out --again: new rows are unread")
     command = "fit --from" if new_test is None else "fit --new-test"

@@ -9,16 +9,14 @@ import torch
 from torch import Tensor
 
 from luthier.engine import Part
+from luthier.recipe.decisions.delivered import DistilledEvidence
 from luthier.recipe.evidence import row_losses
 from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import FINAL_SEEDS, Stage
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.deliverable import Component, Deliverable
-from luthier.records import Decision, Option
 from luthier.saved import activate
 from luthier.seeds import derive
-
-DISTILLED = "one network distilled from the ensemble"
 
 
 def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable:
@@ -46,26 +44,10 @@ def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable
     best = trained.usable()[0]
     kind = runner.data.task.kind
     losses = row_losses(activate(trained.logits[best], kind), validation.targets, kind, validation.weights)
-    alone, own = choice.losses["one network"], float(losses.mean())
-    runner.ledger.decide(
-        Decision(
-            step=5,
-            topic="distillation",
-            chosen=DISTILLED,
-            reason=f"one network was requested; its validation loss is {own:.4f}, "
-            f"without distillation it is {alone:.4f}",
-            options=(
-                Option("one network", {"validation loss": alone}),
-                Option(choice.name, {"validation loss": choice.losses[choice.name]}),
-                Option(DISTILLED, {"validation loss": own}),
-            ),
-            override="--distil",
-            rule="as you said",
-        )
-    )
-    return Deliverable(
-        DISTILLED, (Component(trained, best),), {**choice.losses, DISTILLED: float(losses.mean())}, choice.gain
-    )
+    alone, own = choice.losses["one"], float(losses.mean())
+    offered = choice.kind, len(choice.components)
+    runner.ledger.decide(5, DistilledEvidence(alone, choice.losses[choice.kind], *offered, own))
+    return Deliverable("distilled", (Component(trained, best),), {**choice.losses, "distilled": own})
 
 
 @torch.no_grad()

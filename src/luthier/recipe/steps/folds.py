@@ -13,6 +13,7 @@ from torch import Tensor
 
 from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.engine import Part
+from luthier.recipe.decisions.delivered import DeliverableEvidence
 from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.runner import Runner
@@ -61,7 +62,7 @@ def _steps_of_round(runner: Runner, setting: Setting, number: int, folds: int) -
     recorded = [int(record["steps"]) for record in runner.ledger.recorded("repeat")]
     if number < len(recorded):
         steps: int | None = recorded[number]
-    elif any(record["topic"] == "deliverable" for record in runner.ledger.recorded("decision")):
+    elif any(record["code"] == DeliverableEvidence.code for record in runner.ledger.recorded("decision")):
         steps = None  # an earlier sitting had come past the folds
     elif runner.recipe.repeats is not None:
         steps = runner.recipe.repeats[number] if number < len(runner.recipe.repeats) else None

@@ -7,60 +7,26 @@ what a change of the pictures does shows sooner there than in networks that stil
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 
 from luthier.nets import AUGMENTATIONS, Augment, ConvSpec
 from luthier.optimise import Schedule
+from luthier.recipe.decisions.input_encoding import InputsEvidence
+from luthier.recipe.decisions.starting_network import ConvnetEvidence, channels_for
 from luthier.recipe.ladder import Ladder, Setting
 from luthier.recipe.media import MEDIA
 from luthier.recipe.options import penalty_options, rule_options
 from luthier.recipe.runner import Runner
-from luthier.records import Decision, Finding
+from luthier.records import Finding
 
 FACTORS = (1.0, 0.3)  # times the rate of the range test
-FIRST_CHANNELS = 16
-LEAST_SIDE = 2  # pixels of a side after the last stage, where pictures are large enough
-MOST_STAGES = 5
 PENALTIES = (1e-5, 1e-4)  # lambda / n
 DECAYS = (0.01,)
 DROPOUTS = (0.25, 0.5)
 MIXUP = 0.2  # the a of Beta(a, a)
 LOOKED_AT = 10_000  # pictures whose mean and deviation are taken
-
-WHY_TRAINING = {
-    "rate": "another learning rate",
-    "Adam": "Adam",
-    "decay": "learning-rate decay",
-    "units": "twice the filters in every stage",
-    "layers": "a second convolution in every stage, with a skip connection,",
-}
-WHY_VALIDATION = {
-    "augmentation": "one kind of augmentation",
-    "mix-up": "mix-up",
-    "augmentations together": "a combination of augmentations",
-    "dropout, last layer": "dropout in the last layer",
-    "L2": "L2 or decoupled weight decay",
-}
-
-
-def stages_for(height: int, width: int) -> int:
-    """How often sides are halved: until two or three pixels are left, at least once.
-
-    >>> stages_for(28, 28), stages_for(64, 64), stages_for(8, 8)
-    (3, 5, 2)
-    """
-    count, side = 0, min(height, width)
-    while count < MOST_STAGES and side // 2 >= LEAST_SIDE:
-        side //= 2
-        count += 1
-    return max(1, count)
-
-
-def channels_for(height: int, width: int) -> tuple[int, ...]:
-    """Filters of each stage: sixteen, doubled where sides are halved, so that each stage costs about the same."""
-    return tuple(FIRST_CHANNELS << stage for stage in range(stages_for(height, width)))
 
 
 def network_in_words(spec: ConvSpec) -> str:
@@ -88,20 +54,8 @@ def first_network(runner: Runner) -> ConvSpec:
 def choose_network(runner: Runner) -> str:
     """Write the first architecture; returns how pictures enter it."""
     spec = first_network(runner)
-    runner.ledger.decide(
-        Decision(
-            step=2,
-            topic="first architecture",
-            chosen=network_in_words(spec),
-            reason="a small convolutional network with batch norm is enough to start with: its stages halve the "
-            "sides down "
-            "to two or three pixels; step 3 may make it wider or deeper",
-            evidence={"height": spec.inputs[1], "width": spec.inputs[2]},
-            rule="sides halved to three",
-        )
-    )
-    reason = "the network scales the pixels itself, by the mean and standard deviation of the training pictures"
-    runner.ledger.decide(Decision(2, "inputs", "bytes", reason, rule="nothing to compare"))
+    runner.ledger.decide(2, ConvnetEvidence(*spec.inputs[1:]))
+    runner.ledger.decide(2, InputsEvidence(given=MEDIA["pictures"].method, why="pictures"))
     return MEDIA["pictures"].method
 
 
@@ -130,7 +84,7 @@ def climb_validation(runner: Runner, ladder: Ladder) -> None:
         else:
             options = list(_validation_options(name, ladder.standing.setting, runner))
         if options:
-            ladder.climb(name, WHY_VALIDATION[name], options)
+            ladder.climb(name, options)
         if name == "augmentation":
             _say_what_harms(runner, ladder)
 
@@ -159,7 +113,7 @@ def _together(ladder: Ladder) -> Iterator[Setting]:
     """The kinds of change that did not lose: the best two and three, all of them, and the best two strongly."""
     assert ladder.standing is not None
     now = ladder.standing.setting
-    gained = [(gain["gain"], one.setting.member.conv.augment[0][0]) for one, gain in ladder.judged if gain]
+    gained = [(gain.gain or 0.0, one.setting.member.conv.augment[0][0]) for one, gain in ladder.judged if gain]
     kinds = [kind for gain, kind in sorted(gained, reverse=True) if gain > 0]
     offered = [(tuple(kinds[:2]), 0), (tuple(kinds[:3]), 0), (tuple(kinds), 0), (tuple(kinds[:2]), 1)]
     for some, place in dict.fromkeys(offered):
@@ -176,15 +130,15 @@ def _strength(kind: str, place: int) -> float:
 def _say_what_harms(runner: Runner, ladder: Ladder) -> None:
     """A note for each kind of change that clearly loses: its pictures no longer mean what they meant."""
     for one, gain in ladder.judged:
-        if gain and gain["clear"] and gain["gain"] < 0:
+        if gain is not None and gain.clear and (gain.gain or 0.0) < 0:
             kind = one.setting.member.conv.augment[0][0]
             runner.ledger.find(
                 Finding(
                     "harmful-augmentation",
                     "note",
-                    f"{_said(one.setting.member.conv)} harms: the loss rises by {-gain['gain']:.4f} ± "
-                    f"{gain['half_width']:.4f}; it preserves the label of {AUGMENTATIONS[kind].preserves}",
-                    dict(gain),
+                    f"{_said(one.setting.member.conv)} harms: the loss rises by {-(gain.gain or 0.0):.4f} ± "
+                    f"{gain.half_width:.4f}; it preserves the label of {AUGMENTATIONS[kind].preserves}",
+                    asdict(gain),
                     "leave it out for these pictures",
                     "S1-114",
                 ),

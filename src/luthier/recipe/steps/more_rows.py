@@ -6,18 +6,13 @@ import torch
 
 from luthier.assess import more_rows
 from luthier.engine import Part
+from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
 from luthier.recipe.ladder import Candidate, seeded
 from luthier.recipe.runner import Runner
-from luthier.records import Decision, Option
 from luthier.seeds import derive, torch_generator
 
 SHARES = (1 / 8, 1 / 4, 1 / 2)
 FEWEST = 40
-
-
-def more_rows_in_words(helps: bool) -> str:
-    """The answer."""
-    return "yes" if helps else "not clearly"
 
 
 def _some(part: Part, rows: int, seed: int) -> Part:
@@ -55,20 +50,5 @@ def ask_for_more_rows(runner: Runner, standing: Candidate) -> None:
     if len(sizes) < 2:
         return
     result = more_rows([*sizes, rows], [*losses, [float(loss) for loss in standing.rows.mean(1)]])
-    law = result["law"]
-    gain = f"{result['gain']:+.4f} [{result['low']:+.4f}, {result['high']:+.4f}]"
-    runner.ledger.decide(
-        Decision(
-            step=4,
-            topic="would more rows help?",
-            chosen=more_rows_in_words(result["helps"]),
-            reason=f"a power law fitted to the losses predicts that twice as many rows lower the loss by {gain}, "
-            f"from {result['now']:.4f} towards a floor of {law['floor']:.4f}",
-            options=tuple(
-                Option(f"{size} rows", {"loss": round(sum(values) / len(values), 5), "seeds": len(values)})
-                for size, values in zip(result["rows"], result["losses"], strict=True)
-            ),
-            evidence=result,
-            rule="would gain clear of nothing",
-        )
-    )
+    known = {name: value for name, value in result.items() if name not in ("helps", "law")}
+    runner.ledger.decide(4, MoreRowsEvidence(law=LossLaw(**result["law"]), **known))

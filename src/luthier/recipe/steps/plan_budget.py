@@ -9,11 +9,12 @@ import torch
 from luthier.engine import Member, step_time
 from luthier.machine import threads
 from luthier.recipe.budget import Budget
+from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.media import MEDIA
 from luthier.recipe.plan import Cost, Plan, Plans, Problem, TrainingBudget, make_plans
 from luthier.recipe.plan_media import MediumProblem, make_medium_plans
 from luthier.recipe.runner import Runner
-from luthier.recipe.steps.first_architecture import first_spec, first_width, input_count
+from luthier.recipe.steps.first_architecture import first_spec, input_count
 from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002

@@ -10,8 +10,9 @@ import torch
 
 from luthier.assess import BaselineRun, measure
 from luthier.data import Dataset, Task
+from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
+from luthier.recipe.decisions.decision import finite
 from luthier.recipe.runner import Runner
-from luthier.records import Decision, Option, figure
 
 SLOT = 0.5  # share of the budget after which baselines that are not ready are stopped
 FIRST_SLOT = 0.1  # of the budget, where they come before the training
@@ -52,24 +53,20 @@ class Baselines:
         targets = own_scale(runner.data.task, runner.data.validation)
         metric = runner.metric
         weights = None if runner.data.validation.weights is None else runner.data.validation.weights.numpy()
-        alike = "".join(f"; the weights do not count for {name}" for name in run.unweighed())
         scores = {
             name: measure(metric, targets, result[name], seed=runner.seed, weights=weights, task=runner.data.task)
             for name in run.names
             if name in result
         }
         runner.ledger.decide(
-            Decision(
-                step=1,
-                topic="baselines",
-                chosen=", ".join(f"{name} {figure(score.value)}" for name, score in scores.items()) or "none",
-                reason=f"a network must be worth its trouble; {metric} on the validation part"
-                + ("; slow ones learnt from 3,000 to 20,000 of the pictures" if runner.medium == "pictures" else "")
-                + (f" ({', '.join(missing)} not ready in time)" if missing else "")
-                + alike,
-                options=tuple(Option(name, score.to_json()) for name, score in scores.items()),
-                rule="all that were ready",
-            )
+            1,
+            BaselinesEvidence(
+                metric,
+                tuple(BaselineScore(name, finite(one.value), one.low, one.high) for name, one in scores.items()),
+                tuple(missing),
+                tuple(run.unweighed()),
+                few=runner.medium == "pictures",
+            ),
         )
 
     def finish_first(self) -> None:

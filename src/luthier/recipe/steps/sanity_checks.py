@@ -5,35 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from luthier.diagnosis import check_gradients, loss_at_start, overfit_batch
+from luthier.recipe.decisions.decision import Evidence
+from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.first_architecture import first_spec
-from luthier.records import Decision, Finding
+from luthier.records import Finding
 from luthier.seeds import derive
 
 SEEDS = 5
 OVERFIT_STEPS = 400
+CHECKS: dict[str, type[Evidence[bool]]] = {
+    "start": StartEvidence,
+    "overfit": OverfitEvidence,
+    "gradients": GradientsEvidence,
+}
 
 
 def check_before_training(runner: Runner, method: str) -> None:
     """Loss at the start near its expected value, one batch overfitted, gradients checked numerically."""
     found = runner.memo.json("before-training", lambda: _measure(runner, method))
-    for topic, key in (
-        ("check: initial loss", "start"),
-        ("check: overfitting one batch", "overfit"),
-        ("check: gradients", "gradients"),
-    ):
+    for key, kind in CHECKS.items():
         result = found[key]
-        runner.ledger.decide(
-            Decision(
-                step=2,
-                topic=topic,
-                chosen="passed" if result["passed"] else "failed",
-                reason=result["sentence"],
-                evidence=result["evidence"],
-                rule=f"check of {key}",
-            )
-        )
-        if not result["passed"]:
+        passed = runner.ledger.decide(2, kind(**result["evidence"]))
+        if not passed:
             runner.ledger.find(
                 Finding(key, "warning", result["sentence"], result["evidence"], result["remedy"], "S2-07"),
                 step=2,

@@ -16,19 +16,25 @@ from luthier.engine import Member
 from luthier.nets.backbone import BackboneSpec, build_backbone, shown
 from luthier.nets.blocks import anatomy_of
 from luthier.nets.weights import load_weights, read_weights
-from luthier.recipe.evidence import row_losses
+from luthier.recipe.decisions.backbone_use import (
+    AveragesEvidence,
+    BackboneEvidence,
+    Depth,
+    EndEvidence,
+    Head,
+    UnfrozenEvidence,
+)
+from luthier.recipe.evidence import Gain, row_losses
 from luthier.recipe.heads import ROWS
 from luthier.recipe.ladder import Setting
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.transfer import Transferred, transfer
-from luthier.records import Decision, Option
 from luthier.saved import activate
 
 LEAST_SIDE = 64  # pixels that small pictures are enlarged to: backbones halve them five times
 MOST_EPOCHS, BATCH = 20, 32
 SHARE = 0.7  # of the time left that goes into unfrozen blocks
 PASSES = 3.0  # what a step costs beside a pass without gradients
-WHOLE = "the last layer"
 DEPTHS, WAYS = 7, 3  # about how many trainings an epoch is multiplied by
 
 
@@ -38,15 +44,7 @@ def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
     channels, height, width = runner.data.training.numbers.shape[1:]
     side = max(LEAST_SIDE, height, width)
     spec = BackboneSpec(asked.backbone, (channels, height, width), runner.outputs, side=side)
-    source = f"weights from '{asked.weights}'" if asked.weights else "its own weights"
-    _decide(
-        runner,
-        2,
-        "backbone",
-        f"{asked.backbone}, {side} pixels",
-        f"it was requested, with {source}; its last layer is replaced",
-        "nothing to compare",
-    )
+    runner.ledger.decide(2, BackboneEvidence(asked.backbone, side, asked.weights))
     tensors, facts = runner.memo.recall("backbone") or _transferred(runner, spec)
     for sentence in facts["said"]:
         runner.ledger.add("note", {"step": 2, "sentence": sentence})
@@ -120,60 +118,20 @@ def _epochs(runner: Runner, backbone: torch.nn.Module, pictures: Tensor) -> int:
 
 
 def _say_what_was_measured(runner: Runner, facts: dict[str, Any]) -> None:
-    first = facts["options"][0]
-    heads = [Option(one["block"], _measured(one)) for one in facts["cut"]]
-    reason = (
-        "a head is trained on the output of each block, and an earlier block is used if it gains more than the noise"
-    )
-    _decide(
-        runner,
-        3,
-        "last block of the backbone",
-        facts["ends_at"] or WHOLE,
-        reason,
-        "an earlier end gains",
-        (Option(WHOLE, {}), *heads),
-    )
+    heads = tuple(Head(one["block"], one["loss"], one["score"], Gain(**one["gain"])) for one in facts["cut"])
+    runner.ledger.decide(3, EndEvidence(heads))
     if facts["statistics_gain"]:
-        reason = "the moving averages of the new pictures are compared with the backbone's own"
-        _decide(
-            runner,
-            3,
-            "batch norm of the backbone",
-            facts["statistics"],
-            reason,
-            "averages anew gain",
-            evidence=facts["statistics_gain"],
-        )
-    options = tuple(
-        Option(f"{one['unfrozen']} unfrozen{' of the whole' if one.get('whole') else ''}", _measured(one))
+        runner.ledger.decide(3, AveragesEvidence(Gain(**facts["statistics_gain"])))
+    depths = tuple(
+        Depth(one["unfrozen"], one["loss"], one["score"], _gain_of(one), bool(one.get("whole")))
         for one in facts["options"]
     )
-    reason = (
-        "blocks are unfrozen from the last one back, each at the rate of its own range test, as long as the gain is "
-        "more "
-        f"than the noise{'' if facts['epochs'] else ' (the time allows heads alone)'}; {facts['advice']['sentence']}"
-    )
-    evidence = {"loss": first["loss"], "few": facts["advice"]["few"], "similar": facts["advice"]["similar"]}
-    _decide(runner, 4, "unfrozen blocks", str(facts["unfrozen"]), reason, "deeper while it gains", options, evidence)
+    advice = str(facts["advice"]["sentence"])
+    runner.ledger.decide(4, UnfrozenEvidence(depths, advice, heads_alone=not facts["epochs"]))
 
 
-def _measured(one: dict[str, Any]) -> dict[str, Any]:
-    result = {"loss": round(one["loss"], 5), "score": round(one["score"], 4)}
-    return {**result, "gain": one["gain"]} if one.get("gain") else result
-
-
-def _decide(
-    runner: Runner,
-    step: int,
-    topic: str,
-    chosen: str,
-    reason: str,
-    rule: str,
-    options: tuple[Option, ...] = (),
-    evidence: dict[str, Any] | None = None,
-) -> None:
-    runner.ledger.decide(Decision(step, topic, chosen, reason, options=options, evidence=evidence or {}, rule=rule))
+def _gain_of(option: dict[str, Any]) -> Gain | None:
+    return Gain(**option["gain"]) if option.get("gain") else None
 
 
 @torch.no_grad()

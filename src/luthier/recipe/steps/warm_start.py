@@ -98,8 +98,7 @@ def warm_start(runner: Runner, earlier: Earlier) -> tuple[Setting, TrainedPopula
                 trained[option.label] = one
                 result.append(candidate_of(runner, one, option))
     if result:
-        why = "further training, or training from scratch,"
-        ladder.judge("warm start", why, result)
+        ladder.judge("warm start", result)
     chosen = ladder.standing.setting
     return chosen, trained[chosen.label]
 
