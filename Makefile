@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 CORE := $(addprefix tests/,assess data diagnosis estimators nets objective optimise engine saved search)
 
-.PHONY: demo test test-oldest lint labs soak pages notebooks bench bench-quick audit clean
+.PHONY: demo test test-oldest lint labs soak pages notebooks bench bench-quick gpu gpu-quick audit clean
 
 demo: $(READY)  ## fit the bundled digits in a minute and write the report
 	$(BIN)/luthier fit digits --run runs/demo --replace
@@ -43,6 +43,12 @@ bench: $(READY)  ## speed and quality tables, side by side with peers
 
 bench-quick: $(READY)  ## the engine's speed table in short turns
 	$(BIN)/python -m benchmarks --quick
+
+gpu:  ## tests and figures on a GPU, in six minutes; needs a python3 with PyTorch, NumPy and pytest, and nothing else
+	PYTHONPATH=src $(PYTHON) -m benchmarks.gpu
+
+gpu-quick:  ## the same in two minutes
+	PYTHONPATH=src $(PYTHON) -m benchmarks.gpu --quick
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -17,6 +17,7 @@ FOUNDATION = (
     "citations",
     "console",
     "errors",
+    "drawing",
     "messages",
     "machine",
     "records",
@@ -30,7 +31,20 @@ FOUNDATION = (
 )
 ROOMS = (
     *("data", "nets", "objective", "optimise", "engine", "search", "diagnosis", "assess"),
-    *("saved", "recipe", "report", "exporting", "runs", "estimators", "serving", "classic", "labs", "studio", "cli"),
+    *(
+        "saved",
+        "recipe",
+        "report",
+        "exporting",
+        "runs",
+        "estimators",
+        "serving",
+        "testing",
+        "classic",
+        "labs",
+        "studio",
+        "cli",
+    ),
 )
 ORDER = {room: depth for depth, room in enumerate(ROOMS)}
 LIMIT = 400

@@ -11,6 +11,7 @@ TESTS = Path(__file__).parent
 COLD = {
     "cli/test_commands.py": 1,  # what an import costs
     "docs/test_site.py": 1,  # mkdocs
+    "engine/test_alone.py": 1,  # a process that has PyTorch and NumPy alone
     "engine/test_distributed.py": 1,  # torchrun
     "engine/test_footprint.py": 1,  # the peak of a process that has nothing yet
     "exporting/test_export.py": 1,  # an environment with PyTorch alone

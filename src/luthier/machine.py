@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from luthier.errors import InputError
+
+_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def cores() -> int:
@@ -25,6 +30,23 @@ def machine_memory(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("
         return min([physical, *_limits(groups.read_text(encoding="utf-8"), root)])
     except OSError:  # no control groups, as on other systems
         return physical
+
+
+def default_memory() -> int:
+    """Half of the machine's memory, or of the container's."""
+    return machine_memory() // 2
+
+
+def parse_memory(text: str) -> int:
+    """Bytes as people write them.
+
+    >>> parse_memory("2GiB") == parse_memory("2 g") == 2 * 1024**3
+    True
+    """
+    result = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text).lower())
+    if not result or float(result[1]) <= 0:
+        raise InputError(f"'{text}' is not an amount of memory", expected="such as 512MiB or 2GiB")
+    return int(float(result[1]) * _SIZES[result[2]])
 
 
 def _limits(groups: str, root: Path) -> Iterator[int]:
@@ -62,6 +84,9 @@ def flushes_denormals() -> bool:
 def torch_settings(threads: int | None = None) -> Iterator[None]:
     """PyTorch as training wants it: so many threads, numbers near the smallest flushed, its warnings kept back.
 
+    On a GPU convolutions keep all bits of their numbers (no TF32), unless `torch.set_float32_matmul_precision` asks for
+    fewer in matrix products.
+
     Moments of dead inputs become denormal and cost a fifth of the time. Afterwards, also after an error, the process
     has the settings it had: they are the user's. Contexts may stand inside each other, and it decorates functions.
 
@@ -82,8 +107,26 @@ def torch_settings(threads: int | None = None) -> Iterator[None]:
             torch.set_flush_denormal(True)
             if threads is not None:
                 torch.set_num_threads(threads)
-            yield
+            with _convolutions_as_products():
+                yield
         finally:
             if torch.get_num_threads() != before:
                 torch.set_num_threads(before)
             torch.set_flush_denormal(flushed)
+
+
+@contextmanager
+def _convolutions_as_products() -> Iterator[None]:
+    """While inside, convolutions on a GPU round as matrix products there do: by default PyTorch rounds them to TF32."""
+    import torch
+
+    asked = torch.get_float32_matmul_precision() != "highest"
+    if asked or torch.version.cuda is None or not hasattr(torch.backends.cudnn, "conv"):
+        yield
+        return
+    before = torch.backends.cudnn.conv.fp32_precision
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.conv.fp32_precision = before

@@ -7,8 +7,23 @@ jaxtyping and beartype turn them into assertions (see `tests/conftest.py`): each
 
 from __future__ import annotations
 
-from jaxtyping import Bool, Float, Int, Shaped
+from typing import TYPE_CHECKING
+
 from torch import Tensor
+
+from luthier.optional import has
+
+if TYPE_CHECKING or has("jaxtyping"):
+    from jaxtyping import Bool, Float, Int, Shaped
+else:  # the engine runs with PyTorch and NumPy alone
+
+    class Shaped:
+        """An array without a checked shape."""
+
+        def __class_getitem__(cls, item: tuple[type, str]) -> type:
+            return item[0]
+
+    Bool = Float = Int = Shaped
 
 PerMember = Float[Tensor, "M"]
 MemberColumn = Float[Tensor, "M 1"]

@@ -1,17 +1,17 @@
-"""The contract of every loss: PyTorch's values, autograd's derivative, finite at huge outputs."""
+"""The contract of every loss: PyTorch's values, autograd's derivative, finite at huge outputs; and mistakes it sees."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from tests.oracles.losses import CASES, LABELS, B, M, Z
+from tests.oracles.losses import CASES, LABELS, B, C
+from torch import Tensor
+from torch.nn import functional as F
 
-from luthier.objective import (
-    LOSSES,
-    loss_named,
-    mean_gradient,
-)
-from luthier.seeds import torch_generator
+from luthier.objective import LOSSES, Loss
+from luthier.testing import check_loss
+
+SMOOTH = ("softmax", "smoothed", "smoothed more", "focal", "focal 3", "binary", "sigmoid outputs")
 
 
 def test_every_loss_has_an_oracle() -> None:
@@ -19,29 +19,47 @@ def test_every_loss_has_an_oracle() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_loss_is_pytorchs(name: str) -> None:
+def test_a_loss_keeps_its_contract(name: str) -> None:
     loss, logits, targets, oracle = CASES[name]
-    rows = loss_named(loss).rows(logits, targets)
-    assert rows.shape == (M, B)
-    for k in range(M):
-        torch.testing.assert_close(rows[k], oracle(logits[k], targets), rtol=1e-12, atol=1e-12)
+    check_loss(loss, targets, logits=logits, reference=oracle, large=1e4 if name in SMOOTH else None)
+
+
+@pytest.mark.parametrize("function", [F.huber_loss, torch.nn.SmoothL1Loss(), lambda o, y: (o - y).abs().pow(3).mean()])
+def test_a_function_keeps_it_too(function: object) -> None:
+    check_loss(function, torch.linspace(-2, 2, B, dtype=torch.float64))
+
+
+ROWS = LOSSES["softmax"].rows
+
+
+def _shifted(Z: Tensor, targets: Tensor) -> Tensor:
+    return LOSSES["softmax"].residual(Z, targets) + 0.01
 
 
 @pytest.mark.parametrize(
-    ("name", "weighted"), [(n, w) for n in CASES for w in (False, True) if not (w and loss_named(CASES[n][0]).couples)]
+    ("broken", "message"),
+    [
+        (LOSSES["softmax"]._replace(residual=_shifted), "not the derivative"),
+        (LOSSES["softmax"]._replace(rows=lambda Z, y: ROWS(Z, y).mean(1)), "has shape"),
+        (LOSSES["softmax"]._replace(rows=lambda Z, y: ROWS(Z - Z.mean(), y) + Z.mean()), "another one's"),
+        (LOSSES["softmax"]._replace(rows=lambda Z, y: ROWS(Z, y) / ROWS(Z, y).sum(1, keepdim=True)), "couples"),
+        (
+            LOSSES["softmax"]._replace(rows=lambda Z, y: -(Z.exp() / Z.exp().sum(-1, keepdim=True)).log()[..., 0]),
+            "not the derivative",
+        ),
+    ],
 )
-def test_a_derivative_is_autograds(name: str, weighted: bool) -> None:
-    loss, logits, targets, oracle = CASES[name]
-    weights = torch.rand(B, generator=torch_generator(1), dtype=torch.float64) if weighted else None
-    result = mean_gradient(loss_named(loss).residual(logits.clone(), targets), weights)
-    z = logits.clone().requires_grad_()
-    shares = torch.full((B,), 1 / B, dtype=torch.float64) if weights is None else weights / weights.sum()
-    sum((oracle(z[k], targets) * shares).sum() for k in range(M)).backward()
-    torch.testing.assert_close(result, z.grad, rtol=1e-10, atol=1e-12)
+def test_the_contract_sees_what_breaks_it(broken: Loss, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_loss(broken, LABELS, outputs=C)
 
 
-@pytest.mark.parametrize("name", ["softmax", "smoothed softmax", "focal", "binary"])
-def test_huge_logits_stay_finite(name: str) -> None:
-    loss, logits = LOSSES[name], Z.float() * 1e4
-    assert loss.rows(logits, LABELS).isfinite().all()
-    assert loss.residual(logits.clone(), LABELS).isfinite().all()
+def test_the_contract_sees_what_overflows() -> None:
+    overflowing = LOSSES["softmax"]._replace(rows=_unguarded)
+    check_loss(overflowing, LABELS, outputs=C, large=None)
+    with pytest.raises(AssertionError, match="not finite at outputs of size 10000"):
+        check_loss(overflowing, LABELS, outputs=C)
+
+
+def _unguarded(Z: Tensor, targets: Tensor) -> Tensor:
+    return Z.exp().sum(-1).log() - Z.gather(-1, targets.expand(len(Z), -1).unsqueeze(-1)).squeeze(-1)

@@ -1,51 +1,53 @@
-"""The contract of every sampler: inside the space, from the request alone, nothing twice."""
+"""The contract of every sampler: inside the space, from the request alone, nothing twice; and mistakes it sees."""
 
 from __future__ import annotations
 
 import pytest
-from tests.oracles.searching import SPACE, distance, search
 
-from luthier.search import SAMPLERS, Choice, Number, Space, Trial
-from luthier.search.samplers import Request, Unseen, sampler_named
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_settings_lie_in_the_space(name: str) -> None:
-    for trial in search(sampler_named(name), SPACE, distance, 16 if name == "gp" else 40):  # it slows down with them
-        values = trial.values
-        assert 1e-4 <= values["rate"] <= 1.0
-        assert 0.5 <= values["beta"] <= 0.999
-        assert isinstance(values["units"], int)
-        assert 1 <= values["units"] <= 40
-        assert values["fixed"] == 3
-        assert ("period" in values) == (values["rule"] == "sgd")
+from luthier.search import SAMPLERS
+from luthier.search.samplers import Proposal, Random, Request
+from luthier.seeds import numpy_generator
+from luthier.testing import check_sampler
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_proposal_follows_from_the_request_alone(name: str) -> None:
-    """A sampler that has been asked before proposes what a new one does, so a killed search repeats itself."""
-    old = sampler_named(name)
-    told = search(old, SPACE, distance, 16)
-    request = Request(SPACE, 8, 16, 48, told, 0)
-    assert old.ask(request).settings == sampler_named(name).ask(request).settings
-    assert sampler_named(name).ask(request).settings == sampler_named(name).ask(request).settings
+def test_a_sampler_keeps_its_contract(name: str) -> None:
+    draws = name not in ("grid", "gp")
+    check_sampler(name, trials=16 if name == "gp" else 40, draws=draws, exhausts=draws)  # gp slows down with them
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in ("grid", "gp")])
-def test_another_seed_gives_other_settings(name: str) -> None:
-    one, two = (search(sampler_named(name), SPACE, distance, 8, seed=seed) for seed in (0, 1))
-    assert [t.values for t in one] != [t.values for t in two]
+class Wide(Random):
+    def ask(self, request: Request) -> Proposal:
+        settings = super().ask(request).settings
+        return Proposal([{**values, "rate": 2 * values["rate"]} for values in settings])
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in ("grid", "gp")])
-def test_no_setting_comes_twice_and_a_small_space_ends(name: str) -> None:
-    space = Space({"rule": Choice(("sgd", "adam")), "units": Number(1, 5, integer=True)})
-    unseen, result = Unseen(sampler_named(name)), []
-    told: list[Trial] = []
-    asked = 0
-    for _ in range(12):
-        proposal, used = unseen.ask(Request(space, 3, asked, 36, told, 0), space)
-        asked += used
-        result += proposal.settings
-        told += [Trial(len(told), v, 0, "", "complete", float(v["units"])) for v in proposal.settings]
-    assert len(result) == len({space.key(values) for values in result}) == 10
+class Counting(Random):
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def ask(self, request: Request) -> Proposal:
+        self.asked += 1
+        return super().ask(Request(request.space, request.count, self.asked, request.total, (), request.seed))
+
+
+class Fixed(Random):
+    def ask(self, request: Request) -> Proposal:
+        return super().ask(Request(request.space, request.count, request.asked, request.total, (), 0))
+
+
+class Poor(Random):
+    """Draws from the first half of each range alone."""
+
+    def ask(self, request: Request) -> Proposal:
+        rows = [numpy_generator(request.seed, request.asked + k).random(9) / 2 for k in range(request.count)]
+        return Proposal([request.space.values(dict(zip(request.space.dimensions, r, strict=False))) for r in rows])
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [(Wide, "rate"), (Counting, "request alone"), (Fixed, "another seed"), (Poor, "of ten settings")],
+)
+def test_the_contract_sees_what_breaks_it(build: type[Random], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_sampler(build)

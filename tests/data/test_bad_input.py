@@ -116,6 +116,15 @@ def test_columns_of_the_same_name_in_frames_are_named() -> None:
         assert "more than once: a" in said
 
 
+@pytest.mark.parametrize("name", ["*", "^a.*$"])
+def test_names_that_stand_for_other_columns_are_refused(name: str, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": [1, 2], name: [3, 4]})
+    frame.write_csv(tmp_path / "x.csv")
+    frame.write_parquet(tmp_path / "x.parquet")
+    for source in (frame, frame.to_pandas(), frame.to_arrow(), tmp_path / "x.csv", tmp_path / "x.parquet"):
+        assert "names stand for other columns" in message(read_source, source)
+
+
 def test_arrays_may_be_tensors_of_every_kind() -> None:
     X, y = torch.arange(40.0).view(20, 2).requires_grad_(), torch.arange(20, dtype=torch.bfloat16)
     result = read_source((X, y)).frame

@@ -107,7 +107,7 @@ NUMBERS = st.sampled_from(["1", "-2.5", "3e5", "", "17", "1000000"])
     rows=st.lists(st.tuples(NUMBERS, NAMES, NUMBERS), min_size=3, max_size=9),
     separator=st.sampled_from([",", ";", "\t", "|"]),
     style=st.sampled_from(STYLES),
-    titles=st.sampled_from(["", "Sales of May\n", "Report 17\nmade by hand\n\n", "Sales,,\n,,\n"]),
+    titles=st.sampled_from(["", "Sales of May\n", "Report 17\nmade by hand\n\n", "Sales,,\n,,\n", "May, all\n\n"]),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252"]),
     packed=st.booleans(),
 )
@@ -145,7 +145,14 @@ def test_however_a_table_is_kept_it_is_read_right(
         ('a,b\n1,"x\n2,y\n', None, [], "the quote that opens in line 2 of 'x.csv' is never closed"),
         ('a,b\n1,2\n1,2"\n1,"x\n2,y\n', None, [], "the quote that opens in line 4 of 'x.csv' is never closed"),
         ("a, a ,b,b,c\n1,2,3,4,5\n", None, [], "more than once: a, b"),
-        ("Sales, May\n\na,b,c\n1,2,3\n", None, [], "lines above the header must go"),
+        ("Sales, May\n\na,b,c\n1,2,3\n", ["a", "b", "c"], [("1", "2", "3")], "2 title lines skipped"),
+        (
+            "Sales; a, b\n\nn;m;k\n1;a, b;3\n4;c, d;6\n",
+            ["n", "m", "k"],
+            [("1", "a, b", "3"), ("4", "c, d", "6")],
+            "';'",
+        ),
+        ("Sales, May\na,b,c\n1,2,3\n", None, [], "lines above the header must go"),
         ("a,b\n" + "1,2\n" * 9 + '"two\nlines",3,4\n', None, [], "line 11 of 'x.csv' has 3 cells"),
     ],
 )
@@ -183,6 +190,9 @@ def test_rows_that_are_not_regular_are_left_to_csv(text: str) -> None:
     ("content", "said"),
     [
         (b"PK\x03\x04...", "an Excel workbook or a zip archive"),
+        (b'{"a": 1, "b": 2}\n{"a": 2, "b": 3}\n', "JSON"),
+        (b'[\n  {"a": 1, "b": 2}]', "JSON"),
+        (b"<!DOCTYPE html>\n<table><tr><td>1,2</td></tr></table>", "a web page or XML"),
         (b"BZh91AY", "packed with bzip2"),
         (gzip.compress(b"a,b\n1,2\n" * 9, mtime=0)[:-9], "not a whole gzip file"),
         (gzip.compress(bytes(range(256)) * 9, mtime=0), "not a text file"),

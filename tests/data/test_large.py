@@ -12,9 +12,10 @@ import torch
 
 from luthier.data import Dataset, Preprocess, read_batches, read_source
 from luthier.data.encoded import encoded
-from luthier.data.large import measured, parse_memory, too_large
+from luthier.data.large import measured, too_large
 from luthier.data.row_bytes import row_bytes
 from luthier.errors import InputError
+from luthier.machine import parse_memory
 from luthier.storage import cached
 
 ROWS, MEMORY = 5000, 100_000

@@ -46,6 +46,20 @@ WRITTEN = {
     "any unit, after a blank": (["3 stars", "5 stars", "4.5 stars"], [3.0, 5.0, 4.5], "'stars' is left out"),
     "minus sign": (["\u22123.5", "2", "\u22121"], [-3.5, 2.0, -1.0], "its values are numbers"),
     "times of day": (["12:30", "0:00:05.5", "23:59"], [45000.0, 5.5, 86340.0], "seconds since midnight"),
+    "half days": (["1:30 PM", "11:15 am", "12:00 AM"], [48600.0, 40500.0, 0.0], "seconds since midnight"),
+    "lengths of time": (["30:15:00", "2 days 03:00:00", "0:00:01"], [108900.0, 183600.0, 1.0], "count in seconds"),
+    "Indian thousands": (["₹1,23,456.70", "₹12,345", "₹99"], [123456.7, 12345.0, 99.0], "'₹' is left out"),
+    "brackets within": (["$(1,234.50)", "$56", "$(7)"], [-1234.5, 56.0, -7.0], "brackets mean a minus"),
+    "minus after": (["1234.50-", "56", "7-"], [-1234.5, 56.0, -7.0], "a minus may stand after"),
+    "no fraction": (["CHF 3'000.-", "CHF 12.–", "CHF 7.50"], [3000.0, 12.0, 7.5], "'CHF' is left out"),
+    "magnitudes": (["1.2K", "3M", "450", "2.5bn"], [1200.0, 3e6, 450.0, 2.5e9], "K, M and B stand for thousands"),
+    "money": (["$1.2M", "$500k", "$3B"], [1.2e6, 5e5, 3e9], "K, M and B"),
+    "sizes of files": (["12KB", "3MB", "1.5GB"], [12e3, 3e6, 1.5e9], "K, M and B"),
+    "metres": (["5 m", "7.5 m", "12 m"], [5.0, 7.5, 12.0], "'m' is left out"),
+    "wide signs": (["￥１，２００", "￥３５", "－￥７．５"], [1200.0, 35.0, -7.5], "'¥' is left out"),
+    "Chinese units": (["1200元", "35元", "7.5元"], [1200.0, 35.0, 7.5], "'元' is left out"),
+    "Chinese magnitudes": (["1.2万", "3亿", "450"], [12000.0, 3e8, 450.0], "K, M and B"),
+    "powers": (["1,5e3", "2,5E-4", "3,0"], [1500.0, 2.5e-4, 3.0], "decimal mark is a comma"),
 }
 
 
@@ -60,7 +74,14 @@ def test_numbers_as_people_write_them(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cells", [["A1", "A2", "A3"], ["5a", "6b", "7a"], ["1.2.3", "4.5.6", "7.8.9"], ["12 kg", "3 g", "1 kg"]]
+    "cells",
+    [
+        ["A1", "A2", "A3"],
+        ["5a", "6b", "7a"],
+        ["1.2.3", "4.5.6", "7.8.9"],
+        ["12 kg", "3 g", "1 kg"],
+        ["59:30", "1:02:30", "0:45"],
+    ],
 )
 def test_what_is_no_number_stays_text(cells: list[str]) -> None:
     assert column(cells * 8).kind == "category"
@@ -88,6 +109,8 @@ def test_numbers_that_are_asked_for() -> None:
     result = column(cells, "number")
     assert "5 cells that are not numbers, such as 'about 5', count as missing" in result.reason
     assert result.cells.values(pl.Series(["about 7", "3"])).to_list() == [None, 3.0]
+    mixed = column(["12 kg", "3 lb", "7 kg"] * 5, "number")
+    assert "'kg' is left out; 5 cells that are not numbers, such as '3 lb', count as missing" in mixed.reason
     with pytest.raises(ConfigError, match="none of its cells is a number"):
         column(["a", "b", "?"], "number")
 
@@ -95,6 +118,8 @@ def test_numbers_that_are_asked_for() -> None:
 def test_the_advice_beside_a_dropped_column_keeps_it() -> None:
     mixed = column([f"{k}.5" if k % 10 else f"about {k}" for k in range(100)])
     assert (mixed.kind, mixed.override) == ("identifier", "--column x=number")
+    money = column([f"${k},500" if k % 10 else "call us" for k in range(1, 101)])
+    assert (money.kind, money.override) == ("identifier", "--column x=number")
     assert column([f"k{k}" for k in range(100)]).override == "--column x=text"
     assert column(list(range(100))).override == "--column x=number"
 
@@ -112,6 +137,16 @@ DATES = {
     "%d.%m.%Y %H:%M": 0.0,
     "%d-%b-%Y %H:%M": 0.0,
     "%B %d, %Y %H:%M": 0.0,
+    "%m/%d/%y %H:%M": 0.0,
+    "%d.%m.%y, %H:%M": 0.0,
+    "%d-%b-%y %I:%M%p": 0.0,
+    "%Y年%m月%d日 %H:%M": 0.0,
+    "%Y-%m-%d %H:%M:%S UTC": 0.0,
+    "%Y%m%dT%H%M%SZ": 0.0,
+    "%Y-%m-%dT%H:%M:%S+01:00[Europe/Berlin]": -1.0,
+    "%a, %d %b %Y %H:%M:%S GMT": 0.0,
+    "%a %b %d %H:%M:%S -0330 %Y": 3.5,
+    "%d/%b/%Y:%H:%M:%S +0200": -2.0,
 }
 
 
@@ -127,6 +162,35 @@ def test_dates_as_people_write_them(pattern: str) -> None:
     assert result.cells.values(typed).to_list() == wanted
     iso = [moment.isoformat() for moment in wanted]  # a typed column, written by another program
     assert result.cells.values(pl.Series(iso)).to_list() == wanted
+
+
+@pytest.mark.parametrize("form", ["%Y-%m", "%b %Y", "%B %Y", "%b-%y", "%m/%Y", "%Y年%m月"])
+def test_a_month_is_not_taken_for_a_day(form: str) -> None:
+    """The 20 of "Mar 2021" is not a day, nor 21 the year."""
+    months = [dt.datetime(2019 + k // 12, k % 12 + 1, 1) for k in range(30)]
+    result = column([month.strftime(form) for month in months])
+    assert result.kind == "date"
+    assert result.cells.values(pl.Series([month.strftime(form) for month in months])).to_list() == months
+
+
+def test_years_of_two_digits_are_those_of_python() -> None:
+    cells = ["01.02.68", "01.02.69", "31.12.99", "13.10.00"]
+    result = column(cells * 3)
+    wanted = [dt.datetime.strptime(cell, "%d.%m.%y") for cell in cells]
+    assert result.cells.values(pl.Series(cells)).to_list() == wanted
+    assert "taken for 1969 to 2068" in result.reason
+
+
+def test_a_format_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'%Q' is not a format of dates"):
+        column(["2021-03-01"] * 3, "date:%Q")
+
+
+def test_whole_numbers_may_be_asked_to_be_dates() -> None:
+    for cells in ([20210301, 20191231, 20200229], ["20210301", "20191231", "20200229"]):
+        result = column(cells, "date")
+        days = [dt.datetime.strptime(str(cell), "%Y%m%d") for cell in cells]
+        assert result.cells.values(pl.Series(cells)).to_list() == days
 
 
 def test_months() -> None:

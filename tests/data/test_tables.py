@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.preprocessing import QuantileTransformer, StandardScaler
+from sklearn.preprocessing import QuantileTransformer, RobustScaler, StandardScaler
 
 from luthier.data import (
     Preprocess,
@@ -23,6 +23,7 @@ from luthier.data import (
     read_source,
     split_rows,
 )
+from luthier.data.preprocess import METHODS
 from luthier.errors import InputError
 
 ROWS = 60
@@ -171,7 +172,7 @@ def test_piecewise_coding_is_monotone_and_bounded() -> None:
     assert fitted(X).shape[1] == fitted.width
 
 
-@pytest.mark.parametrize("method", ["standardise", "quantile", "piecewise", "periodic", "common"])
+@pytest.mark.parametrize("method", METHODS)
 def test_missing_values_get_the_median_and_a_flag(method: str) -> None:
     X = numbers()
     X[::3, 0] = float("nan")
@@ -234,6 +235,25 @@ def test_splits_that_cannot_be_are_said() -> None:
         split_rows(frame, task=task, seed=0, group="same")
     with pytest.raises(InputError, match="without a value"):
         split_rows(frame, task=task, seed=0, time="never")
+
+
+def test_robust_numbers_are_scikit_learns_softly_clipped() -> None:
+    X = numbers().double()
+    X[3, 0] = 1e6
+    scaled = torch.from_numpy(RobustScaler().fit_transform(X.numpy()))
+    wanted = scaled / (1 + (scaled / 3) ** 2).sqrt()
+    result = Preprocess.fit(X, "robust")(X)
+    torch.testing.assert_close(result, wanted.float(), rtol=1e-5, atol=1e-6)
+    assert result.abs().max() < 3.0001
+
+
+def test_robust_scales_where_quartiles_are_equal() -> None:
+    """Half the range, as RealMLP has it; a constant column is all zeros."""
+    X = torch.tensor([[1.0, 5.0], [1.0, 5.0], [1.0, 5.0], [1.0, 5.0], [7.0, 5.0]])
+    result = Preprocess.fit(X, "robust")(X)
+    assert result[4, 0] == pytest.approx(2 / (1 + 4 / 9) ** 0.5)
+    assert result[:4, 0].abs().max() == 0
+    assert result[:, 1].abs().max() == 0
 
 
 def test_periodic_codes_are_sines_and_cosines_of_the_standardised_value() -> None:

@@ -41,6 +41,7 @@ OPTIONS = {
     "tanh": {"spec": {"activation": "tanh"}},
     "sigmoid": {"spec": {"activation": "sigmoid"}},
     "gelu": {"spec": {"activation": "gelu"}},
+    "selu, mish": {"spec": {"activation": ("selu", "mish")}},
     "no categories": {"spec": {"embeddings": ()}},
     "dropout": {"member": {"dropout": (0.2, 0.5)}},
     "l2": {"member": {"l2": 0.7}},
@@ -104,6 +105,7 @@ def by_autograd(shape: DenseSpec, row: torch.Tensor, part: Part, rows: torch.Ten
         "tanh",
         "sigmoid",
         "gelu",
+        "selu, mish",
         "no categories",
     ],
 )

@@ -143,7 +143,7 @@ def test_every_way_that_numbers_enter(method: str, runs: dict[str, Any], tmp_pat
     numbers, _ = model.encode(frame)
     fitted = Preprocess.fit(numbers, method)
     embeddings = tuple((levels, 3) for levels in model.encoder.category_sizes)
-    others = ("leaky relu", "tanh", "gelu", "sigmoid")
+    others = ("leaky relu", "tanh", "gelu", "sigmoid", "selu", "mish")
     pair = [others[(METHODS.index(method) + k) % len(others)] for k in (0, 1)]
     specs = [
         DenseSpec(

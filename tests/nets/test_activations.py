@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from luthier.engine import Member, Part, Settings, train
 from luthier.errors import ConfigError
 from luthier.nets import ACTIVATIONS, DenseSpec, add_activation, build
+from luthier.nets.activations import BUILT_IN
 
 TORCH = {
     "sigmoid": torch.sigmoid,
@@ -16,8 +17,14 @@ TORCH = {
     "relu": F.relu,
     "leaky relu": F.leaky_relu,
     "gelu": F.gelu,
+    "selu": F.selu,
+    "mish": F.mish,
     "identity": lambda z: z,
 }
+
+
+def test_every_activation_has_an_oracle() -> None:
+    assert set(TORCH) == BUILT_IN
 
 
 @pytest.mark.parametrize("name", TORCH)

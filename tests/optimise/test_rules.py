@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.oracles.rules import MEMBERS, SIZE, STEPS, first_parameters, gradient, stacked
 from torch import Tensor
 
 from luthier.optimise import RULES
+from luthier.testing.rule_contract import MEMBERS, SIZE, STEPS, first_parameters, gradient, stepped
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def start() -> Tensor:
 def test_nesterovs_forms_differ_once_the_rate_moves(start: Tensor) -> None:
     """Inside the velocity (S2-17) the rate acts on what is to come; outside (S2-18) on the whole step."""
     rates = lambda step: 1.0 if step < 50 else 0.1  # noqa: E731
-    result = stacked("nesterov-velocity", start, rates)
-    assert not torch.allclose(result, stacked("nesterov", start, rates), atol=1e-9)
+    result = stepped(RULES["nesterov-velocity"], start, rates=rates)
+    assert not torch.allclose(result, stepped(RULES["nesterov"], start, rates=rates), atol=1e-9)
     for k, m in enumerate(MEMBERS):
         x, v = start[k].numpy().copy(), np.zeros(SIZE)
         for step in range(1, STEPS + 1):

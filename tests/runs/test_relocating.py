@@ -60,6 +60,22 @@ def test_the_run_goes_on_where_the_rows_lie_now(run: Path, stopped: Path, tmp_pa
     assert repeated is not None
 
 
+def test_new_test_rows_that_moved(tmp_path: Path) -> None:
+    """Each file of two is known by its own fingerprint."""
+    rows = read_source("iris").frame.sample(fraction=1, shuffle=True, seed=0)
+    for name, part in (("old.csv", rows[:110]), ("new.csv", rows[110:])):
+        part.write_csv(tmp_path / name)
+    options: dict[str, Any] = {"target": "species", "budget": "60steps", "until": 2, "screen": SilentScreen()}
+    luthier.fit(tmp_path / "old.csv", run=tmp_path / "run", new_test=tmp_path / "new.csv", **options)
+    for name in ("old", "new"):
+        (tmp_path / f"{name}.csv").rename(tmp_path / f"{name}-moved.csv")
+        assert f"not at '{tmp_path / name}.csv' any more" in said("test", tmp_path / "run")
+        rows[:50].write_csv(tmp_path / "other.csv")
+        assert "not the data of the run" in said("test", tmp_path / "run", "--source", tmp_path / "other.csv")
+        luthier.relocate(tmp_path / "run", tmp_path / f"{name}-moved.csv")
+    assert luthier.test(tmp_path / "run", screen=SilentScreen()).scores["headline"]["n"] == 39  # one flower is in both
+
+
 @pytest.mark.parametrize("command", [("fit", "--resume"), ("test",), ("export", "--torch", "out"), ("tune",)])
 def test_other_rows_are_refused(run: Path, stopped: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
     pl.read_csv(stopped / MOVED)[:100].write_csv(tmp_path / "other.csv")

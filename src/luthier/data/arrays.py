@@ -10,7 +10,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import polars as pl
 
-from luthier.data.csv_text import refuse_twins
+from luthier.data.csv_text import require_names
 from luthier.data.levels import text_of
 from luthier.errors import InputError, in_a_line
 
@@ -27,7 +27,7 @@ def to_polars(source: Any) -> pl.DataFrame:
     """
     source = source.collect() if isinstance(source, pl.LazyFrame) else source
     names = getattr(source, "column_names", getattr(source, "columns", ()))  # Arrow's columns are their values
-    refuse_twins(map(str, names), "the frame")
+    require_names(map(str, names), "the frame")
     try:
         frame = nw.from_native(source, eager_only=True)
     except TypeError:

@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from luthier.data.facts import Facts, facts_of, is_text
-from luthier.data.moments import ISO, format_of
-from luthier.data.numerals import NumberStyle, style_of
+from luthier.data.moments import ISO, WHOLE_DAY, format_of, moment_format
+from luthier.data.numerals import NumberStyle, commonest_style, style_of
 from luthier.data.parsing import MOMENTS, NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser
 from luthier.errors import ConfigError, nearest
 
@@ -107,6 +107,8 @@ def _mistake(name: str, override: str, names: list[str]) -> str:
         return f"--column {name}={override}: '{kind}' is not one of {', '.join(KINDS)}; {hint}".rstrip("; ")
     if pattern and kind != "date":
         return f"--column {name}={override}: a format belongs to a date, such as {name}=date:%d/%m/%Y"
+    if pattern and not moment_format(pattern):
+        return f"--column {name}={override}: '{pattern}' is not a format of dates, such as %d/%m/%Y or %Y-%m-%d %H:%M"
     return ""
 
 
@@ -116,7 +118,7 @@ def _overridden(series: pl.Series, override: str) -> Column:
     if kind == "number" and is_text(series.dtype):
         parser = replace(NUMBERS, style=likeliest_style(series))
         message += f": {parser.style.in_words}" if parser.style.in_words else ""
-    elif kind == "date" and (is_text(series.dtype) or pattern):
+    elif kind == "date" and (is_text(series.dtype) or series.dtype.is_integer() or pattern):
         parser = replace(MOMENTS, pattern=pattern or _likeliest_format(series))
     elif kind == "boolean":
         _require_two(series)
@@ -155,13 +157,16 @@ def _distinct(series: pl.Series) -> pl.Series:
 def likeliest_style(series: pl.Series) -> NumberStyle:
     """The style that reads most of the cells."""
     distinct = _distinct(series)
-    styles = [NumberStyle(), *([result] if (result := style_of(distinct.to_list())) else [])]
+    cells = distinct.to_list()
+    styles = [NumberStyle(), *(style for style in (style_of(cells), commonest_style(cells)) if style)]
     return min(styles, key=lambda style: int(replace(NUMBERS, style=style).lost(distinct).sum()))
 
 
 def _likeliest_format(series: pl.Series) -> str:
     """The format of all cells, or else of the first cell that has one."""
     distinct = _distinct(series)
+    if len(distinct) and distinct.str.contains(r"^[12]\d{7}$").all():
+        return WHOLE_DAY
     result = format_of(distinct)
     singles = (format_of(distinct[k : k + 1]) for k in range(min(20, len(distinct))))
     return result or next((one for one in singles if one), ISO)
@@ -216,9 +221,12 @@ def _date(facts: Facts) -> Column:
         reason = "its values are dates; expanded into year, month, weekday and so on"
         return Column(facts.name, "date", True, reason)
     reason = f"its values are dates like '{facts.first}'; expanded into parts"
+    if "%y" in facts.date_format:
+        reason += "; years of two digits are taken for 1969 to 2068"
     if facts.other_format:
         option = shlex.quote(f"{facts.name}=date:{facts.other_format}")
-        reason += f"; read as {facts.date_format}, though day and month may be the other way round: --column {option}"
+        other = "the year may come first" if "%y/" in option else "day and month may be the other way round"
+        reason += f"; read as {facts.date_format}, though {other}: --column {option}"
     parser = replace(MOMENTS, pattern=facts.date_format)
     return Column(facts.name, "date", True, reason + _gaps(facts), parser)
 
@@ -256,17 +264,18 @@ def _textual(facts: Facts) -> Column:
         return Column(name, "boolean", True, f"its values are {words}{_said_alike(facts)}{gaps}", parser)
     mixed = f"; {facts.numbers} of {rows} values are numbers, the others text" if facts.numbers else ""
     more = f"{mixed}{_said_alike(facts)}{gaps}"
+    keep = "number" if facts.numbers > rows / 2 else "text"
     if distinct <= max(20, min(MOST_LEVELS, rows // 5)) and distinct < 0.9 * rows:
-        return Column(name, "category", True, f"it is text with few distinct values, {distinct} levels{more}", parser)
+        reason = f"it is text with few distinct values, {distinct} levels{more}"
+        return Column(name, "category", True, reason, parser, keep)
     if facts.words >= 4:
         return Column(name, "text", True, f"it is free text, {facts.words:.0f} words a row", parser)
-    keep = "number" if facts.numbers > rows / 2 else "text"
     if distinct > 0.9 * rows:
         reason = f"almost every row has its own text, {distinct} in {rows} rows{mixed}"
         return Column(name, "identifier", False, reason, parser, keep)
     if distinct <= rows // 2:
         reason = f"it is text that repeats, {distinct} levels; the rare ones share a code{more}"
-        return Column(name, "category", True, reason, parser)
+        return Column(name, "category", True, reason, parser, keep)
     reason = f"its {distinct} values hardly repeat in {rows} rows{mixed}"
     return Column(name, "identifier", False, reason, parser, "number" if keep == "number" else "category")
 

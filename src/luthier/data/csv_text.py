@@ -149,18 +149,27 @@ def open_csv(source: Path | bytes, name: str) -> CsvFile:
 
 
 def named(cells: Sequence[str], name: str) -> list[str]:
-    """The names of columns by the cells of a header. InputError where two are the same.
+    """The names of columns by the cells of a header. InputError where two are the same, or one is a pattern.
 
     >>> named(["size ", ""], "x.csv")
     ['size', 'column_2']
     """
     names = [cell.strip() or f"column_{i + 1}" for i, cell in enumerate(cells)]
-    refuse_twins(names, f"'{name}'")
+    require_names(names, f"'{name}'")
     return names
 
 
-def refuse_twins(names: Iterable[str], what: str) -> None:
-    """InputError for columns of the same name."""
+def require_names(names: Iterable[str], what: str) -> None:
+    """InputError for columns of the same name, and for names that Polars takes for a pattern of names."""
+    names = list(names)
+    patterns = [name for name in names if name == "*" or (name.startswith("^") and name.endswith("$"))]
+    if patterns:
+        raise InputError(
+            f"{what} has columns whose names stand for other columns",
+            expected="names other than * and ^...$",
+            received=", ".join(patterns[:NAMED]),
+            remedy="rename them",
+        )
     twice = [column for column, count in Counter(names).items() if count > 1]
     if twice:
         more = f" and {len(twice) - NAMED} more" if len(twice) > NAMED else ""

@@ -130,10 +130,15 @@ class _Tried:
     def _of(cls, lines: Sequence[str], dialect: Dialect, truncated: bool) -> _Tried:
         """Without the lines above the header, where what is below bears them out."""
         start = int(dialect.names_separator)
-        titles = _titles(lines[start:], dialect)
-        below = cls._below(lines, start, titles, dialect, truncated)
-        borne_out = len(below.rows) > 1 and below.agrees and below.width > 1 and below.share > 0.5
-        return below if borne_out or not titles else cls._below(lines, start, 0, dialect, truncated)
+        whole = cls._below(lines, start, 0, dialect, truncated)
+        for width in (2, whole.width):
+            titles = _titles(lines[start:], dialect, width)
+            if width > 2 and titles and lines[start + titles - 1].strip():
+                continue  # a title with separators has a blank line below it; else it is a header that is too short
+            below = cls._below(lines, start, titles, dialect, truncated) if titles else whole
+            if titles and len(below.rows) > 1 and below.agrees and below.width > 1 and below.share > 0.5:
+                return below
+        return whole
 
     @classmethod
     def _below(cls, lines: Sequence[str], start: int, titles: int, dialect: Dialect, truncated: bool) -> _Tried:
@@ -155,15 +160,15 @@ class _Tried:
         return self.width > 1, self.agrees, self.share, _tidy(self.rows[1:LOOKED_AT]), self.width
 
 
-def _titles(lines: Sequence[str], dialect: Dialect) -> int:
-    """How many lines stand above the first with two cells that are filled.
+def _titles(lines: Sequence[str], dialect: Dialect, width: int) -> int:
+    """How many lines stand above the first with so many cells, two of them filled.
 
     None where all of them are blank or a quote opens there; a spreadsheet fills them up with separators, which is a
     title only beside three columns or more.
     """
     for count, line in enumerate(lines[: MOST_TITLES + 1]):
         cells = next(dialect.rows([line]), [])
-        if sum(bool(cell.strip()) for cell in cells) < 2:
+        if len(cells) < width or sum(bool(cell.strip()) for cell in cells) < 2:
             continue
         above = lines[:count]
         padded = any(dialect.separator in one for one in above)

@@ -10,7 +10,7 @@ import polars as pl
 
 from luthier.data.levels import FALSE, TRUE, texts_of
 from luthier.data.moments import format_of, is_ambiguous
-from luthier.data.numerals import NumberStyle, style_of
+from luthier.data.numerals import NumberStyle, commonest_style, style_of
 from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORDS
 
 MOST_TRUTHS = 20  # spellings of yes and no that are looked at
@@ -30,7 +30,7 @@ class Facts:
     there are in a row of text on average, `numbers` how many texts are numbers; `values` are those of a text that has
     two.
     `marks` are texts that count as missing, in `marked` cells; `alike` are levels that differ in case or blanks alone;
-    `other_format` has day and month the other way round and reads the same dates.
+    `other_format` has day and month, or year, the other way round and reads the same texts.
     """
 
     name: str
@@ -155,9 +155,15 @@ def _of_words(facts: Facts, counts: pl.DataFrame) -> Facts:
         yes_or_no=bool(lowered and all(poles) and lowered <= {*TRUE, *FALSE}),
         values=tuple(sorted(distinct.to_list())) if facts.distinct == 2 else (),
         words=float((distinct.str.count_matches(_A_WORD) * cells).sum()) / max(1, facts.rows),
-        numbers=int(cells.filter(distinct.cast(pl.Float64, strict=False).is_not_null()).sum()),
+        numbers=int(cells.filter(_are_numbers(distinct)).sum()),
         alike=_alike(distinct),
     )
+
+
+def _are_numbers(distinct: pl.Series) -> pl.Series:
+    """Which texts are numbers, in the style of most of those that are."""
+    style = commonest_style(distinct.to_list()[:MOST_COMPARED]) or NumberStyle()
+    return replace(NUMBERS, style=style).known(distinct).is_not_null()
 
 
 def _alike(distinct: pl.Series) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ Polars' streaming engine reads Parquet files and folders of them; CSV is written
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -24,7 +23,6 @@ from luthier.data.row_bytes import row_bytes
 from luthier.data.text_bytes import text_size
 from luthier.data.witnesses import witnesses
 from luthier.errors import InputError, in_a_line
-from luthier.machine import machine_memory
 from luthier.messages import in_bytes
 from luthier.seeds import numpy_generator
 from luthier.storage import cache_folder, explained, sha256
@@ -36,7 +34,6 @@ DATA = 0.6  # of the memory that is allowed is for data, the rest for networks a
 PROGRAM = 750 << 20  # bytes for the program and the baselines' process; on a small table 510 MiB were measured
 GROUP = 1 << 19  # cells that lie together in a file of ours
 PLACE = "row of the table"
-_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 @dataclass(frozen=True)
@@ -45,23 +42,6 @@ class LargeTable:
 
     rows: int
     others: Pieces
-
-
-def parse_memory(text: str) -> int:
-    """Bytes as people write them.
-
-    >>> parse_memory("2GiB") == parse_memory("2 g") == 2 * 1024**3
-    True
-    """
-    result = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text).lower())
-    if not result or float(result[1]) <= 0:
-        raise InputError(f"'{text}' is not an amount of memory", expected="such as 512MiB or 2GiB")
-    return int(float(result[1]) * _SIZES[result[2]])
-
-
-def default_memory() -> int:
-    """Half of the machine's memory, or of the container's."""
-    return machine_memory() // 2
 
 
 def memory_in_words(memory: int) -> str:

@@ -1,8 +1,8 @@
 """Which level of a category a cell means: by its text as written, else by the value that it has, typed or as text.
 
-A number, a truth value or a date that comes typed means the level of that value, where exactly one level has it: 2134
-is 02134 where no other level is 2134. So a row means the same from CSV, from a typed frame and from JSON, and what one
-cell means does not depend on the cells beside it.
+A number, a truth value, a date or a time that comes typed means the level of that value, where exactly one level has
+it: 2134 is 02134 where no other level is 2134. So a row means the same from CSV, from a typed frame and from JSON, and
+what one cell means does not depend on the cells beside it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,7 @@ FEW = 64  # cells for which a table of distinct ones takes longer than it saves
 EXACT = 2**53  # below it floating-point numbers hold every whole number
 _WHOLE = re.compile(r"[-+]?\d{1,60}")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
+_TIME = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?")
 _SPELT = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}
 _WORDS = {**dict.fromkeys(("true", "yes", "on"), True), **dict.fromkeys(("false", "no", "off"), False)}
 
@@ -63,6 +64,8 @@ class Levels:
         return self._by_value(value)
 
     def _by_value(self, value: Any) -> int:
+        if isinstance(value, timedelta):
+            return self._texts.get(text_of(value), UNKNOWN)
         if isinstance(value, float) and abs(value) >= EXACT:
             return self._rounded.get(value, UNKNOWN)
         for known in (_key(value), _other_key(value)):
@@ -97,8 +100,8 @@ class TruthWords:
     @staticmethod
     def hold(words: Iterable[str]) -> bool:
         """Whether all of these words are among them, and no two alone mean the same."""
-        spelt = [_SPELT.get(word.lower()) for word in words]
-        return None not in spelt and not (len(spelt) == 2 and spelt[0] == spelt[1])
+        codes = [TruthWords().code(word) for word in words]
+        return UNKNOWN not in codes and not (len(codes) == 2 and codes[0] == codes[1])
 
     def codes(self, cells: pl.Series) -> np.ndarray:
         """The code of each cell [N], as of `Levels`."""
@@ -169,10 +172,10 @@ def in_order(words: Iterable[str]) -> tuple[str, str]:
 
 
 def value_of(text: str) -> Any:
-    """The number, truth value or moment that a text writes; None for other text.
+    """The number, truth value, moment or time of day that a text writes; None for other text.
 
-    >>> value_of("007"), value_of("1.50"), value_of("True"), value_of("red")
-    (7, 1.5, True, None)
+    >>> value_of("007"), value_of("1.50"), value_of("True"), value_of("9:30"), value_of("red")
+    (7, 1.5, True, datetime.time(9, 30), None)
     """
     if _WHOLE.fullmatch(text):
         return int(text)
@@ -185,7 +188,14 @@ def value_of(text: str) -> Any:
             return datetime.fromisoformat(text)
         except ValueError:
             return None
-    return None
+    return _time_of(text)
+
+
+def _time_of(text: str) -> time | None:
+    match = _TIME.fullmatch(text)
+    if not match or int(match[1]) > 23 or max(int(match[2]), int(match[3] or 0)) > 59:
+        return None
+    return time(int(match[1]), int(match[2]), int(match[3] or 0), int((match[4] or "").ljust(6, "0")))
 
 
 def values_of(cells: pl.Series) -> list[Any]:

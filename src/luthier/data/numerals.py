@@ -1,4 +1,4 @@
-"""Numbers as people write them: 1,163.74; $1,200; 12.5 %; 1.234,56; (1,234); 12 kg; a minus sign of U+2212.
+"""Numbers as people write them: 1,163.74; $1,200; 12.5 %; 1.234,56; (1,234); 12 kg; 1.2M; a minus sign of U+2212.
 
 The style of a column is found once, from all its cells, and said; every later cell is read in that style.
 """
@@ -6,6 +6,7 @@ The style of a column is found once, from all its cells, and said; every later c
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -19,48 +20,33 @@ SAMPLED = 500  # cells that suggest a style, which all cells then must follow
 MINUS = "\u2212\u2010\u2011\u2012\u2013"  # signs that stand for a minus
 BLANKS = " \u00a0\u202f\u2009"
 APOSTROPHES = "'\u2019"
+# Signs of East Asian keyboards, as wide as a character: what they are, and what programs write.
+WIDE = dict(zip("０１２３４５６７８９．，－＋％（）￥＄", "0123456789.,-+%()¥$", strict=True))
 CURRENCIES = (
-    *(
-        "$",
-        "€",
-        "£",
-        "¥",
-        "₹",
-        "₩",
-        "₽",
-        "₺",
-        "₫",
-        "₪",
-        "฿",
-        "zł",
-        "kr",
-        "Fr.",
-        "R$",
-        "US$",
-        "Rs.",
-        "USD",
-        "EUR",
-        "GBP",
-    ),
-    *("JPY", "CHF", "CNY", "RMB", "INR", "AUD", "CAD", "NZD", "SEK", "NOK", "DKK", "PLN"),
+    *("$", "€", "£", "¥", "₹", "₩", "₽", "₺", "₫", "₪", "฿", "₿", "zł", "kr", "Fr.", "R$", "US$", "Rs.", "Rs"),
+    *("USD", "EUR", "GBP", "JPY", "CHF", "CNY", "RMB", "INR", "AUD", "CAD", "NZD", "SEK", "NOK", "DKK", "PLN"),
 )
 UNITS = (
     *("%", "‰", "°", "°C", "°F", "kg", "g", "mg", "lb", "lbs", "oz", "km", "m", "cm", "mm", "mi", "ft", "in", "m²"),
     *("m2", "sqm", "sqft", "km/h", "mph", "l", "ml", "kWh", "kW", "W", "V", "Hz", "kHz", "MHz", "GHz", "KB", "MB"),
     *("GB", "TB", "px", "ms", "s", "min", "h", "bar", "hPa", "kPa", "mmHg", "ppm", "bpm"),
 )
+_POWERS = (("k", 3), ("m", 6), ("b", 9), ("bn", 9), ("kb", 3), ("mb", 6), ("gb", 9), ("tb", 12))
+_POWERS_CHINESE = (("千", 3), ("万", 4), ("萬", 4), ("亿", 8), ("億", 8))
+MAGNITUDES = {letters: 10.0**power for letters, power in (*_POWERS, *_POWERS_CHINESE)}  # in any case, after a number
 _CELL = re.compile(
-    rf"(?P<open>\()?\s*[-+]?\s*(?P<before>[^\d\s.,()+\-][^\d+\-]{{0,3}})??\s*[-+]?"
-    rf"(?P<number>[.,]?\d(?:[\d.,{BLANKS}{APOSTROPHES}]*\d)?[.,]?)"
-    r"(?P<after>\s*[^\d\s.,()]\D{0,11})??\s*(?P<close>\))?"
+    rf"(?P<open>\()?\s*[-+]?\s*(?P<before>[^\d\s.,()+\-][^\d+\-(]{{0,3}})??\s*(?P<inner>\()?[-+]?"
+    rf"(?P<number>[.,]?\d(?:[\d.,{BLANKS}{APOSTROPHES}]*\d)?[.,]?(?:[eE][-+]?\d+)?)"
+    r"(?P<after>\s*[^\d\s.,()\-]\D{0,11})??(?P<minus>\s?-)?\s*(?P<close>\))?"
 )
-_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?")
+_CLOCK = re.compile(r"(?:(\d{1,6}) days?,? )?(\d{1,3}):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?(?:\s?([AaPp])[Mm])?")
 
 
 @dataclass(frozen=True)
 class NumberStyle:
     """How a column's numbers are written: the decimal mark, what stands between thousands ("": nothing), what stands
-    before and after them, and whether brackets mean a minus. A `clock` is a time of day, in seconds since midnight."""
+    before and after them, and whether brackets mean a minus, or one may stand after the number. With `magnitudes` 1.2K
+    is 1200. A `clock` is a time of day or a length of time, in seconds."""
 
     decimal: str = "."
     thousands: str = ""
@@ -68,6 +54,8 @@ class NumberStyle:
     after: str = ""
     brackets: bool = False
     clock: bool = False
+    minus_after: bool = False
+    magnitudes: bool = False
 
     @property
     def plain(self) -> bool:
@@ -84,9 +72,23 @@ class NumberStyle:
             message.append("the decimal mark is a comma")
         if self.brackets:
             message.append("brackets mean a minus")
+        if self.minus_after:
+            message.append("a minus may stand after the number")
+        if self.magnitudes:
+            message.append("K, M and B stand for thousands, millions and billions")
         if self.clock:
-            message.append("a time of day counts in seconds since midnight")
+            message.append("hours and minutes count in seconds since midnight")
         return ", ".join(message)
+
+    @property
+    def rewrites(self) -> list[tuple[str, str]]:
+        """What is taken away around a tidied number, in order: regular expressions, and what stands for their match."""
+        return [
+            *([(r"^([^(]{0,4})\((.*)\)$", "-${1}${2}")] if self.brackets else []),
+            *([(r"^([^-]*\d[^-]*?)\s?-$", "-${1}")] if self.minus_after else []),
+            *([(rf"^([-+]?)\s*{re.escape(self.before)}\s*", "${1}")] if self.before else []),
+            *([(rf"\s*{re.escape(self.after)}$", "")] if self.after else []),
+        ]
 
     def number(self, text: pl.Expr) -> pl.Expr:
         """Text without blanks around it as Float64; null where it is not a number.
@@ -98,24 +100,24 @@ class NumberStyle:
         """
         if self.clock:
             return _clock(text)
-        text = text.str.replace_all(f"[{MINUS}]", "-")
-        if self.brackets:
-            text = text.str.replace(r"^\((.*)\)$", "-${1}")
-        if self.before:
-            text = text.str.replace(rf"^([-+]?)\s*{re.escape(self.before)}\s*", "${1}")
-        if self.after:
-            text = text.str.replace(rf"\s*{re.escape(self.after)}$", "")
-        decimal = re.escape(self.decimal)
+        text, scale = _tidied(text), pl.lit(1.0)
+        for written, plain in self.rewrites:
+            text = text.str.replace(written, plain)
+        if self.magnitudes:
+            letters = text.str.extract(r"\d[.,]?\s?([^\d\s.,]{1,2})$").str.to_lowercase()
+            scale = letters.replace_strict(MAGNITUDES, default=None, return_dtype=pl.Float64)
+            scale = pl.when(letters.is_null()).then(1.0).otherwise(scale)
+            text = text.str.replace(r"(\d[.,]?)\s?[^\d\s.,]{1,2}$", "${1}")
         if self.thousands:
-            group = f"[{_alike(self.thousands)}]"
-            grouped = rf"^[-+]?[1-9]\d{{0,2}}(?:{group}\d{{3}})+(?:{decimal}\d*)?$"
-            text = pl.when(text.str.contains(grouped)).then(text.str.replace_all(group, "")).otherwise(text)
+            grouped = text.str.contains(f"^[-+]?{grouped_in(self.decimal, self.thousands)}$")
+            alone = text.str.replace_all(f"[{alike(self.thousands)}]", "")
+            text = pl.when(grouped).then(alone).otherwise(text)
         if self.decimal != ".":
-            written = rf"^[-+]?\d*{decimal}\d*$"
+            written = rf"^[-+]?\d*{re.escape(self.decimal)}\d*(?:[eE][-+]?\d+)?$"
             pointed = pl.when(text.str.contains(written)).then(text.str.replace(self.decimal, ".", literal=True))
             # A point is a plain number's, unless it stands between thousands: there 1.5 is no number at all.
             text = pointed.when(text.str.contains(r"\.") & pl.lit(self.thousands == ".")).then(None).otherwise(text)
-        return text.cast(pl.Float64, strict=False)
+        return text.cast(pl.Float64, strict=False) * scale
 
     def regular(self, text: pl.Expr) -> pl.Expr:
         """`number` of text that is written as programs write this style, null for all other text: one look, no search.
@@ -147,38 +149,85 @@ class NumberStyle:
 def style_of(cells: Sequence[str]) -> NumberStyle | None:
     """The style that distinct cells are written in, those that are not numbers left aside; None where there is none.
 
-    >>> style_of(["1.234,56", "999,00"])
-    NumberStyle(decimal=',', thousands='.', before='', after='', brackets=False, clock=False)
+    >>> style_of(["1.234,56", "999,00"]).in_words
+    "'.' stands between thousands, the decimal mark is a comma"
     >>> style_of(["k1", "k2"]) is None
     True
     """
-    result = [match for cell in cells[:SAMPLED] if (match := _CELL.fullmatch(_without_minus(cell)))]
+    result = [match for cell in cells[:SAMPLED] if (match := _CELL.fullmatch(tidied(cell)))]
     if not result:
-        return NumberStyle(clock=True) if all(map(_CLOCK.fullmatch, cells[:SAMPLED])) else None
-    before, after = ({(match[side] or "").strip() for match in result} - {""} for side in ("before", "after"))
-    apart = all(match["after"] is None or match["after"][0] in BLANKS for match in result)
-    if len(before) > 1 or len(after) > 1:
+        return NumberStyle(clock=True) if _are_times(cells[:SAMPLED]) else None
+    before, after = ({affixes[side] for match in result if (affixes := _affixes(match))[side]} for side in (0, 1))
+    magnitudes = _are_magnitudes(after)
+    if len(before) > 1 or (len(after) > 1 and not magnitudes):
         return None
-    start, end = "".join(before), "".join(after)
+    start, end = "".join(before), "" if magnitudes else "".join(after)
     if start and start not in CURRENCIES:
         return None
-    if end and end not in (*CURRENCIES, *UNITS) and not (apart and all(match["after"] for match in result)):
+    # A unit that is not known stands after every number, and after a blank where its language has blanks.
+    apart = all(match["after"] and (match["after"][0] in BLANKS or not end.isascii()) for match in result)
+    if end and end not in (*CURRENCIES, *UNITS) and not apart:
         return None
     marks = _marks([match["number"] for match in result])
     if marks is None:
         return None
-    return NumberStyle(*marks, start, end, any(match["open"] and match["close"] for match in result))
+    brackets = any((match["open"] or match["inner"]) and match["close"] for match in result)
+    minus_after = any(match["minus"] for match in result)
+    return NumberStyle(*marks, start, end, brackets, minus_after=minus_after, magnitudes=magnitudes)
+
+
+def commonest_style(cells: Sequence[str]) -> NumberStyle | None:
+    """The style of the cells that have the commonest signs before and after their numbers, as `style_of`.
+
+    >>> commonest_style(["12 kg", "3 lb", "7 kg"]).in_words
+    "'kg' is left out"
+    """
+    affixes = {cell: _affixes(match) for cell in cells if (match := _CELL.fullmatch(tidied(cell)))}
+    counts = Counter(affixes.values()).most_common(1)
+    return style_of([cell for cell, signs in affixes.items() if signs == counts[0][0]]) if counts else style_of(cells)
+
+
+def _affixes(match: re.Match[str]) -> tuple[str, str]:
+    return (match["before"] or "").strip(), (match["after"] or "").strip()
+
+
+def _are_magnitudes(after: set[str]) -> bool:
+    """Whether letters after numbers multiply them; one of them alone may be a unit, 5 m."""
+    return (
+        bool(after) and {one.lower() for one in after} <= set(MAGNITUDES) and (len(after) > 1 or not after & {*UNITS})
+    )
+
+
+def _are_times(cells: Sequence[str]) -> bool:
+    """Whether all are times of day or lengths of time; 75:30 beside 1:02:30 would be minutes, which is not guessed."""
+    known = [match for cell in cells if (match := _CLOCK.fullmatch(cell))]
+    mixed = len({match[4] is None for match in known}) > 1
+    return len(known) == len(cells) and not (mixed and any(match[4] is None and int(match[2]) > 23 for match in known))
 
 
 def _clock(cell: pl.Expr) -> pl.Expr:
-    """A time of day, 12:30 or 12:30:15.5, in seconds since midnight."""
+    """12:30, 12:30:15.5, 1:30 PM or 2 days 03:00:00 in seconds."""
     parts = cell.str.extract_groups(f"^{_CLOCK.pattern}$").struct
-    hours, minutes, seconds = (parts.field(str(k)).cast(pl.Float64) for k in (1, 2, 3))
-    return hours * 3600 + minutes * 60 + seconds.fill_null(0)
+    days, hours, minutes, seconds = (parts.field(str(k)).cast(pl.Float64) for k in (1, 2, 3, 4))
+    half = parts.field("5").str.to_lowercase()
+    hours = pl.when(half.is_not_null() & ~hours.is_between(1, 12)).then(None).otherwise(hours)
+    hours = pl.when(half.is_null()).then(hours).otherwise(hours % 12 + 12.0 * (half == "p"))
+    return days.fill_null(0) * 86400 + hours * 3600 + minutes * 60 + seconds.fill_null(0)
 
 
-def _without_minus(cell: str) -> str:
-    return re.sub(f"[{MINUS}]", "-", cell)
+def tidied(cell: str) -> str:
+    """A cell with the minus, the digits and the marks that programs write; 12.- is 12.
+
+    >>> tidied("\u221212"), tidied("￥１２.-")
+    ('-12', '¥12')
+    """
+    cell = re.sub(f"[{MINUS}]", "-", cell).translate({ord(sign): plain for sign, plain in WIDE.items()})
+    return re.sub(r"(\d)[.,]-{1,2}$", r"\1", cell)
+
+
+def _tidied(cell: pl.Expr) -> pl.Expr:
+    cell = cell.str.replace_all(f"[{MINUS}]", "-").str.replace_many(list(WIDE), list(WIDE.values()))
+    return cell.str.replace(r"(\d)[.,]-{1,2}$", "${1}")
 
 
 def _marks(numbers: Iterable[str]) -> tuple[str, str] | None:
@@ -189,16 +238,20 @@ def _marks(numbers: Iterable[str]) -> tuple[str, str] | None:
 
 
 def _fits(number: str, decimal: str, thousands: str) -> bool:
-    point = re.escape(decimal)
-    fraction = rf"(?:\d*{point}?\d*(?:[eE][-+]?\d+)?)"
-    grouped = rf"|[1-9]\d{{0,2}}(?:[{_alike(thousands)}]\d{{3}})+(?:{point}\d*)?" if thousands else ""
-    return re.fullmatch(fraction + grouped, number) is not None
+    fraction = rf"\d*{re.escape(decimal)}?\d*(?:[eE][-+]?\d+)?"
+    return re.fullmatch(f"{fraction}|{grouped_in(decimal, thousands)}" if thousands else fraction, number) is not None
 
 
-def _alike(thousands: str) -> str:
+def grouped_in(decimal: str, thousands: str) -> str:
+    """A regular expression for numbers with thousands apart; with commas also as in India, 12,34,567."""
+    mark = f"[{alike(thousands)}]"
+    whole = rf"[1-9]\d{{0,2}}(?:{mark}\d{{3}})+" + (r"|[1-9]\d?(?:,\d{2})+,\d{3}" if thousands == "," else "")
+    return rf"(?:{whole})(?:{re.escape(decimal)}\d*)?"
+
+
+def alike(thousands: str) -> str:
     """The characters, for a regular expression's class, that stand between thousands where this one does."""
-    alike = BLANKS if thousands in BLANKS else APOSTROPHES if thousands in APOSTROPHES else thousands
-    return re.escape(alike)
+    return re.escape(BLANKS if thousands in BLANKS else APOSTROPHES if thousands in APOSTROPHES else thousands)
 
 
 def with_points(frame: Table) -> Table:

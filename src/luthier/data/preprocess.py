@@ -15,12 +15,13 @@ from torch.nn import functional as F
 
 from luthier.seeds import torch_generator
 
-METHODS = ("standardise", "quantile", "piecewise", "periodic", "common")
+METHODS = ("standardise", "robust", "quantile", "piecewise", "periodic", "common")
 KNOTS = 256  # of the quantile transform
 FREQUENCIES = tuple(2.0**k / 8 for k in range(8))  # of the periodic encoding, per standard deviation
 SPREAD, SEEN = 8191, 16  # random rows that ids stand for where texts are compared, and their length
 BINS = 16  # of the piecewise-linear encoding
 ROUNDING = 1e-14  # relative, of float64 sums: a smaller spread is none
+CLIP = 3.0  # what robust numbers come near and never reach
 FAR = 5.2  # normal scores are kept within, as scikit-learn does (quantile of 1 - 1e-7)
 
 
@@ -29,11 +30,16 @@ class Preprocess(nn.Module):
 
     Missing values take the training median; a column that had missing values in training gets an
     indicator beside it. Values outside the training range are held at its edge: what lies beyond was
-    never learnt. Then, by `method`: `standardise` (mean 0, variance 1 over the training
-    rows), `quantile` (normal scores of the training distribution), or `piecewise` (the position
-    within quantile bins, Gorishniy and others 2022, with the standardised value beside it), or `periodic`
-    (sines and cosines of the standardised value, an octave apart, beside it: what changes fast with a number), or
-    `common` (mean 0, all columns divided by one deviation: of pixels a rare one must not count like the rest).
+    never learnt. Then, by `method`:
+
+    - `standardise`: mean 0, variance 1 over the training rows;
+    - `robust`: from the median in quartile ranges (where that is 0, in half ranges), then x / sqrt(1 + (x / 3)^2): far
+      values neither squeeze the rest nor reach beyond 3 (Holzmueller and others, 2024);
+    - `quantile`: normal scores of the training distribution;
+    - `piecewise`: the position within quantile bins (Gorishniy and others, 2022), the standardised value beside it;
+    - `periodic`: sines and cosines of the standardised value, an octave apart, beside it: what changes fast with a
+      number;
+    - `common`: mean 0, all columns divided by one deviation: of pixels a rare one must not count like the rest.
 
     Numbers are float64 until they are centred and scaled: milliseconds since 1970 differ in digits that float32 does
     not hold. Features are float32. Models of format 1 and 2 are not `exact`: they learnt from numbers in float32.
@@ -96,6 +102,8 @@ class Preprocess(nn.Module):
             deviation = filled.std(correction=0)
             # A column whose spread is rounding error is constant: leave it at zero instead of blowing it up.
             made.scale[f] = deviation if deviation > ROUNDING * filled.abs().max().clamp_min(1e-300) else 1.0
+            if method == "robust":
+                made.mean[f], made.scale[f] = _quantiles(known, 3)[1], _robust_scale(known)
             if knots:
                 made.edges[f] = _quantiles(known, knots)
                 made.distinct[f, 1:] = made.edges[f, 1:] > made.edges[f, :-1]
@@ -114,7 +122,8 @@ class Preprocess(nn.Module):
         filled = (1 - share) * mean + share * middle
         spread = ((1 - share) * (deviation**2 + (mean - filled) ** 2) + share * (middle - filled) ** 2).sqrt()
         tiny = spread <= ROUNDING * torch.maximum(lowest.abs(), highest.abs()).clamp_min(1e-300)
-        self.mean[known], self.scale[known] = filled, torch.where(tiny, 1.0, spread)
+        if self.method != "robust":
+            self.mean[known], self.scale[known] = filled, torch.where(tiny, 1.0, spread)
         self.lowest[known], self.highest[known] = lowest, highest
 
     @property
@@ -145,6 +154,8 @@ class Preprocess(nn.Module):
         parts = [missing[:, self.flags].float()] if self.flagged else []
         if self.method == "quantile":
             parts.insert(0, self._normal_scores(filled).float())
+        elif self.method == "robust":
+            parts.insert(0, _softly_clipped((filled - self.mean) / self.scale).float())
         else:
             parts.insert(0, ((filled - self.mean) / self.scale).clamp(-10, 10).float())
             if self.method == "piecewise":
@@ -199,6 +210,22 @@ class Preprocess(nn.Module):
         """An unfitted module of the same shape, for `load_state_dict`."""
         sizes = [int(value.get(name, 0)) for name in ("columns", "flagged", "knots", "words")]
         return cls(str(value["method"]), *sizes, exact=bool(value.get("exact", False)))
+
+
+def _robust_scale(known: Tensor) -> float:
+    """The quartile range of numbers [N], where it is 0 half of their range, and 1 where that is 0 too.
+
+    >>> _robust_scale(torch.tensor([0.0, 1.0, 2.0, 3.0, 100.0])), _robust_scale(torch.tensor([1.0, 1.0, 1.0, 1.0, 7.0]))
+    (2.0, 3.0)
+    """
+    lower, upper = _quantiles(known, 5)[[1, 3]].tolist()
+    spread, half = upper - lower, float(known.max() - known.min()) / 2
+    tiny = ROUNDING * float(known.abs().max())
+    return spread if spread > tiny else half if half > tiny else 1.0
+
+
+def _softly_clipped(x: Tensor) -> Tensor:
+    return x * torch.rsqrt(1 + (x / CLIP) ** 2)
 
 
 def _quantiles(known: Tensor, knots: int) -> Tensor:

@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 from luthier.data.arrays import table_of, to_polars
-from luthier.data.csv_text import cells_of, open_csv
+from luthier.data.csv_text import cells_of, open_csv, require_names
 from luthier.data.large import (
     LargeTable,
-    default_memory,
     digest,
     is_parquet,
     sample_of,
@@ -42,6 +41,7 @@ from luthier.data.pictures import fingerprint as pictures_fingerprint
 from luthier.data.pieces import Pieces
 from luthier.data.remote import fetched, is_remote
 from luthier.errors import InputError, in_a_line, nearest
+from luthier.machine import default_memory
 from luthier.storage import readable, sha256, write_bytes
 
 WRITTEN = {"luthier": "written"}  # metadata of a Parquet file that keeps the text of a file without types
@@ -72,6 +72,15 @@ class Source:
             return ""
         pictures = picture_contents(self.frame[self.picture].fill_null("").to_list())
         return sha256((pictures + fingerprint(self.frame.drop(self.picture))).encode())
+
+
+def is_gone(path: str) -> bool:
+    """Whether nothing is where a path points; an address, a bundled set and an empty path are not looked at.
+
+    >>> is_gone("nowhere.csv"), is_gone("https://example.org/x.csv"), is_gone("iris"), is_gone("")
+    (True, False, False, False)
+    """
+    return bool(path) and not (path in BUNDLED or is_remote(path) or Path(path).exists())
 
 
 def read_source(source: Any, *, target: str | int | None = None, memory: int = 0, weight: str = "") -> Source:
@@ -116,6 +125,7 @@ def _checked(found: Source, target: str | None) -> Source:
             expected=f"one of {', '.join(frame.columns[:12])}" + (", ..." if frame.width > 12 else ""),
             remedy=nearest(wanted, frame.columns) or "check --target",
         )
+    require_names(frame.columns, f"'{found.name}'")
     _require_plain(frame)
     for column in frame:
         if column.dtype.is_float():

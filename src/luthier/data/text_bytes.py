@@ -29,6 +29,10 @@ OTHER_KINDS = {
     b"\xfd7zXZ": ("packed with xz", "unpack it: unxz FILE"),
     b"\x28\xb5\x2f\xfd": ("packed with Zstandard", "unpack it: unzstd FILE"),
 }
+OTHER_TEXTS = {  # by how they begin
+    rb"\s*(?:\[\s*)?\{\s*\"[^\"]*\"\s*:": ("JSON", "convert it: pandas.read_json(FILE, lines=...).to_csv(...)"),
+    rb"\s*<(?:!doctype|html|\?xml|table)\b": ("a web page or XML", "save the table in it as CSV"),
+}
 WINDOWS_LACKS = b"\x81\x8d\x8f\x90\x9d"  # what Windows-1252, else a superset of Latin-1's text, does not have
 IN_WORDS = {
     **dict.fromkeys(("utf-16", "utf-16-le", "utf-16-be"), "UTF-16"),
@@ -97,6 +101,9 @@ def look_through(source: Path | bytes, name: str) -> TextBytes:
     gzipped = head.startswith(GZIP)
     pieces = _unpacked(source, name, PIECE)
     first = next(pieces, b"")
+    for start, (what, remedy) in OTHER_TEXTS.items():
+        if re.match(start, first.removeprefix(codecs.BOM_UTF8), re.IGNORECASE):
+            raise InputError(f"'{name}' is {what}", expected="CSV, also as .csv.gz, or Parquet", remedy=remedy)
     marked = next((encoding for mark, encoding in MARKS.items() if first.startswith(mark)), "")
     if not marked and b"\x00" in first:
         marked = _unmarked_utf16(first, name)

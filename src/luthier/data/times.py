@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from luthier.data.moments import FORMATS
+from luthier.data.moments import formats_like, in_format
 from luthier.errors import InputError
-
-ISO = "ISO 8601"
-_ISO = (
-    "%Y-%m-%d",
-    "%Y-%m",
-    *(f"%Y-%m-%d{mark}%H:%M{end}" for mark in ("T", " ") for end in ("", ":%S%.f", ":%S%.f%#z")),
-)
-_OTHERS = tuple(pattern for pattern in FORMATS if not pattern.startswith("%Y-") and "%f" not in pattern)
 
 
 def time_format(values: pl.Series, given: str = "") -> str:
@@ -33,8 +25,9 @@ def time_format(values: pl.Series, given: str = "") -> str:
         )
     if values.dtype.is_temporal() or values.dtype.is_numeric():
         return ""
-    unread = {pattern: values.filter(times(values, pattern).is_null()) for pattern in ([given] if given else _known())}
-    reading = [pattern for pattern, left in unread.items() if not len(left)]
+    tried = [given] if given else formats_like(str(values[0]).strip())
+    unread = {pattern: values.filter(times(values, pattern).is_null()) for pattern in tried}
+    reading = _that_differ(values, [pattern for pattern, left in unread.items() if not len(left)])
     remedy = f"name the format: --column {values.name}=date:%d/%m/%Y"
     if not reading:
         nearest = min(unread, key=lambda pattern: len(unread[pattern]))
@@ -56,8 +49,7 @@ def moments(cell: pl.Expr, pattern: str) -> pl.Expr:
     """Cells as they are ordered by time: themselves, or moments in UTC where `time_format` gave a pattern."""
     if not pattern:
         return cell
-    text = cell.cast(pl.String).str.strip_chars()
-    return pl.coalesce(_parsed(text, one) for one in (_ISO if pattern == ISO else [pattern]))
+    return in_format(cell.cast(pl.String).str.strip_chars(), pattern)
 
 
 def times(values: pl.Series, pattern: str) -> pl.Series:
@@ -65,13 +57,9 @@ def times(values: pl.Series, pattern: str) -> pl.Series:
     return values.to_frame("x").select(moments(pl.col("x"), pattern))["x"].alias(values.name)
 
 
-def _known() -> tuple[str, ...]:
-    return (ISO, *_OTHERS)
-
-
-def _parsed(text: pl.Expr, pattern: str) -> pl.Expr:
-    result = text.str.to_datetime(pattern.replace(".%f", "%.f"), strict=False, time_unit="us")
-    if "%#z" in pattern:
-        result = result.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    # %Y takes the 98 of 06/17/98 for the year 98.
-    return pl.when(text.str.contains(r"\d{4}")).then(result) if "%Y" in pattern else result
+def _that_differ(values: pl.Series, patterns: list[str]) -> list[str]:
+    """The formats that read different times: "13 May 2021" has May for a short and for a long name."""
+    first: dict[int, str] = {}
+    for pattern in patterns:
+        first.setdefault(hash(tuple(times(values, pattern).to_physical())), pattern)
+    return list(first.values())

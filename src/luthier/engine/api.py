@@ -15,12 +15,14 @@ from torch import nn
 
 from luthier.engine.batches import cast, epoch_steps
 from luthier.engine.checkpoint import FileCheckpoint
+from luthier.engine.devices import AUTO, CPU
 from luthier.engine.distributed import run_distributed
 from luthier.engine.layouts import choose
 from luthier.engine.loaders import loss_taken, part_of, type_taken
 from luthier.engine.member import Member
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.outcome import Outcome, merged
+from luthier.engine.placing import Turn, candidates, carried, faster, in_turns
 from luthier.engine.processes import train_in_processes
 from luthier.engine.settings import Evaluation, Part, Settings
 from luthier.engine.sharing import several_processes
@@ -60,6 +62,7 @@ def train_networks(
     mixed_precision: bool = False,
     only_first_batch: bool = False,
     layout: str | None = None,
+    device: str | torch.device = AUTO,
     processes: int = 1,
     checkpoint: str | Path | None = None,
     history: str | Path | None = None,
@@ -88,12 +91,14 @@ def train_networks(
     `epochs` (or `steps`) say how long; every `evaluate_every` steps (an epoch) the networks are
     measured, and `patience` counts those without an improvement. Chains of dense layers train
     `stacked`; other modules `vmapped` or `looped`, whichever a few timed steps show to be faster;
-    `layout` overrides. `processes` share the networks out, one thread each. With a `checkpoint` file
-    training continues where an earlier call with the same arguments was interrupted, bit for bit. `history`
-    names a Parquet file for the learning curves, with `every_step` also those of single steps.
-    `on_evaluation` is called after every measurement (in one process). In a script that `torchrun` started and that
-    called `torch.distributed.init_process_group("gloo")`, the processes share each batch of one training; all get
-    its outcome.
+    `layout` overrides. They train on the `device` "cpu", "cuda", "cuda:1" or "mps"; "auto" is where the module lies, or
+    else an accelerator that a few timed steps show to be faster. What comes back lies on the processor; a module of
+    yours, where it lay. Networks that do not fit into a device's memory together train in turns. `processes` share the
+    networks out, one thread each. With a `checkpoint` file training continues where an earlier call with the same
+    arguments was interrupted, bit for bit. `history` names a Parquet file for the learning curves, with `every_step`
+    also those of single steps. `on_evaluation` is called after every measurement (in one process). In a script that
+    `torchrun` started and that called `torch.distributed.init_process_group("gloo")`, the processes share each batch of
+    one training; all get its outcome.
 
     Raises InputError for data, modules and settings that do not fit, all mistakes of the settings at once.
 
@@ -117,8 +122,10 @@ def train_networks(
     if held_out is not None:
         held_out = suited(alike(part, held_out), kind, chosen, dtype)
     batch, wanted = min(batch_size, len(part)), range(seeds) if isinstance(seeds, int) else list(seeds)
+    devices = candidates(device, spec.home if isinstance(spec, ModuleSpec) else CPU, processes=processes)
     settings = Settings(
-        loss=chosen,
+        device=devices[0],
+        loss=carried(chosen, devices[0]),
         rule=rule,
         batch_size=batch,
         steps=1,
@@ -149,13 +156,19 @@ def train_networks(
     members = [_member(spec, seed, setting) for setting in several for seed in wanted]
     if not members:
         raise InputError("there are no networks to train", expected="at least one seed", received="none")
-    shares, outcomes = _seeing_the_same_rows(members), list[Outcome]()
-    for number, share in enumerate(shares):
+    if len(devices) > 1:
+        fastest, found = faster(members, flat[0], settings, devices)
+        settings, findings = replace(settings, device=fastest, loss=carried(chosen, fastest)), [*findings, found]
+    turns, outcomes = list[Turn](), list[Outcome]()
+    for share in _seeing_the_same_rows(members):
+        some_turns, said = in_turns(members, share, settings, flat[0])
+        turns, findings = [*turns, *some_turns], [*findings, *said]
+    for number, (share, its) in enumerate(turns):
         some = [members[place] for place in share]
         file = path if path is None or number == 0 else path.with_name(f"{path.name}.rows-{number}")
-        outcomes.append(_training(some, flat, settings, processes, file, on_evaluation)())
+        outcomes.append(_training(some, flat, its, processes, file, on_evaluation)())
         outcomes[-1].members = tuple(some)
-    outcome = outcomes[0] if len(shares) == 1 else merged(members, shares, outcomes)
+    outcome = outcomes[0] if len(turns) == 1 else merged(members, [share for share, _ in turns], outcomes)
     outcome.findings[:0] = findings
     if history is not None:
         outcome.history.write(history)

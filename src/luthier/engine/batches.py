@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from luthier.engine.devices import sent
 from luthier.engine.settings import Part
 from luthier.seeds import torch_generator
 
-GATHERED_BYTES = 1 << 22  # of rows that are shuffled together
+GATHERED_BYTES = 1 << 22  # of rows that are shuffled together: they stay in the processor's cache
+GATHERED_ON_DEVICE = 1 << 28  # where calls cost more than memory does
 
 
 @dataclass
@@ -43,23 +47,48 @@ class Batch:
             return float(self.rows)
         return self.weights.sum(1) if self.own else float(self.weights.sum())
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its tensors."""
+        columns = (self.inputs, self.codes, self.targets, self.weights, self.prepared_targets)
+        return sum(column.nbytes for column in columns if column is not None)
+
     def cut(self, rows: slice) -> Batch:
         """Some of the rows, or of the folds where rows are members' own."""
-        return self._of(lambda value: value[rows])
+        return self.map(lambda value: value[rows])
 
     def of_folds(self, folds: Tensor) -> Batch:
         """The rows of members' own [M, B, ...] by their folds [M]."""
-        if folds.equal(torch.arange(len(self.inputs), device=folds.device)):
+        if folds.device.type == "cpu" and folds.equal(torch.arange(len(self.inputs))):
             return self
-        return self._of(lambda value: value.index_select(0, folds))
+        return self.map(lambda value: value.index_select(0, folds))
 
     def clone(self) -> Batch:
         """A copy that stays good."""
-        return self._of(torch.clone)
+        return self.map(torch.clone)
 
-    def _of(self, some: Callable[[Tensor], Tensor]) -> Batch:
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        return self.map(partial(sent, device=device))
+
+    def map(self, some: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch whose every tensor is some function of this one's."""
         weights, prepared = (None if value is None else some(value) for value in (self.weights, self.prepared_targets))
         return Batch(some(self.inputs), some(self.codes), some(self.targets), weights, prepared, self.own)
+
+
+class BatchSource(Protocol):
+    """Whatever gives batches by step."""
+
+    epoch_steps: int
+
+    def at(self, step: int) -> Batch:
+        """The batch of a step."""
+        ...
+
+    def left(self, step: int) -> int:
+        """How many can be held."""
+        ...
 
 
 def epoch_steps(rows: int, size: int, least: int = 1) -> int:
@@ -98,7 +127,7 @@ class Batches:
         self._rows, self._part = len(part), part
         tensors = [t for t in (part.features, part.codes, part.targets, part.weights) if t is not None]
         row_bytes = sum(t[:1].numel() * t.element_size() for t in tensors)
-        self._together = max(1, GATHERED_BYTES // max(1, row_bytes * self.size))  # batches of a piece
+        self._together = max(1, gathered_bytes(part) // max(1, row_bytes * self.size))  # batches of a piece
         self._epoch, self._piece = -1, -1
         kept, shape = min(self._together * self.size, len(part)), part.features.shape[1:]
         self._inputs = (
@@ -124,7 +153,8 @@ class Batches:
 
     def _gather(self, epoch: int, piece: int) -> None:
         if epoch != self._epoch:
-            self._order = torch.randperm(self._rows, generator=torch_generator(self.seed, "order", epoch))
+            order = torch.randperm(self._rows, generator=torch_generator(self.seed, "order", epoch))
+            self._order = sent(order, self._part.targets.device)  # drawn by the processor: alike on every device
         self._epoch, self._piece = epoch, piece
         rows = self._order[piece * self._together * self.size : (piece + 1) * self._together * self.size]
         part, size = self._part, self.size
@@ -136,6 +166,26 @@ class Batches:
         optional = [[None] * len(inputs) if t is None else torch.split(t, size) for t in (weights, prepared)]
         cuts = zip(inputs, codes, torch.split(targets, size), *optional, strict=True)
         self._batches = [Batch(*cut) for cut in cuts]
+
+
+class CarriedBatches:
+    """Batches of rows that lie with the processor, sent to a device as they are asked for; see `Batches`."""
+
+    def __init__(self, batches: BatchSource, device: torch.device) -> None:
+        self._batches, self._device, self.epoch_steps = batches, device, batches.epoch_steps
+
+    def at(self, step: int) -> Batch:
+        """The batch of a step, counted from 0, in memory of its own."""
+        return self._batches.at(step).to(self._device)
+
+    def left(self, step: int) -> int:
+        """How many batches from this step on, itself included, can be held at the same time."""
+        return self._batches.left(step)
+
+
+def gathered_bytes(part: Part) -> int:
+    """How much of a part is shuffled at a time, where it lies."""
+    return GATHERED_BYTES if part.targets.device.type == "cpu" else GATHERED_ON_DEVICE
 
 
 def exact(dtype: torch.dtype) -> torch.dtype:

@@ -1,4 +1,7 @@
-"""Training under way on disk: exact, whole at every moment, read without running code."""
+"""Training under way on disk: exact, whole at every moment, read without running code.
+
+What reads files is imported when a file is read: the engine itself needs PyTorch and NumPy alone.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from luthier import storage
 from luthier.engine.settings import Snapshot
 from luthier.errors import InputError, LuthierError, in_a_line
-from luthier.untrusted import open_plain, parse_json, validated
 
 
 def _nothing() -> None:
@@ -58,12 +58,18 @@ class FileCheckpoint:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, synced: bool = True) -> None:
     """Replace a file by these tensors and plain facts."""
+    from safetensors.torch import save
+
     content = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     storage.write_bytes(path, save(content, metadata={"facts": json.dumps(facts)}), synced=synced)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The tensors and facts of a file, or None where there is none."""
+    from safetensors import SafetensorError, safe_open
+
+    from luthier.untrusted import open_plain, parse_json, validated
+
     try:
         open_plain(path).close()
         with safe_open(path, framework="pt") as file:

@@ -15,6 +15,7 @@ from luthier.engine.dense_rows import (
     fresh_buffers,
     fresh_parameters,
     group_of,
+    matrices,
     views,
     weight_mask,
     with_ones,
@@ -62,6 +63,11 @@ class DenseArchitecture:
     def group_of(self) -> Tensor:
         """Which layer each number belongs to [P]."""
         return group_of(self.spec)
+
+    def hidden_matrices(self, flat: Tensor) -> list[Tensor]:
+        """The hidden layers' weights [M, units, inputs], biases left out, as views of rows [M, P]."""
+        layers = enumerate(matrices(self.spec, flat)[:-1])
+        return [matrix[:, :, : self.spec.fan_in(i)] for i, matrix in layers]
 
     def prepared(self, part: Part) -> Part:
         """A part as `evaluate` takes it."""

@@ -28,7 +28,7 @@ class DenseLearner:
         self._residual = loss.residual
         self._known: tuple[Tensor, int] | None = None  # the rates and the rows that the slopes are for
 
-    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
+    def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times a batch's; returns the logits [M, B, C]."""
         masks = self._masks_of(batch, number)
         Z = self.stack.forward(batch, masks)
@@ -41,7 +41,7 @@ class DenseLearner:
         self.stack.backward(batch, residual, masks)
         return Z
 
-    def descend(self, batch: Batch, number: int, rates: Tensor, shrink: Tensor | None) -> Tensor:
+    def descend(self, batch: Batch, number: int | Tensor, rates: Tensor, shrink: Tensor | None) -> Tensor:
         """Subtract `rates` [M, 1] times a batch's gradients, and `rates * shrink` times the weights.
 
         Returns the logits. For networks without norms and embeddings (`Stack.descend`).
@@ -58,7 +58,7 @@ class DenseLearner:
         self.stack.descend(batch, residual, masks, None if shrink is None else shrink * rates * self.state.parameters)
         return Z
 
-    def _masks_of(self, batch: Batch, number: int) -> Masks:
+    def _masks_of(self, batch: Batch, number: int | Tensor) -> Masks:
         share = current()
         return self._masks(number, batch.rows, 0 if share is None else share.start)
 

@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from safetensors.torch import load, save
 from torch import Tensor, distributed
 
 from luthier.engine.architecture import architecture
@@ -197,12 +196,16 @@ def _announced() -> list[int]:
 
 
 def _send(place: int, named: Mapping[str, Tensor]) -> None:
+    from safetensors.torch import save
+
     content = torch.frombuffer(bytearray(save(dict(named))), dtype=torch.uint8)
     distributed.send(torch.tensor([len(content)]), place)
     distributed.send(content, place)
 
 
 def _received() -> dict[str, Tensor]:
+    from safetensors.torch import load
+
     length = torch.zeros(1, dtype=torch.int64)
     distributed.recv(length, 0)
     content = torch.zeros(int(length), dtype=torch.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from math import prod
 
 import torch
@@ -26,12 +27,13 @@ class OwnDropout(nn.Module):
         self.register_buffer("p", torch.tensor(p, dtype=torch.float64))
         self.spread = spread
         self._key: Tensor | None = None
+        self._share: float | None = None
         self._masks: Sequence[Tensor] = ()
         self.shapes: list[torch.Size] = []  # of a mask at each call since `begin`
 
-    def begin(self, key: Tensor | None = None, masks: Sequence[Tensor] = ()) -> None:
-        """Start a pass with a key [1], or with the masks of each call."""
-        self._key, self._masks, self.shapes = key, masks, []
+    def begin(self, key: Tensor | None = None, masks: Sequence[Tensor] = (), *, p: float | None = None) -> None:
+        """Start a pass with a key [1], or with the masks of each call; `p` spares it a look at its buffer."""
+        self._key, self._masks, self._share, self.shapes = key, masks, p, []
 
     def forward(self, x: Tensor) -> Tensor:
         """x with a share of about p of its entries set to 0, the others divided by 1 - p."""
@@ -41,15 +43,20 @@ class OwnDropout(nn.Module):
         self.shapes.append(shape)
         if self._masks:
             return x * self._masks[call]
-        p = float(self.p)
+        p = float(self.p) if self._share is None else self._share
         if p == 0:
             return x
         if self._key is None:
             return x * torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(1 - p) / max(1 - p, 1e-12)
-        return x * masks_of(self._key, Drop.of([p], x.dtype, x.device), shape, call)[0]
+        return x * masks_of(self._key, _drop(p, x.dtype, x.device), shape, call)[0]
 
     def _shape(self, x: Tensor) -> torch.Size:
         return torch.Size((*x.shape[: x.ndim - self.spread], *[1] * self.spread))
+
+
+@lru_cache(maxsize=64)
+def _drop(p: float, dtype: torch.dtype, device: torch.device) -> Drop:
+    return Drop.of([p], dtype, device)
 
 
 def masks_of(keys: Tensor, drop: Drop, shape: torch.Size, call: int) -> Tensor:

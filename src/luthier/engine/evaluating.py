@@ -23,7 +23,8 @@ def held_out_rows(
     """The rows that members are evaluated on: each fold's own, or the validation part for everyone."""
     if folds is not None:
         assert isinstance(training, Part)
-        return {fold: prepared(population, training.rows(folds == fold)) for fold in set(folds.tolist())}
+        rows = {fold: torch.nonzero(folds == fold).flatten() for fold in set(folds.tolist())}
+        return {fold: prepared(population, training.rows(own)) for fold, own in rows.items()}
     return None if validation is None else {EVERYONE: prepared(population, validation)}
 
 

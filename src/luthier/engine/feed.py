@@ -7,9 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from luthier.engine.batches import Batches, cast
+from luthier.engine.batches import Batches, BatchSource, CarriedBatches, cast
+from luthier.engine.devices import CPU, fits
 from luthier.engine.fold_batches import FoldBatches
-from luthier.engine.mixing import AugmentedBatches, BatchSource
+from luthier.engine.mixing import AugmentedBatches
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.outputs import as_rows
 from luthier.engine.population import Population
@@ -23,8 +24,9 @@ CHECKED_ROWS = 7  # that outputs are looked at for
 
 
 def prepared(population: Population, part: Part) -> Part:
-    """A part as this population's networks take it."""
-    return population.kind.prepared(cast(part, population.settings.dtype))
+    """A part as this population's networks take it, on their device; inputs too large for it are sent in pieces."""
+    result, device = population.kind.prepared(cast(part, population.settings.dtype)), population.settings.device
+    return result.to(device, inputs=fits(result.nbytes, device))
 
 
 def batches_for(population: Population, training: Part | Stream, folds: Tensor | None = None) -> BatchSource:
@@ -66,12 +68,12 @@ def check(population: Population, part: Part, what: str) -> None:
     loss, names, kind = loss_named(population.settings.loss), population.settings.metrics, population.kind
     if isinstance(loss, Criterion) and not names:
         return  # it looks at every new shape itself
-    few = prepared(population, part.rows(torch.arange(min(CHECKED_ROWS, len(part)))))
+    few = prepared(population, part.rows(torch.arange(min(CHECKED_ROWS, len(part)), device=part.targets.device)))
     own = isinstance(loss, Loss) and loss.check is None
     if own or isinstance(kind.spec, ModuleSpec):
         Z = as_rows(population.outputs(few, torch.tensor([0])))
     else:
-        Z = torch.zeros(1, len(few), kind.spec.outputs)
+        Z = torch.zeros(1, len(few), kind.spec.outputs, device=population.settings.device)
     try:
         if isinstance(loss, Loss):
             loss.look(Z, few.targets, part.targets)
@@ -81,15 +83,18 @@ def check(population: Population, part: Part, what: str) -> None:
         raise error.about(f"{what} rows") from None
 
 
-def _held(population: Population, training: Part) -> Batches:
+def _held(population: Population, training: Part) -> BatchSource:
     settings, spec = population.settings, population.kind.spec
     if training.weights is not None and getattr(loss_named(settings.loss), "couples", False):
         raise InputError(
             "a loss over pairs of rows cannot use sample weights",
             remedy="leave out the weights, or sample rows by them",
         )
-    return Batches(
-        cast(training, settings.dtype),
+    rows = cast(training, settings.dtype)
+    if lies_there := fits(rows.nbytes, settings.device):
+        rows = rows.to(settings.device)
+    result = Batches(
+        rows,
         settings.batch_size,
         settings.batch_seed,
         prepare=_preparation(population),
@@ -97,9 +102,10 @@ def _held(population: Population, training: Part) -> Batches:
         has_bias_column=population.kind.has_bias_column,
         least=spec.least_rows if isinstance(spec, ModuleSpec) else 1,
     )
+    return result if lies_there else CarriedBatches(result, settings.device)
 
 
-def _by_folds(population: Population, training: Part | Stream, folds: Tensor, *, changed: bool) -> FoldBatches:
+def _by_folds(population: Population, training: Part | Stream, folds: Tensor, *, changed: bool) -> BatchSource:
     settings, loss = population.settings, loss_named(population.settings.loss)
     refused = {
         "rows on the disk": isinstance(training, Stream),
@@ -111,23 +117,27 @@ def _by_folds(population: Population, training: Part | Stream, folds: Tensor, *,
         what = next(name for name, given in refused.items() if given)
         raise InputError(f"{what} cannot be combined with folds", remedy="train each fold by itself")
     assert isinstance(training, Part)
-    return FoldBatches(
-        cast(training, settings.dtype),
+    rows = cast(training, settings.dtype)
+    if lies_there := fits(rows.nbytes, settings.device):
+        rows = rows.to(settings.device)
+    result = FoldBatches(
+        rows,
         settings.batch_size,
         settings.batch_seed,
         folds,
         prepare=_preparation(population),
         has_bias_column=population.kind.has_bias_column,
     )
+    return result if lies_there else CarriedBatches(result, settings.device)
 
 
-def _streamed(population: Population, training: Stream) -> StreamedBatches:
+def _streamed(population: Population, training: Stream) -> BatchSource:
     settings = population.settings
     if settings.only_first_batch:
         raise InputError(
             "training on one batch needs rows in memory", remedy="read a few rows of the stream into memory"
         )
-    return StreamedBatches(
+    result = StreamedBatches(
         training,
         settings.batch_size,
         settings.batch_seed,
@@ -135,6 +145,7 @@ def _streamed(population: Population, training: Stream) -> StreamedBatches:
         prepare=_preparation(population),
         has_bias_column=population.kind.has_bias_column,
     )
+    return result if settings.device == CPU else CarriedBatches(result, settings.device)
 
 
 def _classes(training: Part | Stream) -> int:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from luthier.engine.devices import resolve
 from luthier.engine.loaders import Given
 from luthier.engine.plain_loop import Loop, optimiser_for
 from luthier.engine.range_test import FACTORS, RangeTest, ramp_until_it_tells
@@ -41,6 +42,7 @@ def find_lr(
     low: float = 1e-6,
     high: float = 10.0,
     confirm: bool = True,
+    device: str | torch.device | None = None,
 ) -> RangeTest:
     """Learning rates to try for a module: raise the rate over mini-batches and read the loss.
 
@@ -51,8 +53,9 @@ def find_lr(
     Each of the `seeds` starts from the module's present weights with batches and dropout of its own. So that what is
     read is not which rows a batch happens to hold, a loss is given relative to the untrained module's on the same
     batch. The range is widened when the loss never fell or never diverged. With `confirm`, short runs at a half, one
-    and two times the pick choose among them. Nothing of yours is changed: weights, buffers, modes, the optimiser's
-    state, gradients, generators.
+    and two times the pick choose among them. The test runs where the module lies, or on the `device` "cpu", "cuda",
+    "cuda:1", "mps", or "auto" for an accelerator where there is one. Nothing of yours is changed: weights, buffers,
+    modes, the optimiser's state, gradients, generators.
 
     Raises InputError for data, modules, losses and optimisers that do not go together, and LuthierError where no rate
     is found: because the loss falls no further than it does on shuffled targets.
@@ -65,7 +68,9 @@ def find_lr(
     """
     _check(batch_size=batch_size, seeds=seeds, steps=steps, low=low, high=high)
     with left_alone(data):
-        runs = _Runs(module, optimiser, Loop(module, data, loss, batch_size, name="range test batches"))
+        where = None if device is None else resolve(device)
+        loop = Loop(module, data, loss, batch_size, name="range test batches", device=where)
+        runs = _Runs(module, optimiser, loop)
         result = ramp_until_it_tells(
             lambda rates: np.stack([runs.losses(rates, seed) for seed in range(seeds)]),
             name=type(runs.start[1]).__name__,
@@ -113,6 +118,7 @@ def _see_signal(runs: _Runs, pick: float, seeds: int, steps: int) -> None:
     What a fresh network answers by chance is unlearnt whatever the targets are, and single rows are learnt by any.
     """
     gains = np.concatenate([runs.gains(pick, steps, seed) for seed in range(seeds)])
+    gains = np.where(np.isfinite(gains), gains, 0.0)  # where half precision overflowed nothing is gained
     mean, error = float(gains.mean()), float(np.std(gains, ddof=1) / np.sqrt(len(gains)))
     if mean > SURE * error:
         return
@@ -176,7 +182,7 @@ class _Runs:
     def _copies(self) -> tuple[nn.Module, Optimizer]:
         """Module and optimiser, copied together, so that the copies belong to each other."""
         module, optimiser = self.loop.copied(self.start)
-        return module.train(), optimiser
+        return self.loop.moved(module, optimiser)[0].train(), optimiser
 
     def _step(self, module: nn.Module, optimiser: Optimizer, batch: Given, rate: float) -> float:
         """One step, if the loss is finite; the loss before it."""

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from luthier.engine.batches import GATHERED_BYTES, Batch
+from luthier.engine.batches import Batch, gathered_bytes
+from luthier.engine.devices import sent
 from luthier.engine.settings import Part
 from luthier.seeds import torch_generator
 
@@ -39,7 +40,7 @@ class FoldBatches:
         self._features = torch.cat([features, features.new_ones(len(part), 1)], 1) if has_bias_column else features
         tensors = [t for t in (self._features, part.codes, part.targets, part.weights) if t is not None]
         row_bytes = sum(t[:1].numel() * t.element_size() for t in tensors)
-        self._together = max(1, GATHERED_BYTES // max(1, row_bytes * self.size * len(self._learning)))
+        self._together = max(1, gathered_bytes(part) // max(1, row_bytes * self.size * len(self._learning)))
         self._piece, self._orders = -1, dict[int, tuple[int, Tensor]]()
 
     def at(self, step: int) -> Batch:
@@ -56,6 +57,7 @@ class FoldBatches:
     def _gather(self, piece: int) -> None:
         length = self._together * self.size
         rows = torch.stack([self._rows(fold, piece * length, length) for fold in range(len(self._learning))])
+        rows = sent(rows, self._part.targets.device)
         index = rows.view(len(rows), self._together, self.size).transpose(0, 1)  # [S, K, B]
         targets, weights = self._part.targets[index], self._part.weights
         prepared = self._prepare(targets.flatten(0, 2))

@@ -50,7 +50,7 @@ def footprint(members: Sequence[Member], settings: Settings, part: Part) -> Foot
     averaged = any(member.ema_decay for member in members)
     copies = COPIES + len(RULES[settings.rule].init(weights[:, :1])) + averaged
     kept = weights.nbytes * copies + 2 * buffers.nbytes
-    module = kind.module(dict(kind.state_dict(weights, buffers))).train()
+    module = kind.module(dict(kind.state_dict(weights, buffers))).train().cpu()
     rows = torch.arange(min(TRIED, len(part)))
     own = {tensor.untyped_storage().data_ptr() for tensor in module.state_dict().values()}  # counted above
     saved = 0

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from luthier import storage
+from luthier.drawing import LearningCurve, draw_learning
 
-SCHEMA: dict[str, Any] = {
-    "member": pl.Int64,
-    "label": pl.String,
-    "step": pl.Int64,
-    "epoch": pl.Float64,
-    "learning_rate": pl.Float64,
-    "train_loss": pl.Float64,
-    "validation_loss": pl.Float64,
-    "validation_score": pl.Float64,
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    import polars as pl
+
+MOST_DRAWN = 5
+SCHEMA: dict[str, type] = {
+    "member": int,
+    "label": str,
+    "step": int,
+    "epoch": float,
+    "learning_rate": float,
+    "train_loss": float,
+    "validation_loss": float,
+    "validation_score": float,
 }
 
 
@@ -44,15 +50,39 @@ class History:
 
     def to_frame(self) -> pl.DataFrame:
         """All rows as a table."""
-        schema = SCHEMA | dict.fromkeys(self.metrics, pl.Float64)
+        import polars as pl
+
+        schema = SCHEMA | dict.fromkeys(self.metrics, float)
         return pl.DataFrame(self.rows, schema=schema, orient="row")
 
     def step_losses(self) -> pl.DataFrame:
         """The training loss of every step and member, where `every_step` was asked for."""
+        import polars as pl
+
         losses = np.concatenate(self.steps) if self.steps else np.zeros((0, 0))
         step, member = np.meshgrid(*(np.arange(n) for n in losses.shape), indexing="ij")
         frame = pl.DataFrame({"member": member.ravel(), "step": step.ravel() + 1, "train_loss": losses.ravel()})
         return frame.filter(pl.col("train_loss").is_not_nan())
+
+    def plot(self, members: Sequence[int] | None = None) -> go.Figure:
+        """Losses against the step, of these members or of the few with the lowest losses."""
+        own: dict[int, list[list[Any]]] = {}
+        for row in self.rows:
+            own.setdefault(row[0], []).append(row)
+        if members is None:
+            members = sorted(own, key=lambda member: min(_judged(row) for row in own[member]))[:MOST_DRAWN]
+        names = {member: own[member][0][1] or f"member {member}" for member in members}
+        if len(set(names.values())) < len(names):
+            names = {member: f"{name} ({member})" for member, name in names.items()}
+        curves = {
+            name: LearningCurve(*([row[place] for row in own[member]] for place in (2, 5, 6)))
+            for member, name in names.items()
+        }
+        return draw_learning(curves)
+
+    def __repr__(self) -> str:
+        members, steps = ({row[place] for row in self.rows} for place in (0, 2))
+        return f"History({len(members)} members, {len(steps)} evaluations up to step {max(steps, default=0)})"
 
     def write(self, path: str | Path) -> None:
         """Keep the rows as a Parquet file, whole or not at all; those of every step go beside it, to NAME.steps."""
@@ -64,3 +94,9 @@ class History:
             content = BytesIO()
             frame.write_parquet(content)
             storage.write_bytes(target, content.getvalue())
+
+
+def _judged(row: list[Any]) -> float:
+    """What a row is judged by: its validation loss, without one its training loss; NaN counts as the worst."""
+    loss = row[6] if row[6] == row[6] else row[5]
+    return float(loss) if loss == loss else float("inf")

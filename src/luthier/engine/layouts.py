@@ -10,6 +10,7 @@ from statistics import median
 import torch
 
 from luthier.engine.batches import Batch
+from luthier.engine.devices import random_states, wait
 from luthier.engine.dropout import own_dropouts
 from luthier.engine.masks import mask_seeds
 from luthier.engine.member import Member
@@ -39,7 +40,7 @@ def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
     rows = torch.arange(count)
     if part.targets.ndim == 1 and count > 1:  # a label that is no class is found now, not in the middle of an epoch
         rows = torch.cat([rows, part.targets.int().argmin().view(1), part.targets.int().argmax().view(1)])
-    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows])
+    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows]).to(settings.device)
     with torch.random.fork_rng():
         learn_about(spec, batch, settings.loss, rest=len(part) % settings.batch_size)
         looped = _gradients(spec, "looped", few, batch)
@@ -60,17 +61,16 @@ def learn_about(spec: ModuleSpec, batch: Batch, loss: str | Loss | Criterion, *,
 
     Where the last batch of an epoch has `rest` rows, also whether the module can be trained on a single one.
     """
-    module = spec.built(0)
     inputs = batch.inputs.clone()
-    version = inputs._version
+    module, version = spec.built(0).to(inputs.device), inputs._version
     with torch.random.fork_rng(), torch.no_grad(), running(inputs):
         torch.manual_seed(0)
-        start = torch.random.get_rng_state()
+        start = random_states(inputs.device)
         for layer in own_dropouts(module):
-            layer.begin(mask_seeds([0]))
+            layer.begin(mask_seeds([0], inputs.device))
         outputs = one_tensor(module(inputs), len(inputs))
         mean_of(loss_named(loss), outputs.unsqueeze(0), batch)
-        spec.draws = not torch.equal(start, torch.random.get_rng_state())
+        spec.draws = not all(map(torch.equal, start, random_states(inputs.device)))
     spec.changes_inputs = inputs._version != version
     if rest == 1 and len(batch.inputs) > 1:
         spec.least_rows = 1 if _takes_one_row(spec, batch.inputs[:1].clone()) else 2
@@ -78,9 +78,9 @@ def learn_about(spec: ModuleSpec, batch: Batch, loss: str | Loss | Criterion, *,
 
 def _takes_one_row(spec: ModuleSpec, inputs: torch.Tensor) -> bool:
     """Whether a single row can be trained on, which batch norm cannot normalise."""
-    module = spec.built(0)
+    module = spec.built(0).to(inputs.device)
     for layer in own_dropouts(module):
-        layer.begin(mask_seeds([0]))
+        layer.begin(mask_seeds([0], inputs.device))
     try:
         with torch.random.fork_rng(), torch.no_grad():
             module(inputs)
@@ -91,9 +91,11 @@ def _takes_one_row(spec: ModuleSpec, inputs: torch.Tensor) -> bool:
 
 def _learner(spec: ModuleSpec, layout: str, members: int, settings: Settings) -> Learner:
     kind = Modules(spec.with_layout(layout))
-    parameters, buffers = kind.fresh(range(members), settings.dtype)
+    device = settings.device
+    parameters, buffers = (tensor.to(device) for tensor in kind.fresh(range(members), settings.dtype))
     state = TrainState(parameters, buffers, torch.zeros_like(parameters), {})
-    return kind.learner(state, mask_seeds(range(members)), torch.zeros(members, 0), loss_named(settings.loss), settings)
+    seeds = mask_seeds(range(members), device)
+    return kind.learner(state, seeds, torch.zeros(members, 0), loss_named(settings.loss), settings)
 
 
 def _gradients(spec: ModuleSpec, layout: str, settings: Settings, batch: Batch) -> torch.Tensor:
@@ -106,11 +108,13 @@ def seconds(spec: ModuleSpec, layout: str, members: int, part: Part, settings: S
     """Median seconds of a step of so many members together."""
     learner = _learner(spec, layout, members, settings)
     rows = slice(0, settings.batch_size)
-    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows])
+    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows]).to(settings.device)
     taken = []
     for number in range(1 + TIMED_STEPS):
+        wait(settings.device)
         began = time.perf_counter()
         learner.gradients(batch, number)
+        wait(settings.device)
         taken.append(time.perf_counter() - began)
     return median(taken[1:])
 

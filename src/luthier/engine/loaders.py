@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from luthier.data.large import default_memory
 from luthier.engine.settings import Part
 from luthier.errors import InputError, in_a_line, users_code
+from luthier.machine import default_memory
 from luthier.messages import in_bytes
 from luthier.objective import Criterion, Loss, loss_for
 from luthier.seeds import torch_generator

@@ -9,6 +9,7 @@ from luthier.engine.batches import Batch
 from luthier.objective import Criterion, Loss, mean_loss
 
 HELD = 1 << 18  # numbers of logits that wait to be turned into losses together
+HELD_ON_DEVICE = 1 << 26  # where its calls are what a turn costs
 PUT = 1024  # steps whose known losses share one piece of memory
 
 
@@ -21,6 +22,7 @@ class LossBuffer:
 
     def __init__(self, loss: Loss | Criterion, losses: Tensor) -> None:
         self._loss, self._losses = loss, [losses]  # [K, M] each
+        self._most = HELD if losses.device.type == "cpu" else HELD_ON_DEVICE
         self._logits: list[Tensor] = []
         self._batches: list[tuple[Tensor, Tensor | None]] = []  # targets and weights; the inputs may go
         self._held = self._rows = self._each = self._known_steps = 0
@@ -36,7 +38,7 @@ class LossBuffer:
         self._logits.append(values)
         self._batches.append((batch.targets, batch.weights))
         self._held += self._each
-        if self._held > HELD or (isinstance(self._loss, Loss) and self._loss.couples):
+        if self._held > self._most or (isinstance(self._loss, Loss) and self._loss.couples):
             self._settle()
 
     def _put(self, losses: Tensor) -> None:
@@ -51,6 +53,12 @@ class LossBuffer:
         self._known[place] = losses
         self._losses[-1] = self._known[: place + 1]
         self._known_steps += 1
+
+    def put(self, losses: Tensor) -> None:
+        """Losses [K, M] of the next K batches."""
+        self._settle()
+        self._losses.append(losses)
+        self._known_steps = 0  # what comes after them goes into another piece of memory
 
     def losses(self) -> Tensor:
         """Mean losses [K, M] of all batches so far, each before its update."""

@@ -76,17 +76,22 @@ class LayerMasks:
         columns = drops.T.tolist()
         self._drops = [Drop.of(column, dtype, seeds.device) if any(column) else None for column in columns]
         self._none: list[Tensor | None] = [None] * len(units)
+        self._read = list[Tensor]()  # by what was recorded: it has to stay where it is
         self._some, self._first = any(drop is not None for drop in self._drops), -1
 
-    def __call__(self, number: int, rows: int, start: int = 0) -> list[Tensor | None]:
-        """A mask [M, B, U] for each layer, None where nothing drops."""
+    def __call__(self, number: int | Tensor, rows: int, start: int = 0) -> list[Tensor | None]:
+        """A mask [M, B, U] for each layer, None where nothing drops; the number may be a tensor []."""
         if not self._some:
             return self._none
-        first = number // AHEAD * AHEAD
-        if first != self._first:
-            steps = torch.arange(first, first + AHEAD, device=self.seeds.device).view(-1, 1, 1)
-            self._first, self._keys = first, mask_keys(self.seeds, len(self._units), steps)
-        keys = self._keys[number - first]
+        if isinstance(number, Tensor):
+            keys = mask_keys(self.seeds, len(self._units), number)
+            self._read += [_counters(rows, -(-units // 4), start, keys.device) for units in self._units]
+        else:
+            first = number // AHEAD * AHEAD
+            if first != self._first:
+                steps = torch.arange(first, first + AHEAD, device=self.seeds.device).view(-1, 1, 1)
+                self._first, self._keys = first, mask_keys(self.seeds, len(self._units), steps)
+            keys = self._keys[number - first]
         layers = enumerate(zip(self._drops, self._units, strict=True))
         return [None if drop is None else mask(keys[i], drop, rows, units, start=start) for i, (drop, units) in layers]
 

@@ -5,30 +5,15 @@ All members of a population see the same changed rows. B rows of a batch, C clas
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from luthier.engine.batches import Batch
+from luthier.engine.batches import Batch, BatchSource
+from luthier.engine.devices import sent
 from luthier.errors import InputError
 from luthier.seeds import derive, torch_generator
-
-
-class BatchSource(Protocol):
-    """Whatever gives batches by step."""
-
-    epoch_steps: int
-
-    def at(self, step: int) -> Batch:
-        """The batch of a step."""
-        ...
-
-    def left(self, step: int) -> int:
-        """How many can be held."""
-        ...
 
 
 class AugmentedBatches:
@@ -61,14 +46,15 @@ class AugmentedBatches:
         elif not inputs.is_floating_point():
             raise InputError("integer inputs cannot be augmented", remedy="leave out noise and mixup")
         if self._noise:
-            changed = inputs + self._noise * torch.randn(inputs.shape, generator=generator, dtype=inputs.dtype)
+            drawn = torch.randn(inputs.shape, generator=generator, dtype=inputs.dtype)
+            changed = inputs + self._noise * sent(drawn, inputs.device)
             if self._ones:
                 changed[:, -1] = 1
             inputs = changed
         if self._mixup:
             share = float(np.random.default_rng(derive(self._seed, "mix", step)).beta(self._mixup, self._mixup))
             share = max(share, 1 - share)
-            other = torch.randperm(len(targets), generator=generator)
+            other = sent(torch.randperm(len(targets), generator=generator), targets.device)
             inputs = torch.lerp(inputs[other], inputs, share)
             soft = _soft(targets, self._classes, inputs.dtype)
             targets = torch.lerp(soft[other], soft, share)

@@ -6,14 +6,14 @@ M members, B batch, P learnable numbers of one member, Q bytes of its buffers.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from luthier.engine.batches import Batch, exact
+from luthier.engine.devices import seeded
 from luthier.engine.dropout import masks_of, own_dropouts
 from luthier.engine.flat_rows import fixed_views, parameter_views
 from luthier.engine.masks import Drop, mask_keys
@@ -39,24 +39,30 @@ class LoopedLearner:
         bf16: bool = False,
     ) -> None:
         self.state, self.seeds, self.drops, self._loss = state, seeds, drops, loss
-        self._spec, self._bf16 = spec, bf16
+        self._spec, self._bf16, self._device = spec, bf16, state.parameters.device
         views = (parameter_views(spec.shapes, state.parameters), parameter_views(spec.shapes, state.gradients))
         fixed = fixed_views(spec.fixed, state.buffers)
         self._modules = [_bound(spec, m, *views, fixed) for m in range(len(seeds))]
         self._dropouts = [list(own_dropouts(module)) for module in self._modules]
+        self._shares: list[list[float]] | None = None  # what each layer drops, read once
+        self._host_seeds = seeds.cpu()
 
     def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
         self.state.gradients.zero_()
         version, shared = batch.inputs._version, None if batch.own else with_layout(batch.inputs)
-        keys = mask_keys(self.seeds, 1 + len(self._dropouts[0]), number)  # the last is of what modules draw themselves
+        layers = 1 + len(self._dropouts[0])  # the last is of what modules draw themselves
+        keys = mask_keys(self.seeds, layers, number)
+        drawn = mask_keys(self._host_seeds, layers, number)[-1].tolist() if self._spec.draws else []
+        if self._shares is None:
+            self._shares = [[float(layer.p) for layer in dropouts] for dropouts in self._dropouts]
         result = []
         for m, (module, dropouts) in enumerate(zip(self._modules, self._dropouts, strict=True)):
-            for layer, key in zip(dropouts, keys[:, m : m + 1], strict=False):
-                layer.begin(key)
-            own = batch if shared is not None else batch.of_folds(torch.tensor([m]))
+            for layer, key, p in zip(dropouts, keys[:, m : m + 1], self._shares[m], strict=False):
+                layer.begin(key, p=p)
+            own = batch if shared is not None else batch.cut(slice(m, m + 1))
             inputs = with_layout(batch.inputs[m]) if shared is None else shared
-            drawing = _drawing_from(int(keys[-1, m])) if self._spec.draws else nullcontext()
+            drawing = _drawing_from(drawn[m], self._device) if drawn else nullcontext()
             with running(inputs), drawing, torch.enable_grad(), computing(inputs, self._bf16):
                 outputs = one_tensor(module(with_layout(inputs, copied=self._spec.changes_inputs)), len(inputs))
                 value = mean_of(self._loss, outputs.unsqueeze(0), own, bf16=self._bf16)[0]
@@ -71,7 +77,7 @@ def _bound(
     spec: ModuleSpec, m: int, named: dict[str, Tensor], gradients: dict[str, Tensor], fixed: dict[str, Tensor]
 ) -> nn.Module:
     """A member's module over its rows."""
-    module = share_norms(copy.deepcopy(spec.module))
+    module = share_norms(copy.deepcopy(spec.module)).to(next(iter(named.values())).device)
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if name in named:
             tensor.data, tensor.grad = named[name][m], gradients[name][m]
@@ -95,6 +101,7 @@ class VmappedLearner:
     ) -> None:
         self.state, self.seeds, self.drops, self._loss = state, seeds, drops, loss
         self._spec, self._bf16 = spec, bf16
+        self._drops: list[Drop] | None = None  # what each layer drops, read once
         self._module = copy.deepcopy(spec.module)
         self._dropouts = list(own_dropouts(self._module))
         named = parameter_views(spec.shapes, state.parameters)
@@ -138,16 +145,16 @@ class VmappedLearner:
             return []
         if inputs.shape not in self._shapes:
             self._shapes[inputs.shape] = self._calls(inputs)
+        if self._drops is None:
+            shares = [self._fixed[name].tolist() for name in self._spec.dropouts]
+            self._drops = [Drop.of(share, self.state.parameters.dtype, inputs.device) for share in shares]
         keys = mask_keys(self.seeds, 1 + len(self._dropouts), number)
-        result = []
-        for key, name, shapes in zip(keys, self._spec.dropouts, self._shapes[inputs.shape], strict=False):
-            drop = Drop.of(self._fixed[name].tolist(), self.state.parameters.dtype, inputs.device)
-            result.append([masks_of(key, drop, shape, call) for call, shape in enumerate(shapes)])
-        return result
+        calls = zip(keys, self._drops, self._shapes[inputs.shape], strict=False)
+        return [[masks_of(key, drop, shape, call) for call, shape in enumerate(shapes)] for key, drop, shapes in calls]
 
     def _calls(self, inputs: Tensor) -> list[list[torch.Size]]:
         """The shapes that each dropout layer is called with, found out by one pass."""
-        probe = copy.deepcopy(self._spec.module)
+        probe = copy.deepcopy(self._spec.module).to(inputs.device)
         for layer in own_dropouts(probe):
             layer.begin(self.seeds[:1])
         with torch.no_grad():
@@ -160,15 +167,10 @@ def computing(inputs: Tensor, bf16: bool) -> torch.autocast:
     return torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
-@contextmanager
-def _drawing_from(seed: int) -> Iterator[None]:
+def _drawing_from(seed: int, device: torch.device) -> AbstractContextManager[None]:
     """Let what a module draws by itself follow from a seed."""
-    outside, share = torch.random.get_rng_state(), current()
-    torch.manual_seed(seed ^ (0 if share is None else share.start))  # each share of a batch draws anew
-    try:
-        yield
-    finally:
-        torch.random.set_rng_state(outside)
+    share = current()
+    return seeded(seed ^ (0 if share is None else share.start), device)  # each share of a batch draws anew
 
 
 def with_layout(inputs: Tensor, *, copied: bool = False) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from luthier.engine.devices import CPU, home_of
 from luthier.engine.dropout import DROPOUTS, OwnDropout
 from luthier.errors import InputError, users_code
 from luthier.nets import chain
@@ -49,6 +50,7 @@ class ModuleSpec:
     ) -> None:
         start = bare(start)
         self.start, self.layout, self.variants, self._built_by = start, layout, variants or {}, built_by
+        self.home = CPU  # the device that the module lies on
         self._named_groups = tuple(groups)
         self.module = self.built(0)
         trainable = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
@@ -61,7 +63,7 @@ class ModuleSpec:
         self.dropouts = [f"{name}.p" for name, layer in layers if isinstance(layer, OwnDropout)]
 
     def built(self, seed: int) -> nn.Module:
-        """A fresh module for a member, its dropout layers drawing from the member's own generator."""
+        """A fresh module for a member on the processor, its dropout layers drawing from the member's own generator."""
         with users_code(
             "the module cannot be copied or built",
             remedy="detach tensors that it keeps from earlier passes, or give a function that builds it",
@@ -75,7 +77,8 @@ class ModuleSpec:
             for name, child in parent.named_children():
                 if isinstance(child, nn.modules.dropout._DropoutNd) and type(child) in DROPOUTS:
                     setattr(parent, name, OwnDropout(child.p, spread=DROPOUTS[type(child)]))
-        return module.train()
+        self.home = home_of(module)
+        return (module if self.home == CPU else module.cpu()).train()
 
     def _started(self, seed: int) -> Any:
         if self._built_by is not None:
@@ -144,12 +147,12 @@ def _type_of(module: nn.Module, trainable: Mapping[str, nn.Parameter]) -> torch.
             received=f"{sum(1 for _ in module.parameters())} parameters, all frozen or none",
             remedy="unfreeze a layer: parameter.requires_grad_(True)",
         )
-    types, devices = {p.dtype for p in trainable.values()}, {p.device.type for p in trainable.values()}
-    if len(types) > 1 or devices != {"cpu"} or not types <= set(NUMBERS):
+    types = {p.dtype for p in trainable.values()}
+    if len(types) > 1 or not types <= set(NUMBERS):
         raise InputError(
             "the module's parameters cannot be trained together",
-            expected="real numbers of one type, on the CPU",
-            received=", ".join(sorted(str(kind).removeprefix("torch.") for kind in (*types, *devices))),
-            remedy="module.float().cpu()",
+            expected="real numbers of one type",
+            received=", ".join(sorted(str(kind).removeprefix("torch.") for kind in types)),
+            remedy="module.float()",
         )
     return next(iter(types))

@@ -62,7 +62,7 @@ class Modules:
         """Fill those buffers [M, Q] that modules work out from their training rows before the first step."""
         look = getattr(self.spec.module, "from_training_rows", None)
         views = fixed_views(self.spec.fixed, buffers)
-        for name, tensor in {} if look is None else look(training.features, training.targets).items():
+        for name, tensor in {} if look is None else look(training.features.cpu(), training.targets.cpu()).items():
             if name not in views or tensor.shape != views[name].shape[1:]:
                 there = "one of its buffers: " + ", ".join(f"{k} {list(view.shape[1:])}" for k, view in views.items())
                 raise InputError(f"from_training_rows returned {name!r} {list(tensor.shape)}", expected=there)
@@ -82,6 +82,13 @@ class Modules:
         for name, view in parameter_views(self.spec.shapes, flat).items():
             view.fill_(groups.index(self.spec.group(name)))
         return flat[0]
+
+    def hidden_matrices(self, flat: Tensor) -> list[Tensor]:
+        """The weights of linear layers [M, units, inputs] but the last of all, as views of rows [M, P]."""
+        layers = dict(self.spec.module.named_modules())
+        linear = [name for name in self.spec.shapes if isinstance(layers.get(name.rpartition(".")[0]), nn.Linear)]
+        named = parameter_views(self.spec.shapes, flat)
+        return [named[name] for name in linear if named[name].ndim == 3][:-1]
 
     def prepared(self, part: Part) -> Part:
         """A part as `evaluate` takes it."""
@@ -109,7 +116,7 @@ class Modules:
                 state = {name: view[m] for name, view in (*named.items(), *fixed.items())}
                 pieces = [
                     one_tensor(functional_call(module, state, (with_layout(x, copied=spec.changes_inputs),)), len(x))
-                    for x in torch.split(part.features, EVALUATED_ROWS)
+                    for x in (piece.to(parameters.device) for piece in torch.split(part.features, EVALUATED_ROWS))
                 ]
                 result.append(torch.cat(pieces))
         return torch.stack(result)

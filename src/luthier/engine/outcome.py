@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from luthier.drawing import small_table
 from luthier.engine.architecture import architecture
 from luthier.engine.history import History
 from luthier.engine.loaders import type_taken
@@ -17,6 +19,11 @@ from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.outputs import as_rows
 from luthier.engine.settings import Part
 from luthier.records import Finding
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+MOST_SHOWN = 12  # members in a notebook's table
 
 
 @dataclass
@@ -50,6 +57,35 @@ class Outcome:
     def layout(self) -> str:
         """How the members were computed: stacked, vmapped or looped."""
         return architecture(self.members[0].spec).layout
+
+    def plot(self) -> go.Figure:
+        """The losses of the best few members against the step."""
+        return self.history.plot()
+
+    def __repr__(self) -> str:
+        rate, loss = self.members[self.best].learning_rate, self.best_validation_loss[self.best]
+        held_out = not np.array_equal(self.best_validation_loss, self.best_train_loss, equal_nan=True)
+        named = "validation" if held_out else "training"
+        return (
+            f"Outcome({len(self.members)} members, {self.layout}, {self.steps_done} steps; best is member {self.best}: "
+            f"learning rate {rate:.3g}, {named} loss {loss:.4g})"
+        )
+
+    def _repr_html_(self) -> str:
+        order = np.argsort(np.where(np.isnan(self.best_validation_loss), np.inf, self.best_validation_loss))
+        rows = [
+            (
+                k,
+                self.members[k].label,
+                f"{self.members[k].learning_rate:.3g}",
+                f"{self.best_validation_loss[k]:.4g}",
+                int(self.best_step[k]),
+                self.status[k],
+            )
+            for k in order[:MOST_SHOWN].tolist()
+        ]
+        more = f"<p>and {len(order) - MOST_SHOWN} more</p>" if len(order) > MOST_SHOWN else ""
+        return small_table(("member", "label", "rate", "validation loss", "kept at step", "status"), rows) + more
 
     def state_dict(self, member: int | None = None) -> dict[str, Tensor]:
         """The kept weights and buffers of one member (the best), under the names of its module."""

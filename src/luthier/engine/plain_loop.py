@@ -14,8 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
+from luthier.engine.devices import home_of
 from luthier.engine.loaders import Given, bad_rows, endless, has_columns, loss_taken, part_of, rows_of, type_taken
 from luthier.engine.outputs import as_rows, one_tensor
+from luthier.engine.placing import carried
 from luthier.engine.settings import Part
 from luthier.errors import InputError, users_code
 from luthier.objective import AnyLoss, Criterion, Loss, loss_for, loss_named, targets_for
@@ -30,7 +32,7 @@ class Loop:
     """Batches, forward pass, loss and step; what goes wrong in code of the user's ends as an InputError.
 
     `data` are rows, or batches in a loader's own order. Inputs are moved to the module's device and type; unless
-    `finite` they may be NaN.
+    `finite` they may be NaN. With a `device` copies of the module run there (`moved`).
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Loop:
         *,
         name: str,
         finite: bool = True,
+        device: torch.device | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise InputError("the module is not one", expected="an nn.Module", received=type(module).__name__)
@@ -50,10 +53,9 @@ class Loop:
         tensors = [*module.parameters(), *module.buffers()]
         if any(map(is_lazy, tensors)):
             raise InputError("the module has layers without a shape", remedy="call module(x) on one batch before")
-        if any(tensor.is_meta for tensor in tensors):
-            raise InputError("the module has no numbers yet", received="tensors on the device 'meta'")
         floats = [tensor for tensor in tensors if tensor.is_floating_point()]
-        self.device = tensors[0].device if tensors else torch.device("cpu")
+        home = home_of(module)
+        self.device = device or home
         self.type = floats[0].dtype if floats else torch.get_default_dtype()
         columns = isinstance(data, Part) or has_columns(data)
         self._data = data if not columns else part_of(data) if finite else rows_of(data)
@@ -64,9 +66,11 @@ class Loop:
         first = next(endless(self._data, batch_size, 0, name=name, least=self._least))
         self.chosen: str | Loss | Criterion = loss_for(first.y, loss)
         if isinstance(first.x, Tensor):
-            x = first.x.to(self.device)
+            x = first.x.to(home)
             self._kind = type_taken(module, x, self.type)
             self.chosen = loss_taken(module, x.to(self._kind), first.y, loss)
+        if device is not None:
+            self.chosen = carried(self.chosen, device)
         self.named = loss_named(self.chosen)
         if first.weights is not None and isinstance(self.named, Criterion):
             raise InputError("a loss of your own takes no weights", remedy="use a loss by name, or custom_loss(rows)")
@@ -152,6 +156,13 @@ class Loop:
         with users_code("the module cannot be trained", expected="a loss with a derivative by its parameters"):
             value.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+
+    def moved(self, module: nn.Module, optimiser: Optimizer) -> tuple[nn.Module, Optimizer]:
+        """A copy of module and optimiser, moved in place to the loop's device."""
+        if home_of(module) != self.device:
+            module.to(self.device)
+            optimiser.load_state_dict(optimiser.state_dict())  # it brings its state to where the parameters are
+        return module, optimiser
 
     @staticmethod
     def copied(value: Any) -> Any:

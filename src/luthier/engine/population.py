@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from luthier.engine.architecture import architecture
 from luthier.engine.batches import Batch, exact
 from luthier.engine.dense_learner import DenseLearner
 from luthier.engine.distributed import shared
+from luthier.engine.graphs import STRETCH, StepGraphs
 from luthier.engine.loss_buffer import LossBuffer
 from luthier.engine.masks import mask_seeds
 from luthier.engine.member import Member
@@ -35,7 +36,8 @@ class Block(NamedTuple):
     """Members that step together, over views of the population's state.
 
     `folds` [M] are those that members do not learn from, where they have rows of their own. A block that `descends`
-    subtracts its gradients, and `shrink` [M, P] of its weights, without storing them.
+    subtracts its gradients, and `shrink` [M, P] of its weights, without storing them. With `graphs` steps of one size
+    are launched together.
     """
 
     places: slice
@@ -45,37 +47,58 @@ class Block(NamedTuple):
     descends: bool
     shrink: Tensor | None
     folds: Tensor | None
+    graphs: StepGraphs | None = None
 
     def steps(self, several: Sequence[Sequence[Batch]], number: int, rates: Sequence[Tensor]) -> None:
         """Updates, each from the mean gradient over its batches; the first is the `number`-th, counted from 1.
 
         `rates` are those of all members of the population [N, 1] at each step.
         """
-        learner, state, alone = self.learner, self.learner.state, len(rates[0]) == len(self.learner.seeds)
+        alone = len(rates[0]) == len(self.learner.seeds)
         own = {id(rate): rate if alone else rate[self.places] for rate in rates}
-        for step, (batches, rate) in enumerate(zip(several, rates, strict=True), start=number):
+        rates = [own[id(rate)] for rate in rates]
+        if self.graphs is None:
+            self.run(several, number, rates, self.losses)
+        else:
+            self.graphs.steps(several, number, rates, self.losses)
+
+    def run(
+        self,
+        several: Sequence[Sequence[Batch]],
+        number: int | Tensor,
+        rates: Sequence[Tensor],
+        losses: LossBuffer,
+    ) -> None:
+        """The same with rates [M, 1] of this block's members, their losses noted where it is asked for.
+
+        Of steps that are recorded the number is a tensor [].
+        """
+        learner, state = self.learner, self.learner.state
+        for place, (batches, rate) in enumerate(zip(several, rates, strict=True)):
             if self.folds is not None:
                 batches = [batch.of_folds(self.folds) for batch in batches]
-            first, rate = (step - 1) * len(batches), own[id(rate)]
+            step = number + place
+            first = (step - 1) * len(batches)
             if self.descends and len(batches) == 1 and isinstance(learner, DenseLearner):
-                self.losses.add(learner.descend(batches[0], first, rate, self.shrink), batches[0])
+                losses.add(learner.descend(batches[0], first, rate, self.shrink), batches[0])
                 continue
             if len(batches) == 1:
-                self.losses.add(learner.gradients(batches[0], first), batches[0])
+                losses.add(learner.gradients(batches[0], first), batches[0])
             else:
-                self._accumulate(batches, first)
+                self._accumulate(batches, first, losses)
             # Of networks in half precision these are copies: what a step changes would be rounded away there.
             P, G = (values.to(exact(values.dtype)) for values in (state.parameters, state.gradients))
-            self.update.update(P, G, state.rule, Step(rate, step))
+            count = step.to(P.dtype) if isinstance(step, Tensor) else step
+            self.update.update(P, G, state.rule, Step(rate, count))
             if P is not state.parameters:
                 state.parameters.copy_(P)
 
-    def _accumulate(self, batches: Sequence[Batch], first: int) -> None:
+    def _accumulate(self, batches: Sequence[Batch], first: int | Tensor, losses: LossBuffer) -> None:
         """Fill the gradients of the mean loss over several batches."""
         gradients, total = self.learner.state.gradients, sum(batch.weight for batch in batches)
         summed = torch.zeros_like(gradients)
-        for number, batch in enumerate(batches, start=first):
-            self.losses.add(self.learner.gradients(batch, number, batch.weight / total), batch)
+        for place, batch in enumerate(batches):
+            losses.add(self.learner.gradients(batch, first + place, batch.weight / total), batch)
             summed += gradients
         gradients.copy_(summed)
 
@@ -106,19 +129,20 @@ class Population:
         """A population before its first step, with weights of the members' seeds or with those given."""
         _check_alike(members)
         kind, dtype = architecture(members[0].spec), settings.dtype
-        parameters, buffers = (
+        drawn = (
             kind.fresh([member.seed for member in members], dtype) if initial is None else kind.filled(initial, dtype)
         )
+        parameters, buffers = (tensor.to(settings.device) for tensor in drawn)  # the same numbers on every device
         rows = [rows] * len(members) if isinstance(rows, int) else rows
         gradients = torch.zeros_like(parameters[: _block_size(kind, members, settings)])
-        update = update_for(kind, members, settings.rule, rows, exact(dtype))
+        update = update_for(kind, members, settings.rule, rows, exact(dtype), settings.device)
         state = TrainState(parameters, buffers, gradients, update.init(parameters.to(exact(dtype))))
         return cls(tuple(members), settings, rows, state, folds)
 
     def keep(self, places: Sequence[int]) -> Population:
         """The population of the members at these places; losses are forgotten."""
         index = torch.tensor(places, device=self.state.parameters.device)
-        members, folds = [self.members[i] for i in places], None if self.folds is None else self.folds[index]
+        members, folds = [self.members[i] for i in places], None if self.folds is None else self.folds[list(places)]
         state = self.state.rows(index)
         size = _block_size(self.kind, members, self.settings)
         state = state._replace(gradients=self.state.gradients[:size])
@@ -142,20 +166,26 @@ class Population:
 
     @property
     def multi_step_length(self) -> int:
-        """How many steps are made at a time: one where all members are one block."""
+        """How many steps are made at a time: one where all members are one block and nothing is recorded."""
+        if self.blocks[0].graphs is not None:
+            return STRETCH
         return 1 if len(self.blocks) == 1 else max(1, STRETCHED // len(self.members))
 
     def _block(self, places: slice) -> Block:
         kind, settings, members, dtype = self.kind, self.settings, self.members[places], exact(self.settings.dtype)
         state, loss = self.state.rows(places), loss_named(settings.loss)
-        seeds = mask_seeds([member.seed for member in members], state.parameters.device)
+        seeds = mask_seeds([member.seed for member in members], settings.device)
         drops = torch.tensor([member.drop_rates for member in members], dtype=torch.float64)
         learner = shared(kind.learner(state, seeds, drops, loss, settings), (members[0].spec, settings), loss)
-        asked = (kind, members, settings.rule, self.rows[places], dtype)
+        asked = (kind, members, settings.rule, self.rows[places], dtype, settings.device)
         descends, shrink = plain_shrink(*asked)
-        losses = LossBuffer(loss, torch.zeros(0, len(members), dtype=dtype, device=state.parameters.device))
-        folds = None if self.folds is None else self.folds[places]
-        return Block(places, learner, update_for(*asked), losses, descends, shrink, folds)
+        nothing = torch.zeros(0, len(members), dtype=dtype, device=settings.device)
+        folds = None if self.folds is None else self.folds[places].to(settings.device)
+        fresh = partial(LossBuffer, loss, nothing)
+        block = Block(places, learner, update_for(*asked), fresh(), descends, shrink, folds)
+        if not (settings.cuda_graphs and settings.device.type == "cuda" and isinstance(learner, DenseLearner)):
+            return block
+        return block._replace(graphs=StepGraphs(block.run, fresh))
 
     def step(self, batches: Sequence[Batch], number: int, rates: Tensor) -> None:
         """One update of every member with its own rate [M, 1], from the mean gradient over all `batches`."""
@@ -163,17 +193,21 @@ class Population:
             block.steps([batches], number, [rates])
 
     def losses(self) -> Tensor:
-        """Training losses [S, M] of the batches since `restart_losses`, each before its update."""
-        return torch.cat([block.losses.losses() for block in self.blocks], 1)
+        """Training losses [S, M] of the batches since `restart_losses`, each before its update; on the processor."""
+        return torch.cat([block.losses.losses() for block in self.blocks], 1).cpu()
 
     def restart_losses(self, losses: Tensor | None = None) -> None:
         """Forget the losses so far, or take these [S, M] for them."""
         for block in self.blocks:
-            given = block.losses.losses()[:0] if losses is None else losses[:, block.places]
+            known = block.losses.losses()[:0]
+            given = known if losses is None else losses[:, block.places].to(known.device)
             block.losses.restart(given)
 
     def outputs(self, part: Part, places: Tensor | None = None) -> Tensor:
-        """Outputs [M, N, C] in evaluation mode for a prepared part, of all members or of those at some places."""
+        """Outputs [M, N, C] in evaluation mode for a prepared part, of all members or of those at some places.
+
+        On the population's device, wherever the part is.
+        """
         weights, buffers = self.state.weights, self.state.buffers
         if places is not None:
             weights, buffers = weights[places], buffers[places]
@@ -181,8 +215,9 @@ class Population:
 
 
 def _block_size(kind: Architecture, members: Sequence[Member], settings: Settings) -> int:
-    """Members of a block: as many as fit the cache, and as even as can be."""
-    count = -(-len(members) // min(kind.block_members(settings), len(members)))
+    """Members of a block: as many as fit the processor's cache, and as even as can be; all of them elsewhere."""
+    most = kind.block_members(settings) if settings.device.type == "cpu" else len(members)
+    count = -(-len(members) // min(most, len(members)))
     return -(-len(members) // count)
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from luthier.averages import debias
+from luthier.drawing import draw_range, small_table
+from luthier.engine.devices import sent
 from luthier.engine.feed import batches_for
 from luthier.engine.member import Member
 from luthier.engine.module_spec import ModuleSpec
@@ -22,6 +24,9 @@ from luthier.engine.population import Population
 from luthier.engine.settings import Part, Settings
 from luthier.errors import LuthierError
 from luthier.nets import Spec
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 SMOOTHING = 0.9  # a tenth of 100 steps of memory; the average is debiased
 DIVERGED = 4.0  # times the best smoothed loss
@@ -69,6 +74,18 @@ class RangeTest:
     def to_json(self) -> dict[str, Any]:
         """The test as plain JSON values."""
         return asdict(self)
+
+    def plot(self) -> go.Figure:
+        """The median loss against the rate with its band over seeds, the rules' suggestions and the rate to use."""
+        return draw_range({**self.to_json(), "confirmed_rate": self.rate})
+
+    def __repr__(self) -> str:
+        rules = ", ".join(f"{name} {rate:.3g}" for name, rate in self.rules.items())
+        return f"RangeTest(rate {self.rate:.3g}; {rules}; from {self.rates[0]:.3g} to {self.rates[-1]:.3g})"
+
+    def _repr_html_(self) -> str:
+        rows = [(name, f"{rate:.3g}", "{:.3g} to {:.3g}".format(*self.band[name])) for name, rate in self.rules.items()]
+        return small_table(("suggested by", "rate", "over seeds"), [*rows, ("to use", f"{self.rate:.3g}", "")])
 
 
 def range_test(
@@ -161,7 +178,8 @@ def _losses(members: Sequence[Member], training: Part, settings: Settings, rates
     population = Population.of(members, settings, len(training))
     batches = batches_for(population, training)
     for step, row in enumerate(rates):
-        population.step([batches.at(step)], step + 1, torch.tensor(row, dtype=settings.dtype).unsqueeze(1))
+        rate = sent(torch.tensor(row, dtype=settings.dtype).unsqueeze(1), settings.device)
+        population.step([batches.at(step)], step + 1, rate)
         if step % LOOKED_EVERY == 0 and not population.losses()[-1].isfinite().any():
             break
     result = np.full((len(members), len(rates)), np.nan)

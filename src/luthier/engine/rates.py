@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from luthier.engine.batches import exact
+from luthier.engine.devices import sent
 from luthier.engine.member import Member
 from luthier.engine.settings import Settings
 
@@ -18,7 +19,7 @@ class Rates:
     """Base rate times schedule for every member, a few hundred steps at a time."""
 
     def __init__(self, members: Sequence[Member], settings: Settings) -> None:
-        self._total, self._dtype = settings.steps, exact(settings.dtype)
+        self._total, self._dtype, self._device = settings.steps, exact(settings.dtype), settings.device
         self._base = torch.tensor([member.learning_rate for member in members], dtype=torch.float64)
         self._schedules = list({member.schedule: None for member in members})
         self._which = torch.tensor([self._schedules.index(member.schedule) for member in members])
@@ -41,4 +42,4 @@ class Rates:
         return self._rows[step - start]
 
     def _column(self, rates: Tensor) -> Tensor:
-        return rates.to(self._dtype).unsqueeze(-1)
+        return sent(rates.to(self._dtype).unsqueeze(-1), self._device)

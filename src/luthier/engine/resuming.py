@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from luthier.engine.devices import CPU
 from luthier.engine.member import Member
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.population import Population
@@ -51,12 +52,12 @@ def snapshot(population: Population, standing: Standing, record: RunRecord, plan
         "alive": standing.alive.tolist(),
         **record.facts(),
     }
-    return Snapshot({name: value.clone() for name, value in tensors.items()}, facts)
+    return Snapshot({name: value.to(CPU, copy=True) for name, value in tensors.items()}, facts)
 
 
 def restored(saved: Snapshot, population: Population, plan: str) -> tuple[Population, Standing, RunRecord]:
-    """What training goes on with from a snapshot, by the population as it began."""
-    tensors, facts = saved.tensors, saved.facts
+    """What training goes on with from a snapshot of whatever device, by the population as it began."""
+    tensors, facts, device = saved.tensors, saved.facts, population.settings.device
     if facts.get("plan") != plan:
         raise InputError(
             "the checkpoint belongs to another training",
@@ -67,8 +68,8 @@ def restored(saved: Snapshot, population: Population, plan: str) -> tuple[Popula
     standing = Standing.first(population)._replace(
         done=facts["done"],
         alive=torch.tensor(facts["alive"], dtype=torch.int64),
-        parameters=tensors["best_parameters"].clone(),
-        buffers=tensors["best_buffers"].clone(),
+        parameters=tensors["best_parameters"].to(device, copy=True),
+        buffers=tensors["best_buffers"].to(device, copy=True),
         **{name: tensors[name].clone() for name in _STANDING},
     )
     record = RunRecord.resumed(population.members, population.settings, facts, tensors["step_losses"])

@@ -73,7 +73,7 @@ class RunRecord:
     ) -> None:
         """Note an evaluation of the members alive, made at `rates` [M, 1]; whoever watches sees the best of them."""
         step, epoch = standing.done, standing.done * self.settings.accumulate / epoch_steps
-        own = rates[:, 0].double().tolist()
+        own = rates[:, 0].cpu().double().tolist()
         columns = [values.tolist() for values in (figures.train_loss, figures.loss, figures.score, *figures.metrics)]
         for i, rate, *values in zip(standing.alive.tolist(), own, *columns, strict=True):
             self.history.append(i, self.members[i].label, step, epoch, rate, *values)
@@ -112,8 +112,8 @@ class RunRecord:
             best_validation_score=score,
             best_train_loss=train_loss,
             best_step=step.astype(int),
-            parameters=standing.parameters,
-            buffers=standing.buffers,
+            parameters=standing.parameters.cpu(),
+            buffers=standing.buffers.cpu(),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from luthier.engine.devices import CPU
 from luthier.errors import ConfigError, nearest
 from luthier.objective import LOSSES, WATCHED, Criterion, Loss
 from luthier.optimise import RULES
@@ -31,6 +32,17 @@ class Part:
         weights = None if self.weights is None else self.weights[index]
         return Part(self.features[index], self.codes[index], self.targets[index], weights)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        columns = (self.features, self.codes, self.targets, self.weights)
+        return sum(column.nbytes for column in columns if column is not None)
+
+    def to(self, device: torch.device, *, inputs: bool = True) -> Part:
+        """The rows on a device; without `inputs` features and codes stay where they are."""
+        features, codes = (t.to(device) if inputs else t for t in (self.features, self.codes))
+        return Part(features, codes, self.targets.to(device), None if self.weights is None else self.weights.to(device))
+
     def joined(self, other: Part) -> Part:
         """These rows and another part's after them; rows without weights count one where the others have some."""
         weights = None
@@ -51,7 +63,9 @@ class Settings:
     gradients of `accumulate` batches. `only_first_batch` trains on one batch alone, to see whether it
     can be overfitted. With `mixed_precision` matrix products run in bfloat16, all else in `dtype`.
     `metrics` are measured on the validation part at each evaluation, beside loss and score. `every_step`
-    keeps the training loss of every step too.
+    keeps the training loss of every step too. On which `device` all of this is computed changes no plan: a training
+    goes on from a checkpoint on another one. On a CUDA device dense networks' steps are launched
+    many at a time with `cuda_graphs`.
     """
 
     loss: str | Loss | Criterion
@@ -69,6 +83,8 @@ class Settings:
     mixed_precision: bool = False
     metrics: tuple[str, ...] = ()
     every_step: bool = False
+    device: torch.device = field(default=CPU, repr=False)
+    cuda_graphs: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         mistakes = [

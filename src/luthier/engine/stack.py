@@ -24,21 +24,26 @@ from luthier.nets import NORM_EPSILON, NORM_MEMORY, DenseSpec
 
 Masks = Sequence[Tensor | None]
 Product = Callable[[Tensor, Tensor], Tensor]
-EVALUATED_AT_ONCE = 1 << 20  # numbers of one layer's activations held while evaluating
-EVALUATED_MEMBERS = 32
+EVALUATED_AT_ONCE, ON_DEVICE_AT_ONCE = 1 << 20, 1 << 27  # numbers of one layer's activations held while evaluating
+EVALUATED_MEMBERS = 32  # in blocks that a processor's cache holds
 
 
 def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
-    """Outputs [M, N, C] in evaluation mode, in blocks of members and rows so that memory stays bounded."""
-    widest = max((*spec.hidden, spec.columns(0), spec.outputs))
+    """Outputs [M, N, C] in evaluation mode, in blocks of members and rows so that memory stays bounded.
+
+    On the networks' device; rows that lie elsewhere are sent block by block.
+    """
+    widest, device = max((*spec.hidden, spec.columns(0), spec.outputs)), parameters.device
+    cached = device.type == "cpu"
+    at_once, some = (EVALUATED_AT_ONCE, EVALUATED_MEMBERS) if cached else (ON_DEVICE_AT_ONCE, len(parameters))
     result = parameters.new_empty(len(parameters), len(part), spec.outputs)
-    for first in range(0, len(parameters), EVALUATED_MEMBERS):
-        members = slice(first, first + EVALUATED_MEMBERS)
+    for first in range(0, len(parameters), some):
+        members = slice(first, first + some)
         stack = Stack(spec, parameters[members], buffers[members], parameters[members])
-        block = max(1, EVALUATED_AT_ONCE // (len(stack) * widest))
+        block = max(1, at_once // (len(stack) * widest))
         for row in range(0, len(part), block):
             rows = slice(row, row + block)
-            result[members, rows] = stack.logits(part.features[rows], part.codes[rows])
+            result[members, rows] = stack.logits(part.features[rows].to(device), part.codes[rows].to(device))
     return result
 
 
@@ -293,7 +298,9 @@ class _Space:
         self.times: Product = stack._product
         self.take: Callable[[Tensor, Tensor, Tensor], object] = partial(take_product, bf16=stack.bf16)
         largest = max(W[0].numel() for W in (stack._wide if stack._rows else stack._W[0], *stack._W))
-        if not stack.bf16 and stays_small(rows, largest):  # spares the small networks the question at each product
+        if not stack.bf16 and (
+            P.device.type != "cpu" or stays_small(rows, largest)
+        ):  # spares the small networks the question at each product
             self.times, self.take = torch.bmm, partial(torch.Tensor.baddbmm_, alpha=-1)
 
     def stacked(self, dZ: Tensor, rows: int) -> Tensor:

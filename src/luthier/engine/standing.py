@@ -6,12 +6,13 @@ losses over all rows that they were evaluated on. A member that has no rows of i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from luthier.engine.devices import sent
 from luthier.engine.member import Member
 from luthier.engine.population import Population
 from luthier.engine.settings import Settings
@@ -30,7 +31,7 @@ class Figures(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """All that evaluations decide by, as tensors.
+    """All that evaluations decide by, as tensors: on the processor, but for the weights that are kept.
 
     `alive` [M] are the places of those in the population among all N. `best` [4, N] holds validation loss, score,
     training loss and step of the weights that are kept, `parameters` and `buffers`; `lowest_of_group` [N] is the
@@ -63,12 +64,13 @@ class Standing(NamedTuple):
         kept = state.parameters.clone(), state.buffers.clone()
         return cls(0, torch.arange(count), best, never.clone(), never, none, never.clone(), none.clone(), ones, *kept)
 
-    def rates(self, population: Population, step: int) -> Tensor:
-        """The rates [M, 1] of a step, counted from 0."""
-        rates = population.rates.at(step)
-        if not population.rates.may_drop:
+    def rates(self, population: Population, steps: Iterable[int]) -> list[Tensor]:
+        """The rates [M, 1] of each step, counted from 0."""
+        rates = [population.rates.at(step) for step in steps]
+        if not population.rates.may_drop or not rates:
             return rates
-        return rates * self.drops[self.alive].to(rates.dtype).unsqueeze(1)
+        dropped = sent(self.drops[self.alive].to(rates[0].dtype).unsqueeze(1), rates[0].device)
+        return [rate * dropped for rate in rates]
 
 
 def groups_of(members: Sequence[Member], folds: Tensor | None) -> Tensor:

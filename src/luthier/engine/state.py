@@ -47,7 +47,7 @@ class Learner(Protocol):
     seeds: Tensor
     drops: Tensor
 
-    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
+    def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` (or each its own [M]) times those of a batch's mean loss.
 
         The batch is the `number`-th of all.

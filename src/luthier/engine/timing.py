@@ -1,32 +1,68 @@
-"""What a step and an evaluation of a stack take on this machine."""
+"""What a step and an evaluation of a stack take on this machine, and where they are faster."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 
+import torch
+
+from luthier.engine.devices import CPU, wait
 from luthier.engine.feed import batches_for, prepared
 from luthier.engine.member import Member
 from luthier.engine.population import Population
 from luthier.engine.settings import Part, Settings
+from luthier.machine import torch_settings
 
 WARM_UP, TIMED = 2, 6
+COMPARED_ROWS, COMPARED_MEMBERS = 4096, 32  # of which a processor's step is timed; others take as long each
 
 
 def step_time(
-    members: Sequence[Member], training: Part, validation: Part, *, loss: str, rule: str, batch_size: int
+    members: Sequence[Member],
+    training: Part,
+    validation: Part,
+    *,
+    loss: str,
+    rule: str,
+    batch_size: int,
+    device: torch.device = CPU,
 ) -> tuple[float, float]:
     """Median seconds of a training step of all members together, and seconds of one evaluation."""
-    settings = Settings(loss=loss, rule=rule, batch_size=batch_size, steps=WARM_UP + TIMED, evaluate_every=1)
+    settings = Settings(
+        loss=loss, rule=rule, batch_size=batch_size, steps=WARM_UP + TIMED, evaluate_every=1, device=device
+    )
     population = Population.of(members, settings, len(training))
-    held_out, batch = prepared(population, validation), batches_for(population, training).at(0)
-    rates = population.rates.at(0)
+    held_out, taken = prepared(population, validation), _steps(population, training)
+    began = time.perf_counter()
+    population.outputs(held_out)
+    wait(device)
+    return taken, time.perf_counter() - began
+
+
+@torch_settings()
+def seconds_by_device(
+    members: Sequence[Member], training: Part, settings: Settings, devices: Sequence[torch.device]
+) -> dict[str, float]:
+    """Median seconds of a step of all members on each device: what `auto` chooses by."""
+    some = training.rows(torch.arange(min(len(training), max(COMPARED_ROWS, settings.batch_size))))
+    result = {}
+    for device in devices:
+        asked = members if device != CPU else members[:COMPARED_MEMBERS]
+        population = Population.of(asked, replace(settings, device=device, accumulate=1), len(training))
+        result[str(device)] = _steps(population, some) * len(members) / len(asked)
+    return result
+
+
+def _steps(population: Population, training: Part) -> float:
+    """Median seconds of a step."""
+    batch, rates, device = batches_for(population, training).at(0), population.rates.at(0), population.settings.device
     taken = []
     for step in range(WARM_UP + TIMED):
         began = time.perf_counter()
         population.step([batch], step + 1, rates)
+        wait(device)
         taken.append(time.perf_counter() - began)
-    began = time.perf_counter()
-    population.outputs(held_out)
-    return median(taken[WARM_UP:]), time.perf_counter() - began
+    return median(taken[WARM_UP:])

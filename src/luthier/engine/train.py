@@ -13,11 +13,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from luthier.engine.batches import Batch
+from luthier.engine.batches import Batch, BatchSource
 from luthier.engine.evaluating import held_out_rows, measured
 from luthier.engine.feed import batches_for, check
 from luthier.engine.member import Member
-from luthier.engine.mixing import BatchSource
 from luthier.engine.modules import Modules
 from luthier.engine.outcome import Outcome
 from luthier.engine.population import Population
@@ -107,7 +106,7 @@ def train(
             record.add_steps(losses, standing)
             figures = measured(population, held_out, losses)
             population.restart_losses()
-            rate = standing.rates(population, standing.done - 1)
+            (rate,) = standing.rates(population, [standing.done - 1])
             standing, leaving = judged(standing, population, figures, groups, settings, validated=validated)
             record.add(standing, figures, rate, batches.epoch_steps, on_evaluation)
             population, standing = leave(leaving)
@@ -132,7 +131,7 @@ def _next_steps(
     count = 1 if wanted == 1 else max(1, min(wanted, batches.left(done * each) // each))
     steps = range(done, done + count)
     several = [_together(batches, step * each, each) for step in steps]
-    return several, [standing.rates(population, step) for step in steps]
+    return several, standing.rates(population, steps)
 
 
 def _together(batches: BatchSource, first: int, count: int) -> list[Batch]:

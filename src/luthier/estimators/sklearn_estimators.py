@@ -226,7 +226,8 @@ class LuthierClassifier(ClassifierMixin, _Luthier):  # type: ignore[misc]
     timing turns into steps (then another machine may give other numbers). `hidden` are the units of each hidden layer
     (chosen by the data otherwise), `seeds` is how many networks are averaged, `validation_share` how many rows choose
     the setting and when to stop (none where that would be fewer than 20), `encoding` how numbers enter ("standardise",
-    "quantile", "piecewise", "periodic"). Columns of text in a data frame are categories. Missing numbers may be NaN.
+    "robust", "quantile", "piecewise", "periodic"). Columns of text in a data frame are categories. Missing numbers may
+    be NaN.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)

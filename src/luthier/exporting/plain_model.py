@@ -32,16 +32,20 @@ ACTIVATIONS: dict[str, Any] = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
     "gelu": F.gelu,
+    "selu": F.selu,
+    "mish": F.mish,
     "identity": lambda z: z,
 }
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 SPELT = {**WORDS, "t": True, "y": True, "1": True, "f": False, "n": False, "0": False}
 EXACT = 2**53  # below it floating-point numbers hold every whole number
-MINUS, BLANKS, APOSTROPHES = "\u2212\u2010\u2011\u2012\u2013", " \u00a0\u202f\u2009", "'\u2019"
+MINUS = "\u2212\u2010\u2011\u2012\u2013"
 NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
-CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9](?:\.[0-9]+)?))?")
+CLOCK = re.compile(r"(?:(\d{1,6}) days?,? )?(\d{1,3}):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?(?:\s?([AP])M)?", re.A | re.I)
+WIDE = str.maketrans("０１２３４５６７８９．，－＋％（）￥＄", "0123456789.,-+%()¥$")
 _TIME = r"[T ]([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]{1,9}))?)?\s?(Z|[-+][0-9]{2}(?::?[0-9]{2})?)?"
 ISO = re.compile(rf"([0-9]{{4}})-([0-9]{{1,2}})-([0-9]{{1,2}})(?:{_TIME})?")
+BASIC = r"^([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})"  # 20210301T041900Z
 FREQUENCIES = [2.0**k / 8 for k in range(8)]
 FARTHEST = 5.2
 
@@ -119,6 +123,9 @@ class PlainModel(nn.Module):
         method = self.facts["method"]
         if method == "quantile":
             parts = [self._normal_scores(filled)]
+        elif method == "robust":
+            x = (filled - self._of("preprocess.mean")) / self._of("preprocess.scale")
+            parts = [(x * torch.rsqrt(1 + (x / 3) ** 2)).float()]
         else:
             parts = [((filled - self._of("preprocess.mean")) / self._of("preprocess.scale")).clamp(-10, 10).float()]
         if method == "piecewise":
@@ -233,28 +240,38 @@ def _as_number(value: Any, style: dict[str, Any]) -> float | None:
 
 def _written_number(text: str, style: dict[str, Any]) -> float | None:
     if style.get("clock"):
-        result = CLOCK.fullmatch(text)
-        return int(result[1]) * 3600.0 + int(result[2]) * 60.0 + float(result[3] or 0) if result else None
-    text = re.sub(f"[{MINUS}]", "-", text)
-    before, after = style.get("before", ""), style.get("after", "")
-    if style.get("brackets"):
-        text = re.sub(r"^\((.*)\)$", r"-\1", text)
-    if before:
-        text = re.sub(rf"^([-+]?)\s*{re.escape(before)}\s*", r"\1", text)
-    if after:
-        text = re.sub(rf"\s*{re.escape(after)}$", "", text)
+        return _clock(text)
+    text, scale = re.sub(f"[{MINUS}]", "-", text).translate(WIDE), 1.0
+    text = re.sub(r"(\d)[.,]-{1,2}$", r"\1", text)
+    for written, plain in style["rewrites"]:
+        text = re.sub(written, plain, text, count=1)
+    if style["times"] and (letters := re.search(r"(?<=\d)([.,]?)\s?([^\d\s.,]{1,2})$", text)):
+        if letters[2].lower() not in style["times"]:
+            return None
+        text, scale = text[: letters.start()] + letters[1], style["times"][letters[2].lower()]
     decimal, thousands = style.get("decimal", "."), style.get("thousands", "")
-    if thousands:
-        alike = next((group for group in (BLANKS, APOSTROPHES) if thousands in group), thousands)
-        group = f"[{re.escape(alike)}]"
-        if re.search(rf"^[-+]?[1-9]\d{{0,2}}(?:{group}\d{{3}})+(?:{re.escape(decimal)}\d*)?$", text):
-            text = re.sub(group, "", text)
+    if thousands and re.search(rf"^[-+]?{style['grouped']}$", text):
+        text = re.sub(style["between"], "", text)
     if decimal != ".":
-        if re.search(rf"^[-+]?\d*{re.escape(decimal)}\d*$", text):
+        if re.search(rf"^[-+]?\d*{re.escape(decimal)}\d*(?:[eE][-+]?\d+)?$", text):
             text = text.replace(decimal, ".", 1)
         elif "." in text and thousands == ".":
             return None
-    return float(text) if NUMBER.fullmatch(text) or text.lower().lstrip("+-") in ("inf", "infinity") else None
+    known = NUMBER.fullmatch(text) or text.lower().lstrip("+-") in ("inf", "infinity")
+    return float(text) * scale if known else None
+
+
+def _clock(text: str) -> float | None:
+    """12:30, 12:30:15.5, 1:30 PM or 2 days 03:00:00 in seconds."""
+    result = CLOCK.fullmatch(text)
+    if not result:
+        return None
+    hours = int(result[2])
+    if result[5]:
+        if not 1 <= hours <= 12:
+            return None
+        hours = hours % 12 + 12 * (result[5].lower() == "p")
+    return int(result[1] or 0) * 86400.0 + hours * 3600.0 + int(result[3]) * 60.0 + float(result[4] or 0)
 
 
 def _moment(value: Any, cells: dict[str, Any], name: str) -> datetime | None:
@@ -265,24 +282,28 @@ def _moment(value: Any, cells: dict[str, Any], name: str) -> datetime | None:
         value = str(value)
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
-    result = _read_moment(value, pattern) if isinstance(value, str) else value if isinstance(value, datetime) else None
+    result = _read_moment(value, cells) if isinstance(value, str) else value if isinstance(value, datetime) else None
     if result is None:
         _unreadable(value, cells, name, "date")
         return None
     return _naive(result)
 
 
-def _read_moment(text: str, pattern: str) -> datetime | None:
-    """A text as a moment: by the column's own format, else by ISO 8601."""
-    for one in (pattern, pattern.replace(".%f", "")) if "%" in pattern else ():
+def _read_moment(text: str, cells: dict[str, Any]) -> datetime | None:
+    """A text as a moment: by the column's own format, strictly, else by ISO 8601."""
+    for pattern in cells["patterns"] if re.fullmatch(cells["shape"] or ".*", text) else ():
         try:
-            return datetime.strptime(text, one)
+            moment = datetime.strptime(text, pattern)
         except ValueError:
             continue
+        if "%a" not in pattern.lower() or text.lower().startswith(moment.strftime("%a").lower()):
+            return moment
     return _iso(text)
 
 
 def _iso(text: str) -> datetime | None:
+    text = re.sub(r"\s*(?:UTC|GMT)$", "Z", re.sub(BASIC, r"\1-\2-\3 \4:\5:\6", text))
+    text = re.sub(r"\[[A-Za-z_/+-]+\]$", "", text)  # 04:19:00+01:00[Europe/Berlin]
     result = ISO.fullmatch(text)
     if not result:
         return None
@@ -339,6 +360,8 @@ def _code(value: Any, levels: list[str]) -> int:
     if isinstance(value, float) and abs(value) >= EXACT:
         known = [float(v) if isinstance(v := _value(name), int | float) else None for name in levels]
         return FIRST_LEVEL + known.index(value) if known.count(value) == 1 else UNKNOWN
+    if isinstance(value, timedelta):
+        return FIRST_LEVEL + levels.index(str(value)) if str(value) in levels else UNKNOWN
     keys = [_key(WORDS.get(name.lower(), _value(name))) for name in levels]
     for key in (_key(value), _other_key(value)):
         if key is not None and key in keys:
@@ -347,13 +370,16 @@ def _code(value: Any, levels: list[str]) -> int:
 
 
 def _value(text: str) -> Any:
-    """The number, truth value or moment that a text writes; None for other text."""
+    """The number, truth value, moment or time of day that a text writes; None for other text."""
     if re.fullmatch(r"[-+]?[0-9]{1,60}", text):
         return int(text)
     if NUMBER.fullmatch(text):
         return float(text)
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
+    seconds = _clock(text) if re.match(r"[0-9]{1,2}:[^AaPp]+$", text) else None
+    if seconds is not None:
+        return (EPOCH + timedelta(seconds=seconds)).time() if seconds < 86400 else None
     return _iso(text)
 
 

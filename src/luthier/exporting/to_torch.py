@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 import tempfile
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,9 @@ from safetensors.torch import save
 
 from luthier import storage
 from luthier.data import TableEncoder
+from luthier.data.moments import shape_of
+from luthier.data.numerals import MAGNITUDES, alike, grouped_in
+from luthier.data.parsing import CellParser
 from luthier.errors import LuthierError
 from luthier.exporting import plain_model, plain_pictures
 from luthier.exporting.graph import exportable
@@ -79,12 +83,31 @@ def _of_a_table(model: Model, encoder: TableEncoder) -> dict[str, Any]:
             {
                 "name": c.name,
                 "kind": c.kind,
-                "cells": c.cells.to_json(),
+                "cells": cells_facts(c.cells),
                 "truths": encoder.truths.get(c.name),
                 "levels": encoder.vocabularies.get(c.name),
             }
             for c in encoder.columns
         ],
+    }
+
+
+def cells_facts(cells: CellParser) -> dict[str, Any]:
+    """How the exported program reads cells: the parser, with what follows from it worked out."""
+    style, pattern = cells.style, cells.pattern
+    plain = pattern.replace("%B", "%b").replace("%A", "%a")  # names of months and days may be short or long
+    named = [plain.replace("%b", month).replace("%a", day) for month in ("%b", "%B") for day in ("%a", "%A")]
+    patterns = dict.fromkeys((*named, *(name.replace(".%f", "") for name in named))) if "%" in pattern else ()
+    between = f"[{alike(style.thousands)}]" if style.thousands else ""
+    grouped = grouped_in(style.decimal, style.thousands) if style.thousands else ""
+    times = MAGNITUDES if style.magnitudes else {}
+    rewrites = [(written, re.sub(r"\$\{(\d)\}", r"\\\1", plain)) for written, plain in style.rewrites]
+    more = {"rewrites": rewrites, "grouped": grouped, "between": between, "times": times}
+    return {
+        **cells.to_json(),
+        "style": {**style.to_json(), **more},
+        "shape": shape_of(pattern),
+        "patterns": list(patterns),
     }
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from luthier.drawing import BLUE, empty_figure
 from luthier.engine import Member, ModuleSpec, Part, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import MISSING, digits, some
 from luthier.nets import Augment
 from luthier.optimise import Schedule
-from luthier.report.figures import BLUE, empty_figure
 
 AFFINE = (("rotation", 10.0), ("shift", 0.04), ("skew", 10.0))
 ELASTIC = (("elastic", 1.0), *AFFINE)

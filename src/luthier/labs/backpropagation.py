@@ -11,8 +11,8 @@ import numpy as np
 from luthier.classic.network import Network, sigmoid, sigmoid_prime
 from luthier.classic.network2 import CrossEntropyCost, QuadraticCost, vectorized_result
 from luthier.classic.network2 import Network as SecondNetwork
+from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.labs.lab import Bench, Lab
-from luthier.report.figures import BLUE, ORANGE, empty_figure
 
 SIZES = (3, 4, 3, 2)
 

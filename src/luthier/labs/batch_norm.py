@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.engine import Member, Part, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import NORM_EPSILON, DenseSpec, build
 from luthier.optimise import RULES
-from luthier.report.figures import BLUE, ORANGE, empty_figure
 
 BATCH = 64
 

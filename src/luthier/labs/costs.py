@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from luthier.classic.network import sigmoid
+from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.labs.lab import Bench, Lab
-from luthier.report.figures import BLUE, ORANGE, empty_figure
 
 
 def cross_entropy(y: float, a: np.ndarray | float) -> np.ndarray:

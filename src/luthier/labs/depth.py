@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
+from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.engine import Member, Part, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
-from luthier.report.figures import BLUE, ORANGE, empty_figure
 
 UNITS, EPOCHS, BATCH = 32, 12, 32
 

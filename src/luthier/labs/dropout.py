@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from luthier.classic.cs231n import DropoutNet
+from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Outcome, Part, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import digits, members, some
 from luthier.nets import DenseSpec
-from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, empty_figure
 
 BATCH = 32
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
-from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, empty_figure
 
 LAYERS, UNITS, ROWS = 10, 500, 1000
 SCHEMES: dict[str, float] = {"0.01": 0.01, "1": 1.0, "Xavier": UNITS**-0.5, "He": (2 / UNITS) ** 0.5}

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from luthier.data.preprocess import Preprocess
+from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.engine import Member, Part, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
 from luthier.nets.activations import ACTIVATIONS
-from luthier.report.figures import BLUE, ORANGE, empty_figure
 
 BATCH = 32
 

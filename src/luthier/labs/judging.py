@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.engine import Member, Part, Settings, train
 from luthier.engine.range_test import range_test
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
-from luthier.report.figures import BLUE, ORANGE, empty_figure
 from luthier.search.sensitivity import variance_shares
 
 WIDTHS, BATCHES = (8, 32, 128), (16, 64)

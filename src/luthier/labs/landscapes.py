@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from luthier.classic.cs231n import RULES, UpdateRule
+from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.labs.lab import Bench, Lab
-from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, empty_figure
 
 START = (-7.0, 2.0)
 COLOURS = (BLUE, ORANGE, GREEN, GREY, "#CC79A7", "#56B4E9", "#E69F00")

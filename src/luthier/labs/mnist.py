@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from luthier.classic.mnist_loader import load_data
+from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Part, Settings, train
 from luthier.errors import InputError
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
-from luthier.report.figures import BLUE, GREY, ORANGE, empty_figure
 
 BATCH, FIRST = 10, 1000
 MISSING = "MNIST is not here (LUTHIER_DATA), so scikit-learn's digits take its place"

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from luthier.classic.network import sigmoid
+from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.labs.lab import Bench, Lab
-from luthier.report.figures import BLUE, ORANGE, empty_figure
 
 STARTS = ((0.6, 0.9), (2.0, 2.0))
 EPOCHS = 300

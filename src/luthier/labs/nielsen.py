@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from luthier.classic.network2 import Network
+from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Part, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import BATCH, MISSING, digits, learn, members, some
 from luthier.nets import DenseSpec
-from luthier.report.figures import BLUE, GREY, ORANGE, empty_figure
 
 PRINTED = {  # hidden units: accuracy after the first epoch and in the best, from large first weights and better ones
     30: ((86.43, 96.37), (92.70, 96.50)),

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Outcome, Part, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import BATCH, Digits, digits, learn, members, some
 from luthier.nets import DenseSpec
-from luthier.report.figures import BLUE, GREY, ORANGE, empty_figure
 
 KINDS = {"none": GREY, "L2": BLUE, "L1": ORANGE}
 ROWS = 100

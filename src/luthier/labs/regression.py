@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.engine import Member, Part, Population, Settings
 from luthier.engine.feed import batches_for, prepared
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
-from luthier.report.figures import BLUE, ORANGE, empty_figure
 
 POINTS = (
     (0.7, 1.8),

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import torch
 
+from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
 from luthier.engine import Member, Part, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
 from luthier.optimise import Schedule
-from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
 
 STEPS = 40
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
+from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.labs.lab import Bench, Lab
-from luthier.report.figures import BLUE, ORANGE, empty_figure
 
 TRIALS = 25
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from luthier.drawing import BLUE, empty_figure
 from luthier.engine import Member, ModuleSpec, Part, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import AugmentSignals
 from luthier.optimise import Schedule
-from luthier.report.figures import BLUE, empty_figure
 from luthier.seeds import torch_generator
 
 LENGTH, TRAINED, HEARD, BATCH = 128, 48, 400, 16

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from luthier.assess.learning_curve import fit_power_law
+from luthier.drawing import BLUE, GREEN, ORANGE, empty_figure
 from luthier.engine import Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import BATCH, MISSING, Digits, digits, members, some
-from luthier.report.figures import BLUE, GREEN, ORANGE, empty_figure
 
 SIZES = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 NET = (69.09, 76.37, 85.29, 88.85, 91.27, 93.24, 94.89, 95.85, 95.97)  # printed, one run each

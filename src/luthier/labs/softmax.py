@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.labs.lab import Bench, Lab
-from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, empty_figure
 
 EXAMPLE = (5.0, 2.0, -1.0, 3.0)
 START = (2.5, -1.0, 3.2, 0.5)

@@ -9,11 +9,11 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+from luthier.drawing import BLUE, GREEN, ORANGE, PURPLE, empty_figure
 from luthier.engine.api import train_networks
 from luthier.labs.lab import Bench, Lab
 from luthier.nets.blocks import blocks_of, freeze_all_but, with_new_head
 from luthier.recipe.transfer import transfer
-from luthier.report.figures import BLUE, GREEN, ORANGE, PURPLE, empty_figure
 
 Rows = tuple[Tensor, Tensor]
 BATCH = 10

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from luthier.errors import ConfigError
 from luthier.shapes import Units
 
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # keep mean 0, variance 1 (Klambauer and others, 2017)
 LEAK = 0.01  # slope of the leaky ReLU below zero
 
 
@@ -43,6 +44,17 @@ def _gelu_derivative(z: Units, a: Units) -> Units:
     cdf: Tensor = 0.5 * (1 + torch.erf(z * 0.5**0.5))
     density = (0.5 / torch.pi) ** 0.5
     slope: Tensor = cdf + z * torch.exp(-0.5 * z * z) * density
+    return slope
+
+
+def _mish_derivative(z: Units, a: Units) -> Units:
+    inner = torch.tanh(F.softplus(z))
+    slope: Tensor = inner + z * torch.sigmoid(z) * (1 - inner * inner)
+    return slope
+
+
+def _selu_derivative(z: Units, a: Units) -> Units:
+    slope: Tensor = torch.where(z > 0, SELU_SCALE, a + SELU_SCALE * SELU_ALPHA)
     return slope
 
 
@@ -83,6 +95,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation(torch.tanh, lambda z, a: 1 - a * a, 1.0, _tanh_backward, _tanh_into),
     "sigmoid": Activation(torch.sigmoid, lambda z, a: a * (1 - a), 1.0, _sigmoid_backward, _sigmoid_into),
     "gelu": Activation(F.gelu, _gelu_derivative, 2.0**0.5),
+    "selu": Activation(F.selu, _selu_derivative, 1.0),
+    "mish": Activation(F.mish, _mish_derivative, 2.0**0.5),
     "identity": Activation(lambda z: z, lambda z, a: torch.ones_like(a), 1.0),
 }
 BUILT_IN = frozenset(ACTIVATIONS)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 UNSTATED = "not stated"
 KEYS = ("license", "licence", "license_name")  # in a safetensors file's own description
 TROVE = "License :: OSI Approved :: "
@@ -52,6 +50,8 @@ def _of_package(module: str) -> tuple[str, str]:
 def _of_file(path: Path) -> tuple[str, str]:
     if path.suffix != ".safetensors":
         return UNSTATED, "the file has no metadata"
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, "pt") as file:
             facts = file.metadata() or {}

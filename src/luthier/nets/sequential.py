@@ -75,5 +75,7 @@ _PLAIN: dict[type[nn.Module], str] = {
     nn.ReLU: "relu",
     nn.Tanh: "tanh",
     nn.Sigmoid: "sigmoid",
+    nn.SELU: "selu",
+    nn.Mish: "mish",
     nn.Identity: "identity",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from luthier.optimise.muon import muon
 from luthier.optimise.rules import RULES, Rule, State, clip_by_norm, clip_by_value
 from luthier.optimise.schedules import Schedule
 from luthier.optimise.updates import (
@@ -35,5 +36,6 @@ __all__ = [
     "frozen",
     "l1",
     "l2",
+    "muon",
     "with_factors",
 ]

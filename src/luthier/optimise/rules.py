@@ -29,12 +29,19 @@ NADAM_DECAY = 0.004  # how fast NAdam's momentum warms up (Dozat, 2016)
 
 
 class Rule(NamedTuple):
-    """How parameters follow their gradients; `epsilon` and `rho` are used where a member names none."""
+    """How parameters follow their gradients; `epsilon` and `rho` are used where a member names none.
+
+    It goes by its `name` in records, or without one by its update's.
+    A rule that `orthogonalises` is for what is left when the weight matrices of hidden layers have moved by
+    `luthier.optimise.muon`.
+    """
 
     init: Callable[[Tensor], State]
     update: Callable[[Tensor, Tensor, State, Hyper, Count], None]
     epsilon: float = 1e-8
     rho: float = 0.99
+    orthogonalises: bool = False
+    name: str = ""
 
 
 def _state(*names: str) -> Callable[[Tensor], State]:
@@ -154,6 +161,38 @@ def _nadam_state(P: Flat) -> State:
     return {**_state("mean", "square")(P), "product": torch.ones_like(P)}
 
 
+def _lion(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
+    """w -= rate sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g (Chen and others, 2023)."""
+    mean, beta1 = state["mean"], hyper["beta1"]
+    P.addcmul_(torch.lerp(G, mean, beta1.expand_as(G)).sign_(), hyper["rate"], value=-1)
+    follow(mean, G, hyper["beta2"])
+
+
+def _schedule_free(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
+    """Adam's steps from a base, taken where base and average meet; the average needs no decay of the rate.
+
+    z -= rate g / (sqrt(v) + epsilon); x += c (z - x); w = (1 - beta1) z + beta1 x, with c the share of this step in the
+    sum of squared rates (Defazio and others, 2024). What moved w before, as decoupled decay does, moves z as far. The
+    network is evaluated at x.
+    """
+    base, average, beta1, beta2 = state["base"], state["average"], hyper["beta1"], hyper["beta2"]
+    square = follow_square(state["square"], G, beta2)
+    divisor = square.sqrt().mul_((1 - beta2**step).rsqrt()).add_(hyper["epsilon"])
+    moved = P - torch.lerp(base, average, beta1.expand_as(base))
+    base.add_(moved).addcmul_(G / divisor, hyper["rate"], value=-1)
+    largest = state["largest_rate"]
+    torch.maximum(largest, hyper["rate"].amax(1, keepdim=True), out=largest)
+    weight = largest**2
+    share = weight / state["weight_sum"].add_(weight).clamp_min(torch.finfo(P.dtype).tiny)
+    average.lerp_(base, share.expand_as(base))
+    torch.lerp(base, average, beta1.expand_as(base), out=P)
+
+
+def _schedule_free_state(P: Flat) -> State:
+    columns = {name: P.new_zeros(len(P), 1) for name in ("largest_rate", "weight_sum")}
+    return {"base": P.clone(), "average": P.clone(), **_state("square")(P), **columns}
+
+
 RULES: dict[str, Rule] = {
     "sgd": Rule(_state("velocity"), _sgd),
     "nesterov": Rule(_state("velocity"), _nesterov),
@@ -165,6 +204,9 @@ RULES: dict[str, Rule] = {
     "adadelta": Rule(_state("square", "change"), _adadelta, epsilon=1e-6, rho=0.9),
     "adamax": Rule(_state("mean", "largest"), _adamax),
     "nadam": Rule(_nadam_state, _nadam),
+    "lion": Rule(_state("mean"), _lion),
+    "schedule-free": Rule(_schedule_free_state, _schedule_free),
+    "muon": Rule(_state("mean", "square"), _adam, orthogonalises=True),
 }
 
 

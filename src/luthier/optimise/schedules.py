@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from luthier.drawing import draw_schedules
 from luthier.errors import ConfigError, nearest
 
-KINDS = ("constant", "cosine", "restarts", "exponential", "staircase", "inverse", "linear", "one-cycle", "plateau")
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+KINDS = (
+    *("constant", "cosine", "restarts", "exponential", "staircase", "inverse", "linear", "one-cycle", "plateau"),
+    *("coslog4", "flat-cosine", "stable-decay"),
+)
+FLAT = 0.5  # share of the training that "flat-cosine" stays at 1
 # One cycle (Smith, 2018), with PyTorch's defaults: start at 1/25, rise for 30 %, end 10,000 times lower.
 ONE_CYCLE_START, ONE_CYCLE_RISE, ONE_CYCLE_FALL = 1 / 25, 0.3, 1e4
 
@@ -27,6 +35,10 @@ class Schedule:
     - `exponential`: k^(t/T); `staircase`: k^floor(t/T); `inverse`: 1 / (1 + k t/T);
     - `linear`: from 1 to 0 over the training;
     - `one-cycle`: from 1/25 up to 1 and down to nearly nothing, along cosines;
+    - `coslog4`: four cosine cycles over the training, each twice as long as the one before, from 0 to 1 and back to 0:
+      (1 - cos(2 pi log2(1 + 15 s))) / 2 at the share s of the training (Holzmueller and others, 2024);
+    - `flat-cosine`: 1 for half of the training, then along a cosine to 0;
+    - `stable-decay`: 1 until the last k of the training, then linear to 0 (with `warmup` the "WSD" of large models);
     - `plateau`: times k after T evaluations without a lower validation loss, each member by its own.
 
     `warmup` steps rise linearly to 1 first.
@@ -37,6 +49,8 @@ class Schedule:
     1.0
     >>> Schedule("staircase", decay=0.5, period=10).factor(25, 100)
     0.25
+    >>> [round(Schedule("stable-decay", decay=0.2).factor(t, 100), 2) for t in (79, 90, 100)]
+    [1.0, 0.5, 0.0]
     """
 
     kind: str = "constant"
@@ -74,6 +88,12 @@ class Schedule:
                 return float(self.decay ** (t // self.period))
             case "inverse":
                 return 1 / (1 + self.decay * t / self.period)
+            case "coslog4":
+                return 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * min(1.0, t / total))))
+            case "flat-cosine":
+                return _half_cosine(max(0.0, t / total - FLAT) / (1 - FLAT))
+            case "stable-decay":
+                return min(1.0, max(0.0, 1 - t / total) / self.decay)
             case "one-cycle":
                 return _one_cycle(t, total)
             case "restarts":
@@ -88,6 +108,14 @@ class Schedule:
         [1.0, 1.0, 0.1, 0.1]
         """
         return [learning_rate * self.factor(step, total) for step in range(total)]
+
+    def plot(self, total: int = 1000, learning_rate: float = 1.0) -> go.Figure:
+        """The rate at every step of a training of `total` steps, as a figure.
+
+        >>> len(Schedule("cosine").plot(100).data[0].y)
+        100
+        """
+        return draw_schedules({self.kind: self.curve(total, learning_rate)})
 
     def _restarted(self, t: int) -> float:
         length = float(self.period)

@@ -28,11 +28,12 @@ from luthier.shapes import Flat, MemberColumn
 class Step(NamedTuple):
     """A step as the parts of an update see it: its rates [M, 1] or [M, P], and its number from 1.
 
-    `learnt` are the steps that each number [M, P] has made where some of them began later.
+    The number is a tensor [] where a step is recorded once and repeated. `learnt` are the steps that each number [M, P]
+    has made where some of them began later.
     """
 
     rates: Tensor
-    number: int
+    number: int | Tensor
     learnt: Tensor | None = None
 
 
@@ -83,7 +84,7 @@ def frozen(until: Tensor) -> Update:
 
     def update(P: Flat, G: Flat, state: State, step: Step) -> Step:
         rates = step.rates
-        if step.number <= last:
+        if isinstance(step.number, Tensor) or step.number <= last:
             moving = until < step.number
             G.mul_(moving)
             rates = rates * moving

@@ -48,7 +48,7 @@ def drawn(read: LoadedData, asked: FitConfig, line: Line) -> Splits:
     if read.new_test is None:
         return splits
     joined = np.sort(np.concatenate([splits.training, splits.validation]))
-    note = f"'{asked.new_test}' is the test set, so that set is for validation and the other two for training"
+    note = "the rows of --new-test are the test set, so that set is for validation and the other two for training"
     return _with_fresh(replace(splits, training=joined, validation=splits.test), note, read, asked, line)
 
 
@@ -68,7 +68,7 @@ def _as_in(parent: str, read: LoadedData, asked: FitConfig, line: Line) -> Split
     if asked.new_test == asked_of(folder).new_test:
         return splits
     joined = np.sort(np.concatenate([splits.validation, splits.test]))
-    note = f"the old test rows join the validation set; '{asked.new_test}' is the new test set"
+    note = "the old test rows join the validation set; the rows of --new-test are the new test set"
     return _with_fresh(replace(splits, validation=joined, left_out=()), note, read, asked, line)
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from luthier.recipe.media import MEDIA, Rung
 
-Method = Literal["standardise", "quantile", "piecewise", "periodic", "common", "pixels"]
+Method = Literal["standardise", "robust", "quantile", "piecewise", "periodic", "common", "pixels"]
 
 # Shares of the time that is left for training. Fitting the validation set is the longest step
 # (S4-22); the seeds run longest of all.

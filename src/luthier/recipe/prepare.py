@@ -131,7 +131,7 @@ def _findings(read: LoadedData, asked: FitConfig, parts: Parts, record: RowRecor
     ]
     rows, left_out = len(parts.sealed), len(parts.splits.left_out)
     if left_out:
-        sentence = f"{left_out} of the {rows + left_out} rows of '{asked.new_test}' are known to the run and left out"
+        sentence = f"{left_out} of the {rows + left_out} rows of --new-test are known to the run and left out"
         evidence = {"known": left_out, "rows": rows + left_out}
         result.append(Finding("known-test-rows", "warning", sentence, evidence, "seal rows that no run has seen"))
     wanted = round(TEST * read.frame.height)

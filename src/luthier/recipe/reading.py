@@ -32,8 +32,8 @@ from luthier.data import (
 from luthier.data.copies import Copies, CopyRule, copies_of
 from luthier.data.large import PLACE
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
-from luthier.data.remote import is_remote
 from luthier.data.row_hashes import row_hashes
+from luthier.data.sources import is_gone
 from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import values_as_known
 from luthier.errors import ConfigError, InputError, nearest
@@ -245,13 +245,15 @@ def source_of(folder: RunFolder, asked: FitConfig) -> str:
     paths = [name for name in named if name and name not in BUNDLED]
     if paths:
         print(printable(f"reading {', '.join(paths)}, as '{folder.path}' says"), file=sys.stderr)
+    before = folder.facts()["asked"]
+    moved = [path for path in (asked.source, asked.new_test) if path in before.values() and is_gone(path)]
+    if moved:
+        raise InputError(
+            f"the data of the run '{folder.path}' are not at '{moved[0]}' any more",
+            expected="the file or folder that the run was made with",
+            remedy="say where it lies now with --source FILE (luthier.relocate(run, source) in Python)",
+        )
     if asked.source:
-        if not (asked.source in BUNDLED or is_remote(asked.source) or Path(asked.source).exists()):
-            raise InputError(
-                f"the data of the run '{folder.path}' are not at '{asked.source}' any more",
-                expected="the file or folder that the run was made with",
-                remedy="say where it lies now with --source FILE (luthier.relocate(run, source) in Python)",
-            )
         return asked.source
     if not folder.source.exists():
         raise InputError(f"the run's copy of the data, '{folder.source}', is missing", remedy="start a new run")

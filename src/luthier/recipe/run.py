@@ -60,10 +60,11 @@ class Run:
     until: int = 5
     facts: dict[str, Any] = field(default_factory=dict)
     registered: bool = False  # whether it is kept which rows it reads and learns from
-    contents: str = field(default="", init=False)  # of the pictures of a new run, before its cells are gone
+    contents: dict[str, str] = field(default_factory=dict, init=False)  # of a new run's pictures, while cells are there
 
     def __post_init__(self) -> None:
-        self.contents = "" if self.resumed else self.read.source.contents
+        read = {} if self.resumed else {"contents": self.read.source, "new_test_contents": self.read.new_test}
+        self.contents = {name: one.contents for name, one in read.items() if one is not None and one.contents}
         self.read = self.read.without_cells()
 
     @cached_property
@@ -123,7 +124,7 @@ class Run:
                 "name": source.name,
                 "origin": source.origin,
                 **self.read.fingerprints,
-                **({"contents": self.contents} if self.contents else {}),
+                **self.contents,
                 "rows": self.read.frame.height,
                 "columns": len(self.read.columns),
             },

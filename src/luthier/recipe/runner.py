@@ -17,9 +17,9 @@ from torch import Tensor
 from luthier import storage
 from luthier.assess import PRIMARY, Register
 from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
-from luthier.data.large import default_memory
 from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, train
 from luthier.errors import TerminatedError
+from luthier.machine import default_memory
 from luthier.nets import DenseSpec, Net, Spec, build
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Cut, Recipe

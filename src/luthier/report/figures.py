@@ -1,8 +1,4 @@
-"""The report's figures: one function gives the numbers, another draws them.
-
-Colours are Okabe and Ito's, which stay apart for colour-blind readers; backgrounds are transparent,
-and the page's script recolours text and grid for light and dark.
-"""
+"""The report's figures: one function gives the numbers, another draws them."""
 
 from __future__ import annotations
 
@@ -12,14 +8,12 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 import polars as pl
 
+from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
 from luthier.recipe.decisions.remedy import RemedyEvidence, remedy_name
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#888888"
-PURPLE = "#CC79A7"
 RULE_COLOURS = {"adam": BLUE, "sgd": ORANGE}
 RULE_NAMES = {"adam": "Adam", "sgd": "SGD with momentum"}
 MARKS = {"constant": "circle", "cosine": "diamond", "restarts": "x", "exponential": "square"}
-RANGE_MARKS = {"minimum / 10": "circle", "steepest": "diamond", "valley": "triangle-up"}
 MANY_LABELS = 12
 
 
@@ -49,50 +43,6 @@ def draw_curves(curves: Curves) -> go.Figure:
     mark = {"color": ORANGE, "size": 11, "symbol": "circle-open", "line": {"width": 2}}
     figure.add_scatter(x=[curves.best_step], y=[best], name="weights kept", mode="markers", marker=mark)
     return figure.update_yaxes(type="log")
-
-
-def draw_schedules(curves: dict[str, list[float]]) -> go.Figure:
-    """Learning rates by step, a line for each schedule, as `Schedule.curve` gives them before training.
-
-    >>> from luthier.optimise import Schedule
-    >>> figure = draw_schedules({"restarts": Schedule("restarts", period=10, multiplier=2.0).curve(70, 0.1)})
-    >>> figure.data[0].name, len(figure.data[0].y)
-    ('restarts', 70)
-    """
-    figure = empty_figure("step", "learning rate")
-    colours = (BLUE, ORANGE, GREEN, GREY)
-    for place, (name, rates) in enumerate(curves.items()):
-        line = {"color": colours[place % len(colours)]}
-        figure.add_scatter(x=list(range(len(rates))), y=rates, name=name, mode="lines", line=line)
-    return figure
-
-
-def draw_range(test: dict[str, Any]) -> go.Figure:
-    """The range test: median loss with its band over seeds, the rules' suggestions, the rate used."""
-    figure = empty_figure("learning rate", "loss, smoothed").update_xaxes(type="log")
-    known = [i for i, loss in enumerate(test["losses"]) if loss is not None]
-    rates = [test["rates"][i] for i in known]
-    low, high = ([test[key][i] for i in known] for key in ("low", "high"))
-    figure.add_scatter(
-        x=rates + rates[::-1],
-        y=high + low[::-1],
-        fill="toself",
-        mode="none",
-        fillcolor="rgba(0,114,178,0.2)",
-        name="all seeds",
-    )
-    figure.add_scatter(x=rates, y=[test["losses"][i] for i in known], name="median", line={"color": BLUE})
-    for name, rate in test["rules"].items():
-        nearest = min(known, key=lambda i: abs(test["rates"][i] / rate - 1))
-        figure.add_scatter(
-            x=[rate],
-            y=[test["losses"][nearest]],
-            name=name,
-            mode="markers",
-            marker={"size": 11, "color": GREY, "symbol": RANGE_MARKS.get(name, "circle")},
-        )
-    figure.add_vline(x=test["confirmed_rate"], line={"color": ORANGE, "dash": "dash"}, annotation_text="used")
-    return figure
 
 
 def draw_trials(trials: list[dict[str, Any]]) -> go.Figure:
@@ -342,27 +292,3 @@ def draw_dependence(found: dict[str, Any], *, shares: bool) -> go.Figure:
             )
         figure.add_scatter(x=x, y=mean, name=str(name), mode="lines", line={"color": colour})
     return figure.update_layout(height=280, showlegend=len(names) > 1)
-
-
-def empty_figure(x: str, y: str) -> go.Figure:
-    """A figure with titled axes and nothing in it yet."""
-    usual = {
-        "gridcolor": "rgba(136,136,136,0.25)",
-        "zeroline": False,
-        "automargin": True,
-        "exponentformat": "power",  # 10^-6, not 1µ
-        "minexponent": 6,
-    }
-    layout = {
-        "template": "none",
-        "height": 360,
-        "margin": {"l": 60, "r": 16, "t": 16, "b": 48},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 13},
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        "hovermode": "closest",
-        "xaxis": {"title": {"text": x}, **usual},
-        "yaxis": {"title": {"text": y}, **usual},
-    }
-    return go.Figure(layout=layout)  # all at once: `update_layout` and its like take ten times as long

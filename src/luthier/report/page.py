@@ -9,6 +9,7 @@ from typing import Any
 
 from luthier import storage
 from luthier.citations import cited
+from luthier.drawing import draw_range
 from luthier.messages import speaking, tr
 from luthier.recipe import checklist, evidence_of
 from luthier.records import Measure, Wording, figure
@@ -247,7 +248,7 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
         for test in run.scores.get("range_tests", []):
             name = figures.RULE_NAMES.get(test["rule"], test["rule"])
             yield f"<h3>{escape(tr('Range test, {rule}', rule=name))}</h3>"
-            yield from plot(f"range-{test['rule']}", figures.draw_range(test), f"Loss against learning rate, {name}")
+            yield from plot(f"range-{test['rule']}", draw_range(test), f"Loss against learning rate, {name}")
     yield from _ablation(run, step)
     if step == 5 and (inside := run.scores.get("inside")):
         yield f"<h3>{tr('Optimisation, six questions')}</h3>"

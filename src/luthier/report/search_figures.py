@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 import polars as pl
 
-from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, empty_figure
+from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.search import Choice, Space
 
 MOST_CURVES = 150

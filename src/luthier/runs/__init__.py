@@ -9,8 +9,8 @@ from luthier.runs.fitting import branch, fit, resume
 from luthier.runs.multi_target import MultiTargetResult, fit_several, resume_several
 from luthier.runs.relocating import relocate
 from luthier.runs.result import Result
+from luthier.runs.sealed_rows import read_test
 from luthier.runs.study_result import Study
-from luthier.runs.testing import read_test
 from luthier.runs.tuning import tune
 from luthier.runs.tuning_tables import resume_search, tune_table
 

@@ -14,8 +14,8 @@ from typing import Any
 from luthier import storage
 from luthier.assess.register import is_registered
 from luthier.data import BUNDLED
-from luthier.data.large import default_memory, parse_memory
 from luthier.errors import InputError
+from luthier.machine import default_memory, parse_memory
 from luthier.nets.backbone import allow
 from luthier.recipe import (
     Budget,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -40,46 +41,70 @@ def keep_source(folder: RunFolder, source: Source) -> None:
 
 
 def relocate(run: str | Path, source: str | Path) -> None:
-    """Note that the data of a run lie elsewhere now; every later command then reads them there.
+    """Note that the data of a run, or its rows of `new_test`, lie elsewhere now; every later command reads them there.
 
-    The rows must be the same: InputError where `source` has another fingerprint than the data that the run was made
-    with, and where the run keeps a copy of its data in its own folder.
+    The rows must be the same: InputError where `source` has another fingerprint than either had when the run was made,
+    and where the run keeps a copy of its data in its own folder.
     """
-    folder = open_run(run)
+    folder, moved = open_run(run), "source"
     for one in runs_in(run).values():
         if (one / "run.json").exists():  # of several targets some may not have been started
-            _relocate_one(RunFolder(one), source)
-    if folder.kind == SEVERAL and folder.facts()["source"] != str(folder.source):
-        folder.update_facts(source=name_of(source))
+            moved = _relocate_one(RunFolder(one), source)
+    if folder.kind == SEVERAL:
+        facts, path = folder.facts(), name_of(source)
+        if moved == "new_test":
+            folder.update_facts(options={**facts["options"], "new_test": path})
+        elif facts["source"] != str(folder.source):
+            folder.update_facts(source=path)
 
 
-def _relocate_one(folder: RunFolder, source: str | Path) -> None:
+def _relocate_one(folder: RunFolder, source: str | Path) -> Literal["source", "new_test"]:
+    """Which of the two it is that moved."""
     facts = folder.facts()
-    if "asked" not in facts or not facts["asked"]["source"]:
+    known = facts.get("asked", {})
+    if not (known.get("source") or known.get("new_test")):
         raise InputError(
             f"--source {source}: the run '{folder.path}' does not read its data from a path",
             expected="a run whose data came from a file or a folder",
             remedy="leave --source out",
         )
-    asked = asked_of(folder)
+    asked, recorded = asked_of(folder), facts["source"]
     found = read_source(source, target=facts["target"], memory=asked.memory)
-    recorded = facts["source"]
-    if contents := recorded.get("contents", ""):  # of pictures, whose fingerprint holds where they lie
-        before, after = contents, found.contents
+    # Of pictures the fingerprint holds where they lie, the contents do not.
+    if known["source"] and _checksum(found, recorded, "contents") == _checksum_of(recorded, "fingerprint", "contents"):
+        moved: Literal["source", "new_test"] = "source"
+        recorded |= {"origin": found.origin, "name": found.name, "fingerprint": found.fingerprint}
+    elif _checksum(found, recorded, "new_test_contents") == _checksum_of(recorded, "new_test", "new_test_contents"):
+        moved = "new_test"
+        recorded |= {"new_test": found.fingerprint}
     else:
-        before, after = recorded["fingerprint"], found.fingerprint
-    if before != after:
-        raise InputError(
-            f"--source {source}: these are not the data of the run '{folder.path}'",
-            expected=f"fingerprint {before[:12]}, as '{asked.source}' had",
-            received=f"fingerprint {after[:12]}",
-            remedy="name the file that the run was made with, unchanged",
-        )
-    asked = asked.model_copy(update={"source": name_of(source)})
-    origin = {**recorded, "origin": found.origin, "name": found.name, "fingerprint": found.fingerprint}
-    folder.update_facts(asked=asked.model_dump(mode="json"), source=origin)
+        raise _other_data(folder, source, asked, found, recorded)
+    asked = asked.model_copy(update={moved: name_of(source)})
+    folder.update_facts(asked=asked.model_dump(mode="json"), source=recorded)
     if folder.recipe.exists():
         write_recipe(folder.recipe, read_recipe(folder.recipe).model_copy(update={"asked": asked}))
+    return moved
+
+
+def _checksum(found: Source, recorded: Mapping[str, str], contents: str) -> str:
+    return found.contents if recorded.get(contents) else found.fingerprint
+
+
+def _checksum_of(recorded: Mapping[str, str], fingerprint: str, contents: str) -> str | None:
+    return recorded.get(contents) or recorded.get(fingerprint)
+
+
+def _other_data(
+    folder: RunFolder, source: str | Path, asked: FitConfig, found: Source, recorded: Mapping[str, str]
+) -> InputError:
+    before = [(asked.source, "fingerprint", "contents"), (asked.new_test, "new_test", "new_test_contents")]
+    had = {path: _checksum_of(recorded, *names) for path, *names in before if path}
+    return InputError(
+        f"--source {source}: these are not the data of the run '{folder.path}'",
+        expected=" or ".join(f"fingerprint {(checksum or '')[:12]}, as '{path}' had" for path, checksum in had.items()),
+        received=f"fingerprint {_checksum(found, recorded, 'contents')[:12]}",
+        remedy="name the file that the run was made with, unchanged",
+    )
 
 
 def read_as_in(folder: RunFolder, source: str, asked: FitConfig) -> LoadedData:

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
-from luthier.data.large import default_memory, parse_memory
 from luthier.diagnosis import optimism
 from luthier.errors import ConfigError
-from luthier.machine import cores
+from luthier.machine import cores, default_memory, parse_memory
 from luthier.recipe import Budget, Interrupted
 from luthier.report import write_search_report
 from luthier.runs.fitting import ended_by_signals

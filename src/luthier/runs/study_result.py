@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from torch import nn
 
+from luthier.drawing import small_table
 from luthier.errors import InputError
 from luthier.records import Finding
 from luthier.report import search_lines
-from luthier.search import Networks, SearchOutcome
+from luthier.report.search_figures import draw_progress, progress
+from luthier.search import AFTERWARDS, Networks, SearchOutcome
 from luthier.search.statistics import Paired
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 
 @dataclass
@@ -81,6 +87,15 @@ class Study:
     def lines(self) -> list[str]:
         """The result in a few lines."""
         return search_lines(self.outcome.to_json())
+
+    def plot(self) -> go.Figure:
+        """Each trial's loss in the order of asking, and the best so far."""
+        return draw_progress(progress(self.outcome.frame().filter(~pl.col("stage").is_in(AFTERWARDS))))
+
+    def _repr_html_(self) -> str:
+        return small_table(("hyper-parameter", "best value"), self.best.items()) + "".join(
+            f"<p>{escape(line)}</p>" for line in self.lines()[:4]
+        )
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())

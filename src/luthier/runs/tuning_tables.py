@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from luthier.assess.register import is_registered
-from luthier.data.large import parse_memory
 from luthier.errors import InputError
-from luthier.machine import cores
+from luthier.machine import cores, parse_memory
 from luthier.nets import DenseNet
 from luthier.recipe import (
     Budget,

@@ -209,7 +209,7 @@ class PreprocessFacts(TypedDict):
     """How numbers become features."""
 
     __pydantic_config__ = CLOSED  # type: ignore[misc]
-    method: Literal["standardise", "quantile", "piecewise", "periodic", "common"]
+    method: Literal["standardise", "robust", "quantile", "piecewise", "periodic", "common"]
     columns: Size
     flagged: Size
     knots: Annotated[int, Field(ge=0, le=1024)]

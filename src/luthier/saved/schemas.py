@@ -23,6 +23,7 @@ class SourceFacts(TypedDict):
     fingerprint: Text
     contents: NotRequired[Text]
     new_test: NotRequired[Text]
+    new_test_contents: NotRequired[Text]
 
 
 class TableFacts(SourceFacts):
@@ -121,7 +122,7 @@ class SearchOptions(TypedDict):
     study: Text | None
     workers: Annotated[int, Field(ge=1, le=4096)] | None
     epochs: Annotated[int, Field(ge=1, le=10**9)] | None
-    inputs: Literal["standardise", "quantile", "piecewise", "periodic", "common"]
+    inputs: Literal["standardise", "robust", "quantile", "piecewise", "periodic", "common"]
     defaults: dict[Text, Plain]
 
 

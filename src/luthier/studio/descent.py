@@ -7,12 +7,12 @@ import plotly.graph_objects as go
 import torch
 
 from luthier.classic.cs231n import RULES, UpdateRule
+from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
 from luthier.engine import Settings
 from luthier.engine.range_test import range_test
 from luthier.labs.depth import digits_part
 from luthier.labs.landscapes import height, saddle, valley
 from luthier.nets import DenseSpec
-from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
 from luthier.studio.widgets import Page, SelectBox, Shown, Slider, Values, soft
 
 COLOURS = (GREY, BLUE, ORANGE, GREEN, PURPLE, "#56B4E9", "#E69F00")

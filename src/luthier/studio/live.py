@@ -11,12 +11,12 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 
+from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
 from luthier.engine.checkpoint import read_tensors
 from luthier.engine.history import SCHEMA
 from luthier.errors import InputError, LuthierError
 from luthier.recipe import read_ledger
 from luthier.records import figure as figure_of
-from luthier.report.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
 from luthier.saved.run_files import HISTORY
 from luthier.studio.widgets import soft
 from luthier.untrusted import read_frame, validated

@@ -11,9 +11,9 @@ import polars as pl
 import torch
 from sklearn import datasets
 
+from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Part, Settings, train
 from luthier.nets import ACTIVATIONS, DenseSpec
-from luthier.report.figures import BLUE, GREY, ORANGE, empty_figure
 from luthier.studio.widgets import Page, SelectBox, Shown, Slider, Table, Values, soft
 
 ROWS, HELD_OUT, GRID = 300, 300, 45

@@ -17,6 +17,7 @@ def encoding_name(method: str) -> str:
     """A way of preprocessing in words."""
     return {
         "standardise": tr("standardised numbers"),
+        "robust": tr("numbers from the median in quartile ranges, softly clipped at 3"),
         "quantile": tr("quantile transform to a normal distribution"),
         "piecewise": tr("piecewise-linear encoding of numbers in quantile bins"),
         "periodic": tr("periodic encoding of numbers (sines and cosines)"),

@@ -77,7 +77,28 @@ function nadam(P, G, state, { rate, epsilon, beta1 = 0.9, beta2 = 0.999 }, step)
   }
 }
 
-/** Rules by name, as `luthier.optimise.RULES` has them, with the epsilon and rho that are used where none is given. */
+function lion(P, G, { mean }, { rate, beta1 = 0.9, beta2 = 0.999 }) {
+  for (let k = 0; k < P.length; k++) {
+    P[k] -= rate * Math.sign(beta1 * mean[k] + (1 - beta1) * G[k]);
+    mean[k] = beta2 * mean[k] + (1 - beta2) * G[k];
+  }
+}
+
+/** Steps from a base, taken where base and average meet; both begin where the parameters do. */
+function scheduleFree(P, G, state, { rate, epsilon, beta1 = 0.9, beta2 = 0.999 }, step) {
+  const { square } = state, base = (state.base ??= Float64Array.from(P)), average = (state.average ??= Float64Array.from(P));
+  state.largest = Math.max(state.largest ?? 0, rate);
+  state.sum = (state.sum ?? 0) + state.largest ** 2;
+  const share = state.largest ** 2 / state.sum;
+  for (let k = 0; k < P.length; k++) {
+    square[k] = beta2 * square[k] + (1 - beta2) * G[k] * G[k];
+    base[k] -= (rate * G[k]) / (Math.sqrt(square[k] / (1 - beta2 ** step)) + epsilon);
+    average[k] += share * (base[k] - average[k]);
+    P[k] = (1 - beta1) * base[k] + beta1 * average[k];
+  }
+}
+
+/** Rules by name, as `luthier.optimise.RULES` has them (but for "muon", which needs matrices), with the epsilon and rho that are used where none is given. */
 export const RULES = {
   sgd: { init: zeros("velocity"), update: byVelocity((v) => v) },
   nesterov: { init: zeros("velocity"), update: byVelocity((v, g, momentum) => g + momentum * v) },
@@ -89,6 +110,8 @@ export const RULES = {
   adadelta: { init: zeros("square", "change"), update: adadelta, epsilon: 1e-6, rho: 0.9 },
   adamax: { init: zeros("mean", "largest"), update: adamax, epsilon: 1e-8 },
   nadam: { init: zeros("mean", "square"), update: nadam, epsilon: 1e-8 },
+  lion: { init: zeros("mean"), update: lion },
+  "schedule-free": { init: zeros("square"), update: scheduleFree, epsilon: 1e-8 },
 };
 
 /** A rule at work on one flat row: `step(G, rate)` moves P. Options: momentum, beta1, beta2, rho, epsilon. */

@@ -35,6 +35,9 @@ export const SCHEDULES = {
   inverse: (t, total, { decay, period }) => 1 / (1 + (decay * t) / period),
   linear: (t, total) => Math.max(0, 1 - t / total),
   "one-cycle": oneCycle,
+  coslog4: (t, total) => 0.5 * (1 - Math.cos(2 * Math.PI * Math.log2(1 + 15 * Math.min(1, t / total)))),
+  "flat-cosine": (t, total) => halfCosine(Math.max(0, 2 * (t / total) - 1)),
+  "stable-decay": (t, total, { decay }) => Math.min(1, Math.max(0, 1 - t / total) / decay),
   plateau: () => 1, // not foreseen: `plateau` below follows the losses
 };
 
