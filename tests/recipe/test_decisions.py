@@ -263,7 +263,7 @@ def as_before(record: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_run_of_an_earlier_version_is_shown_and_compared(earlier: Path) -> None:
     frame = read_source("wine").frame[:3]
-    assert luthier.load(earlier).predict(frame).height == 3
+    assert luthier.load(earlier).predict(frame).len() == 3
     assert luthier.check(earlier, "wine")["lines"]
     records = read_ledger(earlier / "ledger.jsonl")
     assert {record["code"] for record in records if record["kind"] == "decision"} <= set(EVIDENCE)
