@@ -106,8 +106,8 @@ def test_values_keep_the_scale_they_were_learnt_on(tmp_path: Path) -> None:
     earlier = fit(frame[:400], tmp_path / "earlier", target="y")
     result = fit(frame[400:].with_columns(pl.col("y") + 3), tmp_path / "warm", warm_start=earlier.path)
     models = luthier.load(earlier.path), luthier.load(result.path)
-    assert models[0].target_mean == models[1].target_mean
-    assert models[1].lowest <= models[0].lowest
+    assert models[0].transform.mean == models[1].transform.mean
+    assert models[1].transform.lowest <= models[0].transform.lowest
     assert result.scores["headline"]["value"] < 1.0
 
 

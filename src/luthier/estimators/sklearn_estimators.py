@@ -29,6 +29,7 @@ from sklearn.utils.validation import (
 from luthier.data import Preprocess, TableEncoder, Task, centre_of, infer_columns
 from luthier.data.arrays import to_polars
 from luthier.data.columns import Column
+from luthier.data.target_transform import TargetTransform
 from luthier.data.task import TaskKind
 from luthier.engine import Member, Part, Settings, step_time, train
 from luthier.errors import InputError
@@ -128,10 +129,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
             preprocess,
             nets,
             (1 / len(nets),) * len(nets),
-            target_mean=mean,
-            target_std=std or 1.0,
-            lowest=-reach,
-            highest=reach,
+            transform=TargetTransform(mean, std or 1.0, lowest=-reach, highest=reach),
         )
 
     def _parts(

@@ -7,13 +7,13 @@ what was decided or computed before is recalled where it is needed (see docs/dec
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from luthier.assess import Register
-from luthier.data import centre_of
 from luthier.data.large import memory_in_words
+from luthier.data.target_transform import TargetTransform
 from luthier.machine import torch_settings
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
@@ -22,7 +22,7 @@ from luthier.recipe.ladder import Fitted, Setting
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memo import Memo
 from luthier.recipe.plan import Plans
-from luthier.recipe.prepare import prepare
+from luthier.recipe.prepare import Prepared, prepare
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import Interrupted, Runner
 from luthier.recipe.steps import for_pictures, for_text
@@ -82,6 +82,7 @@ class Run:
         if not self.resumed:
             self.folder.write_facts(self._facts())
         register = Register.opened(home_folder()) if self.registered else Register.none()
+        data = prepare(self.read, self.asked, self.folder, ledger, register.secret)
         runner = Runner(
             folder=self.folder,
             ledger=ledger,
@@ -89,7 +90,8 @@ class Run:
             recipe=self.recipe,
             budget_clock=self.budget_clock,
             interrupted=self.interrupted,
-            data=prepare(self.read, self.asked, self.folder, ledger, register.secret),
+            data=data,
+            target=self._target(data),
             seed=self.asked.seed,
             tell=self.tell,
             register=register,
@@ -102,13 +104,16 @@ class Run:
             ledger.add("note", {"step": 0, "sentence": memory_in_words(self.asked.memory)})
         if self.earlier is not None:
             runner.preprocess[self.earlier.setting.method] = self.earlier.model.preprocess
-        if runner.data.task.kind == "regression":
-            targets = runner.data.training.targets
-            assert targets is not None
-            runner.target_mean, runner.target_std = centre_of(targets, runner.data.training.weights)
-            if self.earlier is not None:
-                runner.target_mean, runner.target_std = self.earlier.model.target_mean, self.earlier.model.target_std
         return runner
+
+    def _target(self, data: Prepared) -> TargetTransform:
+        """How the networks see a regression's target: as those that a warm start goes on from."""
+        if data.task.kind != "regression":
+            return TargetTransform()
+        if self.earlier is not None:
+            return replace(self.earlier.model.transform, smear=1.0)
+        assert data.training.targets is not None
+        return TargetTransform.fit(data.training.targets, data.training.weights, log=data.task.log_scale)
 
     @property
     def goes_on(self) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor
 from luthier import storage
 from luthier.assess import PRIMARY, Register
 from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
+from luthier.data.target_transform import TargetTransform
 from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, train
 from luthier.errors import TerminatedError
 from luthier.machine import default_memory
@@ -111,8 +112,7 @@ class Runner:
     seed: int
     tell: Callable[..., None]
     register: Register = field(default_factory=Register.none)
-    target_mean: float = 0.0
-    target_std: float = 1.0
+    target: TargetTransform = field(default_factory=TargetTransform)
     preprocess: dict[str, Prepare] = field(default_factory=dict)  # taken over, by method; else fitted when needed
     parts: dict[str, tuple[Prepare, Part, Part]] = field(default_factory=dict)
     trained: list[TrainedPopulation] = field(default_factory=list)
@@ -175,7 +175,7 @@ class Runner:
         targets = dataset.targets
         assert targets is not None
         if self.data.task.kind == "regression":
-            targets = ((targets - self.target_mean) / self.target_std).float()
+            targets = self.target.standardise(targets).float()
         features, codes = inputs_of(fitted(dataset.numbers), dataset.codes, self.data.encoder)
         return Part(features, codes, targets, dataset.weights)
 

@@ -46,19 +46,17 @@ def as_model(
     are given. What the `earlier` model of a warm start had seen stays within bounds.
     """
     task, validation = runner.data.task, runner.data.validation
-    lowest, highest = _bounds(runner)
-    if earlier is not None:
-        lowest, highest = min(lowest, earlier.lowest), max(highest, earlier.highest)
+    transform = runner.target
+    if task.kind == "regression":
+        assert runner.data.training.targets is not None
+        transform = transform.bounded_by(runner.data.training.targets, None if earlier is None else earlier.transform)
     model = Model(
         task=task,
         encoder=runner.data.encoder,
         preprocess=runner.prepared(method)[0],
-        lowest=lowest,
-        highest=highest,
         nets=tuple(nets),
         weights=tuple(weights),
-        target_mean=runner.target_mean,
-        target_std=runner.target_std,
+        transform=transform,
         licences=licences_of(runner.recipe.asked.backbone, runner.recipe.asked.weights),
     )
     folded = held_out is not None and known is not None
@@ -70,12 +68,12 @@ def as_model(
     else:
         averaged, targets = held_out.numpy(), known.double().numpy() if task.kind == "regression" else known.numpy()
         if task.kind == "regression":
-            averaged = averaged.clip(lowest, highest)
-            targets = targets * runner.target_std + runner.target_mean
+            averaged, targets = transform.bounded(averaged), transform.modelled(targets)
     if task.kind == "regression":
-        residuals = targets - (averaged[:, 0] * runner.target_std + runner.target_mean)
-        smear = smearing(residuals, counting) if task.log_scale else 1.0
-        model = replace(model, smear=smear, half_width=half_width(residuals, weights=counting, units=units))
+        residuals = targets - transform.modelled(averaged[:, 0])
+        transform = replace(transform, smear=smearing(residuals, counting) if task.log_scale else 1.0)
+        width = half_width(residuals, weights=counting, units=units)
+        model = replace(model, transform=transform, half_width=width)
     else:
         model = replace(model, temperature=fit_temperature(averaged, targets, counting))
         p = tempered(averaged, model.temperature)
@@ -114,16 +112,6 @@ def _threshold(runner: Runner, targets: np.ndarray, p: np.ndarray, weights: np.n
     if asked.metric and task.kind == "binary":
         return best_threshold(asked.metric, targets, p, weights, task=task)
     return 0.5
-
-
-def _bounds(runner: Runner) -> tuple[float, float]:
-    """The range of standardised training targets, a twentieth wider at both ends."""
-    targets = runner.data.training.targets
-    if targets is None or runner.data.task.classes:
-        return -np.inf, np.inf
-    standardised = (targets.double() - runner.target_mean) / runner.target_std
-    low, high = float(standardised.min()), float(standardised.max())
-    return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
 def _profile(runner: Runner, model: Model) -> Profile:

@@ -158,8 +158,7 @@ class _Judged:
         self.weights = None if weights is None else weights.numpy()
         self.predictions = outputs
         if task.kind == "regression":
-            values = {name: out[:, 0] * runner.target_std + runner.target_mean for name, out in outputs.items()}
-            self.predictions = {name: np.exp(v) if task.log_scale else v for name, v in values.items()}
+            self.predictions = {name: runner.target.answer(out[:, 0]) for name, out in outputs.items()}
         elif task.kind == "binary" and self.metric:
             self.predictions = {
                 name: at_threshold(out, best_threshold(self.metric, self.y, out, self.weights, task=task))

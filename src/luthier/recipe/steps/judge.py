@@ -203,7 +203,7 @@ def _on_validation(runner: Runner, model: Model, choice: Deliverable) -> np.ndar
         return predict_part(model, runner.data.validation)
     outputs = choice.held_out[-len(runner.data.validation) :].numpy()
     if model.task.kind == "regression":
-        return model.to_own_scale(outputs[:, 0].clip(model.lowest, model.highest))
+        return model.transform.answer(model.transform.bounded(outputs[:, 0]))
     return tempered(outputs, model.temperature)
 
 
@@ -211,7 +211,7 @@ def _calibration(model: Model, test: Dataset, told: np.ndarray) -> dict[str, Any
     assert test.targets is not None
     targets, weights = test.targets.numpy(), None if test.weights is None else test.weights.numpy()
     if model.task.kind == "regression":
-        modelled = model.averaged(test.numbers, test.codes)[:, 0] * model.target_std + model.target_mean
+        modelled = model.transform.modelled(model.averaged(test.numbers, test.codes)[:, 0])
         covered = float(np.average(np.abs(targets - modelled) <= model.half_width, weights=weights))
         return {"coverage": covered, "nominal": 0.9, "half_width": model.half_width}
     after = reliability(told, targets, weights)
