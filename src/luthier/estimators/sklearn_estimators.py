@@ -37,7 +37,7 @@ from luthier.nets import DenseSpec
 from luthier.optimise import Schedule
 from luthier.recipe import first_width
 from luthier.recipe.budget import Budget
-from luthier.recipe.runner import embedding_width
+from luthier.recipe.problem import embedding_width
 from luthier.recipe.sample_weights import NOTHING, relative
 from luthier.saved import Model
 from luthier.seeds import numpy_generator

@@ -11,6 +11,7 @@ from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.option_table import kept_for
 from luthier.recipe.plan import Plan, Plans
+from luthier.recipe.problem import Problem
 from luthier.recipe.reading import (
     LoadedData,
     asked_of,
@@ -39,6 +40,7 @@ __all__ = [
     "LoadedData",
     "Plan",
     "Plans",
+    "Problem",
     "Recipe",
     "Record",
     "Run",

@@ -22,7 +22,7 @@ from luthier.recipe.decisions.remedy import RemedyEvidence, Standing, Variant
 from luthier.recipe.evidence import Gain, row_losses
 from luthier.recipe.gains import SeedSpread, paired
 from luthier.recipe.plan import Stage
-from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
 from luthier.saved import activate
 from luthier.seeds import derive
 
@@ -144,7 +144,7 @@ class Ladder:
     def _measure(self, name: str, options: Sequence[Setting]) -> list[Candidate]:
         """Train options that can share a population together, all over the same seeds."""
         runner = self.runner
-        seeds = [derive(runner.seed, "member", k) for k in range(runner.plan.seeds)]
+        seeds = [derive(runner.problem.seed, "member", k) for k in range(runner.plan.seeds)]
         groups: dict[Any, list[Setting]] = {}
         for place, option in enumerate(options):
             alone = place if runner.plan.medium != "table" else 0  # networks that share no time share no population
@@ -158,15 +158,9 @@ class Ladder:
                 member for option in together for member in seeded(option, seeds, planned.steps, option.label or name)
             ]
             title = f"{self.prefix}-{name.replace(' ', '-').replace(',', '')}" + (f"-{number}" if number else "")
-            trained = runner.train(
-                title,
-                self.stage,
-                planned,
-                method,
-                rule,
-                members,
-                batch_size=batch_size,
-                initial=self._initial(together),
+            initial = self._initial(together)
+            trained = runner.run(
+                title, members, TrainingPlan(self.stage, planned, method, rule, batch_size, initial=initial)
             )
             self.cut |= trained is None or "cut" in trained.statuses
             if trained is not None and not self.cut:
@@ -256,7 +250,8 @@ def candidate_of(
     runner: Runner, trained: TrainedPopulation, option: Setting, members: slice = slice(None)
 ) -> Candidate:
     """A setting with what some members of a population measured for it."""
-    validation, kind = runner.prepared(trained.method)[2], runner.data.task.kind
+    problem = runner.problem
+    validation, kind = problem.prepared(trained.method)[2], problem.task.kind
     rows = row_losses(activate(trained.logits[members], kind), validation.targets, kind, validation.weights)
     indices = range(len(trained.members))[members]
     weights = tuple(trained.weights[i] for i in indices) if all(i in trained.weights for i in indices) else ()

@@ -94,7 +94,8 @@ def choose_deliverable(
     the mean's: it is credited with what averaging gained the seeds (the part that its rounds have not averaged yet),
     and taken unless it is clearly worse than the best of the others even then.
     """
-    validation, kind = runner.prepared(method)[2], runner.data.task.kind
+    problem = runner.problem
+    validation, kind = problem.prepared(method)[2], problem.task.kind
     targets, weights = validation.targets, validation.weights
     options: dict[Kind, tuple[list[Component], Tensor]] = {}  # outputs [N, C] of rows not learnt from
     everyone = _best_members(runner, method)
@@ -103,7 +104,7 @@ def choose_deliverable(
     if len(family) > 1:
         options["seeds"] = (family, _averaged(family, kind))
     if len(everyone) > 1:
-        options["best members"] = _greedy(everyone, targets, kind, runner.seed, weights)
+        options["best members"] = _greedy(everyone, targets, kind, problem.seed, weights)
     if folds is not None:
         options["folds"] = (list(folds.components), folds.outputs[-len(targets) :])
     losses = {name: row_losses(outputs, targets, kind, weights) for name, (_, outputs) in options.items()}
@@ -150,15 +151,16 @@ class _Judged:
     """Options by the metric that was asked for, on validation rows and the target's own scale."""
 
     def __init__(self, runner: Runner, outputs: dict[str, np.ndarray]) -> None:
-        task = runner.data.task
-        self.metric, self.seed, self.task = runner.recipe.asked.metric, runner.seed, task
-        self.units = runner.data.units["validation"]
+        problem = runner.problem
+        task = problem.task
+        self.metric, self.seed, self.task = problem.asked.metric, problem.seed, task
+        self.units = problem.data.units["validation"]
         self.sign = -1.0 if self.metric and METRICS[self.metric].larger_is_better else 1.0
-        self.y, weights = own_scale(task, runner.data.validation), runner.data.validation.weights
+        self.y, weights = own_scale(task, problem.data.validation), problem.data.validation.weights
         self.weights = None if weights is None else weights.numpy()
         self.predictions = outputs
         if task.kind == "regression":
-            self.predictions = {name: runner.target.answer(out[:, 0]) for name, out in outputs.items()}
+            self.predictions = {name: problem.target.answer(out[:, 0]) for name, out in outputs.items()}
         elif task.kind == "binary" and self.metric:
             self.predictions = {
                 name: at_threshold(out, best_threshold(self.metric, self.y, out, self.weights, task=task))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from luthier.data import Encoder
 from luthier.nets import Spec
 from luthier.recipe.decisions.starting_network import WidthEvidence
-from luthier.recipe.runner import Runner, embedding_width
+from luthier.recipe.problem import embedding_width
+from luthier.recipe.runner import Runner
 from luthier.recipe.steps import for_pictures, for_text
 
 
@@ -16,14 +17,16 @@ def input_count(encoder: Encoder, numbers: int) -> int:
 
 def choose_architecture(runner: Runner) -> None:
     """Write both heuristics and the width they lead to."""
-    inputs = input_count(runner.data.encoder, runner.data.training.numbers.shape[1])
-    runner.ledger.decide(2, WidthEvidence(inputs, runner.outputs, len(runner.data.training)))
+    problem = runner.problem
+    inputs = input_count(problem.data.encoder, problem.data.training.numbers.shape[1])
+    runner.ledger.decide(2, WidthEvidence(inputs, problem.outputs, len(problem.data.training)))
 
 
 def first_spec(runner: Runner, method: str, width: int | None = None) -> Spec:
     """The first architecture, for a table, for pictures or for text."""
-    if runner.medium == "pictures":
+    problem = runner.problem
+    if problem.medium == "pictures":
         return for_pictures.first_network(runner)
-    if runner.medium == "text":
+    if problem.medium == "text":
         return for_text.first_network(runner)
-    return runner.spec(method, (runner.plan.width if width is None else width,))
+    return problem.spec(method, (runner.plan.width if width is None else width,))

@@ -43,17 +43,18 @@ def find_rates(runner: Runner, method: str) -> dict[str, float]:
 
 
 def _range_test(runner: Runner, method: str, rule: str) -> dict[str, Any]:
-    _, training, _ = runner.prepared(method)
+    problem = runner.problem
+    _, training, _ = problem.prepared(method)
     spec, steps = first_spec(runner, method), runner.plan.range_steps
     settings = Settings(
-        loss=runner.loss,
+        loss=problem.loss,
         rule=rule,
         batch_size=runner.plan.batch_size,
         steps=steps,
         evaluate_every=steps,
-        batch_seed=runner.seed,
+        batch_seed=problem.seed,
     )
-    seeds = [derive(runner.seed, "range", k) for k in range(runner.plan.range_seeds)]
+    seeds = [derive(problem.seed, "range", k) for k in range(runner.plan.range_seeds)]
     runner.tell("range", rule=rule)
     tested = range_test(spec, training, settings, seeds=seeds, steps=steps)
     confirmed = confirm(tested.pick, spec, training, settings, seeds=seeds, steps=steps)
@@ -73,6 +74,7 @@ def fit_training(runner: Runner, method: str, rates: dict[str, float]) -> Fitted
 
     What gained a little is tried again together with the remedies of step 4.
     """
+    problem = runner.problem
     ladder = Ladder(runner, 3, "fit training", "train", runner.plan.fit_training)
     spec = first_spec(runner, method)
     start = Setting(method, "sgd", runner.plan.batch_size, Member(spec, 0, rates["sgd"]), "SGD")
@@ -81,7 +83,7 @@ def fit_training(runner: Runner, method: str, rates: dict[str, float]) -> Fitted
             ladder.together()
         elif rung.name in runner.plan.training_rungs:
             standing = start if ladder.standing is None else ladder.standing.setting
-            options = _BY_MEDIUM.get(runner.medium, _options)
+            options = _BY_MEDIUM.get(problem.medium, _options)
             ladder.climb(rung.name, list(options(rung.name, standing, rates, runner)))
     _gate(runner)
     if ladder.standing is None:
@@ -89,7 +91,10 @@ def fit_training(runner: Runner, method: str, rates: dict[str, float]) -> Fitted
     near_misses = () if "together" in ladder.kept else ladder.near_misses
     # Networks of tables start anew in step 4, pictures' go on.
     return Fitted(
-        ladder.standing.setting, near_misses, ladder.spread, ladder.standing if runner.medium == "pictures" else None
+        ladder.standing.setting,
+        near_misses,
+        ladder.spread,
+        ladder.standing if problem.medium == "pictures" else None,
     )
 
 
@@ -111,7 +116,7 @@ def _options(name: str, now: Setting, rates: dict[str, float], runner: Runner) -
             yield replace(now, member=replace(member, spec=_like(runner, now, widths)), label=shape_words(widths))
     elif name == "batch size":
         for size in (now.batch_size // 2, now.batch_size * 2):
-            if 8 <= size <= len(runner.data.training):
+            if 8 <= size <= len(runner.problem.data.training):
                 yield replace(now, batch_size=size, label=f"batches of {size}")
     else:
         for more in (1, 2):

@@ -35,7 +35,7 @@ def fit_validation(runner: Runner, fitted: Fitted) -> Setting:
         runner.ledger.decide(4, NoRemedyEvidence())
         return fitted.setting
     climbs = {"table": _climb_table, "pictures": for_pictures.climb_validation, "text": for_text.climb_validation}
-    climbs[runner.medium](runner, ladder)
+    climbs[runner.problem.medium](runner, ladder)
     assert ladder.standing is not None
     if "more rows" in runner.plan.validation_rungs and not ladder.cut:
         ask_for_more_rows(runner, ladder.standing)
@@ -61,6 +61,7 @@ def dropout_rates(place: str, probability: float, layers: int) -> tuple[float, .
 
 
 def _options(name: str, now: Setting, runner: Runner) -> Iterator[Setting]:
+    problem = runner.problem
     member, spec = now.member, now.member.dense
     layers = len(spec.hidden)
     if name.startswith("dropout"):
@@ -69,11 +70,11 @@ def _options(name: str, now: Setting, runner: Runner) -> Iterator[Setting]:
             changed = replace(member, dropout=dropout_rates(place, p, layers))
             yield replace(now, member=changed, label=f"dropout {p:g} in the {place} layer{'s' * (place == 'all')}")
     elif name == "L2":
-        yield from penalty_options(now, len(runner.data.training), PENALTIES, DECAYS)
+        yield from penalty_options(now, len(problem.data.training), PENALTIES, DECAYS)
     elif name == "input normalisation":
-        for method in runner.plan.methods if runner.data.training.numbers.shape[1] else ():
+        for method in runner.plan.methods if problem.data.training.numbers.shape[1] else ():
             if method != now.method:
-                inputs = runner.prepared(method)[1].features.shape[1]
+                inputs = problem.prepared(method)[1].features.shape[1]
                 changed = replace(member, spec=replace(spec, inputs=inputs))
                 yield replace(now, method=method, member=changed, label=encoding_name(method))
     elif name == "batch norm":

@@ -38,14 +38,15 @@ def network_in_words(spec: ConvSpec) -> str:
 
 def first_network(runner: Runner) -> ConvSpec:
     """The first architecture: small 3x3 convolutions with batch norm, pixels centred by the training pictures."""
-    pixels = runner.data.training.numbers
+    problem = runner.problem
+    pixels = problem.data.training.numbers
     channels, height, width = pixels.shape[1:]
     some = pixels[: min(LOOKED_AT, len(pixels))].float() / 255
     mean, std = some.mean((0, 2, 3)), some.std((0, 2, 3), correction=0)
     return ConvSpec(
         inputs=(channels, height, width),
         channels=channels_for(height, width),
-        outputs=runner.outputs,
+        outputs=problem.outputs,
         mean=tuple(round(float(x), 4) for x in mean),
         std=tuple(round(max(float(x), 1e-3), 4) for x in std),
     )
@@ -98,7 +99,7 @@ def _validation_options(name: str, now: Setting, runner: Runner) -> Iterator[Set
     elif name == "mix-up":
         yield replace(now, member=replace(member, mixup=MIXUP), label=f"mix-up {MIXUP:g}")
     elif name == "L2":
-        yield from penalty_options(now, len(runner.data.training), PENALTIES, DECAYS)
+        yield from penalty_options(now, len(runner.problem.data.training), PENALTIES, DECAYS)
     else:
         for p in DROPOUTS:
             changed = replace(spec, dropout=p)
@@ -149,11 +150,12 @@ def _say_what_harms(runner: Runner, ladder: Ladder) -> None:
 @torch.no_grad()
 def originals_and_changed(runner: Runner, spec: ConvSpec, count: int = 10) -> torch.Tensor | None:
     """Training pictures and four changes of each, bytes [5, count, C, H, W]; None without augmentation."""
+    problem = runner.problem
     if not spec.augment:
         return None
-    some = runner.data.training.numbers[:count].float() / 255
+    some = problem.data.training.numbers[:count].float() / 255
     with torch.random.fork_rng():
-        torch.manual_seed(runner.seed)
+        torch.manual_seed(problem.seed)
         augment = Augment(spec.augment).train()
         rows = [some, *(augment(some) for _ in range(4))]
     return (torch.stack(rows).clamp(0, 1) * 255).round().to(torch.uint8)

@@ -11,7 +11,8 @@ from luthier.recipe.decisions.starting_network import TextNetworkEvidence
 from luthier.recipe.ladder import Ladder, Setting
 from luthier.recipe.media import MEDIA
 from luthier.recipe.options import penalty_options, rule_options
-from luthier.recipe.runner import Runner, embedding_width
+from luthier.recipe.problem import embedding_width
+from luthier.recipe.runner import Runner
 
 FACTORS = (1.0, 0.3)  # times the rate of the range test
 WIDTH = 32
@@ -31,14 +32,15 @@ def network_in_words(spec: TextSpec) -> str:
 
 def first_network(runner: Runner) -> TextSpec:
     """The first architecture: the sum of what words and pairs say, beside the other columns."""
-    fitted, _, _ = runner.prepared(MEDIA["text"].method)
-    encoder = runner.data.encoder
+    problem = runner.problem
+    fitted, _, _ = problem.prepared(MEDIA["text"].method)
+    encoder = problem.data.encoder
     words = encoder.texts[0]
     return TextSpec(
         numbers=fitted.width - encoder.words,
         pieces=words.pieces,
         length=words.length,
-        outputs=runner.outputs,
+        outputs=problem.outputs,
         width=WIDTH,
         pairs=len(words.pairs),
         embeddings=tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes),
@@ -77,7 +79,7 @@ def climb_validation(runner: Runner, ladder: Ladder) -> None:
 def _validation_options(name: str, now: Setting, runner: Runner) -> Iterator[Setting]:
     member, spec = now.member, now.member.text
     if name == "L2":
-        yield from penalty_options(now, len(runner.data.training), PENALTIES, DECAYS)
+        yield from penalty_options(now, len(runner.problem.data.training), PENALTIES, DECAYS)
     elif name == "words alike":
         if spec.weighted:
             changed = replace(spec, weighted=False)

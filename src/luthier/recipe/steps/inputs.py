@@ -5,7 +5,7 @@ from __future__ import annotations
 from luthier.engine import Member, Schedule
 from luthier.recipe.decisions.input_encoding import EncodingLosses, InputsEvidence
 from luthier.recipe.evidence import by_setting
-from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
 from luthier.seeds import derive
 
 RATES = (1e-3, 3e-3, 1e-2)  # around Adam's usual 3e-3; the range test comes when the inputs are known
@@ -14,7 +14,7 @@ SEEDS = 2
 
 def choose_inputs(runner: Runner) -> str:
     """Train the first architecture behind every way of preprocessing; the best by validation stays."""
-    if runner.data.training.numbers.shape[1] == 0:
+    if runner.problem.data.training.numbers.shape[1] == 0:
         return runner.ledger.decide(2, InputsEvidence(why="no numbers"))
     losses = {method: _measure(runner, method) for method in runner.plan.methods}
     measured = tuple(EncodingLosses(method, tuple(values)) for method, values in losses.items() if values)
@@ -23,11 +23,12 @@ def choose_inputs(runner: Runner) -> str:
 
 def _measure(runner: Runner, method: str) -> list[float]:
     """The best validation loss over the rates, for each seed."""
-    spec = runner.spec(method, (runner.plan.width,))
+    problem = runner.problem
+    spec = problem.spec(method, (runner.plan.width,))
     members = [
         Member(
             spec=spec,
-            seed=derive(runner.seed, "member", k),
+            seed=derive(problem.seed, "member", k),
             learning_rate=rate,
             schedule=Schedule("cosine"),
             label=f"{method}, rate {rate:g}, seed {k}",
@@ -35,7 +36,8 @@ def _measure(runner: Runner, method: str) -> list[float]:
         for rate in RATES
         for k in range(SEEDS)
     ]
-    trained = runner.train(f"inputs-{method}", "inputs", runner.plan.inputs, method, "adam", members)
+    training = TrainingPlan("inputs", runner.plan.inputs, method, "adam", runner.plan.batch_size)
+    trained = runner.run(f"inputs-{method}", members, training)
     return [] if trained is None else _best_of_rates(trained)
 
 

@@ -25,7 +25,7 @@ from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import SeedsEvidence
 from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import Stage
-from luthier.recipe.runner import AT_LEAST, Runner, TrainedPopulation
+from luthier.recipe.runner import AT_LEAST, Runner, TrainedPopulation, TrainingPlan
 from luthier.recipe.steps.beside_constant import beside_constant
 from luthier.recipe.steps.calibrated import as_model, predict_part, weights_of
 from luthier.recipe.steps.deliverable import Component, Deliverable, choose_deliverable
@@ -65,6 +65,7 @@ def judge(
 
     The networks of a warm start, `started`, are not trained again.
     """
+    problem = runner.problem
     seeds = _five_seeds(runner, setting) if started is None else started
     if seeds is None and not runner.trained:
         seeds = _at_least(runner, setting)
@@ -73,11 +74,11 @@ def judge(
     if seeds is not None and started is None:
         runner.ledger.decide(5, SeedsEvidence(tuple(finite(float(loss)) for loss in seeds.validation_loss)))
     choice = choose_deliverable(runner, seeds, setting.method, folds)
-    if runner.recipe.asked.distil:
+    if problem.asked.distil:
         choice = distil(runner, setting, choice)
     nets = [component.trained.net(component.member) for component in choice.components]
     model = as_model(
-        runner,
+        problem,
         nets,
         [c.weight for c in choice.components],
         setting.method,
@@ -88,10 +89,10 @@ def judge(
     _explain_calibration(runner, choice, model)
     model.save(runner.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     history = history_at_opening(runner)
-    test = open_test(runner.data.sealed, runner.ledger.add, purpose="to evaluate the frozen model, once")
+    test = open_test(problem.data.sealed, runner.ledger.add, purpose="to evaluate the frozen model, once")
     predictions = predict_part(model, test)
     singles = {
-        label: Predictions(predict_part(one, runner.data.validation), predict_part(one, test), model.threshold)
+        label: Predictions(predict_part(one, problem.data.validation), predict_part(one, test), model.threshold)
         for label, one in _singles(runner, seeds, choice, model)
     }
     deliverable = Predictions(_on_validation(runner, model, choice), predictions, model.threshold)
@@ -110,7 +111,7 @@ def judge(
     scores["forgotten"] = None if earlier is None else forgotten(runner, model, earlier)
     scores["inside"] = inside
     scores["sheets"] = image_grids(runner, setting, model, test.numbers, scores["worst"])
-    write_stored_predictions(runner.folder.judged, test, runner.data.test_rows, predictions, runner.data.task)
+    write_stored_predictions(runner.folder.judged, test, problem.data.test_rows, predictions, problem.task)
     scores["seal"], scores["openings"] = history.to_json(), history.readings
     if (finding := seen_before(history)) is not None:
         runner.ledger.find(finding, step=5)
@@ -130,11 +131,12 @@ def judge(
 
 def _five_seeds(runner: Runner, setting: Setting) -> TrainedPopulation | None:
     """The winner again from five seeds of its own, to the planned end."""
+    problem = runner.problem
     planned = runner.plan.final.for_batches(setting.batch_size, runner.plan.batch_size)
-    members = seeded(setting, [derive(runner.seed, "final", k) for k in range(runner.plan.final_seeds)], planned.steps)
-    batch = setting.batch_size
-    parts = runner.full_training_rows(setting.method)
-    return runner.train("seeds", "seeds", planned, setting.method, setting.rule, members, batch_size=batch, parts=parts)
+    members = seeded(setting, [derive(problem.seed, "final", k) for k in range(runner.plan.final_seeds)], planned.steps)
+    parts = problem.full_training_rows(setting.method)
+    training = TrainingPlan("seeds", planned, setting.method, setting.rule, setting.batch_size, parts)
+    return runner.run("seeds", members, training)
 
 
 def _at_least(runner: Runner, setting: Setting) -> TrainedPopulation | None:
@@ -145,17 +147,20 @@ def _at_least(runner: Runner, setting: Setting) -> TrainedPopulation | None:
         member, steps = replace(member, spec=spec, dropout=()), LINEAR_STEPS
     sentence = f"the time ran out before any network was trained; one is trained for {steps} steps all the same"
     runner.ledger.add("note", {"step": 5, "sentence": sentence})
-    members = seeded(replace(setting, member=member), [derive(runner.seed, "final", 0)], steps)
-    return runner.train(AT_LEAST, "seeds", Stage(steps=steps), setting.method, setting.rule, members)
+    members = seeded(replace(setting, member=member), [derive(runner.problem.seed, "final", 0)], steps)
+    batch_size = runner.plan.batch_size
+    training = TrainingPlan("seeds", Stage(steps=steps), setting.method, setting.rule, batch_size)
+    return runner.run(AT_LEAST, members, training)
 
 
 def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> None:
+    problem = runner.problem
     out_of_fold = choice.held_out is not None
-    if runner.data.task.kind == "regression":
+    if problem.task.kind == "regression":
         runner.ledger.decide(5, CalibrationEvidence("interval", model.half_width, out_of_fold))
     else:
         runner.ledger.decide(5, CalibrationEvidence("temperature", model.temperature, out_of_fold))
-    if runner.recipe.asked.costs:
+    if problem.asked.costs:
         _explain_threshold(runner, model, choice)
     elif model.threshold != 0.5:
         _explain_threshold_by_metric(runner, model, choice)
@@ -163,18 +168,20 @@ def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> N
 
 def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> None:
     """The threshold by cost, beside one half and beside what calibrated probabilities ask for."""
-    task, asked = runner.data.task, runner.recipe.asked.costs
+    problem = runner.problem
+    task, asked = problem.task, problem.asked.costs
     costs, positive = Costs.parse(asked), task.positive_index
-    p, weights = _on_validation(runner, model, choice)[:, positive], weights_of(runner, folded=False)
-    y = own_scale(task, runner.data.validation) == positive
+    p, weights = _on_validation(runner, model, choice)[:, positive], weights_of(problem, folded=False)
+    y = own_scale(task, problem.data.validation) == positive
     offered = dict.fromkeys((0.5, costs.threshold, model.positive_threshold))
     options = tuple(Threshold(at, costs.of(p, y, at, weights)) for at in offered)
     runner.ledger.decide(5, ThresholdEvidence(task.positive_name, options, asked, costs.threshold))
 
 
 def _explain_threshold_by_metric(runner: Runner, model: Model, choice: Deliverable) -> None:
-    task, metric, p = runner.data.task, runner.metric, _on_validation(runner, model, choice)
-    y, w = own_scale(task, runner.data.validation), weights_of(runner, folded=False)
+    problem = runner.problem
+    task, metric, p = problem.task, problem.metric, _on_validation(runner, model, choice)
+    y, w = own_scale(task, problem.data.validation), weights_of(problem, folded=False)
     sign = -1.0 if METRICS[metric].larger_is_better else 1.0
     offered = {0.5: 0.5, model.positive_threshold: model.threshold}  # of the positive class, and of the second
     options = tuple(
@@ -199,9 +206,10 @@ def _singles(
 
 def _on_validation(runner: Runner, model: Model, choice: Deliverable) -> np.ndarray:
     """What the deliverable says of validation rows; where it learnt from them, what the networks said that had not."""
+    problem = runner.problem
     if choice.held_out is None:
-        return predict_part(model, runner.data.validation)
-    outputs = choice.held_out[-len(runner.data.validation) :].numpy()
+        return predict_part(model, problem.data.validation)
+    outputs = choice.held_out[-len(problem.data.validation) :].numpy()
     if model.task.kind == "regression":
         return model.transform.answer(model.transform.bounded(outputs[:, 0]))
     return tempered(outputs, model.temperature)

@@ -8,5 +8,5 @@ from luthier.recipe.runner import Runner
 
 def choose_loss(runner: Runner) -> None:
     """Decide the loss, and write why."""
-    task = runner.data.task
+    task = runner.problem.task
     runner.ledger.decide(1, LossEvidence(task.kind, len(task.classes), task.log_scale))

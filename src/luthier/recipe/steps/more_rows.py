@@ -8,7 +8,7 @@ from luthier.assess import more_rows
 from luthier.engine import Part
 from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
 from luthier.recipe.ladder import Candidate, seeded
-from luthier.recipe.runner import Runner
+from luthier.recipe.runner import Runner, TrainingPlan
 from luthier.seeds import derive, torch_generator
 
 SHARES = (1 / 8, 1 / 4, 1 / 2)
@@ -23,26 +23,21 @@ def _some(part: Part, rows: int, seed: int) -> Part:
 
 def ask_for_more_rows(runner: Runner, standing: Candidate) -> None:
     """Train the standing setting on parts of the training rows, and follow the losses on to twice as many."""
-    setting, rows = standing.setting, len(runner.data.training)
+    problem = runner.problem
+    setting, rows = standing.setting, len(problem.data.training)
     sizes, losses = [], []
-    _, training, validation = runner.prepared(setting.method)
+    _, training, validation = problem.prepared(setting.method)
     for share in SHARES:
         count = round(share * rows)
         if count < FEWEST:
             continue
         planned = runner.plan.fit_validation.for_batches(setting.batch_size, runner.plan.batch_size)
-        seeds = [derive(runner.seed, "member", k) for k in range(runner.plan.seeds)]
+        seeds = [derive(problem.seed, "member", k) for k in range(runner.plan.seeds)]
         members = seeded(setting, seeds, planned.steps, f"{count} rows")
-        trained = runner.train(
-            f"validate-rows-{count}",
-            "fit validation",
-            planned,
-            setting.method,
-            setting.rule,
-            members,
-            batch_size=min(setting.batch_size, count),
-            parts=(_some(training, count, runner.seed), validation),
-        )
+        parts = _some(training, count, problem.seed), validation
+        batch = min(setting.batch_size, count)
+        plan = TrainingPlan("fit validation", planned, setting.method, setting.rule, batch, parts)
+        trained = runner.run(f"validate-rows-{count}", members, plan)
         if trained is None or "cut" in trained.statuses or len(trained.usable()) < len(members):
             return
         sizes.append(count)

@@ -50,11 +50,15 @@ class Baselines:
         for name, why in self.failed.items():
             runner.ledger.add("note", {"step": 1, "sentence": f"the baseline '{name}' cannot be fitted here: {why}"})
         self.validation = result
-        targets = own_scale(runner.data.task, runner.data.validation)
-        metric = runner.metric
-        weights = None if runner.data.validation.weights is None else runner.data.validation.weights.numpy()
+        targets = own_scale(runner.problem.task, runner.problem.data.validation)
+        metric = runner.problem.metric
+        weights = (
+            None if runner.problem.data.validation.weights is None else runner.problem.data.validation.weights.numpy()
+        )
         scores = {
-            name: measure(metric, targets, result[name], seed=runner.seed, weights=weights, task=runner.data.task)
+            name: measure(
+                metric, targets, result[name], seed=runner.problem.seed, weights=weights, task=runner.problem.task
+            )
             for name in run.names
             if name in result
         }
@@ -65,7 +69,7 @@ class Baselines:
                 tuple(BaselineScore(name, finite(one.value), one.low, one.high) for name, one in scores.items()),
                 tuple(missing),
                 tuple(run.unweighed()),
-                few=runner.medium == "pictures",
+                few=runner.problem.medium == "pictures",
             ),
         )
 
@@ -99,7 +103,8 @@ class Baselines:
 @contextmanager
 def running_baselines(runner: Runner) -> Iterator[Baselines]:
     """Fit the baselines beside the networks, and end their process whatever happens."""
-    data, encoder = runner.data, runner.data.encoder
+    problem = runner.problem
+    data, encoder = problem.data, problem.data.encoder
     words = (encoder.words, sum(text.length for text in encoder.texts))
     BaselineRun.clear(runner.folder.path)
     run = BaselineRun(data.training, data.validation, data.task, encoder.category_sizes, words, runner.folder.path)

@@ -35,11 +35,12 @@ def check_before_training(runner: Runner, method: str) -> None:
 
 
 def _measure(runner: Runner, method: str) -> dict[str, Any]:
-    _, training, _ = runner.prepared(method)
+    problem = runner.problem
+    _, training, _ = problem.prepared(method)
     spec = first_spec(runner, method)
-    seeds = [derive(runner.seed, "start", k) for k in range(SEEDS)]
+    seeds = [derive(problem.seed, "start", k) for k in range(SEEDS)]
     return {
-        "start": loss_at_start(spec, training, runner.loss, seeds=seeds),
-        "overfit": overfit_batch(spec, training, runner.loss, seed=seeds[0], steps=OVERFIT_STEPS),
-        "gradients": check_gradients(spec, training, runner.loss, seed=seeds[0]),
+        "start": loss_at_start(spec, training, problem.loss, seeds=seeds),
+        "overfit": overfit_batch(spec, training, problem.loss, seed=seeds[0], steps=OVERFIT_STEPS),
+        "gradients": check_gradients(spec, training, problem.loss, seed=seeds[0]),
     }

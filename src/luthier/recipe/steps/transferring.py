@@ -40,17 +40,18 @@ DEPTHS, WAYS = 7, 3  # about how many trainings an epoch is multiplied by
 
 def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
     """Fit the backbone to the run's pictures, and write down what was measured."""
-    asked = runner.recipe.asked
-    channels, height, width = runner.data.training.numbers.shape[1:]
+    problem = runner.problem
+    asked = problem.asked
+    channels, height, width = problem.data.training.numbers.shape[1:]
     side = max(LEAST_SIDE, height, width)
-    spec = BackboneSpec(asked.backbone, (channels, height, width), runner.outputs, side=side)
+    spec = BackboneSpec(asked.backbone, (channels, height, width), problem.outputs, side=side)
     runner.ledger.decide(2, BackboneEvidence(asked.backbone, side, asked.weights))
     tensors, facts = runner.memo.recall("backbone") or _transferred(runner, spec)
     for sentence in facts["said"]:
         runner.ledger.add("note", {"step": 2, "sentence": sentence})
     spec = replace(spec, cut=facts["ends_at"], width=facts["width"])
     _say_what_was_measured(runner, facts)
-    member = Member(spec, runner.seed, max(facts["rates"]), label=f"{facts['unfrozen']} blocks unfrozen")
+    member = Member(spec, problem.seed, max(facts["rates"]), label=f"{facts['unfrozen']} blocks unfrozen")
     setting = Setting("pixels", "adam", BATCH, member, member.label)
     net = build_backbone(spec, seed=0)
     net.load_state_dict(tensors)
@@ -59,11 +60,12 @@ def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
 
 
 def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    _, training, validation = runner.prepared("pixels")
+    problem = runner.problem
+    _, training, validation = problem.prepared("pixels")
     backbone, message = shown(spec), list[str]()
-    if runner.recipe.asked.weights:
+    if problem.asked.weights:
         last = anatomy_of(backbone, training.features[:2]).head.removeprefix("body.")
-        weights = read_weights(runner.recipe.asked.weights, say=message.append)
+        weights = read_weights(problem.asked.weights, say=message.append)
         load_weights(backbone.get_submodule("body"), weights, but=(f"{last}.",))
         message.append(f"the last layer, `{last}`, is replaced: nothing is read for it")
     epochs = _epochs(runner, backbone, training.features)
@@ -72,13 +74,13 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
         backbone,
         training,
         validation=validation,
-        outputs=runner.outputs,
-        loss=runner.loss,
+        outputs=problem.outputs,
+        loss=problem.loss,
         epochs=max(1, epochs),
         batch_size=BATCH,
         seeds=1,
         most_unfrozen=None if epochs else 0,
-        seed=runner.seed,
+        seed=problem.seed,
     )
     head = getattr(result.module, "head", None)
     width = head.in_features if isinstance(head, torch.nn.Linear) else 0
@@ -137,8 +139,9 @@ def _gain_of(option: dict[str, Any]) -> Gain | None:
 @torch.no_grad()
 def _as_trained(runner: Runner, setting: Setting, net: torch.nn.Module) -> TrainedPopulation:
     """The fitted network as a population of one."""
-    _, training, validation = runner.prepared(setting.method)
-    kind, losses = runner.data.task.kind, []
+    problem = runner.problem
+    _, training, validation = problem.prepared(setting.method)
+    kind, losses = problem.task.kind, []
     for part in (training, validation):
         logits = torch.cat([net(some) for some in torch.split(part.features, ROWS)]).unsqueeze(0)
         losses.append(row_losses(activate(logits, kind), part.targets, kind, part.weights).mean(1).numpy())
@@ -158,5 +161,4 @@ def _as_trained(runner: Runner, setting: Setting, net: torch.nn.Module) -> Train
         logits=logits,
         weights={0: dict(net.state_dict())},
     )
-    runner.trained.append(trained)
-    return trained
+    return runner.keep(trained)
