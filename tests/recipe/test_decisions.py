@@ -37,7 +37,7 @@ from luthier.recipe.decisions.input_encoding import EncodingLosses, InputsEviden
 from luthier.recipe.decisions.learning_rate import RateEvidence, ShortRun
 from luthier.recipe.decisions.loss_choice import LossEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
-from luthier.recipe.decisions.remedy import NoRemedyEvidence, RemedyEvidence, Standing, Variant
+from luthier.recipe.decisions.remedy import NoRemedyEvidence, RemedyEvidence, StandingLosses, Variant
 from luthier.recipe.decisions.row_parts import SplitEvidence, TextEvidence
 from luthier.recipe.decisions.starting_network import ConvnetEvidence, TextNetworkEvidence, WidthEvidence
 from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
@@ -50,7 +50,7 @@ CLEAR, NOISE, LOSS = Gain(0.2, 0.1, 40, clear=True), Gain(0.1, 0.2, 40, clear=Fa
 FACTS = Facts("cut", "text", 100, 0, 5, first="fair")
 SPLIT = SplitEvidence(60, 20, 20, 0, "time", ("2020-01-01", "2021-01-01"), (0, 3), notes=("a note of the data",))
 REMEDY = RemedyEvidence(
-    "L2", (Variant("a", 0.5, 0.4, 0.1, NOISE), Variant("b", 0.4, 0.3, 0.1, CLEAR)), Standing(0.6, 0.5)
+    "L2", (Variant("a", 0.5, 0.4, 0.1, NOISE), Variant("b", 0.4, 0.3, 0.1, CLEAR)), StandingLosses(0.6, 0.5)
 )
 OPTIONS = (Offered("one", 0.3, NOISE, (("a", 1.0),)), Offered("folds", 0.31, NOISE, (("a", 0.5), ("b", 0.5))))
 LAW = MoreRowsEvidence((50, 100), ((0.5, None), (0.4, 0.4)), LossLaw(0.1, 2.0, 0.5), 0.4, 2.0, 0.1, 0.05, 0.2)

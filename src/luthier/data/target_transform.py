@@ -52,7 +52,8 @@ class TargetTransform:
 
     def bounded(self, outputs: Values) -> Values:
         """Predictions within the bounds."""
-        return outputs.clip(max(self.lowest, -LARGEST), min(self.highest, LARGEST))
+        result: Values = outputs.clip(max(self.lowest, -LARGEST), min(self.highest, LARGEST))
+        return result
 
     def answer(self, outputs: Values) -> Values:
         """Predictions on the target's own scale."""

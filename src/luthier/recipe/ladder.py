@@ -18,7 +18,7 @@ from luthier.engine import Member, ModuleSpec
 from luthier.nets import Spec, build
 from luthier.recipe.candidate_schedules import schedule_named
 from luthier.recipe.decisions.decision import finite
-from luthier.recipe.decisions.remedy import RemedyEvidence, Standing, Variant
+from luthier.recipe.decisions.remedy import RemedyEvidence, StandingLosses, Variant
 from luthier.recipe.evidence import Gain, row_losses
 from luthier.recipe.gains import SeedSpread, paired
 from luthier.recipe.plan import Stage
@@ -190,7 +190,7 @@ class Ladder:
                 Variant(one.setting.label, one.loss, finite(one.training), _spread(one.rows), gain)
                 for one, gain in self.judged
             ),
-            None if before is None else Standing(before.loss, finite(before.training)),
+            None if before is None else StandingLosses(before.loss, finite(before.training)),
         )
         chosen = self.runner.ledger.decide(self.step, evidence)
         if chosen is not None:

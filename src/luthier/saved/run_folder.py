@@ -142,8 +142,8 @@ class RunFolder:
         result: dict[str, Any] = validated(schema, facts, f"'{path}'")
         return result
 
-    def require_decisions(self, command: str) -> None:
-        """InputError for a run of an earlier version, whose decisions are sentences: it can be read, not continued."""
+    def to_continue(self, command: str) -> RunFolder:
+        """The run itself. InputError for one of an earlier version, whose decisions are sentences: it is only read."""
         facts = self.facts()
         if facts.get("format", 1) < FORMAT:
             version = facts.get("versions", {}).get("luthier", "an earlier version")
@@ -154,6 +154,7 @@ class RunFolder:
                 received=f"format {facts.get('format', 1)}",
                 remedy="start a new run (this one still opens, predicts, checks and compares), or install that version",
             )
+        return self
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
         """Replace run.json."""

@@ -51,7 +51,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Standing:
+class StandingLosses:
     """The losses of the setting that stands."""
 
     loss: float
@@ -65,7 +65,7 @@ class RemedyEvidence(Evidence[int | None]):
     code: ClassVar[str] = "remedy"
     rung: str
     variants: tuple[Variant, ...]
-    before: Standing | None = None
+    before: StandingLosses | None = None
 
     @property
     def of(self) -> str:
@@ -81,7 +81,7 @@ class RemedyEvidence(Evidence[int | None]):
         """The best variant's place where its gain clears the interval, or where nothing stood before; else None.
 
         >>> gains = [Gain(0.1, 0.2, 9, False), Gain(0.3, 0.2, 9, True)]
-        >>> [RemedyEvidence("L2", (Variant("l", 0.4, 0.3, gain=gain),), Standing(0.5, 0.3)).decide() for gain in gains]
+        >>> [RemedyEvidence("L2", (Variant("l", 0.4, 0.3, gain=gain),), StandingLosses(0.5, 0.3)).decide() for gain in gains]
         [None, 0]
         """
         gain = self.variants[self.best].gain
