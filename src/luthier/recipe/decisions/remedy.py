@@ -81,7 +81,8 @@ class RemedyEvidence(Evidence[int | None]):
         """The best variant's place where its gain clears the interval, or where nothing stood before; else None.
 
         >>> gains = [Gain(0.1, 0.2, 9, False), Gain(0.3, 0.2, 9, True)]
-        >>> [RemedyEvidence("L2", (Variant("l", 0.4, 0.3, gain=gain),), StandingLosses(0.5, 0.3)).decide() for gain in gains]
+        >>> tried = [(Variant("l", 0.4, 0.3, gain=gain),) for gain in gains]
+        >>> [RemedyEvidence("L2", variants, StandingLosses(0.5, 0.3)).decide() for variants in tried]
         [None, 0]
         """
         gain = self.variants[self.best].gain
