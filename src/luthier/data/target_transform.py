@@ -44,7 +44,8 @@ class TargetTransform:
 
     def standardise(self, modelled: Values) -> Values:
         """Targets, or their logarithms, as networks predict them."""
-        return (modelled - self.mean) / self.std
+        result: Values = (modelled - self.mean) / self.std
+        return result
 
     def modelled(self, outputs: Values) -> Values:
         """Predictions on the target's scale, or on that of its logarithm."""
