@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+CORE_READY := .venv/.core
 CORE := $(addprefix tests/,assess data diagnosis estimators nets objective optimise engine saved search)
 
 .PHONY: demo test test-oldest lint labs soak pages notebooks bench bench-quick gpu gpu-quick audit clean
 
-demo: $(READY)  ## fit the bundled digits in a minute and write the report
-	$(BIN)/luthier fit digits --run runs/demo --replace
+demo: $(CORE_READY)  ## fit the bundled digits in half a minute and write the report; installs the core alone
+	$(BIN)/luthier fit digits --budget 30s --run runs/demo --replace
 
 test: $(READY) lint  ## lint, types, doctests, the whole suite, the README's commands, the examples
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not labs and not soak"
@@ -45,13 +46,17 @@ bench-quick: $(READY)  ## the engine's speed table in short turns
 	$(BIN)/python -m benchmarks --quick
 
 gpu:  ## tests and figures on a GPU, in six minutes; needs a python3 with PyTorch, NumPy and pytest, and nothing else
-	PYTHONPATH=src $(PYTHON) -m benchmarks.gpu
+	PYTHONPATH=src:$$PYTHONPATH $(PYTHON) -m benchmarks.gpu
 
 gpu-quick:  ## the same in two minutes
-	PYTHONPATH=src $(PYTHON) -m benchmarks.gpu --quick
+	PYTHONPATH=src:$$PYTHONPATH $(PYTHON) -m benchmarks.gpu --quick
 
-$(READY): pyproject.toml constraints.txt
+$(CORE_READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $(CORE_READY)
+
+$(READY): $(CORE_READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 

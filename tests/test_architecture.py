@@ -18,6 +18,7 @@ FOUNDATION = (
     "console",
     "errors",
     "drawing",
+    "identity",
     "messages",
     "machine",
     "records",

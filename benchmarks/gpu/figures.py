@@ -71,7 +71,8 @@ def contracts(device: torch.device, size: Size) -> Iterator[Row]:
     """The contract tests, in a process of their own."""
     chosen = ["-k", size.contracts] if size.contracts else []
     command = [sys.executable, "-m", "pytest", "-c", "benchmarks/gpu/pytest.ini", "--rootdir", ".", "tests/device"]
-    environment = {**os.environ, "LUTHIER_TEST_DEVICE": str(device), "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    paths = os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "LUTHIER_TEST_DEVICE": str(device), "PYTHONPATH": paths}
     done = subprocess.run([*command, *chosen], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     print(done.stdout[-8000:], done.stderr[-2000:], flush=True)
     failed = re.findall(r"^(?:FAILED|ERROR) \S*?(?:::(.*?))?(?: - .*)?$", done.stdout, re.MULTILINE)

@@ -120,13 +120,11 @@ def _convolutions_as_products() -> Iterator[None]:
     """While inside, convolutions on a GPU round as matrix products there do: by default PyTorch rounds them to TF32."""
     import torch
 
-    asked = torch.get_float32_matmul_precision() != "highest"
-    if asked or torch.version.cuda is None or not hasattr(torch.backends.cudnn, "conv"):
+    if torch.version.cuda is None or torch.get_float32_matmul_precision() != "highest":
         yield
         return
-    before = torch.backends.cudnn.conv.fp32_precision
-    torch.backends.cudnn.conv.fp32_precision = "ieee"
+    before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
     try:
         yield
     finally:
-        torch.backends.cudnn.conv.fp32_precision = before
+        torch.backends.cudnn.allow_tf32 = before

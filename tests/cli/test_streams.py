@@ -18,7 +18,7 @@ from luthier.cli import streams
 from luthier.data import Dataset, infer_task, read_batches, read_source
 from luthier.errors import InputError, LuthierError, TerminatedError
 from luthier.recipe.runner import Interrupted
-from luthier.runs.fitting import ended_by_signals
+from luthier.runs.signals import ended_by_signals
 from luthier.saved.predict import _destination
 
 LONG = "x" * 300

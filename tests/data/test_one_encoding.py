@@ -64,7 +64,7 @@ def truth(rows: int = ROWS) -> pl.DataFrame:
             "kind": drawn(LEVELS["kind"]),
             "born": drawn([date(1987, 5, 13), date(2024, 2, 29), date(1969, 12, 31)]),
             "seen": drawn([first + timedelta(minutes=37 * k) for k in range(30)], pl.Datetime("us", "UTC")),
-            "clock": drawn([time(0, 0), time(12, 30), time(23, 59, 59)]),
+            "clock": drawn([time(0, 0), time(1, 1), time(12, 30), time(23, 59, 59)]),
             "said": drawn(["a very good film", "not a good film at all", "we liked it, it was good"]),
         }
     )
@@ -185,7 +185,7 @@ def categorical(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def json_of(frame: pl.DataFrame) -> bytes:
-    rows = json.loads(frame.with_columns(pl.col("clock").cast(pl.Int64) / 10**9).write_json())
+    rows = json.loads(frame.with_columns(pl.col("clock").cast(pl.Int64) // 10**9).write_json())
     return json.dumps({"rows": rows}).encode()
 
 

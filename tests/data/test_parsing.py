@@ -173,6 +173,30 @@ def test_a_month_is_not_taken_for_a_day(form: str) -> None:
     assert result.cells.values(pl.Series([month.strftime(form) for month in months])).to_list() == months
 
 
+def test_seconds_are_rounded_once() -> None:
+    """Typed and as text, and as Python divides: a division in Polars is a product with a rounded inverse."""
+    lengths = [dt.timedelta(microseconds=37_123_457 * k) for k in range(500)]
+    times = [(dt.datetime(2000, 1, 1) + length).time() for length in lengths]
+    wanted = [length / dt.timedelta(seconds=1) for length in lengths]
+    style = NumberStyle(clock=True)
+    assert NUMBERS.values(pl.Series(lengths)).to_list() == wanted
+    assert NUMBERS.values(pl.Series(times)).to_list() == wanted
+    assert replace(NUMBERS, style=style).values(pl.Series([str(one) for one in times])).to_list() == wanted
+
+
+@pytest.mark.parametrize(
+    "cells", [[dt.timedelta(seconds=k) for k in range(40)], [dt.time(k // 60, k % 60) for k in range(40)]]
+)
+def test_a_target_may_be_a_length_of_time(cells: list[Any]) -> None:
+    series = pl.Series("y", cells)
+    task = infer_task(series)
+    assert task.kind == "regression"
+    assert "counts in seconds" in task.reason
+    assert target_values(series, task).to_list() == [
+        k * (1.0 if cells[1] == dt.timedelta(seconds=1) else 60.0) for k in range(40)
+    ]
+
+
 def test_years_of_two_digits_are_those_of_python() -> None:
     cells = ["01.02.68", "01.02.69", "31.12.99", "13.10.00"]
     result = column(cells * 3)
@@ -458,3 +482,8 @@ def test_parsers_come_back() -> None:
         np.testing.assert_array_equal(one, other)
     assert [column.cells for column in again.columns] == [column.cells for column in encoder.columns]
     assert set(WORD_MARKS) <= set(again.columns[2].cells.marks)
+
+
+def test_a_target_whose_other_value_counts_as_missing_says_so() -> None:
+    with pytest.raises(InputError, match="'b' in all 20 rows; 20 cells such as 'nan' count as missing"):
+        infer_task(pl.Series("y", ["nan", "b"] * 20))

@@ -156,6 +156,33 @@ def test_the_parts_of_a_split_are_not_taken_for_classes(tmp_path: Path, held_out
     assert read_source(tmp_path).frame["label"].unique().sort().to_list() == sorted(["bus", "train", *held_out])
 
 
+@pytest.mark.parametrize(
+    ("training", "judge"),
+    [
+        ("training_set", "test_set"),
+        ("train2017", "val2017"),
+        ("seg_train", "seg_test"),
+        ("TRAIN", "TEST"),
+        ("trainset", "test_set"),
+        ("训练集", "测试集"),
+    ],
+)
+def test_parts_of_a_split_are_known_by_a_word_of_their_names(tmp_path: Path, training: str, judge: str) -> None:
+    fill(tmp_path, *(f"{part}/{name}/1.png" for part in (training, judge) for name in ("cat", "dog")))
+    with pytest.raises(InputError, match="holds the parts of a split") as caught:
+        read_source(tmp_path)
+    assert f"luthier fit {tmp_path / training} --new-test {tmp_path / judge} " in str(caught.value)
+
+
+def test_folders_that_hold_the_same_ones_are_said(tmp_path: Path) -> None:
+    fill(tmp_path / "a", "train_station/1.png", "test_tube/1.png")
+    assert read_source(tmp_path / "a").notes == ("2 classes: test_tube 1, train_station 1",)
+    fill(tmp_path / "b", *(f"{part}/{name}/1.png" for part in ("fold1", "fold2") for name in ("cat", "dog")))
+    assert "each of these folders holds the same ones, which say nothing here: cat, dog; if those are the " in "".join(
+        read_source(tmp_path / "b").notes
+    )
+
+
 def test_one_folder_around_the_classes_is_named(tmp_path: Path) -> None:
     fill(tmp_path, "train/cat/1.png", "train/dog/1.png")
     with pytest.raises(InputError, match=rf"one class only, 'train'(.|\n)*luthier fit {tmp_path / 'train'}"):

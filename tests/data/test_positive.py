@@ -20,6 +20,8 @@ from luthier.errors import InputError
         (["yes", "no"], "yes", "means yes"),
         (["Y", "N"], "Y", "means yes"),
         (["false", "true"], "true", "means yes"),
+        (["1.0", "1.0", "1.0", "0.0"], "1.0", "means yes"),
+        (["On", "On", "On", "off"], "On", "means yes"),
         (["legit", "legit", "legit", "fraud"], "fraud", "rarer class, 25.0 %"),
         (["healthy", "cancer", "healthy"], "cancer", "rarer class, 33.3 %"),
         ([3, 4, 4], "3", "rarer"),
@@ -42,6 +44,11 @@ def test_classes_are_rare_by_their_weight_and_a_choice_decides() -> None:
     task, weights = infer_task(series), np.array([9.0, 1.0, 1.0, 1.0] * 10)
     assert positive_of(positive_facts(series, task, weights)) == ("b", "it is the rarer class, 25.0 % of the rows")
     assert with_positive(task, positive_facts(series, task, None, "b")).positive_index == 1
+    flags = pl.Series("y", [True, False, True] * 10)
+    for asked in ("false", "False", "0"):
+        assert (
+            with_positive(infer_task(flags), positive_facts(flags, infer_task(flags), None, asked)).positive == "False"
+        )
     with pytest.raises(InputError, match="no such class") as caught:
         positive_facts(series, task, None, "c")
     assert "a or b" in str(caught.value)

@@ -139,3 +139,30 @@ def test_a_batch_learnt_to_a_loss_of_nothing_has_passed() -> None:
     result = overfit_batch(DenseSpec(1, (32,), 2), far, "softmax", seed=0, steps=100)
     assert result["evidence"]["loss"] == 0
     assert result["passed"]
+
+
+def test_noisy_labels_of_one_input_take_longer_and_are_overfitted() -> None:
+    """A sound network gets there with more steps; one without hidden units does not, and is not tried for long."""
+    from luthier.diagnosis import overfit_batch
+    from luthier.engine import Part
+    from luthier.nets import DenseSpec
+
+    x = torch.linspace(-2, 2, 300).unsqueeze(1)
+    part = Part(x, torch.zeros(300, 0).long(), ((x[:, 0] > -1) ^ (x[:, 0] > 0) ^ (x[:, 0] > 1)).long())
+    sound = overfit_batch(DenseSpec(1, (32,), 2), part, "softmax", seed=0, steps=60)
+    assert sound["passed"]
+    assert "after 60 steps" not in sound["sentence"]
+    assert not overfit_batch(DenseSpec(1, (), 2), part, "softmax", seed=0, steps=60)["passed"]
+
+
+def test_padding_does_not_learn_and_is_no_wrong_gradient() -> None:
+    from luthier.diagnosis import check_gradients
+    from luthier.engine import Part
+    from luthier.nets.text import TextSpec
+
+    spec = TextSpec(numbers=0, pieces=3, length=3, outputs=1, reader="bag", width=32, pairs=0)
+    part = Part(
+        torch.tensor([[1.0, 0, 0, 0, 0], [2, 1, 0, 0, 0]] * 8), torch.zeros(16, 0).long(), torch.tensor([0.0, 1.0] * 8)
+    )
+    for seed in range(3):
+        assert check_gradients(spec, part, "binary", seed=seed)["passed"]

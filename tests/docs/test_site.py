@@ -18,7 +18,7 @@ EXECUTED = sorted(
     path
     for folder in ("tutorials", "how-to", "concepts")
     for path in (DOCS / folder).glob("*.md")
-    if list(blocks(path))
+    if list(blocks(path)) and path.stem != "commands"  # beside the README's, on the files that they name
 )
 
 

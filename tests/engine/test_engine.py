@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from luthier.engine import Batch, Member, Part, Schedule, Settings, Snapshot, Stack, train
 from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, views, with_ones
-from luthier.nets import DenseSpec, build
+from luthier.nets import DenseSpec, NumberEmbedding, build
 from luthier.objective import LOSSES, mean_gradient
 from luthier.optimise import RULES
 from luthier.seeds import torch_generator
@@ -60,6 +60,10 @@ OPTIONS = {
         "spec": {"hidden": (6, 6), "residual": True, "activation": "tanh"},
         "member": {"dropout": (0.2, 0.5)},
     },
+    "embedded numbers": {"spec": {"number_embedding": NumberEmbedding(2, frequencies=5, width=3, deviation=0.5)}},
+    "embedded numbers alone": {"spec": {"number_embedding": NumberEmbedding(3, frequencies=4), "embeddings": ()}},
+    "scaled inputs": {"spec": {"input_scale": True, "number_embedding": NumberEmbedding(2)}},
+    "scaled inputs alone": {"spec": {"input_scale": True, "embeddings": ()}},
     "wide first layer": {"spec": {"hidden": (9,), "embeddings": ()}},
     "wide first layer, plain descent": {
         "spec": {"hidden": (9,), "embeddings": ()},
@@ -67,6 +71,10 @@ OPTIONS = {
     },
     "penalised biases": {"member": {"l2": 0.7, "l1": 0.1, "penalise_biases": True}},
     "rates by depth": {"member": {"layer_rates": (0.1, 0.5, 1.0)}},
+    "rates by kind": {
+        "spec": {"number_embedding": NumberEmbedding(2), "layer_norm": True},
+        "member": {"rate_factors": (("biases", 0.1), ("numbers", 0.2), ("embeddings", 0.5)), "width_scaled": True},
+    },
     "frozen layers": {"member": {"frozen_until": (10, 0, 5), "weight_decay": 0.1}},
     "averaged weights": {"member": {"ema_decay": 0.9}},
     "batch norm and dropout": {"spec": {"batch_norm": True}, "member": {"dropout": (0.3, 0.3)}},
@@ -106,6 +114,10 @@ def by_autograd(shape: DenseSpec, row: torch.Tensor, part: Part, rows: torch.Ten
         "sigmoid",
         "gelu",
         "selu, mish",
+        "embedded numbers",
+        "embedded numbers alone",
+        "scaled inputs",
+        "scaled inputs alone",
         "no categories",
     ],
 )

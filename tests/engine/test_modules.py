@@ -13,11 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import luthier
-from luthier.engine import Evaluation, Outcome, Schedule
+from luthier.engine import Batch, Evaluation, ModuleSpec, Outcome, Schedule
 from luthier.engine.api import loss_for
 from luthier.engine.checkpoint import FileCheckpoint
+from luthier.engine.masks import mask_seeds
+from luthier.engine.module_learners import LoopedLearner
+from luthier.engine.modules import Modules
+from luthier.engine.state import TrainState
 from luthier.errors import InputError, LuthierError
-from luthier.objective import custom_loss
+from luthier.objective import custom_loss, loss_named
 from luthier.optimise import RULES
 from luthier.seeds import torch_generator
 
@@ -401,3 +405,28 @@ def test_what_is_counted_from_the_training_rows_is_there_before_the_first_step()
         torch.testing.assert_close(result.module(member).means, wanted.to(result.module(member).means.dtype))
     with pytest.raises(InputError, match=r"(?s)'mean' \[3, 36\].*means \[3, 36\]"):
         luthier.train(lambda: Prototypes("mean"), (IMAGES, LABELS), learning_rate=0.1, epochs=1)
+
+
+def test_modules_with_memory_of_their_own_give_their_rows_the_same() -> None:
+    """As on devices whose kernels want tensors at even places; a convolution's filters, a norm's buffers, dropout."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(), nn.Linear(108, 2)
+    )
+    kind = Modules(ModuleSpec(net))
+    generator = torch.Generator().manual_seed(0)
+    batch = Batch(
+        torch.rand(4, 1, 8, 8, generator=generator), torch.zeros(4, 0, dtype=torch.int64), torch.tensor([0, 1, 1, 0])
+    )
+    states = []
+    for apart in (False, True):
+        parameters, buffers = kind.fresh([0, 1], torch.float32)
+        state = TrainState(parameters, buffers, torch.zeros_like(parameters), {})
+        learner = LoopedLearner(
+            kind.spec, state, mask_seeds([0, 1]), torch.zeros(2, 0), loss_named("softmax"), apart=apart
+        )
+        for number in range(2):  # the second step sees what the first did to rows and buffers
+            learner.gradients(batch, number)
+            state.parameters.sub_(state.gradients)
+        states.append(state)
+    for ours, theirs in zip(states[0][:3], states[1][:3], strict=True):
+        assert torch.equal(ours, theirs)

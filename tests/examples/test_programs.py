@@ -64,7 +64,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 def test_the_readmes_commands_run(
     tmp_path: Path, served: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every `luthier` line of the README, on a small table under the names that it uses."""
+    """Every `luthier` line of the README and of the tour, on a small table under the names that they use."""
     import polars as pl
     from safetensors.torch import save_file
 
@@ -84,8 +84,11 @@ def test_the_readmes_commands_run(
     (tmp_path / "sales").mkdir()
     frame.write_parquet(tmp_path / "sales" / "part-0.parquet")
     monkeypatch.chdir(tmp_path)
-    result = [words for language, text in blocks(ROOT / "README.md") if language == "sh" for words in commands(text)]
-    assert len(result) >= 8
+    tour = blocks(ROOT / "docs" / "how-to" / "commands.md")
+    result = [words for language, text in tour if language == "sh" for words in commands(text)]
+    printed = [words for language, text in blocks(ROOT / "README.md") if language == "sh" for words in commands(text)]
+    assert len(printed) >= 7
+    assert all(words in result for words in printed)  # what the README shows, the tour shows
     fits = 0
     for command in result:
         words = [word.replace("https://example.org", served) for word in command]

@@ -137,7 +137,7 @@ def test_a_module_that_knows_pytorch_alone(target: str, runs: dict[str, Any], al
 @pytest.mark.parametrize("method", METHODS)
 def test_every_way_that_numbers_enter(method: str, runs: dict[str, Any], tmp_path: Path) -> None:
     from luthier.data import Preprocess
-    from luthier.nets import DenseSpec, build
+    from luthier.nets import DenseSpec, NumberEmbedding, build
 
     model, frame = runs["class"].model, table(60)
     numbers, _ = model.encode(frame)
@@ -155,10 +155,14 @@ def test_every_way_that_numbers_enter(method: str, runs: dict[str, Any], tmp_pat
             batch_norm=name == "tanh",
             layer_norm=name == "gelu",
             residual=True,
+            number_embedding=NumberEmbedding(len(model.encoder.number_names), deviation=1.0) if k else None,
+            input_scale=bool(k),
         )
-        for name in pair
+        for k, name in enumerate(pair)
     ]
     nets = tuple(build(spec, seed=k).eval() for k, spec in enumerate(specs))
+    with torch.no_grad():
+        nets[1].scales[0].factor.uniform_(0.5, 2)
     other = replace(model, preprocess=fitted, nets=nets, weights=(0.4, 0.6), temperature=0.7)
     assert export_onnx(other, tmp_path / "m.onnx", frame) < 1e-5
     assert export_torch(other, tmp_path / "out", frame) < 1e-6

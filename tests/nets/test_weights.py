@@ -100,6 +100,14 @@ def test_what_does_not_fit_is_listed() -> None:
         (lambda w: {"model": {"state_dict": w}}, ["its entry 'model'", "its entry 'state_dict'"]),
         (lambda w: {f"module.{name}": value for name, value in w.items()}, ["began with 'module.'"]),
         (lambda w: {f"_orig_mod.{name}": value for name, value in w.items()}, ["began with '_orig_mod.'"]),
+        (lambda w: {"params": w, "step": 7, "optimizer": {"state": {}, "lr": 0.1}}, ["its entry 'params'"]),
+        (lambda w: {f"model.{name}": value for name, value in w.items()}, ["began with 'model.'"]),
+        (
+            lambda w: {
+                "state_dict": {f"net.{name}": value for name, value in w.items()} | {"loss.weight": torch.ones(2)}
+            },
+            ["its entry 'state_dict'", "began with 'net.', which was left out; 1 others are left out: loss.weight"],
+        ),
         (lambda w: {name: value.half() for name, value in w.items()}, ["are float16"]),
         (lambda w: {"model": {f"module.{n}": v.bfloat16() for n, v in w.items()}}, ["entry", "module.", "bfloat16"]),
     ],
@@ -109,14 +117,14 @@ def test_weights_are_read_as_people_save_them(wrap: Any, said: list[str], tmp_pa
     weights = {name: torch.full_like(value, 0.5) for name, value in net.state_dict().items()}
     sentences: list[str] = []
     torch.save(wrap(weights), tmp_path / "w.pt")
-    load_weights(net, read_weights(tmp_path / "w.pt", say=sentences.append))
+    load_weights(net, read_weights(tmp_path / "w.pt", say=sentences.append), say=sentences.append)
     assert all((value == 0.5).all() for value in net.state_dict().values())
     assert len(sentences) == len(said)
     assert all(word in sentence for word, sentence in zip(said, sentences, strict=True))
 
 
 def test_what_is_no_state_dict_names_what_is_in_it(tmp_path: Path) -> None:
-    for content, received in (({"net": {"w": torch.ones(1)}, "epoch": 3}, "net, epoch"), ([1, 2], "list")):
+    for content, received in (({"a": {"w": torch.ones(1)}, "b": {"w": torch.ones(1)}}, "a, b"), ([1, 2], "list")):
         torch.save(content, tmp_path / "w.pt")
         with pytest.raises(InputError, match=f"not a state dict[^$]*{received}"):
             read_weights(tmp_path / "w.pt")

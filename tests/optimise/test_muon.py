@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.oracles.rules import MEMBERS, STEPS, first_parameters, gradient, numpy_schedule_free
+from tests.oracles.rules import numpy_schedule_free
 from torch import Tensor, nn
 
 from luthier.engine import Member, Part, Settings, train
@@ -18,6 +18,7 @@ from luthier.nets import DenseSpec
 from luthier.optimise import RULES, Step, by_rule, chain, decayed, muon
 from luthier.optimise.muon import orthogonal
 from luthier.seeds import torch_generator
+from luthier.testing.rule_contract import MEMBERS, STEPS, first_parameters, gradient
 
 SHAPES = [(3, 5), (7, 4), (6, 6)]
 

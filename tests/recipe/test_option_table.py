@@ -42,6 +42,7 @@ SAMPLES: dict[str, Any] = {  # a value of each option that is not its default
     "backbone": "resnet18",
     "weights": "/weights.safetensors",
     "memory": 1 << 30,
+    "device": "cuda:1",
     "distil": True,
     "warm_start": "/before",
     "base": "/before",
@@ -141,6 +142,13 @@ def test_a_check_of_the_sealed_rows_says_what_the_test_said(run: Path, table: pl
     table[sealed].write_csv(tmp_path / "new.csv")
     score = luthier.check(run, tmp_path / "new.csv")["score"]
     assert {name: score[name] for name in headline(run)} == pytest.approx(headline(run))
+
+
+def test_the_confusion_matrix_weighs_rows_as_the_score_beside_it_does(run: Path) -> None:
+    confusion = json.loads((run / "scores.json").read_text())["confusion"]
+    matrix = np.array(confusion["matrix"])
+    assert confusion["weighted"]
+    assert (matrix.diagonal() / matrix.sum(1)).mean() == pytest.approx(headline(run)["value"], rel=1e-9)
 
 
 def test_an_export_is_checked_on_the_runs_own_validation_rows(run: Path, tmp_path: Path) -> None:

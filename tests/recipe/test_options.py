@@ -14,9 +14,10 @@ import torch
 import luthier
 from luthier.assess import open_test
 from luthier.data import read_source
-from luthier.errors import InputError
-from luthier.recipe import FitConfig, follows, read_as_asked
+from luthier.errors import ConfigError, InputError
+from luthier.recipe import Budget, FitConfig, follows, read_as_asked
 from luthier.recipe.parts import parts_of
+from luthier.runs.fitting import request
 from luthier.runs.screen import SilentScreen
 
 BUDGET = "400steps"
@@ -215,3 +216,22 @@ def test_the_metric_decides_what_is_delivered_and_where_the_line_is(tmp_path: Pa
     matrix = np.array(result.scores["confusion"]["matrix"])
     f1 = 2 * matrix[1, 1] / (2 * matrix[1, 1] + matrix[0, 1] + matrix[1, 0])
     assert result.scores["headline"]["value"] == pytest.approx(f1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"metric": 3}, {"group": 5}, {"seed": "x"}, {"columns": {"a": 1}}, {"columns": "a=number"}, {"target": ["y"]}],
+)
+def test_options_of_another_type_are_refused_in_words_of_ours(options: dict[str, Any]) -> None:
+    frame = pl.DataFrame({"a": range(60), "y": [0, 1, 1] * 20})
+    (name,) = options
+    calls: list[Any] = [luthier.fit] if name == "metric" else [luthier.fit, luthier.tune_table, luthier.doctor]
+    for call in calls:
+        with pytest.raises(ConfigError, match=f"{name}.*input should be a valid .*, not"):
+            call(frame, **{"target": "y", **options})
+
+
+def test_the_positive_class_and_the_target_may_be_numbers() -> None:
+    frame = pl.DataFrame({"a": [2, 5, 1, 4] * 15, "3": [0, 1, 1] * 20})
+    asked = request(frame, Budget(steps=1), target=3, positive=0)
+    assert read_as_asked(frame, asked).task.positive_name == "0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -185,6 +186,27 @@ class Odd(HeadFirst):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.of(super().forward(x))  # type: ignore[operator]
+
+
+class Twice(nn.Module):
+    """Uses a layer twice: the first, or with `last` the one that computes the outputs."""
+
+    def __init__(self, *, last: bool) -> None:
+        super().__init__()
+        self.first, self.head, self.last = nn.Linear(64, 64), nn.Linear(64, 64), last
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        below = self.first(x.flatten(1)).relu()
+        return self.head((self.head(below) if self.last else self.first(below)).relu())
+
+
+def test_a_layer_that_is_used_twice_learns_and_one_that_makes_the_outputs_is_refused(
+    some: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    options: dict[str, Any] = {"validation": some, "epochs": 1, "seeds": 1, "most_unfrozen": 1}
+    assert luthier.transfer(Twice(last=False), some, **options).module(some[0]).shape == (80, 4)
+    with pytest.raises(InputError, match="`head`, which computes the outputs, is used elsewhere"):
+        luthier.transfer(Twice(last=True), some, **options)
 
 
 @pytest.mark.parametrize(

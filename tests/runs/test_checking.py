@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import luthier
 from luthier.runs.checking import judge_population
+from luthier.runs.screen import SilentScreen
 
 
 def test_the_verdict_on_new_rows() -> None:
@@ -16,3 +27,20 @@ def test_the_verdict_on_new_rows() -> None:
         "fine",
         "the new rows look like the training rows",
     )
+
+
+@pytest.mark.parametrize("options", [{"time": "when"}, {}], ids=["by time", "with copies"])
+def test_the_sealed_rows_have_the_interval_of_the_test(options: dict[str, Any], tmp_path: Path) -> None:
+    """What new data would bring anew is the same in `check`: stretches of time, or rows with their copies."""
+    g = np.random.default_rng(0)
+    x = g.normal(size=(180, 2)).round(3)
+    days = [f"{dt.date(2020, 1, 1) + dt.timedelta(days=k):%d.%m.%Y}" for k in range(180)]
+    frame = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": 2 * x[:, 0] + g.normal(size=180), "when": days})
+    if not options:
+        frame = pl.concat([frame, frame[:60]]).drop("when")
+    luthier.fit(frame, target="y", budget="40steps", run=tmp_path / "run", screen=SilentScreen(), **options)
+    sealed = (pl.read_parquet(tmp_path / "run" / "splits.parquet")["part"] == "test").arg_true()
+    headline = json.loads((tmp_path / "run" / "scores.json").read_text())["headline"]
+    score = luthier.check(tmp_path / "run", frame[sealed])["score"]
+    for name in ("value", "low", "high", "n"):
+        assert score[name] == pytest.approx(headline[name], rel=1e-9)

@@ -13,7 +13,8 @@ import pytest
 import luthier
 from luthier.errors import InputError
 from luthier.runs.screen import SilentScreen
-from luthier.saved import Model
+from luthier.saved import Model, predict_file
+from luthier.saved import model as model_module
 from luthier.saved.bundle import FORMAT, READABLE
 
 
@@ -38,6 +39,17 @@ def test_a_model_predicts_the_same_after_reading(result: luthier.Result, tmp_pat
     assert first.predict_proba(FRAME).equals(again.predict_proba(FRAME))
     again.save(tmp_path / "twice.luthier")
     assert (tmp_path / "twice.luthier").read_bytes() == path.read_bytes()
+
+
+def test_rows_come_in_whatever_holds_a_table(result: luthier.Result, tmp_path: Path) -> None:
+    model = luthier.load(result.path)
+    FRAME.write_csv(tmp_path / "rows.csv")
+    for rows in (FRAME.to_pandas(), FRAME.to_arrow(), FRAME.lazy(), tmp_path / "rows.csv", str(tmp_path / "rows.csv")):
+        assert model.predict(rows).equals(model.predict(FRAME))
+        assert model.predict_proba(rows).equals(model.predict_proba(FRAME))
+    for odd in (3, None, [1, 2], {"x": [1]}):
+        with pytest.raises(InputError, match="is not a table"):
+            model.predict(odd)
 
 
 def rewritten(path: Path, change: object) -> bytes:
@@ -100,3 +112,26 @@ def test_every_format_has_a_golden_file() -> None:
     assert {path.stem for path in (Path(__file__).parent / "golden").glob("*.luthier")} == {
         f"format-{n}" for n in READABLE
     }
+
+
+def test_a_large_table_is_computed_once_in_pieces_and_to_the_same_bits(
+    result: luthier.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one piece and in several, by one thread and by several; every row passes each network once."""
+    model = result.model
+    rows = pl.DataFrame({"x": np.random.default_rng(1).normal(size=1000), "c": ["a", "b", "new", "c"] * 250})
+    whole, passed = model.predict_proba(rows), list[int]()
+    monkeypatch.setattr(model_module, "PIECE", 128)
+    rows.write_csv(tmp_path / "rows.csv")
+    for net in model.nets:
+        net.register_forward_hook(lambda net, given, out: passed.append(len(out)))
+    monkeypatch.setattr("luthier.saved.predict.load_all", lambda run: {"y": model})
+    for threads in (1, 3):
+        monkeypatch.setattr(model_module, "threads", lambda threads=threads: threads)
+        passed.clear()
+        predict_file(result.path, str(tmp_path / "rows.csv"), tmp_path / f"{threads}.csv", sets=True)
+        assert sum(passed) == 1000 * len(model.nets)
+        given = pl.read_csv(tmp_path / f"{threads}.csv")
+        for name in whole.columns:
+            np.testing.assert_array_equal(given[f"probability_{name}"].to_numpy(), whole[name].to_numpy())
+    assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "3.csv").read_bytes()

@@ -212,7 +212,17 @@ def _clock(cell: pl.Expr) -> pl.Expr:
     half = parts.field("5").str.to_lowercase()
     hours = pl.when(half.is_not_null() & ~hours.is_between(1, 12)).then(None).otherwise(hours)
     hours = pl.when(half.is_null()).then(hours).otherwise(hours % 12 + 12.0 * (half == "p"))
-    return days.fill_null(0) * 86400 + hours * 3600 + minutes * 60 + seconds.fill_null(0)
+    whole = days.fill_null(0) * 86400 + hours * 3600 + minutes * 60
+    return seconds_of(1e6 * whole + (1e6 * seconds.fill_null(0)).round())
+
+
+def seconds_of(microseconds: pl.Expr) -> pl.Expr:
+    """Whole microseconds as seconds, rounded once: to divide by one number, Polars multiplies by its rounded inverse.
+
+    >>> pl.DataFrame({"x": [3_660_000_000.0]}).select(seconds_of(pl.col("x"))).item()
+    3660.0
+    """
+    return microseconds / (0 * microseconds + 1e6)
 
 
 def tidied(cell: str) -> str:

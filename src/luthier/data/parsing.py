@@ -14,7 +14,7 @@ import polars as pl
 
 from luthier.data.levels import FEW, texts_of
 from luthier.data.moments import ISO, moment, regular_moments
-from luthier.data.numerals import NumberStyle
+from luthier.data.numerals import NumberStyle, seconds_of
 from luthier.errors import InputError
 
 Reads = Literal["number", "moment", "word"]
@@ -192,9 +192,9 @@ def _number(cell: pl.Expr, dtype: pl.DataType, style: NumberStyle) -> pl.Expr:
     if dtype == pl.Decimal:  # by way of its text, which is rounded once
         return cell.cast(pl.String).cast(pl.Float64)
     if isinstance(dtype, pl.Duration):
-        return cell.dt.total_microseconds().cast(pl.Float64) / 1e6
+        return seconds_of(cell.dt.total_microseconds().cast(pl.Float64))
     if dtype == pl.Time:
-        return cell.cast(pl.Int64).cast(pl.Float64) / 1e9
+        return seconds_of((cell.cast(pl.Int64) // 1000).cast(pl.Float64))
     if dtype.is_numeric() or dtype in (pl.Boolean, pl.Null):
         return cell.cast(pl.Float64)
     return pl.lit(None, dtype=pl.Float64)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from luthier.data.columns import likeliest_style
 from luthier.data.facts import facts_of, is_text
-from luthier.data.levels import FALSE, FIRST_LEVEL, MISSING, TRUE, UNKNOWN, Levels, texts_of
+from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, TruthWords, texts_of, value_of
 from luthier.data.numerals import NumberStyle
 from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser
 from luthier.errors import ConfigError, InputError, nearest
@@ -83,8 +83,10 @@ def read_target(series: pl.Series, asked: str | None = None) -> tuple[pl.Series,
     [1200.0, 85.0]
     """
     if not is_text(series.dtype):
-        parser = NUMBERS if asked == "regression" or series.dtype == pl.Decimal else CLASS_WORDS
-        return (NUMBERS.values(series) if parser is NUMBERS else CLASS_WORDS.words(series)), parser, ""
+        length = isinstance(series.dtype, pl.Duration) or series.dtype == pl.Time
+        parser = NUMBERS if asked == "regression" or series.dtype == pl.Decimal or length else CLASS_WORDS
+        values = NUMBERS.values(series) if parser is NUMBERS else CLASS_WORDS.words(series)
+        return values, parser, "it counts in seconds" if length else ""
     facts = facts_of(series)
     if asked == "regression" and facts.stored not in ("integer", "float"):
         return _as_numbers(series)
@@ -142,7 +144,7 @@ def infer_task(
         raise InputError(
             f"the target `{name}` has only one value",
             expected="at least two classes, or numbers that vary",
-            received=f"'{known[0]}' in all {len(known)} rows",
+            received=f"'{known[0]}' in all {len(known)} rows{_marked(series, values)}",
             remedy="choose another --target, or add rows of the other classes",
         )
     if known.dtype.is_temporal():
@@ -253,6 +255,12 @@ def _classification(known: pl.Series, kind: TaskKind, distinct: int, reason: str
     return Task(kind, known.name, classes=classes, reason=reason, label_kind=label_kind)
 
 
+def _marked(series: pl.Series, values: pl.Series) -> str:
+    """What is to be said of cells whose text counts as missing."""
+    marked = series.filter(values.is_null() & series.is_not_null())
+    return f"; {len(marked)} cells such as '{marked[0]}' count as missing" if len(marked) else ""
+
+
 @dataclass(frozen=True)
 class PositiveFacts:
     """What decides which of two classes is the positive one: their names, their shares of the rows' weight, and the
@@ -270,14 +278,16 @@ def positive_facts(
     if asked and len(task.classes) != 2:
         what = f"{len(task.classes)} classes" if task.classes else "a regression"
         raise InputError("--positive is for two classes", received=what, remedy="leave it out")
-    if asked and asked not in task.classes:
+    code = Levels(task.classes).code(asked) if asked else MISSING
+    if code == UNKNOWN:
         raise InputError(
             f"--positive {asked}: `{task.target}` has no such class",
             expected=" or ".join(task.classes),
-            remedy=nearest(asked, task.classes),
+            remedy=nearest(asked or "", task.classes),
         )
+    named = "" if code == MISSING else task.classes[code - FIRST_LEVEL]
     counts = np.bincount(encode_target(series, task).numpy(), weights, minlength=2)
-    return PositiveFacts(task.classes, tuple(round(float(s), 6) for s in counts / counts.sum()), asked or "")
+    return PositiveFacts(task.classes, tuple(round(float(s), 6) for s in counts / counts.sum()), named)
 
 
 def positive_of(facts: PositiveFacts) -> tuple[str, str]:
@@ -290,7 +300,7 @@ def positive_of(facts: PositiveFacts) -> tuple[str, str]:
     if facts.asked:
         return facts.asked, "you said so"
     for yes, no in ((one, other), (other, one)):
-        if yes.lower() in TRUE and no.lower() in (*FALSE, "-1"):
+        if TruthWords().code(yes) == FIRST_LEVEL + 1 and (TruthWords.hold((yes, no)) or value_of(no) == -1):
             return yes, f"of {no} and {yes} it is the one that means yes"
     if facts.shares[0] == facts.shares[1]:
         return other, "both classes are equally frequent, and it comes second"

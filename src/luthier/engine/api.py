@@ -28,9 +28,10 @@ from luthier.engine.settings import Evaluation, Part, Settings
 from luthier.engine.sharing import several_processes
 from luthier.engine.train import train
 from luthier.errors import ConfigError, InputError, nearest, users_code
+from luthier.identity import name_of
 from luthier.nets import DeferredSpec, DenseSpec
-from luthier.objective import AnyLoss, Criterion, Loss, column, loss_for, targets_for
-from luthier.optimise import Schedule
+from luthier.objective import AnyLoss, Criterion, Loss, Metric, column, loss_for, targets_for
+from luthier.optimise import AnyRule, AnySchedule, is_optimiser, schedule_for
 from luthier.records import Finding
 from luthier.renamed import current_hyper_parameters
 
@@ -38,6 +39,7 @@ _NUMBERS = ("learning_rate", "momentum", "l2", "l1", "weight_decay", "ema_decay"
 _LIMITS = ("clip_norm", "clip_value")  # may be infinite
 _COUNTS = {"batch_size": 1, "steps": 1, "evaluate_every": 1, "accumulate": 1, "patience": 0, "processes": 1}
 Network = nn.Module | Callable[[], nn.Module] | DenseSpec | DeferredSpec
+_OF_RULES = ("momentum", "betas", "epsilon", "rho")
 _MEMBER = {field.name for field in fields(Member)} - {"spec", "seed", "learning_rate", "schedule", "label"}
 
 
@@ -47,9 +49,9 @@ def train_networks(
     *,
     validation: Any = None,
     loss: AnyLoss | None = None,
-    rule: str = "adam",
+    rule: AnyRule = "adam",
     learning_rate: float | Sequence[float] = 1e-3,
-    schedule: str | Schedule | Sequence[Schedule] = "constant",
+    schedule: str | AnySchedule | Callable[[int, int], float] | Sequence[Any] = "constant",
     seeds: int | Sequence[int] = 1,
     epochs: float = 10,
     steps: int | None = None,
@@ -57,12 +59,13 @@ def train_networks(
     evaluate_every: int | None = None,
     patience: int = 0,
     tolerance: float = 0.0,
-    metrics: Sequence[str] = (),
+    metrics: Sequence[str | Metric] = (),
     accumulate: int = 1,
     mixed_precision: bool = False,
     only_first_batch: bool = False,
     layout: str | None = None,
     device: str | torch.device = AUTO,
+    cuda_graphs: bool = False,
     processes: int = 1,
     checkpoint: str | Path | None = None,
     history: str | Path | None = None,
@@ -83,22 +86,24 @@ def train_networks(
     what it means in a plain loop: it gets what the module returns, and targets in the shape in which they were given;
     where PyTorch would broadcast one over the other, so that rows are compared with other rows, that is an InputError.
 
-    A list of `learning_rate`, `schedule` or of any hyper-parameter of `Member` (momentum, betas, l2,
-    weight_decay, clip_norm, ema_decay, layer_rates, ...) gives a network for each entry, lists of equal
-    length going together; `seeds` gives each of those several. Batches are the same for all; networks that differ in
-    `noise` or `mixup`, by which their rows are changed, train in turns.
+    `rule` is a name, a Rule of yours, or a class of `torch.optim` (`functools.partial` gives it options), which trains
+    networks looped, as it is; `schedule` a name, a Schedule, or a function (step, total) -> multiplier of the
+    rate; each of `metrics` a name or a Metric. A list of `learning_rate`, `schedule` or of any hyper-parameter of
+    `Member` (momentum, betas, l2, weight_decay, clip_norm, ema_decay, layer_rates, ...) gives a network for each entry,
+    lists of equal length going together; `seeds` gives each of those several. Batches are the same for all; networks
+    that differ in `noise` or `mixup`, by which their rows are changed, train in turns.
 
-    `epochs` (or `steps`) say how long; every `evaluate_every` steps (an epoch) the networks are
-    measured, and `patience` counts those without an improvement. Chains of dense layers train
-    `stacked`; other modules `vmapped` or `looped`, whichever a few timed steps show to be faster;
-    `layout` overrides. They train on the `device` "cpu", "cuda", "cuda:1" or "mps"; "auto" is where the module lies, or
-    else an accelerator that a few timed steps show to be faster. What comes back lies on the processor; a module of
-    yours, where it lay. Networks that do not fit into a device's memory together train in turns. `processes` share the
-    networks out, one thread each. With a `checkpoint` file training continues where an earlier call with the same
-    arguments was interrupted, bit for bit. `history` names a Parquet file for the learning curves, with `every_step`
-    also those of single steps. `on_evaluation` is called after every measurement (in one process). In a script that
-    `torchrun` started and that called `torch.distributed.init_process_group("gloo")`, the processes share each batch of
-    one training; all get its outcome.
+    `epochs` (or `steps`) say how long; every `evaluate_every` steps (an epoch) the networks are measured, and
+    `patience` counts those without an improvement. Chains of dense layers train `stacked`; other modules `vmapped` or
+    `looped`, whichever a few timed steps show to be faster; `layout` overrides. They train on the `device` "cpu",
+    "cuda", "cuda:1" or "mps"; "auto" is where the module lies, or else an accelerator that a few timed steps show to be
+    faster. What comes back lies on the processor; a module of yours, where it lay. Networks that do not fit into a
+    device's memory together train in turns. With `cuda_graphs` the steps of stacked networks are launched many at a
+    time on a CUDA device. `processes` share the networks out, one thread each. With a `checkpoint` file training
+    continues where an earlier call with the same arguments was interrupted, bit for bit. `history` names a Parquet file
+    for the learning curves, with `every_step` also those of single steps. `on_evaluation` is called after every
+    measurement (in one process). In a script that `torchrun` started and that called
+    `torch.distributed.init_process_group("gloo")`, the processes share each batch of one training; all get its outcome.
 
     Raises InputError for data, modules and settings that do not fit, all mistakes of the settings at once.
 
@@ -125,6 +130,7 @@ def train_networks(
     devices = candidates(device, spec.home if isinstance(spec, ModuleSpec) else CPU, processes=processes)
     settings = Settings(
         device=devices[0],
+        cuda_graphs=cuda_graphs,
         loss=carried(chosen, devices[0]),
         rule=rule,
         batch_size=batch,
@@ -266,7 +272,10 @@ def _check_settings(given: Mapping[str, Any]) -> None:
     seeds = given["seeds"]
     if not isinstance(seeds, int) and not (_is_list("seeds", seeds) and all(isinstance(s, int) for s in seeds)):
         mistakes.append(f"seeds are a number of networks, or a list of whole numbers, not {seeds!r}")
-    if isinstance(given["metrics"], str):
+    if is_optimiser(given["rule"]) and (idle := [name for name in _OF_RULES if name in given["hyper"]]):
+        own = f"functools.partial(torch.optim.{name_of(given['rule'])}, ...)"
+        mistakes.append(f"an optimiser of torch.optim takes its own options, by {own}, not {', '.join(idle)}")
+    if isinstance(given["metrics"], str | Metric):
         mistakes.append(f"metrics are a list of names, not {given['metrics']!r}")
     if mistakes:
         raise ConfigError(mistakes)
@@ -309,16 +318,13 @@ def _is_share(value: Any) -> bool:
 
 
 def _member(spec: DenseSpec | ModuleSpec, seed: int, setting: Mapping[str, Any]) -> Member:
-    schedule = setting["schedule"]
     fixed: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in setting.items()
     }
     if isinstance(spec, ModuleSpec) and spec.layout == "stacked" and spec.chain is not None:
         fixed.setdefault("dropout", spec.chain.dropout)
     fixed["learning_rate"] = float(setting["learning_rate"])
-    if not isinstance(schedule, str | Schedule):
-        raise ConfigError([f"schedule is a name or a Schedule, not {schedule!r}"])
-    fixed["schedule"] = Schedule(schedule) if isinstance(schedule, str) else schedule
+    fixed["schedule"] = schedule_for(setting["schedule"])
     with users_code("a hyper-parameter cannot be used", expected="numbers, or a list of them for several networks"):
         return Member(spec=spec, seed=int(seed), **fixed)
 

@@ -15,6 +15,8 @@ from luthier.engine.dense_rows import (
     fresh_buffers,
     fresh_parameters,
     group_of,
+    inputs_of,
+    kinds_of,
     matrices,
     views,
     weight_mask,
@@ -42,7 +44,7 @@ class DenseArchitecture:
     def __init__(self, spec: DenseSpec) -> None:
         self.spec = spec
         self.has_bias_column = spec.biased(0)
-        self.fuses = not (spec.normalised or spec.embeddings)  # plain descent without storing gradients
+        self.fuses = spec.plain_inputs and not spec.normalised  # plain descent without storing gradients
 
     def fresh(self, seeds: Sequence[int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Initial parameters [M, P] and buffers [M, Q]."""
@@ -64,6 +66,14 @@ class DenseArchitecture:
         """Which layer each number belongs to [P]."""
         return group_of(self.spec)
 
+    def kinds_of(self) -> Tensor:
+        """Which of KINDS each number is [P]."""
+        return kinds_of(self.spec)
+
+    def inputs_of(self) -> Tensor:
+        """How many inputs the layer of each weight has [P]; 1 elsewhere."""
+        return inputs_of(self.spec)
+
     def hidden_matrices(self, flat: Tensor) -> list[Tensor]:
         """The hidden layers' weights [M, units, inputs], biases left out, as views of rows [M, P]."""
         layers = enumerate(matrices(self.spec, flat)[:-1])
@@ -76,7 +86,9 @@ class DenseArchitecture:
     def block_members(self, settings: Settings) -> int:
         """How many members step together."""
         row = fresh_parameters(self.spec, [], settings.dtype).shape[1]
-        activations = 3 * settings.batch_size * sum(self.spec.hidden)  # with their sums and derivatives
+        waves = self.spec.number_embedding
+        units = sum(self.spec.hidden) + (waves.columns * waves.frequencies if waves is not None else 0)
+        activations = 3 * settings.batch_size * units  # with their sums and derivatives
         member_bytes = (row + activations) * settings.dtype.itemsize
         return min(max(1, BLOCK_BYTES // member_bytes), BLOCK_MEMBERS)
 

@@ -15,6 +15,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from luthier.engine.flat_rows import KINDS
 from luthier.nets import DenseSpec
 
 EVEN_ROWS = 8  # matrix products like their sizes to be multiples of this
@@ -74,10 +75,28 @@ def weight_mask(spec: DenseSpec, dtype: torch.dtype, *, biases: bool = False) ->
 
 
 def group_of(spec: DenseSpec) -> Tensor:
-    """Which layer each number of a row [P] belongs to, by depth; embeddings belong to the first."""
+    """Which layer each number of a row [P] belongs to, by depth; what is learnt beside the inputs is the first's."""
     flat = torch.zeros(1, row_length(spec), dtype=torch.int64)
     for name, view in views(spec, flat).items():
-        view.fill_(0 if name.startswith("embeddings.") else int(name.split(".")[1]))
+        view.fill_(int(name.split(".")[1]) if name.startswith(("layers.", "norms.")) else 0)
+    return flat[0]
+
+
+def kinds_of(spec: DenseSpec) -> Tensor:
+    """Which of KINDS each number of a row [P] is."""
+    flat = torch.zeros(1, row_length(spec), dtype=torch.int64)
+    for name, view in views(spec, flat).items():
+        room, kind = name.split(".")[0], "biases" if name.endswith(".bias") else "weights"
+        view.fill_(KINDS.index(kind if room == "layers" else room))
+    return flat[0]
+
+
+def inputs_of(spec: DenseSpec) -> Tensor:
+    """How many inputs the layer of each weight has [P]; 1 for what is not a layer's weight."""
+    flat = torch.ones(1, row_length(spec), dtype=torch.float64)
+    for name, view in views(spec, flat).items():
+        if name.startswith("layers.") and name.endswith(".weight"):
+            view.fill_(view.shape[2])
     return flat[0]
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from luthier.errors import InputError
+from luthier.errors import InputError, LuthierError, in_a_line
 
 CPU = torch.device("cpu")
 AUTO = "auto"
@@ -29,6 +29,16 @@ def accelerator() -> torch.device | None:
     """The first device that is not the processor, or None."""
     others = available()[1:]
     return torch.device(others[0]) if others else None
+
+
+def is_there(device: str) -> bool:
+    """Whether this machine has a device of that name.
+
+    >>> is_there("cpu"), is_there("cuda:99")
+    (True, False)
+    """
+    there = available()
+    return device in there or (device == "cuda" and "cuda:0" in there)
 
 
 def resolve(device: str | torch.device) -> torch.device:
@@ -86,6 +96,19 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """What runs out of a device's memory inside, or in the function that it decorates, is a LuthierError."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise LuthierError(
+            "the device's memory is exceeded",
+            received=in_a_line(error).split(". GPU")[0],
+            remedy='fewer networks at once, smaller batches, or device="cpu"',
+        ) from error
 
 
 def home_of(module: nn.Module) -> torch.device:

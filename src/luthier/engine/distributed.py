@@ -68,9 +68,11 @@ class Coordinator:
             self._jobs.append(job)
         return self._numbers[text]
 
-    def gradients(self, job: Job, learner: Learner, batch: Batch, number: int, loss: Loss, share: float) -> Tensor:
+    def gradients(
+        self, job: Job, learner: Learner, batch: Batch, number: int | Tensor, loss: Loss, share: float
+    ) -> Tensor:
         """Fill a learner's gradients [M, P] with `share` times those of a batch's mean loss; returns the losses [M]."""
-        rows, total, state = batch.rows, float(batch.weight), learner.state
+        rows, total, state, number = batch.rows, float(batch.weight), learner.state, int(number)
         _announce(GRADIENT, self._number(job), len(state.parameters), rows, number)
         _broadcast(state)
         sent = {
@@ -98,7 +100,7 @@ class SharedLearner:
         self.state, self.seeds, self.drops = learner.state, learner.seeds, learner.drops
         self._learner, self._coordinator, self._job, self._loss = learner, coordinator, job, loss
 
-    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
+    def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
         loss = self._loss
         few = batch.own or batch.rows < self._coordinator.processes

@@ -11,7 +11,7 @@ from luthier.engine.population import Population
 from luthier.engine.settings import Part
 from luthier.engine.standing import Figures
 from luthier.engine.streams import Stream
-from luthier.objective import WATCHED, Criterion, column, loss_named, mean_loss
+from luthier.objective import Criterion, column, loss_named, mean_loss, metric_named
 
 HeldOut = dict[int, Part]  # prepared rows by the fold of those who are evaluated on them
 EVERYONE = -1
@@ -52,7 +52,7 @@ def _validated(
     outputs, loss = population.outputs(part, places), loss_named(population.settings.loss)
     names, criterion = population.settings.metrics, isinstance(loss, Criterion)
     Z = as_rows(outputs) if names or not criterion else outputs
-    metrics = [WATCHED[name].of_outputs(Z, column(part.targets), part.weights).double().cpu() for name in names]
+    metrics = [metric_named(name).of_outputs(Z, column(part.targets), part.weights).double().cpu() for name in names]
     losses = loss.mean(outputs if criterion else Z, part.targets, part.weights).double().cpu()
     rows = torch.full_like(losses, len(part) if part.weights is None else float(part.weights.sum()))
     if isinstance(loss, Criterion):

@@ -17,9 +17,10 @@ from luthier.engine.settings import Part, Settings
 from luthier.errors import LuthierError
 from luthier.messages import in_bytes
 from luthier.objective import Loss, loss_named
-from luthier.optimise import RULES
+from luthier.optimise import Rule, rule_named
 
 TRIED = 8  # rows of the pass by which activations are counted
+OPTIMISERS_KEEP = 2  # copies that an optimiser of PyTorch's keeps, as Adam does
 COPIES = 3  # of a member's weights: themselves, their gradients, and the best so far
 
 
@@ -48,7 +49,9 @@ def footprint(members: Sequence[Member], settings: Settings, part: Part) -> Foot
     kind = architecture(spec)
     weights, buffers = kind.fresh([members[0].seed], dtype)
     averaged = any(member.ema_decay for member in members)
-    copies = COPIES + len(RULES[settings.rule].init(weights[:, :1])) + averaged
+    rule = settings.rule
+    kept_by_rule = len(rule_named(rule).init(weights[:, :1])) if isinstance(rule, str | Rule) else OPTIMISERS_KEEP
+    copies = COPIES + kept_by_rule + averaged
     kept = weights.nbytes * copies + 2 * buffers.nbytes
     module = kind.module(dict(kind.state_dict(weights, buffers))).train().cpu()
     rows = torch.arange(min(TRIED, len(part)))

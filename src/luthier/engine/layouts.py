@@ -20,8 +20,10 @@ from luthier.engine.outputs import mean_of, one_tensor, running
 from luthier.engine.settings import Part, Settings
 from luthier.engine.state import Learner, TrainState
 from luthier.errors import InputError, in_a_line
+from luthier.identity import name_of
 from luthier.machine import torch_settings
 from luthier.objective import Criterion, Loss, loss_named
+from luthier.optimise import is_optimiser
 from luthier.records import Finding
 
 LAYOUTS = ("stacked", "vmapped", "looped")
@@ -127,6 +129,14 @@ def choose(
     count = members if isinstance(members, int) else len(members)
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"'{layout}' is not a layout", expected=", ".join(LAYOUTS))
+    if is_optimiser(settings.rule):
+        if layout not in (None, "looped"):
+            raise InputError(
+                f"{name_of(settings.rule)} of torch.optim does not train {layout} networks",
+                expected='layout="looped": each network has an optimiser of its own',
+                remedy="leave the layout out; or a rule by name, or a Rule",
+            )
+        layout = "looped"
     if spec.chain is not None and layout in (None, "stacked") and not isinstance(settings.loss, Criterion):
         return spec.with_layout("stacked"), []
     if layout == "stacked" and spec.chain is not None:

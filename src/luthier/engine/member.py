@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from typing import Any
 
+from luthier.engine.flat_rows import KINDS
 from luthier.engine.module_spec import ModuleSpec
 from luthier.errors import ConfigError
 from luthier.nets import ConvSpec, DenseSpec, Spec, TextSpec, spec_from_json
-from luthier.optimise import Schedule
+from luthier.optimise import AnySchedule, Schedule
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class Member:
     above all steps freezes it for good. With `ema_decay` above 0 what is evaluated and kept are moving
     averages of the weights with that memory (0.999 remembers about a thousand steps).
 
+    Numbers of one kind may have rates of their own too: `rate_factors` are pairs of a kind ("weights", "biases",
+    "embeddings" of categories, "numbers": learned functions of them, "scales" of inputs, "norms") and what multiplies
+    the rate. A member that is `width_scaled` divides the rates of each layer's weights by the root of its inputs, or by
+    its inputs where steps grow with the gradient (SGD): one rate then serves networks of all widths (the "NT"
+    parametrisation of Holzmueller and others, 2024, in weights of the usual scale).
+
     With a `fold` it learns from the training rows of all other folds and is evaluated on those of this one, in
     one stack with the members of other folds (see `train`).
 
@@ -39,7 +46,7 @@ class Member:
     spec: Spec | ModuleSpec
     seed: int
     learning_rate: float
-    schedule: Schedule = field(default_factory=Schedule)
+    schedule: AnySchedule = field(default_factory=Schedule)
     momentum: float = 0.9
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float | None = None
@@ -50,6 +57,8 @@ class Member:
     penalise_biases: bool = False
     layer_rates: tuple[float, ...] = ()
     frozen_until: tuple[int, ...] = ()
+    rate_factors: tuple[tuple[str, float], ...] = ()
+    width_scaled: bool = False
     ema_decay: float = 0.0
     dropout: tuple[float, ...] = ()
     noise: float = 0.0
@@ -75,6 +84,11 @@ class Member:
             f"{name} must be at least 0, not {v}" for name, v in (("noise", self.noise), ("mixup", self.mixup)) if v < 0
         ]
         mistakes += [f"{name} must be at least 0 and below 1, not {p}" for name, p in shares.items() if not 0 <= p < 1]
+        mistakes += [
+            f"rate_factors takes {', '.join(KINDS)} with a factor of at least 0, not {kind!r}: {factor!r}"
+            for kind, factor in self.rate_factors
+            if kind not in KINDS or not 0 <= factor < inf
+        ]
         if mistakes:
             raise ConfigError(mistakes)
 
@@ -123,6 +137,7 @@ class Member:
                 "schedule": Schedule.from_json(value["schedule"]),
                 "betas": tuple(value["betas"]),
                 **{name: tuple(value.get(name, ())) for name in ("dropout", "layer_rates", "frozen_until")},
+                "rate_factors": tuple((str(kind), float(factor)) for kind, factor in value.get("rate_factors", ())),
                 **clips,
             }
         )

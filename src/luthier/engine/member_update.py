@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from luthier.engine.dense_architecture import DenseArchitecture
 from luthier.engine.devices import CPU
+from luthier.engine.flat_rows import KINDS
 from luthier.engine.member import Member
 from luthier.engine.modules import Modules
-from luthier.errors import ConfigError
+from luthier.engine.torch_optimisers import by_optimiser
+from luthier.errors import ConfigError, users_code
+from luthier.identity import name_of
 from luthier.optimise import (
     RULES,
+    AnyRule,
+    Rule,
     Update,
     averaged,
     by_rule,
@@ -27,16 +33,19 @@ from luthier.optimise import (
     l1,
     l2,
     muon,
+    rule_named,
     with_factors,
 )
 
 Architecture = DenseArchitecture | Modules
+STEPS_GROW_WITH_GRADIENTS = ("sgd", "nesterov", "nesterov-velocity")
+REMEDY = "check it: luthier.testing.check_rule(rule)"
 
 
 def update_for(
     architecture: Architecture,
     members: Sequence[Member],
-    rule: str,
+    rule: AnyRule,
     rows: Sequence[int],
     dtype: torch.dtype,
     device: torch.device = CPU,
@@ -57,27 +66,76 @@ def update_for(
         limits = [getattr(member, name) for member in members]
         if min(limits) != inf:
             parts.append(clipped(by, _column(limits, dtype, device)))
-    if any(member.layer_rates for member in members):
-        factors = torch.tensor([member.layer_rates or (1.0,) * layers for member in members], dtype=dtype)
-        parts.append(with_factors(factors[:, groups].to(device)))
+    if (factors := _factors(architecture, members, rule)) is not None:
+        parts.append(with_factors(factors.to(dtype).to(device)))
     decays = [member.weight_decay for member in members]
     if (strength := _strengths(architecture, members, decays, dtype, device)) is not None:
         parts.append(decayed(strength))
-    hyper = _hyper(members, rule, dtype, device)
-    if RULES[rule].orthogonalises:
-        parts.append(muon(architecture.hidden_matrices, hyper))
-    parts.append(by_rule(RULES[rule], hyper))
+    parts += _moves(architecture, members, rule, dtype, device)
     if any(member.ema_decay for member in members):
-        if "average" in RULES[rule].init(torch.zeros(1, 1)):
-            raise ConfigError([f"the rule '{rule}' keeps an average of its own; leave ema_decay at 0"])
+        if isinstance(rule, str | Rule) and "average" in rule_named(rule).init(torch.zeros(1, 1)):
+            raise ConfigError([f"the rule '{name_of(rule)}' keeps an average of its own; leave ema_decay at 0"])
         parts.append(averaged(_column([member.ema_decay for member in members], dtype, device)))
     return chain(*parts)
+
+
+def _factors(architecture: Architecture, members: Sequence[Member], rule: AnyRule) -> Tensor | None:
+    """What multiplies the rate of each number [M, P]: by layer, by kind, by width; None where nothing does."""
+    if not any(_has_factors(member) for member in members):
+        return None
+    layers, kinds = architecture.group_of(), architecture.kinds_of()
+    by_width = architecture.inputs_of() ** (-1.0 if rule in STEPS_GROW_WITH_GRADIENTS else -0.5)
+    rows = []
+    for member in members:
+        own = dict(member.rate_factors)
+        by_kind = torch.tensor([own.get(kind, 1.0) for kind in KINDS], dtype=torch.float64)[kinds]
+        by_layer = torch.tensor(member.layer_rates or (1.0,) * member.spec.layers, dtype=torch.float64)[layers]
+        rows.append(by_kind * by_layer * (by_width if member.width_scaled else 1.0))
+    return torch.stack(rows)
+
+
+def _has_factors(member: Member) -> bool:
+    return bool(member.layer_rates or member.rate_factors or member.width_scaled)
+
+
+def _moves(
+    architecture: Architecture, members: Sequence[Member], rule: AnyRule, dtype: torch.dtype, device: torch.device
+) -> list[Update]:
+    """What moves the parameters. ConfigError for an optimiser of PyTorch's where members are not looped."""
+    if isinstance(rule, str | Rule):
+        known = RULES[rule] if isinstance(rule, str) else _guarded(rule)
+        hyper = _hyper(members, known, dtype, device)
+        first = [muon(architecture.hidden_matrices, hyper)] if known.orthogonalises else []
+        return [*first, by_rule(known, hyper)]
+    if not isinstance(architecture, Modules) or architecture.layout != "looped":
+        where = (
+            f"{name_of(rule)} of torch.optim trains one network after another, which {architecture.layout} ones are not"
+        )
+        raise ConfigError([where], remedy='layout="looped" for a module, a rule by name, or a Rule')
+    if any(any(member.frozen_until) for member in members):
+        raise ConfigError(
+            [f"{name_of(rule)} of torch.optim cannot begin with some layers later: frozen_until"],
+            remedy="freeze them for good with requires_grad_(False), or choose a rule by name",
+        )
+    return [by_optimiser(rule, architecture.spec.shapes)]
+
+
+def _guarded(rule: Rule) -> Rule:
+    """A rule of the user's own, whose errors are said to be its."""
+
+    def update(*given: Any) -> None:
+        with users_code(f"the rule {name_of(rule)} cannot make a step", remedy=REMEDY):
+            rule.update(*given)
+
+    with users_code(f"the rule {name_of(rule)} cannot make a state", remedy=REMEDY):
+        rule.init(torch.zeros(1, 1))
+    return rule._replace(update=update)
 
 
 def plain_shrink(
     architecture: Architecture,
     members: Sequence[Member],
-    rule: str,
+    rule: AnyRule,
     rows: Sequence[int],
     dtype: torch.dtype,
     device: torch.device = CPU,
@@ -87,7 +145,7 @@ def plain_shrink(
     What plain descent needs of a gradient is to be subtracted once, so that it need never be stored.
     """
     more = [
-        member.momentum or member.l1 or member.layer_rates or any(member.frozen_until) or member.ema_decay
+        member.momentum or member.l1 or _has_factors(member) or any(member.frozen_until) or member.ema_decay
         for member in members
     ]
     limits = [min(member.clip_norm, member.clip_value) for member in members]
@@ -102,9 +160,9 @@ def _l2(members: Sequence[Member], rows: Sequence[int]) -> list[float]:
     return [member.l2 / n for member, n in zip(members, rows, strict=True)]
 
 
-def _hyper(members: Sequence[Member], rule: str, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+def _hyper(members: Sequence[Member], rule: Rule, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
     own = {
-        name: [getattr(RULES[rule] if getattr(member, name) is None else member, name) for member in members]
+        name: [getattr(rule if getattr(member, name) is None else member, name) for member in members]
         for name in ("epsilon", "rho")
     }
     values = {

@@ -26,7 +26,11 @@ from luthier.objective import Criterion, Loss
 
 
 class LoopedLearner:
-    """One member after another: each has a module whose parameters and gradients are views of its rows."""
+    """One member after another: each has a module whose parameters and gradients are views of its rows.
+
+    Elsewhere than on the processor modules have memory of their own (`apart`), which their rows are copied to and from:
+    kernels there like tensors to begin at even places, and some need it.
+    """
 
     def __init__(
         self,
@@ -37,17 +41,20 @@ class LoopedLearner:
         loss: Loss | Criterion,
         *,
         bf16: bool = False,
+        apart: bool | None = None,
     ) -> None:
         self.state, self.seeds, self.drops, self._loss = state, seeds, drops, loss
         self._spec, self._bf16, self._device = spec, bf16, state.parameters.device
+        apart = self._device.type != "cpu" if apart is None else apart
         views = (parameter_views(spec.shapes, state.parameters), parameter_views(spec.shapes, state.gradients))
         fixed = fixed_views(spec.fixed, state.buffers)
-        self._modules = [_bound(spec, m, *views, fixed) for m in range(len(seeds))]
+        bound = [_bound(spec, m, *views, fixed) for m in range(len(seeds))]
+        self._modules, self._apart = bound, [_Apart(module) for module in bound] if apart else []
         self._dropouts = [list(own_dropouts(module)) for module in self._modules]
         self._shares: list[list[float]] | None = None  # what each layer drops, read once
         self._host_seeds = seeds.cpu()
 
-    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
+    def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
         self.state.gradients.zero_()
         version, shared = batch.inputs._version, None if batch.own else with_layout(batch.inputs)
@@ -58,6 +65,8 @@ class LoopedLearner:
             self._shares = [[float(layer.p) for layer in dropouts] for dropouts in self._dropouts]
         result = []
         for m, (module, dropouts) in enumerate(zip(self._modules, self._dropouts, strict=True)):
+            if self._apart:
+                self._apart[m].load()
             for layer, key, p in zip(dropouts, keys[:, m : m + 1], self._shares[m], strict=False):
                 layer.begin(key, p=p)
             own = batch if shared is not None else batch.cut(slice(m, m + 1))
@@ -68,6 +77,8 @@ class LoopedLearner:
                 value = mean_of(self._loss, outputs.unsqueeze(0), own, bf16=self._bf16)[0]
                 (value * (share[m] if isinstance(share, Tensor) else share)).backward()  # type: ignore[no-untyped-call]
             result.append(value.detach())
+            if self._apart:
+                self._apart[m].store()
         if batch.inputs._version != version:
             raise InputError("the module changes its inputs in place", remedy="write `x = x - 1` in place of `x -= 1`")
         return torch.stack(result).to(exact(self.state.parameters.dtype))
@@ -84,6 +95,31 @@ def _bound(
         else:
             tensor.data = fixed[name][m]
     return module
+
+
+class _Apart:
+    """A bound module's tensors in memory of their own, and the rows that they are copied from and to."""
+
+    def __init__(self, module: nn.Module) -> None:
+        buffers = list(module.buffers())
+        tensors = [*buffers, *module.parameters()]
+        self._rows, self._slopes = [tensor.data for tensor in tensors], [t.grad for t in tensors if t.grad is not None]
+        for tensor in tensors:
+            tensor.data, slope = tensor.data.clone(), tensor.grad
+            tensor.grad = None if slope is None else torch.zeros_like(tensor)
+        self._own, self._buffers = [tensor.data for tensor in tensors], len(buffers)
+        self._own_slopes = [tensor.grad for tensor in tensors if tensor.grad is not None]
+
+    def load(self) -> None:
+        """Take the rows' numbers; gradients become 0."""
+        torch._foreach_copy_(self._own, self._rows)
+        torch._foreach_zero_(self._own_slopes)
+
+    def store(self) -> None:
+        """Give gradients, and what a pass did to buffers, to the rows."""
+        torch._foreach_copy_(self._slopes, self._own_slopes)
+        if self._buffers:
+            torch._foreach_copy_(self._rows[: self._buffers], self._own[: self._buffers])
 
 
 class VmappedLearner:
@@ -110,9 +146,9 @@ class VmappedLearner:
         self._fixed = fixed_views(spec.fixed, state.buffers)
         self._shapes: dict[torch.Size, list[list[torch.Size]]] = {}
 
-    def gradients(self, batch: Batch, number: int, share: float | Tensor = 1.0) -> Tensor:
+    def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
-        masks = self._masks(batch.inputs[0] if batch.own else batch.inputs, number)
+        masks = self._masks(batch.inputs[0] if batch.own else batch.inputs, int(number))
         inputs = batch.inputs.clone() if self._spec.changes_inputs else batch.inputs
         # Of a slice batch norm would update a copy, so buffers go in whole and what became of them is copied back.
         fixed = {name: view.clone(memory_format=torch.contiguous_format) for name, view in self._fixed.items()}

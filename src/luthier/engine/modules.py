@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from luthier.engine.flat_rows import fill, fixed_views, parameter_views, room
+from luthier.engine.flat_rows import KINDS, fill, fixed_views, parameter_views, room
 from luthier.engine.module_learners import LoopedLearner, VmappedLearner, with_layout
 from luthier.engine.module_spec import ModuleSpec, bare
 from luthier.engine.outputs import one_tensor
@@ -83,6 +83,25 @@ class Modules:
             view.fill_(groups.index(self.spec.group(name)))
         return flat[0]
 
+    def kinds_of(self) -> Tensor:
+        """Which of KINDS each number is [P], by its layer and name."""
+        layers, flat = dict(self.spec.module.named_modules()), self._flat(torch.int64)
+        for name, view in parameter_views(self.spec.shapes, flat).items():
+            layer = layers.get(name.rpartition(".")[0])
+            kind = "biases" if name.endswith("bias") else "norms" if view.ndim == 2 else "weights"
+            view.fill_(KINDS.index("embeddings" if isinstance(layer, nn.Embedding | nn.EmbeddingBag) else kind))
+        return flat[0]
+
+    def inputs_of(self) -> Tensor:
+        """How many inputs each weight of two axes or more has [P], by its shape; 1 for biases, norms, embeddings."""
+        flat, kinds = self._flat(torch.float64), self.kinds_of()
+        for view in parameter_views(self.spec.shapes, flat).values():
+            view.fill_(prod(view.shape[2:]))
+        return torch.where(kinds == KINDS.index("weights"), flat[0], 1)
+
+    def _flat(self, dtype: torch.dtype) -> Tensor:
+        return torch.zeros(1, sum(prod(shape) for shape in self.spec.shapes.values()), dtype=dtype)
+
     def hidden_matrices(self, flat: Tensor) -> list[Tensor]:
         """The weights of linear layers [M, units, inputs] but the last of all, as views of rows [M, P]."""
         layers = dict(self.spec.module.named_modules())
@@ -114,6 +133,8 @@ class Modules:
         with torch.no_grad(), users_code("the module does not run in evaluation mode", remedy="try module.eval()(x)"):
             for m in range(len(parameters)):
                 state = {name: view[m] for name, view in (*named.items(), *fixed.items())}
+                if parameters.device.type != "cpu":  # kernels elsewhere like tensors to begin at even places
+                    state = {name: value.clone() for name, value in state.items()}
                 pieces = [
                     one_tensor(functional_call(module, state, (with_layout(x, copied=spec.changes_inputs),)), len(x))
                     for x in (piece.to(parameters.device) for piece in torch.split(part.features, EVALUATED_ROWS))

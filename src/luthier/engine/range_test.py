@@ -23,6 +23,7 @@ from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.population import Population
 from luthier.engine.settings import Part, Settings
 from luthier.errors import LuthierError
+from luthier.identity import name_of
 from luthier.nets import Spec
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def range_test(
     """
     return ramp_until_it_tells(
         lambda rates: _ramp(spec, training, settings, seeds, rates),
-        name=settings.rule,
+        name=name_of(settings.rule),
         steps=steps,
         low=low,
         high=high,

@@ -35,7 +35,7 @@ class Rates:
             return self._constant
         start = step // AHEAD * AHEAD
         if start != self._start:
-            steps = range(start, start + AHEAD)
+            steps = range(start, min(start + AHEAD, max(self._total, step + 1)))  # a function may know no later ones
             factors = [[schedule.factor(t, self._total) for schedule in self._schedules] for t in steps]
             rates = torch.tensor(factors, dtype=torch.float64)[:, self._which] * self._base
             self._start, self._rows = start, self._column(rates).unbind(0)

@@ -17,17 +17,21 @@ from luthier.engine.run_record import RunRecord
 from luthier.engine.settings import Settings, Snapshot
 from luthier.engine.standing import Standing
 from luthier.errors import InputError
+from luthier.identity import identity
 
 NUMBERS = 2  # raised when the same plan gives other numbers than before: its checkpoints do not fit together then
 _STANDING = ("best", "lowest_of_group", "reference", "waited", "lowest", "stalled", "drops")
 
 
 def plan_of(members: Sequence[Member], settings: Settings, rows: int) -> str:
-    """A short name of what is trained and how; a module or a function of the user's own counts by its type."""
-    loss = settings.loss if isinstance(settings.loss, str) else type(settings.loss).__name__
+    """A short name of what is trained and how; a module counts by its shapes, what is the user's own by its code."""
     names = [field.name for field in fields(Member) if field.name != "spec"]
     each = [[getattr(member, name) for name in names] for member in members]
-    known = [NUMBERS, replace(settings, loss="softmax"), loss, rows, *each]
+    own = [identity(one) for one in (settings.rule, *settings.metrics) if not isinstance(one, str)]
+    rule = settings.rule if isinstance(settings.rule, str) else "adam"
+    named = tuple(metric for metric in settings.metrics if isinstance(metric, str))
+    plain = replace(settings, loss="softmax", rule=rule, metrics=named)
+    known = [NUMBERS, plain, identity(settings.loss), rows, *own, *each]
     specs = {str(m.spec.shapes) if isinstance(m.spec, ModuleSpec) else str(m.spec) for m in members}
     return hashlib.blake2b(repr([known, sorted(specs)]).encode(), digest_size=6).hexdigest()
 

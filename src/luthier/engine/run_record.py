@@ -31,7 +31,7 @@ class RunRecord:
     @classmethod
     def of(cls, members: Sequence[Member], settings: Settings) -> RunRecord:
         """The record of a training that begins."""
-        return cls(tuple(members), settings, History(metrics=settings.metrics), [], [""] * len(members))
+        return cls(tuple(members), settings, History(metrics=settings.metric_names), [], [""] * len(members))
 
     @classmethod
     def resumed(
@@ -39,7 +39,7 @@ class RunRecord:
     ) -> RunRecord:
         """The record that `facts` and `step_losses` were taken from."""
         steps = [step_losses.numpy().copy()] if settings.every_step else []
-        history = History([list(row) for row in facts["history"]], settings.metrics, steps)
+        history = History([list(row) for row in facts["history"]], settings.metric_names, steps)
         findings = [Finding(**finding) for finding in facts["findings"]]
         return cls(tuple(members), settings, history, findings, list(facts["status"]))
 

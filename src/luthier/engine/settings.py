@@ -11,8 +11,9 @@ from torch import Tensor
 
 from luthier.engine.devices import CPU
 from luthier.errors import ConfigError, nearest
-from luthier.objective import LOSSES, WATCHED, Criterion, Loss
-from luthier.optimise import RULES
+from luthier.identity import name_of
+from luthier.objective import LOSSES, WATCHED, Criterion, Loss, Metric
+from luthier.optimise import AnyRule, rule_mistakes
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,21 @@ class Part:
 class Settings:
     """How a population is trained. `loss` is one of LOSSES, or a Loss of your own (a module also takes a Criterion).
 
+    `rule` is one of RULES, a Rule, or a class of `torch.optim` for looped members.
+
     `rungs` are (step, members kept): there the members with the worse best validation loss so far
     are cut away. `patience` counts evaluations without an improvement by more than `tolerance`
     (0: never stop early). `batch_seed` orders the batches, the same for all members. A step averages the
     gradients of `accumulate` batches. `only_first_batch` trains on one batch alone, to see whether it
     can be overfitted. With `mixed_precision` matrix products run in bfloat16, all else in `dtype`.
-    `metrics` are measured on the validation part at each evaluation, beside loss and score. `every_step`
-    keeps the training loss of every step too. On which `device` all of this is computed changes no plan: a training
-    goes on from a checkpoint on another one. On a CUDA device dense networks' steps are launched
-    many at a time with `cuda_graphs`.
+    `metrics`, by name or as a Metric, are measured on the validation part at each evaluation, beside loss and score.
+    `every_step` keeps the training loss of every step too. On which `device` all of this is computed changes no plan: a
+    training goes on from a checkpoint on another one. On a CUDA device dense networks' steps are
+    launched many at a time with `cuda_graphs`.
     """
 
     loss: str | Loss | Criterion
-    rule: str
+    rule: AnyRule
     batch_size: int
     steps: int
     evaluate_every: int
@@ -81,7 +84,7 @@ class Settings:
     accumulate: int = 1
     only_first_batch: bool = False
     mixed_precision: bool = False
-    metrics: tuple[str, ...] = ()
+    metrics: tuple[str | Metric, ...] = ()
     every_step: bool = False
     device: torch.device = field(default=CPU, repr=False)
     cuda_graphs: bool = field(default=False, repr=False)
@@ -99,14 +102,24 @@ class Settings:
         ]
         choices: list[tuple[object, Collection[str]]] = [
             (self.loss, LOSSES),
-            (self.rule, RULES),
             *((name, WATCHED) for name in self.metrics),
         ]
         for name, known in choices:
             if isinstance(name, str) and name not in known:
                 mistakes.append(f"'{name}' is not one of {', '.join(known)}; {nearest(name, known)}".rstrip("; "))
+        mistakes += rule_mistakes(self.rule)
+        mistakes += [
+            f"a metric is one of {', '.join(WATCHED)}, or a Metric, not {type(metric).__name__}"
+            for metric in self.metrics
+            if not isinstance(metric, str | Metric)
+        ]
         if mistakes:
             raise ConfigError(mistakes)
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """What the metrics go by in the history."""
+        return tuple(name_of(metric) for metric in self.metrics)
 
 
 @dataclass(frozen=True)

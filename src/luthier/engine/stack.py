@@ -17,6 +17,7 @@ from torch import Tensor
 from luthier.averages import follow
 from luthier.engine.batches import Batch
 from luthier.engine.dense_rows import EVEN_ROWS, WIDE_WASTE, buffer_views, matrices, views
+from luthier.engine.learned_inputs import InputScale, LearnedInputs
 from luthier.engine.products import product, stays_small, take_product
 from luthier.engine.settings import Part
 from luthier.engine.sharing import mean_of_rows
@@ -33,7 +34,8 @@ def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Part) -
 
     On the networks' device; rows that lie elsewhere are sent block by block.
     """
-    widest, device = max((*spec.hidden, spec.columns(0), spec.outputs)), parameters.device
+    waves = 0 if spec.number_embedding is None else spec.number_embedding.columns * spec.number_embedding.frequencies
+    widest, device = max((*spec.hidden, spec.columns(0), spec.outputs, waves)), parameters.device
     cached = device.type == "cpu"
     at_once, some = (EVALUATED_AT_ONCE, EVALUATED_MEMBERS) if cached else (ON_DEVICE_AT_ONCE, len(parameters))
     result = parameters.new_empty(len(parameters), len(part), spec.outputs)
@@ -67,19 +69,20 @@ class Stack:
         self.parameters, self.buffers = parameters, buffers
         self.gradients = torch.zeros_like(parameters) if gradients is None else gradients
         self._p, self._g = views(spec, parameters), views(spec, self.gradients)
-        self._embeddings = _Embeddings(spec, parameters, self.gradients) if spec.embeddings else None
+        self._scale = InputScale(spec, parameters, self.gradients) if spec.input_scale else None
+        self._learned = LearnedInputs(spec, parameters, self.gradients) if spec.learned_width else None
         self._b = buffer_views(spec, buffers)
         self._activations = spec.functions
         # What every step asks for, made once: in a small network making a view costs as much as using it.
         self._W, self._G = matrices(spec, parameters), matrices(spec, self.gradients)
         self._WT = [W.mT for W in self._W]
-        self._D, columns = spec.embedding_width, spec.columns(0)
+        self._D, columns = spec.learned_width, spec.columns(0)
         self._Win = [W[:, :, : spec.fan_in(i)] for i, W in enumerate(self._W)]
         rows, self._first = parameters.shape[1] // columns, self._W[0].shape[1]
         if len(parameters) == 1:  # no row of the next member follows: as few as make an even number
             rows = min(rows, -(-self._first // EVEN_ROWS) * EVEN_ROWS)
         self._rows = 0  # of a member in the wide product; 0: each member has a product of its own
-        if not spec.embeddings and rows <= WIDE_WASTE * self._first and parameters.is_contiguous():
+        if spec.plain_inputs and rows <= WIDE_WASTE * self._first and parameters.is_contiguous():
             self._rows = rows
             self._wide = parameters[:, : rows * columns].view(1, -1, columns)
             self._wide_T, self._wide_G = self._wide.mT, self.gradients[:, : rows * columns].view(1, -1, columns)
@@ -151,7 +154,7 @@ class Stack:
     def descend(self, batch: Batch, dZ: Tensor, masks: Masks, shrink: Tensor | None = None) -> None:
         """Subtract the gradients from the parameters without storing them, after subtracting `shrink` [M, P].
 
-        `dZ` carries the rates: every equation is linear in it. For networks without norms and embeddings.
+        `dZ` carries the rates: every equation is linear in it. For networks without norms and learned inputs.
         """
         space = self._space(batch.inputs.shape[-2])
         errors = self._errors(space, dZ, masks)
@@ -192,10 +195,11 @@ class Stack:
             if self._members == 1:
                 return Z if self._rows == self._first else Z[:, :, : self._first]
             return Z.view(inputs.shape[0], self._members, self._rows)[:, :, : self._first].transpose(0, 1)
-        if self._embeddings is None:
-            return times(self._each(inputs), self._WT[0])
-        Z = times(self._each(inputs), self._WT[0][:, self._D :])
-        return Z.add_(times(self._embeddings.of(codes), self._WT[0][:, : self._D]))
+        WT = self._WT[0] if self._scale is None else self._scale.weights().mT
+        if self._learned is None:
+            return times(self._each(inputs), WT)
+        Z = times(self._each(inputs), WT[:, self._D :])
+        return Z.add_(times(self._learned.of(inputs, codes), WT[:, : self._D]))
 
     def _each(self, inputs: Tensor) -> Tensor:
         """Inputs [M, B, F] of each member, from those that all share [B, F] or as they are."""
@@ -209,12 +213,17 @@ class Stack:
             product(space.stacked(dZ, self._rows), batch.inputs.unsqueeze(0), out=self._wide_G, bf16=self.bf16)
             return
         X, G, D = self._each(batch.inputs), self._G[0], self._D
-        if self._embeddings is None:
+        if self._learned is None:
             product(dZ.mT, X, out=G, bf16=self.bf16)
+            if self._scale is not None:
+                self._scale.learn()
             return
         G[:, :, D:] = product(dZ.mT, X, bf16=self.bf16)
-        G[:, :, :D] = product(dZ.mT, self._embeddings.last, bf16=self.bf16)
-        self._embeddings.learn(product(dZ, self._W[0][:, :, :D], bf16=self.bf16))
+        G[:, :, :D] = product(dZ.mT, self._learned.last, bf16=self.bf16)
+        W = self._W[0] if self._scale is None else self._scale.scaled
+        self._learned.learn(product(dZ, W[:, :, :D], bf16=self.bf16))
+        if self._scale is not None:
+            self._scale.learn()
 
     def _scaled(self, i: int, normal: Tensor) -> Tensor:
         scale, shift = self._p[f"norms.{i}.scale"], self._p[f"norms.{i}.shift"]
@@ -241,35 +250,6 @@ class Stack:
         if rows not in self._spaces:
             self._spaces[rows] = _Space(self, rows)
         return self._spaces[rows]
-
-
-class _Embeddings:
-    """Every column's table at once: one vector of positions in the flat rows, gathered once and added to once."""
-
-    def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
-        self._parameters, self._gradients = parameters, gradients
-        device, widths = parameters.device, torch.tensor([width for _, width in spec.embeddings])
-        positions = views(spec, torch.arange(parameters.shape[1]).unsqueeze(0))
-        tables = [positions[f"embeddings.{k}.weight"][0] for k in range(len(widths))]
-        self._first = torch.cat([table[0] for table in tables]).to(device)  # [D] of a row with codes 0
-        self._column = torch.arange(len(widths)).repeat_interleave(widths).to(device)
-        self._width = widths.repeat_interleave(widths).to(device)
-        start, stop = int(tables[0][0, 0]), int(tables[-1][-1, -1]) + 1  # the tables lie side by side
-        self._tables = gradients[:, start:stop]
-
-    def of(self, codes: Tensor) -> Tensor:
-        """Embeddings [M, B, D] of a batch's codes [B, K], or of each member's own [M, B, K]."""
-        places = codes.index_select(-1, self._column).long().mul_(self._width).add_(self._first)
-        self._places, shape = places.flatten(-2), (len(self._parameters), *places.shape[-2:])
-        one = codes.ndim == 2
-        flat = self._parameters.index_select(1, self._places) if one else self._parameters.gather(1, self._places)
-        self.last = flat.view(shape)
-        return self.last
-
-    def learn(self, gradient: Tensor) -> None:
-        """Fill the tables' gradients from those [M, B, D] of the embeddings that were last asked for."""
-        self._tables.zero_()
-        self._gradients.scatter_add_(1, self._places.expand(len(gradient), -1), gradient.flatten(1))
 
 
 class _Layer:

@@ -32,7 +32,10 @@ class TrainState(NamedTuple):
 
     def rows(self, places: slice | Tensor) -> TrainState:
         """The state of some members: views by a slice, copies by numbers. Gradients are anyone's for a step."""
-        rule = {name: value[places] for name, value in self.rule.items()}
+        rule = {
+            name: value[places if isinstance(places, slice) else places.to(value.device)]
+            for name, value in self.rule.items()
+        }  # an optimiser of PyTorch's may count its steps on the CPU
         parameters = self.parameters[places]
         return TrainState(parameters, self.buffers[places], self.gradients[: len(parameters)], rule)
 

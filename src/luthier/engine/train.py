@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from luthier.engine.batches import Batch, BatchSource
+from luthier.engine.devices import within_memory
 from luthier.engine.evaluating import held_out_rows, measured
 from luthier.engine.feed import batches_for, check
 from luthier.engine.member import Member
@@ -31,6 +32,7 @@ from luthier.machine import torch_settings
 FINISHED, CUT, PAUSED = "finished", "cut", "paused"
 
 
+@within_memory()
 @torch_settings()
 def train(
     members: Sequence[Member],

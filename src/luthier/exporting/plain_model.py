@@ -27,13 +27,9 @@ UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
 EPOCH = datetime(1970, 1, 1)
 TYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool}
 ACTIVATIONS: dict[str, Any] = {
-    "relu": torch.relu,
+    **{name: getattr(torch, name) for name in ("relu", "tanh", "sigmoid")},
     "leaky relu": lambda z: F.leaky_relu(z, 0.01),
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "gelu": F.gelu,
-    "selu": F.selu,
-    "mish": F.mish,
+    **{name: getattr(F, name) for name in ("gelu", "selu", "mish")},
     "identity": lambda z: z,
 }
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -99,6 +95,11 @@ class PlainModel(nn.Module):
     def _net(self, place: int, spec: dict[str, Any], features: Tensor, codes: Tensor) -> Tensor:
         base = f"nets.{place}."
         tables = [self._of(f"{base}embeddings.{k}.weight")[codes[:, k]] for k in range(len(spec["embeddings"]))]
+        if learned := spec.get("number_embedding"):
+            names = ("frequencies", "phases", "weight", "bias")
+            f, phase, W, b = (self._of(f"{base}numbers.0.{name}") for name in names)
+            angles = 2 * torch.pi * features[:, : learned["columns"]].unsqueeze(2) * f + phase
+            tables.append((torch.einsum("bfk,fwk->bfw", angles.cos(), W) + b).flatten(1))
         a = torch.cat([*tables, features], 1)
         for i, (units, name) in enumerate(zip(spec["hidden"], spec["activations"], strict=True)):
             z = a @ self._of(f"{base}layers.{i}.weight").T
@@ -234,7 +235,7 @@ def _as_number(value: Any, style: dict[str, Any]) -> float | None:
     if isinstance(value, timedelta):
         return (value // timedelta(microseconds=1)) / 1e6
     if isinstance(value, time):
-        return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
+        return ((value.hour * 3600 + value.minute * 60 + value.second) * 10**6 + value.microsecond) / 1e6
     return _written_number(value, style) if isinstance(value, str) else None
 
 
@@ -271,7 +272,8 @@ def _clock(text: str) -> float | None:
         if not 1 <= hours <= 12:
             return None
         hours = hours % 12 + 12 * (result[5].lower() == "p")
-    return int(result[1] or 0) * 86400.0 + hours * 3600.0 + int(result[3]) * 60.0 + float(result[4] or 0)
+    whole = int(result[1] or 0) * 86400 + hours * 3600 + int(result[3]) * 60
+    return (10**6 * whole + round(1e6 * float(result[4] or 0))) / 1e6
 
 
 def _moment(value: Any, cells: dict[str, Any], name: str) -> datetime | None:
@@ -315,8 +317,7 @@ def _iso(text: str) -> datetime | None:
         return None
     if zone is None or zone == "Z":
         return moment
-    hours, minutes = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
-    offset = timedelta(hours=hours, minutes=minutes)
+    offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:].lstrip(":") or 0))
     return moment + offset if zone[0] == "-" else moment - offset
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import torch
 from safetensors.torch import save
+from torch import Tensor, nn
 
 from luthier import storage
 from luthier.data import TableEncoder
@@ -24,6 +25,7 @@ from luthier.errors import LuthierError
 from luthier.exporting import plain_model, plain_pictures
 from luthier.exporting.graph import exportable
 from luthier.nets import ConvSpec, DenseSpec
+from luthier.nets.numbers import SCALE
 from luthier.saved import Model
 
 CLOSE = 1e-6
@@ -39,7 +41,7 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
     program = plain_model if isinstance(encoder, TableEncoder) else plain_pictures
     weights = {f"preprocess.{name}": value for name, value in model.preprocess.state_dict().items()}
     for i, net in enumerate(model.nets):
-        weights |= {f"nets.{i}.{name}": value for name, value in net.state_dict().items()}
+        weights |= {f"nets.{i}.{name}": value for name, value in _folded(net).items()}
     transform = model.transform
     facts: dict[str, Any] = {
         "kind": model.task.kind,
@@ -76,6 +78,14 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
     for name, written in files.items():
         storage.write_bytes(place / name, written)
     return gap
+
+
+def _folded(net: nn.Module) -> dict[str, Tensor]:
+    """A network's weights, those of the first layer times the factors of its inputs."""
+    state = dict(net.state_dict())
+    if SCALE in state:
+        state["layers.0.weight"] = state["layers.0.weight"] * state.pop(SCALE)
+    return state
 
 
 def _of_a_table(model: Model, encoder: TableEncoder) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from luthier.nets.conv import ConvNet, ConvSpec
 from luthier.nets.dense import NORM_EPSILON, NORM_MEMORY, DenseNet
 from luthier.nets.initialise import INITIALISERS
 from luthier.nets.licences import Licence, licences_of
+from luthier.nets.numbers import NumberEmbedding
 from luthier.nets.recurrent import RecurrentNet
 from luthier.nets.sequential import Chain, chain
 from luthier.nets.spec import DeferredSpec, DenseSpec
@@ -36,6 +37,7 @@ __all__ = [
     "DenseSpec",
     "Licence",
     "Net",
+    "NumberEmbedding",
     "RecurrentNet",
     "Spec",
     "Summary",

@@ -62,7 +62,8 @@ def check_augmentations(chosen: tuple[tuple[str, float], ...]) -> None:
 class Augment(nn.Module):
     """Pictures [B, C, H, W] between 0 and 1, changed by chance in training mode, as they are otherwise.
 
-    `chosen` holds (name, strength) of each change. What is drawn comes from PyTorch's generator.
+    `chosen` holds (name, strength) of each change. What is drawn comes from PyTorch's generator
+    of the processor, and so is the same on every device.
     """
 
     def __init__(self, chosen: tuple[tuple[str, float], ...]) -> None:
@@ -141,7 +142,7 @@ class _Elastic:
         sides = torch.tensor([width, height]).view(1, 2, 1, 1)
         where = nn.functional.affine_grid(torch.eye(2, 3).unsqueeze(0), [1, 1, height, width], align_corners=False)
         grid = where + (shifts * 2 / sides).permute(0, 2, 3, 1)
-        return nn.functional.grid_sample(pictures, grid, align_corners=False)
+        return nn.functional.grid_sample(pictures, grid.to(pictures.device), align_corners=False)
 
 
 @functools.cache

@@ -55,14 +55,14 @@ class AugmentSignals(nn.Module):
             return signals
         rows = len(signals)
         if "speed" in self.chosen or "shift" in self.chosen:
-            signals = _moved(
-                signals, _either(rows, self.chosen.get("speed", 0.0)), _either(rows, self.chosen.get("shift", 0.0))
-            )
+            speed, shift = (_either(rows, self.chosen.get(name, 0.0)).to(signals.device) for name in ("speed", "shift"))
+            signals = _moved(signals, speed, shift)
         if "loudness" in self.chosen:
-            signals = signals * (1 + _either(rows, self.chosen["loudness"]).view(-1, 1, 1))
+            signals = signals * (1 + _either(rows, self.chosen["loudness"]).view(-1, 1, 1).to(signals.device))
         if "noise" in self.chosen:
+            drawn = torch.randn_like(signals, device="cpu")
             deviation = signals.std((1, 2), keepdim=True, correction=0)
-            signals = signals + self.chosen["noise"] * deviation * torch.randn_like(signals)
+            signals = signals + self.chosen["noise"] * deviation * drawn.to(signals.device)
         return signals
 
 
@@ -73,7 +73,7 @@ def _either(rows: int, strength: float) -> RowNumbers:
 def _moved(signals: Signals, speed: RowNumbers, shift: RowNumbers) -> Signals:
     """Each row played faster and later by its shares; what lies outside is silence."""
     length = signals.shape[2]
-    indices = torch.linspace(-1, 1, length, dtype=signals.dtype)
+    indices = torch.linspace(-1, 1, length, dtype=signals.dtype, device=signals.device)
     x = (1 + speed).view(-1, 1).to(signals.dtype) * indices - 2 * shift.view(-1, 1).to(signals.dtype)
     grid = torch.stack([x, torch.zeros_like(x)], 2).unsqueeze(1)
     return F.grid_sample(signals.unsqueeze(2), grid, align_corners=True).squeeze(2)

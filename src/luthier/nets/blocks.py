@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -64,12 +65,14 @@ def anatomy_of(module: nn.Module, x: torch.Tensor) -> Anatomy:
     linear = {name: layer for name, layer in net.named_modules() if isinstance(layer, nn.Linear)}
     if not linear:
         raise InputError("the backbone has no linear layer to replace", expected="a module that ends in nn.Linear")
-    blocks, given, used, readable = blocks_of(net), dict[str, torch.Tensor](), dict[str, None](), set[str]()
+    blocks, given, used, readable = blocks_of(net), dict[str, torch.Tensor](), Counter[str](), set[str]()
+    passes = Counter[str]()  # of linear layers
     for name, layer in linear.items():
+        layer.register_forward_pre_hook(lambda layer, x, name=name: passes.update([name]))
         layer.register_forward_hook(lambda layer, x, out, name=name: given.__setitem__(name, out.detach().clone()))
     for name in blocks:
         block = net.get_submodule(name)
-        block.register_forward_pre_hook(lambda layer, x, name=name: used.setdefault(name))
+        block.register_forward_pre_hook(lambda layer, x, name=name: used.update([name]))
         block.register_forward_hook(
             lambda layer, given, out, name=name: readable.update([name] * _is_readable(out, len(x)))
         )
@@ -89,6 +92,13 @@ def anatomy_of(module: nn.Module, x: torch.Tensor) -> Anatomy:
             received=f"outputs of shape {list(outputs.shape)} after {_last_operation(outputs)}",
             remedy="leave out what follows the last layer: losses take logits",
         )
+    if passes[heads[-1]] > 1:
+        raise InputError(
+            f"the layer `{heads[-1]}`, which computes the outputs, is used elsewhere in the backbone too",
+            expected="a last layer of its own, which can be replaced",
+            received=f"{passes[heads[-1]]} uses in one pass",
+        )
+    readable &= {name for name, times in used.items() if times == 1}
     own = [name for name in blocks if heads[-1] == name or heads[-1].startswith(f"{name}.")]
     below = [name for name in used if name not in own and _matters(net.get_submodule(name), outputs)]
     return Anatomy(heads[-1], [*below, *(own or heads[-1:])], frozenset(readable & set(below)))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.averages import follow
+from luthier.nets.numbers import embedded_numbers
 from luthier.nets.spec import DenseSpec
 from luthier.shapes import Codes, Embedded, Features, Hidden, Outputs
 
@@ -44,6 +45,8 @@ class DenseNet(nn.Module):
         }
         # Any: a ModuleList does not know the parameters that its modules were given by name.
         self.embeddings: Any = nn.ModuleList(_modules("embeddings", parameters, buffers))
+        self.numbers: Any = nn.ModuleList(_modules("numbers", parameters, buffers))
+        self.scales: Any = nn.ModuleList(_modules("scales", parameters, buffers))
         self.layers: Any = nn.ModuleList(_modules("layers", parameters, buffers))
         self.norms: Any = nn.ModuleList(_modules("norms", parameters, buffers))
 
@@ -57,7 +60,12 @@ class DenseNet(nn.Module):
 
     def from_embedded(self, parts: Sequence[Embedded], features: Features) -> Outputs:
         """Logits [B, C] of each code's embedding [B, w] and numbers [B, F]."""
+        if self.spec.number_embedding is not None:
+            x = features[:, : self.spec.number_embedding.columns]
+            parts = [*parts, embedded_numbers(x, dict(self.numbers[0].named_parameters()))]
         a = torch.cat([*parts, features], 1) if len(parts) else features
+        if self.spec.input_scale:
+            a = a * self.scales[0].factor
         for i, (layer, activation) in enumerate(zip(self.layers[:-1], self.spec.functions, strict=True)):
             z = a @ layer.weight.T
             z = self._normalised(i, z) if self.spec.normalised else z + layer.bias

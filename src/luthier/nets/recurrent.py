@@ -19,7 +19,7 @@ def read_sequence(cell: nn.RNNBase, steps: Sequences, lengths: Lengths, pool: st
 
     Rows are packed, so that steps after a row's end are neither computed nor learnt from.
     """
-    packed = nn.utils.rnn.pack_padded_sequence(steps, lengths, batch_first=True, enforce_sorted=False)
+    packed = nn.utils.rnn.pack_padded_sequence(steps, lengths.cpu(), batch_first=True, enforce_sorted=False)
     states, last = cell(packed)
     if pool == "last":
         final: Tensor = (last[0] if isinstance(last, tuple) else last)[-1]
@@ -59,7 +59,7 @@ class RecurrentNet(nn.Module):
     def forward(self, signals: Sequences) -> Outputs:
         """Outputs [B, outputs]."""
         kept = (signals != self.padding).any(2)
-        steps = torch.arange(1, signals.shape[1] + 1)
+        steps = torch.arange(1, signals.shape[1] + 1, device=signals.device)
         lengths = (kept * steps).amax(1).clamp_min(1)
         result: Tensor = self.head(read_sequence(self.cell, signals, lengths, self.pool))
         return result

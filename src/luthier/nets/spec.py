@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from luthier.errors import ConfigError, nearest
 from luthier.nets.activations import ACTIVATIONS, Activation, mixed
 from luthier.nets.initialise import INITIALISERS, initial_parameters
+from luthier.nets.numbers import SCALE, NumberEmbedding
 
 Shape = tuple[int, ...]
 
@@ -25,7 +27,9 @@ class DenseSpec:
     each. `deviation` is what the initialiser "normal" scales by. Batch norm (over the batch) or layer
     norm (over a row's units) sits before the activation, and a layer that has it has no bias. With
     `residual` a hidden layer as wide as the one below adds that one's output to its own. `neurons` are
-    (hidden layer, unit, activation) of single neurons that differ from their layer.
+    (hidden layer, unit, activation) of single neurons that differ from their layer. With a `number_embedding` learned
+    functions of the first numbers enter beside them. With an `input_scale` each value that enters the first layer is
+    multiplied by a factor of its own, learnt from 1 on.
 
     >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
     23860
@@ -42,6 +46,8 @@ class DenseSpec:
     initialiser: str = "he"
     deviation: float = 0.01
     neurons: tuple[tuple[int, int, str], ...] = ()
+    number_embedding: NumberEmbedding | None = None
+    input_scale: bool = False
 
     def __post_init__(self) -> None:
         mistakes = []
@@ -51,6 +57,8 @@ class DenseSpec:
             )
         if self.inputs + self.embedding_width < 1:
             mistakes.append("a network needs at least one input")
+        if self.number_embedding is not None and self.number_embedding.columns > self.inputs:
+            mistakes.append(f"{self.number_embedding.columns} numbers to embed; the network has {self.inputs} inputs")
         if self.batch_norm and self.layer_norm:
             mistakes.append("a layer can have batch norm or layer norm, not both")
         if not isinstance(self.activation, str) and len(self.activation) != len(self.hidden):
@@ -89,9 +97,12 @@ class DenseSpec:
 
     def fresh_parameters(self, seed: int) -> dict[str, Tensor]:
         """Initial parameters by name, in float64."""
-        return initial_parameters(
-            self.shapes(), initialiser=self.initialiser, gains=self.gains, seed=seed, deviation=self.deviation
+        learned = {} if self.number_embedding is None else self.number_embedding.fresh_parameters(seed)
+        shapes = {name: shape for name, shape in self.shapes().items() if name not in learned}
+        fresh = initial_parameters(
+            shapes, initialiser=self.initialiser, gains=self.gains, seed=seed, deviation=self.deviation
         )
+        return {**fresh, **learned, **({SCALE: torch.ones_like(fresh[SCALE])} if self.input_scale else {})}
 
     @property
     def layers(self) -> int:
@@ -104,6 +115,16 @@ class DenseSpec:
         return sum(width for _, width in self.embeddings)
 
     @property
+    def learned_width(self) -> int:
+        """Width of all that is learnt to stand beside the inputs: categories' embeddings, functions of numbers."""
+        return self.embedding_width + (0 if self.number_embedding is None else self.number_embedding.features)
+
+    @property
+    def plain_inputs(self) -> bool:
+        """Whether the first layer sees the inputs as they are."""
+        return not (self.learned_width or self.input_scale)
+
+    @property
     def normalised(self) -> bool:
         """Whether hidden layers have a norm, and so no bias."""
         return self.batch_norm or self.layer_norm
@@ -113,8 +134,8 @@ class DenseSpec:
         return not self.normalised or layer == len(self.hidden)
 
     def fan_in(self, layer: int) -> int:
-        """How many values a layer's weights multiply; the first takes embeddings, then numbers."""
-        return self.hidden[layer - 1] if layer else self.inputs + self.embedding_width
+        """How many values a layer's weights multiply; the first takes embeddings, functions of numbers, numbers."""
+        return self.hidden[layer - 1] if layer else self.inputs + self.learned_width
 
     def columns(self, layer: int) -> int:
         """Columns of a layer's matrix: a bias is the weight of an input that is always one."""
@@ -129,6 +150,10 @@ class DenseSpec:
         shapes: dict[str, Shape] = {}
         for k, (levels, width) in enumerate(self.embeddings):
             shapes[f"embeddings.{k}.weight"] = (levels, width)
+        if self.number_embedding is not None:
+            shapes |= self.number_embedding.shapes()
+        if self.input_scale:
+            shapes[SCALE] = (self.fan_in(0),)
         for i, units in enumerate((*self.hidden, self.outputs)):
             shapes[f"layers.{i}.weight"] = (units, self.fan_in(i))
             if self.biased(i):
@@ -149,7 +174,9 @@ class DenseSpec:
 
     def to_json(self) -> dict[str, Any]:
         """The spec as plain JSON values."""
-        return asdict(self)
+        values = asdict(self)
+        later = ("number_embedding", "input_scale")  # left out where there is none, as before there were any
+        return {name: value for name, value in values.items() if name not in later or value}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> DenseSpec:
@@ -158,7 +185,13 @@ class DenseSpec:
         embeddings = tuple((int(levels), int(width)) for levels, width in value["embeddings"])
         activation = value["activation"]
         activation = activation if isinstance(activation, str) else tuple(activation)
-        own = {"hidden": tuple(value["hidden"]), "embeddings": embeddings, "activation": activation, "neurons": neurons}
+        own: dict[str, Any] = {
+            "hidden": tuple(value["hidden"]),
+            "embeddings": embeddings,
+            "activation": activation,
+            "neurons": neurons,
+            "number_embedding": NumberEmbedding.from_json(value.get("number_embedding")),
+        }
         return cls(**{**value, **own})
 
     @classmethod

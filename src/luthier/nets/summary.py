@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +75,9 @@ def _of_spec(spec: DenseSpec) -> Summary:
         Row(f"embeddings.{k}", f"embedding of {levels} levels", (width,), levels * width)
         for k, (levels, width) in enumerate(spec.embeddings)
     ]
+    if (waves := spec.number_embedding) is not None:
+        learnt = sum(prod(shape) for shape in waves.shapes().values())
+        rows.append(Row("numbers.0", f"functions of {waves.columns} numbers", (waves.features,), learnt))
     norm = "batch norm" if spec.batch_norm else "layer norm" if spec.layer_norm else ""
     for i, units in enumerate((*spec.hidden, spec.outputs)):
         hidden = i < len(spec.hidden)

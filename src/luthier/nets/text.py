@@ -122,7 +122,7 @@ class TextNet(nn.Module):
         spec = self.spec
         numbers, ids, pairs, codes = self._parts(rows)
         if self.training and spec.word_dropout:
-            kept = torch.rand(ids.shape) >= spec.word_dropout
+            kept = (torch.rand(ids.shape) >= spec.word_dropout).to(ids.device)
             ids, pairs = ids * kept, pairs * (kept[:, 1:] & kept[:, :-1])
         read = self._bag(ids, pairs) if spec.reader == "bag" else self._in_order(ids)
         beside = [table(codes[:, k]) for k, table in enumerate(self.tables)]

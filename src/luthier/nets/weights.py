@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from luthier.errors import InputError, in_a_line
 from luthier.untrusted import open_plain
 
 LISTED = 5
-ENTRIES = ("state_dict", "model_state_dict", "model")  # of checkpoints, where weights lie
+ENTRIES = ("state_dict", "model_state_dict", "model", "net", "weights")  # of checkpoints, where weights lie
 WRAPPERS = ("module.", "_orig_mod.")  # before every name: nn.DataParallel, torch.compile
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -38,7 +39,7 @@ def read_weights(path: str | Path, *, say: Callable[[str], None] = lambda senten
         raise InputError(f"there is no file '{path}'", expected="a .safetensors, .pt or .pth file") from None
     result: Any = _safe(path) if path.suffix == ".safetensors" else _pickled(path)
     while isinstance(result, Mapping) and not all(isinstance(value, Tensor) for value in result.values()):
-        entry = next((name for name in ENTRIES if isinstance(result.get(name), Mapping)), None)
+        entry = _entry_of(result)
         if entry is None:
             break
         result = result[entry]
@@ -59,6 +60,17 @@ def read_weights(path: str | Path, *, say: Callable[[str], None] = lambda senten
     if halves := sorted({str(t.dtype).removeprefix("torch.") for t in weights.values() if t.dtype in HALVES}):
         say(f"the weights in '{path.name}' are {' and '.join(halves)}, half of the usual precision")
     return weights
+
+
+def _entry_of(checkpoint: Mapping[Any, Any]) -> Any:
+    """Where the weights of a checkpoint lie: in an entry of a usual name, else in the only one that holds tensors."""
+    named = next((name for name in ENTRIES if isinstance(checkpoint.get(name), Mapping)), None)
+    holding = [name for name, value in checkpoint.items() if isinstance(value, Mapping) and _are_tensors(value)]
+    return named if named is not None or len(holding) != 1 else holding[0]
+
+
+def _are_tensors(value: Mapping[Any, Any]) -> bool:
+    return bool(value) and all(isinstance(one, Tensor) for one in value.values())
 
 
 def _safe(path: Path) -> dict[str, Tensor]:
@@ -83,11 +95,19 @@ def _pickled(path: Path) -> Any:
         raise InputError(f"'{path.name}' is not a file of weights", received=in_a_line(error)) from error
 
 
-def load_weights(module: nn.Module, weights: Mapping[str, Tensor], *, but: tuple[str, ...] = ()) -> None:
+def load_weights(
+    module: nn.Module,
+    weights: Mapping[str, Tensor],
+    *,
+    but: tuple[str, ...] = (),
+    say: Callable[[str], None] = lambda sentence: None,
+) -> None:
     """Copy weights into a module, every name and shape matched; names that begin with one of `but` stay as they are.
 
-    InputError that lists what is missing, what is too much, and what has another shape.
+    Where all of a module's names stand behind one more, as Lightning's `model.`, that is left out, with whatever does
+    not stand behind it; `say` is told. InputError that lists what is missing, too much, and of another shape.
     """
+    weights = _without_owner(weights, module.state_dict(), say)
     wanted = {name: value for name, value in module.state_dict().items() if not name.startswith(but or ("\0",))}
     given = {name: value for name, value in weights.items() if not name.startswith(but or ("\0",))}
     # How many batches a norm has seen changes nothing, and old files do not say.
@@ -109,6 +129,21 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], *, but: tuple
         state = module.state_dict()
         for name, value in given.items():
             state[name].copy_(value)
+
+
+def _without_owner(
+    weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], say: Callable[[str], None]
+) -> Mapping[str, Tensor]:
+    """The weights without the name of the attribute that held the module, where no name is the module's otherwise."""
+    owner = Counter(name.partition(".")[0] for name in weights if name.partition(".")[2] in wanted).most_common(1)
+    if not owner or any(name in wanted for name in weights):
+        return weights
+    prefix = f"{owner[0][0]}."
+    kept = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    others = [name for name in weights if not name.startswith(prefix)]
+    more = f"; {len(others)} others are left out: {_some(others)}" if others else ""
+    say(f"names of weights began with '{prefix}', which was left out{more}")
+    return kept
 
 
 def _some(names: list[str]) -> str:

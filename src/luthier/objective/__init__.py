@@ -15,7 +15,7 @@ from luthier.objective.losses import (
     one_hot,
     triplet,
 )
-from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric
+from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric, metric_named
 from luthier.objective.targets import check_classes, class_weights, column
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "loss_named",
     "mean_gradient",
     "mean_loss",
+    "metric_named",
     "one_hot",
     "targets_for",
     "triplet",

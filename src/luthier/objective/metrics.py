@@ -25,7 +25,8 @@ Value = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 class Metric(NamedTuple):
     """A score: `value(y, P, W, positive)` is [M, R], where `positive` is the class that counts of two.
 
-    Where it is the mean of rows' losses, to the power `power`, `loss(y, P)` gives these [M, N].
+    Where it is the mean of rows' losses, to the power `power`, `loss(y, P)` gives these [M, N]. One of your own goes by
+    its `name`, and `kinds` are "binary", "multiclass" or "regression".
     """
 
     value: Value
@@ -35,6 +36,7 @@ class Metric(NamedTuple):
     of_one_class: bool = False  # of two classes it is the score of the positive one
     loss: Callable[[Tensor, Tensor], Tensor] | None = None
     power: float = 1.0
+    name: str = ""
 
     def of_outputs(self, Z: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """The score of each member's outputs [M]: Z [M, N, C] are logits, or values.
@@ -156,9 +158,14 @@ WATCHED: dict[str, Metric] = {
 }
 
 
-def check_metric(name: str, outputs: int, targets: Tensor) -> None:
+def metric_named(metric: str | Metric) -> Metric:
+    """The metric of that name, or the metric itself."""
+    return WATCHED[metric] if isinstance(metric, str) else metric
+
+
+def check_metric(name: str | Metric, outputs: int, targets: Tensor) -> None:
     """Raise InputError where a metric cannot be measured on targets [N] or [N, K] of a network with so many outputs."""
-    if "regression" not in WATCHED[name].kinds:
+    if "regression" not in metric_named(name).kinds:
         check_labels(max(2, outputs), targets)
     else:
         check_values(outputs, targets)

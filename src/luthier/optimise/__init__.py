@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from luthier.optimise.choosing import (
+    AnyRule,
+    OptimiserClass,
+    checked_rule,
+    hyper_parameters_of,
+    is_optimiser,
+    rule_mistakes,
+    rule_named,
+)
 from luthier.optimise.muon import muon
 from luthier.optimise.rules import RULES, Rule, State, clip_by_norm, clip_by_value
-from luthier.optimise.schedules import Schedule
+from luthier.optimise.schedules import AnySchedule, CustomSchedule, Schedule, schedule_for
 from luthier.optimise.updates import (
     Step,
     Update,
@@ -21,6 +30,10 @@ from luthier.optimise.updates import (
 
 __all__ = [
     "RULES",
+    "AnyRule",
+    "AnySchedule",
+    "CustomSchedule",
+    "OptimiserClass",
     "Rule",
     "Schedule",
     "State",
@@ -29,13 +42,19 @@ __all__ = [
     "averaged",
     "by_rule",
     "chain",
+    "checked_rule",
     "clip_by_norm",
     "clip_by_value",
     "clipped",
     "decayed",
     "frozen",
+    "hyper_parameters_of",
+    "is_optimiser",
     "l1",
     "l2",
     "muon",
+    "rule_mistakes",
+    "rule_named",
+    "schedule_for",
     "with_factors",
 ]

@@ -12,6 +12,7 @@ With the same numbers each rule takes the steps of its `torch.optim` counterpart
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -91,6 +92,8 @@ def _adam(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
     if isinstance(step, int) and hyper["rate"].shape[1] == 1 and P.shape[1] >= FUSED_FROM and P.device.type == "cpu":
         _adam_fused(P, G, state, hyper, step)
         return
+    if P.device.type == "cuda" and _one_pass(P, G, state, hyper, step):
+        return
     beta1, beta2 = hyper["beta1"], hyper["beta2"]
     mean = follow(state["mean"], G, beta1)
     square = follow_square(state["square"], G, beta2)
@@ -119,6 +122,32 @@ def _adam_fused(P: Flat, G: Flat, state: State, hyper: Hyper, step: int) -> None
             amsgrad=False,
             maximize=False,
         )
+
+
+def _one_pass(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> bool:
+    """The same by one kernel of ours on a CUDA device; False where there is none for these numbers."""
+    one_step = not isinstance(step, Tensor) or step.ndim == 0
+    if not (one_step and hyper["rate"].shape[1] == 1 and P.is_contiguous() and G.is_contiguous()):
+        return False
+    if (kernel := _adam_kernel(P.device, P.dtype)) is None:
+        return False
+    beta1, beta2 = hyper["beta1"], hyper["beta2"]
+    factors = (hyper["rate"] / (1 - beta1**step), beta1, beta2, (1 - beta2**step).rsqrt(), hyper["epsilon"])
+    kernel(P, G, state["mean"], state["square"], torch.cat(factors, 1))
+    return True
+
+
+@cache
+def _adam_kernel(device: torch.device, dtype: torch.dtype) -> Callable[..., None] | None:
+    """The kernel, once it was seen to compile and to run."""
+    try:
+        from luthier.optimise.adam_kernel import adam_step
+
+        P, G, mean, square = torch.zeros(4, 1, 1, dtype=dtype, device=device)
+        adam_step(P, G, mean, square, torch.ones(1, 5, dtype=dtype, device=device))
+    except Exception:  # no Triton, or no compiler for what it generates
+        return None
+    return adam_step
 
 
 def _adam_uncorrected(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from luthier.drawing import draw_schedules
-from luthier.errors import ConfigError, nearest
+from luthier.errors import ConfigError, InputError, nearest, users_code
+from luthier.identity import identity, name_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -72,6 +73,17 @@ class Schedule:
         if mistakes:
             raise ConfigError(mistakes)
 
+    @property
+    def name(self) -> str:
+        """Its kind, and what differs from the usual.
+
+        >>> Schedule("cosine").name, Schedule("restarts", period=50).name
+        ('cosine', 'restarts(period=50)')
+        """
+        usual = {field.name: field.default for field in fields(self)}
+        own = [f"{name}={value}" for name, value in asdict(self).items() if name != "kind" and value != usual[name]]
+        return f"{self.kind}({', '.join(own)})" if own else self.kind
+
     def factor(self, step: int, total: int) -> float:
         """The multiplier at `step` (from 0) of a training of `total` steps; 1 for a plateau not yet met."""
         if step < self.warmup:
@@ -132,6 +144,63 @@ class Schedule:
     def from_json(cls, value: Mapping[str, Any]) -> Schedule:
         """The schedule that `to_json` gave."""
         return cls(**value)
+
+
+@dataclass(frozen=True, repr=False)
+class CustomSchedule:
+    """A schedule of your own: `function(step, total)` is what the base rate is multiplied with, steps counted from 0.
+
+    >>> CustomSchedule(lambda step, total: 1 - step / total).curve(4)
+    [1.0, 0.75, 0.5, 0.25]
+    """
+
+    function: Callable[[int, int], float]
+    kind: ClassVar[str] = "custom"
+    warmup: ClassVar[int] = 0
+    period: ClassVar[int] = 1
+    decay: ClassVar[float] = 1.0
+
+    def __repr__(self) -> str:
+        return f"CustomSchedule({identity(self.function)})"
+
+    @property
+    def name(self) -> str:
+        """That of its function."""
+        return name_of(self.function)
+
+    def factor(self, step: int, total: int) -> float:
+        """The multiplier at `step` (from 0) of a training of `total` steps. InputError where it is not a size."""
+        with users_code("the schedule cannot be computed", expected="a function (step, total) -> number"):
+            result = float(self.function(step, total))
+        if not 0 <= result < math.inf:
+            raise InputError(
+                f"the schedule gives no multiplier of the rate at step {step}",
+                expected="a number of at least 0",
+                received=str(result),
+            )
+        return result
+
+    def curve(self, total: int, learning_rate: float = 1.0) -> list[float]:
+        """The rate at every step of a training of `total` steps, before it is run."""
+        return [learning_rate * self.factor(step, total) for step in range(total)]
+
+
+AnySchedule = Schedule | CustomSchedule
+
+
+def schedule_for(schedule: Any) -> AnySchedule:
+    """A schedule by its kind, as it is, or of one's own: a function (step, total) -> multiplier of the rate.
+
+    >>> schedule_for("cosine").kind, schedule_for(lambda step, total: 0.5).kind
+    ('cosine', 'custom')
+    """
+    if isinstance(schedule, Schedule | CustomSchedule):
+        return schedule
+    if isinstance(schedule, str):
+        return Schedule(schedule)
+    if callable(schedule) and not isinstance(schedule, type):
+        return CustomSchedule(schedule)
+    raise ConfigError([f"schedule is a name, a Schedule or a function (step, total) -> multiplier, not {schedule!r}"])
 
 
 def _half_cosine(share: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.ledger import Record
 from luthier.recipe.plan import Plan, Plans, Stage
 from luthier.untrusted import FilePath, Whole, read_toml, validated
+
+DEVICE = r"^(auto|cpu|mps|cuda(:\d{1,3})?)$"
 
 
 class FitConfig(BaseModel):
@@ -36,6 +38,7 @@ class FitConfig(BaseModel):
     backbone: str = ""  # a network for pictures that has learnt elsewhere: one of ours, or module:callable
     weights: FilePath = ""  # the file of its weights; those it comes with where empty
     memory: int = Field(default=0, ge=0)  # bytes; of a table that needs more a sample decides. 0: half the machine's
+    device: str = Field(default="auto", pattern=DEVICE)  # where networks train
     strict: bool = False  # a picture that cannot be read stops the run
     beside: tuple[str, ...] = ()  # other targets of the same table: they are no columns to predict from
     weight: str = ""  # how much each row counts, in training and in every score
@@ -45,6 +48,23 @@ class FitConfig(BaseModel):
     warm_start: FilePath = ""  # the run whose networks go on learning from these rows
     base: FilePath = ""  # the run whose table, split and setting a search takes over
     new_test: FilePath = ""  # rows that are sealed in place of the source's, or the previous run's, test part
+
+
+def config_of(**options: Any) -> FitConfig:
+    """A request, whose target may be a number. ConfigError that lists every option of another type.
+
+    >>> config_of(source="rows.csv", metric=3)
+    Traceback (most recent call last):
+    luthier.errors.ConfigError: a setting is wrong:
+      - metric: input should be a valid string, not 3
+    """
+    target, columns = options.get("target"), options.get("columns") or {}
+    options |= {"target": str(target) if isinstance(target, int) else target}
+    options |= {"columns": {str(n): kind for n, kind in columns.items()} if isinstance(columns, Mapping) else columns}
+    try:
+        return FitConfig(**options)
+    except ValidationError as error:
+        raise ConfigError([f"{line}, not {item['input']!r}" for line, item in _lines(error)]) from None
 
 
 class Cut(BaseModel):
@@ -109,14 +129,17 @@ def recipe_from(asked: FitConfig, records: Iterable[Record]) -> Recipe:
 
 
 def _mistakes(error: ValidationError) -> list[str]:
+    return [line for line, _ in _lines(error)]
+
+
+def _lines(error: ValidationError) -> Iterator[tuple[str, Any]]:
+    """A line for each mistake, and what pydantic says of it."""
     known = [*Recipe.model_fields, *FitConfig.model_fields, *Plan.model_fields, *Stage.model_fields, *Cut.model_fields]
-    lines = []
     for item in error.errors():
         place = ".".join(str(part) for part in item["loc"])
         hint = nearest(str(item["loc"][-1]), known) if item["type"] == "extra_forbidden" else ""
         text = "there is no such setting" if item["type"] == "extra_forbidden" else item["msg"].lower()
-        lines.append(f"{place}: {text}" + (f"; {hint}" if hint else ""))
-    return lines
+        yield f"{place}: {text}" + (f"; {hint}" if hint else ""), item
 
 
 def _without_none(value: Any) -> Any:

@@ -62,8 +62,8 @@ class Ledger:
         """Records of a kind that an earlier sitting left."""
         return [record for record in self._recorded if record["kind"] == kind]
 
-    def add(self, kind: str, content: Mapping[str, Any]) -> Record:
-        """Append a record, or check it against the recorded one at this place."""
+    def add(self, kind: str, content: Mapping[str, Any], *, synced: bool = True) -> Record:
+        """Append a record, or check it against the recorded one at this place; unsynced, the next one is waited for."""
         record: Record = json.loads(storage.json_text({"kind": kind, **content}))
         place = len(self.records)
         if place < len(self._recorded):
@@ -76,17 +76,17 @@ class Ledger:
                     remedy="the data, the machine or the installed versions changed; start a new run",
                 )
         else:
-            storage.append_line(self.path, storage.json_text(record))
+            storage.append_line(self.path, storage.json_text(record), synced=synced)
         self.records.append(record)
         if self._listen is not None:
             self._listen(record)
         return record
 
-    def decide(self, step: int, evidence: Evidence[Choice]) -> Choice:
+    def decide(self, step: int, evidence: Evidence[Choice], *, synced: bool = True) -> Choice:
         """What follows from the evidence at a step of the recipe; both are appended."""
         choice = evidence.decide()
         stored = {"step": step, "code": evidence.code, "of": evidence.of, "choice": choice}
-        self.add("decision", {**stored, "evidence": evidence.to_json()})
+        self.add("decision", {**stored, "evidence": evidence.to_json()}, synced=synced)
         return choice
 
     def find(self, finding: Finding, *, step: int) -> Finding:

@@ -61,6 +61,7 @@ TABLE: dict[str, OptionRow] = {
     ),
     "weights": OptionRow("--backbone-weights", "orrr rr oor oo", f"they go with --backbone; {_PICTURES}"),
     "memory": OptionRow("--memory", "oooo oo ooo --", "rows to predict come in pieces"),
+    "device": OptionRow("--device", "oooo oo o-- --", "a model opens on the processor, and nothing is trained"),
     "distil": OptionRow("--distil", "ooo- -- ooo oo", "one network is delivered anyway"),
     "warm_start": OptionRow("--warm-start", "orro oo ooo oo", "a warm start has no steps 2 to 4 to begin at"),
     "base": OptionRow("tune RUN", "---- -o ooo --", f"a search alone has one; {_OPEN}"),

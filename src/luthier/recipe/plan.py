@@ -109,6 +109,7 @@ class Plan(BaseModel):
     folds: Stage | None = None
     most_steps: int = Field(default=MOST_STEPS, ge=1, le=10**9)
     finish_seconds: float = 0.0
+    device: str = Field(default="cpu", pattern=r"^(cpu|mps|cuda:\d{1,3})$")
 
     @property
     def stages(self) -> dict[str, Stage]:
@@ -181,6 +182,11 @@ class Plans(BaseModel):
     def for_method(self, method: str) -> Plan:
         """The plan behind one way of preprocessing."""
         return self.wide if method in ("piecewise", "periodic") else self.narrow
+
+    def on(self, device: object) -> Plans:
+        """The same plans for networks on a device."""
+        narrow, wide = (plan.model_copy(update={"device": str(device)}) for plan in (self.narrow, self.wide))
+        return Plans(narrow=narrow, wide=wide)
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,8 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
         overridden = (
             warm or read.pictures is not None or column.name in overrides or column.reason in (GROUPED, WEIGHED, BESIDE)
         )
-        ledger.decide(0, ColumnEvidence(column.name, *(_asked(column) if overridden else (read.facts[column.name],))))
+        evidence = ColumnEvidence(column.name, *(_asked(column) if overridden else (read.facts[column.name],)))
+        ledger.decide(0, evidence, synced=False)  # of thousands of columns each would take milliseconds
     target, weights = read.frame[read.task.target], weights_of(read.frame, read.weight)
     facts = target_facts(target, read.task.kind if warm else asked.task, weights)
     how = read.task.reason.removeprefix(task_of(facts)[1]).removeprefix("; ")

@@ -127,9 +127,9 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
     for option, name in (("--group", asked.group), ("--time", asked.time), ("--sample-weight", asked.weight)):
         if name and (name not in read.frame.columns or name == read.task.target):
             raise InputError(
-                f"{option} {name}: there is no such column",
-                expected=f"one of {listed([c for c in read.frame.columns if c != read.task.target])}",
-                remedy=nearest(name, read.frame.columns) or "check the spelling",
+                f"{option} {name}: " + ("it is the target" if name == read.task.target else "there is no such column"),
+                expected=f"one of {listed(others := [c for c in read.frame.columns if c != read.task.target])}",
+                remedy=nearest(name, others) or "check the spelling",
             )
     if asked.backbone and read.pictures is None:
         raise InputError("--backbone works with pictures only", received="a table", remedy="leave it out")

@@ -21,6 +21,7 @@ from luthier.recipe.config import FitConfig, Recipe, recipe_from, write_recipe
 from luthier.recipe.ladder import Fitted, Setting
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memo import Memo
+from luthier.recipe.places import settle
 from luthier.recipe.plan import Plans
 from luthier.recipe.prepare import Prepared, prepare
 from luthier.recipe.problem import Problem
@@ -60,6 +61,7 @@ class Run:
     interrupted: Interrupted
     until: int = 5
     facts: dict[str, Any] = field(default_factory=dict)
+    elsewhere: str = ""  # the device on which it is to go on, where that was said
     registered: bool = False  # whether it is kept which rows it reads and learns from
     contents: dict[str, str] = field(default_factory=dict, init=False)  # of a new run's pictures, while cells are there
 
@@ -94,6 +96,7 @@ class Run:
             budget_clock=self.budget_clock,
             interrupted=self.interrupted,
             tell=self.tell,
+            elsewhere=self.elsewhere,
             register=register,
         )
         if self.registered and (why := str(memo.json("register", lambda: register.keep(runner.problem.data.record)))):
@@ -164,8 +167,8 @@ class Run:
             plans = plan_budget(runner)
             self.recipe = self.recipe.model_copy(update={"plan": plans})
             write_recipe(self.folder.recipe, self.recipe)
-            self.folder.update_facts(machine=machine_facts(plans.narrow.threads)["machine"])
-            runner = runner.following(plans.narrow)
+            runner = replace(runner, device=settle(runner, plans.narrow.device)).following(plans.narrow)
+            self.folder.update_facts(machine=machine_facts(plans.narrow.threads, str(runner.device))["machine"])
             self.tell("begin", steps=runner.plan.total_steps, run=str(self.folder.path))
             verdict = self._steps(runner, plans, baselines)
         write_recipe(self.folder.recipe, recipe_from(self.asked, runner.ledger.records))  # now with cuts and rounds

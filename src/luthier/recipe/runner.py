@@ -11,11 +11,13 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from luthier import storage
 from luthier.assess import Register
 from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, train
+from luthier.engine.devices import CPU, free_memory
 from luthier.errors import TerminatedError
 from luthier.machine import default_memory
 from luthier.nets import Net, Spec, build
@@ -123,6 +125,8 @@ class Runner:
     budget_clock: BudgetClock
     interrupted: Interrupted
     tell: Callable[..., None]
+    device: torch.device = CPU  # where networks train; settled with the plan
+    elsewhere: str = ""  # the device on which a run that was begun is to go on, where that was said
     register: Register = field(default_factory=Register.none)
     planned: Plan | None = None
     trained: list[TrainedPopulation] = field(default_factory=list)  # so far, in order
@@ -204,15 +208,16 @@ class Runner:
             patience=max(10, (steps // every) // 3),
             tolerance=1e-4,
             batch_seed=self.problem.seed,
+            device=self.device,
         )
 
     def _train_in_memory_groups(self, name: str, members: Sequence[Member], training: TrainingPlan) -> Kept:
         """All members at once where memory allows it; else group by group, kept as one population when all are done."""
         training = replace(training, parts=training.parts or self.problem.prepared(training.method)[1:])
         assert training.parts is not None
-        groups, settings, message = in_memory_groups(
-            members, self._settings(training), training.parts[1], self.problem.asked.memory or default_memory()
-        )
+        memory = self.problem.asked.memory or default_memory()
+        memory = min(memory, free_memory(self.device) or memory)
+        groups, settings, message = in_memory_groups(members, self._settings(training), training.parts[1], memory)
         labels = [name] if len(groups) == 1 else [f"{name}.{place + 1}" for place in range(len(groups))]
         pieces, sizes = [], [len(group) for group in groups]
         for place, (label, group) in enumerate(zip(labels, groups, strict=True)):

@@ -70,7 +70,7 @@ def draw_trials(trials: list[dict[str, Any]]) -> go.Figure:
 def draw_confusion(confusion: dict[str, Any]) -> go.Figure:
     """Rows are true classes, columns predicted ones; colour is the share of the row."""
     matrix, labels = confusion["matrix"], [str(label)[:24] for label in confusion["labels"]]
-    shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
+    shares = [[count / (sum(row) or 1) for count in row] for row in matrix]
     few = len(labels) <= MANY_LABELS
     figure = empty_figure("predicted", "true")
     figure.add_heatmap(
@@ -91,7 +91,7 @@ def draw_confusion(confusion: dict[str, Any]) -> go.Figure:
 
 
 def _write_counts(
-    figure: go.Figure, matrix: list[list[int]], labels: list[str], shares: list[list[float]], *, dark: bool
+    figure: go.Figure, matrix: list[list[float]], labels: list[str], shares: list[list[float]], *, dark: bool
 ) -> None:
     """Counts on dark cells in white; those on pale cells take the colour of the page's text."""
     cells = [
@@ -103,7 +103,7 @@ def _write_counts(
     figure.add_scatter(
         x=[predicted for _, predicted, _ in cells],
         y=[true for true, _, _ in cells],
-        text=[str(count) for _, _, count in cells],
+        text=[f"{count:.4g}" if count % 1 else f"{count:.0f}" for _, _, count in cells],
         mode="text",
         textfont={"color": "white"} if dark else None,
         hoverinfo="skip",

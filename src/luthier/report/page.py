@@ -115,6 +115,8 @@ def _judgement(run: Contents) -> Iterator[str]:
         yield f"<p class=small>{escape(tr('{name} could not be fitted: {why}.', name=name, why=why))}</p>"
     if scores["confusion"]:
         yield f"<h3>{tr('Confusion matrix')}</h3>"
+        if scores["confusion"].get("weighted"):
+            yield f"<p class=small>{tr('Each row counts by its weight; weights have a mean of 1.')}</p>"
         yield from plot("confusion", figures.draw_confusion(scores["confusion"]), "Confusion matrix of the test rows")
     if scores["predicted"]:
         yield f"<h3>{tr('Predicted and true values')}</h3>"

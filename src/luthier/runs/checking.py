@@ -14,9 +14,12 @@ from torch import Tensor
 
 from luthier import storage
 from luthier.assess import METRICS, PREDICTION, PRIMARY, Units, drift, measure, seen_by, told_apart
-from luthier.data import PictureEncoder, Unread, encode_target, read_source, target_values
+from luthier.data import PictureEncoder, Unread, encode_target, read_source, target_values, with_values
+from luthier.data.copies import CopyRule
+from luthier.data.parsing import NUMBERS
 from luthier.data.split import group_numbers
 from luthier.data.task import is_known_class
+from luthier.data.times import time_format, times
 from luthier.errors import InputError
 from luthier.recipe import columns_of, reread
 from luthier.recipe.parts import Parts, parts_of
@@ -54,9 +57,9 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     stored = read_scores(folder) or {}
     metric = stored.get("metric") or PRIMARY[model.task.kind]
     require_metric(metric, model.task)
-    score, unscored = _score(model, frame, numbers, codes, metric, asked, weights)
+    own, rule = _own_rows(folder)
+    score, unscored = _score(model, frame, numbers, codes, metric, _units(frame, asked, model, rule), weights)
     change = _change(score, stored.get("headline"))
-    own = _own_rows(folder)
     known = 0 if own is None else known_rows(own, numbers, codes)
     apart = None if own is None or known else _told_apart(own, model, numbers, codes, weights)
     level, verdict = judge_population([row.to_json() for row in columns], apart, change)
@@ -109,15 +112,19 @@ def judge_population(
     return "fine", "the new rows look like the training rows"
 
 
-def _own_rows(folder: RunFolder) -> Parts | None:
-    """The run's own rows, read again; None where they are gone or have changed."""
+def _own_rows(folder: RunFolder) -> tuple[Parts | None, CopyRule | None]:
+    """The run's own rows, read again, and when two of them are copies, unless a coarse table has these by nature.
+
+    None where they are gone or have changed.
+    """
     if folder.kind == SEARCH:
-        return None
+        return None, None
     try:
         asked, read = reread(folder, "check")
-        return parts_of(read, asked, folder)
+        compared = read.pictures is None and not read.copies.coarse
+        return parts_of(read, asked, folder), read.copy_rule if compared else None
     except InputError:
-        return None
+        return None, None
 
 
 def _counted(frame: pl.DataFrame, weight: str) -> tuple[CountedRows, tuple[str, ...]]:
@@ -172,7 +179,7 @@ def _score(
     numbers: Tensor,
     codes: Tensor,
     metric: str,
-    asked: Mapping[str, Any],
+    units: Units,
     weights: np.ndarray | None,
 ) -> tuple[dict[str, Any] | None, str]:
     """The score on the rows whose target came along, and what is to be said of the others."""
@@ -190,7 +197,7 @@ def _score(
     if not scored.any():
         return None, note
     index, some = np.flatnonzero(scored.to_numpy()), frame.filter(scored)
-    beside: Any = {"task": task, "units": _units(some, asked)}
+    beside: Any = {"task": task, "units": units.kept(index)}
     beside["weights"] = None if weights is None else weights[index]
     if task.kind == "regression":
         y, prediction = values.filter(scored).to_numpy(), model.values(numbers[index], codes[index])
@@ -200,10 +207,28 @@ def _score(
     return measure(metric, y, prediction, **beside).to_json(), note
 
 
-def _units(frame: pl.DataFrame, asked: Mapping[str, Any]) -> Units:
-    """What new data would bring anew: whole groups, where the run was fitted to groups."""
-    group = asked.get("group")
-    return Units("groups", group_numbers(frame[group])) if group in frame.columns else Units()
+def _units(frame: pl.DataFrame, asked: Mapping[str, Any], model: Model, rule: CopyRule | None) -> Units:
+    """What new data would bring anew, as on the test set: groups, stretches of time, else a row and its copies."""
+    group, time = asked.get("group"), asked.get("time")
+    if group in frame.columns:
+        return Units("groups", group_numbers(frame[group]))
+    if time in frame.columns and (order := _in_time(frame[time], asked["columns"].get(time, ""))) is not None:
+        return Units("blocks", order)
+    if rule is None or not set(rule.names) <= set(frame.columns):
+        return Units()
+    copies = rule.copies(with_values(frame.select(rule.names), model.encoder.columns)).groups
+    return Units("rows", copies) if len(np.unique(copies)) < len(copies) else Units()
+
+
+def _in_time(cells: pl.Series, override: str) -> np.ndarray | None:
+    """The order of the rows by time [N]; None where it cannot be known."""
+    known = NUMBERS.known(cells)
+    try:
+        values = cells if known.null_count() else known
+        ordered = times(values, time_format(values, override.partition(":")[2]))
+    except InputError:
+        return None
+    return ordered.rank("ordinal").to_numpy()
 
 
 def _change(score: dict[str, Any] | None, headline: dict[str, Any] | None) -> dict[str, Any] | None:

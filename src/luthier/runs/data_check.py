@@ -13,7 +13,7 @@ from luthier.diagnosis import check_gradients, check_rows, loss_at_start, overfi
 from luthier.diagnosis.controls import label_noise, signal, with_codes
 from luthier.engine import Part
 from luthier.nets import DenseSpec
-from luthier.recipe import FitConfig, first_width, input_count, read_as_asked
+from luthier.recipe import config_of, first_width, input_count, read_as_asked
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.problem import LOSSES, embedding_width
 from luthier.recipe.reading import LoadedData
@@ -96,12 +96,12 @@ def doctor(
     `group`, `time` and `weight` are those of `luthier.fit`. The test set stays sealed. Rows are numbered from 0 as in
     the table. Raises InputError for a table that cannot be used.
     """
-    asked = FitConfig(
+    asked = config_of(
         source="",
         target=target,
         seed=seed,
         task=task,
-        columns=dict(columns or {}),
+        columns=columns,
         group=group or "",
         time=time or "",
         weight=weight or "",

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from luthier import storage
 from luthier.assess.register import is_registered
 from luthier.data import BUNDLED
+from luthier.engine.devices import AUTO, resolve
 from luthier.errors import InputError
 from luthier.machine import default_memory, parse_memory
 from luthier.nets.backbone import allow
@@ -28,6 +27,7 @@ from luthier.recipe import (
     WallClock,
     asked_of,
     check_way_back,
+    config_of,
     copy_memory,
     default_name,
     kept_for,
@@ -45,6 +45,7 @@ from luthier.report import summary_lines, write_report
 from luthier.runs.relocating import keep_source, name_of, read_as_in
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
+from luthier.runs.signals import ended_by_signals
 from luthier.runs.study_files import write_study
 from luthier.saved import RunFolder, create_run, open_fit
 from luthier.untrusted import fitting_together
@@ -68,6 +69,7 @@ def fit(
     size: int = 0,
     strict: bool = False,
     memory: str | None = None,
+    device: str = AUTO,
     backbone: str = "",
     weights: str | Path | None = None,
     distil: bool = False,
@@ -91,7 +93,8 @@ def fit(
     most `size` pixels a side (0: 64); with `strict` one that cannot be read is an error, else it is left out.
     Of a table that needs more than `memory` (such as `"2GiB"`; default: half of the machine's) a sample is used for
     every decision, and the final networks train on all rows from the disk. Networks that do not fit into memory
-    together train in turns, with the same results.
+    together train in turns, with the same results. `device` is where networks train: "cpu", "cuda", "cuda:1" or
+    "mps"; "auto" takes an accelerator where a few timed steps are faster there. A model opens on the processor.
     `backbone` is a pretrained network for pictures: `resnet18`, `resnet34`, `resnet50` with a file of
     `weights`, or `module:callable`; see `luthier.transfer`.
     `budget` is `"60s"`, `"10m"`, `"2h"` or `"5000steps"` (default 60 s for a bundled set, 5 min otherwise).
@@ -139,6 +142,7 @@ def fit(
             size=size,
             strict=strict,
             memory=memory,
+            device=device,
             backbone=backbone,
             weights=weights,
             distil=distil,
@@ -179,26 +183,26 @@ def request(
     source: Any,
     limit: Budget,
     *,
-    target: str | int | None = None,
-    columns: Mapping[str, str] | None = None,
     beside: Sequence[str] = (),
     memory: str | None = None,
+    device: str = AUTO,
     weights: str | Path | None = None,
     warm_start: str | Path | None = None,
     new_test: str | Path | None = None,
+    positive: object = None,
     **options: Any,
 ) -> FitConfig:
     """What `fit` is asked for, as it is kept; `options` are those that are kept as they were given."""
-    return FitConfig(
+    return config_of(
         source=name_of(source),
-        target=None if target is None else str(target),
         budget=str(limit),
-        columns={str(name): kind for name, kind in (columns or {}).items()},
         beside=tuple(beside),
         memory=0 if memory is None else parse_memory(memory),
+        device=device if device == AUTO else str(resolve(device)),
         weights="" if weights is None else str(Path(weights).resolve()),
         warm_start="" if warm_start is None else str(Path(warm_start).resolve()),
         new_test="" if new_test is None else name_of(new_test),
+        positive="" if positive is None else str(positive),
         **{name: value for name, value in options.items() if value is not None},
     )
 
@@ -208,10 +212,13 @@ def resume(
     *,
     until: int = 5,
     backbone: str = "",
+    device: str = AUTO,
     screen: Screen | None = None,
     clock: Clock | None = None,
 ) -> Result:
     """Continue a run that was stopped, by its recorded plan; a finished run is returned unchanged.
+
+    It goes on on the device of its plan, or on the one that is named here: what is finished is kept either way.
 
     A backbone of one's own, `module:callable`, is named again: the run's folder does not choose code.
     """
@@ -241,6 +248,7 @@ def resume(
         recipe=recipe,
         budget_clock=BudgetClock(limit, clock, since=since),
         resumed=True,
+        elsewhere="" if device == AUTO else str(resolve(device)),
         listen=screen.record,
         tell=screen.event,
         interrupted=Interrupted(),
@@ -366,35 +374,3 @@ def _plan_only(walk: Run, screen: Screen) -> None:
 def _outcome(folder: RunFolder) -> dict[str, Any]:
     scores = Result(folder).scores if folder.scores.exists() else None
     return {"run": str(folder.path), "scores": scores, "report": str(folder.report)}
-
-
-@contextmanager
-def ended_by_signals(interrupted: Interrupted) -> Iterator[None]:
-    """The first Ctrl-C ends training at the next step and delivers the best so far; the second aborts.
-
-    SIGTERM, and SIGHUP unless it was ignored (nohup), save the state at the next step and end the program; what
-    follows them does not hinder that, but a second one of the same kind ends it at once.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-
-    def first(signum: int, frame: object) -> None:
-        interrupted.raised = True
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
-
-    def end(signum: int, frame: object) -> None:
-        interrupted.told_to_end = True
-        signal.signal(signum, before[signal.Signals(signum)])
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    signal.signal(signal.SIGINT, first)
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        if before[name] is not signal.SIG_IGN:
-            signal.signal(name, end)
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)

@@ -16,8 +16,10 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from luthier.data import read_source
+from luthier.engine.devices import AUTO, is_there
 from luthier.errors import InputError, LuthierError, TerminatedError, in_a_line, nearest
 from luthier.recipe import Budget, Clock, default_name, read_as_asked
+from luthier.recipe.config import DEVICE
 from luthier.recipe.parts import parts_of
 from luthier.report import write_overview
 from luthier.runs.fitting import default_budget, fit, request, resume
@@ -46,6 +48,7 @@ class SharedOptions(BaseModel):
     size: Whole = 0
     strict: bool = False
     memory: Text | None = None
+    device: str = Field(default=AUTO, pattern=DEVICE)
     distil: bool = False
     new_test: FilePath | None = None
     until: Whole = 5
@@ -167,12 +170,14 @@ def _refused(wrong: Mapping[str, LuthierError], count: int, what: str, remedy: s
     return InputError(f"{len(wrong)} of {count} targets {what}", received=reasons, remedy=remedy)
 
 
-def resume_several(run: str | Path, *, screen: Screen | None = None, clock: Clock | None = None) -> MultiTargetResult:
+def resume_several(
+    run: str | Path, *, device: str = AUTO, screen: Screen | None = None, clock: Clock | None = None
+) -> MultiTargetResult:
     """Go on with the target that was under way, and walk those that are left."""
-    return _walk(open_run(run), screen, clock)
+    return _walk(open_run(run), screen, clock, device)
 
 
-def _walk(folder: RunFolder, screen: Screen | None, clock: Clock | None) -> MultiTargetResult:
+def _walk(folder: RunFolder, screen: Screen | None, clock: Clock | None, device: str = AUTO) -> MultiTargetResult:
     facts = folder.facts()
     shared: SharedOptions = validated(SharedOptions, facts["options"], f"'{folder.path / 'run.json'}', options,")
     names, failed = list(facts["folders"]), {}
@@ -183,10 +188,11 @@ def _walk(folder: RunFolder, screen: Screen | None, clock: Clock | None) -> Mult
         result: Result | None = None
         try:
             if (path / "run.json").exists():
-                result = resume(path, screen=shown, clock=clock)
+                result = resume(path, device=device, screen=shown, clock=clock)
             else:
                 options = {"budget": facts["budget"], "beside": [name for name in names if name != target]}
                 options |= shared.model_dump(by_alias=True)
+                options["device"] = next((name for name in (device, shared.device) if is_there(name)), AUTO)
                 result = fit(facts["source"], target=target, run=path, screen=shown, clock=clock, **options)
         except TerminatedError:
             raise

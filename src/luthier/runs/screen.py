@@ -63,6 +63,8 @@ class JsonScreen(SilentScreen):
 
     def event(self, name: str, /, **facts: Any) -> None:
         """Only the result and the plan that was asked for are for machines."""
+        if name == "moved":
+            print(storage.json_text({"kind": "moved", **facts}), flush=True)
         if name in ("done", "planned"):
             print(
                 storage.json_text({"kind": "result" if name == "done" else "planned", **facts["result"]}),
@@ -101,6 +103,8 @@ class TextScreen:
             self._say("      step    epoch   training  validation      rate networks")
         elif name == "evaluation" and self._verbose:
             self._say(self._row(facts["evaluation"]))
+        elif name == "moved":
+            self._say(f"  {facts['sentence']}")
         elif name in ("done", "planned"):
             self._flush_columns()
             self.close()

@@ -19,11 +19,22 @@ from luthier.errors import ConfigError
 from luthier.machine import cores, default_memory, parse_memory
 from luthier.recipe import Budget, Interrupted
 from luthier.report import write_search_report
-from luthier.runs.fitting import ended_by_signals
 from luthier.runs.search_screen import SearchScreen
+from luthier.runs.signals import ended_by_signals
 from luthier.runs.study_result import Study
 from luthier.saved import RunFolder
-from luthier.search import Effort, Journal, Networks, Search, SearchOutcome, Space, Trial, TrialStore, executor_for
+from luthier.search import (
+    Effort,
+    Journal,
+    Networks,
+    Sampler,
+    Search,
+    SearchOutcome,
+    Space,
+    Trial,
+    TrialStore,
+    executor_for,
+)
 
 MIRROR_EVERY = 30.0  # seconds between two copies into study.db, or fifty times what one takes
 
@@ -55,6 +66,7 @@ def run_search(
 ) -> Study:
     """Run a search, keep it in its folder, `deliver` what came of it, and hand it back."""
     networks.memory = (effort.memory or default_memory()) // (place.workers or cores())
+    networks.objects = space.objects
     path, interrupted = None if folder is None else folder.path, Interrupted()
     mirror = _Mirror(folder, place.study, space)
 
@@ -174,7 +186,7 @@ def _scratch(folder: RunFolder | None) -> Iterator[Path]:
 def effort_for(
     trials: int | None,
     budget: str | None,
-    sampler: str,
+    sampler: str | Sampler,
     halving: str,
     tiers: bool,
     epochs: int,

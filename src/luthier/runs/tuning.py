@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from luthier.runs.search_screen import SearchScreen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
 from luthier.saved import RunFolder, create_run, machine_facts, open_run, timestamp
-from luthier.search import REGISTRY, BuiltNetworks, DenseNetworks, Effort, Networks, Space, space_from
+from luthier.search import REGISTRY, BuiltNetworks, DenseNetworks, Effort, Networks, Sampler, Space, space_from
 from luthier.seeds import numpy_generator
 from luthier.storage import plain
 
@@ -42,7 +42,7 @@ def tune(
     validation: Any = None,
     loss: AnyLoss | None = None,
     epochs: int = 10,
-    sampler: str = "random",
+    sampler: str | Sampler = "random",
     halving: str = "",
     tiers: bool = True,
     confirm: int = 5,
@@ -63,13 +63,14 @@ def tune(
     fifth of its rows is held out. `space` maps names to ranges (a pair), options (a list), Number, Choice
     or one fixed value, or is a TOML file; the engine takes `learning_rate`, `rule`, `momentum`,
     `batch_size`, `schedule`, `weight_decay` and the rest of `luthier tune --list` by itself, everything
-    else is for `build`. Modules of equal shapes train together.
+    else is for `build`. Options of `rule` and `schedule` may be objects, as in
+    `luthier.train`. Modules of equal shapes train together.
 
     `trials` or `budget` ("10m") bounds the search. Its first trial is the default setting. With `tiers`
     the hyper-parameters are searched in their order of importance; `sampler` is random, grid, sobol,
-    coarse-to-fine, tpe or gp; `halving` is successive or hyperband. The best few are refitted, and what
-    is reported is the mean over `confirm` fresh seeds. With `run` everything is kept in that folder, and
-    the same call continues where it was interrupted. `storage` writes the study live to a storage of
+    coarse-to-fine, tpe or gp, or an object with `ask`; `halving` is successive or hyperband. The best few are
+    refitted, and what is reported is the mean over `confirm` fresh seeds. With `run` everything is kept in that
+    folder, and the same call continues where it was interrupted. `storage` writes the study live to a storage of
     Optuna's under the name `study`, which other processes may share. `on="ray"` trains on a Ray cluster.
     Networks that do not fit into `memory` ("2GiB"; half of the machine's) together train in turns.
     `layout` is stacked, vmapped or looped, as for `luthier.train`; without it a few timed steps decide.
@@ -108,7 +109,7 @@ def tune(
 
 def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, Any]) -> RunFolder:
     """The folder of a search on data in memory: a new one, or that of the same search, interrupted."""
-    spent = {name: value for name, value in asdict(effort).items() if name not in HOW}
+    spent = {name: value for name, value in effort.to_json().items() if name not in HOW}
     wanted = {"space": space.to_json(), "effort": spent, **asked}
     if (path / "run.json").exists():
         folder = open_run(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from luthier.recipe import (
     Run,
     WallClock,
     as_model,
+    config_of,
     default_name,
     first_width,
     input_count,
@@ -89,12 +90,12 @@ def tune_table(
         trials = DEFAULT_TRIALS
     if before is None:
         base: dict[str, Any] = {}
-        asked = FitConfig(
+        asked = config_of(
             source=name_of(source),
             target=target,
             seed=seed or 0,
             task=task,
-            columns=dict(columns or {}),
+            columns=columns,
             group=group or "",
             time=time or "",
             weight=weight or "",
@@ -277,7 +278,7 @@ def _epochs(rows: int) -> int:
 
 def _said(space: Space | None, effort: Effort) -> dict[str, Any]:
     """A search as its run.json has it; the usual space is worked out later, from the table."""
-    return {"space": None if space is None else space.to_json(), "effort": asdict(effort)}
+    return {"space": None if space is None else space.to_json(), "effort": effort.to_json()}
 
 
 def _stored_space(value: Mapping[str, Any]) -> Space:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from luthier.data import (
     Unread,
     decode_classes,
     inputs_of,
+    read_source,
 )
 from luthier.data.target_transform import TargetTransform
 from luthier.errors import ConfigError, InputError, LuthierError, in_a_line
+from luthier.machine import threads, torch_settings
 from luthier.nets import Licence, Net
 from luthier.saved.blend import Blend, activate
 from luthier.saved.bundle import Bundle, read_bundle, write_bundle
@@ -40,6 +43,8 @@ from luthier.saved.rebuilding import MismatchError, parts_of
 
 FAR = 1e30  # stands for no bound in JSON
 ROWS = 8192  # rows through the networks at once
+PIECE = 8192  # rows of a table that a thread computes at a time
+ROWS_OF_TABLES = 2048  # so few that the activations of a hidden layer stay in the cache
 
 
 @dataclass(frozen=True)
@@ -69,32 +74,61 @@ class Model:
     licences: tuple[Licence, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
-    def predict(self, frame: pl.DataFrame) -> pl.Series:
+    def predict(self, frame: Any) -> pl.Series:
         """Classes, or values, for the rows of a table."""
         return self.predict_encoded(*self.encode(frame))
 
-    def predict_proba(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def predict_proba(self, frame: Any) -> pl.DataFrame:
         """Probabilities for the rows of a table, one column a class."""
         return self.proba_encoded(*self.encode(frame))
 
-    def predict_interval(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def predict_interval(self, frame: Any) -> pl.DataFrame:
         """A 90 % interval for each row of a table, columns `low` and `high`; for regressions."""
         low, high = self.interval_encoded(*self.encode(frame))
         return pl.DataFrame({"low": low, "high": high})
 
     def encode(
-        self, frame: pl.DataFrame, *, impute_missing_columns: bool = False, unread: Unread | None = None
+        self, frame: Any, *, impute_missing_columns: bool = False, unread: Unread | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Numbers [N, F] and codes [N, K] of a table's rows; cells that training did not know count in `unread`."""
+        """Numbers [N, F] and codes [N, K] of a table's rows; cells that training did not know count in `unread`.
+
+        The table is whatever `luthier.fit` takes: a frame of pandas, Polars or Arrow, a path, an array.
+        """
+        frame = frame if isinstance(frame, pl.DataFrame) else read_source(frame).frame
         if isinstance(self.encoder, TableEncoder):
             return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
         return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns)
 
     def predict_encoded(self, numbers: Tensor, codes: Tensor) -> pl.Series:
         """`predict` for encoded rows."""
+        return self.decoded(self.answers(numbers, codes))
+
+    def answers(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
+        """What all answers follow from: probabilities [N, C] of classes, or values [N] on the target's own scale.
+
+        Of a large table a few thousand rows at a time, one thread each: several threads on a product so small wait for
+        each other, and longer where a core is busy. The pieces, so the numbers, are the same for any number of threads.
+        """
+        answer = self.values if self.task.kind == "regression" else self.probabilities
+        if len(numbers) <= PIECE or not self._of_numbers:
+            return answer(numbers, codes)
+        pieces = zip(torch.split(numbers, PIECE), torch.split(codes, PIECE), strict=True)
+        with (
+            torch_settings(threads=1),
+            ThreadPoolExecutor(threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ):
+            return np.concatenate(list(pool.map(lambda piece: answer(*piece), pieces)))
+
+    @property
+    def _of_numbers(self) -> bool:
+        """Whether its rows are numbers and categories, without words and pixels."""
+        return isinstance(self.encoder, TableEncoder) and not self.encoder.texts
+
+    def decoded(self, answers: np.ndarray) -> pl.Series:
+        """Classes, or values, in the target's own type."""
         if self.task.kind == "regression":
-            return pl.Series(self.task.target, self.values(numbers, codes))
-        return decode_classes(torch.from_numpy(self.classes_of(self.probabilities(numbers, codes))), self.task)
+            return pl.Series(self.task.target, answers)
+        return decode_classes(torch.from_numpy(self.classes_of(answers)), self.task)
 
     def classes_of(self, probabilities: np.ndarray) -> np.ndarray:
         """Class numbers [N] of probabilities [N, C]."""
@@ -113,16 +147,20 @@ class Model:
         """The probability of the positive class from which on a row is called so."""
         return of_second(self.threshold, self.task.positive_index)
 
-    def predict_set(self, frame: pl.DataFrame) -> pl.Series:
+    def predict_set(self, frame: Any) -> pl.Series:
         """The 90 % prediction set of each row, as text with `|` between the classes."""
         return self.set_encoded(*self.encode(frame))
 
     def set_encoded(self, numbers: Tensor, codes: Tensor) -> pl.Series:
         """`predict_set` for encoded rows."""
-        inside = prediction_sets(self.probabilities(numbers, codes), self.set_threshold)
+        return self.sets_of(self.probabilities(numbers, codes))
+
+    def sets_of(self, probabilities: np.ndarray) -> pl.Series:
+        """The 90 % prediction sets [N] of probabilities [N, C], as text."""
+        inside = prediction_sets(probabilities, self.set_threshold)
         return pl.Series("set", ["|".join(np.asarray(self.task.classes)[row]) for row in inside], dtype=pl.String)
 
-    def unlike_training(self, frame: pl.DataFrame) -> pl.Series:
+    def unlike_training(self, frame: Any) -> pl.Series:
         """Whether each row lies farther from the training rows than nearly all validation rows did."""
         return self.unlike_encoded(*self.encode(frame))
 
@@ -170,8 +208,9 @@ class Model:
 
     @torch.no_grad()
     def _blocks(self, numbers: Tensor, codes: Tensor) -> Iterator[np.ndarray]:
-        for start in range(0, len(numbers), ROWS):
-            rows = slice(start, start + ROWS)
+        at_once = ROWS_OF_TABLES if self._of_numbers else ROWS
+        for start in range(0, len(numbers), at_once):
+            rows = slice(start, start + at_once)
             features, coded = inputs_of(self.preprocess(numbers[rows]), codes[rows], self.encoder)
             parts = [
                 weight * activate(net(features, coded), self.task.kind)
@@ -185,7 +224,7 @@ class Model:
         """From the networks' logits to the answer, in differentiable operations."""
         return Blend(self.task.kind, self.weights, self.temperature, self.transform)
 
-    def explain(self, frame: pl.DataFrame, of: str | None = None) -> Explanation:
+    def explain(self, frame: Any, of: str | None = None) -> Explanation:
         """Feature attributions of each row's prediction, for columns or pixels, by integrated gradients.
 
         Explained are the log-odds of the class `of`, or of the predicted one, or the value of a regression, relative
@@ -211,7 +250,7 @@ class Model:
         answer, typical, shares = (torch.cat(parts).double().numpy() for parts in zip(*pieces, strict=True))
         return Explanation(tuple(names[int(c)] for c in told), answer, typical, shares, columns)
 
-    def dependence(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    def dependence(self, frame: Any, column: str) -> pl.DataFrame:
         """Partial dependence: the mean prediction over a table's rows at each value of a column, by value and class.
 
         Columns `value`, `of` (the class, or the target), `mean`, and the 10th and 90th percentile of the

@@ -224,6 +224,16 @@ class PixelFacts(TypedDict):
     method: Literal["pixels"]
 
 
+class NumberEmbeddingFacts(TypedDict):
+    """Learned functions of numbers."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    columns: Positive
+    frequencies: Positive
+    width: Positive
+    deviation: PositiveNumber
+
+
 class DenseFacts(TypedDict):
     """A dense network."""
 
@@ -239,6 +249,8 @@ class DenseFacts(TypedDict):
     initialiser: Name
     deviation: NotRequired[Number]
     neurons: NotRequired[list[tuple[Size, Size, Name]]]
+    number_embedding: NotRequired[NumberEmbeddingFacts]
+    input_scale: NotRequired[bool]
 
 
 class ConvFacts(TypedDict):

@@ -113,15 +113,15 @@ def predictions(
 ) -> list[pl.Series]:
     """The columns that are appended to a frame, under names that it does not use yet."""
     numbers, codes = model.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
-    columns = [model.predict_encoded(numbers, codes).alias("prediction")]
+    answers = model.answers(numbers, codes)
+    columns = [model.decoded(answers).alias("prediction")]
     if model.task.kind == "regression":
-        low, high = model.interval_encoded(numbers, codes)
-        columns += [low.alias("prediction_low"), high.alias("prediction_high")]
+        low, high = model.interval_around(answers)
+        columns += [pl.Series("prediction_low", low), pl.Series("prediction_high", high)]
     else:
-        table = model.proba_encoded(numbers, codes)
-        columns += [table[name].alias(f"probability_{name}") for name in table.columns]
+        columns += [pl.Series(f"probability_{name}", answers[:, c]) for c, name in enumerate(model.task.classes)]
     if sets and model.task.classes:
-        columns.append(model.set_encoded(numbers, codes).alias("prediction_set"))
+        columns.append(model.sets_of(answers).alias("prediction_set"))
     if abstain:
         unlike = model.unlike_encoded(numbers, codes)
         kept = columns[0].to_frame().with_columns(pl.when(unlike).then(None).otherwise(pl.first()).alias("prediction"))

@@ -276,7 +276,7 @@ def _remove(path: Path) -> None:
             folder.rmdir()
 
 
-def machine_facts(threads: int) -> dict[str, Any]:
+def machine_facts(threads: int, device: str = "cpu") -> dict[str, Any]:
     """What the numbers of a run depend on besides its plan and seed."""
     return {
         "versions": {
@@ -286,7 +286,12 @@ def machine_facts(threads: int) -> dict[str, Any]:
             "numpy": numpy.__version__,
             "polars": polars.__version__,
         },
-        "machine": {"processor": platform.machine(), "system": platform.system(), "threads": threads},
+        "machine": {
+            "processor": platform.machine(),
+            "system": platform.system(),
+            "threads": threads,
+            "device": device,
+        },
     }
 
 

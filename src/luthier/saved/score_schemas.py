@@ -54,11 +54,12 @@ class SeedFacts(TypedDict):
 
 
 class ConfusionFacts(TypedDict):
-    """How true and predicted classes meet."""
+    """How true and predicted classes meet: rows, or the sums of their weights."""
 
     __pydantic_config__ = OPEN  # type: ignore[misc]
     labels: list[Text]
-    matrix: list[list[Count]]
+    matrix: list[list[Annotated[float, Field(ge=0, le=2**63, allow_inf_nan=False)]]]
+    weighted: NotRequired[bool]
 
 
 class PointFacts(TypedDict):

@@ -204,7 +204,7 @@ class BuiltNetworks(Networks):
         spec, steps = self._spec(job, job.layout or "looped"), self.settings(job).steps
         members = []
         for trial in job.trials:
-            result = hyper_parameters(trial.values, steps)
+            result = hyper_parameters(self.meant(trial.values), steps)
             if spec.hidden:
                 own = ModuleSpec(self._builder(trial.values)).chain
                 result["dropout"] = own.dropout if own is not None else ()

@@ -14,6 +14,7 @@ from luthier.nets import ACTIVATIONS, INITIALISERS
 from luthier.optimise import RULES
 from luthier.optimise.schedules import KINDS
 from luthier.renamed import current_hyper_parameters
+from luthier.search.objects import Objects, labelled, readers
 from luthier.search.registry import REGISTRY, TIERS
 from luthier.search.scales import Scale
 from luthier.search.space import Choice, Dimension, Number, Space, Value
@@ -50,7 +51,8 @@ def space_from(described: Mapping[str, Any] | str | Path | Space, *, taken: Coll
 
     By name: a Number or a Choice; a pair (low, high), searched on the name's usual scale; a list of
     options; a table with `low`, `high`, `scale`, `integer`, `default`, `tier`, `when`, or `options`; any
-    other value is held fixed. Without a default of its own a dimension takes the registry's, where that
+    other value is held fixed. Rules and schedules may be objects: they go by their names.
+    Without a default of its own a dimension takes the registry's, where that
     lies in it. `taken` are the names that the networks take (None: any). Conditions
     that follow from the engine hold too: `momentum` counts where the rule has one.
 
@@ -70,7 +72,7 @@ def space_from(described: Mapping[str, Any] | str | Path | Space, *, taken: Coll
             remedy='{"learning_rate": (1e-4, 1e-1), "units": [16, 32]}',
         )
     described = current_hyper_parameters(described)
-    mistakes: list[str] = []
+    described, objects, mistakes = labelled(described)
     dimensions: dict[str, Dimension] = {}
     fixed: dict[str, Value] = {}
     for name, value in described.items():
@@ -83,7 +85,7 @@ def space_from(described: Mapping[str, Any] | str | Path | Space, *, taken: Coll
         except ConfigError as error:
             mistakes += [f"{name}: {mistake}" for mistake in error.mistakes]
             continue
-        mistakes += [f"{name}: {mistake}" for mistake in _unknown_options(name, made)]
+        mistakes += [f"{name}: {mistake}" for mistake in _unknown_options(name, made, objects.get(name, {}))]
         mistakes += [f"{name}: {mistake}" for mistake in _meaningless(name, made, everything=taken is not None)]
         if isinstance(made, Number) and name in _LIMITS:
             made = replace(made, limits=_LIMITS[name])
@@ -94,18 +96,23 @@ def space_from(described: Mapping[str, Any] | str | Path | Space, *, taken: Coll
     if mistakes:
         own = [f"{name}: {mistake}" for name, dimension in dimensions.items() for mistake in dimension.mistakes()]
         raise ConfigError([*mistakes, *own])
-    return Space({name: _with_conditions(name, d, dimensions, fixed) for name, d in dimensions.items()}, fixed)
+    ours = {name: _with_conditions(name, d, dimensions, fixed, objects) for name, d in dimensions.items()}
+    return Space(ours, fixed, objects)
 
 
 def _with_conditions(
-    name: str, dimension: Dimension, dimensions: Mapping[str, Dimension], fixed: Mapping[str, Value]
+    name: str,
+    dimension: Dimension,
+    dimensions: Mapping[str, Dimension],
+    fixed: Mapping[str, Value],
+    objects: Objects,
 ) -> Dimension:
     """The engine's own conditions, as far as the space decides them; a rule that is not in it is the default."""
     usual = REGISTRY[name].usual.when if name in REGISTRY else {}
     when = dict(dimension.when)
     for parent, wanted in usual.items():
         if parent in dimensions or parent in fixed:
-            when.setdefault(parent, wanted)
+            when.setdefault(parent, (*wanted, *readers(name, objects.get(parent, {}))))
         elif REGISTRY[parent].usual.middle() not in wanted:
             standing = REGISTRY[parent].usual.middle()
             raise ConfigError(
@@ -194,12 +201,12 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _unknown_options(name: str, made: Dimension | Value) -> list[str]:
+def _unknown_options(name: str, made: Dimension | Value, own: Collection[str]) -> list[str]:
     known = _NAMED.get(name)
     if known is None or isinstance(made, Number):
         return []
     options = made.options if isinstance(made, Choice) else (made,)
-    wrong = [str(option) for option in options if option not in known]
+    wrong = [str(option) for option in options if option not in known and option not in own]
     return [f"'{option}' is not one of {', '.join(known)}; {nearest(option, known)}".rstrip("; ") for option in wrong]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from luthier.errors import ConfigError
-from luthier.search.samplers import SAMPLERS, sampler_named
+from luthier.identity import identity
+from luthier.search.samplers import SAMPLERS, Sampler, sampler_named
 from luthier.search.stages import brackets
 
 
@@ -23,7 +25,7 @@ class Effort:
 
     trials: int | None = None
     seconds: float | None = None
-    sampler: str = "random"
+    sampler: str | Sampler = "random"
     tiers: bool = True
     halving: str = ""
     epochs: int = 10
@@ -54,11 +56,15 @@ class Effort:
             mistakes.append("give a number of trials or a time budget")
         if self.halving and self.sampler == "grid":
             mistakes.append("grid search cannot be combined with halving: choose another sampler")
-        if self.sampler not in SAMPLERS:
+        if not isinstance(self.sampler, str) or self.sampler not in SAMPLERS:
             sampler_named(self.sampler)
         brackets(self.halving, 1)
         if mistakes:
             raise ConfigError(mistakes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; a sampler of one's own by its name and a text that another one's differs in."""
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {"sampler": identity(self.sampler)}
 
     @property
     def at_once(self) -> int:

@@ -21,6 +21,7 @@ from luthier.engine.batches import epoch_steps
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
 from luthier.objective import Criterion, Loss
+from luthier.optimise import AnySchedule, schedule_for
 from luthier.records import Finding
 from luthier.search.space import Values
 from luthier.search.trials import COMPLETE, FAILED, PRUNED, Trial
@@ -62,10 +63,12 @@ class TrainedJob:
 class Networks:
     """What can be trained on one pair of training and validation parts, with one loss.
 
-    A population keeps to `memory` bytes; 0: to no bound.
+    A population keeps to `memory` bytes; 0: to no bound. `objects` are rules and schedules of the user's own, which
+    settings have by their names.
     """
 
     memory = 0
+    objects: Mapping[str, Mapping[str, Any]] = {}
 
     def __init__(
         self,
@@ -107,9 +110,14 @@ class Networks:
         length = int(values.get("epochs", epochs))
         return f"{self.architecture(values)} | {rule} | batch {batch} | {length} epochs{changed}"
 
+    def meant(self, values: Values) -> dict[str, Any]:
+        """A setting with objects in place of their names."""
+        own = {name: known for name, known in self.objects.items() if name in values}
+        return dict(values) | {name: known.get(str(values[name]), values[name]) for name, known in own.items()}
+
     def settings(self, job: Job) -> Settings:
         """How a job's population trains. It is measured after every epoch, or twenty times in all."""
-        values = job.trials[0].values
+        values = self.meant(job.trials[0].values)
         batch = min(int(values.get("batch_size", DEFAULT_BATCH)), len(self.training))
         epoch = epoch_steps(len(self.training), batch, self.least_rows(values))
         epochs = int(values.get("epochs", job.epochs))
@@ -118,7 +126,7 @@ class Networks:
             every = min(every, -(-epoch * epochs // 9))  # rungs are measured
         return Settings(
             loss=self.loss,
-            rule=str(values.get("rule", DEFAULT_RULE)),
+            rule=values.get("rule", DEFAULT_RULE),
             batch_size=batch,
             steps=epoch * epochs,
             evaluate_every=every,
@@ -212,7 +220,7 @@ def _ended(status: str, value: float) -> tuple[str, str]:
     return ("" if status == "paused" else COMPLETE), ""
 
 
-def hyper_parameters(values: Values, steps: int) -> dict[str, Any]:
+def hyper_parameters(values: Mapping[str, Any], steps: int) -> dict[str, Any]:
     """What a setting says about a member: its rate, schedule and every number of `Member`."""
     result: dict[str, Any] = {name: float(values[name]) for name in _MEMBER if name in values}
     if "beta1" in values or "beta2" in values:
@@ -223,15 +231,17 @@ def hyper_parameters(values: Values, steps: int) -> dict[str, Any]:
     }
 
 
-def schedule_of(values: Values, steps: int) -> Schedule:
-    """The schedule of a setting, whose periods are shares of the training.
+def schedule_of(values: Mapping[str, Any], steps: int) -> AnySchedule:
+    """The schedule of a setting, whose periods are shares of the training; one of the user's own as it is.
 
     >>> schedule_of({"schedule": "restarts", "restart_period": 0.25}, 1000).period
     250
     >>> round(schedule_of({"schedule": "exponential", "decay": 0.01}, 1000).factor(1000, 1000), 4)
     0.01
     """
-    kind = str(values.get("schedule", "constant"))
+    kind = values.get("schedule", "constant")
+    if not isinstance(kind, str):
+        return schedule_for(kind)
     period = max(1, round(float(values.get("restart_period", 0.2)) * steps)) if kind == "restarts" else 1
     decay = float(values.get("decay", 0.1))
     if kind == "exponential":
@@ -284,7 +294,7 @@ class DenseNetworks(Networks):
                 seed=trial.seed,
                 dropout=(p,) * len(spec.hidden) if p else (),
                 label=str(trial.number),
-                **hyper_parameters(trial.values, steps),
+                **hyper_parameters(self.meant(trial.values), steps),
             )
             for trial, p in zip(job.trials, dropped, strict=True)
         ]

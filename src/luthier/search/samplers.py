@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from luthier.errors import ConfigError, nearest
+from luthier.errors import ConfigError, nearest, users_code
+from luthier.identity import name_of
 from luthier.search.space import Choice, Space, Values
 from luthier.search.trials import Trial, best_first
 from luthier.seeds import derive, numpy_generator
@@ -280,6 +281,8 @@ def sampler_named(sampler: str | Sampler) -> Sampler:
     if not isinstance(sampler, str):
         if not callable(getattr(sampler, "ask", None)):
             raise ConfigError([f"a sampler is one of {', '.join(SAMPLERS)}, or an object with `ask`, not {sampler!r}"])
+        if isinstance(sampler, type):
+            raise ConfigError([f"a sampler is an object, not its class: {sampler.__name__}()"])
         return sampler
     if sampler not in SAMPLERS:
         raise ConfigError(
@@ -314,7 +317,8 @@ class Unseen:
                 request.told,
                 request.seed,
             )
-            proposal = self.sampler.ask(rest)
+            with users_code("the sampler cannot propose settings", expected="ask(request) -> Proposal"):
+                proposal = self.sampler.ask(rest)
             used += len(proposal.settings)
             notes += [note for note in proposal.notes if note not in notes]
             box = box or proposal.box
@@ -322,7 +326,7 @@ class Unseen:
             result += fresh
             if len(result) >= request.count or not proposal.settings:
                 break
-            if self.sampler.name == "coarse-to-fine" and result:
+            if name_of(self.sampler) == "coarse-to-fine" and result:
                 break  # a generation ended
         if not result and request.space.size < _FEW:
             result = self._new(_every(request.space), whole)[: request.count]

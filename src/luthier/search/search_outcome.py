@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,7 @@ class SearchOutcome:
         losses = [trial.value for trial in self.final]
         return {
             "space": self.space.to_json(),
-            "effort": asdict(self.effort),
+            "effort": self.effort.to_json(),
             "complete": self.complete,
             "seconds": round(self.seconds, 2),
             "trained_seconds": round(self.trained_seconds, 2),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from luthier.errors import ConfigError, nearest
+from luthier.identity import identity
 from luthier.search.scales import UNIFORM, Scale, scale_named
 
 Value = bool | int | float | str
@@ -173,7 +174,7 @@ class Space:
     """Dimensions by name, and the values of what is held `fixed`.
 
     A dimension with `when` is active where the named hyper-parameters have one of these values; where it
-    is not, its value is left out. All mistakes are reported at once.
+    is not, its value is left out. Options that stand for `objects` are their names. All mistakes are reported at once.
 
     >>> space = Space({"rate": Number(0.01, 1.0, scale="log"), "rule": Choice(("sgd", "adam")),
     ...                "beta": Number(0.8, 0.99, when={"rule": ("adam",)})})
@@ -183,6 +184,7 @@ class Space:
 
     dimensions: Mapping[str, Dimension]
     fixed: Mapping[str, Value] = field(default_factory=dict)
+    objects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         mistakes = [
@@ -277,7 +279,7 @@ class Space:
         held = {name: values.get(name, d.middle()) for name, d in self.dimensions.items() if name not in free}
         for name in names:
             free[name] = replace(free[name], default=values.get(name, free[name].middle()))  # type: ignore[arg-type]
-        return Space(free, dict(self.fixed) | held)
+        return Space(free, dict(self.fixed) | held, self.objects)
 
     def key(self, values: Mapping[str, Any]) -> str:
         """A setting as text: equal settings have equal keys."""
@@ -288,7 +290,12 @@ class Space:
         return {
             "dimensions": {name: dimension.to_json() for name, dimension in self.dimensions.items()},
             "fixed": dict(self.fixed),
+            **({"objects": _identities(self.objects)} if self.objects else {}),
         }
+
+
+def _identities(objects: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    return {name: {label: identity(one) for label, one in own.items()} for name, own in objects.items()}
 
 
 def _rounded(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,12 @@ from luthier.errors import InputError
 
 PICTURE, LABEL = "picture", "label"
 NAMED = 20  # classes, endings or folders that a line lists
-TRAINING = ("train", "training", "trainset")
-HELD_OUT = ("test", "testing", "testset", "val", "valid", "validation", "dev", "eval", "evaluation")
+TRAINING = ("train", "training", "trainset", "训练", "训练集")
+HELD_OUT = (  # the likeliest to judge by first
+    *("test", "testing", "testset", "测试", "测试集"),
+    *("val", "valid", "validation", "dev", "eval", "evaluation", "holdout", "验证", "验证集"),
+)
+_WORD = r"[a-z]+|[\u4e00-\u9fff]+|\d+"
 OF_SYSTEMS = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 
@@ -61,28 +66,35 @@ def class_folders(folder: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
         raise _one_class(folder, *result)
     rows = [(str(path), name) for name, below in result.items() for path in below.pictures]
     frame = pl.DataFrame(rows, schema={PICTURE: pl.String, LABEL: pl.String}, orient="row")
-    return frame, tuple(_notes(result, len(loose)))
+    return frame, tuple(_notes(folder, result, len(loose)))
 
 
-def _notes(found: Mapping[str, _Walked], loose: int) -> Iterator[str]:
+def _notes(folder: Path, found: Mapping[str, _Walked], loose: int) -> Iterator[str]:
     yield f"{len(found)} classes: {_listed([f'{name} {len(below.pictures):,}' for name, below in found.items()])}"
     others = _sum(below.others for below in found.values())
     if others:
         total = sum(others.values())
         files = "file is" if total == 1 else "files are"
         yield f"{total:,} {files} passed over: {_counted(others)}; pictures end in {', '.join(SUFFIXES)}"
+    if same := _same_below(folder, found):
+        yield (
+            f"each of these folders holds the same ones, which say nothing here: {_listed(same)}; if those are the "
+            f"classes: luthier fit {folder / next(iter(found))}"
+        )
     if loose:
         yield f"{loose:,} pictures beside the class folders are passed over: they have no label"
 
 
 def _refuse_split(folder: Path, names: Sequence[str]) -> None:
     """InputError where sub-folders are named as parts of a split are: they would be learnt as classes."""
-    training = [name for name in names if name.lower() in TRAINING]
-    held_out = [name for name in names if name.lower() in HELD_OUT]
-    if not training or not names or len(training) + len(held_out) < len(names) or not held_out:
+    parts = {name: part for name in names if (part := _part_of(name))}
+    training = [name for name, (part, _) in parts.items() if part in TRAINING]
+    held_out = [name for name in parts if name not in training]
+    beside = {rest for _, rest in parts.values()}  # seg_train and seg_test, but not train_station and test_tube
+    if not training or not held_out or len(parts) < len(names) or len(beside - {"set"}) > 1:
         return
     # Of a test and a validation part the test part judges: validation pictures are drawn from the training part.
-    judge = min(held_out, key=lambda name: HELD_OUT.index(name.lower()))
+    judge = min(held_out, key=lambda name: HELD_OUT.index(parts[name][0]))
     raise InputError(
         f"'{folder}' holds the parts of a split, not classes: {_listed(names)}",
         expected="one sub-folder a class",
@@ -90,6 +102,23 @@ def _refuse_split(folder: Path, names: Sequence[str]) -> None:
         remedy=f"luthier fit {folder / training[0]} --new-test {folder / judge}"
         " (validation pictures are drawn from the training part)",
     )
+
+
+def _part_of(name: str) -> tuple[str, str] | None:
+    """The word of a folder's name that says which part of a split it is, and the other words.
+
+    >>> _part_of("Training_Set"), _part_of("val2017"), _part_of("cats")
+    (('training', 'set'), ('val', '2017'), None)
+    """
+    words = re.findall(_WORD, name.lower())
+    known = [word for word in words if word in (*TRAINING, *HELD_OUT)]
+    return (known[0], " ".join(word for word in words if word != known[0])) if len(known) == 1 else None
+
+
+def _same_below(folder: Path, names: Iterable[str]) -> list[str]:
+    """The names of the folders that each of some folders holds, where these are the same."""
+    below = [_names_below(folder / name) for name in names]
+    return below[0] if len(below) > 1 and len(below[0]) > 1 and all(one == below[0] for one in below) else []
 
 
 def _one_class(folder: Path, name: str) -> InputError:

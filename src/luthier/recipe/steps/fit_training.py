@@ -53,6 +53,7 @@ def _range_test(runner: Runner, method: str, rule: str) -> dict[str, Any]:
         steps=steps,
         evaluate_every=steps,
         batch_seed=problem.seed,
+        device=runner.device,
     )
     seeds = [derive(problem.seed, "range", k) for k in range(runner.plan.range_seeds)]
     runner.tell("range", rule=rule)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from luthier.engine import Member, step_time
+from luthier.engine.devices import CPU
 from luthier.machine import threads
 from luthier.recipe.budget import Budget
 from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.media import MEDIA
+from luthier.recipe.places import devices_for, fastest
 from luthier.recipe.plan import Cost, Plan, Plans, TableSize, TrainingBudget, make_plans
 from luthier.recipe.plan_media import MediumSize, make_medium_plans
 from luthier.recipe.runner import Runner
@@ -19,7 +22,7 @@ from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002
 STAGES = {"seeds": "final"}  # stages whose names need a word in a sentence
-TIMED_MEMBERS = 8
+TIMED_MEMBERS, USUAL_MEMBERS = 8, 32
 TIMING_SHARE = 0.1  # of the budget, reading the data included
 WIDEST_INPUTS = "piecewise"  # the way of preprocessing with the most features: the plan must hold for it
 
@@ -75,14 +78,18 @@ def _stage_in_words(plan: Plan, name: str) -> str:
 
 def _new_plans(runner: Runner, size: TableSize, timer: Callable[..., tuple[float, float]]) -> Plans:
     budget: Budget = runner.budget_clock.budget
+    devices = devices_for(runner)
     if budget.seconds is None:
-        return make_plans(size, TrainingBudget(None, budget.steps, threads=THREADS), _no_cost, _no_cost)
+        plans = make_plans(size, TrainingBudget(None, budget.steps, threads=THREADS), _no_cost, _no_cost)
+        return plans.on(devices[0])
     finish = finish_seconds(budget.seconds)
-    narrow = _measured_cost(runner, size, "standardise", timer)
+    costs = {device: _measured_cost(runner, size, "standardise", timer, device) for device in devices}
+    device = fastest({device: partial(cost, USUAL_MEMBERS, 2 * size.width, 2) for device, cost in costs.items()})
+    narrow = costs[device]
     coded = bool(size.numbers) and WIDEST_INPUTS in size.methods(None)
-    wide = _measured_cost(runner, size, WIDEST_INPUTS, timer) if coded else narrow
+    wide = _measured_cost(runner, size, WIDEST_INPUTS, timer, device) if coded else narrow
     left = max(0.1, runner.budget_clock.left() - finish)
-    return make_plans(size, TrainingBudget(left, None, finish, THREADS), narrow, wide)
+    return make_plans(size, TrainingBudget(left, None, finish, THREADS), narrow, wide).on(device)
 
 
 def _threads(runner: Runner) -> int:
@@ -98,17 +105,21 @@ def _medium_plans(runner: Runner, timer: Callable[..., tuple[float, float]]) -> 
     problem = runner.problem
     budget, rows, used = runner.budget_clock.budget, len(problem.data.training), _threads(runner)
     assert problem.medium != "table"
-    size = MediumSize(problem.medium, rows)
+    size, devices = MediumSize(problem.medium, rows), devices_for(runner)
     if budget.seconds is None:
-        return make_medium_plans(size, TrainingBudget(None, budget.steps, threads=used))
+        return make_medium_plans(size, TrainingBudget(None, budget.steps, threads=used)).on(devices[0])
     method = MEDIA[problem.medium].method
     _, training, validation = problem.prepared(method)
     member = Member(first_spec(runner, method, 0), derive(problem.seed, "timing"), learning_rate=1e-3)
-    step, evaluation = timer([member], training, validation, loss=problem.loss, rule="adam", batch_size=size.batch_size)
+    asked = {"loss": problem.loss, "rule": "adam", "batch_size": size.batch_size}
+    taken = {device: timer([member], training, validation, device=device, **asked) for device in devices}
+    device = min(taken, key=lambda device: taken[device][0])
+    step, evaluation = taken[device]
     finish = finish_seconds(budget.seconds) + 4 * evaluation  # the test part, by several networks and their mean
     seconds = step + evaluation / max(size.epoch_steps, 20)
     left = max(0.1, runner.budget_clock.left() - finish)
-    return make_medium_plans(MediumSize(problem.medium, rows, seconds), TrainingBudget(left, None, finish, used))
+    means = TrainingBudget(left, None, finish, used)
+    return make_medium_plans(MediumSize(problem.medium, rows, seconds), means).on(device)
 
 
 def _no_cost(members: int, width: int, depth: int) -> float:
@@ -120,10 +131,16 @@ def finish_seconds(seconds: float | None) -> float:
     return 0.0 if seconds is None else min(3.0 + 0.02 * seconds, 0.3 * seconds)
 
 
-def _measured_cost(runner: Runner, size: TableSize, method: str, timer: Callable[..., tuple[float, float]]) -> Cost:
-    """Seconds a step, its share of an evaluation included, for any number of members of a shape."""
+def _measured_cost(
+    runner: Runner, size: TableSize, method: str, timer: Callable[..., tuple[float, float]], device: torch.device
+) -> Cost:
+    """Seconds a step, its share of an evaluation included, for any number of members of a shape.
+
+    An accelerator takes as long for few members as for some dozens.
+    """
     problem = runner.problem
     measured: dict[tuple[int, int], float] = {}
+    timed, least = (TIMED_MEMBERS, 4) if device == CPU else (USUAL_MEMBERS, USUAL_MEMBERS)
     budget = runner.budget_clock.budget.seconds or 0.0
 
     def cost(members: int, width: int, depth: int) -> float:
@@ -135,11 +152,17 @@ def _measured_cost(runner: Runner, size: TableSize, method: str, timer: Callable
         elif not known:
             _, training, validation = problem.prepared(method)
             spec = problem.spec(method, (width,) * depth)
-            stack = [Member(spec, derive(problem.seed, "timing", k), learning_rate=1e-3) for k in range(TIMED_MEMBERS)]
+            stack = [Member(spec, derive(problem.seed, "timing", k), learning_rate=1e-3) for k in range(timed)]
             step, evaluation = timer(
-                stack, training, validation, loss=problem.loss, rule="adam", batch_size=size.batch_size
+                stack,
+                training,
+                validation,
+                loss=problem.loss,
+                rule="adam",
+                batch_size=size.batch_size,
+                device=device,
             )
             measured[width, depth] = step + evaluation / max(size.epoch_steps, 20)
-        return measured[width, depth] * max(members, 4) / TIMED_MEMBERS
+        return measured[width, depth] * max(members, least) / timed
 
     return cost

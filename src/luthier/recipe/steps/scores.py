@@ -125,7 +125,7 @@ def scores_of(
         "failed_baselines": dict(failed),
         "absent": absent_classes(task, testing.y),
         "sentence": _sentence(headline, rows, absent_classes(task, testing.y)),
-        "confusion": _confusion(testing.y, deliverable.seen_by("accuracy").test, runner) if task.classes else None,
+        "confusion": _confusion(testing, deliverable.seen_by("accuracy").test) if task.classes else None,
         "predicted": _points(testing.y, deliverable.test) if task.kind == "regression" else None,
         "range_tests": _range_tests(runner),
         "trials": _trials(runner),
@@ -193,11 +193,12 @@ def _listed(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _confusion(y: np.ndarray, probabilities: np.ndarray, runner: Runner) -> dict[str, Any]:
-    labels = runner.problem.task.classes
-    matrix = np.zeros((len(labels), len(labels)), dtype=int)
-    np.add.at(matrix, (y, probabilities.argmax(1)), 1)
-    return {"labels": list(labels), "matrix": matrix.tolist()}
+def _confusion(testing: PartScores, probabilities: np.ndarray) -> dict[str, Any]:
+    """How true and predicted classes meet: rows, or their weights, as in the scores beside it."""
+    labels, weights = testing.task.classes, testing.weights
+    matrix = np.zeros((len(labels), len(labels)), dtype=int if weights is None else float)
+    np.add.at(matrix, (testing.y, probabilities.argmax(1)), 1 if weights is None else weights)
+    return {"labels": list(labels), "matrix": matrix.tolist(), "weighted": weights is not None}
 
 
 def _points(y: np.ndarray, predicted: np.ndarray) -> dict[str, list[float]]:

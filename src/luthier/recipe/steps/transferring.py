@@ -66,7 +66,7 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
     if problem.asked.weights:
         last = anatomy_of(backbone, training.features[:2]).head.removeprefix("body.")
         weights = read_weights(problem.asked.weights, say=message.append)
-        load_weights(backbone.get_submodule("body"), weights, but=(f"{last}.",))
+        load_weights(backbone.get_submodule("body"), weights, but=(f"{last}.",), say=message.append)
         message.append(f"the last layer, `{last}`, is replaced: nothing is read for it")
     epochs = _epochs(runner, backbone, training.features)
     runner.tell("population", name="backbone", stage="fit validation", members=1, steps=max(1, epochs))

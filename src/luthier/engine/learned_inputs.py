@@ -1,0 +1,126 @@
+"""What a stack learns to stand beside its inputs: categories' embeddings, and functions of numbers; by hand both ways.
+
+M members, B batch, F embedded numbers with k frequencies and w values each, K code columns, D width of all.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from luthier.engine.dense_rows import matrices, views
+from luthier.nets import DenseSpec
+from luthier.nets.numbers import SCALE
+
+TURN = 2 * torch.pi
+
+
+class LearnedInputs:
+    """Embeddings of codes, then functions of numbers, side by side [M, B, D]."""
+
+    def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
+        self._codes = Embeddings(spec, parameters, gradients) if spec.embeddings else None
+        self._numbers = Waves(spec, parameters, gradients) if spec.number_embedding is not None else None
+        self._width = spec.embedding_width
+
+    def of(self, inputs: Tensor, codes: Tensor) -> Tensor:
+        """Those of a batch's inputs [B, F'] and codes [B, K], or of each member's own [M, B, ...]."""
+        parts = [] if self._codes is None else [self._codes.of(codes)]
+        if self._numbers is not None:
+            parts.append(self._numbers.of(inputs))
+        self.last = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+        return self.last
+
+    def learn(self, gradient: Tensor) -> None:
+        """Fill the parameters' gradients from those [M, B, D] of what was last asked for."""
+        if self._numbers is None and self._codes is not None:
+            self._codes.learn(gradient)
+            return
+        if self._codes is not None:
+            self._codes.learn(gradient[:, :, : self._width])
+        if self._numbers is not None:
+            self._numbers.learn(gradient[:, :, self._width :])
+
+
+class InputScale:
+    """A factor of each value that enters the first layer: weights W [M, H, I] work as W times the factors [M, I].
+
+    Scaling the weights leaves the inputs as they are, which members share.
+    """
+
+    def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
+        inputs = spec.fan_in(0)
+        self._factors = views(spec, parameters)[SCALE].unsqueeze(1)
+        self._slopes = views(spec, gradients)[SCALE]
+        self._W, self._G = matrices(spec, parameters)[0], matrices(spec, gradients)[0]
+        self._inputs = inputs
+
+    def weights(self) -> Tensor:
+        """The first layer's weights and bias [M, H, I + 1], those of inputs scaled."""
+        self.scaled = self._W.clone()
+        self.scaled[:, :, : self._inputs] *= self._factors
+        return self.scaled
+
+    def learn(self) -> None:
+        """From the gradient by scaled weights, which lies where the weights' is to be, both gradients."""
+        G = self._G[:, :, : self._inputs]
+        self._slopes.copy_((G * self._W[:, :, : self._inputs]).sum(1))
+        G *= self._factors
+
+
+class Waves:
+    """W cos(2 pi f x + phase) + b of each number x, of `NumberEmbedding`'s parameters."""
+
+    def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
+        assert spec.number_embedding is not None
+        self._columns, self._values = spec.number_embedding.columns, spec.number_embedding.width - 1
+        named, slopes = views(spec, parameters), views(spec, gradients)
+        names = list(spec.number_embedding.shapes())
+        self._f, self._phase, self._W, self._b = (named[name] for name in names)
+        self._df, self._dphase, self._dW, self._db = (slopes[name] for name in names)
+
+    def of(self, inputs: Tensor) -> Tensor:
+        """The values [M, B, F (w - 1)] beside a batch's numbers [B, F'], or each member's own [M, B, F']."""
+        self._x = inputs[..., : self._columns].mT.unsqueeze(-1)  # [F, B, 1], or each member's [M, F, B, 1]
+        angles = torch.addcmul(self._phase.unsqueeze(2), self._x, (TURN * self._f).unsqueeze(2))  # [M, F, B, k]
+        self._sin, self._cos = angles.sin(), angles.cos_()
+        values = torch.matmul(self._cos, self._W.mT).add_(self._b.unsqueeze(2))
+        return values.transpose(1, 2).flatten(2)
+
+    def learn(self, gradient: Tensor) -> None:
+        """Fill the parameters' gradients from those [M, B, F (w - 1)] of the values that were last asked for."""
+        slopes = gradient.reshape(*gradient.shape[:2], self._columns, self._values).transpose(1, 2)  # [M, F, B, w - 1]
+        self._dW.copy_(torch.matmul(slopes.mT, self._cos))
+        self._db.copy_(slopes.sum(2))
+        waves = torch.matmul(slopes, self._W).mul_(self._sin).neg_()  # by the angles [M, F, B, k]
+        self._dphase.copy_(waves.sum(2))
+        self._df.copy_(torch.matmul(self._x.mT, waves).squeeze(2).mul_(TURN))
+
+
+class Embeddings:
+    """Every column's table at once: one vector of positions in the flat rows, gathered once and added to once."""
+
+    def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
+        self._parameters, self._gradients = parameters, gradients
+        device, widths = parameters.device, torch.tensor([width for _, width in spec.embeddings])
+        positions = views(spec, torch.arange(parameters.shape[1]).unsqueeze(0))
+        tables = [positions[f"embeddings.{k}.weight"][0] for k in range(len(widths))]
+        self._first = torch.cat([table[0] for table in tables]).to(device)  # [D] of a row with codes 0
+        self._column = torch.arange(len(widths)).repeat_interleave(widths).to(device)
+        self._width = widths.repeat_interleave(widths).to(device)
+        start, stop = int(tables[0][0, 0]), int(tables[-1][-1, -1]) + 1  # the tables lie side by side
+        self._tables = gradients[:, start:stop]
+
+    def of(self, codes: Tensor) -> Tensor:
+        """Embeddings [M, B, D] of a batch's codes [B, K], or of each member's own [M, B, K]."""
+        places = codes.index_select(-1, self._column).long().mul_(self._width).add_(self._first)
+        self._places, shape = places.flatten(-2), (len(self._parameters), *places.shape[-2:])
+        one = codes.ndim == 2
+        flat = self._parameters.index_select(1, self._places) if one else self._parameters.gather(1, self._places)
+        self.last = flat.view(shape)
+        return self.last
+
+    def learn(self, gradient: Tensor) -> None:
+        """Fill the tables' gradients from those [M, B, D] of the embeddings that were last asked for."""
+        self._tables.zero_()
+        self._gradients.scatter_add_(1, self._places.expand(len(gradient), -1), gradient.flatten(1))

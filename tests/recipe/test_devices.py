@@ -1,0 +1,124 @@
+"""Where a run trains: as asked, else where steps are faster; and on another machine from what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import luthier
+from luthier.errors import InputError
+from luthier.recipe import read_recipe
+from luthier.recipe.runner import Runner
+from luthier.recipe.steps import plan_budget as planning
+from luthier.runs.screen import SilentScreen
+
+CUDA = "cuda:0"
+
+
+class Heard(SilentScreen):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.moved: list[str] = []
+        self.planned: dict[str, Any] = {}
+
+    def event(self, name: str, /, **facts: Any) -> None:
+        if name == "moved":
+            self.moved.append(facts["sentence"])
+        if name == "planned":
+            self.planned = facts["result"]["plan"]
+
+
+def fitted(run: Path, screen: Heard, **options: Any) -> Any:
+    return luthier.fit("iris", run=run, screen=screen, **{"budget": "60steps", **options})
+
+
+@pytest.fixture
+def with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine says that it has a GPU."""
+    monkeypatch.setattr("luthier.engine.devices.available", lambda: ["cpu", CUDA])
+    monkeypatch.setattr("torch.cuda.current_device", lambda: 0)
+
+
+def test_what_is_asked_for_is_planned_and_recorded(with_cuda: None, tmp_path: Path) -> None:
+    screen = Heard()
+    fitted(tmp_path / "run", screen, device="cuda", plan_only=True)
+    assert {screen.planned[name]["device"] for name in ("narrow", "wide")} == {CUDA}
+
+
+def test_a_budget_of_steps_promises_the_same_model_and_keeps_to_the_processor(with_cuda: None, tmp_path: Path) -> None:
+    screen = Heard()
+    fitted(tmp_path / "run", screen, plan_only=True)
+    assert screen.planned["narrow"]["device"] == "cpu"
+
+
+@pytest.mark.parametrize(("there", "wanted"), [(1e-4, CUDA), (9e-2, "cpu")])
+def test_auto_takes_a_device_whose_steps_are_faster(
+    there: float, wanted: str, with_cuda: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def timer(members: Sequence[Any], *parts: Any, device: torch.device, **asked: Any) -> tuple[float, float]:
+        return (there, 0.0) if device.type == "cuda" else (1e-3 * len(members), 0.0)
+
+    original: Callable[..., Any] = planning.plan_budget
+    monkeypatch.setattr("luthier.recipe.run.plan_budget", lambda runner: original(runner, timer=timer))
+    screen = Heard()
+    fitted(tmp_path / "run", screen, budget="20s", plan_only=True)
+    assert {screen.planned[name]["device"] for name in ("narrow", "wide")} == {wanted}
+
+
+def test_populations_train_where_the_plan_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of every training name the runner's device: a device without numbers stops the first."""
+    settled = planning.settle
+
+    def elsewhere(runner: Runner, planned: str) -> None:
+        settled(runner, planned)
+        runner.device = torch.device("meta")
+
+    monkeypatch.setattr(planning, "settle", elsewhere)
+    asked: set[torch.device] = set()
+
+    def look(*given: Any, **named: Any) -> Any:
+        asked.add(given[3].device if len(given) > 3 else given[2].device)
+        raise InputError("looked at")
+
+    monkeypatch.setattr("luthier.recipe.runner.train", look)
+    monkeypatch.setattr("luthier.recipe.steps.fit_training.range_test", look)
+    with pytest.raises(InputError, match="looked at"):
+        fitted(tmp_path / "run", Heard())
+    assert asked == {torch.device("meta")}
+
+
+def test_a_run_goes_on_where_its_device_is_not_there(tmp_path: Path) -> None:
+    """What was decided and finished on a GPU is kept, the rest is computed on the processor, and that is said."""
+    run, whole = tmp_path / "run", fitted(tmp_path / "whole", Heard())
+    fitted(run, Heard(), until=3)
+    for name in ("ledger.jsonl", "recipe.toml"):
+        text = (run / name).read_text()
+        assert '"device": "cpu"' in text or 'device = "cpu"' in text
+        text = text.replace('"device": "cpu"', f'"device": "{CUDA}"').replace('device = "cpu"', f'device = "{CUDA}"')
+        (run / name).write_text(text)
+    screen = Heard()
+    result = luthier.resume(run, screen=screen)
+    assert screen.moved == [f"training continues on cpu instead of {CUDA}: what is finished is kept"]
+    recipe = read_recipe(run / "recipe.toml").plan
+    assert recipe is not None
+    assert recipe.narrow.device == CUDA  # as it was decided
+    assert result.folder.facts()["machine"]["device"] == "cpu"
+    assert result.scores["headline"] == whole.scores["headline"]
+
+
+def test_a_device_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    for name in ("cuda", "cuda:3", "tpu"):
+        with pytest.raises(InputError, match=f"the device '{name}' is not there") as caught:
+            fitted(tmp_path / "run", Heard(), device=name)
+        assert "auto, cpu" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_run_keeps_what_was_asked(tmp_path: Path) -> None:
+    fitted(tmp_path / "run", Heard(), until=1, device="cpu")
+    assert read_recipe(tmp_path / "run" / "recipe.toml").asked.device == "cpu"
