@@ -166,7 +166,7 @@ def test_what_was_asked_for_is_kept_and_followed(tmp_path: Path) -> None:
     ("options", "said"),
     [
         ({"group": "whom"}, "no such column"),
-        ({"group": "species"}, "no such column"),
+        ({"group": "species"}, "it is the target"),
         ({"metric": "rmse"}, "not one of accuracy"),
         ({"weight": "nothing"}, "no such column"),
         ({"costs": "1:5"}, "works with two classes only"),
