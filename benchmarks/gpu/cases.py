@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from luthier.engine import Member, ModuleSpec, Outcome, Part, Settings, train
 from luthier.engine.member import Spec
-from luthier.nets import ConvSpec, DenseSpec, TextSpec
+from luthier.nets import ConvSpec, DenseSpec, NumberEmbedding, TextSpec
 from luthier.objective import LOSSES
 from luthier.optimise import RULES, Schedule
 
@@ -137,6 +137,9 @@ CASES: dict[str, Case] = {
     "layer norm": Case(_dense(layer_norm=True)),
     "residual, mixed activations": Case(_dense(residual=True, activation=("gelu", "leaky relu"))),
     "embeddings": Case(_dense(embeddings=((4, 2), (4, 3))), of="codes"),
+    "embedded numbers": Case(_dense(number_embedding=NumberEmbedding(4))),
+    "scaled inputs": Case(_dense(input_scale=True)),
+    "rates by kind and width": Case(_dense(), hyper={"rate_factors": (("biases", 0.1),), "width_scaled": True}),
     "no hidden layer": Case(_dense(hidden=())),
     "penalties": Case(_dense(), "sgd", hyper={"l1": 0.05, "l2": 0.1, "weight_decay": 1e-3, "penalise_biases": True}),
     "clipping": Case(_dense(), hyper={"clip_norm": 0.1, "clip_value": 0.05}),

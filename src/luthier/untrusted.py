@@ -40,6 +40,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=1_000_000)]
 Sentence = Annotated[Text, Field(min_length=1)]
+DeviceName = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$")]
 Plain = TypeAliasType("Plain", "dict[str, Plain] | list[Plain] | str | bool | Whole | Number | None")
 
 

@@ -115,3 +115,68 @@ def test_a_device_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
 def test_the_run_keeps_what_was_asked(tmp_path: Path) -> None:
     fitted(tmp_path / "run", Heard(), until=1, device="cpu")
     assert read_recipe(tmp_path / "run" / "recipe.toml").asked.device == "cpu"
+
+
+ROWS = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+ROWS_AND_CLASSES = ROWS, (ROWS[:, 0] > 0).long()
+
+
+def tuned(**options: Any) -> Any:
+    spec = luthier.DenseSpec(inputs=3, hidden=(4,), outputs=2)
+    space = {"learning_rate": (1e-3, 1e-1)}
+    return luthier.tune(spec, ROWS_AND_CLASSES, space, trials=2, epochs=1, confirm=0, **options)
+
+
+def test_a_search_trains_where_it_is_asked_to(with_cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.device] = []
+
+    def look(members: Any, training: Any, validation: Any, settings: Any, **named: Any) -> Any:
+        asked.append(settings.device)
+        raise InputError("looked at")
+
+    monkeypatch.setattr("luthier.search.network_jobs.train", look)
+    with pytest.raises(InputError, match="looked at"):
+        tuned(device="cuda")
+    assert asked[0] == torch.device(CUDA)
+    with pytest.raises(InputError, match="workers cannot share an accelerator"):
+        tuned(device="cuda", workers=2)
+
+
+def test_an_estimator_trains_where_it_is_asked_to(with_cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.device] = []
+
+    def look(members: Any, training: Any, validation: Any, settings: Any) -> Any:
+        asked.append(settings.device)
+        raise InputError("looked at")
+
+    monkeypatch.setattr("luthier.estimators.sklearn_estimators.train", look)
+    estimator = luthier.LuthierClassifier(max_epochs=1, seeds=1, device="cuda")
+    assert estimator.get_params()["device"] == "cuda"
+    with pytest.raises(InputError, match="looked at"):
+        estimator.fit(ROWS.numpy(), ROWS_AND_CLASSES[1].numpy())
+    assert asked == [torch.device(CUDA)]
+
+
+def test_a_transfer_trains_where_it_is_asked_to(with_cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.device] = []
+
+    def look(members: Any, training: Any, validation: Any, settings: Any) -> Any:
+        asked.append(settings.device)
+        raise InputError("looked at")
+
+    monkeypatch.setattr("luthier.recipe.heads.train", look)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 5))
+    with pytest.raises(InputError, match="looked at"):
+        luthier.transfer(net, ROWS_AND_CLASSES, validation=ROWS_AND_CLASSES, epochs=1, device="cuda")
+    assert asked == [torch.device(CUDA)]
+
+
+def test_devices_that_are_not_there_are_named_everywhere() -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 5))
+    for call in (
+        lambda: tuned(device="cuda"),
+        lambda: luthier.LuthierClassifier(device="cuda").fit(ROWS.numpy(), ROWS_AND_CLASSES[1].numpy()),
+        lambda: luthier.transfer(net, ROWS_AND_CLASSES, validation=ROWS_AND_CLASSES, device="cuda"),
+    ):
+        with pytest.raises(InputError, match="the device 'cuda' is not there"):
+            call()

@@ -61,6 +61,12 @@ def tune(
     workers: Annotated[
         int | None, typer.Option(help="Worker processes. Default: one per core.", show_default=False)
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Where networks train: cpu, cuda, cuda:1 or mps. auto is the processor, whose cores share the trials."
+        ),
+    ] = "auto",
     memory: Annotated[
         str | None,
         typer.Option(
@@ -146,6 +152,7 @@ def tune(
             confirm=confirm,
             on=on,
             workers=workers,
+            device=device,
             memory=memory,
             storage=storage,
             study=study,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from luthier.engine.api import train_networks
 from luthier.engine.batches import Batch
+from luthier.engine.block_threads import threaded
 from luthier.engine.checkpoint import FileCheckpoint
 from luthier.engine.find_lr import find_lr
 from luthier.engine.footprint import footprint, in_memory_groups
@@ -47,6 +48,7 @@ __all__ = [
     "range_test",
     "step_time",
     "suggest",
+    "threaded",
     "train",
     "train_networks",
 ]

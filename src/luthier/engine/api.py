@@ -37,7 +37,15 @@ from luthier.renamed import current_hyper_parameters
 
 _NUMBERS = ("learning_rate", "momentum", "l2", "l1", "weight_decay", "ema_decay", "noise", "mixup")
 _LIMITS = ("clip_norm", "clip_value")  # may be infinite
-_COUNTS = {"batch_size": 1, "steps": 1, "evaluate_every": 1, "accumulate": 1, "patience": 0, "processes": 1}
+_COUNTS = {
+    "batch_size": 1,
+    "steps": 1,
+    "evaluate_every": 1,
+    "accumulate": 1,
+    "patience": 0,
+    "processes": 1,
+    "threads": 1,
+}
 Network = nn.Module | Callable[[], nn.Module] | DenseSpec | DeferredSpec
 _OF_RULES = ("momentum", "betas", "epsilon", "rho")
 _MEMBER = {field.name for field in fields(Member)} - {"spec", "seed", "learning_rate", "schedule", "label"}
@@ -67,6 +75,7 @@ def train_networks(
     device: str | torch.device = AUTO,
     cuda_graphs: bool = False,
     processes: int = 1,
+    threads: int = 1,
     checkpoint: str | Path | None = None,
     history: str | Path | None = None,
     every_step: bool = False,
@@ -99,11 +108,12 @@ def train_networks(
     "cuda", "cuda:1" or "mps"; "auto" is where the module lies, or else an accelerator that a few timed steps show to be
     faster. What comes back lies on the processor; a module of yours, where it lay. Networks that do not fit into a
     device's memory together train in turns. With `cuda_graphs` the steps of stacked networks are launched many at a
-    time on a CUDA device. `processes` share the networks out, one thread each. With a `checkpoint` file training
-    continues where an earlier call with the same arguments was interrupted, bit for bit. `history` names a Parquet file
-    for the learning curves, with `every_step` also those of single steps. `on_evaluation` is called after every
-    measurement (in one process). In a script that `torchrun` started and that called
-    `torch.distributed.init_process_group("gloo")`, the processes share each batch of one training; all get its outcome.
+    time on a CUDA device. `processes` share the networks out, one thread each; in one process blocks of networks step
+    in so many `threads`. With a `checkpoint` file training continues where an earlier call with the same arguments was
+    interrupted, bit for bit. `history` names a Parquet file for the learning curves, with `every_step` also those of
+    single steps. `on_evaluation` is called after every measurement (in one process). In a script that `torchrun`
+    started and that called `torch.distributed.init_process_group("gloo")`, the processes share each batch of one
+    training; all get its outcome.
 
     Raises InputError for data, modules and settings that do not fit, all mistakes of the settings at once.
 
@@ -129,6 +139,8 @@ def train_networks(
     batch, wanted = min(batch_size, len(part)), range(seeds) if isinstance(seeds, int) else list(seeds)
     devices = candidates(device, spec.home if isinstance(spec, ModuleSpec) else CPU, processes=processes)
     settings = Settings(
+        blocks=threads,
+        threads=threads,
         device=devices[0],
         cuda_graphs=cuda_graphs,
         loss=carried(chosen, devices[0]),

@@ -28,16 +28,19 @@ COPIES = 3  # of a member's weights: themselves, their gradients, and the best s
 class Footprint:
     """Bytes that a member takes: of weights and what goes with them, and of the activations of one batch.
 
-    `together` says whether all members have activations at once; networks that are looped over do not.
+    `together` says whether all members have activations at once; networks that are looped over do not, but for one in
+    each of `lanes`.
     """
 
     weights: int
     activations: int
     together: bool
+    lanes: int = 1
 
     def of(self, members: int, pieces: int = 1) -> int:
         """Bytes of so many members, whose batches go through in so many pieces."""
-        return members * self.weights + (members if self.together else 1) * (self.activations // pieces)
+        at_once = members if self.together else min(members, self.lanes)
+        return members * self.weights + at_once * (self.activations // pieces)
 
 
 def footprint(members: Sequence[Member], settings: Settings, part: Part) -> Footprint:
@@ -65,7 +68,9 @@ def footprint(members: Sequence[Member], settings: Settings, part: Part) -> Foot
 
     with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         module(part.features[rows], *([part.codes[rows]] if part.codes.shape[1] else []))
-    return Footprint(kept, 2 * saved * settings.batch_size // max(1, len(rows)), kind.layout != "looped")
+    return Footprint(
+        kept, 2 * saved * settings.batch_size // max(1, len(rows)), kind.layout != "looped", settings.threads
+    )
 
 
 def in_memory_groups(

@@ -141,7 +141,8 @@ class VmappedLearner:
         self._module = copy.deepcopy(spec.module)
         self._dropouts = list(own_dropouts(self._module))
         named = parameter_views(spec.shapes, state.parameters)
-        self._leaves = {name: view.detach().requires_grad_() for name, view in named.items()}
+        # Not `detach`: blocks in other threads write into the same memory, of which autograd would count the changes.
+        self._leaves = {name: view.data.requires_grad_() for name, view in named.items()}
         self._gradients = parameter_views(spec.shapes, state.gradients)
         self._fixed = fixed_views(spec.fixed, state.buffers)
         self._shapes: dict[torch.Size, list[list[torch.Size]]] = {}

@@ -24,6 +24,7 @@ from luthier.engine.member import Member
 from luthier.engine.member_update import Architecture, plain_shrink, update_for
 from luthier.engine.rates import Rates
 from luthier.engine.settings import Part, Settings
+from luthier.engine.sharing import several_processes
 from luthier.engine.state import Learner, TrainState
 from luthier.errors import InputError
 from luthier.objective import loss_named
@@ -161,8 +162,23 @@ class Population:
     @cached_property
     def blocks(self) -> list[Block]:
         """The members in blocks as even as can be, which take turns."""
-        size = len(self.state.gradients)
-        return [self._block(slice(start, start + size)) for start in range(0, len(self.members), size)]
+        size, first = len(self.state.gradients), self.state.gradients
+        # Each lane's memory begins where memory is allocated: products round by how their operands are aligned.
+        own = [first, *(torch.zeros_like(first) for _ in range(self._lanes - 1))]
+        starts = range(0, len(self.members), size)
+        return [self._block(slice(start, start + size), own[k % len(own)]) for k, start in enumerate(starts)]
+
+    @property
+    def lanes(self) -> list[list[Block]]:
+        """The blocks that may step at the same time, in turns within a lane: those of one share their gradients."""
+        return [self.blocks[lane :: self._lanes] for lane in range(self._lanes)]
+
+    @property
+    def _lanes(self) -> int:
+        """How many blocks step at a time: one where a module draws from PyTorch's generator, or processes share."""
+        if self.settings.device.type != "cpu" or several_processes() or getattr(self.kind.spec, "draws", False):
+            return 1
+        return min(self.settings.threads, -(-len(self.members) // len(self.state.gradients)))
 
     @property
     def multi_step_length(self) -> int:
@@ -171,9 +187,10 @@ class Population:
             return STRETCH
         return 1 if len(self.blocks) == 1 else max(1, STRETCHED // len(self.members))
 
-    def _block(self, places: slice) -> Block:
+    def _block(self, places: slice, gradients: Tensor) -> Block:
         kind, settings, members, dtype = self.kind, self.settings, self.members[places], exact(self.settings.dtype)
         state, loss = self.state.rows(places), loss_named(settings.loss)
+        state = state._replace(gradients=gradients[: len(members)])
         seeds = mask_seeds([member.seed for member in members], settings.device)
         drops = torch.tensor([member.drop_rates for member in members], dtype=torch.float64)
         learner = shared(kind.learner(state, seeds, drops, loss, settings), (members[0].spec, settings), loss)
@@ -217,7 +234,7 @@ class Population:
 def _block_size(kind: Architecture, members: Sequence[Member], settings: Settings) -> int:
     """Members of a block: as many as fit the processor's cache, and as even as can be; all of them elsewhere."""
     most = kind.block_members(settings) if settings.device.type == "cpu" else len(members)
-    count = -(-len(members) // min(most, len(members)))
+    count = max(-(-len(members) // min(most, len(members))), settings.blocks if settings.device.type == "cpu" else 1)
     return -(-len(members) // count)
 
 

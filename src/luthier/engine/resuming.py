@@ -53,6 +53,7 @@ def snapshot(population: Population, standing: Standing, record: RunRecord, plan
         "done": standing.done,
         "layout": population.kind.layout,
         "plan": plan,
+        "blocks": population.settings.blocks,
         "alive": standing.alive.tolist(),
         **record.facts(),
     }

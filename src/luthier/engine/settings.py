@@ -68,7 +68,8 @@ class Settings:
     `metrics`, by name or as a Metric, are measured on the validation part at each evaluation, beside loss and score.
     `every_step` keeps the training loss of every step too. On which `device` all of this is computed changes no plan: a
     training goes on from a checkpoint on another one. On a CUDA device dense networks' steps are
-    launched many at a time with `cuda_graphs`.
+    launched many at a time with `cuda_graphs`. On the processor members step in at least so many `blocks`, which so
+    many `threads` take: a checkpoint knows its blocks, and numbers do not depend on threads.
     """
 
     loss: str | Loss | Criterion
@@ -88,6 +89,8 @@ class Settings:
     every_step: bool = False
     device: torch.device = field(default=CPU, repr=False)
     cuda_graphs: bool = field(default=False, repr=False)
+    blocks: int = field(default=1, repr=False)
+    threads: int = field(default=1, repr=False)
 
     def __post_init__(self) -> None:
         mistakes = [
@@ -97,6 +100,8 @@ class Settings:
                 ("steps", self.steps),
                 ("evaluate_every", self.evaluate_every),
                 ("accumulate", self.accumulate),
+                ("blocks", self.blocks),
+                ("threads", self.threads),
             )
             if value < 1
         ]

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from luthier.engine.batches import Batch, BatchSource
+from luthier.engine.block_threads import BlockThreads, in_one_thread_each
 from luthier.engine.devices import within_memory
 from luthier.engine.evaluating import held_out_rows, measured
 from luthier.engine.feed import batches_for, check
@@ -27,13 +29,12 @@ from luthier.engine.settings import Checkpointer, Evaluation, Part, Settings, St
 from luthier.engine.standing import RUNG, Standing, groups_of, judged, kept
 from luthier.engine.streams import Stream
 from luthier.errors import InputError, TerminatedError
-from luthier.machine import torch_settings
 
 FINISHED, CUT, PAUSED = "finished", "cut", "paused"
 
 
 @within_memory()
-@torch_settings()
+@in_one_thread_each
 def train(
     members: Sequence[Member],
     training: Part | Stream,
@@ -61,9 +62,11 @@ def train(
     With `folds` [N], a number from 0 for each training row, members have rows of their own: each learns from the rows
     outside of its `fold`, counts those as its n, and is evaluated on the rows inside; there is no validation part then.
     Members that differ in fold and label alone are one setting: the mean loss over all its rows decides when its
-    weights are kept, and it stops as one.
+    weights are kept, and it stops as one. Blocks of members step in the settings' `threads`, to the same numbers.
     """
-    own = _folds_of(members, training, validation, folds)
+    own, saved = _folds_of(members, training, validation, folds), None if checkpoint is None else checkpoint.load()
+    if saved is not None:
+        settings = replace(settings, blocks=saved.facts.get("blocks", 1))
     population = Population.of(members, settings, _rows_of(members, training, folds), initial, own)
     if initial is None and isinstance(population.kind, Modules) and isinstance(training, Part):
         population.kind.inform(population.state.buffers, training)
@@ -72,7 +75,7 @@ def train(
         if isinstance(part, Part):
             check(population, part, what)
     standing, record, groups = Standing.first(population), RunRecord.of(members, settings), groups_of(members, own)
-    plan = plan_of(members, settings, len(training))
+    plan, threads = plan_of(members, settings, len(training)), BlockThreads(settings.threads)
 
     def leave(places: Mapping[int, str]) -> tuple[Population, Standing]:
         record.leave(standing, places)
@@ -82,7 +85,7 @@ def train(
         if checkpoint is not None:
             checkpoint.save(snapshot(population, standing, record, plan))
 
-    if checkpoint is not None and (saved := checkpoint.load()) is not None:
+    if saved is not None:
         population, standing, record = restored(saved, population, plan)
     if survivors is not None:
         population, standing = leave(
@@ -100,8 +103,7 @@ def train(
             population, standing = leave(dict.fromkeys(range(len(standing.alive)), CUT))
             break
         several, rates = _next_steps(population, batches, standing)
-        for block in population.blocks:  # each makes all of these steps while the cache holds it
-            block.steps(several, standing.done + 1, rates)
+        threads.step(population.lanes, several, standing.done + 1, rates)
         standing = standing._replace(done=standing.done + len(several))
         if standing.done % settings.evaluate_every == 0 or standing.done == settings.steps:
             losses, validated = population.losses(), held_out is not None

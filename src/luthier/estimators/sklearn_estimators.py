@@ -9,6 +9,7 @@ numbers wherever it runs; with a budget of time they depend on the machine.
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +33,8 @@ from luthier.data.columns import Column
 from luthier.data.target_transform import TargetTransform
 from luthier.data.task import TaskKind
 from luthier.engine import Member, Part, Settings, step_time, train
+from luthier.engine.devices import AUTO, CPU
+from luthier.engine.placing import candidates, faster
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
 from luthier.optimise import Schedule
@@ -62,6 +65,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         seeds: int = 3,
         validation_share: float = 0.2,
         encoding: str = "standardise",
+        device: str = AUTO,
         random_state: int | None = 0,
     ) -> None:
         self.max_epochs = max_epochs
@@ -70,6 +74,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         self.seeds = seeds
         self.validation_share = validation_share
         self.encoding = encoding
+        self.device = device
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Tags:
@@ -163,10 +168,12 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
             for s in range(self.seeds)
         ]
         batch = min(BATCH, len(training))
-        steps = self._steps(members, training, validation, loss, batch)
-        settings = Settings(
-            loss, "adam", batch, steps, max(1, steps // EVALUATIONS), patience=10, tolerance=1e-4, batch_seed=seed
-        )
+        settings = Settings(loss, "adam", batch, 1, 1, patience=10, tolerance=1e-4, batch_seed=seed)
+        devices = candidates(self.device, CPU, processes=1)
+        device = devices[0] if len(devices) == 1 else faster(members, training, settings, devices)[0]
+        steps = self._steps(members, training, validation, settings, device)
+        every = max(1, steps // EVALUATIONS)
+        settings = replace(settings, steps=steps, evaluate_every=every, device=device)
         outcome = train(members, training, validation if len(validation) else None, settings)
         losses = outcome.best_validation_loss if len(validation) else outcome.best_train_loss
         table = np.nan_to_num(np.asarray(losses, dtype=float), nan=np.inf).reshape(len(kinds), self.seeds)
@@ -177,16 +184,25 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
             )
         return outcome, list(range(best * self.seeds, (best + 1) * self.seeds))
 
-    def _steps(self, members: list[Member], training: Part, validation: Part, loss: str, batch: int) -> int:
+    def _steps(
+        self, members: list[Member], training: Part, validation: Part, settings: Settings, device: torch.device
+    ) -> int:
         """How many steps all networks take at most: by `budget` where there is one, else by `max_epochs`."""
         if self.budget is None:
-            return self.max_epochs * -(-len(training) // batch)
+            return self.max_epochs * -(-len(training) // settings.batch_size)
         budget = Budget.parse(self.budget)
         if budget.steps is not None:
             return budget.steps
         assert budget.seconds is not None
+        assert isinstance(settings.loss, str)
         step, evaluation = step_time(
-            members, training, validation if len(validation) else training, loss=loss, rule="adam", batch_size=batch
+            members,
+            training,
+            validation if len(validation) else training,
+            loss=settings.loss,
+            rule="adam",
+            batch_size=settings.batch_size,
+            device=device,
         )
         return max(1, int((budget.seconds - EVALUATIONS * evaluation) / step))
 

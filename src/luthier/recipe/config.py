@@ -13,9 +13,7 @@ from luthier import storage
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.ledger import Record
 from luthier.recipe.plan import Plan, Plans, Stage
-from luthier.untrusted import FilePath, Whole, read_toml, validated
-
-DEVICE = r"^(auto|cpu|mps|cuda(:\d{1,3})?)$"
+from luthier.untrusted import DeviceName, FilePath, Whole, read_toml, validated
 
 
 class FitConfig(BaseModel):
@@ -38,7 +36,7 @@ class FitConfig(BaseModel):
     backbone: str = ""  # a network for pictures that has learnt elsewhere: one of ours, or module:callable
     weights: FilePath = ""  # the file of its weights; those it comes with where empty
     memory: int = Field(default=0, ge=0)  # bytes; of a table that needs more a sample decides. 0: half the machine's
-    device: str = Field(default="auto", pattern=DEVICE)  # where networks train
+    device: DeviceName = "auto"  # where networks train
     strict: bool = False  # a picture that cannot be read stops the run
     beside: tuple[str, ...] = ()  # other targets of the same table: they are no columns to predict from
     weight: str = ""  # how much each row counts, in training and in every score

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from luthier import storage
 from luthier.assess import Register
-from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, train
+from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, threaded, train
 from luthier.engine.devices import CPU, free_memory
 from luthier.errors import TerminatedError
 from luthier.machine import default_memory
@@ -196,10 +196,10 @@ class Runner:
         trained = _unpack(name, training, members, tensors, facts)
         return self.keep(trained) if trained.usable() else None
 
-    def _settings(self, training: TrainingPlan) -> Settings:
+    def _settings(self, training: TrainingPlan, members: Sequence[Member]) -> Settings:
         steps = training.planned.steps
         every = self.plan.evaluate_every(steps)
-        return Settings(
+        settings = Settings(
             loss=self.problem.loss,
             rule=training.rule,
             batch_size=training.batch_size,
@@ -210,6 +210,7 @@ class Runner:
             batch_seed=self.problem.seed,
             device=self.device,
         )
+        return threaded(settings, members, self.plan.threads)
 
     def _train_in_memory_groups(self, name: str, members: Sequence[Member], training: TrainingPlan) -> Kept:
         """All members at once where memory allows it; else group by group, kept as one population when all are done."""
@@ -217,7 +218,9 @@ class Runner:
         assert training.parts is not None
         memory = self.problem.asked.memory or default_memory()
         memory = min(memory, free_memory(self.device) or memory)
-        groups, settings, message = in_memory_groups(members, self._settings(training), training.parts[1], memory)
+        groups, settings, message = in_memory_groups(
+            members, self._settings(training, members), training.parts[1], memory
+        )
         labels = [name] if len(groups) == 1 else [f"{name}.{place + 1}" for place in range(len(groups))]
         pieces, sizes = [], [len(group) for group in groups]
         for place, (label, group) in enumerate(zip(labels, groups, strict=True)):

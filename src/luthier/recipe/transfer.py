@@ -26,6 +26,7 @@ from torch.nn.parameter import is_lazy
 
 from luthier.engine import Part, part_of
 from luthier.engine.api import alike, suited
+from luthier.engine.devices import AUTO, resolve
 from luthier.engine.loaders import type_taken
 from luthier.engine.module_spec import bare
 from luthier.engine.outputs import as_rows
@@ -109,6 +110,7 @@ def transfer(
     batch_size: int = 32,
     seeds: int = 2,
     most_unfrozen: int | None = None,
+    device: str | torch.device = AUTO,
     seed: int = 0,
 ) -> Transferred:
     """Fit a pretrained network to new rows.
@@ -117,7 +119,8 @@ def transfer(
     finds it. The module stays as it is; what comes back is a copy in float32, without `nn.DataParallel`. Its blocks
     are its children, and the children of containers among them, in the order in which that pass used them. `data` and
     `validation` are as for `luthier.train`; whole-number targets are classes. `epochs` is how long unfrozen blocks
-    learn. `loss` names one of the engine's where the targets do not imply it. InputError for a module whose outputs no
+    learn, on the `device` "cpu", "cuda", "cuda:1" or "mps"; "auto" is an accelerator where there is one. `loss` names
+    one of the engine's where the targets do not imply it. InputError for a module whose outputs no
     linear layer computes, and for rows that cannot be learnt from.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 5))
@@ -144,6 +147,7 @@ def transfer(
         min(batch_size, len(training)),
         seed,
         tuple(derive(seed, "transfer", k) for k in range(seeds)),
+        resolve(device),
     )
     head, blocks, readable = anatomy_of(whole_net, training.features[:2])
     net = with_new_head(whole_net, head, wanted).eval()

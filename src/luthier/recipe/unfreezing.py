@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from luthier.engine import Member, ModuleSpec, Part, Settings, range_test, train
+from luthier.engine.devices import CPU
 from luthier.errors import LuthierError
 from luthier.nets.blocks import freeze_all_but, has_norms
 from luthier.optimise import Schedule
@@ -34,6 +36,7 @@ class UnfreezingJob:
     batch_size: int
     seed: int
     seeds: tuple[int, ...]
+    device: torch.device = CPU
 
     def settings(self, steps: int) -> Settings:
         """So many steps by Adam."""
@@ -44,6 +47,7 @@ class UnfreezingJob:
             steps=steps,
             evaluate_every=max(1, steps // 10),
             batch_seed=self.seed,
+            device=self.device,
         )
 
     @property

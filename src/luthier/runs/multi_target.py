@@ -19,7 +19,6 @@ from luthier.data import read_source
 from luthier.engine.devices import AUTO, is_there
 from luthier.errors import InputError, LuthierError, TerminatedError, in_a_line, nearest
 from luthier.recipe import Budget, Clock, default_name, read_as_asked
-from luthier.recipe.config import DEVICE
 from luthier.recipe.parts import parts_of
 from luthier.report import write_overview
 from luthier.runs.fitting import default_budget, fit, request, resume
@@ -28,7 +27,7 @@ from luthier.runs.result import Result
 from luthier.runs.screen import Screen, choose_screen
 from luthier.saved import SEVERAL, RunFolder, create_run, finished_in, open_run, timestamp
 from luthier.saved.predict import load_all
-from luthier.untrusted import FilePath, Text, Whole, validated
+from luthier.untrusted import DeviceName, FilePath, Text, Whole, validated
 
 
 class SharedOptions(BaseModel):
@@ -48,7 +47,7 @@ class SharedOptions(BaseModel):
     size: Whole = 0
     strict: bool = False
     memory: Text | None = None
-    device: str = Field(default=AUTO, pattern=DEVICE)
+    device: DeviceName = AUTO
     distil: bool = False
     new_test: FilePath | None = None
     until: Whole = 5

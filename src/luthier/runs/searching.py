@@ -13,9 +13,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from luthier import storage
 from luthier.diagnosis import optimism
-from luthier.errors import ConfigError
+from luthier.engine.devices import AUTO, CPU, free_memory, resolve
+from luthier.errors import ConfigError, InputError
 from luthier.machine import cores, default_memory, parse_memory
 from luthier.recipe import Budget, Interrupted
 from luthier.report import write_search_report
@@ -41,18 +44,43 @@ MIRROR_EVERY = 30.0  # seconds between two copies into study.db, or fifty times 
 
 @dataclass(frozen=True)
 class Place:
-    """Where trials train, and where the study is shared."""
+    """Where trials train, and where the study is shared.
+
+    On an accelerator one worker trains them, in larger populations; `auto` is the processor, whose cores share them.
+    """
 
     on: str
     workers: int | None
     storage: str | None
     study: str
+    device: str = AUTO
 
     def __post_init__(self) -> None:
         given = {"on": self.on, "storage": self.storage or "", "study": self.study}
         wrong = [f"{name} must be text, not {value!r}" for name, value in given.items() if not isinstance(value, str)]
         if wrong:
             raise ConfigError(wrong)
+        if self.accelerated and (self.on != "local" or self.workers not in (None, 1)):
+            raise InputError(
+                "workers cannot share an accelerator",
+                received=f"on='{self.on}', workers={self.workers}, device='{self.device}'",
+                remedy="leave out on and workers, or the device",
+            )
+
+    @property
+    def on_device(self) -> torch.device:
+        """The device. InputError for one that is not there."""
+        return CPU if self.device == AUTO else resolve(self.device)
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether it is not the processor."""
+        return self.on_device != CPU
+
+    @property
+    def processes(self) -> int | None:
+        """Workers, where their number was said or follows."""
+        return 1 if self.accelerated else self.workers
 
 
 def run_search(
@@ -65,7 +93,10 @@ def run_search(
     deliver: Callable[[Study], None] = lambda study: None,
 ) -> Study:
     """Run a search, keep it in its folder, `deliver` what came of it, and hand it back."""
-    networks.memory = (effort.memory or default_memory()) // (place.workers or cores())
+    networks.memory = (effort.memory or default_memory()) // (place.processes or cores())
+    networks.device = place.on_device
+    if place.accelerated:
+        networks.memory = min(networks.memory, free_memory(networks.device) or networks.memory)
     networks.objects = space.objects
     path, interrupted = None if folder is None else folder.path, Interrupted()
     mirror = _Mirror(folder, place.study, space)
@@ -82,7 +113,7 @@ def run_search(
             with (
                 _shared(place, space, "" if path is None else path.name) as store,
                 _scratch(folder) as scratch,
-                closing(executor_for(place.on, networks, scratch, place.workers)) as executor,
+                closing(executor_for(place.on, networks, scratch, place.processes)) as executor,
             ):
                 outcome = Search(
                     networks,

@@ -13,6 +13,7 @@ from torch import nn
 
 from luthier.engine import Part, part_of
 from luthier.engine.api import alike, known_spec, suited
+from luthier.engine.devices import AUTO
 from luthier.errors import InputError
 from luthier.machine import torch_settings
 from luthier.nets import DenseSpec
@@ -50,6 +51,7 @@ def tune(
     run: str | Path | None = None,
     on: str = "local",
     workers: int | None = None,
+    device: str = AUTO,
     memory: str | None = None,
     layout: str | None = None,
     storage: str | None = None,
@@ -72,7 +74,8 @@ def tune(
     refitted, and what is reported is the mean over `confirm` fresh seeds. With `run` everything is kept in that
     folder, and the same call continues where it was interrupted. `storage` writes the study live to a storage of
     Optuna's under the name `study`, which other processes may share. `on="ray"` trains on a Ray cluster.
-    Networks that do not fit into `memory` ("2GiB"; half of the machine's) together train in turns.
+    Networks that do not fit into `memory` ("2GiB"; half of the machine's) together train in turns. `device` is cpu,
+    cuda, cuda:1 or mps, where one worker trains all; auto is the processor, whose cores share the trials.
     `layout` is stacked, vmapped or looped, as for `luthier.train`; without it a few timed steps decide.
 
     Raises InputError for data, spaces and modules that do not fit.
@@ -103,7 +106,7 @@ def tune(
     effort = effort_for(trials, budget, sampler, halving, tiers, epochs, confirm, seed, workers, memory)
     folder = None if run is None else _folder(Path(run), searched, effort, {"data": _fingerprint(training, held_out)})
     name = study or (folder.path.name if folder else "luthier")
-    place = Place(on, workers, storage, name)
+    place = Place(on, workers, storage, name, device)
     return run_search(networks, searched, effort, folder, place, screen or SearchScreen())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.assess.register import is_registered
+from luthier.engine.devices import AUTO, is_there, resolve
 from luthier.errors import InputError
 from luthier.machine import cores, parse_memory
 from luthier.nets import DenseNet
@@ -69,6 +70,7 @@ def tune_table(
     replace_run: bool = False,
     on: str = "local",
     workers: int | None = None,
+    device: str = AUTO,
     memory: str | None = None,
     storage: str | None = None,
     study: str | None = None,
@@ -121,6 +123,7 @@ def tune_table(
     options = {
         "on": on,
         "workers": workers,
+        "device": device if device == AUTO else str(resolve(device)),
         "storage": storage,
         "study": study,
         "epochs": epochs,
@@ -211,7 +214,8 @@ def _tune_table(
     space = space or _usual(width, options["defaults"])
     effort = replace(effort, epochs=options["epochs"] or _epochs(len(training)))
     folder.update_facts(search=_said(space, effort))
-    place = Place(options["on"], options["workers"], options["storage"], options["study"] or folder.path.name)
+    device = next((name for name in (options.get("device", AUTO), asked.device) if is_there(name)), AUTO)
+    place = Place(options["on"], options["workers"], options["storage"], options["study"] or folder.path.name, device)
     return run_search(
         networks, space, effort, folder, place, screen, lambda study: _deliver(study, work, folder, options["inputs"])
     )

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from luthier.untrusted import CLOSED, OPEN, Count, FileName, FilePath, Number, Plain, Text, Whole
+from luthier.untrusted import CLOSED, OPEN, Count, DeviceName, FileName, FilePath, Number, Plain, Text, Whole
 
 
 class SourceFacts(TypedDict):
@@ -121,6 +121,7 @@ class SearchOptions(TypedDict):
     storage: Text | None
     study: Text | None
     workers: Annotated[int, Field(ge=1, le=4096)] | None
+    device: NotRequired[DeviceName]
     epochs: Annotated[int, Field(ge=1, le=10**9)] | None
     inputs: Literal["standardise", "robust", "quantile", "piecewise", "periodic", "common"]
     defaults: dict[Text, Plain]

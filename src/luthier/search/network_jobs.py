@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from luthier.engine import FileCheckpoint, Member, Part, Schedule, Settings, in_memory_groups, train
 from luthier.engine.batches import epoch_steps
+from luthier.engine.devices import CPU
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
 from luthier.objective import Criterion, Loss
@@ -63,11 +64,12 @@ class TrainedJob:
 class Networks:
     """What can be trained on one pair of training and validation parts, with one loss.
 
-    A population keeps to `memory` bytes; 0: to no bound. `objects` are rules and schedules of the user's own, which
-    settings have by their names.
+    A population trains on `device` and keeps to `memory` bytes; 0: to no bound. `objects` are rules and schedules of
+    the user's own, which settings have by their names.
     """
 
     memory = 0
+    device = CPU
     objects: Mapping[str, Mapping[str, Any]] = {}
 
     def __init__(
@@ -132,6 +134,7 @@ class Networks:
             evaluate_every=every,
             batch_seed=self.seed,
             dtype=self.dtype,
+            device=self.device,
             metrics=self.metrics,
         )
 

@@ -80,6 +80,7 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
         batch_size=BATCH,
         seeds=1,
         most_unfrozen=None if epochs else 0,
+        device=runner.device,
         seed=problem.seed,
     )
     head = getattr(result.module, "head", None)
