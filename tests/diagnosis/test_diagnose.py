@@ -155,6 +155,19 @@ def test_noisy_labels_of_one_input_take_longer_and_are_overfitted() -> None:
     assert not overfit_batch(DenseSpec(1, (), 2), part, "softmax", seed=0, steps=60)["passed"]
 
 
+def test_equal_rows_of_several_classes_are_not_to_be_overfitted() -> None:
+    from luthier.diagnosis import overfit_batch
+    from luthier.engine import Part
+    from luthier.nets import DenseSpec
+
+    x = (torch.arange(120) % 3).unsqueeze(1).float()
+    labels = torch.randint(0, 2, (120,), generator=torch.Generator().manual_seed(0))
+    part = Part(x, torch.zeros(120, 0).long(), labels)
+    result = overfit_batch(DenseSpec(1, (32,), 2), part, "softmax", seed=0, steps=200)
+    assert result["passed"]
+    assert result["evidence"]["rows"] == 3
+
+
 def test_padding_does_not_learn_and_is_no_wrong_gradient() -> None:
     from luthier.diagnosis import check_gradients
     from luthier.engine import Part
