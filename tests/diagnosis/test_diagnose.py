@@ -165,7 +165,7 @@ def test_equal_rows_of_several_classes_are_not_to_be_overfitted() -> None:
     part = Part(x, torch.zeros(120, 0).long(), labels)
     result = overfit_batch(DenseSpec(1, (32,), 2), part, "softmax", seed=0, steps=200)
     assert result["passed"]
-    assert result["evidence"]["rows"] == 3
+    assert result["evidence"]["rows"] == 2  # 0 and 2; 1 lies close to both
 
 
 def test_padding_does_not_learn_and_is_no_wrong_gradient() -> None:

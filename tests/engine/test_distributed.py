@@ -111,9 +111,13 @@ def test_nothing_is_shared_outside() -> None:
     assert current() is None
 
 
-def decisions(folder: Path) -> list[tuple[str, str]]:
+def decisions(folder: Path) -> list[tuple[str, str, object]]:
     records = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
-    return [(record["topic"], record["chosen"]) for record in records if "chosen" in record and record["step"] > 1]
+    return [
+        (record["code"], record["of"], record["choice"])
+        for record in records
+        if "choice" in record and record["step"] > 1
+    ]
 
 
 def test_the_whole_recipe_in_two_processes_comes_to_the_same(tmp_path: Path) -> None:

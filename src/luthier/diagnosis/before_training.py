@@ -76,7 +76,7 @@ def overfit_batch(
     return {
         "passed": passed,
         "sentence": f"{message} one batch of {len(batch)} rows (loss {last:.4f} after {steps} steps, from {start:.4f})",
-        "evidence": {"loss": last, "start": start, "rows": len(batch), "threshold": OVERFITTED * start},
+        "evidence": {"loss": last, "start": start, "rows": len(batch), "steps": steps, "threshold": OVERFITTED * start},
         "remedy": "look at the learning rate, the scale of the inputs, and whether the network is wide enough",
     }
 
@@ -143,7 +143,7 @@ def _said_of_gradients(worst: float, weights: int) -> dict[str, Any]:
     return {
         "passed": worst <= GRADIENT_TOLERANCE,
         "sentence": f"the largest relative error over {weights} weights is {worst:.1e}",
-        "evidence": {"worst": worst, "threshold": GRADIENT_TOLERANCE, "rows": CHECKED_ROWS},
+        "evidence": {"worst": worst, "weights": weights, "threshold": GRADIENT_TOLERANCE, "rows": CHECKED_ROWS},
         "remedy": "this is a bug in Luthier: please report it",
     }
 
