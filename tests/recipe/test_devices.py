@@ -49,6 +49,12 @@ def test_what_is_asked_for_is_planned_and_recorded(with_cuda: None, tmp_path: Pa
     assert {screen.planned[name]["device"] for name in ("narrow", "wide")} == {CUDA}
 
 
+def test_the_plan_says_where_networks_train() -> None:
+    plans = make_plans(Problem(1000, 64), TrainingBudget(None, 5000), lambda m, w, d: 1.0, lambda m, w, d: 1.0)
+    assert planning.in_words(plans.on(CUDA)).startswith("plan: batches of 32 on cuda:0; ")
+    assert planning.in_words(plans).startswith("plan: batches of 32; ")
+
+
 def test_a_budget_of_steps_promises_the_same_model_and_keeps_to_the_processor(with_cuda: None, tmp_path: Path) -> None:
     screen = Heard()
     fitted(tmp_path / "run", screen, plan_only=True)
