@@ -12,6 +12,7 @@ import torch
 import luthier
 from luthier.errors import InputError
 from luthier.recipe import read_recipe
+from luthier.recipe.plan import TableSize, TrainingBudget, make_plans
 from luthier.recipe.steps import plan_budget as planning
 from luthier.runs.screen import SilentScreen
 
@@ -50,7 +51,7 @@ def test_what_is_asked_for_is_planned_and_recorded(with_cuda: None, tmp_path: Pa
 
 
 def test_the_plan_says_where_networks_train() -> None:
-    plans = make_plans(Problem(1000, 64), TrainingBudget(None, 5000), lambda m, w, d: 1.0, lambda m, w, d: 1.0)
+    plans = make_plans(TableSize(1000, 64), TrainingBudget(None, 5000), lambda m, w, d: 1.0, lambda m, w, d: 1.0)
     assert planning.in_words(plans.on(CUDA)).startswith("plan: batches of 32 on cuda:0; ")
     assert planning.in_words(plans).startswith("plan: batches of 32; ")
 
