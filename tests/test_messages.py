@@ -35,7 +35,7 @@ def test_the_catalogue_is_complete_and_has_nothing_else() -> None:
     assert spoken() - set(known) == set()
     for text, translated in known.items():
         assert set(re.findall(r"{(\w+)}", text)) == set(re.findall(r"{(\w+)}", translated)), text
-        assert re.search(r"[\u4e00-\u9fff。，]", translated), text
+        assert re.search(r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]", translated), text
 
 
 def test_the_checklist_in_chinese() -> None:

@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = ("dropout", "batch norm", "layer norm", "embeddings", "folds")
 MODULES = ("convolution, vmapped", "batch norm, looped")
 FIT_SECONDS = 60
+WANTED = 1024  # networks together, of which the speeds have targets
 CONTRACT_SECONDS = 120  # the other figures do not wait for a test that hangs
 NEEDED = ("narwhals", "plotly", "polars", "pydantic", "rich", "scipy", "sklearn", "tokenizers", "typer")  # by a fit
 
@@ -58,17 +59,20 @@ def everything(table: Table, device: torch.device, size: Size) -> None:
     dense = (*(f"rule {rule}" for rule in size.rules), *LAYERS)
     table.measure("agreement", 20, partial(agreement, device, size, dense))
     table.measure("resuming elsewhere", 10, partial(resuming, device, size))
-    for work in WORKS:
-        table.measure(f"one by one: {work.words}", 5, partial(against_one_by_one, work, device, size))
-        for count in size.counts:
-            name = f"{work.words}, M = {count:,}"
-            table.measure(name, 30 if count > 1024 else 6, partial(speed, work, count, device, size, table))
-    table.measure("agreement of modules", 10, partial(agreement, device, size, MODULES))
     table.measure("predictions", 5, partial(predictions, device, size))
+    wanted = [count for count in size.counts if count == WANTED]
+    for counts in (wanted, [count for count in size.counts if count not in wanted]):
+        for work in WORKS:
+            if counts is wanted:
+                table.measure(f"one by one: {work.words}", 5, partial(against_one_by_one, work, device, size))
+            for count in counts:
+                name = f"{work.words}, M = {count:,}"
+                table.measure(name, 30 if count > WANTED else 6, partial(speed, work, count, device, size, table))
+        if size.fit and counts is wanted:
+            table.measure("fit diamonds", 2.2 * FIT_SECONDS, partial(fit_diamonds, device))
+    table.measure("agreement of modules", 10, partial(agreement, device, size, MODULES))
     for option in ("mixed_precision", "channels_last", "compile"):
         table.measure(f"looped with {option}", 5, partial(looped, option, device, size))
-    if size.fit:
-        table.measure("fit diamonds", 2.4 * FIT_SECONDS, partial(fit_diamonds, device))
 
 
 def contracts(device: torch.device, size: Size) -> Iterator[Row]:
@@ -145,16 +149,16 @@ def speed(work: Work, count: int, device: torch.device, size: Size, table: Table
     """
     ways, steps = {"eager": False, **({"replayed": True} if _graphs(device) else {})}, max(3, round(100 * size.seconds))
     loop, rates = list[float](), dict[str, list[float]]({way: [] for way in ways})
-    for _ in range(1 if count > 1024 else size.repeats):
+    for _ in range(1 if count > WANTED else size.repeats):
         loop.append(one_by_one_steps(work, device, networks=1, steps=steps))
         for way, graphs in ways.items():
             rates[way].append(population_steps(work, count, device, graphs=graphs, seconds=size.seconds))
-    wanted = work.wanted if count == 1024 else None
+    wanted = work.wanted if count == WANTED else None
     for way, found in rates.items():
         name, best = f"{work.words}, M = {count:,}, {way}", statistics.median(found)
         yield Row(name, best, "steps/s", wanted if way == list(ways)[-1] else None, details={"repeats": found})
     best = max(statistics.median(found) for found in rates.values())
-    ratio = 100 if count == 1024 and work is WORKS[0] else None
+    ratio = 100 if count == WANTED and work is WORKS[0] else None
     words = f"{work.words}, M = {count:,}, times the loop"
     yield Row(words, best / statistics.median(loop), "times", ratio, details={"loop": loop, "memory": _memory(device)})
 

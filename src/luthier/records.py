@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from luthier.citations import cited
+from luthier.messages import tr
 
 Severity = Literal["note", "warning", "error"]
 
@@ -108,42 +109,35 @@ class Finding:
 
 @dataclass(frozen=True)
 class Option:
-    """One of the things a decision could have chosen, with what was measured for it."""
+    """One of the things a decision could have chosen, with what was measured for it; `taken` marks the choice."""
 
     name: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """The record as plain JSON values."""
-        return asdict(self)
+    taken: bool = False
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What a step of the recipe chose, from which options, on what evidence, and why.
+class Wording:
+    """A decision in words: what was asked, what was chosen and why, and the options with what was measured for them.
 
-    `step` is the recipe's step, 0 for what comes before step 1. `override` is how a user can
-    decide otherwise, empty where that is not possible. `rule` names how `chosen` follows from options and
-    evidence, so that it can be worked out again.
+    `measured` says what their numbers are, `override` how a user can decide otherwise (empty where that cannot be).
 
-    >>> Decision(1, "loss", "softmax cross-entropy", "the target has 10 classes").sentence()
-    'loss: softmax cross-entropy, because the target has 10 classes'
+    >>> Wording("loss", "softmax cross-entropy", "the target has 10 classes").sentence()
+    'loss: softmax cross-entropy; the target has 10 classes'
     """
 
-    step: int
     topic: str
     chosen: str
     reason: str
     options: tuple[Option, ...] = ()
-    evidence: Mapping[str, Any] = field(default_factory=dict)
+    measured: str = ""
     override: str = ""
-    rule: str = ""
 
     def sentence(self) -> str:
         """The decision as one readable sentence."""
-        tail = f"; override with {self.override}" if self.override else ""
-        return f"{self.topic}: {self.chosen}, because {self.reason}{tail}"
+        text = tr("{topic}: {chosen}; {reason}", topic=self.topic, chosen=self.chosen, reason=self.reason)
+        return text + (tr("; override with {option}", option=self.override) if self.override else "")
 
     def to_json(self) -> dict[str, Any]:
-        """The record as plain JSON values."""
+        """The words as plain JSON values."""
         return asdict(self)

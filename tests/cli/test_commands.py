@@ -22,7 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "wine"
     done = luthier("fit", "wine", "--budget", "200steps", "--run", folder)
     assert done.returncode == 0, done.stderr
-    for message in ("task: multiclass, because", "override with --task", "the sealed test set is opened", "report  "):
+    for message in ("task: multiclass; ", "override with --task", "the sealed test set is opened", "report  "):
         assert message in done.stdout
     return folder
 

@@ -87,7 +87,29 @@ def test_what_is_no_number_stays_text(cells: list[str]) -> None:
     assert column(cells * 8).kind == "category"
 
 
-@pytest.mark.parametrize("mark", ["n/a", "N/A", "None", "-", "<NA>", "NaN", "null", "#DIV/0!", "#N/A", "?", " ", "."])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "n/a",
+        "N/A",
+        "None",
+        "-",
+        "<NA>",
+        "NaN",
+        "null",
+        "#DIV/0!",
+        "#N/A",
+        "?",
+        " ",
+        ".",
+        "\\N",
+        "(null)",
+        "n.d.",
+        "1.#IND",
+        "No data",
+        "暂无",
+    ],
+)
 @pytest.mark.parametrize("blank", ["", " "])
 def test_marks_among_numbers_are_missing(mark: str, blank: str) -> None:
     cells = ["1.5", "2", f"{blank}{mark}{blank}", "3"]
@@ -98,6 +120,7 @@ def test_marks_among_numbers_are_missing(mark: str, blank: str) -> None:
 
 def test_marks_among_words() -> None:
     """A level may be called None or -; what programs alone write is missing. Both are said."""
+    assert column(["a", "b", "c", "\\N", "(null)"] * 5).cells.word("\\N") is None
     result = column(["NA", "a", "None", "-", "b"] * 5)
     assert "4 levels; 'NA' counts as missing (5 cells)" in result.reason
     assert result.cells.words(pl.Series(["NA", "None", " a ", "", None])).to_list() == [None, "None", "a", None, None]

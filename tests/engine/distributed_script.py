@@ -12,7 +12,7 @@ import torch
 from torch import distributed, nn
 
 import luthier
-from luthier.engine import FileCheckpoint, Member, Outcome, Part, Schedule, Settings, train
+from luthier.engine import FileCheckpoint, Member, Outcome, Part, Schedule, Settings, Snapshot, train
 from luthier.engine.distributed import run_distributed
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
@@ -74,6 +74,35 @@ def dense(checkpoint: Path | None = None, stop_at: int = STEPS + 1) -> Outcome:
     )
 
 
+def by_members(folder: Path | None = None, stop_after: int = STEPS + 1) -> Outcome:
+    X, y = pictures()
+    network = nn.Sequential(nn.Linear(36, 8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 2)).double()
+    with torch.no_grad():
+        for number, parameter in enumerate(network.parameters()):
+            parameter.copy_(torch.linspace(-0.3, 0.4, parameter.numel()).sin().view_as(parameter) * (1 + number))
+    saved = FileCheckpoint.save
+
+    def save(checkpoint: FileCheckpoint, snapshot: Snapshot) -> None:
+        saved(checkpoint, snapshot)
+        if snapshot.facts["done"] >= stop_after:
+            raise LuthierError("stopped")
+
+    FileCheckpoint.due, FileCheckpoint.save = (lambda checkpoint: True), save  # type: ignore[method-assign]
+    return luthier.train(
+        network,
+        (X.flatten(1), y),
+        validation=(X[:50].flatten(1), y[:50]),
+        learning_rate=[1e-3, 2e-3, 4e-3, 8e-3, 16e-3],
+        seeds=2,
+        steps=STEPS,
+        batch_size=BATCH,
+        evaluate_every=10,
+        every_step=True,
+        shared="members",
+        checkpoint=None if folder is None else folder / "members",
+    )
+
+
 def main() -> None:
     work, folder = sys.argv[1], Path(sys.argv[2])
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -83,7 +112,15 @@ def main() -> None:
             dense(folder / "state", stop_at=30)
         except (StoppedError, LuthierError):
             return
-    outcome = module() if work == "module" else dense(folder / "state" if work == "resumed" else None)
+    if work == "members interrupted":
+        try:
+            by_members(folder, stop_after=30)
+        except LuthierError:
+            return
+    if work.startswith("members"):
+        outcome = by_members(folder if work == "members resumed" else None)
+    else:
+        outcome = module() if work == "module" else dense(folder / "state" if work == "resumed" else None)
     name = f"{work}-{os.environ.get('WORLD_SIZE', '1')}-{os.environ.get('RANK', '0')}.json"
     losses = [row for piece in outcome.history.steps for row in piece.tolist()]
     (folder / name).write_text(

@@ -51,7 +51,7 @@ def written(work: str, folder: Path, processes: int) -> list[dict[str, Any]]:
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Each work by one process."""
     folder = tmp_path_factory.mktemp("alone")
-    return {work: run(work, folder, 1)[0] for work in ("module", "dense")}
+    return {work: run(work, folder, 1)[0] for work in ("module", "dense", "members")}
 
 
 @pytest.mark.parametrize("work", ["module", "dense"])
@@ -80,6 +80,22 @@ def test_a_training_goes_on_with_another_number_of_processes(alone: dict[str, An
     np.testing.assert_allclose(first["losses"], alone["dense"]["losses"], rtol=0, atol=1e-9)
 
 
+def test_members_are_shared_out_among_processes(alone: dict[str, Any], tmp_path: Path) -> None:
+    """Ten networks, five in each of two processes; what each comes to does not depend on its company."""
+    first, second = run("members", tmp_path, 2)
+    assert len(alone["members"]["losses"][0]) == 10
+    for name in ("losses", "final", "validation"):
+        np.testing.assert_allclose(first[name], alone["members"][name], rtol=0, atol=1e-9)
+    assert first == second
+
+
+def test_shared_members_go_on_with_another_number_of_processes(alone: dict[str, Any], tmp_path: Path) -> None:
+    run("members interrupted", tmp_path, 2)
+    assert (tmp_path / "members.0").exists()
+    first, *_ = run("members resumed", tmp_path, 3)
+    np.testing.assert_allclose(first["losses"], alone["members"]["losses"], rtol=0, atol=1e-9)
+
+
 def test_shares_cover_a_batch_once() -> None:
     for total in (1, 2, 7, 64):
         for processes in (1, 2, 3, 5):
@@ -95,9 +111,13 @@ def test_nothing_is_shared_outside() -> None:
     assert current() is None
 
 
-def decisions(folder: Path) -> list[tuple[str, str]]:
+def decisions(folder: Path) -> list[tuple[str, str, object]]:
     records = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
-    return [(record["topic"], record["chosen"]) for record in records if "chosen" in record and record["step"] > 1]
+    return [
+        (record["code"], record["of"], record["choice"])
+        for record in records
+        if "choice" in record and record["step"] > 1
+    ]
 
 
 def test_the_whole_recipe_in_two_processes_comes_to_the_same(tmp_path: Path) -> None:

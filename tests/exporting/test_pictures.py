@@ -19,6 +19,7 @@ from torch import nn
 from luthier.data import PictureEncoder, Task
 from luthier.data.columns import Column
 from luthier.data.pictures import Pixels
+from luthier.data.target_transform import TargetTransform
 from luthier.errors import InputError
 from luthier.exporting.quantised import export_int8
 from luthier.exporting.to_onnx import export_onnx
@@ -70,8 +71,7 @@ def model_of(kind: str, *nets: nn.Module) -> Model:
         nets,
         shares,
         temperature=1.3,
-        target_mean=2.0,
-        target_std=0.5,
+        transform=TargetTransform(2.0, 0.5, TASKS[kind].log_scale),
     )  # type: ignore[arg-type]
 
 

@@ -110,7 +110,7 @@ def test_a_run_may_be_judged_on_rows_of_its_own_from_the_beginning(tmp_path: Pat
     assert sorted(training + validation) == list(range(100))
     assert len(validation) == pytest.approx(20, abs=1)
     assert not time or max(training) < min(validation)
-    assert "are the test set" in parts.notes[-1]
+    assert "are the test set" in parts.split.notes[-1]
 
 
 def test_back_over_the_same_rows_is_marked(whole: luthier.Result, tmp_path: Path) -> None:

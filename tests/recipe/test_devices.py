@@ -12,7 +12,6 @@ import torch
 import luthier
 from luthier.errors import InputError
 from luthier.recipe import read_recipe
-from luthier.recipe.runner import Runner
 from luthier.recipe.steps import plan_budget as planning
 from luthier.runs.screen import SilentScreen
 
@@ -72,13 +71,7 @@ def test_auto_takes_a_device_whose_steps_are_faster(
 
 def test_populations_train_where_the_plan_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings of every training name the runner's device: a device without numbers stops the first."""
-    settled = planning.settle
-
-    def elsewhere(runner: Runner, planned: str) -> None:
-        settled(runner, planned)
-        runner.device = torch.device("meta")
-
-    monkeypatch.setattr(planning, "settle", elsewhere)
+    monkeypatch.setattr("luthier.recipe.run.settle", lambda runner, planned: torch.device("meta"))
     asked: set[torch.device] = set()
 
     def look(*given: Any, **named: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from luthier.recipe.steps.first_architecture import first_width, midpoint_width, sample_width
+from luthier.recipe.decisions.starting_network import first_width, midpoint_width, sample_width
 
 
 def test_the_two_rules_of_thumb() -> None:

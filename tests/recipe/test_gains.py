@@ -17,7 +17,7 @@ def test_gains_of_nothing_are_seldom_clear() -> None:
         reference = rows + 0.3 * rng.normal(size=(3, 200)) + 0.05 * rng.normal(size=(3, 1))
         losses = rows + 0.3 * rng.normal(size=(3, 200)) + 0.05 * rng.normal(size=(3, 1))
         gain = paired(reference, losses)
-        kept += gain["clear"] and gain["gain"] > 0
+        kept += gain.lowers
     assert kept / 2000 < 0.05
 
 
@@ -39,7 +39,7 @@ def test_pooled_spreads_keep_nothing_that_gains_nothing(seeds: int, unlike: floa
             )
             spread.add([reference - other for other in others])
             gain = paired(reference, min(others, key=np.mean), options, spread)
-            kept += gain["clear"] and gain["gain"] > 0
+            kept += gain.lowers
             tried += 1
     assert kept / tried < 0.05
 
@@ -58,8 +58,8 @@ def test_two_seeds_find_a_gain_once_other_rungs_have_shown_their_luck() -> None:
             spread.add([reference - setting(0) for _ in range(3)])
         reference, better = setting(0), setting(0.06)
         spread.add([reference - better])
-        alone += paired(reference, better)["clear"]
-        pooled += paired(reference, better, spread=spread)["clear"]
+        alone += paired(reference, better).clear
+        pooled += paired(reference, better, spread=spread).clear
     assert pooled > 90
     assert alone < 70
 
@@ -79,5 +79,5 @@ def test_a_real_gain_is_found() -> None:
     rng = np.random.default_rng(1)
     rows = rng.exponential(size=400)
     gain = paired(rows + 0.1 + 0.1 * rng.normal(size=(3, 400)), rows + 0.1 * rng.normal(size=(3, 400)))
-    assert gain["clear"]
-    assert gain["gain"] == pytest.approx(0.1, abs=0.03)
+    assert gain.clear
+    assert gain.gain == pytest.approx(0.1, abs=0.03)

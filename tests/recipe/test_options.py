@@ -15,8 +15,7 @@ import luthier
 from luthier.assess import open_test
 from luthier.data import read_source
 from luthier.errors import ConfigError, InputError
-from luthier.recipe import Budget, FitConfig, read_as_asked
-from luthier.recipe.deciding import work_out
+from luthier.recipe import Budget, FitConfig, follows, read_as_asked
 from luthier.recipe.parts import parts_of
 from luthier.runs.fitting import request
 from luthier.runs.screen import SilentScreen
@@ -167,7 +166,7 @@ def test_what_was_asked_for_is_kept_and_followed(tmp_path: Path) -> None:
     ("options", "said"),
     [
         ({"group": "whom"}, "no such column"),
-        ({"group": "species"}, "no such column"),
+        ({"group": "species"}, "it is the target"),
         ({"metric": "rmse"}, "not one of accuracy"),
         ({"weight": "nothing"}, "no such column"),
         ({"costs": "1:5"}, "works with two classes only"),
@@ -206,15 +205,14 @@ def test_the_metric_decides_what_is_delivered_and_where_the_line_is(tmp_path: Pa
     assert 0.1 < model.threshold < 0.5
     by_topic = {record["topic"]: record for record in result.ledger if record["kind"] == "decision"}
     deliverable, threshold = by_topic["deliverable"], by_topic["threshold"]
-    assert deliverable["evidence"]["by"] == "f1"
+    assert deliverable["evidence"]["metric"] == "f1"
     assert all("f1" in option["evidence"] for option in deliverable["options"])
-    assert work_out(deliverable) == deliverable["chosen"]
-    assert work_out(threshold) == threshold["chosen"]
+    assert follows(deliverable)
+    assert follows(threshold)
     turned = copy.deepcopy(deliverable)
-    for option in turned["options"]:
-        option["evidence"]["f1"] *= -1
-        option["evidence"]["f1"] -= 10 * option["name"].startswith("5-fold ensemble")
-    assert len(deliverable["options"]) == 1 or work_out(turned) != work_out(deliverable)
+    for option in turned["evidence"]["options"]:
+        option["value"] = -option["value"] - 10 * (option["kind"] == "folds")
+    assert len(deliverable["options"]) == 1 or not follows(turned)
     matrix = np.array(result.scores["confusion"]["matrix"])
     f1 = 2 * matrix[1, 1] / (2 * matrix[1, 1] + matrix[0, 1] + matrix[1, 0])
     assert result.scores["headline"]["value"] == pytest.approx(f1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from luthier.errors import InputError
 from luthier.recipe import Budget, FitConfig, Recipe, read_recipe, write_recipe
-from luthier.recipe.plan import SHARES, Problem, Stage, TrainingBudget, make_plans
+from luthier.recipe.plan import SHARES, Stage, TableSize, TrainingBudget, make_plans
 
 
 def cost(members: int, width: int, depth: int) -> float:
@@ -19,7 +19,7 @@ def cost(members: int, width: int, depth: int) -> float:
 
 @given(st.integers(20, 200_000), st.integers(32, 128), st.floats(1, 7200))
 def test_a_plan_fits_its_seconds(rows: int, width: int, seconds: float) -> None:
-    plans = make_plans(Problem(rows, width), TrainingBudget(seconds, None), cost, lambda m, w, d: 3 * cost(m, w, d))
+    plans = make_plans(TableSize(rows, width), TrainingBudget(seconds, None), cost, lambda m, w, d: 3 * cost(m, w, d))
     for plan, factor in ((plans.narrow, 1), (plans.wide, 3)):
         for name in ("fit training", "fit validation", "seeds"):
             stage = plan.stages[name]
@@ -32,14 +32,14 @@ def test_a_plan_fits_its_seconds(rows: int, width: int, seconds: float) -> None:
 def test_more_time_compares_more() -> None:
     sizes = []
     for seconds in (1, 30, 600, 7200):
-        plan = make_plans(Problem(5000, 64), TrainingBudget(float(seconds), None), cost, cost).narrow
+        plan = make_plans(TableSize(5000, 64), TrainingBudget(float(seconds), None), cost, cost).narrow
         sizes.append(plan.networks)
     assert sizes == sorted(sizes)
     assert sizes[-1] > sizes[0]
 
 
 def test_steps_are_shared_out() -> None:
-    plan = make_plans(Problem(1000, 64), TrainingBudget(None, 5000), cost, cost).narrow
+    plan = make_plans(TableSize(1000, 64), TrainingBudget(None, 5000), cost, cost).narrow
     assert 0.6 * 5000 <= plan.total_steps <= 5000
 
 
@@ -49,7 +49,7 @@ def test_other_batches_get_as_many_epochs() -> None:
 
 
 def test_a_script_survives_toml(tmp_path: Path) -> None:
-    plans = make_plans(Problem(1000, 64), TrainingBudget(60.0, None), cost, cost)
+    plans = make_plans(TableSize(1000, 64), TrainingBudget(60.0, None), cost, cost)
     recipe = Recipe(asked=FitConfig(source="x.csv", target="ü", columns={"a b": "text"}), plan=plans)
     write_recipe(tmp_path / "recipe.toml", recipe)
     assert read_recipe(tmp_path / "recipe.toml") == recipe

@@ -41,7 +41,7 @@ def run_of(frame: pl.DataFrame, path: Path, **options: Any) -> dict[str, Any]:
     assert result is not None
     facts = json.loads((path / "scores.json").read_text())
     model = luthier.load(path)
-    numbers = ("temperature", "threshold", "set_threshold", "half_width", "smear", "target_mean", "target_std")
+    numbers = ("temperature", "threshold", "set_threshold", "half_width", "transform")
     checked = check_run(path, frame)
     for name in ("source", "lines", "unread"):
         checked.pop(name)

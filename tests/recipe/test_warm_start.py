@@ -14,7 +14,7 @@ import luthier
 from luthier.engine import Member, Part, Settings, train
 from luthier.errors import InputError
 from luthier.nets import DenseSpec, build
-from luthier.recipe.deciding import work_out
+from luthier.recipe import follows
 from luthier.runs.screen import SilentScreen
 
 BUDGET = "1500steps"
@@ -68,7 +68,8 @@ def test_a_change_is_learnt_and_what_it_costs_is_said(earlier: luthier.Result, t
     result = fit(new, tmp_path / "warm", warm_start=earlier.path)
     assert result.scores["headline"]["value"] > 0.85
     decision = topic(result, "warm start")
-    assert work_out(decision) == decision["chosen"] != "not adopted"
+    assert follows(decision)
+    assert decision["choice"] is not None
     assert len(decision["options"]) == 1 + 2 * 4
     assert result.scores["forgotten"]["high"] < -0.2
     assert "forgotten" in {r["code"] for r in result.ledger if r["kind"] == "finding"}
@@ -105,8 +106,8 @@ def test_values_keep_the_scale_they_were_learnt_on(tmp_path: Path) -> None:
     earlier = fit(frame[:400], tmp_path / "earlier", target="y")
     result = fit(frame[400:].with_columns(pl.col("y") + 3), tmp_path / "warm", warm_start=earlier.path)
     models = luthier.load(earlier.path), luthier.load(result.path)
-    assert models[0].target_mean == models[1].target_mean
-    assert models[1].lowest <= models[0].lowest
+    assert models[0].transform.mean == models[1].transform.mean
+    assert models[1].transform.lowest <= models[0].transform.lowest
     assert result.scores["headline"]["value"] < 1.0
 
 

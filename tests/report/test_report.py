@@ -73,7 +73,7 @@ def test_the_page_says_what_was_measured(name: str, request: pytest.FixtureReque
     for row in result.scores["baselines"]:
         assert row["name"] in page.text
     for record in result.ledger:
-        if record["kind"] == "decision" and not record["topic"].startswith("column "):
+        if record["kind"] == "decision" and record["code"] != "column":
             assert record["chosen"] in page.text
     trials = [t for t in result.scores["trials"] if t["stage"] == "fit training"]
     drawn = [trace["x"] for trace in page.figures["figure-trials-3"]["data"]]

@@ -33,9 +33,9 @@ def test_the_verdict_on_new_rows() -> None:
 def test_the_sealed_rows_have_the_interval_of_the_test(options: dict[str, Any], tmp_path: Path) -> None:
     """What new data would bring anew is the same in `check`: stretches of time, or rows with their copies."""
     g = np.random.default_rng(0)
-    x = g.normal(size=(180, 2)).round(3)
-    days = [f"{dt.date(2020, 1, 1) + dt.timedelta(days=k):%d.%m.%Y}" for k in range(180)]
-    frame = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": 2 * x[:, 0] + g.normal(size=180), "when": days})
+    x = g.normal(size=(260, 2)).round(3)
+    days = [f"{dt.date(2020, 1, 1) + dt.timedelta(days=k):%d.%m.%Y}" for k in range(260)]
+    frame = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": 2 * x[:, 0] + g.normal(size=260), "when": days})
     if not options:
         frame = pl.concat([frame, frame[:60]]).drop("when")
     luthier.fit(frame, target="y", budget="40steps", run=tmp_path / "run", screen=SilentScreen(), **options)

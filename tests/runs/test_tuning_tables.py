@@ -56,7 +56,7 @@ def parts(run: Path) -> pl.DataFrame:
 
 def kinds(run: Path) -> dict[str, str]:
     lines = map(json.loads, (run / "ledger.jsonl").read_text().splitlines())
-    return {line["topic"]: line["chosen"] for line in lines if str(line.get("topic")).startswith("column")}
+    return {line["of"]: line["choice"] for line in lines if line.get("code") == "column"}
 
 
 ASKED: dict[str, dict[str, Any]] = {

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from luthier.data import Task
+from luthier.data import Task, infer_columns
 from luthier.data.columns import Column
 from luthier.data.encode import TableEncoder
+from luthier.data.numerals import NumberStyle
 from luthier.data.preprocess import Preprocess
 from luthier.nets import DenseSpec, build
 from luthier.saved import Model, predict_file
+from luthier.saved.model_schemas import _Style
 
 FORMULA = "=HYPERLINK(A1)"
 ROWS = pl.DataFrame({"x": [1.0, 2.0, 3.0], "@note": [FORMULA, "-1.5", "plain"]})
@@ -45,3 +48,24 @@ def test_formulas_are_text(
     written = pl.read_csv(output, infer_schema=False)
     assert written[header].to_list() == notes
     assert written["prediction"].to_list() == [prediction] * 3
+
+
+def test_every_way_of_writing_numbers_is_kept_in_a_model(tmp_path: Path) -> None:
+    cells = {
+        "magnitudes": ["1.2K", "3M", "450"],
+        "minus": ["1234.50-", "56", "7-"],
+        "clock": ["1:30 PM", "11:15 AM", "12:00 AM"],
+        "brackets": ["$(1,234.50)", "$56", "$(7)"],
+        "commas": ["1.234,5 kg", "2,5 kg", "3 kg"],
+    }
+    rows = pl.DataFrame(cells)
+    encoder = TableEncoder.fit(rows, infer_columns(rows, target="", overrides={}))
+    preprocess = Preprocess.fit(encoder.encode(rows)[0])
+    net = build(DenseSpec(inputs=len(cells), hidden=(), outputs=1), seed=0)
+    Model(Task("binary", "y", ("no", "yes")), encoder, preprocess, (net,), (1.0,)).save(tmp_path / "m")
+    kept = Model.load(tmp_path / "m").encoder
+    assert isinstance(kept, TableEncoder)
+    assert kept.columns == encoder.columns
+    assert {field.name for field in fields(NumberStyle)} == set(_Style.__annotations__)
+    styles = [column.cells.style.to_json() for column in encoder.columns]
+    assert set().union(*styles) >= {field.name for field in fields(NumberStyle)}

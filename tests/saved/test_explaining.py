@@ -18,6 +18,7 @@ from luthier.assess import Profile
 from luthier.data import Preprocess, TableEncoder, Task
 from luthier.data.columns import Column
 from luthier.data.preprocess import METHODS
+from luthier.data.target_transform import TargetTransform
 from luthier.errors import InputError, MissingExtraError
 from luthier.nets import DenseSpec, build
 from luthier.runs.screen import SilentScreen
@@ -61,9 +62,7 @@ def model_of(task: str, method: str, hidden: tuple[int, ...] = (16, 8), *, log: 
         nets,
         (0.25, 0.75),
         temperature=1.7,
-        target_mean=2.0,
-        target_std=0.5,
-        smear=1.1,
+        transform=TargetTransform(2.0, 0.5, log, smear=1.1),
         profile=profile,
     )
 
@@ -98,7 +97,7 @@ def test_of_a_linear_network_a_share_is_weight_times_distance() -> None:
         wanted[:, 0] += weight * (moved[:, 0] + moved[:, 2]).numpy()  # the mark of a gap belongs to its column
         wanted[:, 1] += weight * moved[:, 1].numpy()
         wanted[:, 2] += weight * ((table[codes[:, 0]] - table[usual]) @ w[:2]).numpy()
-    assert result.shares == pytest.approx(wanted * made.target_std, abs=1e-5)
+    assert result.shares == pytest.approx(wanted * made.transform.std, abs=1e-5)
 
 
 def test_many_rows_are_explained_in_pieces_and_none_at_all() -> None:

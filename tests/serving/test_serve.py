@@ -27,6 +27,7 @@ from tests.serving.asking import ThreadServer
 from tests.serving.neighbours import ROW
 
 from luthier.cli import main
+from luthier.data.target_transform import TargetTransform
 from luthier.saved import Model
 from luthier.serving.application import make_app
 from luthier.serving.limits import Limits
@@ -123,7 +124,7 @@ def test_many_rows_are_answered_in_their_order(model: Model) -> None:
 
 
 def test_a_prediction_that_is_not_finite_is_said() -> None:
-    server = ThreadServer(replace(models.table("regression"), target_mean=float("inf")))
+    server = ThreadServer(replace(models.table("regression"), transform=TargetTransform(float("inf"))))
     server.refuses(rows({}), "application/json", 422, "not a finite number")
     server.end()
 

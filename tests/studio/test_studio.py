@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from tests.cli.program import luthier as command_line
 from werkzeug.serving import make_server
 
 import luthier
+from luthier.data.task import PositiveFacts
 from luthier.engine import Snapshot
 from luthier.engine.checkpoint import FileCheckpoint
 from luthier.labs.neuron import learn
-from luthier.records import Decision
+from luthier.recipe.decisions.target_task import PositiveEvidence
 from luthier.runs.screen import SilentScreen
 from luthier.studio.app import PAGES, make_app
 from luthier.studio.live import DONE, UNDER_WAY, growth, runs_below
@@ -132,8 +134,10 @@ def looked_at(run: Path, *, below: Path) -> dict[str, Any]:
     return result
 
 
+TWO = PositiveFacts(("no", "yes\u2028"), (0.9, 0.1))
+DECIDED = {"code": "positive-class", "of": "", "choice": "yes\u2028"}
 DECISION = json.dumps(
-    {"kind": "decision", **Decision(1, "loss", "softmax\u2028", "classes").to_json()}, ensure_ascii=False
+    {"kind": "decision", "step": 1, **DECIDED, "evidence": asdict(PositiveEvidence(TWO))}, ensure_ascii=False
 )
 
 
@@ -288,12 +292,12 @@ def test_a_browser_follows_a_run(browser: Any, address: str, runs: Path) -> None
     count = len(growth(runs / "wine").of_kind("decision"))
     wait = WebDriverWait(browser, 20)
     wait.until(lambda _: len(browser.find_elements(By.CSS_SELECTOR, "#run-decisions tbody tr")) == count)
-    record = {"kind": "decision", **Decision(4, "one more", "yes", "it was just taken").to_json()}
+    record = {"kind": "decision", "step": 4, "code": "no-remedy", "of": "", "choice": None, "evidence": {}}
     ledger = runs / "wine" / "ledger.jsonl"
     kept = ledger.read_bytes()
     try:
         ledger.write_bytes(kept + json.dumps(record).encode() + b"\n")
-        wait.until(lambda _: "it was just taken" in browser.find_element(By.ID, "run-decisions").text)
+        wait.until(lambda _: "before any remedy" in browser.find_element(By.ID, "run-decisions").text)
     finally:
         ledger.write_bytes(kept)
     assert browser.execute_script("return document.querySelectorAll('#run-curves .scatterlayer .trace').length") > 1

@@ -22,12 +22,51 @@ Reads = Literal["number", "moment", "word"]
 # or "-", so of words only those count that programs alone write.
 WORD_MARKS = (
     *("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NaT", "<NA>", "null", "NULL", "Null", "?", "#DIV/0!", "#VALUE!"),
-    *("#REF!", "#NAME?", "#NUM!", "#NULL!"),
+    *(
+        "#REF!",
+        "#NAME?",
+        "#NUM!",
+        "#NULL!",
+        "#ERROR!",
+        "#SPILL!",
+        "#CALC!",
+        "<NULL>",
+        "<null>",
+        "(null)",
+        "[null]",
+        "\\N",
+    ),
 )
 NUMBER_MARKS = (
     *("", "na", "n/a", "n.a.", "#n/a", "#na", "nan", "nat", "<na>", "null", "nil", "none", "missing", "unknown", "?"),
     *("-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "*", "#div/0!", "#value!", "#ref!", "#name?", "#num!"),
-    *("#null!", "not available", "not applicable", "k.a.", "keine angabe"),
+    *(
+        "#null!",
+        "#error!",
+        "#spill!",
+        "#calc!",
+        "<null>",
+        "(null)",
+        "[null]",
+        "\\n",
+        "<nan>",
+        "-nan",
+        "undefined",
+        "tbd",
+    ),
+    *("n.a", "n/d", "nd", "n.d.", "n.d", "1.#ind", "-1.#ind", "1.#qnan", "\u2026", "??", "???", "**", "***", "#"),
+    *(
+        "not available",
+        "not applicable",
+        "not reported",
+        "not set",
+        "no data",
+        "blank",
+        "(blank)",
+        "empty",
+        "(missing)",
+    ),
+    *("k.a.", "k. a.", "keine angabe", "无", "暂无", "缺失", "未知", "无数据"),
 )
 _WHAT = {"number": "numbers", "moment": "dates", "word": "text"}
 

@@ -76,7 +76,7 @@ def overfit_batch(
     return {
         "passed": passed,
         "sentence": f"{message} one batch of {len(batch)} rows (loss {last:.4f} after {steps} steps, from {start:.4f})",
-        "evidence": {"loss": last, "start": start, "rows": len(batch), "threshold": OVERFITTED * start},
+        "evidence": {"loss": last, "start": start, "rows": len(batch), "steps": steps, "threshold": OVERFITTED * start},
         "remedy": "look at the learning rate, the scale of the inputs, and whether the network is wide enough",
     }
 
@@ -99,17 +99,16 @@ def _rows_apart(part: Part) -> Part:
     inputs, codes, targets = part.features[some].flatten(1).double(), part.codes[some], part.targets[some]
     most = max(4, min(BATCH_ROWS, ROWS_A_DIMENSION * (inputs.shape[1] + codes.shape[1])))
     close = APART * float((inputs - inputs.mean(0)).square().sum(1).sqrt().median())
-    chosen = [0]
-    if targets.ndim == 1 and not targets.is_floating_point():
-        chosen = [int((targets == label).nonzero()[0]) for label in torch.unique(targets)[: most // 2]]
+    labels = torch.unique(targets) if targets.ndim == 1 and not targets.is_floating_point() else targets[:0]
+    candidates = [targets == label for label in labels[: most // 2]]  # a row of each class first
+    candidates += [torch.ones(len(inputs), dtype=torch.bool)] * (most - len(candidates))
+    chosen = list[int]()
     nearest = torch.full((len(inputs),), math.inf, dtype=torch.float64)
-    for place in range(most):
-        if place >= len(chosen):
-            farthest = int(nearest.argmax())
-            if float(nearest[farthest]) <= close:
-                break
-            chosen.append(farthest)
-        of = chosen[place]
+    for rows in candidates:
+        of = int(nearest.where(rows, -math.inf).argmax())
+        if float(nearest[of]) <= close:
+            continue
+        chosen.append(of)
         distance = ((inputs - inputs[of]).square().sum(1) + (codes != codes[of]).sum(1)).sqrt()
         nearest = torch.minimum(nearest, distance)
     return part.rows(some[torch.tensor(chosen)])
@@ -144,7 +143,7 @@ def _said_of_gradients(worst: float, weights: int) -> dict[str, Any]:
     return {
         "passed": worst <= GRADIENT_TOLERANCE,
         "sentence": f"the largest relative error over {weights} weights is {worst:.1e}",
-        "evidence": {"worst": worst, "threshold": GRADIENT_TOLERANCE, "rows": CHECKED_ROWS},
+        "evidence": {"worst": worst, "weights": weights, "threshold": GRADIENT_TOLERANCE, "rows": CHECKED_ROWS},
         "remedy": "this is a bug in Luthier: please report it",
     }
 

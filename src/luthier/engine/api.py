@@ -20,6 +20,7 @@ from luthier.engine.distributed import run_distributed
 from luthier.engine.layouts import choose
 from luthier.engine.loaders import loss_taken, part_of, type_taken
 from luthier.engine.member import Member
+from luthier.engine.member_shares import train_shares
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.outcome import Outcome, merged
 from luthier.engine.placing import Turn, candidates, carried, faster, in_turns
@@ -76,6 +77,7 @@ def train_networks(
     cuda_graphs: bool = False,
     processes: int = 1,
     threads: int = 1,
+    shared: str = "batches",
     checkpoint: str | Path | None = None,
     history: str | Path | None = None,
     every_step: bool = False,
@@ -113,7 +115,8 @@ def train_networks(
     interrupted, bit for bit. `history` names a Parquet file for the learning curves, with `every_step` also those of
     single steps. `on_evaluation` is called after every measurement (in one process). In a script that `torchrun`
     started and that called `torch.distributed.init_process_group("gloo")`, the processes share each batch of one
-    training; all get its outcome.
+    training; with `shared="members"` each trains some of the networks, on the GPU with its number where they train on
+    "cuda". All get the outcome.
 
     Raises InputError for data, modules and settings that do not fit, all mistakes of the settings at once.
 
@@ -138,6 +141,8 @@ def train_networks(
         held_out = suited(alike(part, held_out), kind, chosen, dtype)
     batch, wanted = min(batch_size, len(part)), range(seeds) if isinstance(seeds, int) else list(seeds)
     devices = candidates(device, spec.home if isinstance(spec, ModuleSpec) else CPU, processes=processes)
+    if several_processes():
+        devices = devices[:1]  # a timing could come out differently in each process
     settings = Settings(
         blocks=threads,
         threads=threads,
@@ -159,10 +164,12 @@ def train_networks(
     )
     findings = list[Finding]()
     path = None if checkpoint is None else Path(checkpoint)
-    if processes > 1 and on_evaluation is not None:
-        raise InputError("on_evaluation cannot be combined with processes", remedy="leave out one of them")
+    by_members = shared == "members" and several_processes()
+    if (processes > 1 or by_members) and on_evaluation is not None:
+        what = "processes" if processes > 1 else 'shared="members"'
+        raise InputError(f"on_evaluation cannot be combined with {what}", remedy="leave out one of them")
     if isinstance(spec, ModuleSpec):
-        asked = layout or _layout_of(path, processes)
+        asked = layout or _layout_of(path, in_pieces=processes > 1 or by_members)
         if asked is None and several_processes() and (spec.chain is None or isinstance(chosen, Criterion)):
             asked = "looped"  # a timing could come out differently in each process
         spec, findings = choose(spec, len(several) * len(wanted), part, settings, asked)
@@ -184,7 +191,7 @@ def train_networks(
     for number, (share, its) in enumerate(turns):
         some = [members[place] for place in share]
         file = path if path is None or number == 0 else path.with_name(f"{path.name}.rows-{number}")
-        outcomes.append(_training(some, flat, its, processes, file, on_evaluation)())
+        outcomes.append(_training(some, flat, its, processes, file, on_evaluation, by_members=by_members)())
         outcomes[-1].members = tuple(some)
     outcome = outcomes[0] if len(turns) == 1 else merged(members, [share for share, _ in turns], outcomes)
     outcome.findings[:0] = findings
@@ -200,10 +207,14 @@ def _training(
     processes: int,
     checkpoint: Path | None,
     on_evaluation: Callable[[Evaluation], None] | None,
+    *,
+    by_members: bool,
 ) -> Callable[[], Outcome]:
     """The training of one population, in as many processes as are asked for."""
     if processes > 1 and len(members) > 1:
         return partial(train_in_processes, members, *parts, settings, processes, checkpoint=checkpoint)
+    if by_members:
+        return partial(train_shares, members, *parts, settings, checkpoint=checkpoint)
     kept = None if checkpoint is None else FileCheckpoint(checkpoint)
     training = partial(train, members, *parts, settings, checkpoint=kept, on_evaluation=on_evaluation)
     return partial(run_distributed, (members[0].spec, settings), training) if several_processes() else training
@@ -217,11 +228,11 @@ def _seeing_the_same_rows(members: Sequence[Member]) -> list[list[int]]:
     return list(result.values())
 
 
-def _layout_of(checkpoint: Path | None, processes: int) -> str | None:
+def _layout_of(checkpoint: Path | None, *, in_pieces: bool) -> str | None:
     """The layout that an interrupted training was in: another would round otherwise."""
     if checkpoint is None:
         return None
-    names = [checkpoint.name] if processes == 1 else [f"{checkpoint.name}.0", checkpoint.name]
+    names = [checkpoint.name] if not in_pieces else [f"{checkpoint.name}.0", checkpoint.name]
     result = (FileCheckpoint(checkpoint.with_name(name)).load() for name in names)
     return next((str(saved.facts["layout"]) for saved in result if saved is not None), None)
 
@@ -281,6 +292,8 @@ def _check_settings(given: Mapping[str, Any]) -> None:
         value = given[name]
         if not isinstance(value, int | float) or not 0 <= value < math.inf:
             mistakes.append(f"{name} must be a number of at least 0, not {value!r}")
+    if given["shared"] not in ("batches", "members"):
+        mistakes.append(f"shared must be batches or members, not {given['shared']!r}")
     seeds = given["seeds"]
     if not isinstance(seeds, int) and not (_is_list("seeds", seeds) and all(isinstance(s, int) for s in seeds)):
         mistakes.append(f"seeds are a number of networks, or a list of whole numbers, not {seeds!r}")

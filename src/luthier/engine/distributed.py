@@ -13,6 +13,7 @@ import json
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +25,7 @@ from luthier.engine.batches import Batch
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.outcome import Outcome
 from luthier.engine.settings import Settings
-from luthier.engine.sharing import BatchShare, several_processes, sharing
+from luthier.engine.sharing import BatchShare, own_device, several_processes, sharing
 from luthier.engine.state import Learner, TrainState
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.machine import torch_settings
@@ -54,6 +55,7 @@ class Coordinator:
             "loss": settings.loss,
             "dtype": str(settings.dtype).split(".")[1],
             "mixed_precision": settings.mixed_precision,
+            "device": settings.device.type,
         }
         if not isinstance(settings.loss, str):
             raise InputError(
@@ -77,8 +79,8 @@ class Coordinator:
         _broadcast(state)
         sent = {
             "share": torch.tensor(share / total, dtype=torch.float64),
-            "seeds": learner.seeds,
-            "drops": learner.drops,
+            "seeds": learner.seeds.cpu(),
+            "drops": learner.drops.cpu(),
         }
         for place in range(1, self.processes):
             _send(place, {**_packed(batch, BatchShare.of(place, self.processes, rows).slice), **sent})
@@ -112,7 +114,8 @@ class SharedLearner:
 
 def shared(learner: Learner, job: Job, loss: Loss | Criterion) -> Learner:
     """The learner, its batches shared by the processes that this one leads."""
-    return learner if _leader is None else SharedLearner(learner, _leader, job, loss)
+    leader = _leader.get()
+    return learner if leader is None else SharedLearner(learner, leader, job, loss)
 
 
 def _part_of(learner: Learner, batch: Batch, number: int, loss: Loss, own: BatchShare, share: float) -> Tensor:
@@ -146,6 +149,7 @@ def serve_gradients(jobs: Sequence[Job] = ()) -> int:
         learner = learners[job, members] = _learner(known[job], state, named, learners.get((job, members)))
         own = BatchShare.of(distributed.get_rank(), distributed.get_world_size(), rows)
         batch = Batch(named["inputs"], named["codes"], named["targets"], named.get("weights"))
+        batch = batch.to(state.parameters.device)
         loss = loss_named(known[job][1].loss)
         assert isinstance(loss, Loss)
         losses = _part_of(learner, batch, number, loss, own, float(named["share"]))
@@ -155,19 +159,27 @@ def serve_gradients(jobs: Sequence[Job] = ()) -> int:
 
 def _job(sent: Mapping[str, Any]) -> Job:
     settings = Settings(
-        sent["loss"], "sgd", 1, 1, 1, dtype=getattr(torch, sent["dtype"]), mixed_precision=sent["mixed_precision"]
+        sent["loss"],
+        "sgd",
+        1,
+        1,
+        1,
+        dtype=getattr(torch, sent["dtype"]),
+        mixed_precision=sent["mixed_precision"],
+        device=torch.device(sent["device"]),
     )
     return spec_from_json(sent["spec"]), settings
 
 
 def _fresh_state(job: Job, members: int) -> TrainState:
-    parameters, buffers = architecture(job[0]).fresh([0] * members, job[1].dtype)
+    drawn, device = architecture(job[0]).fresh([0] * members, job[1].dtype), own_device(job[1].device)
+    parameters, buffers = (tensor.to(device) for tensor in drawn)
     return TrainState(parameters, buffers, torch.zeros_like(parameters), {})
 
 
 def _learner(job: Job, state: TrainState, named: Mapping[str, Tensor], known: Learner | None) -> Learner:
     """The learner of these members; their seeds and probabilities change where others train."""
-    seeds, drops = named["seeds"], named["drops"]
+    seeds, drops = named["seeds"].to(state.parameters.device), named["drops"]
     if known is not None and seeds.equal(known.seeds) and drops.equal(known.drops):
         return known
     spec, settings = job
@@ -178,7 +190,7 @@ def _packed(batch: Batch, rows: slice) -> dict[str, Tensor]:
     """A share of a batch as named tensors; prepared targets say what the targets do."""
     cut = batch.cut(rows)
     named = {"inputs": cut.inputs, "codes": cut.codes, "targets": cut.targets, "weights": cut.weights}
-    return {name: value.contiguous() for name, value in named.items() if value is not None}
+    return {name: value.contiguous().cpu() for name, value in named.items() if value is not None}
 
 
 def _broadcast(state: TrainState) -> None:
@@ -215,23 +227,18 @@ def _received() -> dict[str, Tensor]:
     return load(content.numpy().tobytes())
 
 
-_leader: Coordinator | None = None
-
-
-def leader() -> Coordinator | None:
-    """The leader of the processes that share batches; None where one process does everything."""
-    return _leader
+_leader: ContextVar[Coordinator | None] = ContextVar("leader", default=None)  # None: one process does everything
 
 
 @contextmanager
 def leading(jobs: Sequence[Job] = ()) -> Iterator[Coordinator]:
     """While inside, gradients are shared out."""
-    global _leader
-    outside, _leader = _leader, Coordinator(jobs)
+    coordinator = Coordinator(jobs)
+    token = _leader.set(coordinator)
     try:
-        yield _leader
+        yield coordinator
     finally:
-        _leader = outside
+        _leader.reset(token)
 
 
 @contextmanager
@@ -241,7 +248,7 @@ def assembled() -> Iterator[bool]:
     A helper has helped by then.
     """
     try:
-        distributed.init_process_group("gloo")
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     except (RuntimeError, ValueError) as error:
         raise LuthierError(
             "the processes cannot connect to each other",
@@ -270,7 +277,7 @@ def run_distributed(job: Job, training: Callable[[], Outcome]) -> Outcome:
 
     Where they are several and in a process group, the first trains and the others help; all get the outcome.
     """
-    if _leader is not None or not several_processes():
+    if _leader.get() is not None or not several_processes():
         return training()
     result: list[Any] = [LuthierError("the main process stopped during training")]
     if distributed.get_rank() == 0:

@@ -47,7 +47,14 @@ def mask_seeds(seeds: Sequence[int], device: torch.device | None = None) -> Tens
 def mask_keys(seeds: Tensor, layers: int, numbers: int | Tensor) -> Tensor:
     """A key [L, M] for each layer and member, of the batch of this number; of many, [S, 1, 1], keys [S, L, M]."""
     steps = torch.arange(1, layers + 1, device=seeds.device).unsqueeze(1) * LAYER
-    return _mixed(_mixed(seeds + torch.as_tensor(numbers, device=seeds.device) * STEP) + steps)
+    if isinstance(numbers, int):  # worked out here: a number that is sent to a GPU is waited for
+        return _mixed(_mixed(seeds + _wrapped(numbers * STEP)) + steps)
+    return _mixed(_mixed(seeds + numbers * STEP) + steps)
+
+
+def _wrapped(number: int) -> int:
+    """A whole number as 64 bits with a sign hold it."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def mask(keys: Tensor, drop: Drop, rows: int, units: int, *, start: int = 0) -> Tensor:

@@ -6,8 +6,10 @@ variance) is the sum of the processes' parts, so that the numbers are those of o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
@@ -38,27 +40,34 @@ class BatchShare:
         return slice(self.start, self.start + self.rows)
 
 
-_shares: list[BatchShare] = []
+_share: ContextVar[BatchShare | None] = ContextVar("share", default=None)
 
 
 @contextmanager
 def sharing(share: BatchShare) -> Iterator[None]:
     """What is computed inside is of a share of the batch."""
-    _shares.append(share)
+    token = _share.set(share)
     try:
         yield
     finally:
-        _shares.pop()
+        _share.reset(token)
 
 
 def current() -> BatchShare | None:
     """The share that is being computed with; None where one process has the whole batch."""
-    return _shares[-1] if _shares else None
+    return _share.get()
 
 
 def several_processes() -> bool:
     """Whether this process is one of several that were started together (torchrun)."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def own_device(device: torch.device) -> torch.device:
+    """The device of this process: of several GPUs the one with its number on this machine."""
+    if device.type != "cuda":
+        return device
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", distributed.get_rank())))
 
 
 class _Summed(torch.autograd.Function):

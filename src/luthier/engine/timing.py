@@ -50,9 +50,17 @@ def seconds_by_device(
     some = training.rows(torch.arange(min(len(training), max(COMPARED_ROWS, settings.batch_size))))
     result = {}
     for device in devices:
-        asked = members if device != CPU else members[:COMPARED_MEMBERS]
-        population = Population.of(asked, replace(settings, device=device, accumulate=1), len(training))
-        result[str(device)] = _steps(population, some) * len(members) / len(asked)
+        count = len(members) if device != CPU else min(COMPARED_MEMBERS, len(members))
+        while str(device) not in result:
+            try:
+                population = Population.of(
+                    members[:count], replace(settings, device=device, accumulate=1), len(training)
+                )
+                result[str(device)] = _steps(population, some) * len(members) / count
+            except torch.cuda.OutOfMemoryError:  # they would train in turns
+                if count == 1:
+                    break
+                count = -(-count // 2)
     return result
 
 

@@ -30,6 +30,7 @@ from sklearn.utils.validation import (
 from luthier.data import Preprocess, TableEncoder, Task, centre_of, infer_columns
 from luthier.data.arrays import to_polars
 from luthier.data.columns import Column
+from luthier.data.target_transform import TargetTransform
 from luthier.data.task import TaskKind
 from luthier.engine import Member, Part, Settings, step_time, train
 from luthier.engine.devices import AUTO, CPU
@@ -37,10 +38,10 @@ from luthier.engine.placing import candidates, faster
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
 from luthier.optimise import Schedule
+from luthier.recipe import first_width
 from luthier.recipe.budget import Budget
-from luthier.recipe.runner import embedding_width
+from luthier.recipe.problem import embedding_width
 from luthier.recipe.sample_weights import NOTHING, relative
-from luthier.recipe.steps.first_architecture import first_width
 from luthier.saved import Model
 from luthier.seeds import numpy_generator
 
@@ -133,10 +134,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
             preprocess,
             nets,
             (1 / len(nets),) * len(nets),
-            target_mean=mean,
-            target_std=std or 1.0,
-            lowest=-reach,
-            highest=reach,
+            transform=TargetTransform(mean, std or 1.0, lowest=-reach, highest=reach),
         )
 
     def _parts(

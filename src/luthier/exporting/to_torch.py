@@ -42,7 +42,7 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
     weights = {f"preprocess.{name}": value for name, value in model.preprocess.state_dict().items()}
     for i, net in enumerate(model.nets):
         weights |= {f"nets.{i}.{name}": value for name, value in _folded(net).items()}
-    numbers = ("threshold", "temperature", "target_mean", "target_std", "smear")
+    transform = model.transform
     facts: dict[str, Any] = {
         "kind": model.task.kind,
         "target": model.task.target,
@@ -54,9 +54,13 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
             if isinstance(encoder, TableEncoder)
             else {"shape": list(encoder.shape), "specs": [net.spec.to_json() for net in model.nets]}
         ),
-        "lowest": max(model.lowest, -FAR),
-        "highest": min(model.highest, FAR),
-        **{name: float(getattr(model, name)) for name in numbers},
+        "lowest": max(transform.lowest, -FAR),
+        "highest": min(transform.highest, FAR),
+        "target_mean": float(transform.mean),
+        "target_std": float(transform.std),
+        "smear": float(transform.smear),
+        "threshold": float(model.threshold),
+        "temperature": float(model.temperature),
     }
     content = save({k: v.contiguous() for k, v in weights.items()}, metadata={"model": storage.json_text(facts)})
     files = {"model.safetensors": content, "model.py": Path(str(program.__file__)).read_bytes()}

@@ -176,7 +176,8 @@ def noise_columns(bench: Bench) -> None:
 
 def six_steps(bench: Bench) -> None:
     """The whole recipe on a small table, and what its checklist says afterwards."""
-    from luthier.recipe.checklist import checklist, in_lines
+    from luthier.recipe import follows
+    from luthier.recipe.checklist import GATES, checklist, in_lines
     from luthier.runs.fitting import fit
     from luthier.runs.screen import SilentScreen
 
@@ -193,8 +194,8 @@ def six_steps(bench: Bench) -> None:
         f"{len(decisions)} decisions in steps {firsts}",
     )
     bench.holds(
-        "every decision has a reason and a rule",
-        all(record["reason"] and record["rule"] for record in decisions),
+        "every decision has a reason and follows from its evidence",
+        all(record["reason"] and follows(record) for record in decisions),
         f"all {len(decisions)}",
     )
     lowest = float(headline["low"])
@@ -203,20 +204,15 @@ def six_steps(bench: Bench) -> None:
         lowest > 0.4,
         f"accuracy {headline['value']:.3f}, at least {lowest:.3f}",
     )
-    topics = [record["topic"] for record in decisions if record["step"] == 3]
-    indices = [
-        next((k for k, topic in enumerate(topics) if topic.startswith(name)), -1)
-        for name in ("learning rate", "Adam", "decay")
-    ]
+    topics = [record["of"] or record["code"] for record in decisions if record["step"] == 3]
+    indices = [topics.index(name) for name in ("sgd", "Adam", "decay")]
     bench.holds(
         "the learning rate comes first, then the update rule, then its decay",
         indices == sorted(indices) and indices[0] == 0,
         ", ".join(topics),
     )
     ticked = checklist(records)
-    closed = {
-        record["step"] for record in decisions if record["topic"].startswith("gate") and record["chosen"] == "yes"
-    }
+    closed = {record["step"] for record in decisions if record["code"] in GATES and record["choice"]}
     left = [
         one.item.what for one in ticked if one.status == "open" and one.item.step < 6 and one.item.step not in closed
     ]

@@ -6,9 +6,12 @@ from luthier.recipe.branching import check_way_back, copy_memory, openings
 from luthier.recipe.budget import Budget, BudgetClock, Clock, WallClock
 from luthier.recipe.checklist import Ticked, checklist, in_lines
 from luthier.recipe.config import Cut, FitConfig, Recipe, config_of, read_recipe, recipe_from, write_recipe
+from luthier.recipe.decisions import evidence_of, follows, worded, wording_of
+from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.option_table import kept_for
 from luthier.recipe.plan import Plan, Plans
+from luthier.recipe.problem import Problem
 from luthier.recipe.reading import (
     LoadedData,
     asked_of,
@@ -22,7 +25,7 @@ from luthier.recipe.reading import (
 from luthier.recipe.run import Run
 from luthier.recipe.runner import Interrupted, Runner
 from luthier.recipe.steps.calibrated import as_model, columns_of, predict_part
-from luthier.recipe.steps.first_architecture import first_width, input_count
+from luthier.recipe.steps.first_architecture import input_count
 from luthier.recipe.steps.judge import Verdict
 from luthier.recipe.steps.plan_budget import in_words as plan_in_words
 
@@ -37,6 +40,7 @@ __all__ = [
     "LoadedData",
     "Plan",
     "Plans",
+    "Problem",
     "Recipe",
     "Record",
     "Run",
@@ -52,7 +56,9 @@ __all__ = [
     "config_of",
     "copy_memory",
     "default_name",
+    "evidence_of",
     "first_width",
+    "follows",
     "in_lines",
     "input_count",
     "kept_for",
@@ -67,5 +73,7 @@ __all__ = [
     "recipe_from",
     "reread",
     "source_of",
+    "worded",
+    "wording_of",
     "write_recipe",
 ]

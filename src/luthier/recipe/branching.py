@@ -12,6 +12,7 @@ from pathlib import Path
 from luthier import storage
 from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
+from luthier.recipe.decisions.baselines_ready import BaselinesEvidence
 from luthier.recipe.ledger import Record, read_ledger
 from luthier.recipe.runner import Runner
 from luthier.saved import RunFolder, open_run
@@ -73,4 +74,4 @@ def take_over(runner: Runner, asked: FitConfig) -> int:
 
 def _is_taken(record: Record, begin_at: int) -> bool:
     predictions = record["kind"] in ("decision", "finding") and 1 <= record.get("step", 0) < begin_at
-    return predictions and record.get("topic") != "baselines"
+    return predictions and record.get("code") != BaselinesEvidence.code

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.messages import tr
-from luthier.recipe.ladder import AS_IT_WAS
+from luthier.recipe.decisions import wording_of
+from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
+from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
+from luthier.recipe.decisions.remedy import RemedyEvidence
 
 STEP_NAMES = {
     1: "choose the loss",
@@ -18,18 +21,21 @@ STEP_NAMES = {
     6: "check on data from the real world",
 }
 OPEN, DONE, TRIED, ELSEWHERE = "open", "done", "tried, not kept", "not for this data"
-MORE_ROWS = ("would more rows help?", "augmentation", "augmentations together", "mix-up")
+CHECKS = (StartEvidence.code, OverfitEvidence.code, GradientsEvidence.code)
+GATES = (FittedEvidence.code, GapEvidence.code)
 TABLE, PICTURES, TEXT = ("table",), ("pictures",), ("text",)
 
 
 @dataclass(frozen=True)
 class Item:
-    """One item of the recipe: the step, what to do, its row in the documents, and the topics of the decisions on it."""
+    """One item of the recipe: the step, what to do, its row in the documents, and what decides on it:
+    codes of decisions, and rungs of the ladders."""
 
     step: int
     what: str
     source: str
-    topics: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    rungs: tuple[str, ...] = ()
     media: tuple[str, ...] = ("table", "pictures", "text")  # kinds of rows that it is for
 
 
@@ -39,36 +45,48 @@ ITEMS = (
         2,
         "one hidden layer, its width between the numbers of inputs and outputs",
         "S4-05, S4-06",
-        ("first architecture",),
-        TABLE,
+        ("first-width",),
+        media=TABLE,
     ),
-    Item(2, "input encoding: numbers standardised by the training rows alone", "S4-28 to S4-30", ("inputs",), TABLE),
-    Item(2, "a proven architecture for pictures, such as ResNet", "S4-07", ("first architecture",), PICTURES),
-    Item(2, "initial loss, overfitting one batch, gradient check", "S2-07", ("check: ",)),
-    Item(3, "learning-rate finder", "S4-09, S4-10", ("learning rate for ",)),
-    Item(3, "the learning rate, tuned first", "S4-08", ("rate",)),
-    Item(3, "Adam instead of SGD", "S4-11", ("Adam",)),
-    Item(3, "learning-rate decay", "S4-12 to S4-16", ("decay",)),
-    Item(3, "restarts", "S4-17", ("restarts",)),
-    Item(3, "transfer learning: unfreezing, differential learning rates", "S4-18", ("transfer",), PICTURES),
-    Item(3, "hidden units, batch size, hidden layers", "S4-19", ("units", "batch size", "layers")),
-    Item(3, "LSTM for sequences", "S4-39", ("order",), TEXT),
-    Item(3, "the training set is fitted", "S4-20, S4-21", ("gate: is the training set fitted?",)),
-    Item(4, "dropout, last layer first", "S4-23 to S4-25", ("dropout, last layer", "dropout, all layers")),
-    Item(4, "weight decay", "S4-26, S4-27", ("L2",)),
-    Item(4, "input normalisation", "S4-28 to S4-30", ("input normalisation",), TABLE),
-    Item(4, "batch normalisation", "S4-31", ("batch norm",), TABLE),
+    Item(
+        2, "input encoding: numbers standardised by the training rows alone", "S4-28 to S4-30", ("inputs",), media=TABLE
+    ),
+    Item(
+        2, "a proven architecture for pictures, such as ResNet", "S4-07", ("first-convnet", "backbone"), media=PICTURES
+    ),
+    Item(
+        2,
+        "initial loss, overfitting one batch, gradient check",
+        "S2-07",
+        CHECKS,
+    ),
+    Item(3, "learning-rate finder", "S4-09, S4-10", ("learning-rate",)),
+    Item(3, "the learning rate, tuned first", "S4-08", rungs=("rate",)),
+    Item(3, "Adam instead of SGD", "S4-11", rungs=("Adam",)),
+    Item(3, "learning-rate decay", "S4-12 to S4-16", rungs=("decay",)),
+    Item(3, "restarts", "S4-17", rungs=("restarts",)),
+    Item(
+        3, "transfer learning: unfreezing, differential learning rates", "S4-18", ("unfrozen-blocks",), media=PICTURES
+    ),
+    Item(3, "hidden units, batch size, hidden layers", "S4-19", rungs=("units", "batch size", "layers")),
+    Item(3, "LSTM for sequences", "S4-39", rungs=("order",), media=TEXT),
+    Item(3, "the training set is fitted", "S4-20, S4-21", (FittedEvidence.code,)),
+    Item(4, "dropout, last layer first", "S4-23 to S4-25", rungs=("dropout, last layer", "dropout, all layers")),
+    Item(4, "weight decay", "S4-26, S4-27", rungs=("L2",)),
+    Item(4, "input normalisation", "S4-28 to S4-30", rungs=("input normalisation",), media=TABLE),
+    Item(4, "batch normalisation", "S4-31", rungs=("batch norm",), media=TABLE),
     Item(
         4,
         "more training rows, or data augmentation",
         "S4-32 to S4-34",
-        MORE_ROWS,
+        ("more-rows",),
+        ("augmentation", "augmentations together", "mix-up"),
     ),
-    Item(4, "He initialisation, clipping against exploding gradients", "S4-35 to S4-41", ("clipping",)),
-    Item(4, "the architecture reconsidered", "S4-42, S4-43", ("architecture",), TABLE),
-    Item(4, "the gap to the validation set is closed", "S4-22", ("gate: is the gap to the validation set closed?",)),
-    Item(5, "the test set, read once and compared with validation", "S4-45 to S4-47", ("test set",)),
-    Item(6, "data from real use: drift, and the score where labels are known", "S4-48, S4-49", ("real world",)),
+    Item(4, "He initialisation, clipping against exploding gradients", "S4-35 to S4-41", rungs=("clipping",)),
+    Item(4, "the architecture reconsidered", "S4-42, S4-43", rungs=("architecture",), media=TABLE),
+    Item(4, "the gap to the validation set is closed", "S4-22", (GapEvidence.code,)),
+    Item(5, "the test set, read once and compared with validation", "S4-45 to S4-47"),
+    Item(6, "data from real use: drift, and the score where labels are known", "S4-48, S4-49"),
 )
 
 
@@ -102,18 +120,20 @@ def _ticked(item: Item, records: list[Mapping[str, Any]], drift: Mapping[str, An
         openings = [record for record in records if record["kind"] == "opening"]
         judged = [record["sentence"] for record in records if record["kind"] == "judgement"]
         return Ticked(item, DONE, judged[-1]) if openings and judged else Ticked(item, OPEN)
-    decisions = [r for r in records if r["kind"] == "decision" and r["step"] == item.step and _is_on(item, r["topic"])]
+    decisions = [r for r in records if r["kind"] == "decision" and r["step"] == item.step and _is_on(item, r)]
     if not decisions:
         return Ticked(item, OPEN)
-    if item.topics[0].startswith("gate") and decisions[-1]["chosen"] == "no":
-        return Ticked(item, OPEN, "no")
-    chosen = [f"{r['topic']} {r['chosen']}" if len(item.topics) > 1 else str(r["chosen"]) for r in decisions]
-    kept = [message for message, r in zip(chosen, decisions, strict=True) if r["chosen"] != AS_IT_WAS]
+    words = [wording_of(r) for r in decisions]
+    if decisions[-1]["code"] in GATES and not decisions[-1]["choice"]:
+        return Ticked(item, OPEN, words[-1].chosen)
+    several = len(item.codes) + len(item.rungs) > 1
+    chosen = [f"{one.topic}: {one.chosen}" if several else one.chosen for one in words]
+    kept = [message for message, r in zip(chosen, decisions, strict=True) if r["choice"] is not None]
     return Ticked(item, DONE, "; ".join(kept)) if kept else Ticked(item, TRIED)
 
 
-def _is_on(item: Item, topic: str) -> bool:
-    return any(topic == known or (known.endswith(" ") and topic.startswith(known)) for known in item.topics)
+def _is_on(item: Item, record: Mapping[str, Any]) -> bool:
+    return record["code"] in item.codes or (record["code"] == RemedyEvidence.code and record["of"] in item.rungs)
 
 
 def in_lines(ticked: Iterable[Ticked]) -> list[str]:

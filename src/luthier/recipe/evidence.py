@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import scipy
 from torch import Tensor
 
-
-def summary(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, spread (standard deviation over seeds) and count of a measured loss.
-
-    >>> summary([1.0, 3.0])
-    {'mean': 2.0, 'spread': 1.4142, 'seeds': 2}
-    """
-    finite = [value for value in values if np.isfinite(value)]
-    if not finite:
-        return {"mean": None, "spread": None, "seeds": 0}
-    spread = round(float(np.std(finite, ddof=1)), 4) if len(finite) > 1 else None
-    return {"mean": round(float(np.mean(finite)), 5), "spread": spread, "seeds": len(finite)}
+from luthier.messages import tr
 
 
 def by_setting(losses: Sequence[float], settings: Sequence[Hashable]) -> dict[Hashable, list[float]]:
@@ -48,28 +37,49 @@ def of_target(outputs: Tensor, targets: Tensor) -> Tensor:
     return outputs.gather(-1, targets.long().expand(outputs.shape[:-1]).unsqueeze(-1))
 
 
-def interval(differences: Sequence[float] | np.ndarray) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Gain:
+    """A mean of paired differences, the half width of its 95 % interval, and whether it is `clear` of the noise."""
+
+    gain: float | None
+    half_width: float | None
+    pairs: int
+    clear: bool
+
+    @property
+    def lowers(self) -> bool:
+        """Whether the loss falls, beyond the noise."""
+        return self.clear and self.gain is not None and self.gain > 0
+
+    @property
+    def size(self) -> str:
+        """The gain with its half width."""
+        if self.gain is None:
+            return tr("not measured")
+        return f"{self.gain:+.4f}" + ("" if self.half_width is None else f" ± {self.half_width:.4f}")
+
+    @property
+    def in_words(self) -> str:
+        """How large it is, and whether it is more than noise.
+
+        >>> Gain(0.02, 0.05, 40, False).in_words
+        '+0.0200 ± 0.0500, inside the noise'
+        """
+        if self.gain is None:
+            return self.size
+        noise = tr("clear of the noise") if self.clear else tr("inside the noise")
+        return tr("{size}, {noise}", size=self.size, noise=noise)
+
+
+def interval(differences: Sequence[float] | np.ndarray) -> Gain:
     """Mean of paired differences with the half width of its 95 % interval.
 
-    >>> interval([0.1, 0.1, 0.1, 0.1])["clear"]
+    >>> interval([0.1, 0.1, 0.1, 0.1]).clear
     True
     """
     n = len(differences)
     if n < 2:
-        return {
-            "gain": round(float(differences[0]), 5) if n else None,
-            "half_width": None,
-            "pairs": n,
-            "clear": False,
-        }
+        return Gain(round(float(differences[0]), 5) if n else None, None, n, clear=False)
     mean = float(np.mean(differences))
     half = float(scipy.stats.t.ppf(0.975, n - 1) * np.std(differences, ddof=1) / np.sqrt(n))
-    return {"gain": round(mean, 5), "half_width": round(half, 5), "pairs": n, "clear": bool(abs(mean) > half)}
-
-
-def in_words(gain: dict[str, Any]) -> str:
-    """A paired gain as a clause: how large, and whether it is more than noise."""
-    if gain["gain"] is None:
-        return "not measured"
-    size = f"{gain['gain']:+.4f}" + ("" if gain["half_width"] is None else f" ± {gain['half_width']:.4f}")
-    return f"{size}, clear of the noise" if gain["clear"] else f"{size}, inside the noise"
+    return Gain(round(mean, 5), round(half, 5), n, clear=abs(mean) > half)

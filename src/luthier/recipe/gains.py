@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import scipy
+
+from luthier.recipe.evidence import Gain
 
 SHARED = 0.25  # correlation of two variances over seeds whose differences share one reference
 
@@ -70,16 +71,14 @@ def _inverse_trigamma(value: float) -> float:
     return float(np.exp(high if miss(high) > 0 else scipy.optimize.brentq(miss, low, high)))
 
 
-def paired(
-    reference: np.ndarray, losses: np.ndarray, compared: int = 1, spread: SeedSpread | None = None
-) -> dict[str, Any]:
+def paired(reference: np.ndarray, losses: np.ndarray, compared: int = 1, spread: SeedSpread | None = None) -> Gain:
     """The mean reduction of losses [S, N] over the reference's, with its 95 % half width.
 
     The interval counts both kinds of luck, that of the rows and that of the seeds; where the best of
     several is `compared`, it is widened for all of them (Bonferroni). With `spread` the luck of the seeds
     is judged by all comparisons of the run.
 
-    >>> paired(np.full((3, 100), 1.0), np.full((3, 100), 0.5))["clear"]
+    >>> paired(np.full((3, 100), 1.0), np.full((3, 100), 0.5)).clear
     True
     """
     difference = reference - losses
@@ -95,9 +94,4 @@ def paired(
     freedom = variance**2 / max(sum(part**2 / count for part, count in parts), 1e-300) if variance > 0 else 1.0
     half = float(scipy.stats.t.isf(0.025 / max(1, compared), max(1.0, freedom)) * np.sqrt(variance))
     mean = float(difference.mean())
-    return {
-        "gain": round(mean, 5),
-        "half_width": round(half, 5),
-        "pairs": seeds * rows,
-        "clear": bool(abs(mean) > half),
-    }
+    return Gain(round(mean, 5), round(half, 5), seeds * rows, clear=bool(abs(mean) > half))

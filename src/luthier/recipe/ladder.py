@@ -17,15 +17,14 @@ from torch import Tensor
 from luthier.engine import Member, ModuleSpec
 from luthier.nets import Spec, build
 from luthier.recipe.candidate_schedules import schedule_named
-from luthier.recipe.evidence import row_losses
+from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.remedy import RemedyEvidence, StandingLosses, Variant
+from luthier.recipe.evidence import Gain, row_losses
 from luthier.recipe.gains import SeedSpread, paired
 from luthier.recipe.plan import Stage
-from luthier.recipe.runner import Runner, TrainedPopulation
-from luthier.records import Decision, Option
+from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
 from luthier.saved import activate
 from luthier.seeds import derive
-
-AS_IT_WAS = "not adopted"
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class Ladder:
     spread: SeedSpread = field(default_factory=SeedSpread)
     cut: bool = False
     going_on: Candidate | None = None  # networks that every option of the same shape starts from
-    judged: list[tuple[Candidate, dict[str, Any]]] = field(default_factory=list)  # the last rung's, with their gains
+    judged: list[tuple[Candidate, Gain | None]] = field(default_factory=list)  # the last rung's, with their gains
 
     def begin(self, setting: Setting) -> Candidate | None:
         """Measure the setting to start from."""
@@ -119,7 +118,7 @@ class Ladder:
         self.standing = result[0] if result else None
         return self.standing
 
-    def climb(self, name: str, why: str, options: Sequence[Setting]) -> None:
+    def climb(self, name: str, options: Sequence[Setting]) -> None:
         """Try a remedy. Without a standing setting the first of its options becomes it, and the rest must beat it."""
         if self.cut:
             return
@@ -130,7 +129,7 @@ class Ladder:
         if self.standing is None and len(result) > 1 and result[0].setting == options[0]:
             self.standing = result.pop(0)
         if result:
-            self.judge(name, why, result)
+            self.judge(name, result)
 
     def together(self) -> None:
         """Try at once what gained a little each: small gains may add up to one that is clear."""
@@ -140,12 +139,12 @@ class Ladder:
         for _, before, tried in self.near_misses:
             combined = _changed_alike(combined, before, tried)
         label = "; ".join(tried.label for _, _, tried in self.near_misses)
-        self.climb("together", "a combination of the remedies with small gains", [replace(combined, label=label)])
+        self.climb("together", [replace(combined, label=label)])
 
     def _measure(self, name: str, options: Sequence[Setting]) -> list[Candidate]:
         """Train options that can share a population together, all over the same seeds."""
         runner = self.runner
-        seeds = [derive(runner.seed, "member", k) for k in range(runner.plan.seeds)]
+        seeds = [derive(runner.problem.seed, "member", k) for k in range(runner.plan.seeds)]
         groups: dict[Any, list[Setting]] = {}
         for place, option in enumerate(options):
             alone = place if runner.plan.medium != "table" else 0  # networks that share no time share no population
@@ -159,15 +158,9 @@ class Ladder:
                 member for option in together for member in seeded(option, seeds, planned.steps, option.label or name)
             ]
             title = f"{self.prefix}-{name.replace(' ', '-').replace(',', '')}" + (f"-{number}" if number else "")
-            trained = runner.train(
-                title,
-                self.stage,
-                planned,
-                method,
-                rule,
-                members,
-                batch_size=batch_size,
-                initial=self._initial(together),
+            initial = self._initial(together)
+            trained = runner.run(
+                title, members, TrainingPlan(self.stage, planned, method, rule, batch_size, initial=initial)
             )
             self.cut |= trained is None or "cut" in trained.statuses
             if trained is not None and not self.cut:
@@ -183,47 +176,30 @@ class Ladder:
         wanted = {name: value.shape for name, value in known.weights[0].items()}
         return list(known.weights) * len(options) if all(one == wanted for one in shapes) else None
 
-    def judge(self, name: str, why: str, found: Sequence[Candidate]) -> None:
+    def judge(self, name: str, found: Sequence[Candidate]) -> None:
         """Compare options with the setting that stands; the best stays when its gain clears the interval."""
         before = self.standing
-        gains: list[dict[str, Any]] = [{} for _ in found]
+        gains: list[Gain | None] = [None] * len(found)
         if before is not None:
             self.spread.add([before.rows - one.rows for one in found])
             gains = [paired(before.rows, one.rows, len(found), self.spread) for one in found]
         self.judged = list(zip(found, gains, strict=True))
-        best = min(range(len(found)), key=lambda i: found[i].loss)
-        kept = before is None or bool(gains[best]["clear"] and gains[best]["gain"] > 0)
-        options = [
-            Option(
-                one.setting.label,
-                {
-                    "loss": round(one.loss, 5),
-                    "spread over seeds": _spread(one.rows),
-                    "training": round(one.training, 5),
-                    **({"gain": gain} if gain else {}),
-                },
-            )
-            for one, gain in zip(found, gains, strict=True)
-        ]
-        if before is not None:
-            options.insert(0, Option(AS_IT_WAS, {"loss": round(before.loss, 5), "training": round(before.training, 5)}))
-        chosen = found[best].setting.label if kept else AS_IT_WAS
-        self.runner.ledger.decide(
-            Decision(
-                step=self.step,
-                topic=name,
-                chosen=chosen,
-                reason=_reason(why, found[best].setting.label, gains[best], kept, before is None),
-                options=tuple(options),
-                evidence={"measured": "validation loss, paired over seeds and rows, 95 % half widths", "rung": name},
-                rule="gain clears its interval" if before is not None else "lowest loss",
-            )
+        evidence = RemedyEvidence(
+            name,
+            tuple(
+                Variant(one.setting.label, one.loss, finite(one.training), _spread(one.rows), gain)
+                for one, gain in self.judged
+            ),
+            None if before is None else StandingLosses(before.loss, finite(before.training)),
         )
-        if kept:
+        chosen = self.runner.ledger.decide(self.step, evidence)
+        if chosen is not None:
             self.kept.append(name)
-            self.standing = found[best]
-        elif before is not None and gains[best]["gain"] > 0 and name != "together":
-            self.near_misses.append((gains[best]["gain"], before.setting, found[best].setting))
+            self.standing = found[chosen]
+            return
+        best, gain = found[evidence.best], gains[evidence.best]
+        if before is not None and gain is not None and (gain.gain or 0.0) > 0 and name != "together":
+            self.near_misses.append((gain.gain or 0.0, before.setting, best.setting))
 
 
 def _shapes_of(spec: Spec | ModuleSpec) -> dict[str, torch.Size]:
@@ -274,7 +250,8 @@ def candidate_of(
     runner: Runner, trained: TrainedPopulation, option: Setting, members: slice = slice(None)
 ) -> Candidate:
     """A setting with what some members of a population measured for it."""
-    validation, kind = runner.prepared(trained.method)[2], runner.data.task.kind
+    problem = runner.problem
+    validation, kind = problem.prepared(trained.method)[2], problem.task.kind
     rows = row_losses(activate(trained.logits[members], kind), validation.targets, kind, validation.weights)
     indices = range(len(trained.members))[members]
     weights = tuple(trained.weights[i] for i in indices) if all(i in trained.weights for i in indices) else ()
@@ -283,13 +260,3 @@ def candidate_of(
 
 def _spread(rows: np.ndarray) -> float | None:
     return round(float(rows.mean(1).std(ddof=1)), 5) if len(rows) > 1 else None
-
-
-def _reason(why: str, best: str, gain: dict[str, Any], kept: bool, first: bool) -> str:
-    if first:
-        return "it has the lowest validation loss"
-    size = f"{abs(gain['gain']):.4f} ± {gain['half_width']:.4f}"
-    if kept:
-        return f"{why} gains {size}, clear of the noise"
-    verb = "gains" if gain["gain"] >= 0 else "loses"
-    return f"{why} {verb} {size} at best ({best})" + ("" if gain["clear"] else ", inside the noise")

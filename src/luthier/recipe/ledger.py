@@ -3,7 +3,7 @@
 One JSON object a line, appended and synced. A resumed run walks the recipe again from the start
 with everything expensive recalled: the records it makes on the way are compared with those that
 are already there, and only new ones are written. So a resumed run cannot quietly differ from
-the run it continues.
+the run it continues. Compared is what was decided, not how it is said: sentences may get better.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from typing import Any
 
 from luthier import storage
 from luthier.errors import InputError
-from luthier.records import Decision, Finding
+from luthier.recipe.decisions import evidence_of
+from luthier.recipe.decisions.decision import Choice, Evidence
+from luthier.recipe.decisions.earlier import upgraded
+from luthier.records import Finding
 from luthier.saved.ledger_schemas import LedgerRecord
 from luthier.untrusted import read_records
 
@@ -65,7 +68,7 @@ class Ledger:
         place = len(self.records)
         if place < len(self._recorded):
             expected = self._recorded[place]
-            if expected != record:
+            if _identity(expected) != _identity(record):
                 raise InputError(
                     f"the run in '{self.path.parent}' cannot be continued: it would not repeat its earlier decisions",
                     expected=f"line {place + 1} of its ledger: {_short(expected)}",
@@ -79,15 +82,34 @@ class Ledger:
             self._listen(record)
         return record
 
-    def decide(self, decision: Decision, *, synced: bool = True) -> Decision:
-        """Append a decision."""
-        self.add("decision", decision.to_json(), synced=synced)
-        return decision
+    def decide(self, step: int, evidence: Evidence[Choice], *, synced: bool = True) -> Choice:
+        """What follows from the evidence at a step of the recipe; both are appended."""
+        choice = evidence.decide()
+        stored = {"step": step, "code": evidence.code, "of": evidence.of, "choice": choice}
+        self.add("decision", {**stored, "evidence": evidence.to_json()}, synced=synced)
+        return choice
 
     def find(self, finding: Finding, *, step: int) -> Finding:
         """Append a finding of a step."""
         self.add("finding", {"step": step, **finding.to_json()})
         return finding
+
+
+# What of a record a resumed run must repeat; all of it where a kind is not named.
+_IDENTITY = {
+    "decision": ("step", "code", "of", "choice"),
+    "finding": ("step", "code", "severity"),
+    "note": ("step",),
+    "plan": ("plan",),
+    "repeat": ("steps",),
+    "cut": ("work", "step"),
+    "judgement": ("step",),
+}
+
+
+def _identity(record: Record) -> Record:
+    names = _IDENTITY.get(record["kind"], tuple(record))
+    return {name: record.get(name) for name in ("kind", *names)}
 
 
 def read_ledger(path: Path) -> list[Record]:
@@ -97,7 +119,18 @@ def read_ledger(path: Path) -> list[Record]:
 
 def _read(path: Path) -> tuple[list[Record], int]:
     """The whole records, and how many bytes of the file they fill."""
-    return read_records(path, LedgerRecord, "ledger")
+    records, good = read_records(path, LedgerRecord, "ledger")
+    return [_checked(record, path, place) for place, record in enumerate(records, 1)], good
+
+
+def _checked(record: Record, path: Path, place: int) -> Record:
+    """A record whose evidence is what its code asks for; a decision of an earlier version gets a code."""
+    if record["kind"] != "decision":
+        return record
+    record = record if "code" in record else upgraded(record)
+    if "wording" not in record or record["code"] in ("remedy", "more-rows"):
+        evidence_of(record, f"the ledger '{path}', line {place},")
+    return record
 
 
 def _short(record: Record) -> str:

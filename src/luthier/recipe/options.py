@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from luthier.recipe.decisions.learning_rate import RULE_WORDS
 from luthier.recipe.ladder import Setting
 
-RULE_WORDS = {"sgd": "SGD with momentum", "adam": "Adam"}
 RULE_OF_RUNG = {"rate": "sgd", "Adam": "adam"}
 
 

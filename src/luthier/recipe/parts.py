@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ from luthier.data.split import PARTS, group_numbers
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
+from luthier.recipe.decisions.row_parts import SplitEvidence
 from luthier.recipe.draw_parts import drawn, fresh_values
 from luthier.recipe.full_training_rows import dataset
 from luthier.recipe.known_rows import Line
@@ -26,8 +28,8 @@ from luthier.saved import RunFolder
 
 @dataclass(frozen=True)
 class Parts:
-    """The rows of a run in three parts: as a table, and encoded. `how` says how they were split, `notes` what was
-    special about it; `units` are what new data would bring anew, of each part."""
+    """The rows of a run in three parts: as a table, and encoded. `split` says how they came about; `units` are what new
+    data would bring anew, of each part."""
 
     splits: Splits
     frames: Mapping[str, pl.DataFrame]
@@ -36,14 +38,9 @@ class Parts:
     validation: Dataset
     sealed: SealedTest
     units: Mapping[str, Units]
-    how: str
+    split: SplitEvidence
     together: np.ndarray  # of the training and validation rows: those with the same number, from 0, are copies
     test_rows: np.ndarray  # the numbers of the test rows, in the table or in the file of other test rows
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was special about the split."""
-        return self.splits.notes
 
 
 def parts_of(read: LoadedData, asked: FitConfig, folder: RunFolder | None = None, *, line: Line | None = None) -> Parts:
@@ -70,10 +67,10 @@ def parts_of(read: LoadedData, asked: FitConfig, folder: RunFolder | None = None
     units = {
         name: _units(frame, read, asked, read.copies.together[getattr(splits, name)]) for name, frame in frames.items()
     }
-    how = _how_split(read, asked, frames, units)
+    split = _split(splits, read, asked, frames)
     opened = np.concatenate([splits.training, splits.validation])
     together = np.unique(read.copies.together[opened], return_inverse=True)[1]
-    return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, how, together, test_rows)
+    return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, split, together, test_rows)
 
 
 def _require_different(training: Dataset, task: Task) -> None:
@@ -99,31 +96,22 @@ def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig, copies: np.n
     return Units("rows", copies) if len(np.unique(copies)) < len(copies) else Units()
 
 
-def _how_split(
-    read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFrame], units: Mapping[str, Units]
-) -> str:
-    """How the parts came about, with the shares that they have, and in what order of time they lie."""
-    sizes = [frame.height for frame in frames.values()]
-    shares = "{:.0f}, {:.0f} and {:.0f} %".format(*(100 * size / sum(sizes) for size in sizes))
-    if asked.time:
-        return f"{shares} of the rows in their order of time{_in_time(read, asked, frames)}"
-    if asked.group:
-        return f"{shares} of the rows in whole groups, as near to 60, 20 and 20 % as groups allow"
-    alike = "the classes in equal shares" if read.task.classes else "the target's range in equal shares"
-    return f"{shares} of the rows, shuffled with the run's seed, {alike}"
-
-
-def _in_time(read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFrame]) -> str:
-    """Where the later parts begin, and how many rows of an earlier part lie after that."""
+def _split(splits: Splits, read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFrame]) -> SplitEvidence:
+    """How the parts came about, and in what order of time they lie."""
+    by: Any = "time" if asked.time else "groups" if asked.group else "classes" if read.task.classes else "values"
+    training, validation, test = (frames[name].height for name in PARTS)
+    evidence = SplitEvidence(training, validation, test, asked.seed, by, notes=splits.notes)
     if any(asked.time not in frame.columns for frame in frames.values()):
-        return ""
+        return evidence
+    begins, late = _in_time(read, asked, frames)
+    return replace(evidence, begins=begins, late=late)
+
+
+def _in_time(
+    read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFrame]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Where the later parts begin, and how many rows of an earlier part lie after that."""
     pattern = time_format(read.frame[asked.time], dates_of(asked))
     training, validation, test = (times(frame[asked.time], pattern) for frame in frames.values())
-    message = f": validation begins at {validation.min()!s}, the test part at {test.min()!s}"
-    for name, earlier, later, first in (
-        ("training", training, "validation", validation.min()),
-        ("validation", validation, "test", test.min()),
-    ):
-        after = int((earlier >= first).sum())
-        message += f"; {after or 'no'} {name} row{'s' * (after > 1)} lie{'s' * (after < 2)} after the first {later} row"
-    return message
+    late = int((training >= validation.min()).sum()), int((validation >= test.min()).sum())
+    return (f"{validation.min()!s}", f"{test.min()!s}"), late

@@ -20,7 +20,7 @@ def devices_for(runner: Runner) -> list[torch.device]:
     for; so do several processes. What was asked for on another machine may not be there: then it is as if nothing had
     been asked for.
     """
-    asked = runner.elsewhere or runner.recipe.asked.device
+    asked = runner.elsewhere or runner.problem.asked.device
     if asked != AUTO and is_there(asked):
         return [resolve(asked)]
     fixed = runner.budget_clock.budget.seconds is None or several_processes()
@@ -34,16 +34,17 @@ def fastest(seconds: Mapping[torch.device, Callable[[], float]]) -> torch.device
     return min(seconds, key=lambda device: seconds[device]())
 
 
-def settle(runner: Runner, planned: str) -> None:
-    """Train where the plan says; elsewhere, and say so, where that was asked for or the plan's device is not there.
+def settle(runner: Runner, planned: str) -> torch.device:
+    """Where the plan says; elsewhere, and say so, where that was asked for or the plan's device is not there.
 
     What is finished is kept, and the recorded decisions with it; what is not is computed on the new device.
     """
-    runner.device = resolve(runner.elsewhere or (planned if is_there(planned) else "cpu"))
-    if str(runner.device) != planned:
+    device = resolve(runner.elsewhere or (planned if is_there(planned) else "cpu"))
+    if str(device) != planned:
         sentence = tr(
             "training continues on {device} instead of {planned}: what is finished is kept",
-            device=runner.device,
+            device=device,
             planned=planned,
         )
         runner.tell("moved", sentence=sentence)
+    return device

@@ -190,7 +190,7 @@ class Plans(BaseModel):
 
 
 @dataclass(frozen=True)
-class Problem:
+class TableSize:
     """What the plan depends on besides the budget: rows to train on, and the first width."""
 
     rows: int
@@ -255,7 +255,7 @@ class TrainingBudget:
         return (self.seconds if self.seconds is not None else float(self.steps or 0)) * SHARES[stage]
 
 
-def make_plans(problem: Problem, means: TrainingBudget, narrow: Cost, wide: Cost) -> Plans:
+def make_plans(problem: TableSize, means: TrainingBudget, narrow: Cost, wide: Cost) -> Plans:
     """The richest plans that leave every stage enough steps, for few and for many inputs."""
 
     def either(members: int, width: int, depth: int) -> float:  # two ways of preprocessing are narrow, one is wide
@@ -264,7 +264,7 @@ def make_plans(problem: Problem, means: TrainingBudget, narrow: Cost, wide: Cost
     return Plans(narrow=_plan(problem, means, narrow, either), wide=_plan(problem, means, wide, either))
 
 
-def _plan(problem: Problem, means: TrainingBudget, cost: Cost, either: Cost) -> Plan:
+def _plan(problem: TableSize, means: TrainingBudget, cost: Cost, either: Cost) -> Plan:
     for seeds, training, validation in _LEVELS:
         plan = Plan(
             batch_size=problem.batch_size,
@@ -305,7 +305,7 @@ _FIELDS = {
 }
 
 
-def _length(plan: Plan, stage: str, problem: Problem, means: TrainingBudget, cost: Cost) -> Stage:
+def _length(plan: Plan, stage: str, problem: TableSize, means: TrainingBudget, cost: Cost) -> Stage:
     """As many steps for each population of a stage as the stage's share allows."""
     shapes: Sequence[tuple[int, int, int]] = plan.shapes(stage)
     share = means.share(stage) + (means.share("folds") if stage == "seeds" and plan.folds is None else 0.0)

@@ -12,7 +12,7 @@ ENOUGH_EPOCHS, ENOUGH_STEPS = 2.5, 250  # below both a comparison says more abou
 
 
 @dataclass(frozen=True)
-class MediumProblem:
+class MediumSize:
     """What the plan depends on besides the budget: rows to train on, and seconds of one network's step."""
 
     medium: Literal["pictures", "text"]
@@ -33,7 +33,7 @@ class MediumProblem:
         return -(-self.rows // self.batch_size)
 
 
-def make_medium_plans(problem: MediumProblem, means: TrainingBudget) -> Plans:
+def make_medium_plans(problem: MediumSize, means: TrainingBudget) -> Plans:
     """The richest plan that leaves every stage enough steps."""
     medium, plan = MEDIA[problem.medium], None
     for level in medium.levels:
@@ -45,7 +45,7 @@ def make_medium_plans(problem: MediumProblem, means: TrainingBudget) -> Plans:
     return Plans(narrow=plan, wide=plan)
 
 
-def _plan(problem: MediumProblem, medium: Medium, means: TrainingBudget, level: Level) -> Plan:
+def _plan(problem: MediumSize, medium: Medium, means: TrainingBudget, level: Level) -> Plan:
     seeds, training, validation = level
     most = max(4000, MOST_EPOCHS * problem.epoch_steps)
 

@@ -6,10 +6,8 @@ instead of storing it, and the ledger checks that it came out the same.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -25,12 +23,16 @@ from luthier.data import (
     Task,
     check_table,
     target_facts,
+    task_of,
 )
 from luthier.data.split import TEST
-from luthier.data.task import positive_facts, positive_of
+from luthier.data.task import positive_facts
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
+from luthier.recipe.decisions.column_type import ColumnEvidence
+from luthier.recipe.decisions.row_parts import TextEvidence
+from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
 from luthier.recipe.draw_parts import fresh_fingerprints, fresh_values
 from luthier.recipe.full_training_rows import FullTrainingRows, full_training_rows_of
 from luthier.recipe.known_rows import line_of, record_in, record_of
@@ -39,7 +41,7 @@ from luthier.recipe.ledger import Ledger
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.reading import BESIDE, GROUPED, WEIGHED, LoadedData, weights_of
 from luthier.recipe.stored_splits import write_splits
-from luthier.records import Decision, Finding
+from luthier.records import Finding
 from luthier.saved import RunFolder
 from luthier.storage import write_bytes
 
@@ -68,18 +70,7 @@ def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledge
     """Split, encode and seal, and write what was inferred into the ledger."""
     _say_what_was_inferred(read, asked, ledger)
     parts, record = _split_and_recorded(read, asked, folder, secret)
-    sizes = {"training": len(parts.training), "validation": len(parts.validation), "test": len(parts.sealed)}
-    ledger.decide(
-        Decision(
-            step=0,
-            topic="split",
-            chosen=part_sizes_in_words(sizes),
-            reason=parts.how + "".join(f"; {note}" for note in parts.notes),
-            evidence={"seed": asked.seed, **sizes},
-            override="--seed",
-            rule="parts of the split",
-        )
-    )
+    ledger.decide(0, parts.split)
     for finding in _findings(read, asked, parts, record):
         ledger.find(finding, step=0)
     for words in parts.encoder.texts:
@@ -183,72 +174,25 @@ def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -
         overridden = (
             warm or read.pictures is not None or column.name in overrides or column.reason in (GROUPED, WEIGHED, BESIDE)
         )
-        ledger.decide(
-            Decision(
-                step=0,
-                topic=f"column `{column.name}`",
-                chosen=column.kind if column.used else f"{column.kind}, dropped",
-                reason=column.reason,
-                evidence={"asked": column.kind} if overridden else read.facts[column.name].to_json(),
-                override=column.override,
-                rule="as asked" if overridden else "kind of column",
-            ),
-            synced=False,  # of thousands of columns each would take milliseconds
-        )
-    scale = "; it is positive and skewed, so the model predicts its logarithm" if read.task.log_scale else ""
+        evidence = ColumnEvidence(column.name, *(_asked(column) if overridden else (read.facts[column.name],)))
+        ledger.decide(0, evidence, synced=False)  # of thousands of columns each would take milliseconds
     target, weights = read.frame[read.task.target], weights_of(read.frame, read.weight)
-    evidence = asdict(target_facts(target, read.task.kind if warm else asked.task, weights))
-    reason = f"{read.task.reason}{scale}"
-    ledger.decide(
-        Decision(0, "task", read.task.kind, reason, evidence=evidence, override="--task", rule="task of the target"),
-    )
+    facts = target_facts(target, read.task.kind if warm else asked.task, weights)
+    how = read.task.reason.removeprefix(task_of(facts)[1]).removeprefix("; ")
+    ledger.decide(0, TaskEvidence(facts, read.task.log_scale, how))
     if len(read.task.classes) == 2:
-        _say_what_is_positive(read, asked, ledger)
-
-
-def _say_what_is_positive(read: LoadedData, asked: FitConfig, ledger: Ledger) -> None:
-    """Which class thresholds, costs and F1 are about."""
-    task, other = read.task, read.task.classes[1 - read.task.positive_index]
-    weights = weights_of(read.frame, read.weight)
-    facts = positive_facts(
-        read.frame[task.target], task, weights, task.positive_name if asked.warm_start else asked.positive
-    )
-    reason = f"'{asked.warm_start}' took it so" if asked.warm_start else positive_of(facts)[1]
-    ledger.decide(
-        Decision(
-            step=0,
-            topic="positive class",
-            chosen=task.positive_name,
-            reason=reason,
-            evidence=asdict(facts),
-            override=f"--positive {shlex.quote(other)}",
-            rule="positive class",
+        facts_of_two = positive_facts(
+            target, read.task, weights, read.task.positive_name if asked.warm_start else asked.positive
         )
-    )
+        ledger.decide(0, PositiveEvidence(facts_of_two, asked.warm_start))
+
+
+def _asked(column: Column) -> tuple[None, str, str]:
+    """A type that was asked for, and by whom."""
+    return None, column.kind, column.reason
 
 
 def _say_what_is_read(words: Words, validation: pl.DataFrame, ledger: Ledger) -> None:
-    result = {"pieces": words.pieces, "pairs": len(words.pairs), "length": words.length, **words.figures(validation)}
-    ledger.decide(
-        Decision(
-            step=0,
-            topic=f"words of `{words.name}`",
-            chosen=words_in_words(result),
-            reason="the pieces come from byte-pair encoding of the training rows, the pairs occur in at least two of "
-            "them, "
-            f"and 98 % of them fit the length; {result['cut']:.1%} of the validation rows are truncated, "
-            f"{result['unknown']:.2%} of their pieces are unknown",
-            evidence=result,
-            rule="pieces of the text",
-        )
-    )
-
-
-def words_in_words(found: Mapping[str, Any]) -> str:
-    """What of a text is read."""
-    return f"{found['pieces']} word pieces and {found['pairs']} pairs; the first {found['length']} of each row are read"
-
-
-def part_sizes_in_words(sizes: Mapping[str, int]) -> str:
-    """How many rows each part has."""
-    return f"{sizes['training']} training, {sizes['validation']} validation, {sizes['test']} sealed test rows"
+    lost = words.figures(validation)
+    sizes = words.pieces, len(words.pairs), words.length
+    ledger.decide(0, TextEvidence(words.name, *sizes, cut=lost["cut"], unknown=lost["unknown"]))

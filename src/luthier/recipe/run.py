@@ -7,13 +7,13 @@ what was decided or computed before is recalled where it is needed (see docs/dec
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from luthier.assess import Register
-from luthier.data import centre_of
 from luthier.data.large import memory_in_words
+from luthier.data.target_transform import TargetTransform
 from luthier.machine import torch_settings
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
@@ -21,8 +21,10 @@ from luthier.recipe.config import FitConfig, Recipe, recipe_from, write_recipe
 from luthier.recipe.ladder import Fitted, Setting
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memo import Memo
+from luthier.recipe.places import settle
 from luthier.recipe.plan import Plans
-from luthier.recipe.prepare import prepare
+from luthier.recipe.prepare import Prepared, prepare
+from luthier.recipe.problem import Problem
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import Interrupted, Runner
 from luthier.recipe.steps import for_pictures, for_text
@@ -83,34 +85,36 @@ class Run:
         if not self.resumed:
             self.folder.write_facts(self._facts())
         register = Register.opened(home_folder()) if self.registered else Register.none()
+        data = prepare(self.read, self.asked, self.folder, ledger, register.secret)
+        kept = {} if self.earlier is None else {self.earlier.setting.method: self.earlier.model.preprocess}
         runner = Runner(
+            problem=Problem(data, self._target(data), self.asked, kept),
             folder=self.folder,
             ledger=ledger,
             memo=memo,
             recipe=self.recipe,
             budget_clock=self.budget_clock,
             interrupted=self.interrupted,
-            data=prepare(self.read, self.asked, self.folder, ledger, register.secret),
-            seed=self.asked.seed,
             tell=self.tell,
             elsewhere=self.elsewhere,
             register=register,
         )
-        if self.registered and (why := str(memo.json("register", lambda: register.keep(runner.data.record)))):
+        if self.registered and (why := str(memo.json("register", lambda: register.keep(runner.problem.data.record)))):
             sentence = f"earlier and later runs on these rows are not counted: {why}"
             ledger.add("note", {"step": 0, "sentence": sentence})
         self.read = self.read.without_rows()
         if self.asked.memory:
             ledger.add("note", {"step": 0, "sentence": memory_in_words(self.asked.memory)})
-        if self.earlier is not None:
-            runner.preprocess[self.earlier.setting.method] = self.earlier.model.preprocess
-        if runner.data.task.kind == "regression":
-            targets = runner.data.training.targets
-            assert targets is not None
-            runner.target_mean, runner.target_std = centre_of(targets, runner.data.training.weights)
-            if self.earlier is not None:
-                runner.target_mean, runner.target_std = self.earlier.model.target_mean, self.earlier.model.target_std
         return runner
+
+    def _target(self, data: Prepared) -> TargetTransform:
+        """How the networks see a regression's target: as those that a warm start goes on from."""
+        if data.task.kind != "regression":
+            return TargetTransform()
+        if self.earlier is not None:
+            return replace(self.earlier.model.transform, smear=1.0)
+        assert data.training.targets is not None
+        return TargetTransform.fit(data.training.targets, data.training.weights, log=data.task.log_scale)
 
     @property
     def goes_on(self) -> bool:
@@ -158,14 +162,14 @@ class Run:
         runner = self.start()
         write_recipe(self.folder.recipe, self.recipe)
         with running_baselines(runner) as baselines:
-            if runner.medium == "pictures":
+            if runner.problem.medium == "pictures":
                 baselines.finish_first()
             plans = plan_budget(runner)
             self.recipe = self.recipe.model_copy(update={"plan": plans})
             write_recipe(self.folder.recipe, self.recipe)
+            runner = replace(runner, device=settle(runner, plans.narrow.device)).following(plans.narrow)
             self.folder.update_facts(machine=machine_facts(plans.narrow.threads, str(runner.device))["machine"])
-            runner.planned = plans.narrow
-            self.tell("begin", steps=runner.planned.total_steps, run=str(self.folder.path))
+            self.tell("begin", steps=runner.plan.total_steps, run=str(self.folder.path))
             verdict = self._steps(runner, plans, baselines)
         write_recipe(self.folder.recipe, recipe_from(self.asked, runner.ledger.records))  # now with cuts and rounds
         return verdict
@@ -181,8 +185,8 @@ class Run:
         if self.until == 1:
             return None
         method = _recalled(runner, "method", begin_at <= 2, lambda: self._second(runner))
-        runner.planned = plans.for_method(method)
-        self.tell("begin", steps=runner.planned.total_steps, run=str(self.folder.path))
+        runner = runner.following(plans.for_method(method))
+        self.tell("begin", steps=runner.plan.total_steps, run=str(self.folder.path))
         if begin_at <= 2:
             check_before_training(runner, method)
         if self.until == 2:
@@ -203,7 +207,7 @@ class Run:
         choose_loss(runner)
         if self.until < 4:
             return None
-        runner.planned = plans.for_method(earlier.setting.method)
+        runner = runner.following(plans.for_method(earlier.setting.method))
         setting, started = warm_start(runner, earlier)
         runner.memo.json("closed", setting.to_json)
         baselines.collect()
@@ -213,18 +217,19 @@ class Run:
         choose_loss(runner)
         if self.until < 4:
             return None
-        runner.planned = plans.narrow
+        runner = runner.following(plans.narrow)
         setting, started = use_backbone(runner)
         baselines.collect()
         return None if self.until == 4 else judge(runner, setting, baselines, started=started)
 
     @staticmethod
     def _second(runner: Runner) -> str:
-        if runner.medium == "pictures":
+        problem = runner.problem
+        if problem.medium == "pictures":
             return for_pictures.choose_network(runner)
-        if runner.medium == "text":
+        if problem.medium == "text":
             return for_text.choose_network(runner)
-        choose_architecture(runner, runner.plan.width)
+        choose_architecture(runner)
         return choose_inputs(runner)
 
 

@@ -1,4 +1,4 @@
-"""The workbench: what every step of the recipe works with, and how it trains a population.
+"""How a population of the recipe is trained: memo, deadline, memory groups, history and exact resume.
 
 M members, N rows, C outputs.
 """
@@ -6,36 +6,33 @@ M members, N rows, C outputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from io import BytesIO
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from luthier import storage
-from luthier.assess import PRIMARY, Register
-from luthier.data import Dataset, PictureEncoder, Prepare, inputs_of, preprocess_of
+from luthier.assess import Register
 from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, threaded, train
 from luthier.engine.devices import CPU, free_memory
 from luthier.errors import TerminatedError
 from luthier.machine import default_memory
-from luthier.nets import DenseSpec, Net, Spec, build
+from luthier.nets import Net, Spec, build
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Cut, Recipe
-from luthier.recipe.full_training_rows import StreamedInputs
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memo import Memo
 from luthier.recipe.memory_groups import KEPT, join_histories, merged
 from luthier.recipe.plan import Plan, Stage
-from luthier.recipe.prepare import Prepared
+from luthier.recipe.problem import Problem
 from luthier.saved import RunFolder
 
 STEPS = {"inputs": 2, "fit training": 3, "fit validation": 4, "seeds": 5, "folds": 5}
 AT_LEAST = "at least"  # the population that is trained whatever the clock says
-LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}
+Kept = tuple[dict[str, Tensor], dict[str, Any]]  # tensors of a population, and what came of it
 
 
 @dataclass(frozen=True)
@@ -99,29 +96,45 @@ class Interrupted:
         return self.raised
 
 
-@dataclass
-class Runner:
-    """Everything a step needs. `tell(event, **facts)` speaks to the screen and never changes a number."""
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a population is trained: the stage whose time it takes, steps, preprocessing, rule and batch size.
 
+    With `parts` on other training and validation rows than the run's; from `initial` weights, one state a member.
+    """
+
+    stage: str
+    planned: Stage
+    method: str
+    rule: str
+    batch_size: int
+    parts: tuple[Part | Stream, Part] | None = None
+    initial: Sequence[Mapping[str, Tensor]] | None = None
+
+
+@dataclass(frozen=True)
+class Runner:
+    """What trains the networks of a run, and remembers. `tell(event, **facts)` speaks to the screen and never changes a
+    number."""
+
+    problem: Problem
     folder: RunFolder
     ledger: Ledger
     memo: Memo
     recipe: Recipe
     budget_clock: BudgetClock
     interrupted: Interrupted
-    data: Prepared
-    seed: int
     tell: Callable[..., None]
     device: torch.device = CPU  # where networks train; settled with the plan
     elsewhere: str = ""  # the device on which a run that was begun is to go on, where that was said
     register: Register = field(default_factory=Register.none)
-    target_mean: float = 0.0
-    target_std: float = 1.0
-    preprocess: dict[str, Prepare] = field(default_factory=dict)  # taken over, by method; else fitted when needed
-    parts: dict[str, tuple[Prepare, Part, Part]] = field(default_factory=dict)
-    trained: list[TrainedPopulation] = field(default_factory=list)
-    speeds: dict[str, float] = field(default_factory=dict)  # seconds a step of populations that were trained now
     planned: Plan | None = None
+    trained: list[TrainedPopulation] = field(default_factory=list)  # so far, in order
+    speeds: dict[str, float] = field(default_factory=dict)  # seconds a step of populations that were trained now
+
+    def following(self, plan: Plan) -> Runner:
+        """The same runner with a plan."""
+        return replace(self, planned=plan)
 
     @property
     def plan(self) -> Plan:
@@ -133,66 +146,6 @@ class Runner:
     def repeating(self) -> bool:
         """Whether a recorded script is followed instead of the clock."""
         return self.recipe.plan is not None
-
-    @property
-    def medium(self) -> Literal["table", "pictures", "text"]:
-        """What rows are: cells of a table, pictures, or text (perhaps beside other cells)."""
-        if isinstance(self.data.encoder, PictureEncoder):
-            return "pictures"
-        return "text" if self.data.encoder.words else "table"
-
-    @property
-    def loss(self) -> str:
-        """The engine's name of the loss."""
-        return LOSSES[self.data.task.kind]
-
-    @property
-    def metric(self) -> str:
-        """What is reported first: the metric that was asked for, or the task's usual one."""
-        return self.recipe.asked.metric or PRIMARY[self.data.task.kind]
-
-    @property
-    def outputs(self) -> int:
-        """C: logits of a network."""
-        return len(self.data.task.classes) if self.data.task.kind == "multiclass" else 1
-
-    def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
-        """Preprocessing fitted on the training rows, and both parts through it."""
-        if method not in self.parts:
-            measured = None if self.data.full_training_rows is None else self.data.full_training_rows.measured
-            fitted = self.preprocess.get(method) or preprocess_of(
-                self.data.training.numbers, method, self.data.encoder, measured
-            )
-            training, validation = (self.part(fitted, part) for part in (self.data.training, self.data.validation))
-            self.parts[method] = (fitted, training, validation)
-        return self.parts[method]
-
-    def full_training_rows(self, method: str) -> tuple[Part | Stream, Part]:
-        """All training rows, from the disk where memory holds but a sample of them, and the validation part."""
-        fitted, training, validation = self.prepared(method)
-        if self.data.full_training_rows is None:
-            return training, validation
-        return Stream(StreamedInputs(self.data.full_training_rows.rows, partial(self.part, fitted))), validation
-
-    def part(self, fitted: Prepare, dataset: Dataset) -> Part:
-        """Rows as the networks of this run see them."""
-        targets = dataset.targets
-        assert targets is not None
-        if self.data.task.kind == "regression":
-            targets = ((targets - self.target_mean) / self.target_std).float()
-        features, codes = inputs_of(fitted(dataset.numbers), dataset.codes, self.data.encoder)
-        return Part(features, codes, targets, dataset.weights)
-
-    def spec(self, method: str, hidden: tuple[int, ...], **options: Any) -> DenseSpec:
-        """A dense network for this task behind one way of preprocessing."""
-        _, training, _ = self.prepared(method)
-        return DenseSpec(
-            inputs=training.features.shape[1],
-            hidden=hidden,
-            outputs=self.outputs,
-            embeddings=tuple((levels, embedding_width(levels)) for levels in self.data.encoder.category_sizes),
-            **options,
-        )
 
     def deadline(self, stage: str) -> float:
         """Seconds from the start after which a stage must end: its successors keep half of their shares."""
@@ -220,44 +173,19 @@ class Runner:
         reason = known.reason if known else ("interrupted by the user" if self.interrupted else "the time ran out")
         self.ledger.add("cut", Cut(work=work, step=step, reason=reason).model_dump())
 
-    def train(
-        self,
-        name: str,
-        stage: str,
-        planned: Stage,
-        method: str,
-        rule: str,
-        members: Sequence[Member],
-        *,
-        batch_size: int | None = None,
-        parts: tuple[Part | Stream, Part] | None = None,
-        initial: Sequence[Mapping[str, Tensor]] | None = None,
-    ) -> TrainedPopulation | None:
-        """Train a population, or recall it; None when it was cut before its first evaluation.
+    def keep(self, trained: TrainedPopulation) -> TrainedPopulation:
+        """Count a population among those that were trained."""
+        self.trained.append(trained)
+        return trained
 
-        With `parts` on other training and validation rows than the run's; from `initial` weights, one state a member.
-        """
-        batch_size = batch_size or self.plan.batch_size
+    def run(self, name: str, members: Sequence[Member], training: TrainingPlan) -> TrainedPopulation | None:
+        """Train a population, or recall it; None when it was cut before its first evaluation."""
         recalled = self.memo.recall(name)
         if recalled is None:
-            every = self.plan.evaluate_every(planned.steps)
-            settings = Settings(
-                loss=self.loss,
-                rule=rule,
-                batch_size=batch_size,
-                steps=planned.steps,
-                evaluate_every=every,
-                patience=max(10, (planned.steps // every) // 3),
-                tolerance=1e-4,
-                batch_seed=self.seed,
-                device=self.device,
-            )
-            settings = threaded(settings, members, self.plan.threads)
-            data = parts or self.prepared(method)[1:]
-            recalled = self._train_in_memory_groups(name, stage, settings, members, data, initial)
+            recalled = self._train_in_memory_groups(name, members, training)
         tensors, facts = recalled
         if facts.get("said"):
-            self.ledger.add("note", {"step": STEPS[stage], "sentence": facts["said"]})
+            self.ledger.add("note", {"step": STEPS[training.stage], "sentence": facts["said"]})
         for label, step in facts.get("cuts", {name: facts.get("cut")}).items():
             if step is not None:
                 self.record_cut(label, step)
@@ -265,31 +193,40 @@ class Runner:
             return None
         for finding in facts["findings"]:
             self.ledger.add("finding", finding)
-        trained = _unpack(name, stage, method, rule, batch_size, members, tensors, facts)
-        if not trained.usable():
-            return None
-        self.trained.append(trained)
-        return trained
+        trained = _unpack(name, training, members, tensors, facts)
+        return self.keep(trained) if trained.usable() else None
 
-    def _train_in_memory_groups(
-        self,
-        name: str,
-        stage: str,
-        settings: Settings,
-        members: Sequence[Member],
-        parts: tuple[Part | Stream, Part],
-        initial: Sequence[Mapping[str, Tensor]] | None,
-    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def _settings(self, training: TrainingPlan, members: Sequence[Member]) -> Settings:
+        steps = training.planned.steps
+        every = self.plan.evaluate_every(steps)
+        settings = Settings(
+            loss=self.problem.loss,
+            rule=training.rule,
+            batch_size=training.batch_size,
+            steps=steps,
+            evaluate_every=every,
+            patience=max(10, (steps // every) // 3),
+            tolerance=1e-4,
+            batch_seed=self.problem.seed,
+            device=self.device,
+        )
+        return threaded(settings, members, self.plan.threads)
+
+    def _train_in_memory_groups(self, name: str, members: Sequence[Member], training: TrainingPlan) -> Kept:
         """All members at once where memory allows it; else group by group, kept as one population when all are done."""
-        memory = self.recipe.asked.memory or default_memory()
+        training = replace(training, parts=training.parts or self.problem.prepared(training.method)[1:])
+        assert training.parts is not None
+        memory = self.problem.asked.memory or default_memory()
         memory = min(memory, free_memory(self.device) or memory)
-        groups, settings, message = in_memory_groups(members, settings, parts[1], memory)
+        groups, settings, message = in_memory_groups(
+            members, self._settings(training, members), training.parts[1], memory
+        )
         labels = [name] if len(groups) == 1 else [f"{name}.{place + 1}" for place in range(len(groups))]
         pieces, sizes = [], [len(group) for group in groups]
         for place, (label, group) in enumerate(zip(labels, groups, strict=True)):
-            first = sum(sizes[:place])
+            first, initial = sum(sizes[:place]), training.initial
             started = None if initial is None else initial[first : first + len(group)]
-            piece = self.memo.recall(label) or self._train(label, stage, settings, group, parts, started)
+            piece = self.memo.recall(label) or self._train(label, group, replace(training, initial=started), settings)
             pieces.append(piece)
         tensors, facts = pieces[0] if len(pieces) == 1 else merged(pieces, sizes)
         cuts = {label: result["cut"] for label, (_, result) in zip(labels, pieces, strict=True)}
@@ -300,17 +237,10 @@ class Runner:
             self.memo.keep(name, tensors, facts)
         return tensors, facts
 
-    def _train(
-        self,
-        name: str,
-        stage: str,
-        settings: Settings,
-        members: Sequence[Member],
-        parts: tuple[Part | Stream, Part],
-        initial: Sequence[Mapping[str, Tensor]] | None,
-    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        training, validation = parts
-        stop = self.stopper(name, stage)
+    def _train(self, name: str, members: Sequence[Member], training: TrainingPlan, settings: Settings) -> Kept:
+        assert training.parts is not None
+        learnt, validation = training.parts
+        stage, stop = training.stage, self.stopper(name, training.stage)
         if stop(0):
             return {}, {"cut": 0}
         self.tell("population", name=name, stage=stage, members=len(members), steps=settings.steps)
@@ -321,13 +251,13 @@ class Runner:
         began = self.budget_clock.clock.now()
         outcome = train(
             list(members),
-            training,
+            learnt,
             validation,
             settings,
             stop=stop,
             on_evaluation=evaluated,
             checkpoint=self.memo.under_way(name),
-            initial=initial,
+            initial=training.initial,
         )
         self.speeds[name] = (self.budget_clock.clock.now() - began) / max(1, outcome.steps_done)
         buffer = BytesIO()
@@ -338,16 +268,7 @@ class Runner:
         return tensors, facts
 
 
-def embedding_width(levels: int) -> int:
-    """Width of a category's embedding: grows slowly with its levels, fastai's rule of thumb.
-
-    >>> embedding_width(2), embedding_width(50), embedding_width(10_000)
-    (2, 14, 50)
-    """
-    return int(min(50, max(2, round(1.6 * levels**0.56))))
-
-
-def _pack(outcome: Any, validation: Part) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _pack(outcome: Any, validation: Part) -> Kept:
     losses = np.asarray(outcome.best_validation_loss, dtype=float)
     kept = [int(i) for i in np.argsort(losses, kind="stable")[:KEPT] if np.isfinite(losses[i])]
     tensors = {f"{i}/{name}": tensor for i in kept for name, tensor in outcome.state_dict(i).items()}
@@ -366,14 +287,7 @@ def _pack(outcome: Any, validation: Part) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def _unpack(
-    name: str,
-    stage: str,
-    method: str,
-    rule: str,
-    batch_size: int,
-    members: Sequence[Member],
-    tensors: dict[str, Tensor],
-    facts: dict[str, Any],
+    name: str, training: TrainingPlan, members: Sequence[Member], tensors: dict[str, Tensor], facts: dict[str, Any]
 ) -> TrainedPopulation:
     weights: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
@@ -386,10 +300,10 @@ def _unpack(
     }
     return TrainedPopulation(
         name=name,
-        stage=stage,
-        method=method,
-        rule=rule,
-        batch_size=batch_size,
+        stage=training.stage,
+        method=training.method,
+        rule=training.rule,
+        batch_size=training.batch_size,
         members=tuple(members),
         statuses=tuple(facts["statuses"]),
         best_step=np.array(facts["best_step"]),

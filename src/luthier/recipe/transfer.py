@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -156,8 +156,9 @@ def transfer(
     if has_norms(net):
         anew = reestimate_norms(net, torch.split(training.features, ROWS))
         others = heads_of(job, anew, head)
-        gain_anew = paired(heads.rows, others.rows, 1, spread)
-        if gain_anew["clear"] and gain_anew["gain"] > 0:
+        gain = paired(heads.rows, others.rows, 1, spread)
+        gain_anew = asdict(gain)
+        if gain.lowers:
             heads, net, statistics = others, anew, ANEW
     whole = _Start(net, head, blocks, heads)
     start, cut = _cut(job, whole, readable, spread)
@@ -302,7 +303,7 @@ def _unfrozen(job: UnfreezingJob, start: _Start, depth: Depth, standing: _Tried,
         "loss": float(rows.mean()),
         "score": score,
         "norms": norms,
-        "gain": paired(standing.rows, rows, 1, spread),
+        "gain": asdict(paired(standing.rows, rows, 1, spread)),
     }
     return _Tried(option, start.net, after, rows)
 
@@ -325,11 +326,11 @@ def _cut(
     spread.add([heads.rows - one.rows for one in tried])
     gains = [paired(heads.rows, one.rows, len(tried), spread) for one in tried]
     options = tuple(
-        {"block": name, "loss": float(one.rows.mean()), "score": one.score, "gain": gain}
+        {"block": name, "loss": float(one.rows.mean()), "score": one.score, "gain": asdict(gain)}
         for name, one, gain in zip(offered, tried, gains, strict=True)
     )
     best = min(range(len(tried)), key=lambda k: float(tried[k].rows.mean()))
-    if not (gains[best]["clear"] and gains[best]["gain"] > 0):
+    if not gains[best].lowers:
         return whole, options
     name, width = offered[best], result[0][best].shape[1]
     body = Truncated(net, name).requires_grad_(False)

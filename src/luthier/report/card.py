@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import InputError
+from luthier.recipe import wording_of
 from luthier.records import Measure, figure, signed
 from luthier.report.contents import Contents, read_contents
 from luthier.report.terminal import WORDS, history_of
 
 MOST = 8
-SHOWN = ("first architecture", "inputs", "backbone", "deliverable", "calibration")
+SHOWN = (*("first-width", "first-convnet", "first-text-network", "inputs", "backbone", "deliverable", "calibration"),)
 
 
 def model_card(path: str | Path) -> str:
@@ -44,8 +45,9 @@ def _lines(run: Contents) -> Iterator[str]:
     yield "- made by Luthier {} on PyTorch {}, {}".format(*made)
     yield f"- seed {facts['seed']}, {facts.get('elapsed_s', 0.0):.0f} seconds"
     for decision in (one for one in run.records if one["kind"] == "decision"):
-        if decision["topic"] in SHOWN:
-            yield f"- {decision['topic']}: {_cell(decision['chosen'])}"
+        if decision["code"] in SHOWN:
+            words = wording_of(decision)
+            yield f"- {words.topic}: {_cell(words.chosen)}"
     for one in run.facts.get("licences", ()):
         yield f"- licence of `{_cell(one['of'])}`: {_cell(one['name'])} ({_cell(one['written'])})"
     yield "\n## Training data\n"

@@ -8,7 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from luthier.recipe import Record, read_ledger
+from luthier.recipe import Record, read_ledger, wording_of
+from luthier.records import Wording
 from luthier.saved import open_run, read_drift, read_histories, read_scores
 
 
@@ -26,6 +27,10 @@ class Contents:
     def decisions(self, step: int) -> list[Record]:
         """The decisions of a step."""
         return [r for r in self.records if r["kind"] == "decision" and r["step"] == step]
+
+    def wording(self, step: int) -> list[tuple[Record, Wording]]:
+        """The decisions of a step with their words, in the language that is spoken."""
+        return [(record, wording_of(record)) for record in self.decisions(step)]
 
     def findings(self) -> list[Record]:
         """All findings."""

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
+from luthier.recipe.decisions.remedy import RemedyEvidence, remedy_name
 
 RULE_COLOURS = {"adam": BLUE, "sgd": ORANGE}
 RULE_NAMES = {"adam": "Adam", "sgd": "SGD with momentum"}
@@ -189,24 +190,16 @@ class RungRow(NamedTuple):
     verdict: str
 
 
-def rung_row(decision: dict[str, Any]) -> RungRow | None:
-    """A rung of the ledger as a row; None for the first, which had nothing to be compared with."""
-    before = decision["options"][0]["evidence"]
-    tried = [option for option in decision["options"][1:] if _compared(option["evidence"])]
-    if not tried or before.get("loss") is None:
+def rung_row(remedy: RemedyEvidence, choice: int | None) -> RungRow | None:
+    """A remedy as a row; None for the first, which had nothing to be compared with."""
+    tried = [one for one in remedy.variants if one.gain is not None and one.gain.half_width is not None]
+    if remedy.before is None or not tried:
         return None
-    best = min(tried, key=lambda option: option["evidence"]["loss"])
-    gain, kept = best["evidence"]["gain"], decision["chosen"] == best["name"]
-    verdict = "kept" if kept else "inside the noise" if not gain["clear"] else "worse"
-    figures = (before["loss"], best["evidence"]["loss"], gain["gain"], gain["half_width"])
-    return RungRow(decision["topic"], best["name"], *figures, verdict)
-
-
-def _compared(evidence: dict[str, Any]) -> bool:
-    """Whether an option has a loss, and a gain with its half width."""
-    gain = evidence.get("gain")
-    known = isinstance(gain, dict) and gain["gain"] is not None and gain["half_width"] is not None
-    return known and evidence.get("loss") is not None
+    best = min(tried, key=lambda one: one.loss)
+    assert best.gain is not None
+    gain, half = best.gain.gain or 0.0, best.gain.half_width or 0.0
+    verdict = "kept" if choice is not None else "worse" if best.gain.clear else "inside the noise"
+    return RungRow(remedy_name(remedy.rung), best.label, remedy.before.loss, best.loss, gain, half, verdict)
 
 
 def draw_ladder(rows: list[RungRow]) -> go.Figure:

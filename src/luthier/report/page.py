@@ -11,8 +11,8 @@ from luthier import storage
 from luthier.citations import cited
 from luthier.drawing import draw_range
 from luthier.messages import speaking, tr
-from luthier.recipe import checklist
-from luthier.records import Measure, figure
+from luthier.recipe import checklist, evidence_of
+from luthier.records import Measure, Wording, figure
 from luthier.report import figures
 from luthier.report.analysis import error_analysis
 from luthier.report.answers import answers
@@ -150,24 +150,24 @@ def _calibration(calibration: dict[str, Any]) -> Iterator[str]:
 
 
 def _step(run: Contents, step: int) -> Iterator[str]:
-    decisions = run.decisions(step)
+    decisions = run.wording(step)
     if not decisions:
         return
     title = tr("Step {step}: {title}", step=step, title=tr(STEPS[step])) if step else tr("Before step 1: the data")
     yield f"<section><h2>{escape(title)}</h2>"
-    columns = [record for record in decisions if record["topic"].startswith("column ")]
+    columns = [(record, words) for record, words in decisions if record["code"] == "column"]
     if columns:
         yield f"<details><summary>{tr('{count} columns: the type of each, and why', count=len(columns))}</summary>"
         yield from table(
-            ("column", "type", "because"),
-            [(r["topic"].removeprefix("column "), r["chosen"], r["reason"]) for r in columns],
+            (tr("column"), tr("type"), tr("reason")),
+            [(f"`{record['of']}`", words.chosen, words.reason) for record, words in columns],
         )
         yield "</details>"
     yield "<dl>"
-    for record in decisions:
-        if record not in columns:
-            yield f"<dt>{escape(record['topic'])}</dt><dd><strong>{escape(record['chosen'])}</strong>{tr(', because ')}"
-            yield f"{escape(record['reason'])}.{_options(record)}</dd>"
+    for record, words in decisions:
+        if record["code"] != "column":
+            yield f"<dt>{escape(words.topic)}</dt><dd><strong>{escape(words.chosen)}</strong>; "
+            yield f"{escape(words.reason)}.{_options(words)}</dd>"
     yield "</dl>"
     notes = [r for r in run.findings() if r.get("step") == step and r["severity"] == "note"]
     if notes:
@@ -180,8 +180,8 @@ def _step(run: Contents, step: int) -> Iterator[str]:
 
 def _ablation(run: Contents, step: int) -> Iterator[str]:
     """Each rung as a row: the loss before it, the best of what it tried, its gain, and whether it stayed."""
-    rungs = [r for r in run.decisions(step) if r["evidence"].get("rung") and len(r["options"]) > 1]
-    rows = [row for row in map(figures.rung_row, rungs) if row is not None]
+    rungs: list[Any] = [(evidence_of(r), r["choice"]) for r in run.decisions(step) if r["code"] == "remedy"]
+    rows = [row for one in rungs if (row := figures.rung_row(*one)) is not None]
     if not rows:
         return
     yield f"<h3>{tr('The remedies, one per row')}</h3>"
@@ -197,10 +197,12 @@ def _ablation(run: Contents, step: int) -> Iterator[str]:
 
 
 def _more_rows(run: Contents) -> Iterator[str]:
-    result = next((r for r in run.decisions(4) if r["topic"] == "would more rows help?"), None)
+    result = next((r for r in run.decisions(4) if r["code"] == "more-rows"), None)
     if result is not None:
         yield f"<h3>{tr('Would more rows help?')}</h3>"
-        yield from plot("rows", figures.draw_more_rows(result["evidence"]), "Validation loss against training rows")
+        yield from plot(
+            "rows", figures.draw_more_rows(evidence_of(result).to_json()), "Validation loss against training rows"
+        )
 
 
 def _checklist(run: Contents) -> Iterator[str]:
@@ -215,21 +217,21 @@ def _checklist(run: Contents) -> Iterator[str]:
     yield "</table></section>"
 
 
-def _options(record: dict[str, Any]) -> str:
-    options = [option for option in record["options"] if option["evidence"]]
+def _options(words: Wording) -> str:
+    options = [option for option in words.options if option.evidence]
     if not options:
         return ""
-    names = list(dict.fromkeys(key for option in options for key in option["evidence"]))
+    names = list(dict.fromkeys(key for option in options for key in option.evidence))
     rows = [
         (
-            option["name"] + (" ✓" if option["name"] == record["chosen"] else ""),
-            *(_cell(option["evidence"].get(name)) for name in names),
+            option.name + (" ✓" if option.taken else ""),
+            *(_cell(option.evidence.get(name)) for name in names),
         )
         for option in options
     ]
-    measured = record["evidence"].get("measured", "")
-    caption = f"<p class=small>{escape(measured)}</p>" if measured else ""
-    return f"<details><summary>{tr('evidence')}</summary>{''.join(table(('option', *names), rows))}{caption}</details>"
+    caption = f"<p class=small>{escape(words.measured)}</p>" if words.measured else ""
+    body = "".join(table((tr("option"), *names), rows))
+    return f"<details><summary>{tr('evidence')}</summary>{body}{caption}</details>"
 
 
 def _cell(value: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.assess import SealHistory
+from luthier.recipe import Record, follows
 from luthier.records import Measure, signed
 from luthier.report.contents import Contents, read_contents
 
@@ -103,11 +104,16 @@ def ledger_lines(path: Path) -> list[str]:
     ]
     for step, title in enumerate(STEPS):
         lines += ["", f"Step {step}: {title}" if step else "Before step 1: the data"]
-        lines += [f"  {r['topic']}: {r['chosen']}, because {r['reason']}" for r in run.decisions(step)]
+        lines += [f"  {words.sentence()}{_unfounded(record)}" for record, words in run.wording(step)]
         lines += [f"  {r['severity']}: {r['sentence']}" for r in run.findings() if r.get("step") == step]
     openings = [record for record in run.records if record["kind"] == "opening"]
     lines += ["", f"The sealed test set was opened {len(openings)} time{'' if len(openings) == 1 else 's'}."]
     return [*lines, *summary_lines(path)]
+
+
+def _unfounded(record: Record) -> str:
+    """What is to be said where a choice does not follow from the evidence that is stored with it."""
+    return "" if "wording" in record or follows(record) else " (does not follow from its stored evidence)"
 
 
 def number(measure: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import polars as pl
 
 from luthier.assess import measure, optimism_of_best, paired_difference, seen_by, within_noise
 from luthier.errors import InputError, LuthierError
-from luthier.recipe import read_ledger
+from luthier.recipe import read_ledger, wording_of
 from luthier.records import Measure, signed
 from luthier.runs.belonging import require_metric
 from luthier.runs.result import Result
@@ -201,7 +201,7 @@ def _parameters(result: Result) -> int:
 
 def _decisions(folder: RunFolder) -> dict[str, str]:
     records = [record for record in read_ledger(folder.ledger) if record["kind"] == "decision"]
-    return {record["topic"]: str(record["chosen"]) for record in records}
+    return {words.topic: words.chosen for words in map(wording_of, records)}
 
 
 def _cut(text: str) -> str:

@@ -15,8 +15,8 @@ from luthier.engine import Part
 from luthier.nets import DenseSpec
 from luthier.recipe import config_of, first_width, input_count, read_as_asked
 from luthier.recipe.parts import Parts, parts_of
+from luthier.recipe.problem import LOSSES, embedding_width
 from luthier.recipe.reading import LoadedData
-from luthier.recipe.runner import LOSSES, embedding_width
 from luthier.records import Finding
 from luthier.seeds import derive, torch_generator
 

@@ -232,7 +232,7 @@ def resume(
             "done", result=_outcome(folder), lines=["This run is already finished.", *summary_lines(folder.path)]
         )
         return Result(folder)
-    asked = asked_of(folder)
+    asked = asked_of(folder.to_continue("--resume"))
     _allow_backbone(asked, backbone)
     repeated = read_recipe(folder.recipe) if folder.recipe.exists() else None
     recipe = recipe_from(asked, read_ledger(folder.ledger))
@@ -282,7 +282,7 @@ def branch(
     clock = clock or WallClock()
     since = clock.now()
     screen = screen if screen is not None else choose_screen()
-    before = open_fit(previous)
+    before = open_fit(previous).to_continue("--from")
     if new_test is not None and again:
         raise InputError("--new-test and --again exclude each other", remedy="leave out --again: new rows are unread")
     command = "fit --from" if new_test is None else "fit --new-test"

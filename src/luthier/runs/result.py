@@ -12,7 +12,7 @@ import polars as pl
 from luthier import storage
 from luthier.data import read_source
 from luthier.errors import LuthierError
-from luthier.recipe import Record, read_ledger
+from luthier.recipe import Record, read_ledger, worded
 from luthier.report import notebook_card, summary_lines, write_report
 from luthier.saved import Model, RunFolder, read_histories, read_scores
 
@@ -49,7 +49,7 @@ class Result:
     @property
     def ledger(self) -> list[Record]:
         """Every decision, finding, cut and opening of the test set, in order."""
-        return read_ledger(self.folder.ledger)
+        return [worded(record) for record in read_ledger(self.folder.ledger)]
 
     @cached_property
     def history(self) -> pl.DataFrame:

@@ -14,7 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from luthier import storage
 from luthier.console import console
-from luthier.recipe import Record
+from luthier.data.columns import USED
+from luthier.recipe import Record, worded, wording_of
 
 MANY_COLUMNS, FEW_ALIKE = 16, 3
 STEPS = {
@@ -57,8 +58,8 @@ class JsonScreen(SilentScreen):
     """One JSON object a line on standard output: every ledger record, then the result."""
 
     def record(self, record: Record) -> None:
-        """The record as it stands in the ledger."""
-        print(storage.json_text(record), flush=True)
+        """The record as it stands in the ledger; a decision with its words."""
+        print(storage.json_text(worded(record)), flush=True)
 
     def event(self, name: str, /, **facts: Any) -> None:
         """Only the result and the plan that was asked for are for machines."""
@@ -83,7 +84,7 @@ class TextScreen:
 
     def record(self, record: Record) -> None:
         """A decision, finding, note, cut or opening as a sentence."""
-        if record["kind"] == "decision" and record["topic"].startswith("column "):
+        if record["kind"] == "decision" and record["code"] == "column":
             self._columns.append(record)
             return
         self._flush_columns()
@@ -138,19 +139,20 @@ class TextScreen:
         many = len(columns) > MANY_COLUMNS
         dropped: dict[tuple[str, str], list[Record]] = {}  # by kind and reason
         for record in columns:
+            words = wording_of(record)
             if not many:
-                self._say(f"  {_column_sentence(record)}")
-            elif record["chosen"].endswith("dropped"):
-                dropped.setdefault((record["chosen"], record["reason"]), []).append(record)
+                self._say(f"  {words.sentence()}")
+            elif record["choice"] not in USED:
+                dropped.setdefault((words.chosen, words.reason), []).append(record)
         for (chosen, reason), alike in dropped.items():
             if len(alike) <= FEW_ALIKE:
                 for record in alike:
-                    self._say(f"  {_column_sentence(record)}")
+                    self._say(f"  {wording_of(record).sentence()}")
             else:
-                first, last = (alike[place]["topic"].removeprefix("column ") for place in (0, -1))
-                self._say(f"  {len(alike)} columns from {first} to {last}: {chosen}, because {reason}")
+                first, last = (f"`{alike[place]['of']}`" for place in (0, -1))
+                self._say(f"  {len(alike)} columns from {first} to {last}: {chosen}; {reason}")
         if many:
-            kept = Counter(record["chosen"] for record in columns if not record["chosen"].endswith("dropped"))
+            kept = Counter(record["choice"] for record in columns if record["choice"] in USED)
             kinds = ", ".join(f"{count} {kind}" for kind, count in kept.most_common())
             self._say(f"  columns: {kinds}; the report gives the reasons; override with --column NAME=TYPE")
 
@@ -211,18 +213,12 @@ def print_check(result: dict[str, Any], *, json: bool) -> None:
 def _sentence(record: Record) -> str:
     kind = record["kind"]
     if kind == "decision":
-        override = f"; override with {record['override']}" if record.get("override") else ""
-        return f"{record['topic']}: {record['chosen']}, because {record['reason']}{override}"
+        return wording_of(record).sentence()
     if kind == "finding":
         remedy = f" Try: {record['remedy']}." if record["remedy"] else ""
         return f"{record['severity']}: {record['sentence']}.{remedy}"
     if kind == "cut":
-        return f"stopped early: {record['work']} at step {record['step']}, because {record['reason']}"
+        return f"stopped early: {record['work']} at step {record['step']}; {record['reason']}"
     if kind == "opening":
         return f"the sealed test set is opened {record['purpose']}"
     return str(record.get("sentence", ""))
-
-
-def _column_sentence(record: Record) -> str:
-    name = record["topic"].removeprefix("column ")
-    return f"{name}: {record['chosen']}, because {record['reason']}; override with {record.get('override', '')}"

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from luthier.errors import ConfigError, InputError, in_a_line
 from luthier.optional import require
-from luthier.recipe import Record
+from luthier.recipe import Record, wording_of
 from luthier.runs.screen import Screen
 from luthier.runs.search_screen import SearchScreen
 from luthier.search import AFTERWARDS, FAILED, Trial
@@ -212,8 +212,9 @@ class Follower:
         self._early = []
 
     def _tell(self, record: Record) -> None:
-        if record["kind"] == "decision" and not record["topic"].startswith("column "):
-            self._tracker.record(f"decision/{record['topic']}", str(record["chosen"]), record["reason"])
+        if record["kind"] == "decision" and record["code"] != "column":
+            words = wording_of(record)
+            self._tracker.record(f"decision/{words.topic}", words.chosen, words.reason)
         elif record["kind"] == "finding":
             self._tracker.record(f"finding/{record['code']}", record["severity"], record["sentence"])
 

@@ -18,9 +18,9 @@ from luthier.recipe import (
     BudgetClock,
     FitConfig,
     Interrupted,
+    Problem,
     Recipe,
     Run,
-    Runner,
     WallClock,
     as_model,
     config_of,
@@ -199,7 +199,7 @@ def _tune_table(
         facts={"kind": SEARCH, "options": options, "search": _said(space, effort)},
         registered=registered,
     )
-    work = walk.start()
+    work = walk.start().problem
     if work.medium != "table":
         raise InputError(
             f"'{read.source.name}' holds {work.medium}",
@@ -217,19 +217,19 @@ def _tune_table(
     device = next((name for name in (options.get("device", AUTO), asked.device) if is_there(name)), AUTO)
     place = Place(options["on"], options["workers"], options["storage"], options["study"] or folder.path.name, device)
     return run_search(
-        networks, space, effort, folder, place, screen, lambda study: _deliver(study, work, options["inputs"])
+        networks, space, effort, folder, place, screen, lambda study: _deliver(study, work, folder, options["inputs"])
     )
 
 
-def _deliver(study: Study, runner: Runner, method: str) -> None:
+def _deliver(study: Study, problem: Problem, folder: RunFolder, method: str) -> None:
     """The best network as the run's model, where one was refitted."""
     if not study.outcome.states:
         return
     net = study.module()
     assert isinstance(net, DenseNet)
-    model = as_model(runner, [net], [1.0], method)
+    model = as_model(problem, [net], [1.0], method)
     measured = {"validation loss": study.value, "setting": study.best}
-    replace(model, metrics=measured).save(runner.folder.bundle)
+    replace(model, metrics=measured).save(folder.bundle)
 
 
 def _usual(width: int, defaults: Mapping[str, Any]) -> Space:

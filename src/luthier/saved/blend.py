@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from luthier.data.target_transform import TargetTransform
+
 SMALLEST = 1e-12  # of a probability, before its logarithm
-LARGEST = 1e300  # stands for no bound
 
 
 @dataclass(frozen=True)
@@ -21,25 +22,19 @@ class Blend:
     kind: str
     weights: tuple[float, ...]
     temperature: float
-    mean: float
-    std: float
-    smear: float
-    lowest: float
-    highest: float
-    log: bool
+    transform: TargetTransform = field(default_factory=TargetTransform)
 
     def __call__(self, logits: Sequence[Tensor]) -> Tensor:
         """Probabilities [N, C], tempered; or values [N, 1] on the target's own scale; in float64."""
         result = torch.stack([w * activate(one, self.kind) for one, w in zip(logits, self.weights, strict=True)]).sum(0)
         if self.kind == "regression":
-            values = result.clamp(max(self.lowest, -LARGEST), min(self.highest, LARGEST)) * self.std + self.mean
-            return values.exp() * self.smear if self.log else values
+            return self.transform.answer(self.transform.bounded(result))
         return torch.softmax(result.clamp_min(SMALLEST).log() / self.temperature, 1)
 
     def margins(self, logits: Sequence[Tensor]) -> Tensor:
         """Log-odds of each class against all others [N, C], where probabilities saturate; or values as they are.
 
-        >>> blend = Blend("multiclass", (0.5, 0.5), 2.0, 0.0, 1.0, 1.0, -torch.inf, torch.inf, False)
+        >>> blend = Blend("multiclass", (0.5, 0.5), 2.0)
         >>> logits = [torch.tensor([[1.0, 0.0, -1.0]]), torch.tensor([[0.0, 2.0, -1.0]])]
         >>> torch.allclose(torch.sigmoid(blend.margins(logits)), blend(logits))
         True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 from typing_extensions import TypedDict
 
 from luthier.untrusted import OPEN, Count, Number, Plain, Sentence, Text
@@ -33,31 +33,20 @@ class OptionRecord(TypedDict):
     evidence: _Measured
 
 
-class _Law(TypedDict):
-    __pydantic_config__ = OPEN  # type: ignore[misc]
-    floor: Number
-    scale: Number
-    exponent: Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
-
-
-class MoreRows(TypedDict):
-    """The losses over the number of training rows, and the power law through them."""
-
-    __pydantic_config__ = OPEN  # type: ignore[misc]
-    rows: Annotated[list[Annotated[int, Field(ge=1, le=2**53)]], Field(min_length=1)]
-    losses: list[list[Number | None]]
-    law: _Law
-    factor: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
-
-
-def _more_rows(record: Any) -> Any:
-    if record["topic"] == MORE_ROWS and len(record["evidence"]["rows"]) != len(record["evidence"]["losses"]):
-        raise ValueError("Input should be losses for each number of rows")
-    return record
-
-
 class DecisionRecord(TypedDict):
-    """A decision."""
+    """A decision: what its evidence holds is checked by the code that decides."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    kind: Literal["decision"]
+    step: Step
+    code: Text
+    of: Text
+    choice: Plain
+    evidence: dict[Text, Plain]
+
+
+class WrittenDecision(TypedDict):
+    """A decision of an earlier version, in sentences."""
 
     __pydantic_config__ = OPEN  # type: ignore[misc]
     kind: Literal["decision"]
@@ -68,12 +57,6 @@ class DecisionRecord(TypedDict):
     options: list[OptionRecord]
     evidence: dict[Text, Plain]
     override: NotRequired[Text]
-
-
-class MoreRowsRecord(DecisionRecord):
-    """Whether more rows would help."""
-
-    evidence: MoreRows  # type: ignore[misc]
 
 
 class FindingRecord(TypedDict):
@@ -146,7 +129,6 @@ class OtherRecord(TypedDict):
     step: NotRequired[Step]
 
 
-MORE_ROWS = "would more rows help?"
 _KNOWN = ("decision", "finding", "plan", "cut", "repeat", "opening")
 
 
@@ -154,14 +136,14 @@ def _kind(record: Any) -> str:
     if not isinstance(record, dict):
         return "other"
     kind = record.get("kind")
-    if kind == "decision" and record.get("topic") == MORE_ROWS:
-        return "more rows"
+    if kind == "decision" and "code" not in record:
+        return "written"
     return "sentence" if kind in ("note", "judgement") else str(kind) if kind in _KNOWN else "other"
 
 
 LedgerRecord: Any = Annotated[
     Annotated[DecisionRecord, Tag("decision")]
-    | Annotated[MoreRowsRecord, AfterValidator(_more_rows), Tag("more rows")]
+    | Annotated[WrittenDecision, Tag("written")]
     | Annotated[FindingRecord, Tag("finding")]
     | Annotated[PlanRecord, Tag("plan")]
     | Annotated[CutRecord, Tag("cut")]

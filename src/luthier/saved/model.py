@@ -24,6 +24,7 @@ from luthier.data import (
     inputs_of,
     read_source,
 )
+from luthier.data.target_transform import TargetTransform
 from luthier.errors import ConfigError, InputError, LuthierError, in_a_line
 from luthier.machine import threads, torch_settings
 from luthier.nets import Licence, Net
@@ -50,11 +51,8 @@ ROWS_OF_TABLES = 2048  # so few that the activations of a hidden layer stay in t
 class Model:
     """Encoder, preprocessing and one or more networks whose outputs are averaged with `weights`.
 
-    Classes: probabilities are averaged, then tempered. Values: averaged on the modelled scale, then
-    brought back; on a log scale they are multiplied by `smear`, so that the mean is met and not the
-    median (Duan, 1983). `half_width` is the 90 % conformal half width on the modelled scale.
-    Standardised values are kept between `lowest` and `highest`, a little beyond what training rows had:
-    one row far outside the training range must not be predicted at e to the tenth of anything seen.
+    Classes: probabilities are averaged, then tempered. Values: averaged, then brought back by `transform`. `half_width`
+    is the 90 % conformal half width on the modelled scale.
     Of two classes the second is predicted from probability `threshold` on (`positive_threshold` says it of the positive
     one). Classes with at least probability
     `set_threshold` are in a row's 90 % set; `familiarity` detects rows that are unlike the training rows.
@@ -67,12 +65,8 @@ class Model:
     nets: tuple[Net, ...]
     weights: tuple[float, ...]
     temperature: float = 1.0
-    target_mean: float = 0.0
-    target_std: float = 1.0
-    smear: float = 1.0
+    transform: TargetTransform = field(default_factory=TargetTransform)
     half_width: float = 0.0
-    lowest: float = -np.inf
-    highest: float = np.inf
     threshold: float = 0.5
     set_threshold: float = 0.0
     familiarity: Familiarity | None = None
@@ -195,10 +189,7 @@ class Model:
 
     def interval_around(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The ends of the 90 % intervals around predicted values [N]."""
-        middle = np.log(values / self.smear) if self.task.log_scale else values
-        ends = middle - self.half_width, middle + self.half_width
-        low, high = (np.exp(end) if self.task.log_scale else end for end in ends)
-        return low, high
+        return self.transform.around(values, self.half_width)
 
     def probabilities(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
         """Class probabilities [N, C]."""
@@ -208,12 +199,7 @@ class Model:
 
     def values(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
         """Predicted values [N] on the target's own scale."""
-        return self.to_own_scale(self.averaged(numbers, codes)[:, 0])
-
-    def to_own_scale(self, modelled: np.ndarray) -> np.ndarray:
-        """Standardised values back to the target's own scale."""
-        values = modelled * self.target_std + self.target_mean
-        return np.asarray(np.exp(values) * self.smear if self.task.log_scale else values)
+        return self.transform.answer(self.averaged(numbers, codes)[:, 0])
 
     def averaged(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
         """The weighted mean output in float64: probabilities [N, C] not yet tempered, or values [N, 1]."""
@@ -231,22 +217,12 @@ class Model:
                 for net, weight in zip(self.nets, self.weights, strict=True)
             ]
             mean = torch.stack(parts).sum(0).numpy()
-            yield mean if self.task.classes else mean.clip(self.lowest, self.highest)
+            yield mean if self.task.classes else self.transform.bounded(mean)
 
     @property
     def blend(self) -> Blend:
         """From the networks' logits to the answer, in differentiable operations."""
-        return Blend(
-            self.task.kind,
-            self.weights,
-            self.temperature,
-            self.target_mean,
-            self.target_std,
-            self.smear,
-            self.lowest,
-            self.highest,
-            self.task.log_scale,
-        )
+        return Blend(self.task.kind, self.weights, self.temperature, self.transform)
 
     def explain(self, frame: Any, of: str | None = None) -> Explanation:
         """Feature attributions of each row's prediction, for columns or pixels, by integrated gradients.
@@ -325,12 +301,12 @@ class Model:
             "specs": [net.spec.to_json() for net in self.nets],
             "weights": list(self.weights),
             "temperature": self.temperature,
-            "target_mean": self.target_mean,
-            "target_std": self.target_std,
-            "smear": self.smear,
+            "target_mean": self.transform.mean,
+            "target_std": self.transform.std,
+            "smear": self.transform.smear,
             "half_width": self.half_width,
-            "lowest": max(self.lowest, -FAR),
-            "highest": min(self.highest, FAR),
+            "lowest": max(self.transform.lowest, -FAR),
+            "highest": min(self.transform.highest, FAR),
             "threshold": self.threshold,
             "set_threshold": self.set_threshold,
         }

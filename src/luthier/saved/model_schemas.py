@@ -44,6 +44,8 @@ class _Style(TypedDict, total=False):
     after: Name
     brackets: bool
     clock: bool
+    minus_after: bool
+    magnitudes: bool
 
 
 class ParserFacts(TypedDict):

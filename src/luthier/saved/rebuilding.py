@@ -29,6 +29,7 @@ from luthier.data import (
 from luthier.data.moments import FORMATS, ISO, moment_format
 from luthier.data.parsing import CellParser
 from luthier.data.preprocess import BINS, KNOTS
+from luthier.data.target_transform import TargetTransform
 from luthier.errors import InputError
 from luthier.nets import (
     BackboneSpec,
@@ -46,8 +47,7 @@ from luthier.nets.conv import ConvNet
 from luthier.nets.text import TextNet
 from luthier.saved.bundle import Bundle
 
-SCALARS = ("temperature", "target_mean", "target_std", "smear", "half_width", "lowest", "highest")
-OPTIONAL = ("threshold", "set_threshold")
+SCALARS = ("temperature", "half_width", "threshold", "set_threshold")
 READS = {"number": "number", "date": "moment", "category": "word", "boolean": "word", "text": "word"}
 FEATURES_OF_PICTURES = 64
 KINDS_OF_LABELS: Mapping[str, Any] = {"integer": int, "float": float, "text": str}
@@ -75,9 +75,17 @@ def parts_of(bundle: Bundle) -> dict[str, Any]:
         "weights": tuple(facts["weights"]),
         "profile": _profile(bundle.profile, task, encoder),
         "metrics": bundle.metrics,
+        "transform": TargetTransform(
+            facts["target_mean"],
+            facts["target_std"],
+            task.log_scale,
+            facts["smear"],
+            facts["lowest"],
+            facts["highest"],
+        ),
         "familiarity": _familiarity(bundle, encoder, prepare),
         "licences": tuple(Licence(**one) for one in facts.get("licences", ())),
-        **{name: facts[name] for name in (*SCALARS, *OPTIONAL) if name in facts},
+        **{name: facts[name] for name in SCALARS if name in facts},
     }
 
 

@@ -21,7 +21,7 @@ from luthier.errors import InputError
 from luthier.saved.schemas import RUN_FACTS
 from luthier.untrusted import content_of, parse_json, require_plain_files, validated
 
-FORMAT = 1
+FORMAT = 2  # since 2 a decision is stored as evidence and choice
 SEARCH, SEVERAL = "search", "several"  # kinds of runs besides the plain fit
 _MARK = "luthier run"
 # All that Luthier writes into a run's folder; `.*` are files that a kill left half written.
@@ -141,6 +141,20 @@ class RunFolder:
         schema = RUN_FACTS.get(str(facts.get("kind", "")), RUN_FACTS[""])
         result: dict[str, Any] = validated(schema, facts, f"'{path}'")
         return result
+
+    def to_continue(self, command: str) -> RunFolder:
+        """The run itself. InputError for one of an earlier version, whose decisions are sentences: it is only read."""
+        facts = self.facts()
+        if facts.get("format", 1) < FORMAT:
+            version = facts.get("versions", {}).get("luthier", "an earlier version")
+            raise InputError(
+                f"{command} cannot continue '{self.path}': it was made by Luthier {version}, which stored decisions "
+                "as sentences",
+                expected=f"a run of format {FORMAT}",
+                received=f"format {facts.get('format', 1)}",
+                remedy="start a new run (this one still opens, predicts, checks and compares), or install that version",
+            )
+        return self
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
         """Replace run.json."""

@@ -13,6 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from luthier.optional import require
+from luthier.recipe import worded
 from luthier.server_address import LOOPBACK
 from luthier.studio import descent, network_pages, small
 from luthier.studio.live import Growth, curves, growth, runs_below, scatter
@@ -293,9 +294,9 @@ def _decisions(dash: Any, now: Growth) -> list[Any]:
     html = dash.html
     rows = [
         html.Tr([html.Td(str(one[name])) for name in ("step", "topic", "chosen", "reason")])
-        for one in reversed(now.of_kind("decision"))
+        for one in map(worded, reversed(now.of_kind("decision")))
     ]
     return [
-        html.Thead(html.Tr([html.Th(name) for name in ("step", "question", "answer", "because")])),
+        html.Thead(html.Tr([html.Th(name) for name in ("step", "question", "answer", "reason")])),
         html.Tbody(rows),
     ]

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
+from luthier.recipe import read_ledger, wording_of
 
 _FILE = Path(__file__).parent / "play" / "wine_run.js"
 
 
 def recorded(run: Path) -> dict[str, Any]:
     """What the page shows of a run folder."""
-    ledger = [json.loads(line) for line in (run / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]
+    ledger = read_ledger(run / "ledger.jsonl")
     scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
     about = json.loads((run / "run.json").read_text(encoding="utf-8"))
     decisions = [_decision(one) for one in ledger if one["kind"] == "decision" and one["step"] > 0]
@@ -40,9 +41,10 @@ def recorded(run: Path) -> dict[str, Any]:
 
 def _decision(record: dict[str, Any]) -> dict[str, Any]:
     """Step, topic and choice, and options as [name, gain, half width] where gains were measured."""
-    measured = [(one["name"], one["evidence"].get("gain")) for one in record["options"]]
-    gains = [[name, gain["gain"], gain["half_width"]] for name, gain in measured if isinstance(gain, dict)]
-    return {"step": record["step"], "topic": record["topic"], "chosen": record["chosen"], "gains": gains}
+    variants = record["evidence"].get("variants", ())
+    gains = [[one["label"], one["gain"]["gain"], one["gain"]["half_width"]] for one in variants if one["gain"]]
+    words = wording_of(record)
+    return {"step": record["step"], "topic": words.topic, "chosen": words.chosen, "gains": gains}
 
 
 def _short(values: list[float | None]) -> list[float | None]:

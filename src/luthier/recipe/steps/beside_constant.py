@@ -27,14 +27,15 @@ def beside_constant(runner: Runner, method: str, ours: Predictions, test: Datase
 
     None also where the rows are too few to say so.
     """
-    task = runner.data.task
+    problem = runner.problem
+    task = problem.task
     testing = PartScores.of(runner, test, "test")
-    validating = PartScores.of(runner, runner.data.validation, "validation")
+    validating = PartScores.of(runner, problem.data.validation, "validation")
     gains: dict[str, Measure] = {}
-    for metric in dict.fromkeys((runner.metric, "log loss" if task.classes else "rmse")):
+    for metric in dict.fromkeys((problem.metric, "log loss" if task.classes else "rmse")):
         row = _constant(runner, metric)
         validation, tested = (np.repeat(row, len(part.y), 0) for part in (validating, testing))
-        line = threshold_of(runner, validating, validation) if metric == runner.metric else 0.5
+        line = threshold_of(runner, validating, validation) if metric == problem.metric else 0.5
         constant = Predictions(validation, tested, line)
         gains[metric] = testing.gain(metric, ours.seen_by(metric).test, constant.seen_by(metric).test)
     if all(gain.low is None for gain in gains.values()):
@@ -55,11 +56,12 @@ def beside_constant(runner: Runner, method: str, ours: Predictions, test: Datase
 
 def _constant(runner: Runner, metric: str) -> np.ndarray:
     """The best answer that is the same for every row [1, C] or [1]: the classes' shares, the mean, or the median."""
-    training = runner.data.training
-    y = own_scale(runner.data.task, training)
+    problem = runner.problem
+    training = problem.data.training
+    y = own_scale(problem.task, training)
     weights = np.ones(len(y)) if training.weights is None else training.weights.numpy()
-    if runner.data.task.classes:
-        counts = np.bincount(y, weights, minlength=len(runner.data.task.classes))
+    if problem.task.classes:
+        counts = np.bincount(y, weights, minlength=len(problem.task.classes))
         return np.asarray(counts / counts.sum())[None]
     if metric == "mae":
         return np.asarray(weighted_quantiles(y, weights, np.array([0.5])))
@@ -68,14 +70,15 @@ def _constant(runner: Runner, metric: str) -> np.ndarray:
 
 def _shuffled(runner: Runner, method: str) -> dict[str, Any]:
     """Whether networks trained on shuffled targets do as well; asked of tables alone, whose networks are quick."""
-    if runner.medium != "table":
+    problem = runner.problem
+    if problem.medium != "table":
         return {"as good": None}
-    _, training, validation = runner.prepared(method)
-    sizes = runner.data.encoder.category_sizes
+    _, training, validation = problem.prepared(method)
+    sizes = problem.data.encoder.category_sizes
     learnt, judged = (
-        with_codes(_of_classes(some_rows(part, MOST_ROWS), runner.data.task), sizes) for part in (training, validation)
+        with_codes(_of_classes(some_rows(part, MOST_ROWS), problem.task), sizes) for part in (training, validation)
     )
-    finding, evidence = signal(torch.nn.Linear(1, 1), learnt, judged, runner.loss, batch_size=BATCH)
+    finding, evidence = signal(torch.nn.Linear(1, 1), learnt, judged, problem.loss, batch_size=BATCH)
     return {"as good": finding is not None, **evidence}
 
 

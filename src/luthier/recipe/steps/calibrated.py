@@ -25,14 +25,14 @@ from luthier.assess import (
 )
 from luthier.data import Dataset
 from luthier.nets import Net, licences_of
-from luthier.recipe.runner import Runner
+from luthier.recipe.problem import Problem
 from luthier.saved import Model
 
 PROFILED = 10_000  # rows that stand for all training rows when new ones are compared with them
 
 
 def as_model(
-    runner: Runner,
+    problem: Problem,
     nets: Sequence[Net],
     weights: Sequence[float],
     method: str,
@@ -45,24 +45,22 @@ def as_model(
     These are the validation rows, unless `held_out` outputs [N, C] and their targets as the networks see them
     are given. What the `earlier` model of a warm start had seen stays within bounds.
     """
-    task, validation = runner.data.task, runner.data.validation
-    lowest, highest = _bounds(runner)
-    if earlier is not None:
-        lowest, highest = min(lowest, earlier.lowest), max(highest, earlier.highest)
+    task, validation = problem.task, problem.data.validation
+    transform = problem.target
+    if task.kind == "regression":
+        assert problem.data.training.targets is not None
+        transform = transform.bounded_by(problem.data.training.targets, None if earlier is None else earlier.transform)
     model = Model(
         task=task,
-        encoder=runner.data.encoder,
-        preprocess=runner.prepared(method)[0],
-        lowest=lowest,
-        highest=highest,
+        encoder=problem.data.encoder,
+        preprocess=problem.prepared(method)[0],
         nets=tuple(nets),
         weights=tuple(weights),
-        target_mean=runner.target_mean,
-        target_std=runner.target_std,
-        licences=licences_of(runner.recipe.asked.backbone, runner.recipe.asked.weights),
+        transform=transform,
+        licences=licences_of(problem.asked.backbone, problem.asked.weights),
     )
     folded = held_out is not None and known is not None
-    counting, units = weights_of(runner, folded), _units_of(runner, folded)
+    counting, units = weights_of(problem, folded), _units_of(problem, folded)
     if held_out is None or known is None:
         averaged = model.averaged(validation.numbers, validation.codes)
         assert validation.targets is not None
@@ -70,44 +68,44 @@ def as_model(
     else:
         averaged, targets = held_out.numpy(), known.double().numpy() if task.kind == "regression" else known.numpy()
         if task.kind == "regression":
-            averaged = averaged.clip(lowest, highest)
-            targets = targets * runner.target_std + runner.target_mean
+            averaged, targets = transform.bounded(averaged), transform.modelled(targets)
     if task.kind == "regression":
-        residuals = targets - (averaged[:, 0] * runner.target_std + runner.target_mean)
-        smear = smearing(residuals, counting) if task.log_scale else 1.0
-        model = replace(model, smear=smear, half_width=half_width(residuals, weights=counting, units=units))
+        residuals = targets - transform.modelled(averaged[:, 0])
+        transform = replace(transform, smear=smearing(residuals, counting) if task.log_scale else 1.0)
+        width = half_width(residuals, weights=counting, units=units)
+        model = replace(model, transform=transform, half_width=width)
     else:
         model = replace(model, temperature=fit_temperature(averaged, targets, counting))
         p = tempered(averaged, model.temperature)
         model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL, counting, units))
-        model = replace(model, threshold=_threshold(runner, targets, p, counting))
-    numbers = runner.data.training.numbers, validation.numbers
+        model = replace(model, threshold=_threshold(problem, targets, p, counting))
+    numbers = problem.data.training.numbers, validation.numbers
     if numbers[0].shape[1]:
         learnt, others = (model.features(some[spread_rows(len(some), some[0].numel())]) for some in numbers)
         model = replace(model, familiarity=Familiarity.fit(learnt, others))
-    return replace(model, profile=_profile(runner, model))
+    return replace(model, profile=_profile(problem, model))
 
 
-def weights_of(runner: Runner, folded: bool) -> np.ndarray | None:
+def weights_of(problem: Problem, folded: bool) -> np.ndarray | None:
     """How much the rows count that calibrate: the validation rows, or all open rows where folds have left them out."""
-    parts = (runner.data.training, runner.data.validation) if folded else (runner.data.validation,)
+    parts = (problem.data.training, problem.data.validation) if folded else (problem.data.validation,)
     known = [part.weights.numpy() for part in parts if part.weights is not None]
     return np.concatenate(known) if known else None
 
 
-def _units_of(runner: Runner, folded: bool) -> int:
+def _units_of(problem: Problem, folded: bool) -> int:
     """How many of these rows are not copies of others."""
-    parts = {"validation": runner.data.validation} | ({"training": runner.data.training} if folded else {})
-    units = {name: runner.data.units[name] for name in parts}
+    parts = {"validation": problem.data.validation} | ({"training": problem.data.training} if folded else {})
+    units = {name: problem.data.units[name] for name in parts}
     return sum(
         len(part) if units[name].kind != "rows" else int(units[name].numbers(len(part)).max(initial=-1)) + 1
         for name, part in parts.items()
     )
 
 
-def _threshold(runner: Runner, targets: np.ndarray, p: np.ndarray, weights: np.ndarray | None) -> float:
+def _threshold(problem: Problem, targets: np.ndarray, p: np.ndarray, weights: np.ndarray | None) -> float:
     """From which probability of the second class on it is predicted: by costs, or by the metric that was asked for."""
-    asked, task = runner.recipe.asked, runner.data.task
+    asked, task = problem.asked, problem.task
     if asked.costs:
         positive = task.positive_index
         return of_second(Costs.parse(asked.costs).best(p[:, positive], targets == positive, weights)[0], positive)
@@ -116,20 +114,10 @@ def _threshold(runner: Runner, targets: np.ndarray, p: np.ndarray, weights: np.n
     return 0.5
 
 
-def _bounds(runner: Runner) -> tuple[float, float]:
-    """The range of standardised training targets, a twentieth wider at both ends."""
-    targets = runner.data.training.targets
-    if targets is None or runner.data.task.classes:
-        return -np.inf, np.inf
-    standardised = (targets.double() - runner.target_mean) / runner.target_std
-    low, high = float(standardised.min()), float(standardised.max())
-    return low - 0.05 * (high - low), high + 0.05 * (high - low)
-
-
-def _profile(runner: Runner, model: Model) -> Profile:
+def _profile(problem: Problem, model: Model) -> Profile:
     """What training rows and the model's predictions for them looked like."""
-    some = slice(PROFILED) if len(runner.data.training) > PROFILED else slice(None)
-    training = runner.data.training
+    some = slice(PROFILED) if len(problem.data.training) > PROFILED else slice(None)
+    training = problem.data.training
     numbers, codes, sizes = columns_of(model, training.numbers[some], training.codes[some])
     weights = None if training.weights is None else training.weights[some].numpy()
     return Profile.of(numbers, codes, sizes, weights)

@@ -6,7 +6,7 @@ All are compared on the validation part alone. N validation rows, C outputs, P c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from luthier.assess import METRICS, at_threshold, best_threshold, paired_difference, score
-from luthier.recipe.evidence import of_target, row_losses
+from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.delivered import DeliverableEvidence, Kind, Offered
+from luthier.recipe.evidence import interval, of_target, row_losses
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.saved import activate
@@ -24,8 +26,6 @@ FOLDS = 5  # the greedy choice is judged on validation rows that it was not made
 ROUNDS = 25
 CANDIDATES = 24
 CLEARLY = 2.0  # standard errors
-FOLDED = "5-fold ensemble, trained on all training and validation rows"
-MEAN = "mean of "
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,9 @@ class Deliverable:
     validation rows come last. None where the validation rows themselves are such rows.
     """
 
-    name: str
+    kind: str
     components: tuple[Component, ...]
     losses: dict[str, float]  # mean validation loss of each option, the greedy one cross-fitted
-    gain: np.ndarray  # per validation row: loss of the single network minus that of the choice
-    by: str = ""  # the metric that was asked for, where it decided in place of the loss
-    measured: dict[str, float] = field(default_factory=dict)  # its value for each option
-    allowed: float = 0.0  # how much worse the mean over folds may look
-    credit: float = 0.0  # what its mean will gain over the networks that judged it
     held_out: Tensor | None = None
     targets: Tensor | None = None
 
@@ -107,63 +102,73 @@ def choose_deliverable(
     the mean's: it is credited with what averaging gained the seeds (the part that its rounds have not averaged yet),
     and taken unless it is clearly worse than the best of the others even then.
     """
-    validation, kind = runner.prepared(method)[2], runner.data.task.kind
+    problem = runner.problem
+    validation, kind = problem.prepared(method)[2], problem.task.kind
     targets, weights = validation.targets, validation.weights
-    options: dict[str, tuple[list[Component], Tensor]] = {}  # outputs [N, C] of rows not learnt from
+    options: dict[Kind, tuple[list[Component], Tensor]] = {}  # outputs [N, C] of rows not learnt from
     everyone = _best_members(runner, method)
     family = [Component(seeds, i) for i in seeds.usable()] if seeds is not None else everyone[:1]
-    options["one network"] = (family[:1], _averaged(family[:1], kind))
+    options["one"] = (family[:1], _averaged(family[:1], kind))
     if len(family) > 1:
-        options[f"{MEAN}{len(family)} seeds"] = (family, _averaged(family, kind))
+        options["seeds"] = (family, _averaged(family, kind))
     if len(everyone) > 1:
-        options["ensemble of the best members"] = _greedy(everyone, targets, kind, runner.seed, weights)
+        options["best members"] = _greedy(everyone, targets, kind, problem.seed, weights)
     if folds is not None:
-        options[FOLDED] = (list(folds.components), folds.outputs[-len(targets) :])
+        options["folds"] = (list(folds.components), folds.outputs[-len(targets) :])
     losses = {name: row_losses(outputs, targets, kind, weights) for name, (_, outputs) in options.items()}
-    means = {name: float(rows.mean()) for name, rows in losses.items()}
     judged = _Judged(runner, {name: outputs.numpy() for name, (_, outputs) in options.items()})
+    evidence = _evidence(judged, {name: some for name, (some, _) in options.items()}, losses, folds)
+    chosen = runner.ledger.decide(5, evidence)
+    means: dict[str, float] = {option.kind: option.loss for option in evidence.options}
+    choice = Deliverable(chosen, tuple(_normalised(options[chosen][0])), means)
+    return replace(choice, held_out=folds.outputs, targets=folds.targets) if folds and chosen == "folds" else choice
+
+
+def _evidence(
+    judged: _Judged, components: dict[Kind, list[Component]], losses: dict[Kind, Tensor], folds: Folds | None
+) -> DeliverableEvidence:
+    """The options as they compare. Folds are credited with the part of averaging that their rounds have not had."""
     measured = judged.values() if judged.metric else {}
-    measured = measured if np.isfinite(list(measured.values())).all() else {}
-    costs = {name: judged.sign * value for name, value in measured.items()} or means
-    unfolded = {name: cost for name, cost in costs.items() if name != FOLDED}
-    name = min(unfolded, key=lambda option: unfolded[option])
-    allowed = credit = 0.0
-    if folds is not None:
-        behind = losses[FOLDED] - losses[name]
-        spread = judged.spread(FOLDED, name) if measured else float(behind.std()) / len(behind) ** 0.5
-        allowed = CLEARLY * spread
-        averaged = min(
-            (cost for option, cost in costs.items() if option.startswith(MEAN)), default=costs["one network"]
-        )
-        credit = max(0.0, costs["one network"] - averaged) / folds.rounds
-        if costs[FOLDED] - credit - costs[name] <= allowed:
-            name = FOLDED
-        else:
-            del means[FOLDED]
-            measured.pop(FOLDED, None)
-    gain = (losses["one network"] - losses[name]).numpy()
-    choice = Deliverable(
-        name, tuple(_normalised(options[name][0])), means, gain, judged.metric if measured else "", measured
+    defined = bool(np.isfinite(list(measured.values())).all())
+    evidence = DeliverableEvidence(
+        tuple(
+            Offered(
+                name,
+                float(rows.mean()),
+                interval((losses["one"] - rows).numpy()),
+                tuple((one.label, round(one.weight, 4)) for one in _normalised(components[name])),
+                measured.get(name) if defined else None,
+            )
+            for name, rows in losses.items()
+        ),
+        metric=judged.metric if defined else "",
+        larger_is_better=judged.sign < 0 and defined,
+        undefined="" if defined else judged.metric,
     )
-    if name == FOLDED and folds is not None:
-        choice = replace(choice, allowed=allowed, credit=credit, held_out=folds.outputs, targets=folds.targets)
-    return choice
+    if folds is None:
+        return evidence
+    costs = {option.kind: evidence.cost(option) for option in evidence.options}
+    best = min((kind for kind in costs if kind != "folds"), key=lambda kind: costs[kind])
+    behind = losses["folds"] - losses[best]
+    spread = judged.spread("folds", best) if evidence.metric else float(behind.std()) / len(behind) ** 0.5
+    credit = max(0.0, costs["one"] - costs.get("seeds", costs["one"])) / folds.rounds
+    return replace(evidence, allowed=finite(CLEARLY * spread), credit=credit)
 
 
 class _Judged:
     """Options by the metric that was asked for, on validation rows and the target's own scale."""
 
     def __init__(self, runner: Runner, outputs: dict[str, np.ndarray]) -> None:
-        task = runner.data.task
-        self.metric, self.seed, self.task = runner.recipe.asked.metric, runner.seed, task
-        self.units = runner.data.units["validation"]
+        problem = runner.problem
+        task = problem.task
+        self.metric, self.seed, self.task = problem.asked.metric, problem.seed, task
+        self.units = problem.data.units["validation"]
         self.sign = -1.0 if self.metric and METRICS[self.metric].larger_is_better else 1.0
-        self.y, weights = own_scale(task, runner.data.validation), runner.data.validation.weights
+        self.y, weights = own_scale(task, problem.data.validation), problem.data.validation.weights
         self.weights = None if weights is None else weights.numpy()
         self.predictions = outputs
         if task.kind == "regression":
-            values = {name: out[:, 0] * runner.target_std + runner.target_mean for name, out in outputs.items()}
-            self.predictions = {name: np.exp(v) if task.log_scale else v for name, v in values.items()}
+            self.predictions = {name: problem.target.answer(out[:, 0]) for name, out in outputs.items()}
         elif task.kind == "binary" and self.metric:
             self.predictions = {
                 name: at_threshold(out, best_threshold(self.metric, self.y, out, self.weights, task=task))

@@ -9,70 +9,48 @@ import torch
 from torch import Tensor
 
 from luthier.engine import Part
+from luthier.recipe.decisions.delivered import DistilledEvidence
 from luthier.recipe.evidence import row_losses
 from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import FINAL_SEEDS, Stage
-from luthier.recipe.runner import Runner
+from luthier.recipe.runner import Runner, TrainingPlan
 from luthier.recipe.steps.deliverable import Component, Deliverable
-from luthier.records import Decision, Option
 from luthier.saved import activate
 from luthier.seeds import derive
-
-DISTILLED = "one network distilled from the ensemble"
 
 
 def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable:
     """The best of five networks trained on what the choice says of the training rows; the choice where time is up."""
+    problem = runner.problem
     if len(choice.components) < 2:
         return choice
-    _, training, validation = runner.prepared(setting.method)
+    _, training, validation = problem.prepared(setting.method)
     taught = Part(training.features, training.codes, _teaching(runner, choice, training), training.weights)
     steps = max(runner.plan.final.steps, runner.plan.folds.steps if runner.plan.folds else 0)
     planned = Stage(steps=steps).for_batches(setting.batch_size, runner.plan.batch_size)
-    seeds = [derive(runner.seed, "distilled", k) for k in range(FINAL_SEEDS)]
+    seeds = [derive(problem.seed, "distilled", k) for k in range(FINAL_SEEDS)]
     members = seeded(setting, seeds, planned.steps, "distilled")
-    trained = runner.train(
-        "distilled",
-        "folds",
-        planned,
-        setting.method,
-        setting.rule,
-        members,
-        batch_size=setting.batch_size,
-        parts=(taught, validation),
+    training_plan = TrainingPlan(
+        "folds", planned, setting.method, setting.rule, setting.batch_size, (taught, validation)
     )
+    trained = runner.run("distilled", members, training_plan)
     if trained is None:
         return choice
     best = trained.usable()[0]
-    kind = runner.data.task.kind
+    kind = problem.task.kind
     losses = row_losses(activate(trained.logits[best], kind), validation.targets, kind, validation.weights)
-    alone, own = choice.losses["one network"], float(losses.mean())
-    runner.ledger.decide(
-        Decision(
-            step=5,
-            topic="distillation",
-            chosen=DISTILLED,
-            reason=f"one network was requested; its validation loss is {own:.4f}, "
-            f"without distillation it is {alone:.4f}",
-            options=(
-                Option("one network", {"validation loss": alone}),
-                Option(choice.name, {"validation loss": choice.losses[choice.name]}),
-                Option(DISTILLED, {"validation loss": own}),
-            ),
-            override="--distil",
-            rule="as you said",
-        )
-    )
-    return Deliverable(
-        DISTILLED, (Component(trained, best),), {**choice.losses, DISTILLED: float(losses.mean())}, choice.gain
-    )
+    alone, own = choice.losses["one"], float(losses.mean())
+    offered = choice.kind, len(choice.components)
+    runner.ledger.decide(5, DistilledEvidence(alone, choice.losses[choice.kind], *offered, own))
+    return Deliverable("distilled", (Component(trained, best),), {**choice.losses, "distilled": own})
 
 
 @torch.no_grad()
 def _teaching(runner: Runner, choice: Deliverable, training: Part) -> Tensor:
     """What the mean says of the training rows: probabilities [N, C], of two classes [N, 1], or values [N]."""
-    kind = runner.data.task.kind
-    total = torch.zeros(len(training), max(2, runner.outputs) if runner.data.task.classes else 1, dtype=torch.float64)
+    problem = runner.problem
+    kind = problem.task.kind
+    total = torch.zeros(len(training), max(2, problem.outputs) if problem.task.classes else 1, dtype=torch.float64)
     for component in choice.components:
         net = component.trained.net(component.member)
         rows = torch.split(torch.arange(len(training)), 8192)

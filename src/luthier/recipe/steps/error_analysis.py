@@ -32,7 +32,8 @@ DEPENDENCES = 6
 
 def error_analysis(runner: Runner, model: Model, test: Dataset, predicted: np.ndarray) -> dict[str, Any]:
     """What the report shows below the headline, as plain values, given what the model told of the test rows."""
-    task = runner.data.task
+    problem = runner.problem
+    task = problem.task
     y, weights = own_scale(task, test), None if test.weights is None else test.weights.numpy()
     labels = _labels(runner, test)
     unlike = model.unlike_encoded(test.numbers, test.codes).to_numpy()
@@ -44,13 +45,17 @@ def error_analysis(runner: Runner, model: Model, test: Dataset, predicted: np.nd
             labels,
             task.kind,
             y,
-            seen_by(runner.metric, predicted, model.threshold),
-            runner.metric,
+            seen_by(problem.metric, predicted, model.threshold),
+            problem.metric,
             task=task,
             weights=weights,
         ),
         "worst": worst_cases(
-            y, predicted, task.kind, runner.data.test_rows, taken=model.classes_of(predicted) if task.classes else None
+            y,
+            predicted,
+            task.kind,
+            problem.data.test_rows,
+            taken=model.classes_of(predicted) if task.classes else None,
         ),
         "unlike": {"rows": int(unlike.sum()), "share": float(unlike.mean())},
         "sets": None,
@@ -58,7 +63,7 @@ def error_analysis(runner: Runner, model: Model, test: Dataset, predicted: np.nd
     result["why"] = _why(runner, model, test, result["worst"])
     if task.classes:
         result["sets"] = set_figures(predicted, y, model.set_threshold, NOMINAL, weights)
-        if runner.recipe.asked.costs and model.threshold != 0.5:
+        if problem.asked.costs and model.threshold != 0.5:
             result["cost"] = _cost(runner, model, predicted, test, y)
         result["sets"]["sizes"] = np.bincount(prediction_sets(predicted, model.set_threshold).sum(1)).tolist()
     return result
@@ -66,7 +71,7 @@ def error_analysis(runner: Runner, model: Model, test: Dataset, predicted: np.nd
 
 def _cost(runner: Runner, model: Model, predicted: np.ndarray, test: Dataset, y: np.ndarray) -> dict[str, Any]:
     """What a row costs at the chosen threshold and at one half, and how rows are sorted at the chosen one."""
-    costs, positive = Costs.parse(runner.recipe.asked.costs), model.task.positive_index
+    costs, positive = Costs.parse(runner.problem.asked.costs), model.task.positive_index
     weights = None if test.weights is None else test.weights.numpy()
     taken, truth, p = model.classes_of(predicted) == positive, y == positive, predicted[:, positive]
     return {
@@ -80,11 +85,12 @@ def _cost(runner: Runner, model: Model, predicted: np.ndarray, test: Dataset, y:
 
 
 def _importance(runner: Runner, model: Model) -> list[dict[str, Any]]:
+    problem = runner.problem
     groups = model.encoder.places()
     if len(groups) > MOST_COLUMNS:
         return []
-    validation, metric = runner.data.validation, runner.metric
-    y = own_scale(runner.data.task, validation)
+    validation, metric = problem.data.validation, problem.metric
+    y = own_scale(problem.task, validation)
 
     def predict(numbers: Tensor, codes: Tensor) -> np.ndarray:
         if model.task.kind == "regression":
@@ -93,14 +99,14 @@ def _importance(runner: Runner, model: Model) -> list[dict[str, Any]]:
 
     rows = validation.numbers, validation.codes
     counting: Any = {"task": model.task, "weights": None if validation.weights is None else validation.weights.numpy()}
-    return permutation_importance(predict, *rows, y, metric, groups, seed=runner.seed, **counting)
+    return permutation_importance(predict, *rows, y, metric, groups, seed=problem.seed, **counting)
 
 
 def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[dict[str, Any]]:
     """The answer by the values of the columns that matter most; of two classes the positive one's."""
     kinds = {column.name: column.kind for column in model.encoder.columns}
     shown = [name for name in columns if kinds.get(name) in ("number", "boolean", "category")][:DEPENDENCES]
-    validation = runner.data.validation
+    validation = runner.problem.data.validation
     result = []
     for name in shown:
         table = model.dependence_encoded(validation.numbers, validation.codes, name)
@@ -115,7 +121,7 @@ def _why(runner: Runner, model: Model, test: Dataset, worst: list[dict[str, Any]
     table = isinstance(model.encoder, TableEncoder) and not model.encoder.words
     if not (worst and table and has("captum") and len(model.encoder.places()) <= MOST_COLUMNS):
         return []
-    indices = {int(row): place for place, row in enumerate(runner.data.test_rows)}
+    indices = {int(row): place for place, row in enumerate(runner.problem.data.test_rows)}
     rows = [indices[one["row"]] for one in worst]
     predictions = model.explain_encoded(test.numbers[rows], test.codes[rows])
     return [
@@ -126,7 +132,7 @@ def _why(runner: Runner, model: Model, test: Dataset, worst: list[dict[str, Any]
 
 def _labels(runner: Runner, test: Dataset) -> dict[str, np.ndarray]:
     """Values of the columns with few of them, as text."""
-    encoder = runner.data.encoder
+    encoder = runner.problem.data.encoder
     result: dict[str, np.ndarray] = {}
     if not isinstance(encoder, TableEncoder):
         return result

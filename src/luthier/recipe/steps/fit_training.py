@@ -11,13 +11,16 @@ import numpy as np
 
 from luthier.engine import Member, Schedule, Settings, confirm, range_test
 from luthier.nets import DenseSpec
+from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.gates import FittedEvidence
+from luthier.recipe.decisions.learning_rate import RULE_WORDS, RateEvidence, ShortRun
 from luthier.recipe.ladder import Fitted, Ladder, Setting
-from luthier.recipe.options import RULE_WORDS, rule_options
+from luthier.recipe.options import rule_options
 from luthier.recipe.plan import WIDEST
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.steps.first_architecture import first_spec
-from luthier.records import Decision, Finding, Option
+from luthier.records import Finding
 from luthier.seeds import derive
 
 DEFAULT_RATES = {"sgd": 0.1, "adam": 3e-3}  # where the time for a range test is missing
@@ -33,69 +36,37 @@ def find_rates(runner: Runner, method: str) -> dict[str, float]:
             rates[rule] = DEFAULT_RATES[rule]
             continue
         result = runner.memo.json(name, partial(_range_test, runner, method, rule))
-        rates[rule] = float(result["confirmed_rate"])
-        runner.ledger.decide(
-            Decision(
-                step=3,
-                topic=f"learning rate for {RULE_WORDS[rule]}",
-                chosen=f"{rates[rule]:.3g}",
-                reason=result["reason"],
-                options=tuple(Option(name, {"rate": rate}) for name, rate in result["rules"].items()),
-                evidence={
-                    "confirmed": result["confirmed"],
-                    "band": result["band"],
-                    "seeds": runner.plan.range_seeds,
-                },
-                rule="lowest of the short runs",
-            )
-        )
+        runs = tuple(ShortRun(**one) for one in result["confirmed"])
+        found = RateEvidence(rule, result["pick"], runner.plan.range_seeds, runs, result["rules"])
+        rates[rule] = runner.ledger.decide(3, found)
     return rates
 
 
 def _range_test(runner: Runner, method: str, rule: str) -> dict[str, Any]:
-    _, training, _ = runner.prepared(method)
+    problem = runner.problem
+    _, training, _ = problem.prepared(method)
     spec, steps = first_spec(runner, method), runner.plan.range_steps
     settings = Settings(
-        loss=runner.loss,
+        loss=problem.loss,
         rule=rule,
         batch_size=runner.plan.batch_size,
         steps=steps,
         evaluate_every=steps,
-        batch_seed=runner.seed,
+        batch_seed=problem.seed,
         device=runner.device,
     )
-    seeds = [derive(runner.seed, "range", k) for k in range(runner.plan.range_seeds)]
+    seeds = [derive(problem.seed, "range", k) for k in range(runner.plan.range_seeds)]
     runner.tell("range", rule=rule)
     tested = range_test(spec, training, settings, seeds=seeds, steps=steps)
     confirmed = confirm(tested.pick, spec, training, settings, seeds=seeds, steps=steps)
     measured = [entry for entry in confirmed if entry["loss"] is not None]
     best = min(measured, key=lambda entry: entry["loss"] or 0.0) if measured else confirmed[0]
-    reason = (
-        f"a tenth of the rate at the lowest loss of the range test is {tested.pick:.3g} (median of {len(seeds)} seeds)"
-    )
-    reason += (
-        f"; in short runs at 0.5, 1 and 2 times that rate, the loss is lowest at {best['factor']:g} times"
-        if measured
-        else "; short runs diverged at 0.5, 1 and 2 times that rate, so the smallest is used"
-    )
-    return {**tested.to_json(), "confirmed": confirmed, "confirmed_rate": best["rate"], "reason": reason}
+    return {**tested.to_json(), "confirmed": confirmed, "confirmed_rate": best["rate"]}
 
 
-# What each rung tries, as the subject of a sentence.
-WHY = {
-    "rate": "another learning rate",
-    "Adam": "Adam",
-    "decay": "learning-rate decay",
-    "restarts": "a schedule with warm restarts",
-    "units": "a wider network",
-    "batch size": "another batch size",
-    "layers": "a deeper network",
-}
-
-
-_BY_MEDIUM: dict[str, tuple[Callable[..., Iterator[Setting]], dict[str, str]]] = {
-    "pictures": (for_pictures.training_options, for_pictures.WHY_TRAINING),
-    "text": (for_text.training_options, for_text.WHY_TRAINING),
+_BY_MEDIUM: dict[str, Callable[..., Iterator[Setting]]] = {
+    "pictures": for_pictures.training_options,
+    "text": for_text.training_options,
 }
 
 
@@ -104,6 +75,7 @@ def fit_training(runner: Runner, method: str, rates: dict[str, float]) -> Fitted
 
     What gained a little is tried again together with the remedies of step 4.
     """
+    problem = runner.problem
     ladder = Ladder(runner, 3, "fit training", "train", runner.plan.fit_training)
     spec = first_spec(runner, method)
     start = Setting(method, "sgd", runner.plan.batch_size, Member(spec, 0, rates["sgd"]), "SGD")
@@ -112,15 +84,18 @@ def fit_training(runner: Runner, method: str, rates: dict[str, float]) -> Fitted
             ladder.together()
         elif rung.name in runner.plan.training_rungs:
             standing = start if ladder.standing is None else ladder.standing.setting
-            options, why = _BY_MEDIUM.get(runner.medium, (_options, WHY))
-            ladder.climb(rung.name, why[rung.name], list(options(rung.name, standing, rates, runner)))
+            options = _BY_MEDIUM.get(problem.medium, _options)
+            ladder.climb(rung.name, list(options(rung.name, standing, rates, runner)))
     _gate(runner)
     if ladder.standing is None:
         return Fitted(fallback(runner, method, rates))
     near_misses = () if "together" in ladder.kept else ladder.near_misses
     # Networks of tables start anew in step 4, pictures' go on.
     return Fitted(
-        ladder.standing.setting, near_misses, ladder.spread, ladder.standing if runner.medium == "pictures" else None
+        ladder.standing.setting,
+        near_misses,
+        ladder.spread,
+        ladder.standing if problem.medium == "pictures" else None,
     )
 
 
@@ -142,7 +117,7 @@ def _options(name: str, now: Setting, rates: dict[str, float], runner: Runner) -
             yield replace(now, member=replace(member, spec=_like(runner, now, widths)), label=shape_words(widths))
     elif name == "batch size":
         for size in (now.batch_size // 2, now.batch_size * 2):
-            if 8 <= size <= len(runner.data.training):
+            if 8 <= size <= len(runner.problem.data.training):
                 yield replace(now, batch_size=size, label=f"batches of {size}")
     else:
         for more in (1, 2):
@@ -171,42 +146,20 @@ def _lowest_losses(populations: list[TrainedPopulation]) -> tuple[float, float]:
     return training, min(float(np.nanmin(trained.validation_loss)) for trained in populations)
 
 
-def _is_fitted(populations: list[TrainedPopulation]) -> bool:
-    """Whether some member beats, on the training rows, the best loss on the validation rows.
-
-    Then the power to fit is there and the gap to validation is what is left to close; a network
-    that cannot do better on rows it has seen than on new ones lacks capacity, time or signal.
-    """
-    training, validation = _lowest_losses(populations)
-    return training <= validation
-
-
 def _gate(runner: Runner) -> None:
     populations = _populations(runner)
     if not populations:
         return
-    fitted = _is_fitted(populations)
     training, validation = _lowest_losses(populations)
-    evidence = {"lowest_training_loss": round(training, 5), "best_validation_loss": round(validation, 5)}
-    runner.ledger.decide(
-        Decision(
-            step=3,
-            topic="gate: is the training set fitted?",
-            chosen="yes" if fitted else "no",
-            reason="the lowest training loss is below the lowest validation loss"
-            if fitted
-            else "the lowest training loss is above the lowest validation loss",
-            evidence=evidence,
-            rule="training below validation",
-        )
-    )
+    evidence = FittedEvidence(finite(training), finite(validation))
+    fitted = runner.ledger.decide(3, evidence)
     if not fitted:
         runner.ledger.find(
             Finding(
                 code="underfitting",
                 severity="warning",
                 sentence="the training set was not fitted within the time for step 3",
-                evidence=evidence,
+                evidence=evidence.to_json(),
                 remedy="give more time with --budget, or add columns that are related to the target",
                 source="S4-21",
             ),

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.gates import GapEvidence
+from luthier.recipe.decisions.input_encoding import encoding_name
+from luthier.recipe.decisions.remedy import NoRemedyEvidence
 from luthier.recipe.ladder import Fitted, Ladder, Setting
 from luthier.recipe.options import penalty_options
 from luthier.recipe.plan import VALIDATION_RUNGS, WIDEST
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.steps.fit_training import shape_words
-from luthier.recipe.steps.inputs import INPUTS
 from luthier.recipe.steps.more_rows import ask_for_more_rows
-from luthier.records import Decision, Finding
+from luthier.records import Finding
 
 PROBABILITIES = (0.25, 0.35, 0.5)  # from a quarter towards a half, over several trials (S4-24)
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)  # lambda / n, so that they mean the same for every number of rows (S1-91)
@@ -21,16 +24,6 @@ DECAYS = (0.01, 0.1)
 CLIPS = (0.5, 5.0)
 NOISES, MIXUP = (0.1, 0.3), 0.2  # deviations of standardised numbers; the a of Beta(a, a)
 NOISE = 2.0  # standard errors by which training and validation loss may differ
-WHY = {
-    "dropout, last layer": "dropout in the last hidden layer",
-    "dropout, all layers": "dropout in all hidden layers",
-    "L2": "L2 or decoupled weight decay",
-    "input normalisation": "another input encoding",
-    "batch norm": "batch or layer normalisation",
-    "augmentation": "noise or mix-up",
-    "clipping": "gradient clipping",
-    "architecture": "another width or depth",
-}
 
 
 def fit_validation(runner: Runner, fitted: Fitted) -> Setting:
@@ -39,11 +32,10 @@ def fit_validation(runner: Runner, fitted: Fitted) -> Setting:
     ladder = Ladder(runner, 4, "fit validation", "validate", planned, near_misses=carried, spread=fitted.spread)
     ladder.going_on = fitted.standing
     if ladder.begin(fitted.setting) is None:
-        sentence = "the time ran out before any remedy could be tried"
-        runner.ledger.decide(Decision(4, "remedies", "none", sentence, rule="nothing to compare"))
+        runner.ledger.decide(4, NoRemedyEvidence())
         return fitted.setting
     climbs = {"table": _climb_table, "pictures": for_pictures.climb_validation, "text": for_text.climb_validation}
-    climbs[runner.medium](runner, ladder)
+    climbs[runner.problem.medium](runner, ladder)
     assert ladder.standing is not None
     if "more rows" in runner.plan.validation_rungs and not ladder.cut:
         ask_for_more_rows(runner, ladder.standing)
@@ -55,8 +47,8 @@ def _climb_table(runner: Runner, ladder: Ladder) -> None:
     for rung in VALIDATION_RUNGS[1:]:
         if rung.name == "together":
             ladder.together()
-        elif rung.name in WHY and rung.name in runner.plan.validation_rungs and ladder.standing is not None:
-            ladder.climb(rung.name, WHY[rung.name], list(_options(rung.name, ladder.standing.setting, runner)))
+        elif rung.name in runner.plan.validation_rungs and rung.name != "more rows" and ladder.standing is not None:
+            ladder.climb(rung.name, list(_options(rung.name, ladder.standing.setting, runner)))
 
 
 def dropout_rates(place: str, probability: float, layers: int) -> tuple[float, ...]:
@@ -69,6 +61,7 @@ def dropout_rates(place: str, probability: float, layers: int) -> tuple[float, .
 
 
 def _options(name: str, now: Setting, runner: Runner) -> Iterator[Setting]:
+    problem = runner.problem
     member, spec = now.member, now.member.dense
     layers = len(spec.hidden)
     if name.startswith("dropout"):
@@ -77,13 +70,13 @@ def _options(name: str, now: Setting, runner: Runner) -> Iterator[Setting]:
             changed = replace(member, dropout=dropout_rates(place, p, layers))
             yield replace(now, member=changed, label=f"dropout {p:g} in the {place} layer{'s' * (place == 'all')}")
     elif name == "L2":
-        yield from penalty_options(now, len(runner.data.training), PENALTIES, DECAYS)
+        yield from penalty_options(now, len(problem.data.training), PENALTIES, DECAYS)
     elif name == "input normalisation":
-        for method in runner.plan.methods if runner.data.training.numbers.shape[1] else ():
+        for method in runner.plan.methods if problem.data.training.numbers.shape[1] else ():
             if method != now.method:
-                inputs = runner.prepared(method)[1].features.shape[1]
+                inputs = problem.prepared(method)[1].features.shape[1]
                 changed = replace(member, spec=replace(spec, inputs=inputs))
-                yield replace(now, method=method, member=changed, label=INPUTS[method])
+                yield replace(now, method=method, member=changed, label=encoding_name(method))
     elif name == "batch norm":
         yield replace(now, member=replace(member, spec=replace(spec, batch_norm=True)), label="batch norm")
         yield replace(now, member=replace(member, spec=replace(spec, layer_norm=True)), label="layer norm")
@@ -114,23 +107,13 @@ def _gate(runner: Runner, ladder: Ladder) -> None:
     assert standing is not None
     rows = standing.rows.mean(0)
     noise = float(rows.std(ddof=1) / len(rows) ** 0.5)
-    gap = standing.loss - standing.training
-    closed = gap <= NOISE * noise
-    measured = {"training": standing.training, "validation": standing.loss, "noise": noise, "allowed": NOISE}
-    evidence = {name: round(value, 5) for name, value in measured.items()}
-    runner.ledger.decide(
-        Decision(
-            step=4,
-            topic="gate: is the gap to the validation set closed?",
-            chosen="yes" if closed else "no",
-            reason=f"validation minus training loss is {gap:.4f}, with a standard error of {noise:.4f} over rows",
-            evidence=evidence,
-            rule="gap within noise",
-        )
-    )
+    evidence = GapEvidence(finite(standing.training), standing.loss, finite(noise), NOISE)
+    closed = runner.ledger.decide(4, evidence)
     tried = len([name for name in runner.plan.validation_rungs if name not in ("start", "more rows")])
     if not closed and not ladder.kept and not ladder.cut and tried >= 3:
-        above = f"the validation loss is {gap:.3g} above the training loss"
+        above = f"the validation loss is {standing.loss - standing.training:.3g} above the training loss"
         sentence = f"none of {tried} remedies gained more than the noise, and {above}"
         remedy = "use fewer columns, more rows, or a different architecture"
-        runner.ledger.find(Finding("re-examine-architecture", "note", sentence, evidence, remedy, "S4-42"), step=4)
+        runner.ledger.find(
+            Finding("re-examine-architecture", "note", sentence, evidence.to_json(), remedy, "S4-42"), step=4
+        )

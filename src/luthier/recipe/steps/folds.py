@@ -13,9 +13,10 @@ from torch import Tensor
 
 from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.engine import Part
+from luthier.recipe.decisions.delivered import DeliverableEvidence
 from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import FOLDS, Stage
-from luthier.recipe.runner import Runner
+from luthier.recipe.runner import Runner, TrainingPlan
 from luthier.recipe.steps.deliverable import Component, Folds
 from luthier.saved import activate
 from luthier.seeds import derive, numpy_generator
@@ -33,13 +34,14 @@ def train_folds(runner: Runner, setting: Setting) -> Folds | None:
 
     How many rounds there is time for, and of how many steps, is asked of the clock once and recorded.
     """
-    if runner.plan.folds is None or runner.recipe.asked.time:
+    problem = runner.problem
+    if runner.plan.folds is None or problem.asked.time:
         return None
-    _, training, validation = runner.prepared(setting.method)
+    _, training, validation = problem.prepared(setting.method)
     whole = training.joined(validation)
     components: list[Component] = []
     rounds = 0
-    total = torch.zeros(len(whole), runner.outputs + (runner.data.task.kind == "binary"), dtype=torch.float64)
+    total = torch.zeros(len(whole), problem.outputs + (problem.task.kind == "binary"), dtype=torch.float64)
     for number in range(MOST_ROUNDS):
         folds = _folds(runner, number)
         steps = _steps_of_round(runner, setting, number, len(folds)) if len(folds) > 1 else None
@@ -61,7 +63,7 @@ def _steps_of_round(runner: Runner, setting: Setting, number: int, folds: int) -
     recorded = [int(record["steps"]) for record in runner.ledger.recorded("repeat")]
     if number < len(recorded):
         steps: int | None = recorded[number]
-    elif any(record["topic"] == "deliverable" for record in runner.ledger.recorded("decision")):
+    elif any(record["code"] == DeliverableEvidence.code for record in runner.ledger.recorded("decision")):
         steps = None  # an earlier sitting had come past the folds
     elif runner.recipe.repeats is not None:
         steps = runner.recipe.repeats[number] if number < len(runner.recipe.repeats) else None
@@ -78,7 +80,7 @@ def _steps_of_round(runner: Runner, setting: Setting, number: int, folds: int) -
 def _affordable(runner: Runner, setting: Setting, planned: int, number: int) -> int | None:
     """As many steps as the time left allows, up to the most; None when that is less than was planned."""
     left = runner.deadline("folds") - runner.budget_clock.spent()
-    left *= LEFT_TO_DISTIL if runner.recipe.asked.distil else 1.0
+    left *= LEFT_TO_DISTIL if runner.problem.asked.distil else 1.0
     known = {f"folds-{number - 1}-0": 1.0, "seeds": ALONE}
     speeds = [share * runner.speeds[name] for name, share in known.items() if name in runner.speeds]
     if bool(runner.interrupted) or left <= 0:
@@ -96,27 +98,20 @@ def _round(
     runner: Runner, setting: Setting, whole: Part, number: int, steps: int, folds: list[np.ndarray]
 ) -> tuple[list[Component], Tensor] | None:
     """A network for each fold, and what they say of the rows that they left out [N, C]."""
+    problem = runner.problem
     outputs: Tensor | None = None
     components: list[Component] = []
     for fold, left_out in enumerate(folds):
         rest = np.setdiff1d(np.arange(len(whole)), left_out)
         parts = whole.rows(torch.from_numpy(rest)), whole.rows(torch.from_numpy(left_out))
-        seeds = [derive(runner.seed, "fold", number, fold, k) for k in range(SEEDS)]
+        seeds = [derive(problem.seed, "fold", number, fold, k) for k in range(SEEDS)]
         members = seeded(setting, seeds, steps, f"round {number}, fold {fold}")
-        trained = runner.train(
-            f"folds-{number}-{fold}",
-            "folds",
-            Stage(steps=steps),
-            setting.method,
-            setting.rule,
-            members,
-            batch_size=setting.batch_size,
-            parts=parts,
-        )
+        training = TrainingPlan("folds", Stage(steps=steps), setting.method, setting.rule, setting.batch_size, parts)
+        trained = runner.run(f"folds-{number}-{fold}", members, training)
         if trained is None or len(trained.usable()) < len(members):
             return None
         components += [Component(trained, i) for i in range(len(members))]
-        result = activate(trained.logits, runner.data.task.kind).mean(0)
+        result = activate(trained.logits, problem.task.kind).mean(0)
         outputs = result.new_zeros(len(whole), result.shape[1]) if outputs is None else outputs
         outputs[torch.from_numpy(left_out)] = result
     assert outputs is not None
@@ -125,8 +120,9 @@ def _round(
 
 def _folds(runner: Runner, number: int) -> list[np.ndarray]:
     """Row numbers of each fold, sorted: equal rows and rows of a group stay together, classes lie in equal shares."""
-    frame = pl.concat([runner.data.training_frame, runner.data.validation_frame])
-    group, task = runner.recipe.asked.group, runner.data.task
-    groups = group_numbers(frame[group]) if group else runner.data.together
-    rng = numpy_generator(runner.seed, "folds", number)
+    problem = runner.problem
+    frame = pl.concat([problem.data.training_frame, problem.data.validation_frame])
+    group, task = problem.asked.group, problem.task
+    groups = group_numbers(frame[group]) if group else problem.data.together
+    rng = numpy_generator(problem.seed, "folds", number)
     return fold_rows(groups, strata_of(frame[task.target], task), FOLDS, rng, whole=bool(group))

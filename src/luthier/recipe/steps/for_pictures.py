@@ -7,60 +7,26 @@ what a change of the pictures does shows sooner there than in networks that stil
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 
 from luthier.nets import AUGMENTATIONS, Augment, ConvSpec
 from luthier.optimise import Schedule
+from luthier.recipe.decisions.input_encoding import InputsEvidence
+from luthier.recipe.decisions.starting_network import ConvnetEvidence, channels_for
 from luthier.recipe.ladder import Ladder, Setting
 from luthier.recipe.media import MEDIA
 from luthier.recipe.options import penalty_options, rule_options
 from luthier.recipe.runner import Runner
-from luthier.records import Decision, Finding
+from luthier.records import Finding
 
 FACTORS = (1.0, 0.3)  # times the rate of the range test
-FIRST_CHANNELS = 16
-LEAST_SIDE = 2  # pixels of a side after the last stage, where pictures are large enough
-MOST_STAGES = 5
 PENALTIES = (1e-5, 1e-4)  # lambda / n
 DECAYS = (0.01,)
 DROPOUTS = (0.25, 0.5)
 MIXUP = 0.2  # the a of Beta(a, a)
 LOOKED_AT = 10_000  # pictures whose mean and deviation are taken
-
-WHY_TRAINING = {
-    "rate": "another learning rate",
-    "Adam": "Adam",
-    "decay": "learning-rate decay",
-    "units": "twice the filters in every stage",
-    "layers": "a second convolution in every stage, with a skip connection,",
-}
-WHY_VALIDATION = {
-    "augmentation": "one kind of augmentation",
-    "mix-up": "mix-up",
-    "augmentations together": "a combination of augmentations",
-    "dropout, last layer": "dropout in the last layer",
-    "L2": "L2 or decoupled weight decay",
-}
-
-
-def stages_for(height: int, width: int) -> int:
-    """How often sides are halved: until two or three pixels are left, at least once.
-
-    >>> stages_for(28, 28), stages_for(64, 64), stages_for(8, 8)
-    (3, 5, 2)
-    """
-    count, side = 0, min(height, width)
-    while count < MOST_STAGES and side // 2 >= LEAST_SIDE:
-        side //= 2
-        count += 1
-    return max(1, count)
-
-
-def channels_for(height: int, width: int) -> tuple[int, ...]:
-    """Filters of each stage: sixteen, doubled where sides are halved, so that each stage costs about the same."""
-    return tuple(FIRST_CHANNELS << stage for stage in range(stages_for(height, width)))
 
 
 def network_in_words(spec: ConvSpec) -> str:
@@ -72,14 +38,15 @@ def network_in_words(spec: ConvSpec) -> str:
 
 def first_network(runner: Runner) -> ConvSpec:
     """The first architecture: small 3x3 convolutions with batch norm, pixels centred by the training pictures."""
-    pixels = runner.data.training.numbers
+    problem = runner.problem
+    pixels = problem.data.training.numbers
     channels, height, width = pixels.shape[1:]
     some = pixels[: min(LOOKED_AT, len(pixels))].float() / 255
     mean, std = some.mean((0, 2, 3)), some.std((0, 2, 3), correction=0)
     return ConvSpec(
         inputs=(channels, height, width),
         channels=channels_for(height, width),
-        outputs=runner.outputs,
+        outputs=problem.outputs,
         mean=tuple(round(float(x), 4) for x in mean),
         std=tuple(round(max(float(x), 1e-3), 4) for x in std),
     )
@@ -88,20 +55,8 @@ def first_network(runner: Runner) -> ConvSpec:
 def choose_network(runner: Runner) -> str:
     """Write the first architecture; returns how pictures enter it."""
     spec = first_network(runner)
-    runner.ledger.decide(
-        Decision(
-            step=2,
-            topic="first architecture",
-            chosen=network_in_words(spec),
-            reason="a small convolutional network with batch norm is enough to start with: its stages halve the "
-            "sides down "
-            "to two or three pixels; step 3 may make it wider or deeper",
-            evidence={"height": spec.inputs[1], "width": spec.inputs[2]},
-            rule="sides halved to three",
-        )
-    )
-    reason = "the network scales the pixels itself, by the mean and standard deviation of the training pictures"
-    runner.ledger.decide(Decision(2, "inputs", "bytes", reason, rule="nothing to compare"))
+    runner.ledger.decide(2, ConvnetEvidence(*spec.inputs[1:]))
+    runner.ledger.decide(2, InputsEvidence(given=MEDIA["pictures"].method, why="pictures"))
     return MEDIA["pictures"].method
 
 
@@ -130,7 +85,7 @@ def climb_validation(runner: Runner, ladder: Ladder) -> None:
         else:
             options = list(_validation_options(name, ladder.standing.setting, runner))
         if options:
-            ladder.climb(name, WHY_VALIDATION[name], options)
+            ladder.climb(name, options)
         if name == "augmentation":
             _say_what_harms(runner, ladder)
 
@@ -144,7 +99,7 @@ def _validation_options(name: str, now: Setting, runner: Runner) -> Iterator[Set
     elif name == "mix-up":
         yield replace(now, member=replace(member, mixup=MIXUP), label=f"mix-up {MIXUP:g}")
     elif name == "L2":
-        yield from penalty_options(now, len(runner.data.training), PENALTIES, DECAYS)
+        yield from penalty_options(now, len(runner.problem.data.training), PENALTIES, DECAYS)
     else:
         for p in DROPOUTS:
             changed = replace(spec, dropout=p)
@@ -159,7 +114,7 @@ def _together(ladder: Ladder) -> Iterator[Setting]:
     """The kinds of change that did not lose: the best two and three, all of them, and the best two strongly."""
     assert ladder.standing is not None
     now = ladder.standing.setting
-    gained = [(gain["gain"], one.setting.member.conv.augment[0][0]) for one, gain in ladder.judged if gain]
+    gained = [(gain.gain or 0.0, one.setting.member.conv.augment[0][0]) for one, gain in ladder.judged if gain]
     kinds = [kind for gain, kind in sorted(gained, reverse=True) if gain > 0]
     offered = [(tuple(kinds[:2]), 0), (tuple(kinds[:3]), 0), (tuple(kinds), 0), (tuple(kinds[:2]), 1)]
     for some, place in dict.fromkeys(offered):
@@ -176,15 +131,15 @@ def _strength(kind: str, place: int) -> float:
 def _say_what_harms(runner: Runner, ladder: Ladder) -> None:
     """A note for each kind of change that clearly loses: its pictures no longer mean what they meant."""
     for one, gain in ladder.judged:
-        if gain and gain["clear"] and gain["gain"] < 0:
+        if gain is not None and gain.clear and (gain.gain or 0.0) < 0:
             kind = one.setting.member.conv.augment[0][0]
             runner.ledger.find(
                 Finding(
                     "harmful-augmentation",
                     "note",
-                    f"{_said(one.setting.member.conv)} harms: the loss rises by {-gain['gain']:.4f} ± "
-                    f"{gain['half_width']:.4f}; it preserves the label of {AUGMENTATIONS[kind].preserves}",
-                    dict(gain),
+                    f"{_said(one.setting.member.conv)} harms: the loss rises by {-(gain.gain or 0.0):.4f} ± "
+                    f"{gain.half_width:.4f}; it preserves the label of {AUGMENTATIONS[kind].preserves}",
+                    asdict(gain),
                     "leave it out for these pictures",
                     "S1-114",
                 ),
@@ -195,11 +150,12 @@ def _say_what_harms(runner: Runner, ladder: Ladder) -> None:
 @torch.no_grad()
 def originals_and_changed(runner: Runner, spec: ConvSpec, count: int = 10) -> torch.Tensor | None:
     """Training pictures and four changes of each, bytes [5, count, C, H, W]; None without augmentation."""
+    problem = runner.problem
     if not spec.augment:
         return None
-    some = runner.data.training.numbers[:count].float() / 255
+    some = problem.data.training.numbers[:count].float() / 255
     with torch.random.fork_rng():
-        torch.manual_seed(runner.seed)
+        torch.manual_seed(problem.seed)
         augment = Augment(spec.augment).train()
         rows = [some, *(augment(some) for _ in range(4))]
     return (torch.stack(rows).clamp(0, 1) * 255).round().to(torch.uint8)

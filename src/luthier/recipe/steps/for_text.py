@@ -7,31 +7,18 @@ from dataclasses import replace
 
 from luthier.nets import TextSpec
 from luthier.optimise import Schedule
+from luthier.recipe.decisions.starting_network import TextNetworkEvidence
 from luthier.recipe.ladder import Ladder, Setting
 from luthier.recipe.media import MEDIA
 from luthier.recipe.options import penalty_options, rule_options
-from luthier.recipe.runner import Runner, embedding_width
-from luthier.records import Decision
+from luthier.recipe.problem import embedding_width
+from luthier.recipe.runner import Runner
 
 FACTORS = (1.0, 0.3)  # times the rate of the range test
 WIDTH = 32
 UNITS = 64
 DROPOUTS, WORD_DROPOUTS = (0.25, 0.5), (0.1, 0.3)
 PENALTIES, DECAYS = (1e-5, 1e-4), (0.1, 0.5)
-
-WHY_TRAINING = {
-    "rate": "another learning rate",
-    "Adam": "Adam",
-    "decay": "learning-rate decay",
-    "units": "a hidden layer, or narrower embeddings,",
-    "order": "an LSTM over the words in order",
-}
-WHY_VALIDATION = {
-    "words alike": "an equal weight for every word",
-    "dropout, last layer": "dropout in the last layer",
-    "dropout of words": "word dropout",
-    "L2": "L2 or decoupled weight decay",
-}
 
 
 def network_in_words(spec: TextSpec) -> str:
@@ -45,14 +32,15 @@ def network_in_words(spec: TextSpec) -> str:
 
 def first_network(runner: Runner) -> TextSpec:
     """The first architecture: the sum of what words and pairs say, beside the other columns."""
-    fitted, _, _ = runner.prepared(MEDIA["text"].method)
-    encoder = runner.data.encoder
+    problem = runner.problem
+    fitted, _, _ = problem.prepared(MEDIA["text"].method)
+    encoder = problem.data.encoder
     words = encoder.texts[0]
     return TextSpec(
         numbers=fitted.width - encoder.words,
         pieces=words.pieces,
         length=words.length,
-        outputs=runner.outputs,
+        outputs=problem.outputs,
         width=WIDTH,
         pairs=len(words.pairs),
         embeddings=tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes),
@@ -62,17 +50,7 @@ def first_network(runner: Runner) -> TextSpec:
 
 def choose_network(runner: Runner) -> str:
     """Write the first architecture; returns how numbers enter it."""
-    runner.ledger.decide(
-        Decision(
-            step=2,
-            topic="first architecture",
-            chosen=network_in_words(first_network(runner)),
-            reason="a weighted sum of word and word-pair embeddings is hard to beat on texts of a few sentences "
-            "(Wang and "
-            "Manning 2012); step 3 tries hidden units and an LSTM, step 4 equal weights",
-            rule="nothing to compare",
-        )
-    )
+    runner.ledger.decide(2, TextNetworkEvidence(first_network(runner).width))
     return MEDIA["text"].method
 
 
@@ -94,14 +72,14 @@ def training_options(name: str, now: Setting, rates: dict[str, float], runner: R
 def climb_validation(runner: Runner, ladder: Ladder) -> None:
     """The rungs of step 4, from the setting that stands."""
     for name in runner.plan.validation_rungs:
-        if name in WHY_VALIDATION and ladder.standing is not None:
-            ladder.climb(name, WHY_VALIDATION[name], list(_validation_options(name, ladder.standing.setting, runner)))
+        if name not in ("start", "together", "more rows") and ladder.standing is not None:
+            ladder.climb(name, list(_validation_options(name, ladder.standing.setting, runner)))
 
 
 def _validation_options(name: str, now: Setting, runner: Runner) -> Iterator[Setting]:
     member, spec = now.member, now.member.text
     if name == "L2":
-        yield from penalty_options(now, len(runner.data.training), PENALTIES, DECAYS)
+        yield from penalty_options(now, len(runner.problem.data.training), PENALTIES, DECAYS)
     elif name == "words alike":
         if spec.weighted:
             changed = replace(spec, weighted=False)

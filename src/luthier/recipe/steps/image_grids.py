@@ -26,17 +26,18 @@ def image_grids(
     runner: Runner, setting: Setting, model: Model, test: Tensor, worst: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """PNG files in base64, with what they show in words; nothing for tables."""
-    if runner.medium != "pictures":
+    problem = runner.problem
+    if problem.medium != "pictures":
         return {}
     result: dict[str, Any] = {}
     spec = setting.member.spec
     changed = originals_and_changed(runner, spec) if isinstance(spec, ConvSpec) else None
     if changed is not None:
         result["augmented"] = {"png": png(changed), "columns": changed.shape[1]}
-    indices = {int(row): place for place, row in enumerate(runner.data.test_rows)}
+    indices = {int(row): place for place, row in enumerate(problem.data.test_rows)}
     rows = [indices[one["row"]] for one in worst if one["row"] in indices]
     if rows:
-        labels = runner.data.task.classes
+        labels = problem.task.classes
         message = [
             f"{labels[one['true']]}, not {labels[one['predicted']]}"
             if labels

@@ -25,12 +25,13 @@ def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> dict[str, An
 
     Returns the six questions of optimisation with their numbers, and in how many networks each finding was seen.
     """
+    problem = runner.problem
     if seeds is None or not seeds.weights or not seeds.steps_done or not isinstance(seeds.spec, DenseSpec):
         return None
     best = seeds.usable()[0]
     kept = [best, *(i for i in seeds.weights if i != best)]
-    _, training, _ = runner.prepared(seeds.method)
-    traces = stack_traces(seeds.spec, *_stacked(seeds, kept), training, runner.loss)
+    _, training, _ = problem.prepared(seeds.method)
+    traces = stack_traces(seeds.spec, *_stacked(seeds, kept), training, problem.loss)
     curves = read_frame(runner.folder.history / f"{seeds.name}.parquet", HISTORY)
     features = training.features.double()
     inputs = float(features.mean()), float(features.std())
@@ -54,8 +55,9 @@ def _stacked(seeds: TrainedPopulation, kept: list[int]) -> tuple[torch.Tensor, t
 
 
 def _add_curves(trace: Trace, curve: pl.DataFrame, training: Part, runner: Runner) -> None:
-    classes = bool(runner.data.task.classes)
-    trace.trivial = trivial_loss(training.targets, runner.loss)
+    problem = runner.problem
+    classes = bool(problem.task.classes)
+    trace.trivial = trivial_loss(training.targets, problem.loss)
     trace.step = int(curve["step"].max() or 0)  # type: ignore[arg-type]
     for row in curve.sort("step").iter_rows(named=True):
         if row["validation_loss"] is not None and np.isfinite(row["validation_loss"]):

@@ -6,18 +6,13 @@ import torch
 
 from luthier.assess import more_rows
 from luthier.engine import Part
+from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
 from luthier.recipe.ladder import Candidate, seeded
-from luthier.recipe.runner import Runner
-from luthier.records import Decision, Option
+from luthier.recipe.runner import Runner, TrainingPlan
 from luthier.seeds import derive, torch_generator
 
 SHARES = (1 / 8, 1 / 4, 1 / 2)
 FEWEST = 40
-
-
-def more_rows_in_words(helps: bool) -> str:
-    """The answer."""
-    return "yes" if helps else "not clearly"
 
 
 def _some(part: Part, rows: int, seed: int) -> Part:
@@ -28,26 +23,21 @@ def _some(part: Part, rows: int, seed: int) -> Part:
 
 def ask_for_more_rows(runner: Runner, standing: Candidate) -> None:
     """Train the standing setting on parts of the training rows, and follow the losses on to twice as many."""
-    setting, rows = standing.setting, len(runner.data.training)
+    problem = runner.problem
+    setting, rows = standing.setting, len(problem.data.training)
     sizes, losses = [], []
-    _, training, validation = runner.prepared(setting.method)
+    _, training, validation = problem.prepared(setting.method)
     for share in SHARES:
         count = round(share * rows)
         if count < FEWEST:
             continue
         planned = runner.plan.fit_validation.for_batches(setting.batch_size, runner.plan.batch_size)
-        seeds = [derive(runner.seed, "member", k) for k in range(runner.plan.seeds)]
+        seeds = [derive(problem.seed, "member", k) for k in range(runner.plan.seeds)]
         members = seeded(setting, seeds, planned.steps, f"{count} rows")
-        trained = runner.train(
-            f"validate-rows-{count}",
-            "fit validation",
-            planned,
-            setting.method,
-            setting.rule,
-            members,
-            batch_size=min(setting.batch_size, count),
-            parts=(_some(training, count, runner.seed), validation),
-        )
+        parts = _some(training, count, problem.seed), validation
+        batch = min(setting.batch_size, count)
+        plan = TrainingPlan("fit validation", planned, setting.method, setting.rule, batch, parts)
+        trained = runner.run(f"validate-rows-{count}", members, plan)
         if trained is None or "cut" in trained.statuses or len(trained.usable()) < len(members):
             return
         sizes.append(count)
@@ -55,20 +45,5 @@ def ask_for_more_rows(runner: Runner, standing: Candidate) -> None:
     if len(sizes) < 2:
         return
     result = more_rows([*sizes, rows], [*losses, [float(loss) for loss in standing.rows.mean(1)]])
-    law = result["law"]
-    gain = f"{result['gain']:+.4f} [{result['low']:+.4f}, {result['high']:+.4f}]"
-    runner.ledger.decide(
-        Decision(
-            step=4,
-            topic="would more rows help?",
-            chosen=more_rows_in_words(result["helps"]),
-            reason=f"a power law fitted to the losses predicts that twice as many rows lower the loss by {gain}, "
-            f"from {result['now']:.4f} towards a floor of {law['floor']:.4f}",
-            options=tuple(
-                Option(f"{size} rows", {"loss": round(sum(values) / len(values), 5), "seeds": len(values)})
-                for size, values in zip(result["rows"], result["losses"], strict=True)
-            ),
-            evidence=result,
-            rule="would gain clear of nothing",
-        )
-    )
+    known = {name: value for name, value in result.items() if name not in ("helps", "law")}
+    runner.ledger.decide(4, MoreRowsEvidence(law=LossLaw(**result["law"]), **known))

@@ -11,12 +11,13 @@ from luthier.engine import Member, step_time
 from luthier.engine.devices import CPU
 from luthier.machine import threads
 from luthier.recipe.budget import Budget
+from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.media import MEDIA
-from luthier.recipe.places import devices_for, fastest, settle
-from luthier.recipe.plan import Cost, Plan, Plans, Problem, TrainingBudget, make_plans
-from luthier.recipe.plan_media import MediumProblem, make_medium_plans
+from luthier.recipe.places import devices_for, fastest
+from luthier.recipe.plan import Cost, Plan, Plans, TableSize, TrainingBudget, make_plans
+from luthier.recipe.plan_media import MediumSize, make_medium_plans
 from luthier.recipe.runner import Runner
-from luthier.recipe.steps.first_architecture import first_spec, first_width, input_count
+from luthier.recipe.steps.first_architecture import first_spec, input_count
 from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002
@@ -28,24 +29,23 @@ WIDEST_INPUTS = "piecewise"  # the way of preprocessing with the most features: 
 
 def plan_budget(runner: Runner, *, timer: Callable[..., tuple[float, float]] = step_time) -> Plans:
     """The recorded plans of an earlier sitting or of `recipe.toml`, otherwise new ones from a timing."""
-    if runner.medium != "table":
+    problem = runner.problem
+    if problem.medium != "table":
         torch.set_num_threads(_threads(runner))
         plans = runner.recipe.plan or _medium_plans(runner, timer)
-        settle(runner, plans.narrow.device)
         torch.set_num_threads(plans.narrow.threads)
         runner.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
         return plans
     torch.set_num_threads(THREADS)
     width = first_width(
-        len(runner.data.training),
-        input_count(runner.data.encoder, runner.data.training.numbers.shape[1]),
-        runner.outputs,
+        len(problem.data.training),
+        input_count(problem.data.encoder, problem.data.training.numbers.shape[1]),
+        problem.outputs,
     )
-    rows, full_training_rows = len(runner.data.training), runner.data.full_training_rows
+    rows, full_training_rows = len(problem.data.training), problem.data.full_training_rows
     more = 0 if full_training_rows is None else len(full_training_rows) - rows
-    problem = Problem(rows, width, runner.data.training.numbers.shape[1], more)
-    plans = runner.recipe.plan or _new_plans(runner, problem, timer)
-    settle(runner, plans.narrow.device)
+    size = TableSize(rows, width, problem.data.training.numbers.shape[1], more)
+    plans = runner.recipe.plan or _new_plans(runner, size, timer)
     torch.set_num_threads(plans.narrow.threads)
     runner.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
     return plans
@@ -76,20 +76,20 @@ def _stage_in_words(plan: Plan, name: str) -> str:
     return f"{STAGES.get(name, name)}: {populations} {networks}, {steps}{time}"
 
 
-def _new_plans(runner: Runner, problem: Problem, timer: Callable[..., tuple[float, float]]) -> Plans:
+def _new_plans(runner: Runner, size: TableSize, timer: Callable[..., tuple[float, float]]) -> Plans:
     budget: Budget = runner.budget_clock.budget
     devices = devices_for(runner)
     if budget.seconds is None:
-        plans = make_plans(problem, TrainingBudget(None, budget.steps, threads=THREADS), _no_cost, _no_cost)
+        plans = make_plans(size, TrainingBudget(None, budget.steps, threads=THREADS), _no_cost, _no_cost)
         return plans.on(devices[0])
     finish = finish_seconds(budget.seconds)
-    costs = {device: _measured_cost(runner, problem, "standardise", timer, device) for device in devices}
-    device = fastest({device: partial(cost, USUAL_MEMBERS, 2 * problem.width, 2) for device, cost in costs.items()})
+    costs = {device: _measured_cost(runner, size, "standardise", timer, device) for device in devices}
+    device = fastest({device: partial(cost, USUAL_MEMBERS, 2 * size.width, 2) for device, cost in costs.items()})
     narrow = costs[device]
-    coded = bool(problem.numbers) and WIDEST_INPUTS in problem.methods(None)
-    wide = _measured_cost(runner, problem, WIDEST_INPUTS, timer, device) if coded else narrow
+    coded = bool(size.numbers) and WIDEST_INPUTS in size.methods(None)
+    wide = _measured_cost(runner, size, WIDEST_INPUTS, timer, device) if coded else narrow
     left = max(0.1, runner.budget_clock.left() - finish)
-    return make_plans(problem, TrainingBudget(left, None, finish, THREADS), narrow, wide).on(device)
+    return make_plans(size, TrainingBudget(left, None, finish, THREADS), narrow, wide).on(device)
 
 
 def _threads(runner: Runner) -> int:
@@ -98,27 +98,28 @@ def _threads(runner: Runner) -> int:
     Sums over several threads round differently: a budget of steps, which promises the same model everywhere, has one.
     """
     timed = runner.budget_clock.budget.seconds is not None
-    return threads() if runner.medium == "pictures" and timed else THREADS
+    return threads() if runner.problem.medium == "pictures" and timed else THREADS
 
 
 def _medium_plans(runner: Runner, timer: Callable[..., tuple[float, float]]) -> Plans:
-    budget, rows, used = runner.budget_clock.budget, len(runner.data.training), _threads(runner)
-    assert runner.medium != "table"
-    problem, devices = MediumProblem(runner.medium, rows), devices_for(runner)
+    problem = runner.problem
+    budget, rows, used = runner.budget_clock.budget, len(problem.data.training), _threads(runner)
+    assert problem.medium != "table"
+    size, devices = MediumSize(problem.medium, rows), devices_for(runner)
     if budget.seconds is None:
-        return make_medium_plans(problem, TrainingBudget(None, budget.steps, threads=used)).on(devices[0])
-    method = MEDIA[runner.medium].method
-    _, training, validation = runner.prepared(method)
-    member = Member(first_spec(runner, method, 0), derive(runner.seed, "timing"), learning_rate=1e-3)
-    asked = {"loss": runner.loss, "rule": "adam", "batch_size": problem.batch_size}
+        return make_medium_plans(size, TrainingBudget(None, budget.steps, threads=used)).on(devices[0])
+    method = MEDIA[problem.medium].method
+    _, training, validation = problem.prepared(method)
+    member = Member(first_spec(runner, method, 0), derive(problem.seed, "timing"), learning_rate=1e-3)
+    asked = {"loss": problem.loss, "rule": "adam", "batch_size": size.batch_size}
     taken = {device: timer([member], training, validation, device=device, **asked) for device in devices}
     device = min(taken, key=lambda device: taken[device][0])
     step, evaluation = taken[device]
     finish = finish_seconds(budget.seconds) + 4 * evaluation  # the test part, by several networks and their mean
-    seconds = step + evaluation / max(problem.epoch_steps, 20)
+    seconds = step + evaluation / max(size.epoch_steps, 20)
     left = max(0.1, runner.budget_clock.left() - finish)
     means = TrainingBudget(left, None, finish, used)
-    return make_medium_plans(MediumProblem(runner.medium, rows, seconds), means).on(device)
+    return make_medium_plans(MediumSize(problem.medium, rows, seconds), means).on(device)
 
 
 def _no_cost(members: int, width: int, depth: int) -> float:
@@ -131,12 +132,13 @@ def finish_seconds(seconds: float | None) -> float:
 
 
 def _measured_cost(
-    runner: Runner, problem: Problem, method: str, timer: Callable[..., tuple[float, float]], device: torch.device
+    runner: Runner, size: TableSize, method: str, timer: Callable[..., tuple[float, float]], device: torch.device
 ) -> Cost:
     """Seconds a step, its share of an evaluation included, for any number of members of a shape.
 
     An accelerator takes as long for few members as for some dozens.
     """
+    problem = runner.problem
     measured: dict[tuple[int, int], float] = {}
     timed, least = (TIMED_MEMBERS, 4) if device == CPU else (USUAL_MEMBERS, USUAL_MEMBERS)
     budget = runner.budget_clock.budget.seconds or 0.0
@@ -148,19 +150,19 @@ def _measured_cost(
             (w, d), seconds = max(measured.items())
             measured[width, depth] = seconds * max(1.0, width / w) ** 2 * max(1.0, (depth + 1) / (d + 1))
         elif not known:
-            _, training, validation = runner.prepared(method)
-            spec = runner.spec(method, (width,) * depth)
-            stack = [Member(spec, derive(runner.seed, "timing", k), learning_rate=1e-3) for k in range(timed)]
+            _, training, validation = problem.prepared(method)
+            spec = problem.spec(method, (width,) * depth)
+            stack = [Member(spec, derive(problem.seed, "timing", k), learning_rate=1e-3) for k in range(timed)]
             step, evaluation = timer(
                 stack,
                 training,
                 validation,
-                loss=runner.loss,
+                loss=problem.loss,
                 rule="adam",
-                batch_size=problem.batch_size,
+                batch_size=size.batch_size,
                 device=device,
             )
-            measured[width, depth] = step + evaluation / max(problem.epoch_steps, 20)
+            measured[width, depth] = step + evaluation / max(size.epoch_steps, 20)
         return measured[width, depth] * max(members, least) / timed
 
     return cost

@@ -10,8 +10,9 @@ import torch
 
 from luthier.assess import BaselineRun, measure
 from luthier.data import Dataset, Task
+from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
+from luthier.recipe.decisions.decision import finite
 from luthier.recipe.runner import Runner
-from luthier.records import Decision, Option, figure
 
 SLOT = 0.5  # share of the budget after which baselines that are not ready are stopped
 FIRST_SLOT = 0.1  # of the budget, where they come before the training
@@ -49,27 +50,27 @@ class Baselines:
         for name, why in self.failed.items():
             runner.ledger.add("note", {"step": 1, "sentence": f"the baseline '{name}' cannot be fitted here: {why}"})
         self.validation = result
-        targets = own_scale(runner.data.task, runner.data.validation)
-        metric = runner.metric
-        weights = None if runner.data.validation.weights is None else runner.data.validation.weights.numpy()
-        alike = "".join(f"; the weights do not count for {name}" for name in run.unweighed())
+        targets = own_scale(runner.problem.task, runner.problem.data.validation)
+        metric = runner.problem.metric
+        weights = (
+            None if runner.problem.data.validation.weights is None else runner.problem.data.validation.weights.numpy()
+        )
         scores = {
-            name: measure(metric, targets, result[name], seed=runner.seed, weights=weights, task=runner.data.task)
+            name: measure(
+                metric, targets, result[name], seed=runner.problem.seed, weights=weights, task=runner.problem.task
+            )
             for name in run.names
             if name in result
         }
         runner.ledger.decide(
-            Decision(
-                step=1,
-                topic="baselines",
-                chosen=", ".join(f"{name} {figure(score.value)}" for name, score in scores.items()) or "none",
-                reason=f"a network must be worth its trouble; {metric} on the validation part"
-                + ("; slow ones learnt from 3,000 to 20,000 of the pictures" if runner.medium == "pictures" else "")
-                + (f" ({', '.join(missing)} not ready in time)" if missing else "")
-                + alike,
-                options=tuple(Option(name, score.to_json()) for name, score in scores.items()),
-                rule="all that were ready",
-            )
+            1,
+            BaselinesEvidence(
+                metric,
+                tuple(BaselineScore(name, finite(one.value), one.low, one.high) for name, one in scores.items()),
+                tuple(missing),
+                tuple(run.unweighed()),
+                few=runner.problem.medium == "pictures",
+            ),
         )
 
     def finish_first(self) -> None:
@@ -102,7 +103,8 @@ class Baselines:
 @contextmanager
 def running_baselines(runner: Runner) -> Iterator[Baselines]:
     """Fit the baselines beside the networks, and end their process whatever happens."""
-    data, encoder = runner.data, runner.data.encoder
+    problem = runner.problem
+    data, encoder = problem.data, problem.data.encoder
     words = (encoder.words, sum(text.length for text in encoder.texts))
     BaselineRun.clear(runner.folder.path)
     run = BaselineRun(data.training, data.validation, data.task, encoder.category_sizes, words, runner.folder.path)

@@ -5,35 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from luthier.diagnosis import check_gradients, loss_at_start, overfit_batch
+from luthier.recipe.decisions.decision import Evidence
+from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.first_architecture import first_spec
-from luthier.records import Decision, Finding
+from luthier.records import Finding
 from luthier.seeds import derive
 
 SEEDS = 5
 OVERFIT_STEPS = 400
+CHECKS: dict[str, type[Evidence[bool]]] = {
+    "start": StartEvidence,
+    "overfit": OverfitEvidence,
+    "gradients": GradientsEvidence,
+}
 
 
 def check_before_training(runner: Runner, method: str) -> None:
     """Loss at the start near its expected value, one batch overfitted, gradients checked numerically."""
     found = runner.memo.json("before-training", lambda: _measure(runner, method))
-    for topic, key in (
-        ("check: initial loss", "start"),
-        ("check: overfitting one batch", "overfit"),
-        ("check: gradients", "gradients"),
-    ):
+    for key, kind in CHECKS.items():
         result = found[key]
-        runner.ledger.decide(
-            Decision(
-                step=2,
-                topic=topic,
-                chosen="passed" if result["passed"] else "failed",
-                reason=result["sentence"],
-                evidence=result["evidence"],
-                rule=f"check of {key}",
-            )
-        )
-        if not result["passed"]:
+        passed = runner.ledger.decide(2, kind(**result["evidence"]))
+        if not passed:
             runner.ledger.find(
                 Finding(key, "warning", result["sentence"], result["evidence"], result["remedy"], "S2-07"),
                 step=2,
@@ -41,11 +35,12 @@ def check_before_training(runner: Runner, method: str) -> None:
 
 
 def _measure(runner: Runner, method: str) -> dict[str, Any]:
-    _, training, _ = runner.prepared(method)
+    problem = runner.problem
+    _, training, _ = problem.prepared(method)
     spec = first_spec(runner, method)
-    seeds = [derive(runner.seed, "start", k) for k in range(SEEDS)]
+    seeds = [derive(problem.seed, "start", k) for k in range(SEEDS)]
     return {
-        "start": loss_at_start(spec, training, runner.loss, seeds=seeds),
-        "overfit": overfit_batch(spec, training, runner.loss, seed=seeds[0], steps=OVERFIT_STEPS),
-        "gradients": check_gradients(spec, training, runner.loss, seed=seeds[0]),
+        "start": loss_at_start(spec, training, problem.loss, seeds=seeds),
+        "overfit": overfit_batch(spec, training, problem.loss, seed=seeds[0], steps=OVERFIT_STEPS),
+        "gradients": check_gradients(spec, training, problem.loss, seed=seeds[0]),
     }

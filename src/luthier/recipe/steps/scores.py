@@ -57,8 +57,15 @@ class PartScores:
     @classmethod
     def of(cls, runner: Runner, rows: Dataset, part: str) -> PartScores:
         """Of the rows of a part."""
+        problem = runner.problem
         weights = None if rows.weights is None else rows.weights.numpy()
-        return cls(runner.data.task, own_scale(runner.data.task, rows), weights, runner.data.units[part], runner.seed)
+        return cls(
+            problem.task,
+            own_scale(problem.task, rows),
+            weights,
+            problem.data.units[part],
+            problem.seed,
+        )
 
     def score(self, metric: str, prediction: np.ndarray) -> float:
         """A score alone."""
@@ -85,9 +92,10 @@ def scores_of(
     failed: Mapping[str, str],
 ) -> dict[str, Any]:
     """Everything that the report and the terminal show of the judgement, as plain values."""
-    task, metric = runner.data.task, runner.metric
+    problem = runner.problem
+    task, metric = problem.task, problem.metric
     validating, testing = (
-        PartScores.of(runner, runner.data.validation, "validation"),
+        PartScores.of(runner, problem.data.validation, "validation"),
         PartScores.of(runner, test, "test"),
     )
     ours = deliverable.seen_by(metric)
@@ -131,7 +139,8 @@ def absent_classes(task: Task, y: np.ndarray) -> list[str]:
 
 def threshold_of(runner: Runner, validating: PartScores, p: np.ndarray) -> float:
     """Where a baseline draws the line: as the network does, by the same costs or metric on the same rows."""
-    asked, task = runner.recipe.asked, runner.data.task
+    problem = runner.problem
+    asked, task = problem.asked, problem.task
     if task.kind != "binary" or not (asked.costs or asked.metric):
         return 0.5
     if not asked.costs:
@@ -204,7 +213,7 @@ def _range_tests(runner: Runner) -> list[dict[str, Any]]:
 
 def _trials(runner: Runner) -> list[dict[str, Any]]:
     """One row for each member trained, for the scatter and the tables."""
-    rows = len(runner.data.training)
+    rows = len(runner.problem.data.training)
     return [
         {
             "stage": trained.stage,

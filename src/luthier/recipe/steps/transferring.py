@@ -16,43 +16,42 @@ from luthier.engine import Member
 from luthier.nets.backbone import BackboneSpec, build_backbone, shown
 from luthier.nets.blocks import anatomy_of
 from luthier.nets.weights import load_weights, read_weights
-from luthier.recipe.evidence import row_losses
+from luthier.recipe.decisions.backbone_use import (
+    AveragesEvidence,
+    BackboneEvidence,
+    Depth,
+    EndEvidence,
+    Head,
+    UnfrozenEvidence,
+)
+from luthier.recipe.evidence import Gain, row_losses
 from luthier.recipe.heads import ROWS
 from luthier.recipe.ladder import Setting
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.transfer import Transferred, transfer
-from luthier.records import Decision, Option
 from luthier.saved import activate
 
 LEAST_SIDE = 64  # pixels that small pictures are enlarged to: backbones halve them five times
 MOST_EPOCHS, BATCH = 20, 32
 SHARE = 0.7  # of the time left that goes into unfrozen blocks
 PASSES = 3.0  # what a step costs beside a pass without gradients
-WHOLE = "the last layer"
 DEPTHS, WAYS = 7, 3  # about how many trainings an epoch is multiplied by
 
 
 def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
     """Fit the backbone to the run's pictures, and write down what was measured."""
-    asked = runner.recipe.asked
-    channels, height, width = runner.data.training.numbers.shape[1:]
+    problem = runner.problem
+    asked = problem.asked
+    channels, height, width = problem.data.training.numbers.shape[1:]
     side = max(LEAST_SIDE, height, width)
-    spec = BackboneSpec(asked.backbone, (channels, height, width), runner.outputs, side=side)
-    source = f"weights from '{asked.weights}'" if asked.weights else "its own weights"
-    _decide(
-        runner,
-        2,
-        "backbone",
-        f"{asked.backbone}, {side} pixels",
-        f"it was requested, with {source}; its last layer is replaced",
-        "nothing to compare",
-    )
+    spec = BackboneSpec(asked.backbone, (channels, height, width), problem.outputs, side=side)
+    runner.ledger.decide(2, BackboneEvidence(asked.backbone, side, asked.weights))
     tensors, facts = runner.memo.recall("backbone") or _transferred(runner, spec)
     for sentence in facts["said"]:
         runner.ledger.add("note", {"step": 2, "sentence": sentence})
     spec = replace(spec, cut=facts["ends_at"], width=facts["width"])
     _say_what_was_measured(runner, facts)
-    member = Member(spec, runner.seed, max(facts["rates"]), label=f"{facts['unfrozen']} blocks unfrozen")
+    member = Member(spec, problem.seed, max(facts["rates"]), label=f"{facts['unfrozen']} blocks unfrozen")
     setting = Setting("pixels", "adam", BATCH, member, member.label)
     net = build_backbone(spec, seed=0)
     net.load_state_dict(tensors)
@@ -61,11 +60,12 @@ def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
 
 
 def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    _, training, validation = runner.prepared("pixels")
+    problem = runner.problem
+    _, training, validation = problem.prepared("pixels")
     backbone, message = shown(spec), list[str]()
-    if runner.recipe.asked.weights:
+    if problem.asked.weights:
         last = anatomy_of(backbone, training.features[:2]).head.removeprefix("body.")
-        weights = read_weights(runner.recipe.asked.weights, say=message.append)
+        weights = read_weights(problem.asked.weights, say=message.append)
         load_weights(backbone.get_submodule("body"), weights, but=(f"{last}.",), say=message.append)
         message.append(f"the last layer, `{last}`, is replaced: nothing is read for it")
     epochs = _epochs(runner, backbone, training.features)
@@ -74,14 +74,14 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
         backbone,
         training,
         validation=validation,
-        outputs=runner.outputs,
-        loss=runner.loss,
+        outputs=problem.outputs,
+        loss=problem.loss,
         epochs=max(1, epochs),
         batch_size=BATCH,
         seeds=1,
         most_unfrozen=None if epochs else 0,
         device=runner.device,
-        seed=runner.seed,
+        seed=problem.seed,
     )
     head = getattr(result.module, "head", None)
     width = head.in_features if isinstance(head, torch.nn.Linear) else 0
@@ -121,67 +121,28 @@ def _epochs(runner: Runner, backbone: torch.nn.Module, pictures: Tensor) -> int:
 
 
 def _say_what_was_measured(runner: Runner, facts: dict[str, Any]) -> None:
-    first = facts["options"][0]
-    heads = [Option(one["block"], _measured(one)) for one in facts["cut"]]
-    reason = (
-        "a head is trained on the output of each block, and an earlier block is used if it gains more than the noise"
-    )
-    _decide(
-        runner,
-        3,
-        "last block of the backbone",
-        facts["ends_at"] or WHOLE,
-        reason,
-        "an earlier end gains",
-        (Option(WHOLE, {}), *heads),
-    )
+    heads = tuple(Head(one["block"], one["loss"], one["score"], Gain(**one["gain"])) for one in facts["cut"])
+    runner.ledger.decide(3, EndEvidence(heads))
     if facts["statistics_gain"]:
-        reason = "the moving averages of the new pictures are compared with the backbone's own"
-        _decide(
-            runner,
-            3,
-            "batch norm of the backbone",
-            facts["statistics"],
-            reason,
-            "averages anew gain",
-            evidence=facts["statistics_gain"],
-        )
-    options = tuple(
-        Option(f"{one['unfrozen']} unfrozen{' of the whole' if one.get('whole') else ''}", _measured(one))
+        runner.ledger.decide(3, AveragesEvidence(Gain(**facts["statistics_gain"])))
+    depths = tuple(
+        Depth(one["unfrozen"], one["loss"], one["score"], _gain_of(one), bool(one.get("whole")))
         for one in facts["options"]
     )
-    reason = (
-        "blocks are unfrozen from the last one back, each at the rate of its own range test, as long as the gain is "
-        "more "
-        f"than the noise{'' if facts['epochs'] else ' (the time allows heads alone)'}; {facts['advice']['sentence']}"
-    )
-    evidence = {"loss": first["loss"], "few": facts["advice"]["few"], "similar": facts["advice"]["similar"]}
-    _decide(runner, 4, "unfrozen blocks", str(facts["unfrozen"]), reason, "deeper while it gains", options, evidence)
+    advice = str(facts["advice"]["sentence"])
+    runner.ledger.decide(4, UnfrozenEvidence(depths, advice, heads_alone=not facts["epochs"]))
 
 
-def _measured(one: dict[str, Any]) -> dict[str, Any]:
-    result = {"loss": round(one["loss"], 5), "score": round(one["score"], 4)}
-    return {**result, "gain": one["gain"]} if one.get("gain") else result
-
-
-def _decide(
-    runner: Runner,
-    step: int,
-    topic: str,
-    chosen: str,
-    reason: str,
-    rule: str,
-    options: tuple[Option, ...] = (),
-    evidence: dict[str, Any] | None = None,
-) -> None:
-    runner.ledger.decide(Decision(step, topic, chosen, reason, options=options, evidence=evidence or {}, rule=rule))
+def _gain_of(option: dict[str, Any]) -> Gain | None:
+    return Gain(**option["gain"]) if option.get("gain") else None
 
 
 @torch.no_grad()
 def _as_trained(runner: Runner, setting: Setting, net: torch.nn.Module) -> TrainedPopulation:
     """The fitted network as a population of one."""
-    _, training, validation = runner.prepared(setting.method)
-    kind, losses = runner.data.task.kind, []
+    problem = runner.problem
+    _, training, validation = problem.prepared(setting.method)
+    kind, losses = problem.task.kind, []
     for part in (training, validation):
         logits = torch.cat([net(some) for some in torch.split(part.features, ROWS)]).unsqueeze(0)
         losses.append(row_losses(activate(logits, kind), part.targets, kind, part.weights).mean(1).numpy())
@@ -201,5 +162,4 @@ def _as_trained(runner: Runner, setting: Setting, net: torch.nn.Module) -> Train
         logits=logits,
         weights={0: dict(net.state_dict())},
     )
-    runner.trained.append(trained)
-    return trained
+    return runner.keep(trained)

@@ -28,7 +28,7 @@ from luthier.recipe.ladder import Candidate, Ladder, Setting, candidate_of, seed
 from luthier.recipe.memo import Memo
 from luthier.recipe.parts import parts_of
 from luthier.recipe.reading import model_of, reread
-from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Finding
 from luthier.saved import Model, activate, open_run
@@ -98,8 +98,7 @@ def warm_start(runner: Runner, earlier: Earlier) -> tuple[Setting, TrainedPopula
                 trained[option.label] = one
                 result.append(candidate_of(runner, one, option))
     if result:
-        why = "further training, or training from scratch,"
-        ladder.judge("warm start", why, result)
+        ladder.judge("warm start", result)
     chosen = ladder.standing.setting
     return chosen, trained[chosen.label]
 
@@ -120,10 +119,11 @@ def _option(setting: Setting, rows: str, factor: float | None) -> Setting:
 
 def _rows(runner: Runner, earlier: Earlier, method: str) -> dict[str, tuple[Part, Part]]:
     """Rows to learn from, by name, each with the new validation rows."""
-    _, training, validation = runner.prepared(method)
+    problem = runner.problem
+    _, training, validation = problem.prepared(method)
     result = {NEW: (training, validation)}
     if earlier.training is not None:
-        result[ALL] = (training.joined(runner.part(earlier.model.preprocess, earlier.training)), validation)
+        result[ALL] = (training.joined(problem.part(earlier.model.preprocess, earlier.training)), validation)
     return result
 
 
@@ -131,27 +131,22 @@ def _trained(
     runner: Runner, option: Setting, nets: Sequence[DenseNet] | None, parts: tuple[Part, Part], count: int
 ) -> TrainedPopulation | None:
     planned = runner.plan.fit_validation.for_batches(option.batch_size, runner.plan.batch_size)
-    members = seeded(option, [derive(runner.seed, "warm", k) for k in range(count)], planned.steps, option.label)
+    members = seeded(
+        option, [derive(runner.problem.seed, "warm", k) for k in range(count)], planned.steps, option.label
+    )
     name = f"warm-{option.label.replace(' ', '-').replace(',', '')}"
     initial = None if nets is None else [net.state_dict() for net in nets]
-    return runner.train(
-        name,
-        "fit validation",
-        planned,
-        option.method,
-        option.rule,
-        members,
-        batch_size=min(option.batch_size, len(parts[0])),
-        parts=parts,
-        initial=initial,
-    )
+    batch = min(option.batch_size, len(parts[0]))
+    plan = TrainingPlan("fit validation", planned, option.method, option.rule, batch, parts, initial)
+    return runner.run(name, members, plan)
 
 
 @torch.no_grad()
 def _as_they_were(runner: Runner, setting: Setting, nets: Sequence[DenseNet]) -> TrainedPopulation:
     """The networks without any training, as if they were a population."""
-    _, training, validation = runner.prepared(setting.method)
-    kind = runner.data.task.kind
+    problem = runner.problem
+    _, training, validation = problem.prepared(setting.method)
+    kind = problem.task.kind
     logits = [torch.stack([net(part.features, part.codes) for net in nets]) for part in (training, validation)]
     losses = [
         row_losses(activate(result, kind), part.targets, kind, part.weights).mean(1).numpy()
@@ -163,7 +158,7 @@ def _as_they_were(runner: Runner, setting: Setting, nets: Sequence[DenseNet]) ->
         method=setting.method,
         rule=setting.rule,
         batch_size=setting.batch_size,
-        members=tuple(seeded(setting, [derive(runner.seed, "warm", k) for k in range(len(nets))], 1)),
+        members=tuple(seeded(setting, [derive(problem.seed, "warm", k) for k in range(len(nets))], 1)),
         statuses=("not trained",) * len(nets),
         train_loss=losses[0],
         validation_loss=losses[1],
@@ -173,15 +168,15 @@ def _as_they_were(runner: Runner, setting: Setting, nets: Sequence[DenseNet]) ->
         logits=logits[1],
         weights={k: net.state_dict() for k, net in enumerate(nets)},
     )
-    runner.trained.append(trained)
-    return trained
+    return runner.keep(trained)
 
 
 def forgotten(runner: Runner, model: Model, earlier: Earlier) -> dict[str, Any] | None:
     """How the delivered model does on the earlier run's validation rows, beside the model before it."""
+    problem = runner.problem
     if earlier.validation is None:
         return None
-    part, task, metric = earlier.validation, runner.data.task, runner.metric
+    part, task, metric = earlier.validation, problem.task, problem.metric
     y, weights = own_scale(task, part), None if part.weights is None else part.weights.numpy()
     now, before = (
         one.values(part.numbers, part.codes)
@@ -189,7 +184,7 @@ def forgotten(runner: Runner, model: Model, earlier: Earlier) -> dict[str, Any] 
         else seen_by(metric, one.probabilities(part.numbers, part.codes), one.threshold)
         for one in (model, earlier.model)
     )
-    change = paired_difference(metric, y, now, before, seed=runner.seed, weights=weights, task=task)
+    change = paired_difference(metric, y, now, before, seed=problem.seed, weights=weights, task=task)
     if change.high is not None and change.high < 0:
         lost = f"{change.value:+.4g} [{change.low:+.4g}, {change.high:+.4g}]"
         finding = Finding(

@@ -1,0 +1,79 @@
+"""Between a regression's target and what its networks predict, written once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luthier.data.dataset import centre_of
+
+Values = TypeVar("Values", np.ndarray, Tensor)
+LARGEST = 1e300  # stands for no bound where other runtimes have no infinity
+WIDER = 0.05  # of the range of training targets, at both ends
+
+
+@dataclass(frozen=True)
+class TargetTransform:
+    """A target, its logarithm where `log`, less `mean`, over `std`; that is what networks predict.
+
+    On the way back a value on the log scale is multiplied by `smear`, so that the mean is met and not the median (Duan,
+    1983). Predictions stay between `lowest` and `highest`, a little beyond what training rows had: one row far outside
+    the training range must not be predicted at e to the tenth of anything seen.
+
+    >>> transform = TargetTransform(mean=1.0, std=2.0, log=True)
+    >>> float(transform.answer(transform.standardise(np.log(np.array([20.0]))))[0])
+    20.000000000000004
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+    log: bool = False
+    smear: float = 1.0
+    lowest: float = -np.inf
+    highest: float = np.inf
+
+    @classmethod
+    def fit(cls, targets: Tensor, weights: Tensor | None, *, log: bool) -> TargetTransform:
+        """Mean and deviation of modelled targets [N] (logarithms where `log`), each counting by its weight [N]."""
+        mean, std = centre_of(targets, weights)
+        return cls(mean, std, log)
+
+    def standardise(self, modelled: Values) -> Values:
+        """Targets, or their logarithms, as networks predict them."""
+        result: Values = (modelled - self.mean) / self.std
+        return result
+
+    def modelled(self, outputs: Values) -> Values:
+        """Predictions on the target's scale, or on that of its logarithm."""
+        return outputs * self.std + self.mean
+
+    def bounded(self, outputs: Values) -> Values:
+        """Predictions within the bounds."""
+        result: Values = outputs.clip(max(self.lowest, -LARGEST), min(self.highest, LARGEST))
+        return result
+
+    def answer(self, outputs: Values) -> Values:
+        """Predictions on the target's own scale."""
+        values = self.modelled(outputs)
+        if not self.log:
+            return values
+        return (torch.exp(values) if isinstance(values, Tensor) else np.exp(values)) * self.smear
+
+    def around(self, values: np.ndarray, half_width: float) -> tuple[np.ndarray, np.ndarray]:
+        """The ends of intervals around answers [N], of one half width on the modelled scale."""
+        middle = np.log(values / self.smear) if self.log else values
+        low, high = (np.exp(end) if self.log else end for end in (middle - half_width, middle + half_width))
+        return low, high
+
+    def bounded_by(self, targets: Tensor, other: TargetTransform | None = None) -> TargetTransform:
+        """With the range of modelled training targets [N] as bounds, a twentieth wider, and within `other` ones too."""
+        seen = self.standardise(targets.double())
+        low, high = float(seen.min()), float(seen.max())
+        low, high = low - WIDER * (high - low), high + WIDER * (high - low)
+        if other is not None:
+            low, high = min(low, other.lowest), max(high, other.highest)
+        return replace(self, lowest=low, highest=high)

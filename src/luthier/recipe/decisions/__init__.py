@@ -1,0 +1,93 @@
+"""Decisions are data: evidence, a pure choice, and words in any language. The ledger stores the first two.
+
+Words are made when somebody reads, so a better wording changes no run, and a resumed run compares choices alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from luthier.errors import InputError
+from luthier.messages import language, speaking
+from luthier.recipe.decisions.backbone_use import AveragesEvidence, BackboneEvidence, EndEvidence, UnfrozenEvidence
+from luthier.recipe.decisions.baselines_ready import BaselinesEvidence
+from luthier.recipe.decisions.calibrating import CalibrationEvidence, ThresholdEvidence
+from luthier.recipe.decisions.column_type import ColumnEvidence
+from luthier.recipe.decisions.data_need import MoreRowsEvidence
+from luthier.recipe.decisions.decision import Evidence
+from luthier.recipe.decisions.delivered import DeliverableEvidence, DistilledEvidence, SeedsEvidence
+from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
+from luthier.recipe.decisions.input_encoding import InputsEvidence
+from luthier.recipe.decisions.learning_rate import RateEvidence
+from luthier.recipe.decisions.loss_choice import LossEvidence
+from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
+from luthier.recipe.decisions.remedy import NoRemedyEvidence, RemedyEvidence
+from luthier.recipe.decisions.row_parts import SplitEvidence, TextEvidence
+from luthier.recipe.decisions.starting_network import ConvnetEvidence, TextNetworkEvidence, WidthEvidence
+from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
+from luthier.records import Option, Wording
+from luthier.untrusted import Plain, validated
+
+EVIDENCE: Mapping[str, type[Evidence[Any]]] = {
+    kind.code: kind
+    for kind in (
+        *(ColumnEvidence, TaskEvidence, PositiveEvidence, SplitEvidence, TextEvidence),
+        *(LossEvidence, BaselinesEvidence),
+        *(WidthEvidence, ConvnetEvidence, TextNetworkEvidence, InputsEvidence),
+        *(StartEvidence, OverfitEvidence, GradientsEvidence),
+        *(RateEvidence, RemedyEvidence, NoRemedyEvidence, FittedEvidence, GapEvidence, MoreRowsEvidence),
+        *(BackboneEvidence, EndEvidence, AveragesEvidence, UnfrozenEvidence),
+        *(SeedsEvidence, DeliverableEvidence, DistilledEvidence, CalibrationEvidence, ThresholdEvidence),
+    )
+}
+
+
+def evidence_of(record: Mapping[str, Any], where: str = "a decision of the ledger") -> Evidence[Any]:
+    """The evidence of a decision's record. InputError where it is not what its code asks for."""
+    kind = EVIDENCE.get(record["code"])
+    if kind is None:
+        raise InputError(f"{where} has a code that is not known", received=str(record["code"])[:60])
+    evidence: Evidence[Any] = validated(kind, record["evidence"], where)
+    return evidence
+
+
+def follows(record: Mapping[str, Any]) -> bool:
+    """Whether a decision's choice follows from the evidence that is stored with it.
+
+    >>> record = {"code": "loss", "choice": "mse", "evidence": {"task": "regression"}}
+    >>> follows(record), follows({**record, "choice": "softmax"})
+    (True, False)
+    """
+    return bool(validated(Plain, _plain(evidence_of(record).decide()), "a choice") == record["choice"])
+
+
+def _plain(choice: Any) -> Any:
+    return list(choice) if isinstance(choice, tuple) else choice
+
+
+def wording_of(record: Mapping[str, Any], lang: str = "") -> Wording:
+    """A decision in words, in a language, or in the one that is spoken now. InputError where it contradicts itself.
+
+    >>> wording_of({"code": "loss", "choice": "mse", "evidence": {"task": "regression"}}).sentence()
+    'loss: mean squared error; the target is a number; override with --task'
+    """
+    if "wording" in record:  # of an earlier version, which stored its sentences
+        stored = record["wording"]
+        return Wording(**{**stored, "options": tuple(Option(**one) for one in stored["options"])})
+    with speaking(lang or language()):
+        try:
+            return evidence_of(record).render(record["choice"])
+        except (ArithmeticError, LookupError, StopIteration, TypeError, ValueError) as error:
+            raise InputError(
+                f"a decision of the ledger ({record['code']}) contradicts its evidence",
+                received=f"{type(error).__name__}: {str(error)[:100]}",
+                remedy="restore the run's folder from a backup",
+            ) from error
+
+
+def worded(record: Mapping[str, Any], lang: str = "") -> dict[str, Any]:
+    """A ledger's record; a decision with its words beside it: `topic`, `chosen`, `reason`, `options`, `override`."""
+    if record["kind"] != "decision":
+        return dict(record)
+    return {**record, **wording_of(record, lang).to_json()}

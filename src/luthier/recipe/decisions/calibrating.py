@@ -1,0 +1,77 @@
+"""Step 5: the temperature, the interval, and the threshold of two classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from luthier.messages import tr
+from luthier.recipe.decisions.decision import Evidence
+from luthier.records import Option, Wording
+
+
+@dataclass(frozen=True)
+class CalibrationEvidence(Evidence[float]):
+    """What was fitted, and on which rows: predictions out of fold, or the validation rows."""
+
+    code: ClassVar[str] = "calibration"
+    of_what: Literal["temperature", "interval"]
+    value: float
+    out_of_fold: bool
+
+    def decide(self) -> float:
+        """The temperature, or the half width on the scale of the model."""
+        return self.value
+
+    def render(self, choice: float) -> Wording:
+        """What was fitted."""
+        rows = tr("the out-of-fold predictions") if self.out_of_fold else tr("the validation rows")
+        if self.of_what == "interval":
+            chosen = tr("90 % interval of ± {half} on the scale of the model", half=f"{choice:.3g}")
+            return Wording(tr("calibration"), chosen, tr("split-conformal on {rows}", rows=rows))
+        chosen = tr("temperature {value}", value=f"{choice:.3f}")
+        return Wording(tr("calibration"), chosen, tr("it has the lowest log loss on {rows}", rows=rows))
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold of the positive class, and what it costs."""
+
+    at: float
+    cost: float
+
+
+@dataclass(frozen=True)
+class ThresholdEvidence(Evidence[float]):
+    """Thresholds with their costs: by `costs` such as 1:5 (`exact` is the threshold of exact probabilities), or by a
+    `metric`, negative where larger is better."""
+
+    code: ClassVar[str] = "threshold"
+    positive: str
+    options: tuple[Threshold, ...]
+    costs: str = ""
+    exact: float | None = None
+    metric: str = ""
+
+    def decide(self) -> float:
+        """The last one of the lowest cost.
+
+        >>> ThresholdEvidence("yes", (Threshold(0.5, 0.3), Threshold(0.2, 0.3)), "1:5").decide()
+        0.2
+        """
+        return min(reversed(self.options), key=lambda option: option.cost).at
+
+    def render(self, choice: float) -> Wording:
+        """The threshold, and by what it is the best."""
+        reason = tr(
+            "rows with at least this probability are predicted as '{name}', the positive class", name=self.positive
+        )
+        if self.metric:
+            reason += "; " + tr("it has the best {metric} on the rows that calibrate", metric=self.metric)
+        else:
+            exact = "-" if self.exact is None else f"{self.exact:.3g}"
+            reason += "; " + tr(
+                "it has the lowest cost on the validation rows (with exact probabilities: {exact})", exact=exact
+            )
+        options = tuple(Option(f"{one.at:.4g}", {tr("cost"): one.cost}, one.at == choice) for one in self.options)
+        return Wording(tr("threshold"), f"{choice:.4g}", reason, options, override="--cost")

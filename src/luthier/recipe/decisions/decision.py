@@ -1,0 +1,56 @@
+"""What a decision is: evidence that is stored, a choice that follows from it, and words that are made from both."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from luthier.records import Wording
+
+Choice = TypeVar("Choice")
+
+
+@dataclass(frozen=True)
+class Evidence(Generic[Choice]):
+    """What a choice rests on: plain values alone, so that they come back from JSON as they went in.
+
+    `code` names the decision in the ledger, `of` what it is about where a run has several of its kind.
+    """
+
+    code: ClassVar[str]
+
+    @property
+    def of(self) -> str:
+        """What the decision is about; empty where a run has one of its kind."""
+        return ""
+
+    def decide(self) -> Choice:
+        """What follows from the evidence, and from nothing else."""
+        raise NotImplementedError
+
+    def render(self, choice: Choice) -> Wording:
+        """The decision in words, in the language that is spoken now."""
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        """The evidence as plain JSON values."""
+        return asdict(self)
+
+
+def finite(value: float | None) -> float | None:
+    """A number as JSON has it: None where it is not finite.
+
+    >>> finite(0.5), finite(float("nan"))
+    (0.5, None)
+    """
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def digits(value: float | None) -> str:
+    """A loss with four decimals, a dash where there is none.
+
+    >>> digits(0.51), digits(None)
+    ('0.5100', '-')
+    """
+    return "-" if value is None else f"{value:.4f}"

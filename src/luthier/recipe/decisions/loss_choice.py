@@ -1,0 +1,44 @@
+"""Step 1: the loss follows from the task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from luthier.messages import tr
+from luthier.recipe.decisions.decision import Evidence
+from luthier.records import Wording
+
+
+@dataclass(frozen=True)
+class LossEvidence(Evidence[str]):
+    """The task, how many classes it has, and whether the target's logarithm is modelled."""
+
+    code: ClassVar[str] = "loss"
+    task: Literal["regression", "binary", "multiclass"]
+    classes: int = 0
+    log_scale: bool = False
+
+    def decide(self) -> str:
+        """The engine's name of the loss.
+
+        >>> LossEvidence("multiclass", 3).decide()
+        'softmax'
+        """
+        return {"regression": "mse", "binary": "binary", "multiclass": "softmax"}[self.task]
+
+    def render(self, choice: str) -> Wording:
+        """The loss and its reason."""
+        names = {
+            "mse": tr("mean squared error"),
+            "binary": tr("binary cross-entropy"),
+            "softmax": tr("softmax cross-entropy"),
+        }
+        reason = {
+            "mse": tr("the target is a number"),
+            "binary": tr("the target has two classes"),
+            "softmax": tr("the target has {classes} classes", classes=self.classes),
+        }[choice]
+        if self.log_scale:
+            reason += tr(", and the model predicts its logarithm, so that errors are relative")
+        return Wording(tr("loss"), names[choice], reason, override="--task")

@@ -1,0 +1,116 @@
+"""What is to be solved, frozen: the rows, what is predicted and how networks see it, and what was asked for.
+
+N rows, C outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+from luthier.assess import PRIMARY
+from luthier.data import Dataset, PictureEncoder, Prepare, Task, inputs_of, preprocess_of
+from luthier.data.target_transform import TargetTransform
+from luthier.engine import Part, Stream
+from luthier.nets import DenseSpec
+from luthier.recipe.config import FitConfig
+from luthier.recipe.full_training_rows import StreamedInputs
+from luthier.recipe.prepare import Prepared
+
+LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Data, target transform and what was asked; what follows from them.
+
+    `preprocess` is kept from an earlier run, by method; other methods are fitted when they are needed first.
+    """
+
+    data: Prepared
+    target: TargetTransform
+    asked: FitConfig
+    preprocess: Mapping[str, Prepare] = field(default_factory=dict)
+    _parts: dict[str, tuple[Prepare, Part, Part]] = field(default_factory=dict, repr=False)
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return self.data.task
+
+    @property
+    def seed(self) -> int:
+        """From which every random number of the run follows."""
+        return self.asked.seed
+
+    @property
+    def medium(self) -> Literal["table", "pictures", "text"]:
+        """What rows are: cells of a table, pictures, or text (perhaps beside other cells)."""
+        if isinstance(self.data.encoder, PictureEncoder):
+            return "pictures"
+        return "text" if self.data.encoder.words else "table"
+
+    @property
+    def loss(self) -> str:
+        """The engine's name of the loss."""
+        return LOSSES[self.task.kind]
+
+    @property
+    def metric(self) -> str:
+        """What is reported first: the metric that was asked for, or the task's usual one."""
+        return self.asked.metric or PRIMARY[self.task.kind]
+
+    @property
+    def outputs(self) -> int:
+        """C: logits of a network."""
+        return len(self.task.classes) if self.task.kind == "multiclass" else 1
+
+    def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
+        """Preprocessing fitted on the training rows, and both parts through it."""
+        if method not in self._parts:
+            full = self.data.full_training_rows
+            fitted = self.preprocess.get(method) or preprocess_of(
+                self.data.training.numbers, method, self.data.encoder, None if full is None else full.measured
+            )
+            training, validation = (self.part(fitted, part) for part in (self.data.training, self.data.validation))
+            self._parts[method] = (fitted, training, validation)
+        return self._parts[method]
+
+    def full_training_rows(self, method: str) -> tuple[Part | Stream, Part]:
+        """All training rows, from the disk where memory holds but a sample of them, and the validation part."""
+        fitted, training, validation = self.prepared(method)
+        if self.data.full_training_rows is None:
+            return training, validation
+        return Stream(StreamedInputs(self.data.full_training_rows.rows, partial(self.part, fitted))), validation
+
+    def part(self, fitted: Prepare, dataset: Dataset) -> Part:
+        """Rows as the networks of this run see them."""
+        targets = dataset.targets
+        assert targets is not None
+        if self.task.kind == "regression":
+            targets = self.target.standardise(targets).float()
+        features, codes = inputs_of(fitted(dataset.numbers), dataset.codes, self.data.encoder)
+        return Part(features, codes, targets, dataset.weights)
+
+    def spec(self, method: str, hidden: tuple[int, ...], **options: Any) -> DenseSpec:
+        """A dense network for this task behind one way of preprocessing."""
+        _, training, _ = self.prepared(method)
+        sizes = self.data.encoder.category_sizes
+        return DenseSpec(
+            inputs=training.features.shape[1],
+            hidden=hidden,
+            outputs=self.outputs,
+            embeddings=tuple((levels, embedding_width(levels)) for levels in sizes),
+            **options,
+        )
+
+
+def embedding_width(levels: int) -> int:
+    """Width of a category's embedding: grows slowly with its levels, fastai's rule of thumb.
+
+    >>> embedding_width(2), embedding_width(50), embedding_width(10_000)
+    (2, 14, 50)
+    """
+    return int(min(50, max(2, round(1.6 * levels**0.56))))

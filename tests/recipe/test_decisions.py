@@ -1,0 +1,291 @@
+"""Decisions are data: a choice follows from stored evidence alone, and words are made from both when somebody reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import luthier
+from luthier import storage
+from luthier.data import Facts, TargetFacts, read_source
+from luthier.data.task import PositiveFacts
+from luthier.errors import InputError
+from luthier.recipe import checklist, follows, read_ledger, wording_of
+from luthier.recipe.decisions import EVIDENCE, evidence_of
+from luthier.recipe.decisions.backbone_use import (
+    AveragesEvidence,
+    BackboneEvidence,
+    Depth,
+    EndEvidence,
+    Head,
+    UnfrozenEvidence,
+)
+from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
+from luthier.recipe.decisions.calibrating import CalibrationEvidence, Threshold, ThresholdEvidence
+from luthier.recipe.decisions.column_type import ColumnEvidence
+from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
+from luthier.recipe.decisions.decision import Evidence
+from luthier.recipe.decisions.delivered import DeliverableEvidence, DistilledEvidence, Offered, SeedsEvidence
+from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
+from luthier.recipe.decisions.input_encoding import EncodingLosses, InputsEvidence
+from luthier.recipe.decisions.learning_rate import RateEvidence, ShortRun
+from luthier.recipe.decisions.loss_choice import LossEvidence
+from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
+from luthier.recipe.decisions.remedy import NoRemedyEvidence, RemedyEvidence, StandingLosses, Variant
+from luthier.recipe.decisions.row_parts import SplitEvidence, TextEvidence
+from luthier.recipe.decisions.starting_network import ConvnetEvidence, TextNetworkEvidence, WidthEvidence
+from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
+from luthier.recipe.evidence import Gain
+from luthier.recipe.ledger import Ledger
+from luthier.report import ledger_lines, model_card, write_report
+from luthier.runs.screen import SilentScreen
+
+CLEAR, NOISE, LOSS = Gain(0.2, 0.1, 40, clear=True), Gain(0.1, 0.2, 40, clear=False), Gain(-0.3, 0.1, 40, clear=True)
+FACTS = Facts("cut", "text", 100, 0, 5, first="fair")
+SPLIT = SplitEvidence(60, 20, 20, 0, "time", ("2020-01-01", "2021-01-01"), (0, 3), notes=("a note of the data",))
+REMEDY = RemedyEvidence(
+    "L2", (Variant("a", 0.5, 0.4, 0.1, NOISE), Variant("b", 0.4, 0.3, 0.1, CLEAR)), StandingLosses(0.6, 0.5)
+)
+OPTIONS = (Offered("one", 0.3, NOISE, (("a", 1.0),)), Offered("folds", 0.31, NOISE, (("a", 0.5), ("b", 0.5))))
+LAW = MoreRowsEvidence((50, 100), ((0.5, None), (0.4, 0.4)), LossLaw(0.1, 2.0, 0.5), 0.4, 2.0, 0.1, 0.05, 0.2)
+RUNS = (ShortRun(0.5, 0.05, 0.4), ShortRun(1.0, 0.1, 0.3), ShortRun(2.0, 0.2, None))
+DEPTHS = (Depth(0, 0.5, 0.8), Depth(1, 0.3, 0.9, CLEAR), Depth(2, 0.31, 0.9, NOISE, whole=True))
+
+# Evidence, what follows from it, other evidence that another choice follows from (None: nothing was weighed there).
+CASES: list[tuple[Evidence[Any], Any, Evidence[Any] | None]] = [
+    (ColumnEvidence("cut", FACTS), "category", ColumnEvidence("cut", replace(FACTS, distinct=1))),
+    (ColumnEvidence("cut", asked="identifier", said="you said so"), "identifier", None),
+    (
+        TaskEvidence(TargetFacts(False, False, 3), read="'NA' is a class"),
+        "multiclass",
+        TaskEvidence(TargetFacts(True, True, 99)),
+    ),
+    (
+        PositiveEvidence(PositiveFacts(("a", "b"), (0.1, 0.9))),
+        "a",
+        PositiveEvidence(PositiveFacts(("a", "b"), (0.9, 0.1))),
+    ),
+    (SPLIT, [60, 20, 20], replace(SPLIT, training=1)),
+    (TextEvidence("t", 500, 40, 30, 0.02, 0.001), [500, 40, 30], TextEvidence("t", 500, 7, 30, 0.02, 0.001)),
+    (LossEvidence("regression", log_scale=True), "mse", LossEvidence("binary", 2)),
+    (
+        BaselinesEvidence("auc", (BaselineScore("trees", 0.9, 0.8, 0.95),), ("SVM",), ("SVM",), few=True),
+        ["trees"],
+        BaselinesEvidence("auc", ()),
+    ),
+    (WidthEvidence(64, 10, 1078), 37, WidthEvidence(64, 10, 10**6)),
+    (ConvnetEvidence(28, 28), [16, 32, 64], ConvnetEvidence(64, 64)),
+    (TextNetworkEvidence(32), "bag", None),
+    (
+        InputsEvidence((EncodingLosses("standardise", (0.5, 0.6)), EncodingLosses("quantile", (0.4, 0.5))), (0.001,)),
+        "quantile",
+        InputsEvidence((EncodingLosses("standardise", (0.5, 0.6)), EncodingLosses("quantile", (0.7, 0.5)))),
+    ),
+    (InputsEvidence(why="no numbers"), "standardise", None),
+    (InputsEvidence(why="no time"), "standardise", None),
+    (InputsEvidence(given="pixels", why="pictures"), "pixels", None),
+    (StartEvidence(2.3, 0.1, 5, 2.303, 0.1), True, StartEvidence(9.0, 0.1, 5, 2.303, 0.1)),
+    (OverfitEvidence(0.001, 2.3, 32, 400, 0.1), True, OverfitEvidence(None, 2.3, 32, 400, 0.1)),
+    (GradientsEvidence(1e-9, 40, 8, 1e-5), True, GradientsEvidence(0.1, 40, 8, 1e-5)),
+    (RateEvidence("sgd", 0.1, 5, RUNS, {"steepest": 0.2}), 0.1, RateEvidence("sgd", 0.1, 5, RUNS[:1])),
+    (RateEvidence("adam", 0.1, 5, RUNS[2:]), 0.2, None),
+    (REMEDY, 1, replace(REMEDY, variants=(replace(REMEDY.variants[1], gain=NOISE),))),
+    (replace(REMEDY, variants=REMEDY.variants[:1]), None, REMEDY),
+    (replace(REMEDY, before=None, variants=(Variant("a", 0.5, None),)), 0, None),
+    (NoRemedyEvidence(), None, None),
+    (FittedEvidence(0.2, 0.3), True, FittedEvidence(0.4, 0.3)),
+    (GapEvidence(0.2, 0.3, 0.01, 2.0), False, GapEvidence(0.29, 0.3, 0.01, 2.0)),
+    (LAW, True, replace(LAW, low=0.001)),
+    (BackboneEvidence("resnet18", 64, "weights.pth"), "resnet18", BackboneEvidence("resnet34", 64)),
+    (
+        EndEvidence((Head("layer2", 0.4, 0.9, CLEAR), Head("layer3", 0.5, 0.8, CLEAR))),
+        "layer2",
+        EndEvidence((Head("layer2", 0.4, 0.9, NOISE),)),
+    ),
+    (AveragesEvidence(CLEAR), True, AveragesEvidence(LOSS)),
+    (UnfrozenEvidence(DEPTHS, "few rows", heads_alone=True), 1, UnfrozenEvidence(DEPTHS[:1], "few rows")),
+    (SeedsEvidence((0.2, None, 0.4)), pytest.approx(0.3), SeedsEvidence((None,))),
+    (
+        DeliverableEvidence(OPTIONS, allowed=0.02, undefined="auc"),
+        "folds",
+        DeliverableEvidence(OPTIONS, allowed=0.005),
+    ),
+    (
+        DeliverableEvidence(tuple(replace(one, value=1 - one.loss) for one in OPTIONS), "f1", True),
+        "one",
+        DeliverableEvidence(tuple(replace(one, value=one.loss) for one in OPTIONS), "f1", True, allowed=0.0),
+    ),
+    (DistilledEvidence(0.4, 0.3, "seeds", 5, 0.32), "distilled", None),
+    (CalibrationEvidence("temperature", 1.2, out_of_fold=True), 1.2, CalibrationEvidence("temperature", 3.25, True)),
+    (CalibrationEvidence("interval", 0.4, out_of_fold=False), 0.4, None),
+    (
+        ThresholdEvidence("yes", (Threshold(0.5, 0.4), Threshold(0.2, 0.3)), "1:5", 0.17),
+        0.2,
+        ThresholdEvidence("yes", (Threshold(0.5, 0.4), Threshold(0.2, 0.5)), "1:5", 0.17),
+    ),
+    (ThresholdEvidence("yes", (Threshold(0.5, -0.4),), metric="f1"), 0.5, None),
+]
+
+
+def stored(evidence: Evidence[Any], step: int = 3) -> dict[str, Any]:
+    """A decision as it comes back from the file."""
+    record = {"kind": "decision", "step": step, "code": evidence.code, "of": evidence.of}
+    return json.loads(storage.json_text({**record, "choice": evidence.decide(), "evidence": evidence.to_json()}))  # type: ignore[no-any-return]
+
+
+def names(cases: list[Any]) -> list[str]:
+    return [f"{case[0].code}-{place}" for place, case in enumerate(cases)]
+
+
+def test_every_kind_of_decision_has_a_case() -> None:
+    assert {case[0].code for case in CASES} == set(EVIDENCE)
+
+
+@pytest.mark.parametrize(("evidence", "choice", "other"), CASES, ids=names(CASES))
+def test_a_choice_follows_from_stored_evidence_and_from_nothing_else(
+    evidence: Evidence[Any], choice: Any, other: Evidence[Any] | None
+) -> None:
+    record = stored(evidence)
+    assert evidence_of(record) == evidence
+    assert record["choice"] == choice
+    assert follows(record)
+    if other is not None:
+        assert stored(other)["choice"] != record["choice"]
+        assert not follows({**record, "evidence": stored(other)["evidence"]})
+
+
+@pytest.mark.parametrize(("evidence", "choice", "other"), CASES, ids=names(CASES))
+def test_words_are_made_in_each_language(evidence: Evidence[Any], choice: Any, other: Any) -> None:
+    record = stored(evidence)
+    english, chinese = wording_of(record), wording_of(record, "zh")
+    assert not re.search(r"[\u4e00-\u9fff]|because|[{}]", english.sentence())
+    assert re.search(r"[\u4e00-\u9fff]", chinese.topic + chinese.reason)
+    assert not re.search(r"[{}]", chinese.sentence())
+    assert len(english.options) == len(chinese.options)
+    assert english == wording_of(record, "en")
+
+
+def test_the_option_that_was_taken_is_marked() -> None:
+    for evidence, _, _ in CASES:
+        options = wording_of(stored(evidence)).options
+        if evidence.code in ("remedy", "deliverable", "threshold", "inputs", "backbone-end") and options:
+            assert sum(option.taken for option in options) == 1, evidence
+
+
+def write(path: Path, records: list[dict[str, Any]]) -> None:
+    path.write_text("".join(storage.json_text(record) + "\n" for record in records))
+
+
+def test_a_better_wording_does_not_stop_a_run(tmp_path: Path) -> None:
+    """What was decided is compared, not how it is said; evidence that leads to the same choice is the same decision."""
+    note = {"kind": "note", "step": 0, "sentence": "as it was said before"}
+    finding = {"kind": "finding", "step": 3, "code": "x", "severity": "note", "sentence": "old", "remedy": "old"}
+    write(tmp_path / "ledger", [note, stored(LossEvidence("binary", 2), 1), finding, stored(REMEDY)])
+    ledger = Ledger.resume(tmp_path / "ledger")
+    ledger.add("note", {"step": 0, "sentence": "said better"})
+    assert ledger.decide(1, LossEvidence("binary", 2)) == "binary"
+    ledger.add("finding", {**finding, "sentence": "better", "remedy": "better"})
+    better = replace(REMEDY, variants=tuple(replace(one, label=f"better {one.label}") for one in REMEDY.variants))
+    assert ledger.decide(3, better) == 1
+    assert len((tmp_path / "ledger").read_text().splitlines()) == 4
+
+
+def test_another_choice_does(tmp_path: Path) -> None:
+    write(tmp_path / "ledger", [stored(REMEDY)])
+    with pytest.raises(InputError, match="would not repeat its earlier decisions"):
+        Ledger.resume(tmp_path / "ledger").decide(3, replace(REMEDY, variants=REMEDY.variants[:1]))
+    with pytest.raises(InputError, match="would not repeat its earlier decisions"):
+        Ledger.resume(tmp_path / "ledger").decide(4, REMEDY)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"evidence": {"task": "poetry"}},
+        {"evidence": {}},
+        {"code": "no-such-decision"},
+        {"evidence": {"task": "binary", "classes": "many"}},
+        {"choice": {"a": [1]}, "of": 7},
+    ],
+)
+def test_evidence_that_is_not_what_its_code_asks_for_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    write(tmp_path / "ledger", [{**stored(LossEvidence("binary", 2)), **change}])
+    with pytest.raises(InputError, match="line 1"):
+        read_ledger(tmp_path / "ledger")
+
+
+@pytest.mark.parametrize(("evidence", "choice", "other"), CASES, ids=names(CASES))
+def test_a_choice_that_cannot_be_is_an_error_of_ours(evidence: Evidence[Any], choice: Any, other: Any) -> None:
+    for forged in ("\n", 10**9, None, [[], {}]):
+        with suppress(InputError):
+            wording_of({**stored(evidence), "choice": forged}).sentence()
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run as an earlier version left it: decisions as sentences, format 1."""
+    folder = tmp_path_factory.mktemp("runs") / "earlier"
+    run = luthier.fit("wine", budget="400steps", run=folder, screen=SilentScreen())
+    assert run is not None
+    records = [as_before(record) if record["kind"] == "decision" else record for record in run.ledger]
+    write(folder / "ledger.jsonl", records)
+    facts = json.loads((folder / "run.json").read_text())
+    facts["versions"]["luthier"] = "0.0.7"
+    (folder / "run.json").write_text(json.dumps({**facts, "format": 1}))
+    return folder
+
+
+def as_before(record: dict[str, Any]) -> dict[str, Any]:
+    options = [{"name": one["name"], "evidence": {}} for one in record["options"]]
+    evidence = record["evidence"]
+    topic = record["topic"]
+    if record["code"] == "remedy":
+        topic, evidence = record["of"], {"rung": record["of"], "measured": "validation loss"}
+        tried = [{"name": one.pop("label"), "evidence": one} for one in record["evidence"]["variants"]]
+        before = record["evidence"]["before"]
+        options = [*([{"name": "not adopted", "evidence": before}] if before else []), *tried]
+    words = {name: record[name] for name in ("chosen", "reason", "override")}
+    return {
+        "kind": "decision",
+        "step": record["step"],
+        "topic": topic,
+        **words,
+        "options": options,
+        "evidence": evidence,
+    }
+
+
+def test_a_run_of_an_earlier_version_is_shown_and_compared(earlier: Path) -> None:
+    frame = read_source("wine").frame[:3]
+    assert luthier.load(earlier).predict(frame).len() == 3
+    assert luthier.check(earlier, "wine")["lines"]
+    records = read_ledger(earlier / "ledger.jsonl")
+    assert {record["code"] for record in records if record["kind"] == "decision"} <= set(EVIDENCE)
+    lines = ledger_lines(earlier)
+    assert any("softmax cross-entropy; the target has 3 classes" in line for line in lines)
+    assert not any("does not follow" in line for line in lines)
+    page = write_report(earlier).read_text()
+    assert "The remedies, one per row" in page
+    assert "softmax cross-entropy" in model_card(earlier) or "first architecture" in model_card(earlier)
+    assert luthier.compare([earlier, earlier]).rows > 0
+    done = {one.item.source for one in checklist(records) if one.status != "open"}
+    assert {"S4-03", "S4-05, S4-06", "S4-11", "S2-07", "S4-09, S4-10"} <= done
+
+
+def test_a_run_of_an_earlier_version_is_not_continued(earlier: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"made by Luthier 0\.0\.7"):
+        luthier.branch(earlier, 4, again=True, run=tmp_path / "back", screen=SilentScreen())
+    assert luthier.resume(earlier, screen=SilentScreen()).scores  # it is finished
+    facts = json.loads((earlier / "run.json").read_text())
+    (earlier / "run.json").write_text(json.dumps({**facts, "status": "cut"}))
+    try:
+        with pytest.raises(InputError, match=r"made by Luthier 0\.0\.7"):
+            luthier.resume(earlier, screen=SilentScreen())
+    finally:
+        (earlier / "run.json").write_text(json.dumps(facts))
