@@ -62,6 +62,27 @@ class _Reading(TorchFunctionMode):
         return func(*args, **kwargs or {})
 
 
+class _NothingSent(TorchFunctionMode):
+    """Refuses tensors that are made of the host's numbers on the device: it waits for what is sent."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result, name = func(*args, **kwargs or {}), getattr(func, "__name__", "")
+        given = args[1:] if name == "new_tensor" else args
+        if name in ("tensor", "as_tensor", "asarray", "new_tensor") and result.is_meta and not _is_meta(given):
+            raise AssertionError(f"{name} sends numbers to the device")
+        return result
+
+
+def _is_meta(given: Sequence[Any]) -> bool:
+    return bool(given) and isinstance(given[0], Tensor) and given[0].is_meta
+
+
 @contextmanager
 def set_up() -> Iterator[None]:
     """Networks may be laid out here, and their first steps made, as if there were numbers on the device."""
@@ -72,7 +93,7 @@ def set_up() -> Iterator[None]:
 @contextmanager
 def watched() -> Iterator[None]:
     """AssertionError for what a step may not do."""
-    with OneDevice(), _without_casts():
+    with OneDevice(), _NothingSent(), _without_casts():
         yield
 
 

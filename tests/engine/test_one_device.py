@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from benchmarks.gpu.cases import CASES, MEMBERS
-from tests.engine.one_device import META, OneDevice, set_up, watched
+from tests.engine.one_device import META, set_up, watched
 from torch import Tensor
 
 from luthier.engine import Population
@@ -53,9 +53,12 @@ def test_a_step_keeps_to_its_device(name: str) -> None:
         (lambda x: float(x.sum()), "_local_scalar_dense waits"),
         (lambda x: bool(x.sum() > 0), "_local_scalar_dense waits"),
         (lambda x: x[x > 0], "torch.nonzero"),
+        (lambda x: x + torch.tensor([1.0], device=META), "tensor sends numbers"),
+        (lambda x: x + torch.as_tensor(3, device=META), "as_tensor sends numbers"),
+        (lambda x: x.new_tensor([1.0]), "new_tensor sends numbers"),
     ],
 )
 def test_mistakes_are_seen(mistake: Callable[[Tensor], object], said: str) -> None:
     x = torch.empty(3, 4, device=META)
-    with pytest.raises((AssertionError, RuntimeError, NotImplementedError), match=said), OneDevice():
+    with pytest.raises((AssertionError, RuntimeError, NotImplementedError), match=said), watched():
         mistake(x)
