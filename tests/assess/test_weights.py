@@ -173,3 +173,15 @@ def test_trees_separate_rows_by_their_weights() -> None:
     assert apart is not None
     assert alike["auc"] < 0.65
     assert apart["auc"] > 0.7
+
+
+def test_a_greedy_ensemble_of_many_classes_looks_at_the_targets_alone() -> None:
+    """The weights are those of a choice over all classes' probabilities, to the last bit."""
+    outputs, y = torch.from_numpy(RNG.dirichlet(np.ones(9), (4, 60))), torch.from_numpy(RNG.integers(0, 9, 60))
+    total, counts = torch.zeros_like(outputs[0]), np.zeros(4)
+    for done in range(12):
+        tried = (total + outputs) / (done + 1)
+        losses = -tried.gather(-1, y.expand(4, -1).unsqueeze(-1)).squeeze(-1).clamp_min(1e-12).log()
+        best = int(losses.mean(-1).argmin())
+        total, counts[best] = total + outputs[best], counts[best] + 1
+    np.testing.assert_array_equal(greedy_weights(outputs, y, "multiclass", rounds=12), counts / 12)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import luthier
-from luthier.diagnosis import CHECKS, ROWS, Evaluated, Trace, gap_gate, look, onsets, optimism
+from luthier.diagnosis import CHECKS, ROWS, Evaluated, Trace, gap_gate, in_training, look, onsets, optimism
 from luthier.errors import InputError
 from luthier.labs.faults import FAULTS, planted
 from luthier.labs.trainings import KNOWN, diagnosed, healthy, learns
@@ -179,3 +179,27 @@ def test_padding_does_not_learn_and_is_no_wrong_gradient() -> None:
     )
     for seed in range(3):
         assert check_gradients(spec, part, "binary", seed=seed)["passed"]
+
+
+def test_a_diagnosis_runs_where_it_is_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of the module and of the optimiser's moments lie on the device; the user's own stay where they are."""
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    X = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    net(X).sum().backward()
+    optimiser.step()
+    rows = (X, (X[:, 0] > 0).long())
+    with pytest.raises(InputError, match="the device 'cuda' is not there"):
+        luthier.diagnose(net, rows, device="cuda", steps=5, controls=False)
+    here = luthier.diagnose(net, rows, optimiser=optimiser, steps=20, controls=False)
+    there = luthier.diagnose(net, rows, optimiser=optimiser, steps=20, controls=False, device="cpu")
+    assert here.to_json() == there.to_json()
+
+    meta = torch.device("meta")
+    monkeypatch.setattr(in_training, "resolve", lambda name: meta)
+    copied, its = in_training._placed(net, optimiser, "cuda")
+    assert its is not None
+    assert {parameter.device for parameter in copied.parameters()} == {meta}
+    assert {id(p) for group in its.param_groups for p in group["params"]} == set(map(id, copied.parameters()))
+    assert {state["momentum_buffer"].device for state in its.state.values()} == {meta}
+    assert {parameter.device for parameter in net.parameters()} == {torch.device("cpu")}

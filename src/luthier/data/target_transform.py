@@ -49,7 +49,8 @@ class TargetTransform:
 
     def modelled(self, outputs: Values) -> Values:
         """Predictions on the target's scale, or on that of its logarithm."""
-        return outputs * self.std + self.mean
+        result: Values = outputs * self.std + self.mean
+        return result
 
     def bounded(self, outputs: Values) -> Values:
         """Predictions within the bounds."""
@@ -61,7 +62,8 @@ class TargetTransform:
         values = self.modelled(outputs)
         if not self.log:
             return values
-        return (torch.exp(values) if isinstance(values, Tensor) else np.exp(values)) * self.smear
+        result: Values = (torch.exp(values) if isinstance(values, Tensor) else np.exp(values)) * self.smear
+        return result
 
     def around(self, values: np.ndarray, half_width: float) -> tuple[np.ndarray, np.ndarray]:
         """The ends of intervals around answers [N], of one half width on the modelled scale."""

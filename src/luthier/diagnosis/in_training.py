@@ -21,6 +21,7 @@ from luthier.diagnosis.trace import Trace
 from luthier.diagnosis.training_monitor import TrainingMonitor
 from luthier.engine import Part
 from luthier.engine.api import alike
+from luthier.engine.devices import AUTO, resolve
 from luthier.engine.find_lr import left_alone
 from luthier.engine.loaders import Given, bad_rows, has_columns, rows_of
 from luthier.engine.plain_loop import Loop, optimiser_for
@@ -48,6 +49,7 @@ def diagnose(
     batch_size: int = 64,
     steps: int = 300,
     controls: bool = True,
+    device: str | torch.device = AUTO,
     seed: int = 0,
 ) -> Diagnosis:
     """Diagnose why a module does or does not learn from data, and what to try.
@@ -57,9 +59,10 @@ def diagnose(
     `controls` three experiments follow: a range test compared with your rate, training on shuffled targets, and
     labels that networks trained without them call wrong. `data` is as for `luthier.train`, or batches such
     as a DataLoader, whose order is then looked at too; without `validation` a fifth of the rows is held out, and
-    left out of a loader's batches.
+    left out of a loader's batches. It trains on the `device` "cpu", "cuda", "cuda:1" or "mps"; "auto" is where the
+    module lies.
 
-    Nothing of yours is changed. Raises InputError for arrays that differ in length.
+    Nothing of yours is changed. Raises InputError for arrays that differ in length, and for a device that is not there.
 
     >>> X = torch.randn(300, 5, generator=torch.Generator().manual_seed(0))
     >>> net = nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, 1))
@@ -71,6 +74,7 @@ def diagnose(
     if not isinstance(steps, int) or steps < 1 or not isinstance(batch_size, int) or batch_size < 1:
         raise InputError("steps and batch_size are whole numbers of at least 1", received=f"{steps!r}, {batch_size!r}")
     optimiser = None if optimiser is None else optimiser_for(module, optimiser)
+    module, optimiser = _placed(module, optimiser, device)
     with left_alone(data):
         part, held_out = _parts(data, validation, seed)
         own = not (isinstance(data, Part) or has_columns(data))  # batches of a loader, in an order of its own
@@ -89,6 +93,24 @@ def diagnose(
             others += _controls(_copies(loop, module, optimiser), part, held_out, trace, batch_size, measured)
     features = part.features.double()
     return diagnosis_of(trace, others=others, measured=measured, inputs=(float(features.mean()), float(features.std())))
+
+
+def _placed(
+    module: nn.Module, optimiser: torch.optim.Optimizer | None, device: str | torch.device
+) -> tuple[nn.Module, torch.optim.Optimizer | None]:
+    """Copies on a device; where none is named, the user's own, of which copies are made later."""
+    if device == AUTO:
+        return module, optimiser
+    copied, its = Loop.copied((module, optimiser))
+    before = list(map(id, copied.parameters()))
+    copied.to(resolve(device))
+    if its is not None:
+        moved, state = dict(zip(before, copied.parameters(), strict=True)), its.state_dict()
+        for group in its.param_groups:
+            group["params"] = [moved[id(parameter)] for parameter in group["params"]]
+        its.state.clear()
+        its.load_state_dict(state)  # moments go to where the parameters are
+    return copied, its
 
 
 def _parts(data: Any, validation: Any, seed: int) -> tuple[Part, Part]:

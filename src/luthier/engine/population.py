@@ -168,7 +168,7 @@ class Population:
         starts = range(0, len(self.members), size)
         return [self._block(slice(start, start + size), own[k % len(own)]) for k, start in enumerate(starts)]
 
-    @property
+    @cached_property  # asked for at every step: of a small network this took a tenth of it
     def lanes(self) -> list[list[Block]]:
         """The blocks that may step at the same time, in turns within a lane: those of one share their gradients."""
         return [self.blocks[lane :: self._lanes] for lane in range(self._lanes)]
@@ -180,7 +180,7 @@ class Population:
             return 1
         return min(self.settings.threads, -(-len(self.members) // len(self.state.gradients)))
 
-    @property
+    @cached_property
     def multi_step_length(self) -> int:
         """How many steps are made at a time: one where all members are one block and nothing is recorded."""
         if self.blocks[0].graphs is not None:

@@ -29,8 +29,12 @@ def row_losses(outputs: Tensor, targets: Tensor, kind: str, weights: Tensor | No
         return row_losses(outputs, targets, kind) * (weights / weights.mean()).double()
     if kind == "regression":
         return (outputs[..., 0] - targets.double()) ** 2
-    index = targets.long().expand(outputs.shape[:-1]).unsqueeze(-1)
-    return -outputs.gather(-1, index).squeeze(-1).clamp_min(1e-12).log()
+    return -of_target(outputs, targets).squeeze(-1).clamp_min(1e-12).log()
+
+
+def of_target(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The probability [..., N, 1] of each row's own class, from those of all classes [..., N, C]."""
+    return outputs.gather(-1, targets.long().expand(outputs.shape[:-1]).unsqueeze(-1))
 
 
 @dataclass(frozen=True)
