@@ -12,6 +12,7 @@ import torch
 import luthier
 from luthier.errors import InputError
 from luthier.recipe import read_recipe
+from luthier.recipe.plan import TableSize, TrainingBudget, make_plans
 from luthier.recipe.steps import plan_budget as planning
 from luthier.runs.screen import SilentScreen
 
@@ -47,6 +48,12 @@ def test_what_is_asked_for_is_planned_and_recorded(with_cuda: None, tmp_path: Pa
     screen = Heard()
     fitted(tmp_path / "run", screen, device="cuda", plan_only=True)
     assert {screen.planned[name]["device"] for name in ("narrow", "wide")} == {CUDA}
+
+
+def test_the_plan_says_where_networks_train() -> None:
+    plans = make_plans(TableSize(1000, 64), TrainingBudget(None, 5000), lambda m, w, d: 1.0, lambda m, w, d: 1.0)
+    assert planning.in_words(plans.on(CUDA)).startswith("plan: batches of 32 on cuda:0; ")
+    assert planning.in_words(plans).startswith("plan: batches of 32; ")
 
 
 def test_a_budget_of_steps_promises_the_same_model_and_keeps_to_the_processor(with_cuda: None, tmp_path: Path) -> None:

@@ -54,11 +54,13 @@ def plan_budget(runner: Runner, *, timer: Callable[..., tuple[float, float]] = s
 def in_words(plans: Plans) -> str:
     """The plans as a sentence."""
     narrow, wide = (_stages_in_words(plan) for plan in (plans.narrow, plans.wide))
+    device = plans.narrow.device
+    batches = f"plan: batches of {plans.narrow.batch_size}" + (f" on {device}" if device != str(CPU) else "")
     if plans.narrow.medium != "table":
-        return f"plan: batches of {plans.narrow.batch_size}; {narrow}"
+        return f"{batches}; {narrow}"
     inputs = _stage_in_words(plans.narrow, "inputs")
     either = narrow if narrow == wide else f"{narrow} (with encoded numbers: {wide})"
-    return f"plan: batches of {plans.narrow.batch_size}; {inputs}; {either}"
+    return f"{batches}; {inputs}; {either}"
 
 
 def _stages_in_words(plan: Plan) -> str:
