@@ -25,7 +25,7 @@ from tests.serving.neighbours import Address, Outcome, honest, kinds
 
 from benchmarks.serving import served
 
-TURNS, REQUESTS, CLIENTS = 5, 2000, 16
+TURNS, REQUESTS, CLIENTS = 3, 2000, 16
 RESULTS = Path(__file__).parent / "results" / "serving_neighbours.json"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,10 @@ from luthier.assess import (
     tempered,
     within_noise,
 )
+from luthier.assess.drift import KEPT_IN_ALL
 from luthier.data import Dataset
 from luthier.errors import SealError
+from luthier.untrusted import LARGEST_JSON, MOST_VALUES
 
 rng = np.random.default_rng(0)
 Y = rng.integers(0, 2, 300)
@@ -149,7 +152,7 @@ def test_one_module_opens_the_seal_and_one_step_asks_for_it() -> None:
         if "open_test" in called:
             asking.add(path.name)
     assert touching == {"seal.py"}
-    assert asking == {"judge.py", "testing.py"}  # step 5, and a second look that is asked for and marked
+    assert asking == {"judge.py", "sealed_rows.py"}  # step 5, and a second look that is asked for and marked
 
 
 def columns(rows: int, seed: int, shift: float = 0.0) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -166,6 +169,19 @@ def test_drift_raises_no_false_alarm(rows: int) -> None:
     alarms = sum(any(row.drifted for row in drift(profile, *columns(rows, seed))) for seed in range(1, 201))
     # The level is 1 % for all columns together; three standard errors above it in 200 samples are 6.
     assert alarms <= 6
+
+
+def test_the_profile_of_many_columns_is_small_and_still_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of 10,000 columns can be read again: its profile is within what is read."""
+    assert 2 * KEPT_IN_ALL < MOST_VALUES
+    assert 25 * KEPT_IN_ALL < LARGEST_JSON  # a number takes up to 25 letters
+    monkeypatch.setattr(sys.modules[Profile.__module__], "KEPT_IN_ALL", 8 * 40)
+    numbers, codes = columns(2000, 0)
+    profile = Profile.of(numbers, codes, {"c": 6})
+    assert sum(map(len, profile.numbers.values())) == 8 * 40
+    alarms = sum(any(row.drifted for row in drift(profile, *columns(1000, seed))) for seed in range(1, 41))
+    assert alarms <= 3  # three standard errors above 1 % of 40
+    assert [row.column for row in drift(profile, *columns(500, 1, shift=1.0)) if row.drifted] == ["n0"]
 
 
 def test_drift_sees_a_shift_and_names_the_column() -> None:

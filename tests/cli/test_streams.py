@@ -17,7 +17,7 @@ from luthier.assess import BaselineRun
 from luthier.cli import streams
 from luthier.data import Dataset, infer_task, read_batches, read_source
 from luthier.errors import InputError, LuthierError, TerminatedError
-from luthier.recipe.runner import Interrupted
+from luthier.recipe.interrupted import Interrupted
 from luthier.runs.signals import ended_by_signals
 from luthier.saved.predict import _destination
 
@@ -109,6 +109,16 @@ def test_signals_to_end_save_the_state_whatever_follows(name: signal.Signals) ->
             bool(interrupted)
     assert signal.getsignal(name) is before
     assert signal.getsignal(signal.SIGINT) is interrupt
+
+
+def test_where_nothing_is_trained_a_signal_to_end_is_obeyed_at_once() -> None:
+    """Reading a wide table takes long, and asks nobody."""
+    interrupted = Interrupted()
+    with ended_by_signals(interrupted), interrupted.asked(soon=False):
+        with interrupted.asked(soon=True):
+            os.kill(os.getpid(), signal.SIGHUP)
+        with pytest.raises(TerminatedError):
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_no_disk_holds_rows_for_the_baselines(tmp_path: Path) -> None:

@@ -234,3 +234,19 @@ def test_a_row_of_text_or_of_many_classes_takes_more() -> None:
     classes = pl.DataFrame({"x": x, "y": [f"c{k % 150}" for k in range(300)]})
     assert row_bytes(text, None) > 10 * row_bytes(plain, None)
     assert row_bytes(classes, "y") > row_bytes(plain, None) + 150 * 50
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_more_classes_than_the_first_rows_show_are_counted(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand classes in turns: the first rows have a class of their own each, as an identifier would."""
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    frame = pl.DataFrame({"x": np.arange(5000.0) * 1.5, "y": [f"c{k % 1000}" for k in range(5000)]})
+    path = tmp_path / f"t.{ending}"
+    frame.write_csv(path) if ending == "csv" else frame.write_parquet(path)
+    assert too_large(path, 64 << 20, "y")  # a run took gigabytes for its networks' outputs
+    assert not too_large(path, 64 << 20, "x")
+    whole = read_source(path, target="y", memory=64 << 20).whole
+    assert whole is not None
+    assert sum(piece.height for piece in whole.others.frames()) > 3000

@@ -42,7 +42,7 @@ def records(run: Path) -> list[dict[str, object]]:
 def test_a_run_whose_last_networks_learn_from_all_rows(path: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     result = luthier.fit(
-        path, target="label", budget="600steps", memory="150kB", run=run, columns={"who": "identifier"}
+        path, target="label", budget="600steps", memory="200kB", run=run, columns={"who": "identifier"}
     )
     assert result is not None
     message = [str(record.get("sentence", "")) for record in records(run)]

@@ -15,7 +15,9 @@ import pytest
 import luthier
 from luthier.assess.row_record import OPEN, SEALED, WAS_OPEN, RowRecord
 from luthier.errors import InputError
+from luthier.recipe import known_rows, read_as_asked
 from luthier.recipe.known_rows import record_in
+from luthier.recipe.reading import asked_of
 from luthier.runs.screen import SilentScreen
 from luthier.runs.search_screen import SearchScreen
 from luthier.saved import RunFolder
@@ -217,3 +219,54 @@ def test_without_a_register_nothing_is_kept(tmp_path: Path, home: Path, monkeypa
     said = fit(table(0, 100), tmp_path / "b")
     assert any("are not counted: " in str(line.get("sentence")) for line in said.ledger)
     assert said.scores["openings"] == 1
+
+
+def coarse(first: int, last: int) -> pl.DataFrame:
+    """Rows of four letters of five each: equal ones are common."""
+    rng = np.random.default_rng(7)
+    letters = rng.choice(list("abcde"), size=(2000, 4))
+    y = np.where((letters[:, 0] == "a") | (rng.random(2000) < 0.3), "yes", "no")
+    number = pl.Series([f"n{k}" for k in range(2000)])
+    return pl.DataFrame({**{f"c{k}": letters[:, k] for k in range(4)}, "y": y, "number": number})[first:last]
+
+
+def test_a_table_whose_rows_come_to_repeat_knows_those_of_before(tmp_path: Path) -> None:
+    """A few different rows, then many of which most repeat others: rows are told apart in another way then."""
+    before = coarse(0, 60).unique(["c0", "c1", "c2", "c3"], maintain_order=True)
+    after = pl.concat([before, coarse(100, 700)]).sample(fraction=1.0, shuffle=True, seed=1)
+    columns = {"number": "identifier"}
+    fit(before, tmp_path / "a", columns=columns)
+    warm = fit(after, tmp_path / "b", columns={}, seed=1, warm_start=tmp_path / "a")
+    assert any("few values of the columns" in str(line.get("reason")) for line in warm.ledger)
+    assert not opened(tmp_path / "a", before) & numbers(tmp_path / "b", after, "test")
+
+
+@pytest.mark.parametrize("identified", [True, False])
+def test_rows_of_the_run_are_no_new_test_set_where_rows_repeat(identified: bool, tmp_path: Path) -> None:
+    columns = {"number": "identifier"} if identified else {}
+    rows, fresh = (part if identified else part.drop("number") for part in (coarse(0, 1000), coarse(1000, 1300)))
+    again, new = tmp_path / "again.csv", tmp_path / "fresh.csv"
+    rows[:-1].sample(fraction=0.3, shuffle=True, seed=2).write_csv(again)
+    fresh.write_csv(new)
+    with pytest.raises(InputError, match="is not a new test set"):
+        fit(rows, tmp_path / "a", columns=columns, new_test=again)
+    assert fit(rows, tmp_path / "b", columns=columns, new_test=new).scores["headline"]["n"] == 300
+
+
+def test_rows_that_were_learnt_from_on_the_disk_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a table with too many rows to be recorded a sample decides, and the last networks learn from the others."""
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(known_rows, "MOST_ROWS", 1000)
+    before, after = tmp_path / "before.csv", tmp_path / "after.csv"
+    table(0, 1400).write_csv(before)
+    table(0, 2000).sample(fraction=1.0, shuffle=True, seed=1).write_csv(after)
+    fit(before, tmp_path / "a", memory="600kB")
+    fit(after, tmp_path / "b", memory="600kB", columns={}, seed=1, warm_start=tmp_path / "a")
+    sealed = []
+    for name, source in (("a", before), ("b", after)):
+        read = read_as_asked(str(source), asked_of(RunFolder(tmp_path / name)))
+        assert read.source.whole is not None
+        sealed.append(numbers(tmp_path / name, read.frame, "test"))
+    assert not record(tmp_path / "a").complete
+    assert sealed[1] & set(table(0, 1400)["number"]) <= sealed[0]
+    assert sealed[1]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from tests.serving.picture_files import SIDE
+from tests.serving.picture_files import picture as picture
 
 from luthier.assess import Profile
 from luthier.data import PictureEncoder, Preprocess, TableEncoder, Task
 from luthier.data.columns import Column, infer_columns
 from luthier.nets import ConvSpec, DenseSpec, TextSpec, build
 from luthier.saved import Model
-
-SIDE = 16  # of a picture
 
 
 def table(kind: str = "binary", target: str = "label", classes: tuple[str, ...] = ("no", "yes")) -> Model:
@@ -65,19 +64,6 @@ def pictures() -> Model:
     spec = ConvSpec((1, SIDE, SIDE), (8, 16), 10, mean=(0.5,), std=(0.3,))
     task = Task("multiclass", "digit", tuple("0123456789"))
     return Model(task, encoder, Pixels(), (build(spec, seed=0).eval(),), (1.0,))
-
-
-def picture(side: int = SIDE, kind: str = "PNG", mode: str = "L") -> bytes:
-    """A picture as a file: of noise where it is small, else of one colour, which takes no room in a file."""
-    from PIL import Image
-
-    content = io.BytesIO()
-    if side <= 256:
-        pixels = np.random.default_rng(side).integers(0, 255, (side, side), dtype=np.uint8)
-        Image.fromarray(pixels).convert(mode).save(content, kind)
-    else:
-        Image.new(mode, (side, side)).save(content, kind)
-    return content.getvalue()
 
 
 def saved(model: Model, folder: Path) -> Path:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.serving.models import picture
+from tests.serving.picture_files import picture
 
 PATIENCE = 60.0  # seconds until an answer is given up
 MEGABYTES = 15  # of a large body

@@ -97,8 +97,12 @@ class BaselineRun:
         return tuple(name for name in self.names if name in UNWEIGHED) if self._weighed else ()
 
     def wait(self, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
-        """Validation predictions by baseline, of those that were ready before `give_up` said so."""
-        return self._gather("validation", give_up)
+        """Validation predictions by baseline, of those that were ready before `give_up` said so. Later ones are not
+        begun: nobody would ask for their test predictions, and the process would answer for none until all are fitted.
+        """
+        result = self._gather("validation", give_up)
+        (self.folder / ENOUGH).touch()
+        return result
 
     def finish(self, give_up: Callable[[], bool]) -> None:
         """Wait until all are fitted; once `give_up` says so, only for the one under way: then the cores are free."""

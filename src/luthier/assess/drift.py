@@ -21,7 +21,8 @@ from luthier.assess.distribution_shift import count_test, holm, shares_index, st
 LEVEL = 0.01
 MATTERS = 0.1  # a tenth of the rows would have to move for the distributions to agree
 PREDICTION = "(prediction)"  # stands among the columns
-KEPT = 1000  # quantiles kept of a column of numbers
+KEPT, KEPT_IN_ALL = 1000, 1_000_000  # quantiles kept of a column of numbers, and of all: models stay small
+FEWEST = 20  # quantiles of a column, however many columns there are: a change that `MATTERS` still shows
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,10 @@ class Profile:
         """The profile of columns [N] each, whose rows count by `weights`; `sizes` gives the number of codes of each
         category."""
         rows = len(next(iter([*numbers.values(), *codes.values()])))
+        kept = max(FEWEST, min(KEPT, KEPT_IN_ALL // max(1, len(numbers))))
         return cls(
             rows=rows,
-            numbers={name: _quantiles(values, weights) for name, values in numbers.items()},
+            numbers={name: _quantiles(values, weights, kept) for name, values in numbers.items()},
             missing={name: float(np.average(np.isnan(values), weights=weights)) for name, values in numbers.items()},
             codes={
                 name: np.bincount(values, weights, minlength=sizes[name]).tolist() for name, values in codes.items()
@@ -56,7 +58,7 @@ class Profile:
 
     def to_json(self) -> dict[str, Any]:
         """The profile as plain JSON values."""
-        return asdict(self)
+        return {"rows": self.rows, "numbers": self.numbers, "missing": self.missing, "codes": self.codes}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Profile:
@@ -113,14 +115,14 @@ def _judged(row: DriftRow, chance: float) -> DriftRow:
     return replace(row, drifted=drifted, chance=chance, sentence=f"`{row.column}` {verdict}: {row.sentence}")
 
 
-def _quantiles(values: np.ndarray, weights: np.ndarray | None) -> list[float]:
+def _quantiles(values: np.ndarray, weights: np.ndarray | None, kept: int) -> list[float]:
     there = ~np.isnan(values)
     known = np.sort(values[there])
     if weights is not None and len(known):
-        return [float(x) for x in weighted_quantiles(values[there], weights[there], (np.arange(KEPT) + 0.5) / KEPT)]
-    if len(known) <= KEPT:
+        return [float(x) for x in weighted_quantiles(values[there], weights[there], (np.arange(kept) + 0.5) / kept)]
+    if len(known) <= kept:
         return [float(x) for x in known]
-    return [float(x) for x in np.quantile(known, np.linspace(0, 1, KEPT))]
+    return [float(x) for x in np.quantile(known, np.linspace(0, 1, kept))]
 
 
 def weighted_quantiles(values: np.ndarray, weights: np.ndarray, shares: np.ndarray) -> np.ndarray:

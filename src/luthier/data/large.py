@@ -19,7 +19,7 @@ from luthier.data.columns import Column
 from luthier.data.csv_text import CsvFile, open_csv
 from luthier.data.numerals import with_points
 from luthier.data.pieces import Pieces, rows_of
-from luthier.data.row_bytes import row_bytes
+from luthier.data.row_bytes import class_count, row_bytes
 from luthier.data.text_bytes import text_size
 from luthier.data.witnesses import witnesses
 from luthier.errors import InputError, in_a_line
@@ -89,23 +89,41 @@ def scan_parquet(path: Path) -> pl.LazyFrame:
 def too_large(path: Path, memory: int, target: str | None = None) -> bool:
     """Whether a run on this table would take more than so many bytes."""
     on_disk = sum(file.stat().st_size for file in table_files(path))
-    if on_disk * 1000 < memory:  # however well it is packed
+    if on_disk * 10_000 < memory:  # however well it is packed, however many classes it has
         return False
-    head, rows = _head_of(path)
-    return rows * row_bytes(head, target) > DATA * memory
+    head, rows, classes = _head_of(path, target)
+    return rows * row_bytes(head, target, min(rows, classes)) > DATA * memory
 
 
-def _head_of(path: Path) -> tuple[pl.DataFrame, int]:
-    """The first rows of a table, and how many it has; of CSV, by the length of the first."""
+def beside_rows(memory: int, held: float) -> int:
+    """Bytes of `memory` that are left for networks beside rows that take so many.
+
+    >>> beside_rows(1000, 440.0), beside_rows(1000, 5000.0)
+    (560, 400)
+    """
+    return int(memory - min(DATA * memory, held))
+
+
+def _head_of(path: Path, target: str | None) -> tuple[pl.DataFrame, int, float]:
+    """The first rows of a table, how many it has, and how many classes its target; of CSV, by the first megabyte."""
     if not is_parquet(path):
         first = next(open_csv(path, path.name).frames(HEAD_BYTES))
         written = sum(first.select(pl.all().str.len_bytes().sum()).row(0)) / first.height + first.width
-        return first.head(HEAD), max(first.height, round(text_size(path) / written))
+        classes = class_count(first[target]) if target in first.columns else 0.0
+        return first.head(HEAD), max(first.height, round(text_size(path) / written)), classes
     lazy = scan_parquet(path)
     try:
-        return lazy.head(HEAD).collect(), int(lazy.select(pl.len()).collect().item())
+        head = lazy.head(HEAD).collect()
+        return head, int(lazy.select(pl.len()).collect().item()), _classes(lazy, head, target)
     except Exception as error:
         raise _not_whole(path, error) from error
+
+
+def _classes(lazy: pl.LazyFrame, head: pl.DataFrame, target: str | None) -> float:
+    """How many classes the target of a table has."""
+    if target not in head.columns or not class_count(head[target]):
+        return 0.0
+    return float(lazy.select(pl.col(str(target)).n_unique()).collect(engine="streaming").item())
 
 
 def sample_of(
@@ -128,7 +146,7 @@ def sample_of(
             numbered = numbered.filter(_counts(weight))
             places = numbered.select(PLACE).collect(engine="streaming").to_series()
             rows = len(places)
-        cost = row_bytes(head, target)
+        cost = row_bytes(head, target, _classes(lazy, head, target))
         wanted = min(rows, max(min(FEWEST, int(SMALL / cost)), min(SAMPLED, int(DATA * memory / cost))))
         indices = np.unique(numpy_generator(0, "sample", rows).integers(0, max(1, rows), wanted))
         drawn = pl.Series(indices, dtype=pl.UInt32) if places is None else places.gather(indices)

@@ -18,8 +18,8 @@ FEWEST = 16  # rows that show what columns are
 LOOKED_AT = 100  # columns, or up to twice as many, that stand for all
 
 
-def row_bytes(head: pl.DataFrame, target: str | None) -> float:
-    """Bytes that a row takes, from the first rows of its table.
+def row_bytes(head: pl.DataFrame, target: str | None, classes: float | None = None) -> float:
+    """Bytes that a row takes, from the first rows of its table, and from how many classes the target has, if known.
 
     >>> row_bytes(pl.DataFrame({"x": [0.5 * k for k in range(99)], "y": ["a", "b", "c"] * 33}), "y")
     290.0
@@ -30,10 +30,27 @@ def row_bytes(head: pl.DataFrame, target: str | None) -> float:
     some = names[:: max(1, len(names) // LOOKED_AT)]
     columns = infer_columns(head.select(some), target="", overrides={})
     numbers = sum(_numbers(head[column.name], column) for column in columns) * len(names) / max(1, len(some))
-    classes = 0
-    if target in head.columns and infer_columns(head.select(target), target="", overrides={})[0].kind == "category":
-        classes = head[target].n_unique()
+    if classes is None:
+        classes = class_count(head[target]) if target in head.columns else 0
     return float(NUMBER * max(1.0, numbers) + OUTPUT * classes)
+
+
+def class_count(cells: pl.Series) -> float:
+    """How many classes a target has, of which these cells show some (Chao 1984); 0 where it is a number or a date.
+
+    >>> class_count(pl.Series("y", ["a", "b"] * 10)), class_count(pl.Series("y", [f"c{k}" for k in range(20)])) > 100
+    (2.0, True)
+    >>> class_count(pl.Series("y", range(20)))
+    0.0
+    """
+    known = cells.drop_nulls()
+    if not len(known) or not known.cast(pl.Float64, strict=False).null_count():
+        return 0.0
+    if infer_columns(known.to_frame(), target="", overrides={})[0].kind in ("number", "date"):
+        return 0.0
+    counts = known.value_counts(name="rows")["rows"]
+    once, twice = int((counts == 1).sum()), int((counts == 2).sum())
+    return float(len(counts) + once * (once - 1) / (2 * (twice + 1)))
 
 
 def _numbers(cells: pl.Series, column: Column) -> float:

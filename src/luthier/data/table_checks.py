@@ -44,7 +44,8 @@ def check_table(
                     remedy="read the scores of each class in the report",
                 )
             )
-    used = {column: _explained(frame, column, task, weights) for column in columns if column.used}
+    y = _target_of(frame, task)
+    used = {column: _explained(frame[column.name], y, column, task, weights) for column in columns if column.used}
     findings += [finding for column, explained in used.items() if (finding := _leak(column, explained, task))]
     return findings + _dropped(frame, columns, task, weights, max((one for one in used.values() if one), default=0.0))
 
@@ -58,8 +59,7 @@ def _dropped(
         numbers = _numbers_in(frame[column.name])
         if numbers is None or numbers_rows(numbers):
             continue
-        seen = frame.with_columns(numbers.alias(column.name))
-        explained = _explained(seen, replace(column, kind="number"), task, weights)
+        explained = _explained(numbers, _target_of(frame, task), replace(column, kind="number"), task, weights)
         if explained is not None and explained > least:
             findings.append(
                 Finding(
@@ -94,10 +94,15 @@ def _leak(column: Column, explained: float | None, task: Task) -> Finding | None
     )
 
 
-def _explained(frame: pl.DataFrame, column: Column, task: Task, weights: np.ndarray | None) -> float | None:
-    series = frame[column.name]
+def _target_of(frame: pl.DataFrame, task: Task) -> np.ndarray:
+    """The target as numbers [N], of classes their order."""
     target = frame[task.target]
-    y = target.cast(pl.String).rank("dense").to_numpy() if task.classes else target.cast(pl.Float64).to_numpy()
+    return target.cast(pl.String).rank("dense").to_numpy() if task.classes else target.cast(pl.Float64).to_numpy()
+
+
+def _explained(
+    series: pl.Series, y: np.ndarray, column: Column, task: Task, weights: np.ndarray | None
+) -> float | None:
     if column.kind == "number" and series.dtype.is_numeric():
         values = series.fill_null(series.median()).to_numpy()
     elif column.kind in ("category", "boolean", "number"):

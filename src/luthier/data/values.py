@@ -43,13 +43,11 @@ def values_as_known(frame: pl.DataFrame, columns: Sequence[Column], task: Task) 
     read = {column.name: column.cells for column in columns if column.name in schema}
     plain = [name for name, parser in read.items() if parser.is_plain(schema[name])]
     casts = frame.select(pl.col(plain).cast(pl.Float64, strict=False).fill_nan(None)) if plain else pl.DataFrame()
-    cast = set(casts.columns)
-    lost = {name for name in plain if casts[name].null_count() > frame[name].null_count()}
-    cells = [
-        read[name].known(frame[name]).alias(name)
-        for name in read
-        if (name not in cast or name in lost) and not (schema[name].is_integer() and read[name].reads == "number")
-    ]
+    before, now = (one.null_count().row(0) if plain else () for one in (frame.select(plain), casts))
+    lost = {name for name, one, other in zip(plain, before, now, strict=True) if other > one}
+    done = {name for name in plain if name not in lost}
+    done |= {name for name, parser in read.items() if schema[name].is_integer() and parser.reads == "number"}
+    cells = [read[name].known(frame[name]).alias(name) for name in read if name not in done]
     target = _target(task, schema[task.target]).alias(task.target)
     return frame.with_columns(casts.drop(lost)).with_columns(*cells, target)
 

@@ -88,7 +88,7 @@ def in_memory_groups(
         pieces *= 2
     if (each := taken.of(1, pieces)) > memory:
         raise LuthierError(
-            "one network does not fit into the memory limit",
+            "one network does not fit into the memory that is left beside the data",
             expected=f"{in_bytes(each)} or more",
             received=in_bytes(memory),
             remedy="raise --memory, or use fewer units",

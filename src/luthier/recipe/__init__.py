@@ -8,6 +8,7 @@ from luthier.recipe.checklist import Ticked, checklist, in_lines
 from luthier.recipe.config import Cut, FitConfig, Recipe, config_of, read_recipe, recipe_from, write_recipe
 from luthier.recipe.decisions import evidence_of, follows, worded, wording_of
 from luthier.recipe.decisions.starting_network import first_width
+from luthier.recipe.interrupted import Interrupted
 from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.option_table import kept_for
 from luthier.recipe.plan import Plan, Plans
@@ -23,7 +24,7 @@ from luthier.recipe.reading import (
     source_of,
 )
 from luthier.recipe.run import Run
-from luthier.recipe.runner import Interrupted, Runner
+from luthier.recipe.runner import Runner
 from luthier.recipe.steps.calibrated import as_model, columns_of, predict_part
 from luthier.recipe.steps.first_architecture import input_count
 from luthier.recipe.steps.judge import Verdict

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+from scipy.stats import poisson
 
 from luthier.assess.fingerprints import Fingerprints
 from luthier.data import Splits, split_rows, with_target, with_values
@@ -24,6 +25,8 @@ from luthier.recipe.stored_splits import read_splits
 from luthier.saved import open_run
 
 NAMED = 5  # rows that a note names
+DISTINCT = 0.95  # share of rows that no other equals, above which equal rows are the same ones
+BY_CHANCE = 1e-6  # how seldom so few rows of a fresh draw would be new
 
 
 def drawn(read: LoadedData, asked: FitConfig, line: Line) -> Splits:
@@ -126,17 +129,40 @@ def labels_of(frame: pl.DataFrame, asked: FitConfig) -> pl.Series | None:
 def _known_values(read: LoadedData, asked: FitConfig, values: pl.DataFrame, line: Line) -> np.ndarray:
     """Which rows the run or its line has seen: equal ones, near copies, rows of groups that are open in the line [N].
 
-    Where rows repeat by nature an equal row may be a new one: then only the table itself is not new.
+    Where rows repeat by nature an equal row may be a new one: none counts as known then.
     """
-    assert read.new_test is not None
-    if read.copies.coarse:
-        return np.full(values.height, read.new_test.fingerprint == read.source.fingerprint)
     rows, labels = fresh_fingerprints(read, values, line), labels_of(values, asked)
-    known = rows.known_in(fingerprints_of(read, line.secret)) | rows.known_in(line.read) | line.known(rows, labels)
+    own = rows.known_in(fingerprints_of(read, line.secret))
+    known = own | rows.known_in(line.read) | line.known(rows, labels)
+    if read.copies.coarse:
+        return known if _tells_rows_apart(read, own, asked) else np.zeros(values.height, dtype=bool)
     if read.pictures is None and read.copy_rule.names:
         for ours, theirs in zip(_with_targets(read, values), _with_targets(read, read.frame), strict=True):
             known |= np.isin(ours, theirs)
     return np.asarray(known)
+
+
+def _tells_rows_apart(read: LoadedData, own: np.ndarray, asked: FitConfig) -> bool:
+    """Whether equal rows are the same ones although inputs repeat by nature: all cells together tell them apart.
+
+    Else equal rows of another file may be new ones. InputError where fewer of its rows are no `own` ones of the run [N]
+    than of a fresh draw from the table's distribution.
+    """
+    counts = np.unique(read.cell_hashes, return_counts=True)[1]
+    if (counts == 1).mean() > DISTINCT:
+        return True
+    rate = len(own) / counts.sum()
+    unseen = (counts == 1).sum() * rate  # rows whose values the table does not have (Good and Turing)
+    beyond = counts * rate * poisson.sf(counts - 1, counts * rate) - counts * poisson.sf(counts, counts * rate)
+    expected, found = float(unseen + beyond.sum()), int((~own).sum())
+    if poisson.cdf(found, expected) < BY_CHANCE:
+        raise InputError(
+            f"'{asked.new_test}' is not a new test set: rows of the run are in it",
+            expected=f"about {expected:.0f} of {len(own)} rows that the run's table does not have, as in a fresh draw",
+            received=f"{found} such rows",
+            remedy="take rows that were collected later, or add a column that identifies rows to both files",
+        )
+    return False
 
 
 def _with_targets(read: LoadedData, values: pl.DataFrame) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ run, fresh test rows. N rows.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +28,7 @@ from luthier.saved import RunFolder, open_run
 from luthier.untrusted import content_of
 
 LARGEST = 64 << 20  # bytes of a record
+MOST_READ = 20_000_000  # rows of an earlier run's table that are read again, to know which of them it has learnt from
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,19 @@ def _reconstructed(folder: RunFolder, secret: Secret, record: RowRecord | None) 
     splits = read_splits(folder.splits, read.frame.height)
     if splits is None:
         raise InputError(f"'{folder.splits}' is missing")
-    rows = fingerprints_of(read, secret)
+    rows, on_disk = _fingerprints_of_all(read, secret, MOST_READ)
     opened = np.ones(len(rows), dtype=bool)
     opened[splits.test] = False
-    found = rows.rows(opened).joined(*_on_disk(read, secret))
+    found = rows.rows(opened).joined(on_disk)
     sealed = rows.rows(~opened)
     times = np.full(len(sealed), int(folder.scores.exists()))
     groups = _open_groups(read, asked, opened, secret)
-    known = Line(secret, (record.run,) if record else (), found, sealed, times, groups)
+    whole, unknown = read.source.whole, tuple[str, ...]()
+    if whole is not None and whole.rows > MOST_READ:
+        unknown = (
+            f"'{folder.path.name}' has learnt from {whole.rows:,} rows, too many to be compared: some may be sealed",
+        )
+    known = Line(secret, (record.run,) if record else (), found, sealed, times, groups, unknown)
     return known.joined(line_of(asked, secret))
 
 
@@ -143,7 +149,7 @@ def record_of(read: LoadedData, asked: FitConfig, sealed: np.ndarray, new: Finge
     """The record of a new run: of its table's rows, of which some are `sealed` [N], of `new` rows that are, and of its
     line."""
     secret = line.secret
-    own, on_disk = fingerprints_of(read, secret), Fingerprints.none().joined(*_on_disk(read, secret))
+    own, on_disk = _fingerprints_of_all(read, secret, MOST_ROWS)
     rows = own.joined(new, on_disk)
     state = np.r_[np.where(sealed, SEALED, OPEN), np.full(len(new), SEALED), np.full(len(on_disk), OPEN)]
     groups = np.union1d(_open_groups(read, asked, ~sealed, secret), line.groups)
@@ -162,48 +168,78 @@ def record_of(read: LoadedData, asked: FitConfig, sealed: np.ndarray, new: Finge
     )
 
 
+Hashes = tuple[np.ndarray, np.ndarray | None]  # of rows [N]: of all cells, and of used ones; both with the target
+
+
 def fingerprints_of(read: LoadedData, secret: Secret) -> Fingerprints:
     """The fingerprints of a table's usable rows [N]."""
-    if read.pictures is not None:
-        seen = read.pictures.checksums(read.frame[read.picture].to_list())
-        return _keyed(seen, seen, read.frame, read, secret)
-    return _keyed(read.cell_hashes, None, read.frame, read, secret)
+    return _keyed([_hashes_of(read)], secret)
 
 
 def fingerprints_of_others(cells: pl.DataFrame, values: pl.DataFrame, read: LoadedData, secret: Secret) -> Fingerprints:
     """The fingerprints of rows of another table [N], as they came and with their values."""
+    return _keyed([hashes_of_others(cells, values, read)], secret)
+
+
+def _fingerprints_of_all(read: LoadedData, secret: Secret, most: int) -> tuple[Fingerprints, Fingerprints]:
+    """The fingerprints of a table's usable rows, and of those outside of its sample; none of these where the table has
+    more than so many rows."""
+    result, held = _keyed([_hashes_of(read), *_hashes_on_disk(read, most)], secret), read.frame.height
+    which = np.arange(len(result)) < held
+    return result.rows(which), result.rows(~which)
+
+
+def _hashes_of(read: LoadedData) -> Hashes:
+    if read.pictures is not None:
+        seen = read.pictures.checksums(read.frame[read.picture].to_list())
+        return _with_target(seen, seen, read.frame, read)
+    return _with_target(read.cell_hashes, None, read.frame, read)
+
+
+def hashes_of_others(cells: pl.DataFrame, values: pl.DataFrame, read: LoadedData) -> Hashes:
+    """Hashes of rows of another table [N], as they came and with their values."""
     if read.pictures is not None:
         pixels = PictureEncoder(read.columns, read.pictures.shape, read.pictures).encode(values)[0]
         seen = checksums(pixels.numpy())
-        return _keyed(seen, seen, values, read, secret)
-    return _keyed(row_hashes(cells), None, values, read, secret)
+        return _with_target(seen, seen, values, read)
+    return _with_target(row_hashes(cells), None, values, read)
 
 
-def _keyed(
-    cells: np.ndarray, inputs: np.ndarray | None, values: pl.DataFrame, read: LoadedData, secret: Secret
-) -> Fingerprints:
-    """Both fingerprints with the target. Where rows repeat by nature, the first of equal rows is one row, the second
-    another, and the used columns alone say nothing."""
+def _hashes_on_disk(read: LoadedData, most: int) -> Iterator[Hashes]:
+    """Of the rows outside of its sample, all of them open."""
+    whole = read.source.whole
+    if whole is not None and whole.rows <= most:
+        for piece in whole.others.frames():
+            usable = piece.filter(piece[read.task.target].is_not_null())
+            yield hashes_of_others(usable, usable, read)
+
+
+def _with_target(cells: np.ndarray, inputs: np.ndarray | None, values: pl.DataFrame, read: LoadedData) -> Hashes:
+    """Where rows repeat by nature the used columns alone say nothing."""
     name = read.task.target
     target = scrambled(cell_hashes(values[name]) ^ text_hash(f"target {name}"))
     if inputs is None and not read.copies.coarse:
         inputs = row_hashes(values, [column.name for column in read.columns if column.used])
-    cells = scrambled(cells + target)
-    if inputs is None:
-        one = secret.keyed(_numbered(cells))
-        return Fingerprints(one, one)
-    return Fingerprints(secret.keyed(cells), secret.keyed(scrambled(inputs + target)))
+    return scrambled(cells + target), None if inputs is None else scrambled(inputs + target)
+
+
+def _keyed(parts: Sequence[Hashes], secret: Secret) -> Fingerprints:
+    """Both fingerprints of rows that come in parts. By all cells the first of equal rows is one row, the second
+    another: tables in which rows repeat by nature, and those in which they do not yet, know each other's rows."""
+    cells = secret.keyed(_numbered(np.concatenate([of_cells for of_cells, _ in parts])))
+    inputs = [of_inputs for _, of_inputs in parts if of_inputs is not None]
+    return Fingerprints(cells, secret.keyed(np.concatenate(inputs)) if inputs else cells)
 
 
 def _numbered(hashes: np.ndarray) -> np.ndarray:
-    """Equal hashes made different, by their order [N]."""
+    """Equal hashes made different, by their order [N]; the first of them stays as it is."""
     order = np.argsort(hashes, kind="stable")
     ordered = hashes[order]
     starts = np.r_[0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1] if len(hashes) else np.zeros(0, dtype=int)
     counts = np.diff(np.r_[starts, len(hashes)])
     places = np.empty(len(hashes), dtype=np.uint64)
     places[order] = np.arange(len(hashes)) - np.repeat(starts, counts)
-    return scrambled(hashes + places)
+    return np.where(places == 0, hashes, scrambled(hashes + places))
 
 
 def group_hashes(labels: pl.Series, secret: Secret) -> np.ndarray:
@@ -217,15 +253,6 @@ def _open_groups(read: LoadedData, asked: FitConfig, opened: np.ndarray, secret:
         return np.zeros(0, dtype=np.uint64)
     labels = read.frame[asked.group].filter(pl.Series(opened)).drop_nulls()
     return np.unique(group_hashes(labels, secret))
-
-
-def _on_disk(read: LoadedData, secret: Secret) -> Iterator[Fingerprints]:
-    """The rows of a table outside of its sample, all of them open; none where they are too many to be kept."""
-    whole = read.source.whole
-    if whole is not None and whole.rows <= MOST_ROWS:
-        for piece in whole.others.frames():
-            usable = piece.filter(piece[read.task.target].is_not_null())
-            yield fingerprints_of_others(usable, usable, read, secret)
 
 
 def _looked_up(keys: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -25,6 +26,8 @@ from luthier.data import (
     target_facts,
     task_of,
 )
+from luthier.data.large import HEAD, beside_rows
+from luthier.data.row_bytes import row_bytes
 from luthier.data.split import TEST
 from luthier.data.task import positive_facts
 from luthier.data.word_pieces import Words
@@ -64,6 +67,16 @@ class Prepared:
     together: np.ndarray  # as in Parts
     record: RowRecord  # what the run has to do with its rows
     full_training_rows: FullTrainingRows | None = None  # all training rows, where those above are a sample
+
+    def memory_beside(self, memory: int) -> int:
+        """Bytes of `memory` that networks may take beside the rows."""
+        return beside_rows(memory, self._held)
+
+    @cached_property
+    def _held(self) -> float:
+        """Bytes that the rows take in a run."""
+        rows = len(self.training) + len(self.validation) + len(self.sealed)
+        return rows * row_bytes(self.training_frame.head(HEAD), self.task.target, len(self.task.classes))
 
 
 def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledger, secret: Secret) -> Prepared:

@@ -351,7 +351,7 @@ def read_as_before(source: Any, asked: FitConfig) -> LoadedData:
     name = model.task.target
     if asked.target not in (None, name):
         raise InputError(f"--target {asked.target}: the run predicts `{name}`", remedy=f"--target {name}")
-    result = read_source(source, target=name, weight=asked.weight)
+    result = read_source(source, target=name, memory=asked.memory, weight=asked.weight)
     rows = CountedRows.of(result.frame, asked.weight if asked.weight != name else "")
     frame, places = _usable(rows, model.task)
     model.encode(frame.head(0))  # says which columns are missing

@@ -18,11 +18,11 @@ from luthier import storage
 from luthier.assess import Register
 from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, threaded, train
 from luthier.engine.devices import CPU, free_memory
-from luthier.errors import TerminatedError
 from luthier.machine import default_memory
 from luthier.nets import Net, Spec, build
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Cut, Recipe
+from luthier.recipe.interrupted import Interrupted
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memo import Memo
 from luthier.recipe.memory_groups import KEPT, join_histories, merged
@@ -75,25 +75,6 @@ class TrainedPopulation:
         net = build(self.spec, seed=self.members[member].seed)
         net.load_state_dict(self.weights[member])
         return net.eval()
-
-
-class Interrupted:
-    """A flag that signals raise; training asks it before every step.
-
-    `raised` (Ctrl-C) cuts what is trained and delivers the best so far. Where the process was `told_to_end` (SIGTERM),
-    asking raises TerminatedError: training saves its state on the way out.
-    """
-
-    def __init__(self) -> None:
-        self.raised = self.told_to_end = False
-
-    def __bool__(self) -> bool:
-        if self.told_to_end:
-            raise TerminatedError(
-                "the process was terminated; the state is saved",
-                remedy="continue with --resume: the results will be the same",
-            )
-        return self.raised
 
 
 @dataclass(frozen=True)
@@ -216,7 +197,7 @@ class Runner:
         """All members at once where memory allows it; else group by group, kept as one population when all are done."""
         training = replace(training, parts=training.parts or self.problem.prepared(training.method)[1:])
         assert training.parts is not None
-        memory = self.problem.asked.memory or default_memory()
+        memory = self.problem.data.memory_beside(self.problem.asked.memory or default_memory())
         memory = min(memory, free_memory(self.device) or memory)
         groups, settings, message = in_memory_groups(
             members, self._settings(training, members), training.parts[1], memory
@@ -249,16 +230,17 @@ class Runner:
             self.tell("evaluation", name=name, stage=stage, evaluation=evaluation, steps=settings.steps)
 
         began = self.budget_clock.clock.now()
-        outcome = train(
-            list(members),
-            learnt,
-            validation,
-            settings,
-            stop=stop,
-            on_evaluation=evaluated,
-            checkpoint=self.memo.under_way(name),
-            initial=training.initial,
-        )
+        with self.interrupted.asked(soon=True):
+            outcome = train(
+                list(members),
+                learnt,
+                validation,
+                settings,
+                stop=stop,
+                on_evaluation=evaluated,
+                checkpoint=self.memo.under_way(name),
+                initial=training.initial,
+            )
         self.speeds[name] = (self.budget_clock.clock.now() - began) / max(1, outcome.steps_done)
         buffer = BytesIO()
         outcome.history.to_frame().write_parquet(buffer)

@@ -340,7 +340,8 @@ def default_budget(source: Any) -> Budget:
 
 def _finish(walk: Run, screen: Screen) -> Result:
     try:
-        with storage.held(walk.folder.path), ended_by_signals(walk.interrupted):
+        signals = walk.interrupted
+        with storage.held(walk.folder.path), ended_by_signals(signals), signals.asked(soon=False):
             try:
                 with fitting_together(walk.folder.path) if walk.goes_on else nullcontext():
                     verdict = walk.run()

@@ -91,9 +91,13 @@ def run_search(
     place: Place,
     screen: SearchScreen,
     deliver: Callable[[Study], None] = lambda study: None,
+    memory: int = 0,
 ) -> Study:
-    """Run a search, keep it in its folder, `deliver` what came of it, and hand it back."""
-    networks.memory = (effort.memory or default_memory()) // (place.processes or cores())
+    """Run a search, keep it in its folder, `deliver` what came of it, and hand it back.
+
+    All networks that train at once take up to so many bytes of `memory` (0: what is allowed in all).
+    """
+    networks.memory = (memory or effort.memory or default_memory()) // (place.processes or cores())
     networks.device = place.on_device
     if place.accelerated:
         networks.memory = min(networks.memory, free_memory(networks.device) or networks.memory)

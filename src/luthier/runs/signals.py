@@ -14,8 +14,8 @@ from luthier.recipe import Interrupted
 def ended_by_signals(interrupted: Interrupted) -> Iterator[None]:
     """The first Ctrl-C ends training at the next step and delivers the best so far; the second aborts.
 
-    SIGTERM, and SIGHUP unless it was ignored (nohup), save the state at the next step and end the program; what
-    follows them does not hinder that, but a second one of the same kind ends it at once.
+    SIGTERM, and SIGHUP unless it was ignored (nohup), save the state at the next step and end the program, at once
+    where nothing is trained; what follows them does not hinder that, but a second one of the same kind ends it at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -30,6 +30,8 @@ def ended_by_signals(interrupted: Interrupted) -> Iterator[None]:
         interrupted.told_to_end = True
         signal.signal(signum, before[signal.Signals(signum)])
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if not interrupted.is_asked:
+            bool(interrupted)
 
     signal.signal(signal.SIGINT, first)
     for name in (signal.SIGTERM, signal.SIGHUP):

@@ -11,7 +11,7 @@ from typing import Any
 from luthier.assess.register import is_registered
 from luthier.engine.devices import AUTO, is_there, resolve
 from luthier.errors import InputError
-from luthier.machine import cores, parse_memory
+from luthier.machine import cores, default_memory, parse_memory
 from luthier.nets import DenseNet
 from luthier.recipe import (
     Budget,
@@ -217,7 +217,14 @@ def _tune_table(
     device = next((name for name in (options.get("device", AUTO), asked.device) if is_there(name)), AUTO)
     place = Place(options["on"], options["workers"], options["storage"], options["study"] or folder.path.name, device)
     return run_search(
-        networks, space, effort, folder, place, screen, lambda study: _deliver(study, work, folder, options["inputs"])
+        networks,
+        space,
+        effort,
+        folder,
+        place,
+        screen,
+        lambda study: _deliver(study, work, folder, options["inputs"]),
+        work.data.memory_beside(effort.memory or default_memory()),
     )
 
 
