@@ -83,7 +83,7 @@ def read_target(series: pl.Series, asked: str | None = None) -> tuple[pl.Series,
     [1200.0, 85.0]
     """
     if not is_text(series.dtype):
-        length = isinstance(series.dtype, pl.Duration) or series.dtype == pl.Time
+        length = asked in (None, "regression") and (isinstance(series.dtype, pl.Duration) or series.dtype == pl.Time)
         parser = NUMBERS if asked == "regression" or series.dtype == pl.Decimal or length else CLASS_WORDS
         values = NUMBERS.values(series) if parser is NUMBERS else CLASS_WORDS.words(series)
         return values, parser, "it counts in seconds" if length else ""
