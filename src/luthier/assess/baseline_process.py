@@ -263,14 +263,14 @@ def _in_pieces(svc: Any) -> Any:
     The numbers are those of scikit-learn's, to the bit.
     """
 
-    class Pieces(svc):  # type: ignore[misc]
+    class InPieces(svc):  # type: ignore[misc]
         def decision_function(self, X: np.ndarray) -> np.ndarray:
             pairs = len(self.classes_) * (len(self.classes_) - 1) // 2
             rows = max(1, DECISION_BYTES // (17 * pairs))
             decide = super().decision_function
             return np.concatenate([decide(X[start : start + rows]) for start in range(0, len(X), rows)])
 
-    return Pieces
+    return InPieces
 
 
 def _model(name: str, training: dict[str, np.ndarray], sizes: list[int], regression: bool) -> Any:
