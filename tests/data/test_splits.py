@@ -178,7 +178,7 @@ def test_three_groups_are_split_and_the_shares_that_were_reached_are_said(seed: 
     assert sorted(len(side) for side in sides) == [1, 1, 1]
     sizes = [len(part) for part in parts_of(splits)]
     assert sizes[0] >= 300
-    evidence = SplitEvidence(*sizes, seed, "groups", notes=splits.notes)
+    evidence = SplitEvidence(sizes[0], sizes[1], sizes[2], seed, "groups", notes=splits.notes)
     said = ", ".join(f"{100 * size / len(who):.0f}" for size in sizes)
     assert f"{said} % of the rows in whole groups" in evidence.render(evidence.decide()).reason
 
