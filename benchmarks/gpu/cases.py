@@ -60,9 +60,9 @@ class Case:
             Member(spec, seed=m, learning_rate=rate * (1 + m / 2), fold=m if self.folds else None, **self.hyper)
             for m in range(MEMBERS)
         ]
-        graphs = {"cuda_graphs": cuda_graphs} if cuda_graphs else {}
-        known: dict[str, Any] = {"batch_size": 16, "evaluate_every": max(1, steps // 5), **graphs, **self.settings}
-        settings = Settings(self.loss, self.rule, steps=steps, dtype=dtype, device=device, **known)
+        known: dict[str, Any] = {"batch_size": 16, "evaluate_every": max(1, steps // 5), **self.settings}
+        known |= {"device": device, "cuda_graphs": cuda_graphs}
+        settings = Settings(self.loss, self.rule, steps=steps, dtype=dtype, **known)
         rows = drawn(self.of, self.loss, weighted=self.weighted)
         numbers = rows.features if rows.features.dtype == torch.uint8 else rows.features.to(dtype)
         targets = rows.targets.to(dtype) if rows.targets.is_floating_point() else rows.targets

@@ -164,7 +164,7 @@ def speed(work: Work, count: int, device: torch.device, size: Size, table: Table
 
 
 def _graphs(device: torch.device) -> bool:
-    return device.type == "cuda" and "cuda_graphs" in {field.name for field in fields(Settings)}
+    return device.type == "cuda"
 
 
 def _memory(device: torch.device) -> int | None:

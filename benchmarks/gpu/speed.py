@@ -69,8 +69,7 @@ def population_steps(work: Work, count: int, device: torch.device, *, graphs: bo
         return len(marks) > samples + 2
 
     members = [Member(work.spec, seed=m, learning_rate=1e-3, momentum=0.0) for m in range(count)]
-    asked = {"cuda_graphs": True} if graphs else {}
-    settings = Settings(work.loss, work.rule, work.batch, 10_000_000, 1000, device=device, **asked)
+    settings = Settings(work.loss, work.rule, work.batch, 10_000_000, 1000, device=device, cuda_graphs=graphs)
     train(members, work.rows(), None, settings, stop=stop)
     rates = [(b - a) / (ended - begun) for (a, begun), (b, ended) in pairwise(marks[2:])]
     return count * statistics.median(rates)

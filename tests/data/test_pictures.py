@@ -178,9 +178,8 @@ def test_folders_that_hold_the_same_ones_are_said(tmp_path: Path) -> None:
     fill(tmp_path / "a", "train_station/1.png", "test_tube/1.png")
     assert read_source(tmp_path / "a").notes == ("2 classes: test_tube 1, train_station 1",)
     fill(tmp_path / "b", *(f"{part}/{name}/1.png" for part in ("fold1", "fold2") for name in ("cat", "dog")))
-    assert "each of these folders holds the same ones, which say nothing here: cat, dog; if those are the " in "".join(
-        read_source(tmp_path / "b").notes
-    )
+    notes = "".join(read_source(tmp_path / "b").notes)
+    assert "each of these folders holds the same ones, so they cannot be classes: cat, dog; if those are the " in notes
 
 
 def test_one_folder_around_the_classes_is_named(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def fit(
         str,
         typer.Option(
             help="Where networks train: cpu, cuda, cuda:1 or mps. auto takes an accelerator where a few timed steps "
-            "are faster there. With --resume: where the run goes on.",
+            "are faster there. With --resume: where the run continues.",
         ),
     ] = "auto",
     distil: Annotated[bool, typer.Option("--distil", help="Distil the ensemble into one network.")] = False,

@@ -74,7 +74,7 @@ def train_networks(
     only_first_batch: bool = False,
     layout: str | None = None,
     device: str | torch.device = AUTO,
-    cuda_graphs: bool = False,
+    cuda_graphs: bool = True,
     processes: int = 1,
     threads: int = 1,
     shared: str = "batches",
@@ -109,14 +109,14 @@ def train_networks(
     `looped`, whichever a few timed steps show to be faster; `layout` overrides. They train on the `device` "cpu",
     "cuda", "cuda:1" or "mps"; "auto" is where the module lies, or else an accelerator that a few timed steps show to be
     faster. What comes back lies on the processor; a module of yours, where it lay. Networks that do not fit into a
-    device's memory together train in turns. With `cuda_graphs` the steps of stacked networks are launched many at a
-    time on a CUDA device. `processes` share the networks out, one thread each; in one process blocks of networks step
-    in so many `threads`. With a `checkpoint` file training continues where an earlier call with the same arguments was
-    interrupted, bit for bit. `history` names a Parquet file for the learning curves, with `every_step` also those of
-    single steps. `on_evaluation` is called after every measurement (in one process). In a script that `torchrun`
-    started and that called `torch.distributed.init_process_group("gloo")`, the processes share each batch of one
-    training; with `shared="members"` each trains some of the networks, on the GPU with its number where they train on
-    "cuda". All get the outcome.
+    device's memory together train in turns. On a CUDA device the steps of stacked networks are launched many at a
+    time, unless `cuda_graphs` is False. `processes` share the networks out, one thread each; in one process blocks of
+    networks step in so many `threads`. With a `checkpoint` file training continues where an earlier call with the
+    same arguments was interrupted, bit for bit. `history` names a Parquet file for the learning curves, with
+    `every_step` also those of single steps. `on_evaluation` is called after every measurement (in one process). In a
+    script that `torchrun` started and that called `torch.distributed.init_process_group("gloo")`, the processes share
+    each batch of one training; with `shared="members"` each trains some of the networks, on the GPU with its number
+    where they train on "cuda". All get the outcome.
 
     Raises InputError for data, modules and settings that do not fit, all mistakes of the settings at once.
 

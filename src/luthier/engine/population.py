@@ -30,6 +30,7 @@ from luthier.errors import InputError
 from luthier.objective import loss_named
 from luthier.optimise import Step, Update
 
+RECORDED_FROM = 128  # steps of a training: a recording takes as long as the steps that it holds
 STRETCHED = 2048  # networks' steps between looks at the clock, where blocks take turns
 
 
@@ -200,7 +201,8 @@ class Population:
         folds = None if self.folds is None else self.folds[places].to(settings.device)
         fresh = partial(LossBuffer, loss, nothing)
         block = Block(places, learner, update_for(*asked), fresh(), descends, shrink, folds)
-        if not (settings.cuda_graphs and settings.device.type == "cuda" and isinstance(learner, DenseLearner)):
+        replays = settings.cuda_graphs and settings.device.type == "cuda" and settings.steps >= RECORDED_FROM
+        if not (replays and isinstance(learner, DenseLearner)):
             return block
         return block._replace(graphs=StepGraphs(block.run, fresh))
 

@@ -67,9 +67,9 @@ class Settings:
     can be overfitted. With `mixed_precision` matrix products run in bfloat16, all else in `dtype`.
     `metrics`, by name or as a Metric, are measured on the validation part at each evaluation, beside loss and score.
     `every_step` keeps the training loss of every step too. On which `device` all of this is computed changes no plan: a
-    training goes on from a checkpoint on another one. On a CUDA device dense networks' steps are
-    launched many at a time with `cuda_graphs`. On the processor members step in at least so many `blocks`, which so
-    many `threads` take: a checkpoint knows its blocks, and numbers do not depend on threads.
+    training goes on from a checkpoint on another one. On a CUDA device the steps of dense networks are launched many at
+    a time, unless `cuda_graphs` is False. On the processor members step in at least so many `blocks`, which so many
+    `threads` take: a checkpoint knows its blocks, and numbers do not depend on threads.
     """
 
     loss: str | Loss | Criterion
@@ -88,7 +88,7 @@ class Settings:
     metrics: tuple[str | Metric, ...] = ()
     every_step: bool = False
     device: torch.device = field(default=CPU, repr=False)
-    cuda_graphs: bool = field(default=False, repr=False)
+    cuda_graphs: bool = field(default=True, repr=False)
     blocks: int = field(default=1, repr=False)
     threads: int = field(default=1, repr=False)
 

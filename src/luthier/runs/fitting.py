@@ -218,7 +218,7 @@ def resume(
 ) -> Result:
     """Continue a run that was stopped, by its recorded plan; a finished run is returned unchanged.
 
-    It goes on on the device of its plan, or on the one that is named here: what is finished is kept either way.
+    It continues on the device of its plan, or on the one that is named here: what is finished is kept either way.
 
     A backbone of one's own, `module:callable`, is named again: the run's folder does not choose code.
     """

@@ -78,7 +78,7 @@ def _notes(folder: Path, found: Mapping[str, _Walked], loose: int) -> Iterator[s
         yield f"{total:,} {files} passed over: {_counted(others)}; pictures end in {', '.join(SUFFIXES)}"
     if same := _same_below(folder, found):
         yield (
-            f"each of these folders holds the same ones, which say nothing here: {_listed(same)}; if those are the "
+            f"each of these folders holds the same ones, so they cannot be classes: {_listed(same)}; if those are the "
             f"classes: luthier fit {folder / next(iter(found))}"
         )
     if loose:
