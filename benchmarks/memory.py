@@ -27,7 +27,8 @@ import polars as pl
 import psutil
 from PIL import Image
 
-from luthier.data.large import PROGRAM, parse_memory
+from luthier.data.large import PROGRAM
+from luthier.machine import parse_memory
 
 RESULTS = Path(__file__).parent / "results" / "memory.jsonl"
 SECONDS, TIMES = 60, 1.1

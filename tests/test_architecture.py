@@ -25,6 +25,7 @@ FOUNDATION = (
     "shapes",
     "seeds",
     "optional",
+    "parquet_pages",
     "storage",
     "tensors",
     "server_address",

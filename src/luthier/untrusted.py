@@ -23,6 +23,7 @@ from pydantic_core import from_json
 from typing_extensions import TypeAliasType
 
 from luthier.errors import InputError, in_a_line
+from luthier.parquet_pages import require_sound_pages
 
 LARGEST_JSON, LARGEST_LOG = 64 << 20, 1 << 30  # bytes
 MOST_VALUES, MOST_CONTAINERS = 8_000_000, 1_000_000  # of a JSON text; an empty list of 2 bytes takes 64 of memory
@@ -232,6 +233,7 @@ def read_frame(path: Path, columns: Mapping[str, str]) -> pl.DataFrame:
     """
     content = content_of(path, 1 << 40)
     try:
+        require_sound_pages(content)
         lazy = pl.scan_parquet(io.BytesIO(content))
         schema = lazy.collect_schema()
         rows = int(lazy.select(pl.len()).collect().item())

@@ -1,13 +1,17 @@
-"""The process that fits the baselines: it stops when nobody waits for more."""
+"""The process that fits the baselines: it stops when nobody waits for more, and many classes fit into memory."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+import pytest
 import torch
+from sklearn.svm import SVC
 
-from luthier.assess import BaselineRun
+from luthier.assess import BaselineRun, baseline_process
+from luthier.assess.baseline_process import TooManyClassesError, _in_pieces, _model
 from luthier.data import Dataset, infer_task
 
 
@@ -21,3 +25,34 @@ def test_baselines_that_come_too_late_are_not_begun(tmp_path: Path) -> None:
         assert not list(run.folder.glob("*.npz"))
     finally:
         run.close()
+
+
+def rows_of(classes: int, each: int) -> dict[str, np.ndarray]:
+    g, targets = np.random.default_rng(0), np.repeat(np.arange(classes), each)
+    numbers = g.normal(size=(len(targets), 4)) + 3 * g.normal(size=(classes, 4))[targets]
+    return {"numbers": numbers, "codes": np.zeros((len(targets), 0)), "targets": targets}
+
+
+def test_an_svm_decides_in_pieces_of_bounded_bytes_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, pairs, decided = rows_of(12, 5), 12 * 11 // 2, list[int]()
+    monkeypatch.setattr(baseline_process, "DECISION_BYTES", 17 * pairs * 7)
+
+    class Watched(SVC):
+        def decision_function(self, X: np.ndarray) -> np.ndarray:
+            decided.append(len(X))
+            return super().decision_function(X)
+
+    wanted = SVC().fit(rows["numbers"], rows["targets"]).decision_function(rows["numbers"])
+    pieces = _in_pieces(Watched)().fit(rows["numbers"], rows["targets"])
+    assert np.array_equal(pieces.decision_function(rows["numbers"]), wanted)
+    assert sum(decided) == 60
+    assert max(decided) == 7
+
+
+def test_of_very_many_classes_few_trees_are_grown_and_the_svm_is_left_out() -> None:
+    rows = rows_of(1000, 2)
+    trees = _model("gradient-boosted trees", rows, [], regression=False)
+    assert trees.max_iter * 1000 <= 60_000  # of about 3 KB each
+    assert _model("gradient-boosted trees", rows_of(20, 3), [], regression=False).max_iter == 600
+    with pytest.raises(TooManyClassesError, match="1,000"):
+        _model("SVM (RBF)", rows, [], regression=False)

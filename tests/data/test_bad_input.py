@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,20 @@ def test_a_parquet_file_cut_short(tmp_path: Path) -> None:
     pl.DataFrame({"a": list(range(1000))}).write_parquet(path)
     path.write_bytes(path.read_bytes()[:-100])
     assert "not a complete Parquet file" in message(read_source, path)
+
+
+@pytest.mark.parametrize(
+    "page", [b"\x2c\x15\xd1\x0f", b"\x2c\x15\xd2\x0f"]
+)  # -1001 and 1001 values, the latter in 1000 rows
+def test_a_parquet_file_whose_pages_hold_more_than_its_rows(page: bytes, tmp_path: Path) -> None:
+    """Polars allocates what a page says that it holds, and aborts the process where that is 2^61."""
+    path = tmp_path / "x.parquet"
+    pl.DataFrame({"a": np.random.default_rng(0).normal(size=1000)}).write_parquet(path, data_page_size=1 << 20)
+    content = path.read_bytes()
+    assert content.count(b"\x2c\x15\xd0\x0f") == 1
+    path.write_bytes(content.replace(b"\x2c\x15\xd0\x0f", page))
+    for read in (read_source, partial(read_source, memory=1), lambda path: read_source(path.parent)):
+        assert "a page says that it holds" in message(read, path)
 
 
 def test_a_column_of_lists() -> None:

@@ -14,9 +14,11 @@ from luthier.data.grouping import share_out
 from luthier.data.split import class_counts, fold_rows, group_numbers
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
+from luthier.recipe.decisions.row_parts import SplitEvidence
 
 SHARES = np.array([0.6, 0.2, 0.2])
 TABLES = int(os.environ.get("LUTHIER_GROUP_TABLES", "40"))  # 200 take ten seconds
+WITHOUT = TABLES // 4  # of which no split comes near to the shares
 MOMENTS = [dt.datetime(2019, 6, 1) + dt.timedelta(days=k, hours=k % 24) for k in range(700)]
 
 
@@ -146,17 +148,39 @@ def test_whole_groups_come_as_near_to_the_shares_as_a_planted_split() -> None:
         assert classes <= 0.05, f"table {seed}"
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(WITHOUT))
 def test_where_no_near_split_exists_the_first_part_is_the_largest(seed: int) -> None:
     g = np.random.default_rng(seed)
-    large = np.concatenate([[[280, 140]], g.multinomial(1, [2 / 3, 1 / 3], 180)])  # one group of 70 %
+    share, classes = g.uniform(0.65, 0.8), int(g.integers(2, 5))
+    odds = g.dirichlet([5] * classes)
+    rows = int(g.integers(600, 3000))
+    small = g.multinomial(max(1, rows // 200), odds, int(100 * (1 - share) / share) + 60)
+    first = np.round(odds * small.sum() * share / (1 - share)).astype(int)  # one group of about 70 %
+    large = np.concatenate([small, [first]])[order := g.permutation(len(small) + 1)]
     part = share_out(large, SHARES, g)
-    assert part[0] == 0
+    assert part[np.flatnonzero(order == len(small))[0]] == 0
     sizes = [large[part == k].sum() / large.sum() for k in range(3)]
-    assert sizes == pytest.approx([0.7, 0.15, 0.15], abs=0.01)
-    three = g.permutation(np.array([[300, 100], [90, 30], [100, 40]]))
-    assert sorted(share_out(three, SHARES, g)) == [0, 1, 2]
-    assert three[share_out(three, SHARES, g) == 0].sum() == 400
+    share = first.sum() / large.sum()
+    assert sizes == pytest.approx([share, (1 - share) / 2, (1 - share) / 2], abs=0.01)
+    three = g.multinomial(1, odds, 3) + np.outer(g.permutation([300, 90, 100]), odds).round().astype(int)
+    part = share_out(three, SHARES, g)
+    assert sorted(part) == [0, 1, 2]
+    assert part[three.sum(1).argmax()] == 0
+
+
+@pytest.mark.parametrize("seed", range(WITHOUT))
+def test_three_groups_are_split_and_the_shares_that_were_reached_are_said(seed: int) -> None:
+    g = np.random.default_rng(seed)
+    who = np.repeat(["p", "q", "r"], g.permutation([int(g.integers(300, 500)), 60, int(g.integers(70, 100))]))
+    frame = pl.DataFrame({"who": who, "x": np.arange(len(who)), "y": g.choice(["a", "b"], len(who))})
+    splits = split_rows(frame, task=infer_task(frame["y"]), seed=seed, group="who")
+    sides = [set(frame["who"][part].to_list()) for part in parts_of(splits)]
+    assert sorted(len(side) for side in sides) == [1, 1, 1]
+    sizes = [len(part) for part in parts_of(splits)]
+    assert sizes[0] >= 300
+    evidence = SplitEvidence(sizes[0], sizes[1], sizes[2], seed, "groups", notes=splits.notes)
+    said = ", ".join(f"{100 * size / len(who):.0f}" for size in sizes)
+    assert f"{said} % of the rows in whole groups" in evidence.render(evidence.decide()).reason
 
 
 def test_rows_without_a_group_are_their_own() -> None:

@@ -32,6 +32,8 @@ MOST_PICTURES = {
     "ridge regression": 20_000,
     "SVM (RBF)": 4_000,
 }
+# Of many classes each step of boosting grows as many trees, and an SVM decides between all pairs of them.
+MOST_TREES, MOST_SVM_CLASSES, DECISION_BYTES = 60_000, 200, 1 << 26
 FEWEST = 3  # rows of a class, below which three folds or a held-out tenth leave it out
 # Files: the parent wants no more baselines; the child waits for the test rows; it has answered for them.
 ENOUGH, READY, TESTED = "enough", "ready", "tested"
@@ -40,6 +42,10 @@ UNWEIGHED = ("nearest neighbours",)  # their library takes no weights
 HELD_OUT = 0.1  # of the training rows, for the end of boosting
 INNER_SPLITS = ("gradient-boosted trees", "SVM (RBF)")
 MOST_TREE_LEVELS = 254  # scikit-learn's limit for a categorical feature
+
+
+class TooManyClassesError(Exception):
+    """A baseline that would take too much memory and time with so many classes."""
 
 
 def names_for(kind: str, *, text: bool) -> tuple[str, ...]:
@@ -65,7 +71,8 @@ def main(folder: Path) -> None:
             chosen = min(candidates, key=lambda one: _error(one, validation, task)) if regression else candidates[0]
             _answer(folder / f"{name}.validation.npz", chosen, validation, task)
         except Exception as error:  # whatever a library raises: it is said, and the other baselines go on
-            message = f"{type(error).__name__}: {error}".splitlines()[0]
+            said = str(error) if isinstance(error, TooManyClassesError) else f"{type(error).__name__}: {error}"
+            message = said.splitlines()[0]
             (folder / f"{name}.failed").write_text(message, encoding="utf-8")
         else:
             fitted[name] = chosen
@@ -245,10 +252,25 @@ def _other_columns(numbers: int, start_of_codes: int, sizes: list[int]) -> list[
     return parts
 
 
-def _held_out(training: dict[str, np.ndarray], regression: bool) -> float:
+def _held_out(rows: int, classes: int) -> float:
     """The share of rows that ends the boosting: with room for a row of each class."""
-    rows, classes = len(training["numbers"]), 0 if regression else len(np.unique(training["targets"]))
     return min(0.5, max(HELD_OUT, (classes + 1) / rows))
+
+
+def _in_pieces(svc: Any) -> Any:
+    """The SVM that decides for a few rows at a time: a row's decisions between all pairs of classes take 17 bytes each.
+
+    The numbers are those of scikit-learn's, to the bit.
+    """
+
+    class InPieces(svc):  # type: ignore[misc]
+        def decision_function(self, X: np.ndarray) -> np.ndarray:
+            pairs = len(self.classes_) * (len(self.classes_) - 1) // 2
+            rows = max(1, DECISION_BYTES // (17 * pairs))
+            decide = super().decision_function
+            return np.concatenate([decide(X[start : start + rows]) for start in range(0, len(X), rows)])
+
+    return InPieces
 
 
 def _model(name: str, training: dict[str, np.ndarray], sizes: list[int], regression: bool) -> Any:
@@ -262,17 +284,17 @@ def _model(name: str, training: dict[str, np.ndarray], sizes: list[int], regress
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC, SVR
 
-    numbers = training["numbers"].shape[1]
+    numbers, classes = training["numbers"].shape[1], 0 if regression else len(np.unique(training["targets"]))
     if name in ("mean", "majority class"):
         return DummyRegressor() if regression else DummyClassifier(strategy="prior")
     if name == "gradient-boosted trees":
         categorical = [numbers + k for k, size in enumerate(sizes) if size <= MOST_TREE_LEVELS]
         options: dict[str, Any] = {
             "learning_rate": 0.06,
-            "max_iter": 600,
+            "max_iter": min(600, max(1, MOST_TREES // max(1, classes))),
             "early_stopping": True,
             "n_iter_no_change": 20,
-            "validation_fraction": _held_out(training, regression),
+            "validation_fraction": _held_out(len(training["numbers"]), classes),
             "categorical_features": categorical or None,
             "random_state": 0,
         }
@@ -286,7 +308,9 @@ def _model(name: str, training: dict[str, np.ndarray], sizes: list[int], regress
         if regression:
             scaled_target = TransformedTargetRegressor(SVR(C=1.0), transformer=StandardScaler())
             return make_pipeline(transform, scaled_target)
-        return make_pipeline(transform, CalibratedClassifierCV(SVC(), ensemble=False, cv=3))
+        if classes > MOST_SVM_CLASSES:
+            raise TooManyClassesError(f"it decides between all pairs of classes; of {classes:,} they are too many")
+        return make_pipeline(transform, CalibratedClassifierCV(_in_pieces(SVC)(), ensemble=False, cv=3))
     linear = RidgeCV(alphas=np.logspace(-3, 3, 13)) if regression else LogisticRegression(max_iter=2000)
     return make_pipeline(transform, linear)
 

@@ -15,6 +15,7 @@ import polars as pl
 
 from luthier.assess.fingerprints import Fingerprints
 from luthier.errors import InputError
+from luthier.parquet_pages import require_sound_pages
 
 VERSION = 1
 MOST_ROWS = 1_000_000  # of a run with more of them only the sealed ones are kept
@@ -80,6 +81,7 @@ class RowRecord:
     def from_bytes(cls, content: bytes) -> RowRecord:
         """The record that `to_bytes` gave. InputError for anything else."""
         try:
+            require_sound_pages(content)
             facts: dict[str, Any] = json.loads(pl.read_parquet_metadata(BytesIO(content))[_NAME])
             if facts["version"] != VERSION:
                 raise InputError("the record of rows has another version", received=str(facts["version"])[:20])

@@ -24,6 +24,7 @@ from luthier.data.text_bytes import text_size
 from luthier.data.witnesses import witnesses
 from luthier.errors import InputError, in_a_line
 from luthier.messages import in_bytes
+from luthier.parquet_pages import require_sound_pages
 from luthier.seeds import numpy_generator
 from luthier.storage import cache_folder, explained, sha256
 
@@ -79,11 +80,21 @@ def is_parquet(path: Path) -> bool:
 def scan_parquet(path: Path) -> pl.LazyFrame:
     """Parquet files as one table that is read when it is asked for; their columns must be the same."""
     try:
+        for file in table_files(path):
+            require_sound_pages(file)
         lazy = pl.scan_parquet(table_files(path), hive_partitioning=False)
         lazy.collect_schema()
     except (Exception, pl.exceptions.PanicException) as error:
         raise _not_whole(path, error) from error
     return lazy
+
+
+def read_parquet(path: Path) -> pl.DataFrame:
+    """Parquet files as one table."""
+    try:
+        return scan_parquet(path).collect()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise _not_whole(path, error) from error
 
 
 def too_large(path: Path, memory: int, target: str | None = None) -> bool:
@@ -115,7 +126,7 @@ def _head_of(path: Path, target: str | None) -> tuple[pl.DataFrame, int, float]:
     try:
         head = lazy.head(HEAD).collect()
         return head, int(lazy.select(pl.len()).collect().item()), _classes(lazy, head, target)
-    except Exception as error:
+    except (Exception, pl.exceptions.PanicException) as error:
         raise _not_whole(path, error) from error
 
 

@@ -20,8 +20,8 @@ from luthier.data.large import (
     LargeTable,
     digest,
     is_parquet,
+    read_parquet,
     sample_of,
-    scan_parquet,
     table_files,
     too_large,
 )
@@ -42,6 +42,7 @@ from luthier.data.pieces import Pieces
 from luthier.data.remote import fetched, is_remote
 from luthier.errors import InputError, in_a_line, nearest
 from luthier.machine import default_memory
+from luthier.parquet_pages import require_sound_pages
 from luthier.storage import readable, sha256, write_bytes
 
 WRITTEN = {"luthier": "written"}  # metadata of a Parquet file that keeps the text of a file without types
@@ -255,7 +256,7 @@ def _file(path: Path, memory: int, target: str | None, weight: str) -> Source:
         frame, whole, checksum, notes = sample_of(path, memory, target, weight)
         return Source(frame, path.name, str(path), checksum, notes, whole=whole, written=not is_parquet(path))
     if path.is_dir():
-        return Source(scan_parquet(path).collect(), path.name, str(path), digest(path))
+        return Source(read_parquet(path), path.name, str(path), digest(path))
     content = path.read_bytes()
     if path.suffix.lower() in (".parquet", ".pq") or content[:4] == b"PAR1":
         frame, written = _parquet(content, path.name)
@@ -280,6 +281,7 @@ def _require_stored(path: Path) -> None:
 def _parquet(content: bytes, name: str) -> tuple[pl.DataFrame, bool]:
     """The table of a Parquet file, and whether its cells are the text of a file without types."""
     try:
+        require_sound_pages(content)
         known = pl.read_parquet_metadata(io.BytesIO(content))
         return pl.read_parquet(io.BytesIO(content)), WRITTEN.items() <= known.items()
     except (Exception, pl.exceptions.PanicException) as error:  # Polars panics over some damaged pages

@@ -42,6 +42,7 @@ from luthier.shapes import (
 COUPLED_ROWS = 256  # that are compared with each other at once outside of training
 HUBER_WIDTH = 1.0  # where the Huber loss turns from square to line
 FEW_CLASSES, MANY_OUTPUTS = 64, 512  # where softmax goes along another axis
+SHARED_CLASSES = 16  # up to which a row's class is written out as shares: of more they take memory and save no time
 
 
 class Loss(NamedTuple):
@@ -137,7 +138,7 @@ def _softmax_residual(Z: Logits, targets: Targets) -> Logits:
 
 
 def _shares(targets: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
-    return targets if targets.ndim == 2 else one_hot(targets, classes, dtype)
+    return targets if targets.ndim == 2 or classes > SHARED_CLASSES else one_hot(targets, classes, dtype)
 
 
 def _smoothed(Z: Logits, targets: ClassNumbers, smoothing: float) -> OneHot:

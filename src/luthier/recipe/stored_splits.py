@@ -13,6 +13,7 @@ from luthier import storage
 from luthier.data import Splits
 from luthier.data.split import PARTS
 from luthier.errors import InputError
+from luthier.parquet_pages import require_sound_pages
 from luthier.untrusted import content_of
 
 LARGEST = 1 << 30  # bytes
@@ -35,6 +36,7 @@ def read_splits(path: Path, rows: int) -> Splits | None:
         return None
     content = content_of(path, LARGEST)
     try:
+        require_sound_pages(content)
         parts = pl.read_parquet(BytesIO(content))["part"].to_numpy()
         facts = pl.read_parquet_metadata(BytesIO(content))
         notes, left_out = json.loads(facts.get(_NOTES, "[]")), json.loads(facts.get(_LEFT_OUT, "[]"))

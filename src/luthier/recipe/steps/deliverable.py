@@ -205,7 +205,14 @@ def _best_members(runner: Runner, method: str) -> list[Component]:
 
 
 def _outputs(components: Sequence[Component], kind: str) -> Tensor:
-    return activate(torch.stack([component.trained.logits[component.member] for component in components]), kind)
+    """[P, N, C], of one component after another: of many classes there is room for one set of them."""
+    first, *others = (component.trained.logits[component.member] for component in components)
+    one = activate(first, kind)
+    result = one.new_empty(len(components), *one.shape)
+    result[0] = one
+    for place, logits in enumerate(others, 1):
+        result[place] = activate(logits, kind)
+    return result
 
 
 def _averaged(components: Sequence[Component], kind: str) -> Tensor:

@@ -91,12 +91,16 @@ class Baselines:
         return result, recalled[1].get("failed", {})
 
     def test(self, rows: Dataset) -> dict[str, np.ndarray]:
-        """Predictions for the opened test rows, of the baselines that were ready in their slot."""
+        """Predictions for the opened test rows, of the baselines that were ready in their slot; the process then ends,
+        and its memory is free for what follows.
+        """
         if not self.validation:
+            self._run.close()
             return {}
         deadline = self._runner.budget_clock.clock.now() + self._seconds
         limited = self._runner.budget_clock.budget.seconds is not None
         result = self._run.predict_test(rows, lambda: limited and self._runner.budget_clock.clock.now() > deadline)
+        self._run.close()
         return {name: result[name] for name in self.validation if name in result}
 
 
