@@ -9,10 +9,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from tests.browsing import elsewhere
 
 import luthier
+from luthier.recipe.steps.error_analysis import _changed_most
 from luthier.report import figures
 from luthier.runs.screen import SilentScreen
 
@@ -167,3 +170,21 @@ def test_it_prints(browser: Any, wine: luthier.Result) -> None:
     pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {})["data"])
     assert pdf.startswith(b"%PDF")
     assert len(pdf) > 20_000
+
+
+def test_of_very_many_classes_those_with_the_most_mistakes_are_drawn() -> None:
+    matrix = np.diag(np.full(200, 6))
+    matrix[150, 20], matrix[20, 150] = 2, 4  # class 150: 2 of 8 rows are taken for class 20
+    confusion = {"matrix": matrix.tolist(), "labels": [f"c{place}" for place in range(200)]}
+    drawn = figures.draw_confusion(confusion).data[0]
+    assert np.shape(drawn.z) == (60, 60)
+    assert {"c20", "c150"} <= set(drawn.x)
+    assert drawn.z[drawn.y.index("c150")][drawn.x.index("c20")] == 2 / 8
+
+
+def test_dependence_of_many_classes_keeps_those_that_a_column_changes_most() -> None:
+    values = [(value, f"c{place}", 0.001 * place * value) for value in (0, 1, 2) for place in range(30)]
+    table = pl.DataFrame(values, schema=["value", "of", "mean"], orient="row")
+    kept = _changed_most(table)
+    assert kept["of"].unique(maintain_order=True).to_list() == [f"c{place}" for place in range(22, 30)]
+    assert kept.height == 8 * 3

@@ -80,7 +80,8 @@ def _dependence(scores: dict[str, Any]) -> Iterator[str]:
         yield f"<h3>{tr('Partial dependence')}</h3>"
         yield (
             "<p class=small>Mean prediction over the validation rows when every row has that value, for the most "
-            "important columns; shaded: the 10th to 90th percentile of the rows' predictions (regression). "
+            "important columns; of many classes those that change most. "
+            "Shaded: the 10th to 90th percentile of the rows' predictions (regression). "
             "With correlated columns some of these rows are unrealistic.</p><div class=grid>"
         )
         for place, row in enumerate(rows):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import cycle
 from typing import Any, NamedTuple
 
+import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
@@ -14,7 +15,7 @@ from luthier.recipe.decisions.remedy import RemedyEvidence, remedy_name
 RULE_COLOURS = {"adam": BLUE, "sgd": ORANGE}
 RULE_NAMES = {"adam": "Adam", "sgd": "SGD with momentum"}
 MARKS = {"constant": "circle", "cosine": "diamond", "restarts": "x", "exponential": "square"}
-MANY_LABELS = 12
+MANY_LABELS, MOST_LABELS = 12, 60  # up to which counts are written into a matrix; and up to which it is drawn whole
 
 
 class Curves(NamedTuple):
@@ -68,9 +69,16 @@ def draw_trials(trials: list[dict[str, Any]]) -> go.Figure:
 
 
 def draw_confusion(confusion: dict[str, Any]) -> go.Figure:
-    """Rows are true classes, columns predicted ones; colour is the share of the row."""
-    matrix, labels = confusion["matrix"], [str(label)[:24] for label in confusion["labels"]]
-    shares = [[count / (sum(row) or 1) for count in row] for row in matrix]
+    """Rows are true classes, columns predicted ones; colour is the share of the row.
+
+    Of more than `MOST_LABELS` classes those with the most mistakes are drawn.
+    """
+    counts, labels = np.asarray(confusion["matrix"]), [str(label)[:24] for label in confusion["labels"]]
+    totals = counts.sum(1, keepdims=True)
+    mistakes = counts.sum(0) + counts.sum(1) - 2 * counts.diagonal()
+    drawn = np.sort(np.argsort(-mistakes, kind="stable")[:MOST_LABELS])
+    shares = (counts / np.where(totals == 0, 1, totals))[np.ix_(drawn, drawn)].tolist()
+    labels = [labels[place] for place in drawn]
     few = len(labels) <= MANY_LABELS
     figure = empty_figure("predicted", "true")
     figure.add_heatmap(

@@ -117,6 +117,10 @@ def _judgement(run: Contents) -> Iterator[str]:
         yield f"<h3>{tr('Confusion matrix')}</h3>"
         if scores["confusion"].get("weighted"):
             yield f"<p class=small>{tr('Each row counts by its weight; weights have a mean of 1.')}</p>"
+        if (classes := len(scores["confusion"]["labels"])) > figures.MOST_LABELS:
+            known = {"count": figures.MOST_LABELS, "classes": classes}
+            said = tr("{count} of {classes} classes are drawn: those with the most mistakes.", **known)
+            yield f"<p class=small>{escape(said)}</p>"
         yield from plot("confusion", figures.draw_confusion(scores["confusion"]), "Confusion matrix of the test rows")
     if scores["predicted"]:
         yield f"<h3>{tr('Predicted and true values')}</h3>"

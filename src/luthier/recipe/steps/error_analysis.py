@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import polars as pl
 from torch import Tensor
 
 from luthier.assess import (
@@ -28,6 +29,7 @@ from luthier.saved import Model
 
 MOST_COLUMNS = 100
 DEPENDENCES = 6
+DEPENDENCE_CLASSES = 8  # of more classes those whose answer a column changes most
 
 
 def error_analysis(runner: Runner, model: Model, test: Dataset, predicted: np.ndarray) -> dict[str, Any]:
@@ -102,6 +104,12 @@ def _importance(runner: Runner, model: Model) -> list[dict[str, Any]]:
     return permutation_importance(predict, *rows, y, metric, groups, seed=problem.seed, **counting)
 
 
+def _changed_most(table: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the few classes whose mean answer differs most between the values of a column."""
+    ranges = table.group_by("of", maintain_order=True).agg(range=pl.col("mean").max() - pl.col("mean").min())
+    return table.filter(pl.col("of").is_in(ranges.top_k(DEPENDENCE_CLASSES, by="range")["of"].implode()))
+
+
 def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[dict[str, Any]]:
     """The answer by the values of the columns that matter most; of two classes the positive one's."""
     kinds = {column.name: column.kind for column in model.encoder.columns}
@@ -112,6 +120,8 @@ def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[dict[s
         table = model.dependence_encoded(validation.numbers, validation.codes, name)
         if model.task.kind == "binary":
             table = table.filter(table["of"] == model.task.positive_name)
+        elif len(model.task.classes) > DEPENDENCE_CLASSES:
+            table = _changed_most(table)
         result.append({"column": name, "kind": kinds[name], "rows": table.to_dicts()})
     return result
 
