@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import hypothesis
 import pytest
 from tests import shape_checks, warm
 
 # Shape annotations of the numeric rooms become assertions while the tests run.
 shape_checks.install(["luthier.nets", "luthier.objective", "luthier.optimise"])
 
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is not a fault
+hypothesis.settings.load_profile("untimed")
 
 # What runs did to rows is counted where a test is about that, in a home of its own.
 os.environ["LUTHIER_NO_REGISTER"] = "1"

@@ -103,5 +103,6 @@ def test_the_readmes_commands_run(
         if "--config" in words:
             words += ["--run", "repeated"]
         words = [word for word in words if word != "--open"]  # no browser to open in a test
+        words = ["auto" if word == "cuda" else word for word in words]  # no GPU either
         run_command(words, capsys)
     assert (tmp_path / "out.csv").exists()

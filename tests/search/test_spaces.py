@@ -174,6 +174,8 @@ def test_every_member_hyper_parameter_is_in_the_registry() -> None:
         "penalise_biases",
         "layer_rates",
         "frozen_until",
+        "rate_factors",
+        "width_scaled",
     }
     assert {field.name for field in fields(Member)} - apart <= set(REGISTRY)
 

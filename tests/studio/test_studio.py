@@ -251,13 +251,17 @@ def test_the_neuron_learns_as_the_lab_says(browser: Any, address: str) -> None:
         values = [one.get_attribute("aria-valuenow") or one.get_attribute("value") for one in handles]
         return any(value not in (None, "", "300") for value in values)
 
+    wanted = pytest.approx(learn(0.6, 0.9, 0.15, cost="quadratic").a[300], abs=1e-4)
     for _ in range(2):  # it is computed, and the same again
         wait.until(lambda _: numbers(browser, "neuron").get("epoch") == "300" and not moved())  # the page is there
         wait.until(lambda _: browser.find_element(By.ID, "neuron-run")).click()
         wait.until(lambda _: numbers(browser, "neuron").get("epoch") not in (None, "300") or moved())
-        wait.until(lambda _: numbers(browser, "neuron")["epoch"] == "300")
-        path = learn(0.6, 0.9, 0.15, cost="quadratic")
-        assert float(numbers(browser, "neuron")["output"]) == pytest.approx(path.a[300], abs=1e-4)
+        wait.until(lambda _: numbers(browser, "neuron")["epoch"] == "300" and _number(browser, "output") == wanted)
+
+
+def _number(browser: Any, name: str) -> float:
+    """One of the neuron's numbers; on a busy machine some come a moment after the others."""
+    return float(numbers(browser, "neuron")[name])
 
 
 @pytest.mark.browser

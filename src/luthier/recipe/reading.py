@@ -245,7 +245,8 @@ def source_of(folder: RunFolder, asked: FitConfig) -> str:
     paths = [name for name in named if name and name not in BUNDLED]
     if paths:
         print(printable(f"reading {', '.join(paths)}, as '{folder.path}' says"), file=sys.stderr)
-    before = folder.facts()["asked"]
+    is_run = (folder.path / "run.json").exists()  # a recipe may lie by itself, as --plan prints it
+    before = folder.facts()["asked"] if is_run else {}
     moved = [path for path in (asked.source, asked.new_test) if path in before.values() and is_gone(path)]
     if moved:
         raise InputError(
