@@ -15,6 +15,7 @@ from typing import Any
 
 from luthier import storage
 from luthier.errors import InputError
+from luthier.messages import speaking
 from luthier.recipe.decisions import evidence_of
 from luthier.recipe.decisions.decision import Choice, Evidence
 from luthier.recipe.decisions.earlier import upgraded
@@ -83,10 +84,16 @@ class Ledger:
         return record
 
     def decide(self, step: int, evidence: Evidence[Choice], *, synced: bool = True) -> Choice:
-        """What follows from the evidence at a step of the recipe; both are appended."""
+        """What follows from the evidence at a step of the recipe; both are appended.
+
+        Words in English stand beside them, for people and programs that read the file; nothing here reads those.
+        """
         choice = evidence.decide()
+        with speaking("en"):
+            words = evidence.render(choice)
+        said = {"topic": words.topic, "chosen": words.chosen, "reason": words.reason}
         stored = {"step": step, "code": evidence.code, "of": evidence.of, "choice": choice}
-        self.add("decision", {**stored, "evidence": evidence.to_json()}, synced=synced)
+        self.add("decision", {**stored, "evidence": evidence.to_json(), **said}, synced=synced)
         return choice
 
     def find(self, finding: Finding, *, step: int) -> Finding:
