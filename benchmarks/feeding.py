@@ -23,7 +23,8 @@ import torch
 
 from luthier.data import Dataset, TableEncoder, infer_columns
 from luthier.data.encoded import encoded
-from luthier.data.large import scan_parquet, walk
+from luthier.data.large import scan_parquet, table_files
+from luthier.data.pieces import Pieces
 from luthier.engine import Member, Part, Settings, Stream
 from luthier.engine.feed import batches_for
 from luthier.engine.population import Population
@@ -58,7 +59,8 @@ def from_disk() -> Stream:
     def dataset(frame: pl.DataFrame) -> Dataset:
         return Dataset(*encoder.encode(frame), torch.from_numpy(frame["bought"].to_numpy().astype(np.int64)))
 
-    rows = encoded(TABLE / "encoded", lambda: (dataset(piece) for piece in walk(lazy)), classes=True, weighted=False)
+    pieces = Pieces(tuple(table_files(TABLE / "rows")), np.zeros(0, dtype=np.int64))
+    rows = encoded(TABLE / "encoded", lambda: map(dataset, pieces.frames()), classes=True, weighted=False)
     return Stream(StreamedInputs(rows, lambda some: Part(some.numbers, some.codes, some.targets)))  # type: ignore[arg-type]
 
 
