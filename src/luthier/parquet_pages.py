@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 HEAD = 4096  # bytes, of which a page's head, with its statistics, takes about 30
-DEEPEST = 16
+DEEPEST, LONGEST = 16, 70  # structs within one another; bits of a number
+MOST_EMPTY = 1000  # pages without values that are followed
 _DATA, _DICTIONARY, _DATA_V2 = 5, 7, 8  # fields of a page's head
 
 
@@ -48,14 +49,15 @@ def _walk(file: BinaryIO, column: dict[int, Any]) -> None:
     try:
         left, dictionary = column[5], column.get(11, 0)
         at = min(dictionary, column[9]) if dictionary > 0 else column[9]
-        while left > 0:
+        empty = 0
+        while left > 0 and empty < MOST_EMPTY:
             file.seek(at)
             head, size = _struct(file.read(HEAD), 0)
             page = head.get(_DATA) or head.get(_DATA_V2) or {1: 0}
             values, coded = page[1], head.get(_DICTIONARY, {1: 0})[1]
             if not (0 <= values <= left and 0 <= coded <= max(0, head[2]) and head[3] >= 0):
                 raise ValueError(f"a page says that it holds {values or coded:,} values of a column of {column[5]:,}")
-            left, at = left - values, at + size + head[3]
+            left, at, empty = left - values, at + size + head[3], empty + (values == 0)
     except (IndexError, KeyError, TypeError, AttributeError, OverflowError, OSError):
         return
 
@@ -85,10 +87,10 @@ def _value(kind: int, data: bytes, at: int, depth: int) -> tuple[Any, int]:
         case 4 | 5 | 6:
             return _integer(data, at)
         case 7:
-            return None, at + 8
+            return None, _within(data, at + 8)
         case 8:
             size, at = _unsigned(data, at)
-            return None, at + size
+            return None, _within(data, at + size)
         case 9 | 10:
             return _list(data, at, depth)
         case 12:
@@ -96,10 +98,18 @@ def _value(kind: int, data: bytes, at: int, depth: int) -> tuple[Any, int]:
     raise KeyError(kind)
 
 
+def _within(data: bytes, at: int) -> int:
+    if at > len(data):
+        raise IndexError
+    return at
+
+
 def _list(data: bytes, at: int, depth: int) -> tuple[list[Any], int]:
     count, kind, at = data[at] >> 4, data[at] & 15, at + 1
     if count == 15:
         count, at = _unsigned(data, at)
+    if count > len(data) - at:  # each takes a byte at least
+        raise IndexError
     found = []
     for _ in range(count):
         value, at = (data[at], at + 1) if kind in (1, 2) else _value(kind, data, at, depth)
@@ -116,6 +126,8 @@ def _unsigned(data: bytes, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 128:
             return value, at
+        if shift > LONGEST:
+            raise OverflowError
 
 
 def _integer(data: bytes, at: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import sys
@@ -178,3 +179,15 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes("\ufeffa,b\n1,2\n".encode())
     assert read_source(path).frame.columns == ["a", "b"]
+
+
+ENDLESS = (  # a list of 2^59 numbers, in a footer of two hundred bytes
+    "UEFSMRUEFswBJlwmCBw2APf39/f39/f39/f39/f39/f39/f39/f391AAFff39/f39zr39/f39/f39/f39/f39/f3APf3KAgDAAAAAAAAABgIAQAA"
+    "CAAAFgYWsAEWzAEmXCYIHDYAKAgDAAAAAAAAABgIAQAqAAAAAAAAABb8BBUUFvX39/f39/f39/f39/f39/f39/f39/f39/f39/f39/dQABX39/f3"
+    "9/c69/f39/cZ9/f39/f39/f39/cA9/f39/f39/f39/f39/f39/f392T9FT4AAABQQVIx"
+)
+
+
+def test_a_parquet_footer_without_end_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(base64.b64decode(ENDLESS))
+    assert "not a complete Parquet file" in message(read_source, tmp_path / "x.parquet")
