@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,8 +71,7 @@ def everything(table: Table, device: torch.device, size: Size) -> None:
         if size.fit and counts is wanted:
             table.measure("fit diamonds", 2.2 * FIT_SECONDS, partial(fit_diamonds, device))
     table.measure("agreement of modules", 10, partial(agreement, device, size, MODULES))
-    for option in ("mixed_precision", "channels_last", "compile"):
-        table.measure(f"looped with {option}", 5, partial(looped, option, device, size))
+    table.measure("looped in mixed precision", 5, partial(looped, device, size))
 
 
 def contracts(device: torch.device, size: Size) -> Iterator[Row]:
@@ -176,18 +175,16 @@ def _memory(device: torch.device) -> int | None:
     return most
 
 
-def looped(option: str, device: torch.device, size: Size) -> Iterator[Row]:
-    """Looped networks with an option and without it."""
-    if option not in {field.name for field in fields(Settings)}:
-        raise SkippedError("there is no such option")
+def looped(device: torch.device, size: Size) -> Iterator[Row]:
+    """Looped networks in mixed precision and without it."""
     case, seconds = CASES["batch norm, looped"], dict[bool, list[float]]({False: [], True: []})
     for _ in range(size.repeats):
         for chosen in seconds:
             members, (part, _), settings = case.asked(device, steps=size.steps, dtype=torch.float32)
-            settings = replace(settings, **{option: chosen})
+            settings = replace(settings, mixed_precision=chosen)
             seconds[chosen].append(_seconds(members[:1], part, settings, device))
     ratio = statistics.median(seconds[False]) / statistics.median(seconds[True])
-    yield Row(f"looped with {option}, a small convolution", ratio, "times as fast")
+    yield Row("looped in mixed precision, a small convolution", ratio, "times as fast")
 
 
 def _seconds(members: list[Member], part: object, settings: Settings, device: torch.device) -> float:

@@ -33,9 +33,6 @@ class LearnedInputs:
 
     def learn(self, gradient: Tensor) -> None:
         """Fill the parameters' gradients from those [M, B, D] of what was last asked for."""
-        if self._numbers is None and self._codes is not None:
-            self._codes.learn(gradient)
-            return
         if self._codes is not None:
             self._codes.learn(gradient[:, :, : self._width])
         if self._numbers is not None:

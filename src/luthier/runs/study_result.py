@@ -93,7 +93,8 @@ class Study:
         return draw_progress(progress(self.outcome.frame().filter(~pl.col("stage").is_in(AFTERWARDS))))
 
     def _repr_html_(self) -> str:
-        return small_table(("hyper-parameter", "best value"), self.best.items()) + "".join(
+        rows = [(name, f"{value:.4g}" if isinstance(value, float) else value) for name, value in self.best.items()]
+        return small_table(("hyper-parameter", "best value"), rows) + "".join(
             f"<p>{escape(line)}</p>" for line in self.lines()[:4]
         )
 
