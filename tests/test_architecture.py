@@ -30,6 +30,9 @@ FOUNDATION = (
     "tensors",
     "server_address",
     "untrusted",
+    "schema_types",
+    "request",
+    "request_types",
 )
 ROOMS = (
     *("data", "nets", "objective", "optimise", "engine", "search", "diagnosis", "assess"),

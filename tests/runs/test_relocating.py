@@ -56,7 +56,7 @@ def test_the_run_goes_on_where_the_rows_lie_now(run: Path, stopped: Path, tmp_pa
     assert luthier.Result(open_run(run)).scores["headline"]["n"] == 31  # a fifth; two equal flowers stay together
     again = luthier.test(run, again=True, screen=SilentScreen())  # noted once, it is known from then on
     assert again.scores["openings"] == 2
-    repeated = luthier.fit(run / "recipe.toml", repeat=True, until=1, run=tmp_path / "repeated", screen=SilentScreen())
+    repeated = luthier.rerun(run / "recipe.toml", until=1, run=tmp_path / "repeated", screen=SilentScreen())
     assert repeated is not None
 
 

@@ -14,7 +14,6 @@ from luthier.data import Dataset, Encoder, PictureEncoder, Splits, TableEncoder,
 from luthier.data.split import PARTS, group_numbers
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
-from luthier.recipe.config import FitConfig
 from luthier.recipe.decisions.row_parts import SplitEvidence
 from luthier.recipe.draw_parts import drawn, fresh_values
 from luthier.recipe.full_training_rows import dataset
@@ -23,6 +22,7 @@ from luthier.recipe.outside import require_outside
 from luthier.recipe.reading import LoadedData, dates_of, model_of
 from luthier.recipe.sample_weights import varied
 from luthier.recipe.stored_splits import read_splits
+from luthier.request import RunRequest
 from luthier.saved import RunFolder
 
 
@@ -43,7 +43,9 @@ class Parts:
     test_rows: np.ndarray  # the numbers of the test rows, in the table or in the file of other test rows
 
 
-def parts_of(read: LoadedData, asked: FitConfig, folder: RunFolder | None = None, *, line: Line | None = None) -> Parts:
+def parts_of(
+    read: LoadedData, asked: RunRequest, folder: RunFolder | None = None, *, line: Line | None = None
+) -> Parts:
     """Split and encode; nothing is written. The parts are those in the run's `folder`, else they are drawn: the same
     request gives the same ones, of rows that are not open in the `line` that the run comes from."""
     kept = None if folder is None else read_splits(folder.splits, read.frame.height)
@@ -62,7 +64,7 @@ def parts_of(read: LoadedData, asked: FitConfig, folder: RunFolder | None = None
     else:
         encoder = TableEncoder.fit(frames["training"], read.columns)
     training, validation = (dataset(frames[name], encoder, read.task, read.weight) for name in PARTS[:2])
-    test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.weight) or read.weight)
+    test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.sample_weight) or read.weight)
     _require_different(training, read.task)
     units = {
         name: _units(frame, read, asked, read.copies.together[getattr(splits, name)]) for name, frame in frames.items()
@@ -84,7 +86,7 @@ def _require_different(training: Dataset, task: Task) -> None:
         )
 
 
-def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig, copies: np.ndarray) -> Units:
+def _units(frame: pl.DataFrame, read: LoadedData, asked: RunRequest, copies: np.ndarray) -> Units:
     """Groups where rows come in groups, an order where they come in time; else rows, a row and its copies as one."""
     if asked.group in frame.columns:
         return Units("groups", group_numbers(frame[asked.group]))
@@ -96,7 +98,7 @@ def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig, copies: np.n
     return Units("rows", copies) if len(np.unique(copies)) < len(copies) else Units()
 
 
-def _split(splits: Splits, read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFrame]) -> SplitEvidence:
+def _split(splits: Splits, read: LoadedData, asked: RunRequest, frames: Mapping[str, pl.DataFrame]) -> SplitEvidence:
     """How the parts came about, and in what order of time they lie."""
     by: Any = "time" if asked.time else "groups" if asked.group else "classes" if read.task.classes else "values"
     training, validation, test = (frames[name].height for name in PARTS)
@@ -108,7 +110,7 @@ def _split(splits: Splits, read: LoadedData, asked: FitConfig, frames: Mapping[s
 
 
 def _in_time(
-    read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFrame]
+    read: LoadedData, asked: RunRequest, frames: Mapping[str, pl.DataFrame]
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Where the later parts begin, and how many rows of an earlier part lie after that."""
     pattern = time_format(read.frame[asked.time], dates_of(asked))

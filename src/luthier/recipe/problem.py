@@ -15,9 +15,9 @@ from luthier.data import Dataset, PictureEncoder, Prepare, Task, inputs_of, prep
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Part, Stream
 from luthier.nets import DenseSpec
-from luthier.recipe.config import FitConfig
 from luthier.recipe.full_training_rows import StreamedInputs
 from luthier.recipe.prepare import Prepared
+from luthier.request import RunRequest
 
 LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}
 
@@ -31,7 +31,7 @@ class Problem:
 
     data: Prepared
     target: TargetTransform
-    asked: FitConfig
+    asked: RunRequest
     preprocess: Mapping[str, Prepare] = field(default_factory=dict)
     _parts: dict[str, tuple[Prepare, Part, Part]] = field(default_factory=dict, repr=False)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,11 @@ from luthier.data.split import group_numbers
 from luthier.data.task import is_known_class
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
-from luthier.recipe import columns_of, reread
+from luthier.recipe import asked_of, columns_of, reread
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.sample_weights import CountedRows, require_weights, varied
 from luthier.records import Measure
+from luthier.request import RunRequest
 from luthier.runs.belonging import require_metric
 from luthier.saved import SEARCH, Model, RunFolder, open_one, read_scores
 
@@ -43,9 +43,9 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     model = Model.load(folder.bundle)
     if model.profile is None:
         raise InputError(f"the model of '{run}' has no profile of the training rows", remedy="fit it again")
-    asked = folder.facts().get("asked", {})
+    asked = asked_of(folder) if "asked" in folder.facts() else RunRequest(source="")
     found = read_source(source)
-    counted, note = _counted(found.frame, asked.get("weight", ""))
+    counted, note = _counted(found.frame, asked.sample_weight)
     frame, weights = counted.frame, counted.weights
     unread = Unread()
     numbers, codes = model.encode(frame, unread=unread)
@@ -207,12 +207,12 @@ def _score(
     return measure(metric, y, prediction, **beside).to_json(), note
 
 
-def _units(frame: pl.DataFrame, asked: Mapping[str, Any], model: Model, rule: CopyRule | None) -> Units:
+def _units(frame: pl.DataFrame, asked: RunRequest, model: Model, rule: CopyRule | None) -> Units:
     """What new data would bring anew, as on the test set: groups, stretches of time, else a row and its copies."""
-    group, time = asked.get("group"), asked.get("time")
+    group, time = asked.group, asked.time
     if group in frame.columns:
         return Units("groups", group_numbers(frame[group]))
-    if time in frame.columns and (order := _in_time(frame[time], asked["columns"].get(time, ""))) is not None:
+    if time in frame.columns and (order := _in_time(frame[time], asked.columns.get(time, ""))) is not None:
         return Units("blocks", order)
     if rule is None or not set(rule.names) <= set(frame.columns):
         return Units()
@@ -268,7 +268,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
         lines.append(f"  on the test set it was {change['before']:.4g}; the new score is {word}")
     if result["level"] == "act":
         lines.append(
-            "  try: luthier fit --resume RUN --from 4 --new-test FILE with rows like these, or start a new fit that "
+            "  try: luthier branch RUN --step 4 --new-test FILE with rows like these, or start a new fit that "
             "includes them"
         )
     return lines

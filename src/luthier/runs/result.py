@@ -42,7 +42,7 @@ class Result:
         """The final judgement: headline with interval, five seeds, baselines with paired differences."""
         scores = read_scores(self.folder)
         if scores is None:
-            remedy = f"finish it: luthier fit --resume {self.path}"
+            remedy = f"finish it: luthier resume {self.path}"
             raise LuthierError(f"the run '{self.path}' has no scores yet", remedy=remedy)
         return scores
 

@@ -15,20 +15,21 @@ from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.steps.stored_predictions import write_stored_predictions
 from luthier.report import summary_lines, write_report
 from luthier.runs.belonging import require_model_of
-from luthier.runs.fitting import resume
+from luthier.runs.continuing import resume
 from luthier.runs.result import Result
-from luthier.runs.screen import Screen, choose_screen
+from luthier.runs.screen import Screen, quiet_screen
 from luthier.saved import Model, RunFolder, open_fit, timestamp
 from luthier.storage import home_folder
 
 
-def read_test(run: str | Path, *, again: bool = False, screen: Screen | None = None) -> Result:
+def read_test(run: str | Path, *, again: bool = False, verbose: int = 0, screen: Screen | None = None) -> Result:
     """Evaluate a run on its sealed test set: run step 5 if it is still to come, otherwise return the stored result.
 
     `again` reads the test set a second time, with the same frozen model: the ledger has a line for it, and the
-    report says from then on how often it was read. Raises InputError for a folder that is not a run.
+    report says from then on how often it was read. `verbose` and `screen` are as for
+    `luthier.fit`. Raises InputError for a folder that is not a run.
     """
-    screen = screen if screen is not None else choose_screen()
+    screen = screen if screen is not None else quiet_screen(verbose)
     folder = open_fit(run)
     if not folder.scores.exists():
         return resume(run, screen=screen)

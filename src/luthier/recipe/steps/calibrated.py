@@ -57,7 +57,7 @@ def as_model(
         nets=tuple(nets),
         weights=tuple(weights),
         transform=transform,
-        licences=licences_of(problem.asked.backbone, problem.asked.weights),
+        licences=licences_of(problem.asked.backbone, problem.asked.backbone_weights),
     )
     folded = held_out is not None and known is not None
     counting, units = weights_of(problem, folded), _units_of(problem, folded)

@@ -45,7 +45,7 @@ def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
     channels, height, width = problem.data.training.numbers.shape[1:]
     side = max(LEAST_SIDE, height, width)
     spec = BackboneSpec(asked.backbone, (channels, height, width), problem.outputs, side=side)
-    runner.ledger.decide(2, BackboneEvidence(asked.backbone, side, asked.weights))
+    runner.ledger.decide(2, BackboneEvidence(asked.backbone, side, asked.backbone_weights))
     tensors, facts = runner.memo.recall("backbone") or _transferred(runner, spec)
     for sentence in facts["said"]:
         runner.ledger.add("note", {"step": 2, "sentence": sentence})
@@ -63,9 +63,9 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
     problem = runner.problem
     _, training, validation = problem.prepared("pixels")
     backbone, message = shown(spec), list[str]()
-    if problem.asked.weights:
+    if problem.asked.backbone_weights:
         last = anatomy_of(backbone, training.features[:2]).head.removeprefix("body.")
-        weights = read_weights(problem.asked.weights, say=message.append)
+        weights = read_weights(problem.asked.backbone_weights, say=message.append)
         load_weights(backbone.get_submodule("body"), weights, but=(f"{last}.",), say=message.append)
         message.append(f"the last layer, `{last}`, is replaced: nothing is read for it")
     epochs = _epochs(runner, backbone, training.features)
