@@ -32,7 +32,7 @@ class OptionSpec(NamedTuple):
 
 
 def _text(value: Any) -> Any:
-    return value if value is None or isinstance(value, str) else str(value)
+    return value if isinstance(value, str | Mapping | Sequence | None) else str(value)
 
 
 def _path(value: Any) -> Any:
@@ -52,6 +52,7 @@ def _kinds(value: Any) -> Any:
 
 
 Named = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int)]
+NamedOrNone = Annotated[str | None, BeforeValidator(_text, json_schema_input_type=str | int | None)]
 Place = Annotated[FilePath, BeforeValidator(_path, json_schema_input_type=str | Path)]
 Bytes = Annotated[int, Field(ge=0), BeforeValidator(_bytes, json_schema_input_type=str | int)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=Sequence[str])]
@@ -141,7 +142,7 @@ class TaskSection(Section):
     """What is predicted, and what a good prediction is."""
 
     title = "task"
-    target: Annotated[Named | None, OptionSpec("oooo oo ooo oo")] = None
+    target: Annotated[NamedOrNone, OptionSpec("oooo oo ooo oo")] = None
     """Column to predict."""
     task: Annotated[str | None, OptionSpec("oooo oo ooo oo", alone=True)] = None
     """regression, binary or multiclass; inferred from the target if not given."""
@@ -262,7 +263,7 @@ class RunRequest(PlanConfig):
     source: Annotated[FilePath, OptionSpec("oooo oo ooo --", "the model holds what it needs of the data", "SOURCE")]
     """A path or a bundled name; empty where the data came without one."""
     previous: Annotated[FilePath, OptionSpec("o--o oo ooo --", f"{_REPLACED}; {_OPEN}", "branch RUN")] = ""
-    """The run whose earlier steps are taken over."""
+    """The run whose earlier steps are kept."""
     begin_at: Annotated[
         int,
         Field(ge=1, le=5),
@@ -359,8 +360,17 @@ def _line(item: Any, known: list[str]) -> str:
     if item["type"] == "extra_forbidden":
         hint = nearest(str(item["loc"][-1]), known)
         return f"{place}: there is no such setting" + (f"; {hint}" if hint else "")
-    received = f", not {item['input']!r}" if isinstance(item["input"], str | int | float | bool) else ""
-    return f"{place}: {item['msg'].lower()}{received}"
+    return f"{place}: {item['msg'].lower()}, not {shortened(item['input'])}"
+
+
+def shortened(value: Any, most: int = 80) -> str:
+    """A value as it is written, up to so many characters.
+
+    >>> shortened([1] * 99, 9)
+    '[1, 1, 1 ...'
+    """
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 1] + " ..."
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:

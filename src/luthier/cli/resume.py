@@ -34,7 +34,9 @@ def resume(
     given: dict[str, Any],
     device: Annotated[
         str | None,
-        typer.Option(help="Where it goes on. Default: the device of its plan, where it is there.", show_default=False),
+        typer.Option(
+            help="Device to continue on. Default: the device of its plan, where it is there.", show_default=False
+        ),
     ] = None,
     backbone: Named = "",
     on: Annotated[str | None, typer.Option(help="The cluster of a search, named again.", show_default=False)] = None,

@@ -19,7 +19,7 @@ from luthier.nets.backbone import allow
 from luthier.recipe import Budget, BudgetClock, Clock, Interrupted, LoadedData, Recipe, Run, WallClock
 from luthier.report import summary_lines, write_report
 from luthier.request import KeptSection, RunRequest, ShownSection
-from luthier.runs.result import Result
+from luthier.runs.result import TEMPORARY, Result
 from luthier.runs.screen import Screen, quiet_screen
 from luthier.runs.signals import ended_by_signals
 from luthier.runs.study_files import write_study
@@ -111,7 +111,7 @@ def new_folder(output: KeptSection, name: str, *, keeps: bool) -> RunFolder:
     """The folder that was asked for; else one of this name in `runs`, or where that is not kept, a temporary one."""
     if output.run or keeps:
         return create_run(output.run or None, name, replace=output.replace)
-    parent = Path(tempfile.mkdtemp(prefix="luthier-"))
+    parent = Path(tempfile.mkdtemp(prefix=TEMPORARY))
     atexit.register(shutil.rmtree, parent, ignore_errors=True)
     folder = create_run(parent / name, name)
     LOG.info("the run lies in '%s' until this program ends; run=FOLDER keeps it", folder.path)
