@@ -197,12 +197,9 @@ def without_effect(tree: ast.AST) -> list[ast.Expr]:
     for node in ast.walk(tree):
         for block in (getattr(node, name, None) for name in ("body", "orelse", "finalbody")):
             pairs = pairwise(block) if isinstance(block, list) else ()
-            fields = isinstance(node, ast.ClassDef)  # a string below a field is the field's docstring
-            alone = [
-                one
-                for last, one in pairs
-                if isinstance(one, ast.Expr) and not (fields and isinstance(last, ast.AnnAssign))
-            ]
+            if isinstance(node, ast.ClassDef):  # a string below a field is the field's docstring
+                pairs = [(last, one) for last, one in pairs if not isinstance(last, ast.AnnAssign)]
+            alone = [one for _, one in pairs if isinstance(one, ast.Expr)]
             found += [one for one in alone if isinstance(one.value, ast.JoinedStr) or _is_text(one.value)]
     return found
 
