@@ -31,6 +31,13 @@ export function chosenRows(A, places) {
   return result;
 }
 
+/** Rows as columns. */
+export function transposed(A) {
+  const result = matrix(A.columns, A.rows);
+  for (let k = 0; k < A.values.length; k++) result.values[(k % A.columns) * A.rows + Math.floor(k / A.columns)] = A.values[k];
+  return result;
+}
+
 /** A [B, I] times the transpose of W [O, I]: [B, O]. */
 export function timesTransposed(A, W) {
   const [I, O] = [A.columns, W.rows], a = A.values, w = W.values, result = matrix(A.rows, O);
