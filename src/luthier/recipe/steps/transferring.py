@@ -26,8 +26,8 @@ from luthier.recipe.decisions.backbone_use import (
 )
 from luthier.recipe.evidence import Gain, row_losses
 from luthier.recipe.heads import ROWS
-from luthier.recipe.ladder import Setting
 from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.recipe.setting import Setting
 from luthier.recipe.transfer import Transferred, transfer
 from luthier.saved import activate
 
