@@ -19,12 +19,12 @@ from luthier.nets import Spec, build
 from luthier.recipe.candidate_schedules import schedule_named
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.remedy import RemedyEvidence, StandingLosses, Variant
-from luthier.recipe.evidence import Gain, row_losses
-from luthier.recipe.gains import SeedSpread, paired
 from luthier.recipe.plan import Stage
 from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
 from luthier.saved import activate
 from luthier.seeds import derive
+from luthier.statistics.paired import Gain, SeedSpread, paired
+from luthier.statistics.row_losses import row_losses
 
 
 @dataclass(frozen=True)
