@@ -25,8 +25,8 @@ from luthier.recipe.decisions.backbone_use import (
     UnfrozenEvidence,
 )
 from luthier.recipe.heads import ROWS
-from luthier.recipe.ladder import Setting
 from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.recipe.setting import Setting
 from luthier.recipe.transfer import Transferred, transfer
 from luthier.saved import activate
 from luthier.statistics.paired import Gain

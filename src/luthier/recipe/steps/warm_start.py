@@ -23,11 +23,12 @@ from luthier.engine import Part
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.nets import DenseNet, DenseSpec
 from luthier.recipe.config import FitConfig
-from luthier.recipe.ladder import Candidate, Ladder, Setting, candidate_of, seeded
+from luthier.recipe.ladder import Candidate, Ladder, candidate_of
 from luthier.recipe.memo import Memo
 from luthier.recipe.parts import parts_of
 from luthier.recipe.reading import model_of, reread
 from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
+from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Finding
 from luthier.saved import Model, activate, open_run
