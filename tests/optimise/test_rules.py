@@ -105,8 +105,11 @@ def test_adam_with_a_rate_for_each_number_is_adam_of_groups(numbers: int) -> Non
         {"params": [theirs[m][k]], "lr": float(rates[m]) * (0.1 if k == 0 else 6.0)} for m in range(2) for k in range(3)
     ]
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.95))
-    hyper = {"beta1": torch.full((2, 1), 0.9).double(), "beta2": torch.full((2, 1), 0.95).double()}
-    hyper |= {"epsilon": torch.full((2, 1), 1e-8).double(), "rate": rates * factors}
+    hyper = {
+        "beta1": torch.full((2, 1), 0.9, dtype=torch.float64),
+        "beta2": torch.full((2, 1), 0.95, dtype=torch.float64),
+    }
+    hyper |= {"epsilon": torch.full((2, 1), 1e-8, dtype=torch.float64), "rate": rates * factors}
     for step in range(1, 6):
         G = torch.randn(2, numbers, generator=g, dtype=torch.float64)
         for m in range(2):
