@@ -27,6 +27,7 @@ from luthier.recipe.setting import Setting
 
 METHOD = "robust"
 EMBEDDED = 200  # numbers; of very many, such as pixels, each says little
+EPOCHS, FEWEST_STEPS = 20, 600
 SMALL, LARGE = 1_200, 12_000  # rows
 
 
@@ -74,7 +75,9 @@ def first_setting(shape: TableShape) -> FirstSetting:
         width_scaled=True,
         dropout=(0.15,) * len(spec.hidden),
     )
-    return FirstSetting(Setting(METHOD, "adam", TableSize(shape.rows, 0).batch_size, member, "first setting"), 20)
+    size = TableSize(shape.rows, 0)
+    epochs = max(EPOCHS, -(-FEWEST_STEPS // size.epoch_steps))
+    return FirstSetting(Setting(METHOD, "adam", size.batch_size, member, "first setting"), epochs)
 
 
 def first_network(shape: TableShape) -> DenseSpec:
