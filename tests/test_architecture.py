@@ -35,7 +35,7 @@ FOUNDATION = (
     "request_types",
 )
 ROOMS = (
-    *("data", "nets", "objective", "optimise", "engine", "search", "diagnosis", "assess"),
+    *("data", "nets", "objective", "optimise", "engine", "statistics", "search", "diagnosis", "assess"),
     *(
         "saved",
         "recipe",
