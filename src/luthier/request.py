@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from luthier.errors import ConfigError, nearest
+from luthier.errors import ConfigError, InputError, nearest
 from luthier.machine import parse_memory
 from luthier.renamed import OPTIONS, current_name
 from luthier.schema_types import DeviceName, FilePath, Whole
@@ -391,4 +391,7 @@ def _values(config: Config) -> Mapping[str, Any]:
         return config
     from luthier.untrusted import read_toml  # which brings Polars
 
-    return read_toml(Path(config))
+    try:
+        return read_toml(Path(config))
+    except FileNotFoundError:
+        raise InputError(f"there is no file '{config}'", expected="a TOML file with options") from None
