@@ -54,6 +54,8 @@ CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "plain descent": (replace(DENSE, embeddings=()), {"momentum": 0.0, "l2": 0.5}, {"rule": "sgd"}),
     "wide first layer": (replace(DENSE, embeddings=(), hidden=(9,)), {}, {}),
     "batch norm and dropout": (replace(DENSE, batch_norm=True), {"dropout": (0.2, 0.4)}, {}),
+    "noise": (DENSE, {"noise": 0.3}, {}),
+    "mix-up": (DENSE, {"mixup": 0.4}, {}),
     "several batches a step": (DENSE, {"ema_decay": 0.9}, {"accumulate": 2}),
     "looped": (ModuleSpec(convnet, layout="looped"), {}, {}),
     "vmapped": (ModuleSpec(convnet, layout="vmapped"), {}, {}),
@@ -108,6 +110,16 @@ def test_a_setting_keeps_its_best_weights_and_stops_as_one() -> None:
         np.testing.assert_allclose(outcome.best_validation_loss[list(places)], losses[:, best])
 
 
+def test_the_last_weights_are_kept_where_held_out_rows_are_to_choose_nothing() -> None:
+    part, everyone = data(), members(DENSE)
+    best, last = (
+        train(everyone, part, None, settings(steps=200, keep_last=kept), folds=FOLD_OF) for kept in (False, True)
+    )
+    assert max(best.best_step) < 200 == min(last.best_step)
+    final = last.history.to_frame().filter(step=200).sort("member")["validation_loss"]
+    np.testing.assert_array_equal(last.best_validation_loss, final)
+
+
 def test_a_fold_that_diverges_takes_its_setting_along_and_no_other() -> None:
     part, everyone = data(loss="mse"), members(replace(DENSE, outputs=1))
     chosen = settings("mse", rule="sgd")
@@ -147,7 +159,5 @@ def test_folds_that_do_not_go_with_members_and_rows(folds: Any, fold: Any, valid
 
 
 def test_what_cannot_be_combined_with_folds() -> None:
-    with pytest.raises(InputError, match="noise and mixup cannot be combined with folds"):
-        train([Member(DENSE, 0, 0.1, fold=0, noise=0.1)], data(), None, settings(), folds=FOLD_OF)
     with pytest.raises(InputError, match="a loss over pairs of rows cannot be combined with folds"):
         train([Member(DENSE, 0, 0.1, fold=0)], data(), None, settings("triplet"), folds=FOLD_OF)

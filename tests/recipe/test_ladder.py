@@ -12,8 +12,9 @@ import luthier
 from luthier.engine import Member
 from luthier.nets import DenseSpec
 from luthier.recipe import follows
-from luthier.recipe.ladder import Setting, _changed_alike
+from luthier.recipe.ladder import _changed_alike
 from luthier.recipe.plan import TRAINING_RUNGS, VALIDATION_RUNGS
+from luthier.recipe.setting import Setting
 from luthier.recipe.steps.fit_validation import PROBABILITIES, dropout_rates
 from luthier.runs.screen import SilentScreen
 

@@ -34,15 +34,18 @@ def batches_for(population: Population, training: Part | Stream, folds: Tensor |
 
     With `folds` [N] every fold has batches of its own, of the rows of all others.
     """
-    loss, first = loss_named(population.settings.loss), population.members[0]
-    changed = first.noise or first.mixup
     if folds is not None:
-        return _by_folds(population, training, folds, changed=bool(changed))
-    result: BatchSource = (
-        _streamed(population, training) if isinstance(training, Stream) else _held(population, training)
-    )
-    if not changed:
-        return result
+        result: BatchSource = _by_folds(population, training, folds)
+    else:
+        result = _streamed(population, training) if isinstance(training, Stream) else _held(population, training)
+    return _changed_by_chance(population, training, result)
+
+
+def _changed_by_chance(population: Population, training: Part | Stream, batches: BatchSource) -> BatchSource:
+    """The batches with noise and mix-up, where the members ask for them."""
+    loss, first = loss_named(population.settings.loss), population.members[0]
+    if not (first.noise or first.mixup):
+        return batches
     if not isinstance(loss, Loss) or loss.couples:
         raise InputError("noise and mixup need a loss over single rows, given by name", remedy="leave them out")
     if isinstance(first.spec, TextSpec):
@@ -51,7 +54,7 @@ def batches_for(population: Population, training: Part | Stream, folds: Tensor |
         )
     spec = population.kind.spec
     return AugmentedBatches(
-        result,
+        batches,
         population.settings.batch_seed,
         noise=first.noise,
         mixup=first.mixup,
@@ -105,11 +108,10 @@ def _held(population: Population, training: Part) -> BatchSource:
     return result if lies_there else CarriedBatches(result, settings.device)
 
 
-def _by_folds(population: Population, training: Part | Stream, folds: Tensor, *, changed: bool) -> BatchSource:
+def _by_folds(population: Population, training: Part | Stream, folds: Tensor) -> BatchSource:
     settings, loss = population.settings, loss_named(population.settings.loss)
     refused = {
         "rows on the disk": isinstance(training, Stream),
-        "noise and mixup": changed,
         "training on one batch": settings.only_first_batch,
         "a loss over pairs of rows": isinstance(loss, Loss) and loss.couples,
     }

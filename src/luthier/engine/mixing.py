@@ -1,6 +1,6 @@
 """Training rows changed by chance in their batch: noise on their numbers, and mix-up of pairs of rows.
 
-All members of a population see the same changed rows. B rows of a batch, C classes.
+All members of a population see the same changes, as do folds with batches of their own. B rows of a batch, C classes.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ class AugmentedBatches:
         elif not inputs.is_floating_point():
             raise InputError("integer inputs cannot be augmented", remedy="leave out noise and mixup")
         if self._noise:
-            drawn = torch.randn(inputs.shape, generator=generator, dtype=inputs.dtype)
+            drawn = torch.randn(inputs.shape[int(batch.own) :], generator=generator, dtype=inputs.dtype)
             changed = inputs + self._noise * sent(drawn, inputs.device)
             if self._ones:
-                changed[:, -1] = 1
+                changed[..., -1] = 1
             inputs = changed
         if self._mixup:
             share = float(np.random.default_rng(derive(self._seed, "mix", step)).beta(self._mixup, self._mixup))
             share = max(share, 1 - share)
-            other = sent(torch.randperm(len(targets), generator=generator), targets.device)
-            inputs = torch.lerp(inputs[other], inputs, share)
-            soft = _soft(targets, self._classes, inputs.dtype)
-            targets = torch.lerp(soft[other], soft, share)
-        return Batch(inputs, batch.codes, targets, batch.weights)
+            other = sent(torch.randperm(batch.rows, generator=generator), targets.device)
+            axis, soft = int(batch.own), _soft(targets, self._classes, inputs.dtype)
+            inputs = torch.lerp(inputs.index_select(axis, other), inputs, share)
+            targets = torch.lerp(soft.index_select(axis, other), soft, share)
+        return Batch(inputs, batch.codes, targets, batch.weights, own=batch.own)
 
 
 def _soft(targets: Tensor, classes: int, dtype: torch.dtype) -> Tensor:

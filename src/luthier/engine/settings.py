@@ -62,7 +62,8 @@ class Settings:
 
     `rungs` are (step, members kept): there the members with the worse best validation loss so far
     are cut away. `patience` counts evaluations without an improvement by more than `tolerance`
-    (0: never stop early). `batch_seed` orders the batches, the same for all members. A step averages the
+    (0: never stop early). With `keep_last` the weights of the last step are kept, whatever the evaluations say, so that
+    held-out rows choose nothing. `batch_seed` orders the batches, the same for all members. A step averages the
     gradients of `accumulate` batches. `only_first_batch` trains on one batch alone, to see whether it
     can be overfitted. With `mixed_precision` matrix products run in bfloat16, all else in `dtype`.
     `metrics`, by name or as a Metric, are measured on the validation part at each evaluation, beside loss and score.
@@ -79,6 +80,7 @@ class Settings:
     evaluate_every: int
     patience: int = 0
     tolerance: float = 0.0
+    keep_last: bool = False
     rungs: tuple[tuple[int, int], ...] = ()
     batch_seed: int = 0
     dtype: torch.dtype = torch.float32

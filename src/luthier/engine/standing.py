@@ -128,7 +128,7 @@ def _best_kept(
     """The standing with the weights and figures of those members that improved; tensors of weights are written into."""
     alive, best = standing.alive, standing.best.clone()
     lowest = standing.lowest_of_group.clone()
-    better = loss.isfinite() & ((loss < lowest[alive]) | (not validated))
+    better = loss.isfinite() & ((loss < lowest[alive]) | (not validated or settings.keep_last))
     improved = loss.isfinite() & (loss < standing.reference[alive] - settings.tolerance)
     reference, waited = standing.reference.clone(), standing.waited.clone()
     reference[alive[improved]] = loss[improved]

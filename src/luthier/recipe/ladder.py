@@ -14,47 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.engine import Member, ModuleSpec
+from luthier.engine import ModuleSpec
 from luthier.nets import Spec, build
-from luthier.recipe.candidate_schedules import schedule_named
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.remedy import RemedyEvidence, StandingLosses, Variant
-from luthier.recipe.evidence import Gain, row_losses
-from luthier.recipe.gains import SeedSpread, paired
 from luthier.recipe.plan import Stage
 from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
+from luthier.recipe.setting import Setting, seeded
 from luthier.saved import activate
 from luthier.seeds import derive
-
-
-@dataclass(frozen=True)
-class Setting:
-    """All that is chosen about a network but its seed: how numbers enter, the rule, the batch size, the rest."""
-
-    method: str
-    rule: str
-    batch_size: int
-    member: Member
-    label: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The setting as plain JSON values."""
-        return {**{one.name: getattr(self, one.name) for one in fields(self)}, "member": self.member.to_json()}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Setting:
-        """The setting that `to_json` gave."""
-        return cls(**{**value, "member": Member.from_json(value["member"])})
-
-
-def seeded(setting: Setting, seeds: Sequence[int], steps: int, label: str = "") -> list[Member]:
-    """The setting from several seeds, its schedule laid out over so many steps."""
-    schedule = schedule_named(setting.member.schedule.kind, steps)
-    head = f"{label}, " if label else ""
-    return [
-        replace(setting.member, seed=seed, schedule=schedule, label=f"{head}seed {k}") for k, seed in enumerate(seeds)
-    ]
-
+from luthier.statistics.paired import Gain, SeedSpread, paired
+from luthier.statistics.row_losses import row_losses
 
 NearMiss = tuple[float, Setting, Setting]  # a gain inside the noise, the setting then, and the setting tried
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from luthier.recipe.decisions.learning_rate import RULE_WORDS
-from luthier.recipe.ladder import Setting
+from luthier.recipe.setting import Setting
 
 RULE_OF_RUNG = {"rate": "sgd", "Adam": "adam"}
 

@@ -19,7 +19,7 @@ from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import FitConfig, Recipe, recipe_from, write_recipe
 from luthier.recipe.interrupted import Interrupted
-from luthier.recipe.ladder import Fitted, Setting
+from luthier.recipe.ladder import Fitted
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memo import Memo
 from luthier.recipe.places import settle
@@ -28,6 +28,7 @@ from luthier.recipe.prepare import Prepared, prepare
 from luthier.recipe.problem import Problem
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
 from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.steps.first_architecture import choose_architecture
 from luthier.recipe.steps.fit_training import find_rates, fit_training

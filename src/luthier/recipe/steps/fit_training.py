@@ -14,10 +14,11 @@ from luthier.nets import DenseSpec
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.gates import FittedEvidence
 from luthier.recipe.decisions.learning_rate import RULE_WORDS, RateEvidence, ShortRun
-from luthier.recipe.ladder import Fitted, Ladder, Setting
+from luthier.recipe.ladder import Fitted, Ladder
 from luthier.recipe.options import rule_options
 from luthier.recipe.plan import WIDEST
 from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.recipe.setting import Setting
 from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.steps.first_architecture import first_spec
 from luthier.records import Finding

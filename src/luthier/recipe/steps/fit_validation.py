@@ -9,10 +9,11 @@ from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.gates import GapEvidence
 from luthier.recipe.decisions.input_encoding import encoding_name
 from luthier.recipe.decisions.remedy import NoRemedyEvidence
-from luthier.recipe.ladder import Fitted, Ladder, Setting
+from luthier.recipe.ladder import Fitted, Ladder
 from luthier.recipe.options import penalty_options
 from luthier.recipe.plan import VALIDATION_RUNGS, WIDEST
 from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
 from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.steps.fit_training import shape_words
 from luthier.recipe.steps.more_rows import ask_for_more_rows

@@ -14,9 +14,9 @@ from torch import Tensor
 from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.engine import Part
 from luthier.recipe.decisions.delivered import DeliverableEvidence
-from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.runner import Runner, TrainingPlan
+from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.deliverable import Component, Folds
 from luthier.saved import activate
 from luthier.seeds import derive, numpy_generator

@@ -15,10 +15,11 @@ from luthier.nets import AUGMENTATIONS, Augment, ConvSpec
 from luthier.optimise import Schedule
 from luthier.recipe.decisions.input_encoding import InputsEvidence
 from luthier.recipe.decisions.starting_network import ConvnetEvidence, channels_for
-from luthier.recipe.ladder import Ladder, Setting
+from luthier.recipe.ladder import Ladder
 from luthier.recipe.media import MEDIA
 from luthier.recipe.options import penalty_options, rule_options
 from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
 from luthier.records import Finding
 
 FACTORS = (1.0, 0.3)  # times the rate of the range test

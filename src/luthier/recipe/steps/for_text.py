@@ -8,11 +8,12 @@ from dataclasses import replace
 from luthier.nets import TextSpec
 from luthier.optimise import Schedule
 from luthier.recipe.decisions.starting_network import TextNetworkEvidence
-from luthier.recipe.ladder import Ladder, Setting
+from luthier.recipe.ladder import Ladder
 from luthier.recipe.media import MEDIA
 from luthier.recipe.options import penalty_options, rule_options
 from luthier.recipe.problem import embedding_width
 from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
 
 FACTORS = (1.0, 0.3)  # times the rate of the range test
 WIDTH = 32

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from luthier.nets import ConvSpec
 from luthier.optional import has, require
-from luthier.recipe.ladder import Setting
 from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
 from luthier.recipe.steps.for_pictures import originals_and_changed
 from luthier.saved import Model
 

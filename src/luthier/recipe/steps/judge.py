@@ -23,9 +23,9 @@ from luthier.nets import DenseSpec
 from luthier.recipe.decisions.calibrating import CalibrationEvidence, Threshold, ThresholdEvidence
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import SeedsEvidence
-from luthier.recipe.ladder import Setting, seeded
 from luthier.recipe.plan import Stage
 from luthier.recipe.runner import AT_LEAST, Runner, TrainedPopulation, TrainingPlan
+from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.beside_constant import beside_constant
 from luthier.recipe.steps.calibrated import as_model, predict_part, weights_of
 from luthier.recipe.steps.deliverable import Component, Deliverable, choose_deliverable

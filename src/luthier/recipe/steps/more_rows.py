@@ -7,8 +7,9 @@ import torch
 from luthier.assess import more_rows
 from luthier.engine import Part
 from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
-from luthier.recipe.ladder import Candidate, seeded
+from luthier.recipe.ladder import Candidate
 from luthier.recipe.runner import Runner, TrainingPlan
+from luthier.recipe.setting import seeded
 from luthier.seeds import derive, torch_generator
 
 SHARES = (1 / 8, 1 / 4, 1 / 2)
