@@ -43,8 +43,7 @@ WIDE = str.maketrans("０１２３４５６７８９．，－＋％（）￥＄"
 _TIME = r"[T ]([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]{1,9}))?)?\s?(Z|[-+][0-9]{2}(?::?[0-9]{2})?)?"
 ISO = re.compile(rf"([0-9]{{4}})-([0-9]{{1,2}})-([0-9]{{1,2}})(?:{_TIME})?")
 BASIC = r"^([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})"  # 20210301T041900Z
-FREQUENCIES = [2.0**k / 8 for k in range(8)]
-FARTHEST = 5.2
+FREQUENCIES, FARTHEST = [2.0**k / 8 for k in range(8)], 5.2
 
 
 def load(path: str | Path) -> PlainModel:
