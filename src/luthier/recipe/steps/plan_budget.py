@@ -12,9 +12,10 @@ from luthier.engine.devices import CPU
 from luthier.machine import threads
 from luthier.recipe.budget import Budget
 from luthier.recipe.decisions.starting_network import first_width
+from luthier.recipe.designs import can_be_crossed, design_of, work
 from luthier.recipe.media import MEDIA
 from luthier.recipe.places import devices_for, fastest
-from luthier.recipe.plan import Cost, Plan, Plans, TableSize, TrainingBudget, make_plans
+from luthier.recipe.plan import FOLDS, WIDEST, Cost, Design, Plan, Plans, TableSize, TrainingBudget, make_plans
 from luthier.recipe.plan_media import MediumSize, make_medium_plans
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.first_architecture import first_spec, input_count
@@ -24,6 +25,7 @@ THREADS = 1  # the second core belongs to the baselines' process; see docs/decis
 STAGES = {"seeds": "final"}  # stages whose names need a word in a sentence
 TIMED_MEMBERS, USUAL_MEMBERS = 8, 32
 TIMING_SHARE = 0.1  # of the budget, reading the data included
+THREADS_GAIN = {1: 1.0, 2: 1.4}  # by which blocks of a stack in threads are faster
 WIDEST_INPUTS = "piecewise"  # the way of preprocessing with the most features: the plan must hold for it
 
 
@@ -45,7 +47,7 @@ def plan_budget(runner: Runner, *, timer: Callable[..., tuple[float, float]] = s
     rows, full_training_rows = len(problem.data.training), problem.data.full_training_rows
     more = 0 if full_training_rows is None else len(full_training_rows) - rows
     size = TableSize(rows, width, problem.data.training.numbers.shape[1], more)
-    plans = runner.recipe.plan or _new_plans(runner, size, timer)
+    plans = runner.recipe.plan or _with_design(runner, *_new_plans(runner, size, timer))
     torch.set_num_threads(plans.narrow.threads)
     runner.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
     return plans
@@ -59,8 +61,18 @@ def in_words(plans: Plans) -> str:
     if plans.narrow.medium != "table":
         return f"{batches}; {narrow}"
     inputs = _stage_in_words(plans.narrow, "inputs")
+    if (design := plans.narrow.design) is not None:
+        return f"{batches}; {_design_in_words(design)}"
     either = narrow if narrow == wide else f"{narrow} (with encoded numbers: {wide})"
     return f"{batches}; {inputs}; {either}"
+
+
+def _design_in_words(design: Design) -> str:
+    """The designed experiments as a sentence."""
+    return (
+        f"steps 3 and 4 try {design.shapes} shapes of networks with {design.settings} settings each, over {FOLDS} "
+        f"folds; a whole training takes {design.epochs:.3g} epochs"
+    )
 
 
 def _stages_in_words(plan: Plan) -> str:
@@ -78,12 +90,32 @@ def _stage_in_words(plan: Plan, name: str) -> str:
     return f"{STAGES.get(name, name)}: {populations} {networks}, {steps}{time}"
 
 
-def _new_plans(runner: Runner, size: TableSize, timer: Callable[..., tuple[float, float]]) -> Plans:
+def _with_design(runner: Runner, plans: Plans, cost: Cost) -> Plans:
+    """The plans with designed experiments, where the open rows can be cross-fitted and there is time for it."""
+    problem, plan, budget = runner.problem, plans.narrow, runner.budget_clock.budget
+    if not can_be_crossed(problem):
+        return plans
+    width, members = min(WIDEST, 2 * plan.width), USUAL_MEMBERS
+    spec = problem.spec("standardise", (width, width))
+    used = threads() if budget.seconds is not None else THREADS
+    design = design_of(
+        problem,
+        spec,
+        plan.batch_size,
+        seconds=None if budget.seconds is None else max(0.1, runner.budget_clock.left() - plan.finish_seconds),
+        steps=budget.steps,
+        unit=cost(members, width, 2) / (work(spec, plan.batch_size, members, 1) * THREADS_GAIN.get(used, 1.0)),
+        threads=used,
+    )
+    return plans.designed(design)
+
+
+def _new_plans(runner: Runner, size: TableSize, timer: Callable[..., tuple[float, float]]) -> tuple[Plans, Cost]:
     budget: Budget = runner.budget_clock.budget
     devices = devices_for(runner)
     if budget.seconds is None:
         plans = make_plans(size, TrainingBudget(None, budget.steps, threads=THREADS), _no_cost, _no_cost)
-        return plans.on(devices[0])
+        return plans.on(devices[0]), _no_cost
     finish = finish_seconds(budget.seconds)
     costs = {device: _measured_cost(runner, size, "standardise", timer, device) for device in devices}
     device = fastest({device: partial(cost, USUAL_MEMBERS, 2 * size.width, 2) for device, cost in costs.items()})
@@ -91,7 +123,7 @@ def _new_plans(runner: Runner, size: TableSize, timer: Callable[..., tuple[float
     coded = bool(size.numbers) and WIDEST_INPUTS in size.methods(None)
     wide = _measured_cost(runner, size, WIDEST_INPUTS, timer, device) if coded else narrow
     left = max(0.1, runner.budget_clock.left() - finish)
-    return make_plans(size, TrainingBudget(left, None, finish, THREADS), narrow, wide).on(device)
+    return make_plans(size, TrainingBudget(left, None, finish, THREADS), narrow, wide).on(device), narrow
 
 
 def _threads(runner: Runner) -> int:

@@ -1,0 +1,207 @@
+"""Steps 3 and 4 by designed experiments: the setting that is adopted, and what each question of the recipe came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from luthier.messages import tr
+from luthier.recipe.decisions.decision import Evidence, digits
+from luthier.recipe.decisions.remedy import remedy_name
+from luthier.records import Option, Wording
+
+Answered = Literal["helps", "hurts", "no-difference", "unknown"]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a factor does to the loss from its low to its high end, as a share of it, with its standard error."""
+
+    name: str
+    size: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A setting that was trained whole: its out-of-fold loss, and the one expected of it by all that was tried."""
+
+    label: str
+    measured: float
+    expected: float
+
+
+@dataclass(frozen=True)
+class ExperimentEvidence(Evidence[int]):
+    """The designed experiment of a step: how large it was, the factors' effects, and the best settings tried whole."""
+
+    code: ClassVar[str] = "experiment"
+    step: int
+    shapes: int
+    settings: int
+    networks: int
+    folds: int
+    first: float | None  # out-of-fold loss of the setting that the step started from
+    effects: tuple[Effect, ...]
+    tried: tuple[Tried, ...]
+
+    @property
+    def of(self) -> str:
+        """The step."""
+        return str(self.step)
+
+    def decide(self) -> int:
+        """The place of the setting with the lowest expected loss.
+
+        >>> tried = Tried("a", 0.50, 0.52), Tried("b", 0.51, 0.51)
+        >>> ExperimentEvidence(3, 8, 64, 320, 5, 0.6, (), tried).decide()
+        1
+        """
+        return min(range(len(self.tried)), key=lambda place: self.tried[place].expected)
+
+    def render(self, choice: int) -> Wording:
+        """The adopted setting, and the factors that matter."""
+        chosen = self.tried[choice]
+        reason = tr(
+            "lowest expected loss of {settings} settings in {shapes} shapes, {networks} networks over {folds} folds: "
+            "{loss} out of fold",
+            settings=self.settings,
+            shapes=self.shapes,
+            networks=self.networks,
+            folds=self.folds,
+            loss=digits(chosen.measured),
+        )
+        if self.first is not None:
+            reason += "; " + tr("the first setting has {loss}", loss=digits(self.first))
+        options = [
+            Option(one.label, {tr("loss"): one.measured, tr("expected loss"): one.expected}, place == choice)
+            for place, one in enumerate(self.tried)
+        ]
+        options += [
+            Option(
+                factor_name(one.name),
+                {tr("effect from low to high"): f"{one.size:+.1%} ± {2 * one.error:.1%}"},
+            )
+            for one in sorted(self.effects, key=lambda one: -abs(one.size))
+        ]
+        return Wording(tr("setting adopted in step {step}", step=self.step), chosen.label, reason, tuple(options))
+
+
+def factor_name(name: str) -> str:
+    """A factor or question in words."""
+    return {
+        "memory": tr("memory of squared gradients"),
+        "dropout, other layers": tr("dropout, other layers"),
+        "decoupled decay": tr("decoupled weight decay"),
+        "averaging": tr("averages of weights"),
+        "initialisation": tr("He initialisation"),
+    }.get(name) or remedy_name(name)
+
+
+@dataclass(frozen=True)
+class AnswerEvidence(Evidence[Answered]):
+    """A question of the recipe: the adopted setting beside itself with one thing undone (or done).
+
+    `size`, `low` and `high` are by how much of the loss the thing lowers it, with the 95 % interval; all networks see
+    the same rows in the same order, on `partitions` of the rows into folds.
+    """
+
+    code: ClassVar[str] = "answer"
+    question: str
+    used: bool  # whether the adopted setting has it
+    what: str  # the other setting, in words
+    size: float
+    low: float | None
+    high: float | None
+    partitions: int
+    margin: float
+
+    @property
+    def of(self) -> str:
+        """The question."""
+        return self.question
+
+    def decide(self) -> Answered:
+        """What the interval says.
+
+        >>> def answer(low, high):
+        ...     return AnswerEvidence("L2", True, "without", (low + high) / 2, low, high, 2, 0.03).decide()
+        >>> answer(0.01, 0.05), answer(-0.05, -0.01), answer(-0.01, 0.02), answer(-0.02, 0.09)
+        ('helps', 'hurts', 'no-difference', 'unknown')
+        """
+        if self.low is None or self.high is None:
+            return "unknown"
+        if self.low > 0:
+            return "helps"
+        if self.high < 0:
+            return "hurts"
+        return "no-difference" if max(-self.low, self.high) <= self.margin else "unknown"
+
+    def render(self, choice: Answered) -> Wording:
+        """One of three answers."""
+        values = {
+            "size": f"{abs(self.size):.1%}",
+            "low": f"{min(abs(self.low or 0), abs(self.high or 0)):.1%}",
+            "high": f"{max(abs(self.low or 0), abs(self.high or 0)):.1%}",
+            "margin": f"{self.margin:.0%}",
+        }
+        chosen = {
+            "helps": tr("helps: the loss falls by {size} ({low} to {high})", **values),
+            "hurts": tr("hurts: the loss rises by {size} ({low} to {high})", **values),
+            "no-difference": tr("changes the loss by less than {margin}", **values),
+            "unknown": tr("not known from these rows"),
+        }[choice]
+        reason = tr(
+            "the adopted setting beside {what}, on {partitions} partitions of the rows into folds",
+            what=self.what,
+            partitions=self.partitions,
+        )
+        if self.low is not None and self.high is not None:
+            reason += "; " + tr("95 % interval {low} to {high}", low=f"{self.low:+.1%}", high=f"{self.high:+.1%}")
+        return Wording(factor_name(self.question), chosen, reason)
+
+
+@dataclass(frozen=True)
+class EnsembleSize:
+    """An ensemble of so many bags: its loss on folds that it was not chosen on."""
+
+    bags: int
+    loss: float
+    error: float  # standard error over rows of the difference to the best size
+
+
+@dataclass(frozen=True)
+class BagsEvidence(Evidence[int]):
+    """Ensembles of one bag, two bags and so on, chosen greedily by out-of-fold predictions."""
+
+    code: ClassVar[str] = "bags"
+    sizes: tuple[EnsembleSize, ...]
+    candidates: int
+    folds: int
+    allowed: float = 0.5  # standard errors by which a smaller ensemble may look worse
+
+    def decide(self) -> int:
+        """The smallest number of bags whose loss lies within half a standard error of the lowest.
+
+        >>> sizes = EnsembleSize(1, 0.5, 0.01), EnsembleSize(2, 0.482, 0.01), EnsembleSize(3, 0.48, 0.0)
+        >>> BagsEvidence(sizes, 40, 5).decide()
+        2
+        """
+        lowest = min(one.loss for one in self.sizes)
+        return next(one.bags for one in self.sizes if one.loss - lowest <= self.allowed * one.error)
+
+    def render(self, choice: int) -> Wording:
+        """How many bags, and what they gain."""
+        taken = next(one for one in self.sizes if one.bags == choice)
+        chosen = tr("{count} networks", count=choice * self.folds) if choice > 1 else tr("one network for each fold")
+        reason = tr(
+            "a greedy ensemble of {bags} of {candidates} settings, {folds} folds each; its out-of-fold loss is {loss}",
+            bags=choice,
+            candidates=self.candidates,
+            folds=self.folds,
+            loss=digits(taken.loss),
+        )
+        options = tuple(
+            Option(tr("{count} settings", count=one.bags), {tr("loss"): one.loss}, one is taken) for one in self.sizes
+        )
+        return Wording(tr("deliverable"), chosen, reason, options, override="--distil")

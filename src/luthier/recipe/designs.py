@@ -1,0 +1,113 @@
+"""What a budget is turned into for the designed experiments: how long a whole training is, how many shapes and settings
+are screened; and, round after round, whether there is time for the next one.
+
+The clock is asked once a round, the answer is recorded, and a rerun follows the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+from luthier.engine import ModuleSpec
+from luthier.nets import DenseSpec, Spec
+from luthier.recipe.bags import learnt_rows, partition, steps_of
+from luthier.recipe.plan import CROSSED_SHARES, FOLDS, Design
+from luthier.recipe.problem import Problem
+from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
+
+SCREEN = 1 / 3  # of a whole training
+SECOND_SHAPES = 3  # that go into the second round of a step
+LEVELS = ((8, 10), (8, 8), (6, 8), (4, 8))  # shapes and settings of a screen, from rich to lean
+RESERVED = 0.15  # of the time, for rounds after the second and for what took longer than planned
+QUESTIONS, PARTITIONS, MOST_PARTITIONS = 16, 2, 6
+POPULATIONS_OF_QUESTIONS = 10  # the questions' variants have about so many shapes
+MOST_EPOCHS, MOST_STEPS = 150.0, 12_000
+FEWEST_EPOCHS, SHORTEST = 8.0, 150  # of a whole training: below either, rows are judged by one part
+FEWEST_STEPS_OF_A_BUDGET = 100
+LAYER_COST = 40.0  # products that the calls around a layer's products cost beside them, a row and unit
+
+
+def work(spec: Spec | ModuleSpec, batch_size: int, members: float, steps: int) -> float:
+    """What a population costs, in units: products of a step, and what comes with each layer's."""
+    assert isinstance(spec, DenseSpec)
+    sizes = (spec.inputs + spec.embedding_width, *spec.hidden, spec.outputs)
+    products = sum(a * b for a, b in pairwise(sizes))
+    return float((products + LAYER_COST * sum(sizes[1:])) * batch_size * members * steps)
+
+
+def can_be_crossed(problem: Problem) -> bool:
+    """Whether a table's open rows are few enough, and free enough of order, to be learnt from in folds."""
+    asked = problem.asked
+    rows = len(problem.data.training) + len(problem.data.validation)
+    free = not (asked.time or asked.warm_start or asked.backbone) and problem.data.full_training_rows is None
+    return problem.medium == "table" and free and rows >= 20 * FOLDS and int(partition(problem, 0).max()) + 1 == FOLDS
+
+
+def design_of(
+    problem: Problem,
+    spec: Spec,
+    batch_size: int,
+    *,
+    seconds: float | None,
+    steps: int | None,
+    unit: float,
+    threads: int,
+) -> Design | None:
+    """The richest design whose whole trainings are long enough; None where not even the leanest one's are.
+
+    `unit` is the seconds that a unit of `work` takes in the threads that are used.
+    """
+    epoch = learnt_rows(problem) / batch_size
+    if seconds is None:
+        assert steps is not None
+        for shapes, settings in LEVELS:
+            populations = 2 * (shapes * SCREEN + SECOND_SHAPES) + PARTITIONS * POPULATIONS_OF_QUESTIONS
+            length = steps / populations
+            if length >= FEWEST_STEPS_OF_A_BUDGET:
+                epochs = min(length / epoch, MOST_EPOCHS)
+                return Design(epochs=epochs, shapes=shapes, settings=settings)
+        return None
+    for shapes, settings in LEVELS:
+        bags = 2 * settings * (shapes * SCREEN + SECOND_SHAPES) + PARTITIONS * QUESTIONS
+        one_epoch = unit * work(spec, batch_size, FOLDS * bags, 1) * epoch
+        epochs = seconds * (1 - RESERVED) * (1 - CROSSED_SHARES["range"]) / one_epoch
+        epochs = min(epochs, MOST_EPOCHS, MOST_STEPS / epoch)
+        if epochs >= FEWEST_EPOCHS and epochs * epoch >= SHORTEST:
+            return Design(epochs=epochs, shapes=shapes, settings=settings, threads=threads, unit=unit)
+    return None
+
+
+def seconds_of(runner: Runner, settings: Iterable[Setting], share: float = 1.0) -> float:
+    """What bags of these settings will take, by the speed of those that were trained so far."""
+    design = runner.plan.design
+    assert design is not None
+    total = sum(work(one.member.spec, one.batch_size, FOLDS, steps_of(runner, one, share)) for one in settings)
+    known = [
+        (work(t.members[0].spec, t.batch_size, len(t.members), 1), runner.speeds[t.name])
+        for t in runner.trained
+        if t.name in runner.speeds and t.members[0].fold is not None
+    ]
+    unit = sum(s for _, s in known) / sum(w for w, _ in known) if known else design.unit
+    return unit * total
+
+
+def there_is_time(runner: Runner, stage: str, step: int, name: str, seconds: float) -> bool:
+    """Whether a round is begun: by the record, or by the clock; in a budget of steps what was planned is done."""
+    said = {record["name"]: bool(record["begun"]) for record in runner.ledger.recorded("round")}
+    recipe = runner.recipe.rounds
+    if name in said:
+        begun = said[name]
+    elif recipe is not None:
+        begun = name in recipe
+    elif runner.budget_clock.budget.seconds is None:
+        begun = name in PLANNED
+    else:
+        begun = not runner.interrupted and runner.budget_clock.spent() + seconds <= runner.end_of(stage)
+    sentence = f"round {name}: " + (f"begun, about {seconds:.0f} s" if begun else "no time is left for it")
+    runner.ledger.add("round", {"step": step, "name": name, "begun": begun, "sentence": sentence})
+    return begun
+
+
+PLANNED = ("train-second", "validate-second", *(f"questions-{number}" for number in range(PARTITIONS)))

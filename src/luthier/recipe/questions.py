@@ -1,0 +1,114 @@
+"""The recipe's sixteen questions about an adopted setting: itself beside itself with one thing undone, or done.
+
+In the order of the recipe: what fits the training set, then what closes the gap to the validation set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any
+
+from luthier.engine import Schedule
+from luthier.messages import tr
+from luthier.recipe.bags import learnt_rows
+from luthier.recipe.factors import AUGMENTATIONS, reshaped
+from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
+
+DROPPED, PENALTY, CLIP, SLOWER = 0.25, 1e-3, 1.0, 1 / 3  # what is tried of a remedy that the adopted setting lacks
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question by its name: whether the adopted setting has the thing, and the setting with it undone, or done."""
+
+    name: str
+    used: bool
+    other: Setting
+    what: str
+
+
+def questions(runner: Runner, now: Setting, rates: Mapping[str, float]) -> Iterator[Question]:
+    """All sixteen, for the adopted setting and the rates that the range tests found."""
+    yield from _of_training(now, rates)
+    yield from _of_validation(runner, now)
+
+
+def _of_training(now: Setting, rates: Mapping[str, float]) -> Iterator[Question]:
+    member, hidden, rate = now.member, now.member.spec.hidden, now.member.learning_rate
+    found = rates[now.rule]
+    tuned = abs(rate / found - 1) > 0.2
+    slower = found if tuned else rate * SLOWER
+    yield Question("rate", True, _with(now, learning_rate=slower), tr("the rate {rate}", rate=f"{slower:.3g}"))
+    used, rule = now.rule == "adam", "sgd" if now.rule == "adam" else "adam"
+    changed = _with(replace(now, rule=rule), learning_rate=rate / found * rates[rule])
+    yield Question("Adam", used, changed, tr("SGD with momentum") if used else tr("Adam"))
+    used = member.schedule.kind != "constant"
+    kind = "constant" if used else "cosine"
+    yield Question("decay", used, _with(now, schedule=Schedule(kind)), tr("a rate that stays") if used else kind)
+    used = member.schedule.kind in ("coslog4", "restarts")
+    kind = "cosine" if used else "coslog4"
+    yield Question("restarts", used, _with(now, schedule=Schedule(kind)), tr("one cosine") if used else kind)
+    units = reshaped(hidden, 0.5, 0)
+    yield Question("units", True, _shaped(now, units), tr("half as many units"))
+    size = now.batch_size * 2
+    yield Question("batch size", True, replace(now, batch_size=size), tr("batches of {size}", size=size))
+    deeper = len(hidden) > 1
+    layers = reshaped(hidden, 1.0, -1 if deeper else 1)
+    yield Question("layers", deeper, _shaped(now, layers), tr("one layer fewer") if deeper else tr("one layer more"))
+
+
+def _of_validation(runner: Runner, now: Setting) -> Iterator[Question]:
+    member, spec, numbers = now.member, now.member.dense, runner.problem.data.training.numbers.shape[1]
+    last, others = member.drop_rates[-1], max(member.drop_rates[:-1], default=0.0)
+    changed = (*member.drop_rates[:-1], 0.0 if last else DROPPED)
+    yield Question("dropout, last layer", last > 0, _with(now, dropout=changed), _dropout(0.0 if last else DROPPED))
+    p = 0.0 if last and others else DROPPED
+    yield Question("dropout, all layers", p == 0, _with(now, dropout=(p,) * len(spec.hidden)), _dropout(p))
+    used = bool(member.l2 or member.weight_decay)
+    penalty = 0.0 if used else PENALTY * learnt_rows(runner.problem)
+    words = tr("no weight decay") if used else f"λ/n = {PENALTY:g}"
+    yield Question("L2", used, _with(now, l2=penalty, weight_decay=0.0), words)
+    if numbers:
+        used = now.method != "standardise"
+        method = "standardise" if used else "quantile"
+        inputs = runner.problem.prepared(method)[1].features.shape[1]
+        other = replace(_with(now, spec=replace(spec, inputs=inputs)), method=method)
+        yield Question("input normalisation", used, other, tr("inputs: {method}", method=method))
+    used = spec.normalised
+    other = _with(now, spec=replace(spec, batch_norm=not used, layer_norm=False))
+    yield Question("batch norm", used, other, tr("no norm") if used else tr("batch norm"))
+    used = bool(member.noise or member.mixup)
+    name = "none" if used else "noise" if spec.inputs else "mix-up"
+    yield Question("augmentation", used, _with(now, **AUGMENTATIONS[name]), tr("no augmentation") if used else name)
+    used = member.clip_norm < inf
+    other = _with(now, clip_norm=inf if used else CLIP)
+    yield Question(
+        "clipping", used, other, tr("no clipping") if used else tr("gradient norm at most {norm}", norm=CLIP)
+    )
+    used = spec.initialiser == "he"
+    other = _with(now, spec=replace(spec, initialiser="xavier" if used else "he"))
+    yield Question("initialisation", used, other, "Xavier" if used else "He")
+    used = spec.residual
+    alike = spec.hidden if len(spec.hidden) > 1 else spec.hidden * 2
+    other = _shaped(now, alike, residual=not used)
+    yield Question("architecture", used, other, tr("no skip connections") if used else tr("skip connections"))
+
+
+def _dropout(p: float) -> str:
+    return tr("dropout {p}", p=f"{p:g}") if p else tr("no dropout")
+
+
+def _with(now: Setting, **changes: Any) -> Setting:
+    return replace(now, member=replace(now.member, **changes))
+
+
+def _shaped(now: Setting, hidden: tuple[int, ...], *, residual: bool | None = None) -> Setting:
+    """The setting with other hidden layers; each drops as the one in its place did."""
+    rates = now.member.dropout
+    if rates and len(rates) != len(hidden):
+        rates = ((rates[0] if len(rates) > 1 else 0.0),) * (len(hidden) - 1) + (rates[-1],)
+    alike = len(hidden) > 1 if residual is None else residual
+    return _with(now, spec=replace(now.member.dense, hidden=hidden, residual=alike), dropout=rates)

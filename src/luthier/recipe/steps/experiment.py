@@ -1,0 +1,233 @@
+"""Steps 3 and 4 on tables: one designed experiment a step, cross-fitted over folds of the open rows.
+
+A screen of shapes with settings within each, trained for a third of a whole training; a second round of whole
+trainings, where posterior draws of the effects are lowest; the setting with the lowest expected loss is adopted. No
+network is stopped by the rows that judge it. F factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from luthier.recipe.bags import Bag, Trial, train_bags
+from luthier.recipe.decisions.experiment import Effect, ExperimentEvidence, Tried
+from luthier.recipe.designs import SCREEN, SECOND_SHAPES, seconds_of, there_is_time
+from luthier.recipe.factors import Shape, Space
+from luthier.recipe.plan import FOLDS
+from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
+from luthier.seeds import derive
+from luthier.statistics.designs import Box, sobol_settings, spread_shapes
+from luthier.statistics.effects import Effects, ShapeEffects
+
+STAGES = {3: "fit training", 4: "fit validation"}
+PREFIXES = {3: "train", 4: "validate"}
+CANDIDATE_POINTS = 256  # among which draws of the posterior choose
+MEASURED = 0.5  # weight of a setting's own loss beside the one that all others make likely
+FURTHER_SHAPES = 2  # of a round after the second
+LOWEST = 1e-12
+SHOWN = 12  # settings in the ledger's evidence
+
+
+@dataclass(frozen=True)
+class Population:
+    """One shape of a round: its coded points [P, F], the first of them its first setting, and their bags."""
+
+    shape: Shape
+    points: np.ndarray
+    bags: Sequence[Bag]
+
+    @property
+    def logs(self) -> np.ndarray:
+        """Log out-of-fold losses [P]; NaN where a network diverged."""
+        return np.log(np.maximum([bag.loss for bag in self.bags], LOWEST))
+
+
+@dataclass(frozen=True)
+class Explored:
+    """What a step's experiment came to: the adopted setting and its bag, all whole bags, and where it lies."""
+
+    setting: Setting
+    bags: Sequence[Bag]  # whole trainings, the adopted setting's first
+    shape: Shape
+    point: np.ndarray
+    populations: Sequence[Population]
+
+
+@dataclass
+class Experiment:
+    """The designed experiment of one step."""
+
+    runner: Runner
+    step: int
+    space: Space
+
+    @property
+    def _prefix(self) -> str:
+        return PREFIXES[self.step]
+
+    def explore(self, extra: Sequence[tuple[str, Setting]] = ()) -> Explored | None:
+        """Screen, second round, adoption; None when the clock cut the first shape already.
+
+        `extra` settings by name are trained beside the screen, whole: what the step is compared with.
+        """
+        design = self.runner.plan.design
+        assert design is not None
+        screened = self._screen(design.shapes, design.settings)
+        if not screened:
+            return None
+        for name, setting in extra:
+            self._train(f"{self._prefix}-{name}", [setting], Trial(STAGES[self.step], kept=0, outputs=False))
+        whole = self._second(screened, design.settings)
+        return self._adopted(screened, whole or screened)
+
+    def further(self, so_far: Explored, number: int) -> Explored | None:
+        """One more round of whole trainings near the adopted setting, from other seeds; None when time is up."""
+        design, name = self.runner.plan.design, f"{self._prefix}-further-{number}"
+        assert design is not None
+        box, _ = Box.whole(len(self.space.factors)).widened(so_far.point, self.space.factors)
+        for _ in range(1 + number // 2):
+            box = box.narrowed(so_far.point)
+        points = np.vstack([so_far.point, self._points(so_far.populations, design.settings, box, name)[1:]])
+        shapes = [so_far.shape, *(shape for shape in self._best_shapes(so_far.populations) if shape != so_far.shape)]
+        tried = [[self.space.setting(shape, point) for point in points] for shape in shapes[:FURTHER_SHAPES]]
+        seconds = seconds_of(self.runner, [one for each in tried for one in each])
+        if not there_is_time(self.runner, STAGES[self.step], self.step, name, seconds):
+            return None
+        new = []
+        for k, (shape, each) in enumerate(zip(shapes, tried, strict=False)):
+            bags = self._train(f"{name}-{k}", each, Trial(STAGES[self.step], seed=2 + number))
+            if bags:
+                new.append(Population(shape, points, bags))
+        return self._adopted([], [*so_far.populations, *new]) if new else None
+
+    def _train(self, name: str, settings: Sequence[Setting], trial: Trial) -> list[Bag]:
+        return train_bags(self.runner, name, settings, trial)
+
+    def _screen(self, shapes: int, settings: int) -> list[Population]:
+        seed = derive(self.runner.problem.seed, "screen", self.step)
+        trial = Trial(STAGES[self.step], SCREEN, kept=0, outputs=False)
+        result = []
+        for number, shape in enumerate(spread_shapes(self.space.choices, shapes, self.space.first_shape, seed)):
+            points = sobol_settings(self.space.factors, settings, derive(seed, number), self.space.first_values)
+            tried = [self.space.setting(shape, point) for point in points]
+            bags = self._train(f"{self._prefix}-screen-{number}", tried, trial)
+            if not bags:
+                break
+            result.append(Population(shape, points, bags))
+        return result
+
+    def _second(self, screened: Sequence[Population], settings: int) -> list[Population]:
+        """Whole trainings of the best shapes, at points where draws of the posterior are lowest."""
+        name, stage = f"{self._prefix}-second", STAGES[self.step]
+        shapes = self._best_shapes(screened)
+        points = self._points(screened, settings, Box.whole(len(self.space.factors)), name)
+        tried = [[self.space.setting(shape, point) for point in points] for shape in shapes]
+        seconds = seconds_of(self.runner, [one for each in tried for one in each])
+        if not there_is_time(self.runner, stage, self.step, name, seconds):
+            return []
+        result = []
+        for number, (shape, each) in enumerate(zip(shapes, tried, strict=True)):
+            bags = self._train(f"{name}-{number}", each, Trial(stage, seed=1))
+            if bags:
+                result.append(Population(shape, points, bags))
+        return result
+
+    def _best_shapes(self, populations: Sequence[Population]) -> list[Shape]:
+        """The shapes that were best, and the one not tried yet that is likely to be."""
+        firsts = np.array([one.logs[0] for one in populations])
+        lowest = np.array([np.nanmin(one.logs) if np.isfinite(one.logs).any() else np.nan for one in populations])
+        order = np.argsort(np.where(np.isfinite(lowest), (firsts + lowest) / 2, np.inf), kind="stable")
+        tried = [one.shape for one in populations]
+        result = [tried[k] for k in order[: SECOND_SHAPES - 1]]
+        fitted = ShapeEffects.fit(self.space.choices, tried, firsts)
+        grid = [dict(zip(self._names, levels, strict=True)) for levels in product(*self._levels)]
+        others = [shape for shape in grid if shape not in tried]
+        if others and len(populations) > 2:
+            result.append(others[int(np.argmin(fitted.mean(others)))])
+        return result
+
+    @property
+    def _names(self) -> list[str]:
+        return [choice.name for choice in self.space.choices]
+
+    @property
+    def _levels(self) -> list[tuple[Any, ...]]:
+        return [choice.levels for choice in self.space.choices]
+
+    def _effects(self, populations: Sequence[Population]) -> Effects:
+        firsts = [np.tile(one.points[0], (len(one.points), 1)) for one in populations]
+        responses = [one.logs - one.logs[0] for one in populations if np.isfinite(one.logs[0])]
+        kept = [k for k, one in enumerate(populations) if np.isfinite(one.logs[0])]
+        if not kept:
+            width = len(self.space.factors)
+            return Effects.fit(self.space.names, np.zeros((0, width)), np.zeros((0, width)), np.zeros(0))
+        return Effects.fit(
+            self.space.names,
+            np.vstack([populations[k].points for k in kept]),
+            np.vstack([firsts[k] for k in kept]),
+            np.concatenate(responses),
+            shapes=np.repeat(np.arange(len(kept)), [len(populations[k].points) for k in kept]),
+        )
+
+    def _points(self, populations: Sequence[Population], count: int, box: Box, name: str) -> np.ndarray:
+        """The first setting, the best by the posterior mean, and the best of draws (Thompson), coded [count, F]."""
+        seed = derive(self.runner.problem.seed, "points", name)
+        effects, first = self._effects(populations), box.clipped(self.space.first_point)
+        candidates = sobol_settings(self.space.factors, CANDIDATE_POINTS, seed, self.space.first_values, box)
+        firsts = np.tile(first, (len(candidates), 1))
+        draws = effects.draws(candidates, firsts, max(1, count - 2), seed)
+        chosen = dict.fromkeys([int(np.argmin(effects.mean(candidates, firsts))), *map(int, draws.argmin(1))])
+        order = [k for k in chosen if k != 0] + [k for k in np.argsort(effects.mean(candidates, firsts)) if k]
+        return np.vstack([self.space.first_point, candidates[list(dict.fromkeys(order))[: count - 1]]])
+
+    def _adopted(self, screened: Sequence[Population], whole: Sequence[Population]) -> Explored:
+        effects = self._effects([*screened, *(whole if whole is not screened else ())])
+        expected = [self._expected(one, effects) for one in whole]
+        placed = [(p, k) for p, one in enumerate(whole) for k in range(len(one.bags)) if np.isfinite(expected[p][k])]
+        if not placed:  # every network diverged: the first setting goes on
+            first = whole[0]
+            return Explored(first.bags[0].setting, [first.bags[0]], first.shape, first.points[0], whole)
+        placed.sort(key=lambda place: expected[place[0]][place[1]])
+        evidence = self._evidence(screened, whole, effects, [(whole[p], k, expected[p][k]) for p, k in placed])
+        p, k = placed[self.runner.ledger.decide(self.step, evidence)]
+        bags = [
+            whole[p].bags[k],
+            *(bag for q, one in enumerate(whole) for j, bag in enumerate(one.bags) if (q, j) != (p, k)),
+        ]
+        return Explored(bags[0].setting, bags, whole[p].shape, whole[p].points[k], whole)
+
+    def _expected(self, one: Population, effects: Effects) -> np.ndarray:
+        """Expected losses [P] of a shape's settings: their own, drawn towards what all settings make likely."""
+        firsts = np.tile(one.points[0], (len(one.points), 1))
+        likely = one.logs[0] + effects.mean(one.points, firsts)
+        return np.exp(np.where(np.isfinite(one.logs), MEASURED * one.logs + (1 - MEASURED) * likely, np.nan))
+
+    def _evidence(
+        self,
+        screened: Sequence[Population],
+        whole: Sequence[Population],
+        effects: Effects,
+        placed: Sequence[tuple[Population, int, float]],
+    ) -> ExperimentEvidence:
+        everyone = [*screened, *(whole if whole is not screened else ())]
+        settings = sum(len(one.bags) for one in everyone)
+        first = next((float(np.exp(one.logs[0])) for one in whole if one.shape == self.space.first_shape), None)
+        return ExperimentEvidence(
+            step=self.step,
+            shapes=len({tuple(one.shape.items()) for one in everyone}),
+            settings=settings,
+            networks=settings * FOLDS,
+            folds=FOLDS,
+            first=None if first is None or not np.isfinite(first) else first,
+            effects=tuple(Effect(one.name, round(one.size, 5), round(one.error, 5)) for one in effects.effects()),
+            tried=tuple(
+                Tried(one.bags[k].setting.label, float(one.bags[k].loss), float(value))
+                for one, k, value in placed[:SHOWN]
+            ),
+        )
