@@ -6,7 +6,7 @@ The clock is asked once a round, the answer is recorded, and a rerun follows the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import pairwise
 
 from luthier.engine import ModuleSpec
@@ -25,7 +25,8 @@ QUESTIONS, PARTITIONS, MOST_PARTITIONS = 16, 2, 6
 POPULATIONS_OF_QUESTIONS = 10  # the questions' variants have about so many shapes
 MOST_EPOCHS, MOST_STEPS = 150.0, 12_000
 FEWEST_EPOCHS, SHORTEST = 8.0, 150  # of a whole training: below either, rows are judged by one part
-FEWEST_STEPS_OF_A_BUDGET = 100
+FEWEST_STEPS_OF_A_BUDGET = 60
+LONGER = 1.5  # times as many steps as a whole training's, on average over lengths and batch sizes
 LAYER_COST = 40.0  # products that the calls around a layer's products cost beside them, a row and unit
 
 
@@ -64,7 +65,7 @@ def design_of(
         assert steps is not None
         for shapes, settings in LEVELS:
             populations = 2 * (shapes * SCREEN + SECOND_SHAPES) + PARTITIONS * POPULATIONS_OF_QUESTIONS
-            length = steps / populations
+            length = steps * (1 - RESERVED) / (populations * LONGER)
             if length >= FEWEST_STEPS_OF_A_BUDGET:
                 epochs = min(length / epoch, MOST_EPOCHS)
                 return Design(epochs=epochs, shapes=shapes, settings=settings)
@@ -72,18 +73,31 @@ def design_of(
     for shapes, settings in LEVELS:
         bags = 2 * settings * (shapes * SCREEN + SECOND_SHAPES) + PARTITIONS * QUESTIONS
         one_epoch = unit * work(spec, batch_size, FOLDS * bags, 1) * epoch
-        epochs = seconds * (1 - RESERVED) * (1 - CROSSED_SHARES["range"]) / one_epoch
+        epochs = seconds * (1 - RESERVED) * (1 - CROSSED_SHARES["range"]) / (one_epoch * LONGER)
         epochs = min(epochs, MOST_EPOCHS, MOST_STEPS / epoch)
         if epochs >= FEWEST_EPOCHS and epochs * epoch >= SHORTEST:
             return Design(epochs=epochs, shapes=shapes, settings=settings, threads=threads, unit=unit)
     return None
 
 
-def seconds_of(runner: Runner, settings: Iterable[Setting], share: float = 1.0) -> float:
-    """What bags of these settings will take, by the speed of those that were trained so far."""
+Populations = Sequence[Sequence[Setting]]  # the settings of each
+
+
+def cost_of(runner: Runner, populations: Populations, share: float = 1.0) -> float:
+    """What bags of these populations will take: steps where these are the budget, or else seconds.
+
+    Seconds go by the speed of those that were trained so far.
+    """
     design = runner.plan.design
     assert design is not None
-    total = sum(work(one.member.spec, one.batch_size, FOLDS, steps_of(runner, one, share)) for one in settings)
+    lengths = [steps_of(runner, settings[0], share) for settings in populations]
+    if runner.budget_clock.budget.seconds is None:
+        return float(sum(lengths))
+    total = sum(
+        work(one.member.spec, one.batch_size, FOLDS, steps)
+        for settings, steps in zip(populations, lengths, strict=True)
+        for one in settings
+    )
     known = [
         (work(t.members[0].spec, t.batch_size, len(t.members), 1), runner.speeds[t.name])
         for t in runner.trained
@@ -93,21 +107,21 @@ def seconds_of(runner: Runner, settings: Iterable[Setting], share: float = 1.0) 
     return unit * total
 
 
-def there_is_time(runner: Runner, stage: str, step: int, name: str, seconds: float) -> bool:
-    """Whether a round is begun: by the record, or by the clock; in a budget of steps what was planned is done."""
+def there_is_time(runner: Runner, stage: str, step: int, name: str, populations: Populations) -> bool:
+    """Whether a round of whole trainings is begun: by the record, or by what is left of its stage's share."""
     said = {record["name"]: bool(record["begun"]) for record in runner.ledger.recorded("round")}
-    recipe = runner.recipe.rounds
+    recorded, budget = runner.recipe.rounds, runner.budget_clock.budget
     if name in said:
         begun = said[name]
-    elif recipe is not None:
-        begun = name in recipe
-    elif runner.budget_clock.budget.seconds is None:
-        begun = name in PLANNED
+    elif recorded is not None:
+        begun = name in recorded
+    elif budget.seconds is None:
+        spent = sum(trained.steps_done for trained in runner.trained)
+        begun = spent + cost_of(runner, populations) <= runner.end_of(stage)
     else:
-        begun = not runner.interrupted and runner.budget_clock.spent() + seconds <= runner.end_of(stage)
-    sentence = f"round {name}: " + (f"begun, about {seconds:.0f} s" if begun else "no time is left for it")
+        begun = not runner.interrupted and runner.budget_clock.spent() + cost_of(runner, populations) <= runner.end_of(
+            stage
+        )
+    sentence = f"round {name}: {'begun' if begun else 'no time is left for it'}"
     runner.ledger.add("round", {"step": step, "name": name, "begun": begun, "sentence": sentence})
     return begun
-
-
-PLANNED = ("train-second", "validate-second", *(f"questions-{number}" for number in range(PARTITIONS)))

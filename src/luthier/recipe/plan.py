@@ -22,6 +22,8 @@ Method = Literal["standardise", "robust", "quantile", "piecewise", "periodic", "
 SHARES = {"inputs": 0.10, "range": 0.05, "fit training": 0.27, "fit validation": 0.34, "seeds": 0.10, "folds": 0.14}
 # With designed experiments: screens and second rounds of steps 3 and 4, and the confirmation.
 CROSSED_SHARES = {"inputs": 0.0, "range": 0.05, "fit training": 0.22, "fit validation": 0.38, "questions": 0.35}
+# What seeds and folds need where no bag could be trained: all that is left.
+CROSSED_SHARES |= {"seeds": 0.0, "folds": 0.0}
 FINAL_SEEDS = 5
 FOLDS = 5
 SMALL = 60_000  # rows of training and validation together, up to which every one of them is learnt from in folds

@@ -78,6 +78,12 @@ class TrainedPopulation:
         assert not isinstance(result, ModuleSpec)
         return result
 
+    @property
+    def settings(self) -> list[range]:
+        """The members of each setting: one, or one for each fold."""
+        together = 1 + max((member.fold or 0 for member in self.members), default=0)
+        return [range(first, first + together) for first in range(0, len(self.members), together)]
+
     def usable(self) -> list[int]:
         """Members with a finite validation loss, best first."""
         order = np.argsort(self.validation_loss, kind="stable")
@@ -162,11 +168,12 @@ class Runner:
         return trainable * (1 - later / 2)
 
     def end_of(self, stage: str) -> float:
-        """Seconds from the start at which a stage's share ends, its own and those before it used up."""
-        assert self.budget_clock.budget.seconds is not None
-        shares = self.plan.shares
-        upto = list(shares).index(stage) + 1
-        return (self.budget_clock.budget.seconds - self.plan.finish_seconds) * sum(list(shares.values())[:upto])
+        """At which second, or after which step, a stage's share ends, its own and those before it used up."""
+        budget, shares = self.budget_clock.budget, self.plan.shares
+        upto = sum(list(shares.values())[: list(shares).index(stage) + 1])
+        return upto * (
+            float(budget.steps or 0) if budget.seconds is None else budget.seconds - self.plan.finish_seconds
+        )
 
     def stopper(self, work: str, stage: str) -> Callable[[int], bool]:
         """The question asked before every step: a recorded cut decides, otherwise the clock and the user."""
@@ -202,7 +209,7 @@ class Runner:
                 self.record_cut(label, step)
         if not tensors:
             return None
-        for finding in facts["findings"]:
+        for finding in facts["findings"] if training.folds is None else ():  # of an experiment they are counted
             self.ledger.add("finding", finding)
         trained = _unpack(name, training, members, tensors, facts)
         return self.keep(trained) if trained.usable() else None

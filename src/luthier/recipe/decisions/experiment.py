@@ -41,6 +41,7 @@ class ExperimentEvidence(Evidence[int]):
     settings: int
     networks: int
     folds: int
+    diverged: int  # settings of which a network diverged
     first: float | None  # out-of-fold loss of the setting that the step started from
     effects: tuple[Effect, ...]
     tried: tuple[Tried, ...]
@@ -54,7 +55,7 @@ class ExperimentEvidence(Evidence[int]):
         """The place of the setting with the lowest expected loss.
 
         >>> tried = Tried("a", 0.50, 0.52), Tried("b", 0.51, 0.51)
-        >>> ExperimentEvidence(3, 8, 64, 320, 5, 0.6, (), tried).decide()
+        >>> ExperimentEvidence(3, 8, 64, 320, 5, 0, 0.6, (), tried).decide()
         1
         """
         return min(range(len(self.tried)), key=lambda place: self.tried[place].expected)
@@ -73,6 +74,8 @@ class ExperimentEvidence(Evidence[int]):
         )
         if self.first is not None:
             reason += "; " + tr("the first setting has {loss}", loss=digits(self.first))
+        if self.diverged:
+            reason += "; " + tr("{count} settings diverged", count=self.diverged)
         options = [
             Option(one.label, {tr("loss"): one.measured, tr("expected loss"): one.expected}, place == choice)
             for place, one in enumerate(self.tried)

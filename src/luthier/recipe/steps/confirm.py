@@ -15,7 +15,7 @@ import numpy as np
 from luthier.recipe.bags import Bag, Trial, train_bags
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import AnswerEvidence
-from luthier.recipe.designs import MOST_PARTITIONS, seconds_of, there_is_time
+from luthier.recipe.designs import MOST_PARTITIONS, PARTITIONS, there_is_time
 from luthier.recipe.questions import Question, questions
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
@@ -29,13 +29,14 @@ def confirm(runner: Runner, adopted: Setting, rates: Mapping[str, float]) -> lis
     """Answer every question that there is time for; the bags whose networks were kept may be delivered."""
     asked = list(questions(runner, adopted, rates))
     settings = [replace(adopted, label="adopted"), *(replace(one.other, label=one.name) for one in asked)]
-    losses: dict[str, list[np.ndarray]] = {one.label: [] for one in settings}
+    shapes = _affordable(runner, _shapes(settings))
+    losses: dict[str, list[np.ndarray]] = {one.label: [] for each in shapes for one in each}
     kept: list[Bag] = []
-    for number in range(MOST_PARTITIONS):
+    for number in range(MOST_PARTITIONS if shapes else 0):
         name = f"questions-{number}"
-        if not there_is_time(runner, STAGE, 4, name, seconds_of(runner, settings)):
+        if number >= PARTITIONS and not there_is_time(runner, STAGE, 4, name, shapes):
             break
-        bags = _train(runner, name, settings, number)
+        bags = _train(runner, name, shapes, number)
         if bags is None:
             break
         for bag in bags:
@@ -46,14 +47,19 @@ def confirm(runner: Runner, adopted: Setting, rates: Mapping[str, float]) -> lis
     return [bag for bag in kept if bag.is_kept]
 
 
-def _train(runner: Runner, name: str, settings: Sequence[Setting], number: int) -> list[Bag] | None:
+def _affordable(runner: Runner, shapes: list[list[Setting]]) -> list[list[Setting]]:
+    """The shapes whose questions there is time for: all, those of the adopted shape alone, or none."""
+    for name, some in (("questions", shapes), ("fewer-questions", shapes[:1])):
+        if there_is_time(runner, STAGE, 4, name, some * PARTITIONS):
+            return some
+    return []
+
+
+def _train(runner: Runner, name: str, shapes: Sequence[Sequence[Setting]], number: int) -> list[Bag] | None:
     """The bags of all settings on one partition, shape by shape; None where the clock cut one."""
-    shapes: dict[Any, list[Setting]] = {}
-    for one in settings:
-        shapes.setdefault(_shape(one), []).append(one)
     trial = Trial(STAGE, partition=1 + number, seed=100 + number, kept=KEPT)
     result: list[Bag] = []
-    for place, together in enumerate(shapes.values()):
+    for place, together in enumerate(shapes):
         bags = train_bags(runner, f"{name}-{place}", together, trial)
         if not bags:
             return None
@@ -61,9 +67,14 @@ def _train(runner: Runner, name: str, settings: Sequence[Setting], number: int) 
     return result
 
 
-def _shape(one: Setting) -> tuple[Any, ...]:
-    """What settings of one population have in common."""
-    return one.method, one.rule, one.batch_size, one.length, one.member.spec, one.member.noise, one.member.mixup
+def _shapes(settings: Sequence[Setting]) -> list[list[Setting]]:
+    """Settings by what those of one population have in common."""
+    result: dict[Any, list[Setting]] = {}
+    for one in settings:
+        member = one.member
+        key = one.method, one.rule, one.batch_size, one.length, member.spec, member.noise, member.mixup
+        result.setdefault(key, []).append(one)
+    return list(result.values())
 
 
 def _answer(runner: Runner, asked: Sequence[Question], losses: Mapping[str, Sequence[np.ndarray]]) -> None:

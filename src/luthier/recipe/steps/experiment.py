@@ -16,7 +16,7 @@ import numpy as np
 
 from luthier.recipe.bags import Bag, Trial, train_bags
 from luthier.recipe.decisions.experiment import Effect, ExperimentEvidence, Tried
-from luthier.recipe.designs import SCREEN, SECOND_SHAPES, seconds_of, there_is_time
+from luthier.recipe.designs import SCREEN, SECOND_SHAPES, there_is_time
 from luthier.recipe.factors import Shape, Space
 from luthier.recipe.plan import FOLDS
 from luthier.recipe.runner import Runner
@@ -96,8 +96,7 @@ class Experiment:
         points = np.vstack([so_far.point, self._points(so_far.populations, design.settings, box, name)[1:]])
         shapes = [so_far.shape, *(shape for shape in self._best_shapes(so_far.populations) if shape != so_far.shape)]
         tried = [[self.space.setting(shape, point) for point in points] for shape in shapes[:FURTHER_SHAPES]]
-        seconds = seconds_of(self.runner, [one for each in tried for one in each])
-        if not there_is_time(self.runner, STAGES[self.step], self.step, name, seconds):
+        if not there_is_time(self.runner, STAGES[self.step], self.step, name, tried):
             return None
         new = []
         for k, (shape, each) in enumerate(zip(shapes, tried, strict=False)):
@@ -123,19 +122,24 @@ class Experiment:
         return result
 
     def _second(self, screened: Sequence[Population], settings: int) -> list[Population]:
-        """Whole trainings of the best shapes, at points where draws of the posterior are lowest."""
+        """Whole trainings of the best shapes, at points where draws of the posterior are lowest.
+
+        Where time is short there are fewer of them; the likeliest setting is always trained whole.
+        """
         name, stage = f"{self._prefix}-second", STAGES[self.step]
         shapes = self._best_shapes(screened)
         points = self._points(screened, settings, Box.whole(len(self.space.factors)), name)
-        tried = [[self.space.setting(shape, point) for point in points] for shape in shapes]
-        seconds = seconds_of(self.runner, [one for each in tried for one in each])
-        if not there_is_time(self.runner, stage, self.step, name, seconds):
-            return []
+        for size, (many, each) in {name: (len(shapes), settings), f"{name}-smaller": (1, settings // 2)}.items():
+            tried = [[self.space.setting(shape, point) for point in points[:each]] for shape in shapes[:many]]
+            if there_is_time(self.runner, stage, self.step, size, tried):
+                break
+        else:
+            points, tried = points[:2], [[self.space.setting(shapes[0], point) for point in points[:2]]]
         result = []
-        for number, (shape, each) in enumerate(zip(shapes, tried, strict=True)):
-            bags = self._train(f"{name}-{number}", each, Trial(stage, seed=1))
+        for number, (shape, own) in enumerate(zip(shapes, tried, strict=False)):
+            bags = self._train(f"{name}-{number}", own, Trial(stage, seed=1))
             if bags:
-                result.append(Population(shape, points, bags))
+                result.append(Population(shape, points[: len(own)], bags))
         return result
 
     def _best_shapes(self, populations: Sequence[Population]) -> list[Shape]:
@@ -224,6 +228,7 @@ class Experiment:
             settings=settings,
             networks=settings * FOLDS,
             folds=FOLDS,
+            diverged=sum(not np.isfinite(bag.loss) for one in everyone for bag in one.bags),
             first=None if first is None or not np.isfinite(first) else first,
             effects=tuple(Effect(one.name, round(one.size, 5), round(one.error, 5)) for one in effects.effects()),
             tried=tuple(
