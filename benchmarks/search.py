@@ -286,7 +286,7 @@ def quality() -> list[dict[str, Any]]:
     print("| table | ours | Optuna TPE + loop | gain, 95 % interval |\n|---|---|---|---|")
     for table in ("diamonds", "churn", "ames"):
         result = [quality_of(table, seed) for seed in range(QUALITY_SEEDS)]
-        from luthier.search.statistics import paired
+        from luthier.search.claims import paired
 
         mine, theirs = [a for a, _ in result], [b for _, b in result]
         gain = paired(theirs, mine)

@@ -32,7 +32,7 @@ FOUNDATION = (
     "untrusted",
 )
 ROOMS = (
-    *("data", "nets", "objective", "optimise", "engine", "search", "diagnosis", "assess"),
+    *("data", "nets", "objective", "optimise", "engine", "statistics", "search", "diagnosis", "assess"),
     *(
         "saved",
         "recipe",

@@ -41,10 +41,10 @@ from luthier.recipe.decisions.remedy import NoRemedyEvidence, RemedyEvidence, St
 from luthier.recipe.decisions.row_parts import SplitEvidence, TextEvidence
 from luthier.recipe.decisions.starting_network import ConvnetEvidence, TextNetworkEvidence, WidthEvidence
 from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
-from luthier.recipe.evidence import Gain
 from luthier.recipe.ledger import Ledger
 from luthier.report import ledger_lines, model_card, write_report
 from luthier.runs.screen import SilentScreen
+from luthier.statistics.paired import Gain
 
 CLEAR, NOISE, LOSS = Gain(0.2, 0.1, 40, clear=True), Gain(0.1, 0.2, 40, clear=False), Gain(-0.3, 0.1, 40, clear=True)
 FACTS = Facts("cut", "text", 100, 0, 5, first="fair")

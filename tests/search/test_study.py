@@ -32,8 +32,8 @@ from luthier.search import (
     space_from,
 )
 from luthier.search.built import signature
+from luthier.search.claims import at_edges, convergence, paired, same_within_noise
 from luthier.search.sensitivity import VarianceShare, contradictions, variance_shares
-from luthier.search.statistics import at_edges, convergence, paired, same_within_noise
 from luthier.search.trials import Trial
 from luthier.seeds import torch_generator
 

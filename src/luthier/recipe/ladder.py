@@ -18,13 +18,13 @@ from luthier.engine import ModuleSpec
 from luthier.nets import Spec, build
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.remedy import RemedyEvidence, StandingLosses, Variant
-from luthier.recipe.evidence import Gain, row_losses
-from luthier.recipe.gains import SeedSpread, paired
 from luthier.recipe.plan import Stage
 from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
 from luthier.recipe.setting import Setting, seeded
 from luthier.saved import activate
 from luthier.seeds import derive
+from luthier.statistics.paired import Gain, SeedSpread, paired
+from luthier.statistics.row_losses import row_losses
 
 NearMiss = tuple[float, Setting, Setting]  # a gain inside the noise, the setting then, and the setting tried
 

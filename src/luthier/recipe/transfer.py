@@ -41,10 +41,10 @@ from luthier.nets.blocks import (
     with_new_head,
 )
 from luthier.objective import LOSSES, AnyLoss, loss_for
-from luthier.recipe.gains import SeedSpread, paired
 from luthier.recipe.heads import ROWS, Heads, heads_of, heads_on, score_of
 from luthier.recipe.unfreezing import Depth, UnfreezingJob, best_way, depths
 from luthier.seeds import derive
+from luthier.statistics.paired import SeedSpread, paired
 
 OWN, ANEW = "their own moving averages", "the moving averages of the new rows"
 TOP_RATE = 3e-3  # of a head once blocks below it learn: its own rate was for features of deviation 1

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from luthier.records import Finding
+from luthier.search.claims import at_edges, convergence, paired, same_within_noise, still_improving
 from luthier.search.search_outcome import SearchOutcome
 from luthier.search.sensitivity import contradictions
 from luthier.search.space import Values
 from luthier.search.stages import Bracket
-from luthier.search.statistics import at_edges, convergence, paired, same_within_noise, still_improving
 from luthier.search.training import Training
 from luthier.search.trials import Trial, best_first
 from luthier.seeds import derive

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from luthier.records import Finding
+from luthier.search.claims import Paired
 from luthier.search.effort import Effort
 from luthier.search.sensitivity import VarianceShare, sensitivity
 from luthier.search.space import Space
-from luthier.search.statistics import Paired
 from luthier.search.trials import AFTERWARDS, COMPLETE, MEASURED, PRUNED, Trial
 
 

@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 from luthier.messages import tr
 from luthier.recipe.decisions.decision import Evidence, digits
-from luthier.recipe.evidence import Gain
 from luthier.records import Option, Wording
+from luthier.statistics.paired import Gain
 
 Kind = Literal["one", "seeds", "best members", "folds", "bags"]
 

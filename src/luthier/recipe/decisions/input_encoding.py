@@ -9,8 +9,8 @@ import numpy as np
 
 from luthier.messages import tr
 from luthier.recipe.decisions.decision import Evidence
-from luthier.recipe.evidence import interval
 from luthier.records import Option, Wording
+from luthier.statistics.paired import interval
 
 
 def encoding_name(method: str) -> str:

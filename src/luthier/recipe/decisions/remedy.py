@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from luthier.messages import tr
 from luthier.recipe.decisions.decision import Evidence
-from luthier.recipe.evidence import Gain
 from luthier.records import Option, Wording
+from luthier.statistics.paired import Gain
 
 
 def remedy_name(rung: str) -> str:

@@ -16,11 +16,12 @@ from torch import Tensor
 from luthier.assess import METRICS, at_threshold, best_threshold, paired_difference, score
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import DeliverableEvidence, Kind, Offered
-from luthier.recipe.evidence import interval, of_target, row_losses
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.saved import activate
 from luthier.seeds import numpy_generator
+from luthier.statistics.paired import interval
+from luthier.statistics.row_losses import of_target, row_losses
 
 FOLDS = 5  # the greedy choice is judged on validation rows that it was not made on
 ROUNDS = 25

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from luthier.engine import Part
 from luthier.recipe.decisions.delivered import DistilledEvidence
-from luthier.recipe.evidence import row_losses
 from luthier.recipe.plan import FINAL_SEEDS, Stage
 from luthier.recipe.runner import Runner, TrainingPlan
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.deliverable import Component, Deliverable
 from luthier.saved import activate
 from luthier.seeds import derive
+from luthier.statistics.row_losses import row_losses
 
 
 def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from luthier.engine import Member, Schedule
 from luthier.recipe.decisions.input_encoding import EncodingLosses, InputsEvidence
-from luthier.recipe.evidence import by_setting
 from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
 from luthier.seeds import derive
+from luthier.statistics.paired import by_setting
 
 RATES = (1e-3, 3e-3, 1e-2)  # around Adam's usual 3e-3; the range test comes when the inputs are known
 SEEDS = 2

@@ -24,12 +24,13 @@ from luthier.recipe.decisions.backbone_use import (
     Head,
     UnfrozenEvidence,
 )
-from luthier.recipe.evidence import Gain, row_losses
 from luthier.recipe.heads import ROWS
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.setting import Setting
 from luthier.recipe.transfer import Transferred, transfer
 from luthier.saved import activate
+from luthier.statistics.paired import Gain
+from luthier.statistics.row_losses import row_losses
 
 LEAST_SIDE = 64  # pixels that small pictures are enlarged to: backbones halve them five times
 MOST_EPOCHS, BATCH = 20, 32

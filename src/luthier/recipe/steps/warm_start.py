@@ -23,7 +23,6 @@ from luthier.engine import Part
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.nets import DenseNet, DenseSpec
 from luthier.recipe.config import FitConfig
-from luthier.recipe.evidence import row_losses
 from luthier.recipe.ladder import Candidate, Ladder, candidate_of
 from luthier.recipe.memo import Memo
 from luthier.recipe.parts import parts_of
@@ -34,6 +33,7 @@ from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Finding
 from luthier.saved import Model, activate, open_run
 from luthier.seeds import derive
+from luthier.statistics.row_losses import row_losses
 
 FACTORS = (0.1, 0.3, 1.0)  # times the rate that the earlier run came to
 MOST = 5  # networks that go on

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from luthier.recipe.gains import SeedSpread, paired
+from luthier.statistics.paired import SeedSpread, paired
 
 
 def test_gains_of_nothing_are_seldom_clear() -> None:

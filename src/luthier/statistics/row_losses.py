@@ -1,0 +1,22 @@
+"""The loss of each row for outputs of networks or of their mean. N rows, C classes or outputs."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def row_losses(outputs: Tensor, targets: Tensor, kind: str, weights: Tensor | None = None) -> Tensor:
+    """Loss of each row [N] for averaged outputs [..., N, C]: negative log probability, or squared error.
+
+    With weights [N] a row's loss counts by its share, so that the plain mean is the weighted one.
+    """
+    if weights is not None:
+        return row_losses(outputs, targets, kind) * (weights / weights.mean()).double()
+    if kind == "regression":
+        return (outputs[..., 0] - targets.double()) ** 2
+    return -of_target(outputs, targets).squeeze(-1).clamp_min(1e-12).log()
+
+
+def of_target(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The probability [..., N, 1] of each row's own class, from those of all classes [..., N, C]."""
+    return outputs.gather(-1, targets.long().expand(outputs.shape[:-1]).unsqueeze(-1))
