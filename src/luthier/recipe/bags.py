@@ -15,7 +15,7 @@ from torch import Tensor
 
 from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.engine import Part
-from luthier.recipe.evidence import row_losses
+from luthier.statistics.row_losses import row_losses
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
