@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from luthier.optimise import RULES
+from luthier.optimise.rules import FUSED_FROM
+from luthier.seeds import torch_generator
 from luthier.testing.rule_contract import MEMBERS, SIZE, STEPS, first_parameters, gradient, stepped
 
 
@@ -89,3 +91,32 @@ def test_on_the_axis_of_a_saddle_no_rule_leaves_it(rule: str) -> None:
     for step in range(1, 50):
         RULES[rule].update(P, P * torch.tensor([2.0, -2.0], dtype=torch.float64), state, columns, step)
     assert P[0, 1] == 0
+
+
+@pytest.mark.parametrize("numbers", [FUSED_FROM - 1, FUSED_FROM])
+def test_adam_with_a_rate_for_each_number_is_adam_of_groups(numbers: int) -> None:
+    """With and without the fused kernel, against one PyTorch optimiser whose groups have these rates."""
+    g = torch_generator(0)
+    P = torch.randn(2, numbers, generator=g, dtype=torch.float64)
+    factors = torch.where(torch.arange(numbers) % 3 == 0, 0.1, 6.0).double()
+    rates, state = torch.tensor([[0.01], [0.02]], dtype=torch.float64), RULES["adam"].init(P)
+    theirs = [[P[m, k::3].clone().requires_grad_() for k in range(3)] for m in range(2)]
+    groups = [
+        {"params": [theirs[m][k]], "lr": float(rates[m]) * (0.1 if k == 0 else 6.0)} for m in range(2) for k in range(3)
+    ]
+    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.95))
+    hyper = {
+        "beta1": torch.full((2, 1), 0.9, dtype=torch.float64),
+        "beta2": torch.full((2, 1), 0.95, dtype=torch.float64),
+    }
+    hyper |= {"epsilon": torch.full((2, 1), 1e-8, dtype=torch.float64), "rate": rates * factors}
+    for step in range(1, 6):
+        G = torch.randn(2, numbers, generator=g, dtype=torch.float64)
+        for m in range(2):
+            for k in range(3):
+                theirs[m][k].grad = G[m, k::3].clone()
+        optimiser.step()
+        RULES["adam"].update(P, G, state, hyper, step)
+    for m in range(2):
+        for k in range(3):
+            torch.testing.assert_close(P[m, k::3], theirs[m][k].detach(), rtol=1e-9, atol=1e-12)

@@ -96,8 +96,7 @@ class PlainModel(nn.Module):
         base = f"nets.{place}."
         tables = [self._of(f"{base}embeddings.{k}.weight")[codes[:, k]] for k in range(len(spec["embeddings"]))]
         if learned := spec.get("number_embedding"):
-            names = ("frequencies", "phases", "weight", "bias")
-            f, phase, W, b = (self._of(f"{base}numbers.0.{name}") for name in names)
+            f, phase, W, b = (self._of(f"{base}numbers.0.{k}") for k in ("frequencies", "phases", "weight", "bias"))
             angles = 2 * torch.pi * features[:, : learned["columns"]].unsqueeze(2) * f + phase
             tables.append((torch.einsum("bfk,fwk->bfw", angles.cos(), W) + b).flatten(1))
         a = torch.cat([*tables, features], 1)
@@ -113,6 +112,9 @@ class PlainModel(nn.Module):
             else:
                 z = z + self._of(f"{base}layers.{i}.bias")
             out: Tensor = ACTIVATIONS[name](z)
+            for layer, unit, other in spec["neurons"]:
+                if layer == i:
+                    out[:, unit] = ACTIVATIONS[other](z[:, unit])
             a = out + a if spec["residual"] and i and spec["hidden"][i - 1] == units else out
         last = len(spec["hidden"])
         return a @ self._of(f"{base}layers.{last}.weight").T + self._of(f"{base}layers.{last}.bias")

@@ -40,22 +40,19 @@ class Activation(NamedTuple):
         return dA.mul_(self.derivative(z, a)) if self.backward is None else self.backward(dA, z, a)
 
 
-def _gelu_derivative(z: Units, a: Units) -> Units:
-    cdf: Tensor = 0.5 * (1 + torch.erf(z * 0.5**0.5))
-    density = (0.5 / torch.pi) ** 0.5
-    slope: Tensor = cdf + z * torch.exp(-0.5 * z * z) * density
-    return slope
+def _gelu_backward(dA: Units, z: Units, a: Units) -> Units:
+    result: Tensor = torch.ops.aten.gelu_backward(dA, z)
+    return result
 
 
-def _mish_derivative(z: Units, a: Units) -> Units:
-    inner = torch.tanh(F.softplus(z))
-    slope: Tensor = inner + z * torch.sigmoid(z) * (1 - inner * inner)
-    return slope
+def _mish_backward(dA: Units, z: Units, a: Units) -> Units:
+    result: Tensor = torch.ops.aten.mish_backward(dA, z)
+    return result
 
 
-def _selu_derivative(z: Units, a: Units) -> Units:
-    slope: Tensor = torch.where(z > 0, SELU_SCALE, a + SELU_SCALE * SELU_ALPHA)
-    return slope
+def _selu_backward(dA: Units, z: Units, a: Units) -> Units:
+    result: Tensor = torch.ops.aten.elu_backward(dA, SELU_ALPHA, SELU_SCALE, 1, True, a)
+    return result
 
 
 def _relu_backward(dA: Units, z: Units, a: Units) -> Units:
@@ -85,6 +82,10 @@ def _sigmoid_into(z: Units, out: Units) -> None:
     torch.sigmoid(z, out=out)
 
 
+def _derivative(backward: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda z, a: backward(torch.ones_like(a), z, a)
+
+
 ACTIVATIONS: dict[str, Activation] = {
     "relu": Activation(torch.relu, lambda z, a: (a > 0).to(a.dtype), 2.0**0.5, _relu_backward, _relu_into),
     "leaky relu": Activation(
@@ -94,9 +95,9 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "tanh": Activation(torch.tanh, lambda z, a: 1 - a * a, 1.0, _tanh_backward, _tanh_into),
     "sigmoid": Activation(torch.sigmoid, lambda z, a: a * (1 - a), 1.0, _sigmoid_backward, _sigmoid_into),
-    "gelu": Activation(F.gelu, _gelu_derivative, 2.0**0.5),
-    "selu": Activation(F.selu, _selu_derivative, 1.0),
-    "mish": Activation(F.mish, _mish_derivative, 2.0**0.5),
+    "gelu": Activation(F.gelu, _derivative(_gelu_backward), 2.0**0.5, _gelu_backward),
+    "selu": Activation(F.selu, _derivative(_selu_backward), 1.0, _selu_backward),
+    "mish": Activation(F.mish, _derivative(_mish_backward), 2.0**0.5, _mish_backward),
     "identity": Activation(lambda z: z, lambda z, a: torch.ones_like(a), 1.0),
 }
 BUILT_IN = frozenset(ACTIVATIONS)

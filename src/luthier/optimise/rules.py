@@ -89,7 +89,7 @@ def _rmsprop(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
 
 def _adam(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
     """Moments with bias correction, epsilon outside the root."""
-    if isinstance(step, int) and hyper["rate"].shape[1] == 1 and P.shape[1] >= FUSED_FROM and P.device.type == "cpu":
+    if isinstance(step, int) and P.shape[1] >= FUSED_FROM and P.device.type == "cpu":
         _adam_fused(P, G, state, hyper, step)
         return
     if P.device.type == "cuda" and _one_pass(P, G, state, hyper, step):
@@ -102,13 +102,17 @@ def _adam(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> None:
 
 
 def _adam_fused(P: Flat, G: Flat, state: State, hyper: Hyper, step: int) -> None:
-    """The same in one pass over each member's memory, with the kernel of `torch.optim.Adam(fused=True)`."""
-    number = torch.tensor(float(step))
-    names = ("rate", "beta1", "beta2", "epsilon")
-    columns = zip(*(hyper[name].flatten().tolist() for name in names), strict=True)
+    """The same in one pass over each member's memory, with the kernel of `torch.optim.Adam(fused=True)`.
+
+    Where numbers have rates of their own the kernel makes steps of rate 1 from zero, which are scaled then.
+    """
+    number, own = torch.tensor(float(step)), hyper["rate"].shape[1] > 1
+    rates = [1.0] * len(P) if own else hyper["rate"].flatten().tolist()
+    columns = zip(rates, *(hyper[name].flatten().tolist() for name in ("beta1", "beta2", "epsilon")), strict=True)
     for m, (rate, beta1, beta2, epsilon) in enumerate(columns):
+        moved = torch.zeros_like(P[m]) if own else P[m]
         torch._fused_adam_(
-            [P[m]],
+            [moved],
             [G[m]],
             [state["mean"][m]],
             [state["square"][m]],
@@ -122,6 +126,8 @@ def _adam_fused(P: Flat, G: Flat, state: State, hyper: Hyper, step: int) -> None
             amsgrad=False,
             maximize=False,
         )
+        if own:
+            P[m].addcmul_(moved, hyper["rate"][m])
 
 
 def _one_pass(P: Flat, G: Flat, state: State, hyper: Hyper, step: Count) -> bool:

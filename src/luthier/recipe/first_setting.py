@@ -1,0 +1,91 @@
+"""A strong first setting of a table's networks, before anything is measured.
+
+`first_setting(shape)` is a pure function of the table's shape: it gives a `Setting` (how numbers enter, the rule, the
+batch size, a member with its spec and hyper-parameters; seeds are given by `seeded`) and for how many epochs it trains.
+
+    problem, numbers = runner.problem, runner.problem.data.training.numbers.shape[1]
+    features = problem.prepared(METHOD)[1].features.shape[1]
+    shape = TableShape(problem.task.kind, rows, numbers, problem.data.encoder.category_sizes, problem.outputs,
+                       flags=features - numbers)
+    first = first_setting(shape)
+    first.setting, first.epochs
+
+Its parts are those of RealMLP (Holzmueller and others, 2024) that paid on `ames`, `churn`, `titanic` and scikit-learn's
+tables at equal seconds on one core; `benchmarks/first_setting.py` judges it on others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from luthier.engine import Member, Schedule
+from luthier.nets import DenseSpec, NumberEmbedding
+from luthier.recipe.plan import TableSize
+from luthier.recipe.problem import embedding_width
+from luthier.recipe.setting import Setting
+
+METHOD = "robust"
+EMBEDDED = 200  # numbers; of very many, such as pixels, each says little
+SMALL, LARGE = 1_200, 12_000  # rows
+
+
+@dataclass(frozen=True)
+class TableShape:
+    """What the first setting depends on: the task, training rows, numbers, the levels of each category, outputs.
+
+    `flags` are the indicators of missing values, which come beside the numbers.
+    """
+
+    kind: str
+    rows: int
+    numbers: int
+    levels: Sequence[int] = ()
+    outputs: int = 1
+    flags: int = 0
+
+
+@dataclass(frozen=True)
+class FirstSetting:
+    """A setting, its member of seed 0, and how many epochs it trains."""
+
+    setting: Setting
+    epochs: int
+
+
+def first_setting(shape: TableShape) -> FirstSetting:
+    """The setting to begin with.
+
+    >>> first = first_setting(TableShape("binary", rows=3000, numbers=17, levels=(53, 5)))
+    >>> first.setting.method, first.setting.batch_size, first.epochs, first.setting.member.spec.hidden
+    ('robust', 128, 20, (128, 128))
+    """
+    spec, small = first_network(shape), shape.rows < SMALL
+    # Functions of numbers pay most where they learn as fast as the rest, and overfit few rows.
+    factors = (("biases", 0.1), ("embeddings", 0.3), ("numbers", 0.1 if small else 1.0), ("scales", 6.0))
+    member = Member(
+        spec,
+        seed=0,
+        learning_rate=0.015,
+        schedule=Schedule("coslog4"),
+        betas=(0.9, 0.95),
+        weight_decay=0.02,
+        rate_factors=factors,
+        width_scaled=True,
+        dropout=(0.15,) * len(spec.hidden),
+    )
+    return FirstSetting(Setting(METHOD, "adam", TableSize(shape.rows, 0).batch_size, member, "first setting"), 20)
+
+
+def first_network(shape: TableShape) -> DenseSpec:
+    """Two hidden layers of SELU units behind scaled inputs, and learned functions of numbers that are not very many."""
+    width = 64 if shape.rows < SMALL else 128 if shape.rows < LARGE else 256
+    return DenseSpec(
+        inputs=shape.numbers + shape.flags,
+        hidden=(width, width),
+        outputs=shape.outputs,
+        activation="selu",
+        embeddings=tuple((levels, embedding_width(levels)) for levels in shape.levels),
+        number_embedding=NumberEmbedding(shape.numbers) if 0 < shape.numbers <= EMBEDDED else None,
+        input_scale=True,
+    )

@@ -1,0 +1,134 @@
+"""Whatever a DenseSpec can say is trained in a stack, saved, explained, exported and served: one table of specs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from tests.serving.asking import ThreadServer
+
+from luthier.assess import Profile
+from luthier.data import Preprocess, TableEncoder, Task
+from luthier.data.columns import Column
+from luthier.engine import Member, Part, Settings, train
+from luthier.engine.dense_rows import views
+from luthier.exporting.to_onnx import export_onnx
+from luthier.exporting.to_torch import export_torch
+from luthier.nets import DenseSpec, NumberEmbedding, build, spec_from_json
+from luthier.objective import loss_named
+from luthier.recipe.first_setting import TableShape, first_network
+from luthier.saved import Model
+
+ROWS, NUMBERS, CLASSES = 90, 2, ("p", "q", "r")
+
+
+def frame() -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    gaps = np.where(rng.random(ROWS) < 0.1, np.nan, rng.normal(3, 1, ROWS))
+    kinds = rng.choice(["flat", "house", "hut"], ROWS)
+    return pl.DataFrame({"a": gaps, "b": rng.normal(size=ROWS), "kind": kinds}).with_columns(pl.col("a").fill_nan(None))
+
+
+FRAME = frame()
+COLUMNS = [Column("a", "number", True, ""), Column("b", "number", True, ""), Column("kind", "category", True, "")]
+ENCODER = TableEncoder.fit(FRAME, COLUMNS)
+CELLS, CODES = ENCODER.encode(FRAME)
+PREPARE = Preprocess.fit(CELLS, "robust")
+FLAGS, LEVELS = PREPARE.width - NUMBERS, ENCODER.category_sizes
+PART = Part(PREPARE(CELLS).double(), CODES, torch.arange(ROWS) % len(CLASSES))
+
+
+def spec(*hidden: int, **options: Any) -> DenseSpec:
+    return DenseSpec(PREPARE.width, hidden, len(CLASSES), embeddings=tuple((n, 3) for n in LEVELS), **options)
+
+
+SPECS = {
+    "linear": spec(),
+    "the first setting's": first_network(TableShape("multiclass", ROWS, NUMBERS, LEVELS, len(CLASSES), FLAGS)),
+    "batch norm, skips, functions of numbers": spec(
+        *(8, 8), batch_norm=True, residual=True, activation="mish", number_embedding=NumberEmbedding(NUMBERS, 3, 3)
+    ),
+    "layer norm, scaled inputs": spec(8, 8, layer_norm=True, activation=("gelu", "tanh"), input_scale=True),
+    "single neurons": spec(8, activation="leaky relu", neurons=((0, 1, "identity"),), initialiser="orthogonal"),
+}
+every_spec = pytest.mark.parametrize("shape", SPECS.values(), ids=SPECS)
+
+
+def trained(shape: DenseSpec, steps: int = 20) -> tuple[torch.Tensor, Any]:
+    members = [Member(shape, seed=k, learning_rate=0.01 * (1 + k)) for k in range(2)]
+    settings = Settings("softmax", "adam", 30, steps, steps, dtype=torch.float64)
+    outcome = train(members, PART, None, settings)
+    return outcome.parameters, outcome
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Model]:
+    profile = Profile.of(*ENCODER.described(CELLS, CODES), dict(zip(ENCODER.category_names, LEVELS, strict=True)))
+    task = Task("multiclass", "y", CLASSES)
+    return {
+        name: Model(
+            task, ENCODER, PREPARE, tuple(trained(shape)[1].module(k).float() for k in range(2)), (0.4, 0.6),
+            profile=profile,
+        )
+        for name, shape in SPECS.items()
+    }  # fmt: skip
+
+
+@every_spec
+def test_it_is_plain_data(shape: DenseSpec) -> None:
+    assert spec_from_json(json.loads(json.dumps(shape.to_json()))) == shape
+
+
+@every_spec
+def test_a_stack_learns_what_autograd_learns(shape: DenseSpec) -> None:
+    """A step of plain descent of rate 1 is the gradient, by hand for two members and by autograd for their modules."""
+    members = [Member(shape, seed=k, learning_rate=1.0, momentum=0.0) for k in range(2)]
+    outcome = train(members, PART, None, Settings("softmax", "sgd", ROWS, 1, 1, dtype=torch.float64))
+    for k in range(2):
+        net = build(shape, seed=k).double()
+        net.load_state_dict(shape.fresh_parameters(k), strict=False)
+        loss = loss_named("softmax").mean(net(PART.features, PART.codes).unsqueeze(0), PART.targets, None).sum()
+        gradients = torch.autograd.grad(loss, list(net.parameters()))
+        learnt = views(shape, outcome.parameters[k : k + 1])
+        for (name, value), gradient in zip(net.named_parameters(), gradients, strict=True):
+            torch.testing.assert_close(learnt[name][0], value - gradient, rtol=1e-9, atol=1e-11, msg=name)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_it_is_saved_and_explained(name: str, models: dict[str, Model], tmp_path: Path) -> None:
+    model = models[name]
+    model.save(tmp_path / "m.luthier")
+    again, some = Model.load(tmp_path / "m.luthier"), FRAME.head(20)
+    told, before = (one.predict_proba(some).to_numpy() for one in (again, model))
+    np.testing.assert_allclose(told, before, atol=1e-7)  # products round by how their operands are aligned
+    result = again.explain(some)
+    off, largest = result.shares.sum(1) - (result.answer - result.typical), np.abs(result.answer - result.typical).max()
+    assert np.abs(off).max() < 0.02 * max(1, largest)  # 64 points of each line, which bends where units or norms do
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_it_is_exported(name: str, models: dict[str, Model], tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    assert export_torch(models[name], tmp_path / "out", FRAME) < 1e-6
+    one = replace(models[name], nets=models[name].nets[:1], weights=(1.0,))
+    assert export_onnx(one, tmp_path / "m.onnx", FRAME) < 1e-5
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_it_is_served(name: str, models: dict[str, Model]) -> None:
+    server = ThreadServer(models[name])
+    try:
+        rows = FRAME.head(3).to_dicts()
+        status, answer = server.ask(json.dumps({"rows": rows}).encode())
+    finally:
+        server.end()
+    assert status == 200
+    expected = models[name].predict_proba(FRAME.head(3)).to_numpy()
+    told = np.array([list(row["probabilities"].values()) for row in answer["predictions"]])
+    np.testing.assert_allclose(told, expected, atol=1e-6)
