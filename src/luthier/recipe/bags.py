@@ -15,13 +15,13 @@ from torch import Tensor
 
 from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.engine import Part
-from luthier.statistics.row_losses import row_losses
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
 from luthier.recipe.setting import Setting
 from luthier.saved import activate
 from luthier.seeds import derive, numpy_generator
+from luthier.statistics.row_losses import row_losses
 
 FEWEST_STEPS = 10
 KEPT_BAGS = 6  # bags of a population whose networks are kept: they may be delivered

@@ -18,13 +18,14 @@ from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 
 SCREEN = 1 / 3  # of a whole training
-SECOND_SHAPES = 3  # that go into the second round of a step
-LEVELS = ((8, 10), (8, 8), (6, 8), (4, 8))  # shapes and settings of a screen, from rich to lean
+# From rich to lean: shapes and settings of a screen, shapes of the second round, and bags that the questions take.
+LEVELS = ((8, 10, 3, 32), (8, 8, 2, 32), (6, 8, 2, 32), (4, 8, 1, 32), (4, 6, 1, 16), (3, 4, 1, 16))
 RESERVED = 0.15  # of the time, for rounds after the second and for what took longer than planned
-QUESTIONS, PARTITIONS, MOST_PARTITIONS = 16, 2, 6
+PARTITIONS, MOST_PARTITIONS = 2, 6
 POPULATIONS_OF_QUESTIONS = 10  # the questions' variants have about so many shapes
-MOST_EPOCHS, MOST_STEPS = 150.0, 12_000
-FEWEST_EPOCHS, SHORTEST = 8.0, 150  # of a whole training: below either, rows are judged by one part
+MOST_EPOCHS = 40.0  # of a whole training at first; its length is a factor
+ENOUGH_EPOCHS, FEWEST_EPOCHS = 20.0, 10.0  # a leaner screen is better than less; rows are judged by one part below
+ENOUGH_STEPS, FEWEST_STEPS = 400, 150
 FEWEST_STEPS_OF_A_BUDGET = 60
 LONGER = 1.5  # times as many steps as a whole training's, on average over lengths and batch sizes
 LAYER_COST = 40.0  # products that the calls around a layer's products cost beside them, a row and unit
@@ -33,9 +34,11 @@ LAYER_COST = 40.0  # products that the calls around a layer's products cost besi
 def work(spec: Spec | ModuleSpec, batch_size: int, members: float, steps: int) -> float:
     """What a population costs, in units: products of a step, and what comes with each layer's."""
     assert isinstance(spec, DenseSpec)
-    sizes = (spec.inputs + spec.embedding_width, *spec.hidden, spec.outputs)
+    sizes = (spec.fan_in(0), *spec.hidden, spec.outputs)
     products = sum(a * b for a, b in pairwise(sizes))
-    return float((products + LAYER_COST * sum(sizes[1:])) * batch_size * members * steps)
+    waves = 0 if spec.number_embedding is None else spec.number_embedding.columns * spec.number_embedding.frequencies
+    beside = LAYER_COST * (sum(sizes[1:]) + waves)
+    return float((products + beside) * batch_size * members * steps)
 
 
 def can_be_crossed(problem: Problem) -> bool:
@@ -48,13 +51,13 @@ def can_be_crossed(problem: Problem) -> bool:
 
 def design_of(
     problem: Problem,
-    spec: Spec,
+    spec: Spec | ModuleSpec,
     batch_size: int,
     *,
     seconds: float | None,
-    steps: int | None,
-    unit: float,
-    threads: int,
+    steps: int | None = None,
+    unit: float = 0.0,
+    threads: int = 1,
 ) -> Design | None:
     """The richest design whose whole trainings are long enough; None where not even the leanest one's are.
 
@@ -63,21 +66,22 @@ def design_of(
     epoch = learnt_rows(problem) / batch_size
     if seconds is None:
         assert steps is not None
-        for shapes, settings in LEVELS:
-            populations = 2 * (shapes * SCREEN + SECOND_SHAPES) + PARTITIONS * POPULATIONS_OF_QUESTIONS
+        for shapes, settings, second, asked in LEVELS:
+            populations = 2 * (shapes * SCREEN + second) + POPULATIONS_OF_QUESTIONS * asked / 16
             length = steps * (1 - RESERVED) / (populations * LONGER)
             if length >= FEWEST_STEPS_OF_A_BUDGET:
                 epochs = min(length / epoch, MOST_EPOCHS)
-                return Design(epochs=epochs, shapes=shapes, settings=settings)
+                return Design(epochs=epochs, shapes=shapes, settings=settings, second=second)
         return None
-    for shapes, settings in LEVELS:
-        bags = 2 * settings * (shapes * SCREEN + SECOND_SHAPES) + PARTITIONS * QUESTIONS
+    for shapes, settings, second, asked in LEVELS:
+        bags = 2 * settings * (shapes * SCREEN + second) + asked
         one_epoch = unit * work(spec, batch_size, FOLDS * bags, 1) * epoch
         epochs = seconds * (1 - RESERVED) * (1 - CROSSED_SHARES["range"]) / (one_epoch * LONGER)
-        epochs = min(epochs, MOST_EPOCHS, MOST_STEPS / epoch)
-        if epochs >= FEWEST_EPOCHS and epochs * epoch >= SHORTEST:
-            return Design(epochs=epochs, shapes=shapes, settings=settings, threads=threads, unit=unit)
-    return None
+        epochs = min(epochs, max(MOST_EPOCHS, ENOUGH_STEPS / epoch))
+        result = Design(epochs=epochs, shapes=shapes, settings=settings, second=second, threads=threads, unit=unit)
+        if epochs >= ENOUGH_EPOCHS and epochs * epoch >= ENOUGH_STEPS:
+            return result
+    return result if epochs >= FEWEST_EPOCHS and epochs * epoch >= FEWEST_STEPS else None
 
 
 Populations = Sequence[Sequence[Setting]]  # the settings of each

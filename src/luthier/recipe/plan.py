@@ -92,8 +92,8 @@ class Stage(BaseModel):
 class Design(BaseModel):
     """The designed experiments of steps 3 and 4 (see `steps/experiment.py`), for tables that are cross-fitted.
 
-    A whole training takes `epochs`; each step screens `shapes` with `settings` of each; each question is answered on at
-    least `partitions` of the rows into folds. Blocks of a stack step in `threads`. `unit` is how many seconds a unit of
+    A whole training takes `epochs`; each step screens `shapes` with `settings` of each, and trains those of `second`
+    shapes whole. Blocks of a stack step in `threads`. `unit` is how many seconds a unit of
     `work` was measured to take (0 for a budget of steps).
     """
 
@@ -102,7 +102,7 @@ class Design(BaseModel):
     epochs: float = Field(gt=0, le=100_000)
     shapes: int = Field(ge=2, le=64)
     settings: int = Field(ge=2, le=256)
-    partitions: int = Field(default=2, ge=1, le=100)
+    second: int = Field(default=1, ge=1, le=64)
     threads: int = Field(default=1, ge=1, le=4_096)
     unit: float = Field(default=0.0, ge=0)
 

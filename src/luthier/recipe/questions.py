@@ -13,7 +13,7 @@ from typing import Any
 from luthier.engine import Schedule
 from luthier.messages import tr
 from luthier.recipe.bags import learnt_rows
-from luthier.recipe.factors import AUGMENTATIONS, reshaped
+from luthier.recipe.factors import AUGMENTATIONS, reshaped, with_hidden, with_inputs
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 
@@ -38,13 +38,9 @@ def questions(runner: Runner, now: Setting, rates: Mapping[str, float]) -> Itera
 
 def _of_training(now: Setting, rates: Mapping[str, float]) -> Iterator[Question]:
     member, hidden, rate = now.member, now.member.spec.hidden, now.member.learning_rate
-    found = rates[now.rule]
-    tuned = abs(rate / found - 1) > 0.2
-    slower = found if tuned else rate * SLOWER
-    yield Question("rate", True, _with(now, learning_rate=slower), tr("the rate {rate}", rate=f"{slower:.3g}"))
-    used, rule = now.rule == "adam", "sgd" if now.rule == "adam" else "adam"
-    changed = _with(replace(now, rule=rule), learning_rate=rate / found * rates[rule])
-    yield Question("Adam", used, changed, tr("SGD with momentum") if used else tr("Adam"))
+    yield Question("rate", True, _with(now, learning_rate=rate * SLOWER), tr("a third of the rate"))
+    other = replace(_with(now, learning_rate=rates["sgd"], width_scaled=False, rate_factors=()), rule="sgd")
+    yield Question("Adam", True, other, tr("SGD with momentum"))
     used = member.schedule.kind != "constant"
     kind = "constant" if used else "cosine"
     yield Question("decay", used, _with(now, schedule=Schedule(kind)), tr("a rate that stays") if used else kind)
@@ -52,12 +48,14 @@ def _of_training(now: Setting, rates: Mapping[str, float]) -> Iterator[Question]
     kind = "cosine" if used else "coslog4"
     yield Question("restarts", used, _with(now, schedule=Schedule(kind)), tr("one cosine") if used else kind)
     units = reshaped(hidden, 0.5, 0)
-    yield Question("units", True, _shaped(now, units), tr("half as many units"))
+    yield Question("units", True, with_hidden(now, units), tr("half as many units"))
     size = now.batch_size * 2
     yield Question("batch size", True, replace(now, batch_size=size), tr("batches of {size}", size=size))
     deeper = len(hidden) > 1
     layers = reshaped(hidden, 1.0, -1 if deeper else 1)
-    yield Question("layers", deeper, _shaped(now, layers), tr("one layer fewer") if deeper else tr("one layer more"))
+    yield Question(
+        "layers", deeper, with_hidden(now, layers), tr("one layer fewer") if deeper else tr("one layer more")
+    )
 
 
 def _of_validation(runner: Runner, now: Setting) -> Iterator[Question]:
@@ -72,10 +70,8 @@ def _of_validation(runner: Runner, now: Setting) -> Iterator[Question]:
     words = tr("no weight decay") if used else f"λ/n = {PENALTY:g}"
     yield Question("L2", used, _with(now, l2=penalty, weight_decay=0.0), words)
     if numbers:
-        used = now.method != "standardise"
-        method = "standardise" if used else "quantile"
-        inputs = runner.problem.prepared(method)[1].features.shape[1]
-        other = replace(_with(now, spec=replace(spec, inputs=inputs)), method=method)
+        used, method = now.method != "standardise", "standardise" if now.method != "standardise" else "robust"
+        other = with_inputs(runner.problem, now, (method, None))
         yield Question("input normalisation", used, other, tr("inputs: {method}", method=method))
     used = spec.normalised
     other = _with(now, spec=replace(spec, batch_norm=not used, layer_norm=False))
@@ -92,8 +88,8 @@ def _of_validation(runner: Runner, now: Setting) -> Iterator[Question]:
     other = _with(now, spec=replace(spec, initialiser="xavier" if used else "he"))
     yield Question("initialisation", used, other, "Xavier" if used else "He")
     used = spec.residual
-    alike = spec.hidden if len(spec.hidden) > 1 else spec.hidden * 2
-    other = _shaped(now, alike, residual=not used)
+    alike = spec.hidden if len(spec.hidden) > 1 else spec.hidden * 2  # one layer has nothing to skip
+    other = with_hidden(now, alike, residual=not used)
     yield Question("architecture", used, other, tr("no skip connections") if used else tr("skip connections"))
 
 
@@ -103,12 +99,3 @@ def _dropout(p: float) -> str:
 
 def _with(now: Setting, **changes: Any) -> Setting:
     return replace(now, member=replace(now.member, **changes))
-
-
-def _shaped(now: Setting, hidden: tuple[int, ...], *, residual: bool | None = None) -> Setting:
-    """The setting with other hidden layers; each drops as the one in its place did."""
-    rates = now.member.dropout
-    if rates and len(rates) != len(hidden):
-        rates = ((rates[0] if len(rates) > 1 else 0.0),) * (len(hidden) - 1) + (rates[-1],)
-    alike = len(hidden) > 1 if residual is None else residual
-    return _with(now, spec=replace(now.member.dense, hidden=hidden, residual=alike), dropout=rates)

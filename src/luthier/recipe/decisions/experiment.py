@@ -45,6 +45,8 @@ class ExperimentEvidence(Evidence[int]):
     first: float | None  # out-of-fold loss of the setting that the step started from
     effects: tuple[Effect, ...]
     tried: tuple[Tried, ...]
+    reference: str = ""  # the documents' first architecture, trained as they begin
+    reference_loss: float | None = None
 
     @property
     def of(self) -> str:
@@ -74,6 +76,8 @@ class ExperimentEvidence(Evidence[int]):
         )
         if self.first is not None:
             reason += "; " + tr("the first setting has {loss}", loss=digits(self.first))
+        if self.reference:
+            reason += "; " + tr("{name} has {loss}", name=self.reference, loss=digits(self.reference_loss))
         if self.diverged:
             reason += "; " + tr("{count} settings diverged", count=self.diverged)
         options = [

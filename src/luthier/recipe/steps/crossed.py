@@ -12,7 +12,7 @@ from luthier.recipe.bags import Bag
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence
-from luthier.recipe.factors import training_space, validation_space
+from luthier.recipe.factors import start_of, training_space, validation_space
 from luthier.recipe.ladder import Fitted
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
@@ -36,7 +36,7 @@ class Crossed:
 
 def first_method(runner: Runner) -> str:
     """How numbers enter at first: the experiments vary it."""
-    return str(training_space(runner, {"adam": 1e-3, "sgd": 0.1}).first_shape["input encoding"])
+    return start_of(runner.problem).setting.method
 
 
 def bare_setting(runner: Runner, rates: Mapping[str, float]) -> Setting:
@@ -47,8 +47,7 @@ def bare_setting(runner: Runner, rates: Mapping[str, float]) -> Setting:
 
 def fit_training_crossed(runner: Runner, method: str, rates: Mapping[str, float]) -> tuple[Fitted, Sequence[Bag]]:
     """Step 3: the experiment on what fits the training set, and its gate."""
-    reference = [("reference", bare_setting(runner, rates))]
-    explored = Experiment(runner, 3, training_space(runner, rates)).explore(reference)
+    explored = Experiment(runner, 3, training_space(runner)).explore(bare_setting(runner, rates))
     if explored is None:
         return Fitted(fallback(runner, method, dict(rates)), rates=dict(rates)), ()
     known = [bag.loss for bag in explored.bags if np.isfinite(bag.loss)]

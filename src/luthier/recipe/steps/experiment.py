@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from luthier.recipe.bags import Bag, Trial, train_bags
+from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import Effect, ExperimentEvidence, Tried
-from luthier.recipe.designs import SCREEN, SECOND_SHAPES, there_is_time
+from luthier.recipe.designs import SCREEN, there_is_time
 from luthier.recipe.factors import Shape, Space
 from luthier.recipe.plan import FOLDS
 from luthier.recipe.runner import Runner
@@ -66,24 +67,27 @@ class Experiment:
     runner: Runner
     step: int
     space: Space
+    reference: tuple[str, float] | None = None  # what it is compared with, and its out-of-fold loss
 
     @property
     def _prefix(self) -> str:
         return PREFIXES[self.step]
 
-    def explore(self, extra: Sequence[tuple[str, Setting]] = ()) -> Explored | None:
+    def explore(self, reference: Setting | None = None) -> Explored | None:
         """Screen, second round, adoption; None when the clock cut the first shape already.
 
-        `extra` settings by name are trained beside the screen, whole: what the step is compared with.
+        A `reference` is trained whole beside them: what the step is compared with.
         """
         design = self.runner.plan.design
         assert design is not None
         screened = self._screen(design.shapes, design.settings)
         if not screened:
             return None
-        for name, setting in extra:
-            self._train(f"{self._prefix}-{name}", [setting], Trial(STAGES[self.step], kept=0, outputs=False))
-        whole = self._second(screened, design.settings)
+        if reference is not None:
+            trial = Trial(STAGES[self.step], kept=0, outputs=False)
+            known = self._train(f"{self._prefix}-reference", [reference], trial)
+            self.reference = (reference.label, known[0].loss) if known else None
+        whole = self._second(screened, design.settings, design.second)
         return self._adopted(screened, whole or screened)
 
     def further(self, so_far: Explored, number: int) -> Explored | None:
@@ -121,13 +125,13 @@ class Experiment:
             result.append(Population(shape, points, bags))
         return result
 
-    def _second(self, screened: Sequence[Population], settings: int) -> list[Population]:
+    def _second(self, screened: Sequence[Population], settings: int, second: int) -> list[Population]:
         """Whole trainings of the best shapes, at points where draws of the posterior are lowest.
 
         Where time is short there are fewer of them; the likeliest setting is always trained whole.
         """
         name, stage = f"{self._prefix}-second", STAGES[self.step]
-        shapes = self._best_shapes(screened)
+        shapes = self._best_shapes(screened)[:second]
         points = self._points(screened, settings, Box.whole(len(self.space.factors)), name)
         for size, (many, each) in {name: (len(shapes), settings), f"{name}-smaller": (1, settings // 2)}.items():
             tried = [[self.space.setting(shape, point) for point in points[:each]] for shape in shapes[:many]]
@@ -143,18 +147,18 @@ class Experiment:
         return result
 
     def _best_shapes(self, populations: Sequence[Population]) -> list[Shape]:
-        """The shapes that were best, and the one not tried yet that is likely to be."""
+        """The shapes, best first; third, the one not tried yet that is likely to be good."""
         firsts = np.array([one.logs[0] for one in populations])
         lowest = np.array([np.nanmin(one.logs) if np.isfinite(one.logs).any() else np.nan for one in populations])
         order = np.argsort(np.where(np.isfinite(lowest), (firsts + lowest) / 2, np.inf), kind="stable")
         tried = [one.shape for one in populations]
-        result = [tried[k] for k in order[: SECOND_SHAPES - 1]]
         fitted = ShapeEffects.fit(self.space.choices, tried, firsts)
         grid = [dict(zip(self._names, levels, strict=True)) for levels in product(*self._levels)]
         others = [shape for shape in grid if shape not in tried]
-        if others and len(populations) > 2:
-            result.append(others[int(np.argmin(fitted.mean(others)))])
-        return result
+        if not others or len(populations) < 3:
+            return [tried[k] for k in order]
+        likely = others[int(np.argmin(fitted.mean(others)))]
+        return [tried[k] for k in order[:2]] + [likely] + [tried[k] for k in order[2:]]
 
     @property
     def _names(self) -> list[str]:
@@ -229,7 +233,9 @@ class Experiment:
             networks=settings * FOLDS,
             folds=FOLDS,
             diverged=sum(not np.isfinite(bag.loss) for one in everyone for bag in one.bags),
-            first=None if first is None or not np.isfinite(first) else first,
+            first=finite(first),
+            reference="" if self.reference is None else self.reference[0],
+            reference_loss=None if self.reference is None else finite(self.reference[1]),
             effects=tuple(Effect(one.name, round(one.size, 5), round(one.error, 5)) for one in effects.effects()),
             tried=tuple(
                 Tried(one.bags[k].setting.label, float(one.bags[k].loss), float(value))

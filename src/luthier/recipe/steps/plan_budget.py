@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -13,9 +14,10 @@ from luthier.machine import threads
 from luthier.recipe.budget import Budget
 from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.designs import can_be_crossed, design_of, work
+from luthier.recipe.factors import start_of
 from luthier.recipe.media import MEDIA
 from luthier.recipe.places import devices_for, fastest
-from luthier.recipe.plan import FOLDS, WIDEST, Cost, Design, Plan, Plans, TableSize, TrainingBudget, make_plans
+from luthier.recipe.plan import FOLDS, Cost, Design, Plan, Plans, TableSize, TrainingBudget, make_plans
 from luthier.recipe.plan_media import MediumSize, make_medium_plans
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.first_architecture import first_spec, input_count
@@ -47,7 +49,7 @@ def plan_budget(runner: Runner, *, timer: Callable[..., tuple[float, float]] = s
     rows, full_training_rows = len(problem.data.training), problem.data.full_training_rows
     more = 0 if full_training_rows is None else len(full_training_rows) - rows
     size = TableSize(rows, width, problem.data.training.numbers.shape[1], more)
-    plans = runner.recipe.plan or _with_design(runner, *_new_plans(runner, size, timer))
+    plans = runner.recipe.plan or _with_design(runner, _new_plans(runner, size, timer), timer)
     torch.set_num_threads(plans.narrow.threads)
     runner.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
     return plans
@@ -90,32 +92,38 @@ def _stage_in_words(plan: Plan, name: str) -> str:
     return f"{STAGES.get(name, name)}: {populations} {networks}, {steps}{time}"
 
 
-def _with_design(runner: Runner, plans: Plans, cost: Cost) -> Plans:
+def _with_design(runner: Runner, plans: Plans, timer: Callable[..., tuple[float, float]]) -> Plans:
     """The plans with designed experiments, where the open rows can be cross-fitted and there is time for it."""
-    problem, plan, budget = runner.problem, plans.narrow, runner.budget_clock.budget
+    problem, budget = runner.problem, runner.budget_clock.budget
     if not can_be_crossed(problem):
         return plans
-    width, members = min(WIDEST, 2 * plan.width), USUAL_MEMBERS
-    spec = problem.spec("standardise", (width, width))
-    used = threads() if budget.seconds is not None else THREADS
+    first = start_of(problem).setting
+    spec, batch_size = first.member.spec, first.batch_size
+    if budget.seconds is None:
+        return plans.designed(design_of(problem, spec, batch_size, seconds=None, steps=budget.steps))
+    used, _, training, validation = threads(), *problem.prepared(first.method)
+    stack = [replace(first.member, seed=derive(problem.seed, "timing", k)) for k in range(USUAL_MEMBERS)]
+    device = torch.device(plans.narrow.device)
+    step, _ = timer(
+        stack, training, validation, loss=problem.loss, rule=first.rule, batch_size=batch_size, device=device
+    )
     design = design_of(
         problem,
         spec,
-        plan.batch_size,
-        seconds=None if budget.seconds is None else max(0.1, runner.budget_clock.left() - plan.finish_seconds),
-        steps=budget.steps,
-        unit=cost(members, width, 2) / (work(spec, plan.batch_size, members, 1) * THREADS_GAIN.get(used, 1.0)),
+        batch_size,
+        seconds=max(0.1, runner.budget_clock.left() - plans.narrow.finish_seconds),
+        unit=step / (work(spec, batch_size, USUAL_MEMBERS, 1) * THREADS_GAIN.get(used, 1.0)),
         threads=used,
     )
     return plans.designed(design)
 
 
-def _new_plans(runner: Runner, size: TableSize, timer: Callable[..., tuple[float, float]]) -> tuple[Plans, Cost]:
+def _new_plans(runner: Runner, size: TableSize, timer: Callable[..., tuple[float, float]]) -> Plans:
     budget: Budget = runner.budget_clock.budget
     devices = devices_for(runner)
     if budget.seconds is None:
         plans = make_plans(size, TrainingBudget(None, budget.steps, threads=THREADS), _no_cost, _no_cost)
-        return plans.on(devices[0]), _no_cost
+        return plans.on(devices[0])
     finish = finish_seconds(budget.seconds)
     costs = {device: _measured_cost(runner, size, "standardise", timer, device) for device in devices}
     device = fastest({device: partial(cost, USUAL_MEMBERS, 2 * size.width, 2) for device, cost in costs.items()})
@@ -123,7 +131,7 @@ def _new_plans(runner: Runner, size: TableSize, timer: Callable[..., tuple[float
     coded = bool(size.numbers) and WIDEST_INPUTS in size.methods(None)
     wide = _measured_cost(runner, size, WIDEST_INPUTS, timer, device) if coded else narrow
     left = max(0.1, runner.budget_clock.left() - finish)
-    return make_plans(size, TrainingBudget(left, None, finish, THREADS), narrow, wide).on(device), narrow
+    return make_plans(size, TrainingBudget(left, None, finish, THREADS), narrow, wide).on(device)
 
 
 def _threads(runner: Runner) -> int:
