@@ -69,7 +69,8 @@ def ensemble(
 
     Bags have `outputs` [P, N, C] (probabilities, or values) for rows that their networks did not learn from. Each size
     is judged by weights that were chosen without the rows of a fold [N] and scored on those; the weights that are
-    delivered are chosen on all rows. ValueError where all rows are in one fold.
+    delivered are chosen on all rows. Bags with outputs that are not finite stay out. ValueError where all rows are in
+    one fold, or no bag is left.
 
     >>> outputs = torch.tensor([[0.1, 0.9, 0.1, 0.9], [0.9, 0.1, 0.9, 0.1]])[..., None].double()
     >>> ensemble(outputs, torch.tensor([0.0, 1, 0, 1]), "regression", np.array([0, 0, 1, 1])).chosen
@@ -80,13 +81,17 @@ def ensemble(
     if len(numbers) < 2:
         raise ValueError("an ensemble is judged on folds that it was not chosen on: there is only one fold")
     known, places = of_loss(outputs, targets)
-    sizes = min(most, len(outputs))
+    usable = torch.isfinite(known).flatten(1).all(1)
+    if not usable.any():
+        raise ValueError("no bag has finite outputs for all rows")
+    known = known if usable.all() else known[usable]
+    sizes = min(most, len(known))
     losses = np.zeros((sizes, outputs.shape[1]))
     for number in numbers:
         held_out, rest = (torch.as_tensor(np.flatnonzero(one)) for one in (folds == number, folds != number))
         some = None if weights is None else weights[rest]
-        shares = torch.as_tensor(_greedy(known[:, rest], places[rest], kind, sizes, some))
-        mixed = torch.einsum("sp,pnc->snc", shares.to(known.dtype), known[:, held_out])
+        paths = torch.as_tensor(_greedy(known[:, rest], places[rest], kind, sizes, some))
+        mixed = torch.einsum("sp,pnc->snc", paths.to(known.dtype), known[:, held_out])
         losses[:, held_out.numpy()] = row_losses(mixed, places[held_out], kind)
     if weights is not None:
         losses *= (weights / weights.mean()).double().numpy()
@@ -95,7 +100,9 @@ def ensemble(
     for number in numbers:
         rows[folds == number] = losses[_smallest(losses[:, folds != number])[2], folds == number]
     curve = tuple((k + 1, float(means[k]), float(errors[k])) for k in range(sizes))
-    return Ensemble(greedy_weights(known, places, kind, weights=weights, most=size + 1), curve, rows)
+    shares = np.zeros(len(outputs))
+    shares[usable.numpy()] = greedy_weights(known, places, kind, weights=weights, most=size + 1)
+    return Ensemble(shares, curve, rows)
 
 
 def _smallest(losses: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:

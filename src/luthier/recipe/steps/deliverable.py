@@ -20,11 +20,11 @@ from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.saved import activate
 from luthier.seeds import numpy_generator
+from luthier.statistics.bags import greedy_weights, of_loss
 from luthier.statistics.paired import interval
-from luthier.statistics.row_losses import of_target, row_losses
+from luthier.statistics.row_losses import row_losses
 
 FOLDS = 5  # the greedy choice is judged on validation rows that it was not made on
-ROUNDS = 25
 CANDIDATES = 24
 CLEARLY = 2.0  # standard errors
 
@@ -52,31 +52,6 @@ class Folds:
     outputs: Tensor
     targets: Tensor
     rounds: int = 1
-
-
-def _of_loss(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """What a loss depends on, of outputs [P, N, C]: the target's probability [P, N, 1], as class 0's; or values."""
-    one = outputs.shape[-1] == 1
-    return (outputs, targets) if one else (of_target(outputs, targets), torch.zeros_like(targets))
-
-
-def greedy_weights(
-    outputs: Tensor, targets: Tensor, kind: str, rounds: int = ROUNDS, weights: Tensor | None = None
-) -> np.ndarray:
-    """Weights [P] of a greedy ensemble with replacement (Caruana and others, 2004).
-
-    Each round adds the component that lowers the mean loss of the running average most; rows [N] count by `weights`. Of
-    classes it looks at the target's alone, which is all that the loss depends on.
-    """
-    outputs, targets = _of_loss(outputs, targets)
-    counts = np.zeros(outputs.shape[0])
-    total = torch.zeros_like(outputs[0])
-    for done in range(rounds):
-        tried = (total + outputs) / (done + 1)
-        best = int(row_losses(tried, targets, kind, weights).mean(-1).argmin())
-        counts[best] += 1
-        total = total + outputs[best]
-    return np.asarray(counts / counts.sum())
 
 
 @dataclass(frozen=True)
@@ -227,7 +202,7 @@ def _greedy(
     """The greedy ensemble on all validation rows, and its outputs for them, on folds that it was not chosen on."""
     outputs = _outputs(components, kind)
     rows = numpy_generator(seed, "ensemble folds").permutation(outputs.shape[1])
-    mixed, (known, places) = torch.empty_like(outputs[0]), _of_loss(outputs, targets)
+    mixed, (known, places) = torch.empty_like(outputs[0]), of_loss(outputs, targets)
     for fold in np.array_split(rows, min(FOLDS, len(rows))):
         held_out = torch.as_tensor(np.sort(fold))
         rest = torch.as_tensor(np.sort(np.setdiff1d(rows, fold)))
