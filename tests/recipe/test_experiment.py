@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,15 @@ from luthier.nets import DenseSpec
 from luthier.recipe.decisions import follows, wording_of
 from luthier.runs.screen import SilentScreen
 
-BUDGET = "6000steps"
+BUDGET = "3000steps"
 
 
 def table(folder: Path) -> Path:
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(240, 3))
-    y = x[:, 0] + x[:, 1] ** 2 + rng.normal(size=240) > 0.8
+    x = rng.normal(size=(160, 2))
+    y = x[:, 0] + x[:, 1] ** 2 + 0.5 * rng.normal(size=160) > 0.8
     path = folder / "rows.csv"
-    frame = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "kind": rng.choice(["u", "v"], 240)})
+    frame = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "kind": rng.choice(["u", "v"], 160)})
     frame.with_columns(y=pl.Series(np.where(y, "yes", "no"))).write_csv(path)
     return path
 
@@ -59,12 +58,12 @@ def decisions(ledger: list[dict[str, Any]], code: str) -> list[dict[str, Any]]:
     return [record for record in ledger if record["kind"] == "decision" and record["code"] == code]
 
 
-def test_each_step_is_one_experiment_and_sixteen_questions_are_asked(result: luthier.Result) -> None:
+def test_each_step_is_one_experiment_and_questions_are_asked_about_what_it_adopts(result: luthier.Result) -> None:
     experiments = decisions(result.ledger, "experiment")
     assert [record["step"] for record in experiments] == [3, 4]
     assert all(record["evidence"]["networks"] == 5 * record["evidence"]["settings"] for record in experiments)
     answers = decisions(result.ledger, "answer")
-    assert len(answers) == len({record["of"] for record in answers}) == 16
+    assert len(answers) == len({record["of"] for record in answers}) >= 7  # those of the adopted shape at least
     assert all(record["evidence"]["partitions"] == 2 for record in answers)
     assert not decisions(result.ledger, "remedy")
     assert result.scores["headline"]["value"] > 0.6
@@ -108,23 +107,17 @@ def test_a_run_goes_on_from_step_four_of_another(result: luthier.Result, tmp_pat
     assert branch is not None
     (first, _), (again, _) = (decisions(one.ledger, "experiment") for one in (result, branch))
     assert first["evidence"] == again["evidence"]
-    assert len(decisions(branch.ledger, "answer")) == 16
+    assert len(decisions(branch.ledger, "answer")) >= 7
 
 
 def coin_loss(seed: int, *, keep_last: bool) -> float:
-    """Out-of-fold loss of a network on labels of a coin, less that of always saying one half."""
+    """Out-of-fold loss of networks on labels of a coin, each free to stop by its own fold, less that of one half."""
     g = torch.Generator().manual_seed(seed)
-    X, y = torch.randn(60, 4, generator=g, dtype=torch.float64), torch.randint(0, 2, (60,), generator=g)
-    folds = torch.arange(60) % 5
-    settings = Settings("softmax", "adam", 16, 60, 3, dtype=torch.float64, keep_last=keep_last, batch_seed=seed)
-    member = Member(DenseSpec(4, (8,), 2), seed, 0.003)
-    outcome = train(
-        [replace(member, fold=fold) for fold in range(5)],
-        Part(X, torch.zeros(60, 0).long(), y),
-        None,
-        settings,
-        folds=folds,
-    )
+    X, y = torch.randn(50, 4, generator=g, dtype=torch.float64), torch.randint(0, 2, (50,), generator=g)
+    settings = Settings("softmax", "adam", 10, 30, 1, dtype=torch.float64, keep_last=keep_last, batch_seed=seed)
+    members = [Member(DenseSpec(4, (8,), 2), 5 * seed + fold, 0.01, fold=fold) for fold in range(5)]
+    part = Part(X, torch.zeros(50, 0, dtype=torch.int64), y)
+    outcome = train(members, part, None, settings, folds=torch.arange(50) % 5)
     return float(np.mean(outcome.best_validation_loss)) - float(np.log(2))
 
 
@@ -133,4 +126,4 @@ def test_coin_labels_cannot_be_predicted_where_no_row_stops_its_own_network() ->
     for keep_last in (True, False):
         losses = np.array([coin_loss(seed, keep_last=keep_last) for seed in range(50)])
         error = losses.std(ddof=1) / len(losses) ** 0.5
-        assert (losses.mean() > -2 * error) is np.bool_(keep_last)
+        assert bool(losses.mean() > -2 * error) is keep_last

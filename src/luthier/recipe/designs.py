@@ -17,9 +17,9 @@ from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 
-SCREEN = 1 / 3  # of a whole training
+SCREEN = 1 / 2  # of a whole training
 # From rich to lean: shapes and settings of a screen, shapes of the second round, and bags that the questions take.
-LEVELS = ((8, 10, 3, 32), (8, 8, 2, 32), (6, 8, 2, 32), (4, 8, 1, 32), (4, 6, 1, 16), (3, 4, 1, 16))
+LEVELS = ((8, 10, 4, 32), (8, 8, 4, 32), (6, 8, 3, 32), (4, 8, 3, 32), (4, 6, 2, 16), (3, 4, 2, 16))
 RESERVED = 0.15  # of the time, for rounds after the second and for what took longer than planned
 PARTITIONS, MOST_PARTITIONS = 2, 6
 POPULATIONS_OF_QUESTIONS = 10  # the questions' variants have about so many shapes
@@ -27,7 +27,7 @@ MOST_EPOCHS = 40.0  # of a whole training at first; its length is a factor
 ENOUGH_EPOCHS, FEWEST_EPOCHS = 20.0, 10.0  # a leaner screen is better than less; rows are judged by one part below
 ENOUGH_STEPS, FEWEST_STEPS = 400, 150
 FEWEST_STEPS_OF_A_BUDGET = 60
-LONGER = 1.5  # times as many steps as a whole training's, on average over lengths and batch sizes
+LONGER = 1.3  # times as many steps as a whole training's, on average over lengths and batch sizes
 LAYER_COST = 40.0  # products that the calls around a layer's products cost beside them, a row and unit
 
 
@@ -63,25 +63,23 @@ def design_of(
 
     `unit` is the seconds that a unit of `work` takes in the threads that are used.
     """
-    epoch = learnt_rows(problem) / batch_size
-    if seconds is None:
-        assert steps is not None
-        for shapes, settings, second, asked in LEVELS:
-            populations = 2 * (shapes * SCREEN + second) + POPULATIONS_OF_QUESTIONS * asked / 16
-            length = steps * (1 - RESERVED) / (populations * LONGER)
-            if length >= FEWEST_STEPS_OF_A_BUDGET:
-                epochs = min(length / epoch, MOST_EPOCHS)
-                return Design(epochs=epochs, shapes=shapes, settings=settings, second=second)
-        return None
+    epoch, result = learnt_rows(problem) / batch_size, None
     for shapes, settings, second, asked in LEVELS:
-        bags = 2 * settings * (shapes * SCREEN + second) + asked
-        one_epoch = unit * work(spec, batch_size, FOLDS * bags, 1) * epoch
-        epochs = seconds * (1 - RESERVED) * (1 - CROSSED_SHARES["range"]) / (one_epoch * LONGER)
-        epochs = min(epochs, max(MOST_EPOCHS, ENOUGH_STEPS / epoch))
-        result = Design(epochs=epochs, shapes=shapes, settings=settings, second=second, threads=threads, unit=unit)
-        if epochs >= ENOUGH_EPOCHS and epochs * epoch >= ENOUGH_STEPS:
+        if seconds is None:
+            populations = 2 * (shapes * SCREEN + second) + POPULATIONS_OF_QUESTIONS * asked / 16
+            length = float(steps or 0) * (1 - RESERVED) / (populations * LONGER)
+        else:
+            bags = 2 * settings * (shapes * SCREEN + second) + asked
+            one_step = unit * work(spec, batch_size, FOLDS * bags, 1) * LONGER
+            length = seconds * (1 - RESERVED) * (1 - CROSSED_SHARES["range"]) / one_step
+        length = min(length, max(MOST_EPOCHS * epoch, ENOUGH_STEPS))
+        if length < (FEWEST_STEPS_OF_A_BUDGET if seconds is None else max(FEWEST_STEPS, FEWEST_EPOCHS * epoch)):
+            continue
+        whole = length / epoch
+        result = Design(epochs=whole, shapes=shapes, settings=settings, second=second, threads=threads, unit=unit)
+        if length >= (ENOUGH_STEPS if seconds is None else max(ENOUGH_STEPS, ENOUGH_EPOCHS * epoch)):
             return result
-    return result if epochs >= FEWEST_EPOCHS and epochs * epoch >= FEWEST_STEPS else None
+    return result
 
 
 Populations = Sequence[Sequence[Setting]]  # the settings of each

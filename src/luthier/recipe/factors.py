@@ -25,7 +25,7 @@ from luthier.statistics.designs import Factor, ShapeFactor
 
 Shape = Mapping[str, Any]
 NEAR_THE_END = 0.95  # coded: beyond it a factor that has an "off" is off
-LENGTHS = (1.0, 0.5, 2.0)
+LENGTH = "length"  # of a shape's trainings: varied where they are whole, since short ones favour what is long
 SLOWEST, FASTEST = 1 / 8, 4.0  # times the rate of the range test
 FEWEST_UNITS, LARGEST_BATCH = 4, 1024
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
@@ -108,7 +108,6 @@ def training_space(runner: Runner) -> Space:
         ShapeFactor("layers", (0, -1, 1)),
         ShapeFactor("activation", ("selu", "relu")),
         ShapeFactor("batch size", batches or (batch,)),
-        ShapeFactor("length", LENGTHS),
     )
     factors = (
         Factor("rate", SLOWEST, FASTEST, log=True),
@@ -128,7 +127,7 @@ def training_space(runner: Runner) -> Space:
             schedule=Schedule(kind),
             betas=(0.9, 1 - values["memory"]),
         )
-        return replace(encoded, member=member, batch_size=shape["batch size"], length=shape["length"])
+        return replace(encoded, member=member, batch_size=shape["batch size"], length=shape.get(LENGTH, 1.0))
 
     first = {choice.name: choice.levels[0] for choice in choices}
     values = {"rate": 1.0, "decay": 1.0, "restarts": 1.0, "memory": 1 - start.member.betas[1]}
@@ -147,7 +146,6 @@ def validation_space(runner: Runner, now: Setting) -> Space:
         ShapeFactor("units", (1.0, 0.5, 2.0)),
         ShapeFactor("architecture", (0, 1, -1) if len(spec.hidden) > 1 else (0, 1)),
         ShapeFactor("augmentation", tuple(AUGMENTATIONS)),
-        ShapeFactor("length", LENGTHS),
     )
     factors = (
         Factor("rate", 1 / 4, 4.0, log=True),
@@ -175,7 +173,9 @@ def validation_space(runner: Runner, now: Setting) -> Space:
             clip_norm=values["clipping"],
             **AUGMENTATIONS[shape["augmentation"]],
         )
-        return replace(shaped, member=changed, length=now.length * shape["length"], averaging=values["averaging"])
+        return replace(
+            shaped, member=changed, length=now.length * shape.get(LENGTH, 1.0), averaging=values["averaging"]
+        )
 
     first = {choice.name: choice.levels[0] for choice in choices}
     first["batch norm"] = next(name for name, norms in NORMS.items() if norms == (spec.batch_norm, spec.layer_norm))

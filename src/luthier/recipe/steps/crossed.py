@@ -47,9 +47,11 @@ def bare_setting(runner: Runner, rates: Mapping[str, float]) -> Setting:
 
 def fit_training_crossed(runner: Runner, method: str, rates: Mapping[str, float]) -> tuple[Fitted, Sequence[Bag]]:
     """Step 3: the experiment on what fits the training set, and its gate."""
-    explored = Experiment(runner, 3, training_space(runner)).explore(bare_setting(runner, rates))
+    experiment = Experiment(runner, 3, training_space(runner))
+    explored = experiment.explore(bare_setting(runner, rates))
     if explored is None:
         return Fitted(fallback(runner, method, dict(rates)), rates=dict(rates)), ()
+    experiment.adopt(explored)
     known = [bag.loss for bag in explored.bags if np.isfinite(bag.loss)]
     runner.ledger.decide(3, FittedEvidence(finite(explored.bags[0].training_loss), finite(min(known, default=np.nan))))
     return Fitted(explored.setting, rates=dict(rates)), explored.bags
@@ -63,6 +65,7 @@ def fit_validation_crossed(runner: Runner, fitted: Fitted, earlier: Sequence[Bag
         runner.ledger.decide(4, NoRemedyEvidence())
         return Crossed(fitted.setting, list(earlier))
     explored = _until_converged(runner, experiment, explored, earlier)
+    experiment.adopt(explored)
     _gate(runner, explored.bags[0])
     answered = confirm(runner, explored.setting, fitted.rates)
     return Crossed(explored.setting, [*explored.bags, *answered, *earlier])

@@ -18,7 +18,7 @@ from luthier.recipe.bags import Bag, Trial, train_bags
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import Effect, ExperimentEvidence, Tried
 from luthier.recipe.designs import SCREEN, there_is_time
-from luthier.recipe.factors import Shape, Space
+from luthier.recipe.factors import LENGTH, Shape, Space
 from luthier.recipe.plan import FOLDS
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
@@ -30,7 +30,6 @@ STAGES = {3: "fit training", 4: "fit validation"}
 PREFIXES = {3: "train", 4: "validate"}
 CANDIDATE_POINTS = 256  # among which draws of the posterior choose
 MEASURED = 0.5  # weight of a setting's own loss beside the one that all others make likely
-FURTHER_SHAPES = 2  # of a round after the second
 LOWEST = 1e-12
 SHOWN = 12  # settings in the ledger's evidence
 
@@ -68,6 +67,7 @@ class Experiment:
     step: int
     space: Space
     reference: tuple[str, float] | None = None  # what it is compared with, and its out-of-fold loss
+    screened: Sequence[Population] = ()
 
     @property
     def _prefix(self) -> str:
@@ -80,7 +80,7 @@ class Experiment:
         """
         design = self.runner.plan.design
         assert design is not None
-        screened = self._screen(design.shapes, design.settings)
+        self.screened = screened = self._screen(design.shapes, design.settings)
         if not screened:
             return None
         if reference is not None:
@@ -88,7 +88,7 @@ class Experiment:
             known = self._train(f"{self._prefix}-reference", [reference], trial)
             self.reference = (reference.label, known[0].loss) if known else None
         whole = self._second(screened, design.settings, design.second)
-        return self._adopted(screened, whole or screened)
+        return self._best(whole or screened)
 
     def further(self, so_far: Explored, number: int) -> Explored | None:
         """One more round of whole trainings near the adopted setting, from other seeds; None when time is up."""
@@ -98,8 +98,10 @@ class Experiment:
         for _ in range(1 + number // 2):
             box = box.narrowed(so_far.point)
         points = np.vstack([so_far.point, self._points(so_far.populations, design.settings, box, name)[1:]])
-        shapes = [so_far.shape, *(shape for shape in self._best_shapes(so_far.populations) if shape != so_far.shape)]
-        tried = [[self.space.setting(shape, point) for point in points] for shape in shapes[:FURTHER_SHAPES]]
+        length = so_far.shape.get(LENGTH, 1.0) * (0.5, 2.0)[number % 2]
+        others = [shape for shape in self._best_shapes(so_far.populations) if shape != so_far.shape]
+        shapes = [so_far.shape, others[0] if others and number % 3 == 2 else {**so_far.shape, LENGTH: length}]
+        tried = [[self.space.setting(shape, point) for point in points] for shape in shapes]
         if not there_is_time(self.runner, STAGES[self.step], self.step, name, tried):
             return None
         new = []
@@ -107,7 +109,14 @@ class Experiment:
             bags = self._train(f"{name}-{k}", each, Trial(STAGES[self.step], seed=2 + number))
             if bags:
                 new.append(Population(shape, points, bags))
-        return self._adopted([], [*so_far.populations, *new]) if new else None
+        return self._best([*so_far.populations, *new]) if new else None
+
+    def adopt(self, explored: Explored) -> Setting:
+        """The setting with the lowest expected loss, written into the ledger with the evidence."""
+        expected = [value for value in self._expected_of(explored.populations) if np.isfinite(value[2])]
+        if expected:
+            self.runner.ledger.decide(self.step, self._evidence(explored.populations, expected))
+        return explored.setting
 
     def _train(self, name: str, settings: Sequence[Setting], trial: Trial) -> list[Bag]:
         return train_bags(self.runner, name, settings, trial)
@@ -131,20 +140,32 @@ class Experiment:
         Where time is short there are fewer of them; the likeliest setting is always trained whole.
         """
         name, stage = f"{self._prefix}-second", STAGES[self.step]
-        shapes = self._best_shapes(screened)[:second]
+        shapes = self._whole_shapes(screened)[:second]
         points = self._points(screened, settings, Box.whole(len(self.space.factors)), name)
-        for size, (many, each) in {name: (len(shapes), settings), f"{name}-smaller": (1, settings // 2)}.items():
+        for size, (many, each) in {name: (len(shapes), settings), f"{name}-smaller": (2, settings // 2)}.items():
             tried = [[self.space.setting(shape, point) for point in points[:each]] for shape in shapes[:many]]
             if there_is_time(self.runner, stage, self.step, size, tried):
                 break
         else:
-            points, tried = points[:2], [[self.space.setting(shapes[0], point) for point in points[:2]]]
+            shapes = [self.space.first_shape]
+            tried = [[self.space.setting(shapes[0], point) for point in points[:2]]]
         result = []
         for number, (shape, own) in enumerate(zip(shapes, tried, strict=False)):
             bags = self._train(f"{name}-{number}", own, Trial(stage, seed=1))
             if bags:
                 result.append(Population(shape, points[: len(own)], bags))
         return result
+
+    def _whole_shapes(self, screened: Sequence[Population]) -> list[Shape]:
+        """What is trained whole: the best shape, the first one, the best for half as long, the next, for twice as long.
+
+        The first shape is always among them: an ensemble is never without the setting that the step started from.
+        """
+        best, *others = self._best_shapes(screened)
+        first = self.space.first_shape
+        rest = [shape for shape in others if shape != first]
+        result = [best, *([first] if best != first else []), {**best, LENGTH: 0.5}, *rest[:1], {**best, LENGTH: 2.0}]
+        return result + rest[1:]
 
     def _best_shapes(self, populations: Sequence[Population]) -> list[Shape]:
         """The shapes, best first; third, the one not tried yet that is likely to be good."""
@@ -194,36 +215,29 @@ class Experiment:
         order = [k for k in chosen if k != 0] + [k for k in np.argsort(effects.mean(candidates, firsts)) if k]
         return np.vstack([self.space.first_point, candidates[list(dict.fromkeys(order))[: count - 1]]])
 
-    def _adopted(self, screened: Sequence[Population], whole: Sequence[Population]) -> Explored:
-        effects = self._effects([*screened, *(whole if whole is not screened else ())])
-        expected = [self._expected(one, effects) for one in whole]
-        placed = [(p, k) for p, one in enumerate(whole) for k in range(len(one.bags)) if np.isfinite(expected[p][k])]
-        if not placed:  # every network diverged: the first setting goes on
-            first = whole[0]
-            return Explored(first.bags[0].setting, [first.bags[0]], first.shape, first.points[0], whole)
-        placed.sort(key=lambda place: expected[place[0]][place[1]])
-        evidence = self._evidence(screened, whole, effects, [(whole[p], k, expected[p][k]) for p, k in placed])
-        p, k = placed[self.runner.ledger.decide(self.step, evidence)]
-        bags = [
-            whole[p].bags[k],
-            *(bag for q, one in enumerate(whole) for j, bag in enumerate(one.bags) if (q, j) != (p, k)),
-        ]
-        return Explored(bags[0].setting, bags, whole[p].shape, whole[p].points[k], whole)
+    def _best(self, whole: Sequence[Population]) -> Explored:
+        """The setting with the lowest expected loss; the first one where every network diverged."""
+        one, k, _ = self._expected_of(whole)[0]
+        best = one.bags[k]
+        bags = [best, *(bag for each in whole for bag in each.bags if bag is not best)]
+        return Explored(best.setting, bags, one.shape, one.points[k], whole)
 
-    def _expected(self, one: Population, effects: Effects) -> np.ndarray:
-        """Expected losses [P] of a shape's settings: their own, drawn towards what all settings make likely."""
-        firsts = np.tile(one.points[0], (len(one.points), 1))
-        likely = one.logs[0] + effects.mean(one.points, firsts)
-        return np.exp(np.where(np.isfinite(one.logs), MEASURED * one.logs + (1 - MEASURED) * likely, np.nan))
+    def _all(self, whole: Sequence[Population]) -> list[Population]:
+        return [*self.screened, *(one for one in whole if all(one is not other for other in self.screened))]
+
+    def _expected_of(self, whole: Sequence[Population]) -> list[tuple[Population, int, float]]:
+        """Settings with their expected losses, lowest first: their own, drawn towards what all make likely."""
+        effects, result = self._effects(self._all(whole)), []
+        for one in whole:
+            likely = one.logs[0] + effects.mean(one.points, np.tile(one.points[0], (len(one.points), 1)))
+            expected = np.exp(np.where(np.isfinite(one.logs), MEASURED * one.logs + (1 - MEASURED) * likely, np.inf))
+            result += [(one, k, float(value)) for k, value in enumerate(expected)]
+        return sorted(result, key=lambda each: each[2] if np.isfinite(each[2]) else np.inf)
 
     def _evidence(
-        self,
-        screened: Sequence[Population],
-        whole: Sequence[Population],
-        effects: Effects,
-        placed: Sequence[tuple[Population, int, float]],
+        self, whole: Sequence[Population], placed: Sequence[tuple[Population, int, float]]
     ) -> ExperimentEvidence:
-        everyone = [*screened, *(whole if whole is not screened else ())]
+        everyone = self._all(whole)
         settings = sum(len(one.bags) for one in everyone)
         first = next((float(np.exp(one.logs[0])) for one in whole if one.shape == self.space.first_shape), None)
         return ExperimentEvidence(
@@ -236,9 +250,10 @@ class Experiment:
             first=finite(first),
             reference="" if self.reference is None else self.reference[0],
             reference_loss=None if self.reference is None else finite(self.reference[1]),
-            effects=tuple(Effect(one.name, round(one.size, 5), round(one.error, 5)) for one in effects.effects()),
+            effects=tuple(
+                Effect(one.name, round(one.size, 5), round(one.error, 5)) for one in self._effects(everyone).effects()
+            ),
             tried=tuple(
-                Tried(one.bags[k].setting.label, float(one.bags[k].loss), float(value))
-                for one, k, value in placed[:SHOWN]
+                Tried(one.bags[k].setting.label, float(one.bags[k].loss), value) for one, k, value in placed[:SHOWN]
             ),
         )
