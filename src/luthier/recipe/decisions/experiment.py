@@ -105,6 +105,29 @@ def factor_name(name: str) -> str:
     }.get(name) or remedy_name(name)
 
 
+def compared_with(question: str, value: str, *, used: bool) -> str:
+    """The setting that the adopted one is compared with, in words."""
+    undone, done = {
+        "rate": (tr("a third of the rate"), ""),
+        "Adam": (tr("SGD with momentum"), tr("Adam")),
+        "decay": (tr("a constant rate"), tr("a cosine")),
+        "restarts": (tr("one cosine"), tr("four cosine cycles")),
+        "units": (tr("half as many units"), ""),
+        "batch size": (tr("batches of {size}", size=value), ""),
+        "layers": (tr("one layer fewer"), tr("one layer more")),
+        "dropout, last layer": (tr("no dropout there"), tr("dropout {p} there", p=value)),
+        "dropout, all layers": (tr("no dropout"), tr("dropout {p} in all layers", p=value)),
+        "L2": (tr("no weight decay"), f"λ/n = {value}"),
+        "input normalisation": (tr("inputs: {method}", method=value), tr("inputs: {method}", method=value)),
+        "batch norm": (tr("no norm"), tr("batch norm")),
+        "augmentation": (tr("no augmentation"), value),
+        "clipping": (tr("no clipping"), tr("gradient norm at most {norm}", norm=value)),
+        "initialisation": ("Xavier", "He"),
+        "architecture": (tr("no skip connections"), tr("skip connections")),
+    }.get(question, (value, value))
+    return undone if used else done
+
+
 @dataclass(frozen=True)
 class AnswerEvidence(Evidence[Answered]):
     """A question of the recipe: the adopted setting beside itself with one thing undone (or done).
@@ -116,7 +139,7 @@ class AnswerEvidence(Evidence[Answered]):
     code: ClassVar[str] = "answer"
     question: str
     used: bool  # whether the adopted setting has it
-    what: str  # the other setting, in words
+    value: str  # what the other setting has in its place, where that has a value
     size: float
     low: float | None
     high: float | None
@@ -132,7 +155,7 @@ class AnswerEvidence(Evidence[Answered]):
         """What the interval says.
 
         >>> def answer(low, high):
-        ...     return AnswerEvidence("L2", True, "without", (low + high) / 2, low, high, 2, 0.03).decide()
+        ...     return AnswerEvidence("L2", True, "", (low + high) / 2, low, high, 2, 0.03).decide()
         >>> answer(0.01, 0.05), answer(-0.05, -0.01), answer(-0.01, 0.02), answer(-0.02, 0.09)
         ('helps', 'hurts', 'no-difference', 'unknown')
         """
@@ -160,7 +183,7 @@ class AnswerEvidence(Evidence[Answered]):
         }[choice]
         reason = tr(
             "the adopted setting beside {what}, on {partitions} partitions of the rows into folds",
-            what=self.what,
+            what=compared_with(self.question, self.value, used=self.used),
             partitions=self.partitions,
         )
         if self.low is not None and self.high is not None:

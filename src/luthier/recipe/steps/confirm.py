@@ -97,7 +97,7 @@ def _answer(runner: Runner, asked: Sequence[Question], losses: Mapping[str, Sequ
             AnswerEvidence(
                 one.name,
                 one.used,
-                one.what,
+                one.value,
                 round(result.size, 5),
                 finite(result.low),
                 finite(result.high),

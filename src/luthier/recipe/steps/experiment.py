@@ -229,7 +229,9 @@ class Experiment:
         """Settings with their expected losses, lowest first: their own, drawn towards what all make likely."""
         effects, result = self._effects(self._all(whole)), []
         for one in whole:
-            likely = one.logs[0] + effects.mean(one.points, np.tile(one.points[0], (len(one.points), 1)))
+            likely = effects.mean(one.points, np.tile(one.points[0], (len(one.points), 1)))
+            apart = (one.logs - likely)[np.isfinite(one.logs) & np.isfinite(likely)]
+            likely = likely + (np.median(apart) if len(apart) else np.nan)  # of the shape, by all of its settings
             expected = np.exp(np.where(np.isfinite(one.logs), MEASURED * one.logs + (1 - MEASURED) * likely, np.inf))
             result += [(one, k, float(value)) for k, value in enumerate(expected)]
         return sorted(result, key=lambda each: each[2] if np.isfinite(each[2]) else np.inf)
