@@ -31,7 +31,13 @@ from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.recipe.steps import for_pictures, for_text
-from luthier.recipe.steps.crossed import Crossed, first_method, fit_training_crossed, fit_validation_crossed
+from luthier.recipe.steps.crossed import (
+    Crossed,
+    choose_first_setting,
+    first_method,
+    fit_training_crossed,
+    fit_validation_crossed,
+)
 from luthier.recipe.steps.first_architecture import choose_architecture
 from luthier.recipe.steps.fit_training import find_rates, fit_training
 from luthier.recipe.steps.fit_validation import fit_validation
@@ -216,6 +222,7 @@ class Run:
         method = _recalled(runner, "method", begin_at <= 2, lambda: first_method(runner))
         if begin_at <= 2:
             choose_architecture(runner)
+            choose_first_setting(runner)
             check_before_training(runner, method)
         if self.until == 2:
             return None

@@ -14,6 +14,32 @@ Answered = Literal["helps", "hurts", "no-difference", "unknown"]
 
 
 @dataclass(frozen=True)
+class FirstSettingEvidence(Evidence[str]):
+    """The strong setting that the experiments start from, and the table's shape that it follows from."""
+
+    code: ClassVar[str] = "first-setting"
+    label: str
+    rows: int
+    numbers: int
+    categories: int
+
+    def decide(self) -> str:
+        """The setting, in a line."""
+        return self.label
+
+    def render(self, choice: str) -> Wording:
+        """The setting, and what it follows from."""
+        reason = tr(
+            "the best setting of other tables of this shape: {rows} rows, {numbers} numbers and {categories} "
+            "categories; the experiments of steps 3 and 4 vary it",
+            rows=self.rows,
+            numbers=self.numbers,
+            categories=self.categories,
+        )
+        return Wording(tr("first setting"), choice, reason)
+
+
+@dataclass(frozen=True)
 class Effect:
     """What a factor does to the loss from its low to its high end, as a share of it, with its standard error."""
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from luthier.engine import Member
-from luthier.recipe.bags import Bag
+from luthier.recipe.bags import Bag, learnt_rows
 from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.experiment import FirstSettingEvidence
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence
 from luthier.recipe.factors import start_of, training_space, validation_space
@@ -37,6 +38,14 @@ class Crossed:
 def first_method(runner: Runner) -> str:
     """How numbers enter at first: the experiments vary it."""
     return start_of(runner.problem).setting.method
+
+
+def choose_first_setting(runner: Runner) -> None:
+    """Write the strong setting that the experiments start from."""
+    problem, space = runner.problem, training_space(runner)
+    label = space.setting(space.first_shape, space.first_point).label
+    numbers, categories = problem.data.training.numbers.shape[1], len(problem.data.encoder.category_sizes)
+    runner.ledger.decide(2, FirstSettingEvidence(label, learnt_rows(problem), numbers, categories))
 
 
 def bare_setting(runner: Runner, rates: Mapping[str, float]) -> Setting:
