@@ -7,9 +7,9 @@ const begun = ({ P, ...more }) => {
 };
 
 window.engine = {
-  trained({ cost, rule, rate, X, Y, l1, l2, P }) {
-    const net = begun({ P, output: cost === "log-likelihood" ? "softmax" : "sigmoid" });
-    const walk = training(net, fromRows(X), fromRows(Y), { cost, rule, rate, l1, l2, momentum: 0.9 });
+  trained({ X, Y, P, ...settings }) {
+    const net = begun({ P, output: settings.cost === "log-likelihood" ? "softmax" : "sigmoid" });
+    const walk = training(net, fromRows(X), fromRows(Y), { momentum: 0.9, ...settings });
     for (let k = 0; k < 100; k++) walk.epoch();
     return Array.from(net.parameters);
   },

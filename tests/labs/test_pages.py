@@ -13,25 +13,29 @@ import pytest
 import torch
 from tests.browsing import elsewhere
 
+from luthier.classic.cs231n import EPSILON, UpdateRule
+from luthier.classic.cs231n import RULES as CLASSIC_RULES
 from luthier.classic.network2 import CrossEntropyCost, QuadraticCost
 from luthier.classic.network2 import Network as SecondNetwork
 from luthier.cli.lab import write_page
 from luthier.errors import ConfigError
 from luthier.labs.gallery import all_labs
-from luthier.labs.pages import page_names, write_pages
+from luthier.labs.pages import assemble, page_names, write_pages
 from luthier.labs.pages.assemble import joined, page_named, pages
 from luthier.labs.pages.mathml import mathml
-from luthier.optimise import RULES, Schedule
+from luthier.optimise import RULES, Schedule, Step, muon
 from luthier.optimise.schedules import KINDS
 
 HERE = Path(__file__).parent
 PROBE = (HERE / "page_probe.js").read_text()
-MOVED = """const one = document.querySelector('#controls input[type=range]');
-one.value = one.value === one.max ? one.min : one.max;
-one.dispatchEvent(new Event('input'));"""  # the first slider to its other end
 SIZES, STEPS, ROWS = (3, 4, 2), 100, 7
 TOLERANCE = 1e-9  # rounding differs in the last bits of each operation, and 100 steps multiply that by some hundred
 RATES = {"adadelta": 1.0, "adagrad": 0.1, "adam": 0.02, "adam-uncorrected": 0.02, "adamax": 0.02, "nadam": 0.02}
+OUR_NAMES: dict[str, tuple[str, dict[str, float]]] = {
+    "sgd": ("sgd", {"momentum": 0}),
+    "momentum": ("sgd", {"momentum": 0.8}),
+    "nesterov": ("nesterov-velocity", {"momentum": 0.8}),
+}
 Problem = dict[str, list[Any]]
 
 
@@ -84,8 +88,14 @@ def slope(P: np.ndarray, net: SecondNetwork, problem: Problem, l1: float, l2: fl
     return np.concatenate(parts)
 
 
+def hidden_matrices(P: torch.Tensor) -> list[torch.Tensor]:
+    """The hidden layer's weights [1, O, I], a view of the row [1, P]."""
+    inputs, units = SIZES[:2]
+    return [P[:, : units * inputs].view(1, units, inputs)]
+
+
 @pytest.mark.parametrize("cost", COSTS)
-@pytest.mark.parametrize("rule", [name for name, rule in RULES.items() if not rule.orthogonalises])
+@pytest.mark.parametrize("rule", RULES)
 def test_every_rule_with_every_cost_is_ours(engine: Any, problem: Problem, rule: str, cost: str) -> None:
     rate, l1, l2, net = RATES.get(rule, 0.01), 0.02, 0.3, COSTS[cost]()
     P = torch.tensor(problem["P"], dtype=torch.float64)[None]
@@ -93,11 +103,27 @@ def test_every_rule_with_every_cost_is_ours(engine: Any, problem: Problem, rule:
     given = {"rate": rate, "momentum": 0.9, "beta1": 0.9, "beta2": 0.999}
     given |= {"epsilon": RULES[rule].epsilon, "rho": RULES[rule].rho}
     hyper = {name: torch.tensor([[value]], dtype=torch.float64) for name, value in given.items()}
+    first = muon(hidden_matrices, hyper)
+    turned = first.init(P)
     for step in range(1, STEPS + 1):
         gradient = torch.from_numpy(slope(P[0].numpy(), net, problem, l1, l2))[None]
+        if RULES[rule].orthogonalises:
+            first.update(P, gradient, turned, Step(hyper["rate"], step))
         RULES[rule].update(P, gradient, state, hyper, step)
     found = engine("trained", {**problem, "cost": cost, "rule": rule, "rate": rate, "l1": l1, "l2": l2})
     assert np.abs(np.array(found) - P[0].numpy()).max() < TOLERANCE
+
+
+@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("rule", CLASSIC_RULES)
+def test_the_courses_rules_are_those_of_classic(engine: Any, problem: Problem, rule: str, cost: str) -> None:
+    rate, l2, net, P = 0.02, 0.3, COSTS[cost](), np.array(problem["P"])
+    walk = UpdateRule(rule, learning_rate=rate, rho=0.8)
+    for _ in range(STEPS):
+        P = walk.step(P, slope(P, net, problem, 0, l2))
+    name, more = OUR_NAMES.get(rule, (rule, {}))
+    given = {"cost": cost, "rule": name, "rate": rate, "l1": 0, "l2": l2, "epsilon": EPSILON, "rho": 0.99} | more
+    assert np.abs(np.array(engine("trained", {**problem, **given})) - P).max() < TOLERANCE
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -156,6 +182,13 @@ def waited(browser: Any, condition: str) -> None:
     WebDriverWait(browser, 60, poll_frequency=0.05).until(lambda driver: driver.execute_script(f"return {condition}"))
 
 
+def move_by_keyboard(browser: Any) -> None:
+    """The first slider to its other end."""
+    slider = browser.find_element("css selector", "#controls input[type=range]")
+    at_end = slider.get_property("value") == slider.get_property("max")
+    slider.send_keys("\ue011" if at_end else "\ue010")  # Home, End
+
+
 def numbers_in(text: str) -> list[str]:
     return sorted(re.findall(r"\d+(?:\.\d+)?(?:e-?\d+)?", text.replace("−", "-")))
 
@@ -171,19 +204,57 @@ def test_a_page_computes_its_numbers_and_says_the_same_in_both_languages(opened:
     assert len(seen["pairs"]) > 20
     assert [pair for pair in seen["pairs"] if numbers_in(pair[0]) != numbers_in(pair[1]) or not pair[1].strip()] == []
     assert seen["verdict"]
+    assert seen["links"] == list(beside(opened))
     assert seen["width"] <= 390
     assert seen["unnamed"] == 0
-    browser.execute_script(MOVED)
-    waited(browser, "document.body.dataset.settled")
+    move_by_keyboard(browser)
+    waited(browser, "document.body.dataset.shown")
     moved, link = browser.execute_script(PROBE), browser.current_url
     assert moved["figures"] != seen["figures"]
     assert moved["controls"] != seen["controls"]
     browser.get("about:blank")
     browser.get(link)
-    waited(browser, "document.body.dataset.settled")
+    waited(browser, "document.body.dataset.shown")
     assert browser.execute_script(PROBE)["controls"] == moved["controls"]  # the state is in the link
     assert [url for url in elsewhere(browser, "file:") if url != "about:blank"] == []
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def beside(name: str) -> Iterator[str]:
+    """Files of the pages before and after one."""
+    names = page_names()
+    yield from (f"{other}.html" for one, other in pairwise(names[::-1]) if one == name)
+    yield from (f"{other}.html" for one, other in pairwise(names) if one == name)
+
+
+def test_the_gallery_leads_to_every_page(browser: Any, folder: Path) -> None:
+    browser.get((folder / "index.html").as_uri())
+    tiles = "return [...document.querySelectorAll('.tiles a')].map((tile) => tile.getAttribute('href'))"
+    assert browser.execute_script(tiles) == [f"{name}.html" for name in page_names()]
+    browser.execute_script("document.getElementById('language').click()")
+    assert browser.execute_script("return document.documentElement.lang") == "zh"
+    assert "实验" in browser.title
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb, as WCAG defines it."""
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_colours_stand_out_in_both_themes(theme: int) -> None:
+    css = (Path(assemble.__file__).parent / "page.css").read_text()
+    colours = {name: pair[theme] for name, *pair in re.findall(r"--(\w+): light-dark\((#\w{6}), (#\w{6})\)", css)}
+
+    def contrast(name: str, ground: str) -> float:
+        low, high = sorted(luminance(colours[one]) for one in (name, ground))
+        return (high + 0.05) / (low + 0.05)
+
+    needed = {name: 4.5 if name in ("text", "soft", "accent") else 3.0 for name in colours}  # WCAG AA: text, graphics
+    for name in set(colours) - {"paper", "card", "line"}:
+        assert min(contrast(name, ground) for ground in ("paper", "card")) >= needed[name], name
 
 
 @pytest.mark.parametrize("name", page_names())

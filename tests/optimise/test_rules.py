@@ -98,7 +98,7 @@ def test_adam_with_a_rate_for_each_number_is_adam_of_groups(numbers: int) -> Non
     """With and without the fused kernel, against one PyTorch optimiser whose groups have these rates."""
     g = torch_generator(0)
     P = torch.randn(2, numbers, generator=g, dtype=torch.float64)
-    factors = torch.where(torch.arange(numbers) % 3 == 0, 0.1, 6.0).double()
+    factors = torch.where(torch.arange(numbers) % 3 == 0, 0.1, torch.tensor(6.0, dtype=torch.float64))
     rates, state = torch.tensor([[0.01], [0.02]], dtype=torch.float64), RULES["adam"].init(P)
     theirs = [[P[m, k::3].clone().requires_grad_() for k in range(3)] for m in range(2)]
     groups = [

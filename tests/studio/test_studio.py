@@ -25,9 +25,10 @@ from luthier.data.task import PositiveFacts
 from luthier.engine import Snapshot
 from luthier.engine.checkpoint import FileCheckpoint
 from luthier.labs.neuron import learn
+from luthier.labs.pages import gallery_page, page_html
 from luthier.recipe.decisions.target_task import PositiveEvidence
 from luthier.runs.screen import SilentScreen
-from luthier.studio.app import PAGES, make_app
+from luthier.studio.app import OFFLINE, PAGES, make_app
 from luthier.studio.live import DONE, UNDER_WAY, growth, runs_below
 from luthier.studio.widgets import SelectBox, Slider, Table
 
@@ -93,6 +94,16 @@ def test_nobody_comes_in_without_the_token(runs: Path) -> None:
     assert client.post("/_dash-update-component", json={}).status_code == 401
     assert client.get("/?token=secret").status_code == 302
     assert client.get("/").status_code == 200
+
+
+def test_every_lab_leads_to_its_offline_page(runs: Path) -> None:
+    client = make_app([runs]).server.test_client()
+    for page in PAGES.values():
+        name = OFFLINE.get(page.name, page.name)
+        assert client.get(f"/pages/{name}.html").text == page_html(name)
+    assert client.get("/pages/index.html").text == gallery_page()
+    assert client.get("/pages/app.html").status_code == 404
+    assert make_app([runs], token="abc").server.test_client().get("/pages/neuron.html").status_code == 401
 
 
 def test_on_loopback_another_name_is_refused(runs: Path) -> None:

@@ -41,6 +41,7 @@ def lines(outcome: LabOutcome) -> Iterator[str]:
         beside = f", printed {one.printed}" if one.printed else ""
         yield f"  [{one.verdict}] {one.what}: {one.measured}{beside}" + (f"; {one.why}" if one.why else "")
     yield from (f"  note: {note}" for note in bench.notes)
+    yield from (f"  play with it: luthier lab page {page.name}" for page in pages_of(lab.name))
     yield f"  {outcome.seconds:.1f} s"
 
 

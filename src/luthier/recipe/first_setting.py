@@ -27,6 +27,7 @@ from luthier.recipe.setting import Setting
 
 METHOD = "robust"
 EMBEDDED = 200  # numbers; of very many, such as pixels, each says little
+EPOCHS, FEWEST_STEPS = 20, 600
 SMALL, LARGE = 1_200, 12_000  # rows
 
 
@@ -58,7 +59,7 @@ def first_setting(shape: TableShape) -> FirstSetting:
 
     >>> first = first_setting(TableShape("binary", rows=3000, numbers=17, levels=(53, 5)))
     >>> first.setting.method, first.setting.batch_size, first.epochs, first.setting.member.spec.hidden
-    ('robust', 128, 20, (128, 128))
+    ('robust', 128, 25, (128, 128))
     """
     spec, small = first_network(shape), shape.rows < SMALL
     # Functions of numbers pay most where they learn as fast as the rest, and overfit few rows.
@@ -74,7 +75,9 @@ def first_setting(shape: TableShape) -> FirstSetting:
         width_scaled=True,
         dropout=(0.15,) * len(spec.hidden),
     )
-    return FirstSetting(Setting(METHOD, "adam", TableSize(shape.rows, 0).batch_size, member, "first setting"), 20)
+    size = TableSize(shape.rows, 0)
+    epochs = max(EPOCHS, -(-FEWEST_STEPS // size.epoch_steps))
+    return FirstSetting(Setting(METHOD, "adam", size.batch_size, member, "first setting"), epochs)
 
 
 def first_network(shape: TableShape) -> DenseSpec:

@@ -12,6 +12,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from luthier.labs.pages import gallery_page, page_html, page_names
 from luthier.optional import require
 from luthier.recipe import worded
 from luthier.server_address import LOOPBACK
@@ -20,6 +21,8 @@ from luthier.studio.live import Growth, curves, growth, runs_below, scatter
 from luthier.studio.widgets import Page, SelectBox, Shown, Slider, Table, soft
 
 PAGES: dict[str, Page] = {page.name: page for page in (*small.PAGES, *descent.PAGES, *network_pages.PAGES)}
+# Names of offline pages, where they differ.
+OFFLINE = {"scales": "search", "paths": "landscapes", "range": "schedules", "weights": "first_weights"}
 COOKIE = "luthier-studio"
 EVERY = 2000  # milliseconds between looks at a run
 LARGEST_FILE = 1_000_000  # bytes of a table of one's own
@@ -49,6 +52,7 @@ def make_app(runs: Sequence[Path], *, token: str = "", host: str = "127.0.0.1") 
     )
     _guard(app.server, token, host)
     app.layout = partial(_frame, dash)
+    _serve_offline_pages(app.server)
     _follow_runs(dash, app, list(runs))
     for page in PAGES.values():
         _connect(dash, app, page)
@@ -79,9 +83,21 @@ def _guard(server: Any, token: str, host: str) -> None:
         return flask.Response("open the address printed by `luthier studio`; it ends with the token", 401)
 
 
+def _serve_offline_pages(server: Any) -> None:
+    """The labs' pages that ask for a prediction first, as `luthier lab page` writes them."""
+    flask = require("flask", extra="studio", purpose="the studio")
+
+    @server.route("/pages/<name>.html")  # type: ignore[untyped-decorator]
+    def _page(name: str) -> Any:
+        if name not in ("index", *page_names()):
+            return flask.Response(f"there is no page '{name}'", 404)
+        return gallery_page() if name == "index" else page_html(name)
+
+
 def _frame(dash: Any) -> Any:
     html, dcc = dash.html, dash.dcc
     links = [dcc.Link("Runs", href="/"), *(dcc.Link(page.title, href=f"/lab/{page.name}") for page in PAGES.values())]
+    links.append(html.A("All lab pages", href="/pages/index.html"))
     return html.Div(
         [
             dcc.Location(id="where"),
@@ -120,7 +136,12 @@ def _lab_page(dash: Any, page: Page) -> Any:
     ]
     return [
         html.H1(page.title),
-        html.P(page.claim),
+        html.P(
+            [
+                f"{page.claim}. ",
+                html.A("Predict first ▸", href=f"/pages/{OFFLINE.get(page.name, page.name)}.html"),
+            ]
+        ),
         html.Div(
             [
                 html.Div(controls, className="controls"),

@@ -39,17 +39,22 @@ class PageNumber:
     document: str | Pair = ""  # words in both languages, or a figure
     original: str = ""
     digits: int = 4
+    yes: bool = False  # 1 and 0 stand for yes and no
     note: Pair = ("", "")
 
 
 @dataclass(frozen=True)
 class LabPage:
-    """The words of a page: its title and claim, the passage of the document, formulas, the question, its numbers."""
+    """The words of a page: its title and claim, the passage of the document, formulas, the question, its numbers.
+
+    `sketch` is its picture in the gallery: SVG paths in a box of 120 by 48, each in a colour of its own.
+    """
 
     name: str
     order: int
     title: Pair
     claim: Pair
+    sketch: tuple[str, ...]
     labs: tuple[str, ...]
     place: Pair
     passage: Pair
@@ -154,7 +159,7 @@ def page_html(name: str) -> str:
 def gallery_page() -> str:
     """The page that leads to all others."""
     tiles = (
-        f'<li><a href="{page.name}.html"><h2>{both(page.title)}</h2><p>{both(page.claim)}</p></a></li>'
+        f'<li><a href="{page.name}.html">{_sketch(page)}<h2>{both(page.title)}</h2><p>{both(page.claim)}</p></a></li>'
         for page in pages().values()
     )
     title = ("Labs to play with", "可以动手的实验")
@@ -165,6 +170,11 @@ def gallery_page() -> str:
     head = f'<h1>{both(title)}</h1>\n<p class="claim">{both(intro)}</p>'
     body = f'<main>\n{head}\n<ul class="tiles">\n{chr(10).join(tiles)}\n</ul>\n</main>'
     return _document(title, body, f"{joined('frame/preferences.js')}\nlanguageAndTheme();", here=True)
+
+
+def _sketch(page: LabPage) -> str:
+    paths = "".join(f'<path d="{escape(path)}"/>' for path in page.sketch)
+    return f'<svg viewBox="0 0 120 48" aria-hidden="true">{paths}</svg>'
 
 
 def _document(title: Pair, body: str, script: str, *, here: bool = False) -> str:
@@ -184,18 +194,31 @@ def _document(title: Pair, body: str, script: str, *, here: bool = False) -> str
 
 
 def _body(page: LabPage) -> Iterator[str]:
-    yield f'<h1>{both(page.title)}</h1>\n<p class="claim">{both(page.claim)}</p>'
+    yield f'<h1 id="title">{both(page.title)}</h1>\n<p class="claim">{both(page.claim)}</p>'
     yield f"<blockquote><p>{both(page.passage)}</p><footer>{both(page.place)}</footer></blockquote>"
     yield f'<div class="formulas">{"".join(map(mathml, page.formulas))}</div>'
     yield from _question(page.question)
     yield '<div id="played" hidden>'
-    yield f'<section class="bench" aria-label="{escape(page.title[0])}"><div id="controls"></div>'
-    yield '<div><p id="message" role="status" aria-live="polite"></p><div id="figures"></div></div></section>'
+    yield '<section class="bench" id="bench" aria-labelledby="title"><div id="controls"></div><div class="shown">'
+    yield '<p id="message" role="status" aria-live="polite"></p><div id="figures"></div></div></section>'
     yield from _table(page)
-    itself, live = ("Measured by the program itself:", "由程序本身测量："), ("; live:", "；现场查看：")
+    itself, live = ("Measured by the program itself:", "由程序本身测量："), ("Followed while it runs:", "运行时查看：")
     yield f'<p class="small">{both(itself)} <code>luthier lab run {" ".join(page.labs)}</code>'
-    yield f"{both(live)} <code>luthier studio runs/</code></p></div>"
+    yield f"<br>{both(live)} <code>luthier studio runs/</code></p></div>"
+    yield from _neighbours(page)
     yield f"<noscript>{both(('This page computes with JavaScript.', '本页需要 JavaScript 才能计算。'))}</noscript>"
+
+
+def _neighbours(page: LabPage) -> Iterator[str]:
+    """Links to the pages before and after it."""
+    order = list(pages().values())
+    at = order.index(page)
+    yield f'<nav class="further" aria-label="{escape(" / ".join(("further pages", "其他页面")))}">'
+    sides = (("previous", ("Previous", "上一页"), order[:at][-1:]), ("next", ("Next", "下一页"), order[at + 1 :][:1]))
+    for side, said, found in sides:
+        for other in found:
+            yield f'<a class="{side}" href="{other.name}.html"><small>{both(said)}</small>{both(other.title)}</a>'
+    yield "</nav>"
 
 
 def _question(asked: dict[str, Any]) -> Iterator[str]:
@@ -207,7 +230,7 @@ def _question(asked: dict[str, Any]) -> Iterator[str]:
     yield f'<p id="asked">{both(asked["text"])}</p>'
     yield f'<div class="guess"><input type="range" id="guess" aria-labelledby="asked" min="{low}" '
     yield f'max="{high}" step="{step}" value="{middle:g}"><output id="guess-value" for="guess">'
-    yield f'{middle:g}</output><span>{unit}</span><button class="main">{both(("Compare", "对照"))}</button>'
+    yield f'{middle:g}{" " * bool(unit)}{unit}</output><button class="main">{both(("Compare", "对照"))}</button>'
     yield f'<button type="button" id="skip">{both(("Skip", "跳过"))}</button></div>'
     yield '<p id="verdict" role="status" aria-live="polite"></p>'
     yield f'<p id="why" hidden>{both(asked["why"])}</p></form>'
@@ -233,5 +256,5 @@ def _table(page: LabPage) -> Iterator[str]:
         note = f"<small>{both(one.note)}</small>" if one.note[0] else ""
         yield f"<tr><td>{both(one.what)}{note}</td><td>{_printed(one.document)}</td>"
         yield f"<td>{_printed(one.original)}</td>"
-        yield f'<td data-key="{escape(one.key)}" data-digits="{one.digits}">…</td></tr>'
+        yield f'<td data-key="{escape(one.key)}" data-digits="{one.digits}"{" data-yes" if one.yes else ""}>…</td></tr>'
     yield "</tbody></table></div>"

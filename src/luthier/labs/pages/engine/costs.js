@@ -2,7 +2,11 @@
 
 const TINY = 1e-300; // in place of 0 under a logarithm
 
-const total = (a, term) => a.reduce((sum, value, k) => sum + term(value, k), 0);
+function total(a, term) {
+  let sum = 0;
+  for (let k = 0; k < a.length; k++) sum += term(a[k], k);
+  return sum;
+}
 
 /**
  * Costs by name. `error(a, y, slope)` is dC/dz of one output, `slope` being the activation's.

@@ -24,10 +24,17 @@ export function mapped(A, f) {
 
 /** Some rows of a matrix, by their numbers. */
 export function chosenRows(A, places) {
-  const result = matrix(places.length, A.columns);
-  places.forEach((place, k) => {
-    result.values.set(A.values.subarray(place * A.columns, (place + 1) * A.columns), k * A.columns);
-  });
+  const I = A.columns, from = A.values, result = matrix(places.length, I), into = result.values;
+  for (let k = 0, at = 0; k < places.length; k++) {
+    for (let p = places[k] * I, end = p + I; p < end; p++) into[at++] = from[p];
+  }
+  return result;
+}
+
+/** Rows as columns. */
+export function transposed(A) {
+  const result = matrix(A.columns, A.rows);
+  for (let k = 0; k < A.values.length; k++) result.values[(k % A.columns) * A.rows + Math.floor(k / A.columns)] = A.values[k];
   return result;
 }
 
@@ -55,6 +62,19 @@ export function times(D, W) {
     }
   }
   return result;
+}
+
+/** D [B, O] with a row [O] added to each of its rows. */
+export function plusRow(D, row) {
+  const O = D.columns, d = D.values, result = matrix(D.rows, O);
+  for (let k = 0, o = 0; k < d.length; k++, o = o + 1 === O ? 0 : o + 1) result.values[k] = d[k] + row[o];
+  return result;
+}
+
+/** The sum of the rows of D [B, O], times a factor, added to a row [O]. */
+export function addRows(D, factor, into) {
+  const O = D.columns, d = D.values;
+  for (let k = 0, o = 0; k < d.length; k++, o = o + 1 === O ? 0 : o + 1) into[o] += factor * d[k];
 }
 
 /** The transpose of D [B, O] times A [B, I], times a factor, into a matrix [O, I] of zeros. */

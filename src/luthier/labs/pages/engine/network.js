@@ -3,7 +3,7 @@
 import { follow, normalise, normaliseBackward } from "./batch_norm.js";
 import { COSTS } from "./costs.js";
 import { ACTIVATIONS, softmax } from "./functions.js";
-import { addOuter, matrix, mapped, times, timesTransposed } from "./matrix.js";
+import { addOuter, addRows, matrix, mapped, plusRow, times, timesTransposed } from "./matrix.js";
 
 const KEPT = 0.9; // share of the old in batch norm's moving averages
 
@@ -65,12 +65,12 @@ export function initialise(net, random, scheme = "xavier") {
 export function forward(net, X, { training = false, masks = [] } = {}) {
   const A = [X], Z = [], norms = [], last = net.layers.length - 1;
   net.layers.forEach((layer, k) => {
-    const O = layer.W.rows, linear = timesTransposed(A[k], layer.W);
+    const linear = timesTransposed(A[k], layer.W);
     if (layer.scale) {
       norms[k] = normalise(linear, layer.scale, layer.shift, training ? undefined : layer.averages);
       Z[k] = norms[k].out;
     } else {
-      Z[k] = mapped(linear, (z, place) => z + layer.b[place % O]);
+      Z[k] = plusRow(linear, layer.b);
     }
     A[k + 1] = k === last ? outputs(net, Z[k]) : mapped(Z[k], ACTIVATIONS[net.activation].value);
     if (k < last && masks[k]) A[k + 1] = mapped(A[k + 1], (a, place) => a * masks[k].values[place]);
@@ -103,12 +103,13 @@ export function backward(net, { A, Z, norms, masks }, Y, cost) {
       byShift.forEach((d, o) => (gradient[k].shift[o] = d / B));
       D = byInput;
     } else {
-      D.values.forEach((d, place) => (gradient[k].b[place % D.columns] += d / B)); // BP3
+      addRows(D, 1 / B, gradient[k].b); // BP3
     }
     addOuter(D, A[k], 1 / B, gradient[k].W); // BP4
     if (k === 0) break;
-    const below = times(D, net.layers[k].W), prime = ACTIVATIONS[net.activation].slope, mask = masks[k - 1];
-    delta = mapped(below, (d, place) => d * prime(Z[k - 1].values[place]) * (mask ? mask.values[place] : 1)); // BP2
+    const below = times(D, net.layers[k].W), prime = ACTIVATIONS[net.activation].slope, z = Z[k - 1].values, a = A[k].values;
+    const mask = masks[k - 1]?.values; // where there is one, `a` is no longer the activation's value
+    delta = mapped(below, mask ? (d, place) => d * prime(z[place]) * mask[place] : (d, place) => d * prime(z[place], a[place])); // BP2
   }
   return { flat, gradient, deltas };
 }
@@ -118,7 +119,7 @@ export function meanCost(A, Y, cost) {
   let sum = 0;
   for (let r = 0; r < Y.rows; r++) {
     const [from, to] = [r * Y.columns, (r + 1) * Y.columns];
-    sum += COSTS[cost].value(Array.from(A.values.subarray(from, to)), Y.values.subarray(from, to));
+    sum += COSTS[cost].value(A.values.subarray(from, to), Y.values.subarray(from, to));
   }
   return sum / Y.rows;
 }

@@ -98,7 +98,10 @@ function scheduleFree(P, G, state, { rate, epsilon, beta1 = 0.9, beta2 = 0.999 }
   }
 }
 
-/** Rules by name, as `luthier.optimise.RULES` has them (but for "muon", which needs matrices), with the epsilon and rho that are used where none is given. */
+/**
+ * Rules by name, as `luthier.optimise.RULES` has them, with the epsilon and rho that are used where none is given.
+ * One that `orthogonalises` is for what is left when hidden layers' weights have moved by `muon`.
+ */
 export const RULES = {
   sgd: { init: zeros("velocity"), update: byVelocity((v) => v) },
   nesterov: { init: zeros("velocity"), update: byVelocity((v, g, momentum) => g + momentum * v) },
@@ -112,6 +115,7 @@ export const RULES = {
   nadam: { init: zeros("mean", "square"), update: nadam, epsilon: 1e-8 },
   lion: { init: zeros("mean"), update: lion },
   "schedule-free": { init: zeros("square"), update: scheduleFree, epsilon: 1e-8 },
+  muon: { init: zeros("mean", "square"), update: byMoments(true), epsilon: 1e-8, orthogonalises: true },
 };
 
 /** A rule at work on one flat row: `step(G, rate)` moves P. Options: momentum, beta1, beta2, rho, epsilon. */

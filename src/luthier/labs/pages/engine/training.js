@@ -1,10 +1,11 @@
 // A training: batches, a rule, a schedule, penalties and dropout, one epoch at a time.
 
 import { chosenRows } from "./matrix.js";
+import { muon } from "./muon.js";
 import { backward, followMoments, forward, meanCost } from "./network.js";
 import { addPenalty, dropMasks } from "./penalties.js";
 import { shuffled } from "./random.js";
-import { descent } from "./rules.js";
+import { descent, RULES } from "./rules.js";
 import { factor } from "./schedules.js";
 
 /**
@@ -18,13 +19,16 @@ export function training(net, X, Y, settings, random = null) {
   const options = Object.fromEntries(["momentum", "beta1", "beta2", "rho", "epsilon"]
     .filter((name) => name in settings).map((name) => [name, settings[name]]));
   const walk = descent(rule, net.parameters, options);
+  const hidden = RULES[rule].orthogonalises ? net.layers.slice(0, -1) : [], turn = muon(hidden.map(({ W }) => W), settings.momentum);
   let step = 0;
   const take = (x, y, masks) => {
     const pass = forward(net, x, { training: true, masks });
     const { flat, gradient } = backward(net, pass, y, cost);
     addPenalty(net, gradient, { l1, l2, n });
     followMoments(net, pass);
-    walk.step(flat, rate * factor(schedule, step++, total));
+    const now = rate * factor(schedule, step++, total);
+    turn(gradient.map(({ W }) => W), now);
+    walk.step(flat, now);
     return { flat, value: meanCost(pass.A.at(-1), y, cost) };
   };
   const epoch = () => {

@@ -1,36 +1,37 @@
 // Charts: an SVG from axes and layers, drawn for the width that there is.
 
+import { fieldPath } from "./contours.js";
 import { drawn, element, written } from "./dom.js";
 
 let clips = 0;
 
-const LEFT = 62, RIGHT = 14, TOP = 10, BOTTOM = 42;
+const RIGHT = 14, TOP = 10, BOTTOM = 42, LETTER = 7; // pixels; a digit of the axes is about LETTER wide
+const FIELD_LEVELS = 8, FIELD_OPACITY = 0.07; // levels lie on one another, so that the lowest is eight times as dense
 
 /**
- * A figure: { title, x, y, layers, height, lost }. An axis is { label, low, high, log, ticks, names }; a layer is
+ * A figure: { title, x, y, layers, height, lost }. An axis is { label, low, high, log, ticks, names, zero, round }; a layer is
  * { kind: line | band | points | bars | mark | field | arrow, x, y, low, high, colour, name, dash }.
  * `lost` says that the document's own figure is missing and this is it, drawn again.
  */
 export function chart(figure, width) {
-  const height = figure.square ? Math.min(width, 440) : (figure.height ?? 280);
-  const x = axis(figure.x, values(figure.layers, ["x"]), LEFT, width - RIGHT);
-  const y = axis(figure.y, values(figure.layers, ["y", "low", "high"]), height - BOTTOM, TOP);
+  const height = figure.square ? Math.min(width, 440) : (figure.height ?? 280), floor = height - BOTTOM;
+  const y = axis({ round: true, ...figure.y }, values(figure.layers, ["y", "low", "high"]), floor, TOP);
+  const left = 30 + LETTER * Math.max(3, ...y.texts.map((text) => text.length));
+  const x = axis(figure.x, values(figure.layers, ["x"]), left, width - RIGHT);
   const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
   const id = `clip-${++clips}`; // each figure's own: lines end where the axes do
-  const edge = drawn("rect", { x: LEFT, y: TOP - 3, width: width - RIGHT - LEFT + 3, height: height - BOTTOM - TOP + 4 });
   const inside = drawn("g", { "clip-path": `url(#${id})` });
-  svg.append(drawn("clipPath", { id }, edge));
-  svg.append(...grid(x, y, figure, width, height));
+  svg.append(drawn("clipPath", { id }, drawn("rect", { x: left, y: TOP - 3, width: width - RIGHT - left + 3, height: floor - TOP + 4 })));
   for (const layer of figure.layers) inside.append(...KINDS[layer.kind](layer, x.at, y.at, { x, y }));
-  svg.append(inside);
+  svg.append(...grid(x, y, figure, { left, right: width - RIGHT, floor, height }), inside);
   return svg;
 }
 
-/** The names of a figure's layers, in their colours. */
+/** The names of a figure's layers, in their colours; a level mark has its name beside it. */
 export function legend(figure) {
-  const named = figure.layers.filter((layer) => layer.name && layer.kind !== "mark");
+  const named = figure.layers.filter((layer) => layer.name && !(layer.kind === "mark" && layer.y));
   if (!named.length) return null;
-  const key = ({ kind, colour, dash }) => element("i", { class: `key ${kind}${dash ? " dashed" : ""}`, style: `--c: var(--${colour})` });
+  const key = ({ kind, colour = "soft", dash }) => element("i", { class: `key ${kind}${dash ? " dashed" : ""}`, style: `--c: var(--${colour})` });
   return element("p", { class: "legend" }, ...named.map((layer) => element("span", {}, key(layer), layer.name)));
 }
 
@@ -39,57 +40,68 @@ function values(layers, names) {
   return all.filter((v) => typeof v === "number" && Number.isFinite(v));
 }
 
-/** An axis as a function from values to pixels, with its ticks. */
-function axis({ low, high, log, ticks, names, zero }, found, from, to) {
-  const some = log ? found.filter((v) => v > 0) : found;
+/** An axis as a function from values to pixels, with its ticks; a `round` one ends at ticks where no end is given. */
+function axis({ low, high, log, ticks, names, zero, round }, found, from, to) {
+  const some = log ? found.filter((v) => v > 0) : found, count = Math.abs(to - from) < 330 ? 5 : 7;
   let a = low ?? some.reduce((m, v) => Math.min(m, v), Infinity), b = high ?? some.reduce((m, v) => Math.max(m, v), -Infinity);
   if (!Number.isFinite(a) || !Number.isFinite(b)) [a, b] = log ? [0.1, 1] : [0, 1];
   if (zero && low === undefined) a = Math.min(0, a);
   if (a === b) [a, b] = log ? [a / 2, b * 2] : [a - 0.5, b + 0.5];
   if (names) [a, b] = [-0.6, names.length - 0.4];
+  else if (round) [a, b] = roundedEnds(a, b, { low, high, log, count });
   const f = log ? Math.log10 : (v) => v, span = f(b) - f(a);
   const at = (v) => from + ((to - from) * (f(Math.max(v, log ? a * 1e-6 : -Infinity)) - f(a))) / span;
-  const marks = names ? names.map((_, k) => k) : (ticks ?? (log ? logTicks(a, b) : niceTicks(a, b, Math.abs(to - from) < 330 ? 5 : 7)));
-  return { at, low: a, high: b, ticks: marks, names, log };
+  const marks = names ? names.map((_, k) => k) : (ticks ?? (log ? logTicks(a, b) : niceTicks(a, b, count)));
+  return { at, low: a, high: b, ticks: marks, names, texts: marks.map((v) => (names ? String(names[v]) : tickText(v, log))) };
+}
+
+function roundedEnds(a, b, { low, high, log, count }) {
+  if (log) return [low ?? a * (a / b) ** 0.04, high ?? b * (b / a) ** 0.04];
+  const step = niceStep(a, b, count);
+  return [low ?? Math.floor(a / step + 1e-9) * step, high ?? Math.ceil(b / step - 1e-9) * step];
+}
+
+/** A round step, one that both ends are multiples of where it is not much larger. */
+function niceStep(a, b, count) {
+  const raw = (b - a) / count, power = 10 ** Math.floor(Math.log10(raw));
+  const steps = [1, 2, 2.5, 4, 5, 10, 20].map((m) => m * power).filter((step) => step >= raw * (1 - 1e-9));
+  const fits = (step) => [a, b].every((v) => Math.abs(v / step - Math.round(v / step)) < 1e-6);
+  return steps.find((step) => step < 2.2 * raw && fits(step)) ?? steps[0];
 }
 
 function niceTicks(a, b, count) {
-  const raw = (b - a) / count, power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 2.5, 5, 10].find((m) => m * power >= raw) * power, result = [];
+  const step = niceStep(a, b, count), result = [];
   for (let v = Math.ceil(a / step - 1e-9) * step; v <= b + step * 1e-9; v += step) result.push(Math.abs(v) < step * 1e-9 ? 0 : +v.toPrecision(10));
   return result;
 }
 
+/** Powers of ten, at most seven; where there are fewer than three, 1, 2 and 5 of each. */
 function logTicks(a, b) {
-  const first = Math.ceil(Math.log10(a) - 1e-9), last = Math.floor(Math.log10(b) + 1e-9);
-  if (last - first < 1) return niceTicks(a, b, 4).filter((v) => v > 0);
-  const stride = Math.ceil((last - first + 1) / 7), result = [];
-  for (let k = first; k <= last; k += stride) result.push(10 ** k);
-  return result;
+  const first = Math.floor(Math.log10(a) + 1e-9), last = Math.floor(Math.log10(b) + 1e-9), powers = [];
+  for (let k = first; k <= last; k++) powers.push(10 ** k);
+  const within = (list) => list.filter((v) => v >= a * (1 - 1e-9) && v <= b * (1 + 1e-9)), whole = within(powers);
+  if (whole.length > 2) return whole.filter((_, k) => k % Math.ceil(whole.length / 7) === 0);
+  const finer = within(powers.flatMap((v) => [v, 2 * v, 5 * v]));
+  return finer.length > 2 ? finer : niceTicks(a, b, 4).filter((v) => v > 0);
 }
 
-const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
-
-function tickText(v, { log, names }) {
-  if (names) return names[v];
-  if (!log || (v >= 0.01 && v <= 1000)) return written(v, 4);
-  const power = Math.round(Math.log10(v));
-  return `10${power < 0 ? "⁻" : ""}${[...String(Math.abs(power))].map((d) => SUPERSCRIPTS[d]).join("")}`;
+function tickText(v, log) {
+  return log && (v > 1000 || v < 0.01) ? written(v, 1, true) : written(v, 4);
 }
 
-function grid(x, y, figure, width, height) {
-  const floor = height - BOTTOM, result = [];
-  for (const v of y.ticks) {
-    result.push(drawn("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y.at(v), y2: y.at(v) }));
-    result.push(drawn("text", { x: LEFT - 7, y: y.at(v) + 4, "text-anchor": "end" }, tickText(v, y)));
-  }
-  for (const v of x.ticks) {
+function grid(x, y, figure, { left, right, floor, height }) {
+  const result = [], middle = (TOP + floor) / 2, widest = LETTER * Math.max(...x.texts.map((text) => text.length)) + 10;
+  const every = x.names ? 1 : Math.max(1, Math.ceil((widest * x.ticks.length) / (right - left))); // texts must not touch
+  y.ticks.forEach((v, k) => {
+    result.push(drawn("line", { class: "grid", x1: left, x2: right, y1: y.at(v), y2: y.at(v) }));
+    result.push(drawn("text", { x: left - 7, y: y.at(v) + 4, "text-anchor": "end" }, y.texts[k]));
+  });
+  x.ticks.forEach((v, k) => {
     if (!x.names) result.push(drawn("line", { class: "grid", x1: x.at(v), x2: x.at(v), y1: TOP, y2: floor }));
-    result.push(drawn("text", { x: x.at(v), y: floor + 17, "text-anchor": "middle" }, tickText(v, x)));
-  }
-  result.push(drawn("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: floor, y2: floor }));
-  const middle = (TOP + floor) / 2;
-  result.push(drawn("text", { class: "label", x: (LEFT + width - RIGHT) / 2, y: height - 6, "text-anchor": "middle" }, figure.x.label));
+    if (k % every === 0) result.push(drawn("text", { x: x.at(v), y: floor + 17, "text-anchor": "middle" }, x.texts[k]));
+  });
+  result.push(drawn("line", { class: "axis", x1: left, x2: right, y1: floor, y2: floor }));
+  result.push(drawn("text", { class: "label", x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, figure.x.label));
   result.push(drawn("text", { class: "label", x: 11, y: middle, "text-anchor": "middle", transform: `rotate(-90 11 ${middle})` }, figure.y.label));
   return result;
 }
@@ -125,12 +137,8 @@ const KINDS = {
     const lines = y.map((v) => drawn("line", { class: "mark", x1: px(across.low), x2: px(across.high), y1: py(v), y2: py(v), style }));
     return name ? [...lines, drawn("text", { x: px(across.high) - 4, y: py(y[0]) - 5, "text-anchor": "end" }, name)] : lines;
   },
-  field({ x, y, z, colour = "blue", levels = 8 }, px, py) {
-    const sorted = z.flat().filter(Number.isFinite).sort((a, b) => a - b);
-    const bounds = Array.from({ length: levels }, (_, k) => sorted[Math.floor(((sorted.length - 1) * (k + 1)) / levels)]);
-    const [dx, dy] = [Math.abs(px(x[1]) - px(x[0])), Math.abs(py(y[1]) - py(y[0]))];
-    return y.flatMap((b, r) => runs(z[r], (v) => Math.max(0, bounds.findIndex((bound) => v <= bound))).map(([from, to, level]) =>
-      drawn("rect", { x: px(x[from]) - dx / 2, y: py(b) - dy / 2, width: (to - from + 1) * dx + 0.4, height: dy + 0.4, style: `fill: var(--${colour})`, opacity: (0.42 * (1 - level / levels)).toFixed(3) })));
+  field({ x, y, z, colour = "blue", bounds = quantiles(z.flat(), FIELD_LEVELS) }, px, py) {
+    return bounds.map((bound) => drawn("path", { d: fieldPath(x.map(px), y.map(py), z, bound), style: `fill: var(--${colour})`, opacity: FIELD_OPACITY }));
   },
   arrow({ x, y, colour }, px, py) {
     const [[a, b], [c, d]] = [[px(x[0]), py(y[0])], [px(x[1]), py(y[1])]], turn = Math.atan2(d - b, c - a);
@@ -139,12 +147,7 @@ const KINDS = {
   },
 };
 
-function runs(row, level) {
-  const result = [];
-  row.forEach((v, k) => {
-    const now = level(v), last = result.at(-1);
-    if (last && last[2] === now) last[1] = k;
-    else result.push([k, k, now]);
-  });
-  return result;
+function quantiles(all, count) {
+  const sorted = all.filter(Number.isFinite).sort((a, b) => a - b);
+  return Array.from({ length: count }, (_, k) => sorted[Math.floor(((sorted.length - 1) * (k + 1)) / count)]);
 }

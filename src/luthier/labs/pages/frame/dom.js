@@ -33,14 +33,22 @@ export function drawn(tag, properties, ...children) {
   return filled(document.createElementNS(DRAWN, tag), properties, children, (_, p, text) => drawn("tspan", p, text));
 }
 
-/** A number as people read it: so many significant digits, no needless zeros, powers of ten where it is far from 1. */
-export function written(value, digits = 3) {
+const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
+/** A number as people read it: so many significant digits, no needless zeros, powers of ten where it is far from 1 or `powered`. */
+export function written(value, digits = 3, powered = false) {
   if (typeof value !== "number") return String(value);
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
   if (value === 0) return "0";
-  const size = Math.abs(value);
-  const text = size >= 1e6 || size < 1e-4 ? value.toExponential(digits - 1) : plain(value, digits);
-  return text.replace("e+", "e").replaceAll("-", "−");
+  const size = Math.abs(value), far = powered || size >= 1e6 || size < 1e-4;
+  return (far ? power(value, digits) : plain(value, digits)).replaceAll("-", "−");
+}
+
+/** As a factor and a power of ten; a factor of 1 is left out. */
+function power(value, digits) {
+  const [factor, exponent] = value.toExponential(digits - 1).split("e"), whole = Number(factor);
+  const raised = `10${exponent.startsWith("-") ? "⁻" : ""}${[...exponent.slice(1)].map((d) => SUPERSCRIPTS[d]).join("")}`;
+  return Math.abs(whole) === 1 ? raised.replace(/^/, whole < 0 ? "-" : "") : `${whole}×${raised}`;
 }
 
 function plain(value, digits) {

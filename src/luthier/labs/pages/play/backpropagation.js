@@ -1,5 +1,6 @@
 // Every number of a 2-3-1 network, forwards and backwards, and a demon that changes one of them.
 
+import { sigmoidSlope } from "../engine/functions.js";
 import { backward, forward } from "../engine/network.js";
 import { costOf, difference, gradientGap, networkOf, sampleOf } from "../engine/small_networks.js";
 import { spaced } from "../engine/statistics.js";
@@ -15,7 +16,7 @@ const STEPS = [
   ["2 Feed forward: z = w a + b and a = σ(z), layer by layer.", "2 前向传播：逐层计算 z = w a + b 与 a = σ(z)。"],
   ["3 Output error: δ = (a − y) σ′(z).", "3 输出误差：δ = (a − y) σ′(z)。"],
   ["4 Backpropagate: the errors of the hidden layer from that of the output.", "4 反向传播：由输出层的误差得到隐藏层的误差。"],
-  ["5 Output: slopes by biases are the errors, by weights activation times error.", "5 输出：对偏置的斜率就是误差，对权重的斜率是激活乘误差。"],
+  ["5 Output: gradients of biases are the errors, those of weights activation times error.", "5 输出：对偏置的梯度就是误差，对权重的梯度是激活乘误差。"],
 ];
 
 function passes(parameters, x, y) {
@@ -27,13 +28,27 @@ function network({ net, trace, back }, step, chosen) {
   const neuron = (l, k) => {
     const value = trace.A[l].values[k], seen = l === 0 || step >= 2, delta = l && back.deltas[l - 1].values[k];
     const under = l && step >= (l === 2 ? 3 : 4) ? `δ ${written(delta, 2)}` : undefined;
-    return { name: l ? "a" : "x", value: seen ? value : "", under, colour: under ? "orange" : seen ? "blue" : "soft" };
+    return { name: l ? `a${"²³"[l - 1]}${"₁₂₃"[k]}` : `x${"₁₂"[k]}`, value: seen ? value : "", under, colour: under ? "orange" : seen ? "blue" : "soft" };
   };
   const edges = net.layers.flatMap(({ W }, l) => Array.from(W.values, (weight, place) => {
     const [j, k] = [Math.floor(place / W.columns), place % W.columns], slope = back.gradient[l].W.values[place];
-    return { from: [l, k], to: [l + 1, j], weight, text: written(step >= 5 ? slope : weight, 2), strong: l === 0 && place === chosen, along: l ? 0.5 : 0.25 + 0.2 * k };
+    return { from: [l, k], to: [l + 1, j], weight, text: written(step >= 5 ? slope : weight, 2), strong: l === 0 && place === chosen, along: l ? 0.5 : 0.3 + 0.2 * k };
   }));
   return { layers: SIZES.map((size, l) => Array.from({ length: size }, (_, k) => neuron(l, k))), edges, height: 330 };
+}
+
+/** A row for each neuron, as far as the algorithm has come. */
+function everyNumber({ net, trace, back }, step) {
+  const several = (list) => Array.from(list, (v) => written(v)).join(", ");
+  const rows = net.layers.flatMap(({ W, b }, l) => Array.from(b, (bias, j) => {
+    const own = (M) => M.values.subarray(j * W.columns, (j + 1) * W.columns), from = (needed, value) => (step >= needed ? value : "");
+    const z = trace.Z[l].values[j], error = l ? 3 : 4;
+    return [
+      `${l + 2}, ${j + 1}`, several(own(W)), bias, from(2, z), from(2, trace.A[l + 1].values[j]), from(error, sigmoidSlope(z)),
+      from(error, back.deltas[l].values[j]), from(5, several(own(back.gradient[l].W))),
+    ];
+  }));
+  return { head: [["layer, neuron", "层，神经元"], ["weights", "权重"], ["bias", "偏置"], "z", "a", "σ′(z)", "δ = ∂C/∂b", "∂C/∂w"], rows };
 }
 
 function* view({ step, which, change, x1, x2, y }) {
@@ -41,26 +56,21 @@ function* view({ step, which, change, x1, x2, y }) {
   changed[chosen] += change;
   const now = passes(changed, x, [y]), slope = base.back.flat[chosen], range = spaced(-2, 2, 81);
   const costs = range.map((d) => costOf(networkOf(SIZES, START.map((p, k) => p + (k === chosen ? d : 0))), x, [y], COST));
-  const layersOf = (name, list, l) => Array.from(list).map((value, k) => [`${name}${"¹²³"[l]}${"₁₂₃"[k]}`, value]);
-  const rows = [
-    ...layersOf("z", now.trace.Z[0].values, 1).map((one, k) => [...one, ...layersOf("a", now.trace.A[1].values, 1)[k], ...layersOf("δ", now.back.deltas[0].values, 1)[k]]),
-    ...layersOf("z", now.trace.Z[1].values, 2).map((one, k) => [...one, ...layersOf("a", now.trace.A[2].values, 2)[k], ...layersOf("δ", now.back.deltas[1].values, 2)[k]]),
-  ];
   yield {
     message: STEPS[Math.round(step) - 1],
     figures: [
-      { title: step >= 5 ? ["The network; on the lines the slopes by the weights", "网络；线上的数字是对权重的斜率"] : ["The network; on the lines the weights", "网络；线上的数字是权重"], lost: true, ...network(now, step, chosen) },
+      { title: step >= 5 ? ["The network; on the lines the gradients of the weights", "网络；线上的数字是对权重的梯度"] : ["The network; on the lines the weights", "网络；线上的数字是权重"], lost: true, ...network(now, step, chosen) },
       {
-        title: [`The demon changes ${WEIGHTS[chosen]}: the cost, and what the slope predicts`, `小妖改变 ${WEIGHTS[chosen]}：代价，以及斜率的预测`], height: 240,
+        title: [`The demon changes ${WEIGHTS[chosen]}: the cost, and what the gradient predicts`, `小妖改变 ${WEIGHTS[chosen]}：代价，以及梯度的预测`], height: 240,
         x: { label: ["change of the weight", "权重的改变"] }, y: { label: ["cost", "代价"] },
         layers: [
           { kind: "line", x: range, y: costs, colour: "blue", name: ["cost", "代价"] },
-          { kind: "line", x: range, y: range.map((d) => base.cost + slope * d), colour: "orange", dash: true, free: true, name: ["predicted by the slope", "按斜率预测"] },
+          { kind: "line", x: range, y: range.map((d) => base.cost + slope * d), colour: "orange", dash: true, free: true, name: ["predicted by the gradient", "按梯度预测"] },
           { kind: "points", x: [change], y: [now.cost], colour: "blue", size: 5 },
         ],
       },
     ],
-    table: { head: ["", ["weighted input", "加权输入"], "", ["activation", "激活"], "", ["error", "误差"]], rows },
+    table: everyNumber(now, step),
   };
 }
 

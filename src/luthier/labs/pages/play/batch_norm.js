@@ -1,4 +1,4 @@
-// One layer's weighted inputs before and behind batch norm, and a deep network with it and without.
+// One layer's weighted inputs before and after batch norm, and a deep network with it and without.
 
 import { columnMoments, follow, NORM_EPSILON, normalise, normaliseBackward } from "../engine/batch_norm.js";
 import { sigmoid } from "../engine/functions.js";
@@ -49,21 +49,21 @@ function* view({ batch, mean, deviation, scale, shift, rate }) {
   const wide = normalise(many, [scale], [shift], moments).out, x = spaced(-8, 8, 36), found = { without: [], with: [] }, epochs = spaced(1, EPOCHS, EPOCHS);
   const [m, s] = [meanOf(Array.from(out.values)), deviationOf(Array.from(out.values))].map((v) => written(Math.abs(v) < 1e-9 ? 0 : v));
   const message = [
-    `Before: mean ${written(moments.mean[0])}, standard deviation ${written(Math.sqrt(moments.variance[0]))} in this batch of ${batch}. Behind: mean ${m}, standard deviation ${s}.`,
+    `Before: mean ${written(moments.mean[0])}, standard deviation ${written(Math.sqrt(moments.variance[0]))} in this batch of ${batch}. After: mean ${m}, standard deviation ${s}.`,
     `之前：这一批（${batch} 行）的均值为 ${written(moments.mean[0])}，标准差为 ${written(Math.sqrt(moments.variance[0]))}。之后：均值 ${m}，标准差 ${s}。`,
   ];
   const [sizes, spread] = [[2, 4, 8, 16, 32, 64, 128], (rows) => deviationOf(Array.from({ length: 60 }, (_, k) => meanOf(Array.from(normalBatch(rows, mean, deviation, 100 + k).values))))];
   const before = {
-    title: ["Weighted inputs before and behind", "批归一化之前与之后的加权输入"], lost: true, height: 240, x: { label: "z", low: -8, high: 8 }, y: { label: ["share", "占比"], low: 0 },
+    title: ["Weighted inputs before and after", "批归一化之前与之后的加权输入"], lost: true, height: 240, x: { label: "z", low: -8, high: 8 }, y: { label: ["share", "占比"], low: 0 },
     layers: [
       { kind: "bars", x, y: shares(many.values, -8, 8), colour: "orange", width: 0.95, name: ["before", "之前"] },
-      { kind: "line", x, y: shares(wide.values, -8, 8), colour: "blue", name: ["behind", "之后"], step: true },
+      { kind: "line", x, y: shares(wide.values, -8, 8), colour: "blue", name: ["after", "之后"], step: true },
       { kind: "line", x, y: x.map((z) => 0.2 * sigmoid(z)), colour: "grey", dash: true, name: ["sigmoid, scaled", "sigmoid（缩放）"] },
     ],
   };
   const noise = {
     title: ["Noise of a batch's mean, by the size of the batch", "批均值的噪声随批大小的变化"], height: 210, x: { label: ["rows of a batch", "批的行数"], log: true, low: 2, high: 128, ticks: [2, 8, 32, 128] }, y: { label: ["standard deviation", "标准差"], low: 0 },
-    layers: [{ kind: "line", x: sizes, y: sizes.map((n) => deviation / Math.sqrt(n)), colour: "grey", dash: true, name: ["deviation over the root of the size", "标准差除以批大小的平方根"] }, { kind: "points", x: sizes, y: sizes.map(spread), colour: "blue", name: ["60 batches", "60 个批"] }, { kind: "mark", x: [batch] }],
+    layers: [{ kind: "line", x: sizes, y: sizes.map((n) => deviation / Math.sqrt(n)), colour: "grey", dash: true, name: ["deviation over the root of the size", "标准差除以批大小的平方根"] }, { kind: "points", x: sizes, y: sizes.map(spread), colour: "blue", name: ["60 batches", "60 个批"] }, { kind: "mark", x: [batch], name: ["this size", "当前批大小"] }],
   };
   const bands = (name) => Object.keys(NAMES).flatMap((kind) => {
     if (!found[kind].length) return [];

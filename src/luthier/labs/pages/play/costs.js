@@ -35,7 +35,7 @@ function* view({ w, b, quadraticRate, entropyRate, spread, target }) {
       },
       {
         title: ["How fast each learns, by its own measure", "各自的学习速度（以自身最大值为准）"], height: 210,
-        x: { label: ["epoch", "轮次"] }, y: { label: ["slope over its largest", "斜率与最大值之比"], low: 0, high: 1 },
+        x: { label: ["epoch", "轮次"] }, y: { label: ["gradient over its largest", "梯度与最大值之比"], low: 0, high: 1 },
         layers: lines((path) => {
           const most = Math.max(...path.slope);
           return path.slope.map((s) => s / most);
@@ -47,7 +47,7 @@ function* view({ w, b, quadraticRate, entropyRate, spread, target }) {
         layers: [
           { kind: "line", x: a, y: a.map((v) => (v - target) ** 2 / 2), colour: "orange", name: NAMES.quadratic },
           { kind: "line", x: a, y: a.map((v) => crossEntropy(target, v)), colour: "blue", name: NAMES["cross-entropy"] },
-          { kind: "mark", x: [target] },
+          { kind: "mark", x: [target], name: ["target", "目标"] },
         ],
       },
     ],

@@ -74,7 +74,7 @@ function* view({ activation, scheme, own, units }) {
   const shown = (name) => (name === "own" ? ["your deviation", "自选标准差"] : name === scheme ? [`${NAMES[name]} (chosen)`, `${NAMES[name]}（当前）`] : NAMES[name]);
   const ends = [first.spread[0], first.spread.at(-1)].map((v) => written(v)), ratio = written(back[0] / back.at(-1), 2);
   const picture = () => ({
-    message: [`Deviation ${written(deviation(scheme))}: activations spread by ${ends[0]} after layer 1 and ${ends[1]} after layer 10; slopes of the first layer are ${ratio} times those of the last.`, `权重标准差 ${written(deviation(scheme))}：第 1 层后激活的标准差为 ${ends[0]}，第 10 层后为 ${ends[1]}；第一层的斜率是最后一层的 ${ratio} 倍。`],
+    message: [`Standard deviation ${written(deviation(scheme))}: activations spread by ${ends[0]} after layer 1 and ${ends[1]} after layer 10; gradients of the first layer are ${ratio} times those of the last.`, `权重标准差 ${written(deviation(scheme))}：第 1 层后激活的标准差为 ${ends[0]}，第 10 层后为 ${ends[1]}；第一层的梯度是最后一层的 ${ratio} 倍。`],
     figures: [
       {
         title: ["Standard deviation of activations by layer", "各层激活的标准差"], x: { label: ["layer", "层"], ticks: layers }, y: { label: ["standard deviation", "标准差"], log: true, low: 1e-9, high: 1e3 },
@@ -88,7 +88,7 @@ function* view({ activation, scheme, own, units }) {
         return { title: [`Activations after layer ${layer}`, `第 ${layer} 层后的激活`], lost: true, height: 150, x: { label: ["activation", "激活"] }, y: { label: ["share", "占比"], low: 0 }, layers: [{ kind: "bars", x, y, colour: "blue", width: 0.95 }] };
       }),
       {
-        title: ["Slopes by each layer's weights, over the last layer's", "各层权重的斜率与最后一层之比"], height: 210, x: { label: ["layer", "层"], ticks: layers }, y: { label: ["ratio", "比值"], log: true },
+        title: ["Gradients of each layer's weights, over the last layer's", "各层权重的梯度与最后一层之比"], height: 210, x: { label: ["layer", "层"], ticks: layers }, y: { label: ["ratio", "比值"], log: true },
         layers: [{ kind: "line", x: layers, y: back.map((v) => v / back.at(-1)), colour: "orange" }, { kind: "points", x: layers, y: back.map((v) => v / back.at(-1)), colour: "orange" }, { kind: "mark", y: [1] }],
       },
     ],
@@ -110,7 +110,7 @@ function* numbers() {
     return (yield* measured(500, 16, 0, activation, deviation)).spread;
   };
   const small = yield* spread("tanh", 0.01), thin = yield* spread("relu", 0.01);
-  yield { tanh1: small[0], tanh2: small[1], tanh3: small[2], tanh10: small[9] * 1e7, relu1: thin[0], relu10: thin[9] * 1e9 };
+  yield { tanh1: small[0], tanh2: small[1], tanh3: small[2], tanh10: small[9], relu1: thin[0], relu10: thin[9] };
   const { pass } = yield* measured(500, 16, 0, "tanh", 1), grown = yield* spread("relu", 1);
   const flat = pass.A[10].values.filter((v) => Math.abs(v) > 0.99).length / pass.A[10].values.length;
   yield { large10: spreadOf(pass.A[10].values), flat, grown1: grown[0], grown10: Math.log10(grown[9]) };
@@ -125,8 +125,8 @@ function* numbers() {
 
 export const page = {
   controls: [
-    slider("own", ["your deviation", "自选标准差"], -3, 0.5, 0.05, -1, { log: true }),
-    choice("scheme", ["deviation of the weights", "权重的标准差"], [...Object.entries(NAMES), ["own", ["yours", "自选"]]], "small"),
+    slider("own", ["your standard deviation", "自选标准差"], -3, 0.5, 0.05, -1, { log: true }),
+    choice("scheme", ["standard deviation of the weights", "权重的标准差"], [...Object.entries(NAMES), ["own", ["yours", "自选"]]], "small"),
     choice("activation", ["activation", "激活函数"], [["tanh", "tanh"], ["relu", "ReLU"], ["sigmoid", "sigmoid"]], "tanh"),
     slider("units", ["units of a layer", "每层单元数"], 50, 500, 50, 200),
   ],

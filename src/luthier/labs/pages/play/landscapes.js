@@ -41,7 +41,7 @@ function* view({ land: chosen, steps, factor, momentum, decay, noise }) {
     message: [`After ${count} steps ${best} is lowest, at ${written(land.height(paths[best].at(-1)))}; sgd is at ${written(land.height(paths.sgd.at(-1)))}.`, `${count} 步之后 ${best} 最低，高度为 ${written(land.height(paths[best].at(-1)))}；sgd 在 ${written(land.height(paths.sgd.at(-1)))}。`],
     figures: [
       {
-        title: ["The ways of six rules; darker is lower", "六种规则的路径；颜色越深越低"], lost: true, height: 360, x: { label: "x", low: land.x[0], high: land.x[1] }, y: { label: "y", low: land.y[0], high: land.y[1] },
+        title: ["Paths of six rules; deeper colour is lower", "六种规则的路径；颜色越浓越低"], lost: true, height: 360, x: { label: "x", low: land.x[0], high: land.x[1] }, y: { label: "y", low: land.y[0], high: land.y[1] },
         layers: [
           { kind: "field", x, y, z: y.map((b) => x.map((a) => land.height([a, b]))), colour: "blue" },
           ...names.map((name) => ({ kind: "line", x: paths[name].filter(inside).map((p) => p[0]), y: paths[name].filter(inside).map((p) => p[1]), colour: COLOURS[name], name: `${name}, ${written(factor * land.rates[name], 2)}` })),
@@ -135,7 +135,7 @@ export const page = {
     slider("factor", ["rates, times", "学习率倍数"], -1, 0.5, 0.05, 0, { log: true }),
     slider("momentum", ["momentum", "动量"], 0, 0.99, 0.01, 0.9),
     slider("decay", ["decay of RMSProp", "RMSProp 的衰减"], 0.5, 0.999, 0.001, 0.9),
-    slider("noise", ["noise in the slopes", "斜率的噪声"], 0, 1, 0.02, 0),
+    slider("noise", ["noise in the gradients", "梯度的噪声"], 0, 1, 0.02, 0),
   ],
   presets: [
     { name: ["at the edge, 0.041", "临界，0.041"], values: { land: "ravine", factor: 0.07, steps: 60 } },

@@ -16,8 +16,8 @@ function* view({ w, b, eta, spread, epoch }) {
   const z = spaced(-6, 6, 121), now = path.w[k] + path.b[k];
   yield {
     message: [
-      `Epoch ${k}: w = ${written(path.w[k])}, b = ${written(path.b[k])}, output ${written(path.a[k])}, cost ${written(path.cost[k])}, slope of the cost ${written(path.slope[k])}.`,
-      `第 ${k} 轮：w = ${written(path.w[k])}，b = ${written(path.b[k])}，输出 ${written(path.a[k])}，代价 ${written(path.cost[k])}，代价的斜率 ${written(path.slope[k])}。`,
+      `Epoch ${k}: w = ${written(path.w[k])}, b = ${written(path.b[k])}, output ${written(path.a[k])}, cost ${written(path.cost[k])}, gradient of the cost ${written(path.slope[k])}.`,
+      `第 ${k} 轮：w = ${written(path.w[k])}，b = ${written(path.b[k])}，输出 ${written(path.a[k])}，代价 ${written(path.cost[k])}，代价的梯度 ${written(path.slope[k])}。`,
     ],
     figures: [
       {
@@ -34,7 +34,7 @@ function* view({ w, b, eta, spread, epoch }) {
         x: { label: "z = w + b" }, y: { label: "σ(z)", low: 0, high: 1 },
         layers: [
           { kind: "line", x: z, y: z.map(sigmoid), colour: "grey", name: ["output", "输出"] },
-          { kind: "line", x: z, y: z.map((v) => 4 * sigmoidSlope(v)), colour: "green", dash: true, name: ["slope, times 4", "斜率 × 4"] },
+          { kind: "line", x: z, y: z.map((v) => 4 * sigmoidSlope(v)), colour: "green", dash: true, name: ["derivative, times 4", "导数 × 4"] },
           { kind: "points", x: [now], y: [sigmoid(now)], colour: "orange", size: 6, name: [`epoch ${k}`, `第 ${k} 轮`] },
         ],
       },

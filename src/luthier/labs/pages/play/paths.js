@@ -12,20 +12,22 @@ const SIZES = [2, 3, 3, 2], X = [0.6, 0.9], Y = [1, 0], SEEDS = 24;
 const START = [0.5, -0.8, 1.2, 0.4, -0.6, 0.9, 0.1, -0.3, 0.2, 0.7, -1.1, 0.8, -0.4, 0.9, 0.3, 1.1, 0.2, -0.7, 0.05, -0.1, 0.15, 0.6, -0.9, 1.3, -1.2, 0.8, 0.4, 0.1, -0.2];
 const COUNT = SIZES[2] * SIZES[3];
 
+const nodeName = (l, n) => (l ? `a${"²³⁴"[l - 1]}${"₁₂₃"[n]}` : `x${"₁₂"[n]}`);
+
 function drawnNetwork(net, trace, path, j, k) {
   const visited = path ? [k, ...path.visited] : [];
   const edges = net.layers.flatMap(({ W }, l) => Array.from(W.values, (weight, place) => {
     const [to, from] = [Math.floor(place / W.columns), place % W.columns];
     return { from: [l, from], to: [l + 1, to], weight, strong: visited[l] === from && visited[l + 1] === to };
   }));
-  const layers = SIZES.map((size, l) => Array.from({ length: size }, (_, n) => ({ name: l ? "a" : "x", value: trace.A[l].values[n], colour: visited[l] === n ? "orange" : "soft" })));
+  const layers = SIZES.map((size, l) => Array.from({ length: size }, (_, n) => ({ name: nodeName(l, n), value: trace.A[l].values[n], colour: visited[l] === n ? "orange" : "soft" })));
   return { layers, edges, height: 300, faded: true };
 }
 
 function* view({ j, k, path, change }) {
   const net = networkOf(SIZES, START), trace = forward(net, sampleOf(X)), to = Number(j), from = Number(k), place = 2 * to + from;
   const found = pathsOf(net, trace, Y, 0, to, from), shown = found[Math.min(COUNT, Math.round(path)) - 1], slope = backward(net, trace, sampleOf(Y), "quadratic").flat[place];
-  const name = (one) => `x${"₁₂"[from]} → ${one.visited.map((n, l) => `a${"²³⁴"[l]}${"₁₂₃"[n]}`).join(" → ")}`;
+  const name = (one) => [from, ...one.visited].map((n, l) => nodeName(l, n)).join(" → ");
   const sums = found.map((_, n) => found.slice(0, n + 1).reduce((sum, one) => sum + one.product, 0)), widths = spaced(-5, 0.5, 45).map((v) => 10 ** v);
   const start = costOf(net, X, Y, "quadratic"), measured = (w, params = START) => costOf(networkOf(SIZES, params.map((p, n) => p + (n === place ? w : 0))), X, Y, "quadratic");
   const ratios = Array.from({ length: SEEDS }, (_, seed) => {
@@ -54,7 +56,7 @@ function* view({ j, k, path, change }) {
         layers: [
           { kind: "band", x: widths, ...bandOf(ratios), colour: "blue", name: [`middle 80 % of ${SEEDS} networks`, `${SEEDS} 个网络的中间 80 %`] },
           { kind: "line", x: widths, y: widths.map((w) => (measured(w) - start) / (slope * w)), colour: "blue", name: ["this network", "当前网络"] },
-          { kind: "mark", x: [change] },
+          { kind: "mark", x: [change], name: ["chosen change", "所选改变量"] },
         ],
       },
     ],

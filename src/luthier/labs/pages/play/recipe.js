@@ -38,7 +38,7 @@ const units = (rows, inputs, outputs) => ({ midpoint: (inputs + outputs) / 2, wi
 function gainsFigure(options, strict) {
   const place = options.map((_, k) => k), limits = options.map(({ gain: [, g, h] }) => [g - strict * h, g + strict * h]);
   return {
-    title: ["What each remedy gains on the validation loss, with its interval", "每种补救办法在验证损失上的增益及其区间"], height: 60 + 26 * options.length, x: { label: ["gain (right of 0 is better)", "增益（0 的右侧为更好）"] }, y: { label: ["remedy", "办法"], names: options.map((_, k) => String(k + 1)) },
+    title: ["What each remedy gains on the validation loss, with its interval", "每种补救办法在验证损失上的增益及其区间"], height: 60 + 26 * options.length, x: { label: ["gain (right of 0 is better)", "增益（0 的右侧为更好）"], round: true }, y: { label: ["remedy", "办法"], names: options.map((_, k) => String(k + 1)) },
     layers: [
       { kind: "mark", x: [0] }, ...place.map((k) => ({ kind: "line", x: limits[k], y: [k, k], colour: clears(options[k].gain, strict) ? "green" : "grey", width: 3 })),
       { kind: "points", x: options.map(({ gain }) => gain[1]), y: place, colour: "blue", size: 4.5 },
@@ -48,12 +48,12 @@ function gainsFigure(options, strict) {
 
 function gainsTable(options, strict) {
   const verdict = (gain) => (clears(gain, strict) ? ["adopted", "采用"] : ["inside the noise", "在噪声之内"]);
-  return { head: ["", ["remedy", "办法"], ["gain", "增益"], ["half width", "半宽"], ["decision", "决定"]], rows: options.map(({ gain }, k) => [String(k + 1), named(gain[0]), gain[1], gain[2], verdict(gain)]) };
+  return { head: ["", ["remedy", "办法"], ["gain g", "增益 g"], ["half width h", "半宽 h"], ["decision", "决定"]], rows: options.map(({ gain }, k) => [String(k + 1), named(gain[0]), gain[1], gain[2], verdict(gain)]) };
 }
 
 const testFigure = () => ({
   title: ["The range test of this run", "本次运行的范围测试"], lost: true, height: 250, x: { label: ["learning rate", "学习率"], log: true }, y: { label: ["loss", "损失"], low: 0, high: 1.4 },
-  layers: WINE_RUN.tests.flatMap((test, k) => [{ kind: "line", x: test.rates, y: test.losses.map((v) => v ?? NaN), colour: COLOURS[k], name: test.name }, { kind: "mark", x: [suggestion(test)], colour: COLOURS[k] }]),
+  layers: WINE_RUN.tests.flatMap((test, k) => [{ kind: "line", x: test.rates, y: test.losses.map((v) => v ?? NaN), colour: COLOURS[k], name: test.name }, { kind: "mark", x: [suggestion(test)], colour: COLOURS[k], name: [`suggested for ${test.name}`, `对 ${test.name} 的建议`] }]),
 });
 
 function scoresFigure(n) {
@@ -80,7 +80,7 @@ function* view({ step, strict, rows }) {
     yield { message, figures: [figure], table };
   } else {
     const sizes = spaced(1, 3.5, 60).map((v) => 10 ** v), pairs = sizes.map((size) => wilson(WINE_RUN.accuracy.value, size));
-    yield { message, figures: [{ title: ["The 95 % interval of an accuracy of 97 %, by the number of rows", "97 % 准确率的 95 % 区间，随行数变化"], x: { label: ["rows", "行数"], log: true }, y: { label: ["accuracy", "准确率"], low: 0.7, high: 1 }, layers: [{ kind: "band", x: sizes, low: pairs.map((p) => p[0]), high: pairs.map((p) => p[1]), colour: "blue", name: ["95 % interval", "95 % 区间"] }, { kind: "mark", x: [n] }, { kind: "mark", y: [WINE_RUN.accuracy.value] }] }] };
+    yield { message, figures: [{ title: ["The 95 % interval of an accuracy of 97 %, by the number of rows", "97 % 准确率的 95 % 区间，随行数变化"], x: { label: ["rows", "行数"], log: true }, y: { label: ["accuracy", "准确率"], low: 0.7, high: 1 }, layers: [{ kind: "band", x: sizes, low: pairs.map((p) => p[0]), high: pairs.map((p) => p[1]), colour: "blue", name: ["95 % interval", "95 % 区间"] }, { kind: "mark", x: [n], name: ["rows of the test set", "测试集行数"] }, { kind: "mark", y: [WINE_RUN.accuracy.value], name: ["accuracy", "准确率"] }] }] };
   }
 }
 

@@ -10,13 +10,13 @@ import { training } from "../engine/training.js";
 import { choice, slider } from "../frame/controls.js";
 import { written } from "../frame/dom.js";
 
-const SEEDS = 12, EPOCHS = 150, SHOWN = { sigmoid: "grey", tanh: "orange", relu: "purple", lively: "blue" };
+const SEEDS = 12, EPOCHS = 200, SHOWN = { sigmoid: "grey", tanh: "orange", relu: "purple", lively: "blue" };
 const NAMES = { sigmoid: "sigmoid", tanh: "tanh", relu: "ReLU", lively: ["σ(z) + 0.1 z", "σ(z) + 0.1 z"] };
 const X = fromRows([[0, 0], [0, 1], [1, 0], [1, 1]].map((row) => row.map((v) => v - 0.5))), Y = fromRows([[0], [1], [1], [0]]);
 
 /** Costs of a network whose hidden biases start far out. */
 function curve(activation, bias, rate, seed) {
-  const net = initialise(createNetwork({ sizes: [2, 6, 1], activation, output: "sigmoid" }), stream(seed), "large");
+  const net = initialise(createNetwork({ sizes: [2, 6, 1], activation, output: "sigmoid" }), stream(seed));
   net.layers[0].b.fill(bias);
   const walk = training(net, X, Y, { cost: "cross-entropy", rate, momentum: 0.9 });
   return Array.from({ length: EPOCHS }, () => walk.epoch());
@@ -25,21 +25,21 @@ function curve(activation, bias, rate, seed) {
 function* view({ activation, z, bias, rate }) {
   const { value, slope } = ACTIVATIONS[activation], x = spaced(-8, 8, 161), epochs = spaced(1, EPOCHS, EPOCHS), bands = [];
   const first = {
-    title: ["The activation and its slope", "激活函数及其斜率"], lost: true, height: 240, x: { label: "z" }, y: { label: ["value", "值"], low: -1.1, high: 1.5 },
+    title: ["The activation and its derivative", "激活函数及其导数"], lost: true, height: 240, x: { label: "z" }, y: { label: ["value", "值"], low: -1.1, high: 1.5 },
     layers: [
       { kind: "line", x, y: x.map(value), colour: SHOWN[activation], name: NAMES[activation] },
-      { kind: "line", x, y: x.map(slope), colour: "green", dash: true, name: ["slope", "斜率"] },
-      { kind: "points", x: [z], y: [slope(z)], colour: "green", size: 5 }, { kind: "mark", x: [z] },
+      { kind: "line", x, y: x.map(slope), colour: "green", dash: true, name: ["derivative", "导数"] },
+      { kind: "points", x: [z], y: [slope(z)], colour: "green", size: 5 }, { kind: "mark", x: [z], name: ["this neuron", "当前神经元"] },
     ],
   };
   const message = [
-    `At z = ${written(z)} the slope is ${written(slope(z))}: an error that comes back through this neuron is multiplied by it.`,
-    `z = ${written(z)} 处的斜率为 ${written(slope(z))}：经过该神经元返回的误差要乘以它。`,
+    `At z = ${written(z)} the derivative is ${written(slope(z))}: an error that comes back through this neuron is multiplied by it.`,
+    `z = ${written(z)} 处的导数为 ${written(slope(z))}：经过该神经元返回的误差要乘以它。`,
   ];
   for (const name of Object.keys(SHOWN)) {
     const band = bandOf(Array.from({ length: SEEDS }, (_, seed) => curve(name, bias, rate, seed)));
     bands.push({ kind: "band", x: epochs, ...band, colour: SHOWN[name] }, { kind: "line", x: epochs, y: band.middle, colour: SHOWN[name], name: NAMES[name], width: name === activation ? 3 : 1.6 });
-    const second = { title: [`Exclusive or, hidden biases started at ${written(bias)}: median and middle 80 % of ${SEEDS} seeds`, `异或问题，隐藏偏置从 ${written(bias)} 开始：${SEEDS} 个种子的中位数与中间 80 %`], x: { label: ["epoch", "轮次"] }, y: { label: ["cost", "代价"], low: 0, high: 1.2 }, layers: [...bands] };
+    const second = { title: [`XOR, hidden biases started at ${written(bias)}: median and middle 80 % of ${SEEDS} seeds`, `异或问题，隐藏偏置从 ${written(bias)} 开始：${SEEDS} 个种子的中位数与中间 80 %`], x: { label: ["epoch", "轮次"] }, y: { label: ["cost", "代价"], low: 0, high: 1.2 }, layers: [...bands] };
     yield { message, figures: [first, second] };
   }
 }

@@ -37,25 +37,35 @@ function rangeTest(seed) {
 function* view({ kind, rate, period, decay, multiplier, warmup }) {
   const total = EPOCHS * (ROWS / BATCH), steps = spaced(0, total - 1, total), schedule = { kind, decay, multiplier, period: Math.max(1, Math.round(period * (kind === "inverse" ? total / 20 : total))), warmup: Math.round(warmup * total) };
   const rates = steps.map((t) => rate * factor(schedule, t, total)), tests = [], epochs = spaced(1, EPOCHS, EPOCHS), found = { constant: [], chosen: [] };
+  const band = (list, colour, name) => {
+    if (!list.length) return [];
+    const all = bandOf(list);
+    return [{ kind: "band", x: epochs, ...all, colour }, { kind: "line", x: epochs, y: all.middle, colour, name }];
+  };
+  const course = { title: ["The rate, step by step", "每一步的学习率"], lost: true, height: 220, x: { label: ["step", "步"] }, y: { label: ["learning rate", "学习率"], low: 0 }, layers: [{ kind: "line", x: steps, y: rates, colour: "blue" }] };
+  const ends = [rates[0], rates.at(-1)].map((v) => written(v));
   const pictures = () => {
     const suggested = quantileOf(tests.map((t) => t.suggested), 0.5), test = bandOf(tests.map((t) => t.costs));
-    const band = (list, colour, name) => {
-      if (!list.length) return [];
-      const all = bandOf(list);
-      return [{ kind: "band", x: epochs, ...all, colour }, { kind: "line", x: epochs, y: all.middle, colour, name }];
-    };
     return {
-      message: [`The rate starts at ${written(rates[0])} and ends at ${written(rates.at(-1))}. The range test suggests ${written(suggested, 2)}.`, `学习率从 ${written(rates[0])} 开始，到 ${written(rates.at(-1))} 结束。范围测试建议 ${written(suggested, 2)}。`],
+      message: [`The rate starts at ${ends[0]} and ends at ${ends[1]}. The range test suggests ${written(suggested, 2)}.`, `学习率从 ${ends[0]} 开始，到 ${ends[1]} 结束。范围测试建议 ${written(suggested, 2)}。`],
       figures: [
-        { title: ["The rate, step by step", "每一步的学习率"], lost: true, height: 220, x: { label: ["step", "步"] }, y: { label: ["learning rate", "学习率"], low: 0 }, layers: [{ kind: "line", x: steps, y: rates, colour: "blue" }] },
-        { title: [`What it does to a training: median and middle 80 % of ${SEEDS} seeds`, `对训练的影响：${SEEDS} 个种子的中位数与中间 80 %`], x: { label: ["epoch", "轮次"] }, y: { label: ["training cost", "训练代价"], log: true }, layers: [...band(found.constant, "grey", ["constant rate", "恒定学习率"]), ...band(found.chosen, "blue", ["this schedule", "当前计划"])] },
+        course,
+        {
+          title: [`What it does to a training: median and middle 80 % of ${SEEDS} seeds`, `对训练的影响：${SEEDS} 个种子的中位数与中间 80 %`],
+          x: { label: ["epoch", "轮次"] }, y: { label: ["training cost", "训练代价"], log: true },
+          layers: [...band(found.constant, "grey", ["constant rate", "恒定学习率"]), ...band(found.chosen, "blue", ["this schedule", "当前计划"])],
+        },
         {
           title: ["Range test: the cost while the rate rises", "范围测试：学习率上升时的代价"], lost: true, height: 240, x: { label: ["learning rate", "学习率"], log: true }, y: { label: ["cost", "代价"], low: 0, high: 2 },
-          layers: [{ kind: "band", x: tests[0].rates, ...test, colour: "orange" }, { kind: "line", x: tests[0].rates, y: test.middle, colour: "orange", name: ["cost", "代价"] }, { kind: "mark", x: [suggested] }, { kind: "mark", x: [rate], colour: "blue" }],
+          layers: [
+            { kind: "band", x: tests[0].rates, ...test, colour: "orange" }, { kind: "line", x: tests[0].rates, y: test.middle, colour: "orange", name: ["cost", "代价"] },
+            { kind: "mark", x: [suggested], name: ["suggested", "建议值"] }, { kind: "mark", x: [rate], colour: "blue", name: ["base rate", "基础学习率"] },
+          ],
         },
       ],
     };
   };
+  yield { message: [`The rate starts at ${ends[0]} and ends at ${ends[1]}.`, `学习率从 ${ends[0]} 开始，到 ${ends[1]} 结束。`], figures: [course] };
   for (let seed = 0; seed < SEEDS; seed++) {
     tests.push(rangeTest(seed));
     found.chosen.push(yield* learnt(seed, { rate, schedule }));
@@ -74,7 +84,11 @@ function* numbers() {
   const cosine = spaced(0, 10, 11).map((t) => factor({ kind: "cosine" }, t, 10)), tops = [], doubling = { kind: "restarts", period: 5, multiplier: 2 };
   for (let t = 0; t < 36; t++) if (factor(doubling, t, 36) > 0.9999) tops.push(t);
   const half = spaced(0, 39, 40).map((t) => factor({ kind: "cosine" }, t, 40)), falls = half.slice(1).map((v, k) => half[k] - v), follow = plateau({ decay: 0.1, period: 2 }), flat = [5, 4, 4.1, 4.2, 4.3, 4.4].map(follow);
-  const tests = Array.from({ length: SEEDS }, (_, seed) => rangeTest(seed)), gap = (kind, formula, more) => Math.max(...spaced(0, 39, 40).map((t) => Math.abs(factor({ kind, ...more }, t, 40) - formula(t))));
+  const tests = [], gap = (kind, formula, more) => Math.max(...spaced(0, 39, 40).map((t) => Math.abs(factor({ kind, ...more }, t, 40) - formula(t))));
+  for (let seed = 0; seed < SEEDS; seed++) {
+    tests.push(rangeTest(seed));
+    yield null;
+  }
   yield {
     ...Object.fromEntries(cosine.map((v, t) => [`cosine${t}`, v])), exponential: gap("exponential", (t) => 0.9 ** t, { decay: 0.9 }), staircase: gap("staircase", (t) => 0.5 ** Math.floor(t / 10), { decay: 0.5, period: 10 }), inverse: gap("inverse", (t) => 1 / (1 + 0.2 * t), { decay: 0.2 }),
     top1: tops[1], top2: tops[2], top3: tops[3], restart: factor({ kind: "restarts", period: 10 }, 20, 40), steepest: falls.indexOf(Math.max(...falls)), dropped: flat[3], once: flat.at(-1),

@@ -23,12 +23,12 @@ function* view({ z1, z2, z3, z4, c }) {
       {
         title: ["All move when the fourth score does", "第四个分数一变，全都跟着变"], height: 240,
         x: { label: "z₄" }, y: { label: ["probability", "概率"], low: 0, high: 1 },
-        layers: [...names.map((name, k) => ({ kind: "line", x: fourth, y: moved.map((p) => p[k]), colour: COLOURS[k], name })), { kind: "mark", x: [z4] }],
+        layers: [...names.map((name, k) => ({ kind: "line", x: fourth, y: moved.map((p) => p[k]), colour: COLOURS[k], name })), { kind: "mark", x: [z4], name: ["now", "当前值"] }],
       },
       {
         title: ["From uniform to one-hot, by the constant c", "常数 c 使概率从均匀走向独热"], height: 240,
         x: { label: "c = 1 / T", log: true }, y: { label: ["probability", "概率"], low: 0, high: 1 },
-        layers: [...names.map((name, k) => ({ kind: "line", x: constants, y: cooled.map((p) => p[k]), colour: COLOURS[k], name })), { kind: "mark", x: [c] }],
+        layers: [...names.map((name, k) => ({ kind: "line", x: constants, y: cooled.map((p) => p[k]), colour: COLOURS[k], name })), { kind: "mark", x: [c], name: ["now", "当前值"] }],
       },
     ],
     table: {
@@ -38,7 +38,7 @@ function* view({ z1, z2, z3, z4, c }) {
         [["e to the power of c z", "e 的 c z 次方"], ...z.map((v) => Math.exp(c * v))],
         [["probability a", "概率 a"], ...a],
         [["cost if it is the right class, −ln a", "若为正确类别的代价 −ln a"], ...a.map((v) => -Math.log(v))],
-        [["slope by its own score", "对自身分数的斜率"], ...softmaxSlopes(a).map((row, k) => c * row[k])],
+        [["derivative by its own score", "对自身分数的导数"], ...softmaxSlopes(a).map((row, k) => c * row[k])],
       ],
     },
   };
