@@ -12,9 +12,9 @@ import pytest
 
 import luthier
 from luthier.recipe import questions as room
-from luthier.recipe.bags import Trial, train_bags
 from luthier.recipe.checklist import ITEMS
 from luthier.recipe.decisions.experiment import compared_with
+from luthier.recipe.fold_bags import BagPlan, train_bags
 from luthier.recipe.questions import Question
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
@@ -73,7 +73,7 @@ def test_used_is_what_the_adopted_setting_has(asked: Asked) -> None:
 def test_every_variant_trains_in_all_folds(asked: Asked) -> None:
     runner, now, questions = asked
     for number, setting in enumerate([now, *(one.other for one in questions)]):
-        trial = Trial("questions", share=0.1, kept=0)
+        trial = BagPlan("questions", share=0.1, kept=0)
         (bag,) = train_bags(runner, f"try-{number}", [setting], trial)
         assert np.isfinite(bag.loss)
         assert bag.row_losses(runner.problem).mean() == pytest.approx(bag.loss, rel=1e-4)

@@ -15,8 +15,8 @@ import numpy as np
 
 from luthier.engine import Schedule
 from luthier.nets import NumberEmbedding
-from luthier.recipe.bags import learnt_rows
 from luthier.recipe.first_setting import EMBEDDED, METHOD, FirstSetting, TableShape, first_setting
+from luthier.recipe.fold_bags import learnt_rows
 from luthier.recipe.plan import WIDEST
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
@@ -37,7 +37,7 @@ NORMS = {"none": (False, False), "batch norm": (True, False), "layer norm": (Fal
 
 
 @dataclass(frozen=True)
-class Space:
+class FactorSpace:
     """What a step varies: the choices of a shape and the factors within, where it starts, and what a point is."""
 
     choices: tuple[ShapeFactor, ...]
@@ -96,7 +96,7 @@ def encodings(problem: Problem, methods: Sequence[str]) -> dict[str, tuple[str, 
     return {**embedded, **{method: (method, None) for method in (METHOD, *others)}}
 
 
-def training_space(runner: Runner) -> Space:
+def training_space(runner: Runner) -> FactorSpace:
     """Step 3: what may fit the training set, around the strong first setting."""
     problem, start = runner.problem, start_of(runner.problem).setting
     batch, inputs = start.batch_size, encodings(runner.problem, runner.plan.methods)
@@ -131,10 +131,10 @@ def training_space(runner: Runner) -> Space:
 
     first = {choice.name: choice.levels[0] for choice in choices}
     values = {"rate": 1.0, "decay": 1.0, "restarts": 1.0, "memory": 1 - start.member.betas[1]}
-    return Space(choices, first, factors, values, build)
+    return FactorSpace(choices, first, factors, values, build)
 
 
-def validation_space(runner: Runner, now: Setting) -> Space:
+def validation_space(runner: Runner, now: Setting) -> FactorSpace:
     """Step 4: what may close the gap to rows that were not learnt from, around the setting of step 3."""
     problem, member, spec = runner.problem, now.member, now.member.dense
     inputs = encodings(problem, runner.plan.methods)
@@ -188,7 +188,7 @@ def validation_space(runner: Runner, now: Setting) -> Space:
         "clipping": min(30.0, member.clip_norm),
         "averaging": max(1e-3, now.averaging),
     }
-    return Space(choices, first, factors, start, build)
+    return FactorSpace(choices, first, factors, start, build)
 
 
 def with_hidden(now: Setting, hidden: tuple[int, ...], *, residual: bool | None = None) -> Setting:

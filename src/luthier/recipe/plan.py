@@ -90,7 +90,7 @@ class Stage(BaseModel):
 
 
 class Design(BaseModel):
-    """The designed experiments of steps 3 and 4 (see `steps/experiment.py`), for tables that are cross-fitted.
+    """The designed experiments of steps 3 and 4 (see `steps/explore.py`), for tables that are cross-fitted.
 
     A whole training takes `epochs`; each step screens `shapes` with `settings` of each, and trains those of `second`
     shapes whole. Blocks of a stack step in `threads`. `unit` is how many seconds a unit of

@@ -11,8 +11,8 @@ from math import inf
 from typing import Any
 
 from luthier.engine import Schedule
-from luthier.recipe.bags import learnt_rows
 from luthier.recipe.factors import AUGMENTATIONS, reshaped, with_hidden, with_inputs
+from luthier.recipe.fold_bags import learnt_rows
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 

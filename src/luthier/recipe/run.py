@@ -15,10 +15,10 @@ from luthier.assess import Register
 from luthier.data.large import memory_in_words
 from luthier.data.target_transform import TargetTransform
 from luthier.machine import torch_settings
-from luthier.recipe.bags import Bag
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import FitConfig, Recipe, recipe_from, write_recipe
+from luthier.recipe.fold_bags import Bag
 from luthier.recipe.interrupted import Interrupted
 from luthier.recipe.ladder import Fitted
 from luthier.recipe.ledger import Ledger

@@ -79,6 +79,11 @@ class TrainedPopulation:
         return result
 
     @property
+    def in_folds(self) -> bool:
+        """Whether its members left out rows of their own."""
+        return self.members[0].fold is not None
+
+    @property
     def settings(self) -> list[range]:
         """The members of each setting: one, or one for each fold."""
         together = 1 + max((member.fold or 0 for member in self.members), default=0)

@@ -224,25 +224,31 @@ class EnsembleSize:
     bags: int
     loss: float
     error: float  # standard error over rows of the difference to the best size
+    value: float | None = None  # the metric that was asked for
 
 
 @dataclass(frozen=True)
 class BagsEvidence(Evidence[int]):
-    """Ensembles of one bag, two bags and so on, chosen greedily by out-of-fold predictions."""
+    """Ensembles of one bag, two bags and so on, chosen greedily. A `metric` decides where it is set."""
 
     code: ClassVar[str] = "bags"
     sizes: tuple[EnsembleSize, ...]
     candidates: int
     folds: int
     allowed: float = 0.5  # standard errors by which a smaller ensemble may look worse
+    metric: str = ""
+    larger_is_better: bool = False
 
     def decide(self) -> int:
-        """The smallest number of bags whose loss lies within half a standard error of the lowest.
+        """The smallest number of bags within half a standard error of the lowest loss, or that of the best metric.
 
         >>> sizes = EnsembleSize(1, 0.5, 0.01), EnsembleSize(2, 0.482, 0.01), EnsembleSize(3, 0.48, 0.0)
         >>> BagsEvidence(sizes, 40, 5).decide()
         2
         """
+        if self.metric:
+            sign = -1.0 if self.larger_is_better else 1.0
+            return min(self.sizes, key=lambda one: sign * (one.value or 0.0)).bags
         lowest = min(one.loss for one in self.sizes)
         return next(one.bags for one in self.sizes if one.loss - lowest <= self.allowed * one.error)
 
@@ -258,6 +264,13 @@ class BagsEvidence(Evidence[int]):
             loss=digits(taken.loss),
         )
         options = tuple(
-            Option(tr("{count} settings", count=one.bags), {tr("loss"): one.loss}, one is taken) for one in self.sizes
+            Option(
+                tr("{count} settings", count=one.bags),
+                {tr("loss"): one.loss, **({self.metric: one.value} if self.metric else {})},
+                one is taken,
+            )
+            for one in self.sizes
         )
-        return Wording(tr("deliverable"), chosen, reason, options, override="--distil")
+        if self.metric:
+            reason += "; " + tr("of these sizes it has the best {metric}", metric=self.metric)
+        return Wording(tr("deliverable"), chosen, reason, options, override="--metric")

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from luthier.recipe.bags import Bag, Trial, train_bags
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import AnswerEvidence
-from luthier.recipe.designs import MOST_PARTITIONS, PARTITIONS, there_is_time
+from luthier.recipe.fold_bags import Bag, BagPlan, train_bags
 from luthier.recipe.questions import Question, questions
+from luthier.recipe.rounds import MOST_PARTITIONS, PARTITIONS, there_is_time
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.statistics.confirming import MARGIN, answer
@@ -57,7 +57,7 @@ def _affordable(runner: Runner, shapes: list[list[Setting]]) -> list[list[Settin
 
 def _train(runner: Runner, name: str, shapes: Sequence[Sequence[Setting]], number: int) -> list[Bag] | None:
     """The bags of all settings on one partition, shape by shape; None where the clock cut one."""
-    trial = Trial(STAGE, partition=1 + number, seed=100 + number, kept=KEPT)
+    trial = BagPlan(STAGE, partition=1 + number, seed=100 + number, kept=KEPT)
     result: list[Bag] = []
     for place, together in enumerate(shapes):
         bags = train_bags(runner, f"{name}-{place}", together, trial)

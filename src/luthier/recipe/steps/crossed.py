@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from luthier.engine import Member
-from luthier.recipe.bags import Bag, learnt_rows
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import FirstSettingEvidence
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence
 from luthier.recipe.factors import start_of, training_space, validation_space
+from luthier.recipe.fold_bags import Bag, learnt_rows
 from luthier.recipe.ladder import Fitted
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.recipe.steps.confirm import confirm
 from luthier.recipe.steps.deliver_bags import candidates, ensemble_of
-from luthier.recipe.steps.experiment import Experiment, Explored
+from luthier.recipe.steps.explore import Experiment, Explored
 from luthier.recipe.steps.fit_training import fallback
 from luthier.recipe.steps.fit_validation import NOISE
 from luthier.statistics.bags import converged

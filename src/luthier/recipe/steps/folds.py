@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from luthier.engine import Part
-from luthier.recipe.bags import partition
 from luthier.recipe.decisions.delivered import DeliverableEvidence
+from luthier.recipe.fold_bags import partition
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.runner import Runner, TrainingPlan
 from luthier.recipe.setting import Setting, seeded

@@ -21,10 +21,10 @@ from luthier.assess import (
 )
 from luthier.data import Dataset
 from luthier.nets import DenseSpec
-from luthier.recipe.bags import Bag
 from luthier.recipe.decisions.calibrating import CalibrationEvidence, Threshold, ThresholdEvidence
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import SeedsEvidence
+from luthier.recipe.fold_bags import Bag
 from luthier.recipe.plan import Stage
 from luthier.recipe.runner import AT_LEAST, Runner, TrainedPopulation, TrainingPlan
 from luthier.recipe.setting import Setting, seeded
@@ -75,7 +75,7 @@ def judge(
     seeds = crossed[0].alone() if crossed else started
     if seeds is None:
         seeds = _five_seeds(runner, setting)
-    if seeds is None and not runner.trained:
+    if seeds is None and all(trained.in_folds for trained in runner.trained):
         seeds = _at_least(runner, setting)
     inside = look_inside(runner, seeds)
     anew = started is None and not crossed

@@ -13,12 +13,12 @@ from luthier.engine.devices import CPU
 from luthier.machine import threads
 from luthier.recipe.budget import Budget
 from luthier.recipe.decisions.starting_network import first_width
-from luthier.recipe.designs import can_be_crossed, design_of, work
 from luthier.recipe.factors import start_of
 from luthier.recipe.media import MEDIA
 from luthier.recipe.places import devices_for, fastest
 from luthier.recipe.plan import FOLDS, Cost, Design, Plan, Plans, TableSize, TrainingBudget, make_plans
 from luthier.recipe.plan_media import MediumSize, make_medium_plans
+from luthier.recipe.rounds import can_be_crossed, design_of, work
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.first_architecture import first_spec, input_count
 from luthier.seeds import derive

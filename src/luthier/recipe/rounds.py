@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from luthier.engine import ModuleSpec
 from luthier.nets import DenseSpec, Spec
-from luthier.recipe.bags import learnt_rows, partition, steps_of
+from luthier.recipe.fold_bags import learnt_rows, partition, steps_of
 from luthier.recipe.plan import CROSSED_SHARES, FOLDS, Design
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner

@@ -106,7 +106,7 @@ def partition(problem: Problem, number: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Trial:
+class BagPlan:
     """How a round trains its bags: the share of a whole training, the partition, which seeds, of how many bags networks
     are kept, and whether what they said of the rows that they left out is."""
 
@@ -125,7 +125,7 @@ def steps_of(runner: Runner, setting: Setting, share: float) -> int:
     return max(FEWEST_STEPS, round(runner.plan.design.epochs * share * setting.length * epoch))
 
 
-def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Trial) -> list[Bag]:
+def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: BagPlan) -> list[Bag]:
     """Settings of one shape, all folds in one population; none when the clock cut it."""
     problem, one = runner.problem, settings[0]
     folds = partition(problem, trial.partition)

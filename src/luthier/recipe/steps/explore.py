@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from luthier.recipe.bags import Bag, Trial, train_bags
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import Effect, ExperimentEvidence, Tried
-from luthier.recipe.designs import SCREEN, there_is_time
-from luthier.recipe.factors import LENGTH, Shape, Space
+from luthier.recipe.factors import LENGTH, FactorSpace, Shape
+from luthier.recipe.fold_bags import Bag, BagPlan, train_bags
 from luthier.recipe.plan import FOLDS
+from luthier.recipe.rounds import SCREEN, there_is_time
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.seeds import derive
@@ -31,11 +31,12 @@ PREFIXES = {3: "train", 4: "validate"}
 CANDIDATE_POINTS = 256  # among which draws of the posterior choose
 MEASURED = 0.5  # weight of a setting's own loss beside the one that all others make likely
 LOWEST = 1e-12
+SCREEN_BYTES = 2**23  # of outputs of one screened shape that are kept
 SHOWN = 12  # settings in the ledger's evidence
 
 
 @dataclass(frozen=True)
-class Population:
+class TriedShape:
     """One shape of a round: its coded points [P, F], the first of them its first setting, and their bags."""
 
     shape: Shape
@@ -56,7 +57,7 @@ class Explored:
     bags: Sequence[Bag]  # whole trainings, the adopted setting's first
     shape: Shape
     point: np.ndarray
-    populations: Sequence[Population]
+    populations: Sequence[TriedShape]
 
 
 @dataclass
@@ -65,9 +66,9 @@ class Experiment:
 
     runner: Runner
     step: int
-    space: Space
+    space: FactorSpace
     reference: tuple[str, float] | None = None  # what it is compared with, and its out-of-fold loss
-    screened: Sequence[Population] = ()
+    screened: Sequence[TriedShape] = ()
 
     @property
     def _prefix(self) -> str:
@@ -84,7 +85,7 @@ class Experiment:
         if not screened:
             return None
         if reference is not None:
-            trial = Trial(STAGES[self.step], kept=0, outputs=False)
+            trial = BagPlan(STAGES[self.step], kept=0, outputs=False)
             known = self._train(f"{self._prefix}-reference", [reference], trial)
             self.reference = (reference.label, known[0].loss) if known else None
         whole = self._second(screened, design.settings, design.second)
@@ -106,9 +107,9 @@ class Experiment:
             return None
         new = []
         for k, (shape, each) in enumerate(zip(shapes, tried, strict=False)):
-            bags = self._train(f"{name}-{k}", each, Trial(STAGES[self.step], seed=2 + number))
+            bags = self._train(f"{name}-{k}", each, BagPlan(STAGES[self.step], seed=2 + number))
             if bags:
-                new.append(Population(shape, points, bags))
+                new.append(TriedShape(shape, points, bags))
         return self._best([*so_far.populations, *new]) if new else None
 
     def adopt(self, explored: Explored) -> Setting:
@@ -118,12 +119,13 @@ class Experiment:
             self.runner.ledger.decide(self.step, self._evidence(explored.populations, expected))
         return explored.setting
 
-    def _train(self, name: str, settings: Sequence[Setting], trial: Trial) -> list[Bag]:
+    def _train(self, name: str, settings: Sequence[Setting], trial: BagPlan) -> list[Bag]:
         return train_bags(self.runner, name, settings, trial)
 
-    def _screen(self, shapes: int, settings: int) -> list[Population]:
+    def _screen(self, shapes: int, settings: int) -> list[TriedShape]:
         seed = derive(self.runner.problem.seed, "screen", self.step)
-        trial = Trial(STAGES[self.step], SCREEN, kept=0, outputs=False)
+        kept = self._kept(settings)
+        trial = BagPlan(STAGES[self.step], SCREEN, kept=kept, outputs=bool(kept))
         result = []
         for number, shape in enumerate(spread_shapes(self.space.choices, shapes, self.space.first_shape, seed)):
             points = sobol_settings(self.space.factors, settings, derive(seed, number), self.space.first_values)
@@ -131,10 +133,16 @@ class Experiment:
             bags = self._train(f"{self._prefix}-screen-{number}", tried, trial)
             if not bags:
                 break
-            result.append(Population(shape, points, bags))
+            result.append(TriedShape(shape, points, bags))
         return result
 
-    def _second(self, screened: Sequence[Population], settings: int, second: int) -> list[Population]:
+    def _kept(self, settings: int) -> int:
+        """Bags of a screened shape that are kept, where their outputs for the open rows take little memory."""
+        problem = self.runner.problem
+        rows = len(problem.data.training) + len(problem.data.validation)
+        return int(rows * problem.outputs * settings * 4 <= SCREEN_BYTES)
+
+    def _second(self, screened: Sequence[TriedShape], settings: int, second: int) -> list[TriedShape]:
         """Whole trainings of the best shapes, at points where draws of the posterior are lowest.
 
         Where time is short there are fewer of them; the likeliest setting is always trained whole.
@@ -151,12 +159,12 @@ class Experiment:
             tried = [[self.space.setting(shapes[0], point) for point in points[:2]]]
         result = []
         for number, (shape, own) in enumerate(zip(shapes, tried, strict=False)):
-            bags = self._train(f"{name}-{number}", own, Trial(stage, seed=1))
+            bags = self._train(f"{name}-{number}", own, BagPlan(stage, seed=1))
             if bags:
-                result.append(Population(shape, points[: len(own)], bags))
+                result.append(TriedShape(shape, points[: len(own)], bags))
         return result
 
-    def _whole_shapes(self, screened: Sequence[Population]) -> list[Shape]:
+    def _whole_shapes(self, screened: Sequence[TriedShape]) -> list[Shape]:
         """What is trained whole: the best shape, the first one, the best for half as long, the next, for twice as long.
 
         The first shape is always among them: an ensemble is never without the setting that the step started from.
@@ -167,7 +175,7 @@ class Experiment:
         result = [best, *([first] if best != first else []), {**best, LENGTH: 0.5}, *rest[:1], {**best, LENGTH: 2.0}]
         return result + rest[1:]
 
-    def _best_shapes(self, populations: Sequence[Population]) -> list[Shape]:
+    def _best_shapes(self, populations: Sequence[TriedShape]) -> list[Shape]:
         """The shapes, best first; third, the one not tried yet that is likely to be good."""
         firsts = np.array([one.logs[0] for one in populations])
         lowest = np.array([np.nanmin(one.logs) if np.isfinite(one.logs).any() else np.nan for one in populations])
@@ -189,7 +197,7 @@ class Experiment:
     def _levels(self) -> list[tuple[Any, ...]]:
         return [choice.levels for choice in self.space.choices]
 
-    def _effects(self, populations: Sequence[Population]) -> Effects:
+    def _effects(self, populations: Sequence[TriedShape]) -> Effects:
         firsts = [np.tile(one.points[0], (len(one.points), 1)) for one in populations]
         responses = [one.logs - one.logs[0] for one in populations if np.isfinite(one.logs[0])]
         kept = [k for k, one in enumerate(populations) if np.isfinite(one.logs[0])]
@@ -204,7 +212,7 @@ class Experiment:
             shapes=np.repeat(np.arange(len(kept)), [len(populations[k].points) for k in kept]),
         )
 
-    def _points(self, populations: Sequence[Population], count: int, box: Box, name: str) -> np.ndarray:
+    def _points(self, populations: Sequence[TriedShape], count: int, box: Box, name: str) -> np.ndarray:
         """The first setting, the best by the posterior mean, and the best of draws (Thompson), coded [count, F]."""
         seed = derive(self.runner.problem.seed, "points", name)
         effects, first = self._effects(populations), box.clipped(self.space.first_point)
@@ -215,17 +223,17 @@ class Experiment:
         order = [k for k in chosen if k != 0] + [k for k in np.argsort(effects.mean(candidates, firsts)) if k]
         return np.vstack([self.space.first_point, candidates[list(dict.fromkeys(order))[: count - 1]]])
 
-    def _best(self, whole: Sequence[Population]) -> Explored:
+    def _best(self, whole: Sequence[TriedShape]) -> Explored:
         """The setting with the lowest expected loss; the first one where every network diverged."""
         one, k, _ = self._expected_of(whole)[0]
         best = one.bags[k]
         bags = [best, *(bag for each in whole for bag in each.bags if bag is not best)]
         return Explored(best.setting, bags, one.shape, one.points[k], whole)
 
-    def _all(self, whole: Sequence[Population]) -> list[Population]:
+    def _all(self, whole: Sequence[TriedShape]) -> list[TriedShape]:
         return [*self.screened, *(one for one in whole if all(one is not other for other in self.screened))]
 
-    def _expected_of(self, whole: Sequence[Population]) -> list[tuple[Population, int, float]]:
+    def _expected_of(self, whole: Sequence[TriedShape]) -> list[tuple[TriedShape, int, float]]:
         """Settings with their expected losses, lowest first: their own, drawn towards what all make likely."""
         effects, result = self._effects(self._all(whole)), []
         for one in whole:
@@ -237,7 +245,7 @@ class Experiment:
         return sorted(result, key=lambda each: each[2] if np.isfinite(each[2]) else np.inf)
 
     def _evidence(
-        self, whole: Sequence[Population], placed: Sequence[tuple[Population, int, float]]
+        self, whole: Sequence[TriedShape], placed: Sequence[tuple[TriedShape, int, float]]
     ) -> ExperimentEvidence:
         everyone = self._all(whole)
         settings = sum(len(one.bags) for one in everyone)
