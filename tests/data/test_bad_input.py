@@ -163,7 +163,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sys, "stdin", Standard)
     result = read_source("-")
-    assert result.frame["a"].to_list() == ["1.5", "2.5"]
+    assert (result.frame["a"].to_list(), result.decimal) == (["1,5", "2,5"], ",")
     assert any("decimal commas" in note for note in result.notes)
 
 

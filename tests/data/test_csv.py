@@ -18,6 +18,7 @@ from luthier.data.csv_regular import read_regular
 from luthier.data.csv_text import CsvFile, open_csv
 from luthier.data.dialect import Dialect
 from luthier.data.text_bytes import look_through
+from luthier.data.values import styles_of
 from luthier.errors import InputError
 
 Rows = list[list[str]]
@@ -231,8 +232,9 @@ def test_a_model_reads_rows_in_another_dialect_than_it_learnt_from(
     learnt = read_source(tmp_path / "learnt.csv").frame
     encoder = TableEncoder.fit(learnt, infer_columns(learnt, target="", overrides={}))
     expected = encoder.encode(learnt)
-    whole = encoder.encode(read_source(tmp_path / "new.csv").frame)
-    batches = [encoder.encode(batch) for batch in read_batches(tmp_path / "new.csv", 7)]
+    styles = styles_of(encoder.columns)
+    whole = encoder.encode(read_source(tmp_path / "new.csv", styles=styles).frame)
+    batches = [encoder.encode(batch) for batch in read_batches(tmp_path / "new.csv", 7, styles=styles)]
     for place, wanted in enumerate(expected):
         assert torch.equal(whole[place], wanted)
         assert torch.equal(torch.cat([batch[place] for batch in batches]), wanted)

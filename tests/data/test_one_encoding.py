@@ -7,7 +7,7 @@ import csv
 import importlib.util
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -19,8 +19,10 @@ import polars as pl
 import pytest
 import torch
 
-from luthier.data import Preprocess, TableEncoder, Task, infer_columns, read_batches, read_source
+from luthier.data import Preprocess, TableEncoder, Task, infer_columns, read_batches, read_source, with_values
 from luthier.data.encode import FIRST_LEVEL, MISSING
+from luthier.data.numerals import NumberStyle
+from luthier.data.values import styles_of
 from luthier.exporting.to_onnx import export_onnx, inputs_for
 from luthier.exporting.to_torch import export_torch
 from luthier.nets import DenseSpec, build
@@ -28,17 +30,23 @@ from luthier.saved import Model
 from luthier.serving.limits import Limits
 from luthier.serving.row_reader import RequestRows, RowReader
 
+Styles = Mapping[str, NumberStyle]
 ROWS = 1100
 SMALL = 60_000  # bytes of memory in which the table does not fit
-ASKED = {"zip": "category", "grade": "category", "said": "text"}
+ASKED = {"zip": "category", "grade": "category", "part": "category", "said": "text"}
 KINDS = {
     "number": ["row", "size", "rooms", "clock"],
     "boolean": ["flag", "smoker", "sex"],
-    "category": ["zip", "grade", "kind"],
+    "category": ["zip", "grade", "kind", "part"],
     "date": ["born", "seen"],
     "text": ["said"],
 }
-LEVELS = {"zip": [2134, 10001, 501], "grade": [1.0, 2.0, 3.5], "kind": ["flat", "house", "Hütte"]}
+LEVELS = {
+    "zip": [2134, 10001, 501],
+    "grade": [1.0, 2.0, 3.5],
+    "kind": ["flat", "house", "Hütte"],
+    "part": ["1.234", "12.500", "1234", "7"],
+}
 WORDS = {"smoker": ("No", "Yes"), "sex": ("female", "male")}
 
 
@@ -62,10 +70,11 @@ def truth(rows: int = ROWS) -> pl.DataFrame:
             "smoker": drawn(["Yes", "No"]),
             "sex": drawn(["male", "female"]),
             "kind": drawn(LEVELS["kind"]),
+            "part": drawn(LEVELS["part"]),
             "born": drawn([date(1987, 5, 13), date(2024, 2, 29), date(1969, 12, 31)]),
             "seen": drawn([first + timedelta(minutes=37 * k) for k in range(30)], pl.Datetime("us", "UTC")),
             "clock": drawn([time(0, 0), time(1, 1), time(12, 30), time(23, 59, 59)]),
-            "said": drawn(["a very good film", "not a good film at all", "we liked it, it was good"]),
+            "said": drawn(["a very good film", "not a good film at all", "we liked it, it was good", "1.234"]),
         }
     )
 
@@ -93,8 +102,8 @@ def numbers_by_hand(frame: pl.DataFrame) -> np.ndarray:
 def codes_by_hand(frame: pl.DataFrame, encoder: TableEncoder) -> np.ndarray:
     """Codes by the value of each level, however it is written."""
     columns = []
-    for name, value in {"zip": int, "grade": float, "kind": str}.items():
-        levels = [value(level) for level in encoder.vocabularies[name]]
+    for name, value in {"zip": int, "grade": float, "kind": str, "part": str}.items():
+        levels = [value(level.replace(",", ".")) for level in encoder.vocabularies[name]]
         assert set(levels) == set(LEVELS[name])
         columns.append([MISSING if cell is None else FIRST_LEVEL + levels.index(cell) for cell in frame[name]])
     return np.array(columns).T
@@ -114,8 +123,25 @@ def as_written(frame: pl.DataFrame) -> pl.DataFrame:
         pl.col("born").cast(pl.String).fill_null("NaT"),
         pl.col("seen").dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ"),
         "clock",
+        "part",
         "said",
     )
+
+
+def with_commas(number: float | None) -> str | None:
+    """1.234,5: points between thousands, a decimal comma."""
+    if number is None:
+        return None
+    whole, point, fraction = repr(number).partition(".")
+    grouped = f"{int(whole):,}".replace(",", ".") if "e" not in whole else whole
+    return grouped + point.replace(".", ",") + fraction
+
+
+def as_written_with_commas(frame: pl.DataFrame) -> pl.DataFrame:
+    """Text as people write it where the comma is the decimal mark; what is no number keeps its points."""
+    numbers = [pl.Series(name, map(with_commas, frame[name]), dtype=pl.String) for name in ("row", "size", "rooms")]
+    result = as_written(frame).with_columns(pl.col("grade").str.replace(".", ",", literal=True))
+    return result.with_columns(numbers).cast(pl.String)
 
 
 def file_of(frame: pl.DataFrame, path: Path, writer: str) -> Path:
@@ -124,6 +150,8 @@ def file_of(frame: pl.DataFrame, path: Path, writer: str) -> Path:
     elif writer == "excel":
         flags = pl.col("flag").replace_strict({True: "TRUE", False: "FALSE"}, return_dtype=pl.String)
         frame.with_columns(flags).write_csv(path)
+    elif writer == "Germans":
+        as_written_with_commas(frame).write_csv(path, separator=";")
     else:
         (as_written(frame) if writer == "people" else frame).write_csv(path)
     return path
@@ -140,8 +168,8 @@ def pandas_of(frame: pl.DataFrame, backed: str) -> pd.DataFrame:
     return result
 
 
-def read_large(path: Path) -> pl.DataFrame:
-    result = read_source(path, memory=SMALL)
+def read_large(path: Path, styles: Styles) -> pl.DataFrame:
+    result = read_source(path, memory=SMALL, styles=styles)
     assert result.whole is not None
     assert 100 < result.frame.height < ROWS
     return pl.concat([result.frame, result.whole.others.collect()])
@@ -152,29 +180,30 @@ def parquet(frame: pl.DataFrame, path: Path) -> Path:
     return path
 
 
-FRAMES: dict[str, Callable[[pl.DataFrame, Path], pl.DataFrame]] = {
+WRITERS = ("people", "Germans", "polars", "pandas", "excel")
+FRAMES: dict[str, Callable[[pl.DataFrame, Path, Styles], pl.DataFrame]] = {
     **{
-        f"CSV by {writer}, {how}": lambda f, p, writer=writer, read=read: read(file_of(f, p, writer))
-        for writer in ("people", "polars", "pandas", "excel")
+        f"CSV by {writer}, {how}": lambda f, p, s, writer=writer, read=read: read(file_of(f, p, writer), s)
+        for writer in WRITERS
         for how, read in (
-            ("whole", lambda path: read_source(path).frame),
-            ("streamed", lambda path: pl.concat(read_batches(path, 97))),
+            ("whole", lambda path, styles: read_source(path, styles=styles).frame),
+            ("streamed", lambda path, styles: pl.concat(read_batches(path, 97, styles=styles))),
             ("larger than memory", read_large),
         )
     },
-    "Parquet": lambda f, p: read_source(parquet(f, p)).frame,
-    "Parquet, streamed": lambda f, p: pl.concat(read_batches(parquet(f, p), 97)),
-    "Parquet of dictionaries": lambda f, p: read_source(parquet(categorical(f), p)).frame,
+    "Parquet": lambda f, p, s: read_source(parquet(f, p)).frame,
+    "Parquet, streamed": lambda f, p, s: pl.concat(read_batches(parquet(f, p), 97)),
+    "Parquet of dictionaries": lambda f, p, s: read_source(parquet(categorical(f), p)).frame,
     **{
-        f"pandas, {kind}": lambda f, p, kind=kind: read_source(pandas_of(f, kind)).frame
+        f"pandas, {kind}": lambda f, p, s, kind=kind: read_source(pandas_of(f, kind)).frame
         for kind in ("numpy", "nullable", "arrow", "categorical")
     },
-    "Polars": lambda f, p: read_source(f).frame,
-    "Polars, categorical": lambda f, p: read_source(categorical(f)).frame,
-    "Polars, narrow types": lambda f, p: f.with_columns(pl.col("zip").cast(pl.Int32), pl.col("grade").cast(pl.Float32)),
-    "Polars, decimals": lambda f, p: f.with_columns(pl.col("grade").cast(pl.Decimal(9, 2))),
-    "Arrow": lambda f, p: read_source(f.to_arrow()).frame,
-    "one by one": lambda f, p: f,
+    "Polars": lambda f, p, s: read_source(f).frame,
+    "Polars, categorical": lambda f, p, s: read_source(categorical(f)).frame,
+    "Polars, narrow types": lambda f, p, s: f.cast({"zip": pl.Int32, "grade": pl.Float32}),
+    "Polars, decimals": lambda f, p, s: f.with_columns(pl.col("grade").cast(pl.Decimal(9, 2))),
+    "Arrow": lambda f, p, s: read_source(f.to_arrow()).frame,
+    "one by one": lambda f, p, s: f,
 }
 
 
@@ -191,15 +220,17 @@ def json_of(frame: pl.DataFrame) -> bytes:
 
 FITTED: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
     "text": lambda frame: as_written(frame).cast(pl.String),
+    "text with commas": as_written_with_commas,
     "types": lambda frame: frame,
 }
 
 
 @pytest.fixture(scope="module", params=list(FITTED))
 def encoder(request: pytest.FixtureRequest) -> TableEncoder:
-    """Fitted on text as people write it, and on a frame with types."""
+    """Fitted on text as people write it, with points or commas as decimal marks, and on a frame with types."""
     frame = FITTED[request.param](truth())
-    columns = infer_columns(frame, target="", overrides=ASKED)
+    decimal = "," if request.param == "text with commas" else ""
+    columns = infer_columns(frame, target="", overrides=ASKED, decimal=decimal)
     kinds = {kind: [column.name for column in columns if column.kind == kind] for kind in KINDS}
     assert kinds == KINDS
     return TableEncoder.fit(frame, columns)
@@ -207,13 +238,41 @@ def encoder(request: pytest.FixtureRequest) -> TableEncoder:
 
 @pytest.mark.parametrize("door", FRAMES)
 def test_frames_and_files(door: str, encoder: TableEncoder, tmp_path: Path) -> None:
-    frame = FRAMES[door](truth(), tmp_path / "table").sort(pl.col("row").cast(pl.Float64))
+    frame = FRAMES[door](truth(), tmp_path / "table", styles_of(encoder.columns))
+    frame = frame[with_values(frame, encoder.columns)["row"].arg_sort()]
     check(encoder, encoder.encode(frame), truth())
+
+
+def has_commas(encoder: TableEncoder) -> bool:
+    return styles_of(encoder.columns)["row"].decimal == ","
+
+
+def test_a_column_reads_its_own_marks_where_few_rows_do_not_show_them(tmp_path: Path) -> None:
+    """1.234 by itself, or with other numbers than those that showed the decimal mark."""
+    learnt = tmp_path / "learnt.csv"
+    rows = [f"{k}.234;1.{k:03};{k},5;{k % 17}\n" for k in range(1, 40)]
+    learnt.write_text("people;part;price;rooms\n" + "".join(rows))
+    source = read_source(learnt)
+    columns = infer_columns(source.frame, target="", overrides={"part": "category"}, decimal=source.decimal)
+    encoder = TableEncoder.fit(source.frame, columns)
+    (tmp_path / "new.csv").write_text("people;part;price;rooms\n1.234;1.007;2.500;3.000\n")
+    wanted = [[1234.0, 2500.0, 3000.0]]
+    for frame in (
+        read_source(tmp_path / "new.csv", styles=styles_of(columns)).frame,
+        next(read_batches(tmp_path / "new.csv", 5, styles=styles_of(columns))),
+        pl.DataFrame({"people": 1234, "part": "1.007", "price": 2500.0, "rooms": 3000}),
+    ):
+        numbers, codes = encoder.encode(frame)
+        assert numbers.tolist() == wanted
+        assert encoder.levels("part")[int(codes[0, 0])] == "1.007"
+    (served,) = asyncio.run(RowReader(encoder, {}).read("text/csv", (tmp_path / "new.csv").read_bytes(), Limits()))
+    assert RowReader(encoder, {}).encode([served])[0].tolist() == wanted
 
 
 def test_rows_by_themselves(encoder: TableEncoder) -> None:
     """What a row means does not depend on the rows beside it."""
-    for frame in (truth(40), as_written(truth(40)).cast(pl.String)):
+    written = as_written_with_commas if has_commas(encoder) else as_written
+    for frame in (truth(40), written(truth(40)).cast(pl.String)):
         alone = [encoder.encode(frame[k]) for k in range(len(frame))]
         check(encoder, tuple(torch.cat(parts) for parts in zip(*alone, strict=True)), truth(40))
 
@@ -222,7 +281,7 @@ def test_rows_by_themselves(encoder: TableEncoder) -> None:
 def test_requests(rows: int, encoder: TableEncoder, tmp_path: Path) -> None:
     reader, frame = RowReader(encoder, {}), truth(rows)
     bodies = {"application/json": [json_of(frame)], "text/csv": []}
-    for writer in ("people", "polars", "pandas", "excel"):
+    for writer in WRITERS:
         bodies["text/csv"].append(file_of(frame, tmp_path / "body", writer).read_bytes())
 
     def read(kind: str, body: bytes) -> list[RequestRows]:
@@ -260,8 +319,12 @@ RECORDS: dict[str, Callable[[pl.DataFrame, Path], list[dict[str, Any]]]] = {
         f"csv.DictReader, by {writer}": lambda f, p, writer=writer: list(
             csv.DictReader(io.StringIO(file_of(f, p, writer).read_text(encoding="utf-8")))
         )
-        for writer in ("people", "polars", "pandas", "excel")
+        for writer in WRITERS
+        if writer != "Germans"
     },
+    "csv.DictReader, with commas": lambda f, p: list(
+        csv.DictReader(io.StringIO(file_of(f, p, "Germans").read_text(encoding="utf-8")), delimiter=";")
+    ),
 }
 
 
@@ -275,6 +338,10 @@ def test_the_exported_program(door: str, exported: tuple[Model, Path], tmp_path:
     spec.loader.exec_module(program)
     plain, frame = program.load(folder / "model.safetensors"), truth(150)
     rows = RECORDS[door](frame, tmp_path / "rows")
+    if door.startswith("csv") and has_commas(model.encoder) != door.endswith("commas"):
+        with pytest.raises(ValueError, match="is not a number"):  # rows by themselves do not say how they are written
+            plain.encode(rows)
+        return
     check(model.encoder, plain.encode(rows), frame)
     result = np.array([list(row.values()) for row in plain.predict_proba(rows)])
     np.testing.assert_allclose(result, model.predict_proba(frame).to_numpy(), atol=1e-6)  # float32 networks
@@ -285,7 +352,7 @@ def test_onnx_runtime(exported: tuple[Model, Path], tmp_path: Path) -> None:
     model, folder = exported
     session = pytest.importorskip("onnxruntime").InferenceSession(folder / "model.onnx")
     for door in ("CSV by people, streamed", "pandas, nullable", "Parquet of dictionaries"):
-        frame = FRAMES[door](truth(), tmp_path / "table")
+        frame = FRAMES[door](truth(), tmp_path / "table", styles_of(model.encoder.columns))
         result = session.run(["probabilities"], inputs_for(model.encoder, frame))[0]
         wanted = model.predict_proba(truth()).to_numpy()
         np.testing.assert_allclose(result, wanted, atol=1e-5)  # another runtime's float32
@@ -293,7 +360,7 @@ def test_onnx_runtime(exported: tuple[Model, Path], tmp_path: Path) -> None:
 
 def beside(frame: pl.DataFrame) -> pl.DataFrame:
     """A row of gaps alone, and one of cells that no row of training had."""
-    odd = {"zip": 777, "grade": 2.5, "kind": "castle", "sex": "third", "row": -1e15, "size": 1e12}
+    odd = {"zip": 777, "grade": 2.5, "kind": "castle", "part": "8", "sex": "third", "row": -1e15, "size": 1e12}
     gaps = pl.DataFrame([dict.fromkeys(frame.columns), {**frame.row(0, named=True), **odd}], schema=frame.schema)
     return pl.concat([gaps, frame])
 

@@ -1,9 +1,10 @@
 """Model files and run folders as a forger makes them: changed inside, with every checksum made right again.
 
-    python tests/reliability/forged.py --count 20000 --seed 1
+    python tests/reliability/forged.py --count 20000 --seed 1 --seconds 600
 
 so that the code behind the checksums is reached. Whatever comes of a forgery, it is used as an honest one would be: all
 that goes wrong has to be an error of ours, soon, and in bounded memory. Ends with an error where something else came.
+Each half minute a line says how far it is; `--start` goes on where an earlier call has stopped.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import traceback
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from luthier.saved.predict import load_all, predictions
 from luthier.studio.live import curves, growth, scatter
 
 PATIENCE = 10.0  # seconds that a forgery may take
+SAID = 30.0  # seconds between two lines on how far it is
 ODD: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2, 7, 10**6, 2**31, 2**63, 2**64 + 1, 10**400, 0.5, -0.0, 1e308, -1e308, 1e-320),
     *(
@@ -333,6 +335,7 @@ class attempt:  # noqa: N801 - a context manager that names what was tried in wh
 class Found:
     """What many forgeries came to."""
 
+    count: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     foreign: dict[str, str] = field(default_factory=dict)  # one of each place, with how to make it again
     slow: list[str] = field(default_factory=list)
@@ -387,16 +390,42 @@ def make_more_bases(folder: Path) -> dict[str, tuple[Path, Path]]:
     return {"several": (several.path, rows), "search": (folder / "search", rows)}
 
 
-def forge(bases: dict[str, tuple[Path, Path]], count: int, seed: int, *, bundles: float = 0.5) -> Found:
-    """So many forgeries, a share of them model files alone."""
+def followed(numbers: Iterable[int], seconds: float, line: Callable[[], str]) -> Iterator[int]:
+    """The numbers for so many seconds, with a line now and then on standard error; the last one says where to go on."""
+    began = said = time.monotonic()
+    at = -1
+    for at in numbers:
+        yield at
+        now = time.monotonic()
+        if now - said > SAID:
+            said = now
+            print(f"{at + 1:,} after {now - began:.0f} s: {line()}", file=sys.stderr, flush=True)
+        if now - began > seconds:
+            print(f"out of time; go on with --start {at + 1}", file=sys.stderr)
+            return
+
+
+def forge(
+    bases: dict[str, tuple[Path, Path]],
+    count: int,
+    seed: int,
+    *,
+    bundles: float = 0.5,
+    start: int = 0,
+    seconds: float = float("inf"),
+) -> Found:
+    """Forgeries from `start` to `count`, a share of them model files alone, as many as `seconds` allow."""
     found, warmed = Found(), 0
     warnings.simplefilter("ignore")
     models = [(path / "model.luthier", rows) for path, rows in bases.values() if (path / "model.luthier").exists()]
     contents = {path: path.read_bytes() for path, _ in models}
     with tempfile.TemporaryDirectory(prefix="luthier-forged-") as place:
-        for number in range(count):
+        for number in followed(
+            range(start, count), seconds, lambda: f"slowest {found.slowest:.1f} s, {dict(found.ends)}"
+        ):
             draw = random.Random(f"{seed}/{number}")
             began, what = time.monotonic(), ""
+            found.count += 1
             try:
                 if draw.random() < bundles:
                     path, rows = draw.choice(models)
@@ -429,7 +458,7 @@ def forge(bases: dict[str, tuple[Path, Path]], count: int, seed: int, *, bundles
             found.slowest = max(found.slowest, taken)
             if taken > PATIENCE:
                 found.slow.append(f"{taken:.1f} s: seed {seed}, number {number}, {what}")
-            if number == min(200, count // 2):
+            if found.count == min(200, count // 2):
                 warmed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found.megabytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - warmed) >> 10
     return found
@@ -441,6 +470,8 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bases", type=Path, default=None, help="where honest runs lie from before, or are left")
+    parser.add_argument("--start", type=int, default=0, help="the number of the first forgery")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="after which no other is begun")
     asked = parser.parse_args()
     folder = asked.bases or Path(tempfile.mkdtemp(prefix="luthier-bases-"))
     if (folder / "search").exists():
@@ -450,8 +481,8 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         bases = make_bases(folder) | make_more_bases(folder)
     began = time.monotonic()
-    found = forge(bases, asked.count, asked.seed)
-    print(f"{asked.count:,} forgeries in {time.monotonic() - began:.0f} s: {dict(found.ends)}")
+    found = forge(bases, asked.count, asked.seed, start=asked.start, seconds=asked.seconds)
+    print(f"{found.count:,} forgeries in {time.monotonic() - began:.0f} s: {dict(found.ends)}")
     print(f"slowest {found.slowest:.1f} s, memory grew by {found.megabytes} MB after the first")
     print(*(f"FOREIGN {key}: {how}" for key, how in found.foreign.items()), *found.slow, sep="\n")
     return not found.clean

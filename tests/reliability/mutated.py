@@ -1,6 +1,6 @@
 """Inputs that are damaged at random, for every reader of bytes: errors of ours alone, soon, in memory like the file's.
 
-    python tests/reliability/mutated.py --count 100000 --seed 1
+    python tests/reliability/mutated.py --count 100000 --seed 1 --seconds 600
 
 Beside bytes that are changed, cut out, doubled and put in, JSON and tensors are changed as a forger would. Ends with an
 error where a reader let out another error, took longer than PATIENCE, or more memory than 3 times the file and 200 MB.
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.reliability.forged import changed, changed_tensors, text_of
+from tests.reliability.forged import changed, changed_tensors, followed, text_of
 from tests.reliability.readers import OURS, readers
 
 PATIENCE = 10.0  # seconds
@@ -58,6 +58,7 @@ PIECES = (
 class Found:
     """What many inputs came to."""
 
+    count: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     foreign: dict[str, str] = field(default_factory=dict)  # one of each place, with how to make it again
     slow: list[str] = field(default_factory=list)
@@ -110,8 +111,8 @@ FORGERS: dict[str, Callable[[bytes, random.Random], bytes]] = {
 }
 
 
-def mutate(count: int, seed: int, folder: Path) -> Found:
-    """So many inputs, of every reader in turns."""
+def mutate(count: int, seed: int, folder: Path, *, start: int = 0, seconds: float = float("inf")) -> Found:
+    """Inputs from `start` to `count`, of every reader in turns, as many as `seconds` allow."""
     found, known = Found(), readers(folder)
     names = list(known)
     warnings.simplefilter("ignore")
@@ -121,7 +122,8 @@ def mutate(count: int, seed: int, folder: Path) -> Found:
                 reader.read(content)
             except OURS:
                 continue
-    for number in range(count):
+    for number in followed(range(start, count), seconds, lambda: f"slowest {found.slowest:.2f} s"):
+        found.count += 1
         draw, name = random.Random(f"{seed}/{number}"), names[number % len(names)]
         content, forge = draw.choice(known[name].seeds), FORGERS.get(name)
         content = forge(content, draw) if forge and draw.random() < 0.5 else mutated(content, draw)
@@ -163,11 +165,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=int, default=0, help="the number of the first input")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="after which no other is begun")
     asked = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="luthier-mutated-") as place:
-        found = mutate(asked.count, asked.seed, Path(place))
-    print(f"{asked.count:,} inputs in {time.monotonic() - began:.0f} s: {dict(sorted(found.ends.items()))}")
+        found = mutate(asked.count, asked.seed, Path(place), start=asked.start, seconds=asked.seconds)
+    print(f"{found.count:,} inputs in {time.monotonic() - began:.0f} s: {dict(sorted(found.ends.items()))}")
     print(f"slowest {found.slowest:.2f} s, most memory {found.most >> 20} MB")
     print(*(f"FOREIGN {key}: {how}" for key, how in found.foreign.items()), *found.slow, *found.large, sep="\n")
     return not found.clean

@@ -69,7 +69,7 @@ def info(
         typer.echo(
             f"  `{result.picture}`: pictures, {colour}, scaled to {height} x {width} pixels (change it with --size)"
         )
-    for column in infer_columns(frame, target="", overrides={}):
+    for column in infer_columns(frame, target="", overrides={}, decimal=result.decimal):
         if column.name == result.target:
             typer.echo(
                 f"  `{column.name}`: the target unless --target names another, "

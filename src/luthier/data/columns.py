@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -71,12 +71,17 @@ class Column:
 
 
 def infer_columns(
-    frame: pl.DataFrame, *, target: str, overrides: Mapping[str, str], facts: Mapping[str, Facts] | None = None
+    frame: pl.DataFrame,
+    *,
+    target: str,
+    overrides: Mapping[str, str],
+    facts: Mapping[str, Facts] | None = None,
+    decimal: str = "",
 ) -> tuple[Column, ...]:
     """The kind of every column but the target. ConfigError lists all wrong overrides at once.
 
     An override is a kind; of dates also with their format, "date:%d/%m/%Y". Columns whose `facts` are known already
-    are not looked at again.
+    are not looked at again. `decimal` is the mark of the file's numbers.
 
     >>> table = pl.DataFrame({"cut": ["fair", "good", "fair", "good"], "price": [1, 2, 3, 4]})
     >>> infer_columns(table, target="price", overrides={})[0].kind
@@ -87,10 +92,10 @@ def infer_columns(
     columns = []
     for name in names:
         if name not in overrides:
-            columns.append(column_of(known.get(name) or facts_of(frame[name])))
+            columns.append(column_of(known.get(name) or facts_of(frame[name], decimal)))
         elif not mistakes:
             try:
-                columns.append(_overridden(frame[name], overrides[name]))
+                columns.append(_overridden(frame[name], overrides[name], decimal))
             except ConfigError as error:
                 mistakes += error.mistakes
     if mistakes:
@@ -112,11 +117,11 @@ def _mistake(name: str, override: str, names: list[str]) -> str:
     return ""
 
 
-def _overridden(series: pl.Series, override: str) -> Column:
+def _overridden(series: pl.Series, override: str, decimal: str) -> Column:
     kind, _, pattern = override.partition(":")
     message, parser = "you said so", _PARSERS.get(kind, WORDS)
     if kind == "number" and is_text(series.dtype):
-        parser = replace(NUMBERS, style=likeliest_style(series))
+        parser = replace(NUMBERS, style=likeliest_style(series, decimal))
         message += f": {parser.style.in_words}" if parser.style.in_words else ""
     elif kind == "date" and (is_text(series.dtype) or series.dtype.is_integer() or pattern):
         parser = replace(MOMENTS, pattern=pattern or _likeliest_format(series))
@@ -154,11 +159,12 @@ def _distinct(series: pl.Series) -> pl.Series:
     return cells.filter(~cells.str.to_lowercase().is_in(list(NUMBER_MARKS)))
 
 
-def likeliest_style(series: pl.Series) -> NumberStyle:
-    """The style that reads most of the cells."""
+def likeliest_style(series: pl.Series, decimal: str = "") -> NumberStyle:
+    """The style that reads most of the cells; `decimal` is the mark of the file's numbers."""
     distinct = _distinct(series)
     cells = distinct.to_list()
-    styles = [NumberStyle(), *(style for style in (style_of(cells), commonest_style(cells)) if style)]
+    first = NumberStyle(",", ".") if decimal == "," else NumberStyle()
+    styles = [first, *(style for style in (style_of(cells, decimal), commonest_style(cells, decimal)) if style)]
     return min(styles, key=lambda style: int(replace(NUMBERS, style=style).lost(distinct).sum()))
 
 
@@ -201,6 +207,15 @@ def column_of(facts: Facts) -> Column:
     if facts.stored == "duration":
         return Column(name, "number", True, "its values are durations, in seconds")
     return _textual(facts) if facts.stored == "text" else _numeric(facts)
+
+
+def picture_columns(names: Sequence[str], picture: str, target: str) -> tuple[Column, ...]:
+    """The column of pictures is what is learnt from; others stay outside."""
+    others = [name for name in names if name not in (picture, target)]
+    return (
+        Column(picture, "picture", True, "its cells are paths of pictures"),
+        *(Column(name, "identifier", False, "the model learns from the pictures alone") for name in others),
+    )
 
 
 def _words(facts: Facts) -> CellParser:

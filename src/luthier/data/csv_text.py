@@ -14,7 +14,6 @@ import polars as pl
 
 from luthier.data.csv_regular import read_regular
 from luthier.data.dialect import LONGEST, MOST_TITLES, Dialect, sniff
-from luthier.data.numerals import with_points
 from luthier.data.text_bytes import TextBytes, look_through
 from luthier.errors import InputError
 
@@ -218,9 +217,3 @@ def _from_rows(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> pl.Data
             for name, column in zip(columns, cells, strict=True)
         ]
     )
-
-
-def cells_of(table: CsvFile) -> pl.DataFrame:
-    """All cells as text, as they are written; numbers with decimal commas get points."""
-    frame = table.frame()
-    return with_points(frame) if table.dialect.decimal_comma else frame

@@ -21,7 +21,7 @@ LONGEST = 1 << 28  # bytes of a cell
 _NAMED = re.compile(r'"?sep=(\\t|\t|[^\w\s"\\])"?\s*', re.IGNORECASE)
 _DECIMAL_POINT = re.compile(r"[-+]?\d*\.\d+(e[-+]?\d+)?", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[-+]?(\d*|\d{1,3}(\.\d{3})+),\d+(e[-+]?\d+)?", re.IGNORECASE)
-_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+")
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}([.,]\d{3})+")
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*(e[-+]?\d+)?", re.IGNORECASE)
 
 
@@ -29,12 +29,13 @@ _NUMBER = re.compile(r"[-+]?\d[\d.,]*(e[-+]?\d+)?", re.IGNORECASE)
 class Dialect:
     """How a text file is written.
 
-    `titles` lines stand above the header, the first of them may be `sep=;`. With `escaped` a backslash takes the
-    meaning from the character after it; with `spaced` a quoted cell may have blanks before its quote.
+    `decimal` is the mark that its numbers show, "." or ","; empty where they show none. `titles` lines stand above the
+    header, the first of them may be `sep=;`. With `escaped` a backslash takes the meaning from the character after it;
+    with `spaced` a quoted cell may have blanks before its quote.
     """
 
     separator: str = ","
-    decimal_comma: bool = False
+    decimal: str = ""
     titles: int = 0
     names_separator: bool = False
     escaped: bool = False
@@ -72,7 +73,7 @@ class Dialect:
         skipped = self.titles - self.names_separator
         result = {
             f"separator {SEPARATORS.get(self.separator, repr(self.separator))}": self.separator != ",",
-            "decimal commas": self.decimal_comma,
+            "decimal commas": self.decimal == ",",
             "backslashes as escapes": self.escaped,
             "quotes after blanks": self.spaced,
             "its first line names the separator": self.names_separator,
@@ -102,7 +103,7 @@ def sniff(text: str, *, truncated: bool = False) -> Dialect:
     body = "".join(lines[dialect.titles :])
     return replace(
         dialect,
-        decimal_comma=_uses_decimal_commas(best.rows[1:LOOKED_AT], dialect.separator),
+        decimal=_decimal_mark(best.rows[1:LOOKED_AT], dialect.separator),
         escaped=dialect.escaped or _escapes_quotes(body, dialect.separator),
         spaced=_quotes_after_blanks(body, dialect.separator),
     )
@@ -184,16 +185,20 @@ def _tidy(rows: Sequence[Sequence[str]]) -> float:
     return tidy / max(1, len(cells))
 
 
-def _uses_decimal_commas(rows: Sequence[Sequence[str]], separator: str) -> bool:
-    """Whether more numbers have a decimal comma than a point; 1,234 counts only beside semicolons, which people use
-    where the comma is the decimal mark."""
-    if separator == ",":
-        return False
+def _decimal_mark(rows: Sequence[Sequence[str]], separator: str) -> str:
+    """The decimal mark of most numbers with a fraction; empty where cells do not show it.
+
+    1,234 and 1.234 may be thousands: the one counts only beside semicolons, which people use where the comma is the
+    decimal mark, the other only beside commas.
+    """
     cells = [cell.strip() for row in rows for cell in row]
-    commas = sum(
-        bool(_DECIMAL_COMMA.fullmatch(cell)) and (separator == ";" or not _THOUSANDS.fullmatch(cell)) for cell in cells
+    commas, points = (
+        sum(bool(written.fullmatch(cell)) and (separator == sure or not _THOUSANDS.fullmatch(cell)) for cell in cells)
+        for written, sure in ((_DECIMAL_COMMA, ";"), (_DECIMAL_POINT, ","))
     )
-    return commas > sum(bool(_DECIMAL_POINT.fullmatch(cell)) for cell in cells)
+    if commas > points:
+        return "," if separator != "," else ""
+    return "." if points > commas else ""
 
 
 def _escapes_quotes(text: str, separator: str) -> bool:

@@ -68,14 +68,14 @@ def is_text(dtype: pl.DataType) -> bool:
     return dtype in (pl.String, pl.Categorical, pl.Enum)
 
 
-def facts_of(series: pl.Series) -> Facts:
-    """The facts of a column, of whatever type its cells came.
+def facts_of(series: pl.Series, decimal: str = "") -> Facts:
+    """The facts of a column, of whatever type its cells came; `decimal` is the mark of its file's numbers.
 
     >>> facts_of(pl.Series("dose", ["1.5", "n/a", "2"])).stored
     'float'
     """
     if is_text(series.dtype):
-        return _facts_of_text(series)
+        return _facts_of_text(series, decimal)
     known = (series.fill_nan(None) if series.dtype.is_float() else series).drop_nulls()
     distinct = known.n_unique()
     facts = Facts(series.name, _stored(series.dtype), len(known), len(series) - len(known), distinct)
@@ -89,13 +89,13 @@ def facts_of(series: pl.Series) -> Facts:
     return replace(_of_numbers(facts, known), values=tuple(sorted(values)))
 
 
-def _facts_of_text(series: pl.Series) -> Facts:
+def _facts_of_text(series: pl.Series, decimal: str) -> Facts:
     cells = series.cast(pl.String).str.strip_chars()
     cells = cells.set(cells == "", None)
     counts = cells.drop_nulls().value_counts(sort=True, name="cells")
     distinct = counts[series.name]
     is_mark = distinct.str.to_lowercase().is_in(list(NUMBER_MARKS))
-    style = _number_style(distinct.filter(~is_mark))
+    style = _number_style(distinct.filter(~is_mark), decimal)
     if style is not None:
         return _facts_of_written_numbers(cells, counts, is_mark, style)
     pattern = format_of(distinct.filter(~is_mark))
@@ -104,7 +104,7 @@ def _facts_of_text(series: pl.Series) -> Facts:
     facts = _without_marks(cells, counts, is_mark)
     if pattern:
         return replace(facts, date_format=pattern, other_format=is_ambiguous(distinct.filter(~is_mark), pattern))
-    return _of_words(facts, counts.filter(~is_mark))
+    return _of_words(facts, counts.filter(~is_mark), decimal)
 
 
 def _without_marks(cells: pl.Series, counts: pl.DataFrame, is_mark: pl.Series) -> Facts:
@@ -115,22 +115,23 @@ def _without_marks(cells: pl.Series, counts: pl.DataFrame, is_mark: pl.Series) -
     return replace(result, marked=int(marked["cells"].sum()), marks=tuple(marked[cells.name][:MOST_NAMED].to_list()))
 
 
-def _number_style(distinct: pl.Series) -> NumberStyle | None:
+def _number_style(distinct: pl.Series, decimal: str) -> NumberStyle | None:
     """The style in which all of these texts are numbers; None where they are not."""
     if not len(distinct):
         return None
-    if not distinct.cast(pl.Float64, strict=False).null_count():
-        return NumberStyle()
-    style = style_of(distinct.to_list())
+    plain = None if distinct.cast(pl.Float64, strict=False).null_count() else NumberStyle()
+    if plain and decimal != ",":
+        return plain
+    style = style_of(distinct.to_list(), decimal)
     if style is None or replace(NUMBERS, style=style).lost(distinct).any():
-        return None
+        return plain
     return style
 
 
 def _facts_of_written_numbers(cells: pl.Series, counts: pl.DataFrame, is_mark: pl.Series, style: NumberStyle) -> Facts:
     facts = replace(_without_marks(cells, counts, is_mark), style=style.to_json())
     known = replace(NUMBERS, style=style).values(cells).drop_nulls()
-    whole = not counts.filter(~is_mark)[cells.name].str.contains(r"^[-+]?\d+$").not_().any() and style.plain
+    whole = not counts.filter(~is_mark)[cells.name].str.contains(r"^[-+]?\d+$").not_().any()
     written = counts.filter(~is_mark)[cells.name].to_list() if facts.distinct == 2 else []
     facts = replace(
         facts, stored="integer" if whole else "float", distinct=known.n_unique(), values=tuple(sorted(written))
@@ -143,7 +144,7 @@ def _of_numbers(facts: Facts, known: pl.Series) -> Facts:
     return replace(facts, binary=facts.distinct == 2 and set(known.unique().to_list()) == {0, 1}, counts=counts)
 
 
-def _of_words(facts: Facts, counts: pl.DataFrame) -> Facts:
+def _of_words(facts: Facts, counts: pl.DataFrame, decimal: str) -> Facts:
     """What texts are like, by their distinct values."""
     distinct, cells = counts[facts.name], counts["cells"]
     if facts.distinct < 2:
@@ -155,14 +156,14 @@ def _of_words(facts: Facts, counts: pl.DataFrame) -> Facts:
         yes_or_no=bool(lowered and all(poles) and lowered <= {*TRUE, *FALSE}),
         values=tuple(sorted(distinct.to_list())) if facts.distinct == 2 else (),
         words=float((distinct.str.count_matches(_A_WORD) * cells).sum()) / max(1, facts.rows),
-        numbers=int(cells.filter(_are_numbers(distinct)).sum()),
+        numbers=int(cells.filter(_are_numbers(distinct, decimal)).sum()),
         alike=_alike(distinct),
     )
 
 
-def _are_numbers(distinct: pl.Series) -> pl.Series:
+def _are_numbers(distinct: pl.Series, decimal: str) -> pl.Series:
     """Which texts are numbers, in the style of most of those that are."""
-    style = commonest_style(distinct.to_list()[:MOST_COMPARED]) or NumberStyle()
+    style = commonest_style(distinct.to_list()[:MOST_COMPARED], decimal) or NumberStyle()
     return replace(NUMBERS, style=style).known(distinct).is_not_null()
 
 

@@ -17,7 +17,7 @@ import polars as pl
 
 from luthier.data.columns import Column
 from luthier.data.csv_text import CsvFile, open_csv
-from luthier.data.numerals import with_points
+from luthier.data.numerals import NumberStyle
 from luthier.data.pieces import Pieces, rows_of
 from luthier.data.row_bytes import class_count, row_bytes
 from luthier.data.text_bytes import text_size
@@ -39,10 +39,12 @@ PLACE = "row of the table"
 
 @dataclass(frozen=True)
 class LargeTable:
-    """A table on the disk of which a sample is held. `others` are its other rows, as they lie there."""
+    """A table on the disk of which a sample is held. `others` are its other rows, as they lie there; `decimal` is the
+    mark that the numbers of its text show, or nothing."""
 
     rows: int
     others: Pieces
+    decimal: str = ""
 
 
 def memory_in_words(memory: int) -> str:
@@ -147,14 +149,14 @@ def sample_of(
     """
     checksum = digest(path)
     table = None if is_parquet(path) else open_csv(path, path.name)
-    kept = path if table is None else _as_parquet(table, checksum)
+    kept, decimal = (path, "") if table is None else (_as_parquet(table, checksum), table.dialect.decimal)
     lazy = scan_parquet(kept)
     try:
         everything = int(lazy.select(pl.len()).collect(engine="streaming").item())
         head, numbered, rows = lazy.head(HEAD).collect(), lazy.with_row_index(PLACE), everything
         places: pl.Series | None = None  # None: all
         if weight in head.columns:
-            numbered = numbered.filter(_counts(weight))
+            numbered = numbered.filter(_counts(weight, head.schema[weight], decimal))
             places = numbered.select(PLACE).collect(engine="streaming").to_series()
             rows = len(places)
         cost = row_bytes(head, target, _classes(lazy, head, target))
@@ -170,13 +172,11 @@ def sample_of(
         raise _not_whole(path, error) from error
     others = Pieces(tuple(table_files(kept)), drawn.to_numpy().astype(np.int64))
     if weight in frame.columns:
-        others = others.then(lambda piece: piece.filter(_counts(weight)))
-    if table is not None and table.dialect.decimal_comma:
-        frame, others = with_points(frame), others.then(with_points)
+        others = others.then(lambda piece: piece.filter(_counts(weight, piece.schema[weight], decimal)))
     if rows < everything:
         notes = (*notes, weightless(everything - rows, weight))
     held = f"'{path.name}' has {rows:,} rows: {frame.height:,} of them are in memory, the others stay on disk"
-    return frame, LargeTable(rows, others), checksum, (*notes, held)
+    return frame, LargeTable(rows, others, decimal), checksum, (*notes, held)
 
 
 def weightless(rows: int, weight: str) -> str:
@@ -189,9 +189,12 @@ def weightless(rows: int, weight: str) -> str:
     return f"{rows:,} {which} set aside, with a weight of 0 in `{weight}`: nothing is fitted, split or scored by {by}"
 
 
-def _counts(weight: str) -> pl.Expr:
+def _counts(weight: str, dtype: pl.DataType, decimal: str) -> pl.Expr:
     """Whether a row has another weight than 0."""
-    return (pl.col(weight).cast(pl.Float64, strict=False) != 0).fill_null(True)
+    cell = pl.col(weight)
+    commas = dtype == pl.String and decimal == ","
+    number = NumberStyle(",", ".").number(cell.str.strip_chars()) if commas else cell.cast(pl.Float64, strict=False)
+    return (number != 0).fill_null(True)
 
 
 def _as_parquet(table: CsvFile, checksum: str) -> Path:

@@ -26,6 +26,7 @@ FEW = 64  # cells for which a table of distinct ones takes longer than it saves
 EXACT = 2**53  # below it floating-point numbers hold every whole number
 _WHOLE = re.compile(r"[-+]?\d{1,60}")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
+_WITH_COMMA = re.compile(r"[-+]?(?:\d+,(?!\d{3}$)\d+|0,\d+)")  # 1,234 may be thousands
 _TIME = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?")
 _SPELT = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}
 _WORDS = {**dict.fromkeys(("true", "yes", "on"), True), **dict.fromkeys(("false", "no", "off"), False)}
@@ -174,13 +175,13 @@ def in_order(words: Iterable[str]) -> tuple[str, str]:
 def value_of(text: str) -> Any:
     """The number, truth value, moment or time of day that a text writes; None for other text.
 
-    >>> value_of("007"), value_of("1.50"), value_of("True"), value_of("9:30"), value_of("red")
+    >>> value_of("007"), value_of("1,50"), value_of("True"), value_of("9:30"), value_of("red")
     (7, 1.5, True, datetime.time(9, 30), None)
     """
     if _WHOLE.fullmatch(text):
         return int(text)
-    if _NUMBER.fullmatch(text):
-        return float(text)
+    if _NUMBER.fullmatch(text) or _WITH_COMMA.fullmatch(text):
+        return float(text.replace(",", "."))
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     if text[:4].isdigit() and text[4:5] == "-":

@@ -9,13 +9,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 
 # The decimal mark and what stands between thousands, likeliest first: 1,234 is more often a thousand than a fraction.
 MARKS = ((".", ""), (".", ","), (",", ""), (",", "."), (".", "'"), (",", "'"), (".", " "), (",", " "))
-Table = TypeVar("Table", pl.DataFrame, pl.LazyFrame)
+OF_COMMAS = ((",", "."), (",", "'"), (",", " "))  # tried first where a file's other numbers have decimal commas
 SAMPLED = 500  # cells that suggest a style, which all cells then must follow
 MINUS = "\u2212\u2010\u2011\u2012\u2013"  # signs that stand for a minus
 BLANKS = " \u00a0\u202f\u2009"
@@ -146,8 +146,10 @@ class NumberStyle:
         return cls(**value)
 
 
-def style_of(cells: Sequence[str]) -> NumberStyle | None:
+def style_of(cells: Sequence[str], decimal: str = "") -> NumberStyle | None:
     """The style that distinct cells are written in, those that are not numbers left aside; None where there is none.
+
+    1.234 is one thousand and more where `decimal`, the mark of the file's numbers, is a comma.
 
     >>> style_of(["1.234,56", "999,00"]).in_words
     "'.' stands between thousands, the decimal mark is a comma"
@@ -168,7 +170,7 @@ def style_of(cells: Sequence[str]) -> NumberStyle | None:
     apart = all(match["after"] and (match["after"][0] in BLANKS or not end.isascii()) for match in result)
     if end and end not in (*CURRENCIES, *UNITS) and not apart:
         return None
-    marks = _marks([match["number"] for match in result])
+    marks = _marks([match["number"] for match in result], decimal)
     if marks is None:
         return None
     brackets = any((match["open"] or match["inner"]) and match["close"] for match in result)
@@ -176,7 +178,7 @@ def style_of(cells: Sequence[str]) -> NumberStyle | None:
     return NumberStyle(*marks, start, end, brackets, minus_after=minus_after, magnitudes=magnitudes)
 
 
-def commonest_style(cells: Sequence[str]) -> NumberStyle | None:
+def commonest_style(cells: Sequence[str], decimal: str = "") -> NumberStyle | None:
     """The style of the cells that have the commonest signs before and after their numbers, as `style_of`.
 
     >>> commonest_style(["12 kg", "3 lb", "7 kg"]).in_words
@@ -184,7 +186,7 @@ def commonest_style(cells: Sequence[str]) -> NumberStyle | None:
     """
     affixes = {cell: _affixes(match) for cell in cells if (match := _CELL.fullmatch(tidied(cell)))}
     counts = Counter(affixes.values()).most_common(1)
-    return style_of([cell for cell, signs in affixes.items() if signs == counts[0][0]]) if counts else style_of(cells)
+    return style_of([cell for cell, signs in affixes.items() if signs == counts[0][0]] if counts else cells, decimal)
 
 
 def _affixes(match: re.Match[str]) -> tuple[str, str]:
@@ -240,10 +242,10 @@ def _tidied(cell: pl.Expr) -> pl.Expr:
     return cell.str.replace(r"(\d)[.,]-{1,2}$", "${1}")
 
 
-def _marks(numbers: Iterable[str]) -> tuple[str, str] | None:
+def _marks(numbers: Iterable[str], decimal: str) -> tuple[str, str] | None:
     """The decimal mark and what stands between thousands; None where the numbers do not agree."""
-    numbers = list(numbers)
-    fitting = (marks for marks in MARKS if all(_fits(number, *marks) for number in numbers))
+    numbers, likeliest = list(numbers), OF_COMMAS if decimal == "," else ()
+    fitting = (marks for marks in (*likeliest, *MARKS) if all(_fits(number, *marks) for number in numbers))
     return next(fitting, None)
 
 
@@ -264,18 +266,23 @@ def alike(thousands: str) -> str:
     return re.escape(BLANKS if thousands in BLANKS else APOSTROPHES if thousands in APOSTROPHES else thousands)
 
 
-def with_points(frame: Table) -> Table:
-    """A table of text from a file of decimal commas: cells that are numbers get points, cell by cell.
+def in_marks_of(frame: pl.DataFrame, styles: Mapping[str, NumberStyle], decimal: str) -> pl.DataFrame:
+    """A table whose numbers have another `decimal` mark than columns' styles: theirs, and nothing between thousands.
 
-    >>> with_points(pl.DataFrame({"x": ["1,5", "1.234,56", "2.000", "a, b"]}))["x"].to_list()
-    ['1.5', '1234.56', '2000', 'a, b']
+    Cells that are not numbers stay as they are, and so do all where the mark is the style's, or is not known.
+
+    >>> german = pl.DataFrame({"x": ["1,5", "1.234,56 €", "2.000", "a, b"]})
+    >>> in_marks_of(german, {"x": NumberStyle()}, ",")["x"].to_list()
+    ['1.5', '1234.56 €', '2000', 'a, b']
     """
-    texts = [name for name, dtype in frame.collect_schema().items() if dtype == pl.String]
-    return frame.with_columns([_with_points(pl.col(name)).alias(name) for name in texts])
+    other = [name for name, style in styles.items() if decimal and style.decimal != decimal and not style.clock]
+    texts = [name for name in other if frame.schema.get(name) == pl.String]
+    return frame.with_columns([_remarked(pl.col(name), decimal, styles[name].decimal) for name in texts])
 
 
-def _with_points(cell: pl.Expr) -> pl.Expr:
-    text = cell.str.strip_chars()
-    number = r"^[-+]?(?:\d+|[1-9]\d{0,2}(?:\.\d{3})+)(?:,\d+)?(?:[eE][-+]?\d+)?$"
-    cleaned = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+def _remarked(cell: pl.Expr, before: str, after: str) -> pl.Expr:
+    between, text = "," if before == "." else ".", cell.str.strip_chars()
+    whole = rf"\d*|[1-9]\d{{0,2}}(?:{re.escape(between)}\d{{3}})+"
+    number = rf"^[^\d.,]*(?:{whole})(?:{re.escape(before)}\d+)?(?:[eE][-+]?\d+)?[^\d.,]*$"
+    cleaned = text.str.replace_all(between, "", literal=True).str.replace(before, after, literal=True)
     return pl.when(text.str.contains(number)).then(cleaned).otherwise(cell)

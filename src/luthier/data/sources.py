@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from luthier.data.arrays import table_of, to_polars
-from luthier.data.csv_text import cells_of, open_csv, require_names
+from luthier.data.csv_text import open_csv, require_names
 from luthier.data.large import (
     LargeTable,
     digest,
@@ -25,7 +25,7 @@ from luthier.data.large import (
     table_files,
     too_large,
 )
-from luthier.data.numerals import with_points
+from luthier.data.numerals import NumberStyle, in_marks_of
 from luthier.data.parsing import require_finite
 from luthier.data.pictures import (
     LABEL,
@@ -45,7 +45,7 @@ from luthier.machine import default_memory
 from luthier.parquet_pages import require_sound_pages
 from luthier.storage import readable, sha256, write_bytes
 
-WRITTEN = {"luthier": "written"}  # metadata of a Parquet file that keeps the text of a file without types
+WRITTEN, DECIMAL = {"luthier": "written"}, "decimal"  # metadata of Parquet files that keep the text of other files
 BUNDLED = ("digits", "iris", "wine", "breast-cancer", "diabetes")
 
 
@@ -54,7 +54,8 @@ class Source:
     """A table and where it came from; cells of a CSV are text as they are written.
 
     `target` is known for bundled sets, `(X, y)` and pictures in folders only; `picture` names the column that refers to
-    pictures, where there is one."""
+    pictures, where there is one. `decimal` is the mark that the numbers of a file's text show, "." or ",", or
+    nothing."""
 
     frame: pl.DataFrame
     name: str
@@ -65,6 +66,7 @@ class Source:
     picture: str = ""
     whole: LargeTable | None = None  # where the frame is a sample of a table that stays on the disk
     written: bool = False  # cells are the text of a file, which has no types
+    decimal: str = ""
 
     @property
     def contents(self) -> str:
@@ -84,11 +86,19 @@ def is_gone(path: str) -> bool:
     return bool(path) and not (path in BUNDLED or is_remote(path) or Path(path).exists())
 
 
-def read_source(source: Any, *, target: str | int | None = None, memory: int = 0, weight: str = "") -> Source:
+def read_source(
+    source: Any,
+    *,
+    target: str | int | None = None,
+    memory: int = 0,
+    weight: str = "",
+    styles: Mapping[str, NumberStyle] | None = None,
+) -> Source:
     """Read a path, '-' (CSV on standard input), a bundled name, a frame, or arrays `(X, y)`.
 
     Of a file for which a run would need more than `memory` bytes (0: half of the machine's) a sample is read, of rows
-    whose `weight` is not 0.
+    whose `weight` is not 0. Where a file's numbers have other decimal marks than `styles`, in which columns of numbers
+    are read, those of these columns are written with the marks that are expected.
 
     Raises InputError for what cannot be read as a table with distinct column names, at least one
     row, and (when `target` is given) that column.
@@ -108,7 +118,16 @@ def read_source(source: Any, *, target: str | int | None = None, memory: int = 0
         result = _arrays(*source)
     else:
         result = _frame(source)
-    return _checked(result, name)
+    return _in_marks_of(_checked(result, name), styles or {})
+
+
+def _in_marks_of(found: Source, styles: Mapping[str, NumberStyle]) -> Source:
+    if not (styles and found.decimal):
+        return found
+    whole = found.whole and replace(
+        found.whole, others=found.whole.others.then(lambda piece: in_marks_of(piece, styles, found.decimal))
+    )
+    return replace(found, frame=in_marks_of(found.frame, styles, found.decimal), whole=whole)
 
 
 def _checked(found: Source, target: str | None) -> Source:
@@ -254,17 +273,23 @@ def _file(path: Path, memory: int, target: str | None, weight: str) -> Source:
         raise InputError(f"'{path}' is empty", expected="a header and at least a few rows", received="0 bytes")
     if too_large(path, memory, target):
         frame, whole, checksum, notes = sample_of(path, memory, target, weight)
-        return Source(frame, path.name, str(path), checksum, notes, whole=whole, written=not is_parquet(path))
+        result = Source(frame, path.name, str(path), checksum, notes, whole=whole)
+        return replace(result, written=not is_parquet(path), decimal=whole.decimal)
     if path.is_dir():
         return Source(read_parquet(path), path.name, str(path), digest(path))
     content = path.read_bytes()
     if path.suffix.lower() in (".parquet", ".pq") or content[:4] == b"PAR1":
-        frame, written = _parquet(content, path.name)
-        result = Source(frame, path.name, str(path), sha256(content), written=written)
+        frame, written, decimal = _parquet(content, path.name)
+        result = Source(frame, path.name, str(path), sha256(content), written=written, decimal=decimal)
     else:
-        table = open_csv(content, path.name)
-        result = Source(cells_of(table), path.name, str(path), sha256(content), table.notes, written=True)
+        result = _csv(content, path.name, str(path))
     return _with_pictures(result, path.parent)
+
+
+def _csv(content: bytes, name: str, origin: str) -> Source:
+    table = open_csv(content, name)
+    result = Source(table.frame(), name, origin, sha256(content), table.notes, written=True)
+    return replace(result, decimal=table.dialect.decimal)
 
 
 def _require_stored(path: Path) -> None:
@@ -278,12 +303,13 @@ def _require_stored(path: Path) -> None:
         )
 
 
-def _parquet(content: bytes, name: str) -> tuple[pl.DataFrame, bool]:
-    """The table of a Parquet file, and whether its cells are the text of a file without types."""
+def _parquet(content: bytes, name: str) -> tuple[pl.DataFrame, bool, str]:
+    """The table of a Parquet file, whether its cells are the text of a file without types, and its decimal mark."""
     try:
         require_sound_pages(content)
         known = pl.read_parquet_metadata(io.BytesIO(content))
-        return pl.read_parquet(io.BytesIO(content)), WRITTEN.items() <= known.items()
+        written = WRITTEN.items() <= known.items()
+        return pl.read_parquet(io.BytesIO(content)), written, known.get(DECIMAL, "") if written else ""
     except (Exception, pl.exceptions.PanicException) as error:  # Polars panics over some damaged pages
         raise InputError(
             f"'{name}' is not a complete Parquet file",
@@ -296,15 +322,19 @@ def _stdin() -> Source:
     content = sys.stdin.buffer.read()
     if not content:
         raise InputError("standard input is empty", expected="CSV with a header")
-    table = open_csv(content, "standard input")
-    return Source(cells_of(table), "standard input", "standard input", sha256(content), table.notes, written=True)
+    return _csv(content, "standard input", "standard input")
 
 
-def read_batches(source: Any, rows: int, say: Callable[[str], None] = lambda _: None) -> Iterator[pl.DataFrame]:
+def read_batches(
+    source: Any,
+    rows: int,
+    say: Callable[[str], None] = lambda _: None,
+    styles: Mapping[str, NumberStyle] | None = None,
+) -> Iterator[pl.DataFrame]:
     """A table in batches of `rows`, so that a file larger than memory can be walked.
 
-    Cells of a CSV are text as they are written, as `read_source` has them too: what they mean is the columns' to
-    read whole. What is to be said of how it is read goes to `say`.
+    Cells of a CSV are text as they are written, but for the decimal marks of columns with `styles`, as `read_source`
+    has them too. What is to be said of how it is read goes to `say`.
     """
     source = fetched(source) if isinstance(source, str) and is_remote(source) else source
     path = Path(source) if isinstance(source, (str, Path)) and str(source) not in ("-", *BUNDLED) else None
@@ -312,7 +342,7 @@ def read_batches(source: Any, rows: int, say: Callable[[str], None] = lambda _: 
         if path is not None and path.exists():
             _require_stored(path)
         if path is None or not path.exists() or not (path.is_file() or is_parquet(path)) or _is_whole(path):
-            result = read_source(source)
+            result = read_source(source, styles=styles)
             for note in result.notes:
                 say(note)
             yield from result.frame.iter_slices(rows)
@@ -320,7 +350,7 @@ def read_batches(source: Any, rows: int, say: Callable[[str], None] = lambda _: 
         batches = (
             Pieces(tuple(table_files(path)), np.zeros(0, dtype=np.int64)).frames(rows)
             if is_parquet(path)
-            else _csv_batches(path, rows, say)
+            else _csv_batches(path, rows, say, styles or {})
         )
         for batch in batches:
             known = column_of_paths(batch, path.parent)
@@ -332,9 +362,11 @@ def _is_whole(path: Path) -> bool:
     return path.stat().st_size == 0 or is_idx(path)
 
 
-def _csv_batches(path: Path, rows: int, say: Callable[[str], None]) -> Iterator[pl.DataFrame]:
+def _csv_batches(
+    path: Path, rows: int, say: Callable[[str], None], styles: Mapping[str, NumberStyle]
+) -> Iterator[pl.DataFrame]:
     table = open_csv(path, path.name)
     for note in table.notes:
         say(note)
     for frame in table.frames():
-        yield from (with_points(frame) if table.dialect.decimal_comma else frame).iter_slices(rows)
+        yield from in_marks_of(frame, styles, table.dialect.decimal).iter_slices(rows)

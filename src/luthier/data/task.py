@@ -13,7 +13,7 @@ from torch import Tensor
 
 from luthier.data.columns import likeliest_style
 from luthier.data.facts import facts_of, is_text
-from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, TruthWords, texts_of, value_of
+from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, TruthWords, value_of
 from luthier.data.numerals import NumberStyle
 from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser
 from luthier.errors import ConfigError, InputError, nearest
@@ -74,10 +74,11 @@ class Task:
         return cls(**{**value, "classes": tuple(value["classes"]), "parser": read})
 
 
-def read_target(series: pl.Series, asked: str | None = None) -> tuple[pl.Series, CellParser, str]:
+def read_target(series: pl.Series, asked: str | None = None, decimal: str = "") -> tuple[pl.Series, CellParser, str]:
     """A target's cells as numbers where all of them are, or where a regression was `asked` for, else as words.
 
     They are null where a value is missing. With them come their parser, and what is to be said of the reading.
+    `decimal` is the mark of the file's numbers.
 
     >>> read_target(pl.Series("price", ["$1,200", "$85"]))[0].to_list()
     [1200.0, 85.0]
@@ -87,9 +88,9 @@ def read_target(series: pl.Series, asked: str | None = None) -> tuple[pl.Series,
         parser = NUMBERS if asked == "regression" or series.dtype == pl.Decimal or length else CLASS_WORDS
         values = NUMBERS.values(series) if parser is NUMBERS else CLASS_WORDS.words(series)
         return values, parser, "it counts in seconds" if length else ""
-    facts = facts_of(series)
+    facts = facts_of(series, decimal)
     if asked == "regression" and facts.stored not in ("integer", "float"):
-        return _as_numbers(series)
+        return _as_numbers(series, decimal)
     if facts.stored in ("integer", "float") and (asked == "regression" or not _are_codes(series, facts.stored)):
         parser = replace(NUMBERS, style=NumberStyle.from_json(facts.style))
         values = parser.values(series)
@@ -106,9 +107,9 @@ def _are_codes(series: pl.Series, stored: str) -> bool:
     return stored == "integer" and bool(written.str.contains(r"^[-+]?0\d").any())
 
 
-def _as_numbers(series: pl.Series) -> tuple[pl.Series, CellParser, str]:
+def _as_numbers(series: pl.Series, decimal: str) -> tuple[pl.Series, CellParser, str]:
     """Text as numbers, as far as it is; InputError where none of it is."""
-    parser = replace(NUMBERS, style=likeliest_style(series), lenient=True)
+    parser = replace(NUMBERS, style=likeliest_style(series, decimal), lenient=True)
     lost, values = parser.lost(series), parser.values(series)
     first = str(series.filter(lost)[0]) if lost.any() else ""
     if values.null_count() == len(values):
@@ -120,12 +121,18 @@ def _as_numbers(series: pl.Series) -> tuple[pl.Series, CellParser, str]:
 
 
 def infer_task(
-    series: pl.Series, *, override: str | None = None, written: bool = False, weights: np.ndarray | None = None
+    series: pl.Series,
+    *,
+    override: str | None = None,
+    written: bool = False,
+    decimal: str = "",
+    weights: np.ndarray | None = None,
 ) -> Task:
     """The task that a target column calls for. InputError where nothing can be learnt from it.
 
-    Classes that are numbers as text come back as numbers where the text was `written` in a file, which has no types.
-    Rows count by `weights` [N] where it is asked how the target is distributed.
+    Classes that are numbers as text come back as numbers where the text was `written` in a file, which has no types;
+    `decimal` is the mark of that file's numbers. Rows count by `weights` [N] where it is asked how the target is
+    distributed.
 
     >>> infer_task(pl.Series("species", ["a", "b", "c"] * 5)).kind
     'multiclass'
@@ -135,7 +142,7 @@ def infer_task(
         raise ConfigError(
             [f"--task {override}: not one of {', '.join(KINDS)}; {nearest(override, KINDS)}".rstrip("; ")]
         )
-    values, parser, message = read_target(series, override)
+    values, parser, message = read_target(series, override, decimal)
     known = values.drop_nulls()
     if len(known) == 0:
         raise InputError(f"every value of the target `{name}` is missing", expected="a target with values")
@@ -166,7 +173,7 @@ def infer_task(
 def _of_classes(parser: CellParser) -> CellParser:
     """How classes are read: numbers by their value, beside the marks of missing numbers."""
     marks = tuple(dict.fromkeys((*WORD_MARKS, *NUMBER_MARKS)))
-    return replace(CLASS_WORDS, marks=marks) if parser.reads == "number" else parser
+    return replace(CLASS_WORDS, marks=marks, style=parser.style) if parser.reads == "number" else parser
 
 
 @dataclass(frozen=True)
@@ -323,9 +330,19 @@ def target_values(series: pl.Series, task: Task) -> pl.Series:
         return task.cells.values(series)
     words = task.cells.words(series)
     if task.label_kind in ("integer", "float") and is_text(series.dtype):
-        numbers = replace(NUMBERS, marks=task.cells.marks).values(words)
+        numbers = replace(task.cells, reads="number").values(words)
         return numbers.cast(pl.Int64) if task.label_kind == "integer" else numbers
     return words
+
+
+def _class_codes(series: pl.Series, task: Task) -> np.ndarray:
+    """Codes [N] of a target's cells among the classes' `Levels`; text is a number in the style of training first."""
+    words, levels = task.cells.words(series), Levels(task.classes)
+    result = levels.codes(words)
+    if task.cells.style.plain or words.dtype != pl.String:
+        return result
+    numbers = replace(task.cells, reads="number").known(words)
+    return np.where(numbers.is_null().to_numpy(), result, levels.codes(numbers))
 
 
 def encode_target(series: pl.Series, task: Task) -> Tensor:
@@ -342,11 +359,10 @@ def encode_target(series: pl.Series, task: Task) -> Tensor:
                 )
             values = np.log(values)
         return torch.tensor(values, dtype=torch.float64)
-    words = task.cells.words(series)
-    codes = Levels(task.classes).codes(words)
+    codes = _class_codes(series, task)
     unknown = (codes == UNKNOWN) | (codes == MISSING)
     if unknown.any():
-        result = texts_of(words.filter(pl.Series(unknown)).unique()).fill_null("(missing)")
+        result = task.cells.texts(series.filter(pl.Series(unknown))).unique().fill_null("(missing)")
         raise InputError(
             f"`{task.target}` has classes that are not in the training rows",
             expected=f"one of {', '.join(task.classes[:10])}",
@@ -362,8 +378,7 @@ def is_known_class(series: pl.Series, task: Task) -> pl.Series:
     >>> is_known_class(pl.Series("y", ["b", "c", None]), task).to_list()
     [True, False, False]
     """
-    codes = Levels(task.classes).codes(task.cells.words(series))
-    return pl.Series(series.name, codes >= FIRST_LEVEL)
+    return pl.Series(series.name, _class_codes(series, task) >= FIRST_LEVEL)
 
 
 def decode_classes(codes: Tensor, task: Task) -> pl.Series:

@@ -9,6 +9,7 @@ import polars as pl
 
 from luthier.data.columns import Column
 from luthier.data.facts import is_text
+from luthier.data.numerals import NumberStyle
 from luthier.data.task import Task, target_values
 
 
@@ -30,6 +31,18 @@ def _values(cells: pl.Series, column: Column) -> pl.Series:
     if cells.dtype.is_integer() and parser.reads == "number":
         return cells
     return (parser if column.used else replace(parser, lenient=True)).values(cells)
+
+
+def styles_of(columns: Sequence[Column], task: Task | None = None) -> dict[str, NumberStyle]:
+    """The style of each column that is read as numbers, and of the target where it is.
+
+    >>> styles_of([Column("x", "number", True, ""), Column("kind", "category", True, "")])["x"].plain
+    True
+    """
+    result = {column.name: column.cells.style for column in columns if column.cells.reads == "number"}
+    if task is not None and (task.kind == "regression" or task.label_kind in ("integer", "float")):
+        result[task.target] = task.cells.style
+    return result
 
 
 def with_target(frame: pl.DataFrame, task: Task) -> pl.DataFrame:
@@ -55,5 +68,5 @@ def values_as_known(frame: pl.DataFrame, columns: Sequence[Column], task: Task) 
 def _target(task: Task, dtype: pl.DataType) -> pl.Expr:
     cell = task.cells.value(pl.col(task.target), dtype)
     if task.kind != "regression" and is_text(dtype) and task.label_kind in ("integer", "float"):
-        return cell.cast(pl.Float64, strict=False).cast(pl.Int64 if task.label_kind == "integer" else pl.Float64)
+        return task.cells.style.number(cell).cast(pl.Int64 if task.label_kind == "integer" else pl.Float64)
     return cell

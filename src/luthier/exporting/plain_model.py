@@ -37,13 +37,13 @@ SPELT = {**WORDS, "t": True, "y": True, "1": True, "f": False, "n": False, "0": 
 EXACT = 2**53  # below it floating-point numbers hold every whole number
 MINUS = "\u2212\u2010\u2011\u2012\u2013"
 NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
+WITH_COMMA = re.compile(r"[-+]?(?:[0-9]+,(?![0-9]{3}$)[0-9]+|0,[0-9]+)")
 CLOCK = re.compile(r"(?:(\d{1,6}) days?,? )?(\d{1,3}):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?(?:\s?([AP])M)?", re.A | re.I)
 WIDE = str.maketrans("０１２３４５６７８９．，－＋％（）￥＄", "0123456789.,-+%()¥$")
 _TIME = r"[T ]([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]{1,9}))?)?\s?(Z|[-+][0-9]{2}(?::?[0-9]{2})?)?"
 ISO = re.compile(rf"([0-9]{{4}})-([0-9]{{1,2}})-([0-9]{{1,2}})(?:{_TIME})?")
 BASIC = r"^([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})"  # 20210301T041900Z
-FREQUENCIES = [2.0**k / 8 for k in range(8)]
-FARTHEST = 5.2
+FREQUENCIES, FARTHEST = [2.0**k / 8 for k in range(8)], 5.2
 
 
 def load(path: str | Path) -> PlainModel:
@@ -376,8 +376,8 @@ def _value(text: str) -> Any:
     """The number, truth value, moment or time of day that a text writes; None for other text."""
     if re.fullmatch(r"[-+]?[0-9]{1,60}", text):
         return int(text)
-    if NUMBER.fullmatch(text):
-        return float(text)
+    if NUMBER.fullmatch(text) or WITH_COMMA.fullmatch(text):
+        return float(text.replace(",", "."))
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     seconds = _clock(text) if re.match(r"[0-9]{1,2}:[^AaPp]+$", text) else None

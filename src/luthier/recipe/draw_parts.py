@@ -19,8 +19,8 @@ from luthier.data.split import TEST
 from luthier.errors import InputError
 from luthier.recipe.config import FitConfig
 from luthier.recipe.known_rows import Line, fingerprints_of, fingerprints_of_others
-from luthier.recipe.reading import LoadedData, asked_of, dates_of, listed, usable_cells
-from luthier.recipe.sample_weights import CountedRows, require_weights
+from luthier.recipe.reading import LoadedData, asked_of, dates_of, listed
+from luthier.recipe.sample_weights import require_weights
 from luthier.recipe.stored_splits import read_splits
 from luthier.saved import open_run
 
@@ -87,7 +87,7 @@ def _with_fresh(splits: Splits, note: str, read: LoadedData, asked: FitConfig, l
             expected="new rows with a target",
             received=f"{rows} rows with a target, all of them already known to the run",
         )
-    notes = [*splits.notes, note, *CountedRows.of(read.new_test.frame, read.counted).notes]
+    notes = [*splits.notes, note, *read.counted_rows(read.new_test).notes]
     if len(left_out):
         named = listed([str(row + 1) for row in left_out], NAMED)
         notes.append(f"{len(left_out)} of its {rows} rows are known to the run and left out: {named}")
@@ -97,7 +97,7 @@ def _with_fresh(splits: Splits, note: str, read: LoadedData, asked: FitConfig, l
 def fresh_values(read: LoadedData) -> pl.DataFrame:
     """The usable rows of the file of test rows. InputError for columns that are missing, cells that cannot be read."""
     assert read.new_test is not None
-    rows = CountedRows.of(read.new_test.frame, read.counted)
+    rows = read.counted_rows(read.new_test)
     result = with_target(rows.frame, read.task)
     result = result.filter(result[read.task.target].is_not_null())
     needed = [column.name for column in read.columns if column.used or column.name == read.counted]
@@ -117,7 +117,7 @@ def fresh_values(read: LoadedData) -> pl.DataFrame:
 def fresh_fingerprints(read: LoadedData, values: pl.DataFrame, line: Line) -> Fingerprints:
     """The fingerprints of the usable rows of the file of test rows."""
     assert read.new_test is not None
-    cells = usable_cells(read.new_test.frame, read.counted, read.task)
+    cells = read.usable_cells(read.new_test)
     return fingerprints_of_others(cells, values, read, line.secret)
 
 

@@ -29,13 +29,14 @@ from luthier.data import (
     with_target,
     with_values,
 )
+from luthier.data.columns import picture_columns
 from luthier.data.copies import Copies, CopyRule, copies_of
 from luthier.data.large import PLACE
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
 from luthier.data.row_hashes import row_hashes
 from luthier.data.sources import is_gone
 from luthier.data.task import positive_facts, with_positive
-from luthier.data.values import values_as_known
+from luthier.data.values import styles_of, values_as_known
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.recipe.config import FitConfig
 from luthier.recipe.option_table import kept_for
@@ -86,7 +87,17 @@ class LoadedData:
             return self.hashed
         if self.source.whole is not None or self.pictures is not None:
             return row_hashes(self.frame)
-        return row_hashes(usable_cells(self.source.frame, self.counted, self.task))
+        return row_hashes(self.usable_cells(self.source))
+
+    def counted_rows(self, source: Source) -> CountedRows:
+        """The rows of a source like this one that count."""
+        return CountedRows.of(source.frame, self.counted, source.decimal)
+
+    def usable_cells(self, source: Source) -> pl.DataFrame:
+        """The rows of a source like this one that have a target and a weight above 0, as they came."""
+        numbered = replace(source, frame=source.frame.with_row_index(PLACE))
+        rows = with_target(self.counted_rows(numbered).frame, self.task)
+        return source.frame[rows.filter(rows[self.task.target].is_not_null())[PLACE]]
 
     @cached_property
     def copy_rule(self) -> CopyRule:
@@ -162,7 +173,8 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
             received="; ".join(column.sentence() for column in columns) or "a table with only the target",
             remedy="add columns, or keep a dropped one with --column NAME=category",
         )
-    fresh = read_source(asked.new_test, target=read.task.target) if asked.new_test else None
+    styles = styles_of(columns, read.task)
+    fresh = read_source(asked.new_test, target=read.task.target, styles=styles) if asked.new_test else None
     return replace(read, columns=columns, new_test=fresh, counted=asked.weight)
 
 
@@ -287,21 +299,22 @@ def read_and_infer(
             received="no --target",
             remedy=f"--target {result.frame.columns[-1]} (the columns are {listed(result.frame.columns)})",
         )
-    rows = CountedRows.of(result.frame, weight if weight != name else "")
+    rows, decimal = CountedRows.of(result.frame, weight if weight != name else "", result.decimal), result.decimal
     require_enough(rows.frame.height, rows.weight, "have")
-    inferred = infer_task(rows.frame[name], override=task, written=result.written, weights=rows.weights)
+    task_of = partial(infer_task, override=task, written=result.written, decimal=decimal)
+    inferred = task_of(rows.frame[name], weights=rows.weights)
     frame, places = _usable(rows, inferred)
     if result.picture and columns.get(result.picture, "picture") == "picture":
         shape = common_shape(frame[result.picture].fill_null("").to_list(), side)
         dropped = rows.frame.height - frame.height
         frame, store, notes = read_pictures(frame, result.picture, shape, strict=strict)
         require_rows(frame)
-        known = picture_columns(frame, result.picture, name)
+        known = picture_columns(frame.columns, result.picture, name)
         weight = varied(frame, rows.weight)
-        inferred = infer_task(frame[name], override=task, written=result.written, weights=weights_of(frame, weight))
+        inferred = task_of(frame[name], weights=weights_of(frame, weight))
         return LoadedData(result, frame, dropped, inferred, known, weight, store, (*rows.notes, *notes))
-    facts = {column: facts_of(frame[column]) for column in frame.columns if column not in (name, *columns)}
-    known = infer_columns(frame, target=name, overrides=columns, facts=facts)
+    facts = {column: facts_of(frame[column], decimal) for column in frame.columns if column not in (name, *columns)}
+    known = infer_columns(frame, target=name, overrides=columns, facts=facts, decimal=decimal)
     return LoadedData(
         source=_with_values_on_disk(rows.on_disk(result), known, inferred),
         frame=with_values(frame, known),
@@ -330,12 +343,6 @@ def _usable(rows: CountedRows, task: Task) -> tuple[pl.DataFrame, np.ndarray]:
     return known, places
 
 
-def usable_cells(frame: pl.DataFrame, weight: str, task: Task) -> pl.DataFrame:
-    """The rows of a table that have a target and a weight above 0, as they came."""
-    rows = with_target(CountedRows.of(frame.with_row_index(PLACE), weight).frame, task)
-    return frame[rows.filter(rows[task.target].is_not_null())[PLACE]]
-
-
 def _with_values_on_disk(found: Source, columns: tuple[Column, ...], task: Task) -> Source:
     """The source, whose rows on the disk are read as those in memory."""
     if found.whole is None:
@@ -352,8 +359,8 @@ def read_as_before(source: Any, asked: FitConfig) -> LoadedData:
     name = model.task.target
     if asked.target not in (None, name):
         raise InputError(f"--target {asked.target}: the run predicts `{name}`", remedy=f"--target {name}")
-    result = read_source(source, target=name, memory=asked.memory, weight=asked.weight)
-    rows = CountedRows.of(result.frame, asked.weight if asked.weight != name else "")
+    result = read_source(source, target=name, memory=asked.memory, weight=asked.weight, styles=model.styles)
+    rows = CountedRows.of(result.frame, asked.weight if asked.weight != name else "", result.decimal)
     frame, places = _usable(rows, model.task)
     model.encode(frame.head(0))  # says which columns are missing
     encode_target(frame[name], model.task)  # and which classes are new
@@ -361,7 +368,8 @@ def read_as_before(source: Any, asked: FitConfig) -> LoadedData:
     columns = tuple(replace(column, reason=reason) for column in model.encoder.columns)
     task = replace(model.task, reason=f"'{asked.warm_start}' predicts it")
     dropped = rows.frame.height - frame.height
-    others = infer_columns(frame.drop([column.name for column in columns]), target=name, overrides={})
+    unknown = frame.drop([column.name for column in columns])
+    others = infer_columns(unknown, target=name, overrides={}, decimal=result.decimal)
     read = (*columns, *(replace(column, used=False) for column in others))  # perhaps a group, a time or weights
     on_disk = _with_values_on_disk(rows.on_disk(result), read, task)
     weight = rows.weight if result.whole else varied(frame, rows.weight)
@@ -376,15 +384,6 @@ def model_of(run: str) -> Model:
     if not folder.bundle.exists():
         raise InputError(f"'{run}' has no model yet", remedy=f"finish it first: luthier fit --resume {run}")
     return Model.load(folder.bundle)
-
-
-def picture_columns(frame: pl.DataFrame, picture: str, target: str) -> tuple[Column, ...]:
-    """The column of pictures is what is learnt from; others stay outside."""
-    others = [name for name in frame.columns if name not in (picture, target)]
-    return (
-        Column(picture, "picture", True, "its cells are paths of pictures"),
-        *(Column(name, "identifier", False, "the model learns from the pictures alone") for name in others),
-    )
 
 
 def listed(names: list[str], most: int = 8) -> str:

@@ -53,12 +53,12 @@ class CountedRows:
     scale: tuple[float, float] = (1.0, 1.0)  # what the weights were divided by
 
     @classmethod
-    def of(cls, frame: pl.DataFrame, weight: str) -> CountedRows:
-        """All rows of a table without such a column."""
+    def of(cls, frame: pl.DataFrame, weight: str, decimal: str = "") -> CountedRows:
+        """All rows of a table without such a column; `decimal` is the mark of its numbers."""
         if weight not in frame.columns:
             return cls(frame, np.arange(frame.height))
         cells = frame[weight]
-        style = likeliest_style(cells) if is_text(cells.dtype) else NUMBERS.style
+        style = likeliest_style(cells, decimal) if is_text(cells.dtype) else NUMBERS.style
         parser = replace(NUMBERS, style=style, lenient=True)
         weights = parser.values(cells).cast(pl.Float64).to_numpy()  # NaN where there is none
         values = pl.Series(weight, relative(weights)).fill_nan(None)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from luthier import storage
 from luthier.assess import METRICS, PREDICTION, PRIMARY, Units, drift, measure, seen_by, told_apart
-from luthier.data import PictureEncoder, Unread, encode_target, read_source, target_values, with_values
+from luthier.data import PictureEncoder, Source, Unread, encode_target, read_source, target_values, with_values
 from luthier.data.copies import CopyRule
 from luthier.data.parsing import NUMBERS
 from luthier.data.split import group_numbers
@@ -44,8 +44,8 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     if model.profile is None:
         raise InputError(f"the model of '{run}' has no profile of the training rows", remedy="fit it again")
     asked = folder.facts().get("asked", {})
-    found = read_source(source)
-    counted, note = _counted(found.frame, asked.get("weight", ""))
+    found = read_source(source, styles=model.styles)
+    counted, note = _counted(found, asked.get("weight", ""))
     frame, weights = counted.frame, counted.weights
     unread = Unread()
     numbers, codes = model.encode(frame, unread=unread)
@@ -127,9 +127,9 @@ def _own_rows(folder: RunFolder) -> tuple[Parts | None, CopyRule | None]:
         return None, None
 
 
-def _counted(frame: pl.DataFrame, weight: str) -> tuple[CountedRows, tuple[str, ...]]:
+def _counted(found: Source, weight: str) -> tuple[CountedRows, tuple[str, ...]]:
     """The rows that count, where the run was fitted with weights, and what is to be said of them."""
-    result = CountedRows.of(frame, weight)
+    result = CountedRows.of(found.frame, weight, found.decimal)
     if weight and not result.weight:
         return result, (f"there is no column `{weight}` of sample weights: all rows count alike",)
     if weight:

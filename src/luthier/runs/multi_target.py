@@ -81,8 +81,10 @@ class MultiTargetResult:
 
     def predict(self, rows: Any) -> pl.DataFrame:
         """A column of predictions for each target that has a model; InputError where none has."""
-        frame = read_source(rows).frame
-        return pl.DataFrame({target: model.predict(frame) for target, model in load_all(self.path).items()})
+        models = load_all(self.path)
+        styles = {name: style for model in models.values() for name, style in model.styles.items()}
+        frame = read_source(rows, styles=styles).frame
+        return pl.DataFrame({target: model.predict(frame) for target, model in models.items()})
 
     def report(self) -> Path:
         """Write the overview again and return its path."""

@@ -13,7 +13,7 @@ from luthier import storage
 from luthier.data import BUNDLED, Source, read_source
 from luthier.data.pictures import cache_folder, is_packed
 from luthier.data.remote import is_remote
-from luthier.data.sources import WRITTEN
+from luthier.data.sources import DECIMAL, WRITTEN
 from luthier.errors import InputError
 from luthier.recipe import FitConfig, LoadedData, asked_of, read_as_asked, read_recipe, read_unchanged, write_recipe
 from luthier.saved import SEVERAL, RunFolder, open_run, runs_in
@@ -37,7 +37,8 @@ def keep_source(folder: RunFolder, source: Source) -> None:
                 shutil.copyfile(first.rpartition("#")[0], kept)
                 rows = [f"{kept.resolve()}#{value.rpartition('#')[2]}" for value in frame[name]]
                 frame = frame.with_columns(pl.Series(name, rows))
-        frame.write_parquet(folder.source, metadata=WRITTEN if source.written else None)
+        written = {**WRITTEN, DECIMAL: source.decimal}
+        frame.write_parquet(folder.source, metadata=written if source.written else None)
 
 
 def relocate(run: str | Path, source: str | Path) -> None:

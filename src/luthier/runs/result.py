@@ -78,9 +78,8 @@ class Result:
             shutil.copyfile(self.folder.bundle, target)
         return target
 
-    @staticmethod
-    def _frame(rows: Any) -> pl.DataFrame:
-        return read_source(rows).frame
+    def _frame(self, rows: Any) -> pl.DataFrame:
+        return read_source(rows, styles=self.model.styles).frame
 
     def __repr__(self) -> str:
         return "\n".join(summary_lines(self.path)[:12])

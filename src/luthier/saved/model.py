@@ -24,7 +24,9 @@ from luthier.data import (
     inputs_of,
     read_source,
 )
+from luthier.data.numerals import NumberStyle
 from luthier.data.target_transform import TargetTransform
+from luthier.data.values import styles_of
 from luthier.errors import ConfigError, InputError, LuthierError, in_a_line
 from luthier.machine import threads, torch_settings
 from luthier.nets import Licence, Net
@@ -87,6 +89,11 @@ class Model:
         low, high = self.interval_encoded(*self.encode(frame))
         return pl.DataFrame({"low": low, "high": high})
 
+    @property
+    def styles(self) -> dict[str, NumberStyle]:
+        """How numbers are written in the columns of text that a table may have, and in its target."""
+        return styles_of(self.encoder.columns if isinstance(self.encoder, TableEncoder) else (), self.task)
+
     def encode(
         self, frame: Any, *, impute_missing_columns: bool = False, unread: Unread | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -94,7 +101,7 @@ class Model:
 
         The table is whatever `luthier.fit` takes: a frame of pandas, Polars or Arrow, a path, an array.
         """
-        frame = frame if isinstance(frame, pl.DataFrame) else read_source(frame).frame
+        frame = frame if isinstance(frame, pl.DataFrame) else read_source(frame, styles=self.styles).frame
         if isinstance(self.encoder, TableEncoder):
             return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
         return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns)

@@ -14,6 +14,7 @@ import polars as pl
 
 from luthier import storage
 from luthier.data import PictureEncoder, Unread, read_batches
+from luthier.data.numerals import NumberStyle, in_marks_of
 from luthier.errors import InputError
 from luthier.saved.model import Model
 from luthier.saved.run_folder import finished_in, open_one, runs_in, unfinished_in_words
@@ -70,10 +71,12 @@ def predict_file(
         say(left)
     options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
     first, written = next(iter(models), ""), 0
+    styles = {name: style for model in models.values() for name, style in model.styles.items()}
+    commas = {name: NumberStyle() for name, style in styles.items() if style.decimal == ","}
     with _destination(output) as file:
         few = any(isinstance(model.encoder, PictureEncoder) or model.encoder.words for model in models.values())
-        for batch in read_batches(source, min(rows, FEW) if few else rows, say):
-            result = batch
+        for batch in read_batches(source, min(rows, FEW) if few else rows, say, styles):
+            result = in_marks_of(batch, commas, ",")  # beside commas and predictions numbers have points
             for target, model in models.items():
                 columns = predictions(model, batch, unread=unread if target == first else None, **options)
                 if len(models) > 1:

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -16,7 +16,10 @@ from torch import Tensor
 
 from luthier.data import TableEncoder, with_values
 from luthier.data.columns import Column
-from luthier.data.csv_text import cells_of, open_csv
+from luthier.data.csv_text import open_csv
+from luthier.data.dialect import Dialect
+from luthier.data.numerals import in_marks_of
+from luthier.data.values import styles_of
 from luthier.errors import InputError, in_a_line
 from luthier.serving.batching import in_slices
 from luthier.serving.bodies import csv_parts, json_items
@@ -183,9 +186,9 @@ def from_csv(body: bytes, encoder: TableEncoder, most: int) -> Iterator[RequestR
     """
     columns = encoder.columns
     errors: list[dict[str, Any]] = []
-    start = 0
+    start, dialect = 0, None
     for part in csv_parts(body, len(columns), max(LONGEST_ROW, CELL * len(columns))):
-        frame = _table(part, columns)
+        frame, dialect = _table(part, columns, dialect)
         limited(start + len(frame), most, "rows")
         result = [error for column in columns for error in _lost(frame[column.name], start, column)]
         if not errors and not result:
@@ -200,19 +203,21 @@ def from_csv(body: bytes, encoder: TableEncoder, most: int) -> Iterator[RequestR
         raise RefusedError(422, "there is no row")
 
 
-def _table(content: bytes, columns: Sequence[Column]) -> pl.DataFrame:
-    """The table in a piece of CSV, every cell as text."""
+def _table(content: bytes, columns: Sequence[Column], known: Dialect | None) -> tuple[pl.DataFrame, Dialect]:
+    """The table in a piece of CSV, every cell as text, and how it is written: as `known` from an earlier piece."""
     if b"\n" not in content.strip():
         raise RefusedError(422, "there is no row")
     try:
-        frame = cells_of(open_csv(content, "the body"))
+        table = open_csv(content, "the body")
+        dialect = known or table.dialect
+        frame = in_marks_of(replace(table, dialect=dialect).frame(), styles_of(columns), dialect.decimal)
     except InputError as error:
         raise RefusedError(400, f"the body is not CSV: {in_a_line(error)}") from None
     missing = [column.name for column in columns if column.name not in frame.columns]
     if missing:
         errors = [_error(0, name, "a column", "nothing") for name in missing]
         raise RefusedError(422, f"columns are missing: {', '.join(missing[:8])}", errors)
-    return frame
+    return frame, dialect
 
 
 def _lost(cells: pl.Series, start: int, column: Column) -> list[dict[str, Any]]:
