@@ -1,7 +1,7 @@
 """What the designed experiments of `luthier fit` come to on real tables: answers, losses, time used.
 
-Needs `LUTHIER_DATA`. `python -m benchmarks.experiments [BUDGET] [SPLITS]` continues where it was stopped: every run is a line
-of `benchmarks/results/experiments-BUDGET.jsonl`. A split is a seed: other rows are sealed, and other folds.
+Needs `LUTHIER_DATA`. `python -m benchmarks.experiments [BUDGET] [SPLITS]` continues where it was stopped: every run is a
+line of `benchmarks/results/experiments-BUDGET.jsonl`. A split is a seed: other rows are sealed, and other folds.
 `python -m benchmarks.experiments show BUDGET` sums them up.
 """
 
@@ -77,7 +77,8 @@ def show(budget: str) -> None:
         answered = sum(count for kind, count in one["answers"].items() if kind != "unknown")
         print(
             f"{one['table']:>14} {one['seed']}  {answered:>2} of 16 answered, {sum(one['answers'].values())} asked; "
-            f"{one['networks']} networks, {one['bags']} bags; {one['metric']} {one['value']:.4g}, loss {one['loss']:.4g}; "
+            f"{one['networks']} networks, {one['bags']} bags; {one['metric']} {one['value']:.4g}, "
+            f"loss {one['loss']:.4g}; "
             f"{one['seconds']:.0f} s{', converged' if one['converged'] else ''}"
         )
 
