@@ -1,6 +1,6 @@
 """What the designed experiments of `luthier fit` come to on real tables: answers, losses, time used.
 
-Needs `LUTHIER_DATA`. `python -m benchmarks.experiments [BUDGET] [SPLITS]` continues where it was stopped: every run is a
+Needs `LUTHIER_DATA`. `python -m benchmarks.experiments [BUDGET] [SPLITS]` continues where it was stopped: each run is a
 line of `benchmarks/results/experiments-BUDGET.jsonl`. A split is a seed: other rows are sealed, and other folds.
 `python -m benchmarks.experiments show BUDGET` sums them up.
 """
