@@ -83,7 +83,8 @@ def test_a_small_request_does_not_wait_for_one_of_many_pictures(model: Model, mo
     async def asked() -> tuple[bool, int, int]:
         many = asyncio.create_task(reader.read("application/json", several(*[file] * 20), Limits()))
         await asyncio.to_thread(began.wait, PATIENCE)
-        one = await reader.read("image/png", file, Limits())
+        async with asyncio.timeout(PATIENCE / 2):
+            one = await reader.read("image/png", file, Limits())
         waiting = not many.done()
         go_on.set()
         return waiting, sum(map(len, one)), sum(map(len, await many))
