@@ -9,14 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from luthier.engine import Part
+from luthier.engine.flat_rows import KINDS
 from luthier.errors import ConfigError, InputError
-from luthier.search import REGISTRY, SCALES, Choice, Number, Scale, Space, space_from, usual_space
+from luthier.nets import DenseSpec, NumberEmbedding
+from luthier.search import REGISTRY, SCALES, Choice, DenseNetworks, Number, Scale, Space, space_from, usual_space
+from luthier.search.network_jobs import Job
+from luthier.search.registry import RATES_OF
 from luthier.search.samplers import Random, Request
 from luthier.search.stages import make_stages, shared_out
+from luthier.search.trials import Trial
 
 
 def draws(space: Space, count: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -174,10 +181,25 @@ def test_every_member_hyper_parameter_is_in_the_registry() -> None:
         "penalise_biases",
         "layer_rates",
         "frozen_until",
-        "rate_factors",
-        "width_scaled",
+        "rate_factors",  # by kind, see the next
     }
     assert {field.name for field in fields(Member)} - apart <= set(REGISTRY)
+
+
+def test_every_part_of_a_dense_network_is_in_the_registry_and_reaches_the_network() -> None:
+    """What a setting names differs from the network without it; nothing that a rate can multiply is left out."""
+    part = Part(torch.zeros(6, 3), torch.zeros(6, 0, dtype=torch.int64), torch.zeros(6, dtype=torch.int64))
+    networks = DenseNetworks(part, part, "softmax", DenseSpec(3, (4,), 2), numbers=2)
+    plain = networks.spec({})
+    assert networks.spec({"number_frequencies": 0}) == plain
+    chosen: dict[str, Any] = {"number_frequencies": 8, "number_width": 3, "number_deviation": 0.3, "input_scale": True}
+    assert networks.spec(chosen).number_embedding == NumberEmbedding(2, 8, 3, 0.3)
+    assert networks.spec(chosen).input_scale
+    assert set(RATES_OF.values()) == set(KINDS) - {"weights"}
+    rates: dict[str, Any] = {name: 0.5 + k for k, name in enumerate(RATES_OF)}
+    (member,) = networks.members(Job("one", (Trial(0, {**rates, "width_scaled": True}, 1, "tier 1"),), 1))
+    assert dict(member.rate_factors) == {RATES_OF[name]: rate for name, rate in rates.items()}
+    assert member.width_scaled
 
 
 def test_stages_open_in_order() -> None:

@@ -59,7 +59,7 @@ def first_setting(shape: TableShape) -> FirstSetting:
 
     >>> first = first_setting(TableShape("binary", rows=3000, numbers=17, levels=(53, 5)))
     >>> first.setting.method, first.setting.batch_size, first.epochs, first.setting.member.spec.hidden
-    ('robust', 128, 20, (128, 128))
+    ('robust', 128, 25, (128, 128))
     """
     spec, small = first_network(shape), shape.rows < SMALL
     # Functions of numbers pay most where they learn as fast as the rest, and overfit few rows.

@@ -42,7 +42,7 @@ from luthier.untrusted import fitting_together
 
 TABLE_SPACE = (
     *("learning_rate", "rule", "momentum", "width", "batch_size", "depth", "schedule", "weight_decay"),
-    *("dropout", "batch_norm", "beta1", "beta2", "epsilon"),
+    *("dropout", "batch_norm", "number_frequencies", "beta1", "beta2", "epsilon"),
 )
 DEFAULT_TRIALS = 64
 OPTIONS = {"weight": "--sample-weight"}  # as a person knows it; the others have the names of their parameters
@@ -210,7 +210,8 @@ def _tune_table(
     _, training, validation = work.prepared(options["inputs"])
     width = first_width(len(training), input_count(work.data.encoder, training.features.shape[1]), work.outputs)
     width = min((16, 32, 64, 128, 256), key=lambda units: abs(units - width))
-    networks = DenseNetworks(training, validation, work.loss, work.spec(options["inputs"], (width,)), seed=asked.seed)
+    base, numbers = work.spec(options["inputs"], (width,)), work.data.training.numbers.shape[1]
+    networks = DenseNetworks(training, validation, work.loss, base, numbers=numbers, seed=asked.seed)
     space = space or _usual(width, options["defaults"])
     effort = replace(effort, epochs=options["epochs"] or _epochs(len(training)))
     folder.update_facts(search=_said(space, effort))

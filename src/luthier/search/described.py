@@ -15,7 +15,7 @@ from luthier.optimise import RULES
 from luthier.optimise.schedules import KINDS
 from luthier.renamed import current_hyper_parameters
 from luthier.search.objects import Objects, labelled, readers
-from luthier.search.registry import REGISTRY, TIERS
+from luthier.search.registry import RATES_OF, REGISTRY, TIERS
 from luthier.search.scales import Scale
 from luthier.search.space import Choice, Dimension, Number, Space, Value
 from luthier.untrusted import read_toml
@@ -30,10 +30,13 @@ _KEYS = {"low", "high", "scale", "integer", "options", "choices", "default", "ti
 _POSITIVE, _SHARE = (0.0, math.inf), (0.0, 1.0)
 _LIMITS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("learning_rate", "l2", "l1", "weight_decay", "clip_norm", "clip_value", "epsilon"), _POSITIVE),
-    **dict.fromkeys(("momentum", "restart_period", "decay", "warmup", "dropout", "ema_decay"), _SHARE),
-    **dict.fromkeys(("beta1", "beta2", "rho"), _SHARE),
+    **dict.fromkeys((*RATES_OF, "number_frequencies"), _POSITIVE),
+    **dict.fromkeys(("momentum", "restart_period", "decay", "warmup", "dropout"), _SHARE),
+    **dict.fromkeys(("beta1", "beta2", "rho", "ema_decay", "label_smoothing"), _SHARE),
     **dict.fromkeys(("noise", "mixup"), (0.0, math.inf)),
     **dict.fromkeys(("depth", "epochs", "width", "batch_size", "restart_multiplier"), (1.0, math.inf)),
+    "number_width": (2.0, math.inf),
+    "number_deviation": (1e-9, math.inf),
 }
 
 
@@ -187,7 +190,7 @@ def _meaningless(name: str, made: Dimension | Value, *, everything: bool) -> lis
     if name not in _LIMITS or hyper is None or (own and not everything) or isinstance(made, Number):
         return []
     low, high = _LIMITS[name]
-    whole = name in ("batch_size", "depth", "epochs", "width")
+    whole = name in ("batch_size", "depth", "epochs", "width", "number_frequencies", "number_width")
     wrong = [
         repr(option)
         for option in (made.options if isinstance(made, Choice) else (made,))

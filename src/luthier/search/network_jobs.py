@@ -20,17 +20,21 @@ from luthier.engine import FileCheckpoint, Member, Part, Schedule, Settings, in_
 from luthier.engine.batches import epoch_steps
 from luthier.engine.devices import CPU
 from luthier.errors import LuthierError
-from luthier.nets import DenseSpec
+from luthier.nets import DenseSpec, NumberEmbedding
 from luthier.objective import Criterion, Loss
 from luthier.optimise import AnySchedule, schedule_for
 from luthier.records import Finding
+from luthier.search.registry import RATES_OF
 from luthier.search.space import Values
 from luthier.search.trials import COMPLETE, FAILED, PRUNED, Trial
 from luthier.tensors import tensor_of
 
 DEFAULT_RULE, DEFAULT_BATCH, DEFAULT_RATE = "adam", 64, 3e-3
 _ROWS = ("noise", "mixup")  # what changes the rows that all of a population see
-_MEMBER = ("momentum", "l2", "l1", "weight_decay", "ema_decay", "clip_norm", "clip_value", "epsilon", "rho", *_ROWS)
+_MEMBER = (
+    *("momentum", "l2", "l1", "weight_decay", "ema_decay", "label_smoothing", "clip_norm", "clip_value", "epsilon"),
+    *("rho", *_ROWS),
+)
 MOST_POINTS = 20  # of a learning curve
 
 
@@ -228,7 +232,10 @@ def hyper_parameters(values: Mapping[str, Any], steps: int) -> dict[str, Any]:
     result: dict[str, Any] = {name: float(values[name]) for name in _MEMBER if name in values}
     if "beta1" in values or "beta2" in values:
         result["betas"] = (float(values.get("beta1", 0.9)), float(values.get("beta2", 0.999)))
+    if factors := tuple((kind, float(values[name])) for name, kind in RATES_OF.items() if name in values):
+        result["rate_factors"] = factors
     return result | {
+        "width_scaled": bool(values.get("width_scaled", False)),
         "learning_rate": float(values.get("learning_rate", DEFAULT_RATE)),
         "schedule": schedule_of(values, steps),
     }
@@ -264,14 +271,37 @@ def schedule_of(values: Mapping[str, Any], steps: int) -> AnySchedule:
     )
 
 
+def number_embedding(values: Values, numbers: int) -> NumberEmbedding | None:
+    """Learned functions of so many numbers, as a setting says; None without frequencies.
+
+    >>> number_embedding({"number_frequencies": 8}, numbers=5)
+    NumberEmbedding(columns=5, frequencies=8, width=4, deviation=0.1)
+    """
+    frequencies = int(values["number_frequencies"])
+    if not frequencies:
+        return None
+    width, deviation = int(values.get("number_width", 4)), float(values.get("number_deviation", 0.1))
+    return NumberEmbedding(numbers, frequencies, width, deviation)
+
+
 class DenseNetworks(Networks):
-    """Dense networks on rows of numbers [N, F] and codes [N, K]; every hyper-parameter of the registry."""
+    """Dense networks on rows of numbers [N, F] and codes [N, K]; every hyper-parameter of the registry.
+
+    The first `numbers` columns may be embedded (None: all).
+    """
 
     def __init__(
-        self, training: Part, validation: Part, loss: str | Loss | Criterion, base: DenseSpec, **options: Any
+        self,
+        training: Part,
+        validation: Part,
+        loss: str | Loss | Criterion,
+        base: DenseSpec,
+        *,
+        numbers: int | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(training, validation, loss, **options)
-        self.base = base
+        self.base, self.numbers = base, base.inputs if numbers is None else numbers
 
     def spec(self, values: Values) -> DenseSpec:
         """The architecture that a setting describes."""
@@ -279,8 +309,10 @@ class DenseNetworks(Networks):
         width = int(values.get("width", base.hidden[0] if base.hidden else 64))
         depth = int(values.get("depth", len(base.hidden) or 1))
         changed = "width" in values or "depth" in values
-        named = ("activation", "initialiser", "batch_norm", "layer_norm", "residual")
+        named = ("activation", "initialiser", "batch_norm", "layer_norm", "residual", "input_scale")
         changes: dict[str, Any] = {name: values[name] for name in named if name in values}
+        if "number_frequencies" in values and self.numbers:
+            changes["number_embedding"] = number_embedding(values, self.numbers)
         return replace(base, hidden=(width,) * depth if changed else base.hidden, **changes)
 
     def architecture(self, values: Values) -> str:

@@ -21,8 +21,17 @@ TIERS = {
 }
 WITH_MANY = 4  # the tier that is opened only with many trials
 LENGTH = 5
-_MOMENTUM_RULES = ("sgd", "nesterov", "nesterov-velocity")
-_ADAMS = ("adam", "adam-uncorrected", "adamax", "nadam")
+_MOMENTUM_RULES = ("sgd", "nesterov", "nesterov-velocity", "muon")
+_MOMENTS = ("adam", "adam-uncorrected", "adamax", "nadam", "schedule-free", "muon")
+_ADAMS = (*_MOMENTS, "lion")
+RATES_OF = {  # hyper-parameters that multiply the rate of one kind of numbers
+    "bias_rate": "biases",
+    "embedding_rate": "embeddings",
+    "number_rate": "numbers",
+    "scale_rate": "scales",
+    "norm_rate": "norms",
+}
+REALMLP = "Holzmueller and others 2024"
 _SQUARES = ("rmsprop", "adadelta")
 
 
@@ -90,7 +99,9 @@ _TABLE = (
         "schedule",
         3,
         "member",
-        Choice(("constant", "cosine", "restarts", "exponential", "one-cycle"), default="cosine"),
+        Choice(
+            ("constant", "cosine", "restarts", "exponential", "one-cycle", "coslog4", "flat-cosine"), default="cosine"
+        ),
         "how the learning rate falls during training",
         "S4-12 to S4-17",
     ),
@@ -119,9 +130,10 @@ _TABLE = (
             0.9,
             scale="log",
             default=0.1,
-            when=_when("schedule", "exponential", "staircase", "inverse", "plateau"),
+            when=_when("schedule", "exponential", "staircase", "inverse", "plateau", "stable-decay"),
         ),
-        "factor on the learning rate by the end of training (a staircase takes a tenth of it per stair)",
+        "factor on the learning rate by the end of training (a staircase takes a tenth of it per stair); of "
+        "stable-decay the share of the training in which the rate falls",
         "S4-13 to S4-15",
     ),
     Hyper(
@@ -192,6 +204,65 @@ _TABLE = (
         "S1-117",
     ),
     Hyper(
+        "number_frequencies",
+        3,
+        "architecture",
+        Choice((0, 8, 16), default=0),
+        "waves of each number, of which learned functions enter beside it (PBLD); 0: none. What changes fast with a "
+        "number is learnt by it",
+        REALMLP,
+    ),
+    Hyper(
+        "number_width",
+        4,
+        "architecture",
+        Choice((2, 4, 8), default=4, when=_when("number_frequencies", 8, 16)),
+        "values that each number enters as, its own included; costs a wider first layer",
+        REALMLP,
+    ),
+    Hyper(
+        "number_deviation",
+        4,
+        "architecture",
+        Choice((0.03, 0.1, 0.3, 1.0), default=0.1, when=_when("number_frequencies", 8, 16)),
+        "standard deviation of the first frequencies: small ones are long waves",
+        REALMLP,
+    ),
+    Hyper(
+        "input_scale",
+        3,
+        "architecture",
+        Choice((False, True)),
+        "a learned factor of each value that enters the first layer, so that what matters is heard",
+        REALMLP,
+    ),
+    Hyper(
+        "width_scaled",
+        4,
+        "member",
+        Choice((False, True)),
+        "rates divided by the root of a layer's inputs: one rate serves all widths (with it rates are some ten times "
+        "larger)",
+        REALMLP,
+    ),
+    *(
+        Hyper(
+            name,
+            4,
+            "member",
+            Number(0.01, 10.0, scale="log", default=default),
+            f"multiplies the learning rate of {what}; multiplicative",
+            REALMLP,
+        )
+        for name, default, what in (
+            ("bias_rate", 1.0, "biases; 0.1 keeps them near their start"),
+            ("embedding_rate", 1.0, "categories' embeddings"),
+            ("number_rate", 1.0, "learned functions of numbers; 0.1 where rows are few"),
+            ("scale_rate", 1.0, "the inputs' factors; 6 lets them choose early"),
+            ("norm_rate", 1.0, "scales and shifts of batch or layer norm"),
+        )
+    ),
+    Hyper(
         "clip_norm",
         3,
         "member",
@@ -216,6 +287,14 @@ _TABLE = (
         "S0-23",
     ),
     Hyper(
+        "label_smoothing",
+        3,
+        "member",
+        Number(0.005, 0.2, scale="log", default=0.1),
+        "share of each label that is spread over all classes; helps accuracy, harms log loss and ROC AUC",
+        "Szegedy and others 2016",
+    ),
+    Hyper(
         "beta1",
         4,
         "member",
@@ -235,7 +314,7 @@ _TABLE = (
         "epsilon",
         4,
         "member",
-        Number(1e-10, 1e-3, scale="log", default=1e-8, when=_when("rule", *_ADAMS, *_SQUARES, "adagrad")),
+        Number(1e-10, 1e-3, scale="log", default=1e-8, when=_when("rule", *_MOMENTS, *_SQUARES, "adagrad")),
         "keeps the division finite; rarely tuned",
         "S0-02",
     ),

@@ -1,0 +1,129 @@
+"""Steps 3 and 4 by designed experiments: repeated, resumed, branched; no row stops the network that it judges."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from tests import warm
+
+import luthier
+from luthier.engine import Member, Part, Settings, train
+from luthier.nets import DenseSpec
+from luthier.recipe.decisions import follows, wording_of
+from luthier.runs.screen import SilentScreen
+
+BUDGET = "3000steps"
+
+
+def table(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(160, 2))
+    y = x[:, 0] + x[:, 1] ** 2 + 0.5 * rng.normal(size=160) > 0.8
+    path = folder / "rows.csv"
+    frame = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "kind": rng.choice(["u", "v"], 160)})
+    frame.with_columns(y=pl.Series(np.where(y, "yes", "no"))).write_csv(path)
+    return path
+
+
+def fit(source: Any, run: Path, **options: Any) -> luthier.Result:
+    result = luthier.fit(source, run=run, screen=SilentScreen(), **{"budget": BUDGET, **options})
+    assert result is not None
+    return result
+
+
+def numbers(run: Path) -> dict[str, Any]:
+    scores = json.loads((run / "scores.json").read_text())
+    scores["next_step"] = scores["next_step"].replace(str(run), "RUN")
+    return {"scores": scores, "ledger": (run / "ledger.jsonl").read_text().replace(str(run), "RUN")}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return table(tmp_path_factory.mktemp("rows"))
+
+
+@pytest.fixture(scope="module")
+def result(source: Path, tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
+    return fit(source, tmp_path_factory.mktemp("runs") / "run", target="y")
+
+
+def decisions(ledger: list[dict[str, Any]], code: str) -> list[dict[str, Any]]:
+    return [record for record in ledger if record["kind"] == "decision" and record["code"] == code]
+
+
+def test_each_step_is_one_experiment_and_questions_are_asked_about_what_it_adopts(result: luthier.Result) -> None:
+    experiments = decisions(result.ledger, "experiment")
+    assert [record["step"] for record in experiments] == [3, 4]
+    assert all(record["evidence"]["networks"] == 5 * record["evidence"]["settings"] for record in experiments)
+    answers = decisions(result.ledger, "answer")
+    assert len(answers) == len({record["of"] for record in answers}) >= 7  # those of the adopted shape at least
+    assert all(record["evidence"]["partitions"] == 2 for record in answers)
+    assert not decisions(result.ledger, "remedy")
+    assert result.scores["headline"]["value"] > 0.6
+
+
+def test_every_choice_follows_from_its_evidence_and_has_words(result: luthier.Result) -> None:
+    for record in (r for code in ("experiment", "answer", "bags") for r in decisions(result.ledger, code)):
+        assert follows(record)
+        for language in ("en", "zh"):
+            assert wording_of(record, language).sentence()
+
+
+def test_the_deliverable_is_whole_bags_that_together_learnt_from_every_open_row(result: luthier.Result) -> None:
+    (bags,) = decisions(result.ledger, "bags")
+    model = luthier.load(result.path)
+    assert len(model.nets) == 5 * bags["choice"]
+    assert sum(model.weights) == pytest.approx(1)
+
+
+def test_a_repeated_run_has_the_same_numbers(result: luthier.Result, tmp_path: Path) -> None:
+    again = fit(result.path / "recipe.toml", tmp_path / "again", repeat=True)
+    assert numbers(again.path) == numbers(result.path)
+
+
+def test_a_killed_run_resumes_to_the_same_numbers(source: Path, result: luthier.Result, tmp_path: Path) -> None:
+    run = tmp_path / "killed"
+    command = ["fit", str(source), "--target", "y", "--budget", BUDGET, "--run", str(run), "--json"]
+    child = warm.Popen([sys.executable, "-m", "luthier", *command], stdout=warm.PIPE, stderr=warm.PIPE)
+    assert child.stdout is not None
+    for line in child.stdout:
+        if b"validate-second" in (line if isinstance(line, bytes) else line.encode()):
+            break
+    child.kill()
+    child.communicate()
+    luthier.resume(run, screen=SilentScreen())
+    assert numbers(run) == numbers(result.path)
+
+
+def test_a_run_goes_on_from_step_four_of_another(result: luthier.Result, tmp_path: Path) -> None:
+    branch = luthier.branch(result.path, 4, run=tmp_path / "branch", again=True, screen=SilentScreen())
+    assert branch is not None
+    (first, _), (again, _) = (decisions(one.ledger, "experiment") for one in (result, branch))
+    assert first["evidence"] == again["evidence"]
+    assert len(decisions(branch.ledger, "answer")) >= 7
+
+
+def coin_loss(seed: int, *, keep_last: bool) -> float:
+    """Out-of-fold loss of networks on labels of a coin, each free to stop by its own fold, less that of one half."""
+    g = torch.Generator().manual_seed(seed)
+    X, y = torch.randn(50, 4, generator=g, dtype=torch.float64), torch.randint(0, 2, (50,), generator=g)
+    settings = Settings("softmax", "adam", 10, 30, 1, dtype=torch.float64, keep_last=keep_last, batch_seed=seed)
+    members = [Member(DenseSpec(4, (8,), 2), 5 * seed + fold, 0.01, fold=fold) for fold in range(5)]
+    part = Part(X, torch.zeros(50, 0, dtype=torch.int64), y)
+    outcome = train(members, part, None, settings, folds=torch.arange(50) % 5)
+    return float(np.mean(outcome.best_validation_loss)) - float(np.log(2))
+
+
+def test_coin_labels_cannot_be_predicted_where_no_row_stops_its_own_network() -> None:
+    """Stopping by the rows that judge finds a gain where there is none: the mutation."""
+    for keep_last in (True, False):
+        losses = np.array([coin_loss(seed, keep_last=keep_last) for seed in range(50)])
+        error = losses.std(ddof=1) / len(losses) ** 0.5
+        assert bool(losses.mean() > -2 * error) is keep_last
