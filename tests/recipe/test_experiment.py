@@ -188,7 +188,7 @@ def test_used_is_what_the_adopted_setting_has(asked: Asked) -> None:
 def test_every_variant_trains_in_all_folds(asked: Asked) -> None:
     runner, now, known = asked
     for number, setting in enumerate([now, *(one.other for one in known)]):
-        trial = BagPlan("questions", share=0.1, kept=0)
+        trial = BagPlan("questions", share=0.1, kept=0, outputs=True)
         (bag,) = train_bags(runner, f"try-{number}", [setting], trial)
         assert np.isfinite(bag.loss)
         assert bag.row_losses(runner.problem).mean() == pytest.approx(bag.loss, rel=1e-4)

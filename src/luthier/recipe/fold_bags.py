@@ -15,6 +15,7 @@ from torch import Tensor
 
 from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.engine import Part
+from luthier.nets import DenseSpec
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
@@ -24,7 +25,7 @@ from luthier.seeds import derive, numpy_generator
 from luthier.statistics.row_losses import row_losses
 
 FEWEST_STEPS = 10
-KEPT_BAGS = 6  # bags of a population whose networks are kept: they may be delivered
+KEPT_BAGS, KEPT_BYTES = 6, 2**25  # bags of a population whose networks are kept, and what these may weigh
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Bag:
         result: Tensor | None = None
         for fold, place in enumerate(self.places):
             rows = torch.nonzero(self.folds == fold).flatten()
-            some = activate(self.population.logits[place : place + 1, : len(rows)], kind)[0]
+            kept = self.population.row_of(place)
+            some = activate(self.population.logits[kept : kept + 1, : len(rows)], kind)[0]
             result = some.new_empty(len(self.folds), some.shape[1]) if result is None else result
             result[rows] = some
         assert result is not None
@@ -108,14 +110,14 @@ def partition(problem: Problem, number: int) -> Tensor:
 @dataclass(frozen=True)
 class BagPlan:
     """How a round trains its bags: the share of a whole training, the partition, which seeds, of how many bags networks
-    are kept, and whether what they said of the rows that they left out is."""
+    are kept with what they said of the rows that they left out, and whether that is kept of all others too."""
 
     stage: str
     share: float = 1.0
     partition: int = 0
     seed: int = 0
     kept: int = KEPT_BAGS
-    outputs: bool = True
+    outputs: bool = False
 
 
 def steps_of(runner: Runner, setting: Setting, share: float) -> int:
@@ -130,6 +132,8 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
     problem, one = runner.problem, settings[0]
     folds = partition(problem, trial.partition)
     count, steps = int(folds.max()) + 1, steps_of(runner, one, trial.share)
+    assert isinstance(one.member.spec, DenseSpec)
+    light = max(1, KEPT_BYTES // (4 * count * one.member.spec.parameter_count()))
     members = [
         replace(
             setting.member_over(steps),
@@ -148,7 +152,7 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
         one.batch_size,
         parts=(open_rows(problem, one.method), None),
         folds=folds,
-        kept=trial.kept * count,
+        kept=min(trial.kept, light) * count,
         outputs=trial.outputs,
     )
     trained = runner.run(name, members, plan)

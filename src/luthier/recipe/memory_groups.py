@@ -70,21 +70,27 @@ def merged(
     together: int = 1,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What groups of members came to in turns, as if they had trained together."""
-    known = next((tensors["logits"] for tensors, _ in pieces if tensors), None)
-    if known is None:
+    one = next((tensors["logits"] for tensors, _ in pieces if tensors), None)
+    if one is None:
         return {}, pieces[0][1]
     lists: dict[str, list[Any]] = {key: [] for key in (*BLANK, "findings")}
-    tensors, logits, first = dict[str, Tensor](), list[Tensor](), 0
+    tensors, logits, known, first = dict[str, Tensor](), list[Tensor](), list[int](), 0
     for (result, facts), size in zip(pieces, sizes, strict=True):
         for key, values in lists.items():
             values += facts.get(key, [BLANK[key]] * size if key in BLANK else [])
-        logits.append(result.get("logits", known.new_full((size, *known.shape[1:]), float("nan"))))
+        some = facts.get("known") or range(size if facts.get("known") is None else 0)
+        known += [first + member for member in some]
+        logits.append(result.get("logits", one.new_full((len(some), *one.shape[1:]), float("nan"))))
         for key, tensor in result.items():
             member, _, parameter = key.partition("/")
             if parameter:
                 tensors[f"{int(member) + first}/{parameter}"] = tensor
         first += size
-    best = {str(place) for place in best_places(lists["validation_loss"], kept, together)}
-    tensors = {key: tensor for key, tensor in tensors.items() if key.partition("/")[0] in best}
-    done = max(facts.get("steps_done", 0) for _, facts in pieces)
-    return {**tensors, "logits": torch.cat(logits)}, {**lists, "steps_done": done}
+    best = set(best_places(lists["validation_loss"], kept, together))
+    tensors = {key: tensor for key, tensor in tensors.items() if int(key.partition("/")[0]) in best}
+    all_logits, done = torch.cat(logits), max(facts.get("steps_done", 0) for _, facts in pieces)
+    if len(known) == first:
+        return {**tensors, "logits": all_logits}, {**lists, "steps_done": done}
+    rows = [row for row, member in enumerate(known) if member in best]
+    named = [known[row] for row in rows]
+    return {**tensors, "logits": all_logits[rows]}, {**lists, "steps_done": done, "known": named}

@@ -28,6 +28,8 @@ ENOUGH_EPOCHS, FEWEST_EPOCHS = 20.0, 10.0  # a leaner screen is better than less
 ENOUGH_STEPS, FEWEST_STEPS = 400, 150
 FEWEST_STEPS_OF_A_BUDGET = 60
 LONGER = 1.3  # times as many steps as a whole training's, on average over lengths and batch sizes
+FEWEST_ROWS, MOST_OUTPUTS = 20 * FOLDS, 600_000  # open rows, and these times outputs: a bag predicts them all
+MOST_BYTES = 2**25  # of a bag's networks
 LAYER_COST = 40.0  # products that the calls around a layer's products cost beside them, a row and unit
 
 
@@ -46,7 +48,8 @@ def can_be_crossed(problem: Problem) -> bool:
     asked = problem.asked
     rows = len(problem.data.training) + len(problem.data.validation)
     free = not (asked.time or asked.warm_start or asked.backbone) and problem.data.full_training_rows is None
-    return problem.medium == "table" and free and rows >= 20 * FOLDS and int(partition(problem, 0).max()) + 1 == FOLDS
+    known = rows * problem.outputs <= MOST_OUTPUTS and rows >= FEWEST_ROWS
+    return problem.medium == "table" and free and known and int(partition(problem, 0).max()) + 1 == FOLDS
 
 
 def design_of(
@@ -63,7 +66,10 @@ def design_of(
 
     `unit` is the seconds that a unit of `work` takes in the threads that are used.
     """
+    assert isinstance(spec, DenseSpec)
     epoch, result = learnt_rows(problem) / batch_size, None
+    if 4 * FOLDS * spec.parameter_count() > MOST_BYTES:
+        return None
     for shapes, settings, second, asked in LEVELS:
         if seconds is None:
             populations = 2 * (shapes * SCREEN + second) + POPULATIONS_OF_QUESTIONS * asked / 16

@@ -52,8 +52,8 @@ class TrainedPopulation:
     """A population after training: per member its best state and how it got there.
 
     `logits` [M, N, C] are the best weights' outputs on the validation part; `weights` holds the
-    state of the best members, by index. Of members in folds they are [M, F, C], on the rows that each left out, or
-    [M, 0, C] where the plan keeps none.
+    state of the best members, by index. Of members in folds they are [.., F, C], on the rows that each left out, of the
+    members in `known` alone where that is set.
     """
 
     name: str
@@ -70,6 +70,7 @@ class TrainedPopulation:
     steps_done: int
     logits: Tensor
     weights: dict[int, dict[str, Tensor]]
+    known: tuple[int, ...] | None = None
 
     @property
     def spec(self) -> Spec:
@@ -77,6 +78,15 @@ class TrainedPopulation:
         result = self.members[0].spec
         assert not isinstance(result, ModuleSpec)
         return result
+
+    def row_of(self, member: int) -> int:
+        """Where a member's outputs are among the logits."""
+        return member if self.known is None else self.known.index(member)
+
+    def of_kept(self) -> TrainedPopulation:
+        """The same without the outputs of those members whose weights were not kept."""
+        kept = tuple(sorted(self.weights))
+        return replace(self, logits=self.logits[[self.row_of(i) for i in kept]], known=kept)
 
     @property
     def in_folds(self) -> bool:
@@ -196,6 +206,12 @@ class Runner:
         reason = known.reason if known else ("interrupted by the user" if self.interrupted else "the time ran out")
         self.ledger.add("cut", Cut(work=work, step=step, reason=reason).model_dump())
 
+    def forget_outputs(self, trained: TrainedPopulation) -> TrainedPopulation:
+        """Let go of the outputs of members that were not kept."""
+        place = next(k for k, one in enumerate(self.trained) if one is trained)
+        self.trained[place] = trained.of_kept()
+        return self.trained[place]
+
     def keep(self, trained: TrainedPopulation) -> TrainedPopulation:
         """Count a population among those that were trained."""
         self.trained.append(trained)
@@ -302,7 +318,8 @@ def _pack(outcome: Outcome, training: TrainingPlan) -> Kept:
     losses = np.asarray(outcome.best_validation_loss, dtype=float)
     kept = best_places(losses.tolist(), training.kept, training.together)
     tensors = {f"{i}/{name}": tensor for i in kept for name, tensor in outcome.state_dict(i).items()}
-    tensors["logits"] = _logits(outcome, training)
+    known = None if training.folds is None or training.outputs else sorted(kept)
+    tensors["logits"] = torch.empty(0, 0, 1) if known == [] else _logits(outcome, training, known)
     facts = {
         "statuses": list(outcome.status),
         "train_loss": [float(x) for x in outcome.best_train_loss],
@@ -311,25 +328,29 @@ def _pack(outcome: Outcome, training: TrainingPlan) -> Kept:
         "best_step": [int(x) for x in outcome.best_step],
         "steps_done": outcome.steps_done,
         "cut": outcome.steps_done if "cut" in outcome.status else None,
+        "known": known,
         "findings": [{"step": 3, **finding.to_json()} for finding in outcome.findings],
     }
     return tensors, facts
 
 
-def _logits(outcome: Outcome, training: TrainingPlan) -> Tensor:
-    """Outputs on the validation part [M, N, C], or [M, F, C] on the rows of each one's fold, filled up with NaN."""
+def _logits(outcome: Outcome, training: TrainingPlan, known: list[int] | None) -> Tensor:
+    """Outputs on the validation part [M, N, C], or [.., F, C] on the rows of each one's fold, filled up with NaN.
+
+    Of members in folds those that are `known`; all where none are named.
+    """
     assert training.parts is not None
     learnt, validation = training.parts
     if validation is not None:
         return outcome.logits(validation.features, validation.codes)
     assert isinstance(learnt, Part)
     assert training.folds is not None
+    outcome = outcome if known is None else outcome.some(torch.tensor(known, dtype=torch.int64))
     counts, own = training.folds.bincount(), torch.tensor([member.fold for member in outcome.members])
-    largest = int(counts.max()) if training.outputs else 0
     spec = outcome.members[0].spec
     assert isinstance(spec, DenseSpec)
-    result = torch.full((len(own), largest, spec.outputs), torch.nan)
-    for fold in range(len(counts)) if training.outputs else ():
+    result = torch.full((len(own), int(counts.max()), spec.outputs), torch.nan)
+    for fold in sorted(set(own.tolist())):
         rows, places = learnt.rows(training.folds == fold), torch.nonzero(own == fold).flatten()
         result[places, : len(rows)] = outcome.some(places).logits(rows.features, rows.codes)
     return result
@@ -359,5 +380,6 @@ def _unpack(
         steps_done=facts["steps_done"],
         logits=tensors["logits"],
         weights=weights,
+        known=None if facts.get("known") is None else tuple(facts["known"]),
         **numbers,
     )

@@ -42,7 +42,16 @@ def confirm(runner: Runner, adopted: Setting, rates: Mapping[str, float]) -> lis
         for bag in bags:
             rows = bag.row_losses(runner.problem) if np.isfinite(bag.loss) else np.array([np.nan])
             losses[bag.setting.label].append(rows)
-        kept += [replace(bag, setting=replace(bag.setting, label=f"{name}, {bag.setting.label}")) for bag in bags]
+        trained = {id(bag.population): bag.population for bag in bags}
+        slim = {key: runner.forget_outputs(population) for key, population in trained.items()}
+        kept += [
+            replace(
+                bag,
+                setting=replace(bag.setting, label=f"{name}, {bag.setting.label}"),
+                population=slim[id(bag.population)],
+            )
+            for bag in bags
+        ]
     _answer(runner, asked, losses)
     return [bag for bag in kept if bag.is_kept]
 
@@ -61,7 +70,7 @@ def _affordable(runner: Runner, shapes: list[list[Setting]]) -> list[list[Settin
 
 def _train(runner: Runner, name: str, shapes: Sequence[Sequence[Setting]], number: int) -> list[Bag] | None:
     """The bags of all settings on one partition, shape by shape; None where the clock cut one."""
-    trial = BagPlan(STAGE, partition=1 + number, seed=100 + number, kept=KEPT)
+    trial = BagPlan(STAGE, partition=1 + number, seed=100 + number, kept=KEPT, outputs=True)
     result: list[Bag] = []
     for place, together in enumerate(shapes):
         bags = train_bags(runner, f"{name}-{place}", together, trial)

@@ -111,7 +111,7 @@ def _rows_of_ensemble(runner: Runner, explored: Explored, earlier: Sequence[Bag]
 
 def _gate(runner: Runner, bag: Bag) -> None:
     """Whether out-of-fold and training loss differ by more than noise."""
-    if not np.isfinite(bag.loss) or not bag.population.logits.shape[1]:
+    if not bag.is_kept or not np.isfinite(bag.loss):
         return
     rows = bag.row_losses(runner.problem)
     noise = float(rows.std(ddof=1) / len(rows) ** 0.5)

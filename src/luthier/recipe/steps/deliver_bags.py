@@ -21,13 +21,14 @@ from luthier.recipe.steps.deliverable import Component, Deliverable
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.statistics.bags import Ensemble, ensemble, greedy_weights
 
-MOST_BAGS, MOST_CANDIDATES = 8, 60
+MOST_BAGS, MOST_CANDIDATES, MOST_BYTES = 8, 60, 2**28  # of all candidates' outputs
 
 
 def candidates(bags: Sequence[Bag], method: str) -> list[Bag]:
     """The bags that may be delivered: their networks were kept, and their inputs enter alike; best first."""
     result = [bag for bag in bags if bag.is_kept and bag.setting.method == method and np.isfinite(bag.loss)]
-    return sorted(result, key=lambda bag: bag.loss)[:MOST_CANDIDATES]
+    outputs = 8 * len(bags[0].folds) * (1 + bags[0].population.logits.shape[-1]) if bags else 1
+    return sorted(result, key=lambda bag: bag.loss)[: min(MOST_CANDIDATES, max(MOST_BAGS, MOST_BYTES // outputs))]
 
 
 def ensemble_of(runner: Runner, bags: Sequence[Bag]) -> tuple[Ensemble, Tensor]:

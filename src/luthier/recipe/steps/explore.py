@@ -31,7 +31,6 @@ PREFIXES = {3: "train", 4: "validate"}
 CANDIDATE_POINTS = 256  # among which draws of the posterior choose
 MEASURED = 0.5  # weight of a setting's own loss beside the one that all others make likely
 LOWEST = 1e-12
-SCREEN_BYTES = 2**23  # of outputs of one screened shape that are kept
 SHOWN = 12  # settings in the ledger's evidence
 
 
@@ -85,7 +84,7 @@ class Experiment:
         if not screened:
             return None
         if reference is not None:
-            trial = BagPlan(STAGES[self.step], kept=0, outputs=False)
+            trial = BagPlan(STAGES[self.step], kept=0)
             known = self._train(f"{self._prefix}-reference", [reference], trial)
             self.reference = (reference.label, known[0].loss) if known else None
         whole = self._second(screened, design.settings, design.second)
@@ -124,8 +123,7 @@ class Experiment:
 
     def _screen(self, shapes: int, settings: int) -> list[TriedShape]:
         seed = derive(self.runner.problem.seed, "screen", self.step)
-        kept = self._kept(settings)
-        trial = BagPlan(STAGES[self.step], SCREEN, kept=kept, outputs=bool(kept))
+        trial = BagPlan(STAGES[self.step], SCREEN, kept=1)
         result = []
         for number, shape in enumerate(spread_shapes(self.space.choices, shapes, self.space.first_shape, seed)):
             points = sobol_settings(self.space.factors, settings, derive(seed, number), self.space.first_values)
@@ -135,12 +133,6 @@ class Experiment:
                 break
             result.append(TriedShape(shape, points, bags))
         return result
-
-    def _kept(self, settings: int) -> int:
-        """Bags of a screened shape that are kept, where their outputs for the open rows take little memory."""
-        problem = self.runner.problem
-        rows = len(problem.data.training) + len(problem.data.validation)
-        return int(rows * problem.outputs * settings * 4 <= SCREEN_BYTES)
 
     def _second(self, screened: Sequence[TriedShape], settings: int, second: int) -> list[TriedShape]:
         """Whole trainings of the best shapes, at points where draws of the posterior are lowest.
