@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,15 @@ from tests import warm
 import luthier
 from luthier.engine import Member, Part, Settings, train
 from luthier.nets import DenseSpec
-from luthier.recipe.decisions import follows, wording_of
+from luthier.recipe.checklist import ITEMS
+from luthier.recipe.decisions import evidence_of, follows, wording_of
+from luthier.recipe.decisions.experiment import compared_with
+from luthier.recipe.fold_bags import BagPlan, train_bags
+from luthier.recipe.questions import Question, questions
+from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
+from luthier.recipe.steps import confirm
+from luthier.report.experiment_figures import effect_rows
 from luthier.runs.screen import SilentScreen
 
 BUDGET = "3000steps"
@@ -49,9 +59,31 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return table(tmp_path_factory.mktemp("rows"))
 
 
+Asked = tuple[Runner, Setting, list[Question]]
+
+
 @pytest.fixture(scope="module")
-def result(source: Path, tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
-    return fit(source, tmp_path_factory.mktemp("runs") / "run", target="y")
+def walked(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[luthier.Result, Asked]:
+    """A run, and what it asked of its runner about which setting."""
+    known: list[Asked] = []
+
+    def kept(runner: Runner, now: Setting, rates: Any) -> Iterator[Question]:
+        known.append((runner, now, list(questions(runner, now, rates))))
+        return iter(known[-1][2])
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(confirm, "questions", kept)
+        return fit(source, tmp_path_factory.mktemp("runs") / "run", target="y"), known[0]
+
+
+@pytest.fixture(scope="module")
+def result(walked: tuple[luthier.Result, Asked]) -> luthier.Result:
+    return walked[0]
+
+
+@pytest.fixture(scope="module")
+def asked(walked: tuple[luthier.Result, Asked]) -> Asked:
+    return walked[1]
 
 
 def decisions(ledger: list[dict[str, Any]], code: str) -> list[dict[str, Any]]:
@@ -127,3 +159,46 @@ def test_coin_labels_cannot_be_predicted_where_no_row_stops_its_own_network() ->
         losses = np.array([coin_loss(seed, keep_last=keep_last) for seed in range(50)])
         error = losses.std(ddof=1) / len(losses) ** 0.5
         assert bool(losses.mean() > -2 * error) is keep_last
+
+
+def test_there_are_sixteen_and_each_changes_something(asked: Asked) -> None:
+    _, now, known = asked
+    assert len({one.name for one in known}) == len(known) == 16
+    named = {rung for item in ITEMS for rung in item.rungs}
+    assert {one.name for one in known} - {"initialisation"} <= named
+    for one in known:
+        changed = {f.name for f in fields(Setting) if getattr(one.other, f.name) != getattr(now, f.name)} - {"label"}
+        assert changed, one.name
+        assert compared_with(one.name, one.value, used=one.used)
+
+
+def test_used_is_what_the_adopted_setting_has(asked: Asked) -> None:
+    _, now, known = asked
+    by_name = {one.name: one for one in known}
+    assert by_name["Adam"].used is (now.rule == "adam")
+    assert by_name["Adam"].other.rule == "sgd"
+    assert by_name["decay"].used is (now.member.schedule.kind != "constant")
+    assert by_name["L2"].used is bool(now.member.l2 or now.member.weight_decay)
+    for name in ("dropout, last layer", "clipping", "batch norm", "augmentation", "architecture"):
+        one = by_name[name]
+        again = next(back for back in questions(asked[0], one.other, {"adam": 0.01, "sgd": 0.1}) if back.name == name)
+        assert again.used is not one.used, name
+
+
+def test_every_variant_trains_in_all_folds(asked: Asked) -> None:
+    runner, now, known = asked
+    for number, setting in enumerate([now, *(one.other for one in known)]):
+        trial = BagPlan("questions", share=0.1, kept=0)
+        (bag,) = train_bags(runner, f"try-{number}", [setting], trial)
+        assert np.isfinite(bag.loss)
+        assert bag.row_losses(runner.problem).mean() == pytest.approx(bag.loss, rel=1e-4)
+
+
+def test_the_report_draws_effects_and_answers(result: luthier.Result) -> None:
+    page = (result.path / "report.html").read_text()
+    assert "What each factor does to the loss" in page
+    assert "Questions about the adopted setting" in page
+    evidence: Any = evidence_of(decisions(result.ledger, "experiment")[0])
+    rows = effect_rows(evidence)
+    assert [abs(row.middle) for row in rows] == sorted((abs(row.middle) for row in rows), reverse=True)
+    assert all(row.low <= row.middle <= row.high for row in rows)

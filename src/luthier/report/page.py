@@ -291,7 +291,9 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
     stage = {3: "fit training", 4: "fit validation"}.get(step)
     trials = [trial for trial in run.scores.get("trials", []) if trial["stage"] == stage]
     if trials:
-        yield f"<h3>{tr('All {count} networks of this step', count=len(trials))}</h3>"
+        crossed = any(record["code"] == ExperimentEvidence.code for record in run.decisions(step))
+        every = tr("All {count} settings of this step", count=len(trials)) if crossed else ""
+        yield f"<h3>{every or tr('All {count} networks of this step', count=len(trials))}</h3>"
         marks = tr("Circles: constant rate; diamonds: cosine; squares: exponential; crosses: restarts.")
         yield f"<p class=small>{marks}</p>"
         yield from plot(

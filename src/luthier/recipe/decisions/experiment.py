@@ -30,8 +30,8 @@ class FirstSettingEvidence(Evidence[str]):
     def render(self, choice: str) -> Wording:
         """The setting, and what it follows from."""
         reason = tr(
-            "the best setting of other tables of this shape: {rows} rows, {numbers} numbers and {categories} "
-            "categories; the experiments of steps 3 and 4 vary it",
+            "the best setting of other tables of this shape (rows to learn from: {rows}, numbers: {numbers}, "
+            "categories: {categories}); the experiments of steps 3 and 4 vary it",
             rows=self.rows,
             numbers=self.numbers,
             categories=self.categories,

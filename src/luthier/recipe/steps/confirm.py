@@ -48,10 +48,14 @@ def confirm(runner: Runner, adopted: Setting, rates: Mapping[str, float]) -> lis
 
 
 def _affordable(runner: Runner, shapes: list[list[Setting]]) -> list[list[Setting]]:
-    """The shapes whose questions there is time for: all, those of the adopted shape alone, or none."""
-    for name, some in (("questions", shapes), ("fewer-questions", shapes[:1])):
-        if there_is_time(runner, STAGE, 4, name, some * PARTITIONS):
-            return some
+    """The shapes whose questions there is time for: all, half of them, those of the adopted shape alone, or none."""
+    for name, count in (
+        ("questions", len(shapes)),
+        ("half-the-questions", -(-len(shapes) // 2)),
+        ("fewer-questions", 1),
+    ):
+        if there_is_time(runner, STAGE, 4, name, shapes[:count] * PARTITIONS):
+            return shapes[:count]
     return []
 
 

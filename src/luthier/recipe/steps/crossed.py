@@ -61,8 +61,11 @@ def fit_training_crossed(runner: Runner, method: str, rates: Mapping[str, float]
     if explored is None:
         return Fitted(fallback(runner, method, dict(rates)), rates=dict(rates)), ()
     experiment.adopt(explored)
-    known = [bag.loss for bag in explored.bags if np.isfinite(bag.loss)]
-    runner.ledger.decide(3, FittedEvidence(finite(explored.bags[0].training_loss), finite(min(known, default=np.nan))))
+    known = [(bag.training_loss, bag.loss) for bag in explored.bags if np.isfinite(bag.loss)]
+    training, held_out = (
+        (min(losses, default=np.nan) for losses in zip(*known, strict=True)) if known else (np.nan, np.nan)
+    )
+    runner.ledger.decide(3, FittedEvidence(finite(training), finite(held_out)))
     return Fitted(explored.setting, rates=dict(rates)), explored.bags
 
 
