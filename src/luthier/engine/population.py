@@ -198,11 +198,12 @@ class Population:
         own = kind.learner(state, seeds, drops, loss, settings, smoothing)
         learner = shared(own, (members[0].spec, settings), loss)
         asked = (kind, members, settings.rule, self.rows[places], dtype, settings.device)
-        descends, shrink = plain_shrink(*asked)
+        averages = "average" in self.state.rule  # of some members, perhaps of other blocks
+        descends, shrink = plain_shrink(*asked, averages=averages)
         nothing = torch.zeros(0, len(members), dtype=dtype, device=settings.device)
         folds = None if self.folds is None else self.folds[places].to(settings.device)
         fresh = partial(LossBuffer, loss, nothing)
-        block = Block(places, learner, update_for(*asked), fresh(), descends, shrink, folds)
+        block = Block(places, learner, update_for(*asked, averages=averages), fresh(), descends, shrink, folds)
         replays = settings.cuda_graphs and settings.device.type == "cuda" and settings.steps >= RECORDED_FROM
         if not (replays and isinstance(learner, DenseLearner)):
             return block

@@ -6,9 +6,11 @@ N rows, C outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
+
+import torch
 
 from luthier.assess import PRIMARY
 from luthier.data import Dataset, PictureEncoder, Prepare, Task, inputs_of, preprocess_of
@@ -26,13 +28,15 @@ LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}
 class Problem:
     """Data, target transform and what was asked; what follows from them.
 
-    `preprocess` is kept from an earlier run, by method; other methods are fitted when they are needed first.
+    `preprocess` is kept from an earlier run, by method; other methods are fitted when they are needed first: on the
+    training rows, or on all open ones where these are `crossed`, learnt from in folds. None of them looks at targets.
     """
 
     data: Prepared
     target: TargetTransform
     asked: FitConfig
     preprocess: Mapping[str, Prepare] = field(default_factory=dict)
+    crossed: bool = False
     _parts: dict[str, tuple[Prepare, Part, Part]] = field(default_factory=dict, repr=False)
 
     @property
@@ -67,12 +71,18 @@ class Problem:
         """C: logits of a network."""
         return len(self.task.classes) if self.task.kind == "multiclass" else 1
 
+    def cross_fitted(self) -> Problem:
+        """The same problem, its open rows learnt from in folds."""
+        return replace(self, crossed=True, _parts={})
+
     def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
-        """Preprocessing fitted on the training rows, and both parts through it."""
+        """Preprocessing fitted on the rows that are learnt from, and both parts through it."""
         if method not in self._parts:
-            full = self.data.full_training_rows
+            full, numbers = self.data.full_training_rows, self.data.training.numbers
+            if self.crossed:
+                numbers = torch.cat([numbers, self.data.validation.numbers])
             fitted = self.preprocess.get(method) or preprocess_of(
-                self.data.training.numbers, method, self.data.encoder, None if full is None else full.measured
+                numbers, method, self.data.encoder, None if full is None else full.measured
             )
             training, validation = (self.part(fitted, part) for part in (self.data.training, self.data.validation))
             self._parts[method] = (fitted, training, validation)
