@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from luthier.data.split import fold_rows, group_numbers, strata_of
-from luthier.engine import Part
 from luthier.nets import DenseSpec
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.problem import Problem
@@ -70,7 +69,7 @@ class Bag:
 
     def row_losses(self, problem: Problem) -> np.ndarray:
         """The loss of each open row [N]."""
-        whole, kind = open_rows(problem, self.setting.method), problem.task.kind
+        whole, kind = problem.open_rows(self.setting.method), problem.task.kind
         return np.asarray(row_losses(self.outputs(kind), whole.targets, kind, whole.weights))
 
     def alone(self) -> TrainedPopulation:
@@ -81,12 +80,6 @@ class Bag:
             validation_loss=np.where(own, self.population.validation_loss, np.nan),
             weights={place: weights for place, weights in self.population.weights.items() if own[place]},
         )
-
-
-def open_rows(problem: Problem, method: str) -> Part:
-    """All rows that may be learnt from, the validation rows last."""
-    _, training, validation = problem.prepared(method)
-    return training.joined(validation)
 
 
 def learnt_rows(problem: Problem) -> int:
@@ -150,7 +143,7 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
         one.method,
         one.rule,
         one.batch_size,
-        parts=(open_rows(problem, one.method), None),
+        parts=(problem.open_rows(one.method), None),
         folds=folds,
         kept=min(trial.kept, light) * count,
         outputs=trial.outputs,

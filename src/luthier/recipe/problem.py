@@ -38,6 +38,7 @@ class Problem:
     preprocess: Mapping[str, Prepare] = field(default_factory=dict)
     crossed: bool = False
     _parts: dict[str, tuple[Prepare, Part, Part]] = field(default_factory=dict, repr=False)
+    _open_rows: dict[str, Part] = field(default_factory=dict, repr=False)
 
     @property
     def task(self) -> Task:
@@ -73,7 +74,7 @@ class Problem:
 
     def cross_fitted(self) -> Problem:
         """The same problem, its open rows learnt from in folds."""
-        return replace(self, crossed=True, _parts={})
+        return replace(self, crossed=True, _parts={}, _open_rows={})
 
     def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
         """Preprocessing fitted on the rows that are learnt from, and both parts through it."""
@@ -85,8 +86,16 @@ class Problem:
                 numbers, method, self.data.encoder, None if full is None else full.measured
             )
             training, validation = (self.part(fitted, part) for part in (self.data.training, self.data.validation))
+            if self.crossed:  # both parts are pieces of all open rows, which take their memory once
+                whole = self._open_rows[method] = training.joined(validation)
+                training, validation = whole.span(0, len(training)), whole.span(len(training), len(whole))
             self._parts[method] = (fitted, training, validation)
         return self._parts[method]
+
+    def open_rows(self, method: str) -> Part:
+        """All rows that may be learnt from, the validation rows last, behind one way of preprocessing."""
+        _, training, validation = self.prepared(method)
+        return self._open_rows[method] if self.crossed else training.joined(validation)
 
     def full_training_rows(self, method: str) -> tuple[Part | Stream, Part]:
         """All training rows, from the disk where memory holds but a sample of them, and the validation part."""

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from luthier.engine import ModuleSpec
+from luthier.machine import default_memory
 from luthier.nets import DenseSpec, Spec
 from luthier.recipe.fold_bags import learnt_rows, partition, steps_of
-from luthier.recipe.plan import CROSSED_SHARES, FOLDS, Design
+from luthier.recipe.plan import CROSSED_SHARES, FOLDS, MOST_CODED, Design
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
@@ -30,6 +31,7 @@ FEWEST_STEPS_OF_A_BUDGET = 60
 LONGER = 1.3  # times as many steps as a whole training's, on average over lengths and batch sizes
 FEWEST_ROWS, MOST_OUTPUTS = 20 * FOLDS, 600_000  # open rows, and these times outputs: a bag predicts them all
 MOST_BYTES = 2**25  # of a bag's networks
+CODED, ENCODINGS = 16, 2  # inputs that a number has in the widest encoding, and how many such encodings may be held
 LAYER_COST = 40.0  # products that the calls around a layer's products cost beside them, a row and unit
 
 
@@ -48,7 +50,11 @@ def can_be_crossed(problem: Problem) -> bool:
     asked = problem.asked
     rows = len(problem.data.training) + len(problem.data.validation)
     free = not (asked.time or asked.warm_start or asked.backbone) and problem.data.full_training_rows is None
-    known = rows * problem.outputs <= MOST_OUTPUTS and rows >= FEWEST_ROWS
+    numbers = problem.data.training.numbers.shape[1]
+    coded = CODED if numbers <= MOST_CODED else 1
+    encoded = 4 * rows * numbers * coded * ENCODINGS  # bytes of all ways of preprocessing
+    memory = problem.data.memory_beside(asked.memory or default_memory())
+    known = rows * problem.outputs <= MOST_OUTPUTS and rows >= FEWEST_ROWS and encoded <= memory / 4
     return problem.medium == "table" and free and known and int(partition(problem, 0).max()) + 1 == FOLDS
 
 

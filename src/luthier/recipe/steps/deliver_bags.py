@@ -14,7 +14,7 @@ from torch import Tensor
 from luthier.assess import METRICS, at_threshold, best_threshold, score
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import BagsEvidence, EnsembleSize
-from luthier.recipe.fold_bags import Bag, open_rows, partition
+from luthier.recipe.fold_bags import Bag, partition
 from luthier.recipe.plan import FOLDS
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.deliverable import Component, Deliverable
@@ -34,7 +34,7 @@ def candidates(bags: Sequence[Bag], method: str) -> list[Bag]:
 def ensemble_of(runner: Runner, bags: Sequence[Bag]) -> tuple[Ensemble, Tensor]:
     """Weights of bags, and their outputs for rows not learnt from [P, N, C]."""
     problem, kind = runner.problem, runner.problem.task.kind
-    whole = open_rows(problem, bags[0].setting.method)
+    whole = problem.open_rows(bags[0].setting.method)
     outputs = torch.stack([bag.outputs(kind) for bag in bags])
     folds = partition(problem, 0).numpy()
     return ensemble(outputs, whole.targets, kind, folds, weights=whole.weights, most=MOST_BAGS), outputs
@@ -55,7 +55,7 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
     metric = problem.asked.metric if values and all(one.value is not None for one in sizes) else ""
     larger = bool(metric) and METRICS[metric].larger_is_better
     count = runner.ledger.decide(5, BagsEvidence(sizes, len(bags), FOLDS, metric=metric, larger_is_better=larger))
-    whole, kind = open_rows(problem, bags[0].setting.method), problem.task.kind
+    whole, kind = problem.open_rows(bags[0].setting.method), problem.task.kind
     chosen = (
         greedy_weights(outputs, whole.targets, kind, weights=whole.weights, most=count) if metric else found.weights
     )
@@ -74,7 +74,7 @@ def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Seq
     """The metric of ensembles of so many bags, each row by weights that were chosen on other folds."""
     problem = runner.problem
     task, metric, kind = problem.task, problem.asked.metric, problem.task.kind
-    whole, folds = open_rows(problem, bags[0].setting.method), partition(problem, 0)
+    whole, folds = problem.open_rows(bags[0].setting.method), partition(problem, 0)
     y = np.concatenate([own_scale(task, part) for part in (problem.data.training, problem.data.validation)])
     weights, result = None if whole.weights is None else whole.weights.numpy(), {}
     for count in counts:
