@@ -1,10 +1,12 @@
-"""How often 95 % intervals of scores hold the truth: predictions and targets drawn from known laws, nothing trained.
+"""How often 95 % intervals hold the truth: those of scores of drawn predictions, and those of the recipe's claims.
 
-    python -m benchmarks.coverage [--redraws 2000] [--law NAME ...]
+    python -m benchmarks.coverage [scores] [--redraws 2000] [--law NAME ...]
+    python -m benchmarks.coverage claims [--table diamonds default] [--draws 60] [--rows 1000] [--seconds 3600]
 
 The truth is the same score on a million rows of the law. Each law is drawn anew so many times; of every metric the
 share of intervals that hold the truth is said, the shares of truths below and above, the median width, and how often
-there was no interval. "gain" is the paired difference of two predictions.
+there was no interval. "gain" is the paired difference of two predictions. The section `claims` trains networks
+(`benchmarks/claims.py`), `scores` none.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from benchmarks import claims
 from luthier.assess import Units, measure, paired_difference, score
 
 RESULTS = Path(__file__).parent / "results" / "coverage.jsonl"
@@ -191,11 +194,24 @@ def rows_of(law: Law, redraws: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Print and keep a row for each law and score."""
+    """Print and keep a row for each law and score, or a line for each draw of the recipe's claims."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("section", nargs="?", choices=("scores", "claims"), default="scores")
     parser.add_argument("--redraws", type=int, default=2000)
     parser.add_argument("--law", nargs="*", default=[law.name for law in LAWS])
+    parser.add_argument("--table", nargs="*", choices=tuple(claims.TARGETS), default=list(claims.TARGETS))
+    parser.add_argument("--draws", type=int, default=60)
+    parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=3600.0)
     asked = parser.parse_args()
+    if asked.section == "claims":
+        claims.run(asked.table, asked.draws, asked.rows, asked.seconds)
+        return
+    scores(asked)
+
+
+def scores(asked: argparse.Namespace) -> None:
+    """Print and keep a row for each law and score."""
     laws = [law for law in LAWS if law.name in asked.law]
     with ProcessPoolExecutor(2) as pool:
         rows = [

@@ -50,7 +50,7 @@ def spec(*hidden: int, **options: Any) -> DenseSpec:
 
 SPECS = {
     "linear": spec(),
-    "the first setting's": first_network(TableShape("multiclass", ROWS, NUMBERS, LEVELS, len(CLASSES), FLAGS)),
+    "the first setting's": first_network(TableShape("multiclass", 900, NUMBERS, LEVELS, len(CLASSES), FLAGS)),
     "batch norm, skips, functions of numbers": spec(
         *(8, 8), batch_norm=True, residual=True, activation="mish", number_embedding=NumberEmbedding(NUMBERS, 3, 3)
     ),

@@ -390,6 +390,17 @@ def test_rates_by_depth_and_frozen_layers_equal_parameter_groups(layout: str) ->
         net.load_state_dict(start)
 
 
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_averages_of_others_change_nothing(rule: str) -> None:
+    """Not those in another block, nor of members that have left."""
+    part, chosen = data("softmax"), replace(settings("softmax"), rule=rule, blocks=2, rungs=((10, 1),))
+    plain = replace(members("plain")[0], momentum=0.0)
+    worse = replace(plain, ema_decay=0.9, learning_rate=plain.learning_rate / 100)
+    both, alone = (train(some, part, part, chosen) for some in ([plain, worse], [plain]))
+    assert both.status == ["finished", "cut at rung"]
+    torch.testing.assert_close(both.parameters[0], alone.parameters[0], rtol=1e-9, atol=1e-12)
+
+
 def test_averaged_weights_are_the_average_of_every_step() -> None:
     part, one = data("softmax"), replace(members("plain")[0], ema_decay=0.5)
     plain = replace(one, ema_decay=0.0)

@@ -32,6 +32,15 @@ from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
 from luthier.recipe.decisions.decision import Evidence
 from luthier.recipe.decisions.delivered import DeliverableEvidence, DistilledEvidence, Offered, SeedsEvidence
+from luthier.recipe.decisions.experiment import (
+    AnswerEvidence,
+    BagsEvidence,
+    Effect,
+    EnsembleSize,
+    ExperimentEvidence,
+    FirstSettingEvidence,
+    Tried,
+)
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.input_encoding import EncodingLosses, InputsEvidence
 from luthier.recipe.decisions.learning_rate import RateEvidence, ShortRun
@@ -58,6 +67,22 @@ RUNS = (ShortRun(0.5, 0.05, 0.4), ShortRun(1.0, 0.1, 0.3), ShortRun(2.0, 0.2, No
 DEPTHS = (Depth(0, 0.5, 0.8), Depth(1, 0.3, 0.9, CLEAR), Depth(2, 0.31, 0.9, NOISE, whole=True))
 
 # Evidence, what follows from it, other evidence that another choice follows from (None: nothing was weighed there).
+EXPERIMENT = ExperimentEvidence(
+    step=4,
+    shapes=8,
+    settings=64,
+    networks=320,
+    folds=5,
+    diverged=2,
+    first=0.5,
+    effects=(Effect("rate", -0.1, 0.02), Effect("averaging", 0.01, 0.02)),
+    tried=(Tried("wide", 0.41, 0.45), Tried("deep", 0.42, 0.42)),
+    reference="the first architecture, SGD",
+    reference_loss=0.6,
+)
+BAGS = BagsEvidence(
+    (EnsembleSize(1, 0.5, 0.02, 0.7), EnsembleSize(2, 0.481, 0.004, 0.8), EnsembleSize(3, 0.48, 0.0, 0.9)), 40, 5
+)
 CASES: list[tuple[Evidence[Any], Any, Evidence[Any] | None]] = [
     (ColumnEvidence("cut", FACTS), "category", ColumnEvidence("cut", replace(FACTS, distinct=1))),
     (ColumnEvidence("cut", asked="identifier", said="you said so"), "identifier", None),
@@ -121,6 +146,16 @@ CASES: list[tuple[Evidence[Any], Any, Evidence[Any] | None]] = [
         "one",
         DeliverableEvidence(tuple(replace(one, value=one.loss) for one in OPTIONS), "f1", True, allowed=0.0),
     ),
+    (FirstSettingEvidence("64x64, robust", 400, 5, 2), "64x64, robust", FirstSettingEvidence("linear", 400, 5, 2)),
+    (EXPERIMENT, 1, replace(EXPERIMENT, tried=EXPERIMENT.tried[::-1])),
+    (
+        AnswerEvidence("L2", True, "", 0.03, 0.01, 0.05, 2, 0.03),
+        "helps",
+        AnswerEvidence("L2", True, "", 0.03, -0.01, 0.07, 2, 0.03),
+    ),
+    (AnswerEvidence("augmentation", False, "noise", 0.0, -0.02, 0.02, 2, 0.03), "no-difference", None),
+    (BAGS, 2, replace(BAGS, allowed=2.0)),
+    (replace(BAGS, metric="auc", larger_is_better=True), 3, replace(BAGS, metric="auc")),
     (DistilledEvidence(0.4, 0.3, "seeds", 5, 0.32), "distilled", None),
     (CalibrationEvidence("temperature", 1.2, out_of_fold=True), 1.2, CalibrationEvidence("temperature", 3.25, True)),
     (CalibrationEvidence("interval", 0.4, out_of_fold=False), 0.4, None),

@@ -211,9 +211,9 @@ def test_the_metric_decides_what_is_delivered_and_where_the_line_is(tmp_path: Pa
     assert follows(deliverable)
     assert follows(threshold)
     turned = copy.deepcopy(deliverable)
-    for option in turned["evidence"]["options"]:
-        option["value"] = -option["value"] - 10 * (option["kind"] == "folds")
-    assert len(deliverable["options"]) == 1 or not follows(turned)
+    for option in turned["evidence"]["sizes"]:
+        option["value"] = -option["value"]
+    assert len({option["value"] for option in turned["evidence"]["sizes"]}) == 1 or not follows(turned)
     matrix = np.array(result.scores["confusion"]["matrix"])
     f1 = 2 * matrix[1, 1] / (2 * matrix[1, 1] + matrix[0, 1] + matrix[1, 0])
     assert result.scores["headline"]["value"] == pytest.approx(f1)

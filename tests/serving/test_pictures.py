@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,13 @@ pytest.importorskip("uvicorn")
 from tests.serving import models
 from tests.serving.asking import ThreadServer
 
+from luthier.data import PictureEncoder
 from luthier.saved import Model
 from luthier.serving.application import make_app
 from luthier.serving.limits import Limits
+from luthier.serving.picture_reader import PictureReader
+
+PATIENCE = 20.0  # seconds, only where the test fails
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +65,31 @@ def test_answers_are_those_of_the_model(model: Model, server: ThreadServer, tmp_
         result["predictions"][0]["probabilities"], abs=1e-5
     )
     assert server.ask(models.picture(200, "JPEG"), "image/jpeg")[0] == 200
+
+
+def test_a_small_request_does_not_wait_for_one_of_many_pictures(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(model.encoder, PictureEncoder)
+    began, go_on, decoded = threading.Event(), threading.Event(), PictureEncoder.decoded
+
+    def held(encoder: PictureEncoder, contents: Sequence[bytes]) -> Any:
+        if len(contents) > 1:
+            began.set()
+            go_on.wait(PATIENCE)
+        return decoded(encoder, contents)
+
+    monkeypatch.setattr(PictureEncoder, "decoded", held)
+    reader, file = PictureReader(model.encoder), models.picture(16)
+
+    async def asked() -> tuple[bool, int, int]:
+        many = asyncio.create_task(reader.read("application/json", several(*[file] * 20), Limits()))
+        await asyncio.to_thread(began.wait, PATIENCE)
+        async with asyncio.timeout(PATIENCE / 2):
+            one = await reader.read("image/png", file, Limits())
+        waiting = not many.done()
+        go_on.set()
+        return waiting, sum(map(len, one)), sum(map(len, await many))
+
+    assert asyncio.run(asked()) == (True, 1, 20)
 
 
 def test_large_pictures_among_small_ones_keep_their_places(model: Model, server: ThreadServer) -> None:

@@ -42,7 +42,7 @@ def test_claims_hold_the_truth(training: float, groups: int) -> None:
         reference, losses, units = made(rng, 0.05, training, groups)
         spread = SeedSpread()
         spread.add([losses - reference, *(np.subtract(*made(rng, 0.0, training)[:2]) for _ in range(15))])
-        found = answer(reference, losses, units, spread)
+        found = answer(reference, losses, units, spread, widening=1.0)
         held += found.low <= 0.05 <= found.high
     assert 0.93 <= held / 600 <= 0.98
 

@@ -91,6 +91,19 @@ def test_first_settings_may_be_among_the_rows_or_not() -> None:
     np.testing.assert_allclose(one.coefficients, other.coefficients, rtol=1e-9)
 
 
+def test_which_setting_is_called_the_first_changes_nothing() -> None:
+    """Differences to another setting of the shape hold the same losses, and their shared luck is taken out alike."""
+    points, firsts, responses = experiment(0, {"rate": 0.08})
+    others = firsts.copy()
+    turned = responses.copy()
+    for start in range(0, 40, 10):
+        shape = slice(start, start + 10)
+        others[shape], turned[shape] = points[start + 7], responses[shape] - responses[start + 7]
+    one, other = Effects.fit(NAMES, points, firsts, responses), Effects.fit(NAMES, points, others, turned)
+    np.testing.assert_allclose(one.coefficients, other.coefficients, atol=1e-5)  # the scale of the responses differs
+    np.testing.assert_allclose(one.covariance, other.covariance, rtol=0.05, atol=1e-6)
+
+
 def test_draws_have_the_mean_and_the_covariance_of_the_posterior() -> None:
     points, firsts, responses = experiment(0, {"rate": 0.08})
     effects = Effects.fit(NAMES, points, firsts, responses)

@@ -66,7 +66,9 @@ NUMBER_MARKS = (
         "empty",
         "(missing)",
     ),
-    *("k.a.", "k. a.", "keine angabe", "无", "暂无", "缺失", "未知", "无数据"),
+    *("not known", "(empty)", "(none)", "n.v.", "k.a.", "k. a.", "keine angabe", "(leer)"),
+    *("#nv", "#wert!", "#bezug!", "#zahl!", "#n/d", "#valeur!", "#nombre!", "#¡valor!", "#¡div/0!", "#¡num!"),
+    *("无", "暂无", "缺失", "未知", "无数据"),
 )
 _WHAT = {"number": "numbers", "moment": "dates", "word": "text"}
 

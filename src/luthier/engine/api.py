@@ -36,7 +36,7 @@ from luthier.optimise import AnyRule, AnySchedule, is_optimiser, schedule_for
 from luthier.records import Finding
 from luthier.renamed import current_hyper_parameters
 
-_NUMBERS = ("learning_rate", "momentum", "l2", "l1", "weight_decay", "ema_decay", "noise", "mixup")
+_NUMBERS = ("learning_rate", "momentum", "l2", "l1", "weight_decay", "ema_decay", "label_smoothing", "noise", "mixup")
 _LIMITS = ("clip_norm", "clip_value")  # may be infinite
 _COUNTS = {
     "batch_size": 1,

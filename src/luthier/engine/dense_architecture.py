@@ -93,11 +93,20 @@ class DenseArchitecture:
         return min(max(1, BLOCK_BYTES // member_bytes), BLOCK_MEMBERS)
 
     def learner(
-        self, state: TrainState, seeds: Tensor, drops: Tensor, loss: Loss | Criterion, settings: Settings
+        self,
+        state: TrainState,
+        seeds: Tensor,
+        drops: Tensor,
+        loss: Loss | Criterion,
+        settings: Settings,
+        smoothing: Tensor | None = None,
     ) -> DenseLearner:
-        """What computes gradients over these rows, masks by `seeds` [M] and probabilities `drops` [M, L]."""
+        """What computes gradients over these rows, masks by `seeds` [M] and probabilities `drops` [M, L].
+
+        `smoothing` [M] is that of each member's labels.
+        """
         masks = LayerMasks(seeds, drops, self.spec.hidden, exact(settings.dtype))
-        return DenseLearner(self.spec, state, masks, loss, bf16=settings.mixed_precision)
+        return DenseLearner(self.spec, state, masks, loss, smoothing, bf16=settings.mixed_precision)
 
     def evaluate(self, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
         """Outputs [M, N, C] in evaluation mode."""

@@ -12,20 +12,28 @@ from luthier.engine.stack import Masks, Stack
 from luthier.engine.state import TrainState
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
-from luthier.objective import Criterion, Loss
+from luthier.objective import Criterion, Loss, smoothing_part
 
 
 class DenseLearner:
     """Members as one stack; see `Learner`."""
 
     def __init__(
-        self, spec: DenseSpec, state: TrainState, masks: LayerMasks, loss: Loss | Criterion, *, bf16: bool = False
+        self,
+        spec: DenseSpec,
+        state: TrainState,
+        masks: LayerMasks,
+        loss: Loss | Criterion,
+        smoothing: Tensor | None = None,
+        *,
+        bf16: bool = False,
     ) -> None:
         if isinstance(loss, Criterion):
             raise InputError("dense networks need a Loss", remedy="make one from your function with custom_loss(rows)")
         self.state, self.seeds, self.drops, self._masks = state, masks.seeds, masks.drops, masks
         self.stack = Stack(spec, state.parameters, state.buffers, state.gradients, bf16=bf16)
-        self._residual = loss.residual
+        self._residual, self.smoothing = loss.residual, smoothing
+        self._smoothing_residual = None if smoothing is None else smoothing_part(loss).residual
         self._known: tuple[Tensor, int] | None = None  # the rates and the rows that the slopes are for
 
     def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
@@ -65,9 +73,14 @@ class DenseLearner:
     def _slopes_of(self, Z: Tensor, batch: Batch) -> Tensor:
         """The derivative of each row's loss by its logits [M, B, C]."""
         targets = batch.targets if batch.prepared_targets is None else batch.prepared_targets
+        shape = Z.shape
         if batch.own:  # to the loss all members' rows are rows of one batch
-            return self._residual(Z.flatten(0, 1).unsqueeze(0), targets.flatten(0, 1)).view_as(Z)
-        return self._residual(Z, targets)
+            Z, targets = Z.flatten(0, 1).unsqueeze(0), targets.flatten(0, 1)
+        residual = self._residual(Z, targets).view(shape)
+        if self.smoothing is not None and self._smoothing_residual is not None:
+            more = self._smoothing_residual(Z, targets).reshape(shape)
+            residual = torch.addcmul(residual, more, self.smoothing.view(-1, 1, 1))
+        return residual
 
 
 def _shares(weights: Tensor, dtype: torch.dtype) -> Tensor:

@@ -27,7 +27,7 @@ from luthier.engine.outcome import Outcome
 from luthier.engine.settings import Settings
 from luthier.engine.sharing import BatchShare, own_device, several_processes, sharing
 from luthier.engine.state import Learner, TrainState
-from luthier.errors import InputError, LuthierError, in_a_line
+from luthier.errors import ConfigError, InputError, LuthierError, in_a_line
 from luthier.machine import torch_settings
 from luthier.nets import Spec, spec_from_json
 from luthier.objective import Criterion, Loss, loss_named
@@ -100,6 +100,7 @@ class SharedLearner:
 
     def __init__(self, learner: Learner, coordinator: Coordinator, job: Job, loss: Loss | Criterion) -> None:
         self.state, self.seeds, self.drops = learner.state, learner.seeds, learner.drops
+        self.smoothing = learner.smoothing
         self._learner, self._coordinator, self._job, self._loss = learner, coordinator, job, loss
 
     def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
@@ -115,7 +116,11 @@ class SharedLearner:
 def shared(learner: Learner, job: Job, loss: Loss | Criterion) -> Learner:
     """The learner, its batches shared by the processes that this one leads."""
     leader = _leader.get()
-    return learner if leader is None else SharedLearner(learner, leader, job, loss)
+    if leader is None:
+        return learner
+    if learner.smoothing is not None:
+        raise ConfigError(["processes cannot share batches with label_smoothing"], remedy='shared="members"')
+    return SharedLearner(learner, leader, job, loss)
 
 
 def _part_of(learner: Learner, batch: Batch, number: int, loss: Loss, own: BatchShare, share: float) -> Tensor:

@@ -39,6 +39,8 @@ class Member:
     With a `fold` it learns from the training rows of all other folds and is evaluated on those of this one, in
     one stack with the members of other folds (see `train`).
 
+    `label_smoothing` s learns classes from targets (1 - s) y + s / C in place of y; what is measured is the plain loss.
+
     `noise` and `mixup` change the rows of each batch by chance in training (see `mixing`); members of one stack share
     them.
     """
@@ -60,6 +62,7 @@ class Member:
     rate_factors: tuple[tuple[str, float], ...] = ()
     width_scaled: bool = False
     ema_decay: float = 0.0
+    label_smoothing: float = 0.0
     dropout: tuple[float, ...] = ()
     noise: float = 0.0
     mixup: float = 0.0
@@ -79,7 +82,8 @@ class Member:
             )
             if value and len(value) != wanted
         ]
-        shares = {"ema_decay": self.ema_decay, **{f"dropout of layer {i}": p for i, p in enumerate(self.dropout)}}
+        shares = {"ema_decay": self.ema_decay, "label_smoothing": self.label_smoothing}
+        shares |= {f"dropout of layer {i}": p for i, p in enumerate(self.dropout)}
         mistakes += [
             f"{name} must be at least 0, not {v}" for name, v in (("noise", self.noise), ("mixup", self.mixup)) if v < 0
         ]

@@ -49,10 +49,13 @@ def update_for(
     rows: Sequence[int],
     dtype: torch.dtype,
     device: torch.device = CPU,
+    *,
+    averages: bool = False,
 ) -> Update:
     """What happens to these members at a step, in this order; what none of them asks for is left out.
 
-    `rows` [M] are the training rows of each, over which its penalties are shared out.
+    `rows` [M] are the training rows of each, over which its penalties are shared out. Where the state that they are in
+    holds `averages`, for others of the population, theirs are the weights themselves.
     """
     groups, layers, parts = architecture.group_of(), members[0].spec.layers, list[Update]()
     sizes = [member.l1 / n for member, n in zip(members, rows, strict=True)]
@@ -72,8 +75,10 @@ def update_for(
     if (strength := _strengths(architecture, members, decays, dtype, device)) is not None:
         parts.append(decayed(strength))
     parts += _moves(architecture, members, rule, dtype, device)
-    if any(member.ema_decay for member in members):
-        if isinstance(rule, str | Rule) and "average" in rule_named(rule).init(torch.zeros(1, 1)):
+    own_average = isinstance(rule, str | Rule) and "average" in rule_named(rule).init(torch.zeros(1, 1))
+    asked = any(member.ema_decay for member in members)
+    if asked or (averages and not own_average):
+        if own_average:
             raise ConfigError([f"the rule '{name_of(rule)}' keeps an average of its own; leave ema_decay at 0"])
         parts.append(averaged(_column([member.ema_decay for member in members], dtype, device)))
     return chain(*parts)
@@ -139,17 +144,20 @@ def plain_shrink(
     rows: Sequence[int],
     dtype: torch.dtype,
     device: torch.device = CPU,
+    *,
+    averages: bool = False,
 ) -> tuple[bool, Tensor | None]:
     """Whether a step is plain descent, and the share [M, P] of the weights that it subtracts times the rate.
 
-    What plain descent needs of a gradient is to be subtracted once, so that it need never be stored.
+    What plain descent needs of a gradient is to be subtracted once, so that it need never be stored. It keeps no
+    `averages`.
     """
     more = [
         member.momentum or member.l1 or _has_factors(member) or any(member.frozen_until) or member.ema_decay
         for member in members
     ]
     limits = [min(member.clip_norm, member.clip_value) for member in members]
-    if rule != "sgd" or any(more) or min(limits) != inf or not architecture.fuses:
+    if rule != "sgd" or averages or any(more) or min(limits) != inf or not architecture.fuses:
         return False, None
     pairs = zip(_l2(members, rows), members, strict=True)
     strengths = [strength + member.weight_decay for strength, member in pairs]

@@ -22,7 +22,7 @@ from luthier.engine.outputs import mean_of, one_tensor, running
 from luthier.engine.sharing import current, share_norms
 from luthier.engine.state import TrainState
 from luthier.errors import InputError
-from luthier.objective import Criterion, Loss
+from luthier.objective import Criterion, Loss, smoothing_part
 
 
 class LoopedLearner:
@@ -39,11 +39,13 @@ class LoopedLearner:
         seeds: Tensor,
         drops: Tensor,
         loss: Loss | Criterion,
+        smoothing: Tensor | None = None,
         *,
         bf16: bool = False,
         apart: bool | None = None,
     ) -> None:
-        self.state, self.seeds, self.drops, self._loss = state, seeds, drops, loss
+        self.state, self.seeds, self.drops, self._loss, self.smoothing = state, seeds, drops, loss, smoothing
+        self._smoothing_part = None if smoothing is None else smoothing_part(loss)
         self._spec, self._bf16, self._device = spec, bf16, state.parameters.device
         apart = self._device.type != "cpu" if apart is None else apart
         views = (parameter_views(spec.shapes, state.parameters), parameter_views(spec.shapes, state.gradients))
@@ -75,7 +77,11 @@ class LoopedLearner:
             with running(inputs), drawing, torch.enable_grad(), computing(inputs, self._bf16):
                 outputs = one_tensor(module(with_layout(inputs, copied=self._spec.changes_inputs)), len(inputs))
                 value = mean_of(self._loss, outputs.unsqueeze(0), own, bf16=self._bf16)[0]
-                (value * (share[m] if isinstance(share, Tensor) else share)).backward()  # type: ignore[no-untyped-call]
+                whole = value
+                if self.smoothing is not None and self._smoothing_part is not None:
+                    more = mean_of(self._smoothing_part, outputs.unsqueeze(0), own, bf16=self._bf16)[0]
+                    whole = value + self.smoothing[m] * more
+                (whole * (share[m] if isinstance(share, Tensor) else share)).backward()  # type: ignore[no-untyped-call]
             result.append(value.detach())
             if self._apart:
                 self._apart[m].store()
@@ -132,10 +138,12 @@ class VmappedLearner:
         seeds: Tensor,
         drops: Tensor,
         loss: Loss | Criterion,
+        smoothing: Tensor | None = None,
         *,
         bf16: bool = False,
     ) -> None:
-        self.state, self.seeds, self.drops, self._loss = state, seeds, drops, loss
+        self.state, self.seeds, self.drops, self._loss, self.smoothing = state, seeds, drops, loss, smoothing
+        self._smoothing_part = None if smoothing is None else smoothing_part(loss)
         self._spec, self._bf16 = spec, bf16
         self._drops: list[Drop] | None = None  # what each layer drops, read once
         self._module = copy.deepcopy(spec.module)
@@ -157,7 +165,10 @@ class VmappedLearner:
         with running(batch.inputs), torch.enable_grad(), computing(inputs, self._bf16):
             outputs = vmap(self._outputs, in_dims=axes)(self._leaves, fixed, masks, inputs)
             losses = mean_of(self._loss, outputs, batch, bf16=self._bf16)
-            total = (losses * share).sum()
+            whole = losses
+            if self.smoothing is not None and self._smoothing_part is not None:
+                whole = losses + self.smoothing * mean_of(self._smoothing_part, outputs, batch, bf16=self._bf16)
+            total = (whole * share).sum()
             result = torch.autograd.grad(total, list(self._leaves.values()), materialize_grads=True)
         for name, view in self._fixed.items():
             view.copy_(fixed[name])

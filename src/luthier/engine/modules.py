@@ -118,11 +118,17 @@ class Modules:
         return 64 if self.layout == "vmapped" else 1 << 30
 
     def learner(
-        self, state: TrainState, seeds: Tensor, drops: Tensor, loss: Loss | Criterion, settings: Settings
+        self,
+        state: TrainState,
+        seeds: Tensor,
+        drops: Tensor,
+        loss: Loss | Criterion,
+        settings: Settings,
+        smoothing: Tensor | None = None,
     ) -> LoopedLearner | VmappedLearner:
-        """What computes gradients over these rows, masks by `seeds` [M]."""
+        """What computes gradients over these rows, masks by `seeds` [M], labels smoothed by `smoothing` [M]."""
         kind = VmappedLearner if self.layout == "vmapped" else LoopedLearner
-        return kind(self.spec, state, seeds, drops, loss, bf16=settings.mixed_precision)
+        return kind(self.spec, state, seeds, drops, loss, smoothing, bf16=settings.mixed_precision)
 
     def evaluate(self, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
         """Outputs [M, N, ...] in evaluation mode, as the modules give them."""

@@ -100,6 +100,21 @@ class Outcome:
         place = self.best if member is None else member
         return architecture(self.members[place].spec).module(self.state_dict(place))
 
+    def some(self, places: Tensor) -> Outcome:
+        """The outcome of some members alone, by their numbers; the history stays that of all."""
+        index, own = places.numpy(), places.tolist()
+        return replace(
+            self,
+            members=tuple(self.members[place] for place in own),
+            status=[self.status[place] for place in own],
+            best_validation_loss=self.best_validation_loss[index],
+            best_validation_score=self.best_validation_score[index],
+            best_train_loss=self.best_train_loss[index],
+            best_step=self.best_step[index],
+            parameters=self.parameters[places],
+            buffers=self.buffers[places],
+        )
+
     def logits(self, features: Tensor, codes: Tensor | None = None) -> Tensor:
         """Outputs of all members' kept weights [M, N, C]."""
         kind = architecture(self.members[0].spec)

@@ -27,7 +27,7 @@ from luthier.engine.settings import Part, Settings
 from luthier.engine.sharing import several_processes
 from luthier.engine.state import Learner, TrainState
 from luthier.errors import InputError
-from luthier.objective import loss_named
+from luthier.objective import loss_named, smoothings
 from luthier.optimise import Step, Update
 
 RECORDED_FROM = 128  # steps of a training: a recording takes as long as the steps that it holds
@@ -194,13 +194,16 @@ class Population:
         state = state._replace(gradients=gradients[: len(members)])
         seeds = mask_seeds([member.seed for member in members], settings.device)
         drops = torch.tensor([member.drop_rates for member in members], dtype=torch.float64)
-        learner = shared(kind.learner(state, seeds, drops, loss, settings), (members[0].spec, settings), loss)
+        smoothing = smoothings([member.label_smoothing for member in members], exact(dtype), settings.device)
+        own = kind.learner(state, seeds, drops, loss, settings, smoothing)
+        learner = shared(own, (members[0].spec, settings), loss)
         asked = (kind, members, settings.rule, self.rows[places], dtype, settings.device)
-        descends, shrink = plain_shrink(*asked)
+        averages = "average" in self.state.rule  # of some members, perhaps of other blocks
+        descends, shrink = plain_shrink(*asked, averages=averages)
         nothing = torch.zeros(0, len(members), dtype=dtype, device=settings.device)
         folds = None if self.folds is None else self.folds[places].to(settings.device)
         fresh = partial(LossBuffer, loss, nothing)
-        block = Block(places, learner, update_for(*asked), fresh(), descends, shrink, folds)
+        block = Block(places, learner, update_for(*asked, averages=averages), fresh(), descends, shrink, folds)
         replays = settings.cuda_graphs and settings.device.type == "cuda" and settings.steps >= RECORDED_FROM
         if not (replays and isinstance(learner, DenseLearner)):
             return block

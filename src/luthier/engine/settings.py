@@ -33,6 +33,11 @@ class Part:
         weights = None if self.weights is None else self.weights[index]
         return Part(self.features[index], self.codes[index], self.targets[index], weights)
 
+    def span(self, start: int, stop: int) -> Part:
+        """Neighbouring rows, in the same memory."""
+        weights = None if self.weights is None else self.weights[start:stop]
+        return Part(self.features[start:stop], self.codes[start:stop], self.targets[start:stop], weights)
+
     @property
     def nbytes(self) -> int:
         """Bytes of all rows."""

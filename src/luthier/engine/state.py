@@ -44,11 +44,13 @@ class Learner(Protocol):
     """Computes gradients for members whose state it is bound to: making views costs a small network as much as a step.
 
     `seeds` [M] and probabilities `drops` [M, L] are what the members' masks follow from; modules keep those themselves.
+    `smoothing` [M] is that of their labels, where one has any.
     """
 
     state: TrainState
     seeds: Tensor
     drops: Tensor
+    smoothing: Tensor | None
 
     def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` (or each its own [M]) times those of a batch's mean loss.

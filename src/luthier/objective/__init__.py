@@ -16,6 +16,7 @@ from luthier.objective.losses import (
     triplet,
 )
 from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric, metric_named
+from luthier.objective.smoothing import smoothing_part, smoothings
 from luthier.objective.targets import check_classes, class_weights, column
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "mean_loss",
     "metric_named",
     "one_hot",
+    "smoothing_part",
+    "smoothings",
     "targets_for",
     "triplet",
 ]

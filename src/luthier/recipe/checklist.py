@@ -8,6 +8,7 @@ from typing import Any
 
 from luthier.messages import tr
 from luthier.recipe.decisions import wording_of
+from luthier.recipe.decisions.experiment import AnswerEvidence
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
 from luthier.recipe.decisions.remedy import RemedyEvidence
@@ -22,6 +23,8 @@ STEP_NAMES = {
 }
 OPEN, DONE, TRIED, ELSEWHERE = "open", "done", "tried, not kept", "not for this data"
 CHECKS = (StartEvidence.code, OverfitEvidence.code, GradientsEvidence.code)
+TRIALS = (RemedyEvidence.code, AnswerEvidence.code)  # of what an item names: a rung, or a question
+UNKNOWN = "unknown"
 GATES = (FittedEvidence.code, GapEvidence.code)
 TABLE, PICTURES, TEXT = ("table",), ("pictures",), ("text",)
 
@@ -49,7 +52,11 @@ ITEMS = (
         media=TABLE,
     ),
     Item(
-        2, "input encoding: numbers standardised by the training rows alone", "S4-28 to S4-30", ("inputs",), media=TABLE
+        2,
+        "input encoding: numbers standardised by the training rows alone",
+        "S4-28 to S4-30",
+        ("inputs", "first-setting"),
+        media=TABLE,
     ),
     Item(
         2, "a proven architecture for pictures, such as ResNet", "S4-07", ("first-convnet", "backbone"), media=PICTURES
@@ -82,7 +89,12 @@ ITEMS = (
         ("more-rows",),
         ("augmentation", "augmentations together", "mix-up"),
     ),
-    Item(4, "He initialisation, clipping against exploding gradients", "S4-35 to S4-41", rungs=("clipping",)),
+    Item(
+        4,
+        "He initialisation, clipping against exploding gradients",
+        "S4-35 to S4-41",
+        rungs=("clipping", "initialisation"),
+    ),
     Item(4, "the architecture reconsidered", "S4-42, S4-43", rungs=("architecture",), media=TABLE),
     Item(4, "the gap to the validation set is closed", "S4-22", (GapEvidence.code,)),
     Item(5, "the test set, read once and compared with validation", "S4-45 to S4-47"),
@@ -128,12 +140,12 @@ def _ticked(item: Item, records: list[Mapping[str, Any]], drift: Mapping[str, An
         return Ticked(item, OPEN, words[-1].chosen)
     several = len(item.codes) + len(item.rungs) > 1
     chosen = [f"{one.topic}: {one.chosen}" if several else one.chosen for one in words]
-    kept = [message for message, r in zip(chosen, decisions, strict=True) if r["choice"] is not None]
+    kept = [message for message, r in zip(chosen, decisions, strict=True) if r["choice"] not in (None, UNKNOWN)]
     return Ticked(item, DONE, "; ".join(kept)) if kept else Ticked(item, TRIED)
 
 
 def _is_on(item: Item, record: Mapping[str, Any]) -> bool:
-    return record["code"] in item.codes or (record["code"] == RemedyEvidence.code and record["of"] in item.rungs)
+    return record["code"] in item.codes or (record["code"] in TRIALS and record["of"] in item.rungs)
 
 
 def in_lines(ticked: Iterable[Ticked]) -> list[str]:

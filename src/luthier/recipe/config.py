@@ -36,6 +36,7 @@ class Recipe(BaseModel):
     plan: Plans | None = None
     cuts: tuple[Cut, ...] = ()
     repeats: tuple[int, ...] | None = None  # steps of each round of folds; None: by the clock
+    rounds: tuple[str, ...] | None = None  # of the designed experiments that were begun; None: by the clock
 
     def cut(self, work: str) -> Cut | None:
         """Where a piece of work was cut, or None."""
@@ -74,7 +75,7 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
 
 def recipe_from(asked: RunRequest, records: Iterable[Record]) -> Recipe:
     """What the ledger of an interrupted run has decided already."""
-    plan, cuts, repeats, judged = None, [], [], False
+    plan, cuts, repeats, rounds, judged = None, [], list[int](), list[str](), False
     for record in records:
         if record["kind"] == "plan":
             plan = validated(Plans, record["plan"], "the plan in the run's ledger")
@@ -82,8 +83,11 @@ def recipe_from(asked: RunRequest, records: Iterable[Record]) -> Recipe:
             cuts.append(Cut(work=record["work"], step=record["step"], reason=record["reason"]))
         elif record["kind"] == "repeat":
             repeats.append(int(record["steps"]))
+        elif record["kind"] == "round" and record["begun"]:
+            rounds.append(str(record["name"]))
         judged |= record["kind"] == "opening"
-    return Recipe(asked=asked, plan=plan, cuts=tuple(cuts), repeats=tuple(repeats) if judged else None)
+    whole = Recipe(asked=asked, plan=plan, cuts=tuple(cuts))
+    return whole.model_copy(update={"repeats": tuple(repeats), "rounds": tuple(rounds)}) if judged else whole
 
 
 def _without_none(value: Any) -> Any:

@@ -37,17 +37,24 @@ class Fitted:
     near_misses: Sequence[NearMiss] = ()
     spread: SeedSpread = field(default_factory=SeedSpread)
     standing: Candidate | None = None  # with its networks, to go on from; not there after a return to step 4
+    rates: Mapping[str, float] = field(default_factory=dict)  # of the range tests, by rule
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
         near_misses = [[gain, before.to_json(), tried.to_json()] for gain, before, tried in self.near_misses]
-        return {"setting": self.setting.to_json(), "hopeful": near_misses, "spread": asdict(self.spread)}
+        return {
+            "setting": self.setting.to_json(),
+            "hopeful": near_misses,
+            "spread": asdict(self.spread),
+            "rates": dict(self.rates),
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Fitted:
         """What `to_json` gave."""
         near_misses = [(gain, Setting.from_json(a), Setting.from_json(b)) for gain, a, b in value["hopeful"]]
-        return cls(Setting.from_json(value["setting"]), near_misses, SeedSpread(**value["spread"]))
+        setting, spread = Setting.from_json(value["setting"]), SeedSpread(**value["spread"])
+        return cls(setting, near_misses, spread, rates=value.get("rates", {}))
 
 
 @dataclass

@@ -109,6 +109,7 @@ _IDENTITY = {
     "note": ("step",),
     "plan": ("plan",),
     "repeat": ("steps",),
+    "round": ("name", "begun"),
     "cut": ("work", "step"),
     "judgement": ("step",),
 }

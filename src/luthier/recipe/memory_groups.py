@@ -26,6 +26,27 @@ BLANK: dict[str, Any] = {  # of a member whose turn was cut before its first eva
 }
 
 
+def best_places(losses: Sequence[float | None], most: int, together: int = 1) -> list[int]:
+    """The places whose weights are kept, best first: of `most` members, by whole sets that stand `together`.
+
+    >>> best_places([0.3, 0.1, float("nan"), 0.2], 2)
+    [1, 3]
+    >>> best_places([0.3, 0.1, 0.25, 0.2], 2, together=2)
+    [0, 1]
+    """
+    known = np.array([np.nan if loss is None else loss for loss in losses], dtype=float)
+    sets = known.reshape(-1, together) if len(known) % together == 0 else known[:, None]
+    order = np.argsort(sets.mean(1), kind="stable")
+    chosen = [int(place) for place in order if np.isfinite(sets[place]).all()][: most // sets.shape[1]]
+    return [place * sets.shape[1] + k for place in chosen for k in range(sets.shape[1])]
+
+
+def whole_sets(members: Sequence[Any], size: int, together: int) -> list[Sequence[Any]]:
+    """Members in groups of at most `size`, sets that stand together in one where a group has room for one."""
+    size = size // together * together or size
+    return [members[start : start + size] for start in range(0, len(members), size)]
+
+
 def join_histories(folder: Path, name: str, labels: Sequence[str], sizes: Sequence[int]) -> None:
     """The curves of all groups as one file, their members numbered as in the whole population."""
     result, first = [], 0
@@ -43,25 +64,33 @@ def join_histories(folder: Path, name: str, labels: Sequence[str], sizes: Sequen
 
 
 def merged(
-    pieces: Sequence[tuple[dict[str, Tensor], dict[str, Any]]], sizes: Sequence[int]
+    pieces: Sequence[tuple[dict[str, Tensor], dict[str, Any]]],
+    sizes: Sequence[int],
+    kept: int = KEPT,
+    together: int = 1,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What groups of members came to in turns, as if they had trained together."""
-    known = next((tensors["logits"] for tensors, _ in pieces if tensors), None)
-    if known is None:
+    one = next((tensors["logits"] for tensors, _ in pieces if tensors), None)
+    if one is None:
         return {}, pieces[0][1]
     lists: dict[str, list[Any]] = {key: [] for key in (*BLANK, "findings")}
-    tensors, logits, first = dict[str, Tensor](), list[Tensor](), 0
+    tensors, logits, known, first = dict[str, Tensor](), list[Tensor](), list[int](), 0
     for (result, facts), size in zip(pieces, sizes, strict=True):
         for key, values in lists.items():
             values += facts.get(key, [BLANK[key]] * size if key in BLANK else [])
-        logits.append(result.get("logits", known.new_full((size, *known.shape[1:]), float("nan"))))
+        some = facts.get("known") or range(size if facts.get("known") is None else 0)
+        known += [first + member for member in some]
+        logits.append(result.get("logits", one.new_full((len(some), *one.shape[1:]), float("nan"))))
         for key, tensor in result.items():
             member, _, parameter = key.partition("/")
             if parameter:
                 tensors[f"{int(member) + first}/{parameter}"] = tensor
         first += size
-    losses = np.array([np.inf if value is None else value for value in lists["validation_loss"]], dtype=float)
-    kept = {str(i) for i in np.argsort(losses, kind="stable")[:KEPT] if np.isfinite(losses[i])}
-    tensors = {key: tensor for key, tensor in tensors.items() if key.partition("/")[0] in kept}
-    done = max(facts.get("steps_done", 0) for _, facts in pieces)
-    return {**tensors, "logits": torch.cat(logits)}, {**lists, "steps_done": done}
+    best = set(best_places(lists["validation_loss"], kept, together))
+    tensors = {key: tensor for key, tensor in tensors.items() if int(key.partition("/")[0]) in best}
+    all_logits, done = torch.cat(logits), max(facts.get("steps_done", 0) for _, facts in pieces)
+    if len(known) == first:
+        return {**tensors, "logits": all_logits}, {**lists, "steps_done": done}
+    rows = [row for row, member in enumerate(known) if member in best]
+    named = [known[row] for row in rows]
+    return {**tensors, "logits": all_logits[rows]}, {**lists, "steps_done": done, "known": named}

@@ -20,6 +20,10 @@ Method = Literal["standardise", "robust", "quantile", "piecewise", "periodic", "
 # Shares of the time that is left for training. Fitting the validation set is the longest step
 # (S4-22); the seeds run longest of all.
 SHARES = {"inputs": 0.10, "range": 0.05, "fit training": 0.27, "fit validation": 0.34, "seeds": 0.10, "folds": 0.14}
+# With designed experiments: screens and second rounds of steps 3 and 4, and the confirmation.
+CROSSED_SHARES = {"inputs": 0.0, "range": 0.05, "fit training": 0.22, "fit validation": 0.38, "questions": 0.35}
+# What seeds and folds need where no bag could be trained: all that is left.
+CROSSED_SHARES |= {"seeds": 0.0, "folds": 0.0}
 FINAL_SEEDS = 5
 FOLDS = 5
 SMALL = 60_000  # rows of training and validation together, up to which every one of them is learnt from in folds
@@ -85,6 +89,24 @@ class Stage(BaseModel):
         return self.model_copy(update={"steps": max(1, self.steps * planned // size)})
 
 
+class Design(BaseModel):
+    """The designed experiments of steps 3 and 4 (see `steps/explore.py`), for tables that are cross-fitted.
+
+    A whole training takes `epochs`; each step screens `shapes` with `settings` of each, and trains those of `second`
+    shapes whole. Blocks of a stack step in `threads`. `unit` is how many seconds a unit of
+    `work` was measured to take (0 for a budget of steps).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    epochs: float = Field(gt=0, le=100_000)
+    shapes: int = Field(ge=2, le=64)
+    settings: int = Field(ge=2, le=256)
+    second: int = Field(default=1, ge=1, le=64)
+    threads: int = Field(default=1, ge=1, le=4_096)
+    unit: float = Field(default=0.0, ge=0)
+
+
 class Plan(BaseModel):
     """The whole run, before any of it is trained, for one width of inputs."""
 
@@ -107,6 +129,7 @@ class Plan(BaseModel):
     fit_validation: Stage
     final: Stage
     folds: Stage | None = None
+    design: Design | None = None
     most_steps: int = Field(default=MOST_STEPS, ge=1, le=10**9)
     finish_seconds: float = 0.0
     device: str = Field(default="cpu", pattern=r"^(cpu|mps|cuda:\d{1,3})$")
@@ -143,7 +166,7 @@ class Plan(BaseModel):
         """The stages' shares of the time."""
         if self.medium != "table":
             return dict(MEDIA[self.medium].shares)
-        return SHARES
+        return SHARES if self.design is None else CROSSED_SHARES
 
     def shapes(self, stage: str) -> list[tuple[int, int, int]]:
         """(networks, width, depth) of each population of a stage; what is not known yet is taken at its likeliest."""
@@ -182,6 +205,11 @@ class Plans(BaseModel):
     def for_method(self, method: str) -> Plan:
         """The plan behind one way of preprocessing."""
         return self.wide if method in ("piecewise", "periodic") else self.narrow
+
+    def designed(self, design: Design | None) -> Plans:
+        """The same plans with designed experiments, or without."""
+        narrow, wide = (plan.model_copy(update={"design": design}) for plan in (self.narrow, self.wide))
+        return Plans(narrow=narrow, wide=wide)
 
     def on(self, device: object) -> Plans:
         """The same plans for networks on a device."""

@@ -6,9 +6,11 @@ N rows, C outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
+
+import torch
 
 from luthier.assess import PRIMARY
 from luthier.data import Dataset, PictureEncoder, Prepare, Task, inputs_of, preprocess_of
@@ -26,14 +28,17 @@ LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}
 class Problem:
     """Data, target transform and what was asked; what follows from them.
 
-    `preprocess` is kept from an earlier run, by method; other methods are fitted when they are needed first.
+    `preprocess` is kept from an earlier run, by method; other methods are fitted when they are needed first: on the
+    training rows, or on all open ones where these are `crossed`, learnt from in folds. None of them looks at targets.
     """
 
     data: Prepared
     target: TargetTransform
     asked: RunRequest
     preprocess: Mapping[str, Prepare] = field(default_factory=dict)
+    crossed: bool = False
     _parts: dict[str, tuple[Prepare, Part, Part]] = field(default_factory=dict, repr=False)
+    _open_rows: dict[str, Part] = field(default_factory=dict, repr=False)
 
     @property
     def task(self) -> Task:
@@ -67,16 +72,30 @@ class Problem:
         """C: logits of a network."""
         return len(self.task.classes) if self.task.kind == "multiclass" else 1
 
+    def cross_fitted(self) -> Problem:
+        """The same problem, its open rows learnt from in folds."""
+        return replace(self, crossed=True, _parts={}, _open_rows={})
+
     def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
-        """Preprocessing fitted on the training rows, and both parts through it."""
+        """Preprocessing fitted on the rows that are learnt from, and both parts through it."""
         if method not in self._parts:
-            full = self.data.full_training_rows
+            full, numbers = self.data.full_training_rows, self.data.training.numbers
+            if self.crossed:
+                numbers = torch.cat([numbers, self.data.validation.numbers])
             fitted = self.preprocess.get(method) or preprocess_of(
-                self.data.training.numbers, method, self.data.encoder, None if full is None else full.measured
+                numbers, method, self.data.encoder, None if full is None else full.measured
             )
             training, validation = (self.part(fitted, part) for part in (self.data.training, self.data.validation))
+            if self.crossed:  # both parts are pieces of all open rows, which take their memory once
+                whole = self._open_rows[method] = training.joined(validation)
+                training, validation = whole.span(0, len(training)), whole.span(len(training), len(whole))
             self._parts[method] = (fitted, training, validation)
         return self._parts[method]
+
+    def open_rows(self, method: str) -> Part:
+        """All rows that may be learnt from, the validation rows last, behind one way of preprocessing."""
+        _, training, validation = self.prepared(method)
+        return self._open_rows[method] if self.crossed else training.joined(validation)
 
     def full_training_rows(self, method: str) -> tuple[Part | Stream, Part]:
         """All training rows, from the disk where memory holds but a sample of them, and the validation part."""

@@ -6,7 +6,7 @@ what was decided or computed before is recalled where it is needed (see docs/dec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from luthier.machine import torch_settings
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Recipe, recipe_from, write_recipe
+from luthier.recipe.fold_bags import Bag
 from luthier.recipe.interrupted import Interrupted
 from luthier.recipe.ladder import Fitted
 from luthier.recipe.ledger import Ledger
@@ -30,6 +31,13 @@ from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.recipe.steps import for_pictures, for_text
+from luthier.recipe.steps.crossed import (
+    Crossed,
+    choose_first_setting,
+    first_method,
+    fit_training_crossed,
+    fit_validation_crossed,
+)
 from luthier.recipe.steps.first_architecture import choose_architecture
 from luthier.recipe.steps.fit_training import find_rates, fit_training
 from luthier.recipe.steps.fit_validation import fit_validation
@@ -170,6 +178,8 @@ class Run:
             plans = plan_budget(runner)
             self.recipe = self.recipe.model_copy(update={"plan": plans})
             write_recipe(self.folder.recipe, self.recipe)
+            if plans.narrow.design is not None:
+                runner = replace(runner, problem=runner.problem.cross_fitted())
             runner = replace(runner, device=settle(runner, plans.narrow.device)).following(plans.narrow)
             self.folder.update_facts(machine=machine_facts(plans.narrow.threads, str(runner.device))["machine"])
             self.tell("begin", steps=runner.plan.total_steps, run=str(self.folder.path))
@@ -187,6 +197,8 @@ class Run:
             choose_loss(runner)
         if self.until == 1:
             return None
+        if runner.plan.design is not None:
+            return self._crossed(runner, baselines, begin_at)
         method = _recalled(runner, "method", begin_at <= 2, lambda: self._second(runner))
         runner = runner.following(plans.for_method(method))
         self.tell("begin", steps=runner.plan.total_steps, run=str(self.folder.path))
@@ -205,6 +217,31 @@ class Run:
         closed = fit_validation(runner, fitted) if begin_at <= 4 else Setting.from_json(runner.memo.recalled("closed"))
         runner.memo.json("closed", closed.to_json)
         return None if self.until == 4 else judge(runner, closed, baselines)
+
+    def _crossed(self, runner: Runner, baselines: Baselines, begin_at: int) -> Verdict | None:
+        """The steps from the second on, where the open rows are cross-fitted."""
+        method = _recalled(runner, "method", begin_at <= 2, lambda: first_method(runner))
+        if begin_at <= 2:
+            choose_architecture(runner)
+            choose_first_setting(runner)
+            check_before_training(runner, method)
+        if self.until == 2:
+            return None
+        bags: Sequence[Bag] = ()
+        if begin_at <= 3:
+            fitted, bags = fit_training_crossed(runner, method, find_rates(runner, method))
+        else:
+            fitted = Fitted.from_json(runner.memo.recalled("fitted"))
+        runner.memo.json("fitted", fitted.to_json)
+        baselines.collect()
+        if self.until == 3:
+            return None
+        if begin_at <= 4:
+            crossed = fit_validation_crossed(runner, fitted, bags)
+        else:
+            crossed = Crossed(Setting.from_json(runner.memo.recalled("closed")))
+        runner.memo.json("closed", crossed.setting.to_json)
+        return None if self.until == 4 else judge(runner, crossed.setting, baselines, bags=crossed.bags)
 
     def _warm(self, runner: Runner, plans: Plans, baselines: Baselines, earlier: Earlier) -> Verdict | None:
         choose_loss(runner)

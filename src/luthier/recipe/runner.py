@@ -16,21 +16,33 @@ from torch import Tensor
 
 from luthier import storage
 from luthier.assess import Register
-from luthier.engine import Evaluation, Member, ModuleSpec, Part, Settings, Stream, in_memory_groups, threaded, train
+from luthier.engine import (
+    Evaluation,
+    Member,
+    ModuleSpec,
+    Outcome,
+    Part,
+    Settings,
+    Stream,
+    in_memory_groups,
+    threaded,
+    train,
+)
 from luthier.engine.devices import CPU, free_memory
 from luthier.machine import default_memory
-from luthier.nets import Net, Spec, build
+from luthier.nets import DenseSpec, Net, Spec, build
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Cut, Recipe
 from luthier.recipe.interrupted import Interrupted
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memo import Memo
-from luthier.recipe.memory_groups import KEPT, join_histories, merged
+from luthier.recipe.memory_groups import KEPT, best_places, join_histories, merged, whole_sets
 from luthier.recipe.plan import Plan, Stage
 from luthier.recipe.problem import Problem
 from luthier.saved import RunFolder
 
-STEPS = {"inputs": 2, "fit training": 3, "fit validation": 4, "seeds": 5, "folds": 5}
+STEPS = {"inputs": 2, "fit training": 3, "fit validation": 4, "questions": 4, "seeds": 5, "folds": 5}
+CURVE_POINTS = 8  # evaluations of a training in folds, none of which chooses anything
 AT_LEAST = "at least"  # the population that is trained whatever the clock says
 Kept = tuple[dict[str, Tensor], dict[str, Any]]  # tensors of a population, and what came of it
 
@@ -40,7 +52,8 @@ class TrainedPopulation:
     """A population after training: per member its best state and how it got there.
 
     `logits` [M, N, C] are the best weights' outputs on the validation part; `weights` holds the
-    state of the best members, by index.
+    state of the best members, by index. Of members in folds they are [.., F, C], on the rows that each left out, of the
+    members in `known` alone where that is set.
     """
 
     name: str
@@ -57,6 +70,7 @@ class TrainedPopulation:
     steps_done: int
     logits: Tensor
     weights: dict[int, dict[str, Tensor]]
+    known: tuple[int, ...] | None = None
 
     @property
     def spec(self) -> Spec:
@@ -64,6 +78,26 @@ class TrainedPopulation:
         result = self.members[0].spec
         assert not isinstance(result, ModuleSpec)
         return result
+
+    def row_of(self, member: int) -> int:
+        """Where a member's outputs are among the logits."""
+        return member if self.known is None else self.known.index(member)
+
+    def of_kept(self) -> TrainedPopulation:
+        """The same without the outputs of those members whose weights were not kept."""
+        kept = tuple(sorted(self.weights))
+        return replace(self, logits=self.logits[[self.row_of(i) for i in kept]], known=kept)
+
+    @property
+    def in_folds(self) -> bool:
+        """Whether its members left out rows of their own."""
+        return self.members[0].fold is not None
+
+    @property
+    def settings(self) -> list[range]:
+        """The members of each setting: one, or one for each fold."""
+        together = 1 + max((member.fold or 0 for member in self.members), default=0)
+        return [range(first, first + together) for first in range(0, len(self.members), together)]
 
     def usable(self) -> list[int]:
         """Members with a finite validation loss, best first."""
@@ -81,7 +115,9 @@ class TrainedPopulation:
 class TrainingPlan:
     """How a population is trained: the stage whose time it takes, steps, preprocessing, rule and batch size.
 
-    With `parts` on other training and validation rows than the run's; from `initial` weights, one state a member.
+    With `parts` on other training and validation rows than the run's; from `initial` weights, one state a member. With
+    `folds` [N] members learn from the rows outside of their own and keep their last weights. `kept` says of how many
+    members weights are kept, `outputs` whether those of folds are.
     """
 
     stage: str
@@ -89,8 +125,16 @@ class TrainingPlan:
     method: str
     rule: str
     batch_size: int
-    parts: tuple[Part | Stream, Part] | None = None
+    parts: tuple[Part | Stream, Part | None] | None = None
     initial: Sequence[Mapping[str, Tensor]] | None = None
+    folds: Tensor | None = None
+    kept: int = KEPT
+    outputs: bool = True
+
+    @property
+    def together(self) -> int:
+        """How many members that follow one another are one setting: as many as there are folds."""
+        return 1 if self.folds is None else int(self.folds.max()) + 1
 
 
 @dataclass(frozen=True)
@@ -138,6 +182,14 @@ class Runner:
         trainable = self.budget_clock.budget.seconds - self.plan.finish_seconds
         return trainable * (1 - later / 2)
 
+    def end_of(self, stage: str) -> float:
+        """At which second, or after which step, a stage's share ends, its own and those before it used up."""
+        budget, shares = self.budget_clock.budget, self.plan.shares
+        upto = sum(list(shares.values())[: list(shares).index(stage) + 1])
+        return upto * (
+            float(budget.steps or 0) if budget.seconds is None else budget.seconds - self.plan.finish_seconds
+        )
+
     def stopper(self, work: str, stage: str) -> Callable[[int], bool]:
         """The question asked before every step: a recorded cut decides, otherwise the clock and the user."""
         if work == AT_LEAST:
@@ -153,6 +205,12 @@ class Runner:
         known = self.recipe.cut(work)
         reason = known.reason if known else ("interrupted by the user" if self.interrupted else "the time ran out")
         self.ledger.add("cut", Cut(work=work, step=step, reason=reason).model_dump())
+
+    def forget_outputs(self, trained: TrainedPopulation) -> TrainedPopulation:
+        """Let go of the outputs of members that were not kept."""
+        place = next(k for k, one in enumerate(self.trained) if one is trained)
+        self.trained[place] = trained.of_kept()
+        return self.trained[place]
 
     def keep(self, trained: TrainedPopulation) -> TrainedPopulation:
         """Count a population among those that were trained."""
@@ -172,26 +230,29 @@ class Runner:
                 self.record_cut(label, step)
         if not tensors:
             return None
-        for finding in facts["findings"]:
+        for finding in facts["findings"] if training.folds is None else ():  # of an experiment they are counted
             self.ledger.add("finding", finding)
         trained = _unpack(name, training, members, tensors, facts)
         return self.keep(trained) if trained.usable() else None
 
     def _settings(self, training: TrainingPlan, members: Sequence[Member]) -> Settings:
         steps = training.planned.steps
-        every = self.plan.evaluate_every(steps)
+        crossed = training.folds is not None
+        every = max(1, steps // CURVE_POINTS) if crossed else self.plan.evaluate_every(steps)
         settings = Settings(
             loss=self.problem.loss,
             rule=training.rule,
             batch_size=training.batch_size,
             steps=steps,
             evaluate_every=every,
-            patience=max(10, (steps // every) // 3),
+            patience=0 if crossed else max(10, (steps // every) // 3),
             tolerance=1e-4,
+            keep_last=crossed,
             batch_seed=self.problem.seed,
             device=self.device,
         )
-        return threaded(settings, members, self.plan.threads)
+        threads = self.plan.design.threads if crossed and self.plan.design else self.plan.threads
+        return threaded(settings, members, threads)
 
     def _train_in_memory_groups(self, name: str, members: Sequence[Member], training: TrainingPlan) -> Kept:
         """All members at once where memory allows it; else group by group, kept as one population when all are done."""
@@ -199,9 +260,11 @@ class Runner:
         assert training.parts is not None
         memory = self.problem.data.memory_beside(self.problem.asked.memory or default_memory())
         memory = min(memory, free_memory(self.device) or memory)
-        groups, settings, message = in_memory_groups(
-            members, self._settings(training, members), training.parts[1], memory
-        )
+        evaluated = training.parts[1] or training.parts[0]
+        assert isinstance(evaluated, Part)
+        groups, settings, message = in_memory_groups(members, self._settings(training, members), evaluated, memory)
+        if len(groups) > 1 and training.together > 1:
+            groups = whole_sets(members, len(groups[0]), training.together)
         labels = [name] if len(groups) == 1 else [f"{name}.{place + 1}" for place in range(len(groups))]
         pieces, sizes = [], [len(group) for group in groups]
         for place, (label, group) in enumerate(zip(labels, groups, strict=True)):
@@ -209,7 +272,7 @@ class Runner:
             started = None if initial is None else initial[first : first + len(group)]
             piece = self.memo.recall(label) or self._train(label, group, replace(training, initial=started), settings)
             pieces.append(piece)
-        tensors, facts = pieces[0] if len(pieces) == 1 else merged(pieces, sizes)
+        tensors, facts = pieces[0] if len(pieces) == 1 else merged(pieces, sizes, training.kept, training.together)
         cuts = {label: result["cut"] for label, (_, result) in zip(labels, pieces, strict=True)}
         facts = {**facts, "said": message, "cuts": cuts}
         if len(pieces) > 1:
@@ -240,21 +303,23 @@ class Runner:
                 on_evaluation=evaluated,
                 checkpoint=self.memo.under_way(name),
                 initial=training.initial,
+                folds=training.folds,
             )
         self.speeds[name] = (self.budget_clock.clock.now() - began) / max(1, outcome.steps_done)
         buffer = BytesIO()
         outcome.history.to_frame().write_parquet(buffer)
         storage.write_bytes(self.folder.history / f"{name}.parquet", buffer.getvalue())
-        tensors, facts = _pack(outcome, validation)
+        tensors, facts = _pack(outcome, training)
         self.memo.keep(name, tensors, facts)
         return tensors, facts
 
 
-def _pack(outcome: Any, validation: Part) -> Kept:
+def _pack(outcome: Outcome, training: TrainingPlan) -> Kept:
     losses = np.asarray(outcome.best_validation_loss, dtype=float)
-    kept = [int(i) for i in np.argsort(losses, kind="stable")[:KEPT] if np.isfinite(losses[i])]
+    kept = best_places(losses.tolist(), training.kept, training.together)
     tensors = {f"{i}/{name}": tensor for i in kept for name, tensor in outcome.state_dict(i).items()}
-    tensors["logits"] = outcome.logits(validation.features, validation.codes)
+    known = None if training.folds is None or training.outputs else sorted(kept)
+    tensors["logits"] = torch.empty(0, 0, 1) if known == [] else _logits(outcome, training, known)
     facts = {
         "statuses": list(outcome.status),
         "train_loss": [float(x) for x in outcome.best_train_loss],
@@ -263,9 +328,32 @@ def _pack(outcome: Any, validation: Part) -> Kept:
         "best_step": [int(x) for x in outcome.best_step],
         "steps_done": outcome.steps_done,
         "cut": outcome.steps_done if "cut" in outcome.status else None,
+        "known": known,
         "findings": [{"step": 3, **finding.to_json()} for finding in outcome.findings],
     }
     return tensors, facts
+
+
+def _logits(outcome: Outcome, training: TrainingPlan, known: list[int] | None) -> Tensor:
+    """Outputs on the validation part [M, N, C], or [.., F, C] on the rows of each one's fold, filled up with NaN.
+
+    Of members in folds those that are `known`; all where none are named.
+    """
+    assert training.parts is not None
+    learnt, validation = training.parts
+    if validation is not None:
+        return outcome.logits(validation.features, validation.codes)
+    assert isinstance(learnt, Part)
+    assert training.folds is not None
+    outcome = outcome if known is None else outcome.some(torch.tensor(known, dtype=torch.int64))
+    counts, own = training.folds.bincount(), torch.tensor([member.fold for member in outcome.members])
+    spec = outcome.members[0].spec
+    assert isinstance(spec, DenseSpec)
+    result = torch.full((len(own), int(counts.max()), spec.outputs), torch.nan)
+    for fold in sorted(set(own.tolist())):
+        rows, places = learnt.rows(training.folds == fold), torch.nonzero(own == fold).flatten()
+        result[places, : len(rows)] = outcome.some(places).logits(rows.features, rows.codes)
+    return result
 
 
 def _unpack(
@@ -292,5 +380,6 @@ def _unpack(
         steps_done=facts["steps_done"],
         logits=tensors["logits"],
         weights=weights,
+        known=None if facts.get("known") is None else tuple(facts["known"]),
         **numbers,
     )

@@ -14,7 +14,8 @@ from luthier.recipe.candidate_schedules import schedule_named
 class Setting:
     """All that is chosen about a network but its seed: how numbers enter, the rule, the batch size, the rest.
 
-    `length` multiplies the epochs that are planned for everyone.
+    `length` multiplies the epochs that are planned for everyone; `averaging` is the share of the training that moving
+    averages of the weights remember (0: none).
     """
 
     method: str
@@ -23,6 +24,7 @@ class Setting:
     member: Member
     label: str = ""
     length: float = 1.0
+    averaging: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """The setting as plain JSON values."""
@@ -33,11 +35,15 @@ class Setting:
         """The setting that `to_json` gave."""
         return cls(**{**value, "member": Member.from_json(value["member"])})
 
+    def member_over(self, steps: int) -> Member:
+        """Its member with schedule and averages laid out over so many steps."""
+        schedule = schedule_named(self.member.schedule.kind, steps)
+        remembered = self.averaging * steps
+        decay = 1 - 1 / remembered if remembered > 1 else self.member.ema_decay
+        return replace(self.member, schedule=schedule, ema_decay=decay)
+
 
 def seeded(setting: Setting, seeds: Sequence[int], steps: int, label: str = "") -> list[Member]:
     """The setting from several seeds, its schedule laid out over so many steps."""
-    schedule = schedule_named(setting.member.schedule.kind, steps)
-    head = f"{label}, " if label else ""
-    return [
-        replace(setting.member, seed=seed, schedule=schedule, label=f"{head}seed {k}") for k, seed in enumerate(seeds)
-    ]
+    member, head = setting.member_over(steps), f"{label}, " if label else ""
+    return [replace(member, seed=seed, label=f"{head}seed {k}") for k, seed in enumerate(seeds)]

@@ -14,7 +14,7 @@ from luthier.recipe.decisions.remedy import RemedyEvidence, remedy_name
 
 RULE_COLOURS = {"adam": BLUE, "sgd": ORANGE}
 RULE_NAMES = {"adam": "Adam", "sgd": "SGD with momentum"}
-MARKS = {"constant": "circle", "cosine": "diamond", "restarts": "x", "exponential": "square"}
+MARKS = {"constant": "circle", "cosine": "diamond", "restarts": "x", "coslog4": "x", "exponential": "square"}
 MANY_LABELS, MOST_LABELS = 12, 60  # up to which counts are written into a matrix; and up to which it is drawn whole
 
 

@@ -12,11 +12,14 @@ from luthier.citations import cited
 from luthier.drawing import draw_range
 from luthier.messages import speaking, tr
 from luthier.recipe import checklist, evidence_of
+from luthier.recipe.decisions import wording_of
+from luthier.recipe.decisions.experiment import AnswerEvidence, ExperimentEvidence
 from luthier.records import Measure, Wording, figure
 from luthier.report import figures
 from luthier.report.analysis import error_analysis
 from luthier.report.answers import answers
 from luthier.report.contents import Contents, read_contents
+from luthier.report.experiment_figures import answer_rows, draw_intervals, effect_rows
 from luthier.report.html import plot, table, whole_page
 from luthier.report.picture_figures import augmented
 from luthier.report.terminal import STEPS, WORDS, history_of, number
@@ -200,6 +203,28 @@ def _ablation(run: Contents, step: int) -> Iterator[str]:
     yield from table(tuple(map(tr, ("remedy", "best variant", "loss before", "with it", "gain", "kept?"))), cells)
 
 
+def _experiment(run: Contents, step: int) -> Iterator[str]:
+    """The effects of a step's factors, and what the questions about the adopted setting came to."""
+    for record in run.decisions(step):
+        if record["code"] == ExperimentEvidence.code:
+            evidence: Any = evidence_of(record)
+            yield f"<h3>{tr('What each factor does to the loss')}</h3>"
+            said = tr("From its low to its high end, with two standard errors; below 0 the loss falls.")
+            yield f"<p class=small>{said}</p>"
+            drawn = draw_intervals(effect_rows(evidence), tr("change of the loss, %"))
+            yield from plot(f"effects-{step}", drawn, f"Effects of the factors of step {step} with their intervals")
+    asked = [record for record in run.decisions(step) if record["code"] == AnswerEvidence.code]
+    known: list[Any] = [(evidence_of(record), record["choice"], wording_of(record).chosen) for record in asked]
+    if known:
+        yield f"<h3>{tr('Questions about the adopted setting')}</h3>"
+        said = tr(
+            "By how much of the loss each thing lowers it, with 95 % intervals; in the band it makes no difference."
+        )
+        yield f"<p class=small>{said}</p>"
+        drawn = draw_intervals(answer_rows(known), tr("gain, % of the loss"), known[0][0].margin)
+        yield from plot("answers", drawn, "Gain of each thing with its interval")
+
+
 def _more_rows(run: Contents) -> Iterator[str]:
     result = next((r for r in run.decisions(4) if r["code"] == "more-rows"), None)
     if result is not None:
@@ -256,6 +281,7 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
             yield f"<h3>{escape(tr('Range test, {rule}', rule=name))}</h3>"
             yield from plot(f"range-{test['rule']}", draw_range(test), f"Loss against learning rate, {name}")
     yield from _ablation(run, step)
+    yield from _experiment(run, step)
     if step == 5 and (inside := run.scores.get("inside")):
         yield f"<h3>{tr('Optimisation, six questions')}</h3>"
         yield from table(("", f"best of {inside['networks']} final networks"), [tuple(q) for q in inside["questions"]])
@@ -265,7 +291,9 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
     stage = {3: "fit training", 4: "fit validation"}.get(step)
     trials = [trial for trial in run.scores.get("trials", []) if trial["stage"] == stage]
     if trials:
-        yield f"<h3>{tr('All {count} networks of this step', count=len(trials))}</h3>"
+        crossed = any(record["code"] == ExperimentEvidence.code for record in run.decisions(step))
+        every = tr("All {count} settings of this step", count=len(trials)) if crossed else ""
+        yield f"<h3>{every or tr('All {count} networks of this step', count=len(trials))}</h3>"
         marks = tr("Circles: constant rate; diamonds: cosine; squares: exponential; crosses: restarts.")
         yield f"<p class=small>{marks}</p>"
         yield from plot(

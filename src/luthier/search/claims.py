@@ -12,6 +12,7 @@ import numpy as np
 from luthier.records import Finding
 from luthier.search.space import Choice, Space
 from luthier.search.trials import COMPLETE, Trial
+from luthier.statistics.paired import of_mean
 
 EDGE = 0.03  # of a range, counted as its edge
 
@@ -44,15 +45,13 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
     >>> paired([0.5, 0.6, 0.4], [0.4, 0.5, 0.3]).clear
     True
     """
-    from scipy.special import stdtrit
-
     differences = np.array([a - b for a, b in zip(first, second, strict=True) if math.isfinite(a) and math.isfinite(b)])
     n = len(differences)
     if n < 2:
         return Paired(float(differences.mean()) if n else math.nan, -math.inf, math.inf, n)
-    mean, error = float(differences.mean()), float(differences.std(ddof=1)) / math.sqrt(n)
-    half = float(stdtrit(n - 1, 0.975)) * error
-    return Paired(mean, mean - half, mean + half, n)
+    known = of_mean(differences)
+    half = known.half_width()
+    return Paired(known.mean, known.mean - half, known.mean + half, n)
 
 
 def at_edges(space: Space, best: Trial) -> list[Finding]:

@@ -31,7 +31,10 @@ from luthier.tensors import tensor_of
 
 DEFAULT_RULE, DEFAULT_BATCH, DEFAULT_RATE = "adam", 64, 3e-3
 _ROWS = ("noise", "mixup")  # what changes the rows that all of a population see
-_MEMBER = ("momentum", "l2", "l1", "weight_decay", "ema_decay", "clip_norm", "clip_value", "epsilon", "rho", *_ROWS)
+_MEMBER = (
+    *("momentum", "l2", "l1", "weight_decay", "ema_decay", "label_smoothing", "clip_norm", "clip_value", "epsilon"),
+    *("rho", *_ROWS),
+)
 MOST_POINTS = 20  # of a learning curve
 
 

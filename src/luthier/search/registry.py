@@ -287,6 +287,14 @@ _TABLE = (
         "S0-23",
     ),
     Hyper(
+        "label_smoothing",
+        3,
+        "member",
+        Number(0.005, 0.2, scale="log", default=0.1),
+        "share of each label that is spread over all classes; helps accuracy, harms log loss and ROC AUC",
+        "Szegedy and others 2016",
+    ),
+    Hyper(
         "beta1",
         4,
         "member",

@@ -17,7 +17,7 @@ from torch import Tensor
 from luthier.data import PICTURE_FORMATS, PictureEncoder
 from luthier.data.pictures import UnreadableError, cost_of
 from luthier.serving.bodies import another_body, list_begins
-from luthier.serving.limits import Limits
+from luthier.serving.limits import SMALL, Limits
 from luthier.serving.requests import MOST_ERRORS, RefusedError, limited, shown
 
 T = TypeVar("T")
@@ -52,15 +52,16 @@ class _Begun:
 class PictureReader:
     """Requests of a model of pictures.
 
-    Small pictures are unpacked by one thread and large ones by another, so that small ones never wait for a large one
-    and memory holds one large one at a time.
+    Requests of a few small pictures are unpacked by one thread and all others by another, so that a small one never
+    waits for a large picture or for many, and memory holds one large picture at a time.
     """
 
     quick = False
 
     def __init__(self, encoder: PictureEncoder) -> None:
         self._encoder = encoder
-        self._small, self._large = (ThreadPoolExecutor(1, name) for name in ("small pictures", "large pictures"))
+        lanes = "small pictures", "large pictures", "bodies"
+        self._small, self._large, self._bodies = (ThreadPoolExecutor(1, name) for name in lanes)
 
     @property
     def content(self) -> Mapping[str, Any]:
@@ -77,17 +78,17 @@ class PictureReader:
 
     async def read(self, kind: str, body: bytes, limits: Limits) -> list[Pictures]:
         """The pictures of a body. RefusedError that names those which cannot be read."""
-        contents = [body] if kind in KINDS else await asyncio.to_thread(_from_json, body, limits.rows)
+        contents = [body] if kind in KINDS else await self._contents(body, limits.rows)
         pieces: list[Pictures] = []
         problems: dict[int, str] = {}
         total = 0
         for start in range(0, len(contents), TOGETHER):
             some = contents[start : start + TOGETHER]
-            unread = await self._run(max(map(len, some)), 0, self._begin, some)
+            unread = await self._run(contents, 0, self._begin, some)
             total += sum(unread.costs)
             if total > limits.pixels:
                 raise RefusedError(413, f"a request may have at most {limits.pixels:,} pixels {COUNTED}")
-            async for group, (pixels, failed) in self._unpacked(some, unread):
+            async for group, (pixels, failed) in self._unpacked(contents, some, unread):
                 pieces += [Pictures(some) for some in torch.split(pixels, PIECE)]
                 problems |= {start + group.start + place: why for place, why in failed.items()}
             if len(problems) >= MOST_ERRORS:
@@ -98,11 +99,17 @@ class PictureReader:
             raise RefusedError(422, f"{len(problems)} {pictures} cannot be read", wrong)
         return pieces
 
-    async def _run(self, size: int, cost: int, work: Callable[..., T], *arguments: Any) -> T:
-        """Work by the thread for small pictures, or the one for large."""
-        small = size <= QUICK_BYTES and cost <= QUICK_PIXELS
+    async def _contents(self, body: bytes, most: int) -> list[bytes]:
+        """The pictures of a JSON body; large bodies are read by one thread, one after another."""
+        if len(body) <= SMALL:
+            return _from_json(body, most)
+        return await asyncio.get_running_loop().run_in_executor(self._bodies, _from_json, body, most)
+
+    async def _run(self, request: Sequence[bytes], cost: int, work: Callable[..., T], some: Sequence[bytes]) -> T:
+        """Work on some pictures of a request by the thread for small requests, or the one for large."""
+        small = len(request) <= PIECE and max(map(len, some)) <= QUICK_BYTES and cost <= QUICK_PIXELS
         lane = self._small if small else self._large
-        return await asyncio.get_running_loop().run_in_executor(lane, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(lane, work, some)
 
     def _begin(self, contents: Sequence[bytes]) -> _Begun:
         """Look at the heads of some pictures, and unpack them where that takes little."""
@@ -115,14 +122,16 @@ class PictureReader:
                 costs.append(0)  # it is said where it is unpacked
         return _Begun(costs, self._encoder.decoded(contents) if sum(costs) <= QUICK_PIXELS else None)
 
-    async def _unpacked(self, contents: Sequence[bytes], begun: _Begun) -> AsyncIterator[tuple[range, Unpacked]]:
-        """The pictures in groups that are unpacked together; a large one alone."""
+    async def _unpacked(
+        self, request: Sequence[bytes], contents: Sequence[bytes], begun: _Begun
+    ) -> AsyncIterator[tuple[range, Unpacked]]:
+        """Some pictures of a request in groups that are unpacked together; a large one alone."""
         if begun.unpacked is not None:
             yield range(len(contents)), begun.unpacked
             return
         for group in _groups(begun.costs):
             some, cost = contents[group.start : group.stop], sum(begun.costs[group.start : group.stop])
-            yield group, await self._run(max(map(len, some)), cost, self._encoder.decoded, some)
+            yield group, await self._run(request, cost, self._encoder.decoded, some)
 
     def encode(self, pieces: Sequence[Pictures]) -> tuple[Tensor, Tensor]:
         """Bytes [N, C, H, W] and no codes [N, 0] of pieces, of one request or several."""

@@ -54,7 +54,7 @@ def greedy_weights(
     >>> greedy_weights(torch.tensor([[[0.0], [1.0]], [[1.0], [0.0]]]), torch.tensor([0.0, 1.0]), "regression")
     array([1., 0.])
     """
-    return _greedy(*of_loss(outputs, targets), kind, most or len(outputs), weights, rounds)[-1]
+    return np.asarray(_greedy(*of_loss(outputs, targets), kind, most or len(outputs), weights, rounds)[-1])
 
 
 def ensemble(
@@ -167,6 +167,6 @@ def _greedy(
 
 def _best(outputs: Tensor, total: Tensor, done: int, targets: Tensor, kind: str, weights: Tensor | None) -> int:
     """The component [P, N, C] that the sum [N, C] of so many gains most from; one without a loss never."""
-    blocks = outputs.split(max(1, BLOCK // max(1, total.numel())))
+    blocks = torch.split(outputs, max(1, BLOCK // max(1, total.numel())))
     losses = [row_losses((total + some) / (done + 1), targets, kind, weights).mean(-1) for some in blocks]
     return int(torch.cat(losses).nan_to_num(nan=torch.inf).argmin())

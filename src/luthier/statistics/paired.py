@@ -58,14 +58,12 @@ def interval(differences: Sequence[float] | np.ndarray) -> Gain:
     >>> interval([0.1, 0.1, 0.1, 0.1]).clear
     True
     """
-    from scipy.special import stdtrit
-
     n = len(differences)
     if n < 2:
         return Gain(round(float(differences[0]), 5) if n else None, None, n, clear=False)
-    mean = float(np.mean(differences))
-    half = float(stdtrit(n - 1, 0.975) * np.std(differences, ddof=1) / np.sqrt(n))
-    return Gain(round(mean, 5), round(half, 5), n, clear=abs(mean) > half)
+    known = of_mean(differences)
+    half = known.half_width()
+    return Gain(round(known.mean, 5), round(half, 5), n, clear=abs(known.mean) > half)
 
 
 @dataclass
@@ -137,6 +135,16 @@ class Luck:
         from scipy.special import stdtrit
 
         return float(-stdtrit(max(1.0, self.freedom), 0.025 / max(1, compared)) * np.sqrt(self.variance))
+
+
+def of_mean(differences: Sequence[float] | np.ndarray) -> Luck:
+    """The mean of at least two independent differences, with the luck that their scatter shows.
+
+    >>> round(of_mean([1.0, 2.0, 3.0]).half_width(), 3)  # 4.303 / sqrt(3), Student's t of 2 degrees of freedom
+    2.484
+    """
+    n = len(differences)
+    return Luck(float(np.mean(differences)), float(np.var(differences, ddof=1)) / n, float(n - 1))
 
 
 def luck(mean: float, of_rows: tuple[float, float], seeds: np.ndarray, spread: SeedSpread | None = None) -> Luck:

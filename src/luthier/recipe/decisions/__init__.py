@@ -17,6 +17,7 @@ from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.data_need import MoreRowsEvidence
 from luthier.recipe.decisions.decision import Evidence
 from luthier.recipe.decisions.delivered import DeliverableEvidence, DistilledEvidence, SeedsEvidence
+from luthier.recipe.decisions.experiment import AnswerEvidence, BagsEvidence, ExperimentEvidence, FirstSettingEvidence
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.input_encoding import InputsEvidence
 from luthier.recipe.decisions.learning_rate import RateEvidence
@@ -38,6 +39,7 @@ EVIDENCE: Mapping[str, type[Evidence[Any]]] = {
         *(WidthEvidence, ConvnetEvidence, TextNetworkEvidence, InputsEvidence),
         *(StartEvidence, OverfitEvidence, GradientsEvidence),
         *(RateEvidence, RemedyEvidence, NoRemedyEvidence, FittedEvidence, GapEvidence, MoreRowsEvidence),
+        *(FirstSettingEvidence, ExperimentEvidence, AnswerEvidence, BagsEvidence),
         *(BackboneEvidence, EndEvidence, AveragesEvidence, UnfrozenEvidence),
         *(SeedsEvidence, DeliverableEvidence, DistilledEvidence, CalibrationEvidence, ThresholdEvidence),
     )

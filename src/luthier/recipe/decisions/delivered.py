@@ -10,7 +10,7 @@ from luthier.recipe.decisions.decision import Evidence, digits
 from luthier.records import Option, Wording
 from luthier.statistics.paired import Gain
 
-Kind = Literal["one", "seeds", "best members", "folds"]
+Kind = Literal["one", "seeds", "best members", "folds", "bags"]
 
 
 def deliverable_name(kind: str, networks: int) -> str:
@@ -20,6 +20,7 @@ def deliverable_name(kind: str, networks: int) -> str:
         "seeds": tr("mean of {count} seeds", count=networks),
         "best members": tr("ensemble of the best members"),
         "folds": tr("5-fold ensemble, trained on all training and validation rows"),
+        "bags": tr("ensemble over folds, trained on all training and validation rows"),
         "distilled": tr("one network distilled from the ensemble"),
     }[kind]
 

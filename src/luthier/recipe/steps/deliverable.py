@@ -172,7 +172,7 @@ def _best_members(runner: Runner, method: str) -> list[Component]:
     result = [
         Component(trained, i)
         for trained in runner.trained
-        if trained.method == method and trained.stage != "folds"  # they were judged by other rows
+        if trained.method == method and trained.stage != "folds" and not trained.in_folds  # judged by other rows
         for i in trained.usable()
         if i in trained.weights
     ]

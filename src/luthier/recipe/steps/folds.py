@@ -7,19 +7,18 @@ and predicts it: these predictions judge and calibrate the mean of all K. N open
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.engine import Part
 from luthier.recipe.decisions.delivered import DeliverableEvidence
+from luthier.recipe.fold_bags import partition
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.runner import Runner, TrainingPlan
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.deliverable import Component, Folds
 from luthier.saved import activate
-from luthier.seeds import derive, numpy_generator
+from luthier.seeds import derive
 
 SEEDS = 1
 MOST_ROUNDS = 4
@@ -43,7 +42,8 @@ def train_folds(runner: Runner, setting: Setting) -> Folds | None:
     rounds = 0
     total = torch.zeros(len(whole), problem.outputs + (problem.task.kind == "binary"), dtype=torch.float64)
     for number in range(MOST_ROUNDS):
-        folds = _folds(runner, number)
+        dealt = partition(problem, number)
+        folds = [np.flatnonzero(dealt == fold) for fold in range(int(dealt.max()) + 1)]
         steps = _steps_of_round(runner, setting, number, len(folds)) if len(folds) > 1 else None
         if steps is None:
             break
@@ -116,13 +116,3 @@ def _round(
         outputs[torch.from_numpy(left_out)] = result
     assert outputs is not None
     return components, outputs
-
-
-def _folds(runner: Runner, number: int) -> list[np.ndarray]:
-    """Row numbers of each fold, sorted: equal rows and rows of a group stay together, classes lie in equal shares."""
-    problem = runner.problem
-    frame = pl.concat([problem.data.training_frame, problem.data.validation_frame])
-    group, task = problem.asked.group, problem.task
-    groups = group_numbers(frame[group]) if group else problem.data.together
-    rng = numpy_generator(problem.seed, "folds", number)
-    return fold_rows(groups, strata_of(frame[task.target], task), FOLDS, rng, whole=bool(group))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,11 +24,13 @@ from luthier.nets import DenseSpec
 from luthier.recipe.decisions.calibrating import CalibrationEvidence, Threshold, ThresholdEvidence
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import SeedsEvidence
+from luthier.recipe.fold_bags import Bag
 from luthier.recipe.plan import Stage
 from luthier.recipe.runner import AT_LEAST, Runner, TrainedPopulation, TrainingPlan
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.beside_constant import beside_constant
 from luthier.recipe.steps.calibrated import as_model, predict_part, weights_of
+from luthier.recipe.steps.deliver_bags import candidates, deliver_bags
 from luthier.recipe.steps.deliverable import Component, Deliverable, choose_deliverable
 from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.error_analysis import error_analysis
@@ -60,20 +63,26 @@ def judge(
     *,
     started: TrainedPopulation | None = None,
     earlier: Earlier | None = None,
+    bags: Sequence[Bag] = (),
 ) -> Verdict:
     """Retrain, choose and calibrate on validation alone, freeze, then open the test set once.
 
-    The networks of a warm start, `started`, are not trained again.
+    The networks of a warm start, `started`, are not trained again, nor `bags` of folds: these choose and calibrate by
+    their out-of-fold predictions.
     """
     problem = runner.problem
-    seeds = _five_seeds(runner, setting) if started is None else started
-    if seeds is None and not runner.trained:
+    crossed = candidates(bags, setting.method)
+    seeds = crossed[0].alone() if crossed else started
+    if seeds is None:
+        seeds = _five_seeds(runner, setting)
+    if seeds is None and all(trained.in_folds for trained in runner.trained):
         seeds = _at_least(runner, setting)
     inside = look_inside(runner, seeds)
-    folds = train_folds(runner, setting) if started is None else None
-    if seeds is not None and started is None:
+    anew = started is None and not crossed
+    folds = train_folds(runner, setting) if anew else None
+    if seeds is not None and anew:
         runner.ledger.decide(5, SeedsEvidence(tuple(finite(float(loss)) for loss in seeds.validation_loss)))
-    choice = choose_deliverable(runner, seeds, setting.method, folds)
+    choice = deliver_bags(runner, crossed) if crossed else choose_deliverable(runner, seeds, setting.method, folds)
     if problem.asked.distil:
         choice = distil(runner, setting, choice)
     nets = [component.trained.net(component.member) for component in choice.components]
@@ -91,11 +100,15 @@ def judge(
     history = history_at_opening(runner)
     test = open_test(problem.data.sealed, runner.ledger.add, purpose="to evaluate the frozen model, once")
     predictions = predict_part(model, test)
-    singles = {
-        label: Predictions(predict_part(one, problem.data.validation), predict_part(one, test), model.threshold)
+    deliverable = Predictions(_on_validation(runner, model, choice), predictions, model.threshold)
+    singles = {  # networks of folds have learnt from validation rows: what others said of these stands in
+        label: Predictions(
+            deliverable.validation if crossed else predict_part(one, problem.data.validation),
+            predict_part(one, test),
+            model.threshold,
+        )
         for label, one in _singles(runner, seeds, choice, model)
     }
-    deliverable = Predictions(_on_validation(runner, model, choice), predictions, model.threshold)
     scores = scores_of(
         runner,
         deliverable=deliverable,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -12,10 +13,12 @@ from luthier.engine.devices import CPU
 from luthier.machine import threads
 from luthier.recipe.budget import Budget
 from luthier.recipe.decisions.starting_network import first_width
+from luthier.recipe.factors import start_of
 from luthier.recipe.media import MEDIA
 from luthier.recipe.places import devices_for, fastest
-from luthier.recipe.plan import Cost, Plan, Plans, TableSize, TrainingBudget, make_plans
+from luthier.recipe.plan import FOLDS, Cost, Design, Plan, Plans, TableSize, TrainingBudget, make_plans
 from luthier.recipe.plan_media import MediumSize, make_medium_plans
+from luthier.recipe.rounds import can_be_crossed, design_of, work
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.first_architecture import first_spec, input_count
 from luthier.seeds import derive
@@ -24,6 +27,7 @@ THREADS = 1  # the second core belongs to the baselines' process; see docs/decis
 STAGES = {"seeds": "final"}  # stages whose names need a word in a sentence
 TIMED_MEMBERS, USUAL_MEMBERS = 8, 32
 TIMING_SHARE = 0.1  # of the budget, reading the data included
+THREADS_GAIN = {1: 1.0, 2: 1.4}  # by which blocks of a stack in threads are faster
 WIDEST_INPUTS = "piecewise"  # the way of preprocessing with the most features: the plan must hold for it
 
 
@@ -45,7 +49,7 @@ def plan_budget(runner: Runner, *, timer: Callable[..., tuple[float, float]] = s
     rows, full_training_rows = len(problem.data.training), problem.data.full_training_rows
     more = 0 if full_training_rows is None else len(full_training_rows) - rows
     size = TableSize(rows, width, problem.data.training.numbers.shape[1], more)
-    plans = runner.recipe.plan or _new_plans(runner, size, timer)
+    plans = runner.recipe.plan or _with_design(runner, _new_plans(runner, size, timer), timer)
     torch.set_num_threads(plans.narrow.threads)
     runner.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
     return plans
@@ -59,8 +63,18 @@ def in_words(plans: Plans) -> str:
     if plans.narrow.medium != "table":
         return f"{batches}; {narrow}"
     inputs = _stage_in_words(plans.narrow, "inputs")
+    if (design := plans.narrow.design) is not None:
+        return f"{batches}; {_design_in_words(design)}"
     either = narrow if narrow == wide else f"{narrow} (with encoded numbers: {wide})"
     return f"{batches}; {inputs}; {either}"
+
+
+def _design_in_words(design: Design) -> str:
+    """The designed experiments as a sentence."""
+    return (
+        f"steps 3 and 4 try {design.shapes} shapes of networks with {design.settings} settings each, over {FOLDS} "
+        f"folds; a whole training takes {design.epochs:.3g} epochs"
+    )
 
 
 def _stages_in_words(plan: Plan) -> str:
@@ -76,6 +90,32 @@ def _stage_in_words(plan: Plan, name: str) -> str:
         f"{count} {unit}{'s' * (count != 1)}" for count, unit in ((most, "network"), (stage.steps, "step"))
     )
     return f"{STAGES.get(name, name)}: {populations} {networks}, {steps}{time}"
+
+
+def _with_design(runner: Runner, plans: Plans, timer: Callable[..., tuple[float, float]]) -> Plans:
+    """The plans with designed experiments, where the open rows can be cross-fitted and there is time for it."""
+    problem, budget = runner.problem, runner.budget_clock.budget
+    if not can_be_crossed(problem):
+        return plans
+    first = start_of(problem).setting
+    spec, batch_size = first.member.spec, first.batch_size
+    if budget.seconds is None:
+        return plans.designed(design_of(problem, spec, batch_size, seconds=None, steps=budget.steps))
+    used, _, training, validation = threads(), *problem.prepared(first.method)
+    stack = [replace(first.member, seed=derive(problem.seed, "timing", k)) for k in range(USUAL_MEMBERS)]
+    device = torch.device(plans.narrow.device)
+    step, _ = timer(
+        stack, training, validation, loss=problem.loss, rule=first.rule, batch_size=batch_size, device=device
+    )
+    design = design_of(
+        problem,
+        spec,
+        batch_size,
+        seconds=max(0.1, runner.budget_clock.left() - plans.narrow.finish_seconds),
+        unit=step / (work(spec, batch_size, USUAL_MEMBERS, 1) * THREADS_GAIN.get(used, 1.0)),
+        threads=used,
+    )
+    return plans.designed(design)
 
 
 def _new_plans(runner: Runner, size: TableSize, timer: Callable[..., tuple[float, float]]) -> Plans:

@@ -212,7 +212,7 @@ def _range_tests(runner: Runner) -> list[dict[str, Any]]:
 
 
 def _trials(runner: Runner) -> list[dict[str, Any]]:
-    """One row for each member trained, for the scatter and the tables."""
+    """One row for each member trained, or for each setting of an experiment, for the scatter and the tables."""
     rows = len(runner.problem.data.training)
     return [
         {
@@ -230,13 +230,14 @@ def _trials(runner: Runner) -> list[dict[str, Any]]:
             "clip_norm": min(member.clip_norm, 1e9),  # a billion stands for none
             "batch_size": trained.batch_size,
             "seed": member.seed,
-            "train_loss": float(trained.train_loss[i]),
-            "validation_loss": float(trained.validation_loss[i]),
-            "validation_score": float(trained.validation_score[i]),
-            "status": trained.statuses[i],
+            "train_loss": float(trained.train_loss[members].mean()),
+            "validation_loss": float(trained.validation_loss[members].mean()),
+            "validation_score": float(trained.validation_score[members].mean()),
+            "status": max((trained.statuses[i] for i in members), key=lambda status: status.startswith("diverged")),
         }
         for trained in runner.trained
-        for i, member in enumerate(trained.members)
+        for members in map(list, trained.settings)
+        for i, member in [(members[0], trained.members[members[0]])]
     ]
 
 

@@ -13,12 +13,12 @@ export function sigmoidSlope(z) {
 }
 
 /**
- * Activations by name: `value(z)` and `slope(z, a)`, which a value that is known already makes quicker.
+ * Activations by name: `value(z)` and `slope(z)`, and `slopeByValue(a)` where the value gives the slope, which is quicker.
  * `lively` is made never to go flat: its slope stays above 0.1.
  */
 export const ACTIVATIONS = {
-  sigmoid: { value: sigmoid, slope: (z, a = sigmoid(z)) => a * (1 - a) },
-  tanh: { value: Math.tanh, slope: (z, a = Math.tanh(z)) => 1 - a * a },
+  sigmoid: { value: sigmoid, slope: sigmoidSlope, slopeByValue: (a) => a * (1 - a) },
+  tanh: { value: Math.tanh, slope: (z) => 1 - Math.tanh(z) ** 2, slopeByValue: (a) => 1 - a * a },
   relu: { value: (z) => Math.max(0, z), slope: (z) => (z > 0 ? 1 : 0) },
   linear: { value: (z) => z, slope: () => 1 },
   lively: { value: (z) => sigmoid(z) + 0.1 * z, slope: (z) => sigmoidSlope(z) + 0.1 },

@@ -107,11 +107,16 @@ export function backward(net, { A, Z, norms, masks }, Y, cost) {
     }
     addOuter(D, A[k], 1 / B, gradient[k].W); // BP4
     if (k === 0) break;
-    const below = times(D, net.layers[k].W), prime = ACTIVATIONS[net.activation].slope, z = Z[k - 1].values, a = A[k].values;
-    const mask = masks[k - 1]?.values; // where there is one, `a` is no longer the activation's value
-    delta = mapped(below, mask ? (d, place) => d * prime(z[place]) * mask[place] : (d, place) => d * prime(z[place], a[place])); // BP2
+    delta = hiddenError(net, times(D, net.layers[k].W), Z[k - 1].values, A[k].values, masks[k - 1]?.values); // BP2
   }
   return { flat, gradient, deltas };
+}
+
+/** What comes from the next layer times the activation's slope; with a mask, `a` is no longer the activation's value. */
+function hiddenError(net, below, z, a, mask) {
+  const { slope, slopeByValue } = ACTIVATIONS[net.activation];
+  if (mask) return mapped(below, (d, place) => d * slope(z[place]) * mask[place]);
+  return mapped(below, slopeByValue ? (d, place) => d * slopeByValue(a[place]) : (d, place) => d * slope(z[place]));
 }
 
 /** The mean cost over samples. */

@@ -54,14 +54,15 @@ export function start(page) {
   });
 }
 
-/** Work that yields, a slice at a time; beginning anew drops what was under way. */
-function inSlices(each, done) {
+/** Work that yields, a slice at a time, and not while it `waits`; beginning anew drops what was under way. */
+function inSlices(each, done, waits = () => false) {
   let turn = 0;
   return {
     begin(work) {
       const mine = ++turn;
       const go = () => {
         if (mine !== turn) return;
+        if (waits()) return void setTimeout(go, SLICE);
         const until = performance.now() + SLICE;
         let latest = null;
         while (performance.now() < until) {
@@ -141,7 +142,7 @@ function linkButton() {
   return element("button", { type: "button", onclick: () => navigator.clipboard.writeText(location.href).then(done, () => {}) }, words);
 }
 
-/** The table's column that this page computes; in slices, so that the first figure does not wait for it. */
+/** The table's column that this page computes; in slices, and after the first figure where that is asked for. */
 function fillNumbers(page) {
   const known = {};
   inSlices((numbers) => {
@@ -151,7 +152,7 @@ function fillNumbers(page) {
       const value = (cell.dataset.value = known[cell.dataset.key]);
       cell.replaceChildren(...("yes" in cell.dataset ? spoken(value ? ["yes", "是"] : ["no", "否"]) : [written(value, Number(cell.dataset.digits))]));
     }
-  }, () => (byId("numbers").dataset.done = "yes")).begin(page.numbers());
+  }, () => (byId("numbers").dataset.done = "yes"), () => !byId("played").hidden && !document.body.dataset.shown).begin(page.numbers());
 }
 
 /** Nothing is drawn before the reader has said what it will be, or does not want to. */

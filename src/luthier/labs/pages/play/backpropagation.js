@@ -39,9 +39,9 @@ function network({ net, trace, back }, step, chosen) {
 
 /** A row for each neuron, as far as the algorithm has come. */
 function everyNumber({ net, trace, back }, step) {
-  const several = (list) => Array.from(list, (v) => written(v)).join(", ");
+  const several = (list) => Array.from(list, (v) => written(v, 2)).join(", ");
   const rows = net.layers.flatMap(({ W, b }, l) => Array.from(b, (bias, j) => {
-    const own = (M) => M.values.subarray(j * W.columns, (j + 1) * W.columns), from = (needed, value) => (step >= needed ? value : "");
+    const own = (M) => M.values.subarray(j * W.columns, (j + 1) * W.columns), from = (needed, value) => (step >= needed ? written(value) : "");
     const z = trace.Z[l].values[j], error = l ? 3 : 4;
     return [
       `${l + 2}, ${j + 1}`, several(own(W)), bias, from(2, z), from(2, trace.A[l + 1].values[j]), from(error, sigmoidSlope(z)),

@@ -1,0 +1,276 @@
+"""Steps 3 and 4 by designed experiments: the setting that is adopted, and what each question of the recipe came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from luthier.messages import tr
+from luthier.recipe.decisions.decision import Evidence, digits
+from luthier.recipe.decisions.remedy import remedy_name
+from luthier.records import Option, Wording
+
+Answered = Literal["helps", "hurts", "no-difference", "unknown"]
+
+
+@dataclass(frozen=True)
+class FirstSettingEvidence(Evidence[str]):
+    """The strong setting that the experiments start from, and the table's shape that it follows from."""
+
+    code: ClassVar[str] = "first-setting"
+    label: str
+    rows: int
+    numbers: int
+    categories: int
+
+    def decide(self) -> str:
+        """The setting, in a line."""
+        return self.label
+
+    def render(self, choice: str) -> Wording:
+        """The setting, and what it follows from."""
+        reason = tr(
+            "the best setting of other tables of this shape (rows to learn from: {rows}, numbers: {numbers}, "
+            "categories: {categories}); the experiments of steps 3 and 4 vary it",
+            rows=self.rows,
+            numbers=self.numbers,
+            categories=self.categories,
+        )
+        return Wording(tr("first setting"), choice, reason)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a factor does to the loss from its low to its high end, as a share of it, with its standard error."""
+
+    name: str
+    size: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A setting that was trained whole: its out-of-fold loss, and the one expected of it by all that was tried."""
+
+    label: str
+    measured: float
+    expected: float
+
+
+@dataclass(frozen=True)
+class ExperimentEvidence(Evidence[int]):
+    """The designed experiment of a step: how large it was, the factors' effects, and the best settings tried whole."""
+
+    code: ClassVar[str] = "experiment"
+    step: int
+    shapes: int
+    settings: int
+    networks: int
+    folds: int
+    diverged: int  # settings of which a network diverged
+    first: float | None  # out-of-fold loss of the setting that the step started from
+    effects: tuple[Effect, ...]
+    tried: tuple[Tried, ...]
+    reference: str = ""  # the documents' first architecture, trained as they begin
+    reference_loss: float | None = None
+
+    @property
+    def of(self) -> str:
+        """The step."""
+        return str(self.step)
+
+    def decide(self) -> int:
+        """The place of the setting with the lowest expected loss.
+
+        >>> tried = Tried("a", 0.50, 0.52), Tried("b", 0.51, 0.51)
+        >>> ExperimentEvidence(3, 8, 64, 320, 5, 0, 0.6, (), tried).decide()
+        1
+        """
+        return min(range(len(self.tried)), key=lambda place: self.tried[place].expected)
+
+    def render(self, choice: int) -> Wording:
+        """The adopted setting, and the factors that matter."""
+        chosen = self.tried[choice]
+        reason = tr(
+            "lowest expected loss of {settings} settings in {shapes} shapes, {networks} networks over {folds} folds: "
+            "{loss} out of fold",
+            settings=self.settings,
+            shapes=self.shapes,
+            networks=self.networks,
+            folds=self.folds,
+            loss=digits(chosen.measured),
+        )
+        if self.first is not None:
+            reason += "; " + tr("the first setting has {loss}", loss=digits(self.first))
+        if self.reference:
+            reason += "; " + tr("{name} has {loss}", name=self.reference, loss=digits(self.reference_loss))
+        if self.diverged:
+            reason += "; " + tr("{count} settings diverged", count=self.diverged)
+        options = [
+            Option(one.label, {tr("loss"): one.measured, tr("expected loss"): one.expected}, place == choice)
+            for place, one in enumerate(self.tried)
+        ]
+        options += [
+            Option(
+                factor_name(one.name),
+                {tr("effect from low to high"): f"{one.size:+.1%} ± {2 * one.error:.1%}"},
+            )
+            for one in sorted(self.effects, key=lambda one: -abs(one.size))
+        ]
+        return Wording(tr("setting adopted in step {step}", step=self.step), chosen.label, reason, tuple(options))
+
+
+def factor_name(name: str) -> str:
+    """A factor or question in words."""
+    return {
+        "memory": tr("memory of squared gradients"),
+        "dropout, other layers": tr("dropout, other layers"),
+        "decoupled decay": tr("decoupled weight decay"),
+        "averaging": tr("averages of weights"),
+        "initialisation": tr("He initialisation"),
+    }.get(name) or remedy_name(name)
+
+
+def compared_with(question: str, value: str, *, used: bool) -> str:
+    """The setting that the adopted one is compared with, in words."""
+    undone, done = {
+        "rate": (tr("a third of the rate"), ""),
+        "Adam": (tr("SGD with momentum"), tr("Adam")),
+        "decay": (tr("a constant rate"), tr("a cosine")),
+        "restarts": (tr("one cosine"), tr("four cosine cycles")),
+        "units": (tr("half as many units"), ""),
+        "batch size": (tr("batches of {size}", size=value), ""),
+        "layers": (tr("one layer fewer"), tr("one layer more")),
+        "dropout, last layer": (tr("no dropout there"), tr("dropout {p} there", p=value)),
+        "dropout, all layers": (tr("no dropout"), tr("dropout {p} in all layers", p=value)),
+        "L2": (tr("no weight decay"), f"λ/n = {value}"),
+        "input normalisation": (tr("inputs: {method}", method=value), tr("inputs: {method}", method=value)),
+        "batch norm": (tr("no norm"), tr("batch norm")),
+        "augmentation": (tr("no augmentation"), value),
+        "clipping": (tr("no clipping"), tr("gradient norm at most {norm}", norm=value)),
+        "initialisation": ("Xavier", "He"),
+        "architecture": (tr("no skip connections"), tr("skip connections")),
+    }.get(question, (value, value))
+    return undone if used else done
+
+
+@dataclass(frozen=True)
+class AnswerEvidence(Evidence[Answered]):
+    """A question of the recipe: the adopted setting beside itself with one thing undone (or done).
+
+    `size`, `low` and `high` are by how much of the loss the thing lowers it, with the 95 % interval; all networks see
+    the same rows in the same order, on `partitions` of the rows into folds.
+    """
+
+    code: ClassVar[str] = "answer"
+    question: str
+    used: bool  # whether the adopted setting has it
+    value: str  # what the other setting has in its place, where that has a value
+    size: float
+    low: float | None
+    high: float | None
+    partitions: int
+    margin: float
+
+    @property
+    def of(self) -> str:
+        """The question."""
+        return self.question
+
+    def decide(self) -> Answered:
+        """What the interval says.
+
+        >>> def answer(low, high):
+        ...     return AnswerEvidence("L2", True, "", (low + high) / 2, low, high, 2, 0.03).decide()
+        >>> answer(0.01, 0.05), answer(-0.05, -0.01), answer(-0.01, 0.02), answer(-0.02, 0.09)
+        ('helps', 'hurts', 'no-difference', 'unknown')
+        """
+        if self.low is None or self.high is None:
+            return "unknown"
+        if self.low > 0:
+            return "helps"
+        if self.high < 0:
+            return "hurts"
+        return "no-difference" if max(-self.low, self.high) <= self.margin else "unknown"
+
+    def render(self, choice: Answered) -> Wording:
+        """One of three answers."""
+        values = {
+            "size": f"{abs(self.size):.1%}",
+            "low": f"{min(abs(self.low or 0), abs(self.high or 0)):.1%}",
+            "high": f"{max(abs(self.low or 0), abs(self.high or 0)):.1%}",
+            "margin": f"{self.margin:.0%}",
+        }
+        chosen = {
+            "helps": tr("helps: the loss falls by {size} ({low} to {high})", **values),
+            "hurts": tr("hurts: the loss rises by {size} ({low} to {high})", **values),
+            "no-difference": tr("changes the loss by less than {margin}", **values),
+            "unknown": tr("not known from these rows"),
+        }[choice]
+        reason = tr(
+            "the adopted setting beside {what}, on {partitions} partitions of the rows into folds",
+            what=compared_with(self.question, self.value, used=self.used),
+            partitions=self.partitions,
+        )
+        if self.low is not None and self.high is not None:
+            reason += "; " + tr("95 % interval {low} to {high}", low=f"{self.low:+.1%}", high=f"{self.high:+.1%}")
+        return Wording(factor_name(self.question), chosen, reason)
+
+
+@dataclass(frozen=True)
+class EnsembleSize:
+    """An ensemble of so many bags: its loss on folds that it was not chosen on."""
+
+    bags: int
+    loss: float
+    error: float  # standard error over rows of the difference to the best size
+    value: float | None = None  # the metric that was asked for
+
+
+@dataclass(frozen=True)
+class BagsEvidence(Evidence[int]):
+    """Ensembles of one bag, two bags and so on, chosen greedily. A `metric` decides where it is set."""
+
+    code: ClassVar[str] = "bags"
+    sizes: tuple[EnsembleSize, ...]
+    candidates: int
+    folds: int
+    allowed: float = 0.5  # standard errors by which a smaller ensemble may look worse
+    metric: str = ""
+    larger_is_better: bool = False
+
+    def decide(self) -> int:
+        """The smallest number of bags within half a standard error of the lowest loss, or that of the best metric.
+
+        >>> sizes = EnsembleSize(1, 0.5, 0.01), EnsembleSize(2, 0.482, 0.01), EnsembleSize(3, 0.48, 0.0)
+        >>> BagsEvidence(sizes, 40, 5).decide()
+        2
+        """
+        if self.metric:
+            sign = -1.0 if self.larger_is_better else 1.0
+            return min(self.sizes, key=lambda one: sign * (one.value or 0.0)).bags
+        lowest = min(one.loss for one in self.sizes)
+        return next(one.bags for one in self.sizes if one.loss - lowest <= self.allowed * one.error)
+
+    def render(self, choice: int) -> Wording:
+        """How many bags, and what they gain."""
+        taken = next(one for one in self.sizes if one.bags == choice)
+        chosen = tr("{count} networks", count=choice * self.folds) if choice > 1 else tr("one network for each fold")
+        reason = tr(
+            "a greedy ensemble of {bags} of {candidates} settings, {folds} folds each; its out-of-fold loss is {loss}",
+            bags=choice,
+            candidates=self.candidates,
+            folds=self.folds,
+            loss=digits(taken.loss),
+        )
+        options = tuple(
+            Option(
+                tr("{count} settings", count=one.bags),
+                {tr("loss"): one.loss, **({self.metric: one.value} if self.metric else {})},
+                one is taken,
+            )
+            for one in self.sizes
+        )
+        if self.metric:
+            reason += "; " + tr("of these sizes it has the best {metric}", metric=self.metric)
+        return Wording(tr("deliverable"), chosen, reason, options, override="--metric")

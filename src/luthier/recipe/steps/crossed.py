@@ -1,0 +1,118 @@
+"""Steps 3 and 4 on cross-fitted tables: an experiment each, then the questions about what they adopt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from luthier.engine import Member
+from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.experiment import FirstSettingEvidence
+from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
+from luthier.recipe.decisions.remedy import NoRemedyEvidence
+from luthier.recipe.factors import start_of, training_space, validation_space
+from luthier.recipe.fold_bags import Bag, learnt_rows
+from luthier.recipe.ladder import Fitted
+from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
+from luthier.recipe.steps.confirm import confirm
+from luthier.recipe.steps.deliver_bags import candidates, ensemble_of
+from luthier.recipe.steps.explore import Experiment, Explored
+from luthier.recipe.steps.fit_training import fallback
+from luthier.recipe.steps.fit_validation import NOISE
+from luthier.statistics.bags import converged
+
+MOST_ROUNDS = 40  # after the second round of step 4
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """What steps 3 and 4 hand to step 5: the adopted setting, and all bags that may be delivered."""
+
+    setting: Setting
+    bags: Sequence[Bag] = ()
+
+
+def first_method(runner: Runner) -> str:
+    """How numbers enter at first: the experiments vary it."""
+    return start_of(runner.problem).setting.method
+
+
+def choose_first_setting(runner: Runner) -> None:
+    """Write the strong setting that the experiments start from."""
+    problem, space = runner.problem, training_space(runner)
+    label = space.setting(space.first_shape, space.first_point).label
+    numbers, categories = problem.data.training.numbers.shape[1], len(problem.data.encoder.category_sizes)
+    runner.ledger.decide(2, FirstSettingEvidence(label, learnt_rows(problem), numbers, categories))
+
+
+def bare_setting(runner: Runner, rates: Mapping[str, float]) -> Setting:
+    """The documents' first architecture, trained as they begin: the reference beside all that is tried."""
+    member = Member(runner.problem.spec("standardise", (runner.plan.width,)), 0, rates["sgd"])
+    return Setting("standardise", "sgd", runner.plan.batch_size, member, "the first architecture, SGD")
+
+
+def fit_training_crossed(runner: Runner, method: str, rates: Mapping[str, float]) -> tuple[Fitted, Sequence[Bag]]:
+    """Step 3: the experiment on what fits the training set, and its gate."""
+    experiment = Experiment(runner, 3, training_space(runner))
+    explored = experiment.explore(bare_setting(runner, rates))
+    if explored is None:
+        return Fitted(fallback(runner, method, dict(rates)), rates=dict(rates)), ()
+    experiment.adopt(explored)
+    known = [(bag.training_loss, bag.loss) for bag in explored.bags if np.isfinite(bag.loss)]
+    training, held_out = (
+        (min(losses, default=np.nan) for losses in zip(*known, strict=True)) if known else (np.nan, np.nan)
+    )
+    runner.ledger.decide(3, FittedEvidence(finite(training), finite(held_out)))
+    return Fitted(explored.setting, rates=dict(rates)), explored.bags
+
+
+def fit_validation_crossed(runner: Runner, fitted: Fitted, earlier: Sequence[Bag]) -> Crossed:
+    """Step 4: the experiment on what closes the gap, further rounds until they gain nothing, and the questions."""
+    experiment = Experiment(runner, 4, validation_space(runner, fitted.setting))
+    explored = experiment.explore()
+    if explored is None:
+        runner.ledger.decide(4, NoRemedyEvidence())
+        return Crossed(fitted.setting, list(earlier))
+    explored = _until_converged(runner, experiment, explored, earlier)
+    experiment.adopt(explored)
+    _gate(runner, explored.bags[0])
+    answered = confirm(runner, explored.setting, fitted.rates)
+    return Crossed(explored.setting, [*explored.bags, *answered, *earlier])
+
+
+def _until_converged(runner: Runner, experiment: Experiment, explored: Explored, earlier: Sequence[Bag]) -> Explored:
+    """Rounds near the adopted setting while there is time, until two of them running gain next to nothing."""
+    curve = [_rows_of_ensemble(runner, explored, earlier)]
+    for number in range(MOST_ROUNDS):
+        more = experiment.further(explored, number)
+        if more is None:
+            return explored
+        explored = more
+        curve.append(_rows_of_ensemble(runner, explored, earlier))
+        known = [rows for rows in curve if rows is not None]
+        if converged(known):
+            seconds = runner.budget_clock.spent()
+            sentence = "two further rounds gained less than 0.2 % of the loss: converged"
+            if runner.budget_clock.budget.seconds is not None and not runner.repeating:
+                sentence += f" after {seconds:.0f} s"
+            runner.ledger.add("note", {"step": 4, "sentence": sentence})
+            return explored
+    return explored
+
+
+def _rows_of_ensemble(runner: Runner, explored: Explored, earlier: Sequence[Bag]) -> np.ndarray | None:
+    """Row losses of the greedy ensemble so far [N], each by weights chosen on other folds."""
+    bags = candidates([*explored.bags, *earlier], explored.setting.method)
+    return None if not bags else ensemble_of(runner, bags)[0].rows
+
+
+def _gate(runner: Runner, bag: Bag) -> None:
+    """Whether out-of-fold and training loss differ by more than noise."""
+    if not bag.is_kept or not np.isfinite(bag.loss):
+        return
+    rows = bag.row_losses(runner.problem)
+    noise = float(rows.std(ddof=1) / len(rows) ** 0.5)
+    runner.ledger.decide(4, GapEvidence(finite(bag.training_loss), bag.loss, finite(noise), NOISE))

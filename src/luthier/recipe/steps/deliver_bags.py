@@ -1,0 +1,92 @@
+"""Step 5 on cross-fitted tables: a greedy ensemble of bags, by predictions of rows that their networks had not seen.
+
+P bags, N open rows, C outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luthier.assess import METRICS, at_threshold, best_threshold, score
+from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.experiment import BagsEvidence, EnsembleSize
+from luthier.recipe.fold_bags import Bag, partition
+from luthier.recipe.plan import FOLDS
+from luthier.recipe.runner import Runner
+from luthier.recipe.steps.deliverable import Component, Deliverable
+from luthier.recipe.steps.run_baselines import own_scale
+from luthier.statistics.bags import Ensemble, ensemble, greedy_weights
+
+MOST_BAGS, MOST_CANDIDATES, MOST_BYTES = 8, 60, 2**28  # of all candidates' outputs
+
+
+def candidates(bags: Sequence[Bag], method: str) -> list[Bag]:
+    """The bags that may be delivered: their networks were kept, and their inputs enter alike; best first."""
+    result = [bag for bag in bags if bag.is_kept and bag.setting.method == method and np.isfinite(bag.loss)]
+    outputs = 8 * len(bags[0].folds) * (1 + bags[0].population.logits.shape[-1]) if bags else 1
+    return sorted(result, key=lambda bag: bag.loss)[: min(MOST_CANDIDATES, max(MOST_BAGS, MOST_BYTES // outputs))]
+
+
+def ensemble_of(runner: Runner, bags: Sequence[Bag]) -> tuple[Ensemble, Tensor]:
+    """Weights of bags, and their outputs for rows not learnt from [P, N, C]."""
+    problem, kind = runner.problem, runner.problem.task.kind
+    whole = problem.open_rows(bags[0].setting.method)
+    outputs = torch.stack([bag.outputs(kind) for bag in bags])
+    folds = partition(problem, 0).numpy()
+    return ensemble(outputs, whole.targets, kind, folds, weights=whole.weights, most=MOST_BAGS), outputs
+
+
+def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
+    """The smallest ensemble that is as good as the best, with what its networks say of all open rows.
+
+    Where a metric was asked for, the number of bags goes by it.
+    """
+    problem = runner.problem
+    found, outputs = ensemble_of(runner, bags)
+    values = _by_metric(runner, bags, outputs, [count for count, _, _ in found.curve]) if problem.asked.metric else {}
+    sizes = tuple(
+        EnsembleSize(count, round(loss, 6), round(error, 6), finite(values.get(count)))
+        for count, loss, error in found.curve
+    )
+    metric = problem.asked.metric if values and all(one.value is not None for one in sizes) else ""
+    larger = bool(metric) and METRICS[metric].larger_is_better
+    count = runner.ledger.decide(5, BagsEvidence(sizes, len(bags), FOLDS, metric=metric, larger_is_better=larger))
+    whole, kind = problem.open_rows(bags[0].setting.method), problem.task.kind
+    chosen = (
+        greedy_weights(outputs, whole.targets, kind, weights=whole.weights, most=count) if metric else found.weights
+    )
+    held_out = torch.einsum("p,pnc->nc", torch.as_tensor(chosen, dtype=torch.float64), outputs)
+    components = tuple(
+        Component(bag.population, place, float(weight) / len(bag.places))
+        for bag, weight in zip(bags, chosen, strict=True)
+        if weight > 0
+        for place in bag.places
+    )
+    losses = {"one": sizes[0].loss, "bags": next(one.loss for one in sizes if one.bags == count)}
+    return Deliverable("bags", components, losses, held_out, whole.targets)
+
+
+def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Sequence[int]) -> dict[int, float]:
+    """The metric of ensembles of so many bags, each row by weights that were chosen on other folds."""
+    problem = runner.problem
+    task, metric, kind = problem.task, problem.asked.metric, problem.task.kind
+    whole, folds = problem.open_rows(bags[0].setting.method), partition(problem, 0)
+    y = np.concatenate([own_scale(task, part) for part in (problem.data.training, problem.data.validation)])
+    weights, result = None if whole.weights is None else whole.weights.numpy(), {}
+    for count in counts:
+        mixed = torch.empty_like(outputs[0])
+        for fold in range(int(folds.max()) + 1):
+            rest, own = folds != fold, folds == fold
+            some = None if whole.weights is None else whole.weights[rest]
+            shares = greedy_weights(outputs[:, rest], whole.targets[rest], kind, weights=some, most=count)
+            mixed[own] = torch.einsum("p,pnc->nc", torch.as_tensor(shares), outputs[:, own])
+        prediction = problem.target.answer(mixed[:, 0].numpy()) if kind == "regression" else mixed.numpy()
+        if kind == "binary" and METRICS[metric].of_classes:
+            line = best_threshold(metric, y, prediction, weights, task=task)
+            prediction = at_threshold(prediction, line)
+        result[count] = score(metric, y, prediction, weights, task=task)
+    return result

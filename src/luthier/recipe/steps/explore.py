@@ -1,0 +1,261 @@
+"""Steps 3 and 4 on tables: one designed experiment a step, cross-fitted over folds of the open rows.
+
+A screen of shapes with settings within each, trained for a third of a whole training; a second round of whole
+trainings, where posterior draws of the effects are lowest; the setting with the lowest expected loss is adopted. No
+network is stopped by the rows that judge it. F factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.experiment import Effect, ExperimentEvidence, Tried
+from luthier.recipe.factors import LENGTH, FactorSpace, Shape
+from luthier.recipe.fold_bags import Bag, BagPlan, train_bags
+from luthier.recipe.plan import FOLDS
+from luthier.recipe.rounds import SCREEN, there_is_time
+from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
+from luthier.seeds import derive
+from luthier.statistics.designs import Box, sobol_settings, spread_shapes
+from luthier.statistics.effects import Effects, ShapeEffects
+
+STAGES = {3: "fit training", 4: "fit validation"}
+PREFIXES = {3: "train", 4: "validate"}
+CANDIDATE_POINTS = 256  # among which draws of the posterior choose
+MEASURED = 0.5  # weight of a setting's own loss beside the one that all others make likely
+LOWEST = 1e-12
+SHOWN = 12  # settings in the ledger's evidence
+
+
+@dataclass(frozen=True)
+class TriedShape:
+    """One shape of a round: its coded points [P, F], the first of them its first setting, and their bags."""
+
+    shape: Shape
+    points: np.ndarray
+    bags: Sequence[Bag]
+
+    @property
+    def logs(self) -> np.ndarray:
+        """Log out-of-fold losses [P]; NaN where a network diverged."""
+        return np.log(np.maximum([bag.loss for bag in self.bags], LOWEST))
+
+
+@dataclass(frozen=True)
+class Explored:
+    """What a step's experiment came to: the adopted setting and its bag, all whole bags, and where it lies."""
+
+    setting: Setting
+    bags: Sequence[Bag]  # whole trainings, the adopted setting's first
+    shape: Shape
+    point: np.ndarray
+    populations: Sequence[TriedShape]
+
+
+@dataclass
+class Experiment:
+    """The designed experiment of one step."""
+
+    runner: Runner
+    step: int
+    space: FactorSpace
+    reference: tuple[str, float] | None = None  # what it is compared with, and its out-of-fold loss
+    screened: Sequence[TriedShape] = ()
+
+    @property
+    def _prefix(self) -> str:
+        return PREFIXES[self.step]
+
+    def explore(self, reference: Setting | None = None) -> Explored | None:
+        """Screen, second round, adoption; None when the clock cut the first shape already.
+
+        A `reference` is trained whole beside them: what the step is compared with.
+        """
+        design = self.runner.plan.design
+        assert design is not None
+        self.screened = screened = self._screen(design.shapes, design.settings)
+        if not screened:
+            return None
+        if reference is not None:
+            trial = BagPlan(STAGES[self.step], kept=0)
+            known = self._train(f"{self._prefix}-reference", [reference], trial)
+            self.reference = (reference.label, known[0].loss) if known else None
+        whole = self._second(screened, design.settings, design.second)
+        return self._best(whole or screened)
+
+    def further(self, so_far: Explored, number: int) -> Explored | None:
+        """One more round of whole trainings near the adopted setting, from other seeds; None when time is up."""
+        design, name = self.runner.plan.design, f"{self._prefix}-further-{number}"
+        assert design is not None
+        box, _ = Box.whole(len(self.space.factors)).widened(so_far.point, self.space.factors)
+        for _ in range(1 + number // 2):
+            box = box.narrowed(so_far.point)
+        points = np.vstack([so_far.point, self._points(so_far.populations, design.settings, box, name)[1:]])
+        length = so_far.shape.get(LENGTH, 1.0) * (0.5, 2.0)[number % 2]
+        others = [shape for shape in self._best_shapes(so_far.populations) if shape != so_far.shape]
+        shapes = [so_far.shape, others[0] if others and number % 3 == 2 else {**so_far.shape, LENGTH: length}]
+        tried = [[self.space.setting(shape, point) for point in points] for shape in shapes]
+        if not there_is_time(self.runner, STAGES[self.step], self.step, name, tried):
+            return None
+        new = []
+        for k, (shape, each) in enumerate(zip(shapes, tried, strict=False)):
+            bags = self._train(f"{name}-{k}", each, BagPlan(STAGES[self.step], seed=2 + number))
+            if bags:
+                new.append(TriedShape(shape, points, bags))
+        return self._best([*so_far.populations, *new]) if new else None
+
+    def adopt(self, explored: Explored) -> Setting:
+        """The setting with the lowest expected loss, written into the ledger with the evidence."""
+        expected = [value for value in self._expected_of(explored.populations) if np.isfinite(value[2])]
+        if expected:
+            self.runner.ledger.decide(self.step, self._evidence(explored.populations, expected))
+        return explored.setting
+
+    def _train(self, name: str, settings: Sequence[Setting], trial: BagPlan) -> list[Bag]:
+        return train_bags(self.runner, name, settings, trial)
+
+    def _screen(self, shapes: int, settings: int) -> list[TriedShape]:
+        seed = derive(self.runner.problem.seed, "screen", self.step)
+        trial = BagPlan(STAGES[self.step], SCREEN, kept=1)
+        result = []
+        for number, shape in enumerate(spread_shapes(self.space.choices, shapes, self.space.first_shape, seed)):
+            points = sobol_settings(self.space.factors, settings, derive(seed, number), self.space.first_values)
+            tried = [self.space.setting(shape, point) for point in points]
+            bags = self._train(f"{self._prefix}-screen-{number}", tried, trial)
+            if not bags:
+                break
+            result.append(TriedShape(shape, points, bags))
+        return result
+
+    def _second(self, screened: Sequence[TriedShape], settings: int, second: int) -> list[TriedShape]:
+        """Whole trainings of the best shapes, at points where draws of the posterior are lowest.
+
+        Where time is short there are fewer of them; the likeliest setting is always trained whole.
+        """
+        name, stage = f"{self._prefix}-second", STAGES[self.step]
+        shapes = self._whole_shapes(screened)[:second]
+        points = self._points(screened, settings, Box.whole(len(self.space.factors)), name)
+        for size, (many, each) in {name: (len(shapes), settings), f"{name}-smaller": (2, settings // 2)}.items():
+            tried = [[self.space.setting(shape, point) for point in points[:each]] for shape in shapes[:many]]
+            if there_is_time(self.runner, stage, self.step, size, tried):
+                break
+        else:
+            shapes = [self.space.first_shape]
+            tried = [[self.space.setting(shapes[0], point) for point in points[:2]]]
+        result = []
+        for number, (shape, own) in enumerate(zip(shapes, tried, strict=False)):
+            bags = self._train(f"{name}-{number}", own, BagPlan(stage, seed=1))
+            if bags:
+                result.append(TriedShape(shape, points[: len(own)], bags))
+        return result
+
+    def _whole_shapes(self, screened: Sequence[TriedShape]) -> list[Shape]:
+        """What is trained whole: the best shape, the first one, the best for half as long, the next, for twice as long.
+
+        The first shape is always among them: an ensemble is never without the setting that the step started from.
+        """
+        best, *others = self._best_shapes(screened)
+        first = self.space.first_shape
+        rest = [shape for shape in others if shape != first]
+        result = [best, *([first] if best != first else []), {**best, LENGTH: 0.5}, *rest[:1], {**best, LENGTH: 2.0}]
+        return result + rest[1:]
+
+    def _best_shapes(self, populations: Sequence[TriedShape]) -> list[Shape]:
+        """The shapes, best first; third, the one not tried yet that is likely to be good."""
+        firsts = np.array([one.logs[0] for one in populations])
+        lowest = np.array([np.nanmin(one.logs) if np.isfinite(one.logs).any() else np.nan for one in populations])
+        order = np.argsort(np.where(np.isfinite(lowest), (firsts + lowest) / 2, np.inf), kind="stable")
+        tried = [one.shape for one in populations]
+        fitted = ShapeEffects.fit(self.space.choices, tried, firsts)
+        grid = [dict(zip(self._names, levels, strict=True)) for levels in product(*self._levels)]
+        others = [shape for shape in grid if shape not in tried]
+        if not others or len(populations) < 3:
+            return [tried[k] for k in order]
+        likely = others[int(np.argmin(fitted.mean(others)))]
+        return [tried[k] for k in order[:2]] + [likely] + [tried[k] for k in order[2:]]
+
+    @property
+    def _names(self) -> list[str]:
+        return [choice.name for choice in self.space.choices]
+
+    @property
+    def _levels(self) -> list[tuple[Any, ...]]:
+        return [choice.levels for choice in self.space.choices]
+
+    def _effects(self, populations: Sequence[TriedShape]) -> Effects:
+        firsts = [np.tile(one.points[0], (len(one.points), 1)) for one in populations]
+        responses = [one.logs - one.logs[0] for one in populations if np.isfinite(one.logs[0])]
+        kept = [k for k, one in enumerate(populations) if np.isfinite(one.logs[0])]
+        if not kept:
+            width = len(self.space.factors)
+            return Effects.fit(self.space.names, np.zeros((0, width)), np.zeros((0, width)), np.zeros(0))
+        return Effects.fit(
+            self.space.names,
+            np.vstack([populations[k].points for k in kept]),
+            np.vstack([firsts[k] for k in kept]),
+            np.concatenate(responses),
+            shapes=np.repeat(np.arange(len(kept)), [len(populations[k].points) for k in kept]),
+        )
+
+    def _points(self, populations: Sequence[TriedShape], count: int, box: Box, name: str) -> np.ndarray:
+        """The first setting, the best by the posterior mean, and the best of draws (Thompson), coded [count, F]."""
+        seed = derive(self.runner.problem.seed, "points", name)
+        effects, first = self._effects(populations), box.clipped(self.space.first_point)
+        candidates = sobol_settings(self.space.factors, CANDIDATE_POINTS, seed, self.space.first_values, box)
+        firsts = np.tile(first, (len(candidates), 1))
+        draws = effects.draws(candidates, firsts, max(1, count - 2), seed)
+        chosen = dict.fromkeys([int(np.argmin(effects.mean(candidates, firsts))), *map(int, draws.argmin(1))])
+        order = [k for k in chosen if k != 0] + [k for k in np.argsort(effects.mean(candidates, firsts)) if k]
+        return np.vstack([self.space.first_point, candidates[list(dict.fromkeys(order))[: count - 1]]])
+
+    def _best(self, whole: Sequence[TriedShape]) -> Explored:
+        """The setting with the lowest expected loss; the first one where every network diverged."""
+        one, k, _ = self._expected_of(whole)[0]
+        best = one.bags[k]
+        bags = [best, *(bag for each in whole for bag in each.bags if bag is not best)]
+        return Explored(best.setting, bags, one.shape, one.points[k], whole)
+
+    def _all(self, whole: Sequence[TriedShape]) -> list[TriedShape]:
+        return [*self.screened, *(one for one in whole if all(one is not other for other in self.screened))]
+
+    def _expected_of(self, whole: Sequence[TriedShape]) -> list[tuple[TriedShape, int, float]]:
+        """Settings with their expected losses, lowest first: their own, drawn towards what all make likely."""
+        effects, result = self._effects(self._all(whole)), []
+        for one in whole:
+            likely = effects.mean(one.points, np.tile(one.points[0], (len(one.points), 1)))
+            apart = (one.logs - likely)[np.isfinite(one.logs) & np.isfinite(likely)]
+            likely = likely + (np.median(apart) if len(apart) else np.nan)  # of the shape, by all of its settings
+            expected = np.exp(np.where(np.isfinite(one.logs), MEASURED * one.logs + (1 - MEASURED) * likely, np.inf))
+            result += [(one, k, float(value)) for k, value in enumerate(expected)]
+        return sorted(result, key=lambda each: each[2] if np.isfinite(each[2]) else np.inf)
+
+    def _evidence(
+        self, whole: Sequence[TriedShape], placed: Sequence[tuple[TriedShape, int, float]]
+    ) -> ExperimentEvidence:
+        everyone = self._all(whole)
+        settings = sum(len(one.bags) for one in everyone)
+        first = next((float(np.exp(one.logs[0])) for one in whole if one.shape == self.space.first_shape), None)
+        return ExperimentEvidence(
+            step=self.step,
+            shapes=len({tuple(one.shape.items()) for one in everyone}),
+            settings=settings,
+            networks=settings * FOLDS,
+            folds=FOLDS,
+            diverged=sum(not np.isfinite(bag.loss) for one in everyone for bag in one.bags),
+            first=finite(first),
+            reference="" if self.reference is None else self.reference[0],
+            reference_loss=None if self.reference is None else finite(self.reference[1]),
+            effects=tuple(
+                Effect(one.name, round(one.size, 5), round(one.error, 5)) for one in self._effects(everyone).effects()
+            ),
+            tried=tuple(
+                Tried(one.bags[k].setting.label, float(one.bags[k].loss), value) for one, k, value in placed[:SHOWN]
+            ),
+        )

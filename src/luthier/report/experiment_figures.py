@@ -1,0 +1,81 @@
+"""What the report draws of a designed experiment: the effects of its factors, and the answers to the questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
+from luthier.recipe.decisions.experiment import AnswerEvidence, ExperimentEvidence, factor_name
+
+ANSWER_COLOURS = {"helps": GREEN, "hurts": ORANGE, "no-difference": BLUE, "unknown": GREY}
+WIDEST = 1.0  # of the loss: an interval that is longer is cut at the figure's edge
+
+
+class IntervalRow(NamedTuple):
+    """A line of a figure: its name, middle and ends in percent of the loss, its colour and what it says."""
+
+    name: str
+    middle: float
+    low: float
+    high: float
+    colour: str
+    said: str = ""
+
+
+def effect_rows(evidence: ExperimentEvidence) -> list[IntervalRow]:
+    """Effects from low to high with two standard errors, the largest first."""
+    ordered = sorted(evidence.effects, key=lambda one: -abs(one.size))
+    return [
+        IntervalRow(
+            factor_name(one.name),
+            100 * one.size,
+            100 * (one.size - 2 * one.error),
+            100 * (one.size + 2 * one.error),
+            BLUE if abs(one.size) > 2 * one.error else GREY,
+        )
+        for one in ordered
+    ]
+
+
+def answer_rows(answers: Sequence[tuple[AnswerEvidence, str, str]]) -> list[IntervalRow]:
+    """The gain of each thing with its interval, in the order of the questions: evidence, choice, and words."""
+    return [
+        IntervalRow(
+            factor_name(evidence.question),
+            100 * evidence.size,
+            100 * max(-WIDEST, evidence.low),
+            100 * min(WIDEST, evidence.high),
+            ANSWER_COLOURS[choice],
+            said,
+        )
+        for evidence, choice, said in answers
+        if evidence.low is not None and evidence.high is not None and abs(evidence.size) <= WIDEST
+    ]
+
+
+def draw_intervals(rows: Sequence[IntervalRow], title: str, margin: float | None = None) -> go.Figure:
+    """Middles with their intervals, one line each, the first on top; a band within the margin."""
+    figure = empty_figure(title, "")
+    if margin is not None:
+        figure.add_vrect(x0=-100 * margin, x1=100 * margin, fillcolor=GREY, opacity=0.12, line_width=0)
+    for row in reversed(rows):
+        figure.add_scatter(
+            x=[row.middle],
+            y=[row.name],
+            mode="markers",
+            marker={"size": 10, "color": row.colour},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [row.high - row.middle],
+                "arrayminus": [row.middle - row.low],
+                "color": row.colour,
+            },
+            showlegend=False,
+            hovertemplate=f"{row.said or row.name}: %{{x:.3g}} %<extra></extra>",
+        )
+    figure.add_vline(x=0, line={"color": GREY, "dash": "dot"})
+    return figure.update_layout(height=100 + 30 * len(rows))

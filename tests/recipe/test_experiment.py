@@ -1,0 +1,204 @@
+"""Steps 3 and 4 by designed experiments: repeated, resumed, branched; no row stops the network that it judges."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from tests import warm
+
+import luthier
+from luthier.engine import Member, Part, Settings, train
+from luthier.nets import DenseSpec
+from luthier.recipe.checklist import ITEMS
+from luthier.recipe.decisions import evidence_of, follows, wording_of
+from luthier.recipe.decisions.experiment import compared_with
+from luthier.recipe.fold_bags import BagPlan, train_bags
+from luthier.recipe.questions import Question, questions
+from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
+from luthier.recipe.steps import confirm
+from luthier.report.experiment_figures import effect_rows
+from luthier.runs.screen import SilentScreen
+
+BUDGET = "3000steps"
+
+
+def table(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(160, 2))
+    y = x[:, 0] + x[:, 1] ** 2 + 0.5 * rng.normal(size=160) > 0.8
+    path = folder / "rows.csv"
+    frame = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "kind": rng.choice(["u", "v"], 160)})
+    frame.with_columns(y=pl.Series(np.where(y, "yes", "no"))).write_csv(path)
+    return path
+
+
+def fit(source: Any, run: Path, **options: Any) -> luthier.Result:
+    result = luthier.fit(source, run=run, screen=SilentScreen(), **{"budget": BUDGET, **options})
+    assert result is not None
+    return result
+
+
+def numbers(run: Path) -> dict[str, Any]:
+    scores = json.loads((run / "scores.json").read_text())
+    scores["next_step"] = scores["next_step"].replace(str(run), "RUN")
+    return {"scores": scores, "ledger": (run / "ledger.jsonl").read_text().replace(str(run), "RUN")}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return table(tmp_path_factory.mktemp("rows"))
+
+
+Asked = tuple[Runner, Setting, list[Question]]
+
+
+@pytest.fixture(scope="module")
+def walked(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[luthier.Result, Asked]:
+    """A run, and what it asked of its runner about which setting."""
+    known: list[Asked] = []
+
+    def kept(runner: Runner, now: Setting, rates: Any) -> Iterator[Question]:
+        known.append((runner, now, list(questions(runner, now, rates))))
+        return iter(known[-1][2])
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(confirm, "questions", kept)
+        return fit(source, tmp_path_factory.mktemp("runs") / "run", target="y"), known[0]
+
+
+@pytest.fixture(scope="module")
+def result(walked: tuple[luthier.Result, Asked]) -> luthier.Result:
+    return walked[0]
+
+
+@pytest.fixture(scope="module")
+def asked(walked: tuple[luthier.Result, Asked]) -> Asked:
+    return walked[1]
+
+
+def decisions(ledger: list[dict[str, Any]], code: str) -> list[dict[str, Any]]:
+    return [record for record in ledger if record["kind"] == "decision" and record["code"] == code]
+
+
+def test_each_step_is_one_experiment_and_questions_are_asked_about_what_it_adopts(result: luthier.Result) -> None:
+    experiments = decisions(result.ledger, "experiment")
+    assert [record["step"] for record in experiments] == [3, 4]
+    assert all(record["evidence"]["networks"] == 5 * record["evidence"]["settings"] for record in experiments)
+    answers = decisions(result.ledger, "answer")
+    assert len(answers) == len({record["of"] for record in answers}) >= 7  # those of the adopted shape at least
+    assert all(record["evidence"]["partitions"] == 2 for record in answers)
+    assert not decisions(result.ledger, "remedy")
+    assert result.scores["headline"]["value"] > 0.6
+
+
+def test_every_choice_follows_from_its_evidence_and_has_words(result: luthier.Result) -> None:
+    for record in (r for code in ("experiment", "answer", "bags") for r in decisions(result.ledger, code)):
+        assert follows(record)
+        for language in ("en", "zh"):
+            assert wording_of(record, language).sentence()
+
+
+def test_the_deliverable_is_whole_bags_that_together_learnt_from_every_open_row(result: luthier.Result) -> None:
+    (bags,) = decisions(result.ledger, "bags")
+    model = luthier.load(result.path)
+    assert len(model.nets) == 5 * bags["choice"]
+    assert sum(model.weights) == pytest.approx(1)
+
+
+def test_a_repeated_run_has_the_same_numbers(result: luthier.Result, tmp_path: Path) -> None:
+    again = luthier.rerun(result.path / "recipe.toml", run=tmp_path / "again")
+    assert numbers(again.path) == numbers(result.path)
+
+
+def test_a_killed_run_resumes_to_the_same_numbers(source: Path, result: luthier.Result, tmp_path: Path) -> None:
+    run = tmp_path / "killed"
+    command = ["fit", str(source), "--target", "y", "--budget", BUDGET, "--run", str(run), "--json"]
+    child = warm.Popen([sys.executable, "-m", "luthier", *command], stdout=warm.PIPE, stderr=warm.PIPE)
+    assert child.stdout is not None
+    for line in child.stdout:
+        if b"validate-second" in (line if isinstance(line, bytes) else line.encode()):
+            break
+    child.kill()
+    child.communicate()
+    luthier.resume(run, screen=SilentScreen())
+    assert numbers(run) == numbers(result.path)
+
+
+def test_a_run_goes_on_from_step_four_of_another(result: luthier.Result, tmp_path: Path) -> None:
+    branch = luthier.branch(result.path, 4, run=tmp_path / "branch", again=True, screen=SilentScreen())
+    assert branch is not None
+    (first, _), (again, _) = (decisions(one.ledger, "experiment") for one in (result, branch))
+    assert first["evidence"] == again["evidence"]
+    assert len(decisions(branch.ledger, "answer")) >= 7
+
+
+def coin_loss(seed: int, *, keep_last: bool) -> float:
+    """Out-of-fold loss of networks on labels of a coin, each free to stop by its own fold, less that of one half."""
+    g = torch.Generator().manual_seed(seed)
+    X, y = torch.randn(50, 4, generator=g, dtype=torch.float64), torch.randint(0, 2, (50,), generator=g)
+    settings = Settings("softmax", "adam", 10, 30, 1, dtype=torch.float64, keep_last=keep_last, batch_seed=seed)
+    members = [Member(DenseSpec(4, (8,), 2), 5 * seed + fold, 0.01, fold=fold) for fold in range(5)]
+    part = Part(X, torch.zeros(50, 0, dtype=torch.int64), y)
+    outcome = train(members, part, None, settings, folds=torch.arange(50) % 5)
+    return float(np.mean(outcome.best_validation_loss)) - float(np.log(2))
+
+
+def test_coin_labels_cannot_be_predicted_where_no_row_stops_its_own_network() -> None:
+    """Stopping by the rows that judge finds a gain where there is none: the mutation."""
+    for keep_last in (True, False):
+        losses = np.array([coin_loss(seed, keep_last=keep_last) for seed in range(50)])
+        error = losses.std(ddof=1) / len(losses) ** 0.5
+        assert bool(losses.mean() > -2 * error) is keep_last
+
+
+def test_there_are_sixteen_and_each_changes_something(asked: Asked) -> None:
+    _, now, known = asked
+    assert len({one.name for one in known}) == len(known) == 16
+    named = {rung for item in ITEMS for rung in item.rungs}
+    assert {one.name for one in known} - {"initialisation"} <= named
+    for one in known:
+        changed = {f.name for f in fields(Setting) if getattr(one.other, f.name) != getattr(now, f.name)} - {"label"}
+        assert changed, one.name
+        assert compared_with(one.name, one.value, used=one.used)
+
+
+def test_used_is_what_the_adopted_setting_has(asked: Asked) -> None:
+    _, now, known = asked
+    by_name = {one.name: one for one in known}
+    assert by_name["Adam"].used is (now.rule == "adam")
+    assert by_name["Adam"].other.rule == "sgd"
+    assert by_name["decay"].used is (now.member.schedule.kind != "constant")
+    assert by_name["L2"].used is bool(now.member.l2 or now.member.weight_decay)
+    for name in ("dropout, last layer", "clipping", "batch norm", "augmentation", "architecture"):
+        one = by_name[name]
+        again = next(back for back in questions(asked[0], one.other, {"adam": 0.01, "sgd": 0.1}) if back.name == name)
+        assert again.used is not one.used, name
+
+
+def test_every_variant_trains_in_all_folds(asked: Asked) -> None:
+    runner, now, known = asked
+    for number, setting in enumerate([now, *(one.other for one in known)]):
+        trial = BagPlan("questions", share=0.1, kept=0, outputs=True)
+        (bag,) = train_bags(runner, f"try-{number}", [setting], trial)
+        assert np.isfinite(bag.loss)
+        assert bag.row_losses(runner.problem).mean() == pytest.approx(bag.loss, rel=1e-4)
+
+
+def test_the_report_draws_effects_and_answers(result: luthier.Result) -> None:
+    page = (result.path / "report.html").read_text()
+    assert "What each factor does to the loss" in page
+    assert "Questions about the adopted setting" in page
+    evidence: Any = evidence_of(decisions(result.ledger, "experiment")[0])
+    rows = effect_rows(evidence)
+    assert [abs(row.middle) for row in rows] == sorted((abs(row.middle) for row in rows), reverse=True)
+    assert all(row.low <= row.middle <= row.high for row in rows)
