@@ -208,7 +208,7 @@ class Plans(BaseModel):
         return self.wide if method in ("piecewise", "periodic") else self.narrow
 
     def designed(self, design: Design | None) -> Plans:
-        """The same plans with designed experiments, or without; what they deliver may be forty networks to look into."""
+        """The same plans with designed experiments, or without; they may deliver forty networks to look into."""
         if design is None:
             return self
         narrow, wide = (
