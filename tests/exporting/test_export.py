@@ -217,3 +217,18 @@ def test_with_8_bits_the_file_is_smaller_and_the_loss_is_measured(
         assert str(result).count("bytes are now") == 1
     with pytest.raises(ConfigError, match="8-bit weights"):
         export_run(run.path, tmp_path / "x", kind="torch", int8=True)
+
+
+def test_columns_may_be_called_as_values_of_the_network_are(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    frame = table().select("size", "kind", "dear")
+    first = luthier.fit(frame, target="dear", budget="60steps", run=tmp_path / "first", screen=SilentScreen())
+    assert first is not None
+    export_run(first.path, tmp_path / "first.onnx", kind="onnx")
+    outputs = [name for node in onnx.load(tmp_path / "first.onnx").graph.node for name in node.output]
+    own = [name.removeprefix("network/") for name in outputs if name.startswith("network/")]
+    assert len(own) > 3
+    named = frame.rename({"size": own[0], "kind": own[-1]})
+    second = luthier.fit(named, target="dear", budget="60steps", run=tmp_path / "second", screen=SilentScreen())
+    assert second is not None
+    assert (export_run(second.path, tmp_path / "second.onnx", kind="onnx").gap or 0.0) < 1e-5

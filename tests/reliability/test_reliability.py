@@ -53,7 +53,7 @@ def begun(run: Path, *options: str) -> warm.Popen:
     """A fit in a process of its own, in the midst of training."""
     process = warm.Popen([*FIT, "--run", run, *options], stdout=warm.PIPE, stderr=warm.PIPE, text=True)
     for _ in range(600):
-        if list(run.glob("checkpoint/inputs-*")):
+        if list(run.glob("checkpoint/inputs-*")) or list(run.glob("checkpoint/train-*")):
             return process
         time.sleep(0.05)
     raise AssertionError(process.communicate())
@@ -114,6 +114,7 @@ def test_a_search_that_is_told_to_end_goes_on_later(
 def test_a_second_process_on_a_run_is_refused(tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = begun(run, "--budget", "100000steps")
+    process.send_signal(signal.SIGSTOP)  # it would end while the others start
     try:
         for options in (["resume", str(run)], ["fit", "iris", "--run", str(run), "--replace", "--budget", "9steps"]):
             second = warm.run([sys.executable, "-m", "luthier", *options], capture_output=True, text=True)

@@ -22,6 +22,7 @@ from luthier.saved import Model
 
 PURPOSE = "exporting to ONNX"
 TAKEN = ("numbers", "codes", "value", "class", "probabilities")  # by the graph itself
+OWN = "network/"  # what the names of the network's own values begin with
 OPSET = 18
 DRAWN, DRAWN_PICTURES = 256, 16  # rows, or pictures, to compare by where none are at hand
 CLOSE, CLOSE_VALUES = 1e-5, 1e-4  # of probabilities; of values, relative
@@ -130,6 +131,17 @@ def _refuse(gap: float, model: Model, rows: int) -> None:
         )
 
 
+def _name_apart(graph: Any) -> None:
+    """Names of the network's own, which a column may have too, begin with a word of ours."""
+    own = {name for node in graph.node for name in node.output} | {one.name for one in graph.initializer}
+    new = {name: f"{OWN}{name}" for name in own if name}
+    for node in graph.node:
+        node.input[:] = [new.get(name, name) for name in node.input]
+        node.output[:] = [new.get(name, name) for name in node.output]
+    for one in (*graph.initializer, *graph.output):
+        one.name = new.get(one.name, one.name)
+
+
 def _graph(onnx: Any, model: Model, encoder: Encoder) -> Any:
     helper = onnx.helper
     if isinstance(encoder, TableEncoder):
@@ -138,7 +150,9 @@ def _graph(onnx: Any, model: Model, encoder: Encoder) -> Any:
         shape = list(encoder.shape)
         inner = _core_of_pictures(model, encoder)
         inputs, nodes = [helper.make_tensor_value_info("pictures", onnx.TensorProto.UINT8, ["N", *shape])], []
-    graph, output = inner.graph, inner.graph.output[0].name
+    graph = inner.graph
+    _name_apart(graph)
+    output = graph.output[0].name
     nodes += list(graph.node)
     if model.task.classes:
         outputs, more, constants = _class_of(onnx, model, output)

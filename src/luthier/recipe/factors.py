@@ -113,7 +113,7 @@ def training_space(runner: Runner) -> FactorSpace:
         Factor("rate", SLOWEST, FASTEST, log=True),
         Factor("decay", -1.0, 1.0),
         Factor("restarts", -1.0, 1.0),
-        Factor("memory", 0.001, 0.2, log=True),  # of squared gradients: 1 - beta2
+        Factor("memory", 0.001, 0.2, log=True, most=0.5),  # of squared gradients: 1 - beta2
     )
 
     def build(shape: Shape, values: Mapping[str, float]) -> Setting:
@@ -151,9 +151,9 @@ def validation_space(runner: Runner, now: Setting) -> FactorSpace:
         Factor("rate", 1 / 4, 4.0, log=True),
         Factor("dropout, last layer", 0.0, 0.6, least=0.0, most=0.9),
         Factor("dropout, other layers", 0.0, 0.6, least=0.0, most=0.9),
-        Factor("L2", 1e-6, 1e-2, log=True),  # lambda / n
-        Factor("decoupled decay", 1e-3, 0.3, log=True),
-        Factor("clipping", 0.3, 30.0, log=True),
+        Factor("L2", 1e-6, 1e-2, log=True, most=0.1),  # lambda / n
+        Factor("decoupled decay", 1e-3, 0.3, log=True, most=1.0),
+        Factor("clipping", 0.3, 30.0, log=True, least=0.03),
         Factor("averaging", 1e-3, 0.1, log=True, most=0.5),  # share of the training that an average remembers
     )
     rows = learnt_rows(problem)  # l2 / rows is the penalty

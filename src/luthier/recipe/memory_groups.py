@@ -88,7 +88,8 @@ def merged(
         first += size
     best = set(best_places(lists["validation_loss"], kept, together))
     tensors = {key: tensor for key, tensor in tensors.items() if int(key.partition("/")[0]) in best}
-    all_logits, done = torch.cat(logits), max(facts.get("steps_done", 0) for _, facts in pieces)
+    some_logits = [rows for rows in logits if len(rows)] or logits[:1]  # of a group of which nothing was kept: none
+    all_logits, done = torch.cat(some_logits), max(facts.get("steps_done", 0) for _, facts in pieces)
     if len(known) == first:
         return {**tensors, "logits": all_logits}, {**lists, "steps_done": done}
     rows = [row for row, member in enumerate(known) if member in best]

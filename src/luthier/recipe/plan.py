@@ -25,6 +25,7 @@ CROSSED_SHARES = {"inputs": 0.0, "range": 0.05, "fit training": 0.22, "fit valid
 # What seeds and folds need where no bag could be trained: all that is left.
 CROSSED_SHARES |= {"seeds": 0.0, "folds": 0.0}
 FINAL_SEEDS = 5
+FINISH_LONGER = 2.0  # times the time that is kept back for the end, where experiments deliver their networks
 FOLDS = 5
 SMALL = 60_000  # rows of training and validation together, up to which every one of them is learnt from in folds
 ENOUGH_STEPS = 1000  # below this a comparison of settings says more about the length than about them
@@ -207,8 +208,13 @@ class Plans(BaseModel):
         return self.wide if method in ("piecewise", "periodic") else self.narrow
 
     def designed(self, design: Design | None) -> Plans:
-        """The same plans with designed experiments, or without."""
-        narrow, wide = (plan.model_copy(update={"design": design}) for plan in (self.narrow, self.wide))
+        """The same plans with designed experiments, or without; they may deliver forty networks to look into."""
+        if design is None:
+            return self
+        narrow, wide = (
+            plan.model_copy(update={"design": design, "finish_seconds": FINISH_LONGER * plan.finish_seconds})
+            for plan in (self.narrow, self.wide)
+        )
         return Plans(narrow=narrow, wide=wide)
 
     def on(self, device: object) -> Plans:

@@ -133,9 +133,8 @@ def there_is_time(runner: Runner, stage: str, step: int, name: str, populations:
         spent = sum(trained.steps_done for trained in runner.trained)
         begun = spent + cost_of(runner, populations) <= runner.end_of(stage)
     else:
-        begun = not runner.interrupted and runner.budget_clock.spent() + cost_of(runner, populations) <= runner.end_of(
-            stage
-        )
+        ends = runner.budget_clock.spent() + cost_of(runner, populations)
+        begun = not runner.interrupted and ends <= runner.end_of(stage)
     sentence = f"round {name}: {'begun' if begun else 'no time is left for it'}"
     runner.ledger.add("round", {"step": step, "name": name, "begun": begun, "sentence": sentence})
     return begun

@@ -40,6 +40,7 @@ def _trial(run: Contents, trial: dict[str, Any]) -> Any:
     parameters = {name: trial[name] for name in _PARAMETERS}
     dropout = {f"dropout_{layer}": rate for layer, rate in enumerate(trial["dropout"], start=1)}
     unit, positive = FloatDistribution(0.0, 1.0), FloatDistribution(1e-30, 1e30, log=True)
+    penalty = FloatDistribution(0.0, 1e30)
     choices: dict[str, list[bool | int | float | str | None]] = {
         "rule": list(RULES),
         "schedule": list(KINDS),
@@ -48,8 +49,8 @@ def _trial(run: Contents, trial: dict[str, Any]) -> Any:
     }
     distributions = {
         "learning_rate": positive,
-        "l2": unit,
-        "weight_decay": unit,
+        "l2": penalty,
+        "weight_decay": penalty,
         "clip_norm": FloatDistribution(0.0, 1e9),
         "batch_size": IntDistribution(1, 1_000_000),
         "width": IntDistribution(0, 1_000_000),

@@ -202,8 +202,8 @@ class AnswerEvidence(Evidence[Answered]):
             "margin": f"{self.margin:.0%}",
         }
         chosen = {
-            "helps": tr("helps: the loss falls by {size} ({low} to {high})", **values),
-            "hurts": tr("hurts: the loss rises by {size} ({low} to {high})", **values),
+            "helps": tr("helps: without it the loss is {size} higher ({low} to {high})", **values),
+            "hurts": tr("hurts: without it the loss is {size} lower ({low} to {high})", **values),
             "no-difference": tr("changes the loss by less than {margin}", **values),
             "unknown": tr("not known from these rows"),
         }[choice]

@@ -20,7 +20,7 @@ from luthier.recipe.setting import Setting
 from luthier.recipe.steps.confirm import confirm
 from luthier.recipe.steps.deliver_bags import candidates, ensemble_of
 from luthier.recipe.steps.explore import Experiment, Explored
-from luthier.recipe.steps.fit_training import fallback
+from luthier.recipe.steps.fit_training import fallback, rate_of
 from luthier.recipe.steps.fit_validation import NOISE
 from luthier.statistics.bags import converged
 
@@ -79,7 +79,8 @@ def fit_validation_crossed(runner: Runner, fitted: Fitted, earlier: Sequence[Bag
     explored = _until_converged(runner, experiment, explored, earlier)
     experiment.adopt(explored)
     _gate(runner, explored.bags[0])
-    answered = confirm(runner, explored.setting, fitted.rates)
+    rates = {**fitted.rates, "sgd": rate_of(runner, explored.setting, "sgd")}
+    answered = confirm(runner, explored.setting, rates)
     return Crossed(explored.setting, [*explored.bags, *answered, *earlier])
 
 

@@ -1,6 +1,6 @@
 """Steps 3 and 4 on tables: one designed experiment a step, cross-fitted over folds of the open rows.
 
-A screen of shapes with settings within each, trained for a third of a whole training; a second round of whole
+A screen of shapes with settings within each, trained for half of a whole training; a second round of whole
 trainings, where posterior draws of the effects are lowest; the setting with the lowest expected loss is adopted. No
 network is stopped by the rows that judge it. F factors.
 """

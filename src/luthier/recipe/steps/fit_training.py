@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from luthier.engine import Member, Schedule, Settings, confirm, range_test
-from luthier.nets import DenseSpec
+from luthier.nets import DenseSpec, Spec
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.gates import FittedEvidence
 from luthier.recipe.decisions.learning_rate import RULE_WORDS, RateEvidence, ShortRun
@@ -43,14 +43,24 @@ def find_rates(runner: Runner, method: str) -> dict[str, float]:
     return rates
 
 
-def _range_test(runner: Runner, method: str, rule: str) -> dict[str, Any]:
+def rate_of(runner: Runner, setting: Setting, rule: str) -> float:
+    """The rate of another rule for a setting's network, by a range test of its own."""
+    one = setting.member.spec
+    assert isinstance(one, DenseSpec)
+    tested = partial(_range_test, runner, setting.method, rule, one, setting.batch_size)
+    return float(runner.memo.json(f"range-{rule}-adopted", tested)["confirmed_rate"])
+
+
+def _range_test(
+    runner: Runner, method: str, rule: str, network: Spec | None = None, batch_size: int | None = None
+) -> dict[str, Any]:
     problem = runner.problem
     _, training, _ = problem.prepared(method)
-    spec, steps = first_spec(runner, method), runner.plan.range_steps
+    spec, steps = network or first_spec(runner, method), runner.plan.range_steps
     settings = Settings(
         loss=problem.loss,
         rule=rule,
-        batch_size=runner.plan.batch_size,
+        batch_size=batch_size or runner.plan.batch_size,
         steps=steps,
         evaluate_every=steps,
         batch_seed=problem.seed,

@@ -16,7 +16,7 @@ from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.factors import start_of
 from luthier.recipe.media import MEDIA
 from luthier.recipe.places import devices_for, fastest
-from luthier.recipe.plan import FOLDS, Cost, Design, Plan, Plans, TableSize, TrainingBudget, make_plans
+from luthier.recipe.plan import FINISH_LONGER, FOLDS, Cost, Design, Plan, Plans, TableSize, TrainingBudget, make_plans
 from luthier.recipe.plan_media import MediumSize, make_medium_plans
 from luthier.recipe.rounds import can_be_crossed, design_of, work
 from luthier.recipe.runner import Runner
@@ -111,7 +111,7 @@ def _with_design(runner: Runner, plans: Plans, timer: Callable[..., tuple[float,
         problem,
         spec,
         batch_size,
-        seconds=max(0.1, runner.budget_clock.left() - plans.narrow.finish_seconds),
+        seconds=max(0.1, runner.budget_clock.left() - FINISH_LONGER * plans.narrow.finish_seconds),
         unit=step / (work(spec, batch_size, USUAL_MEMBERS, 1) * THREADS_GAIN.get(used, 1.0)),
         threads=used,
     )
