@@ -49,9 +49,15 @@ class Network:
 
     def feedforward(self, a: np.ndarray) -> np.ndarray:
         """The network's output for inputs [n_1, m]."""
+        return self.layers(a)[0][-1]
+
+    def layers(self, x: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Activations of every layer, the inputs first, and the weighted inputs z = w a + b of every layer above."""
+        activations, zs = [x], []
         for b, w in zip(self.biases, self.weights, strict=True):
-            a = sigmoid(w @ a + b)
-        return a
+            zs.append(w @ activations[-1] + b)
+            activations.append(sigmoid(zs[-1]))
+        return activations, zs
 
     def SGD(
         self,
@@ -88,10 +94,7 @@ class Network:
 
     def backprop(self, x: np.ndarray, y: np.ndarray) -> Gradients:
         """The gradients of the cost of one sample by biases and by weights, layer by layer."""
-        activations, zs = [x], []
-        for b, w in zip(self.biases, self.weights, strict=True):
-            zs.append(w @ activations[-1] + b)
-            activations.append(sigmoid(zs[-1]))
+        activations, zs = self.layers(x)
         delta = self.output_error(zs[-1], activations[-1], y)  # BP1
         deltas = [delta]
         for w, z in zip(self.weights[:0:-1], zs[-2::-1], strict=True):

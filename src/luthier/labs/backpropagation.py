@@ -13,17 +13,9 @@ from luthier.classic.network2 import CrossEntropyCost, QuadraticCost, vectorized
 from luthier.classic.network2 import Network as SecondNetwork
 from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.labs.lab import Bench, Lab
+from luthier.nets import DenseSpec
 
 SIZES = (3, 4, 3, 2)
-
-
-def forward(net: Network, x: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Activations of every layer, the inputs first, and weighted inputs of every layer above."""
-    activations, zs = [x], []
-    for b, w in zip(net.biases, net.weights, strict=True):
-        zs.append(w @ activations[-1] + b)
-        activations.append(sigmoid(zs[-1]))
-    return activations, zs
 
 
 def quadratic(net: Network, x: np.ndarray, y: np.ndarray) -> float:
@@ -55,9 +47,9 @@ def _difference(value: np.ndarray, place: tuple[int, ...], cost: Callable[[], fl
 def notation(bench: Bench) -> None:
     """w_jk goes from neuron k to neuron j; matrices say what sums of components say."""
     net, x, _ = sample()
-    _, before = forward(net, x)
+    _, before = net.layers(x)
     net.weights[1][0, 1] += 0.5
-    activations, after = forward(net, x)
+    activations, after = net.layers(x)
     moved = (after[1] - before[1])[:, 0]
     bench.number(
         "a weight from neuron 1 to neuron 0 moves that neuron's z by its change times a_1",
@@ -69,13 +61,22 @@ def notation(bench: Bench) -> None:
     j, w, b, a = 2, net.weights[0], net.biases[0], activations[0]
     summed = sum(w[j, k] * a[k, 0] for k in range(SIZES[0])) + b[j, 0]
     bench.number("the matrix form is the sum of components", float(summed), float(after[0][j, 0]), 1e-12)
+    column = np.array([[2.0], [-3.0], [0.5]])
+    alone = [float(sigmoid(value)) for value in column[:, 0]]
     bench.holds(
-        "functions of vectors act on components: x^2 of (2, 3)",
-        bool(np.array_equal(np.square([2, 3]), [4, 9])),
-        str(np.square([2, 3]).tolist()),
+        "functions of vectors act on components: sigma of (2, -3, 0.5)",
+        bool(np.allclose(sigmoid(column)[:, 0], alone, rtol=1e-15)),
+        str([round(value, 4) for value in alone]),
     )
-    product = np.array([1, 2]) * np.array([3, 4])
-    bench.holds("the Hadamard product of (1, 2) and (3, 4)", product.tolist() == [3, 8], str(product.tolist()))
+    deep = Network([2, 2, 2])
+    deep.weights[1] = np.array([[2.0, 3.0], [2.0, 3.0]])
+    at, want = deep.layers(np.ones((2, 1)))[0], np.array([[1.0], [0.0]])
+    delta = deep.output_error(np.array([[0.0], [100.0]]), at[2], want)
+    bench.holds(
+        "the Hadamard product takes each with its own: where one sigma' is 0 its error alone is 0",
+        delta[0, 0] != 0 and abs(delta[1, 0]) < 1e-30,
+        f"errors {delta[0, 0]:.3f} and {delta[1, 0]:.0e}",
+    )
 
 
 def demon(bench: Bench) -> None:
@@ -99,7 +100,7 @@ def demon(bench: Bench) -> None:
         f"{lower:.5f} to {quadratic(net, x, y):.5f}",
     )
     net, x, y = sample()
-    activations, zs = forward(net, x)
+    activations, zs = net.layers(x)
     by_a = activations[-1] - y
     gap = float(np.abs(errors(net, x, y)[-1] - by_a * sigmoid_prime(zs[-1])).max())
     bench.number("dC/dz is dC/da times sigma': the other error is possible too", 0.0, gap, 1e-12)
@@ -121,7 +122,7 @@ def equations(bench: Bench) -> None:
         for place in np.ndindex(value.shape)
     )
     bench.number("all gradients against central differences: largest gap", 0.0, worst, 1e-8)
-    activations, zs = forward(net, x)
+    activations, zs = net.layers(x)
     total, count = _sum_over_paths(net, activations, zs, y, (0, 1, 2))
     bench.number("paths from a weight of the first layer to the outputs", SIZES[2] * SIZES[3], count, 0)
     bench.number("their sum is the gradient", float(nabla_w[0][1, 2]), total, 1e-10)
@@ -203,6 +204,9 @@ def counts(bench: Bench) -> None:
     bench.number("weights and biases of 784-30-10", 23_860, parameters, 0)
     hundred = Network([784, 100, 10])
     bench.number("and of 784-100-10", 79_510, sum(value.size for value in (*hundred.weights, *hundred.biases)), 0)
+    for units, count in ((30, 23_860), (100, 79_510)):
+        spec = DenseSpec(inputs=784, hidden=(units,), outputs=10)
+        bench.number(f"the engine counts as many with {units}", count, spec.parameter_count(), 0)
     passes = _Counted([784, 30, 10])
     h, flat = 1e-5, [*passes.weights, *passes.biases]
     QuadraticCost.fn(passes.feedforward(x), y)
@@ -215,6 +219,9 @@ def counts(bench: Bench) -> None:
     bench.number("forward passes by differences", expected, passes.passes, 0)
     if bench.quick:
         bench.note("quick: differences by two weights of each matrix; all of them take 23,861 passes")
+    passes.passes = 0
+    passes.backprop(x, y)
+    bench.number("forward passes by backpropagation", 1, passes.passes, 0)
     batch = rng.random((784, 64))
     targets = rng.random((10, 64))
     once = _seconds(lambda: net.feedforward(batch))
@@ -248,15 +255,15 @@ def counts(bench: Bench) -> None:
 class _Counted(Network):
     passes = 0
 
-    def feedforward(self, a: np.ndarray) -> np.ndarray:
+    def layers(self, x: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
         self.passes += 1
-        return super().feedforward(a)
+        return super().layers(x)
 
 
 def big_picture(bench: Bench) -> None:
     """One weight perturbed, layer by layer."""
     net, x, y = sample()
-    activations, zs = forward(net, x)
+    activations, zs = net.layers(x)
     dw, (j, k) = 1e-5, (1, 2)
     change = np.zeros_like(zs[0])
     change[j] = activations[0][k] * dw
@@ -265,7 +272,7 @@ def big_picture(bench: Bench) -> None:
         predicted.append(sigmoid_prime(zs[layer]) * (net.weights[layer] @ predicted[-1]))
     start = quadratic(net, x, y)
     net.weights[0][j, k] += dw
-    after, _ = forward(net, x)
+    after, _ = net.layers(x)
     for layer, (now, before, guess) in enumerate(zip(after[1:], activations[1:], predicted, strict=True), 2):
         gap = float(np.abs(now - before - guess).max() / np.abs(guess).max())
         bench.number(f"the change of layer {layer}, predicted and measured: relative gap", 0.0, gap, 1e-4)

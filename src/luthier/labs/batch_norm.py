@@ -6,39 +6,50 @@ import numpy as np
 import torch
 from torch import nn
 
+from luthier.classic.network import sigmoid
+from luthier.classic.ng import MovingAverages, batch_norm, batch_norm_backward
 from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.engine import Member, Part, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
-from luthier.nets import NORM_EPSILON, DenseSpec, build
+from luthier.nets import NORM_EPSILON, NORM_MEMORY, DenseSpec, build
+from luthier.nets.dense import DenseNet
 from luthier.optimise import RULES
 
-BATCH = 64
+BATCH, UNITS = 64, 6
+
+
+def layer() -> DenseNet:
+    """A network of the product that does nothing but batch norm: its matrices are 1, its activation the identity."""
+    spec = DenseSpec(inputs=UNITS, hidden=(UNITS,), outputs=UNITS, activation="identity", batch_norm=True)
+    one = {name: torch.eye(UNITS) for name in ("layers.0.weight", "layers.1.weight")}
+    return DenseNet(spec, spec.fresh_parameters(0) | one).double().train()
 
 
 def forms(bench: Bench) -> None:
     """Its numbers on one layer, in float64."""
     generator = torch.Generator().manual_seed(0)
-    Z = torch.randn(BATCH, 6, generator=generator, dtype=torch.float64) * 3 + 2
-    norm = nn.BatchNorm1d(6, eps=NORM_EPSILON).double().train()
+    Z = torch.randn(BATCH, UNITS, generator=generator, dtype=torch.float64) * 3 + 2
+    norm = layer()
+    scale, shift = norm.norms[0].scale, norm.norms[0].shift
     out, variance = norm(Z).detach(), Z.var(0, correction=0)
     wanted = variance / (variance + NORM_EPSILON)
     bench.number("means after it: largest", 0.0, float(out.mean(0).abs().max()), 1e-12)
     gap = float((out.var(0, correction=0) - wanted).abs().max())
     bench.number("variances are v / (v + epsilon): largest gap", 0.0, gap, 1e-12)
     with torch.no_grad():
-        norm.weight.copy_((variance + NORM_EPSILON).sqrt())
-        norm.bias.copy_(Z.mean(0))
+        scale.copy_((variance + NORM_EPSILON).sqrt())
+        shift.copy_(Z.mean(0))
     bench.number(
         "a scale equal to the standard deviation and a shift equal to the mean restore the inputs",
         0.0,
         float((norm(Z) - Z).abs().max().detach()),
         1e-12,
     )
-    shifted = norm(Z + torch.randn(6, generator=generator, dtype=torch.float64) * 100)
+    shifted = norm(Z + torch.randn(UNITS, generator=generator, dtype=torch.float64) * 100)
     gap = float((shifted - norm(Z)).abs().max().detach())
     bench.number("a bias before it changes nothing: largest gap", 0.0, gap, 1e-9)
-    bias = torch.zeros(6, dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(UNITS, dtype=torch.float64, requires_grad=True)
     (norm(Z + bias) ** 3).sum().backward()
     assert bias.grad is not None
     bench.number("and gets no gradient", 0.0, float(bias.grad.abs().max()), 1e-8)
@@ -48,42 +59,64 @@ def forms(bench: Bench) -> None:
         not any(spec.biased(k) for k in (0, 1)) and spec.biased(2),
         ", ".join(spec.shapes()),
     )
-    single = np.array([float(norm.eval()(Z[:1] * k).abs().max().detach()) for k in (1, 2)])
-    bench.holds("a single row is predicted with the moving averages", bool(np.isfinite(single).all()), f"{single}")
-    means = [
-        float(torch.stack([torch.randn(m, generator=generator).mean() for _ in range(2000)]).var()) * m
-        for m in (8, 32, 128)
-    ]
+    bench.holds(
+        "every hidden layer has a scale and a shift of its own",
+        {f"norms.{k}.{what}" for k in (0, 1) for what in ("scale", "shift")} < set(spec.shapes()),
+        ", ".join(spec.shapes()),
+    )
+    _evaluation(bench, Z)
+    means = [_mean_variance(m) * m for m in (8, 32, 128)]
     bench.number("the variance of a batch mean times the batch size is constant", 1.0, means, 0.08)
     _layouts(bench, Z)
     _backward(bench, Z)
     z = np.linspace(-1, 1, 2001)
-    line = np.abs(1 / (1 + np.exp(-z)) - (0.5 + z / 4)).max()
+    line = np.abs(sigmoid(z) - (0.5 + z / 4)).max()
     bench.number("a sigmoid between -1 and 1 is nearly a line: largest gap", 0.019, float(line), 5e-4)
+
+
+def _mean_variance(m: int) -> float:
+    """The variance over batches of the mean that batch norm takes from m samples of N(0, 1)."""
+    rng, one = np.random.default_rng(m), np.ones((1, 1))
+    return float(np.var([batch_norm(rng.standard_normal((1, m)), one, one).mu[0, 0] for _ in range(2000)]))
+
+
+def _evaluation(bench: Bench, Z: torch.Tensor) -> None:
+    """A single row, by moving averages; the engine's and the lectures'."""
+    net, columns, one = layer(), Z.T.numpy(), np.ones((UNITS, 1))
+    averages = MovingAverages(UNITS, NORM_MEMORY)
+    with torch.no_grad():
+        for k in range(60):
+            net(Z * (1 + k % 3))
+            averages.follow(batch_norm(columns * (1 + k % 3), one, 0 * one))
+        net.eval()
+        alone, beside = net(Z[:1]), net(Z)[:1]
+        known = averages.normalise(columns[:, :1], one, 0 * one, NORM_EPSILON).T
+    bench.number("in evaluation a row is predicted alone as beside others: gap", 0.0, _far(alone - beside), 1e-12)
+    bench.number("with the moving averages of the lectures: gap", 0.0, _far(alone - torch.from_numpy(known)), 1e-9)
+
+
+def _far(gaps: torch.Tensor) -> float:
+    return float(gaps.abs().max())
 
 
 def _layouts(bench: Bench, Z: torch.Tensor) -> None:
     """Samples in rows or in columns; what a batch's statistics depend on; what the layer is given."""
-    norm = nn.BatchNorm1d(6, eps=NORM_EPSILON).double().train()
+    norm = layer()
     with torch.no_grad():
-        norm.weight.uniform_(0.5, 2)
-        norm.bias.uniform_(-1, 1)
-    columns = Z.T.numpy()  # (n, m), with gamma and beta of (n, 1)
-    mean = np.mean(columns, 1, keepdims=True)
-    variance = np.mean((columns - mean) ** 2, 1, keepdims=True)
-    gamma, beta = (value.detach().numpy()[:, None] for value in (norm.weight, norm.bias))
-    by_columns = gamma * (columns - mean) / np.sqrt(variance + NORM_EPSILON) + beta
-    bench.number(
-        "samples as columns give the same: largest gap",
-        0.0,
-        float(np.abs(by_columns.T - norm(Z).detach().numpy()).max()),
-        1e-12,
-    )
+        norm.norms[0].scale.uniform_(0.5, 2)
+        norm.norms[0].shift.uniform_(-1, 1)
+    gamma, beta = (value.detach().numpy()[:, None] for value in (norm.norms[0].scale, norm.norms[0].shift))
+    by_columns = batch_norm(Z.T.numpy(), gamma, beta, NORM_EPSILON).out
+    gap = float(np.abs(by_columns.T - norm(Z).detach().numpy()).max())
+    bench.number("samples as columns, gamma and beta (n, 1), give the same: largest gap", 0.0, gap, 1e-12)
+    looped = [(row - row.mean()) / np.sqrt(((row - row.mean()) ** 2).mean() + NORM_EPSILON) for row in Z.T.numpy()]
+    gap = float(np.abs(by_columns - (gamma * np.array(looped) + beta)).max())
+    bench.number("and so does a loop over units: largest gap", 0.0, gap, 1e-12)
     changed = Z.clone()
     changed[0] += 5
     moved = float((norm(changed) - norm(Z))[1:].abs().max().detach())
     bench.holds("one row of a batch changes the outputs of the others", moved > 1e-2, f"by up to {moved:.2f}")
-    spec = DenseSpec(inputs=6, hidden=(5,), outputs=3, activation="tanh", batch_norm=True)
+    spec = DenseSpec(inputs=UNITS, hidden=(5,), outputs=3, activation="tanh", batch_norm=True)
     net = build(spec, seed=0).double().train()
     values = dict(net.named_parameters())
     W, g, b, V, c = (
@@ -92,40 +125,36 @@ def _layouts(bench: Bench, Z: torch.Tensor) -> None:
     )
     z = Z @ W.T
     after = g * (z - z.mean(0)) / (z.var(0, correction=0) + NORM_EPSILON).sqrt() + b
-    bench.number(
-        "it is given z, before the activation: largest gap",
-        0.0,
-        float((torch.tanh(after) @ V.T + c - net(Z)).abs().max().detach()),
-        1e-10,
-    )
+    gap = float((torch.tanh(after) @ V.T + c - net(Z)).abs().max().detach())
+    bench.number("it is given z, before the activation: largest gap", 0.0, gap, 1e-10)
 
 
 def _backward(bench: Bench, Z: torch.Tensor) -> None:
-    """The derivative by hand, as the engine has it, against differences of a cost."""
-    m, generator = len(Z), torch.Generator().manual_seed(1)
-    G = torch.randn(Z.shape, generator=generator, dtype=torch.float64)
-    gamma = torch.rand(6, generator=generator, dtype=torch.float64) + 0.5
+    """The derivative by hand against differences of a cost."""
+    rng, columns = np.random.default_rng(1), Z.T.numpy()
+    G, gamma, beta = rng.standard_normal(columns.shape), rng.random((UNITS, 1)) + 0.5, rng.random((UNITS, 1))
 
-    def cost(X: torch.Tensor) -> float:
-        normal = (X - X.mean(0)) / (X.var(0, correction=0) + NORM_EPSILON).sqrt()
-        return float((gamma * normal * G).sum())
+    def cost(X: np.ndarray, g: np.ndarray = gamma, b: np.ndarray = beta) -> float:
+        return float((batch_norm(X, g, b).out * G).sum())
 
-    mean, root = Z.mean(0), (Z.var(0, correction=0) + NORM_EPSILON).sqrt()
-    dn = G * gamma
-    dvar = (dn * (Z - mean)).sum(0) * -0.5 / root**3
-    dmean = -(dn / root).sum(0) + dvar * (-2 * (Z - mean)).mean(0)
-    dZ = dn / root + dvar * 2 * (Z - mean) / m + dmean / m
-    worst, h = 0.0, 1e-5
-    for k in range(0, Z.numel(), 7):
-        sides = []
-        for side in (h, -h):
-            X = Z.clone()
-            X.view(-1)[k] += side
-            sides.append(cost(X))
-        worst = max(worst, abs(float(dZ.reshape(-1)[k]) - (sides[0] - sides[1]) / (2 * h)))
-    bench.number("the six formulas of the backward pass against differences: largest gap", 0.0, worst, 1e-6)
-    bench.number("its sum over the batch", 0.0, float(dZ.sum(0).abs().max()), 1e-12)
-    bench.number("and its sum with what was normalised", 0.0, float((dZ * (Z - mean) / root).sum(0).abs().max()), 1e-3)
+    kept = batch_norm(columns, gamma, beta)
+    slopes = batch_norm_backward(G, kept, columns)
+    places, h, worst = ((0, 3), (2, 10), (5, 63), (4, 31)), 1e-5, [0.0, 0.0, 0.0]
+    for n, m in places:
+        for which, value in enumerate((columns, gamma, beta)):
+            place = (n, m if which == 0 else 0)
+            sides = []
+            for side in (h, -h):
+                moved = [columns.copy(), gamma.copy(), beta.copy()]
+                moved[which][place] += side
+                sides.append(cost(*moved))
+            worst[which] = max(worst[which], abs(slopes[which][place] - (sides[0] - sides[1]) / (2 * h)))
+            assert value.shape == slopes[which].shape
+    for name, gap in zip(("its inputs", "gamma", "beta"), worst, strict=True):
+        bench.number(f"the backward pass by {name} against differences: largest gap", 0.0, gap, 1e-6)
+    dZ = slopes[0]
+    bench.number("its sum over the batch", 0.0, float(np.abs(dZ.sum(1)).max()), 1e-12)
+    bench.number("and its sum with what was normalised", 0.0, float(np.abs((dZ * kept.z_norm).sum(1)).max()), 1e-3)
 
 
 def training(bench: Bench) -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
-from luthier.classic.network import sigmoid
+from luthier.classic import d2l, nd
+from luthier.classic.network import sigmoid, sigmoid_prime
+from luthier.classic.network2 import COSTS, CrossEntropyCost, Network
 from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.labs.lab import Bench, Lab
 
 
 def cross_entropy(y: float, a: np.ndarray | float) -> np.ndarray:
-    """-[y ln a + (1 - y) ln(1 - a)]."""
-    a = np.asarray(a, dtype=float)
-    result: np.ndarray = -(y * np.log(a) + (1 - y) * np.log(1 - a))
-    return result
+    """The cost of each output [N] for a target, as network2 has it."""
+    return np.array([CrossEntropyCost.fn(one, np.array(y)) for one in np.atleast_1d(a)])
 
 
 def binary_entropy(y: float) -> float:
@@ -26,8 +24,8 @@ def binary_entropy(y: float) -> float:
 
 
 def surprise(p: float, *, base: float = math.e) -> float:
-    """-log p: in nats, or with base 2 in bits."""
-    return -math.log(p) / math.log(base)
+    """-log p, the cost of an output that ought to be 1: in nats, or with base 2 in bits."""
+    return CrossEntropyCost.fn(np.array(p), np.array(1.0)) / math.log(base)
 
 
 def form(bench: Bench) -> None:
@@ -38,7 +36,7 @@ def form(bench: Bench) -> None:
         bool(min(cross_entropy(y, a).min() for y in (0, 1)) >= 0),
         f"smallest {min(float(cross_entropy(y, a).min()) for y in (0, 1)):.2g}",
     )
-    bench.number("with y = 0 it is -ln(1 - a): at a = 0.25", -math.log(0.75), float(cross_entropy(0, 0.25)), 1e-12)
+    bench.number("with y = 0 it is -ln(1 - a): at a = 0.25", -math.log(0.75), float(cross_entropy(0, 0.25)[0]), 1e-12)
     with np.errstate(all="ignore"):
         swapped = [-(0.3 * np.log(np.float64(y)) + 0.7 * np.log(np.float64(1 - y))) for y in (0.0, 1.0)]
     bench.holds(
@@ -46,21 +44,21 @@ def form(bench: Bench) -> None:
         not np.isfinite(swapped).any(),
         f"{swapped[0]}, {swapped[1]}",
     )
-    grid = np.linspace(0.0001, 0.9999, 99_981)
+    grid = np.linspace(0.001, 0.999, 9_981)
     place = grid[int(cross_entropy(0.3, grid).argmin())]
     bench.number("for y = 0.3 the minimum lies at a", 0.3, float(place), 1e-4)
     bench.number("its value is the entropy of y", 0.6109, float(cross_entropy(0.3, grid).min()), 5e-5)
-    bench.number("which is, by its formula", binary_entropy(0.3), float(cross_entropy(0.3, grid).min()), 1e-8)
+    bench.number("which is, by its formula", binary_entropy(0.3), float(cross_entropy(0.3, grid).min()), 1e-7)
     # dC/da = (a - y) / (a (1 - a)), which is what asking for x_j (a - y) demands, integrated from 1/2
-    y, fine = 0.3, np.linspace(0.5, 0.95, 200_001)
+    y, fine = 0.3, np.linspace(0.5, 0.95, 20_001)
     slope = (fine - y) / (fine * (1 - fine))
     integral = np.concatenate([[0], np.cumsum((slope[1:] + slope[:-1]) / 2 * np.diff(fine))])
-    gap = integral - (cross_entropy(y, fine) - float(cross_entropy(y, 0.5)))
+    gap = integral - (cross_entropy(y, fine) - float(cross_entropy(y, 0.5)[0]))
     bench.number(
         "the integral of the required slope is cross-entropy, up to a constant",
         0.0,
         float(np.abs(gap).max()),
-        1e-8,
+        1e-7,  # of the trapezoids: their steps squared
     )
     figure = empty_figure("a", "cost")
     figure.add_scatter(x=a, y=cross_entropy(0.3, a), name="y = 0.3", line={"color": BLUE})
@@ -83,8 +81,8 @@ def information(bench: Bench) -> None:
         1e-15,
     )
     one, two = rng.dirichlet(np.ones(5)), rng.dirichlet(np.ones(5))
-    H = -float((one * np.log(two)).sum())
-    entropy, kl = -float((one * np.log(one)).sum()), float((one * np.log(one / two)).sum())
+    H, entropy = (float(one @ [surprise(p) for p in whose]) for whose in (two, one))
+    kl = float((one * np.log(one / two)).sum())
     bench.number("H(p, q) - H(p) is the divergence of q from p", kl, H - entropy, 1e-12)
     back = float((two * np.log(two / one)).sum())
     bench.holds(
@@ -96,78 +94,89 @@ def information(bench: Bench) -> None:
     bench.number(
         "for a one-hot label the cross-entropy is the divergence",
         float(np.log(1 / two[2])),
-        -float((hot * np.log(two)).sum()),
+        float(hot @ [surprise(p) for p in two]),
         1e-12,
     )
 
 
 def classes(bench: Bench) -> None:
     """Scores as probabilities, the predicted class, and why squared error is the wrong measure."""
-    generator = torch.Generator().manual_seed(0)
-    Z = torch.randn(5000, 7, generator=generator, dtype=torch.float64) * 4
-    P = torch.softmax(Z, 1)
-    same = int((Z.argmax(1) == P.argmax(1)).sum())
+    nd.random.seed(0)
+    Z = nd.random.normal(scale=4.0, shape=(5000, 7))
+    P = d2l.softmax(Z)
+    same = int((Z.asnumpy().argmax(1) == P.asnumpy().argmax(1)).sum())
     bench.number("softmax keeps the predicted class, rows of 5000", 5000, same, 0)
-    ten = [torch.softmax(torch.tensor(z), 0)[0].item() for z in ([10.0, 9.0, 0.0], [10.0, -5.0, -5.0])]
+    sums, lowest = P.sum(axis=1).asnumpy(), float(P.asnumpy().min())
+    bench.number("rows add up to 1: largest gap", 0.0, float(np.abs(sums - 1).max()), 1e-6)
+    bench.holds("and no probability is negative", lowest >= 0, f"smallest {lowest:.1g}")
+    ten = d2l.softmax(nd.array([[10.0, 9.0, 0.0], [10.0, -5.0, -5.0]])).asnumpy()[:, 0]
     bench.holds(
         "an output of 10 has no meaning by itself: its probability depends on the other outputs",
         abs(ten[0] - ten[1]) > 0.2,
         f"probability {ten[0]:.3f} beside 9, {ten[1]:.5f} beside -5",
     )
-    label = torch.tensor([2])
-    close, spread = torch.tensor([[0.1, 0.3, 0.6]]), torch.tensor([[0.2, 0.2, 0.6]])
-    squares = [float(((q - F.one_hot(label, 3)) ** 2).sum()) for q in (close, spread)]
-    logs = [float(-q[0, 2].log()) for q in (close, spread)]
+    pair, label = nd.array([[0.1, 0.3, 0.6], [0.2, 0.2, 0.6]]), nd.array([2, 2])
+    squares = ((pair.asnumpy() - [0, 0, 1]) ** 2).sum(1)
+    logs = d2l.cross_entropy(pair, label).asnumpy()
     bench.holds(
         "squared error depends on the probabilities of the wrong classes, cross-entropy does not",
         squares[0] > squares[1] and logs[0] == logs[1],
         f"squares {squares[0]:.2f} and {squares[1]:.2f}, cross-entropy {logs[0]:.4f} twice",
     )
-    y = torch.randint(7, (5000,), generator=generator)
-    picked = -torch.gather(P, 1, y[:, None])[:, 0].log()
-    whole = -(F.one_hot(y, 7) * P.log()).sum(1)
-    bench.number("picking by the label is the sum with one-hot rows", 0.0, float((picked - whole).abs().max()), 1e-12)
+    y = np.random.default_rng(0).integers(0, 7, 5000)
+    picked = d2l.cross_entropy(P, nd.array(y)).asnumpy()
+    whole = -(np.eye(7)[y] * np.log(np.maximum(P.asnumpy(), 1e-300))).sum(1)
+    bench.number("picking by the label is the sum with one-hot rows", 0.0, float(np.abs(picked - whole).max()), 1e-5)
     with np.errstate(all="ignore"):
         e = np.exp(np.array([1000.0, 0.0]))
         plain = e / e.sum()
-    stable = torch.softmax(torch.tensor([1000.0, 0.0]), 0)
+    stable = d2l.softmax(nd.array([[1000.0, 0.0]])).asnumpy()[0]
     bench.holds(
         "as printed it is NaN at 1000; with the largest score subtracted first it is finite",
-        bool(np.isnan(plain[0])) and bool(stable.isfinite().all()),
+        bool(np.isnan(plain[0])) and stable.tolist() == [1, 0],
         f"{plain[0]} and {stable[0]:.1f}",
     )
-    P_, Y = np.array([0.0, 1.0, 0.5]), np.array([0.0, 1.0, 1.0])
-    kept = np.clip(P_, 1e-12, 1 - 1e-12)
-    value = float(-(Y * np.log(kept) + (1 - Y) * np.log(1 - kept)).mean())
+    value = d2l.binary_cross_entropy(np.array([0.0, 1.0, 1.0]), np.array([0.0, 1.0, 0.5]))
     bench.number("binary cross-entropy at probabilities of 0 and 1, clipped", math.log(2) / 3, value, 1e-9)
+
+
+class CubicCost:
+    """|a - y|^3."""
+
+    @staticmethod
+    def fn(a: np.ndarray, y: np.ndarray) -> float:
+        return float((np.abs(a - y) ** 3).sum())
+
+    @staticmethod
+    def delta(z: np.ndarray, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return 3 * (a - y) * np.abs(a - y) * sigmoid_prime(z)
 
 
 def inputs(bench: Bench) -> None:
     """The factor x_j stays, whatever the cost."""
-    slopes = []
-    for cost in (
-        lambda a, y: (a - y) ** 2 / 2,
-        lambda a, y: -(y * a.log() + (1 - y) * (1 - a).log()),
-        lambda a, y: (a - y).abs() ** 3,
-        lambda a, y: torch.cosh(a - y),
-    ):
-        w = torch.tensor([0.7, -0.4], dtype=torch.float64, requires_grad=True)
-        x = torch.tensor([0.0, 1.5], dtype=torch.float64)
-        a = torch.sigmoid(w @ x + 0.3)
-        (gradient,) = torch.autograd.grad(cost(a, torch.tensor(0.0, dtype=torch.float64)), w)
-        slopes.append(gradient)
-    result = torch.stack(slopes)
+    x, y = np.array([[0.0], [1.5]]), np.zeros((1, 1))
+    result = np.array([Network([2, 1], cost).backprop(x, y)[1][0][0] for cost in (*COSTS.values(), CubicCost)])
     bench.number(
-        "where x_j is 0 no cost changes w_j: the largest slope of four costs", 0.0, float(result[:, 0].abs().max()), 0.0
+        "where x_j is 0 no cost changes w_j: the largest slope of three costs",
+        0.0,
+        float(np.abs(result[:, 0]).max()),
+        0.0,
     )
     bench.holds(
         "the other weight has a slope under all of them",
-        bool((result[:, 1].abs() > 1e-3).all()),
-        f"slopes {[round(float(v), 4) for v in result[:, 1]]}",
+        bool((np.abs(result[:, 1]) > 1e-3).all()),
+        f"slopes {result[:, 1].round(4).tolist()}",
     )
     z, h = np.linspace(-6, 6, 25), 1e-6
     slope = (sigmoid(z + h) - sigmoid(z - h)) / (2 * h)
-    bench.number("sigma' is sigma (1 - sigma)", 0.0, float(np.abs(slope - sigmoid(z) * (1 - sigmoid(z))).max()), 1e-9)
+    bench.number(
+        "sigma' is sigma (1 - sigma): differences against the formula", 0.0, _largest(slope - sigmoid_prime(z)), 1e-9
+    )
+    bench.number("and against the product", 0.0, _largest(sigmoid_prime(z) - sigmoid(z) * (1 - sigmoid(z))), 1e-15)
+
+
+def _largest(gaps: np.ndarray) -> float:
+    return float(np.abs(gaps).max())
 
 
 LABS = (

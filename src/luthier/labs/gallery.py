@@ -38,7 +38,7 @@ def lines(outcome: LabOutcome) -> Iterator[str]:
     lab, bench = outcome.lab, outcome.bench
     yield f"{lab.name}: {lab.claim} ({lab.source})"
     for one in bench.comparisons:
-        beside = f", printed {one.printed}" if one.printed else ""
+        beside = f", expected {one.expected}" if one.printed else ""
         yield f"  [{one.verdict}] {one.what}: {one.measured}{beside}" + (f"; {one.why}" if one.why else "")
     yield from (f"  note: {note}" for note in bench.notes)
     yield from (f"  play with it: luthier lab page {page.name}" for page in pages_of(lab.name))
@@ -70,9 +70,9 @@ def _body(outcomes: Sequence[LabOutcome], pages_at: str) -> Iterator[str]:
                 f'<a href="{escape(pages_at)}/{page.name}.html">{page.title[0]}</a>' for page in pages_of(lab.name)
             )
             yield from (f"<p>▶ Play with it: {link}</p>" for link in links)
-        rows = [(one.what, one.printed or "–", one.measured, one.verdict, one.why) for one in bench.comparisons]
+        rows = [(one.what, one.expected or "–", one.measured, one.verdict, one.why) for one in bench.comparisons]
         kept = 5 if any(row[4] for row in rows) else 4  # without a column of nothing
-        head = ("what", "printed, or by formula", "measured", "verdict", "why")
+        head = ("what", "expected", "measured", "verdict", "why")
         yield from table(head[:kept], [row[:kept] for row in rows])
         yield from (f"<p>{escape(note)}</p>" for note in bench.notes)
         for place, (title, figure) in enumerate(bench.figures):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -11,32 +10,35 @@ from torch import Tensor
 
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.labs.lab import Bench, Lab
-from luthier.nets import DenseSpec
+from luthier.nets import DenseSpec, build
+from luthier.nets.activations import ACTIVATIONS
+from luthier.nets.initialise import INITIALISERS, Fan
 
-LAYERS, UNITS, ROWS = 10, 500, 1000
-SCHEMES: dict[str, float] = {"0.01": 0.01, "1": 1.0, "Xavier": UNITS**-0.5, "He": (2 / UNITS) ** 0.5}
-FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
+LAYERS, UNITS, ROWS = 10, 500, 400
+SCHEMES = {"0.01": "normal", "1": "large", "Xavier": "xavier", "He": "he"}  # as the product's initialisers are named
+LINES = {"0.01": "dot", "1": "dot", "Xavier": "dash", "He": "solid"}
 
 
-def activations(function: str, deviation: float, seed: int, *, units: int = UNITS) -> list[Tensor]:
-    """What ten layers make of rows from N(0, 1), layer by layer."""
+def activations(function: str, scheme: str, seed: int, *, units: int = UNITS, layers: int = LAYERS) -> list[Tensor]:
+    """What layers of the product's first weights and activations make of rows from N(0, 1), layer by layer."""
     generator = torch.Generator().manual_seed(seed)
     x, result = torch.randn(ROWS, units, generator=generator), []
-    for _ in range(LAYERS):
-        x = FUNCTIONS[function](x @ (deviation * torch.randn(units, units, generator=generator)))
+    for _ in range(layers):
+        fan = Fan(units, units, ACTIVATIONS[function].gain, 0.01)
+        x = ACTIVATIONS[function].f(x @ INITIALISERS[SCHEMES[scheme]](fan, generator).float().T)
         result.append(x)
     return result
 
 
 def deviations(function: str, scheme: str, seeds: range) -> np.ndarray:
     """Standard deviations of activations [S, layers]."""
-    return np.array([[float(x.std()) for x in activations(function, SCHEMES[scheme], seed)] for seed in seeds])
+    return np.array([[float(x.std()) for x in activations(function, scheme, seed)] for seed in seeds])
 
 
 def forwards(bench: Bench) -> None:
     """Ten layers of 500 units."""
     seeds = bench.seeds(20, 5)
-    table = {(f, s): deviations(f, s, seeds) for f in FUNCTIONS for s in SCHEMES}
+    table = {(f, s): deviations(f, s, seeds) for f in ("tanh", "relu") for s in SCHEMES}
     for layer, printed in ((0, 0.214), (1, 0.048), (2, 0.011)):
         bench.number(
             f"tanh from N(0, 0.01): standard deviation after layer {layer + 1}",
@@ -48,7 +50,7 @@ def forwards(bench: Bench) -> None:
     bench.number("relu from N(0, 0.01), after the first", 0.131, table["relu", "0.01"][:, 0], 0.002)
     bench.number("after the last, times 10^9", 8.0, 1e9 * table["relu", "0.01"][:, -1], 1.5)
     bench.number("tanh from N(0, 1), at the end", 0.98, table["tanh", "1"][:, -1], 0.005)
-    flat = [float((activations("tanh", 1.0, seed)[-1].abs() > 0.99).float().mean()) for seed in seeds]
+    flat = [float((activations("tanh", "1", seed)[-1].abs() > 0.99).float().mean()) for seed in seeds]
     bench.number("share of values beyond 0.99", 0.90, flat, 0.01)
     bench.number("relu from N(0, 1), after the first", 13.0, table["relu", "1"][:, 0], 0.5)
     bench.number("powers of ten at the end", math.log10(7e11), np.log10(table["relu", "1"][:, -1]), 0.15)
@@ -74,32 +76,40 @@ def forwards(bench: Bench) -> None:
         spec = DenseSpec(inputs=inputs, hidden=(1000,), outputs=1, initialiser="he")
         drawn = [float(next(iter(spec.fresh_parameters(seed).values())).std()) for seed in seeds]
         bench.number(f"standard deviation of the engine's He weights for {inputs} inputs", printed, drawn, 1e-4)
-    figure = empty_figure("layer", "standard deviation of activations").update_yaxes(type="log")
-    for (scheme, dash), colour in zip(
-        {"0.01": "dot", "1": "dot", "Xavier": "dash", "He": "solid"}.items(), (GREY, ORANGE, GREEN, BLUE), strict=True
-    ):
-        line = {"color": colour, "dash": dash}
-        figure.add_scatter(
-            x=list(range(1, LAYERS + 1)), y=table["relu", scheme].mean(0), name=f"relu, {scheme}", line=line
-        )
-    bench.draw("Only He initialisation keeps the variance under ReLU", figure)
+    for function in ("tanh", "relu"):
+        figure = empty_figure("layer", "standard deviation of activations").update_yaxes(type="log")
+        for (scheme, dash), colour in zip(LINES.items(), (GREY, ORANGE, GREEN, BLUE), strict=True):
+            x, y = list(range(1, LAYERS + 1)), table[function, scheme].mean(0)
+            figure.add_scatter(x=x, y=y, name=f"{function}, {scheme}", line={"color": colour, "dash": dash})
+        bench.draw(f"Standard deviation of activations by layer, {function}", figure)
+    _histograms(bench)
+
+
+def _histograms(bench: Bench) -> None:
+    """The shape of activations: saturated at the ends, or gone to 0."""
+    figure, ends = empty_figure("activation of tanh, layer 10", "share"), {}
+    for scheme, colour in zip(SCHEMES, (GREY, ORANGE, GREEN, BLUE), strict=True):
+        values = activations("tanh", scheme, 0)[-1].flatten().numpy()
+        counts, edges = np.histogram(values, 41, (-1, 1))
+        ends[scheme] = float(counts[[0, 20, -1]].sum() / counts.sum())
+        figure.add_scatter(x=(edges[1:] + edges[:-1]) / 2, y=counts / counts.sum(), name=scheme, line={"color": colour})
+    bench.draw("Histograms of activations by first weights", figure.update_yaxes(type="log"))
+    bench.holds(
+        "small weights leave only zeros, large ones only -1 and 1; Xavier's fill the range",
+        min(ends["0.01"], ends["1"]) > 0.85 and ends["Xavier"] < 0.2,
+        ", ".join(f"{scheme}: {share:.0%} at the ends or at 0" for scheme, share in ends.items()),
+    )
 
 
 def backwards(bench: Bench) -> None:
     """Gradients of ten layers: sigmoid's vanish, ReLU's with He's weights do not."""
     ratios: dict[str, list[float]] = {"sigmoid": [], "relu": []}
+    sizes = []
     for seed in bench.seeds(10, 4):
         for name, row in ratios.items():
-            generator = torch.Generator().manual_seed(seed)
-            deviation = (2 / 100) ** 0.5 if name == "relu" else 100**-0.5
-            weights = [deviation * torch.randn(100, 100, generator=generator) for _ in range(LAYERS)]
-            x = torch.randn(200, 100, generator=generator)
-            for w in weights:
-                w.requires_grad_()
-                x = torch.relu(x @ w) if name == "relu" else torch.sigmoid(x @ w)
-            (x * torch.randn(x.shape, generator=generator)).sum().backward()  # type: ignore[no-untyped-call]
-            norms = [float(w.grad.norm()) for w in weights if w.grad is not None]
+            norms = _gradients(name, "he" if name == "relu" else "xavier", LAYERS, seed)
             row.append(norms[0] / norms[-1])
+        sizes.append(norms[0] / _gradients("relu", "he", 1, seed)[0])
     bench.holds(
         "gradients of a deep sigmoid network vanish towards its inputs",
         max(ratios["sigmoid"]) < 1e-3,
@@ -110,14 +120,26 @@ def backwards(bench: Bench) -> None:
         min(ratios["relu"]) > 0.1 and max(ratios["relu"]) < 10,
         f"{min(ratios['relu']):.2f} to {max(ratios['relu']):.2f}",
     )
-    x = torch.randn(10, 500, generator=torch.Generator().manual_seed(0))
-    for _ in range(40):
-        x = torch.relu(x @ torch.randn(500, 500, generator=torch.Generator().manual_seed(1)))
+    bench.holds(
+        "and ten layers' are as large as one layer's, within a factor of ten",
+        min(sizes) > 0.1 and max(sizes) < 10,
+        f"{min(sizes):.2f} to {max(sizes):.2f} times",
+    )
+    x = activations("relu", "1", 0, layers=40)[-1]
     bench.holds(
         "from N(0, 1) forty layers overflow the machine's numbers",
         not bool(x.isfinite().all()),
         "infinite or not a number",
     )
+
+
+def _gradients(activation: str, initialiser: str, layers: int, seed: int) -> list[float]:
+    """Norms of the gradients of each hidden layer's weights, for outputs pulled in random directions."""
+    spec = DenseSpec(inputs=100, hidden=(100,) * layers, outputs=100, activation=activation, initialiser=initialiser)
+    net, generator = build(spec, seed=seed), torch.Generator().manual_seed(seed)
+    out = net(torch.randn(200, 100, generator=generator))
+    (out * torch.randn(out.shape, generator=generator)).sum().backward()  # type: ignore[no-untyped-call]
+    return [float(layer.weight.grad.norm()) for layer in net.layers[:-1]]
 
 
 LABS = (

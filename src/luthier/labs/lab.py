@@ -1,6 +1,7 @@
 """A lab: a claim of the documents, the run that tests it, and what was measured beside what is printed.
 
-Nothing that a lab measures is written into it: printed numbers stand beside, and the verdict follows from both.
+Nothing that a lab measures is written into it: the expected numbers stand beside, with where they come from, and the
+verdict follows from both.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from luthier.citations import cited
 HOLDS, FAILS = "reproduced", "not reproduced"
 ANOTHER = "another number"
 REFUTED = "refuted"
+# Where an expected number comes from: the text itself, what its original program printed, or the formula of the claim.
+DOCUMENT, ORIGINAL, FORMULA = "document", "original program", "by formula"
 
 
 @dataclass(frozen=True)
 class MeasuredFigure:
-    """One figure: what the document prints, what was measured (mean, and interval over seeds), and the verdict.
+    """One figure: what is expected and from where, what was measured (mean, and interval over seeds), the verdict.
 
-    `why` explains another number than the printed one, or a claim that does not hold.
+    `why` explains another number than the expected one, or a claim that does not hold.
     """
 
     what: str
@@ -37,6 +40,16 @@ class MeasuredFigure:
     high: float | None = None
     seeds: int = 1
     why: str = ""
+    origin: str = ""
+
+    @property
+    def expected(self) -> str:
+        """The expected number with where it comes from.
+
+        >>> MeasuredFigure("accuracy", "95.42 %", "95.3 %", HOLDS, origin=DOCUMENT).expected
+        '95.42 % (document)'
+        """
+        return f"{self.printed} ({self.origin})" if self.printed and self.origin else self.printed
 
     @property
     def good(self) -> bool:
@@ -60,34 +73,60 @@ class Bench:
     def number(
         self,
         what: str,
-        printed: float,
+        expected: float,
         measured: float | Sequence[float] | np.ndarray,
         within: float,
         *,
+        of: str = FORMULA,
         unit: str = "",
         why: str = "",
+        between: tuple[float, float] | None = None,
         refuted: bool = False,
     ) -> None:
-        """A number beside the printed one: reproduced where the mean (over seeds) is at most `within` away.
+        """A number beside the expected one: reproduced where the mean (over seeds) is at most `within` away.
 
-        With `why` a number that lies elsewhere is another one, explained; with `refuted` the printed one is wrong.
+        `of` says where it comes from. With `why` a number that lies elsewhere, but within `between`, is another one,
+        explained; with `refuted` the printed one is wrong.
         """
+        assert (between is None) == (not why), "a miss that is explained is held to a range"
         values = np.atleast_1d(np.asarray(measured, dtype=float))
         mean = float(values.mean())
         half = 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
-        close = abs(mean - printed) <= within
-        verdict = HOLDS if close else REFUTED if why and refuted else ANOTHER if why else FAILS
+        close = abs(mean - expected) <= within
+        explained = not close and between is not None and between[0] <= mean <= between[1]
+        verdict = HOLDS if close else FAILS if not explained else REFUTED if refuted else ANOTHER
         message = f"{mean:.6g}{unit}" + (f" ± {half:.2g}" if len(values) > 1 else "")
         low, high = (mean - half, mean + half) if len(values) > 1 else (None, None)
-        explained = "" if close else why
         self.comparisons.append(
-            MeasuredFigure(what, f"{printed:g}{unit}", message, verdict, low, high, len(values), explained)
+            MeasuredFigure(
+                what,
+                f"{expected:g}{unit}",
+                message,
+                verdict,
+                low,
+                high,
+                len(values),
+                why if explained else "",
+                of,
+            )
         )
 
-    def holds(self, what: str, holds: bool | np.bool_, measured: str, *, printed: str = "", why: str = "") -> None:
+    def holds(
+        self,
+        what: str,
+        holds: bool | np.bool_,
+        measured: str,
+        *,
+        printed: str = "",
+        why: str = "",
+        of: str = DOCUMENT,
+    ) -> None:
         """A claim without a number: whether it holds, and what was measured. With `why` it is refuted where not."""
         verdict = HOLDS if bool(holds) else REFUTED if why else FAILS
-        self.comparisons.append(MeasuredFigure(what, printed, measured, verdict, why="" if holds else why))
+        origin = of if printed else ""
+        self.comparisons.append(
+            MeasuredFigure(what, printed, measured, verdict, why="" if holds else why, origin=origin)
+        )
 
     def draw(self, title: str, figure: go.Figure) -> None:
         """A figure for the gallery."""
@@ -136,8 +175,8 @@ class LabOutcome:
         """A notebook shows the table."""
         from luthier.report.html import table
 
-        head = ("what", "printed, or by formula", "measured", "verdict", "why")
-        rows = [(one.what, one.printed or "–", one.measured, one.verdict, one.why) for one in self.bench.comparisons]
+        head = ("what", "expected", "measured", "verdict", "why")
+        rows = [(one.what, one.expected or "–", one.measured, one.verdict, one.why) for one in self.bench.comparisons]
         return "".join((*table(head, rows), *(f"<p>{escape(note)}</p>" for note in self.bench.notes)))
 
     def to_json(self) -> dict[str, Any]:

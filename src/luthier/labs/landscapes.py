@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from luthier.classic.cs231n import RULES, UpdateRule
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.labs.lab import Bench, Lab
+from luthier.optimise import Schedule
 
 START = (-7.0, 2.0)
 COLOURS = (BLUE, ORANGE, GREEN, GREY, "#CC79A7", "#56B4E9", "#E69F00")
@@ -54,12 +55,13 @@ def in_the_valley(bench: Bench) -> None:
     bench.number("powers of ten that the printed sign climbs to", 59, round(float(np.log10(height(x)))), 1)
     figure = empty_figure("x", "y")
     grid = np.linspace(-8, 8, 60), np.linspace(-3, 3, 60)
-    heights = height(np.stack(np.meshgrid(*grid), -1))
+    ground = height(np.stack(np.meshgrid(*grid), -1))
+    heights: dict[str, float] = {}
     figure.add_trace(
         go.Contour(
             x=grid[0],
             y=grid[1],
-            z=np.log10(heights + 1e-3),
+            z=np.log10(ground + 1e-3),
             showscale=False,
             opacity=0.35,
             colorscale="Greys",
@@ -77,7 +79,14 @@ def in_the_valley(bench: Bench) -> None:
             line={"color": colour},
             marker={"size": 3},
         )
+        heights[name] = float(height(path[-1]))
     bench.draw("Ways down a long valley, 60 steps", figure)
+    start = float(height(np.array(START)))
+    bench.holds(
+        "every rule ends below a fiftieth of where it began",
+        max(heights.values()) < start / 50,
+        ", ".join(f"{name} {value:.3g}" for name, value in heights.items()),
+    )
 
 
 def off_the_saddle(bench: Bench) -> None:
@@ -96,6 +105,7 @@ def off_the_saddle(bench: Bench) -> None:
         steps[0.99],
         1,
         refuted=True,
+        between=(16, 18),
         why="72 is the number for a decay of 0.9; with 0.99 the first steps are ten times the rate",
     )
     still = UpdateRule("sgd", learning_rate=0.01).run(saddle, (1.0, 0.0), 2000)
@@ -110,6 +120,36 @@ def off_the_saddle(bench: Bench) -> None:
         path = UpdateRule("sgd", learning_rate=0.01).run(noisy, (1.0, 0.0), 1000)
         escaped.append(bool((np.abs(path[:, 1]) > 1).any()))
     bench.holds("noise in the gradient leaves it", all(escaped), f"{sum(escaped)} of {len(escaped)} seeds")
+    _out_of_a_hollow(bench)
+
+
+def two_hollows(x: np.ndarray) -> np.ndarray:
+    """The gradient of x^4 / 4 - x^2 / 2 + x / 5: a local minimum near 0.88, the lowest point near -1.09."""
+    result: np.ndarray = x**3 - x + 0.2
+    return result
+
+
+def _out_of_a_hollow(bench: Bench) -> None:
+    """A local minimum that is not the lowest: descent stays in it, noise leaves it."""
+    still = UpdateRule("sgd", learning_rate=0.05).run(two_hollows, (1.5,), 3000)
+    bench.number("from 1.5 descent ends in the local minimum, at x", 0.8789, float(still[-1, 0]), 1e-4)
+    left = {}
+    for noise in (0.2, 2.0):
+        ends = []
+        for seed in bench.seeds(40, 12):
+            rng = np.random.default_rng(seed)
+
+            def noisy(x: np.ndarray, rng: np.random.Generator = rng, noise: float = noise) -> np.ndarray:
+                return two_hollows(x) + rng.normal(0, noise, 1)
+
+            path = UpdateRule("sgd", learning_rate=0.05).run(noisy, (1.5,), 3000)
+            ends.append(bool((path[:, 0] < -0.8).any()))
+        left[noise] = float(np.mean(ends))
+    bench.holds(
+        "with enough noise in the gradient it leaves the local minimum for the lower one, with little it stays",
+        left[2.0] > 0.9 and left[0.2] < 0.1,
+        f"left by {left[2.0]:.0%} of seeds with noise of deviation 2, by {left[0.2]:.0%} with 0.2",
+    )
 
 
 def how_common(bench: Bench) -> None:
@@ -183,10 +223,17 @@ def decay(bench: Bench) -> None:
     ends: dict[str, list[float]] = {"constant": [], "decayed": []}
     for seed in bench.seeds(40, 12):
         for name, row in ends.items():
-            rng, x, heights = np.random.default_rng(seed), 5.0, []
+            rng, x, heights, rule = (
+                np.random.default_rng(seed),
+                np.array([5.0]),
+                [],
+                UpdateRule("sgd", learning_rate=0.1),
+            )
+            schedule = Schedule("inverse", decay=0.01) if name == "decayed" else Schedule()
             for t in range(2000):
-                x -= (0.1 if name == "constant" else 0.1 / (1 + t / 100)) * (x + rng.standard_normal())
-                heights.append(x * x / 2)
+                rule.learning_rate = 0.1 * schedule.factor(t, 2000)
+                x = rule.step(x, x + rng.standard_normal(1))
+                heights.append(float(x[0] ** 2 / 2))
             row.append(float(np.mean(heights[-200:])))
     gain = np.array(ends["constant"]) - np.array(ends["decayed"])
     half = 1.96 * gain.std(ddof=1) / np.sqrt(len(gain))
@@ -247,7 +294,7 @@ LABS = (
     Lab(
         "saddle",
         "Off a saddle",
-        "Zero gradient stalls descent; momentum, scaling and noise leave a saddle",
+        "Zero gradient stalls descent; momentum, scaling and noise leave a saddle, noise a local minimum",
         ("S2-11", "S2-12"),
         off_the_saddle,
     ),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from luthier.classic.network import sigmoid
+from luthier.classic.synthetic import synthetic_data
 from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.engine import Member, Part, Population, Settings
 from luthier.engine.feed import batches_for, prepared
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
+from luthier.objective import LOSSES
 
 POINTS = (
     (0.7, 1.8),
@@ -27,10 +30,9 @@ TRUE_W, TRUE_B, NOISE, ROWS, BATCH, RATE = (2.0, -3.4), 4.2, 0.01, 1000, 10, 0.0
 
 
 def linear_rows(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Features [N, 2] and labels [N]."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((ROWS, 2))
-    return X, X @ np.array(TRUE_W) + TRUE_B + NOISE * rng.standard_normal(ROWS)
+    """Features [N, 2] and labels [N] in float64."""
+    X, y = synthetic_data(TRUE_W, TRUE_B, ROWS, noise=NOISE, seed=seed)
+    return X.asnumpy().astype(float), y.asnumpy().astype(float)
 
 
 def closed_form(bench: Bench) -> None:
@@ -116,11 +118,12 @@ def polynomials(bench: Bench) -> None:
 def likelihood(bench: Bench) -> None:
     """Likelihood, its logarithm, its derivative set to zero, solved."""
     rng = np.random.default_rng(0)
-    flips, p = rng.random(400) < 0.3, np.linspace(0.001, 0.999, 99_901)
-    log = flips.sum() * np.log(p) + (~flips).sum() * np.log(1 - p)
-    bench.number("the likeliest p of coin flips is their mean", float(flips.mean()), float(p[log.argmax()]), 1e-5)
+    flips = rng.random(400) < 0.3
+    bench.number("the likeliest p of coin flips is their mean", float(flips.mean()), likeliest(flips), 1e-9)
     values = rng.normal(3, 2, 500)
     mean, variance = values.mean(), values.var()
+    least = likeliest(values, "mse")
+    bench.number("the likeliest mean of a normal, by least squares, is theirs", float(mean), least, 1e-9)
 
     def normal(m: float, v: float) -> float:
         return float(-0.5 * np.log(v) * len(values) - ((values - m) ** 2).sum() / (2 * v))
@@ -132,8 +135,9 @@ def likelihood(bench: Bench) -> None:
         f"log likelihood {around[4]:.3f}, elsewhere at most {max(around[:4] + around[5:]):.3f}",
     )
     sizes = (100, 400, 1600, 6400)
-    ratios = [float(np.std([rng.normal(0, 1, n).mean() for _ in range(400)]) * np.sqrt(n)) for n in sizes]
-    bench.number("the error of an estimate times the root of n is constant", 1.0, ratios, 0.08)
+    errors = [np.std([likeliest(rng.random(n) < 0.5) for _ in range(300)]) for n in sizes]
+    ratios = [float(2 * error * np.sqrt(n)) for error, n in zip(errors, sizes, strict=True)]
+    bench.number("the error of p over the root of p (1 - p) / n is constant", 1.0, ratios, 0.08)
     X = torch.tensor(rng.standard_normal((300, 4)))
     y = torch.tensor(rng.integers(0, 3, 300))
     result = {}
@@ -148,7 +152,7 @@ def likelihood(bench: Bench) -> None:
             P = torch.softmax(X @ W, 1)
             picked = P[torch.arange(300), y]
             value = (
-                torch.nn.functional.cross_entropy(X @ W, y) if name == "cross-entropy" else -picked.log().sum() / 300
+                LOSSES["softmax"].mean((X @ W)[None], y)[0] if name == "cross-entropy" else -picked.log().sum() / 300
             )
             value.backward()  # type: ignore[no-untyped-call]
             return value
@@ -160,6 +164,17 @@ def likelihood(bench: Bench) -> None:
     P = torch.softmax(X @ result["likelihood"], 1)
     equation = X.T @ (P - torch.nn.functional.one_hot(y, 3))
     bench.number("there the likelihood equation holds: X'(P - Y)", 0.0, float(equation.abs().max()), 1e-6)
+
+
+def likeliest(rows: np.ndarray, loss: str = "binary") -> float:
+    """The number at which the loss of the engine is least for all rows: where its derivative changes sign."""
+    targets = torch.from_numpy(rows.astype(float))
+    low, high = -20.0, 20.0
+    while high - low > 1e-12:
+        middle = (low + high) / 2
+        z = torch.full((1, len(rows), 1), middle, dtype=torch.float64)
+        low, high = (middle, high) if float(LOSSES[loss].residual(z, targets).mean()) < 0 else (low, middle)
+    return float(sigmoid(low)) if loss == "binary" else low
 
 
 LABS = (

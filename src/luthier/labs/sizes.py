@@ -108,6 +108,7 @@ def sizes(bench: Bench) -> None:
                 0.3,
                 unit=" %",
                 why="scikit-learn's libsvm has changed since",
+                between=(printed - 3, printed + 3),
             )
         bench.number("SVM with gamma 'scale', 50,000", 98.02, last["scale"], 0.1, unit=" %")
     elif not data.is_mnist:

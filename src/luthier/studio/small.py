@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from luthier.classic.ng import softmax
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.labs.neuron import learn
-from luthier.labs.softmax import START, softmax
+from luthier.labs.softmax import START
 from luthier.optimise import Schedule
 from luthier.search.scales import scale_named
 from luthier.studio.widgets import Page, SelectBox, Shown, Slider, Values, soft

@@ -88,6 +88,10 @@ class Dense:
         act = _ACTIVATIONS.get(self.activation or "", torch.clone)
         return _of(lambda x: act(x.flatten(1) @ self.weight.tensor.T + self.bias.tensor), X)
 
+    def __repr__(self) -> str:
+        inputs = self.weight.shape[1] if self.weight.shape else None
+        return f"Dense({inputs} -> {self.units}, {self.activation or 'linear'})"
+
     def collect_params(self, prefix: str = "dense0") -> dict[str, Parameter]:
         """Its parameters by name."""
         return {f"{prefix}_weight": self.weight, f"{prefix}_bias": self.bias}
@@ -100,6 +104,11 @@ class Sequential:
     >>> net.add(Dense(3, activation="relu"), Dense(1))
     >>> len(net), net[1].units
     (2, 1)
+    >>> print(net)
+    Sequential(
+      (0): Dense(None -> 3, relu)
+      (1): Dense(None -> 1, linear)
+    )
     """
 
     def __init__(self) -> None:
@@ -119,6 +128,10 @@ class Sequential:
         for layer in self._layers:
             X = layer(X)
         return X
+
+    def __repr__(self) -> str:
+        lines = [f"({place}): {layer!r}".replace("\n", "\n  ") for place, layer in enumerate(self._layers)]
+        return "\n".join(["Sequential(", *(f"  {line}" for line in lines), ")"])
 
     def __getitem__(self, place: int) -> Dense | Sequential:
         return self._layers[place]
