@@ -97,8 +97,17 @@ def test_the_monitors_return_a_list_each() -> None:
     )
     assert [len(one) for one in result] == [4, 4, 4, 4]
     assert result[2][-1] < result[2][0]
-    assert len(lines) == 4
-    assert network2.Network([4, 5, 3]).SGD(data, 2, 10, 0.5) == ([], [], [], [])
+    first = lines[: len(lines) // 4]
+    assert first == [
+        "Epoch 0 training complete",
+        f"Cost on training data: {result[2][0]}",
+        f"Accuracy on training data: {result[3][0]} / 60",
+        f"Cost on evaluation data: {result[0][0]}",
+        f"Accuracy on evaluation data: {result[1][0]} / 30",
+        "",
+    ]
+    assert network2.Network([4, 5, 3]).SGD(data, 2, 10, 0.5, say=lines.append) == ([], [], [], [])
+    assert lines[-2] == "Epoch 1 training complete"
     with pytest.raises(InputError, match="evaluation_data"):
         network2.Network([4, 5, 3]).SGD(data, 1, 10, 0.5, monitor_evaluation_cost=True)
 

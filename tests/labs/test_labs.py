@@ -10,9 +10,10 @@ import pytest
 import torch
 from tests.cli.program import luthier
 
+from luthier.drawing import empty_figure
 from luthier.errors import ConfigError
 from luthier.labs.gallery import all_labs, gallery, lab_named, lines
-from luthier.labs.lab import ANOTHER, FAILS, HOLDS, REFUTED, Bench, Lab, run_lab
+from luthier.labs.lab import ANOTHER, FAILS, HOLDS, REFUTED, SKIPPED, Bench, Lab, run_lab
 from luthier.labs.mnist import digits, some
 from luthier.labs.nielsen import begun
 from luthier.labs.sizes import machine_accuracies, network_accuracy
@@ -75,8 +76,8 @@ def test_verdicts() -> None:
     bench = Bench()
     bench.number("near", 1.0, [0.98, 1.01], 0.05)
     bench.number("far", 1.0, 2.0, 0.05)
-    bench.number("far and explained", 1.0, 2.0, 0.05, why="another set-up")
-    bench.number("printed wrong", 1.0, 2.0, 0.05, why="a sign", refuted=True)
+    bench.number("far and explained", 1.0, 2.0, 0.05, why="another set-up", between=(1.5, 2.5))
+    bench.number("printed wrong", 1.0, 2.0, 0.05, why="a sign", between=(1.5, 2.5), refuted=True)
     bench.holds("so", False, "not so")
     assert [one.verdict for one in bench.comparisons] == [HOLDS, FAILS, ANOTHER, REFUTED, FAILS]
     assert [one.good for one in bench.comparisons] == [True, False, True, True, False]
@@ -84,9 +85,37 @@ def test_verdicts() -> None:
     assert bench.comparisons[0].why == ""
 
 
+def test_without_mnist_claims_about_it_are_skipped() -> None:
+    def run(bench: Bench) -> None:
+        bench.number("accuracy", 96.0, 80.0, 0.5)
+        bench.holds("so", True, "so")
+
+    lab = Lab("x", "X", "claim", ("S0-01",), run, needs_mnist=True)
+    outcome = run_lab(lab, is_mnist=False)
+    assert [one.verdict for one in outcome.bench.comparisons] == [SKIPPED, HOLDS]
+    assert outcome.good
+    assert not run_lab(lab, is_mnist=True).good
+
+
+def test_a_miss_that_is_explained_is_held_to_a_range() -> None:
+    bench = Bench()
+    for value in (2.0, 3.5):
+        bench.number("far", 1.0, value, 0.05, why="another set-up", between=(1.5, 2.5))
+    assert [one.verdict for one in bench.comparisons] == [ANOTHER, FAILS]
+    assert bench.comparisons[0].expected == "1 (by formula)"
+    with pytest.raises(AssertionError):
+        bench.number("far", 1.0, 2.0, 0.05, why="another set-up")
+
+
+def test_every_line_of_a_legend_has_its_name() -> None:
+    figure = empty_figure("x", "y").add_scatter(y=[1], name="a").add_scatter(y=[2], name="a")
+    with pytest.raises(AssertionError, match="two lines"):
+        Bench().draw("A figure", figure)
+
+
 def test_the_command_line(tmp_path: Path) -> None:
     page = tmp_path / "labs.html"
-    done = luthier("lab", "run", "softmax", "temperature", "--quick", "--json", "-o", page)
+    done = luthier("lab", "run", "softmax", "temperature", "--json", "-o", page)
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["softmax", "temperature"]
     assert "From uniform to one-hot" in page.read_text()

@@ -49,6 +49,15 @@ def test_the_remedies_are_climbed_in_their_order(run: luthier.Result) -> None:
         assert indices == sorted(set(indices))
 
 
+def test_remedies_stand_in_the_documents_order() -> None:
+    """The rate, Adam, decay, restarts, units, batch size, layers; dropout, L2, inputs, batch norm, more rows."""
+    training, validation = ([rung.name for rung in rungs] for rungs in (TRAINING_RUNGS, VALIDATION_RUNGS))
+    assert training == ["rate", "Adam", "decay", "restarts", "units", "batch size", "layers", "together"]
+    printed = ["dropout, last layer", "dropout, all layers", "L2", "input normalisation", "batch norm"]
+    printed += ["augmentation", "clipping", "architecture"]
+    assert [name for name in validation if name in printed] == printed
+
+
 def test_dropout_is_placed_as_the_documents_say() -> None:
     """At the last hidden layer from a quarter towards a half, then in the earlier ones; never at the output (S4-24)."""
     assert PROBABILITIES[0] == 0.25

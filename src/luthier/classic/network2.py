@@ -112,7 +112,7 @@ class CostedNetwork(FirstNetwork):
         monitor_training_accuracy: bool = False,
         penalty: str = "l2",
         early_stopping: int = 0,
-        say: Callable[[str], None] = lambda line: None,
+        say: Callable[[str], None] = print,
     ) -> Monitored:
         """Train, and return what was monitored after each epoch: evaluation cost, evaluation accuracy, training cost,
         training accuracy (accuracies are numbers of right ones); lists that were not asked for are empty.
@@ -141,10 +141,8 @@ class CostedNetwork(FirstNetwork):
                 result[2].append(self.total_cost(data, lmbda, penalty=penalty))
             if monitor_training_accuracy:
                 result[3].append(self.accuracy(data))
-            names = ("evaluation cost", "evaluation accuracy", "training cost", "training accuracy")
-            kept: list[tuple[str, Sequence[float]]] = list(zip(names, result, strict=True))
-            message = [f"{name} {values[-1]:.6g}" for name, values in kept if values]
-            say(f"Epoch {epoch}: {', '.join(message) or 'complete'}")
+            for line in _printed(epoch, result, n, len(evaluation_data or ())):
+                say(line)
             if early_stopping:
                 waited = 0 if result[1][-1] > best else waited + 1
                 best = max(best, result[1][-1])
@@ -181,6 +179,15 @@ class CostedNetwork(FirstNetwork):
                 "cost": self.cost.__name__,
             },
         )
+
+
+def _printed(epoch: int, monitored: Monitored, trained: int, evaluated: int) -> list[str]:
+    """What the book's program prints after an epoch."""
+    lines = [f"Epoch {epoch} training complete"]
+    for data, cost, right, n in (("training", *monitored[2:], trained), ("evaluation", *monitored[:2], evaluated)):
+        lines += [f"Cost on {data} data: {cost[-1]}"] if cost else []
+        lines += [f"Accuracy on {data} data: {right[-1]} / {n}"] if right else []
+    return [*lines, ""]
 
 
 Network = CostedNetwork

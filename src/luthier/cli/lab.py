@@ -11,11 +11,15 @@ _EPILOG = """\b
 Examples:
   luthier lab list
   luthier lab run neuron softmax
-  luthier lab all --quick -o labs.html
+  luthier lab run overfitting --full
+  luthier lab all -o labs.html
   luthier lab notebook softmax -o softmax.ipynb
   luthier lab page neuron -o pages
 """
-Quick = Annotated[bool, typer.Option("--quick", help="Fewer seeds and shorter training.")]
+Full = Annotated[
+    bool, typer.Option("--full", help="As printed: all seeds and whole trainings; some take many minutes.")
+]
+Quick = Annotated[bool, typer.Option("--quick", hidden=True)]  # what is usual now
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per lab.")]
 Output = Annotated[
     Path | None,
@@ -39,28 +43,31 @@ def register(app: typer.Typer) -> None:
 
 
 def list_labs() -> None:
-    """List every lab with its claim and where the claim comes from."""
-    from luthier.labs.gallery import all_labs
+    """List every lab by the document of its claim, with about how long it takes when it is quick."""
+    from luthier.labs.gallery import by_document
 
-    for lab in all_labs().values():
-        typer.echo(f"{lab.name:<24} {lab.claim} ({lab.source})")
+    for place, (document, labs) in enumerate(by_document().items()):
+        typer.echo(f"{chr(10) if place else ''}{document}")
+        for lab in labs:
+            typer.echo(f"  {lab.name:<24} {lab.minutes:>8}  {lab.claim}")
 
 
 def run(
     names: Annotated[list[str], typer.Argument(help="Names from `luthier lab list`.")],
-    quick: Quick = False,
+    full: Full = False,
     json: Json = False,
     output: Output = None,
+    quick: Quick = False,
 ) -> None:
-    """Run one or more labs."""
-    _run(names, quick, json, output)
+    """Run one or more labs: quickly, or as printed with --full."""
+    _run(names, full and not quick, json, output)
 
 
-def run_all(quick: Quick = False, json: Json = False, output: Output = None) -> None:
+def run_all(full: Full = False, json: Json = False, output: Output = None, quick: Quick = False) -> None:
     """Run every lab."""
     from luthier.labs.gallery import all_labs
 
-    _run(list(all_labs()), quick, json, output)
+    _run(list(all_labs()), full and not quick, json, output)
 
 
 def write_notebook(
@@ -94,16 +101,19 @@ def write_page(
         typer.echo(f"written to {path}")
 
 
-def _run(names: list[str], quick: bool, json: bool, output: Path | None) -> None:
+def _run(names: list[str], full: bool, json: bool, output: Path | None) -> None:
     from luthier import storage
     from luthier.labs.gallery import gallery, lab_named, lines, pages_beside
-    from luthier.labs.lab import run_lab
+    from luthier.labs.lab import in_time, run_lab
     from luthier.labs.pages import write_pages
 
     labs = [lab_named(name) for name in names]
     outcomes = []
-    for lab in labs:
-        outcomes.append(run_lab(lab, quick=quick))
+    for place, lab in enumerate(labs):
+        left = sum(one.seconds for one in labs[place:])
+        about = "" if full else f", about {in_time(left)} left"
+        typer.echo(f"{place + 1} of {len(labs)}: {lab.name}{about}", err=True)
+        outcomes.append(run_lab(lab, quick=not full, said=lambda line: typer.echo(f"  {line}", err=True)))
         if json:
             typer.echo(storage.json_text(outcomes[-1].to_json()))
         else:

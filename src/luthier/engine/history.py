@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from luthier import storage
-from luthier.drawing import LearningCurve, draw_learning
+from luthier.drawing import LearningCurve, draw_learning, small_table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -83,6 +83,12 @@ class History:
     def __repr__(self) -> str:
         members, steps = ({row[place] for row in self.rows} for place in (0, 2))
         return f"History({len(members)} members, {len(steps)} evaluations up to step {max(steps, default=0)})"
+
+    def _repr_html_(self) -> str:
+        """A notebook shows each network's last figures."""
+        last = {row[0]: row for row in self.rows}
+        rows = [(row[1] or row[0], row[2], *(f"{value:.4g}" for value in (*row[5:8],))) for row in last.values()]
+        return small_table(("network", "step", "training loss", "validation loss", "score"), rows)
 
     def write(self, path: str | Path) -> None:
         """Keep the rows as a Parquet file, whole or not at all; those of every step go beside it, to NAME.steps."""

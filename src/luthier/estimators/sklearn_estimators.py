@@ -37,6 +37,7 @@ from luthier.engine.devices import AUTO, CPU
 from luthier.engine.placing import candidates, faster
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
+from luthier.objective import USUAL_LOSSES
 from luthier.optimise import Schedule
 from luthier.recipe import first_width
 from luthier.recipe.budget import Budget
@@ -154,7 +155,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
     def _trained(self, task: Task, encoder: TableEncoder, parts: tuple[Part, Part], seed: int) -> tuple[Any, list[int]]:
         """All settings at once, and the members of the best one."""
         training, validation = parts
-        loss = {"binary": "binary", "multiclass": "softmax", "regression": "mse"}[task.kind]
+        loss = USUAL_LOSSES[task.kind]
         outputs = len(task.classes) if task.kind == "multiclass" else 1
         embeddings = tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes)
         inputs = training.features.shape[1]

@@ -122,6 +122,7 @@ LABS = (
         ("S1-111", "S1-112"),
         expansion,
         seconds=40,
+        needs_mnist=True,
     ),
     Lab(
         "turned-too-far",
@@ -130,5 +131,6 @@ LABS = (
         ("S1-114",),
         too_far,
         seconds=20,
+        needs_mnist=True,
     ),
 )

@@ -210,7 +210,15 @@ LABS = (
         thinned,
         seconds=2,
     ),
-    Lab("voting", "Voting", "Many networks together are right more often than one", ("S1-106",), voting, seconds=5),
+    Lab(
+        "voting",
+        "Voting",
+        "Many networks together are right more often than one",
+        ("S1-106",),
+        voting,
+        seconds=5,
+        needs_mnist=True,
+    ),
     Lab(
         "missing-evidence",
         "Missing evidence",
@@ -218,6 +226,7 @@ LABS = (
         ("S1-107",),
         missing_evidence,
         seconds=9,
+        needs_mnist=True,
     ),
     Lab(
         "dropout-and-penalty",
@@ -226,5 +235,6 @@ LABS = (
         ("S1-108",),
         with_penalty,
         seconds=14,
+        needs_mnist=True,
     ),
 )

@@ -82,5 +82,6 @@ LABS = (
         ("S1-01", "S1-02"),
         look,
         seconds=2,
+        needs_mnist=True,
     ),
 )

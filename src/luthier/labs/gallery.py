@@ -25,6 +25,14 @@ def all_labs() -> dict[str, Lab]:
     return result
 
 
+def by_document() -> dict[str, list[Lab]]:
+    """Labs by the first title that they meet, in the order of the documents' rows."""
+    result: dict[str, list[Lab]] = {}
+    for lab in sorted(all_labs().values(), key=lambda lab: lab.rows[0][:2]):
+        result.setdefault(lab.source.split(";")[0].split(",")[0], []).append(lab)
+    return result
+
+
 def lab_named(name: str) -> Lab:
     """A lab by its name. ConfigError that names the nearest one."""
     known = all_labs()

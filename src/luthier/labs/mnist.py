@@ -113,6 +113,8 @@ def costs(bench: Bench) -> None:
         )
     elif not data.is_mnist:
         bench.note(MISSING)
+    lowest = min(float(row.min()) for row in result.values())
+    bench.holds("every network has learnt, by either cost", lowest > 80, f"{lowest:.1f} % at least")
     gap = result["cross-entropy"] - result["quadratic"]
     error = gap.std(ddof=1) / len(gap) ** 0.5
     bench.holds(
@@ -141,6 +143,18 @@ def overfitting(bench: Bench) -> None:
         "the cost on new pictures rises again while the training cost falls",
         (lowest < epochs // 2).all() and (shown.cost[:, -1] < shown.cost[:, epochs // 2]).all(),
         f"lowest after {lowest.tolist()} of {epochs} epochs",
+    )
+    bench.holds(
+        "in the end all training pictures are predicted right, or all but one in two hundred",
+        bool((shown.accuracy[:, -1] >= 99.5).all()),
+        f"{shown.accuracy[:, -1].mean():.2f} %",
+        printed="100 %",
+    )
+    stalled = np.ptp(free[:, -epochs // 4 :], 1)
+    bench.holds(
+        "while accuracy on new pictures stalls: it moves by less than two points in the last quarter",
+        bool((stalled < 2).all()),
+        f"by at most {stalled.max():.2f} points",
     )
     bench.holds(
         "a penalty with lambda 0.1 helps every network",
@@ -213,6 +227,7 @@ LABS = (
         ("S1-57", "S1-59"),
         costs,
         seconds=15,
+        needs_mnist=True,
     ),
     Lab(
         "overfitting",
@@ -221,6 +236,7 @@ LABS = (
         ("S1-75", "S1-76", "S1-77", "S1-78", "S1-79", "S1-90"),
         overfitting,
         seconds=20,
+        needs_mnist=True,
     ),
     Lab(
         "more-data",
@@ -229,5 +245,6 @@ LABS = (
         ("S1-84", "S1-91", "S1-92"),
         all_of_it,
         seconds=30,
+        needs_mnist=True,
     ),
 )

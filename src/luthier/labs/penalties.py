@@ -353,6 +353,7 @@ LABS = (
         ("S1-103",),
         sparse,
         seconds=6,
+        needs_mnist=True,
     ),
     Lab(
         "long-weights",
@@ -361,6 +362,7 @@ LABS = (
         ("S1-95",),
         long_weights,
         seconds=5,
+        needs_mnist=True,
     ),
     Lab(
         "steadier",
@@ -369,6 +371,7 @@ LABS = (
         ("S1-94", "S1-98", "S1-101"),
         steadier,
         seconds=12,
+        needs_mnist=True,
     ),
     Lab(
         "random-labels",
@@ -377,6 +380,7 @@ LABS = (
         ("S1-74", "S1-85", "S1-100"),
         by_heart,
         seconds=8,
+        needs_mnist=True,
     ),
     Lab(
         "validation-for-test",
@@ -385,5 +389,6 @@ LABS = (
         ("S1-119",),
         in_place_of_test,
         seconds=8,
+        needs_mnist=True,
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from luthier.objective.criterion import AnyLoss, Criterion, loss_for, loss_named, targets_for
 from luthier.objective.losses import (
     LOSSES,
+    USUAL_LOSSES,
     Loss,
     contrastive,
     custom_loss,
@@ -22,6 +23,7 @@ from luthier.objective.targets import check_classes, class_weights, column
 __all__ = [
     "LOSSES",
     "METRICS",
+    "USUAL_LOSSES",
     "WATCHED",
     "AnyLoss",
     "Criterion",

@@ -338,6 +338,8 @@ LOSSES: dict[str, Loss] = {
     "huber": Loss(_huber_rows, _huber_residual, _squared_rows, rooted=True, check=check_values),
 }
 
+USUAL_LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}  # by what the targets ask for
+
 
 def mean_loss(rows: Tensor, weights: Tensor | None) -> Tensor:
     """RowLosses of rows [..., B] to their mean [...], weighted by [B] or, for several batches, by [K, B]."""

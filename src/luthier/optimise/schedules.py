@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from luthier.drawing import draw_schedules
+from luthier.drawing import draw_schedules, small_table
 from luthier.errors import ConfigError, InputError, nearest, users_code
 from luthier.identity import identity, name_of
 
@@ -128,6 +128,12 @@ class Schedule:
         100
         """
         return draw_schedules({self.kind: self.curve(total, learning_rate)})
+
+    def _repr_html_(self) -> str:
+        """A notebook shows the multiplier of the rate at tenths of a training of a thousand steps."""
+        curve = self.curve(1000)
+        shares = [(f"{k} %", f"{curve[min(999, 10 * k)]:.3g}") for k in range(0, 101, 10)]
+        return small_table((f"{self.kind}, of the training", "rate, times"), shares)
 
     def _restarted(self, t: int) -> float:
         length = float(self.period)

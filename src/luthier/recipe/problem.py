@@ -17,11 +17,10 @@ from luthier.data import Dataset, PictureEncoder, Prepare, Task, inputs_of, prep
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Part, Stream
 from luthier.nets import DenseSpec
+from luthier.objective import USUAL_LOSSES
 from luthier.recipe.full_training_rows import StreamedInputs
 from luthier.recipe.prepare import Prepared
 from luthier.request import RunRequest
-
-LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Problem:
     @property
     def loss(self) -> str:
         """The engine's name of the loss."""
-        return LOSSES[self.task.kind]
+        return USUAL_LOSSES[self.task.kind]
 
     @property
     def metric(self) -> str:

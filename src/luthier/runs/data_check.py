@@ -13,9 +13,10 @@ from luthier.diagnosis import check_gradients, check_rows, loss_at_start, overfi
 from luthier.diagnosis.controls import label_noise, signal, with_codes
 from luthier.engine import Part
 from luthier.nets import DenseSpec
+from luthier.objective import USUAL_LOSSES
 from luthier.recipe import first_width, input_count, read_as_asked
 from luthier.recipe.parts import Parts, parts_of
-from luthier.recipe.problem import LOSSES, embedding_width
+from luthier.recipe.problem import embedding_width
 from luthier.recipe.reading import LoadedData
 from luthier.records import Finding
 from luthier.request import Config, DataConfig, RunRequest
@@ -101,7 +102,7 @@ def doctor(
     read = read_as_asked(source, asked)
     parts = parts_of(read, asked)
     training, validation = _encoded(read, parts)
-    loss, spec = LOSSES[read.task.kind], _spec(read, parts, training)
+    loss, spec = USUAL_LOSSES[read.task.kind], _spec(read, parts, training)
     weights = None if parts.training.weights is None else parts.training.weights.numpy()
     findings = check_table(parts.frames["training"], read.columns, read.task, weights)
     named = {finding.code for finding in findings}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from luthier.messages import tr
+from luthier.objective import USUAL_LOSSES
 from luthier.recipe.decisions.decision import Evidence
 from luthier.records import Wording
 
@@ -25,7 +26,7 @@ class LossEvidence(Evidence[str]):
         >>> LossEvidence("multiclass", 3).decide()
         'softmax'
         """
-        return {"regression": "mse", "binary": "binary", "multiclass": "softmax"}[self.task]
+        return USUAL_LOSSES[self.task]
 
     def render(self, choice: str) -> Wording:
         """The loss and its reason."""
