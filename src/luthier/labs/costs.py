@@ -149,7 +149,7 @@ class CubicCost:
 
     @staticmethod
     def delta(z: np.ndarray, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return 3 * (a - y) * np.abs(a - y) * sigmoid_prime(z)
+        return np.asarray(3 * (a - y) * np.abs(a - y) * sigmoid_prime(z))
 
 
 def inputs(bench: Bench) -> None:

@@ -138,7 +138,7 @@ def _gradients(activation: str, initialiser: str, layers: int, seed: int) -> lis
     spec = DenseSpec(inputs=100, hidden=(100,) * layers, outputs=100, activation=activation, initialiser=initialiser)
     net, generator = build(spec, seed=seed), torch.Generator().manual_seed(seed)
     out = net(torch.randn(200, 100, generator=generator))
-    (out * torch.randn(out.shape, generator=generator)).sum().backward()  # type: ignore[no-untyped-call]
+    (out * torch.randn(out.shape, generator=generator)).sum().backward()
     return [float(layer.weight.grad.norm()) for layer in net.layers[:-1]]
 
 

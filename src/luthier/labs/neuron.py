@@ -30,7 +30,7 @@ class WithoutSlope(CrossEntropyCost):
 
     @staticmethod
     def delta(z: np.ndarray, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return (a - y) / (a * (1 - a))
+        return np.asarray((a - y) / (a * (1 - a)))
 
 
 COSTS: dict[str, type[Cost]] = {"quadratic": QuadraticCost, "cross-entropy": CrossEntropyCost, "wrong": WithoutSlope}
