@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.labs.gallery import all_labs
+from luthier.labs.lab import IN_THE_SUITE
 from luthier.labs.pages.assemble import LabPage, pages
 
 ROOT = Path(__file__).parents[2]
@@ -49,13 +50,17 @@ class Sabotage:
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its claim, what meets it (tests, and labs as "lab NAME"), a sabotage of it, and the pages that play it."""
+    """A row: its claim, what meets it (tests, and labs as "lab NAME"), a sabotage of it, and the pages that play it.
+
+    `fact` says what it states where it claims nothing that code could get wrong.
+    """
 
     name: str
     claim: str
     met: tuple[str, ...]
     sabotage: Sabotage | None
     pages: tuple[LabPage, ...] = ()
+    fact: str = ""
 
 
 @cache
@@ -67,7 +72,9 @@ def rows() -> dict[str, Row]:
         labs = [LAB + lab.name for lab in all_labs().values() if name in lab.rows]
         sabotage = Sabotage(name, **entry["sabotage"]) if "sabotage" in entry else None
         played = tuple(page for page in pages().values() if name in page.rows)
-        result[name] = Row(name, entry["claim"], (*labs, *entry.get("met", ())), sabotage, played)
+        result[name] = Row(
+            name, entry["claim"], (*labs, *entry.get("met", ())), sabotage, played, entry.get("fact", "")
+        )
     return result
 
 
@@ -105,8 +112,11 @@ def _lines() -> Iterator[str]:
     yield f"All {len(result)} rows of the five documents that Luthier follows, each with what would fail if its claim"
     yield "did: labs (`luthier lab run NAME`) and tests. `python tests/coverage/coverage.py` writes it; the suite"
     yield "fails when a row has nothing, or names something that is not there."
-    yield f"For {sabotaged} rows, marked ✂, a sabotage is kept: a sign flipped, a factor dropped. What sees it has to"
-    yield "be green without it and red with it."
+    yield f"For {sabotaged} rows, marked ✂, a sabotage of the product is kept: a sign flipped, a factor dropped. What sees"
+    yield "it has to be green without it and red with it. Labs of more than a few seconds run in `make labs`, all else in"
+    facts = [row for row in result.values() if row.fact]
+    yield f"`make test`. {len(facts)} rows state a fact, and nothing that code could get wrong:"
+    yield ", ".join(f"{row.name} ({row.fact})" for row in facts) + "."
     played = sum(bool(row.pages) for row in result.values())
     yield f"{played} rows can be played in the browser, with numbers that the suite compares: ▶ leads to the page."
     for part, title in TITLES.items():
@@ -115,9 +125,13 @@ def _lines() -> Iterator[str]:
         yield "|---|---|---|"
         for row in result.values():
             if row.name.startswith(part):
-                tested = (f"{LAB}`{one.removeprefix(LAB)}`" if one.startswith(LAB) else _test(one) for one in row.met)
+                tested = (_lab(one.removeprefix(LAB)) if one.startswith(LAB) else _test(one) for one in row.met)
                 met = ", ".join((*tested, *(f"[▶ {page.title[0]}](labs/{page.name}.html)" for page in row.pages)))
                 yield f"| {row.name}{' ✂' if row.sabotage else ''} | {row.claim.replace('|', '/')} | {met} |"
+
+
+def _lab(name: str) -> str:
+    return f"{LAB}`{name}`" + (" (`make labs`)" if all_labs()[name].seconds > IN_THE_SUITE else "")
 
 
 def _test(name: str) -> str:

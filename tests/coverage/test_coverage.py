@@ -20,6 +20,7 @@ from tests.coverage.rewriting import rewritten
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = 12
+LEFT = 120  # rows whose sabotage is still to be written
 SABOTAGES = [row.sabotage for row in coverage.rows().values() if row.sabotage is not None]
 
 
@@ -112,9 +113,18 @@ def _rewritten(source: str, sabotage: Sabotage) -> str:
     return rewritten(source, sabotage.function, sabotage.at, sabotage.becomes, sabotage.which)
 
 
-def test_every_sabotage_names_what_is_there() -> None:
-    assert len(SABOTAGES) >= 80
+def test_every_sabotage_is_of_the_product_and_seen_by_its_own_row() -> None:
     assert not [sabotage for sabotage in SABOTAGES if not coverage.is_there(sabotage.seen_by)]
+    assert not [sabotage for sabotage in SABOTAGES if sabotage.module.startswith("luthier.labs")]
+    assert not [one for one in SABOTAGES if one.seen_by not in coverage.rows()[one.row].met]
+
+
+def test_rows_that_state_a_fact_are_few_and_rows_without_a_sabotage_only_get_fewer() -> None:
+    rows = coverage.rows().values()
+    facts = [row for row in rows if row.fact]
+    assert len(facts) <= 25
+    assert not [row for row in facts if row.sabotage]
+    assert len([row for row in rows if not row.fact and not row.sabotage]) <= LEFT
 
 
 @pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.row)

@@ -13,12 +13,12 @@ from tests.cli.program import luthier
 from luthier.drawing import empty_figure
 from luthier.errors import ConfigError
 from luthier.labs.gallery import all_labs, gallery, lab_named, lines
-from luthier.labs.lab import ANOTHER, FAILS, HOLDS, REFUTED, SKIPPED, Bench, Lab, run_lab
+from luthier.labs.lab import ANOTHER, FAILS, HOLDS, IN_THE_SUITE, REFUTED, SKIPPED, Bench, Lab, run_lab
 from luthier.labs.mnist import digits, some
 from luthier.labs.nielsen import begun
 from luthier.labs.sizes import machine_accuracies, network_accuracy
 
-QUICK = [lab for lab in all_labs().values() if lab.seconds <= 5]
+QUICK = [lab for lab in all_labs().values() if lab.seconds <= IN_THE_SUITE]
 VERY_LONG = ("hundred-hidden", "first-weights", "expansion", "sizes", "transfer", "more-data", "costs-on-mnist")
 LONGEST_FIRST = sorted(all_labs().values(), key=lambda lab: (lab.name not in VERY_LONG, -lab.seconds))
 

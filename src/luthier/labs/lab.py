@@ -26,6 +26,7 @@ REFUTED = "refuted"
 SKIPPED = "skipped: needs MNIST"
 # Where an expected number comes from: the text itself, what its original program printed, or the formula of the claim.
 DOCUMENT, ORIGINAL, FORMULA = "document", "original program", "by formula"
+IN_THE_SUITE = 5.0  # seconds up to which the test suite runs a lab; longer ones run in `make labs`
 SAID_EVERY = 5.0  # seconds between two lines of progress
 
 

@@ -115,7 +115,7 @@ LABS = (
         "neuron",
         "One neuron",
         "A badly wrong neuron learns slowly with the quadratic cost, and fast with cross-entropy",
-        ("S1-39", "S1-40", "S1-41", "S1-43", "S1-45", "S1-46"),
+        ("S1-39", "S1-40", "S1-41", "S1-43", "S1-45", "S1-46", "S1-49"),
         run,
     ),
 )

@@ -182,7 +182,7 @@ LABS = (
         "linear-regression",
         "Linear regression, many times",
         "Minibatch descent converges to the closed form; the printed losses are those of one seed",
-        ("S3-05", "S3-06", "S3-21", "S3-22"),
+        ("S3-05", "S3-06", "S3-10", "S3-21", "S3-22"),
         closed_form,
         seconds=3,
     ),
