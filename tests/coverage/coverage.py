@@ -112,10 +112,10 @@ def _lines() -> Iterator[str]:
     yield f"All {len(result)} rows of the five documents that Luthier follows, each with what would fail if its claim"
     yield "did: labs (`luthier lab run NAME`) and tests. `python tests/coverage/coverage.py` writes it; the suite"
     yield "fails when a row has nothing, or names something that is not there."
-    yield f"For {sabotaged} rows, marked ✂, a sabotage of the product is kept: a sign flipped, a factor dropped. What sees"
-    yield "it has to be green without it and red with it. Labs of more than a few seconds run in `make labs`, all else in"
+    yield f"For {sabotaged} rows, marked ✂, a sabotage of the product is kept: a sign flipped, a factor dropped. What"
+    yield "sees it has to be green without it and red with it. Labs of more than a few seconds run in `make labs`, all"
     facts = [row for row in result.values() if row.fact]
-    yield f"`make test`. {len(facts)} rows state a fact, and nothing that code could get wrong:"
+    yield f"else in `make test`. {len(facts)} rows state a fact, and nothing that code could get wrong:"
     yield ", ".join(f"{row.name} ({row.fact})" for row in facts) + "."
     played = sum(bool(row.pages) for row in result.values())
     yield f"{played} rows can be played in the browser, with numbers that the suite compares: ▶ leads to the page."
