@@ -21,7 +21,7 @@ from luthier.classic.mnist_loader import load_data
 from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Part, Settings, train
 from luthier.errors import InputError
-from luthier.labs.lab import Bench, Lab
+from luthier.labs.lab import DOCUMENT, ORIGINAL, Bench, Lab
 from luthier.nets import DenseSpec
 
 BATCH, FIRST = 10, 1000
@@ -101,7 +101,9 @@ def costs(bench: Bench) -> None:
         for name, loss, eta in (("cross-entropy", "binary", 0.5), ("quadratic", "quadratic", 3.0))
     }
     if data.is_mnist and not bench.quick:
-        bench.number("best epoch's accuracy by cross-entropy", 95.49, result["cross-entropy"], 0.4, unit=" %")
+        bench.number(
+            "best epoch's accuracy by cross-entropy", 95.49, result["cross-entropy"], 0.4, unit=" %", of=DOCUMENT
+        )
         bench.number(
             "by the quadratic cost",
             95.42,
@@ -110,6 +112,7 @@ def costs(bench: Bench) -> None:
             unit=" %",
             why="its rate is not printed; 3.0 is that of the chapter before",
             between=(94.4, 96.4),
+            of=DOCUMENT,
         )
     elif not data.is_mnist:
         bench.note(MISSING)
@@ -162,19 +165,24 @@ def overfitting(bench: Bench) -> None:
         f"{free[:, -1].mean():.1f} % to {held[:, -1].mean():.1f} % at the end",
     )
     if data.is_mnist and not bench.quick:
-        bench.number("best accuracy without a penalty", 82.27, free.max(1), 0.8, unit=" %")
-        bench.number("with it", 87.10, held.max(1), 0.8, unit=" %")
+        bench.number("best accuracy without a penalty", 82.27, free.max(1), 0.8, unit=" %", of=DOCUMENT)
+        bench.number("with it", 87.10, held.max(1), 0.8, unit=" %", of=DOCUMENT)
         bench.number(
-            "gap between training and new pictures, in points", 17.73, shown.accuracy[:, -1] - free[:, -1], 0.9
+            "gap between training and new pictures, in points",
+            17.73,
+            shown.accuracy[:, -1] - free[:, -1],
+            0.9,
+            of=DOCUMENT,
         )
-        bench.number("epoch of the lowest cost on new pictures", 15, lowest, 4)
+        bench.number("epoch of the lowest cost on new pictures", 15, lowest, 4, of=DOCUMENT)
         bench.holds(
             "the printed epoch at which every training picture is right lies within the range over seeds",
             min(perfect) <= 68 <= max(perfect),
             f"{min(perfect)} to {max(perfect)}",
             printed="68",
+            of=ORIGINAL,
         )
-        bench.number("accuracy after 200 epochs", 81.92, free[:, 199], 0.8, unit=" %")
+        bench.number("accuracy after 200 epochs", 81.92, free[:, 199], 0.8, unit=" %", of=ORIGINAL)
     elif not data.is_mnist:
         bench.note(MISSING)
     x = list(range(1, epochs + 1))
@@ -212,9 +220,9 @@ def all_of_it(bench: Bench) -> None:
         f"{held.max(1).mean():.2f} % with {scaled:g}",
     )
     if data.is_mnist and not bench.quick:
-        bench.number("best accuracy without a penalty", 95.33, free.max(1), 0.4, unit=" %")
-        bench.number("with lambda 5", 96.49, held.max(1), 0.4, unit=" %")
-        bench.number("gap, in points", 2.53, gap, 0.4)
+        bench.number("best accuracy without a penalty", 95.33, free.max(1), 0.4, unit=" %", of=DOCUMENT)
+        bench.number("with lambda 5", 96.49, held.max(1), 0.4, unit=" %", of=DOCUMENT)
+        bench.number("gap, in points", 2.53, gap, 0.4, of=DOCUMENT)
     elif not data.is_mnist:
         bench.note(MISSING)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from luthier.classic.network2 import Network
 from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Part, Settings, train
-from luthier.labs.lab import Bench, Lab
+from luthier.labs.lab import DOCUMENT, ORIGINAL, Bench, Lab
 from luthier.labs.mnist import BATCH, MISSING, digits, learn, members, some
 from luthier.nets import DenseSpec
 from luthier.objective import LOSSES
@@ -74,9 +74,14 @@ def first_weights(bench: Bench) -> None:
         if data.is_mnist and not bench.quick:
             for curve, printed, name in zip(curves, PRINTED[hidden], ("large", "better"), strict=True):
                 bench.number(
-                    f"{hidden} hidden, {name} first weights: first epoch", printed[0], curve[:, 0], 1.0, unit=" %"
+                    f"{hidden} hidden, {name} first weights: first epoch",
+                    printed[0],
+                    curve[:, 0],
+                    1.0,
+                    unit=" %",
+                    of=ORIGINAL,
                 )
-                bench.number("best epoch", printed[1], curve.max(1), 0.4, unit=" %")
+                bench.number("best epoch", printed[1], curve.max(1), 0.4, unit=" %", of=ORIGINAL)
     if not data.is_mnist:
         bench.note(MISSING)
     bench.draw("From better first weights a network is ahead at once", figure)
@@ -98,7 +103,7 @@ def hundred(bench: Bench) -> None:
         ),
     }
     if data.is_mnist and not bench.quick:
-        bench.number("cross-entropy, best epoch", 96.82, result["cross-entropy"], 0.4, unit=" %")
+        bench.number("cross-entropy, best epoch", 96.82, result["cross-entropy"], 0.4, unit=" %", of=DOCUMENT)
         bench.number(
             "quadratic cost",
             96.59,
@@ -107,10 +112,11 @@ def hundred(bench: Bench) -> None:
             unit=" %",
             why="its rate is not printed; 3.0 is that of the chapter before",
             between=(95.5, 97.6),
+            of=DOCUMENT,
         )
-        bench.number("with lambda 5, on validation pictures", 97.92, result["penalised"], 0.3, unit=" %")
+        bench.number("with lambda 5, on validation pictures", 97.92, result["penalised"], 0.3, unit=" %", of=DOCUMENT)
         slow = learn(members(seeds, width, 100, 0.1, lmbda), part, data.validation, epochs=60).accuracy.max(1)
-        bench.number("60 epochs at a rate of 0.1", 98.04, slow, 0.3, unit=" %")
+        bench.number("60 epochs at a rate of 0.1", 98.04, slow, 0.3, unit=" %", of=DOCUMENT)
         bench.holds(
             "a small program with no help passes 96 %",
             bool((result["cross-entropy"] > 96).all()),

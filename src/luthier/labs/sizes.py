@@ -7,7 +7,7 @@ import numpy as np
 from luthier.assess.learning_curve import fit_power_law
 from luthier.drawing import BLUE, GREEN, ORANGE, empty_figure
 from luthier.engine import Settings, train
-from luthier.labs.lab import Bench, Lab
+from luthier.labs.lab import ORIGINAL, Bench, Lab
 from luthier.labs.mnist import BATCH, MISSING, Digits, digits, members, some
 
 SIZES = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
@@ -99,7 +99,7 @@ def sizes(bench: Bench) -> None:
     )
     if data.is_mnist and not bench.quick:
         for n, row, printed in zip(reach, nets, NET, strict=False):
-            bench.number(f"network, {n:,} pictures", printed, row, 1.0 if n >= 500 else 3.0, unit=" %")
+            bench.number(f"network, {n:,} pictures", printed, row, 1.0 if n >= 500 else 3.0, unit=" %", of=ORIGINAL)
         for n, value, printed in zip(reach, machines["auto"], MACHINE, strict=True):
             bench.number(
                 f"SVM with gamma 'auto', {n:,}",
@@ -109,6 +109,7 @@ def sizes(bench: Bench) -> None:
                 unit=" %",
                 why="scikit-learn's libsvm has changed since",
                 between=(printed - 3, printed + 3),
+                of=ORIGINAL,
             )
         bench.number("SVM with gamma 'scale', 50,000", 98.02, last["scale"], 0.1, unit=" %")
     elif not data.is_mnist:
