@@ -16,6 +16,7 @@ import re
 import struct
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,14 @@ def load(path: str | Path) -> PlainModel:
     return PlainModel(facts, tensors).eval()
 
 
+def shifted(outputs: Tensor, knots: list[float], shifts: list[float]) -> Tensor:
+    """By how much answers lie beside predictions: a line through knots, level outside of them."""
+    result = torch.full_like(outputs, shifts[0] if shifts else 0.0)
+    for (low, high), (one, other) in zip(pairwise(knots), pairwise(shifts), strict=True):
+        result = result + (outputs.clamp(low, high) - low) * (other - one) / (high - low)
+    return result
+
+
 class PlainModel(nn.Module):
     """Numbers [N, F] with NaN for missing, and codes [N, K], to probabilities [N, C] or values [N, 1]."""
 
@@ -88,6 +97,7 @@ class PlainModel(nn.Module):
             total = total + weight * logits
         if facts["kind"] == "regression":
             values: Tensor = total.clamp(facts["lowest"], facts["highest"]) * facts["target_std"] + facts["target_mean"]
+            values = values + shifted(total.clamp(facts["lowest"], facts["highest"]), facts["knots"], facts["shifts"])
             back: Tensor = values.exp() * facts["smear"]
             return back if facts["log_scale"] else values
         return torch.softmax(total.clamp_min(1e-12).log() / facts["temperature"], 1)
@@ -194,6 +204,9 @@ class PlainModel(nn.Module):
         if self.facts["kind"] == "regression":
             return list(result[:, 0].tolist())
         second = result[:, -1] >= self.facts["threshold"]
+        if self.facts["decision"]:
+            matrix, offset = (torch.tensor(part, dtype=torch.float64) for part in self.facts["decision"])
+            result = result @ matrix + offset
         indices = second.long() if self.facts["kind"] == "binary" else result.argmax(1)
         return [self.facts["classes"][place] for place in indices.tolist()]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import struct
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,14 @@ def load(path: str | Path) -> PlainPictureModel:
     made = PlainPictureModel(facts)
     made.load_state_dict(tensors)
     return made.eval()
+
+
+def shifted(outputs: Tensor, knots: list[float], shifts: list[float]) -> Tensor:
+    """By how much answers lie beside predictions: a line through knots, level outside of them."""
+    result = torch.full_like(outputs, shifts[0] if shifts else 0.0)
+    for (low, high), (one, other) in zip(pairwise(knots), pairwise(shifts), strict=True):
+        result = result + (outputs.clamp(low, high) - low) * (other - one) / (high - low)
+    return result
 
 
 class ConvStage(nn.Module):
@@ -111,6 +120,7 @@ class PlainPictureModel(nn.Module):
             total = total + weight * logits
         if facts["kind"] == "regression":
             values: Tensor = total.clamp(facts["lowest"], facts["highest"]) * facts["target_std"] + facts["target_mean"]
+            values = values + shifted(total.clamp(facts["lowest"], facts["highest"]), facts["knots"], facts["shifts"])
             back: Tensor = values.exp() * facts["smear"]
             return back if facts["log_scale"] else values
         return torch.softmax(total.clamp_min(1e-12).log() / facts["temperature"], 1)
@@ -127,5 +137,8 @@ class PlainPictureModel(nn.Module):
         if self.facts["kind"] == "regression":
             return list(result[:, 0].tolist())
         second = result[:, -1] >= self.facts["threshold"]
+        if self.facts["decision"]:
+            matrix, offset = (torch.tensor(part, dtype=torch.float64) for part in self.facts["decision"])
+            result = result @ matrix + offset
         indices = second.long() if self.facts["kind"] == "binary" else result.argmax(1)
         return [self.facts["classes"][place] for place in indices.tolist()]

@@ -58,7 +58,12 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
         "highest": min(transform.highest, FAR),
         "target_mean": float(transform.mean),
         "target_std": float(transform.std),
-        "smear": float(transform.smear),
+        "smear": 1.0 if transform.shifts else float(transform.smear),
+        "knots": list(transform.knots),
+        "shifts": list(transform.shifts),
+        "decision": None
+        if model.decision is None
+        else [model.decision.matrix.tolist(), model.decision.offset.tolist()],
         "threshold": float(model.threshold),
         "temperature": float(model.temperature),
     }

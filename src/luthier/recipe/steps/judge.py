@@ -21,7 +21,7 @@ from luthier.assess import (
 from luthier.data import Dataset
 from luthier.nets import DenseSpec
 from luthier.objective import metric_named
-from luthier.recipe.decisions.calibrating import CalibrationEvidence, Threshold, ThresholdEvidence
+from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, Threshold, ThresholdEvidence
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import SeedsEvidence
 from luthier.recipe.fold_bags import Bag
@@ -100,12 +100,13 @@ def judge(
     history = history_at_opening(runner)
     test = open_test(problem.data.sealed, runner.ledger.add, purpose="to evaluate the frozen model, once")
     predictions = predict_part(model, test)
-    deliverable = Predictions(_on_validation(runner, model, choice), predictions, model.threshold)
+    decides = model.threshold, model.decision
+    deliverable = Predictions(_on_validation(runner, model, choice), predictions, *decides)
     singles = {  # networks of folds have learnt from validation rows: what others said of these stands in
         label: Predictions(
             deliverable.validation if crossed else predict_part(one, problem.data.validation),
             predict_part(one, test),
-            model.threshold,
+            *decides,
         )
         for label, one in _singles(runner, seeds, choice, model)
     }
@@ -173,10 +174,24 @@ def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> N
         runner.ledger.decide(5, CalibrationEvidence("interval", model.half_width, out_of_fold))
     else:
         runner.ledger.decide(5, CalibrationEvidence("temperature", model.temperature, out_of_fold))
+    if model.answer != "mean" or model.decision is not None:
+        _explain_answer(runner, model, choice)
     if problem.asked.costs:
         _explain_threshold(runner, model, choice)
     elif model.threshold != 0.5:
         _explain_threshold_by_metric(runner, model, choice)
+
+
+def _explain_answer(runner: Runner, model: Model, choice: Deliverable) -> None:
+    """The answer that the metric asks for beside the usual one, on rows not learnt from."""
+    problem = runner.problem
+    y, w, metric = own_scale(problem.task, problem.data.validation), weights_of(problem, folded=False), problem.metric
+    usual = model.answering("mean") if model.residuals else replace(model, decision=None)
+    values = [
+        finite(score(metric, y, one.seen_by(metric, _on_validation(runner, one, choice)), w, task=problem.task))
+        for one in (usual, model)
+    ]
+    runner.ledger.decide(5, PredictionEvidence(metric, model.answer if model.residuals else "classes", *values))
 
 
 def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> None:

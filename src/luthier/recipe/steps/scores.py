@@ -10,6 +10,7 @@ import numpy as np
 
 from luthier.assess import (
     Costs,
+    Decision,
     Units,
     best_threshold,
     measure,
@@ -20,28 +21,30 @@ from luthier.assess import (
     within_noise,
 )
 from luthier.data import Dataset, Task
+from luthier.data.target_transform import TargetTransform
 from luthier.engine import Member
 from luthier.nets import BackboneSpec, ConvSpec, TextSpec
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Measure
-from luthier.task import reported_metrics
+from luthier.task import answer_for, answer_from, fitted_decision, reported_metrics
 
 MOST_POINTS = 2000  # of the predicted-against-true figure
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """One model's predictions for the validation and the test part, and where it draws the line between two classes."""
+    """One model's predictions for the validation and the test part, and how it decides between classes."""
 
     validation: np.ndarray
     test: np.ndarray
     threshold: float = 0.5
+    decision: Decision | None = None
 
     def seen_by(self, metric: str) -> Predictions:
-        """The same as a metric is to see them: with its own line at one half."""
-        validation, test = (seen_by(metric, part, self.threshold) for part in (self.validation, self.test))
-        return Predictions(validation, test)
+        """The same as a metric is to see them: the classes that are decided for, where it looks at these."""
+        way = self.threshold, self.decision
+        return Predictions(*(seen_by(metric, part, *way) for part in (self.validation, self.test)))
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def scores_of(
     headline, validation = testing.measure(metric, ours.test), validating.measure(metric, ours.validation)
     rows = []
     for name, predicted in baselines.items():
-        result = replace(predicted, threshold=threshold_of(runner, validating, predicted.validation)).seen_by(metric)
+        result = answered(runner, validating, predicted).seen_by(metric)
         scored = testing.measure(metric, result.test), validating.measure(metric, result.validation)
         rows.append(_baseline_row(name, testing.gain(metric, ours.test, result.test), *scored))
     family = [
@@ -135,6 +138,26 @@ def scores_of(
 def absent_classes(task: Task, y: np.ndarray) -> list[str]:
     """The classes that no row of the test set has: no score says anything about them."""
     return [name for label, name in enumerate(task.classes) if not (y == label).any()]
+
+
+def answered(runner: Runner, validating: PartScores, predicted: Predictions) -> Predictions:
+    """A baseline's predictions with the answer that the network gives too: by the same metric, on the same rows."""
+    problem, metric = runner.problem, runner.problem.asked_metric
+    y, p, weights = validating.y, predicted.validation, validating.weights
+    if problem.task.kind == "binary":
+        return replace(predicted, threshold=threshold_of(runner, validating, p))
+    if problem.task.classes:
+        return replace(predicted, decision=fitted_decision(metric, y, p, weights) if metric else None)
+    answer = answer_for(problem.metric)
+    if answer == "mean":
+        return predicted
+    log, test = problem.task.log_scale, predicted.test
+    if log:  # of positive targets a prediction is at least the smallest
+        y, p, test = (np.log(np.maximum(values, y.min())) for values in (y, p, test))
+    both = np.concatenate([y, p])
+    identity = TargetTransform(log=log, lowest=float(both.min()), highest=float(both.max()))
+    way_back = answer_from(identity, p, y, answer, weights)
+    return replace(predicted, validation=way_back.answer(p), test=way_back.answer(test))
 
 
 def threshold_of(runner: Runner, validating: PartScores, p: np.ndarray) -> float:
