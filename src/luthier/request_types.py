@@ -30,9 +30,9 @@ class DataOptions(TypedDict, total=False):
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
     """regression, binary or multiclass; inferred from the target if not given."""
-    metric: str | None
-    """Metric that selects the model and is reported first: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae,
-    r2. Default: the usual one of the task."""
+    metric: str | Sequence[str] | None
+    """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
+    decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
     costs: str | None
     """Costs of a false positive and a false negative, such as 1:5; they set the threshold."""
     positive: str | int | None
@@ -62,9 +62,9 @@ class FitOptions(TypedDict, total=False):
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
     """regression, binary or multiclass; inferred from the target if not given."""
-    metric: str | None
-    """Metric that selects the model and is reported first: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae,
-    r2. Default: the usual one of the task."""
+    metric: str | Sequence[str] | None
+    """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
+    decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
     costs: str | None
     """Costs of a false positive and a false negative, such as 1:5; they set the threshold."""
     positive: str | int | None
@@ -127,9 +127,9 @@ class TuneOptions(TypedDict, total=False):
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
     """regression, binary or multiclass; inferred from the target if not given."""
-    metric: str | None
-    """Metric that selects the model and is reported first: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae,
-    r2. Default: the usual one of the task."""
+    metric: str | Sequence[str] | None
+    """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
+    decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
     costs: str | None
     """Costs of a false positive and a false negative, such as 1:5; they set the threshold."""
     positive: str | int | None
