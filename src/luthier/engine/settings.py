@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from luthier.engine.devices import CPU
-from luthier.errors import ConfigError, nearest
+from luthier.errors import ConfigError
 from luthier.identity import name_of
-from luthier.objective import WATCHED, Criterion, Loss, Metric, loss_mistakes
+from luthier.objective import WATCHED, Criterion, Loss, Metric, loss_mistakes, metric_named
 from luthier.optimise import AnyRule, rule_mistakes
 
 
@@ -114,8 +114,11 @@ class Settings:
         ]
         mistakes += loss_mistakes(self.loss) if isinstance(self.loss, str) else []
         for name in self.metrics:
-            if isinstance(name, str) and name not in WATCHED:
-                mistakes.append(f"'{name}' is not one of {', '.join(WATCHED)}; {nearest(name, WATCHED)}".rstrip("; "))
+            try:
+                if isinstance(name, str) and metric_named(name).of_law:
+                    mistakes.append(f"{name}: a network gives one value a row, not how values are distributed")
+            except ConfigError as error:
+                mistakes += error.mistakes
         mistakes += rule_mistakes(self.rule)
         mistakes += [
             f"a metric is one of {', '.join(WATCHED)}, or a Metric, not {type(metric).__name__}"

@@ -6,7 +6,7 @@ from luthier.objective.constants import best_constant, constant_loss, floors, ou
 from luthier.objective.criterion import AnyLoss, Criterion, loss_for, loss_named, targets_for
 from luthier.objective.loss_table import LOSSES, loss_mistakes
 from luthier.objective.losses import contrastive, custom_loss, focal, label_smoothing, one_hot, triplet
-from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric, metric_named
+from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric, metric_named, metrics_of, spelled
 from luthier.objective.ordered_losses import level_cuts, level_probabilities, quantile_values, quantiles
 from luthier.objective.regression_losses import huber, tweedie
 from luthier.objective.row_loss import Loss, mean_gradient, mean_loss
@@ -41,6 +41,7 @@ __all__ = [
     "mean_gradient",
     "mean_loss",
     "metric_named",
+    "metrics_of",
     "one_hot",
     "outputs_for",
     "quantile_values",
@@ -48,6 +49,7 @@ __all__ = [
     "shared_outputs",
     "smoothing_part",
     "smoothings",
+    "spelled",
     "targets_for",
     "triplet",
     "tweedie",
