@@ -50,7 +50,7 @@ class PredictionEvidence(Evidence[str]):
 
     def render(self, choice: str) -> Wording:
         """The answer, and what the usual one would come to."""
-        first, second = tr("the mean"), _in_words(choice)
+        first, second = tr("the mean"), _in_words(str(choice))
         if choice == "classes":
             first = tr("the likeliest class")
         options = (
