@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import struct
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +36,6 @@ def load(path: str | Path) -> PlainPictureModel:
     made = PlainPictureModel(facts)
     made.load_state_dict(tensors)
     return made.eval()
-
-
-def shifted(outputs: Tensor, knots: list[float], shifts: list[float]) -> Tensor:
-    """By how much answers lie beside predictions: a line through knots, level outside of them."""
-    result = torch.full_like(outputs, shifts[0] if shifts else 0.0)
-    for (low, high), (one, other) in zip(pairwise(knots), pairwise(shifts), strict=True):
-        result = result + (outputs.clamp(low, high) - low) * (other - one) / (high - low)
-    return result
 
 
 class ConvStage(nn.Module):
@@ -119,10 +110,10 @@ class PlainPictureModel(nn.Module):
                 logits = torch.cat([1 - torch.sigmoid(logits), torch.sigmoid(logits)], 1)
             total = total + weight * logits
         if facts["kind"] == "regression":
-            values: Tensor = total.clamp(facts["lowest"], facts["highest"]) * facts["target_std"] + facts["target_mean"]
-            values = values + shifted(total.clamp(facts["lowest"], facts["highest"]), facts["knots"], facts["shifts"])
-            back: Tensor = values.exp() * facts["smear"]
-            return back if facts["log_scale"] else values
+            x = total.clamp(facts["lowest"], facts["highest"])
+            bends = (rise * (x.clamp(low, high) - low) for low, high, rise in facts["bends"])
+            values: Tensor = sum(bends, x * facts["target_std"] + facts["target_mean"])
+            return values.exp() if facts["log_scale"] else values
         return torch.softmax(total.clamp_min(1e-12).log() / facts["temperature"], 1)
 
     @torch.no_grad()
@@ -136,9 +127,8 @@ class PlainPictureModel(nn.Module):
         result = self(pictures)
         if self.facts["kind"] == "regression":
             return list(result[:, 0].tolist())
+        if decision := self.facts["decision"]:
+            result = result @ result.new_tensor(decision[0]) + result.new_tensor(decision[1])
         second = result[:, -1] >= self.facts["threshold"]
-        if self.facts["decision"]:
-            matrix, offset = (torch.tensor(part, dtype=torch.float64) for part in self.facts["decision"])
-            result = result @ matrix + offset
         indices = second.long() if self.facts["kind"] == "binary" else result.argmax(1)
         return [self.facts["classes"][place] for place in indices.tolist()]
