@@ -54,6 +54,7 @@ def _kinds(value: Any) -> Any:
 Named = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int)]
 NamedOrNone = Annotated[str | None, BeforeValidator(_text, json_schema_input_type=str | int | None)]
 Place = Annotated[FilePath, BeforeValidator(_path, json_schema_input_type=str | Path)]
+Rows = Annotated[FilePath, BeforeValidator(_path, json_schema_input_type=Any)]  # rows in memory become a file before
 Bytes = Annotated[int, Field(ge=0), BeforeValidator(_bytes, json_schema_input_type=str | int)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=Sequence[str])]
 Kinds = Annotated[dict[str, str], BeforeValidator(_kinds, json_schema_input_type=Mapping[str, str])]
@@ -128,8 +129,9 @@ class DataSection(Section):
     """Column of sample weights, for training and every score; rows of weight 0 are set aside."""
     beside: Annotated[Names, OptionSpec("oooo oo ooo oo")] = ()
     """Other targets of the same table, which are not used as inputs; in a run of several targets all others are."""
-    new_test: Annotated[Place, OptionSpec("oo-o oo ooo --", f"{_REPLACED}; {_OPEN}")] = ""
-    """Rows to judge on, sealed in place of a part of the source's: a file, or a folder of pictures."""
+    test: Annotated[Rows, OptionSpec("oo-o oo ooo --", f"{_REPLACED}; {_OPEN}")] = ""
+    """Rows of your own to be judged on: a file, a folder of pictures, in Python also a frame or arrays. They are
+    sealed, and all other rows of the source are open. Default: a fifth of the source's rows is sealed."""
     size: Annotated[int, Field(ge=0, le=4096), OptionSpec("ooor rr oor oo", _PICTURES)] = 0
     """Longer side of the scaled pictures, in pixels; 0: at most 64."""
     strict: Annotated[
@@ -344,8 +346,8 @@ def accepted(field: FieldInfo) -> Any:
 def flag_of(name: str, field: FieldInfo) -> str:
     """How the command line spells an option.
 
-    >>> flag_of("costs", FitConfig.model_fields["costs"]), flag_of("new_test", FitConfig.model_fields["new_test"])
-    ('--cost', '--new-test')
+    >>> flag_of("costs", FitConfig.model_fields["costs"]), flag_of("warm_start", FitConfig.model_fields["warm_start"])
+    ('--cost', '--warm-start')
     """
     return option_of(field).flag or "--" + name.replace("_", "-")
 

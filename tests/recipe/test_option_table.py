@@ -54,7 +54,7 @@ SAMPLES: dict[str, Any] = {  # a value of each option that is not its default
     "base": "/before",
     "previous": "/before",
     "begin_at": 4,
-    "new_test": "/new.csv",
+    "test": "/new.csv",
 }
 COMMAND: Any = typer.main.get_command(app)
 

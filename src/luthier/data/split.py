@@ -25,8 +25,9 @@ NAMED = 5  # classes that a note lists
 
 @dataclass(frozen=True)
 class Splits:
-    """Row numbers of each part, sorted, disjoint and complete; `notes` say what was special. Where rows of another
-    file are the test part, `left_out` are the numbers of those that are not."""
+    """Row numbers of each part, sorted and disjoint; `notes` say what was special. Where rows of another file are
+    the test part, `left_out` are the numbers of those that are not, and rows of the table that are among them are in no
+    part."""
 
     training: np.ndarray
     validation: np.ndarray
@@ -118,7 +119,7 @@ def _all_known(why: str) -> InputError:
         "no row is left to test on: the earlier run has learnt from them",
         expected="some rows that it has not learnt from",
         received=why,
-        remedy="seal other rows with --new-test FILE",
+        remedy="seal other rows with --test FILE",
     )
 
 

@@ -15,12 +15,12 @@ from luthier.data.split import PARTS, group_numbers
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
 from luthier.recipe.decisions.row_parts import SplitEvidence
-from luthier.recipe.draw_parts import drawn, fresh_values
+from luthier.recipe.draw_parts import drawn
 from luthier.recipe.full_training_rows import dataset
 from luthier.recipe.known_rows import Line
-from luthier.recipe.outside import require_outside
 from luthier.recipe.reading import LoadedData, dates_of, model_of
 from luthier.recipe.sample_weights import varied
+from luthier.recipe.sealed_file import values_of_test
 from luthier.recipe.stored_splits import read_splits
 from luthier.request import RunRequest
 from luthier.saved import RunFolder
@@ -52,11 +52,10 @@ def parts_of(
     splits = drawn(read, asked, line or Line.none()) if kept is None else kept
     frames = {name: read.frame[getattr(splits, name)] for name in PARTS}
     test_rows = splits.test
-    if read.new_test is not None:
-        values = fresh_values(read)
+    if read.test is not None:
+        values = values_of_test(read)
         test_rows = np.setdiff1d(np.arange(values.height), splits.left_out)
         frames["test"] = values[test_rows]
-        require_outside(frames["test"], read, asked)
     if asked.warm_start:
         encoder: Encoder = model_of(asked.warm_start).encoder
     elif read.pictures is not None:

@@ -77,7 +77,7 @@ class Run:
     contents: dict[str, str] = field(default_factory=dict, init=False)  # of a new run's pictures, while cells are there
 
     def __post_init__(self) -> None:
-        read = {} if self.resumed else {"contents": self.read.source, "new_test_contents": self.read.new_test}
+        read = {} if self.resumed else {"contents": self.read.source, "new_test_contents": self.read.test}
         self.contents = {name: one.contents for name, one in read.items() if one is not None and one.contents}
         self.read = self.read.without_cells()
 

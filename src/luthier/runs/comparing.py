@@ -181,7 +181,7 @@ def _judged(run: Result) -> pl.DataFrame:
 def _common(facts: Sequence[dict[str, Any]], tables: Sequence[pl.DataFrame]) -> pl.DataFrame | None:
     """The rows that all runs kept sealed; None where the data differ, or too few are shared."""
     read = [f["source"].get("contents") or f["source"]["fingerprint"] for f in facts]
-    origins = {(one, f["asked"].get("new_test", "")) for one, f in zip(read, facts, strict=True)}
+    origins = {(one, f["source"].get("new_test", "")) for one, f in zip(read, facts, strict=True)}
     if len(origins) > 1:
         return None
     rows = tables[0].select("row")

@@ -27,7 +27,16 @@ _MARK = "luthier run"
 # All that Luthier writes into a run's folder; `.*` are files that a kill left half written.
 WRITTEN = (
     *("run.json", "ledger.jsonl", "recipe.toml", "scores.json", "judged.parquet", "model.luthier", "report.html"),
-    *("splits.parquet", "source.parquet", "pictures.npy", "drift.json", "study.db*", "search.json", "trials.parquet"),
+    *(
+        "splits.parquet",
+        "source.parquet",
+        "test-rows.parquet",
+        "*pictures.npy",
+        "drift.json",
+        "study.db*",
+        "search.json",
+        "trials.parquet",
+    ),
     *("seal.parquet", ".seal.parquet.*", ".splits.parquet.*"),
     *("journal.jsonl", "history/*.parquet", "checkpoint/*.json", "checkpoint/*.safetensors", "checkpoint/*.partial*"),
     *("checkpoint/*.state", ".lock", ".in-use", ".writable", ".run.json.*", ".scores.json.*", ".model.luthier.*"),
@@ -85,6 +94,11 @@ class RunFolder:
     def source(self) -> Path:
         """A copy of data that came without a path (standard input, frames, arrays)."""
         return self.path / "source.parquet"
+
+    @property
+    def test_rows(self) -> Path:
+        """A copy of test rows that came without a path."""
+        return self.path / "test-rows.parquet"
 
     @property
     def drift(self) -> Path:

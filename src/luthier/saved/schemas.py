@@ -50,7 +50,8 @@ class AskedFacts(TypedDict):
     budget: Text
     group: NotRequired[Text]
     weight: NotRequired[Text]
-    new_test: NotRequired[FilePath]
+    test: NotRequired[FilePath]
+    new_test: NotRequired[FilePath]  # its name before
 
 
 class BudgetFacts(TypedDict):
