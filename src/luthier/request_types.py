@@ -24,8 +24,10 @@ class DataOptions(TypedDict, total=False):
     beside: Sequence[str] | None
     """Other targets of the same table, which are not used as inputs; in a run of several targets all others are."""
     test: Any | None
-    """Rows of your own to be judged on: a file, a folder of pictures, in Python also a frame or arrays. They are
-    sealed, and all other rows of the source are open. Default: a fifth of the source's rows is sealed."""
+    """Rows of your own to judge on, sealed in place of a part of the source's: a file, a folder of pictures, in Python
+    also a frame or arrays. "none" seals nothing: what is delivered is estimated on the open rows, out of fold."""
+    test_share: float | None
+    """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
     """Longer side of the scaled pictures, in pixels; 0: at most 64."""
     strict: bool | None
@@ -57,8 +59,10 @@ class FitOptions(TypedDict, total=False):
     beside: Sequence[str] | None
     """Other targets of the same table, which are not used as inputs; in a run of several targets all others are."""
     test: Any | None
-    """Rows of your own to be judged on: a file, a folder of pictures, in Python also a frame or arrays. They are
-    sealed, and all other rows of the source are open. Default: a fifth of the source's rows is sealed."""
+    """Rows of your own to judge on, sealed in place of a part of the source's: a file, a folder of pictures, in Python
+    also a frame or arrays. "none" seals nothing: what is delivered is estimated on the open rows, out of fold."""
+    test_share: float | None
+    """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
     """Longer side of the scaled pictures, in pixels; 0: at most 64."""
     strict: bool | None
@@ -123,8 +127,10 @@ class TuneOptions(TypedDict, total=False):
     beside: Sequence[str] | None
     """Other targets of the same table, which are not used as inputs; in a run of several targets all others are."""
     test: Any | None
-    """Rows of your own to be judged on: a file, a folder of pictures, in Python also a frame or arrays. They are
-    sealed, and all other rows of the source are open. Default: a fifth of the source's rows is sealed."""
+    """Rows of your own to judge on, sealed in place of a part of the source's: a file, a folder of pictures, in Python
+    also a frame or arrays. "none" seals nothing: what is delivered is estimated on the open rows, out of fold."""
+    test_share: float | None
+    """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
     """Longer side of the scaled pictures, in pixels; 0: at most 64."""
     strict: bool | None

@@ -55,6 +55,7 @@ SAMPLES: dict[str, Any] = {  # a value of each option that is not its default
     "previous": "/before",
     "begin_at": 4,
     "test": "/new.csv",
+    "test_share": 0.1,
 }
 COMMAND: Any = typer.main.get_command(app)
 

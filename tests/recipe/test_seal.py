@@ -23,6 +23,7 @@ from luthier.runs.search_screen import SearchScreen
 from luthier.saved import RunFolder
 
 BUDGET = "60steps"
+COLUMNS = {"number": "identifier", "who": "identifier", "w": "identifier"}
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ def table(first: int, last: int, seed: int = 0) -> pl.DataFrame:
 
 
 def fit(source: Any, run: Path, **options: Any) -> luthier.Result:
-    options = {"columns": {"number": "identifier", "who": "identifier", "w": "identifier"}} | options
+    options = {"columns": COLUMNS} | options
     result = luthier.fit(source, target="y", budget=BUDGET, run=run, screen=SilentScreen(), **options)
     assert result is not None
     return result

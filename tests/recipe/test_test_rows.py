@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from tests.recipe.test_seal import coarse, findings, fit, home, numbers, opened, record, table
+from tests.recipe.test_seal import COLUMNS, coarse, findings, fit, home, numbers, opened, record, table
 
 import luthier
 from luthier.assess.row_record import OPEN, SEALED, WAS_OPEN
@@ -33,9 +33,6 @@ def drawn(rows: pl.DataFrame, test: pl.DataFrame, folder: Path, **options: Any) 
     asked = RunRequest(source=str(folder / "rows.csv"), target="y", test=str(folder / "test.csv"), **options)
     read = read_as_asked(asked.source, asked)
     return parts_of(read, asked), read.frame
-
-
-COLUMNS = {"number": "identifier", "who": "identifier", "w": "identifier"}
 
 
 @pytest.mark.parametrize("way", ["equal", "other identifiers", "nearly equal", "other columns"])

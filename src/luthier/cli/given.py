@@ -72,7 +72,7 @@ def _type_of(field: FieldInfo) -> Any:
     if get_origin(field.annotation) in (dict, tuple):
         return list[str]
     kinds = set(get_args(accepted(field)) or [accepted(field)])
-    return next((kind for kind in (str, bool, int) if kind in kinds), str)
+    return next((kind for kind in (str, bool, int, float) if kind in kinds), str)
 
 
 def _value(field: FieldInfo, value: Any) -> Any:

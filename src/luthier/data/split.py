@@ -15,7 +15,8 @@ from luthier.data.times import time_format, times
 from luthier.errors import InputError
 from luthier.seeds import numpy_generator
 
-TEST = 0.2  # of the rows, and as many for validation
+TEST = 0.2  # of the rows
+VALIDATION = 0.25  # of the others
 STRATA = 10  # quantiles of a regression's target
 GROUP_STRATA = 4  # the same, where whole groups are shared out
 FEWEST = 10
@@ -50,12 +51,12 @@ def split_rows(
     task: Task,
     seed: int,
     test: float = TEST,
-    validation: float = TEST,
     group: str = "",
     time: str = "",
     dates: str = "",
     copies: Copies | None = None,
     known: np.ndarray | None = None,
+    sealed: bool = True,
 ) -> Splits:
     """Split the rows of a table whose target has no missing values.
 
@@ -63,9 +64,11 @@ def split_rows(
     the table is coarse. With `group`, rows with the same value of that column stay on one side; with `time` the latest
     rows by that column are the test part, those before them validation, and text is read by the format `dates` where it
     is given. Rows that are `known` (bool [N]) are not tested, nor what stays on one side with them. A class of one row
-    is learnt from, of two rows one is sealed. Raises InputError for what cannot be split so.
+    is learnt from, of two rows one is sealed. Where none is `sealed` what would be so is validated on, and the others
+    are for training. Raises InputError for what cannot be split so.
     """
     require_rows(frame)
+    validation = (1 - test) * VALIDATION
     shares = np.array([1 - validation - test, validation, test])
     copies = copies or CopyRule.of(frame.drop(task.target)).copies(frame)
     known = np.zeros(frame.height, dtype=bool) if known is None else known
@@ -76,6 +79,9 @@ def split_rows(
     else:
         notes = [copies.in_words] if copies.repeated else []
         result = _shuffled(strata_of(frame[task.target], task), copies.together, seed, shares, notes, known)
+    if not sealed:
+        opened = np.sort(np.concatenate([result.training, result.validation]))
+        result = replace(result, training=opened, validation=result.test, test=result.test[:0])
     return _with_lacking(_with_copies_across(result, copies), frame[task.target], task)
 
 
@@ -253,8 +259,9 @@ def _with_lacking(splits: Splits, target: pl.Series, task: Task) -> Splits:
         return splits
     codes, notes = encode_target(target, task).numpy(), list(splits.notes)
     for name in PARTS:
-        absent = np.setdiff1d(codes, codes[getattr(splits, name)])
-        if len(absent):
+        rows = getattr(splits, name)
+        absent = np.setdiff1d(codes, codes[rows])
+        if len(absent) and len(rows):
             named = " or ".join(f"'{task.classes[code]}'" for code in absent[:NAMED])
             more = f" and {len(absent) - NAMED} other classes" if len(absent) > NAMED else ""
             notes.append(f"no {name} row is {named}{more}")

@@ -14,7 +14,7 @@ from scipy.stats import poisson
 
 from luthier.data import Splits, split_rows
 from luthier.data.row_hashes import rows_are_told_apart
-from luthier.data.split import FEWEST, TEST
+from luthier.data.split import FEWEST
 from luthier.errors import InputError, listed
 from luthier.recipe.known_rows import Line, fingerprints_of, fingerprints_of_test
 from luthier.recipe.outside import require_outside, said_of_inside
@@ -34,6 +34,9 @@ def drawn(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
         return _as_in(parent, read, asked, line)
     if read.test is not None:
         return _beside_test(read, asked, line)
+    if not asked.seals:
+        splits = _split(read, asked)
+        return replace(splits, notes=(*splits.notes, "nothing is sealed: all rows are open"))
     known = line.known(fingerprints_of(read, line.secret), labels_of(read.frame, asked)) if len(line.opened) else None
     splits = _split(read, asked, known=known)
     if known is not None and known.any():
@@ -46,11 +49,13 @@ def _split(read: LoadedData, asked: RunRequest, *, known: np.ndarray | None = No
         read.frame,
         task=read.task,
         seed=asked.seed,
+        test=asked.test_share,
         group=asked.group,
         time=asked.time,
         dates=dates_of(asked),
         copies=read.copies,
         known=known,
+        sealed=asked.seals and read.test is None,
     )
 
 
@@ -70,8 +75,7 @@ def _beside_test(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
             remedy="name a table with other rows, or leave --test out, so that a fifth of these rows is sealed",
         )
     splits = _split(read.some(rest) if also.any() else read, asked)
-    opened = rest[np.sort(np.concatenate([splits.training, splits.validation]))]
-    result = Splits(opened, rest[splits.test], np.zeros(0, dtype=np.int64), splits.notes)
+    result = Splits(rest[splits.training], rest[splits.validation], splits.test, splits.notes)
     note = "the rows of --test are the test set, and all others are open, a fifth of them to validate on"
     if asked.warm_start:
         return _with_fresh(result, note, read, asked, line)
@@ -100,7 +104,7 @@ def _also_tested(read: LoadedData, asked: RunRequest, values: pl.DataFrame, line
 def _stay_open(asked: RunRequest, known: np.ndarray, splits: Splits) -> str:
     """How many rows the earlier run has learnt from, and how many are left to test on."""
     note = f"'{asked.warm_start}' has learnt from {int(known.sum())} of these rows, which stay open"
-    wanted, left = round(TEST * len(known)), len(splits.test)
+    wanted, left = round(asked.test_share * len(known)), len(splits.test)
     return note if left >= 0.9 * wanted else f"{note}: {left} are left to test on, where {wanted} were wanted"
 
 
@@ -111,10 +115,18 @@ def _as_in(parent: str, read: LoadedData, asked: RunRequest, line: Line) -> Spli
     if splits is None:
         raise InputError(f"'{parent}' has not split its rows yet", remedy=f"finish it: luthier resume {parent}")
     if asked.test == asked_of(folder).test:
-        return splits
+        return splits if not folder.refitted.exists() else _without_sealed(splits, read)
     joined = np.sort(np.concatenate([splits.validation, splits.test]))
     note = "the old test rows join the validation set; the rows of --new-test are the new test set"
     return _with_fresh(replace(splits, validation=joined, left_out=()), note, read, asked, line)
+
+
+def _without_sealed(splits: Splits, read: LoadedData) -> Splits:
+    """The parts of a run whose refitted model has learnt from its test rows: those of its table are for validation."""
+    opened, none = np.sort(np.concatenate([splits.validation, splits.test])), splits.test[:0]
+    left_out = splits.left_out if read.test is None else tuple(range(values_of_test(read).height))
+    note = "nothing is sealed: the refitted model has learnt from the test rows"
+    return replace(splits, validation=opened, test=none, left_out=left_out, notes=(*splits.notes, note))
 
 
 def _with_fresh(splits: Splits, note: str, read: LoadedData, asked: RunRequest, line: Line) -> Splits:

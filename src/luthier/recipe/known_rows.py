@@ -126,6 +126,8 @@ def _reconstructed(folder: RunFolder, secret: Secret, record: RowRecord | None) 
         tested = np.setdiff1d(np.arange(values.height), splits.left_out)
         sealed = fingerprints_of_test(read, values, secret).rows(tested)
     found = rows.rows(opened).joined(on_disk.rows(~on_disk.known_in(sealed)))
+    if folder.refitted.exists():
+        found = found.joined(sealed)
     times = np.full(len(sealed), int(folder.scores.exists()))
     groups = _open_groups(read, asked, opened, secret)
     whole, unknown = read.source.whole, tuple[str, ...]()
@@ -149,6 +151,15 @@ def keep_reading(folder: RunFolder, register: Register, record: RowRecord, times
     """Keep how often a run has read its sealed rows: in its folder, and in the register."""
     storage.write_bytes(folder.seal, record.read_again(times).shortened().to_bytes())
     register.note_reading(record.run, times)
+
+
+def keep_learnt(folder: RunFolder, register: Register) -> None:
+    """Keep that a run has learnt from its sealed rows: in its folder, and in the register."""
+    record = record_in(folder)
+    if record is not None:
+        record = record.learnt()
+        storage.write_bytes(folder.seal, record.shortened().to_bytes())
+        register.keep(record)
 
 
 def record_of(read: LoadedData, asked: RunRequest, splits: Splits, test: Fingerprints, line: Line) -> RowRecord:

@@ -28,7 +28,7 @@ from luthier.data import (
 )
 from luthier.data.large import HEAD, beside_rows
 from luthier.data.row_bytes import row_bytes
-from luthier.data.split import PARTS, TEST
+from luthier.data.split import PARTS
 from luthier.data.task import positive_facts
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError
@@ -62,11 +62,17 @@ class Prepared:
     training_frame: pl.DataFrame
     validation_frame: pl.DataFrame
     test_rows: np.ndarray  # their numbers in the table; what stands in them is sealed
+    open_rows: np.ndarray  # the numbers of the training rows, then of the validation rows
     sealed: SealedTest
     units: Mapping[str, Units]  # of each part: what new data would bring anew
     together: np.ndarray  # as in Parts
     record: RowRecord  # what the run has to do with its rows
     full_training_rows: FullTrainingRows | None = None  # all training rows, where those above are a sample
+
+    @property
+    def open_part(self) -> Dataset:
+        """The training rows, then the validation rows."""
+        return self.training.joined(self.validation)
 
     def memory_beside(self, memory: int) -> int:
         """Bytes of `memory` that networks may take beside the rows."""
@@ -101,6 +107,7 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, ledger: Ledg
         training_frame=parts.frames["training"],
         validation_frame=parts.frames["validation"],
         test_rows=parts.test_rows,
+        open_rows=np.concatenate([parts.splits.training, parts.splits.validation]),
         sealed=parts.sealed,
         units=parts.units,
         together=parts.together,
@@ -148,7 +155,18 @@ def _findings(read: LoadedData, asked: RunRequest, parts: Parts, record: RowReco
         sentence = f"{also} rows of the table are also in --test: they are not learnt from"
         remedy = "name a table without the test rows"
         result.append(Finding("test-rows-in-table", "warning", sentence, {"rows": also}, remedy))
-    wanted = round(TEST * read.frame.height)
+    if not asked.seals:
+        sentence = "no row is sealed: what is delivered is estimated by rows that also chose it"
+        result.append(
+            Finding(
+                "nothing-sealed",
+                "note",
+                sentence,
+                {},
+                "judge it on new rows: luthier branch RUN --step 5 --new-test FILE",
+            )
+        )
+    wanted = round(asked.test_share * read.frame.height)
     if asked.warm_start and read.test is None and rows < 0.5 * wanted:
         sentence = (
             f"only {rows} rows are left that the earlier run has not learnt from; {wanted} were wanted to test on"

@@ -180,8 +180,7 @@ def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
             remedy="add columns, or keep a dropped one with --column NAME=category",
         )
     styles = styles_of(columns, read.task)
-    test = read_test(asked.test, read.task.target, styles) if asked.test else None
-    return replace(read, columns=columns, test=test, counted=asked.sample_weight)
+    return replace(read, columns=columns, test=read_test(asked, read.task.target, styles), counted=asked.sample_weight)
 
 
 def _positive(read: LoadedData, asked: RunRequest) -> Task:
@@ -242,7 +241,7 @@ def read_unchanged(folder: RunFolder, asked: RunRequest) -> LoadedData:
     read, before = read_as_asked(source_of(folder, asked), asked), folder.facts()
     recorded = before["source"]
     paths = {"fingerprint": asked.source or str(folder.source)}
-    if asked.test and asked.test == asked_of(folder).test:
+    if asked.test_file and asked.test == asked_of(folder).test:
         paths["new_test"] = asked.test
     for name, path in paths.items():
         if recorded.get(name) not in (None, read.fingerprints[name]):
@@ -260,13 +259,13 @@ def source_of(folder: RunFolder, asked: RunRequest) -> str:
 
     What the run's folder names is printed before it is opened: the folder may come from somebody else.
     """
-    named = (asked.source, asked.test, asked.backbone_weights, asked.previous, asked.warm_start)
+    named = (asked.source, asked.test_file, asked.backbone_weights, asked.previous, asked.warm_start)
     paths = [name for name in named if name and name not in BUNDLED]
     if paths:
         print(printable(f"reading {', '.join(paths)}, as '{folder.path}' says"), file=sys.stderr)
     is_run = (folder.path / "run.json").exists()  # a recipe may lie by itself, as --plan prints it
     before = folder.facts()["asked"] if is_run else {}
-    moved = [path for path in (asked.source, asked.test) if path in before.values() and is_gone(path)]
+    moved = [path for path in (asked.source, asked.test_file) if path in before.values() and is_gone(path)]
     if moved:
         raise InputError(
             f"the data of the run '{folder.path}' are not at '{moved[0]}' any more",

@@ -6,14 +6,25 @@ from collections.abc import Mapping
 
 from luthier.data import Source, read_source
 from luthier.data.numerals import NumberStyle
+from luthier.data.split import TEST
 from luthier.errors import InputError, listed
+from luthier.request import RunRequest
 
 
-def read_test(test: str, target: str, styles: Mapping[str, NumberStyle]) -> Source:
-    """A file of test rows. InputError where it has no target."""
-    result = read_source(test, styles=styles)
+def read_test(asked: RunRequest, target: str, styles: Mapping[str, NumberStyle]) -> Source | None:
+    """The file of test rows of a request; None where it names none. InputError where it has no target."""
+    if asked.test and asked.test_share != TEST:
+        raise InputError(
+            "--test and --test-share exclude each other",
+            expected="rows of your own, or a share of the source's",
+            received=f"--test {asked.test} --test-share {asked.test_share:g}",
+            remedy="leave one of them out",
+        )
+    if not asked.test_file:
+        return None
+    result = read_source(asked.test_file, styles=styles)
     if target not in result.frame.columns:
-        raise without_target(test, target, f"the columns {listed(result.frame.columns)}")
+        raise without_target(asked.test_file, target, f"the columns {listed(result.frame.columns)}")
     return result
 
 

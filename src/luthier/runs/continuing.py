@@ -24,6 +24,7 @@ from luthier.recipe import (
     recipe_from,
     reread,
 )
+from luthier.recipe.unsealed import require_sealed, require_unlearnt
 from luthier.report import summary_lines
 from luthier.request import OutputSection, ShownSection
 from luthier.request_types import OutputOptions, ShownOptions
@@ -126,6 +127,10 @@ def branch_as_asked(
     if new_test is not None and again:
         raise InputError("--new-test and --again exclude each other", remedy="leave out --again: new rows are unread")
     kept = kept_for("branch RUN" if new_test is None else "branch RUN --new-test", asked_of(before))
+    if again:
+        require_sealed(before)
+    if new_test is None:
+        require_unlearnt(before)
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
     allow_backbone(kept, backbone)
     if new_test is not None and name_of(new_test) == asked_of(before).test and openings(before):

@@ -10,7 +10,7 @@ from luthier.data import BUNDLED, Source, read_source
 from luthier.data.remote import is_remote
 from luthier.errors import InputError
 from luthier.recipe import LoadedData, asked_of, read_as_asked, read_recipe, read_unchanged, write_recipe
-from luthier.request import RunRequest
+from luthier.request import NO_TEST, RunRequest
 from luthier.saved import SEVERAL, RunFolder, open_run, runs_in
 
 
@@ -18,7 +18,7 @@ def name_of(source: Any) -> str:
     """A source's absolute path or bundled name; empty for data that came without one."""
     if not isinstance(source, (str, Path)) or str(source) == "-":
         return ""
-    return str(source) if str(source) in BUNDLED or is_remote(source) else str(Path(source).resolve())
+    return str(source) if str(source) in (*BUNDLED, NO_TEST) or is_remote(source) else str(Path(source).resolve())
 
 
 def relocate(run: str | Path, source: str | Path) -> None:
@@ -43,7 +43,7 @@ def _relocate_one(folder: RunFolder, source: str | Path) -> Literal["source", "t
     """Which of the two it is that moved."""
     facts = folder.facts()
     asked, recorded = asked_of(folder), facts["source"]
-    if not (asked.source or asked.test):
+    if not (asked.source or asked.test_file):
         raise InputError(
             f"--source {source}: the run '{folder.path}' does not read its data from a path",
             expected="a run whose data came from a file or a folder",
@@ -77,7 +77,7 @@ def _checksum_of(recorded: Mapping[str, str], fingerprint: str, contents: str) -
 def _other_data(
     folder: RunFolder, source: str | Path, asked: RunRequest, found: Source, recorded: Mapping[str, str]
 ) -> InputError:
-    before = [(asked.source, "fingerprint", "contents"), (asked.test, "new_test", "new_test_contents")]
+    before = [(asked.source, "fingerprint", "contents"), (asked.test_file, "new_test", "new_test_contents")]
     had = {path: _checksum_of(recorded, *names) for path, *names in before if path}
     return InputError(
         f"--source {source}: these are not the data of the run '{folder.path}'",

@@ -37,6 +37,7 @@ WRITTEN = (
         "search.json",
         "trials.parquet",
     ),
+    *("refitted.luthier", ".refitted.luthier.*"),
     *("seal.parquet", ".seal.parquet.*", ".splits.parquet.*"),
     *("journal.jsonl", "history/*.parquet", "checkpoint/*.json", "checkpoint/*.safetensors", "checkpoint/*.partial*"),
     *("checkpoint/*.state", ".lock", ".in-use", ".writable", ".run.json.*", ".scores.json.*", ".model.luthier.*"),
@@ -74,6 +75,11 @@ class RunFolder:
     def bundle(self) -> Path:
         """The model."""
         return self.path / "model.luthier"
+
+    @property
+    def refitted(self) -> Path:
+        """The delivered settings trained on all rows, the sealed ones too; the judged model stays beside it."""
+        return self.path / "refitted.luthier"
 
     @property
     def report(self) -> Path:

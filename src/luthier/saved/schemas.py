@@ -71,6 +71,16 @@ class LicenceFacts(TypedDict):
     written: Text
 
 
+class RefitFacts(TypedDict):
+    """What came of a refit."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    rows: Count
+    networks: Count
+    disagreement: Number
+    spread: Number
+
+
 class RunFacts(TypedDict):
     """What every run.json has."""
 
@@ -112,6 +122,7 @@ class FitFacts(TrainedFacts):
     registered: NotRequired[bool]
     opened_before: NotRequired[Annotated[int, Field(ge=0, le=2**31)]]
     licences: NotRequired[list[LicenceFacts]]
+    refitted: NotRequired[RefitFacts]
 
 
 class SearchOptions(TypedDict):
