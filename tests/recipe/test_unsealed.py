@@ -94,13 +94,16 @@ def test_of_coin_labels_the_estimate_is_not_better_than_a_coin(tmp_path: Path) -
         ({"distil": True, "budget": "2500steps"}, "--test none and --distil exclude each other"),
     ],
 )
-def test_without_folds_it_is_refused_with_the_ways_out(options: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_without_folds_it_is_refused_with_the_ways_out(
+    options: dict[str, Any], said: str, tmp_path: Path, home: Path
+) -> None:
     rows = table(0, 120).with_columns(when=pl.Series(range(120)))
     with pytest.raises(InputError, match=said) as caught:
         luthier.fit(rows, "y", test="none", run=tmp_path / "run", **{"budget": "2500steps", **options})
     assert "--test FILE" in str(caught.value)
     assert "--test-share 0.1" in str(caught.value)
     assert not (tmp_path / "run").exists()
+    assert not list((home / "register").glob("*.parquet"))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5])

@@ -118,6 +118,10 @@ class Register:
             return in_a_line(error)
         return ""
 
+    def forget(self, run: str) -> None:
+        """Let go of a run that came to nothing."""
+        self._path(run).unlink(missing_ok=True)
+
     def note_reading(self, run: str, times: int) -> None:
         """Keep how often a run has read its sealed rows; what cannot be written was said when the run began."""
         try:

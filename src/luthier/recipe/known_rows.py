@@ -153,6 +153,13 @@ def keep_reading(folder: RunFolder, register: Register, record: RowRecord, times
     register.note_reading(record.run, times)
 
 
+def forget(folder: RunFolder) -> None:
+    """Take a run out of the register that has neither learnt from its rows nor read them."""
+    record = record_in(folder)
+    if record is not None:
+        Register.none().forget(record.run)
+
+
 def keep_learnt(folder: RunFolder, register: Register) -> None:
     """Keep that a run has learnt from its sealed rows: in its folder, and in the register."""
     record = record_in(folder)
