@@ -50,7 +50,7 @@ def test_what_is_delivered_is_estimated_and_no_way_back_calls_its_rows_sealed(
     assert "nothing-sealed" in findings(run)
     for text in (repr(run), model_card(run.path), (run.path / "report.html").read_text()):
         assert "an estimate by rows that also chose the settings; nothing is sealed" in text
-        for word in ("easured once", "sealed test", "unseen test rows", "on the test set", "read once"):
+        for word in ("easured once", "sealed test", "unseen test rows", "on the test set", "was read once"):
             assert word not in text, word
     again: dict[str, Any] = {"run": tmp_path / "again", "screen": SilentScreen()}
     for refused in (
