@@ -85,7 +85,7 @@ def _networks(bag: DeliveredBag, part: Part, kind: str, seed: int) -> list[Net]:
         batch_seed=seed,
     )
     outcome = train(members, part, part, settings)
-    result = []
+    result: list[Net] = []
     for place, one in enumerate(members):
         net = build(one.dense, seed=one.seed)
         net.load_state_dict(outcome.state_dict(place))

@@ -103,7 +103,7 @@ def _inside(model: Model, outputs: np.ndarray, prediction: np.ndarray, rows: Dat
         return prediction_sets(prediction, model.set_threshold)
     assert rows.targets is not None
     modelled = model.transform.modelled(model.transform.bounded(outputs[:, 0]))
-    return np.abs(rows.targets.numpy()[own] - modelled)[:, None] <= model.half_width
+    return np.asarray(np.abs(rows.targets.numpy()[own] - modelled)[:, None] <= model.half_width)
 
 
 def _figures(

@@ -161,7 +161,7 @@ def _estimated(
     choice: Deliverable,
     model: Model,
     bags: Sequence[Bag],
-    inside: dict[str, Any],
+    inside: dict[str, Any] | None,
 ) -> Verdict:
     """The verdict where nothing is sealed: by open rows, each predicted by networks that had left it out."""
     problem, found = runner.problem, estimate(runner, model, choice, bags)

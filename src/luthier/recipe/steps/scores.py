@@ -43,7 +43,7 @@ class Predictions:
 
     def seen_by(self, metric: str) -> Predictions:
         """The same as a metric is to see them: with its own line at one half."""
-        lines = (self.threshold, self.threshold)
+        lines: tuple[float | np.ndarray, ...] = (self.threshold, self.threshold)
         if self.thresholds is not None:
             lines = (self.thresholds[-len(self.validation) :], self.thresholds)
         validation, test = (
