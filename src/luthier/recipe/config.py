@@ -36,6 +36,7 @@ class FitConfig(BaseModel):
     backbone: str = ""  # a network for pictures that has learnt elsewhere: one of ours, or module:callable
     weights: FilePath = ""  # the file of its weights; those it comes with where empty
     memory: int = Field(default=0, ge=0)  # bytes; of a table that needs more a sample decides. 0: half the machine's
+    text_model: FilePath = "static"  # what gives vectors of texts: the table of Luthier, or "none"
     device: DeviceName = "auto"  # where networks train
     strict: bool = False  # a picture that cannot be read stops the run
     beside: tuple[str, ...] = ()  # other targets of the same table: they are no columns to predict from

@@ -44,6 +44,8 @@ from luthier.recipe.sample_weights import CountedRows, require_enough, require_w
 from luthier.saved import Model, RunFolder, open_run
 from luthier.untrusted import validated
 
+BACKBONE_SIDE = 224  # pixels of the longer side that backbones were taught with; pictures that are smaller stay so
+
 GROUPED, WEIGHED, BESIDE = "it is the group column", "it holds the sample weights", "it is another target"
 
 
@@ -130,7 +132,7 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
             target=asked.target,
             task=asked.task,
             columns=asked.columns,
-            side=asked.size,
+            side=asked.size or (BACKBONE_SIDE if asked.backbone else 0),
             strict=asked.strict,
             memory=asked.memory,
             weight=asked.weight,

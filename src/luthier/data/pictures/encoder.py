@@ -35,6 +35,7 @@ class PictureEncoder:
     vocabularies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     truths: Mapping[str, str] = field(default_factory=dict)
     words: int = 0
+    vector_width: int = 0
     texts: tuple[Words, ...] = ()
 
     @property

@@ -109,7 +109,7 @@ def running_baselines(runner: Runner) -> Iterator[Baselines]:
     """Fit the baselines beside the networks, and end their process whatever happens."""
     problem = runner.problem
     data, encoder = problem.data, problem.data.encoder
-    words = (encoder.words, sum(text.length for text in encoder.texts))
+    words = (encoder.words, sum(text.length for text in encoder.texts), encoder.vector_width)
     BaselineRun.clear(runner.folder.path)
     run = BaselineRun(data.training, data.validation, data.task, encoder.category_sizes, words, runner.folder.path)
     try:
