@@ -26,7 +26,7 @@ from luthier.data.target_transform import TargetTransform
 from luthier.engine import Member, Part, Schedule, Settings, step_time, train
 from luthier.nets import DenseSpec
 from luthier.objective import loss_named
-from luthier.recipe import FitConfig, read_as_asked
+from luthier.recipe import read_as_asked
 from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.first_setting import TableShape, first_setting
 from luthier.recipe.full_training_rows import dataset
@@ -34,6 +34,7 @@ from luthier.recipe.parts import parts_of
 from luthier.recipe.plan import TableSize
 from luthier.recipe.problem import LOSSES, embedding_width
 from luthier.recipe.setting import Setting, seeded
+from luthier.request import RunRequest
 
 ROWS, SPLITS, SEEDS, EVALUATIONS = 10_000, 3, 5, 40
 JUDGED = ("diamonds", "default", "penguins", "stackoverflow")
@@ -75,8 +76,8 @@ def table(name: str, seed: int) -> Table:
         source = source.sample(ROWS, seed=seed) if source.height > ROWS else source
     else:
         source, target = name, None
-    read = read_as_asked(source, FitConfig(source="", target=target, seed=seed))
-    parts, task = parts_of(read, FitConfig(source="", seed=seed)), read.task
+    read = read_as_asked(source, RunRequest(source="", target=target, seed=seed))
+    parts, task = parts_of(read, RunRequest(source="", seed=seed)), read.task
     test = dataset(parts.frames["test"], parts.encoder, task, read.weight)
     transform = TargetTransform()
     if task.kind == "regression":

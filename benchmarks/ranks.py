@@ -30,8 +30,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import luthier
 from luthier.assess import METRICS, measure
 from luthier.data import encode_target, read_source
-from luthier.recipe import FitConfig, read_as_asked
+from luthier.recipe import read_as_asked
 from luthier.recipe.prepare import parts_of
+from luthier.request import RunRequest
 from luthier.runs.screen import SilentScreen
 
 TARGETS = {
@@ -59,7 +60,7 @@ def one_split(table: str, seed: int, budget: str) -> dict[str, Any]:
         assert result is not None
         parts = pl.read_parquet(result.folder.splits)
         metric, ours = result.scores["metric"], result.scores["headline"]["value"]
-    read = read_as_asked(read_source(path, target=TARGETS[table]).frame, FitConfig(source="", target=TARGETS[table]))
+    read = read_as_asked(read_source(path, target=TARGETS[table]).frame, RunRequest(source="", target=TARGETS[table]))
     scores = {OURS: ours}
     for name, prediction, y in _peers(read, parts, seed):
         scores[name] = measure(metric, y, prediction, seed=seed).value
@@ -69,7 +70,7 @@ def one_split(table: str, seed: int, budget: str) -> dict[str, Any]:
 def _peers(read: Any, parts: pl.DataFrame, seed: int) -> Any:
     """Each peer's predictions for the test rows, on the target's own scale."""
     test = (parts["part"] == "test").to_numpy()
-    encoder = parts_of(read, FitConfig(source="", seed=seed)).encoder
+    encoder = parts_of(read, RunRequest(source="", seed=seed)).encoder
     numbers, codes = (tensor.numpy() for tensor in encoder.encode(read.frame))
     X = np.concatenate([numbers, codes], 1)
     y = encode_target(read.frame[read.task.target], read.task).numpy()

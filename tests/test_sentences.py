@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -135,7 +136,7 @@ def test_a_fit_shows_titles_and_no_row_ids(run: tuple[Path, str]) -> None:
 def test_help_and_lists_name_sources_by_title() -> None:
     runner = CliRunner()
     shown = [page(), *(runner.invoke(app, [*command, "--help"]).stdout for command in COMMANDS)]
-    for command in (["tune", "--list"], ["tune", "--list", "--json"], ["lab", "list"], ["fit", "--explain"]):
+    for command in (["tune", "--list"], ["tune", "--list", "--json"], ["lab", "list"], ["show", "--explain"]):
         result = runner.invoke(app, command)
         assert result.exit_code == 0, result.output
         shown.append(result.stdout)
@@ -195,8 +196,10 @@ def without_effect(tree: ast.AST) -> list[ast.Expr]:
     found = []
     for node in ast.walk(tree):
         for block in (getattr(node, name, None) for name in ("body", "orelse", "finalbody")):
-            after = block[1:] if isinstance(block, list) else []
-            alone = [one for one in after if isinstance(one, ast.Expr)]
+            pairs = pairwise(block) if isinstance(block, list) else ()
+            if isinstance(node, ast.ClassDef):  # a string below a field is the field's docstring
+                pairs = [(last, one) for last, one in pairs if not isinstance(last, ast.AnnAssign)]
+            alone = [one for _, one in pairs if isinstance(one, ast.Expr)]
             found += [one for one in alone if isinstance(one.value, ast.JoinedStr) or _is_text(one.value)]
     return found
 

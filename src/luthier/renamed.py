@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 PUBLIC = {"Checkup": "DataReport", "Several": "MultiTargetResult", "Watch": "TrainingMonitor", "go_back": "branch"}
+OPTIONS = {"weight": "sample_weight", "weights": "backbone_weights", "register": "registered", "replace_run": "replace"}
 HYPER_PARAMETERS = {"average": "ema_decay", "smoothing": "rho"}
 
 

@@ -39,7 +39,7 @@ def explained(path: Path) -> Iterator[None]:
         if error.errno in FULL:
             raise LuthierError(
                 f"the disk is full: '{path}' could not be written",
-                remedy="free some space and continue with --resume; what was saved is intact",
+                remedy="free some space and continue with luthier resume; what was saved is intact",
             ) from error
         if error.errno in UNUSABLE:
             raise InputError(

@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import polars as pl
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
-from typing_extensions import TypeAliasType
 
 from luthier.errors import InputError, in_a_line
 from luthier.parquet_pages import require_sound_pages
@@ -29,37 +28,9 @@ LARGEST_JSON, LARGEST_LOG = 64 << 20, 1 << 30  # bytes
 MOST_VALUES, MOST_CONTAINERS = 8_000_000, 1_000_000  # of a JSON text; an empty list of 2 bytes takes 64 of memory
 DEEPEST_TOML = 20
 MOST_CELLS = 25_000_000  # of a Parquet file, beside one for each of its bytes: a column of one value packs to nothing
-LONGEST_NAME, LONGEST_PATH = 255, 4096  # bytes, the most that file systems allow
 REMEDY = "copy it again from the original, or start a new run"
 
 _TYPES: Mapping[str, Any] = {"integer": pl.Int64, "number": pl.Float64, "text": pl.String}
-OPEN = ConfigDict(extra="allow", allow_inf_nan=False)  # of a TypedDict: more keys may stand there, which are kept
-CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
-Whole = Annotated[int, Field(ge=-(2**64), le=2**64)]
-Count = Annotated[int, Field(ge=0, le=2**63)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Text = Annotated[str, Field(max_length=1_000_000)]
-Sentence = Annotated[Text, Field(min_length=1)]
-DeviceName = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$")]
-Plain = TypeAliasType("Plain", "dict[str, Plain] | list[Plain] | str | bool | Whole | Number | None")
-
-
-def _one_name(name: str) -> str:
-    if name in ("", ".", "..") or any(c in name for c in "/\\\0") or len(name.encode()) > LONGEST_NAME:
-        raise ValueError("Input should be the name of one file or folder")
-    return name
-
-
-def _a_path(path: str) -> str:
-    longest = 0 if "://" in path else max(len(name.encode()) for name in path.split("/"))
-    if "\0" in path or len(path.encode()) > LONGEST_PATH or longest > LONGEST_NAME:
-        raise ValueError("Input should be a path or an address")
-    return path
-
-
-FileName = Annotated[str, AfterValidator(_one_name)]
-FilePath = Annotated[str, AfterValidator(_a_path)]
 
 
 def open_plain(path: Path) -> BinaryIO:

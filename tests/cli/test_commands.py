@@ -70,12 +70,14 @@ def test_bad_tables_end_with_a_message_and_exit_code_2(name: str, tmp_path: Path
         (["fit", "iris", "--task", "multiclas"], "did you mean 'multiclass'?"),
         (["fit", "iris", "--column", "petal=number"], "there is no column 'petal'"),
         (["fit", "iris", "--column", "petal"], "expected NAME=TYPE"),
-        (["fit"], "nothing to fit, or more than one thing"),
+        (["fit"], "nothing to fit"),
         (["fit", "iris", "--sed", "1"], "No such option"),
         (["predict", "nowhere", "x.csv"], "there is no model"),
         (["show", "nowhere"], "is not a run of Luthier"),
-        (["fit", "--resume", "nowhere"], "is not a run of Luthier"),
-        (["fit", "--config", "nowhere.toml"], "there is no file"),
+        (["resume", "nowhere"], "is not a run of Luthier"),
+        (["rerun", "nowhere.toml"], "there is no file"),
+        (["fit", "iris", "--config", "nowhere.toml"], "there is no file"),
+        (["branch", "nowhere"], "Missing option '--step'"),
     ],
 )
 def test_bad_usage_ends_with_a_message_and_exit_code_2(arguments: list[str], said: str, tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_a_folder_that_cannot_be_written() -> None:
 def test_a_mistaken_recipe_lists_all_mistakes(tmp_path: Path, run: Path) -> None:
     text = (run / "recipe.toml").read_text().replace("seed = 0", 'seed = "x"\ntargt = "y"')
     (tmp_path / "recipe.toml").write_text(text)
-    done = luthier("fit", "--config", tmp_path / "recipe.toml")
+    done = luthier("rerun", tmp_path / "recipe.toml")
     assert done.returncode == 2
     assert "asked.seed" in done.stderr
     assert "did you mean 'target'?" in done.stderr
@@ -193,11 +195,11 @@ def test_json_lines_for_machines(tmp_path: Path) -> None:
 
 
 def test_the_plan_alone_is_a_recipe_that_can_be_run(tmp_path: Path) -> None:
-    done = luthier("fit", "iris", "--budget", "60steps", "--plan", cwd=tmp_path)
+    done = luthier("plan", "iris", "--budget", "60steps", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "runs").exists()
     (tmp_path / "recipe.toml").write_text(done.stdout)
-    done = luthier("fit", "--config", "recipe.toml", "--run", "r", cwd=tmp_path)
+    done = luthier("rerun", "recipe.toml", "--run", "r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -127,7 +127,7 @@ def test_the_whole_recipe_in_two_processes_comes_to_the_same(tmp_path: Path) -> 
     assert luthier(*common, alone).returncode == 0
     done = together(2, "-m", "luthier", *common, shared, "--until", "3")
     assert [one.returncode for one in done] == [0, 0], done[0].stderr
-    assert luthier("fit", "--resume", shared).returncode == 0
+    assert luthier("resume", shared).returncode == 0
     assert decisions(shared) == decisions(alone)
 
 

@@ -92,7 +92,7 @@ def test_the_readmes_commands_run(
     fits = 0
     for command in result:
         words = [word.replace("https://example.org", served) for word in command]
-        if words[0] == "fit" and "--resume" not in words and "--config" not in words:
+        if words[0] == "fit":
             words = [word for word in words if word not in ("--budget", "60s", "20m")]
             words += ["--budget", "5steps" if "photos/" in words else "60steps"]
             fits += 1
@@ -100,7 +100,7 @@ def test_the_readmes_commands_run(
         if words[0] == "tune":
             words = [{"10m": "3s", "20": "8"}.get(word, word) for word in words]
             words += ["--epochs", "2"] if "--trials" in words else []
-        if "--config" in words:
+        if words[0] == "rerun":
             words += ["--run", "repeated"]
         words = [word for word in words if word != "--open"]  # no browser to open in a test
         words = ["auto" if word == "cuda" else word for word in words]  # no GPU either

@@ -82,7 +82,7 @@ def test_a_weight_file_for_one_of_ours(tmp_path: Path, monkeypatch: pytest.Monke
     result = luthier.fit(
         (X[:60], y[:60]),
         backbone="resnet18",
-        weights=tmp_path / "resnet18.safetensors",
+        backbone_weights=tmp_path / "resnet18.safetensors",
         budget="30steps",
         run=tmp_path / "run",
     )
@@ -106,7 +106,11 @@ def test_a_checkpoint_whose_last_layer_is_replaced_anyway(
     torch.save({"epoch": 3, "model": weights}, tmp_path / "checkpoint.pt")
     X, y = pictures()
     result = luthier.fit(
-        (X[:60], y[:60]), backbone=NAME, weights=tmp_path / "checkpoint.pt", budget="20steps", run=tmp_path / "run"
+        (X[:60], y[:60]),
+        backbone=NAME,
+        backbone_weights=tmp_path / "checkpoint.pt",
+        budget="20steps",
+        run=tmp_path / "run",
     )
     assert result is not None
     message = " ".join(str(record["sentence"]) for record in result.ledger if record["kind"] == "note")
@@ -118,7 +122,7 @@ def test_what_cannot_be_meant() -> None:
     with pytest.raises(InputError, match="with pictures only"):
         luthier.fit("iris", backbone="resnet18")
     with pytest.raises(InputError, match="--backbone-weights needs --backbone"):
-        luthier.fit("iris", weights="some.pth")
+        luthier.fit("iris", backbone_weights="some.pth")
     with pytest.raises(ConfigError, match="resnet18"):
         build(BackboneSpec("resnet19", (1, 8, 8), 2), seed=0)
     backbone.allow("no_such_module:net")

@@ -13,9 +13,10 @@ import pytest
 import luthier
 from luthier.data import read_source
 from luthier.errors import InputError
-from luthier.recipe import FitConfig, checklist, in_lines, read_as_asked
+from luthier.recipe import checklist, in_lines, read_as_asked
 from luthier.recipe.checklist import ITEMS
 from luthier.recipe.parts import parts_of
+from luthier.request import RunRequest
 from luthier.runs.screen import SilentScreen
 from luthier.saved import open_run
 
@@ -103,7 +104,7 @@ def test_a_run_may_be_judged_on_rows_of_its_own_from_the_beginning(tmp_path: Pat
     frame = pl.DataFrame({"x0": np.arange(120), "x1": rng.normal(size=120), "y": rng.choice(["a", "b"], 120)})
     frame[:100].write_csv(tmp_path / "rows.csv")
     frame[100:].write_csv(tmp_path / "test.csv")
-    asked = FitConfig(source=str(tmp_path / "rows.csv"), target="y", time=time, new_test=str(tmp_path / "test.csv"))
+    asked = RunRequest(source=str(tmp_path / "rows.csv"), target="y", time=time, new_test=str(tmp_path / "test.csv"))
     parts = parts_of(read_as_asked(asked.source, asked), asked)
     assert parts.frames["test"]["x0"].to_list() == list(range(100, 120))
     training, validation = (parts.frames[name]["x0"].to_list() for name in ("training", "validation"))

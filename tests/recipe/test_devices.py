@@ -24,13 +24,15 @@ class Heard(SilentScreen):
 
     def __init__(self) -> None:
         self.moved: list[str] = []
-        self.planned: dict[str, Any] = {}
 
     def event(self, name: str, /, **facts: Any) -> None:
         if name == "moved":
             self.moved.append(facts["sentence"])
-        if name == "planned":
-            self.planned = facts["result"]["plan"]
+
+
+def planned(**options: Any) -> Any:
+    """The plan of such a run, which no folder keeps."""
+    return luthier.plan("iris", **{"budget": "60steps", **options}).plan
 
 
 def fitted(run: Path, screen: Heard, **options: Any) -> Any:
@@ -44,10 +46,9 @@ def with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.current_device", lambda: 0)
 
 
-def test_what_is_asked_for_is_planned_and_recorded(with_cuda: None, tmp_path: Path) -> None:
-    screen = Heard()
-    fitted(tmp_path / "run", screen, device="cuda", plan_only=True)
-    assert {screen.planned[name]["device"] for name in ("narrow", "wide")} == {CUDA}
+def test_what_is_asked_for_is_planned_and_recorded(with_cuda: None) -> None:
+    found = planned(device="cuda")
+    assert {found.narrow.device, found.wide.device} == {CUDA}
 
 
 def test_the_plan_says_where_networks_train() -> None:
@@ -56,24 +57,21 @@ def test_the_plan_says_where_networks_train() -> None:
     assert planning.in_words(plans).startswith("plan: batches of 32; ")
 
 
-def test_a_budget_of_steps_promises_the_same_model_and_keeps_to_the_processor(with_cuda: None, tmp_path: Path) -> None:
-    screen = Heard()
-    fitted(tmp_path / "run", screen, plan_only=True)
-    assert screen.planned["narrow"]["device"] == "cpu"
+def test_a_budget_of_steps_promises_the_same_model_and_keeps_to_the_processor(with_cuda: None) -> None:
+    assert planned().narrow.device == "cpu"
 
 
 @pytest.mark.parametrize(("there", "wanted"), [(1e-4, CUDA), (9e-2, "cpu")])
 def test_auto_takes_a_device_whose_steps_are_faster(
-    there: float, wanted: str, with_cuda: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    there: float, wanted: str, with_cuda: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def timer(members: Sequence[Any], *parts: Any, device: torch.device, **asked: Any) -> tuple[float, float]:
         return (there, 0.0) if device.type == "cuda" else (1e-3 * len(members), 0.0)
 
     original: Callable[..., Any] = planning.plan_budget
     monkeypatch.setattr("luthier.recipe.run.plan_budget", lambda runner: original(runner, timer=timer))
-    screen = Heard()
-    fitted(tmp_path / "run", screen, budget="20s", plan_only=True)
-    assert {screen.planned[name]["device"] for name in ("narrow", "wide")} == {wanted}
+    found = planned(budget="20s")
+    assert {found.narrow.device, found.wide.device} == {wanted}
 
 
 def test_populations_train_where_the_plan_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def test_the_deliverable_is_whole_bags_that_together_learnt_from_every_open_row(
 
 
 def test_a_repeated_run_has_the_same_numbers(result: luthier.Result, tmp_path: Path) -> None:
-    again = fit(result.path / "recipe.toml", tmp_path / "again", repeat=True)
+    again = luthier.rerun(result.path / "recipe.toml", run=tmp_path / "again")
     assert numbers(again.path) == numbers(result.path)
 
 

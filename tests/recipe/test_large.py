@@ -11,9 +11,10 @@ import pytest
 
 import luthier
 from luthier.data import read_source
-from luthier.recipe import FitConfig, read_as_asked
+from luthier.recipe import read_as_asked
 from luthier.recipe.learnable import learnable
 from luthier.recipe.parts import parts_of
+from luthier.request import RunRequest
 
 ROWS = 6000
 
@@ -49,13 +50,13 @@ def test_a_run_whose_last_networks_learn_from_all_rows(path: Path, tmp_path: Pat
     assert any("decisions use a sample" in one for one in message)
     assert len(list((tmp_path / "cache" / "tables").iterdir())) == 1
     assert result.scores["headline"]["value"] > 0.7
-    again = luthier.fit(run / "recipe.toml", repeat=True, run=tmp_path / "again")
+    again = luthier.rerun(run / "recipe.toml", run=tmp_path / "again")
     assert again is not None
     assert again.scores["headline"] == result.scores["headline"]
 
 
 def held_and_learnt(path: Path, **asked: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    request = FitConfig(source=str(path), target="label", memory=150_000, **asked)
+    request = RunRequest(source=str(path), target="label", memory=150_000, **asked)
     read = read_as_asked(str(path), request)
     assert read.source.whole is not None
     parts = parts_of(read, request)
@@ -120,7 +121,7 @@ def test_a_target_is_what_it_is_in_memory(path: Path, name: str, target: np.ndar
     for row, value in zip(UNDRAWN, rare, strict=False):
         values[row] = value
     getattr(table().with_columns(label=pl.Series(values, strict=False)), f"write_{name}")(path)
-    request = FitConfig(source=str(path), target="label", memory=150_000)
+    request = RunRequest(source=str(path), target="label", memory=150_000)
     sampled = read_as_asked(str(path), request)
     whole = read_as_asked(str(path), request.model_copy(update={"memory": 0}))
     assert sampled.source.whole is not None

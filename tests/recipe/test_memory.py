@@ -27,6 +27,6 @@ def test_with_little_memory_the_numbers_are_the_same(tmp_path: Path) -> None:
     assert runs["little"].scores["headline"] == runs["plenty"].scores["headline"]
     curves = [run.history.sort("population", "step", "member") for run in runs.values()]
     assert_frame_equal(*curves, rel_tol=1e-4, abs_tol=1e-5)  # products of other sizes round otherwise
-    again = luthier.fit(runs["little"].path / "recipe.toml", repeat=True, run=tmp_path / "again", screen=SilentScreen())
+    again = luthier.rerun(runs["little"].path / "recipe.toml", run=tmp_path / "again", screen=SilentScreen())
     assert again is not None
     assert again.scores["headline"] == runs["little"].scores["headline"]

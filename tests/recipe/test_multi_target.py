@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import luthier
 from luthier.cli import app
 from luthier.errors import InputError, LuthierError
+from luthier.request import FitConfig
 from luthier.runs import resume_several
 from luthier.runs.screen import SilentScreen
 
@@ -113,15 +114,15 @@ def test_what_is_finished_serves_and_the_rest_is_tried_again(
     found: luthier.MultiTargetResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A target whose run fails keeps neither the targets after it nor their predictions."""
-    real = luthier.runs.multi_target.fit
+    real = luthier.runs.multi_target.fit_as_asked
 
-    def broken(*args: Any, **options: Any) -> Any:
-        if options["target"] == "warm":
+    def broken(source: Any, config: FitConfig, call: Any) -> Any:
+        if config.target == "warm":
             raise LuthierError("the disk is full")
-        return real(*args, **options)
+        return real(source, config, call)
 
     run, quiet = tmp_path / "run", SilentScreen()
-    monkeypatch.setattr("luthier.runs.multi_target.fit", broken)
+    monkeypatch.setattr("luthier.runs.multi_target.fit_as_asked", broken)
     with pytest.raises(InputError, match="1 of 3 targets could not be fitted"):
         luthier.fit_several(table(), TARGETS, budget="900steps", run=run, screen=quiet)
     monkeypatch.undo()

@@ -17,14 +17,12 @@ import pytest
 import typer
 from sklearn.metrics import balanced_accuracy_score
 from starlette.testclient import TestClient
-from typer.testing import CliRunner
 
 import luthier
 from luthier.cli import app
-from luthier.cli.fit import BESIDE
 from luthier.errors import InputError
-from luthier.recipe import FitConfig
-from luthier.recipe.option_table import COMMANDS, MEANINGLESS, OBEYED, OF_ONE_CALL, REFUSED, TABLE, kept_for
+from luthier.recipe.option_table import COMMANDS, MEANINGLESS, OBEYED, REFUSED, TABLE, kept_for
+from luthier.request import PlanConfig, RunRequest
 from luthier.runs.export_run import export_run
 from luthier.runs.screen import SilentScreen
 from luthier.runs.tuning_tables import resume_search
@@ -44,11 +42,11 @@ SAMPLES: dict[str, Any] = {  # a value of each option that is not its default
     "positive": "no",
     "group": "who",
     "time": "when",
-    "weight": "w",
+    "sample_weight": "w",
     "size": 32,
     "strict": True,
     "backbone": "resnet18",
-    "weights": "/weights.safetensors",
+    "backbone_weights": "/weights.safetensors",
     "memory": 1 << 30,
     "device": "cuda:1",
     "distil": True,
@@ -58,26 +56,21 @@ SAMPLES: dict[str, Any] = {  # a value of each option that is not its default
     "begin_at": 4,
     "new_test": "/new.csv",
 }
-PARAMETERS: list[Any] = typer.main.get_command(app).commands["fit"].params  # type: ignore[attr-defined]
-OPTIONS = {parameter.opts[0] if parameter.opts[0].startswith("-") else "SOURCE": parameter for parameter in PARAMETERS}
+COMMAND: Any = typer.main.get_command(app)
 
 
 def test_every_option_has_a_row() -> None:
-    assert set(TABLE) == set(FitConfig.model_fields) == set(SAMPLES), (
-        "a field of FitConfig without a row, or the reverse"
-    )
-    named = {row.option for row in TABLE.values()} | set(OF_ONE_CALL) | {"--help"}
-    assert set(OPTIONS) <= named, "an option of `luthier fit` without a row"
+    assert set(TABLE) == set(RunRequest.model_fields) == set(SAMPLES)
     for name, row in TABLE.items():
-        assert len(row.cells.replace(" ", "")) == len(COMMANDS), name
-        assert row.why or set(row.cells) <= set("o "), f"{name} is not obeyed everywhere, without a reason"
+        assert len(row.cells) == len(COMMANDS), f"{name} says not what each command makes of it"
+        assert row.why or set(row.cells) <= set("o"), f"{name} is not obeyed everywhere, without a reason"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("name", TABLE)
 def test_a_command_keeps_leaves_out_or_refuses_what_the_table_says(name: str, command: str) -> None:
     """What is left out is as if it had not been asked for: the request is the same, so what comes of it is."""
-    row, untouched = TABLE[name], FitConfig(source="")
+    row, untouched = TABLE[name], RunRequest(source="")
     asked = untouched.model_copy(update={name: SAMPLES[name]})
     if row.cell(command) == REFUSED:
         with pytest.raises(InputError, match=f"`luthier {command}` does not work for a run with {row.option}"):
@@ -86,21 +79,12 @@ def test_a_command_keeps_leaves_out_or_refuses_what_the_table_says(name: str, co
         assert kept_for(command, asked) == (asked if row.cell(command) == OBEYED else untouched)
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-def test_an_option_given_anew_beside_a_run_is_refused_or_counts(option: str) -> None:
-    """Before anything is read: the runs that are named here are not there."""
-    parameter = OPTIONS[option]
-    words = [option] if getattr(parameter, "is_flag", False) else [option, "1"]
-    for chosen, taken in BESIDE.items():
-        if option in ("SOURCE", "--resume", "--config", "--from", "--explain") or parameter.name in taken:
-            continue
-        if option in ("--json", "--verbose", "--track", "--open"):
-            continue  # how it is shown
-        run = {"--resume": ["--resume", "run"], "--config": ["--config", "run/recipe.toml"]}
-        begun = run.get(chosen, ["--resume", "run", "--from", "4"])
-        error = CliRunner().invoke(app, ["fit", *begun, *words]).exception
-        assert isinstance(error, InputError)
-        assert option in str(error), f"{option} beside {chosen}: {error}"
+@pytest.mark.parametrize("command", ["resume", "rerun", "branch"])
+def test_a_command_that_works_on_a_run_takes_no_option_that_says_anew_what_it_was_asked_for(command: str) -> None:
+    """But the backbone and the device: code that a file may not choose, and a device that may be another machine's."""
+    taken = {parameter.name for parameter in COMMAND.commands[command].params}
+    again = {"resume": {"backbone", "device"}, "rerun": {"backbone"}, "branch": {"backbone", "new_test"}}
+    assert taken & set(PlanConfig.model_fields) == again[command]
 
 
 IN_GROUPS: dict[str, Any] = {
@@ -109,7 +93,7 @@ IN_GROUPS: dict[str, Any] = {
     "budget": "400steps",
     "seed": 3,
     "group": "who",
-    "weight": "w",
+    "sample_weight": "w",
     "costs": "1:3",
     "positive": "well",
     "columns": {"b": "category"},
@@ -258,12 +242,12 @@ def came(run: Path, ordered: Path, table: pl.DataFrame) -> Callable[[str, str], 
     def made(which: str, command: str) -> Path:
         before, asked = (run, IN_GROUPS) if which == "groups" else (ordered, IN_TIME)
         folder, screen = before.parent / command.replace(" ", "-"), SilentScreen()
-        if command == "fit --resume":
+        if command == "resume RUN":
             luthier.fit(before.parent / "rows.csv", run=folder, until=1, screen=screen, **asked)
             luthier.resume(folder, screen=screen)
-        elif command == "fit --from":
+        elif command == "branch RUN":
             luthier.branch(before, 5, again=True, run=folder, screen=screen)
-        elif command == "fit --new-test":
+        elif command == "branch RUN --new-test":
             luthier.branch(before, 5, new_test=before.parent / "new.csv", run=folder, screen=screen)
         elif command == "tune RUN":
             luthier.tune_table(before, run=folder, **TINY)
@@ -299,7 +283,9 @@ def counts_weights(run: Path) -> bool:
         return bool(json.loads((run / "scores.json").read_text())["confusion"]["weighted"])
     copy = Path(shutil.copytree(run.parent / "run", run.parent / f"unweighted {run.name}"))
     asked = open_run(copy).facts()["asked"]
-    open_run(copy).update_facts(asked={**asked, "weight": "", "columns": {**asked["columns"], "w": "identifier"}})
+    open_run(copy).update_facts(
+        asked={**asked, "sample_weight": "", "columns": {**asked["columns"], "w": "identifier"}}
+    )
     others = luthier.tune_table(copy, run=run.parent / f"unweighted {run.name} tuned", **TINY).trials["value"]
     return not set(others) & set(pl.read_parquet(run / "trials.parquet")["value"]) and "w" not in kinds_of(run)
 
@@ -321,7 +307,7 @@ def costs_least(run: Path) -> bool:
 
 SEEN: dict[str, Callable[[Path], bool]] = {
     "group": lambda run: rows_of(run).group_by("who").agg(pl.col("part").n_unique())["part"].max() == 1,
-    "weight": counts_weights,
+    "sample_weight": counts_weights,
     "target": lambda run: luthier.load(run).task.target == "state",
     "beside": lambda run: "later" not in kinds_of(run),
     "costs": costs_least,
@@ -334,7 +320,7 @@ SEEN_IN_TIME: dict[str, Callable[[Path], bool]] = {
 }
 
 
-@pytest.mark.parametrize("command", ["fit --resume", "fit --from", "fit --new-test", "tune RUN", "tune --resume"])
+@pytest.mark.parametrize("command", ["resume RUN", "branch RUN", "branch RUN --new-test", "tune RUN", "resume SEARCH"])
 @pytest.mark.parametrize("option", [*SEEN, *SEEN_IN_TIME, "metric", "seed"])
 def test_what_comes_of_a_command_shows_that_it_obeyed(
     option: str, command: str, came: Callable[[str, str], Path], run: Path, ordered: Path

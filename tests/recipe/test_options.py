@@ -15,8 +15,9 @@ import luthier
 from luthier.assess import open_test
 from luthier.data import read_source
 from luthier.errors import ConfigError, InputError
-from luthier.recipe import Budget, FitConfig, follows, read_as_asked
+from luthier.recipe import follows, read_as_asked
 from luthier.recipe.parts import parts_of
+from luthier.request import FitConfig, RunRequest
 from luthier.runs.fitting import request
 from luthier.runs.screen import SilentScreen
 
@@ -71,7 +72,7 @@ def test_new_rows_are_read_as_the_model_reads_them(kind: str, tmp_path: Path) ->
     new = mixed(40, 1, **NEW[kind])
     new.write_csv(tmp_path / "new.csv")
     columns = {"whole": "number", "code": "category", "who": "identifier"}
-    asked = FitConfig(
+    asked = RunRequest(
         source=str(tmp_path / "rows.csv"),
         target="y",
         task="regression",
@@ -91,7 +92,7 @@ def test_new_rows_are_read_as_the_model_reads_them(kind: str, tmp_path: Path) ->
 def test_new_rows_with_text_for_numbers_are_refused(cell: str, tmp_path: Path) -> None:
     mixed(120, 0).write_csv(tmp_path / "rows.csv")
     mixed(40, 1, whole=lambda rng, n: [cell] * n).write_csv(tmp_path / "new.csv")
-    asked = FitConfig(source=str(tmp_path / "rows.csv"), target="y", new_test=str(tmp_path / "new.csv"))
+    asked = RunRequest(source=str(tmp_path / "rows.csv"), target="y", new_test=str(tmp_path / "new.csv"))
     with pytest.raises(InputError, match="has text where training had numbers"):
         parts_of(read_as_asked(asked.source, asked), asked)
 
@@ -112,7 +113,7 @@ def test_new_rows_lie_outside_as_the_runs_own_would(option: str, cells: Any, sai
     mixed(120, 0).write_csv(tmp_path / "rows.csv")
     mixed(40, 1, **cells).write_csv(tmp_path / "new.csv")
     named = {"group": "who", "time": "when"}
-    asked = FitConfig(
+    asked = RunRequest(
         source=str(tmp_path / "rows.csv"), target="y", new_test=str(tmp_path / "new.csv"), **{option: named[option]}
     )
     read = read_as_asked(asked.source, asked)
@@ -156,7 +157,7 @@ def test_what_was_asked_for_is_kept_and_followed(tmp_path: Path) -> None:
     assert "whole groups" in topics["split"]["reason"]
     parts = pl.read_parquet(result.folder.splits).with_columns(frame["who"])
     assert parts.group_by("who").agg(pl.col("part").n_unique())["part"].max() == 1
-    again = luthier.fit(result.path / "recipe.toml", repeat=True, run=tmp_path / "again", screen=SilentScreen())
+    again = luthier.rerun(result.path / "recipe.toml", run=tmp_path / "again", screen=SilentScreen())
     assert again is not None
     assert again.scores["headline"] == result.scores["headline"]
     assert luthier.Model.load(again.folder.bundle).threshold == result.model.threshold
@@ -168,7 +169,7 @@ def test_what_was_asked_for_is_kept_and_followed(tmp_path: Path) -> None:
         ({"group": "whom"}, "no such column"),
         ({"group": "species"}, "it is the target"),
         ({"metric": "rmse"}, "not one of accuracy"),
-        ({"weight": "nothing"}, "no such column"),
+        ({"sample_weight": "nothing"}, "no such column"),
         ({"costs": "1:5"}, "works with two classes only"),
         ({"group": "sepal length (cm)", "time": "sepal width (cm)"}, "exclude each other"),
     ],
@@ -233,5 +234,5 @@ def test_options_of_another_type_are_refused_in_words_of_ours(options: dict[str,
 
 def test_the_positive_class_and_the_target_may_be_numbers() -> None:
     frame = pl.DataFrame({"a": [2, 5, 1, 4] * 15, "3": [0, 1, 1] * 20})
-    asked = request(frame, Budget(steps=1), target=3, positive=0)
+    asked = request(frame, FitConfig.of(budget="1steps", target=3, positive=0))
     assert read_as_asked(frame, asked).task.positive_name == "0"

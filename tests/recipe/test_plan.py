@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luthier.errors import InputError
-from luthier.recipe import Budget, FitConfig, Recipe, read_recipe, write_recipe
+from luthier.recipe import Budget, Recipe, read_recipe, write_recipe
 from luthier.recipe.plan import SHARES, Stage, TableSize, TrainingBudget, make_plans
+from luthier.request import RunRequest
 
 
 def cost(members: int, width: int, depth: int) -> float:
@@ -50,7 +51,7 @@ def test_other_batches_get_as_many_epochs() -> None:
 
 def test_a_script_survives_toml(tmp_path: Path) -> None:
     plans = make_plans(TableSize(1000, 64), TrainingBudget(60.0, None), cost, cost)
-    recipe = Recipe(asked=FitConfig(source="x.csv", target="ü", columns={"a b": "text"}), plan=plans)
+    recipe = Recipe(asked=RunRequest(source="x.csv", target="ü", columns={"a b": "text"}), plan=plans)
     write_recipe(tmp_path / "recipe.toml", recipe)
     assert read_recipe(tmp_path / "recipe.toml") == recipe
 

@@ -84,7 +84,7 @@ def test_another_seed_gives_others(iris: luthier.Result, tmp_path: Path) -> None
 
 
 def test_repeating_from_the_recipe_gives_the_same_numbers(iris: luthier.Result, tmp_path: Path) -> None:
-    again = fit(iris.path / "recipe.toml", tmp_path / "again", repeat=True)
+    again = luthier.rerun(iris.path / "recipe.toml", run=tmp_path / "again")
     assert numbers(again.path) == numbers(iris.path)
 
 
@@ -199,7 +199,7 @@ def test_a_budget_is_kept_and_its_cuts_are_replayed(tmp_path: Path) -> None:
     assert clock.time <= 30 + 3
     ledger = read_ledger(cut.path / "ledger.jsonl")
     assert any(record["kind"] == "cut" or record.get("begun") is False for record in ledger)
-    again = fit(cut.path / "recipe.toml", tmp_path / "again", repeat=True)
+    again = luthier.rerun(cut.path / "recipe.toml", run=tmp_path / "again")
     assert numbers(again.path) == numbers(cut.path)
 
 

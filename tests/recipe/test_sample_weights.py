@@ -37,7 +37,7 @@ def table(kind: str) -> pl.DataFrame:
 def run_of(frame: pl.DataFrame, path: Path, **options: Any) -> dict[str, Any]:
     """What a run shows: scores with baselines, the model's own figures, and `check` of the same rows."""
     screen = SilentScreen()
-    result = luthier.fit(frame, target="y", weight="w", budget="40steps", run=path, screen=screen, **options)
+    result = luthier.fit(frame, target="y", sample_weight="w", budget="40steps", run=path, screen=screen, **options)
     assert result is not None
     facts = json.loads((path / "scores.json").read_text())
     model = luthier.load(path)
@@ -87,7 +87,7 @@ def weighed(weights: Any) -> pl.DataFrame:
 )
 def test_weights_that_cannot_be(tmp_path: Path, weights: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        luthier.fit(weighed(weights), target="y", run=tmp_path / "run", screen=SilentScreen(), weight="w")
+        luthier.fit(weighed(weights), target="y", run=tmp_path / "run", screen=SilentScreen(), sample_weight="w")
 
 
 @pytest.mark.parametrize("scale", [1e-60, 7.0, 1e39, 1e300])
@@ -104,6 +104,8 @@ def test_a_row_without_a_target_may_have_any_weight(tmp_path: Path) -> None:
     frame = weighed(np.ones(600)).with_columns(
         y=pl.when(pl.int_range(600) > 100).then("y"), w=pl.when(pl.int_range(600) > 50).then("w")
     )
-    result = luthier.fit(frame, target="y", budget="10steps", run=tmp_path / "run", screen=SilentScreen(), weight="w")
+    result = luthier.fit(
+        frame, target="y", budget="10steps", run=tmp_path / "run", screen=SilentScreen(), sample_weight="w"
+    )
     assert result is not None
     assert result.scores["headline"]["n"] > 0

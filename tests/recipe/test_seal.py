@@ -119,13 +119,13 @@ def test_without_the_earlier_rows_it_is_said_that_they_are_not_known(tmp_path: P
     assert "unknown-line" in findings(fit(table(0, 300), tmp_path / "b", columns={}, warm_start=first.path))
 
 
-@pytest.mark.parametrize("option", ["", "group", "time", "weight", "fresh"])
+@pytest.mark.parametrize("option", ["", "group", "time", "sample_weight", "fresh"])
 def test_a_search_over_a_run_keeps_its_sealed_rows(option: str, tmp_path: Path) -> None:
     rows = table(0, 300).with_columns(when=pl.Series(range(300)))
     rows.write_csv(tmp_path / "t.csv")
     table(900, 950).with_columns(when=pl.Series(range(900, 950))).write_csv(tmp_path / "new.csv")
     options: dict[str, Any] = {"": {}, "fresh": {"new_test": tmp_path / "new.csv"}}.get(
-        option, {option: {"group": "who", "time": "when", "weight": "w"}.get(option)}
+        option, {option: {"group": "who", "time": "when", "sample_weight": "w"}.get(option)}
     )
     run = fit(tmp_path / "t.csv", tmp_path / "run", seed=3, **options)
     for seed in (None, 7):
@@ -177,7 +177,7 @@ def test_a_table_that_has_changed_is_refused_on_every_way_back(way: str, tmp_pat
         "branch": lambda: luthier.branch(run.path, 3, **again),
         "tune": lambda: luthier.tune_table(run.path, run=tmp_path / "again", trials=1),
         "test": lambda: luthier.test(run.path, again=True, screen=SilentScreen()),
-        "config": lambda: luthier.fit(run.path / "recipe.toml", repeat=True, **again),
+        "config": lambda: luthier.rerun(run.path / "recipe.toml", **again),
         "new test": lambda: luthier.test(run.path, again=True, screen=SilentScreen()),
     }
     with pytest.raises(InputError, match=f"'{changed}' has changed since the run started"):
@@ -212,7 +212,7 @@ def test_the_same_rows_are_counted_whatever_the_options(tmp_path: Path, home: Pa
 
 
 def test_without_a_register_nothing_is_kept(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = fit(table(0, 100), tmp_path / "a", register=False)
+    result = fit(table(0, 100), tmp_path / "a", registered=False)
     assert "not counted" in repr(result)
     assert not home.exists()
     monkeypatch.setenv("LUTHIER_HOME", str(tmp_path / "a" / "run.json" / "home"))  # a place that cannot be written

@@ -98,7 +98,7 @@ def test_vectors_stand_beside_the_words_unless_they_are_not_wanted(run: luthier.
 
 
 def test_the_same_numbers_again(run: luthier.Result, tmp_path: Path) -> None:
-    again = luthier.fit(run.path / "recipe.toml", repeat=True, run=tmp_path / "again", screen=SilentScreen())
+    again = luthier.rerun(run.path / "recipe.toml", run=tmp_path / "again", screen=SilentScreen())
     assert again is not None
     assert again.scores["headline"] == run.scores["headline"]
 

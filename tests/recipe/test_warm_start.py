@@ -84,7 +84,7 @@ def test_more_rows_of_the_same_kind_forget_nothing(earlier: luthier.Result, tmp_
     result = fit(rows(300, 2), tmp_path / "warm", warm_start=earlier.path)
     assert result.scores["forgotten"]["high"] >= 0
     assert "forgotten" not in {r["code"] for r in result.ledger if r["kind"] == "finding"}
-    again = luthier.fit(result.path / "recipe.toml", repeat=True, run=tmp_path / "again", screen=SilentScreen())
+    again = luthier.rerun(result.path / "recipe.toml", run=tmp_path / "again", screen=SilentScreen())
     assert again is not None
     assert again.scores["headline"] == result.scores["headline"]
 

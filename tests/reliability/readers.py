@@ -23,7 +23,8 @@ from luthier.data.preprocess import Preprocess
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec, build
 from luthier.nets.weights import read_weights
-from luthier.recipe import FitConfig, Recipe, read_ledger, read_recipe, write_recipe
+from luthier.recipe import Recipe, read_ledger, read_recipe, write_recipe
+from luthier.request import RunRequest
 from luthier.saved import Model, open_run
 from luthier.serving.requests import RefusedError
 from luthier.serving.row_reader import from_csv, from_json
@@ -143,7 +144,7 @@ def _bundle() -> bytes:
 def _recipe() -> bytes:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "recipe.toml"
-        write_recipe(path, Recipe(asked=FitConfig(source="x.csv", target="y", budget="60s")))
+        write_recipe(path, Recipe(asked=RunRequest(source="x.csv", target="y", budget="60s")))
         return path.read_bytes()
 
 

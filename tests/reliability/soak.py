@@ -28,7 +28,7 @@ COMMANDS = {
     "fit": ["fit", "wine", "--budget", "600steps"],
     "tune": ["tune", "wine", "--trials", "24", "--epochs", "6"],
 }
-RESUME = {"fit": ["fit", "--resume"], "tune": ["tune", "--resume"]}
+RESUME = {"fit": ["resume"], "tune": ["resume"]}
 PATIENCE = 300  # seconds that one life may take
 
 

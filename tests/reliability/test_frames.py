@@ -18,14 +18,15 @@ import pytest
 from tests.reliability.frames import PANDAS, POLARS, ROWS, SOURCES, Maker
 
 from luthier.errors import LuthierError
-from luthier.recipe import FitConfig, read_as_asked
+from luthier.recipe import read_as_asked
 from luthier.recipe.prepare import parts_of
+from luthier.request import RunRequest
 from luthier.seeds import numpy_generator
 
 KINDS = ("number", "boolean", "category", "date", "text", "identifier")
 ASKED: list[dict[str, Any]] = [
     *({"columns": {"q": kind}} for kind in KINDS),
-    *({}, {"group": "q"}, {"time": "q"}, {"weight": "q"}),
+    *({}, {"group": "q"}, {"time": "q"}, {"sample_weight": "q"}),
 ]
 TASKS: list[dict[str, Any]] = [{}, {"task": "regression"}, {"task": "binary"}, {"task": "multiclass"}]
 Case = tuple[str, Callable[[np.random.Generator], Any], dict[str, Any]]
@@ -67,7 +68,7 @@ def foreign(case: Case, seed: int = 0) -> str:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         try:
-            request = FitConfig(source="", target="y", **asked)
+            request = RunRequest(source="", target="y", **asked)
             parts_of(read_as_asked(source, request), request)
         except LuthierError:
             pass

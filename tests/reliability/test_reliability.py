@@ -65,7 +65,7 @@ def test_told_to_end_it_saves_and_goes_on_later(whole: bytes, tmp_path: Path) ->
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
     assert "the state is saved" in errors
-    assert "--resume" in errors
+    assert "luthier resume" in errors
     assert "Traceback" not in errors
     assert broken_files(tmp_path / "run") == []
     luthier.resume(tmp_path / "run", screen=SilentScreen())
@@ -103,7 +103,7 @@ def test_a_search_that_is_told_to_end_goes_on_later(
     told(process.pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
-    assert "--resume" in errors
+    assert "luthier resume" in errors
     assert "Traceback" not in errors
     assert time.monotonic() - began < 30
     assert list((tmp_path / "run" / "checkpoint").glob("*.state"))  # what was under way is saved
@@ -116,8 +116,8 @@ def test_a_second_process_on_a_run_is_refused(tmp_path: Path) -> None:
     process = begun(run, "--budget", "100000steps")
     process.send_signal(signal.SIGSTOP)  # it would end while the others start
     try:
-        for options in (["--resume", str(run)], ["iris", "--run", str(run), "--replace", "--budget", "9steps"]):
-            second = warm.run([sys.executable, "-m", "luthier", "fit", *options], capture_output=True, text=True)
+        for options in (["resume", str(run)], ["fit", "iris", "--run", str(run), "--replace", "--budget", "9steps"]):
+            second = warm.run([sys.executable, "-m", "luthier", *options], capture_output=True, text=True)
             assert second.returncode == 2
             assert "is being written by another process" in second.stderr
             assert f"process {process.pid} on" in second.stderr
@@ -147,7 +147,7 @@ def test_on_a_full_disk_what_was_saved_stays_and_it_goes_on_when_there_is_room(s
     done = warm.run([*FIT, "--run", run], capture_output=True, text=True)
     assert done.returncode == 1, done.stdout[-500:]
     assert "the disk is full" in done.stderr
-    assert "--resume" in done.stderr
+    assert "luthier resume" in done.stderr
     assert "Traceback" not in done.stderr
     assert broken_files(run) == []
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)

@@ -42,7 +42,7 @@ def test_the_doctor_sees_no_signal_and_wrong_labels() -> None:
     label[wrong] = (label[wrong] + 1 + rng.integers(0, 8, len(wrong))) % 10
     counted = digits.with_columns(pl.Series("digit", label), w=pl.lit(1.0))
     rows = pl.concat([counted.head(100).with_columns(w=pl.lit(0.0)), counted])  # numbers are those of the whole table
-    result = luthier.doctor(rows, target="digit", weight="w")
+    result = luthier.doctor(rows, target="digit", sample_weight="w")
     assert "100 rows are set aside" in str(result)
     assert "label-noise" in {finding.code for finding in result.findings}
     hits = set(result.suspects) & set((wrong + 100).tolist())

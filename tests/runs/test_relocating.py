@@ -46,7 +46,7 @@ def said(*words: object) -> str:
 
 
 def test_the_error_names_the_option(run: Path) -> None:
-    for command in (("fit", "--resume", run), ("test", run)):
+    for command in (("resume", run), ("test", run)):
         assert "--source FILE" in said(*command)
 
 
@@ -56,7 +56,7 @@ def test_the_run_goes_on_where_the_rows_lie_now(run: Path, stopped: Path, tmp_pa
     assert luthier.Result(open_run(run)).scores["headline"]["n"] == 31  # a fifth; two equal flowers stay together
     again = luthier.test(run, again=True, screen=SilentScreen())  # noted once, it is known from then on
     assert again.scores["openings"] == 2
-    repeated = luthier.fit(run / "recipe.toml", repeat=True, until=1, run=tmp_path / "repeated", screen=SilentScreen())
+    repeated = luthier.rerun(run / "recipe.toml", until=1, run=tmp_path / "repeated", screen=SilentScreen())
     assert repeated is not None
 
 
@@ -76,11 +76,10 @@ def test_new_test_rows_that_moved(tmp_path: Path) -> None:
     assert luthier.test(tmp_path / "run", screen=SilentScreen()).scores["headline"]["n"] == 39  # one flower is in both
 
 
-@pytest.mark.parametrize("command", [("fit", "--resume"), ("test",), ("export", "--torch", "out"), ("tune",)])
+@pytest.mark.parametrize("command", [("resume",), ("test",), ("export", "--torch", "out"), ("tune",)])
 def test_other_rows_are_refused(run: Path, stopped: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
     pl.read_csv(stopped / MOVED)[:100].write_csv(tmp_path / "other.csv")
     assert "not the data of the run" in said(*command, run, "--source", tmp_path / "other.csv")
-    assert "--source goes with --resume" in said("fit", "iris", "--source", stopped / MOVED)
 
 
 def test_a_run_that_keeps_its_data_takes_no_other(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_data_that_a_folder_names_are_said_before_they_are_opened(run: Path, tmp
         "run.json",
         lambda facts: (facts.update(status="cut"), facts["asked"].update(source=str(tmp_path / "no.csv"))),
     )
-    done = command_line("fit", "--resume", run)
+    done = command_line("resume", run)
     assert done.returncode == 2
     assert done.stderr.index(f"reading {tmp_path / 'no.csv'}, as '{run}' says") < done.stderr.index("luthier:")
 

@@ -159,12 +159,12 @@ def test_an_mlflow_server_has_a_search_and_its_trials(server: str, tmp_path: Pat
 def test_a_run_that_fails_is_marked(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
-    from luthier.runs import fitting
+    from luthier.runs import calls
 
     def broken(path: Path) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(fitting, "write_report", broken)
+    monkeypatch.setattr(calls, "write_report", broken)
     with pytest.raises(RuntimeError, match="a fault"):
         fitted(tmp_path / "broken", f"mlflow:{server}")
     client = mlflow.MlflowClient(tracking_uri=server)

@@ -12,8 +12,9 @@ import pytest
 
 import luthier
 from luthier.errors import InputError
-from luthier.recipe import FitConfig, read_as_asked
+from luthier.recipe import read_as_asked
 from luthier.recipe.prepare import parts_of
+from luthier.request import RunRequest
 from luthier.runs.screen import SilentScreen
 from luthier.runs.search_screen import SearchScreen
 from luthier.saved import open_run
@@ -62,7 +63,7 @@ def kinds(run: Path) -> dict[str, str]:
 ASKED: dict[str, dict[str, Any]] = {
     "group": {"group": "patient"},
     "time": {"time": "minute"},
-    "weight": {"weight": "w", "seed": 3},
+    "sample_weight": {"sample_weight": "w", "seed": 3},
     "costs": {"costs": "1:20", "positive": "well", "columns": {"b": "identifier"}, "beside": ("later",)},
 }
 
@@ -83,16 +84,16 @@ def test_a_run_is_searched_under_its_own_problem(name: str, table: Path, tmp_pat
         assert model.positive_threshold < 0.5  # of one half without costs
 
 
-@pytest.mark.parametrize("option", ["group", "time", "weight"])
+@pytest.mark.parametrize("option", ["group", "time", "sample_weight"])
 def test_a_table_is_searched_and_checked_as_it_would_be_fitted(option: str, table: Path, tmp_path: Path) -> None:
     asked: dict[str, Any] = ASKED[option]
     luthier.tune_table(table, target="state", run=tmp_path / "tuned", screen=Silent(), **asked, **TINY)
-    expected = FitConfig(source=str(table), target="state", **asked)
+    expected = RunRequest(source=str(table), target="state", **asked)
     split = parts_of(read_as_asked(str(table), expected), expected).splits
     assert np.flatnonzero((parts(tmp_path / "tuned")["part"] == "test").to_numpy()).tolist() == split.test.tolist()
     report = luthier.doctor(table, target="state", **{name: value for name, value in asked.items() if name != "seed"})
     used = {column["name"]: column["used"] for column in report.columns}
-    assert not used.get(asked.get("group") or asked.get("weight"), False)
+    assert not used.get(asked.get("group") or asked.get("sample_weight"), False)
 
 
 @pytest.mark.parametrize("option", [{"group": "patient"}, {"target": "later"}, {"columns": {"a": "category"}}])

@@ -49,7 +49,7 @@ def seen_before(history: SealHistory) -> Finding | None:
     """What must be said of numbers from rows that were read, or learnt from, before; None for a first look."""
     if not history.sentence:
         return None
-    remedy = "use a new test set for further changes: luthier fit --resume RUN --from 4 --new-test FILE"
+    remedy = "use a new test set for further changes: luthier branch RUN --step 4 --new-test FILE"
     if history.readings < 2:
         return Finding("test-seen-before", "note", history.sentence, history.to_json(), remedy, "S1-81, S4-47")
     sentence = f"{history.sentence}: scores on them are biased"

@@ -10,6 +10,7 @@ from typing import NoReturn
 import typer
 
 from luthier.cli import (
+    branch,
     check,
     check_install,
     compare,
@@ -18,8 +19,11 @@ from luthier.cli import (
     export,
     fit,
     lab,
+    plan,
     predict,
     report,
+    rerun,
+    resume,
     serve,
     show,
     streams,
@@ -27,12 +31,14 @@ from luthier.cli import (
     test,
     tune,
 )
+from luthier.cli.renamed import KeepsOldCommands
 from luthier.cli.versions import versions
 from luthier.console import printable, printable_output
 from luthier.errors import LuthierError
 
 app = typer.Typer(
     name="luthier",
+    cls=KeepsOldCommands,
     help="Build, tune and check neural networks; every choice is tested by an experiment.",
     no_args_is_help=True,
     add_completion=True,
@@ -41,6 +47,10 @@ app = typer.Typer(
 )
 COMMANDS = (
     fit,
+    plan,
+    resume,
+    rerun,
+    branch,
     test,
     tune,
     predict,

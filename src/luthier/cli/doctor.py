@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from luthier.cli.fit import parse_columns
-from luthier.cli.given import Group, Time, Weight
+from luthier.cli.fit import ConfigFile
+from luthier.cli.given import takes
 from luthier.cli.renamed import KeepsOldOptions
+from luthier.request import DataConfig
 
 _EPILOG = """\b
 Examples:
@@ -22,14 +23,12 @@ def register(app: typer.Typer) -> None:
     app.command("doctor", cls=KeepsOldOptions, epilog=_EPILOG)(doctor)
 
 
+@takes(DataConfig)
 def doctor(
     source: Annotated[str, typer.Argument(help="A table, as for `luthier fit`.")],
-    target: Annotated[str | None, typer.Option(help="Column to predict.", show_default=False)] = None,
-    column: Annotated[list[str] | None, typer.Option(help="NAME=TYPE, as for `luthier fit`.")] = None,
-    task: Annotated[str | None, typer.Option(help="regression, binary or multiclass.")] = None,
-    group: Group = None,
-    time: Time = None,
-    weight: Weight = None,
+    config: ConfigFile = None,
+    *,
+    given: dict[str, Any],
     seed: Annotated[int, typer.Option(help="Random seed of the whole run.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
@@ -37,14 +36,5 @@ def doctor(
     from luthier.runs import doctor as doctor_now
     from luthier.storage import json_text
 
-    result = doctor_now(
-        source,
-        target=target,
-        columns=parse_columns(column or []),
-        task=task,
-        group=group,
-        time=time,
-        weight=weight,
-        seed=seed,
-    )
+    result = doctor_now(source, config=config, seed=seed, **given)
     typer.echo(json_text(result.to_json()) if json else str(result))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from luthier.errors import InputError
+
 
 def register(app: typer.Typer) -> None:
     """Add the subcommand."""
@@ -14,21 +16,40 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run: Annotated[
+        Path | None, typer.Argument(help="Folder of a run; with --explain it may be left out.", show_default=False)
+    ] = None,
     lang: Annotated[str, typer.Option(help="Language of the checklist: en or zh.")] = "en",
     explain: Annotated[
         bool, typer.Option("--explain", help="Print the recipe as a checklist, with the status of each item.")
     ] = False,
 ) -> None:
     """Print every decision of a run with its reason, and the scores; of a search, what it found."""
-    from luthier.cli.fit import print_checklist
     from luthier.report import ledger_lines, read_search, search_lines
     from luthier.saved import SEARCH, open_run, runs_in
 
+    if run is None:
+        if not explain:
+            raise InputError("nothing to show", expected="the folder of a run", remedy="luthier show runs/houses")
+        _print_checklist(None, lang)
+        return
     for one in runs_in(run).values():
         if explain:
-            print_checklist(one, lang)
+            _print_checklist(one, lang)
             continue
         searched = open_run(one).kind == SEARCH
         for line in search_lines(read_search(one)) if searched else ledger_lines(one):
+            typer.echo(line)
+
+
+def _print_checklist(run: Path | None, lang: str) -> None:
+    """The recipe as a checklist, with what a run did about each item."""
+    from luthier.messages import speaking
+    from luthier.recipe import checklist, in_lines
+    from luthier.report import read_contents
+
+    contents = None if run is None else read_contents(run)
+    ticked = checklist() if contents is None else checklist(contents.records, drift=contents.drift)
+    with speaking(lang):
+        for line in in_lines(ticked):
             typer.echo(line)

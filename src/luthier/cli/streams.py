@@ -101,7 +101,7 @@ def in_our_words(error: OSError | MemoryError) -> LuthierError:
     if error.errno in FULL:
         return LuthierError(
             f"the disk is full: {what} could not be written",
-            remedy="free some space; what was saved is intact, and `luthier fit --resume` continues it",
+            remedy="free some space; what was saved is intact, and `luthier resume` continues it",
         )
     if error.errno in UNUSABLE:
         remedy = "choose another name or folder, or change its permissions"

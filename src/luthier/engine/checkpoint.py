@@ -85,5 +85,5 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         raise LuthierError(
             f"the checkpoint '{path}' is damaged",
             received=in_a_line(error),
-            remedy="delete that file and continue with --resume: that part is trained again",
+            remedy="delete that file and continue with luthier resume: that part is trained again",
         ) from error

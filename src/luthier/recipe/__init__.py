@@ -5,7 +5,7 @@ from __future__ import annotations
 from luthier.recipe.branching import check_way_back, copy_memory, openings
 from luthier.recipe.budget import Budget, BudgetClock, Clock, WallClock
 from luthier.recipe.checklist import Ticked, checklist, in_lines
-from luthier.recipe.config import Cut, FitConfig, Recipe, config_of, read_recipe, recipe_from, write_recipe
+from luthier.recipe.config import Cut, Recipe, read_recipe, recipe_from, write_recipe
 from luthier.recipe.decisions import evidence_of, follows, worded, wording_of
 from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.interrupted import Interrupted
@@ -35,7 +35,6 @@ __all__ = [
     "BudgetClock",
     "Clock",
     "Cut",
-    "FitConfig",
     "Interrupted",
     "Ledger",
     "LoadedData",
@@ -54,7 +53,6 @@ __all__ = [
     "check_way_back",
     "checklist",
     "columns_of",
-    "config_of",
     "copy_memory",
     "default_name",
     "evidence_of",

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from luthier import storage
 from luthier.errors import InputError
-from luthier.recipe.config import FitConfig
 from luthier.recipe.decisions.baselines_ready import BaselinesEvidence
 from luthier.recipe.ledger import Record, read_ledger
 from luthier.recipe.runner import Runner
+from luthier.request import RunRequest
 from luthier.saved import RunFolder, open_run
 
 NEEDED = {3: "method", 4: "fitted", 5: "closed"}  # what must be known to begin at a step
@@ -23,13 +23,13 @@ NEEDED = {3: "method", 4: "fitted", 5: "closed"}  # what must be known to begin 
 def check_way_back(previous: RunFolder, step: int, *, new_test: str, again: bool) -> None:
     """InputError when a run cannot be gone on from at a step, or when its test part was read already."""
     if not 2 <= step <= 5:
-        raise InputError(f"--from {step} is not a step to start from", expected="2, 3, 4 or 5")
+        raise InputError(f"--step {step} is not a step to start from", expected="2, 3, 4 or 5")
     name = NEEDED.get(step)
     if name is not None and not (previous.checkpoint / f"{name}.json").exists():
         raise InputError(
             f"'{previous.path}' has not reached step {step}",
             expected=f"a run that finished step {step - 1}",
-            remedy=f"finish it first: luthier fit --resume {previous.path}",
+            remedy=f"finish it first: luthier resume {previous.path}",
         )
     if openings(previous) and not new_test and not again:
         raise InputError(
@@ -58,7 +58,7 @@ def copy_memory(previous: RunFolder, new: RunFolder) -> None:
             shutil.copyfile(previous.source, new.source)
 
 
-def take_over(runner: Runner, asked: FitConfig) -> int:
+def take_over(runner: Runner, asked: RunRequest) -> int:
     """Write the decisions that are taken over into the ledger; returns the first step to walk."""
     if not asked.previous:
         return 1

@@ -17,11 +17,11 @@ from luthier.data import Splits, split_rows, with_target, with_values
 from luthier.data.row_hashes import row_hashes
 from luthier.data.split import TEST
 from luthier.errors import InputError
-from luthier.recipe.config import FitConfig
 from luthier.recipe.known_rows import Line, fingerprints_of, fingerprints_of_others
 from luthier.recipe.reading import LoadedData, asked_of, dates_of, listed
 from luthier.recipe.sample_weights import require_weights
 from luthier.recipe.stored_splits import read_splits
+from luthier.request import RunRequest
 from luthier.saved import open_run
 
 NAMED = 5  # rows that a note names
@@ -29,7 +29,7 @@ DISTINCT = 0.95  # share of rows that no other equals, above which equal rows ar
 BY_CHANCE = 1e-6  # how seldom so few rows of a fresh draw would be new
 
 
-def drawn(read: LoadedData, asked: FitConfig, line: Line) -> Splits:
+def drawn(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
     """The parts of a new run. InputError where no row is left to test on."""
     if parent := asked.base or asked.previous:
         return _as_in(parent, read, asked, line)
@@ -55,19 +55,19 @@ def drawn(read: LoadedData, asked: FitConfig, line: Line) -> Splits:
     return _with_fresh(replace(splits, training=joined, validation=splits.test), note, read, asked, line)
 
 
-def _stay_open(asked: FitConfig, known: np.ndarray, splits: Splits) -> str:
+def _stay_open(asked: RunRequest, known: np.ndarray, splits: Splits) -> str:
     """How many rows the earlier run has learnt from, and how many are left to test on."""
     note = f"'{asked.warm_start}' has learnt from {int(known.sum())} of these rows, which stay open"
     wanted, left = round(TEST * len(known)), len(splits.test)
     return note if left >= 0.9 * wanted else f"{note}: {left} are left to test on, where {wanted} were wanted"
 
 
-def _as_in(parent: str, read: LoadedData, asked: FitConfig, line: Line) -> Splits:
+def _as_in(parent: str, read: LoadedData, asked: RunRequest, line: Line) -> Splits:
     """The parts of the run that this one comes from; with other test rows, its own join its validation rows."""
     folder = open_run(parent)
     splits = read_splits(folder.splits, read.frame.height)
     if splits is None:
-        raise InputError(f"'{parent}' has not split its rows yet", remedy=f"finish it: luthier fit --resume {parent}")
+        raise InputError(f"'{parent}' has not split its rows yet", remedy=f"finish it: luthier resume {parent}")
     if asked.new_test == asked_of(folder).new_test:
         return splits
     joined = np.sort(np.concatenate([splits.validation, splits.test]))
@@ -75,7 +75,7 @@ def _as_in(parent: str, read: LoadedData, asked: FitConfig, line: Line) -> Split
     return _with_fresh(replace(splits, validation=joined, left_out=()), note, read, asked, line)
 
 
-def _with_fresh(splits: Splits, note: str, read: LoadedData, asked: FitConfig, line: Line) -> Splits:
+def _with_fresh(splits: Splits, note: str, read: LoadedData, asked: RunRequest, line: Line) -> Splits:
     """With the rows of another file as the test part, of which those that are known are left out."""
     values = fresh_values(read)
     known = _known_values(read, asked, values, line)
@@ -121,12 +121,12 @@ def fresh_fingerprints(read: LoadedData, values: pl.DataFrame, line: Line) -> Fi
     return fingerprints_of_others(cells, values, read, line.secret)
 
 
-def labels_of(frame: pl.DataFrame, asked: FitConfig) -> pl.Series | None:
+def labels_of(frame: pl.DataFrame, asked: RunRequest) -> pl.Series | None:
     """The groups of rows, where the run keeps groups together and the rows say theirs."""
     return frame[asked.group] if asked.group in frame.columns else None
 
 
-def _known_values(read: LoadedData, asked: FitConfig, values: pl.DataFrame, line: Line) -> np.ndarray:
+def _known_values(read: LoadedData, asked: RunRequest, values: pl.DataFrame, line: Line) -> np.ndarray:
     """Which rows the run or its line has seen: equal ones, near copies, rows of groups that are open in the line [N].
 
     Where rows repeat by nature an equal row may be a new one: none counts as known then.
@@ -142,7 +142,7 @@ def _known_values(read: LoadedData, asked: FitConfig, values: pl.DataFrame, line
     return np.asarray(known)
 
 
-def _tells_rows_apart(read: LoadedData, own: np.ndarray, asked: FitConfig) -> bool:
+def _tells_rows_apart(read: LoadedData, own: np.ndarray, asked: RunRequest) -> bool:
     """Whether equal rows are the same ones although inputs repeat by nature: all cells together tell them apart.
 
     Else equal rows of another file may be new ones. InputError where fewer of its rows are no `own` ones of the run [N]

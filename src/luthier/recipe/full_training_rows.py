@@ -16,9 +16,9 @@ from luthier.data import Dataset, Encoder, TableEncoder, Task, encode_target
 from luthier.data.encoded import EncodedRows, encoded
 from luthier.data.large import measured, require_finite_outside
 from luthier.engine import Part
-from luthier.recipe.config import FitConfig
 from luthier.recipe.learnable import learnable
 from luthier.recipe.reading import LoadedData, weights_of
+from luthier.request import RunRequest
 from luthier.storage import cache_folder, json_text, sha256
 
 MEASURES = 5  # share missing, mean, deviation, lowest, highest
@@ -52,7 +52,7 @@ class StreamedInputs:
 
 
 def full_training_rows_of(
-    read: LoadedData, asked: FitConfig, training: pl.DataFrame, held_out: pl.DataFrame, encoder: Encoder
+    read: LoadedData, asked: RunRequest, training: pl.DataFrame, held_out: pl.DataFrame, encoder: Encoder
 ) -> FullTrainingRows | None:
     """All rows that may be learnt from; None where the table is in memory as a whole.
 

@@ -33,6 +33,6 @@ class Interrupted:
         if self.told_to_end:
             raise TerminatedError(
                 "the process was terminated; the state is saved",
-                remedy="continue with --resume: the results will be the same",
+                remedy="continue with luthier resume: the results will be the same",
             )
         return self.raised

@@ -21,9 +21,9 @@ from luthier.data.pictures import PictureEncoder
 from luthier.data.pictures.store import checksums
 from luthier.data.row_hashes import cell_hashes, row_hashes, scrambled, text_hash
 from luthier.errors import InputError, LuthierError, in_a_line
-from luthier.recipe.config import FitConfig
 from luthier.recipe.reading import LoadedData, asked_of, read_unchanged
 from luthier.recipe.stored_splits import read_splits
+from luthier.request import RunRequest
 from luthier.saved import RunFolder, open_run
 from luthier.untrusted import content_of
 
@@ -75,7 +75,7 @@ class Line:
         )
 
 
-def line_of(asked: FitConfig, secret: Secret) -> Line:
+def line_of(asked: RunRequest, secret: Secret) -> Line:
     """What the runs that a request names have to do with rows. InputError for a folder that is not a run."""
     result = Line(secret)
     for parent in filter(None, (asked.previous, asked.warm_start, asked.base)):
@@ -145,7 +145,7 @@ def keep_reading(folder: RunFolder, register: Register, record: RowRecord, times
     register.note_reading(record.run, times)
 
 
-def record_of(read: LoadedData, asked: FitConfig, sealed: np.ndarray, new: Fingerprints, line: Line) -> RowRecord:
+def record_of(read: LoadedData, asked: RunRequest, sealed: np.ndarray, new: Fingerprints, line: Line) -> RowRecord:
     """The record of a new run: of its table's rows, of which some are `sealed` [N], of `new` rows that are, and of its
     line."""
     secret = line.secret
@@ -248,7 +248,7 @@ def group_hashes(labels: pl.Series, secret: Secret) -> np.ndarray:
     return secret.keyed(distinct)[places]
 
 
-def _open_groups(read: LoadedData, asked: FitConfig, opened: np.ndarray, secret: Secret) -> np.ndarray:
+def _open_groups(read: LoadedData, asked: RunRequest, opened: np.ndarray, secret: Secret) -> np.ndarray:
     if not asked.group:
         return np.zeros(0, dtype=np.uint64)
     labels = read.frame[asked.group].filter(pl.Series(opened)).drop_nulls()

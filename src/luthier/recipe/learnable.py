@@ -11,9 +11,9 @@ from luthier.data.large import LargeTable
 from luthier.data.pieces import Pieces
 from luthier.data.times import moments, time_format, times
 from luthier.errors import InputError
-from luthier.recipe.config import FitConfig
 from luthier.recipe.reading import LoadedData, dates_of
 from luthier.recipe.sample_weights import NOTHING
+from luthier.request import RunRequest
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Learnable:
     left_out: Mapping[str, int]
 
 
-def learnable(whole: LargeTable, read: LoadedData, asked: FitConfig, held_out: pl.DataFrame) -> Learnable:
+def learnable(whole: LargeTable, read: LoadedData, asked: RunRequest, held_out: pl.DataFrame) -> Learnable:
     """The rows outside the sample that no held-out row forbids: by its inputs, its group or its time.
 
     InputError for rows that a table in memory would be refused for: without a time, with an impossible weight.
@@ -63,7 +63,7 @@ def left_out_in_words(left_out: Mapping[str, int]) -> str:
     return "left out are " + (", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0])
 
 
-def _reasons(read: LoadedData, asked: FitConfig, held_out: pl.DataFrame) -> dict[str, pl.Expr]:
+def _reasons(read: LoadedData, asked: RunRequest, held_out: pl.DataFrame) -> dict[str, pl.Expr]:
     """What must hold for a row, by what is said where it does not."""
     name = read.task.target
     target, values = pl.col(name), read.frame[name]
@@ -89,7 +89,7 @@ def _reasons(read: LoadedData, asked: FitConfig, held_out: pl.DataFrame) -> dict
     return result
 
 
-def _required(read: LoadedData, asked: FitConfig) -> dict[str, pl.Expr]:
+def _required(read: LoadedData, asked: RunRequest) -> dict[str, pl.Expr]:
     """What must hold for every row, by the column that it is asked of."""
     result: dict[str, pl.Expr] = {}
     if asked.time:
@@ -101,7 +101,7 @@ def _required(read: LoadedData, asked: FitConfig) -> dict[str, pl.Expr]:
     return result
 
 
-def _unusable(name: str, rows: int, asked: FitConfig) -> InputError:
+def _unusable(name: str, rows: int, asked: RunRequest) -> InputError:
     if name == asked.time:
         return InputError(
             f"'{name}' has {rows:,} rows without a value, outside of the sample",

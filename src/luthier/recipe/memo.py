@@ -16,7 +16,8 @@ from torch import Tensor
 from luthier import storage
 from luthier.engine import FileCheckpoint
 from luthier.engine.checkpoint import read_tensors, write_tensors
-from luthier.untrusted import Number, Plain, read_json
+from luthier.schema_types import Number, Plain
+from luthier.untrusted import read_json
 
 
 class Memo:

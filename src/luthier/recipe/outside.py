@@ -6,11 +6,11 @@ import polars as pl
 
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
-from luthier.recipe.config import FitConfig
 from luthier.recipe.reading import LoadedData, dates_of
+from luthier.request import RunRequest
 
 
-def require_outside(rows: pl.DataFrame, read: LoadedData, asked: FitConfig) -> None:
+def require_outside(rows: pl.DataFrame, read: LoadedData, asked: RunRequest) -> None:
     """InputError where new test rows are not split off as the run's own test rows would be.
 
     With `group` none of them is in a group that the run has rows of; with `time` none is earlier than the run's last
@@ -30,7 +30,7 @@ def require_outside(rows: pl.DataFrame, read: LoadedData, asked: FitConfig) -> N
         _require_later(rows[asked.time], read.frame[asked.time], asked)
 
 
-def _require_new_groups(new: pl.Series, known: pl.Series, asked: FitConfig) -> None:
+def _require_new_groups(new: pl.Series, known: pl.Series, asked: RunRequest) -> None:
     labels, seen = (column.cast(pl.String).fill_null("") for column in (new, known))
     again = labels.is_in(seen.filter(known.is_not_null()).unique().implode()) & new.is_not_null()
     if again.any():
@@ -44,7 +44,7 @@ def _require_new_groups(new: pl.Series, known: pl.Series, asked: FitConfig) -> N
         )
 
 
-def _require_later(new: pl.Series, known: pl.Series, asked: FitConfig) -> None:
+def _require_later(new: pl.Series, known: pl.Series, asked: RunRequest) -> None:
     pattern = time_format(known, dates_of(asked))
     moments, last = times(new, pattern), times(known, pattern).max()
     earlier = int((moments < last).sum())

@@ -15,7 +15,6 @@ from luthier.data.split import PARTS, group_numbers
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
 from luthier.recipe.budget import Budget
-from luthier.recipe.config import FitConfig
 from luthier.recipe.decisions.row_parts import SplitEvidence
 from luthier.recipe.draw_parts import drawn, fresh_values
 from luthier.recipe.full_training_rows import dataset
@@ -24,6 +23,7 @@ from luthier.recipe.outside import require_outside
 from luthier.recipe.reading import LoadedData, dates_of, model_of
 from luthier.recipe.sample_weights import varied
 from luthier.recipe.stored_splits import read_splits
+from luthier.request import RunRequest
 from luthier.saved import RunFolder
 
 MOST_FOR_TEXTS = 0.4  # of a budget of time: vectors of texts by a large model
@@ -46,7 +46,9 @@ class Parts:
     test_rows: np.ndarray  # the numbers of the test rows, in the table or in the file of other test rows
 
 
-def parts_of(read: LoadedData, asked: FitConfig, folder: RunFolder | None = None, *, line: Line | None = None) -> Parts:
+def parts_of(
+    read: LoadedData, asked: RunRequest, folder: RunFolder | None = None, *, line: Line | None = None
+) -> Parts:
     """Split and encode; nothing is written. The parts are those in the run's `folder`, else they are drawn: the same
     request gives the same ones, of rows that are not open in the `line` that the run comes from."""
     kept = None if folder is None else read_splits(folder.splits, read.frame.height)
@@ -67,7 +69,7 @@ def parts_of(read: LoadedData, asked: FitConfig, folder: RunFolder | None = None
     if isinstance(encoder, TableEncoder):
         _require_time(encoder, read.frame, asked)
     training, validation = (dataset(frames[name], encoder, read.task, read.weight) for name in PARTS[:2])
-    test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.weight) or read.weight)
+    test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.sample_weight) or read.weight)
     _require_different(training, read.task)
     units = {
         name: _units(frame, read, asked, read.copies.together[getattr(splits, name)]) for name, frame in frames.items()
@@ -78,7 +80,7 @@ def parts_of(read: LoadedData, asked: FitConfig, folder: RunFolder | None = None
     return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, split, together, test_rows)
 
 
-def _require_time(encoder: TableEncoder, frame: pl.DataFrame, asked: FitConfig) -> None:
+def _require_time(encoder: TableEncoder, frame: pl.DataFrame, asked: RunRequest) -> None:
     """InputError where vectors of texts would take too much of the time."""
     seconds = Budget.parse(asked.budget).seconds if asked.budget else None
     needed = sum(vectors.seconds(encoder.texts_of(frame)) for vectors in encoder.vectors) if seconds else 0.0
@@ -101,7 +103,7 @@ def _require_different(training: Dataset, task: Task) -> None:
         )
 
 
-def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig, copies: np.ndarray) -> Units:
+def _units(frame: pl.DataFrame, read: LoadedData, asked: RunRequest, copies: np.ndarray) -> Units:
     """Groups where rows come in groups, an order where they come in time; else rows, a row and its copies as one."""
     if asked.group in frame.columns:
         return Units("groups", group_numbers(frame[asked.group]))
@@ -113,7 +115,7 @@ def _units(frame: pl.DataFrame, read: LoadedData, asked: FitConfig, copies: np.n
     return Units("rows", copies) if len(np.unique(copies)) < len(copies) else Units()
 
 
-def _split(splits: Splits, read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFrame]) -> SplitEvidence:
+def _split(splits: Splits, read: LoadedData, asked: RunRequest, frames: Mapping[str, pl.DataFrame]) -> SplitEvidence:
     """How the parts came about, and in what order of time they lie."""
     by: Any = "time" if asked.time else "groups" if asked.group else "classes" if read.task.classes else "values"
     training, validation, test = (frames[name].height for name in PARTS)
@@ -125,7 +127,7 @@ def _split(splits: Splits, read: LoadedData, asked: FitConfig, frames: Mapping[s
 
 
 def _in_time(
-    read: LoadedData, asked: FitConfig, frames: Mapping[str, pl.DataFrame]
+    read: LoadedData, asked: RunRequest, frames: Mapping[str, pl.DataFrame]
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Where the later parts begin, and how many rows of an earlier part lie after that."""
     pattern = time_format(read.frame[asked.time], dates_of(asked))

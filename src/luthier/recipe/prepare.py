@@ -32,7 +32,6 @@ from luthier.data.split import TEST
 from luthier.data.task import positive_facts
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError
-from luthier.recipe.config import FitConfig
 from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.row_parts import TextEvidence
 from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
@@ -45,6 +44,7 @@ from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.reading import BESIDE, GROUPED, WEIGHED, LoadedData, weights_of
 from luthier.recipe.stored_splits import write_splits
 from luthier.records import Finding
+from luthier.request import RunRequest
 from luthier.saved import RunFolder
 from luthier.storage import write_bytes
 
@@ -79,7 +79,7 @@ class Prepared:
         return rows * row_bytes(self.training_frame.head(HEAD), self.task.target, len(self.task.classes))
 
 
-def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledger, secret: Secret) -> Prepared:
+def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, ledger: Ledger, secret: Secret) -> Prepared:
     """Split, encode and seal, and write what was inferred into the ledger."""
     _say_what_was_inferred(read, asked, ledger)
     parts, record = _split_and_recorded(read, asked, folder, secret)
@@ -112,7 +112,7 @@ def prepare(read: LoadedData, asked: FitConfig, folder: RunFolder, ledger: Ledge
 
 
 def _split_and_recorded(
-    read: LoadedData, asked: FitConfig, folder: RunFolder, secret: Secret
+    read: LoadedData, asked: RunRequest, folder: RunFolder, secret: Secret
 ) -> tuple[Parts, RowRecord]:
     """The parts and the record of a run: those in its folder, else new ones, which are kept there."""
     record = _recorded(folder)
@@ -139,7 +139,7 @@ def _recorded(folder: RunFolder) -> RowRecord | None:
         return None
 
 
-def _findings(read: LoadedData, asked: FitConfig, parts: Parts, record: RowRecord) -> list[Finding]:
+def _findings(read: LoadedData, asked: RunRequest, parts: Parts, record: RowRecord) -> list[Finding]:
     """What must be known of the rows before anything is trained."""
     result = [
         Finding("unknown-line", "warning", why, {}, "seal other rows with --new-test FILE") for why in record.unknown
@@ -159,7 +159,7 @@ def _findings(read: LoadedData, asked: FitConfig, parts: Parts, record: RowRecor
     return result
 
 
-def _everything(read: LoadedData, asked: FitConfig, parts: Parts, ledger: Ledger) -> FullTrainingRows | None:
+def _everything(read: LoadedData, asked: RunRequest, parts: Parts, ledger: Ledger) -> FullTrainingRows | None:
     held_out = pl.concat([parts.frames["validation"], parts.frames["test"]], how="diagonal_relaxed")
     result = full_training_rows_of(read, asked, parts.frames["training"], held_out, parts.encoder)
     if result is not None and read.source.whole is not None:
@@ -173,7 +173,7 @@ def _everything(read: LoadedData, asked: FitConfig, parts: Parts, ledger: Ledger
     return result
 
 
-def _say_what_was_inferred(read: LoadedData, asked: FitConfig, ledger: Ledger) -> None:
+def _say_what_was_inferred(read: LoadedData, asked: RunRequest, ledger: Ledger) -> None:
     overrides, warm = asked.columns, bool(asked.warm_start)
     for note in (*read.source.notes, *read.notes):
         ledger.add("note", {"step": 0, "sentence": note})

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from luthier.assess import METRICS, Costs
+from luthier.assess import Costs
 from luthier.console import printable
 from luthier.data import (
     BUNDLED,
@@ -34,14 +34,16 @@ from luthier.data.copies import Copies, CopyRule, copies_of
 from luthier.data.large import PLACE
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
 from luthier.data.row_hashes import row_hashes
+from luthier.data.sentences import NAMES
 from luthier.data.sources import is_gone
 from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import styles_of, values_as_known
-from luthier.errors import ConfigError, InputError, nearest
-from luthier.recipe.config import FitConfig
+from luthier.errors import InputError, nearest
 from luthier.recipe.option_table import kept_for
 from luthier.recipe.sample_weights import CountedRows, require_enough, require_weights, varied
+from luthier.request import RunRequest
 from luthier.saved import Model, RunFolder, open_run
+from luthier.task import require_metrics
 from luthier.untrusted import validated
 
 BACKBONE_SIDE = 224  # pixels of the longer side that backbones were taught with; pictures that are smaller stay so
@@ -122,7 +124,7 @@ class LoadedData:
         return replace(self.without_cells(), frame=self.frame.clear())
 
 
-def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
+def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
     """Read a source as a request says; InputError for a group, time, metric or costs that cannot be meant."""
     if asked.warm_start:
         read = read_as_before(source, asked)
@@ -135,9 +137,9 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
             side=asked.size or (BACKBONE_SIDE if asked.backbone else 0),
             strict=asked.strict,
             memory=asked.memory,
-            weight=asked.weight,
+            weight=asked.sample_weight,
         )
-    for option, name in (("--group", asked.group), ("--time", asked.time), ("--sample-weight", asked.weight)):
+    for option, name in (("--group", asked.group), ("--time", asked.time), ("--sample-weight", asked.sample_weight)):
         if name and (name not in read.frame.columns or name == read.task.target):
             raise InputError(
                 f"{option} {name}: " + ("it is the target" if name == read.task.target else "there is no such column"),
@@ -146,16 +148,13 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
             )
     if asked.backbone and read.pictures is None:
         raise InputError("--backbone works with pictures only", received="a table", remedy="leave it out")
-    if asked.weights and not asked.backbone:
+    if asked.backbone_weights and not asked.backbone:
         raise InputError("--backbone-weights needs --backbone", remedy="for example --backbone resnet18")
     if asked.group and asked.time:
         raise InputError(
             "--group and --time exclude each other", remedy="choose the one that matches how the model will be used"
         )
-    known = [name for name, metric in METRICS.items() if read.task.kind in metric.kinds]
-    if asked.metric and asked.metric not in known:
-        hint = nearest(asked.metric, known)
-        raise ConfigError([f"--metric {asked.metric}: not one of {', '.join(known)}; {hint}".rstrip("; ")])
+    require_metrics(asked.metric, read.task, read.frame[read.task.target])
     if asked.costs:
         Costs.parse(asked.costs)
         if read.task.kind != "binary":
@@ -164,7 +163,7 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
     if asked.time:
         _check_time(read, asked)
     # Who a row belongs to, how much it counts, or what else is asked about it, is not what it is like.
-    reasons = {asked.group: GROUPED, asked.weight: WEIGHED, **dict.fromkeys(asked.beside, BESIDE)}
+    reasons = {asked.group: GROUPED, asked.sample_weight: WEIGHED, **dict.fromkeys(asked.beside, BESIDE)}
     columns = tuple(
         replace(c, used=False, kind="identifier", reason=reasons[c.name]) if c.name in reasons else c
         for c in read.columns
@@ -177,10 +176,10 @@ def read_as_asked(source: Any, asked: FitConfig) -> LoadedData:
         )
     styles = styles_of(columns, read.task)
     fresh = read_source(asked.new_test, target=read.task.target, styles=styles) if asked.new_test else None
-    return replace(read, columns=columns, new_test=fresh, counted=asked.weight)
+    return replace(read, columns=columns, new_test=fresh, counted=asked.sample_weight)
 
 
-def _positive(read: LoadedData, asked: FitConfig) -> Task:
+def _positive(read: LoadedData, asked: RunRequest) -> Task:
     """The task with its positive class: the one asked for, of a warm start the earlier model's, else as inferred."""
     task = read.task
     if asked.warm_start:
@@ -200,7 +199,7 @@ def weights_of(frame: pl.DataFrame, name: str) -> np.ndarray | None:
     return frame[name].to_numpy() if name else None
 
 
-def _check_time(read: LoadedData, asked: FitConfig) -> None:
+def _check_time(read: LoadedData, asked: RunRequest) -> None:
     """InputError where the order of the rows depends on which of two numbers is the month."""
     facts = read.facts.get(asked.time)
     if facts is not None and facts.other_format and not dates_of(asked):
@@ -211,19 +210,19 @@ def _check_time(read: LoadedData, asked: FitConfig) -> None:
         )
 
 
-def dates_of(asked: FitConfig) -> str:
+def dates_of(asked: RunRequest) -> str:
     """The format of the column that orders rows by time, where it was said: `--column when=date:%d/%m/%Y`."""
     return asked.columns.get(asked.time, "").partition(":")[2]
 
 
-def asked_of(folder: RunFolder) -> FitConfig:
+def asked_of(folder: RunFolder) -> RunRequest:
     """What a run asked for. InputError where its run.json does not hold a request."""
     asked = folder.facts().get("asked")
-    result: FitConfig = validated(FitConfig, asked, f"'{folder.path / 'run.json'}', asked,")
+    result: RunRequest = validated(RunRequest, asked, f"'{folder.path / 'run.json'}', asked,")
     return result
 
 
-def reread(folder: RunFolder, command: str) -> tuple[FitConfig, LoadedData]:
+def reread(folder: RunFolder, command: str) -> tuple[RunRequest, LoadedData]:
     """What a run asked for, as a later command keeps it (see `option_table`), and its own data read again.
 
     InputError where they have changed since, or are gone, and for what the command cannot obey.
@@ -232,7 +231,7 @@ def reread(folder: RunFolder, command: str) -> tuple[FitConfig, LoadedData]:
     return asked, read_unchanged(folder, asked)
 
 
-def read_unchanged(folder: RunFolder, asked: FitConfig) -> LoadedData:
+def read_unchanged(folder: RunFolder, asked: RunRequest) -> LoadedData:
     """A run's data for a request like its own. InputError where they have changed since the run, or are gone."""
     read, before = read_as_asked(source_of(folder, asked), asked), folder.facts()
     recorded = before["source"]
@@ -250,13 +249,13 @@ def read_unchanged(folder: RunFolder, asked: FitConfig) -> LoadedData:
     return read
 
 
-def source_of(folder: RunFolder, asked: FitConfig) -> str:
+def source_of(folder: RunFolder, asked: RunRequest) -> str:
     """Where a run's data lie: the source that was named, or the copy in its folder.
 
     What the run's folder names is printed before it is opened: the folder may come from somebody else.
     """
-    named = (asked.source, asked.new_test, asked.weights, asked.previous, asked.warm_start)
-    paths = [name for name in named if name and name not in BUNDLED]
+    named = (asked.source, asked.new_test, asked.backbone_weights, asked.previous, asked.warm_start)
+    paths = [name for name in (*named, asked.text_model) if name and name not in (*BUNDLED, *NAMES)]
     if paths:
         print(printable(f"reading {', '.join(paths)}, as '{folder.path}' says"), file=sys.stderr)
     is_run = (folder.path / "run.json").exists()  # a recipe may lie by itself, as --plan prints it
@@ -353,7 +352,7 @@ def _with_values_on_disk(found: Source, columns: tuple[Column, ...], task: Task)
     return replace(found, whole=replace(found.whole, others=found.whole.others.then(read)))
 
 
-def read_as_before(source: Any, asked: FitConfig) -> LoadedData:
+def read_as_before(source: Any, asked: RunRequest) -> LoadedData:
     """Read new rows of a table that a run's model knows: its task and its columns are taken over."""
     model = model_of(asked.warm_start)
     if asked.task or asked.columns:
@@ -361,8 +360,8 @@ def read_as_before(source: Any, asked: FitConfig) -> LoadedData:
     name = model.task.target
     if asked.target not in (None, name):
         raise InputError(f"--target {asked.target}: the run predicts `{name}`", remedy=f"--target {name}")
-    result = read_source(source, target=name, memory=asked.memory, weight=asked.weight, styles=model.styles)
-    rows = CountedRows.of(result.frame, asked.weight if asked.weight != name else "", result.decimal)
+    result = read_source(source, target=name, memory=asked.memory, weight=asked.sample_weight, styles=model.styles)
+    rows = CountedRows.of(result.frame, asked.sample_weight if asked.sample_weight != name else "", result.decimal)
     frame, places = _usable(rows, model.task)
     model.encode(frame.head(0))  # says which columns are missing
     encode_target(frame[name], model.task)  # and which classes are new
@@ -384,7 +383,7 @@ def model_of(run: str) -> Model:
     """The model that a finished run delivered. InputError where there is none."""
     folder = open_run(run)
     if not folder.bundle.exists():
-        raise InputError(f"'{run}' has no model yet", remedy=f"finish it first: luthier fit --resume {run}")
+        raise InputError(f"'{run}' has no model yet", remedy=f"finish it first: luthier resume {run}")
     return Model.load(folder.bundle)
 
 

@@ -17,7 +17,7 @@ from luthier.data.target_transform import TargetTransform
 from luthier.machine import torch_settings
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
-from luthier.recipe.config import FitConfig, Recipe, recipe_from, write_recipe
+from luthier.recipe.config import Recipe, recipe_from, write_recipe
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.interrupted import Interrupted
 from luthier.recipe.ladder import Fitted
@@ -49,6 +49,7 @@ from luthier.recipe.steps.run_baselines import Baselines, running_baselines
 from luthier.recipe.steps.sanity_checks import check_before_training
 from luthier.recipe.steps.transferring import use_backbone
 from luthier.recipe.steps.warm_start import Earlier, earlier_run, warm_start
+from luthier.request import RunRequest
 from luthier.saved import RunFolder, machine_facts, timestamp
 from luthier.storage import home_folder
 
@@ -60,7 +61,7 @@ Tell = Callable[..., None]
 class Run:
     """A run about to be walked. `facts` go into its run.json beside those of every run."""
 
-    asked: FitConfig
+    asked: RunRequest
     read: LoadedData
     folder: RunFolder
     recipe: Recipe

@@ -20,7 +20,7 @@ def model_card(path: str | Path) -> str:
     """The card of a finished run, as Markdown. InputError where it has not been judged yet."""
     run = read_contents(Path(path))
     if not run.scores:
-        raise InputError(f"the run '{path}' has no scores yet", remedy=f"finish it: luthier fit --resume {path}")
+        raise InputError(f"the run '{path}' has no scores yet", remedy=f"finish it: luthier resume {path}")
     return "\n".join(_lines(run)) + "\n"
 
 

@@ -342,7 +342,7 @@ def _facts(run: Contents) -> Iterator[str]:
         ("readings of the test set", str(run.scores.get("openings", len(openings)))),
         ("versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
         ("machine", ", ".join(f"{name} {value}" for name, value in facts["machine"].items())),
-        ("repeat exactly", f"luthier fit --config {run.path / 'recipe.toml'}"),
+        ("repeat exactly", f"luthier rerun {run.path / 'recipe.toml'}"),
     ]
     yield f"<section><h2>{tr('The run')}</h2>"
     yield from table(("", ""), rows)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from luthier.runs.checking import check_run
 from luthier.runs.comparing import Comparison, compare
+from luthier.runs.continuing import branch, resume
 from luthier.runs.data_check import DataReport, doctor
-from luthier.runs.fitting import branch, fit, resume
+from luthier.runs.fitting import fit, plan, rerun
 from luthier.runs.multi_target import MultiTargetResult, fit_several, resume_several
 from luthier.runs.relocating import relocate
 from luthier.runs.result import Result
@@ -26,8 +27,10 @@ __all__ = [
     "doctor",
     "fit",
     "fit_several",
+    "plan",
     "read_test",
     "relocate",
+    "rerun",
     "resume",
     "resume_search",
     "resume_several",

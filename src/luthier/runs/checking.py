@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import polars as pl
 from torch import Tensor
 
 from luthier import storage
-from luthier.assess import METRICS, PREDICTION, PRIMARY, Units, drift, measure, seen_by, told_apart
+from luthier.assess import PREDICTION, PRIMARY, Units, drift, measure, seen_by, told_apart
 from luthier.data import PictureEncoder, Source, Unread, encode_target, read_source, target_values, with_values
 from luthier.data.copies import CopyRule
 from luthier.data.parsing import NUMBERS
@@ -21,10 +20,12 @@ from luthier.data.split import group_numbers
 from luthier.data.task import is_known_class
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
-from luthier.recipe import columns_of, reread
+from luthier.objective import metric_named
+from luthier.recipe import asked_of, columns_of, reread
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.sample_weights import CountedRows, require_weights, varied
 from luthier.records import Measure
+from luthier.request import RunRequest
 from luthier.runs.belonging import require_metric
 from luthier.saved import SEARCH, Model, RunFolder, open_one, read_scores
 
@@ -43,9 +44,9 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     model = Model.load(folder.bundle)
     if model.profile is None:
         raise InputError(f"the model of '{run}' has no profile of the training rows", remedy="fit it again")
-    asked = folder.facts().get("asked", {})
+    asked = asked_of(folder) if "asked" in folder.facts() else RunRequest(source="")
     found = read_source(source, styles=model.styles)
-    counted, note = _counted(found, asked.get("weight", ""))
+    counted, note = _counted(found, asked.sample_weight)
     frame, weights = counted.frame, counted.weights
     unread = Unread()
     numbers, codes = model.encode(frame, unread=unread)
@@ -207,12 +208,12 @@ def _score(
     return measure(metric, y, prediction, **beside).to_json(), note
 
 
-def _units(frame: pl.DataFrame, asked: Mapping[str, Any], model: Model, rule: CopyRule | None) -> Units:
+def _units(frame: pl.DataFrame, asked: RunRequest, model: Model, rule: CopyRule | None) -> Units:
     """What new data would bring anew, as on the test set: groups, stretches of time, else a row and its copies."""
-    group, time = asked.get("group"), asked.get("time")
+    group, time = asked.group, asked.time
     if group in frame.columns:
         return Units("groups", group_numbers(frame[group]))
-    if time in frame.columns and (order := _in_time(frame[time], asked["columns"].get(time, ""))) is not None:
+    if time in frame.columns and (order := _in_time(frame[time], asked.columns.get(time, ""))) is not None:
         return Units("blocks", order)
     if rule is None or not set(rule.names) <= set(frame.columns):
         return Units()
@@ -235,7 +236,7 @@ def _change(score: dict[str, Any] | None, headline: dict[str, Any] | None) -> di
     """New score minus test score, turned so that more is better; both parts' intervals make its own."""
     if score is None or headline is None or any(one["low"] is None for one in (score, headline)):
         return None
-    sign = 1.0 if METRICS[score["name"]].larger_is_better else -1.0
+    sign = metric_named(score["name"]).sign
     value = sign * (score["value"] - headline["value"])
     half = float(np.hypot(*((one["high"] - one["low"]) / 2 for one in (score, headline))))
     return {"value": value, "low": value - half, "high": value + half, "before": headline["value"]}
@@ -268,7 +269,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
         lines.append(f"  on the test set it was {change['before']:.4g}; the new score is {word}")
     if result["level"] == "act":
         lines.append(
-            "  try: luthier fit --resume RUN --from 4 --new-test FILE with rows like these, or start a new fit that "
+            "  try: luthier branch RUN --step 4 --new-test FILE with rows like these, or start a new fit that "
             "includes them"
         )
     return lines

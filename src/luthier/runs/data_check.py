@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from typing_extensions import Unpack
 
 from luthier.data import Preprocess, centre_of, check_table, flat
 from luthier.diagnosis import check_gradients, check_rows, loss_at_start, overfit_batch
 from luthier.diagnosis.controls import label_noise, signal, with_codes
 from luthier.engine import Part
 from luthier.nets import DenseSpec
-from luthier.recipe import config_of, first_width, input_count, read_as_asked
+from luthier.recipe import first_width, input_count, read_as_asked
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.problem import LOSSES, embedding_width
 from luthier.recipe.reading import LoadedData
 from luthier.records import Finding
+from luthier.request import Config, DataConfig, RunRequest
+from luthier.request_types import DataOptions
 from luthier.seeds import derive, torch_generator
 
 BATCH = 64
@@ -82,30 +84,20 @@ class DataReport:
 
 def doctor(
     source: Any,
+    target: str | int | None = None,
+    config: Config = None,
     *,
-    target: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    task: str | None = None,
-    group: str | None = None,
-    time: str | None = None,
-    weight: str | None = None,
     seed: int = 0,
+    **options: Unpack[DataOptions],
 ) -> DataReport:
     """Check a table as `luthier.fit` reads it: columns, rows, labels, signal, and whether a network can learn.
 
-    `group`, `time` and `weight` are those of `luthier.fit`. The test set stays sealed. Rows are numbered from 0 as in
-    the table. Raises InputError for a table that cannot be used.
+    `source`, `target`, `config` and `options` (`columns`, `group`, `time`, `sample_weight`, ...) are as for
+    `luthier.fit`. The test set stays sealed. Rows are numbered from 0 as in the table. Raises InputError for a table
+    that cannot be used.
     """
-    asked = config_of(
-        source="",
-        target=target,
-        seed=seed,
-        task=task,
-        columns=columns,
-        group=group or "",
-        time=time or "",
-        weight=weight or "",
-    )
+    described = DataConfig.of(config, target=target, **options)
+    asked = RunRequest.of(None, **described.given(), source="", seed=seed)
     read = read_as_asked(source, asked)
     parts = parts_of(read, asked)
     training, validation = _encoded(read, parts)

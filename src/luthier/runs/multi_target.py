@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import Unpack
 
 from luthier.data import read_source
 from luthier.engine.devices import AUTO, is_there
@@ -21,37 +21,24 @@ from luthier.errors import InputError, LuthierError, TerminatedError, in_a_line,
 from luthier.recipe import Budget, Clock, default_name, read_as_asked
 from luthier.recipe.parts import parts_of
 from luthier.report import write_overview
-from luthier.runs.fitting import default_budget, fit, request, resume
+from luthier.request import Config, FitConfig, ShownSection, flag_of, option_of
+from luthier.request_types import FitOptions, ShownOptions
+from luthier.runs.calls import Call
+from luthier.runs.continuing import resume_as_asked
+from luthier.runs.fitting import default_budget, fit_as_asked, request
 from luthier.runs.relocating import keep_source, name_of
 from luthier.runs.result import Result
-from luthier.runs.screen import Screen, choose_screen
-from luthier.saved import SEVERAL, RunFolder, create_run, finished_in, open_run, timestamp
+from luthier.runs.screen import Screen
+from luthier.saved import SEVERAL, RunFolder, finished_in, open_run, timestamp
 from luthier.saved.predict import load_all
-from luthier.untrusted import DeviceName, FilePath, Text, Whole, validated
+from luthier.untrusted import REMEDY, validated
 
-
-class SharedOptions(BaseModel):
-    """What all targets of a table are fitted with.
-
-    It stands in a file that a stranger may have written, so nothing else is taken from there: no folder to write to,
-    and no backbone, which is code.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seed: Whole = 0
-    columns: dict[str, Text] | None = None
-    group: Text | None = None
-    time: Text | None = None
-    weight: Text | None = None
-    size: Whole = 0
-    strict: bool = False
-    memory: Text | None = None
-    device: DeviceName = AUTO
-    distil: bool = False
-    new_test: FilePath | None = None
-    until: Whole = 5
-    registered: bool | None = Field(default=None, alias="register")
+ALONE = {name: field for name, field in FitConfig.model_fields.items() if option_of(field).alone}
+SHARED = [
+    name
+    for name in FitConfig.model_fields
+    if name not in (*ALONE, "target", "run", "replace", "verbose", "track")  # those say it of the whole, or once
+]
 
 
 class MultiTargetResult:
@@ -101,23 +88,28 @@ class MultiTargetResult:
 def fit_several(
     source: Any,
     targets: Sequence[str],
+    config: Config = None,
     *,
-    budget: str | Budget | None = None,
-    run: str | Path | None = None,
-    replace: bool = False,
     screen: Screen | None = None,
     clock: Clock | None = None,
-    **options: Any,
+    **options: Unpack[FitOptions],
 ) -> MultiTargetResult:
     """Run the recipe for each of several targets; they share the budget evenly.
 
-    `source` and `options` (those of `SharedOptions`: seed, columns, group, ...) are as for `luthier.fit`. The whole
-    request is checked before anything is trained. Raises InputError for targets that are not there, that cannot be
-    predicted, or fewer than two, and for other options; and at the end for a target whose run failed, once the others
-    are finished.
+    `source`, `config` and `options` are as for `luthier.fit`, without those of one target alone (task, metric, costs,
+    positive, warm_start and the backbone). The whole request is checked before anything is trained. Raises InputError
+    for targets that are not there, that cannot be predicted, or fewer than two, and for other options; and at the end
+    for a target whose run failed, once the others are finished.
     """
-    remedy = "fit each target alone, with luthier.fit"
-    shared: SharedOptions = validated(SharedOptions, options, "the options of several targets", remedy)
+    asked = FitConfig.of(config, **options)
+    return fit_several_as_asked(source, targets, asked, Call.begun(asked, screen, clock))
+
+
+def fit_several_as_asked(source: Any, targets: Sequence[str], config: FitConfig, call: Call) -> MultiTargetResult:
+    """The same for a request."""
+    if alone := [flag_of(name, field) for name, field in ALONE.items() if name in config.given()]:
+        message = f"{', '.join(alone)} {'work' if len(alone) > 1 else 'works'} with one target only"
+        raise InputError(message, remedy="fit that target alone, or name its run")
     names = list(dict.fromkeys(targets))
     result = read_source(source, target=names[0] if names else None)
     for name in names:
@@ -131,10 +123,10 @@ def fit_several(
         raise InputError(
             "these are not several different targets", received=", ".join(names) or "none", remedy="luthier.fit"
         )
-    whole = Budget.parse(budget) if budget is not None else default_budget(source)
-    share = _share(whole, len(names))
-    _check_all(result.frame if not name_of(source) else source, names, share, shared.model_dump(by_alias=True))
-    folder = create_run(run, default_name(source, result), replace=replace)
+    whole = Budget.parse(config.budget) if config.budget else default_budget(source)
+    config = config.model_copy(update={"budget": str(_share(whole, len(names)))})
+    _check_all(result.frame if not name_of(source) else source, names, config)
+    folder = call.new_folder(config, default_name(source, result))
     if not (kept := name_of(source)):
         keep_source(folder, result)
         kept = str(folder.source)
@@ -145,19 +137,21 @@ def fit_several(
             "created": timestamp(),
             "source": kept,
             "folders": _folders(names),
-            "budget": str(share),
-            "options": shared.model_dump(mode="json", by_alias=True),
+            "budget": config.budget,
+            "options": {
+                **config.model_dump(mode="json", include={name for name in SHARED if name in config.given()}),
+                "registered": call.registered(config),
+            },
         }
     )
-    return _walk(folder, screen, clock)
+    return _walk(folder, call)
 
 
-def _check_all(source: Any, names: Sequence[str], budget: Budget, options: dict[str, Any]) -> None:
+def _check_all(source: Any, names: Sequence[str], config: FitConfig) -> None:
     """InputError, with a reason for each of them, where targets cannot be predicted from this table."""
     wrong: dict[str, InputError] = {}
-    asked = {name: value for name, value in options.items() if name not in ("until", "register")}
     for target in names:
-        one = request(source, budget, target=target, beside=[name for name in names if name != target], **asked)
+        one = request(source, _alone(config, target, names))
         try:
             parts_of(read_as_asked(source, one), one)
         except InputError as error:
@@ -172,29 +166,36 @@ def _refused(wrong: Mapping[str, LuthierError], count: int, what: str, remedy: s
 
 
 def resume_several(
-    run: str | Path, *, device: str = AUTO, screen: Screen | None = None, clock: Clock | None = None
+    run: str | Path,
+    *,
+    device: str = AUTO,
+    screen: Screen | None = None,
+    clock: Clock | None = None,
+    **options: Unpack[ShownOptions],
 ) -> MultiTargetResult:
+    """Go on with a folder of several targets that was stopped, as `luthier.resume` goes on with a run."""
+    return resume_several_as_asked(run, Call.begun(ShownSection.of(None, **options), screen, clock), device=device)
+
+
+def resume_several_as_asked(run: str | Path, call: Call, *, device: str = AUTO) -> MultiTargetResult:
     """Go on with the target that was under way, and walk those that are left."""
-    return _walk(open_run(run), screen, clock, device)
+    return _walk(open_run(run), call, device)
 
 
-def _walk(folder: RunFolder, screen: Screen | None, clock: Clock | None, device: str = AUTO) -> MultiTargetResult:
-    facts = folder.facts()
-    shared: SharedOptions = validated(SharedOptions, facts["options"], f"'{folder.path / 'run.json'}', options,")
+def _walk(folder: RunFolder, call: Call, device: str = AUTO) -> MultiTargetResult:
+    facts, shared = folder.facts(), _shared(folder)
     names, failed = list(facts["folders"]), {}
     for target, place in facts["folders"].items():
         path = folder.path / place
-        shown = screen if screen is not None else choose_screen()
-        shown.event("target", name=target)
-        result: Result | None = None
+        call.screen.event("target", name=target)
+        each, result = call.again(), None
         try:
             if (path / "run.json").exists():
-                result = resume(path, device=device, screen=shown, clock=clock)
+                result = resume_as_asked(path, each, device=device)
             else:
-                options = {"budget": facts["budget"], "beside": [name for name in names if name != target]}
-                options |= shared.model_dump(by_alias=True)
-                options["device"] = next((name for name in (device, shared.device) if is_there(name)), AUTO)
-                result = fit(facts["source"], target=target, run=path, screen=shown, clock=clock, **options)
+                there = next((name for name in (device, shared.device) if is_there(name)), AUTO)
+                one = _alone(shared, target, names).model_copy(update={"run": str(path), "device": there})
+                result = fit_as_asked(facts["source"], one, each)
         except TerminatedError:
             raise
         except LuthierError as error:
@@ -203,9 +204,29 @@ def _walk(folder: RunFolder, screen: Screen | None, clock: Clock | None, device:
         if result is not None and result.folder.facts()["status"] == "cut":
             break  # the user wants to stop; what is left can be resumed
     if failed:
-        remedy = f"what is finished serves: luthier predict {folder.path} FILE; try the rest again with --resume"
+        remedy = f"what is finished serves: luthier predict {folder.path} FILE; luthier resume tries the rest again"
         raise _refused(failed, len(names), "could not be fitted", remedy)
     return MultiTargetResult(folder.path)
+
+
+def _alone(config: FitConfig, target: str, names: Sequence[str]) -> FitConfig:
+    """The request for one of the targets: the others are beside it."""
+    others = tuple(name for name in names if name != target)
+    return config.model_copy(update={"target": target, "beside": (*config.beside, *others)})
+
+
+def _shared(folder: RunFolder) -> FitConfig:
+    """What all targets are fitted with.
+
+    It stands in a file that a stranger may have written, so nothing else is taken from there: no folder to write to,
+    and no backbone, which is code.
+    """
+    facts, where = folder.facts(), f"'{folder.path / 'run.json'}', options,"
+    options = {name: value for name, value in facts["options"].items() if value is not None}
+    result: FitConfig = validated(FitConfig, {**options, "budget": facts["budget"]}, where)
+    if others := [name for name in result.given() if name not in SHARED]:
+        raise InputError(f"{where} names {', '.join(others)}", expected="options of several targets", remedy=REMEDY)
+    return result
 
 
 def _share(whole: Budget, count: int) -> Budget:

@@ -15,7 +15,8 @@ from luthier.data.pictures import cache_folder, is_packed
 from luthier.data.remote import is_remote
 from luthier.data.sources import DECIMAL, WRITTEN
 from luthier.errors import InputError
-from luthier.recipe import FitConfig, LoadedData, asked_of, read_as_asked, read_recipe, read_unchanged, write_recipe
+from luthier.recipe import LoadedData, asked_of, read_as_asked, read_recipe, read_unchanged, write_recipe
+from luthier.request import RunRequest
 from luthier.saved import SEVERAL, RunFolder, open_run, runs_in
 
 
@@ -96,7 +97,7 @@ def _checksum_of(recorded: Mapping[str, str], fingerprint: str, contents: str) -
 
 
 def _other_data(
-    folder: RunFolder, source: str | Path, asked: FitConfig, found: Source, recorded: Mapping[str, str]
+    folder: RunFolder, source: str | Path, asked: RunRequest, found: Source, recorded: Mapping[str, str]
 ) -> InputError:
     before = [(asked.source, "fingerprint", "contents"), (asked.new_test, "new_test", "new_test_contents")]
     had = {path: _checksum_of(recorded, *names) for path, *names in before if path}
@@ -108,8 +109,9 @@ def _other_data(
     )
 
 
-def read_as_in(folder: RunFolder, source: str, asked: FitConfig) -> LoadedData:
+def read_as_in(folder: RunFolder, source: str, asked: RunRequest) -> LoadedData:
     """The data of a run that is repeated. InputError where they have changed; a recipe that was edited is its own."""
-    if not (folder.path / "run.json").exists() or folder.facts().get("asked") != asked.model_dump(mode="json"):
+    known = (folder.path / "run.json").exists() and "asked" in folder.facts()
+    if not known or asked_of(folder) != asked:
         return read_as_asked(source, asked)
     return read_unchanged(folder, asked)

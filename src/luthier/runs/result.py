@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from luthier.errors import LuthierError
 from luthier.recipe import Record, read_ledger, worded
 from luthier.report import notebook_card, summary_lines, write_report
 from luthier.saved import Model, RunFolder, read_histories, read_scores
+
+TEMPORARY = "luthier-"  # how folders of runs that are not kept begin
 
 
 class Result:
@@ -42,7 +45,7 @@ class Result:
         """The final judgement: headline with interval, five seeds, baselines with paired differences."""
         scores = read_scores(self.folder)
         if scores is None:
-            remedy = f"finish it: luthier fit --resume {self.path}"
+            remedy = f"finish it: luthier resume {self.path}"
             raise LuthierError(f"the run '{self.path}' has no scores yet", remedy=remedy)
         return scores
 
@@ -82,7 +85,10 @@ class Result:
         return read_source(rows, styles=self.model.styles).frame
 
     def __repr__(self) -> str:
-        return "\n".join(summary_lines(self.path)[:12])
+        parent = self.path.parent
+        passing = parent.name.startswith(TEMPORARY) and parent.parent == Path(tempfile.gettempdir())
+        note = ["  (a temporary folder, until this program ends; run=FOLDER keeps a run)"] if passing else []
+        return "\n".join([*summary_lines(self.path)[:12], *note])
 
     def _repr_html_(self) -> str:
         return notebook_card(self.path)

@@ -6,7 +6,10 @@ screen only shows; it never changes a number.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from html import escape
+from importlib import import_module
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -17,6 +20,7 @@ from luthier.console import console
 from luthier.data.columns import USED
 from luthier.recipe import Record, worded, wording_of
 
+LOG = logging.getLogger("luthier")
 MANY_COLUMNS, FEW_ALIKE = 16, 3
 STEPS = {
     0: "Before step 1: the data",
@@ -160,10 +164,85 @@ class TextScreen:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+class LogScreen(SilentScreen):
+    """Sentences go to the logger "luthier"; in a notebook a bar shows how far the run is."""
+
+    def __init__(self) -> None:
+        self._bar = NotebookBar() if Console().is_jupyter else None
+
+    def record(self, record: Record) -> None:
+        """A decision, finding, note, cut or opening as a sentence."""
+        if sentence := _sentence(record):
+            LOG.info("%s", sentence)
+
+    def event(self, name: str, /, **facts: Any) -> None:
+        """Progress; at the end the summary."""
+        if self._bar is not None:
+            self._bar.event(name, facts)
+        for line in facts["lines"] if name in ("done", "planned") else ():
+            LOG.info("%s", line)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+class _Steps:
+    """How far a run is: planned steps done, all that are planned, and what is going on."""
+
+    def __init__(self) -> None:
+        self.doing, self.done = "reading the data", 0
+        self.total: int | None = None
+        self._finished, self._current = 0, 0
+
+    def event(self, name: str, facts: dict[str, Any]) -> bool:
+        """Whether something has changed."""
+        match name:
+            case "begin":
+                self.doing, self.total = "training", facts["steps"]
+            case "range":
+                self.doing = "range test"
+            case "population":
+                self._finished, self._current = self._finished + self._current, facts["steps"]
+                self.doing, self.done = facts["stage"], self._finished
+            case "evaluation":
+                self.done = self._finished + facts["evaluation"].step
+            case _:
+                return False
+        return True
+
+
+class NotebookBar:
+    """A progress bar below a notebook's cell."""
+
+    def __init__(self) -> None:
+        self._steps = _Steps()
+        self._shown: Any = None  # IPython's handle
+        self._ipython: Any = import_module("IPython.display")
+
+    def event(self, name: str, facts: dict[str, Any]) -> None:
+        """Draw it where something has changed."""
+        if not self._steps.event(name, facts):
+            return
+        steps = self._steps
+        bar = f"<progress value='{steps.done}' max='{steps.total or 1}'></progress> {escape(steps.doing)}"
+        if self._shown is None:
+            self._shown = self._ipython.display(self._ipython.HTML(bar), display_id=True)
+        else:
+            self._shown.update(self._ipython.HTML(bar))
+
+    def stop(self) -> None:
+        """Take it away."""
+        if self._shown is not None:
+            self._shown.update(self._ipython.HTML(""))
+
+
 class _Bar:
     """The progress bar: planned steps done, and the time that the rest will take."""
 
     def __init__(self, console: Console) -> None:
+        self._steps = _Steps()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -174,21 +253,13 @@ class _Bar:
             console=console,
             transient=True,
         )
-        self._task = self._progress.add_task("reading the data", total=None)
-        self._finished = 0
-        self._current = 0
+        self._task = self._progress.add_task(self._steps.doing, total=None)
         self._progress.start()
 
     def event(self, name: str, facts: dict[str, Any]) -> None:
-        if name == "begin":
-            self._progress.update(self._task, total=facts["steps"], description="training")
-        elif name == "range":
-            self._progress.update(self._task, description="range test")
-        elif name == "population":
-            self._finished, self._current = self._finished + self._current, facts["steps"]
-            self._progress.update(self._task, description=facts["stage"], completed=self._finished)
-        elif name == "evaluation":
-            self._progress.update(self._task, completed=self._finished + facts["evaluation"].step)
+        if self._steps.event(name, facts):
+            steps = self._steps
+            self._progress.update(self._task, total=steps.total, description=steps.doing, completed=steps.done)
 
     def stop(self) -> None:
         self._progress.stop()
@@ -199,6 +270,11 @@ def choose_screen(*, json: bool = False, verbose: bool = False) -> Screen:
     if json:
         return JsonScreen()
     return TextScreen(console(), verbose=verbose)
+
+
+def quiet_screen(verbose: int) -> Screen:
+    """The screen of a call from Python: the logger alone, or as the command line speaks where `verbose` asks for it."""
+    return choose_screen(verbose=verbose > 1) if verbose else LogScreen()
 
 
 def print_check(result: dict[str, Any], *, json: bool) -> None:

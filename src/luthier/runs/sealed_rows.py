@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
-from luthier.assess import METRICS, PRIMARY, Register, SealHistory, measure, open_test, seen_before, seen_by
+from luthier.assess import Register, SealHistory, measure, open_test, seen_before, seen_by
 from luthier.recipe import Ledger, openings, predict_part, read_ledger, reread
 from luthier.recipe.known_rows import keep_reading, record_in
 from luthier.recipe.parts import parts_of
@@ -15,20 +15,22 @@ from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.steps.stored_predictions import write_stored_predictions
 from luthier.report import summary_lines, write_report
 from luthier.runs.belonging import require_model_of
-from luthier.runs.fitting import resume
+from luthier.runs.continuing import resume
 from luthier.runs.result import Result
-from luthier.runs.screen import Screen, choose_screen
+from luthier.runs.screen import Screen, quiet_screen
 from luthier.saved import Model, RunFolder, open_fit, timestamp
 from luthier.storage import home_folder
+from luthier.task import deciding_metric, reported_metrics
 
 
-def read_test(run: str | Path, *, again: bool = False, screen: Screen | None = None) -> Result:
+def read_test(run: str | Path, *, again: bool = False, verbose: int = 0, screen: Screen | None = None) -> Result:
     """Evaluate a run on its sealed test set: run step 5 if it is still to come, otherwise return the stored result.
 
     `again` reads the test set a second time, with the same frozen model: the ledger has a line for it, and the
-    report says from then on how often it was read. Raises InputError for a folder that is not a run.
+    report says from then on how often it was read. `verbose` and `screen` are as for
+    `luthier.fit`. Raises InputError for a folder that is not a run.
     """
-    screen = screen if screen is not None else choose_screen()
+    screen = screen if screen is not None else quiet_screen(verbose)
     folder = open_fit(run)
     if not folder.scores.exists():
         return resume(run, screen=screen)
@@ -55,7 +57,7 @@ def _read_again(folder: RunFolder) -> None:
     kind = model.task.kind
     y, prediction = own_scale(read.task, rows), predict_part(model, rows)
     weights = None if rows.weights is None else rows.weights.numpy()
-    names = [name for name, known in METRICS.items() if kind in known.kinds]
+    names = reported_metrics(asked.metric, kind)
 
     def measured(name: str) -> dict[str, Any]:
         seen = seen_by(name, prediction, model.threshold)
@@ -64,7 +66,7 @@ def _read_again(folder: RunFolder) -> None:
 
     reading: dict[str, Any] = {
         "when": timestamp(),
-        "headline": measured(asked.metric or PRIMARY[kind]),
+        "headline": measured(deciding_metric(asked.metric, kind)),
         "metrics": [measured(name) for name in names],
     }
     write_stored_predictions(folder.judged, rows, parts.test_rows, prediction, read.task)

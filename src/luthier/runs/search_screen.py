@@ -107,3 +107,8 @@ class TextSearch(SearchScreen):
 def choose_search_screen(*, json: bool = False, verbose: bool = False) -> SearchScreen:
     """The screen for standard output."""
     return JsonSearch() if json else TextSearch(console(), verbose=verbose)
+
+
+def quiet_search_screen(verbose: int) -> SearchScreen:
+    """The screen of a call from Python: silent, or as the command line speaks where `verbose` asks for it."""
+    return choose_search_screen(verbose=verbose > 1) if verbose else SearchScreen()

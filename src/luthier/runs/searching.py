@@ -19,9 +19,10 @@ from luthier import storage
 from luthier.diagnosis import optimism
 from luthier.engine.devices import AUTO, CPU, free_memory, resolve
 from luthier.errors import ConfigError, InputError
-from luthier.machine import cores, default_memory, parse_memory
+from luthier.machine import cores, default_memory
 from luthier.recipe import Budget, Interrupted
 from luthier.report import write_search_report
+from luthier.request import SearchConfig
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.signals import ended_by_signals
 from luthier.runs.study_result import Study
@@ -164,7 +165,7 @@ def _closing(study: Study) -> list[str]:
         return []
     lines = [f"  report     {study.folder / 'report.html'}"]
     if not study.outcome.complete:
-        lines.append(f"  continue   luthier tune --resume {study.folder}")
+        lines.append(f"  continue   luthier resume {study.folder}")
     return lines
 
 
@@ -219,34 +220,28 @@ def _scratch(folder: RunFolder | None) -> Iterator[Path]:
 
 
 def effort_for(
-    trials: int | None,
-    budget: str | None,
-    sampler: str | Sampler,
-    halving: str,
-    tiers: bool,
-    epochs: int,
-    confirm: int,
-    seed: int,
-    workers: int | None,
-    memory: str | None,
+    config: SearchConfig, trials: int | None = None, *, seed: int, epochs: int = 1, sampler: Sampler | None = None
 ) -> Effort:
-    """What a search may spend, from what a caller says; InputError for what cannot be meant."""
-    if workers is not None and not (isinstance(workers, int) and workers >= 1):
-        raise ConfigError([f"workers must be a whole number of at least 1, not {workers!r}"])
-    limit = None if budget is None else Budget.parse(budget)
+    """What a search may spend, from what a caller says; `trials` and `epochs` where nothing is said of them.
+
+    InputError for what cannot be meant.
+    """
+    if config.workers is not None and config.workers < 1:
+        raise ConfigError([f"workers must be a whole number of at least 1, not {config.workers!r}"])
+    limit = Budget.parse(config.budget) if config.budget else None
     if limit is not None and limit.seconds is None:
         raise ConfigError(
             ["the budget of a search must be a time, such as 10m"], remedy="limit the number of trials with --trials"
         )
     return Effort(
-        trials=trials,
+        trials=config.trials if config.trials is not None else trials,
         seconds=None if limit is None else limit.seconds,
-        sampler=sampler,
-        tiers=tiers,
-        halving=halving,
-        epochs=epochs,
+        sampler=sampler or config.sampler,
+        tiers=config.tiers,
+        halving=config.halving,
+        epochs=config.epochs or epochs,
         seed=seed,
-        confirm=confirm,
-        spread=workers or cores(),
-        memory=0 if memory is None else parse_memory(memory),
+        confirm=config.confirm,
+        spread=config.workers or cores(),
+        memory=config.memory,
     )

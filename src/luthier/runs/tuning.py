@@ -10,15 +10,17 @@ from typing import Any
 
 import torch
 from torch import nn
+from typing_extensions import Unpack
 
 from luthier.engine import Part, part_of
 from luthier.engine.api import alike, known_spec, suited
-from luthier.engine.devices import AUTO
 from luthier.errors import InputError
 from luthier.machine import torch_settings
 from luthier.nets import DenseSpec
 from luthier.nets.spec import DeferredSpec
 from luthier.objective import AnyLoss, loss_for
+from luthier.request import Config, SearchConfig
+from luthier.request_types import SearchConfigOptions
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
@@ -37,26 +39,15 @@ def tune(
     build: Build,
     data: Any,
     space: Mapping[str, Any] | str | Path | Space,
+    config: Config = None,
     *,
-    trials: int | None = None,
-    budget: str | None = None,
     validation: Any = None,
     loss: AnyLoss | None = None,
-    epochs: int = 10,
     sampler: str | Sampler = "random",
-    halving: str = "",
-    tiers: bool = True,
-    confirm: int = 5,
-    seed: int = 0,
-    run: str | Path | None = None,
-    on: str = "local",
-    workers: int | None = None,
-    device: str = AUTO,
-    memory: str | None = None,
     layout: str | None = None,
-    storage: str | None = None,
-    study: str | None = None,
+    run: str | Path | None = None,
     screen: SearchScreen | None = None,
+    **options: Unpack[SearchConfigOptions],
 ) -> Study:
     """Search the hyper-parameters of your own network.
 
@@ -68,6 +59,7 @@ def tune(
     else is for `build`. Options of `rule` and `schedule` may be objects, as in
     `luthier.train`. Modules of equal shapes train together.
 
+    `options` are the fields of `luthier.request.SearchConfig`; `config` holds some of them, as for `luthier.fit`.
     `trials` or `budget` ("10m") bounds the search. Its first trial is the default setting. With `tiers`
     the hyper-parameters are searched in their order of importance; `sampler` is random, grid, sobol,
     coarse-to-fine, tpe or gp, or an object with `ask`; `halving` is successive or hyperband. The best few are
@@ -91,6 +83,9 @@ def tune(
     """
     if not isinstance(run, str | Path | None):
         raise InputError("run is not a folder", expected="its path", received=repr(run))
+    ours = None if isinstance(sampler, str) else sampler
+    wanted = SearchConfig.of(config, **options, sampler=sampler if ours is None and sampler != "random" else None)
+    seed = wanted.seed
     whole = part_of(data)
     given = None if validation is None else alike(whole, part_of(validation, "validation"))
     training, held_out = _parts(whole, given, seed)
@@ -103,10 +98,10 @@ def tune(
     else:
         searched = space_from(space)
         networks = BuiltNetworks.on(training, held_out, loss, build, searched, wanted_layout=layout, seed=seed)
-    effort = effort_for(trials, budget, sampler, halving, tiers, epochs, confirm, seed, workers, memory)
+    effort = effort_for(wanted, seed=seed, epochs=10, sampler=ours)
     folder = None if run is None else _folder(Path(run), searched, effort, {"data": _fingerprint(training, held_out)})
-    name = study or (folder.path.name if folder else "luthier")
-    place = Place(on, workers, storage, name, device)
+    name = wanted.study or (folder.path.name if folder else "luthier")
+    place = Place(wanted.on, wanted.workers, wanted.storage, name, wanted.device)
     return run_search(networks, searched, effort, folder, place, screen or SearchScreen())
 
 

@@ -8,35 +8,39 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import Unpack
+
 from luthier.assess.register import is_registered
 from luthier.engine.devices import AUTO, is_there, resolve
 from luthier.errors import InputError
-from luthier.machine import cores, default_memory, parse_memory
+from luthier.machine import cores, default_memory
 from luthier.nets import DenseNet
 from luthier.recipe import (
     Budget,
     BudgetClock,
-    FitConfig,
     Interrupted,
     Problem,
     Recipe,
     Run,
     WallClock,
     as_model,
-    config_of,
     default_name,
     first_width,
     input_count,
+    kept_for,
     read_as_asked,
     reread,
 )
 from luthier.recipe.reading import LoadedData
+from luthier.request import Config, DataConfig, RunRequest, TuneConfig, flag_of
+from luthier.request_types import TuneOptions
+from luthier.runs.calls import new_folder, registered
 from luthier.runs.relocating import keep_source, name_of
 from luthier.runs.result import Result
-from luthier.runs.search_screen import SearchScreen
+from luthier.runs.search_screen import SearchScreen, quiet_search_screen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
-from luthier.saved import SEARCH, RunFolder, create_run, open_fit, open_one
+from luthier.saved import SEARCH, RunFolder, open_fit, open_one
 from luthier.search import REGISTRY, Choice, DenseNetworks, Effort, Number, Space, space_from
 from luthier.untrusted import fitting_together
 
@@ -45,98 +49,87 @@ TABLE_SPACE = (
     *("dropout", "batch_norm", "number_frequencies", "beta1", "beta2", "epsilon"),
 )
 DEFAULT_TRIALS = 64
-OPTIONS = {"weight": "--sample-weight"}  # as a person knows it; the others have the names of their parameters
 
 
 def tune_table(
     source: Any,
-    *,
-    target: str | None = None,
+    target: str | int | None = None,
     space: Mapping[str, Any] | str | Path | Space | None = None,
-    trials: int | None = None,
-    budget: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    task: str | None = None,
-    group: str | None = None,
-    time: str | None = None,
-    weight: str | None = None,
-    epochs: int | None = None,
-    sampler: str = "random",
-    halving: str = "",
-    tiers: bool = True,
-    confirm: int = 5,
-    seed: int | None = None,
-    run: str | Path | None = None,
-    replace_run: bool = False,
-    on: str = "local",
-    workers: int | None = None,
-    device: str = AUTO,
-    memory: str | None = None,
-    storage: str | None = None,
-    study: str | None = None,
-    register: bool | None = None,
+    config: Config = None,
+    *,
     screen: SearchScreen | None = None,
+    **options: Unpack[TuneOptions],
 ) -> Study:
     """Search the hyper-parameters of dense networks on a table, or on the table of a finished run.
 
-    `source`, `target`, `columns`, `task`, `group`, `time` and `weight` are as for `luthier.fit`. The folder of a run
-    is searched under all that the run was asked for (its split, weights, other targets, costs, ...), with its
-    delivered setting as the default; `seed` then is the search's alone. The test set stays sealed. Everything else is
-    as for `luthier.tune`; without `space` the usual ranges of the registry are searched. Settings are compared by their
-    validation loss. The best network is kept in the folder as `model.luthier`. `register` is as for `luthier.fit`.
+    `source` and `target` are as for `luthier.fit`, and so are those `options` that describe data, task, budget and
+    output; the others are as for `luthier.tune`. The folder of a run is searched under all that the run was asked for
+    (its split, weights, other targets, costs, ...), with its delivered setting as the default; `seed` then is the
+    search's alone. The test set stays sealed. Without `space` the usual ranges of the registry are searched. Settings
+    are compared by their validation loss. The best network is kept in the folder as `model.luthier`.
+
     Raises InputError for what cannot be used, and for a problem described anew beside a run.
     """
-    screen = screen or SearchScreen()
+    asked = TuneConfig.of(config, target=target, **options)
+    return tune_table_as_asked(source, space, asked, screen or quiet_search_screen(asked.verbose))
+
+
+def tune_table_as_asked(
+    source: Any,
+    space: Mapping[str, Any] | str | Path | Space | None,
+    config: TuneConfig,
+    screen: SearchScreen,
+    *,
+    keeps: bool = False,
+) -> Study:
+    """The same for a request; a run of no name is kept in `runs`, or lies in a temporary folder."""
+    if config.track:
+        from luthier.runs.tracking import TrackedSearch, tracker_for
+
+        screen = TrackedSearch(screen, tracker_for(config.track))
     before = _run_of(source)
-    if trials is None and budget is None:
-        trials = DEFAULT_TRIALS
     if before is None:
         base: dict[str, Any] = {}
-        asked = config_of(
-            source=name_of(source),
-            target=target,
-            seed=seed or 0,
-            task=task,
-            columns=columns,
-            group=group or "",
-            time=time or "",
-            weight=weight or "",
-            memory=0 if memory is None else parse_memory(memory),
-        )
+        asked = kept_for("tune RUN", _described(source, config))
         read = read_as_asked(source, asked)
     else:
-        described = {"target": target, "column": columns, "task": task, "group": group, "time": time, "weight": weight}
-        _refuse_another_problem(before, [name for name, value in described.items() if value])
+        _refuse_another_problem(before, config)
         base, (asked, read) = _base_of(before), reread(before, "tune RUN")
         asked = asked.model_copy(update={"base": str(before.path.resolve())})  # whose sealed rows stay sealed
-    asked = asked.model_copy(update={"target": read.task.target, "budget": budget or ""})
-    search_seed = asked.seed if seed is None else seed
-    effort = effort_for(trials, budget, sampler, halving, tiers, epochs or 1, confirm, search_seed, workers, memory)
+    asked = asked.model_copy(update={"target": read.task.target, "budget": config.budget})
+    search_seed = config.seed if "seed" in config.given() else asked.seed
+    effort = effort_for(config, DEFAULT_TRIALS if not config.budget else None, seed=search_seed)
     if space is not None:
         space = space_from(space, taken=REGISTRY)
     name = default_name(source, read.source) if before is None else Path(read.source.name).stem
-    folder = create_run(run, f"{name}-tuned", replace=replace_run)
+    folder = new_folder(config, f"{name}-tuned", keeps=keeps)
     if before is not None and not asked.source:
         shutil.copyfile(before.source, folder.source)
     elif not asked.source:
         keep_source(folder, read.source)
-    options = {
-        "on": on,
-        "workers": workers,
-        "device": device if device == AUTO else str(resolve(device)),
-        "storage": storage,
-        "study": study,
-        "epochs": epochs,
+    how = {
+        "on": config.on,
+        "workers": config.workers,
+        "device": config.device if config.device == AUTO else str(resolve(config.device)),
+        "storage": config.storage,
+        "study": config.study,
+        "epochs": config.epochs,
         "inputs": base.get("inputs", "standardise"),
         "defaults": base.get("defaults", {}),
     }
     try:
-        registered = is_registered(register, run)
-        return _tune_table(asked, read, folder, space, effort, options, screen, resumed=False, registered=registered)
+        kept = registered(config, keeps=keeps)
+        return _tune_table(asked, read, folder, space, effort, how, screen, resumed=False, registered=kept)
     except InputError:
         if not (folder.path / "journal.jsonl").exists():
             shutil.rmtree(folder.path)  # nothing was trained: leave no empty run behind
         raise
+
+
+def _described(source: Any, config: TuneConfig) -> RunRequest:
+    """A table's problem, as a search is asked about it."""
+    described = {name: getattr(config, name) for name in (*DataConfig.model_fields, "seed", "memory")}
+    return RunRequest.of(None, **described, source=name_of(source))
 
 
 def resume_search(
@@ -153,13 +146,13 @@ def resume_search(
         raise InputError(f"'{run}' is not a search on a table", remedy="start one with luthier tune SOURCE")
     _require_named(folder, "--on", on)
     _require_named(folder, "--storage", storage)
-    asked, read = reread(folder, "tune --resume")
+    asked, read = reread(folder, "resume SEARCH")
     with fitting_together(folder.path):
         effort = Effort(**facts["search"]["effort"])
         space = _stored_space(facts["search"]["space"]) if facts["search"]["space"] else None
         options = {**facts["options"], "workers": min(facts["options"]["workers"] or cores(), cores())}
-        registered, shown = is_registered(facts.get("registered", False), folder.path), screen or SearchScreen()
-        return _tune_table(asked, read, folder, space, effort, options, shown, resumed=True, registered=registered)
+        kept, shown = is_registered(facts.get("registered", False), folder.path), screen or SearchScreen()
+        return _tune_table(asked, read, folder, space, effort, options, shown, resumed=True, registered=kept)
 
 
 def _require_named(folder: RunFolder, option: str, named: str | None) -> None:
@@ -170,12 +163,12 @@ def _require_named(folder: RunFolder, option: str, named: str | None) -> None:
             f"the search in '{folder.path}' records {message}",
             expected="the same on the command line: a file does not choose where this machine connects to",
             received=f"{option} {named}" if named else f"no {option}",
-            remedy=f"luthier tune --resume {folder.path} {message}, if you trust it" if recorded else "leave it out",
+            remedy=f"luthier resume {folder.path} {message}, if you trust it" if recorded else "leave it out",
         )
 
 
 def _tune_table(
-    asked: FitConfig,
+    asked: RunRequest,
     read: LoadedData,
     folder: RunFolder,
     space: Space | None,
@@ -256,16 +249,16 @@ def _usual(width: int, defaults: Mapping[str, Any]) -> Space:
 def _run_of(source: Any) -> RunFolder | None:
     """The run whose problem is searched, where a run's folder is given in place of a table."""
     if isinstance(source, str | Path) and (Path(source) / "run.json").exists():
-        return open_fit(source, searched=f"continue it: luthier tune --resume {source}")
+        return open_fit(source, searched=f"continue it: luthier resume {source}")
     return None
 
 
-def _refuse_another_problem(run: RunFolder, described: list[str]) -> None:
+def _refuse_another_problem(run: RunFolder, config: TuneConfig) -> None:
     """InputError where a run is to be searched, and its problem is described beside it."""
-    if described:
-        given = ", ".join(OPTIONS.get(name, f"--{name}") for name in described)
+    fields = DataConfig.model_fields.items()
+    if described := [flag_of(name, field) for name, field in fields if name in config.given()]:
         raise InputError(
-            f"{given}: '{run.path}' is searched under what that run was asked for",
+            f"{', '.join(described)}: '{run.path}' is searched under what that run was asked for",
             remedy="leave it out, or name the table in place of the run",
         )
 

@@ -26,7 +26,8 @@ from luthier import storage
 from luthier.errors import InputError, in_a_line
 from luthier.saved.model_schemas import EncoderFacts, ManifestFacts, ModelFacts, NoProfile, ProfileFacts
 from luthier.saved.upgrades import embeddings_first, with_parsers
-from luthier.untrusted import LARGEST_JSON, Plain, open_plain, parse_json, validated
+from luthier.schema_types import Plain
+from luthier.untrusted import LARGEST_JSON, open_plain, parse_json, validated
 
 FORMAT = 3  # what changed is said in `upgrades`
 READABLE = (1, 2, 3)
@@ -80,7 +81,7 @@ def read_bundle(path: Path) -> Bundle:
         raise InputError(
             f"there is no model at '{path}'",
             expected="a model.luthier file, or a finished run's folder",
-            remedy="finish the run with `luthier fit --resume`",
+            remedy="finish the run with `luthier resume`",
         ) from None
     except (zipfile.BadZipFile, zipfile.LargeZipFile, struct.error, EOFError, OSError, *_OF_READING) as error:
         raise InputError(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Discriminator, Field, Tag
 from typing_extensions import TypedDict
 
-from luthier.untrusted import OPEN, Count, Number, Plain, Sentence, Text
+from luthier.schema_types import OPEN, Count, Number, Plain, Sentence, Text
 
 Step = Annotated[int, Field(ge=0, le=6)]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from typing_extensions import TypedDict
 
-from luthier.untrusted import CLOSED, OPEN, Count, Number, Plain, Share, Text
+from luthier.schema_types import CLOSED, OPEN, Count, Number, Plain, Share, Text
 
 Size = Annotated[int, Field(ge=0, le=100_000_000)]
 Positive = Annotated[int, Field(ge=1, le=100_000_000)]

@@ -60,8 +60,8 @@ def predict_file(
     training rows get no prediction, and a column says which they are; with `explain` there is a typical row's
     answer, and what each column adds to it (see `Model.explain`), or of text the words that matter most. The output
     appears under its name only when it is whole. Cells that training did not know are counted in `unread`; how the
-    rows are read goes to `say`. Text that a spreadsheet takes for a formula gets an apostrophe before it: in the columns
-    that are appended, with `safe_cells` in all of them and in the names of columns, without (False) in none.
+    rows are read goes to `say`. Text that a spreadsheet takes for a formula gets an apostrophe before it: in the
+    columns that are appended, with `safe_cells` in all of them and in the names of columns, without (False) in none.
     """
     if isinstance(output, Path) and output.suffix.lower() not in ("", ".csv", ".txt"):
         raise InputError(

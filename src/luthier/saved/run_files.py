@@ -59,7 +59,7 @@ def read_study(path: Path) -> tuple[dict[str, Any], pl.DataFrame]:
         result: dict[str, Any] = read_json(path / "search.json", StudyFacts)
         return result, read_frame(path / "trials.parquet", TRIALS)
     except FileNotFoundError:
-        remedy = f"luthier tune --resume {path}"
+        remedy = f"luthier resume {path}"
         raise InputError(f"the search in '{path}' has not finished yet", remedy=remedy) from None
 
 

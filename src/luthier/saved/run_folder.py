@@ -48,7 +48,7 @@ class RunFolder:
 
     @property
     def recipe(self) -> Path:
-        """What was asked, the plan and the cuts; `luthier fit --config` repeats it."""
+        """What was asked, the plan and the cuts; `luthier rerun` repeats it."""
         return self.path / "recipe.toml"
 
     @property
@@ -201,7 +201,7 @@ def finished_in(path: Path | str) -> dict[str, Path]:
 def unfinished_in_words(path: Path | str) -> str:
     """Which targets of a folder have no model yet, and what to do about it; empty where all have."""
     left = [f"`{target}`" for target in runs_in(path) if target not in finished_in(path)]
-    return f"{', '.join(left)}: no model yet; finish with luthier fit --resume {path}" if left else ""
+    return f"{', '.join(left)}: no model yet; finish with luthier resume {path}" if left else ""
 
 
 def open_one(path: Path | str) -> RunFolder:
@@ -254,7 +254,7 @@ def _clear(path: Path, replace: bool) -> None:
     if not replace:
         raise InputError(
             f"'{path}' already holds a run",
-            remedy=f"continue it with --resume {path}, overwrite it with --replace, or choose another folder",
+            remedy=f"continue it with luthier resume {path}, overwrite it with --replace, or choose another folder",
         )
     with storage.held(path):
         _remove(path)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from luthier.untrusted import CLOSED, OPEN, Count, DeviceName, FileName, FilePath, Number, Plain, Text, Whole
+from luthier.schema_types import CLOSED, OPEN, Count, DeviceName, FileName, FilePath, Number, Plain, Text, Whole
 
 
 class SourceFacts(TypedDict):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
-from luthier.untrusted import OPEN, Count, Number, Sentence, Share, Text
+from luthier.schema_types import OPEN, Count, Number, Sentence, Share, Text
 
 
 def _whole_interval(measure: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from luthier.untrusted import CLOSED, OPEN, Count, Number, Plain, Text, Whole
+from luthier.schema_types import CLOSED, OPEN, Count, Number, Plain, Text, Whole
 
 
 class _Finding(TypedDict):

@@ -15,7 +15,8 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from luthier import storage
-from luthier.untrusted import OPEN, Plain, Text, read_records
+from luthier.schema_types import OPEN, Plain, Text
+from luthier.untrusted import read_records
 
 Record = dict[str, Any]
 SYNC_EVERY = 1.0  # seconds

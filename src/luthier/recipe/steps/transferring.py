@@ -49,7 +49,7 @@ def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
     side = max(LEAST_SIDE, height, width)
     name = LITE if asked.backbone == AUTO else asked.backbone
     spec = BackboneSpec(name, (channels, height, width), problem.outputs, side=side)
-    file = asked.weights or Path(weights_of(name, "")).name  # a package lies elsewhere on other machines
+    file = asked.backbone_weights or Path(weights_of(name, "")).name  # a package lies elsewhere on other machines
     runner.ledger.decide(2, BackboneEvidence(name, side, file))
     tensors, facts = runner.memo.recall("backbone") or _transferred(runner, spec)
     for sentence in facts["said"]:
@@ -73,7 +73,7 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
     problem = runner.problem
     _, training, validation = problem.prepared("pixels")
     backbone, message = shown(spec), list[str]()
-    if path := weights_of(spec.backbone, problem.asked.weights):
+    if path := weights_of(spec.backbone, problem.asked.backbone_weights):
         last = anatomy_of(backbone, training.features[:2]).head.removeprefix("body.")
         weights = read_weights(path, say=message.append)
         load_weights(backbone.get_submodule("body"), weights, but=(f"{last}.",), say=message.append)

@@ -22,7 +22,6 @@ from luthier.data import Dataset
 from luthier.engine import Part
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.nets import DenseNet, DenseSpec
-from luthier.recipe.config import FitConfig
 from luthier.recipe.ladder import Candidate, Ladder, candidate_of
 from luthier.recipe.memo import Memo
 from luthier.recipe.parts import parts_of
@@ -31,6 +30,7 @@ from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Finding
+from luthier.request import RunRequest
 from luthier.saved import Model, activate, open_run
 from luthier.seeds import derive
 from luthier.statistics.row_losses import row_losses
@@ -52,7 +52,7 @@ class Earlier:
     missing: str = ""  # why its rows cannot be had
 
 
-def earlier_run(asked: FitConfig) -> Earlier:
+def earlier_run(asked: RunRequest) -> Earlier:
     """What a warm start begins with. InputError for a run that has come to no setting or model."""
     folder = open_run(asked.warm_start)
     model = model_of(asked.warm_start)

@@ -1,0 +1,56 @@
+"""`luthier branch`: a new run from a step of an earlier one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from luthier.cli.given import Json, Moved, Named, Open, Verbose, takes
+from luthier.request import OutputSection
+
+_EPILOG = """\b
+Examples:
+  luthier branch runs/houses --step 4 --new-test new-houses.csv
+  luthier branch runs/houses --step 5 --again
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command("branch", epilog=_EPILOG)(branch)
+
+
+@takes(OutputSection)
+def branch(
+    previous: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the earlier run.")],
+    step: Annotated[int, typer.Option(help="The first step that is walked anew, 2 to 5.", show_default=False)],
+    new_test: Annotated[
+        Path | None,
+        typer.Option(help="Fresh rows to judge on, where the run has read its test set.", show_default=False),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Read the same test rows once more; the report says so.")
+    ] = False,
+    backbone: Named = "",
+    moved: Moved = None,
+    *,
+    given: dict[str, Any],
+    json: Json = False,
+    verbose: Verbose = False,
+    open_report: Open = False,
+) -> None:
+    """Start a new run from a step of an earlier one; it keeps the settings, and the decisions before that step."""
+    from luthier.runs import relocate
+    from luthier.runs.calls import Call
+    from luthier.runs.continuing import branch_as_asked
+    from luthier.runs.screen import choose_screen
+
+    if moved is not None:
+        relocate(previous, moved)
+    output = OutputSection.of(None, **given)
+    call = Call.begun(output, choose_screen(json=json, verbose=verbose), keeps=True)
+    result = branch_as_asked(previous, step, output, call, new_test=new_test, again=again, backbone=backbone)
+    if open_report:
+        typer.launch(str(result.report()))

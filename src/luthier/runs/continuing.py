@@ -1,0 +1,147 @@
+"""`luthier.resume` and `luthier.branch`: a run goes on, or a new one begins at a step of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from typing_extensions import Unpack
+
+from luthier.assess.register import is_registered
+from luthier.engine.devices import AUTO, resolve
+from luthier.errors import InputError
+from luthier.recipe import (
+    Budget,
+    Clock,
+    asked_of,
+    check_way_back,
+    copy_memory,
+    kept_for,
+    openings,
+    read_ledger,
+    read_recipe,
+    read_unchanged,
+    recipe_from,
+    reread,
+)
+from luthier.report import summary_lines
+from luthier.request import OutputSection, ShownSection
+from luthier.request_types import OutputOptions, ShownOptions
+from luthier.runs.calls import Call, allow_backbone, outcome
+from luthier.runs.relocating import name_of
+from luthier.runs.result import Result
+from luthier.runs.screen import Screen
+from luthier.saved import open_fit
+
+
+def resume(
+    run: str | Path,
+    *,
+    backbone: str = "",
+    device: str = AUTO,
+    screen: Screen | None = None,
+    clock: Clock | None = None,
+    **options: Unpack[ShownOptions],
+) -> Result:
+    """Continue a run that was stopped, by its recorded plan; a finished run is returned unchanged.
+
+    It continues on the `device` of its plan, or on the one that is named here: what is finished is kept either way.
+    A `backbone` of one's own, `module:callable`, is named again: the run's folder does not choose code. `options`
+    (`until`, `verbose`, `track`), `screen` and `clock` are as for `luthier.fit`.
+
+    Raises InputError for a folder that is not a run, and where its data have changed.
+    """
+    shown = ShownSection.of(None, **options)
+    return resume_as_asked(run, Call.begun(shown, screen, clock), backbone=backbone, device=device)
+
+
+def resume_as_asked(run: str | Path, call: Call, *, backbone: str = "", device: str = AUTO) -> Result:
+    """The same for a call."""
+    folder = open_fit(run, searched=f"continue it: luthier resume {run}")
+    facts = folder.facts()
+    if facts["status"] == "done":
+        lines = ["This run is already finished.", *summary_lines(folder.path)]
+        call.screen.event("done", result=outcome(folder), lines=lines)
+        return Result(folder)
+    asked = asked_of(folder.to_continue("resume"))
+    allow_backbone(asked, backbone)
+    repeated = read_recipe(folder.recipe) if folder.recipe.exists() else None
+    recipe = recipe_from(asked, read_ledger(folder.ledger))
+    if repeated is not None and repeated.plan is not None and facts.get("repeats"):
+        recipe, limit = repeated, Budget()
+    else:
+        limit = Budget(**facts["budget"])
+    _, read = reread(folder, "resume RUN")
+    walk = call.walk(
+        asked,
+        read,
+        folder,
+        recipe,
+        limit,
+        resumed=True,
+        elsewhere="" if device == AUTO else str(resolve(device)),
+        facts={"opened_before": facts.get("opened_before", 0)},
+        registered=is_registered(facts.get("registered", False), folder.path),
+    )
+    return call.finish(walk)
+
+
+def branch(
+    previous: str | Path,
+    step: int,
+    *,
+    new_test: str | Path | None = None,
+    again: bool = False,
+    backbone: str = "",
+    screen: Screen | None = None,
+    clock: Clock | None = None,
+    **options: Unpack[OutputOptions],
+) -> Result:
+    """Start from a step of an earlier run, 2 to 5, in a new run that keeps the decisions before that step.
+
+    If the earlier run has read its test set, further changes need a new one: `new_test` is a file with new rows (the
+    old test rows then join the validation set). `again` reads the same rows once more, which the report says.
+    `options` (`run`, `replace`, `until`, ...) and the rest are as for `luthier.fit`. Raises InputError without one of
+    the two.
+    """
+    output = OutputSection.of(None, **options)
+    call = Call.begun(output, screen, clock)
+    return branch_as_asked(previous, step, output, call, new_test=new_test, again=again, backbone=backbone)
+
+
+def branch_as_asked(
+    previous: str | Path,
+    step: int,
+    output: OutputSection,
+    call: Call,
+    *,
+    new_test: str | Path | None = None,
+    again: bool = False,
+    backbone: str = "",
+) -> Result:
+    """The same for a request."""
+    before = open_fit(previous).to_continue("branch")
+    if new_test is not None and again:
+        raise InputError("--new-test and --again exclude each other", remedy="leave out --again: new rows are unread")
+    kept = kept_for("branch RUN" if new_test is None else "branch RUN --new-test", asked_of(before))
+    check_way_back(before, step, new_test=str(new_test or ""), again=again)
+    allow_backbone(kept, backbone)
+    if new_test is not None and name_of(new_test) == asked_of(before).new_test and openings(before):
+        raise InputError(f"'{new_test}' is not a new test set: the run has read it", remedy="leave it out for --again")
+    changes = {"previous": str(before.path.resolve()), "begin_at": step}
+    if new_test is not None:  # else the rows that are sealed stay so
+        changes["new_test"] = name_of(new_test)
+    asked = kept.model_copy(update=changes)
+    read = read_unchanged(before, asked)
+    folder = call.new_folder(output, f"{before.path.name}-from-{step}")
+    copy_memory(before, folder)
+    recipe = recipe_from(asked, read_ledger(before.ledger)).model_copy(update={"cuts": (), "plan": None})
+    walk = call.walk(
+        asked,
+        read,
+        folder,
+        recipe,
+        Budget.parse(asked.budget),
+        facts={"opened_before": 0 if new_test is not None else openings(before)},
+        registered=call.registered(output),
+    )
+    return call.finish(walk)
