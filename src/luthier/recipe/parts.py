@@ -67,7 +67,7 @@ def parts_of(
     else:
         encoder = TableEncoder.fit(frames["training"], read.columns, asked.text_model)
     if isinstance(encoder, TableEncoder):
-        _require_time(encoder, read.frame, asked)
+        _keep_vectors(encoder, read.frame, asked)
     training, validation = (dataset(frames[name], encoder, read.task, read.weight) for name in PARTS[:2])
     test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.sample_weight) or read.weight)
     _require_different(training, read.task)
@@ -80,16 +80,21 @@ def parts_of(
     return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, split, together, test_rows)
 
 
-def _require_time(encoder: TableEncoder, frame: pl.DataFrame, asked: RunRequest) -> None:
-    """InputError where vectors of texts would take too much of the time."""
+def _keep_vectors(encoder: TableEncoder, frame: pl.DataFrame, asked: RunRequest) -> None:
+    """Work out the vectors of all texts, once for all parts. InputError where they would take too much of the time."""
+    if not encoder.vectors:
+        return
+    texts = encoder.texts_of(frame)
     seconds = Budget.parse(asked.budget).seconds if asked.budget else None
-    needed = sum(vectors.seconds(encoder.texts_of(frame)) for vectors in encoder.vectors) if seconds else 0.0
+    needed = sum(vectors.seconds(texts) for vectors in encoder.vectors) if seconds else 0.0
     if seconds and needed > MOST_FOR_TEXTS * seconds:
         raise InputError(
             f"vectors of {frame.height:,} texts by '{asked.text_model}' take about {needed:.0f} s here",
             expected=f"at most {MOST_FOR_TEXTS:.0%} of the budget, {MOST_FOR_TEXTS * seconds:.0f} s",
             remedy="a longer --budget, or --text-model static",
         )
+    for vectors in encoder.vectors:
+        vectors.keep(texts)
 
 
 def _require_different(training: Dataset, task: Task) -> None:

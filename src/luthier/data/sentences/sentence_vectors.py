@@ -64,6 +64,12 @@ class SentenceVectors:
         made = source_of(self.source, self.digest)
         return sum(made.seconds(one) for one in self._texts(frame))
 
+    def keep(self, frame: pl.DataFrame) -> None:
+        """Work out the vectors of these rows where later calls find them."""
+        made = source_of(self.source, self.digest)
+        for one in self._texts(frame):
+            made.keep(one)
+
     def _texts(self, frame: pl.DataFrame) -> list[pl.Series]:
         texts = [frame[name].cast(pl.String).fill_null("") for name in self.names]
         return texts if len(texts) <= MOST_APART else [_joined(texts)]

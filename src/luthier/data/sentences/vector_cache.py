@@ -23,16 +23,18 @@ def not_cached(digest: str, width: int, texts: Sequence[str]) -> list[str]:
     return [text for key, text in keys.items() if key not in known]
 
 
-def with_cache(digest: str, width: int, texts: Sequence[str], compute: Callable[[list[str]], np.ndarray]) -> np.ndarray:
-    """Vectors float32 [N, D] of texts: known ones from the cache, the others by `compute`, each text once. A cache that
-    cannot be read or written is done without.
-    """
+def with_cache(
+    digest: str, width: int, texts: Sequence[str], compute: Callable[[list[str]], np.ndarray], *, keep: bool = False
+) -> np.ndarray:
+    """Vectors float32 [N, D] of texts: known ones from the cache, the others by `compute`, each text once, and kept
+    there where `keep` says so. A cache that cannot be read or written is done without."""
     keys = [_key(text) for text in texts]
     known = _read(digest, width, list(dict.fromkeys(keys)))
     new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
     if new:
         made = dict(zip(new, compute(list(new.values())), strict=True))
-        _write(digest, made)
+        if keep:
+            _write(digest, made)
         known |= made
     return np.stack([known[key] for key in keys]) if keys else np.zeros((0, width), np.float32)
 
