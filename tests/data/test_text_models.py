@@ -99,6 +99,7 @@ def test_a_source_is_found_by_its_content(tmp_path: Path, monkeypatch: pytest.Mo
     other = made(tmp_path / "other", seed=1)
     monkeypatch.setenv(sources.FOLDERS, f"{other}:{tmp_path / 'elsewhere'}")
     np.testing.assert_array_equal(again.encode(frame), expected)
+    monkeypatch.setattr(sources, "_folders", {})
     monkeypatch.setenv(sources.FOLDERS, str(other))
     with pytest.raises(InputError, match="LUTHIER_TEXT_MODEL=FOLDER"):
         again.encode(frame)
