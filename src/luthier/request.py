@@ -138,7 +138,7 @@ class BudgetSection(Section):
     """60s, 10m, 2h or 5000steps; of a search a time. Default: 60s for bundled data, else 5m; of a search its trials."""
     memory: Annotated[Bytes, OptionSpec("oooo oo ooo --", "rows to predict come in pieces")] = 0
     """Memory limit, such as 2GiB. Networks that do not fit together train in turns; of a larger table a sample is used
-    for every decision, and the final networks train on all rows. The program itself takes about 750 MiB beside it.
+    for every decision, and the final networks train on all rows. The program itself takes about 850 MiB beside it.
     Default: half of the machine's memory, or of the container's."""
     device: Annotated[
         DeviceName, OptionSpec("oooo oo o-- --", "a model opens on the processor, and nothing is trained")

@@ -74,7 +74,7 @@ class FitOptions(TypedDict, total=False):
     """60s, 10m, 2h or 5000steps; of a search a time. Default: 60s for bundled data, else 5m; of a search its trials."""
     memory: str | int | None
     """Memory limit, such as 2GiB. Networks that do not fit together train in turns; of a larger table a sample is used
-    for every decision, and the final networks train on all rows. The program itself takes about 750 MiB beside it.
+    for every decision, and the final networks train on all rows. The program itself takes about 850 MiB beside it.
     Default: half of the machine's memory, or of the container's."""
     device: str | None
     """Where networks train: cpu, cuda, cuda:1 or mps. auto takes an accelerator where a few timed steps are faster
@@ -143,7 +143,7 @@ class TuneOptions(TypedDict, total=False):
     """60s, 10m, 2h or 5000steps; of a search a time. Default: 60s for bundled data, else 5m; of a search its trials."""
     memory: str | int | None
     """Memory limit, such as 2GiB. Networks that do not fit together train in turns; of a larger table a sample is used
-    for every decision, and the final networks train on all rows. The program itself takes about 750 MiB beside it.
+    for every decision, and the final networks train on all rows. The program itself takes about 850 MiB beside it.
     Default: half of the machine's memory, or of the container's."""
     device: str | None
     """Where networks train: cpu, cuda, cuda:1 or mps. auto takes an accelerator where a few timed steps are faster
@@ -191,7 +191,7 @@ class SearchConfigOptions(TypedDict, total=False):
     """60s, 10m, 2h or 5000steps; of a search a time. Default: 60s for bundled data, else 5m; of a search its trials."""
     memory: str | int | None
     """Memory limit, such as 2GiB. Networks that do not fit together train in turns; of a larger table a sample is used
-    for every decision, and the final networks train on all rows. The program itself takes about 750 MiB beside it.
+    for every decision, and the final networks train on all rows. The program itself takes about 850 MiB beside it.
     Default: half of the machine's memory, or of the container's."""
     device: str | None
     """Where networks train: cpu, cuda, cuda:1 or mps. auto takes an accelerator where a few timed steps are faster
