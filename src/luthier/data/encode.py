@@ -141,7 +141,8 @@ class TableEncoder:
         ]
         if self.texts:
             written = self.texts_of(frame)
-            numbers += [each.encode(written) for each in (*self.vectors, *self.texts)]
+            numbers += [vectors.encode(written) for vectors in self.vectors]
+            numbers += [words.encode(written) for words in self.texts]
         codes = [self._codes(frame[c.name], c, unread) for c in self.columns if c.kind == "category"]
         rows = frame.height
         return (

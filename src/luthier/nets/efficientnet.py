@@ -22,7 +22,7 @@ STEM, HEAD, CLASSES = 32, 1280, 1000
 class Stage(NamedTuple):
     """Blocks of one kind: how many, their kernel, the first one's stride, how far they widen, and channels after."""
 
-    count: int
+    blocks: int
     kernel: int
     stride: int
     expand: int
@@ -53,7 +53,7 @@ class EfficientNetLite(nn.Module):
         self._bn0 = _norm(STEM)
         blocks, channels = list[nn.Module](), STEM
         for stage in STAGES:
-            for place in range(stage.count):
+            for place in range(stage.blocks):
                 blocks.append(MobileBlock(channels, stage, stage.stride if place == 0 else 1))
                 channels = stage.channels
         self._blocks = nn.ModuleList(blocks)

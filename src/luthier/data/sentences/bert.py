@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,7 +29,6 @@ class BertSizes:
 class BertEncoder(nn.Module):
     """Token ids to vectors of tokens (Devlin and others 2019), without its pooler.
 
-    >>> import torch
     >>> encoder = BertEncoder(BertSizes(tokens=50, width=8, layers=2, heads=2, inner=16, positions=20))
     >>> encoder(torch.ones(3, 5, dtype=torch.int64), torch.ones(3, 5, dtype=torch.bool)).shape
     torch.Size([3, 5, 8])
@@ -37,7 +37,7 @@ class BertEncoder(nn.Module):
     def __init__(self, sizes: BertSizes) -> None:
         super().__init__()
         norm = nn.LayerNorm(sizes.width, eps=sizes.epsilon)
-        self.embeddings = nn.ModuleDict(
+        self.embeddings: nn.ModuleDict = nn.ModuleDict(
             {
                 "word_embeddings": nn.Embedding(sizes.tokens, sizes.width),
                 "position_embeddings": nn.Embedding(sizes.positions, sizes.width),
@@ -46,14 +46,16 @@ class BertEncoder(nn.Module):
             }
         )
         layers = nn.ModuleList(BertLayer(sizes) for _ in range(sizes.layers))
-        self.encoder = nn.ModuleDict({"layer": layers})
+        self.encoder: nn.ModuleDict = nn.ModuleDict({"layer": layers})
 
     def forward(self, ids: Tensor, known: Tensor) -> Tensor:
         """Vectors [B, T, D] of ids [B, T], of which those that are not `known` [B, T] are padding."""
-        parts = self.embeddings
-        x = parts["word_embeddings"](ids) + parts["position_embeddings"].weight[: ids.shape[1]]
-        x = parts["LayerNorm"](x + parts["token_type_embeddings"].weight[0])
-        for layer in self.encoder["layer"]:
+        parts, layers = self.embeddings, self.encoder["layer"]
+        assert isinstance(layers, nn.ModuleList)
+        places = torch.arange(ids.shape[1], device=ids.device)
+        x: Tensor = parts["word_embeddings"](ids) + parts["position_embeddings"](places)
+        x = parts["LayerNorm"](x + parts["token_type_embeddings"](torch.zeros_like(ids)))
+        for layer in layers:
             x = layer(x, known)
         return x
 
@@ -95,7 +97,6 @@ def _after(joined: nn.Module, made: Tensor, before: Tensor) -> Tensor:
 def mean_of_known(vectors: Tensor, known: Tensor) -> Tensor:
     """Means [B, D] of the vectors [B, T, D] of known tokens [B, T]; 0 where there is none.
 
-    >>> import torch
     >>> mean_of_known(torch.tensor([[[2.0], [4.0], [9.0]]]), torch.tensor([[True, True, False]]))
     tensor([[3.]])
     """

@@ -130,12 +130,14 @@ def _sizes(config: Mapping[str, Any], where: ModelFolder) -> BertSizes:
         raise InputError(f"the model in '{where}' is not one that is read here", received=f"{kind}, {act}",
                          expected="model_type bert with gelu and absolute positions")  # fmt: skip
     names = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-    sizes = [config.get(name) for name in (*names, "max_position_embeddings", "type_vocab_size")]
-    whole = all(isinstance(size, int) and not isinstance(size, bool) and 0 < size < 1 << 24 for size in sizes)
-    if not whole or sizes[1] % sizes[3]:  # type: ignore[operator]
-        raise InputError(f"the sizes in '{where / 'config.json'}' are not those of an encoder", received=str(sizes))
+    known = [config.get(name) for name in (*names, "max_position_embeddings", "type_vocab_size")]
+    sizes = [size for size in known if isinstance(size, int) and not isinstance(size, bool) and 0 < size < 1 << 24]
+    if len(sizes) < len(known) or sizes[1] % sizes[3]:
+        raise InputError(f"the sizes in '{where / 'config.json'}' are not those of an encoder", received=str(known))
+    tokens, width, layers, heads, inner, positions, kinds = sizes
     epsilon = config.get("layer_norm_eps", 1e-12)
-    return BertSizes(*sizes, epsilon=float(epsilon) if isinstance(epsilon, float) else 1e-12)  # type: ignore[arg-type]
+    small = float(epsilon) if isinstance(epsilon, float) else 1e-12
+    return BertSizes(tokens, width, layers, heads, inner, positions, kinds, small)
 
 
 def _filled(sizes: BertSizes, content: bytes, where: ModelFolder) -> BertEncoder:
