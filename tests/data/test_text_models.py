@@ -133,9 +133,9 @@ def test_a_run_with_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.Monk
     command = ["predict", str(result.path), str(tmp_path / "said.csv"), "-o", str(tmp_path / "p.csv")]
     assert CliRunner().invoke(app, command).exit_code == 0
     monkeypatch.setattr(sources, "_folders", {})
-    message = CliRunner().invoke(app, command)
-    assert message.exit_code == 2
-    assert "LUTHIER_TEXT_MODEL=FOLDER" in message.output
+    error = CliRunner().invoke(app, command).exception
+    assert isinstance(error, InputError)
+    assert "LUTHIER_TEXT_MODEL=FOLDER" in str(error)
     again = luthier.rerun(result.path / "recipe.toml", run=tmp_path / "again", screen=SilentScreen())
     assert again is not None
     assert again.scores["headline"] == result.scores["headline"]
