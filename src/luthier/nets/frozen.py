@@ -13,7 +13,7 @@ CHECKED = 4  # rows by which the part above is compared with the whole
 TOLERANCE = 1e-4  # relative, of float32 sums in another order
 
 
-class Given(nn.Module):
+class FrozenOutput(nn.Module):
     """In the place of the last frozen block: what that block gave for these rows, whatever comes in."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Given(nn.Module):
         return self.value
 
 
-class Passed(nn.Module):
+class PassedOn(nn.Module):
     """In the place of the other frozen blocks: what comes in goes on."""
 
     def forward(self, first: Any, *given: Any, **named: Any) -> Any:
@@ -37,7 +37,7 @@ class _Hand:
     """A hook before the network: rows go to the block that stands for the frozen ones, and zeros in their place through
     what there is between the blocks. A class, so that a copy of the network has a hook that knows the copy's block."""
 
-    def __init__(self, given: Given, rows: Tensor) -> None:
+    def __init__(self, given: FrozenOutput, rows: Tensor) -> None:
         self.given, self.shape, self.dtype = given, rows.shape[1:], rows.dtype
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -79,10 +79,10 @@ def above_frozen(
 
 
 def _without(net: nn.Module, frozen: Sequence[str], rows: Tensor) -> nn.Module:
-    result, given = copy.deepcopy(net), Given()
+    result, given = copy.deepcopy(net), FrozenOutput()
     for name in frozen:
         parent, _, own = name.rpartition(".")
-        setattr(result.get_submodule(parent), own, given if name == frozen[-1] else Passed())
+        setattr(result.get_submodule(parent), own, given if name == frozen[-1] else PassedOn())
     result.register_forward_pre_hook(_Hand(given, rows))
     return result
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from luthier.data.sentences.sources import STATIC, source_named, source_of
+from luthier.data.sentences.text_sources import STATIC, source_named, source_of
 from luthier.errors import InputError
 
 MOST_APART = 4  # columns with a vector each; more are read as one text
