@@ -43,7 +43,7 @@ def keep_source(folder: RunFolder, source: Source) -> None:
 
 
 def relocate(run: str | Path, source: str | Path) -> None:
-    """Note that the data of a run, or its rows of `new_test`, lie elsewhere now; every later command reads them there.
+    """Note that the data of a `run`, or its rows of `new_test`, lie elsewhere now; later commands read them there.
 
     The rows must be the same: InputError where `source` has another fingerprint than either had when the run was made,
     and where the run keeps a copy of its data in its own folder.
