@@ -31,7 +31,7 @@ class ServedModel:
         if not isinstance(self.reader, RowReader):
             return True
         body = json.dumps(self.content[JSON]["example"]).encode()
-        return None not in await self.batches.answers(await self.reader.read(JSON, body, Limits()))
+        return None not in await self.batches.answers(await self.reader.read_in_turns(JSON, body, Limits()))
 
 
 def _reader_of(model: Model) -> Reader:

@@ -156,7 +156,7 @@ class Service:
     async def _answer(self, served: ServedModel, kind: str, body: bytes) -> bytes:
         """The answer to a body, as JSON."""
         try:
-            found = await served.batches.answers(await served.reader.read(kind, body, self._limits))
+            found = await served.batches.answers(await served.reader.read_in_turns(kind, body, self._limits))
         except LuthierError as error:
             raise RefusedError(422, str(error)) from None
         if None in found:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.assess import METRICS, at_threshold, best_threshold, score
+from luthier.assess import at_threshold, best_threshold, score
+from luthier.objective import metric_named
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import BagsEvidence, EnsembleSize
 from luthier.recipe.fold_bags import Bag, partition
@@ -47,13 +48,13 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
     """
     problem = runner.problem
     found, outputs = ensemble_of(runner, bags)
-    values = _by_metric(runner, bags, outputs, [count for count, _, _ in found.curve]) if problem.asked.metric else {}
+    values = _by_metric(runner, bags, outputs, [count for count, _, _ in found.curve]) if problem.asked_metric else {}
     sizes = tuple(
         EnsembleSize(count, round(loss, 6), round(error, 6), finite(values.get(count)))
         for count, loss, error in found.curve
     )
-    metric = problem.asked.metric if values and all(one.value is not None for one in sizes) else ""
-    larger = bool(metric) and METRICS[metric].larger_is_better
+    metric = problem.asked_metric if values and all(one.value is not None for one in sizes) else ""
+    larger = bool(metric) and metric_named(metric).larger_is_better
     count = runner.ledger.decide(5, BagsEvidence(sizes, len(bags), FOLDS, metric=metric, larger_is_better=larger))
     whole, kind = problem.open_rows(bags[0].setting.method), problem.task.kind
     chosen = (
@@ -73,7 +74,7 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
 def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Sequence[int]) -> dict[int, float]:
     """The metric of ensembles of so many bags, each row by weights that were chosen on other folds."""
     problem = runner.problem
-    task, metric, kind = problem.task, problem.asked.metric, problem.task.kind
+    task, metric, kind = problem.task, problem.asked_metric, problem.task.kind
     whole, folds = problem.open_rows(bags[0].setting.method), partition(problem, 0)
     y = np.concatenate([own_scale(task, part) for part in (problem.data.training, problem.data.validation)])
     weights, result = None if whole.weights is None else whole.weights.numpy(), {}
@@ -85,7 +86,7 @@ def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Seq
             shares = greedy_weights(outputs[:, rest], whole.targets[rest], kind, weights=some, most=count)
             mixed[own] = torch.einsum("p,pnc->nc", torch.as_tensor(shares), outputs[:, own])
         prediction = problem.target.answer(mixed[:, 0].numpy()) if kind == "regression" else mixed.numpy()
-        if kind == "binary" and METRICS[metric].of_classes:
+        if kind == "binary" and metric_named(metric).of_classes:
             line = best_threshold(metric, y, prediction, weights, task=task)
             prediction = at_threshold(prediction, line)
         result[count] = score(metric, y, prediction, weights, task=task)

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.assess import METRICS, at_threshold, best_threshold, paired_difference, score
+from luthier.assess import at_threshold, best_threshold, paired_difference, score
+from luthier.objective import metric_named
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import DeliverableEvidence, Kind, Offered
 from luthier.recipe.runner import Runner, TrainedPopulation
@@ -137,9 +138,9 @@ class _Judged:
     def __init__(self, runner: Runner, outputs: dict[str, np.ndarray]) -> None:
         problem = runner.problem
         task = problem.task
-        self.metric, self.seed, self.task = problem.asked.metric, problem.seed, task
+        self.metric, self.seed, self.task = problem.asked_metric, problem.seed, task
         self.units = problem.data.units["validation"]
-        self.sign = -1.0 if self.metric and METRICS[self.metric].larger_is_better else 1.0
+        self.sign = -metric_named(self.metric).sign if self.metric else 1.0
         self.y, weights = own_scale(task, problem.data.validation), problem.data.validation.weights
         self.weights = None if weights is None else weights.numpy()
         self.predictions = outputs
@@ -148,7 +149,7 @@ class _Judged:
         elif task.kind == "binary" and self.metric:
             self.predictions = {
                 name: at_threshold(out, best_threshold(self.metric, self.y, out, self.weights, task=task))
-                if METRICS[self.metric].of_classes
+                if metric_named(self.metric).of_classes
                 else out
                 for name, out in outputs.items()
             }
