@@ -29,8 +29,8 @@ class DenseSpec:
     `residual` a hidden layer as wide as the one below adds that one's output to its own. `neurons` are (hidden layer,
     unit, activation) of single neurons that differ from their layer. With a `number_embedding` learned functions of the
     first numbers enter beside them. With an `input_scale` each value that enters the first layer is multiplied by a
-    factor of its own, learnt from 1 on. `constant_outputs` are numbers of outputs that are the same for all rows, a bias
-    each: cuts between ordered levels, a dispersion.
+    factor of its own, learnt from 1 on. `constant_outputs` are numbers of outputs that are the same for all rows, a
+    bias each: cuts between ordered levels, a dispersion.
 
     >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
     23860
