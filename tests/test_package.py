@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -108,7 +110,7 @@ luthier.no_such_name
 
 
 def test_an_outside_project_is_type_checked_against_the_wheel(environment: Path, tmp_path: Path) -> None:
-    """mypy sees each option with its type. Pyright is a program of Node, which its package fetches: not tried here."""
+    """mypy sees each option with its type."""
     (tmp_path / "outside.py").write_text(OUTSIDE)
     (packages,) = (environment.parent / "lib").glob("python*/site-packages")
     outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"MYPYPATH": str(packages)}
@@ -121,6 +123,19 @@ def test_an_outside_project_is_type_checked_against_the_wheel(environment: Path,
     lines = OUTSIDE.splitlines()
     assert {lines[int(number) - 1] for number in wrong} == set(lines[-3:]), said
     assert "def (" in said
+
+
+def test_pyright_says_the_same(environment: Path, tmp_path: Path) -> None:
+    """Where it is there: it is a program of Node, which its package fetches when it first starts."""
+    program = shutil.which("pyright")
+    if program is None:
+        pytest.skip("pyright is not installed: it fetches Node from the network")
+    (tmp_path / "outside.py").write_text(OUTSIDE)
+    command = [program, "--pythonpath", str(environment / "python"), "--outputjson", "outside.py"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=500)
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    wrong = {one["range"]["start"]["line"] for one in found if one["severity"] == "error"}
+    assert {OUTSIDE.splitlines()[line] for line in wrong} == set(OUTSIDE.splitlines()[-3:]), found
 
 
 def test_the_archive_holds_what_the_repository_does(built: Path) -> None:
