@@ -45,6 +45,13 @@ def test_in_pipelines_and_searches() -> None:
     assert clone(search.best_estimator_).get_params() == search.best_estimator_.get_params()
 
 
+def test_a_grid_search_has_a_space() -> None:
+    X, y = load_iris(return_X_y=True)
+    search = GridSearchCV(LuthierClassifier(max_epochs=2, seeds=1), LuthierClassifier.search_space(), cv=2).fit(X, y)
+    assert len(search.cv_results_["params"]) == 9
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
 def test_it_is_about_as_good_as_others() -> None:
     X, y = load_breast_cancer(return_X_y=True)
     assert LuthierClassifier().fit(X[:400], y[:400]).score(X[400:], y[400:]) > 0.93

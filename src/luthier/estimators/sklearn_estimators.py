@@ -79,6 +79,11 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.random_state = random_state
 
+    @staticmethod
+    def search_space() -> dict[str, list[Any]]:
+        """What a `GridSearchCV` may try beside what `fit` chooses: how numbers enter, and the hidden layers."""
+        return {"encoding": ["standardise", "quantile", "piecewise"], "hidden": [None, (32,), (128, 128)]}
+
     def __sklearn_tags__(self) -> Tags:
         """Missing values may come; tables may have columns of text."""
         tags = super().__sklearn_tags__()
