@@ -41,8 +41,9 @@ class BaselineRun:
         sizes: tuple[int, ...],
         words: tuple[int, int] = (0, 0),  # numbers of a row that are ids, and how many of these are pieces
         place: Path | None = None,
+        loss: tuple[str, float] = ("squared_error", 0.5),  # of values, in scikit-learn's words, and its quantile
     ) -> None:
-        self.task, self._weighed = task, training.weights is not None
+        self.task, self.loss, self._weighed = task, loss, training.weights is not None
         self.names = names_for(task.kind, text=words[0] > 0)
         with explained(place or Path(tempfile.gettempdir())):
             self.folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=place))
@@ -56,6 +57,7 @@ class BaselineRun:
             "classes": len(task.classes),
             "log_scale": task.log_scale,
             "sizes": sizes,
+            "loss": self.loss,
         }
         facts |= {"pictures": pictures, "words": words, "names": self.names}
         (self.folder / "task.json").write_text(json.dumps(facts))

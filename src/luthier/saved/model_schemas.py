@@ -328,6 +328,12 @@ class _Licence(TypedDict):
     written: Text
 
 
+class _Decision(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    matrix: Annotated[list[list[Number]], Field(min_length=2, max_length=1000)]
+    offset: list[Number]
+
+
 class ModelFacts(TypedDict):
     """The model: its task, its networks' specs, and what their answers go through."""
 
@@ -345,6 +351,9 @@ class ModelFacts(TypedDict):
     highest: Number
     threshold: NotRequired[Annotated[float, Field(ge=0, le=1.001, allow_inf_nan=False)]]
     set_threshold: NotRequired[Number]
+    decision: NotRequired[_Decision]
+    answer: NotRequired[Name]
+    residuals: NotRequired[Annotated[list[Number], Field(min_length=1, max_length=1000)]]
     licences: NotRequired[list[_Licence]]
     familiar_within: NotRequired[Number]
 

@@ -50,6 +50,7 @@ def predict_file(
     sets: bool = False,
     abstain: bool = False,
     explain: bool = False,
+    answer: str = "",
     safe_cells: bool | None = None,
     rows: int = ROWS,
     say: Callable[[str], None] = lambda _: None,
@@ -60,7 +61,8 @@ def predict_file(
     A classification also gets a probability for each class, a regression a 90 % interval. With `sets` a
     column names the classes of which one is right in nine rows of ten; with `abstain` rows unlike the
     training rows get no prediction, and a column says which they are; with `explain` there is a typical row's
-    answer, and what each column adds to it (see `Model.explain`). The output appears under its name only when it is
+    answer, and what each column adds to it (see `Model.explain`). `answer` asks for another one than the run's
+    metric did (see `Model.answering`). The output appears under its name only when it is
     whole. Cells that training did not know are counted in `unread`; how the rows are read goes to `say`.
     Text that a spreadsheet takes for a formula gets an apostrophe before it: in the columns that are appended, with
     `safe_cells` in all of them and in the names of columns, without (False) in none.
@@ -69,7 +71,7 @@ def predict_file(
         raise InputError(
             f"'{output}' cannot be written", expected="a file name that ends in .csv", received=output.suffix
         )
-    models = load_all(run)
+    models = {target: model.answering(answer) if answer else model for target, model in load_all(run).items()}
     if Path(run).is_dir() and (left := unfinished_in_words(run)):
         say(left)
     options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}

@@ -46,6 +46,7 @@ from luthier.nets import (
 from luthier.nets.conv import ConvNet
 from luthier.nets.text import TextNet
 from luthier.saved.bundle import Bundle
+from luthier.task import ClassAnswer, with_answer
 
 SCALARS = ("temperature", "half_width", "threshold", "set_threshold")
 READS = {"number": "number", "date": "moment", "category": "word", "boolean": "word", "text": "word"}
@@ -75,18 +76,38 @@ def parts_of(bundle: Bundle) -> dict[str, Any]:
         "weights": tuple(facts["weights"]),
         "profile": _profile(bundle.profile, task, encoder),
         "metrics": bundle.metrics,
-        "transform": TargetTransform(
-            facts["target_mean"],
-            facts["target_std"],
-            task.log_scale,
-            facts["smear"],
-            facts["lowest"],
-            facts["highest"],
-        ),
+        **_answer(facts, task),
         "familiarity": _familiarity(bundle, encoder, prepare),
         "licences": tuple(Licence(**one) for one in facts.get("licences", ())),
         **{name: facts[name] for name in SCALARS if name in facts},
     }
+
+
+def _answer(facts: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """How outputs become answers: the way back of numbers, the decision between several classes."""
+    transform = TargetTransform(
+        facts["target_mean"],
+        facts["target_std"],
+        task.log_scale,
+        facts["smear"],
+        facts["lowest"],
+        facts["highest"],
+    )
+    result: dict[str, Any] = {"transform": transform}
+    if "residuals" in facts:
+        _require(task.kind == "regression", "residuals of a model of numbers only")
+        answer, residuals = facts.get("answer", "mean"), np.array(facts["residuals"], dtype=float)
+        transform = with_answer(transform, residuals, answer)
+        _require(bool(np.isfinite(transform.shifts).all()), "residuals whose answers are numbers")
+        result = {"transform": transform, "answer": answer, "residuals": tuple(residuals.tolist())}
+    if "decision" in facts:
+        count = len(task.classes)
+        _require(task.kind == "multiclass", "a decision between several classes only")
+        matrix, offset = (facts["decision"][name] for name in ("matrix", "offset"))
+        square = len(matrix) == len(offset) == count and all(len(row) == count for row in matrix)
+        _require(square, "a decision between as many classes as the task has")
+        result["decision"] = ClassAnswer(np.array(matrix, dtype=float), np.array(offset, dtype=float))
+    return result
 
 
 class MismatchError(InputError):
