@@ -93,6 +93,7 @@ def test_each_number_has_a_unit_or_says_what_it_counts() -> None:
         "seed": "seed",
         "verbose": "decisions",
         "until": "step",
+        "test_share": "Share",
         "trials": "trials",
         "epochs": "Epochs",
         "confirm": "seeds",
@@ -100,5 +101,5 @@ def test_each_number_has_a_unit_or_says_what_it_counts() -> None:
     }
     for config in CONFIGS.values():
         for field, one in config.model_fields.items():
-            if one.annotation in (int, int | None, float):
+            if one.annotation in (int, int | None, float, float | None):
                 assert units[field] in (one.description or ""), field
