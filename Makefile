@@ -53,7 +53,7 @@ gpu-quick:  ## the same in two minutes
 
 $(CORE_READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
 	touch $(CORE_READY)
 
 $(READY): $(CORE_READY)
