@@ -39,6 +39,8 @@ FEWEST = 3  # rows of a class, below which three folds or a held-out tenth leave
 # Files: the parent wants no more baselines; the child waits for the test rows; it has answered for them.
 ENOUGH, READY, TESTED = "enough", "ready", "tested"
 NEIGHBOURS = 15
+PENALTIES = [0.3, 1.0, 3.0, 10.0], [0.001, 0.01, 0.1, 1.0]  # inverse ones: on tf-idf, on vectors of mean square 1
+TF_IDF, VECTORS = "tf-idf", "sentence vectors"  # what linear baselines see of text
 UNWEIGHED = ("nearest neighbours",)  # their library takes no weights
 HELD_OUT = 0.1  # of the training rows, for the end of boosting
 INNER_SPLITS = ("gradient-boosted trees", "SVM (RBF)")
@@ -49,10 +51,10 @@ class TooManyClassesError(Exception):
     """A baseline that would take too much memory and time with so many classes."""
 
 
-def names_for(kind: str, *, text: bool) -> tuple[str, ...]:
-    """The baselines of a task; of text those that count words (tf-idf)."""
+def names_for(kind: str, *, text: bool, vectors: bool = False) -> tuple[str, ...]:
+    """The baselines of a task; of text those that count words (tf-idf), and that take vectors where there are some."""
     names = NAMES["regression" if kind == "regression" else "classification"]
-    return (names[0], f"{names[1]} on tf-idf") if text else names
+    return (names[0], f"{names[1]} on {TF_IDF}", *[f"{names[1]} on {VECTORS}"] * vectors) if text else names
 
 
 def main(folder: Path) -> None:
@@ -128,10 +130,11 @@ def _fitted(name: str, training: dict[str, np.ndarray], task: dict[str, Any], lo
     """A baseline fitted on the training rows, a regression's targets on the log scale or on their own."""
     regression = task["kind"] == "regression"
     taken = _some(training, (MOST_PICTURES if task["pictures"] else MOST_ROWS).get(name), regression)
-    if not regression and (name in INNER_SPLITS or name.endswith("tf-idf")):
+    of_text = name.endswith((TF_IDF, VECTORS))
+    if not regression and (name in INNER_SPLITS or of_text):
         taken = _repeated(taken)
-    if name.endswith("tf-idf"):
-        model = _counting_words(taken, task["sizes"], task["words"], regression)
+    if of_text:
+        model = _of_text(name, taken, task["sizes"], task["words"], regression)
     else:
         model = _model(name, taken, task["sizes"], regression, task["loss"])
     model.fit(_inputs(taken), _targets(taken, task, log), **_weights(name, model, taken))
@@ -215,8 +218,9 @@ def _answer(path: Path, baseline: _Baseline, part: dict[str, np.ndarray], task: 
     temporary.rename(path)  # the parent polls for the name, so it appears only when whole
 
 
-def _counting_words(training: dict[str, np.ndarray], sizes: list[int], words: list[int], regression: bool) -> Any:
-    """A linear model on tf-idf of pieces and pairs, beside the other columns, its penalty found by three folds."""
+def _of_text(name: str, training: dict[str, np.ndarray], sizes: list[int], words: list[int], regression: bool) -> Any:
+    """A linear model on tf-idf of pieces and pairs, or on vectors, beside the other columns; three folds find its
+    penalty."""
     from sklearn.compose import ColumnTransformer
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegressionCV, RidgeCV
@@ -225,6 +229,7 @@ def _counting_words(training: dict[str, np.ndarray], sizes: list[int], words: li
 
     numbers = training["numbers"].shape[1]
     first = numbers - words[0]
+    plain = first - words[2]
     counted = make_pipeline(
         FunctionTransformer(_as_texts),
         TfidfVectorizer(
@@ -232,11 +237,14 @@ def _counting_words(training: dict[str, np.ndarray], sizes: list[int], words: li
         ),
     )
     parts: list[tuple[str, Any, slice]] = [("words", counted, slice(first, first + words[1]))]
-    parts += _other_columns(first, numbers, sizes)
+    if name.endswith(VECTORS):
+        scaled = FunctionTransformer(lambda vectors: vectors * np.sqrt(vectors.shape[1]))  # of mean square 1
+        parts = [("vectors", scaled, slice(plain, first))]
+    parts += _other_columns(plain, numbers, sizes)
     linear = (
         RidgeCV(alphas=np.logspace(-2, 2, 9))
         if regression
-        else LogisticRegressionCV(Cs=[0.3, 1.0, 3.0, 10.0], cv=3, max_iter=1000, scoring="neg_log_loss")
+        else LogisticRegressionCV(Cs=PENALTIES[name.endswith(VECTORS)], cv=3, max_iter=1000, scoring="neg_log_loss")
     )
     return make_pipeline(ColumnTransformer(parts), linear)
 

@@ -42,6 +42,7 @@ from luthier.saved.explanation import (
     typical_row,
 )
 from luthier.saved.rebuilding import MismatchError, parts_of
+from luthier.saved.word_shares import WordShare, word_shares
 from luthier.task import ClassAnswer, answer_named, with_answer
 
 FAR = 1e30  # stands for no bound in JSON
@@ -267,7 +268,7 @@ class Model:
 
         Explained are the log-odds of the class `of`, or of the predicted one, or the value of a regression, relative
         to a typical row: medians and most frequent levels, or a flat picture of the same mean colour.
-        Needs Captum (extra `explain`). InputError for text, and for a class that the model does not know.
+        Needs Captum (extra `explain`). InputError for text, which has `explain_words`, and for an unknown class.
         """
         return self.explain_encoded(*self.encode(frame), of)
 
@@ -287,6 +288,31 @@ class Model:
         columns = () if pictures else tuple(self.encoder.places())
         answer, typical, shares = (torch.cat(parts).double().numpy() for parts in zip(*pieces, strict=True))
         return Explanation(tuple(names[int(c)] for c in told), answer, typical, shares, columns)
+
+    def explain_words(self, frame: Any, of: str | None = None) -> list[list[WordShare]]:
+        """For each row of a table with text its words, those first whose absence changes most what `explain` explains.
+
+        InputError for a model without text, and for a class that the model does not know.
+        """
+        if not isinstance(self.encoder, TableEncoder) or not self.encoder.texts:
+            raise InputError("the model has no column of text", remedy="use explain, for columns or pixels")
+        frame = frame if isinstance(frame, pl.DataFrame) else read_source(frame, styles=self.styles).frame
+        told = torch.from_numpy(self._explained(*self.encode(frame), of))
+
+        def answer(some: pl.DataFrame, rows: np.ndarray) -> np.ndarray:
+            return self.margins(*self.encode(some)).gather(1, told[rows][:, None])[:, 0].numpy()
+
+        return word_shares(answer, frame, self.encoder.texts[0].names)
+
+    @torch.no_grad()
+    def margins(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """Log-odds [N, C] of classes, or values [N, 1], of encoded rows."""
+        pieces = [
+            self.blend.margins([net(features, coded) for net in self.nets])
+            for some in torch.split(torch.arange(len(numbers)), ROWS)
+            for features, coded in [inputs_of(self.preprocess(numbers[some]), codes[some], self.encoder)]
+        ]
+        return torch.cat(pieces) if pieces else torch.zeros(0, max(1, len(self.task.classes)))
 
     def dependence(self, frame: Any, column: str) -> pl.DataFrame:
         """Partial dependence: the mean prediction over a table's rows at each value of a column, by value and class.

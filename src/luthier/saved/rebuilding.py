@@ -157,6 +157,10 @@ def _check_encoder(encoder: Encoder) -> None:
     _require(
         [list(words.names) for words in encoder.texts] == [of_kind["text"]] * bool(of_kind["text"]), "the text's words"
     )
+    for vectors in encoder.vectors:
+        _require(
+            [list(vectors.names)] == [list(words.names) for words in encoder.texts], "vectors of the text's columns"
+        )
     for words in encoder.texts:
         size = words.known_pieces()
         _require(size == words.pieces, f"a tokenizer of {words.pieces} pieces", f"{size} pieces")
@@ -172,6 +176,8 @@ def _prepared(config: Mapping[str, Any], encoder: Encoder, weights: Mapping[str,
         _require(config["columns"] == columns, f"preprocessing of {columns} numbers", str(config["columns"]))
         _require(config["flagged"] <= columns and config["knots"] == knots, f"at most {columns} flags, {knots} knots")
         _require(config.get("words", 0) == encoder.words, f"preprocessing of {encoder.words} ids of words")
+        width = encoder.vector_width
+        _require(config.get("vectors", 0) == width, f"preprocessing of vectors of {width} numbers")
     with ShapesAlone(), torch.device("meta"):
         result = preprocess_from(config)
     _fill(result, _named(weights, "preprocess."), unbounded=("lowest", "highest"))
@@ -187,7 +193,7 @@ def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder,
     """A network of the stored tensors; nothing is allocated before their shapes are known to be the spec's."""
     outputs = len(task.classes) if task.kind == "multiclass" else 1
     _require(spec.outputs == outputs, f"networks of {outputs} outputs", str(spec.outputs))
-    numbers = prepare.width - encoder.words
+    numbers = prepare.width - encoder.words - encoder.vector_width
     if isinstance(spec, DenseSpec | TextSpec):
         levels = tuple(levels for levels, _ in spec.embeddings)
         _require(levels == encoder.category_sizes, "embeddings of the encoder's categories")
@@ -202,6 +208,7 @@ def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder,
         texts = [(words.pieces, words.length) for words in encoder.texts]
         _require(texts == [(spec.pieces, spec.length)], "a network of the encoder's words")
         _require(spec.pairs in (0, len(encoder.texts[0].pairs)) and spec.numbers == numbers, "its pairs and numbers")
+        _require(spec.vectors == encoder.vector_width, f"a network of vectors of {encoder.vector_width} numbers")
         with ShapesAlone(), torch.device("meta"):
             net = TextNet(spec)
     else:
@@ -258,7 +265,8 @@ def _profile(value: Mapping[str, Any], task: Task, encoder: Encoder) -> Profile 
     if not value:
         return None
     profile = Profile.from_json(value)
-    sides = (1, 2, 2) if isinstance(encoder, PictureEncoder) else (len(encoder.number_names) + encoder.words,)
+    table = (len(encoder.number_names) + encoder.vector_width + encoder.words,)
+    sides = (1, 2, 2) if isinstance(encoder, PictureEncoder) else table
     no_codes = torch.zeros(1, len(encoder.category_names), dtype=torch.int64)
     numbers, codes = encoder.described(torch.zeros(1, *sides), no_codes)
     sizes = dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
@@ -292,7 +300,7 @@ def _familiarity(bundle: Bundle, encoder: Encoder, prepare: Prepare) -> Familiar
 def _plain_width(prepare: Prepare) -> int:
     with torch.no_grad():
         assert isinstance(prepare, Preprocess)
-        return prepare.plain(torch.zeros(0, prepare.columns + prepare.words)).shape[1]
+        return prepare.plain(torch.zeros(0, prepare.columns + prepare.passing)).shape[1]
 
 
 def _named(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -110,7 +110,7 @@ def running_baselines(runner: Runner) -> Iterator[Baselines]:
     """Fit the baselines beside the networks, and end their process whatever happens."""
     problem = runner.problem
     data, encoder = problem.data, problem.data.encoder
-    words = (encoder.words, sum(text.length for text in encoder.texts))
+    words = (encoder.words, sum(text.length for text in encoder.texts), encoder.vector_width)
     BaselineRun.clear(runner.folder.path)
     loss = baseline_loss(problem.metric)
     place = runner.folder.path
