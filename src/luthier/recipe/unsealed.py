@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from luthier.errors import InputError
+from luthier.recipe.known_rows import has_learnt
 from luthier.recipe.plan import Plans
 from luthier.recipe.problem import Problem
 from luthier.recipe.reading import asked_of
@@ -45,7 +46,7 @@ def require_sealed(folder: RunFolder) -> None:
 
 def require_unlearnt(folder: RunFolder) -> None:
     """InputError for a run whose sealed rows its refitted model has learnt from."""
-    if folder.refitted.exists():
+    if has_learnt(folder):
         raise InputError(
             f"the rows that '{folder.path}' had sealed are open: refitted.luthier has learnt from them",
             expected="unseen rows to be judged on",
