@@ -20,13 +20,22 @@ Method = Literal["standardise", "robust", "quantile", "piecewise", "periodic", "
 # Shares of the time that is left for training. Fitting the validation set is the longest step
 # (S4-22); the seeds run longest of all.
 SHARES = {"inputs": 0.10, "range": 0.05, "fit training": 0.27, "fit validation": 0.34, "seeds": 0.10, "folds": 0.14}
-# With designed experiments: screens and second rounds of steps 3 and 4, and the confirmation.
-CROSSED_SHARES = {"inputs": 0.0, "range": 0.05, "fit training": 0.22, "fit validation": 0.38, "questions": 0.35}
-# What seeds and folds need where no bag could be trained: all that is left.
-CROSSED_SHARES |= {"seeds": 0.0, "folds": 0.0}
+# With designed experiments: screens and second rounds of steps 3 and 4, and the confirmation. What seeds and folds need
+# where no network could be trained is all that is left.
+TABLE_SHARES = {
+    "inputs": 0.0,
+    "range": 0.05,
+    "fit training": 0.22,
+    "fit validation": 0.38,
+    "questions": 0.35,
+    "seeds": 0.0,
+    "folds": 0.0,
+}
+# Where a sample decides the final networks learn from every row.
+SAMPLED_SHARES = TABLE_SHARES | {"fit training": 0.15, "fit validation": 0.27, "questions": 0.18, "seeds": 0.35}
 FINAL_SEEDS = 5
 FINISH_LONGER = 2.0  # times the time that is kept back for the end, where experiments deliver their networks
-FOLDS = 5
+FOLDS: Literal[5] = 5
 SMALL = 60_000  # rows of training and validation together, up to which every one of them is learnt from in folds
 ENOUGH_STEPS = 1000  # below this a comparison of settings says more about the length than about them
 ENOUGH_EPOCHS = 10
@@ -95,7 +104,7 @@ class Design(BaseModel):
 
     A whole training takes `epochs`; each step screens `shapes` with `settings` of each, and trains those of `second`
     shapes whole. Blocks of a stack step in `threads`. `unit` is how many seconds a unit of
-    `work` was measured to take (0 for a budget of steps).
+    `work` was measured to take (0 for a budget of steps). With one of `folds` the validation part judges.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -106,6 +115,7 @@ class Design(BaseModel):
     second: int = Field(default=1, ge=1, le=64)
     threads: int = Field(default=1, ge=1, le=4_096)
     unit: float = Field(default=0.0, ge=0)
+    folds: Literal[1, 5] = 5
 
 
 class Plan(BaseModel):
@@ -133,6 +143,7 @@ class Plan(BaseModel):
     design: Design | None = None
     most_steps: int = Field(default=MOST_STEPS, ge=1, le=10**9)
     finish_seconds: float = 0.0
+    sampled: bool = False  # whether the final networks learn from more rows than decide
     device: str = Field(default="cpu", pattern=r"^(cpu|mps|cuda:\d{1,3})$")
 
     @property
@@ -167,7 +178,9 @@ class Plan(BaseModel):
         """The stages' shares of the time."""
         if self.medium != "table":
             return dict(MEDIA[self.medium].shares)
-        return SHARES if self.design is None else CROSSED_SHARES
+        if self.design is None:
+            return SHARES
+        return SAMPLED_SHARES if self.sampled else TABLE_SHARES
 
     def shapes(self, stage: str) -> list[tuple[int, int, int]]:
         """(networks, width, depth) of each population of a stage; what is not known yet is taken at its likeliest."""
@@ -316,6 +329,7 @@ def _plan(problem: TableSize, means: TrainingBudget, cost: Cost, either: Cost) -
             fit_validation=Stage(steps=1),
             final=Stage(steps=1),
             folds=Stage(steps=1) if problem.is_small else None,
+            sampled=problem.more > 0,
             most_steps=problem.most_steps,
             finish_seconds=means.finish_seconds,
         )

@@ -97,6 +97,16 @@ class Problem:
         _, training, validation = self.prepared(method)
         return self._open_rows[method] if self.crossed else training.joined(validation)
 
+    def judged(self, method: str) -> Part:
+        """The rows that settings are judged by: all open ones where these are crossed, or else the validation part."""
+        return self.open_rows(method) if self.crossed else self.prepared(method)[2]
+
+    @property
+    def judging(self) -> Mapping[str, Dataset]:
+        """The parts that these rows are, by name, in their order."""
+        validation = {"validation": self.data.validation}
+        return {"training": self.data.training, **validation} if self.crossed else validation
+
     def full_training_rows(self, method: str) -> tuple[Part | Stream, Part]:
         """All training rows, from the disk where memory holds but a sample of them, and the validation part."""
         fitted, training, validation = self.prepared(method)

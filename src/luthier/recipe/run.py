@@ -178,7 +178,7 @@ class Run:
             plans = plan_budget(runner)
             self.recipe = self.recipe.model_copy(update={"plan": plans})
             write_recipe(self.folder.recipe, self.recipe)
-            if plans.narrow.design is not None:
+            if plans.narrow.design is not None and plans.narrow.design.folds > 1:
                 runner = replace(runner, problem=runner.problem.cross_fitted())
             runner = replace(runner, device=settle(runner, plans.narrow.device)).following(plans.narrow)
             self.folder.update_facts(machine=machine_facts(plans.narrow.threads, str(runner.device))["machine"])

@@ -91,14 +91,19 @@ class ExperimentEvidence(Evidence[int]):
     def render(self, choice: int) -> Wording:
         """The adopted setting, and the factors that matter."""
         chosen = self.tried[choice]
-        reason = tr(
-            "lowest expected loss of {settings} settings in {shapes} shapes, {networks} networks over {folds} folds: "
-            "{loss} out of fold",
-            settings=self.settings,
-            shapes=self.shapes,
-            networks=self.networks,
-            folds=self.folds,
-            loss=digits(chosen.measured),
+        sizes = {"settings": self.settings, "shapes": self.shapes, "loss": digits(chosen.measured)}
+        reason = (
+            tr(
+                "lowest expected loss of {settings} settings in {shapes} shapes, {networks} networks over {folds} "
+                "folds: {loss} out of fold",
+                networks=self.networks,
+                folds=self.folds,
+                **sizes,
+            )
+            if self.folds > 1
+            else tr(
+                "lowest expected loss of {settings} settings in {shapes} shapes: {loss} on the validation set", **sizes
+            )
         )
         if self.first is not None:
             reason += "; " + tr("the first setting has {loss}", loss=digits(self.first))
@@ -159,7 +164,7 @@ class AnswerEvidence(Evidence[Answered]):
     """A question of the recipe: the adopted setting beside itself with one thing undone (or done).
 
     `size`, `low` and `high` are by how much of the loss the thing lowers it, with the 95 % interval; all networks see
-    the same rows in the same order, on `partitions` of the rows into folds.
+    the same rows in the same order, on `partitions` of the rows into `folds`; of one fold these are seeds.
     """
 
     code: ClassVar[str] = "answer"
@@ -171,6 +176,7 @@ class AnswerEvidence(Evidence[Answered]):
     high: float | None
     partitions: int
     margin: float
+    folds: int = 5
 
     @property
     def of(self) -> str:
@@ -207,10 +213,19 @@ class AnswerEvidence(Evidence[Answered]):
             "no-difference": tr("changes the loss by less than {margin}", **values),
             "unknown": tr("not known from these rows"),
         }[choice]
-        reason = tr(
-            "the adopted setting beside {what}, on {partitions} partitions of the rows into folds",
-            what=compared_with(self.question, self.value, used=self.used),
-            partitions=self.partitions,
+        what = compared_with(self.question, self.value, used=self.used)
+        reason = (
+            tr(
+                "the adopted setting beside {what}, on {partitions} partitions of the rows into folds",
+                what=what,
+                partitions=self.partitions,
+            )
+            if self.folds > 1
+            else tr(
+                "the adopted setting beside {what}, from {seeds} seeds, on the validation set",
+                what=what,
+                seeds=self.partitions,
+            )
         )
         if self.low is not None and self.high is not None:
             reason += "; " + tr("95 % interval {low} to {high}", low=f"{self.low:+.1%}", high=f"{self.high:+.1%}")
@@ -255,14 +270,23 @@ class BagsEvidence(Evidence[int]):
     def render(self, choice: int) -> Wording:
         """How many bags, and what they gain."""
         taken = next(one for one in self.sizes if one.bags == choice)
-        chosen = tr("{count} networks", count=choice * self.folds) if choice > 1 else tr("one network for each fold")
-        reason = tr(
-            "a greedy ensemble of {bags} of {candidates} settings, {folds} folds each; its out-of-fold loss is {loss}",
-            bags=choice,
-            candidates=self.candidates,
-            folds=self.folds,
-            loss=digits(taken.loss),
-        )
+        sizes = {"bags": choice, "candidates": self.candidates, "loss": digits(taken.loss)}
+        if self.folds > 1:
+            one = tr("one network for each fold")
+            reason = tr(
+                "a greedy ensemble of {bags} of {candidates} settings, {folds} folds each; its out-of-fold loss is "
+                "{loss}",
+                folds=self.folds,
+                **sizes,
+            )
+        else:
+            one = tr("one network")
+            reason = tr(
+                "a greedy ensemble of {bags} of {candidates} settings; its loss on validation rows that it was not "
+                "chosen on is {loss}",
+                **sizes,
+            )
+        chosen = tr("{count} networks", count=choice * self.folds) if choice > 1 else one
         options = tuple(
             Option(
                 tr("{count} settings", count=one.bags),

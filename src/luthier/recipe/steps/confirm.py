@@ -116,16 +116,17 @@ def _answer(runner: Runner, asked: Sequence[Question], losses: Mapping[str, Sequ
                 finite(result.high),
                 len(reference),
                 MARGIN,
+                5 if runner.problem.crossed else 1,
             ),
         )
 
 
 def _units(runner: Runner) -> np.ndarray:
-    """The unit of each open row [N]: its group, or the copies of one row."""
-    data = runner.problem.data
+    """The unit of each row that judges [N]: its group, the copies of one row, or a block of times."""
+    problem = runner.problem
     numbers, start = [], 0
-    for name, part in (("training", data.training), ("validation", data.validation)):
-        own = data.units[name].numbers(len(part))
+    for name, part in problem.judging.items():
+        own = problem.data.units[name].numbers(len(part))
         numbers.append(own + start)
         start += int(own.max(initial=-1)) + 1
     return np.concatenate(numbers)

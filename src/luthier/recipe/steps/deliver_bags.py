@@ -1,4 +1,4 @@
-"""Step 5 on cross-fitted tables: a greedy ensemble of bags, by predictions of rows that their networks had not seen.
+"""Step 5 on tables: a greedy ensemble of bags, by predictions of rows that their networks had not seen.
 
 P bags, N open rows, C outputs.
 """
@@ -15,7 +15,6 @@ from luthier.assess import METRICS, at_threshold, best_threshold, score
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import BagsEvidence, EnsembleSize
 from luthier.recipe.fold_bags import Bag, partition
-from luthier.recipe.plan import FOLDS
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.deliverable import Component, Deliverable
 from luthier.recipe.steps.run_baselines import own_scale
@@ -32,20 +31,23 @@ def candidates(bags: Sequence[Bag], method: str) -> list[Bag]:
 
 
 def ensemble_of(runner: Runner, bags: Sequence[Bag]) -> tuple[Ensemble, Tensor]:
-    """Weights of bags, and their outputs for rows not learnt from [P, N, C]."""
+    """Weights of bags, and their outputs for the rows that judge [P, N, C]."""
     problem, kind = runner.problem, runner.problem.task.kind
-    whole = problem.open_rows(bags[0].setting.method)
+    whole = problem.judged(bags[0].setting.method)
     outputs = torch.stack([bag.outputs(kind) for bag in bags])
     folds = partition(problem, 0).numpy()
+    if not folds.any():  # of one unit, which cannot be left out
+        folds = np.arange(len(folds)) % 2
     return ensemble(outputs, whole.targets, kind, folds, weights=whole.weights, most=MOST_BAGS), outputs
 
 
 def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
-    """The smallest ensemble that is as good as the best, with what its networks say of all open rows.
+    """The smallest ensemble that is as good as the best, with what its networks say of the rows that judge.
 
     Where a metric was asked for, the number of bags goes by it.
     """
-    problem = runner.problem
+    problem, design = runner.problem, runner.plan.design
+    assert design is not None
     found, outputs = ensemble_of(runner, bags)
     values = _by_metric(runner, bags, outputs, [count for count, _, _ in found.curve]) if problem.asked.metric else {}
     sizes = tuple(
@@ -54,8 +56,9 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
     )
     metric = problem.asked.metric if values and all(one.value is not None for one in sizes) else ""
     larger = bool(metric) and METRICS[metric].larger_is_better
-    count = runner.ledger.decide(5, BagsEvidence(sizes, len(bags), FOLDS, metric=metric, larger_is_better=larger))
-    whole, kind = problem.open_rows(bags[0].setting.method), problem.task.kind
+    evidence = BagsEvidence(sizes, len(bags), design.folds, metric=metric, larger_is_better=larger)
+    count = runner.ledger.decide(5, evidence)
+    whole, kind = problem.judged(bags[0].setting.method), problem.task.kind
     chosen = (
         greedy_weights(outputs, whole.targets, kind, weights=whole.weights, most=count) if metric else found.weights
     )
@@ -67,15 +70,15 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
         for place in bag.places
     )
     losses = {"one": sizes[0].loss, "bags": next(one.loss for one in sizes if one.bags == count)}
-    return Deliverable("bags", components, losses, held_out, whole.targets)
+    return Deliverable("bags", components, losses, *((held_out, whole.targets) if problem.crossed else ()))
 
 
 def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Sequence[int]) -> dict[int, float]:
     """The metric of ensembles of so many bags, each row by weights that were chosen on other folds."""
     problem = runner.problem
     task, metric, kind = problem.task, problem.asked.metric, problem.task.kind
-    whole, folds = problem.open_rows(bags[0].setting.method), partition(problem, 0)
-    y = np.concatenate([own_scale(task, part) for part in (problem.data.training, problem.data.validation)])
+    whole, folds = problem.judged(bags[0].setting.method), partition(problem, 0)
+    y = np.concatenate([own_scale(task, part) for part in problem.judging.values()])
     weights, result = None if whole.weights is None else whole.weights.numpy(), {}
     for count in counts:
         mixed = torch.empty_like(outputs[0])

@@ -167,12 +167,17 @@ class _Judged:
         return (float(difference.high or 0.0) - float(difference.low or 0.0)) / (2 * 1.96)
 
 
+def is_offered(trained: TrainedPopulation, method: str) -> bool:
+    """Whether the validation part has judged a population's networks behind this preprocessing, and some were kept."""
+    return trained.method == method and trained.stage != "folds" and not trained.in_folds and bool(trained.weights)
+
+
 def _best_members(runner: Runner, method: str) -> list[Component]:
     """Members behind the same preprocessing whose weights were kept, best first."""
     result = [
         Component(trained, i)
         for trained in runner.trained
-        if trained.method == method and trained.stage != "folds" and not trained.in_folds  # judged by other rows
+        if is_offered(trained, method)
         for i in trained.usable()
         if i in trained.weights
     ]

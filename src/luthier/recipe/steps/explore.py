@@ -18,7 +18,6 @@ from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import Effect, ExperimentEvidence, Tried
 from luthier.recipe.factors import LENGTH, FactorSpace, Shape
 from luthier.recipe.fold_bags import Bag, BagPlan, train_bags
-from luthier.recipe.plan import FOLDS
 from luthier.recipe.rounds import SCREEN, there_is_time
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
@@ -239,15 +238,16 @@ class Experiment:
     def _evidence(
         self, whole: Sequence[TriedShape], placed: Sequence[tuple[TriedShape, int, float]]
     ) -> ExperimentEvidence:
-        everyone = self._all(whole)
+        everyone, design = self._all(whole), self.runner.plan.design
+        assert design is not None
         settings = sum(len(one.bags) for one in everyone)
         first = next((float(np.exp(one.logs[0])) for one in whole if one.shape == self.space.first_shape), None)
         return ExperimentEvidence(
             step=self.step,
             shapes=len({tuple(one.shape.items()) for one in everyone}),
             settings=settings,
-            networks=settings * FOLDS,
-            folds=FOLDS,
+            networks=settings * design.folds,
+            folds=design.folds,
             diverged=sum(not np.isfinite(bag.loss) for one in everyone for bag in one.bags),
             first=finite(first),
             reference="" if self.reference is None else self.reference[0],

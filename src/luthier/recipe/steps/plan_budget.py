@@ -16,9 +16,19 @@ from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.factors import start_of
 from luthier.recipe.media import MEDIA
 from luthier.recipe.places import devices_for, fastest
-from luthier.recipe.plan import FINISH_LONGER, FOLDS, Cost, Design, Plan, Plans, TableSize, TrainingBudget, make_plans
+from luthier.recipe.plan import (
+    FINISH_LONGER,
+    SAMPLED_SHARES,
+    Cost,
+    Design,
+    Plan,
+    Plans,
+    TableSize,
+    TrainingBudget,
+    make_plans,
+)
 from luthier.recipe.plan_media import MediumSize, make_medium_plans
-from luthier.recipe.rounds import can_be_crossed, design_of, work
+from luthier.recipe.rounds import Means, can_be_crossed, design_of, work
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.first_architecture import first_spec, input_count
 from luthier.seeds import derive
@@ -71,9 +81,10 @@ def in_words(plans: Plans) -> str:
 
 def _design_in_words(design: Design) -> str:
     """The designed experiments as a sentence."""
+    judged = f"over {design.folds} folds" if design.folds > 1 else "judged by the validation part"
     return (
-        f"steps 3 and 4 try {design.shapes} shapes of networks with {design.settings} settings each, over {FOLDS} "
-        f"folds; a whole training takes {design.epochs:.3g} epochs"
+        f"steps 3 and 4 try {design.shapes} shapes of networks with {design.settings} settings each, {judged}; "
+        f"a whole training takes {design.epochs:.3g} epochs"
     )
 
 
@@ -93,29 +104,35 @@ def _stage_in_words(plan: Plan, name: str) -> str:
 
 
 def _with_design(runner: Runner, plans: Plans, timer: Callable[..., tuple[float, float]]) -> Plans:
-    """The plans with designed experiments, where the open rows can be cross-fitted and there is time for it."""
+    """The plans with designed experiments: over folds where the open rows can be crossed and there is time for it."""
     problem, budget = runner.problem, runner.budget_clock.budget
-    if not can_be_crossed(problem):
+    if problem.asked.warm_start:
         return plans
-    first = start_of(problem).setting
-    spec, batch_size = first.member.spec, first.batch_size
+    share = 1 - (SAMPLED_SHARES["seeds"] if plans.narrow.sampled else 0.0)
     if budget.seconds is None:
-        return plans.designed(design_of(problem, spec, batch_size, seconds=None, steps=budget.steps))
-    used, _, training, validation = threads(), *problem.prepared(first.method)
-    stack = [replace(first.member, seed=derive(problem.seed, "timing", k)) for k in range(USUAL_MEMBERS)]
-    device = torch.device(plans.narrow.device)
-    step, _ = timer(
-        stack, training, validation, loss=problem.loss, rule=first.rule, batch_size=batch_size, device=device
-    )
-    design = design_of(
-        problem,
-        spec,
-        batch_size,
-        seconds=max(0.1, runner.budget_clock.left() - FINISH_LONGER * plans.narrow.finish_seconds),
-        unit=step / (work(spec, batch_size, USUAL_MEMBERS, 1) * THREADS_GAIN.get(used, 1.0)),
-        threads=used,
-    )
+        means = Means(None, round(share * (budget.steps or 0)))
+    else:
+        finish = FINISH_LONGER * plans.narrow.finish_seconds
+        unit = _measured_unit(runner, torch.device(plans.narrow.device), timer)
+        means = Means(share * max(0.1, runner.budget_clock.left() - finish), unit=unit, threads=threads())
+    for known in (problem.cross_fitted(), problem) if can_be_crossed(problem) else (problem,):
+        first = start_of(known).setting
+        design = design_of(known, first.member.spec, first.batch_size, means)
+        if design is not None:
+            break
     return plans.designed(design)
+
+
+def _measured_unit(runner: Runner, device: torch.device, timer: Callable[..., tuple[float, float]]) -> float:
+    """Seconds that a unit of `work` takes in all threads."""
+    problem, used = runner.problem, threads()
+    first = start_of(problem).setting
+    spec, (_, training, validation) = first.member.spec, problem.prepared(first.method)
+    stack = [replace(first.member, seed=derive(problem.seed, "timing", k)) for k in range(USUAL_MEMBERS)]
+    step, _ = timer(
+        stack, training, validation, loss=problem.loss, rule=first.rule, batch_size=first.batch_size, device=device
+    )
+    return step / (work(spec, first.batch_size, USUAL_MEMBERS, 1) * THREADS_GAIN.get(used, 1.0))
 
 
 def _new_plans(runner: Runner, size: TableSize, timer: Callable[..., tuple[float, float]]) -> Plans:
