@@ -15,6 +15,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from luthier.assess import Units
 from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.nets import DenseSpec
 from luthier.recipe.plan import FOLDS, Stage
@@ -109,6 +110,19 @@ def partition(problem: Problem, number: int) -> Tensor:
     for fold, rows in enumerate(left_out):
         result[torch.from_numpy(rows)] = fold
     return result
+
+
+def judging_units(problem: Problem) -> Units:
+    """What new data would bring anew, of the rows that judge [N]: groups, rows with their copies, blocks of times."""
+    known = [(problem.data.units[name], len(part)) for name, part in problem.judging.items()]
+    if all(units.of is None for units, _ in known):
+        return known[0][0]
+    numbers, start = [], 0
+    for units, rows in known:
+        own = units.numbers(rows)
+        numbers.append(own + start)
+        start += int(own.max(initial=-1)) + 1
+    return Units("groups" if known[0][0].kind == "groups" else "rows", np.concatenate(numbers))
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ LEVELS = tuple(
 )
 LEANER = (Level(2, 3, 1, 8), Level(2, 2, 1, 0))
 RESERVED = 0.15  # of the time, for rounds after the second and for what took longer than planned
-PARTITIONS, MOST_PARTITIONS = 2, 6
+MOST_PARTITIONS = 12  # of a question that stays open
 POPULATIONS_OF_QUESTIONS = 10  # the questions' variants have about so many shapes
 MOST_EPOCHS = 40.0  # of a whole training at first; its length is a factor
 ENOUGH_EPOCHS, FEWEST_EPOCHS = 20.0, 10.0  # a leaner screen is better than less; rows are judged by one part below

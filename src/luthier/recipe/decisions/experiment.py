@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -50,11 +51,32 @@ class Effect:
 
 @dataclass(frozen=True)
 class Tried:
-    """A setting that was trained whole: its out-of-fold loss, and the one expected of it by all that was tried."""
+    """A setting that was trained whole: its out-of-fold loss, and the one expected of it by all that was tried.
+
+    Where a metric was asked for, its `value`, and by how much it may be better than the best one: the upper end of
+    the 95 % interval, below 0 where it is clearly worse.
+    """
 
     label: str
     measured: float
     expected: float
+    value: float | None = None
+    at_most: float | None = None
+
+
+def adopted_place(tried: Sequence[Tried]) -> int:
+    """The place of the setting with the lowest expected loss, of those whose metric is not clearly worse than the best.
+
+    >>> adopted_place([Tried("a", 0.50, 0.52, 0.7, -0.01), Tried("b", 0.51, 0.53, 0.8, 0.0)])
+    1
+    """
+    judged = any(one.value is not None for one in tried)  # else the loss alone decides
+    as_good = [
+        place
+        for place, one in enumerate(tried)
+        if not judged or (one.value is not None and (one.at_most is None or one.at_most >= 0))
+    ]
+    return min(as_good or range(len(tried)), key=lambda place: tried[place].expected)
 
 
 @dataclass(frozen=True)
@@ -73,6 +95,7 @@ class ExperimentEvidence(Evidence[int]):
     tried: tuple[Tried, ...]
     reference: str = ""  # the documents' first architecture, trained as they begin
     reference_loss: float | None = None
+    metric: str = ""  # that was asked for
 
     @property
     def of(self) -> str:
@@ -80,13 +103,13 @@ class ExperimentEvidence(Evidence[int]):
         return str(self.step)
 
     def decide(self) -> int:
-        """The place of the setting with the lowest expected loss.
+        """The place of the setting with the lowest expected loss, as `adopted_place` says.
 
         >>> tried = Tried("a", 0.50, 0.52), Tried("b", 0.51, 0.51)
         >>> ExperimentEvidence(3, 8, 64, 320, 5, 0, 0.6, (), tried).decide()
         1
         """
-        return min(range(len(self.tried)), key=lambda place: self.tried[place].expected)
+        return adopted_place(self.tried)
 
     def render(self, choice: int) -> Wording:
         """The adopted setting, and the factors that matter."""
@@ -105,6 +128,8 @@ class ExperimentEvidence(Evidence[int]):
                 "lowest expected loss of {settings} settings in {shapes} shapes: {loss} on the validation set", **sizes
             )
         )
+        if self.metric:
+            reason += "; " + tr("of those whose {metric} is not clearly worse than the best", metric=self.metric)
         if self.first is not None:
             reason += "; " + tr("the first setting has {loss}", loss=digits(self.first))
         if self.reference:
@@ -112,7 +137,15 @@ class ExperimentEvidence(Evidence[int]):
         if self.diverged:
             reason += "; " + tr("{count} settings diverged", count=self.diverged)
         options = [
-            Option(one.label, {tr("loss"): one.measured, tr("expected loss"): one.expected}, place == choice)
+            Option(
+                one.label,
+                {
+                    tr("loss"): one.measured,
+                    tr("expected loss"): one.expected,
+                    **({self.metric: one.value} if self.metric else {}),
+                },
+                place == choice,
+            )
             for place, one in enumerate(self.tried)
         ]
         options += [

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.assess import METRICS, at_threshold, best_threshold, score
+from luthier.assess import METRICS
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import BagsEvidence, EnsembleSize
-from luthier.recipe.fold_bags import Bag, partition
+from luthier.recipe.fold_bags import Bag, judging_units, partition
+from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
+from luthier.recipe.steps.by_metric import ByMetric
 from luthier.recipe.steps.deliverable import Component, Deliverable
-from luthier.recipe.steps.run_baselines import own_scale
 from luthier.statistics.bags import Ensemble, ensemble, greedy_weights
 
 MOST_BAGS, MOST_CANDIDATES, MOST_BYTES = 8, 60, 2**28  # of all candidates' outputs
@@ -35,9 +36,7 @@ def ensemble_of(runner: Runner, bags: Sequence[Bag]) -> tuple[Ensemble, Tensor]:
     problem, kind = runner.problem, runner.problem.task.kind
     whole = problem.judged(bags[0].setting.method)
     outputs = torch.stack([bag.outputs(kind) for bag in bags])
-    folds = partition(problem, 0).numpy()
-    if not folds.any():  # of one unit, which cannot be left out
-        folds = np.arange(len(folds)) % 2
+    folds = choosing_folds(problem).numpy()
     return ensemble(outputs, whole.targets, kind, folds, weights=whole.weights, most=MOST_BAGS), outputs
 
 
@@ -75,11 +74,9 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
 
 def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Sequence[int]) -> dict[int, float]:
     """The metric of ensembles of so many bags, each row by weights that were chosen on other folds."""
-    problem = runner.problem
-    task, metric, kind = problem.task, problem.asked.metric, problem.task.kind
-    whole, folds = problem.judged(bags[0].setting.method), partition(problem, 0)
-    y = np.concatenate([own_scale(task, part) for part in problem.judging.values()])
-    weights, result = None if whole.weights is None else whole.weights.numpy(), {}
+    problem, kind = runner.problem, runner.problem.task.kind
+    judged, result = by_metric(problem), dict[int, float]()
+    whole, folds = problem.judged(bags[0].setting.method), choosing_folds(problem)
     for count in counts:
         mixed = torch.empty_like(outputs[0])
         for fold in range(int(folds.max()) + 1):
@@ -87,9 +84,16 @@ def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Seq
             some = None if whole.weights is None else whole.weights[rest]
             shares = greedy_weights(outputs[:, rest], whole.targets[rest], kind, weights=some, most=count)
             mixed[own] = torch.einsum("p,pnc->nc", torch.as_tensor(shares), outputs[:, own])
-        prediction = problem.target.answer(mixed[:, 0].numpy()) if kind == "regression" else mixed.numpy()
-        if kind == "binary" and METRICS[metric].of_classes:
-            line = best_threshold(metric, y, prediction, weights, task=task)
-            prediction = at_threshold(prediction, line)
-        result[count] = score(metric, y, prediction, weights, task=task)
+        result[count] = judged.value(judged.prediction(mixed.numpy()))
     return result
+
+
+def by_metric(problem: Problem) -> ByMetric:
+    """The metric that was asked for, on the rows that judge."""
+    return ByMetric.on(problem, problem.judging.values(), judging_units(problem))
+
+
+def choosing_folds(problem: Problem) -> Tensor:
+    """The folds of the rows that judge [N], of which weights are chosen without one and scored on it."""
+    folds = partition(problem, 0)
+    return folds if folds.any() else torch.arange(len(folds)) % 2  # of one unit, which cannot be left out

@@ -1,0 +1,69 @@
+"""Networks by the metric that was asked for, on rows that they have not learnt from. N rows, C outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from luthier.assess import METRICS, Units, at_threshold, best_threshold, paired_difference, score
+from luthier.assess.intervals import Measure
+from luthier.data import Dataset
+from luthier.recipe.problem import Problem
+from luthier.recipe.steps.run_baselines import own_scale
+
+
+@dataclass(frozen=True, eq=False)
+class ByMetric:
+    """The metric that was asked for on rows whose targets `y` [N] are known; `units` are what new data would bring."""
+
+    problem: Problem
+    y: np.ndarray
+    weights: np.ndarray | None
+    units: Units
+
+    @classmethod
+    def on(cls, problem: Problem, parts: Iterable[Dataset], units: Units) -> ByMetric:
+        """On the rows of some parts."""
+        rows = list(parts)
+        y = np.concatenate([own_scale(problem.task, part) for part in rows])
+        known = [part.weights.numpy() for part in rows if part.weights is not None]
+        return cls(problem, y, np.concatenate(known) if known else None, units)
+
+    @property
+    def metric(self) -> str:
+        """Its name."""
+        return self.problem.asked.metric
+
+    @property
+    def larger_is_better(self) -> bool:
+        """Which way it goes."""
+        return METRICS[self.metric].larger_is_better
+
+    def prediction(self, outputs: np.ndarray) -> np.ndarray:
+        """What the metric judges of outputs [N, C]: values, probabilities, or classes at the best threshold."""
+        task = self.problem.task
+        if task.kind == "regression":
+            return self.problem.target.answer(outputs[:, 0])
+        if task.kind == "binary" and METRICS[self.metric].of_classes:
+            return at_threshold(outputs, best_threshold(self.metric, self.y, outputs, self.weights, task=task))
+        return outputs
+
+    def value(self, prediction: np.ndarray) -> float:
+        """The metric of a prediction; NaN where it is not defined on these rows."""
+        return score(self.metric, self.y, prediction, self.weights, task=self.problem.task)
+
+    def gain(self, one: np.ndarray, other: np.ndarray) -> Measure:
+        """How much better one prediction is than another, above 0, with its interval by the jackknife over units."""
+        problem = self.problem
+        return paired_difference(
+            self.metric,
+            self.y,
+            one,
+            other,
+            seed=problem.seed,
+            weights=self.weights,
+            task=problem.task,
+            units=self.units,
+        )
