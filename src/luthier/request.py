@@ -8,7 +8,7 @@ spells it and what later commands make of it. Options of the command line, `reci
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
@@ -16,9 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.fields import FieldInfo
 
 from luthier.errors import ConfigError, InputError, nearest
-from luthier.machine import parse_memory
 from luthier.renamed import OPTIONS, current_name
-from luthier.schema_types import DeviceName, FilePath, Whole
+from luthier.schema_types import Bytes, DeviceName, FilePath, Kinds, Listed, Named, NamedOrNone, Names, Place, Whole
 
 
 class OptionSpec(NamedTuple):
@@ -30,33 +29,6 @@ class OptionSpec(NamedTuple):
     alone: bool = False  # of runs with one target only
     off: str = ""  # the meaning of the flag, where it turns off what the field turns on
 
-
-def _text(value: Any) -> Any:
-    return value if isinstance(value, str | Mapping | Sequence | None) else str(value)
-
-
-def _path(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-def _bytes(value: Any) -> Any:
-    return parse_memory(value) if isinstance(value, str) else value
-
-
-def _names(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | tuple) else value
-
-
-def _kinds(value: Any) -> Any:
-    return {str(name): kind for name, kind in value.items()} if isinstance(value, Mapping) else value
-
-
-Named = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int)]
-NamedOrNone = Annotated[str | None, BeforeValidator(_text, json_schema_input_type=str | int | None)]
-Place = Annotated[FilePath, BeforeValidator(_path, json_schema_input_type=str | Path)]
-Bytes = Annotated[int, Field(ge=0), BeforeValidator(_bytes, json_schema_input_type=str | int)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=Sequence[str])]
-Kinds = Annotated[dict[str, str], BeforeValidator(_kinds, json_schema_input_type=Mapping[str, str])]
 
 _PICTURES = "pictures are neither searched nor exported"
 _REPLACED = "the way back says it anew"
@@ -146,9 +118,9 @@ class TaskSection(Section):
     """Column to predict."""
     task: Annotated[str | None, OptionSpec("oooo oo ooo oo", alone=True)] = None
     """regression, binary or multiclass; inferred from the target if not given."""
-    metric: Annotated[str, OptionSpec("oooo oo ooo oo", alone=True)] = ""
-    """Metric that selects the model and is reported first: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae,
-    r2. Default: the usual one of the task."""
+    metric: Annotated[Listed, OptionSpec("oooo oo ooo oo", alone=True)] = ""
+    """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
+    decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
     costs: Annotated[str, OptionSpec("oooo oo ooo oo", flag="--cost", alone=True)] = ""
     """Costs of a false positive and a false negative, such as 1:5; they set the threshold."""
     positive: Annotated[Named, OptionSpec("oooo oo ooo oo", alone=True)] = ""
@@ -166,7 +138,7 @@ class BudgetSection(Section):
     """60s, 10m, 2h or 5000steps; of a search a time. Default: 60s for bundled data, else 5m; of a search its trials."""
     memory: Annotated[Bytes, OptionSpec("oooo oo ooo --", "rows to predict come in pieces")] = 0
     """Memory limit, such as 2GiB. Networks that do not fit together train in turns; of a larger table a sample is used
-    for every decision, and the final networks train on all rows. The program itself takes about 750 MiB beside it.
+    for every decision, and the final networks train on all rows. The program itself takes about 850 MiB beside it.
     Default: half of the machine's memory, or of the container's."""
     device: Annotated[
         DeviceName, OptionSpec("oooo oo o-- --", "a model opens on the processor, and nothing is trained")

@@ -30,9 +30,9 @@ class DataOptions(TypedDict, total=False):
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
     """regression, binary or multiclass; inferred from the target if not given."""
-    metric: str | None
-    """Metric that selects the model and is reported first: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae,
-    r2. Default: the usual one of the task."""
+    metric: str | Sequence[str] | None
+    """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
+    decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
     costs: str | None
     """Costs of a false positive and a false negative, such as 1:5; they set the threshold."""
     positive: str | int | None
@@ -62,9 +62,9 @@ class FitOptions(TypedDict, total=False):
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
     """regression, binary or multiclass; inferred from the target if not given."""
-    metric: str | None
-    """Metric that selects the model and is reported first: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae,
-    r2. Default: the usual one of the task."""
+    metric: str | Sequence[str] | None
+    """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
+    decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
     costs: str | None
     """Costs of a false positive and a false negative, such as 1:5; they set the threshold."""
     positive: str | int | None
@@ -74,7 +74,7 @@ class FitOptions(TypedDict, total=False):
     """60s, 10m, 2h or 5000steps; of a search a time. Default: 60s for bundled data, else 5m; of a search its trials."""
     memory: str | int | None
     """Memory limit, such as 2GiB. Networks that do not fit together train in turns; of a larger table a sample is used
-    for every decision, and the final networks train on all rows. The program itself takes about 750 MiB beside it.
+    for every decision, and the final networks train on all rows. The program itself takes about 850 MiB beside it.
     Default: half of the machine's memory, or of the container's."""
     device: str | None
     """Where networks train: cpu, cuda, cuda:1 or mps. auto takes an accelerator where a few timed steps are faster
@@ -127,9 +127,9 @@ class TuneOptions(TypedDict, total=False):
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
     """regression, binary or multiclass; inferred from the target if not given."""
-    metric: str | None
-    """Metric that selects the model and is reported first: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae,
-    r2. Default: the usual one of the task."""
+    metric: str | Sequence[str] | None
+    """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
+    decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
     costs: str | None
     """Costs of a false positive and a false negative, such as 1:5; they set the threshold."""
     positive: str | int | None
@@ -139,7 +139,7 @@ class TuneOptions(TypedDict, total=False):
     """60s, 10m, 2h or 5000steps; of a search a time. Default: 60s for bundled data, else 5m; of a search its trials."""
     memory: str | int | None
     """Memory limit, such as 2GiB. Networks that do not fit together train in turns; of a larger table a sample is used
-    for every decision, and the final networks train on all rows. The program itself takes about 750 MiB beside it.
+    for every decision, and the final networks train on all rows. The program itself takes about 850 MiB beside it.
     Default: half of the machine's memory, or of the container's."""
     device: str | None
     """Where networks train: cpu, cuda, cuda:1 or mps. auto takes an accelerator where a few timed steps are faster
@@ -187,7 +187,7 @@ class SearchConfigOptions(TypedDict, total=False):
     """60s, 10m, 2h or 5000steps; of a search a time. Default: 60s for bundled data, else 5m; of a search its trials."""
     memory: str | int | None
     """Memory limit, such as 2GiB. Networks that do not fit together train in turns; of a larger table a sample is used
-    for every decision, and the final networks train on all rows. The program itself takes about 750 MiB beside it.
+    for every decision, and the final networks train on all rows. The program itself takes about 850 MiB beside it.
     Default: half of the machine's memory, or of the container's."""
     device: str | None
     """Where networks train: cpu, cuda, cuda:1 or mps. auto takes an accelerator where a few timed steps are faster

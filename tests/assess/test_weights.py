@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from luthier.assess import (
-    METRICS,
     Costs,
     Profile,
     best_threshold,
@@ -33,6 +32,7 @@ from luthier.assess.jackknife import Units
 from luthier.assess.subgroups import subgroup_scores
 from luthier.data import centre_of, share_explained
 from luthier.data.task import target_facts
+from luthier.objective import METRICS
 from luthier.objective.losses import LOSSES, mean_gradient, mean_loss
 from luthier.statistics.bags import greedy_weights
 
@@ -66,7 +66,12 @@ def test_loss_and_gradient(name: str) -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_score(name: str) -> None:
     kinds = METRICS[name].kinds
-    cases = [(VALUES, GUESSES)] if "regression" in kinds else [(Y[k], P[k]) for k in (2, 3) if k == 2 or len(kinds) > 1]
+    guesses = np.abs(GUESSES)[:, None] + np.arange(3) if METRICS[name].of_law else np.abs(GUESSES)
+    cases = (
+        [(np.abs(VALUES), guesses)]
+        if "regression" in kinds
+        else [(Y[k], P[k]) for k in (2, 3) if k == 2 or len(kinds) > 1]
+    )
     for y, prediction in cases:
         close(score(name, y, prediction, WEIGHTS), score(name, y[TWICE], prediction[TWICE]))
         weighed, doubled = (

@@ -16,10 +16,8 @@ from luthier.assess.register import Register, SealHistory
 from luthier.assess.seal import SealedTest, open_test, seen_before
 from luthier.assess.subgroups import subgroup_scores, worst_cases
 from luthier.assess.thresholds import Costs, at_threshold, best_threshold, of_second, seen_by
-from luthier.objective import METRICS
 
 __all__ = [
-    "METRICS",
     "NOMINAL",
     "PREDICTION",
     "PRIMARY",

@@ -9,7 +9,7 @@ import numpy as np
 from luthier.assess.intervals import score
 from luthier.data import Task
 from luthier.errors import InputError
-from luthier.objective import METRICS
+from luthier.objective import metric_named
 
 MOST_TRIED = 200
 
@@ -101,7 +101,7 @@ def at_threshold(probabilities: np.ndarray, threshold: float) -> np.ndarray:
 
 def seen_by(metric: str, prediction: np.ndarray, threshold: float) -> np.ndarray:
     """A prediction as a metric is to see it: a metric of two classes sees those that the second's threshold gives."""
-    return at_threshold(prediction, threshold) if METRICS[metric].of_classes and threshold != 0.5 else prediction
+    return at_threshold(prediction, threshold) if metric_named(metric).of_classes and threshold != 0.5 else prediction
 
 
 def best_threshold(
@@ -118,11 +118,11 @@ def best_threshold(
     Where several do equally well it is the one nearest to one half. 0.5 for metrics that look at no classes, or that
     are not defined on these rows.
     """
-    known = METRICS[metric]
+    known = metric_named(metric)
     if not known.of_classes:
         return 0.5
     tried = np.unique(np.append(np.quantile(probabilities[:, 1], np.linspace(0, 1, MOST_TRIED + 1)), 0.5))
-    sign = 1.0 if known.larger_is_better else -1.0
+    sign = known.sign
     values = np.array([sign * score(metric, y, at_threshold(probabilities, t), weights, task=task) for t in tried])
     values = np.where(np.isnan(values), -np.inf, values)
     best = tried[values >= values.max() - 1e-12]

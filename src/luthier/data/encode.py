@@ -229,7 +229,7 @@ def _floats(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, np.ndarray]:
     block = frame.select(result).to_numpy() if result else np.zeros((0, 0))
     infinite = np.isinf(block).any(0)
     if infinite.any():
-        require_finite(frame[result[int(infinite.argmax())]])
+        require_finite(frame.select(result[int(infinite.argmax())]))
     return dict(zip(result, block.T, strict=True))
 
 

@@ -147,9 +147,7 @@ def _checked(found: Source, target: str | None) -> Source:
         )
     require_names(frame.columns, f"'{found.name}'")
     _require_plain(frame)
-    for column in frame:
-        if column.dtype.is_float():
-            require_finite(column)
+    require_finite(frame)
     return found
 
 

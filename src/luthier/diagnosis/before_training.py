@@ -25,6 +25,7 @@ PROLONGED, FALLING = 4, 0.8  # times the steps at most, as long as twice as many
 RATES = (1e-3, 3e-3, 1e-2)
 BATCH_ROWS, ROWS_A_DIMENSION = 32, 8
 APART = 1.0  # of the inputs' median distance from their mean
+MOST_NUMBERS = 2_000_000  # of inputs among which rows that lie apart are looked for
 CHECKED_ROWS = 8
 CHECKED_PARAMETERS = 40
 GRADIENT_TOLERANCE = 1e-5  # float64, central differences of step 1e-5: rounding and curvature stay below it
@@ -95,7 +96,8 @@ def _rows_apart(part: Part) -> Part:
     Targets are noisy, and a network has to be steep to overfit two rows that lie close. In few dimensions that takes
     more steps than there are, however sound the network is; so there are fewer rows, and none that is close to another.
     """
-    some = _shuffled(len(part))[: 50 * BATCH_ROWS]
+    looked_at = max(2 * BATCH_ROWS, min(50 * BATCH_ROWS, MOST_NUMBERS // part.features[0].numel()))
+    some = _shuffled(len(part))[:looked_at]
     inputs, codes, targets = part.features[some].flatten(1).double(), part.codes[some], part.targets[some]
     most = max(4, min(BATCH_ROWS, ROWS_A_DIMENSION * (inputs.shape[1] + codes.shape[1])))
     close = APART * float((inputs - inputs.mean(0)).square().sum(1).sqrt().median())

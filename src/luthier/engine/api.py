@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -310,7 +311,8 @@ def _settings(choices: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One dictionary for each network (before seeds): lists go together, single values are repeated."""
     known = sorted(_MEMBER | {"learning_rate", "schedule"})
     unknown = [name for name in choices if name not in known]
-    mistakes = [f"'{name}' is not a setting of train; {nearest(name, known)}".rstrip("; ") for name in unknown]
+    names = [*known, *signature(train_networks).parameters]
+    mistakes = [f"'{name}' is not a setting of train; {nearest(name, names)}".rstrip("; ") for name in unknown]
     lists = {name: list(value) for name, value in choices.items() if _is_list(name, value)}
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:

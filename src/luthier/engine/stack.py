@@ -35,7 +35,7 @@ def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Part) -
     On the networks' device; rows that lie elsewhere are sent block by block.
     """
     waves = 0 if spec.number_embedding is None else spec.number_embedding.columns * spec.number_embedding.frequencies
-    widest, device = max((*spec.hidden, spec.columns(0), spec.outputs, waves)), parameters.device
+    widest, device = max((*spec.hidden, spec.learned_width, spec.outputs, waves)), parameters.device
     cached = device.type == "cpu"
     at_once, some = (EVALUATED_AT_ONCE, EVALUATED_MEMBERS) if cached else (ON_DEVICE_AT_ONCE, len(parameters))
     result = parameters.new_empty(len(parameters), len(part), spec.outputs)

@@ -15,7 +15,7 @@ from luthier.objective.losses import (
     one_hot,
     triplet,
 )
-from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric, metric_named
+from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric, metric_named, metrics_of, spelled
 from luthier.objective.smoothing import smoothing_part, smoothings
 from luthier.objective.targets import check_classes, class_weights, column
 
@@ -40,9 +40,11 @@ __all__ = [
     "mean_gradient",
     "mean_loss",
     "metric_named",
+    "metrics_of",
     "one_hot",
     "smoothing_part",
     "smoothings",
+    "spelled",
     "targets_for",
     "triplet",
 ]

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import torch
 
-from luthier.assess import PRIMARY
 from luthier.data import Dataset, PictureEncoder, Prepare, Task, inputs_of, preprocess_of
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Part, Stream
@@ -20,6 +19,7 @@ from luthier.nets import DenseSpec
 from luthier.recipe.full_training_rows import StreamedInputs
 from luthier.recipe.prepare import Prepared
 from luthier.request import RunRequest
+from luthier.task import deciding_metric
 
 LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}
 
@@ -65,7 +65,12 @@ class Problem:
     @property
     def metric(self) -> str:
         """What is reported first: the metric that was asked for, or the task's usual one."""
-        return self.asked.metric or PRIMARY[self.task.kind]
+        return deciding_metric(self.asked.metric, self.task.kind)
+
+    @property
+    def asked_metric(self) -> str:
+        """The metric that decides, where one was asked for; else empty: the loss decides."""
+        return self.metric if self.asked.metric else ""
 
     @property
     def outputs(self) -> int:

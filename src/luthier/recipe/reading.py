@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from luthier.assess import METRICS, Costs
+from luthier.assess import Costs
 from luthier.console import printable
 from luthier.data import (
     BUNDLED,
@@ -37,11 +37,12 @@ from luthier.data.row_hashes import row_hashes
 from luthier.data.sources import is_gone
 from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import styles_of, values_as_known
-from luthier.errors import ConfigError, InputError, nearest
+from luthier.errors import InputError, nearest
 from luthier.recipe.option_table import kept_for
 from luthier.recipe.sample_weights import CountedRows, require_enough, require_weights, varied
 from luthier.request import RunRequest
 from luthier.saved import Model, RunFolder, open_run
+from luthier.task import require_metrics
 from luthier.untrusted import validated
 
 GROUPED, WEIGHED, BESIDE = "it is the group column", "it holds the sample weights", "it is another target"
@@ -150,10 +151,7 @@ def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
         raise InputError(
             "--group and --time exclude each other", remedy="choose the one that matches how the model will be used"
         )
-    known = [name for name, metric in METRICS.items() if read.task.kind in metric.kinds]
-    if asked.metric and asked.metric not in known:
-        hint = nearest(asked.metric, known)
-        raise ConfigError([f"--metric {asked.metric}: not one of {', '.join(known)}; {hint}".rstrip("; ")])
+    require_metrics(asked.metric, read.task, read.frame[read.task.target])
     if asked.costs:
         Costs.parse(asked.costs)
         if read.task.kind != "binary":

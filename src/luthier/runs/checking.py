@@ -12,7 +12,7 @@ import polars as pl
 from torch import Tensor
 
 from luthier import storage
-from luthier.assess import METRICS, PREDICTION, PRIMARY, Units, drift, measure, seen_by, told_apart
+from luthier.assess import PREDICTION, PRIMARY, Units, drift, measure, seen_by, told_apart
 from luthier.data import PictureEncoder, Source, Unread, encode_target, read_source, target_values, with_values
 from luthier.data.copies import CopyRule
 from luthier.data.parsing import NUMBERS
@@ -20,6 +20,7 @@ from luthier.data.split import group_numbers
 from luthier.data.task import is_known_class
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
+from luthier.objective import metric_named
 from luthier.recipe import asked_of, columns_of, reread
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.sample_weights import CountedRows, require_weights, varied
@@ -235,7 +236,7 @@ def _change(score: dict[str, Any] | None, headline: dict[str, Any] | None) -> di
     """New score minus test score, turned so that more is better; both parts' intervals make its own."""
     if score is None or headline is None or any(one["low"] is None for one in (score, headline)):
         return None
-    sign = 1.0 if METRICS[score["name"]].larger_is_better else -1.0
+    sign = metric_named(score["name"]).sign
     value = sign * (score["value"] - headline["value"])
     half = float(np.hypot(*((one["high"] - one["low"]) / 2 for one in (score, headline))))
     return {"value": value, "low": value - half, "high": value + half, "before": headline["value"]}

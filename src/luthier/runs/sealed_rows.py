@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
-from luthier.assess import METRICS, PRIMARY, Register, SealHistory, measure, open_test, seen_before, seen_by
+from luthier.assess import Register, SealHistory, measure, open_test, seen_before, seen_by
 from luthier.recipe import Ledger, openings, predict_part, read_ledger, reread
 from luthier.recipe.known_rows import keep_reading, record_in
 from luthier.recipe.parts import parts_of
@@ -20,6 +20,7 @@ from luthier.runs.result import Result
 from luthier.runs.screen import Screen, quiet_screen
 from luthier.saved import Model, RunFolder, open_fit, timestamp
 from luthier.storage import home_folder
+from luthier.task import deciding_metric, reported_metrics
 
 
 def read_test(run: str | Path, *, again: bool = False, verbose: int = 0, screen: Screen | None = None) -> Result:
@@ -56,7 +57,7 @@ def _read_again(folder: RunFolder) -> None:
     kind = model.task.kind
     y, prediction = own_scale(read.task, rows), predict_part(model, rows)
     weights = None if rows.weights is None else rows.weights.numpy()
-    names = [name for name, known in METRICS.items() if kind in known.kinds]
+    names = reported_metrics(asked.metric, kind)
 
     def measured(name: str) -> dict[str, Any]:
         seen = seen_by(name, prediction, model.threshold)
@@ -65,7 +66,7 @@ def _read_again(folder: RunFolder) -> None:
 
     reading: dict[str, Any] = {
         "when": timestamp(),
-        "headline": measured(asked.metric or PRIMARY[kind]),
+        "headline": measured(deciding_metric(asked.metric, kind)),
         "metrics": [measured(name) for name in names],
     }
     write_stored_predictions(folder.judged, rows, parts.test_rows, prediction, read.task)

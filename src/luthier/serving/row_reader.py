@@ -83,13 +83,19 @@ class RowReader:
         rows = {"schema": schema(self._encoder.columns), "example": {"rows": [row]}}
         return {"application/json": rows, "text/csv": csv}
 
-    async def read(self, kind: str, body: bytes, limits: Limits) -> list[RequestRows]:
-        """The rows of a body. RefusedError with every field that is wrong, the first twenty."""
-        rows = (from_csv if kind == "text/csv" else from_json)(body, self._encoder, limits.rows)
+    def read(self, kind: str, body: bytes, most: int) -> RequestRows:
+        """The rows of a body, at most so many. RefusedError with every field that is wrong, the first twenty."""
+        return _together(list(self._pieces(kind, body, most)))
+
+    async def read_in_turns(self, kind: str, body: bytes, limits: Limits) -> list[RequestRows]:
+        """The rows of a body in pieces, those of a large one in slices of time. RefusedError as of `read`."""
         if len(body) <= SMALL:
-            return list(rows)
+            return list(self._pieces(kind, body, limits.rows))
         async with self._large:
-            return [piece async for piece in in_slices(rows)]
+            return [piece async for piece in in_slices(self._pieces(kind, body, limits.rows))]
+
+    def _pieces(self, kind: str, body: bytes, most: int) -> Iterator[RequestRows]:
+        return (from_csv if kind == "text/csv" else from_json)(body, self._encoder, most)
 
     def encode(self, pieces: Sequence[RequestRows]) -> tuple[Tensor, Tensor]:
         """Numbers [N, F] and codes [N, K] of pieces, of one request or several."""
@@ -124,12 +130,14 @@ def _example(column: Column, typical: Any) -> Any:
 
 def frame_of(requests: Sequence[RequestRows]) -> pl.DataFrame:
     """The rows of several requests under each other."""
-    return pl.DataFrame(
-        [
-            pl.Series(name, [value for one in requests for value in one.columns[name]], dtype=dtype)
-            for name, dtype in requests[0].dtypes.items()
-        ]
-    )
+    rows = _together(requests)
+    return pl.DataFrame([pl.Series(name, rows.columns[name], dtype=dtype) for name, dtype in rows.dtypes.items()])
+
+
+def _together(pieces: Sequence[RequestRows]) -> RequestRows:
+    """Pieces of the same columns as one."""
+    columns = {name: [value for one in pieces for value in one.columns[name]] for name in pieces[0].dtypes}
+    return RequestRows(columns, sum(map(len, pieces)), pieces[0].dtypes)
 
 
 def from_json(body: bytes, encoder: TableEncoder, most: int) -> Iterator[RequestRows]:

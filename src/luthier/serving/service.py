@@ -137,7 +137,7 @@ class Service:
     async def _answer(self, kind: str, body: bytes) -> bytes:
         """The answer to a body, as JSON."""
         try:
-            found = await self._batches.answers(await self._reader.read(kind, body, self._limits))
+            found = await self._batches.answers(await self._reader.read_in_turns(kind, body, self._limits))
         except LuthierError as error:
             raise RefusedError(422, str(error)) from None
         if None in found:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from luthier.assess import METRICS, Units, at_threshold, best_threshold, paired_difference, score
+from luthier.assess import Units, at_threshold, best_threshold, paired_difference, score
 from luthier.assess.intervals import Measure
 from luthier.data import Dataset
+from luthier.objective import metric_named
 from luthier.recipe.problem import Problem
 from luthier.recipe.steps.run_baselines import own_scale
 
@@ -34,19 +35,19 @@ class ByMetric:
     @property
     def metric(self) -> str:
         """Its name."""
-        return self.problem.asked.metric
+        return self.problem.asked_metric
 
     @property
     def larger_is_better(self) -> bool:
         """Which way it goes."""
-        return METRICS[self.metric].larger_is_better
+        return metric_named(self.metric).larger_is_better
 
     def prediction(self, outputs: np.ndarray) -> np.ndarray:
         """What the metric judges of outputs [N, C]: values, probabilities, or classes at the best threshold."""
         task = self.problem.task
         if task.kind == "regression":
             return self.problem.target.answer(outputs[:, 0])
-        if task.kind == "binary" and METRICS[self.metric].of_classes:
+        if task.kind == "binary" and metric_named(self.metric).of_classes:
             return at_threshold(outputs, best_threshold(self.metric, self.y, outputs, self.weights, task=task))
         return outputs
 

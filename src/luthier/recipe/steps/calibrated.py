@@ -109,8 +109,8 @@ def _threshold(problem: Problem, targets: np.ndarray, p: np.ndarray, weights: np
     if asked.costs:
         positive = task.positive_index
         return of_second(Costs.parse(asked.costs).best(p[:, positive], targets == positive, weights)[0], positive)
-    if asked.metric and task.kind == "binary":
-        return best_threshold(asked.metric, targets, p, weights, task=task)
+    if problem.asked_metric and task.kind == "binary":
+        return best_threshold(problem.asked_metric, targets, p, weights, task=task)
     return 0.5
 
 

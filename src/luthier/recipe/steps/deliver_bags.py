@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.assess import METRICS
+from luthier.objective import metric_named
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import BagsEvidence, EnsembleSize
 from luthier.recipe.fold_bags import Bag, judging_units, partition
@@ -48,13 +48,13 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
     problem, design = runner.problem, runner.plan.design
     assert design is not None
     found, outputs = ensemble_of(runner, bags)
-    values = _by_metric(runner, bags, outputs, [count for count, _, _ in found.curve]) if problem.asked.metric else {}
+    values = _by_metric(runner, bags, outputs, [count for count, _, _ in found.curve]) if problem.asked_metric else {}
     sizes = tuple(
         EnsembleSize(count, round(loss, 6), round(error, 6), finite(values.get(count)))
         for count, loss, error in found.curve
     )
-    metric = problem.asked.metric if values and all(one.value is not None for one in sizes) else ""
-    larger = bool(metric) and METRICS[metric].larger_is_better
+    metric = problem.asked_metric if values and all(one.value is not None for one in sizes) else ""
+    larger = bool(metric) and metric_named(metric).larger_is_better
     evidence = BagsEvidence(sizes, len(bags), design.folds, metric=metric, larger_is_better=larger)
     count = runner.ledger.decide(5, evidence)
     whole, kind = problem.judged(bags[0].setting.method), problem.task.kind

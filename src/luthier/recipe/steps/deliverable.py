@@ -92,7 +92,7 @@ def choose_deliverable(
     losses = {name: row_losses(outputs, targets, kind, weights) for name, (_, outputs) in options.items()}
     by_metric = ByMetric.on(problem, [problem.data.validation], problem.data.units["validation"])
     predictions = {}
-    if problem.asked.metric:
+    if problem.asked_metric:
         predictions = {name: by_metric.prediction(outputs.numpy()) for name, (_, outputs) in options.items()}
     evidence = _evidence(by_metric, predictions, {name: some for name, (some, _) in options.items()}, losses, folds)
     chosen = runner.ledger.decide(5, evidence)

@@ -250,7 +250,7 @@ class Experiment:
     def _by_metric(self, bags: Sequence[Bag]) -> dict[int, tuple[float, float | None]]:
         """Of kept bags the metric, and by how much it may be better than the best one's: by the jackknife over rows."""
         problem = self.runner.problem
-        if not problem.asked.metric:
+        if not problem.asked_metric:
             return {}
         judged, kind = by_metric(problem), problem.task.kind
         outputs = {k: judged.prediction(bag.outputs(kind).numpy()) for k, bag in enumerate(bags) if bag.is_kept}
@@ -282,5 +282,5 @@ class Experiment:
                 Effect(one.name, round(one.size, 5), round(one.error, 5)) for one in self._effects(everyone).effects()
             ),
             tried=tuple(tried),
-            metric=self.runner.problem.asked.metric if any(one.value is not None for one in tried) else "",
+            metric=self.runner.problem.asked_metric if any(one.value is not None for one in tried) else "",
         )

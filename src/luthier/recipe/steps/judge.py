@@ -10,7 +10,6 @@ import numpy as np
 
 from luthier import storage
 from luthier.assess import (
-    METRICS,
     Costs,
     at_threshold,
     open_test,
@@ -21,6 +20,7 @@ from luthier.assess import (
 )
 from luthier.data import Dataset
 from luthier.nets import DenseSpec
+from luthier.objective import metric_named
 from luthier.recipe.decisions.calibrating import CalibrationEvidence, Threshold, ThresholdEvidence
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import SeedsEvidence
@@ -196,7 +196,7 @@ def _explain_threshold_by_metric(runner: Runner, model: Model, choice: Deliverab
     problem = runner.problem
     task, metric, p = problem.task, problem.metric, _on_validation(runner, model, choice)
     y, w = own_scale(task, problem.data.validation), weights_of(problem, folded=False)
-    sign = -1.0 if METRICS[metric].larger_is_better else 1.0
+    sign = -metric_named(metric).sign
     offered = {0.5: 0.5, model.positive_threshold: model.threshold}  # of the positive class, and of the second
     options = tuple(
         Threshold(at, sign * score(metric, y, at_threshold(p, second), w, task=task)) for at, second in offered.items()

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from luthier.assess import (
-    METRICS,
     Costs,
     Units,
     best_threshold,
@@ -26,6 +25,7 @@ from luthier.nets import BackboneSpec, ConvSpec, TextSpec
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Measure
+from luthier.task import reported_metrics
 
 MOST_POINTS = 2000  # of the predicted-against-true figure
 
@@ -113,7 +113,7 @@ def scores_of(
         }
         for label, result in ((label, predicted.seen_by(metric)) for label, predicted in seeds)
     ]
-    names = [name for name, known in METRICS.items() if task.kind in known.kinds]
+    names = reported_metrics(problem.asked.metric, task.kind)
     return {
         "metric": metric,
         "positive": task.positive_name,
@@ -141,10 +141,10 @@ def threshold_of(runner: Runner, validating: PartScores, p: np.ndarray) -> float
     """Where a baseline draws the line: as the network does, by the same costs or metric on the same rows."""
     problem = runner.problem
     asked, task = problem.asked, problem.task
-    if task.kind != "binary" or not (asked.costs or asked.metric):
+    if task.kind != "binary" or not (asked.costs or problem.asked_metric):
         return 0.5
     if not asked.costs:
-        return best_threshold(asked.metric, validating.y, p, validating.weights, task=task)
+        return best_threshold(problem.asked_metric, validating.y, p, validating.weights, task=task)
     positive = task.positive_index
     result = Costs.parse(asked.costs).best(p[:, positive], validating.y == positive, validating.weights)
     return of_second(result[0], positive)

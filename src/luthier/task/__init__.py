@@ -1,0 +1,27 @@
+"""What a target asks for: metrics, and the answer that each of them wants."""
+
+from __future__ import annotations
+
+from luthier.task.best_answers import ANSWERS, answer_for, answer_named
+from luthier.task.class_answers import ClassAnswer, fitted_classes, likeliest, of_costs, of_cuts
+from luthier.task.metrics_asked import asked_metrics, deciding_metric, reported_metrics, require_metrics
+from luthier.task.number_answers import fitted_answer, law_around, residual_atoms, with_answer
+
+__all__ = [
+    "ANSWERS",
+    "ClassAnswer",
+    "answer_for",
+    "answer_named",
+    "asked_metrics",
+    "deciding_metric",
+    "fitted_answer",
+    "fitted_classes",
+    "law_around",
+    "likeliest",
+    "of_costs",
+    "of_cuts",
+    "reported_metrics",
+    "require_metrics",
+    "residual_atoms",
+    "with_answer",
+]
