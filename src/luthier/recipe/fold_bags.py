@@ -11,19 +11,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
 from luthier.assess import Units
-from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.nets import DenseSpec
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
 from luthier.recipe.setting import Setting
 from luthier.saved import activate
-from luthier.seeds import derive, numpy_generator
+from luthier.seeds import derive
 from luthier.statistics.row_losses import row_losses
 
 FEWEST_STEPS = 10
@@ -89,27 +87,6 @@ def learnt_rows(problem: Problem) -> int:
     """How many rows a network of a bag learns from."""
     learnt, others = len(problem.data.training), len(problem.data.validation)
     return round((learnt + others) * (FOLDS - 1) / FOLDS) if problem.crossed else learnt
-
-
-def partition(problem: Problem, number: int) -> Tensor:
-    """The rows that judge, dealt into folds [N]: equal rows and rows of a group stay together, classes in equal shares.
-
-    Crossed rows are learnt from in these folds; of a validation part they are those that weights of bags are chosen on.
-    """
-    frames = {"training": problem.data.training_frame, "validation": problem.data.validation_frame}
-    frame = pl.concat([frames[name] for name in problem.judging])
-    group, task = problem.asked.group, problem.task
-    if problem.crossed:
-        groups, whole = group_numbers(frame[group]) if group else problem.data.together, bool(group)
-    else:
-        units = problem.data.units["validation"]
-        groups, whole = units.numbers(len(frame)), units.kind != "rows"
-    rng = numpy_generator(problem.seed, "folds", number)
-    left_out = fold_rows(groups, strata_of(frame[task.target], task), FOLDS, rng, whole=whole)
-    result = torch.empty(len(frame), dtype=torch.int64)
-    for fold, rows in enumerate(left_out):
-        result[torch.from_numpy(rows)] = fold
-    return result
 
 
 def judging_units(problem: Problem) -> Units:
@@ -187,7 +164,7 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
 def _left_out(problem: Problem, number: int) -> Tensor:
     """Which network of a bag has left out each of the rows that judge [N]."""
     if problem.crossed:
-        return partition(problem, number)
+        return problem.dealt(number)
     return torch.zeros(len(problem.data.validation), dtype=torch.int64)
 
 

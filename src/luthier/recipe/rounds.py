@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from luthier.engine import ModuleSpec
 from luthier.machine import default_memory
 from luthier.nets import DenseSpec, Spec
-from luthier.recipe.fold_bags import learnt_rows, partition, steps_of
+from luthier.recipe.fold_bags import learnt_rows, steps_of
 from luthier.recipe.plan import FOLDS, MOST_CODED, SMALL, TABLE_SHARES, Design
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
@@ -72,7 +72,7 @@ def can_be_crossed(problem: Problem) -> bool:
     encoded = 4 * rows * numbers * coded * ENCODINGS  # bytes of all ways of preprocessing
     memory = problem.data.memory_beside(asked.memory or default_memory())
     known = rows * problem.outputs <= MOST_OUTPUTS and rows >= FEWEST_ROWS and encoded <= memory / 4
-    return free and known and int(partition(problem.cross_fitted(), 0).max()) + 1 == FOLDS
+    return free and known and int(problem.cross_fitted().dealt(0).max()) + 1 == FOLDS
 
 
 @dataclass(frozen=True)

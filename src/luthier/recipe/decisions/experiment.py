@@ -165,6 +165,7 @@ def factor_name(name: str) -> str:
         "dropout, other layers": tr("dropout, other layers"),
         "decoupled decay": tr("decoupled weight decay"),
         "averaging": tr("averages of weights"),
+        "label smoothing": tr("label smoothing"),
         "initialisation": tr("He initialisation"),
     }.get(name) or remedy_name(name)
 

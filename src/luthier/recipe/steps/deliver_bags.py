@@ -14,7 +14,7 @@ from torch import Tensor
 from luthier.objective import metric_named
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import BagsEvidence, EnsembleSize
-from luthier.recipe.fold_bags import Bag, judging_units, partition
+from luthier.recipe.fold_bags import Bag, judging_units
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.by_metric import ByMetric
@@ -95,5 +95,5 @@ def by_metric(problem: Problem) -> ByMetric:
 
 def choosing_folds(problem: Problem) -> Tensor:
     """The folds of the rows that judge [N], of which weights are chosen without one and scored on it."""
-    folds = partition(problem, 0)
+    folds = problem.dealt(0)
     return folds if folds.any() else torch.arange(len(folds)) % 2  # of one unit, which cannot be left out
