@@ -99,7 +99,7 @@ def outputs_of(logits: Tensor, kind: str) -> Tensor:
 
 def trained(part: Part, other: Part, kind: str, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Out-of-fold outputs [partitions, N, C] of each setting, and those for other rows [networks, N, C]."""
-    spec = replace(REFERENCE.spec, inputs=part.features.shape[1])
+    spec = replace(REFERENCE.dense, inputs=part.features.shape[1])
     changes: dict[str, Mapping[str, Any]] = {"reference": {}, **UNDONE, NOTHING: {}}
     inside: dict[str, list[Tensor]] = {name: [] for name in changes}
     outside: dict[str, list[Tensor]] = {name: [] for name in changes}

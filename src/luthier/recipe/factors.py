@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from luthier.engine import Schedule
+from luthier.machine import default_memory
 from luthier.nets import NumberEmbedding
 from luthier.objective import metric_named
 from luthier.recipe.first_setting import EMBEDDED, METHOD, FirstSetting, TableShape, first_setting
 from luthier.recipe.fold_bags import learnt_rows
-from luthier.recipe.plan import WIDEST
+from luthier.recipe.plan import CODED, ENCODINGS, WIDEST
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
@@ -94,8 +95,15 @@ def encodings(problem: Problem, methods: Sequence[str]) -> dict[str, tuple[str, 
     if not numbers:
         return {METHOD: (METHOD, None)}
     embedded = {"embedded": (METHOD, NumberEmbedding(numbers))} if numbers <= EMBEDDED else {}
-    others = [method for method in methods if method not in ("standardise", METHOD)]
+    others = [method for method in methods if method not in ("standardise", METHOD) and _is_light(problem, method)]
     return {**embedded, **{method: (method, None) for method in (METHOD, *others)}}
+
+
+def _is_light(problem: Problem, method: str) -> bool:
+    """Whether the rows behind a way of preprocessing take no more than their part of the memory."""
+    rows = len(problem.data.training) + len(problem.data.validation)
+    inputs = problem.data.training.numbers.shape[1] * (CODED if method in ("piecewise", "periodic") else 1)
+    return 4 * rows * inputs * ENCODINGS <= problem.data.memory_beside(problem.asked.memory or default_memory()) / 4
 
 
 def training_space(runner: Runner) -> FactorSpace:
@@ -197,7 +205,7 @@ def validation_space(runner: Runner, now: Setting) -> FactorSpace:
 
 
 def _counts_classes(problem: Problem) -> bool:
-    """Whether the metric that was asked for counts right classes: smoothed labels may raise it, and the loss as well."""
+    """Whether the metric that was asked for counts right classes: smoothed labels may raise it, as well as the loss."""
     return (
         problem.task.kind != "regression"
         and bool(problem.asked_metric)

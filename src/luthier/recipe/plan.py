@@ -32,6 +32,7 @@ WIDEST = 512
 PLENTY = 150.0  # seconds of training
 WARM_WAYS = 8  # in which a warm start goes on: as they were, three rates or anew, from new rows or all
 MOST_CODED = 200  # columns of numbers that are coded one by one
+CODED, ENCODINGS = 16, 2  # inputs that a number has in the widest encoding, and how many such encodings may be held
 
 
 class Stage(BaseModel):

@@ -15,7 +15,7 @@ from luthier.engine import ModuleSpec
 from luthier.machine import default_memory
 from luthier.nets import DenseSpec, Spec
 from luthier.recipe.fold_bags import learnt_rows, steps_of
-from luthier.recipe.plan import FOLDS, MOST_CODED, SMALL, TABLE_SHARES, Design
+from luthier.recipe.plan import CODED, ENCODINGS, FOLDS, MOST_CODED, SMALL, TABLE_SHARES, Design
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
@@ -48,7 +48,6 @@ FEWEST_STEPS_OF_A_BUDGET = 60
 LONGER = 1.3  # times as many steps as a whole training's, on average over lengths and batch sizes
 FEWEST_ROWS, MOST_OUTPUTS = 20 * FOLDS, 600_000  # open rows, and these times outputs: a bag predicts them all
 MOST_BYTES = 2**25  # of a bag's networks
-CODED, ENCODINGS = 16, 2  # inputs that a number has in the widest encoding, and how many such encodings may be held
 LAYER_COST = 40.0  # products that the calls around a layer's products cost beside them, a row and unit
 
 

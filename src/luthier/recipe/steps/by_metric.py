@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from luthier.assess import Units, at_threshold, best_threshold, paired_difference, score
-from luthier.assess.intervals import Measure
 from luthier.data import Dataset
 from luthier.objective import metric_named
 from luthier.recipe.problem import Problem
 from luthier.recipe.steps.run_baselines import own_scale
+from luthier.records import Measure
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 
@@ -19,12 +19,13 @@ from luthier.recipe.plan import FINAL_SEEDS, FINISH_LONGER, Design, Plan, TableS
 from luthier.recipe.plan_media import MediumSize, make_medium_plan
 from luthier.recipe.rounds import Means, can_be_crossed, design_of, work
 from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
 from luthier.recipe.steps.first_architecture import first_spec, input_count
 from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002
 STAGES = {"seeds": "final"}  # stages whose names need a word in a sentence
-TIMED_MEMBERS = 32
+TIMED_MEMBERS, TIMED_BYTES = 32, 2**28  # networks that are timed, and what these may weigh
 THREADS_GAIN = {1: 1.0, 2: 1.4}  # by which blocks of a stack in threads are faster
 Timer = Callable[..., tuple[float, float]]
 
@@ -78,19 +79,28 @@ class _Timed:
     device: torch.device
 
     @cached_property
+    def first(self) -> Setting:
+        """The first setting."""
+        return start_of(self.runner.problem).setting
+
+    @property
+    def members(self) -> int:
+        """How many networks are timed: weights, gradients and what a rule remembers are light together."""
+        return max(1, min(TIMED_MEMBERS, TIMED_BYTES // (16 * self.first.member.dense.parameter_count())))
+
+    @cached_property
     def step(self) -> float:
         """Seconds of a step of all timed networks together."""
-        problem = self.runner.problem
-        first, (_, training, validation) = start_of(problem).setting, problem.prepared(start_of(problem).setting.method)
-        stack = [replace(first.member, seed=derive(problem.seed, "timing", k)) for k in range(TIMED_MEMBERS)]
+        problem, first = self.runner.problem, self.first
+        _, training, validation = problem.prepared(first.method)
+        stack = [replace(first.member, seed=derive(problem.seed, "timing", k)) for k in range(self.members)]
         asked = {"loss": problem.loss, "rule": first.rule, "batch_size": first.batch_size, "device": self.device}
         return self.timer(stack, training, validation, **asked)[0]
 
     @property
     def unit(self) -> float:
         """Seconds that a unit of `work` takes in all threads."""
-        first = start_of(self.runner.problem).setting
-        units = work(first.member.spec, first.batch_size, TIMED_MEMBERS, 1)
+        units = work(self.first.member.spec, self.first.batch_size, self.members, 1)
         return self.step / (units * THREADS_GAIN.get(threads(), 1.0))
 
 
@@ -105,10 +115,10 @@ def _table_plan(runner: Runner, timer: Timer) -> Plan:
         plan, unit = table_plan(size, TrainingBudget(None, budget.steps, threads=THREADS)).on(devices[0]), 0.0
     else:
         timed = {device: _Timed(runner, timer, device) for device in devices}
-        device = fastest({device: lambda one=one: one.step for device, one in timed.items()})
+        device = fastest({device: partial(getattr, one, "step") for device, one in timed.items()})
         unit, finish = timed[device].unit, finish_seconds(budget.seconds)
         left = max(0.1, runner.budget_clock.left() - finish)
-        step = timed[device].step * FINAL_SEEDS / TIMED_MEMBERS
+        step = timed[device].step * FINAL_SEEDS / timed[device].members
         plan = table_plan(size, TrainingBudget(left, None, finish, THREADS), step).on(device)
     return plan if problem.asked.warm_start else plan.designed(_design(runner, plan, unit))
 
