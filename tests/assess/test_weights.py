@@ -32,8 +32,7 @@ from luthier.assess.jackknife import Units
 from luthier.assess.subgroups import subgroup_scores
 from luthier.data import centre_of, share_explained
 from luthier.data.task import target_facts
-from luthier.objective import METRICS
-from luthier.objective.losses import LOSSES, mean_gradient, mean_loss
+from luthier.objective import LOSSES, METRICS, mean_gradient, mean_loss
 from luthier.statistics.bags import greedy_weights
 
 N, C, EQUAL = 240, 3, 1e-12

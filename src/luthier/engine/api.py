@@ -32,7 +32,17 @@ from luthier.engine.train import train
 from luthier.errors import ConfigError, InputError, nearest, users_code
 from luthier.identity import name_of
 from luthier.nets import DeferredSpec, DenseSpec
-from luthier.objective import AnyLoss, Criterion, Loss, Metric, column, loss_for, targets_for
+from luthier.objective import (
+    AnyLoss,
+    Criterion,
+    Loss,
+    Metric,
+    column,
+    loss_for,
+    outputs_for,
+    shared_outputs,
+    targets_for,
+)
 from luthier.optimise import AnyRule, AnySchedule, is_optimiser, schedule_for
 from luthier.records import Finding
 from luthier.renamed import current_hyper_parameters
@@ -130,7 +140,7 @@ def train_networks(
     _check_settings(locals())
     several = _settings({"learning_rate": learning_rate, "schedule": schedule, **current_hyper_parameters(hyper)})
     part, held_out = part_of(data, "data"), None if validation is None else part_of(validation, "validation")
-    spec = _spec(network, part)
+    spec = _spec(network, part, loss)
     dtype = kind = torch.float32 if isinstance(spec, DenseSpec) else spec.dtype
     if isinstance(spec, DenseSpec) or spec.chain is not None:
         chosen = loss_for(part.targets, loss, flat=True)
@@ -265,18 +275,20 @@ def alike(training: Part, validation: Part) -> Part:
     return validation
 
 
-def _spec(network: Network, part: Part) -> DenseSpec | ModuleSpec:
+def _spec(network: Network, part: Part, loss: AnyLoss | None) -> DenseSpec | ModuleSpec:
     if isinstance(network, DenseSpec | DeferredSpec):
-        return known_spec(network, part)
+        return known_spec(network, part, loss)
     return ModuleSpec(network)
 
 
-def known_spec(spec: DenseSpec | DeferredSpec, part: Part) -> DenseSpec:
-    """The spec for these rows: a deferred one reads its inputs and outputs off them."""
+def known_spec(spec: DenseSpec | DeferredSpec, part: Part, loss: AnyLoss | None = None) -> DenseSpec:
+    """The spec for these rows and this loss: a deferred one reads its inputs and outputs off them."""
     if isinstance(spec, DenseSpec):
         return spec
-    targets = column(part.targets)
-    outputs = targets.shape[1] if targets.ndim == 2 else 1 if targets.is_floating_point() else int(targets.max()) + 1
+    known = loss_for(part.targets, loss, flat=True)
+    outputs = spec.outputs or outputs_for(known, part.targets)
+    if shared := shared_outputs(known, outputs):
+        spec = replace(spec, options={"constant_outputs": shared, **spec.options})
     return spec.known(inputs=part.features.flatten(1).shape[1], outputs=outputs)
 
 

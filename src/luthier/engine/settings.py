@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from luthier.engine.devices import CPU
-from luthier.errors import ConfigError, nearest
+from luthier.errors import ConfigError
 from luthier.identity import name_of
-from luthier.objective import LOSSES, WATCHED, Criterion, Loss, Metric, metric_named
+from luthier.objective import WATCHED, Criterion, Loss, Metric, loss_mistakes, metric_named
 from luthier.optimise import AnyRule, rule_mistakes
 
 
@@ -112,9 +112,7 @@ class Settings:
             )
             if value < 1
         ]
-        if isinstance(self.loss, str) and self.loss not in LOSSES:
-            hint = nearest(self.loss, LOSSES)
-            mistakes.append(f"'{self.loss}' is not one of {', '.join(LOSSES)}; {hint}".rstrip("; "))
+        mistakes += loss_mistakes(self.loss) if isinstance(self.loss, str) else []
         for name in self.metrics:
             try:
                 if isinstance(name, str) and metric_named(name).of_law:

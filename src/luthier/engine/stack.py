@@ -76,6 +76,7 @@ class Stack:
         # What every step asks for, made once: in a small network making a view costs as much as using it.
         self._W, self._G = matrices(spec, parameters), matrices(spec, self.gradients)
         self._WT = [W.mT for W in self._W]
+        self._constant = list(spec.constant_outputs)
         self._D, columns = spec.learned_width, spec.columns(0)
         self._Win = [W[:, :, : spec.fan_in(i)] for i, W in enumerate(self._W)]
         rows, self._first = parameters.shape[1] // columns, self._W[0].shape[1]
@@ -147,6 +148,8 @@ class Stack:
                 product(error.mT, space.layers[i - 1].whole, out=self._G[i], bf16=self.bf16)
             else:
                 self._first_gradient(space, batch, error)
+        if self._constant:
+            self._G[-1][:, self._constant, : self.spec.fan_in(len(space.layers))] = 0
         for i, layer in enumerate(space.layers if self.spec.normalised else ()):
             self._g[f"norms.{i}.scale"].copy_(layer.scale_gradient)
             self._g[f"norms.{i}.shift"].copy_(layer.shift_gradient)

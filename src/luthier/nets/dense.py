@@ -48,6 +48,11 @@ class DenseNet(nn.Module):
         self.numbers: Any = nn.ModuleList(_modules("numbers", parameters, buffers))
         self.scales: Any = nn.ModuleList(_modules("scales", parameters, buffers))
         self.layers: Any = nn.ModuleList(_modules("layers", parameters, buffers))
+        varying = torch.ones(spec.outputs, 1) if spec.constant_outputs else None
+        if varying is not None:  # the weights of outputs that are the same for all rows are 0 and learn nothing
+            varying[list(spec.constant_outputs)] = 0
+        self.varying: Tensor | None
+        self.register_buffer("varying", varying, persistent=False)
         self.norms: Any = nn.ModuleList(_modules("norms", parameters, buffers))
 
     def forward(self, features: Features, codes: Codes | None = None) -> Outputs:
@@ -71,7 +76,8 @@ class DenseNet(nn.Module):
             z = self._normalised(i, z) if self.spec.normalised else z + layer.bias
             a = activation.f(z) + a if self.spec.skips(i) else activation.f(z)
         last = self.layers[-1]
-        return torch.addmm(last.bias, a, last.weight.T)
+        weight = last.weight if self.varying is None else last.weight * self.varying
+        return torch.addmm(last.bias, a, weight.T)
 
     def _normalised(self, i: int, z: Hidden) -> Hidden:
         norm = self.norms[i]

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+from luthier.objective.constants import best_constant, constant_loss, floors, outputs_for, shared_outputs
 from luthier.objective.criterion import AnyLoss, Criterion, loss_for, loss_named, targets_for
-from luthier.objective.losses import (
-    LOSSES,
-    Loss,
-    contrastive,
-    custom_loss,
-    focal,
-    label_smoothing,
-    mean_gradient,
-    mean_loss,
-    one_hot,
-    triplet,
-)
+from luthier.objective.loss_table import LOSSES, loss_mistakes
+from luthier.objective.losses import contrastive, custom_loss, focal, label_smoothing, one_hot, triplet
 from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric, metric_named, metrics_of, spelled
+from luthier.objective.ordered_losses import level_cuts, level_probabilities, quantile_values, quantiles
+from luthier.objective.regression_losses import huber, tweedie
+from luthier.objective.row_loss import Loss, mean_gradient, mean_loss
 from luthier.objective.smoothing import smoothing_part, smoothings
 from luthier.objective.targets import check_classes, class_weights, column
 
@@ -27,24 +21,36 @@ __all__ = [
     "Criterion",
     "Loss",
     "Metric",
+    "best_constant",
     "check_classes",
     "check_metric",
     "class_weights",
     "column",
+    "constant_loss",
     "contrastive",
     "custom_loss",
+    "floors",
     "focal",
+    "huber",
     "label_smoothing",
+    "level_cuts",
+    "level_probabilities",
     "loss_for",
+    "loss_mistakes",
     "loss_named",
     "mean_gradient",
     "mean_loss",
     "metric_named",
     "metrics_of",
     "one_hot",
+    "outputs_for",
+    "quantile_values",
+    "quantiles",
+    "shared_outputs",
     "smoothing_part",
     "smoothings",
     "spelled",
     "targets_for",
     "triplet",
+    "tweedie",
 ]

@@ -65,13 +65,14 @@ def can_be_crossed(problem: Problem) -> bool:
     """Whether a table's open rows are few enough, and free enough of order, to be learnt from in folds."""
     asked = problem.asked
     rows = len(problem.data.training) + len(problem.data.validation)
-    free = rows <= SMALL and not asked.time and problem.data.full_training_rows is None
+    free = not (asked.time or asked.warm_start or asked.backbone) and problem.data.full_training_rows is None
     numbers = problem.data.training.numbers.shape[1]
     coded = CODED if numbers <= MOST_CODED else 1
     encoded = 4 * rows * numbers * coded * ENCODINGS  # bytes of all ways of preprocessing
     memory = problem.data.memory_beside(asked.memory or default_memory())
     known = rows * problem.outputs <= MOST_OUTPUTS and rows >= FEWEST_ROWS and encoded <= memory / 4
-    return free and known and int(problem.cross_fitted().dealt(0).max()) + 1 == FOLDS
+    table = problem.medium == "table" and rows <= SMALL
+    return table and free and known and int(problem.cross_fitted().dealt(0).max()) + 1 == FOLDS
 
 
 @dataclass(frozen=True)

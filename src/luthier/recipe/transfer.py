@@ -40,7 +40,7 @@ from luthier.nets.blocks import (
     reestimate_norms,
     with_new_head,
 )
-from luthier.objective import LOSSES, AnyLoss, loss_for
+from luthier.objective import LOSSES, AnyLoss, loss_for, loss_named, outputs_for
 from luthier.recipe.heads import ROWS, Heads, heads_of, heads_on, score_of
 from luthier.recipe.unfreezing import Depth, UnfreezingJob, best_way, depths
 from luthier.seeds import derive
@@ -213,7 +213,7 @@ def _in_single_precision(backbone: Any) -> nn.Module:
 def _loss_named(loss: Any, targets: Tensor) -> str:
     """The name of the loss, as heads are trained with it."""
     result = loss_for(targets, loss, flat=True)
-    if not isinstance(result, str) or LOSSES[result].couples:
+    if not isinstance(result, str) or loss_named(result).couples:
         given = f"'{loss}'" if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
         raise InputError(
             "heads are trained with a loss of single rows",
@@ -224,7 +224,7 @@ def _loss_named(loss: Any, targets: Tensor) -> str:
 
 
 def _check_targets(loss: str, outputs: int, targets: Tensor, what: str) -> None:
-    check = LOSSES[loss].check
+    check = loss_named(loss).check
     assert check is not None
     try:
         check(outputs, targets)
@@ -233,11 +233,10 @@ def _check_targets(loss: str, outputs: int, targets: Tensor, what: str) -> None:
 
 
 def _outputs_for(loss: str, *targets: Tensor) -> int:
-    """How many outputs a head has: one for each class, or for each value of a row."""
-    several = targets[0].ndim == 2
-    if several or loss == "binary" or targets[0].is_floating_point():
-        return targets[0].shape[1] if several else 1
-    return int(max(some.max() for some in targets)) + 1
+    """How many outputs a head has: one for two classes, else as many as the loss takes."""
+    if loss == "binary" and targets[0].ndim == 1:
+        return 1
+    return max(outputs_for(loss, some) for some in targets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,7 +292,7 @@ def _unfrozen(job: UnfreezingJob, start: _Start, depth: Depth, standing: _Tried,
     count, learning, choices = depth
     norms, rates, after = best_way(job, start.net, learning, choices, start.states)
     logits = as_rows(torch.stack([_outputs(start.net, state, job.validation) for state in after]))
-    rows = LOSSES[job.loss].rows(logits, job.validation.targets).double().numpy()
+    rows = loss_named(job.loss).rows(logits, job.validation.targets).double().numpy()
     spread.add([standing.rows - rows])
     score = float(np.mean([score_of(one, job.validation) for one in logits]))
     option = {

@@ -94,7 +94,9 @@ def tune(
         searched = space_from(space, taken=REGISTRY)
         chosen = loss_for(training.targets, loss, flat=True)
         training, held_out = (suited(part, torch.float32, chosen, torch.float32) for part in (training, held_out))
-        networks = DenseNetworks(_flat(training), _flat(held_out), chosen, known_spec(build, training), seed=seed)
+        networks = DenseNetworks(
+            _flat(training), _flat(held_out), chosen, known_spec(build, training, chosen), seed=seed
+        )
     else:
         searched = space_from(space)
         networks = BuiltNetworks.on(training, held_out, loss, build, searched, wanted_layout=layout, seed=seed)

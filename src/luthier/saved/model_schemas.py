@@ -253,6 +253,7 @@ class DenseFacts(TypedDict):
     neurons: NotRequired[list[tuple[Size, Size, Name]]]
     number_embedding: NotRequired[NumberEmbeddingFacts]
     input_scale: NotRequired[bool]
+    constant_outputs: NotRequired[list[Size]]
 
 
 class ConvFacts(TypedDict):
