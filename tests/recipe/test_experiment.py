@@ -172,9 +172,11 @@ def test_there_are_sixteen_and_each_changes_something(asked: Asked) -> None:
         assert compared_with(one.name, one.value, used=one.used)
 
 
-ORDER = ("rate", "Adam", "decay", "restarts", "units", "batch size", "layers", "dropout, last layer")
-ORDER += ("dropout, all layers", "L2", "input normalisation", "batch norm", "augmentation", "clipping")
-ORDER += ("initialisation", "architecture")
+ORDER = (
+    *("rate", "Adam", "decay", "restarts", "units", "batch size", "layers", "dropout, last layer"),
+    *("dropout, all layers", "L2", "input normalisation", "batch norm", "augmentation", "clipping"),
+    *("initialisation", "architecture"),
+)
 
 
 def test_questions_are_asked_in_the_order_of_the_recipe(asked: Asked, result: luthier.Result) -> None:
