@@ -180,9 +180,10 @@ def as_asked(losses: Mapping[str, np.ndarray], units: np.ndarray) -> dict[str, A
 
 
 def finished(table: str, rows: int) -> list[dict[str, Any]]:
-    """The draws of so many rows of a table that are done."""
+    """The draws of so many rows of a table that are done; those of two partitions alone are not counted."""
     lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    return [row for row in map(json.loads, lines) if (row["table"], row["rows"]) == (table, rows)]
+    known = [row for row in map(json.loads, lines) if (row["table"], row["rows"]) == (table, rows)]
+    return [row for row in known if all(len(one) == 3 for one in row["answers"].values())]
 
 
 def missed(rows: list[dict[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
