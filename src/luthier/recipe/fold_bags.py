@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from luthier.assess import Units
+from luthier.errors import NetworkTooLargeError
 from luthier.nets import DenseSpec
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.problem import Problem
-from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
+from luthier.recipe.runner import STEPS, Runner, TrainedPopulation, TrainingPlan
 from luthier.recipe.setting import Setting
 from luthier.saved import activate
 from luthier.seeds import derive
@@ -125,7 +126,7 @@ def steps_of(runner: Runner, setting: Setting, share: float) -> int:
 
 
 def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: BagPlan) -> list[Bag]:
-    """Settings of one shape, all folds in one population; none when the clock cut it."""
+    """Settings of one shape, all folds in one population; none when the clock cut it or the memory cannot hold one."""
     problem, one = runner.problem, settings[0]
     folds = _left_out(problem, trial.partition)
     count, steps = int(folds.max()) + 1, steps_of(runner, one, trial.share)
@@ -151,7 +152,11 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
         complete=True,
         batches=trial.seed,
     )
-    trained = runner.run(name, members, plan)
+    try:
+        trained = runner.run(name, members, plan)
+    except NetworkTooLargeError as error:
+        runner.ledger.add("note", {"step": STEPS[trial.stage], "sentence": f"{name} is left out: {error.problem}"})
+        return []
     if trained is None or "cut" in trained.statuses:
         return []
     rows = _weights_of_folds(problem, folds)

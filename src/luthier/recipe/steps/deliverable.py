@@ -165,7 +165,7 @@ def _best_members(runner: Runner, method: str) -> list[Component]:
 
 def _outputs(components: Sequence[Component], kind: str) -> Tensor:
     """[P, N, C], of one component after another: of many classes there is room for one set of them."""
-    first, *others = (component.trained.logits[component.member] for component in components)
+    first, *others = (one.trained.logits[one.trained.row_of(one.member)] for one in components)
     one = activate(first, kind)
     result = one.new_empty(len(components), *one.shape)
     result[0] = one

@@ -129,9 +129,8 @@ class Experiment:
             points = sobol_settings(self.space.factors, settings, derive(seed, number), self.space.first_values)
             tried = [self.space.setting(shape, point) for point in points]
             bags = self._train(f"{self._prefix}-screen-{number}", tried, trial)
-            if not bags:
-                break
-            result.append(TriedShape(shape, points, bags))
+            if bags:
+                result.append(TriedShape(shape, points, bags))
         return result
 
     def _second(self, screened: Sequence[TriedShape], settings: int, second: int) -> list[TriedShape]:
