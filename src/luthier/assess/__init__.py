@@ -22,7 +22,7 @@ from luthier.assess.learning_curve import fit_power_law, more_rows
 from luthier.assess.register import Register, SealHistory
 from luthier.assess.seal import SealedTest, open_test, seen_before
 from luthier.assess.subgroups import subgroup_scores, worst_cases
-from luthier.assess.thresholds import Costs, at_threshold, best_threshold, of_second, seen_by
+from luthier.assess.thresholds import Costs, Decision, at_threshold, best_threshold, of_second, seen_by
 
 __all__ = [
     "NOMINAL",
@@ -30,6 +30,7 @@ __all__ = [
     "PRIMARY",
     "BaselineRun",
     "Costs",
+    "Decision",
     "DriftRow",
     "Familiarity",
     "Profile",

@@ -27,6 +27,7 @@ from luthier.assess.jackknife import (
 )
 from luthier.data import Task
 from luthier.objective import metric_named
+from luthier.objective.metrics import OWN
 from luthier.records import Measure
 from luthier.seeds import numpy_generator
 
@@ -124,9 +125,11 @@ def _ends(
     if metric == "r2":
         low, high = of_unexplained(value, without) or (value, value)
         return min(low, below_unexplained(value, (y - prediction) ** 2, weights, unit, seed)), high
+    if not np.isfinite(known.least):
+        return student(value, without) or (value, value)
     least = known.least  # from there to 1 it is like a share
-    ends = of_share(*((score - least) / (1 - least) for score in (value, without)))
-    low, high = ends or wilson((value - least) / (1 - least), _rarest(metric, y, unit))
+    share = (value - least) / (1 - least)
+    low, high = of_share(share, (without - least) / (1 - least)) or wilson(share, _rarest(metric, y, unit))
     return least + (1 - least) * low, least + (1 - least) * high
 
 
@@ -158,6 +161,8 @@ def _why(metric: str, y: np.ndarray, prediction: np.ndarray, task: Task | None) 
         return "no row"
     if metric == "r2" and len(y) < 2:
         return "one row has no spread"
+    if metric in OWN:
+        return "the metric is not defined on these rows"
     if metric_named(metric).of_one_class:
         absent = [label for label in (0, 1) if not (y == label).any()] or [0]
         named = [f"'{task.classes[label]}'" if task is not None else f"class {label}" for label in absent]
@@ -201,8 +206,8 @@ def paired_difference(
         low, high = of_paired_shares(of, level)
         return Measure(name, value, min(low, value), max(high, value), len(y))
     if not metric_named(metric).smooth:
-        ends = bootstrap_ends(difference, w, unit, seed, level) or (value, value)
-        return Measure(name, value, min(ends[0], value), max(ends[1], value), len(y))
+        drawn = bootstrap_ends(difference, w, unit, seed, level) or (value, value)
+        return Measure(name, value, min(drawn[0], value), max(drawn[1], value), len(y))
     without = jackknife(difference, w, unit, seed)
     if not np.isfinite(without).all():
         return Measure(name, value, None, None, len(y), note="no interval: too few rows of a class")

@@ -7,20 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from luthier.assess import Units, at_threshold, best_threshold, paired_difference, score
-from luthier.data import Dataset
+from luthier.assess import Units, paired_difference, score
+from luthier.data import Dataset, Task
+from luthier.data.target_transform import TargetTransform
 from luthier.objective import metric_named
 from luthier.recipe.problem import Problem
+from luthier.recipe.steps.fitted_answers import answered_in_folds, fit_answer
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Measure
 
 
 @dataclass(frozen=True, eq=False)
 class ByMetric:
-    """The metric that was asked for on rows whose targets `y` [N] are known; `units` are what new data would bring."""
+    """The metric that was asked for on rows whose targets are known: `y` [N] on the metric's scale, `targets` [N] on the
+    modelled one. `units` are what new data would bring anew."""
 
     problem: Problem
     y: np.ndarray
+    targets: np.ndarray
     weights: np.ndarray | None
     units: Units
 
@@ -29,8 +33,9 @@ class ByMetric:
         """On the rows of some parts."""
         rows = list(parts)
         y = np.concatenate([own_scale(problem.task, part) for part in rows])
+        targets = np.concatenate([part.targets.numpy() for part in rows if part.targets is not None])
         known = [part.weights.numpy() for part in rows if part.weights is not None]
-        return cls(problem, y, np.concatenate(known) if known else None, units)
+        return cls(problem, y, targets, np.concatenate(known) if known else None, units)
 
     @property
     def metric(self) -> str:
@@ -43,13 +48,16 @@ class ByMetric:
         return metric_named(self.metric).larger_is_better
 
     def prediction(self, outputs: np.ndarray) -> np.ndarray:
-        """What the metric judges of outputs [N, C]: values, probabilities, or classes at the best threshold."""
-        task = self.problem.task
-        if task.kind == "regression":
-            return self.problem.target.answer(outputs[:, 0])
-        if task.kind == "binary" and metric_named(self.metric).of_classes:
-            return at_threshold(outputs, best_threshold(self.metric, self.y, outputs, self.weights, task=task))
-        return outputs
+        """What the metric sees of outputs [N, C], by the answer that it asks for, fitted on these rows."""
+        return fit_answer(*self._way, outputs, self.targets, self.weights)(outputs)
+
+    def prediction_in_folds(self, outputs: np.ndarray, folds: np.ndarray) -> np.ndarray:
+        """The same with an answer that was fitted on the other folds [N]."""
+        return answered_in_folds(*self._way, outputs, self.targets, self.weights, folds)
+
+    @property
+    def _way(self) -> tuple[str, Task, TargetTransform]:
+        return self.metric, self.problem.task, self.problem.target
 
     def value(self, prediction: np.ndarray) -> float:
         """The metric of a prediction; NaN where it is not defined on these rows."""

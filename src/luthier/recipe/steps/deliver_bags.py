@@ -73,7 +73,7 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
 
 
 def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Sequence[int]) -> dict[int, float]:
-    """The metric of ensembles of so many bags, each row by weights that were chosen on other folds."""
+    """The metric of ensembles of so many bags, each row by weights and an answer from other folds."""
     problem, kind = runner.problem, runner.problem.task.kind
     judged, result = by_metric(problem), dict[int, float]()
     whole, folds = problem.judged(bags[0].setting.method), choosing_folds(problem)
@@ -84,7 +84,7 @@ def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Seq
             some = None if whole.weights is None else whole.weights[rest]
             shares = greedy_weights(outputs[:, rest], whole.targets[rest], kind, weights=some, most=count)
             mixed[own] = torch.einsum("p,pnc->nc", torch.as_tensor(shares), outputs[:, own])
-        result[count] = judged.value(judged.prediction(mixed.numpy()))
+        result[count] = judged.value(judged.prediction_in_folds(mixed.numpy(), folds.numpy()))
     return result
 
 

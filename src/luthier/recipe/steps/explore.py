@@ -21,7 +21,7 @@ from luthier.recipe.fold_bags import Bag, BagPlan, train_bags
 from luthier.recipe.rounds import SCREEN, there_is_time
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
-from luthier.recipe.steps.deliver_bags import by_metric
+from luthier.recipe.steps.deliver_bags import by_metric, choosing_folds
 from luthier.seeds import derive
 from luthier.statistics.designs import Box, sobol_settings, spread_shapes
 from luthier.statistics.effects import Effects, ShapeEffects
@@ -252,7 +252,8 @@ class Experiment:
         if not problem.asked_metric:
             return {}
         judged, kind = by_metric(problem), problem.task.kind
-        outputs = {k: judged.prediction(bag.outputs(kind).numpy()) for k, bag in enumerate(bags) if bag.is_kept}
+        folds, kept = choosing_folds(problem).numpy(), {k: bag for k, bag in enumerate(bags) if bag.is_kept}
+        outputs = {k: judged.prediction_in_folds(bag.outputs(kind).numpy(), folds) for k, bag in kept.items()}
         values = {k: judged.value(some) for k, some in outputs.items()}
         if not values or not np.isfinite(list(values.values())).all():
             return {}
