@@ -19,8 +19,8 @@ from luthier.records import Measure
 
 @dataclass(frozen=True, eq=False)
 class ByMetric:
-    """The metric that was asked for on rows whose targets are known: `y` [N] on the metric's scale, `targets` [N] on the
-    modelled one. `units` are what new data would bring anew."""
+    """The metric that was asked for, on rows of known targets: `y` [N] on the metric's scale, `targets` [N] on the
+    modelled one; `units` are what new data would bring anew."""
 
     problem: Problem
     y: np.ndarray
