@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,15 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.assess import Familiarity, Profile, of_second, partial_dependence, prediction_sets, tempered
+from luthier.assess import (
+    Familiarity,
+    Profile,
+    RowIntervals,
+    of_second,
+    partial_dependence,
+    prediction_sets,
+    tempered,
+)
 from luthier.data import (
     Encoder,
     Prepare,
@@ -54,7 +63,7 @@ class Model:
     """Encoder, preprocessing and one or more networks whose outputs are averaged with `weights`.
 
     Classes: probabilities are averaged, then tempered. Values: averaged, then brought back by `transform`. `half_width`
-    is the 90 % conformal half width on the modelled scale.
+    is the 90 % conformal half width on the modelled scale; where there are `row_intervals`, each row has its own.
     Of two classes the second is predicted from probability `threshold` on (`positive_threshold` says it of the positive
     one). Classes with at least probability
     `set_threshold` are in a row's 90 % set; `familiarity` detects rows that are unlike the training rows.
@@ -74,6 +83,7 @@ class Model:
     familiarity: Familiarity | None = None
     profile: Profile | None = None
     licences: tuple[Licence, ...] = ()
+    row_intervals: RowIntervals | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, frame: Any) -> pl.Series:
@@ -117,9 +127,12 @@ class Model:
         each other, and longer where a core is busy. The pieces, so the numbers, are the same for any number of threads.
         """
         answer = self.values if self.task.kind == "regression" else self.probabilities
-        if len(numbers) <= PIECE or not self._of_numbers:
-            return answer(numbers, codes)
-        pieces = zip(torch.split(numbers, PIECE), torch.split(codes, PIECE), strict=True)
+        return self._in_pieces(answer, numbers, codes)
+
+    def _in_pieces(self, answer: Callable[..., np.ndarray], *rows: Tensor) -> np.ndarray:
+        if len(rows[0]) <= PIECE or not self._of_numbers:
+            return answer(*rows)
+        pieces = zip(*(torch.split(one, PIECE) for one in rows), strict=True)
         with (
             torch_settings(threads=1),
             ThreadPoolExecutor(threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool,
@@ -191,12 +204,21 @@ class Model:
         """`predict_interval` for encoded rows."""
         if self.task.kind != "regression":
             raise LuthierError("prediction intervals are for regressions", remedy="use predict_proba")
-        low, high = self.interval_around(self.values(numbers, codes))
+        low, high = self.intervals(self.answers(numbers, codes), numbers, codes)
         return pl.Series("low", low), pl.Series("high", high)
 
-    def interval_around(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The ends of the 90 % intervals around predicted values [N]."""
-        return self.transform.around(values, self.half_width)
+    def intervals(self, values: np.ndarray, numbers: Tensor, codes: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """The ends of the 90 % intervals around the predicted values [N] of encoded rows."""
+        if self.row_intervals is None:
+            return self.transform.around(values, -self.half_width, self.half_width)
+        outputs = torch.from_numpy(self.transform.standardise(self.transform.centre(values)))
+        low, high = self._in_pieces(partial(self._offsets, self.row_intervals), numbers, codes, outputs).T
+        return self.transform.around(values, low, high)
+
+    def _offsets(self, of: RowIntervals, numbers: Tensor, codes: Tensor, outputs: Tensor) -> np.ndarray:
+        """By how much the ends of rows' intervals lie beside their predictions, on the modelled scale [N, 2]."""
+        features, coded = inputs_of(self.preprocess(numbers), codes, self.encoder)
+        return np.stack(of.offsets(features, coded, outputs), 1)
 
     def probabilities(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
         """Class probabilities [N, C]."""
@@ -323,6 +345,10 @@ class Model:
             model["familiar_within"] = self.familiarity.limit
             for name in ("mean", "whitening"):
                 weights[f"familiarity.{name}"] = torch.from_numpy(getattr(self.familiarity, name).copy())
+        if self.row_intervals is not None:
+            of = self.row_intervals
+            model["row_intervals"] = {"spec": of.net.spec.to_json(), "scale": of.scale, "correction": of.correction}
+            weights |= {f"row_intervals.{name}": value for name, value in of.net.state_dict().items()}
         profile = {} if self.profile is None else self.profile.to_json()
         write_bundle(path, Bundle(model, self.encoder.to_json(), profile, dict(self.metrics), weights))
 

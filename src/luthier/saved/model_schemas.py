@@ -328,6 +328,15 @@ class _Licence(TypedDict):
     written: Text
 
 
+class RowIntervalFacts(TypedDict):
+    """The network that says how wide a row's interval is."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    spec: DenseFacts
+    scale: PositiveNumber
+    correction: Number
+
+
 class ModelFacts(TypedDict):
     """The model: its task, its networks' specs, and what their answers go through."""
 
@@ -347,6 +356,7 @@ class ModelFacts(TypedDict):
     set_threshold: NotRequired[Number]
     licences: NotRequired[list[_Licence]]
     familiar_within: NotRequired[Number]
+    row_intervals: NotRequired[RowIntervalFacts]
 
 
 class ProfileFacts(TypedDict):

@@ -20,6 +20,7 @@ from luthier.recipe.decisions.delivered import DeliverableEvidence, DistilledEvi
 from luthier.recipe.decisions.experiment import AnswerEvidence, BagsEvidence, ExperimentEvidence, FirstSettingEvidence
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.input_encoding import InputsEvidence
+from luthier.recipe.decisions.interval_choice import IntervalEvidence
 from luthier.recipe.decisions.learning_rate import RateEvidence
 from luthier.recipe.decisions.loss_choice import LossEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
@@ -42,6 +43,7 @@ EVIDENCE: Mapping[str, type[Evidence[Any]]] = {
         *(FirstSettingEvidence, ExperimentEvidence, AnswerEvidence, BagsEvidence),
         *(BackboneEvidence, EndEvidence, AveragesEvidence, UnfrozenEvidence),
         *(SeedsEvidence, DeliverableEvidence, DistilledEvidence, CalibrationEvidence, ThresholdEvidence),
+        IntervalEvidence,
     )
 }
 
