@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import TypedDict
 
@@ -22,8 +23,11 @@ class DataOptions(TypedDict, total=False):
     """Column of sample weights, for training and every score; rows of weight 0 are set aside."""
     beside: Sequence[str] | None
     """Other targets of the same table, which are not used as inputs; in a run of several targets all others are."""
-    new_test: str | Path | None
-    """Rows to judge on, sealed in place of a part of the source's: a file, or a folder of pictures."""
+    test: Any | None
+    """Rows of your own to judge on, sealed in place of a part of the source's: a file, a folder of pictures, in Python
+    also a frame or arrays. "none" seals nothing: what is delivered is estimated on the open rows, out of fold."""
+    test_share: float | None
+    """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
     """Longer side of the scaled pictures, in pixels; 0: at most 64."""
     strict: bool | None
@@ -54,8 +58,11 @@ class FitOptions(TypedDict, total=False):
     """Column of sample weights, for training and every score; rows of weight 0 are set aside."""
     beside: Sequence[str] | None
     """Other targets of the same table, which are not used as inputs; in a run of several targets all others are."""
-    new_test: str | Path | None
-    """Rows to judge on, sealed in place of a part of the source's: a file, or a folder of pictures."""
+    test: Any | None
+    """Rows of your own to judge on, sealed in place of a part of the source's: a file, a folder of pictures, in Python
+    also a frame or arrays. "none" seals nothing: what is delivered is estimated on the open rows, out of fold."""
+    test_share: float | None
+    """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
     """Longer side of the scaled pictures, in pixels; 0: at most 64."""
     strict: bool | None
@@ -119,8 +126,11 @@ class TuneOptions(TypedDict, total=False):
     """Column of sample weights, for training and every score; rows of weight 0 are set aside."""
     beside: Sequence[str] | None
     """Other targets of the same table, which are not used as inputs; in a run of several targets all others are."""
-    new_test: str | Path | None
-    """Rows to judge on, sealed in place of a part of the source's: a file, or a folder of pictures."""
+    test: Any | None
+    """Rows of your own to judge on, sealed in place of a part of the source's: a file, a folder of pictures, in Python
+    also a frame or arrays. "none" seals nothing: what is delivered is estimated on the open rows, out of fold."""
+    test_share: float | None
+    """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
     """Longer side of the scaled pictures, in pixels; 0: at most 64."""
     strict: bool | None

@@ -104,7 +104,7 @@ def test_a_run_may_be_judged_on_rows_of_its_own_from_the_beginning(tmp_path: Pat
     frame = pl.DataFrame({"x0": np.arange(120), "x1": rng.normal(size=120), "y": rng.choice(["a", "b"], 120)})
     frame[:100].write_csv(tmp_path / "rows.csv")
     frame[100:].write_csv(tmp_path / "test.csv")
-    asked = RunRequest(source=str(tmp_path / "rows.csv"), target="y", time=time, new_test=str(tmp_path / "test.csv"))
+    asked = RunRequest(source=str(tmp_path / "rows.csv"), target="y", time=time, test=str(tmp_path / "test.csv"))
     parts = parts_of(read_as_asked(asked.source, asked), asked)
     assert parts.frames["test"]["x0"].to_list() == list(range(100, 120))
     training, validation = (parts.frames[name]["x0"].to_list() for name in ("training", "validation"))

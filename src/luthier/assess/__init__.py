@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from luthier.assess.baselines import BaselineRun
 from luthier.assess.calibration import NOMINAL, fit_temperature, half_width, reliability, smearing, tempered
-from luthier.assess.conformal import Familiarity, prediction_sets, set_figures, set_threshold, spread_rows
+from luthier.assess.conformal import (
+    Familiarity,
+    figures_of_sets,
+    prediction_sets,
+    set_figures,
+    set_threshold,
+    spread_rows,
+)
 from luthier.assess.dependence import partial_dependence
 from luthier.assess.distribution_shift import told_apart
 from luthier.assess.drift import PREDICTION, DriftRow, Profile, drift
@@ -35,6 +42,7 @@ __all__ = [
     "at_threshold",
     "best_threshold",
     "drift",
+    "figures_of_sets",
     "fit_power_law",
     "fit_temperature",
     "half_width",

@@ -28,7 +28,12 @@ def branch(
     step: Annotated[int, typer.Option(help="The first step that is walked anew, 2 to 5.", show_default=False)],
     new_test: Annotated[
         Path | None,
-        typer.Option(help="Fresh rows to judge on, where the run has read its test set.", show_default=False),
+        typer.Option(
+            "--new-test",
+            "--test",
+            help="Fresh rows to judge on, where the run has read its test set.",
+            show_default=False,
+        ),
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Read the same test rows once more; the report says so.")

@@ -11,16 +11,16 @@ import polars as pl
 
 from luthier.assess import SealedTest, Units
 from luthier.data import Dataset, Encoder, PictureEncoder, Splits, TableEncoder, Task
-from luthier.data.split import PARTS, group_numbers
+from luthier.data.split import PARTS, VALIDATION, group_numbers
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
 from luthier.recipe.decisions.row_parts import SplitEvidence
-from luthier.recipe.draw_parts import drawn, fresh_values
+from luthier.recipe.draw_parts import drawn
 from luthier.recipe.full_training_rows import dataset
 from luthier.recipe.known_rows import Line
-from luthier.recipe.outside import require_outside
 from luthier.recipe.reading import LoadedData, dates_of, model_of
 from luthier.recipe.sample_weights import varied
+from luthier.recipe.sealed_file import values_of_test
 from luthier.recipe.stored_splits import read_splits
 from luthier.request import RunRequest
 from luthier.saved import RunFolder
@@ -52,11 +52,10 @@ def parts_of(
     splits = drawn(read, asked, line or Line.none()) if kept is None else kept
     frames = {name: read.frame[getattr(splits, name)] for name in PARTS}
     test_rows = splits.test
-    if read.new_test is not None:
-        values = fresh_values(read)
+    if read.test is not None:
+        values = values_of_test(read)
         test_rows = np.setdiff1d(np.arange(values.height), splits.left_out)
         frames["test"] = values[test_rows]
-        require_outside(frames["test"], read, asked)
     if asked.warm_start:
         encoder: Encoder = model_of(asked.warm_start).encoder
     elif read.pictures is not None:
@@ -66,11 +65,13 @@ def parts_of(
     training, validation = (dataset(frames[name], encoder, read.task, read.weight) for name in PARTS[:2])
     test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.sample_weight) or read.weight)
     _require_different(training, read.task)
+    opened = np.concatenate([splits.training, splits.validation])
+    opened_frame = pl.concat([frames["training"], frames["validation"]])
     units = {
         name: _units(frame, read, asked, read.copies.together[getattr(splits, name)]) for name, frame in frames.items()
     }
+    units["open"] = _units(opened_frame, read, asked, read.copies.together[opened])
     split = _split(splits, read, asked, frames)
-    opened = np.concatenate([splits.training, splits.validation])
     together = np.unique(read.copies.together[opened], return_inverse=True)[1]
     return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, split, together, test_rows)
 
@@ -88,6 +89,8 @@ def _require_different(training: Dataset, task: Task) -> None:
 
 def _units(frame: pl.DataFrame, read: LoadedData, asked: RunRequest, copies: np.ndarray) -> Units:
     """Groups where rows come in groups, an order where they come in time; else rows, a row and its copies as one."""
+    if not frame.height:
+        return Units()
     if asked.group in frame.columns:
         return Units("groups", group_numbers(frame[asked.group]))
     if asked.time in frame.columns:
@@ -102,8 +105,11 @@ def _split(splits: Splits, read: LoadedData, asked: RunRequest, frames: Mapping[
     """How the parts came about, and in what order of time they lie."""
     by: Any = "time" if asked.time else "groups" if asked.group else "classes" if read.task.classes else "values"
     training, validation, test = (frames[name].height for name in PARTS)
-    evidence = SplitEvidence(training, validation, test, asked.seed, by, notes=splits.notes)
-    if any(asked.time not in frame.columns for frame in frames.values()):
+    sealed = 100 * asked.test_share
+    opened = 100 - sealed
+    wanted = (opened - opened * VALIDATION, opened * VALIDATION, sealed) if asked.seals and read.test is None else ()
+    evidence = SplitEvidence(training, validation, test, asked.seed, by, notes=splits.notes, wanted=wanted)
+    if any(asked.time not in frame.columns or not frame.height for frame in frames.values()):
         return evidence
     begins, late = _in_time(read, asked, frames)
     return replace(evidence, begins=begins, late=late)

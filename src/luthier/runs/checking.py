@@ -61,6 +61,8 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     own, rule = _own_rows(folder)
     score, unscored = _score(model, frame, numbers, codes, metric, _units(frame, asked, model, rule), weights)
     change = _change(score, stored.get("headline"))
+    if change is not None and stored.get("estimate"):
+        change["where"] = "by the run's own estimate"
     known = 0 if own is None else known_rows(own, numbers, codes)
     apart = None if own is None or known else _told_apart(own, model, numbers, codes, weights)
     level, verdict = judge_population([row.to_json() for row in columns], apart, change)
@@ -99,7 +101,8 @@ def judge_population(
     moved = f"{len(drifted)} of {count} columns have drifted: {', '.join(drifted)}"
     if change is not None and change["high"] < 0:
         tail = moved if drifted else "no single column has drifted: check how the target was measured"
-        return "act", f"the score is clearly worse than on the test set; {tail}"
+        where = change.get("where", "on the test set")
+        return "act", f"the score is clearly worse than {where}; {tail}"
     if apart is not None and apart["low"] > FAR_APART:
         return "act", f"new and training rows are almost fully separable (AUC {apart['auc']:.2f}); {moved}"
     if drifted:
@@ -266,7 +269,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
         lines.append(f"  no score: {result['unscored']}")
     if change:
         word = "worse" if change["high"] < 0 else "better" if change["low"] > 0 else "no different beyond the noise"
-        lines.append(f"  on the test set it was {change['before']:.4g}; the new score is {word}")
+        where = change.get("where", "on the test set")
+        lines.append(f"  {where} it was {change['before']:.4g}; the new score is {word}")
     if result["level"] == "act":
         lines.append(
             "  try: luthier branch RUN --step 4 --new-test FILE with rows like these, or start a new fit that "

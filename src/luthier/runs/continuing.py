@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import Unpack
 
@@ -23,10 +24,12 @@ from luthier.recipe import (
     recipe_from,
     reread,
 )
+from luthier.recipe.unsealed import require_sealed, require_unlearnt
 from luthier.report import summary_lines
 from luthier.request import OutputSection, ShownSection
 from luthier.request_types import OutputOptions, ShownOptions
 from luthier.runs.calls import Call, allow_backbone, outcome
+from luthier.runs.own_rows import keep_test, with_test_file
 from luthier.runs.relocating import name_of
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen
@@ -89,7 +92,7 @@ def branch(
     previous: str | Path,
     step: int,
     *,
-    new_test: str | Path | None = None,
+    new_test: Any = None,
     again: bool = False,
     backbone: str = "",
     screen: Screen | None = None,
@@ -98,13 +101,14 @@ def branch(
 ) -> Result:
     """Start from a step of an earlier run, 2 to 5, in a new run that keeps the decisions before that step.
 
-    If the earlier run has read its test set, further changes need a new one: `new_test` is a file with new rows (the
-    old test rows then join the validation set). `again` reads the same rows once more, which the report says.
+    If the earlier run has read its test set, further changes need a new one: `new_test` are new rows, a file or a frame
+    (the old test rows then join the validation set). `again` reads the same rows once more, which the report says.
     `options` (`run`, `replace`, `until`, ...) and the rest are as for `luthier.fit`. Raises InputError without one of
     the two.
     """
     output = OutputSection.of(None, **options)
     call = Call.begun(output, screen, clock)
+    new_test = with_test_file({"test": new_test})["test"]
     return branch_as_asked(previous, step, output, call, new_test=new_test, again=again, backbone=backbone)
 
 
@@ -123,17 +127,23 @@ def branch_as_asked(
     if new_test is not None and again:
         raise InputError("--new-test and --again exclude each other", remedy="leave out --again: new rows are unread")
     kept = kept_for("branch RUN" if new_test is None else "branch RUN --new-test", asked_of(before))
+    if again:
+        require_sealed(before)
+    if new_test is None:
+        require_unlearnt(before)
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
     allow_backbone(kept, backbone)
-    if new_test is not None and name_of(new_test) == asked_of(before).new_test and openings(before):
+    if new_test is not None and name_of(new_test) == asked_of(before).test and openings(before):
         raise InputError(f"'{new_test}' is not a new test set: the run has read it", remedy="leave it out for --again")
     changes = {"previous": str(before.path.resolve()), "begin_at": step}
     if new_test is not None:  # else the rows that are sealed stay so
-        changes["new_test"] = name_of(new_test)
+        changes["test"] = name_of(new_test)
     asked = kept.model_copy(update=changes)
     read = read_unchanged(before, asked)
     folder = call.new_folder(output, f"{before.path.name}-from-{step}")
     copy_memory(before, folder)
+    if new_test is not None:
+        asked = keep_test(folder, asked)
     recipe = recipe_from(asked, read_ledger(before.ledger)).model_copy(update={"cuts": (), "plan": None})
     walk = call.walk(
         asked,

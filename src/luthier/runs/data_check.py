@@ -20,6 +20,7 @@ from luthier.recipe.reading import LoadedData
 from luthier.records import Finding
 from luthier.request import Config, DataConfig, RunRequest
 from luthier.request_types import DataOptions
+from luthier.runs.own_rows import with_test_file
 from luthier.seeds import derive, torch_generator
 
 BATCH = 64
@@ -96,7 +97,7 @@ def doctor(
     `luthier.fit`. The test set stays sealed. Rows are numbered from 0 as in the table. Raises InputError for a table
     that cannot be used.
     """
-    described = DataConfig.of(config, target=target, **options)
+    described = DataConfig.of(config, target=target, **with_test_file(options))
     asked = RunRequest.of(None, **described.given(), source="", seed=seed)
     read = read_as_asked(source, asked)
     parts = parts_of(read, asked)

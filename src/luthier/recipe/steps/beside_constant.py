@@ -22,14 +22,16 @@ BATCH = 64
 MOST_ROWS = 5000  # of the training rows, for the shuffled targets
 
 
-def beside_constant(runner: Runner, method: str, ours: Predictions, test: Dataset) -> Finding | None:
+def beside_constant(
+    runner: Runner, method: str, ours: Predictions, test: Dataset, part: str = "test"
+) -> Finding | None:
     """A finding where neither by the metric nor by the loss the deliverable beats a constant beyond the noise.
 
     None also where the rows are too few to say so.
     """
     problem = runner.problem
     task = problem.task
-    testing = PartScores.of(runner, test, "test")
+    testing = PartScores.of(runner, test, part)
     validating = PartScores.of(runner, problem.data.validation, "validation")
     gains: dict[str, Measure] = {}
     for metric in dict.fromkeys((problem.metric, "log loss" if task.classes else "rmse")):
@@ -43,7 +45,8 @@ def beside_constant(runner: Runner, method: str, ours: Predictions, test: Datase
     if any(gain.value > 0 and not within_noise(gain) for gain in gains.values()):
         return None
     shuffled = runner.memo.json("shuffled targets", lambda: _shuffled(runner, method))
-    sentence = "on the sealed test set the network is no better than a constant, beyond the noise"
+    where = "on the sealed test set" if part == "test" else "by rows that also chose it"
+    sentence = f"{where} the network is no better than a constant, beyond the noise"
     remedy = "look for other columns that the target depends on, another target, or more rows"
     if shuffled["as good"]:
         sentence = f"nothing is learnt: {sentence}; networks trained on shuffled targets do no worse"

@@ -60,9 +60,28 @@ def as_model(
         licences=licences_of(problem.asked.backbone, problem.asked.backbone_weights),
     )
     folded = held_out is not None and known is not None
-    counting, units = weights_of(problem, folded), units_of(problem, folded)
-    averaged, targets = left_out(problem, model, held_out, known)
+    rows = left_out(problem, model, held_out, known)
+    model = calibrated(problem, model, *rows, weights_of(problem, folded), units_of(problem, folded))
+    numbers = problem.data.training.numbers, validation.numbers
+    if numbers[0].shape[1]:
+        learnt, others = (model.features(some[spread_rows(len(some), some[0].numel())]) for some in numbers)
+        model = replace(model, familiarity=Familiarity.fit(learnt, others))
+    return replace(model, profile=_profile(problem, model))
+
+
+def calibrated(
+    problem: Problem,
+    model: Model,
+    averaged: np.ndarray,
+    targets: np.ndarray,
+    counting: np.ndarray | None,
+    units: int,
+) -> Model:
+    """A model with temperature, smearing, intervals, sets and threshold, by its outputs for rows not learnt from [N, C]
+    and their targets [N], class numbers or modelled values; `units` of the rows are no copies."""
+    task, transform = model.task, model.transform
     if task.kind == "regression":
+        averaged = transform.bounded(averaged)
         residuals = targets - transform.modelled(averaged[:, 0])
         transform = replace(transform, smear=smearing(residuals, counting) if task.log_scale else 1.0)
         width = half_width(residuals, weights=counting, units=units)
@@ -72,11 +91,7 @@ def as_model(
         p = tempered(averaged, model.temperature)
         model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL, counting, units))
         model = replace(model, threshold=_threshold(problem, targets, p, counting))
-    numbers = problem.data.training.numbers, validation.numbers
-    if numbers[0].shape[1]:
-        learnt, others = (model.features(some[spread_rows(len(some), some[0].numel())]) for some in numbers)
-        model = replace(model, familiarity=Familiarity.fit(learnt, others))
-    return replace(model, profile=_profile(problem, model))
+    return model
 
 
 def left_out(

@@ -17,6 +17,7 @@ from luthier.assess import at_threshold, best_threshold, paired_difference, scor
 from luthier.objective import metric_named
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import DeliverableEvidence, Kind, Offered
+from luthier.recipe.fold_bags import Bag
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.saved import activate
@@ -68,6 +69,11 @@ class Deliverable:
     losses: dict[str, float]  # mean validation loss of each option, the greedy one cross-fitted
     held_out: Tensor | None = None
     targets: Tensor | None = None
+
+    def has(self, bag: Bag) -> bool:
+        """Whether the networks of a bag are among the components."""
+        places = {(one.trained.name, one.member) for one in self.components}
+        return (bag.population.name, bag.first) in places
 
 
 def choose_deliverable(

@@ -35,11 +35,12 @@ def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method
     """The model with intervals whose width depends on the row, where these are the better ones on rows left out.
 
     A network for each fold of these rows learns the quantiles of the residuals of the others; the conformal correction
-    and the choice come from rows that their networks had not seen. Delivered is one network of all of these rows.
+    and the choice come from rows that their networks had not seen. Delivered is one network of all of these rows. Without sealed rows nothing would measure
+    how often such intervals hold: then all rows keep one width.
     """
     problem = runner.problem
     of_numbers = isinstance(model.encoder, TableEncoder) and not model.encoder.words
-    if problem.task.kind != "regression" or not of_numbers:
+    if problem.task.kind != "regression" or not of_numbers or not problem.asked.seals:
         return model
     folded = choice.held_out is not None
     part = problem.open_rows(method) if folded else problem.prepared(method)[2]

@@ -27,6 +27,8 @@ from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Measure
 from luthier.task import reported_metrics
 
+ESTIMATED = "estimated by rows that also chose it; nothing is sealed"
+WHERE = {"test": "on the sealed test set"}
 MOST_POINTS = 2000  # of the predicted-against-true figure
 
 
@@ -37,10 +39,16 @@ class Predictions:
     validation: np.ndarray
     test: np.ndarray
     threshold: float = 0.5
+    thresholds: np.ndarray | None = None  # of the test rows, which are open ones, validation rows last
 
     def seen_by(self, metric: str) -> Predictions:
         """The same as a metric is to see them: with its own line at one half."""
-        validation, test = (seen_by(metric, part, self.threshold) for part in (self.validation, self.test))
+        lines: tuple[float | np.ndarray, ...] = (self.threshold, self.threshold)
+        if self.thresholds is not None:
+            lines = (self.thresholds[-len(self.validation) :], self.thresholds)
+        validation, test = (
+            seen_by(metric, part, line) for part, line in zip((self.validation, self.test), lines, strict=True)
+        )
         return Predictions(validation, test)
 
 
@@ -90,21 +98,30 @@ def scores_of(
     baselines: dict[str, Predictions],
     test: Dataset,
     failed: Mapping[str, str],
+    part: str = "test",
 ) -> dict[str, Any]:
-    """Everything that the report and the terminal show of the judgement, as plain values."""
+    """Everything that the report and the terminal show of the judgement, as plain values.
+
+    Where nothing is sealed the rows in the place of the test rows are of the `part` "open" or "validation". Baselines
+    have learnt from the training rows, and are compared on the validation rows then.
+    """
     problem = runner.problem
     task, metric = problem.task, problem.metric
     validating, testing = (
         PartScores.of(runner, problem.data.validation, "validation"),
-        PartScores.of(runner, test, "test"),
+        PartScores.of(runner, test, part),
     )
     ours = deliverable.seen_by(metric)
     headline, validation = testing.measure(metric, ours.test), validating.measure(metric, ours.validation)
     rows = []
     for name, predicted in baselines.items():
         result = replace(predicted, threshold=threshold_of(runner, validating, predicted.validation)).seen_by(metric)
-        scored = testing.measure(metric, result.test), validating.measure(metric, result.validation)
-        rows.append(_baseline_row(name, testing.gain(metric, ours.test, result.test), *scored))
+        known = validating.measure(metric, result.validation)
+        if part == "test":
+            gained = testing.gain(metric, ours.test, result.test)
+            rows.append(_baseline_row(name, gained, testing.measure(metric, result.test), known))
+        else:
+            rows.append(_baseline_row(name, validating.gain(metric, ours.validation, result.validation), known, known))
     family = [
         {
             "seed": label,
@@ -118,13 +135,13 @@ def scores_of(
         "metric": metric,
         "positive": task.positive_name,
         "headline": {**headline.to_json(), "validation": validation.to_json()},
-        "difference_to_validation": _difference(headline, validation).to_json(),
+        "difference_to_validation": _difference(headline, validation, apart=part == "test").to_json(),
         "metrics": [testing.measure(name, deliverable.seen_by(name).test).to_json() for name in names],
         "seeds": family,
         "baselines": rows,
         "failed_baselines": dict(failed),
         "absent": absent_classes(task, testing.y),
-        "sentence": _sentence(headline, rows, absent_classes(task, testing.y)),
+        "sentence": _sentence(headline, rows, absent_classes(task, testing.y), WHERE.get(part, ESTIMATED)),
         "confusion": _confusion(testing, deliverable.seen_by("accuracy").test) if task.classes else None,
         "predicted": _points(testing.y, deliverable.test) if task.kind == "regression" else None,
         "range_tests": _range_tests(runner),
@@ -163,8 +180,11 @@ def _baseline_row(name: str, gained: Measure, test: Measure, validation: Measure
     }
 
 
-def _difference(test: Measure, validation: Measure) -> Measure:
+def _difference(test: Measure, validation: Measure, *, apart: bool = True) -> Measure:
     """Test minus validation, its interval from both parts' own (they share no rows), where both have one."""
+    if not apart:
+        note = "validation rows are among them"
+        return Measure(test.name, test.value - validation.value, None, None, test.n, note=note)
     value, name = test.value - validation.value, f"{test.name}, test minus validation"
     ends = (test.low, test.high, validation.low, validation.high)
     if any(end is None for end in ends) or value != value:
@@ -174,8 +194,8 @@ def _difference(test: Measure, validation: Measure) -> Measure:
     return Measure(name, value, value - width, value + width, test.n)
 
 
-def _sentence(headline: Measure, baselines: list[dict[str, Any]], absent: list[str]) -> str:
-    message = f"{headline} on the sealed test set"
+def _sentence(headline: Measure, baselines: list[dict[str, Any]], absent: list[str], where: str) -> str:
+    message = f"{headline} {where}"
     if absent:
         message += f", which has no row of {_listed([repr(name) for name in absent])}"
     if headline.value != headline.value or all(row["verdict"] == "unknown" for row in baselines):
@@ -263,6 +283,8 @@ def next_step(runner: Runner, scores: dict[str, Any]) -> str:
     if scores["no_better_than_constant"] is not None:
         return str(scores["no_better_than_constant"]["remedy"])
     worse = [row["name"] for row in scores["baselines"] if row["verdict"] == "worse"]
+    if scores.get("estimate") and not worse:
+        return f"judge it on new rows: luthier branch {runner.folder.path} --step 5 --new-test FILE"
     if any(record["kind"] == "cut" for record in runner.ledger.records):
         return "the time ran out before the plan was done: give more with --budget"
     final = [trained for trained in runner.trained if trained.stage == "seeds"]
