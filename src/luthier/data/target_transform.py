@@ -81,9 +81,10 @@ class TargetTransform:
         slopes = np.diff(shifts) / widths
         if isinstance(outputs, np.ndarray):
             return np.asarray(np.interp(outputs, knots, shifts))
-        first, widths, slopes = (torch.as_tensor(x).to(outputs) for x in (knots[:-1], widths, slopes))
-        along = torch.minimum((outputs.unsqueeze(-1) - first).clamp_min(0.0), widths)
-        return (along * slopes).sum(-1) + float(shifts[0])
+        first, lengths, rises = (torch.as_tensor(x).to(outputs) for x in (knots[:-1], widths, slopes))
+        along = torch.minimum((outputs.unsqueeze(-1) - first).clamp_min(0.0), lengths)
+        result: Tensor = (along * rises).sum(-1) + float(shifts[0])
+        return result
 
     def centre(self, values: np.ndarray) -> np.ndarray:
         """Answers [N] on the target's own scale as predictions on the modelled one: `answer` undone."""

@@ -35,8 +35,9 @@ def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method
     """The model with intervals whose width depends on the row, where these are the better ones on rows left out.
 
     A network for each fold of these rows learns the quantiles of the residuals of the others; the conformal correction
-    and the choice come from rows that their networks had not seen. Delivered is one network of all of these rows. Without sealed rows nothing would measure
-    how often such intervals hold: then all rows keep one width.
+    and the choice come from rows that their networks had not seen.
+    Delivered is one network of all of these rows. Without sealed rows nothing would measure how often such intervals
+    hold: then all rows keep one width.
     """
     problem = runner.problem
     of_numbers = isinstance(model.encoder, TableEncoder) and not model.encoder.words

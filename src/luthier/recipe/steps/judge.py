@@ -38,8 +38,8 @@ from luthier.recipe.steps.deliverable import Component, Deliverable, choose_deli
 from luthier.recipe.steps.delivered_bags import keep_delivered
 from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.error_analysis import error_analysis
-from luthier.recipe.steps.fit_intervals import with_row_intervals
 from luthier.recipe.steps.estimate import answer_of, estimate
+from luthier.recipe.steps.fit_intervals import with_row_intervals
 from luthier.recipe.steps.folds import train_folds
 from luthier.recipe.steps.image_grids import image_grids
 from luthier.recipe.steps.look_inside import look_inside
