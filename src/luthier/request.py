@@ -119,7 +119,7 @@ class DataSection(Section):
     test_share: Annotated[float, Field(gt=0, le=0.5), OptionSpec("oo-o oo ooo --", f"{_REPLACED}; {_OPEN}")] = 0.2
     """Share of the source's rows that is sealed, up to 0.5."""
     size: Annotated[int, Field(ge=0, le=4096), OptionSpec("ooor rr oor oo", _PICTURES)] = 0
-    """Longer side of the scaled pictures, in pixels; 0: at most 64."""
+    """Longer side of the scaled pictures, in pixels; 0: at most 64, with a backbone 224."""
     strict: Annotated[
         bool, OptionSpec("ooor rr oor --", f"{_PICTURES}; a picture to predict that cannot be read is refused")
     ] = False
@@ -172,11 +172,15 @@ class MethodSection(Section):
     backbone: Annotated[
         str, OptionSpec("orrr rr oor oo", f"a backbone is trained in one go, without steps; {_PICTURES}", alone=True)
     ] = ""
-    """For pictures, a pretrained network: resnet18, resnet34, resnet50, or module:callable."""
+    """For pictures, a pretrained network: auto (efficientnet-lite0, whose ImageNet weights a package brings), resnet18,
+    resnet34, resnet50, or module:callable."""
     backbone_weights: Annotated[
         Place, OptionSpec("orrr rr oor oo", f"they go with --backbone; {_PICTURES}", alone=True)
     ] = ""
-    """File of the backbone's pretrained weights: .safetensors, .pt or .pth."""
+    """File of the backbone's pretrained weights: .safetensors, .pt or .pth. Default: those of its package."""
+    text_model: Annotated[Place, OptionSpec("oooo oo ooo oo")] = "static"
+    """What gives columns of text their sentence vectors: static, the table that comes with Luthier; minilm, from its
+    package; the folder of a sentence transformer, which is read as numbers alone; or none."""
     distil: Annotated[bool, OptionSpec("ooo- -- ooo oo", "one network is delivered anyway")] = False
     """Distil the ensemble into one network."""
     warm_start: Annotated[

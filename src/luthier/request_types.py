@@ -29,7 +29,7 @@ class DataOptions(TypedDict, total=False):
     test_share: float | None
     """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
-    """Longer side of the scaled pictures, in pixels; 0: at most 64."""
+    """Longer side of the scaled pictures, in pixels; 0: at most 64, with a backbone 224."""
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
@@ -64,7 +64,7 @@ class FitOptions(TypedDict, total=False):
     test_share: float | None
     """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
-    """Longer side of the scaled pictures, in pixels; 0: at most 64."""
+    """Longer side of the scaled pictures, in pixels; 0: at most 64, with a backbone 224."""
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
@@ -89,9 +89,13 @@ class FitOptions(TypedDict, total=False):
     seed: int | None
     """Random seed of the whole run; of a run's folder that is searched, of the search alone."""
     backbone: str | None
-    """For pictures, a pretrained network: resnet18, resnet34, resnet50, or module:callable."""
+    """For pictures, a pretrained network: auto (efficientnet-lite0, whose ImageNet weights a package brings), resnet18,
+    resnet34, resnet50, or module:callable."""
     backbone_weights: str | Path | None
-    """File of the backbone's pretrained weights: .safetensors, .pt or .pth."""
+    """File of the backbone's pretrained weights: .safetensors, .pt or .pth. Default: those of its package."""
+    text_model: str | Path | None
+    """What gives columns of text their sentence vectors: static, the table that comes with Luthier; minilm, from its
+    package; the folder of a sentence transformer, which is read as numbers alone; or none."""
     distil: bool | None
     """Distil the ensemble into one network."""
     warm_start: str | Path | None
@@ -132,7 +136,7 @@ class TuneOptions(TypedDict, total=False):
     test_share: float | None
     """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
-    """Longer side of the scaled pictures, in pixels; 0: at most 64."""
+    """Longer side of the scaled pictures, in pixels; 0: at most 64, with a backbone 224."""
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None

@@ -23,7 +23,7 @@ from luthier.assess.register import Register, SealHistory
 from luthier.assess.row_intervals import RowIntervals
 from luthier.assess.seal import SealedTest, open_test, seen_before
 from luthier.assess.subgroups import subgroup_scores, worst_cases
-from luthier.assess.thresholds import Costs, at_threshold, best_threshold, of_second, seen_by
+from luthier.assess.thresholds import Costs, Decision, at_threshold, best_threshold, of_second, seen_by
 
 __all__ = [
     "NOMINAL",
@@ -31,6 +31,7 @@ __all__ = [
     "PRIMARY",
     "BaselineRun",
     "Costs",
+    "Decision",
     "DriftRow",
     "Familiarity",
     "Profile",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -99,10 +100,22 @@ def at_threshold(probabilities: np.ndarray, threshold: float | np.ndarray) -> np
     return np.stack([1 - moved, moved], 1)
 
 
-def seen_by(metric: str, prediction: np.ndarray, threshold: float | np.ndarray) -> np.ndarray:
-    """A prediction as a metric is to see it: a metric of two classes sees those that the second's threshold gives."""
-    moved = metric_named(metric).of_classes and np.any(threshold != 0.5)
-    return at_threshold(prediction, threshold) if moved else prediction
+class Decision(Protocol):
+    """Which class is answered, of several."""
+
+    def classes(self, probabilities: np.ndarray) -> np.ndarray:
+        """Class numbers [N] of probabilities [N, C]."""
+        ...
+
+
+def seen_by(metric: str, prediction: np.ndarray, threshold: float, decision: Decision | None = None) -> np.ndarray:
+    """A prediction as a metric is to see it: a metric of classes sees those that the second's threshold gives, or of
+    several a decision."""
+    if not metric_named(metric).of_classes:
+        return prediction
+    if decision is not None:
+        return np.asarray(np.eye(prediction.shape[1])[decision.classes(prediction)])
+    return at_threshold(prediction, threshold) if threshold != 0.5 else prediction
 
 
 def best_threshold(

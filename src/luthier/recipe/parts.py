@@ -14,6 +14,7 @@ from luthier.data import Dataset, Encoder, PictureEncoder, Splits, TableEncoder,
 from luthier.data.split import PARTS, VALIDATION, group_numbers
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
+from luthier.recipe.budget import Budget
 from luthier.recipe.decisions.row_parts import SplitEvidence
 from luthier.recipe.draw_parts import drawn
 from luthier.recipe.full_training_rows import dataset
@@ -24,6 +25,8 @@ from luthier.recipe.sealed_file import values_of_test
 from luthier.recipe.stored_splits import read_splits
 from luthier.request import RunRequest
 from luthier.saved import RunFolder
+
+MOST_FOR_TEXTS = 0.4  # of a budget of time: vectors of texts by a large model
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,9 @@ def parts_of(
     elif read.pictures is not None:
         encoder = PictureEncoder(read.columns, read.pictures.shape, read.pictures)
     else:
-        encoder = TableEncoder.fit(frames["training"], read.columns)
+        encoder = TableEncoder.fit(frames["training"], read.columns, asked.text_model)
+    if isinstance(encoder, TableEncoder):
+        _keep_vectors(encoder, read.frame, asked)
     training, validation = (dataset(frames[name], encoder, read.task, read.weight) for name in PARTS[:2])
     test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.sample_weight) or read.weight)
     _require_different(training, read.task)
@@ -74,6 +79,23 @@ def parts_of(
     split = _split(splits, read, asked, frames)
     together = np.unique(read.copies.together[opened], return_inverse=True)[1]
     return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, split, together, test_rows)
+
+
+def _keep_vectors(encoder: TableEncoder, frame: pl.DataFrame, asked: RunRequest) -> None:
+    """Work out the vectors of all texts, once for all parts. InputError where they would take too much of the time."""
+    if not encoder.vectors:
+        return
+    texts = encoder.texts_of(frame)
+    seconds = Budget.parse(asked.budget).seconds if asked.budget else None
+    needed = sum(vectors.seconds(texts) for vectors in encoder.vectors) if seconds else 0.0
+    if seconds and needed > MOST_FOR_TEXTS * seconds:
+        raise InputError(
+            f"vectors of {frame.height:,} texts by '{asked.text_model}' take about {needed:.0f} s here",
+            expected=f"at most {MOST_FOR_TEXTS:.0%} of the budget, {MOST_FOR_TEXTS * seconds:.0f} s",
+            remedy="a longer --budget, or --text-model static",
+        )
+    for vectors in encoder.vectors:
+        vectors.keep(texts)
 
 
 def _require_different(training: Dataset, task: Task) -> None:

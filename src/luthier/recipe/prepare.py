@@ -94,6 +94,8 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, ledger: Ledg
         ledger.find(finding, step=0)
     for words in parts.encoder.texts:
         _say_what_is_read(words, parts.frames["validation"], ledger)
+    for vectors in parts.encoder.vectors:
+        ledger.add("note", {"step": 0, "sentence": vectors.sentence()})
     weights = None if parts.training.weights is None else parts.training.weights.numpy()
     for finding in check_table(parts.frames["training"], read.columns, read.task, weights):
         ledger.find(finding, step=0)

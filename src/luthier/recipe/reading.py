@@ -34,6 +34,7 @@ from luthier.data.copies import Copies, CopyRule, copies_of
 from luthier.data.large import PLACE
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
 from luthier.data.row_hashes import row_hashes
+from luthier.data.sentences import NAMES
 from luthier.data.sources import is_gone
 from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import styles_of, values_as_known
@@ -45,6 +46,8 @@ from luthier.request import RunRequest
 from luthier.saved import Model, RunFolder, open_run
 from luthier.task import require_metrics
 from luthier.untrusted import validated
+
+BACKBONE_SIDE = 224  # pixels of the longer side that backbones were taught with; pictures that are smaller stay so
 
 GROUPED, WEIGHED, BESIDE = "it is the group column", "it holds the sample weights", "it is another target"
 
@@ -137,7 +140,7 @@ def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
             target=asked.target,
             task=asked.task,
             columns=asked.columns,
-            side=asked.size,
+            side=asked.size or (BACKBONE_SIDE if asked.backbone else 0),
             strict=asked.strict,
             memory=asked.memory,
             weight=asked.sample_weight,
@@ -258,7 +261,7 @@ def source_of(folder: RunFolder, asked: RunRequest) -> str:
     What the run's folder names is printed before it is opened: the folder may come from somebody else.
     """
     named = (asked.source, asked.test_file, asked.backbone_weights, asked.previous, asked.warm_start)
-    paths = [name for name in named if name and name not in BUNDLED]
+    paths = [name for name in (*named, asked.text_model) if name and name not in (*BUNDLED, *NAMES)]
     if paths:
         print(printable(f"reading {', '.join(paths)}, as '{folder.path}' says"), file=sys.stderr)
     is_run = (folder.path / "run.json").exists()  # a recipe may lie by itself, as --plan prints it

@@ -12,7 +12,7 @@ import polars as pl
 from torch import Tensor
 
 from luthier import storage
-from luthier.assess import PREDICTION, PRIMARY, Units, drift, measure, seen_by, told_apart
+from luthier.assess import PREDICTION, PRIMARY, Units, drift, measure, told_apart
 from luthier.data import PictureEncoder, Source, Unread, encode_target, read_source, target_values, with_values
 from luthier.data.copies import CopyRule
 from luthier.data.parsing import NUMBERS
@@ -207,7 +207,7 @@ def _score(
         y, prediction = values.filter(scored).to_numpy(), model.values(numbers[index], codes[index])
     else:
         y = encode_target(some[task.target], task).numpy()
-        prediction = seen_by(metric, model.probabilities(numbers[index], codes[index]), model.threshold)
+        prediction = model.seen_by(metric, model.probabilities(numbers[index], codes[index]))
     return measure(metric, y, prediction, **beside).to_json(), note
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from luthier.assess import measure, optimism_of_best, paired_difference, seen_by, within_noise
+from luthier.assess import measure, optimism_of_best, paired_difference, within_noise
 from luthier.errors import InputError, LuthierError
 from luthier.recipe import read_ledger, wording_of
 from luthier.recipe.unsealed import require_sealed
@@ -194,7 +194,7 @@ def _common(facts: Sequence[dict[str, Any]], tables: Sequence[pl.DataFrame]) -> 
 
 def _seen(table: pl.DataFrame, metric: str, result: Result) -> np.ndarray:
     told = table.select(pl.col("^told_.*$")).to_numpy()
-    return seen_by(metric, told, result.model.threshold) if result.model.task.classes else told[:, 0]
+    return result.model.seen_by(metric, told if result.model.task.classes else told[:, 0])
 
 
 def _parameters(result: Result) -> int:

@@ -138,7 +138,7 @@ def doctor(
 def _encoded(read: LoadedData, parts: Parts) -> tuple[Part, Part]:
     """Both open parts as a network sees them: standardised, a regression's target too."""
     words = parts.encoder.words
-    fitted = Preprocess.fit(flat(parts.training.numbers, 16), words=words)
+    fitted = Preprocess.fit(flat(parts.training.numbers, 16), words=words, vectors=parts.encoder.vector_width)
     seen = fitted.plain if words else fitted
     targets = [part.targets for part in (parts.training, parts.validation)]
     if read.task.kind == "regression" and targets[0] is not None:

@@ -9,6 +9,7 @@ from typing import Any
 from typing_extensions import Unpack
 
 from luthier.data import BUNDLED
+from luthier.data.sentences import whole_name
 from luthier.data.sources import default_name
 from luthier.engine.devices import AUTO, resolve
 from luthier.machine import default_memory
@@ -158,6 +159,7 @@ def request(source: Any, config: PlanConfig) -> RunRequest:
         given["device"] = str(resolve(config.device))
     for name in ("backbone_weights", "warm_start"):
         given[name] = given[name] and str(Path(given[name]).resolve())
+    given["text_model"] = whole_name(config.text_model)
     given["test"] = given["test"] and name_of(given["test"])
     return RunRequest.of(None, **given)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
-from luthier.assess import Register, SealHistory, measure, open_test, seen_before, seen_by
+from luthier.assess import Register, SealHistory, measure, open_test, seen_before
 from luthier.recipe import Ledger, openings, predict_part, read_ledger, reread
 from luthier.recipe.known_rows import keep_reading, record_in
 from luthier.recipe.parts import parts_of
@@ -63,7 +63,7 @@ def _read_again(folder: RunFolder) -> None:
     names = reported_metrics(asked.metric, kind)
 
     def measured(name: str) -> dict[str, Any]:
-        seen = seen_by(name, prediction, model.threshold)
+        seen = model.seen_by(name, prediction)
         beside: Any = {"seed": asked.seed, "weights": weights, "task": model.task, "units": parts.units["test"]}
         return measure(name, y, seen, **beside).to_json()
 

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from luthier.assess import within_noise
-from luthier.assess.drift import weighted_quantiles
 from luthier.data import Dataset, Task
 from luthier.diagnosis.controls import signal, some_rows, with_codes
 from luthier.engine import Part
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
-from luthier.recipe.steps.scores import PartScores, Predictions, threshold_of
+from luthier.recipe.steps.scores import PartScores, Predictions, answered
 from luthier.records import Finding, Measure
+from luthier.task import answer_for, answer_named, residual_atoms
 
 BATCH = 64
 MOST_ROWS = 5000  # of the training rows, for the shuffled targets
@@ -37,8 +37,9 @@ def beside_constant(
     for metric in dict.fromkeys((problem.metric, "log loss" if task.classes else "rmse")):
         row = _constant(runner, metric)
         validation, tested = (np.repeat(row, len(part.y), 0) for part in (validating, testing))
-        line = threshold_of(runner, validating, validation) if metric == problem.metric else 0.5
-        constant = Predictions(validation, tested, line)
+        constant = Predictions(validation, tested)
+        if task.classes and metric == problem.metric:
+            constant = answered(runner, validating, constant)
         gains[metric] = testing.gain(metric, ours.seen_by(metric).test, constant.seen_by(metric).test)
     if all(gain.low is None for gain in gains.values()):
         return None
@@ -58,7 +59,7 @@ def beside_constant(
 
 
 def _constant(runner: Runner, metric: str) -> np.ndarray:
-    """The best answer that is the same for every row [1, C] or [1]: the classes' shares, the mean, or the median."""
+    """The best answer that is the same for every row [1, C] or [1]: the classes' shares, or what the metric wants."""
     problem = runner.problem
     training = problem.data.training
     y = own_scale(problem.task, training)
@@ -66,9 +67,10 @@ def _constant(runner: Runner, metric: str) -> np.ndarray:
     if problem.task.classes:
         counts = np.bincount(y, weights, minlength=len(problem.task.classes))
         return np.asarray(counts / counts.sum())[None]
-    if metric == "mae":
-        return np.asarray(weighted_quantiles(y, weights, np.array([0.5])))
-    return np.array([np.average(y, weights=weights)])
+    answer = answer_for(metric)
+    if answer == "mean":
+        return np.array([np.average(y, weights=weights)])
+    return answer_named(answer)(residual_atoms(y, weights)[None])
 
 
 def _shuffled(runner: Runner, method: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from luthier.data import Dataset
 from luthier.nets import Net, licences_of
 from luthier.recipe.problem import Problem
 from luthier.saved import Model
+from luthier.task import answer_for, fitted_decision, residual_atoms, with_answer
 
 PROFILED = 10_000  # rows that stand for all training rows when new ones are compared with them
 
@@ -84,13 +85,17 @@ def calibrated(
         averaged = transform.bounded(averaged)
         residuals = targets - transform.modelled(averaged[:, 0])
         transform = replace(transform, smear=smearing(residuals, counting) if task.log_scale else 1.0)
-        width = half_width(residuals, weights=counting, units=units)
-        model = replace(model, transform=transform, half_width=width)
+        width, atoms = half_width(residuals, weights=counting, units=units), residual_atoms(residuals, counting)
+        answer = answer_for(problem.metric)
+        transform = with_answer(transform, atoms, answer)
+        model = replace(model, transform=transform, half_width=width, answer=answer, residuals=tuple(atoms.tolist()))
     else:
         model = replace(model, temperature=fit_temperature(averaged, targets, counting))
         p = tempered(averaged, model.temperature)
         model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL, counting, units))
         model = replace(model, threshold=_threshold(problem, targets, p, counting))
+        if task.kind == "multiclass" and problem.asked_metric:
+            model = replace(model, decision=fitted_decision(problem.asked_metric, targets, p, counting))
     return model
 
 

@@ -15,7 +15,6 @@ from luthier.assess import (
     Costs,
     permutation_importance,
     prediction_sets,
-    seen_by,
     set_figures,
     subgroup_scores,
     worst_cases,
@@ -56,7 +55,7 @@ def error_analysis(
             labels,
             task.kind,
             y,
-            seen_by(problem.metric, predicted, model.threshold),
+            model.seen_by(problem.metric, predicted),
             problem.metric,
             task=task,
             weights=weights,
@@ -108,7 +107,7 @@ def _importance(runner: Runner, model: Model) -> list[dict[str, Any]]:
     def predict(numbers: Tensor, codes: Tensor) -> np.ndarray:
         if model.task.kind == "regression":
             return model.values(numbers, codes)
-        return seen_by(metric, model.probabilities(numbers, codes), model.threshold)
+        return model.seen_by(metric, model.probabilities(numbers, codes))
 
     rows = validation.numbers, validation.codes
     counting: Any = {"task": model.task, "weights": None if validation.weights is None else validation.weights.numpy()}

@@ -28,13 +28,14 @@ from luthier.statistics.bags import greedy_weights
 @dataclass(frozen=True)
 class Estimate:
     """Predictions [N, C] or [N] of open rows: of the `part` "open", all of them, or "validation" where no folds were
-    trained in time. `thresholds` [N] say where each row's line between two classes lies."""
+    trained in time. `taken` [N] are the classes that
+    are decided for, of values nothing."""
 
     part: str
     rows: Dataset
     numbers: np.ndarray  # of the rows in the table
     prediction: np.ndarray
-    thresholds: np.ndarray
+    taken: np.ndarray
     calibration: dict[str, Any]
     sets: dict[str, Any] | None
 
@@ -52,12 +53,13 @@ def estimate(runner: Runner, model: Model, choice: Deliverable, bags: Sequence[B
         outputs = _by_other_folds(problem, choice, bags, folds) if choice.kind == "bags" else choice.held_out.numpy()
     fitted = _calibrated_by_other_folds(problem, model, outputs, rows, folds, part)
     prediction = np.empty(outputs.shape if model.task.classes else len(outputs))
-    thresholds, inside = np.empty(len(rows)), np.zeros(outputs.shape, dtype=bool)
+    taken, inside = np.zeros(len(rows), dtype=int), np.zeros(outputs.shape, dtype=bool)
     for fold, one in enumerate(fitted):
         own = folds == fold
-        thresholds[own], prediction[own] = one.threshold, answer_of(one, outputs[own])
+        prediction[own] = answer_of(one, outputs[own])
+        taken[own] = one.classes_of(prediction[own]) if model.task.classes else 0
         inside[own] = _inside(one, outputs[own], prediction[own], rows, own)
-    return Estimate(part, rows, numbers, prediction, thresholds, *_figures(model, outputs, prediction, inside, rows))
+    return Estimate(part, rows, numbers, prediction, taken, *_figures(model, outputs, prediction, inside, rows))
 
 
 def answer_of(model: Model, outputs: np.ndarray) -> np.ndarray:

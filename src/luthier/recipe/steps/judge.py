@@ -24,7 +24,7 @@ from luthier.assess.row_intervals import interval_figures
 from luthier.data import Dataset
 from luthier.nets import DenseSpec
 from luthier.objective import metric_named
-from luthier.recipe.decisions.calibrating import CalibrationEvidence, Threshold, ThresholdEvidence
+from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, Threshold, ThresholdEvidence
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import SeedsEvidence
 from luthier.recipe.fold_bags import Bag
@@ -110,12 +110,13 @@ def judge(
     history = history_at_opening(runner)
     test = open_test(problem.data.sealed, runner.ledger.add, purpose="to evaluate the frozen model, once")
     predictions = predict_part(model, test)
-    deliverable = Predictions(_on_validation(runner, model, choice), predictions, model.threshold)
+    decides = model.threshold, model.decision
+    deliverable = Predictions(_on_validation(runner, model, choice), predictions, *decides)
     singles = {  # networks of folds have learnt from validation rows: what others said of these stands in
         label: Predictions(
             deliverable.validation if crossed else predict_part(one, problem.data.validation),
             predict_part(one, test),
-            model.threshold,
+            *decides,
         )
         for label, one in _singles(runner, seeds, choice, model)
     }
@@ -170,13 +171,14 @@ def _estimated(
     """The verdict where nothing is sealed: by open rows, each predicted by networks that had left it out."""
     problem, found = runner.problem, estimate(runner, model, choice, bags)
     ours = found.prediction
-    deliverable = Predictions(ours[-len(problem.data.validation) :], ours, model.threshold, found.thresholds)
+    taken = found.taken if problem.task.classes else None
+    deliverable = Predictions(ours[-len(problem.data.validation) :], ours, model.threshold, model.decision, taken)
     kind = problem.task.kind
     alone = {bag.setting.label: answer_of(model, bag.outputs(kind).numpy()) for bag in bags if choice.has(bag)}
     scores = scores_of(
         runner,
         deliverable=deliverable,
-        seeds=[(label, replace(deliverable, test=p)) for label, p in alone.items() if found.part == "open"],
+        seeds=[(label, replace(deliverable, test=p, taken=None)) for label, p in alone.items() if found.part == "open"],
         baselines={name: Predictions(result, result) for name, result in baselines.validation.items()},
         test=found.rows,
         failed=baselines.failed,
@@ -223,10 +225,24 @@ def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> N
         runner.ledger.decide(5, CalibrationEvidence("interval", model.half_width, out_of_fold))
     else:
         runner.ledger.decide(5, CalibrationEvidence("temperature", model.temperature, out_of_fold))
+    if model.answer != "mean" or model.decision is not None:
+        _explain_answer(runner, model, choice)
     if problem.asked.costs:
         _explain_threshold(runner, model, choice)
     elif model.threshold != 0.5:
         _explain_threshold_by_metric(runner, model, choice)
+
+
+def _explain_answer(runner: Runner, model: Model, choice: Deliverable) -> None:
+    """The answer that the metric asks for beside the usual one, on rows not learnt from."""
+    problem = runner.problem
+    y, w, metric = own_scale(problem.task, problem.data.validation), weights_of(problem, folded=False), problem.metric
+    usual = model.answering("mean") if model.residuals else replace(model, decision=None)
+    values = [
+        finite(score(metric, y, one.seen_by(metric, _on_validation(runner, one, choice)), w, task=problem.task))
+        for one in (usual, model)
+    ]
+    runner.ledger.decide(5, PredictionEvidence(metric, model.answer if model.residuals else "classes", *values))
 
 
 def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from luthier.assess import (
     Costs,
+    Decision,
     Units,
     best_threshold,
     measure,
@@ -20,12 +21,14 @@ from luthier.assess import (
     within_noise,
 )
 from luthier.data import Dataset, Task
+from luthier.data.target_transform import TargetTransform
 from luthier.engine import Member
 from luthier.nets import BackboneSpec, ConvSpec, TextSpec
+from luthier.objective import metric_named
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Measure
-from luthier.task import reported_metrics
+from luthier.task import answer_for, answer_from, fitted_decision, reported_metrics
 
 ESTIMATED = "estimated by rows that also chose it; nothing is sealed"
 WHERE = {"test": "on the sealed test set"}
@@ -34,21 +37,21 @@ MOST_POINTS = 2000  # of the predicted-against-true figure
 
 @dataclass(frozen=True)
 class Predictions:
-    """One model's predictions for the validation and the test part, and where it draws the line between two classes."""
+    """One model's predictions for the validation and the test part, and how it decides between classes."""
 
     validation: np.ndarray
     test: np.ndarray
     threshold: float = 0.5
-    thresholds: np.ndarray | None = None  # of the test rows, which are open ones, validation rows last
+    decision: Decision | None = None
+    taken: np.ndarray | None = None  # classes of the test rows where these are open ones, validation rows last
 
     def seen_by(self, metric: str) -> Predictions:
-        """The same as a metric is to see them: with its own line at one half."""
-        lines: tuple[float | np.ndarray, ...] = (self.threshold, self.threshold)
-        if self.thresholds is not None:
-            lines = (self.thresholds[-len(self.validation) :], self.thresholds)
-        validation, test = (
-            seen_by(metric, part, line) for part, line in zip((self.validation, self.test), lines, strict=True)
-        )
+        """The same as a metric is to see them: the classes that are decided for, where it looks at these."""
+        if self.taken is not None and metric_named(metric).of_classes:
+            chosen = np.eye(self.test.shape[1])[self.taken]
+            return Predictions(chosen[-len(self.validation) :], chosen)
+        way = self.threshold, self.decision
+        validation, test = (seen_by(metric, part, *way) for part in (self.validation, self.test))
         return Predictions(validation, test)
 
 
@@ -115,7 +118,7 @@ def scores_of(
     headline, validation = testing.measure(metric, ours.test), validating.measure(metric, ours.validation)
     rows = []
     for name, predicted in baselines.items():
-        result = replace(predicted, threshold=threshold_of(runner, validating, predicted.validation)).seen_by(metric)
+        result = answered(runner, validating, predicted).seen_by(metric)
         known = validating.measure(metric, result.validation)
         if part == "test":
             gained = testing.gain(metric, ours.test, result.test)
@@ -152,6 +155,26 @@ def scores_of(
 def absent_classes(task: Task, y: np.ndarray) -> list[str]:
     """The classes that no row of the test set has: no score says anything about them."""
     return [name for label, name in enumerate(task.classes) if not (y == label).any()]
+
+
+def answered(runner: Runner, validating: PartScores, predicted: Predictions) -> Predictions:
+    """A baseline's predictions with the answer that the network gives too: by the same metric, on the same rows."""
+    problem, metric = runner.problem, runner.problem.asked_metric
+    y, p, weights = validating.y, predicted.validation, validating.weights
+    if problem.task.kind == "binary":
+        return replace(predicted, threshold=threshold_of(runner, validating, p))
+    if problem.task.classes:
+        return replace(predicted, decision=fitted_decision(metric, y, p, weights) if metric else None)
+    answer = answer_for(problem.metric)
+    if answer == "mean":
+        return predicted
+    log, test = problem.task.log_scale, predicted.test
+    if log:  # of positive targets a prediction is at least the smallest
+        y, p, test = (np.log(np.maximum(values, y.min())) for values in (y, p, test))
+    both = np.concatenate([y, p])
+    identity = TargetTransform(log=log, lowest=float(both.min()), highest=float(both.max()))
+    way_back = answer_from(identity, p, y, answer, weights)
+    return replace(predicted, validation=way_back.answer(p), test=way_back.answer(test))
 
 
 def threshold_of(runner: Runner, validating: PartScores, p: np.ndarray) -> float:
