@@ -94,8 +94,8 @@ def doctor(
     """Check a table as `luthier.fit` reads it: columns, rows, labels, signal, and whether a network can learn.
 
     `source`, `target`, `config` and `options` (`columns`, `group`, `time`, `sample_weight`, ...) are as for
-    `luthier.fit`. The test set stays sealed. Rows are numbered from 0 as in the table. Raises InputError for a table
-    that cannot be used.
+    `luthier.fit`; `seed` draws the split. The test set stays sealed. Rows are numbered from 0 as in the table. Raises
+    InputError for a table that cannot be used.
     """
     described = DataConfig.of(config, target=target, **with_test_file(options))
     asked = RunRequest.of(None, **described.given(), source="", seed=seed)

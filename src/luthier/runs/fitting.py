@@ -90,7 +90,8 @@ def plan(
 ) -> Recipe:
     """How `luthier.fit` would spend the budget: a recipe, which `luthier.rerun` follows once it is in a file.
 
-    Everything is as for `luthier.fit`. A short timing is all that is trained, and nothing is kept.
+    `source`, `target`, `config`, `options`, `screen` and `clock` are as for `luthier.fit`, which raises the same errors
+    (InputError). A short timing is all that is trained, and nothing is kept.
 
     >>> print(plan("iris", budget="40steps").to_toml().splitlines()[0])
     # `luthier rerun recipe.toml` repeats this run exactly.
@@ -127,8 +128,9 @@ def rerun(
 ) -> Result:
     """Repeat a run exactly, from its `recipe.toml`: the same numbers, in a new run.
 
-    A backbone of one's own, `module:callable`, is named again: a file does not choose code. `options` (`run`,
-    `replace`, `until`, ...) and the rest are as for `luthier.fit`. Raises InputError where the data have changed.
+    A `backbone` of one's own, `module:callable`, is named again: a file does not choose code. `options` (`run`,
+    `replace`, `until`, ...), `screen` and `clock` are as for `luthier.fit`. Raises InputError where the data have
+    changed.
     """
     output = OutputSection.of(None, **options)
     return rerun_as_asked(recipe, output, Call.begun(output, screen, clock), backbone=backbone)

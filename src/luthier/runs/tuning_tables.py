@@ -64,10 +64,10 @@ def tune_table(
     """Search the hyper-parameters of dense networks on a table, or on the table of a finished run.
 
     `source` and `target` are as for `luthier.fit`, and so are those `options` that describe data, task, budget and
-    output; the others are as for `luthier.tune`. The folder of a run is searched under all that the run was asked for
-    (its split, weights, other targets, costs, ...), with its delivered setting as the default; `seed` then is the
-    search's alone. The test set stays sealed. Without `space` the usual ranges of the registry are searched. Settings
-    are compared by their validation loss. The best network is kept in the folder as `model.luthier`.
+    output; the others, `config` and `screen` are as for `luthier.tune`. The folder of a run is searched under all that
+    the run was asked for (its split, weights, other targets, costs, ...), with its delivered setting as the default;
+    `seed` then is the search's alone. The test set stays sealed. Without `space` the usual ranges of the registry are
+    searched. Settings are compared by their validation loss. The best network is kept in the folder as `model.luthier`.
 
     Raises InputError for what cannot be used, and for a problem described anew beside a run.
     """

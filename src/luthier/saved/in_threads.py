@@ -1,4 +1,4 @@
-"""Rows of a large table a few thousand at a time, one thread each: the numbers are the same for any number of threads."""
+"""Rows of a large table a few thousand at a time, one thread each; numbers are the same for any number of threads."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from luthier.task.best_answers import ANSWERS, answer_for, answer_named, baseline_loss
 from luthier.task.class_answers import ClassAnswer, fitted_classes, fitted_decision, likeliest, of_costs, of_cuts
 from luthier.task.metrics_asked import asked_metrics, deciding_metric, reported_metrics, require_metrics
-from luthier.task.number_answers import answer_from, law_around, residual_atoms, with_answer
+from luthier.task.number_answers import answer_from, chosen_answer, law_around, residual_atoms, with_answer
 
 __all__ = [
     "ANSWERS",
@@ -15,6 +15,7 @@ __all__ = [
     "answer_named",
     "asked_metrics",
     "baseline_loss",
+    "chosen_answer",
     "deciding_metric",
     "fitted_classes",
     "fitted_decision",

@@ -27,7 +27,7 @@ from luthier.data import Dataset
 from luthier.nets import Net, licences_of
 from luthier.recipe.problem import Problem
 from luthier.saved import Model
-from luthier.task import answer_for, fitted_decision, residual_atoms, with_answer
+from luthier.task import chosen_answer, fitted_decision, residual_atoms, with_answer
 
 PROFILED = 10_000  # rows that stand for all training rows when new ones are compared with them
 
@@ -86,7 +86,7 @@ def calibrated(
         residuals = targets - transform.modelled(averaged[:, 0])
         transform = replace(transform, smear=smearing(residuals, counting) if task.log_scale else 1.0)
         width, atoms = half_width(residuals, weights=counting, units=units), residual_atoms(residuals, counting)
-        answer = answer_for(problem.metric)
+        answer = chosen_answer(problem.metric, transform, averaged[:, 0], targets, counting)
         transform = with_answer(transform, atoms, answer)
         model = replace(model, transform=transform, half_width=width, answer=answer, residuals=tuple(atoms.tolist()))
     else:
