@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from luthier.errors import ConfigError, InputError, LuthierError, in_a_line
 from luthier.nets import Licence, Net
 from luthier.saved.blend import Blend, activate
 from luthier.saved.bundle import read_bundle, write_bundle
-from luthier.saved.contents import contents_of
+from luthier.saved.bundled_parts import contents_of
 from luthier.saved.explanation import (
     PICTURES_AT_ONCE,
     ROWS_AT_ONCE,
@@ -371,7 +371,7 @@ class Model:
 
     def save(self, path: Path) -> None:
         """Write the model as one file."""
-        write_bundle(path, contents_of(self))
+        write_bundle(path, contents_of({part.name: getattr(self, part.name) for part in fields(self)}))
 
     @classmethod
     def load(cls, path: str | Path) -> Model:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 
 from luthier.saved.bundle import Bundle
 
-if TYPE_CHECKING:
-    from luthier.saved.model import Model
-
 FAR = 1e30  # stands for no bound in JSON
 
 
-def contents_of(model: Model) -> Bundle:
-    """The parts of a model as JSON values and tensors."""
+def contents_of(parts: Mapping[str, Any]) -> Bundle:
+    """What a `Model` is made of, by name as `rebuilding.parts_of` gives it, as JSON values and tensors."""
+    model = SimpleNamespace(**parts)
     weights = {f"preprocess.{name}": value for name, value in model.preprocess.state_dict().items()}
     for i, net in enumerate(model.nets):
         weights |= {f"nets.{i}.{name}": value for name, value in net.state_dict().items()}
