@@ -87,6 +87,10 @@ class Problem:
         """The same problem, its open rows learnt from in folds."""
         return replace(self, crossed=True, _parts={}, _open_rows={}, _dealt={})
 
+    def judged_by_validation(self) -> Problem:
+        """The same problem, its validation part judging."""
+        return replace(self, crossed=False, _parts={}, _open_rows={}, _dealt={})
+
     def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
         """Preprocessing fitted on the rows that are learnt from, and both parts through it."""
         if method not in self._parts:
