@@ -10,6 +10,7 @@ import numpy as np
 
 from luthier import storage
 from luthier.assess import (
+    NOMINAL,
     Costs,
     SealHistory,
     at_threshold,
@@ -19,6 +20,7 @@ from luthier.assess import (
     seen_before,
     tempered,
 )
+from luthier.assess.row_intervals import interval_figures
 from luthier.data import Dataset
 from luthier.nets import DenseSpec
 from luthier.objective import metric_named
@@ -32,11 +34,12 @@ from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.beside_constant import beside_constant
 from luthier.recipe.steps.calibrated import as_model, predict_part, weights_of
 from luthier.recipe.steps.deliver_bags import candidates, deliver_bags
-from luthier.recipe.steps.deliverable import Component, Deliverable, choose_deliverable
+from luthier.recipe.steps.deliverable import Component, Deliverable, choose_deliverable, is_offered
 from luthier.recipe.steps.delivered_bags import keep_delivered
 from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.error_analysis import error_analysis
 from luthier.recipe.steps.estimate import answer_of, estimate
+from luthier.recipe.steps.fit_intervals import with_row_intervals
 from luthier.recipe.steps.folds import train_folds
 from luthier.recipe.steps.image_grids import image_grids
 from luthier.recipe.steps.look_inside import look_inside
@@ -75,21 +78,22 @@ def judge(
     their out-of-fold predictions.
     """
     problem = runner.problem
-    crossed = candidates(bags, setting.method)
-    seeds = crossed[0].alone() if crossed else started
+    sampled = problem.data.full_training_rows is not None  # then the final networks learn from more rows
+    found = [] if sampled else candidates(bags, setting.method)
+    seeds = found[0].alone() if found else started
     if seeds is None:
         seeds = _five_seeds(runner, setting)
-    if seeds is None and all(trained.in_folds for trained in runner.trained):
+    if seeds is None and not any(is_offered(one, setting.method) for one in runner.trained):
         seeds = _at_least(runner, setting)
     inside = look_inside(runner, seeds)
-    anew = started is None and not crossed
+    anew = started is None and not found
     folds = train_folds(runner, setting) if anew else None
     if seeds is not None and anew:
         runner.ledger.decide(5, SeedsEvidence(tuple(finite(float(loss)) for loss in seeds.validation_loss)))
-    choice = deliver_bags(runner, crossed) if crossed else choose_deliverable(runner, seeds, setting.method, folds)
+    choice = deliver_bags(runner, found) if found else choose_deliverable(runner, seeds, setting.method, folds)
     if problem.asked.distil:
         choice = distil(runner, setting, choice)
-    keep_delivered(runner, choice, crossed)
+    keep_delivered(runner, choice, found)
     nets = [component.trained.net(component.member) for component in choice.components]
     model = as_model(
         problem,
@@ -101,9 +105,10 @@ def judge(
         None if earlier is None else earlier.model,
     )
     _explain_calibration(runner, choice, model)
+    model = with_row_intervals(runner, model, choice, setting.method)
     model.save(runner.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     if not problem.asked.seals:
-        return _estimated(runner, setting, baselines, choice, model, crossed, inside)
+        return _estimated(runner, setting, baselines, choice, model, found, inside)
     history = history_at_opening(runner)
     test = open_test(problem.data.sealed, runner.ledger.add, purpose="to evaluate the frozen model, once")
     predictions = predict_part(model, test)
@@ -111,7 +116,7 @@ def judge(
     deliverable = Predictions(_on_validation(runner, model, choice), predictions, *decides)
     singles = {  # networks of folds have learnt from validation rows: what others said of these stands in
         label: Predictions(
-            deliverable.validation if crossed else predict_part(one, problem.data.validation),
+            deliverable.validation if found and problem.crossed else predict_part(one, problem.data.validation),
             predict_part(one, test),
             *decides,
         )
@@ -308,9 +313,14 @@ def _calibration(model: Model, test: Dataset, told: np.ndarray) -> dict[str, Any
     assert test.targets is not None
     targets, weights = test.targets.numpy(), None if test.weights is None else test.weights.numpy()
     if model.task.kind == "regression":
-        modelled = model.transform.modelled(model.averaged(test.numbers, test.codes)[:, 0])
-        covered = float(np.average(np.abs(targets - modelled) <= model.half_width, weights=weights))
-        return {"coverage": covered, "nominal": 0.9, "half_width": model.half_width}
+        y, (low, high) = own_scale(model.task, test), model.intervals(told, test.numbers, test.codes)
+        coverage = interval_figures(y, low, high, weights)
+        return {
+            **coverage,
+            "nominal": NOMINAL,
+            "half_width": model.half_width,
+            "by_row": model.row_intervals is not None,
+        }
     after = reliability(told, targets, weights)
     before = reliability(model.averaged(test.numbers, test.codes), targets, weights)
     return {**after, "before": before["ece"], "temperature": model.temperature}
