@@ -8,6 +8,7 @@ from luthier.objective.loss_table import LOSSES, loss_mistakes
 from luthier.objective.losses import contrastive, custom_loss, focal, label_smoothing, one_hot, triplet
 from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric, metric_named, metrics_of, spelled
 from luthier.objective.ordered_losses import level_cuts, level_probabilities, quantile_values, quantiles
+from luthier.objective.own_metrics import own_metric
 from luthier.objective.regression_losses import huber, tweedie
 from luthier.objective.row_loss import Loss, mean_gradient, mean_loss
 from luthier.objective.smoothing import smoothing_part, smoothings
@@ -44,6 +45,7 @@ __all__ = [
     "metrics_of",
     "one_hot",
     "outputs_for",
+    "own_metric",
     "quantile_values",
     "quantiles",
     "shared_outputs",

@@ -328,6 +328,9 @@ def _real_world(run: Contents) -> Iterator[str]:
             f"<p>A tree classifier separates new from training rows with an AUC of {apart['auc']:.3f} "
             f"[{apart['low']:.3f}, {apart['high']:.3f}]; 0.5 means not at all.</p>"
         )
+    if drift.get("finding"):
+        said = drift["finding"]
+        yield f"<p class=warning>{escape(said['sentence'])}. <em>{tr('Try:')}</em> {escape(said['remedy'])}.</p>"
     if drift["score"]:
         yield f"<p>{escape(drift['score']['name'])} on these rows: {escape(number(drift['score']))}.</p>"
     yield from plot("drift", figures.draw_drift(drift["columns"]), "Distance of each column from the training rows")

@@ -355,5 +355,6 @@ class DriftFacts(TypedDict):
     rows: Count
     columns: list[DriftColumn]
     told_apart: NotRequired[Apart | None]
+    finding: NotRequired[ConstantFacts | None]
     score: MeasureFacts | None
     verdict: Text
