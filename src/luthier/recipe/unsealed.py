@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from luthier.errors import InputError
-from luthier.recipe.plan import Plans
+from luthier.recipe.plan import Plan
 from luthier.recipe.problem import Problem
 from luthier.recipe.reading import asked_of
 from luthier.recipe.rounds import can_be_crossed
@@ -12,7 +12,7 @@ from luthier.saved import RunFolder
 OTHERWISE = "judge on rows of your own with --test FILE, or seal fewer rows with --test-share 0.1"
 
 
-def require_estimate(problem: Problem, plans: Plans) -> None:
+def require_estimate(problem: Problem, plan: Plan) -> None:
     """InputError where nothing is sealed, and no row is predicted by networks that have left it out."""
     if problem.asked.seals:
         return
@@ -20,7 +20,7 @@ def require_estimate(problem: Problem, plans: Plans) -> None:
         raise InputError(
             "--test none and --distil exclude each other: each row has taught the one network", remedy=OTHERWISE
         )
-    if plans.narrow.design is None:
+    if plan.design is None or plan.design.folds == 1:
         short = can_be_crossed(problem)
         raise InputError(
             "--test none needs rows that are learnt from in folds, so that each is predicted by networks without it",
