@@ -141,7 +141,7 @@ def test_help_and_lists_name_sources_by_title() -> None:
         assert result.exit_code == 0, result.output
         shown.append(result.stdout)
     assert "Andrew Ng's lectures" in shown[-4]
-    assert "Nielsen, chapter 3" in shown[-2]
+    assert "\nNielsen\n" in shown[-2]
     assert [one for text in shown for one in ids(text) + phrases(text)] == []
 
 

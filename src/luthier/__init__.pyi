@@ -11,6 +11,7 @@ from luthier.estimators import LuthierClassifier as LuthierClassifier
 from luthier.estimators import LuthierRegressor as LuthierRegressor
 from luthier.nets import DenseSpec as DenseSpec
 from luthier.nets import summary as summary
+from luthier.objective import own_metric as own_metric
 from luthier.optimise import Schedule as Schedule
 from luthier.recipe.transfer import transfer as transfer
 from luthier.request import FitConfig as FitConfig
@@ -27,6 +28,7 @@ from luthier.runs import doctor as doctor
 from luthier.runs import fit as fit
 from luthier.runs import fit_several as fit_several
 from luthier.runs import plan as plan
+from luthier.runs import refit as refit
 from luthier.runs import relocate as relocate
 from luthier.runs import rerun as rerun
 from luthier.runs import resume as resume

@@ -7,6 +7,7 @@ message and leaves with the error's exit code (2 for bad input or usage, 1 for w
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -70,6 +71,10 @@ class TerminatedError(LuthierError):
     exit_code = 143
 
 
+class NetworkTooLargeError(LuthierError):
+    """A network that the memory which is allowed cannot hold."""
+
+
 class MissingExtraError(LuthierError):
     """An optional library is needed for what was asked."""
 
@@ -104,15 +109,60 @@ def in_a_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+ELSEWHERE = {  # what other tools call a setting or a loss, in small letters and digits: its name here
+    "optimizer": "rule",
+    "optimiser": "rule",
+    "optim": "rule",
+    "lr": "learning_rate",
+    "eta": "learning_rate",
+    "numepochs": "epochs",
+    "nepochs": "epochs",
+    "maxepochs": "epochs",
+    "bs": "batch_size",
+    "validationdata": "validation",
+    "evalset": "validation",
+    "scheduler": "schedule",
+    "lrscheduler": "schedule",
+    "earlystopping": "patience",
+    "randomstate": "seed",
+    "timelimit": "budget",
+    "crossentropy": "softmax",
+    "crossentropyloss": "softmax",
+    "ce": "softmax",
+    "categoricalcrossentropy": "softmax",
+    "bce": "binary",
+    "binarycrossentropy": "binary",
+    "bcewithlogits": "binary",
+    "meansquarederror": "mse",
+    "squarederror": "mse",
+    "l2": "mse",
+    "meanabsoluteerror": "mae",
+    "absoluteerror": "mae",
+    "l1": "mae",
+    "nll": "negative log-likelihood",
+}
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A "did you mean" clause for a name that is not among the known ones; empty when nothing is near.
+    """A "did you mean" clause for a name that is not among the known ones, by what other tools call it or how it is
+    spelt; empty when nothing is near.
 
     >>> nearest("prize", ["price", "size", "colour"])
     "did you mean 'price'?"
+    >>> nearest("cross_entropy", ["softmax", "binary"])
+    "did you mean 'softmax'?"
     >>> nearest("zzz", ["price"])
     ''
     """
-    names = list(known)
-    lowered = {candidate.lower(): candidate for candidate in names}
+    lowered = {candidate.lower(): candidate for candidate in known}
+    elsewhere = ELSEWHERE.get(re.sub(r"[^a-z0-9]", "", name.lower()), "")
+    if elsewhere in lowered:
+        return f"did you mean '{elsewhere}'?"
     result = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
     return f"did you mean '{lowered[result[0]]}'?" if result else ""
+
+
+def listed(names: list[str], most: int = 8) -> str:
+    """The first of some names."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

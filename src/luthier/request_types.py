@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import TypedDict
 
@@ -22,19 +23,23 @@ class DataOptions(TypedDict, total=False):
     """Column of sample weights, for training and every score; rows of weight 0 are set aside."""
     beside: Sequence[str] | None
     """Other targets of the same table, which are not used as inputs; in a run of several targets all others are."""
-    new_test: str | Path | None
-    """Rows to judge on, sealed in place of a part of the source's: a file, or a folder of pictures."""
+    test: Any | None
+    """Rows of your own to judge on, sealed in place of a part of the source's: a file, a folder of pictures, in Python
+    also a frame or arrays. "none" seals nothing: what is delivered is estimated on the open rows, out of fold."""
+    test_share: float | None
+    """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
-    """Longer side of the scaled pictures, in pixels; 0: at most 64."""
+    """Longer side of the scaled pictures, in pixels; 0: at most 64, with a backbone 224."""
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
     """regression, binary or multiclass; inferred from the target if not given."""
-    metric: str | None
-    """Metric that selects the model and is reported first: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae,
-    r2. Default: the usual one of the task."""
+    metric: str | Sequence[str] | None
+    """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
+    decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
     costs: str | None
-    """Costs of a false positive and a false negative, such as 1:5; they set the threshold."""
+    """Costs of a false positive and a false negative, such as 1:5; they set the threshold. Of any number of classes a
+    CSV file: a row for each true class, a column for what it is answered as."""
     positive: str | int | None
     """Of two classes the positive one, which `costs`, f1 and the threshold are about. Default: the one that means yes,
     else the rarer."""
@@ -54,19 +59,23 @@ class FitOptions(TypedDict, total=False):
     """Column of sample weights, for training and every score; rows of weight 0 are set aside."""
     beside: Sequence[str] | None
     """Other targets of the same table, which are not used as inputs; in a run of several targets all others are."""
-    new_test: str | Path | None
-    """Rows to judge on, sealed in place of a part of the source's: a file, or a folder of pictures."""
+    test: Any | None
+    """Rows of your own to judge on, sealed in place of a part of the source's: a file, a folder of pictures, in Python
+    also a frame or arrays. "none" seals nothing: what is delivered is estimated on the open rows, out of fold."""
+    test_share: float | None
+    """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
-    """Longer side of the scaled pictures, in pixels; 0: at most 64."""
+    """Longer side of the scaled pictures, in pixels; 0: at most 64, with a backbone 224."""
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
     """regression, binary or multiclass; inferred from the target if not given."""
-    metric: str | None
-    """Metric that selects the model and is reported first: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae,
-    r2. Default: the usual one of the task."""
+    metric: str | Sequence[str] | None
+    """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
+    decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
     costs: str | None
-    """Costs of a false positive and a false negative, such as 1:5; they set the threshold."""
+    """Costs of a false positive and a false negative, such as 1:5; they set the threshold. Of any number of classes a
+    CSV file: a row for each true class, a column for what it is answered as."""
     positive: str | int | None
     """Of two classes the positive one, which `costs`, f1 and the threshold are about. Default: the one that means yes,
     else the rarer."""
@@ -74,7 +83,7 @@ class FitOptions(TypedDict, total=False):
     """60s, 10m, 2h or 5000steps; of a search a time. Default: 60s for bundled data, else 5m; of a search its trials."""
     memory: str | int | None
     """Memory limit, such as 2GiB. Networks that do not fit together train in turns; of a larger table a sample is used
-    for every decision, and the final networks train on all rows. The program itself takes about 750 MiB beside it.
+    for every decision, and the final networks train on all rows. The program itself takes about 850 MiB beside it.
     Default: half of the machine's memory, or of the container's."""
     device: str | None
     """Where networks train: cpu, cuda, cuda:1 or mps. auto takes an accelerator where a few timed steps are faster
@@ -82,9 +91,13 @@ class FitOptions(TypedDict, total=False):
     seed: int | None
     """Random seed of the whole run; of a run's folder that is searched, of the search alone."""
     backbone: str | None
-    """For pictures, a pretrained network: resnet18, resnet34, resnet50, or module:callable."""
+    """For pictures, a pretrained network: auto (efficientnet-lite0, whose ImageNet weights a package brings), resnet18,
+    resnet34, resnet50, or module:callable."""
     backbone_weights: str | Path | None
-    """File of the backbone's pretrained weights: .safetensors, .pt or .pth."""
+    """File of the backbone's pretrained weights: .safetensors, .pt or .pth. Default: those of its package."""
+    text_model: str | Path | None
+    """What gives columns of text their sentence vectors: static, the table that comes with Luthier; minilm, from its
+    package; the folder of a sentence transformer, which is read as numbers alone; or none."""
     distil: bool | None
     """Distil the ensemble into one network."""
     warm_start: str | Path | None
@@ -119,19 +132,23 @@ class TuneOptions(TypedDict, total=False):
     """Column of sample weights, for training and every score; rows of weight 0 are set aside."""
     beside: Sequence[str] | None
     """Other targets of the same table, which are not used as inputs; in a run of several targets all others are."""
-    new_test: str | Path | None
-    """Rows to judge on, sealed in place of a part of the source's: a file, or a folder of pictures."""
+    test: Any | None
+    """Rows of your own to judge on, sealed in place of a part of the source's: a file, a folder of pictures, in Python
+    also a frame or arrays. "none" seals nothing: what is delivered is estimated on the open rows, out of fold."""
+    test_share: float | None
+    """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
-    """Longer side of the scaled pictures, in pixels; 0: at most 64."""
+    """Longer side of the scaled pictures, in pixels; 0: at most 64, with a backbone 224."""
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
     """regression, binary or multiclass; inferred from the target if not given."""
-    metric: str | None
-    """Metric that selects the model and is reported first: accuracy, balanced accuracy, f1, log loss, auc, rmse, mae,
-    r2. Default: the usual one of the task."""
+    metric: str | Sequence[str] | None
+    """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
+    decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
     costs: str | None
-    """Costs of a false positive and a false negative, such as 1:5; they set the threshold."""
+    """Costs of a false positive and a false negative, such as 1:5; they set the threshold. Of any number of classes a
+    CSV file: a row for each true class, a column for what it is answered as."""
     positive: str | int | None
     """Of two classes the positive one, which `costs`, f1 and the threshold are about. Default: the one that means yes,
     else the rarer."""
@@ -139,7 +156,7 @@ class TuneOptions(TypedDict, total=False):
     """60s, 10m, 2h or 5000steps; of a search a time. Default: 60s for bundled data, else 5m; of a search its trials."""
     memory: str | int | None
     """Memory limit, such as 2GiB. Networks that do not fit together train in turns; of a larger table a sample is used
-    for every decision, and the final networks train on all rows. The program itself takes about 750 MiB beside it.
+    for every decision, and the final networks train on all rows. The program itself takes about 850 MiB beside it.
     Default: half of the machine's memory, or of the container's."""
     device: str | None
     """Where networks train: cpu, cuda, cuda:1 or mps. auto takes an accelerator where a few timed steps are faster
@@ -187,7 +204,7 @@ class SearchConfigOptions(TypedDict, total=False):
     """60s, 10m, 2h or 5000steps; of a search a time. Default: 60s for bundled data, else 5m; of a search its trials."""
     memory: str | int | None
     """Memory limit, such as 2GiB. Networks that do not fit together train in turns; of a larger table a sample is used
-    for every decision, and the final networks train on all rows. The program itself takes about 750 MiB beside it.
+    for every decision, and the final networks train on all rows. The program itself takes about 850 MiB beside it.
     Default: half of the machine's memory, or of the container's."""
     device: str | None
     """Where networks train: cpu, cuda, cuda:1 or mps. auto takes an accelerator where a few timed steps are faster

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypeAliasType
+
+from luthier.machine import parse_memory
 
 LONGEST_NAME, LONGEST_PATH = 255, 4096  # bytes, the most that file systems allow
 
@@ -36,3 +41,39 @@ def _a_path(path: str) -> str:
 
 FileName = Annotated[str, AfterValidator(_one_name)]
 FilePath = Annotated[str, AfterValidator(_a_path)]
+
+
+def _text(value: Any) -> Any:
+    return value if isinstance(value, str | Mapping | Sequence | None) else str(value)
+
+
+def _path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _bytes(value: Any) -> Any:
+    return parse_memory(value) if isinstance(value, str) else value
+
+
+def _names(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else value
+
+
+def _listed(value: Any) -> Any:
+    if callable(value):
+        raise ValueError("a metric of your own goes by the name that luthier.own_metric(function, ...) gives")
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _kinds(value: Any) -> Any:
+    return {str(name): kind for name, kind in value.items()} if isinstance(value, Mapping) else value
+
+
+Named = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int)]
+NamedOrNone = Annotated[str | None, BeforeValidator(_text, json_schema_input_type=str | int | None)]
+Place = Annotated[FilePath, BeforeValidator(_path, json_schema_input_type=str | Path)]
+Rows = Annotated[FilePath, BeforeValidator(_path, json_schema_input_type=Any)]  # those in memory become a file before
+Bytes = Annotated[int, Field(ge=0), BeforeValidator(_bytes, json_schema_input_type=str | int)]
+Listed = Annotated[str, BeforeValidator(_listed, json_schema_input_type=str | Sequence[str])]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=Sequence[str])]
+Kinds = Annotated[dict[str, str], BeforeValidator(_kinds, json_schema_input_type=Mapping[str, str])]

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from luthier.assess import (
-    METRICS,
     Costs,
     Profile,
     best_threshold,
@@ -33,7 +32,7 @@ from luthier.assess.jackknife import Units
 from luthier.assess.subgroups import subgroup_scores
 from luthier.data import centre_of, share_explained
 from luthier.data.task import target_facts
-from luthier.objective.losses import LOSSES, mean_gradient, mean_loss
+from luthier.objective import LOSSES, METRICS, mean_gradient, mean_loss
 from luthier.statistics.bags import greedy_weights
 
 N, C, EQUAL = 240, 3, 1e-12
@@ -52,7 +51,7 @@ def close(weighed: Any, doubled: Any) -> None:
 @pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if not loss.couples])
 def test_loss_and_gradient(name: str) -> None:
     loss = LOSSES[name]
-    outputs = 1 if name in ("binary", "mse", "mae", "huber") else C
+    outputs = 1 if name in ("binary", "mse", "mae", "huber") else 2 if name == "negative binomial" else C
     Z = torch.randn(1, N, outputs, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     Z = Z.sigmoid() if name == "negative_log" else Z
     y: Any = torch.from_numpy(Y[3] if outputs == C else Y[2].astype(float))
@@ -66,7 +65,12 @@ def test_loss_and_gradient(name: str) -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_score(name: str) -> None:
     kinds = METRICS[name].kinds
-    cases = [(VALUES, GUESSES)] if "regression" in kinds else [(Y[k], P[k]) for k in (2, 3) if k == 2 or len(kinds) > 1]
+    guesses = np.abs(GUESSES)[:, None] + np.arange(3) if METRICS[name].of_law else np.abs(GUESSES)
+    cases = (
+        [(np.abs(VALUES), guesses)]
+        if "regression" in kinds
+        else [(Y[k], P[k]) for k in (2, 3) if k == 2 or len(kinds) > 1]
+    )
     for y, prediction in cases:
         close(score(name, y, prediction, WEIGHTS), score(name, y[TWICE], prediction[TWICE]))
         weighed, doubled = (

@@ -55,6 +55,7 @@ SPECS = {
         *(8, 8), batch_norm=True, residual=True, activation="mish", number_embedding=NumberEmbedding(NUMBERS, 3, 3)
     ),
     "layer norm, scaled inputs": spec(8, 8, layer_norm=True, activation=("gelu", "tanh"), input_scale=True),
+    "an output that is the same for all rows": spec(8, activation="tanh", constant_outputs=(1,)),
     "single neurons": spec(8, activation="leaky relu", neurons=((0, 1, "identity"),), initialiser="orthogonal"),
 }
 every_spec = pytest.mark.parametrize("shape", SPECS.values(), ids=SPECS)

@@ -265,7 +265,7 @@ def test_a_column_reads_its_own_marks_where_few_rows_do_not_show_them(tmp_path: 
         numbers, codes = encoder.encode(frame)
         assert numbers.tolist() == wanted
         assert encoder.levels("part")[int(codes[0, 0])] == "1.007"
-    (served,) = asyncio.run(RowReader(encoder, {}).read("text/csv", (tmp_path / "new.csv").read_bytes(), Limits()))
+    served = RowReader(encoder, {}).read("text/csv", (tmp_path / "new.csv").read_bytes(), Limits().rows)
     assert RowReader(encoder, {}).encode([served])[0].tolist() == wanted
 
 
@@ -285,11 +285,12 @@ def test_requests(rows: int, encoder: TableEncoder, tmp_path: Path) -> None:
         bodies["text/csv"].append(file_of(frame, tmp_path / "body", writer).read_bytes())
 
     def read(kind: str, body: bytes) -> list[RequestRows]:
-        return asyncio.run(reader.read(kind, body, Limits()))
+        return asyncio.run(reader.read_in_turns(kind, body, Limits()))
 
     for kind, written in bodies.items():
         for body in written:
             check(encoder, reader.encode(read(kind, body)), frame)
+            check(encoder, reader.encode([reader.read(kind, body, Limits().rows)]), frame)
     both = [piece for kind, written in bodies.items() for piece in read(kind, written[0])]
     check(encoder, reader.encode(both), pl.concat([frame, frame]))  # requests that are predicted together
 

@@ -12,7 +12,9 @@ import torch
 from sklearn import metrics as sk
 from sklearn.exceptions import UndefinedMetricWarning
 
-from luthier.objective import METRICS, WATCHED
+from luthier.errors import ConfigError
+from luthier.objective import METRICS, WATCHED, metric_named, spelled
+from luthier.objective.metrics import SPELLINGS
 from luthier.seeds import numpy_generator, torch_generator
 
 CASES = int(os.environ.get("LUTHIER_METRIC_CASES", "150"))  # drawn for each metric; 1,000 take half a minute
@@ -32,12 +34,56 @@ ORACLES: dict[str, Oracle] = {
     "f1": macro_or_positive,
     # The columns are known classes: only here are the labels said, or a class without rows would be an error.
     "log loss": lambda y, p, w: sk.log_loss(y, p, sample_weight=w, labels=list(range(p.shape[1]))),
+    "f1 macro": lambda y, p, w: sk.f1_score(y, p.argmax(1), sample_weight=w, average="macro"),
+    "f1 weighted": lambda y, p, w: sk.f1_score(y, p.argmax(1), sample_weight=w, average="weighted"),
+    "mcc": lambda y, p, w: sk.matthews_corrcoef(y, p.argmax(1), sample_weight=w),
+    "kappa": lambda y, p, w: sk.cohen_kappa_score(y, p.argmax(1), sample_weight=w),
+    "quadratic kappa": lambda y, p, w: sk.cohen_kappa_score(
+        y, p.argmax(1), labels=list(range(p.shape[1])), weights="quadratic", sample_weight=w
+    ),
+    "top 5 accuracy": lambda y, p, w: (
+        sk.top_k_accuracy_score(y, p, k=5, sample_weight=w, labels=list(range(p.shape[1]))) if p.shape[1] > 5 else 1.0
+    ),
+    "brier": lambda y, p, w: sk.brier_score_loss(y, p, sample_weight=w, labels=list(range(p.shape[1]))),
     "auc": lambda y, p, w: sk.roc_auc_score(y, p[:, 1], sample_weight=w),
+    "auc ovr": lambda y, p, w: float(
+        np.mean([sk.roc_auc_score(y == c, p[:, c], sample_weight=w) for c in np.unique(y)])
+    ),
+    "average precision": lambda y, p, w: sk.average_precision_score(y, p[:, 1], sample_weight=w),
+    "precision at recall 0.8": lambda y, p, w: on_curve(y, p, w)[0],
+    "recall at precision 0.8": lambda y, p, w: on_curve(y, p, w)[1],
     "rmse": lambda y, p, w: sk.root_mean_squared_error(y, p, sample_weight=w),
+    "mse": lambda y, p, w: sk.mean_squared_error(y, p, sample_weight=w),
     "mae": lambda y, p, w: sk.mean_absolute_error(y, p, sample_weight=w),
+    "median absolute error": lambda y, p, w: sk.median_absolute_error(y, p, sample_weight=w),
+    "mape": lambda y, p, w: sk.mean_absolute_percentage_error(y, p, sample_weight=w),
+    "smape": lambda y, p, w: float(
+        np.average(np.nan_to_num(2 * np.abs(y - p) / (np.abs(y) + np.abs(p)).clip(1e-300)), weights=w)
+    ),
+    "rmsle": lambda y, p, w: sk.root_mean_squared_log_error(y, p, sample_weight=w),
+    "msle": lambda y, p, w: sk.mean_squared_log_error(y, p, sample_weight=w),
+    "pinball 0.5": lambda y, p, w: sk.mean_pinball_loss(y, p, sample_weight=w),
+    "poisson deviance": lambda y, p, w: sk.mean_poisson_deviance(y, p, sample_weight=w),
+    "crps": lambda y, p, w: float(
+        np.average(np.abs(p - y[:, None]).mean(1) - np.abs(p[:, :, None] - p[:, None]).mean((1, 2)) / 2, weights=w)
+    ),
     # Shifted: around the rounded mean of equal values scikit-learn finds a spread of 1e-33, and a score of -1e31.
     "r2": lambda y, p, w: sk.r2_score(y - y[0], p - y[0], sample_weight=w),
 }
+
+
+POSITIVE = ("rmsle", "msle", "poisson deviance")  # of values that are not negative
+UNDEFINED = {"f1", "auc", "auc ovr", "r2", "kappa", "quadratic kappa", "average precision"}
+UNDEFINED |= {"precision at recall 0.8", "recall at precision 0.8"}
+
+
+def on_curve(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> tuple[float, float]:
+    """Best precision at a recall of 0.8 and best recall at a precision of 0.8, of scikit-learn's curve without its last
+    point, which no threshold has."""
+    precision, recall, _ = sk.precision_recall_curve(y, p[:, 1], sample_weight=w)
+    precision, recall = precision[:-1], recall[:-1]
+    at = [far[given >= 0.8 - 1e-12].max(initial=0.0) for far, given in ((precision, recall), (recall, precision))]
+    return float(at[0]), float(at[1])
 
 
 def drawn(name: str, case: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -48,8 +94,11 @@ def drawn(name: str, case: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | No
     if "regression" in METRICS[name].kinds:
         scale, offset = g.choice([1e-6, 1.0, 1e6]), g.choice([0.0, 1.0, 1e3])
         y = scale * (g.integers(-2, 3, rows) if g.random() < 0.5 else g.normal(size=rows)) + scale * offset
-        return y, y + scale * g.normal(size=rows) * g.choice([0.0, 1.0]), w
-    classes = 2 if METRICS[name].kinds == ("binary",) else int(g.integers(2, 6))
+        p = y + scale * g.normal(size=rows) * g.choice([0.0, 1.0])
+        if name in POSITIVE:
+            y, p = np.abs(y), np.abs(p) + 1e-9 * scale
+        return y, p[:, None] + scale * g.normal(size=(rows, 4)) if METRICS[name].of_law else p, w
+    classes = 2 if METRICS[name].kinds == ("binary",) else int(g.integers(2, 9 if name.startswith("top") else 6))
     y = g.choice(g.permutation(classes)[: g.integers(1, classes + 1)], rows)
     p = g.dirichlet([g.choice([0.05, 1.0])] * classes, rows)
     if g.random() < 0.5:
@@ -66,9 +115,10 @@ def expected_of(name: str, y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", UndefinedMetricWarning)
+        warnings.filterwarnings("error", "No positive class found", UserWarning)
         try:
             return float(ORACLES[name](y, p, w))
-        except UndefinedMetricWarning:
+        except (UndefinedMetricWarning, UserWarning):
             return float("nan")
 
 
@@ -85,7 +135,7 @@ def test_a_metric_is_scikit_learns_in_every_case(name: str) -> None:
         # Sums in another order: an ulp or two of the largest term. R2 divides by the spread, which cancels digits of
         # values a thousand times their spread.
         np.testing.assert_allclose(result.item(), expected, rtol=1e-12, atol=1e-12, err_msg=f"case {case}")
-    assert (undefined > 0) == (name in ("f1", "auc", "r2"))
+    assert (undefined > 0) == (name in UNDEFINED)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -133,8 +183,10 @@ VALUES, WEIGHTS = torch.randn(2, N, generator=G, dtype=torch.float64)
 @pytest.mark.parametrize("name", WATCHED)
 def test_outputs_of_a_stack_are_scored_member_by_member(name: str, weights: torch.Tensor | None) -> None:
     if "regression" in WATCHED[name].kinds:
-        Z, y, predictions = ONE, VALUES, ONE[..., 0].numpy()
-    elif name == "auc":
+        y = VALUES.abs() if name in POSITIVE else VALUES
+        Z = ONE.abs() + 0.1 if name in POSITIVE else ONE
+        predictions = Z[..., 0].numpy()
+    elif WATCHED[name].kinds == ("binary",):
         Z, y = ONE, SIDES
         predictions = torch.cat([1 - ONE.sigmoid(), ONE.sigmoid()], -1).numpy()
     else:
@@ -163,3 +215,20 @@ def test_several_values_a_row_count_alike() -> None:
         ("rmse", sk.mean_squared_error(*both) ** 0.5),
     ):
         assert METRICS[name].of_outputs(Z, y).item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_metrics_are_known_by_other_names_and_with_other_numbers() -> None:
+    assert {spelled(name) for name in SPELLINGS} <= set(METRICS)
+    scorers = {one for one in sk.get_scorer_names() if spelled(one) in METRICS}
+    assert len(scorers) > 20
+    y, p = np.array([1.0, 2.0, 4.0]), np.array([2.0, 1.0, 4.5])
+    given = torch.from_numpy(y), torch.from_numpy(p)[None], torch.ones(1, 3).double(), 1
+    expected = sk.mean_pinball_loss(y, p, alpha=0.9)
+    assert metric_named("pinball-0.9").value(*given).item() == pytest.approx(expected, rel=1e-12)
+    chances = torch.tensor([[[0.5, 0.3, 0.2]] * 3]).double()
+    taken = metric_named("top-2-accuracy").value(torch.tensor([0, 1, 2]), chances, torch.ones(1, 3).double(), 1)
+    assert taken.item() == pytest.approx(2 / 3)
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        metric_named("pinball 1.5")
+    with pytest.raises(ConfigError, match="did you mean"):
+        metric_named("rmsee")

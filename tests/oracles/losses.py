@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
+import mpmath
+import numpy as np
 import torch
+from scipy import special, stats
+from sklearn.metrics import mean_pinball_loss, mean_tweedie_deviance
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -13,8 +19,11 @@ from luthier.objective import (
     contrastive,
     custom_loss,
     focal,
+    huber,
     label_smoothing,
+    quantiles,
     triplet,
+    tweedie,
 )
 from luthier.seeds import torch_generator
 
@@ -43,6 +52,18 @@ VALUES = torch.randn(B, generator=G, dtype=torch.float64)
 
 
 VECTORS = torch.randn(B, C, generator=G, dtype=torch.float64)
+
+
+SHARES = torch.tensor([0.0, 1.0, 0.3, 0.5, 0.99, 0.01, 0.7, 0.2, 1.0, 0.4, 0.6], dtype=torch.float64)
+
+
+COUNTS = torch.tensor([0, 1, 0, 3, 17, 2, 0, 0, 5, 1, 400])
+
+
+AMOUNTS = torch.tensor([0.0, 1.5, 0.0, 0.003, 17.0, 2.0, 0.0, 40.0, 5.0, 1.0, 0.7], dtype=torch.float64)
+
+
+LEVELS = torch.tensor([0, 1, 2, 3, 4, 0, 2, 2, 1, 4, 3])
 
 
 # name: (loss, logits, targets, PyTorch's rows for one member)
@@ -92,6 +113,44 @@ CASES: dict[str, tuple[str | Loss, Tensor, Tensor, Callable[[Tensor, Tensor], Te
     "mae of vectors": ("mae", Z, VECTORS, lambda z, y: F.l1_loss(z, y, reduction="none").mean(1)),
     "huber": ("huber", ONE, VALUES, lambda z, y: F.huber_loss(z[:, 0], y, reduction="none")),
     "huber of vectors": ("huber", Z, VECTORS, lambda z, y: F.huber_loss(z, y, reduction="none").mean(1)),
+    "huber, wide": (huber(2.5), ONE, VALUES, lambda z, y: F.huber_loss(z[:, 0], y, reduction="none", delta=2.5)),
+    "fractional": ("fractional", ONE, SHARES, lambda z, y: _numpy(_papke_wooldridge, z[:, 0].sigmoid(), y)),
+    "poisson": (
+        "poisson",
+        ONE,
+        COUNTS,
+        lambda z, y: _numpy(lambda m, k: -stats.poisson.logpmf(k, m), z[:, 0].exp(), y),
+    ),
+    "poisson of vectors": (
+        "poisson",
+        Z,
+        VECTORS.abs().round(),
+        lambda z, y: F.poisson_nll_loss(z, y, reduction="none").add(torch.lgamma(y + 1)).mean(1),
+    ),
+    "negative binomial": ("negative binomial", Z[..., :2], COUNTS, lambda z, y: _nb2(z, y)),
+    "negative binomial, hardly spread": (
+        "negative binomial",
+        Z[..., :2] - torch.tensor([0.0, 6.0]),
+        COUNTS,
+        lambda z, y: _nb2(z, y),
+    ),
+    "gamma": ("gamma", ONE, 0.1 + AMOUNTS, lambda z, y: _numpy(_exponential, z[:, 0].exp(), y)),
+    "tweedie": ("tweedie", ONE, AMOUNTS, lambda z, y: _deviances(z[:, 0].exp(), y, 1.5)),
+    "tweedie 1.2": (tweedie(1.2), ONE, AMOUNTS, lambda z, y: _deviances(z[:, 0].exp(), y, 1.2)),
+    "ordinal": ("ordinal", Z, LEVELS, lambda z, y: _ordinal(z, y)),
+    "ordinal, two levels": (
+        "ordinal",
+        ONE,
+        SIDES,
+        lambda z, y: F.binary_cross_entropy_with_logits(z[:, 0], y.double(), reduction="none"),
+    ),
+    "quantiles": ("quantiles", Z[..., :3], VALUES, lambda z, y: _pinball(z, y, (0.1, 0.5, 0.9), 1)),
+    "quantiles, lopsided": (
+        quantiles(0.2, 0.6, 0.7, 0.95),
+        Z,
+        VALUES,
+        lambda z, y: _pinball(z, y, (0.2, 0.6, 0.7, 0.95), 1),
+    ),
     "soft targets": ("softmax", Z, VECTORS.softmax(1), lambda z, y: F.cross_entropy(z, y, reduction="none")),
     "negative log-likelihood": (
         "negative log-likelihood",
@@ -105,6 +164,62 @@ CASES: dict[str, tuple[str | Loss, Tensor, Tensor, Callable[[Tensor, Tensor], Te
     "triplet, wide": (triplet(4.0), Z, LABELS, lambda z, y: _triplet(z, y, 4.0)),
     "custom": (custom_loss(lambda z, y: (z[..., 0] - y) ** 4), ONE, VALUES, lambda z, y: (z[:, 0] - y) ** 4),
 }
+
+
+def _numpy(function: Callable[..., Any], *tensors: Tensor) -> Tensor:
+    return torch.from_numpy(np.asarray(function(*(tensor.numpy() for tensor in tensors))))
+
+
+def _papke_wooldridge(p: Any, y: Any) -> Any:
+    return -special.xlogy(y, p) - special.xlog1py(1 - y, -p)
+
+
+@mpmath.workdps(40)
+def _nb2(z: Tensor, y: Tensor) -> Tensor:
+    """With r successes of chance r / (r + mean), r = 1 / dispersion; SciPy's own loses ten digits where r is large."""
+    rows = []
+    for (a, b), count in zip(z.tolist(), y.tolist(), strict=True):
+        mean, r = mpmath.exp(a), mpmath.exp(-mpmath.mpf(b))
+        ways = mpmath.loggamma(count + r) - mpmath.loggamma(r) - mpmath.loggamma(count + 1)
+        rows.append(float(-ways - r * mpmath.log(r / (r + mean)) - count * mpmath.log(mean / (r + mean))))
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def _poisson(mean: Any, y: Any) -> Any:
+    return -stats.poisson.logpmf(y, mean)
+
+
+def _exponential(mean: Any, y: Any) -> Any:
+    return -stats.gamma.logpdf(y, 1.0, scale=mean)
+
+
+def _deviances(mean: Tensor, y: Tensor, power: float) -> Tensor:
+    rows = [mean_tweedie_deviance([float(a)], [float(b)], power=power) / 2 for a, b in zip(y, mean, strict=True)]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def _ordinal(z: Tensor, y: Tensor) -> Tensor:
+    """From the difference of two cumulative probabilities."""
+    cuts = [0.0]
+    for step in F.softplus(z[:, 1:]).T:
+        cuts.append(cuts[-1] + step)
+    ends = [torch.zeros(len(y)), *((cut - z[:, 0]).sigmoid() for cut in cuts), torch.ones(len(y))]
+    chances = [above - below for below, above in pairwise(ends)]
+    return -torch.stack(chances, 1).gather(1, y.unsqueeze(1)).squeeze(1).log()
+
+
+def _pinball(z: Tensor, y: Tensor, levels: tuple[float, ...], middle: int) -> Tensor:
+    """Quantile by quantile, as scikit-learn's."""
+    values = {middle: z[:, middle]}
+    for place in range(middle + 1, len(levels)):
+        values[place] = values[place - 1] + F.softplus(z[:, place])
+    for place in range(middle - 1, -1, -1):
+        values[place] = values[place + 1] - F.softplus(z[:, place])
+    rows = [
+        [mean_pinball_loss([float(t)], [float(q)], alpha=level) for t, q in zip(y, values[place], strict=True)]
+        for place, level in enumerate(levels)
+    ]
+    return torch.tensor(rows, dtype=torch.float64).mean(0)
 
 
 def _contrastive(z: Tensor, y: Tensor, margin: float) -> Tensor:

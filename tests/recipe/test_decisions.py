@@ -27,7 +27,7 @@ from luthier.recipe.decisions.backbone_use import (
     UnfrozenEvidence,
 )
 from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
-from luthier.recipe.decisions.calibrating import CalibrationEvidence, Threshold, ThresholdEvidence
+from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, Threshold, ThresholdEvidence
 from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
 from luthier.recipe.decisions.decision import Evidence
@@ -43,6 +43,7 @@ from luthier.recipe.decisions.experiment import (
 )
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.input_encoding import EncodingLosses, InputsEvidence
+from luthier.recipe.decisions.interval_choice import IntervalEvidence
 from luthier.recipe.decisions.learning_rate import RateEvidence, ShortRun
 from luthier.recipe.decisions.loss_choice import LossEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
@@ -159,12 +160,14 @@ CASES: list[tuple[Evidence[Any], Any, Evidence[Any] | None]] = [
     (DistilledEvidence(0.4, 0.3, "seeds", 5, 0.32), "distilled", None),
     (CalibrationEvidence("temperature", 1.2, out_of_fold=True), 1.2, CalibrationEvidence("temperature", 3.25, True)),
     (CalibrationEvidence("interval", 0.4, out_of_fold=False), 0.4, None),
+    (IntervalEvidence(2.5, 2.2, 900, out_of_fold=True), True, IntervalEvidence(2.2, 2.5, 900, out_of_fold=False)),
     (
         ThresholdEvidence("yes", (Threshold(0.5, 0.4), Threshold(0.2, 0.3)), "1:5", 0.17),
         0.2,
         ThresholdEvidence("yes", (Threshold(0.5, 0.4), Threshold(0.2, 0.5)), "1:5", 0.17),
     ),
     (ThresholdEvidence("yes", (Threshold(0.5, -0.4),), metric="f1"), 0.5, None),
+    (PredictionEvidence("mae", "median", 3.0, 2.5), "median", PredictionEvidence("mape", "q0.9", None, 2.5)),
 ]
 
 
@@ -269,6 +272,9 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = luthier.fit("wine", budget="400steps", run=folder, screen=SilentScreen())
     assert run is not None
     records = [as_before(record) if record["kind"] == "decision" else record for record in run.ledger]
+    records = [record for record in records if record.get("topic") not in DESIGNED]
+    place = next(k for k, record in enumerate(records) if str(record.get("topic")).startswith("gate"))
+    records.insert(place, CLIMBED)
     write(folder / "ledger.jsonl", records)
     facts = json.loads((folder / "run.json").read_text())
     facts["versions"]["luthier"] = "0.0.7"
@@ -276,23 +282,38 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+DESIGNED = ("first setting", "setting adopted in step 3", "setting adopted in step 4")  # tables climbed ladders
+CLIMBED = {
+    "kind": "decision",
+    "step": 3,
+    "topic": "Adam",
+    "chosen": "Adam, rate 0.01",
+    "reason": "gain +0.1000 ± 0.0200, clear of the noise",
+    "override": "",
+    "options": [
+        {"name": "not adopted", "evidence": {"loss": 0.5, "training": 0.4}},
+        {
+            "name": "Adam, rate 0.01",
+            "evidence": {
+                "loss": 0.4,
+                "training": 0.3,
+                "gain": {"gain": 0.1, "half_width": 0.02, "pairs": 60, "clear": True},
+            },
+        },
+    ],
+    "evidence": {"rung": "Adam", "measured": "validation loss"},
+}
+
+
 def as_before(record: dict[str, Any]) -> dict[str, Any]:
+    words = {name: record[name] for name in ("topic", "chosen", "reason", "override")}
     options = [{"name": one["name"], "evidence": {}} for one in record["options"]]
-    evidence = record["evidence"]
-    topic = record["topic"]
-    if record["code"] == "remedy":
-        topic, evidence = record["of"], {"rung": record["of"], "measured": "validation loss"}
-        tried = [{"name": one.pop("label"), "evidence": one} for one in record["evidence"]["variants"]]
-        before = record["evidence"]["before"]
-        options = [*([{"name": "not adopted", "evidence": before}] if before else []), *tried]
-    words = {name: record[name] for name in ("chosen", "reason", "override")}
     return {
         "kind": "decision",
         "step": record["step"],
-        "topic": topic,
         **words,
         "options": options,
-        "evidence": evidence,
+        "evidence": record["evidence"],
     }
 
 

@@ -81,10 +81,10 @@ def test_a_small_request_does_not_wait_for_one_of_many_pictures(model: Model, mo
     reader, file = PictureReader(model.encoder), models.picture(16)
 
     async def asked() -> tuple[bool, int, int]:
-        many = asyncio.create_task(reader.read("application/json", several(*[file] * 20), Limits()))
+        many = asyncio.create_task(reader.read_in_turns("application/json", several(*[file] * 20), Limits()))
         await asyncio.to_thread(began.wait, PATIENCE)
         async with asyncio.timeout(PATIENCE / 2):
-            one = await reader.read("image/png", file, Limits())
+            one = await reader.read_in_turns("image/png", file, Limits())
         waiting = not many.done()
         go_on.set()
         return waiting, sum(map(len, one)), sum(map(len, await many))

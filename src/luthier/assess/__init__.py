@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from luthier.assess.baselines import BaselineRun
 from luthier.assess.calibration import NOMINAL, fit_temperature, half_width, reliability, smearing, tempered
-from luthier.assess.conformal import Familiarity, prediction_sets, set_figures, set_threshold, spread_rows
+from luthier.assess.conformal import (
+    Familiarity,
+    figures_of_sets,
+    prediction_sets,
+    set_figures,
+    set_threshold,
+    spread_rows,
+)
 from luthier.assess.dependence import partial_dependence
 from luthier.assess.distribution_shift import told_apart
 from luthier.assess.drift import PREDICTION, DriftRow, Profile, drift
@@ -13,28 +20,30 @@ from luthier.assess.intervals import PRIMARY, measure, optimism_of_best, paired_
 from luthier.assess.jackknife import Units
 from luthier.assess.learning_curve import fit_power_law, more_rows
 from luthier.assess.register import Register, SealHistory
+from luthier.assess.row_intervals import RowIntervals
 from luthier.assess.seal import SealedTest, open_test, seen_before
 from luthier.assess.subgroups import subgroup_scores, worst_cases
-from luthier.assess.thresholds import Costs, at_threshold, best_threshold, of_second, seen_by
-from luthier.objective import METRICS
+from luthier.assess.thresholds import Costs, Decision, at_threshold, best_threshold, of_second, seen_by
 
 __all__ = [
-    "METRICS",
     "NOMINAL",
     "PREDICTION",
     "PRIMARY",
     "BaselineRun",
     "Costs",
+    "Decision",
     "DriftRow",
     "Familiarity",
     "Profile",
     "Register",
+    "RowIntervals",
     "SealHistory",
     "SealedTest",
     "Units",
     "at_threshold",
     "best_threshold",
     "drift",
+    "figures_of_sets",
     "fit_power_law",
     "fit_temperature",
     "half_width",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from luthier.assess.intervals import score
 from luthier.data import Task
-from luthier.objective import METRICS
+from luthier.objective import metric_named
 from luthier.seeds import numpy_generator
 
 REPEATS = 5
@@ -49,7 +49,7 @@ def permutation_importance(
     """
     rows = min(len(y), MOST_ROWS)
     numbers, codes, y, weights = numbers[:rows], codes[:rows], y[:rows], None if weights is None else weights[:rows]
-    sign = 1.0 if METRICS[metric].larger_is_better else -1.0
+    sign = metric_named(metric).sign
     best = score(metric, y, predict(numbers, codes), weights, task=task)
     if not np.isfinite(best):
         return []

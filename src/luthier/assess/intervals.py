@@ -15,6 +15,7 @@ from luthier.assess.jackknife import (
     FEWEST,
     Units,
     below_unexplained,
+    bootstrap_ends,
     jackknife,
     of_mean_loss,
     of_mean_share,
@@ -25,7 +26,8 @@ from luthier.assess.jackknife import (
     wilson,
 )
 from luthier.data import Task
-from luthier.objective import METRICS
+from luthier.objective import metric_named
+from luthier.objective.metrics import OWN
 from luthier.records import Measure
 from luthier.seeds import numpy_generator
 
@@ -55,7 +57,7 @@ def _scores(metric: str, y: np.ndarray, prediction: np.ndarray, weights: np.ndar
     """The score for each way of weighing the rows [R, N]: [R]."""
     positive = 1 if task is None else task.positive_index
     targets, predictions = _tensors(y, prediction)
-    result = METRICS[metric].value(targets, predictions[None], torch.from_numpy(weights), positive)
+    result = metric_named(metric).value(targets, predictions[None], torch.from_numpy(weights), positive)
     return np.asarray(result[0].numpy(), dtype=np.float64)
 
 
@@ -111,7 +113,9 @@ def _ends(
     seed: int,
     task: Task | None,
 ) -> tuple[float, float] | None:
-    known = METRICS[metric]
+    known = metric_named(metric)
+    if not known.smooth:
+        return bootstrap_ends(lambda w: _scores(metric, y, prediction, w, task), weights, unit, seed)
     if known.loss is not None:
         ends = of_mean_loss(known.loss(*_tensors(y, prediction)).numpy(), weights, unit, seed)
         return (value, value) if ends is None else (ends[0] ** known.power, ends[1] ** known.power)
@@ -121,7 +125,12 @@ def _ends(
     if metric == "r2":
         low, high = of_unexplained(value, without) or (value, value)
         return min(low, below_unexplained(value, (y - prediction) ** 2, weights, unit, seed)), high
-    return of_share(value, without) or wilson(value, _rarest(metric, y, unit))
+    if not np.isfinite(known.least):
+        return student(value, without) or (value, value)
+    least = known.least  # from there to 1 it is like a share
+    share = (value - least) / (1 - least)
+    low, high = of_share(share, (without - least) / (1 - least)) or wilson(share, _rarest(metric, y, unit))
+    return least + (1 - least) * low, least + (1 - least) * high
 
 
 def _rarest(metric: str, y: np.ndarray, unit: np.ndarray) -> int:
@@ -143,7 +152,7 @@ def _of_rows(metric: str, value: float, y: np.ndarray, prediction: np.ndarray, u
 
 def _name_of(metric: str, task: Task | None) -> str:
     """Whose score it is, of a metric that looks at one class of two."""
-    return task.positive_name if task is not None and METRICS[metric].of_one_class else ""
+    return task.positive_name if task is not None and metric_named(metric).of_one_class else ""
 
 
 def _why(metric: str, y: np.ndarray, prediction: np.ndarray, task: Task | None) -> str:
@@ -152,10 +161,12 @@ def _why(metric: str, y: np.ndarray, prediction: np.ndarray, task: Task | None) 
         return "no row"
     if metric == "r2" and len(y) < 2:
         return "one row has no spread"
-    if METRICS[metric].of_one_class:
-        absent = [label for label in (0, 1) if not (y == label).any()]
+    if metric in OWN:
+        return "the metric is not defined on these rows"
+    if metric_named(metric).of_one_class:
+        absent = [label for label in (0, 1) if not (y == label).any()] or [0]
         named = [f"'{task.classes[label]}'" if task is not None else f"class {label}" for label in absent]
-        return f"no row of {named[-1]}" if metric == "auc" else f"no row is {named[-1]} or predicted so"
+        return f"no row is {named[-1]} or predicted so" if metric_named(metric).of_classes else f"no row of {named[-1]}"
     return "a prediction is not a number"
 
 
@@ -175,7 +186,7 @@ def paired_difference(
 
     The interval, of a `level` of confidence, leaves out the same units of both, so what they share cancels.
     """
-    sign = 1.0 if METRICS[metric].larger_is_better else -1.0
+    sign = metric_named(metric).sign
     if weights is not None:
         there = weights > 0
         y, one, other, weights, units = y[there], one[there], other[there], weights[there], units.kept(there)
@@ -194,12 +205,15 @@ def paired_difference(
         of = [off] if metric == "accuracy" else [off[y == label] for label in np.unique(y)]
         low, high = of_paired_shares(of, level)
         return Measure(name, value, min(low, value), max(high, value), len(y))
+    if not metric_named(metric).smooth:
+        drawn = bootstrap_ends(difference, w, unit, seed, level) or (value, value)
+        return Measure(name, value, min(drawn[0], value), max(drawn[1], value), len(y))
     without = jackknife(difference, w, unit, seed)
     if not np.isfinite(without).all():
         return Measure(name, value, None, None, len(y), note="no interval: too few rows of a class")
     ends = student(value, without, level)
     if ends is None:  # not one row sets them apart: new rows could
-        half = 1 - wilson(1.0, _rarest(metric, y, unit))[0] if METRICS[metric].of_classes else 0.0
+        half = 1 - wilson(1.0, _rarest(metric, y, unit))[0] if metric_named(metric).of_classes else 0.0
         ends = value - half, value + half
     return Measure(name, value, *ends, len(y))
 
@@ -226,7 +240,7 @@ def optimism_of_best(
     """
     if len(predictions) < 2:
         return 0.0
-    sign = 1.0 if METRICS[metric].larger_is_better else -1.0
+    sign = metric_named(metric).sign
     w = np.ones(len(y)) if weights is None else weights / weights.mean()
     drawn = _resamples(len(y), seed) * w
     resampled = sign * np.stack([_scores(metric, y, one, drawn, task) for one in predictions])

@@ -66,6 +66,24 @@ def jackknife(score: Score, weights: np.ndarray, unit: np.ndarray, seed: int) ->
     return score(np.where(left_out, 0.0, weights))
 
 
+def bootstrap_ends(
+    score: Score, weights: np.ndarray, unit: np.ndarray, seed: int, level: float = 0.95
+) -> tuple[float, float] | None:
+    """The percentile interval of a score that leaving out a row does not change in proportion, such as a median; units
+    are drawn again. None where the score is often not defined."""
+    count, rng = int(unit.max()) + 1, numpy_generator(seed, "bootstrap")
+    resamples = max(200, min(RESAMPLES, AT_ONCE // len(unit)))
+    values = [
+        score(weights * np.bincount(rng.integers(count, size=count), minlength=count)[unit][None])[0]
+        for _ in range(resamples)
+    ]
+    known = np.array([value for value in values if np.isfinite(value)])
+    if len(known) < 0.9 * resamples:
+        return None
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def student(value: float | np.ndarray, without: np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
     """Student's interval around a value, from its jackknife [B]; None where nothing varies, or a value is missing.
 

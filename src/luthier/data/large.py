@@ -31,8 +31,9 @@ from luthier.storage import cache_folder, explained, sha256
 HEAD, HEAD_BYTES = 500, 1 << 20  # rows, and bytes of CSV, that show what a row takes
 SAMPLED = 200_000  # rows that are held; enough for every decision of the recipe
 FEWEST, SMALL = 1000, 32 << 20  # rows that are held however little memory is allowed, unless they are larger
-DATA = 0.6  # of the memory that is allowed is for data, the rest for networks and what is read piece by piece
-PROGRAM = 750 << 20  # bytes for the program and the baselines' process; on a small table 510 MiB were measured
+DATA = 0.6  # of the memory that is allowed is for rows that are held, the rest for networks
+STREAMED = 64 << 20  # bytes of rows that are read piece by piece, this window and the next
+PROGRAM = 850 << 20  # bytes for the program and the baselines' process; on a small table 707 MiB were measured
 GROUP = 1 << 19  # cells that lie together in a file of ours
 PLACE = "row of the table"
 
@@ -51,7 +52,7 @@ def memory_in_words(memory: int) -> str:
     """What a limit is for, and what comes on top of it.
 
     >>> memory_in_words(512 << 20)
-    'memory: up to 512 MiB for data and networks; the program and its libraries take about 750 MiB beside them'
+    'memory: up to 512 MiB for data and networks; the program and its libraries take about 850 MiB beside them'
     """
     beside = f"the program and its libraries take about {in_bytes(PROGRAM)} beside them"
     return f"memory: up to {in_bytes(memory)} for data and networks; {beside}"
@@ -105,16 +106,21 @@ def too_large(path: Path, memory: int, target: str | None = None) -> bool:
     if on_disk * 10_000 < memory:  # however well it is packed, however many classes it has
         return False
     head, rows, classes = _head_of(path, target)
-    return rows * row_bytes(head, target, min(rows, classes)) > DATA * memory
+    return rows * row_bytes(head, target, min(rows, classes)) > _for_rows(memory)
 
 
 def beside_rows(memory: int, held: float) -> int:
     """Bytes of `memory` that are left for networks beside rows that take so many.
 
     >>> beside_rows(1000, 440.0), beside_rows(1000, 5000.0)
-    (560, 400)
+    (560, 550)
     """
-    return int(memory - min(DATA * memory, held))
+    return int(memory - min(_for_rows(memory), held))
+
+
+def _for_rows(memory: int) -> float:
+    """Bytes of `memory` for rows that are held."""
+    return DATA * (memory - min(STREAMED, memory / 4))
 
 
 def _head_of(path: Path, target: str | None) -> tuple[pl.DataFrame, int, float]:
@@ -160,7 +166,7 @@ def sample_of(
             places = numbered.select(PLACE).collect(engine="streaming").to_series()
             rows = len(places)
         cost = row_bytes(head, target, _classes(lazy, head, target))
-        wanted = min(rows, max(min(FEWEST, int(SMALL / cost)), min(SAMPLED, int(DATA * memory / cost))))
+        wanted = min(rows, max(min(FEWEST, int(SMALL / cost)), min(SAMPLED, int(_for_rows(memory) / cost))))
         indices = np.unique(numpy_generator(0, "sample", rows).integers(0, max(1, rows), wanted))
         drawn = pl.Series(indices, dtype=pl.UInt32) if places is None else places.gather(indices)
         notes = () if table is None else table.notes

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import polars as pl
+from polars import selectors as cs
 
 from luthier.data.levels import FEW, texts_of
 from luthier.data.moments import ISO, moment, regular_moments
@@ -120,7 +121,7 @@ class CellParser:
         if lost is not None and not self.lenient and lost.any():
             raise self._unreadable(cells, lost)
         if self.reads == "number":
-            require_finite(result)
+            require_finite(result.to_frame())
         return result
 
     def words(self, cells: pl.Series) -> pl.Series:
@@ -214,10 +215,14 @@ MOMENTS = replace(NUMBERS, reads="moment", pattern=ISO)
 WORDS = CellParser()
 
 
-def require_finite(numbers: pl.Series) -> None:
-    """InputError for a column with numbers that are not finite."""
-    rows = numbers.is_infinite().fill_null(False).arg_true()
-    if len(rows):
+def require_finite(frame: pl.DataFrame) -> None:
+    """InputError for the first column of floats with numbers that are not finite."""
+    floats = frame.select(cs.float())
+    if not floats.width:
+        return
+    found = floats.select(pl.all().is_infinite().any()).row(0)
+    for numbers in [floats[name] for name, infinite in zip(floats.columns, found, strict=True) if infinite]:
+        rows = numbers.is_infinite().fill_null(False).arg_true()
         raise InputError(
             f"column '{numbers.name}' has infinite values",
             expected="finite numbers, or nothing where a value is missing",

@@ -21,6 +21,7 @@ FEWEST = 5  # of a class: fewer rows can stand together by chance
 CLEARLY_MORE = 0.1  # of the target than the best column that is used
 NUMBER = r"(-?\d+(?:[.,]\d+)?)"
 MOST_ROWS = 5000  # that are looked at
+MANY, AT_ONCE = 100, 500  # number columns that are looked at closely, and that are ordered together
 
 
 def check_table(
@@ -45,9 +46,38 @@ def check_table(
                 )
             )
     y = _target_of(frame, task)
-    used = {column: _explained(frame[column.name], y, column, task, weights) for column in columns if column.used}
+    looked_at = _worth_a_look(frame, [column for column in columns if column.used], y)
+    used = {column: _explained(frame[column.name], y, column, task, weights) for column in looked_at}
     findings += [finding for column, explained in used.items() if (finding := _leak(column, explained, task))]
     return findings + _dropped(frame, columns, task, weights, max((one for one in used.values() if one), default=0.0))
+
+
+def _worth_a_look(frame: pl.DataFrame, columns: Sequence[Column], y: np.ndarray) -> list[Column]:
+    """The columns; of very many numbers those which explain most of the target within small groups of their values.
+
+    A tree has at most twenty groups of at least as many rows, so that it explains no more than groups of a few rows.
+    """
+    numbers = [column for column in columns if column.kind == "number" and frame[column.name].dtype.is_float()]
+    if len(numbers) <= MANY:
+        return list(columns)
+    rows = slice(None) if len(y) <= MOST_ROWS else numpy_generator(0, "rows").permutation(len(y))[:MOST_ROWS]
+    target = (y[rows] - y[rows].mean()) / max(float(y[rows].std()), 1e-300)
+    shares = np.empty(len(numbers))
+    for first in range(0, len(numbers), AT_ONCE):
+        some = numbers[first : first + AT_ONCE]
+        values = np.stack([frame[column.name].to_numpy()[rows] for column in some], 1)
+        shares[first : first + AT_ONCE] = _share_within_few(values, target)
+    passed = {numbers[place].name for place in np.argsort(-shares)[MANY:]}
+    return [column for column in columns if column.name not in passed]
+
+
+def _share_within_few(values: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Share of the variance of a target [N] of deviation 1 between groups of five rows in the order of each column of
+    values [N, F]: an upper bound, by chance, of what larger groups explain."""
+    groups = len(target) // FEWEST
+    ordered = target[np.argsort(values, axis=0)[: groups * FEWEST]]
+    means = ordered.reshape(groups, FEWEST, -1).mean(1)
+    return np.asarray((means**2).mean(0))
 
 
 def _dropped(

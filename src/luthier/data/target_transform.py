@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ class TargetTransform:
     1983). Predictions stay between `lowest` and `highest`, a little beyond what training rows had: one row far outside
     the training range must not be predicted at e to the tenth of anything seen.
 
+    An answer that is not the mean (a median, say) lies by `shifts` [K] beside the prediction on the modelled scale: a
+    line through these at outputs `knots` [K], level outside of them. It takes the place of `smear`.
+
     >>> transform = TargetTransform(mean=1.0, std=2.0, log=True)
     >>> round(float(transform.answer(transform.standardise(np.log(np.array([20.0]))))[0]), 9)
     20.0
@@ -35,6 +38,8 @@ class TargetTransform:
     smear: float = 1.0
     lowest: float = -np.inf
     highest: float = np.inf
+    knots: tuple[float, ...] = ()
+    shifts: tuple[float, ...] = ()
 
     @classmethod
     def fit(cls, targets: Tensor, weights: Tensor | None, *, log: bool) -> TargetTransform:
@@ -60,16 +65,48 @@ class TargetTransform:
     def answer(self, outputs: Values) -> Values:
         """Predictions on the target's own scale."""
         values = self.modelled(outputs)
+        if self.shifts:
+            values = values + self._shift(outputs)
         if not self.log:
             return values
-        result: Values = (torch.exp(values) if isinstance(values, Tensor) else np.exp(values)) * self.smear
-        return result
+        result: Values = torch.exp(values) if isinstance(values, Tensor) else np.exp(values)
+        return result if self.shifts else result * self.smear
 
-    def around(self, values: np.ndarray, half_width: float) -> tuple[np.ndarray, np.ndarray]:
-        """The ends of intervals around answers [N], of one half width on the modelled scale."""
-        middle = np.log(values / self.smear) if self.log else values
-        low, high = (np.exp(end) if self.log else end for end in (middle - half_width, middle + half_width))
-        return low, high
+    def _shift(self, outputs: Values) -> Values | float:
+        """By how much answers lie beside predictions, in operations that gradients pass and other runtimes have."""
+        if len(self.shifts) == 1:
+            return self.shifts[0]
+        knots, shifts = np.array(self.knots), np.array(self.shifts)
+        result: Any
+        if isinstance(outputs, np.ndarray):
+            result = np.interp(outputs, knots, shifts)
+        else:
+            first, widths, rises = (
+                torch.as_tensor(x).to(outputs) for x in (knots[:-1], np.diff(knots), np.diff(shifts))
+            )
+            along = torch.minimum((outputs.unsqueeze(-1) - first).clamp_min(0.0), widths)
+            result = (along * (rises / widths)).sum(-1) + float(shifts[0])
+        return cast(Values, result)
+
+    def centre(self, values: np.ndarray) -> np.ndarray:
+        """Answers [N] on the target's own scale as predictions on the modelled one: `answer` undone."""
+        if not self.shifts:
+            return np.log(values / self.smear) if self.log else values
+        ends = np.log(values) if self.log else values
+        if len(self.shifts) == 1:
+            return np.asarray(ends - self.shifts[0])
+        at = np.array(self.knots) * self.std + self.mean
+        return np.asarray(ends - np.interp(ends, at + np.array(self.shifts), self.shifts))
+
+    def around(
+        self, values: np.ndarray, low: float | np.ndarray, high: float | np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The ends of intervals around answers [N], which lie `low` and `high` (of each row, or one for all) beside
+        the predictions on the modelled scale."""
+        middle = self.centre(values)
+        ends = (np.exp(end) if self.log else end for end in (middle + low, middle + high))
+        below, above = ends
+        return below, above
 
     def bounded_by(self, targets: Tensor, other: TargetTransform | None = None) -> TargetTransform:
         """With the range of modelled training targets [N] as bounds, a twentieth wider, and within `other` ones too."""

@@ -36,18 +36,21 @@ def witnesses(numbered: pl.LazyFrame, place: str, target: str, drawn: pl.Series)
 def _of_classes(
     known: pl.LazyFrame, place: str, target: str, drawn: pl.Series, wanted: int
 ) -> tuple[list[int], tuple[str, ...]]:
-    counted = known.group_by(target).agg(
-        pl.col(place).is_in(drawn.implode()).sum().alias("drawn"),
-        pl.col(place).sort().head(wanted).alias("first"),
-        pl.len().alias("rows"),
+    # Three passes that hold a number for each class, and of rare ones their rows: not every row's place at once.
+    drawn_ones = known.filter(pl.col(place).is_in(drawn.implode()))
+    counts, seen = (
+        one.group_by(target).agg(pl.len().alias(name)).collect(engine="streaming")
+        for one, name in ((known, "rows"), (drawn_ones, "drawn"))
     )
-    values = counted.collect(engine="streaming")
+    values = counts.join(seen, on=target, how="left").with_columns(pl.col("drawn").fill_null(0))
     rare = values.filter(pl.col("drawn") < pl.min_horizontal("rows", pl.lit(wanted))).sort(target)
     if not rare.height:
         return [], ()
     missed = rare.filter(pl.col("drawn") == 0)[target].to_list()
     note = f"`{target}` has {rare.height} rare values, so rows with them were added to the sample"
-    return rare["first"].explode().to_list(), (note + (f": {_listed(missed)}" if missed else ""),)
+    rows = known.filter(pl.col(target).is_in(rare[target].implode())).collect(engine="streaming")
+    first = rows.sort(place).group_by(target).head(wanted)
+    return first[place].to_list(), (note + (f": {_listed(missed)}" if missed else ""),)
 
 
 def _of_numbers(known: pl.LazyFrame, place: str, target: str) -> list[int]:

@@ -16,7 +16,7 @@ from luthier.engine import Batch, Member, Part, Settings, Stack, train
 from luthier.engine.architecture import architecture
 from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, with_ones
 from luthier.nets import DenseSpec, Spec, build
-from luthier.objective import LOSSES, mean_gradient, mean_loss
+from luthier.objective import Loss, column, constant_loss, floors, loss_named, mean_gradient, mean_loss
 from luthier.seeds import torch_generator
 
 START_TOLERANCE = 0.25  # relative; a small output layer keeps the first loss within a few per cent
@@ -25,22 +25,29 @@ PROLONGED, FALLING = 4, 0.8  # times the steps at most, as long as twice as many
 RATES = (1e-3, 3e-3, 1e-2)
 BATCH_ROWS, ROWS_A_DIMENSION = 32, 8
 APART = 1.0  # of the inputs' median distance from their mean
+MOST_NUMBERS = 2_000_000  # of inputs among which rows that lie apart are looked for
 CHECKED_ROWS = 8
 CHECKED_PARAMETERS = 40
 GRADIENT_TOLERANCE = 1e-5  # float64, central differences of step 1e-5: rounding and curvature stay below it
 
 
-def expected_loss(spec: Spec, loss: str) -> float:
-    """The loss of a constant prediction: ln C, ln 2, or the variance of a standardised target (1)."""
-    return {"softmax": math.log(max(2, spec.outputs)), "binary": math.log(2), "mse": 1.0}[loss]
+def expected_loss(spec: Spec, loss: str, targets: Tensor) -> float:
+    """The loss of a constant prediction, outputs of 0: ln C, ln 2, or 1 for squared errors of a standardised target."""
+    return 1.0 if loss == "mse" else constant_loss(loss, torch.zeros(spec.outputs), targets)
+
+
+def _loss(name: str) -> Loss:
+    result = loss_named(name)
+    assert isinstance(result, Loss)
+    return result
 
 
 def loss_at_start(spec: Spec, part: Part, loss: str, *, seeds: Sequence[int]) -> dict[str, Any]:
     """Compare the mean loss of fresh networks with that of a constant prediction."""
     kind, some = architecture(spec), part.rows(_shuffled(len(part))[:4096])
     Z = kind.evaluate(*kind.fresh(seeds, torch.float32), kind.prepared(some))
-    losses = mean_loss(LOSSES[loss].rows(Z, some.targets), None)
-    mean, expected = float(losses.mean()), expected_loss(spec, loss)
+    losses = mean_loss(_loss(loss).rows(Z, some.targets), None)
+    mean, expected = float(losses.mean()), expected_loss(spec, loss, some.targets)
     return {
         "passed": abs(mean - expected) <= START_TOLERANCE * expected,
         "sentence": f"the initial loss is {mean:.3f}; a constant prediction has {expected:.3f}",
@@ -65,12 +72,13 @@ def overfit_batch(
     batch = _rows_apart(part)
     members = [Member(spec=spec, seed=seed, learning_rate=rate, label=f"rate {rate:g}") for rate in rates]
     spread = float(batch.targets.double().var(0, correction=0).mean()) if loss == "mse" else 0.0
-    start = spread or expected_loss(spec, loss)
-    last, before, most = _overfitted(members, batch, loss, steps), start, PROLONGED * steps
+    least = float(floors(_loss(loss), column(batch.targets)).mean())  # of a likelihood, which is not 0
+    start = spread or expected_loss(spec, loss, batch.targets) - least
+    last, before, most = _overfitted(members, batch, loss, steps) - least, start, PROLONGED * steps
     # Few inputs with noisy targets take longer; where something is wrong the loss stands still.
     while last > OVERFITTED * start and last < FALLING * before and steps < most:
         before, steps = last, 2 * steps
-        last = _overfitted(members, batch, loss, steps)
+        last = _overfitted(members, batch, loss, steps) - least
     passed = last <= OVERFITTED * start
     message = "overfits" if passed else "does not overfit"
     return {
@@ -95,7 +103,8 @@ def _rows_apart(part: Part) -> Part:
     Targets are noisy, and a network has to be steep to overfit two rows that lie close. In few dimensions that takes
     more steps than there are, however sound the network is; so there are fewer rows, and none that is close to another.
     """
-    some = _shuffled(len(part))[: 50 * BATCH_ROWS]
+    looked_at = max(2 * BATCH_ROWS, min(50 * BATCH_ROWS, MOST_NUMBERS // max(1, part.features[0].numel())))
+    some = _shuffled(len(part))[:looked_at]
     inputs, codes, targets = part.features[some].flatten(1).double(), part.codes[some], part.targets[some]
     most = max(4, min(BATCH_ROWS, ROWS_A_DIMENSION * (inputs.shape[1] + codes.shape[1])))
     close = APART * float((inputs - inputs.mean(0)).square().sum(1).sqrt().median())
@@ -130,7 +139,7 @@ def check_gradients(spec: Spec, part: Part, loss: str, *, seed: int) -> dict[str
     stack = _fresh(spec, [seed], torch.float64)
     masks: list[Tensor | None] = [None] * len(spec.hidden)
     Z = stack.forward(batch, masks)
-    stack.backward(batch, mean_gradient(LOSSES[loss].residual(Z, targets), None), masks)
+    stack.backward(batch, mean_gradient(_loss(loss).residual(Z, targets), None), masks)
     indices = torch.randperm(spec.parameter_count(), generator=torch.Generator().manual_seed(seed % 2**31))
     worst = max(
         _relative_error(stack, batch, loss, int(place), float(stack.gradients[0, place]))
@@ -153,7 +162,7 @@ def _relative_error(stack: Stack, batch: Batch, loss: str, place: int, gradient:
 
     def value() -> float:
         Z = stack.forward(batch, masks)
-        return float(mean_loss(LOSSES[loss].rows(Z, batch.targets), None))
+        return float(mean_loss(_loss(loss).rows(Z, batch.targets), None))
 
     weight = stack.parameters[0, place].item()
     stack.parameters[0, place] = weight + step
@@ -184,7 +193,7 @@ def _module_gradients(spec: Spec, part: Part, loss: str, seed: int) -> tuple[flo
             weight.add_(0.05 * torch.randn(weight.shape, generator=generator, dtype=torch.float64))
 
     def value() -> Tensor:
-        return mean_loss(LOSSES[loss].rows(net(some.features, some.codes).unsqueeze(0), targets), None)
+        return mean_loss(_loss(loss).rows(net(some.features, some.codes).unsqueeze(0), targets), None)
 
     weights = list(net.parameters())
     gradients = torch.autograd.grad(value(), weights)

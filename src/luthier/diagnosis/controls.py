@@ -17,9 +17,11 @@ from luthier.diagnosis.trace import Evaluated
 from luthier.engine import Part, find_lr, train_networks
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
+from luthier.objective import Loss, best_constant, column, constant_loss, floors, loss_named
 from luthier.records import Finding
 from luthier.seeds import torch_generator
 
+CLASSES = ("softmax", "binary")  # losses of labels that may be wrong
 SEEDS = 3
 SURE = 1.5  # standard errors over validation rows
 FOLDS = 3
@@ -36,18 +38,20 @@ EPOCHS, FEWEST_STEPS = 15, 200
 
 
 def trivial_loss(targets: Tensor, loss: str) -> float | None:
-    """The loss of a constant prediction, the targets' shares or mean; None for other losses.
+    """The loss of the best constant prediction, such as the targets' shares or mean; None where a loss
+    has none, and where its least is not 0: shares of it would say nothing.
 
     >>> round(trivial_loss(torch.tensor([0, 0, 1, 1]), "softmax") or 0, 3)
     0.693
     """
-    if loss in ("softmax", "binary") and targets.ndim == 1:
+    if loss in CLASSES and targets.ndim == 1:
         shares = torch.bincount(targets.long()).double() / len(targets)
         shares = shares[shares > 0]
         return float(-(shares * shares.log()).sum())
-    if loss == "mse":
-        return float(targets.double().var(0, correction=0).mean())
-    return None
+    known = loss_named(loss) if loss else None
+    if not isinstance(known, Loss) or known.constant is None or bool(floors(known, column(targets)).any()):
+        return None
+    return constant_loss(known, best_constant(known, targets), targets)
 
 
 def some_rows(part: Part, rows: int, seed: int = 0) -> Part:
@@ -104,8 +108,8 @@ def tells_something(evaluations: Sequence[Evaluated], training: Tensor, validati
 
 def _trivial_on(piece: Tensor, training: Tensor, loss: str) -> float:
     """The mean loss on some rows of predicting what the training targets have on average."""
-    if loss == "mse":
-        return float((piece.double() - training.double().mean(0)).square().mean())
+    if loss not in CLASSES:
+        return constant_loss(loss, best_constant(loss, training), piece)
     shares = torch.bincount(training.long(), minlength=int(piece.max()) + 1).double().clamp_min(0.5)
     return float(-(shares / shares.sum()).log()[piece.long()].mean())
 
@@ -141,9 +145,9 @@ def signal(
 
 def _row_losses(logits: Tensor, targets: Tensor, loss: str) -> np.ndarray:
     """Loss of each row, the mean over networks [N]."""
-    if loss == "mse":
-        wanted = targets if targets.ndim == 2 else targets.unsqueeze(-1)
-        return np.asarray((logits.double() - wanted.double()).square().mean((0, 2)))
+    if loss not in CLASSES:
+        rows_of = loss_named(loss).rows  # type: ignore[union-attr]
+        return np.asarray(rows_of(logits.double(), column(targets)).mean(0))
     rows = -_log_probabilities(logits).gather(-1, targets.long().expand(len(logits), -1).unsqueeze(-1))
     return np.asarray(rows.squeeze(-1).mean(0))
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from luthier.diagnosis.checks.data_rows import check_order, check_rows
 from luthier.diagnosis.checks.layers import usual_update
-from luthier.diagnosis.controls import label_noise, rate_fits, signal, some_rows, tells_something, trivial_loss
+from luthier.diagnosis.controls import CLASSES, label_noise, rate_fits, signal, some_rows, tells_something, trivial_loss
 from luthier.diagnosis.findings import Diagnosis, diagnosis_of
 from luthier.diagnosis.trace import Trace
 from luthier.diagnosis.training_monitor import TrainingMonitor
@@ -27,6 +27,7 @@ from luthier.engine.loaders import Given, bad_rows, has_columns, rows_of
 from luthier.engine.plain_loop import Loop, optimiser_for
 from luthier.errors import InputError
 from luthier.machine import torch_settings
+from luthier.objective import loss_named
 from luthier.records import Finding
 from luthier.seeds import torch_generator
 
@@ -54,13 +55,13 @@ def diagnose(
 ) -> Diagnosis:
     """Diagnose why a module does or does not learn from data, and what to try.
 
-    A copy of the module (and of your `optimiser`, with its rates; without one Adam at 1e-3) trains for
-    `steps` while every layer is probed; learning curves, rows, batches and structure are checked. With
-    `controls` three experiments follow: a range test compared with your rate, training on shuffled targets, and
-    labels that networks trained without them call wrong. `data` is as for `luthier.train`, or batches such
-    as a DataLoader, whose order is then looked at too; without `validation` a fifth of the rows is held out, and
-    left out of a loader's batches. It trains on the `device` "cpu", "cuda", "cuda:1" or "mps"; "auto" is where the
-    module lies.
+    A copy of the `module` (and of your `optimiser`, with its rates; without one Adam at 1e-3) trains for `steps` of
+    `batch_size` rows while every layer is probed; learning curves, rows, batches and structure are checked. With
+    `controls` three experiments follow: a range test compared with your rate, training on shuffled targets, and labels
+    that networks trained without them call wrong. `data` is as for `luthier.train`, or batches such as a DataLoader,
+    whose order is then looked at too; without `validation` a fifth of the rows is held out, and left out of a loader's
+    batches. `loss` is as for `luthier.train`, `seed` draws rows and batches. It trains on the `device` "cpu", "cuda",
+    "cuda:1" or "mps"; "auto" is where the module lies.
 
     Nothing of yours is changed. Raises InputError for arrays that differ in length, and for a device that is not there.
 
@@ -272,13 +273,13 @@ def _controls(
     )
     measured |= {"rate": evidence} if evidence else {}
     result = [] if rate is None else [rate]
-    if loss not in ("softmax", "binary", "mse"):
+    if not loss or getattr(loss_named(loss), "constant", None) is None:  # then nothing says what a signal is
         return result
     if not tells_something(trace.evaluations, part.targets, checked.targets, loss):
         none, measured["signal"] = signal(module, rows, checked, loss, batch_size=batch_size)
         if none is not None:
             return [*result, none]
-    if loss != "mse":
+    if loss in CLASSES:
         wrong, measured["suspects"] = label_noise(module, rows, loss, batch_size=batch_size)
         result += [] if wrong is None else [wrong]
     return result

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,17 @@ from luthier.engine.train import train
 from luthier.errors import ConfigError, InputError, nearest, users_code
 from luthier.identity import name_of
 from luthier.nets import DeferredSpec, DenseSpec
-from luthier.objective import AnyLoss, Criterion, Loss, Metric, column, loss_for, targets_for
+from luthier.objective import (
+    AnyLoss,
+    Criterion,
+    Loss,
+    Metric,
+    column,
+    loss_for,
+    outputs_for,
+    shared_outputs,
+    targets_for,
+)
 from luthier.optimise import AnyRule, AnySchedule, is_optimiser, schedule_for
 from luthier.records import Finding
 from luthier.renamed import current_hyper_parameters
@@ -98,25 +109,28 @@ def train_networks(
     where PyTorch would broadcast one over the other, so that rows are compared with other rows, that is an InputError.
 
     `rule` is a name, a Rule of yours, or a class of `torch.optim` (`functools.partial` gives it options), which trains
-    networks looped, as it is; `schedule` a name, a Schedule, or a function (step, total) -> multiplier of the
-    rate; each of `metrics` a name or a Metric. A list of `learning_rate`, `schedule` or of any hyper-parameter of
-    `Member` (momentum, betas, l2, weight_decay, clip_norm, ema_decay, layer_rates, ...) gives a network for each entry,
-    lists of equal length going together; `seeds` gives each of those several. Batches are the same for all; networks
-    that differ in `noise` or `mixup`, by which their rows are changed, train in turns.
+    networks looped, as it is; `schedule` a name, a Schedule, or a function (step, total) -> multiplier of the rate;
+    each of `metrics` a name or a Metric. Gradients of `accumulate` batches of `batch_size` rows make a step;
+    `mixed_precision` multiplies in bfloat16, and `only_first_batch` overfits one batch. A list of `learning_rate`,
+    `schedule` or of any hyper-parameter of `Member` (momentum, betas, l2, weight_decay, clip_norm, ema_decay,
+    layer_rates, ...) gives a network for each entry, lists of equal length going together; `seeds` gives each of those
+    several. Batches are the same for all; networks that differ in `noise` or `mixup`, by which their rows are changed,
+    train in turns.
 
     `epochs` (or `steps`) say how long; every `evaluate_every` steps (an epoch) the networks are measured, and
-    `patience` counts those without an improvement. Chains of dense layers train `stacked`; other modules `vmapped` or
-    `looped`, whichever a few timed steps show to be faster; `layout` overrides. They train on the `device` "cpu",
-    "cuda", "cuda:1" or "mps"; "auto" is where the module lies, or else an accelerator that a few timed steps show to be
-    faster. What comes back lies on the processor; a module of yours, where it lay. Networks that do not fit into a
-    device's memory together train in turns. On a CUDA device the steps of stacked networks are launched many at a
-    time, unless `cuda_graphs` is False. `processes` share the networks out, one thread each; in one process blocks of
-    networks step in so many `threads`. With a `checkpoint` file training continues where an earlier call with the
-    same arguments was interrupted, bit for bit. `history` names a Parquet file for the learning curves, with
-    `every_step` also those of single steps. `on_evaluation` is called after every measurement (in one process). In a
-    script that `torchrun` started and that called `torch.distributed.init_process_group("gloo")`, the processes share
-    each batch of one training; with `shared="members"` each trains some of the networks, on the GPU with its number
-    where they train on "cuda". All get the outcome.
+    `patience` counts those without an improvement of more than `tolerance` (0: to the end). Chains of dense layers
+    train `stacked`; other modules `vmapped` or `looped`, whichever a few timed steps show to be faster; `layout`
+    overrides. They train on the `device` "cpu", "cuda", "cuda:1" or "mps"; "auto" is where the module lies, or else an
+    accelerator that a few timed steps show to be faster. What comes back lies on the processor; a module of yours,
+    where it lay. Networks that do not fit into a device's memory together train in turns. On a CUDA device the steps of
+    stacked networks are launched many at a time, unless `cuda_graphs` is False. `processes` share the networks out, one
+    thread each; in one process blocks of networks step in so many `threads`. With a `checkpoint` file training
+    continues where an earlier call with the same arguments was interrupted, bit for bit. `history` names a Parquet file
+    for the learning curves, with `every_step` also those of single steps. `on_evaluation` is called after every
+    measurement (in one process). In a script that `torchrun` started and that called
+    `torch.distributed.init_process_group("gloo")`, the processes share each batch of one training; with
+    `shared="members"` each trains some of the networks, on the GPU with its number where they train on "cuda". All get
+    the outcome.
 
     Raises InputError for data, modules and settings that do not fit, all mistakes of the settings at once.
 
@@ -129,7 +143,7 @@ def train_networks(
     _check_settings(locals())
     several = _settings({"learning_rate": learning_rate, "schedule": schedule, **current_hyper_parameters(hyper)})
     part, held_out = part_of(data, "data"), None if validation is None else part_of(validation, "validation")
-    spec = _spec(network, part)
+    spec = _spec(network, part, loss)
     dtype = kind = torch.float32 if isinstance(spec, DenseSpec) else spec.dtype
     if isinstance(spec, DenseSpec) or spec.chain is not None:
         chosen = loss_for(part.targets, loss, flat=True)
@@ -264,18 +278,20 @@ def alike(training: Part, validation: Part) -> Part:
     return validation
 
 
-def _spec(network: Network, part: Part) -> DenseSpec | ModuleSpec:
+def _spec(network: Network, part: Part, loss: AnyLoss | None) -> DenseSpec | ModuleSpec:
     if isinstance(network, DenseSpec | DeferredSpec):
-        return known_spec(network, part)
+        return known_spec(network, part, loss)
     return ModuleSpec(network)
 
 
-def known_spec(spec: DenseSpec | DeferredSpec, part: Part) -> DenseSpec:
-    """The spec for these rows: a deferred one reads its inputs and outputs off them."""
+def known_spec(spec: DenseSpec | DeferredSpec, part: Part, loss: AnyLoss | None = None) -> DenseSpec:
+    """The spec for these rows and this loss: a deferred one reads its inputs and outputs off them."""
     if isinstance(spec, DenseSpec):
         return spec
-    targets = column(part.targets)
-    outputs = targets.shape[1] if targets.ndim == 2 else 1 if targets.is_floating_point() else int(targets.max()) + 1
+    known = loss_for(part.targets, loss, flat=True)
+    outputs = spec.outputs or outputs_for(known, part.targets)
+    if shared := shared_outputs(known, outputs):
+        spec = replace(spec, options={"constant_outputs": shared, **spec.options})
     return spec.known(inputs=part.features.flatten(1).shape[1], outputs=outputs)
 
 
@@ -310,7 +326,8 @@ def _settings(choices: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One dictionary for each network (before seeds): lists go together, single values are repeated."""
     known = sorted(_MEMBER | {"learning_rate", "schedule"})
     unknown = [name for name in choices if name not in known]
-    mistakes = [f"'{name}' is not a setting of train; {nearest(name, known)}".rstrip("; ") for name in unknown]
+    names = [*known, *signature(train_networks).parameters]
+    mistakes = [f"'{name}' is not a setting of train; {nearest(name, names)}".rstrip("; ") for name in unknown]
     lists = {name: list(value) for name, value in choices.items() if _is_list(name, value)}
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:

@@ -44,7 +44,8 @@ class DenseArchitecture:
     def __init__(self, spec: DenseSpec) -> None:
         self.spec = spec
         self.has_bias_column = spec.biased(0)
-        self.fuses = spec.plain_inputs and not spec.normalised  # plain descent without storing gradients
+        # Plain descent needs no stored gradients.
+        self.fuses = spec.plain_inputs and not spec.normalised and not spec.constant_outputs
 
     def fresh(self, seeds: Sequence[int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Initial parameters [M, P] and buffers [M, Q]."""

@@ -48,6 +48,8 @@ def _changed_by_chance(population: Population, training: Part | Stream, batches:
         return batches
     if not isinstance(loss, Loss) or loss.couples:
         raise InputError("noise and mixup need a loss over single rows, given by name", remedy="leave them out")
+    if first.mixup and not loss.mixes:
+        raise InputError("mixup needs targets that can be mixed: values, or classes", remedy="leave out mixup")
     if isinstance(first.spec, TextSpec):
         raise InputError(
             "noise and mixup cannot be used with text", remedy="leave out noise and mixup; use word dropout instead"

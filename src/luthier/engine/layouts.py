@@ -16,7 +16,7 @@ from luthier.engine.masks import mask_seeds
 from luthier.engine.member import Member
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.modules import Modules
-from luthier.engine.outputs import mean_of, one_tensor, running
+from luthier.engine.outputs import as_rows, mean_of, one_tensor, running
 from luthier.engine.settings import Part, Settings
 from luthier.engine.state import Learner, TrainState
 from luthier.errors import InputError, in_a_line
@@ -44,7 +44,7 @@ def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
         rows = torch.cat([rows, part.targets.int().argmin().view(1), part.targets.int().argmax().view(1)])
     batch = Batch(part.features[rows], part.codes[rows], part.targets[rows]).to(settings.device)
     with torch.random.fork_rng():
-        learn_about(spec, batch, settings.loss, rest=len(part) % settings.batch_size)
+        learn_about(spec, batch, settings.loss, targets=part.targets, rest=len(part) % settings.batch_size)
         looped = _gradients(spec, "looped", few, batch)
     if spec.draws:
         return "the module draws its own random numbers"
@@ -58,10 +58,13 @@ def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
     return None
 
 
-def learn_about(spec: ModuleSpec, batch: Batch, loss: str | Loss | Criterion, *, rest: int = 0) -> None:
+def learn_about(
+    spec: ModuleSpec, batch: Batch, loss: str | Loss | Criterion, *, targets: torch.Tensor | None = None, rest: int = 0
+) -> None:
     """Find out by one pass whether module and loss draw random numbers by themselves, and write into their inputs.
 
-    Where the last batch of an epoch has `rest` rows, also whether the module can be trained on a single one.
+    Where the last batch of an epoch has `rest` rows, also whether the module can be trained on a single one. InputError
+    where the loss does not go with the outputs and the batch's targets, or all `targets`.
     """
     inputs = batch.inputs.clone()
     module, version = spec.built(0).to(inputs.device), inputs._version
@@ -71,7 +74,10 @@ def learn_about(spec: ModuleSpec, batch: Batch, loss: str | Loss | Criterion, *,
         for layer in own_dropouts(module):
             layer.begin(mask_seeds([0], inputs.device))
         outputs = one_tensor(module(inputs), len(inputs))
-        mean_of(loss_named(loss), outputs.unsqueeze(0), batch)
+        known = loss_named(loss)
+        if isinstance(known, Loss) and known.check is not None:
+            known.check(as_rows(outputs.unsqueeze(0)).shape[-1], batch.targets if targets is None else targets)
+        mean_of(known, outputs.unsqueeze(0), batch)
         spec.draws = not all(map(torch.equal, start, random_states(inputs.device)))
     spec.changes_inputs = inputs._version != version
     if rest == 1 and len(batch.inputs) > 1:

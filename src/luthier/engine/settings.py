@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from luthier.engine.devices import CPU
-from luthier.errors import ConfigError, nearest
+from luthier.errors import ConfigError
 from luthier.identity import name_of
-from luthier.objective import LOSSES, WATCHED, Criterion, Loss, Metric
+from luthier.objective import WATCHED, Criterion, Loss, Metric, loss_mistakes, metric_named
 from luthier.optimise import AnyRule, rule_mistakes
 
 
@@ -112,13 +112,13 @@ class Settings:
             )
             if value < 1
         ]
-        choices: list[tuple[object, Collection[str]]] = [
-            (self.loss, LOSSES),
-            *((name, WATCHED) for name in self.metrics),
-        ]
-        for name, known in choices:
-            if isinstance(name, str) and name not in known:
-                mistakes.append(f"'{name}' is not one of {', '.join(known)}; {nearest(name, known)}".rstrip("; "))
+        mistakes += loss_mistakes(self.loss) if isinstance(self.loss, str) else []
+        for name in self.metrics:
+            try:
+                if isinstance(name, str) and metric_named(name).of_law:
+                    mistakes.append(f"{name}: a network gives one value a row, not how values are distributed")
+            except ConfigError as error:
+                mistakes += error.mistakes
         mistakes += rule_mistakes(self.rule)
         mistakes += [
             f"a metric is one of {', '.join(WATCHED)}, or a Metric, not {type(metric).__name__}"

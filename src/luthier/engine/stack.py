@@ -35,7 +35,7 @@ def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Part) -
     On the networks' device; rows that lie elsewhere are sent block by block.
     """
     waves = 0 if spec.number_embedding is None else spec.number_embedding.columns * spec.number_embedding.frequencies
-    widest, device = max((*spec.hidden, spec.columns(0), spec.outputs, waves)), parameters.device
+    widest, device = max((*spec.hidden, spec.learned_width, spec.outputs, waves)), parameters.device
     cached = device.type == "cpu"
     at_once, some = (EVALUATED_AT_ONCE, EVALUATED_MEMBERS) if cached else (ON_DEVICE_AT_ONCE, len(parameters))
     result = parameters.new_empty(len(parameters), len(part), spec.outputs)
@@ -76,6 +76,7 @@ class Stack:
         # What every step asks for, made once: in a small network making a view costs as much as using it.
         self._W, self._G = matrices(spec, parameters), matrices(spec, self.gradients)
         self._WT = [W.mT for W in self._W]
+        self._constant = list(spec.constant_outputs)
         self._D, columns = spec.learned_width, spec.columns(0)
         self._Win = [W[:, :, : spec.fan_in(i)] for i, W in enumerate(self._W)]
         rows, self._first = parameters.shape[1] // columns, self._W[0].shape[1]
@@ -147,6 +148,8 @@ class Stack:
                 product(error.mT, space.layers[i - 1].whole, out=self._G[i], bf16=self.bf16)
             else:
                 self._first_gradient(space, batch, error)
+        if self._constant:
+            self._G[-1][:, self._constant, : self.spec.fan_in(len(space.layers))] = 0
         for i, layer in enumerate(space.layers if self.spec.normalised else ()):
             self._g[f"norms.{i}.scale"].copy_(layer.scale_gradient)
             self._g[f"norms.{i}.shift"].copy_(layer.shift_gradient)

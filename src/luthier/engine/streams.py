@@ -104,24 +104,30 @@ class StreamedBatches:
     def _read(self, epoch: int, window: int) -> list[Batch]:
         blocks = self._order(epoch)[window * self._together : (window + 1) * self._together]
         last = len(self._stream)
-        parts = [self._stream.rows.read(b * self._block, min(last, (b + 1) * self._block)) for b in blocks]
-        rows = sum(map(len, parts))
+        spans = [(b * self._block, min(last, (b + 1) * self._block)) for b in blocks]
+        rows = sum(stop - start for start, stop in spans)
         order = torch.randperm(rows, generator=torch_generator(self.seed, "window", epoch, window))
-
-        def shuffled(pieces: Sequence[Tensor]) -> Tensor:
-            result = torch.cat(list(pieces))[order]
-            return result.to(self._dtype) if result.is_floating_point() else result
-
-        features = shuffled([part.features for part in parts])
-        inputs = torch.cat([features, features.new_ones(rows, 1)], 1) if self._ones else features
-        targets = shuffled([part.targets for part in parts])
-        given = [part.weights for part in parts if part.weights is not None]
-        columns = (
-            inputs,
-            shuffled([part.codes for part in parts]),
-            targets,
-            shuffled(given) if given else None,
-            self._prepare(targets),
-        )
+        places = torch.split(torch.argsort(order), [stop - start for start, stop in spans])
+        held: tuple[Tensor | None, ...] = ()
+        for there, (start, stop) in zip(places, spans, strict=True):  # each row at once where it goes: no second window
+            part = self._stream.rows.read(start, stop)
+            pieces = (self._inputs(part.features), part.codes, part.targets, part.weights)
+            held = held or tuple(self._room(piece, rows) for piece in pieces)
+            for whole, piece in zip(held, pieces, strict=True):
+                if whole is not None and piece is not None:
+                    whole[there] = piece.to(whole.dtype)
+        targets = held[2]
+        assert targets is not None
+        columns = (*held, self._prepare(targets))
         cuts = [[None] * -(-rows // self.size) if one is None else torch.split(one, self.size) for one in columns]
         return [Batch(*cut) for cut in zip(*cuts, strict=True)]
+
+    def _inputs(self, features: Tensor) -> Tensor:
+        """Features [N, F], with a last column of ones where networks want it."""
+        return torch.cat([features, features.new_ones(len(features), 1)], 1) if self._ones else features
+
+    def _room(self, piece: Tensor | None, rows: int) -> Tensor | None:
+        """Room for so many rows like those of a piece, of the networks' type where they are real numbers."""
+        if piece is None:
+            return None
+        return piece.new_empty(rows, *piece.shape[1:], dtype=self._dtype if piece.is_floating_point() else piece.dtype)

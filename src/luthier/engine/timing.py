@@ -16,7 +16,7 @@ from luthier.engine.population import Population
 from luthier.engine.settings import Part, Settings
 from luthier.machine import torch_settings
 
-WARM_UP, TIMED = 2, 6
+WARM_UP, TIMED, LONGEST = 2, 6, 1.0  # steps, and seconds after which one that was timed is enough
 COMPARED_ROWS, COMPARED_MEMBERS = 4096, 32  # of which a processor's step is timed; others take as long each
 
 
@@ -67,10 +67,12 @@ def seconds_by_device(
 def _steps(population: Population, training: Part) -> float:
     """Median seconds of a step."""
     batch, rates, device = batches_for(population, training).at(0), population.rates.at(0), population.settings.device
-    taken = []
+    taken: list[float] = []
     for step in range(WARM_UP + TIMED):
         began = time.perf_counter()
         population.step([batch], step + 1, rates)
         wait(device)
         taken.append(time.perf_counter() - began)
-    return median(taken[WARM_UP:])
+        if len(taken) > 1 and sum(taken) > LONGEST:
+            break
+    return median(taken[min(WARM_UP, len(taken) - 1) :])

@@ -48,6 +48,11 @@ class DenseNet(nn.Module):
         self.numbers: Any = nn.ModuleList(_modules("numbers", parameters, buffers))
         self.scales: Any = nn.ModuleList(_modules("scales", parameters, buffers))
         self.layers: Any = nn.ModuleList(_modules("layers", parameters, buffers))
+        varying = torch.ones(spec.outputs, 1) if spec.constant_outputs else None
+        if varying is not None:  # the weights of outputs that are the same for all rows are 0 and learn nothing
+            varying[list(spec.constant_outputs)] = 0
+        self.varying: Tensor | None
+        self.register_buffer("varying", varying, persistent=False)
         self.norms: Any = nn.ModuleList(_modules("norms", parameters, buffers))
 
     def forward(self, features: Features, codes: Codes | None = None) -> Outputs:
@@ -66,12 +71,13 @@ class DenseNet(nn.Module):
         a = torch.cat([*parts, features], 1) if len(parts) else features
         if self.spec.input_scale:
             a = a * self.scales[0].factor
-        for i, (layer, activation) in enumerate(zip(self.layers[:-1], self.spec.functions, strict=True)):
+        *hidden, last = self.layers  # a slice of them would be a module of its own
+        for i, (layer, activation) in enumerate(zip(hidden, self.spec.functions, strict=True)):
             z = a @ layer.weight.T
             z = self._normalised(i, z) if self.spec.normalised else z + layer.bias
             a = activation.f(z) + a if self.spec.skips(i) else activation.f(z)
-        last = self.layers[-1]
-        return torch.addmm(last.bias, a, last.weight.T)
+        weight = last.weight if self.varying is None else last.weight * self.varying
+        return torch.addmm(last.bias, a, weight.T)
 
     def _normalised(self, i: int, z: Hidden) -> Hidden:
         norm = self.norms[i]

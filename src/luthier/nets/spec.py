@@ -22,14 +22,15 @@ Shape = tuple[int, ...]
 class DenseSpec:
     """A fully connected network: numbers [B, F] and category codes [B, K] in, logits [B, C] out.
 
-    `embeddings` holds (levels, width) of each of the K code columns; `hidden` the units of each
-    hidden layer (none gives a linear model), `activation` its function: one name for all, or one for
-    each. `deviation` is what the initialiser "normal" scales by. Batch norm (over the batch) or layer
-    norm (over a row's units) sits before the activation, and a layer that has it has no bias. With
-    `residual` a hidden layer as wide as the one below adds that one's output to its own. `neurons` are
-    (hidden layer, unit, activation) of single neurons that differ from their layer. With a `number_embedding` learned
-    functions of the first numbers enter beside them. With an `input_scale` each value that enters the first layer is
-    multiplied by a factor of its own, learnt from 1 on.
+    There are `inputs` numbers and `outputs` logits. `embeddings` holds (levels, width) of each of the K code columns;
+    `hidden` the units of each hidden layer (none gives a linear model), `activation` its function: one name for all, or
+    one for each. `initialiser` draws the weights; `deviation` is what "normal" scales by. `batch_norm` (over the batch)
+    or `layer_norm` (over a row's units) sits before the activation, and a layer that has it has no bias. With
+    `residual` a hidden layer as wide as the one below adds that one's output to its own. `neurons` are (hidden layer,
+    unit, activation) of single neurons that differ from their layer. With a `number_embedding` learned functions of the
+    first numbers enter beside them. With an `input_scale` each value that enters the first layer is multiplied by a
+    factor of its own, learnt from 1 on. `constant_outputs` are numbers of outputs that are the same for all rows, a
+    bias each: cuts between ordered levels, a dispersion.
 
     >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
     23860
@@ -48,6 +49,7 @@ class DenseSpec:
     neurons: tuple[tuple[int, int, str], ...] = ()
     number_embedding: NumberEmbedding | None = None
     input_scale: bool = False
+    constant_outputs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         mistakes = []
@@ -59,6 +61,8 @@ class DenseSpec:
             mistakes.append("a network needs at least one input")
         if self.number_embedding is not None and self.number_embedding.columns > self.inputs:
             mistakes.append(f"{self.number_embedding.columns} numbers to embed; the network has {self.inputs} inputs")
+        if any(not 0 <= place < self.outputs for place in self.constant_outputs):
+            mistakes.append(f"there are {self.outputs} outputs; constant are to be {self.constant_outputs}")
         if self.batch_norm and self.layer_norm:
             mistakes.append("a layer can have batch norm or layer norm, not both")
         if not isinstance(self.activation, str) and len(self.activation) != len(self.hidden):
@@ -102,6 +106,7 @@ class DenseSpec:
         fresh = initial_parameters(
             shapes, initialiser=self.initialiser, gains=self.gains, seed=seed, deviation=self.deviation
         )
+        fresh[f"layers.{len(self.hidden)}.weight"][list(self.constant_outputs)] = 0
         return {**fresh, **learned, **({SCALE: torch.ones_like(fresh[SCALE])} if self.input_scale else {})}
 
     @property
@@ -175,7 +180,11 @@ class DenseSpec:
     def to_json(self) -> dict[str, Any]:
         """The spec as plain JSON values."""
         values = asdict(self)
-        later = ("number_embedding", "input_scale")  # left out where there is none, as before there were any
+        later = (
+            "number_embedding",
+            "input_scale",
+            "constant_outputs",
+        )  # left out where there is none, as before there were any
         return {name: value for name, value in values.items() if name not in later or value}
 
     @classmethod
@@ -190,6 +199,7 @@ class DenseSpec:
             "embeddings": embeddings,
             "activation": activation,
             "neurons": neurons,
+            "constant_outputs": tuple(map(int, value.get("constant_outputs", ()))),
             "number_embedding": NumberEmbedding.from_json(value.get("number_embedding")),
         }
         return cls(**{**value, **own})

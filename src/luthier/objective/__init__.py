@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from luthier.objective.constants import best_constant, constant_loss, floors, outputs_for, shared_outputs
 from luthier.objective.criterion import AnyLoss, Criterion, loss_for, loss_named, targets_for
-from luthier.objective.losses import (
-    LOSSES,
-    USUAL_LOSSES,
-    Loss,
-    contrastive,
-    custom_loss,
-    focal,
-    label_smoothing,
-    mean_gradient,
-    mean_loss,
-    one_hot,
-    triplet,
-)
-from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric, metric_named
+from luthier.objective.loss_table import LOSSES, loss_by_name, loss_mistakes
+from luthier.objective.losses import USUAL_LOSSES, contrastive, custom_loss, focal, label_smoothing, one_hot, triplet
+from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric, metric_named, metrics_of, spelled
+from luthier.objective.ordered_losses import level_cuts, level_probabilities, quantile_values, quantiles
+from luthier.objective.own_metrics import own_metric
+from luthier.objective.regression_losses import huber, tweedie
+from luthier.objective.row_loss import Loss, mean_gradient, mean_loss
 from luthier.objective.smoothing import smoothing_part, smoothings
 from luthier.objective.targets import check_classes, class_weights, column
 
@@ -29,22 +23,38 @@ __all__ = [
     "Criterion",
     "Loss",
     "Metric",
+    "best_constant",
     "check_classes",
     "check_metric",
     "class_weights",
     "column",
+    "constant_loss",
     "contrastive",
     "custom_loss",
+    "floors",
     "focal",
+    "huber",
     "label_smoothing",
+    "level_cuts",
+    "level_probabilities",
+    "loss_by_name",
     "loss_for",
+    "loss_mistakes",
     "loss_named",
     "mean_gradient",
     "mean_loss",
     "metric_named",
+    "metrics_of",
     "one_hot",
+    "outputs_for",
+    "own_metric",
+    "quantile_values",
+    "quantiles",
+    "shared_outputs",
     "smoothing_part",
     "smoothings",
+    "spelled",
     "targets_for",
     "triplet",
+    "tweedie",
 ]

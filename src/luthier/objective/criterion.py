@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
-from luthier.errors import ConfigError, InputError, nearest, users_code
-from luthier.objective.losses import LOSSES, Loss
+from luthier.errors import InputError, users_code
+from luthier.objective.loss_table import loss_by_name
 from luthier.objective.pairing import looked_at
+from luthier.objective.row_loss import Loss
 from luthier.objective.targets import column
 
 
@@ -114,8 +115,7 @@ def loss_for(targets: Tensor, loss: Any, *, flat: bool = False) -> str | Loss | 
     if isinstance(loss, Criterion | Loss):
         return loss
     if isinstance(loss, str):
-        if loss not in LOSSES:
-            raise ConfigError([f"'{loss}' is not one of {', '.join(LOSSES)}; {nearest(loss, LOSSES)}".rstrip("; ")])
+        loss_by_name(loss)  # refuses a name that is not one
         return loss
     function = loss
     if not callable(function):
@@ -179,7 +179,7 @@ _PLAIN: tuple[tuple[Any, str], ...] = (
 
 def loss_named(loss: str | Loss | Criterion) -> Loss | Criterion:
     """The loss of that name, or the loss itself."""
-    return LOSSES[loss] if isinstance(loss, str) else loss
+    return loss_by_name(loss) if isinstance(loss, str) else loss
 
 
 def targets_for(loss: str | Loss | Criterion, targets: Tensor) -> Tensor:

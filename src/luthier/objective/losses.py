@@ -1,4 +1,4 @@
-"""RowLosses of a whole stack: one value per member, and the gradient by hand.
+"""Losses of classes, of shares, and of pairs of rows, for a whole stack, and their gradient by hand.
 
 Z logits [M, B, C]; targets [B] (class numbers, 0/1, or values) or [B, C] (0/1, a share or a value for each output);
 weights [B] or None. A loss is the (weighted) mean over the batch's own rows, so a short last batch
@@ -9,86 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from luthier.errors import InputError, users_code
-from luthier.objective.pairing import looked_at
+from luthier.errors import ConfigError
+from luthier.objective.row_loss import Loss, one_a_column, weighted_mean
 from luthier.objective.targets import (
     check_classes,
+    check_fractions,
     check_groups,
     check_indicators,
     check_labels,
     check_shares,
-    check_values,
 )
 from luthier.shapes import (
-    AnyTargets,
     ClassNumbers,
     Distances,
     Logits,
     OneHot,
-    Outputs,
     Pairs,
-    PerMember,
     RowLosses,
-    RowWeights,
     Targets,
 )
 
-COUPLED_ROWS = 256  # that are compared with each other at once outside of training
-HUBER_WIDTH = 1.0  # where the Huber loss turns from square to line
 FEW_CLASSES, MANY_OUTPUTS = 64, 512  # where softmax goes along another axis
+RAREST = 1e-12  # a share from which a logarithm is taken
 SHARED_CLASSES = 16  # up to which a row's class is written out as shares: of more they take memory and save no time
-
-
-class Loss(NamedTuple):
-    """What is minimised for each row, its derivative, and the score that people watch beside it.
-
-    `rows` gives [M, B]; `residual` the derivative of a row's loss by its logits, [M, B, C]; `score`
-    [M, B], averaged over rows, and then rooted where `rooted` says so. `prepare` (targets, outputs,
-    type) turns many batches' targets at once into what the residual takes fastest. `couples` says
-    that a row's loss depends on the other rows of its batch. `check` (outputs, targets) raises InputError
-    where so many outputs of a row do not go with these targets; a loss of the user's own has none.
-    """
-
-    rows: Callable[[Tensor, Tensor], Tensor]
-    residual: Callable[[Tensor, Tensor], Tensor]
-    score: Callable[[Tensor, Tensor], Tensor]
-    rooted: bool = False
-    prepare: Callable[[Tensor, int, torch.dtype], Tensor] | None = None
-    couples: bool = False
-    check: Callable[[int, Tensor], None] | None = None
-
-    def look(self, Z: Tensor, few: Tensor, targets: Tensor) -> None:
-        """Raise InputError where outputs do not go with targets: of a loss of the user's own seen on `few` rows."""
-        if self.check is not None:
-            self.check(Z.shape[-1], targets)
-            return
-        with users_code("the loss cannot be computed", expected="rows(Z [M, B, C], targets) -> [M, B]"):
-            result = looked_at(self.rows, Z, few, members=True)
-        if not isinstance(result, Tensor) or result.shape != Z.shape[:2]:
-            raise InputError(
-                "the loss does not give one number for each row",
-                expected=f"shape {list(Z.shape[:2])}, for outputs [M, B, C] = {list(Z.shape)}",
-                received=f"shape {list(result.shape)}" if isinstance(result, Tensor) else type(result).__name__,
-                remedy="average over the last axis",
-            )
-
-    def mean(self, Z: Logits, targets: AnyTargets, weights: RowWeights | None = None) -> PerMember:
-        """The (weighted) mean over rows for each member [M]."""
-        return mean_loss(self.by_row(Z, targets), weights)
-
-    def by_row(self, Z: Logits, targets: AnyTargets, of: Callable[[Tensor, Tensor], Tensor] | None = None) -> RowLosses:
-        """`rows` (or another function like it) of many rows [M, N]; coupled ones a few hundred at a time."""
-        of = of or self.rows
-        if not self.couples:
-            return of(Z, targets)
-        pieces = zip(torch.split(Z, COUPLED_ROWS, 1), torch.split(targets, COUPLED_ROWS), strict=True)
-        return torch.cat([of(z, t) for z, t in pieces], 1)
 
 
 def one_hot(targets: ClassNumbers, classes: int, dtype: torch.dtype = torch.float32) -> OneHot:
@@ -110,11 +58,7 @@ def _indicators(Z: Logits, targets: Targets) -> OneHot:
 
 
 def _index(Z: Tensor, targets: Tensor) -> Tensor:
-    return targets.expand(Z.shape[0], -1).unsqueeze(-1)
-
-
-def _values(Z: Logits, targets: AnyTargets) -> Outputs:
-    return (targets if targets.ndim == 2 else targets.unsqueeze(-1)).to(Z.dtype)
+    return targets.long().expand(Z.shape[0], -1).unsqueeze(-1)
 
 
 def _softmax_rows(Z: Logits, targets: Targets) -> RowLosses:
@@ -155,6 +99,8 @@ def _smoothed_residual(Z: Logits, targets: Targets, smoothing: float) -> Logits:
 
 def label_smoothing(smoothing: float = 0.1) -> Loss:
     """Softmax cross-entropy whose targets share `smoothing` among all classes (Szegedy and others, 2016)."""
+    if not 0 <= smoothing < 1:
+        raise ConfigError([f"label smoothing must be at least 0 and below 1, not {smoothing:g}"])
     return Loss(
         partial(_smoothed_rows, smoothing=smoothing),
         partial(_smoothed_residual, smoothing=smoothing),
@@ -182,7 +128,7 @@ def focal(gamma: float = 2.0) -> Loss:
     `gamma` is at least 1; at 0 the loss would be cross-entropy itself.
     """
     if gamma < 1:
-        raise InputError("the focal loss cannot be built", expected="gamma of at least 1", received=f"gamma {gamma:g}")
+        raise ConfigError([f"gamma of the focal loss must be at least 1, not {gamma:g}"])
     return Loss(
         partial(_focal_rows, gamma=gamma), partial(_focal_residual, gamma=gamma), _right_class, check=check_labels
     )
@@ -285,31 +231,6 @@ def _quadratic_residual(Z: Logits, targets: Targets) -> Logits:
     return (A - _indicators(Z, targets)) * A * (1 - A)
 
 
-def _squared_rows(Z: Logits, targets: AnyTargets) -> RowLosses:
-    return (Z - _values(Z, targets)).square().mean(-1)
-
-
-def _squared_residual(Z: Logits, targets: AnyTargets) -> Logits:
-    return (Z - _values(Z, targets)) * (2 / Z.shape[-1])
-
-
-def _absolute_rows(Z: Logits, targets: AnyTargets) -> RowLosses:
-    return (Z - _values(Z, targets)).abs().mean(-1)
-
-
-def _absolute_residual(Z: Logits, targets: AnyTargets) -> Logits:
-    return (Z - _values(Z, targets)).sign() / Z.shape[-1]
-
-
-def _huber_rows(Z: Logits, targets: AnyTargets) -> RowLosses:
-    wanted = _values(Z, targets).expand_as(Z)
-    return F.huber_loss(Z, wanted, reduction="none", delta=HUBER_WIDTH).mean(-1)
-
-
-def _huber_residual(Z: Logits, targets: AnyTargets) -> Logits:
-    return (Z - _values(Z, targets)).clamp(-HUBER_WIDTH, HUBER_WIDTH) / Z.shape[-1]
-
-
 def _right_class(Z: Logits, targets: Targets) -> RowLosses:
     targets = targets.argmax(-1) if targets.ndim == 2 else targets
     return (Z.argmax(-1) == targets).to(Z.dtype)
@@ -322,37 +243,62 @@ def _right_side(Z: Logits, targets: Targets) -> RowLosses:
     return ((Z > 0) == (_indicators(Z, targets) > 0.5)).all(-1).to(Z.dtype)
 
 
-LOSSES: dict[str, Loss] = {
-    "softmax": Loss(_softmax_rows, _softmax_residual, _right_class, prepare=_shares, check=check_shares),
-    "smoothed softmax": label_smoothing(0.1),
-    "focal": focal(2.0),
-    "binary": Loss(_sigmoid_rows, _sigmoid_residual, _right_side, check=check_indicators),
-    # On sigmoid outputs, with its 1/2 (S1-06).
-    "quadratic": Loss(_quadratic_rows, _quadratic_residual, _right_side, check=check_indicators),
-    # Of log-probabilities.
-    "negative log-likelihood": Loss(_negative_log_rows, _negative_log_residual, _right_class, check=check_labels),
-    "contrastive": contrastive(),
-    "triplet": triplet(),
-    "mse": Loss(_squared_rows, _squared_residual, _squared_rows, rooted=True, check=check_values),
-    "mae": Loss(_absolute_rows, _absolute_residual, _absolute_rows, check=check_values),
-    "huber": Loss(_huber_rows, _huber_residual, _squared_rows, rooted=True, check=check_values),
-}
+def _shares_of(targets: Tensor, weights: Tensor | None, outputs: int) -> Tensor:
+    """The share of each class, or the mean for each output [C]; of one output that of class 1."""
+    several = targets.ndim == 1 and outputs > 1
+    return weighted_mean(one_hot(targets, outputs) if several else targets, weights)
+
 
 USUAL_LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}  # by what the targets ask for
 
 
-def mean_loss(rows: Tensor, weights: Tensor | None) -> Tensor:
-    """RowLosses of rows [..., B] to their mean [...], weighted by [B] or, for several batches, by [K, B]."""
-    if weights is None:
-        return rows.mean(-1)
-    return (rows * (weights / weights.sum(-1, keepdim=True)).to(rows.dtype)).sum(-1)
+def _best_logs(targets: Tensor, weights: Tensor | None, outputs: int) -> Tensor:
+    return _shares_of(targets, weights, outputs).clamp_min(RAREST).log()
 
 
-def mean_gradient(residual: Logits, weights: RowWeights | None, total: float | None = None) -> Logits:
-    """Derivatives of rows [M, B, C] to those of the (weighted) mean; `residual` may be overwritten.
+def _best_logits(targets: Tensor, weights: Tensor | None, outputs: int) -> Tensor:
+    return _shares_of(targets, weights, outputs).clamp(RAREST, 1 - RAREST).logit()
 
-    `total` is the number of rows, or the sum of weights, that the mean is over, where that is more than the batch.
-    """
-    if weights is None:
-        return residual.mul_(1 / (total or residual.shape[1]))
-    return residual.mul_((weights / (total or weights.sum())).to(residual.dtype).unsqueeze(-1))
+
+def _entropy(targets: Tensor) -> Tensor:
+    """The least cross-entropy of shares [B, C]; of class numbers it is 0."""
+    return -torch.xlogy(targets, targets).sum(-1) if targets.ndim == 2 else torch.zeros(len(targets))
+
+
+def _entropy_of_halves(targets: Tensor) -> Tensor:
+    """The least cross-entropy where each output is a yes or no of its own."""
+    if not targets.is_floating_point():
+        return torch.zeros(len(targets))
+    rows = -torch.xlogy(targets, targets) - torch.xlogy(1 - targets, 1 - targets)
+    return rows.sum(-1) if targets.ndim == 2 else rows
+
+
+def _squares_of_shares(Z: Logits, targets: Targets) -> RowLosses:
+    return (Z.sigmoid() - _indicators(Z, targets)).square().mean(-1)
+
+
+SOFTMAX = Loss(
+    _softmax_rows,
+    _softmax_residual,
+    _right_class,
+    prepare=_shares,
+    check=check_shares,
+    floor=_entropy,
+    constant=_best_logs,
+    answer=partial(torch.softmax, dim=-1),
+)
+BINARY = Loss(
+    _sigmoid_rows,
+    _sigmoid_residual,
+    _right_side,
+    check=check_indicators,
+    floor=_entropy_of_halves,
+    constant=_best_logits,
+    answer=torch.sigmoid,
+)
+# The same likelihood for shares in [0, 1] as for yes or no (Papke and Wooldridge, 1996), watched as their error.
+FRACTIONAL = BINARY._replace(score=_squares_of_shares, rooted=True, check=check_fractions, outputs=one_a_column)
+# On sigmoid outputs, with its 1/2 (S1-06).
+QUADRATIC = Loss(_quadratic_rows, _quadratic_residual, _right_side, check=check_indicators)
+# Of log-probabilities.
+NEGATIVE_LOG = Loss(_negative_log_rows, _negative_log_residual, _right_class, check=check_labels)

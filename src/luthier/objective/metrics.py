@@ -8,25 +8,29 @@ alone, R2 of one row, F1 of a class that neither is there nor is predicted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from luthier.errors import InputError
+from luthier.errors import ConfigError, InputError, nearest
+from luthier.objective import class_scores as classes
+from luthier.objective import value_scores as values
 from luthier.objective.targets import check_labels, check_values
 
-AT_ONCE = 4_000_000  # numbers of a temporary matrix
-
 Value = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+RowLosses = Callable[[Tensor, Tensor], Tensor]
 
 
 class Metric(NamedTuple):
     """A score: `value(y, P, W, positive)` is [M, R], where `positive` is the class that counts of two.
 
     Where it is the mean of rows' losses, to the power `power`, `loss(y, P)` gives these [M, N]. One of your own goes by
-    its `name`, and `kinds` are "binary", "multiclass" or "regression".
+    its `name`, and `kinds` are "binary", "multiclass" or "regression". A score `of_law` sees equally likely values
+    [M, N, Q] of each row in place of one.
     """
 
     value: Value
@@ -34,9 +38,13 @@ class Metric(NamedTuple):
     kinds: tuple[str, ...]
     of_classes: bool = False  # it looks at the classes that are taken, not at their probabilities
     of_one_class: bool = False  # of two classes it is the score of the positive one
-    loss: Callable[[Tensor, Tensor], Tensor] | None = None
+    loss: RowLosses | None = None
     power: float = 1.0
     name: str = ""
+    usual: bool = False  # it is reported of every model
+    of_law: bool = False
+    least: float = 0.0  # what it cannot lie below, where larger is better
+    smooth: bool = True  # leaving out a row changes it in proportion
 
     def of_outputs(self, Z: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """The score of each member's outputs [M]: Z [M, N, C] are logits, or values.
@@ -50,10 +58,17 @@ class Metric(NamedTuple):
         )
         if "regression" not in self.kinds:
             return self.value(targets.long(), _probabilities(Z.double()), W, 1)[:, 0]
-        values, y = Z.double(), (targets if targets.ndim == 2 else targets.unsqueeze(-1)).double()
-        centre = (W @ y / W.sum())[0]  # each value around its own mean: then all of them are one long column
+        P, y = Z.double(), (targets if targets.ndim == 2 else targets.unsqueeze(-1)).double()
+        if self.loss is None:  # each value around its own mean: then all of them are one long column
+            centre = (W @ y / W.sum())[0]
+            P, y = P - centre, y - centre
         several = W.repeat_interleave(y.shape[1], 1)
-        return self.value((y - centre).flatten(), (values - centre).flatten(1), several, 1)[:, 0]
+        return self.value(y.flatten(), P.flatten(1), several, 1)[:, 0]
+
+    @property
+    def sign(self) -> float:
+        """By which it is multiplied so that more is better."""
+        return 1.0 if self.larger_is_better else -1.0
 
 
 def _probabilities(Z: Tensor) -> Tensor:
@@ -61,113 +76,184 @@ def _probabilities(Z: Tensor) -> Tensor:
     return Z.softmax(-1) if Z.shape[-1] > 1 else torch.cat([(-Z).sigmoid(), Z.sigmoid()], -1)
 
 
-def _mean(rows: Tensor, W: Tensor) -> Tensor:
-    return rows.to(W.dtype) @ W.T / W.sum(1)
+_TWO, _CLASSES, _VALUES = ("binary",), ("binary", "multiclass"), ("regression",)
 
 
-def _accuracy(y: Tensor, P: Tensor, W: Tensor, positive: int) -> Tensor:
-    return _mean(P.argmax(-1) == y, W)
+def _mean_of(loss: RowLosses, kinds: tuple[str, ...], power: float = 1.0, usual: bool = False) -> Metric:
+    def value(y: Tensor, P: Tensor, W: Tensor, positive: int) -> Tensor:
+        return classes.mean_of_rows(loss(y, P), W) ** power
+
+    return Metric(value, False, kinds, loss=loss, power=power, usual=usual)
 
 
-def _surprise(y: Tensor, P: Tensor) -> Tensor:
-    """Minus the logarithm of the true class's probability, kept an epsilon from 0 and 1."""
-    given = P.gather(-1, y.expand(P.shape[:-1]).unsqueeze(-1)).squeeze(-1)
-    smallest = torch.finfo(P.dtype).eps
-    return -given.clamp(smallest, 1 - smallest).log()
+def _of_classes(value: Value, usual: bool = False, of_one_class: bool = False, least: float = 0.0) -> Metric:
+    return Metric(value, True, _CLASSES, of_classes=True, of_one_class=of_one_class, usual=usual, least=least)
 
 
-def _auc(y: Tensor, P: Tensor, W: Tensor, positive: int) -> Tensor:
-    """Area under the ROC curve: the chance that a positive row scores above a negative one, ties half."""
-    return torch.stack([_area(scores, y == positive, W) for scores in P[..., positive]])
+def _of_curve(value: Value, usual: bool = False, smooth: bool = True) -> Metric:
+    return Metric(value, True, _TWO, of_one_class=True, usual=usual, smooth=smooth)
 
 
-def _area(scores: Tensor, is_positive: Tensor, W: Tensor) -> Tensor:
-    _, rank = torch.unique(scores, return_inverse=True)
-    nothing = W.new_zeros(int(rank.max()) + 1 if len(rank) else 0, len(W))
-    above = nothing.index_add(0, rank[is_positive], W.T[is_positive])
-    below = nothing.index_add(0, rank[~is_positive], W.T[~is_positive])
-    wins = (above * (below.cumsum(0) - 0.5 * below)).sum(0)
-    return wins / (above.sum(0) * below.sum(0))
+def _among_first(k: int) -> Metric:
+    def value(y: Tensor, P: Tensor, W: Tensor, positive: int) -> Tensor:
+        return 1 - classes.mean_of_rows(classes.not_among_first(y, P, k), W)
+
+    return Metric(value, True, ("multiclass",))
 
 
-def _by_class(y: Tensor, P: Tensor, W: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """How many rows of each class were right, belong to it, and were taken for it: [M, R, C], [R, C], [M, R, C]."""
-    one = torch.eye(P.shape[-1], dtype=W.dtype, device=W.device)
-    there, taken = one[y], one[P.argmax(-1)]
-    return W @ (there * taken), W @ there, W @ taken
+def _pinball(q: float) -> Metric:
+    return _mean_of(partial(values.pinball, q), _VALUES)
 
 
-def _balanced_accuracy(y: Tensor, P: Tensor, W: Tensor, positive: int) -> Tensor:
-    """Mean over the classes that are there of the share of their rows that is right."""
-    right, there, _ = _by_class(y, P, W)
-    return (right / there).nanmean(-1)
-
-
-def _f1(y: Tensor, P: Tensor, W: Tensor, positive: int) -> Tensor:
-    """Harmonic mean of precision and recall: of the positive class of two, else the mean over classes that are there or
-    predicted."""
-    right, there, taken = _by_class(y, P, W)
-    scores = 2 * right / (there + taken)
-    return scores[..., positive] if P.shape[-1] == 2 else scores.nanmean(-1)
-
-
-def _absolute(y: Tensor, P: Tensor) -> Tensor:
-    return (P - y).abs()
-
-
-def _square(y: Tensor, P: Tensor) -> Tensor:
-    return (P - y).square()
-
-
-def _r2(y: Tensor, P: Tensor, W: Tensor, positive: int) -> Tensor:
-    """1 where every value is met, 0 for the mean; of equal values 1 where they are met, else 0."""
-    error, spread = _mean(_square(y, P), W), _spread(y - y.mean(), W)
-    result = torch.where(spread > 0, 1 - error / spread, (error == 0).to(W.dtype))
-    return result.where((W > 0).sum(1) > 1, torch.nan)
-
-
-def _spread(y: Tensor, W: Tensor) -> Tensor:
-    """The variance of values around 0 [R], in two passes; 0 where rounding is all of it."""
-    y = y.to(W.dtype)
-    some = max(1, AT_ONCE // max(1, len(y)))
-    around = [(w * (y - _mean(y, w).unsqueeze(1)).square()).sum(1) / w.sum(1) for w in torch.split(W, some)]
-    result = torch.cat(around)
-    rounding = (4 * torch.finfo(W.dtype).eps * y.abs().max()) ** 2 if len(y) else 0.0
-    return result.where(result > rounding, 0.0)
-
-
-def _mean_of(loss: Callable[[Tensor, Tensor], Tensor], kinds: tuple[str, ...], power: float = 1.0) -> Metric:
-    return Metric(lambda y, P, W, positive: _mean(loss(y, P), W) ** power, False, kinds, loss=loss, power=power)
-
-
-_CLASSES, _VALUES = ("binary", "multiclass"), ("regression",)
-METRICS: dict[str, Metric] = {
-    "accuracy": Metric(_accuracy, True, _CLASSES, of_classes=True),
-    "balanced accuracy": Metric(_balanced_accuracy, True, _CLASSES, of_classes=True),
-    "f1": Metric(_f1, True, _CLASSES, of_classes=True, of_one_class=True),
-    "log loss": _mean_of(_surprise, _CLASSES),
-    "auc": Metric(_auc, True, ("binary",), of_one_class=True),
-    "rmse": _mean_of(_square, _VALUES, power=0.5),
-    "mae": _mean_of(_absolute, _VALUES),
-    "r2": Metric(_r2, True, _VALUES),
+_BUILT = {
+    "accuracy": _of_classes(classes.accuracy, usual=True),
+    "balanced accuracy": _of_classes(classes.balanced_accuracy, usual=True),
+    "f1": _of_classes(classes.f1, usual=True, of_one_class=True),
+    "f1 macro": _of_classes(classes.f1_macro),
+    "f1 weighted": _of_classes(classes.f1_weighted),
+    "mcc": _of_classes(classes.mcc, least=-1.0),
+    "kappa": _of_classes(classes.kappa, least=-1.0),
+    "quadratic kappa": _of_classes(classes.quadratic_kappa, least=-1.0),
+    "top 5 accuracy": _among_first(5),
+    "log loss": _mean_of(classes.surprise, _CLASSES, usual=True),
+    "brier": _mean_of(classes.brier, _CLASSES),
+    "auc": _of_curve(classes.auc, usual=True),
+    "auc ovr": Metric(classes.auc_against_rest, True, ("multiclass",)),
+    "average precision": _of_curve(classes.average_precision),
+    "precision at recall 0.8": _of_curve(partial(classes.precision_at, 0.8), smooth=False),
+    "recall at precision 0.8": _of_curve(partial(classes.recall_at, 0.8), smooth=False),
+    "rmse": _mean_of(values.square, _VALUES, power=0.5, usual=True),
+    "mse": _mean_of(values.square, _VALUES),
+    "mae": _mean_of(values.absolute, _VALUES, usual=True),
+    "median absolute error": Metric(values.median_absolute, False, _VALUES, smooth=False),
+    "mape": _mean_of(values.percentage, _VALUES),
+    "smape": _mean_of(values.symmetric_percentage, _VALUES),
+    "rmsle": _mean_of(values.square_of_logarithms, _VALUES, power=0.5),
+    "msle": _mean_of(values.square_of_logarithms, _VALUES),
+    "r2": Metric(values.r2, True, _VALUES, usual=True, least=-float("inf")),
+    "pinball 0.5": _pinball(0.5),
+    "poisson deviance": _mean_of(values.poisson, _VALUES),
+    "crps": _mean_of(values.ranked_probability, _VALUES)._replace(of_law=True),
 }
-# What a training may watch beside these.
+# Those whose name ends in a number that may be another, and its bounds.
+_FAMILIES: dict[str, tuple[Callable[[float], Metric], float, float]] = {
+    "top {} accuracy": (lambda k: _among_first(int(k)), 1, 1000),
+    "precision at recall {}": (lambda r: _of_curve(partial(classes.precision_at, r), smooth=False), 0.0, 1.0),
+    "recall at precision {}": (lambda p: _of_curve(partial(classes.recall_at, p), smooth=False), 0.0, 1.0),
+    "pinball {}": (_pinball, 0.0, 1.0),
+}
+METRICS: dict[str, Metric] = {name: metric._replace(name=name) for name, metric in _BUILT.items()}
+# What a training may watch beside these; a network alone gives one value a row.
 WATCHED: dict[str, Metric] = {
-    **METRICS,
-    "error rate": Metric(lambda *given: 1 - _accuracy(*given), False, _CLASSES, of_classes=True),
+    **{name: metric for name, metric in METRICS.items() if not metric.of_law},
+    "error rate": Metric(
+        lambda *given: 1 - classes.accuracy(*given), False, _CLASSES, of_classes=True, name="error rate"
+    ),
 }
+# Other spellings, scikit-learn's among them, after `_plain`.
+SPELLINGS = {
+    "acc": "accuracy",
+    "bacc": "balanced accuracy",
+    "f1 binary": "f1",
+    "matthews corrcoef": "mcc",
+    "cohen kappa": "kappa",
+    "cohen kappa score": "kappa",
+    "qwk": "quadratic kappa",
+    "quadratic weighted kappa": "quadratic kappa",
+    "top k accuracy": "top 5 accuracy",
+    "logloss": "log loss",
+    "cross entropy": "log loss",
+    "brier score": "brier",
+    "brier score loss": "brier",
+    "roc auc": "auc",
+    "roc auc ovr": "auc ovr",
+    "pr auc": "average precision",
+    "root mean squared error": "rmse",
+    "mean squared error": "mse",
+    "mean absolute error": "mae",
+    "mean absolute percentage error": "mape",
+    "symmetric mean absolute percentage error": "smape",
+    "root mean squared log error": "rmsle",
+    "mean squared log error": "msle",
+    "mean pinball loss": "pinball 0.5",
+    "pinball": "pinball 0.5",
+    "mean poisson deviance": "poisson deviance",
+    "poisson": "poisson deviance",
+    "precision at recall": "precision at recall 0.8",
+    "recall at precision": "recall at precision 0.8",
+}
+
+
+PREFIX = "own "  # of the name of a metric of one's own; they are kept in `OWN`
+OWN: dict[str, Metric] = {}
+
+
+def _plain(name: str) -> str:
+    words = re.sub(r"[\s_-]+", " ", name.strip().lower())
+    return re.sub(r"^top(\d+)", r"top \1", words.removeprefix("neg "))
+
+
+def spelled(name: str) -> str:
+    """The table's name of a metric, however it is written; an unknown name as it is.
+
+    >>> spelled("neg_mean_absolute_error"), spelled("top-3-accuracy"), spelled("pinball-0.90")
+    ('mae', 'top 3 accuracy', 'pinball 0.9')
+    """
+    if name.strip().startswith(PREFIX):
+        return name.strip()
+    plain = _plain(name)
+    plain = SPELLINGS.get(plain, plain)
+    if plain in METRICS:
+        return plain
+    for family in _FAMILIES:
+        given = re.fullmatch(family.replace("{}", r"(\d+(?:\.\d+)?)"), plain)
+        if given:
+            return family.format(f"{float(given[1]):g}")
+    return plain if plain in WATCHED else name
 
 
 def metric_named(metric: str | Metric) -> Metric:
-    """The metric of that name, or the metric itself."""
-    return WATCHED[metric] if isinstance(metric, str) else metric
+    """The metric of that name, or the metric itself. ConfigError for a name that is not there.
+
+    >>> metric_named("roc_auc").name, metric_named("pinball 0.9").larger_is_better
+    ('auc', False)
+    """
+    if isinstance(metric, Metric):
+        return metric
+    name = spelled(metric)
+    if name in OWN:
+        return OWN[name]
+    if name.startswith(PREFIX):
+        how = "from Python, luthier.own_metric(function, greater_is_better=...) makes it known"
+        raise ConfigError([f"{name}: a metric of your own, which this program does not know; {how}"])
+    if name in METRICS or name in WATCHED:
+        return METRICS.get(name) or WATCHED[name]
+    for family, (built, low, high) in _FAMILIES.items():
+        given = re.fullmatch(family.replace("{}", r"(.+)"), name)
+        if given:
+            number = float(given[1])
+            if not (low < number < high or (low == number == 1)):
+                raise ConfigError([f"{name}: the number must lie between {low:g} and {high:g}, not {given[1]}"])
+            return built(number)._replace(name=name)
+    raise ConfigError([f"'{metric}' is not one of {', '.join(WATCHED)}; {nearest(name, WATCHED)}".rstrip("; ")])
+
+
+def metrics_of(kind: str) -> list[str]:
+    """The names of the metrics that can be asked of a kind of task.
+
+    >>> "auc" in metrics_of("binary"), "auc" in metrics_of("multiclass")
+    (True, False)
+    """
+    return [name for name, metric in METRICS.items() if kind in metric.kinds and not metric.of_law]
 
 
 def check_metric(name: str | Metric, outputs: int, targets: Tensor) -> None:
     """Raise InputError where a metric cannot be measured on targets [N] or [N, K] of a network with so many outputs."""
-    if "regression" not in metric_named(name).kinds:
+    metric = metric_named(name)
+    if "regression" not in metric.kinds:
         check_labels(max(2, outputs), targets)
     else:
         check_values(outputs, targets)
-    if name == "auc" and outputs > 2:
-        raise InputError("the area under the curve is of two classes", received=f"a network of {outputs} outputs")
+    if metric.kinds == _TWO and outputs > 2:
+        what = "the area under the curve" if metric.name == "auc" else metric.name
+        raise InputError(f"{what} is of two classes", received=f"a network of {outputs} outputs")

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from luthier.errors import ConfigError
 from luthier.objective.criterion import Criterion
-from luthier.objective.losses import LOSSES, Loss, one_hot
+from luthier.objective.loss_table import LOSSES
+from luthier.objective.losses import one_hot
+from luthier.objective.row_loss import Loss
 from luthier.shapes import Logits, RowLosses, Targets
 
 

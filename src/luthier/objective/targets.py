@@ -82,6 +82,55 @@ def check_indicators(outputs: int, targets: Tensor) -> None:
         )
 
 
+def check_fractions(outputs: int, targets: Tensor) -> None:
+    """A share of a whole for each output."""
+    check_values(outputs, targets)
+    _require(targets, (targets >= 0) & (targets <= 1), "a share is not between 0 and 1", "shares from 0 to 1", "mse")
+
+
+def check_amounts(outputs: int, targets: Tensor) -> None:
+    """A count or an amount for each output, not below 0."""
+    check_values(outputs, targets)
+    _require(targets, targets >= 0, "a count or amount is below 0", "numbers of at least 0", "mse")
+
+
+def check_positive(outputs: int, targets: Tensor) -> None:
+    """An amount for each output, above 0."""
+    check_values(outputs, targets)
+    _require(targets, targets > 0, "an amount is not above 0", "numbers above 0", "tweedie where some are 0, mse")
+
+
+def check_one_value(outputs: int, targets: Tensor, wanted: int) -> None:
+    """One value a row, for a loss that takes several outputs for it."""
+    if targets.ndim != 1 or outputs != wanted:
+        raise InputError(
+            "outputs and targets do not go together",
+            expected=f"targets of shape [N] or [N, 1] and {wanted} outputs",
+            received=f"targets of shape {list(targets.shape)} and {outputs} outputs",
+            remedy=f"give the network {wanted} outputs",
+        )
+
+
+def check_one_amount(outputs: int, targets: Tensor) -> None:
+    """One count a row, not below 0, for a mean and a dispersion."""
+    check_one_value(outputs, targets, 2)
+    check_amounts(1, targets)
+
+
+def check_levels(outputs: int, targets: Tensor) -> None:
+    """Numbers of ordered levels, one more than there are outputs."""
+    check_labels(outputs + 1, targets)
+
+
+def _require(targets: Tensor, fits: Tensor, what: str, expected: str, other: str) -> None:
+    """InputError with the first value that does not fit, and losses that take it."""
+    if not bool(fits.all()):
+        bad = targets[~fits]
+        raise InputError(
+            what, expected=expected, received=f"{float(bad[0]):g} and {bad.numel() - 1} more", remedy=f"try {other}"
+        )
+
+
 def check_groups(outputs: int, targets: Tensor) -> None:
     """One class number a row, whatever the outputs are."""
     if targets.ndim != 1 or targets.is_floating_point():

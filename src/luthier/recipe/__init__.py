@@ -11,12 +11,11 @@ from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.interrupted import Interrupted
 from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.option_table import kept_for
-from luthier.recipe.plan import Plan, Plans
+from luthier.recipe.plan import Plan
 from luthier.recipe.problem import Problem
 from luthier.recipe.reading import (
     LoadedData,
     asked_of,
-    default_name,
     read_and_infer,
     read_as_asked,
     read_unchanged,
@@ -39,7 +38,6 @@ __all__ = [
     "Ledger",
     "LoadedData",
     "Plan",
-    "Plans",
     "Problem",
     "Recipe",
     "Record",
@@ -54,7 +52,6 @@ __all__ = [
     "checklist",
     "columns_of",
     "copy_memory",
-    "default_name",
     "evidence_of",
     "first_width",
     "follows",

@@ -66,6 +66,7 @@ _TEXT_TRAINING = (
 )
 _TEXT_VALIDATION = (
     Rung("start", ((1, 1, 0),)),
+    Rung("sentence vectors", ((2, 1, 0),)),
     Rung("words alike", ((1, 1, 0),)),
     Rung("dropout, last layer", ((2, 1, 0),)),
     Rung("dropout of words", ((2, 1, 0),)),
@@ -82,7 +83,7 @@ MEDIA: dict[str, Medium] = {
             (1, ("Adam", "decay"), ("start", "augmentation", "augmentations together")),
         ),
         costs={"units": 2.2, "layers": 3.7, "augmentation": 1.25, "augmentations together": 1.25, "later": 2.2},
-        shares={"inputs": 0.0, "range": 0.06, "fit training": 0.22, "fit validation": 0.30, "seeds": 0.42, "folds": 0},
+        shares={"range": 0.06, "fit training": 0.22, "fit validation": 0.30, "seeds": 0.42, "folds": 0},
         final_seeds=3,
         final_cost=1.25 * 2.2,
         going_on=0.4,
@@ -96,12 +97,11 @@ MEDIA: dict[str, Medium] = {
         levels=(
             (2, _names(_TEXT_TRAINING), _names(_TEXT_VALIDATION)),
             (1, _names(_TEXT_TRAINING), _names(_TEXT_VALIDATION)),
-            (1, ("Adam", "decay", "units"), ("start", "dropout, last layer", "L2")),
+            (1, ("Adam", "decay", "units"), ("start", "sentence vectors", "dropout, last layer", "L2")),
             (1, ("Adam",), ("start", "dropout, last layer")),
         ),
         costs={"order": 5.0, "units": 1.2, "later": 1.0},
         shares={
-            "inputs": 0.0,
             "range": 0.05,
             "fit training": 0.25,
             "fit validation": 0.27,

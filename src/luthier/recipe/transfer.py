@@ -40,7 +40,7 @@ from luthier.nets.blocks import (
     reestimate_norms,
     with_new_head,
 )
-from luthier.objective import LOSSES, AnyLoss, loss_for
+from luthier.objective import LOSSES, AnyLoss, loss_by_name, loss_for, outputs_for
 from luthier.recipe.heads import ROWS, Heads, heads_of, heads_on, score_of
 from luthier.recipe.unfreezing import Depth, UnfreezingJob, best_way, depths
 from luthier.seeds import derive
@@ -116,12 +116,14 @@ def transfer(
     """Fit a pretrained network to new rows.
 
     `backbone` is a module whose outputs are those of a linear layer, its head, which is replaced; a pass over two rows
-    finds it. The module stays as it is; what comes back is a copy in float32, without `nn.DataParallel`. Its blocks
-    are its children, and the children of containers among them, in the order in which that pass used them. `data` and
-    `validation` are as for `luthier.train`; whole-number targets are classes. `epochs` is how long unfrozen blocks
-    learn, on the `device` "cpu", "cuda", "cuda:1" or "mps"; "auto" is an accelerator where there is one. `loss` names
-    one of the engine's where the targets do not imply it. InputError for a module whose outputs no
-    linear layer computes, and for rows that cannot be learnt from.
+    finds it. The module stays as it is; what comes back is a copy in float32, without `nn.DataParallel`. Its blocks are
+    its children, and the children of containers among them, in the order in which that pass used them. `data` and
+    `validation` are as for `luthier.train`; whole-number targets are classes, `outputs` of them (as many as occur).
+    `epochs` is how long unfrozen blocks learn, on the `device` "cpu", "cuda", "cuda:1" or "mps"; "auto" is an
+    accelerator where there is one. `loss` names one of the engine's where the targets do not imply it. Batches have
+    `batch_size` rows, each head and each depth `seeds` networks, drawn from `seed`; at most `most_unfrozen` blocks are
+    unfrozen (all). InputError for a module whose outputs no linear layer computes, and for rows that cannot be learnt
+    from.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 5))
     >>> X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
@@ -213,7 +215,7 @@ def _in_single_precision(backbone: Any) -> nn.Module:
 def _loss_named(loss: Any, targets: Tensor) -> str:
     """The name of the loss, as heads are trained with it."""
     result = loss_for(targets, loss, flat=True)
-    if not isinstance(result, str) or LOSSES[result].couples:
+    if not isinstance(result, str) or loss_by_name(result).couples:
         given = f"'{loss}'" if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
         raise InputError(
             "heads are trained with a loss of single rows",
@@ -224,7 +226,7 @@ def _loss_named(loss: Any, targets: Tensor) -> str:
 
 
 def _check_targets(loss: str, outputs: int, targets: Tensor, what: str) -> None:
-    check = LOSSES[loss].check
+    check = loss_by_name(loss).check
     assert check is not None
     try:
         check(outputs, targets)
@@ -233,11 +235,10 @@ def _check_targets(loss: str, outputs: int, targets: Tensor, what: str) -> None:
 
 
 def _outputs_for(loss: str, *targets: Tensor) -> int:
-    """How many outputs a head has: one for each class, or for each value of a row."""
-    several = targets[0].ndim == 2
-    if several or loss == "binary" or targets[0].is_floating_point():
-        return targets[0].shape[1] if several else 1
-    return int(max(some.max() for some in targets)) + 1
+    """How many outputs a head has: one for two classes, else as many as the loss takes."""
+    if loss == "binary" and targets[0].ndim == 1:
+        return 1
+    return max(outputs_for(loss, some) for some in targets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,9 +292,9 @@ def _depths(job: UnfreezingJob, start: _Start, most: int | None) -> Iterator[Dep
 def _unfrozen(job: UnfreezingJob, start: _Start, depth: Depth, standing: _Tried, spread: SeedSpread) -> _Tried:
     """So many blocks unfrozen, with their gain over what stands."""
     count, learning, choices = depth
-    norms, rates, after = best_way(job, start.net, learning, choices, start.states)
+    norms, rates, after = best_way(job, start.net, start.blocks, learning, choices, start.states)
     logits = as_rows(torch.stack([_outputs(start.net, state, job.validation) for state in after]))
-    rows = LOSSES[job.loss].rows(logits, job.validation.targets).double().numpy()
+    rows = loss_by_name(job.loss).rows(logits, job.validation.targets).double().numpy()
     spread.add([standing.rows - rows])
     score = float(np.mean([score_of(one, job.validation) for one in logits]))
     option = {

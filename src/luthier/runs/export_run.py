@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from luthier.assess import PRIMARY
 from luthier.errors import ConfigError
 from luthier.exporting.graph import exportable
 from luthier.exporting.quantised import Quantised, export_int8
@@ -16,6 +15,7 @@ from luthier.recipe.parts import parts_of
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.runs.belonging import require_model_of
 from luthier.saved import Model, open_one
+from luthier.task import deciding_metric
 
 WRITERS = {"onnx": export_onnx, "torch": export_torch}
 
@@ -51,7 +51,7 @@ def export_run(run: str | Path, path: str | Path, *, kind: str, int8: bool = Fal
     parts = parts_of(read, asked, folder)
     rows = read.frame[parts.splits.validation]
     if int8:
-        metric, y = asked.metric or PRIMARY[model.task.kind], own_scale(read.task, parts.validation)
+        metric, y = deciding_metric(asked.metric, model.task.kind), own_scale(read.task, parts.validation)
         weights = None if parts.validation.weights is None else parts.validation.weights.numpy()
         return Exported(len(rows), None, export_int8(model, path, rows, y, metric, weights))
     return Exported(len(rows), WRITERS[kind](model, path, rows))

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
-from luthier.assess import METRICS, PRIMARY, Register, SealHistory, measure, open_test, seen_before, seen_by
+from luthier.assess import Register, SealHistory, measure, open_test, seen_before
 from luthier.recipe import Ledger, openings, predict_part, read_ledger, reread
 from luthier.recipe.known_rows import keep_reading, record_in
 from luthier.recipe.parts import parts_of
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.steps.stored_predictions import write_stored_predictions
+from luthier.recipe.unsealed import require_sealed, require_unlearnt
 from luthier.report import summary_lines, write_report
 from luthier.runs.belonging import require_model_of
 from luthier.runs.continuing import resume
@@ -20,10 +21,11 @@ from luthier.runs.result import Result
 from luthier.runs.screen import Screen, quiet_screen
 from luthier.saved import Model, RunFolder, open_fit, timestamp
 from luthier.storage import home_folder
+from luthier.task import deciding_metric, reported_metrics
 
 
 def read_test(run: str | Path, *, again: bool = False, verbose: int = 0, screen: Screen | None = None) -> Result:
-    """Evaluate a run on its sealed test set: run step 5 if it is still to come, otherwise return the stored result.
+    """Evaluate a `run` on its sealed test set: run step 5 if it is still to come, otherwise return the stored result.
 
     `again` reads the test set a second time, with the same frozen model: the ledger has a line for it, and the
     report says from then on how often it was read. `verbose` and `screen` are as for
@@ -31,9 +33,11 @@ def read_test(run: str | Path, *, again: bool = False, verbose: int = 0, screen:
     """
     screen = screen if screen is not None else quiet_screen(verbose)
     folder = open_fit(run)
+    require_sealed(folder)
     if not folder.scores.exists():
         return resume(run, screen=screen)
     if again:
+        require_unlearnt(folder)
         with storage.held(folder.path):
             _read_again(folder)
     lines = [
@@ -56,16 +60,16 @@ def _read_again(folder: RunFolder) -> None:
     kind = model.task.kind
     y, prediction = own_scale(read.task, rows), predict_part(model, rows)
     weights = None if rows.weights is None else rows.weights.numpy()
-    names = [name for name, known in METRICS.items() if kind in known.kinds]
+    names = reported_metrics(asked.metric, kind)
 
     def measured(name: str) -> dict[str, Any]:
-        seen = seen_by(name, prediction, model.threshold)
+        seen = model.seen_by(name, prediction)
         beside: Any = {"seed": asked.seed, "weights": weights, "task": model.task, "units": parts.units["test"]}
         return measure(name, y, seen, **beside).to_json()
 
     reading: dict[str, Any] = {
         "when": timestamp(),
-        "headline": measured(asked.metric or PRIMARY[kind]),
+        "headline": measured(deciding_metric(asked.metric, kind)),
         "metrics": [measured(name) for name in names],
     }
     write_stored_predictions(folder.judged, rows, parts.test_rows, prediction, read.task)

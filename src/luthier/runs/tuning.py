@@ -59,6 +59,7 @@ def tune(
     else is for `build`. Options of `rule` and `schedule` may be objects, as in
     `luthier.train`. Modules of equal shapes train together.
 
+    `loss` is as for `luthier.train`; `screen` follows the search.
     `options` are the fields of `luthier.request.SearchConfig`; `config` holds some of them, as for `luthier.fit`.
     `trials` or `budget` ("10m") bounds the search. Its first trial is the default setting. With `tiers`
     the hyper-parameters are searched in their order of importance; `sampler` is random, grid, sobol,
@@ -94,7 +95,9 @@ def tune(
         searched = space_from(space, taken=REGISTRY)
         chosen = loss_for(training.targets, loss, flat=True)
         training, held_out = (suited(part, torch.float32, chosen, torch.float32) for part in (training, held_out))
-        networks = DenseNetworks(_flat(training), _flat(held_out), chosen, known_spec(build, training), seed=seed)
+        networks = DenseNetworks(
+            _flat(training), _flat(held_out), chosen, known_spec(build, training, chosen), seed=seed
+        )
     else:
         searched = space_from(space)
         networks = BuiltNetworks.on(training, held_out, loss, build, searched, wanted_layout=layout, seed=seed)

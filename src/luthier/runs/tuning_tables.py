@@ -11,6 +11,7 @@ from typing import Any
 from typing_extensions import Unpack
 
 from luthier.assess.register import is_registered
+from luthier.data.sources import default_name
 from luthier.engine.devices import AUTO, is_there, resolve
 from luthier.errors import InputError
 from luthier.machine import cores, default_memory
@@ -24,7 +25,6 @@ from luthier.recipe import (
     Run,
     WallClock,
     as_model,
-    default_name,
     first_width,
     input_count,
     kept_for,
@@ -35,13 +35,15 @@ from luthier.recipe.reading import LoadedData
 from luthier.request import Config, DataConfig, RunRequest, TuneConfig, flag_of
 from luthier.request_types import TuneOptions
 from luthier.runs.calls import new_folder, registered
-from luthier.runs.relocating import keep_source, name_of
+from luthier.runs.own_rows import keep_source, keep_test, with_test_file
+from luthier.runs.relocating import name_of
 from luthier.runs.result import Result
 from luthier.runs.search_screen import SearchScreen, quiet_search_screen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
 from luthier.saved import SEARCH, RunFolder, open_fit, open_one
 from luthier.search import REGISTRY, Choice, DenseNetworks, Effort, Number, Space, space_from
+from luthier.task import costs_as_text
 from luthier.untrusted import fitting_together
 
 TABLE_SPACE = (
@@ -63,14 +65,14 @@ def tune_table(
     """Search the hyper-parameters of dense networks on a table, or on the table of a finished run.
 
     `source` and `target` are as for `luthier.fit`, and so are those `options` that describe data, task, budget and
-    output; the others are as for `luthier.tune`. The folder of a run is searched under all that the run was asked for
-    (its split, weights, other targets, costs, ...), with its delivered setting as the default; `seed` then is the
-    search's alone. The test set stays sealed. Without `space` the usual ranges of the registry are searched. Settings
-    are compared by their validation loss. The best network is kept in the folder as `model.luthier`.
+    output; the others, `config` and `screen` are as for `luthier.tune`. The folder of a run is searched under all that
+    the run was asked for (its split, weights, other targets, costs, ...), with its delivered setting as the default;
+    `seed` then is the search's alone. The test set stays sealed. Without `space` the usual ranges of the registry are
+    searched. Settings are compared by their validation loss. The best network is kept in the folder as `model.luthier`.
 
     Raises InputError for what cannot be used, and for a problem described anew beside a run.
     """
-    asked = TuneConfig.of(config, target=target, **options)
+    asked = TuneConfig.of(config, target=target, **with_test_file(options))
     return tune_table_as_asked(source, space, asked, screen or quiet_search_screen(asked.verbose))
 
 
@@ -107,6 +109,8 @@ def tune_table_as_asked(
         shutil.copyfile(before.source, folder.source)
     elif not asked.source:
         keep_source(folder, read.source)
+    if before is None:
+        asked = keep_test(folder, asked)
     how = {
         "on": config.on,
         "workers": config.workers,
@@ -129,6 +133,8 @@ def tune_table_as_asked(
 def _described(source: Any, config: TuneConfig) -> RunRequest:
     """A table's problem, as a search is asked about it."""
     described = {name: getattr(config, name) for name in (*DataConfig.model_fields, "seed", "memory")}
+    described["test"] = described["test"] and name_of(described["test"])
+    described["costs"] = costs_as_text(config.costs)
     return RunRequest.of(None, **described, source=name_of(source))
 
 

@@ -13,18 +13,22 @@ from typing import IO
 import polars as pl
 
 from luthier import storage
-from luthier.data import PictureEncoder, Unread, read_batches
+from luthier.data import PictureEncoder, TableEncoder, Unread, read_batches
 from luthier.data.numerals import NumberStyle, in_marks_of
 from luthier.errors import InputError
 from luthier.saved.model import Model
 from luthier.saved.run_folder import finished_in, open_one, runs_in, unfinished_in_words
 
 ROWS = 65_536  # rows of a batch
+MOST_SHOWN = 5  # words of a row that spoke for its prediction
 FEW = 1024  # of a batch, where a row is a picture or a text
 
 
 def load(path: str | Path) -> Model:
-    """The model of a run's folder, or of a `model.luthier` file."""
+    """The model at a `path`: a run's folder, or a `model.luthier` file.
+
+    InputError where there is none, where it is damaged, and for one of a later version.
+    """
     return Model.load(open_one(path).bundle if Path(path).is_dir() else path)
 
 
@@ -47,6 +51,7 @@ def predict_file(
     sets: bool = False,
     abstain: bool = False,
     explain: bool = False,
+    answer: str = "",
     safe_cells: bool | None = None,
     rows: int = ROWS,
     say: Callable[[str], None] = lambda _: None,
@@ -57,8 +62,9 @@ def predict_file(
     A classification also gets a probability for each class, a regression a 90 % interval. With `sets` a
     column names the classes of which one is right in nine rows of ten; with `abstain` rows unlike the
     training rows get no prediction, and a column says which they are; with `explain` there is a typical row's
-    answer, and what each column adds to it (see `Model.explain`). The output appears under its name only when it is
-    whole. Cells that training did not know are counted in `unread`; how the rows are read goes to `say`.
+    answer, and what each column adds to it (see `Model.explain`), of text the words that matter most. `answer` asks
+    for another one than the run's metric did (see `Model.answering`). The output appears under its name only when it
+    is whole. Cells that training did not know are counted in `unread`; how the rows are read goes to `say`.
     Text that a spreadsheet takes for a formula gets an apostrophe before it: in the columns that are appended, with
     `safe_cells` in all of them and in the names of columns, without (False) in none.
     """
@@ -66,7 +72,7 @@ def predict_file(
         raise InputError(
             f"'{output}' cannot be written", expected="a file name that ends in .csv", received=output.suffix
         )
-    models = load_all(run)
+    models = {target: model.answering(answer) if answer else model for target, model in load_all(run).items()}
     if Path(run).is_dir() and (left := unfinished_in_words(run)):
         say(left)
     options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
@@ -119,7 +125,7 @@ def predictions(
     answers = model.answers(numbers, codes)
     columns = [model.decoded(answers).alias("prediction")]
     if model.task.kind == "regression":
-        low, high = model.interval_around(answers)
+        low, high = model.intervals(answers, numbers, codes)
         columns += [pl.Series("prediction_low", low), pl.Series("prediction_high", high)]
     else:
         columns += [pl.Series(f"probability_{name}", answers[:, c]) for c, name in enumerate(model.task.classes)]
@@ -129,7 +135,11 @@ def predictions(
         unlike = model.unlike_encoded(numbers, codes)
         kept = columns[0].to_frame().with_columns(pl.when(unlike).then(None).otherwise(pl.first()).alias("prediction"))
         columns = [kept["prediction"], *columns[1:], unlike]
-    if explain:
+    if explain and isinstance(model.encoder, TableEncoder) and model.encoder.texts:
+        whole = model.encoder.complete(frame, impute_missing_columns)
+        found = model.explain_words(whole.with_columns(model.encoder.texts_of(whole)))
+        columns.append(pl.Series("words", ["; ".join(map(str, row[:MOST_SHOWN])) for row in found], dtype=pl.String))
+    elif explain:
         result = model.explain_encoded(numbers, codes).to_frame()
         columns += [result[name] for name in result.columns if name not in ("explained", "answer")]
     return [column.alias(_free_name(column.name, frame.columns)) for column in columns]

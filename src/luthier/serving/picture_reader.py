@@ -76,7 +76,7 @@ class PictureReader:
         one = {"schema": {"type": "string", "format": "binary", "description": "a picture of any size"}}
         return {"application/json": {"schema": several}, **dict.fromkeys(KINDS, one)}
 
-    async def read(self, kind: str, body: bytes, limits: Limits) -> list[Pictures]:
+    async def read_in_turns(self, kind: str, body: bytes, limits: Limits) -> list[Pictures]:
         """The pictures of a body. RefusedError that names those which cannot be read."""
         contents = [body] if kind in KINDS else await self._contents(body, limits.rows)
         pieces: list[Pictures] = []

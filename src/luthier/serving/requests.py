@@ -35,7 +35,7 @@ class Reader(Protocol):
     def content(self) -> Mapping[str, Any]:
         """The bodies as OpenAPI describes them."""
 
-    async def read(self, kind: str, body: bytes, limits: Limits) -> Sequence[Sized]:
+    async def read_in_turns(self, kind: str, body: bytes, limits: Limits) -> Sequence[Sized]:
         """The pieces of a request. RefusedError with what is wrong."""
 
     def encode(self, pieces: Sequence[Any]) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from luthier.data.values import styles_of
 from luthier.errors import InputError, in_a_line
 from luthier.serving.batching import in_slices
 from luthier.serving.bodies import csv_parts, json_items
+from luthier.serving.cell_memory import MOST_ROWS, FewRows
 from luthier.serving.limits import LONGEST_ROW, SLICE, SMALL, Limits
 from luthier.serving.requests import MOST_ERRORS, SHOWN, RefusedError, limited, shown
 
@@ -48,6 +48,7 @@ TYPES: dict[str, list[str]] = {
 EXAMPLES: dict[str, Any] = {"number": 0.0, "boolean": True, "category": "unknown", "text": "some words"}
 EXAMPLE_DATE = datetime(2025, 1, 31, 12)
 LARGEST_NUMBER = 1.7e308  # of float64
+_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class RowReader:
         self._encoder, self._typical = encoder, typical
         self._large = asyncio.Lock()  # large bodies are read one after another, small ones between their slices
         self.quick = not encoder.words
+        self._few = FewRows(encoder) if self.quick else None
 
     @property
     def content(self) -> Mapping[str, Any]:
@@ -83,17 +85,26 @@ class RowReader:
         rows = {"schema": schema(self._encoder.columns), "example": {"rows": [row]}}
         return {"application/json": rows, "text/csv": csv}
 
-    async def read(self, kind: str, body: bytes, limits: Limits) -> list[RequestRows]:
-        """The rows of a body. RefusedError with every field that is wrong, the first twenty."""
-        rows = (from_csv if kind == "text/csv" else from_json)(body, self._encoder, limits.rows)
+    def read(self, kind: str, body: bytes, most: int) -> RequestRows:
+        """The rows of a body, at most so many. RefusedError with every field that is wrong, the first twenty."""
+        return _together(list(self._pieces(kind, body, most)))
+
+    async def read_in_turns(self, kind: str, body: bytes, limits: Limits) -> list[RequestRows]:
+        """The rows of a body in pieces, those of a large one in slices of time. RefusedError as of `read`."""
         if len(body) <= SMALL:
-            return list(rows)
+            return list(self._pieces(kind, body, limits.rows))
         async with self._large:
-            return [piece async for piece in in_slices(rows)]
+            return [piece async for piece in in_slices(self._pieces(kind, body, limits.rows))]
+
+    def _pieces(self, kind: str, body: bytes, most: int) -> Iterator[RequestRows]:
+        return (from_csv if kind == "text/csv" else from_json)(body, self._encoder, most)
 
     def encode(self, pieces: Sequence[RequestRows]) -> tuple[Tensor, Tensor]:
         """Numbers [N, F] and codes [N, K] of pieces, of one request or several."""
-        return self._encoder.encode(frame_of(pieces))
+        rows = sum(len(piece) for piece in pieces)
+        if self._few is None or rows > MOST_ROWS:
+            return self._encoder.encode(frame_of(pieces))
+        return self._few.encode((pieces[0] if len(pieces) == 1 else _together(pieces)).columns, rows)
 
 
 def schema(columns: Sequence[Column]) -> dict[str, Any]:
@@ -123,13 +134,15 @@ def _example(column: Column, typical: Any) -> Any:
 
 
 def frame_of(requests: Sequence[RequestRows]) -> pl.DataFrame:
-    """The rows of several requests under each other."""
-    return pl.DataFrame(
-        [
-            pl.Series(name, [value for one in requests for value in one.columns[name]], dtype=dtype)
-            for name, dtype in requests[0].dtypes.items()
-        ]
-    )
+    """The same as a table."""
+    rows = _together(requests)
+    return pl.DataFrame([pl.Series(name, rows.columns[name], dtype=dtype) for name, dtype in rows.dtypes.items()])
+
+
+def _together(pieces: Sequence[RequestRows]) -> RequestRows:
+    """Pieces of the same columns as one."""
+    columns = {name: [value for one in pieces for value in one.columns[name]] for name in pieces[0].dtypes}
+    return RequestRows(columns, sum(map(len, pieces)), pieces[0].dtypes)
 
 
 def from_json(body: bytes, encoder: TableEncoder, most: int) -> Iterator[RequestRows]:
@@ -169,13 +182,14 @@ def _wrong_in(rows: Sequence[Any], start: int, named: Mapping[str, Column]) -> I
         if not isinstance(row, dict):
             yield _error(place, "", "an object", shown(row))
             continue
-        for name in row:
-            if name not in named:
-                yield _error(place, name[:SHOWN], "a column of the model", "an unknown column")
+        if row.keys() - named.keys():
+            unknown = [name for name in row if name not in named]
+            yield from (_error(place, name[:SHOWN], "a column of the model", "an unknown column") for name in unknown)
         for name, column in named.items():
-            if name not in row:
+            value = row.get(name, _ABSENT)
+            if value is _ABSENT:
                 yield _error(place, name, EXPECTED[column.kind], "nothing")
-            elif not _fits(row[name], column.kind):
+            elif not _fits(value, column.kind):
                 yield _error(place, name, EXPECTED[column.kind], shown(row[name]))
 
 
@@ -287,7 +301,7 @@ def _fits(value: Any, kind: str) -> bool:
     if value is None:
         return True
     if kind == "number":
-        return _is_number(value)
+        return -LARGEST_NUMBER < value < LARGEST_NUMBER if type(value) is float else _is_number(value)
     if isinstance(value, str):
         return _is_whole(value)
     return kind in ("boolean", "category") and (isinstance(value, bool) or _is_number(value))
@@ -311,7 +325,7 @@ def _is_whole(text: str) -> bool:
 def _plain(values: list[Any], column: Column, encoder: TableEncoder) -> list[Any]:
     """A column's cells, of one type: numbers, or text in which a typed cell has become the level that it means."""
     if column.kind == "number":
-        return [None if v is None or math.isnan(v) else float(v) for v in values]
+        return [None if v is None or v != v else float(v) for v in values]  # what is NaN is not itself
     return [v if v is None or isinstance(v, str) else encoder.level_of(column.name, v) for v in values]
 
 

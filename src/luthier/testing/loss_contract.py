@@ -13,6 +13,8 @@ from luthier.seeds import torch_generator
 MEMBERS = 3
 EXACT = 1e-12  # two ways to write one formula in float64
 SLOPE = 1e-10  # the same, through a derivative
+FLAT = 1e-9  # of a golden section in float64, near whose end the loss is flat
+TRIED = 30  # directions
 LARGE = 1e4  # outputs that a diverging network has in single precision
 
 Rows = Callable[[Tensor, Tensor], Tensor]
@@ -31,9 +33,10 @@ def check_loss(
     """Check a loss on three members' random outputs, of size `scale`, for these `targets`, in float64.
 
     Every row has a loss and a score; members and rows do not mix (unless it `couples` rows); the derivative is
-    autograd's, also with weights; outputs of size `large` in single precision give no NaN (None: not asked). With a
-    `reference` (outputs [B, C], targets) -> [B] the losses are its. `logits` [M, B, C] take the place of random
-    outputs. Of a function (outputs, targets) -> number: one number, the same twice, with autograd's derivative.
+    autograd's, also with weights; the best constant, where it has one, is the best; outputs of size `large` in single
+    precision give no NaN (None: not asked). With a `reference` (outputs [B, C], targets) -> [B] the losses are its.
+    `logits` [M, B, C] take the place of random outputs. Of a function (outputs, targets) -> number: one number, the
+    same twice, with autograd's derivative.
 
     >>> check_loss("softmax", torch.tensor([0, 2, 1, 1]), outputs=3)
     """
@@ -46,6 +49,7 @@ def check_loss(
         return
     _one_for_each_row(chosen, Z, targets)
     _derivative(chosen, Z, targets)
+    _constant_is_best(chosen, Z.shape[-1], targets)
     if reference is not None:
         expected = torch.stack([reference(z, targets) for z in Z])
         torch.testing.assert_close(chosen.rows(Z, targets), expected, rtol=EXACT, atol=EXACT)
@@ -83,6 +87,22 @@ def _derivative(loss: Loss, Z: Tensor, targets: Tensor) -> None:
         prepared = loss.prepare(targets, Z.shape[-1], Z.dtype)
         both = loss.residual(Z.clone(), prepared), loss.residual(Z.clone(), targets)
         torch.testing.assert_close(*both, rtol=EXACT, atol=EXACT)
+
+
+def _constant_is_best(loss: Loss, outputs: int, targets: Tensor) -> None:
+    """No row costs less than its least, and no shift of the best constant's outputs costs less than it."""
+    if loss.constant is None:
+        return
+    best = loss.constant(targets, None, outputs).expand(1, len(targets), -1)
+    assert best.shape[-1] == outputs, f"the best constant has {best.shape[-1]} outputs, not {outputs}"
+    least = 0.0 if loss.floor is None else loss.floor(targets)
+    lowest = loss.rows(best, targets)
+    assert (lowest - least >= -EXACT * (1 + lowest.abs())).all(), "a row costs less than the least of its loss"
+    g = torch_generator(2, "contract of losses")
+    for size in (0.01, 0.1, 1.0):
+        moved = best + size * torch.randn(TRIED, 1, outputs, generator=g, dtype=torch.float64)
+        gained = lowest.mean(1) - loss.rows(moved, targets).mean(1)
+        assert (gained <= FLAT).all(), f"the best constant is not: another costs {float(gained.max()):.2g} less"
 
 
 def _not_autograds(difference: str) -> str:

@@ -12,7 +12,7 @@ from luthier.errors import InputError
 from luthier.messages import language, speaking
 from luthier.recipe.decisions.backbone_use import AveragesEvidence, BackboneEvidence, EndEvidence, UnfrozenEvidence
 from luthier.recipe.decisions.baselines_ready import BaselinesEvidence
-from luthier.recipe.decisions.calibrating import CalibrationEvidence, ThresholdEvidence
+from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, ThresholdEvidence
 from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.data_need import MoreRowsEvidence
 from luthier.recipe.decisions.decision import Evidence
@@ -20,6 +20,7 @@ from luthier.recipe.decisions.delivered import DeliverableEvidence, DistilledEvi
 from luthier.recipe.decisions.experiment import AnswerEvidence, BagsEvidence, ExperimentEvidence, FirstSettingEvidence
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.input_encoding import InputsEvidence
+from luthier.recipe.decisions.interval_choice import IntervalEvidence
 from luthier.recipe.decisions.learning_rate import RateEvidence
 from luthier.recipe.decisions.loss_choice import LossEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
@@ -41,7 +42,15 @@ EVIDENCE: Mapping[str, type[Evidence[Any]]] = {
         *(RateEvidence, RemedyEvidence, NoRemedyEvidence, FittedEvidence, GapEvidence, MoreRowsEvidence),
         *(FirstSettingEvidence, ExperimentEvidence, AnswerEvidence, BagsEvidence),
         *(BackboneEvidence, EndEvidence, AveragesEvidence, UnfrozenEvidence),
-        *(SeedsEvidence, DeliverableEvidence, DistilledEvidence, CalibrationEvidence, ThresholdEvidence),
+        *(
+            SeedsEvidence,
+            DeliverableEvidence,
+            DistilledEvidence,
+            CalibrationEvidence,
+            PredictionEvidence,
+            ThresholdEvidence,
+            IntervalEvidence,
+        ),
     )
 }
 

@@ -27,6 +27,7 @@ from luthier.data import Dataset
 from luthier.nets import Net, licences_of
 from luthier.recipe.problem import Problem
 from luthier.saved import Model
+from luthier.task import cheapest, chosen_answer, fitted_decision, is_matrix, residual_atoms, with_answer
 
 PROFILED = 10_000  # rows that stand for all training rows when new ones are compared with them
 
@@ -60,30 +61,58 @@ def as_model(
         licences=licences_of(problem.asked.backbone, problem.asked.backbone_weights),
     )
     folded = held_out is not None and known is not None
-    counting, units = weights_of(problem, folded), _units_of(problem, folded)
-    if held_out is None or known is None:
-        averaged = model.averaged(validation.numbers, validation.codes)
-        assert validation.targets is not None
-        targets = validation.targets.numpy()
-    else:
-        averaged, targets = held_out.numpy(), known.double().numpy() if task.kind == "regression" else known.numpy()
-        if task.kind == "regression":
-            averaged, targets = transform.bounded(averaged), transform.modelled(targets)
-    if task.kind == "regression":
-        residuals = targets - transform.modelled(averaged[:, 0])
-        transform = replace(transform, smear=smearing(residuals, counting) if task.log_scale else 1.0)
-        width = half_width(residuals, weights=counting, units=units)
-        model = replace(model, transform=transform, half_width=width)
-    else:
-        model = replace(model, temperature=fit_temperature(averaged, targets, counting))
-        p = tempered(averaged, model.temperature)
-        model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL, counting, units))
-        model = replace(model, threshold=_threshold(problem, targets, p, counting))
+    rows = left_out(problem, model, held_out, known)
+    model = calibrated(problem, model, *rows, weights_of(problem, folded), units_of(problem, folded))
     numbers = problem.data.training.numbers, validation.numbers
     if numbers[0].shape[1]:
         learnt, others = (model.features(some[spread_rows(len(some), some[0].numel())]) for some in numbers)
         model = replace(model, familiarity=Familiarity.fit(learnt, others))
     return replace(model, profile=_profile(problem, model))
+
+
+def calibrated(
+    problem: Problem,
+    model: Model,
+    averaged: np.ndarray,
+    targets: np.ndarray,
+    counting: np.ndarray | None,
+    units: int,
+) -> Model:
+    """A model with temperature, smearing, intervals, sets and threshold, by its outputs for rows not learnt from [N, C]
+    and their targets [N], class numbers or modelled values; `units` of the rows are no copies."""
+    task, transform = model.task, model.transform
+    if task.kind == "regression":
+        averaged = transform.bounded(averaged)
+        residuals = targets - transform.modelled(averaged[:, 0])
+        transform = replace(transform, smear=smearing(residuals, counting) if task.log_scale else 1.0)
+        width, atoms = half_width(residuals, weights=counting, units=units), residual_atoms(residuals, counting)
+        answer = chosen_answer(problem.metric, transform, averaged[:, 0], targets, counting)
+        transform = with_answer(transform, atoms, answer)
+        model = replace(model, transform=transform, half_width=width, answer=answer, residuals=tuple(atoms.tolist()))
+    else:
+        model = replace(model, temperature=fit_temperature(averaged, targets, counting))
+        p = tempered(averaged, model.temperature)
+        model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL, counting, units))
+        model = replace(model, threshold=_threshold(problem, targets, p, counting))
+        if task.kind == "multiclass" and problem.asked.costs:
+            model = replace(model, decision=cheapest(problem.asked.costs, task.classes))
+        elif task.kind == "multiclass" and problem.asked_metric:
+            model = replace(model, decision=fitted_decision(problem.asked_metric, targets, p, counting))
+    return model
+
+
+def left_out(
+    problem: Problem, model: Model, held_out: Tensor | None, known: Tensor | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What networks that had not learnt from them say of rows, averaged [N, C], and these rows' classes or modelled
+    targets [N]: of the validation rows, or `held_out` of all open rows."""
+    validation = problem.data.validation
+    if held_out is None or known is None:
+        assert validation.targets is not None
+        return model.averaged(validation.numbers, validation.codes), validation.targets.numpy()
+    if problem.task.kind != "regression":
+        return held_out.numpy(), known.numpy()
+    return model.transform.bounded(held_out.numpy()), model.transform.modelled(known.double().numpy())
 
 
 def weights_of(problem: Problem, folded: bool) -> np.ndarray | None:
@@ -93,7 +122,7 @@ def weights_of(problem: Problem, folded: bool) -> np.ndarray | None:
     return np.concatenate(known) if known else None
 
 
-def _units_of(problem: Problem, folded: bool) -> int:
+def units_of(problem: Problem, folded: bool) -> int:
     """How many of these rows are not copies of others."""
     parts = {"validation": problem.data.validation} | ({"training": problem.data.training} if folded else {})
     units = {name: problem.data.units[name] for name in parts}
@@ -106,11 +135,13 @@ def _units_of(problem: Problem, folded: bool) -> int:
 def _threshold(problem: Problem, targets: np.ndarray, p: np.ndarray, weights: np.ndarray | None) -> float:
     """From which probability of the second class on it is predicted: by costs, or by the metric that was asked for."""
     asked, task = problem.asked, problem.task
+    if is_matrix(asked.costs):
+        return cheapest(asked.costs, task.classes).threshold if task.kind == "binary" else 0.5
     if asked.costs:
         positive = task.positive_index
         return of_second(Costs.parse(asked.costs).best(p[:, positive], targets == positive, weights)[0], positive)
-    if asked.metric and task.kind == "binary":
-        return best_threshold(asked.metric, targets, p, weights, task=task)
+    if problem.asked_metric and task.kind == "binary":
+        return best_threshold(problem.asked_metric, targets, p, weights, task=task)
     return 0.5
 
 

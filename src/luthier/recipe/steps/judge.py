@@ -10,8 +10,9 @@ import numpy as np
 
 from luthier import storage
 from luthier.assess import (
-    METRICS,
+    NOMINAL,
     Costs,
+    SealHistory,
     at_threshold,
     open_test,
     reliability,
@@ -19,9 +20,11 @@ from luthier.assess import (
     seen_before,
     tempered,
 )
+from luthier.assess.row_intervals import interval_figures
 from luthier.data import Dataset
 from luthier.nets import DenseSpec
-from luthier.recipe.decisions.calibrating import CalibrationEvidence, Threshold, ThresholdEvidence
+from luthier.objective import metric_named
+from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, Threshold, ThresholdEvidence
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import SeedsEvidence
 from luthier.recipe.fold_bags import Bag
@@ -31,9 +34,12 @@ from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.beside_constant import beside_constant
 from luthier.recipe.steps.calibrated import as_model, predict_part, weights_of
 from luthier.recipe.steps.deliver_bags import candidates, deliver_bags
-from luthier.recipe.steps.deliverable import Component, Deliverable, choose_deliverable
+from luthier.recipe.steps.deliverable import Component, Deliverable, choose_deliverable, is_offered
+from luthier.recipe.steps.delivered_bags import keep_delivered
 from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.error_analysis import error_analysis
+from luthier.recipe.steps.estimate import answer_of, estimate
+from luthier.recipe.steps.fit_intervals import with_row_intervals
 from luthier.recipe.steps.folds import train_folds
 from luthier.recipe.steps.image_grids import image_grids
 from luthier.recipe.steps.look_inside import look_inside
@@ -44,6 +50,7 @@ from luthier.recipe.steps.stored_predictions import write_stored_predictions
 from luthier.recipe.steps.warm_start import Earlier, forgotten
 from luthier.saved import Model
 from luthier.seeds import derive
+from luthier.task import is_matrix, matrix_of
 
 LINEAR_STEPS, FEWEST_STEPS = 200, 10  # of the one network that is trained whatever the clock says
 
@@ -71,20 +78,22 @@ def judge(
     their out-of-fold predictions.
     """
     problem = runner.problem
-    crossed = candidates(bags, setting.method)
-    seeds = crossed[0].alone() if crossed else started
+    sampled = problem.data.full_training_rows is not None  # then the final networks learn from more rows
+    found = [] if sampled else candidates(bags, setting.method)
+    seeds = found[0].alone() if found else started
     if seeds is None:
         seeds = _five_seeds(runner, setting)
-    if seeds is None and all(trained.in_folds for trained in runner.trained):
+    if seeds is None and not any(is_offered(one, setting.method) for one in runner.trained):
         seeds = _at_least(runner, setting)
     inside = look_inside(runner, seeds)
-    anew = started is None and not crossed
+    anew = started is None and not found
     folds = train_folds(runner, setting) if anew else None
     if seeds is not None and anew:
         runner.ledger.decide(5, SeedsEvidence(tuple(finite(float(loss)) for loss in seeds.validation_loss)))
-    choice = deliver_bags(runner, crossed) if crossed else choose_deliverable(runner, seeds, setting.method, folds)
+    choice = deliver_bags(runner, found) if found else choose_deliverable(runner, seeds, setting.method, folds)
     if problem.asked.distil:
         choice = distil(runner, setting, choice)
+    keep_delivered(runner, choice, found)
     nets = [component.trained.net(component.member) for component in choice.components]
     model = as_model(
         problem,
@@ -96,16 +105,20 @@ def judge(
         None if earlier is None else earlier.model,
     )
     _explain_calibration(runner, choice, model)
+    model = with_row_intervals(runner, model, choice, setting.method)
     model.save(runner.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
+    if not problem.asked.seals:
+        return _estimated(runner, setting, baselines, choice, model, found, inside)
     history = history_at_opening(runner)
     test = open_test(problem.data.sealed, runner.ledger.add, purpose="to evaluate the frozen model, once")
     predictions = predict_part(model, test)
-    deliverable = Predictions(_on_validation(runner, model, choice), predictions, model.threshold)
+    decides = model.threshold, model.decision
+    deliverable = Predictions(_on_validation(runner, model, choice), predictions, *decides)
     singles = {  # networks of folds have learnt from validation rows: what others said of these stands in
         label: Predictions(
-            deliverable.validation if crossed else predict_part(one, problem.data.validation),
+            deliverable.validation if found and problem.crossed else predict_part(one, problem.data.validation),
             predict_part(one, test),
-            model.threshold,
+            *decides,
         )
         for label, one in _singles(runner, seeds, choice, model)
     }
@@ -120,7 +133,7 @@ def judge(
         failed=baselines.failed,
     )
     scores["calibration"] = _calibration(model, test, predictions)
-    scores |= error_analysis(runner, model, test, predictions)
+    scores |= error_analysis(runner, model, test, predictions, problem.data.test_rows)
     scores["forgotten"] = None if earlier is None else forgotten(runner, model, earlier)
     scores["inside"] = inside
     scores["sheets"] = image_grids(runner, setting, model, test.numbers, scores["worst"])
@@ -132,14 +145,55 @@ def judge(
     if nothing is not None:
         runner.ledger.find(nothing, step=5)
     scores["no_better_than_constant"] = None if nothing is None else nothing.to_json()
+    return _kept(runner, model, scores)
+
+
+def _kept(runner: Runner, model: Model, scores: dict[str, Any]) -> Verdict:
+    """The scores written, beside the model and into it."""
     scores["next_step"] = next_step(runner, scores)
     judgement = {name: scores[name] for name in ("headline", "sentence", "next_step")}
     runner.ledger.add("judgement", {"step": 5, **judgement})
     storage.write_json(runner.folder.scores, scores)
-    model = replace(model, metrics={"headline": scores["headline"], "metrics": scores["metrics"]})
+    estimated = {"estimate": True} if scores.get("estimate") else {}
+    model = replace(model, metrics={"headline": scores["headline"], "metrics": scores["metrics"], **estimated})
     model.save(runner.folder.bundle)
     runner.folder.update_facts(next_step=scores["next_step"], licences=[asdict(licence) for licence in model.licences])
     return Verdict(model, scores)
+
+
+def _estimated(
+    runner: Runner,
+    setting: Setting,
+    baselines: Baselines,
+    choice: Deliverable,
+    model: Model,
+    bags: Sequence[Bag],
+    inside: dict[str, Any] | None,
+) -> Verdict:
+    """The verdict where nothing is sealed: by open rows, each predicted by networks that had left it out."""
+    problem, found = runner.problem, estimate(runner, model, choice, bags)
+    ours = found.prediction
+    taken = found.taken if problem.task.classes else None
+    deliverable = Predictions(ours[-len(problem.data.validation) :], ours, model.threshold, model.decision, taken)
+    kind = problem.task.kind
+    alone = {bag.setting.label: answer_of(model, bag.outputs(kind).numpy()) for bag in bags if choice.has(bag)}
+    scores = scores_of(
+        runner,
+        deliverable=deliverable,
+        seeds=[(label, replace(deliverable, test=p, taken=None)) for label, p in alone.items() if found.part == "open"],
+        baselines={name: Predictions(result, result) for name, result in baselines.validation.items()},
+        test=found.rows,
+        failed=baselines.failed,
+        part=found.part,
+    )
+    scores |= {"estimate": True, "calibration": found.calibration, "forgotten": None, "inside": inside, "sheets": {}}
+    scores |= error_analysis(runner, model, found.rows, ours, found.numbers, found.sets)
+    scores["seal"], scores["openings"] = SealHistory(0, readings=0).to_json(), 0
+    nothing = beside_constant(runner, setting.method, deliverable, found.rows, found.part)
+    if nothing is not None:
+        runner.ledger.find(nothing, step=5)
+    scores["no_better_than_constant"] = None if nothing is None else nothing.to_json()
+    return _kept(runner, model, scores)
 
 
 def _five_seeds(runner: Runner, setting: Setting) -> TrainedPopulation | None:
@@ -173,10 +227,37 @@ def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> N
         runner.ledger.decide(5, CalibrationEvidence("interval", model.half_width, out_of_fold))
     else:
         runner.ledger.decide(5, CalibrationEvidence("temperature", model.temperature, out_of_fold))
+    if is_matrix(problem.asked.costs):
+        _explain_costs(runner, model, choice)
+        return
+    if model.answer != "mean" or model.decision is not None:
+        _explain_answer(runner, model, choice)
     if problem.asked.costs:
         _explain_threshold(runner, model, choice)
     elif model.threshold != 0.5:
         _explain_threshold_by_metric(runner, model, choice)
+
+
+def _explain_answer(runner: Runner, model: Model, choice: Deliverable) -> None:
+    """The answer that the metric asks for beside the usual one, on rows not learnt from."""
+    problem = runner.problem
+    y, w, metric = own_scale(problem.task, problem.data.validation), weights_of(problem, folded=False), problem.metric
+    usual = model.answering("mean") if model.residuals else replace(model, decision=None)
+    values = [
+        finite(score(metric, y, one.seen_by(metric, _on_validation(runner, one, choice)), w, task=problem.task))
+        for one in (usual, model)
+    ]
+    runner.ledger.decide(5, PredictionEvidence(metric, model.answer if model.residuals else "classes", *values))
+
+
+def _explain_costs(runner: Runner, model: Model, choice: Deliverable) -> None:
+    """The mean cost of a row by the likeliest class and by the least expected cost, on rows not learnt from."""
+    problem = runner.problem
+    costs = matrix_of(problem.asked.costs, problem.task.classes)
+    y, w = own_scale(problem.task, problem.data.validation), weights_of(problem, folded=False)
+    p = _on_validation(runner, model, choice)
+    paid = [finite(float(np.average(costs[y, taken], weights=w))) for taken in (p.argmax(1), model.classes_of(p))]
+    runner.ledger.decide(5, PredictionEvidence("cost", "classes", *paid))
 
 
 def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> None:
@@ -195,7 +276,7 @@ def _explain_threshold_by_metric(runner: Runner, model: Model, choice: Deliverab
     problem = runner.problem
     task, metric, p = problem.task, problem.metric, _on_validation(runner, model, choice)
     y, w = own_scale(task, problem.data.validation), weights_of(problem, folded=False)
-    sign = -1.0 if METRICS[metric].larger_is_better else 1.0
+    sign = -metric_named(metric).sign
     offered = {0.5: 0.5, model.positive_threshold: model.threshold}  # of the positive class, and of the second
     options = tuple(
         Threshold(at, sign * score(metric, y, at_threshold(p, second), w, task=task)) for at, second in offered.items()
@@ -232,9 +313,14 @@ def _calibration(model: Model, test: Dataset, told: np.ndarray) -> dict[str, Any
     assert test.targets is not None
     targets, weights = test.targets.numpy(), None if test.weights is None else test.weights.numpy()
     if model.task.kind == "regression":
-        modelled = model.transform.modelled(model.averaged(test.numbers, test.codes)[:, 0])
-        covered = float(np.average(np.abs(targets - modelled) <= model.half_width, weights=weights))
-        return {"coverage": covered, "nominal": 0.9, "half_width": model.half_width}
+        y, (low, high) = own_scale(model.task, test), model.intervals(told, test.numbers, test.codes)
+        coverage = interval_figures(y, low, high, weights)
+        return {
+            **coverage,
+            "nominal": NOMINAL,
+            "half_width": model.half_width,
+            "by_row": model.row_intervals is not None,
+        }
     after = reliability(told, targets, weights)
     before = reliability(model.averaged(test.numbers, test.codes), targets, weights)
     return {**after, "before": before["ece"], "temperature": model.temperature}
