@@ -32,6 +32,7 @@ from luthier.runs.relocating import name_of, read_as_in
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen
 from luthier.saved import RunFolder
+from luthier.task import costs_as_text
 
 
 def fit(
@@ -161,6 +162,7 @@ def request(source: Any, config: PlanConfig) -> RunRequest:
         given["device"] = str(resolve(config.device))
     for name in ("backbone_weights", "warm_start"):
         given[name] = given[name] and str(Path(given[name]).resolve())
+    given["costs"] = costs_as_text(config.costs)
     given["text_model"] = whole_name(config.text_model)
     given["test"] = given["test"] and name_of(given["test"])
     return RunRequest.of(None, **given)

@@ -43,6 +43,7 @@ from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
 from luthier.saved import SEARCH, RunFolder, open_fit, open_one
 from luthier.search import REGISTRY, Choice, DenseNetworks, Effort, Number, Space, space_from
+from luthier.task import costs_as_text
 from luthier.untrusted import fitting_together
 
 TABLE_SPACE = (
@@ -133,6 +134,7 @@ def _described(source: Any, config: TuneConfig) -> RunRequest:
     """A table's problem, as a search is asked about it."""
     described = {name: getattr(config, name) for name in (*DataConfig.model_fields, "seed", "memory")}
     described["test"] = described["test"] and name_of(described["test"])
+    described["costs"] = costs_as_text(config.costs)
     return RunRequest.of(None, **described, source=name_of(source))
 
 

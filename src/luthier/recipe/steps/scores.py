@@ -29,7 +29,7 @@ from luthier.objective.metrics import OWN
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Measure
-from luthier.task import answer_for, answer_from, chosen_answer, fitted_decision, reported_metrics
+from luthier.task import answer_for, answer_from, cheapest, chosen_answer, fitted_decision, is_matrix, reported_metrics
 
 ESTIMATED = "estimated by rows that also chose it; nothing is sealed"
 WHERE = {"test": "on the sealed test set"}
@@ -163,6 +163,8 @@ def answered(runner: Runner, validating: PartScores, predicted: Predictions) -> 
     y, p, weights = validating.y, predicted.validation, validating.weights
     if problem.task.kind == "binary":
         return replace(predicted, threshold=threshold_of(runner, validating, p))
+    if problem.task.classes and problem.asked.costs:
+        return replace(predicted, decision=cheapest(problem.asked.costs, problem.task.classes))
     if problem.task.classes:
         return replace(predicted, decision=fitted_decision(metric, y, p, weights) if metric else None)
     if problem.asked_metric == "" or (answer_for(metric) == "mean" and metric not in OWN):
@@ -182,6 +184,8 @@ def threshold_of(runner: Runner, validating: PartScores, p: np.ndarray) -> float
     asked, task = problem.asked, problem.task
     if task.kind != "binary" or not (asked.costs or problem.asked_metric):
         return 0.5
+    if is_matrix(asked.costs):
+        return cheapest(asked.costs, task.classes).threshold
     if not asked.costs:
         return best_threshold(problem.asked_metric, validating.y, p, validating.weights, task=task)
     positive = task.positive_index
