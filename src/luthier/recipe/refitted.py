@@ -15,7 +15,7 @@ import torch
 from luthier.data import Dataset, inputs_of
 from luthier.engine import Part, Settings, train
 from luthier.nets import Net, build
-from luthier.recipe.problem import LOSSES
+from luthier.objective import USUAL_LOSSES
 from luthier.recipe.steps.delivered_bags import DeliveredBag
 from luthier.saved import Model
 
@@ -75,7 +75,7 @@ def _networks(bag: DeliveredBag, part: Part, kind: str, seed: int) -> list[Net]:
     member = replace(member, fold=None, l2=member.l2 * more, l1=member.l1 * more)
     members = [replace(member, seed=one) for one in bag.seeds]
     settings = Settings(
-        loss=LOSSES[kind],
+        loss=USUAL_LOSSES[kind],
         rule=bag.setting.rule,
         batch_size=bag.setting.batch_size,
         steps=steps,
