@@ -16,7 +16,7 @@ from luthier.engine import Batch, Member, Part, Settings, Stack, train
 from luthier.engine.architecture import architecture
 from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, with_ones
 from luthier.nets import DenseSpec, Spec, build
-from luthier.objective import Loss, column, constant_loss, floors, loss_named, mean_gradient, mean_loss
+from luthier.objective import Loss, column, constant_loss, floors, loss_named, mean_loss
 from luthier.seeds import torch_generator
 
 START_TOLERANCE = 0.25  # relative; a small output layer keeps the first loss within a few per cent
@@ -139,7 +139,7 @@ def check_gradients(spec: Spec, part: Part, loss: str, *, seed: int) -> dict[str
     stack = _fresh(spec, [seed], torch.float64)
     masks: list[Tensor | None] = [None] * len(spec.hidden)
     Z = stack.forward(batch, masks)
-    stack.backward(batch, mean_gradient(_loss(loss).residual(Z, targets), None), masks)
+    stack.backward(batch, _loss(loss).slopes(Z, targets), masks)
     indices = torch.randperm(spec.parameter_count(), generator=torch.Generator().manual_seed(seed % 2**31))
     worst = max(
         _relative_error(stack, batch, loss, int(place), float(stack.gradients[0, place]))

@@ -108,7 +108,7 @@ class SharedLearner:
         loss = self._loss
         few = batch.own or batch.rows < self._coordinator.processes
         # Others are not a mean over single rows that all members share.
-        if few or isinstance(share, Tensor) or isinstance(loss, Criterion) or loss.couples:
+        if few or isinstance(share, Tensor) or isinstance(loss, Criterion) or not loss.is_mean_of_rows:
             return self._learner.gradients(batch, number, share)
         return self._coordinator.gradients(self._job, self._learner, batch, number, loss, share)
 

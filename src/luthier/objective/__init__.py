@@ -10,6 +10,7 @@ from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric, me
 from luthier.objective.ordered_losses import level_cuts, level_probabilities, quantile_values, quantiles
 from luthier.objective.regression_losses import huber, tweedie
 from luthier.objective.row_loss import Loss, mean_gradient, mean_loss
+from luthier.objective.several_targets import TargetHead, has_gaps, several, split
 from luthier.objective.smoothing import smoothing_part, smoothings
 from luthier.objective.targets import check_classes, class_weights, column
 
@@ -21,6 +22,7 @@ __all__ = [
     "Criterion",
     "Loss",
     "Metric",
+    "TargetHead",
     "best_constant",
     "check_classes",
     "check_metric",
@@ -31,6 +33,7 @@ __all__ = [
     "custom_loss",
     "floors",
     "focal",
+    "has_gaps",
     "huber",
     "label_smoothing",
     "level_cuts",
@@ -46,10 +49,12 @@ __all__ = [
     "outputs_for",
     "quantile_values",
     "quantiles",
+    "several",
     "shared_outputs",
     "smoothing_part",
     "smoothings",
     "spelled",
+    "split",
     "targets_for",
     "triplet",
     "tweedie",
