@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from luthier.engine import Batch, Member, Part, Schedule, Settings, Snapshot, Stack, train
 from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, views, with_ones
-from luthier.nets import DenseSpec, NumberEmbedding, build
+from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, build
 from luthier.objective import LOSSES, mean_gradient
 from luthier.optimise import RULES
 from luthier.seeds import torch_generator
@@ -62,6 +62,8 @@ OPTIONS = {
     },
     "embedded numbers": {"spec": {"number_embedding": NumberEmbedding(2, frequencies=5, width=3, deviation=0.5)}},
     "embedded numbers alone": {"spec": {"number_embedding": NumberEmbedding(3, frequencies=4), "embeddings": ()}},
+    "lines between quantiles": {"spec": {"number_embedding": PiecewiseEmbedding(((-1.0, 0.0, 0.5, 2.0),) * 2, 3)}},
+    "parametric": {"spec": {"parametric": True, "activation": "mish", "residual": True}},
     "scaled inputs": {"spec": {"input_scale": True, "number_embedding": NumberEmbedding(2)}},
     "scaled inputs alone": {"spec": {"input_scale": True, "embeddings": ()}},
     "wide first layer": {"spec": {"hidden": (9,), "embeddings": ()}},

@@ -173,7 +173,9 @@ def test_folds_have_their_own_means() -> None:
     together = train(members, part, None, settings, folds=folds)
     alone = train(members[1:2], part, None, settings, folds=folds)
     torch.testing.assert_close(together.parameters[1], alone.parameters[0], rtol=1e-9, atol=1e-9)
-    assert together.history.to_frame()["train_loss"][1] == pytest.approx(alone.history.to_frame()["train_loss"][0], rel=1e-9)
+    assert together.history.to_frame()["train_loss"][1] == pytest.approx(
+        alone.history.to_frame()["train_loss"][0], rel=1e-9
+    )
 
 
 def test_heads_are_taken_apart() -> None:

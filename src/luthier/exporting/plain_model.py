@@ -96,9 +96,16 @@ class PlainModel(nn.Module):
         base = f"nets.{place}."
         tables = [self._of(f"{base}embeddings.{k}.weight")[codes[:, k]] for k in range(len(spec["embeddings"]))]
         if learned := spec.get("number_embedding"):
-            f, phase, W, b = (self._of(f"{base}numbers.0.{k}") for k in ("frequencies", "phases", "weight", "bias"))
-            angles = 2 * torch.pi * features[:, : learned["columns"]].unsqueeze(2) * f + phase
-            tables.append((torch.einsum("bfk,fwk->bfw", angles.cos(), W) + b).flatten(1))
+            W, b = self._of(f"{base}numbers.0.weight"), self._of(f"{base}numbers.0.bias")
+            x = features[:, : len(W)].unsqueeze(2)
+            if "edges" in learned:
+                edges = torch.tensor(learned["edges"], dtype=torch.float64).to(x.dtype)
+                length = edges.diff(dim=1)
+                e = ((x - edges[:, :-1]) * torch.where(length > 0, 1 / length, 0.0)).clamp(0, 1)
+            else:
+                f, phase = self._of(f"{base}numbers.0.frequencies"), self._of(f"{base}numbers.0.phases")
+                e = (2 * torch.pi * x * f + phase).cos()
+            tables.append((torch.einsum("bfk,fwk->bfw", e, W) + b).flatten(1))
         a = torch.cat([*tables, features], 1)
         for i, (units, name) in enumerate(zip(spec["hidden"], spec["activations"], strict=True)):
             z = a @ self._of(f"{base}layers.{i}.weight").T
@@ -115,6 +122,8 @@ class PlainModel(nn.Module):
             for layer, unit, other in spec["neurons"]:
                 if layer == i:
                     out[:, unit] = ACTIVATIONS[other](z[:, unit])
+            if spec.get("parametric"):
+                out = torch.lerp(z, out, self._of(f"{base}activations.{i}.share"))
             a = out + a if spec["residual"] and i and spec["hidden"][i - 1] == units else out
         last = len(spec["hidden"])
         return a @ self._of(f"{base}layers.{last}.weight").T + self._of(f"{base}layers.{last}.bias")

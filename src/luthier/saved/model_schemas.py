@@ -236,6 +236,14 @@ class NumberEmbeddingFacts(TypedDict):
     deviation: PositiveNumber
 
 
+class PiecewiseEmbeddingFacts(TypedDict):
+    """Functions of numbers that are linear between edges."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    edges: Annotated[list[Annotated[list[Number], Field(min_length=2, max_length=1025)]], Field(min_length=1)]
+    width: Positive
+
+
 class DenseFacts(TypedDict):
     """A dense network."""
 
@@ -251,9 +259,10 @@ class DenseFacts(TypedDict):
     initialiser: Name
     deviation: NotRequired[Number]
     neurons: NotRequired[list[tuple[Size, Size, Name]]]
-    number_embedding: NotRequired[NumberEmbeddingFacts]
+    number_embedding: NotRequired[NumberEmbeddingFacts | PiecewiseEmbeddingFacts]
     input_scale: NotRequired[bool]
     constant_outputs: NotRequired[list[Size]]
+    parametric: NotRequired[bool]
 
 
 class ConvFacts(TypedDict):

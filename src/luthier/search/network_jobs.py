@@ -20,7 +20,7 @@ from luthier.engine import FileCheckpoint, Member, Part, Schedule, Settings, in_
 from luthier.engine.batches import epoch_steps
 from luthier.engine.devices import CPU
 from luthier.errors import LuthierError
-from luthier.nets import DenseSpec, NumberEmbedding
+from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, quantile_edges
 from luthier.objective import Criterion, Loss
 from luthier.optimise import AnySchedule, schedule_for
 from luthier.records import Finding
@@ -302,6 +302,7 @@ class DenseNetworks(Networks):
     ) -> None:
         super().__init__(training, validation, loss, **options)
         self.base, self.numbers = base, base.inputs if numbers is None else numbers
+        self._known_edges = dict[int, tuple[tuple[float, ...], ...]]()
 
     def spec(self, values: Values) -> DenseSpec:
         """The architecture that a setting describes."""
@@ -309,11 +310,19 @@ class DenseNetworks(Networks):
         width = int(values.get("width", base.hidden[0] if base.hidden else 64))
         depth = int(values.get("depth", len(base.hidden) or 1))
         changed = "width" in values or "depth" in values
-        named = ("activation", "initialiser", "batch_norm", "layer_norm", "residual", "input_scale")
+        named = ("activation", "initialiser", "batch_norm", "layer_norm", "residual", "input_scale", "parametric")
         changes: dict[str, Any] = {name: values[name] for name in named if name in values}
         if "number_frequencies" in values and self.numbers:
             changes["number_embedding"] = number_embedding(values, self.numbers)
+        if (pieces := int(values.get("number_pieces", 0))) and self.numbers and not changes.get("number_embedding"):
+            changes["number_embedding"] = PiecewiseEmbedding(self._edges(pieces), int(values.get("number_width", 4)))
         return replace(base, hidden=(width,) * depth if changed else base.hidden, **changes)
+
+    def _edges(self, pieces: int) -> tuple[tuple[float, ...], ...]:
+        """Quantiles of the training rows' numbers, worked out once."""
+        if pieces not in self._known_edges:
+            self._known_edges[pieces] = quantile_edges(self.training.features[:, : self.numbers], pieces)
+        return self._known_edges[pieces]
 
     def architecture(self, values: Values) -> str:
         """The spec as text."""
