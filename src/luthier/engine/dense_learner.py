@@ -67,6 +67,10 @@ class DenseLearner:
         self.stack.descend(batch, residual, masks, None if shrink is None else shrink * rates * self.state.parameters)
         return Z
 
+    def scale_dropout(self, factors: Tensor) -> None:
+        """Drop so many times the members' probabilities [M] from now on."""
+        self._masks.scale(factors)
+
     def _masks_of(self, batch: Batch, number: int | Tensor) -> Masks:
         share = current()
         return self._masks(number, batch.rows, 0 if share is None else share.start)

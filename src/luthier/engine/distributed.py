@@ -103,6 +103,10 @@ class SharedLearner:
         self.smoothing = learner.smoothing
         self._learner, self._coordinator, self._job, self._loss = learner, coordinator, job, loss
 
+    def scale_dropout(self, factors: Tensor) -> None:
+        """Of processes that share batches nothing follows a schedule."""
+        raise NotImplementedError
+
     def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
         loss = self._loss

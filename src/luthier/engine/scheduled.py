@@ -31,7 +31,9 @@ def schedules_of(given: Mapping[str, Any] | Sequence[tuple[str, Any]]) -> Schedu
     pairs = list(given.items() if isinstance(given, Mapping) else given)
     if wrong := [str(name) for name, _ in pairs if name not in SCHEDULED]:
         hint = nearest(wrong[0], SCHEDULED)
-        raise ConfigError([f"'{wrong[0]}' cannot follow a schedule; choose from {', '.join(SCHEDULED)} {hint}".rstrip()])
+        raise ConfigError(
+            [f"'{wrong[0]}' cannot follow a schedule; choose from {', '.join(SCHEDULED)}; {hint}".rstrip("; ")]
+        )
     if unforeseen := [name for name, one in pairs if schedule_for(one).kind == "plateau"]:
         raise ConfigError([f"{unforeseen[0]} cannot follow the schedule plateau, which is the rate's alone"])
     return tuple((str(name), schedule_for(one)) for name, one in pairs)
