@@ -117,7 +117,8 @@ def test_it_is_saved_and_explained(name: str, models: dict[str, Model], tmp_path
     np.testing.assert_allclose(told, before, atol=1e-7)  # products round by how their operands are aligned
     result = again.explain(some)
     off, largest = result.shares.sum(1) - (result.answer - result.typical), np.abs(result.answer - result.typical).max()
-    assert np.abs(off).max() < 0.02 * max(1, largest)  # 64 points of each line, which bends where units or norms do
+    # 64 points of each line, which bends where units or norms do, and at each edge of a number's pieces.
+    assert np.abs(off).max() < 0.03 * max(1, largest)
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -182,6 +182,7 @@ def test_every_member_hyper_parameter_is_in_the_registry() -> None:
         "layer_rates",
         "frozen_until",
         "rate_factors",  # by kind, see the next
+        "schedules",  # of others than the rate, see the next
     }
     assert {field.name for field in fields(Member)} - apart <= set(REGISTRY)
 
@@ -201,6 +202,10 @@ def test_every_part_of_a_dense_network_is_in_the_registry_and_reaches_the_networ
     assert set(RATES_OF.values()) == set(KINDS) - {"weights"}
     rates: dict[str, Any] = {name: 0.5 + k for k, name in enumerate(RATES_OF)}
     (member,) = networks.members(Job("one", (Trial(0, {**rates, "width_scaled": True}, 1, "tier 1"),), 1))
+    kinds = {"dropout_schedule": "flat-cosine", "decay_schedule": "constant", "smoothing_schedule": "coslog4"}
+    (other,) = networks.members(Job("one", (Trial(0, dict(kinds), 1, "tier 1"),), 1))
+    followed = {name: schedule.kind for name, schedule in other.schedules}
+    assert followed == {"dropout": "flat-cosine", "label_smoothing": "coslog4"}
     assert dict(member.rate_factors) == {RATES_OF[name]: rate for name, rate in rates.items()}
     assert member.width_scaled
 

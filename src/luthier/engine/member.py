@@ -136,7 +136,6 @@ class Member:
         """The member as plain JSON values; an infinite clip becomes None."""
         assert not isinstance(self.spec, ModuleSpec), "a module of your own has no description"
         plain = {**asdict(self), "spec": self.spec.to_json()}
-        plain["schedules"] = [(name, schedule.to_json()) for name, schedule in self.schedules]
         return {name: None if value == inf else value for name, value in plain.items()}
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from luthier.objective.constants import best_constant, constant_loss, floors, outputs_for, shared_outputs
 from luthier.objective.criterion import AnyLoss, Criterion, loss_for, loss_named, targets_for
-from luthier.objective.loss_table import LOSSES, loss_mistakes
+from luthier.objective.loss_table import LOSSES, loss_by_name, loss_mistakes
 from luthier.objective.losses import contrastive, custom_loss, focal, label_smoothing, one_hot, triplet
 from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric, metric_named, metrics_of, spelled
 from luthier.objective.ordered_losses import level_cuts, level_probabilities, quantile_values, quantiles
@@ -38,6 +38,7 @@ __all__ = [
     "label_smoothing",
     "level_cuts",
     "level_probabilities",
+    "loss_by_name",
     "loss_for",
     "loss_mistakes",
     "loss_named",

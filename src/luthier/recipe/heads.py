@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from luthier.engine import Member, Part, train
 from luthier.nets import DenseSpec
-from luthier.objective import loss_named
+from luthier.objective import loss_by_name
 from luthier.optimise import Schedule
 from luthier.recipe.unfreezing import UnfreezingJob
 
@@ -68,7 +68,7 @@ def heads_on(job: UnfreezingJob, below: Tensor, above: Tensor) -> Heads:
     weights = torch.stack([one["layers.0.weight"] for one in named]) / std
     biases = torch.stack([one["layers.0.bias"] for one in named]) - weights @ mean
     logits = torch.einsum("nd,scd->snc", above, weights) + biases.unsqueeze(1)
-    rows = loss_named(job.loss).rows(logits, job.validation.targets).double().numpy()
+    rows = loss_by_name(job.loss).rows(logits, job.validation.targets).double().numpy()
     score = float(np.mean([score_of(one, job.validation) for one in logits]))
     return Heads(weights, biases, rows, score, settings[best][0])
 

@@ -40,7 +40,7 @@ from luthier.nets.blocks import (
     reestimate_norms,
     with_new_head,
 )
-from luthier.objective import LOSSES, AnyLoss, loss_for, loss_named, outputs_for
+from luthier.objective import LOSSES, AnyLoss, loss_by_name, loss_for, outputs_for
 from luthier.recipe.heads import ROWS, Heads, heads_of, heads_on, score_of
 from luthier.recipe.unfreezing import Depth, UnfreezingJob, best_way, depths
 from luthier.seeds import derive
@@ -213,7 +213,7 @@ def _in_single_precision(backbone: Any) -> nn.Module:
 def _loss_named(loss: Any, targets: Tensor) -> str:
     """The name of the loss, as heads are trained with it."""
     result = loss_for(targets, loss, flat=True)
-    if not isinstance(result, str) or loss_named(result).couples:
+    if not isinstance(result, str) or loss_by_name(result).couples:
         given = f"'{loss}'" if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
         raise InputError(
             "heads are trained with a loss of single rows",
@@ -224,7 +224,7 @@ def _loss_named(loss: Any, targets: Tensor) -> str:
 
 
 def _check_targets(loss: str, outputs: int, targets: Tensor, what: str) -> None:
-    check = loss_named(loss).check
+    check = loss_by_name(loss).check
     assert check is not None
     try:
         check(outputs, targets)
@@ -292,7 +292,7 @@ def _unfrozen(job: UnfreezingJob, start: _Start, depth: Depth, standing: _Tried,
     count, learning, choices = depth
     norms, rates, after = best_way(job, start.net, learning, choices, start.states)
     logits = as_rows(torch.stack([_outputs(start.net, state, job.validation) for state in after]))
-    rows = loss_named(job.loss).rows(logits, job.validation.targets).double().numpy()
+    rows = loss_by_name(job.loss).rows(logits, job.validation.targets).double().numpy()
     spread.add([standing.rows - rows])
     score = float(np.mean([score_of(one, job.validation) for one in logits]))
     option = {

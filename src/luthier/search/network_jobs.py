@@ -24,7 +24,7 @@ from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, quantil
 from luthier.objective import Criterion, Loss
 from luthier.optimise import AnySchedule, schedule_for
 from luthier.records import Finding
-from luthier.search.registry import RATES_OF
+from luthier.search.registry import RATES_OF, SCHEDULES_OF
 from luthier.search.space import Values
 from luthier.search.trials import COMPLETE, FAILED, PRUNED, Trial
 from luthier.tensors import tensor_of
@@ -234,6 +234,8 @@ def hyper_parameters(values: Mapping[str, Any], steps: int) -> dict[str, Any]:
         result["betas"] = (float(values.get("beta1", 0.9)), float(values.get("beta2", 0.999)))
     if factors := tuple((kind, float(values[name])) for name, kind in RATES_OF.items() if name in values):
         result["rate_factors"] = factors
+    if followed := tuple((own, str(values[name])) for name, own in SCHEDULES_OF.items() if name in values):
+        result["schedules"] = tuple((own, kind) for own, kind in followed if kind != "constant")
     return result | {
         "width_scaled": bool(values.get("width_scaled", False)),
         "learning_rate": float(values.get("learning_rate", DEFAULT_RATE)),

@@ -32,6 +32,11 @@ RATES_OF = {  # hyper-parameters that multiply the rate of one kind of numbers
     "norm_rate": "norms",
     "activation_rate": "activations",
 }
+SCHEDULES_OF = {  # hyper-parameters that are the schedule of another one
+    "dropout_schedule": "dropout",
+    "decay_schedule": "weight_decay",
+    "smoothing_schedule": "label_smoothing",
+}
 REALMLP = "Holzmueller and others 2024"
 _SQUARES = ("rmsprop", "adadelta")
 
@@ -279,6 +284,21 @@ _TABLE = (
             ("scale_rate", 1.0, "the inputs' factors; 6 lets them choose early"),
             ("norm_rate", 1.0, "scales and shifts of batch or layer norm"),
             ("activation_rate", 1.0, "how much of each unit's function is taken; 0.1 as in RealMLP"),
+        )
+    ),
+    *(
+        Hyper(
+            name,
+            4,
+            "member",
+            Choice(("constant", "flat-cosine", "coslog4", "linear"), default="constant"),
+            f"how the {SCHEDULES_OF[name].replace('_', ' ')} changes over the training: {why}",
+            REALMLP,
+        )
+        for name, why in (
+            ("dropout_schedule", "flat-cosine lets the last steps see whole networks"),
+            ("decay_schedule", "flat-cosine leaves the last weights as large as they fit"),
+            ("smoothing_schedule", "coslog4 comes and goes with the rate"),
         )
     ),
     Hyper(
