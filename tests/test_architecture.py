@@ -21,6 +21,7 @@ FOUNDATION = (
     "identity",
     "messages",
     "machine",
+    "mistakes",
     "records",
     "shapes",
     "seeds",

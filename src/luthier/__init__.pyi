@@ -27,6 +27,7 @@ from luthier.runs import doctor as doctor
 from luthier.runs import fit as fit
 from luthier.runs import fit_several as fit_several
 from luthier.runs import plan as plan
+from luthier.runs import refit as refit
 from luthier.runs import relocate as relocate
 from luthier.runs import rerun as rerun
 from luthier.runs import resume as resume

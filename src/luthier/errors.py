@@ -156,3 +156,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return f"did you mean '{elsewhere}'?"
     result = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
     return f"did you mean '{lowered[result[0]]}'?" if result else ""
+
+
+def listed(names: list[str], most: int = 8) -> str:
+    """The first of some names."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 PUBLIC = {"Checkup": "DataReport", "Several": "MultiTargetResult", "Watch": "TrainingMonitor", "go_back": "branch"}
-OPTIONS = {"weight": "sample_weight", "weights": "backbone_weights", "register": "registered", "replace_run": "replace"}
+OPTIONS = {
+    "weight": "sample_weight",
+    "weights": "backbone_weights",
+    "register": "registered",
+    "replace_run": "replace",
+    "new_test": "test",
+}
 HYPER_PARAMETERS = {"average": "ema_decay", "smoothing": "rho"}
 
 

@@ -8,16 +8,29 @@ spells it and what later commands make of it. Options of the command line, `reci
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from luthier.errors import ConfigError, InputError, nearest
+from luthier.errors import ConfigError, InputError
+from luthier.mistakes import mistakes_in
 from luthier.renamed import OPTIONS, current_name
-from luthier.schema_types import Bytes, DeviceName, FilePath, Kinds, Listed, Named, NamedOrNone, Names, Place, Whole
+from luthier.schema_types import (
+    Bytes,
+    DeviceName,
+    FilePath,
+    Kinds,
+    Listed,
+    Named,
+    NamedOrNone,
+    Names,
+    Place,
+    Rows,
+    Whole,
+)
 
 
 class OptionSpec(NamedTuple):
@@ -100,10 +113,13 @@ class DataSection(Section):
     """Column of sample weights, for training and every score; rows of weight 0 are set aside."""
     beside: Annotated[Names, OptionSpec("oooo oo ooo oo")] = ()
     """Other targets of the same table, which are not used as inputs; in a run of several targets all others are."""
-    new_test: Annotated[Place, OptionSpec("oo-o oo ooo --", f"{_REPLACED}; {_OPEN}")] = ""
-    """Rows to judge on, sealed in place of a part of the source's: a file, or a folder of pictures."""
+    test: Annotated[Rows, OptionSpec("oo-o oo ooo --", f"{_REPLACED}; {_OPEN}")] = ""
+    """Rows of your own to judge on, sealed in place of a part of the source's: a file, a folder of pictures, in Python
+    also a frame or arrays. "none" seals nothing: what is delivered is estimated on the open rows, out of fold."""
+    test_share: Annotated[float, Field(gt=0, le=0.5), OptionSpec("oo-o oo ooo --", f"{_REPLACED}; {_OPEN}")] = 0.2
+    """Share of the source's rows that is sealed, up to 0.5."""
     size: Annotated[int, Field(ge=0, le=4096), OptionSpec("ooor rr oor oo", _PICTURES)] = 0
-    """Longer side of the scaled pictures, in pixels; 0: at most 64."""
+    """Longer side of the scaled pictures, in pixels; 0: at most 64, with a backbone 224."""
     strict: Annotated[
         bool, OptionSpec("ooor rr oor --", f"{_PICTURES}; a picture to predict that cannot be read is refused")
     ] = False
@@ -156,11 +172,15 @@ class MethodSection(Section):
     backbone: Annotated[
         str, OptionSpec("orrr rr oor oo", f"a backbone is trained in one go, without steps; {_PICTURES}", alone=True)
     ] = ""
-    """For pictures, a pretrained network: resnet18, resnet34, resnet50, or module:callable."""
+    """For pictures, a pretrained network: auto (efficientnet-lite0, whose ImageNet weights a package brings), resnet18,
+    resnet34, resnet50, or module:callable."""
     backbone_weights: Annotated[
         Place, OptionSpec("orrr rr oor oo", f"they go with --backbone; {_PICTURES}", alone=True)
     ] = ""
-    """File of the backbone's pretrained weights: .safetensors, .pt or .pth."""
+    """File of the backbone's pretrained weights: .safetensors, .pt or .pth. Default: those of its package."""
+    text_model: Annotated[Place, OptionSpec("oooo oo ooo oo")] = "static"
+    """What gives columns of text their sentence vectors: static, the table that comes with Luthier; minilm, from its
+    package; the folder of a sentence transformer, which is read as numbers alone; or none."""
     distil: Annotated[bool, OptionSpec("ooo- -- ooo oo", "one network is delivered anyway")] = False
     """Distil the ensemble into one network."""
     warm_start: Annotated[
@@ -232,6 +252,16 @@ class FitConfig(OutputSection, PlanConfig):
 class RunRequest(PlanConfig):
     """What a run was asked for, as its folder records it: its options, and where it comes from."""
 
+    @property
+    def test_file(self) -> str:
+        """The file of test rows of its own; empty where there is none."""
+        return "" if self.test == NO_TEST else self.test
+
+    @property
+    def seals(self) -> bool:
+        """Whether rows are sealed."""
+        return self.test != NO_TEST
+
     source: Annotated[FilePath, OptionSpec("oooo oo ooo --", "the model holds what it needs of the data", "SOURCE")]
     """A path or a bundled name; empty where the data came without one."""
     previous: Annotated[FilePath, OptionSpec("o--o oo ooo --", f"{_REPLACED}; {_OPEN}", "branch RUN")] = ""
@@ -283,6 +313,7 @@ class TuneConfig(FollowedSection, KeptSection, SearchConfig, TaskSection, DataSe
 
 
 Config = Section | Mapping[str, Any] | str | os.PathLike[str] | None
+NO_TEST = "none"  # in place of test rows: nothing is sealed
 ORIGIN = "origin"  # of what is recorded beside what was asked
 SECTIONS = {
     one.title: one for one in (DataSection, TaskSection, BudgetSection, MethodSection, OutputSection, SearchSection)
@@ -316,33 +347,10 @@ def accepted(field: FieldInfo) -> Any:
 def flag_of(name: str, field: FieldInfo) -> str:
     """How the command line spells an option.
 
-    >>> flag_of("costs", FitConfig.model_fields["costs"]), flag_of("new_test", FitConfig.model_fields["new_test"])
-    ('--cost', '--new-test')
+    >>> flag_of("costs", FitConfig.model_fields["costs"]), flag_of("warm_start", FitConfig.model_fields["warm_start"])
+    ('--cost', '--warm-start')
     """
     return option_of(field).flag or "--" + name.replace("_", "-")
-
-
-def mistakes_in(error: ValidationError, known: Iterable[str]) -> list[str]:
-    """A line for each mistake; `known` are the names that may be meant."""
-    return [_line(item, list(known)) for item in error.errors()]
-
-
-def _line(item: Any, known: list[str]) -> str:
-    place = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        hint = nearest(str(item["loc"][-1]), known)
-        return f"{place}: there is no such setting" + (f"; {hint}" if hint else "")
-    return f"{place}: {item['msg'].lower()}, not {shortened(item['input'])}"
-
-
-def shortened(value: Any, most: int = 80) -> str:
-    """A value as it is written, up to so many characters.
-
-    >>> shortened([1] * 99, 9)
-    '[1, 1, 1 ...'
-    """
-    text = repr(value)
-    return text if len(text) <= most else text[: most - 1] + " ..."
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import TypedDict
 
@@ -22,10 +23,13 @@ class DataOptions(TypedDict, total=False):
     """Column of sample weights, for training and every score; rows of weight 0 are set aside."""
     beside: Sequence[str] | None
     """Other targets of the same table, which are not used as inputs; in a run of several targets all others are."""
-    new_test: str | Path | None
-    """Rows to judge on, sealed in place of a part of the source's: a file, or a folder of pictures."""
+    test: Any | None
+    """Rows of your own to judge on, sealed in place of a part of the source's: a file, a folder of pictures, in Python
+    also a frame or arrays. "none" seals nothing: what is delivered is estimated on the open rows, out of fold."""
+    test_share: float | None
+    """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
-    """Longer side of the scaled pictures, in pixels; 0: at most 64."""
+    """Longer side of the scaled pictures, in pixels; 0: at most 64, with a backbone 224."""
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
@@ -54,10 +58,13 @@ class FitOptions(TypedDict, total=False):
     """Column of sample weights, for training and every score; rows of weight 0 are set aside."""
     beside: Sequence[str] | None
     """Other targets of the same table, which are not used as inputs; in a run of several targets all others are."""
-    new_test: str | Path | None
-    """Rows to judge on, sealed in place of a part of the source's: a file, or a folder of pictures."""
+    test: Any | None
+    """Rows of your own to judge on, sealed in place of a part of the source's: a file, a folder of pictures, in Python
+    also a frame or arrays. "none" seals nothing: what is delivered is estimated on the open rows, out of fold."""
+    test_share: float | None
+    """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
-    """Longer side of the scaled pictures, in pixels; 0: at most 64."""
+    """Longer side of the scaled pictures, in pixels; 0: at most 64, with a backbone 224."""
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
@@ -82,9 +89,13 @@ class FitOptions(TypedDict, total=False):
     seed: int | None
     """Random seed of the whole run; of a run's folder that is searched, of the search alone."""
     backbone: str | None
-    """For pictures, a pretrained network: resnet18, resnet34, resnet50, or module:callable."""
+    """For pictures, a pretrained network: auto (efficientnet-lite0, whose ImageNet weights a package brings), resnet18,
+    resnet34, resnet50, or module:callable."""
     backbone_weights: str | Path | None
-    """File of the backbone's pretrained weights: .safetensors, .pt or .pth."""
+    """File of the backbone's pretrained weights: .safetensors, .pt or .pth. Default: those of its package."""
+    text_model: str | Path | None
+    """What gives columns of text their sentence vectors: static, the table that comes with Luthier; minilm, from its
+    package; the folder of a sentence transformer, which is read as numbers alone; or none."""
     distil: bool | None
     """Distil the ensemble into one network."""
     warm_start: str | Path | None
@@ -119,10 +130,13 @@ class TuneOptions(TypedDict, total=False):
     """Column of sample weights, for training and every score; rows of weight 0 are set aside."""
     beside: Sequence[str] | None
     """Other targets of the same table, which are not used as inputs; in a run of several targets all others are."""
-    new_test: str | Path | None
-    """Rows to judge on, sealed in place of a part of the source's: a file, or a folder of pictures."""
+    test: Any | None
+    """Rows of your own to judge on, sealed in place of a part of the source's: a file, a folder of pictures, in Python
+    also a frame or arrays. "none" seals nothing: what is delivered is estimated on the open rows, out of fold."""
+    test_share: float | None
+    """Share of the source's rows that is sealed, up to 0.5."""
     size: int | None
-    """Longer side of the scaled pictures, in pixels; 0: at most 64."""
+    """Longer side of the scaled pictures, in pixels; 0: at most 64, with a backbone 224."""
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None

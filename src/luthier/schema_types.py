@@ -70,6 +70,7 @@ def _kinds(value: Any) -> Any:
 Named = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int)]
 NamedOrNone = Annotated[str | None, BeforeValidator(_text, json_schema_input_type=str | int | None)]
 Place = Annotated[FilePath, BeforeValidator(_path, json_schema_input_type=str | Path)]
+Rows = Annotated[FilePath, BeforeValidator(_path, json_schema_input_type=Any)]  # those in memory become a file before
 Bytes = Annotated[int, Field(ge=0), BeforeValidator(_bytes, json_schema_input_type=str | int)]
 Listed = Annotated[str, BeforeValidator(_listed, json_schema_input_type=str | Sequence[str])]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=Sequence[str])]

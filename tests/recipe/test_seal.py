@@ -23,6 +23,7 @@ from luthier.runs.search_screen import SearchScreen
 from luthier.saved import RunFolder
 
 BUDGET = "60steps"
+COLUMNS = {"number": "identifier", "who": "identifier", "w": "identifier"}
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ def table(first: int, last: int, seed: int = 0) -> pl.DataFrame:
 
 
 def fit(source: Any, run: Path, **options: Any) -> luthier.Result:
-    options = {"columns": {"number": "identifier", "who": "identifier", "w": "identifier"}} | options
+    options = {"columns": COLUMNS} | options
     result = luthier.fit(source, target="y", budget=BUDGET, run=run, screen=SilentScreen(), **options)
     assert result is not None
     return result
@@ -108,7 +109,7 @@ def test_where_few_rows_are_left_it_is_said_and_none_is_refused(tmp_path: Path) 
         fit(rows, tmp_path / "c", columns={}, warm_start=first.path)
     new = tmp_path / "new.csv"
     table(900, 960).write_csv(new)
-    assert fit(rows, tmp_path / "d", columns={}, warm_start=first.path, new_test=new).scores["headline"]["n"] == 60
+    assert fit(rows, tmp_path / "d", columns={}, warm_start=first.path, test=new).scores["headline"]["n"] == 60
 
 
 def test_without_the_earlier_rows_it_is_said_that_they_are_not_known(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_a_search_over_a_run_keeps_its_sealed_rows(option: str, tmp_path: Path) 
     rows = table(0, 300).with_columns(when=pl.Series(range(300)))
     rows.write_csv(tmp_path / "t.csv")
     table(900, 950).with_columns(when=pl.Series(range(900, 950))).write_csv(tmp_path / "new.csv")
-    options: dict[str, Any] = {"": {}, "fresh": {"new_test": tmp_path / "new.csv"}}.get(
+    options: dict[str, Any] = {"": {}, "fresh": {"test": tmp_path / "new.csv"}}.get(
         option, {option: {"group": "who", "time": "when", "sample_weight": "w"}.get(option)}
     )
     run = fit(tmp_path / "t.csv", tmp_path / "run", seed=3, **options)
@@ -168,7 +169,7 @@ def test_a_table_that_has_changed_is_refused_on_every_way_back(way: str, tmp_pat
     rows, path, new = table(0, 200), tmp_path / "t.csv", tmp_path / "new.csv"
     rows.write_csv(path)
     table(900, 950).write_csv(new)
-    run = fit(path, tmp_path / "run", until=5 if way in ("test", "new test") else 4, new_test=new)
+    run = fit(path, tmp_path / "run", until=5 if way in ("test", "new test") else 4, test=new)
     changed = new if way == "new test" else path
     pl.concat([pl.read_csv(changed), pl.read_csv(changed)[:30].with_columns(pl.col("x0") + 1)]).write_csv(changed)
     again = {"run": tmp_path / "again", "screen": SilentScreen()}
@@ -245,12 +246,12 @@ def test_a_table_whose_rows_come_to_repeat_knows_those_of_before(tmp_path: Path)
 def test_rows_of_the_run_are_no_new_test_set_where_rows_repeat(identified: bool, tmp_path: Path) -> None:
     columns = {"number": "identifier"} if identified else {}
     rows, fresh = (part if identified else part.drop("number") for part in (coarse(0, 1000), coarse(1000, 1300)))
-    again, new = tmp_path / "again.csv", tmp_path / "fresh.csv"
-    rows[:-1].sample(fraction=0.3, shuffle=True, seed=2).write_csv(again)
-    fresh.write_csv(new)
+    again = rows[:-1].sample(fraction=0.3, shuffle=True, seed=2)
+    run = fit(rows, tmp_path / "a", columns=columns)
     with pytest.raises(InputError, match="is not a new test set"):
-        fit(rows, tmp_path / "a", columns=columns, new_test=again)
-    assert fit(rows, tmp_path / "b", columns=columns, new_test=new).scores["headline"]["n"] == 300
+        luthier.branch(run.path, 5, new_test=again, run=tmp_path / "b", screen=SilentScreen())
+    back = luthier.branch(run.path, 5, new_test=fresh, run=tmp_path / "b", screen=SilentScreen())
+    assert back.scores["headline"]["n"] == 300
 
 
 def test_rows_that_were_learnt_from_on_the_disk_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,8 @@ def test_text_is_learnt_beside_other_columns(run: luthier.Result) -> None:
         "land": "category",
     }
     names = [row["name"] for row in run.scores["baselines"]]
-    assert names == ["majority class", "logistic regression on tf-idf"]
+    linear = "logistic regression on"
+    assert names == ["majority class", f"{linear} tf-idf", f"{linear} sentence vectors"]
     importance = [row["column"] for row in run.scores["importance"]]
     assert importance[0] == "text"
     assert set(importance) == {"text", "stars", "land"}
@@ -60,9 +61,10 @@ def test_text_is_learnt_beside_other_columns(run: luthier.Result) -> None:
 
 def test_every_decision_follows_from_its_evidence(run: luthier.Result) -> None:
     result = [r for r in run.ledger if r["kind"] == "decision"]
-    assert {"words of `text`", "first architecture", "LSTM over the words", "equal weights of words"} <= {
-        r["topic"] for r in result
-    }
+    assert {
+        *("words of `text`", "first architecture", "LSTM over the words", "equal weights of words"),
+        "sentence vectors",
+    } <= {r["topic"] for r in result}
     for decision in result:
         assert follows(decision), decision["topic"]
 
@@ -81,6 +83,20 @@ def test_predict_and_check_take_text(run: luthier.Result, tmp_path: Path) -> Non
     assert message.exit_code == 0, message.output
 
 
+def test_vectors_stand_beside_the_words_unless_they_are_not_wanted(run: luthier.Result, tmp_path: Path) -> None:
+    assert run.model.encoder.vector_width == 256
+    assert any("override with --text-model" in r.get("sentence", "") for r in run.ledger)
+    reviews(120, 3).write_csv(tmp_path / "few.csv")
+    without = luthier.fit(
+        tmp_path / "few.csv", target="y", text_model="none", budget="60steps", run=tmp_path / "w", screen=SilentScreen()
+    )
+    assert without is not None
+    assert without.model.encoder.vector_width == 0
+    assert without.model.predict(reviews(20, 4)) is not None
+    with pytest.raises(InputError, match="does not give vectors of texts"):
+        luthier.fit(tmp_path / "few.csv", target="y", text_model="nowhere", budget="60steps", run=tmp_path / "n")
+
+
 def test_the_same_numbers_again(run: luthier.Result, tmp_path: Path) -> None:
     again = luthier.rerun(run.path / "recipe.toml", run=tmp_path / "again", screen=SilentScreen())
     assert again is not None
@@ -91,3 +107,22 @@ def test_the_search_is_for_tables(run: luthier.Result, tmp_path: Path) -> None:
     reviews(100, 5).write_csv(tmp_path / "new.csv")
     with pytest.raises(InputError, match="holds text"):
         luthier.tune_table(tmp_path / "new.csv", target="y", trials=2, run=tmp_path / "search")
+
+
+def test_the_words_that_spoke_for_a_prediction(run: luthier.Result, tmp_path: Path) -> None:
+    frame = reviews(60, 7)
+    shares = run.model.explain_words(frame, of="good")
+    firsts = [row[0] for row in shares]
+    telling = {*GOOD, *BAD, "not", "good", "bad"}
+    assert sum(one.word in telling for one in firsts) > 50
+    signs = [one.share > 0 for one in firsts if one.word in ("superb", "dull")]
+    assert signs == [one.word == "superb" for one in firsts if one.word in ("superb", "dull")]
+    assert [one.column for one in firsts] == ["text"] * 60
+    with pytest.raises(InputError, match="no class 'best'"):
+        run.model.explain_words(frame, of="best")
+    frame.drop("land").write_csv(tmp_path / "new.csv")
+    options = ["--explain", "--impute-missing-columns", "-o", str(tmp_path / "p.csv")]
+    message = CliRunner().invoke(app, ["predict", str(run.path), str(tmp_path / "new.csv"), *options])
+    assert message.exit_code == 0, message.output
+    words = pl.read_csv(tmp_path / "p.csv")["words"]
+    assert words.str.contains(r"^\w+ [+-]\d").all()

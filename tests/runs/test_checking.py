@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import luthier
-from luthier.runs.checking import judge_population
+from luthier.runs.checking import judge_population, poor_in_use
 from luthier.runs.screen import SilentScreen
 
 
@@ -27,6 +27,24 @@ def test_the_verdict_on_new_rows() -> None:
         "fine",
         "the new rows look like the training rows",
     )
+
+
+def test_good_on_all_sets_and_poor_in_use_is_a_finding() -> None:
+    """Where the rows look alike the loss is suspect, else the rows that it was judged on; not where it never was good,
+    where the sets disagreed already, or where it is not clearly worse."""
+    worse, same = ({"value": v, "low": v - 0.02, "high": v + 0.02} for v in (-0.1, 0.0))
+    good: dict[str, Any] = {"difference_to_validation": {"low": -0.1, "high": 0.1}, "no_better_than_constant": None}
+    alike, moved = (poor_in_use(good, worse, level_of_rows=level) for level in ("fine", "act"))
+    assert alike is not None
+    assert "the loss may not measure what counts in use" in alike.sentence
+    assert "--step 1 --metric" in alike.remedy
+    assert moved is not None
+    assert "are not like those in use" in moved.sentence
+    assert "luthier fit TABLE --test FILE" in moved.remedy
+    apart = good | {"difference_to_validation": {"low": 0.05, "high": 0.1}}
+    poor = good | {"no_better_than_constant": {"sentence": "no better"}}
+    for stored, change in ((good, same), (good, None), (apart, worse), (poor, worse)):
+        assert poor_in_use(stored, change, level_of_rows="fine") is None
 
 
 @pytest.mark.parametrize("options", [{"time": "when"}, {}], ids=["by time", "with copies"])

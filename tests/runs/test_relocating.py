@@ -66,7 +66,7 @@ def test_new_test_rows_that_moved(tmp_path: Path) -> None:
     for name, part in (("old.csv", rows[:110]), ("new.csv", rows[110:])):
         part.write_csv(tmp_path / name)
     options: dict[str, Any] = {"target": "species", "budget": "60steps", "until": 2, "screen": SilentScreen()}
-    luthier.fit(tmp_path / "old.csv", run=tmp_path / "run", new_test=tmp_path / "new.csv", **options)
+    luthier.fit(tmp_path / "old.csv", run=tmp_path / "run", test=tmp_path / "new.csv", **options)
     for name in ("old", "new"):
         (tmp_path / f"{name}.csv").rename(tmp_path / f"{name}-moved.csv")
         assert f"not at '{tmp_path / name}.csv' any more" in said("test", tmp_path / "run")

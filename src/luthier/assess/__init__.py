@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from luthier.assess.baselines import BaselineRun
 from luthier.assess.calibration import NOMINAL, fit_temperature, half_width, reliability, smearing, tempered
-from luthier.assess.conformal import Familiarity, prediction_sets, set_figures, set_threshold, spread_rows
+from luthier.assess.conformal import (
+    Familiarity,
+    figures_of_sets,
+    prediction_sets,
+    set_figures,
+    set_threshold,
+    spread_rows,
+)
 from luthier.assess.dependence import partial_dependence
 from luthier.assess.distribution_shift import told_apart
 from luthier.assess.drift import PREDICTION, DriftRow, Profile, drift
@@ -15,7 +22,7 @@ from luthier.assess.learning_curve import fit_power_law, more_rows
 from luthier.assess.register import Register, SealHistory
 from luthier.assess.seal import SealedTest, open_test, seen_before
 from luthier.assess.subgroups import subgroup_scores, worst_cases
-from luthier.assess.thresholds import Costs, at_threshold, best_threshold, of_second, seen_by
+from luthier.assess.thresholds import Costs, Decision, at_threshold, best_threshold, of_second, seen_by
 
 __all__ = [
     "NOMINAL",
@@ -23,6 +30,7 @@ __all__ = [
     "PRIMARY",
     "BaselineRun",
     "Costs",
+    "Decision",
     "DriftRow",
     "Familiarity",
     "Profile",
@@ -33,6 +41,7 @@ __all__ = [
     "at_threshold",
     "best_threshold",
     "drift",
+    "figures_of_sets",
     "fit_power_law",
     "fit_temperature",
     "half_width",

@@ -24,6 +24,7 @@ NAMES = {
         *("majority class", "logistic regression", "gradient-boosted trees", "nearest neighbours", "SVM (RBF)"),
     ),
 }
+TREES = "gradient-boosted trees"
 MOST_ROWS = {"nearest neighbours": 50_000, "SVM (RBF)": 8_000}  # both slow down with the rows: so many of them
 MOST_PICTURES = {
     "logistic regression": 10_000,
@@ -38,6 +39,8 @@ FEWEST = 3  # rows of a class, below which three folds or a held-out tenth leave
 # Files: the parent wants no more baselines; the child waits for the test rows; it has answered for them.
 ENOUGH, READY, TESTED = "enough", "ready", "tested"
 NEIGHBOURS = 15
+PENALTIES = [0.3, 1.0, 3.0, 10.0], [0.001, 0.01, 0.1, 1.0]  # inverse ones: on tf-idf, on vectors of mean square 1
+TF_IDF, VECTORS = "tf-idf", "sentence vectors"  # what linear baselines see of text
 UNWEIGHED = ("nearest neighbours",)  # their library takes no weights
 HELD_OUT = 0.1  # of the training rows, for the end of boosting
 INNER_SPLITS = ("gradient-boosted trees", "SVM (RBF)")
@@ -48,10 +51,10 @@ class TooManyClassesError(Exception):
     """A baseline that would take too much memory and time with so many classes."""
 
 
-def names_for(kind: str, *, text: bool) -> tuple[str, ...]:
-    """The baselines of a task; of text those that count words (tf-idf)."""
+def names_for(kind: str, *, text: bool, vectors: bool = False) -> tuple[str, ...]:
+    """The baselines of a task; of text those that count words (tf-idf), and that take vectors where there are some."""
     names = NAMES["regression" if kind == "regression" else "classification"]
-    return (names[0], f"{names[1]} on tf-idf") if text else names
+    return (names[0], f"{names[1]} on {TF_IDF}", *[f"{names[1]} on {VECTORS}"] * vectors) if text else names
 
 
 def main(folder: Path) -> None:
@@ -65,7 +68,8 @@ def main(folder: Path) -> None:
     for name in task["names"]:
         if (folder / ENOUGH).exists():
             break
-        scales = (True, False) if task["log_scale"] else (False,)
+        has_log_link = name == TREES and task["loss"][0] == "poisson"
+        scales = (True, False) if task["log_scale"] and not has_log_link else (False,)
         try:
             candidates = [_fitted(name, training, task, log) for log in scales]
             chosen = min(candidates, key=lambda one: _error(one, validation, task)) if regression else candidates[0]
@@ -126,16 +130,18 @@ def _fitted(name: str, training: dict[str, np.ndarray], task: dict[str, Any], lo
     """A baseline fitted on the training rows, a regression's targets on the log scale or on their own."""
     regression = task["kind"] == "regression"
     taken = _some(training, (MOST_PICTURES if task["pictures"] else MOST_ROWS).get(name), regression)
-    if not regression and (name in INNER_SPLITS or name.endswith("tf-idf")):
+    of_text = name.endswith((TF_IDF, VECTORS))
+    if not regression and (name in INNER_SPLITS or of_text):
         taken = _repeated(taken)
-    if name.endswith("tf-idf"):
-        model = _counting_words(taken, task["sizes"], task["words"], regression)
+    if of_text:
+        model = _of_text(name, taken, task["sizes"], task["words"], regression)
     else:
-        model = _model(name, taken, task["sizes"], regression)
+        model = _model(name, taken, task["sizes"], regression, task["loss"])
     model.fit(_inputs(taken), _targets(taken, task, log), **_weights(name, model, taken))
     inputs, targets = _inputs(training), _targets(training, task, log)
-    # Duan's factor: the mean of exp is not exp of the mean.
-    smear = _mean(np.exp(targets - model.predict(inputs)), training) if log else 1.0
+    # Duan's factor: the mean of exp is not exp of the mean; a quantile of exp is exp of the quantile.
+    is_quantile = task["loss"][0] in ("absolute_error", "quantile") and name in ("mean", TREES)
+    smear = _mean(np.exp(targets - model.predict(inputs)), training) if log and not is_quantile else 1.0
     return _Baseline(model, log, smear)
 
 
@@ -185,8 +191,14 @@ def _values(baseline: _Baseline, part: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _error(baseline: _Baseline, part: dict[str, np.ndarray], task: dict[str, Any]) -> float:
+    """The mean loss that the deciding metric asks for."""
     targets = np.exp(part["targets"].astype(float)) if task["log_scale"] else part["targets"]
-    return _mean((_values(baseline, part) - targets) ** 2, part)
+    values, (loss, q) = _values(baseline, part), task["loss"]
+    off = targets - values
+    if loss == "poisson":
+        values = np.maximum(values, 1e-12)
+        return _mean(values - targets * np.log(values), part)
+    return _mean(off**2 if loss == "squared_error" else np.maximum(q * off, (q - 1) * off), part)
 
 
 def _mean(values: np.ndarray, part: dict[str, np.ndarray]) -> float:
@@ -206,8 +218,9 @@ def _answer(path: Path, baseline: _Baseline, part: dict[str, np.ndarray], task: 
     temporary.rename(path)  # the parent polls for the name, so it appears only when whole
 
 
-def _counting_words(training: dict[str, np.ndarray], sizes: list[int], words: list[int], regression: bool) -> Any:
-    """A linear model on tf-idf of pieces and pairs, beside the other columns, its penalty found by three folds."""
+def _of_text(name: str, training: dict[str, np.ndarray], sizes: list[int], words: list[int], regression: bool) -> Any:
+    """A linear model on tf-idf of pieces and pairs, or on vectors, beside the other columns; three folds find its
+    penalty."""
     from sklearn.compose import ColumnTransformer
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegressionCV, RidgeCV
@@ -216,6 +229,7 @@ def _counting_words(training: dict[str, np.ndarray], sizes: list[int], words: li
 
     numbers = training["numbers"].shape[1]
     first = numbers - words[0]
+    plain = first - words[2]
     counted = make_pipeline(
         FunctionTransformer(_as_texts),
         TfidfVectorizer(
@@ -223,11 +237,14 @@ def _counting_words(training: dict[str, np.ndarray], sizes: list[int], words: li
         ),
     )
     parts: list[tuple[str, Any, slice]] = [("words", counted, slice(first, first + words[1]))]
-    parts += _other_columns(first, numbers, sizes)
+    if name.endswith(VECTORS):
+        scaled = FunctionTransformer(lambda vectors: vectors * np.sqrt(vectors.shape[1]))  # of mean square 1
+        parts = [("vectors", scaled, slice(plain, first))]
+    parts += _other_columns(plain, numbers, sizes)
     linear = (
         RidgeCV(alphas=np.logspace(-2, 2, 9))
         if regression
-        else LogisticRegressionCV(Cs=[0.3, 1.0, 3.0, 10.0], cv=3, max_iter=1000, scoring="neg_log_loss")
+        else LogisticRegressionCV(Cs=PENALTIES[name.endswith(VECTORS)], cv=3, max_iter=1000, scoring="neg_log_loss")
     )
     return make_pipeline(ColumnTransformer(parts), linear)
 
@@ -273,7 +290,13 @@ def _in_pieces(svc: Any) -> Any:
     return InPieces
 
 
-def _model(name: str, training: dict[str, np.ndarray], sizes: list[int], regression: bool) -> Any:
+def _model(
+    name: str,
+    training: dict[str, np.ndarray],
+    sizes: list[int],
+    regression: bool,
+    loss: tuple[str, float] = ("squared_error", 0.5),
+) -> Any:
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
     from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -286,8 +309,9 @@ def _model(name: str, training: dict[str, np.ndarray], sizes: list[int], regress
 
     numbers, classes = training["numbers"].shape[1], 0 if regression else len(np.unique(training["targets"]))
     if name in ("mean", "majority class"):
-        return DummyRegressor() if regression else DummyClassifier(strategy="prior")
-    if name == "gradient-boosted trees":
+        middle = {} if loss[0] in ("squared_error", "poisson") else {"strategy": "quantile", "quantile": loss[1]}
+        return DummyRegressor(**middle) if regression else DummyClassifier(strategy="prior")
+    if name == TREES:
         categorical = [numbers + k for k, size in enumerate(sizes) if size <= MOST_TREE_LEVELS]
         options: dict[str, Any] = {
             "learning_rate": 0.06,
@@ -298,6 +322,8 @@ def _model(name: str, training: dict[str, np.ndarray], sizes: list[int], regress
             "categorical_features": categorical or None,
             "random_state": 0,
         }
+        if regression:
+            options |= {"loss": loss[0], "quantile": loss[1] if loss[0] == "quantile" else None}
         return HistGradientBoostingRegressor(**options) if regression else HistGradientBoostingClassifier(**options)
     transform = ColumnTransformer(_other_columns(numbers, numbers, sizes))
     if name == "nearest neighbours":

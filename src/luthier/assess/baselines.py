@@ -39,23 +39,25 @@ class BaselineRun:
         validation: Dataset,
         task: Task,
         sizes: tuple[int, ...],
-        words: tuple[int, int] = (0, 0),  # numbers of a row that are ids, and how many of these are pieces
+        words: tuple[int, int, int] = (0, 0, 0),  # numbers that are ids, how many of these are pieces, and vectors
         place: Path | None = None,
+        loss: tuple[str, float] = ("squared_error", 0.5),  # of values, in scikit-learn's words, and its quantile
     ) -> None:
-        self.task, self._weighed = task, training.weights is not None
-        self.names = names_for(task.kind, text=words[0] > 0)
+        self.task, self.loss, self._weighed = task, loss, training.weights is not None
+        self.names = names_for(task.kind, text=words[0] > 0, vectors=words[2] > 0)
         with explained(place or Path(tempfile.gettempdir())):
             self.folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=place))
             self._child = self._begun(training.numbers.ndim == 4, sizes, words)
         self._sender = self._sending(training, validation)
 
-    def _begun(self, pictures: bool, sizes: tuple[int, ...], words: tuple[int, int]) -> subprocess.Popen[bytes]:
+    def _begun(self, pictures: bool, sizes: tuple[int, ...], words: tuple[int, int, int]) -> subprocess.Popen[bytes]:
         task = self.task
         facts: dict[str, Any] = {
             "kind": task.kind,
             "classes": len(task.classes),
             "log_scale": task.log_scale,
             "sizes": sizes,
+            "loss": self.loss,
         }
         facts |= {"pictures": pictures, "words": words, "names": self.names}
         (self.folder / "task.json").write_text(json.dumps(facts))

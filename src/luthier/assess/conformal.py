@@ -105,7 +105,13 @@ def set_figures(
     probabilities: np.ndarray, y: np.ndarray, threshold: float, nominal: float, weights: np.ndarray | None = None
 ) -> dict[str, Any]:
     """How often sets hold the truth, and how large they are."""
-    inside = prediction_sets(probabilities, threshold)
+    return figures_of_sets(prediction_sets(probabilities, threshold), y, nominal, weights)
+
+
+def figures_of_sets(
+    inside: np.ndarray, y: np.ndarray, nominal: float, weights: np.ndarray | None = None
+) -> dict[str, Any]:
+    """The same of sets that are known: which classes are in each row's [N, C]."""
     covered, sizes = inside[np.arange(len(y)), y], inside.sum(1)
     return {
         "nominal": nominal,

@@ -125,8 +125,8 @@ def _ends(
         low, high = of_unexplained(value, without) or (value, value)
         return min(low, below_unexplained(value, (y - prediction) ** 2, weights, unit, seed)), high
     least = known.least  # from there to 1 it is like a share
-    ends = of_share(*((score - least) / (1 - least) for score in (value, without)))
-    low, high = ends or wilson((value - least) / (1 - least), _rarest(metric, y, unit))
+    share = (value - least) / (1 - least)
+    low, high = of_share(share, (without - least) / (1 - least)) or wilson(share, _rarest(metric, y, unit))
     return least + (1 - least) * low, least + (1 - least) * high
 
 
@@ -201,8 +201,8 @@ def paired_difference(
         low, high = of_paired_shares(of, level)
         return Measure(name, value, min(low, value), max(high, value), len(y))
     if not metric_named(metric).smooth:
-        ends = bootstrap_ends(difference, w, unit, seed, level) or (value, value)
-        return Measure(name, value, min(ends[0], value), max(ends[1], value), len(y))
+        drawn = bootstrap_ends(difference, w, unit, seed, level) or (value, value)
+        return Measure(name, value, min(drawn[0], value), max(drawn[1], value), len(y))
     without = jackknife(difference, w, unit, seed)
     if not np.isfinite(without).all():
         return Measure(name, value, None, None, len(y), note="no interval: too few rows of a class")

@@ -24,8 +24,9 @@ from luthier.messages import tr
 @dataclass(frozen=True)
 class SealHistory:
     """What is known of the rows that a run is scored on: how many there are, how often one of them was read (this
-    reading included), the shares of them that were read and that were open before, and by how many earlier runs.
-    `counted` says whether a register was asked, `damaged` how many of its entries cannot be read."""
+    reading included; 0 where none is sealed), the shares of them that were read and that were open before, and by how
+    many earlier runs. `counted` says whether a register was asked, `damaged` how many of its entries cannot be read.
+    """
 
     rows: int
     readings: int = 1
@@ -60,6 +61,8 @@ class SealHistory:
     @property
     def in_words(self) -> str:
         """How often these rows were measured on, as far as it is known."""
+        if not self.readings:
+            return tr("an estimate by rows that also chose the settings; nothing is sealed")
         if self.sentence:
             return self.sentence
         if self.counted:
@@ -114,6 +117,10 @@ class Register:
         except (LuthierError, OSError) as error:
             return in_a_line(error)
         return ""
+
+    def forget(self, run: str) -> None:
+        """Let go of a run that came to nothing."""
+        self._path(run).unlink(missing_ok=True)
 
     def note_reading(self, run: str, times: int) -> None:
         """Keep how often a run has read its sealed rows; what cannot be written was said when the run began."""

@@ -60,7 +60,17 @@ class RowRecord:
         """As it is kept: without open rows where there are too many."""
         if len(self.rows) <= MOST_ROWS:
             return self
-        return replace(self._only(self.state == SEALED), complete=False)
+        is_sealed = self.state == SEALED
+        opened_since = (self.state == OPEN) & np.isin(self.rows.cells, self.rows.cells[is_sealed])
+        return replace(self._only(is_sealed | opened_since), complete=False)
+
+    def learnt(self) -> RowRecord:
+        """After the run has learnt from its sealed rows too: these are open as well, and their readings still count."""
+        sealed = np.flatnonzero(self.state == SEALED)
+        which = np.r_[np.arange(len(self.state)), sealed]
+        state = np.r_[self.state, np.full(len(sealed), OPEN)].astype(np.uint8)
+        before = np.r_[self.before, np.zeros(len(sealed))].astype(np.uint16)
+        return replace(self, rows=self.rows.rows(which), state=state, before=before)
 
     def read_again(self, times: int) -> RowRecord:
         """After so many readings by the run itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -84,24 +85,37 @@ def of_second(threshold: float, positive: int) -> float:
     return threshold if positive == 1 else float(np.nextafter(1 - threshold, 2))
 
 
-def at_threshold(probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    """Probabilities [N, 2] whose order is the same, with the second's `threshold` brought to one half; for metrics of
-    classes.
+def at_threshold(probabilities: np.ndarray, threshold: float | np.ndarray) -> np.ndarray:
+    """Probabilities [N, 2] whose order is the same, with the second's `threshold`, one or one a row [N], brought to one
+    half; for metrics of classes.
 
     >>> at_threshold(np.array([[0.7, 0.3], [0.9, 0.1]]), 0.2).argmax(1).tolist()
     [1, 0]
     """
     second = probabilities[:, 1]
-    below = 0.5 * second / max(threshold, 1e-12)
-    above = 1 - 0.5 * (1 - second) / max(1 - threshold, 1e-12)
+    below = 0.5 * second / np.maximum(threshold, 1e-12)
+    above = 1 - 0.5 * (1 - second) / np.maximum(1 - threshold, 1e-12)
     # At the threshold itself a row is of the second class: a hair above one half, since argmax gives ties to the first.
     moved = np.where(second >= threshold, np.maximum(above, np.nextafter(0.5, 1)), below)
     return np.stack([1 - moved, moved], 1)
 
 
-def seen_by(metric: str, prediction: np.ndarray, threshold: float) -> np.ndarray:
-    """A prediction as a metric is to see it: a metric of two classes sees those that the second's threshold gives."""
-    return at_threshold(prediction, threshold) if metric_named(metric).of_classes and threshold != 0.5 else prediction
+class Decision(Protocol):
+    """Which class is answered, of several."""
+
+    def classes(self, probabilities: np.ndarray) -> np.ndarray:
+        """Class numbers [N] of probabilities [N, C]."""
+        ...
+
+
+def seen_by(metric: str, prediction: np.ndarray, threshold: float, decision: Decision | None = None) -> np.ndarray:
+    """A prediction as a metric is to see it: a metric of classes sees those that the second's threshold gives, or of
+    several a decision."""
+    if not metric_named(metric).of_classes:
+        return prediction
+    if decision is not None:
+        return np.eye(prediction.shape[1])[decision.classes(prediction)]
+    return at_threshold(prediction, threshold) if threshold != 0.5 else prediction
 
 
 def best_threshold(

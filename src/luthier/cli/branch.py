@@ -13,6 +13,7 @@ from luthier.request import OutputSection
 _EPILOG = """\b
 Examples:
   luthier branch runs/houses --step 4 --new-test new-houses.csv
+  luthier branch runs/houses --step 1 --metric mae --new-test new-houses.csv
   luthier branch runs/houses --step 5 --again
 """
 
@@ -25,14 +26,25 @@ def register(app: typer.Typer) -> None:
 @takes(OutputSection)
 def branch(
     previous: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the earlier run.")],
-    step: Annotated[int, typer.Option(help="The first step that is walked anew, 2 to 5.", show_default=False)],
+    step: Annotated[int, typer.Option(help="The first step that is walked anew, 1 to 5.", show_default=False)],
     new_test: Annotated[
         Path | None,
-        typer.Option(help="Fresh rows to judge on, where the run has read its test set.", show_default=False),
+        typer.Option(
+            "--new-test",
+            "--test",
+            help="Fresh rows to judge on, where the run has read its test set.",
+            show_default=False,
+        ),
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Read the same test rows once more; the report says so.")
     ] = False,
+    metric: Annotated[str, typer.Option(help="From step 1: another metric.", show_default=False)] = "",
+    costs: Annotated[
+        str, typer.Option("--cost", help="From step 1: other costs, such as 1:5.", show_default=False)
+    ] = "",
+    positive: Annotated[str, typer.Option(help="From step 1: another positive class.", show_default=False)] = "",
+    task: Annotated[str, typer.Option(help="From step 1: another task.", show_default=False)] = "",
     backbone: Named = "",
     moved: Moved = None,
     *,
@@ -51,6 +63,9 @@ def branch(
         relocate(previous, moved)
     output = OutputSection.of(None, **given)
     call = Call.begun(output, choose_screen(json=json, verbose=verbose), keeps=True)
-    result = branch_as_asked(previous, step, output, call, new_test=new_test, again=again, backbone=backbone)
+    said = {"metric": metric, "costs": costs, "positive": positive, "task": task}
+    loss = {name: value for name, value in said.items() if value}
+    beside: dict[str, Any] = {"new_test": new_test, "again": again, "loss": loss, "backbone": backbone}
+    result = branch_as_asked(previous, step, output, call, **beside)
     if open_report:
         typer.launch(str(result.report()))

@@ -21,7 +21,8 @@ Examples:
   luthier fit patients.csv --config request.toml
   luthier fit houses.csv --target price --until 4, then luthier test runs/houses
   luthier fit photos/ --budget 20m
-  luthier fit photos/train --new-test photos/test
+  luthier fit houses.csv --target price --test houses-of-2025.csv
+  luthier fit photos/train --test photos/test
 """
 Source = Annotated[
     str | None,

@@ -47,6 +47,10 @@ def takes(request: type[Section]) -> Callable[[Callable[..., None]], Callable[..
         def with_given(**values: Any) -> None:
             said = {name: values.pop(name) for name in made}
             given = {name: _value(made[name], value) for name, value in said.items() if value not in (None, [])}
+            if given.get("test") == "-":
+                from luthier.runs.own_rows import with_test_file
+
+                given = with_test_file(given)
             command(**values, given=given)
 
         with_given.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -68,7 +72,7 @@ def _type_of(field: FieldInfo) -> Any:
     if get_origin(field.annotation) in (dict, tuple):
         return list[str]
     kinds = set(get_args(accepted(field)) or [accepted(field)])
-    return next((kind for kind in (str, bool, int) if kind in kinds), str)
+    return next((kind for kind in (str, bool, int, float) if kind in kinds), str)
 
 
 def _value(field: FieldInfo, value: Any) -> Any:

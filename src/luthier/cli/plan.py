@@ -8,6 +8,7 @@ import typer
 
 from luthier.cli.fit import ConfigFile, Source
 from luthier.cli.given import Json, takes
+from luthier.cli.renamed import KeepsOldOptions
 from luthier.errors import InputError
 from luthier.request import PlanConfig
 
@@ -20,7 +21,7 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add the subcommand."""
-    app.command("plan", epilog=_EPILOG)(plan)
+    app.command("plan", cls=KeepsOldOptions, epilog=_EPILOG)(plan)
 
 
 @takes(PlanConfig)

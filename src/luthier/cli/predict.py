@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from luthier.cli.streams import ends_with_its_reader
 _EPILOG = """\b
 Examples:
   luthier predict runs/houses new.csv -o predicted.csv
+  luthier predict runs/houses new.csv --answer q0.9
   cat new.csv | luthier predict runs/houses - > predicted.csv
 """
 
@@ -40,6 +41,15 @@ def predict(
     explain: Annotated[
         bool, typer.Option("--explain", help="Add feature attributions (integrated gradients).")
     ] = False,
+    answer: Annotated[
+        str,
+        typer.Option(
+            "--answer",
+            help="Another prediction of the same model: mean, median or a quantile such as q0.9; of classes, "
+            "probability (of the positive class, or of the likeliest). Default: what the run's metric asked for.",
+            show_default=False,
+        ),
+    ] = "",
     safe_cells: Annotated[
         bool | None,
         typer.Option(
@@ -55,7 +65,13 @@ def predict(
     from luthier.saved import predict_file
 
     unread = Unread()
-    options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
+    options: dict[str, Any] = {
+        "impute_missing_columns": impute_missing_columns,
+        "sets": sets,
+        "abstain": abstain,
+        "explain": explain,
+    }
+    options |= {"answer": answer}
     say = partial(typer.echo, err=True)
     try:
         with ends_with_its_reader() as standard_output:

@@ -89,7 +89,7 @@ def request_types() -> str:
     parts = [
         '"""Options of calls as editors show them: made from `luthier.request` by `luthier.cli.reference`."""',
         "from __future__ import annotations",
-        "from collections.abc import Mapping, Sequence\nfrom pathlib import Path",
+        "from collections.abc import Mapping, Sequence\nfrom pathlib import Path\nfrom typing import Any",
         "from typing_extensions import TypedDict",
     ]
     for name, request in REQUESTS.items():

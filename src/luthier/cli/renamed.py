@@ -9,7 +9,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from luthier.renamed import OPTIONS
 
-RENAMED = {f"--{old}": "--" + new.replace("_", "-") for old, new in OPTIONS.items() if old.startswith("weight")}
+OF_COMMANDS = ("weight", "weights", "new_test")
+RENAMED = {f"--{old.replace('_', '-')}": f"--{OPTIONS[old].replace('_', '-')}" for old in OF_COMMANDS}
 
 
 class KeepsOldOptions(TyperCommand):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -20,6 +21,15 @@ class Dataset:
 
     def __len__(self) -> int:
         return self.numbers.shape[0]
+
+    def joined(self, other: Dataset) -> Dataset:
+        """With other rows after them, which are encoded alike."""
+        targets, weights = (
+            None if one is None or two is None else torch.cat([one, two])
+            for one, two in ((self.targets, other.targets), (self.weights, other.weights))
+        )
+        numbers, codes = torch.cat([self.numbers, other.numbers]), torch.cat([self.codes, other.codes])
+        return Dataset(numbers, codes, targets, weights)
 
     def rows(self, index: Tensor) -> Dataset:
         """Some of the rows, by number."""

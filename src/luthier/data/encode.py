@@ -15,6 +15,7 @@ from torch import Tensor
 from luthier.data.columns import MOST_LEVELS, Column
 from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, OneWord, TruthWords, in_order
 from luthier.data.parsing import CellParser, require_finite
+from luthier.data.sentences import NONE, SentenceVectors
 from luthier.data.unread import Unread
 from luthier.data.word_pieces import UNKNOWN as UNKNOWN_PIECE
 from luthier.data.word_pieces import Words
@@ -35,17 +36,19 @@ class TableEncoder:
 
     Code 0 stands for a category that training did not have, 1 for a missing one, levels follow.
     `truths` holds, for each boolean column that is not of spellings of yes and no, the words for no and for yes; a
-    third word is missing. Columns of text become ids of pieces.
+    third word is missing. Columns of text become ids of pieces, and vectors before them where `vectors` says which.
     """
 
     columns: tuple[Column, ...]
     vocabularies: Mapping[str, tuple[str, ...]]
     truths: Mapping[str, tuple[str, str]]
     texts: tuple[Words, ...] = ()  # one for all columns of text; their numbers come after all others
+    vectors: tuple[SentenceVectors, ...] = ()  # of the same columns, or none
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, columns: Sequence[Column]) -> TableEncoder:
-        """Learn the levels of categories from the training rows."""
+    def fit(cls, frame: pl.DataFrame, columns: Sequence[Column], text_model: str = NONE) -> TableEncoder:
+        """Learn the levels of categories, and the pieces of texts, from the training rows. What gives vectors of texts
+        is named by `text_model` (see `SentenceVectors`); it learns nothing."""
         used = tuple(column for column in columns if column.used)
         vocabularies, truths = {}, {}
         for column in used:
@@ -60,7 +63,8 @@ class TableEncoder:
                     truths[column.name] = in_order(words)
         written = [column.name for column in used if column.kind == "text"]
         texts = (Words.fit(_texts(frame, used), written),) if written else ()
-        return cls(used, vocabularies, truths, texts)
+        vectors = (SentenceVectors.of(written, text_model),) if written and text_model != NONE else ()
+        return cls(used, vocabularies, truths, texts, vectors)
 
     @property
     def number_names(self) -> tuple[str, ...]:
@@ -83,6 +87,11 @@ class TableEncoder:
         """How many of the numbers, the last ones, are ids of words and pairs."""
         return sum(words.columns for words in self.texts)
 
+    @property
+    def vector_width(self) -> int:
+        """How many of the numbers, those before the ids, are vectors of texts."""
+        return sum(vectors.columns for vectors in self.vectors)
+
     def places(self) -> dict[str, tuple[list[int], list[int]]]:
         """Where each used column lies: the places of its numbers, and of its codes."""
         result: dict[str, tuple[list[int], list[int]]] = {column.name: ([], []) for column in self.columns}
@@ -95,10 +104,9 @@ class TableEncoder:
                 width = len(DATE_PARTS) if column.kind == "date" else 1
                 result[column.name][0].extend(range(number, number + width))
                 number += width
-        for words in self.texts:
+        for words in self.texts:  # with their vectors before them
             result = {name: place for name, place in result.items() if name not in words.names}
-            result[words.name] = list(range(number, number + words.columns)), []
-            number += words.columns
+            result[words.name] = list(range(number, number + self.vector_width + words.columns)), []
         return result
 
     @property
@@ -123,7 +131,7 @@ class TableEncoder:
         InputError for a column that is not there (unless it is to count as missing in every row) and for cells that
         cannot be read as their column's.
         """
-        frame = self._complete(frame, impute_missing_columns)
+        frame = self.complete(frame, impute_missing_columns)
         plain = [c for c in self.columns if c.kind not in ("category", "text")]
         known = _floats(frame, [c.name for c in plain if c.kind == "number"])
         numbers = [
@@ -132,7 +140,8 @@ class TableEncoder:
             for array in ([known[c.name]] if c.name in known else self._numbers(frame[c.name], c, unread))
         ]
         if self.texts:
-            written = _texts(frame, self.columns)
+            written = self.texts_of(frame)
+            numbers += [vectors.encode(written) for vectors in self.vectors]
             numbers += [words.encode(written) for words in self.texts]
         codes = [self._codes(frame[c.name], c, unread) for c in self.columns if c.kind == "category"]
         rows = frame.height
@@ -141,7 +150,12 @@ class TableEncoder:
             torch.from_numpy(np.stack(codes, 1) if codes else np.zeros((rows, 0), np.int64)),
         )
 
-    def _complete(self, frame: pl.DataFrame, impute: bool) -> pl.DataFrame:
+    def texts_of(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The columns of free text, as text."""
+        return _texts(frame, self.columns)
+
+    def complete(self, frame: pl.DataFrame, impute: bool) -> pl.DataFrame:
+        """The frame with all columns that are used, absent ones missing in every row, or InputError for those."""
         known = set(frame.columns)
         absent = [column.name for column in self.columns if column.name not in known]
         if not absent:
@@ -189,7 +203,8 @@ class TableEncoder:
         """What drift is looked for in: numbers [N] and codes [N] by the names of their columns."""
         by_name = {name: numbers[:, i].numpy().astype(float) for i, name in enumerate(self.number_names)}
         for words in self.texts:
-            ids = numbers[:, self.places()[words.name][0][: words.length]]
+            first = len(self.number_names) + self.vector_width
+            ids = numbers[:, first : first + words.length]
             by_name[f"{words.name} (pieces)"] = (ids > 0).sum(1).numpy().astype(float)
             by_name[f"{words.name} (unknown pieces)"] = (ids == UNKNOWN_PIECE).sum(1).numpy().astype(float)
         return by_name, {name: codes[:, k].numpy() for k, name in enumerate(self.category_names)}
@@ -203,6 +218,7 @@ class TableEncoder:
             "vocabularies": {name: list(levels) for name, levels in self.vocabularies.items()},
             "truths": {name: list(words) for name, words in self.truths.items()},
             "texts": [words.to_json() for words in self.texts],
+            "vectors": [vectors.to_json() for vectors in self.vectors],
         }
 
     @classmethod
@@ -214,6 +230,7 @@ class TableEncoder:
             {name: tuple(levels) for name, levels in value["vocabularies"].items()},
             {name: (str(no), str(yes)) for name, (no, yes) in value["truths"].items()},
             tuple(Words.from_json(words) for words in value["texts"]),
+            tuple(SentenceVectors.from_json(vectors) for vectors in value.get("vectors", ())),
         )
 
 

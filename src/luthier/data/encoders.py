@@ -36,7 +36,7 @@ def preprocess_of(numbers: Tensor, method: str, encoder: Encoder, measured: Tens
     """
     if isinstance(encoder, PictureEncoder):
         return Pixels()
-    return Preprocess.fit(numbers, method, encoder.words, measured)
+    return Preprocess.fit(numbers, method, encoder.words, measured, encoder.vector_width)
 
 
 def flat(numbers: Tensor, side: int = 28) -> Tensor:

@@ -18,6 +18,7 @@ from luthier.seeds import torch_generator
 METHODS = ("standardise", "robust", "quantile", "piecewise", "periodic", "common")
 KNOTS = 256  # of the quantile transform
 FREQUENCIES = tuple(2.0**k / 8 for k in range(8))  # of the periodic encoding, per standard deviation
+VECTORS_SEEN = 32  # random sums of a text's vector, where rows are compared
 SPREAD, SEEN = 8191, 16  # random rows that ids stand for where texts are compared, and their length
 BINS = 16  # of the piecewise-linear encoding
 ROUNDING = 1e-14  # relative, of float64 sums: a smaller spread is none
@@ -46,10 +47,19 @@ class Preprocess(nn.Module):
     """
 
     def __init__(
-        self, method: str, columns: int, flagged: int, knots: int, words: int = 0, *, exact: bool = True
+        self,
+        method: str,
+        columns: int,
+        flagged: int,
+        knots: int,
+        words: int = 0,
+        vectors: int = 0,
+        *,
+        exact: bool = True,
     ) -> None:
         super().__init__()
         self.method, self.columns, self.flagged, self.knots, self.words = method, columns, flagged, knots, words
+        self.vectors = vectors
         self.exact, kind = exact, torch.float64 if exact else torch.float32
         self.register_buffer("median", torch.zeros(columns, dtype=kind))
         self.register_buffer("lowest", torch.full((columns,), -torch.inf, dtype=kind))
@@ -70,9 +80,15 @@ class Preprocess(nn.Module):
 
     @classmethod
     def fit(
-        cls, numbers: Tensor, method: str = "standardise", words: int = 0, measured: Tensor | None = None
+        cls,
+        numbers: Tensor,
+        method: str = "standardise",
+        words: int = 0,
+        measured: Tensor | None = None,
+        vectors: int = 0,
     ) -> Preprocess:
-        """Learn from training numbers [N, F]. The last `words` of them are ids, which pass as they are.
+        """Learn from training numbers [N, F]. The last `words` of them are ids, those before them `vectors` of texts:
+        both pass as they are.
 
         Where the numbers are a sample, `measured` [5, F] may tell of all rows the share missing, the mean, the
         deviation, the lowest and the highest (NaN where they were not measured).
@@ -83,13 +99,13 @@ class Preprocess(nn.Module):
         """
         if method not in METHODS:
             raise ValueError(f"method must be one of {METHODS}, not {method!r}")
-        numbers = numbers[:, : numbers.shape[1] - words]
+        numbers = numbers[:, : numbers.shape[1] - words - vectors]
         columns = numbers.shape[1]
         missing = numbers.isnan()
         absent = missing.any(0) if measured is None else missing.any(0) | (measured[0] > 0)
         flags = torch.nonzero(absent).flatten()
         knots = {"quantile": KNOTS, "piecewise": BINS + 1}.get(method, 0)
-        made = cls(method, columns, len(flags), knots, words)
+        made = cls(method, columns, len(flags), knots, words, vectors)
         made.flags.copy_(flags)
         for f in range(columns):
             known = numbers[~missing[:, f], f].double()
@@ -129,7 +145,12 @@ class Preprocess(nn.Module):
     @property
     def width(self) -> int:
         """F': the number of features."""
-        return self.columns * (1 + self._beside) + self.flagged + self.words
+        return self.columns * (1 + self._beside) + self.flagged + self.passing
+
+    @property
+    def passing(self) -> int:
+        """How many numbers pass as they are: vectors and ids."""
+        return self.vectors + self.words
 
     @property
     def _beside(self) -> int:
@@ -137,14 +158,14 @@ class Preprocess(nn.Module):
         return {"piecewise": self.knots - 1, "periodic": 2 * len(FREQUENCIES)}.get(self.method, 0)
 
     def origins(self) -> Tensor:
-        """Which of the F numbers each of the F' features comes from [F']; ids of words come from themselves."""
+        """Which of the F numbers each of the F' features comes from [F']; what passes as it is comes from itself."""
         columns = torch.arange(self.columns)
-        words = torch.arange(self.columns, self.columns + self.words)
-        return torch.cat([columns, columns.repeat_interleave(self._beside), self.flags, words])
+        passing = torch.arange(self.columns, self.columns + self.passing)
+        return torch.cat([columns, columns.repeat_interleave(self._beside), self.flags, passing])
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Features [B, F'] of numbers [B, F]."""
-        if self.words:
+        if self.passing:
             return torch.cat([self._features(numbers[:, : self.columns]), numbers[:, self.columns :].float()], 1)
         return self._features(numbers)
 
@@ -189,11 +210,14 @@ class Preprocess(nn.Module):
 
     def plain(self, numbers: Tensor) -> Tensor:
         """Numbers [N, F] standardised, gaps filled; not held at the training range's edge, as the networks see them.
-        Ids of words come as a few random sums of what they stand for."""
-        ids = numbers[:, self.columns :].long()
+        Vectors of texts, and ids of words, come as a few random sums of what they stand for."""
+        vectors, ids = numbers[:, self.columns : self.columns + self.vectors].float(), self._ids(numbers)
         numbers = numbers[:, : self.columns].to(self.median.dtype)
         filled = torch.where(numbers.isnan(), self.median, numbers)
         result = ((filled - self.mean) / self.scale).float()
+        if self.vectors:
+            drawn = torch.randn(self.vectors, VECTORS_SEEN, generator=torch_generator(0, "vectors seen together"))
+            result = torch.cat([result, vectors @ drawn], 1)
         if not self.words:
             return result
         drawn = torch.randn(SPREAD, SEEN, generator=torch_generator(0, "words seen together"))
@@ -201,14 +225,18 @@ class Preprocess(nn.Module):
         seen = F.embedding_bag(ids % SPREAD, drawn, mode="sum")
         return torch.cat([result, seen / (ids > 0).sum(1, keepdim=True).clamp_min(1).sqrt()], 1)
 
+    def _ids(self, numbers: Tensor) -> Tensor:
+        return numbers[:, self.columns + self.vectors :].long()
+
     def config(self) -> dict[str, Any]:
         """What `from_config` needs besides the state dict."""
-        return {name: getattr(self, name) for name in ("method", "columns", "flagged", "knots", "words", "exact")}
+        names = ("method", "columns", "flagged", "knots", "words", "vectors", "exact")
+        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_config(cls, value: Mapping[str, Any]) -> Preprocess:
         """An unfitted module of the same shape, for `load_state_dict`."""
-        sizes = [int(value.get(name, 0)) for name in ("columns", "flagged", "knots", "words")]
+        sizes = [int(value.get(name, 0)) for name in ("columns", "flagged", "knots", "words", "vectors")]
         return cls(str(value["method"]), *sizes, exact=bool(value.get("exact", False)))
 
 

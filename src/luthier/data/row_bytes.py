@@ -13,6 +13,7 @@ from luthier.data.word_pieces import LONGEST
 NUMBER = 110  # bytes of a number: three copies of 8 here, two of 4 for networks, five of 8 and some text on the way
 OUTPUT = 60  # bytes of a class: of the validation rows, a fifth, each network of a run keeps an output for each class
 DATE = 6  # numbers of a date
+VECTOR = 256  # numbers of a text's vector
 LEVELS = 100  # at most so many columns that a linear baseline makes of a category
 FEWEST = 16  # rows that show what columns are
 LOOKED_AT = 100  # columns, or up to twice as many, that stand for all
@@ -59,7 +60,7 @@ def _numbers(cells: pl.Series, column: Column) -> float:
         return DATE
     if column.kind == "category":
         return 1 + min(LEVELS, cells.n_unique()) / 2
-    if column.kind == "text":  # ids of pieces, and of their pairs
+    if column.kind == "text":  # ids of pieces and of their pairs, and a vector
         lengths = cells.cast(pl.String).str.len_chars().fill_null(0)
-        return 1 + min(2 * LONGEST, float(lengths.quantile(0.98) or 0) / 2)
+        return 1 + VECTOR + min(2 * LONGEST, float(lengths.quantile(0.98) or 0) / 2)
     return 1 if column.used else 0.5

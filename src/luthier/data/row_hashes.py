@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 import polars as pl
 
+DISTINCT = 0.95  # share of rows that no other equals, above which equal rows are the same ones
+
 MISSING = np.uint64(0x9E3779B97F4A7C15)
 CELLS = 1 << 18  # that are hashed together
 _TRUTHS = {"true": 1.0, "false": 0.0}
@@ -81,3 +83,12 @@ def _text_hashes(cells: pl.Series) -> np.ndarray:
     if not len(distinct):
         return np.full(len(cells), MISSING)
     return cells.replace_strict(distinct, pl.Series(known), default=int(MISSING), return_dtype=pl.UInt64).to_numpy()
+
+
+def rows_are_told_apart(hashes: np.ndarray) -> bool:
+    """Whether equal rows are the same ones, by a hash of all cells of each [N]: hardly any equals another.
+
+    >>> rows_are_told_apart(np.arange(30)), rows_are_told_apart(np.arange(30) // 2)
+    (True, False)
+    """
+    return bool((np.unique(hashes, return_counts=True)[1] == 1).mean() > DISTINCT)

@@ -368,3 +368,8 @@ def _csv_batches(
         say(note)
     for frame in table.frames():
         yield from in_marks_of(frame, styles, table.dialect.decimal).iter_slices(rows)
+
+
+def default_name(source: Any, found: Source) -> str:
+    """The name of a run's folder: the file's or the bundled set's."""
+    return Path(found.name).stem if isinstance(source, (str, Path)) and str(source) != "-" else "table"

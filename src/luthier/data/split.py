@@ -15,7 +15,8 @@ from luthier.data.times import time_format, times
 from luthier.errors import InputError
 from luthier.seeds import numpy_generator
 
-TEST = 0.2  # of the rows, and as many for validation
+TEST = 0.2  # of the rows
+VALIDATION = 0.25  # of the others
 STRATA = 10  # quantiles of a regression's target
 GROUP_STRATA = 4  # the same, where whole groups are shared out
 FEWEST = 10
@@ -25,8 +26,9 @@ NAMED = 5  # classes that a note lists
 
 @dataclass(frozen=True)
 class Splits:
-    """Row numbers of each part, sorted, disjoint and complete; `notes` say what was special. Where rows of another
-    file are the test part, `left_out` are the numbers of those that are not."""
+    """Row numbers of each part, sorted and disjoint; `notes` say what was special. Where rows of another file are
+    the test part, `left_out` are the numbers of those that are not, and rows of the table that are among them are in no
+    part."""
 
     training: np.ndarray
     validation: np.ndarray
@@ -49,12 +51,12 @@ def split_rows(
     task: Task,
     seed: int,
     test: float = TEST,
-    validation: float = TEST,
     group: str = "",
     time: str = "",
     dates: str = "",
     copies: Copies | None = None,
     known: np.ndarray | None = None,
+    sealed: bool = True,
 ) -> Splits:
     """Split the rows of a table whose target has no missing values.
 
@@ -62,9 +64,11 @@ def split_rows(
     the table is coarse. With `group`, rows with the same value of that column stay on one side; with `time` the latest
     rows by that column are the test part, those before them validation, and text is read by the format `dates` where it
     is given. Rows that are `known` (bool [N]) are not tested, nor what stays on one side with them. A class of one row
-    is learnt from, of two rows one is sealed. Raises InputError for what cannot be split so.
+    is learnt from, of two rows one is sealed. Where none is `sealed` what would be so is validated on, and the others
+    are for training. Raises InputError for what cannot be split so.
     """
     require_rows(frame)
+    validation = (1 - test) * VALIDATION
     shares = np.array([1 - validation - test, validation, test])
     copies = copies or CopyRule.of(frame.drop(task.target)).copies(frame)
     known = np.zeros(frame.height, dtype=bool) if known is None else known
@@ -75,6 +79,9 @@ def split_rows(
     else:
         notes = [copies.in_words] if copies.repeated else []
         result = _shuffled(strata_of(frame[task.target], task), copies.together, seed, shares, notes, known)
+    if not sealed:
+        opened = np.sort(np.concatenate([result.training, result.validation]))
+        result = replace(result, training=opened, validation=result.test, test=result.test[:0])
     return _with_lacking(_with_copies_across(result, copies), frame[task.target], task)
 
 
@@ -118,7 +125,7 @@ def _all_known(why: str) -> InputError:
         "no row is left to test on: the earlier run has learnt from them",
         expected="some rows that it has not learnt from",
         received=why,
-        remedy="seal other rows with --new-test FILE",
+        remedy="seal other rows with --test FILE",
     )
 
 
@@ -252,8 +259,9 @@ def _with_lacking(splits: Splits, target: pl.Series, task: Task) -> Splits:
         return splits
     codes, notes = encode_target(target, task).numpy(), list(splits.notes)
     for name in PARTS:
-        absent = np.setdiff1d(codes, codes[getattr(splits, name)])
-        if len(absent):
+        rows = getattr(splits, name)
+        absent = np.setdiff1d(codes, codes[rows])
+        if len(absent) and len(rows):
             named = " or ".join(f"'{task.classes[code]}'" for code in absent[:NAMED])
             more = f" and {len(absent) - NAMED} other classes" if len(absent) > NAMED else ""
             notes.append(f"no {name} row is {named}{more}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -77,13 +77,16 @@ class TargetTransform:
         if len(self.shifts) == 1:
             return self.shifts[0]
         knots, shifts = np.array(self.knots), np.array(self.shifts)
-        widths = np.diff(knots)
-        slopes = np.diff(shifts) / widths
+        result: Any
         if isinstance(outputs, np.ndarray):
-            return np.asarray(np.interp(outputs, knots, shifts))
-        first, widths, slopes = (torch.as_tensor(x).to(outputs) for x in (knots[:-1], widths, slopes))
-        along = torch.minimum((outputs.unsqueeze(-1) - first).clamp_min(0.0), widths)
-        return (along * slopes).sum(-1) + float(shifts[0])
+            result = np.interp(outputs, knots, shifts)
+        else:
+            first, widths, rises = (
+                torch.as_tensor(x).to(outputs) for x in (knots[:-1], np.diff(knots), np.diff(shifts))
+            )
+            along = torch.minimum((outputs.unsqueeze(-1) - first).clamp_min(0.0), widths)
+            result = (along * (rises / widths)).sum(-1) + float(shifts[0])
+        return cast(Values, result)
 
     def centre(self, values: np.ndarray) -> np.ndarray:
         """Answers [N] on the target's own scale as predictions on the modelled one: `answer` undone."""

@@ -55,8 +55,7 @@ def load(path: str | Path) -> PlainModel:
     tensors = {}
     for name, entry in header.items():
         begin, end = entry["data_offsets"]
-        raw = bytearray(body[begin:end])
-        kind = TYPES[entry["dtype"]]
+        raw, kind = bytearray(body[begin:end]), TYPES[entry["dtype"]]
         flat = torch.frombuffer(raw, dtype=kind) if raw else torch.zeros(0, dtype=kind)
         tensors[name] = flat.reshape(entry["shape"])
     return PlainModel(facts, tensors).eval()
@@ -87,9 +86,10 @@ class PlainModel(nn.Module):
                 logits = torch.cat([1 - torch.sigmoid(logits), torch.sigmoid(logits)], 1)
             total = total + weight * logits
         if facts["kind"] == "regression":
-            values: Tensor = total.clamp(facts["lowest"], facts["highest"]) * facts["target_std"] + facts["target_mean"]
-            back: Tensor = values.exp() * facts["smear"]
-            return back if facts["log_scale"] else values
+            x = total.clamp(facts["lowest"], facts["highest"])
+            bends = (rise * (x.clamp(low, high) - low) for low, high, rise in facts["bends"])
+            values: Tensor = sum(bends, x * facts["target_std"] + facts["target_mean"])
+            return values.exp() if facts["log_scale"] else values
         return torch.softmax(total.clamp_min(1e-12).log() / facts["temperature"], 1)
 
     def _net(self, place: int, spec: dict[str, Any], features: Tensor, codes: Tensor) -> Tensor:
@@ -149,8 +149,7 @@ class PlainModel(nn.Module):
         elif method == "periodic":
             angles = 2 * torch.pi * parts[0].unsqueeze(2) * parts[0].new_tensor(FREQUENCIES)
             parts.append(torch.cat([angles.sin(), angles.cos()], 2).flatten(1))
-        flags = self._of("preprocess.flags")
-        return torch.cat([*parts, missing[:, flags].float()], 1)
+        return torch.cat([*parts, missing[:, self._of("preprocess.flags")].float()], 1)
 
     def _normal_scores(self, filled: Tensor) -> Tensor:
         edges, values = self._of("preprocess.edges"), filled.T.contiguous()
@@ -193,8 +192,7 @@ class PlainModel(nn.Module):
     @torch.no_grad()
     def predict_proba(self, rows: list[dict[str, Any]]) -> list[dict[str, float]]:
         """Probabilities of each row by the names of the classes."""
-        shares = self(*self.encode(rows))
-        return [dict(zip(self.facts["classes"], row, strict=True)) for row in shares.tolist()]
+        return [dict(zip(self.facts["classes"], row, strict=True)) for row in self(*self.encode(rows)).tolist()]
 
     @torch.no_grad()
     def predict(self, rows: list[dict[str, Any]]) -> list[Any]:
@@ -202,6 +200,8 @@ class PlainModel(nn.Module):
         result = self(*self.encode(rows))
         if self.facts["kind"] == "regression":
             return list(result[:, 0].tolist())
+        if decision := self.facts["decision"]:
+            result = result @ result.new_tensor(decision[0]) + result.new_tensor(decision[1])
         second = result[:, -1] >= self.facts["threshold"]
         indices = second.long() if self.facts["kind"] == "binary" else result.argmax(1)
         return [self.facts["classes"][place] for place in indices.tolist()]

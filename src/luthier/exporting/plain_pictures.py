@@ -110,9 +110,10 @@ class PlainPictureModel(nn.Module):
                 logits = torch.cat([1 - torch.sigmoid(logits), torch.sigmoid(logits)], 1)
             total = total + weight * logits
         if facts["kind"] == "regression":
-            values: Tensor = total.clamp(facts["lowest"], facts["highest"]) * facts["target_std"] + facts["target_mean"]
-            back: Tensor = values.exp() * facts["smear"]
-            return back if facts["log_scale"] else values
+            x = total.clamp(facts["lowest"], facts["highest"])
+            bends = (rise * (x.clamp(low, high) - low) for low, high, rise in facts["bends"])
+            values: Tensor = sum(bends, x * facts["target_std"] + facts["target_mean"])
+            return values.exp() if facts["log_scale"] else values
         return torch.softmax(total.clamp_min(1e-12).log() / facts["temperature"], 1)
 
     @torch.no_grad()
@@ -126,6 +127,8 @@ class PlainPictureModel(nn.Module):
         result = self(pictures)
         if self.facts["kind"] == "regression":
             return list(result[:, 0].tolist())
+        if decision := self.facts["decision"]:
+            result = result @ result.new_tensor(decision[0]) + result.new_tensor(decision[1])
         second = result[:, -1] >= self.facts["threshold"]
         indices = second.long() if self.facts["kind"] == "binary" else result.argmax(1)
         return [self.facts["classes"][place] for place in indices.tolist()]

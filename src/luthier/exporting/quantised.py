@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from luthier import storage
-from luthier.assess import paired_difference, seen_by, within_noise
+from luthier.assess import paired_difference, within_noise
 from luthier.data import TableEncoder
 from luthier.exporting.graph import exportable
 from luthier.exporting.to_onnx import PURPOSE, export_onnx, inputs_for
@@ -72,6 +72,6 @@ def export_int8(
     for one in (smaller, content):
         session = runtime.InferenceSession(one, providers=["CPUExecutionProvider"])
         result = session.run(None, inputs)[0]
-        told.append(seen_by(metric, result, model.threshold) if model.task.classes else result[:, 0])
+        told.append(model.seen_by(metric, result if model.task.classes else result[:, 0]))
     storage.write_bytes(Path(path), smaller)
     return Quantised(len(content), len(smaller), paired_difference(metric, y, *told, weights=weights, task=model.task))

@@ -221,7 +221,16 @@ def _class_of(onnx: Any, model: Model, shares: str) -> tuple[list[Any], list[Any
             helper.make_node("Cast", ["is_second"], ["place"], to=kinds.INT64),
         ]
     else:
-        nodes.append(helper.make_node("ArgMax", ["probabilities"], ["place"], axis=1, keepdims=0))
+        scored = "probabilities"
+        if model.decision is not None:
+            scored = f"{OWN}scores"
+            for name, part in (("matrix", model.decision.matrix), ("offset", model.decision.offset)):
+                constants.append(numpy_helper.from_array(part, f"{OWN}{name}"))
+            nodes += [
+                helper.make_node("MatMul", ["probabilities", f"{OWN}matrix"], [f"{OWN}weighed"]),
+                helper.make_node("Add", [f"{OWN}weighed", f"{OWN}offset"], [scored]),
+            ]
+        nodes.append(helper.make_node("ArgMax", [scored], ["place"], axis=1, keepdims=0))
     nodes.append(
         helper.make_node(
             "LabelEncoder",

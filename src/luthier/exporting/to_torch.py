@@ -6,6 +6,7 @@ import importlib.util
 import math
 import re
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,7 @@ from luthier.data import TableEncoder
 from luthier.data.moments import shape_of
 from luthier.data.numerals import MAGNITUDES, alike, grouped_in
 from luthier.data.parsing import CellParser
+from luthier.data.target_transform import TargetTransform
 from luthier.errors import LuthierError
 from luthier.exporting import plain_model, plain_pictures
 from luthier.exporting.graph import exportable
@@ -30,6 +32,19 @@ from luthier.saved import Model
 
 CLOSE = 1e-6
 FAR = 1e30
+
+
+def _level(transform: TargetTransform) -> float:
+    """What is added to predictions on the modelled scale, whatever they are."""
+    if transform.shifts:
+        return transform.shifts[0]
+    return math.log(transform.smear) if transform.log else 0.0
+
+
+def _bends(transform: TargetTransform) -> list[tuple[float, float, float]]:
+    """By which slope more is added between two knots."""
+    pieces = zip(pairwise(transform.knots), pairwise(transform.shifts), strict=True)
+    return [(low, high, (after - before) / (high - low)) for (low, high), (before, after) in pieces]
 
 
 def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float:
@@ -56,9 +71,12 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
         ),
         "lowest": max(transform.lowest, -FAR),
         "highest": min(transform.highest, FAR),
-        "target_mean": float(transform.mean),
+        "target_mean": float(transform.mean) + _level(transform),
         "target_std": float(transform.std),
-        "smear": float(transform.smear),
+        "bends": _bends(transform),
+        "decision": None
+        if model.decision is None
+        else [model.decision.matrix.tolist(), model.decision.offset.tolist()],
         "threshold": float(model.threshold),
         "temperature": float(model.temperature),
     }

@@ -21,10 +21,13 @@ from torch.nn import functional as F
 
 from luthier.errors import ConfigError, InputError, nearest, users_code
 from luthier.nets.blocks import Truncated, anatomy_of, with_new_head
+from luthier.nets.efficientnet import LITE, EfficientNetLite
 from luthier.nets.resnet import MEAN, STAGES, STD, resnet
 from luthier.seeds import derive, torch_generator
 from luthier.shapes import Codes, Outputs, Pictures
 
+OURS: Mapping[str, str] = {**dict.fromkeys(STAGES, "fc"), LITE: "_fc"}  # architectures, and the names of their heads
+AUTO = "auto"  # the one whose weights come in a package
 _allowed: set[str] = set()
 
 
@@ -32,10 +35,10 @@ _allowed: set[str] = set()
 class BackboneSpec:
     """Pictures of shape `inputs` (C, H, W) in, bytes or numbers between 0 and 1; logits [B, outputs] out.
 
-    `backbone` is resnet18, resnet34, resnet50, or `module:callable` that returns a module whose last linear layer
-    is its head. Pictures are shown to it with three channels, `side` pixels on their longer side (0: as they are),
-    and, unless it is one of ours, which do so themselves, centred by ImageNet's mean and deviation. With `cut` the
-    network ends at that block, whose pooled activations are `width` numbers.
+    `backbone` is resnet18, resnet34, resnet50, efficientnet-lite0, or `module:callable` that returns a module whose
+    last linear layer is its head. Pictures are shown to it with three channels, `side` pixels on their longer side (0:
+    as they are), and, unless it is a residual network of ours, which centres them itself, centred by ImageNet's mean
+    and deviation. With `cut` the network ends at that block, whose pooled activations are `width` numbers.
     """
 
     backbone: str
@@ -120,8 +123,8 @@ _heads: dict[tuple[str, tuple[int, int, int], int], str] = {}  # of functions' b
 def _head_of(spec: BackboneSpec, net: nn.Module) -> str:
     """The name of the head of what is shown pictures of a spec."""
     key = spec.backbone, spec.inputs, spec.side
-    if spec.backbone in STAGES:
-        return "body.fc"
+    if spec.backbone in OURS:
+        return f"body.{OURS[spec.backbone]}"
     if key not in _heads:
         _heads[key] = anatomy_of(net, torch.rand(2, *spec.inputs, generator=torch_generator(0, "pictures"))).head
     return _heads[key]
@@ -161,9 +164,11 @@ def backbone_named(name: str) -> nn.Module:
     """The module of a name: one of ours, or what a function that was allowed returns."""
     if name in STAGES:
         return resnet(name)
+    if name == LITE:
+        return EfficientNetLite()
     if ":" not in name:
-        hint = nearest(name, STAGES)
-        raise ConfigError([f"'{name}' is not a backbone: {', '.join(STAGES)}, or module:callable; {hint}".rstrip("; ")])
+        hint = nearest(name, OURS)
+        raise ConfigError([f"'{name}' is not a backbone: {', '.join(OURS)}, or module:callable; {hint}".rstrip("; ")])
     if name not in _allowed and name not in os.environ.get("LUTHIER_BACKBONES", "").split(","):
         raise InputError(
             f"the network is built by your function '{name}', and a file must not choose code to run",

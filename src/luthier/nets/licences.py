@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from luthier.nets.backbone import AUTO
+from luthier.nets.efficientnet import LITE, PACKAGE
+
 UNSTATED = "not stated"
 KEYS = ("license", "licence", "license_name")  # in a safetensors file's own description
 TROVE = "License :: OSI Approved :: "
@@ -29,6 +32,8 @@ def licences_of(backbone: str, weights: str = "") -> tuple[Licence, ...]:
     'torch.nn:Linear'
     """
     result = [Licence(backbone, *_of_package(backbone.partition(":")[0]))] if ":" in backbone else []
+    if backbone in (AUTO, LITE) and not weights:
+        result = [Licence(f"{LITE}, ImageNet weights", "Apache-2.0", f"the file LICENSE of the package {PACKAGE}")]
     return (*result, *([Licence(Path(weights).name, *_of_file(Path(weights)))] if weights else []))
 
 

@@ -15,13 +15,16 @@ from luthier.seeds import derive
 from luthier.shapes import Codes, Features, Outputs, Targets
 
 READERS = ("bag", *CELLS)
+READS = ("both", "words", "vectors")
 SMALL = 0.01  # deviation of an embedding at the start: what training does not touch says next to nothing
 
 
 @dataclass(frozen=True)
 class TextSpec:
-    """Rows in, `numbers` plain ones first, then the ids of L pieces and of their L - 1 pairs of neighbours (0: none),
-    then the codes of K categories: [B, numbers + 2 L - 1 + K]. Logits out.
+    """Rows in, `numbers` plain ones first, then V sentence `vectors`, the ids of L pieces and of their L - 1 pairs of
+    neighbours (0: none), then the codes of K categories: [B, numbers + V + 2 L - 1 + K]. Logits out.
+
+    It `reads` the words, the vectors or both.
 
     The reader `bag` adds up the embeddings of `pieces` and of known `pairs`, over the root of their number
     (Joulin and others 2017), each times how much it tells of the target where they are `weighted`; `lstm`, `gru` and
@@ -43,12 +46,17 @@ class TextSpec:
     word_dropout: float = 0.0
     embeddings: tuple[tuple[int, int], ...] = ()
     weighted: bool = False
+    vectors: int = 0
+    reads: str = "both"
 
     def __post_init__(self) -> None:
         mistakes = []
         if self.reader not in READERS or self.pool not in POOLS:
             mistakes.append(f"reader must be one of {READERS} and pool one of {POOLS}, not {self.reader}, {self.pool}")
-        if min(self.pieces, self.length, self.outputs, self.width, *self.layers_of_units, 1) < 1 or self.numbers < 0:
+        if self.reads not in READS or (self.reads == "vectors" and not self.vectors):
+            mistakes.append(f"reads must be one of {READS}, vectors only where there are some, not {self.reads}")
+        sizes = (self.pieces, self.length, self.outputs, self.width, *self.layers_of_units, 1)
+        if min(sizes) < 1 or min(self.numbers, self.vectors) < 0:
             mistakes.append("sizes must be positive")
         mistakes += [
             f"{name} must be at least 0 and below 1"
@@ -66,7 +74,17 @@ class TextSpec:
     @property
     def layers(self) -> int:
         """Groups of weights that may have rates of their own."""
-        return 3 if self.reader != "bag" or self.pairs else 2
+        return 1 + self.reads_words * (2 if self.reader != "bag" or self.pairs else 1)
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether words have a part in the output."""
+        return self.reads != "vectors"
+
+    @property
+    def vectors_read(self) -> int:
+        """How many numbers of sentence vectors have a part in the output."""
+        return self.vectors if self.reads != "words" else 0
 
     def to_json(self) -> dict[str, Any]:
         """The spec as plain JSON values."""
@@ -89,17 +107,9 @@ class TextNet(nn.Module):
     def __init__(self, spec: TextSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.words = nn.Embedding(spec.pieces, spec.width, padding_idx=0)
-        wide = spec.width
-        if spec.reader != "bag":
-            self.reader = CELLS[spec.reader](spec.width, 2 * spec.width, batch_first=True)
-            wide = 2 * spec.width
-        elif spec.pairs:
-            self.reader = nn.Embedding(spec.pairs + 1, spec.width, padding_idx=0)  # type: ignore[assignment]
-        if spec.reader == "bag" and spec.weighted:
-            self.register_buffer("telling", torch.ones(spec.pieces + spec.pairs + 1))
+        wide = self._add_words(spec) if spec.reads_words else 0
         head: list[nn.Module] = [nn.Dropout(spec.dropout)]
-        wide += spec.numbers + sum(width for _, width in spec.embeddings)
+        wide += spec.numbers + spec.vectors_read + sum(width for _, width in spec.embeddings)
         for units in spec.layers_of_units:
             head += [nn.Linear(wide, units), nn.ReLU(), nn.Dropout(spec.dropout)]
             wide = units
@@ -117,16 +127,31 @@ class TextNet(nn.Module):
                 nn.init.zeros_(layer.bias)
         nn.init.zeros_(self.head[-1].weight)  # type: ignore[arg-type]
 
+    def _add_words(self, spec: TextSpec) -> int:
+        """What reads the words; returns how many numbers come of them."""
+        self.words = nn.Embedding(spec.pieces, spec.width, padding_idx=0)
+        if spec.reader != "bag":
+            self.reader = CELLS[spec.reader](spec.width, 2 * spec.width, batch_first=True)
+            return 2 * spec.width
+        if spec.pairs:
+            self.reader = nn.Embedding(spec.pairs + 1, spec.width, padding_idx=0)  # type: ignore[assignment]
+        if spec.weighted:
+            self.register_buffer("telling", torch.ones(spec.pieces + spec.pairs + 1))
+        return spec.width
+
     def forward(self, rows: Features, codes: Codes | None = None) -> Outputs:
         """Logits [B, outputs] of rows; see TextSpec. The rows hold the codes, other ones are not looked at."""
         spec = self.spec
-        numbers, ids, pairs, codes = self._parts(rows)
+        numbers, vectors, ids, pairs, codes = self._parts(rows)
         if self.training and spec.word_dropout:
             kept = (torch.rand(ids.shape) >= spec.word_dropout).to(ids.device)
             ids, pairs = ids * kept, pairs * (kept[:, 1:] & kept[:, :-1])
-        read = self._bag(ids, pairs) if spec.reader == "bag" else self._in_order(ids)
-        beside = [table(codes[:, k]) for k, table in enumerate(self.tables)]
-        result: Tensor = self.head(torch.cat([read, numbers, *beside], 1))
+        parts = [numbers, *(table(codes[:, k]) for k, table in enumerate(self.tables))]
+        if spec.reads_words:
+            parts.insert(0, self._bag(ids, pairs) if spec.reader == "bag" else self._in_order(ids))
+        if spec.vectors_read:
+            parts.append(vectors)
+        result: Tensor = self.head(torch.cat(parts, 1))
         return result
 
     def from_training_rows(self, rows: Features, targets: Targets) -> dict[str, Tensor]:
@@ -137,7 +162,7 @@ class TextNet(nn.Module):
         """
         if not hasattr(self, "telling"):
             return {}
-        _, ids, pairs, _ = self._parts(rows)
+        _, _, ids, pairs, _ = self._parts(rows)
         every = torch.cat([ids, torch.where(pairs > 0, pairs + self.spec.pieces, 0)], 1).sort(1).values
         once = torch.cat([torch.ones(len(rows), 1, dtype=torch.bool), every[:, 1:] != every[:, :-1]], 1)
         several = targets.ndim > 1 and targets.shape[1] > 1  # probabilities of classes
@@ -150,12 +175,13 @@ class TextNet(nn.Module):
         ratios = (inside / inside.sum(1, keepdim=True)).log() - (outside / outside.sum(1, keepdim=True)).log()
         return {"telling": ratios.square().mean(0).sqrt().float() if len(counts) > 1 else torch.ones(size)}
 
-    def _parts(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Numbers, and ids of pieces, pairs and codes."""
+    def _parts(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Numbers, sentence vectors, and ids of pieces, pairs and codes."""
         spec = self.spec
-        numbers, *parts = torch.split(rows, [spec.numbers, spec.length, spec.length - 1, len(spec.embeddings)], 1)
+        sizes = [spec.numbers, spec.vectors, spec.length, spec.length - 1, len(spec.embeddings)]
+        numbers, vectors, *parts = torch.split(rows, sizes, 1)
         ids, pairs, codes = (part.long() for part in parts)
-        return numbers, ids, pairs, codes
+        return numbers, vectors, ids, pairs, codes
 
     def _bag(self, ids: Tensor, pairs: Tensor) -> Tensor:
         words, twos = self.words(ids), self.reader(pairs) if self.spec.pairs else None

@@ -16,7 +16,6 @@ from luthier.recipe.problem import Problem
 from luthier.recipe.reading import (
     LoadedData,
     asked_of,
-    default_name,
     read_and_infer,
     read_as_asked,
     read_unchanged,
@@ -54,7 +53,6 @@ __all__ = [
     "checklist",
     "columns_of",
     "copy_memory",
-    "default_name",
     "evidence_of",
     "first_width",
     "follows",

@@ -22,8 +22,8 @@ NEEDED = {3: "method", 4: "fitted", 5: "closed"}  # what must be known to begin 
 
 def check_way_back(previous: RunFolder, step: int, *, new_test: str, again: bool) -> None:
     """InputError when a run cannot be gone on from at a step, or when its test part was read already."""
-    if not 2 <= step <= 5:
-        raise InputError(f"--step {step} is not a step to start from", expected="2, 3, 4 or 5")
+    if not 1 <= step <= 5:
+        raise InputError(f"--step {step} is not a step to start from", expected="1, 2, 3, 4 or 5")
     name = NEEDED.get(step)
     if name is not None and not (previous.checkpoint / f"{name}.json").exists():
         raise InputError(
@@ -64,6 +64,8 @@ def take_over(runner: Runner, asked: RunRequest) -> int:
         return 1
     previous = open_run(Path(asked.previous))
     sentence = f"the results of steps 1 to {asked.begin_at - 1} come from '{asked.previous}'"
+    if asked.begin_at == 1:
+        sentence = f"every step is walked anew, on the rows as '{asked.previous}' had them"
     runner.ledger.add("note", {"step": 1, "sentence": sentence})
     for record in read_ledger(previous.ledger):
         if _is_taken(record, asked.begin_at):

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from luthier import storage
 from luthier.errors import ConfigError, InputError
+from luthier.mistakes import mistakes_in
 from luthier.recipe.ledger import Record
 from luthier.recipe.plan import Plan, Plans, Stage
-from luthier.request import RunRequest, mistakes_in
+from luthier.request import RunRequest
 from luthier.untrusted import read_toml, validated
 
 

@@ -12,20 +12,19 @@ import numpy as np
 import polars as pl
 from scipy.stats import poisson
 
-from luthier.assess.fingerprints import Fingerprints
-from luthier.data import Splits, split_rows, with_target, with_values
-from luthier.data.row_hashes import row_hashes
-from luthier.data.split import TEST
-from luthier.errors import InputError
-from luthier.recipe.known_rows import Line, fingerprints_of, fingerprints_of_others
-from luthier.recipe.reading import LoadedData, asked_of, dates_of, listed
-from luthier.recipe.sample_weights import require_weights
+from luthier.data import Splits, split_rows
+from luthier.data.row_hashes import rows_are_told_apart
+from luthier.data.split import FEWEST
+from luthier.errors import InputError, listed
+from luthier.recipe.known_rows import Line, fingerprints_of, fingerprints_of_test
+from luthier.recipe.outside import require_outside, said_of_inside
+from luthier.recipe.reading import LoadedData, asked_of, dates_of
+from luthier.recipe.sealed_file import near, values_of_test
 from luthier.recipe.stored_splits import read_splits
 from luthier.request import RunRequest
 from luthier.saved import open_run
 
 NAMED = 5  # rows that a note names
-DISTINCT = 0.95  # share of rows that no other equals, above which equal rows are the same ones
 BY_CHANCE = 1e-6  # how seldom so few rows of a fresh draw would be new
 
 
@@ -33,32 +32,79 @@ def drawn(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
     """The parts of a new run. InputError where no row is left to test on."""
     if parent := asked.base or asked.previous:
         return _as_in(parent, read, asked, line)
-    known = None
-    if read.new_test is None and len(line.opened):
-        known = line.known(fingerprints_of(read, line.secret), labels_of(read.frame, asked))
-    splits = split_rows(
+    if read.test is not None:
+        return _beside_test(read, asked, line)
+    if not asked.seals:
+        splits = _split(read, asked)
+        return replace(splits, notes=(*splits.notes, "nothing is sealed: all rows are open"))
+    known = line.known(fingerprints_of(read, line.secret), labels_of(read.frame, asked)) if len(line.opened) else None
+    splits = _split(read, asked, known=known)
+    if known is not None and known.any():
+        splits = replace(splits, notes=(*splits.notes, _stay_open(asked, known, splits)))
+    return splits
+
+
+def _split(read: LoadedData, asked: RunRequest, *, known: np.ndarray | None = None) -> Splits:
+    return split_rows(
         read.frame,
         task=read.task,
         seed=asked.seed,
+        test=asked.test_share,
         group=asked.group,
         time=asked.time,
         dates=dates_of(asked),
         copies=read.copies,
         known=known,
+        sealed=asked.seals and read.test is None,
     )
-    if known is not None and known.any():
-        splits = replace(splits, notes=(*splits.notes, _stay_open(asked, known, splits)))
-    if read.new_test is None:
-        return splits
-    joined = np.sort(np.concatenate([splits.training, splits.validation]))
-    note = "the rows of --new-test are the test set, so that set is for validation and the other two for training"
-    return _with_fresh(replace(splits, training=joined, validation=splits.test), note, read, asked, line)
+
+
+def _beside_test(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
+    """All rows of the source in two parts, the test rows beside them.
+
+    Rows of the source that are also test rows are in no part; of a warm start, whose earlier run may have learnt from
+    them, they leave the test rows instead.
+    """
+    values = values_of_test(read)
+    also = np.zeros(read.frame.height, dtype=bool) if asked.warm_start else _also_tested(read, asked, values, line)
+    rest = np.flatnonzero(~also)
+    if len(rest) < FEWEST:
+        raise InputError(
+            f"{len(rest)} of {len(also)} rows are left to learn from: the others are also in --test",
+            expected=f"at least {FEWEST}",
+            remedy="name a table with other rows, or leave --test out, so that a fifth of these rows is sealed",
+        )
+    splits = _split(read.some(rest) if also.any() else read, asked)
+    result = Splits(rest[splits.training], rest[splits.validation], splits.test, splits.notes)
+    note = "the rows of --test are the test set, and all others are open, a fifth of them to validate on"
+    if asked.warm_start:
+        return _with_fresh(result, note, read, asked, line)
+    assert read.test is not None
+    notes = [*result.notes, note, *read.counted_rows(read.test).notes]
+    if also.any():
+        notes.append(f"{int(also.sum())} rows of the table are also in --test and left out of the open ones")
+    notes += said_of_inside(values, read.frame[rest], read, asked)
+    return replace(result, notes=tuple(notes))
+
+
+def _also_tested(read: LoadedData, asked: RunRequest, values: pl.DataFrame, line: Line) -> np.ndarray:
+    """Which rows of the table are also test rows: equal ones, and near copies [N].
+
+    Where rows repeat by nature an equal row may be another one: none counts then, unless there are more of them than in
+    a fresh draw.
+    """
+    test, own = fingerprints_of_test(read, values, line.secret), fingerprints_of(read, line.secret)
+    result = own.known_in(test)
+    if not read.copies.coarse:
+        return np.asarray(result | near(read, read.frame, values))
+    told_apart, expected, found = _fresh_rows(read, test.known_in(own))
+    return result if told_apart or _too_few(expected, found) else np.zeros(len(own), dtype=bool)
 
 
 def _stay_open(asked: RunRequest, known: np.ndarray, splits: Splits) -> str:
     """How many rows the earlier run has learnt from, and how many are left to test on."""
     note = f"'{asked.warm_start}' has learnt from {int(known.sum())} of these rows, which stay open"
-    wanted, left = round(TEST * len(known)), len(splits.test)
+    wanted, left = round(asked.test_share * len(known)), len(splits.test)
     return note if left >= 0.9 * wanted else f"{note}: {left} are left to test on, where {wanted} were wanted"
 
 
@@ -68,57 +114,39 @@ def _as_in(parent: str, read: LoadedData, asked: RunRequest, line: Line) -> Spli
     splits = read_splits(folder.splits, read.frame.height)
     if splits is None:
         raise InputError(f"'{parent}' has not split its rows yet", remedy=f"finish it: luthier resume {parent}")
-    if asked.new_test == asked_of(folder).new_test:
-        return splits
+    if asked.test == asked_of(folder).test:
+        return splits if not folder.refitted.exists() else _without_sealed(splits, read)
     joined = np.sort(np.concatenate([splits.validation, splits.test]))
     note = "the old test rows join the validation set; the rows of --new-test are the new test set"
     return _with_fresh(replace(splits, validation=joined, left_out=()), note, read, asked, line)
 
 
+def _without_sealed(splits: Splits, read: LoadedData) -> Splits:
+    """The parts of a run whose refitted model has learnt from its test rows: those of its table are for validation."""
+    opened, none = np.sort(np.concatenate([splits.validation, splits.test])), splits.test[:0]
+    left_out = splits.left_out if read.test is None else tuple(range(values_of_test(read).height))
+    note = "nothing is sealed: the refitted model has learnt from the test rows"
+    return replace(splits, validation=opened, test=none, left_out=left_out, notes=(*splits.notes, note))
+
+
 def _with_fresh(splits: Splits, note: str, read: LoadedData, asked: RunRequest, line: Line) -> Splits:
     """With the rows of another file as the test part, of which those that are known are left out."""
-    values = fresh_values(read)
+    values = values_of_test(read)
     known = _known_values(read, asked, values, line)
     left_out, rows = np.flatnonzero(known), values.height
-    assert read.new_test is not None
+    assert read.test is not None
     if len(left_out) == rows:
         raise InputError(
-            f"'{asked.new_test}' is not a new test set",
+            f"'{asked.test}' is not a new test set",
             expected="new rows with a target",
             received=f"{rows} rows with a target, all of them already known to the run",
         )
-    notes = [*splits.notes, note, *read.counted_rows(read.new_test).notes]
+    notes = [*splits.notes, note, *read.counted_rows(read.test).notes]
     if len(left_out):
         named = listed([str(row + 1) for row in left_out], NAMED)
         notes.append(f"{len(left_out)} of its {rows} rows are known to the run and left out: {named}")
+    require_outside(values.filter(pl.Series(~known)), read, asked)
     return replace(splits, test=splits.test[:0], notes=tuple(notes), left_out=tuple(left_out.tolist()))
-
-
-def fresh_values(read: LoadedData) -> pl.DataFrame:
-    """The usable rows of the file of test rows. InputError for columns that are missing, cells that cannot be read."""
-    assert read.new_test is not None
-    rows = read.counted_rows(read.new_test)
-    result = with_target(rows.frame, read.task)
-    result = result.filter(result[read.task.target].is_not_null())
-    needed = [column.name for column in read.columns if column.used or column.name == read.counted]
-    missing = [name for name in needed if name not in result.columns]
-    if missing:
-        raise InputError(
-            f"'{read.new_test.name}' cannot be the new test set: {len(missing)} columns are missing",
-            expected="the columns of training",
-            received=f"no {listed(missing)}",
-        )
-    if read.counted:
-        require_weights(result, read.counted)
-    names = [name for name in read.frame.columns if name in result.columns]
-    return with_values(result.select(names), read.columns)
-
-
-def fresh_fingerprints(read: LoadedData, values: pl.DataFrame, line: Line) -> Fingerprints:
-    """The fingerprints of the usable rows of the file of test rows."""
-    assert read.new_test is not None
-    cells = read.usable_cells(read.new_test)
-    return fingerprints_of_others(cells, values, read, line.secret)
 
 
 def labels_of(frame: pl.DataFrame, asked: RunRequest) -> pl.Series | None:
@@ -129,44 +157,38 @@ def labels_of(frame: pl.DataFrame, asked: RunRequest) -> pl.Series | None:
 def _known_values(read: LoadedData, asked: RunRequest, values: pl.DataFrame, line: Line) -> np.ndarray:
     """Which rows the run or its line has seen: equal ones, near copies, rows of groups that are open in the line [N].
 
-    Where rows repeat by nature an equal row may be a new one: none counts as known then.
+    Where rows repeat by nature an equal row may be a new one: none counts as known then. InputError where fewer are new
+    than in a fresh draw.
     """
-    rows, labels = fresh_fingerprints(read, values, line), labels_of(values, asked)
+    rows, labels = fingerprints_of_test(read, values, line.secret), labels_of(values, asked)
     own = rows.known_in(fingerprints_of(read, line.secret))
     known = own | rows.known_in(line.read) | line.known(rows, labels)
-    if read.copies.coarse:
-        return known if _tells_rows_apart(read, own, asked) else np.zeros(values.height, dtype=bool)
-    if read.pictures is None and read.copy_rule.names:
-        for ours, theirs in zip(_with_targets(read, values), _with_targets(read, read.frame), strict=True):
-            known |= np.isin(ours, theirs)
-    return np.asarray(known)
-
-
-def _tells_rows_apart(read: LoadedData, own: np.ndarray, asked: RunRequest) -> bool:
-    """Whether equal rows are the same ones although inputs repeat by nature: all cells together tell them apart.
-
-    Else equal rows of another file may be new ones. InputError where fewer of its rows are no `own` ones of the run [N]
-    than of a fresh draw from the table's distribution.
-    """
-    counts = np.unique(read.cell_hashes, return_counts=True)[1]
-    if (counts == 1).mean() > DISTINCT:
-        return True
-    rate = len(own) / counts.sum()
-    unseen = (counts == 1).sum() * rate  # rows whose values the table does not have (Good and Turing)
-    beyond = counts * rate * poisson.sf(counts - 1, counts * rate) - counts * poisson.sf(counts, counts * rate)
-    expected, found = float(unseen + beyond.sum()), int((~own).sum())
-    if poisson.cdf(found, expected) < BY_CHANCE:
+    if not read.copies.coarse:
+        return np.asarray(known | near(read, values, read.frame))
+    told_apart, expected, found = _fresh_rows(read, own)
+    if told_apart:
+        return np.asarray(known)
+    if _too_few(expected, found):
         raise InputError(
-            f"'{asked.new_test}' is not a new test set: rows of the run are in it",
+            f"'{asked.test}' is not a new test set: rows of the run are in it",
             expected=f"about {expected:.0f} of {len(own)} rows that the run's table does not have, as in a fresh draw",
             received=f"{found} such rows",
             remedy="take rows that were collected later, or add a column that identifies rows to both files",
         )
-    return False
+    return np.zeros(values.height, dtype=bool)
 
 
-def _with_targets(read: LoadedData, values: pl.DataFrame) -> list[np.ndarray]:
-    """What near copies share whose target and times are the same, in each way of rounding."""
-    times = {column.name for column in read.columns if column.used} - set(read.copy_rule.names)
-    rest = row_hashes(values, [read.task.target, *sorted(times)])
-    return [key + rest for key in read.copy_rule.keys(values)]
+def _fresh_rows(read: LoadedData, own: np.ndarray) -> tuple[bool, float, int]:
+    """Whether all cells together tell rows apart whose inputs repeat by nature, so that equal ones are the same; how
+    many rows of a file would be none of the table's in a fresh draw from its distribution, and how many are not `own`
+    ones [N]."""
+    counts = np.unique(read.cell_hashes, return_counts=True)[1]
+    rate = len(own) / counts.sum()
+    unseen = (counts == 1).sum() * rate  # rows whose values the table does not have (Good and Turing)
+    beyond = counts * rate * poisson.sf(counts - 1, counts * rate) - counts * poisson.sf(counts, counts * rate)
+    return rows_are_told_apart(read.cell_hashes), float(unseen + beyond.sum()), int((~own).sum())
+
+
+def _too_few(expected: float, found: int) -> bool:
+    """Whether so few new rows are no chance."""
+    return bool(poisson.cdf(found, expected) < BY_CHANCE)

@@ -52,18 +52,24 @@ class StreamedInputs:
 
 
 def full_training_rows_of(
-    read: LoadedData, asked: RunRequest, training: pl.DataFrame, held_out: pl.DataFrame, encoder: Encoder
+    read: LoadedData,
+    asked: RunRequest,
+    training: pl.DataFrame,
+    held_out: pl.DataFrame,
+    encoder: Encoder,
+    test: pl.DataFrame | None = None,
 ) -> FullTrainingRows | None:
     """All rows that may be learnt from; None where the table is in memory as a whole.
 
-    Left out are rows whose inputs a held-out row has, whose group it is in, or whose time is not before it; and those
-    whose target cannot be learnt. InputError for infinite numbers, and for what a table in memory is refused for.
+    Left out are rows whose inputs a held-out row has, whose group it is in, or whose time is not before it; those whose
+    target cannot be learnt; and `test` rows of another file. InputError for infinite numbers, and for what a table in
+    memory is refused for.
     """
     whole = read.source.whole
     if whole is None:
         return None
     assert isinstance(encoder, TableEncoder)
-    result = learnable(whole, read, asked, held_out)
+    result = learnable(whole, read, asked, held_out, test)
     others = result.rows
 
     def pieces() -> Iterator[Dataset]:

@@ -17,11 +17,13 @@ from luthier import storage
 from luthier.assess import Register
 from luthier.assess.fingerprints import Fingerprints, Secret, secret_of
 from luthier.assess.row_record import GROUP, MOST_ROWS, OPEN, SEALED, WAS_OPEN, WAS_READ, RowRecord
+from luthier.data import Splits
 from luthier.data.pictures import PictureEncoder
 from luthier.data.pictures.store import checksums
 from luthier.data.row_hashes import cell_hashes, row_hashes, scrambled, text_hash
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.recipe.reading import LoadedData, asked_of, read_unchanged
+from luthier.recipe.sealed_file import values_of_test
 from luthier.recipe.stored_splits import read_splits
 from luthier.request import RunRequest
 from luthier.saved import RunFolder, open_run
@@ -116,10 +118,16 @@ def _reconstructed(folder: RunFolder, secret: Secret, record: RowRecord | None) 
     if splits is None:
         raise InputError(f"'{folder.splits}' is missing")
     rows, on_disk = _fingerprints_of_all(read, secret, MOST_READ)
-    opened = np.ones(len(rows), dtype=bool)
-    opened[splits.test] = False
-    found = rows.rows(opened).joined(on_disk)
-    sealed = rows.rows(~opened)
+    opened = np.zeros(len(rows), dtype=bool)
+    opened[np.concatenate([splits.training, splits.validation])] = True
+    sealed = rows.rows(splits.test)
+    if read.test is not None:
+        values = values_of_test(read)
+        tested = np.setdiff1d(np.arange(values.height), splits.left_out)
+        sealed = fingerprints_of_test(read, values, secret).rows(tested)
+    found = rows.rows(opened).joined(on_disk.rows(~on_disk.known_in(sealed)))
+    if folder.refitted.exists():
+        found = found.joined(sealed)
     times = np.full(len(sealed), int(folder.scores.exists()))
     groups = _open_groups(read, asked, opened, secret)
     whole, unknown = read.source.whole, tuple[str, ...]()
@@ -145,14 +153,33 @@ def keep_reading(folder: RunFolder, register: Register, record: RowRecord, times
     register.note_reading(record.run, times)
 
 
-def record_of(read: LoadedData, asked: RunRequest, sealed: np.ndarray, new: Fingerprints, line: Line) -> RowRecord:
-    """The record of a new run: of its table's rows, of which some are `sealed` [N], of `new` rows that are, and of its
-    line."""
+def forget(folder: RunFolder) -> None:
+    """Take a run out of the register that has neither learnt from its rows nor read them."""
+    record = record_in(folder)
+    if record is not None:
+        Register.none().forget(record.run)
+
+
+def keep_learnt(folder: RunFolder, register: Register) -> None:
+    """Keep that a run has learnt from its sealed rows: in its folder, and in the register."""
+    record = record_in(folder)
+    if record is not None:
+        record = record.learnt()
+        storage.write_bytes(folder.seal, record.shortened().to_bytes())
+        register.keep(record)
+
+
+def record_of(read: LoadedData, asked: RunRequest, splits: Splits, test: Fingerprints, line: Line) -> RowRecord:
+    """The record of a new run: of the rows of its parts, of `test` rows of another file, and of its line."""
     secret = line.secret
     own, on_disk = _fingerprints_of_all(read, secret, MOST_ROWS)
-    rows = own.joined(new, on_disk)
-    state = np.r_[np.where(sealed, SEALED, OPEN), np.full(len(new), SEALED), np.full(len(on_disk), OPEN)]
-    groups = np.union1d(_open_groups(read, asked, ~sealed, secret), line.groups)
+    opened = np.zeros(len(own), dtype=bool)
+    opened[np.concatenate([splits.training, splits.validation])] = True
+    sealed, learnt = own.rows(splits.test).joined(test), own.rows(opened)
+    on_disk = on_disk.rows(~on_disk.known_in(test))
+    rows = sealed.joined(learnt, on_disk)
+    state = np.where(np.arange(len(rows)) < len(sealed), SEALED, OPEN)
+    groups = np.union1d(_open_groups(read, asked, opened, secret), line.groups)
     was_open = line.opened.rows(~np.isin(line.opened.cells, rows.cells))
     before = np.r_[line.readings(rows), np.zeros(len(was_open)), line.times, np.zeros(len(groups))]
     counts = ((state, len(rows)), (WAS_OPEN, len(was_open)), (WAS_READ, len(line.read)), (GROUP, len(groups)))
@@ -174,6 +201,13 @@ Hashes = tuple[np.ndarray, np.ndarray | None]  # of rows [N]: of all cells, and 
 def fingerprints_of(read: LoadedData, secret: Secret) -> Fingerprints:
     """The fingerprints of a table's usable rows [N]."""
     return _keyed([_hashes_of(read)], secret)
+
+
+def fingerprints_of_test(read: LoadedData, values: pl.DataFrame, secret: Secret) -> Fingerprints:
+    """The fingerprints of the usable rows of the file of test rows."""
+    assert read.test is not None
+    cells = read.usable_cells(read.test)
+    return fingerprints_of_others(cells, values, read, secret)
 
 
 def fingerprints_of_others(cells: pl.DataFrame, values: pl.DataFrame, read: LoadedData, secret: Secret) -> Fingerprints:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from luthier.data.large import LargeTable
 from luthier.data.pieces import Pieces
+from luthier.data.row_hashes import row_hashes, rows_are_told_apart
 from luthier.data.times import moments, time_format, times
 from luthier.errors import InputError
 from luthier.recipe.reading import LoadedData, dates_of
@@ -26,8 +28,11 @@ class Learnable:
     left_out: Mapping[str, int]
 
 
-def learnable(whole: LargeTable, read: LoadedData, asked: RunRequest, held_out: pl.DataFrame) -> Learnable:
-    """The rows outside the sample that no held-out row forbids: by its inputs, its group or its time.
+def learnable(
+    whole: LargeTable, read: LoadedData, asked: RunRequest, held_out: pl.DataFrame, test: pl.DataFrame | None = None
+) -> Learnable:
+    """The rows outside the sample that no held-out row forbids: by its inputs, its group or its time; and none of the
+    `test` rows of another file.
 
     InputError for rows that a table in memory would be refused for: without a time, with an impossible weight.
     """
@@ -48,7 +53,23 @@ def learnable(whole: LargeTable, read: LoadedData, asked: RunRequest, held_out: 
     rows = whole.others.then(lambda frame: frame.filter(kept))
     if not (asked.time or asked.group or read.copies.coarse):
         rows = rows.then(read.copy_rule.others_than(held_out))
+    if test is not None:
+        rows = rows.then(_others_than(read, test))
     return Learnable(rows, int(result["rows"]) - sum(left_out.values()), left_out)
+
+
+def _others_than(read: LoadedData, test: pl.DataFrame) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """A step that keeps the rows that are not test rows; where inputs repeat by nature, by all cells together, if these
+    tell rows apart."""
+    if not read.copies.coarse:
+        return read.copy_rule.others_than(test)
+    names = [name for name in read.frame.columns if name in test.columns]
+    known, told_apart = row_hashes(test, names), rows_are_told_apart(read.cell_hashes)
+
+    def step(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.filter(pl.Series(~np.isin(row_hashes(frame, names), known))) if told_apart else frame
+
+    return step
 
 
 def left_out_in_words(left_out: Mapping[str, int]) -> str:

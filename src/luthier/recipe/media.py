@@ -66,6 +66,7 @@ _TEXT_TRAINING = (
 )
 _TEXT_VALIDATION = (
     Rung("start", ((1, 1, 0),)),
+    Rung("sentence vectors", ((2, 1, 0),)),
     Rung("words alike", ((1, 1, 0),)),
     Rung("dropout, last layer", ((2, 1, 0),)),
     Rung("dropout of words", ((2, 1, 0),)),
@@ -96,7 +97,7 @@ MEDIA: dict[str, Medium] = {
         levels=(
             (2, _names(_TEXT_TRAINING), _names(_TEXT_VALIDATION)),
             (1, _names(_TEXT_TRAINING), _names(_TEXT_VALIDATION)),
-            (1, ("Adam", "decay", "units"), ("start", "dropout, last layer", "L2")),
+            (1, ("Adam", "decay", "units"), ("start", "sentence vectors", "dropout, last layer", "L2")),
             (1, ("Adam",), ("start", "dropout, last layer")),
         ),
         costs={"order": 5.0, "units": 1.2, "later": 1.0},

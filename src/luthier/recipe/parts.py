@@ -11,19 +11,22 @@ import polars as pl
 
 from luthier.assess import SealedTest, Units
 from luthier.data import Dataset, Encoder, PictureEncoder, Splits, TableEncoder, Task
-from luthier.data.split import PARTS, group_numbers
+from luthier.data.split import PARTS, VALIDATION, group_numbers
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
+from luthier.recipe.budget import Budget
 from luthier.recipe.decisions.row_parts import SplitEvidence
-from luthier.recipe.draw_parts import drawn, fresh_values
+from luthier.recipe.draw_parts import drawn
 from luthier.recipe.full_training_rows import dataset
 from luthier.recipe.known_rows import Line
-from luthier.recipe.outside import require_outside
 from luthier.recipe.reading import LoadedData, dates_of, model_of
 from luthier.recipe.sample_weights import varied
+from luthier.recipe.sealed_file import values_of_test
 from luthier.recipe.stored_splits import read_splits
 from luthier.request import RunRequest
 from luthier.saved import RunFolder
+
+MOST_FOR_TEXTS = 0.4  # of a budget of time: vectors of texts by a large model
 
 
 @dataclass(frozen=True)
@@ -52,27 +55,47 @@ def parts_of(
     splits = drawn(read, asked, line or Line.none()) if kept is None else kept
     frames = {name: read.frame[getattr(splits, name)] for name in PARTS}
     test_rows = splits.test
-    if read.new_test is not None:
-        values = fresh_values(read)
+    if read.test is not None:
+        values = values_of_test(read)
         test_rows = np.setdiff1d(np.arange(values.height), splits.left_out)
         frames["test"] = values[test_rows]
-        require_outside(frames["test"], read, asked)
     if asked.warm_start:
         encoder: Encoder = model_of(asked.warm_start).encoder
     elif read.pictures is not None:
         encoder = PictureEncoder(read.columns, read.pictures.shape, read.pictures)
     else:
-        encoder = TableEncoder.fit(frames["training"], read.columns)
+        encoder = TableEncoder.fit(frames["training"], read.columns, asked.text_model)
+    if isinstance(encoder, TableEncoder):
+        _keep_vectors(encoder, read.frame, asked)
     training, validation = (dataset(frames[name], encoder, read.task, read.weight) for name in PARTS[:2])
     test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.sample_weight) or read.weight)
     _require_different(training, read.task)
+    opened = np.concatenate([splits.training, splits.validation])
+    opened_frame = pl.concat([frames["training"], frames["validation"]])
     units = {
         name: _units(frame, read, asked, read.copies.together[getattr(splits, name)]) for name, frame in frames.items()
     }
+    units["open"] = _units(opened_frame, read, asked, read.copies.together[opened])
     split = _split(splits, read, asked, frames)
-    opened = np.concatenate([splits.training, splits.validation])
     together = np.unique(read.copies.together[opened], return_inverse=True)[1]
     return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, split, together, test_rows)
+
+
+def _keep_vectors(encoder: TableEncoder, frame: pl.DataFrame, asked: RunRequest) -> None:
+    """Work out the vectors of all texts, once for all parts. InputError where they would take too much of the time."""
+    if not encoder.vectors:
+        return
+    texts = encoder.texts_of(frame)
+    seconds = Budget.parse(asked.budget).seconds if asked.budget else None
+    needed = sum(vectors.seconds(texts) for vectors in encoder.vectors) if seconds else 0.0
+    if seconds and needed > MOST_FOR_TEXTS * seconds:
+        raise InputError(
+            f"vectors of {frame.height:,} texts by '{asked.text_model}' take about {needed:.0f} s here",
+            expected=f"at most {MOST_FOR_TEXTS:.0%} of the budget, {MOST_FOR_TEXTS * seconds:.0f} s",
+            remedy="a longer --budget, or --text-model static",
+        )
+    for vectors in encoder.vectors:
+        vectors.keep(texts)
 
 
 def _require_different(training: Dataset, task: Task) -> None:
@@ -88,6 +111,8 @@ def _require_different(training: Dataset, task: Task) -> None:
 
 def _units(frame: pl.DataFrame, read: LoadedData, asked: RunRequest, copies: np.ndarray) -> Units:
     """Groups where rows come in groups, an order where they come in time; else rows, a row and its copies as one."""
+    if not frame.height:
+        return Units()
     if asked.group in frame.columns:
         return Units("groups", group_numbers(frame[asked.group]))
     if asked.time in frame.columns:
@@ -102,8 +127,11 @@ def _split(splits: Splits, read: LoadedData, asked: RunRequest, frames: Mapping[
     """How the parts came about, and in what order of time they lie."""
     by: Any = "time" if asked.time else "groups" if asked.group else "classes" if read.task.classes else "values"
     training, validation, test = (frames[name].height for name in PARTS)
-    evidence = SplitEvidence(training, validation, test, asked.seed, by, notes=splits.notes)
-    if any(asked.time not in frame.columns for frame in frames.values()):
+    sealed = 100 * asked.test_share
+    opened = 100 - sealed
+    wanted = (opened - opened * VALIDATION, opened * VALIDATION, sealed) if asked.seals and read.test is None else ()
+    evidence = SplitEvidence(training, validation, test, asked.seed, by, notes=splits.notes, wanted=wanted)
+    if any(asked.time not in frame.columns or not frame.height for frame in frames.values()):
         return evidence
     begins, late = _in_time(read, asked, frames)
     return replace(evidence, begins=begins, late=late)

@@ -28,20 +28,20 @@ from luthier.data import (
 )
 from luthier.data.large import HEAD, beside_rows
 from luthier.data.row_bytes import row_bytes
-from luthier.data.split import TEST
+from luthier.data.split import PARTS
 from luthier.data.task import positive_facts
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError
 from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.row_parts import TextEvidence
 from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
-from luthier.recipe.draw_parts import fresh_fingerprints, fresh_values
 from luthier.recipe.full_training_rows import FullTrainingRows, full_training_rows_of
-from luthier.recipe.known_rows import line_of, record_in, record_of
+from luthier.recipe.known_rows import fingerprints_of_test, line_of, record_in, record_of
 from luthier.recipe.learnable import left_out_in_words
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.reading import BESIDE, GROUPED, WEIGHED, LoadedData, weights_of
+from luthier.recipe.sealed_file import values_of_test
 from luthier.recipe.stored_splits import write_splits
 from luthier.records import Finding
 from luthier.request import RunRequest
@@ -62,11 +62,17 @@ class Prepared:
     training_frame: pl.DataFrame
     validation_frame: pl.DataFrame
     test_rows: np.ndarray  # their numbers in the table; what stands in them is sealed
+    open_rows: np.ndarray  # the numbers of the training rows, then of the validation rows
     sealed: SealedTest
     units: Mapping[str, Units]  # of each part: what new data would bring anew
     together: np.ndarray  # as in Parts
     record: RowRecord  # what the run has to do with its rows
     full_training_rows: FullTrainingRows | None = None  # all training rows, where those above are a sample
+
+    @property
+    def open_part(self) -> Dataset:
+        """The training rows, then the validation rows."""
+        return self.training.joined(self.validation)
 
     def memory_beside(self, memory: int) -> int:
         """Bytes of `memory` that networks may take beside the rows."""
@@ -88,6 +94,8 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, ledger: Ledg
         ledger.find(finding, step=0)
     for words in parts.encoder.texts:
         _say_what_is_read(words, parts.frames["validation"], ledger)
+    for vectors in parts.encoder.vectors:
+        ledger.add("note", {"step": 0, "sentence": vectors.sentence()})
     weights = None if parts.training.weights is None else parts.training.weights.numpy()
     for finding in check_table(parts.frames["training"], read.columns, read.task, weights):
         ledger.find(finding, step=0)
@@ -101,6 +109,7 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, ledger: Ledg
         training_frame=parts.frames["training"],
         validation_frame=parts.frames["validation"],
         test_rows=parts.test_rows,
+        open_rows=np.concatenate([parts.splits.training, parts.splits.validation]),
         sealed=parts.sealed,
         units=parts.units,
         together=parts.together,
@@ -118,12 +127,10 @@ def _split_and_recorded(
         return parts_of(read, asked, folder), record
     line = line_of(asked, secret)
     parts = parts_of(read, asked, folder, line=line)
-    sealed = np.zeros(read.frame.height, dtype=bool)
-    sealed[parts.splits.test] = True
-    new = Fingerprints.none()
-    if read.new_test is not None:
-        new = fresh_fingerprints(read, fresh_values(read), line).rows(parts.test_rows)
-    record = record_of(read, asked, sealed, new, line)
+    test = Fingerprints.none()
+    if read.test is not None:
+        test = fingerprints_of_test(read, values_of_test(read), line.secret).rows(parts.test_rows)
+    record = record_of(read, asked, parts.splits, test, line)
     write_bytes(folder.seal, record.shortened().to_bytes())
     write_splits(folder.splits, parts.splits, read.frame.height)
     return parts, record
@@ -139,27 +146,45 @@ def _recorded(folder: RunFolder) -> RowRecord | None:
 
 def _findings(read: LoadedData, asked: RunRequest, parts: Parts, record: RowRecord) -> list[Finding]:
     """What must be known of the rows before anything is trained."""
-    result = [
-        Finding("unknown-line", "warning", why, {}, "seal other rows with --new-test FILE") for why in record.unknown
-    ]
+    result = [Finding("unknown-line", "warning", why, {}, "seal other rows with --test FILE") for why in record.unknown]
     rows, left_out = len(parts.sealed), len(parts.splits.left_out)
     if left_out:
-        sentence = f"{left_out} of the {rows + left_out} rows of --new-test are known to the run and left out"
+        sentence = f"{left_out} of the {rows + left_out} test rows are known to the run and left out"
         evidence = {"known": left_out, "rows": rows + left_out}
         result.append(Finding("known-test-rows", "warning", sentence, evidence, "seal rows that no run has seen"))
-    wanted = round(TEST * read.frame.height)
-    if asked.warm_start and read.new_test is None and rows < 0.5 * wanted:
+    opened = len(parts.splits.training) + len(parts.splits.validation)
+    if also := read.frame.height - opened - len(parts.splits.test):
+        sentence = f"{also} rows of the table are also in --test: they are not learnt from"
+        remedy = "name a table without the test rows"
+        result.append(Finding("test-rows-in-table", "warning", sentence, {"rows": also}, remedy))
+    if not asked.seals:
+        sentence = "no row is sealed: what is delivered is estimated by rows that also chose it"
+        result.append(
+            Finding(
+                "nothing-sealed",
+                "note",
+                sentence,
+                {},
+                "judge it on new rows: luthier branch RUN --step 5 --new-test FILE",
+            )
+        )
+    wanted = round(asked.test_share * read.frame.height)
+    if asked.warm_start and read.test is None and rows < 0.5 * wanted:
         sentence = (
             f"only {rows} rows are left that the earlier run has not learnt from; {wanted} were wanted to test on"
         )
-        remedy = "add new rows, or seal others with --new-test FILE"
+        remedy = "add new rows, or seal others with --test FILE"
         result.append(Finding("few-fresh-rows", "warning", sentence, {"rows": rows, "wanted": wanted}, remedy))
     return result
 
 
 def _everything(read: LoadedData, asked: RunRequest, parts: Parts, ledger: Ledger) -> FullTrainingRows | None:
-    held_out = pl.concat([parts.frames["validation"], parts.frames["test"]], how="diagonal_relaxed")
-    result = full_training_rows_of(read, asked, parts.frames["training"], held_out, parts.encoder)
+    training, validation, test = (parts.frames[name] for name in PARTS)
+    if read.test is None:
+        held_out = pl.concat([validation, test], how="diagonal_relaxed")
+        result = full_training_rows_of(read, asked, training, held_out, parts.encoder)
+    else:
+        result = full_training_rows_of(read, asked, training, validation, parts.encoder, test)
     if result is not None and read.source.whole is not None:
         sentence = (
             f"decisions use a sample; of the {read.source.whole.rows:,} rows of the table the final networks train on "

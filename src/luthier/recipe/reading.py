@@ -34,16 +34,20 @@ from luthier.data.copies import Copies, CopyRule, copies_of
 from luthier.data.large import PLACE
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
 from luthier.data.row_hashes import row_hashes
+from luthier.data.sentences import NAMES
 from luthier.data.sources import is_gone
 from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import styles_of, values_as_known
-from luthier.errors import InputError, nearest
+from luthier.errors import InputError, listed, nearest
 from luthier.recipe.option_table import kept_for
 from luthier.recipe.sample_weights import CountedRows, require_enough, require_weights, varied
+from luthier.recipe.sealed_source import read_test
 from luthier.request import RunRequest
 from luthier.saved import Model, RunFolder, open_run
 from luthier.task import require_metrics
 from luthier.untrusted import validated
+
+BACKBONE_SIDE = 224  # pixels of the longer side that backbones were taught with; pictures that are smaller stay so
 
 GROUPED, WEIGHED, BESIDE = "it is the group column", "it holds the sample weights", "it is another target"
 
@@ -67,13 +71,13 @@ class LoadedData:
     places: np.ndarray | None = None  # of the rows in the table [N]; None for pictures
     counted: str = ""  # the column of sample weights, also where all rows count alike
     hashed: np.ndarray | None = None  # what `cell_hashes` gives, once the cells are gone
-    new_test: Source | None = None  # rows that are sealed in place of a part of these
+    test: Source | None = None  # rows that are sealed in place of a part of these
 
     @property
     def fingerprints(self) -> dict[str, str]:
         """The checksums of all that was read, by what it is."""
         return {"fingerprint": self.source.fingerprint} | (
-            {} if self.new_test is None else {"new_test": self.new_test.fingerprint}
+            {} if self.test is None else {"new_test": self.test.fingerprint}
         )
 
     @property
@@ -112,6 +116,11 @@ class LoadedData:
             return copies_of(self.pictures.checksums(self.frame[self.picture].to_list()))
         return self.copy_rule.copies(self.frame)
 
+    def some(self, rows: np.ndarray) -> LoadedData:
+        """The same with some of its usable rows, by their numbers."""
+        places = None if self.places is None else self.places[rows]
+        return replace(self, frame=self.frame[rows], hashed=self.cell_hashes[rows], places=places)
+
     def without_cells(self) -> LoadedData:
         """The same without the cells as they came, once their values are all that is needed."""
         return replace(self, source=replace(self.source, frame=self.source.frame.clear()), hashed=self.cell_hashes)
@@ -131,7 +140,7 @@ def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
             target=asked.target,
             task=asked.task,
             columns=asked.columns,
-            side=asked.size,
+            side=asked.size or (BACKBONE_SIDE if asked.backbone else 0),
             strict=asked.strict,
             memory=asked.memory,
             weight=asked.sample_weight,
@@ -172,8 +181,7 @@ def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
             remedy="add columns, or keep a dropped one with --column NAME=category",
         )
     styles = styles_of(columns, read.task)
-    fresh = read_source(asked.new_test, target=read.task.target, styles=styles) if asked.new_test else None
-    return replace(read, columns=columns, new_test=fresh, counted=asked.sample_weight)
+    return replace(read, columns=columns, test=read_test(asked, read.task.target, styles), counted=asked.sample_weight)
 
 
 def _positive(read: LoadedData, asked: RunRequest) -> Task:
@@ -216,7 +224,8 @@ def asked_of(folder: RunFolder) -> RunRequest:
     """What a run asked for. InputError where its run.json does not hold a request."""
     asked = folder.facts().get("asked")
     result: RunRequest = validated(RunRequest, asked, f"'{folder.path / 'run.json'}', asked,")
-    return result
+    kept = Path(result.test).name == folder.test_rows.name and folder.test_rows.exists()  # wherever the folder is now
+    return result.model_copy(update={"test": str(folder.test_rows)}) if kept else result
 
 
 def reread(folder: RunFolder, command: str) -> tuple[RunRequest, LoadedData]:
@@ -233,8 +242,8 @@ def read_unchanged(folder: RunFolder, asked: RunRequest) -> LoadedData:
     read, before = read_as_asked(source_of(folder, asked), asked), folder.facts()
     recorded = before["source"]
     paths = {"fingerprint": asked.source or str(folder.source)}
-    if asked.new_test and asked.new_test == before["asked"].get("new_test"):
-        paths["new_test"] = asked.new_test
+    if asked.test_file and asked.test == asked_of(folder).test:
+        paths["new_test"] = asked.test
     for name, path in paths.items():
         if recorded.get(name) not in (None, read.fingerprints[name]):
             raise InputError(
@@ -251,13 +260,13 @@ def source_of(folder: RunFolder, asked: RunRequest) -> str:
 
     What the run's folder names is printed before it is opened: the folder may come from somebody else.
     """
-    named = (asked.source, asked.new_test, asked.backbone_weights, asked.previous, asked.warm_start)
-    paths = [name for name in named if name and name not in BUNDLED]
+    named = (asked.source, asked.test_file, asked.backbone_weights, asked.previous, asked.warm_start)
+    paths = [name for name in (*named, asked.text_model) if name and name not in (*BUNDLED, *NAMES)]
     if paths:
         print(printable(f"reading {', '.join(paths)}, as '{folder.path}' says"), file=sys.stderr)
     is_run = (folder.path / "run.json").exists()  # a recipe may lie by itself, as --plan prints it
     before = folder.facts()["asked"] if is_run else {}
-    moved = [path for path in (asked.source, asked.new_test) if path in before.values() and is_gone(path)]
+    moved = [path for path in (asked.source, asked.test_file) if path in before.values() and is_gone(path)]
     if moved:
         raise InputError(
             f"the data of the run '{folder.path}' are not at '{moved[0]}' any more",
@@ -382,14 +391,3 @@ def model_of(run: str) -> Model:
     if not folder.bundle.exists():
         raise InputError(f"'{run}' has no model yet", remedy=f"finish it first: luthier resume {run}")
     return Model.load(folder.bundle)
-
-
-def listed(names: list[str], most: int = 8) -> str:
-    """The first of some names."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
-def default_name(source: Any, found: Source) -> str:
-    """The name of a run's folder: the file's or the bundled set's."""
-    return Path(found.name).stem if isinstance(source, (str, Path)) and str(source) != "-" else "table"

@@ -49,6 +49,7 @@ from luthier.recipe.steps.run_baselines import Baselines, running_baselines
 from luthier.recipe.steps.sanity_checks import check_before_training
 from luthier.recipe.steps.transferring import use_backbone
 from luthier.recipe.steps.warm_start import Earlier, earlier_run, warm_start
+from luthier.recipe.unsealed import require_estimate
 from luthier.request import RunRequest
 from luthier.saved import RunFolder, machine_facts, timestamp
 from luthier.storage import home_folder
@@ -77,7 +78,7 @@ class Run:
     contents: dict[str, str] = field(default_factory=dict, init=False)  # of a new run's pictures, while cells are there
 
     def __post_init__(self) -> None:
-        read = {} if self.resumed else {"contents": self.read.source, "new_test_contents": self.read.new_test}
+        read = {} if self.resumed else {"contents": self.read.source, "new_test_contents": self.read.test}
         self.contents = {name: one.contents for name, one in read.items() if one is not None and one.contents}
         self.read = self.read.without_cells()
 
@@ -165,7 +166,10 @@ class Run:
     @torch_settings()
     def plan(self) -> Plans:
         """Only the plan, written nowhere but in the ledger."""
-        return plan_budget(self.start())
+        runner = self.start()
+        plans = plan_budget(runner)
+        require_estimate(runner.problem, plans)
+        return plans
 
     @torch_settings()
     def run(self) -> Verdict | None:
@@ -176,6 +180,7 @@ class Run:
             if runner.problem.medium == "pictures":
                 baselines.finish_first()
             plans = plan_budget(runner)
+            require_estimate(runner.problem, plans)
             self.recipe = self.recipe.model_copy(update={"plan": plans})
             write_recipe(self.folder.recipe, self.recipe)
             if plans.narrow.design is not None:

@@ -17,13 +17,15 @@ from luthier.parquet_pages import require_sound_pages
 from luthier.untrusted import content_of
 
 LARGEST = 1 << 30  # bytes
+NOWHERE = "none"  # of rows that are test rows of another file
 _NOTES, _LEFT_OUT = "luthier notes", "luthier left out"
 
 
 def write_splits(path: Path, splits: Splits, rows: int) -> None:
     """Write the parts of a table's rows, and what was special about the split."""
-    part = np.full(rows, "training", dtype=object)
-    part[splits.validation], part[splits.test] = "validation", "test"
+    part = np.full(rows, NOWHERE, dtype=object)
+    for name in PARTS:
+        part[getattr(splits, name)] = name
     content = BytesIO()
     metadata = {_NOTES: json.dumps(splits.notes), _LEFT_OUT: json.dumps(splits.left_out)}
     pl.DataFrame({"row": np.arange(rows), "part": part.astype(str)}).write_parquet(content, metadata=metadata)
@@ -40,7 +42,7 @@ def read_splits(path: Path, rows: int) -> Splits | None:
         parts = pl.read_parquet(BytesIO(content))["part"].to_numpy()
         facts = pl.read_parquet_metadata(BytesIO(content))
         notes, left_out = json.loads(facts.get(_NOTES, "[]")), json.loads(facts.get(_LEFT_OUT, "[]"))
-        known = bool(len(parts) == rows and np.isin(parts, PARTS).all())
+        known = bool(len(parts) == rows and np.isin(parts, (*PARTS, NOWHERE)).all())
         training, validation, test = (np.flatnonzero(parts == name) for name in PARTS)
         result = Splits(training, validation, test, tuple(map(str, notes)), tuple(map(int, left_out)))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError):

@@ -290,7 +290,7 @@ def _depths(job: UnfreezingJob, start: _Start, most: int | None) -> Iterator[Dep
 def _unfrozen(job: UnfreezingJob, start: _Start, depth: Depth, standing: _Tried, spread: SeedSpread) -> _Tried:
     """So many blocks unfrozen, with their gain over what stands."""
     count, learning, choices = depth
-    norms, rates, after = best_way(job, start.net, learning, choices, start.states)
+    norms, rates, after = best_way(job, start.net, start.blocks, learning, choices, start.states)
     logits = as_rows(torch.stack([_outputs(start.net, state, job.validation) for state in after]))
     rows = loss_by_name(job.loss).rows(logits, job.validation.targets).double().numpy()
     spread.add([standing.rows - rows])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,14 +14,18 @@ from luthier.engine import Member, ModuleSpec, Part, Settings, range_test, train
 from luthier.engine.devices import CPU
 from luthier.errors import LuthierError
 from luthier.nets.blocks import freeze_all_but, has_norms
+from luthier.nets.frozen import above_frozen
 from luthier.optimise import Schedule
 
 DEEPER = 0.4  # times the rate of the block above where a test tells none (the 1 / 2.6 of Howard and Ruder 2018)
 FAR = 3.0  # times a tested rate from which the rule of thumb's is tried beside it
 KEPT, FOLLOWING = "kept", "following the batches"  # averages of batch norms in unfrozen blocks
+AT_ONCE, MOST_KEPT = 64, 1 << 30  # rows through the frozen blocks; bytes of what frozen blocks give for all rows
 RANGE_STEPS, LOWEST_RATE = 40, 1e-5
 
 Depth = tuple[int, list[str], list[tuple[float, ...]]]  # blocks unfrozen, their names, and the rates to try
+Above = tuple[nn.Module, "UnfreezingJob"]  # a network, and the job with the rows that it takes
+Known = tuple[nn.Module, str, Above]  # of a whole network, above the blocks before one of them
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,24 @@ class UnfreezingJob:
     seed: int
     seeds: tuple[int, ...]
     device: torch.device = CPU
+    _known: list[Known] = field(default_factory=list, repr=False, compare=False)  # the last one
+
+    def above(self, net: nn.Module, blocks: Sequence[str], first: str) -> Above:
+        """The network from its first block that learns on, and the job with what the frozen ones below give for all
+        rows: worked out once, and kept until another block is the first. The whole network and the rows as they are
+        where that cannot be.
+        """
+        if not (self._known and self._known[0][0] is net and self._known[0][1] == first):
+            self._known[:] = [(net, first, self._apart(net, list(blocks)[: list(blocks).index(first)]))]
+        return self._known[0][2]
+
+    def _apart(self, net: nn.Module, frozen: list[str]) -> Above:
+        parts = (self.training, self.validation)
+        found = above_frozen(net, frozen, [one.features for one in parts], at_once=AT_ONCE, most_bytes=MOST_KEPT)
+        if found is None:
+            return net, self
+        training, validation = (replace(one, features=X) for one, X in zip(parts, found[1], strict=True))
+        return found[0], replace(self, training=training, validation=validation, _known=[])
 
     def settings(self, steps: int) -> Settings:
         """So many steps by Adam."""
@@ -70,7 +92,7 @@ def depths(
     rates, before = [head_rate], 0
     for count in counts:
         new = blocks[len(blocks) - 1 - count : len(blocks) - 1 - before]
-        rate = _range_tested(job, net, state, new, rates[0])
+        rate = _range_tested(*job.above(net, blocks, new[0]), state, new, rates[0])
         rates, before = [rate] * len(new) + rates, count
         falling = [head_rate * DEEPER**k for k in range(count, -1, -1)]
         choices = [tuple(rates)]
@@ -82,11 +104,13 @@ def depths(
 def best_way(
     job: UnfreezingJob,
     net: nn.Module,
+    blocks: list[str],
     learning: list[str],
     choices: Sequence[tuple[float, ...]],
     starts: Sequence[dict[str, Tensor]],
 ) -> tuple[str, tuple[float, ...], list[dict[str, Tensor]]]:
     """The rates, and what batch norms do, with the lowest validation loss, and the states they led to."""
+    net, job = job.above(net, blocks, learning[0])
     tried = {(KEPT, rates): _unfrozen(job, net, learning, rates, starts, KEPT) for rates in choices}
     rates = min(tried, key=lambda way: float(np.mean(tried[way][1])))[1]
     tried |= {
@@ -97,14 +121,14 @@ def best_way(
 
 
 def _range_tested(
-    job: UnfreezingJob, net: nn.Module, state: dict[str, Tensor], blocks: list[str], above: float
+    net: nn.Module, job: UnfreezingJob, state: dict[str, Tensor], blocks: list[str], above: float
 ) -> float:
     """The rate of these blocks by a range test of theirs alone, not more than that of the ones above.
 
     A wider range would tell nothing: what lies beyond this one is not taken.
     """
     begun = copy.deepcopy(net)
-    begun.load_state_dict(state)
+    begun.load_state_dict({name: state[name] for name in begun.state_dict()})
     fallback = DEEPER * above
     try:
         spec = ModuleSpec(freeze_all_but(begun, blocks, norms_follow=False))
@@ -141,7 +165,7 @@ def _unfrozen(
     top = max(rates)
     for start, s in zip(starts, job.seeds, strict=True):
         begun = copy.deepcopy(net)
-        begun.load_state_dict(start)
+        begun.load_state_dict({name: start[name] for name in begun.state_dict()})  # frozen blocks may be gone
         spec = ModuleSpec(freeze_all_but(begun, learning, norms_follow=norms == FOLLOWING), groups=learning)
         shares = tuple(rate / top for rate in rates)
         member = Member(spec, s, top, schedule=Schedule("cosine"), layer_rates=shares)
@@ -150,6 +174,6 @@ def _unfrozen(
         finite = bool(np.isfinite(best))
         state = begun.state_dict()
         learnt = {name: value for name, value in outcome.state_dict(0).items() if name in state}
-        states.append({**state, **learnt} if finite else dict(start))
+        states.append({**start, **state, **learnt} if finite else dict(start))
         losses.append(best if finite else float("inf"))
     return states, losses

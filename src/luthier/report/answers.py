@@ -25,7 +25,11 @@ def _good(scores: dict[str, Any]) -> str:
     trivial = next((row for row in scores["baselines"] if row["name"] in ("mean", "majority class")), None)
     head = scores["headline"]
     metric = Measure.from_json(head).name_of
-    message = tr("{metric} {value} on {rows} unseen test rows", metric=metric, value=number(head), rows=head["n"])
+    known: Any = {"metric": metric, "value": number(head), "rows": head["n"]}
+    if scores.get("estimate"):
+        message = tr("{metric} {value} on {rows} open rows, out of fold", **known)
+    else:
+        message = tr("{metric} {value} on {rows} unseen test rows", **known)
     if scores.get("absent"):
         message = tr("{said}, none of which is {classes}", said=message, classes=", ".join(map(repr, scores["absent"])))
     if trivial is None:
@@ -62,6 +66,8 @@ def _better(scores: dict[str, Any]) -> str:
 def _trusted(run: Contents) -> str:
     scores, gap = run.scores, run.scores["difference_to_validation"]
     history = history_of(scores)
+    if scores.get("estimate"):
+        return tr("Less than usual: {history}.", history=history.in_words)
     if history.sentence:
         return tr("Less than usual: {history}.", history=history.in_words)
     head = scores["headline"]

@@ -55,7 +55,8 @@ def _lines(run: Contents) -> Iterator[str]:
     yield f"- `{_cell(source['name'])}` ({_cell(source['origin'])}), {size}"
     yield f"- fingerprint of the data: `{_cell(source['fingerprint'])}`"
     yield "\n## Evaluation\n"
-    yield f"On {scores['headline']['n']:,} sealed test rows ({history_of(scores).in_words}), with 95 % intervals:\n"
+    rows = "open rows, out of fold" if scores.get("estimate") else "sealed test rows"
+    yield f"On {scores['headline']['n']:,} {rows} ({history_of(scores).in_words}), with 95 % intervals:\n"
     yield "| measure | value | interval |\n|---|---|---|"
     for one in map(Measure.from_json, scores["metrics"]):
         yield f"| {_cell(one.name_of)} | {figure(one.value)} | {_cell(one.interval)} |"

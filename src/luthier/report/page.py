@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -82,22 +82,25 @@ def _judgement(run: Contents) -> Iterator[str]:
         return
     history = history_of(scores)
     yield f"<section><h2>{tr('Test result')}</h2>"
-    marked = " class=warning" if history.readings > 1 else ""
+    estimated = bool(scores.get("estimate"))
+    marked = " class=warning" if history.readings > 1 or estimated else ""
     said = tr("Test rows: {history}. Intervals are 95 %.", history=history.in_words)
     yield f"<p{marked}>{escape(said)}</p>"
     yield from table(
-        (tr("on the test set"), tr("score"), tr("95 % interval")),
+        (tr("out of fold") if estimated else tr("on the test set"), tr("score"), tr("95 % interval")),
         [(m.name_of, figure(m.value), m.interval) for m in map(Measure.from_json, scores["metrics"])],
     )
     for reading in scores.get("readings", []):
         yield f"<p class=small>Read again {escape(reading['when'])}: {escape(number(reading['headline']))}.</p>"
     difference = scores["difference_to_validation"]
-    message = tr(
-        "On the validation set the {metric} is {value}; test minus validation is {difference}.",
-        metric=scores["metric"],
-        value=number(scores["headline"]["validation"]),
-        difference=number(difference),
-    )
+    known = {"metric": scores["metric"], "value": number(scores["headline"]["validation"])}
+    message = tr("On the validation rows among them the {metric} is {value}.", **known)
+    if not estimated:
+        message = tr(
+            "On the validation set the {metric} is {value}; test minus validation is {difference}.",
+            **known,
+            difference=number(difference),
+        )
     yield f"<p>{escape(message)}{_seeds(scores)}</p>"
     if scores["baselines"]:
         yield f"<h3>{tr('Comparison with the baselines')}</h3>"
@@ -105,7 +108,7 @@ def _judgement(run: Contents) -> Iterator[str]:
         yield from table(
             (
                 tr("baseline"),
-                tr("{metric}, test", metric=scores["metric"]),
+                tr("{metric}, validation" if estimated else "{metric}, test", metric=scores["metric"]),
                 tr("gain of the network"),
                 tr("the network is"),
             ),
@@ -325,10 +328,18 @@ def _real_world(run: Contents) -> Iterator[str]:
             f"<p>A tree classifier separates new from training rows with an AUC of {apart['auc']:.3f} "
             f"[{apart['low']:.3f}, {apart['high']:.3f}]; 0.5 means not at all.</p>"
         )
+    if drift.get("finding"):
+        said = drift["finding"]
+        yield f"<p class=warning>{escape(said['sentence'])}. <em>{tr('Try:')}</em> {escape(said['remedy'])}.</p>"
     if drift["score"]:
         yield f"<p>{escape(drift['score']['name'])} on these rows: {escape(number(drift['score']))}.</p>"
     yield from plot("drift", figures.draw_drift(drift["columns"]), "Distance of each column from the training rows")
     yield "</section>"
+
+
+def _refitted(kept: Mapping[str, Any]) -> str:
+    apart = f"{kept['disagreement']:.3g} from the judged model, two of whose networks lie {kept['spread']:.3g} apart"
+    return f"{kept['networks']} networks trained on all {kept['rows']:,} rows, {apart}; the sealed rows are open since"
 
 
 def _facts(run: Contents) -> Iterator[str]:
@@ -340,6 +351,7 @@ def _facts(run: Contents) -> Iterator[str]:
         ("budget", f"{asked['budget']}, used {facts.get('elapsed_s', '–')} s"),
         ("seed", str(facts["seed"])),
         ("readings of the test set", str(run.scores.get("openings", len(openings)))),
+        *([("refitted.luthier", _refitted(facts["refitted"]))] if facts.get("refitted") else []),
         ("versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
         ("machine", ", ".join(f"{name} {value}" for name, value in facts["machine"].items())),
         ("repeat exactly", f"luthier rerun {run.path / 'recipe.toml'}"),

@@ -10,6 +10,7 @@ from luthier.assess import SealHistory
 from luthier.recipe import Record, follows
 from luthier.records import Measure, signed
 from luthier.report.contents import Contents, read_contents
+from luthier.request import NO_TEST
 
 STEPS = (
     "data",
@@ -47,6 +48,8 @@ def summary_lines(path: Path) -> list[str]:
     if not scores:
         lines.append(
             f"  next           luthier test {run.path}: finish the remaining steps and evaluate on the sealed test set"
+            if run.facts["asked"].get("test") != NO_TEST
+            else f"  next           luthier resume {run.path}: finish the remaining steps; nothing is sealed"
         )
     if scores:
         lines.append(f"  next           {scores['next_step']}")

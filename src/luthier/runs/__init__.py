@@ -8,6 +8,7 @@ from luthier.runs.continuing import branch, resume
 from luthier.runs.data_check import DataReport, doctor
 from luthier.runs.fitting import fit, plan, rerun
 from luthier.runs.multi_target import MultiTargetResult, fit_several, resume_several
+from luthier.runs.refitting import refit
 from luthier.runs.relocating import relocate
 from luthier.runs.result import Result
 from luthier.runs.sealed_rows import read_test
@@ -29,6 +30,7 @@ __all__ = [
     "fit_several",
     "plan",
     "read_test",
+    "refit",
     "relocate",
     "rerun",
     "resume",

@@ -17,6 +17,7 @@ from luthier.assess.register import is_registered
 from luthier.errors import InputError
 from luthier.nets.backbone import allow
 from luthier.recipe import Budget, BudgetClock, Clock, Interrupted, LoadedData, Recipe, Run, WallClock
+from luthier.recipe.known_rows import forget
 from luthier.report import summary_lines, write_report
 from luthier.request import KeptSection, RunRequest, ShownSection
 from luthier.runs.result import TEMPORARY, Result
@@ -93,8 +94,9 @@ class Call:
                     with fitting_together(walk.folder.path) if walk.goes_on else nullcontext():
                         verdict = walk.run()
                 except InputError:
-                    if not walk.resumed and not walk.folder.checkpoint.exists():
-                        shutil.rmtree(walk.folder.path)  # nothing was trained: leave no empty run behind
+                    if not walk.resumed and all(one.suffix == ".json" for one in walk.folder.checkpoint.glob("*")):
+                        forget(walk.folder)  # nothing was trained: leave no empty run behind
+                        shutil.rmtree(walk.folder.path)
                     raise
                 status = "cut" if walk.interrupted else "done" if verdict is not None else "stopped"
                 walk.folder.update_facts(status=status, elapsed_s=round(walk.budget_clock.spent(), 2), until=walk.until)

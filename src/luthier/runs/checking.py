@@ -12,7 +12,7 @@ import polars as pl
 from torch import Tensor
 
 from luthier import storage
-from luthier.assess import PREDICTION, PRIMARY, Units, drift, measure, seen_by, told_apart
+from luthier.assess import PREDICTION, PRIMARY, Units, drift, measure, told_apart
 from luthier.data import PictureEncoder, Source, Unread, encode_target, read_source, target_values, with_values
 from luthier.data.copies import CopyRule
 from luthier.data.parsing import NUMBERS
@@ -20,11 +20,12 @@ from luthier.data.split import group_numbers
 from luthier.data.task import is_known_class
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
+from luthier.messages import tr
 from luthier.objective import metric_named
 from luthier.recipe import asked_of, columns_of, reread
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.sample_weights import CountedRows, require_weights, varied
-from luthier.records import Measure
+from luthier.records import Finding, Measure
 from luthier.request import RunRequest
 from luthier.runs.belonging import require_metric
 from luthier.saved import SEARCH, Model, RunFolder, open_one, read_scores
@@ -61,9 +62,13 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     own, rule = _own_rows(folder)
     score, unscored = _score(model, frame, numbers, codes, metric, _units(frame, asked, model, rule), weights)
     change = _change(score, stored.get("headline"))
+    if change is not None and stored.get("estimate"):
+        change["where"] = "by the run's own estimate"
     known = 0 if own is None else known_rows(own, numbers, codes)
     apart = None if own is None or known else _told_apart(own, model, numbers, codes, weights)
     level, verdict = judge_population([row.to_json() for row in columns], apart, change)
+    rows_alone = judge_population([row.to_json() for row in columns], apart, None)[0]
+    finding = poor_in_use(stored, change, level_of_rows=rows_alone)
     if known:
         own_rows = f"{known} of them are rows that this run learnt from or chose by, and say little of new ones"
         verdict = f"{own_rows}; {verdict}"
@@ -79,11 +84,39 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
         "score": score,
         "unscored": unscored,
         "change": change,
+        "finding": None if finding is None else finding.to_json(),
         "level": level,
         "verdict": verdict,
     }
     storage.write_json(folder.drift, result)
     return {**result, "lines": _lines(result)}
+
+
+def poor_in_use(stored: dict[str, Any], change: dict[str, Any] | None, *, level_of_rows: str) -> Finding | None:
+    """What it means that a model was good on all sets of its run and is clearly worse on new rows; None where it is not
+    worse, or was not good. `level_of_rows` says how the new rows themselves look: "fine" is as those of training.
+
+    >>> worse = {"value": -0.1, "low": -0.15, "high": -0.05}
+    >>> poor_in_use({"no_better_than_constant": None}, worse, level_of_rows="fine").code
+    'poor-in-use'
+    """
+    gap = stored.get("difference_to_validation") or {}
+    agrees = gap.get("low") is None or gap["low"] <= 0 <= gap["high"]
+    if change is None or change["high"] >= 0 or stored.get("no_better_than_constant") or not agrees:
+        return None
+    if level_of_rows == "fine":
+        sentence = tr(
+            "good on all sets, poor in use: these rows look like the training rows, so the loss may not measure what "
+            "counts in use"
+        )
+        remedy = "another loss: luthier branch RUN --step 1 --metric METRIC --new-test FILE"
+    else:
+        sentence = tr("good on all sets, poor in use: the validation and test rows are not like those in use")
+        remedy = (
+            "change both: add some of these rows to the table, and judge on others: luthier fit TABLE --test FILE; "
+            "with the table as it is: luthier branch RUN --step 1 --new-test FILE"
+        )
+    return Finding("poor-in-use", "warning", sentence, {"change": change["value"]}, remedy)
 
 
 def judge_population(
@@ -99,7 +132,8 @@ def judge_population(
     moved = f"{len(drifted)} of {count} columns have drifted: {', '.join(drifted)}"
     if change is not None and change["high"] < 0:
         tail = moved if drifted else "no single column has drifted: check how the target was measured"
-        return "act", f"the score is clearly worse than on the test set; {tail}"
+        where = change.get("where", "on the test set")
+        return "act", f"the score is clearly worse than {where}; {tail}"
     if apart is not None and apart["low"] > FAR_APART:
         return "act", f"new and training rows are almost fully separable (AUC {apart['auc']:.2f}); {moved}"
     if drifted:
@@ -204,7 +238,7 @@ def _score(
         y, prediction = values.filter(scored).to_numpy(), model.values(numbers[index], codes[index])
     else:
         y = encode_target(some[task.target], task).numpy()
-        prediction = seen_by(metric, model.probabilities(numbers[index], codes[index]), model.threshold)
+        prediction = model.seen_by(metric, model.probabilities(numbers[index], codes[index]))
     return measure(metric, y, prediction, **beside).to_json(), note
 
 
@@ -266,8 +300,11 @@ def _lines(result: dict[str, Any]) -> list[str]:
         lines.append(f"  no score: {result['unscored']}")
     if change:
         word = "worse" if change["high"] < 0 else "better" if change["low"] > 0 else "no different beyond the noise"
-        lines.append(f"  on the test set it was {change['before']:.4g}; the new score is {word}")
-    if result["level"] == "act":
+        where = change.get("where", "on the test set")
+        lines.append(f"  {where} it was {change['before']:.4g}; the new score is {word}")
+    if result["finding"]:
+        lines += [f"  {result['finding']['sentence']}", f"  try: {result['finding']['remedy']}"]
+    elif result["level"] == "act":
         lines.append(
             "  try: luthier branch RUN --step 4 --new-test FILE with rows like these, or start a new fit that "
             "includes them"

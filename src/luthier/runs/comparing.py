@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from luthier.assess import measure, optimism_of_best, paired_difference, seen_by, within_noise
+from luthier.assess import measure, optimism_of_best, paired_difference, within_noise
 from luthier.errors import InputError, LuthierError
 from luthier.recipe import read_ledger, wording_of
+from luthier.recipe.unsealed import require_sealed
 from luthier.records import Measure, signed
 from luthier.runs.belonging import require_metric
 from luthier.runs.result import Result
@@ -160,6 +161,7 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
 
 def _judged(run: Result) -> pl.DataFrame:
     """The stored predictions of a run, of the form that its model gives. InputError for others."""
+    require_sealed(run.folder)
     result = read_judged(run.folder)
     remedy = f"luthier test {run.path} --again stores them, and records the second reading"
     if result is None:
@@ -181,7 +183,7 @@ def _judged(run: Result) -> pl.DataFrame:
 def _common(facts: Sequence[dict[str, Any]], tables: Sequence[pl.DataFrame]) -> pl.DataFrame | None:
     """The rows that all runs kept sealed; None where the data differ, or too few are shared."""
     read = [f["source"].get("contents") or f["source"]["fingerprint"] for f in facts]
-    origins = {(one, f["asked"].get("new_test", "")) for one, f in zip(read, facts, strict=True)}
+    origins = {(one, f["source"].get("new_test", "")) for one, f in zip(read, facts, strict=True)}
     if len(origins) > 1:
         return None
     rows = tables[0].select("row")
@@ -192,7 +194,7 @@ def _common(facts: Sequence[dict[str, Any]], tables: Sequence[pl.DataFrame]) -> 
 
 def _seen(table: pl.DataFrame, metric: str, result: Result) -> np.ndarray:
     told = table.select(pl.col("^told_.*$")).to_numpy()
-    return seen_by(metric, told, result.model.threshold) if result.model.task.classes else told[:, 0]
+    return result.model.seen_by(metric, told if result.model.task.classes else told[:, 0])
 
 
 def _parameters(result: Result) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import Unpack
 
@@ -23,10 +25,12 @@ from luthier.recipe import (
     recipe_from,
     reread,
 )
+from luthier.recipe.unsealed import require_sealed, require_unlearnt
 from luthier.report import summary_lines
-from luthier.request import OutputSection, ShownSection
+from luthier.request import OutputSection, RunRequest, ShownSection, TaskSection
 from luthier.request_types import OutputOptions, ShownOptions
 from luthier.runs.calls import Call, allow_backbone, outcome
+from luthier.runs.own_rows import keep_test, with_test_file
 from luthier.runs.relocating import name_of
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen
@@ -89,23 +93,28 @@ def branch(
     previous: str | Path,
     step: int,
     *,
-    new_test: str | Path | None = None,
+    new_test: Any = None,
     again: bool = False,
+    loss: Mapping[str, Any] | None = None,
     backbone: str = "",
     screen: Screen | None = None,
     clock: Clock | None = None,
     **options: Unpack[OutputOptions],
 ) -> Result:
-    """Start from a step of an earlier run, 2 to 5, in a new run that keeps the decisions before that step.
+    """Start from a step of an earlier run, 1 to 5, in a new run that keeps the decisions before that step.
 
-    If the earlier run has read its test set, further changes need a new one: `new_test` is a file with new rows (the
-    old test rows then join the validation set). `again` reads the same rows once more, which the report says.
+    From step 1 what a good prediction is may be said anew: `loss` holds `metric`, `costs`, `positive` or `task`, as
+    `luthier.fit` takes them. The new run keeps the rows in their parts.
+
+    If the earlier run has read its test set, further changes need a new one: `new_test` are new rows, a file or a frame
+    (the old test rows then join the validation set). `again` reads the same rows once more, which the report says.
     `options` (`run`, `replace`, `until`, ...) and the rest are as for `luthier.fit`. Raises InputError without one of
     the two.
     """
     output = OutputSection.of(None, **options)
     call = Call.begun(output, screen, clock)
-    return branch_as_asked(previous, step, output, call, new_test=new_test, again=again, backbone=backbone)
+    new_test = with_test_file({"test": new_test})["test"]
+    return branch_as_asked(previous, step, output, call, new_test=new_test, again=again, loss=loss, backbone=backbone)
 
 
 def branch_as_asked(
@@ -116,6 +125,7 @@ def branch_as_asked(
     *,
     new_test: str | Path | None = None,
     again: bool = False,
+    loss: Mapping[str, Any] | None = None,
     backbone: str = "",
 ) -> Result:
     """The same for a request."""
@@ -123,18 +133,27 @@ def branch_as_asked(
     if new_test is not None and again:
         raise InputError("--new-test and --again exclude each other", remedy="leave out --again: new rows are unread")
     kept = kept_for("branch RUN" if new_test is None else "branch RUN --new-test", asked_of(before))
+    if again:
+        require_sealed(before)
+    if new_test is None:
+        require_unlearnt(before)
+    loss = _another_loss(kept, step, loss or {}, changed=new_test is not None)
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
     allow_backbone(kept, backbone)
-    if new_test is not None and name_of(new_test) == asked_of(before).new_test and openings(before):
+    if new_test is not None and name_of(new_test) == asked_of(before).test and openings(before):
         raise InputError(f"'{new_test}' is not a new test set: the run has read it", remedy="leave it out for --again")
-    changes = {"previous": str(before.path.resolve()), "begin_at": step}
+    changes = {**loss, "previous": str(before.path.resolve()), "begin_at": step}
     if new_test is not None:  # else the rows that are sealed stay so
-        changes["new_test"] = name_of(new_test)
+        changes["test"] = name_of(new_test)
     asked = kept.model_copy(update=changes)
     read = read_unchanged(before, asked)
     folder = call.new_folder(output, f"{before.path.name}-from-{step}")
     copy_memory(before, folder)
-    recipe = recipe_from(asked, read_ledger(before.ledger)).model_copy(update={"cuts": (), "plan": None})
+    if new_test is not None:
+        asked = keep_test(folder, asked)
+    recipe = recipe_from(asked, read_ledger(before.ledger)).model_copy(
+        update={"cuts": (), "plan": None, "repeats": None, "rounds": None}
+    )
     walk = call.walk(
         asked,
         read,
@@ -145,3 +164,20 @@ def branch_as_asked(
         registered=call.registered(output),
     )
     return call.finish(walk)
+
+
+def _another_loss(kept: RunRequest, step: int, loss: Mapping[str, Any], *, changed: bool) -> dict[str, Any]:
+    """What a run from step 1 says anew. InputError for what is of another step, and where nothing is another."""
+    said = TaskSection.of(None, **loss).given()
+    names = ", ".join(f"--{name}" for name in said)
+    if "target" in said:
+        raise InputError("another target is another run", remedy="luthier fit SOURCE --target NAME")
+    if said and step > 1:
+        raise InputError(f"{names} is chosen at step 1", received=f"--step {step}", remedy="--step 1")
+    if step == 1 and not changed and all(getattr(kept, name) == value for name, value in said.items()):
+        raise InputError(
+            "--step 1 with the same loss and the same rows repeats the run",
+            expected="--metric, --cost, --positive or --task unlike the run's, or --new-test FILE",
+            remedy="luthier rerun RUN/recipe.toml repeats it exactly",
+        )
+    return said

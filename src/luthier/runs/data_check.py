@@ -20,6 +20,7 @@ from luthier.recipe.reading import LoadedData
 from luthier.records import Finding
 from luthier.request import Config, DataConfig, RunRequest
 from luthier.request_types import DataOptions
+from luthier.runs.own_rows import with_test_file
 from luthier.seeds import derive, torch_generator
 
 BATCH = 64
@@ -96,7 +97,7 @@ def doctor(
     `luthier.fit`. The test set stays sealed. Rows are numbered from 0 as in the table. Raises InputError for a table
     that cannot be used.
     """
-    described = DataConfig.of(config, target=target, **options)
+    described = DataConfig.of(config, target=target, **with_test_file(options))
     asked = RunRequest.of(None, **described.given(), source="", seed=seed)
     read = read_as_asked(source, asked)
     parts = parts_of(read, asked)
@@ -137,7 +138,7 @@ def doctor(
 def _encoded(read: LoadedData, parts: Parts) -> tuple[Part, Part]:
     """Both open parts as a network sees them: standardised, a regression's target too."""
     words = parts.encoder.words
-    fitted = Preprocess.fit(flat(parts.training.numbers, 16), words=words)
+    fitted = Preprocess.fit(flat(parts.training.numbers, 16), words=words, vectors=parts.encoder.vector_width)
     seen = fitted.plain if words else fitted
     targets = [part.targets for part in (parts.training, parts.validation)]
     if read.task.kind == "regression" and targets[0] is not None:

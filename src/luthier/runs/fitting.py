@@ -9,6 +9,8 @@ from typing import Any
 from typing_extensions import Unpack
 
 from luthier.data import BUNDLED
+from luthier.data.sentences import whole_name
+from luthier.data.sources import default_name
 from luthier.engine.devices import AUTO, resolve
 from luthier.machine import default_memory
 from luthier.nets.backbone import allow
@@ -17,7 +19,6 @@ from luthier.recipe import (
     Clock,
     LoadedData,
     Recipe,
-    default_name,
     plan_in_words,
     read_as_asked,
     read_recipe,
@@ -26,7 +27,8 @@ from luthier.recipe import (
 from luthier.request import Config, FitConfig, OutputSection, PlanConfig, RunRequest
 from luthier.request_types import FitOptions, OutputOptions
 from luthier.runs.calls import Call, allow_backbone
-from luthier.runs.relocating import keep_source, name_of, read_as_in
+from luthier.runs.own_rows import keep_source, keep_test, with_test_file
+from luthier.runs.relocating import name_of, read_as_in
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen
 from luthier.saved import RunFolder
@@ -62,7 +64,7 @@ def fit(
     >>> result.model.task.target
     'species'
     """
-    asked = FitConfig.of(config, target=target, **options)
+    asked = FitConfig.of(config, target=target, **with_test_file(options))
     return fit_as_asked(source, asked, Call.begun(asked, screen, clock))
 
 
@@ -70,8 +72,7 @@ def fit_as_asked(source: Any, config: FitConfig, call: Call) -> Result:
     """The same for a request."""
     asked, read = _read(source, request(source, config))
     folder = call.new_folder(config, default_name(source, read.source))
-    if not asked.source:
-        asked, read = _kept(folder, asked, read)
+    asked, read = _kept(folder, asked, read)
     limit, registered = Budget.parse(asked.budget), call.registered(config)
     walk = call.walk(asked, read, folder, Recipe(asked=asked), limit, registered=registered)
     del read  # what a run has no use for any more is given back
@@ -94,7 +95,7 @@ def plan(
     >>> print(plan("iris", budget="40steps").to_toml().splitlines()[0])
     # `luthier rerun recipe.toml` repeats this run exactly.
     """
-    wanted = FitConfig.of(config, target=target, **options)
+    wanted = FitConfig.of(config, target=target, **with_test_file(options))
     return plan_as_asked(source, wanted, Call.begun(wanted, screen, clock))
 
 
@@ -103,8 +104,7 @@ def plan_as_asked(source: Any, config: PlanConfig, call: Call) -> Recipe:
     asked, read = _read(source, request(source, config))
     with tempfile.TemporaryDirectory(prefix="luthier-plan-") as place:
         folder = RunFolder(Path(place))
-        if not asked.source:
-            asked, read = _kept(folder, asked, read)
+        asked, read = _kept(folder, asked, read)
         walk = call.walk(asked, read, folder, Recipe(asked=asked), Budget.parse(asked.budget))
         walk.listen = lambda record: None
         try:
@@ -143,8 +143,7 @@ def rerun_as_asked(recipe: str | Path, output: OutputSection, call: Call, *, bac
     read = read_as_in(before, source, asked)
     asked = _bounded(asked, read)
     folder = call.new_folder(output, default_name(source, read.source))
-    if not asked.source:
-        asked, read = _kept(folder, asked, read)
+    asked, read = _kept(folder, asked, read)
     script = script.model_copy(update={"asked": asked})
     return call.finish(call.walk(asked, read, folder, script, Budget(), registered=call.registered(output)))
 
@@ -160,7 +159,8 @@ def request(source: Any, config: PlanConfig) -> RunRequest:
         given["device"] = str(resolve(config.device))
     for name in ("backbone_weights", "warm_start"):
         given[name] = given[name] and str(Path(given[name]).resolve())
-    given["new_test"] = given["new_test"] and name_of(given["new_test"])
+    given["text_model"] = whole_name(config.text_model)
+    given["test"] = given["test"] and name_of(given["test"])
     return RunRequest.of(None, **given)
 
 
@@ -182,7 +182,10 @@ def _bounded(asked: RunRequest, read: LoadedData) -> RunRequest:
 
 
 def _kept(folder: RunFolder, asked: RunRequest, read: LoadedData) -> tuple[RunRequest, LoadedData]:
-    """Data that came without a path, kept in the run's folder and read from there: a resumed run finds the same."""
-    keep_source(folder, read.source)
-    asked = asked.model_copy(update={"source": "", "target": read.task.target})
-    return asked, read_as_asked(str(folder.source), asked)
+    """Data and test rows that came without a path, kept in the run's folder and read from there: a resumed run finds
+    them."""
+    kept = keep_test(folder, asked)
+    if not kept.source:
+        keep_source(folder, read.source)
+        kept = kept.model_copy(update={"source": "", "target": read.task.target})
+    return kept, read if kept is asked else read_as_asked(kept.source or str(folder.source), kept)

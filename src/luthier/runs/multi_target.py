@@ -16,9 +16,10 @@ import polars as pl
 from typing_extensions import Unpack
 
 from luthier.data import read_source
+from luthier.data.sources import default_name
 from luthier.engine.devices import AUTO, is_there
 from luthier.errors import InputError, LuthierError, TerminatedError, in_a_line, nearest
-from luthier.recipe import Budget, Clock, default_name, read_as_asked
+from luthier.recipe import Budget, Clock, read_as_asked
 from luthier.recipe.parts import parts_of
 from luthier.report import write_overview
 from luthier.request import Config, FitConfig, ShownSection, flag_of, option_of
@@ -26,7 +27,8 @@ from luthier.request_types import FitOptions, ShownOptions
 from luthier.runs.calls import Call
 from luthier.runs.continuing import resume_as_asked
 from luthier.runs.fitting import default_budget, fit_as_asked, request
-from luthier.runs.relocating import keep_source, name_of
+from luthier.runs.own_rows import keep_source, keep_test_file, with_test_file
+from luthier.runs.relocating import name_of
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen
 from luthier.saved import SEVERAL, RunFolder, finished_in, open_run, timestamp
@@ -101,7 +103,7 @@ def fit_several(
     for targets that are not there, that cannot be predicted, or fewer than two, and for other options; and at the end
     for a target whose run failed, once the others are finished.
     """
-    asked = FitConfig.of(config, **options)
+    asked = FitConfig.of(config, **with_test_file(options))
     return fit_several_as_asked(source, targets, asked, Call.begun(asked, screen, clock))
 
 
@@ -130,6 +132,7 @@ def fit_several_as_asked(source: Any, targets: Sequence[str], config: FitConfig,
     if not (kept := name_of(source)):
         keep_source(folder, result)
         kept = str(folder.source)
+    config = config.model_copy(update={"test": keep_test_file(folder, name_of(config.test) if config.test else "")})
     folder.write_facts(
         {
             "kind": SEVERAL,

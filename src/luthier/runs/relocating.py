@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import polars as pl
-
-from luthier import storage
 from luthier.data import BUNDLED, Source, read_source
-from luthier.data.pictures import cache_folder, is_packed
 from luthier.data.remote import is_remote
-from luthier.data.sources import DECIMAL, WRITTEN
 from luthier.errors import InputError
 from luthier.recipe import LoadedData, asked_of, read_as_asked, read_recipe, read_unchanged, write_recipe
-from luthier.request import RunRequest
+from luthier.request import NO_TEST, RunRequest
 from luthier.saved import SEVERAL, RunFolder, open_run, runs_in
 
 
@@ -24,26 +18,11 @@ def name_of(source: Any) -> str:
     """A source's absolute path or bundled name; empty for data that came without one."""
     if not isinstance(source, (str, Path)) or str(source) == "-":
         return ""
-    return str(source) if str(source) in BUNDLED or is_remote(source) else str(Path(source).resolve())
-
-
-def keep_source(folder: RunFolder, source: Source) -> None:
-    """Copy data that came without a path into the run's folder, arrays of pictures too."""
-    frame = source.frame
-    with storage.explained(folder.source):
-        for name in frame.columns:
-            first = frame[name][0]
-            if isinstance(first, str) and is_packed(first) and Path(first.rpartition("#")[0]).parent == cache_folder():
-                kept = folder.path / "pictures.npy"
-                shutil.copyfile(first.rpartition("#")[0], kept)
-                rows = [f"{kept.resolve()}#{value.rpartition('#')[2]}" for value in frame[name]]
-                frame = frame.with_columns(pl.Series(name, rows))
-        written = {**WRITTEN, DECIMAL: source.decimal}
-        frame.write_parquet(folder.source, metadata=written if source.written else None)
+    return str(source) if str(source) in (*BUNDLED, NO_TEST) or is_remote(source) else str(Path(source).resolve())
 
 
 def relocate(run: str | Path, source: str | Path) -> None:
-    """Note that the data of a run, or its rows of `new_test`, lie elsewhere now; every later command reads them there.
+    """Note that the data of a run, or its `test` rows, lie elsewhere now; every later command reads them there.
 
     The rows must be the same: InputError where `source` has another fingerprint than either had when the run was made,
     and where the run keeps a copy of its data in its own folder.
@@ -54,30 +33,29 @@ def relocate(run: str | Path, source: str | Path) -> None:
             moved = _relocate_one(RunFolder(one), source)
     if folder.kind == SEVERAL:
         facts, path = folder.facts(), name_of(source)
-        if moved == "new_test":
-            folder.update_facts(options={**facts["options"], "new_test": path})
+        if moved == "test":
+            folder.update_facts(options={**facts["options"], "test": path})
         elif facts["source"] != str(folder.source):
             folder.update_facts(source=path)
 
 
-def _relocate_one(folder: RunFolder, source: str | Path) -> Literal["source", "new_test"]:
+def _relocate_one(folder: RunFolder, source: str | Path) -> Literal["source", "test"]:
     """Which of the two it is that moved."""
     facts = folder.facts()
-    known = facts.get("asked", {})
-    if not (known.get("source") or known.get("new_test")):
+    asked, recorded = asked_of(folder), facts["source"]
+    if not (asked.source or asked.test_file):
         raise InputError(
             f"--source {source}: the run '{folder.path}' does not read its data from a path",
             expected="a run whose data came from a file or a folder",
             remedy="leave --source out",
         )
-    asked, recorded = asked_of(folder), facts["source"]
     found = read_source(source, target=facts["target"], memory=asked.memory)
     # Of pictures the fingerprint holds where they lie, the contents do not.
-    if known["source"] and _checksum(found, recorded, "contents") == _checksum_of(recorded, "fingerprint", "contents"):
-        moved: Literal["source", "new_test"] = "source"
+    if asked.source and _checksum(found, recorded, "contents") == _checksum_of(recorded, "fingerprint", "contents"):
+        moved: Literal["source", "test"] = "source"
         recorded |= {"origin": found.origin, "name": found.name, "fingerprint": found.fingerprint}
     elif _checksum(found, recorded, "new_test_contents") == _checksum_of(recorded, "new_test", "new_test_contents"):
-        moved = "new_test"
+        moved = "test"
         recorded |= {"new_test": found.fingerprint}
     else:
         raise _other_data(folder, source, asked, found, recorded)
@@ -99,7 +77,7 @@ def _checksum_of(recorded: Mapping[str, str], fingerprint: str, contents: str) -
 def _other_data(
     folder: RunFolder, source: str | Path, asked: RunRequest, found: Source, recorded: Mapping[str, str]
 ) -> InputError:
-    before = [(asked.source, "fingerprint", "contents"), (asked.new_test, "new_test", "new_test_contents")]
+    before = [(asked.source, "fingerprint", "contents"), (asked.test_file, "new_test", "new_test_contents")]
     had = {path: _checksum_of(recorded, *names) for path, *names in before if path}
     return InputError(
         f"--source {source}: these are not the data of the run '{folder.path}'",

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
-from luthier.assess import Register, SealHistory, measure, open_test, seen_before, seen_by
+from luthier.assess import Register, SealHistory, measure, open_test, seen_before
 from luthier.recipe import Ledger, openings, predict_part, read_ledger, reread
 from luthier.recipe.known_rows import keep_reading, record_in
 from luthier.recipe.parts import parts_of
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.steps.stored_predictions import write_stored_predictions
+from luthier.recipe.unsealed import require_sealed, require_unlearnt
 from luthier.report import summary_lines, write_report
 from luthier.runs.belonging import require_model_of
 from luthier.runs.continuing import resume
@@ -32,9 +33,11 @@ def read_test(run: str | Path, *, again: bool = False, verbose: int = 0, screen:
     """
     screen = screen if screen is not None else quiet_screen(verbose)
     folder = open_fit(run)
+    require_sealed(folder)
     if not folder.scores.exists():
         return resume(run, screen=screen)
     if again:
+        require_unlearnt(folder)
         with storage.held(folder.path):
             _read_again(folder)
     lines = [
@@ -60,7 +63,7 @@ def _read_again(folder: RunFolder) -> None:
     names = reported_metrics(asked.metric, kind)
 
     def measured(name: str) -> dict[str, Any]:
-        seen = seen_by(name, prediction, model.threshold)
+        seen = model.seen_by(name, prediction)
         beside: Any = {"seed": asked.seed, "weights": weights, "task": model.task, "units": parts.units["test"]}
         return measure(name, y, seen, **beside).to_json()
 

@@ -11,6 +11,7 @@ from typing import Any
 from typing_extensions import Unpack
 
 from luthier.assess.register import is_registered
+from luthier.data.sources import default_name
 from luthier.engine.devices import AUTO, is_there, resolve
 from luthier.errors import InputError
 from luthier.machine import cores, default_memory
@@ -24,7 +25,6 @@ from luthier.recipe import (
     Run,
     WallClock,
     as_model,
-    default_name,
     first_width,
     input_count,
     kept_for,
@@ -35,7 +35,8 @@ from luthier.recipe.reading import LoadedData
 from luthier.request import Config, DataConfig, RunRequest, TuneConfig, flag_of
 from luthier.request_types import TuneOptions
 from luthier.runs.calls import new_folder, registered
-from luthier.runs.relocating import keep_source, name_of
+from luthier.runs.own_rows import keep_source, keep_test, with_test_file
+from luthier.runs.relocating import name_of
 from luthier.runs.result import Result
 from luthier.runs.search_screen import SearchScreen, quiet_search_screen
 from luthier.runs.searching import Place, effort_for, run_search
@@ -70,7 +71,7 @@ def tune_table(
 
     Raises InputError for what cannot be used, and for a problem described anew beside a run.
     """
-    asked = TuneConfig.of(config, target=target, **options)
+    asked = TuneConfig.of(config, target=target, **with_test_file(options))
     return tune_table_as_asked(source, space, asked, screen or quiet_search_screen(asked.verbose))
 
 
@@ -107,6 +108,8 @@ def tune_table_as_asked(
         shutil.copyfile(before.source, folder.source)
     elif not asked.source:
         keep_source(folder, read.source)
+    if before is None:
+        asked = keep_test(folder, asked)
     how = {
         "on": config.on,
         "workers": config.workers,
@@ -129,6 +132,7 @@ def tune_table_as_asked(
 def _described(source: Any, config: TuneConfig) -> RunRequest:
     """A table's problem, as a search is asked about it."""
     described = {name: getattr(config, name) for name in (*DataConfig.model_fields, "seed", "memory")}
+    described["test"] = described["test"] and name_of(described["test"])
     return RunRequest.of(None, **described, source=name_of(source))
 
 

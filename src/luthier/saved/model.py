@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.assess import Familiarity, Profile, of_second, partial_dependence, prediction_sets, tempered
+from luthier.assess import Familiarity, Profile, of_second, partial_dependence, prediction_sets, seen_by, tempered
 from luthier.data import (
     Encoder,
     Prepare,
@@ -42,6 +42,8 @@ from luthier.saved.explanation import (
     typical_row,
 )
 from luthier.saved.rebuilding import MismatchError, parts_of
+from luthier.saved.word_shares import WordShare, word_shares
+from luthier.task import ClassAnswer, answer_named, with_answer
 
 FAR = 1e30  # stands for no bound in JSON
 ROWS = 8192  # rows through the networks at once
@@ -56,7 +58,9 @@ class Model:
     Classes: probabilities are averaged, then tempered. Values: averaged, then brought back by `transform`. `half_width`
     is the 90 % conformal half width on the modelled scale.
     Of two classes the second is predicted from probability `threshold` on (`positive_threshold` says it of the positive
-    one). Classes with at least probability
+    one); of several the likeliest, or by a `decision`. A model of numbers gives the `answer` that the run's metric
+    asked for: with `residuals`, equally likely on the modelled scale, it can give others. Classes with at least
+    probability
     `set_threshold` are in a row's 90 % set; `familiarity` detects rows that are unlike the training rows.
     `licences` are those of a backbone and of its weights.
     """
@@ -71,6 +75,9 @@ class Model:
     half_width: float = 0.0
     threshold: float = 0.5
     set_threshold: float = 0.0
+    decision: ClassAnswer | None = None
+    answer: str = "mean"
+    residuals: tuple[float, ...] = ()
     familiarity: Familiarity | None = None
     profile: Profile | None = None
     licences: tuple[Licence, ...] = ()
@@ -135,13 +142,38 @@ class Model:
         """Classes, or values, in the target's own type."""
         if self.task.kind == "regression":
             return pl.Series(self.task.target, answers)
+        if self.answer == "probability":
+            two = self.task.kind == "binary"
+            return pl.Series(self.task.target, answers[:, self.task.positive_index] if two else answers.max(1))
         return decode_classes(torch.from_numpy(self.classes_of(answers)), self.task)
 
     def classes_of(self, probabilities: np.ndarray) -> np.ndarray:
         """Class numbers [N] of probabilities [N, C]."""
         if self.task.kind == "binary":
             return np.asarray(probabilities[:, 1] >= self.threshold).astype(np.int64)
-        return np.asarray(probabilities.argmax(1))
+        return np.asarray(probabilities.argmax(1)) if self.decision is None else self.decision.classes(probabilities)
+
+    def seen_by(self, metric: str, prediction: np.ndarray) -> np.ndarray:
+        """Answers, values [N] or probabilities [N, C], as a metric is to see them: perhaps the classes decided for."""
+        return seen_by(metric, prediction, self.threshold, self.decision) if self.task.classes else prediction
+
+    def answering(self, answer: str) -> Model:
+        """The same model with another answer: mean, median, a quantile such as q0.9; of classes, `probability`.
+
+        InputError for an answer that it cannot give.
+        """
+        if self.task.kind != "regression":
+            if answer == "probability":
+                return replace(self, answer=answer)
+            raise InputError(f"--answer {answer}: the target has classes", expected="probability")
+        if answer == "probability":
+            raise InputError("--answer probability: the target is a number", expected="mean, median, or q0.9")
+        answer_named(answer)
+        if not self.residuals and answer != self.answer:
+            raise InputError(
+                f"--answer {answer}: this model does not know how its errors are distributed", remedy="fit it anew"
+            )
+        return replace(self, answer=answer, transform=with_answer(self.transform, np.array(self.residuals), answer))
 
     def profiled_classes(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
         """Class numbers [N] as the training profile counts them: those delivered; of earlier versions the likeliest."""
@@ -236,7 +268,7 @@ class Model:
 
         Explained are the log-odds of the class `of`, or of the predicted one, or the value of a regression, relative
         to a typical row: medians and most frequent levels, or a flat picture of the same mean colour.
-        Needs Captum (extra `explain`). InputError for text, and for a class that the model does not know.
+        Needs Captum (extra `explain`). InputError for text, which has `explain_words`, and for an unknown class.
         """
         return self.explain_encoded(*self.encode(frame), of)
 
@@ -256,6 +288,31 @@ class Model:
         columns = () if pictures else tuple(self.encoder.places())
         answer, typical, shares = (torch.cat(parts).double().numpy() for parts in zip(*pieces, strict=True))
         return Explanation(tuple(names[int(c)] for c in told), answer, typical, shares, columns)
+
+    def explain_words(self, frame: Any, of: str | None = None) -> list[list[WordShare]]:
+        """For each row of a table with text its words, those first whose absence changes most what `explain` explains.
+
+        InputError for a model without text, and for a class that the model does not know.
+        """
+        if not isinstance(self.encoder, TableEncoder) or not self.encoder.texts:
+            raise InputError("the model has no column of text", remedy="use explain, for columns or pixels")
+        frame = frame if isinstance(frame, pl.DataFrame) else read_source(frame, styles=self.styles).frame
+        told = torch.from_numpy(self._explained(*self.encode(frame), of))
+
+        def answer(some: pl.DataFrame, rows: np.ndarray) -> np.ndarray:
+            return self.margins(*self.encode(some)).gather(1, told[rows][:, None])[:, 0].numpy()
+
+        return word_shares(answer, frame, self.encoder.texts[0].names)
+
+    @torch.no_grad()
+    def margins(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """Log-odds [N, C] of classes, or values [N, 1], of encoded rows."""
+        pieces = [
+            self.blend.margins([net(features, coded) for net in self.nets])
+            for some in torch.split(torch.arange(len(numbers)), ROWS)
+            for features, coded in [inputs_of(self.preprocess(numbers[some]), codes[some], self.encoder)]
+        ]
+        return torch.cat(pieces) if pieces else torch.zeros(0, max(1, len(self.task.classes)))
 
     def dependence(self, frame: Any, column: str) -> pl.DataFrame:
         """Partial dependence: the mean prediction over a table's rows at each value of a column, by value and class.
@@ -317,6 +374,11 @@ class Model:
             "threshold": self.threshold,
             "set_threshold": self.set_threshold,
         }
+        if self.residuals:
+            model |= {"answer": self.answer, "residuals": list(self.residuals)}
+        if self.decision is not None:
+            decision = {"matrix": self.decision.matrix.tolist(), "offset": self.decision.offset.tolist()}
+            model["decision"] = decision
         if self.licences:
             model["licences"] = [asdict(licence) for licence in self.licences]
         if self.familiarity is not None:

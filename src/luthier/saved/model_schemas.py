@@ -160,6 +160,16 @@ class WordsFacts(TypedDict):
     tokenizer: TokenizerFacts
 
 
+class VectorsFacts(TypedDict):
+    """Which vectors texts have: what gives them, by name and SHA-256, and how many numbers a column has."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    names: Annotated[Different, Field(min_length=1)]
+    source: Text
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    width: Annotated[int, Field(ge=1, le=65_536)]
+
+
 def _parsers_there(encoder: Any) -> Any:
     if any(column["parser"] >= len(encoder["parsers"]) for column in encoder["columns"]):
         raise ValueError("Input should be an encoder with a parser for each column")
@@ -175,6 +185,7 @@ class TableEncoderFacts(TypedDict):
     vocabularies: dict[Text, Different]
     truths: dict[Text, Annotated[list[Text], Field(min_length=2, max_length=2)]]
     texts: Annotated[list[WordsFacts], Field(max_length=1)]
+    vectors: NotRequired[Annotated[list[VectorsFacts], Field(max_length=1)]]
 
 
 class PictureEncoderFacts(TypedDict):
@@ -216,6 +227,7 @@ class PreprocessFacts(TypedDict):
     flagged: Size
     knots: Annotated[int, Field(ge=0, le=1024)]
     words: NotRequired[Size]
+    vectors: NotRequired[Size]
     exact: NotRequired[bool]
 
 
@@ -301,6 +313,8 @@ class TextFacts(TypedDict):
     word_dropout: Share
     embeddings: Embeddings
     weighted: NotRequired[bool]
+    vectors: NotRequired[Size]
+    reads: NotRequired[Literal["both", "words", "vectors"]]
 
 
 class BackboneFacts(TypedDict):
@@ -337,6 +351,12 @@ class _Licence(TypedDict):
     written: Text
 
 
+class _Decision(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    matrix: Annotated[list[list[Number]], Field(min_length=2, max_length=1000)]
+    offset: list[Number]
+
+
 class ModelFacts(TypedDict):
     """The model: its task, its networks' specs, and what their answers go through."""
 
@@ -354,6 +374,9 @@ class ModelFacts(TypedDict):
     highest: Number
     threshold: NotRequired[Annotated[float, Field(ge=0, le=1.001, allow_inf_nan=False)]]
     set_threshold: NotRequired[Number]
+    decision: NotRequired[_Decision]
+    answer: NotRequired[Name]
+    residuals: NotRequired[Annotated[list[Number], Field(min_length=1, max_length=1000)]]
     licences: NotRequired[list[_Licence]]
     familiar_within: NotRequired[Number]
 

@@ -13,13 +13,14 @@ from typing import IO
 import polars as pl
 
 from luthier import storage
-from luthier.data import PictureEncoder, Unread, read_batches
+from luthier.data import PictureEncoder, TableEncoder, Unread, read_batches
 from luthier.data.numerals import NumberStyle, in_marks_of
 from luthier.errors import InputError
 from luthier.saved.model import Model
 from luthier.saved.run_folder import finished_in, open_one, runs_in, unfinished_in_words
 
 ROWS = 65_536  # rows of a batch
+MOST_SHOWN = 5  # words of a row that spoke for its prediction
 FEW = 1024  # of a batch, where a row is a picture or a text
 
 
@@ -47,6 +48,7 @@ def predict_file(
     sets: bool = False,
     abstain: bool = False,
     explain: bool = False,
+    answer: str = "",
     safe_cells: bool | None = None,
     rows: int = ROWS,
     say: Callable[[str], None] = lambda _: None,
@@ -57,8 +59,9 @@ def predict_file(
     A classification also gets a probability for each class, a regression a 90 % interval. With `sets` a
     column names the classes of which one is right in nine rows of ten; with `abstain` rows unlike the
     training rows get no prediction, and a column says which they are; with `explain` there is a typical row's
-    answer, and what each column adds to it (see `Model.explain`). The output appears under its name only when it is
-    whole. Cells that training did not know are counted in `unread`; how the rows are read goes to `say`.
+    answer, and what each column adds to it (see `Model.explain`), of text the words that matter most. `answer` asks
+    for another one than the run's metric did (see `Model.answering`). The output appears under its name only when it
+    is whole. Cells that training did not know are counted in `unread`; how the rows are read goes to `say`.
     Text that a spreadsheet takes for a formula gets an apostrophe before it: in the columns that are appended, with
     `safe_cells` in all of them and in the names of columns, without (False) in none.
     """
@@ -66,7 +69,7 @@ def predict_file(
         raise InputError(
             f"'{output}' cannot be written", expected="a file name that ends in .csv", received=output.suffix
         )
-    models = load_all(run)
+    models = {target: model.answering(answer) if answer else model for target, model in load_all(run).items()}
     if Path(run).is_dir() and (left := unfinished_in_words(run)):
         say(left)
     options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
@@ -129,7 +132,11 @@ def predictions(
         unlike = model.unlike_encoded(numbers, codes)
         kept = columns[0].to_frame().with_columns(pl.when(unlike).then(None).otherwise(pl.first()).alias("prediction"))
         columns = [kept["prediction"], *columns[1:], unlike]
-    if explain:
+    if explain and isinstance(model.encoder, TableEncoder) and model.encoder.texts:
+        whole = model.encoder.complete(frame, impute_missing_columns)
+        found = model.explain_words(whole.with_columns(model.encoder.texts_of(whole)))
+        columns.append(pl.Series("words", ["; ".join(map(str, row[:MOST_SHOWN])) for row in found], dtype=pl.String))
+    elif explain:
         result = model.explain_encoded(numbers, codes).to_frame()
         columns += [result[name] for name in result.columns if name not in ("explained", "answer")]
     return [column.alias(_free_name(column.name, frame.columns)) for column in columns]

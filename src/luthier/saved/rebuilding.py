@@ -46,6 +46,7 @@ from luthier.nets import (
 from luthier.nets.conv import ConvNet
 from luthier.nets.text import TextNet
 from luthier.saved.bundle import Bundle
+from luthier.task import ClassAnswer, with_answer
 
 SCALARS = ("temperature", "half_width", "threshold", "set_threshold")
 READS = {"number": "number", "date": "moment", "category": "word", "boolean": "word", "text": "word"}
@@ -75,18 +76,38 @@ def parts_of(bundle: Bundle) -> dict[str, Any]:
         "weights": tuple(facts["weights"]),
         "profile": _profile(bundle.profile, task, encoder),
         "metrics": bundle.metrics,
-        "transform": TargetTransform(
-            facts["target_mean"],
-            facts["target_std"],
-            task.log_scale,
-            facts["smear"],
-            facts["lowest"],
-            facts["highest"],
-        ),
+        **_answer(facts, task),
         "familiarity": _familiarity(bundle, encoder, prepare),
         "licences": tuple(Licence(**one) for one in facts.get("licences", ())),
         **{name: facts[name] for name in SCALARS if name in facts},
     }
+
+
+def _answer(facts: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """How outputs become answers: the way back of numbers, the decision between several classes."""
+    transform = TargetTransform(
+        facts["target_mean"],
+        facts["target_std"],
+        task.log_scale,
+        facts["smear"],
+        facts["lowest"],
+        facts["highest"],
+    )
+    result: dict[str, Any] = {"transform": transform}
+    if "residuals" in facts:
+        _require(task.kind == "regression", "residuals of a model of numbers only")
+        answer, residuals = facts.get("answer", "mean"), np.array(facts["residuals"], dtype=float)
+        transform = with_answer(transform, residuals, answer)
+        _require(bool(np.isfinite(transform.shifts).all()), "residuals whose answers are numbers")
+        result = {"transform": transform, "answer": answer, "residuals": tuple(residuals.tolist())}
+    if "decision" in facts:
+        count = len(task.classes)
+        _require(task.kind == "multiclass", "a decision between several classes only")
+        matrix, offset = (facts["decision"][name] for name in ("matrix", "offset"))
+        square = len(matrix) == len(offset) == count and all(len(row) == count for row in matrix)
+        _require(square, "a decision between as many classes as the task has")
+        result["decision"] = ClassAnswer(np.array(matrix, dtype=float), np.array(offset, dtype=float))
+    return result
 
 
 class MismatchError(InputError):
@@ -136,6 +157,10 @@ def _check_encoder(encoder: Encoder) -> None:
     _require(
         [list(words.names) for words in encoder.texts] == [of_kind["text"]] * bool(of_kind["text"]), "the text's words"
     )
+    for vectors in encoder.vectors:
+        _require(
+            [list(vectors.names)] == [list(words.names) for words in encoder.texts], "vectors of the text's columns"
+        )
     for words in encoder.texts:
         size = words.known_pieces()
         _require(size == words.pieces, f"a tokenizer of {words.pieces} pieces", f"{size} pieces")
@@ -151,6 +176,8 @@ def _prepared(config: Mapping[str, Any], encoder: Encoder, weights: Mapping[str,
         _require(config["columns"] == columns, f"preprocessing of {columns} numbers", str(config["columns"]))
         _require(config["flagged"] <= columns and config["knots"] == knots, f"at most {columns} flags, {knots} knots")
         _require(config.get("words", 0) == encoder.words, f"preprocessing of {encoder.words} ids of words")
+        width = encoder.vector_width
+        _require(config.get("vectors", 0) == width, f"preprocessing of vectors of {width} numbers")
     with ShapesAlone(), torch.device("meta"):
         result = preprocess_from(config)
     _fill(result, _named(weights, "preprocess."), unbounded=("lowest", "highest"))
@@ -166,7 +193,7 @@ def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder,
     """A network of the stored tensors; nothing is allocated before their shapes are known to be the spec's."""
     outputs = len(task.classes) if task.kind == "multiclass" else 1
     _require(spec.outputs == outputs, f"networks of {outputs} outputs", str(spec.outputs))
-    numbers = prepare.width - encoder.words
+    numbers = prepare.width - encoder.words - encoder.vector_width
     if isinstance(spec, DenseSpec | TextSpec):
         levels = tuple(levels for levels, _ in spec.embeddings)
         _require(levels == encoder.category_sizes, "embeddings of the encoder's categories")
@@ -181,6 +208,7 @@ def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder,
         texts = [(words.pieces, words.length) for words in encoder.texts]
         _require(texts == [(spec.pieces, spec.length)], "a network of the encoder's words")
         _require(spec.pairs in (0, len(encoder.texts[0].pairs)) and spec.numbers == numbers, "its pairs and numbers")
+        _require(spec.vectors == encoder.vector_width, f"a network of vectors of {encoder.vector_width} numbers")
         with ShapesAlone(), torch.device("meta"):
             net = TextNet(spec)
     else:
@@ -237,7 +265,8 @@ def _profile(value: Mapping[str, Any], task: Task, encoder: Encoder) -> Profile 
     if not value:
         return None
     profile = Profile.from_json(value)
-    sides = (1, 2, 2) if isinstance(encoder, PictureEncoder) else (len(encoder.number_names) + encoder.words,)
+    table = (len(encoder.number_names) + encoder.vector_width + encoder.words,)
+    sides = (1, 2, 2) if isinstance(encoder, PictureEncoder) else table
     no_codes = torch.zeros(1, len(encoder.category_names), dtype=torch.int64)
     numbers, codes = encoder.described(torch.zeros(1, *sides), no_codes)
     sizes = dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
@@ -271,7 +300,7 @@ def _familiarity(bundle: Bundle, encoder: Encoder, prepare: Prepare) -> Familiar
 def _plain_width(prepare: Prepare) -> int:
     with torch.no_grad():
         assert isinstance(prepare, Preprocess)
-        return prepare.plain(torch.zeros(0, prepare.columns + prepare.words)).shape[1]
+        return prepare.plain(torch.zeros(0, prepare.columns + prepare.passing)).shape[1]
 
 
 def _named(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -27,7 +27,17 @@ _MARK = "luthier run"
 # All that Luthier writes into a run's folder; `.*` are files that a kill left half written.
 WRITTEN = (
     *("run.json", "ledger.jsonl", "recipe.toml", "scores.json", "judged.parquet", "model.luthier", "report.html"),
-    *("splits.parquet", "source.parquet", "pictures.npy", "drift.json", "study.db*", "search.json", "trials.parquet"),
+    *(
+        "splits.parquet",
+        "source.parquet",
+        "test-rows.parquet",
+        "*pictures.npy",
+        "drift.json",
+        "study.db*",
+        "search.json",
+        "trials.parquet",
+    ),
+    *("refitted.luthier", ".refitted.luthier.*"),
     *("seal.parquet", ".seal.parquet.*", ".splits.parquet.*"),
     *("journal.jsonl", "history/*.parquet", "checkpoint/*.json", "checkpoint/*.safetensors", "checkpoint/*.partial*"),
     *("checkpoint/*.state", ".lock", ".in-use", ".writable", ".run.json.*", ".scores.json.*", ".model.luthier.*"),
@@ -67,6 +77,11 @@ class RunFolder:
         return self.path / "model.luthier"
 
     @property
+    def refitted(self) -> Path:
+        """The delivered settings trained on all rows, the sealed ones too; the judged model stays beside it."""
+        return self.path / "refitted.luthier"
+
+    @property
     def report(self) -> Path:
         """The report, one offline HTML file."""
         return self.path / "report.html"
@@ -85,6 +100,11 @@ class RunFolder:
     def source(self) -> Path:
         """A copy of data that came without a path (standard input, frames, arrays)."""
         return self.path / "source.parquet"
+
+    @property
+    def test_rows(self) -> Path:
+        """A copy of test rows that came without a path."""
+        return self.path / "test-rows.parquet"
 
     @property
     def drift(self) -> Path:

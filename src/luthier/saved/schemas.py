@@ -50,7 +50,8 @@ class AskedFacts(TypedDict):
     budget: Text
     group: NotRequired[Text]
     weight: NotRequired[Text]
-    new_test: NotRequired[FilePath]
+    test: NotRequired[FilePath]
+    new_test: NotRequired[FilePath]  # its name before
 
 
 class BudgetFacts(TypedDict):
@@ -68,6 +69,16 @@ class LicenceFacts(TypedDict):
     of: Text
     name: Text
     written: Text
+
+
+class RefitFacts(TypedDict):
+    """What came of a refit."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    rows: Count
+    networks: Count
+    disagreement: Number
+    spread: Number
 
 
 class RunFacts(TypedDict):
@@ -111,6 +122,7 @@ class FitFacts(TrainedFacts):
     registered: NotRequired[bool]
     opened_before: NotRequired[Annotated[int, Field(ge=0, le=2**31)]]
     licences: NotRequired[list[LicenceFacts]]
+    refitted: NotRequired[RefitFacts]
 
 
 class SearchOptions(TypedDict):

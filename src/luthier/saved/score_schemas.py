@@ -243,7 +243,7 @@ class SealFacts(TypedDict):
 
     __pydantic_config__ = OPEN  # type: ignore[misc]
     rows: Annotated[int, Field(ge=0, le=2**53)]
-    readings: Annotated[int, Field(ge=1, le=2**53)]
+    readings: Annotated[int, Field(ge=0, le=2**53)]  # 0 where nothing is sealed
     read: Annotated[float, Field(ge=0, le=1)]
     opened: Annotated[float, Field(ge=0, le=1)]
     runs: Annotated[int, Field(ge=0, le=2**31)]
@@ -296,7 +296,8 @@ class _Scores(TypedDict):
     forgotten: NotRequired[MeasureFacts | None]
     inside: NotRequired[InsideFacts | None]
     sheets: NotRequired[Sheets | None]
-    openings: NotRequired[Annotated[int, Field(ge=1, le=2**31)]]
+    estimate: NotRequired[bool]  # by rows that also chose: nothing is sealed
+    openings: NotRequired[Annotated[int, Field(ge=0, le=2**31)]]
     readings: NotRequired[list[ReadingFacts]]
     seal: NotRequired[SealFacts]
 
@@ -354,5 +355,6 @@ class DriftFacts(TypedDict):
     rows: Count
     columns: list[DriftColumn]
     told_apart: NotRequired[Apart | None]
+    finding: NotRequired[ConstantFacts | None]
     score: MeasureFacts | None
     verdict: Text

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from luthier.task.best_answers import ANSWERS, answer_for, answer_named
-from luthier.task.class_answers import ClassAnswer, fitted_classes, likeliest, of_costs, of_cuts
+from luthier.task.best_answers import ANSWERS, answer_for, answer_named, baseline_loss
+from luthier.task.class_answers import ClassAnswer, fitted_classes, fitted_decision, likeliest, of_costs, of_cuts
 from luthier.task.metrics_asked import asked_metrics, deciding_metric, reported_metrics, require_metrics
-from luthier.task.number_answers import fitted_answer, law_around, residual_atoms, with_answer
+from luthier.task.number_answers import answer_from, law_around, residual_atoms, with_answer
 
 __all__ = [
     "ANSWERS",
     "ClassAnswer",
     "answer_for",
+    "answer_from",
     "answer_named",
     "asked_metrics",
+    "baseline_loss",
     "deciding_metric",
-    "fitted_answer",
     "fitted_classes",
+    "fitted_decision",
     "law_around",
     "likeliest",
     "of_costs",

@@ -104,6 +104,20 @@ def answer_for(metric: str) -> str:
     return _WANTED.get(name, "mean")
 
 
+def baseline_loss(metric: str) -> tuple[str, float]:
+    """What gradient-boosted trees of scikit-learn minimise where a metric decides: its name there, and the quantile.
+
+    >>> baseline_loss("mae"), baseline_loss("pinball 0.9"), baseline_loss("poisson deviance"), baseline_loss("auc")
+    (('absolute_error', 0.5), ('quantile', 0.9), ('poisson', 0.5), ('squared_error', 0.5))
+    """
+    answer = answer_for(metric)
+    if answer.startswith("q"):
+        return "quantile", float(answer[1:])
+    if spelled(metric) == "poisson deviance":
+        return "poisson", 0.5
+    return ("squared_error" if answer in ("mean", "mean of logarithms") else "absolute_error"), 0.5
+
+
 def answer_named(name: str) -> Callable[[np.ndarray], np.ndarray]:
     """The function behind an answer's name; InputError for one that is not there.
 

@@ -89,6 +89,13 @@ def fitted_classes(
     return _best_weights(score) if count <= MOST_CLASSES else likeliest(count)
 
 
+def fitted_decision(metric: str, y: np.ndarray, P: np.ndarray, weights: np.ndarray | None = None) -> ClassAnswer | None:
+    """`fitted_classes` of several classes; None where it is the likeliest class."""
+    result = fitted_classes(metric, y, P, weights)
+    plain = not result.offset.any() and np.array_equal(result.matrix, np.eye(P.shape[1]))
+    return None if plain else result
+
+
 @dataclass(frozen=True)
 class _Score:
     """A metric of class decisions on fixed rows."""

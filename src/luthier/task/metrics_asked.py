@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import polars as pl
 
@@ -12,7 +14,7 @@ from luthier.errors import ConfigError, InputError, nearest
 from luthier.objective import METRICS, metric_named, metrics_of, spelled
 
 # What values a metric needs, which of them are refused (True), and why.
-_BOUNDS = {
+_BOUNDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
     "mape": (lambda y: y == 0, "it divides by the values, and some are 0"),
     "rmsle": (lambda y: y <= -1, "it takes the logarithm of 1 + value, and some values are -1 or less"),
     "msle": (lambda y: y <= -1, "it takes the logarithm of 1 + value, and some values are -1 or less"),

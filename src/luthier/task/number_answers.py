@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from luthier.assess import smearing
 from luthier.assess.drift import weighted_quantiles
 from luthier.data.target_transform import TargetTransform
 from luthier.task.best_answers import ANSWERS, answer_named
@@ -18,7 +19,7 @@ from luthier.task.best_answers import ANSWERS, answer_named
 ATOMS, KNOTS = 400, 33
 _MOVES = ("mean", "median", "middle of the shortest half")  # with the values, when something is added to all
 _GROWS = (*_MOVES, "relative median", "least symmetric error")  # and when all are multiplied
-LARGEST_LOG = 700.0
+LARGEST_LOG, LEAST_RISE = 700.0, 1e-3
 FAR, BEYOND = 1e6, 8.0  # standard deviations: where there are no bounds, knots reach so far
 
 
@@ -36,8 +37,10 @@ def residual_atoms(residuals: np.ndarray, weights: np.ndarray | None = None) -> 
 
 
 def law_around(transform: TargetTransform, modelled: np.ndarray, atoms: np.ndarray) -> np.ndarray:
-    """Equally likely values [N, Q] on the target's own scale around predictions on the modelled scale [N]."""
-    values = modelled[:, None] + atoms
+    """Equally likely values [N, Q] on the target's own scale around predictions on the modelled scale [N], within the
+    bounds of predictions."""
+    low, high = (float(transform.modelled(np.array(end))) for end in (transform.lowest, transform.highest))
+    values = np.clip(modelled[:, None] + atoms, low, high)
     return np.asarray(np.exp(np.clip(values, -LARGEST_LOG, LARGEST_LOG)) if transform.log else values)
 
 
@@ -53,17 +56,20 @@ def with_answer(transform: TargetTransform, atoms: np.ndarray, answer: str) -> T
     modelled = np.asarray(plain.modelled(knots))
     answers = of(law_around(plain, modelled, atoms))
     ends = np.log(np.maximum(answers, 1e-300)) if transform.log else answers
-    ends = np.maximum.accumulate(ends)  # an answer never falls while the prediction rises
+    rise = LEAST_RISE * modelled  # an answer rises with the prediction: intervals find their way back
+    ends = np.maximum.accumulate(ends - rise) + rise
     return replace(plain, knots=tuple(knots.tolist()), shifts=tuple((ends - modelled).tolist()))
 
 
-def fitted_answer(
+def answer_from(
     transform: TargetTransform,
     outputs: np.ndarray,
     modelled: np.ndarray,
     answer: str,
     weights: np.ndarray | None = None,
-) -> np.ndarray:
-    """Answers [N] for outputs of rows not learnt from [N] whose modelled targets [N] are known."""
-    atoms = residual_atoms(modelled - transform.modelled(outputs), weights)
-    return np.asarray(with_answer(transform, atoms, answer).answer(outputs))
+) -> TargetTransform:
+    """The way back to an answer, from outputs for rows not learnt from [N] and their targets on the modelled scale."""
+    residuals = modelled - transform.modelled(outputs)
+    if transform.log:
+        transform = replace(transform, smear=smearing(residuals, weights))
+    return with_answer(transform, residual_atoms(residuals, weights), answer)

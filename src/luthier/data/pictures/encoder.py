@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from luthier.data.columns import Column
 from luthier.data.pictures.decoding import Shape, decode_block
 from luthier.data.pictures.store import PictureStore, store_of
+from luthier.data.sentences import SentenceVectors
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
 
@@ -35,7 +36,9 @@ class PictureEncoder:
     vocabularies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     truths: Mapping[str, str] = field(default_factory=dict)
     words: int = 0
+    vector_width: int = 0
     texts: tuple[Words, ...] = ()
+    vectors: tuple[SentenceVectors, ...] = ()
 
     @property
     def column(self) -> str:

@@ -99,7 +99,7 @@ def _refuse_split(folder: Path, names: Sequence[str]) -> None:
         f"'{folder}' holds the parts of a split, not classes: {_listed(names)}",
         expected="one sub-folder a class",
         received=f"in '{training[0]}': {_listed(_names_below(folder / training[0])) or 'pictures without a class'}",
-        remedy=f"luthier fit {folder / training[0]} --new-test {folder / judge}"
+        remedy=f"luthier fit {folder / training[0]} --test {folder / judge}"
         " (validation pictures are drawn from the training part)",
     )
 

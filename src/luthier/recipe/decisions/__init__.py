@@ -12,7 +12,7 @@ from luthier.errors import InputError
 from luthier.messages import language, speaking
 from luthier.recipe.decisions.backbone_use import AveragesEvidence, BackboneEvidence, EndEvidence, UnfrozenEvidence
 from luthier.recipe.decisions.baselines_ready import BaselinesEvidence
-from luthier.recipe.decisions.calibrating import CalibrationEvidence, ThresholdEvidence
+from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, ThresholdEvidence
 from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.data_need import MoreRowsEvidence
 from luthier.recipe.decisions.decision import Evidence
@@ -41,7 +41,14 @@ EVIDENCE: Mapping[str, type[Evidence[Any]]] = {
         *(RateEvidence, RemedyEvidence, NoRemedyEvidence, FittedEvidence, GapEvidence, MoreRowsEvidence),
         *(FirstSettingEvidence, ExperimentEvidence, AnswerEvidence, BagsEvidence),
         *(BackboneEvidence, EndEvidence, AveragesEvidence, UnfrozenEvidence),
-        *(SeedsEvidence, DeliverableEvidence, DistilledEvidence, CalibrationEvidence, ThresholdEvidence),
+        *(
+            SeedsEvidence,
+            DeliverableEvidence,
+            DistilledEvidence,
+            CalibrationEvidence,
+            PredictionEvidence,
+            ThresholdEvidence,
+        ),
     )
 }
 

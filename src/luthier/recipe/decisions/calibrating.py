@@ -34,6 +34,49 @@ class CalibrationEvidence(Evidence[float]):
 
 
 @dataclass(frozen=True)
+class PredictionEvidence(Evidence[str]):
+    """The metric, the answer that it asks for ("classes": another class than the likeliest), and its value with the
+    usual answer and with this one."""
+
+    code: ClassVar[str] = "prediction"
+    metric: str
+    answer: str
+    usual: float | None
+    value: float | None
+
+    def decide(self) -> str:
+        """What the metric asks for."""
+        return self.answer
+
+    def render(self, choice: str) -> Wording:
+        """The answer, and what the usual one would come to."""
+        first, second = tr("the mean"), _in_words(str(choice))
+        if choice == "classes":
+            first = tr("the likeliest class")
+        options = (
+            Option(first, {self.metric: self.usual}, False),
+            Option(second, {self.metric: self.value}, True),
+        )
+        reason = tr("{metric} asks for it; both are measured on rows not learnt from", metric=self.metric)
+        return Wording(tr("answer"), second, reason, options, override="--metric")
+
+
+def _in_words(answer: str) -> str:
+    if answer.startswith("q"):
+        return tr("the quantile {share}", share=answer[1:])
+    known = {
+        "mean": tr("the mean"),
+        "median": tr("the median"),
+        "relative median": tr("the median by relative size"),
+        "mean of logarithms": tr("the mean of logarithms"),
+        "middle of the shortest half": tr("the middle of the shortest half"),
+        "least symmetric error": tr("the value of the least symmetric error"),
+        "classes": tr("the class that the metric is best served by"),
+    }
+    return known.get(answer, answer)
+
+
+@dataclass(frozen=True)
 class Threshold:
     """A threshold of the positive class, and what it costs."""
 

@@ -35,6 +35,7 @@ def remedy_name(rung: str) -> str:
         "architecture": tr("architecture"),
         "words alike": tr("equal weights of words"),
         "dropout of words": tr("word dropout"),
+        "sentence vectors": tr("sentence vectors"),
         "warm start": tr("warm start"),
     }.get(rung, rung)
 

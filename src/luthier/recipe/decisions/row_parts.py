@@ -14,8 +14,9 @@ from luthier.records import Wording
 class SplitEvidence(Evidence[tuple[int, int, int]]):
     """Rows of each part, and by what they were split.
 
-    In order of time `begins` says when the validation and the test rows begin, `late` how many training rows lie after
-    the first validation row and how many validation rows after the first test row. `notes` are of the data.
+    `wanted` are the shares of the rows that the parts were to have, in percent; none where the test rows are another
+    file's. In order of time `begins` says when the validation and the test rows begin, `late` how many training rows
+    lie after the first validation row and how many validation rows after the first test row. `notes` are of the data.
     """
 
     code: ClassVar[str] = "split"
@@ -27,6 +28,7 @@ class SplitEvidence(Evidence[tuple[int, int, int]]):
     begins: tuple[str, ...] = ()
     late: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    wanted: tuple[float, ...] = ()
 
     def decide(self) -> tuple[int, int, int]:
         """Rows to train on, to validate on, and sealed."""
@@ -35,6 +37,9 @@ class SplitEvidence(Evidence[tuple[int, int, int]]):
     def render(self, choice: tuple[int, int, int]) -> Wording:
         """The sizes, how the rows were split, and what was special about it."""
         names = dict(zip(("training", "validation", "test"), choice, strict=True))
+        if not self.test:
+            chosen = tr("{training} training and {validation} validation rows; nothing is sealed", **names)
+            return Wording(tr("split"), chosen, "; ".join((self._how(), *self.notes)), override="--test")
         chosen = tr("{training} training, {validation} validation, {test} sealed test rows", **names)
         reason = "; ".join((self._how(), *self._in_time(), *self.notes))
         return Wording(tr("split"), chosen, reason, override="--seed")
@@ -44,10 +49,14 @@ class SplitEvidence(Evidence[tuple[int, int, int]]):
         shares = "{:.0f}, {:.0f}, {:.0f} %".format(*(100 * size / max(1, sum(sizes)) for size in sizes))
         return {
             "time": tr("{shares} of the rows in their order of time", shares=shares),
-            "groups": tr("{shares} of the rows in whole groups, as near to 60, 20, 20 % as they allow", shares=shares),
+            "groups": tr("{shares} of the rows in whole groups", shares=shares) + self._as_near_as(),
             "classes": tr("{shares} of the rows, shuffled with the run's seed, equal in classes", shares=shares),
             "values": tr("{shares} of the rows, shuffled with the run's seed, equal in target range", shares=shares),
         }[self.by]
+
+    def _as_near_as(self) -> str:
+        shares = ", ".join(f"{share:.3g}" for share in self.wanted)
+        return tr(", as near to {shares} % as they allow", shares=shares) if shares else ""
 
     def _in_time(self) -> tuple[str, ...]:
         if not self.begins:

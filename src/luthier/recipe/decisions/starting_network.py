@@ -125,10 +125,11 @@ class ConvnetEvidence(Evidence[tuple[int, ...]]):
 
 @dataclass(frozen=True)
 class TextNetworkEvidence(Evidence[str]):
-    """The width of the embeddings of words and pairs."""
+    """The width of the embeddings of words and pairs, and how many numbers of sentence vectors are beside them."""
 
     code: ClassVar[str] = "first-text-network"
     width: int
+    vectors: int = 0
 
     def decide(self) -> str:
         """What reads the words."""
@@ -136,9 +137,14 @@ class TextNetworkEvidence(Evidence[str]):
 
     def render(self, choice: str) -> Wording:
         """The network."""
+        network = tr(
+            "a bag of words and pairs, {width}-dimensional embeddings, weighted by log-ratios", width=self.width
+        )
+        if self.vectors:
+            network += tr("; beside it {count} numbers of pretrained sentence vectors", count=self.vectors)
         return Wording(
             tr("first architecture"),
-            tr("a bag of words and pairs, {width}-dimensional embeddings, weighted by log-ratios", width=self.width),
+            network,
             tr(
                 "a weighted sum of word and word-pair embeddings is hard to beat on texts of a few sentences (Wang and "
                 "Manning 2012); step 3 tries hidden units and an LSTM, step 4 equal weights"

@@ -9,41 +9,45 @@ import numpy as np
 import torch
 
 from luthier.assess import within_noise
-from luthier.assess.drift import weighted_quantiles
 from luthier.data import Dataset, Task
 from luthier.diagnosis.controls import signal, some_rows, with_codes
 from luthier.engine import Part
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
-from luthier.recipe.steps.scores import PartScores, Predictions, threshold_of
+from luthier.recipe.steps.scores import PartScores, Predictions, answered
 from luthier.records import Finding, Measure
+from luthier.task import answer_for, answer_named, residual_atoms
 
 BATCH = 64
 MOST_ROWS = 5000  # of the training rows, for the shuffled targets
 
 
-def beside_constant(runner: Runner, method: str, ours: Predictions, test: Dataset) -> Finding | None:
+def beside_constant(
+    runner: Runner, method: str, ours: Predictions, test: Dataset, part: str = "test"
+) -> Finding | None:
     """A finding where neither by the metric nor by the loss the deliverable beats a constant beyond the noise.
 
     None also where the rows are too few to say so.
     """
     problem = runner.problem
     task = problem.task
-    testing = PartScores.of(runner, test, "test")
+    testing = PartScores.of(runner, test, part)
     validating = PartScores.of(runner, problem.data.validation, "validation")
     gains: dict[str, Measure] = {}
     for metric in dict.fromkeys((problem.metric, "log loss" if task.classes else "rmse")):
         row = _constant(runner, metric)
         validation, tested = (np.repeat(row, len(part.y), 0) for part in (validating, testing))
-        line = threshold_of(runner, validating, validation) if metric == problem.metric else 0.5
-        constant = Predictions(validation, tested, line)
+        constant = Predictions(validation, tested)
+        if task.classes and metric == problem.metric:
+            constant = answered(runner, validating, constant)
         gains[metric] = testing.gain(metric, ours.seen_by(metric).test, constant.seen_by(metric).test)
     if all(gain.low is None for gain in gains.values()):
         return None
     if any(gain.value > 0 and not within_noise(gain) for gain in gains.values()):
         return None
     shuffled = runner.memo.json("shuffled targets", lambda: _shuffled(runner, method))
-    sentence = "on the sealed test set the network is no better than a constant, beyond the noise"
+    where = "on the sealed test set" if part == "test" else "by rows that also chose it"
+    sentence = f"{where} the network is no better than a constant, beyond the noise"
     remedy = "look for other columns that the target depends on, another target, or more rows"
     if shuffled["as good"]:
         sentence = f"nothing is learnt: {sentence}; networks trained on shuffled targets do no worse"
@@ -55,7 +59,7 @@ def beside_constant(runner: Runner, method: str, ours: Predictions, test: Datase
 
 
 def _constant(runner: Runner, metric: str) -> np.ndarray:
-    """The best answer that is the same for every row [1, C] or [1]: the classes' shares, the mean, or the median."""
+    """The best answer that is the same for every row [1, C] or [1]: the classes' shares, or what the metric wants."""
     problem = runner.problem
     training = problem.data.training
     y = own_scale(problem.task, training)
@@ -63,9 +67,10 @@ def _constant(runner: Runner, metric: str) -> np.ndarray:
     if problem.task.classes:
         counts = np.bincount(y, weights, minlength=len(problem.task.classes))
         return np.asarray(counts / counts.sum())[None]
-    if metric == "mae":
-        return np.asarray(weighted_quantiles(y, weights, np.array([0.5])))
-    return np.array([np.average(y, weights=weights)])
+    answer = answer_for(metric)
+    if answer == "mean":
+        return np.array([np.average(y, weights=weights)])
+    return answer_named(answer)(residual_atoms(y, weights)[None])
 
 
 def _shuffled(runner: Runner, method: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from luthier.data import Dataset
 from luthier.nets import Net, licences_of
 from luthier.recipe.problem import Problem
 from luthier.saved import Model
+from luthier.task import answer_for, fitted_decision, residual_atoms, with_answer
 
 PROFILED = 10_000  # rows that stand for all training rows when new ones are compared with them
 
@@ -60,7 +61,6 @@ def as_model(
         licences=licences_of(problem.asked.backbone, problem.asked.backbone_weights),
     )
     folded = held_out is not None and known is not None
-    counting, units = weights_of(problem, folded), _units_of(problem, folded)
     if held_out is None or known is None:
         averaged = model.averaged(validation.numbers, validation.codes)
         assert validation.targets is not None
@@ -68,22 +68,42 @@ def as_model(
     else:
         averaged, targets = held_out.numpy(), known.double().numpy() if task.kind == "regression" else known.numpy()
         if task.kind == "regression":
-            averaged, targets = transform.bounded(averaged), transform.modelled(targets)
-    if task.kind == "regression":
-        residuals = targets - transform.modelled(averaged[:, 0])
-        transform = replace(transform, smear=smearing(residuals, counting) if task.log_scale else 1.0)
-        width = half_width(residuals, weights=counting, units=units)
-        model = replace(model, transform=transform, half_width=width)
-    else:
-        model = replace(model, temperature=fit_temperature(averaged, targets, counting))
-        p = tempered(averaged, model.temperature)
-        model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL, counting, units))
-        model = replace(model, threshold=_threshold(problem, targets, p, counting))
+            targets = transform.modelled(targets)
+    model = calibrated(problem, model, averaged, targets, weights_of(problem, folded), _units_of(problem, folded))
     numbers = problem.data.training.numbers, validation.numbers
     if numbers[0].shape[1]:
         learnt, others = (model.features(some[spread_rows(len(some), some[0].numel())]) for some in numbers)
         model = replace(model, familiarity=Familiarity.fit(learnt, others))
     return replace(model, profile=_profile(problem, model))
+
+
+def calibrated(
+    problem: Problem,
+    model: Model,
+    averaged: np.ndarray,
+    targets: np.ndarray,
+    counting: np.ndarray | None,
+    units: int,
+) -> Model:
+    """A model with temperature, smearing, intervals, sets and threshold, by its outputs for rows not learnt from [N, C]
+    and their targets [N], class numbers or modelled values; `units` of the rows are no copies."""
+    task, transform = model.task, model.transform
+    if task.kind == "regression":
+        averaged = transform.bounded(averaged)
+        residuals = targets - transform.modelled(averaged[:, 0])
+        transform = replace(transform, smear=smearing(residuals, counting) if task.log_scale else 1.0)
+        width, atoms = half_width(residuals, weights=counting, units=units), residual_atoms(residuals, counting)
+        answer = answer_for(problem.metric)
+        transform = with_answer(transform, atoms, answer)
+        model = replace(model, transform=transform, half_width=width, answer=answer, residuals=tuple(atoms.tolist()))
+    else:
+        model = replace(model, temperature=fit_temperature(averaged, targets, counting))
+        p = tempered(averaged, model.temperature)
+        model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL, counting, units))
+        model = replace(model, threshold=_threshold(problem, targets, p, counting))
+        if task.kind == "multiclass" and problem.asked_metric:
+            model = replace(model, decision=fitted_decision(problem.asked_metric, targets, p, counting))
+    return model
 
 
 def weights_of(problem: Problem, folded: bool) -> np.ndarray | None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.assess import at_threshold, best_threshold, score
+from luthier.assess import score
 from luthier.objective import metric_named
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import BagsEvidence, EnsembleSize
@@ -19,6 +19,7 @@ from luthier.recipe.fold_bags import Bag, partition
 from luthier.recipe.plan import FOLDS
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.deliverable import Component, Deliverable
+from luthier.recipe.steps.fitted_answers import answered_in_folds
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.statistics.bags import Ensemble, ensemble, greedy_weights
 
@@ -72,11 +73,12 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
 
 
 def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Sequence[int]) -> dict[int, float]:
-    """The metric of ensembles of so many bags, each row by weights that were chosen on other folds."""
+    """The metric of ensembles of so many bags, each row by weights and an answer from other folds."""
     problem = runner.problem
     task, metric, kind = problem.task, problem.asked_metric, problem.task.kind
     whole, folds = problem.open_rows(bags[0].setting.method), partition(problem, 0)
     y = np.concatenate([own_scale(task, part) for part in (problem.data.training, problem.data.validation)])
+    targets = np.log(y) if task.log_scale else y
     weights, result = None if whole.weights is None else whole.weights.numpy(), {}
     for count in counts:
         mixed = torch.empty_like(outputs[0])
@@ -85,9 +87,7 @@ def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Seq
             some = None if whole.weights is None else whole.weights[rest]
             shares = greedy_weights(outputs[:, rest], whole.targets[rest], kind, weights=some, most=count)
             mixed[own] = torch.einsum("p,pnc->nc", torch.as_tensor(shares), outputs[:, own])
-        prediction = problem.target.answer(mixed[:, 0].numpy()) if kind == "regression" else mixed.numpy()
-        if kind == "binary" and metric_named(metric).of_classes:
-            line = best_threshold(metric, y, prediction, weights, task=task)
-            prediction = at_threshold(prediction, line)
+        outcome = mixed.numpy(), targets, weights, folds.numpy()
+        prediction = answered_in_folds(metric, task, problem.target, *outcome)
         result[count] = score(metric, y, prediction, weights, task=task)
     return result

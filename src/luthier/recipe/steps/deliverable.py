@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.assess import at_threshold, best_threshold, paired_difference, score
+from luthier.assess import paired_difference, score
 from luthier.objective import metric_named
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import DeliverableEvidence, Kind, Offered
+from luthier.recipe.fold_bags import Bag
 from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.recipe.steps.fitted_answers import fit_answer
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.saved import activate
 from luthier.seeds import numpy_generator
@@ -68,6 +70,11 @@ class Deliverable:
     losses: dict[str, float]  # mean validation loss of each option, the greedy one cross-fitted
     held_out: Tensor | None = None
     targets: Tensor | None = None
+
+    def has(self, bag: Bag) -> bool:
+        """Whether the networks of a bag are among the components."""
+        places = {(one.trained.name, one.member) for one in self.components}
+        return (bag.population.name, bag.first) in places
 
 
 def choose_deliverable(
@@ -143,16 +150,13 @@ class _Judged:
         self.sign = -metric_named(self.metric).sign if self.metric else 1.0
         self.y, weights = own_scale(task, problem.data.validation), problem.data.validation.weights
         self.weights = None if weights is None else weights.numpy()
-        self.predictions = outputs
-        if task.kind == "regression":
-            self.predictions = {name: problem.target.answer(out[:, 0]) for name, out in outputs.items()}
-        elif task.kind == "binary" and self.metric:
-            self.predictions = {
-                name: at_threshold(out, best_threshold(self.metric, self.y, out, self.weights, task=task))
-                if metric_named(self.metric).of_classes
-                else out
-                for name, out in outputs.items()
-            }
+        targets = problem.data.validation.targets
+        assert targets is not None
+        way = problem.metric, task, problem.target
+        self.predictions = {
+            name: fit_answer(*way, out, targets.numpy(), self.weights)(out) if self.metric else out
+            for name, out in outputs.items()
+        }
 
     def values(self) -> dict[str, float]:
         """The metric of each option; none where it is not defined on these rows."""

@@ -15,7 +15,6 @@ from luthier.assess import (
     Costs,
     permutation_importance,
     prediction_sets,
-    seen_by,
     set_figures,
     subgroup_scores,
     worst_cases,
@@ -32,8 +31,17 @@ DEPENDENCES = 6
 DEPENDENCE_CLASSES = 8  # of more classes those whose answer a column changes most
 
 
-def error_analysis(runner: Runner, model: Model, test: Dataset, predicted: np.ndarray) -> dict[str, Any]:
-    """What the report shows below the headline, as plain values, given what the model told of the test rows."""
+def error_analysis(
+    runner: Runner,
+    model: Model,
+    test: Dataset,
+    predicted: np.ndarray,
+    numbers: np.ndarray,
+    sets: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What the report shows below the headline, as plain values, given predictions of rows of these `numbers`.
+
+    The figures of prediction `sets` are given where rows that were learnt from are judged out of fold."""
     problem = runner.problem
     task = problem.task
     y, weights = own_scale(task, test), None if test.weights is None else test.weights.numpy()
@@ -47,7 +55,7 @@ def error_analysis(runner: Runner, model: Model, test: Dataset, predicted: np.nd
             labels,
             task.kind,
             y,
-            seen_by(problem.metric, predicted, model.threshold),
+            model.seen_by(problem.metric, predicted),
             problem.metric,
             task=task,
             weights=weights,
@@ -56,14 +64,16 @@ def error_analysis(runner: Runner, model: Model, test: Dataset, predicted: np.nd
             y,
             predicted,
             task.kind,
-            problem.data.test_rows,
+            numbers,
             taken=model.classes_of(predicted) if task.classes else None,
         ),
         "unlike": {"rows": int(unlike.sum()), "share": float(unlike.mean())},
         "sets": None,
     }
-    result["why"] = _why(runner, model, test, result["worst"])
-    if task.classes:
+    result["why"] = _why(model, test, result["worst"], numbers)
+    if not problem.asked.seals:
+        result["unlike"], result["sets"] = None, sets  # they are the training rows
+    elif task.classes:
         result["sets"] = set_figures(predicted, y, model.set_threshold, NOMINAL, weights)
         if problem.asked.costs and model.threshold != 0.5:
             result["cost"] = _cost(runner, model, predicted, test, y)
@@ -97,7 +107,7 @@ def _importance(runner: Runner, model: Model) -> list[dict[str, Any]]:
     def predict(numbers: Tensor, codes: Tensor) -> np.ndarray:
         if model.task.kind == "regression":
             return model.values(numbers, codes)
-        return seen_by(metric, model.probabilities(numbers, codes), model.threshold)
+        return model.seen_by(metric, model.probabilities(numbers, codes))
 
     rows = validation.numbers, validation.codes
     counting: Any = {"task": model.task, "weights": None if validation.weights is None else validation.weights.numpy()}
@@ -126,12 +136,14 @@ def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[dict[s
     return result
 
 
-def _why(runner: Runner, model: Model, test: Dataset, worst: list[dict[str, Any]]) -> list[list[tuple[str, float]]]:
+def _why(
+    model: Model, test: Dataset, worst: list[dict[str, Any]], numbers: np.ndarray
+) -> list[list[tuple[str, float]]]:
     """The three columns that add most to the answer of each of the worst rows, where Captum is there to tell."""
     table = isinstance(model.encoder, TableEncoder) and not model.encoder.words
     if not (worst and table and has("captum") and len(model.encoder.places()) <= MOST_COLUMNS):
         return []
-    indices = {int(row): place for place, row in enumerate(runner.problem.data.test_rows)}
+    indices = {int(row): place for place, row in enumerate(numbers)}
     rows = [indices[one["row"]] for one in worst]
     predictions = model.explain_encoded(test.numbers[rows], test.codes[rows])
     return [

@@ -24,11 +24,14 @@ PENALTIES, DECAYS = (1e-5, 1e-4), (0.1, 0.5)
 
 def network_in_words(spec: TextSpec) -> str:
     """A network on one line."""
+    beside = " beside sentence vectors" if spec.reads_words and spec.vectors_read else ""
+    if not spec.reads_words:
+        return "sentence vectors alone" + "".join(f", {count} ReLU units" for count in spec.layers_of_units)
     if spec.reader != "bag":
-        return f"an LSTM over {spec.width}-dimensional word embeddings, with {spec.pool} pooling"
+        return f"an LSTM over {spec.width}-dimensional word embeddings, with {spec.pool} pooling{beside}"
     units = "".join(f", {count} ReLU units" for count in spec.layers_of_units)
     weighted = ", weighted by log-ratios" if spec.weighted else ""
-    return f"a bag of words and pairs, {spec.width}-dimensional embeddings{weighted}{units}"
+    return f"a bag of words and pairs, {spec.width}-dimensional embeddings{weighted}{units}{beside}"
 
 
 def first_network(runner: Runner) -> TextSpec:
@@ -38,7 +41,8 @@ def first_network(runner: Runner) -> TextSpec:
     encoder = problem.data.encoder
     words = encoder.texts[0]
     return TextSpec(
-        numbers=fitted.width - encoder.words,
+        numbers=fitted.width - encoder.vector_width - encoder.words,
+        vectors=encoder.vector_width,
         pieces=words.pieces,
         length=words.length,
         outputs=problem.outputs,
@@ -51,7 +55,8 @@ def first_network(runner: Runner) -> TextSpec:
 
 def choose_network(runner: Runner) -> str:
     """Write the first architecture; returns how numbers enter it."""
-    runner.ledger.decide(2, TextNetworkEvidence(first_network(runner).width))
+    spec = first_network(runner)
+    runner.ledger.decide(2, TextNetworkEvidence(spec.width, spec.vectors))
     return MEDIA["text"].method
 
 
@@ -65,7 +70,7 @@ def training_options(name: str, now: Setting, rates: dict[str, float], runner: R
     elif name == "units":
         for changed in (replace(spec, layers_of_units=(UNITS,)), replace(spec, width=spec.width // 4)):
             yield replace(now, member=replace(member, spec=changed), label=network_in_words(changed))
-    elif name == "order":
+    elif name == "order" and spec.reads_words:
         changed = replace(spec, reader="lstm", pairs=0, layers_of_units=(), weighted=False)
         yield replace(now, member=replace(member, spec=changed), label=network_in_words(changed))
 
@@ -81,12 +86,17 @@ def _validation_options(name: str, now: Setting, runner: Runner) -> Iterator[Set
     member, spec = now.member, now.member.text
     if name == "L2":
         yield from penalty_options(now, len(runner.problem.data.training), PENALTIES, DECAYS)
+    elif name == "sentence vectors":
+        for reads in ("words", "vectors") if spec.vectors else ():
+            changed = replace(spec, reads=reads)
+            label = f"{reads} alone"
+            yield replace(now, member=replace(member, spec=changed), label=label)
     elif name == "words alike":
-        if spec.weighted:
+        if spec.weighted and spec.reads_words:
             changed = replace(spec, weighted=False)
             yield replace(now, member=replace(member, spec=changed), label=network_in_words(changed))
     elif name == "dropout of words":
-        for p in WORD_DROPOUTS:
+        for p in WORD_DROPOUTS if spec.reads_words else ():
             changed = replace(spec, word_dropout=p)
             yield replace(now, member=replace(member, spec=changed), label=f"word dropout {p:g}")
     else:

@@ -11,6 +11,7 @@ import numpy as np
 from luthier import storage
 from luthier.assess import (
     Costs,
+    SealHistory,
     at_threshold,
     open_test,
     reliability,
@@ -21,7 +22,7 @@ from luthier.assess import (
 from luthier.data import Dataset
 from luthier.nets import DenseSpec
 from luthier.objective import metric_named
-from luthier.recipe.decisions.calibrating import CalibrationEvidence, Threshold, ThresholdEvidence
+from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, Threshold, ThresholdEvidence
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import SeedsEvidence
 from luthier.recipe.fold_bags import Bag
@@ -32,8 +33,10 @@ from luthier.recipe.steps.beside_constant import beside_constant
 from luthier.recipe.steps.calibrated import as_model, predict_part, weights_of
 from luthier.recipe.steps.deliver_bags import candidates, deliver_bags
 from luthier.recipe.steps.deliverable import Component, Deliverable, choose_deliverable
+from luthier.recipe.steps.delivered_bags import keep_delivered
 from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.error_analysis import error_analysis
+from luthier.recipe.steps.estimate import answer_of, estimate
 from luthier.recipe.steps.folds import train_folds
 from luthier.recipe.steps.image_grids import image_grids
 from luthier.recipe.steps.look_inside import look_inside
@@ -85,6 +88,7 @@ def judge(
     choice = deliver_bags(runner, crossed) if crossed else choose_deliverable(runner, seeds, setting.method, folds)
     if problem.asked.distil:
         choice = distil(runner, setting, choice)
+    keep_delivered(runner, choice, crossed)
     nets = [component.trained.net(component.member) for component in choice.components]
     model = as_model(
         problem,
@@ -97,15 +101,18 @@ def judge(
     )
     _explain_calibration(runner, choice, model)
     model.save(runner.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
+    if not problem.asked.seals:
+        return _estimated(runner, setting, baselines, choice, model, crossed, inside)
     history = history_at_opening(runner)
     test = open_test(problem.data.sealed, runner.ledger.add, purpose="to evaluate the frozen model, once")
     predictions = predict_part(model, test)
-    deliverable = Predictions(_on_validation(runner, model, choice), predictions, model.threshold)
+    decides = model.threshold, model.decision
+    deliverable = Predictions(_on_validation(runner, model, choice), predictions, *decides)
     singles = {  # networks of folds have learnt from validation rows: what others said of these stands in
         label: Predictions(
             deliverable.validation if crossed else predict_part(one, problem.data.validation),
             predict_part(one, test),
-            model.threshold,
+            *decides,
         )
         for label, one in _singles(runner, seeds, choice, model)
     }
@@ -120,7 +127,7 @@ def judge(
         failed=baselines.failed,
     )
     scores["calibration"] = _calibration(model, test, predictions)
-    scores |= error_analysis(runner, model, test, predictions)
+    scores |= error_analysis(runner, model, test, predictions, problem.data.test_rows)
     scores["forgotten"] = None if earlier is None else forgotten(runner, model, earlier)
     scores["inside"] = inside
     scores["sheets"] = image_grids(runner, setting, model, test.numbers, scores["worst"])
@@ -132,14 +139,55 @@ def judge(
     if nothing is not None:
         runner.ledger.find(nothing, step=5)
     scores["no_better_than_constant"] = None if nothing is None else nothing.to_json()
+    return _kept(runner, model, scores)
+
+
+def _kept(runner: Runner, model: Model, scores: dict[str, Any]) -> Verdict:
+    """The scores written, beside the model and into it."""
     scores["next_step"] = next_step(runner, scores)
     judgement = {name: scores[name] for name in ("headline", "sentence", "next_step")}
     runner.ledger.add("judgement", {"step": 5, **judgement})
     storage.write_json(runner.folder.scores, scores)
-    model = replace(model, metrics={"headline": scores["headline"], "metrics": scores["metrics"]})
+    estimated = {"estimate": True} if scores.get("estimate") else {}
+    model = replace(model, metrics={"headline": scores["headline"], "metrics": scores["metrics"], **estimated})
     model.save(runner.folder.bundle)
     runner.folder.update_facts(next_step=scores["next_step"], licences=[asdict(licence) for licence in model.licences])
     return Verdict(model, scores)
+
+
+def _estimated(
+    runner: Runner,
+    setting: Setting,
+    baselines: Baselines,
+    choice: Deliverable,
+    model: Model,
+    bags: Sequence[Bag],
+    inside: dict[str, Any] | None,
+) -> Verdict:
+    """The verdict where nothing is sealed: by open rows, each predicted by networks that had left it out."""
+    problem, found = runner.problem, estimate(runner, model, choice, bags)
+    ours = found.prediction
+    taken = found.taken if problem.task.classes else None
+    deliverable = Predictions(ours[-len(problem.data.validation) :], ours, model.threshold, model.decision, taken)
+    kind = problem.task.kind
+    alone = {bag.setting.label: answer_of(model, bag.outputs(kind).numpy()) for bag in bags if choice.has(bag)}
+    scores = scores_of(
+        runner,
+        deliverable=deliverable,
+        seeds=[(label, replace(deliverable, test=p, taken=None)) for label, p in alone.items() if found.part == "open"],
+        baselines={name: Predictions(result, result) for name, result in baselines.validation.items()},
+        test=found.rows,
+        failed=baselines.failed,
+        part=found.part,
+    )
+    scores |= {"estimate": True, "calibration": found.calibration, "forgotten": None, "inside": inside, "sheets": {}}
+    scores |= error_analysis(runner, model, found.rows, ours, found.numbers, found.sets)
+    scores["seal"], scores["openings"] = SealHistory(0, readings=0).to_json(), 0
+    nothing = beside_constant(runner, setting.method, deliverable, found.rows, found.part)
+    if nothing is not None:
+        runner.ledger.find(nothing, step=5)
+    scores["no_better_than_constant"] = None if nothing is None else nothing.to_json()
+    return _kept(runner, model, scores)
 
 
 def _five_seeds(runner: Runner, setting: Setting) -> TrainedPopulation | None:
@@ -173,10 +221,24 @@ def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> N
         runner.ledger.decide(5, CalibrationEvidence("interval", model.half_width, out_of_fold))
     else:
         runner.ledger.decide(5, CalibrationEvidence("temperature", model.temperature, out_of_fold))
+    if model.answer != "mean" or model.decision is not None:
+        _explain_answer(runner, model, choice)
     if problem.asked.costs:
         _explain_threshold(runner, model, choice)
     elif model.threshold != 0.5:
         _explain_threshold_by_metric(runner, model, choice)
+
+
+def _explain_answer(runner: Runner, model: Model, choice: Deliverable) -> None:
+    """The answer that the metric asks for beside the usual one, on rows not learnt from."""
+    problem = runner.problem
+    y, w, metric = own_scale(problem.task, problem.data.validation), weights_of(problem, folded=False), problem.metric
+    usual = model.answering("mean") if model.residuals else replace(model, decision=None)
+    values = [
+        finite(score(metric, y, one.seen_by(metric, _on_validation(runner, one, choice)), w, task=problem.task))
+        for one in (usual, model)
+    ]
+    runner.ledger.decide(5, PredictionEvidence(metric, model.answer if model.residuals else "classes", *values))
 
 
 def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> None:

@@ -13,6 +13,7 @@ from luthier.data import Dataset, Task
 from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.runner import Runner
+from luthier.task import baseline_loss
 
 SLOT = 0.5  # share of the budget after which baselines that are not ready are stopped
 FIRST_SLOT = 0.1  # of the budget, where they come before the training
@@ -109,9 +110,11 @@ def running_baselines(runner: Runner) -> Iterator[Baselines]:
     """Fit the baselines beside the networks, and end their process whatever happens."""
     problem = runner.problem
     data, encoder = problem.data, problem.data.encoder
-    words = (encoder.words, sum(text.length for text in encoder.texts))
+    words = (encoder.words, sum(text.length for text in encoder.texts), encoder.vector_width)
     BaselineRun.clear(runner.folder.path)
-    run = BaselineRun(data.training, data.validation, data.task, encoder.category_sizes, words, runner.folder.path)
+    loss = baseline_loss(problem.metric)
+    place = runner.folder.path
+    run = BaselineRun(data.training, data.validation, data.task, encoder.category_sizes, words, place, loss)
     try:
         yield Baselines(runner, run)
     finally:

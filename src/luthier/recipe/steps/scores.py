@@ -10,6 +10,7 @@ import numpy as np
 
 from luthier.assess import (
     Costs,
+    Decision,
     Units,
     best_threshold,
     measure,
@@ -20,28 +21,37 @@ from luthier.assess import (
     within_noise,
 )
 from luthier.data import Dataset, Task
+from luthier.data.target_transform import TargetTransform
 from luthier.engine import Member
 from luthier.nets import BackboneSpec, ConvSpec, TextSpec
+from luthier.objective import metric_named
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Measure
-from luthier.task import reported_metrics
+from luthier.task import answer_for, answer_from, fitted_decision, reported_metrics
 
+ESTIMATED = "estimated by rows that also chose it; nothing is sealed"
+WHERE = {"test": "on the sealed test set"}
 MOST_POINTS = 2000  # of the predicted-against-true figure
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """One model's predictions for the validation and the test part, and where it draws the line between two classes."""
+    """One model's predictions for the validation and the test part, and how it decides between classes."""
 
     validation: np.ndarray
     test: np.ndarray
     threshold: float = 0.5
+    decision: Decision | None = None
+    taken: np.ndarray | None = None  # classes of the test rows where these are open ones, validation rows last
 
     def seen_by(self, metric: str) -> Predictions:
-        """The same as a metric is to see them: with its own line at one half."""
-        validation, test = (seen_by(metric, part, self.threshold) for part in (self.validation, self.test))
-        return Predictions(validation, test)
+        """The same as a metric is to see them: the classes that are decided for, where it looks at these."""
+        if self.taken is not None and metric_named(metric).of_classes:
+            chosen = np.eye(self.test.shape[1])[self.taken]
+            return Predictions(chosen[-len(self.validation) :], chosen)
+        way = self.threshold, self.decision
+        return Predictions(*(seen_by(metric, part, *way) for part in (self.validation, self.test)))
 
 
 @dataclass(frozen=True)
@@ -90,21 +100,30 @@ def scores_of(
     baselines: dict[str, Predictions],
     test: Dataset,
     failed: Mapping[str, str],
+    part: str = "test",
 ) -> dict[str, Any]:
-    """Everything that the report and the terminal show of the judgement, as plain values."""
+    """Everything that the report and the terminal show of the judgement, as plain values.
+
+    Where nothing is sealed the rows in the place of the test rows are of the `part` "open" or "validation". Baselines
+    have learnt from the training rows, and are compared on the validation rows then.
+    """
     problem = runner.problem
     task, metric = problem.task, problem.metric
     validating, testing = (
         PartScores.of(runner, problem.data.validation, "validation"),
-        PartScores.of(runner, test, "test"),
+        PartScores.of(runner, test, part),
     )
     ours = deliverable.seen_by(metric)
     headline, validation = testing.measure(metric, ours.test), validating.measure(metric, ours.validation)
     rows = []
     for name, predicted in baselines.items():
-        result = replace(predicted, threshold=threshold_of(runner, validating, predicted.validation)).seen_by(metric)
-        scored = testing.measure(metric, result.test), validating.measure(metric, result.validation)
-        rows.append(_baseline_row(name, testing.gain(metric, ours.test, result.test), *scored))
+        result = answered(runner, validating, predicted).seen_by(metric)
+        known = validating.measure(metric, result.validation)
+        if part == "test":
+            gained = testing.gain(metric, ours.test, result.test)
+            rows.append(_baseline_row(name, gained, testing.measure(metric, result.test), known))
+        else:
+            rows.append(_baseline_row(name, validating.gain(metric, ours.validation, result.validation), known, known))
     family = [
         {
             "seed": label,
@@ -118,13 +137,13 @@ def scores_of(
         "metric": metric,
         "positive": task.positive_name,
         "headline": {**headline.to_json(), "validation": validation.to_json()},
-        "difference_to_validation": _difference(headline, validation).to_json(),
+        "difference_to_validation": _difference(headline, validation, apart=part == "test").to_json(),
         "metrics": [testing.measure(name, deliverable.seen_by(name).test).to_json() for name in names],
         "seeds": family,
         "baselines": rows,
         "failed_baselines": dict(failed),
         "absent": absent_classes(task, testing.y),
-        "sentence": _sentence(headline, rows, absent_classes(task, testing.y)),
+        "sentence": _sentence(headline, rows, absent_classes(task, testing.y), WHERE.get(part, ESTIMATED)),
         "confusion": _confusion(testing, deliverable.seen_by("accuracy").test) if task.classes else None,
         "predicted": _points(testing.y, deliverable.test) if task.kind == "regression" else None,
         "range_tests": _range_tests(runner),
@@ -135,6 +154,26 @@ def scores_of(
 def absent_classes(task: Task, y: np.ndarray) -> list[str]:
     """The classes that no row of the test set has: no score says anything about them."""
     return [name for label, name in enumerate(task.classes) if not (y == label).any()]
+
+
+def answered(runner: Runner, validating: PartScores, predicted: Predictions) -> Predictions:
+    """A baseline's predictions with the answer that the network gives too: by the same metric, on the same rows."""
+    problem, metric = runner.problem, runner.problem.asked_metric
+    y, p, weights = validating.y, predicted.validation, validating.weights
+    if problem.task.kind == "binary":
+        return replace(predicted, threshold=threshold_of(runner, validating, p))
+    if problem.task.classes:
+        return replace(predicted, decision=fitted_decision(metric, y, p, weights) if metric else None)
+    answer = answer_for(problem.metric)
+    if answer == "mean":
+        return predicted
+    log, test = problem.task.log_scale, predicted.test
+    if log:  # of positive targets a prediction is at least the smallest
+        y, p, test = (np.log(np.maximum(values, y.min())) for values in (y, p, test))
+    both = np.concatenate([y, p])
+    identity = TargetTransform(log=log, lowest=float(both.min()), highest=float(both.max()))
+    way_back = answer_from(identity, p, y, answer, weights)
+    return replace(predicted, validation=way_back.answer(p), test=way_back.answer(test))
 
 
 def threshold_of(runner: Runner, validating: PartScores, p: np.ndarray) -> float:
@@ -163,8 +202,11 @@ def _baseline_row(name: str, gained: Measure, test: Measure, validation: Measure
     }
 
 
-def _difference(test: Measure, validation: Measure) -> Measure:
+def _difference(test: Measure, validation: Measure, *, apart: bool = True) -> Measure:
     """Test minus validation, its interval from both parts' own (they share no rows), where both have one."""
+    if not apart:
+        note = "validation rows are among them"
+        return Measure(test.name, test.value - validation.value, None, None, test.n, note=note)
     value, name = test.value - validation.value, f"{test.name}, test minus validation"
     ends = (test.low, test.high, validation.low, validation.high)
     if any(end is None for end in ends) or value != value:
@@ -174,8 +216,8 @@ def _difference(test: Measure, validation: Measure) -> Measure:
     return Measure(name, value, value - width, value + width, test.n)
 
 
-def _sentence(headline: Measure, baselines: list[dict[str, Any]], absent: list[str]) -> str:
-    message = f"{headline} on the sealed test set"
+def _sentence(headline: Measure, baselines: list[dict[str, Any]], absent: list[str], where: str) -> str:
+    message = f"{headline} {where}"
     if absent:
         message += f", which has no row of {_listed([repr(name) for name in absent])}"
     if headline.value != headline.value or all(row["verdict"] == "unknown" for row in baselines):
@@ -263,6 +305,8 @@ def next_step(runner: Runner, scores: dict[str, Any]) -> str:
     if scores["no_better_than_constant"] is not None:
         return str(scores["no_better_than_constant"]["remedy"])
     worse = [row["name"] for row in scores["baselines"] if row["verdict"] == "worse"]
+    if scores.get("estimate") and not worse:
+        return f"judge it on new rows: luthier branch {runner.folder.path} --step 5 --new-test FILE"
     if any(record["kind"] == "cut" for record in runner.ledger.records):
         return "the time ran out before the plan was done: give more with --budget"
     final = [trained for trained in runner.trained if trained.stage == "seeds"]

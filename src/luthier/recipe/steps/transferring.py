@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from luthier.engine import Member
-from luthier.nets.backbone import BackboneSpec, build_backbone, shown
+from luthier.nets.backbone import AUTO, BackboneSpec, build_backbone, shown
 from luthier.nets.blocks import anatomy_of
+from luthier.nets.efficientnet import LITE, packaged_weights
 from luthier.nets.weights import load_weights, read_weights
 from luthier.recipe.decisions.backbone_use import (
     AveragesEvidence,
@@ -45,8 +47,10 @@ def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
     asked = problem.asked
     channels, height, width = problem.data.training.numbers.shape[1:]
     side = max(LEAST_SIDE, height, width)
-    spec = BackboneSpec(asked.backbone, (channels, height, width), problem.outputs, side=side)
-    runner.ledger.decide(2, BackboneEvidence(asked.backbone, side, asked.backbone_weights))
+    name = LITE if asked.backbone == AUTO else asked.backbone
+    spec = BackboneSpec(name, (channels, height, width), problem.outputs, side=side)
+    file = asked.backbone_weights or Path(weights_of(name, "")).name  # a package lies elsewhere on other machines
+    runner.ledger.decide(2, BackboneEvidence(name, side, file))
     tensors, facts = runner.memo.recall("backbone") or _transferred(runner, spec)
     for sentence in facts["said"]:
         runner.ledger.add("note", {"step": 2, "sentence": sentence})
@@ -60,13 +64,18 @@ def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
     return setting, trained
 
 
+def weights_of(backbone: str, asked: str) -> str:
+    """The file of a backbone's weights: the one that was asked for, else its package's; empty where there is none."""
+    return asked or (str(packaged_weights()) if backbone == LITE else "")
+
+
 def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor], dict[str, Any]]:
     problem = runner.problem
     _, training, validation = problem.prepared("pixels")
     backbone, message = shown(spec), list[str]()
-    if problem.asked.backbone_weights:
+    if path := weights_of(spec.backbone, problem.asked.backbone_weights):
         last = anatomy_of(backbone, training.features[:2]).head.removeprefix("body.")
-        weights = read_weights(problem.asked.backbone_weights, say=message.append)
+        weights = read_weights(path, say=message.append)
         load_weights(backbone.get_submodule("body"), weights, but=(f"{last}.",), say=message.append)
         message.append(f"the last layer, `{last}`, is replaced: nothing is read for it")
     epochs = _epochs(runner, backbone, training.features)

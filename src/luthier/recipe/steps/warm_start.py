@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from luthier.assess import paired_difference, seen_by
+from luthier.assess import paired_difference
 from luthier.data import Dataset
 from luthier.engine import Part
 from luthier.errors import InputError, LuthierError, in_a_line
@@ -182,7 +182,7 @@ def forgotten(runner: Runner, model: Model, earlier: Earlier) -> dict[str, Any] 
     now, before = (
         one.values(part.numbers, part.codes)
         if task.kind == "regression"
-        else seen_by(metric, one.probabilities(part.numbers, part.codes), one.threshold)
+        else one.seen_by(metric, one.probabilities(part.numbers, part.codes))
         for one in (model, earlier.model)
     )
     change = paired_difference(metric, y, now, before, seed=problem.seed, weights=weights, task=task)

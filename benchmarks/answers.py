@@ -1,0 +1,127 @@
+"""What an answer that fits the metric is worth, given the true law: no training, so that nothing else is measured.
+
+Rows are drawn from written laws. The answer that Luthier gives for the metric, the usual one (the mean, the likeliest
+class) and the best there is are scored on the same draws; regret is how far a score lies behind the best one's. Of
+several classes, whose best decision has no closed form, the best is the one that is fitted on the very draws.
+
+    python benchmarks/answers.py [--draws 200000]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import optimize, stats
+
+from luthier.assess import best_threshold, score, seen_by
+from luthier.data.target_transform import TargetTransform
+from luthier.objective import metric_named
+from luthier.seeds import numpy_generator
+from luthier.task import answer_for, answer_named, fitted_classes, law_around, of_costs, residual_atoms
+
+ATOMS = (np.arange(400) + 0.5) / 400
+COSTS = np.array([[0.0, 1.0, 1.0], [4.0, 0.0, 1.0], [20.0, 5.0, 0.0]])
+
+
+class Regret(NamedTuple):
+    """How far two answers lie behind the best: relative, or where larger is better absolute."""
+
+    law: str
+    metric: str
+    ours: float
+    usual: float
+
+
+def _numbers(draws: int) -> Iterator[tuple[str, str, Callable[[np.ndarray], np.ndarray], Callable[[], np.ndarray]]]:
+    """Laws of one row's value as quantile functions, with metrics whose best answer is not the mean."""
+    rng = numpy_generator(0, "answers")
+    for metric in ("mae", "mape", "smape", "rmsle", "median absolute error", "pinball 0.9", "pinball 0.1"):
+        law = stats.lognorm(0.8, scale=5.0)
+        yield "log-normal, deviation 0.8", metric, law.ppf, lambda law=law: law.rvs(draws, random_state=rng)
+    for rate in (0.2, 0.4, 0.6):
+        law = stats.poisson(rate)
+        yield f"Poisson, rate {rate}", "mae", law.ppf, lambda law=law: law.rvs(draws, random_state=rng).astype(float)
+    for metric in ("mae", "pinball 0.9", "median absolute error"):
+        law = stats.beta(0.6, 4)
+        yield "beta(0.6, 4)", metric, law.ppf, lambda law=law: law.rvs(draws, random_state=rng)
+
+
+def _of_numbers(draws: int) -> Iterator[Regret]:
+    for law, metric, quantiles, values in _numbers(draws):
+        atoms, y = quantiles(ATOMS), values()
+        kept = residual_atoms(atoms - atoms.mean())
+        whole = law_around(TargetTransform(), np.array([atoms.mean()]), kept)
+        ours, usual = float(answer_named(answer_for(metric))(whole)[0]), float(y.mean())
+
+        def at(value: float, metric: str = metric, y: np.ndarray = y) -> float:
+            return score(metric, y, np.full(len(y), value))
+
+        grid = np.quantile(y, np.linspace(0.005, 0.995, 60))
+        start = min(grid, key=at)
+        span = (max(0.0, start - 0.2 * y.std()), start + 0.2 * y.std())
+        best = min(at(float(start)), at(float(optimize.minimize_scalar(at, bounds=span, method="bounded").x)), at(ours))
+        yield Regret(law, metric, at(ours) / best - 1, at(usual) / best - 1)
+
+
+def _chances(name: str, rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows' true probabilities [N, C]."""
+    x = rng.normal(size=rows)
+    if name == "two classes, one of them rare":
+        p = 1 / (1 + np.exp(3.2 - 1.2 * x))
+        return np.stack([1 - p, p], 1)
+    if name == "ordered levels":
+        cuts = np.array([-1.5, 0.9, 2.2, 2.8])
+        below = 1 / (1 + np.exp(-(cuts - 1.3 * x[:, None])))
+        return np.diff(np.concatenate([np.zeros((rows, 1)), below, np.ones((rows, 1))], 1), axis=1)
+    logits = np.stack([np.full(rows, 2.0), 0.5 + x, -1.2 + 1.5 * rng.normal(size=rows)], 1)
+    return np.asarray(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
+
+
+CLASSES = (
+    *(("two classes, one of them rare", metric) for metric in ("f1", "mcc", "kappa", "balanced accuracy")),
+    ("ordered levels", "quadratic kappa"),
+    *(("three classes, one of them rare", metric) for metric in ("f1 macro", "balanced accuracy", "mcc")),
+)
+
+
+def drawn(name: str, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Classes [N] and their true probabilities [N, C]."""
+    rng = numpy_generator(seed, "answers", name)
+    P = _chances(name, rows, rng)
+    return (rng.random((rows, 1)) > P.cumsum(1)).sum(1), P
+
+
+def _of_classes(draws: int) -> Iterator[Regret]:
+    for name, metric in CLASSES:
+        (y, P), (known, shares) = drawn(name, draws, 1), drawn(name, draws // 10, 2)
+        if P.shape[1] == 2:
+            ours = score(metric, y, seen_by(metric, P, best_threshold(metric, known, shares)))
+            best = max(score(metric, y, seen_by(metric, P, at)) for at in np.quantile(P[:, 1], np.linspace(0, 1, 400)))
+        else:
+            ours = score(metric, y, seen_by(metric, P, 0.5, fitted_classes(metric, known, shares)))
+            best = score(metric, y, seen_by(metric, P, 0.5, fitted_classes(metric, y, P)))
+        yield Regret(name, metric, max(best, ours) - ours, max(best, ours) - score(metric, y, P))
+    y, P = drawn("three classes, one of them rare", draws, 1)
+    paid = [float(COSTS[y, taken].mean()) for taken in (of_costs(COSTS).classes(P), P.argmax(1))]
+    least = min(*paid, *(float(COSTS[y, c].mean()) for c in range(3)))
+    yield Regret("three classes, one of them rare", "cost", paid[0] / least - 1, paid[1] / least - 1)
+
+
+def measured(draws: int) -> list[Regret]:
+    """All pairs of a law and a metric."""
+    torch.set_num_threads(1)
+    return [*_of_numbers(draws), *_of_classes(draws)]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--draws", type=int, default=200_000)
+    print(f"{'law':34} {'metric':24} {'ours':>8} {'usual':>8}")
+    for one in measured(parser.parse_args().draws):
+        unit = "" if one.metric != "cost" and metric_named(one.metric).larger_is_better else " %"
+        ours, usual = (100 * value if unit else value for value in (one.ours, one.usual))
+        print(f"{one.law:34} {one.metric:24} {ours:8.3f} {usual:8.3f}{unit}")

@@ -1,0 +1,188 @@
+"""A folder of a sentence transformer: read as numbers and JSON, never as code.
+
+N texts, D numbers of a vector.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from tokenizers import Tokenizer
+from torch.nn import functional as F
+
+from luthier.data.sentences.bert import BertEncoder, BertSizes, mean_of_known
+from luthier.errors import InputError
+
+NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
+PICKLED = ("pytorch_model.bin", "model.pt", "model.pth", "model.ckpt")
+MARKS = 2  # of beginning and end
+TOKENS_AT_ONCE = 4096  # of a batch: long texts come in small ones
+LONGEST, MOST_WINDOWS = 256, 8  # tokens that are read at once, and how often: the rest of a long text is left out
+LETTERS = 20 * LONGEST * MOST_WINDOWS  # of a text that are looked at
+ModelFolder = Path | zipfile.Path
+
+
+@dataclass(frozen=True)
+class SentenceTransformer:
+    """An encoder, its tokenizer, how vectors of tokens become one (`mean`, or `cls`: the first), and the weights'
+    SHA-256."""
+
+    encoder: BertEncoder
+    tokenizer: Any
+    pooling: str
+    width: int
+    longest: int
+    digest: str
+
+    def vectors(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors float32 [N, D] of texts, of length 1; 0 for an empty one. Long texts are read in windows, whose
+        vectors are averaged."""
+        inner = self.longest - MARKS
+        windows, owners = list[list[int]](), list[int]()
+        split = self.tokenizer.encode_batch([text[:LETTERS] for text in texts], add_special_tokens=False)
+        for row, one in enumerate(split):
+            for start in range(0, min(len(one.ids), inner * MOST_WINDOWS), inner):
+                windows.append(one.ids[start : start + inner])
+                owners.append(row)
+        total = torch.zeros(len(texts), self.width)
+        order = sorted(range(len(windows)), key=lambda k: len(windows[k]))
+        while order:
+            several = max(1, TOKENS_AT_ONCE // (len(windows[order[-1]]) + MARKS))
+            some, order = order[-several:], order[:-several]
+            total.index_add_(0, torch.tensor([owners[k] for k in some]), self._read([windows[k] for k in some]))
+        return F.normalize(total, dim=1).numpy()
+
+    @torch.inference_mode()
+    def _read(self, windows: Sequence[list[int]]) -> torch.Tensor:
+        """Vectors [B, D] of windows of ids, of length 1."""
+        marked = [self._marked(ids) for ids in windows]
+        ids = torch.zeros(len(marked), max(map(len, marked)), dtype=torch.int64)
+        known = torch.zeros_like(ids, dtype=torch.bool)
+        for row, one in enumerate(marked):
+            ids[row, : len(one)] = torch.tensor(one)
+            known[row, : len(one)] = True
+        made = self.encoder(ids, known)
+        return F.normalize(mean_of_known(made, known) if self.pooling == "mean" else made[:, 0], dim=1)
+
+    def _marked(self, ids: list[int]) -> list[int]:
+        first, last = (self.tokenizer.token_to_id(mark) for mark in ("[CLS]", "[SEP]"))
+        return [first, *ids, last]
+
+
+def read_folder(folder: ModelFolder) -> SentenceTransformer:
+    """The sentence transformer of a local folder. InputError for one that is not whole, has pickled weights alone, asks
+    for code of its own, or is of another architecture than BERT."""
+    where = folder
+    _check_files(where)
+    config = _json(where / "config.json")
+    if "auto_map" in config or any(file.name.endswith(".py") for file in where.iterdir()):
+        raise InputError(f"the model in '{where}' asks for code of its own, which is not run",
+                         expected="a BERT encoder, such as all-MiniLM-L6-v2")  # fmt: skip
+    sizes = _sizes(config, where)
+    content = (where / "model.safetensors").read_bytes()
+    encoder = _filled(sizes, content, where)
+    longest = _json(where / "sentence_bert_config.json").get("max_seq_length", LONGEST)
+    whole = isinstance(longest, int) and longest > MARKS
+    longest = min(longest if whole else LONGEST, LONGEST, sizes.positions)
+    tokenizer = _tokenizer(where / "tokenizer.json", sizes.tokens)
+    return SentenceTransformer(encoder, tokenizer, _pooling(where), sizes.width, longest, sha256(content).hexdigest())
+
+
+def _check_files(where: ModelFolder) -> None:
+    if not where.is_dir():
+        raise InputError(f"there is no folder '{where}'", expected="the folder of a sentence transformer")
+    missing = [name for name in NEEDED if not (where / name).is_file()]
+    pickled = [name for name in PICKLED if (where / name).is_file()]
+    if "model.safetensors" in missing and pickled:
+        raise InputError(f"the weights in '{where}' are pickled ({pickled[0]}), which may run code when read",
+                         expected="model.safetensors", remedy="save it with safe_serialization=True")  # fmt: skip
+    if missing:
+        raise InputError(f"the folder '{where}' is not a whole model: {', '.join(missing)} missing",
+                         expected=", ".join(NEEDED))  # fmt: skip
+
+
+def _json(path: ModelFolder) -> dict[str, Any]:
+    """A JSON object; an empty one where there is no file. InputError for other content."""
+    if not path.exists():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise InputError(f"'{path}' cannot be read", expected="a JSON object", received=str(error)[:200]) from None
+    if not isinstance(value, dict):
+        raise InputError(f"'{path}' is not a JSON object", received=type(value).__name__)
+    return value
+
+
+def _sizes(config: Mapping[str, Any], where: ModelFolder) -> BertSizes:
+    kind, act = config.get("model_type"), config.get("hidden_act", "gelu")
+    if kind != "bert" or act != "gelu" or config.get("position_embedding_type", "absolute") != "absolute":
+        raise InputError(f"the model in '{where}' is not one that is read here", received=f"{kind}, {act}",
+                         expected="model_type bert with gelu and absolute positions")  # fmt: skip
+    names = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    known = [config.get(name) for name in (*names, "max_position_embeddings", "type_vocab_size")]
+    sizes = [size for size in known if isinstance(size, int) and not isinstance(size, bool) and 0 < size < 1 << 24]
+    if len(sizes) < len(known) or sizes[1] % sizes[3]:
+        raise InputError(f"the sizes in '{where / 'config.json'}' are not those of an encoder", received=str(known))
+    tokens, width, layers, heads, inner, positions, kinds = sizes
+    epsilon = config.get("layer_norm_eps", 1e-12)
+    small = float(epsilon) if isinstance(epsilon, float) else 1e-12
+    return BertSizes(tokens, width, layers, heads, inner, positions, kinds, small)
+
+
+def _filled(sizes: BertSizes, content: bytes, where: ModelFolder) -> BertEncoder:
+    """The encoder with the folder's weights; their shapes are compared before anything of their size is made."""
+    with torch.device("meta"):
+        encoder = BertEncoder(sizes).eval()
+    expected = encoder.state_dict()
+    try:
+        stored = {name.removeprefix("bert."): value for name, value in load(content).items()}
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise InputError(f"the weights in '{where}' are damaged", received=str(error)[:200]) from None
+    wrong = [name for name, value in expected.items() if name not in stored or stored[name].shape != value.shape]
+    if wrong:
+        raise InputError(f"the weights in '{where}' are not those of its config.json: {wrong[0]} and "
+                         f"{len(wrong) - 1} more are missing or of another shape")  # fmt: skip
+    kept = {name: stored[name].float() for name in expected}
+    broken = [name for name, value in kept.items() if not bool(value.isfinite().all())]
+    if broken:
+        raise InputError(f"the weights in '{where}' hold NaN or infinity", received=broken[0])
+    encoder.load_state_dict(kept, assign=True)
+    return encoder.requires_grad_(False)
+
+
+def _pooling(where: ModelFolder) -> str:
+    config = _json(where / "1_Pooling" / "config.json")
+    if not config or config.get("pooling_mode_mean_tokens"):
+        return "mean"
+    if config.get("pooling_mode_cls_token"):
+        return "cls"
+    raise InputError(f"the pooling of the model in '{where}' is not one that is read here", expected="mean or cls")
+
+
+def _tokenizer(path: ModelFolder, tokens: int) -> Any:
+    """The folder's tokenizer, whose ids are below so many, and which has BERT's marks."""
+    try:
+        result: Any = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        result.no_padding()
+        result.no_truncation()
+        most = max(result.get_vocab().values(), default=0)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library raises its own plain Exception, or panics
+        raise InputError(f"the tokenizer '{path}' is damaged", received=str(error)[:200]) from None
+    if most >= tokens or None in (result.token_to_id("[CLS]"), result.token_to_id("[SEP]")):
+        raise InputError(
+            f"the tokenizer '{path}' is not that of the model", expected=f"ids below {tokens}, [CLS], [SEP]"
+        )
+    return result

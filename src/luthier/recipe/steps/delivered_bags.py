@@ -1,0 +1,56 @@
+"""What a run keeps of the bags that it delivers, so that their settings can be trained on other rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.recipe.fold_bags import Bag, learnt_rows
+from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
+from luthier.recipe.steps.deliverable import Deliverable
+
+DELIVERED = "delivered"  # the name under which it is kept
+
+
+@dataclass(frozen=True)
+class DeliveredBag:
+    """A setting, the seed of each of its networks, the `weight` of all of them together, and for how many steps each
+    was trained on how many `rows`."""
+
+    setting: Setting
+    seeds: tuple[int, ...]
+    weight: float
+    steps: int
+    rows: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The bag as plain JSON values."""
+        return {**vars(self), "setting": self.setting.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> DeliveredBag:
+        """The bag that `to_json` gave."""
+        return cls(**{**value, "setting": Setting.from_json(value["setting"]), "seeds": tuple(value["seeds"])})
+
+
+def keep_delivered(runner: Runner, choice: Deliverable, bags: Sequence[Bag]) -> None:
+    """Keep what is delivered and, of bags, their settings: networks of other kinds were stopped by validation rows."""
+    weights = {(one.trained.name, one.member): one.weight for one in choice.components}
+
+    def described() -> dict[str, Any]:
+        kept = [
+            DeliveredBag(
+                bag.setting,
+                tuple(bag.population.members[place].seed for place in bag.places),
+                sum(weights[bag.population.name, place] for place in bag.places),
+                bag.population.steps_done,
+                learnt_rows(runner.problem),
+            ).to_json()
+            for bag in bags
+            if choice.kind == "bags" and choice.has(bag)
+        ]
+        return {"kind": choice.kind, "bags": kept}
+
+    runner.memo.json(DELIVERED, described)

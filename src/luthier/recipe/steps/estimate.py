@@ -1,0 +1,122 @@
+"""Step 5 where nothing is sealed: what is delivered, by predictions of open rows that its networks had not seen.
+
+Everything that is chosen late, the weights of bags, temperature, threshold and intervals, is chosen on K - 1 folds and
+scored on the other. The settings were chosen by all of these rows: it is an estimate by rows that also chose.
+N rows, C outputs, P bags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from luthier.assess import NOMINAL, figures_of_sets, prediction_sets, reliability, tempered
+from luthier.data import Dataset
+from luthier.recipe.fold_bags import Bag, partition
+from luthier.recipe.problem import Problem
+from luthier.recipe.runner import Runner
+from luthier.recipe.steps.calibrated import calibrated, weights_of
+from luthier.recipe.steps.deliverable import Deliverable
+from luthier.saved import Model
+from luthier.statistics.bags import greedy_weights
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Predictions [N, C] or [N] of open rows: of the `part` "open", all of them, or "validation" where no folds were
+    trained in time. `taken` [N] are the classes that
+    are decided for, of values nothing."""
+
+    part: str
+    rows: Dataset
+    numbers: np.ndarray  # of the rows in the table
+    prediction: np.ndarray
+    taken: np.ndarray
+    calibration: dict[str, Any]
+    sets: dict[str, Any] | None
+
+
+def estimate(runner: Runner, model: Model, choice: Deliverable, bags: Sequence[Bag]) -> Estimate:
+    """How good what is delivered is, as far as rows can say that also chose it."""
+    problem = runner.problem
+    if choice.held_out is None or choice.targets is None:
+        rows, part = problem.data.validation, "validation"
+        numbers = problem.data.open_rows[-len(rows) :]
+        outputs, folds = model.averaged(rows.numbers, rows.codes), np.zeros(len(rows), dtype=int)
+    else:
+        rows, part, numbers = problem.data.open_part, "open", problem.data.open_rows
+        folds = partition(problem, 0).numpy()
+        outputs = _by_other_folds(problem, choice, bags, folds) if choice.kind == "bags" else choice.held_out.numpy()
+    fitted = _calibrated_by_other_folds(problem, model, outputs, rows, folds, part)
+    prediction = np.empty(outputs.shape if model.task.classes else len(outputs))
+    taken, inside = np.zeros(len(rows), dtype=int), np.zeros(outputs.shape, dtype=bool)
+    for fold, one in enumerate(fitted):
+        own = folds == fold
+        prediction[own] = answer_of(one, outputs[own])
+        taken[own] = one.classes_of(prediction[own]) if model.task.classes else 0
+        inside[own] = _inside(one, outputs[own], prediction[own], rows, own)
+    return Estimate(part, rows, numbers, prediction, taken, *_figures(model, outputs, prediction, inside, rows))
+
+
+def answer_of(model: Model, outputs: np.ndarray) -> np.ndarray:
+    """What a model answers where its networks' mean output is this [N, C]."""
+    if model.task.kind == "regression":
+        return np.asarray(model.transform.answer(model.transform.bounded(outputs[:, 0])))
+    return tempered(outputs, model.temperature)
+
+
+def _by_other_folds(problem: Problem, choice: Deliverable, bags: Sequence[Bag], folds: np.ndarray) -> np.ndarray:
+    """The outputs [N, C] of as many bags as are delivered, each row's weighted by what the other folds' rows say."""
+    kind, whole = problem.task.kind, problem.open_rows(bags[0].setting.method)
+    outputs, most = torch.stack([bag.outputs(kind) for bag in bags]), len(choice.components) // (folds.max() + 1)
+    mixed = torch.empty_like(outputs[0])
+    for fold in range(folds.max() + 1):
+        own, rest = torch.as_tensor(folds == fold), torch.as_tensor(folds != fold)
+        some = None if whole.weights is None else whole.weights[rest]
+        shares = greedy_weights(outputs[:, rest], whole.targets[rest], kind, weights=some, most=max(1, int(most)))
+        mixed[own] = torch.einsum("p,pnc->nc", torch.as_tensor(shares), outputs[:, own])
+    return np.asarray(mixed.numpy())
+
+
+def _calibrated_by_other_folds(
+    problem: Problem, model: Model, outputs: np.ndarray, rows: Dataset, folds: np.ndarray, part: str
+) -> list[Model]:
+    """The model as each fold's rows meet it: calibrated on the rows of the others; of a single fold as it is."""
+    if part != "open":
+        return [model]
+    assert rows.targets is not None
+    weights, together, targets = weights_of(problem, folded=True), problem.data.together, rows.targets.numpy()
+    result = []
+    for fold in range(folds.max() + 1):
+        rest = folds != fold
+        some = None if weights is None else weights[rest]
+        units = len(np.unique(together[rest]))
+        result.append(calibrated(problem, model, outputs[rest], targets[rest], some, units))
+    return result
+
+
+def _inside(model: Model, outputs: np.ndarray, prediction: np.ndarray, rows: Dataset, own: np.ndarray) -> np.ndarray:
+    """Which classes are in the rows' sets [n, C]; of a regression whether their interval holds the truth [n, 1]."""
+    if model.task.classes:
+        return prediction_sets(prediction, model.set_threshold)
+    assert rows.targets is not None
+    modelled = model.transform.modelled(model.transform.bounded(outputs[:, 0]))
+    return np.asarray(np.abs(rows.targets.numpy()[own] - modelled)[:, None] <= model.half_width)
+
+
+def _figures(
+    model: Model, outputs: np.ndarray, prediction: np.ndarray, inside: np.ndarray, rows: Dataset
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """How calibrated the predictions are, and of classes how their sets do."""
+    assert rows.targets is not None
+    y, weights = rows.targets.numpy(), None if rows.weights is None else rows.weights.numpy()
+    if model.task.kind == "regression":
+        covered = float(np.average(inside[:, 0], weights=weights))
+        return {"coverage": covered, "nominal": NOMINAL, "half_width": model.half_width}, None
+    after, before = (reliability(p, y, weights) for p in (prediction, outputs))
+    sets = {**figures_of_sets(inside, y, NOMINAL, weights), "sizes": np.bincount(inside.sum(1)).tolist()}
+    return {**after, "before": before["ece"], "temperature": model.temperature}, sets

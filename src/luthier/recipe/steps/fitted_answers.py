@@ -1,0 +1,54 @@
+"""The answer that the deciding metric asks for, fitted on rows not learnt from: N rows, C outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from luthier.assess import best_threshold, seen_by
+from luthier.data import Task
+from luthier.data.target_transform import TargetTransform
+from luthier.task import answer_for, answer_from, fitted_decision
+
+Answer = Callable[[np.ndarray], np.ndarray]  # outputs [N, C] to what the metric sees of them
+
+
+def fit_answer(
+    metric: str,
+    task: Task,
+    transform: TargetTransform,
+    outputs: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> Answer:
+    """From activated outputs [N, C] and their targets (class numbers, or values on the modelled scale) to answers."""
+    if task.kind == "regression":
+        way_back = answer_from(transform, outputs[:, 0], targets, answer_for(metric), weights)
+        return lambda some: np.asarray(way_back.answer(some[:, 0]))
+    if task.kind == "binary":
+        threshold = best_threshold(metric, targets, outputs, weights, task=task)
+        return lambda some: seen_by(metric, some, threshold)
+    decision = fitted_decision(metric, targets, outputs, weights)
+    return lambda some: seen_by(metric, some, 0.5, decision)
+
+
+def answered_in_folds(
+    metric: str,
+    task: Task,
+    transform: TargetTransform,
+    outputs: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray | None,
+    folds: np.ndarray,
+) -> np.ndarray:
+    """What the metric sees of each row by an answer that was fitted on the other folds [N]."""
+    result: np.ndarray | None = None
+    for fold in np.unique(folds):
+        rest, own = folds != fold, folds == fold
+        some = None if weights is None else weights[rest]
+        seen = fit_answer(metric, task, transform, outputs[rest], targets[rest], some)(outputs[own])
+        result = np.empty((len(outputs), *seen.shape[1:])) if result is None else result
+        result[own] = seen
+    assert result is not None
+    return result

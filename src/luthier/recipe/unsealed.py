@@ -1,0 +1,53 @@
+"""Runs without sealed rows, from the beginning or after a refit: what they are refused for."""
+
+from __future__ import annotations
+
+from luthier.errors import InputError
+from luthier.recipe.plan import Plans
+from luthier.recipe.problem import Problem
+from luthier.recipe.reading import asked_of
+from luthier.recipe.rounds import can_be_crossed
+from luthier.saved import RunFolder
+
+OTHERWISE = "judge on rows of your own with --test FILE, or seal fewer rows with --test-share 0.1"
+
+
+def require_estimate(problem: Problem, plans: Plans) -> None:
+    """InputError where nothing is sealed, and no row is predicted by networks that have left it out."""
+    if problem.asked.seals:
+        return
+    if problem.asked.distil:
+        raise InputError(
+            "--test none and --distil exclude each other: each row has taught the one network", remedy=OTHERWISE
+        )
+    if plans.narrow.design is None:
+        short = can_be_crossed(problem)
+        raise InputError(
+            "--test none needs rows that are learnt from in folds, so that each is predicted by networks without it",
+            expected="more time"
+            if short
+            else "a table of 60,000 rows at most, without --time, --warm-start or pictures",
+            received="too little time for five folds" if short else "rows that are not",
+            remedy=f"give more with --budget, or {OTHERWISE}" if short else OTHERWISE,
+        )
+
+
+def require_sealed(folder: RunFolder) -> None:
+    """InputError for a run without sealed rows to be read once more."""
+    remedy = f"judge it on new rows: luthier branch {folder.path} --step 5 --new-test FILE"
+    if not asked_of(folder).seals:
+        raise InputError(
+            f"'{folder.path}' has sealed nothing (--test none): its score is an estimate by rows that also chose",
+            expected="a run with sealed rows",
+            remedy=remedy,
+        )
+
+
+def require_unlearnt(folder: RunFolder) -> None:
+    """InputError for a run whose sealed rows its refitted model has learnt from."""
+    if folder.refitted.exists():
+        raise InputError(
+            f"the rows that '{folder.path}' had sealed are open: refitted.luthier has learnt from them",
+            expected="unseen rows to be judged on",
+            remedy=f"luthier branch {folder.path} --step 5 --new-test FILE",
+        )

@@ -1,0 +1,113 @@
+"""`luthier refit`: the delivered settings once more, on all rows, beside the judged model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from luthier import storage
+from luthier.assess import Register, open_test
+from luthier.errors import InputError, LuthierError
+from luthier.machine import torch_settings
+from luthier.recipe import Ledger, reread
+from luthier.recipe.known_rows import keep_learnt
+from luthier.recipe.parts import parts_of
+from luthier.recipe.refitted import Refitted, refitted
+from luthier.recipe.steps.delivered_bags import DELIVERED, DeliveredBag
+from luthier.report import write_report
+from luthier.runs.belonging import require_model_of
+from luthier.runs.screen import Screen, quiet_screen
+from luthier.saved import Model, RunFolder, open_fit
+from luthier.schema_types import Plain
+from luthier.storage import home_folder
+from luthier.untrusted import fitting_together, read_json
+
+
+@torch_settings()
+def refit(run: str | Path, *, screen: Screen | None = None, verbose: int = 0) -> Model:
+    """Train the settings that a judged run delivered on all of its rows, the sealed ones too: `refitted.luthier`.
+
+    As many networks are trained, from the same seeds, for the same epochs; their last or averaged weights count.
+    Encoding, calibration and intervals are those of `model.luthier`, which stays the run's judged model: of the
+    refitted one no score is known. From then on the run's sealed rows are open, in the run and in this machine's
+    register, so that `test --again` and `branch --again` are refused. Called again, it returns the stored model.
+
+    Raises InputError for a run that has not been judged, for one whose networks were stopped by validation rows (those
+    of pictures, text, time, warm starts and budgets too short for folds) and for a distilled one; LuthierError, and
+    nothing is kept, where the refitted model's answers lie farther from the judged one's than the answers of two of its
+    networks lie apart.
+    """
+    screen = screen if screen is not None else quiet_screen(verbose)
+    folder = open_fit(run)
+    if not folder.scores.exists():
+        raise InputError(f"'{run}' has not been judged yet", remedy=f"finish it first: luthier resume {run}")
+    if not folder.refitted.exists():
+        with storage.held(folder.path), fitting_together(folder.path):
+            _refit(folder)
+    kept = folder.facts()["refitted"]
+    result = {"model": str(folder.refitted), **kept}
+    screen.event("done", result=result, lines=["", *_lines(folder, kept)])
+    return Model.load(folder.refitted)
+
+
+def _lines(folder: RunFolder, kept: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{folder.refitted}: {kept['networks']} networks, trained on all {kept['rows']:,} rows",
+        f"  its answers lie {kept['disagreement']:.3g} from the judged model's, two of whose networks lie "
+        f"{kept['spread']:.3g} apart",
+        "  no score is known of it: that of the run is model.luthier's, and its sealed rows are open now",
+    ]
+
+
+def _refit(folder: RunFolder) -> None:
+    bags = _delivered(folder)
+    asked, read = reread(folder, "test")
+    model = Model.load(folder.bundle)
+    require_model_of(read, model)
+    parts, ledger = parts_of(read, asked, folder), Ledger.reopen(folder.ledger)
+    rows = parts.training.joined(parts.validation)
+    if len(parts.sealed):
+        purpose = "to learn from them, for refitted.luthier: these rows are open from now on"
+        rows = rows.joined(open_test(parts.sealed, ledger.add, purpose=purpose))
+    found = refitted(model, bags, rows, asked.seed)
+    if not found.agrees:
+        raise LuthierError(
+            f"the refitted model disagrees with the judged one: their answers lie {found.disagreement:.3g} apart",
+            expected=f"at most {found.spread:.3g}, as two of the judged model's networks",
+            remedy="use model.luthier, whose score is known; nothing was kept",
+        )
+    _keep(folder, found, len(rows), ledger)
+
+
+def _keep(folder: RunFolder, found: Refitted, rows: int, ledger: Ledger) -> None:
+    """First the rows are open, then the model is there."""
+    register = Register.opened(home_folder()) if folder.facts().get("registered") else Register.none()
+    keep_learnt(folder, register)
+    facts = {
+        "rows": rows,
+        "networks": len(found.model.nets),
+        "disagreement": found.disagreement,
+        "spread": found.spread,
+    }
+    sentence = f"refitted.luthier learns from all {rows:,} rows; the sealed ones are open from now on"
+    ledger.add("note", {"step": 5, "sentence": sentence})
+    folder.update_facts(refitted=facts)
+    found.model.save(folder.refitted)
+    write_report(folder.path)
+
+
+def _delivered(folder: RunFolder) -> list[DeliveredBag]:
+    """The bags that a run delivered. InputError where it delivered something else."""
+    path = folder.checkpoint / f"{DELIVERED}.json"
+    kept: Any = read_json(path, Plain, "of a run's checkpoint") if path.exists() else {"kind": "", "bags": []}
+    if not kept["bags"]:
+        alone = {"distilled": "one network that was distilled on the training rows"}
+        other = "networks that were stopped by validation rows" if path.exists() else "a run of an earlier version"
+        raise InputError(
+            f"'{folder.path}' cannot be refitted",
+            expected="a run whose networks were trained over folds, to their planned end",
+            received=alone.get(kept["kind"], other),
+            remedy="start a new run of a table with more time, without --time, --warm-start and --distil",
+        )
+    return [DeliveredBag.from_json(one) for one in kept["bags"]]

