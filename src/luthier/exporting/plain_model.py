@@ -99,29 +99,20 @@ class PlainModel(nn.Module):
             W, b = self._of(f"{base}numbers.0.weight"), self._of(f"{base}numbers.0.bias")
             x = features[:, : len(W)].unsqueeze(2)
             if "edges" in learned:
-                edges = torch.tensor(learned["edges"], dtype=torch.float64).to(x.dtype)
-                length = edges.diff(dim=1)
-                e = ((x - edges[:, :-1]) * torch.where(length > 0, 1 / length, 0.0)).clamp(0, 1)
+                e = ((x - self._of(f"{base}numbers.0.start")) * self._of(f"{base}numbers.0.steepness")).clamp(0, 1)
             else:
-                f, phase = self._of(f"{base}numbers.0.frequencies"), self._of(f"{base}numbers.0.phases")
-                e = (2 * torch.pi * x * f + phase).cos()
+                e = (x * self._of(f"{base}numbers.0.frequencies") + self._of(f"{base}numbers.0.phases")).cos()
             tables.append((torch.einsum("bfk,fwk->bfw", e, W) + b).flatten(1))
         a = torch.cat([*tables, features], 1)
         for i, (units, name) in enumerate(zip(spec["hidden"], spec["activations"], strict=True)):
             z = a @ self._of(f"{base}layers.{i}.weight").T
-            if spec["layer_norm"] or spec["batch_norm"]:
-                scale, shift = self._of(f"{base}norms.{i}.scale"), self._of(f"{base}norms.{i}.shift")
-                if spec["layer_norm"]:
-                    z = F.layer_norm(z, z.shape[1:], scale, shift, 1e-5)
-                else:
-                    mean, variance = self._of(f"{base}norms.{i}.mean"), self._of(f"{base}norms.{i}.variance")
-                    z = (z - mean) * torch.rsqrt(variance + 1e-5) * scale + shift
+            if spec["layer_norm"]:
+                z = F.layer_norm(z, z.shape[1:], self._of(f"{base}norms.{i}.scale"), self._of(f"{base}norms.{i}.shift"))
             else:
                 z = z + self._of(f"{base}layers.{i}.bias")
             out: Tensor = ACTIVATIONS[name](z)
-            for layer, unit, other in spec["neurons"]:
-                if layer == i:
-                    out[:, unit] = ACTIVATIONS[other](z[:, unit])
+            for _, unit, other in (neuron for neuron in spec["neurons"] if neuron[0] == i):
+                out[:, unit] = ACTIVATIONS[other](z[:, unit])
             if spec.get("parametric"):
                 out = torch.lerp(z, out, self._of(f"{base}activations.{i}.share"))
             a = out + a if spec["residual"] and i and spec["hidden"][i - 1] == units else out

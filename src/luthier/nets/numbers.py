@@ -185,9 +185,14 @@ def in_pieces(x: Tensor, edges: Tensor) -> Tensor:
     >>> in_pieces(torch.tensor([[2.0]]), torch.tensor([[0.0, 1.0, 3.0]]))
     tensor([[[1.0000, 0.5000]]])
     """
-    start, length = edges[:, :-1], edges.diff(dim=1)
-    steepness = torch.where(length > 0, 1 / length.clamp_min(torch.finfo(edges.dtype).tiny), 0.0)
+    start, steepness = pieces(edges)
     return ((x.unsqueeze(-1) - start) * steepness).clamp(0, 1)
+
+
+def pieces(edges: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each piece between edges [F, k + 1] starts, and 1 / its length, 0 for one without length: [F, k] each."""
+    length = edges.diff(dim=1)
+    return edges[:, :-1], torch.where(length > 0, 1 / length.clamp_min(torch.finfo(edges.dtype).tiny), 0.0)
 
 
 def pieced_numbers(x: Features, edges: Tensor, parameters: Mapping[str, Tensor]) -> Embedded:
