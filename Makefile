@@ -5,7 +5,7 @@ READY := .venv/.ready
 CORE_READY := .venv/.core
 CORE := $(addprefix tests/,assess data diagnosis estimators nets objective optimise engine saved search)
 
-.PHONY: demo test test-oldest lint labs soak pages notebooks bench bench-quick gpu gpu-quick audit clean
+.PHONY: demo test test-oldest lint labs soak pages notebooks bench bench-quick gpu gpu-quick audit lock release clean
 
 demo: $(CORE_READY)  ## fit the bundled digits in half a minute and write the report; installs the core alone
 	$(BIN)/luthier fit digits --budget 30s --run runs/demo --replace
@@ -53,7 +53,7 @@ gpu-quick:  ## the same in two minutes
 
 $(CORE_READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
 	touch $(CORE_READY)
 
 $(READY): $(CORE_READY)
@@ -63,6 +63,20 @@ $(READY): $(CORE_READY)
 audit: $(READY)  ## known vulnerabilities of the pinned libraries; asks PyPI's advisory service
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/python -m pip_audit --requirement constraints.txt --no-deps --disable-pip
+
+lock: $(READY)  ## requirements.lock: what users install, with hashes, for every system; asks PyPI
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --constraint constraints.txt --generate-hashes --universal \
+		--python-version 3.11 --no-annotate --custom-compile-command "make lock" --output-file requirements.lock
+
+release: $(READY)  ## dist: archive, wheel, the libraries it needs (CycloneDX) and where the files come from (SLSA)
+	git diff --quiet HEAD
+	$(BIN)/python -m pip install --quiet cyclonedx-bom
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type library \
+		--output-reproducible --output-file dist/luthier.cdx.json
+	$(BIN)/python release/provenance.py dist > dist/provenance.json
 
 clean:
 	rm -rf .venv .venv-oldest build dist .pytest_cache .mypy_cache .ruff_cache

@@ -3,7 +3,7 @@
     python -m benchmarks.serving
 
 A dense network for the bundled table `breast-cancer` is served by PyTorch and by ONNX Runtime in turns; beside it, the
-same server answering /health shows what HTTP itself costs.
+same server answering /health shows what HTTP itself costs, and `benchmarks.by_hand` what a program of one's own does.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import luthier
+from luthier.data import read_source
+from luthier.exporting.to_onnx import export_onnx
 from luthier.runs.screen import SilentScreen
+from luthier.server_address import listen
 
 SECONDS, TURNS, CONNECTIONS = 4, 3, (1, 8, 16)
 RESULTS = Path(__file__).parent / "results" / "serving.json"
@@ -42,6 +47,8 @@ def main() -> None:
         script.write_text(
             f"wrk.method = 'POST'\nwrk.headers['content-type'] = 'application/json'\nwrk.body = [[{body}]]\n"
         )
+        exported = folder / "model.onnx"
+        export_onnx(run.model, exported, read_source("breast-cancer").frame)
         result: dict[str, list[tuple[float, float, float]]] = {}
         for _ in range(TURNS):
             for runtime in ("torch", "onnx"):
@@ -52,6 +59,11 @@ def main() -> None:
                         )
                     if runtime == "torch":
                         result.setdefault("health, 8 connections", []).append(wrk(address, "health", 8, None))
+            with by_hand(exported) as address:
+                for count in CONNECTIONS:
+                    result.setdefault(f"by hand, {count} connections", []).append(
+                        wrk(address, "predict", count, script)
+                    )
         networks = len(run.model.nets)
     rows = {name: [statistics.median(column) for column in zip(*turns, strict=True)] for name, turns in result.items()}
     print(f"{networks} network(s), one row of {len(row)} numbers; medians of {TURNS} turns of {SECONDS} s")
@@ -59,6 +71,25 @@ def main() -> None:
     for name, values in rows.items():
         print(f"{name:28}{values[0]:12.0f}{values[1]:12.2f}{values[2]:12.2f}")
     RESULTS.write_text(json.dumps({"networks": networks, "rows": rows}, indent=2) + "\n")
+
+
+@contextmanager
+def by_hand(model: Path) -> Iterator[str]:
+    """The program of `benchmarks.by_hand` in a process of its own: its address."""
+    listening, address = listen("127.0.0.1", 0)
+    listening.close()
+    port = address.rpartition(":")[2]
+    with subprocess.Popen([sys.executable, "-m", "benchmarks.by_hand", str(model), port]) as process:
+        try:
+            for _ in range(300):
+                try:
+                    urllib.request.urlopen(f"{address}/openapi.json", timeout=60).close()
+                    break
+                except urllib.error.URLError:
+                    time.sleep(0.1)
+            yield address
+        finally:
+            process.send_signal(signal.SIGTERM)
 
 
 @contextmanager

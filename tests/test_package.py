@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -52,6 +55,87 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (packages,) = (folder / "lib").glob("python*/site-packages")
     (packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return python.parent
+
+
+def test_a_wheel_built_twice_has_the_same_bytes(built: Path, wheel: Path, tmp_path: Path) -> None:
+    """From the checkout and from the source archive, at different times and in different folders."""
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    (again,) = tmp_path.glob("*.whl")
+    assert again.read_bytes() == wheel.read_bytes()
+
+
+def test_the_lock_file_has_every_library_that_is_needed_with_hashes() -> None:
+    """Each at the version of `constraints.txt`, with which the suite passes."""
+    entries = re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text().split("\n", 2)[2])
+    locked = {}
+    for entry in filter(None, (entry.strip() for entry in entries)):
+        name, version = re.match(r"([\w.-]+)==([\w.]+)", entry).groups()  # type: ignore[union-attr]
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), name
+        locked[name] = version
+    lines = (ROOT / "constraints.txt").read_text().lower().splitlines()
+    pinned = dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+    assert {name: version for name, version in locked.items() if pinned.get(name, version) != version} == {}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {re.split(r"[\[<>=;]", one)[0] for one in project["dependencies"]} <= set(locked)
+
+
+def test_a_releases_provenance_names_each_file_with_its_checksum(tmp_path: Path) -> None:
+    (tmp_path / "luthier-1.whl").write_bytes(b"abc")
+    (tmp_path / "notes.txt").write_bytes(b"not of the release")
+    spec = importlib.util.spec_from_file_location("provenance", ROOT / "release" / "provenance.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = module.statement(tmp_path)
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of FIPS 180-2, appendix B.1
+    assert found["subject"] == [{"name": "luthier-1.whl", "digest": {"sha256": known}}]
+    assert found["predicateType"] == "https://slsa.dev/provenance/v1"
+
+
+OUTSIDE = """
+import luthier
+from luthier import FitConfig, LuthierRegressor, Model, Result
+
+config = FitConfig(group="patient", budget="10m")
+result: Result = luthier.fit("rows.csv", "y", config, costs="1:5", seed=3)
+model: Model = luthier.load("m.luthier")
+LuthierRegressor(max_epochs=3)
+reveal_type(luthier.train)
+luthier.fit("rows.csv", seed="three")
+luthier.fit("rows.csv", budgt="10m")
+luthier.no_such_name
+"""
+
+
+def test_an_outside_project_is_type_checked_against_the_wheel(environment: Path, tmp_path: Path) -> None:
+    """mypy sees each option with its type."""
+    (tmp_path / "outside.py").write_text(OUTSIDE)
+    (packages,) = (environment.parent / "lib").glob("python*/site-packages")
+    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"MYPYPATH": str(packages)}
+    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--cache-dir", str(tmp_path / "cache")]
+    done = subprocess.run(
+        [*command, "outside.py"], capture_output=True, text=True, cwd=tmp_path, env=outside, timeout=500
+    )
+    said = done.stdout
+    wrong = {line.split(":")[1] for line in said.splitlines() if ": error:" in line}
+    lines = OUTSIDE.splitlines()
+    assert {lines[int(number) - 1] for number in wrong} == set(lines[-3:]), said
+    assert "def (" in said
+
+
+def test_pyright_says_the_same(environment: Path, tmp_path: Path) -> None:
+    """Where it is there: it is a program of Node, which its package fetches when it first starts."""
+    program = shutil.which("pyright")
+    if program is None:
+        pytest.skip("pyright is not installed: it fetches Node from the network")
+    (tmp_path / "outside.py").write_text(OUTSIDE)
+    command = [program, "--pythonpath", str(environment / "python"), "--outputjson", "outside.py"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=500)
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    wrong = {one["range"]["start"]["line"] for one in found if one["severity"] == "error"}
+    assert {OUTSIDE.splitlines()[line] for line in wrong} == set(OUTSIDE.splitlines()[-3:]), found
 
 
 def test_the_archive_holds_what_the_repository_does(built: Path) -> None:

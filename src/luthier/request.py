@@ -138,7 +138,8 @@ class TaskSection(Section):
     """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
     decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
     costs: Annotated[str, OptionSpec("oooo oo ooo oo", flag="--cost", alone=True)] = ""
-    """Costs of a false positive and a false negative, such as 1:5; they set the threshold."""
+    """Costs of a false positive and a false negative, such as 1:5; they set the threshold. Of any number of classes a
+    CSV file: a row for each true class, a column for what it is answered as."""
     positive: Annotated[Named, OptionSpec("oooo oo ooo oo", alone=True)] = ""
     """Of two classes the positive one, which `costs`, f1 and the threshold are about. Default: the one that means yes,
     else the rarer."""

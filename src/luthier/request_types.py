@@ -38,7 +38,8 @@ class DataOptions(TypedDict, total=False):
     """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
     decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
     costs: str | None
-    """Costs of a false positive and a false negative, such as 1:5; they set the threshold."""
+    """Costs of a false positive and a false negative, such as 1:5; they set the threshold. Of any number of classes a
+    CSV file: a row for each true class, a column for what it is answered as."""
     positive: str | int | None
     """Of two classes the positive one, which `costs`, f1 and the threshold are about. Default: the one that means yes,
     else the rarer."""
@@ -73,7 +74,8 @@ class FitOptions(TypedDict, total=False):
     """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
     decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
     costs: str | None
-    """Costs of a false positive and a false negative, such as 1:5; they set the threshold."""
+    """Costs of a false positive and a false negative, such as 1:5; they set the threshold. Of any number of classes a
+    CSV file: a row for each true class, a column for what it is answered as."""
     positive: str | int | None
     """Of two classes the positive one, which `costs`, f1 and the threshold are about. Default: the one that means yes,
     else the rarer."""
@@ -145,7 +147,8 @@ class TuneOptions(TypedDict, total=False):
     """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
     decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
     costs: str | None
-    """Costs of a false positive and a false negative, such as 1:5; they set the threshold."""
+    """Costs of a false positive and a false negative, such as 1:5; they set the threshold. Of any number of classes a
+    CSV file: a row for each true class, a column for what it is answered as."""
     positive: str | int | None
     """Of two classes the positive one, which `costs`, f1 and the threshold are about. Default: the one that means yes,
     else the rarer."""

@@ -60,6 +60,8 @@ def _names(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
+    if callable(value):
+        raise ValueError("a metric of your own goes by the name that luthier.own_metric(function, ...) gives")
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 

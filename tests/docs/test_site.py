@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.examples.running import blocks, run_page
+from tests.examples.running import blocks, peers_blocks, run_page, run_peers_side
 
 import luthier
 from luthier.cli.reference import page
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 EXECUTED = sorted(
     path
-    for folder in ("tutorials", "how-to", "concepts")
+    for folder in ("tutorials", "how-to", "concepts", "migrate")
     for path in (DOCS / folder).glob("*.md")
     if list(blocks(path)) and path.stem != "commands"  # beside the README's, on the files that they name
 )
@@ -34,7 +34,19 @@ def test_a_page_runs_as_it_is_printed(
         pytest.importorskip("captum")
     if path.stem == "deploy":
         pytest.importorskip("onnxscript")
+    if path.stem == "cluster":
+        pytest.importorskip("ray")
     assert run_page(path, capsys, lambda words: words) > 0
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "migrate").glob("*.md")), ids=lambda path: path.stem)
+def test_the_peers_side_of_a_page_runs_where_the_peer_is_installed(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (peer,) = {name for name, _ in peers_blocks(path)}
+    pytest.importorskip({"scikit-learn": "sklearn"}.get(peer, peer), reason=f"{peer} is not installed")
+    monkeypatch.chdir(tmp_path)
+    run_peers_side(path)
 
 
 def test_every_page_is_in_the_contents() -> None:

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.metadata_routing import get_routing_for_object
 
 import luthier
 from luthier import LuthierClassifier, LuthierRegressor
@@ -41,6 +43,13 @@ def test_in_pipelines_and_searches() -> None:
     search = GridSearchCV(LuthierClassifier(max_epochs=10, seeds=1), {"hidden": [(4,), (32,)]}, cv=2).fit(X, y)
     assert search.best_params_["hidden"] in ((4,), (32,))
     assert clone(search.best_estimator_).get_params() == search.best_estimator_.get_params()
+
+
+def test_a_grid_search_has_a_space() -> None:
+    X, y = load_iris(return_X_y=True)
+    search = GridSearchCV(LuthierClassifier(max_epochs=2, seeds=1), LuthierClassifier.search_space(), cv=2).fit(X, y)
+    assert len(search.cv_results_["params"]) == 9
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
 def test_it_is_about_as_good_as_others() -> None:
@@ -89,8 +98,8 @@ def test_a_pickle_holds_the_bundle(tmp_path: Path) -> None:
     X, y = load_wine(return_X_y=True)
     result = LuthierClassifier(max_epochs=5).fit(X, y)
     state = result.__getstate__()
-    assert state["_bundle"][:2] == b"PK"
-    assert "model_" not in state
+    assert [bundle[:2] for bundle in state["_bundles"]] == [b"PK"]
+    assert "models_" not in state
     again = pickle.loads(pickle.dumps(result))
     np.testing.assert_array_equal(again.predict_proba(X), result.predict_proba(X))
     model = luthier.load(result.save(tmp_path / "model.luthier"))
@@ -161,3 +170,67 @@ def test_a_row_is_predicted_alike_by_itself_and_among_others() -> None:
     np.testing.assert_allclose(
         numeric.predict_proba(gap.assign(k=np.nan)), numeric.predict_proba(numbers)[gap.index], atol=1e-6
     )
+
+
+def test_groups_learn_together_or_validate_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    real = LuthierClassifier._parts
+
+    def watched(*args: Any) -> tuple[np.ndarray, np.ndarray]:
+        seen.append(real(*args))
+        return seen[-1]
+
+    monkeypatch.setattr(LuthierClassifier, "_parts", watched)
+    rng = np.random.default_rng(0)
+    groups, X = rng.integers(0, 40, 300), rng.normal(size=(300, 2))
+    y = np.where(X[:, 0] > 1.9, "rare", "usual")
+    LuthierClassifier(max_epochs=1, seeds=1).fit(X, y, groups=groups)
+    training, validation = seen[0]
+    assert not set(groups[training]) & set(groups[validation])
+    assert sorted([*training, *validation]) == list(range(300))
+    assert 0.1 < len(validation) / 300 < 0.3
+    assert set(y[training]) == {"rare", "usual"}
+    with pytest.raises(ValueError, match="groups has 299 values"):
+        LuthierClassifier().fit(X, y, groups=groups[1:])
+
+
+def test_weights_and_groups_are_routed() -> None:
+    X, y = load_wine(return_X_y=True)
+    groups, weights = np.arange(len(y)) // 3, np.ones(len(y))
+    with config_context(enable_metadata_routing=True):
+        model = LuthierClassifier(max_epochs=2, seeds=1).set_fit_request(sample_weight=True, groups=True)
+        model.set_score_request(sample_weight=True)
+        assert get_routing_for_object(model).consumes("fit", ["sample_weight", "groups", "X"]) == {
+            "sample_weight",
+            "groups",
+        }
+        line = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model)
+        found = cross_val_score(line, X, y, cv=GroupKFold(2), params={"groups": groups, "sample_weight": weights})
+    assert len(found) == 2
+
+
+def test_several_outputs_have_a_model_each(tmp_path: Path) -> None:
+    X, y = load_diabetes(return_X_y=True)
+    both = np.stack([y, 300 - 2 * y], 1)
+    model = LuthierRegressor(max_epochs=10, seeds=1).fit(X[:300], both[:300])
+    found = model.predict(X[300:])
+    assert found.shape == (142, 2)
+    alone = LuthierRegressor(max_epochs=10, seeds=1).fit(X[:300], both[:300, 1]).predict(X[300:])
+    np.testing.assert_allclose(found[:, 1], alone)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(X[300:]), found)
+    with pytest.raises(InputError, match="a model for each output"):
+        model.save(tmp_path / "model.luthier")
+
+
+def test_it_shows_itself_as_others_do() -> None:
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    model = LuthierClassifier(max_epochs=1, seeds=1)
+    assert "LuthierClassifier" in model._repr_html_()
+    assert "Not fitted" in model._repr_html_()
+    model.fit(X, y)
+    assert "Not fitted" not in model._repr_html_()
+    assert list(model.feature_names_in_) == list(X.columns)
+    scaled = make_pipeline(StandardScaler().set_output(transform="pandas"), model).fit(X, y)
+    assert list(scaled[-1].feature_names_in_) == list(X.columns)
+    assert list(scaled[:-1].get_feature_names_out()) == list(X.columns)

@@ -26,6 +26,20 @@ def blocks(page: Path) -> Iterator[tuple[str, str]]:
     yield from re.findall(r"^```(python|sh)\n(.*?)^```", shortened(page.read_text()), re.DOTALL | re.MULTILINE)
 
 
+def peers_blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """Name and text of each block in a peer's words, ```python title="NAME"."""
+    yield from re.findall(r'^```python title="([\w.-]+)"\n(.*?)^```', page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def run_peers_side(page: Path) -> None:
+    """Run what a page has in a peer's words, behind the blocks that stand before it."""
+    before = page.read_text().partition("```python title=")[0]
+    ours = re.findall(r"^```python\n(.*?)^```", before, re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {"__name__": "page"}
+    for text in [*ours, *(text for _, text in peers_blocks(page))]:
+        exec(compile(text, page.name, "exec"), names)
+
+
 def commands(text: str) -> Iterator[list[str]]:
     """The words behind `luthier` of each such line."""
     for line in text.splitlines():

@@ -40,7 +40,7 @@ class Client:
         """Status and content of an answer; without a body by GET."""
         request = urllib.request.Request(self.address + path, body, {"content-type": kind, **headers})
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, _read(answer)
         except urllib.error.HTTPError as error:
             with error:

@@ -27,6 +27,7 @@ from luthier.assess.jackknife import (
 )
 from luthier.data import Task
 from luthier.objective import metric_named
+from luthier.objective.metrics import OWN
 from luthier.records import Measure
 from luthier.seeds import numpy_generator
 
@@ -124,6 +125,8 @@ def _ends(
     if metric == "r2":
         low, high = of_unexplained(value, without) or (value, value)
         return min(low, below_unexplained(value, (y - prediction) ** 2, weights, unit, seed)), high
+    if not np.isfinite(known.least):
+        return student(value, without) or (value, value)
     least = known.least  # from there to 1 it is like a share
     share = (value - least) / (1 - least)
     low, high = of_share(share, (without - least) / (1 - least)) or wilson(share, _rarest(metric, y, unit))
@@ -158,6 +161,8 @@ def _why(metric: str, y: np.ndarray, prediction: np.ndarray, task: Task | None) 
         return "no row"
     if metric == "r2" and len(y) < 2:
         return "one row has no spread"
+    if metric in OWN:
+        return "the metric is not defined on these rows"
     if metric_named(metric).of_one_class:
         absent = [label for label in (0, 1) if not (y == label).any()] or [0]
         named = [f"'{task.classes[label]}'" if task is not None else f"class {label}" for label in absent]

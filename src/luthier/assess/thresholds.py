@@ -114,7 +114,7 @@ def seen_by(metric: str, prediction: np.ndarray, threshold: float, decision: Dec
     if not metric_named(metric).of_classes:
         return prediction
     if decision is not None:
-        return np.eye(prediction.shape[1])[decision.classes(prediction)]
+        return np.asarray(np.eye(prediction.shape[1])[decision.classes(prediction)])
     return at_threshold(prediction, threshold) if threshold != 0.5 else prediction
 
 

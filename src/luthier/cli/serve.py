@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -49,30 +51,50 @@ def serve(
     timeout: Annotated[float, typer.Option(help="Timeout per request, in seconds.", min=0.001)] = 30.0,
     connections: Annotated[int, typer.Option(help="Maximum open connections.", min=1)] = 1_000,
     runtime: Annotated[str, typer.Option(help="Runtime: torch, or onnx (ONNX Runtime).")] = "torch",
+    workers: Annotated[
+        int, typer.Option(help="Processes that answer, each with a model of its own; one that ends is replaced.", min=1)
+    ] = 1,
+    watch: Annotated[bool, typer.Option(help="Read the model again when its file changes, as on SIGHUP.")] = False,
+    log: Annotated[str, typer.Option(help="Log on standard error: text, or json with a line a request.")] = "text",
 ) -> None:
-    """Serve POST /predict for JSON, CSV or pictures until SIGTERM or Ctrl-C; accepted requests are still answered."""
-    from luthier.saved import load
+    """Serve POST /predict for JSON, CSV or pictures until SIGTERM or Ctrl-C; accepted requests are still answered.
+
+    On SIGHUP the model is read again, and takes the place of the one before without a request lost.
+    """
     from luthier.server_address import listen, token_for
-    from luthier.serving.application import make_app
     from luthier.serving.limits import Limits
-    from luthier.serving.server import server_of
+    from luthier.serving.request_log import begin_log
+    from luthier.serving.workers import in_workers
 
     source = context.get_parameter_source("token")
     typed = bool(token) and source is not None and source.name == "COMMANDLINE"
     given = _token(token, token_file, typed)
     token = token_for(host, given)
     limits = Limits(rows, body, timeout, pixels, connections)
-    app = make_app(
-        load(model), token=token, origins=cors or (), limits=limits, runtime=runtime, host=host, names=allow_host or ()
-    )
+    begin_log(log)
+    options = {"token": token, "origins": cors or (), "runtime": runtime, "host": host, "names": allow_host or ()}
+
+    def prepared() -> Callable[[], None]:
+        """What answers; made before the address is shown, where there is one process."""
+        from luthier.saved import load
+        from luthier.serving.application import make_app
+        from luthier.serving.server import server_of
+
+        app = make_app(load(model), limits=limits, path=model, watch=watch, logged=log == "json", **options)
+        return partial(server_of(app, limits).run, sockets=[listening])
+
     listening, address = listen(host, port)
+    serve_alone = prepared() if workers == 1 else None
     page = f"{address}/docs" + ("?token=TOKEN" if token else "")
     print(f"serving {model} at {address}, documentation at {page} (stop with Ctrl-C)", flush=True)
     if token:
         print(f"send the header: Authorization: Bearer {'TOKEN' if given else token}", flush=True)
     if typed:
         typer.echo(f"warning: `ps` shows --token to all users of this machine; set {VARIABLE} instead", err=True)
-    server_of(app, limits).run(sockets=[listening])
+    if serve_alone is not None:
+        serve_alone()
+    else:
+        raise typer.Exit(in_workers(workers, lambda: prepared()()))
 
 
 def _token(token: str, file: Path | None, typed: bool) -> str:

@@ -55,13 +55,13 @@ def diagnose(
 ) -> Diagnosis:
     """Diagnose why a module does or does not learn from data, and what to try.
 
-    A copy of the module (and of your `optimiser`, with its rates; without one Adam at 1e-3) trains for
-    `steps` while every layer is probed; learning curves, rows, batches and structure are checked. With
-    `controls` three experiments follow: a range test compared with your rate, training on shuffled targets, and
-    labels that networks trained without them call wrong. `data` is as for `luthier.train`, or batches such
-    as a DataLoader, whose order is then looked at too; without `validation` a fifth of the rows is held out, and
-    left out of a loader's batches. It trains on the `device` "cpu", "cuda", "cuda:1" or "mps"; "auto" is where the
-    module lies.
+    A copy of the `module` (and of your `optimiser`, with its rates; without one Adam at 1e-3) trains for `steps` of
+    `batch_size` rows while every layer is probed; learning curves, rows, batches and structure are checked. With
+    `controls` three experiments follow: a range test compared with your rate, training on shuffled targets, and labels
+    that networks trained without them call wrong. `data` is as for `luthier.train`, or batches such as a DataLoader,
+    whose order is then looked at too; without `validation` a fifth of the rows is held out, and left out of a loader's
+    batches. `loss` is as for `luthier.train`, `seed` draws rows and batches. It trains on the `device` "cpu", "cuda",
+    "cuda:1" or "mps"; "auto" is where the module lies.
 
     Nothing of yours is changed. Raises InputError for arrays that differ in length, and for a device that is not there.
 

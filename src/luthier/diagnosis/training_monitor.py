@@ -47,11 +47,11 @@ LINEAR = (nn.Linear, nn.Bilinear, nn.Embedding, nn.RNNBase, nn.modules.conv._Con
 
 
 class TrainingMonitor:
-    """Watches a module from its making until `close`, or inside a `with`.
+    """Watches a `module` from its making until `close`, or inside a `with`.
 
-    `every` is how often a step is probed in full (the first ones always are); the others are only checked
-    for finite values. `optimiser` is not needed: call `step(loss)` after its step. `evaluated` takes
-    losses that you measured; without validation losses overfitting cannot be detected.
+    `every` is how often a step is probed in full (the first ones always are); the others are only checked for finite
+    values. `optimiser` is not needed: call `step(loss)` after its step. `evaluated` takes losses that you measured;
+    without validation losses overfitting cannot be detected. `loss` names the loss where it is one of the engine's.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
     >>> optimiser = torch.optim.SGD(net.parameters(), 0.01)

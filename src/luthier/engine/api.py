@@ -110,25 +110,28 @@ def train_networks(
     where PyTorch would broadcast one over the other, so that rows are compared with other rows, that is an InputError.
 
     `rule` is a name, a Rule of yours, or a class of `torch.optim` (`functools.partial` gives it options), which trains
-    networks looped, as it is; `schedule` a name, a Schedule, or a function (step, total) -> multiplier of the
-    rate; each of `metrics` a name or a Metric. A list of `learning_rate`, `schedule` or of any hyper-parameter of
-    `Member` (momentum, betas, l2, weight_decay, clip_norm, ema_decay, layer_rates, ...) gives a network for each entry,
-    lists of equal length going together; `seeds` gives each of those several. Batches are the same for all; networks
-    that differ in `noise` or `mixup`, by which their rows are changed, train in turns.
+    networks looped, as it is; `schedule` a name, a Schedule, or a function (step, total) -> multiplier of the rate;
+    each of `metrics` a name or a Metric. Gradients of `accumulate` batches of `batch_size` rows make a step;
+    `mixed_precision` multiplies in bfloat16, and `only_first_batch` overfits one batch. A list of `learning_rate`,
+    `schedule` or of any hyper-parameter of `Member` (momentum, betas, l2, weight_decay, clip_norm, ema_decay,
+    layer_rates, ...) gives a network for each entry, lists of equal length going together; `seeds` gives each of those
+    several. Batches are the same for all; networks that differ in `noise` or `mixup`, by which their rows are changed,
+    train in turns.
 
     `epochs` (or `steps`) say how long; every `evaluate_every` steps (an epoch) the networks are measured, and
-    `patience` counts those without an improvement. Chains of dense layers train `stacked`; other modules `vmapped` or
-    `looped`, whichever a few timed steps show to be faster; `layout` overrides. They train on the `device` "cpu",
-    "cuda", "cuda:1" or "mps"; "auto" is where the module lies, or else an accelerator that a few timed steps show to be
-    faster. What comes back lies on the processor; a module of yours, where it lay. Networks that do not fit into a
-    device's memory together train in turns. On a CUDA device the steps of stacked networks are launched many at a
-    time, unless `cuda_graphs` is False. `processes` share the networks out, one thread each; in one process blocks of
-    networks step in so many `threads`. With a `checkpoint` file training continues where an earlier call with the
-    same arguments was interrupted, bit for bit. `history` names a Parquet file for the learning curves, with
-    `every_step` also those of single steps. `on_evaluation` is called after every measurement (in one process). In a
-    script that `torchrun` started and that called `torch.distributed.init_process_group("gloo")`, the processes share
-    each batch of one training; with `shared="members"` each trains some of the networks, on the GPU with its number
-    where they train on "cuda". All get the outcome.
+    `patience` counts those without an improvement of more than `tolerance` (0: to the end). Chains of dense layers
+    train `stacked`; other modules `vmapped` or `looped`, whichever a few timed steps show to be faster; `layout`
+    overrides. They train on the `device` "cpu", "cuda", "cuda:1" or "mps"; "auto" is where the module lies, or else an
+    accelerator that a few timed steps show to be faster. What comes back lies on the processor; a module of yours,
+    where it lay. Networks that do not fit into a device's memory together train in turns. On a CUDA device the steps of
+    stacked networks are launched many at a time, unless `cuda_graphs` is False. `processes` share the networks out, one
+    thread each; in one process blocks of networks step in so many `threads`. With a `checkpoint` file training
+    continues where an earlier call with the same arguments was interrupted, bit for bit. `history` names a Parquet file
+    for the learning curves, with `every_step` also those of single steps. `on_evaluation` is called after every
+    measurement (in one process). In a script that `torchrun` started and that called
+    `torch.distributed.init_process_group("gloo")`, the processes share each batch of one training; with
+    `shared="members"` each trains some of the networks, on the GPU with its number where they train on "cuda". All get
+    the outcome.
 
     Raises InputError for data, modules and settings that do not fit, all mistakes of the settings at once.
 

@@ -44,18 +44,19 @@ def find_lr(
     confirm: bool = True,
     device: str | torch.device | None = None,
 ) -> RangeTest:
-    """Learning rates to try for a module: raise the rate over mini-batches and read the loss.
+    """Learning rates to try for a `module`: raise the rate over mini-batches and read the loss.
 
     `data` and `loss` are as for `luthier.train`; the batches of a loader are walked through as they come, in its
     order. `optimiser` is yours, with its state; its groups keep their rates' ratios, and rates are those of the
     fastest group. Without it Adam is used.
 
-    Each of the `seeds` starts from the module's present weights with batches and dropout of its own. So that what is
-    read is not which rows a batch happens to hold, a loss is given relative to the untrained module's on the same
-    batch. The range is widened when the loss never fell or never diverged. With `confirm`, short runs at a half, one
-    and two times the pick choose among them. The test runs where the module lies, or on the `device` "cpu", "cuda",
-    "cuda:1", "mps", or "auto" for an accelerator where there is one. Nothing of yours is changed: weights, buffers,
-    modes, the optimiser's state, gradients, generators.
+    The rate rises from `low` to `high` in so many `steps` of `batch_size` rows. Each of the `seeds` starts from the
+    module's present weights with batches and dropout of its own. So that what is read is not which rows a batch happens
+    to hold, a loss is given relative to the untrained module's on the same batch. The range is widened when the loss
+    never fell or never diverged. With `confirm`, short runs at a half, one and two times the pick choose among them.
+    The test runs where the module lies, or on the `device` "cpu", "cuda", "cuda:1", "mps", or "auto" for an accelerator
+    where there is one. Nothing of yours is changed: weights, buffers, modes, the optimiser's state, gradients,
+    generators.
 
     Raises InputError for data, modules, losses and optimisers that do not go together, and LuthierError where no rate
     is found: because the loss falls no further than it does on shuffled targets.

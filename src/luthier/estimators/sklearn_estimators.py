@@ -19,29 +19,31 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    assert_all_finite,
-    check_is_fitted,
-    column_or_1d,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from luthier.data import Preprocess, TableEncoder, Task, centre_of, infer_columns
+from luthier.data import Preprocess, TableEncoder, Task, centre_of
 from luthier.data.arrays import to_polars
-from luthier.data.columns import Column
 from luthier.data.target_transform import TargetTransform
 from luthier.data.task import TaskKind
 from luthier.engine import Member, Part, Settings, step_time, train
 from luthier.engine.devices import AUTO, CPU
 from luthier.engine.placing import candidates, faster
 from luthier.errors import InputError
+from luthier.estimators.sklearn_rows import (
+    Rows,
+    all_numbers,
+    columns_in,
+    counted_rows,
+    flat_targets,
+    is_frame,
+    seed_from,
+    targets_of_several,
+)
 from luthier.nets import DenseSpec
 from luthier.optimise import Schedule
 from luthier.recipe import first_width
 from luthier.recipe.budget import Budget
 from luthier.recipe.problem import embedding_width
-from luthier.recipe.sample_weights import NOTHING, relative
 from luthier.saved import Model
 from luthier.seeds import numpy_generator
 
@@ -77,6 +79,11 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.random_state = random_state
 
+    @staticmethod
+    def search_space() -> dict[str, list[Any]]:
+        """What a `GridSearchCV` may try beside what `fit` chooses: how numbers enter, and the hidden layers."""
+        return {"encoding": ["standardise", "quantile", "piecewise"], "hidden": [None, (32,), (128, 128)]}
+
     def __sklearn_tags__(self) -> Tags:
         """Missing values may come; tables may have columns of text."""
         tags = super().__sklearn_tags__()
@@ -85,7 +92,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
 
     def _table(self, X: Any, *, reset: bool) -> pl.DataFrame:
         """The rows as a table; columns of an array go by their numbers."""
-        if _is_frame(X) and not _all_numbers(X):
+        if is_frame(X) and not all_numbers(X):
             frame = to_polars(X)
             names = list(frame.columns)
             if reset:
@@ -99,17 +106,17 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         names = list(getattr(self, "feature_names_in_", ())) or [f"x{k}" for k in range(array.shape[1])]
         return pl.DataFrame(dict(zip(names, array.T, strict=True)))
 
-    def _learn(self, frame: pl.DataFrame, task: Task, targets: torch.Tensor, weights: torch.Tensor | None) -> Model:
+    def _learn(self, rows: Rows, task: Task, targets: torch.Tensor, seed: int) -> Model:
         """The fitted model; targets are class numbers, or values on their own scale."""
+        frame, weights = rows.frame, rows.weights
         if self.max_epochs < 1 or self.seeds < 1 or not 0 <= self.validation_share < 1:
             raise ValueError(
                 f"max_epochs and seeds must be at least 1 and validation_share below 1, not {self.max_epochs}, "
                 f"{self.seeds} and {self.validation_share}"
             )
-        seed = int(np.random.default_rng().integers(2**31)) if self.random_state is None else _whole(self.random_state)
         rng = numpy_generator(seed, "estimator")
-        training, validation = self._parts(len(frame), targets if task.classes else None, rng)
-        columns = _columns(frame)
+        training, validation = self._parts(rows, targets.numpy() if task.classes else None, rng)
+        columns = columns_in(frame)
         encoder = TableEncoder.fit(frame[training], columns)
         numbers, codes = encoder.encode(frame)
         preprocess = Preprocess.fit(numbers[training], self.encoding, encoder.words)
@@ -117,17 +124,12 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         if not task.classes:
             mean, std = centre_of(targets[training], None if weights is None else weights[training])
             targets = ((targets - mean) / (std or 1.0)).float()
-        rows = Part(
-            preprocess(numbers),
-            codes,
-            targets.float() if task.kind == "binary" else targets,
-            weights,
-        )
-        parts = rows.rows(torch.from_numpy(training)), rows.rows(torch.from_numpy(validation))
+        whole = Part(preprocess(numbers), codes, targets.float() if task.kind == "binary" else targets, weights)
+        parts = whole.rows(torch.from_numpy(training)), whole.rows(torch.from_numpy(validation))
         outcome, chosen = self._trained(task, encoder, parts, seed)
         nets = tuple(outcome.module(m) for m in chosen)
-        self.n_iter_ = int(max(outcome.best_step[m] for m in chosen))
-        reach = float(rows.targets.abs().max()) * 1.5 + 1 if not task.classes else np.inf
+        self.n_iter_ = max(getattr(self, "n_iter_", 0), *(int(outcome.best_step[m]) for m in chosen))
+        reach = float(whole.targets.abs().max()) * 1.5 + 1 if not task.classes else np.inf
         return Model(
             task,
             encoder,
@@ -137,19 +139,22 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
             transform=TargetTransform(mean, std or 1.0, lowest=-reach, highest=reach),
         )
 
-    def _parts(
-        self, rows: int, classes: torch.Tensor | None, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers that learn and that validate; of each class the first row learns."""
-        order = rng.permutation(rows)
-        held = int(rows * self.validation_share)
-        if held < FEWEST_HELD_OUT:
-            return np.sort(order), np.zeros(0, dtype=np.int64)
+    def _parts(self, rows: Rows, classes: np.ndarray | None, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers that learn and that validate; groups stay whole, and of each class the first row learns."""
+        count = len(rows.frame)
+        held = int(count * self.validation_share)
+        groups = np.arange(count) if rows.groups is None else np.unique(rows.groups, return_inverse=True)[1].ravel()
+        if held < FEWEST_HELD_OUT or groups.max() == 0:
+            return np.arange(count), np.zeros(0, dtype=np.int64)
+        place = np.empty(groups.max() + 1)
+        place[rng.permutation(len(place))] = np.arange(len(place))
         if classes is not None:
-            known = classes.numpy()[order]
-            firsts = np.unique(known, return_index=True)[1]
-            order = np.concatenate([order[firsts], np.delete(order, firsts)])
-        return np.sort(order[:-held]), np.sort(order[-held:])
+            order = np.argsort(place[groups], kind="stable")
+            place[groups[order[np.unique(classes[order], return_index=True)[1]]]] = -1  # these learn
+        order = np.argsort(place[groups], kind="stable")
+        last = place[groups[order[-held]]]  # the group in which the held-out rows begin
+        validating = place[groups] >= last if last > place.min() else place[groups] > last
+        return np.flatnonzero(~validating), np.flatnonzero(validating)
 
     def _trained(self, task: Task, encoder: TableEncoder, parts: tuple[Part, Part], seed: int) -> tuple[Any, list[int]]:
         """All settings at once, and the members of the best one."""
@@ -209,26 +214,32 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Parameters and plain attributes, and the model as the bytes of its bundle."""
         state: dict[str, Any] = dict(super().__getstate__())
-        if "model_" in state:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "model.luthier"
-                state.pop("model_").save(path)
-                state["_bundle"] = path.read_bytes()
+        if "models_" in state:
+            state["_bundles"] = [_as_bytes(model) for model in state.pop("models_")]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The estimator as it was."""
-        content = state.pop("_bundle", None)
+        bundles = state.pop("_bundles", None)
         super().__setstate__(state)
-        if content is not None:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "model.luthier"
-                path.write_bytes(content)
-                self.model_ = Model.load(path)
+        if bundles is not None:
+            self.models_ = tuple(_from_bytes(bundle) for bundle in bundles)
+
+    @property
+    def model_(self) -> Model:
+        """The fitted model. InputError where there are several, one for each output."""
+        check_is_fitted(self)
+        if len(self.models_) > 1:
+            expected = f"one of models_, which has {len(self.models_)}"
+            raise InputError("there is a model for each output", expected=expected, remedy="models_[0].save(path)")
+        return self.models_[0]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there is a model."""
+        return hasattr(self, "models_")
 
     def save(self, path: str | Path) -> Path:
         """Write the fitted model as a `model.luthier` file, which `luthier.load` opens without scikit-learn."""
-        check_is_fitted(self)
         self.model_.save(Path(path))
         return Path(path)
 
@@ -240,8 +251,9 @@ class LuthierClassifier(ClassifierMixin, _Luthier):  # type: ignore[misc]
     timing turns into steps (then another machine may give other numbers). `hidden` are the units of each hidden layer
     (chosen by the data otherwise), `seeds` is how many networks are averaged, `validation_share` how many rows choose
     the setting and when to stop (none where that would be fewer than 20), `encoding` how numbers enter ("standardise",
-    "robust", "quantile", "piecewise", "periodic"). Columns of text in a data frame are categories. Missing numbers may
-    be NaN.
+    "robust", "quantile", "piecewise", "periodic"), `device` where networks train ("auto", "cpu", "cuda"),
+    `random_state` the seed. Columns of text in a data frame are categories. Missing numbers may be NaN. ValueError, in
+    `fit`, for parameters and rows that cannot be used.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
@@ -249,18 +261,23 @@ class LuthierClassifier(ClassifierMixin, _Luthier):  # type: ignore[misc]
     True
     """
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn classes y [N] from rows X [N, F]. ValueError for rows that cannot be used for training."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
+        """Learn classes y [N] from rows X [N, F]. ValueError for rows that cannot be used for training.
+
+        Rows of one of `groups` [N] learn together or validate together. In a search or a pipeline, `set_fit_request`
+        asks for `sample_weight` and `groups`.
+        """
         frame, y = self._table(X, reset=True), np.asarray(y)
-        y = _flat(y, len(frame))
+        y = flat_targets(y, len(frame))
         check_classification_targets(y)
-        frame, y, weights = _counted(frame, y, sample_weight)
+        rows, y = counted_rows(frame, y, sample_weight, groups)
+        self.n_iter_ = 0
         self.classes_, numbers = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"LuthierClassifier needs two classes; the data have one class: {self.classes_[0]!r}")
         kind: TaskKind = "binary" if len(self.classes_) == 2 else "multiclass"
         task = Task(kind, TARGET, tuple(str(one) for one in self.classes_), label_kind="text")
-        self.model_ = self._learn(frame, task, torch.from_numpy(numbers), weights)
+        self.models_ = (self._learn(rows, task, torch.from_numpy(numbers), seed_from(self.random_state)),)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -280,78 +297,55 @@ class LuthierClassifier(ClassifierMixin, _Luthier):  # type: ignore[misc]
 class LuthierRegressor(RegressorMixin, _Luthier):  # type: ignore[misc]
     """A regressor for scikit-learn's pipelines and searches; parameters as those of `LuthierClassifier`.
 
+    Several outputs, y [N, K], have a model each, `models_`, on the same rows.
+
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
     >>> LuthierRegressor(max_epochs=20).fit(X[:300], y[:300]).score(X[300:], y[300:]) > 0.3
     True
     """
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn values y [N] from rows X [N, F]. ValueError for rows that cannot be used for training."""
-        frame = self._table(X, reset=True)
-        values = _flat(np.asarray(y), len(frame)).astype(np.float64)
-        frame, values, weights = _counted(frame, values, sample_weight)
-        self.model_ = self._learn(frame, Task("regression", TARGET), torch.from_numpy(values), weights)
+    def __sklearn_tags__(self) -> Tags:
+        """Several outputs may be asked for."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
+        """Learn values y [N] or [N, K] from rows X [N, F]. ValueError for rows that cannot be used for training.
+
+        Rows of one of `groups` [N] learn together or validate together. In a search or a pipeline, `set_fit_request`
+        asks for `sample_weight` and `groups`.
+        """
+        frame, y = self._table(X, reset=True), np.asarray(y)
+        several = y.ndim == 2 and y.shape[1] > 1
+        values = (targets_of_several(y, len(frame)) if several else flat_targets(y, len(frame))).astype(np.float64)
+        rows, values = counted_rows(frame, values, sample_weight, groups)
+        outputs = values.T if several else values[None]
+        self.n_iter_, seed = 0, seed_from(self.random_state)
+        self.models_ = tuple(
+            self._learn(rows, Task("regression", TARGET), torch.from_numpy(np.ascontiguousarray(one)), seed)
+            for one in outputs
+        )
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Values [N]."""
+        """Values [N], or [N, K] for several outputs."""
         check_is_fitted(self)
-        return np.asarray(self.model_.values(*self.model_.encode(self._table(X, reset=False))), dtype=np.float64)
+        frame = self._table(X, reset=False)
+        columns = [np.asarray(model.values(*model.encode(frame)), dtype=np.float64) for model in self.models_]
+        return columns[0] if len(columns) == 1 else np.stack(columns, 1)
 
 
-def _counted(
-    frame: pl.DataFrame, y: np.ndarray, sample_weight: Any
-) -> tuple[pl.DataFrame, np.ndarray, torch.Tensor | None]:
-    """The rows of weight above 0 with their targets, and their weights with a mean of 1; None where they count alike.
-
-    ValueError for weights that cannot be used.
-    """
-    if sample_weight is None:
-        return frame, y, None
-    weights = _check_sample_weight(sample_weight, np.zeros(len(frame)), dtype=np.float64)
-    if not (weights >= 0).all() or not (weights > 0).any():
-        received = "a negative weight" if (weights < 0).any() else "zeros alone"
-        raise ValueError(f"sample_weight must be at least 0 in every row and above 0 in some; it holds {received}")
-    weights = relative(weights)
-    kept = weights > NOTHING
-    alike = weights[kept].min() == weights[kept].max()
-    return frame.filter(kept), y[kept], None if alike else torch.from_numpy(weights[kept])
+def _as_bytes(model: Model) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.luthier"
+        model.save(path)
+        return path.read_bytes()
 
 
-def _is_frame(X: Any) -> bool:
-    return isinstance(X, pl.DataFrame) or (hasattr(X, "dtypes") and hasattr(X, "columns"))
-
-
-def _all_numbers(X: Any) -> bool:
-    if isinstance(X, pl.DataFrame):
-        return all(kind.is_numeric() for kind in X.dtypes)
-    return all(getattr(kind, "kind", "O") in "biuf" for kind in X.dtypes)
-
-
-def _columns(frame: pl.DataFrame) -> tuple[Column, ...]:
-    """Numbers are numbers; what else a table holds is inferred from its values."""
-    named = [name for name, kind in frame.schema.items() if not kind.is_numeric()]
-    inferred = {one.name: one for one in infer_columns(frame.select(named), target="", overrides={})} if named else {}
-    return tuple(inferred.get(name) or Column(name, "number", True, "its values are numbers") for name in frame.columns)
-
-
-def _flat(y: np.ndarray, rows: int) -> np.ndarray:
-    """Targets as one axis, with scikit-learn's own warning for a column."""
-    if y.ndim == 0:
-        raise ValueError("requires y to be passed, but the target y is None")
-    if len(y) != rows:
-        raise ValueError(f"X has {rows} rows and y has {len(y)} values")
-    result: np.ndarray = column_or_1d(y, warn=True)
-    if result.dtype.kind == "f":
-        assert_all_finite(result, input_name="y")
-    return result
-
-
-def _whole(random_state: Any) -> int:
-    """A seed of what scikit-learn takes for one."""
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31))
-    if not isinstance(random_state, int | np.integer):
-        raise InputError("random_state must be a whole number, a RandomState or None", received=repr(random_state))
-    return int(random_state)
+def _from_bytes(bundle: bytes) -> Model:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.luthier"
+        path.write_bytes(bundle)
+        return Model.load(path)

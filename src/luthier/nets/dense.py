@@ -77,14 +77,14 @@ class DenseNet(nn.Module):
         a = torch.cat([*parts, features], 1) if len(parts) else features
         if self.spec.input_scale:
             a = a * self.scales[0].factor
-        for i, (layer, activation) in enumerate(zip(self.layers[:-1], self.spec.functions, strict=True)):
+        *hidden, last = self.layers  # a slice of them would be a module of its own
+        for i, (layer, activation) in enumerate(zip(hidden, self.spec.functions, strict=True)):
             z = a @ layer.weight.T
             z = self._normalised(i, z) if self.spec.normalised else z + layer.bias
             out = activation.f(z)
             if self.spec.parametric:
                 out = torch.lerp(z, out, self.activations[i].share)
             a = out + a if self.spec.skips(i) else out
-        last = self.layers[-1]
         weight = last.weight if self.varying is None else last.weight * self.varying
         return torch.addmm(last.bias, a, weight.T)
 

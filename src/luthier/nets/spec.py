@@ -22,16 +22,16 @@ Shape = tuple[int, ...]
 class DenseSpec:
     """A fully connected network: numbers [B, F] and category codes [B, K] in, logits [B, C] out.
 
-    `embeddings` holds (levels, width) of each of the K code columns; `hidden` the units of each
-    hidden layer (none gives a linear model), `activation` its function: one name for all, or one for
-    each. `deviation` is what the initialiser "normal" scales by. Batch norm (over the batch) or layer
-    norm (over a row's units) sits before the activation, and a layer that has it has no bias. With
-    `residual` a hidden layer as wide as the one below adds that one's output to its own. `neurons` are
-    (hidden layer, unit, activation) of single neurons that differ from their layer. With a `number_embedding` learned
-    functions of the first numbers enter beside them. With an `input_scale` each value that enters the first layer is
-    multiplied by a factor of its own, learnt from 1 on. `constant_outputs` are numbers of outputs that are the same for
-    all rows, a bias each: cuts between ordered levels, a dispersion. With `parametric` activations each hidden unit
-    learns how much of its function it takes, z + a (f(z) - z) with a from 1 on (as in RealMLP).
+    There are `inputs` numbers and `outputs` logits. `embeddings` holds (levels, width) of each of the K code columns;
+    `hidden` the units of each hidden layer (none gives a linear model), `activation` its function: one name for all, or
+    one for each. `initialiser` draws the weights; `deviation` is what "normal" scales by. `batch_norm` (over the batch)
+    or `layer_norm` (over a row's units) sits before the activation, and a layer that has it has no bias. With
+    `residual` a hidden layer as wide as the one below adds that one's output to its own. `neurons` are (hidden layer,
+    unit, activation) of single neurons that differ from their layer. With a `number_embedding` learned functions of the
+    first numbers enter beside them. With an `input_scale` each value that enters the first layer is multiplied by a
+    factor of its own, learnt from 1 on. `constant_outputs` are numbers of outputs that are the same for all rows, a
+    bias each: cuts between ordered levels, a dispersion. With `parametric` activations each hidden unit learns how much of its
+    function it takes, z + a (f(z) - z) with a from 1 on (as in RealMLP).
 
     >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
     23860

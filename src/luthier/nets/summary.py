@@ -57,7 +57,7 @@ class Summary:
 
 
 def summary(network: nn.Module | DenseSpec, example: Tensor | None = None) -> Summary:
-    """The layers of a network; for a module an `example` batch [B, ...] gives the shapes too.
+    """The layers of a `network`; for a module an `example` batch [B, ...] gives the shapes too.
 
     The module is run once in evaluation mode and without gradients; its own modes are put back.
 

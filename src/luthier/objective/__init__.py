@@ -8,6 +8,7 @@ from luthier.objective.loss_table import LOSSES, loss_by_name, loss_mistakes
 from luthier.objective.losses import contrastive, custom_loss, focal, label_smoothing, one_hot, triplet
 from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric, metric_named, metrics_of, spelled
 from luthier.objective.ordered_losses import level_cuts, level_probabilities, quantile_values, quantiles
+from luthier.objective.own_metrics import own_metric
 from luthier.objective.regression_losses import huber, tweedie
 from luthier.objective.row_loss import Loss, mean_gradient, mean_loss
 from luthier.objective.several_targets import TargetHead, has_gaps, several, split
@@ -48,6 +49,7 @@ __all__ = [
     "metrics_of",
     "one_hot",
     "outputs_for",
+    "own_metric",
     "quantile_values",
     "quantiles",
     "several",

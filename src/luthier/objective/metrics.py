@@ -184,6 +184,10 @@ SPELLINGS = {
 }
 
 
+PREFIX = "own "  # of the name of a metric of one's own; they are kept in `OWN`
+OWN: dict[str, Metric] = {}
+
+
 def _plain(name: str) -> str:
     words = re.sub(r"[\s_-]+", " ", name.strip().lower())
     return re.sub(r"^top(\d+)", r"top \1", words.removeprefix("neg "))
@@ -195,6 +199,8 @@ def spelled(name: str) -> str:
     >>> spelled("neg_mean_absolute_error"), spelled("top-3-accuracy"), spelled("pinball-0.90")
     ('mae', 'top 3 accuracy', 'pinball 0.9')
     """
+    if name.strip().startswith(PREFIX):
+        return name.strip()
     plain = _plain(name)
     plain = SPELLINGS.get(plain, plain)
     if plain in METRICS:
@@ -215,6 +221,11 @@ def metric_named(metric: str | Metric) -> Metric:
     if isinstance(metric, Metric):
         return metric
     name = spelled(metric)
+    if name in OWN:
+        return OWN[name]
+    if name.startswith(PREFIX):
+        how = "from Python, luthier.own_metric(function, greater_is_better=...) makes it known"
+        raise ConfigError([f"{name}: a metric of your own, which this program does not know; {how}"])
     if name in METRICS or name in WATCHED:
         return METRICS.get(name) or WATCHED[name]
     for family, (built, low, high) in _FAMILIES.items():

@@ -25,7 +25,7 @@ ONE_CYCLE_START, ONE_CYCLE_RISE, ONE_CYCLE_FALL = 1 / 25, 0.3, 1e4
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a member's base rate is multiplied with at each step.
+    """What a member's base rate is multiplied with at each step, by its `kind`.
 
     With k for `decay`, T for `period` and t the step:
 

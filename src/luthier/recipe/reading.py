@@ -44,7 +44,7 @@ from luthier.recipe.sample_weights import CountedRows, require_enough, require_w
 from luthier.recipe.sealed_source import read_test
 from luthier.request import RunRequest
 from luthier.saved import Model, RunFolder, open_run
-from luthier.task import require_metrics
+from luthier.task import is_matrix, matrix_of, require_metrics
 from luthier.untrusted import validated
 
 BACKBONE_SIDE = 224  # pixels of the longer side that backbones were taught with; pictures that are smaller stay so
@@ -161,7 +161,9 @@ def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
             "--group and --time exclude each other", remedy="choose the one that matches how the model will be used"
         )
     require_metrics(asked.metric, read.task, read.frame[read.task.target])
-    if asked.costs:
+    if is_matrix(asked.costs):
+        matrix_of(asked.costs, read.task.classes)
+    elif asked.costs:
         Costs.parse(asked.costs)
         if read.task.kind != "binary":
             raise InputError("--cost works with two classes only", received=f"a {read.task.kind} task")

@@ -116,12 +116,14 @@ def transfer(
     """Fit a pretrained network to new rows.
 
     `backbone` is a module whose outputs are those of a linear layer, its head, which is replaced; a pass over two rows
-    finds it. The module stays as it is; what comes back is a copy in float32, without `nn.DataParallel`. Its blocks
-    are its children, and the children of containers among them, in the order in which that pass used them. `data` and
-    `validation` are as for `luthier.train`; whole-number targets are classes. `epochs` is how long unfrozen blocks
-    learn, on the `device` "cpu", "cuda", "cuda:1" or "mps"; "auto" is an accelerator where there is one. `loss` names
-    one of the engine's where the targets do not imply it. InputError for a module whose outputs no
-    linear layer computes, and for rows that cannot be learnt from.
+    finds it. The module stays as it is; what comes back is a copy in float32, without `nn.DataParallel`. Its blocks are
+    its children, and the children of containers among them, in the order in which that pass used them. `data` and
+    `validation` are as for `luthier.train`; whole-number targets are classes, `outputs` of them (as many as occur).
+    `epochs` is how long unfrozen blocks learn, on the `device` "cpu", "cuda", "cuda:1" or "mps"; "auto" is an
+    accelerator where there is one. `loss` names one of the engine's where the targets do not imply it. Batches have
+    `batch_size` rows, each head and each depth `seeds` networks, drawn from `seed`; at most `most_unfrozen` blocks are
+    unfrozen (all). InputError for a module whose outputs no linear layer computes, and for rows that cannot be learnt
+    from.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 5))
     >>> X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))

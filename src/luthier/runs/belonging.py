@@ -5,6 +5,7 @@ from __future__ import annotations
 from luthier.data import Task
 from luthier.errors import ConfigError, InputError
 from luthier.objective import metrics_of
+from luthier.objective.metrics import PREFIX
 from luthier.recipe.reading import LoadedData
 from luthier.saved import Model
 from luthier.task import require_metrics
@@ -14,7 +15,9 @@ def require_metric(name: str, task: Task) -> None:
     """InputError for a metric that is not one of the task's."""
     try:
         require_metrics(name, task)
-    except ConfigError:
+    except ConfigError as error:
+        if name.startswith(PREFIX):
+            raise InputError(error.mistakes[0]) from None
         expected = f"one of {', '.join(metrics_of(task.kind))}"
         raise InputError(f"the run is judged by '{name[:60]}'", expected=expected) from None
 

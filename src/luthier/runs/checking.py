@@ -38,8 +38,10 @@ APART, FAR_APART = 0.6, 0.9  # areas under the curve of trees that tell new rows
 def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     """Drift of every column and of the prediction, and the score where the target is among the columns.
 
-    Where the run's own data can still be read, boosted trees also try to separate new from training rows by all
-    columns at once. Returns plain values, also written to the run's `drift.json`; `lines` are sentences.
+    `run` is a run's folder, `source` new rows, as for `luthier.fit`. Where the run's own data can still be read,
+    boosted trees also try to separate new from training rows by all columns at once. Returns plain values, also written
+    to the run's `drift.json`; `lines` are sentences. InputError for a folder that is not a run, and for rows without a
+    column of the model.
     """
     folder = open_one(run)
     model = Model.load(folder.bundle)

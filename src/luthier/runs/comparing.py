@@ -111,7 +111,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[str | Path]) -> Comparison:
-    """Compare finished runs of one target, paired, on the test rows that all of them share.
+    """Compare finished `runs` of one target, paired, on the test rows that all of them share.
 
     No test row is read again: the predictions of step 5 are stored. InputError for fewer than two
     runs, for runs of different targets or metrics, and for runs without a test score.

@@ -46,7 +46,7 @@ def resume(
     clock: Clock | None = None,
     **options: Unpack[ShownOptions],
 ) -> Result:
-    """Continue a run that was stopped, by its recorded plan; a finished run is returned unchanged.
+    """Continue a `run` that was stopped, by its recorded plan; a finished run is returned unchanged.
 
     It continues on the `device` of its plan, or on the one that is named here: what is finished is kept either way.
     A `backbone` of one's own, `module:callable`, is named again: the run's folder does not choose code. `options`
@@ -101,15 +101,15 @@ def branch(
     clock: Clock | None = None,
     **options: Unpack[OutputOptions],
 ) -> Result:
-    """Start from a step of an earlier run, 1 to 5, in a new run that keeps the decisions before that step.
+    """Start from a `step` of the `previous` run, 1 to 5, in a new run that keeps the decisions before that step.
 
     From step 1 what a good prediction is may be said anew: `loss` holds `metric`, `costs`, `positive` or `task`, as
     `luthier.fit` takes them. The new run keeps the rows in their parts.
 
     If the earlier run has read its test set, further changes need a new one: `new_test` are new rows, a file or a frame
     (the old test rows then join the validation set). `again` reads the same rows once more, which the report says.
-    `options` (`run`, `replace`, `until`, ...) and the rest are as for `luthier.fit`. Raises InputError without one of
-    the two.
+    A `backbone` of one's own is named again. `options` (`run`, `replace`, `until`, ...), `screen` and `clock` are as
+    for `luthier.fit`. Raises InputError without one of the two.
     """
     output = OutputSection.of(None, **options)
     call = Call.begun(output, screen, clock)

@@ -22,6 +22,7 @@ from luthier.request import Config, DataConfig, RunRequest
 from luthier.request_types import DataOptions
 from luthier.runs.own_rows import with_test_file
 from luthier.seeds import derive, torch_generator
+from luthier.task import costs_as_text
 
 BATCH = 64
 ROWS = 5000  # that controls look at
@@ -94,11 +95,12 @@ def doctor(
     """Check a table as `luthier.fit` reads it: columns, rows, labels, signal, and whether a network can learn.
 
     `source`, `target`, `config` and `options` (`columns`, `group`, `time`, `sample_weight`, ...) are as for
-    `luthier.fit`. The test set stays sealed. Rows are numbered from 0 as in the table. Raises InputError for a table
-    that cannot be used.
+    `luthier.fit`; `seed` draws the split. The test set stays sealed. Rows are numbered from 0 as in the table. Raises
+    InputError for a table that cannot be used.
     """
     described = DataConfig.of(config, target=target, **with_test_file(options))
-    asked = RunRequest.of(None, **described.given(), source="", seed=seed)
+    given = {**described.given(), "costs": costs_as_text(described.costs)}
+    asked = RunRequest.of(None, **given, source="", seed=seed)
     read = read_as_asked(source, asked)
     parts = parts_of(read, asked)
     training, validation = _encoded(read, parts)

@@ -32,6 +32,7 @@ from luthier.runs.relocating import name_of, read_as_in
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen
 from luthier.saved import RunFolder
+from luthier.task import costs_as_text
 
 
 def fit(
@@ -90,7 +91,8 @@ def plan(
 ) -> Recipe:
     """How `luthier.fit` would spend the budget: a recipe, which `luthier.rerun` follows once it is in a file.
 
-    Everything is as for `luthier.fit`. A short timing is all that is trained, and nothing is kept.
+    `source`, `target`, `config`, `options`, `screen` and `clock` are as for `luthier.fit`, which raises the same errors
+    (InputError). A short timing is all that is trained, and nothing is kept.
 
     >>> print(plan("iris", budget="40steps").to_toml().splitlines()[0])
     # `luthier rerun recipe.toml` repeats this run exactly.
@@ -127,8 +129,9 @@ def rerun(
 ) -> Result:
     """Repeat a run exactly, from its `recipe.toml`: the same numbers, in a new run.
 
-    A backbone of one's own, `module:callable`, is named again: a file does not choose code. `options` (`run`,
-    `replace`, `until`, ...) and the rest are as for `luthier.fit`. Raises InputError where the data have changed.
+    A `backbone` of one's own, `module:callable`, is named again: a file does not choose code. `options` (`run`,
+    `replace`, `until`, ...), `screen` and `clock` are as for `luthier.fit`. Raises InputError where the data have
+    changed.
     """
     output = OutputSection.of(None, **options)
     return rerun_as_asked(recipe, output, Call.begun(output, screen, clock), backbone=backbone)
@@ -159,6 +162,7 @@ def request(source: Any, config: PlanConfig) -> RunRequest:
         given["device"] = str(resolve(config.device))
     for name in ("backbone_weights", "warm_start"):
         given[name] = given[name] and str(Path(given[name]).resolve())
+    given["costs"] = costs_as_text(config.costs)
     given["text_model"] = whole_name(config.text_model)
     given["test"] = given["test"] and name_of(given["test"])
     return RunRequest.of(None, **given)

@@ -96,12 +96,12 @@ def fit_several(
     clock: Clock | None = None,
     **options: Unpack[FitOptions],
 ) -> MultiTargetResult:
-    """Run the recipe for each of several targets; they share the budget evenly.
+    """Run the recipe for each of several `targets`; they share the budget evenly.
 
     `source`, `config` and `options` are as for `luthier.fit`, without those of one target alone (task, metric, costs,
-    positive, warm_start and the backbone). The whole request is checked before anything is trained. Raises InputError
-    for targets that are not there, that cannot be predicted, or fewer than two, and for other options; and at the end
-    for a target whose run failed, once the others are finished.
+    positive, warm_start and the backbone), and so are `screen` and `clock`. The whole request is checked before
+    anything is trained. Raises InputError for targets that are not there, that cannot be predicted, or fewer than two,
+    and for other options; and at the end for a target whose run failed, once the others are finished.
     """
     asked = FitConfig.of(config, **with_test_file(options))
     return fit_several_as_asked(source, targets, asked, Call.begun(asked, screen, clock))

@@ -26,7 +26,7 @@ from luthier.untrusted import fitting_together, read_json
 
 @torch_settings()
 def refit(run: str | Path, *, screen: Screen | None = None, verbose: int = 0) -> Model:
-    """Train the settings that a judged run delivered on all of its rows, the sealed ones too: `refitted.luthier`.
+    """Train the settings that a judged `run` delivered on all of its rows, the sealed ones too: `refitted.luthier`.
 
     As many networks are trained, from the same seeds, for the same epochs; their last or averaged weights count.
     Encoding, calibration and intervals are those of `model.luthier`, which stays the run's judged model: of the
@@ -36,7 +36,7 @@ def refit(run: str | Path, *, screen: Screen | None = None, verbose: int = 0) ->
     Raises InputError for a run that has not been judged, for one whose networks were stopped by validation rows (those
     of pictures, text, time, warm starts and budgets too short for folds) and for a distilled one; LuthierError, and
     nothing is kept, where the refitted model's answers lie farther from the judged one's than the answers of two of its
-    networks lie apart.
+    networks lie apart. `screen` and `verbose` are as for `luthier.fit`.
     """
     screen = screen if screen is not None else quiet_screen(verbose)
     folder = open_fit(run)

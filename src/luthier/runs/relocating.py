@@ -22,7 +22,7 @@ def name_of(source: Any) -> str:
 
 
 def relocate(run: str | Path, source: str | Path) -> None:
-    """Note that the data of a run, or its `test` rows, lie elsewhere now; every later command reads them there.
+    """Note that the data of a `run`, or its `test` rows, lie elsewhere now; every later command reads them there.
 
     The rows must be the same: InputError where `source` has another fingerprint than either had when the run was made,
     and where the run keeps a copy of its data in its own folder.

@@ -25,7 +25,7 @@ from luthier.task import deciding_metric, reported_metrics
 
 
 def read_test(run: str | Path, *, again: bool = False, verbose: int = 0, screen: Screen | None = None) -> Result:
-    """Evaluate a run on its sealed test set: run step 5 if it is still to come, otherwise return the stored result.
+    """Evaluate a `run` on its sealed test set: run step 5 if it is still to come, otherwise return the stored result.
 
     `again` reads the test set a second time, with the same frozen model: the ledger has a line for it, and the
     report says from then on how often it was read. `verbose` and `screen` are as for

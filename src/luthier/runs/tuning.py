@@ -59,6 +59,7 @@ def tune(
     else is for `build`. Options of `rule` and `schedule` may be objects, as in
     `luthier.train`. Modules of equal shapes train together.
 
+    `loss` is as for `luthier.train`; `screen` follows the search.
     `options` are the fields of `luthier.request.SearchConfig`; `config` holds some of them, as for `luthier.fit`.
     `trials` or `budget` ("10m") bounds the search. Its first trial is the default setting. With `tiers`
     the hyper-parameters are searched in their order of importance; `sampler` is random, grid, sobol,

@@ -43,6 +43,7 @@ from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
 from luthier.saved import SEARCH, RunFolder, open_fit, open_one
 from luthier.search import REGISTRY, Choice, DenseNetworks, Effort, Number, Space, space_from
+from luthier.task import costs_as_text
 from luthier.untrusted import fitting_together
 
 TABLE_SPACE = (
@@ -64,10 +65,10 @@ def tune_table(
     """Search the hyper-parameters of dense networks on a table, or on the table of a finished run.
 
     `source` and `target` are as for `luthier.fit`, and so are those `options` that describe data, task, budget and
-    output; the others are as for `luthier.tune`. The folder of a run is searched under all that the run was asked for
-    (its split, weights, other targets, costs, ...), with its delivered setting as the default; `seed` then is the
-    search's alone. The test set stays sealed. Without `space` the usual ranges of the registry are searched. Settings
-    are compared by their validation loss. The best network is kept in the folder as `model.luthier`.
+    output; the others, `config` and `screen` are as for `luthier.tune`. The folder of a run is searched under all that
+    the run was asked for (its split, weights, other targets, costs, ...), with its delivered setting as the default;
+    `seed` then is the search's alone. The test set stays sealed. Without `space` the usual ranges of the registry are
+    searched. Settings are compared by their validation loss. The best network is kept in the folder as `model.luthier`.
 
     Raises InputError for what cannot be used, and for a problem described anew beside a run.
     """
@@ -133,6 +134,7 @@ def _described(source: Any, config: TuneConfig) -> RunRequest:
     """A table's problem, as a search is asked about it."""
     described = {name: getattr(config, name) for name in (*DataConfig.model_fields, "seed", "memory")}
     described["test"] = described["test"] and name_of(described["test"])
+    described["costs"] = costs_as_text(config.costs)
     return RunRequest.of(None, **described, source=name_of(source))
 
 

@@ -25,7 +25,10 @@ FEW = 1024  # of a batch, where a row is a picture or a text
 
 
 def load(path: str | Path) -> Model:
-    """The model of a run's folder, or of a `model.luthier` file."""
+    """The model at a `path`: a run's folder, or a `model.luthier` file.
+
+    InputError where there is none, where it is damaged, and for one of a later version.
+    """
     return Model.load(open_one(path).bundle if Path(path).is_dir() else path)
 
 

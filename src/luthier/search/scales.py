@@ -16,7 +16,7 @@ from luthier.errors import ConfigError, nearest
 class Scale:
     """`forward` takes a hyper-parameter to the quantity whose effect is uniform; `inverse` takes it back.
 
-    Any strictly rising or falling pair will do:
+    Any strictly rising or falling pair will do; `name` is how it is shown:
 
     >>> square = Scale("square root", math.sqrt, lambda x: x * x)
     >>> square.between(0.0, 9.0, 1 / 3)

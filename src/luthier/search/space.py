@@ -21,7 +21,8 @@ class Number:
     """A number from `low` to `high`, searched uniformly in the quantity of its `scale`.
 
     Whole numbers fill equal shares: of 1 to 4 each has a quarter. `limits` bound the values that make
-    sense at all: a range that ends there cannot be widened.
+    sense at all: a range that ends there cannot be widened. With `integer` only whole numbers are tried. `default`,
+    `tier` and `when` are as for `Choice`.
 
     >>> Number(1e-4, 1.0, scale="log").at(0.5)
     0.01
@@ -111,7 +112,10 @@ class Number:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several options, in no order.
+    """One of several `options`, in no order.
+
+    `default` is the first trial's value (the first option), `tier` when it is searched, 1 first (by the registry), and
+    `when` names the values of others under which it is active. What is wrong with it, a `Space` says.
 
     >>> Choice(("sgd", "adam")).at(0.7)
     'adam'
@@ -171,10 +175,11 @@ Dimension = Number | Choice
 
 @dataclass(frozen=True)
 class Space:
-    """Dimensions by name, and the values of what is held `fixed`.
+    """The `dimensions` (`Number` or `Choice`) by name, and the values of what is held `fixed`.
 
     A dimension with `when` is active where the named hyper-parameters have one of these values; where it
-    is not, its value is left out. Options that stand for `objects` are their names. All mistakes are reported at once.
+    is not, its value is left out. Options that stand for `objects` are their names. All mistakes are reported at once,
+    in a ConfigError.
 
     >>> space = Space({"rate": Number(0.01, 1.0, scale="log"), "rule": Choice(("sgd", "adam")),
     ...                "beta": Number(0.8, 0.99, when={"rule": ("adam",)})})

@@ -20,6 +20,7 @@ MOST_COLUMNS = 10_000  # of CSV, beside those that a model wants
 _SPACE = re.compile(r"[ \t\n\r]*")
 _OPENING = rb'(?:\xef\xbb\xbf)?[ \t\n\r]*\{[ \t\n\r]*"%b"[ \t\n\r]*:[ \t\n\r]*\['
 _DECODER = json.JSONDecoder()
+_UTF8 = codecs.getincrementaldecoder("utf-8")
 
 
 def list_begins(body: bytes, name: str, example: str) -> int:
@@ -65,7 +66,7 @@ class _Text:
 
     def __init__(self, body: bytes, start: int, longest: int) -> None:
         self._body, self._next, self._longest = body, start, longest
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._decoder = _UTF8()
         self._text, self._at = "", 0
 
     def _more(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 SMALL = 16 << 10  # bytes of a body that is read at once; a larger one is read in slices, that others may speak between
 LONGEST_ROW = 1 << 20  # bytes of one row, or more in a table of many thousand columns
 BODIES = 4  # bodies of the largest size that are held at once, of all requests together
+SHARED_COUNTS = "PROMETHEUS_MULTIPROC_DIR"  # the variable with the folder in which several workers count together
 SLICE = 0.002  # seconds that a large request works before the others have their turn
 
 

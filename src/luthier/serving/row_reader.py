@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from luthier.data.values import styles_of
 from luthier.errors import InputError, in_a_line
 from luthier.serving.batching import in_slices
 from luthier.serving.bodies import csv_parts, json_items
+from luthier.serving.cell_memory import MOST_ROWS, FewRows
 from luthier.serving.limits import LONGEST_ROW, SLICE, SMALL, Limits
 from luthier.serving.requests import MOST_ERRORS, SHOWN, RefusedError, limited, shown
 
@@ -48,6 +48,7 @@ TYPES: dict[str, list[str]] = {
 EXAMPLES: dict[str, Any] = {"number": 0.0, "boolean": True, "category": "unknown", "text": "some words"}
 EXAMPLE_DATE = datetime(2025, 1, 31, 12)
 LARGEST_NUMBER = 1.7e308  # of float64
+_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class RowReader:
         self._encoder, self._typical = encoder, typical
         self._large = asyncio.Lock()  # large bodies are read one after another, small ones between their slices
         self.quick = not encoder.words
+        self._few = FewRows(encoder) if self.quick else None
 
     @property
     def content(self) -> Mapping[str, Any]:
@@ -99,7 +101,10 @@ class RowReader:
 
     def encode(self, pieces: Sequence[RequestRows]) -> tuple[Tensor, Tensor]:
         """Numbers [N, F] and codes [N, K] of pieces, of one request or several."""
-        return self._encoder.encode(frame_of(pieces))
+        rows = sum(len(piece) for piece in pieces)
+        if self._few is None or rows > MOST_ROWS:
+            return self._encoder.encode(frame_of(pieces))
+        return self._few.encode((pieces[0] if len(pieces) == 1 else _together(pieces)).columns, rows)
 
 
 def schema(columns: Sequence[Column]) -> dict[str, Any]:
@@ -129,7 +134,7 @@ def _example(column: Column, typical: Any) -> Any:
 
 
 def frame_of(requests: Sequence[RequestRows]) -> pl.DataFrame:
-    """The rows of several requests under each other."""
+    """The same as a table."""
     rows = _together(requests)
     return pl.DataFrame([pl.Series(name, rows.columns[name], dtype=dtype) for name, dtype in rows.dtypes.items()])
 
@@ -177,13 +182,14 @@ def _wrong_in(rows: Sequence[Any], start: int, named: Mapping[str, Column]) -> I
         if not isinstance(row, dict):
             yield _error(place, "", "an object", shown(row))
             continue
-        for name in row:
-            if name not in named:
-                yield _error(place, name[:SHOWN], "a column of the model", "an unknown column")
+        if row.keys() - named.keys():
+            unknown = [name for name in row if name not in named]
+            yield from (_error(place, name[:SHOWN], "a column of the model", "an unknown column") for name in unknown)
         for name, column in named.items():
-            if name not in row:
+            value = row.get(name, _ABSENT)
+            if value is _ABSENT:
                 yield _error(place, name, EXPECTED[column.kind], "nothing")
-            elif not _fits(row[name], column.kind):
+            elif not _fits(value, column.kind):
                 yield _error(place, name, EXPECTED[column.kind], shown(row[name]))
 
 
@@ -295,7 +301,7 @@ def _fits(value: Any, kind: str) -> bool:
     if value is None:
         return True
     if kind == "number":
-        return _is_number(value)
+        return -LARGEST_NUMBER < value < LARGEST_NUMBER if type(value) is float else _is_number(value)
     if isinstance(value, str):
         return _is_whole(value)
     return kind in ("boolean", "category") and (isinstance(value, bool) or _is_number(value))
@@ -319,7 +325,7 @@ def _is_whole(text: str) -> bool:
 def _plain(values: list[Any], column: Column, encoder: TableEncoder) -> list[Any]:
     """A column's cells, of one type: numbers, or text in which a typed cell has become the level that it means."""
     if column.kind == "number":
-        return [None if v is None or math.isnan(v) else float(v) for v in values]
+        return [None if v is None or v != v else float(v) for v in values]  # what is NaN is not itself
     return [v if v is None or isinstance(v, str) else encoder.level_of(column.name, v) for v in values]
 
 

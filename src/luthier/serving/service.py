@@ -5,26 +5,25 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from luthier.data import PictureEncoder, TableEncoder
 from luthier.errors import LuthierError
 from luthier.machine import torch_settings
 from luthier.optional import require
-from luthier.saved import Model
 from luthier.serving.access import Access
-from luthier.serving.batching import RequestBatches, in_slices
+from luthier.serving.batching import in_slices
 from luthier.serving.escaping import as_json
 from luthier.serving.intake import Intake, RequestClock, clock
-from luthier.serving.limits import SMALL, Limits
-from luthier.serving.picture_reader import PictureReader
-from luthier.serving.predictions import Answers
-from luthier.serving.requests import Reader, RefusedError
-from luthier.serving.row_reader import RowReader
+from luthier.serving.limits import SHARED_COUNTS, SMALL, Limits
+from luthier.serving.reloading import Reloader
+from luthier.serving.requests import RefusedError
+from luthier.serving.served_model import ServedModel
 
 PURPOSE = "serving a model"
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"  # `curl -d` calls any body a form
@@ -40,12 +39,11 @@ log = logging.getLogger(__name__)
 class Service:
     """A model that is asked over HTTP."""
 
-    def __init__(self, model: Model, access: Access, limits: Limits, runtime: str) -> None:
-        self.model, self.access, self._limits = model, access, limits
-        self._reader = _reader_of(model)
-        self.content = dict(self._reader.content)  # the bodies, as OpenAPI describes them
-        self.answers = Answers(model, self._reader, runtime)
-        self._batches = RequestBatches(self.answers, quick=self._reader.quick)
+    def __init__(
+        self, served: ServedModel, access: Access, limits: Limits, path: Path | None = None, *, watch: bool = False
+    ) -> None:
+        self.served, self.access, self._limits = served, access, limits
+        self._path, self._watch = path, watch
         self._intake = Intake(limits.body)
         self._responses = require("starlette.responses", extra="serve", purpose=PURPOSE)
         self._requests = require("starlette.requests", extra="serve", purpose=PURPOSE)
@@ -66,10 +64,19 @@ class Service:
         switched = sys.getswitchinterval()
         sys.setswitchinterval(SWITCHED)
         with torch_settings(threads=1):  # one request is a few rows: threads would only wait for each other
+            reloading = None if self._path is None else asyncio.create_task(self._reloader(self._path).run())
             yield
+            if reloading is not None:
+                reloading.cancel()
         sys.setswitchinterval(switched)
         gc.unfreeze()
-        self._batches.close()
+        self.served.batches.close()
+
+    def _reloader(self, path: Path) -> Reloader:
+        def put(served: ServedModel) -> None:
+            self.served = served
+
+        return Reloader(path, self.served, put, watch=self._watch)
 
     async def predict(self, request: Any) -> Any:
         """Predictions for the rows, or pictures, of a body."""
@@ -80,22 +87,40 @@ class Service:
         return answer
 
     async def health(self, request: Any) -> Any:
-        """Whether the model is ready, and what it predicts."""
-        task = self.model.task
+        """Whether the process lives, and what its model predicts."""
+        task = self.served.model.task
         found: dict[str, Any] = {"status": "ok"}
         if self.access.allowed(request):
             found |= {"target": task.target, "task": task.kind, "classes": list(task.classes)}
         return self.json(found)
+
+    async def ready(self, _: Any) -> Any:
+        """Whether the model answers: 503 where it has no prediction for a typical row."""
+        try:
+            well = await self.served.answers_a_typical_row()
+        except Exception:
+            log.exception("the model does not answer")
+            well = False
+        return self.json({"status": "ready" if well else "not ready"}, 200 if well else 503)
 
     async def metrics(self, request: Any) -> Any:
         """Counts and times, for Prometheus."""
 
         async def written(request: Any) -> Any:
             self.access.check(request)
-            text = self._prometheus.generate_latest(self._registry)
-            return self._responses.Response(text, media_type="text/plain; version=0.0.4")
+            return self._responses.Response(self._counts(), media_type="text/plain; version=0.0.4")
 
         return await self.caught(written, request)
+
+    def _counts(self) -> bytes:
+        """What was counted, by all workers where there are several."""
+        registry = self._registry
+        if SHARED_COUNTS in os.environ:
+            multiprocess = require("prometheus_client.multiprocess", extra="serve", purpose=PURPOSE)
+            registry = self._prometheus.CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)
+        result: bytes = self._prometheus.generate_latest(registry)
+        return result
 
     def json(self, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
         """A value as a response."""
@@ -120,24 +145,18 @@ class Service:
 
     async def _predicted(self, request: Any) -> Any:
         self.access.check(request)
-        kind = self._kind(request)
+        served = self.served
+        kind = _kind_of(request, served.content)
         async with clock(self._limits.seconds) as time_left, self._intake.body(request, time_left) as body:
             if len(body) <= SMALL:
-                return self._written(await self._answer(kind, body))
+                return self._written(await self._answer(served, kind, body))
             async with _while_waited_for(request, time_left):
-                return self._written(await self._answer(kind, body))
+                return self._written(await self._answer(served, kind, body))
 
-    def _kind(self, request: Any) -> str:
-        kind: str = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-        kind = JSON if kind == FORM else kind
-        if kind not in self.content:
-            raise RefusedError(415, f"the body must be {' or '.join(self.content)}, not {kind[:60]}")
-        return kind
-
-    async def _answer(self, kind: str, body: bytes) -> bytes:
+    async def _answer(self, served: ServedModel, kind: str, body: bytes) -> bytes:
         """The answer to a body, as JSON."""
         try:
-            found = await self._batches.answers(await self._reader.read_in_turns(kind, body, self._limits))
+            found = await served.batches.answers(await served.reader.read_in_turns(kind, body, self._limits))
         except LuthierError as error:
             raise RefusedError(422, str(error)) from None
         if None in found:
@@ -166,8 +185,9 @@ async def _while_waited_for(request: Any, time_left: RequestClock) -> AsyncItera
         watch.cancel()
 
 
-def _reader_of(model: Model) -> Reader:
-    if isinstance(model.encoder, PictureEncoder):
-        return PictureReader(model.encoder)
-    assert isinstance(model.encoder, TableEncoder)
-    return RowReader(model.encoder, model.typical_row())
+def _kind_of(request: Any, content: Mapping[str, Any]) -> str:
+    kind: str = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    kind = JSON if kind == FORM else kind
+    if kind not in content:
+        raise RefusedError(415, f"the body must be {' or '.join(content)}, not {kind[:60]}")
+    return kind

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from luthier.task.best_answers import ANSWERS, answer_for, answer_named, baseline_loss
 from luthier.task.class_answers import ClassAnswer, fitted_classes, fitted_decision, likeliest, of_costs, of_cuts
+from luthier.task.cost_matrix import cheapest, costs_as_text, is_matrix, matrix_of
 from luthier.task.metrics_asked import asked_metrics, deciding_metric, reported_metrics, require_metrics
-from luthier.task.number_answers import answer_from, law_around, residual_atoms, with_answer
+from luthier.task.number_answers import answer_from, chosen_answer, law_around, residual_atoms, with_answer
 
 __all__ = [
     "ANSWERS",
@@ -15,11 +16,16 @@ __all__ = [
     "answer_named",
     "asked_metrics",
     "baseline_loss",
+    "cheapest",
+    "chosen_answer",
+    "costs_as_text",
     "deciding_metric",
     "fitted_classes",
     "fitted_decision",
+    "is_matrix",
     "law_around",
     "likeliest",
+    "matrix_of",
     "of_costs",
     "of_cuts",
     "reported_metrics",

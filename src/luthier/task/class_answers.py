@@ -83,7 +83,7 @@ def fitted_classes(
     if known.name == "balanced accuracy":
         return ClassAnswer(np.diag(1 / np.where(shares > 0, shares, 1.0)), np.zeros(count))
     rows = np.unique(np.linspace(0, len(y) - 1, min(len(y), MOST_ROWS)).astype(int))
-    score = _Score(known.value, y[rows], P[rows], w[rows], 1 if task is None else task.positive_index)
+    score = _Score(known.value, known.sign, y[rows], P[rows], w[rows], 1 if task is None else task.positive_index)
     if known.name == "quadratic kappa":
         return _best_cuts(score)
     return _best_weights(score) if count <= MOST_CLASSES else likeliest(count)
@@ -101,6 +101,7 @@ class _Score:
     """A metric of class decisions on fixed rows."""
 
     value: Callable[..., torch.Tensor]
+    sign: float
     y: np.ndarray
     P: np.ndarray
     weights: np.ndarray
@@ -110,7 +111,7 @@ class _Score:
         """Of the classes with the largest of scores [N, C]; the worst where it is not defined."""
         taken = torch.nn.functional.one_hot(torch.from_numpy(scores.argmax(1)), scores.shape[1]).double()
         W = torch.from_numpy(self.weights)[None]
-        value = float(self.value(torch.from_numpy(self.y), taken[None], W, self.positive)[0, 0])
+        value = self.sign * float(self.value(torch.from_numpy(self.y), taken[None], W, self.positive)[0, 0])
         return value if np.isfinite(value) else -np.inf
 
 

@@ -12,6 +12,7 @@ from luthier.data import Task
 from luthier.data.task import target_values
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.objective import METRICS, metric_named, metrics_of, spelled
+from luthier.objective.metrics import PREFIX
 
 # What values a metric needs, which of them are refused (True), and why.
 _BOUNDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
@@ -53,7 +54,7 @@ def require_metrics(text: str, task: Task, target: pl.Series | None = None) -> N
         try:
             metric = metric_named(name)
         except ConfigError as error:
-            if name in text and "number" in str(error):
+            if name.startswith(PREFIX) or (name in text and "number" in str(error)):
                 raise
             metric = None
         if metric is None or task.kind not in metric.kinds or metric.of_law:

@@ -27,7 +27,7 @@ from luthier.data import Dataset
 from luthier.nets import Net, licences_of
 from luthier.recipe.problem import Problem
 from luthier.saved import Model
-from luthier.task import answer_for, fitted_decision, residual_atoms, with_answer
+from luthier.task import cheapest, chosen_answer, fitted_decision, is_matrix, residual_atoms, with_answer
 
 PROFILED = 10_000  # rows that stand for all training rows when new ones are compared with them
 
@@ -93,7 +93,7 @@ def calibrated(
         residuals = targets - transform.modelled(averaged[:, 0])
         transform = replace(transform, smear=smearing(residuals, counting) if task.log_scale else 1.0)
         width, atoms = half_width(residuals, weights=counting, units=units), residual_atoms(residuals, counting)
-        answer = answer_for(problem.metric)
+        answer = chosen_answer(problem.metric, transform, averaged[:, 0], targets, counting)
         transform = with_answer(transform, atoms, answer)
         model = replace(model, transform=transform, half_width=width, answer=answer, residuals=tuple(atoms.tolist()))
     else:
@@ -101,7 +101,9 @@ def calibrated(
         p = tempered(averaged, model.temperature)
         model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL, counting, units))
         model = replace(model, threshold=_threshold(problem, targets, p, counting))
-        if task.kind == "multiclass" and problem.asked_metric:
+        if task.kind == "multiclass" and problem.asked.costs:
+            model = replace(model, decision=cheapest(problem.asked.costs, task.classes))
+        elif task.kind == "multiclass" and problem.asked_metric:
             model = replace(model, decision=fitted_decision(problem.asked_metric, targets, p, counting))
     return model
 
@@ -126,6 +128,8 @@ def _units_of(problem: Problem, folded: bool) -> int:
 def _threshold(problem: Problem, targets: np.ndarray, p: np.ndarray, weights: np.ndarray | None) -> float:
     """From which probability of the second class on it is predicted: by costs, or by the metric that was asked for."""
     asked, task = problem.asked, problem.task
+    if is_matrix(asked.costs):
+        return cheapest(asked.costs, task.classes).threshold if task.kind == "binary" else 0.5
     if asked.costs:
         positive = task.positive_index
         return of_second(Costs.parse(asked.costs).best(p[:, positive], targets == positive, weights)[0], positive)

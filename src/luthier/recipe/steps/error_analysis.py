@@ -25,6 +25,7 @@ from luthier.optional import has
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.saved import Model
+from luthier.task import is_matrix
 
 MOST_COLUMNS = 100
 DEPENDENCES = 6
@@ -75,7 +76,7 @@ def error_analysis(
         result["unlike"], result["sets"] = None, sets  # they are the training rows
     elif task.classes:
         result["sets"] = set_figures(predicted, y, model.set_threshold, NOMINAL, weights)
-        if problem.asked.costs and model.threshold != 0.5:
+        if problem.asked.costs and not is_matrix(problem.asked.costs) and model.threshold != 0.5:
             result["cost"] = _cost(runner, model, predicted, test, y)
         result["sets"]["sizes"] = np.bincount(prediction_sets(predicted, model.set_threshold).sum(1)).tolist()
     return result

@@ -9,7 +9,7 @@ import numpy as np
 from luthier.assess import best_threshold, seen_by
 from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
-from luthier.task import answer_for, answer_from, fitted_decision
+from luthier.task import answer_from, chosen_answer, fitted_decision
 
 Answer = Callable[[np.ndarray], np.ndarray]  # outputs [N, C] to what the metric sees of them
 
@@ -24,7 +24,8 @@ def fit_answer(
 ) -> Answer:
     """From activated outputs [N, C] and their targets (class numbers, or values on the modelled scale) to answers."""
     if task.kind == "regression":
-        way_back = answer_from(transform, outputs[:, 0], targets, answer_for(metric), weights)
+        known = transform, outputs[:, 0], targets
+        way_back = answer_from(*known, chosen_answer(metric, *known, weights), weights)
         return lambda some: np.asarray(way_back.answer(some[:, 0]))
     if task.kind == "binary":
         threshold = best_threshold(metric, targets, outputs, weights, task=task)

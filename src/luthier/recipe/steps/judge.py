@@ -47,6 +47,7 @@ from luthier.recipe.steps.stored_predictions import write_stored_predictions
 from luthier.recipe.steps.warm_start import Earlier, forgotten
 from luthier.saved import Model
 from luthier.seeds import derive
+from luthier.task import is_matrix, matrix_of
 
 LINEAR_STEPS, FEWEST_STEPS = 200, 10  # of the one network that is trained whatever the clock says
 
@@ -221,6 +222,9 @@ def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> N
         runner.ledger.decide(5, CalibrationEvidence("interval", model.half_width, out_of_fold))
     else:
         runner.ledger.decide(5, CalibrationEvidence("temperature", model.temperature, out_of_fold))
+    if is_matrix(problem.asked.costs):
+        _explain_costs(runner, model, choice)
+        return
     if model.answer != "mean" or model.decision is not None:
         _explain_answer(runner, model, choice)
     if problem.asked.costs:
@@ -239,6 +243,16 @@ def _explain_answer(runner: Runner, model: Model, choice: Deliverable) -> None:
         for one in (usual, model)
     ]
     runner.ledger.decide(5, PredictionEvidence(metric, model.answer if model.residuals else "classes", *values))
+
+
+def _explain_costs(runner: Runner, model: Model, choice: Deliverable) -> None:
+    """The mean cost of a row by the likeliest class and by the least expected cost, on rows not learnt from."""
+    problem = runner.problem
+    costs = matrix_of(problem.asked.costs, problem.task.classes)
+    y, w = own_scale(problem.task, problem.data.validation), weights_of(problem, folded=False)
+    p = _on_validation(runner, model, choice)
+    paid = [finite(float(np.average(costs[y, taken], weights=w))) for taken in (p.argmax(1), model.classes_of(p))]
+    runner.ledger.decide(5, PredictionEvidence("cost", "classes", *paid))
 
 
 def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> None:

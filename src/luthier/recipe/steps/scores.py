@@ -25,10 +25,11 @@ from luthier.data.target_transform import TargetTransform
 from luthier.engine import Member
 from luthier.nets import BackboneSpec, ConvSpec, TextSpec
 from luthier.objective import metric_named
+from luthier.objective.metrics import OWN
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Measure
-from luthier.task import answer_for, answer_from, fitted_decision, reported_metrics
+from luthier.task import answer_for, answer_from, cheapest, chosen_answer, fitted_decision, is_matrix, reported_metrics
 
 ESTIMATED = "estimated by rows that also chose it; nothing is sealed"
 WHERE = {"test": "on the sealed test set"}
@@ -51,7 +52,7 @@ class Predictions:
             chosen = np.eye(self.test.shape[1])[self.taken]
             return Predictions(chosen[-len(self.validation) :], chosen)
         way = self.threshold, self.decision
-        return Predictions(*(seen_by(metric, part, *way) for part in (self.validation, self.test)))
+        return Predictions(seen_by(metric, self.validation, *way), seen_by(metric, self.test, *way))
 
 
 @dataclass(frozen=True)
@@ -162,17 +163,18 @@ def answered(runner: Runner, validating: PartScores, predicted: Predictions) -> 
     y, p, weights = validating.y, predicted.validation, validating.weights
     if problem.task.kind == "binary":
         return replace(predicted, threshold=threshold_of(runner, validating, p))
+    if problem.task.classes and problem.asked.costs:
+        return replace(predicted, decision=cheapest(problem.asked.costs, problem.task.classes))
     if problem.task.classes:
         return replace(predicted, decision=fitted_decision(metric, y, p, weights) if metric else None)
-    answer = answer_for(problem.metric)
-    if answer == "mean":
+    if problem.asked_metric == "" or (answer_for(metric) == "mean" and metric not in OWN):
         return predicted
     log, test = problem.task.log_scale, predicted.test
     if log:  # of positive targets a prediction is at least the smallest
         y, p, test = (np.log(np.maximum(values, y.min())) for values in (y, p, test))
     both = np.concatenate([y, p])
     identity = TargetTransform(log=log, lowest=float(both.min()), highest=float(both.max()))
-    way_back = answer_from(identity, p, y, answer, weights)
+    way_back = answer_from(identity, p, y, chosen_answer(metric, identity, p, y, weights), weights)
     return replace(predicted, validation=way_back.answer(p), test=way_back.answer(test))
 
 
@@ -182,6 +184,8 @@ def threshold_of(runner: Runner, validating: PartScores, p: np.ndarray) -> float
     asked, task = problem.asked, problem.task
     if task.kind != "binary" or not (asked.costs or problem.asked_metric):
         return 0.5
+    if is_matrix(asked.costs):
+        return cheapest(asked.costs, task.classes).threshold
     if not asked.costs:
         return best_threshold(problem.asked_metric, validating.y, p, validating.weights, task=task)
     positive = task.positive_index

@@ -1,0 +1,89 @@
+"""Rows, targets, weights and groups as scikit-learn hands them over."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+from sklearn.utils.validation import _check_sample_weight, assert_all_finite, column_or_1d
+
+from luthier.data import infer_columns
+from luthier.data.columns import Column
+from luthier.errors import InputError
+from luthier.recipe.sample_weights import NOTHING, relative
+
+
+class Rows(NamedTuple):
+    """What is learnt from."""
+
+    frame: pl.DataFrame
+    weights: torch.Tensor | None  # [N], with a mean of 1; None where rows count alike
+    groups: np.ndarray | None  # [N]
+
+
+def counted_rows(frame: pl.DataFrame, y: np.ndarray, sample_weight: Any, groups: Any) -> tuple[Rows, np.ndarray]:
+    """The rows of weight above 0 and their targets. ValueError for weights and groups that cannot be used."""
+    labels = None if groups is None else column_or_1d(groups)
+    if labels is not None and len(labels) != len(frame):
+        raise ValueError(f"X has {len(frame)} rows and groups has {len(labels)} values")
+    if sample_weight is None:
+        return Rows(frame, None, labels), y
+    weights = _check_sample_weight(sample_weight, np.zeros(len(frame)), dtype=np.float64)
+    if not (weights >= 0).all() or not (weights > 0).any():
+        received = "a negative weight" if (weights < 0).any() else "zeros alone"
+        raise ValueError(f"sample_weight must be at least 0 in every row and above 0 in some; it holds {received}")
+    weights = relative(weights)
+    kept = weights > NOTHING
+    alike = weights[kept].min() == weights[kept].max()
+    counted = None if alike else torch.from_numpy(weights[kept])
+    return Rows(frame.filter(kept), counted, None if labels is None else labels[kept]), y[kept]
+
+
+def is_frame(X: Any) -> bool:
+    return isinstance(X, pl.DataFrame) or (hasattr(X, "dtypes") and hasattr(X, "columns"))
+
+
+def all_numbers(X: Any) -> bool:
+    if isinstance(X, pl.DataFrame):
+        return all(kind.is_numeric() for kind in X.dtypes)
+    return all(getattr(kind, "kind", "O") in "biuf" for kind in X.dtypes)
+
+
+def columns_in(frame: pl.DataFrame) -> tuple[Column, ...]:
+    """Numbers are numbers; what else a table holds is inferred from its values."""
+    named = [name for name, kind in frame.schema.items() if not kind.is_numeric()]
+    inferred = {one.name: one for one in infer_columns(frame.select(named), target="", overrides={})} if named else {}
+    return tuple(inferred.get(name) or Column(name, "number", True, "its values are numbers") for name in frame.columns)
+
+
+def flat_targets(y: np.ndarray, rows: int) -> np.ndarray:
+    """Targets as one axis, with scikit-learn's own warning for a column."""
+    if y.ndim == 0:
+        raise ValueError("requires y to be passed, but the target y is None")
+    if len(y) != rows:
+        raise ValueError(f"X has {rows} rows and y has {len(y)} values")
+    result: np.ndarray = column_or_1d(y, warn=True)
+    if result.dtype.kind == "f":
+        assert_all_finite(result, input_name="y")
+    return result
+
+
+def targets_of_several(y: np.ndarray, rows: int) -> np.ndarray:
+    """Targets of several outputs [N, K]."""
+    if len(y) != rows:
+        raise ValueError(f"X has {rows} rows and y has {len(y)} values")
+    assert_all_finite(y, input_name="y")
+    return y
+
+
+def seed_from(random_state: Any) -> int:
+    """A seed of what scikit-learn takes for one; a new one where there is none."""
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if not isinstance(random_state, int | np.integer):
+        raise InputError("random_state must be a whole number, a RandomState or None", received=repr(random_state))
+    return int(random_state)
