@@ -30,8 +30,8 @@ class DenseSpec:
     unit, activation) of single neurons that differ from their layer. With a `number_embedding` learned functions of the
     first numbers enter beside them. With an `input_scale` each value that enters the first layer is multiplied by a
     factor of its own, learnt from 1 on. `constant_outputs` are numbers of outputs that are the same for all rows, a
-    bias each: cuts between ordered levels, a dispersion. With `parametric` activations each hidden unit learns how much of its
-    function it takes, z + a (f(z) - z) with a from 1 on (as in RealMLP).
+    bias each: cuts between ordered levels, a dispersion. With `parametric` activations each hidden unit learns how
+    much of its function it takes, z + a (f(z) - z) with a from 1 on (as in RealMLP).
 
     >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
     23860
