@@ -20,7 +20,7 @@ class LearnedInputs:
 
     def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
         self._codes = Embeddings(spec, parameters, gradients) if spec.embeddings else None
-        kind = Pieces if isinstance(spec.number_embedding, PiecewiseEmbedding) else Waves
+        kind = PiecewiseLines if isinstance(spec.number_embedding, PiecewiseEmbedding) else Waves
         self._numbers = None if spec.number_embedding is None else kind(spec, parameters, gradients)
         self._width = spec.embedding_width
 
@@ -95,7 +95,7 @@ class Waves:
         self._df.copy_(torch.matmul(self._x.mT, waves).squeeze(2).mul_(TURN))
 
 
-class Pieces:
+class PiecewiseLines:
     """W e(x) + b of each number x, linear between edges, of `PiecewiseEmbedding`'s parameters; e(x) is all members'."""
 
     def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:

@@ -20,7 +20,7 @@ COUPLED_ROWS = 256  # that are compared with each other at once outside of train
 ROUNDING = 1e-12  # of a sum of weights
 
 
-class Parts(NamedTuple):
+class TargetParts(NamedTuple):
     """What a loss of several targets consists of, where a row may lack some (NaN): each mean is over rows that have it.
 
     `rows` (Z, targets) gives each target's share of each row's loss [M, B, T], 0 where the row lacks it; `of_outputs`
@@ -35,7 +35,7 @@ class Parts(NamedTuple):
         """How much each row [..., B] counts of the mean of each target [..., B, T]; 0 where no row has it.
 
         >>> y = torch.tensor([[1.0, float("nan")], [2.0, float("nan")]])
-        >>> Parts(torch.add, torch.zeros(2), ()).shares(y, None, torch.float32)
+        >>> TargetParts(torch.add, torch.zeros(2), ()).shares(y, None, torch.float32)
         tensor([[0.5000, 0.0000],
                 [0.5000, 0.0000]])
         """
@@ -77,7 +77,7 @@ class Loss(NamedTuple):
     answer: Callable[[Tensor], Tensor] | None = None
     outputs: Callable[[Tensor], int] | None = None
     shared: Callable[[int], tuple[int, ...]] | None = None
-    parts: Parts | None = None
+    parts: TargetParts | None = None
 
     @property
     def mixes(self) -> bool:

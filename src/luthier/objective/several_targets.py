@@ -16,7 +16,7 @@ from torch import Tensor
 from luthier.errors import InputError
 from luthier.objective.constants import best_constant, constant_loss, floors, outputs_for, shared_outputs
 from luthier.objective.criterion import loss_named
-from luthier.objective.row_loss import Loss, Parts
+from luthier.objective.row_loss import Loss, TargetParts
 from luthier.shapes import Logits
 
 
@@ -130,7 +130,7 @@ def _composite(heads: tuple[_FittedHead, ...]) -> Loss:
         constant=partial(_constants, heads=heads),
         outputs=partial(_all_outputs, outputs=len(of_outputs)),
         shared=partial(_shared, places=shared),
-        parts=Parts(partial(_terms, heads=heads), of_outputs, tuple(head.place for head in heads)),
+        parts=TargetParts(partial(_terms, heads=heads), of_outputs, tuple(head.place for head in heads)),
     )
 
 
