@@ -159,6 +159,10 @@ def test_check_sees_drift_and_scores(run: Path, table: Path, tmp_path: Path) -> 
     done = luthier("check", run, tmp_path / "moved.csv")
     assert "columns have drifted: alcohol" in done.stdout
     assert "no score" in done.stdout
+    assert done.returncode == 0  # for a person; a scheduler asks for an exit code
+    assert luthier("check", run, tmp_path / "moved.csv", "--fail-on", "watch").returncode == 1
+    assert luthier("check", run, table, "--fail-on", "watch").returncode == 0
+    assert "expected: watch or act" in luthier("check", run, table, "--fail-on", "fine").stderr
     luthier("report", run)
     assert "the real world" in (run / "report.html").read_text()
 

@@ -56,6 +56,7 @@ SAMPLES: dict[str, Any] = {  # a value of each option that is not its default
     "begin_at": 4,
     "test": "/new.csv",
     "test_share": 0.1,
+    "text_model": "none",
 }
 COMMAND: Any = typer.main.get_command(app)
 

@@ -12,6 +12,7 @@ import pytest
 from tests.recipe.test_seal import COLUMNS, fit, home, numbers, opened, record, table
 
 import luthier
+from luthier.assess import Register
 from luthier.assess.row_record import OPEN, SEALED, RowRecord
 from luthier.errors import InputError, LuthierError
 from luthier.runs.screen import SilentScreen
@@ -19,6 +20,7 @@ from luthier.runs.search_screen import SearchScreen
 from luthier.saved import Model, RunFolder
 
 __all__ = ["home"]  # the register is on
+EFFORT: dict[str, Any] = {"trials": 2, "epochs": 1, "confirm": 1, "workers": 1}
 
 
 def judged(folder: Path, **options: Any) -> luthier.Result:
@@ -45,7 +47,10 @@ def test_rows_that_the_refitted_model_learnt_from_are_sealed_on_no_way_back(tmp_
     sealed = numbers(run.path, rows, "test")
     scores = run.scores
     again: dict[str, Any] = {"run": tmp_path / "again", "screen": SilentScreen()}
+    luthier.tune_table(run.path, run=tmp_path / "earlier", screen=SearchScreen(), **EFFORT)
     model = luthier.refit(run.path)
+    child = record(tmp_path / "earlier")  # whose sealed rows were sealed before: it is said of them
+    assert Register.opened(home).history(child, own=1).opened == 1.0
     facts = run.folder.facts()["refitted"]
     assert facts["rows"] == 300
     assert facts["disagreement"] <= facts["spread"]
@@ -59,7 +64,7 @@ def test_rows_that_the_refitted_model_learnt_from_are_sealed_on_no_way_back(tmp_
     mine = record(run.path)
     assert len(mine.of(SEALED)) == len(sealed)
     assert mine.of(SEALED).known_in(mine.of(OPEN)).all()
-    (entry,) = (RowRecord.from_bytes(path.read_bytes()) for path in (home / "register").glob("*.parquet"))
+    entry = RowRecord.from_bytes((home / "register" / f"{mine.run}.parquet").read_bytes())
     assert entry.of(SEALED).known_in(entry.of(OPEN)).all()
     for refused in (
         lambda: luthier.test(run.path, again=True),
@@ -73,8 +78,7 @@ def test_rows_that_the_refitted_model_learnt_from_are_sealed_on_no_way_back(tmp_
     tested = rows.filter(pl.col("number").is_in(list(sealed)))
     back = luthier.branch(run.path, 5, new_test=pl.concat([tested, table(900, 950)]), **again)
     assert back.scores["headline"]["n"] == 50
-    effort: dict[str, Any] = {"trials": 2, "epochs": 1, "confirm": 1, "workers": 1}
-    luthier.tune_table(run.path, run=tmp_path / "tuned", screen=SearchScreen(), **effort)
+    luthier.tune_table(run.path, run=tmp_path / "tuned", screen=SearchScreen(), **EFFORT)
     assert len(record(tmp_path / "tuned").of(SEALED)) == 0
     assert opened(tmp_path / "tuned", rows) == set(rows["number"])
     other = fit(rows, tmp_path / "other", test=tested)
@@ -95,6 +99,10 @@ def test_a_refitted_model_that_disagrees_is_not_kept(run: luthier.Result, monkey
         luthier.refit(run.path)
     assert not run.folder.refitted.exists()
     assert run.folder.seal.read_bytes() == before
+    for name, value in (("steps", 10**12), ("rows", 0), ("weight", -1.0), ("seeds", [])):
+        path.write_text(json.dumps({**delivered, "bags": [{**delivered["bags"][0], name: value}]}))
+        with pytest.raises(InputError):
+            luthier.refit(run.path)
     path.write_text(kept)
 
     def killed(*_: object) -> None:

@@ -98,9 +98,9 @@ def test_classes_are_decided_for_the_metric() -> None:
 
 
 def test_what_cannot_be_asked_is_said() -> None:
-    for given, options in ((waste, {}), (3, {"greater_is_better": True})):
+    for given, better in ((waste, None), (3, True)):
         with pytest.raises(InputError, match="which way is better"):
-            own_metric(given, **options)
+            own_metric(given, greater_is_better=better)
     with pytest.raises(InputError, match="answer or probabilities"):
         own_metric(waste, greater_is_better=True, needs="classes")
     unknown: Any = waste

@@ -132,20 +132,22 @@ class Register:
     def history(self, record: RowRecord, own: int) -> SealHistory:
         """What other runs have done with the sealed rows of a run, which has read them so often itself.
 
-        What the runs that it comes from have done with them is in its record.
+        What the runs that it comes from have done with them is in its record; what they have learnt from since, by a
+        refit, is asked of the register.
         """
         counted = not self.problem and record.key == self.secret.id
         is_sealed = record.state == SEALED
         rows, readings = record.rows.rows(is_sealed), record.before[is_sealed].astype(np.int64)
         opened, runs, damaged = np.zeros(len(rows), dtype=bool), 0, 0
-        for entry in self._entries({record.run, *record.line}) if counted else ():
+        for entry in self._entries({record.run}) if counted else ():
             if entry is None:
                 damaged += 1
                 continue
             among_sealed, among_open = (rows.known_in(entry.of(state)) for state in (SEALED, OPEN))
-            readings += entry.readings * among_sealed
+            read = 0 if entry.run in record.line else entry.readings
+            readings += read * among_sealed
             opened |= among_open
-            runs += bool(among_open.any() or (entry.readings and among_sealed.any()))
+            runs += bool(among_open.any() or (read and among_sealed.any()))
         count, most = max(1, len(rows)), int(readings.max(initial=0))
         shares = float((readings > 0).sum() / count), float(opened.sum() / count)
         return SealHistory(len(rows), own + most, *shares, runs, counted, damaged)

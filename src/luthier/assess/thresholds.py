@@ -130,11 +130,14 @@ def best_threshold(
     half.
 
     Where several do equally well it is the one nearest to one half. 0.5 for metrics that look at no classes, or that
-    are not defined on these rows.
+    are not defined on these rows; balanced accuracy has the second's share, where both are equally likely for their
+    numbers.
     """
     known = metric_named(metric)
     if not known.of_classes:
         return 0.5
+    if known.name == "balanced accuracy" and len(np.unique(y)) == 2:
+        return float(np.average(y, weights=weights))
     tried = np.unique(np.append(np.quantile(probabilities[:, 1], np.linspace(0, 1, MOST_TRIED + 1)), 0.5))
     sign = known.sign
     values = np.array([sign * score(metric, y, at_threshold(probabilities, t), weights, task=task) for t in tried])

@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from luthier.cli.given import Moved
+from luthier.errors import InputError
 
 _EPILOG = """\b
-Example:
+Examples:
   luthier check runs/houses this-month.csv
+  luthier check runs/houses this-month.csv --fail-on act
 """
+LEVELS = ("fine", "watch", "act")
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +27,13 @@ def check(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     source: Annotated[str, typer.Argument(help="New rows: a CSV or Parquet file, or '-' for standard input.")],
     moved: Moved = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            help="End with exit code 1, for schedulers, where the verdict is this or worse: watch or act.",
+            show_default=False,
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Compare new rows with the training rows (drift), and score the model where the target is among the columns."""
@@ -33,10 +43,16 @@ def check(
 
     if moved is not None:
         relocate(run, moved)
-    runs = finished_in(run) or runs_in(run)
+    if fail_on is not None and fail_on not in LEVELS[1:]:
+        raise InputError(f"--fail-on {fail_on} is not a verdict", expected="watch or act")
+    runs, worst = finished_in(run) or runs_in(run), 0
     if len(runs) < len(runs_in(run)):
         typer.echo(unfinished_in_words(run), err=True)
     for target, one in runs.items():
         if len(runs) > 1 and not json:
             typer.echo(f"\n{target}:")
-        print_check(check_run(one, source), json=json)
+        result = check_run(one, source)
+        print_check(result, json=json)
+        worst = max(worst, LEVELS.index(result["level"]))
+    if fail_on is not None and worst >= LEVELS.index(fail_on):
+        raise typer.Exit(1)

@@ -97,7 +97,7 @@ def _rows_apart(part: Part) -> Part:
     Targets are noisy, and a network has to be steep to overfit two rows that lie close. In few dimensions that takes
     more steps than there are, however sound the network is; so there are fewer rows, and none that is close to another.
     """
-    looked_at = max(2 * BATCH_ROWS, min(50 * BATCH_ROWS, MOST_NUMBERS // part.features[0].numel()))
+    looked_at = max(2 * BATCH_ROWS, min(50 * BATCH_ROWS, MOST_NUMBERS // max(1, part.features[0].numel())))
     some = _shuffled(len(part))[:looked_at]
     inputs, codes, targets = part.features[some].flatten(1).double(), part.codes[some], part.targets[some]
     most = max(4, min(BATCH_ROWS, ROWS_A_DIMENSION * (inputs.shape[1] + codes.shape[1])))

@@ -12,6 +12,7 @@ from luthier.recipe.setting import Setting
 from luthier.recipe.steps.deliverable import Deliverable
 
 DELIVERED = "delivered"  # the name under which it is kept
+MOST_NETWORKS, MOST_STEPS = 64, 100_000_000
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,10 @@ class DeliveredBag:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> DeliveredBag:
-        """The bag that `to_json` gave."""
+        """The bag that `to_json` gave. ValueError for one that no run has delivered."""
+        sizes = (len(value["seeds"]), MOST_NETWORKS), (value["steps"], MOST_STEPS), (value["rows"], MOST_STEPS)
+        if not all(1 <= size <= most for size, most in sizes) or not 0 < value["weight"] <= 1 + 1e-6:
+            raise ValueError("a delivered bag is not as a run writes it")
         return cls(**{**value, "setting": Setting.from_json(value["setting"]), "seeds": tuple(value["seeds"])})
 
 
