@@ -51,7 +51,7 @@ def close(weighed: Any, doubled: Any) -> None:
 @pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if not loss.couples])
 def test_loss_and_gradient(name: str) -> None:
     loss = LOSSES[name]
-    outputs = 1 if name in ("binary", "mse", "mae", "huber") else C
+    outputs = 1 if name in ("binary", "mse", "mae", "huber") else 2 if name == "negative binomial" else C
     Z = torch.randn(1, N, outputs, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     Z = Z.sigmoid() if name == "negative_log" else Z
     y: Any = torch.from_numpy(Y[3] if outputs == C else Y[2].astype(float))

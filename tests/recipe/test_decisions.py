@@ -43,6 +43,7 @@ from luthier.recipe.decisions.experiment import (
 )
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.input_encoding import EncodingLosses, InputsEvidence
+from luthier.recipe.decisions.interval_choice import IntervalEvidence
 from luthier.recipe.decisions.learning_rate import RateEvidence, ShortRun
 from luthier.recipe.decisions.loss_choice import LossEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
@@ -159,6 +160,7 @@ CASES: list[tuple[Evidence[Any], Any, Evidence[Any] | None]] = [
     (DistilledEvidence(0.4, 0.3, "seeds", 5, 0.32), "distilled", None),
     (CalibrationEvidence("temperature", 1.2, out_of_fold=True), 1.2, CalibrationEvidence("temperature", 3.25, True)),
     (CalibrationEvidence("interval", 0.4, out_of_fold=False), 0.4, None),
+    (IntervalEvidence(2.5, 2.2, 900, out_of_fold=True), True, IntervalEvidence(2.2, 2.5, 900, out_of_fold=False)),
     (
         ThresholdEvidence("yes", (Threshold(0.5, 0.4), Threshold(0.2, 0.3)), "1:5", 0.17),
         0.2,

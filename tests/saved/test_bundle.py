@@ -127,7 +127,7 @@ def test_a_large_table_is_computed_once_in_pieces_and_to_the_same_bits(
         net.register_forward_hook(lambda net, given, out: passed.append(len(out)))
     monkeypatch.setattr("luthier.saved.predict.load_all", lambda run: {"y": model})
     for threads in (1, 3):
-        monkeypatch.setattr(model_module, "threads", lambda threads=threads: threads)
+        monkeypatch.setattr("luthier.saved.in_threads.threads", lambda threads=threads: threads)
         passed.clear()
         predict_file(result.path, str(tmp_path / "rows.csv"), tmp_path / f"{threads}.csv", sets=True)
         assert sum(passed) == 1000 * len(model.nets)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -72,7 +72,13 @@ def serve(
     token = token_for(host, given)
     limits = Limits(rows, body, timeout, pixels, connections)
     begin_log(log)
-    options = {"token": token, "origins": cors or (), "runtime": runtime, "host": host, "names": allow_host or ()}
+    options: dict[str, Any] = {
+        "token": token,
+        "origins": cors or (),
+        "runtime": runtime,
+        "host": host,
+        "names": allow_host or (),
+    }
 
     def prepared() -> Callable[[], None]:
         """What answers; made before the address is shown, where there is one process."""

@@ -98,11 +98,15 @@ class TargetTransform:
         at = np.array(self.knots) * self.std + self.mean
         return np.asarray(ends - np.interp(ends, at + np.array(self.shifts), self.shifts))
 
-    def around(self, values: np.ndarray, half_width: float) -> tuple[np.ndarray, np.ndarray]:
-        """The ends of intervals around answers [N], of one half width on the modelled scale."""
+    def around(
+        self, values: np.ndarray, low: float | np.ndarray, high: float | np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The ends of intervals around answers [N], which lie `low` and `high` (of each row, or one for all) beside
+        the predictions on the modelled scale."""
         middle = self.centre(values)
-        low, high = (np.exp(end) if self.log else end for end in (middle - half_width, middle + half_width))
-        return low, high
+        ends = (np.exp(end) if self.log else end for end in (middle + low, middle + high))
+        below, above = ends
+        return below, above
 
     def bounded_by(self, targets: Tensor, other: TargetTransform | None = None) -> TargetTransform:
         """With the range of modelled training targets [N] as bounds, a twentieth wider, and within `other` ones too."""

@@ -87,11 +87,16 @@ def learnt_rows(problem: Problem) -> int:
     return round((len(problem.data.training) + len(problem.data.validation)) * (FOLDS - 1) / FOLDS)
 
 
-def partition(problem: Problem, number: int) -> Tensor:
-    """The fold of each open row [N]: equal rows and rows of a group stay together, classes lie in equal shares."""
-    frame = pl.concat([problem.data.training_frame, problem.data.validation_frame])
+def partition(problem: Problem, number: int, *, validation_only: bool = False) -> Tensor:
+    """The fold of each open row [N], or of each validation row: equal rows and rows of a group stay together, classes
+    lie in equal shares."""
+    frame, together = problem.data.validation_frame, problem.data.together
+    if validation_only:
+        together = np.unique(together[-len(frame) :], return_inverse=True)[1]
+    else:
+        frame = pl.concat([problem.data.training_frame, frame])
     group, task = problem.asked.group, problem.task
-    groups = group_numbers(frame[group]) if group else problem.data.together
+    groups = group_numbers(frame[group]) if group else together
     rng = numpy_generator(problem.seed, "folds", number)
     left_out = fold_rows(groups, strata_of(frame[task.target], task), FOLDS, rng, whole=bool(group))
     result = torch.empty(len(frame), dtype=torch.int64)

@@ -153,10 +153,21 @@ def _calibration(calibration: dict[str, Any]) -> Iterator[str]:
         )
         yield from plot("calibration", figures.draw_calibration(calibration), "Accuracy by predicted confidence")
     else:
-        yield (
-            f"<p>The {calibration['nominal']:.0%} intervals contain {calibration['coverage']:.1%} of the test "
-            "values.</p>"
+        words = tr(
+            "The {nominal} intervals contain {coverage} of the test values.",
+            nominal=f"{calibration['nominal']:.0%}",
+            coverage=f"{calibration['coverage']:.1%}",
         )
+        yield f"<p>{words}</p>"
+        if thirds := calibration.get("thirds"):
+            names = tr("narrowest third"), tr("middle third"), tr("widest third")
+            yield from table(
+                (tr("intervals"), tr("test rows"), tr("mean width"), tr("values inside")),
+                [
+                    (name, f"{one['rows']:,}", f"{one['mean_width']:.4g}", f"{one['coverage']:.1%}")
+                    for name, one in zip(names, thirds, strict=False)
+                ],
+            )
 
 
 def _step(run: Contents, step: int) -> Iterator[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,16 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.assess import Familiarity, Profile, of_second, partial_dependence, prediction_sets, seen_by, tempered
+from luthier.assess import (
+    Familiarity,
+    Profile,
+    RowIntervals,
+    of_second,
+    partial_dependence,
+    prediction_sets,
+    seen_by,
+    tempered,
+)
 from luthier.data import (
     Encoder,
     Prepare,
@@ -28,10 +37,10 @@ from luthier.data.numerals import NumberStyle
 from luthier.data.target_transform import TargetTransform
 from luthier.data.values import styles_of
 from luthier.errors import ConfigError, InputError, LuthierError, in_a_line
-from luthier.machine import threads, torch_settings
 from luthier.nets import Licence, Net
 from luthier.saved.blend import Blend, activate
-from luthier.saved.bundle import Bundle, read_bundle, write_bundle
+from luthier.saved.bundle import read_bundle, write_bundle
+from luthier.saved.bundled_parts import contents_of
 from luthier.saved.explanation import (
     PICTURES_AT_ONCE,
     ROWS_AT_ONCE,
@@ -41,11 +50,11 @@ from luthier.saved.explanation import (
     settable,
     typical_row,
 )
+from luthier.saved.in_threads import in_threads
 from luthier.saved.rebuilding import MismatchError, parts_of
 from luthier.saved.word_shares import WordShare, word_shares
 from luthier.task import ClassAnswer, answer_named, with_answer
 
-FAR = 1e30  # stands for no bound in JSON
 ROWS = 8192  # rows through the networks at once
 PIECE = 8192  # rows of a table that a thread computes at a time
 ROWS_OF_TABLES = 2048  # so few that the activations of a hidden layer stay in the cache
@@ -56,7 +65,7 @@ class Model:
     """Encoder, preprocessing and one or more networks whose outputs are averaged with `weights`.
 
     Classes: probabilities are averaged, then tempered. Values: averaged, then brought back by `transform`. `half_width`
-    is the 90 % conformal half width on the modelled scale.
+    is the 90 % conformal half width on the modelled scale; where there are `row_intervals`, each row has its own.
     Of two classes the second is predicted from probability `threshold` on (`positive_threshold` says it of the positive
     one); of several the likeliest, or by a `decision`. A model of numbers gives the `answer` that the run's metric
     asked for: with `residuals`, equally likely on the modelled scale, it can give others. Classes with at least
@@ -81,6 +90,7 @@ class Model:
     familiarity: Familiarity | None = None
     profile: Profile | None = None
     licences: tuple[Licence, ...] = ()
+    row_intervals: RowIntervals | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, frame: Any) -> pl.Series:
@@ -124,14 +134,10 @@ class Model:
         each other, and longer where a core is busy. The pieces, so the numbers, are the same for any number of threads.
         """
         answer = self.values if self.task.kind == "regression" else self.probabilities
-        if len(numbers) <= PIECE or not self._of_numbers:
-            return answer(numbers, codes)
-        pieces = zip(torch.split(numbers, PIECE), torch.split(codes, PIECE), strict=True)
-        with (
-            torch_settings(threads=1),
-            ThreadPoolExecutor(threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool,
-        ):
-            return np.concatenate(list(pool.map(lambda piece: answer(*piece), pieces)))
+        return self._in_pieces(answer, numbers, codes)
+
+    def _in_pieces(self, answer: Callable[..., np.ndarray], *rows: Tensor) -> np.ndarray:
+        return in_threads(answer, *rows, at_once=PIECE) if self._of_numbers else answer(*rows)
 
     @property
     def _of_numbers(self) -> bool:
@@ -223,12 +229,21 @@ class Model:
         """`predict_interval` for encoded rows."""
         if self.task.kind != "regression":
             raise LuthierError("prediction intervals are for regressions", remedy="use predict_proba")
-        low, high = self.interval_around(self.values(numbers, codes))
+        low, high = self.intervals(self.answers(numbers, codes), numbers, codes)
         return pl.Series("low", low), pl.Series("high", high)
 
-    def interval_around(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The ends of the 90 % intervals around predicted values [N]."""
-        return self.transform.around(values, self.half_width)
+    def intervals(self, values: np.ndarray, numbers: Tensor, codes: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """The ends of the 90 % intervals around the predicted values [N] of encoded rows."""
+        if self.row_intervals is None:
+            return self.transform.around(values, -self.half_width, self.half_width)
+        outputs = torch.from_numpy(self.transform.standardise(self.transform.centre(values)))
+        low, high = self._in_pieces(partial(self._offsets, self.row_intervals), numbers, codes, outputs).T
+        return self.transform.around(values, low, high)
+
+    def _offsets(self, of: RowIntervals, numbers: Tensor, codes: Tensor, outputs: Tensor) -> np.ndarray:
+        """By how much the ends of rows' intervals lie beside their predictions, on the modelled scale [N, 2]."""
+        features, coded = inputs_of(self.preprocess(numbers), codes, self.encoder)
+        return np.stack(of.offsets(features, coded, outputs), 1)
 
     def probabilities(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
         """Class probabilities [N, C]."""
@@ -356,37 +371,7 @@ class Model:
 
     def save(self, path: Path) -> None:
         """Write the model as one file."""
-        weights = {f"preprocess.{name}": value for name, value in self.preprocess.state_dict().items()}
-        for i, net in enumerate(self.nets):
-            weights |= {f"nets.{i}.{name}": value for name, value in net.state_dict().items()}
-        model = {
-            "task": self.task.to_json(),
-            "preprocess": self.preprocess.config(),
-            "specs": [net.spec.to_json() for net in self.nets],
-            "weights": list(self.weights),
-            "temperature": self.temperature,
-            "target_mean": self.transform.mean,
-            "target_std": self.transform.std,
-            "smear": self.transform.smear,
-            "half_width": self.half_width,
-            "lowest": max(self.transform.lowest, -FAR),
-            "highest": min(self.transform.highest, FAR),
-            "threshold": self.threshold,
-            "set_threshold": self.set_threshold,
-        }
-        if self.residuals:
-            model |= {"answer": self.answer, "residuals": list(self.residuals)}
-        if self.decision is not None:
-            decision = {"matrix": self.decision.matrix.tolist(), "offset": self.decision.offset.tolist()}
-            model["decision"] = decision
-        if self.licences:
-            model["licences"] = [asdict(licence) for licence in self.licences]
-        if self.familiarity is not None:
-            model["familiar_within"] = self.familiarity.limit
-            for name in ("mean", "whitening"):
-                weights[f"familiarity.{name}"] = torch.from_numpy(getattr(self.familiarity, name).copy())
-        profile = {} if self.profile is None else self.profile.to_json()
-        write_bundle(path, Bundle(model, self.encoder.to_json(), profile, dict(self.metrics), weights))
+        write_bundle(path, contents_of({part.name: getattr(self, part.name) for part in fields(self)}))
 
     @classmethod
     def load(cls, path: str | Path) -> Model:

@@ -351,6 +351,15 @@ class _Licence(TypedDict):
     written: Text
 
 
+class RowIntervalFacts(TypedDict):
+    """The network that says how wide a row's interval is."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    spec: DenseFacts
+    scale: PositiveNumber
+    correction: Number
+
+
 class _Decision(TypedDict):
     __pydantic_config__ = CLOSED  # type: ignore[misc]
     matrix: Annotated[list[list[Number]], Field(min_length=2, max_length=1000)]
@@ -379,6 +388,7 @@ class ModelFacts(TypedDict):
     residuals: NotRequired[Annotated[list[Number], Field(min_length=1, max_length=1000)]]
     licences: NotRequired[list[_Licence]]
     familiar_within: NotRequired[Number]
+    row_intervals: NotRequired[RowIntervalFacts]
 
 
 class ProfileFacts(TypedDict):

@@ -125,7 +125,7 @@ def predictions(
     answers = model.answers(numbers, codes)
     columns = [model.decoded(answers).alias("prediction")]
     if model.task.kind == "regression":
-        low, high = model.interval_around(answers)
+        low, high = model.intervals(answers, numbers, codes)
         columns += [pl.Series("prediction_low", low), pl.Series("prediction_high", high)]
     else:
         columns += [pl.Series(f"probability_{name}", answers[:, c]) for c, name in enumerate(model.task.classes)]

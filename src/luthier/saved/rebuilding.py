@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from luthier.assess import Familiarity, Profile
+from luthier.assess import Familiarity, Profile, RowIntervals
 from luthier.assess.drift import PREDICTION
+from luthier.assess.row_intervals import LEVELS
 from luthier.data import (
     Encoder,
     PictureEncoder,
@@ -78,6 +79,7 @@ def parts_of(bundle: Bundle) -> dict[str, Any]:
         "metrics": bundle.metrics,
         **_answer(facts, task),
         "familiarity": _familiarity(bundle, encoder, prepare),
+        "row_intervals": _row_intervals(bundle, task, encoder, prepare),
         "licences": tuple(Licence(**one) for one in facts.get("licences", ())),
         **{name: facts[name] for name in SCALARS if name in facts},
     }
@@ -194,29 +196,51 @@ def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder,
     outputs = len(task.classes) if task.kind == "multiclass" else 1
     _require(spec.outputs == outputs, f"networks of {outputs} outputs", str(spec.outputs))
     numbers = prepare.width - encoder.words - encoder.vector_width
-    if isinstance(spec, DenseSpec | TextSpec):
-        levels = tuple(levels for levels, _ in spec.embeddings)
-        _require(levels == encoder.category_sizes, "embeddings of the encoder's categories")
     if isinstance(spec, DenseSpec):
-        _require(isinstance(encoder, TableEncoder) and not encoder.words, "a dense network of a table without text")
-        _require(spec.inputs == numbers, f"a network of {numbers} inputs", str(spec.inputs))
-        _require(len(spec.embeddings) + len(spec.hidden) < 2 * len(stored), "as many layers as are stored")
-        _compare({name: (*spec.shapes()[name],) for name in spec.shapes()} | spec.buffer_shapes(), stored)
-        _require(all(value.dtype == torch.float32 for value in stored.values()), "weights of float32")
-        net: Net = DenseNet(spec, {name: stored[name] for name in spec.shapes()})
-    elif isinstance(spec, TextSpec):
+        return _dense_net(spec, stored, encoder, numbers)
+    if isinstance(spec, TextSpec):
+        _check_levels(spec, encoder)
         texts = [(words.pieces, words.length) for words in encoder.texts]
         _require(texts == [(spec.pieces, spec.length)], "a network of the encoder's words")
         _require(spec.pairs in (0, len(encoder.texts[0].pairs)) and spec.numbers == numbers, "its pairs and numbers")
         _require(spec.vectors == encoder.vector_width, f"a network of vectors of {encoder.vector_width} numbers")
         with ShapesAlone(), torch.device("meta"):
-            net = TextNet(spec)
+            net: Net = TextNet(spec)
     else:
         shape = encoder.shape if isinstance(encoder, PictureEncoder) else ()
         _require(spec.inputs == shape, f"a network of pictures of {shape}", str(spec.inputs))
         net = _picture_net(spec, stored)
     _fill(net, stored)
     return net.eval()
+
+
+def _dense_net(spec: DenseSpec, stored: Mapping[str, Tensor], encoder: Encoder, inputs: int) -> DenseNet:
+    _check_levels(spec, encoder)
+    _require(isinstance(encoder, TableEncoder) and not encoder.words, "a dense network of a table without text")
+    _require(spec.inputs == inputs, f"a network of {inputs} inputs", str(spec.inputs))
+    _require(len(spec.embeddings) + len(spec.hidden) < 2 * len(stored), "as many layers as are stored")
+    _compare({name: (*spec.shapes()[name],) for name in spec.shapes()} | spec.buffer_shapes(), stored)
+    _require(all(value.dtype == torch.float32 for value in stored.values()), "weights of float32")
+    net = DenseNet(spec, {name: stored[name] for name in spec.shapes()})
+    _fill(net, stored)
+    return net.eval()
+
+
+def _check_levels(spec: DenseSpec | TextSpec, encoder: Encoder) -> None:
+    levels = tuple(levels for levels, _ in spec.embeddings)
+    _require(levels == encoder.category_sizes, "embeddings of the encoder's categories")
+
+
+def _row_intervals(bundle: Bundle, task: Task, encoder: Encoder, prepare: Prepare) -> RowIntervals | None:
+    facts = bundle.model.get("row_intervals")
+    if facts is None:
+        return None
+    _require(task.kind == "regression", "intervals of each row in a regression only")
+    spec = spec_from_json(facts["spec"])
+    assert isinstance(spec, DenseSpec)  # by the schema
+    _require(spec.outputs == len(LEVELS), f"a network of {len(LEVELS)} ends", str(spec.outputs))
+    stored = _named(bundle.weights, "row_intervals.")  # a prediction is the last of its inputs
+    return RowIntervals(_dense_net(spec, stored, encoder, prepare.width + 1), facts["scale"], facts["correction"])
 
 
 def _picture_net(spec: ConvSpec | BackboneSpec, stored: Mapping[str, Tensor]) -> Net:

@@ -121,12 +121,22 @@ class CalibrationFacts(TypedDict):
     before: Number
 
 
+class ThirdFacts(TypedDict):
+    """Of a third of the rows: how often its intervals hold the value."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    rows: Count
+    coverage: Number
+    mean_width: Number
+
+
 class CoverageFacts(TypedDict):
-    """Of values."""
+    """Of values; `thirds` are those of the intervals' widths, none where all are as wide."""
 
     __pydantic_config__ = OPEN  # type: ignore[misc]
     nominal: Number
     coverage: Number
+    thirds: NotRequired[list[ThirdFacts]]
 
 
 class ImportanceFacts(TypedDict):

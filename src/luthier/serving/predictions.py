@@ -39,8 +39,11 @@ class Answers:
 
     def __call__(self, pieces: Sequence[Any]) -> list[dict[str, Any] | None]:
         """The answers to the rows of all pieces, in order."""
-        result = self._compute(*self._reader.encode(pieces))
-        answers, numbers = (self._values if self.model.task.kind == "regression" else self._classes)(result)
+        encoded = self._reader.encode(pieces)
+        result = self._compute(*encoded)
+        answers, numbers = (
+            self._values(result, *encoded) if self.model.task.kind == "regression" else self._classes(result)
+        )
         finite = np.isfinite(numbers).all(1)
         if finite.all():
             return list(answers)
@@ -58,9 +61,9 @@ class Answers:
         answers = {"predictions": {"type": "array", "items": row}}
         return {"application/json": {"schema": {"type": "object", "required": list(answers), "properties": answers}}}
 
-    def _values(self, values: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
-        """Answers of values [N], and all their numbers [N, 3]."""
-        numbers = np.stack([values, *self.model.interval_around(values)], 1)
+    def _values(self, values: np.ndarray, *encoded: Tensor) -> tuple[list[dict[str, Any]], np.ndarray]:
+        """Answers of the values [N] of encoded rows, and all their numbers [N, 3]."""
+        numbers = np.stack([values, *self.model.intervals(values, *encoded)], 1)
         return [{"prediction": value, "low": low, "high": high} for value, low, high in numbers.tolist()], numbers
 
     def _classes(self, shares: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:

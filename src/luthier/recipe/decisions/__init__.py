@@ -20,6 +20,7 @@ from luthier.recipe.decisions.delivered import DeliverableEvidence, DistilledEvi
 from luthier.recipe.decisions.experiment import AnswerEvidence, BagsEvidence, ExperimentEvidence, FirstSettingEvidence
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.input_encoding import InputsEvidence
+from luthier.recipe.decisions.interval_choice import IntervalEvidence
 from luthier.recipe.decisions.learning_rate import RateEvidence
 from luthier.recipe.decisions.loss_choice import LossEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
@@ -48,6 +49,7 @@ EVIDENCE: Mapping[str, type[Evidence[Any]]] = {
             CalibrationEvidence,
             PredictionEvidence,
             ThresholdEvidence,
+            IntervalEvidence,
         ),
     )
 }

@@ -61,15 +61,8 @@ def as_model(
         licences=licences_of(problem.asked.backbone, problem.asked.backbone_weights),
     )
     folded = held_out is not None and known is not None
-    if held_out is None or known is None:
-        averaged = model.averaged(validation.numbers, validation.codes)
-        assert validation.targets is not None
-        targets = validation.targets.numpy()
-    else:
-        averaged, targets = held_out.numpy(), known.double().numpy() if task.kind == "regression" else known.numpy()
-        if task.kind == "regression":
-            targets = transform.modelled(targets)
-    model = calibrated(problem, model, averaged, targets, weights_of(problem, folded), _units_of(problem, folded))
+    rows = left_out(problem, model, held_out, known)
+    model = calibrated(problem, model, *rows, weights_of(problem, folded), units_of(problem, folded))
     numbers = problem.data.training.numbers, validation.numbers
     if numbers[0].shape[1]:
         learnt, others = (model.features(some[spread_rows(len(some), some[0].numel())]) for some in numbers)
@@ -108,6 +101,20 @@ def calibrated(
     return model
 
 
+def left_out(
+    problem: Problem, model: Model, held_out: Tensor | None, known: Tensor | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What networks that had not learnt from them say of rows, averaged [N, C], and these rows' classes or modelled
+    targets [N]: of the validation rows, or `held_out` of all open rows."""
+    validation = problem.data.validation
+    if held_out is None or known is None:
+        assert validation.targets is not None
+        return model.averaged(validation.numbers, validation.codes), validation.targets.numpy()
+    if problem.task.kind != "regression":
+        return held_out.numpy(), known.numpy()
+    return model.transform.bounded(held_out.numpy()), model.transform.modelled(known.double().numpy())
+
+
 def weights_of(problem: Problem, folded: bool) -> np.ndarray | None:
     """How much the rows count that calibrate: the validation rows, or all open rows where folds have left them out."""
     parts = (problem.data.training, problem.data.validation) if folded else (problem.data.validation,)
@@ -115,7 +122,7 @@ def weights_of(problem: Problem, folded: bool) -> np.ndarray | None:
     return np.concatenate(known) if known else None
 
 
-def _units_of(problem: Problem, folded: bool) -> int:
+def units_of(problem: Problem, folded: bool) -> int:
     """How many of these rows are not copies of others."""
     parts = {"validation": problem.data.validation} | ({"training": problem.data.training} if folded else {})
     units = {name: problem.data.units[name] for name in parts}

@@ -10,6 +10,7 @@ import numpy as np
 
 from luthier import storage
 from luthier.assess import (
+    NOMINAL,
     Costs,
     SealHistory,
     at_threshold,
@@ -19,6 +20,7 @@ from luthier.assess import (
     seen_before,
     tempered,
 )
+from luthier.assess.row_intervals import interval_figures
 from luthier.data import Dataset
 from luthier.nets import DenseSpec
 from luthier.objective import metric_named
@@ -37,6 +39,7 @@ from luthier.recipe.steps.delivered_bags import keep_delivered
 from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.error_analysis import error_analysis
 from luthier.recipe.steps.estimate import answer_of, estimate
+from luthier.recipe.steps.fit_intervals import with_row_intervals
 from luthier.recipe.steps.folds import train_folds
 from luthier.recipe.steps.image_grids import image_grids
 from luthier.recipe.steps.look_inside import look_inside
@@ -101,6 +104,7 @@ def judge(
         None if earlier is None else earlier.model,
     )
     _explain_calibration(runner, choice, model)
+    model = with_row_intervals(runner, model, choice, setting.method)
     model.save(runner.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     if not problem.asked.seals:
         return _estimated(runner, setting, baselines, choice, model, crossed, inside)
@@ -308,9 +312,14 @@ def _calibration(model: Model, test: Dataset, told: np.ndarray) -> dict[str, Any
     assert test.targets is not None
     targets, weights = test.targets.numpy(), None if test.weights is None else test.weights.numpy()
     if model.task.kind == "regression":
-        modelled = model.transform.modelled(model.averaged(test.numbers, test.codes)[:, 0])
-        covered = float(np.average(np.abs(targets - modelled) <= model.half_width, weights=weights))
-        return {"coverage": covered, "nominal": 0.9, "half_width": model.half_width}
+        y, (low, high) = own_scale(model.task, test), model.intervals(told, test.numbers, test.codes)
+        coverage = interval_figures(y, low, high, weights)
+        return {
+            **coverage,
+            "nominal": NOMINAL,
+            "half_width": model.half_width,
+            "by_row": model.row_intervals is not None,
+        }
     after = reliability(told, targets, weights)
     before = reliability(model.averaged(test.numbers, test.codes), targets, weights)
     return {**after, "before": before["ece"], "temperature": model.temperature}

@@ -1,0 +1,54 @@
+"""What a model's file holds; `rebuilding` makes a model of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from luthier.saved.bundle import Bundle
+
+FAR = 1e30  # stands for no bound in JSON
+
+
+def contents_of(parts: Mapping[str, Any]) -> Bundle:
+    """What a `Model` is made of, by name as `rebuilding.parts_of` gives it, as JSON values and tensors."""
+    model = SimpleNamespace(**parts)
+    weights = {f"preprocess.{name}": value for name, value in model.preprocess.state_dict().items()}
+    for i, net in enumerate(model.nets):
+        weights |= {f"nets.{i}.{name}": value for name, value in net.state_dict().items()}
+    facts: dict[str, Any] = {
+        "task": model.task.to_json(),
+        "preprocess": model.preprocess.config(),
+        "specs": [net.spec.to_json() for net in model.nets],
+        "weights": list(model.weights),
+        "temperature": model.temperature,
+        "target_mean": model.transform.mean,
+        "target_std": model.transform.std,
+        "smear": model.transform.smear,
+        "half_width": model.half_width,
+        "lowest": max(model.transform.lowest, -FAR),
+        "highest": min(model.transform.highest, FAR),
+        "threshold": model.threshold,
+        "set_threshold": model.set_threshold,
+    }
+    if model.residuals:
+        facts |= {"answer": model.answer, "residuals": list(model.residuals)}
+    if model.decision is not None:
+        decision = {"matrix": model.decision.matrix.tolist(), "offset": model.decision.offset.tolist()}
+        facts["decision"] = decision
+    if model.licences:
+        facts["licences"] = [asdict(licence) for licence in model.licences]
+    if model.familiarity is not None:
+        facts["familiar_within"] = model.familiarity.limit
+        for name in ("mean", "whitening"):
+            weights[f"familiarity.{name}"] = torch.from_numpy(getattr(model.familiarity, name).copy())
+    if model.row_intervals is not None:
+        of = model.row_intervals
+        facts["row_intervals"] = {"spec": of.net.spec.to_json(), "scale": of.scale, "correction": of.correction}
+        weights |= {f"row_intervals.{name}": value for name, value in of.net.state_dict().items()}
+    profile = {} if model.profile is None else model.profile.to_json()
+    return Bundle(facts, model.encoder.to_json(), profile, dict(model.metrics), weights)
