@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from typing_extensions import TypedDict
 
-from luthier.saved.network_schemas import Name, PositiveNumber, Shape, Size, SpecFacts
+from luthier.saved.network_schemas import DenseFacts, Name, PositiveNumber, Shape, Size, SpecFacts
 from luthier.schema_types import CLOSED, OPEN, Count, Number, Plain, Share, Text
 
 
