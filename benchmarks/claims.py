@@ -2,8 +2,9 @@
 
     python -m benchmarks.coverage claims [--table diamonds default] [--draws 60] [--rows 1000] [--seconds 3600]
 
-Needs `LUTHIER_DATA`. In each draw a reference setting is trained beside itself with one thing undone, on 2 partitions x
-5 folds, same seeds and batches, and `answer` says by which share undoing it raises the loss. The truth is that share
+Needs `LUTHIER_DATA`. In each draw a reference setting is trained beside itself with one thing undone, on partitions x 5
+folds, same seeds and batches, and `answers` says by which share undoing it raises the loss: after two partitions, or
+after more of them where the question stays open. The truth is that share
 on up to 8,000 of the other rows, by the networks of this draw ("own") and on average over all draws ("mean": what the
 thing is worth for rows like these). Beside the questions two remedies are planted, undone by networks of other seeds:
 one worth nothing, and one worth 5 % of the loss (predictions shrunk so far that the loss of the other rows rises by
@@ -30,14 +31,14 @@ from torch import Tensor
 
 from luthier.engine import Member, Part, Schedule, Settings, train
 from luthier.nets import DenseSpec
+from luthier.recipe.rounds import MOST_PARTITIONS
 from luthier.seeds import derive, numpy_generator
-from luthier.statistics.confirming import WIDENING, answer
-from luthier.statistics.paired import SeedSpread
+from luthier.statistics.confirming import FIRST, WIDENING, Asked, answers, still_open
 from luthier.statistics.row_losses import row_losses
 
 RESULTS = Path(__file__).parent / "results" / "claims.jsonl"
 TARGETS = {"diamonds": "price", "default": "default"}
-OTHERS, FOLDS, PARTITIONS, EPOCHS, STEPS = 8000, 5, 2, 20, 250
+OTHERS, FOLDS, PARTITIONS, EPOCHS, STEPS = 8000, 5, MOST_PARTITIONS, 20, 250
 CLIP = 4.0  # standard deviations: no setting is judged by the few diamonds whose sizes are mistakes
 NOTHING, FIVE_PERCENT, WORTH = "planted: worth nothing", "planted: worth 5 %", 0.05
 
@@ -98,7 +99,7 @@ def outputs_of(logits: Tensor, kind: str) -> Tensor:
 
 def trained(part: Part, other: Part, kind: str, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Out-of-fold outputs [partitions, N, C] of each setting, and those for other rows [networks, N, C]."""
-    spec = replace(REFERENCE.spec, inputs=part.features.shape[1])
+    spec = replace(REFERENCE.dense, inputs=part.features.shape[1])
     changes: dict[str, Mapping[str, Any]] = {"reference": {}, **UNDONE, NOTHING: {}}
     inside: dict[str, list[Tensor]] = {name: [] for name in changes}
     outside: dict[str, list[Tensor]] = {name: [] for name in changes}
@@ -153,24 +154,36 @@ def one_draw(table: str, seed: int, rows: int) -> dict[str, Any]:
     """What each question is answered, size and half width without widening, and what the other rows say."""
     began = time.monotonic()
     losses, truth = losses_of(table, seed, rows)
-    spread = SeedSpread()
-    questions = [name for name in losses if name != "reference"]
-    spread.add([losses[name] - losses["reference"] for name in questions])
-    answers = {name: answer(losses["reference"], losses[name], np.arange(rows), spread, 1.0) for name in questions}
+    asked = as_asked(losses, np.arange(rows))
+    found = answers(losses["reference"], asked, np.arange(rows), 1.0)
     return {
         "table": table,
         "seed": seed,
         "rows": rows,
-        "answers": {name: [round(one.size, 5), round(one.half_width, 5)] for name, one in answers.items()},
+        "answers": {
+            name: [round(one.size, 5), round(one.half_width, 5), asked[name].partitions] for name, one in found.items()
+        },
         "loss of others": {name: round(loss, 6) for name, loss in truth.items()},
         "seconds": round(time.monotonic() - began, 1),
     }
 
 
+def as_asked(losses: Mapping[str, np.ndarray], units: np.ndarray) -> dict[str, Asked]:
+    """The partitions that each question is asked on: two, and one more as long as it stays open."""
+    reference = losses["reference"]
+    asked = {name: Asked(rows[:FIRST]) for name, rows in losses.items() if name != "reference"}
+    for count in range(FIRST + 1, PARTITIONS + 1):
+        known = {name: one for name, one in asked.items() if one.partitions == count - 1}
+        names = still_open(reference, asked, units)
+        asked |= {name: Asked(losses[name][:count]) for name in known if name in names}
+    return asked
+
+
 def finished(table: str, rows: int) -> list[dict[str, Any]]:
-    """The draws of so many rows of a table that are done."""
+    """The draws of so many rows of a table that are done; those of two partitions alone are not counted."""
     lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    return [row for row in map(json.loads, lines) if (row["table"], row["rows"]) == (table, rows)]
+    known = [row for row in map(json.loads, lines) if (row["table"], row["rows"]) == (table, rows)]
+    return [row for row in known if all(len(one) == 3 for one in row["answers"].values())]
 
 
 def missed(rows: list[dict[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
@@ -178,7 +191,7 @@ def missed(rows: list[dict[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
     result: dict[str, dict[str, np.ndarray]] = {}
     for name in rows[0]["answers"]:
         some = [row for row in rows if name in row["answers"]]
-        size, half = np.array([row["answers"][name] for row in some]).T
+        size, half, _ = np.array([row["answers"][name] for row in some]).T
         reference, undone = np.array([[row["loss of others"][k] for k in ("reference", name)] for row in some]).T
         mean = {NOTHING: 0.0, FIVE_PERCENT: WORTH}.get(name, float((undone - reference).mean() / reference.mean()))
         result[name] = {"own": (size - undone / reference + 1) / half, "mean": (size - mean) / half}
@@ -190,11 +203,12 @@ def summary(done: list[dict[str, Any]], widening: float) -> None:
     off = missed(done)
     print(f"{done[0]['table']}: {len(done)} draws of {done[0]['rows']:,} rows, intervals widened by {widening:.2f}")
     for name, truths in off.items():
-        size, half = np.array([row["answers"][name] for row in done if name in row["answers"]]).T
+        size, half, count = np.array([row["answers"][name] for row in done if name in row["answers"]]).T
         held = ", ".join(f"{kind} {np.mean(np.abs(one) <= widening):4.0%}" for kind, one in truths.items())
         print(
             f"  {name:24} holds {held}; size {size.mean():+.3f} ± {np.median(widening * half):.3f}, "
-            f"helps {np.mean(size > widening * half):4.0%}, hurts {np.mean(size < -widening * half):4.0%}"
+            f"helps {np.mean(size > widening * half):4.0%}, hurts {np.mean(size < -widening * half):4.0%}; "
+            f"{count.mean():.1f} partitions"
         )
     for kind in ("own", "mean"):
         every = np.abs(np.concatenate([truths[kind] for truths in off.values()]))

@@ -29,7 +29,7 @@ def one_run(table: str, seed: int, budget: str) -> dict[str, Any]:
     path = Path(os.environ["LUTHIER_DATA"]) / "tables" / f"{table}.csv"
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
-        options: dict[str, Any] = {"budget": budget, "seed": seed, "run": Path(folder) / table, "register": False}
+        options: dict[str, Any] = {"budget": budget, "seed": seed, "run": Path(folder) / table, "registered": False}
         result = luthier.fit(path, target=TARGETS[table], screen=SilentScreen(), **options)
         seconds = time.monotonic() - began
         assert result is not None

@@ -71,6 +71,10 @@ class TerminatedError(LuthierError):
     exit_code = 143
 
 
+class NetworkTooLargeError(LuthierError):
+    """A network that the memory which is allowed cannot hold."""
+
+
 class MissingExtraError(LuthierError):
     """An optional library is needed for what was asked."""
 

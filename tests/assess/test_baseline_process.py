@@ -11,7 +11,7 @@ import torch
 from sklearn.svm import SVC
 
 from luthier.assess import BaselineRun, baseline_process
-from luthier.assess.baseline_process import TooManyClassesError, _in_pieces, _model
+from luthier.assess.baseline_process import TooManyClassesError, _fitted, _in_pieces, _inputs, _model, names_for
 from luthier.data import Dataset, infer_task
 
 
@@ -31,6 +31,30 @@ def rows_of(classes: int, each: int) -> dict[str, np.ndarray]:
     g, targets = np.random.default_rng(0), np.repeat(np.arange(classes), each)
     numbers = g.normal(size=(len(targets), 4)) + 3 * g.normal(size=(classes, 4))[targets]
     return {"numbers": numbers, "codes": np.zeros((len(targets), 0)), "targets": targets}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of l1_ratios, which the process is silent about
+def test_a_linear_model_takes_vectors_or_words_and_not_both() -> None:
+    """Words are of one class each in training and the other in what is asked; vectors stay true, as does the number."""
+    g, y = np.random.default_rng(0), np.arange(120) % 2
+    vectors = g.normal(size=(120, 5)) + 4 * y[:, None]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    ids = np.stack([5 + y, np.full(120, 9), np.zeros(120)], 1)
+    wrong = np.stack([6 - y, np.full(120, 9), np.zeros(120)], 1)
+    numbers = g.normal(size=(120, 1))
+    rows, asked = (
+        {"numbers": np.concatenate([numbers, vectors, words], 1), "codes": np.zeros((120, 0)), "targets": y}
+        for words in (ids, wrong)
+    )
+    task = {"kind": "binary", "log_scale": False, "pictures": False, "sizes": [], "words": [3, 2, 5]}
+    task |= {"loss": ("squared_error", 0.5)}
+    by = {
+        name: _fitted(name, rows, task, log=False).model.predict(_inputs(asked)) == y
+        for name in names_for("binary", text=True, vectors=True)[1:]
+    }
+    assert by["logistic regression on sentence vectors"].mean() > 0.9
+    assert by["logistic regression on tf-idf"].mean() < 0.1
+    assert len(names_for("regression", text=True)) == 2
 
 
 def test_an_svm_decides_in_pieces_of_bounded_bytes_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,28 @@ def test_a_bag_weighs_what_it_adds_up() -> None:
     torch.testing.assert_close(net(row)[0], net.head[-1](total / 3**0.5), rtol=1e-12, atol=1e-12)
 
 
+def test_it_reads_words_vectors_or_both() -> None:
+    both = TextSpec(numbers=1, pieces=20, length=4, outputs=3, width=4, pairs=5, vectors=2, embeddings=((3, 2),))
+    row = torch.tensor([[0.5, 0.6, 0.8, 3.0, 7.0, 0.0, 0.0, 2.0, 0.0, 0.0, 1.0]]).double()
+    other = row.clone()
+    other[:, 1:3] = -other[:, 1:3]
+    silent = row.clone()
+    silent[:, 3:10] = 0
+    for reads, moved, muted in (("both", True, True), ("words", False, True), ("vectors", True, False)):
+        spec = replace(both, reads=reads)
+        net = build(spec, seed=0).double().eval()
+        torch.nn.init.normal_(net.head[-1].weight)  # type: ignore[arg-type]
+        read = [(net.words.weight[[3, 7]].sum(0) + net.reader.weight[2]) / 3**0.5] if spec.reads_words else []
+        parts = [*read, row[0, :1], net.tables[0].weight[1], *([row[0, 1:3]] if spec.vectors_read else [])]
+        torch.testing.assert_close(net(row)[0], net.head[-1](torch.cat(parts)), rtol=1e-12, atol=1e-12)
+        assert (not net(other).equal(net(row))) is moved
+        assert (not net(silent).equal(net(row))) is muted
+        assert spec.layers == {"both": 3, "words": 3, "vectors": 1}[reads]
+    for wrong in ({"reads": "neither"}, {"reads": "vectors", "vectors": 0}, {"vectors": -1}):
+        with pytest.raises(ConfigError):
+            replace(both, **wrong)
+
+
 def test_words_are_left_out_in_training_alone() -> None:
     spec = TextSpec(numbers=0, pieces=50, length=20, outputs=2, width=8, word_dropout=0.5)
     part = rows(spec)

@@ -272,6 +272,9 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = luthier.fit("wine", budget="400steps", run=folder, screen=SilentScreen())
     assert run is not None
     records = [as_before(record) if record["kind"] == "decision" else record for record in run.ledger]
+    records = [record for record in records if record.get("topic") not in DESIGNED]
+    place = next(k for k, record in enumerate(records) if str(record.get("topic")).startswith("gate"))
+    records.insert(place, CLIMBED)
     write(folder / "ledger.jsonl", records)
     facts = json.loads((folder / "run.json").read_text())
     facts["versions"]["luthier"] = "0.0.7"
@@ -279,23 +282,38 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+DESIGNED = ("first setting", "setting adopted in step 3", "setting adopted in step 4")  # tables climbed ladders
+CLIMBED = {
+    "kind": "decision",
+    "step": 3,
+    "topic": "Adam",
+    "chosen": "Adam, rate 0.01",
+    "reason": "gain +0.1000 ± 0.0200, clear of the noise",
+    "override": "",
+    "options": [
+        {"name": "not adopted", "evidence": {"loss": 0.5, "training": 0.4}},
+        {
+            "name": "Adam, rate 0.01",
+            "evidence": {
+                "loss": 0.4,
+                "training": 0.3,
+                "gain": {"gain": 0.1, "half_width": 0.02, "pairs": 60, "clear": True},
+            },
+        },
+    ],
+    "evidence": {"rung": "Adam", "measured": "validation loss"},
+}
+
+
 def as_before(record: dict[str, Any]) -> dict[str, Any]:
+    words = {name: record[name] for name in ("topic", "chosen", "reason", "override")}
     options = [{"name": one["name"], "evidence": {}} for one in record["options"]]
-    evidence = record["evidence"]
-    topic = record["topic"]
-    if record["code"] == "remedy":
-        topic, evidence = record["of"], {"rung": record["of"], "measured": "validation loss"}
-        tried = [{"name": one.pop("label"), "evidence": one} for one in record["evidence"]["variants"]]
-        before = record["evidence"]["before"]
-        options = [*([{"name": "not adopted", "evidence": before}] if before else []), *tried]
-    words = {name: record[name] for name in ("chosen", "reason", "override")}
     return {
         "kind": "decision",
         "step": record["step"],
-        "topic": topic,
         **words,
         "options": options,
-        "evidence": evidence,
+        "evidence": record["evidence"],
     }
 
 

@@ -12,7 +12,7 @@ import torch
 import luthier
 from luthier.errors import InputError
 from luthier.recipe import read_recipe
-from luthier.recipe.plan import TableSize, TrainingBudget, make_plans
+from luthier.recipe.plan import TableSize, TrainingBudget, table_plan
 from luthier.recipe.steps import plan_budget as planning
 from luthier.runs.screen import SilentScreen
 
@@ -48,17 +48,17 @@ def with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_asked_for_is_planned_and_recorded(with_cuda: None) -> None:
     found = planned(device="cuda")
-    assert {found.narrow.device, found.wide.device} == {CUDA}
+    assert found.device == CUDA
 
 
 def test_the_plan_says_where_networks_train() -> None:
-    plans = make_plans(TableSize(1000, 64), TrainingBudget(None, 5000), lambda m, w, d: 1.0, lambda m, w, d: 1.0)
-    assert planning.in_words(plans.on(CUDA)).startswith("plan: batches of 32 on cuda:0; ")
-    assert planning.in_words(plans).startswith("plan: batches of 32; ")
+    plan = table_plan(TableSize(1000, 64), TrainingBudget(None, 5000))
+    assert planning.in_words(plan.on(CUDA)).startswith("plan: batches of 32 on cuda:0; ")
+    assert planning.in_words(plan).startswith("plan: batches of 32; ")
 
 
 def test_a_budget_of_steps_promises_the_same_model_and_keeps_to_the_processor(with_cuda: None) -> None:
-    assert planned().narrow.device == "cpu"
+    assert planned().device == "cpu"
 
 
 @pytest.mark.parametrize(("there", "wanted"), [(1e-4, CUDA), (9e-2, "cpu")])
@@ -71,7 +71,7 @@ def test_auto_takes_a_device_whose_steps_are_faster(
     original: Callable[..., Any] = planning.plan_budget
     monkeypatch.setattr("luthier.recipe.run.plan_budget", lambda runner: original(runner, timer=timer))
     found = planned(budget="20s")
-    assert {found.narrow.device, found.wide.device} == {wanted}
+    assert found.device == wanted
 
 
 def test_populations_train_where_the_plan_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_a_run_goes_on_where_its_device_is_not_there(tmp_path: Path) -> None:
     assert screen.moved == [f"training continues on cpu instead of {CUDA}: what is finished is kept"]
     recipe = read_recipe(run / "recipe.toml").plan
     assert recipe is not None
-    assert recipe.narrow.device == CUDA  # as it was decided
+    assert recipe.device == CUDA  # as it was decided
     assert result.folder.facts()["machine"]["device"] == "cpu"
     assert result.scores["headline"] == whole.scores["headline"]
 

@@ -9,39 +9,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luthier.errors import InputError
+from luthier.nets import DenseSpec
 from luthier.recipe import Budget, Recipe, read_recipe, write_recipe
-from luthier.recipe.plan import SHARES, Stage, TableSize, TrainingBudget, make_plans
+from luthier.recipe.plan import TABLE_SEEDS, WARM_WAYS, Design, Stage, TableSize, TrainingBudget, table_plan
+from luthier.recipe.rounds import LEANER, LEVELS, LONGER, RESERVED, Level, Means, work
 from luthier.request import RunRequest
 
 
-def cost(members: int, width: int, depth: int) -> float:
-    return 1e-6 * members * width * depth
+@given(st.integers(20, 200_000), st.floats(1, 7200), st.floats(1e-6, 1e-1), st.sampled_from([0, 10**6]))
+def test_final_networks_fit_their_share_of_the_seconds(rows: int, seconds: float, step: float, more: int) -> None:
+    plan = table_plan(TableSize(rows, 64, more=more), TrainingBudget(seconds, None), step)
+    for name, populations in (("fit validation", WARM_WAYS), ("seeds", 1)):
+        share = max(plan.shares[name], TABLE_SEEDS)
+        assert (plan.stages[name].steps - 1) * populations * step <= seconds * share  # never less than one step
 
 
-@given(st.integers(20, 200_000), st.integers(32, 128), st.floats(1, 7200))
-def test_a_plan_fits_its_seconds(rows: int, width: int, seconds: float) -> None:
-    plans = make_plans(TableSize(rows, width), TrainingBudget(seconds, None), cost, lambda m, w, d: 3 * cost(m, w, d))
-    for plan, factor in ((plans.narrow, 1), (plans.wide, 3)):
-        for name in ("fit training", "fit validation", "seeds"):
-            stage = plan.stages[name]
-            steps = sum(cost(*shape) for shape in plan.shapes(name)) * factor * stage.steps
-            one = steps / stage.steps
-            share = SHARES[name] + (SHARES["folds"] if name == "seeds" and plan.folds is None else 0)
-            assert steps <= seconds * share + one  # never less than one step
+SPEC = DenseSpec(10, (64, 64), 1)
 
 
-def test_more_time_compares_more() -> None:
-    sizes = []
-    for seconds in (1, 30, 600, 7200):
-        plan = make_plans(TableSize(5000, 64), TrainingBudget(float(seconds), None), cost, cost).narrow
-        sizes.append(plan.networks)
-    assert sizes == sorted(sizes)
-    assert sizes[-1] > sizes[0]
+@given(st.floats(1e-12, 1e-6), st.sampled_from(LEVELS), st.sampled_from([1, 5]), st.floats(1, 7200))
+def test_a_design_of_some_length_costs_what_there_is(unit: float, level: Level, folds: int, seconds: float) -> None:
+    """Its bags, longer ones counted in, take the share of the time that is neither reserve nor range test."""
+    length = Means(seconds, unit=unit).length(SPEC, 32, level, folds)
+    bags = 2 * level.settings * (level.shapes / 2 + level.second) + level.asked
+    taken = work(SPEC, 32, folds * bags, 1) * length * unit * LONGER
+    assert taken == pytest.approx(seconds * (1 - RESERVED) * (1 - 0.05))
 
 
-def test_steps_are_shared_out() -> None:
-    plan = make_plans(TableSize(1000, 64), TrainingBudget(None, 5000), cost, cost).narrow
-    assert 0.6 * 5000 <= plan.total_steps <= 5000
+def test_a_richer_level_has_shorter_trainings() -> None:
+    for means in (Means(60.0, unit=1e-9), Means(None, 5000)):
+        lengths = [means.length(SPEC, 32, level, 5) for level in (*LEVELS, *LEANER)]
+        assert lengths == sorted(lengths)
 
 
 def test_other_batches_get_as_many_epochs() -> None:
@@ -50,8 +48,9 @@ def test_other_batches_get_as_many_epochs() -> None:
 
 
 def test_a_script_survives_toml(tmp_path: Path) -> None:
-    plans = make_plans(TableSize(1000, 64), TrainingBudget(60.0, None), cost, cost)
-    recipe = Recipe(asked=RunRequest(source="x.csv", target="ü", columns={"a b": "text"}), plan=plans)
+    plan = table_plan(TableSize(1000, 64), TrainingBudget(60.0, None), 1e-3)
+    plan = plan.designed(Design(epochs=20, shapes=4, settings=8, second=2, folds=1))
+    recipe = Recipe(asked=RunRequest(source="x.csv", target="ü", columns={"a b": "text"}), plan=plan)
     write_recipe(tmp_path / "recipe.toml", recipe)
     assert read_recipe(tmp_path / "recipe.toml") == recipe
 

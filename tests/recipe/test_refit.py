@@ -112,10 +112,13 @@ def test_a_refitted_model_that_disagrees_is_not_kept(run: luthier.Result, monkey
     with pytest.raises(KeyboardInterrupt):
         luthier.refit(run.path)
     assert record(run.path).of(SEALED).known_in(record(run.path).of(OPEN)).all()  # before there is a model
+    assert not run.folder.refitted.exists()
+    with pytest.raises(InputError, match="has learnt from them"):
+        luthier.test(run.path, again=True)
 
 
 def test_what_cannot_be_refitted_is_refused(run: luthier.Result, tmp_path: Path) -> None:
-    short = fit(table(0, 120), tmp_path / "short")
+    short = fit(table(0, 120), tmp_path / "short", budget="0.001s")
     with pytest.raises(InputError, match="networks that were stopped by validation rows"):
         luthier.refit(short.path)
     stopped = fit(table(0, 120), tmp_path / "stopped", until=4)

@@ -45,8 +45,8 @@ def table(first: int, last: int, seed: int = 0) -> pl.DataFrame:
 
 
 def fit(source: Any, run: Path, **options: Any) -> luthier.Result:
-    options = {"columns": COLUMNS} | options
-    result = luthier.fit(source, target="y", budget=BUDGET, run=run, screen=SilentScreen(), **options)
+    options = {"columns": COLUMNS, "budget": BUDGET} | options
+    result = luthier.fit(source, target="y", run=run, screen=SilentScreen(), **options)
     assert result is not None
     return result
 

@@ -240,3 +240,28 @@ def test_what_cannot_be_meant_is_said(
 ) -> None:
     with pytest.raises(InputError, match=message):
         luthier.transfer(HeadFirst(), some, **{"validation": some, "epochs": 1, **options})  # type: ignore[arg-type]
+
+
+class Counted(nn.Linear):
+    """A layer that counts the rows that pass it, over all of its copies."""
+
+    rows = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        Counted.rows += len(x)
+        return super().forward(x)
+
+
+def test_frozen_blocks_are_worked_out_once_for_all_steps_above() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(Counted(6, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 2))
+    X = torch.randn(200, 6)
+    y = (X[:, 0] * X[:, 1] > 0).long()
+    parts, counts = ((X[:100], y[:100]), (X[100:], y[100:])), []
+    for most in (1, 2):
+        Counted.rows = 0
+        result = luthier.transfer(net, parts[0], validation=parts[1], epochs=20, most_unfrozen=most)
+        assert len(result.options) == 1 + most
+        counts.append(Counted.rows)
+    assert counts[0] < 20 * 100  # an epoch of each of its trainings, two seeds' and a range test's, would be more
+    assert counts[1] - counts[0] >= 2 * 20 * 100  # a block that learns itself is run at every step

@@ -53,7 +53,7 @@ def begun(run: Path, *options: str) -> warm.Popen:
     """A fit in a process of its own, in the midst of training."""
     process = warm.Popen([*FIT, "--run", run, *options], stdout=warm.PIPE, stderr=warm.PIPE, text=True)
     for _ in range(600):
-        if list(run.glob("checkpoint/inputs-*")) or list(run.glob("checkpoint/train-*")):
+        if list(run.glob("checkpoint/train-*")):
             return process
         time.sleep(0.05)
     raise AssertionError(process.communicate())

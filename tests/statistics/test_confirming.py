@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from luthier.statistics.confirming import UNKNOWN, Answer, answer
+from luthier.statistics.confirming import UNKNOWN, Answer, Asked, answer, answers, still_open
 from luthier.statistics.paired import SeedSpread
 
 RNG = np.random.default_rng
@@ -93,3 +93,38 @@ def test_what_cannot_be_known_is_unknown(what: str) -> None:
     else:
         losses = np.where(units == 3, np.inf, losses)
     assert answer(reference, losses, units, SeedSpread()) == UNKNOWN == Answer("unknown", 0.0, -np.inf, np.inf)
+
+
+def sequentially(rng: np.random.Generator, worth: float, most: int) -> list[str]:
+    """Answers to sixteen questions about things of one worth, whose trainings differ by 5 % of the loss."""
+    n, units = 300, np.arange(300)
+    rows = rng.exponential(size=n)
+
+    def setting(share: float) -> np.ndarray:
+        return rows * (1 + share) + 0.05 * rng.normal(size=(most, n)) + 0.035 * rng.normal(size=(most, 1))
+
+    reference, losses = setting(0.0), {f"{k}": setting(worth) for k in range(16)}
+    asked = {name: Asked(some[:2]) for name, some in losses.items()}
+    for count in range(3, most + 1):
+        left = [name for name in still_open(reference, asked, units) if asked[name].partitions == count - 1]
+        asked |= {name: Asked(losses[name][:count]) for name in left}
+    return [one.kind for one in answers(reference, asked, units).values()]
+
+
+def test_more_partitions_answer_what_two_leave_open_and_claim_no_more() -> None:
+    found = {
+        (worth, most): [kind for seed in range(12) for kind in sequentially(RNG(seed), worth, most)]
+        for worth in (0.05, 0.0)
+        for most in (2, 12)
+    }
+    assert found[0.05, 12].count("helps") > 0.8 * 192
+    assert found[0.05, 12].count("helps") > 2 * found[0.05, 2].count("helps")
+    nothing = found[0.0, 12]
+    # 5 % of 192 and three standard errors: questions of one draw share their reference
+    assert nothing.count("helps") + nothing.count("hurts") < 0.11 * 192
+
+
+def test_what_is_answered_is_not_asked_again() -> None:
+    rows = RNG(0).exponential(size=(1, 300)).repeat(2, 0)
+    asked = {"much": Asked(1.5 * rows), "nothing": Asked(rows), "lost": Asked(np.full((2, 300), np.nan))}
+    assert still_open(rows, asked, np.arange(300)) == []

@@ -119,3 +119,14 @@ def test_answers_lose_little_given_the_true_law_and_the_usual_one_much() -> None
         # 20,000 draws, of which a tenth fits decisions, in place of 200,000: a share more for chance.
         assert one.ours <= (0.02 if absolute else 0.015), one
         assert one.usual >= 0.03, one
+
+
+@pytest.mark.parametrize("answer", ["median", "relative median"])
+def test_bounds_that_leave_out_zero_move_no_answer(answer: str) -> None:
+    """Baselines' predictions are logarithms as they are, far from 0: a median is still near the prediction."""
+    g = np.random.default_rng(0)
+    outputs = np.log(g.uniform(5e4, 4e5, 500))
+    modelled = outputs + 0.1 * g.normal(size=500)
+    transform = TargetTransform(log=True, lowest=float(outputs.min()), highest=float(outputs.max()))
+    told = answer_from(transform, outputs, modelled, answer).answer(outputs)
+    np.testing.assert_allclose(told, np.exp(outputs), rtol=0.05)

@@ -14,7 +14,7 @@ from torch import Tensor
 from luthier.engine.architecture import architecture
 from luthier.engine.member import Member
 from luthier.engine.settings import Part, Settings
-from luthier.errors import LuthierError
+from luthier.errors import NetworkTooLargeError
 from luthier.messages import in_bytes
 from luthier.objective import Loss, loss_named
 from luthier.optimise import Rule, rule_named
@@ -78,7 +78,8 @@ def in_memory_groups(
 ) -> tuple[list[Sequence[Member]], Settings, str]:
     """Members in groups that fit into `memory` bytes, their settings, and what was done about it in words.
 
-    Where not even one member fits, its batches go through in pieces. LuthierError where its weights alone are too many.
+    Where not even one member fits, its batches go through in pieces. NetworkTooLargeError where its weights alone are
+    too many.
     """
     taken = footprint(members, settings, part)
     count, pieces = len(members), 1
@@ -87,7 +88,7 @@ def in_memory_groups(
     while by_rows and taken.of(1, pieces) > memory and 2 * pieces <= settings.batch_size:
         pieces *= 2
     if (each := taken.of(1, pieces)) > memory:
-        raise LuthierError(
+        raise NetworkTooLargeError(
             "one network does not fit into the memory that is left beside the data",
             expected=f"{in_bytes(each)} or more",
             received=in_bytes(memory),

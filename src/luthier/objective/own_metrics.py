@@ -21,9 +21,10 @@ def own_metric(function: Any, *, greater_is_better: bool | None = None, needs: s
     """Make a metric of a function, and return the name by which `metric=` asks for it.
 
     `function(y, prediction)`, or `function(y, prediction, weights)`, gives a float, or raises ValueError where it is
-    not defined. Classes are their numbers, in the order of the model's classes; with `needs="probabilities"` a
-    prediction is [N, C]. A function without weights sees rows of unequal weight drawn again by these. A scikit-learn
-    scorer says itself which way is better and what it needs. InputError for anything else.
+    not defined; `greater_is_better` says which way is better. Classes are their numbers, in the order of the model's
+    classes; with `needs="probabilities"` a prediction is [N, C]. A function without weights sees rows of unequal weight
+    drawn again by these. A scikit-learn scorer says itself which way is better and what it needs. InputError for
+    anything else.
 
     >>> def wasted(y, prediction):
     ...     return float((prediction - y).clip(0).mean())

@@ -11,7 +11,7 @@ from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.interrupted import Interrupted
 from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.option_table import kept_for
-from luthier.recipe.plan import Plan, Plans
+from luthier.recipe.plan import Plan
 from luthier.recipe.problem import Problem
 from luthier.recipe.reading import (
     LoadedData,
@@ -38,7 +38,6 @@ __all__ = [
     "Ledger",
     "LoadedData",
     "Plan",
-    "Plans",
     "Problem",
     "Recipe",
     "Record",

@@ -13,7 +13,7 @@ from luthier import storage
 from luthier.errors import ConfigError, InputError
 from luthier.mistakes import mistakes_in
 from luthier.recipe.ledger import Record
-from luthier.recipe.plan import Plan, Plans, Stage
+from luthier.recipe.plan import Design, Plan, Stage
 from luthier.request import RunRequest
 from luthier.untrusted import read_toml, validated
 
@@ -34,7 +34,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     asked: RunRequest
-    plan: Plans | None = None
+    plan: Plan | None = None
     cuts: tuple[Cut, ...] = ()
     repeats: tuple[int, ...] | None = None  # steps of each round of folds; None: by the clock
     rounds: tuple[str, ...] | None = None  # of the designed experiments that were begun; None: by the clock
@@ -64,6 +64,7 @@ def read_recipe(path: Path) -> Recipe:
             *RunRequest.model_fields,
             *Plan.model_fields,
             *Stage.model_fields,
+            *Design.model_fields,
             *Cut.model_fields,
         ]
         raise ConfigError(mistakes_in(error, known), remedy=f"correct '{path}'") from None
@@ -79,7 +80,7 @@ def recipe_from(asked: RunRequest, records: Iterable[Record]) -> Recipe:
     plan, cuts, repeats, rounds, judged = None, [], list[int](), list[str](), False
     for record in records:
         if record["kind"] == "plan":
-            plan = validated(Plans, record["plan"], "the plan in the run's ledger")
+            plan = validated(Plan, record["plan"], "the plan in the run's ledger")
         elif record["kind"] == "cut":
             cuts.append(Cut(work=record["work"], step=record["step"], reason=record["reason"]))
         elif record["kind"] == "repeat":

@@ -16,7 +16,7 @@ from luthier.data import Splits, split_rows
 from luthier.data.row_hashes import rows_are_told_apart
 from luthier.data.split import FEWEST
 from luthier.errors import InputError, listed
-from luthier.recipe.known_rows import Line, fingerprints_of, fingerprints_of_test
+from luthier.recipe.known_rows import Line, fingerprints_of, fingerprints_of_test, has_learnt
 from luthier.recipe.outside import require_outside, said_of_inside
 from luthier.recipe.reading import LoadedData, asked_of, dates_of
 from luthier.recipe.sealed_file import near, values_of_test
@@ -82,7 +82,8 @@ def _beside_test(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
     assert read.test is not None
     notes = [*result.notes, note, *read.counted_rows(read.test).notes]
     if also.any():
-        notes.append(f"{int(also.sum())} rows of the table are also in --test and left out of the open ones")
+        rows = "1 row of the table is" if also.sum() == 1 else f"{int(also.sum())} rows of the table are"
+        notes.append(f"{rows} also in --test and left out of the open ones")
     notes += said_of_inside(values, read.frame[rest], read, asked)
     return replace(result, notes=tuple(notes))
 
@@ -115,7 +116,7 @@ def _as_in(parent: str, read: LoadedData, asked: RunRequest, line: Line) -> Spli
     if splits is None:
         raise InputError(f"'{parent}' has not split its rows yet", remedy=f"finish it: luthier resume {parent}")
     if asked.test == asked_of(folder).test:
-        return splits if not folder.refitted.exists() else _without_sealed(splits, read)
+        return _without_sealed(splits, read) if has_learnt(folder) else splits
     joined = np.sort(np.concatenate([splits.validation, splits.test]))
     note = "the old test rows join the validation set; the rows of --new-test are the new test set"
     return _with_fresh(replace(splits, validation=joined, left_out=()), note, read, asked, line)

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from luthier.engine import Schedule
+from luthier.machine import default_memory
 from luthier.nets import AnyEmbedding, NumberEmbedding
+from luthier.objective import metric_named
 from luthier.recipe.first_setting import EMBEDDED, METHOD, FirstSetting, TableShape, first_setting
 from luthier.recipe.fold_bags import learnt_rows
-from luthier.recipe.plan import WIDEST
+from luthier.recipe.plan import CODED, ENCODINGS, WIDEST
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
@@ -74,7 +76,8 @@ def _switched(factor: Factor, coded: float) -> float:
     return factor.value(coded)
 
 
-_OFF_BELOW = ("dropout, last layer", "dropout, other layers", "L2", "decoupled decay", "averaging")
+SMOOTHING = Factor("label smoothing", 0.0, 0.2, least=0.0, most=0.5)
+_OFF_BELOW = ("dropout, last layer", "dropout, other layers", "L2", "decoupled decay", "averaging", SMOOTHING.name)
 
 
 def start_of(problem: Problem) -> FirstSetting:
@@ -92,8 +95,15 @@ def encodings(problem: Problem, methods: Sequence[str]) -> dict[str, tuple[str, 
     if not numbers:
         return {METHOD: (METHOD, None)}
     embedded = {"embedded": (METHOD, NumberEmbedding(numbers))} if numbers <= EMBEDDED else {}
-    others = [method for method in methods if method not in ("standardise", METHOD)]
+    others = [method for method in methods if method not in ("standardise", METHOD) and _is_light(problem, method)]
     return {**embedded, **{method: (method, None) for method in (METHOD, *others)}}
+
+
+def _is_light(problem: Problem, method: str) -> bool:
+    """Whether the rows behind a way of preprocessing take no more than their part of the memory."""
+    rows = len(problem.data.training) + len(problem.data.validation)
+    inputs = problem.data.training.numbers.shape[1] * (CODED if method in ("piecewise", "periodic") else 1)
+    return 4 * rows * inputs * ENCODINGS <= problem.data.memory_beside(problem.asked.memory or default_memory()) / 4
 
 
 def training_space(runner: Runner) -> FactorSpace:
@@ -155,6 +165,7 @@ def validation_space(runner: Runner, now: Setting) -> FactorSpace:
         Factor("decoupled decay", 1e-3, 0.3, log=True, most=1.0),
         Factor("clipping", 0.3, 30.0, log=True, least=0.03),
         Factor("averaging", 1e-3, 0.1, log=True, most=0.5),  # share of the training that an average remembers
+        *([SMOOTHING] if _counts_classes(problem) else []),
     )
     rows = learnt_rows(problem)  # l2 / rows is the penalty
 
@@ -171,6 +182,7 @@ def validation_space(runner: Runner, now: Setting) -> FactorSpace:
             l2=values["L2"] * rows,
             weight_decay=values["decoupled decay"],
             clip_norm=values["clipping"],
+            label_smoothing=values.get(SMOOTHING.name, 0.0),
             **AUGMENTATIONS[shape["augmentation"]],
         )
         return replace(
@@ -187,8 +199,18 @@ def validation_space(runner: Runner, now: Setting) -> FactorSpace:
         "decoupled decay": max(1e-3, member.weight_decay),
         "clipping": min(30.0, member.clip_norm),
         "averaging": max(1e-3, now.averaging),
+        SMOOTHING.name: member.label_smoothing,
     }
     return FactorSpace(choices, first, factors, start, build)
+
+
+def _counts_classes(problem: Problem) -> bool:
+    """Whether the metric that was asked for counts right classes: smoothed labels may raise it, as well as the loss."""
+    return (
+        problem.task.kind != "regression"
+        and bool(problem.asked_metric)
+        and metric_named(problem.asked_metric).of_classes
+    )
 
 
 def with_hidden(now: Setting, hidden: tuple[int, ...], *, residual: bool | None = None) -> Setting:
@@ -240,5 +262,6 @@ def _in_words(setting: Setting) -> str:
         "averaged ": f"{setting.averaging:.2g}" if setting.averaging else "",
         "noise ": f"{member.noise:g}" if member.noise else "",
         "mix-up ": f"{member.mixup:g}" if member.mixup else "",
+        "smoothing ": f"{member.label_smoothing:.2g}" if member.label_smoothing else "",
     }
     return ", ".join(words + [norm] * bool(norm) + [name + value for name, value in regularised.items() if value])

@@ -1,26 +1,28 @@
 """Bags: one setting in all folds of the open rows; each row is predicted by the network that had left it out.
 
-N open rows, K folds, M networks of a population, F rows of the largest fold, C outputs.
+Where the open rows are not crossed a bag is one network, and the validation part is what it had left out. N rows judge
+(all open ones, or the validation part); K folds, M networks of a population, F rows of the largest fold, C outputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data.split import fold_rows, group_numbers, strata_of
+from luthier.assess import Units
+from luthier.errors import NetworkTooLargeError
 from luthier.nets import DenseSpec
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.problem import Problem
-from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
+from luthier.recipe.runner import STEPS, Runner, TrainedPopulation, TrainingPlan
 from luthier.recipe.setting import Setting
 from luthier.saved import activate
-from luthier.seeds import derive, numpy_generator
+from luthier.seeds import derive
 from luthier.statistics.row_losses import row_losses
 
 FEWEST_STEPS = 10
@@ -31,7 +33,7 @@ KEPT_BAGS, KEPT_BYTES = 6, 2**25  # bags of a population whose networks are kept
 class Bag:
     """A setting in all folds: its networks are those from `first` on of a population, one for each fold [N].
 
-    `loss` is the mean loss of all open rows, each by the network that had left it out; NaN where a network diverged.
+    `loss` is the mean loss of all rows that judge, each by the network that had left it out; NaN where one diverged.
     """
 
     setting: Setting
@@ -56,7 +58,7 @@ class Bag:
         return float(np.mean(self.population.train_loss[list(self.places)]))
 
     def outputs(self, kind: str) -> Tensor:
-        """Out-of-fold probabilities or values of all open rows [N, C], float64."""
+        """Probabilities or values of rows not learnt from [N, C], float64."""
         result: Tensor | None = None
         for fold, place in enumerate(self.places):
             rows = torch.nonzero(self.folds == fold).flatten()
@@ -68,8 +70,8 @@ class Bag:
         return result
 
     def row_losses(self, problem: Problem) -> np.ndarray:
-        """The loss of each open row [N]."""
-        whole, kind = problem.open_rows(self.setting.method), problem.task.kind
+        """The loss of each row that judges [N]."""
+        whole, kind = problem.judged(self.setting.method), problem.task.kind
         return np.asarray(row_losses(self.outputs(kind), whole.targets, kind, whole.weights))
 
     def alone(self) -> TrainedPopulation:
@@ -84,25 +86,21 @@ class Bag:
 
 def learnt_rows(problem: Problem) -> int:
     """How many rows a network of a bag learns from."""
-    return round((len(problem.data.training) + len(problem.data.validation)) * (FOLDS - 1) / FOLDS)
+    learnt, others = len(problem.data.training), len(problem.data.validation)
+    return round((learnt + others) * (FOLDS - 1) / FOLDS) if problem.crossed else learnt
 
 
-def partition(problem: Problem, number: int, *, validation_only: bool = False) -> Tensor:
-    """The fold of each open row [N], or of each validation row: equal rows and rows of a group stay together, classes
-    lie in equal shares."""
-    frame, together = problem.data.validation_frame, problem.data.together
-    if validation_only:
-        together = np.unique(together[-len(frame) :], return_inverse=True)[1]
-    else:
-        frame = pl.concat([problem.data.training_frame, frame])
-    group, task = problem.asked.group, problem.task
-    groups = group_numbers(frame[group]) if group else together
-    rng = numpy_generator(problem.seed, "folds", number)
-    left_out = fold_rows(groups, strata_of(frame[task.target], task), FOLDS, rng, whole=bool(group))
-    result = torch.empty(len(frame), dtype=torch.int64)
-    for fold, rows in enumerate(left_out):
-        result[torch.from_numpy(rows)] = fold
-    return result
+def judging_units(problem: Problem) -> Units:
+    """What new data would bring anew, of the rows that judge [N]: groups, rows with their copies, blocks of times."""
+    known = [(problem.data.units[name], len(part)) for name, part in problem.judging.items()]
+    if all(units.of is None for units, _ in known):
+        return known[0][0]
+    numbers, start = [], 0
+    for units, rows in known:
+        own = units.numbers(rows)
+        numbers.append(own + start)
+        start += int(own.max(initial=-1)) + 1
+    return Units("groups" if known[0][0].kind == "groups" else "rows", np.concatenate(numbers))
 
 
 @dataclass(frozen=True)
@@ -120,24 +118,24 @@ class BagPlan:
 
 def steps_of(runner: Runner, setting: Setting, share: float) -> int:
     """Steps of a network of a bag, over a share of the planned epochs."""
-    assert runner.plan.design is not None
+    design = runner.plan.design
+    assert design is not None
     epoch = learnt_rows(runner.problem) / setting.batch_size
-    return max(FEWEST_STEPS, round(runner.plan.design.epochs * share * setting.length * epoch))
+    fewest = 1 if runner.budget_clock.budget.seconds is None else FEWEST_STEPS
+    return max(fewest, round(design.epochs * share * setting.length * epoch))
 
 
 def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: BagPlan) -> list[Bag]:
-    """Settings of one shape, all folds in one population; none when the clock cut it."""
+    """Settings of one shape, all folds in one population; none when the clock cut it or the memory cannot hold one."""
     problem, one = runner.problem, settings[0]
-    folds = partition(problem, trial.partition)
+    folds = _left_out(problem, trial.partition)
     count, steps = int(folds.max()) + 1, steps_of(runner, one, trial.share)
-    assert isinstance(one.member.spec, DenseSpec)
-    light = max(1, KEPT_BYTES // (4 * count * one.member.spec.parameter_count()))
     members = [
         replace(
             setting.member_over(steps),
-            fold=fold,
+            fold=fold if problem.crossed else None,
             seed=derive(problem.seed, "bag", trial.seed, fold),  # alike for all settings: compared in pairs
-            label=f"{setting.label}, fold {fold}",
+            label=f"{setting.label}, fold {fold}" if problem.crossed else setting.label,
         )
         for setting in settings
         for fold in range(count)
@@ -148,12 +146,17 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
         one.method,
         one.rule,
         one.batch_size,
-        parts=(problem.open_rows(one.method), None),
-        folds=folds,
-        kept=min(trial.kept, light) * count,
+        **_rows_of(problem, one.method, folds),
+        kept=min(trial.kept, _light(problem, one, folds)) * count,
         outputs=trial.outputs,
+        complete=True,
+        batches=trial.seed,
     )
-    trained = runner.run(name, members, plan)
+    try:
+        trained = runner.run(name, members, plan)
+    except NetworkTooLargeError as error:
+        runner.ledger.add("note", {"step": STEPS[trial.stage], "sentence": f"{name} is left out: {error.problem}"})
+        return []
     if trained is None or "cut" in trained.statuses:
         return []
     rows = _weights_of_folds(problem, folds)
@@ -163,9 +166,30 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
     ]
 
 
+def _left_out(problem: Problem, number: int) -> Tensor:
+    """Which network of a bag has left out each of the rows that judge [N]."""
+    if problem.crossed:
+        return problem.dealt(number)
+    return torch.zeros(len(problem.data.validation), dtype=torch.int64)
+
+
+def _rows_of(problem: Problem, method: str, folds: Tensor) -> dict[str, Any]:
+    """What the networks of bags learn from and are judged by, as a `TrainingPlan` names it."""
+    if problem.crossed:
+        return {"parts": (problem.open_rows(method), None), "folds": folds}
+    return {"parts": problem.prepared(method)[1:]}
+
+
+def _light(problem: Problem, setting: Setting, folds: Tensor) -> int:
+    """Of how many bags networks and outputs are light enough to be kept; of one at least."""
+    assert isinstance(setting.member.spec, DenseSpec)
+    networks = (int(folds.max()) + 1) * setting.member.spec.parameter_count()
+    return max(1, KEPT_BYTES // (4 * (networks + len(folds) * problem.outputs)))
+
+
 def _weights_of_folds(problem: Problem, folds: Tensor) -> np.ndarray:
     """How much the rows of each fold count together [K]."""
-    parts = (problem.data.training, problem.data.validation)
+    parts = problem.judging.values()
     if all(part.weights is None for part in parts):
         return folds.bincount().double().numpy()
     known = torch.cat([torch.ones(len(part)) if part.weights is None else part.weights for part in parts])

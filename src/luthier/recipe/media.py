@@ -83,7 +83,7 @@ MEDIA: dict[str, Medium] = {
             (1, ("Adam", "decay"), ("start", "augmentation", "augmentations together")),
         ),
         costs={"units": 2.2, "layers": 3.7, "augmentation": 1.25, "augmentations together": 1.25, "later": 2.2},
-        shares={"inputs": 0.0, "range": 0.06, "fit training": 0.22, "fit validation": 0.30, "seeds": 0.42, "folds": 0},
+        shares={"range": 0.06, "fit training": 0.22, "fit validation": 0.30, "seeds": 0.42, "folds": 0},
         final_seeds=3,
         final_cost=1.25 * 2.2,
         going_on=0.4,
@@ -102,7 +102,6 @@ MEDIA: dict[str, Medium] = {
         ),
         costs={"order": 5.0, "units": 1.2, "later": 1.0},
         shares={
-            "inputs": 0.0,
             "range": 0.05,
             "fit training": 0.25,
             "fit validation": 0.27,

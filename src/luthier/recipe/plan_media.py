@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from luthier.recipe.media import MEDIA, Level, Medium, Rung
-from luthier.recipe.plan import FOLDS, MOST_EPOCHS, SMALL, Plan, Plans, Stage, TrainingBudget
+from luthier.recipe.plan import FOLDS, MOST_EPOCHS, SMALL, Plan, Stage, TrainingBudget
 
 ENOUGH_EPOCHS, ENOUGH_STEPS = 2.5, 250  # below both a comparison says more about the length
 
@@ -33,7 +33,7 @@ class MediumSize:
         return -(-self.rows // self.batch_size)
 
 
-def make_medium_plans(problem: MediumSize, means: TrainingBudget) -> Plans:
+def make_medium_plan(problem: MediumSize, means: TrainingBudget) -> Plan:
     """The richest plan that leaves every stage enough steps."""
     medium, plan = MEDIA[problem.medium], None
     for level in medium.levels:
@@ -42,7 +42,7 @@ def make_medium_plans(problem: MediumSize, means: TrainingBudget) -> Plans:
         if plan.fit_training.steps >= enough and plan.fit_validation.steps >= medium.going_on * enough:
             break
     assert plan is not None
-    return Plans(narrow=plan, wide=plan)
+    return plan
 
 
 def _plan(problem: MediumSize, medium: Medium, means: TrainingBudget, level: Level) -> Plan:
@@ -76,7 +76,6 @@ def _plan(problem: MediumSize, medium: Medium, means: TrainingBudget, level: Lev
         final_seeds=medium.final_seeds,
         training_rungs=training,
         validation_rungs=validation,
-        inputs=Stage(steps=1),
         fit_training=stage("fit training", networks(medium.training, training)),
         fit_validation=stage("fit validation", later * networks(medium.validation, validation)),
         final=stage("seeds", medium.final_seeds * (medium.final_cost if "units" in training else 1.25)),

@@ -154,7 +154,8 @@ def _findings(read: LoadedData, asked: RunRequest, parts: Parts, record: RowReco
         result.append(Finding("known-test-rows", "warning", sentence, evidence, "seal rows that no run has seen"))
     opened = len(parts.splits.training) + len(parts.splits.validation)
     if also := read.frame.height - opened - len(parts.splits.test):
-        sentence = f"{also} rows of the table are also in --test: they are not learnt from"
+        rows_are = "1 row of the table is" if also == 1 else f"{also} rows of the table are"
+        sentence = f"{rows_are} also in --test and not learnt from"
         remedy = "name a table without the test rows"
         result.append(Finding("test-rows-in-table", "warning", sentence, {"rows": also}, remedy))
     if not asked.seals:

@@ -10,15 +10,20 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
+import polars as pl
 import torch
+from torch import Tensor
 
 from luthier.data import Dataset, PictureEncoder, Prepare, Task, inputs_of, preprocess_of
+from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Part, Stream
 from luthier.nets import DenseSpec
 from luthier.recipe.full_training_rows import StreamedInputs
+from luthier.recipe.plan import FOLDS
 from luthier.recipe.prepare import Prepared
 from luthier.request import RunRequest
+from luthier.seeds import numpy_generator
 from luthier.task import deciding_metric
 
 LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}
@@ -39,6 +44,7 @@ class Problem:
     crossed: bool = False
     _parts: dict[str, tuple[Prepare, Part, Part]] = field(default_factory=dict, repr=False)
     _open_rows: dict[str, Part] = field(default_factory=dict, repr=False)
+    _dealt: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def task(self) -> Task:
@@ -79,7 +85,11 @@ class Problem:
 
     def cross_fitted(self) -> Problem:
         """The same problem, its open rows learnt from in folds."""
-        return replace(self, crossed=True, _parts={}, _open_rows={})
+        return replace(self, crossed=True, _parts={}, _open_rows={}, _dealt={})
+
+    def judged_by_validation(self) -> Problem:
+        """The same problem, its validation part judging."""
+        return replace(self, crossed=False, _parts={}, _open_rows={}, _dealt={})
 
     def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
         """Preprocessing fitted on the rows that are learnt from, and both parts through it."""
@@ -101,6 +111,41 @@ class Problem:
         """All rows that may be learnt from, the validation rows last, behind one way of preprocessing."""
         _, training, validation = self.prepared(method)
         return self._open_rows[method] if self.crossed else training.joined(validation)
+
+    def judged(self, method: str) -> Part:
+        """The rows that settings are judged by: all open ones where these are crossed, or else the validation part."""
+        return self.open_rows(method) if self.crossed else self.prepared(method)[2]
+
+    @property
+    def judging(self) -> Mapping[str, Dataset]:
+        """The parts that these rows are, by name, in their order."""
+        validation = {"validation": self.data.validation}
+        return {"training": self.data.training, **validation} if self.crossed else validation
+
+    def dealt(self, number: int) -> Tensor:
+        """The rows that judge, in folds [N]: equal rows and rows of a group stay together, classes in equal shares.
+
+        Each number is another partition. Crossed rows are learnt from in these folds; weights of networks are chosen
+        without one and scored on it.
+        """
+        if number not in self._dealt:
+            self._dealt[number] = self._deal(number)
+        return self._dealt[number]
+
+    def _deal(self, number: int) -> Tensor:
+        frames = {"training": self.data.training_frame, "validation": self.data.validation_frame}
+        frame, group = pl.concat([frames[name] for name in self.judging]), self.asked.group
+        if self.crossed:
+            groups, whole = group_numbers(frame[group]) if group else self.data.together, bool(group)
+        else:
+            units = self.data.units["validation"]
+            groups, whole = units.numbers(len(frame)), units.kind != "rows"
+        rng = numpy_generator(self.seed, "folds", number)
+        left_out = fold_rows(groups, strata_of(frame[self.task.target], self.task), FOLDS, rng, whole=whole)
+        result = torch.empty(len(frame), dtype=torch.int64)
+        for fold, rows in enumerate(left_out):
+            result[torch.from_numpy(rows)] = fold
+        return result
 
     def full_training_rows(self, method: str) -> tuple[Part | Stream, Part]:
         """All training rows, from the disk where memory holds but a sample of them, and the validation part."""

@@ -7,31 +7,47 @@ The clock is asked once a round, the answer is recorded, and a rerun follows the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal, NamedTuple
 
 from luthier.engine import ModuleSpec
 from luthier.machine import default_memory
 from luthier.nets import DenseSpec, Spec
-from luthier.recipe.fold_bags import learnt_rows, partition, steps_of
-from luthier.recipe.plan import CROSSED_SHARES, FOLDS, MOST_CODED, Design
+from luthier.recipe.fold_bags import learnt_rows, steps_of
+from luthier.recipe.plan import CODED, ENCODINGS, FOLDS, MOST_CODED, SMALL, TABLE_SHARES, Design
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 
 SCREEN = 1 / 2  # of a whole training
-# From rich to lean: shapes and settings of a screen, shapes of the second round, and bags that the questions take.
-LEVELS = ((8, 10, 4, 32), (8, 8, 4, 32), (6, 8, 3, 32), (4, 8, 3, 32), (4, 6, 2, 16), (3, 4, 2, 16))
+
+
+class Level(NamedTuple):
+    """Shapes and settings of a screen, shapes of the second round, and bags that the questions take."""
+
+    shapes: int
+    settings: int
+    second: int
+    asked: int
+
+
+# From rich to lean; the last ones where the validation part judges, however little there is to spend.
+LEVELS = tuple(
+    Level(*one) for one in ((8, 10, 4, 32), (8, 8, 4, 32), (6, 8, 3, 32), (4, 8, 3, 32), (4, 6, 2, 16), (3, 4, 2, 16))
+)
+LEANER = (Level(2, 3, 1, 8), Level(2, 2, 1, 0))
 RESERVED = 0.15  # of the time, for rounds after the second and for what took longer than planned
-PARTITIONS, MOST_PARTITIONS = 2, 6
+MOST_PARTITIONS = 12  # of a question that stays open
 POPULATIONS_OF_QUESTIONS = 10  # the questions' variants have about so many shapes
 MOST_EPOCHS = 40.0  # of a whole training at first; its length is a factor
 ENOUGH_EPOCHS, FEWEST_EPOCHS = 20.0, 10.0  # a leaner screen is better than less; rows are judged by one part below
 ENOUGH_STEPS, FEWEST_STEPS = 400, 150
+ENOUGH_OF_MANY = 1_200  # steps, where rows are so many that epochs ask for more
 FEWEST_STEPS_OF_A_BUDGET = 60
 LONGER = 1.3  # times as many steps as a whole training's, on average over lengths and batch sizes
 FEWEST_ROWS, MOST_OUTPUTS = 20 * FOLDS, 600_000  # open rows, and these times outputs: a bag predicts them all
 MOST_BYTES = 2**25  # of a bag's networks
-CODED, ENCODINGS = 16, 2  # inputs that a number has in the widest encoding, and how many such encodings may be held
 LAYER_COST = 40.0  # products that the calls around a layer's products cost beside them, a row and unit
 
 
@@ -55,43 +71,69 @@ def can_be_crossed(problem: Problem) -> bool:
     encoded = 4 * rows * numbers * coded * ENCODINGS  # bytes of all ways of preprocessing
     memory = problem.data.memory_beside(asked.memory or default_memory())
     known = rows * problem.outputs <= MOST_OUTPUTS and rows >= FEWEST_ROWS and encoded <= memory / 4
-    return problem.medium == "table" and free and known and int(partition(problem, 0).max()) + 1 == FOLDS
+    table = problem.medium == "table" and rows <= SMALL
+    return table and free and known and int(problem.cross_fitted().dealt(0).max()) + 1 == FOLDS
 
 
-def design_of(
-    problem: Problem,
-    spec: Spec | ModuleSpec,
-    batch_size: int,
-    *,
-    seconds: float | None,
-    steps: int | None = None,
-    unit: float = 0.0,
-    threads: int = 1,
-) -> Design | None:
-    """The richest design whose whole trainings are long enough; None where not even the leanest one's are.
+@dataclass(frozen=True)
+class Means:
+    """What a design may spend on training: seconds, of which a unit of `work` takes `unit` in the `threads` that are
+    used; or steps."""
 
-    `unit` is the seconds that a unit of `work` takes in the threads that are used.
+    seconds: float | None
+    steps: int | None = None
+    unit: float = 0.0
+    threads: int = 1
+
+    def length(self, spec: Spec | ModuleSpec, batch_size: int, level: Level, folds: int) -> float:
+        """Steps of a whole training where a design of this level uses all of it."""
+        if self.seconds is None:
+            populations = 2 * (level.shapes * SCREEN + level.second) + POPULATIONS_OF_QUESTIONS * level.asked / 16
+            return float(self.steps or 0) * (1 - RESERVED) / (populations * LONGER)
+        bags = 2 * level.settings * (level.shapes * SCREEN + level.second) + level.asked
+        one_step = self.unit * work(spec, batch_size, folds * bags, 1) * LONGER
+        return self.seconds * (1 - RESERVED) * (1 - TABLE_SHARES["range"]) / one_step
+
+
+def design_of(problem: Problem, spec: Spec | ModuleSpec, batch_size: int, means: Means) -> Design | None:
+    """The richest design whose whole trainings are long enough.
+
+    Of crossed rows None where not even the leanest one's are: then the validation part judges, by the leanest one at
+    least, however short it is.
     """
     assert isinstance(spec, DenseSpec)
-    epoch, result = learnt_rows(problem) / batch_size, None
-    if 4 * FOLDS * spec.parameter_count() > MOST_BYTES:
+    folds: Literal[1, 5] = FOLDS if problem.crossed else 1
+    epoch = learnt_rows(problem) / batch_size
+    if folds > 1 and 4 * FOLDS * spec.parameter_count() > MOST_BYTES:
         return None
-    for shapes, settings, second, asked in LEVELS:
-        if seconds is None:
-            populations = 2 * (shapes * SCREEN + second) + POPULATIONS_OF_QUESTIONS * asked / 16
-            length = float(steps or 0) * (1 - RESERVED) / (populations * LONGER)
-        else:
-            bags = 2 * settings * (shapes * SCREEN + second) + asked
-            one_step = unit * work(spec, batch_size, FOLDS * bags, 1) * LONGER
-            length = seconds * (1 - RESERVED) * (1 - CROSSED_SHARES["range"]) / one_step
-        length = min(length, max(MOST_EPOCHS * epoch, ENOUGH_STEPS))
-        if length < (FEWEST_STEPS_OF_A_BUDGET if seconds is None else max(FEWEST_STEPS, FEWEST_EPOCHS * epoch)):
-            continue
-        whole = length / epoch
-        result = Design(epochs=whole, shapes=shapes, settings=settings, second=second, threads=threads, unit=unit)
-        if length >= (ENOUGH_STEPS if seconds is None else max(ENOUGH_STEPS, ENOUGH_EPOCHS * epoch)):
+    enough, fewest = _lengths(epoch, means, crossed=problem.crossed)
+    result = None
+    for level in LEVELS if problem.crossed else (*LEVELS, *LEANER):
+        length = min(means.length(spec, batch_size, level, folds), max(MOST_EPOCHS * epoch, ENOUGH_STEPS))
+        if length >= fewest:
+            result = Design(
+                epochs=max(length, 1.0) / epoch,
+                shapes=level.shapes,
+                settings=level.settings,
+                second=level.second,
+                threads=means.threads,
+                unit=means.unit,
+                folds=folds,
+            )
+        if length >= enough:
             return result
     return result
+
+
+def _lengths(epoch: float, means: Means, *, crossed: bool) -> tuple[float, float]:
+    """Steps of a whole training above which a richer design is better than a longer one, and below which none is made.
+
+    An epoch of many rows says more than one of few, so that steps bound what epochs ask for where one part judges.
+    """
+    if means.seconds is None:
+        return FEWEST_STEPS_OF_A_BUDGET, FEWEST_STEPS_OF_A_BUDGET if crossed else 0
+    enough, fewest = max(ENOUGH_STEPS, ENOUGH_EPOCHS * epoch), max(FEWEST_STEPS, FEWEST_EPOCHS * epoch)
+    return (enough, fewest) if crossed else (min(enough, ENOUGH_OF_MANY), 0)
 
 
 Populations = Sequence[Sequence[Setting]]  # the settings of each
@@ -108,14 +150,14 @@ def cost_of(runner: Runner, populations: Populations, share: float = 1.0) -> flo
     if runner.budget_clock.budget.seconds is None:
         return float(sum(lengths))
     total = sum(
-        work(one.member.spec, one.batch_size, FOLDS, steps)
+        work(one.member.spec, one.batch_size, design.folds, steps)
         for settings, steps in zip(populations, lengths, strict=True)
         for one in settings
     )
     known = [
         (work(t.members[0].spec, t.batch_size, len(t.members), 1), runner.speeds[t.name])
         for t in runner.trained
-        if t.name in runner.speeds and t.members[0].fold is not None
+        if t.name in runner.speeds
     ]
     unit = sum(s for _, s in known) / sum(w for w, _ in known) if known else design.unit
     return unit * total

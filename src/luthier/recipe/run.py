@@ -24,24 +24,23 @@ from luthier.recipe.ladder import Fitted
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memo import Memo
 from luthier.recipe.places import settle
-from luthier.recipe.plan import Plans
+from luthier.recipe.plan import Plan
 from luthier.recipe.prepare import Prepared, prepare
 from luthier.recipe.problem import Problem
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.recipe.steps import for_pictures, for_text
-from luthier.recipe.steps.crossed import (
-    Crossed,
+from luthier.recipe.steps.designed import (
+    Designed,
     choose_first_setting,
+    explore_training,
+    explore_validation,
     first_method,
-    fit_training_crossed,
-    fit_validation_crossed,
 )
 from luthier.recipe.steps.first_architecture import choose_architecture
 from luthier.recipe.steps.fit_training import find_rates, fit_training
 from luthier.recipe.steps.fit_validation import fit_validation
-from luthier.recipe.steps.inputs import choose_inputs
 from luthier.recipe.steps.judge import Verdict, judge
 from luthier.recipe.steps.loss import choose_loss
 from luthier.recipe.steps.plan_budget import THREADS, plan_budget
@@ -164,12 +163,12 @@ class Run:
         }
 
     @torch_settings()
-    def plan(self) -> Plans:
+    def plan(self) -> Plan:
         """Only the plan, written nowhere but in the ledger."""
         runner = self.start()
-        plans = plan_budget(runner)
-        require_estimate(runner.problem, plans)
-        return plans
+        plan = plan_budget(runner)
+        require_estimate(runner.problem, plan)
+        return plan
 
     @torch_settings()
     def run(self) -> Verdict | None:
@@ -179,34 +178,32 @@ class Run:
         with running_baselines(runner) as baselines:
             if runner.problem.medium == "pictures":
                 baselines.finish_first()
-            plans = plan_budget(runner)
-            require_estimate(runner.problem, plans)
-            self.recipe = self.recipe.model_copy(update={"plan": plans})
+            plan = plan_budget(runner)
+            require_estimate(runner.problem, plan)
+            self.recipe = self.recipe.model_copy(update={"plan": plan})
             write_recipe(self.folder.recipe, self.recipe)
-            if plans.narrow.design is not None:
+            if plan.design is not None and plan.design.folds > 1:
                 runner = replace(runner, problem=runner.problem.cross_fitted())
-            runner = replace(runner, device=settle(runner, plans.narrow.device)).following(plans.narrow)
-            self.folder.update_facts(machine=machine_facts(plans.narrow.threads, str(runner.device))["machine"])
+            runner = replace(runner, device=settle(runner, plan.device)).following(plan)
+            self.folder.update_facts(machine=machine_facts(plan.threads, str(runner.device))["machine"])
             self.tell("begin", steps=runner.plan.total_steps, run=str(self.folder.path))
-            verdict = self._steps(runner, plans, baselines)
+            verdict = self._steps(runner, baselines)
         write_recipe(self.folder.recipe, recipe_from(self.asked, runner.ledger.records))  # now with cuts and rounds
         return verdict
 
-    def _steps(self, runner: Runner, plans: Plans, baselines: Baselines) -> Verdict | None:
+    def _steps(self, runner: Runner, baselines: Baselines) -> Verdict | None:
         if self.earlier is not None:
-            return self._warm(runner, plans, baselines, self.earlier)
+            return self._warm(runner, baselines, self.earlier)
         if self.asked.backbone:
-            return self._with_backbone(runner, plans, baselines)
+            return self._with_backbone(runner, baselines)
         begin_at = take_over(runner, self.asked)
         if begin_at <= 1:
             choose_loss(runner)
         if self.until == 1:
             return None
         if runner.plan.design is not None:
-            return self._crossed(runner, baselines, begin_at)
+            return self._designed(runner, baselines, begin_at)
         method = _recalled(runner, "method", begin_at <= 2, lambda: self._second(runner))
-        runner = runner.following(plans.for_method(method))
-        self.tell("begin", steps=runner.plan.total_steps, run=str(self.folder.path))
         if begin_at <= 2:
             check_before_training(runner, method)
         if self.until == 2:
@@ -223,8 +220,8 @@ class Run:
         runner.memo.json("closed", closed.to_json)
         return None if self.until == 4 else judge(runner, closed, baselines)
 
-    def _crossed(self, runner: Runner, baselines: Baselines, begin_at: int) -> Verdict | None:
-        """The steps from the second on, where the open rows are cross-fitted."""
+    def _designed(self, runner: Runner, baselines: Baselines, begin_at: int) -> Verdict | None:
+        """The steps from the second on by designed experiments."""
         method = _recalled(runner, "method", begin_at <= 2, lambda: first_method(runner))
         if begin_at <= 2:
             choose_architecture(runner)
@@ -234,7 +231,7 @@ class Run:
             return None
         bags: Sequence[Bag] = ()
         if begin_at <= 3:
-            fitted, bags = fit_training_crossed(runner, method, find_rates(runner, method))
+            fitted, bags = explore_training(runner, method, find_rates(runner, method))
         else:
             fitted = Fitted.from_json(runner.memo.recalled("fitted"))
         runner.memo.json("fitted", fitted.to_json)
@@ -242,40 +239,33 @@ class Run:
         if self.until == 3:
             return None
         if begin_at <= 4:
-            crossed = fit_validation_crossed(runner, fitted, bags)
+            closed = explore_validation(runner, fitted, bags)
         else:
-            crossed = Crossed(Setting.from_json(runner.memo.recalled("closed")))
-        runner.memo.json("closed", crossed.setting.to_json)
-        return None if self.until == 4 else judge(runner, crossed.setting, baselines, bags=crossed.bags)
+            closed = Designed(Setting.from_json(runner.memo.recalled("closed")))
+        runner.memo.json("closed", closed.setting.to_json)
+        return None if self.until == 4 else judge(runner, closed.setting, baselines, bags=closed.bags)
 
-    def _warm(self, runner: Runner, plans: Plans, baselines: Baselines, earlier: Earlier) -> Verdict | None:
+    def _warm(self, runner: Runner, baselines: Baselines, earlier: Earlier) -> Verdict | None:
         choose_loss(runner)
         if self.until < 4:
             return None
-        runner = runner.following(plans.for_method(earlier.setting.method))
         setting, started = warm_start(runner, earlier)
         runner.memo.json("closed", setting.to_json)
         baselines.collect()
         return None if self.until == 4 else judge(runner, setting, baselines, started=started, earlier=earlier)
 
-    def _with_backbone(self, runner: Runner, plans: Plans, baselines: Baselines) -> Verdict | None:
+    def _with_backbone(self, runner: Runner, baselines: Baselines) -> Verdict | None:
         choose_loss(runner)
         if self.until < 4:
             return None
-        runner = runner.following(plans.narrow)
         setting, started = use_backbone(runner)
         baselines.collect()
         return None if self.until == 4 else judge(runner, setting, baselines, started=started)
 
     @staticmethod
     def _second(runner: Runner) -> str:
-        problem = runner.problem
-        if problem.medium == "pictures":
-            return for_pictures.choose_network(runner)
-        if problem.medium == "text":
-            return for_text.choose_network(runner)
-        choose_architecture(runner)
-        return choose_inputs(runner)
+        media = {"pictures": for_pictures.choose_network, "text": for_text.choose_network}
+        return media[runner.problem.medium](runner)
 
 
 def _recalled(runner: Runner, name: str, anew: bool, compute: Callable[[], str]) -> str:

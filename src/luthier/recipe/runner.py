@@ -40,8 +40,9 @@ from luthier.recipe.memory_groups import KEPT, best_places, join_histories, merg
 from luthier.recipe.plan import Plan, Stage
 from luthier.recipe.problem import Problem
 from luthier.saved import RunFolder
+from luthier.seeds import derive
 
-STEPS = {"inputs": 2, "fit training": 3, "fit validation": 4, "questions": 4, "seeds": 5, "folds": 5}
+STEPS = {"fit training": 3, "fit validation": 4, "questions": 4, "seeds": 5, "folds": 5}
 CURVE_POINTS = 8  # evaluations of a training in folds, none of which chooses anything
 AT_LEAST = "at least"  # the population that is trained whatever the clock says
 Kept = tuple[dict[str, Tensor], dict[str, Any]]  # tensors of a population, and what came of it
@@ -116,8 +117,9 @@ class TrainingPlan:
     """How a population is trained: the stage whose time it takes, steps, preprocessing, rule and batch size.
 
     With `parts` on other training and validation rows than the run's; from `initial` weights, one state a member. With
-    `folds` [N] members learn from the rows outside of their own and keep their last weights. `kept` says of how many
-    members weights are kept, `outputs` whether those of folds are.
+    `folds` [N] members learn from the rows outside of their own. A `complete` training ends with its last step, whose
+    weights count: no row stops a network that it judges. `kept` says of how many members weights are kept, `outputs`
+    whether the outputs of all others of a complete training are; `batches` is another order of the rows.
     """
 
     stage: str
@@ -130,6 +132,8 @@ class TrainingPlan:
     folds: Tensor | None = None
     kept: int = KEPT
     outputs: bool = True
+    complete: bool = False
+    batches: int = 0
 
     @property
     def together(self) -> int:
@@ -230,28 +234,28 @@ class Runner:
                 self.record_cut(label, step)
         if not tensors:
             return None
-        for finding in facts["findings"] if training.folds is None else ():  # of an experiment they are counted
+        for finding in () if training.complete else facts["findings"]:  # of an experiment they are counted
             self.ledger.add("finding", finding)
         trained = _unpack(name, training, members, tensors, facts)
         return self.keep(trained) if trained.usable() else None
 
     def _settings(self, training: TrainingPlan, members: Sequence[Member]) -> Settings:
         steps = training.planned.steps
-        crossed = training.folds is not None
-        every = max(1, steps // CURVE_POINTS) if crossed else self.plan.evaluate_every(steps)
+        complete = training.complete
+        every = max(1, steps // CURVE_POINTS) if complete else self.plan.evaluate_every(steps)
         settings = Settings(
             loss=self.problem.loss,
             rule=training.rule,
             batch_size=training.batch_size,
             steps=steps,
             evaluate_every=every,
-            patience=0 if crossed else max(10, (steps // every) // 3),
+            patience=0 if complete else max(10, (steps // every) // 3),
             tolerance=1e-4,
-            keep_last=crossed,
-            batch_seed=self.problem.seed,
+            keep_last=complete,
+            batch_seed=derive(self.problem.seed, "batches", training.batches) if complete else self.problem.seed,
             device=self.device,
         )
-        threads = self.plan.design.threads if crossed and self.plan.design else self.plan.threads
+        threads = self.plan.design.threads if complete and self.plan.design else self.plan.threads
         return threaded(settings, members, threads)
 
     def _train_in_memory_groups(self, name: str, members: Sequence[Member], training: TrainingPlan) -> Kept:
@@ -318,7 +322,7 @@ def _pack(outcome: Outcome, training: TrainingPlan) -> Kept:
     losses = np.asarray(outcome.best_validation_loss, dtype=float)
     kept = best_places(losses.tolist(), training.kept, training.together)
     tensors = {f"{i}/{name}": tensor for i in kept for name, tensor in outcome.state_dict(i).items()}
-    known = None if training.folds is None or training.outputs else sorted(kept)
+    known = sorted(kept) if training.complete and not training.outputs else None
     tensors["logits"] = torch.empty(0, 0, 1) if known == [] else _logits(outcome, training, known)
     facts = {
         "statuses": list(outcome.status),
@@ -337,15 +341,15 @@ def _pack(outcome: Outcome, training: TrainingPlan) -> Kept:
 def _logits(outcome: Outcome, training: TrainingPlan, known: list[int] | None) -> Tensor:
     """Outputs on the validation part [M, N, C], or [.., F, C] on the rows of each one's fold, filled up with NaN.
 
-    Of members in folds those that are `known`; all where none are named.
+    Of the members that are `known`; of all where none are named.
     """
     assert training.parts is not None
     learnt, validation = training.parts
+    outcome = outcome if known is None else outcome.some(torch.tensor(known, dtype=torch.int64))
     if validation is not None:
         return outcome.logits(validation.features, validation.codes)
     assert isinstance(learnt, Part)
     assert training.folds is not None
-    outcome = outcome if known is None else outcome.some(torch.tensor(known, dtype=torch.int64))
     counts, own = training.folds.bincount(), torch.tensor([member.fold for member in outcome.members])
     spec = outcome.members[0].spec
     assert isinstance(spec, DenseSpec)

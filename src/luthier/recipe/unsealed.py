@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from luthier.errors import InputError
-from luthier.recipe.plan import Plans
+from luthier.recipe.known_rows import has_learnt
+from luthier.recipe.plan import Plan
 from luthier.recipe.problem import Problem
 from luthier.recipe.reading import asked_of
 from luthier.recipe.rounds import can_be_crossed
@@ -12,7 +13,7 @@ from luthier.saved import RunFolder
 OTHERWISE = "judge on rows of your own with --test FILE, or seal fewer rows with --test-share 0.1"
 
 
-def require_estimate(problem: Problem, plans: Plans) -> None:
+def require_estimate(problem: Problem, plan: Plan) -> None:
     """InputError where nothing is sealed, and no row is predicted by networks that have left it out."""
     if problem.asked.seals:
         return
@@ -20,7 +21,7 @@ def require_estimate(problem: Problem, plans: Plans) -> None:
         raise InputError(
             "--test none and --distil exclude each other: each row has taught the one network", remedy=OTHERWISE
         )
-    if plans.narrow.design is None:
+    if plan.design is None or plan.design.folds == 1:
         short = can_be_crossed(problem)
         raise InputError(
             "--test none needs rows that are learnt from in folds, so that each is predicted by networks without it",
@@ -45,7 +46,7 @@ def require_sealed(folder: RunFolder) -> None:
 
 def require_unlearnt(folder: RunFolder) -> None:
     """InputError for a run whose sealed rows its refitted model has learnt from."""
-    if folder.refitted.exists():
+    if has_learnt(folder):
         raise InputError(
             f"the rows that '{folder.path}' had sealed are open: refitted.luthier has learnt from them",
             expected="unseen rows to be judged on",

@@ -34,7 +34,7 @@ def refit(run: str | Path, *, screen: Screen | None = None, verbose: int = 0) ->
     register, so that `test --again` and `branch --again` are refused. Called again, it returns the stored model.
 
     Raises InputError for a run that has not been judged, for one whose networks were stopped by validation rows (those
-    of pictures, text, time, warm starts and budgets too short for folds) and for a distilled one; LuthierError, and
+    of pictures, text, warm starts and budgets too short for any experiment) and for a distilled one; LuthierError, and
     nothing is kept, where the refitted model's answers lie farther from the judged one's than the answers of two of its
     networks lie apart. `screen` and `verbose` are as for `luthier.fit`.
     """
@@ -106,8 +106,8 @@ def _delivered(folder: RunFolder) -> list[DeliveredBag]:
         other = "networks that were stopped by validation rows" if path.exists() else "a run of an earlier version"
         raise InputError(
             f"'{folder.path}' cannot be refitted",
-            expected="a run whose networks were trained over folds, to their planned end",
+            expected="a run whose networks were trained to their planned end",
             received=alone.get(kept["kind"], other),
-            remedy="start a new run of a table with more time, without --time, --warm-start and --distil",
+            remedy="start a new run of a table with more time, without --warm-start and --distil",
         )
     return [DeliveredBag.from_json(one) for one in kept["bags"]]

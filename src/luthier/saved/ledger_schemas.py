@@ -70,18 +70,13 @@ class FindingRecord(TypedDict):
     remedy: Text
 
 
-class _Plans(TypedDict):
-    __pydantic_config__ = OPEN  # type: ignore[misc]
-    narrow: dict[Text, Plain]
-
-
 class PlanRecord(TypedDict):
     """The plan."""
 
     __pydantic_config__ = OPEN  # type: ignore[misc]
     kind: Literal["plan"]
     sentence: Text
-    plan: _Plans
+    plan: dict[Text, Plain]
 
 
 class CutRecord(TypedDict):

@@ -7,6 +7,7 @@ would bring anew. Choosing is another matter: it goes by expected losses, a clai
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,9 @@ MARGIN = 0.03  # of the loss: smaller differences are called none
 # Set on 60 draws of 1,000 rows of `diamonds`: 95.0 % of 480 intervals hold what other rows say of these networks, and
 # 96.9 % the mean over draws; on `default` 94.4 % and 96.2 % (`python -m benchmarks.coverage claims`).
 WIDENING = 1.05
+# A question that is open after the `FIRST` partitions is asked on more of them, until an interval wider by `EARLY`
+# answers it; what was looked at more than once is widened by `LOOKED` beside.
+FIRST, EARLY, LOOKED = 2, 1.3, 1.1
 
 AnswerKind = Literal["helps", "hurts", "no-difference", "unknown"]
 
@@ -79,3 +83,49 @@ def answer(
     if low > 0 or high < 0:
         return Answer("helps" if low > 0 else "hurts", share, low, high)
     return Answer("no-difference" if max(-low, high) <= margin else "unknown", share, low, high)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a question was asked by so far: losses [S, N] with the thing undone, or done where it was not there."""
+
+    losses: np.ndarray
+    used: bool = True
+
+    @property
+    def partitions(self) -> int:
+        """S."""
+        return len(self.losses)
+
+
+def answers(
+    reference: np.ndarray, asked: Mapping[str, Asked], units: np.ndarray, widening: float = WIDENING
+) -> dict[str, Answer]:
+    """Each question's answer by all of its own partitions, the first ones of the `reference` [S, N].
+
+    The luck of trainings is judged by all questions together, on the partitions that they share. Where a question was
+    asked on more than `FIRST` of them it was looked at more than once, and its interval is wider by `LOOKED`.
+
+    >>> rows = np.random.default_rng(0).exponential(size=(2, 400))
+    >>> answers(rows, {"dropout": Asked(1.1 * rows), "L2": Asked(rows)}, np.arange(400))["dropout"].kind
+    'helps'
+    """
+    shared = min((one.partitions for one in asked.values()), default=0)
+    spread = SeedSpread()
+    differences = [one.losses[:shared] - reference[:shared] for one in asked.values()]
+    if shared > 1:
+        spread.add([one for one in differences if np.isfinite(one).all()])
+    result = {}
+    for name, one in asked.items():
+        pair = reference[: one.partitions], one.losses
+        looked = LOOKED if one.partitions > FIRST else 1.0
+        result[name] = answer(*(pair if one.used else pair[::-1]), units, spread, looked * widening)
+    return result
+
+
+def still_open(
+    reference: np.ndarray, asked: Mapping[str, Asked], units: np.ndarray, widening: float = WIDENING
+) -> list[str]:
+    """The questions that more partitions may answer: those that an interval wider by `EARLY` does not."""
+    known = answers(reference, asked, units, EARLY * widening)
+    return [name for name, one in known.items() if one.kind == "unknown" and np.isfinite(one.low)]

@@ -54,7 +54,7 @@ def with_answer(transform: TargetTransform, atoms: np.ndarray, answer: str) -> T
     of = answer_named(answer)
     same = answer in (_GROWS if transform.log else _MOVES) or answer not in ANSWERS
     low, high = (end if abs(end) < FAR else np.sign(end) * BEYOND for end in (transform.lowest, transform.highest))
-    knots = np.zeros(1) if same else np.linspace(low, high, KNOTS)
+    knots = np.array([(low + high) / 2]) if same else np.linspace(low, high, KNOTS)  # well within the bounds
     modelled = np.asarray(plain.modelled(knots))
     answers = of(law_around(plain, modelled, atoms))
     ends = np.log(np.maximum(answers, 1e-300)) if transform.log else answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -50,11 +51,32 @@ class Effect:
 
 @dataclass(frozen=True)
 class Tried:
-    """A setting that was trained whole: its out-of-fold loss, and the one expected of it by all that was tried."""
+    """A setting that was trained whole: its out-of-fold loss, and the one expected of it by all that was tried.
+
+    Where a metric was asked for, its `value`, and by how much it may be better than the best one: the upper end of
+    the 95 % interval, below 0 where it is clearly worse.
+    """
 
     label: str
     measured: float
     expected: float
+    value: float | None = None
+    at_most: float | None = None
+
+
+def adopted_place(tried: Sequence[Tried]) -> int:
+    """The place of the setting with the lowest expected loss, of those whose metric is not clearly worse than the best.
+
+    >>> adopted_place([Tried("a", 0.50, 0.52, 0.7, -0.01), Tried("b", 0.51, 0.53, 0.8, 0.0)])
+    1
+    """
+    judged = any(one.value is not None for one in tried)  # else the loss alone decides
+    as_good = [
+        place
+        for place, one in enumerate(tried)
+        if not judged or (one.value is not None and (one.at_most is None or one.at_most >= 0))
+    ]
+    return min(as_good or range(len(tried)), key=lambda place: tried[place].expected)
 
 
 @dataclass(frozen=True)
@@ -73,6 +95,7 @@ class ExperimentEvidence(Evidence[int]):
     tried: tuple[Tried, ...]
     reference: str = ""  # the documents' first architecture, trained as they begin
     reference_loss: float | None = None
+    metric: str = ""  # that was asked for
 
     @property
     def of(self) -> str:
@@ -80,26 +103,33 @@ class ExperimentEvidence(Evidence[int]):
         return str(self.step)
 
     def decide(self) -> int:
-        """The place of the setting with the lowest expected loss.
+        """The place of the setting with the lowest expected loss, as `adopted_place` says.
 
         >>> tried = Tried("a", 0.50, 0.52), Tried("b", 0.51, 0.51)
         >>> ExperimentEvidence(3, 8, 64, 320, 5, 0, 0.6, (), tried).decide()
         1
         """
-        return min(range(len(self.tried)), key=lambda place: self.tried[place].expected)
+        return adopted_place(self.tried)
 
     def render(self, choice: int) -> Wording:
         """The adopted setting, and the factors that matter."""
         chosen = self.tried[choice]
-        reason = tr(
-            "lowest expected loss of {settings} settings in {shapes} shapes, {networks} networks over {folds} folds: "
-            "{loss} out of fold",
-            settings=self.settings,
-            shapes=self.shapes,
-            networks=self.networks,
-            folds=self.folds,
-            loss=digits(chosen.measured),
+        sizes = {"settings": self.settings, "shapes": self.shapes, "loss": digits(chosen.measured)}
+        reason = (
+            tr(
+                "lowest expected loss of {settings} settings in {shapes} shapes, {networks} networks over {folds} "
+                "folds: {loss} out of fold",
+                networks=self.networks,
+                folds=self.folds,
+                **sizes,
+            )
+            if self.folds > 1
+            else tr(
+                "lowest expected loss of {settings} settings in {shapes} shapes: {loss} on the validation set", **sizes
+            )
         )
+        if self.metric:
+            reason += "; " + tr("of those whose {metric} is not clearly worse than the best", metric=self.metric)
         if self.first is not None:
             reason += "; " + tr("the first setting has {loss}", loss=digits(self.first))
         if self.reference:
@@ -107,7 +137,15 @@ class ExperimentEvidence(Evidence[int]):
         if self.diverged:
             reason += "; " + tr("{count} settings diverged", count=self.diverged)
         options = [
-            Option(one.label, {tr("loss"): one.measured, tr("expected loss"): one.expected}, place == choice)
+            Option(
+                one.label,
+                {
+                    tr("loss"): one.measured,
+                    tr("expected loss"): one.expected,
+                    **({self.metric: one.value} if self.metric else {}),
+                },
+                place == choice,
+            )
             for place, one in enumerate(self.tried)
         ]
         options += [
@@ -127,6 +165,7 @@ def factor_name(name: str) -> str:
         "dropout, other layers": tr("dropout, other layers"),
         "decoupled decay": tr("decoupled weight decay"),
         "averaging": tr("averages of weights"),
+        "label smoothing": tr("label smoothing"),
         "initialisation": tr("He initialisation"),
     }.get(name) or remedy_name(name)
 
@@ -159,7 +198,7 @@ class AnswerEvidence(Evidence[Answered]):
     """A question of the recipe: the adopted setting beside itself with one thing undone (or done).
 
     `size`, `low` and `high` are by how much of the loss the thing lowers it, with the 95 % interval; all networks see
-    the same rows in the same order, on `partitions` of the rows into folds.
+    the same rows in the same order, on `partitions` of the rows into `folds`; of one fold these are seeds.
     """
 
     code: ClassVar[str] = "answer"
@@ -171,6 +210,7 @@ class AnswerEvidence(Evidence[Answered]):
     high: float | None
     partitions: int
     margin: float
+    folds: int = 5
 
     @property
     def of(self) -> str:
@@ -207,10 +247,19 @@ class AnswerEvidence(Evidence[Answered]):
             "no-difference": tr("changes the loss by less than {margin}", **values),
             "unknown": tr("not known from these rows"),
         }[choice]
-        reason = tr(
-            "the adopted setting beside {what}, on {partitions} partitions of the rows into folds",
-            what=compared_with(self.question, self.value, used=self.used),
-            partitions=self.partitions,
+        what = compared_with(self.question, self.value, used=self.used)
+        reason = (
+            tr(
+                "the adopted setting beside {what}, on {partitions} partitions of the rows into folds",
+                what=what,
+                partitions=self.partitions,
+            )
+            if self.folds > 1
+            else tr(
+                "the adopted setting beside {what}, from {seeds} seeds, on the validation set",
+                what=what,
+                seeds=self.partitions,
+            )
         )
         if self.low is not None and self.high is not None:
             reason += "; " + tr("95 % interval {low} to {high}", low=f"{self.low:+.1%}", high=f"{self.high:+.1%}")
@@ -255,14 +304,23 @@ class BagsEvidence(Evidence[int]):
     def render(self, choice: int) -> Wording:
         """How many bags, and what they gain."""
         taken = next(one for one in self.sizes if one.bags == choice)
-        chosen = tr("{count} networks", count=choice * self.folds) if choice > 1 else tr("one network for each fold")
-        reason = tr(
-            "a greedy ensemble of {bags} of {candidates} settings, {folds} folds each; its out-of-fold loss is {loss}",
-            bags=choice,
-            candidates=self.candidates,
-            folds=self.folds,
-            loss=digits(taken.loss),
-        )
+        sizes = {"bags": choice, "candidates": self.candidates, "loss": digits(taken.loss)}
+        if self.folds > 1:
+            one = tr("one network for each fold")
+            reason = tr(
+                "a greedy ensemble of {bags} of {candidates} settings, {folds} folds each; its out-of-fold loss is "
+                "{loss}",
+                folds=self.folds,
+                **sizes,
+            )
+        else:
+            one = tr("one network")
+            reason = tr(
+                "a greedy ensemble of {bags} of {candidates} settings; its loss on validation rows that it was not "
+                "chosen on is {loss}",
+                **sizes,
+            )
+        chosen = tr("{count} networks", count=choice * self.folds) if choice > 1 else one
         options = tuple(
             Option(
                 tr("{count} settings", count=one.bags),

@@ -1,12 +1,13 @@
 """Step 4, last: the recipe's questions about the adopted setting, answered in pairs on fresh partitions into folds.
 
-The setting and each of its variants train on the same rows, from the same seeds, in the same batches. S partitions,
-N open rows.
+The setting and each of its variants train on the same rows, from the same seeds, in the same batches. Questions that
+two partitions leave open are asked on more of them while there is time. Where one part judges, partitions are seeds.
+S partitions, N rows that judge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,46 +15,70 @@ import numpy as np
 
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import AnswerEvidence
-from luthier.recipe.fold_bags import Bag, BagPlan, train_bags
+from luthier.recipe.fold_bags import Bag, BagPlan, judging_units, train_bags
 from luthier.recipe.questions import Question, questions
-from luthier.recipe.rounds import MOST_PARTITIONS, PARTITIONS, there_is_time
+from luthier.recipe.rounds import MOST_PARTITIONS, there_is_time
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
-from luthier.statistics.confirming import MARGIN, answer
-from luthier.statistics.paired import SeedSpread
+from luthier.statistics.confirming import FIRST, MARGIN, Asked, answers, still_open
 
-STAGE, KEPT = "questions", 2
+STAGE, KEPT, ADOPTED = "questions", 2, "adopted"
+Losses = dict[str, list[np.ndarray]]  # of each setting, by partition: of each row [N]
 
 
 def confirm(runner: Runner, adopted: Setting, rates: Mapping[str, float]) -> list[Bag]:
     """Answer every question that there is time for; the bags whose networks were kept may be delivered."""
     asked = list(questions(runner, adopted, rates))
-    settings = [replace(adopted, label="adopted"), *(replace(one.other, label=one.name) for one in asked)]
+    settings = [replace(adopted, label=ADOPTED), *(replace(one.other, label=one.name) for one in asked)]
     shapes = _affordable(runner, _shapes(settings))
-    losses: dict[str, list[np.ndarray]] = {one.label: [] for each in shapes for one in each}
-    kept: list[Bag] = []
+    losses: Losses = {one.label: [] for each in shapes for one in each}
+    kept, units = list[Bag](), _units(runner)
     for number in range(MOST_PARTITIONS if shapes else 0):
         name = f"questions-{number}"
-        if number >= PARTITIONS and not there_is_time(runner, STAGE, 4, name, shapes):
-            break
+        if number >= FIRST:
+            shapes = _of_open_questions(shapes, losses, asked, units)
+            if not shapes or not there_is_time(runner, STAGE, 4, name, shapes):
+                break
         bags = _train(runner, name, shapes, number)
         if bags is None:
             break
         for bag in bags:
-            rows = bag.row_losses(runner.problem) if np.isfinite(bag.loss) else np.array([np.nan])
+            rows = bag.row_losses(runner.problem) if np.isfinite(bag.loss) else np.full(len(units), np.nan)
             losses[bag.setting.label].append(rows)
-        trained = {id(bag.population): bag.population for bag in bags}
-        slim = {key: runner.forget_outputs(population) for key, population in trained.items()}
-        kept += [
-            replace(
-                bag,
-                setting=replace(bag.setting, label=f"{name}, {bag.setting.label}"),
-                population=slim[id(bag.population)],
-            )
-            for bag in bags
-        ]
-    _answer(runner, asked, losses)
+        kept += _slim(runner, name, bags)
+    _answer(runner, asked, losses, units)
     return [bag for bag in kept if bag.is_kept]
+
+
+def _slim(runner: Runner, name: str, bags: Sequence[Bag]) -> list[Bag]:
+    """The bags, named by their partition, without the outputs of networks that are not kept."""
+    trained = {id(bag.population): bag.population for bag in bags}
+    slim = {key: runner.forget_outputs(population) for key, population in trained.items()}
+    return [
+        replace(
+            bag,
+            setting=replace(bag.setting, label=f"{name}, {bag.setting.label}"),
+            population=slim[id(bag.population)],
+        )
+        for bag in bags
+    ]
+
+
+def _of_open_questions(
+    shapes: Sequence[Sequence[Setting]], losses: Losses, asked: Iterable[Question], units: np.ndarray
+) -> list[list[Setting]]:
+    """The settings of questions that are not answered yet, beside the adopted one; none where all are."""
+    names = still_open(*_so_far(asked, losses), units)
+    if not names:
+        return []
+    left = ([one for one in each if one.label in (*names, ADOPTED)] for each in shapes)
+    return [each for each in left if each]
+
+
+def _so_far(asked: Iterable[Question], losses: Losses) -> tuple[np.ndarray, dict[str, Asked]]:
+    """The adopted setting's losses [S, N], and those of each question that was asked."""
+    known = {one.name: Asked(np.array(losses[one.name]), one.used) for one in asked if losses.get(one.name)}
+    return np.array(losses.get(ADOPTED, [])), known
 
 
 def _affordable(runner: Runner, shapes: list[list[Setting]]) -> list[list[Setting]]:
@@ -63,7 +88,7 @@ def _affordable(runner: Runner, shapes: list[list[Setting]]) -> list[list[Settin
         ("half-the-questions", -(-len(shapes) // 2)),
         ("fewer-questions", 1),
     ):
-        if there_is_time(runner, STAGE, 4, name, shapes[:count] * PARTITIONS):
+        if there_is_time(runner, STAGE, 4, name, shapes[:count] * FIRST):
             return shapes[:count]
     return []
 
@@ -90,21 +115,14 @@ def _shapes(settings: Sequence[Setting]) -> list[list[Setting]]:
     return list(result.values())
 
 
-def _answer(runner: Runner, asked: Sequence[Question], losses: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Each question's answer from whole partitions; the luck of trainings is judged by all of them together."""
-    known = {name: np.array(rows) for name, rows in losses.items() if rows and all(len(one) > 1 for one in rows)}
-    if "adopted" not in known:
-        return
-    reference, spread = known["adopted"], SeedSpread()
-    differences = [known[one.name] - reference for one in asked if one.name in known]
-    if len(reference) > 1:
-        spread.add(differences)
-    units = _units(runner)
+def _answer(runner: Runner, asked: Sequence[Question], losses: Losses, units: np.ndarray) -> None:
+    """Write each question's answer."""
+    reference, known = _so_far(asked, losses)
+    found = answers(reference, known, units)
     for one in asked:
-        if one.name not in known:
+        if one.name not in found:
             continue
-        pair = (reference, known[one.name]) if one.used else (known[one.name], reference)
-        result = answer(*pair, units, spread)
+        result = found[one.name]
         runner.ledger.decide(
             4,
             AnswerEvidence(
@@ -114,18 +132,14 @@ def _answer(runner: Runner, asked: Sequence[Question], losses: Mapping[str, Sequ
                 round(result.size, 5),
                 finite(result.low),
                 finite(result.high),
-                len(reference),
+                known[one.name].partitions,
                 MARGIN,
+                5 if runner.problem.crossed else 1,
             ),
         )
 
 
 def _units(runner: Runner) -> np.ndarray:
-    """The unit of each open row [N]: its group, or the copies of one row."""
-    data = runner.problem.data
-    numbers, start = [], 0
-    for name, part in (("training", data.training), ("validation", data.validation)):
-        own = data.units[name].numbers(len(part))
-        numbers.append(own + start)
-        start += int(own.max(initial=-1)) + 1
-    return np.concatenate(numbers)
+    """The unit of each row that judges [N]."""
+    problem = runner.problem
+    return judging_units(problem).numbers(sum(map(len, problem.judging.values())))

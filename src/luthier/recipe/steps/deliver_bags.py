@@ -1,4 +1,4 @@
-"""Step 5 on cross-fitted tables: a greedy ensemble of bags, by predictions of rows that their networks had not seen.
+"""Step 5 on tables: a greedy ensemble of bags, by predictions of rows that their networks had not seen.
 
 P bags, N open rows, C outputs.
 """
@@ -11,16 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.assess import score
 from luthier.objective import metric_named
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import BagsEvidence, EnsembleSize
-from luthier.recipe.fold_bags import Bag, partition
-from luthier.recipe.plan import FOLDS
+from luthier.recipe.fold_bags import Bag, judging_units
+from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
+from luthier.recipe.steps.by_metric import ByMetric
 from luthier.recipe.steps.deliverable import Component, Deliverable
-from luthier.recipe.steps.fitted_answers import answered_in_folds
-from luthier.recipe.steps.run_baselines import own_scale
 from luthier.statistics.bags import Ensemble, ensemble, greedy_weights
 
 MOST_BAGS, MOST_CANDIDATES, MOST_BYTES = 8, 60, 2**28  # of all candidates' outputs
@@ -34,20 +32,21 @@ def candidates(bags: Sequence[Bag], method: str) -> list[Bag]:
 
 
 def ensemble_of(runner: Runner, bags: Sequence[Bag]) -> tuple[Ensemble, Tensor]:
-    """Weights of bags, and their outputs for rows not learnt from [P, N, C]."""
+    """Weights of bags, and their outputs for the rows that judge [P, N, C]."""
     problem, kind = runner.problem, runner.problem.task.kind
-    whole = problem.open_rows(bags[0].setting.method)
+    whole = problem.judged(bags[0].setting.method)
     outputs = torch.stack([bag.outputs(kind) for bag in bags])
-    folds = partition(problem, 0).numpy()
+    folds = choosing_folds(problem).numpy()
     return ensemble(outputs, whole.targets, kind, folds, weights=whole.weights, most=MOST_BAGS), outputs
 
 
 def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
-    """The smallest ensemble that is as good as the best, with what its networks say of all open rows.
+    """The smallest ensemble that is as good as the best, with what its networks say of the rows that judge.
 
     Where a metric was asked for, the number of bags goes by it.
     """
-    problem = runner.problem
+    problem, design = runner.problem, runner.plan.design
+    assert design is not None
     found, outputs = ensemble_of(runner, bags)
     values = _by_metric(runner, bags, outputs, [count for count, _, _ in found.curve]) if problem.asked_metric else {}
     sizes = tuple(
@@ -56,8 +55,9 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
     )
     metric = problem.asked_metric if values and all(one.value is not None for one in sizes) else ""
     larger = bool(metric) and metric_named(metric).larger_is_better
-    count = runner.ledger.decide(5, BagsEvidence(sizes, len(bags), FOLDS, metric=metric, larger_is_better=larger))
-    whole, kind = problem.open_rows(bags[0].setting.method), problem.task.kind
+    evidence = BagsEvidence(sizes, len(bags), design.folds, metric=metric, larger_is_better=larger)
+    count = runner.ledger.decide(5, evidence)
+    whole, kind = problem.judged(bags[0].setting.method), problem.task.kind
     chosen = (
         greedy_weights(outputs, whole.targets, kind, weights=whole.weights, most=count) if metric else found.weights
     )
@@ -69,17 +69,14 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
         for place in bag.places
     )
     losses = {"one": sizes[0].loss, "bags": next(one.loss for one in sizes if one.bags == count)}
-    return Deliverable("bags", components, losses, held_out, whole.targets)
+    return Deliverable("bags", components, losses, *((held_out, whole.targets) if problem.crossed else ()))
 
 
 def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Sequence[int]) -> dict[int, float]:
     """The metric of ensembles of so many bags, each row by weights and an answer from other folds."""
-    problem = runner.problem
-    task, metric, kind = problem.task, problem.asked_metric, problem.task.kind
-    whole, folds = problem.open_rows(bags[0].setting.method), partition(problem, 0)
-    y = np.concatenate([own_scale(task, part) for part in (problem.data.training, problem.data.validation)])
-    targets = np.log(y) if task.log_scale else y
-    weights, result = None if whole.weights is None else whole.weights.numpy(), {}
+    problem, kind = runner.problem, runner.problem.task.kind
+    judged, result = by_metric(problem), dict[int, float]()
+    whole, folds = problem.judged(bags[0].setting.method), choosing_folds(problem)
     for count in counts:
         mixed = torch.empty_like(outputs[0])
         for fold in range(int(folds.max()) + 1):
@@ -87,7 +84,16 @@ def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Seq
             some = None if whole.weights is None else whole.weights[rest]
             shares = greedy_weights(outputs[:, rest], whole.targets[rest], kind, weights=some, most=count)
             mixed[own] = torch.einsum("p,pnc->nc", torch.as_tensor(shares), outputs[:, own])
-        outcome = mixed.numpy(), targets, weights, folds.numpy()
-        prediction = answered_in_folds(metric, task, problem.target, *outcome)
-        result[count] = score(metric, y, prediction, weights, task=task)
+        result[count] = judged.value(judged.prediction_in_folds(mixed.numpy(), folds.numpy()))
     return result
+
+
+def by_metric(problem: Problem) -> ByMetric:
+    """The metric that was asked for, on the rows that judge."""
+    return ByMetric.on(problem, problem.judging.values(), judging_units(problem))
+
+
+def choosing_folds(problem: Problem) -> Tensor:
+    """The folds of the rows that judge [N], of which weights are chosen without one and scored on it."""
+    folds = problem.dealt(0)
+    return folds if folds.any() else torch.arange(len(folds)) % 2  # of one unit, which cannot be left out

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.assess import paired_difference, score
-from luthier.objective import metric_named
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import DeliverableEvidence, Kind, Offered
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.runner import Runner, TrainedPopulation
-from luthier.recipe.steps.fitted_answers import fit_answer
-from luthier.recipe.steps.run_baselines import own_scale
+from luthier.recipe.steps.by_metric import ByMetric
 from luthier.saved import activate
 from luthier.seeds import numpy_generator
 from luthier.statistics.bags import greedy_weights, of_loss
@@ -100,8 +96,11 @@ def choose_deliverable(
     if folds is not None:
         options["folds"] = (list(folds.components), folds.outputs[-len(targets) :])
     losses = {name: row_losses(outputs, targets, kind, weights) for name, (_, outputs) in options.items()}
-    judged = _Judged(runner, {name: outputs.numpy() for name, (_, outputs) in options.items()})
-    evidence = _evidence(judged, {name: some for name, (some, _) in options.items()}, losses, folds)
+    by_metric = ByMetric.on(problem, [problem.data.validation], problem.data.units["validation"])
+    predictions = {}
+    if problem.asked_metric:
+        predictions = {name: by_metric.prediction(outputs.numpy()) for name, (_, outputs) in options.items()}
+    evidence = _evidence(by_metric, predictions, {name: some for name, (some, _) in options.items()}, losses, folds)
     chosen = runner.ledger.decide(5, evidence)
     means: dict[str, float] = {option.kind: option.loss for option in evidence.options}
     choice = Deliverable(chosen, tuple(_normalised(options[chosen][0])), means)
@@ -109,11 +108,15 @@ def choose_deliverable(
 
 
 def _evidence(
-    judged: _Judged, components: dict[Kind, list[Component]], losses: dict[Kind, Tensor], folds: Folds | None
+    by_metric: ByMetric,
+    predictions: dict[Kind, np.ndarray],
+    components: dict[Kind, list[Component]],
+    losses: dict[Kind, Tensor],
+    folds: Folds | None,
 ) -> DeliverableEvidence:
     """The options as they compare. Folds are credited with the part of averaging that their rounds have not had."""
-    measured = judged.values() if judged.metric else {}
-    defined = bool(np.isfinite(list(measured.values())).all())
+    measured = {name: by_metric.value(prediction) for name, prediction in predictions.items()}
+    defined, metric = bool(np.isfinite(list(measured.values())).all()), by_metric.metric
     evidence = DeliverableEvidence(
         tuple(
             Offered(
@@ -125,51 +128,26 @@ def _evidence(
             )
             for name, rows in losses.items()
         ),
-        metric=judged.metric if defined else "",
-        larger_is_better=judged.sign < 0 and defined,
-        undefined="" if defined else judged.metric,
+        metric=metric if defined else "",
+        larger_is_better=bool(metric) and defined and by_metric.larger_is_better,
+        undefined="" if defined else metric,
     )
     if folds is None:
         return evidence
     costs = {option.kind: evidence.cost(option) for option in evidence.options}
     best = min((kind for kind in costs if kind != "folds"), key=lambda kind: costs[kind])
     behind = losses["folds"] - losses[best]
-    spread = judged.spread("folds", best) if evidence.metric else float(behind.std()) / len(behind) ** 0.5
+    spread = float(behind.std()) / len(behind) ** 0.5
+    if evidence.metric:
+        gain = by_metric.gain(predictions["folds"], predictions[best])
+        spread = (float(gain.high or 0.0) - float(gain.low or 0.0)) / (2 * 1.96)
     credit = max(0.0, costs["one"] - costs.get("seeds", costs["one"])) / folds.rounds
     return replace(evidence, allowed=finite(CLEARLY * spread), credit=credit)
 
 
-class _Judged:
-    """Options by the metric that was asked for, on validation rows and the target's own scale."""
-
-    def __init__(self, runner: Runner, outputs: dict[str, np.ndarray]) -> None:
-        problem = runner.problem
-        task = problem.task
-        self.metric, self.seed, self.task = problem.asked_metric, problem.seed, task
-        self.units = problem.data.units["validation"]
-        self.sign = -metric_named(self.metric).sign if self.metric else 1.0
-        self.y, weights = own_scale(task, problem.data.validation), problem.data.validation.weights
-        self.weights = None if weights is None else weights.numpy()
-        targets = problem.data.validation.targets
-        assert targets is not None
-        way = problem.metric, task, problem.target
-        self.predictions = {
-            name: fit_answer(*way, out, targets.numpy(), self.weights)(out) if self.metric else out
-            for name, out in outputs.items()
-        }
-
-    def values(self) -> dict[str, float]:
-        """The metric of each option; none where it is not defined on these rows."""
-        return {
-            name: score(self.metric, self.y, p, self.weights, task=self.task) for name, p in self.predictions.items()
-        }
-
-    def spread(self, one: str, other: str) -> float:
-        """The standard error over rows of the difference between two options."""
-        pair = (self.predictions[name] for name in (one, other))
-        known: Any = {"weights": self.weights, "task": self.task, "units": self.units}
-        difference = paired_difference(self.metric, self.y, *pair, seed=self.seed, **known)
-        return (float(difference.high or 0.0) - float(difference.low or 0.0)) / (2 * 1.96)
+def is_offered(trained: TrainedPopulation, method: str) -> bool:
+    """Whether the validation part has judged a population's networks behind this preprocessing, and some were kept."""
+    return trained.method == method and trained.stage != "folds" and not trained.in_folds and bool(trained.weights)
 
 
 def _best_members(runner: Runner, method: str) -> list[Component]:
@@ -177,7 +155,7 @@ def _best_members(runner: Runner, method: str) -> list[Component]:
     result = [
         Component(trained, i)
         for trained in runner.trained
-        if trained.method == method and trained.stage != "folds" and not trained.in_folds  # judged by other rows
+        if is_offered(trained, method)
         for i in trained.usable()
         if i in trained.weights
     ]
@@ -187,7 +165,7 @@ def _best_members(runner: Runner, method: str) -> list[Component]:
 
 def _outputs(components: Sequence[Component], kind: str) -> Tensor:
     """[P, N, C], of one component after another: of many classes there is room for one set of them."""
-    first, *others = (component.trained.logits[component.member] for component in components)
+    first, *others = (one.trained.logits[one.trained.row_of(one.member)] for one in components)
     one = activate(first, kind)
     result = one.new_empty(len(components), *one.shape)
     result[0] = one

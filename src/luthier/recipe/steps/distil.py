@@ -30,9 +30,8 @@ def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable
     planned = Stage(steps=steps).for_batches(setting.batch_size, runner.plan.batch_size)
     seeds = [derive(problem.seed, "distilled", k) for k in range(FINAL_SEEDS)]
     members = seeded(setting, seeds, planned.steps, "distilled")
-    training_plan = TrainingPlan(
-        "folds", planned, setting.method, setting.rule, setting.batch_size, (taught, validation)
-    )
+    last = list(runner.plan.shares)[-1]
+    training_plan = TrainingPlan(last, planned, setting.method, setting.rule, setting.batch_size, (taught, validation))
     trained = runner.run("distilled", members, training_plan)
     if trained is None:
         return choice

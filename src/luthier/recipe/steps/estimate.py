@@ -16,7 +16,7 @@ import torch
 
 from luthier.assess import NOMINAL, figures_of_sets, prediction_sets, reliability, tempered
 from luthier.data import Dataset
-from luthier.recipe.fold_bags import Bag, partition
+from luthier.recipe.fold_bags import Bag
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.calibrated import calibrated, weights_of
@@ -49,7 +49,7 @@ def estimate(runner: Runner, model: Model, choice: Deliverable, bags: Sequence[B
         outputs, folds = model.averaged(rows.numbers, rows.codes), np.zeros(len(rows), dtype=int)
     else:
         rows, part, numbers = problem.data.open_part, "open", problem.data.open_rows
-        folds = partition(problem, 0).numpy()
+        folds = problem.dealt(0).numpy()
         outputs = _by_other_folds(problem, choice, bags, folds) if choice.kind == "bags" else choice.held_out.numpy()
     fitted = _calibrated_by_other_folds(problem, model, outputs, rows, folds, part)
     prediction = np.empty(outputs.shape if model.task.classes else len(outputs))

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from luthier.recipe.decisions.decision import finite
-from luthier.recipe.decisions.experiment import Effect, ExperimentEvidence, Tried
+from luthier.recipe.decisions.experiment import Effect, ExperimentEvidence, Tried, adopted_place
 from luthier.recipe.factors import LENGTH, FactorSpace, Shape
 from luthier.recipe.fold_bags import Bag, BagPlan, train_bags
-from luthier.recipe.plan import FOLDS
 from luthier.recipe.rounds import SCREEN, there_is_time
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.recipe.steps.deliver_bags import by_metric, choosing_folds
 from luthier.seeds import derive
 from luthier.statistics.designs import Box, sobol_settings, spread_shapes
 from luthier.statistics.effects import Effects, ShapeEffects
@@ -113,9 +113,9 @@ class Experiment:
 
     def adopt(self, explored: Explored) -> Setting:
         """The setting with the lowest expected loss, written into the ledger with the evidence."""
-        expected = [value for value in self._expected_of(explored.populations) if np.isfinite(value[2])]
-        if expected:
-            self.runner.ledger.decide(self.step, self._evidence(explored.populations, expected))
+        tried = self._tried(self._expected_of(explored.populations))
+        if tried:
+            self.runner.ledger.decide(self.step, self._evidence(explored.populations, tried))
         return explored.setting
 
     def _train(self, name: str, settings: Sequence[Setting], trial: BagPlan) -> list[Bag]:
@@ -129,9 +129,8 @@ class Experiment:
             points = sobol_settings(self.space.factors, settings, derive(seed, number), self.space.first_values)
             tried = [self.space.setting(shape, point) for point in points]
             bags = self._train(f"{self._prefix}-screen-{number}", tried, trial)
-            if not bags:
-                break
-            result.append(TriedShape(shape, points, bags))
+            if bags:
+                result.append(TriedShape(shape, points, bags))
         return result
 
     def _second(self, screened: Sequence[TriedShape], settings: int, second: int) -> list[TriedShape]:
@@ -216,8 +215,10 @@ class Experiment:
         return np.vstack([self.space.first_point, candidates[list(dict.fromkeys(order))[: count - 1]]])
 
     def _best(self, whole: Sequence[TriedShape]) -> Explored:
-        """The setting with the lowest expected loss; the first one where every network diverged."""
-        one, k, _ = self._expected_of(whole)[0]
+        """The setting that is adopted so far; the first one where every network diverged."""
+        placed = self._expected_of(whole)
+        tried = self._tried(placed)
+        one, k, _ = placed[adopted_place(tried) if tried else 0]
         best = one.bags[k]
         bags = [best, *(bag for each in whole for bag in each.bags if bag is not best)]
         return Explored(best.setting, bags, one.shape, one.points[k], whole)
@@ -236,18 +237,43 @@ class Experiment:
             result += [(one, k, float(value)) for k, value in enumerate(expected)]
         return sorted(result, key=lambda each: each[2] if np.isfinite(each[2]) else np.inf)
 
-    def _evidence(
-        self, whole: Sequence[TriedShape], placed: Sequence[tuple[TriedShape, int, float]]
-    ) -> ExperimentEvidence:
-        everyone = self._all(whole)
+    def _tried(self, placed: Sequence[tuple[TriedShape, int, float]]) -> list[Tried]:
+        """The best settings, with their metric where one was asked for and their networks were kept."""
+        bags = [(one.bags[k], value) for one, k, value in placed[:SHOWN] if np.isfinite(value)]
+        known = self._by_metric([bag for bag, _ in bags])
+        return [
+            Tried(bag.setting.label, float(bag.loss), value, *known.get(place, ()))
+            for place, (bag, value) in enumerate(bags)
+        ]
+
+    def _by_metric(self, bags: Sequence[Bag]) -> dict[int, tuple[float, float | None]]:
+        """Of kept bags the metric, and by how much it may be better than the best one's: by the jackknife over rows."""
+        problem = self.runner.problem
+        if not problem.asked_metric:
+            return {}
+        judged, kind = by_metric(problem), problem.task.kind
+        folds, kept = choosing_folds(problem).numpy(), {k: bag for k, bag in enumerate(bags) if bag.is_kept}
+        outputs = {k: judged.prediction_in_folds(bag.outputs(kind).numpy(), folds) for k, bag in kept.items()}
+        values = {k: judged.value(some) for k, some in outputs.items()}
+        if not values or not np.isfinite(list(values.values())).all():
+            return {}
+        best = max(values, key=lambda k: values[k] if judged.larger_is_better else -values[k])
+        return {
+            k: (values[k], 0.0 if k == best else finite(judged.gain(some, outputs[best]).high))
+            for k, some in outputs.items()
+        }
+
+    def _evidence(self, whole: Sequence[TriedShape], tried: Sequence[Tried]) -> ExperimentEvidence:
+        everyone, design = self._all(whole), self.runner.plan.design
+        assert design is not None
         settings = sum(len(one.bags) for one in everyone)
         first = next((float(np.exp(one.logs[0])) for one in whole if one.shape == self.space.first_shape), None)
         return ExperimentEvidence(
             step=self.step,
             shapes=len({tuple(one.shape.items()) for one in everyone}),
             settings=settings,
-            networks=settings * FOLDS,
-            folds=FOLDS,
+            networks=settings * design.folds,
+            folds=design.folds,
             diverged=sum(not np.isfinite(bag.loss) for one in everyone for bag in one.bags),
             first=finite(first),
             reference="" if self.reference is None else self.reference[0],
@@ -255,7 +281,6 @@ class Experiment:
             effects=tuple(
                 Effect(one.name, round(one.size, 5), round(one.error, 5)) for one in self._effects(everyone).effects()
             ),
-            tried=tuple(
-                Tried(one.bags[k].setting.label, float(one.bags[k].loss), value) for one, k, value in placed[:SHOWN]
-            ),
+            tried=tuple(tried),
+            metric=self.runner.problem.asked_metric if any(one.value is not None for one in tried) else "",
         )

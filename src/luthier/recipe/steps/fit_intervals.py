@@ -16,7 +16,6 @@ from luthier.engine.outcome import Outcome
 from luthier.nets import DenseNet, DenseSpec
 from luthier.recipe.budget import Budget
 from luthier.recipe.decisions.interval_choice import IntervalEvidence
-from luthier.recipe.fold_bags import partition
 from luthier.recipe.problem import embedding_width
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.calibrated import left_out, units_of, weights_of
@@ -59,7 +58,7 @@ def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method
         torch.from_numpy(residuals / scale).to(part.features.dtype),
         part.weights,
     )
-    folds = partition(problem, PARTITION, validation_only=not folded)
+    folds = (problem.cross_fitted() if folded else problem.judged_by_validation()).dealt(PARTITION)
     seeds = [derive(problem.seed, "intervals", fold) for fold in range(int(folds.max()) + 2)]
     ends = scale * _out_of_fold(_trained(rows, steps, seeds[:-1], model, folds), rows, folds)
     counting, units = weights_of(problem, folded), units_of(problem, folded)

@@ -15,8 +15,6 @@ from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.gates import FittedEvidence
 from luthier.recipe.decisions.learning_rate import RULE_WORDS, RateEvidence, ShortRun
 from luthier.recipe.ladder import Fitted, Ladder
-from luthier.recipe.options import rule_options
-from luthier.recipe.plan import WIDEST
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.setting import Setting
 from luthier.recipe.steps import for_pictures, for_text
@@ -82,63 +80,21 @@ _BY_MEDIUM: dict[str, Callable[..., Iterator[Setting]]] = {
 
 
 def fit_training(runner: Runner, method: str, rates: dict[str, float]) -> Fitted:
-    """Climb the ladder of step 3: each remedy stays only when it gains more than noise.
-
-    What gained a little is tried again together with the remedies of step 4.
-    """
+    """Climb the ladder of step 3 of pictures or text: each remedy stays only when it gains more than noise."""
     problem = runner.problem
     ladder = Ladder(runner, 3, "fit training", "train", runner.plan.fit_training)
     spec = first_spec(runner, method)
     start = Setting(method, "sgd", runner.plan.batch_size, Member(spec, 0, rates["sgd"]), "SGD")
     for rung in runner.plan.rungs(3):
-        if rung.name == "together":
-            ladder.together()
-        elif rung.name in runner.plan.training_rungs:
+        if rung.name in runner.plan.training_rungs:
             standing = start if ladder.standing is None else ladder.standing.setting
-            options = _BY_MEDIUM.get(problem.medium, _options)
+            options = _BY_MEDIUM[problem.medium]
             ladder.climb(rung.name, list(options(rung.name, standing, rates, runner)))
     _gate(runner)
     if ladder.standing is None:
         return Fitted(fallback(runner, method, rates))
-    near_misses = () if "together" in ladder.kept else ladder.near_misses
-    # Networks of tables start anew in step 4, pictures' go on.
-    return Fitted(
-        ladder.standing.setting,
-        near_misses,
-        ladder.spread,
-        ladder.standing if problem.medium == "pictures" else None,
-    )
-
-
-def _options(name: str, now: Setting, rates: dict[str, float], runner: Runner) -> Iterator[Setting]:
-    """What a rung tries, from the setting that stands now."""
-    member = now.member
-    hidden, rate = member.spec.hidden, member.learning_rate
-    if name in ("rate", "Adam"):
-        yield from rule_options(name, now, rates, (1.0, 0.3, 3.0))
-    elif name in ("decay", "restarts"):
-        kinds = ("cosine", "exponential") if name == "decay" else ("restarts",)
-        for kind in kinds:
-            for factor in (1.0, 2.0):
-                changed = replace(member, schedule=Schedule(kind), learning_rate=rate * factor)
-                yield replace(now, member=changed, label=f"{kind}, rate {rate * factor:.3g}")
-    elif name == "units":
-        for factor in (2, 4):
-            widths = tuple(min(WIDEST, units * factor) for units in hidden)
-            yield replace(now, member=replace(member, spec=_like(runner, now, widths)), label=shape_words(widths))
-    elif name == "batch size":
-        for size in (now.batch_size // 2, now.batch_size * 2):
-            if 8 <= size <= len(runner.problem.data.training):
-                yield replace(now, batch_size=size, label=f"batches of {size}")
-    else:
-        for more in (1, 2):
-            widths = hidden + hidden[-1:] * more
-            yield replace(now, member=replace(member, spec=_like(runner, now, widths)), label=shape_words(widths))
-
-
-def _like(runner: Runner, now: Setting, hidden: tuple[int, ...]) -> DenseSpec:
-    """The same network with other hidden layers."""
-    return replace(now.member.dense, hidden=hidden, residual=len(set(hidden)) == 1 and len(hidden) > 1)
+    # Networks of text start anew in step 4, pictures' go on.
+    return Fitted(ladder.standing.setting, ladder.spread, ladder.standing if problem.medium == "pictures" else None)
 
 
 def fallback(runner: Runner, method: str, rates: dict[str, float]) -> Setting:
@@ -176,14 +132,3 @@ def _gate(runner: Runner) -> None:
             ),
             step=3,
         )
-
-
-def shape_words(hidden: tuple[int, ...]) -> str:
-    """Hidden layers in words.
-
-    >>> shape_words((64, 64))
-    '2 hidden layers of 64'
-    """
-    if not hidden:
-        return "no hidden layer"
-    return f"{len(hidden)} hidden layer{'s' if len(hidden) > 1 else ''} of {hidden[0]}"

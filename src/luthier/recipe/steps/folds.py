@@ -12,7 +12,6 @@ from torch import Tensor
 
 from luthier.engine import Part
 from luthier.recipe.decisions.delivered import DeliverableEvidence
-from luthier.recipe.fold_bags import partition
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.runner import Runner, TrainingPlan
 from luthier.recipe.setting import Setting, seeded
@@ -42,7 +41,7 @@ def train_folds(runner: Runner, setting: Setting) -> Folds | None:
     rounds = 0
     total = torch.zeros(len(whole), problem.outputs + (problem.task.kind == "binary"), dtype=torch.float64)
     for number in range(MOST_ROUNDS):
-        dealt = partition(problem, number)
+        dealt = problem.cross_fitted().dealt(number)
         folds = [np.flatnonzero(dealt == fold) for fold in range(int(dealt.max()) + 1)]
         steps = _steps_of_round(runner, setting, number, len(folds)) if len(folds) > 1 else None
         if steps is None:

@@ -34,7 +34,7 @@ from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.beside_constant import beside_constant
 from luthier.recipe.steps.calibrated import as_model, predict_part, weights_of
 from luthier.recipe.steps.deliver_bags import candidates, deliver_bags
-from luthier.recipe.steps.deliverable import Component, Deliverable, choose_deliverable
+from luthier.recipe.steps.deliverable import Component, Deliverable, choose_deliverable, is_offered
 from luthier.recipe.steps.delivered_bags import keep_delivered
 from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.error_analysis import error_analysis
@@ -78,21 +78,22 @@ def judge(
     their out-of-fold predictions.
     """
     problem = runner.problem
-    crossed = candidates(bags, setting.method)
-    seeds = crossed[0].alone() if crossed else started
+    sampled = problem.data.full_training_rows is not None  # then the final networks learn from more rows
+    found = [] if sampled else candidates(bags, setting.method)
+    seeds = found[0].alone() if found else started
     if seeds is None:
         seeds = _five_seeds(runner, setting)
-    if seeds is None and all(trained.in_folds for trained in runner.trained):
+    if seeds is None and not any(is_offered(one, setting.method) for one in runner.trained):
         seeds = _at_least(runner, setting)
     inside = look_inside(runner, seeds)
-    anew = started is None and not crossed
+    anew = started is None and not found
     folds = train_folds(runner, setting) if anew else None
     if seeds is not None and anew:
         runner.ledger.decide(5, SeedsEvidence(tuple(finite(float(loss)) for loss in seeds.validation_loss)))
-    choice = deliver_bags(runner, crossed) if crossed else choose_deliverable(runner, seeds, setting.method, folds)
+    choice = deliver_bags(runner, found) if found else choose_deliverable(runner, seeds, setting.method, folds)
     if problem.asked.distil:
         choice = distil(runner, setting, choice)
-    keep_delivered(runner, choice, crossed)
+    keep_delivered(runner, choice, found)
     nets = [component.trained.net(component.member) for component in choice.components]
     model = as_model(
         problem,
@@ -107,7 +108,7 @@ def judge(
     model = with_row_intervals(runner, model, choice, setting.method)
     model.save(runner.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     if not problem.asked.seals:
-        return _estimated(runner, setting, baselines, choice, model, crossed, inside)
+        return _estimated(runner, setting, baselines, choice, model, found, inside)
     history = history_at_opening(runner)
     test = open_test(problem.data.sealed, runner.ledger.add, purpose="to evaluate the frozen model, once")
     predictions = predict_part(model, test)
@@ -115,7 +116,7 @@ def judge(
     deliverable = Predictions(_on_validation(runner, model, choice), predictions, *decides)
     singles = {  # networks of folds have learnt from validation rows: what others said of these stands in
         label: Predictions(
-            deliverable.validation if crossed else predict_part(one, problem.data.validation),
+            deliverable.validation if found and problem.crossed else predict_part(one, problem.data.validation),
             predict_part(one, test),
             *decides,
         )

@@ -7,44 +7,57 @@ import torch
 from luthier.assess import more_rows
 from luthier.engine import Part
 from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
-from luthier.recipe.ladder import Candidate
-from luthier.recipe.runner import Runner, TrainingPlan
-from luthier.recipe.setting import seeded
+from luthier.recipe.fold_bags import steps_of
+from luthier.recipe.plan import FOLDS, Stage
+from luthier.recipe.rounds import there_is_time
+from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
+from luthier.recipe.setting import Setting, seeded
 from luthier.seeds import derive, torch_generator
 
-SHARES = (1 / 8, 1 / 4, 1 / 2)
-FEWEST = 40
+STAGE, SHARES, FEWEST = "questions", (1 / 8, 1 / 4, 1 / 2, 1.0), 40
+SPARE = 6  # times as long there has to be: the questions come first
+
+
+def ask_for_more_rows(runner: Runner, setting: Setting) -> None:
+    """Train a setting on parts of the training rows, where there is time, and follow the losses to twice as many."""
+    assert runner.plan.design is not None
+    bags = FOLDS // runner.plan.design.folds  # that cost as much as the seeds on all rows
+    rows = len(runner.problem.data.training)
+    counts = [count for share in SHARES if (count := round(share * rows)) >= FEWEST]
+    populations = [[setting] * bags] * len(counts)
+    if len(counts) < 3 or not there_is_time(runner, STAGE, 4, "more-rows", populations * SPARE):
+        return
+    trained = [_trained(runner, setting, count) for count in counts]
+    losses = [[float(loss) for loss in one.validation_loss] for one in trained if one is not None]
+    if len(losses) < len(counts):
+        return
+    result = more_rows(counts, losses)
+    known = {name: value for name, value in result.items() if name not in ("helps", "law")}
+    runner.ledger.decide(4, MoreRowsEvidence(law=LossLaw(**result["law"]), **known))
+
+
+def _trained(runner: Runner, setting: Setting, count: int) -> TrainedPopulation | None:
+    """Its networks from five seeds on so many training rows; None where the clock cut them, or one diverged."""
+    problem = runner.problem
+    _, training, validation = problem.prepared(setting.method)
+    steps = steps_of(runner, setting, 1.0)
+    seeds = [derive(problem.seed, "more rows", k) for k in range(FOLDS)]
+    plan = TrainingPlan(
+        STAGE,
+        Stage(steps=steps),
+        setting.method,
+        setting.rule,
+        min(setting.batch_size, count),
+        (_some(training, count, problem.seed), validation),
+        kept=1,
+        outputs=False,
+        complete=True,
+    )
+    trained = runner.run(f"more-rows-{count}", seeded(setting, seeds, steps, f"{count} rows"), plan)
+    return None if trained is None or "cut" in trained.statuses or len(trained.usable()) < FOLDS else trained
 
 
 def _some(part: Part, rows: int, seed: int) -> Part:
     """The first rows of a fixed order, so that a larger part holds the smaller ones."""
     order = torch.randperm(len(part), generator=torch_generator(seed, "some rows"))[:rows]
     return part.rows(order)
-
-
-def ask_for_more_rows(runner: Runner, standing: Candidate) -> None:
-    """Train the standing setting on parts of the training rows, and follow the losses on to twice as many."""
-    problem = runner.problem
-    setting, rows = standing.setting, len(problem.data.training)
-    sizes, losses = [], []
-    _, training, validation = problem.prepared(setting.method)
-    for share in SHARES:
-        count = round(share * rows)
-        if count < FEWEST:
-            continue
-        planned = runner.plan.fit_validation.for_batches(setting.batch_size, runner.plan.batch_size)
-        seeds = [derive(problem.seed, "member", k) for k in range(runner.plan.seeds)]
-        members = seeded(setting, seeds, planned.steps, f"{count} rows")
-        parts = _some(training, count, problem.seed), validation
-        batch = min(setting.batch_size, count)
-        plan = TrainingPlan("fit validation", planned, setting.method, setting.rule, batch, parts)
-        trained = runner.run(f"validate-rows-{count}", members, plan)
-        if trained is None or "cut" in trained.statuses or len(trained.usable()) < len(members):
-            return
-        sizes.append(count)
-        losses.append([float(loss) for loss in trained.validation_loss])
-    if len(sizes) < 2:
-        return
-    result = more_rows([*sizes, rows], [*losses, [float(loss) for loss in standing.rows.mean(1)]])
-    known = {name: value for name, value in result.items() if name not in ("helps", "law")}
-    runner.ledger.decide(4, MoreRowsEvidence(law=LossLaw(**result["law"]), **known))

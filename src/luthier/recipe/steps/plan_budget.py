@@ -3,135 +3,141 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import torch
 
 from luthier.engine import Member, step_time
 from luthier.engine.devices import CPU
 from luthier.machine import threads
-from luthier.recipe.budget import Budget
 from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.factors import start_of
 from luthier.recipe.media import MEDIA
 from luthier.recipe.places import devices_for, fastest
-from luthier.recipe.plan import FINISH_LONGER, FOLDS, Cost, Design, Plan, Plans, TableSize, TrainingBudget, make_plans
-from luthier.recipe.plan_media import MediumSize, make_medium_plans
-from luthier.recipe.rounds import can_be_crossed, design_of, work
+from luthier.recipe.plan import FINAL_SEEDS, FINISH_LONGER, Design, Plan, TableSize, TrainingBudget, table_plan
+from luthier.recipe.plan_media import MediumSize, make_medium_plan
+from luthier.recipe.rounds import Means, can_be_crossed, design_of, work
 from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
 from luthier.recipe.steps.first_architecture import first_spec, input_count
 from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002
 STAGES = {"seeds": "final"}  # stages whose names need a word in a sentence
-TIMED_MEMBERS, USUAL_MEMBERS = 8, 32
-TIMING_SHARE = 0.1  # of the budget, reading the data included
+TIMED_MEMBERS, TIMED_BYTES = 32, 2**28  # networks that are timed, and what these may weigh
 THREADS_GAIN = {1: 1.0, 2: 1.4}  # by which blocks of a stack in threads are faster
-WIDEST_INPUTS = "piecewise"  # the way of preprocessing with the most features: the plan must hold for it
+Timer = Callable[..., tuple[float, float]]
 
 
-def plan_budget(runner: Runner, *, timer: Callable[..., tuple[float, float]] = step_time) -> Plans:
-    """The recorded plans of an earlier sitting or of `recipe.toml`, otherwise new ones from a timing."""
-    problem = runner.problem
-    if problem.medium != "table":
-        torch.set_num_threads(_threads(runner))
-        plans = runner.recipe.plan or _medium_plans(runner, timer)
-        torch.set_num_threads(plans.narrow.threads)
-        runner.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
-        return plans
-    torch.set_num_threads(THREADS)
-    width = first_width(
-        len(problem.data.training),
-        input_count(problem.data.encoder, problem.data.training.numbers.shape[1]),
-        problem.outputs,
-    )
-    rows, full_training_rows = len(problem.data.training), problem.data.full_training_rows
-    more = 0 if full_training_rows is None else len(full_training_rows) - rows
-    size = TableSize(rows, width, problem.data.training.numbers.shape[1], more)
-    plans = runner.recipe.plan or _with_design(runner, _new_plans(runner, size, timer), timer)
-    torch.set_num_threads(plans.narrow.threads)
-    runner.ledger.add("plan", {"step": 0, "plan": plans.model_dump(mode="json"), "sentence": in_words(plans)})
-    return plans
+def plan_budget(runner: Runner, *, timer: Timer = step_time) -> Plan:
+    """The recorded plan of an earlier sitting or of `recipe.toml`, otherwise a new one from a timing."""
+    torch.set_num_threads(_threads(runner))
+    plan = runner.recipe.plan
+    if plan is None:
+        plan = (_table_plan if runner.problem.medium == "table" else _medium_plan)(runner, timer)
+    torch.set_num_threads(plan.threads)
+    runner.ledger.add("plan", {"step": 0, "plan": plan.model_dump(mode="json"), "sentence": in_words(plan)})
+    return plan
 
 
-def in_words(plans: Plans) -> str:
-    """The plans as a sentence."""
-    narrow, wide = (_stages_in_words(plan) for plan in (plans.narrow, plans.wide))
-    device = plans.narrow.device
-    batches = f"plan: batches of {plans.narrow.batch_size}" + (f" on {device}" if device != str(CPU) else "")
-    if plans.narrow.medium != "table":
-        return f"{batches}; {narrow}"
-    inputs = _stage_in_words(plans.narrow, "inputs")
-    if (design := plans.narrow.design) is not None:
-        return f"{batches}; {_design_in_words(design)}"
-    either = narrow if narrow == wide else f"{narrow} (with encoded numbers: {wide})"
-    return f"{batches}; {inputs}; {either}"
+def in_words(plan: Plan) -> str:
+    """The plan as a sentence."""
+    batches = f"plan: batches of {plan.batch_size}" + (f" on {plan.device}" if plan.device != str(CPU) else "")
+    if plan.design is not None:
+        return f"{batches}; {_design_in_words(plan.design)}"
+    stages = "; ".join(_stage_in_words(plan, name) for name in plan.stages if plan.populations(name))
+    return f"{batches}; {stages}"
 
 
 def _design_in_words(design: Design) -> str:
     """The designed experiments as a sentence."""
+    judged = f"over {design.folds} folds" if design.folds > 1 else "judged by the validation part"
     return (
-        f"steps 3 and 4 try {design.shapes} shapes of networks with {design.settings} settings each, over {FOLDS} "
-        f"folds; a whole training takes {design.epochs:.3g} epochs"
+        f"steps 3 and 4 try {design.shapes} shapes of networks with {design.settings} settings each, {judged}; "
+        f"a whole training takes {design.epochs:.3g} epochs"
     )
-
-
-def _stages_in_words(plan: Plan) -> str:
-    return "; ".join(_stage_in_words(plan, name) for name in plan.stages if name != "inputs")
 
 
 def _stage_in_words(plan: Plan, name: str) -> str:
-    shapes, stage = plan.shapes(name), plan.stages[name]
+    populations, stage = plan.populations(name), plan.stages[name]
     time = "" if stage.seconds is None else f" ({stage.seconds:.0f} s)"
-    most = max(networks for networks, _, _ in shapes)
-    populations = f"{len(shapes)} populations of{' up to' * (most > 1)}" if len(shapes) > 1 else "1 population of"
+    most = max(populations)
+    said = f"{len(populations)} populations of{' up to' * (most > 1)}" if len(populations) > 1 else "1 population of"
     networks, steps = (
         f"{count} {unit}{'s' * (count != 1)}" for count, unit in ((most, "network"), (stage.steps, "step"))
     )
-    return f"{STAGES.get(name, name)}: {populations} {networks}, {steps}{time}"
+    return f"{STAGES.get(name, name)}: {said} {networks}, {steps}{time}"
 
 
-def _with_design(runner: Runner, plans: Plans, timer: Callable[..., tuple[float, float]]) -> Plans:
-    """The plans with designed experiments, where the open rows can be cross-fitted and there is time for it."""
+@dataclass(frozen=True)
+class _Timed:
+    """A few steps of a table's first setting on a device, taken when they are asked for."""
+
+    runner: Runner
+    timer: Timer
+    device: torch.device
+
+    @cached_property
+    def first(self) -> Setting:
+        """The first setting."""
+        return start_of(self.runner.problem).setting
+
+    @property
+    def members(self) -> int:
+        """How many networks are timed: weights, gradients and what a rule remembers are light together."""
+        return max(1, min(TIMED_MEMBERS, TIMED_BYTES // (16 * self.first.member.dense.parameter_count())))
+
+    @cached_property
+    def step(self) -> float:
+        """Seconds of a step of all timed networks together."""
+        problem, first = self.runner.problem, self.first
+        _, training, validation = problem.prepared(first.method)
+        stack = [replace(first.member, seed=derive(problem.seed, "timing", k)) for k in range(self.members)]
+        asked = {"loss": problem.loss, "rule": first.rule, "batch_size": first.batch_size, "device": self.device}
+        return self.timer(stack, training, validation, **asked)[0]
+
+    @property
+    def unit(self) -> float:
+        """Seconds that a unit of `work` takes in all threads."""
+        units = work(self.first.member.spec, self.first.batch_size, self.members, 1)
+        return self.step / (units * THREADS_GAIN.get(threads(), 1.0))
+
+
+def _table_plan(runner: Runner, timer: Timer) -> Plan:
     problem, budget = runner.problem, runner.budget_clock.budget
-    if not can_be_crossed(problem):
-        return plans
-    first = start_of(problem).setting
-    spec, batch_size = first.member.spec, first.batch_size
-    if budget.seconds is None:
-        return plans.designed(design_of(problem, spec, batch_size, seconds=None, steps=budget.steps))
-    used, _, training, validation = threads(), *problem.prepared(first.method)
-    stack = [replace(first.member, seed=derive(problem.seed, "timing", k)) for k in range(USUAL_MEMBERS)]
-    device = torch.device(plans.narrow.device)
-    step, _ = timer(
-        stack, training, validation, loss=problem.loss, rule=first.rule, batch_size=batch_size, device=device
-    )
-    design = design_of(
-        problem,
-        spec,
-        batch_size,
-        seconds=max(0.1, runner.budget_clock.left() - FINISH_LONGER * plans.narrow.finish_seconds),
-        unit=step / (work(spec, batch_size, USUAL_MEMBERS, 1) * THREADS_GAIN.get(used, 1.0)),
-        threads=used,
-    )
-    return plans.designed(design)
-
-
-def _new_plans(runner: Runner, size: TableSize, timer: Callable[..., tuple[float, float]]) -> Plans:
-    budget: Budget = runner.budget_clock.budget
+    numbers, rows = problem.data.training.numbers.shape[1], len(problem.data.training)
+    width = first_width(rows, input_count(problem.data.encoder, numbers), problem.outputs)
+    full = problem.data.full_training_rows
+    size = TableSize(rows, width, numbers, 0 if full is None else len(full) - rows)
     devices = devices_for(runner)
     if budget.seconds is None:
-        plans = make_plans(size, TrainingBudget(None, budget.steps, threads=THREADS), _no_cost, _no_cost)
-        return plans.on(devices[0])
-    finish = finish_seconds(budget.seconds)
-    costs = {device: _measured_cost(runner, size, "standardise", timer, device) for device in devices}
-    device = fastest({device: partial(cost, USUAL_MEMBERS, 2 * size.width, 2) for device, cost in costs.items()})
-    narrow = costs[device]
-    coded = bool(size.numbers) and WIDEST_INPUTS in size.methods(None)
-    wide = _measured_cost(runner, size, WIDEST_INPUTS, timer, device) if coded else narrow
-    left = max(0.1, runner.budget_clock.left() - finish)
-    return make_plans(size, TrainingBudget(left, None, finish, THREADS), narrow, wide).on(device)
+        plan, unit = table_plan(size, TrainingBudget(None, budget.steps, threads=THREADS)).on(devices[0]), 0.0
+    else:
+        timed = {device: _Timed(runner, timer, device) for device in devices}
+        device = fastest({device: partial(getattr, one, "step") for device, one in timed.items()})
+        unit, finish = timed[device].unit, finish_seconds(budget.seconds)
+        left = max(0.1, runner.budget_clock.left() - finish)
+        step = timed[device].step * FINAL_SEEDS / timed[device].members
+        plan = table_plan(size, TrainingBudget(left, None, finish, THREADS), step).on(device)
+    return plan if problem.asked.warm_start else plan.designed(_design(runner, plan, unit))
+
+
+def _design(runner: Runner, plan: Plan, unit: float) -> Design:
+    """Over folds where the open rows can be crossed and there is time for it, or else judged by the validation part."""
+    problem, budget = runner.problem, runner.budget_clock.budget
+    share = 1 - plan.shares["seeds"]
+    if budget.seconds is None:
+        means = Means(None, round(share * (budget.steps or 0)))
+    else:
+        left = runner.budget_clock.left() - FINISH_LONGER * plan.finish_seconds
+        means = Means(share * max(0.1, left), unit=unit, threads=threads())
+    for known in (problem.cross_fitted(), problem) if can_be_crossed(problem) else (problem,):
+        first = start_of(known).setting
+        design = design_of(known, first.member.spec, first.batch_size, means)
+        if design is not None:
+            return design
+    raise AssertionError("there is a design for every budget")
 
 
 def _threads(runner: Runner) -> int:
@@ -143,13 +149,13 @@ def _threads(runner: Runner) -> int:
     return threads() if runner.problem.medium == "pictures" and timed else THREADS
 
 
-def _medium_plans(runner: Runner, timer: Callable[..., tuple[float, float]]) -> Plans:
+def _medium_plan(runner: Runner, timer: Timer) -> Plan:
     problem = runner.problem
     budget, rows, used = runner.budget_clock.budget, len(problem.data.training), _threads(runner)
     assert problem.medium != "table"
     size, devices = MediumSize(problem.medium, rows), devices_for(runner)
     if budget.seconds is None:
-        return make_medium_plans(size, TrainingBudget(None, budget.steps, threads=used)).on(devices[0])
+        return make_medium_plan(size, TrainingBudget(None, budget.steps, threads=used)).on(devices[0])
     method = MEDIA[problem.medium].method
     _, training, validation = problem.prepared(method)
     member = Member(first_spec(runner, method, 0), derive(problem.seed, "timing"), learning_rate=1e-3)
@@ -161,50 +167,9 @@ def _medium_plans(runner: Runner, timer: Callable[..., tuple[float, float]]) -> 
     seconds = step + evaluation / max(size.epoch_steps, 20)
     left = max(0.1, runner.budget_clock.left() - finish)
     means = TrainingBudget(left, None, finish, used)
-    return make_medium_plans(MediumSize(problem.medium, rows, seconds), means).on(device)
-
-
-def _no_cost(members: int, width: int, depth: int) -> float:
-    return 0.0
+    return make_medium_plan(MediumSize(problem.medium, rows, seconds), means).on(device)
 
 
 def finish_seconds(seconds: float | None) -> float:
     """What is kept back for the test set, the model file and the report."""
     return 0.0 if seconds is None else min(3.0 + 0.02 * seconds, 0.3 * seconds)
-
-
-def _measured_cost(
-    runner: Runner, size: TableSize, method: str, timer: Callable[..., tuple[float, float]], device: torch.device
-) -> Cost:
-    """Seconds a step, its share of an evaluation included, for any number of members of a shape.
-
-    An accelerator takes as long for few members as for some dozens.
-    """
-    problem = runner.problem
-    measured: dict[tuple[int, int], float] = {}
-    timed, least = (TIMED_MEMBERS, 4) if device == CPU else (USUAL_MEMBERS, USUAL_MEMBERS)
-    budget = runner.budget_clock.budget.seconds or 0.0
-
-    def cost(members: int, width: int, depth: int) -> float:
-        known = (width, depth) in measured
-        if not known and measured and runner.budget_clock.spent() > TIMING_SHARE * budget:
-            # A small budget must not go into timing: a larger shape costs at most as its products do.
-            (w, d), seconds = max(measured.items())
-            measured[width, depth] = seconds * max(1.0, width / w) ** 2 * max(1.0, (depth + 1) / (d + 1))
-        elif not known:
-            _, training, validation = problem.prepared(method)
-            spec = problem.spec(method, (width,) * depth)
-            stack = [Member(spec, derive(problem.seed, "timing", k), learning_rate=1e-3) for k in range(timed)]
-            step, evaluation = timer(
-                stack,
-                training,
-                validation,
-                loss=problem.loss,
-                rule="adam",
-                batch_size=size.batch_size,
-                device=device,
-            )
-            measured[width, depth] = step + evaluation / max(size.epoch_steps, 20)
-        return measured[width, depth] * max(members, least) / timed
-
-    return cost

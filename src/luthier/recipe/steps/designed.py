@@ -1,4 +1,4 @@
-"""Steps 3 and 4 on cross-fitted tables: an experiment each, then the questions about what they adopt."""
+"""Steps 3 and 4 on tables: an experiment each, then the questions about what they adopt."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from luthier.recipe.steps.deliver_bags import candidates, ensemble_of
 from luthier.recipe.steps.explore import Experiment, Explored
 from luthier.recipe.steps.fit_training import fallback, rate_of
 from luthier.recipe.steps.fit_validation import NOISE
+from luthier.recipe.steps.more_rows import ask_for_more_rows
 from luthier.statistics.bags import converged
 
 MOST_ROUNDS = 40  # after the second round of step 4
 
 
 @dataclass(frozen=True)
-class Crossed:
+class Designed:
     """What steps 3 and 4 hand to step 5: the adopted setting, and all bags that may be delivered."""
 
     setting: Setting
@@ -54,7 +55,7 @@ def bare_setting(runner: Runner, rates: Mapping[str, float]) -> Setting:
     return Setting("standardise", "sgd", runner.plan.batch_size, member, "the first architecture, SGD")
 
 
-def fit_training_crossed(runner: Runner, method: str, rates: Mapping[str, float]) -> tuple[Fitted, Sequence[Bag]]:
+def explore_training(runner: Runner, method: str, rates: Mapping[str, float]) -> tuple[Fitted, Sequence[Bag]]:
     """Step 3: the experiment on what fits the training set, and its gate."""
     experiment = Experiment(runner, 3, training_space(runner))
     explored = experiment.explore(bare_setting(runner, rates))
@@ -69,19 +70,20 @@ def fit_training_crossed(runner: Runner, method: str, rates: Mapping[str, float]
     return Fitted(explored.setting, rates=dict(rates)), explored.bags
 
 
-def fit_validation_crossed(runner: Runner, fitted: Fitted, earlier: Sequence[Bag]) -> Crossed:
+def explore_validation(runner: Runner, fitted: Fitted, earlier: Sequence[Bag]) -> Designed:
     """Step 4: the experiment on what closes the gap, further rounds until they gain nothing, and the questions."""
     experiment = Experiment(runner, 4, validation_space(runner, fitted.setting))
     explored = experiment.explore()
     if explored is None:
         runner.ledger.decide(4, NoRemedyEvidence())
-        return Crossed(fitted.setting, list(earlier))
+        return Designed(fitted.setting, list(earlier))
     explored = _until_converged(runner, experiment, explored, earlier)
     experiment.adopt(explored)
     _gate(runner, explored.bags[0])
     rates = {**fitted.rates, "sgd": rate_of(runner, explored.setting, "sgd")}
+    ask_for_more_rows(runner, explored.setting)
     answered = confirm(runner, explored.setting, rates)
-    return Crossed(explored.setting, [*explored.bags, *answered, *earlier])
+    return Designed(explored.setting, [*explored.bags, *answered, *earlier])
 
 
 def _until_converged(runner: Runner, experiment: Experiment, explored: Explored, earlier: Sequence[Bag]) -> Explored:
