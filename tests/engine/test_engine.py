@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from luthier.engine import Batch, Member, Part, Schedule, Settings, Snapshot, Stack, train
 from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, views, with_ones
-from luthier.nets import DenseSpec, NumberEmbedding, build
-from luthier.objective import LOSSES, mean_gradient
+from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, build
+from luthier.objective import LOSSES, mean_gradient, outputs_for
 from luthier.optimise import RULES
 from luthier.seeds import torch_generator
 
@@ -62,6 +62,8 @@ OPTIONS = {
     },
     "embedded numbers": {"spec": {"number_embedding": NumberEmbedding(2, frequencies=5, width=3, deviation=0.5)}},
     "embedded numbers alone": {"spec": {"number_embedding": NumberEmbedding(3, frequencies=4), "embeddings": ()}},
+    "lines between quantiles": {"spec": {"number_embedding": PiecewiseEmbedding(((-1.0, 0.0, 0.5, 2.0),) * 2, 3)}},
+    "parametric": {"spec": {"parametric": True, "activation": "mish", "residual": True}},
     "scaled inputs": {"spec": {"input_scale": True, "number_embedding": NumberEmbedding(2)}},
     "scaled inputs alone": {"spec": {"input_scale": True, "embeddings": ()}},
     "wide first layer": {"spec": {"hidden": (9,), "embeddings": ()}},
@@ -341,10 +343,12 @@ def test_dense_networks_never_need_autograd(loss: str, monkeypatch: pytest.Monke
         monkeypatch.setattr(torch.autograd, "grad", refused)
     monkeypatch.setattr(torch.Tensor, "backward", refused)
     part = data("softmax")
-    targets = part.features[:, 0] if loss in ("mse", "mae", "huber") else part.targets
+    values = part.features[:, 0]
+    of_values = {"fractional": values.sigmoid(), "gamma": values.exp(), "tweedie": values.exp()}
+    targets = of_values.get(loss, values if loss in ("mse", "mae", "huber") else part.targets)
     for option in SHAPES:
         for rule in RULES:
-            shape = replace(members(option)[0].spec, outputs=1 if targets.is_floating_point() else CLASSES)
+            shape = replace(members(option)[0].spec, outputs=outputs_for(loss, targets))
             rows = Part(part.features, part.codes, targets)
             result = luthier.train(shape, rows, validation=rows, loss=loss, rule=rule, steps=3, seeds=2, l2=0.1)
             assert result.layout == "stacked"

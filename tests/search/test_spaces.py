@@ -17,7 +17,7 @@ from scipy import stats
 from luthier.engine import Part
 from luthier.engine.flat_rows import KINDS
 from luthier.errors import ConfigError, InputError
-from luthier.nets import DenseSpec, NumberEmbedding
+from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding
 from luthier.search import REGISTRY, SCALES, Choice, DenseNetworks, Number, Scale, Space, space_from, usual_space
 from luthier.search.network_jobs import Job
 from luthier.search.registry import RATES_OF
@@ -182,6 +182,7 @@ def test_every_member_hyper_parameter_is_in_the_registry() -> None:
         "layer_rates",
         "frozen_until",
         "rate_factors",  # by kind, see the next
+        "schedules",  # of others than the rate, see the next
     }
     assert {field.name for field in fields(Member)} - apart <= set(REGISTRY)
 
@@ -195,9 +196,16 @@ def test_every_part_of_a_dense_network_is_in_the_registry_and_reaches_the_networ
     chosen: dict[str, Any] = {"number_frequencies": 8, "number_width": 3, "number_deviation": 0.3, "input_scale": True}
     assert networks.spec(chosen).number_embedding == NumberEmbedding(2, 8, 3, 0.3)
     assert networks.spec(chosen).input_scale
+    pieces = networks.spec({"number_frequencies": 0, "number_pieces": 8, "parametric": True})
+    assert pieces.number_embedding == PiecewiseEmbedding(((0.0,) * 9,) * 2)
+    assert pieces.parametric
     assert set(RATES_OF.values()) == set(KINDS) - {"weights"}
     rates: dict[str, Any] = {name: 0.5 + k for k, name in enumerate(RATES_OF)}
     (member,) = networks.members(Job("one", (Trial(0, {**rates, "width_scaled": True}, 1, "tier 1"),), 1))
+    kinds = {"dropout_schedule": "flat-cosine", "decay_schedule": "constant", "smoothing_schedule": "coslog4"}
+    (other,) = networks.members(Job("one", (Trial(0, dict(kinds), 1, "tier 1"),), 1))
+    followed = {name: schedule.kind for name, schedule in other.schedules}
+    assert followed == {"dropout": "flat-cosine", "label_smoothing": "coslog4"}
     assert dict(member.rate_factors) == {RATES_OF[name]: rate for name, rate in rates.items()}
     assert member.width_scaled
 

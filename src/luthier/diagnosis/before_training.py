@@ -16,7 +16,7 @@ from luthier.engine import Batch, Member, Part, Settings, Stack, train
 from luthier.engine.architecture import architecture
 from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, with_ones
 from luthier.nets import DenseSpec, Spec, build
-from luthier.objective import Loss, column, constant_loss, floors, loss_named, mean_gradient, mean_loss
+from luthier.objective import column, constant_loss, floors, loss_by_name, mean_loss
 from luthier.seeds import torch_generator
 
 START_TOLERANCE = 0.25  # relative; a small output layer keeps the first loss within a few per cent
@@ -36,17 +36,11 @@ def expected_loss(spec: Spec, loss: str, targets: Tensor) -> float:
     return 1.0 if loss == "mse" else constant_loss(loss, torch.zeros(spec.outputs), targets)
 
 
-def _loss(name: str) -> Loss:
-    result = loss_named(name)
-    assert isinstance(result, Loss)
-    return result
-
-
 def loss_at_start(spec: Spec, part: Part, loss: str, *, seeds: Sequence[int]) -> dict[str, Any]:
     """Compare the mean loss of fresh networks with that of a constant prediction."""
     kind, some = architecture(spec), part.rows(_shuffled(len(part))[:4096])
     Z = kind.evaluate(*kind.fresh(seeds, torch.float32), kind.prepared(some))
-    losses = mean_loss(_loss(loss).rows(Z, some.targets), None)
+    losses = mean_loss(loss_by_name(loss).rows(Z, some.targets), None)
     mean, expected = float(losses.mean()), expected_loss(spec, loss, some.targets)
     return {
         "passed": abs(mean - expected) <= START_TOLERANCE * expected,
@@ -72,7 +66,7 @@ def overfit_batch(
     batch = _rows_apart(part)
     members = [Member(spec=spec, seed=seed, learning_rate=rate, label=f"rate {rate:g}") for rate in rates]
     spread = float(batch.targets.double().var(0, correction=0).mean()) if loss == "mse" else 0.0
-    least = float(floors(_loss(loss), column(batch.targets)).mean())  # of a likelihood, which is not 0
+    least = float(floors(loss_by_name(loss), column(batch.targets)).mean())  # of a likelihood, which is not 0
     start = spread or expected_loss(spec, loss, batch.targets) - least
     last, before, most = _overfitted(members, batch, loss, steps) - least, start, PROLONGED * steps
     # Few inputs with noisy targets take longer; where something is wrong the loss stands still.
@@ -139,7 +133,7 @@ def check_gradients(spec: Spec, part: Part, loss: str, *, seed: int) -> dict[str
     stack = _fresh(spec, [seed], torch.float64)
     masks: list[Tensor | None] = [None] * len(spec.hidden)
     Z = stack.forward(batch, masks)
-    stack.backward(batch, mean_gradient(_loss(loss).residual(Z, targets), None), masks)
+    stack.backward(batch, loss_by_name(loss).slopes(Z, targets), masks)
     indices = torch.randperm(spec.parameter_count(), generator=torch.Generator().manual_seed(seed % 2**31))
     worst = max(
         _relative_error(stack, batch, loss, int(place), float(stack.gradients[0, place]))
@@ -162,7 +156,7 @@ def _relative_error(stack: Stack, batch: Batch, loss: str, place: int, gradient:
 
     def value() -> float:
         Z = stack.forward(batch, masks)
-        return float(mean_loss(_loss(loss).rows(Z, batch.targets), None))
+        return float(mean_loss(loss_by_name(loss).rows(Z, batch.targets), None))
 
     weight = stack.parameters[0, place].item()
     stack.parameters[0, place] = weight + step
@@ -193,7 +187,7 @@ def _module_gradients(spec: Spec, part: Part, loss: str, seed: int) -> tuple[flo
             weight.add_(0.05 * torch.randn(weight.shape, generator=generator, dtype=torch.float64))
 
     def value() -> Tensor:
-        return mean_loss(_loss(loss).rows(net(some.features, some.codes).unsqueeze(0), targets), None)
+        return mean_loss(loss_by_name(loss).rows(net(some.features, some.codes).unsqueeze(0), targets), None)
 
     weights = list(net.parameters())
     gradients = torch.autograd.grad(value(), weights)

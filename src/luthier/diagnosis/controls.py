@@ -17,7 +17,7 @@ from luthier.diagnosis.trace import Evaluated
 from luthier.engine import Part, find_lr, train_networks
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
-from luthier.objective import Loss, best_constant, column, constant_loss, floors, loss_named
+from luthier.objective import best_constant, column, constant_loss, floors, loss_by_name
 from luthier.records import Finding
 from luthier.seeds import torch_generator
 
@@ -48,8 +48,8 @@ def trivial_loss(targets: Tensor, loss: str) -> float | None:
         shares = torch.bincount(targets.long()).double() / len(targets)
         shares = shares[shares > 0]
         return float(-(shares * shares.log()).sum())
-    known = loss_named(loss) if loss else None
-    if not isinstance(known, Loss) or known.constant is None or bool(floors(known, column(targets)).any()):
+    known = loss_by_name(loss) if loss else None
+    if known is None or known.constant is None or bool(floors(known, column(targets)).any()):
         return None
     return constant_loss(known, best_constant(known, targets), targets)
 
@@ -146,8 +146,7 @@ def signal(
 def _row_losses(logits: Tensor, targets: Tensor, loss: str) -> np.ndarray:
     """Loss of each row, the mean over networks [N]."""
     if loss not in CLASSES:
-        rows_of = loss_named(loss).rows  # type: ignore[union-attr]
-        return np.asarray(rows_of(logits.double(), column(targets)).mean(0))
+        return np.asarray(loss_by_name(loss).rows(logits.double(), column(targets)).mean(0))
     rows = -_log_probabilities(logits).gather(-1, targets.long().expand(len(logits), -1).unsqueeze(-1))
     return np.asarray(rows.squeeze(-1).mean(0))
 

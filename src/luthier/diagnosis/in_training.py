@@ -27,7 +27,7 @@ from luthier.engine.loaders import Given, bad_rows, has_columns, rows_of
 from luthier.engine.plain_loop import Loop, optimiser_for
 from luthier.errors import InputError
 from luthier.machine import torch_settings
-from luthier.objective import loss_named
+from luthier.objective import loss_by_name
 from luthier.records import Finding
 from luthier.seeds import torch_generator
 
@@ -273,7 +273,7 @@ def _controls(
     )
     measured |= {"rate": evidence} if evidence else {}
     result = [] if rate is None else [rate]
-    if not loss or getattr(loss_named(loss), "constant", None) is None:  # then nothing says what a signal is
+    if not loss or loss_by_name(loss).constant is None:  # then nothing says what a signal is
         return result
     if not tells_something(trace.evaluations, part.targets, checked.targets, loss):
         none, measured["signal"] = signal(module, rows, checked, loss, batch_size=batch_size)

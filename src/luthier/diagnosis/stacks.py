@@ -15,7 +15,7 @@ from luthier.diagnosis.training_monitor import seen
 from luthier.engine import Batch, Part, Stack
 from luthier.engine.dense_rows import views, with_ones
 from luthier.nets import DenseSpec
-from luthier.objective import Loss, loss_named, mean_gradient
+from luthier.objective import Loss, loss_named
 
 ROWS = 512
 
@@ -38,7 +38,7 @@ def stack_traces(
     masks: Sequence[Tensor | None] = [None] * len(spec.hidden)
     with torch.no_grad():
         Z = stack.forward(batch, masks)
-        stack.backward(batch, mean_gradient(result.residual(Z, batch.targets), None), masks)
+        stack.backward(batch, result.slopes(Z, batch.targets), masks)
     activations = stack.activations(len(batch.targets))
     W, G = views(spec, stack.parameters), views(spec, stack.gradients)
     names = [f"layers.{i}" for i in range(spec.layers)]

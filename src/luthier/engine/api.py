@@ -38,6 +38,7 @@ from luthier.objective import (
     Loss,
     Metric,
     column,
+    has_gaps,
     loss_for,
     outputs_for,
     shared_outputs,
@@ -142,7 +143,9 @@ def train_networks(
     """
     _check_settings(locals())
     several = _settings({"learning_rate": learning_rate, "schedule": schedule, **current_hyper_parameters(hyper)})
-    part, held_out = part_of(data, "data"), None if validation is None else part_of(validation, "validation")
+    gaps = has_gaps(loss)
+    part = part_of(data, "data", gaps=gaps)
+    held_out = None if validation is None else part_of(validation, "validation", gaps=gaps)
     spec = _spec(network, part, loss)
     dtype = kind = torch.float32 if isinstance(spec, DenseSpec) else spec.dtype
     if isinstance(spec, DenseSpec) or spec.chain is not None:

@@ -45,7 +45,7 @@ class DenseArchitecture:
         self.spec = spec
         self.has_bias_column = spec.biased(0)
         # Plain descent needs no stored gradients.
-        self.fuses = spec.plain_inputs and not spec.normalised and not spec.constant_outputs
+        self.fuses = spec.plain_inputs and not (spec.normalised or spec.constant_outputs or spec.parametric)
 
     def fresh(self, seeds: Sequence[int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Initial parameters [M, P] and buffers [M, Q]."""
@@ -88,7 +88,7 @@ class DenseArchitecture:
         """How many members step together."""
         row = fresh_parameters(self.spec, [], settings.dtype).shape[1]
         waves = self.spec.number_embedding
-        units = sum(self.spec.hidden) + (waves.columns * waves.frequencies if waves is not None else 0)
+        units = sum(self.spec.hidden) + (0 if waves is None else waves.inner)
         activations = 3 * settings.batch_size * units  # with their sums and derivatives
         member_bytes = (row + activations) * settings.dtype.itemsize
         return min(max(1, BLOCK_BYTES // member_bytes), BLOCK_MEMBERS)

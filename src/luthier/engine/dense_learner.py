@@ -32,7 +32,8 @@ class DenseLearner:
             raise InputError("dense networks need a Loss", remedy="make one from your function with custom_loss(rows)")
         self.state, self.seeds, self.drops, self._masks = state, masks.seeds, masks.drops, masks
         self.stack = Stack(spec, state.parameters, state.buffers, state.gradients, bf16=bf16)
-        self._residual, self.smoothing = loss.residual, smoothing
+        self._residual, self._parts, self.smoothing = loss.residual, loss.parts, smoothing
+        self._places = None if loss.parts is None else loss.parts.of_outputs.to(state.parameters.device)
         self._smoothing_residual = None if smoothing is None else smoothing_part(loss).residual
         self._known: tuple[Tensor, int] | None = None  # the rates and the rows that the slopes are for
 
@@ -42,10 +43,10 @@ class DenseLearner:
         Z = self.stack.forward(batch, masks)
         residual = self._slopes_of(Z, batch)
         share = share.view(-1, 1, 1).to(residual.dtype) if isinstance(share, Tensor) else share
-        if batch.weights is None:
+        if self._parts is None and batch.weights is None:
             residual.mul_(share / batch.rows)
         else:
-            residual.mul_(_shares(batch.weights, residual.dtype) * share)
+            residual.mul_(self._shares(batch, residual.dtype) * share)
         self.stack.backward(batch, residual, masks)
         return Z
 
@@ -57,14 +58,18 @@ class DenseLearner:
         masks = self._masks_of(batch, number)
         Z = self.stack.forward(batch, masks)
         residual = self._slopes_of(Z, batch)
-        if batch.weights is None:
+        if self._parts is None and batch.weights is None:
             if self._known is None or self._known[0] is not rates or self._known[1] != batch.rows:
                 self._known, self._slopes = (rates, batch.rows), (rates / batch.rows).unsqueeze(2)
             residual.mul_(self._slopes)
         else:
-            residual.mul_(_shares(batch.weights, residual.dtype)).mul_(rates.unsqueeze(2))
+            residual.mul_(self._shares(batch, residual.dtype)).mul_(rates.unsqueeze(2))
         self.stack.descend(batch, residual, masks, None if shrink is None else shrink * rates * self.state.parameters)
         return Z
+
+    def scale_dropout(self, factors: Tensor) -> None:
+        """Drop so many times the members' probabilities [M] from now on."""
+        self._masks.scale(factors)
 
     def _masks_of(self, batch: Batch, number: int | Tensor) -> Masks:
         share = current()
@@ -82,7 +87,9 @@ class DenseLearner:
             residual = torch.addcmul(residual, more, self.smoothing.view(-1, 1, 1))
         return residual
 
-
-def _shares(weights: Tensor, dtype: torch.dtype) -> Tensor:
-    """What each row [B, 1] or [M, B, 1] counts of the mean."""
-    return (weights / weights.sum(-1, keepdim=True)).to(dtype).unsqueeze(-1)
+    def _shares(self, batch: Batch, dtype: torch.dtype) -> Tensor:
+        """What each row [B, 1] or [M, B, 1] counts of the mean, or each of its outputs [..., C] of its target's."""
+        if self._parts is not None:
+            return self._parts.shares(batch.targets, batch.weights, dtype)[..., self._places]
+        assert batch.weights is not None
+        return (batch.weights / batch.weights.sum(-1, keepdim=True)).to(dtype).unsqueeze(-1)

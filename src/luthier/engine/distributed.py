@@ -103,12 +103,16 @@ class SharedLearner:
         self.smoothing = learner.smoothing
         self._learner, self._coordinator, self._job, self._loss = learner, coordinator, job, loss
 
+    def scale_dropout(self, factors: Tensor) -> None:
+        """Of processes that share batches nothing follows a schedule."""
+        raise NotImplementedError
+
     def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
         loss = self._loss
         few = batch.own or batch.rows < self._coordinator.processes
         # Others are not a mean over single rows that all members share.
-        if few or isinstance(share, Tensor) or isinstance(loss, Criterion) or loss.couples:
+        if few or isinstance(share, Tensor) or isinstance(loss, Criterion) or not loss.is_mean_of_rows:
             return self._learner.gradients(batch, number, share)
         return self._coordinator.gradients(self._job, self._learner, batch, number, loss, share)
 

@@ -11,7 +11,7 @@ from luthier.engine.population import Population
 from luthier.engine.settings import Part
 from luthier.engine.standing import Figures
 from luthier.engine.streams import Stream
-from luthier.objective import Criterion, column, loss_named, mean_loss, metric_named
+from luthier.objective import Criterion, column, loss_named, metric_named
 
 HeldOut = dict[int, Part]  # prepared rows by the fold of those who are evaluated on them
 EVERYONE = -1
@@ -57,5 +57,4 @@ def _validated(
     rows = torch.full_like(losses, len(part) if part.weights is None else float(part.weights.sum()))
     if isinstance(loss, Criterion):
         return losses, losses, metrics, rows
-    scores = mean_loss(loss.by_row(Z, part.targets, loss.score), part.weights).double().cpu()
-    return losses, scores.sqrt() if loss.rooted else scores, metrics, rows
+    return losses, loss.mean_score(Z, part.targets, part.weights).double().cpu(), metrics, rows

@@ -79,6 +79,8 @@ def check(population: Population, part: Part, what: str) -> None:
         Z = as_rows(population.outputs(few, torch.tensor([0])))
     else:
         Z = torch.zeros(1, len(few), kind.spec.outputs, device=population.settings.device)
+    if names and isinstance(loss, Loss) and loss.parts is not None:
+        raise InputError("metrics are of one target", remedy="leave them out; measure each head's outputs yourself")
     try:
         if isinstance(loss, Loss):
             loss.look(Z, few.targets, part.targets)

@@ -84,7 +84,7 @@ def in_memory_groups(
     taken = footprint(members, settings, part)
     count, pieces = len(members), 1
     loss = loss_named(settings.loss)
-    by_rows = isinstance(loss, Loss) and not loss.couples  # others of a batch are not the mean of its pieces
+    by_rows = isinstance(loss, Loss) and loss.is_mean_of_rows  # others of a batch are not the mean of its pieces
     while by_rows and taken.of(1, pieces) > memory and 2 * pieces <= settings.batch_size:
         pieces *= 2
     if (each := taken.of(1, pieces)) > memory:

@@ -1,6 +1,6 @@
 """What a stack learns to stand beside its inputs: categories' embeddings, and functions of numbers; by hand both ways.
 
-M members, B batch, F embedded numbers with k frequencies and w values each, K code columns, D width of all.
+M members, B batch, F embedded numbers with k frequencies or pieces and w values each, K code columns, D width of all.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from luthier.engine.dense_rows import matrices, views
-from luthier.nets import DenseSpec
-from luthier.nets.numbers import SCALE
+from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding
+from luthier.nets.numbers import SCALE, in_pieces
 
 TURN = 2 * torch.pi
 
@@ -20,7 +20,8 @@ class LearnedInputs:
 
     def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
         self._codes = Embeddings(spec, parameters, gradients) if spec.embeddings else None
-        self._numbers = Waves(spec, parameters, gradients) if spec.number_embedding is not None else None
+        kind = PiecewiseLines if isinstance(spec.number_embedding, PiecewiseEmbedding) else Waves
+        self._numbers = None if spec.number_embedding is None else kind(spec, parameters, gradients)
         self._width = spec.embedding_width
 
     def of(self, inputs: Tensor, codes: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ class Waves:
     """W cos(2 pi f x + phase) + b of each number x, of `NumberEmbedding`'s parameters."""
 
     def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
-        assert spec.number_embedding is not None
+        assert isinstance(spec.number_embedding, NumberEmbedding)
         self._columns, self._values = spec.number_embedding.columns, spec.number_embedding.width - 1
         named, slopes = views(spec, parameters), views(spec, gradients)
         names = list(spec.number_embedding.shapes())
@@ -92,6 +93,30 @@ class Waves:
         waves = torch.matmul(slopes, self._W).mul_(self._sin).neg_()  # by the angles [M, F, B, k]
         self._dphase.copy_(waves.sum(2))
         self._df.copy_(torch.matmul(self._x.mT, waves).squeeze(2).mul_(TURN))
+
+
+class PiecewiseLines:
+    """W e(x) + b of each number x, linear between edges, of `PiecewiseEmbedding`'s parameters; e(x) is all members'."""
+
+    def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
+        assert isinstance(spec.number_embedding, PiecewiseEmbedding)
+        self._columns, self._values = spec.number_embedding.columns, spec.number_embedding.width - 1
+        named, slopes = views(spec, parameters), views(spec, gradients)
+        names = list(spec.number_embedding.shapes())
+        (self._W, self._b), (self._dW, self._db) = (named[name] for name in names), (slopes[name] for name in names)
+        self._edges = torch.tensor(spec.number_embedding.edges, dtype=parameters.dtype, device=parameters.device)
+
+    def of(self, inputs: Tensor) -> Tensor:
+        """The values [M, B, F (w - 1)] beside a batch's numbers [B, F'], or each member's own [M, B, F']."""
+        self._e = in_pieces(inputs[..., : self._columns], self._edges).transpose(-3, -2)  # [F, B, k], or [M, F, B, k]
+        values = torch.matmul(self._e, self._W.mT).add_(self._b.unsqueeze(2))
+        return values.transpose(1, 2).flatten(2)
+
+    def learn(self, gradient: Tensor) -> None:
+        """Fill the parameters' gradients from those [M, B, F (w - 1)] of the values that were last asked for."""
+        slopes = gradient.reshape(*gradient.shape[:2], self._columns, self._values).transpose(1, 2)  # [M, F, B, w - 1]
+        self._dW.copy_(torch.matmul(slopes.mT, self._e))
+        self._db.copy_(slopes.sum(2))
 
 
 class Embeddings:

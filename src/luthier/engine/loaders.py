@@ -30,10 +30,11 @@ class Given(NamedTuple):
     weights: Tensor | None = None
 
 
-def part_of(data: Any, what: str = "data") -> Part:
+def part_of(data: Any, what: str = "data", *, gaps: bool = False) -> Part:
     """Rows to train on: columns of tensors, arrays or frames, a Part, or everything that a data set or loader gives.
 
-    Targets keep their shape. InputError for rows that do not fit together, and for values that are not finite.
+    Targets keep their shape; with `gaps` they may be NaN, where a row lacks one of several.
+    InputError for rows that do not fit together, and for values that are not finite.
 
     >>> len(part_of((np.zeros((5, 2)), np.arange(5))))
     5
@@ -42,6 +43,8 @@ def part_of(data: Any, what: str = "data") -> Part:
     """
     part = rows_of(data, what)
     tensors = {"X": part.features, "y": part.targets, "weights": part.weights}
+    if gaps:  # NaN is a target that a row lacks
+        tensors["y"] = part.targets.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
     for name, values in tensors.items():
         if values is not None and (bad := bad_rows(values)):
             raise InputError(

@@ -77,7 +77,14 @@ class LossBuffer:
         Z = torch.stack(self._logits, 1)  # [M, K, B, C]
         members, axis = (len(Z), 1) if self._own else (1, 0)  # whose targets are apart
         targets = torch.stack([targets for targets, _ in self._batches], axis).flatten(0, 1 + axis)
-        rows = self._loss.rows(Z.reshape(len(Z) // members, -1, Z.shape[3]), targets).view(Z.shape[:3])
-        weights = [weights for _, weights in self._batches if weights is not None]
-        self._losses.append(mean_loss(rows, torch.stack(weights, axis) if weights else None).T)
+        flat = Z.reshape(len(Z) // members, -1, Z.shape[3])
+        several = [weights for _, weights in self._batches if weights is not None]
+        weights = torch.stack(several, axis) if several else None
+        if self._loss.parts is None:
+            losses = mean_loss(self._loss.rows(flat, targets).view(Z.shape[:3]), weights)
+        else:
+            shape = (len(Z), *Z.shape[1:3]) if self._own else Z.shape[1:3]
+            shares = self._loss.parts.shares(targets.view(*shape, -1), weights, Z.dtype)
+            losses = (self._loss.parts.rows(flat, targets).view(*Z.shape[:3], -1) * shares).sum((-2, -1))
+        self._losses.append(losses.T)
         self._logits, self._batches, self._held = [], [], 0

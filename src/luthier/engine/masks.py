@@ -80,11 +80,19 @@ class LayerMasks:
 
     def __init__(self, seeds: Tensor, drops: Tensor, units: Sequence[int], dtype: torch.dtype) -> None:
         self.seeds, self.drops, self._units = seeds, drops, units
-        columns = drops.T.tolist()
-        self._drops = [Drop.of(column, dtype, seeds.device) if any(column) else None for column in columns]
+        self._dtype = dtype
+        self._drops = self._compared(drops)
         self._none: list[Tensor | None] = [None] * len(units)
         self._read = list[Tensor]()  # by what was recorded: it has to stay where it is
         self._some, self._first = any(drop is not None for drop in self._drops), -1
+
+    def scale(self, factors: Tensor) -> None:
+        """Drop so many times the members' probabilities [M] from now on."""
+        self._drops = self._compared(self.drops * factors.unsqueeze(1))
+
+    def _compared(self, drops: Tensor) -> list[Drop | None]:
+        columns = drops.T.tolist()
+        return [Drop.of(column, self._dtype, self.seeds.device) if any(column) else None for column in columns]
 
     def __call__(self, number: int | Tensor, rows: int, start: int = 0) -> list[Tensor | None]:
         """A mask [M, B, U] for each layer, None where nothing drops; the number may be a tensor []."""

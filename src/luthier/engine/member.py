@@ -9,6 +9,7 @@ from typing import Any
 
 from luthier.engine.flat_rows import KINDS
 from luthier.engine.module_spec import ModuleSpec
+from luthier.engine.scheduled import Schedules, schedules_of
 from luthier.errors import ConfigError
 from luthier.nets import ConvSpec, DenseSpec, Spec, TextSpec, spec_from_json
 from luthier.optimise import AnySchedule, Schedule
@@ -31,15 +32,19 @@ class Member:
     averages of the weights with that memory (0.999 remembers about a thousand steps).
 
     Numbers of one kind may have rates of their own too: `rate_factors` are pairs of a kind ("weights", "biases",
-    "embeddings" of categories, "numbers": learned functions of them, "scales" of inputs, "norms") and what multiplies
-    the rate. A member that is `width_scaled` divides the rates of each layer's weights by the root of its inputs, or by
-    its inputs where steps grow with the gradient (SGD): one rate then serves networks of all widths (the "NT"
-    parametrisation of Holzmueller and others, 2024, in weights of the usual scale).
+    "embeddings" of categories, "numbers": learned functions of them, "scales" of inputs, "norms", "activations": how
+    much of them is taken) and what multiplies the rate. A member that is `width_scaled` divides the rates of each
+    layer's weights by the root of its inputs, or by its inputs where steps grow with the gradient (SGD): one rate then
+    serves networks of all widths (the "NT" parametrisation of Holzmueller and others, 2024, in weights of the usual
+    scale).
 
     With a `fold` it learns from the training rows of all other folds and is evaluated on those of this one, in
     one stack with the members of other folds (see `train`).
 
     `label_smoothing` s learns classes from targets (1 - s) y + s / C in place of y; what is measured is the plain loss.
+
+    Other hyper-parameters than the rate may follow schedules: `schedules` are pairs of a name of SCHEDULED, such as
+    dropout or weight_decay, and what multiplies its value at each step; `{"dropout": "flat-cosine"}` is taken too.
 
     `noise` and `mixup` change the rows of each batch by chance in training (see `mixing`); members of one stack share
     them.
@@ -66,12 +71,15 @@ class Member:
     dropout: tuple[float, ...] = ()
     noise: float = 0.0
     mixup: float = 0.0
+    schedules: Schedules = ()
     clip_norm: float = inf
     clip_value: float = inf
     label: str = ""
     fold: int | None = None
 
     def __post_init__(self) -> None:
+        if self.schedules:
+            object.__setattr__(self, "schedules", schedules_of(self.schedules))
         layers = self.spec.layers
         mistakes = [
             f"{name} has {len(value)} entries; the network has {wanted} {what}"
@@ -141,6 +149,7 @@ class Member:
                 "schedule": Schedule.from_json(value["schedule"]),
                 "betas": tuple(value["betas"]),
                 **{name: tuple(value.get(name, ())) for name in ("dropout", "layer_rates", "frozen_until")},
+                "schedules": tuple((str(name), Schedule.from_json(one)) for name, one in value.get("schedules", ())),
                 "rate_factors": tuple((str(kind), float(factor)) for kind, factor in value.get("rate_factors", ())),
                 **clips,
             }

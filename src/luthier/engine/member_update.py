@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
 
@@ -14,6 +14,7 @@ from luthier.engine.devices import CPU
 from luthier.engine.flat_rows import KINDS
 from luthier.engine.member import Member
 from luthier.engine.modules import Modules
+from luthier.engine.scheduled import Followed
 from luthier.engine.torch_optimisers import by_optimiser
 from luthier.errors import ConfigError, users_code
 from luthier.identity import name_of
@@ -51,17 +52,20 @@ def update_for(
     device: torch.device = CPU,
     *,
     averages: bool = False,
+    followed: Followed | None = None,
 ) -> Update:
     """What happens to these members at a step, in this order; what none of them asks for is left out.
 
     `rows` [M] are the training rows of each, over which its penalties are shared out. Where the state that they are in
-    holds `averages`, for others of the population, theirs are the weights themselves.
+    holds `averages`, for others of the population, theirs are the weights themselves. What follows a schedule is handed
+    to `followed`.
     """
+    follow = _as_it_is if followed is None else followed.tensor
     groups, layers, parts = architecture.group_of(), members[0].spec.layers, list[Update]()
     sizes = [member.l1 / n for member, n in zip(members, rows, strict=True)]
-    for penalty, values in ((l2, _l2(members, rows)), (l1, sizes)):
+    for penalty, name, values in ((l2, "l2", _l2(members, rows)), (l1, "l1", sizes)):
         if (strength := _strengths(architecture, members, values, dtype, device)) is not None:
-            parts.append(penalty(strength))
+            parts.append(penalty(follow(name, strength)))
     if any(any(member.frozen_until) for member in members):
         until = torch.tensor([member.frozen_until or (0,) * layers for member in members])
         parts.append(frozen(until[:, groups].to(device)))
@@ -73,15 +77,19 @@ def update_for(
         parts.append(with_factors(factors.to(dtype).to(device)))
     decays = [member.weight_decay for member in members]
     if (strength := _strengths(architecture, members, decays, dtype, device)) is not None:
-        parts.append(decayed(strength))
-    parts += _moves(architecture, members, rule, dtype, device)
+        parts.append(decayed(follow("weight_decay", strength)))
+    parts += _moves(architecture, members, rule, dtype, device, follow)
     own_average = isinstance(rule, str | Rule) and "average" in rule_named(rule).init(torch.zeros(1, 1))
     asked = any(member.ema_decay for member in members)
     if asked or (averages and not own_average):
         if own_average:
             raise ConfigError([f"the rule '{name_of(rule)}' keeps an average of its own; leave ema_decay at 0"])
-        parts.append(averaged(_column([member.ema_decay for member in members], dtype, device)))
+        parts.append(averaged(follow("ema_decay", _column([member.ema_decay for member in members], dtype, device))))
     return chain(*parts)
+
+
+def _as_it_is(name: str, values: Tensor) -> Tensor:
+    return values
 
 
 def _factors(architecture: Architecture, members: Sequence[Member], rule: AnyRule) -> Tensor | None:
@@ -104,12 +112,17 @@ def _has_factors(member: Member) -> bool:
 
 
 def _moves(
-    architecture: Architecture, members: Sequence[Member], rule: AnyRule, dtype: torch.dtype, device: torch.device
+    architecture: Architecture,
+    members: Sequence[Member],
+    rule: AnyRule,
+    dtype: torch.dtype,
+    device: torch.device,
+    follow: Callable[[str, Tensor], Tensor],
 ) -> list[Update]:
     """What moves the parameters. ConfigError for an optimiser of PyTorch's where members are not looped."""
     if isinstance(rule, str | Rule):
         known = RULES[rule] if isinstance(rule, str) else _guarded(rule)
-        hyper = _hyper(members, known, dtype, device)
+        hyper = {name: follow(name, values) for name, values in _hyper(members, known, dtype, device).items()}
         first = [muon(architecture.hidden_matrices, hyper)] if known.orthogonalises else []
         return [*first, by_rule(known, hyper)]
     if not isinstance(architecture, Modules) or architecture.layout != "looped":
@@ -153,7 +166,12 @@ def plain_shrink(
     `averages`.
     """
     more = [
-        member.momentum or member.l1 or _has_factors(member) or any(member.frozen_until) or member.ema_decay
+        member.momentum
+        or member.l1
+        or _has_factors(member)
+        or any(member.frozen_until)
+        or member.ema_decay
+        or member.schedules
         for member in members
     ]
     limits = [min(member.clip_norm, member.clip_value) for member in members]

@@ -54,7 +54,12 @@ class LoopedLearner:
         self._modules, self._apart = bound, [_Apart(module) for module in bound] if apart else []
         self._dropouts = [list(own_dropouts(module)) for module in self._modules]
         self._shares: list[list[float]] | None = None  # what each layer drops, read once
+        self._factors = torch.ones(len(seeds))
         self._host_seeds = seeds.cpu()
+
+    def scale_dropout(self, factors: Tensor) -> None:
+        """Drop so many times the members' probabilities [M] from now on."""
+        self._factors, self._shares = factors, None
 
     def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
@@ -64,7 +69,9 @@ class LoopedLearner:
         keys = mask_keys(self.seeds, layers, number)
         drawn = mask_keys(self._host_seeds, layers, number)[-1].tolist() if self._spec.draws else []
         if self._shares is None:
-            self._shares = [[float(layer.p) for layer in dropouts] for dropouts in self._dropouts]
+            factors = self._factors.tolist()
+            pairs = zip(self._dropouts, factors, strict=True)
+            self._shares = [[factor * float(layer.p) for layer in dropouts] for dropouts, factor in pairs]
         result = []
         for m, (module, dropouts) in enumerate(zip(self._modules, self._dropouts, strict=True)):
             if self._apart:
@@ -146,6 +153,7 @@ class VmappedLearner:
         self._smoothing_part = None if smoothing is None else smoothing_part(loss)
         self._spec, self._bf16 = spec, bf16
         self._drops: list[Drop] | None = None  # what each layer drops, read once
+        self._factors = torch.ones(len(seeds), dtype=torch.float64)
         self._module = copy.deepcopy(spec.module)
         self._dropouts = list(own_dropouts(self._module))
         named = parameter_views(spec.shapes, state.parameters)
@@ -154,6 +162,10 @@ class VmappedLearner:
         self._gradients = parameter_views(spec.shapes, state.gradients)
         self._fixed = fixed_views(spec.fixed, state.buffers)
         self._shapes: dict[torch.Size, list[list[torch.Size]]] = {}
+
+    def scale_dropout(self, factors: Tensor) -> None:
+        """Drop so many times the members' probabilities [M] from now on."""
+        self._factors, self._drops = factors, None
 
     def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
@@ -194,7 +206,7 @@ class VmappedLearner:
         if inputs.shape not in self._shapes:
             self._shapes[inputs.shape] = self._calls(inputs)
         if self._drops is None:
-            shares = [self._fixed[name].tolist() for name in self._spec.dropouts]
+            shares = [(self._fixed[name].cpu() * self._factors).tolist() for name in self._spec.dropouts]
             self._drops = [Drop.of(share, self.state.parameters.dtype, inputs.device) for share in shares]
         keys = mask_keys(self.seeds, 1 + len(self._dropouts), number)
         calls = zip(keys, self._drops, self._shapes[inputs.shape], strict=False)

@@ -20,7 +20,7 @@ from luthier.engine.outputs import as_rows, one_tensor
 from luthier.engine.placing import carried
 from luthier.engine.settings import Part
 from luthier.errors import InputError, users_code
-from luthier.objective import AnyLoss, Criterion, Loss, loss_for, loss_named, targets_for
+from luthier.objective import AnyLoss, Criterion, Loss, has_gaps, loss_for, loss_named, targets_for
 from luthier.seeds import torch_generator
 
 RUNS = "the module fails on the data"
@@ -58,7 +58,7 @@ class Loop:
         self.device = device or home
         self.type = floats[0].dtype if floats else torch.get_default_dtype()
         columns = isinstance(data, Part) or has_columns(data)
-        self._data = data if not columns else part_of(data) if finite else rows_of(data)
+        self._data = data if not columns else part_of(data, gaps=has_gaps(loss)) if finite else rows_of(data)
         self.size, self._name, self._finite = batch_size, name, finite
         self._least = 2 if any(isinstance(layer, _BatchNorm) for layer in module.modules()) else 1
         self._kind: torch.dtype | None = None

@@ -23,10 +23,11 @@ from luthier.engine.masks import mask_seeds
 from luthier.engine.member import Member
 from luthier.engine.member_update import Architecture, plain_shrink, update_for
 from luthier.engine.rates import Rates
+from luthier.engine.scheduled import Followed
 from luthier.engine.settings import Part, Settings
 from luthier.engine.sharing import several_processes
 from luthier.engine.state import Learner, TrainState
-from luthier.errors import InputError
+from luthier.errors import ConfigError, InputError
 from luthier.objective import loss_named, smoothings
 from luthier.optimise import Step, Update
 
@@ -39,7 +40,7 @@ class Block(NamedTuple):
 
     `folds` [M] are those that members do not learn from, where they have rows of their own. A block that `descends`
     subtracts its gradients, and `shrink` [M, P] of its weights, without storing them. With `graphs` steps of one size
-    are launched together.
+    are launched together. Hyper-parameters that follow schedules are in `followed`.
     """
 
     places: slice
@@ -50,6 +51,7 @@ class Block(NamedTuple):
     shrink: Tensor | None
     folds: Tensor | None
     graphs: StepGraphs | None = None
+    followed: Followed | None = None
 
     def steps(self, several: Sequence[Sequence[Batch]], number: int, rates: Sequence[Tensor]) -> None:
         """Updates, each from the mean gradient over its batches; the first is the `number`-th, counted from 1.
@@ -80,6 +82,9 @@ class Block(NamedTuple):
             if self.folds is not None:
                 batches = [batch.of_folds(self.folds) for batch in batches]
             step = number + place
+            if self.followed is not None:
+                assert isinstance(step, int)
+                self.followed.write(step - 1)
             first = (step - 1) * len(batches)
             if self.descends and len(batches) == 1 and isinstance(learner, DenseLearner):
                 losses.add(learner.descend(batches[0], first, rate, self.shrink), batches[0])
@@ -197,15 +202,20 @@ class Population:
         smoothing = smoothings([member.label_smoothing for member in members], exact(dtype), settings.device)
         own = kind.learner(state, seeds, drops, loss, settings, smoothing)
         learner = shared(own, (members[0].spec, settings), loss)
+        follows = any(member.schedules for member in members)
+        followed = Followed([member.schedules for member in members], settings.steps) if follows else None
+        if followed is not None:
+            _follow(followed, own, shared=learner is not own)
         asked = (kind, members, settings.rule, self.rows[places], dtype, settings.device)
         averages = "average" in self.state.rule  # of some members, perhaps of other blocks
         descends, shrink = plain_shrink(*asked, averages=averages)
         nothing = torch.zeros(0, len(members), dtype=dtype, device=settings.device)
         folds = None if self.folds is None else self.folds[places].to(settings.device)
         fresh = partial(LossBuffer, loss, nothing)
-        block = Block(places, learner, update_for(*asked, averages=averages), fresh(), descends, shrink, folds)
+        update = update_for(*asked, averages=averages, followed=followed)
+        block = Block(places, learner, update, fresh(), descends, shrink, folds, followed=followed)
         replays = settings.cuda_graphs and settings.device.type == "cuda" and settings.steps >= RECORDED_FROM
-        if not (replays and isinstance(learner, DenseLearner)):
+        if followed is not None or not (replays and isinstance(learner, DenseLearner)):
             return block
         return block._replace(graphs=StepGraphs(block.run, fresh))
 
@@ -234,6 +244,15 @@ class Population:
         if places is not None:
             weights, buffers = weights[places], buffers[places]
         return self.kind.evaluate(weights, buffers, part)
+
+
+def _follow(followed: Followed, learner: Learner, *, shared: bool) -> None:
+    """What a learner reads that follows a schedule."""
+    if shared:
+        raise ConfigError(["processes cannot share batches with schedules"], remedy='shared="members"')
+    followed.call("dropout", learner.scale_dropout)
+    if learner.smoothing is not None:
+        followed.tensor("label_smoothing", learner.smoothing)
 
 
 def _block_size(kind: Architecture, members: Sequence[Member], settings: Settings) -> int:

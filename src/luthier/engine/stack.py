@@ -34,7 +34,7 @@ def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Part) -
 
     On the networks' device; rows that lie elsewhere are sent block by block.
     """
-    waves = 0 if spec.number_embedding is None else spec.number_embedding.columns * spec.number_embedding.frequencies
+    waves = 0 if spec.number_embedding is None else spec.number_embedding.inner
     widest, device = max((*spec.hidden, spec.learned_width, spec.outputs, waves)), parameters.device
     cached = device.type == "cpu"
     at_once, some = (EVALUATED_AT_ONCE, EVALUATED_MEMBERS) if cached else (ON_DEVICE_AT_ONCE, len(parameters))
@@ -106,6 +106,8 @@ class Stack:
             below, A = A, Z.new_empty(*Z.shape[:2], self.spec.columns(i + 1))
             inner = A[:, :, : Z.shape[2]]
             self._activations[i].into(Z, inner)
+            if self.spec.parametric:
+                inner.copy_(torch.lerp(Z, inner, self._shares(i)))
             if self.spec.skips(i):
                 assert below is not None
                 inner += below[:, :, : Z.shape[2]]
@@ -116,17 +118,19 @@ class Stack:
         """Logits [M, B, C] in training mode; what the backward pass needs is kept."""
         space = self._space(batch.inputs.shape[-2])
         below: Tensor | None = None
-        last, plain = len(space.layers), not self.spec.normalised and not self.spec.residual
+        last, plain = len(space.layers), not (self.spec.normalised or self.spec.residual)
         for i, layer in enumerate(space.layers):
             Z = self._affine(i, below, batch.inputs, batch.codes, space.times)
             if self.spec.normalised:
                 Z = self._normalise(i, Z, layer)
             layer.Z, mask = Z, masks[i]
-            if mask is None and (plain or not self.spec.skips(i)):
+            if mask is None and not self.spec.parametric and (plain or not self.spec.skips(i)):
                 self._activations[i].into(Z, layer.out)
                 layer.A = layer.out
             else:
-                layer.A = self._activations[i].f(Z)
+                layer.A = layer.f = self._activations[i].f(Z)
+                if self.spec.parametric:
+                    layer.A = torch.lerp(Z, layer.f, self._shares(i))
                 torch.mul(layer.A, 1 if mask is None else mask, out=layer.out)
                 if self.spec.skips(i):
                     layer.out.add_(space.layers[i - 1].out)
@@ -183,11 +187,23 @@ class Stack:
             passed = dA.clone() if self.spec.skips(i) else None
             if mask is not None:
                 dA.mul_(mask)
-            dZ = self._activations[i].through(dA, layer.Z, layer.A)
+            dZ = self._through(i, dA, layer)
             if self.spec.normalised:
                 dZ = self._normalise_backward(i, dZ, layer)
             result.append((i, dZ))
         return result[::-1]
+
+    def _through(self, i: int, dA: Tensor, layer: _Layer) -> Tensor:
+        """Derivative by Z from that by A; of z + a (f(z) - z), a per unit, also the gradient of a."""
+        if not self.spec.parametric:
+            return self._activations[i].through(dA, layer.Z, layer.A)
+        share = self._shares(i)
+        self._g[f"activations.{i}.share"].copy_((dA * (layer.f - layer.Z)).sum(1))
+        past = dA * (1 - share)
+        return self._activations[i].through(dA.mul_(share), layer.Z, layer.f).add_(past)
+
+    def _shares(self, i: int) -> Tensor:
+        return self._p[f"activations.{i}.share"].unsqueeze(1)
 
     def _affine(self, i: int, A: Tensor | None, inputs: Tensor, codes: Tensor, times: Product) -> Tensor:
         """Layer i's Z [M, B, units] from the activations below, or from the inputs for the first."""
@@ -260,6 +276,7 @@ class _Layer:
 
     Z: Tensor
     A: Tensor
+    f: Tensor
     normal: Tensor
     inverse: Tensor
     scale_gradient: Tensor

@@ -61,3 +61,7 @@ class Learner(Protocol):
         many steps' are worked out at once (`LossBuffer`).
         """
         ...
+
+    def scale_dropout(self, factors: Tensor) -> None:
+        """Drop so many times the members' probabilities [M] from now on."""
+        ...

@@ -96,25 +96,25 @@ class PlainModel(nn.Module):
         base = f"nets.{place}."
         tables = [self._of(f"{base}embeddings.{k}.weight")[codes[:, k]] for k in range(len(spec["embeddings"]))]
         if learned := spec.get("number_embedding"):
-            f, phase, W, b = (self._of(f"{base}numbers.0.{k}") for k in ("frequencies", "phases", "weight", "bias"))
-            angles = 2 * torch.pi * features[:, : learned["columns"]].unsqueeze(2) * f + phase
-            tables.append((torch.einsum("bfk,fwk->bfw", angles.cos(), W) + b).flatten(1))
+            W, b = self._of(f"{base}numbers.0.weight"), self._of(f"{base}numbers.0.bias")
+            x = features[:, : len(W)].unsqueeze(2)
+            if "edges" in learned:
+                e = ((x - self._of(f"{base}numbers.0.start")) * self._of(f"{base}numbers.0.steepness")).clamp(0, 1)
+            else:
+                e = (x * self._of(f"{base}numbers.0.frequencies") + self._of(f"{base}numbers.0.phases")).cos()
+            tables.append((torch.einsum("bfk,fwk->bfw", e, W) + b).flatten(1))
         a = torch.cat([*tables, features], 1)
         for i, (units, name) in enumerate(zip(spec["hidden"], spec["activations"], strict=True)):
             z = a @ self._of(f"{base}layers.{i}.weight").T
-            if spec["layer_norm"] or spec["batch_norm"]:
-                scale, shift = self._of(f"{base}norms.{i}.scale"), self._of(f"{base}norms.{i}.shift")
-                if spec["layer_norm"]:
-                    z = F.layer_norm(z, z.shape[1:], scale, shift, 1e-5)
-                else:
-                    mean, variance = self._of(f"{base}norms.{i}.mean"), self._of(f"{base}norms.{i}.variance")
-                    z = (z - mean) * torch.rsqrt(variance + 1e-5) * scale + shift
+            if spec["layer_norm"]:
+                z = F.layer_norm(z, z.shape[1:], self._of(f"{base}norms.{i}.scale"), self._of(f"{base}norms.{i}.shift"))
             else:
                 z = z + self._of(f"{base}layers.{i}.bias")
             out: Tensor = ACTIVATIONS[name](z)
-            for layer, unit, other in spec["neurons"]:
-                if layer == i:
-                    out[:, unit] = ACTIVATIONS[other](z[:, unit])
+            for _, unit, other in (neuron for neuron in spec["neurons"] if neuron[0] == i):
+                out[:, unit] = ACTIVATIONS[other](z[:, unit])
+            if spec.get("parametric"):
+                out = torch.lerp(z, out, self._of(f"{base}activations.{i}.share"))
             a = out + a if spec["residual"] and i and spec["hidden"][i - 1] == units else out
         last = len(spec["hidden"])
         return a @ self._of(f"{base}layers.{last}.weight").T + self._of(f"{base}layers.{last}.bias")

@@ -26,8 +26,8 @@ from luthier.data.target_transform import TargetTransform
 from luthier.errors import LuthierError
 from luthier.exporting import plain_model, plain_pictures
 from luthier.exporting.graph import exportable
-from luthier.nets import ConvSpec, DenseSpec
-from luthier.nets.numbers import SCALE
+from luthier.nets import NORM_EPSILON, ConvSpec, DenseSpec
+from luthier.nets.numbers import SCALE, PiecewiseEmbedding, pieces
 from luthier.saved import Model
 
 CLOSE = 1e-6
@@ -99,10 +99,23 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
 
 
 def _folded(net: nn.Module) -> dict[str, Tensor]:
-    """A network's weights, those of the first layer times the factors of its inputs."""
-    state = dict(net.state_dict())
+    """A network's weights, what is known before any row worked into them: inputs' factors, batch norm, turns, edges."""
+    state, spec = dict(net.state_dict()), getattr(net, "spec", None)
+    if not isinstance(spec, DenseSpec):
+        return state
     if SCALE in state:
         state["layers.0.weight"] = state["layers.0.weight"] * state.pop(SCALE)
+    for i in range(len(spec.hidden) if spec.batch_norm else 0):
+        mean, variance, scale, shift = (
+            state.pop(f"norms.{i}.{name}").double() for name in ("mean", "variance", "scale", "shift")
+        )
+        factor = scale * torch.rsqrt(variance + NORM_EPSILON)
+        state[f"layers.{i}.weight"] = (state[f"layers.{i}.weight"] * factor.unsqueeze(1)).float()
+        state[f"layers.{i}.bias"] = (shift - mean * factor).float()
+    if isinstance(spec.number_embedding, PiecewiseEmbedding):
+        state["numbers.0.start"], state["numbers.0.steepness"] = pieces(torch.tensor(spec.number_embedding.edges))
+    elif spec.number_embedding is not None:
+        state["numbers.0.frequencies"] = 2 * torch.pi * state["numbers.0.frequencies"]
     return state
 
 

@@ -11,7 +11,7 @@ from luthier.nets.conv import ConvNet, ConvSpec
 from luthier.nets.dense import NORM_EPSILON, NORM_MEMORY, DenseNet
 from luthier.nets.initialise import INITIALISERS
 from luthier.nets.licences import Licence, licences_of
-from luthier.nets.numbers import NumberEmbedding
+from luthier.nets.numbers import AnyEmbedding, NumberEmbedding, PiecewiseEmbedding, quantile_edges
 from luthier.nets.recurrent import RecurrentNet
 from luthier.nets.sequential import Chain, chain
 from luthier.nets.spec import DeferredSpec, DenseSpec
@@ -26,6 +26,7 @@ __all__ = [
     "NORM_MEMORY",
     "SIGNAL_CHANGES",
     "Activation",
+    "AnyEmbedding",
     "Augment",
     "AugmentSignals",
     "BackboneSpec",
@@ -38,6 +39,7 @@ __all__ = [
     "Licence",
     "Net",
     "NumberEmbedding",
+    "PiecewiseEmbedding",
     "RecurrentNet",
     "Spec",
     "Summary",
@@ -47,6 +49,7 @@ __all__ = [
     "build",
     "chain",
     "licences_of",
+    "quantile_edges",
     "spec_from_json",
     "summary",
 ]

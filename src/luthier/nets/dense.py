@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.averages import follow
-from luthier.nets.numbers import embedded_numbers
+from luthier.nets.numbers import PiecewiseEmbedding, embedded_numbers, pieced_numbers
 from luthier.nets.spec import DenseSpec
 from luthier.shapes import Codes, Embedded, Features, Hidden, Outputs
 
@@ -52,7 +52,12 @@ class DenseNet(nn.Module):
         if varying is not None:  # the weights of outputs that are the same for all rows are 0 and learn nothing
             varying[list(spec.constant_outputs)] = 0
         self.varying: Tensor | None
+        self.edges: Tensor | None
+        pieces = spec.number_embedding if isinstance(spec.number_embedding, PiecewiseEmbedding) else None
+        edges = None if pieces is None else torch.tensor(pieces.edges, dtype=torch.float64)
+        self.register_buffer("edges", edges, persistent=False)
         self.register_buffer("varying", varying, persistent=False)
+        self.activations: Any = nn.ModuleList(_modules("activations", parameters, buffers))
         self.norms: Any = nn.ModuleList(_modules("norms", parameters, buffers))
 
     def forward(self, features: Features, codes: Codes | None = None) -> Outputs:
@@ -66,8 +71,9 @@ class DenseNet(nn.Module):
     def from_embedded(self, parts: Sequence[Embedded], features: Features) -> Outputs:
         """Logits [B, C] of each code's embedding [B, w] and numbers [B, F]."""
         if self.spec.number_embedding is not None:
-            x = features[:, : self.spec.number_embedding.columns]
-            parts = [*parts, embedded_numbers(x, dict(self.numbers[0].named_parameters()))]
+            x, learnt = features[:, : self.spec.number_embedding.columns], dict(self.numbers[0].named_parameters())
+            values = embedded_numbers(x, learnt) if self.edges is None else pieced_numbers(x, self.edges, learnt)
+            parts = [*parts, values]
         a = torch.cat([*parts, features], 1) if len(parts) else features
         if self.spec.input_scale:
             a = a * self.scales[0].factor
@@ -75,7 +81,10 @@ class DenseNet(nn.Module):
         for i, (layer, activation) in enumerate(zip(hidden, self.spec.functions, strict=True)):
             z = a @ layer.weight.T
             z = self._normalised(i, z) if self.spec.normalised else z + layer.bias
-            a = activation.f(z) + a if self.spec.skips(i) else activation.f(z)
+            out = activation.f(z)
+            if self.spec.parametric:
+                out = torch.lerp(z, out, self.activations[i].share)
+            a = out + a if self.spec.skips(i) else out
         weight = last.weight if self.varying is None else last.weight * self.varying
         return torch.addmm(last.bias, a, weight.T)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from luthier.errors import ConfigError, nearest
 from luthier.nets.activations import ACTIVATIONS, Activation, mixed
 from luthier.nets.initialise import INITIALISERS, initial_parameters
-from luthier.nets.numbers import SCALE, NumberEmbedding
+from luthier.nets.numbers import SCALE, AnyEmbedding, embedding_from_json
 
 Shape = tuple[int, ...]
 
@@ -30,7 +30,8 @@ class DenseSpec:
     unit, activation) of single neurons that differ from their layer. With a `number_embedding` learned functions of the
     first numbers enter beside them. With an `input_scale` each value that enters the first layer is multiplied by a
     factor of its own, learnt from 1 on. `constant_outputs` are numbers of outputs that are the same for all rows, a
-    bias each: cuts between ordered levels, a dispersion.
+    bias each: cuts between ordered levels, a dispersion. With `parametric` activations each hidden unit learns how
+    much of its function it takes, z + a (f(z) - z) with a from 1 on (as in RealMLP).
 
     >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
     23860
@@ -47,9 +48,10 @@ class DenseSpec:
     initialiser: str = "he"
     deviation: float = 0.01
     neurons: tuple[tuple[int, int, str], ...] = ()
-    number_embedding: NumberEmbedding | None = None
+    number_embedding: AnyEmbedding | None = None
     input_scale: bool = False
     constant_outputs: tuple[int, ...] = ()
+    parametric: bool = False
 
     def __post_init__(self) -> None:
         mistakes = []
@@ -107,7 +109,8 @@ class DenseSpec:
             shapes, initialiser=self.initialiser, gains=self.gains, seed=seed, deviation=self.deviation
         )
         fresh[f"layers.{len(self.hidden)}.weight"][list(self.constant_outputs)] = 0
-        return {**fresh, **learned, **({SCALE: torch.ones_like(fresh[SCALE])} if self.input_scale else {})}
+        ones = (name for name in fresh if name == SCALE or name.startswith("activations."))
+        return {**fresh, **learned, **{name: torch.ones_like(fresh[name]) for name in ones}}
 
     @property
     def layers(self) -> int:
@@ -166,6 +169,8 @@ class DenseSpec:
             else:
                 shapes[f"norms.{i}.scale"] = (units,)
                 shapes[f"norms.{i}.shift"] = (units,)
+            if self.parametric and i < len(self.hidden):
+                shapes[f"activations.{i}.share"] = (units,)
         return shapes
 
     def buffer_shapes(self) -> dict[str, Shape]:
@@ -180,11 +185,8 @@ class DenseSpec:
     def to_json(self) -> dict[str, Any]:
         """The spec as plain JSON values."""
         values = asdict(self)
-        later = (
-            "number_embedding",
-            "input_scale",
-            "constant_outputs",
-        )  # left out where there is none, as before there were any
+        # Left out where there is none, as before there were any.
+        later = ("number_embedding", "input_scale", "constant_outputs", "parametric")
         return {name: value for name, value in values.items() if name not in later or value}
 
     @classmethod
@@ -200,7 +202,7 @@ class DenseSpec:
             "activation": activation,
             "neurons": neurons,
             "constant_outputs": tuple(map(int, value.get("constant_outputs", ()))),
-            "number_embedding": NumberEmbedding.from_json(value.get("number_embedding")),
+            "number_embedding": embedding_from_json(value.get("number_embedding")),
         }
         return cls(**{**value, **own})
 

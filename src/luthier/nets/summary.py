@@ -84,7 +84,9 @@ def _of_spec(spec: DenseSpec) -> Summary:
         kind = ["dense", *([norm] if norm and hidden else []), *([spec.activations[i]] if hidden else [])]
         if hidden and spec.skips(i):
             kind.append("plus its input")
-        learnt = units * spec.columns(i) + (2 * units if hidden and spec.normalised else 0)
+        if hidden and spec.parametric:
+            kind.append("a share of it")
+        learnt = units * spec.columns(i) + hidden * units * (2 * spec.normalised + spec.parametric)
         rows.append(Row(f"layers.{i}", ", ".join(kind), (units,), learnt))
     return Summary((spec.inputs,) if not spec.embeddings else (spec.inputs + len(spec.embeddings),), tuple(rows))
 

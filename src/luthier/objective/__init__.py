@@ -11,6 +11,7 @@ from luthier.objective.ordered_losses import level_cuts, level_probabilities, qu
 from luthier.objective.own_metrics import own_metric
 from luthier.objective.regression_losses import huber, tweedie
 from luthier.objective.row_loss import Loss, mean_gradient, mean_loss
+from luthier.objective.several_targets import TargetHead, has_gaps, several, split
 from luthier.objective.smoothing import smoothing_part, smoothings
 from luthier.objective.targets import check_classes, class_weights, column
 
@@ -23,6 +24,7 @@ __all__ = [
     "Criterion",
     "Loss",
     "Metric",
+    "TargetHead",
     "best_constant",
     "check_classes",
     "check_metric",
@@ -33,6 +35,7 @@ __all__ = [
     "custom_loss",
     "floors",
     "focal",
+    "has_gaps",
     "huber",
     "label_smoothing",
     "level_cuts",
@@ -50,10 +53,12 @@ __all__ = [
     "own_metric",
     "quantile_values",
     "quantiles",
+    "several",
     "shared_outputs",
     "smoothing_part",
     "smoothings",
     "spelled",
+    "split",
     "targets_for",
     "triplet",
     "tweedie",

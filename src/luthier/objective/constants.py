@@ -30,8 +30,7 @@ def shared_outputs(loss: str | Loss | Criterion, outputs: int) -> tuple[int, ...
     ((1, 2, 3), ())
     """
     known = loss_named(loss)
-    varying = known.varying if isinstance(known, Loss) else None
-    return () if varying is None else tuple(range(varying, outputs))
+    return known.shared(outputs) if isinstance(known, Loss) and known.shared is not None else ()
 
 
 def best_constant(

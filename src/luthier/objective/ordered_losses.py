@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from luthier.errors import ConfigError
 from luthier.objective.losses import RAREST
-from luthier.objective.row_loss import Loss, weighted_mean, weighted_quantile
+from luthier.objective.row_loss import Loss, all_but_the_first, weighted_mean, weighted_quantile
 from luthier.objective.targets import check_levels, check_one_value
 from luthier.shapes import Logits, RowLosses
 
@@ -99,7 +99,7 @@ ORDINAL = Loss(
     constant=_best_cuts,
     answer=level_probabilities,
     outputs=_one_less_than_levels,
-    varying=1,
+    shared=all_but_the_first,
 )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from luthier.errors import ConfigError
-from luthier.objective.row_loss import Loss, one_a_column, weighted_mean, weighted_quantile
+from luthier.objective.row_loss import Loss, all_but_the_first, one_a_column, weighted_mean, weighted_quantile
 from luthier.objective.targets import check_amounts, check_one_amount, check_positive, check_values
 from luthier.shapes import AnyTargets, Logits, Outputs, RowLosses
 
@@ -277,5 +277,5 @@ NEGATIVE_BINOMIAL = Loss(
     constant=_best_dispersion,
     answer=_mean_of_counts,
     outputs=_two,
-    varying=1,
+    shared=all_but_the_first,
 )

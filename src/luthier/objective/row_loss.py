@@ -20,6 +20,35 @@ COUPLED_ROWS = 256  # that are compared with each other at once outside of train
 ROUNDING = 1e-12  # of a sum of weights
 
 
+class TargetParts(NamedTuple):
+    """What a loss of several targets consists of, where a row may lack some (NaN): each mean is over rows that have it.
+
+    `rows` (Z, targets) gives each target's share of each row's loss [M, B, T], 0 where the row lacks it; `of_outputs`
+    says which target each output belongs to [C], and `places` where each target's outputs lie.
+    """
+
+    rows: Callable[[Tensor, Tensor], Tensor]
+    of_outputs: Tensor
+    places: tuple[slice, ...]
+
+    def shares(self, targets: Tensor, weights: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """How much each row [..., B] counts of the mean of each target [..., B, T]; 0 where no row has it.
+
+        >>> y = torch.tensor([[1.0, float("nan")], [2.0, float("nan")]])
+        >>> TargetParts(torch.add, torch.zeros(2), ()).shares(y, None, torch.float32)
+        tensor([[0.5000, 0.0000],
+                [0.5000, 0.0000]])
+        """
+        counts = (~targets.isnan()).to(dtype)
+        if weights is not None:
+            counts = counts * weights.to(dtype).unsqueeze(-1)
+        return counts / counts.sum(-2, keepdim=True).clamp_min(torch.finfo(dtype).tiny)
+
+    def means(self, Z: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+        """Each target's part of the loss of each member [M, T]."""
+        return (self.rows(Z, targets) * self.shares(targets, weights, Z.dtype)).sum(-2)
+
+
 class Loss(NamedTuple):
     """What is minimised for each row, its derivative, and the score that people watch beside it.
 
@@ -32,8 +61,8 @@ class Loss(NamedTuple):
     What is known of a loss of likelihoods and distances: `floor` (targets) is the least that each row's loss can be
     [B] (None: 0); `constant` (targets, weights, C) are the outputs [C] that are best for all rows alike; `answer` turns
     outputs [..., C] into what they say of a row (None: as they are): probabilities, a mean, quantiles; `outputs`
-    (targets) is how many a row needs, where that is not one a class or a column; the first `varying` of them (None:
-    all) follow the row, and others are meant to be the same for all rows: cuts between levels, a dispersion.
+    (targets) is how many a row needs, where that is not one a class or a column; `shared` (C) says which of them are
+    meant to be the same for all rows: cuts between levels, a dispersion. A loss with `parts` is of several targets.
     """
 
     rows: Callable[[Tensor, Tensor], Tensor]
@@ -47,12 +76,18 @@ class Loss(NamedTuple):
     constant: Callable[[Tensor, Tensor | None, int], Tensor] | None = None
     answer: Callable[[Tensor], Tensor] | None = None
     outputs: Callable[[Tensor], int] | None = None
-    varying: int | None = None
+    shared: Callable[[int], tuple[int, ...]] | None = None
+    parts: TargetParts | None = None
 
     @property
     def mixes(self) -> bool:
         """Whether targets of two rows can be mixed: values, or shares of classes, not levels."""
         return self.outputs is None or self.outputs is one_a_column
+
+    @property
+    def is_mean_of_rows(self) -> bool:
+        """Whether the loss of a batch is a mean over its rows, so that it can go through in pieces."""
+        return not self.couples and self.parts is None
 
     def look(self, Z: Tensor, few: Tensor, targets: Tensor) -> None:
         """Raise InputError where outputs do not go with targets: of a loss of the user's own seen on `few` rows."""
@@ -71,7 +106,23 @@ class Loss(NamedTuple):
 
     def mean(self, Z: Logits, targets: AnyTargets, weights: RowWeights | None = None) -> PerMember:
         """The (weighted) mean over rows for each member [M]."""
+        if self.parts is not None:
+            return self.parts.means(Z, targets, weights).sum(-1)
         return mean_loss(self.by_row(Z, targets), weights)
+
+    def mean_score(self, Z: Logits, targets: AnyTargets, weights: RowWeights | None = None) -> PerMember:
+        """The score of each member [M]; of several targets it is the loss."""
+        if self.parts is not None:
+            return self.mean(Z, targets, weights)
+        result = mean_loss(self.by_row(Z, targets, self.score), weights)
+        return result.sqrt() if self.rooted else result
+
+    def slopes(self, Z: Logits, targets: AnyTargets, weights: RowWeights | None = None) -> Logits:
+        """The derivative of the (weighted) mean by the logits [M, B, C]."""
+        residual = self.residual(Z, targets)
+        if self.parts is None:
+            return mean_gradient(residual, weights)
+        return residual.mul_(self.parts.shares(targets, weights, Z.dtype)[..., self.parts.of_outputs])
 
     def by_row(self, Z: Logits, targets: AnyTargets, of: Callable[[Tensor, Tensor], Tensor] | None = None) -> RowLosses:
         """`rows` (or another function like it) of many rows [M, N]; coupled ones a few hundred at a time."""
@@ -102,6 +153,11 @@ def mean_gradient(residual: Logits, weights: RowWeights | None, total: float | N
 def one_a_column(targets: Tensor) -> int:
     """As many outputs as there are values in a row."""
     return 1 if targets.ndim == 1 else targets.shape[1]
+
+
+def all_but_the_first(outputs: int) -> tuple[int, ...]:
+    """The places of outputs after the first."""
+    return tuple(range(1, outputs))
 
 
 def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 
 from luthier.engine import Schedule
 from luthier.machine import default_memory
-from luthier.nets import NumberEmbedding
+from luthier.nets import AnyEmbedding, NumberEmbedding
 from luthier.objective import metric_named
 from luthier.recipe.first_setting import EMBEDDED, METHOD, FirstSetting, TableShape, first_setting
 from luthier.recipe.fold_bags import learnt_rows
@@ -89,7 +89,7 @@ def start_of(problem: Problem) -> FirstSetting:
     return first_setting(TableShape(problem.task.kind, rows, numbers, sizes, problem.outputs, flags))
 
 
-def encodings(problem: Problem, methods: Sequence[str]) -> dict[str, tuple[str, NumberEmbedding | None]]:
+def encodings(problem: Problem, methods: Sequence[str]) -> dict[str, tuple[str, AnyEmbedding | None]]:
     """How numbers may enter, by name: a way of preprocessing, and learned functions of them beside one of these."""
     numbers = problem.data.training.numbers.shape[1]
     if not numbers:
@@ -222,7 +222,7 @@ def with_hidden(now: Setting, hidden: tuple[int, ...], *, residual: bool | None 
     return replace(now, member=replace(now.member, spec=replace(spec, hidden=hidden, residual=skips), dropout=rates))
 
 
-def with_inputs(problem: Problem, now: Setting, encoding: tuple[str, NumberEmbedding | None]) -> Setting:
+def with_inputs(problem: Problem, now: Setting, encoding: tuple[str, AnyEmbedding | None]) -> Setting:
     """The setting behind another way of preprocessing, with or without learned functions of numbers."""
     method, embedding = encoding
     inputs = problem.prepared(method)[1].features.shape[1]

@@ -56,7 +56,7 @@ def work(spec: Spec | ModuleSpec, batch_size: int, members: float, steps: int) -
     assert isinstance(spec, DenseSpec)
     sizes = (spec.fan_in(0), *spec.hidden, spec.outputs)
     products = sum(a * b for a, b in pairwise(sizes))
-    waves = 0 if spec.number_embedding is None else spec.number_embedding.columns * spec.number_embedding.frequencies
+    waves = 0 if spec.number_embedding is None else spec.number_embedding.inner
     beside = LAYER_COST * (sum(sizes[1:]) + waves)
     return float((products + beside) * batch_size * members * steps)
 

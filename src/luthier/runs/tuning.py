@@ -18,7 +18,7 @@ from luthier.errors import InputError
 from luthier.machine import torch_settings
 from luthier.nets import DenseSpec
 from luthier.nets.spec import DeferredSpec
-from luthier.objective import AnyLoss, loss_for
+from luthier.objective import AnyLoss, has_gaps, loss_for
 from luthier.request import Config, SearchConfig
 from luthier.request_types import SearchConfigOptions
 from luthier.runs.search_screen import SearchScreen
@@ -87,8 +87,8 @@ def tune(
     ours = None if isinstance(sampler, str) else sampler
     wanted = SearchConfig.of(config, **options, sampler=sampler if ours is None and sampler != "random" else None)
     seed = wanted.seed
-    whole = part_of(data)
-    given = None if validation is None else alike(whole, part_of(validation, "validation"))
+    whole = part_of(data, gaps=has_gaps(loss))
+    given = None if validation is None else alike(whole, part_of(validation, "validation", gaps=has_gaps(loss)))
     training, held_out = _parts(whole, given, seed)
     networks: Networks
     if isinstance(build, DenseSpec | DeferredSpec):

@@ -30,7 +30,7 @@ _KEYS = {"low", "high", "scale", "integer", "options", "choices", "default", "ti
 _POSITIVE, _SHARE = (0.0, math.inf), (0.0, 1.0)
 _LIMITS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("learning_rate", "l2", "l1", "weight_decay", "clip_norm", "clip_value", "epsilon"), _POSITIVE),
-    **dict.fromkeys((*RATES_OF, "number_frequencies"), _POSITIVE),
+    **dict.fromkeys((*RATES_OF, "number_frequencies", "number_pieces"), _POSITIVE),
     **dict.fromkeys(("momentum", "restart_period", "decay", "warmup", "dropout"), _SHARE),
     **dict.fromkeys(("beta1", "beta2", "rho", "ema_decay", "label_smoothing"), _SHARE),
     **dict.fromkeys(("noise", "mixup"), (0.0, math.inf)),
@@ -190,7 +190,7 @@ def _meaningless(name: str, made: Dimension | Value, *, everything: bool) -> lis
     if name not in _LIMITS or hyper is None or (own and not everything) or isinstance(made, Number):
         return []
     low, high = _LIMITS[name]
-    whole = name in ("batch_size", "depth", "epochs", "width", "number_frequencies", "number_width")
+    whole = name in ("batch_size", "depth", "epochs", "width", "number_frequencies", "number_pieces", "number_width")
     wrong = [
         repr(option)
         for option in (made.options if isinstance(made, Choice) else (made,))

@@ -20,11 +20,11 @@ from luthier.engine import FileCheckpoint, Member, Part, Schedule, Settings, in_
 from luthier.engine.batches import epoch_steps
 from luthier.engine.devices import CPU
 from luthier.errors import LuthierError
-from luthier.nets import DenseSpec, NumberEmbedding
+from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, quantile_edges
 from luthier.objective import Criterion, Loss
 from luthier.optimise import AnySchedule, schedule_for
 from luthier.records import Finding
-from luthier.search.registry import RATES_OF
+from luthier.search.registry import RATES_OF, SCHEDULES_OF
 from luthier.search.space import Values
 from luthier.search.trials import COMPLETE, FAILED, PRUNED, Trial
 from luthier.tensors import tensor_of
@@ -234,6 +234,8 @@ def hyper_parameters(values: Mapping[str, Any], steps: int) -> dict[str, Any]:
         result["betas"] = (float(values.get("beta1", 0.9)), float(values.get("beta2", 0.999)))
     if factors := tuple((kind, float(values[name])) for name, kind in RATES_OF.items() if name in values):
         result["rate_factors"] = factors
+    if followed := tuple((own, str(values[name])) for name, own in SCHEDULES_OF.items() if name in values):
+        result["schedules"] = tuple((own, kind) for own, kind in followed if kind != "constant")
     return result | {
         "width_scaled": bool(values.get("width_scaled", False)),
         "learning_rate": float(values.get("learning_rate", DEFAULT_RATE)),
@@ -302,6 +304,7 @@ class DenseNetworks(Networks):
     ) -> None:
         super().__init__(training, validation, loss, **options)
         self.base, self.numbers = base, base.inputs if numbers is None else numbers
+        self._known_edges = dict[int, tuple[tuple[float, ...], ...]]()
 
     def spec(self, values: Values) -> DenseSpec:
         """The architecture that a setting describes."""
@@ -309,11 +312,19 @@ class DenseNetworks(Networks):
         width = int(values.get("width", base.hidden[0] if base.hidden else 64))
         depth = int(values.get("depth", len(base.hidden) or 1))
         changed = "width" in values or "depth" in values
-        named = ("activation", "initialiser", "batch_norm", "layer_norm", "residual", "input_scale")
+        named = ("activation", "initialiser", "batch_norm", "layer_norm", "residual", "input_scale", "parametric")
         changes: dict[str, Any] = {name: values[name] for name in named if name in values}
         if "number_frequencies" in values and self.numbers:
             changes["number_embedding"] = number_embedding(values, self.numbers)
+        if (pieces := int(values.get("number_pieces", 0))) and self.numbers and not changes.get("number_embedding"):
+            changes["number_embedding"] = PiecewiseEmbedding(self._edges(pieces), int(values.get("number_width", 4)))
         return replace(base, hidden=(width,) * depth if changed else base.hidden, **changes)
+
+    def _edges(self, pieces: int) -> tuple[tuple[float, ...], ...]:
+        """Quantiles of the training rows' numbers, worked out once."""
+        if pieces not in self._known_edges:
+            self._known_edges[pieces] = quantile_edges(self.training.features[:, : self.numbers], pieces)
+        return self._known_edges[pieces]
 
     def architecture(self, values: Values) -> str:
         """The spec as text."""

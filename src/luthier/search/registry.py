@@ -30,6 +30,12 @@ RATES_OF = {  # hyper-parameters that multiply the rate of one kind of numbers
     "number_rate": "numbers",
     "scale_rate": "scales",
     "norm_rate": "norms",
+    "activation_rate": "activations",
+}
+SCHEDULES_OF = {  # hyper-parameters that are the schedule of another one
+    "dropout_schedule": "dropout",
+    "decay_schedule": "weight_decay",
+    "smoothing_schedule": "label_smoothing",
 }
 REALMLP = "Holzmueller and others 2024"
 _SQUARES = ("rmsprop", "adadelta")
@@ -213,6 +219,23 @@ _TABLE = (
         REALMLP,
     ),
     Hyper(
+        "number_pieces",
+        3,
+        "architecture",
+        Choice((0, 8, 16, 48), default=0, when=_when("number_frequencies", 0)),
+        "pieces between quantiles of each number, over which learned functions are linear (PLE); 0: none. Thresholds "
+        "are learnt by them, and a skewed number is spread out",
+        "Gorishniy and others 2022",
+    ),
+    Hyper(
+        "parametric",
+        4,
+        "architecture",
+        Choice((False, True)),
+        "each hidden unit learns how much of its activation it takes: from none (linear) past all of it",
+        REALMLP,
+    ),
+    Hyper(
         "number_width",
         4,
         "architecture",
@@ -260,6 +283,22 @@ _TABLE = (
             ("number_rate", 1.0, "learned functions of numbers; 0.1 where rows are few"),
             ("scale_rate", 1.0, "the inputs' factors; 6 lets them choose early"),
             ("norm_rate", 1.0, "scales and shifts of batch or layer norm"),
+            ("activation_rate", 1.0, "how much of each unit's function is taken; 0.1 as in RealMLP"),
+        )
+    ),
+    *(
+        Hyper(
+            name,
+            4,
+            "member",
+            Choice(("constant", "flat-cosine", "coslog4", "linear"), default="constant"),
+            f"how the {SCHEDULES_OF[name].replace('_', ' ')} changes over the training: {why}",
+            REALMLP,
+        )
+        for name, why in (
+            ("dropout_schedule", "flat-cosine lets the last steps see whole networks"),
+            ("decay_schedule", "flat-cosine leaves the last weights as large as they fit"),
+            ("smoothing_schedule", "coslog4 comes and goes with the rate"),
         )
     ),
     Hyper(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from luthier.objective import AnyLoss, Criterion, Loss, loss_for, loss_named, mean_gradient
+from luthier.objective import AnyLoss, Criterion, Loss, loss_for, loss_named
 from luthier.seeds import torch_generator
 
 MEMBERS = 3
@@ -79,7 +79,7 @@ def _derivative(loss: Loss, Z: Tensor, targets: Tensor) -> None:
     g = torch_generator(1, "contract of losses")
     for weights in (None,) if loss.couples else (None, torch.rand(len(targets), generator=g, dtype=torch.float64)):
         with torch.no_grad():
-            result = mean_gradient(loss.residual(Z.clone(), targets), weights)
+            result = loss.slopes(Z.clone(), targets, weights)
         leaf = Z.clone().requires_grad_()
         (expected,) = torch.autograd.grad(loss.mean(leaf, targets, weights).sum(), leaf)
         torch.testing.assert_close(result, expected, rtol=SLOPE, atol=EXACT, msg=_not_autograds)
