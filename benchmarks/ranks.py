@@ -28,8 +28,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import luthier
-from luthier.assess import METRICS, measure
+from luthier.assess import measure
 from luthier.data import encode_target, read_source
+from luthier.objective import METRICS
 from luthier.recipe import read_as_asked
 from luthier.recipe.prepare import parts_of
 from luthier.request import RunRequest

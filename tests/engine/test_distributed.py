@@ -128,7 +128,10 @@ def test_the_whole_recipe_in_two_processes_comes_to_the_same(tmp_path: Path) -> 
     done = together(2, "-m", "luthier", *common, shared, "--until", "3")
     assert [one.returncode for one in done] == [0, 0], done[0].stderr
     assert luthier("resume", shared).returncode == 0
-    assert decisions(shared) == decisions(alone)
+    one, other = decisions(shared), decisions(alone)
+    assert [what[:2] for what in one] == [what[:2] for what in other]
+    for (code, of, choice), (*_, known) in zip(one, other, strict=True):  # sums of two processes round differently
+        assert choice == (pytest.approx(known, rel=1e-5) if isinstance(known, float) else known), (code, of)
 
 
 def test_a_mistake_of_the_user_ends_all_processes(tmp_path: Path) -> None:

@@ -257,8 +257,8 @@ def test_wrong_settings_are_named(change: dict[str, object], message: str) -> No
         (convnet, (TABLE.double(), LABELS), "fails on the data"),
         (dense, 3, "is not understood"),
         (dense, (IMAGES, LABELS + 1), "labels from 1 to 3"),
-        (convnet, (IMAGES, LABELS + 1), "fails on the data"),
-        (convnet, (IMAGES, LABELS - 1), "fails on the data"),
+        (convnet, (IMAGES, LABELS + 1), "labels from 1 to 3"),
+        (convnet, (IMAGES, LABELS - 1), "labels from -1 to 1"),
         (lambda: nn.Flatten(), (IMAGES, LABELS), "no parameters to train"),
     ],
 )

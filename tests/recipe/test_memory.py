@@ -12,7 +12,7 @@ from luthier.runs.screen import SilentScreen
 
 def test_with_little_memory_the_numbers_are_the_same(tmp_path: Path) -> None:
     runs = {}
-    for name, memory in (("plenty", None), ("little", "230KiB")):
+    for name, memory in (("plenty", None), ("little", "380KiB")):
         result = luthier.fit("iris", budget="300steps", memory=memory, run=tmp_path / name, screen=SilentScreen())
         assert result is not None
         runs[name] = result

@@ -104,7 +104,7 @@ def interval_score(low: np.ndarray, high: np.ndarray, values: np.ndarray, weight
     """The mean width, and 2 / (1 - 0.9) times how far values [N] lie outside: lowest for the true quantiles (Gneiting
     and Raftery, 2007).
 
-    >>> interval_score(np.zeros(2), np.ones(2), np.array([0.5, 1.5]))
+    >>> round(interval_score(np.zeros(2), np.ones(2), np.array([0.5, 1.5])), 9)
     6.0
     """
     outside = np.maximum(low - values, 0) + np.maximum(values - high, 0)

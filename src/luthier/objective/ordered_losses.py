@@ -118,13 +118,15 @@ def quantile_values(Z: Tensor, middle: int) -> Tensor:
 
 def _pinball_rows(Z: Logits, targets: Tensor, levels: tuple[float, ...], middle: int) -> RowLosses:
     off = targets.to(Z.dtype).unsqueeze(-1) - quantile_values(Z, middle)
-    return torch.maximum(off * Z.new_tensor(levels), off * (Z.new_tensor(levels) - 1)).mean(-1)
+    by_level = [torch.maximum(off[..., k] * level, off[..., k] * (level - 1)) for k, level in enumerate(levels)]
+    return torch.stack(by_level, -1).mean(-1)
 
 
 def _pinball_residual(Z: Logits, targets: Tensor, levels: tuple[float, ...], middle: int) -> Logits:
     off = targets.to(Z.dtype).unsqueeze(-1) - quantile_values(Z, middle)
     # of a quantile: the share of rows below it less the one that is asked for; half of the kink where it is met
-    slope = ((1 - off.sign()) / 2 - Z.new_tensor(levels)) / len(levels)
+    below = (1 - off.sign()) / 2
+    slope = torch.stack([below[..., k] - level for k, level in enumerate(levels)], -1) / len(levels)
     moves = torch.sigmoid(Z)  # of a step; it moves its own quantile and all beyond it
     result = torch.empty_like(Z)
     result[..., middle] = slope.sum(-1)

@@ -68,7 +68,7 @@ ITEMS = (
         CHECKS,
     ),
     Item(3, "learning-rate finder", "S4-09, S4-10", ("learning-rate",)),
-    Item(3, "the learning rate, tuned first", "S4-08", rungs=("rate",)),
+    Item(3, "the learning rate, tuned first", "S4-08", ("experiment",), ("rate",)),
     Item(3, "Adam instead of SGD", "S4-11", rungs=("Adam",)),
     Item(3, "learning-rate decay", "S4-12 to S4-16", rungs=("decay",)),
     Item(3, "restarts", "S4-17", rungs=("restarts",)),

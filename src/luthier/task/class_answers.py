@@ -63,7 +63,7 @@ def of_cuts(cuts: np.ndarray) -> ClassAnswer:
 
     Class k scores k times the level less the sum of its first k cuts: the largest rises as the level passes each cut.
 
-    >>> of_cuts(np.array([0.4, 1.7])).classes(np.array([[0.7, 0.2, 0.1], [0.6, 0.4, 0.0], [0.0, 0.2, 0.8]])).tolist()
+    >>> of_cuts(np.array([0.35, 1.7])).classes(np.array([[0.7, 0.2, 0.1], [0.6, 0.4, 0.0], [0.0, 0.2, 0.8]])).tolist()
     [1, 1, 2]
     """
     levels = np.arange(len(cuts) + 1.0)
