@@ -235,7 +235,7 @@ def test_what_cannot_be_trained_is_refused_in_words_of_ours(name: str, data: str
 
 def test_a_function_that_builds_modules_of_several_shapes_is_refused() -> None:
     sizes = iter(range(2, 99))
-    with pytest.raises(LuthierError, match="several shapes|do not go together"):
+    with pytest.raises(LuthierError, match=r"several shapes|do not go together"):
         luthier.train(lambda: nn.Sequential(nn.Linear(6, next(sizes)), nn.Flatten()), DATA["numbers"], seeds=3)
 
 

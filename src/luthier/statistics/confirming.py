@@ -107,8 +107,9 @@ def answers(
     asked on more than `FIRST` of them it was looked at more than once, and its interval is wider by `LOOKED`.
 
     >>> rows = np.random.default_rng(0).exponential(size=(2, 400))
-    >>> answers(rows, {"dropout": Asked(1.1 * rows), "L2": Asked(rows)}, np.arange(400))["dropout"].kind  # doctest: +SKIP
-    'helps'
+    >>> asked = {"dropout": Asked(1.1 * rows), "L2": Asked(rows)}
+    >>> sorted(answers(rows, asked, np.arange(400)))
+    ['L2', 'dropout']
     """
     shared = min((one.partitions for one in asked.values()), default=0)
     spread = SeedSpread()
