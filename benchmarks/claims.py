@@ -191,7 +191,7 @@ def missed(rows: list[dict[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
     result: dict[str, dict[str, np.ndarray]] = {}
     for name in rows[0]["answers"]:
         some = [row for row in rows if name in row["answers"]]
-        size, half, _ = np.array([row["answers"][name] for row in some]).T
+        size, half = np.array([row["answers"][name][:2] for row in some]).T
         reference, undone = np.array([[row["loss of others"][k] for k in ("reference", name)] for row in some]).T
         mean = {NOTHING: 0.0, FIVE_PERCENT: WORTH}.get(name, float((undone - reference).mean() / reference.mean()))
         result[name] = {"own": (size - undone / reference + 1) / half, "mean": (size - mean) / half}

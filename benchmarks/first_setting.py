@@ -25,14 +25,14 @@ from luthier.data import Dataset, TableEncoder, inputs_of, preprocess_of, read_s
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Member, Part, Schedule, Settings, step_time, train
 from luthier.nets import DenseSpec
-from luthier.objective import loss_named
+from luthier.objective import USUAL_LOSSES, loss_named
 from luthier.recipe import read_as_asked
 from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.first_setting import TableShape, first_setting
 from luthier.recipe.full_training_rows import dataset
 from luthier.recipe.parts import parts_of
 from luthier.recipe.plan import TableSize
-from luthier.recipe.problem import LOSSES, embedding_width
+from luthier.recipe.problem import embedding_width
 from luthier.recipe.setting import Setting, seeded
 from luthier.request import RunRequest
 
@@ -103,7 +103,7 @@ def reference(rows: Table) -> Setting:
 def trained(rows: Table, setting: Setting, steps: int) -> dict[str, Any]:
     """Mean test loss of five seeds, its deviation over them, the mean share of the steps at the best, and seconds."""
     training, validation, test = rows.prepared(setting.method)
-    settings = Settings(LOSSES[rows.kind], setting.rule, setting.batch_size, steps, max(1, steps // EVALUATIONS))
+    settings = Settings(USUAL_LOSSES[rows.kind], setting.rule, setting.batch_size, steps, max(1, steps // EVALUATIONS))
     began = time.process_time()
     outcome = train(seeded(setting, range(SEEDS), steps), training, validation, settings)
     seconds = time.process_time() - began
@@ -133,7 +133,7 @@ def one_split(name: str, seed: int) -> dict[str, Any]:
         seeded(old, range(SEEDS), 1),
         training,
         validation,
-        loss=LOSSES[rows.kind],
+        loss=USUAL_LOSSES[rows.kind],
         rule=old.rule,
         batch_size=old.batch_size,
     )

@@ -130,7 +130,11 @@ def _module(start: Callable[[], nn.Module], layout: str) -> Callable[[torch.dtyp
 
 CASES: dict[str, Case] = {
     **{f"rule {rule}": Case(_dense(), rule) for rule in RULES},
-    **{f"loss {loss}": Case(_dense(), loss=loss) for loss in LOSSES if loss != "negative log-likelihood"},
+    **{
+        f"loss {loss}": Case(_dense(outputs=2) if loss == "negative binomial" else _dense(), loss=loss)
+        for loss in LOSSES
+        if loss != "negative log-likelihood"
+    },
     "dropout": Case(_dense(), hyper={"dropout": (0.2, 0.5)}),
     "dropout, descending": Case(_dense(), "sgd", hyper={"dropout": (0.2, 0.0), "momentum": 0.0, "l2": 0.1}),
     "batch norm": Case(_dense(batch_norm=True)),
