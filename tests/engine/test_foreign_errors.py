@@ -235,8 +235,8 @@ def test_what_cannot_be_trained_is_refused_in_words_of_ours(name: str, data: str
 
 def test_a_function_that_builds_modules_of_several_shapes_is_refused() -> None:
     sizes = iter(range(2, 99))
-    with pytest.raises(LuthierError, match=r"several shapes|do not go together"):
-        luthier.train(lambda: nn.Sequential(nn.Linear(6, next(sizes)), nn.Flatten()), DATA["numbers"], seeds=3)
+    with pytest.raises(LuthierError, match="several shapes"):
+        luthier.train(lambda: nn.Sequential(nn.Linear(6, next(sizes)), nn.Flatten()), DATA["classes"], seeds=3)
 
 
 def test_sparse_gradients_and_inputs_that_are_changed_train_as_others_do() -> None:

@@ -194,7 +194,7 @@ def test_the_checklist_says_what_was_done(whole: luthier.Result) -> None:
     assert len(before) == len(ITEMS) >= 24
     after = checklist(whole.ledger)
     done = {one.item.what for one in after if one.status in ("done", "tried, not kept")}
-    assert {"learning-rate finder", "the learning rate, tuned first"} <= done
+    assert {"weight decay", "learning-rate finder", "the learning rate, tuned first"} <= done
     lines = in_lines(after)
     assert sum(line.startswith("Step ") for line in lines) == 6
     assert any("[ ] data from real use" in line for line in lines)

@@ -89,10 +89,14 @@ def _decode(packed: dict[str, Any]) -> bytes:
 
 
 def test_the_curves_are_those_of_the_best_member(wine: luthier.Result) -> None:
-    history = wine.history.filter(wine.history["population"] == "seeds")
+    """Of a training whose weights are those of its lowest loss, and of one that is judged by its end."""
+    history = wine.history.filter(wine.history["population"] == "train-screen-0")
     curves = figures.learning_curves(history)
-    assert min(curves.validation) == history["validation_loss"].min()
-    assert curves.validation[curves.steps.index(curves.best_step)] == min(curves.validation)
+    assert curves.kept == min(curves.validation) == history["validation_loss"].min()
+    complete = figures.learning_curves(history, complete=True)
+    ends = history.filter(history["step"] == history["step"].max())["validation_loss"]
+    assert complete.best_step == complete.steps[-1] == history["step"].max()
+    assert complete.kept == ends.min()
 
 
 def test_the_confusion_matrix_is_whole(wine: luthier.Result) -> None:

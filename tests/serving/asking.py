@@ -89,6 +89,9 @@ class ProcessServer(Client):
         result = re.search(r"at (http://\S+:\d+),", self.line)
         assert result is not None
         self.address = result[1]
+        self._said: list[str] = []  # read all along: a server that logs waits where its pipe is full
+        self._reader = threading.Thread(target=self._said.extend, args=(self.process.stdout,))
+        self._reader.start()
         for _ in range(100):
             try:
                 urllib.request.urlopen(f"{self.address}/health").close()
@@ -99,5 +102,8 @@ class ProcessServer(Client):
     def end(self) -> tuple[int, str]:
         """Stop it by SIGTERM: how it ended, and what it had said after its first line."""
         self.process.send_signal(signal.SIGTERM)
-        message, _ = self.process.communicate(timeout=60)
-        return self.process.returncode, message
+        code = self.process.wait(timeout=60)
+        self._reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code, "".join(self._said)

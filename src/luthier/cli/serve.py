@@ -63,7 +63,7 @@ def serve(
     """
     from luthier.server_address import listen, token_for
     from luthier.serving.limits import Limits
-    from luthier.serving.request_log import begin_log
+    from luthier.serving.request_log import log_on_stderr
     from luthier.serving.workers import in_workers
 
     source = context.get_parameter_source("token")
@@ -71,36 +71,36 @@ def serve(
     given = _token(token, token_file, typed)
     token = token_for(host, given)
     limits = Limits(rows, body, timeout, pixels, connections)
-    begin_log(log)
-    options: dict[str, Any] = {
-        "token": token,
-        "origins": cors or (),
-        "runtime": runtime,
-        "host": host,
-        "names": allow_host or (),
-    }
+    with log_on_stderr(log):
+        options: dict[str, Any] = {
+            "token": token,
+            "origins": cors or (),
+            "runtime": runtime,
+            "host": host,
+            "names": allow_host or (),
+        }
 
-    def prepared() -> Callable[[], None]:
-        """What answers; made before the address is shown, where there is one process."""
-        from luthier.saved import load
-        from luthier.serving.application import make_app
-        from luthier.serving.server import server_of
+        def prepared() -> Callable[[], None]:
+            """What answers; made before the address is shown, where there is one process."""
+            from luthier.saved import load
+            from luthier.serving.application import make_app
+            from luthier.serving.server import server_of
 
-        app = make_app(load(model), limits=limits, path=model, watch=watch, logged=log == "json", **options)
-        return partial(server_of(app, limits).run, sockets=[listening])
+            app = make_app(load(model), limits=limits, path=model, watch=watch, logged=log == "json", **options)
+            return partial(server_of(app, limits).run, sockets=[listening])
 
-    listening, address = listen(host, port)
-    serve_alone = prepared() if workers == 1 else None
-    page = f"{address}/docs" + ("?token=TOKEN" if token else "")
-    print(f"serving {model} at {address}, documentation at {page} (stop with Ctrl-C)", flush=True)
-    if token:
-        print(f"send the header: Authorization: Bearer {'TOKEN' if given else token}", flush=True)
-    if typed:
-        typer.echo(f"warning: `ps` shows --token to all users of this machine; set {VARIABLE} instead", err=True)
-    if serve_alone is not None:
-        serve_alone()
-    else:
-        raise typer.Exit(in_workers(workers, lambda: prepared()()))
+        listening, address = listen(host, port)
+        serve_alone = prepared() if workers == 1 else None
+        page = f"{address}/docs" + ("?token=TOKEN" if token else "")
+        print(f"serving {model} at {address}, documentation at {page} (stop with Ctrl-C)", flush=True)
+        if token:
+            print(f"send the header: Authorization: Bearer {'TOKEN' if given else token}", flush=True)
+        if typed:
+            typer.echo(f"warning: `ps` shows --token to all users of this machine; set {VARIABLE} instead", err=True)
+        if serve_alone is not None:
+            serve_alone()
+        else:
+            raise typer.Exit(in_workers(workers, lambda: prepared()()))
 
 
 def _token(token: str, file: Path | None, typed: bool) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.messages import tr
-from luthier.recipe.decisions import wording_of
-from luthier.recipe.decisions.experiment import AnswerEvidence
+from luthier.recipe.decisions import evidence_of, wording_of
+from luthier.recipe.decisions.experiment import AnswerEvidence, ExperimentEvidence
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
 from luthier.recipe.decisions.remedy import RemedyEvidence
@@ -32,7 +32,7 @@ TABLE, PICTURES, TEXT = ("table",), ("pictures",), ("text",)
 @dataclass(frozen=True)
 class Item:
     """One item of the recipe: the step, what to do, its row in the documents, and what decides on it:
-    codes of decisions, and rungs of the ladders."""
+    codes of decisions, and rungs of ladders, questions or factors of an experiment by their names."""
 
     step: int
     what: str
@@ -68,7 +68,7 @@ ITEMS = (
         CHECKS,
     ),
     Item(3, "learning-rate finder", "S4-09, S4-10", ("learning-rate",)),
-    Item(3, "the learning rate, tuned first", "S4-08", ("experiment",), ("rate",)),
+    Item(3, "the learning rate, tuned first", "S4-08", rungs=("rate",)),
     Item(3, "Adam instead of SGD", "S4-11", rungs=("Adam",)),
     Item(3, "learning-rate decay", "S4-12 to S4-16", rungs=("decay",)),
     Item(3, "restarts", "S4-17", rungs=("restarts",)),
@@ -146,6 +146,10 @@ def _ticked(item: Item, records: list[Mapping[str, Any]], drift: Mapping[str, An
 
 
 def _is_on(item: Item, record: Mapping[str, Any]) -> bool:
+    if record["code"] == ExperimentEvidence.code:  # all factors of a step at once
+        experiment = evidence_of(record)
+        assert isinstance(experiment, ExperimentEvidence)
+        return any(effect.name in item.rungs for effect in experiment.effects)
     return record["code"] in item.codes or (record["code"] in TRIALS and record["of"] in item.rungs)
 
 

@@ -26,11 +26,20 @@ class Curves(NamedTuple):
     validation: list[float]
     best_step: int
 
+    @property
+    def kept(self) -> float:
+        """The validation loss of the weights that were kept."""
+        return self.validation[self.steps.index(self.best_step)]
 
-def learning_curves(history: pl.DataFrame) -> Curves:
-    """The curves of the member with the lowest validation loss in a population's history."""
+
+def learning_curves(history: pl.DataFrame, *, complete: bool = False) -> Curves:
+    """The curves of the member with the lowest validation loss in a population's history.
+
+    Of `complete` trainings it is the loss at their end, whose weights are kept.
+    """
     known = history.filter(pl.col("validation_loss").is_finite())
-    best = known.sort("validation_loss", "step").row(0, named=True)
+    ends = known.filter(pl.col("step") == pl.col("step").max()) if complete else known
+    best = ends.sort("validation_loss", "step").row(0, named=True)
     rows = known.filter(pl.col("member") == best["member"]).sort("step")
     return Curves(rows["step"].to_list(), rows["train_loss"].to_list(), rows["validation_loss"].to_list(), best["step"])
 
@@ -40,9 +49,8 @@ def draw_curves(curves: Curves) -> go.Figure:
     figure = empty_figure("step", "loss")
     figure.add_scatter(x=curves.steps, y=curves.training, name="training", line={"color": BLUE})
     figure.add_scatter(x=curves.steps, y=curves.validation, name="validation", line={"color": ORANGE})
-    best = curves.validation[curves.steps.index(curves.best_step)]
     mark = {"color": ORANGE, "size": 11, "symbol": "circle-open", "line": {"width": 2}}
-    figure.add_scatter(x=[curves.best_step], y=[best], name="weights kept", mode="markers", marker=mark)
+    figure.add_scatter(x=[curves.best_step], y=[curves.kept], name="weights kept", mode="markers", marker=mark)
     return figure.update_yaxes(type="log")
 
 

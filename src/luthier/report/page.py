@@ -304,9 +304,9 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
         yield from _more_rows(run)
     stage = {3: "fit training", 4: "fit validation"}.get(step)
     trials = [trial for trial in run.scores.get("trials", []) if trial["stage"] == stage]
+    designed = any(record["code"] == ExperimentEvidence.code for record in run.decisions(step))
     if trials:
-        crossed = any(record["code"] == ExperimentEvidence.code for record in run.decisions(step))
-        every = tr("All {count} settings of this step", count=len(trials)) if crossed else ""
+        every = tr("All {count} settings of this step", count=len(trials)) if designed else ""
         yield f"<h3>{every or tr('All {count} networks of this step', count=len(trials))}</h3>"
         marks = tr("Circles: constant rate; diamonds: cosine; squares: exponential; crosses: restarts.")
         yield f"<p class=small>{marks}</p>"
@@ -314,17 +314,16 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
             f"trials-{step}", figures.draw_trials(trials), "Every network: training against validation loss"
         )
     prefix = {3: "train-", 4: "validate-", 5: "seeds"}.get(step)
-    histories = {
-        name: h.filter(h["validation_loss"].is_finite())
-        for name, h in run.histories.items()
-        if prefix and name.startswith(prefix)
+    curves = {
+        name: figures.learning_curves(history, complete=designed)
+        for name, history in run.histories.items()
+        if prefix and name.startswith(prefix) and history["validation_loss"].is_finite().any()
     }
-    lowest = {name: min(h["validation_loss"].to_list()) for name, h in histories.items() if h.height}
-    if lowest:
-        name = min(lowest, key=lambda name: lowest[name])
+    if curves:
+        name = min(curves, key=lambda name: curves[name].kept)
         yield f"<h3>{escape(tr('Learning curves of the best network: {name}', name=name))}</h3>"
-        curves = figures.draw_curves(figures.learning_curves(histories[name]))
-        yield from plot(f"curves-{step}", curves, "Training and validation loss against the step")
+        figure = figures.draw_curves(curves[name])
+        yield from plot(f"curves-{step}", figure, "Training and validation loss against the step")
 
 
 def _real_world(run: Contents) -> Iterator[str]:

@@ -6,7 +6,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,15 +38,22 @@ class JsonLines(logging.Formatter):
         return json.dumps(fields)
 
 
-def begin_log(kind: str) -> None:
-    """What is logged goes to standard error, as sentences or as JSON. ConfigError for another kind."""
+@contextmanager
+def log_on_stderr(kind: str) -> Iterator[None]:
+    """Meanwhile what is logged goes to standard error, as sentences or as JSON. ConfigError for another kind."""
     if kind not in KINDS:
         raise ConfigError([f"log must be {' or '.join(KINDS)}, not '{kind}'"])
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if kind == "json" else logging.Formatter("%(message)s"))
     logger = logging.getLogger("luthier")
+    before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 class LoggedRequests:

@@ -31,6 +31,7 @@ PREFIXES = {3: "train", 4: "validate"}
 CANDIDATE_POINTS = 256  # among which draws of the posterior choose
 MEASURED = 0.5  # weight of a setting's own loss beside the one that all others make likely
 LOWEST = 1e-12
+DIGITS = 4  # of log losses: sums in another order, by groups or processes, choose no other settings
 SHOWN = 12  # settings in the ledger's evidence
 
 
@@ -45,7 +46,7 @@ class TriedShape:
     @property
     def logs(self) -> np.ndarray:
         """Log out-of-fold losses [P]; NaN where a network diverged."""
-        return np.log(np.maximum([bag.loss for bag in self.bags], LOWEST))
+        return np.log(np.maximum([bag.loss for bag in self.bags], LOWEST)).round(DIGITS)
 
 
 @dataclass(frozen=True)
