@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from luthier.engine.dense_rows import matrices, views
-from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding
+from luthier.nets import AnyEmbedding, DenseSpec, NumberEmbedding, PiecewiseEmbedding
 from luthier.nets.numbers import SCALE, in_pieces
 
 TURN = 2 * torch.pi
@@ -66,57 +66,67 @@ class InputScale:
         G *= self._factors
 
 
-class Waves:
+class _Lines:
+    """W e + b of functions e of each number, whose W and b are the last two of the embedding's parameters."""
+
+    def __init__(self, embedding: AnyEmbedding, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
+        self._columns, self._values = embedding.columns, embedding.width - 1
+        named, slopes = views(spec, parameters), views(spec, gradients)
+        *self._own, self._W, self._b = (named[name] for name in embedding.shapes())
+        *self._slopes, self._dW, self._db = (slopes[name] for name in embedding.shapes())
+
+    def _of(self, functions: Tensor) -> Tensor:
+        """The values [M, B, F (w - 1)] of functions [F, B, k], or each member's own [M, F, B, k]."""
+        values = torch.matmul(functions, self._W.mT).add_(self._b.unsqueeze(2))
+        return values.transpose(1, 2).flatten(2)
+
+    def _learn(self, gradient: Tensor, functions: Tensor) -> Tensor:
+        """Fill the gradients of W and b from those of the values; these [M, F, B, w - 1]."""
+        slopes = gradient.reshape(*gradient.shape[:2], self._columns, self._values).transpose(1, 2)
+        self._dW.copy_(torch.matmul(slopes.mT, functions))
+        self._db.copy_(slopes.sum(2))
+        return slopes
+
+
+class Waves(_Lines):
     """W cos(2 pi f x + phase) + b of each number x, of `NumberEmbedding`'s parameters."""
 
     def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
         assert isinstance(spec.number_embedding, NumberEmbedding)
-        self._columns, self._values = spec.number_embedding.columns, spec.number_embedding.width - 1
-        named, slopes = views(spec, parameters), views(spec, gradients)
-        names = list(spec.number_embedding.shapes())
-        self._f, self._phase, self._W, self._b = (named[name] for name in names)
-        self._df, self._dphase, self._dW, self._db = (slopes[name] for name in names)
+        super().__init__(spec.number_embedding, spec, parameters, gradients)
+        (self._f, self._phase), (self._df, self._dphase) = self._own, self._slopes
 
     def of(self, inputs: Tensor) -> Tensor:
         """The values [M, B, F (w - 1)] beside a batch's numbers [B, F'], or each member's own [M, B, F']."""
         self._x = inputs[..., : self._columns].mT.unsqueeze(-1)  # [F, B, 1], or each member's [M, F, B, 1]
         angles = torch.addcmul(self._phase.unsqueeze(2), self._x, (TURN * self._f).unsqueeze(2))  # [M, F, B, k]
         self._sin, self._cos = angles.sin(), angles.cos_()
-        values = torch.matmul(self._cos, self._W.mT).add_(self._b.unsqueeze(2))
-        return values.transpose(1, 2).flatten(2)
+        return self._of(self._cos)
 
     def learn(self, gradient: Tensor) -> None:
         """Fill the parameters' gradients from those [M, B, F (w - 1)] of the values that were last asked for."""
-        slopes = gradient.reshape(*gradient.shape[:2], self._columns, self._values).transpose(1, 2)  # [M, F, B, w - 1]
-        self._dW.copy_(torch.matmul(slopes.mT, self._cos))
-        self._db.copy_(slopes.sum(2))
+        slopes = self._learn(gradient, self._cos)
         waves = torch.matmul(slopes, self._W).mul_(self._sin).neg_()  # by the angles [M, F, B, k]
         self._dphase.copy_(waves.sum(2))
         self._df.copy_(torch.matmul(self._x.mT, waves).squeeze(2).mul_(TURN))
 
 
-class PiecewiseLines:
+class PiecewiseLines(_Lines):
     """W e(x) + b of each number x, linear between edges, of `PiecewiseEmbedding`'s parameters; e(x) is all members'."""
 
     def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
         assert isinstance(spec.number_embedding, PiecewiseEmbedding)
-        self._columns, self._values = spec.number_embedding.columns, spec.number_embedding.width - 1
-        named, slopes = views(spec, parameters), views(spec, gradients)
-        names = list(spec.number_embedding.shapes())
-        (self._W, self._b), (self._dW, self._db) = (named[name] for name in names), (slopes[name] for name in names)
+        super().__init__(spec.number_embedding, spec, parameters, gradients)
         self._edges = torch.tensor(spec.number_embedding.edges, dtype=parameters.dtype, device=parameters.device)
 
     def of(self, inputs: Tensor) -> Tensor:
         """The values [M, B, F (w - 1)] beside a batch's numbers [B, F'], or each member's own [M, B, F']."""
         self._e = in_pieces(inputs[..., : self._columns], self._edges).transpose(-3, -2)  # [F, B, k], or [M, F, B, k]
-        values = torch.matmul(self._e, self._W.mT).add_(self._b.unsqueeze(2))
-        return values.transpose(1, 2).flatten(2)
+        return self._of(self._e)
 
     def learn(self, gradient: Tensor) -> None:
         """Fill the parameters' gradients from those [M, B, F (w - 1)] of the values that were last asked for."""
-        slopes = gradient.reshape(*gradient.shape[:2], self._columns, self._values).transpose(1, 2)  # [M, F, B, w - 1]
-        self._dW.copy_(torch.matmul(slopes.mT, self._e))
-        self._db.copy_(slopes.sum(2))
+        self._learn(gradient, self._e)
 
 
 class Embeddings:
