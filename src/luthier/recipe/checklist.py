@@ -149,7 +149,7 @@ def _is_on(item: Item, record: Mapping[str, Any]) -> bool:
     if record["code"] == ExperimentEvidence.code:  # all factors of a step at once
         experiment = evidence_of(record)
         assert isinstance(experiment, ExperimentEvidence)
-        return any(effect.name in item.rungs for effect in experiment.effects)
+        return any(name in item.rungs for name in experiment.varied)
     return record["code"] in item.codes or (record["code"] in TRIALS and record["of"] in item.rungs)
 
 

@@ -96,6 +96,12 @@ class ExperimentEvidence(Evidence[int]):
     reference: str = ""  # the documents' first architecture, trained as they begin
     reference_loss: float | None = None
     metric: str = ""  # that was asked for
+    shaped: tuple[str, ...] = ()  # what differed between shapes
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The factors that varied, those of shapes first."""
+        return (*self.shaped, *(effect.name for effect in self.effects))
 
     @property
     def of(self) -> str:

@@ -284,4 +284,5 @@ class Experiment:
             ),
             tried=tuple(tried),
             metric=self.runner.problem.asked_metric if any(one.value is not None for one in tried) else "",
+            shaped=tuple(name for name in self.space.first_shape if len({one.shape[name] for one in everyone}) > 1),
         )
