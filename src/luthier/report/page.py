@@ -141,6 +141,8 @@ def _seeds(scores: dict[str, Any]) -> str:
     if not values:
         return ""
     mean = sum(values) / len(values)
+    if len(values) == 1:
+        return f" A single network reaches {mean:.4g}."
     return f" Single networks ({len(values)} seeds) reach {mean:.4g}, from {min(values):.4g} to {max(values):.4g}."
 
 

@@ -127,8 +127,9 @@ def number(measure: dict[str, Any]) -> str:
 def seeds_in_words(seeds: list[dict[str, Any]]) -> list[str]:
     """How the single seeds do, in a sentence; none where the score is not defined."""
     values = [row["value"] for row in seeds if row["value"] is not None]
-    spread = f"{min(values):.4g} to {max(values):.4g}" if values else ""
-    return [f"{sum(values) / len(values):.4g} mean of {len(values)}, {spread}"] if values else []
+    if len(values) < 2:
+        return [f"{one:.4g}" for one in values]
+    return [f"{sum(values) / len(values):.4g} mean of {len(values)}, {min(values):.4g} to {max(values):.4g}"]
 
 
 def notebook_card(path: Path) -> str:

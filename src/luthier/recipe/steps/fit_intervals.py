@@ -47,9 +47,10 @@ def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method
     steps = steps_of(len(part), part.features.shape[1], runner.budget_clock.budget)
     if not steps:
         return model
+    counting, units = weights_of(problem, folded), units_of(problem, folded)
     averaged, targets = left_out(problem, model, choice.held_out, choice.targets)
     residuals = targets - model.transform.modelled(averaged[:, 0])
-    scale = float(np.sqrt(np.average(residuals**2, weights=weights_of(problem, folded))))
+    scale = float(np.sqrt(np.average(residuals**2, weights=counting)))
     if not scale > 0:
         return model
     rows = Part(
@@ -61,7 +62,6 @@ def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method
     folds = (problem.cross_fitted() if folded else problem.judged_by_validation()).dealt(PARTITION)
     seeds = [derive(problem.seed, "intervals", fold) for fold in range(int(folds.max()) + 2)]
     ends = scale * _out_of_fold(_trained(rows, steps, seeds[:-1], model, folds), rows, folds)
-    counting, units = weights_of(problem, folded), units_of(problem, folded)
     correction = correction_of(ends, residuals, counting, units)
     if not np.isfinite(correction) or not np.isfinite(ends).all():
         return model
