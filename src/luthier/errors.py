@@ -65,7 +65,9 @@ class ConfigError(InputError):
     def __init__(self, mistakes: Iterable[str], *, remedy: str = "") -> None:
         self.mistakes = tuple(mistakes)
         count = len(self.mistakes)
-        self._title = Message("a setting is wrong:") if count == 1 else Message("{count} settings are wrong:", count=count)
+        self._title = (
+            Message("a setting is wrong:") if count == 1 else Message("{count} settings are wrong:", count=count)
+        )
         super().__init__("\n".join([self._title, *(f"  - {mistake}" for mistake in self.mistakes)]), remedy=remedy)
 
     def _head(self) -> str:

@@ -23,7 +23,7 @@ from luthier.data.row_bytes import class_count, row_bytes
 from luthier.data.text_bytes import text_size
 from luthier.data.witnesses import witnesses
 from luthier.errors import InputError, in_a_line
-from luthier.messages import in_bytes
+from luthier.messages import Message, in_bytes
 from luthier.parquet_pages import require_sound_pages
 from luthier.seeds import numpy_generator
 from luthier.storage import cache_folder, explained, sha256
@@ -54,8 +54,11 @@ def memory_in_words(memory: int) -> str:
     >>> memory_in_words(512 << 20)
     'memory: up to 512 MiB for data and networks; the program and its libraries take about 850 MiB beside them'
     """
-    beside = f"the program and its libraries take about {in_bytes(PROGRAM)} beside them"
-    return f"memory: up to {in_bytes(memory)} for data and networks; {beside}"
+    return Message(
+        "memory: up to {memory} for data and networks; the program and its libraries take about {program} beside them",
+        memory=in_bytes(memory),
+        program=in_bytes(PROGRAM),
+    )
 
 
 def table_files(path: Path) -> list[Path]:

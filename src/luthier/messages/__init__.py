@@ -69,20 +69,20 @@ class Message(str):
         translated = catalogue(language()).get(self.template, self.template)
         return _filled(translated, {n: v.spoken() if isinstance(v, Message) else v for n, v in self.values.items()})
 
-    def to_json(self) -> dict[str, Any]:
+    def as_data(self) -> dict[str, Any]:
         """Template and values as plain JSON; a message among the values likewise."""
-        values = {name: v.to_json() if isinstance(v, Message) else v for name, v in self.values.items()}
+        values = {name: v.as_data() if isinstance(v, Message) else v for name, v in self.values.items()}
         return {"template": self.template, "values": values}
 
     @classmethod
-    def from_json(cls, kept: Any) -> Message:
-        """What `to_json` gave, from a file that anybody may have written: ValueError for anything else."""
+    def of_data(cls, kept: Any) -> Message:
+        """What `as_data` gave, from a file that anybody may have written: ValueError for anything else."""
         if not isinstance(kept, dict) or not isinstance(kept.get("template"), str):
             raise ValueError("not a message")
         values = kept.get("values")
         if not isinstance(values, dict) or not all(isinstance(value, str | dict) for value in values.values()):
             raise ValueError("not a message's values")
-        written = {n: cls.from_json(v) if isinstance(v, dict) else v for n, v in values.items()}
+        written = {n: cls.of_data(v) if isinstance(v, dict) else v for n, v in values.items()}
         return cls._of(kept["template"], written)
 
 
@@ -105,19 +105,24 @@ def spoken(text: str) -> str:
     return text if language() == "en" else catalogue(language()).get(text, text)
 
 
-def joined(parts: Iterable[str], template: str = "{first}; {rest}") -> str:
+def as_message(text: str) -> Message:
+    """A sentence that is written out is its own template."""
+    return text if isinstance(text, Message) else Message(text)
+
+
+def joined(parts: Iterable[str], template: str = "{first}; {rest}") -> Message:
     """Sentences in a row, as one message; the empty ones are left out.
 
     >>> whole = joined([Message("{count} rows", count=3), "", "done"])
     >>> with speaking("zh"):
     ...     print(whole, "=", whole.spoken())
-    3 rows; done = 3 行；完成
+    3 rows; done = 3 行；done
     """
     some = [part for part in parts if part]
     result = some[-1] if some else ""
     for part in reversed(some[:-1]):
         result = Message(template, first=part, rest=result)
-    return result if isinstance(result, Message) else Message(result)
+    return as_message(result)
 
 
 def with_messages(content: Any) -> Any:
@@ -152,24 +157,40 @@ def in_words(content: Any) -> Any:
     return content
 
 
+def restored(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What `with_messages` made, its sentences messages again; those of earlier versions are text.
+
+    >>> restored(with_messages({"sentence": Message("{count} rows", count=3)}))["sentence"].template
+    '{count} rows'
+    """
+    kept = content.get(KEPT)
+    kept = kept if isinstance(kept, Mapping) else {}
+    return {name: _restored(value, kept.get(name)) for name, value in content.items() if name != KEPT}
+
+
+def _restored(value: Any, kept: Any) -> Any:
+    if isinstance(value, list) and isinstance(kept, list) and len(kept) == len(value):
+        return [_restored(*pair) for pair in zip(value, kept, strict=True)]
+    try:
+        return value if kept is None or not isinstance(value, str) else Message.of_data(kept)
+    except (TypeError, ValueError, RecursionError):
+        return value
+
+
 def _made_of(value: Any) -> Any:
     """What the messages of a value are made of; None where it is not a message and not a list with some."""
     if isinstance(value, Message):
-        return value.to_json()
+        return value.as_data()
     if isinstance(value, list | tuple) and any(isinstance(one, Message) for one in value):
-        return [one.to_json() if isinstance(one, Message) else None for one in value]
+        return [one.as_data() if isinstance(one, Message) else None for one in value]
     return None
 
 
 def _said(value: Any, kept: Any) -> Any:
     if isinstance(value, list) and isinstance(kept, list) and len(kept) == len(value):
         return [_said(*pair) for pair in zip(value, kept, strict=True)]
-    if kept is None or not isinstance(value, str) or language() == "en":
-        return in_words(value)
-    try:
-        return Message.from_json(kept).spoken()
-    except (TypeError, ValueError, RecursionError):
-        return value
+    message = _restored(value, kept)
+    return message.spoken() if isinstance(message, Message) and language() != "en" else in_words(value)
 
 
 def _fields(template: str) -> Iterator[tuple[str, str, str]]:
@@ -182,7 +203,8 @@ def _fields(template: str) -> Iterator[tuple[str, str, str]]:
 def _written(value: Any, spec: str, how: str) -> str:
     if isinstance(value, Message) and not spec and not how:
         return value
-    return format({"r": repr, "s": str, "": lambda one: one}[how](value), spec)
+    value = repr(value) if how == "r" else str(value) if how == "s" else value
+    return format(value, spec)
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:

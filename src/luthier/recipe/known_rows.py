@@ -22,6 +22,7 @@ from luthier.data.pictures import PictureEncoder
 from luthier.data.pictures.store import checksums
 from luthier.data.row_hashes import cell_hashes, row_hashes, scrambled, text_hash
 from luthier.errors import InputError, LuthierError, in_a_line
+from luthier.messages import Message
 from luthier.recipe.reading import LoadedData, asked_of, read_unchanged
 from luthier.recipe.sealed_file import values_of_test
 from luthier.recipe.stored_splits import read_splits
@@ -96,7 +97,11 @@ def _of_run(folder: RunFolder, secret: Secret) -> Line:
             return _reconstructed(folder, secret, record)
         except LuthierError as error:
             name = folder.path.name
-            why = f"which rows '{name}' has learnt from is not known here, and some may be sealed: {in_a_line(error)}"
+            why = Message(
+                "which rows '{name}' has learnt from is not known here, and some may be sealed: {in_a_line}",
+                name=name,
+                in_a_line=in_a_line(error),
+            )
             return Line(secret, unknown=(why,))
     times = record.times
     was_read = (times > 0) & np.isin(record.state, (SEALED, WAS_READ))
@@ -116,7 +121,7 @@ def _reconstructed(folder: RunFolder, secret: Secret, record: RowRecord | None) 
     read = read_unchanged(folder, asked)
     splits = read_splits(folder.splits, read.frame.height)
     if splits is None:
-        raise InputError(f"'{folder.splits}' is missing")
+        raise InputError(Message("'{splits}' is missing", splits=folder.splits))
     rows, on_disk = _fingerprints_of_all(read, secret, MOST_READ)
     opened = np.zeros(len(rows), dtype=bool)
     opened[np.concatenate([splits.training, splits.validation])] = True

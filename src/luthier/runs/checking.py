@@ -20,7 +20,7 @@ from luthier.data.split import group_numbers
 from luthier.data.task import is_known_class
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
-from luthier.messages import tr
+from luthier.messages import in_words, tr, with_messages
 from luthier.objective import metric_named
 from luthier.recipe import asked_of, columns_of, reread
 from luthier.recipe.parts import Parts, parts_of
@@ -90,8 +90,10 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
         "level": level,
         "verdict": verdict,
     }
+    result = with_messages(result)
     storage.write_json(folder.drift, result)
-    return {**result, "lines": _lines(result)}
+    said = in_words(result)
+    return {**said, "lines": _lines(said)}
 
 
 def poor_in_use(stored: dict[str, Any], change: dict[str, Any] | None, *, level_of_rows: str) -> Finding | None:
