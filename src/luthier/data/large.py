@@ -184,7 +184,8 @@ def sample_of(
         others = others.then(lambda piece: piece.filter(_counts(weight, piece.schema[weight], decimal)))
     if rows < everything:
         notes = (*notes, weightless(everything - rows, weight))
-    held = f"'{path.name}' has {rows:,} rows: {frame.height:,} of them are in memory, the others stay on disk"
+    template = "'{name}' has {rows:,} rows: {held:,} of them are in memory, the others stay on disk"
+    held = Message(template, name=path.name, rows=rows, held=frame.height)
     return frame, LargeTable(rows, others, decimal), checksum, (*notes, held)
 
 
@@ -195,7 +196,13 @@ def weightless(rows: int, weight: str) -> str:
     '1,200 rows are set aside, with a weight of 0 in `w`: nothing is fitted, split or scored by them'
     """
     which, by = ("row is", "it") if rows == 1 else ("rows are", "them")
-    return f"{rows:,} {which} set aside, with a weight of 0 in `{weight}`: nothing is fitted, split or scored by {by}"
+    return Message(
+        "{rows:,} {which} set aside, with a weight of 0 in `{weight}`: nothing is fitted, split or scored by {by}",
+        rows=rows,
+        which=which,
+        weight=weight,
+        by=by,
+    )
 
 
 def _counts(weight: str, dtype: pl.DataType, decimal: str) -> pl.Expr:
@@ -260,16 +267,16 @@ def require_finite_outside(frame: pl.DataFrame, columns: Sequence[Column]) -> No
     for name, cells in infinite.items():
         if cells:
             raise InputError(
-                f"column '{name}' has infinite values",
+                Message("column '{name}' has infinite values", name=name),
                 expected="finite numbers, or nothing where a value is missing",
-                received=f"{cells:,} infinite values outside of the sample",
+                received=Message("{cells:,} infinite values outside of the sample", cells=cells),
                 remedy="leave those cells empty, or correct them",
             )
 
 
 def _not_whole(path: Path, error: BaseException) -> InputError:
     return InputError(
-        f"'{path.name}' cannot be read as a table",
+        Message("'{name}' cannot be read as a table", name=path.name),
         received=in_a_line(error),
         remedy="it may be truncated, or its files differ in their columns; copy or write it again",
     )
