@@ -57,7 +57,8 @@ def numerals(template: str) -> list[str]:
 
 
 def test_every_sentence_has_its_chinese() -> None:
-    assert spoken() - set(catalogue("zh")) == set()
+    sentences = {text for text in spoken() if re.search("[A-Za-z]{2}", re.sub("{.*?}", "", text))}
+    assert sentences - set(catalogue("zh")) == set()
 
 
 @pytest.mark.parametrize("text", sorted(catalogue("zh")))
@@ -65,7 +66,7 @@ def test_a_translation_has_the_same_values_and_numbers(text: str) -> None:
     translated = catalogue("zh")[text]
     assert placeholders(text) == placeholders(translated)
     assert numerals(text) == numerals(translated)
-    if re.search("[a-z]{2}", re.sub("{.*?}|--[a-z-]+", "", text)):
+    if not re.match("luthier |pip |--", text) and re.search("[a-z]{2}", re.sub("{.*?}", "", text)):
         assert re.search(r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]", translated)
 
 

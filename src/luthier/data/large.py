@@ -195,14 +195,14 @@ def weightless(rows: int, weight: str) -> str:
     >>> weightless(1200, "w")
     '1,200 rows are set aside, with a weight of 0 in `w`: nothing is fitted, split or scored by them'
     """
-    which, by = ("row is", "it") if rows == 1 else ("rows are", "them")
-    return Message(
-        "{rows:,} {which} set aside, with a weight of 0 in `{weight}`: nothing is fitted, split or scored by {by}",
-        rows=rows,
-        which=which,
-        weight=weight,
-        by=by,
+    template = (
+        "{rows:,} rows are set aside, with a weight of 0 in `{weight}`: nothing is fitted, split or scored by them"
     )
+    if rows == 1:
+        template = (
+            "{rows:,} row is set aside, with a weight of 0 in `{weight}`: nothing is fitted, split or scored by it"
+        )
+    return Message(template, rows=rows, weight=weight)
 
 
 def _counts(weight: str, dtype: pl.DataType, decimal: str) -> pl.Expr:

@@ -232,7 +232,13 @@ def require_finite(frame: pl.DataFrame) -> None:
         raise InputError(
             Message("column '{name}' has infinite values", name=numbers.name),
             expected="finite numbers, or nothing where a value is missing",
-            received=Message("{count} infinite values, the first in row {row}", count=len(rows), row=rows[0] + 1),
+            received=Message(
+                "{count} infinite values, the first in row {row}"
+                if len(rows) > 1
+                else "{count} infinite value, the first in row {row}",
+                count=len(rows),
+                row=rows[0] + 1,
+            ),
             remedy="leave those cells empty, or correct them",
         )
 

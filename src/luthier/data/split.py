@@ -13,7 +13,7 @@ from luthier.data.grouping import share_out
 from luthier.data.task import Task, encode_target
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
-from luthier.messages import Message
+from luthier.messages import Message, joined
 from luthier.seeds import numpy_generator
 
 TEST = 0.2  # of the rows
@@ -273,7 +273,8 @@ def _with_lacking(splits: Splits, target: pl.Series, task: Task) -> Splits:
         rows = getattr(splits, name)
         absent = np.setdiff1d(codes, codes[rows])
         if len(absent) and len(rows):
-            named, others = ", ".join(f"'{task.classes[code]}'" for code in absent[:NAMED]), len(absent) - NAMED
-            more = Message(" or of {count} other classes", count=others) if others > 0 else ""
+            named = joined((f"'{task.classes[code]}'" for code in absent[:NAMED]), "{first} or {rest}")
+            others = len(absent) - NAMED
+            more = Message(" and {count} other classes", count=others) if others > 0 else ""
             notes.append(Message("no {part} row is {named}{more}", part=Message(name), named=named, more=more))
     return replace(splits, notes=tuple(notes))

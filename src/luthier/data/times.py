@@ -6,7 +6,7 @@ import polars as pl
 
 from luthier.data.moments import formats_like, in_format
 from luthier.errors import InputError
-from luthier.messages import Message
+from luthier.messages import Message, joined
 
 
 def time_format(values: pl.Series, given: str = "") -> str:
@@ -45,10 +45,10 @@ def time_format(values: pl.Series, given: str = "") -> str:
     if len(reading) > 1:
         raise InputError(
             Message(
-                "--time {name}: '{value}' can be read in several ways: {names}",
+                "--time {name}: '{value}' can be read as {formats}",
                 name=values.name,
                 value=values[0],
-                names=" / ".join(reading),
+                formats=joined(reading, "{first} and as {rest}"),
             ),
             expected="dates whose day and month cannot be mistaken",
             remedy=Message(

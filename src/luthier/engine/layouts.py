@@ -52,7 +52,7 @@ def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
     try:
         vmapped = _gradients(spec, "vmapped", few, batch)
     except Exception as error:  # whatever a module's code does under vmap
-        return Message("vmap cannot run it ({in_a_line})", in_a_line=in_a_line(error.__cause__ or error)[:120])
+        return Message("vmap cannot run it ({why})", why=in_a_line(error.__cause__ or error)[:120])
     scale = looped.abs().max().clamp_min(1e-12)
     if not bool(((vmapped - looped).abs().max() / scale) < AGREEMENT):
         return "its gradients under vmap differ from those of the module alone"
@@ -140,8 +140,8 @@ def choose(
         if layout not in (None, "looped"):
             raise InputError(
                 Message(
-                    "{name_of} of torch.optim does not train {layout} networks",
-                    name_of=name_of(settings.rule),
+                    "{rule} of torch.optim does not train {layout} networks",
+                    rule=name_of(settings.rule),
                     layout=layout,
                 ),
                 expected='layout="looped": each network has an optimiser of its own',

@@ -177,7 +177,7 @@ class RunFolder:
                     version=version,
                 ),
                 expected=Message("a run of format {format}", format=FORMAT),
-                received=Message("format {get}", get=facts.get("format", 1)),
+                received=Message("format {format}", format=facts.get("format", 1)),
                 remedy="start a new run (this one still opens, predicts, checks and compares), or install that version",
             )
         return self

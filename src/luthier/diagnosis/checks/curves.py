@@ -157,10 +157,9 @@ def _still_improving(trace: Trace) -> Found:
     if fell <= SURE * error or fell <= FALLING * abs(before.validation or 0.0):
         return None
     sentence = Message(
-        "the validation loss was still falling in the last fifth of training, from {validation:.3g} "
-        "to {validation_2:.3g}",
+        "the validation loss was still falling in the last fifth of training, from {validation:.3g} to {lowest:.3g}",
         validation=before.validation,
-        validation_2=best.validation,
+        lowest=best.validation,
     )
     return sentence, {"fell": fell, "noise": error, "from step": before.step}
 

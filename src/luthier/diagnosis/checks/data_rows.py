@@ -134,13 +134,8 @@ def _constant(X: np.ndarray, names: Sequence[str]) -> Finding | None:
         return None
     if X.shape[1] >= 64 and len(same) < 0.5 * X.shape[1]:  # pixels at the edge of flattened pictures
         return None
-    sentence = Message(
-        "{count} feature{value} never change{value_2}: {names}",
-        count=len(same),
-        value="s" if len(same) > 1 else "",
-        value_2="" if len(same) > 1 else "s",
-        names=_listed(same),
-    )
+    template = "{count} features never change: {names}" if len(same) > 1 else "{count} feature never changes: {names}"
+    sentence = Message(template, count=len(same), names=_listed(same))
     return _finding("constant-inputs", sentence, {"features": same[:20]}, "remove them: they hold no information")
 
 

@@ -85,10 +85,10 @@ def _vanishing(trace: Trace) -> Found:
         return None
     ratio, rows = result
     sentence = Message(
-        "the gradient of `{layer}` is {ratio:.1e} of that of `{layer_2}`: the first layer hardly learns",
+        "the gradient of `{layer}` is {ratio:.1e} of that of `{other}`: the first layer hardly learns",
         layer=rows[0].layer,
         ratio=ratio,
-        layer_2=rows[-1].layer,
+        other=rows[-1].layer,
     )
     return sentence, {"ratio": ratio, "threshold": VANISHED, "layers": len(rows)}
 
@@ -98,10 +98,10 @@ def _exploding(trace: Trace) -> Found:
     if result is not None and result[0] > EXPLODED:
         ratio, rows = result
         sentence = Message(
-            "the gradient grows by {ratio:.1e} from `{layer}` back to `{layer_2}`",
+            "the gradient grows by {ratio:.1e} from `{layer}` back to `{other}`",
             ratio=ratio,
             layer=rows[-1].layer,
-            layer_2=rows[0].layer,
+            other=rows[0].layer,
         )
         return sentence, {"ratio": ratio, "threshold": EXPLODED, "layers": len(rows)}
     norms = np.array([norm for norm in trace.gradient_norms if np.isfinite(norm)])
@@ -109,9 +109,9 @@ def _exploding(trace: Trace) -> Found:
         before = norms[step - JUMP_AFTER : step].max()
         if before > 0 and norms[step] > JUMP * before:
             sentence = Message(
-                "at step {step} the gradient is {norms:.0f} times the largest of the steps before",
+                "at step {step} the gradient is {times:.0f} times the largest of the steps before",
                 step=step,
-                norms=norms[step] / before,
+                times=norms[step] / before,
             )
             return sentence, {"step": step, "norm": float(norms[step]), "before": float(before), "threshold": JUMP}
     return None
@@ -129,10 +129,10 @@ def _growing(trace: Trace) -> Found:
     if not rows or not rows[0].spread > 0 or rows[-1].spread / rows[0].spread <= GROWN:
         return None
     sentence = Message(
-        "activations grow from {spread:.2g} in `{layer}` to {spread_2:.2g} in the last",
+        "activations grow from {spread:.2g} in `{layer}` to {last:.2g} in the last",
         spread=rows[0].spread,
         layer=rows[0].layer,
-        spread_2=rows[-1].spread,
+        last=rows[-1].spread,
     )
     return sentence, {"first": rows[0].spread, "last": rows[-1].spread, "threshold": GROWN, "layers": len(rows)}
 
@@ -142,10 +142,10 @@ def _fading(trace: Trace) -> Found:
     if not rows or not rows[0].spread > 0 or rows[-1].spread / rows[0].spread >= FADED:
         return None
     sentence = Message(
-        "activations shrink from {spread:.2g} in `{layer}` to {spread_2:.2g} in the last",
+        "activations shrink from {spread:.2g} in `{layer}` to {last:.2g} in the last",
         spread=rows[0].spread,
         layer=rows[0].layer,
-        spread_2=rows[-1].spread,
+        last=rows[-1].spread,
     )
     return sentence, {"first": rows[0].spread, "last": rows[-1].spread, "threshold": FADED, "layers": len(rows)}
 
@@ -178,7 +178,7 @@ def _too_high(trace: Trace) -> Found:
         known = losses[np.isfinite(losses)]
         if len(known) >= 2 and known[-1] > 2 * known.min() and known[-1] > known[0]:
             sentence = Message(
-                "the loss rose from {min:.3g} to {known:.3g} before it became NaN", min=known.min(), known=known[-1]
+                "the loss rose from {lowest:.3g} to {last:.3g} before it became NaN", lowest=known.min(), last=known[-1]
             )
             return sentence, {"lowest": float(known.min()), "last": float(known[-1])}
     if update is not None and update > FAST:
