@@ -532,3 +532,18 @@ def test_large_numbers_far_apart_stay_numbers() -> None:
     nanoseconds = [1_614_556_800 * 10**9 + 12_345_678_901 * k % 10**12 for k in range(300)]
     (column,) = infer_columns(pl.DataFrame({"at": nanoseconds}), target="", overrides={})
     assert column.kind == "number"
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-160, 1e-31, 1e31, 1e160, 1e300])
+def test_a_target_whose_scale_cannot_be_computed_with_is_refused(scale: float) -> None:
+    """Squares of such numbers are 0 or infinite, and scores of them not numbers."""
+    values = pl.Series("y", np.linspace(-1.5, 2.5, 50) * scale)
+    with pytest.raises(InputError, match=r"numbers too (large|small)"):
+        infer_task(values)
+    assert infer_task(pl.Series("y", np.linspace(-1.5, 2.5, 50) * min(max(scale, 1e-28), 1e28))).kind == "regression"
+
+
+def test_classes_that_differ_in_case_alone_are_said() -> None:
+    task = infer_task(pl.Series("y", ["Yes", "yes", "No", "no "] * 10), written=True)
+    assert task.classes == ("No", "Yes", "no", "yes")
+    assert "'Yes' and 'yes' are classes of their own" in task.reason or "'No' and 'no'" in task.reason
