@@ -349,6 +349,8 @@ def _textual(facts: Facts) -> Column:
         return Column(name, "boolean", True, reason, parser)
     template = "; {numbers} of {rows} values are numbers, the others text"
     mixed = Message(template, numbers=facts.numbers, rows=rows) if facts.numbers else ""
+    if facts.many_digits:
+        mixed = Message("; its whole numbers have more digits than a number keeps apart")
     more = Message("{mixed}{alike}{gaps}", mixed=mixed, alike=_said_alike(facts), gaps=gaps)
     keep = "number" if facts.numbers > rows / 2 else "text"
     if distinct <= max(20, min(MOST_LEVELS, rows // 5)) and distinct < 0.9 * rows:

@@ -11,7 +11,7 @@ import polars as pl
 from luthier.messages import in_words, tr
 from luthier.recipe import Record, read_ledger, worded, wording_of
 from luthier.records import Wording
-from luthier.saved import open_run, read_drift, read_histories, read_scores
+from luthier.saved import open_run, read_checks, read_drift, read_histories, read_scores
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Contents:
     records: list[Record]
     scores: dict[str, Any]
     drift: dict[str, Any]
+    checks: list[dict[str, Any]]
     histories: dict[str, pl.DataFrame]
 
     def decisions(self, step: int) -> list[Record]:
@@ -57,5 +58,6 @@ def read_contents(path: Path) -> Contents:
         records=[one if one["kind"] == "decision" else worded(one) for one in read_ledger(folder.ledger)],
         scores=in_words(read_scores(folder) or {}),
         drift=in_words(read_drift(folder) or {}),
+        checks=read_checks(folder),
         histories=read_histories(folder),
     )
