@@ -128,7 +128,7 @@ def _split_and_recorded(
     parts = parts_of(read, asked, folder, line=line)
     test = Fingerprints.none()
     if read.test is not None:
-        test = fingerprints_of_test(read, values_of_test(read), line.secret).rows(parts.test_rows)
+        test = fingerprints_of_test(read, values_of_test(read), line).rows(parts.test_rows)
     record = record_of(read, asked, parts.splits, test, line)
     write_bytes(folder.seal, record.shortened().to_bytes())
     write_splits(folder.splits, parts.splits, read.frame.height)
