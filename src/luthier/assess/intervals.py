@@ -26,6 +26,7 @@ from luthier.assess.jackknife import (
     wilson,
 )
 from luthier.data import Task
+from luthier.kinds import KINDS
 from luthier.messages import Message
 from luthier.objective import metric_named
 from luthier.objective.metrics import OWN
@@ -33,7 +34,7 @@ from luthier.records import Measure
 from luthier.seeds import numpy_generator
 
 RESAMPLES = 1000
-PRIMARY = {"regression": "rmse", "binary": "accuracy", "multiclass": "accuracy"}
+PRIMARY = {name: kind.metric for name, kind in KINDS.items()}
 SHARES = ("accuracy", "balanced accuracy")  # of rows that are right: these have intervals of their own
 PLAIN = Units()
 

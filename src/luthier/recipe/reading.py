@@ -168,7 +168,7 @@ def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
         matrix_of(asked.costs, read.task.classes)
     elif asked.costs:
         Costs.parse(asked.costs)
-        if read.task.kind != "binary":
+        if read.task.family != "binary":
             raise InputError(
                 "--cost works with two classes only", received=Message("a {kind} task", kind=read.task.kind)
             )
