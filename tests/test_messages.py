@@ -89,8 +89,9 @@ def test_what_data_hold_is_never_translated() -> None:
 
 @pytest.mark.parametrize(
     "kept",
-    [None, {"sentence": 3}, {"sentence": {"template": 3}}, {"sentence": {"template": "{a}", "values": [1]}},
-     {"sentence": {"template": "{a.__class__}", "values": {"b": "c"}}}, [], {"sentence": {"template": "{", "values": {"a": "b"}}}],
+    [None, {"sentence": 3}, {"sentence": {"template": 3}}, {"sentence": {"template": "{", "values": {"a": "b"}}}, [],
+     {"sentence": {"template": "{a}", "values": [1]}},
+     {"sentence": {"template": "{a.__class__}", "values": {"b": "c"}}}],
 )  # fmt: skip
 def test_sentences_of_earlier_versions_and_of_anybody_open(tmp_path: Path, kept: object) -> None:
     path = tmp_path / "ledger.jsonl"

@@ -16,8 +16,8 @@ from luthier.saved import open_run, read_checks, read_drift, read_histories, rea
 
 @dataclass(frozen=True)
 class Contents:
-    """The files of a run, sentences in the language that is spoken; `scores` and `drift` are empty where the run did not
-    get that far."""
+    """The files of a run, sentences in the language that is spoken; `scores` and `drift` are empty where the run did
+    not get that far."""
 
     path: Path
     facts: dict[str, Any]

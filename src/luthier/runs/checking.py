@@ -355,8 +355,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
         lines.append(f"  {result['prediction']['sentence']}")
     if result["told_apart"]:
         template = (
-            "  a tree classifier separates new from training rows with an AUC of {auc:.3f} [{low:.3f}, {high:.3f}]; 0.5 "
-            "means not at all"
+            "  a tree classifier separates new from training rows with an AUC of {auc:.3f} [{low:.3f}, {high:.3f}]; "
+            "0.5 means not at all"
         )
         lines.append(tr(template, **result["told_apart"]))
     if result["unlike"] > 0.02:

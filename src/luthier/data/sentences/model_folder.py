@@ -87,8 +87,10 @@ def read_folder(folder: ModelFolder) -> SentenceTransformer:
     _check_files(where)
     config = _json(where / "config.json")
     if "auto_map" in config or any(file.name.endswith(".py") for file in where.iterdir()):
-        raise InputError(Message("the model in '{where}' asks for code of its own, which is not run", where=where),
-                         expected="a BERT encoder, such as all-MiniLM-L6-v2")  # fmt: skip
+        raise InputError(
+            Message("the model in '{where}' asks for code of its own, which is not run", where=where),
+            expected="a BERT encoder, such as all-MiniLM-L6-v2",
+        )
     sizes = _sizes(config, where)
     content = (where / "model.safetensors").read_bytes()
     encoder = _filled(sizes, content, where)
@@ -107,11 +109,22 @@ def _check_files(where: ModelFolder) -> None:
     missing = [name for name in NEEDED if not (where / name).is_file()]
     pickled = [name for name in PICKLED if (where / name).is_file()]
     if "model.safetensors" in missing and pickled:
-        raise InputError(Message("the weights in '{where}' are pickled ({pickled}), which may run code when read", where=where, pickled=pickled[0]),
-                         expected="model.safetensors", remedy="save it with safe_serialization=True")  # fmt: skip
+        raise InputError(
+            Message(
+                "the weights in '{where}' are pickled ({pickled}), which may run code when read",
+                where=where,
+                pickled=pickled[0],
+            ),
+            expected="model.safetensors",
+            remedy="save it with safe_serialization=True",
+        )
     if missing:
-        raise InputError(Message("the folder '{where}' is not a whole model: {names} missing", where=where, names=', '.join(missing)),
-                         expected=", ".join(NEEDED))  # fmt: skip
+        raise InputError(
+            Message(
+                "the folder '{where}' is not a whole model: {names} missing", where=where, names=", ".join(missing)
+            ),
+            expected=", ".join(NEEDED),
+        )
 
 
 def _json(path: ModelFolder) -> dict[str, Any]:
@@ -132,8 +145,11 @@ def _json(path: ModelFolder) -> dict[str, Any]:
 def _sizes(config: Mapping[str, Any], where: ModelFolder) -> BertSizes:
     kind, act = config.get("model_type"), config.get("hidden_act", "gelu")
     if kind != "bert" or act != "gelu" or config.get("position_embedding_type", "absolute") != "absolute":
-        raise InputError(Message("the model in '{where}' is not one that is read here", where=where), received=f"{kind}, {act}",
-                         expected="model_type bert with gelu and absolute positions")  # fmt: skip
+        raise InputError(
+            Message("the model in '{where}' is not one that is read here", where=where),
+            received=f"{kind}, {act}",
+            expected="model_type bert with gelu and absolute positions",
+        )
     names = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
     known = [config.get(name) for name in (*names, "max_position_embeddings", "type_vocab_size")]
     sizes = [size for size in known if isinstance(size, int) and not isinstance(size, bool) and 0 < size < 1 << 24]
@@ -161,8 +177,15 @@ def _filled(sizes: BertSizes, content: bytes, where: ModelFolder) -> BertEncoder
         ) from None
     wrong = [name for name, value in expected.items() if name not in stored or stored[name].shape != value.shape]
     if wrong:
-        raise InputError(Message("the weights in '{where}' are not those of its config.json: {wrong} and {count} more are "
-"missing or of another shape", where=where, wrong=wrong[0], count=len(wrong) - 1))  # fmt: skip
+        raise InputError(
+            Message(
+                "the weights in '{where}' are not those of its config.json: {wrong} and {count} more are "
+                "missing or of another shape",
+                where=where,
+                wrong=wrong[0],
+                count=len(wrong) - 1,
+            )
+        )
     kept = {name: stored[name].float() for name in expected}
     broken = [name for name, value in kept.items() if not bool(value.isfinite().all())]
     if broken:

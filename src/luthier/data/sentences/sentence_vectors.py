@@ -47,8 +47,8 @@ class SentenceVectors:
         """What gives the vectors, and how to override it."""
         what = Message("the table that comes with Luthier (distilled from all-MiniLM-L6-v2)")
         return Message(
-            "{columns}: sentence vectors of {count} numbers beside the words, from {source}; override with --text-model "
-            "minilm, a folder, or none",
+            "{columns}: sentence vectors of {count} numbers beside the words, from {source}; override with "
+            "--text-model minilm, a folder, or none",
             columns=", ".join(f"`{name}`" for name in self.names),
             count=self.columns,
             source=what if self.source == STATIC else self.source,

@@ -104,8 +104,8 @@ def wording_of(record: Mapping[str, Any], lang: str = "") -> Wording:
 
 
 def worded(record: Mapping[str, Any], lang: str = "") -> dict[str, Any]:
-    """A ledger's record, its sentences in a language, or in the one that is spoken now; a decision with its words beside
-    it: `topic`, `chosen`, `reason`, `options`, `override`."""
+    """A ledger's record, its sentences in a language, or in the one that is spoken now; a decision with its words
+    beside it: `topic`, `chosen`, `reason`, `options`, `override`."""
     if record["kind"] != "decision":
         with speaking(lang or language()):
             return dict(in_words(record))
