@@ -145,15 +145,8 @@ def _as_numbers(series: pl.Series, decimal: str) -> tuple[pl.Series, CellParser,
             expected="numbers for a regression",
             received=f"'{first}'",
         )
-    message = (
-        Message(
-            "{count} cells that are not numbers, such as '{first}', count as missing",
-            count=int(lost.sum()),
-            first=first,
-        )
-        if first
-        else ""
-    )
+    template = "{count} cells that are not numbers, such as '{first}', count as missing"
+    message = Message(template, count=int(lost.sum()), first=first) if first else ""
     return values, parser, "; ".join(one for one in (parser.style.in_words, message) if one)
 
 
@@ -194,15 +187,11 @@ def infer_task(
         )
     distinct = known.n_unique()
     if distinct == 1:
+        template = "'{known}' in all {count} rows{marked}"
         raise InputError(
             Message("the target `{name}` has only one value", name=name),
             expected="at least two classes, or numbers that vary",
-            received=Message(
-                "'{known}' in all {count} rows{marked}",
-                known=known[0],
-                count=len(known),
-                marked=_marked(series, values),
-            ),
+            received=Message(template, known=known[0], count=len(known), marked=_marked(series, values)),
             remedy="choose another --target, or add rows of the other classes",
         )
     if known.dtype.is_temporal():
@@ -210,7 +199,7 @@ def infer_task(
     counting = None if weights is None else weights[values.is_not_null().to_numpy()]
     facts = target_facts(known, override, counting)
     kind, reason = task_of(facts)
-    reason += f"; {message}" if message else ""
+    reason = joined([reason, message])
     if not KINDS[kind].is_classes:
         require_scale(known)
         parser, log = parser if parser.reads == "number" else NUMBERS, kind == "regression" and facts.log_scale
@@ -232,13 +221,9 @@ def _of_classes(parser: CellParser) -> CellParser:
 
 def _classification(known: pl.Series, kind: TaskKind, distinct: int, reason: str, override: str | None) -> Task:
     if distinct > MOST_CLASSES or (known.dtype == pl.String and distinct > max(20, len(known) // 2)):
+        template = "the target `{name}` has {distinct} classes in {count} rows"
         raise InputError(
-            Message(
-                "the target `{name}` has {distinct} classes in {count} rows",
-                name=known.name,
-                distinct=distinct,
-                count=len(known),
-            ),
+            Message(template, name=known.name, distinct=distinct, count=len(known)),
             expected="several rows per class",
             remedy="choose another --target, or group its values",
         )
@@ -263,11 +248,8 @@ def _classification(known: pl.Series, kind: TaskKind, distinct: int, reason: str
 def _marked(series: pl.Series, values: pl.Series) -> str:
     """What is to be said of cells whose text counts as missing."""
     marked = series.filter(values.is_null() & series.is_not_null())
-    return (
-        Message("; {count} cells such as '{marked}' count as missing", count=len(marked), marked=marked[0])
-        if len(marked)
-        else ""
-    )
+    template = "; {count} cells such as '{marked}' count as missing"
+    return Message(template, count=len(marked), marked=marked[0]) if len(marked) else ""
 
 
 @dataclass(frozen=True)

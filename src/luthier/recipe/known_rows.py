@@ -24,7 +24,8 @@ from luthier.data.pictures.store import checksums
 from luthier.data.row_hashes import cell_hashes, row_hashes, scrambled, text_hash
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.messages import Message
-from luthier.recipe.reading import LoadedData, asked_of, read_unchanged
+from luthier.recipe.reading import LoadedData
+from luthier.recipe.run_data import asked_of, read_unchanged
 from luthier.recipe.sealed_file import values_of_test
 from luthier.recipe.stored_splits import read_splits
 from luthier.request import RunRequest

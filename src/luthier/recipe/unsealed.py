@@ -7,8 +7,8 @@ from luthier.messages import Message
 from luthier.recipe.known_rows import has_learnt
 from luthier.recipe.plan import Plan
 from luthier.recipe.problem import Problem
-from luthier.recipe.reading import asked_of
 from luthier.recipe.rounds import can_be_crossed
+from luthier.recipe.run_data import asked_of
 from luthier.saved import RunFolder
 
 OTHERWISE = "judge on rows of your own with --test FILE, or seal fewer rows with --test-share 0.1"
