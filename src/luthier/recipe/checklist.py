@@ -141,13 +141,14 @@ def _after_test(records: list[Mapping[str, Any]], scores: Mapping[str, Any]) -> 
     if not scores.get("openings"):
         return Ticked(AFTER_TEST, OPEN)
     difference = scores.get("difference_to_validation") or {}
-    differs = difference.get("low") is not None and not difference["low"] <= 0 <= difference["high"]
+    low, high = difference.get("low"), difference.get("high")
+    differs = low is not None and high is not None and not low <= 0 <= high
     if differs or scores.get("no_better_than_constant"):
         return Ticked(AFTER_TEST, OPEN, tr("the test is poor: luthier branch RUN --step 4 --new-test FILE"))
     taken = [record for record in records if record.get("taken_over")]
     if not taken:
         return Ticked(AFTER_TEST, UNNEEDED)
-    step, run = 1 + max(record["step"] for record in taken), taken[-1]["taken_over"]
+    step, run = 1 + max(record.get("step", 0) for record in taken), taken[-1]["taken_over"]
     return Ticked(AFTER_TEST, DONE, tr("back to step {step} of {run}", step=step, run=run))
 
 
