@@ -49,7 +49,9 @@ def _print_checklist(run: Path | None) -> None:
     from luthier.recipe import checklist, in_lines
     from luthier.report import read_contents
 
-    contents = None if run is None else read_contents(run)
-    ticked = checklist() if contents is None else checklist(contents.records, drift=contents.drift)
+    ticked = checklist()
+    if run is not None:
+        contents = read_contents(run)
+        ticked = checklist(contents.records, scores=contents.scores, drift=contents.drift)
     for line in in_lines(ticked):
         typer.echo(line)
