@@ -111,6 +111,7 @@ _IDENTITY = {
     "repeat": ("steps",),
     "round": ("name", "begun"),
     "cut": ("work", "step"),
+    "pieces": ("work", "sizes"),
     "judgement": ("step",),
 }
 
