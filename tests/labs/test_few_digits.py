@@ -19,6 +19,10 @@ from torch import nn
 
 from luthier.assess.learning_curve import fit_power_law
 from luthier.engine import Member, ModuleSpec, Outcome, Part, Settings, train
+from luthier.labs.batch_norm import drift
+from luthier.labs.depth import digits_part
+from luthier.labs.lab import Bench
+from luthier.labs.nielsen import output_errors
 from luthier.nets import Augment, DenseSpec
 
 FEW, ALL, EPOCHS, SEEDS = 60, 1200, 400, range(4)
@@ -305,3 +309,16 @@ def test_elastic_changes_help(unchanged: float) -> None:
 
 def test_digits_rotated_too_far_become_others(unchanged: float) -> None:
     assert changed((("rotation", 180.0),)) > unchanged + 0.1
+
+
+def test_batch_norm_keeps_what_a_deep_layer_is_given_in_place() -> None:
+    rows, _ = digits_part()
+    assert drift(rows, True) < 0.7 * drift(rows, False)
+
+
+def test_the_error_of_the_output_layer_by_each_cost() -> None:
+    """a - y, or a - y times the slope of the sigmoid; by linear outputs it grows with the distance, however far."""
+    bench = Bench()
+    output_errors(bench)
+    assert len(bench.comparisons) == 4
+    assert [one.what for one in bench.comparisons if not one.good] == []

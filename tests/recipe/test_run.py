@@ -20,6 +20,7 @@ import luthier
 from luthier.data import read_source
 from luthier.errors import InputError, LuthierError
 from luthier.recipe import read_ledger
+from luthier.recipe.decisions import wording_of
 from luthier.runs.screen import SilentScreen
 from luthier.saved import predict_file
 
@@ -63,8 +64,12 @@ def test_every_network_is_a_trial_of_the_study(iris: luthier.Result) -> None:
 
 
 def test_every_step_left_decisions(iris: luthier.Result) -> None:
-    steps = {record["step"] for record in iris.ledger if record["kind"] == "decision"}
-    assert steps == {0, 1, 2, 3, 4, 5}
+    """In order, each with its reason; what baselines came to, of step 1, is known when they are done."""
+    records = [record for record in iris.ledger if record["kind"] == "decision"]
+    steps = [record["step"] for record in records if record["code"] != "baselines"]
+    assert steps == sorted(steps)
+    assert set(steps) == {0, 1, 2, 3, 4, 5}
+    assert all(wording_of(record).sentence() for record in records)
 
 
 def test_the_test_set_was_opened_once_after_the_deliverable_was_frozen(iris: luthier.Result) -> None:

@@ -15,7 +15,7 @@ from luthier.data.columns import likeliest_style
 from luthier.data.facts import facts_of, is_text
 from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, TruthWords, value_of
 from luthier.data.numerals import NumberStyle
-from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser
+from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser, require_scale
 from luthier.errors import ConfigError, InputError, nearest
 
 TaskKind = Literal["regression", "binary", "multiclass"]
@@ -97,8 +97,11 @@ def read_target(series: pl.Series, asked: str | None = None, decimal: str = "") 
         return (values.cast(pl.Int64) if facts.stored == "integer" else values), parser, parser.style.in_words
     words = CLASS_WORDS.texts(series)
     named = sorted(set(words.drop_nulls().unique()) & set(WORD_MARKS))
-    message = "".join(f"'{name}' is taken for a class; leave those cells empty if they have no value" for name in named)
-    return words, CLASS_WORDS, message
+    said = [f"'{name}' is taken for a class; leave those cells empty if they have no value" for name in named]
+    if facts.alike:
+        alike = " and ".join(map(repr, facts.alike[:3]))
+        said.append(f"{alike} are classes of their own; correct them if they are one")
+    return words, CLASS_WORDS, "; ".join(said)
 
 
 def _are_codes(series: pl.Series, stored: str) -> bool:
@@ -161,6 +164,7 @@ def infer_task(
     kind, reason = task_of(facts)
     reason += f"; {message}" if message else ""
     if kind == "regression":
+        require_scale(known)
         parser = parser if parser.reads == "number" else NUMBERS
         return Task("regression", known.name, log_scale=facts.log_scale, reason=reason, parser=parser)
     if is_text(series.dtype) and not written:
