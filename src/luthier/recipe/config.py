@@ -28,7 +28,7 @@ class Cut(BaseModel):
     reason: str
 
 
-class Pieces(BaseModel):
+class PieceSizes(BaseModel):
     """A population that was trained in pieces at once: the members of each, since other stacks round otherwise."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -45,7 +45,7 @@ class Recipe(BaseModel):
     asked: RunRequest
     plan: Plan | None = None
     cuts: tuple[Cut, ...] = ()
-    pieces: tuple[Pieces, ...] = ()
+    pieces: tuple[PieceSizes, ...] = ()
     repeats: tuple[int, ...] | None = None  # steps of each round of folds; None: by the clock
     rounds: tuple[str, ...] | None = None  # of the designed experiments that were begun; None: by the clock
 
@@ -80,7 +80,7 @@ def read_recipe(path: Path) -> Recipe:
             *Stage.model_fields,
             *Design.model_fields,
             *Cut.model_fields,
-            *Pieces.model_fields,
+            *PieceSizes.model_fields,
         ]
         raise ConfigError(mistakes_in(error, known), remedy=f"correct '{path}'") from None
 
@@ -92,14 +92,14 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
 
 def recipe_from(asked: RunRequest, records: Iterable[Record]) -> Recipe:
     """What the ledger of an interrupted run has decided already."""
-    plan, cuts, pieces, repeats, rounds, judged = None, [], list[Pieces](), list[int](), list[str](), False
+    plan, cuts, pieces, repeats, rounds, judged = None, [], list[PieceSizes](), list[int](), list[str](), False
     for record in records:
         if record["kind"] == "plan":
             plan = validated(Plan, record["plan"], "the plan in the run's ledger")
         elif record["kind"] == "cut":
             cuts.append(Cut(work=record["work"], step=record["step"], reason=record["reason"]))
         elif record["kind"] == "pieces":
-            pieces.append(Pieces(work=record["work"], sizes=tuple(record["sizes"])))
+            pieces.append(PieceSizes(work=record["work"], sizes=tuple(record["sizes"])))
         elif record["kind"] == "repeat":
             repeats.append(int(record["steps"]))
         elif record["kind"] == "round" and record["begun"]:
