@@ -234,14 +234,15 @@ def require_finite(frame: pl.DataFrame) -> None:
 
 def require_scale(values: pl.Series) -> None:
     """InputError for numbers that single precision cannot hold, or hardly."""
-    numbers = values.cast(pl.Float64)
-    largest, spread = float(numbers.abs().max()), float(numbers.max() / 2 - numbers.min() / 2)  # type: ignore[arg-type,operator]
-    if spread > LEAST_SCALE and largest < 1 / LEAST_SCALE:
+    numbers = values.cast(pl.Float64).to_numpy()
+    low, high = float(numbers.min()), float(numbers.max())
+    largest = max(-low, high)
+    if high / 2 - low / 2 > LEAST_SCALE and largest < 1 / LEAST_SCALE:
         return
     raise InputError(
         f"the target `{values.name}` has numbers too {'large' if largest >= 1 else 'small'} to be computed with",
         expected=f"numbers that differ by more than {LEAST_SCALE:g}, none beyond {1 / LEAST_SCALE:g}",
-        received=f"numbers from {numbers.min():g} to {numbers.max():g}",
+        received=f"numbers from {low:g} to {high:g}",
         remedy="give them in another unit: multiply the column by a power of ten",
     )
 

@@ -55,7 +55,7 @@ def trivial_loss(targets: Tensor, loss: str) -> float | None:
     0.693
     """
     if are_labels(targets, loss):
-        shares = targets.unique(return_counts=True)[1].double() / len(targets)
+        shares = torch.unique(targets, return_counts=True)[1].double() / len(targets)
         return float(-(shares * shares.log()).sum())
     known = loss_by_name(loss) if loss else None
     if known is None or known.constant is None or bool(floors(known, column(targets)).any()):

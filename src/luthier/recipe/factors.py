@@ -86,7 +86,7 @@ def start_of(problem: Problem) -> FirstSetting:
     numbers = training.numbers.shape[1]
     flags = problem.prepared(METHOD)[1].features.shape[1] - numbers
     rows, sizes = learnt_rows(problem), problem.data.encoder.category_sizes
-    return first_setting(TableShape(problem.task.kind, rows, numbers, sizes, problem.outputs, flags))
+    return first_setting(TableShape(problem.task.family, rows, numbers, sizes, problem.outputs, flags))
 
 
 def encodings(problem: Problem, methods: Sequence[str]) -> dict[str, tuple[str, AnyEmbedding | None]]:
@@ -206,11 +206,7 @@ def validation_space(runner: Runner, now: Setting) -> FactorSpace:
 
 def _counts_classes(problem: Problem) -> bool:
     """Whether the metric that was asked for counts right classes: smoothed labels may raise it, as well as the loss."""
-    return (
-        problem.task.kind != "regression"
-        and bool(problem.asked_metric)
-        and metric_named(problem.asked_metric).of_classes
-    )
+    return problem.task.is_classes and bool(problem.asked_metric) and metric_named(problem.asked_metric).of_classes
 
 
 def with_hidden(now: Setting, hidden: tuple[int, ...], *, residual: bool | None = None) -> Setting:

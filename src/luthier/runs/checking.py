@@ -272,7 +272,7 @@ def _score(
     if task.target not in frame.columns:
         return None, "the target is not among the columns"
     target = frame[task.target]
-    if task.kind == "regression":
+    if not task.is_classes:
         values = target_values(target, task)
         scored, what = values.is_finite().fill_null(False), "a target that is not a number"
     else:
@@ -284,7 +284,7 @@ def _score(
     index, some = np.flatnonzero(scored.to_numpy()), frame.filter(scored)
     beside: Any = {"task": task, "units": units.kept(index)}
     beside["weights"] = None if weights is None else weights[index]
-    if task.kind == "regression":
+    if not task.is_classes:
         y, prediction = values.filter(scored).to_numpy(), model.values(numbers[index], codes[index])
     else:
         y = encode_target(some[task.target], task).numpy()
