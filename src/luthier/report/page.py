@@ -253,7 +253,7 @@ def _more_rows(run: Contents) -> Iterator[str]:
 
 def _checklist(run: Contents) -> Iterator[str]:
     yield f"<section><h2>{tr('The recipe, item by item')}</h2><table class=checklist>"
-    for one in checklist(run.records, drift=run.drift):
+    for one in checklist(run.records, scores=run.scores, drift=run.drift):
         mark = {"done": "✓", "open": "○"}.get(one.status, "–")
         message = one.said or ("" if one.status in ("done", "open") else tr(one.status))
         yield (
