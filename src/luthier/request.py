@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.fields import FieldInfo
 
 from luthier.errors import ConfigError, InputError
+from luthier.messages import Message
 from luthier.mistakes import mistakes_in
 from luthier.renamed import OPTIONS, current_name
 from luthier.schema_types import (
@@ -380,4 +381,6 @@ def _values(config: Config) -> Mapping[str, Any]:
     try:
         return read_toml(Path(config))
     except FileNotFoundError:
-        raise InputError(f"there is no file '{config}'", expected="a TOML file with options") from None
+        raise InputError(
+            Message("there is no file '{config}'", config=config), expected="a TOML file with options"
+        ) from None

@@ -15,6 +15,7 @@ from luthier.assess import Register
 from luthier.data.large import memory_in_words
 from luthier.data.target_transform import TargetTransform
 from luthier.machine import torch_settings
+from luthier.messages import Message
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Recipe, recipe_from, write_recipe
@@ -116,7 +117,7 @@ class Run:
             cluster=self.cluster,
         )
         if self.registered and (why := str(memo.json("register", lambda: register.keep(runner.problem.data.record)))):
-            sentence = f"earlier and later runs on these rows are not counted: {why}"
+            sentence = Message("earlier and later runs on these rows are not counted: {why}", why=why)
             ledger.add("note", {"step": 0, "sentence": sentence})
         self.read = self.read.without_rows()
         if self.asked.memory:

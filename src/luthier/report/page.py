@@ -10,7 +10,8 @@ from typing import Any
 from luthier import storage
 from luthier.citations import cited
 from luthier.drawing import draw_range
-from luthier.messages import speaking, tr
+from luthier.errors import language_named
+from luthier.messages import language, speaking, tr
 from luthier.recipe import checklist, evidence_of
 from luthier.recipe.decisions import wording_of
 from luthier.recipe.decisions.experiment import AnswerEvidence, ExperimentEvidence
@@ -27,10 +28,12 @@ from luthier.report.terminal import STEPS, WORDS, history_of, number
 from luthier.saved import RunFolder
 
 
-def write_report(run: Path, lang: str = "en") -> Path:
-    """Write `report.html` (in another language `report.zh.html`) into a run's folder and return its path."""
+def write_report(run: Path, lang: str = "") -> Path:
+    """Write `report.html` into a run's folder, in the language that is spoken, and return its path; in another language
+    `report.zh.html`."""
     path = RunFolder(Path(run)).report
-    path = path if lang == "en" else path.with_suffix(f".{lang}.html")
+    lang = language_named(lang or language())
+    path = path if lang == language() else path.with_suffix(f".{lang}.html")
     with speaking(lang):
         storage.write_text(path, build_report(Path(run)))
     return path

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from luthier import storage
 from luthier.assess.register import is_registered
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.nets.backbone import allow
 from luthier.recipe import Budget, BudgetClock, Clock, Interrupted, LoadedData, Recipe, Run, WallClock
 from luthier.recipe.known_rows import forget
@@ -51,7 +52,9 @@ class Call:
         """A call that begins now. InputError for a step that is not there, and for no tracker."""
         if not 1 <= shown.until <= 5:
             expected = "1 to 5; step 6 is `luthier check`"
-            raise InputError(f"--until {shown.until} is not a step to stop after", expected=expected)
+            raise InputError(
+                Message("--until {until} is not a step to stop after", until=shown.until), expected=expected
+            )
         _require_place(shown)
         clock = clock or WallClock()
         since, screen = clock.now(), screen or quiet_screen(shown.verbose)
@@ -158,6 +161,11 @@ def outcome(folder: RunFolder) -> Mapping[str, Any]:
 def allow_backbone(asked: RunRequest, named: str) -> None:
     """Let the backbone of a file be built where the caller names it too. InputError where the two differ."""
     if named and named != asked.backbone:
-        raise InputError(f"--backbone {named} is not what the run records: {asked.backbone or 'none'}", expected=named)
+        raise InputError(
+            Message(
+                "--backbone {named} is not what the run records: {value}", named=named, value=asked.backbone or "none"
+            ),
+            expected=named,
+        )
     if named:
         allow(named)
