@@ -18,9 +18,10 @@ from luthier.assess import Units
 from luthier.errors import NetworkTooLargeError
 from luthier.messages import Message
 from luthier.nets import DenseSpec
+from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.problem import Problem
-from luthier.recipe.runner import STEPS, Runner, TrainedPopulation, TrainingPlan
+from luthier.recipe.runner import STEPS, Runner, TrainedPopulation
 from luthier.recipe.setting import Setting
 from luthier.saved import activate
 from luthier.seeds import derive

@@ -115,6 +115,7 @@ _IDENTITY = {
     "repeat": ("steps",),
     "round": ("name", "begun"),
     "cut": ("work", "step"),
+    "pieces": ("work", "sizes"),
     "judgement": ("step",),
 }
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from luthier import storage
 from luthier.assess.register import is_registered
@@ -26,7 +26,11 @@ from luthier.runs.screen import Screen, quiet_screen
 from luthier.runs.signals import ended_by_signals
 from luthier.runs.study_files import write_study
 from luthier.saved import RunFolder, create_run
+from luthier.search import cluster_at, require_cluster
 from luthier.untrusted import fitting_together
+
+if TYPE_CHECKING:
+    from luthier.search.cluster import Cluster
 
 LOG = logging.getLogger("luthier")
 
@@ -51,6 +55,7 @@ class Call:
             raise InputError(
                 Message("--until {until} is not a step to stop after", until=shown.until), expected=expected
             )
+        _require_place(shown)
         clock = clock or WallClock()
         since, screen = clock.now(), screen or quiet_screen(shown.verbose)
         if shown.track:
@@ -85,8 +90,14 @@ class Call:
             tell=self.screen.event,
             interrupted=Interrupted(),
             until=self.shown.until,
+            cluster=self._cluster(folder),
             **{"resumed": False, **more},
         )
+
+    def _cluster(self, folder: RunFolder) -> Cluster | None:
+        if self.shown.on == "local":
+            return None
+        return cluster_at(self.shown.on, folder.checkpoint, self.shown.workers)
 
     def finish(self, walk: Run) -> Result:
         """Walk to the end, write the report and say how it went."""
@@ -108,8 +119,21 @@ class Call:
                     write_study(walk.folder)
         finally:
             self.screen.close()
+            if walk.cluster is not None:
+                walk.cluster.close()
         self.screen.event("done", result=outcome(walk.folder), lines=summary_lines(walk.folder.path))
         return Result(walk.folder)
+
+
+def _require_place(shown: ShownSection) -> None:
+    if shown.on != "local":
+        require_cluster(shown.on)
+    elif shown.workers is not None:
+        raise InputError(
+            f"--workers {shown.workers} without a cluster",
+            expected="--on ray, or the address of a Ray cluster, beside it",
+            remedy="leave it out: here, blocks of networks train in threads",
+        )
 
 
 def new_folder(output: KeptSection, name: str, *, keeps: bool) -> RunFolder:

@@ -13,8 +13,9 @@ from torch import Tensor
 from luthier.engine import Part
 from luthier.messages import Message
 from luthier.recipe.decisions.delivered import DeliverableEvidence
+from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import FOLDS, Stage
-from luthier.recipe.runner import Runner, TrainingPlan
+from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.deliverable import Component, Folds
 from luthier.saved import activate

@@ -29,8 +29,9 @@ from luthier.recipe.decisions.calibrating import CalibrationEvidence, Prediction
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import SeedsEvidence
 from luthier.recipe.fold_bags import Bag
+from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import Stage
-from luthier.recipe.runner import AT_LEAST, Runner, TrainedPopulation, TrainingPlan
+from luthier.recipe.runner import AT_LEAST, Runner, TrainedPopulation
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.beside_constant import beside_constant
 from luthier.recipe.steps.calibrated import as_model, predict_part, weights_of

@@ -149,7 +149,7 @@ def _design(runner: Runner, plan: Plan, unit: float) -> Design:
         means = Means(None, round(share * (budget.steps or 0)))
     else:
         left = runner.budget_clock.left() - FINISH_LONGER * plan.finish_seconds
-        means = Means(share * max(0.1, left), unit=unit, threads=threads())
+        means = Means(share * max(0.1, left), unit=unit / runner.workers, threads=threads())
     for known in (problem.cross_fitted(), problem) if can_be_crossed(problem) else (problem,):
         first = start_of(known).setting
         design = design_of(known, first.member.spec, first.batch_size, means)

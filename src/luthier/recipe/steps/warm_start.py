@@ -26,9 +26,10 @@ from luthier.nets import DenseNet, DenseSpec
 from luthier.recipe.ladder import Candidate, Ladder, candidate_of
 from luthier.recipe.memo import Memo
 from luthier.recipe.parts import parts_of
+from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.reading import model_of
 from luthier.recipe.run_data import reread
-from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
+from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Finding
