@@ -137,3 +137,23 @@ def test_wrong_usage_is_explained_in_chinese(
     with pytest.raises(SystemExit):
         main(["--lang", "en", "fit", "nofile.csv", "--target", "y"])
     assert "there is no file 'nofile.csv'" in capsys.readouterr().err
+
+
+MAIN_PATH = ("data", "recipe", "runs", "saved", "task", "untrusted.py", "storage.py", "request.py")
+STILL_ENGLISH = 36  # sentences of errors there that only callers of parts of the library meet; fewer is better
+
+
+def said_in_errors() -> set[str]:
+    """The sentences that errors of the main path's rooms are raised with, written out."""
+    result: set[str] = set()
+    for path in SOURCE.rglob("*.py"):
+        if path.relative_to(SOURCE).parts[0] not in MAIN_PATH:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("InputError", "LuthierError", "Finding"):
+                result |= {text for one in (*node.args, *(k.value for k in node.keywords)) for text in literals(one)}
+    return {text for text in result if " " in text and not text.startswith(("S", "luthier "))}
+
+
+def test_few_errors_of_the_main_path_are_english_alone() -> None:
+    assert len(said_in_errors() - set(catalogue("zh"))) <= STILL_ENGLISH

@@ -72,7 +72,7 @@ def usage_in_words(problem: str) -> str:
 
 def _with_titles(text: str) -> str:
     for title in _TITLES:
-        text = re.sub(rf"^(\s*){re.escape(title)}", lambda found, said=tr(title): found[1] + said, text, flags=re.M)
+        text = re.sub(rf"^(\s*){title}", rf"\g<1>{tr(title)}", text, flags=re.M)
     return text.replace(_OWN_HELP, tr(_OWN_HELP))
 
 
