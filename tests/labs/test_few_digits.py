@@ -19,7 +19,7 @@ from torch import nn
 
 from luthier.assess.learning_curve import fit_power_law
 from luthier.engine import Member, ModuleSpec, Outcome, Part, Settings, train
-from luthier.labs.batch_norm import drift
+from luthier.labs.batch_norm import drift_of_means
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench
 from luthier.labs.nielsen import output_errors
@@ -313,7 +313,7 @@ def test_digits_rotated_too_far_become_others(unchanged: float) -> None:
 
 def test_batch_norm_keeps_what_a_deep_layer_is_given_in_place() -> None:
     rows, _ = digits_part()
-    assert drift(rows, True) < 0.7 * drift(rows, False)
+    assert drift_of_means(rows, True) < 0.7 * drift_of_means(rows, False)
 
 
 def test_the_error_of_the_output_layer_by_each_cost() -> None:

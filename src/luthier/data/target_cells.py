@@ -12,6 +12,7 @@ from luthier.data.numerals import NumberStyle
 from luthier.data.parsing import NUMBERS, WORD_MARKS, WORDS, CellParser
 from luthier.errors import InputError
 from luthier.kinds import KINDS
+from luthier.messages import Message, joined
 
 # A class may be called NA: in a target of words those cells are a class, and it is said.
 CLASS_WORDS = replace(WORDS, marks=tuple(mark for mark in WORD_MARKS if mark not in ("NA", "N/A", "n/a")))
@@ -41,11 +42,12 @@ def read_target(series: pl.Series, asked: str | None = None, decimal: str = "") 
         return (values.cast(pl.Int64) if facts.stored == "integer" else values), parser, parser.style.in_words
     words = CLASS_WORDS.texts(series)
     named = sorted(set(words.drop_nulls().unique()) & set(WORD_MARKS))
-    said = [f"'{name}' is taken for a class; leave those cells empty if they have no value" for name in named]
+    template = "'{name}' is taken for a class; leave those cells empty if they have no value"
+    said = [Message(template, name=name) for name in named]
     if facts.alike:
-        alike = " and ".join(map(repr, facts.alike[:3]))
-        said.append(f"{alike} are classes of their own; correct them if they are one")
-    return words, CLASS_WORDS, "; ".join(said)
+        alike = joined(map(repr, facts.alike[:3]), "{first} and {rest}")
+        said.append(Message("{names} are classes of their own; correct them if they are one", names=alike))
+    return words, CLASS_WORDS, joined(said)
 
 
 def _are_codes(series: pl.Series, stored: str) -> bool:
@@ -61,7 +63,10 @@ def _as_numbers(series: pl.Series, decimal: str) -> tuple[pl.Series, CellParser,
     first = str(series.filter(lost)[0]) if lost.any() else ""
     if values.null_count() == len(values):
         raise InputError(
-            f"the target `{series.name}` is text", expected="numbers for a regression", received=f"'{first}'"
+            Message("the target `{name}` is text", name=series.name),
+            expected="numbers for a regression",
+            received=f"'{first}'",
         )
-    message = f"{int(lost.sum())} cells that are not numbers, such as '{first}', count as missing" if first else ""
+    template = "{count} cells that are not numbers, such as '{first}', count as missing"
+    message = Message(template, count=int(lost.sum()), first=first) if first else ""
     return values, parser, "; ".join(one for one in (parser.style.in_words, message) if one)

@@ -18,6 +18,7 @@ from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, CellParser, 
 from luthier.data.target_cells import CLASS_WORDS, read_target
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.kinds import KINDS, Family, Kind, TargetFacts, TaskKind, levels_of, target_facts, task_of
+from luthier.messages import Message, joined
 
 MOST_CLASSES = 1000
 
@@ -116,26 +117,36 @@ def infer_task(
     name, override = series.name, "ordered" if order else override
     if override is not None and override not in KINDS:
         raise ConfigError(
-            [f"--task {override}: not one of {', '.join(KINDS)}; {nearest(override, KINDS)}".rstrip("; ")]
+            [
+                joined(
+                    [
+                        Message("--task {task}: not one of {names}", task=override, names=", ".join(KINDS)),
+                        nearest(override, KINDS),
+                    ]
+                )
+            ]
         )
     values, parser, message = read_target(series, override, decimal)
     known = values.drop_nulls()
     if len(known) == 0:
-        raise InputError(f"every value of the target `{name}` is missing", expected="a target with values")
+        raise InputError(
+            Message("every value of the target `{name}` is missing", name=name), expected="a target with values"
+        )
     distinct = known.n_unique()
     if distinct == 1:
+        template = "'{known}' in all {count} rows{marked}"
         raise InputError(
-            f"the target `{name}` has only one value",
+            Message("the target `{name}` has only one value", name=name),
             expected="at least two classes, or numbers that vary",
-            received=f"'{known[0]}' in all {len(known)} rows{_marked(series, values)}",
+            received=Message(template, known=known[0], count=len(known), marked=_marked(series, values)),
             remedy="choose another --target, or add rows of the other classes",
         )
     if known.dtype.is_temporal():
-        raise InputError(f"the target `{name}` is a date", expected="numbers or classes")
+        raise InputError(Message("the target `{name}` is a date", name=name), expected="numbers or classes")
     counting = None if weights is None else weights[values.is_not_null().to_numpy()]
     facts = target_facts(known, override, counting, levels_of(series.dtype))
     kind, reason = task_of(facts)
-    reason += f"; {message}" if message else ""
+    reason = joined([reason, message])
     if not KINDS[kind].is_classes:
         require_scale(known)
         parser, log = parser if parser.reads == "number" else NUMBERS, kind == "regression" and facts.log_scale
@@ -198,13 +209,17 @@ def _of_classes(parser: CellParser) -> CellParser:
 
 def _classification(known: pl.Series, kind: TaskKind, distinct: int, reason: str, override: str | None) -> Task:
     if distinct > MOST_CLASSES or (known.dtype == pl.String and distinct > max(20, len(known) // 2)):
+        template = "the target `{name}` has {distinct} classes in {count} rows"
         raise InputError(
-            f"the target `{known.name}` has {distinct} classes in {len(known)} rows",
+            Message(template, name=known.name, distinct=distinct, count=len(known)),
             expected="several rows per class",
             remedy="choose another --target, or group its values",
         )
     if override == "binary" and distinct != 2:
-        raise InputError(f"the target `{known.name}` has {distinct} values", expected="two values for --task binary")
+        raise InputError(
+            Message("the target `{name}` has {distinct} values", name=known.name, distinct=distinct),
+            expected="two values for --task binary",
+        )
     dtype = known.dtype
     label_kind = "text"
     if dtype == pl.Boolean:
@@ -221,7 +236,8 @@ def _classification(known: pl.Series, kind: TaskKind, distinct: int, reason: str
 def _marked(series: pl.Series, values: pl.Series) -> str:
     """What is to be said of cells whose text counts as missing."""
     marked = series.filter(values.is_null() & series.is_not_null())
-    return f"; {len(marked)} cells such as '{marked[0]}' count as missing" if len(marked) else ""
+    template = "; {count} cells such as '{marked}' count as missing"
+    return Message(template, count=len(marked), marked=marked[0]) if len(marked) else ""
 
 
 @dataclass(frozen=True)
@@ -239,12 +255,12 @@ def positive_facts(
 ) -> PositiveFacts:
     """The facts of a target column with two classes; rows count by `weights` [N]. InputError for an unknown class."""
     if asked and len(task.classes) != 2:
-        what = f"{len(task.classes)} classes" if task.classes else "a regression"
+        what = Message("{count} classes", count=len(task.classes)) if task.classes else "a regression"
         raise InputError("--positive is for two classes", received=what, remedy="leave it out")
     code = Levels(task.classes).code(asked) if asked else MISSING
     if code == UNKNOWN:
         raise InputError(
-            f"--positive {asked}: `{task.target}` has no such class",
+            Message("--positive {asked}: `{target}` has no such class", asked=asked, target=task.target),
             expected=" or ".join(task.classes),
             remedy=nearest(asked or "", task.classes),
         )
@@ -264,11 +280,13 @@ def positive_of(facts: PositiveFacts) -> tuple[str, str]:
         return facts.asked, "you said so"
     for yes, no in ((one, other), (other, one)):
         if TruthWords().code(yes) == FIRST_LEVEL + 1 and (TruthWords.hold((yes, no)) or value_of(no) == -1):
-            return yes, f"of {no} and {yes} it is the one that means yes"
+            return yes, Message("of {no} and {yes} it is the one that means yes", no=no, yes=yes)
     if facts.shares[0] == facts.shares[1]:
         return other, "both classes are equally frequent, and it comes second"
     place = int(np.argmin(facts.shares))
-    return facts.classes[place], f"it is the rarer class, {100 * facts.shares[place]:.1f} % of the rows"
+    return facts.classes[place], Message(
+        "it is the rarer class, {value:.1f} % of the rows", value=100 * facts.shares[place]
+    )
 
 
 def with_positive(task: Task, facts: PositiveFacts) -> Task:
@@ -310,7 +328,7 @@ def encode_target(series: pl.Series, task: Task) -> Tensor:
         if task.log_scale:
             if (values <= 0).any():
                 raise InputError(
-                    f"`{task.target}` has values that are not positive",
+                    Message("`{target}` has values that are not positive", target=task.target),
                     expected="positive values, because the model predicts their logarithm",
                     received=f"{values.min():g}",
                 )
@@ -321,8 +339,8 @@ def encode_target(series: pl.Series, task: Task) -> Tensor:
     if unknown.any():
         result = task.cells.texts(series.filter(pl.Series(unknown))).unique().fill_null("(missing)")
         raise InputError(
-            f"`{task.target}` has classes that are not in the training rows",
-            expected=f"one of {', '.join(task.classes[:10])}",
+            Message("`{target}` has classes that are not in the training rows", target=task.target),
+            expected=Message("one of {names}", names=", ".join(task.classes[:10])),
             received=", ".join(sorted(result)[:5]),
         )
     return torch.from_numpy(codes - FIRST_LEVEL)
