@@ -331,8 +331,14 @@ def _naive(moment: datetime) -> datetime:
 def _parts(moment: datetime | None) -> list[float]:
     if moment is None:
         return [math.nan] * 6
-    days = (moment - EPOCH) / timedelta(days=1)
-    return [days, moment.year, moment.month, moment.timetuple().tm_yday, moment.isoweekday(), moment.hour]
+    return [
+        (moment - EPOCH) / timedelta(days=1),
+        moment.year,
+        moment.month,
+        moment.timetuple().tm_yday,
+        moment.isoweekday(),
+        moment.hour,
+    ]
 
 
 def _truth(value: Any, words: list[str] | None) -> float:
