@@ -82,8 +82,7 @@ class PlainModel(nn.Module):
             self.register_buffer(name.replace(".", "_"), value)
 
     def _of(self, name: str) -> Tensor:
-        result: Tensor = getattr(self, name.replace(".", "_"))
-        return result
+        return self.get_buffer(name.replace(".", "_"))
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """Probabilities, or values on the target's own scale."""
@@ -331,14 +330,8 @@ def _naive(moment: datetime) -> datetime:
 def _parts(moment: datetime | None) -> list[float]:
     if moment is None:
         return [math.nan] * 6
-    return [
-        (moment - EPOCH) / timedelta(days=1),
-        moment.year,
-        moment.month,
-        moment.timetuple().tm_yday,
-        moment.isoweekday(),
-        moment.hour,
-    ]
+    days = (moment - EPOCH) / timedelta(days=1)
+    return [days, moment.year, moment.month, moment.timetuple().tm_yday, moment.isoweekday(), moment.hour]
 
 
 def _truth(value: Any, words: list[str] | None) -> float:
