@@ -165,16 +165,18 @@ def infer_task(
 def _levels(task: Task, facts: TargetFacts) -> tuple[str, ...]:
     """The classes in the order of their levels: of a scale, or of numbers. InputError where nothing says it."""
     if len(task.classes) < 3:
-        raise InputError(f"the target `{task.target}` has two values", expected="three levels for --task ordered")
+        raise InputError(
+            Message("the target `{name}` has two values", name=task.target), expected="three levels for --task ordered"
+        )
     if facts.scale and set(facts.scale) == set(task.classes):
         return facts.scale
     if task.label_kind in ("integer", "float"):
         return task.classes
     raise InputError(
-        f"the order of the levels of `{task.target}` is not known",
+        Message("the order of the levels of `{name}` is not known", name=task.target),
         expected="a known scale, or --order with the levels from low to high",
         received=", ".join(task.classes[:10]),
-        remedy=f"--order {shlex.quote(','.join(task.classes))}, with the levels in their order",
+        remedy=Message("--order {levels}, with the levels in their order", levels=shlex.quote(",".join(task.classes))),
     )
 
 
@@ -191,9 +193,11 @@ def in_order(task: Task, order: str) -> Task:
     unknown = [level for level in said if levels.code(level) < FIRST_LEVEL]
     missing = [level for level in task.classes if level not in named]
     if unknown or missing or len(set(named)) < len(named):
-        what = f"`{task.target}` has no level '{unknown[0]}'" if unknown else "each level is to be named once"
+        template = "--order {order}: `{name}` has no level '{level}'"
         raise InputError(
-            f"--order {order}: {what}",
+            Message(template, order=order, name=task.target, level=unknown[0])
+            if unknown
+            else Message("--order {order}: each level is to be named once", order=order),
             expected=", ".join(task.classes[:20]),
             received=", ".join(said[:20]),
             remedy=nearest(unknown[0], task.classes) if unknown else "",
