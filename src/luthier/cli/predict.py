@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from luthier.cli.streams import ends_with_its_reader
+from luthier.messages import spoken, tr
 
 _EPILOG = """\b
 Examples:
@@ -80,6 +81,6 @@ def predict(
     except BrokenPipeError:  # whoever read the rows has enough, as `| head` does
         raise typer.Exit from None
     for sentence in unread.sentences():
-        typer.echo(sentence, err=True)
+        typer.echo(spoken(sentence), err=True)
     if output is not None:
-        typer.echo(f"{rows} rows predicted, written to {output}", err=True)
+        typer.echo(tr("{rows} rows predicted, written to {output}", rows=rows, output=output), err=True)

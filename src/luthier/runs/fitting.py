@@ -13,6 +13,7 @@ from luthier.data.sentences import whole_name
 from luthier.data.sources import default_name
 from luthier.engine.devices import AUTO, resolve
 from luthier.machine import default_memory
+from luthier.messages import spoken
 from luthier.nets.backbone import allow
 from luthier.recipe import (
     Budget,
@@ -114,7 +115,7 @@ def plan_as_asked(source: Any, config: PlanConfig, call: Call) -> Recipe:
         finally:
             call.screen.close()
     recipe = Recipe(asked=asked, plan=made)
-    lines = [f"# {plan_in_words(made)}", recipe.to_toml()]
+    lines = [f"# {spoken(plan_in_words(made))}", recipe.to_toml()]
     call.screen.event("planned", result={"plan": made.model_dump(mode="json")}, lines=lines)
     return recipe
 
