@@ -57,7 +57,7 @@ def require_own_names(X: Any) -> None:
 def unmasked(values: Any) -> Any:
     """Masked places as NaN, everything else as it came: NumPy would go on with what lies under the mask."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
-        return values.astype(np.float64).filled(np.nan)
+        return np.ma.filled(values.astype(np.float64), np.nan)
     return values
 
 
