@@ -18,8 +18,9 @@ from luthier.engine import ModuleSpec
 from luthier.nets import Spec, build
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.remedy import RemedyEvidence, StandingLosses, Variant
+from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import Stage
-from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
+from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.setting import Setting, seeded
 from luthier.saved import activate
 from luthier.seeds import derive

@@ -60,14 +60,14 @@ class RateEvidence(Evidence[float]):
             seeds=self.seeds,
         )
         if self._best.loss is None:
-            reason += "; " + tr("short runs diverged at 0.5, 1 and 2 times that rate, so the smallest is used")
+            reason += tr("; ") + tr("short runs diverged at 0.5, 1 and 2 times that rate, so the smallest is used")
         else:
             factor = f"{self._best.factor:g}"
-            reason += "; " + tr(
+            reason += tr("; ") + tr(
                 "in short runs at 0.5, 1 and 2 times that rate, the loss is lowest at {factor} times", factor=factor
             )
         return Wording(
-            tr("learning rate for {rule}", rule=RULE_WORDS.get(self.rule, self.rule)),
+            tr("learning rate for {rule}", rule=tr(RULE_WORDS.get(self.rule, self.rule))),
             f"{choice:.3g}",
             reason,
             tuple(Option(name, {tr("rate"): rate}) for name, rate in self.suggested.items()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from luthier.messages import Message
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.gates import GapEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence
@@ -38,8 +39,12 @@ def _gate(runner: Runner, ladder: Ladder) -> None:
     closed = runner.ledger.decide(4, evidence)
     tried = len([name for name in runner.plan.validation_rungs if name != "start"])
     if not closed and not ladder.kept and not ladder.cut and tried >= 3:
-        above = f"the validation loss is {standing.loss - standing.training:.3g} above the training loss"
-        sentence = f"none of {tried} remedies gained more than the noise, and {above}"
+        sentence = Message(
+            "none of {tried} remedies gained more than the noise, and the validation loss is {gap:.3g} above the "
+            "training loss",
+            tried=tried,
+            gap=standing.loss - standing.training,
+        )
         remedy = "use fewer columns, more rows, or a different architecture"
         runner.ledger.find(
             Finding("re-examine-architecture", "note", sentence, evidence.to_json(), remedy, "S4-42"), step=4

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from luthier.engine import Part
+from luthier.messages import Message
 from luthier.recipe.decisions.delivered import DeliverableEvidence
+from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import FOLDS, Stage
-from luthier.recipe.runner import Runner, TrainingPlan
+from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.deliverable import Component, Folds
 from luthier.saved import activate
@@ -71,7 +73,12 @@ def _steps_of_round(runner: Runner, setting: Setting, number: int, folds: int) -
     else:
         steps = _affordable(runner, setting, planned, number)
     if steps is not None:
-        sentence = f"round {number + 1} of {folds} folds, {steps} steps each: there is time for it"
+        sentence = Message(
+            "round {number} of {folds} folds, {steps} steps each: there is time for it",
+            number=number + 1,
+            folds=folds,
+            steps=steps,
+        )
         runner.ledger.add("repeat", {"step": 5, "steps": steps, "sentence": sentence})
     return steps
 

@@ -11,6 +11,7 @@ import torch
 from luthier.engine import Member, step_time
 from luthier.engine.devices import CPU
 from luthier.machine import threads
+from luthier.messages import Message, joined
 from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.factors import start_of
 from luthier.recipe.media import MEDIA
@@ -24,7 +25,12 @@ from luthier.recipe.steps.first_architecture import first_spec, input_count
 from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002
-STAGES = {"seeds": "final"}  # stages whose names need a word in a sentence
+STAGES = {  # stages in words
+    "seeds": "final",
+    "fit training": "step 3",
+    "fit validation": "step 4",
+    "range": "range tests",
+}
 TIMED_MEMBERS, TIMED_BYTES = 32, 2**28  # networks that are timed, and what these may weigh
 THREADS_GAIN = {1: 1.0, 2: 1.4}  # by which blocks of a stack in threads are faster
 Timer = Callable[..., tuple[float, float]]
@@ -43,31 +49,43 @@ def plan_budget(runner: Runner, *, timer: Timer = step_time) -> Plan:
 
 def in_words(plan: Plan) -> str:
     """The plan as a sentence."""
-    batches = f"plan: batches of {plan.batch_size}" + (f" on {plan.device}" if plan.device != str(CPU) else "")
+    batches = Message("plan: batches of {size}", size=plan.batch_size)
+    if plan.device != str(CPU):
+        batches = Message("plan: batches of {size} on {device}", size=plan.batch_size, device=plan.device)
     if plan.design is not None:
-        return f"{batches}; {_design_in_words(plan.design)}"
-    stages = "; ".join(_stage_in_words(plan, name) for name in plan.stages if plan.populations(name))
-    return f"{batches}; {stages}"
+        return joined([batches, _design_in_words(plan.design)])
+    return joined([batches, *(_stage_in_words(plan, name) for name in plan.stages if plan.populations(name))])
 
 
 def _design_in_words(design: Design) -> str:
     """The designed experiments as a sentence."""
-    judged = f"over {design.folds} folds" if design.folds > 1 else "judged by the validation part"
-    return (
-        f"steps 3 and 4 try {design.shapes} shapes of networks with {design.settings} settings each, {judged}; "
-        f"a whole training takes {design.epochs:.3g} epochs"
+    judged = Message("judged by the validation part")
+    if design.folds > 1:
+        judged = Message("over {folds} folds", folds=design.folds)
+    return Message(
+        "steps 3 and 4 try {shapes} shapes of networks with {settings} settings each, {judged}; a "
+        "whole training takes {epochs:.3g} epochs",
+        shapes=design.shapes,
+        settings=design.settings,
+        judged=judged,
+        epochs=design.epochs,
     )
 
 
 def _stage_in_words(plan: Plan, name: str) -> str:
     populations, stage = plan.populations(name), plan.stages[name]
-    time = "" if stage.seconds is None else f" ({stage.seconds:.0f} s)"
-    most = max(populations)
-    said = f"{len(populations)} populations of{' up to' * (most > 1)}" if len(populations) > 1 else "1 population of"
-    networks, steps = (
-        f"{count} {unit}{'s' * (count != 1)}" for count, unit in ((most, "network"), (stage.steps, "step"))
-    )
-    return f"{STAGES.get(name, name)}: {said} {networks}, {steps}{time}"
+    most, steps = max(populations), counted(stage.steps, "step")
+    template = "{stage}: {populations} of {networks}, {steps}"
+    if len(populations) > 1 and most > 1:
+        template = "{stage}: {populations} of up to {networks}, {steps}"
+    time = "" if stage.seconds is None else Message(" ({seconds:.0f} s)", seconds=stage.seconds)
+    values = {"populations": counted(len(populations), "population"), "networks": counted(most, "network")}
+    return Message(template + "{time}", stage=Message(STAGES.get(name, name)), steps=steps, time=time, **values)
+
+
+def counted(count: int, unit: str) -> Message:
+    """A number of things, of which English has a plural."""
+    return Message(f"{{count}} {unit}" + "s" * (count != 1), count=count)
 
 
 @dataclass(frozen=True)
@@ -131,7 +149,7 @@ def _design(runner: Runner, plan: Plan, unit: float) -> Design:
         means = Means(None, round(share * (budget.steps or 0)))
     else:
         left = runner.budget_clock.left() - FINISH_LONGER * plan.finish_seconds
-        means = Means(share * max(0.1, left), unit=unit, threads=threads())
+        means = Means(share * max(0.1, left), unit=unit / runner.workers, threads=threads())
     for known in (problem.cross_fitted(), problem) if can_be_crossed(problem) else (problem,):
         first = start_of(known).setting
         design = design_of(known, first.member.spec, first.batch_size, means)
