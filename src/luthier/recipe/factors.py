@@ -16,7 +16,7 @@ import numpy as np
 from luthier.engine import Schedule
 from luthier.machine import default_memory
 from luthier.nets import AnyEmbedding, NumberEmbedding
-from luthier.objective import metric_named
+from luthier.objective import metric_named, shared_outputs
 from luthier.recipe.first_setting import EMBEDDED, METHOD, FirstSetting, TableShape, first_setting
 from luthier.recipe.fold_bags import learnt_rows
 from luthier.recipe.plan import CODED, ENCODINGS, WIDEST
@@ -86,7 +86,8 @@ def start_of(problem: Problem) -> FirstSetting:
     numbers = training.numbers.shape[1]
     flags = problem.prepared(METHOD)[1].features.shape[1] - numbers
     rows, sizes = learnt_rows(problem), problem.data.encoder.category_sizes
-    return first_setting(TableShape(problem.task.family, rows, numbers, sizes, problem.outputs, flags))
+    constant = shared_outputs(problem.loss, problem.outputs)
+    return first_setting(TableShape(problem.task.family, rows, numbers, sizes, problem.outputs, flags, constant))
 
 
 def encodings(problem: Problem, methods: Sequence[str]) -> dict[str, tuple[str, AnyEmbedding | None]]:
@@ -155,7 +156,7 @@ def validation_space(runner: Runner, now: Setting) -> FactorSpace:
         ShapeFactor("batch norm", tuple(NORMS)),
         ShapeFactor("units", (1.0, 0.5, 2.0)),
         ShapeFactor("architecture", (0, 1, -1) if len(spec.hidden) > 1 else (0, 1)),
-        ShapeFactor("augmentation", tuple(AUGMENTATIONS)),
+        ShapeFactor("augmentation", tuple(name for name in AUGMENTATIONS if problem.mixes or name != "mix-up")),
     )
     factors = (
         Factor("rate", 1 / 4, 4.0, log=True),
@@ -206,7 +207,8 @@ def validation_space(runner: Runner, now: Setting) -> FactorSpace:
 
 def _counts_classes(problem: Problem) -> bool:
     """Whether the metric that was asked for counts right classes: smoothed labels may raise it, as well as the loss."""
-    return problem.task.is_classes and bool(problem.asked_metric) and metric_named(problem.asked_metric).of_classes
+    known = problem.task.is_classes and problem.mixes
+    return known and bool(problem.asked_metric) and metric_named(problem.asked_metric).of_classes
 
 
 def with_hidden(now: Setting, hidden: tuple[int, ...], *, residual: bool | None = None) -> Setting:

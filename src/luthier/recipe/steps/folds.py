@@ -41,7 +41,7 @@ def train_folds(runner: Runner, setting: Setting) -> Folds | None:
     whole = training.joined(validation)
     components: list[Component] = []
     rounds = 0
-    total = torch.zeros(len(whole), problem.outputs + (problem.task.family == "binary"), dtype=torch.float64)
+    total = torch.zeros(len(whole), max(1, len(problem.task.classes)), dtype=torch.float64)
     for number in range(MOST_ROUNDS):
         dealt = problem.cross_fitted().dealt(number)
         folds = [np.flatnonzero(dealt == fold) for fold in range(int(dealt.max()) + 1)]

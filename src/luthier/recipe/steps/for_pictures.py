@@ -98,7 +98,8 @@ def _validation_options(name: str, now: Setting, runner: Runner) -> Iterator[Set
             changed = replace(spec, augment=((kind, known.strengths[0]),))
             yield replace(now, member=replace(member, spec=changed), label=_said(changed))
     elif name == "mix-up":
-        yield replace(now, member=replace(member, mixup=MIXUP), label=f"mix-up {MIXUP:g}")
+        if runner.problem.mixes:
+            yield replace(now, member=replace(member, mixup=MIXUP), label=f"mix-up {MIXUP:g}")
     elif name == "L2":
         yield from penalty_options(now, len(runner.problem.data.training), PENALTIES, DECAYS)
     else:
