@@ -36,7 +36,6 @@ class Recipe(BaseModel):
     asked: RunRequest
     plan: Plan | None = None
     cuts: tuple[Cut, ...] = ()
-    repeats: tuple[int, ...] | None = None  # steps of each round of folds; None: by the clock
     rounds: tuple[str, ...] | None = None  # of the designed experiments that were begun; None: by the clock
 
     def cut(self, work: str) -> Cut | None:
@@ -77,19 +76,17 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
 
 def recipe_from(asked: RunRequest, records: Iterable[Record]) -> Recipe:
     """What the ledger of an interrupted run has decided already."""
-    plan, cuts, repeats, rounds, judged = None, [], list[int](), list[str](), False
+    plan, cuts, rounds, judged = None, [], list[str](), False
     for record in records:
         if record["kind"] == "plan":
             plan = validated(Plan, record["plan"], "the plan in the run's ledger")
         elif record["kind"] == "cut":
             cuts.append(Cut(work=record["work"], step=record["step"], reason=record["reason"]))
-        elif record["kind"] == "repeat":
-            repeats.append(int(record["steps"]))
         elif record["kind"] == "round" and record["begun"]:
             rounds.append(str(record["name"]))
         judged |= record["kind"] == "opening"
     whole = Recipe(asked=asked, plan=plan, cuts=tuple(cuts))
-    return whole.model_copy(update={"repeats": tuple(repeats), "rounds": tuple(rounds)}) if judged else whole
+    return whole.model_copy(update={"rounds": tuple(rounds)}) if judged else whole
 
 
 def _without_none(value: Any) -> Any:

@@ -108,7 +108,6 @@ _IDENTITY = {
     "finding": ("step", "code", "severity"),
     "note": ("step",),
     "plan": ("plan",),
-    "repeat": ("steps",),
     "round": ("name", "begun"),
     "cut": ("work", "step"),
     "judgement": ("step",),

@@ -42,7 +42,7 @@ from luthier.recipe.problem import Problem
 from luthier.saved import RunFolder
 from luthier.seeds import derive
 
-STEPS = {"fit training": 3, "fit validation": 4, "questions": 4, "seeds": 5, "folds": 5}
+STEPS = {"fit training": 3, "fit validation": 4, "questions": 4, "seeds": 5}
 CURVE_POINTS = 8  # evaluations of a training in folds, none of which chooses anything
 AT_LEAST = "at least"  # the population that is trained whatever the clock says
 Kept = tuple[dict[str, Tensor], dict[str, Any]]  # tensors of a population, and what came of it
