@@ -53,8 +53,8 @@ def test_what_is_asked_for_is_planned_and_recorded(with_cuda: None) -> None:
 
 def test_the_plan_says_where_networks_train() -> None:
     plan = plan_without_design(PlanSize(1000, 64), TrainingBudget(None, 5000))
-    assert planning.in_words(plan.on(CUDA)).startswith("plan: batches of 32 on cuda:0; ")
-    assert planning.in_words(plan).startswith("plan: batches of 32; ")
+    assert planning.in_words(plan.on(CUDA)) == "plan: batches of 32 on cuda:0"
+    assert planning.in_words(plan) == "plan: batches of 32"
 
 
 def test_a_budget_of_steps_promises_the_same_model_and_keeps_to_the_processor(with_cuda: None) -> None:

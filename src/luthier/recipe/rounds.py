@@ -34,7 +34,7 @@ class Level(NamedTuple):
 LEVELS = tuple(
     Level(*one) for one in ((8, 10, 4, 32), (8, 8, 4, 32), (6, 8, 3, 32), (4, 8, 3, 32), (4, 6, 2, 16), (3, 4, 2, 16))
 )
-LEANER = (Level(2, 3, 2, 8), Level(2, 2, 2, 0))
+LEANER = (Level(2, 3, 1, 8), Level(2, 2, 1, 0))
 RESERVED = 0.15  # of the time, for rounds after the second and for what took longer than planned
 MOST_PARTITIONS = 12  # of a question that stays open
 POPULATIONS_OF_QUESTIONS = 10  # the questions' variants have about so many shapes
